@@ -1,0 +1,1 @@
+"""Plan, fan out and follow the warming of a layer's tiles."""

@@ -1,0 +1,213 @@
+"""Jobs, the messages that carry their blocks, and the ledger of receipts that says what is done.
+
+    jobs/{job}/job.json       what was asked for
+    jobs/{job}/plan.json      exact totals a zoom, once planning is complete
+    jobs/{job}/done/{block}   what became of a block's tiles
+    jobs/{job}/failed/{block} the same where some failed; it counts until there is a `done`
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Any
+
+from seeder.selection import Count, Piece, Selection
+from tiler.errors import MessageError, MissingObject
+from tiler.fill import Outcome, Request
+from tiler.grid import Block, Bounds, parse_zooms, format_zooms
+from tiler.keys import job_key
+from tiler.render import Look
+from tiler.storage import Store
+
+VERSION = 1
+MASKS = ("written", "empty", "skipped", "failed")
+
+
+@dataclass(frozen=True, slots=True)
+class Spec:
+    """What a job does: which tiles of which revision of a layer, how they look, whether existing ones too."""
+
+    layer: str
+    revision: str
+    selection: Selection
+    look: Look
+    force: bool = False
+
+    def to_json(self) -> dict[str, Any]:
+        """The JSON form, which also identifies the spec."""
+        return {
+            "layer": self.layer,
+            "revision": self.revision,
+            "zooms": format_zooms(self.selection.zooms),
+            "boxes": [list(box) for box in self.selection.boxes],
+            "scale": self.look.scale,
+            "format": self.look.format,
+            "force": self.force,
+        }
+
+    @property
+    def digest(self) -> str:
+        """8 hex digits that tell this spec from others."""
+        return hashlib.blake2b(json.dumps(self.to_json()).encode(), digest_size=4).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A spec with an id. The id names the layer, the spec and the time, so that a spec's jobs are found by name."""
+
+    id: str
+    spec: Spec
+
+    @classmethod
+    def new(cls, spec: Spec, now: datetime) -> Job:
+        """A job that begins `now` (UTC)."""
+        return cls(f"{spec.layer}-{spec.digest}-{now:%Y%m%dT%H%M%S}", spec)
+
+    def message(self, piece: Piece) -> Message:
+        """What a worker needs to know of one of the job's blocks."""
+        spec = self.spec
+        return Message(self.id, spec.layer, spec.revision, Request(piece.block, piece.tiles, spec.look, spec.force))
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One block's work, on its way to a worker."""
+
+    job: str
+    layer: str
+    revision: str
+    request: Request
+
+    def encode(self) -> str:
+        """The message's JSON."""
+        block, look = self.request.block, self.request.look
+        return json.dumps(
+            {
+                "v": VERSION,
+                "job": self.job,
+                "layer": self.layer,
+                "revision": self.revision,
+                "z": block.z,
+                "x": block.x,
+                "y": block.y,
+                "size": block.size,
+                "tiles": f"{self.request.tiles:016x}",
+                "scale": look.scale,
+                "format": look.format,
+                "force": self.request.force,
+            },
+            separators=(",", ":"),
+        )
+
+    @classmethod
+    def decode(cls, text: str) -> Message:
+        """The inverse of `encode`.
+
+        Raises:
+            MessageError: it is no message of this version.
+        """
+        try:
+            said = json.loads(text)
+            if said["v"] != VERSION:
+                raise MessageError(f"message version {said['v']}: this program speaks {VERSION}")
+            block = Block(said["z"], said["x"], said["y"], said["size"])
+            look = Look(said["scale"], said["format"])
+            request = Request(block, int(said["tiles"], 16), look, said["force"])
+            return cls(said["job"], said["layer"], said["revision"], request)
+        except (KeyError, TypeError, ValueError) as error:
+            raise MessageError(f"not a message: {error!r}") from error
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """What became of one message's tiles."""
+
+    block: Block
+    outcome: Outcome
+    dropped: bool = False  # its revision is no longer the layer's: nothing was done, nothing is on record
+
+    def encode(self) -> bytes:
+        """The receipt's JSON."""
+        said = asdict(self.outcome)
+        masks = {name: f"{said[name]:016x}" for name in MASKS}
+        return json.dumps({"v": VERSION, **said, **masks}, separators=(",", ":")).encode()
+
+    @classmethod
+    def decode(cls, name: str, data: bytes) -> Receipt:
+        """The inverse of `encode` and of the key's last part.
+
+        Raises:
+            MessageError: it is no receipt of this version.
+        """
+        try:
+            said = json.loads(data)
+            if said.pop("v") != VERSION:
+                raise MessageError(f"receipt {name} is of another version")
+            masks = {mask: int(said[mask], 16) for mask in MASKS}
+            return cls(Block(*map(int, name.split("-"))), Outcome(**{**said, **masks}))
+        except (KeyError, TypeError, ValueError) as error:
+            raise MessageError(f"{name} is not a receipt: {error!r}") from error
+
+
+def put_receipt(sources: Store, job: str, receipt: Receipt) -> None:
+    """Put a receipt on record; harmless to repeat."""
+    kind = "failed" if receipt.outcome.failed else "done"
+    sources.put(job_key(job, kind, str(receipt.block)), receipt.encode(), content_type="application/json")
+
+
+def receipts(sources: Store, job: str) -> Iterator[Receipt]:
+    """The receipts of a job's finished blocks."""
+    for entry in sources.list(job_key(job, "done/")):
+        yield Receipt.decode(entry.key.rpartition("/")[2], sources.get(entry.key))
+
+
+def put_job(sources: Store, job: Job) -> None:
+    """Put on record what a job is asked to do."""
+    sources.put(job_key(job.id, "job.json"), _json({"v": VERSION, "job": job.id, **job.spec.to_json()}), content_type="application/json")
+
+
+def put_plan(sources: Store, job: str, plan: dict[int, Count]) -> None:
+    """Put on record what a job comes to, a zoom at a time."""
+    zooms = {str(z): asdict(count) for z, count in plan.items()}
+    sources.put(job_key(job, "plan.json"), _json({"v": VERSION, "zooms": zooms}), content_type="application/json")
+
+
+def unfinished(sources: Store, spec: Spec) -> Job | None:
+    """The latest job of `spec`, if it has blocks without a `done`."""
+    begun = sorted(name for name in sources.folders("jobs/") if name.startswith(f"{spec.layer}-{spec.digest}-"))
+    if not begun:
+        return None
+    job = Job(begun[-1], spec)
+    try:
+        plan = json.loads(sources.get(job_key(job.id, "plan.json")))
+    except MissingObject:
+        return job
+    blocks = sum(zoom["blocks"] for zoom in plan["zooms"].values())
+    done = sum(1 for _ in sources.list(job_key(job.id, "done/")))
+    return job if done < blocks else None
+
+
+def load_job(sources: Store, job: str) -> Job:
+    """The job of that id.
+
+    Raises:
+        MissingObject: there is none.
+        MessageError: it was not written by this version.
+    """
+    key = job_key(job, "job.json")
+    try:
+        said = json.loads(sources.get(key))
+        if said["v"] != VERSION:
+            raise MessageError(f"{key} is of another version")
+        selection = Selection(parse_zooms(said["zooms"]), tuple(Bounds(*box) for box in said["boxes"]))
+        return Job(job, Spec(said["layer"], said["revision"], selection, Look(said["scale"], said["format"]), said["force"]))
+    except (KeyError, TypeError, ValueError) as error:
+        raise MessageError(f"{key} is not a job: {error!r}") from error
+
+
+def _json(said: dict[str, Any]) -> bytes:
+    return (json.dumps(said, indent=1) + "\n").encode()

@@ -1,0 +1,153 @@
+"""Seeding a layer: plan its blocks, send those that are not done, add up what became of them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+
+from seeder.jobs import Job, Message, Receipt, Spec, put_job, put_plan, receipts, unfinished
+from seeder.queues import Queue
+from seeder.selection import Count, Selection, regions
+from tiler.catalog import Layer
+from tiler.errors import BadOption
+from tiler.fill import Outcome
+from tiler.grid import Block
+from tiler.keys import TileName, tile_key
+from tiler.render import Look
+from tiler.storage import Store
+
+
+@dataclass(slots=True)
+class Tally:
+    """What became of a job's tiles so far. `tiles` is all that it has to do; the rest counts what is done."""
+
+    job: str
+    layer: str
+    revision: str
+    tiles: int
+    written: int = 0
+    empty: int = 0
+    skipped: int = 0
+    failed: int = 0
+    bytes: int = 0
+    seconds: float = 0.0
+    errors: dict[str, int] = field(default_factory=dict)  # message: tiles
+
+    @property
+    def done(self) -> int:
+        """Tiles that are settled, one way or another."""
+        return self.written + self.empty + self.skipped + self.failed
+
+    def to_json(self) -> dict[str, str | int | float]:
+        """The summary's JSON form."""
+        return {name: value for name, value in asdict(self).items() if name != "errors"}
+
+    def add(self, outcome: Outcome) -> int:
+        """Count a block's tiles; returns how many there were."""
+        before = self.done
+        self.written += outcome.written.bit_count()
+        self.empty += outcome.empty.bit_count()
+        self.skipped += outcome.skipped.bit_count()
+        self.failed += outcome.failed.bit_count()
+        self.bytes += outcome.bytes
+        if outcome.error:
+            self.errors[outcome.error] = self.errors.get(outcome.error, 0) + outcome.failed.bit_count()
+        return self.done - before
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A job and what is left of it: `tally` counts what earlier runs did, `done` holds their blocks."""
+
+    job: Job
+    layer: Layer
+    counts: dict[int, Count]
+    tally: Tally
+    done: frozenset[Block]
+
+    @property
+    def resumed(self) -> bool:
+        """Whether an earlier run did part of it."""
+        return bool(self.done)
+
+    def messages(self) -> Iterator[Message]:
+        """The blocks that are left, low zooms first, as they are drawn."""
+        for region in regions(self.layer, self.job.spec.selection):
+            for piece in region.pieces():
+                if piece.block not in self.done:
+                    yield self.job.message(piece)
+
+
+def count(layer: Layer, selection: Selection) -> dict[int, Count]:
+    """Exact tiles and blocks a zoom, without listing them.
+
+    Raises:
+        ZoomOutside: the layer lacks one of the zooms.
+        BadOption: not one tile is selected.
+    """
+    counts = {region.z: region.total() for region in regions(layer, selection)}
+    if not any(each.tiles for each in counts.values()):
+        west, south, east, north = layer.bounds
+        raise BadOption(
+            f"no tile of layer {layer.id!r} is selected: it lies within {west:.6g},{south:.6g},{east:.6g},{north:.6g} (W,S,E,N)"
+        )
+    return counts
+
+
+def prepare(layer: Layer, selection: Selection, look: Look, *, force: bool, sources: Store, tiles: Store) -> Plan:
+    """A job for the selection: the last one of the same kind if it was not finished, else a new one, put on record.
+
+    Raises:
+        ZoomOutside, BadOption: as `count`.
+    """
+    counts = count(layer, selection)
+    total = sum(each.tiles for each in counts.values())
+    spec = Spec(layer.id, layer.revision, selection, look, force)
+    job = unfinished(sources, spec)
+    if job is None:
+        job = Job.new(spec, datetime.now(UTC))
+        put_job(sources, job)
+    put_plan(sources, job.id, counts)
+    tally = Tally(job.id, layer.id, layer.revision, total)
+    done = set()
+    for receipt in _standing(receipts(sources, job.id), job, tiles):
+        tally.add(receipt.outcome)
+        done.add(receipt.block)
+    return Plan(job, layer, counts, tally, frozenset(done))
+
+
+def _standing(found: Iterator[Receipt], job: Job, tiles: Store) -> Iterator[Receipt]:
+    """The receipts whose tiles are still there, judged by the first and the last that each wrote.
+
+    Somebody may have emptied the tile store since; what a receipt says is then no longer so.
+    """
+    look = job.spec.look
+
+    def ends(receipt: Receipt) -> set[str]:
+        wrote = list(receipt.block.tiles(receipt.outcome.written | receipt.outcome.skipped))
+        return {tile_key(TileName(job.spec.layer, tile, look.scale, look.format)) for tile in (*wrote[:1], *wrote[-1:])}
+
+    for receipt in found:
+        keys = ends(receipt)
+        if tiles.existing(keys) == keys:
+            yield receipt
+
+
+def run(plan: Plan, queue: Callable[[Callable[[Receipt], None]], Queue], *, progress: Callable[[int], None]) -> Tally:
+    """Send what is left of the plan and add up the receipts. `queue` makes the queue from what hears of receipts.
+
+    `progress` is told of tiles as they are settled.
+    """
+    start = time.monotonic()
+    tally = plan.tally
+
+    def heard(receipt: Receipt) -> None:
+        progress(tally.add(receipt.outcome))
+
+    try:
+        queue(heard).send(plan.messages())
+    finally:
+        tally.seconds = round(time.monotonic() - start, 3)
+    return tally

@@ -1,0 +1,185 @@
+"""Layers: what the private `index.json` holds of one, and the public TileJSON made from it."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from typing import Any, Literal, get_args
+
+from tiler import keys
+from tiler.errors import BadInput, CatalogError, MissingObject, UnknownLayer, ZoomOutside
+from tiler.footprint import Footprint
+from tiler.grid import Bounds, TileRange, tile_ranges
+from tiler.keys import Format
+from tiler.storage import Store
+from tiler.style import Style
+
+Resampling = Literal["nearest", "bilinear", "cubic", "cubic_spline", "lanczos", "average", "mode"]
+RESAMPLINGS: tuple[Resampling, ...] = get_args(Resampling)
+VERSION = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Bake:
+    """Where a layer's baked COG lies on the XYZ grid.
+
+    Its base is `columns` x `rows` tiles of zoom `z` from tile (x, y); `levels` counts the base and its
+    overviews, each one zoom lower. Columns past 2**z lie beyond the antimeridian.
+    """
+
+    z: int
+    x: int
+    y: int
+    columns: int
+    rows: int
+    levels: int
+    opaque: bool  # no pixel inside is transparent, so there is no mask to read
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """A raster made ready for web tiles.
+
+    `source` is the key of the baked COG in the private store or, where `bake` is None, the address of the raster
+    itself. `bands` are the source's, from 1. `nodata` overrides the raster's own (virtual layers only).
+    """
+
+    id: str
+    revision: str
+    source: str
+    bounds: Bounds
+    minzoom: int
+    maxzoom: int
+    format: Format
+    style: Style
+    footprint: Footprint
+    bake: Bake | None
+    bands: tuple[int, ...]
+    resampling: Resampling
+    nodata: float | None = None
+    attribution: str = ""
+
+    def ranges(self, z: int) -> tuple[TileRange, ...]:
+        """The layer's tiles of zoom `z`: none, one range, or two around the antimeridian.
+
+        The seeder plans with it and the redirect path checks with it, so that each serves what the other does.
+        """
+        return tile_ranges(self.bounds, z) if self.minzoom <= z <= self.maxzoom else ()
+
+    def check_zooms(self, zooms: tuple[int, ...]) -> None:
+        """Raises:
+            ZoomOutside: the layer lacks one of `zooms`.
+        """
+        outside = [z for z in zooms if not self.minzoom <= z <= self.maxzoom]
+        if outside:
+            raise ZoomOutside(self.id, outside, self.minzoom, self.maxzoom)
+
+
+def dump(layer: Layer) -> bytes:
+    """`index.json` of `layer`."""
+    said = {
+        "version": VERSION,
+        "id": layer.id,
+        "revision": layer.revision,
+        "source": layer.source,
+        "bounds": list(layer.bounds),
+        "minzoom": layer.minzoom,
+        "maxzoom": layer.maxzoom,
+        "format": layer.format,
+        "bands": layer.bands,
+        "resampling": layer.resampling,
+        "nodata": None if layer.nodata is None else str(layer.nodata),  # JSON has no NaN
+        "attribution": layer.attribution,
+        "style": asdict(layer.style),
+        "bake": asdict(layer.bake) if layer.bake else None,
+        "footprint": layer.footprint.to_json(),
+    }
+    return (json.dumps(said, indent=1) + "\n").encode()
+
+
+def parse(data: bytes, key: str) -> Layer:
+    """The inverse of `dump`.
+
+    Raises:
+        CatalogError: it is no `index.json` of this version.
+    """
+    try:
+        said: dict[str, Any] = json.loads(data)
+        if said["version"] != VERSION:
+            raise CatalogError(key, f"its version is {said['version']}, this program writes {VERSION}")
+        if said["format"] not in keys.FORMATS or said["resampling"] not in RESAMPLINGS:
+            raise CatalogError(key, "unknown format or resampling")
+        style = said["style"]
+        return Layer(
+            id=keys.check_layer(said["id"]),
+            revision=said["revision"],
+            source=said["source"],
+            bounds=Bounds(*said["bounds"]),
+            minzoom=said["minzoom"],
+            maxzoom=said["maxzoom"],
+            format=said["format"],
+            bands=tuple(said["bands"]),
+            resampling=said["resampling"],
+            nodata=None if said["nodata"] is None else float(said["nodata"]),
+            attribution=said["attribution"],
+            style=Style(tuple(map(tuple, style["rescale"])), tuple(map(tuple, style["palette"]))),
+            bake=Bake(**said["bake"]) if said["bake"] else None,
+            footprint=Footprint.from_json(said["footprint"]),
+        )
+    except (KeyError, TypeError, ValueError, BadInput) as error:
+        raise CatalogError(key, error) from error
+
+
+def load_layer(sources: Store, layer: str) -> Layer:
+    """The layer's current revision.
+
+    Raises:
+        BadName: it cannot name a layer.
+        UnknownLayer: there is none of that name; names the close ones.
+    """
+    key = keys.index_key(keys.check_layer(layer))
+    try:
+        return parse(sources.get(key), key)
+    except MissingObject as error:
+        raise UnknownLayer(layer, list_layers(sources)) from error
+
+
+def list_layers(sources: Store) -> Iterator[str]:
+    """The ids of the layers that have been ingested, sorted."""
+    found = (keys.layer_of_index(entry.key) for entry in sources.list(keys.SOURCES))
+    return iter(sorted(layer for layer in found if layer))
+
+
+def publish(layer: Layer, tiles: Store, sources: Store, url: str) -> None:
+    """Make `layer` the current revision: the public TileJSON first, then `index.json`, each at once."""
+    tiles.put(keys.tilejson_key(layer.id), tilejson(layer, url), content_type="application/json", cache_control="no-cache")
+    sources.put(keys.index_key(layer.id), dump(layer), content_type="application/json")
+
+
+def tilejson(layer: Layer, url: str) -> bytes:
+    """TileJSON 3.0.0 of `layer`, its tiles under `url`.
+
+    TileJSON's bounds may not cross the antimeridian; for a layer that does they span all longitudes and
+    `center` tells where it lies.
+    """
+    west, south, east, north = layer.bounds
+    if layer.bounds.crosses:
+        west, east = -180.0, 180.0
+    longitude, latitude = layer.bounds.center
+    width = (layer.bounds.east - layer.bounds.west) % 360 or 360.0
+    first = max(layer.minzoom, min(layer.maxzoom, round(math.log2(360 / width)) + 1))  # about two tiles wide
+    said = {
+        "tilejson": "3.0.0",
+        "name": layer.id,
+        "scheme": "xyz",
+        "tiles": [f"{url}/{layer.id}/{{z}}/{{x}}/{{y}}.{layer.format}"],
+        "bounds": [west, south, east, north],
+        "center": [longitude, latitude, first],
+        "minzoom": layer.minzoom,
+        "maxzoom": layer.maxzoom,
+    }
+    if layer.attribution:
+        said["attribution"] = layer.attribution
+    return (json.dumps(said, indent=1) + "\n").encode()

@@ -1,0 +1,79 @@
+"""Rendering into the store: the only path that creates tiles."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+from tiler.catalog import Layer
+from tiler.errors import SourceReadError
+from tiler.grid import Block
+from tiler.keys import CONTENT_TYPES, TileName, tile_key
+from tiler.render import Look, render
+from tiler.storage import Store
+
+CACHE_CONTROL = "public, max-age=3600"  # of tiles; TileJSON carries the revision for those who cannot wait
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of a block's tiles, each once, as masks; and the bytes written, the milliseconds, the error."""
+
+    written: int = 0
+    empty: int = 0
+    skipped: int = 0
+    failed: int = 0
+    bytes: int = 0
+    milliseconds: int = 0
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A block to fill: which of its tiles, how they look, and whether to render those that exist."""
+
+    block: Block
+    tiles: int  # mask
+    look: Look
+    force: bool = False
+
+
+def fill(layer: Layer, sources: Store, tiles: Store, request: Request) -> Outcome:
+    """Render the request's tiles and put them in the store.
+
+    Tiles that exist are left alone, tiles with nothing on them are not stored. After a read error no further
+    tile is written and those that are left count as failed.
+
+    Raises:
+        StoreError: a tile could not be looked for or written.
+    """
+    start = time.monotonic()
+    block, look = request.block, request.look
+    names = {tile: tile_key(TileName(layer.id, tile, look.scale, look.format)) for tile in block.tiles(request.tiles)}
+    skipped = 0
+    if not request.force:
+        there = tiles.existing(names.values())
+        skipped = sum(block.bit(tile) for tile, key in names.items() if key in there)
+    left = request.tiles & ~skipped
+    written = empty = size = 0
+    error = ""
+    try:
+        if left:
+            for tile, data in render(layer, sources, block, left, look):
+                if data is None:
+                    empty |= block.bit(tile)
+                    continue
+                tiles.put(names[tile], data, content_type=CONTENT_TYPES[look.format], cache_control=CACHE_CONTROL)
+                written |= block.bit(tile)
+                size += len(data)
+    except SourceReadError as fault:
+        error = str(fault)
+    return Outcome(
+        written=written,
+        empty=empty,
+        skipped=skipped,
+        failed=left & ~written & ~empty,
+        bytes=size,
+        milliseconds=round((time.monotonic() - start) * 1000),
+        error=error,
+    )

@@ -1,0 +1,267 @@
+"""The XYZ grid in Web Mercator: zooms, bounds, tile ranges, blocks, resolutions.
+
+Tiles are `mercantile.Tile`. Its fields run x, y, z while keys run z/x/y, so tiles are built by keyword.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import mercantile
+from mercantile import Tile
+
+from tiler.errors import GridError
+
+TILE = 256  # pixels along a tile's side at scale 1
+MAX_ZOOM = 28  # a tile is then 0.15 m wide
+RADIUS = 6378137.0  # metres, of the sphere of EPSG:3857
+EXTENT = math.pi * RADIUS  # metres from the origin to each side of the square world
+MAX_LATITUDE = math.degrees(math.atan(math.sinh(math.pi)))  # 85.0511, where the square world ends
+EDGE = 1e-11  # degrees; bounds that pass a tile edge by less do not touch the next tile (as in mercantile)
+
+_ZOOMS = re.compile(r"(\d{1,2})(?:-(\d{1,2}))?")
+
+
+def parse_zooms(text: str) -> tuple[int, ...]:
+    """The zooms that `text` names, ascending and once each: `7`, `5-14`, `0-3,7,9-11`.
+
+    Raises:
+        GridError: it is not of that form, runs backwards, or passes MAX_ZOOM.
+    """
+    zooms: set[int] = set()
+    for part in text.split(","):
+        match = _ZOOMS.fullmatch(part.strip())
+        if not match:
+            raise GridError(f"{text!r} is not a zoom range: write 7, 5-14 or 0-3,7,9-11")
+        low = int(match[1])
+        high = int(match[2]) if match[2] else low
+        if low > high:
+            raise GridError(f"zoom range {part.strip()} runs backwards: write {high}-{low}")
+        if high > MAX_ZOOM:
+            raise GridError(f"zoom {high} is too deep: {MAX_ZOOM} is the last")
+        zooms.update(range(low, high + 1))
+    return tuple(sorted(zooms))
+
+
+def format_zooms(zooms: tuple[int, ...]) -> str:
+    """The inverse of `parse_zooms`, with runs joined: (0, 1, 2, 7) is `0-2,7`."""
+    runs: list[list[int]] = []
+    for zoom in zooms:
+        if runs and zoom == runs[-1][1] + 1:
+            runs[-1][1] = zoom
+        else:
+            runs.append([zoom, zoom])
+    return ",".join(str(a) if a == b else f"{a}-{b}" for a, b in runs)
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """A box of longitudes and latitudes in degrees; west > east crosses the antimeridian.
+
+    Raises:
+        GridError: an edge is off the globe or not a number, or the box has no height or width.
+    """
+
+    west: float
+    south: float
+    east: float
+    north: float
+
+    def __post_init__(self) -> None:
+        if not all(math.isfinite(edge) for edge in self):
+            raise GridError(f"bounds {self} are not all numbers")
+        if not (-180 <= self.west <= 180 and -180 <= self.east <= 180):
+            raise GridError(f"bounds {self}: longitudes run from -180 to 180")
+        if not -90 <= self.south < self.north <= 90:
+            raise GridError(f"bounds {self}: south must lie below north, both within -90 to 90")
+        if self.west == self.east:
+            raise GridError(f"bounds {self}: west equals east, so they hold nothing")
+
+    def __iter__(self) -> Iterator[float]:
+        return iter((self.west, self.south, self.east, self.north))
+
+    def __str__(self) -> str:
+        return ",".join(f"{edge:.10g}" for edge in self)
+
+    @classmethod
+    def parse(cls, text: str) -> Bounds:
+        """Bounds from `W,S,E,N` in degrees."""
+        try:
+            west, south, east, north = (float(edge) for edge in text.split(","))
+        except ValueError:
+            raise GridError(f"{text!r} is not a bounding box: write W,S,E,N in degrees, as in 5.9,45.8,10.5,47.8") from None
+        return cls(west, south, east, north)
+
+    @property
+    def crosses(self) -> bool:
+        """Whether the box crosses the antimeridian."""
+        return self.west > self.east
+
+    @property
+    def center(self) -> tuple[float, float]:
+        """Longitude and latitude of the middle, degrees."""
+        width = (self.east - self.west) % 360 or 360.0
+        longitude = (self.west + width / 2 + 180) % 360 - 180
+        return longitude, (self.south + self.north) / 2
+
+
+WORLD = Bounds(-180.0, -90.0, 180.0, 90.0)
+
+
+@dataclass(frozen=True, slots=True)
+class TileRange:
+    """The tiles x0 <= x < x1, y0 <= y < y1 of one zoom."""
+
+    z: int
+    x0: int
+    y0: int
+    x1: int
+    y1: int
+
+    def __len__(self) -> int:
+        return max(0, self.x1 - self.x0) * max(0, self.y1 - self.y0)
+
+    def __contains__(self, tile: object) -> bool:
+        return (
+            isinstance(tile, Tile)
+            and tile.z == self.z
+            and self.x0 <= tile.x < self.x1
+            and self.y0 <= tile.y < self.y1
+        )
+
+    def __and__(self, other: TileRange) -> TileRange:
+        return TileRange(
+            self.z,
+            max(self.x0, other.x0),
+            max(self.y0, other.y0),
+            min(self.x1, other.x1),
+            min(self.y1, other.y1),
+        )
+
+
+def tile_ranges(bounds: Bounds, z: int) -> tuple[TileRange, ...]:
+    """The tiles of zoom `z` that `bounds` touch: one range, or two where they cross the antimeridian.
+
+    An edge that lies on a tile edge does not touch the tile beyond it. Latitudes beyond the square world
+    mean its edge. The rule is mercantile's (`mercantile.tiles`), which also is its oracle in the tests.
+    """
+    if bounds.crosses:
+        halves = [(bounds.west, 180.0), (-180.0, bounds.east)]
+    else:
+        halves = [(bounds.west, bounds.east)]
+    north = min(max(bounds.north, -MAX_LATITUDE), MAX_LATITUDE)
+    south = min(max(bounds.south, -MAX_LATITUDE), MAX_LATITUDE)
+    found = []
+    for west, east in halves:
+        if east - west <= EDGE:  # a half that only touches the antimeridian
+            continue
+        first = mercantile.tile(west, north, z)
+        last = mercantile.tile(east - EDGE, south + EDGE, z)
+        found.append(TileRange(z, first.x, first.y, max(first.x, last.x) + 1, max(first.y, last.y) + 1))
+    if len(found) == 2 and found[1].x1 > found[0].x0:  # both halves touch one column: count it once
+        found = [TileRange(z, 0, found[0].y0, 2**z, found[0].y1)]
+    return tuple(found)
+
+
+def resolution(z: int) -> float:
+    """Mercator metres a pixel of a 256-pixel tile at zoom `z`."""
+    return 2 * EXTENT / (TILE * 2**z)
+
+
+def zoom_for(metres: float) -> int:
+    """The lowest zoom whose pixels are no larger than `metres` (mercator metres a pixel).
+
+    ceil(log2(2 pi 6378137 / (metres * 256))), with 1% of slack so that a raster made on the grid of a zoom
+    keeps that zoom in spite of rounding.
+    """
+    exact = math.log2(2 * EXTENT / (metres * TILE))
+    return min(max(math.ceil(exact - math.log2(1.01)), 0), MAX_ZOOM)
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Block:
+    """A square of tiles at one zoom, rendered in one read.
+
+    Where the grid is narrower than `size`, the block is the whole grid.
+
+    Raises:
+        GridError: the corner is off the grid or off a block boundary.
+    """
+
+    z: int
+    x: int  # column of the north-west tile
+    y: int
+    size: int = 8  # tiles per side
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.z <= MAX_ZOOM:
+            raise GridError(f"block {self}: zooms run from 0 to {MAX_ZOOM}")
+        if self.size < 8 or self.size & (self.size - 1):
+            raise GridError(f"block {self}: the size must be 8 or a larger power of two")
+        if not (0 <= self.x < 2**self.z and 0 <= self.y < 2**self.z):
+            raise GridError(f"block {self} is off the grid of zoom {self.z}")
+        if self.x % self.side or self.y % self.side:
+            raise GridError(f"block {self} is off a block boundary")
+
+    def __str__(self) -> str:
+        return f"{self.z}-{self.x}-{self.y}" + (f"-{self.size}" if self.size != 8 else "")
+
+    @classmethod
+    def of(cls, tile: Tile, size: int = 8) -> Block:
+        """The block that holds `tile`."""
+        side = min(size, 2**tile.z)
+        return cls(tile.z, tile.x // side * side, tile.y // side * side, size)
+
+    @property
+    def side(self) -> int:
+        """Tiles per side that are on the grid."""
+        return min(self.size, int(2**self.z))
+
+    @property
+    def range(self) -> TileRange:
+        """The block's tiles as a range."""
+        return TileRange(self.z, self.x, self.y, self.x + self.side, self.y + self.side)
+
+    @property
+    def full(self) -> int:
+        """The mask that wants every tile of an 8 x 8 block."""
+        row = (1 << self.side) - 1
+        return sum(row << (8 * dy) for dy in range(self.side))
+
+    def bit(self, tile: Tile) -> int:
+        """The bit of `tile` in this 8 x 8 block's mask: rows of eight, the north-west tile lowest."""
+        return 1 << (8 * (tile.y - self.y) + (tile.x - self.x))
+
+    def tiles(self, mask: int | None = None) -> Iterator[Tile]:
+        """The block's tiles row by row; with `mask` only those whose bit is set (8 x 8 blocks)."""
+        for dy in range(self.side):
+            for dx in range(self.side):
+                if mask is None or mask >> (8 * dy + dx) & 1:
+                    yield Tile(x=self.x + dx, y=self.y + dy, z=self.z)
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """A rectangle of pixels on the grid of zoom `z`, 256 pixels a tile, (x, y) its north-west pixel.
+
+    Columns may pass the antimeridian: pixel x + 256 * 2**z shows the same place as pixel x.
+    """
+
+    z: int
+    x: int
+    y: int
+    width: int
+    height: int
+
+    @property
+    def pixel(self) -> float:
+        """Mercator metres a pixel."""
+        return resolution(self.z)
+
+    @property
+    def corner(self) -> tuple[float, float]:
+        """The north-west corner in metres of EPSG:3857."""
+        return self.x * self.pixel - EXTENT, EXTENT - self.y * self.pixel

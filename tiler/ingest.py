@@ -1,0 +1,155 @@
+"""A raster to a layer: baked, described and published in one go, or not at all."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from tiler import catalog, keys
+from tiler.bake import bake_cog
+from tiler.catalog import Layer
+from tiler.errors import BadSource, CatalogError, UnknownLayer
+from tiler.footprint import Footprint
+from tiler.grid import Window, tile_ranges
+from tiler.raster import opened, overview_for, warp
+from tiler.storage import Store
+from tiler.survey import Options, Survey, revision_of, survey
+
+SCRATCH = "ingest-"  # what the names of scratch folders begin with; the process id follows
+LOOK = 8  # pixels a tile that a virtual layer's footprint is looked for with
+
+
+@dataclass(frozen=True, slots=True)
+class Ingested:
+    """What an ingest did: the layer, what its raster was found to be, and whether anything is new."""
+
+    layer: Layer
+    survey: Survey
+    fresh: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Stores:
+    """The public and the private store, and where the public one is served."""
+
+    tiles: Store
+    sources: Store
+    url: str
+
+
+def ingest(
+    source: str, layer: str, options: Options, stores: Stores, *, jobs: int, progress: Callable[[int, int], None]
+) -> Ingested:
+    """Make `source` the current revision of `layer`.
+
+    The same raster with the same options changes nothing. Whatever ends an ingest early, the layer stays what
+    it was: its metadata is written last and at once.
+
+    Raises:
+        BadSource: the raster cannot become a layer.
+        BadOption: an option does not fit it.
+        SourceReadError: some pixel could not be read.
+    """
+    path = str(Path(source).absolute()) if Path(source).exists() else source
+    found = survey(path, options)
+    revision = revision_of(path, options)
+    current = _current(stores.sources, layer)
+    if current and current.revision == revision and _complete(current, stores):
+        return Ingested(current, found, fresh=False)
+    blank = Layer(
+        id=keys.check_layer(layer),
+        revision=revision,
+        source=path,
+        bounds=found.bounds,
+        minzoom=found.minzoom,
+        maxzoom=found.maxzoom,
+        format=options.format,
+        style=found.style,
+        footprint=Footprint(0, 0, 0, np.ones((1, 1), bool)),
+        bake=None,
+        bands=found.reading.bands,
+        resampling=found.resampling,
+        nodata=options.nodata,
+        attribution=options.attribution,
+    )
+    if options.virtual:
+        made = replace(blank, footprint=_footprint(found))
+    else:
+        made = _baked(blank, found, stores.sources, jobs=jobs, progress=progress)
+    catalog.publish(made, stores.tiles, stores.sources, stores.url)
+    return Ingested(made, found, fresh=True)
+
+
+def _current(sources: Store, layer: str) -> Layer | None:
+    try:
+        return catalog.load_layer(sources, layer)
+    except (UnknownLayer, CatalogError):
+        return None
+
+
+def _complete(layer: Layer, stores: Stores) -> bool:
+    parts = stores.tiles.has(keys.tilejson_key(layer.id))
+    return parts and (layer.bake is None or stores.sources.has(layer.source))
+
+
+def _baked(blank: Layer, found: Survey, sources: Store, *, jobs: int, progress: Callable[[int, int], None]) -> Layer:
+    """`blank` with its COG baked and stored."""
+    with _scratch(sources.root) as folder:
+        file = folder / "index.tif"
+        bake, cells = bake_cog(found, file, jobs=jobs, progress=progress)
+        if not cells.any():
+            raise BadSource(found.path, "it holds no valid pixel")
+        key = keys.source_key(blank.id, blank.revision)
+        sources.put_file(key, file, content_type="image/tiff")
+    footprint = Footprint.within(bake.z, bake.x, bake.y, cells)
+    return replace(blank, source=key, bake=bake, footprint=footprint, bands=tuple(range(1, len(blank.bands) + 1)), nodata=None)
+
+
+def _footprint(found: Survey) -> Footprint:
+    """Where a raster has data, from a coarse look at its mask: a tile counts if any of its pixels is seen."""
+    z, ranges = found.base, tile_ranges(found.bounds, found.base)
+    while z > 0 and sum(map(len, ranges)) > 1 << 14:
+        z -= 1
+        ranges = tile_ranges(found.bounds, z)
+    west, north = ranges[0].x0, ranges[0].y0
+    columns, rows = sum(each.x1 - each.x0 for each in ranges), ranges[0].y1 - north
+    fine = z + LOOK.bit_length() - 1 - 8  # a tile of LOOK pixels is one of 256 pixels so many zooms lower
+    shrink = 2.0 ** (found.zoom - fine)
+    dataset = opened(found.path, overview_for(found.path, shrink))
+    _, mask = warp(dataset, found.reading, Window(fine, west * LOOK, north * LOOK, columns * LOOK, rows * LOOK), "average")
+    seen = np.ones((rows, columns), bool) if mask is None else mask.reshape(rows, LOOK, columns, LOOK).any(axis=(1, 3))
+    return Footprint(z, west, north, seen)
+
+
+@contextmanager
+def _scratch(root: Path | None) -> Iterator[Path]:
+    """A folder on the disk of `root` that is gone afterwards; those of ingests that were killed go first."""
+    parent = root.parent / "scratch" if root else Path(tempfile.gettempdir())
+    parent.mkdir(parents=True, exist_ok=True)
+    for old in parent.glob(f"{SCRATCH}*"):
+        if not _alive(int(old.name.split("-")[1])):
+            shutil.rmtree(old, ignore_errors=True)
+    folder = Path(tempfile.mkdtemp(prefix=f"{SCRATCH}{os.getpid()}-", dir=parent))
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        if root and not any(parent.iterdir()):
+            parent.rmdir()
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True

@@ -1,0 +1,95 @@
+"""A pool of worker processes that never outlives its parent and stops within a second.
+
+Workers are spawned, not forked: GDAL and obstore run threads. They ignore Ctrl-C, which the parent answers for
+all of them, and end when the parent does, however it ends.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from itertools import islice
+from multiprocessing.connection import wait as wait_for
+from typing import TypeVar
+
+from tiler.errors import WorkerDied
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+AHEAD = 2  # tasks a worker has waiting, so that none waits for the parent
+
+
+def stream(task: Callable[[T], R], items: Iterable[T], *, jobs: int, setup: Callable[[], None]) -> Iterator[R]:
+    """`task` of each of `items`, as they finish; `items` is drawn as workers come free.
+
+    `setup` runs once in every worker first. With one job both run in this process. Closing the iterator, or an
+    error or Ctrl-C while it runs, ends the workers at once.
+
+    Raises:
+        WorkerDied: a worker ended without an answer (killed, out of memory, crashed).
+    """
+    if jobs == 1:
+        setup()
+        yield from map(task, items)
+        return
+    before = multiprocessing.active_children()
+    executor = ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn"), _begin, (setup,))
+    try:
+        with _interrupts_ignored():  # spawned processes inherit this
+            ready = [executor.submit(os.getpid) for _ in range(jobs)]
+        workers = [child for child in multiprocessing.active_children() if child not in before]
+        try:
+            yield from _flow(executor, task, items, jobs * AHEAD)
+            wait(ready)
+        except BrokenProcessPool as error:
+            raise WorkerDied from error
+        except BaseException:
+            for worker in workers:
+                worker.terminate()
+            raise
+    finally:
+        executor.shutdown(wait=True, cancel_futures=True)
+
+
+def _flow(executor: ProcessPoolExecutor, task: Callable[[T], R], items: Iterable[T], room: int) -> Iterator[R]:
+    source = iter(items)
+    running: set[Future[R]] = set()
+    while True:
+        running |= {executor.submit(task, item) for item in islice(source, room - len(running))}
+        if not running:
+            return
+        done, running = wait(running, return_when=FIRST_COMPLETED)
+        for future in done:
+            yield future.result()
+
+
+def _begin(setup: Callable[[], None]) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    setup()
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        wait_for([parent.sentinel])
+        os._exit(1)
+
+
+@contextlib.contextmanager
+def _interrupts_ignored() -> Iterator[None]:
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)

@@ -1,0 +1,284 @@
+"""Reading rasters through GDAL: in place on their own grid, or warped to Web Mercator.
+
+The mask of everything here is `(height, width)` uint8, 0 transparent to 255 opaque, or None where all is opaque.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import rasterio
+import rasterio.warp
+import rasterio.windows
+from affine import Affine
+from rasterio._err import CPLE_BaseError
+from rasterio.crs import CRS
+from rasterio.enums import ColorInterp, MaskFlags
+from rasterio.enums import Resampling as GdalResampling
+from rasterio.errors import RasterioError
+from rasterio.io import DatasetReader
+
+from tiler.catalog import Resampling
+from tiler.errors import BadOption, BadSource, SourceReadError
+from tiler.grid import EXTENT, Window
+from tiler.style import Pixels, Values
+
+# With +over, longitudes go on past 180 degrees instead of starting again, so that a raster across the
+# antimeridian or from 0 to 360 degrees is one piece. Otherwise this is EPSG:3857.
+MERCATOR = CRS.from_proj4(
+    "+proj=merc +a=6378137 +b=6378137 +lat_ts=0 +lon_0=0 +x_0=0 +y_0=0 +k=1 +units=m +nadgrids=@null +wktext +over +no_defs"
+)
+WARP_MEMORY = 256  # megabytes that one warp may take
+OPEN_DATASETS = 32
+BEYOND = "it lies beyond 85.05 degrees of latitude, where Web Mercator ends"
+KERNEL: dict[Resampling, int] = {  # source pixels that a kernel reaches to each side
+    "nearest": 1,
+    "bilinear": 1,
+    "cubic": 2,
+    "cubic_spline": 2,
+    "lanczos": 3,
+    "average": 1,
+    "mode": 1,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What to read of a raster: its bands (from 1), its alpha band (0: none), its nodata value, its own mask."""
+
+    bands: tuple[int, ...]
+    alpha: int = 0
+    nodata: float | None = None
+    masked: bool = False  # the raster has a mask of its own
+
+    @property
+    def opaque(self) -> bool:
+        """Whether every pixel of the raster is valid."""
+        return not self.alpha and self.nodata is None and not self.masked
+
+
+@contextmanager
+def translated(path: str) -> Iterator[None]:
+    """GDAL's errors as `SourceReadError`."""
+    try:
+        yield
+    except (RasterioError, CPLE_BaseError, OSError, ValueError) as error:
+        cause = error.__cause__ or error
+        raise SourceReadError(path, cause) from error
+
+
+@lru_cache(maxsize=OPEN_DATASETS)
+def opened(path: str, level: int = 0, *, cog: bool = False) -> DatasetReader:
+    """The raster at `path`, kept open for this process; `level` 1 is its first overview.
+
+    A dataset is not for two threads at once. `cog` says that the file stands alone, so that none is looked for
+    beside it.
+
+    Raises:
+        SourceReadError: GDAL cannot open it.
+    """
+    options: dict[str, Any] = {"OVERVIEW_LEVEL": level - 1} if level else {}
+    with translated(path), rasterio.Env(GDAL_DISABLE_READDIR_ON_OPEN="EMPTY_DIR" if cog else "FALSE"):
+        return rasterio.open(path, **options)
+
+
+def overview_for(path: str, shrink: float) -> int:
+    """The deepest overview (from 1; 0 is the raster itself) that is still `shrink` or less smaller."""
+    factors = opened(path).overviews(1)
+    return sum(1 for factor in factors if factor <= shrink * 1.01)
+
+
+def read(dataset: DatasetReader, place: tuple[int, int, int, int], *, bands: int, masked: bool) -> tuple[Values, Pixels | None]:
+    """Pixels as they are: `(bands, height, width)` in the raster's dtype, and the mask.
+
+    `place` is (column, row, width, height) in pixels; what lies outside the raster is transparent.
+    """
+    column, row, width, height = place
+    left, top = max(column, 0), max(row, 0)
+    right, bottom = min(column + width, dataset.width), min(row + height, dataset.height)
+    inside = right - left == width and bottom - top == height
+    # pixel by pixel in memory, as the file has it and as encoders want it
+    make = np.empty if inside else np.zeros
+    values = np.moveaxis(make((height, width, bands), dataset.dtypes[0]), -1, 0)
+    mask = make((height, width), np.uint8) if masked or not inside else None
+    if right <= left or bottom <= top:
+        return values, np.zeros((height, width), np.uint8)
+    window = rasterio.windows.Window(left, top, right - left, bottom - top)
+    part = (slice(top - row, bottom - row), slice(left - column, right - column))
+    with translated(dataset.name):
+        dataset.read(list(range(1, bands + 1)), window=window, out=values[(slice(None), *part)])
+        if masked and mask is not None:
+            dataset.read_masks(1, window=window, out=mask[part])
+        elif mask is not None:
+            mask[part] = 255
+    return values, mask
+
+
+def warp(dataset: DatasetReader, reading: Reading, window: Window, resampling: Resampling, *, opaque: bool = False) -> tuple[Values, Pixels | None]:
+    """Pixels warped to `window`: `(bands, height, width)` in the raster's dtype, and the mask.
+
+    With `opaque` the caller knows that every pixel is valid, which is several times faster. Values under a zero
+    of the mask are 0.
+
+    Raises:
+        SourceReadError: some pixel could not be read.
+    """
+    bands = len(reading.bands)
+    dtype = dataset.dtypes[reading.bands[0] - 1]
+    shape = (bands + (not opaque), window.height, window.width)
+    out = np.zeros(shape, dtype)
+    left, top = window.corner
+    options: dict[str, Any] = {}
+    source = list(reading.bands)
+    if not opaque:
+        options["dst_alpha"] = bands + 1
+        if reading.alpha:
+            options["src_alpha"] = reading.alpha
+            source.append(reading.alpha)
+        elif reading.nodata is not None:
+            options["src_nodata"] = reading.nodata
+    with translated(dataset.name):
+        rasterio.warp.reproject(
+            rasterio.band(dataset, source),
+            out,
+            dst_transform=Affine(window.pixel, 0, left, 0, -window.pixel, top),
+            dst_crs=MERCATOR,
+            resampling=GdalResampling[resampling],
+            warp_mem_limit=WARP_MEMORY,
+            init_dest_nodata=False,
+            INIT_DEST="0",
+            UNIFIED_SRC_NODATA="YES",
+            **options,
+        )
+    if opaque:
+        return out, None
+    values, mask = out[:bands], _alpha(out[bands])
+    if values.dtype.kind == "f":  # a NaN beside the declared nodata value is no data either
+        mask[~np.isfinite(values).all(axis=0)] = 0
+        values[:, mask == 0] = 0
+    return values, mask
+
+
+def _alpha(band: Values) -> Pixels:
+    """GDAL's alpha band, which spans the range of its dtype, as 0 to 255."""
+    if band.dtype == np.uint8:
+        return band
+    if band.dtype.kind == "f":
+        return np.clip(band, 0, 255).astype(np.uint8)
+    return (band.astype(np.float64) * (255 / np.iinfo(band.dtype).max)).round().astype(np.uint8)
+
+
+def covered(dataset: DatasetReader, window: Window, reach: float) -> tuple[int, int, int, int] | None:
+    """The box (column, row, column, row) of source pixels that `window` needs, `reach` more on every side.
+
+    None where part of the window lies where the source's projection ends.
+    """
+    left, top = window.corner
+    steps = np.linspace(0, 1, 33)
+    xs, ys = (grid.ravel() for grid in np.meshgrid(left + steps * window.width * window.pixel, top - steps * window.height * window.pixel))
+    with translated(dataset.name):
+        there = rasterio.warp.transform(MERCATOR, dataset.crs, xs, ys)
+    columns, rows = ~dataset.transform * np.asarray(there[:2])
+    if dataset.crs.is_geographic:  # 190 degrees east is also 170 west: take the turn that is nearest to the raster
+        turn = 360 / abs(dataset.transform.a or dataset.transform.b)
+        columns -= np.round((columns.mean() - dataset.width / 2) / turn) * turn
+    if not (np.isfinite(columns).all() and np.isfinite(rows).all()):
+        return None
+    slack = 1 / 32  # of the window: the sides bulge between the points
+    wide, high = np.ptp(columns) * slack + reach, np.ptp(rows) * slack + reach
+    return (
+        int(np.floor(columns.min() - wide)),
+        int(np.floor(rows.min() - high)),
+        int(np.ceil(columns.max() + wide)),
+        int(np.ceil(rows.max() + high)),
+    )
+
+
+def valid(dataset: DatasetReader, reading: Reading, box: tuple[int, int, int, int]) -> bool:
+    """Whether every source pixel in `box`, which lies inside the raster, is valid and opaque."""
+    if reading.opaque:
+        return True
+    window = rasterio.windows.Window.from_slices(*(slice(box[i], box[i + 2]) for i in (1, 0)))
+    with translated(dataset.name):
+        if reading.alpha:
+            alpha = dataset.read(reading.alpha, window=window)
+            return bool((_alpha(alpha) == 255).all())
+        if reading.masked and not (dataset.read_masks(reading.bands[0], window=window) == 255).all():
+            return False
+        if reading.nodata is None:
+            return True
+        values = dataset.read(list(reading.bands), window=window)
+    if values.dtype.kind == "f" and not np.isfinite(values).all():
+        return False
+    return not (values == np.asarray(reading.nodata, np.float64)).all(axis=0).any()
+
+
+def reading_of(dataset: DatasetReader, bands: tuple[int, ...] = (), nodata: float | None = None) -> Reading:
+    """What to read of `dataset`: the colour bands it names, else its first three, else its first.
+
+    Raises:
+        BadOption: it lacks one of `bands`, or they are not one or three.
+    """
+    roles = list(dataset.colorinterp)
+    alpha = roles.index(ColorInterp.alpha) + 1 if ColorInterp.alpha in roles else 0
+    if bands:
+        if len(bands) not in (1, 3) or not all(1 <= band <= dataset.count for band in bands):
+            raise BadOption(f"--bands {','.join(map(str, bands))}: name one band or three, of 1 to {dataset.count}")
+    else:
+        colours = [ColorInterp.red, ColorInterp.green, ColorInterp.blue]
+        plain = [band for band in dataset.indexes if band != alpha] or [1]
+        if all(colour in roles for colour in colours):
+            bands = tuple(roles.index(colour) + 1 for colour in colours)
+        else:
+            bands = tuple(plain[:3]) if len(plain) >= 3 else (plain[0],)
+    kinds = {dataset.dtypes[band - 1] for band in bands}
+    if len(kinds) > 1:
+        raise BadOption(f"bands {','.join(map(str, bands))} differ in type ({', '.join(sorted(kinds))}): name others with --bands")
+    if nodata is not None:
+        return Reading(bands, nodata=_fitting(nodata, bands, dataset))
+    if alpha and alpha not in bands:
+        return Reading(bands, alpha=alpha)
+    if MaskFlags.per_dataset in dataset.mask_flag_enums[bands[0] - 1]:
+        return Reading(bands, masked=True)
+    declared = dataset.nodatavals[bands[0] - 1]
+    return Reading(bands, nodata=_representable(declared, kinds.pop()))
+
+
+def _fitting(nodata: float, bands: tuple[int, ...], dataset: DatasetReader) -> float:
+    dtype = dataset.dtypes[bands[0] - 1]
+    if np.dtype(dtype).kind != "f" and _representable(nodata, dtype) is None:
+        raise BadOption(f"--nodata {nodata:g} is no value of {dtype}")
+    return nodata
+
+
+def _representable(nodata: float | None, dtype: str) -> float | None:
+    """`nodata` if a pixel can have it; NaN where floats declare none."""
+    if np.dtype(dtype).kind == "f":
+        return math.nan if nodata is None else nodata
+    if nodata is None or not math.isfinite(nodata) or nodata != int(nodata):
+        return None
+    limits = np.iinfo(dtype)
+    return nodata if limits.min <= nodata <= limits.max else None
+
+
+def resolution_of(dataset: DatasetReader) -> float:
+    """Mercator metres a pixel, the smallest over the raster: the square root of a pixel's area."""
+    steps = np.linspace(0.02, 0.98, 9)
+    columns, rows = (grid.ravel() for grid in np.meshgrid(steps * dataset.width, steps * dataset.height))
+    corners = []
+    for right, down in ((0, 0), (1, 0), (0, 1)):
+        xs, ys = dataset.transform * (columns + right, rows + down)
+        with translated(dataset.name):
+            corners.append(np.asarray(rasterio.warp.transform(dataset.crs, MERCATOR, xs, ys)[:2]))
+    across, along = corners[1] - corners[0], corners[2] - corners[0]
+    areas = np.abs(across[0] * along[1] - across[1] * along[0])
+    usable = np.isfinite(areas) & (areas > 0) & (np.abs(corners[0][1]) <= EXTENT)
+    if not usable.any():
+        raise BadSource(dataset.name, BEYOND)
+    return float(np.sqrt(areas[usable].min()))

@@ -1,0 +1,216 @@
+"""Objects in a folder, in S3 or in memory, behind one small class over obstore. Nothing here knows tiles."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache
+from itertools import groupby
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+import obstore
+from obstore.exceptions import BaseError
+from obstore.store import LocalStore, MemoryStore, S3Store
+
+from tiler.errors import BadStore, MissingObject, StoreError
+
+DELETE_BATCH = 1000  # keys a DeleteObjects call takes
+SCHEMES = "file://, s3:// and memory:// are known"
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """What a listing says of an object: its key and its size in bytes."""
+
+    key: str
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Store:
+    """A root that holds objects by key.
+
+    Every method translates the backend's errors to `StoreError`; throttling and 5xx answers were retried
+    by obstore before one is raised. A put is atomic: a reader sees the old object or the new one.
+    """
+
+    url: str
+    backend: LocalStore | S3Store | MemoryStore
+
+    @property
+    def root(self) -> Path | None:
+        """The folder of a local store, else None."""
+        return Path(str(self.backend.prefix)) if isinstance(self.backend, LocalStore) else None
+
+    def put(self, key: str, data: bytes, *, content_type: str, cache_control: str = "") -> None:
+        """Store `data` under `key`. Local stores keep no headers."""
+        with _translated("write", key):
+            if isinstance(self.backend, LocalStore):
+                obstore.put(self.backend, key, data, use_multipart=False)
+            else:
+                headers = {"Content-Type": content_type}
+                if cache_control:
+                    headers["Cache-Control"] = cache_control
+                obstore.put(self.backend, key, data, attributes=headers, use_multipart=False)
+
+    def put_file(self, key: str, path: Path, *, content_type: str) -> None:
+        """Move the file at `path` to `key`, however large; `path` is gone afterwards."""
+        with _translated("write", key):
+            if self.root:
+                target = self.root / key
+                target.parent.mkdir(parents=True, exist_ok=True)
+                path.replace(target)
+            else:
+                obstore.put(self.backend, key, path, attributes={"Content-Type": content_type})
+                path.unlink()
+
+    def get(self, key: str) -> bytes:
+        """The bytes under `key`.
+
+        Raises:
+            MissingObject: there are none.
+        """
+        with _translated("read", key):
+            return bytes(obstore.get(self.backend, key).bytes())
+
+    def has(self, key: str) -> bool:
+        """Whether `key` holds an object."""
+        try:
+            with _translated("look for", key):
+                obstore.head(self.backend, key)
+        except MissingObject:
+            return False
+        return True
+
+    def list(self, prefix: str) -> Iterator[Entry]:
+        """The objects whose keys begin with `prefix`, which must end a folder ("relief/", not "rel")."""
+        with _translated("list", prefix):
+            for page in obstore.list(self.backend, prefix):
+                for item in page:
+                    yield Entry(item["path"], item["size"])
+
+    def folders(self, prefix: str) -> list[str]:
+        """The names directly below `prefix` that hold more keys: what stands before the next slash."""
+        with _translated("list", prefix):
+            found = obstore.list_with_delimiter(self.backend, prefix)["common_prefixes"]
+        return [folder.rstrip("/").rpartition("/")[2] for folder in found]
+
+    def existing(self, keys: Iterable[str]) -> set[str]:
+        """Those of `keys` that hold an object.
+
+        A folder is asked key by key. Elsewhere keys that differ in their end only share one LIST, so
+        64 tiles cost 8 requests rather than 64.
+        """
+        if self.root:
+            root = self.root
+            return {key for key in keys if (root / key).is_file()}
+        found: set[str] = set()
+        alike = sorted(keys, key=lambda key: (key.rpartition("/")[0], len(key), key))
+        for _, group in groupby(alike, key=lambda key: (key.rpartition("/")[0], len(key))):
+            found |= self._listed(list(group))
+        return found
+
+    def _listed(self, keys: list[str]) -> set[str]:
+        """Those of `keys`, sorted and alike in length and folder, that a LIST between their ends shows."""
+        folder = keys[0].rpartition("/")[0]
+        before = keys[0][:-1] + chr(ord(keys[0][-1]) - 1) + "~"  # sorts just before the first key
+        wanted = set(keys)
+        found: set[str] = set()
+        with _translated("list", keys[0]):
+            for page in obstore.list(self.backend, folder, offset=before):
+                listed = [item["path"] for item in page]
+                found.update(wanted.intersection(listed))
+                if listed and max(listed) >= keys[-1]:
+                    break
+        return found
+
+    def delete(self, keys: Iterable[str]) -> None:
+        """Delete `keys`, a thousand a request; those that do not exist are passed over."""
+        if self.root:
+            for key in keys:
+                with _translated("delete", key):
+                    (self.root / key).unlink(missing_ok=True)
+            return
+        batch: list[str] = []
+        for key in keys:
+            batch.append(key)
+            if len(batch) == DELETE_BATCH:
+                self._delete(batch)
+                batch = []
+        if batch:
+            self._delete(batch)
+
+    def _delete(self, batch: list[str]) -> None:
+        with _translated("delete", batch[0]):
+            obstore.delete(self.backend, batch)
+
+    def location(self, key: str) -> str:
+        """What GDAL opens to read `key` in place.
+
+        Raises:
+            BadStore: GDAL cannot read this kind of store.
+        """
+        if self.root:
+            return str(self.root / key)
+        if isinstance(self.backend, S3Store):
+            bucket, prefix = self.backend.config["bucket"], self.backend.prefix
+            return f"/vsis3/{bucket}/{f'{prefix}/' if prefix else ''}{key}"
+        raise BadStore(self.url, "GDAL cannot read from it; keep sources in file:// or s3://")
+
+
+@contextmanager
+def _translated(verb: str, key: str) -> Iterator[None]:
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise MissingObject(key) from error
+    except (BaseError, OSError, ValueError, NotImplementedError) as error:
+        raise StoreError(verb, key, _first_line(error)) from error
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error) or type(error).__name__).partition("\n")[0]
+
+
+def open_store(url: str, *, create: bool = False) -> Store:
+    """The store at `url`: `file:///folder`, `s3://bucket/prefix` or `memory://name`.
+
+    A folder that does not exist reads as empty; with `create` it is made. Stores in memory live as long as
+    the process and are the same for the same URL.
+
+    Raises:
+        BadStore: the URL is malformed, its scheme is unknown, or the folder cannot be made or written.
+    """
+    parts = urlsplit(url)
+    if parts.scheme == "file" and parts.path and not parts.netloc:
+        return Store(url, _folder(url, Path(unquote(parts.path)), create=create))
+    if parts.scheme == "s3" and parts.netloc:
+        try:
+            return Store(url, S3Store.from_url(url, client_options={"allow_http": True}))
+        except (BaseError, ValueError) as error:
+            raise BadStore(url, _first_line(error)) from error
+    if parts.scheme == "memory":
+        return _memory(url)
+    raise BadStore(url, f"{SCHEMES}, as in file:///srv/tiles or s3://bucket/prefix")
+
+
+def _folder(url: str, root: Path, *, create: bool) -> LocalStore | MemoryStore:
+    if not create and not root.is_dir():
+        if root.exists():
+            raise BadStore(url, f"{root} is not a folder")
+        return MemoryStore()
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise BadStore(url, f"{error.strerror or error}: {error.filename}") from error
+    if create and not os.access(root, os.W_OK | os.X_OK):
+        raise BadStore(url, f"no permission to write in {root}")
+    return LocalStore(root)
+
+
+@cache
+def _memory(url: str) -> Store:
+    return Store(url, MemoryStore())

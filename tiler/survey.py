@@ -1,0 +1,270 @@
+"""What a raster is, and what layer it makes when nobody says otherwise."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import rasterio.warp
+import rasterio.windows
+from rasterio.crs import CRS
+from rasterio.enums import ColorInterp
+from rasterio.io import DatasetReader
+
+from tiler.catalog import Resampling
+from tiler.errors import BadOption, BadSource, SourceReadError
+from tiler.grid import MAX_LATITUDE, Bounds, zoom_for
+from tiler.keys import Format
+from tiler.raster import BEYOND, Reading, opened, reading_of, resolution_of, translated
+from tiler.style import Style, Values
+
+OVERZOOM = 3  # zooms past the raster's own that a layer may have
+PERCENTILES = (2, 98)
+SAMPLE = 1024  # pixels a side that percentiles are taken from
+PATCHES, PATCH = 12, 128  # where there are no overviews: so many squares a side, of so many pixels
+HASH_CHUNK = 1 << 22  # bytes
+RECIPE = 1  # raised when the same source and options would be baked into other bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What `seeder ingest` was asked for; None and empty mean that the raster decides."""
+
+    min_zoom: int | None = None
+    max_zoom: int | None = None
+    resampling: Resampling | None = None
+    nodata: float | None = None
+    bands: tuple[int, ...] = ()
+    rescale: tuple[float, float] | None = None
+    format: Format = "png"
+    attribution: str = ""
+    virtual: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """What a layer needs to know of its raster. `zoom` is the raster's own, `base` the one it is baked at."""
+
+    path: str
+    reading: Reading
+    bounds: Bounds
+    dtype: str
+    zoom: int
+    base: int
+    minzoom: int
+    maxzoom: int
+    style: Style
+    resampling: Resampling  # of the warp
+    overview: Resampling  # of the halvings below it: average, nearest or mode
+    stretched: bool  # `style.rescale` was found here, not asked for
+
+
+def survey(path: str, options: Options) -> Survey:
+    """What the raster at `path` is.
+
+    Raises:
+        BadSource: it cannot become a layer.
+        BadOption: an option does not fit it.
+    """
+    try:
+        dataset = opened(path)
+    except SourceReadError as error:
+        raise BadSource(path, f"GDAL cannot open it ({error.__cause__ or error})") from error
+    _check(dataset)
+    reading = reading_of(dataset, options.bands, options.nodata)
+    bounds = lonlat_bounds(dataset)
+    zoom = zoom_for(resolution_of(dataset))
+    minzoom, maxzoom = _zooms(options, zoom)
+    palette = _palette(dataset, reading)
+    resampling = options.resampling or ("nearest" if palette else "cubic")
+    if palette and resampling not in ("nearest", "mode"):
+        raise BadOption(f"--resampling {resampling} would blend palette entries: use nearest or mode")
+    style, stretched = _style(dataset, reading, options, palette)
+    return Survey(
+        path=path,
+        reading=reading,
+        bounds=bounds,
+        dtype=_baked_dtype(dataset.dtypes[reading.bands[0] - 1]),
+        zoom=zoom,
+        base=min(zoom, maxzoom),
+        minzoom=minzoom,
+        maxzoom=maxzoom,
+        style=style,
+        resampling=resampling,
+        overview="mode" if palette or resampling == "mode" else "nearest" if resampling == "nearest" else "average",
+        stretched=stretched,
+    )
+
+
+def _check(dataset: DatasetReader) -> None:
+    name = dataset.name
+    if dataset.count == 0:
+        raise BadSource(name, f"it holds {len(dataset.subdatasets)} subdatasets; name one, such as {next(iter(dataset.subdatasets), 'none')}")
+    if not dataset.crs:
+        if dataset.gcps[0]:
+            raise BadSource(name, "it is placed by ground control points: run `gdalwarp` on it first")
+        raise BadSource(name, "it has no CRS: give it one with `rio edit-info --crs EPSG:CODE`")
+    if dataset.transform.is_identity or dataset.transform.is_degenerate:
+        raise BadSource(name, "it has no geotransform: give it one with `rio edit-info --transform`")
+    if any(np.dtype(dtype).kind == "c" for dtype in dataset.dtypes if not dtype.startswith("complex_int")):
+        raise BadSource(name, "its values are complex numbers")
+
+
+def _baked_dtype(dtype: str) -> str:
+    """The dtype that blocks are stored in: the raster's own up to 32 bits, else float32."""
+    return dtype if np.dtype(dtype).itemsize <= 4 else "float32"
+
+
+def _zooms(options: Options, zoom: int) -> tuple[int, int]:
+    minzoom = 0 if options.min_zoom is None else options.min_zoom
+    maxzoom = max(zoom, minzoom) if options.max_zoom is None else options.max_zoom
+    if minzoom > maxzoom:
+        raise BadOption(f"--min-zoom {minzoom} is above --max-zoom {maxzoom}")
+    if maxzoom > zoom + OVERZOOM:
+        raise BadOption(f"zoom {maxzoom} shows nothing that zoom {zoom} does not: --max-zoom may be {zoom + OVERZOOM} at most")
+    return minzoom, maxzoom
+
+
+def _palette(dataset: DatasetReader, reading: Reading) -> tuple[tuple[int, int, int, int], ...]:
+    band = reading.bands[0]
+    if len(reading.bands) > 1 or dataset.colorinterp[band - 1] != ColorInterp.palette:
+        return ()
+    colours = dataset.colormap(band)
+    last = max((value for value in colours if value < 256), default=-1)
+    return tuple(colours.get(value, (0, 0, 0, 0)) for value in range(last + 1))
+
+
+def _style(dataset: DatasetReader, reading: Reading, options: Options, palette: tuple[tuple[int, int, int, int], ...]) -> tuple[Style, bool]:
+    if options.rescale:
+        return Style((options.rescale,) * len(reading.bands), palette), False
+    if palette or dataset.dtypes[reading.bands[0] - 1] == "uint8":
+        return Style(palette=palette), False
+    return Style(tuple(_stretch(sample) for sample in _samples(dataset, reading))), True
+
+
+def _stretch(sample: npt.NDArray[Any]) -> tuple[float, float]:
+    """The 2nd and 98th percentile of `sample`, moved apart where they meet."""
+    if sample.size == 0:
+        return 0.0, 1.0
+    low, high = (float(value) for value in np.percentile(sample.astype(np.float64), PERCENTILES))
+    if not low < high:
+        low, high = float(sample.min()), float(sample.max())
+    return (low, high) if low < high else (low, low + 1)
+
+
+def _samples(dataset: DatasetReader, reading: Reading) -> list[npt.NDArray[Any]]:
+    """Valid values of each band, spread over the raster."""
+    with translated(dataset.name):
+        parts = list(_patches(dataset, reading))
+    values = np.concatenate([part.reshape(len(reading.bands), -1) for part, _ in parts], axis=1)
+    mask = np.concatenate([mask.ravel() for _, mask in parts]) > 0
+    mask &= np.isfinite(values.astype(np.float64)).all(axis=0)
+    if reading.nodata is not None:
+        mask &= ~(values == np.asarray(reading.nodata, np.float64)).all(axis=0)
+    return [band[mask] for band in values]
+
+
+def _patches(dataset: DatasetReader, reading: Reading) -> Iterator[tuple[Values, npt.NDArray[np.uint8]]]:
+    def piece(**how: Any) -> tuple[Values, npt.NDArray[np.uint8]]:
+        values = dataset.read(list(reading.bands), **how)
+        if reading.alpha:
+            return values, (dataset.read(reading.alpha, **how) > 0).astype(np.uint8)
+        if reading.masked:
+            return values, dataset.read_masks(reading.bands[0], **how)
+        return values, np.full(values.shape[1:], 255, np.uint8)
+
+    small = dataset.width * dataset.height <= 16 * SAMPLE * SAMPLE
+    if small or dataset.overviews(1):
+        shrink = max(1, max(dataset.width, dataset.height) / SAMPLE)
+        shape = (max(1, round(dataset.height / shrink)), max(1, round(dataset.width / shrink)))
+        yield piece(out_shape=shape)
+        return
+    for row in np.linspace(0, max(0, dataset.height - PATCH), PATCHES).astype(int):
+        for column in np.linspace(0, max(0, dataset.width - PATCH), PATCHES).astype(int):
+            yield piece(window=rasterio.windows.Window(column, row, min(PATCH, dataset.width), min(PATCH, dataset.height)))
+
+
+def lonlat_bounds(dataset: DatasetReader) -> Bounds:
+    """The box of longitudes and latitudes, degrees, that holds the raster, cut at the latitudes of Web Mercator.
+
+    Raises:
+        BadSource: nothing of it lies in the Web Mercator world.
+    """
+    columns, rows = _outline(dataset.width, dataset.height)
+    xs, ys = dataset.transform * (columns, rows)
+    if not dataset.crs.is_geographic:
+        with translated(dataset.name):
+            xs, ys = rasterio.warp.transform(dataset.crs, CRS.from_epsg(4326), xs, ys)
+    longitudes, latitudes = np.asarray(xs), np.asarray(ys)
+    known = np.isfinite(longitudes) & np.isfinite(latitudes)
+    if not known.any():
+        raise BadSource(dataset.name, f"none of it can be placed on the globe from {dataset.crs.to_string()}")
+    longitudes, latitudes = longitudes[known], latitudes[known]
+    south, north = max(float(latitudes.min()), -MAX_LATITUDE), min(float(latitudes.max()), MAX_LATITUDE)
+    if south >= north:
+        raise BadSource(dataset.name, BEYOND)
+    west, east = _arc(longitudes, continuous=dataset.crs.is_geographic)
+    return Bounds(west, south, east, north)
+
+
+def _outline(width: int, height: int) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Pixel corners along the sides, closely, and across the inside, coarsely."""
+    along = np.linspace(0, 1, 513)
+    across = np.linspace(0, 1, 33)
+    inside = np.meshgrid(across, across)
+    columns = np.concatenate([along, along, np.zeros(513), np.ones(513), inside[0].ravel()])
+    rows = np.concatenate([np.zeros(513), np.ones(513), along, along, inside[1].ravel()])
+    return columns * width, rows * height
+
+
+def _arc(longitudes: npt.NDArray[np.float64], *, continuous: bool) -> tuple[float, float]:
+    """West and east of the shortest arc that holds all `longitudes`; -180 and 180 if they go around the globe."""
+    if continuous:
+        west, east = float(longitudes.min()), float(longitudes.max())
+    else:
+        around = np.unique(longitudes % 360)
+        gaps = np.diff(np.append(around, around[0] + 360))
+        widest = int(gaps.argmax())
+        east = float(around[widest])
+        west = east - (360 - float(gaps[widest]))
+        if gaps[widest] < 5:  # less than the points are apart: the raster holds a pole
+            west, east = -180.0, 180.0
+    if east - west >= 360 - 1e-9:
+        return -180.0, 180.0
+    return _turned(west, at_half_turn=-180.0), _turned(east, at_half_turn=180.0)
+
+
+def _turned(longitude: float, *, at_half_turn: float) -> float:
+    """`longitude` within -180 to 180; exact there in spite of rounding, with the sign that an edge has there."""
+    if abs(abs(longitude) - 180) < 1e-9:
+        return at_half_turn
+    return (longitude + 180) % 360 - 180 if abs(longitude) > 180 else longitude
+
+
+def revision_of(path: str, options: Options) -> str:
+    """12 hex digits that change with the raster's content or the options, and with nothing else.
+
+    A raster on disk is read whole, with its sidecar files and, for a VRT, the files it names. One that is not on
+    disk is known by its address, its shape and a coarse look at its pixels.
+    """
+    digest = hashlib.blake2b(json.dumps([RECIPE, asdict(options)], default=str).encode(), digest_size=6)
+    dataset = opened(path)
+    files = [Path(name) for name in dataset.files]
+    if files and all(file.is_file() for file in files):
+        for file in files:
+            with file.open("rb") as handle:
+                while chunk := handle.read(HASH_CHUNK):
+                    digest.update(chunk)
+        return digest.hexdigest()
+    digest.update(f"{path} {dataset.profile} {dataset.tags()}".encode())
+    with translated(path):
+        coarse = dataset.read(out_shape=(dataset.count, min(512, dataset.height), min(512, dataset.width)))
+    digest.update(coarse.tobytes())
+    return digest.hexdigest()
