@@ -94,20 +94,23 @@ class Spool:
 
     def __init__(self, folder: Path) -> None:
         handle, name = tempfile.mkstemp(suffix=".spool", dir=folder)
+        os.close(handle)
         self.path = Path(name)
-        self._file = os.fdopen(handle, "wb")
         self._size = 0
+        self._waiting: list[bytes] = []
 
     def add(self, data: bytes) -> tuple[int, int]:
         """Append `data`; its offset and size in bytes."""
         offset = self._size
-        self._file.write(data)
+        self._waiting.append(data)
         self._size += len(data)
         return offset, len(data)
 
     def flush(self) -> None:
-        """Make what was added visible to other processes."""
-        self._file.flush()
+        """Write what was added."""
+        with self.path.open("ab") as file:
+            file.writelines(self._waiting)
+        self._waiting = []
 
 
 @dataclass(slots=True)

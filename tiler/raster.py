@@ -13,6 +13,7 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import rasterio
 import rasterio.warp
 import rasterio.windows
@@ -28,6 +29,8 @@ from tiler.catalog import Resampling
 from tiler.errors import BadOption, BadSource, SourceReadError
 from tiler.grid import EXTENT, Window
 from tiler.style import Pixels, Values
+
+Coordinates = npt.NDArray[np.float64]
 
 # With +over, longitudes go on past 180 degrees instead of starting again, so that a raster across the
 # antimeridian or from 0 to 360 degrees is one piece. Otherwise this is EPSG:3857.
@@ -174,6 +177,11 @@ def _alpha(band: Values) -> Pixels:
     return (band.astype(np.float64) * (255 / np.iinfo(band.dtype).max)).round().astype(np.uint8)
 
 
+def applied(transform: Affine, xs: Coordinates, ys: Coordinates) -> tuple[Coordinates, Coordinates]:
+    """Points carried by an affine transform."""
+    return transform.a * xs + transform.b * ys + transform.c, transform.d * xs + transform.e * ys + transform.f
+
+
 def covered(dataset: DatasetReader, window: Window, reach: float) -> tuple[int, int, int, int] | None:
     """The box (column, row, column, row) of source pixels that `window` needs, `reach` more on every side.
 
@@ -184,7 +192,7 @@ def covered(dataset: DatasetReader, window: Window, reach: float) -> tuple[int, 
     xs, ys = (grid.ravel() for grid in np.meshgrid(left + steps * window.width * window.pixel, top - steps * window.height * window.pixel))
     with translated(dataset.name):
         there = rasterio.warp.transform(MERCATOR, dataset.crs, xs, ys)
-    columns, rows = ~dataset.transform * np.asarray(there[:2])
+    columns, rows = applied(~dataset.transform, np.asarray(there[0]), np.asarray(there[1]))
     if dataset.crs.is_geographic:  # 190 degrees east is also 170 west: take the turn that is nearest to the raster
         turn = 360 / abs(dataset.transform.a or dataset.transform.b)
         columns -= np.round((columns.mean() - dataset.width / 2) / turn) * turn
@@ -273,7 +281,7 @@ def resolution_of(dataset: DatasetReader) -> float:
     columns, rows = (grid.ravel() for grid in np.meshgrid(steps * dataset.width, steps * dataset.height))
     corners = []
     for right, down in ((0, 0), (1, 0), (0, 1)):
-        xs, ys = dataset.transform * (columns + right, rows + down)
+        xs, ys = applied(dataset.transform, columns + right, rows + down)
         with translated(dataset.name):
             corners.append(np.asarray(rasterio.warp.transform(dataset.crs, MERCATOR, xs, ys)[:2]))
     across, along = corners[1] - corners[0], corners[2] - corners[0]

@@ -22,7 +22,7 @@ from tiler.catalog import Resampling
 from tiler.errors import BadOption, BadSource, SourceReadError
 from tiler.grid import MAX_LATITUDE, Bounds, zoom_for
 from tiler.keys import Format
-from tiler.raster import BEYOND, Reading, opened, reading_of, resolution_of, translated
+from tiler.raster import BEYOND, Reading, applied, opened, reading_of, resolution_of, translated
 from tiler.style import Style, Values
 
 OVERZOOM = 3  # zooms past the raster's own that a layer may have
@@ -198,7 +198,7 @@ def lonlat_bounds(dataset: DatasetReader) -> Bounds:
         BadSource: nothing of it lies in the Web Mercator world.
     """
     columns, rows = _outline(dataset.width, dataset.height)
-    xs, ys = dataset.transform * (columns, rows)
+    xs, ys = applied(dataset.transform, columns, rows)
     if not dataset.crs.is_geographic:
         with translated(dataset.name):
             xs, ys = rasterio.warp.transform(dataset.crs, CRS.from_epsg(4326), xs, ys)
