@@ -9,10 +9,9 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
-from datetime import UTC, datetime
 from functools import partial, wraps
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Self, cast
 
 import click
 from tabulate import tabulate
@@ -21,9 +20,9 @@ from tqdm import tqdm
 from seeder.plan import Plan, Tally, count, prepare, run
 from seeder.queues import LocalPool
 from seeder.selection import Count, Selection
-from tiler.catalog import RESAMPLINGS, Layer, Resampling, list_layers, load_layer
+from tiler.catalog import RESAMPLINGS, Layer, list_layers, load_layer
 from tiler.errors import BadInput, BadOption, TilerError
-from tiler.grid import Bounds, format_zooms, parse_zooms
+from tiler.grid import Bounds, parse_zooms
 from tiler.ingest import Ingested, Stores, ingest
 from tiler.keys import FORMATS, Format, Scale, check_layer, layer_from
 from tiler.render import Look
@@ -98,14 +97,19 @@ def _json_option(command: Command) -> Command:
 
 def _jobs_option(command: Command) -> Command:
     return click.option(
-        "--jobs", type=click.IntRange(1, 256), default=CORES, show_default="cores", metavar="N", help="Worker processes."
+        "--jobs",
+        type=click.IntRange(1, 256),
+        default=CORES,
+        show_default="cores",
+        metavar="N",
+        help="Worker processes.",
     )(command)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="tile-seeder", prog_name="seeder")
 def main() -> None:
-    """Precompute a raster's map tiles.
+    r"""Precompute a raster's map tiles.
 
     \b
     Example:
@@ -119,20 +123,32 @@ def main() -> None:
 @click.argument("source")
 @click.option("--layer", metavar="NAME", help="Name of the layer.  [default: from the file's name]")
 @click.option("--min-zoom", type=click.IntRange(0, 28), metavar="Z", help="Lowest zoom of the layer.  [default: 0]")
-@click.option("--max-zoom", type=click.IntRange(0, 28), metavar="Z", help="Highest zoom; up to 3 past the raster's own.")
-@click.option("--resampling", type=click.Choice(RESAMPLINGS), help="Kernel of the warp.  [default: cubic; nearest for palettes]")
+@click.option(
+    "--max-zoom", type=click.IntRange(0, 28), metavar="Z", help="Highest zoom; up to 3 past the raster's own."
+)
+@click.option(
+    "--resampling", type=click.Choice(RESAMPLINGS), help="Kernel of the warp.  [default: cubic; nearest for palettes]"
+)
 @click.option("--nodata", type=float, metavar="VALUE", help="Value that means no data, instead of the raster's own.")
-@click.option("--bands", metavar="B[,B,B]", callback=_parsed(_parse_bands), help="Band to show as grey, or three as RGB.")
-@click.option("--rescale", metavar="MIN,MAX", callback=_parsed(_parse_range), help="Values that become black and white.")
-@click.option("--format", "form", type=click.Choice(FORMATS), default="png", show_default=True, help="Format of the tiles.")
+@click.option(
+    "--bands", metavar="B[,B,B]", callback=_parsed(_parse_bands), help="Band to show as grey, or three as RGB."
+)
+@click.option(
+    "--rescale", metavar="MIN,MAX", callback=_parsed(_parse_range), help="Values that become black and white."
+)
+@click.option(
+    "--format", "form", type=click.Choice(FORMATS), default="png", show_default=True, help="Format of the tiles."
+)
 @click.option("--attribution", default="", metavar="TEXT", help="Credit that maps show.")
 @click.option("--virtual", is_flag=True, help="Do not bake: read the raster where it is, more slowly.")
 @_jobs_option
 @_data_option
 @_json_option
 @_guarded
-def ingest_command(source: str, layer: str | None, form: Format, jobs: int, data: str | None, as_json: bool, **said: Any) -> None:
-    """Make a layer of SOURCE, any raster that GDAL opens.
+def ingest_command(
+    source: str, layer: str | None, form: Format, jobs: int, data: str | None, as_json: bool, **said: Any
+) -> None:
+    r"""Make a layer of SOURCE, any raster that GDAL opens.
 
     It is warped once into a cloud-optimized GeoTIFF on the tile grid. The same raster with the same options
     changes nothing; another raster under the same name is the layer's next revision.
@@ -150,7 +166,11 @@ def ingest_command(source: str, layer: str | None, form: Format, jobs: int, data
     with _interruptible("interrupted: nothing was changed"), _Bar(f"ingest {name}") as bar:
         done = ingest(source, name, options, stores, jobs=jobs, progress=bar)
     if as_json:
-        click.echo(json.dumps({"layer": done.layer.id, "revision": done.layer.revision, "fresh": done.fresh, **_facts(done.layer)}))
+        click.echo(
+            json.dumps(
+                {"layer": done.layer.id, "revision": done.layer.revision, "fresh": done.fresh, **_facts(done.layer)}
+            )
+        )
     else:
         click.echo("\n".join(_ingested(done)))
 
@@ -167,7 +187,7 @@ class _Bar:
             self._bar = tqdm(desc=self._label, total=total, unit="chunk", file=sys.stderr, dynamic_ncols=True)
         self._bar.update(done - self._bar.n)
 
-    def __enter__(self) -> _Bar:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -193,7 +213,9 @@ def _ingested(done: Ingested) -> Iterator[str]:
         return
     yield f"layer {layer.id}: revision {layer.revision}, zooms {layer.minzoom}-{layer.maxzoom}, {layer.format}"
     west, south, east, north = layer.bounds
-    yield f"bounds {west:.6g},{south:.6g},{east:.6g},{north:.6g}" + (" (across the antimeridian)" if west > east else "")
+    yield f"bounds {west:.6g},{south:.6g},{east:.6g},{north:.6g}" + (
+        " (across the antimeridian)" if west > east else ""
+    )
     if done.survey.stretched:
         ranges = " ".join(f"{low:g},{high:g}" for low, high in layer.style.rescale)
         yield f"rescale {ranges} (the 2nd to the 98th percentile; --rescale MIN,MAX sets another)"
@@ -202,9 +224,19 @@ def _ingested(done: Ingested) -> Iterator[str]:
 
 @main.command("seed")
 @click.argument("layer")
-@click.option("--zooms", metavar="Z", callback=_parsed(parse_zooms), help="7, 5-14 or 0-3,7,9-11.  [default: all of the layer's]")
-@click.option("--bbox", metavar="W,S,E,N", multiple=True, callback=_parsed(Bounds.parse), help="Only tiles that touch this box, in degrees; repeatable. West > east crosses the antimeridian.")
-@click.option("--scale", type=click.Choice(["1", "2"]), default="1", show_default=True, help="2 makes @2x tiles of 512 pixels.")
+@click.option(
+    "--zooms", metavar="Z", callback=_parsed(parse_zooms), help="7, 5-14 or 0-3,7,9-11.  [default: all of the layer's]"
+)
+@click.option(
+    "--bbox",
+    metavar="W,S,E,N",
+    multiple=True,
+    callback=_parsed(Bounds.parse),
+    help="Only tiles that touch this box, in degrees; repeatable. West > east crosses the antimeridian.",
+)
+@click.option(
+    "--scale", type=click.Choice(["1", "2"]), default="1", show_default=True, help="2 makes @2x tiles of 512 pixels."
+)
 @click.option("--format", "form", type=click.Choice(FORMATS), help="Format of the tiles.  [default: the layer's]")
 @click.option("--force", is_flag=True, help="Render tiles that exist too.")
 @click.option("--dry-run", is_flag=True, help="Print how many tiles and blocks a zoom has; write nothing.")
@@ -224,7 +256,7 @@ def seed(
     data: str | None,
     as_json: bool,
 ) -> None:
-    """Render the tiles of LAYER that are missing.
+    r"""Render the tiles of LAYER that are missing.
 
     What an earlier run did is not done again: run the same command after an interruption and it finishes the rest.
 
@@ -257,9 +289,16 @@ def _run(plan: Plan, settings: Settings, jobs: int) -> Tally:
     hint = f"interrupted: what is done is kept; run the same command again to resume job {tally.job}"
     with (
         _interruptible(hint),
-        tqdm(desc=f"seed {tally.layer}", total=tally.tiles, initial=tally.done, unit="tile", file=sys.stderr, dynamic_ncols=True) as bar,
+        tqdm(
+            desc=f"seed {tally.layer}",
+            total=tally.tiles,
+            initial=tally.done,
+            unit="tile",
+            file=sys.stderr,
+            dynamic_ncols=True,
+        ) as bar,
     ):
-        return run(plan, partial(LocalPool, settings, jobs), progress=bar.update)
+        return run(plan, partial(LocalPool, settings, jobs), progress=lambda tiles: cast(None, bar.update(tiles)))
 
 
 @contextmanager
@@ -275,10 +314,21 @@ def _print_counts(layer: Layer, counts: dict[int, Count], *, as_json: bool) -> N
     tiles, blocks = sum(each.tiles for each in counts.values()), sum(each.blocks for each in counts.values())
     if as_json:
         by_zoom = {str(z): asdict(each) for z, each in counts.items()}
-        click.echo(json.dumps({"layer": layer.id, "revision": layer.revision, "tiles": tiles, "blocks": blocks, "by_zoom": by_zoom}))
+        click.echo(
+            json.dumps(
+                {"layer": layer.id, "revision": layer.revision, "tiles": tiles, "blocks": blocks, "by_zoom": by_zoom}
+            )
+        )
         return
     rows: list[tuple[object, ...]] = [(z, f"{each.tiles:,}", f"{each.blocks:,}") for z, each in counts.items()]
-    click.echo(tabulate([*rows, ("all", f"{tiles:,}", f"{blocks:,}")], headers=("zoom", "tiles", "blocks"), colalign=("right",) * 3, disable_numparse=True))
+    click.echo(
+        tabulate(
+            [*rows, ("all", f"{tiles:,}", f"{blocks:,}")],
+            headers=("zoom", "tiles", "blocks"),
+            colalign=("right",) * 3,
+            disable_numparse=True,
+        )
+    )
 
 
 def _summary(tally: Tally, url: str) -> str:
@@ -294,7 +344,7 @@ def _summary(tally: Tally, url: str) -> str:
 @_json_option
 @_guarded
 def layers(data: str | None, as_json: bool) -> None:
-    """List the layers that have been ingested.
+    r"""List the layers that have been ingested.
 
     \b
     Example:
@@ -307,10 +357,19 @@ def layers(data: str | None, as_json: bool) -> None:
             click.echo(json.dumps({"layer": layer.id, "revision": layer.revision, **_facts(layer)}))
         return
     rows = [
-        (layer.id, layer.revision, f"{layer.minzoom}-{layer.maxzoom}", layer.format, ",".join(f"{edge:.5g}" for edge in layer.bounds), "baked" if layer.bake else "virtual")
+        (
+            layer.id,
+            layer.revision,
+            f"{layer.minzoom}-{layer.maxzoom}",
+            layer.format,
+            ",".join(f"{edge:.5g}" for edge in layer.bounds),
+            "baked" if layer.bake else "virtual",
+        )
         for layer in found
     ]
     if rows:
-        click.echo(tabulate(rows, headers=("layer", "revision", "zooms", "format", "bounds", "source"), disable_numparse=True))
+        click.echo(
+            tabulate(rows, headers=("layer", "revision", "zooms", "format", "bounds", "source"), disable_numparse=True)
+        )
     else:
         click.echo("no layers yet: run `seeder ingest SOURCE`", err=True)

@@ -1,9 +1,9 @@
 """Jobs, the messages that carry their blocks, and the ledger of receipts that says what is done.
 
-    jobs/{job}/job.json       what was asked for
-    jobs/{job}/plan.json      exact totals a zoom, once planning is complete
-    jobs/{job}/done/{block}   what became of a block's tiles
-    jobs/{job}/failed/{block} the same where some failed; it counts until there is a `done`
+jobs/{job}/job.json       what was asked for
+jobs/{job}/plan.json      exact totals a zoom, once planning is complete
+jobs/{job}/done/{block}   what became of a block's tiles
+jobs/{job}/failed/{block} the same where some failed; it counts until there is a `done`
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Any
 from seeder.selection import Count, Piece, Selection
 from tiler.errors import MessageError, MissingObject
 from tiler.fill import Outcome, Request
-from tiler.grid import Block, Bounds, parse_zooms, format_zooms
+from tiler.grid import Block, Bounds, format_zooms, parse_zooms
 from tiler.keys import job_key
 from tiler.render import Look
 from tiler.storage import Store
@@ -167,7 +167,11 @@ def receipts(sources: Store, job: str) -> Iterator[Receipt]:
 
 def put_job(sources: Store, job: Job) -> None:
     """Put on record what a job is asked to do."""
-    sources.put(job_key(job.id, "job.json"), _json({"v": VERSION, "job": job.id, **job.spec.to_json()}), content_type="application/json")
+    sources.put(
+        job_key(job.id, "job.json"),
+        _json({"v": VERSION, "job": job.id, **job.spec.to_json()}),
+        content_type="application/json",
+    )
 
 
 def put_plan(sources: Store, job: str, plan: dict[int, Count]) -> None:
@@ -204,7 +208,9 @@ def load_job(sources: Store, job: str) -> Job:
         if said["v"] != VERSION:
             raise MessageError(f"{key} is of another version")
         selection = Selection(parse_zooms(said["zooms"]), tuple(Bounds(*box) for box in said["boxes"]))
-        return Job(job, Spec(said["layer"], said["revision"], selection, Look(said["scale"], said["format"]), said["force"]))
+        return Job(
+            job, Spec(said["layer"], said["revision"], selection, Look(said["scale"], said["format"]), said["force"])
+        )
     except (KeyError, TypeError, ValueError) as error:
         raise MessageError(f"{key} is not a job: {error!r}") from error
 

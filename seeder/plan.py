@@ -89,10 +89,8 @@ def count(layer: Layer, selection: Selection) -> dict[int, Count]:
     """
     counts = {region.z: region.total() for region in regions(layer, selection)}
     if not any(each.tiles for each in counts.values()):
-        west, south, east, north = layer.bounds
-        raise BadOption(
-            f"no tile of layer {layer.id!r} is selected: it lies within {west:.6g},{south:.6g},{east:.6g},{north:.6g} (W,S,E,N)"
-        )
+        box = ",".join(f"{edge:.6g}" for edge in layer.bounds)
+        raise BadOption(f"no tile of layer {layer.id!r} is selected: it lies within {box} (W,S,E,N)")
     return counts
 
 

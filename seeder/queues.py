@@ -39,20 +39,12 @@ class LocalPool:
     def send(self, messages: Iterable[Message]) -> int:
         """Work `messages` off; see `Queue.send`."""
         sent = 0
-        for receipt in stream(_work, messages, jobs=self.jobs, setup=partial(_prepare, self.settings)):
+        for receipt in stream(partial(_working, self.settings), messages, jobs=self.jobs):
             self.on_receipt(receipt)
             sent += 1
         return sent
 
 
-_worker: Worker | None = None  # one a process
-
-
-def _prepare(settings: Settings) -> None:
-    global _worker
-    _worker = Worker.open(settings)
-
-
-def _work(message: Message) -> Receipt:
-    assert _worker is not None, "stream() runs the setup first"
-    return _worker.work(message)
+def _working(settings: Settings) -> Callable[[Message], Receipt]:
+    """A worker process's task."""
+    return Worker.open(settings).work

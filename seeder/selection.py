@@ -70,9 +70,7 @@ class Region:
                 yield Piece(block, 0)
             else:
                 half = block.size // 2
-                todo += [
-                    Block(self.z, block.x + x, block.y + y, half) for y in (half, 0) for x in (half, 0)
-                ]
+                todo += [Block(self.z, block.x + x, block.y + y, half) for y in (half, 0) for x in (half, 0)]
 
     def _mask(self, block: Block) -> int:
         return sum(

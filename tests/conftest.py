@@ -83,7 +83,9 @@ def make_raster(tmp_path: Path) -> MakeRaster:
             if recipe.palette:
                 out.write_colormap(1, recipe.palette)
             if bands - recipe.alpha == 3:
-                out.colorinterp = [ColorInterp.red, ColorInterp.green, ColorInterp.blue] + [ColorInterp.alpha] * recipe.alpha
+                out.colorinterp = [ColorInterp.red, ColorInterp.green, ColorInterp.blue] + [
+                    ColorInterp.alpha
+                ] * recipe.alpha
             elif recipe.alpha:
                 out.colorinterp = [*out.colorinterp[:-1], ColorInterp.alpha]
             out.write(recipe.values)
@@ -121,12 +123,16 @@ def stores(tmp_path: Path) -> Stores:
 MakeLayer = Callable[..., Layer]
 
 
+def silent(_done: int, _total: int) -> None:
+    """Progress that nobody looks at."""
+
+
 @pytest.fixture
 def make_layer(stores: Stores) -> MakeLayer:
     """Ingests a raster in this process; keywords are the ingest's options."""
 
     def make(path: Path, name: str = "layer", **options: Any) -> Layer:
-        return ingest(str(path), name, Options(**options), stores, jobs=1, progress=lambda done, total: None).layer
+        return ingest(str(path), name, Options(**options), stores, jobs=1, progress=silent).layer
 
     return make
 

@@ -8,7 +8,7 @@ warped once and read back once at an eighth of its size, and no process ever hol
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -49,7 +49,10 @@ class Task:
 
 @dataclass(frozen=True, slots=True)
 class Baked:
-    """What a chunk became: `places` is rows of (level, row, column, offset, size, mask offset, mask size) in `spool`."""
+    """What a chunk became.
+
+    `places` is rows of (level, row, column, offset, size, mask offset, mask size), the offsets in `spool`.
+    """
 
     task: Task
     spool: str
@@ -94,8 +97,10 @@ class Baker:
 
     def bake_chunk(self, task: Task) -> Baked:
         """Bake one chunk into the spool."""
-        area = self._joined(task) if task.level else self._warped(self._window(task))
-        level, places, opaque = task.level, [], area is not None and area[1] is None
+        with rasterio.Env(GDAL_CACHEMAX=CACHE):
+            area = self._joined(task) if task.level else self._warped(self._window(task))
+        places: list[tuple[int, ...]] = []
+        level, opaque = task.level, area is not None and area[1] is None
         row, column = task.row * CHUNK, task.column * CHUNK
         last = min(task.level + HALVINGS, self.bake.levels)
         while area is not None and level < last:
@@ -138,7 +143,7 @@ class Baker:
         return values.astype(survey.dtype, copy=False), None if mask.min() == 255 else mask
 
     def _factor(self) -> float:
-        return opened(self.survey.path).width / self.dataset.width
+        return float(opened(self.survey.path).width / self.dataset.width)
 
     def _divided(self, window: Window) -> Area | None:
         half = 1 << (max(window.width, window.height) - 1).bit_length() - 1
@@ -151,7 +156,7 @@ class Baker:
                     parts.append((y, x, area))
         return self._pasted(parts, window.height, window.width)
 
-    def _pasted(self, parts: list[tuple[int, int, Area]], height: int, width: int) -> Area | None:
+    def _pasted(self, parts: Sequence[tuple[int, int, Area]], height: int, width: int) -> Area | None:
         """One area of (row, column, area) parts; what none of them covers is transparent."""
         if not parts:
             return None
@@ -189,7 +194,7 @@ class Baker:
         depth = self.profile.bands * np.dtype(self.profile.dtype).itemsize
         parts = []
         for row, column, (path, offset) in task.parts:
-            with open(path, "rb") as spool:
+            with Path(path).open("rb") as spool:
                 spool.seek(offset)
                 data = spool.read(size * (depth + 1))
             values = np.frombuffer(data, self.profile.dtype, size * self.profile.bands).reshape(-1, TILE, TILE)
@@ -210,13 +215,14 @@ def halved(area: Area, resampling: Resampling) -> Area:
     For nearest the north-west one of the four instead, for mode the most frequent.
     """
     values, mask = area
-    if resampling == "nearest" or resampling == "mode":
+    if resampling in ("nearest", "mode"):
         return _picked(values, mask, often=resampling == "mode")
     if mask is None:
         return _mean(values), None
     weights = _sum(mask[np.newaxis].astype(np.uint16))[0]
-    exact = np.int32 if values.dtype.kind in "ui" and values.dtype.itemsize <= 2 else np.float64
-    weighted = _sum(values.astype(exact) * mask)
+    short = values.dtype.kind in "ui" and values.dtype.itemsize <= 2
+    exact: Values = values.astype(np.int32 if short else np.float64)
+    weighted = _sum(exact * mask)
     mean = np.divide(weighted, weights, out=np.zeros(weighted.shape), where=weights > 0)
     if values.dtype.kind in "ui":
         mean = np.rint(mean)
@@ -227,18 +233,23 @@ def _mean(values: Values) -> Values:
     if values.dtype == np.uint8:
         return np.stack([np.asarray(Image.fromarray(band).reduce(2)) for band in values])
     if values.dtype.kind == "f":
-        return (_sum(values) / values.dtype.type(4)).astype(values.dtype)
-    return ((_sum(values.astype(np.int64)) + 2) // 4).astype(values.dtype)
+        mean: Values = _sum(values) / values.dtype.type(4)
+    else:
+        mean = (_sum(values.astype(np.int64)) + 2) // 4
+    return mean.astype(values.dtype)
 
 
 def _sum(values: Values) -> Values:
-    return values[:, ::2, ::2] + values[:, ::2, 1::2] + values[:, 1::2, ::2] + values[:, 1::2, 1::2]
+    total: Values = values[:, ::2, ::2] + values[:, ::2, 1::2] + values[:, 1::2, ::2] + values[:, 1::2, 1::2]
+    return total
 
 
 def _picked(values: Values, mask: Pixels | None, *, often: bool) -> Area:
     rows, columns = values.shape[1] // 2, values.shape[2] // 2
     four = [values[:, y::2, x::2] for y in (0, 1) for x in (0, 1)]
-    covers = [np.full((rows, columns), 255, np.uint8) if mask is None else mask[y::2, x::2] for y in (0, 1) for x in (0, 1)]
+    covers = [
+        np.full((rows, columns), 255, np.uint8) if mask is None else mask[y::2, x::2] for y in (0, 1) for x in (0, 1)
+    ]
     best, cover = four[0].copy(), covers[0].copy()
     if often:
         votes = np.zeros((rows, columns), np.int8)
@@ -253,18 +264,9 @@ def _picked(values: Values, mask: Pixels | None, *, often: bool) -> Area:
     return best, None if mask is None else cover
 
 
-_baker: Baker | None = None  # one a process: its raster and its spool stay open between chunks
-
-
-def _prepare(survey: Survey, bake: Bake, folder: Path) -> None:
-    global _baker
-    _baker = Baker(survey, bake, folder)
-
-
-def _bake_chunk(task: Task) -> Baked:
-    assert _baker is not None, "stream() runs the setup first"
-    with rasterio.Env(GDAL_CACHEMAX=CACHE):
-        return _baker.bake_chunk(task)
+def _baking(survey: Survey, bake: Bake, folder: Path) -> Callable[[Task], Baked]:
+    """A worker's task."""
+    return Baker(survey, bake, folder).bake_chunk
 
 
 @dataclass(slots=True)
@@ -313,17 +315,19 @@ def bake_cog(
     bake = lay_out(survey.bounds, survey.base)
     widths = [bake.columns * TILE >> level for level in range(bake.levels)]
     heights = [bake.rows * TILE >> level for level in range(bake.levels)]
-    shapes = [(-(-max(1, height) // TILE), -(-max(1, width) // TILE)) for width, height in zip(widths, heights, strict=True)]
+    shapes = [
+        (-(-max(1, height) // TILE), -(-max(1, width) // TILE)) for width, height in zip(widths, heights, strict=True)
+    ]
     found = _Collected([], [Blocks(*shape) for shape in shapes], [Blocks(*shape) for shape in shapes])
     tops = range(0, bake.levels, HALVINGS)
     total = sum(math.prod(-(-side // CHUNK) for side in shapes[level]) for level in tops)
     done = 0
     parts: dict[tuple[int, int], list[tuple[int, int, Ref]]] = {}
-    setup = partial(_prepare, survey, bake, path.parent)
+    make = partial(_baking, survey, bake, path.parent)
     for level in tops:
         tasks = _tasks(level, shapes[level], parts)
         parts = {}
-        for baked in stream(_bake_chunk, tasks, jobs=jobs if level == 0 else 1, setup=setup):
+        for baked in stream(make, tasks, jobs=jobs if level == 0 else 1):
             found.add(baked)
             if baked.rest:
                 row, column = baked.task.row, baked.task.column
@@ -338,7 +342,9 @@ def bake_cog(
     levels = [Level(*said) for said in zip(widths, heights, found.values, masks, strict=True)]
     window = Window(bake.z, bake.x * TILE, bake.y * TILE, widths[0], heights[0])
     profile = Profile(survey.dtype, len(survey.reading.bands), survey.style.palette)
-    assemble(path, levels, profile, origin=window.corner, pixel=window.pixel, spools=[Path(spool) for spool in found.spools])
+    assemble(
+        path, levels, profile, origin=window.corner, pixel=window.pixel, spools=[Path(spool) for spool in found.spools]
+    )
     return replace(bake, opaque=opaque), found.values[0].size > 0
 
 

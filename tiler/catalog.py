@@ -70,7 +70,7 @@ class Layer:
 
     def check_zooms(self, zooms: tuple[int, ...]) -> None:
         """Raises:
-            ZoomOutside: the layer lacks one of `zooms`.
+        ZoomOutside: the layer lacks one of `zooms`.
         """
         outside = [z for z in zooms if not self.minzoom <= z <= self.maxzoom]
         if outside:
@@ -154,7 +154,9 @@ def list_layers(sources: Store) -> Iterator[str]:
 
 def publish(layer: Layer, tiles: Store, sources: Store, url: str) -> None:
     """Make `layer` the current revision: the public TileJSON first, then `index.json`, each at once."""
-    tiles.put(keys.tilejson_key(layer.id), tilejson(layer, url), content_type="application/json", cache_control="no-cache")
+    tiles.put(
+        keys.tilejson_key(layer.id), tilejson(layer, url), content_type="application/json", cache_control="no-cache"
+    )
     sources.put(keys.index_key(layer.id), dump(layer), content_type="application/json")
 
 

@@ -60,12 +60,12 @@ def compress_values(block: Values, profile: Profile) -> bytes:
         pixels = _differences(pixels)
     elif profile.predictor == FLOATING:
         pixels = _byte_planes(pixels)
-    return zstandard.compress(pixels, LEVEL)
+    return zstandard.compress(pixels.data, LEVEL)
 
 
 def compress_mask(block: Pixels) -> bytes:
     """The bytes of one block of the mask, `(TILE, TILE)`, as the file holds them."""
-    return zstandard.compress(np.ascontiguousarray(block), LEVEL)
+    return zstandard.compress(np.ascontiguousarray(block).data, LEVEL)
 
 
 def _differences(pixels: Values) -> Values:
@@ -146,7 +146,13 @@ class Level:
 
 
 def assemble(
-    path: Path, levels: Sequence[Level], profile: Profile, *, origin: tuple[float, float], pixel: float, spools: Sequence[Path]
+    path: Path,
+    levels: Sequence[Level],
+    profile: Profile,
+    *,
+    origin: tuple[float, float],
+    pixel: float,
+    spools: Sequence[Path],
 ) -> None:
     """Write the COG at `path` from `levels`, the base first.
 
@@ -154,7 +160,11 @@ def assemble(
     """
     geo = _geo_tags(origin, pixel)
     images = [
-        (blocks, _tags(level, blocks, profile, masked=masked, reduced=level is not levels[0]) + ([] if masked else geo * (level is levels[0])))
+        (
+            blocks,
+            _tags(level, blocks, profile, masked=masked, reduced=level is not levels[0])
+            + ([] if masked else geo * (level is levels[0])),
+        )
         for level in levels
         for masked, blocks in ((False, level.values), (True, level.mask))
         if blocks is not None
@@ -165,9 +175,10 @@ def assemble(
         out.write(struct.pack("<2sHHHQ", b"II", 43, 8, 0, HEADER))
         at = HEADER
         for number, (_, tags) in enumerate(images):
-            tags = [(tag, kind, starts[number].ravel() if tag == 324 else said) for tag, kind, said in tags]
-            at += _directory_size(tags)
-            out.write(_directory(tags, at - _directory_size(tags), at if number < len(images) - 1 else 0))
+            placed = [(tag, kind, starts[number] if tag == 324 else said) for tag, kind, said in tags]
+            following = at + _directory_size(placed)
+            out.write(_directory(placed, at, following if number < len(images) - 1 else 0))
+            at = following
         _copy(out, [blocks for blocks, _ in images], spools)
 
 

@@ -121,9 +121,12 @@ def _few_colours(pixels: Pixels) -> bytes | None:
 
 def _packed(pixels: Pixels) -> Packed:
     """RGB or RGBA as one number a pixel, opaque if nothing else is said."""
-    packed: Packed = pixels[..., 0] | pixels[..., 1].astype(np.uint32) << 8 | pixels[..., 2].astype(np.uint32) << 16
+    packed: Packed = pixels[..., 0].astype(np.uint32)
+    packed |= pixels[..., 1].astype(np.uint32) << np.uint32(8)
+    packed |= pixels[..., 2].astype(np.uint32) << np.uint32(16)
     alpha = pixels[..., 3].astype(np.uint32) if pixels.shape[-1] == 4 else np.uint32(255)
-    return packed | alpha << np.uint32(24)
+    packed |= alpha << np.uint32(24)
+    return packed
 
 
 def _places(packed: Packed, colours: Packed) -> Pixels:
@@ -136,7 +139,8 @@ def _places(packed: Packed, colours: Packed) -> Pixels:
         if np.unique(slots).size == colours.size:
             table = np.zeros(1 << 16, np.uint8)
             table[slots] = np.arange(colours.size)
-            return table[packed * factor >> np.uint32(16)]
+            places: Pixels = table[packed * factor >> np.uint32(16)]
+            return places
     order = np.argsort(colours)
     return order[np.searchsorted(colours, packed, sorter=order)].astype(np.uint8)
 
@@ -177,6 +181,6 @@ def _file(shape: tuple[int, int], bits: int, kind: int, rows: Pixels, extra: byt
     )
 
 
-def _chunk(name: bytes, body: bytes) -> bytes:
+def _chunk(name: bytes, body: bytes | bytearray) -> bytes:
     checksum = zlib.crc32(body, zlib.crc32(name))
     return struct.pack(">I", len(body)) + name + body + struct.pack(">I", checksum)

@@ -1,20 +1,20 @@
 """The error tree.
 
-    TilerError
-    ├── BadInput                what the user typed or brought is wrong: exit 2, nothing changed
-    │   ├── GridError           a zoom, tile, block or bounds that cannot be
-    │   ├── BadName             a layer id that cannot be a key
-    │   ├── UnknownLayer        the catalogue has no such layer
-    │   ├── ZoomOutside         a zoom that the layer does not have
-    │   ├── BadSource           a raster that cannot become a layer
-    │   ├── BadOption           an option that does not fit the layer or the source
-    │   └── BadStore            a store URL that is malformed, or a root that cannot be written
-    ├── SourceReadError         pixels could not be read; no tile is written
-    ├── StoreError              an object could not be read, written, listed or deleted
-    │   └── MissingObject       there is no such object
-    ├── CatalogError            a layer's metadata is not what this version wrote
-    ├── MessageError            a message or a receipt that this version does not speak
-    └── WorkerDied              a worker process ended without an answer
+TilerError
+├── BadInput                what the user typed or brought is wrong: exit 2, nothing changed
+│   ├── GridError           a zoom, tile, block or bounds that cannot be
+│   ├── BadName             a layer id that cannot be a key
+│   ├── UnknownLayer        the catalogue has no such layer
+│   ├── ZoomOutside         a zoom that the layer does not have
+│   ├── BadSource           a raster that cannot become a layer
+│   ├── BadOption           an option that does not fit the layer or the source
+│   └── BadStore            a store URL that is malformed, or a root that cannot be written
+├── SourceReadError         pixels could not be read; no tile is written
+├── StoreError              an object could not be read, written, listed or deleted
+│   └── MissingObject       there is no such object
+├── CatalogError            a layer's metadata is not what this version wrote
+├── MessageError            a message or a receipt that this version does not speak
+└── WorkerDied              a worker process ended without an answer
 """
 
 from __future__ import annotations

@@ -123,7 +123,7 @@ def _coarser(z: int, x: int, y: int, cells: Cells) -> tuple[int, int, int, Cells
     rows, columns = cells.shape
     left, top = x % 2, y % 2
     padded = np.pad(cells, ((top, (top + rows) % 2), (left, (left + columns) % 2)))
-    joined = padded.reshape(padded.shape[0] // 2, 2, -1, 2).any(axis=(1, 3))
+    joined: Cells = np.asarray(padded.reshape(padded.shape[0] // 2, 2, -1, 2).any(axis=(1, 3)))
     if joined.shape[1] > 2 ** (z - 1):  # the ends of a belt around the world meet in one column
         extra = joined.shape[1] - 2 ** (z - 1)
         joined[:, :extra] |= joined[:, -extra:]

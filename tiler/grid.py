@@ -92,7 +92,9 @@ class Bounds:
         try:
             west, south, east, north = (float(edge) for edge in text.split(","))
         except ValueError:
-            raise GridError(f"{text!r} is not a bounding box: write W,S,E,N in degrees, as in 5.9,45.8,10.5,47.8") from None
+            raise GridError(
+                f"{text!r} is not a bounding box: write W,S,E,N in degrees, as in 5.9,45.8,10.5,47.8"
+            ) from None
         return cls(west, south, east, north)
 
     @property
@@ -126,10 +128,7 @@ class TileRange:
 
     def __contains__(self, tile: object) -> bool:
         return (
-            isinstance(tile, Tile)
-            and tile.z == self.z
-            and self.x0 <= tile.x < self.x1
-            and self.y0 <= tile.y < self.y1
+            isinstance(tile, Tile) and tile.z == self.z and self.x0 <= tile.x < self.x1 and self.y0 <= tile.y < self.y1
         )
 
     def __and__(self, other: TileRange) -> TileRange:
@@ -148,10 +147,8 @@ def tile_ranges(bounds: Bounds, z: int) -> tuple[TileRange, ...]:
     An edge that lies on a tile edge does not touch the tile beyond it. Latitudes beyond the square world
     mean its edge. The rule is mercantile's (`mercantile.tiles`), which also is its oracle in the tests.
     """
-    if bounds.crosses:
-        halves = [(bounds.west, 180.0), (-180.0, bounds.east)]
-    else:
-        halves = [(bounds.west, bounds.east)]
+    west, east = bounds.west, bounds.east
+    halves = [(west, 180.0), (-180.0, east)] if bounds.crosses else [(west, east)]
     north = min(max(bounds.north, -MAX_LATITUDE), MAX_LATITUDE)
     south = min(max(bounds.south, -MAX_LATITUDE), MAX_LATITUDE)
     found = []
@@ -168,7 +165,7 @@ def tile_ranges(bounds: Bounds, z: int) -> tuple[TileRange, ...]:
 
 def resolution(z: int) -> float:
     """Mercator metres a pixel of a 256-pixel tile at zoom `z`."""
-    return 2 * EXTENT / (TILE * 2**z)
+    return 2 * EXTENT / (TILE << z)
 
 
 def zoom_for(metres: float) -> int:
@@ -218,7 +215,7 @@ class Block:
     @property
     def side(self) -> int:
         """Tiles per side that are on the grid."""
-        return min(self.size, int(2**self.z))
+        return min(self.size, 1 << self.z)
 
     @property
     def range(self) -> TileRange:
@@ -233,7 +230,7 @@ class Block:
 
     def bit(self, tile: Tile) -> int:
         """The bit of `tile` in this 8 x 8 block's mask: rows of eight, the north-west tile lowest."""
-        return 1 << (8 * (tile.y - self.y) + (tile.x - self.x))
+        return 1 << int(8 * (tile.y - self.y) + (tile.x - self.x))
 
     def tiles(self, mask: int | None = None) -> Iterator[Tile]:
         """The block's tiles row by row; with `mask` only those whose bit is set (8 x 8 blocks)."""

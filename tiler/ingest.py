@@ -109,7 +109,9 @@ def _baked(blank: Layer, found: Survey, sources: Store, *, jobs: int, progress: 
         key = keys.source_key(blank.id, blank.revision)
         sources.put_file(key, file, content_type="image/tiff")
     footprint = Footprint.within(bake.z, bake.x, bake.y, cells)
-    return replace(blank, source=key, bake=bake, footprint=footprint, bands=tuple(range(1, len(blank.bands) + 1)), nodata=None)
+    return replace(
+        blank, source=key, bake=bake, footprint=footprint, bands=tuple(range(1, len(blank.bands) + 1)), nodata=None
+    )
 
 
 def _footprint(found: Survey) -> Footprint:
@@ -123,9 +125,12 @@ def _footprint(found: Survey) -> Footprint:
     fine = z + LOOK.bit_length() - 1 - 8  # a tile of LOOK pixels is one of 256 pixels so many zooms lower
     shrink = 2.0 ** (found.zoom - fine)
     dataset = opened(found.path, overview_for(found.path, shrink))
-    _, mask = warp(dataset, found.reading, Window(fine, west * LOOK, north * LOOK, columns * LOOK, rows * LOOK), "average")
-    seen = np.ones((rows, columns), bool) if mask is None else mask.reshape(rows, LOOK, columns, LOOK).any(axis=(1, 3))
-    return Footprint(z, west, north, seen)
+    _, mask = warp(
+        dataset, found.reading, Window(fine, west * LOOK, north * LOOK, columns * LOOK, rows * LOOK), "average"
+    )
+    if mask is None:
+        return Footprint(z, west, north, np.ones((rows, columns), bool))
+    return Footprint(z, west, north, np.asarray(mask.reshape(rows, LOOK, columns, LOOK).any(axis=(1, 3))))
 
 
 @contextmanager

@@ -1,7 +1,7 @@
 """Object keys: the only module that knows how they look.
 
-    public bucket    {layer}/{z}/{x}/{y}.png   {layer}/{z}/{x}/{y}@2x.png   {layer}/tile.json
-    private bucket   sources/{layer}/index.json   sources/{layer}/{revision}/index.tif   jobs/{job}/...
+public bucket    {layer}/{z}/{x}/{y}.png   {layer}/{z}/{x}/{y}@2x.png   {layer}/tile.json
+private bucket   sources/{layer}/index.json   sources/{layer}/{revision}/index.tif   jobs/{job}/...
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wai
 from concurrent.futures.process import BrokenProcessPool
 from itertools import islice
 from multiprocessing.connection import wait as wait_for
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from tiler.errors import WorkerDied
 
@@ -26,27 +26,26 @@ R = TypeVar("R")
 AHEAD = 2  # tasks a worker has waiting, so that none waits for the parent
 
 
-def stream(task: Callable[[T], R], items: Iterable[T], *, jobs: int, setup: Callable[[], None]) -> Iterator[R]:
-    """`task` of each of `items`, as they finish; `items` is drawn as workers come free.
+def stream(make: Callable[[], Callable[[T], R]], items: Iterable[T], *, jobs: int) -> Iterator[R]:
+    """The answers of a task to each of `items`, as they come; `items` is drawn as workers come free.
 
-    `setup` runs once in every worker first. With one job both run in this process. Closing the iterator, or an
-    error or Ctrl-C while it runs, ends the workers at once.
+    `make` runs once in every worker and gives the task, with whatever it keeps between items. With one job it
+    runs in this process. Closing the iterator, or an error or Ctrl-C while it runs, ends the workers at once.
 
     Raises:
         WorkerDied: a worker ended without an answer (killed, out of memory, crashed).
     """
     if jobs == 1:
-        setup()
-        yield from map(task, items)
+        yield from map(make(), items)
         return
     before = multiprocessing.active_children()
-    executor = ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn"), _begin, (setup,))
+    executor = ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn"), _begin, (make,))
     try:
         with _interrupts_ignored():  # spawned processes inherit this
             ready = [executor.submit(os.getpid) for _ in range(jobs)]
         workers = [child for child in multiprocessing.active_children() if child not in before]
         try:
-            yield from _flow(executor, task, items, jobs * AHEAD)
+            yield from _flow(executor, items, jobs * AHEAD)
             wait(ready)
         except BrokenProcessPool as error:
             raise WorkerDied from error
@@ -58,11 +57,11 @@ def stream(task: Callable[[T], R], items: Iterable[T], *, jobs: int, setup: Call
         executor.shutdown(wait=True, cancel_futures=True)
 
 
-def _flow(executor: ProcessPoolExecutor, task: Callable[[T], R], items: Iterable[T], room: int) -> Iterator[R]:
+def _flow(executor: ProcessPoolExecutor, items: Iterable[T], room: int) -> Iterator[Any]:
     source = iter(items)
-    running: set[Future[R]] = set()
+    running: set[Future[Any]] = set()
     while True:
-        running |= {executor.submit(task, item) for item in islice(source, room - len(running))}
+        running |= {executor.submit(_answer, item) for item in islice(source, room - len(running))}
         if not running:
             return
         done, running = wait(running, return_when=FIRST_COMPLETED)
@@ -70,10 +69,19 @@ def _flow(executor: ProcessPoolExecutor, task: Callable[[T], R], items: Iterable
             yield future.result()
 
 
-def _begin(setup: Callable[[], None]) -> None:
+_task: Callable[[Any], Any] | None = None  # this worker's
+
+
+def _begin(make: Callable[[], Callable[[Any], Any]]) -> None:
+    global _task  # noqa: PLW0603 - a pool hands its workers nothing else to keep
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    setup()
+    _task = make()
+
+
+def _answer(item: Any) -> Any:
+    assert _task is not None, "_begin runs first"
+    return _task(item)
 
 
 def _end_with_parent() -> None:

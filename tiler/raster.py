@@ -35,7 +35,8 @@ Coordinates = npt.NDArray[np.float64]
 # With +over, longitudes go on past 180 degrees instead of starting again, so that a raster across the
 # antimeridian or from 0 to 360 degrees is one piece. Otherwise this is EPSG:3857.
 MERCATOR = CRS.from_proj4(
-    "+proj=merc +a=6378137 +b=6378137 +lat_ts=0 +lon_0=0 +x_0=0 +y_0=0 +k=1 +units=m +nadgrids=@null +wktext +over +no_defs"
+    "+proj=merc +a=6378137 +b=6378137 +lat_ts=0 +lon_0=0 +x_0=0 +y_0=0 +k=1 +units=m +nadgrids=@null "
+    "+wktext +over +no_defs"
 )
 WARP_MEMORY = 256  # megabytes that one warp may take
 OPEN_DATASETS = 32
@@ -97,7 +98,9 @@ def overview_for(path: str, shrink: float) -> int:
     return sum(1 for factor in factors if factor <= shrink * 1.01)
 
 
-def read(dataset: DatasetReader, place: tuple[int, int, int, int], *, bands: int, masked: bool) -> tuple[Values, Pixels | None]:
+def read(
+    dataset: DatasetReader, place: tuple[int, int, int, int], *, bands: int, masked: bool
+) -> tuple[Values, Pixels | None]:
     """Pixels as they are: `(bands, height, width)` in the raster's dtype, and the mask.
 
     `place` is (column, row, width, height) in pixels; what lies outside the raster is transparent.
@@ -123,7 +126,9 @@ def read(dataset: DatasetReader, place: tuple[int, int, int, int], *, bands: int
     return values, mask
 
 
-def warp(dataset: DatasetReader, reading: Reading, window: Window, resampling: Resampling, *, opaque: bool = False) -> tuple[Values, Pixels | None]:
+def warp(
+    dataset: DatasetReader, reading: Reading, window: Window, resampling: Resampling, *, opaque: bool = False
+) -> tuple[Values, Pixels | None]:
     """Pixels warped to `window`: `(bands, height, width)` in the raster's dtype, and the mask.
 
     With `opaque` the caller knows that every pixel is valid, which is several times faster. Values under a zero
@@ -189,7 +194,10 @@ def covered(dataset: DatasetReader, window: Window, reach: float) -> tuple[int, 
     """
     left, top = window.corner
     steps = np.linspace(0, 1, 33)
-    xs, ys = (grid.ravel() for grid in np.meshgrid(left + steps * window.width * window.pixel, top - steps * window.height * window.pixel))
+    xs, ys = (
+        grid.ravel()
+        for grid in np.meshgrid(left + steps * window.width * window.pixel, top - steps * window.height * window.pixel)
+    )
     with translated(dataset.name):
         there = rasterio.warp.transform(MERCATOR, dataset.crs, xs, ys)
     columns, rows = applied(~dataset.transform, np.asarray(there[0]), np.asarray(there[1]))
@@ -247,7 +255,9 @@ def reading_of(dataset: DatasetReader, bands: tuple[int, ...] = (), nodata: floa
             bands = tuple(plain[:3]) if len(plain) >= 3 else (plain[0],)
     kinds = {dataset.dtypes[band - 1] for band in bands}
     if len(kinds) > 1:
-        raise BadOption(f"bands {','.join(map(str, bands))} differ in type ({', '.join(sorted(kinds))}): name others with --bands")
+        raise BadOption(
+            f"bands {','.join(map(str, bands))} differ in type ({', '.join(sorted(kinds))}): name others with --bands"
+        )
     if nodata is not None:
         return Reading(bands, nodata=_fitting(nodata, bands, dataset))
     if alpha and alpha not in bands:

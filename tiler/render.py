@@ -15,7 +15,6 @@ from tiler.grid import EXTENT, TILE, Block, Window
 from tiler.keys import Format, Scale
 from tiler.raster import opened, overview_for, read, reading_of, resolution_of, warp
 from tiler.storage import Store
-from tiler.style import Picture
 
 CACHE = 128  # megabytes of decoded blocks that GDAL keeps in a process
 
@@ -56,7 +55,9 @@ def _level(bake: Bake, zoom: int) -> int | None:
     return level if 0 <= level < bake.levels else None
 
 
-def _from_bake(layer: Layer, bake: Bake, path: str, block: Block, mask: int, look: Look) -> Iterator[tuple[Tile, bytes | None]]:
+def _from_bake(
+    layer: Layer, bake: Bake, path: str, block: Block, mask: int, look: Look
+) -> Iterator[tuple[Tile, bytes | None]]:
     """Tiles whose pixels lie in the COG as they are: one read for all, or for those a block holds."""
     zoom = block.z + look.scale - 1
     level = bake.z - zoom
@@ -94,7 +95,7 @@ def _unwrapped(layer: Layer, x: int, z: int) -> int:
     west = layer.bake.x if layer.bake else layer.footprint.x
     deep = layer.bake.z if layer.bake else layer.footprint.z
     first = west >> (deep - z) if deep >= z else west << (z - deep)
-    return first + (x - first) % 2**z
+    return first + (x - first) % (1 << z)
 
 
 def _warped(layer: Layer, path: str, block: Block, mask: int, look: Look) -> Iterator[tuple[Tile, bytes | None]]:
@@ -104,10 +105,7 @@ def _warped(layer: Layer, path: str, block: Block, mask: int, look: Look) -> Ite
     """
     zoom = block.z + look.scale - 1
     dataset, resampling = _nearest_level(layer, path, zoom)
-    if layer.bake:
-        reading = reading_of(dataset)
-    else:
-        reading = reading_of(dataset, layer.bands, layer.nodata)
+    reading = reading_of(dataset) if layer.bake else reading_of(dataset, layer.bands, layer.nodata)
     for tile in block.tiles(mask):
         x = _unwrapped(layer, tile.x, block.z) * look.size
         values, cover = warp(dataset, reading, Window(zoom, x, tile.y * look.size, look.size, look.size), resampling)
@@ -116,7 +114,8 @@ def _warped(layer: Layer, path: str, block: Block, mask: int, look: Look) -> Ite
 
 def _nearest_level(layer: Layer, path: str, zoom: int) -> tuple[DatasetReader, Resampling]:
     """What to warp for `zoom`, and how: the base past its zoom, the last overview below it; a virtual layer's
-    deepest overview that is still finer."""
+    deepest overview that is still finer.
+    """
     bake = layer.bake
     if bake is None:
         metres = 2 * EXTENT / (TILE * 2**zoom)
@@ -124,5 +123,5 @@ def _nearest_level(layer: Layer, path: str, zoom: int) -> tuple[DatasetReader, R
         return opened(path, overview_for(path, shrink)), layer.resampling
     if zoom > bake.z:
         return opened(path, cog=True), layer.resampling
-    small = "nearest" if layer.style.palette or layer.resampling == "nearest" else "average"
+    small: Resampling = "nearest" if layer.style.palette or layer.resampling == "nearest" else "average"
     return opened(path, bake.levels - 1, cog=True), small

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
@@ -92,11 +92,11 @@ class Store:
                 for item in page:
                     yield Entry(item["path"], item["size"])
 
-    def folders(self, prefix: str) -> list[str]:
+    def folders(self, prefix: str) -> tuple[str, ...]:
         """The names directly below `prefix` that hold more keys: what stands before the next slash."""
         with _translated("list", prefix):
             found = obstore.list_with_delimiter(self.backend, prefix)["common_prefixes"]
-        return [folder.rstrip("/").rpartition("/")[2] for folder in found]
+        return tuple(folder.rstrip("/").rpartition("/")[2] for folder in found)
 
     def existing(self, keys: Iterable[str]) -> set[str]:
         """Those of `keys` that hold an object.
@@ -113,7 +113,7 @@ class Store:
             found |= self._listed(list(group))
         return found
 
-    def _listed(self, keys: list[str]) -> set[str]:
+    def _listed(self, keys: Sequence[str]) -> set[str]:
         """Those of `keys`, sorted and alike in length and folder, that a LIST between their ends shows."""
         folder = keys[0].rpartition("/")[0]
         before = keys[0][:-1] + chr(ord(keys[0][-1]) - 1) + "~"  # sorts just before the first key
@@ -143,7 +143,7 @@ class Store:
         if batch:
             self._delete(batch)
 
-    def _delete(self, batch: list[str]) -> None:
+    def _delete(self, batch: Sequence[str]) -> None:
         with _translated("delete", batch[0]):
             obstore.delete(self.backend, batch)
 

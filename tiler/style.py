@@ -73,13 +73,15 @@ class Style:
 def _stretched(values: Values, low: float, high: float) -> Pixels:
     """`values` with low at 0 and high at 255, the nearest of the 256 steps; same shape, uint8."""
     if values.dtype.kind in "ui" and values.dtype.itemsize <= 2:
-        return _lookup(values.dtype.str, low, high)[values.view(f"u{values.dtype.itemsize}")]
+        stretched: Pixels = _lookup(values.dtype.str, low, high)[values.view(f"u{values.dtype.itemsize}")]
+        return stretched
     return _steps(values.astype(np.float32), low, high)
 
 
 def _steps(values: npt.NDArray[np.floating[Any]], low: float, high: float) -> Pixels:
     scaled = (np.clip(values, low, high) - low) * (255 / (high - low))
-    return np.rint(scaled).astype(np.uint8)
+    steps: Pixels = np.rint(scaled).astype(np.uint8)
+    return steps
 
 
 @lru_cache(maxsize=16)
@@ -94,7 +96,8 @@ def _indexes(values: Values) -> Pixels:
     band = values[0]
     if band.dtype != np.uint8:
         band = np.where((band >= 0) & (band < 256), band, 255).astype(np.uint8)
-    return band[..., np.newaxis]
+    indexes: Pixels = band[..., np.newaxis]
+    return indexes
 
 
 @lru_cache(maxsize=16)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -106,7 +105,8 @@ def survey(path: str, options: Options) -> Survey:
 def _check(dataset: DatasetReader) -> None:
     name = dataset.name
     if dataset.count == 0:
-        raise BadSource(name, f"it holds {len(dataset.subdatasets)} subdatasets; name one, such as {next(iter(dataset.subdatasets), 'none')}")
+        some = next(iter(dataset.subdatasets), "none is there")
+        raise BadSource(name, f"it holds no bands but subdatasets: name one ({some})")
     if not dataset.crs:
         if dataset.gcps[0]:
             raise BadSource(name, "it is placed by ground control points: run `gdalwarp` on it first")
@@ -128,7 +128,9 @@ def _zooms(options: Options, zoom: int) -> tuple[int, int]:
     if minzoom > maxzoom:
         raise BadOption(f"--min-zoom {minzoom} is above --max-zoom {maxzoom}")
     if maxzoom > zoom + OVERZOOM:
-        raise BadOption(f"zoom {maxzoom} shows nothing that zoom {zoom} does not: --max-zoom may be {zoom + OVERZOOM} at most")
+        raise BadOption(
+            f"zoom {maxzoom} shows nothing that zoom {zoom} does not: --max-zoom may be {zoom + OVERZOOM} at most"
+        )
     return minzoom, maxzoom
 
 
@@ -141,7 +143,9 @@ def _palette(dataset: DatasetReader, reading: Reading) -> tuple[tuple[int, int, 
     return tuple(colours.get(value, (0, 0, 0, 0)) for value in range(last + 1))
 
 
-def _style(dataset: DatasetReader, reading: Reading, options: Options, palette: tuple[tuple[int, int, int, int], ...]) -> tuple[Style, bool]:
+def _style(
+    dataset: DatasetReader, reading: Reading, options: Options, palette: tuple[tuple[int, int, int, int], ...]
+) -> tuple[Style, bool]:
     if options.rescale:
         return Style((options.rescale,) * len(reading.bands), palette), False
     if palette or dataset.dtypes[reading.bands[0] - 1] == "uint8":
@@ -188,7 +192,9 @@ def _patches(dataset: DatasetReader, reading: Reading) -> Iterator[tuple[Values,
         return
     for row in np.linspace(0, max(0, dataset.height - PATCH), PATCHES).astype(int):
         for column in np.linspace(0, max(0, dataset.width - PATCH), PATCHES).astype(int):
-            yield piece(window=rasterio.windows.Window(column, row, min(PATCH, dataset.width), min(PATCH, dataset.height)))
+            yield piece(
+                window=rasterio.windows.Window(column, row, min(PATCH, dataset.width), min(PATCH, dataset.height))
+            )
 
 
 def lonlat_bounds(dataset: DatasetReader) -> Bounds:

@@ -1,0 +1,83 @@
+"""Imports point one way, and what is dear to import stays where it is needed."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+MODULES = {
+    f"{path.parent.name}.{path.stem}": path for folder in ("tiler", "seeder") for path in (ROOT / folder).glob("*.py")
+}
+
+# From the top: a module imports only what stands below it.
+FLOORS = [
+    {"seeder.__main__"},
+    {"seeder.cli"},
+    {"seeder.plan"},
+    {"seeder.queues"},
+    {"seeder.worker"},
+    {"seeder.jobs"},
+    {"seeder.selection"},
+    {"tiler.ingest"},
+    {"tiler.bake"},
+    {"tiler.fill"},
+    {"tiler.render"},
+    {"tiler.survey"},
+    {"tiler.raster"},
+    {"tiler.catalog", "tiler.cog"},
+    {"tiler.encode"},
+    {"tiler.style", "tiler.storage", "tiler.footprint", "tiler.processes"},
+    {"tiler.keys", "tiler.grid", "tiler.settings"},
+    {"tiler.errors"},
+    {"tiler.__init__", "seeder.__init__"},
+]
+
+
+def imports(module: str) -> set[str]:
+    """Every module that `module` names in an import, wherever it stands."""
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(MODULES[module].read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
+    return names
+
+
+def test_every_module_has_a_floor() -> None:
+    assert set(MODULES) == set().union(*FLOORS)
+
+
+@pytest.mark.parametrize("module", sorted(MODULES))
+def test_imports_point_down(module: str) -> None:
+    height = next(number for number, floor in enumerate(FLOORS) if module in floor)
+    below: set[str] = set().union(*FLOORS[height + 1 :])
+    assert imports(module) & set(MODULES) <= below
+
+
+@pytest.mark.parametrize(
+    ("package", "homes"),
+    [
+        ("rasterio", {"tiler.raster", "tiler.survey", "tiler.bake", "tiler.render"}),
+        ("obstore", {"tiler.storage"}),
+        ("boto3", set()),
+        ("PIL", {"tiler.encode", "tiler.bake"}),
+        ("click", {"seeder.cli"}),
+    ],
+)
+def test_a_dear_package_is_imported_only_at_home(package: str, homes: set[str]) -> None:
+    users = {module for module in MODULES if any(name.split(".")[0] == package for name in imports(module))}
+    assert users == homes
+
+
+def test_only_settings_is_told_the_environment() -> None:
+    """The CLI hands `os.environ` on; nothing else may read it."""
+    readers = {module for module, path in MODULES.items() if "environ" in path.read_text()}
+    assert readers == {"tiler.settings", "seeder.cli"}
+
+
+def test_no_module_passes_400_lines() -> None:
+    assert {module: n for module, path in MODULES.items() if (n := len(path.read_text().splitlines())) > 400} == {}

@@ -1,0 +1,130 @@
+"""Store URLs: what opens, what is refused and how, and where GDAL finds an object."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import rasterio
+
+from tests.conftest import MakeRaster
+from tiler.errors import BadStore, MissingObject
+from tiler.storage import open_store
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "",
+        "relief",
+        "/srv/tiles",
+        "file://",
+        "file://host/srv/tiles",
+        "file:tiles",
+        "s3://",
+        "s3:///prefix",
+        "s3:bucket",
+        "s3://bucket/a//b",
+        "s3://[bucket",
+        "file://[srv",
+        "gs://bucket/prefix",
+        "https://bucket.s3.amazonaws.com/prefix",
+        "C:\\tiles",
+    ],
+)
+@pytest.mark.parametrize("create", [False, True])
+def test_a_url_that_names_no_store_is_refused_in_one_line(
+    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, create: bool
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(BadStore) as caught:
+        open_store(url, create=create)
+    assert caught.value.url == url
+    assert str(caught.value).startswith(f"cannot use {url} as a store: ")
+    assert "\n" not in str(caught.value)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_unknown_scheme_is_told_the_known_ones() -> None:
+    with pytest.raises(BadStore, match=r"file://.*s3://.*memory://"):
+        open_store("gs://bucket/prefix")
+
+
+@pytest.mark.parametrize("create", [False, True])
+def test_a_file_where_the_folder_should_be_is_refused(tmp_path: Path, *, create: bool) -> None:
+    (tmp_path / "tiles").write_text("no folder")
+    with pytest.raises(BadStore, match=str(tmp_path / "tiles")):
+        open_store((tmp_path / "tiles").as_uri(), create=create)
+    assert (tmp_path / "tiles").read_text() == "no folder"
+
+
+def test_a_folder_that_cannot_be_made_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(BadStore, match=f"Not a directory: {tmp_path}/file") as caught:
+        open_store((tmp_path / "file" / "tiles").as_uri(), create=True)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_folder_that_cannot_be_written_is_refused_only_to_writers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "tile.json").write_bytes(b"{}")
+    monkeypatch.setattr(os, "access", lambda path, mode: not mode & os.W_OK)  # noqa: ARG005 - root may do all
+    with pytest.raises(BadStore, match=f"no permission to write in {tmp_path}"):
+        open_store(tmp_path.as_uri(), create=True)
+    assert open_store(tmp_path.as_uri()).get("tile.json") == b"{}"
+
+
+def test_a_missing_folder_reads_as_empty_and_is_not_made(tmp_path: Path) -> None:
+    store = open_store((tmp_path / "none" / "tiles").as_uri())
+    with pytest.raises(MissingObject):
+        store.get("relief/9.png")
+    assert not store.has("relief/9.png")
+    assert (list(store.list("")), store.folders(""), store.existing(["relief/9.png"])) == ([], [], set())
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_missing_folder_is_made_for_writers(tmp_path: Path) -> None:
+    folder = tmp_path / "a name, 100% odd #1 ü" / "tiles"
+    store = open_store(folder.as_uri(), create=True)
+    store.put("relief/9@2x.png", b"x", content_type="image/png")
+    assert store.root == folder
+    assert (folder / "relief" / "9@2x.png").read_bytes() == b"x"
+    assert open_store(folder.as_uri()).get("relief/9@2x.png") == b"x"
+
+
+def test_one_memory_url_is_one_store() -> None:
+    open_store("memory://one").put("a.json", b"1", content_type="application/json")
+    assert open_store("memory://one").get("a.json") == b"1"
+    assert not open_store("memory://other").has("a.json")
+
+
+def test_gdal_opens_the_location_in_a_folder(tmp_path: Path, make_raster: MakeRaster) -> None:
+    store = open_store((tmp_path / "a store").as_uri(), create=True)
+    store.put_file("sources/a/r/index.tif", make_raster(values=np.ones((1, 4, 4), np.uint8)), content_type="image/tiff")
+    assert store.location("sources/a/r/index.tif") == str(tmp_path / "a store" / "sources" / "a" / "r" / "index.tif")
+    with rasterio.open(store.location("sources/a/r/index.tif")) as dataset:
+        assert dataset.read().sum() == 16
+
+
+@pytest.mark.parametrize(
+    ("end", "place"),
+    [("", "index.tif"), ("/", "index.tif"), ("/some/prefix", "some/prefix/index.tif"), ("/some/", "some/index.tif")],
+)
+def test_the_location_in_s3_is_a_vsis3_path(end: str, place: str) -> None:
+    assert open_store(f"s3://bucket{end}").location("index.tif") == f"/vsis3/bucket/{place}"
+
+
+def test_gdal_opens_the_location_in_s3(s3_server: str, s3_url: str, make_raster: MakeRaster) -> None:
+    store = open_store(f"{s3_url}/some/prefix")
+    store.put_file("a/index.tif", make_raster(values=np.ones((1, 4, 4), np.uint8)), content_type="image/tiff")
+    options = {"AWS_S3_ENDPOINT": s3_server.partition("//")[2], "AWS_HTTPS": "NO", "AWS_VIRTUAL_HOSTING": False}
+    with rasterio.Env(**options), rasterio.open(store.location("a/index.tif")) as dataset:
+        assert dataset.read().sum() == 16
+
+
+def test_memory_has_no_location() -> None:
+    with pytest.raises(BadStore, match="file:// or s3://"):
+        open_store("memory://one").location("index.tif")

@@ -1,0 +1,261 @@
+"""Stores: one contract over a folder, memory and S3, then what only one of them promises."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from http.client import HTTPConnection
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+from urllib.parse import urlsplit
+from uuid import uuid4
+
+import boto3
+import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+from obstore.store import S3Store
+
+from tiler.errors import BadStore, MissingObject, StoreError
+from tiler.storage import DELETE_BATCH, Entry, Store, open_store
+
+PNG = "image/png"
+DECOYS = ["relief/5.png", "relief/5/3.png", "relief/5/30/9.png", "relief2/5/3/9.png", "relief/5/3/deep/9.png"]
+
+
+@dataclass
+class Gate:
+    """A door before an S3 server: notes each request and can answer in its stead."""
+
+    server: str
+    answers: list[int] = field(default_factory=list)  # statuses of the next answers; then all pass
+    always: int = 0  # the status of every answer; 0 lets them pass
+    seen: list[tuple[str, str]] = field(default_factory=list)  # method, path with query
+
+    def pass_on(self, request: BaseHTTPRequestHandler) -> tuple[int, dict[str, str], bytes]:
+        """Status, headers and body of the answer to `request`."""
+        self.seen.append((request.command, request.path))
+        body = request.rfile.read(int(request.headers.get("Content-Length", 0)))
+        status = self.answers.pop(0) if self.answers else self.always
+        if status:
+            return status, {}, b"<Error><Code>Injected</Code></Error>"
+        connection = HTTPConnection(urlsplit(self.server).netloc, timeout=10)
+        connection.request(request.command, request.path, body, dict(request.headers))
+        with connection.getresponse() as answer:
+            found = answer.status, dict(answer.headers), answer.read()
+        connection.close()
+        return found
+
+
+@pytest.fixture
+def gate(s3_server: str) -> Iterator[tuple[Gate, str]]:
+    """A gate before the S3 server, and its address."""
+    gate = Gate(s3_server)
+
+    class Handler(BaseHTTPRequestHandler):
+        def answer(self) -> None:
+            status, headers, body = gate.pass_on(self)
+            self.send_response(status)
+            length = headers.pop("Content-Length", str(len(body)))
+            for name, value in headers.items():
+                if name not in ("Transfer-Encoding", "Connection", "Date", "Server"):
+                    self.send_header(name, value)
+            self.send_header("Content-Length", length if self.command == "HEAD" else str(len(body)))
+            self.end_headers()
+            self.wfile.write(b"" if self.command == "HEAD" else body)
+
+        do_GET = do_PUT = do_POST = do_HEAD = do_DELETE = answer  # noqa: N815 - the names http.server calls
+
+        def log_message(self, format: str, *args: object) -> None: ...
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as httpd:
+        Thread(target=httpd.serve_forever, daemon=True).start()
+        yield gate, f"http://127.0.0.1:{httpd.server_port}"
+        httpd.shutdown()
+
+
+@pytest.fixture
+def gated(gate: tuple[Gate, str], s3_url: str, monkeypatch: pytest.MonkeyPatch) -> tuple[Store, Gate]:
+    """An empty S3 store behind a gate, as `open_store` makes it."""
+    monkeypatch.setenv("AWS_ENDPOINT_URL", gate[1])
+    return open_store(f"{s3_url}/some/prefix"), gate[0]
+
+
+def fill(store: Store, keys: Iterator[str] | list[str] | set[str], data: bytes = b"x") -> None:
+    """Put `data` under each of `keys`."""
+    for key in keys:
+        store.put(key, data, content_type=PNG)
+
+
+def listed(store: Store, prefix: str) -> list[str]:
+    """The keys that a listing shows, in order."""
+    return sorted(entry.key for entry in store.list(prefix))
+
+
+@pytest.mark.parametrize("data", [b"", b"\x00\xff tile", bytes(300_000)], ids=["empty", "short", "long"])
+def test_what_was_put_is_what_one_gets(store: Store, data: bytes) -> None:
+    store.put("relief/5/3/9.png", data, content_type=PNG, cache_control="max-age=60")
+    assert store.get("relief/5/3/9.png") == data
+    assert store.has("relief/5/3/9.png")
+    assert list(store.list("relief/")) == [Entry("relief/5/3/9.png", len(data))]
+
+
+def test_a_missing_key_is_a_missing_object(store: Store) -> None:
+    fill(store, ["relief/5/3/90.png"])
+    with pytest.raises(MissingObject, match=r"relief/5/3/9\.png") as caught:
+        store.get("relief/5/3/9.png")
+    assert caught.value.key == "relief/5/3/9.png"
+    assert not store.has("relief/5/3/9.png")
+    assert not store.has("relief/5/3")  # a folder is no object
+
+
+def test_a_second_put_replaces_the_first(store: Store) -> None:
+    fill(store, ["relief/9.png"], b"a long first version")
+    fill(store, ["relief/9.png"], b"second")
+    assert store.get("relief/9.png") == b"second"
+    assert list(store.list("relief/")) == [Entry("relief/9.png", 6)]
+
+
+@pytest.mark.parametrize("old", [False, True], ids=["fresh", "over an old one"])
+def test_put_file_moves_the_file(store: Store, tmp_path: Path, *, old: bool) -> None:
+    key, path, data = "sources/relief/r1/index.tif", tmp_path / "made.tif", bytes(range(256)) * 5000
+    if old:
+        fill(store, [key])
+    path.write_bytes(data)
+    store.put_file(key, path, content_type="image/tiff")
+    assert store.get(key) == data
+    assert not path.exists()
+
+
+def test_list_follows_pages_and_delete_goes_in_batches(store: Store) -> None:
+    keys = {f"relief/{number}.png" for number in range(DELETE_BATCH + 3)}  # S3 pages and deletes by 1000
+    fill(store, keys)
+    assert set(listed(store, "relief/")) == keys
+    kept = {"relief/7.png", f"relief/{DELETE_BATCH}.png"}
+    missing = (f"relief/{number}.png" for number in range(5000, 5000 + DELETE_BATCH))
+    store.delete(key for some in (sorted(keys - kept), missing) for key in some)
+    assert set(listed(store, "relief/")) == kept
+
+
+def test_a_list_sees_its_own_folder_only(store: Store) -> None:
+    fill(store, DECOYS)
+    assert listed(store, "relief/") == sorted(key for key in DECOYS if key.startswith("relief/"))
+    assert listed(store, "relief/5/3/") == ["relief/5/3/deep/9.png"]
+    assert listed(store, "") == sorted(DECOYS)
+    assert listed(store, "rel/") == []
+
+
+def test_folders_are_what_stands_before_the_next_slash(store: Store) -> None:
+    fill(store, [*DECOYS, "sources/relief/index.json", "top.json"])
+    assert sorted(store.folders("")) == ["relief", "relief2", "sources"]
+    assert sorted(store.folders("relief/5/")) == ["3", "30"]
+    assert store.folders("relief/5/30/") == []
+    assert store.folders("nowhere/") == []
+
+
+def test_delete_passes_over_what_is_missing(store: Store) -> None:
+    fill(store, ["relief/1.png", "relief/2.png"])
+    store.delete([])
+    store.delete(["relief/3.png", "relief/1.png", "nowhere/1.png"])
+    store.delete(["relief/1.png"])
+    assert listed(store, "") == ["relief/2.png"]
+
+
+NUMBERS = st.sampled_from([0, 1, 8, 9, 10, 11, 19, 90, 99, 100, 101, 999, 1000, 1001, 8191])
+TILE_KEYS = st.builds("5/{}/{}{}".format, st.sampled_from([3, 30]), NUMBERS, st.sampled_from([".png", "@2x.png"]))
+LOOSE_KEYS = st.sampled_from(["tile.json", "5/3.png", "5/3/deep/9.png", "5/3/9.webp", "5/3/9.png.bak", "5/3/9"])
+
+
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.sets(TILE_KEYS | LOOSE_KEYS, max_size=14), st.lists(TILE_KEYS | LOOSE_KEYS, max_size=40))
+@example({f"5/3/{y}.png" for y in (9, 10, 99, 100)}, [f"5/3/{y}.png" for y in (100, 99, 11, 10, 9, 8, 9)])
+@example({f"5/3/{y}@2x.png" for y in (9, 10)}, [f"5/3/{y}{end}" for y in (9, 10) for end in (".png", "@2x.png")])
+def test_existing_is_what_one_by_one_would_find(store: Store, held: set[str], asked: list[str]) -> None:
+    layer = f"layer-{uuid4().hex}"  # the store is one for all examples
+    fill(store, {f"{layer}/{key}" for key in held})
+    wanted = [f"{layer}/{key}" for key in asked]
+    assert store.existing(iter(wanted)) == {key for key in wanted if key.removeprefix(f"{layer}/") in held}
+
+
+def test_existing_looks_past_what_sorts_between(store: Store) -> None:
+    fill(store, {f"relief/5/3/10{number}.png" for number in range(1000, 2100)})  # all between 10.png and 11.png
+    fill(store, ["relief/5/3/10.png", "relief/5/3/12.png"])
+    asked = {f"relief/5/3/{y}.png" for y in range(10, 14)}
+    assert store.existing(asked) == {"relief/5/3/10.png", "relief/5/3/12.png"}
+
+
+def test_s3_lists_once_per_column_rather_than_asking_per_key(gated: tuple[Store, Gate]) -> None:
+    store, gate = gated
+    asked = {f"relief/14/{x}/{y}.png" for x in range(8, 16) for y in range(96, 104)}  # digit counts change at 100
+    held = {key for number, key in enumerate(sorted(asked)) if number % 3}
+    fill(store, [*held, *DECOYS])
+    gate.seen.clear()
+    assert store.existing(asked) == held
+    assert all(method == "GET" and "list-type=2" in path for method, path in gate.seen), gate.seen
+    assert len(gate.seen) <= 16
+
+
+def test_s3_deletes_a_thousand_keys_a_request(gated: tuple[Store, Gate]) -> None:
+    store, gate = gated
+    store.delete(f"relief/{number}.png" for number in range(2 * DELETE_BATCH + 1))
+    assert [method for method, _ in gate.seen] == ["POST"] * 3
+
+
+def test_headers_reach_s3(s3_server: str, s3_url: str, tmp_path: Path) -> None:
+    store = open_store(f"{s3_url}/some/prefix")
+    store.put("a/tile.png", b"x", content_type=PNG, cache_control="public, max-age=60")
+    store.put("a/plain.json", b"{}", content_type="application/json")
+    (tmp_path / "made.tif").write_bytes(b"II")
+    store.put_file("a/index.tif", tmp_path / "made.tif", content_type="image/tiff")
+    client = boto3.client("s3", endpoint_url=s3_server)
+    heads = {
+        name: client.head_object(Bucket=s3_url[5:], Key=f"some/prefix/a/{name}")
+        for name in ("tile.png", "plain.json", "index.tif")
+    }
+    assert {name: (head["ContentType"], head.get("CacheControl")) for name, head in heads.items()} == {
+        "tile.png": (PNG, "public, max-age=60"),
+        "plain.json": ("application/json", None),
+        "index.tif": ("image/tiff", None),
+    }
+
+
+DEEDS: dict[str, Callable[[Store], object]] = {
+    "put": lambda store: store.put("relief/9.png", b"x", content_type=PNG),
+    "get": lambda store: store.get("relief/9.png"),
+    "has": lambda store: store.has("relief/9.png"),
+    "list": lambda store: list(store.list("relief/")),
+    "folders": lambda store: store.folders("relief/"),
+    "existing": lambda store: store.existing(["relief/9.png"]),
+    "delete": lambda store: store.delete(["relief/9.png"]),
+}
+
+
+@pytest.mark.parametrize("deed", DEEDS)
+@pytest.mark.parametrize("status", [403, 500, 503])
+def test_what_the_server_refuses_is_a_store_error(gate: tuple[Gate, str], deed: str, status: int) -> None:
+    options = {"client_options": {"allow_http": True}, "retry_config": {"max_retries": 0}}
+    store = Store("s3://tiles", S3Store("tiles", endpoint=gate[1], region="us-east-1", **options))
+    gate[0].always = status
+    with pytest.raises(StoreError, match="relief/") as caught:
+        DEEDS[deed](store)
+    assert not isinstance(caught.value, MissingObject)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("deed", DEEDS)
+def test_a_busy_server_is_asked_again(gated: tuple[Store, Gate], deed: str) -> None:
+    store, gate = gated
+    fill(store, ["relief/9.png"])
+    gate.seen.clear()
+    gate.answers = [503, 500]
+    DEEDS[deed](store)
+    assert len(gate.seen) == 3
+
+
+@pytest.mark.parametrize("deed", ["put", "list", "folders", "existing", "delete"])
+def test_a_missing_bucket_is_no_missing_object(s3_url: str, deed: str) -> None:
+    store = open_store(f"{s3_url}-gone/prefix")
+    with pytest.raises(StoreError) as caught:
+        DEEDS[deed](store)
+    assert not isinstance(caught.value, MissingObject)
