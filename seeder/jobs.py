@@ -65,7 +65,7 @@ class Job:
     @classmethod
     def new(cls, spec: Spec, now: datetime) -> Job:
         """A job that begins `now` (UTC)."""
-        return cls(f"{spec.layer}-{spec.digest}-{now:%Y%m%dT%H%M%S}", spec)
+        return cls(f"{spec.layer}-{spec.digest}-{now:%Y%m%dT%H%M%S.%f}", spec)
 
     def message(self, piece: Piece) -> Message:
         """What a worker needs to know of one of the job's blocks."""

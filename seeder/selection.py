@@ -18,7 +18,10 @@ LEAF = 8  # tiles along the side of the blocks that are rendered
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """Zooms, ascending, and boxes of which any holds a tile; no boxes means the whole layer."""
+    """Zooms, ascending, and boxes of which a tile touches any; no boxes means the whole layer.
+
+    A box that does not overlap the layer selects nothing, not even the low zooms' tiles that hold both.
+    """
 
     zooms: tuple[int, ...]
     boxes: tuple[Bounds, ...] = ()
@@ -93,12 +96,13 @@ def regions(layer: Layer, selection: Selection) -> Iterator[Region]:
         ZoomOutside: the layer lacks one of the zooms.
     """
     layer.check_zooms(selection.zooms)
-    return (_region(layer, z, selection.boxes) for z in selection.zooms)
+    boxes = tuple(box for box in selection.boxes if box.overlaps(layer.bounds)) if selection.boxes else None
+    return (_region(layer, z, boxes) for z in selection.zooms)
 
 
-def _region(layer: Layer, z: int, boxes: tuple[Bounds, ...]) -> Region:
+def _region(layer: Layer, z: int, boxes: tuple[Bounds, ...] | None) -> Region:
     whole = layer.ranges(z)
-    if boxes:
+    if boxes is not None:
         asked = [each for box in boxes for each in tile_ranges(box, z)]
         whole = tuple(_disjoint([own & each for own in whole for each in asked]))
     footprint = layer.footprint.at(z) if z < layer.footprint.z else layer.footprint

@@ -56,44 +56,47 @@ class Recipe:
 MakeRaster = Callable[..., Path]
 
 
+def write_raster(path: Path, recipe: Recipe) -> Path:
+    """Write the GeoTIFF that `recipe` describes to `path`."""
+    bands, height, width = recipe.values.shape
+    with (
+        rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True),
+        rasterio.open(
+            path,
+            "w",
+            driver="GTiff",
+            width=width,
+            height=height,
+            count=bands,
+            dtype=recipe.values.dtype,
+            crs=recipe.crs,
+            transform=from_bounds(*recipe.bounds, width, height),
+            nodata=recipe.nodata,
+            **dict(recipe.options),
+        ) as out,
+    ):
+        if recipe.palette:
+            out.write_colormap(1, recipe.palette)
+        if bands - recipe.alpha == 3:
+            out.colorinterp = [ColorInterp.red, ColorInterp.green, ColorInterp.blue] + [
+                ColorInterp.alpha
+            ] * recipe.alpha
+        elif recipe.alpha:
+            out.colorinterp = [*out.colorinterp[:-1], ColorInterp.alpha]
+        out.write(recipe.values)
+        if recipe.mask is not None:
+            out.write_mask(recipe.mask)
+        if recipe.overviews:
+            out.build_overviews(list(recipe.overviews))
+    return path
+
+
 @pytest.fixture
 def make_raster(tmp_path: Path) -> MakeRaster:
     """Writes a GeoTIFF from a Recipe, or from its fields; returns its path."""
 
     def make(recipe: Recipe | None = None, name: str = "source.tif", **fields: Any) -> Path:
-        recipe = recipe or Recipe(**fields)
-        bands, height, width = recipe.values.shape
-        path = tmp_path / name
-        with (
-            rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True),
-            rasterio.open(
-                path,
-                "w",
-                driver="GTiff",
-                width=width,
-                height=height,
-                count=bands,
-                dtype=recipe.values.dtype,
-                crs=recipe.crs,
-                transform=from_bounds(*recipe.bounds, width, height),
-                nodata=recipe.nodata,
-                **dict(recipe.options),
-            ) as out,
-        ):
-            if recipe.palette:
-                out.write_colormap(1, recipe.palette)
-            if bands - recipe.alpha == 3:
-                out.colorinterp = [ColorInterp.red, ColorInterp.green, ColorInterp.blue] + [
-                    ColorInterp.alpha
-                ] * recipe.alpha
-            elif recipe.alpha:
-                out.colorinterp = [*out.colorinterp[:-1], ColorInterp.alpha]
-            out.write(recipe.values)
-            if recipe.mask is not None:
-                out.write_mask(recipe.mask)
-            if recipe.overviews:
-                out.build_overviews(list(recipe.overviews))
-        return path
+        return write_raster(tmp_path / name, recipe or Recipe(**fields))
 
     return make
 
@@ -135,6 +138,20 @@ def make_layer(stores: Stores) -> MakeLayer:
         return ingest(str(path), name, Options(**options), stores, jobs=1, progress=silent).layer
 
     return make
+
+
+@pytest.fixture(scope="session")
+def alps_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data folder with the layer `alps`, zooms 0 to 9, all of whose tiles hold data; to be copied."""
+    folder = tmp_path_factory.mktemp("alps")
+    path = write_raster(folder / "alps.tif", Recipe(values=scene()))
+    stores = Stores(
+        open_store((folder / "data" / "tiles").as_uri(), create=True),
+        open_store((folder / "data" / "private").as_uri(), create=True),
+        "http://tiles.test",
+    )
+    ingest(str(path), "alps", Options(), stores, jobs=1, progress=silent)
+    return folder / "data"
 
 
 @pytest.fixture(scope="session")

@@ -69,8 +69,10 @@ class Layer:
         return tile_ranges(self.bounds, z) if self.minzoom <= z <= self.maxzoom else ()
 
     def check_zooms(self, zooms: tuple[int, ...]) -> None:
-        """Raises:
-        ZoomOutside: the layer lacks one of `zooms`.
+        """Nothing, if the layer has all of `zooms`.
+
+        Raises:
+            ZoomOutside: it lacks one.
         """
         outside = [z for z in zooms if not self.minzoom <= z <= self.maxzoom]
         if outside:

@@ -102,6 +102,16 @@ class Bounds:
         """Whether the box crosses the antimeridian."""
         return self.west > self.east
 
+    def overlaps(self, other: Bounds) -> bool:
+        """Whether the two boxes share more than an edge."""
+        if not (self.south < other.north and other.south < self.north):
+            return False
+        return any(one[0] < two[1] and two[0] < one[1] for one in self.halves() for two in other.halves())
+
+    def halves(self) -> tuple[tuple[float, float], ...]:
+        """West and east of each part that does not cross the antimeridian."""
+        return ((self.west, 180.0), (-180.0, self.east)) if self.crosses else ((self.west, self.east),)
+
     @property
     def center(self) -> tuple[float, float]:
         """Longitude and latitude of the middle, degrees."""
@@ -147,12 +157,10 @@ def tile_ranges(bounds: Bounds, z: int) -> tuple[TileRange, ...]:
     An edge that lies on a tile edge does not touch the tile beyond it. Latitudes beyond the square world
     mean its edge. The rule is mercantile's (`mercantile.tiles`), which also is its oracle in the tests.
     """
-    west, east = bounds.west, bounds.east
-    halves = [(west, 180.0), (-180.0, east)] if bounds.crosses else [(west, east)]
     north = min(max(bounds.north, -MAX_LATITUDE), MAX_LATITUDE)
     south = min(max(bounds.south, -MAX_LATITUDE), MAX_LATITUDE)
     found = []
-    for west, east in halves:
+    for west, east in bounds.halves():
         if east - west <= EDGE:  # a half that only touches the antimeridian
             continue
         first = mercantile.tile(west, north, z)

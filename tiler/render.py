@@ -113,8 +113,9 @@ def _warped(layer: Layer, path: str, block: Block, mask: int, look: Look) -> Ite
 
 
 def _nearest_level(layer: Layer, path: str, zoom: int) -> tuple[DatasetReader, Resampling]:
-    """What to warp for `zoom`, and how: the base past its zoom, the last overview below it; a virtual layer's
-    deepest overview that is still finer.
+    """What to warp for `zoom`, and how.
+
+    The base past its zoom, the last overview below it; of a virtual layer the deepest overview that is still finer.
     """
     bake = layer.bake
     if bake is None:

@@ -1,0 +1,149 @@
+"""A tile is the same whatever is asked for with it, and blocks join without a seam."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+import rasterio
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from mercantile import Tile
+from rio_cogeo.cogeo import cog_validate
+
+from tests.conftest import MakeLayer, MakeRaster, scene
+from tests.oracle import HALF, alone, decoded, drawn, joined, landscape, psnr, tiles_of, warped
+from tiler.catalog import Layer
+from tiler.grid import Block
+from tiler.ingest import Stores, ingest
+from tiler.render import Look, render
+from tiler.survey import Options
+
+ENOUGH = 38.0  # dB
+AROUND_ZERO = (-2.5, -2.2, 3.1, 2.9)  # where blocks of every zoom meet
+
+
+@pytest.mark.parametrize("virtual", [False, True])
+def test_a_tile_is_the_same_bytes_alone_and_in_its_block(
+    virtual: bool, make_raster: MakeRaster, make_layer: MakeLayer, stores: Stores
+) -> None:
+    path = make_raster(values=scene(180, 200), crs="EPSG:32632", bounds=(350000.0, 5000000.0, 550000.0, 5180000.0))
+    zoom = make_layer(path).maxzoom
+    layer = make_layer(path, virtual=virtual, max_zoom=zoom + 1)
+    whole: dict[tuple[Block, Look], dict[Tile, bytes | None]] = {}
+    looks = st.builds(Look, st.sampled_from((1, 2)), st.sampled_from(("png", "webp", "jpg")))
+    tiles = st.sampled_from([tile for z in range(zoom + 2) for tile in tiles_of(layer, z)])
+
+    @given(tiles, looks, st.integers(0, 2**64 - 1))
+    @settings(max_examples=40 if virtual else 80)
+    def same(tile: Tile, look: Look, others: int) -> None:
+        block = Block.of(tile)
+        if (block, look) not in whole:
+            whole[block, look] = dict(render(layer, stores.sources, block, block.full, look))
+        assert alone(layer, stores, tile, look) == whole[block, look][tile]
+        some = dict(render(layer, stores.sources, block, others & block.full | block.bit(tile), look))
+        assert some == {each: whole[block, look][each] for each in some}
+
+    same()
+    assert any(data is None for tiles in whole.values() for data in tiles.values())
+    assert any(data for tiles in whole.values() for data in tiles.values())
+
+
+def errors_around(layer: Layer, stores: Stores, path: Path, z: int) -> tuple[npt.NDArray[np.float64], float]:
+    """How far each pixel of the four tiles around (0, 0) is from a one-piece warp, and their PSNR."""
+    corner = Tile(x=2 ** (z - 1) - 1, y=2 ** (z - 1) - 1, z=z)
+    picture = joined(lambda tile: drawn(layer, stores, tile), corner)
+    assert len({Block.of(Tile(x=corner.x + x, y=corner.y + y, z=z)) for x in (0, 1) for y in (0, 1)}) == 4
+    values, alpha = warped(path, corner, columns=2, rows=2)
+    both = (picture[..., 3] == 255) & (alpha == 255)
+    errors = np.where(both, np.abs(picture[..., :3].astype(np.float64) - values).max(axis=-1), 0)
+    return errors, psnr(picture[both, :3], values[both])
+
+
+@pytest.mark.parametrize("virtual", [False, True])
+@pytest.mark.parametrize("crs", ["EPSG:4326", "EPSG:3857", "EPSG:32631"])
+def test_where_blocks_meet_tiles_are_no_further_from_a_one_piece_warp_than_inside(
+    crs: str, virtual: bool, make_raster: MakeRaster, make_layer: MakeLayer, stores: Stores
+) -> None:
+    bounds = {
+        "EPSG:4326": AROUND_ZERO,
+        "EPSG:3857": tuple(edge / 180 * HALF for edge in AROUND_ZERO),
+        "EPSG:32631": (0.0, -260000.0, 480000.0, 240000.0),
+    }[crs]
+    path = make_raster(values=landscape(700, 760), crs=crs, bounds=bounds)
+    layer = make_layer(path, virtual=virtual)
+    for z in range(layer.maxzoom, layer.maxzoom - 3, -1):
+        errors, likeness = errors_around(layer, stores, path, z)
+        assert likeness > ENOUGH, z
+        seam = np.concatenate([errors[:, 255:257].ravel(), errors[255:257].ravel()])
+        inside = np.concatenate([errors[64:192, 64:448].ravel(), errors[320:448, 64:448].ravel()])
+        assert seam.mean() <= inside.mean() + 0.1, z
+        assert seam.max() <= inside.max() + 1, z
+
+
+def test_two_processes_bake_the_same_bytes_as_one(make_raster: MakeRaster, stores: Stores, tmp_path: Path) -> None:
+    path = make_raster(values=scene(300, 400), bounds=AROUND_ZERO, nodata=0)
+    baked = []
+    for jobs, name in ((1, "one"), (2, "two")):
+        done: list[tuple[int, int]] = []
+        layer = ingest(
+            str(path), name, Options(), stores, jobs=jobs, progress=lambda *step, done=done: done.append(step)
+        ).layer
+        assert done[-1][0] == done[-1][1] == len(done)
+        assert len(done) > 4
+        baked.append(Path(stores.sources.location(layer.source)).read_bytes())
+    assert baked[0] == baked[1]
+    assert not (tmp_path / "data" / "scratch").exists()
+
+
+@pytest.mark.parametrize("kind", ["rgb", "mask", "palette", "float", "uint16", "int16"])
+def test_a_baked_layer_is_a_valid_cog(kind: str, make_raster: MakeRaster, make_layer: MakeLayer, stores: Stores) -> None:
+    grey = landscape(400, 500, bands=1)
+    path = {
+        "rgb": lambda: make_raster(values=scene(400, 500), bounds=AROUND_ZERO),
+        "mask": lambda: make_raster(values=scene(400, 500), bounds=AROUND_ZERO, mask=np.where(grey[0] > 99, 255, 0).astype(np.uint8)),
+        "palette": lambda: make_raster(values=grey % 3, bounds=AROUND_ZERO, palette={i: (i * 90, 0, 9, 255) for i in range(3)}),
+        "float": lambda: make_raster(values=grey.astype(np.float32), bounds=AROUND_ZERO),
+        "uint16": lambda: make_raster(values=grey.astype(np.uint16) * 99, bounds=AROUND_ZERO),
+        "int16": lambda: make_raster(values=grey.astype(np.int16) - 128, bounds=AROUND_ZERO),
+    }[kind]()
+    layer = make_layer(path)
+    assert layer.bake is not None
+    file = stores.sources.location(layer.source)
+    assert layer.source == f"sources/layer/{layer.revision}/index.tif"
+    with rasterio.open(file) as cog, rasterio.open(path) as source:
+        metres = 2 * HALF / (256 * 2**layer.bake.z)
+        assert cog.crs.to_epsg() == 3857
+        assert cog.dtypes == source.dtypes
+        assert cog.count == source.count
+        assert cog.overviews(1) == [2**level for level in range(1, layer.bake.levels)]
+        assert cog.res == pytest.approx((metres, metres))
+        assert cog.transform.c == pytest.approx(layer.bake.x * 256 * metres - HALF)
+        assert cog.transform.f == pytest.approx(HALF - layer.bake.y * 256 * metres)
+        assert (cog.width, cog.height) == (layer.bake.columns * 256, layer.bake.rows * 256)
+        assert set(cog.block_shapes) == {(256, 256)}
+        if kind == "palette":
+            assert [cog.colormap(1)[i] for i in range(3)] == [(i * 90, 0, 9, 255) for i in range(3)]
+    valid, faults, warnings = cog_validate(file, strict=True)
+    assert (valid, faults, warnings) == (True, [], [])
+
+
+def test_gdal_reads_from_the_baked_file_what_tiles_show(
+    make_raster: MakeRaster, make_layer: MakeLayer, stores: Stores
+) -> None:
+    layer = make_layer(make_raster(values=scene(400, 500), bounds=AROUND_ZERO))
+    assert layer.bake is not None
+    for level in range(layer.bake.levels):
+        z = layer.bake.z - level
+        options = {"overview_level": level - 1} if level else {}
+        with rasterio.open(stores.sources.location(layer.source), **options) as cog:
+            for tile in tiles_of(layer, z)[:6]:
+                x, y = tile.x * 256 - (layer.bake.x * 256 >> level), tile.y * 256 - (layer.bake.y * 256 >> level)
+                window = rasterio.windows.Window(x, y, 256, 256)
+                alpha = cog.read_masks(1, window=window, boundless=True)
+                colours = np.moveaxis(cog.read(window=window, boundless=True), 0, -1)
+                picture = decoded(alone(layer, stores, tile))
+                assert np.array_equal(picture[..., 3], alpha), tile
+                assert np.array_equal(picture[alpha > 0, :3], colours[alpha > 0]), tile

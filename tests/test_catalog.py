@@ -1,0 +1,224 @@
+"""Layers are read as they were written, and their TileJSON tells maps what there is."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import replace
+from uuid import uuid4
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.strategies import crossing_bounds, layers
+from tiler.catalog import Bake, Layer, dump, list_layers, load_layer, parse, publish, tilejson
+from tiler.errors import BadName, CatalogError, UnknownLayer, ZoomOutside
+from tiler.footprint import Footprint
+from tiler.grid import Bounds, tile_ranges
+from tiler.storage import Store, open_store
+from tiler.style import Style
+
+KEY = "sources/relief/index.json"
+RELIEF = Layer(
+    id="relief",
+    revision="9f2c",
+    source="sources/relief/9f2c/index.tif",
+    bounds=Bounds(5.5, 45.0, 10.5, 47.5),
+    minzoom=3,
+    maxzoom=12,
+    format="png",
+    style=Style(rescale=((0.0, 4000.0),)),
+    footprint=Footprint(3, 4, 2, np.ones((1, 1), bool)),
+    bake=Bake(z=12, x=2110, y=1437, columns=57, rows=44, levels=10, opaque=True),
+    bands=(1,),
+    resampling="cubic",
+    attribution="somebody",
+)
+FIELDS = sorted(json.loads(dump(RELIEF)))
+
+
+def edited(**changes: object) -> bytes:
+    return json.dumps({**json.loads(dump(RELIEF)), **changes}).encode()
+
+
+@given(layers())
+def test_a_layer_survives_its_index(layer: Layer) -> None:
+    assert parse(dump(layer), KEY) == layer
+
+
+def test_a_nodata_that_is_not_a_number_survives_the_index_as_json() -> None:
+    data = dump(replace(RELIEF, nodata=math.nan))
+    json.loads(data, parse_constant=pytest.fail)
+    assert math.isnan(parse(data, KEY).nodata or 0)
+
+
+@given(layers())
+def test_an_index_is_json_as_the_standard_has_it(layer: Layer) -> None:
+    said = json.loads(dump(layer), parse_constant=pytest.fail)
+    assert said["version"] == 1
+
+
+@pytest.mark.parametrize("data", [b"", b"{", b"null", b"5", b"[]", b"{}", b'"text"', b"\xff\xfe", b'{"version":1}'])
+def test_junk_is_no_index(data: bytes) -> None:
+    with pytest.raises(CatalogError):
+        parse(data, KEY)
+
+
+@pytest.mark.parametrize("field", FIELDS)
+def test_an_index_without_a_field_is_refused(field: str) -> None:
+    said = json.loads(dump(RELIEF))
+    del said[field]
+    with pytest.raises(CatalogError):
+        parse(json.dumps(said).encode(), KEY)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"version": 0},
+        {"version": 2},
+        {"version": None},
+        {"id": "sources"},
+        {"id": "no layer"},
+        {"id": 7},
+        {"format": "gif"},
+        {"format": ["png"]},
+        {"resampling": "best"},
+        {"bounds": [0, 0, 1]},
+        {"bounds": [0, 0, 200, 1]},
+        {"bounds": ["0", "0", "1", "1"]},
+        {"bounds": None},
+        {"minzoom": "3"},
+        {"minzoom": -1},
+        {"minzoom": 13},
+        {"maxzoom": None},
+        {"maxzoom": 29},
+        {"bands": 1},
+        {"nodata": "none"},
+        {"style": []},
+        {"style": {"rescale": [[5, 1]], "palette": []}},
+        {"style": {"rescale": [], "palette": 3}},
+        {"bake": {"z": 3}},
+        {"bake": 3},
+        {"footprint": None},
+        {"footprint": []},
+        {"footprint": "everywhere"},
+        {"footprint": {}},
+    ],
+    ids=str,
+)
+def test_an_index_that_describes_no_layer_is_refused(changes: dict[str, object]) -> None:
+    with pytest.raises(CatalogError):
+        parse(edited(**changes), KEY)
+
+
+def test_the_error_names_the_index_that_is_wrong() -> None:
+    with pytest.raises(CatalogError, match=KEY):
+        parse(edited(footprint={}), KEY)
+
+
+def test_a_published_layer_is_found_and_listed(store: Store) -> None:
+    tiles = open_store(f"memory://{uuid4().hex}")
+    for name in ("relief", "ortho", "relief-2"):
+        publish(replace(RELIEF, id=name), tiles, store, "http://tiles.test")
+    assert load_layer(store, "ortho") == replace(RELIEF, id="ortho")
+    assert list(list_layers(store)) == ["ortho", "relief", "relief-2"]
+    assert tiles.get("ortho/tile.json") == tilejson(replace(RELIEF, id="ortho"), "http://tiles.test")
+
+
+def test_the_last_one_published_is_the_current_revision(store: Store) -> None:
+    for revision in ("0001", "0002"):
+        publish(replace(RELIEF, revision=revision), store, store, "http://tiles.test")
+    assert load_layer(store, "relief").revision == "0002"
+
+
+def test_only_an_index_makes_a_layer(store: Store) -> None:
+    assert list(list_layers(store)) == []
+    for key in ("sources/half/9f2c/index.tif", "relief/tile.json", "jobs/relief/index.json", "sources/a/b/index.json"):
+        store.put(key, b"", content_type="application/json")
+    assert list(list_layers(store)) == []
+
+
+def test_an_unknown_layer_is_told_apart_by_its_neighbours(store: Store) -> None:
+    for name in ("relief", "relief-2", "ortho"):
+        publish(replace(RELIEF, id=name), store, store, "http://tiles.test")
+    with pytest.raises(UnknownLayer, match=r"'relieff'.*did you mean") as caught:
+        load_layer(store, "relieff")
+    assert set(caught.value.close) == {"relief", "relief-2"}
+    with pytest.raises(UnknownLayer) as caught:
+        load_layer(store, "zzz")
+    assert caught.value.close == []
+    assert "did you mean" not in str(caught.value)
+
+
+def test_a_name_that_no_layer_can_have_is_refused_before_anything_is_read() -> None:
+    with pytest.raises(BadName):
+        load_layer(open_store(f"memory://{uuid4().hex}"), "../relief")
+
+
+def test_a_broken_index_is_not_an_unknown_layer(store: Store) -> None:
+    store.put(KEY, b"{", content_type="application/json")
+    with pytest.raises(CatalogError):
+        load_layer(store, "relief")
+
+
+@given(layers(), st.integers(0, 28))
+def test_a_layer_has_the_tiles_that_its_bounds_touch_at_its_zooms_only(layer: Layer, z: int) -> None:
+    inside = layer.minzoom <= z <= layer.maxzoom
+    assert layer.ranges(z) == (tile_ranges(layer.bounds, z) if inside else ())
+
+
+@given(layers(), st.lists(st.integers(0, 28)))
+def test_zooms_are_checked_against_the_layers(layer: Layer, zooms: list[int]) -> None:
+    outside = [z for z in zooms if z < layer.minzoom or z > layer.maxzoom]
+    if not outside:
+        layer.check_zooms(tuple(zooms))
+        return
+    with pytest.raises(ZoomOutside, match=f"{layer.minzoom}-{layer.maxzoom}, not {', '.join(map(str, outside))}:"):
+        layer.check_zooms(tuple(zooms))
+
+
+def test_tilejson_has_the_fields_of_version_3() -> None:
+    said = json.loads(tilejson(RELIEF, "https://tiles.test/maps"))
+    center = said.pop("center")
+    assert said == {
+        "tilejson": "3.0.0",
+        "name": "relief",
+        "scheme": "xyz",
+        "tiles": ["https://tiles.test/maps/relief/{z}/{x}/{y}.png"],
+        "bounds": [5.5, 45.0, 10.5, 47.5],
+        "minzoom": 3,
+        "maxzoom": 12,
+        "attribution": "somebody",
+    }
+    assert center[:2] == [8.0, 46.25]
+
+
+@given(layers())
+def test_tilejson_stays_within_what_its_version_allows(layer: Layer) -> None:
+    said = json.loads(tilejson(layer, "http://tiles.test"), parse_constant=pytest.fail)
+    west, south, east, north = said["bounds"]
+    longitude, latitude, zoom = said["center"]
+    assert -180 <= west <= longitude <= east <= 180
+    assert -90 <= south <= latitude <= north <= 90
+    assert 0 <= said["minzoom"] <= zoom <= said["maxzoom"] <= 30
+    assert isinstance(zoom, int)
+    assert ("attribution" in said) == bool(layer.attribution)
+
+
+@given(crossing_bounds())
+def test_tilejson_of_a_layer_across_the_antimeridian_spans_all_longitudes(box: Bounds) -> None:
+    said = json.loads(tilejson(replace(RELIEF, bounds=box), "http://tiles.test"))
+    longitude = said["center"][0]
+    assert said["bounds"] == [-180, box.south, 180, box.north]
+    assert longitude >= box.west or longitude <= box.east
+
+
+@given(layers())
+def test_tilejson_opens_where_the_layer_is_about_two_tiles_wide(layer: Layer) -> None:
+    wide = replace(layer, minzoom=0, maxzoom=28)
+    zoom = json.loads(tilejson(wide, ""))["center"][2]
+    degrees = layer.bounds.east - layer.bounds.west + 360 * layer.bounds.crosses
+    assert zoom == 28 or 1.4 < degrees / 360 * 2**zoom < 2.9

@@ -1,0 +1,188 @@
+"""What is killed, interrupted or starved never leaves a wrong cache, and the next run finishes it."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.conftest import Recipe, scene, write_raster
+
+ZOOMS = "0-9"
+
+
+def command(data: Path, *words: str) -> list[str]:
+    return [sys.executable, "-m", "seeder", *words, "--data", str(data), "--jobs", "2"]
+
+
+def seeded(data: Path, *words: str) -> dict[str, int]:
+    """What a seeding that nothing disturbs says at its end."""
+    done = subprocess.run(
+        command(data, "seed", "alps", "--zooms", ZOOMS, "--json", *words), capture_output=True, text=True, check=True
+    )
+    said: dict[str, int] = json.loads(done.stdout)
+    return said
+
+
+def tiles(data: Path) -> dict[str, bytes]:
+    folder = data / "tiles" / "alps"
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.glob("*/*/*.png")}
+
+
+def finished_blocks(data: Path) -> int:
+    return len(list(data.glob("private/jobs/*/done/*")))
+
+
+@pytest.fixture
+def data(alps_data: Path, tmp_path: Path) -> Path:
+    """A data folder with the layer `alps`."""
+    return Path(shutil.copytree(alps_data, tmp_path / "data"))
+
+
+@pytest.fixture(scope="module")
+def undisturbed(alps_data: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    """The tiles of a seeding that nothing disturbed."""
+    folder = tmp_path_factory.mktemp("undisturbed") / "data"
+    shutil.copytree(alps_data, folder)
+    seeded(folder)
+    return tiles(folder)
+
+
+@contextmanager
+def running(data: Path, *words: str) -> Iterator[subprocess.Popen[str]]:
+    """A command in a session of its own, as a terminal would start it; what is left of it is killed."""
+    process = subprocess.Popen(
+        command(data, *words), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
+    try:
+        yield process
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+
+
+def wait_for_blocks(process: subprocess.Popen[str], data: Path, number: int) -> None:
+    """Until so many blocks have a receipt."""
+    while finished_blocks(data) < number:
+        assert process.poll() is None, "it ended before it could be disturbed"
+        time.sleep(0.002)
+
+
+def children(pid: int) -> list[int]:
+    """The processes that `pid` started."""
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def workers(pid: int) -> list[int]:
+    return [child for child in children(pid) if b"spawn_main" in Path(f"/proc/{child}/cmdline").read_bytes()]
+
+
+def gone(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except FileNotFoundError:
+        return True
+
+
+def eventually_gone(pids: list[int]) -> bool:
+    """Whether all of `pids` end within ten seconds."""
+    for _ in range(1000):
+        if all(gone(pid) for pid in pids):
+            return True
+        time.sleep(0.01)
+    return False
+
+
+@pytest.mark.parametrize("moment", np.random.default_rng(5).integers(1, 14, 4).tolist())
+def test_a_killed_seeding_is_finished_by_the_next_run(data: Path, undisturbed: dict[str, bytes], moment: int) -> None:
+    with running(data, "seed", "alps", "--zooms", ZOOMS) as process:
+        wait_for_blocks(process, data, moment)
+        started = workers(process.pid)
+        process.kill()
+        assert started
+        assert eventually_gone(started), "workers outlived their parent"
+    assert tiles(data).items() <= undisturbed.items()
+    said = seeded(data)
+    assert tiles(data) == undisturbed
+    assert said["tiles"] == said["written"] + said["empty"] + said["skipped"] == len(undisturbed)
+    assert len(list(data.glob("private/jobs/*"))) == 1, "the job was not resumed but begun again"
+
+
+def test_a_run_killed_again_and_again_still_ends_right(data: Path, undisturbed: dict[str, bytes]) -> None:
+    for moment in (2, 6, 10):
+        with running(data, "seed", "alps", "--zooms", ZOOMS) as process:
+            wait_for_blocks(process, data, moment)
+            process.kill()
+    assert len(list(data.glob("private/jobs/*"))) == 1
+    seeded(data)
+    assert tiles(data) == undisturbed
+
+
+def test_a_killed_worker_is_reported_and_the_next_run_finishes(data: Path, undisturbed: dict[str, bytes]) -> None:
+    with running(data, "seed", "alps", "--zooms", ZOOMS) as process:
+        wait_for_blocks(process, data, 3)
+        os.kill(workers(process.pid)[0], signal.SIGKILL)
+        _, errors = process.communicate(timeout=60)
+        assert process.returncode == 1
+        assert "a worker process died" in errors
+        assert "Traceback" not in errors
+    seeded(data)
+    assert tiles(data) == undisturbed
+
+
+def test_an_interrupt_says_how_to_resume_and_leaves_no_process(data: Path, undisturbed: dict[str, bytes]) -> None:
+    with running(data, "seed", "alps", "--zooms", ZOOMS) as process:
+        wait_for_blocks(process, data, 3)
+        started = workers(process.pid)
+        os.killpg(process.pid, signal.SIGINT)
+        _, errors = process.communicate(timeout=60)
+        assert process.returncode == 130
+        assert "run the same command again" in errors
+        assert "Traceback" not in errors
+        assert eventually_gone(started)
+    resumed = subprocess.run(
+        command(data, "seed", "alps", "--zooms", ZOOMS), capture_output=True, text=True, check=True
+    )
+    assert "resuming job" in resumed.stderr
+    assert tiles(data) == undisturbed
+
+
+def test_tiles_removed_between_two_runs_are_made_again(data: Path, undisturbed: dict[str, bytes]) -> None:
+    with running(data, "seed", "alps", "--zooms", ZOOMS) as process:
+        wait_for_blocks(process, data, 8)
+        process.kill()
+    shutil.rmtree(data / "tiles" / "alps")
+    seeded(data)
+    assert tiles(data) == undisturbed
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
+def test_an_ingest_that_is_stopped_leaves_no_half_layer(tmp_path: Path, how: signal.Signals) -> None:
+    source = write_raster(tmp_path / "big.tif", Recipe(values=scene(2400, 3000), bounds=(5, 45, 5.1, 45.07)))
+    data = tmp_path / "data"
+    with running(data, "ingest", str(source), "--layer", "alps") as process:
+        while not list(data.glob("**/*.spool")):
+            assert process.poll() is None, "it ended before it could be disturbed"
+            time.sleep(0.005)
+        os.killpg(process.pid, how) if how == signal.SIGINT else process.kill()
+        _, errors = process.communicate(timeout=60)
+        assert "Traceback" not in errors
+    assert not list(data.glob("private/sources/**/*"))
+    assert not list(data.glob("tiles/**/*"))
+    if how == signal.SIGINT:
+        assert process.returncode == 130
+        assert not list(data.glob("**/*.spool"))
+    subprocess.run(command(data, "ingest", str(source), "--layer", "alps"), capture_output=True, check=True)
+    assert not list(data.glob("**/*.spool")), "what a killed ingest left is swept by the next"
+    assert (data / "private" / "sources" / "alps" / "index.json").exists()

@@ -1,0 +1,182 @@
+"""Selections become blocks that hold every wanted tile once; mercantile and brute force are the oracles."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import mercantile
+import numpy as np
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+from mercantile import Tile
+from supermercado import burntiles
+
+from seeder.selection import LEAF, Count, Piece, Region, Selection, regions
+from tests.strategies import bounds, crossing_bounds, footprints, held, layers
+from tiler.catalog import Layer
+from tiler.errors import ZoomOutside
+from tiler.footprint import Footprint
+from tiler.grid import WORLD, Block, Bounds
+from tiler.style import Style
+
+EVERYWHERE = Footprint(0, 0, 0, np.ones((1, 1), bool))
+PLAIN = Layer("plain", "1", "", WORLD, 0, 28, "png", Style(), EVERYWHERE, None, (1,), "nearest")
+LARGEST = (8, 16, 64, 512)
+
+
+@st.composite
+def asked(draw: st.DrawFn) -> tuple[Layer, Selection]:
+    """A layer and a selection of it, boxes on its own bounds among them."""
+    layer = draw(layers())
+    boxes = draw(st.lists(bounds() | st.just(layer.bounds), max_size=3))
+    zooms = draw(st.sets(st.integers(layer.minzoom, layer.maxzoom), min_size=1, max_size=2))
+    return layer, Selection(tuple(sorted(zooms)), tuple(boxes))
+
+
+def touched(box: Bounds, z: int) -> set[Tile]:
+    """What `box` touches: mercantile's answer, but for a half that only touches the antimeridian."""
+    west = -180.0 if box.west == 180 else box.west
+    east = 180.0 if box.east == -180 else box.east
+    return set(mercantile.tiles(west, box.south, east, box.north, z))
+
+
+def wanted(layer: Layer, boxes: tuple[Bounds, ...], z: int) -> set[Tile]:
+    found = touched(layer.bounds, z) & held(layer.footprint, z)
+    return found.intersection(set().union(*(touched(box, z) for box in boxes))) if boxes else found
+
+
+def tiles_of(piece: Piece) -> list[Tile]:
+    return list(piece.block.tiles(piece.tiles if piece.block.size == LEAF else None))
+
+
+def z_order(block: Block) -> int:
+    """The place on the Z curve of a block's north-west tile."""
+    return sum((block.x >> bit & 1) << 2 * bit | (block.y >> bit & 1) << 2 * bit + 1 for bit in range(block.z))
+
+
+@given(asked(), st.sampled_from(LARGEST))
+def test_the_pieces_hold_every_wanted_tile_once_and_no_other(question: tuple[Layer, Selection], largest: int) -> None:
+    layer, selection = question
+    for region in regions(layer, selection):
+        found = [tile for piece in region.pieces(largest) for tile in tiles_of(piece)]
+        assert len(found) == len(set(found))
+        assert set(found) == wanted(layer, selection.boxes, region.z)
+
+
+@given(asked(), st.sampled_from(LARGEST))
+def test_no_piece_is_empty_or_has_bits_off_its_block(question: tuple[Layer, Selection], largest: int) -> None:
+    for region in regions(*question):
+        for piece in region.pieces(largest):
+            assert len(piece) == len(tiles_of(piece)) > 0
+            assert piece.tiles | piece.block.full == piece.block.full
+
+
+@given(asked(), st.sampled_from(LARGEST))
+def test_a_large_piece_is_wholly_wanted_and_within_the_limit(question: tuple[Layer, Selection], largest: int) -> None:
+    layer, selection = question
+    for region in regions(layer, selection):
+        every = wanted(layer, selection.boxes, region.z)
+        for piece in region.pieces(largest):
+            assert piece.block.size <= largest
+            assert piece.block.size == LEAF or every.issuperset(piece.block.tiles())
+
+
+@given(asked())
+def test_large_pieces_take_the_place_of_the_leaves_that_fill_them(question: tuple[Layer, Selection]) -> None:
+    for region in regions(*question):
+        large = [piece for piece in region.pieces(512) if piece.block.size > LEAF]
+        inside = {Block.of(tile) for piece in large for tile in piece.block.tiles()}
+        leaves = list(region.pieces())
+        assert [piece for piece in leaves if piece.block not in inside] == [
+            piece for piece in region.pieces(512) if piece.block.size == LEAF
+        ]
+        assert all(piece.tiles == piece.block.full for piece in leaves if piece.block in inside)
+
+
+@given(asked(), st.sampled_from(LARGEST))
+def test_low_zooms_come_first_and_blocks_follow_the_z_curve(question: tuple[Layer, Selection], largest: int) -> None:
+    order = [(piece.block.z, z_order(piece.block)) for region in regions(*question) for piece in region.pieces(largest)]
+    assert order == sorted(set(order))
+    assert [region.z for region in regions(*question)] == list(question[1].zooms)
+
+
+@given(asked())
+def test_totals_are_what_counting_gives(question: tuple[Layer, Selection]) -> None:
+    layer, selection = question
+    for region in regions(layer, selection):
+        leaves = list(region.pieces())
+        assert region.total() == Count(len(wanted(layer, selection.boxes, region.z)), len(leaves))
+        assert sum(map(len, leaves)) == region.total().tiles
+
+
+@given(layers(), bounds())
+def test_a_box_asked_for_twice_counts_once(layer: Layer, box: Bounds) -> None:
+    zooms = tuple(range(layer.minzoom, layer.maxzoom + 1))
+    once, twice = (regions(layer, Selection(zooms, (box,) * times)) for times in (1, 2))
+    assert [region.total() for region in once] == [region.total() for region in twice]
+
+
+@given(st.lists(crossing_bounds(), min_size=1, max_size=3), st.integers(0, 6))
+def test_boxes_across_the_antimeridian_select_both_sides(boxes: list[Bounds], z: int) -> None:
+    (region,) = regions(PLAIN, Selection((z,), tuple(boxes)))
+    found = {tile for piece in region.pieces() for tile in tiles_of(piece)}
+    assert found == wanted(PLAIN, tuple(boxes), z)
+    assert {0, 2**z - 1} <= {tile.x for tile in found}
+
+
+@given(st.floats(85.06, 89), st.sampled_from([-1, 1]), st.integers(0, 7))
+def test_a_box_beyond_the_square_world_selects_its_outermost_row(latitude: float, side: int, z: int) -> None:
+    south, north = sorted((side * latitude, side * 90.0))
+    (region,) = regions(PLAIN, Selection((z,), (Bounds(-180, south, 180, north),)))
+    row = 0 if side > 0 else 2**z - 1
+    assert {tile for piece in region.pieces() for tile in tiles_of(piece)} == {
+        Tile(x=x, y=row, z=z) for x in range(2**z)
+    }
+
+
+@pytest.mark.filterwarnings("ignore:Mercantile 2.0:FutureWarning")  # supermercado asks it for column 2**z
+@given(st.floats(-179, 179), st.floats(-179, 179), st.floats(-80, 80), st.floats(-80, 80), st.integers(0, 7))
+def test_a_box_selects_what_supermercado_burns(w: float, e: float, s: float, n: float, z: int) -> None:
+    assume(min(abs(w - e), abs(s - n)) > 1e-3)
+    west, east, south, north = min(w, e), max(w, e), min(s, n), max(s, n)
+    for longitude, latitude in ((west, north), (east, south)):
+        edges = mercantile.bounds(mercantile.tile(longitude, latitude, z))
+        assume(min(abs(edge - longitude) for edge in (edges.west, edges.east)) > 1e-6)
+        assume(min(abs(edge - latitude) for edge in (edges.south, edges.north)) > 1e-6)
+    ring = [[west, south], [east, south], [east, north], [west, north], [west, south]]
+    burnt = burntiles.burn([{"geometry": {"type": "Polygon", "coordinates": [ring]}}], z)
+    (region,) = regions(PLAIN, Selection((z,), (Bounds(west, south, east, north),)))
+    found = {tile for piece in region.pieces() for tile in tiles_of(piece)}
+    assert found == {Tile(x=int(x), y=int(y), z=z) for x, y, _ in burnt}
+
+
+@given(layers(), st.lists(st.integers(0, 28), min_size=1, max_size=4))
+def test_zooms_that_the_layer_lacks_are_refused_at_once(layer: Layer, zooms: list[int]) -> None:
+    selection = Selection(tuple(sorted(set(zooms))))
+    if all(layer.minzoom <= z <= layer.maxzoom for z in zooms):
+        assert [region.z for region in regions(layer, selection)] == list(selection.zooms)
+    else:
+        with pytest.raises(ZoomOutside, match=f"{layer.minzoom}-{layer.maxzoom}"):
+            regions(layer, selection)
+
+
+@given(footprints(), st.integers(0, 7))
+def test_the_bounds_limit_what_the_footprint_holds(footprint: Footprint, z: int) -> None:
+    box = Bounds(*mercantile.bounds(Tile(x=0, y=0, z=1)))
+    layer = replace(PLAIN, footprint=footprint, bounds=box)
+    (region,) = regions(layer, Selection((z,)))
+    found = {tile for piece in region.pieces() for tile in tiles_of(piece)}
+    assert found == {tile for tile in held(footprint, z) if tile.x < 2**z / 2 and tile.y < 2**z / 2}
+
+
+def test_a_world_of_a_billion_tiles_is_planned_in_a_handful_of_blocks() -> None:
+    (region,) = regions(PLAIN, Selection((15,)))
+    assert len(list(region.pieces(largest=1 << 12))) == 4**3
+    assert region.total() == Count(4**15, 4**12)
+
+
+def test_a_region_counts_only_its_own_ranges() -> None:
+    (region,) = regions(PLAIN, Selection((4,), (Bounds(-180, -85, -90, 85),)))
+    assert isinstance(region, Region)
+    assert [region.count(Block(4, x, y).range) for y in (0, 8) for x in (0, 8)] == [32, 0, 32, 0]
