@@ -23,11 +23,11 @@ from seeder.selection import Count, Selection
 from tiler.catalog import RESAMPLINGS, Layer, list_layers, load_layer
 from tiler.errors import BadInput, BadOption, TilerError
 from tiler.grid import Bounds, parse_zooms
-from tiler.ingest import Ingested, Stores, ingest
+from tiler.ingest import Ingested, ingest
 from tiler.keys import FORMATS, Format, Scale, check_layer, layer_from
 from tiler.render import Look
 from tiler.settings import Settings
-from tiler.storage import open_store
+from tiler.storage import Stores
 from tiler.survey import Options
 
 INTERRUPTED = 130  # the exit code of a program that Ctrl-C ended
@@ -162,7 +162,7 @@ def ingest_command(
     name = check_layer(layer) if layer else layer_from(Path(source).stem)
     bands = said.pop("bands") or ()
     options = Options(format=form, bands=bands, **said)
-    stores = Stores(open_store(settings.tiles, create=True), open_store(settings.sources, create=True), settings.url)
+    stores = Stores.open(settings, create=True)
     with _interruptible("interrupted: nothing was changed"), _Bar(f"ingest {name}") as bar:
         done = ingest(source, name, options, stores, jobs=jobs, progress=bar)
     if as_json:
@@ -266,16 +266,16 @@ def seed(
       seed alps --zooms 5-14 --bbox 5.9,45.8,10.5,47.8 --dry-run
     """
     settings = Settings.from_env(os.environ, data=data)
-    found = load_layer(open_store(settings.sources), layer)
+    found = load_layer(Stores.open(settings).sources, layer)
     selection = Selection(zooms or tuple(range(found.minzoom, found.maxzoom + 1)), bbox)
     look = Look(cast(Scale, int(scale)), form or found.format)
     if dry_run:
         _print_counts(found, count(found, selection), as_json=as_json)
         return
-    sources, tiles = open_store(settings.sources, create=True), open_store(settings.tiles, create=True)
-    plan = prepare(found, selection, look, force=force, sources=sources, tiles=tiles)
+    stores = Stores.open(settings, create=True)
+    plan = prepare(found, selection, look, force=force, stores=stores)
     tally = _run(plan, settings, jobs)
-    click.echo(json.dumps(tally.to_json()) if as_json else _summary(tally, tiles.url))
+    click.echo(json.dumps(tally.to_json()) if as_json else _summary(tally, stores.tiles.url))
     for error, number in tally.errors.items():
         click.echo(f"failed: {number:,} tiles: {error}", err=True)
     if tally.failed:
@@ -350,7 +350,7 @@ def layers(data: str | None, as_json: bool) -> None:
     Example:
       seeder layers
     """
-    sources = open_store(Settings.from_env(os.environ, data=data).sources)
+    sources = Stores.open(Settings.from_env(os.environ, data=data)).sources
     found = [load_layer(sources, name) for name in list_layers(sources)]
     if as_json:
         for layer in found:

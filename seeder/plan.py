@@ -16,7 +16,7 @@ from tiler.fill import Outcome
 from tiler.grid import Block
 from tiler.keys import TileName, tile_key
 from tiler.render import Look
-from tiler.storage import Store
+from tiler.storage import Store, Stores
 
 
 @dataclass(slots=True)
@@ -94,7 +94,7 @@ def count(layer: Layer, selection: Selection) -> dict[int, Count]:
     return counts
 
 
-def prepare(layer: Layer, selection: Selection, look: Look, *, force: bool, sources: Store, tiles: Store) -> Plan:
+def prepare(layer: Layer, selection: Selection, look: Look, *, force: bool, stores: Stores) -> Plan:
     """A job for the selection: the last one of the same kind if it was not finished, else a new one, put on record.
 
     Raises:
@@ -103,14 +103,14 @@ def prepare(layer: Layer, selection: Selection, look: Look, *, force: bool, sour
     counts = count(layer, selection)
     total = sum(each.tiles for each in counts.values())
     spec = Spec(layer.id, layer.revision, selection, look, force)
-    job = unfinished(sources, spec)
+    job = unfinished(stores.sources, spec)
     if job is None:
         job = Job.new(spec, datetime.now(UTC))
-        put_job(sources, job)
-    put_plan(sources, job.id, counts)
+        put_job(stores.sources, job)
+    put_plan(stores.sources, job.id, counts)
     tally = Tally(job.id, layer.id, layer.revision, total)
     done = set()
-    for receipt in _standing(receipts(sources, job.id), job, tiles):
+    for receipt in _standing(receipts(stores.sources, job.id), job, stores.tiles):
         tally.add(receipt.outcome)
         done.add(receipt.block)
     return Plan(job, layer, counts, tally, frozenset(done))

@@ -10,21 +10,20 @@ from tiler.catalog import Layer, parse
 from tiler.errors import MissingObject
 from tiler.fill import Outcome, fill
 from tiler.settings import Settings
-from tiler.storage import Store, open_store
+from tiler.storage import Stores
 
 
 @dataclass(slots=True)
 class Worker:
     """What a worker keeps between messages: its stores, and each layer's metadata as last read."""
 
-    sources: Store
-    tiles: Store
+    stores: Stores
     layers: dict[str, tuple[bytes, Layer]]
 
     @classmethod
     def open(cls, settings: Settings) -> Worker:
         """A worker on the stores of `settings`."""
-        return cls(open_store(settings.sources, create=True), open_store(settings.tiles, create=True), {})
+        return cls(Stores.open(settings, create=True), {})
 
     def work(self, message: Message) -> Receipt:
         """Fill the message's block and put the receipt on record.
@@ -40,15 +39,15 @@ class Worker:
             now = f"revision {layer.revision}" if layer else "nothing"
             error = f"revision {message.revision} was superseded by {now}"
             return Receipt(request.block, Outcome(failed=request.tiles, error=error), dropped=True)
-        receipt = Receipt(request.block, fill(layer, self.sources, self.tiles, request))
-        put_receipt(self.sources, message.job, receipt)
+        receipt = Receipt(request.block, fill(layer, self.stores, request))
+        put_receipt(self.stores.sources, message.job, receipt)
         return receipt
 
     def _layer(self, name: str) -> Layer | None:
         """The layer as it is now; parsed again only where its metadata changed."""
         key = keys.index_key(name)
         try:
-            data = self.sources.get(key)
+            data = self.stores.sources.get(key)
         except MissingObject:
             return None
         known = self.layers.get(name)

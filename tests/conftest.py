@@ -18,8 +18,8 @@ from rasterio.enums import ColorInterp
 from rasterio.transform import from_bounds
 
 from tiler.catalog import Layer
-from tiler.ingest import Stores, ingest
-from tiler.storage import Store, open_store
+from tiler.ingest import ingest
+from tiler.storage import Store, Stores, open_store
 from tiler.style import Values
 from tiler.survey import Options
 

@@ -20,7 +20,7 @@ from rasterio.vrt import WarpedVRT
 
 from tiler.catalog import Layer
 from tiler.grid import Block
-from tiler.ingest import Stores
+from tiler.storage import Stores
 from tiler.render import Look, render
 from tiler.style import Pixels, Values
 

@@ -47,8 +47,8 @@ def snapshot(root: Path) -> dict[str, tuple[bytes, int]]:
     return {str(path.relative_to(root)): (path.read_bytes(), path.stat().st_mtime_ns) for path in files}
 
 
-def tiles(root: Path, layer: str) -> dict[str, bytes]:
-    folder = root / "data" / "tiles" / layer
+def tiles(root: Path, layer: str, *, data: str = "data") -> dict[str, bytes]:
+    folder = root / data / "tiles" / layer
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.glob("*/*/*")}
 
 
@@ -230,3 +230,15 @@ def test_every_help_has_an_example(command: str) -> None:
 def test_seed_is_seeder_seed() -> None:
     alone = CliRunner().invoke(cli.seed, ["--help"]).stdout
     assert alone.partition("\n")[2] == CliRunner().invoke(cli.main, ["seed", "--help"]).stdout.partition("\n")[2]
+
+
+def test_sources_in_s3_give_the_same_tiles(
+    run: Run, alps: str, tmp_path: Path, make_raster: MakeRaster, s3_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run("seed", alps, "--zooms", "5-7")
+    local = tiles(tmp_path, alps)
+    monkeypatch.setenv("TILER_SOURCES", f"{s3_url}/private")
+    monkeypatch.setenv("TILER_TILES", (tmp_path / "other" / "tiles").as_uri())
+    run("ingest", make_raster(values=scene()), "--layer", alps)
+    assert run("seed", alps, "--zooms", "5-7").exit_code == 0
+    assert tiles(tmp_path / "other", alps, data=".") == local

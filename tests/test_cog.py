@@ -99,8 +99,12 @@ class Directory:
 
     start: int
     end: int  # behind its last value
-    kind: int  # NewSubfileType
-    blocks: tuple[tuple[int, int], ...]  # offset and size
+    tags: dict[int, tuple[int, ...]]
+
+    @property
+    def blocks(self) -> list[tuple[int, int]]:
+        """Offset and size of each block."""
+        return list(zip(self.tags[324], self.tags[325], strict=True))
 
 
 def directories(data: bytes) -> list[Directory]:
@@ -121,7 +125,7 @@ def directories(data: bytes) -> list[Directory]:
                 end = max(end, place + struct.calcsize(form))
             said[tag] = struct.unpack_from(form, data, place)
         assert list(said) == sorted(said)
-        found.append(Directory(at, end, said[254][0], tuple(zip(said[324], said[325], strict=True))))
+        found.append(Directory(at, end, said))
         (at,) = struct.unpack_from("<Q", data, at + 8 + 20 * count)
     return found
 
@@ -193,7 +197,10 @@ def test_gdal_knows_where_it_lies_and_what_it_shows(name: str, tmp_path: Path) -
 
 
 def test_the_palette_is_the_colour_table(tmp_path: Path) -> None:
-    with rasterio.open(write(tmp_path, PROFILES["palette"]).path) as dataset:
+    path = write(tmp_path, PROFILES["palette"]).path
+    reds = directories(path.read_bytes())[0].tags[320][: len(PALETTE)]
+    assert reds == tuple(colour[0] * 257 for colour in PALETTE)  # 16 bits a sample: 65535 is full
+    with rasterio.open(path) as dataset:
         table = dataset.colormap(1)
     assert tuple(table[entry] for entry in range(len(PALETTE))) == PALETTE
     assert {table[entry][:3] for entry in range(len(PALETTE), 256)} == {(0, 0, 0)}
@@ -220,7 +227,9 @@ def test_directories_come_first_and_blocks_fill_the_rest(
     data = made.path.read_bytes()
     found = directories(data)
     reduced = [kind for _ in shapes[1:] for kind in ((1, 5) if masked else (1,))]
-    assert [each.kind for each in found] == [*((0, 4) if masked else (0,)), *reduced]
+    kinds = [*((0, 4) if masked else (0,)), *reduced]
+    assert [each.tags[254] for each in found] == [(kind,) for kind in kinds]
+    assert [each.tags[262] for each in found] == [(4 if kind & 4 else 1,) for kind in kinds]  # a mask says so twice
     ends = [each.end for each in found]
     at = min((offset for each in found for offset, size in each.blocks if size), default=len(data))
     for start, end in zip([*(each.start for each in found), at], [16, *ends], strict=True):

@@ -108,6 +108,23 @@ def test_the_center_is_as_far_from_each_edge_as_from_its_opposite(box: Bounds) -
     assert latitude - box.south == pytest.approx(box.north - latitude)
 
 
+@st.composite
+def whole_degrees(draw: st.DrawFn) -> tuple[Bounds, set[int], set[int]]:
+    """A box, and the degrees of longitude and of latitude that it covers."""
+    west, east = draw(st.tuples(st.integers(-180, 179), st.integers(-179, 180)).filter(lambda pair: pair[0] != pair[1]))
+    south, north = sorted(draw(st.sets(st.integers(-90, 90), min_size=2, max_size=2)))
+    columns = {column % 360 for column in range(west, east + 360 * (west > east))}
+    return Bounds(west, south, east, north), columns, set(range(south, north))
+
+
+@given(whole_degrees(), whole_degrees())
+def test_boxes_overlap_where_they_share_ground(
+    one: tuple[Bounds, set[int], set[int]], other: tuple[Bounds, set[int], set[int]]
+) -> None:
+    shared = bool(one[1] & other[1] and one[2] & other[2])
+    assert one[0].overlaps(other[0]) == other[0].overlaps(one[0]) == shared
+
+
 @given(bounds(), st.integers(0, 7))
 def test_tile_ranges_hold_what_mercantile_lists_and_nothing_twice(box: Bounds, z: int) -> None:
     assume(not box.crosses or (box.west < 180 and box.east > -180))

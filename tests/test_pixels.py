@@ -10,7 +10,7 @@ from tests.conftest import MakeLayer, MakeRaster, scene
 from tests.oracle import PNG, decoded, alone, drawn, joined, landscape, psnr, quarters, tiles_of, warped
 from tiler.catalog import Layer
 from tiler.grid import tile_ranges
-from tiler.ingest import Stores
+from tiler.storage import Stores
 from tiler.render import Look
 
 ENOUGH = 38.0  # dB

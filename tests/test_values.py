@@ -15,7 +15,7 @@ from PIL import Image
 from tests.conftest import MakeLayer, MakeRaster, scene
 from tests.oracle import alone, drawn, joined, landscape, psnr, tiles_of, warped
 from tiler.catalog import Layer
-from tiler.ingest import Stores
+from tiler.storage import Stores
 from tiler.style import Pixels, Values
 
 ENOUGH = 38.0  # dB

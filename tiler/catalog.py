@@ -13,7 +13,7 @@ from tiler.errors import BadInput, CatalogError, MissingObject, UnknownLayer, Zo
 from tiler.footprint import Footprint
 from tiler.grid import Bounds, TileRange, tile_ranges
 from tiler.keys import Format
-from tiler.storage import Store
+from tiler.storage import Store, Stores
 from tiler.style import Style
 
 Resampling = Literal["nearest", "bilinear", "cubic", "cubic_spline", "lanczos", "average", "mode"]
@@ -154,12 +154,11 @@ def list_layers(sources: Store) -> Iterator[str]:
     return iter(sorted(layer for layer in found if layer))
 
 
-def publish(layer: Layer, tiles: Store, sources: Store, url: str) -> None:
+def publish(layer: Layer, stores: Stores) -> None:
     """Make `layer` the current revision: the public TileJSON first, then `index.json`, each at once."""
-    tiles.put(
-        keys.tilejson_key(layer.id), tilejson(layer, url), content_type="application/json", cache_control="no-cache"
-    )
-    sources.put(keys.index_key(layer.id), dump(layer), content_type="application/json")
+    public = tilejson(layer, stores.url)
+    stores.tiles.put(keys.tilejson_key(layer.id), public, content_type="application/json", cache_control="no-cache")
+    stores.sources.put(keys.index_key(layer.id), dump(layer), content_type="application/json")
 
 
 def tilejson(layer: Layer, url: str) -> bytes:

@@ -10,7 +10,7 @@ from tiler.errors import SourceReadError
 from tiler.grid import Block
 from tiler.keys import CONTENT_TYPES, TileName, tile_key
 from tiler.render import Look, render
-from tiler.storage import Store
+from tiler.storage import Stores
 
 CACHE_CONTROL = "public, max-age=3600"  # of tiles; TileJSON carries the revision for those who cannot wait
 
@@ -38,7 +38,7 @@ class Request:
     force: bool = False
 
 
-def fill(layer: Layer, sources: Store, tiles: Store, request: Request) -> Outcome:
+def fill(layer: Layer, stores: Stores, request: Request) -> Outcome:
     """Render the request's tiles and put them in the store.
 
     Tiles that exist are left alone, tiles with nothing on them are not stored. After a read error no further
@@ -52,18 +52,19 @@ def fill(layer: Layer, sources: Store, tiles: Store, request: Request) -> Outcom
     names = {tile: tile_key(TileName(layer.id, tile, look.scale, look.format)) for tile in block.tiles(request.tiles)}
     skipped = 0
     if not request.force:
-        there = tiles.existing(names.values())
+        there = stores.tiles.existing(names.values())
         skipped = sum(block.bit(tile) for tile, key in names.items() if key in there)
     left = request.tiles & ~skipped
     written = empty = size = 0
     error = ""
     try:
         if left:
-            for tile, data in render(layer, sources, block, left, look):
+            for tile, data in render(layer, stores.sources, block, left, look):
                 if data is None:
                     empty |= block.bit(tile)
                     continue
-                tiles.put(names[tile], data, content_type=CONTENT_TYPES[look.format], cache_control=CACHE_CONTROL)
+                kind = CONTENT_TYPES[look.format]
+                stores.tiles.put(names[tile], data, content_type=kind, cache_control=CACHE_CONTROL)
                 written |= block.bit(tile)
                 size += len(data)
     except SourceReadError as fault:

@@ -19,7 +19,7 @@ from tiler.errors import BadSource, CatalogError, UnknownLayer
 from tiler.footprint import Footprint
 from tiler.grid import Window, tile_ranges
 from tiler.raster import opened, overview_for, warp
-from tiler.storage import Store
+from tiler.storage import Store, Stores
 from tiler.survey import Options, Survey, revision_of, survey
 
 SCRATCH = "ingest-"  # what the names of scratch folders begin with; the process id follows
@@ -33,15 +33,6 @@ class Ingested:
     layer: Layer
     survey: Survey
     fresh: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Stores:
-    """The public and the private store, and where the public one is served."""
-
-    tiles: Store
-    sources: Store
-    url: str
 
 
 def ingest(
@@ -83,7 +74,7 @@ def ingest(
         made = replace(blank, footprint=_footprint(found))
     else:
         made = _baked(blank, found, stores.sources, jobs=jobs, progress=progress)
-    catalog.publish(made, stores.tiles, stores.sources, stores.url)
+    catalog.publish(made, stores)
     return Ingested(made, found, fresh=True)
 
 

@@ -42,7 +42,7 @@ def render(layer: Layer, sources: Store, block: Block, mask: int, look: Look) ->
     """
     path = sources.location(layer.source) if layer.bake else layer.source
     zoom = block.z + look.scale - 1  # at scale 2 a tile shows the pixels of the next zoom
-    with rasterio.Env(GDAL_CACHEMAX=CACHE):
+    with rasterio.Env(GDAL_CACHEMAX=CACHE, **sources.gdal_options):
         if layer.bake and _level(layer.bake, zoom) is not None:
             yield from _from_bake(layer, layer.bake, path, block, mask, look)
         else:

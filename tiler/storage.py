@@ -16,6 +16,7 @@ from obstore.exceptions import BaseError
 from obstore.store import LocalStore, MemoryStore, S3Store
 
 from tiler.errors import BadStore, MissingObject, StoreError
+from tiler.settings import Settings
 
 DELETE_BATCH = 1000  # keys a DeleteObjects call takes
 SCHEMES = "file://, s3:// and memory:// are known"
@@ -39,6 +40,7 @@ class Store:
 
     url: str
     backend: LocalStore | S3Store | MemoryStore
+    endpoint: str = ""  # of an S3 server that is not Amazon's
 
     @property
     def root(self) -> Path | None:
@@ -147,6 +149,18 @@ class Store:
         with _translated("delete", batch[0]):
             obstore.delete(self.backend, batch)
 
+    @property
+    def gdal_options(self) -> dict[str, str]:
+        """What GDAL must be told to find this store; obstore reads the rest from the environment as GDAL does."""
+        if not self.endpoint:
+            return {}
+        parts = urlsplit(self.endpoint)
+        return {
+            "AWS_S3_ENDPOINT": parts.netloc,
+            "AWS_HTTPS": "YES" if parts.scheme == "https" else "NO",
+            "AWS_VIRTUAL_HOSTING": "FALSE",
+        }
+
     def location(self, key: str) -> str:
         """What GDAL opens to read `key` in place.
 
@@ -175,10 +189,27 @@ def _first_line(error: Exception) -> str:
     return (str(error) or type(error).__name__).partition("\n")[0]
 
 
-def open_store(url: str, *, create: bool = False) -> Store:
+@dataclass(frozen=True, slots=True)
+class Stores:
+    """The public and the private store, and where the public one is served."""
+
+    tiles: Store
+    sources: Store
+    url: str
+
+    @classmethod
+    def open(cls, settings: Settings, *, create: bool = False) -> Stores:
+        """The stores of `settings`; see `open_store`."""
+        tiles, sources = (
+            open_store(url, create=create, endpoint=settings.endpoint) for url in (settings.tiles, settings.sources)
+        )
+        return cls(tiles, sources, settings.url)
+
+
+def open_store(url: str, *, create: bool = False, endpoint: str = "") -> Store:
     """The store at `url`: `file:///folder`, `s3://bucket/prefix` or `memory://name`.
 
-    A folder that does not exist reads as empty; with `create` it is made. Stores in memory live as long as
+    `endpoint` is the URL of an S3 server other than Amazon's. A folder that does not exist reads as empty; with `create` it is made. Stores in memory live as long as
     the process and are the same for the same URL.
 
     Raises:
@@ -189,9 +220,12 @@ def open_store(url: str, *, create: bool = False) -> Store:
         return Store(url, _folder(url, Path(unquote(parts.path)), create=create))
     if parts.scheme == "s3" and parts.netloc:
         try:
-            return Store(url, S3Store.from_url(url, client_options={"allow_http": True}))
+            backend = S3Store.from_url(
+                url, config={"endpoint": endpoint} if endpoint else {}, client_options={"allow_http": True}
+            )
         except (BaseError, ValueError) as error:
             raise BadStore(url, _first_line(error)) from error
+        return Store(url, backend, endpoint)
     if parts.scheme == "memory":
         return _memory(url)
     raise BadStore(url, f"{SCHEMES}, as in file:///srv/tiles or s3://bucket/prefix")
