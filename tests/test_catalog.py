@@ -17,7 +17,7 @@ from tiler.catalog import Bake, Layer, dump, list_layers, load_layer, parse, pub
 from tiler.errors import BadName, CatalogError, UnknownLayer, ZoomOutside
 from tiler.footprint import Footprint
 from tiler.grid import Bounds, tile_ranges
-from tiler.storage import Store, open_store
+from tiler.storage import Store, Stores, open_store
 from tiler.style import Style
 
 KEY = "sources/relief/index.json"
@@ -122,7 +122,7 @@ def test_the_error_names_the_index_that_is_wrong() -> None:
 def test_a_published_layer_is_found_and_listed(store: Store) -> None:
     tiles = open_store(f"memory://{uuid4().hex}")
     for name in ("relief", "ortho", "relief-2"):
-        publish(replace(RELIEF, id=name), tiles, store, "http://tiles.test")
+        publish(replace(RELIEF, id=name), Stores(tiles, store, "http://tiles.test"))
     assert load_layer(store, "ortho") == replace(RELIEF, id="ortho")
     assert list(list_layers(store)) == ["ortho", "relief", "relief-2"]
     assert tiles.get("ortho/tile.json") == tilejson(replace(RELIEF, id="ortho"), "http://tiles.test")
@@ -130,7 +130,7 @@ def test_a_published_layer_is_found_and_listed(store: Store) -> None:
 
 def test_the_last_one_published_is_the_current_revision(store: Store) -> None:
     for revision in ("0001", "0002"):
-        publish(replace(RELIEF, revision=revision), store, store, "http://tiles.test")
+        publish(replace(RELIEF, revision=revision), Stores(store, store, "http://tiles.test"))
     assert load_layer(store, "relief").revision == "0002"
 
 
@@ -143,7 +143,7 @@ def test_only_an_index_makes_a_layer(store: Store) -> None:
 
 def test_an_unknown_layer_is_told_apart_by_its_neighbours(store: Store) -> None:
     for name in ("relief", "relief-2", "ortho"):
-        publish(replace(RELIEF, id=name), store, store, "http://tiles.test")
+        publish(replace(RELIEF, id=name), Stores(store, store, "http://tiles.test"))
     with pytest.raises(UnknownLayer, match=r"'relieff'.*did you mean") as caught:
         load_layer(store, "relieff")
     assert set(caught.value.close) == {"relief", "relief-2"}

@@ -10,7 +10,6 @@ from uuid import uuid4
 
 import pytest
 from hypothesis import given
-from hypothesis import strategies as st
 
 from seeder.jobs import (
     Job,
@@ -66,8 +65,9 @@ def test_the_message_of_the_design_is_written_to_the_letter() -> None:
     assert MESSAGE.encode() == DESIGN
 
 
-@given(jobs(), blocks(), st.integers(0, 2**64 - 1))
-def test_a_jobs_message_says_all_that_its_spec_does(job: Job, block: Block, mask: int) -> None:
+@given(jobs(), messages())
+def test_a_jobs_message_says_all_that_its_spec_does(job: Job, other: Message) -> None:
+    block, mask = other.request.block, other.request.tiles
     message = job.message(Piece(block, mask))
     spec = job.spec
     assert (message.job, message.layer, message.revision) == (job.id, spec.layer, spec.revision)

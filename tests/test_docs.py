@@ -1,0 +1,52 @@
+"""The README tells of every command and option, and of none that is not there."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import click
+import pytest
+
+from seeder import cli
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text()
+COMMANDS = sorted(cli.main.commands)
+
+
+def options(command: str) -> set[str]:
+    return {
+        name
+        for parameter in cli.main.commands[command].params
+        if isinstance(parameter, click.Option)
+        for name in parameter.opts
+    }
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_is_in_the_table(command: str) -> None:
+    assert re.search(rf"^\| .*`seeder {command}\b", README, re.MULTILINE)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_option_is_told(command: str) -> None:
+    told = set(re.findall(r"`(--[a-z-]+)", README))
+    assert options(command) <= told
+
+
+def test_no_option_is_told_that_does_not_exist() -> None:
+    known = set.union({"--help"}, *(options(command) for command in COMMANDS))
+    assert set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", README)) - {"--directory"} <= known
+
+
+def test_every_link_leads_somewhere() -> None:
+    pages = [ROOT / "README.md", *(ROOT / "docs").glob("*.md"), ROOT / "bench" / "README.md"]
+    for page in pages:
+        for target in re.findall(r"\]\(([^)#]+)", page.read_text()):
+            assert "://" in target or (page.parent / target).exists(), f"{page.name}: {target}"
+
+
+def test_scripts_are_executable() -> None:
+    for name in ("scripts/demo", "scripts/test", "scripts/check", "scripts/venv", ".ci/run"):
+        assert (ROOT / name).stat().st_mode & 0o111, name
