@@ -16,7 +16,7 @@ from datetime import datetime
 from typing import Any
 
 from seeder.selection import Count, Piece, Selection
-from tiler.errors import MessageError, MissingObject
+from tiler.errors import BadInput, MessageError, MissingObject
 from tiler.fill import Outcome, Request
 from tiler.grid import Block, Bounds, format_zooms, parse_zooms
 from tiler.keys import job_key
@@ -24,6 +24,19 @@ from tiler.render import Look
 from tiler.storage import Store
 
 VERSION = 1
+FIELDS = {  # of a message, and their types
+    "job": str,
+    "layer": str,
+    "revision": str,
+    "z": int,
+    "x": int,
+    "y": int,
+    "size": int,
+    "tiles": str,
+    "scale": int,
+    "format": str,
+    "force": bool,
+}
 MASKS = ("written", "empty", "skipped", "failed")
 
 
@@ -114,11 +127,14 @@ class Message:
             said = json.loads(text)
             if said["v"] != VERSION:
                 raise MessageError(f"message version {said['v']}: this program speaks {VERSION}")
+            for name, kind in FIELDS.items():
+                if type(said[name]) is not kind:
+                    raise MessageError(f"not a message: {name} is {said[name]!r}")
             block = Block(said["z"], said["x"], said["y"], said["size"])
             look = Look(said["scale"], said["format"])
             request = Request(block, int(said["tiles"], 16), look, said["force"])
             return cls(said["job"], said["layer"], said["revision"], request)
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, BadInput) as error:
             raise MessageError(f"not a message: {error!r}") from error
 
 
@@ -145,11 +161,12 @@ class Receipt:
         """
         try:
             said = json.loads(data)
-            if said.pop("v") != VERSION:
+            if said["v"] != VERSION:
                 raise MessageError(f"receipt {name} is of another version")
+            del said["v"]
             masks = {mask: int(said[mask], 16) for mask in MASKS}
             return cls(Block(*map(int, name.split("-"))), Outcome(**{**said, **masks}))
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, BadInput) as error:
             raise MessageError(f"{name} is not a receipt: {error!r}") from error
 
 
@@ -211,7 +228,7 @@ def load_job(sources: Store, job: str) -> Job:
         return Job(
             job, Spec(said["layer"], said["revision"], selection, Look(said["scale"], said["format"]), said["force"])
         )
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, BadInput) as error:
         raise MessageError(f"{key} is not a job: {error!r}") from error
 
 

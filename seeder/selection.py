@@ -11,9 +11,7 @@ from dataclasses import dataclass
 
 from tiler.catalog import Layer
 from tiler.footprint import Footprint
-from tiler.grid import Block, Bounds, TileRange, tile_ranges
-
-LEAF = 8  # tiles along the side of the blocks that are rendered
+from tiler.grid import LEAF, Block, Bounds, TileRange, tile_ranges
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,8 +20,8 @@ from rasterio.vrt import WarpedVRT
 
 from tiler.catalog import Layer
 from tiler.grid import Block
-from tiler.storage import Stores
 from tiler.render import Look, render
+from tiler.storage import Stores
 from tiler.style import Pixels, Values
 
 HALF = math.pi * 6378137  # metres from the middle of the world to its side
@@ -59,7 +59,10 @@ def drawn(layer: Layer, stores: Stores, tile: Tile, look: Look = PNG) -> Pixels:
 def tiles_of(layer: Layer, z: int) -> list[Tile]:
     """The tiles that the layer's bounds touch."""
     return [
-        Tile(x=x, y=y, z=z) for each in layer.ranges(z) for y in range(each.y0, each.y1) for x in range(each.x0, each.x1)
+        Tile(x=x, y=y, z=z)
+        for each in layer.ranges(z)
+        for y in range(each.y0, each.y1)
+        for x in range(each.x0, each.x1)
     ]
 
 
@@ -74,16 +77,21 @@ def joined(draw: Callable[[Tile], Pixels], corner: Tile, *, columns: int = 2, ro
 
 
 def warped(
-    path: str | Path, corner: Tile, *, columns: int = 1, rows: int = 1, size: int = 256, how: str = "cubic", **options: Any
+    path: str | Path,
+    corner: Tile,
+    *,
+    columns: int = 1,
+    rows: int = 1,
+    size: int = 256,
+    how: str = "cubic",
+    **options: Any,
 ) -> tuple[Values, Pixels]:
     """GDAL's warp of a raster to tiles, in one piece: `(height, width, bands)` and alpha, 0 to 255.
 
     `options` are WarpedVRT's.
     """
     metres = 2 * HALF / (size * 2**corner.z)
-    transform = Affine(
-        metres, 0, corner.x * size * metres - HALF, 0, -metres, HALF - corner.y * size * metres
-    )
+    transform = Affine(metres, 0, corner.x * size * metres - HALF, 0, -metres, HALF - corner.y * size * metres)
     with rasterio.open(path) as source:
         own = rasterio.enums.ColorInterp.alpha in source.colorinterp
         with WarpedVRT(
@@ -107,7 +115,7 @@ def as_alpha(band: Values) -> Pixels:
 
 
 def sampled(values: Values, transform: Affine, crs: str, tile: Tile) -> tuple[Values, npt.NDArray[np.bool_]]:
-    """The nearest pixels of a raster that knows longitudes of any turn: `(256, 256, bands)`, and where there are some."""
+    """The nearest pixels of a raster, `(256, 256, bands)`, longitudes taken at any turn; and where there are some."""
     steps = (np.arange(256) + 0.5) / 256
     longitudes, ys = np.meshgrid((tile.x + steps) / 2**tile.z * 360 - 180, (1 - 2 * (tile.y + steps) / 2**tile.z))
     latitudes = np.degrees(np.arctan(np.sinh(np.pi * ys)))

@@ -31,7 +31,8 @@ FLOORS = [
     {"tiler.catalog", "tiler.cog"},
     {"tiler.encode"},
     {"tiler.style", "tiler.storage", "tiler.footprint", "tiler.processes"},
-    {"tiler.keys", "tiler.grid", "tiler.settings"},
+    {"tiler.keys"},
+    {"tiler.grid", "tiler.settings"},
     {"tiler.errors"},
     {"tiler.__init__", "seeder.__init__"},
 ]

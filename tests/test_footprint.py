@@ -97,7 +97,7 @@ def test_what_fits_the_limit_is_kept_as_it_is(footprint: Footprint) -> None:
 
 @given(footprints())
 def test_a_footprint_survives_json(footprint: Footprint) -> None:
-    assert Footprint.from_json(json.loads(json.dumps(footprint.to_json()))) == footprint
+    assert Footprint.from_json(json.loads(json.dumps(footprint.to_json())), "key") == footprint
 
 
 @given(footprints(), footprints())
@@ -113,7 +113,7 @@ def test_a_footprint_without_a_field_is_refused(footprint: Footprint, field: str
     junk = {**footprint.to_json(), field: data.draw(st.sampled_from([None, "", "?", [], {}, "1.5"]))}
     for said in (missing, junk):
         with pytest.raises(CatalogError):
-            Footprint.from_json(said)
+            Footprint.from_json(said, "key")
 
 
 WHOLE = Footprint(4, 3, 5, np.ones((4, 6), bool)).to_json()
@@ -143,4 +143,4 @@ WHOLE = Footprint(4, 3, 5, np.ones((4, 6), bool)).to_json()
 )
 def test_a_footprint_whose_fields_do_not_fit_is_refused(wrong: dict[str, object]) -> None:
     with pytest.raises(CatalogError):
-        Footprint.from_json({**WHOLE, **wrong})
+        Footprint.from_json({**WHOLE, **wrong}, "key")

@@ -7,11 +7,11 @@ import pytest
 from mercantile import Tile
 
 from tests.conftest import MakeLayer, MakeRaster, scene
-from tests.oracle import PNG, decoded, alone, drawn, joined, landscape, psnr, quarters, tiles_of, warped
+from tests.oracle import PNG, alone, decoded, drawn, joined, landscape, psnr, quarters, tiles_of, warped
 from tiler.catalog import Layer
 from tiler.grid import tile_ranges
-from tiler.storage import Stores
 from tiler.render import Look
+from tiler.storage import Stores
 
 ENOUGH = 38.0  # dB
 EDGE_SHARE = 1e-4  # of all pixels, whose alpha may differ where GDAL's approximate transformers round otherwise
@@ -206,9 +206,7 @@ def test_a_baked_and_a_virtual_layer_show_the_same(
         assert not both.any() or psnr(one[both], other[both]) > ENOUGH, tile
 
 
-def test_bands_are_shown_in_the_order_asked_for(
-    make_raster: MakeRaster, make_layer: MakeLayer, stores: Stores
-) -> None:
+def test_bands_are_shown_in_the_order_asked_for(make_raster: MakeRaster, make_layer: MakeLayer, stores: Stores) -> None:
     path = make_raster(values=scene(300, 400))
     plain, turned = make_layer(path, "plain"), make_layer(path, "turned", bands=(3, 2, 1))
     for tile in tiles_of(plain, plain.maxzoom):
@@ -227,5 +225,3 @@ def test_lossy_formats_look_like_the_lossless_one(
             assert psnr(picture[seen, :3], exact[seen, :3]) > 30, (tile, form)
         white = picture[exact[..., 3] == 0, :3]
         assert white.size == 0 or psnr(white, np.full_like(white, 255)) > 25
-
-

@@ -118,6 +118,12 @@ def test_a_box_asked_for_twice_counts_once(layer: Layer, box: Bounds) -> None:
     assert [region.total() for region in once] == [region.total() for region in twice]
 
 
+@given(st.lists(bounds(), min_size=2, max_size=4), st.integers(0, 7))
+def test_what_boxes_share_counts_once(boxes: list[Bounds], z: int) -> None:
+    (region,) = regions(PLAIN, Selection((z,), tuple(boxes)))
+    assert region.total().tiles == len(wanted(PLAIN, tuple(boxes), z))
+
+
 def test_a_box_beside_the_layer_selects_not_even_the_low_zooms_that_hold_both() -> None:
     layer = replace(PLAIN, bounds=Bounds(5, 45, 10, 48))
     beside, over = Bounds(10, 45, 11, 48), Bounds(9.9, 45, 11, 48)

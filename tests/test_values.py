@@ -128,7 +128,9 @@ def test_graded_alpha_is_averaged_on_lower_zooms(
     make_raster: MakeRaster, make_layer: MakeLayer, stores: Stores
 ) -> None:
     ramp = np.linspace(0, 255, 400).round().astype(np.uint8)
-    layer = make_layer(make_raster(values=np.vstack((landscape(300, 400), np.broadcast_to(ramp, (1, 300, 400)))), alpha=True))
+    layer = make_layer(
+        make_raster(values=np.vstack((landscape(300, 400), np.broadcast_to(ramp, (1, 300, 400)))), alpha=True)
+    )
     for tile in tiles_of(layer, layer.maxzoom - 1):
         below = joined(lambda each: drawn(layer, stores, each), Tile(x=2 * tile.x, y=2 * tile.y, z=tile.z + 1))
         mean = below[..., 3].reshape(256, 2, 256, 2).mean(axis=(1, 3))
@@ -160,7 +162,9 @@ def test_uint16_nodata_is_transparent_and_blends_into_nothing(
     assert compare(layer, stores, path, [(1000, 52000)])
 
 
-def test_nodata_that_is_asked_for_is_transparent(make_raster: MakeRaster, make_layer: MakeLayer, stores: Stores) -> None:
+def test_nodata_that_is_asked_for_is_transparent(
+    make_raster: MakeRaster, make_layer: MakeLayer, stores: Stores
+) -> None:
     values = scene(300, 400)
     values[:, 50:90, 60:200] = 0
     path, told = make_raster(values=values), make_raster(values=values, nodata=0, name="told.tif")

@@ -9,9 +9,9 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal, get_args
 
 from tiler import keys
-from tiler.errors import BadInput, CatalogError, MissingObject, UnknownLayer, ZoomOutside
+from tiler.errors import BadInput, CatalogError, GridError, MissingObject, UnknownLayer, ZoomOutside
 from tiler.footprint import Footprint
-from tiler.grid import Bounds, TileRange, tile_ranges
+from tiler.grid import MAX_ZOOM, Bounds, TileRange, tile_ranges
 from tiler.keys import Format
 from tiler.storage import Store, Stores
 from tiler.style import Style
@@ -44,6 +44,9 @@ class Layer:
 
     `source` is the key of the baked COG in the private store or, where `bake` is None, the address of the raster
     itself. `bands` are the source's, from 1. `nodata` overrides the raster's own (virtual layers only).
+
+    Raises:
+        GridError: the zooms are off the grid or run backwards.
     """
 
     id: str
@@ -60,6 +63,10 @@ class Layer:
     resampling: Resampling
     nodata: float | None = None
     attribution: str = ""
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.minzoom <= self.maxzoom <= MAX_ZOOM:
+            raise GridError(f"zooms {self.minzoom} to {self.maxzoom} are no layer's")
 
     def ranges(self, z: int) -> tuple[TileRange, ...]:
         """The layer's tiles of zoom `z`: none, one range, or two around the antimeridian.
@@ -128,7 +135,7 @@ def parse(data: bytes, key: str) -> Layer:
             attribution=said["attribution"],
             style=Style(tuple(map(tuple, style["rescale"])), tuple(map(tuple, style["palette"]))),
             bake=Bake(**said["bake"]) if said["bake"] else None,
-            footprint=Footprint.from_json(said["footprint"]),
+            footprint=Footprint.from_json(said["footprint"], key),
         )
     except (KeyError, TypeError, ValueError, BadInput) as error:
         raise CatalogError(key, error) from error

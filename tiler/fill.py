@@ -6,8 +6,8 @@ import time
 from dataclasses import dataclass
 
 from tiler.catalog import Layer
-from tiler.errors import SourceReadError
-from tiler.grid import Block
+from tiler.errors import GridError, SourceReadError
+from tiler.grid import LEAF, Block
 from tiler.keys import CONTENT_TYPES, TileName, tile_key
 from tiler.render import Look, render
 from tiler.storage import Stores
@@ -30,12 +30,23 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A block to fill: which of its tiles, how they look, and whether to render those that exist."""
+    """A block to fill: which of its tiles, how they look, and whether to render those that exist.
+
+    A block larger than 8 x 8 is wholly wanted; its mask is 0.
+
+    Raises:
+        GridError: the mask has bits that are no tile of the block.
+    """
 
     block: Block
     tiles: int  # mask
     look: Look
     force: bool = False
+
+    def __post_init__(self) -> None:
+        whole = self.block.full if self.block.size == LEAF else 0
+        if self.tiles < 0 or self.tiles & ~whole:
+            raise GridError(f"mask {self.tiles:x} has bits off block {self.block}")
 
 
 def fill(layer: Layer, stores: Stores, request: Request) -> Outcome:

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tiler.errors import CatalogError
-from tiler.grid import TileRange
+from tiler.grid import MAX_ZOOM, TileRange
 
 CELLS = 1 << 18  # the most cells a footprint holds; deeper zooms are joined until it fits
 
@@ -103,8 +103,8 @@ class Footprint:
         return {"zoom": self.z, "x": self.x, "y": self.y, "columns": columns, "rows": rows, "bits": bits}
 
     @classmethod
-    def from_json(cls, said: dict[str, object]) -> Footprint:
-        """The inverse of `to_json`.
+    def from_json(cls, said: dict[str, object], key: str) -> Footprint:
+        """The inverse of `to_json`; `key` is the object that `said` stands in.
 
         Raises:
             CatalogError: a field is missing or does not fit.
@@ -112,9 +112,15 @@ class Footprint:
         try:
             z, x, y, columns, rows = (int(str(said[name])) for name in ("zoom", "x", "y", "columns", "rows"))
             packed = np.frombuffer(zlib.decompress(base64.b64decode(str(said["bits"]))), np.uint8)
+            if not (0 <= z <= MAX_ZOOM and 0 <= x < 2**z and y >= 0 and 0 < columns <= 2**z and 0 < rows <= 2**z - y):
+                raise CatalogError(
+                    key, f"{columns} x {rows} footprint cells from {x}, {y} are off the grid of zoom {z}"
+                )
+            if packed.size != -(-rows * columns // 8):
+                raise CatalogError(key, f"{packed.size} bytes are not {columns} x {rows} footprint cells")
             cells = np.unpackbits(packed, count=rows * columns).astype(bool).reshape(rows, columns)
         except (KeyError, ValueError, zlib.error) as error:
-            raise CatalogError("footprint", error) from error
+            raise CatalogError(key, error) from error
         return cls(z, x, y, cells)
 
 

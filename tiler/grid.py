@@ -15,6 +15,7 @@ from mercantile import Tile
 
 from tiler.errors import GridError
 
+LEAF = 8  # tiles along the side of the blocks that are rendered
 TILE = 256  # pixels along a tile's side at scale 1
 MAX_ZOOM = 28  # a tile is then 0.15 m wide
 RADIUS = 6378137.0  # metres, of the sphere of EPSG:3857
@@ -77,7 +78,7 @@ class Bounds:
             raise GridError(f"bounds {self}: longitudes run from -180 to 180")
         if not -90 <= self.south < self.north <= 90:
             raise GridError(f"bounds {self}: south must lie below north, both within -90 to 90")
-        if self.west == self.east:
+        if self.west == self.east or (self.west, self.east) == (180, -180):
             raise GridError(f"bounds {self}: west equals east, so they hold nothing")
 
     def __iter__(self) -> Iterator[float]:
@@ -199,23 +200,23 @@ class Block:
     z: int
     x: int  # column of the north-west tile
     y: int
-    size: int = 8  # tiles per side
+    size: int = LEAF  # tiles per side
 
     def __post_init__(self) -> None:
         if not 0 <= self.z <= MAX_ZOOM:
             raise GridError(f"block {self}: zooms run from 0 to {MAX_ZOOM}")
-        if self.size < 8 or self.size & (self.size - 1):
-            raise GridError(f"block {self}: the size must be 8 or a larger power of two")
+        if self.size < LEAF or self.size & (self.size - 1):
+            raise GridError(f"block {self}: the size must be {LEAF} or a larger power of two")
         if not (0 <= self.x < 2**self.z and 0 <= self.y < 2**self.z):
             raise GridError(f"block {self} is off the grid of zoom {self.z}")
         if self.x % self.side or self.y % self.side:
             raise GridError(f"block {self} is off a block boundary")
 
     def __str__(self) -> str:
-        return f"{self.z}-{self.x}-{self.y}" + (f"-{self.size}" if self.size != 8 else "")
+        return f"{self.z}-{self.x}-{self.y}" + (f"-{self.size}" if self.size != LEAF else "")
 
     @classmethod
-    def of(cls, tile: Tile, size: int = 8) -> Block:
+    def of(cls, tile: Tile, size: int = LEAF) -> Block:
         """The block that holds `tile`."""
         side = min(size, 2**tile.z)
         return cls(tile.z, tile.x // side * side, tile.y // side * side, size)

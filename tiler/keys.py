@@ -13,6 +13,7 @@ from typing import Literal, cast, get_args
 from mercantile import Tile
 
 from tiler.errors import BadName, GridError
+from tiler.grid import MAX_ZOOM
 
 Format = Literal["png", "jpg", "webp"]
 Scale = Literal[1, 2]
@@ -22,7 +23,7 @@ CONTENT_TYPES: dict[Format, str] = {"png": "image/png", "jpg": "image/jpeg", "we
 
 _LAYER = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
 _RESERVED = {"sources", "jobs"}
-_NUMBER = r"(0|[1-9]\d{0,8})"
+_NUMBER = r"(0|[1-9][0-9]{0,8})"
 _TILE = re.compile(rf"([^/]+)/{_NUMBER}/{_NUMBER}/{_NUMBER}(@2x)?\.({'|'.join(FORMATS)})")
 
 
@@ -74,7 +75,7 @@ def parse_tile_key(key: str) -> TileName:
     if not match:
         raise GridError(f"{key!r} is no tile: a tile is LAYER/Z/X/Y.png, or @2x before the dot")
     z, x, y = int(match[2]), int(match[3]), int(match[4])
-    if z > 30 or x >= 2**z or y >= 2**z:
+    if z > MAX_ZOOM or x >= 2**z or y >= 2**z:
         raise GridError(f"{key!r} is off the grid of zoom {z}")
     layer = check_layer(match[1])
     return TileName(layer, Tile(x=x, y=y, z=z), 2 if match[5] else 1, cast(Format, match[6]))

@@ -146,6 +146,7 @@ def warp(
     source = list(reading.bands)
     if not opaque:
         options["dst_alpha"] = bands + 1
+        options["DST_ALPHA_MAX"] = _alpha_max(dtype)
         if reading.alpha:
             options["src_alpha"] = reading.alpha
             source.append(reading.alpha)
@@ -166,25 +167,35 @@ def warp(
         )
     if opaque:
         return out, None
-    values, mask = out[:bands], _alpha(out[bands])
+    values, mask = out[:bands], (out[bands] * (255 // _alpha_max(dtype))).astype(np.uint8)
     if values.dtype.kind == "f":  # a NaN beside the declared nodata value is no data either
         mask[~np.isfinite(values).all(axis=0)] = 0
         values[:, mask == 0] = 0
     return values, mask
 
 
-def _alpha(band: Values) -> Pixels:
-    """GDAL's alpha band, which spans the range of its dtype, as 0 to 255."""
-    if band.dtype == np.uint8:
-        return band
-    if band.dtype.kind == "f":
-        return np.clip(band, 0, 255).astype(np.uint8)
-    return (band.astype(np.float64) * (255 / np.iinfo(band.dtype).max)).round().astype(np.uint8)
+def _alpha_max(dtype: str) -> int:
+    """What stands for opaque in the alpha band that a warp adds; a signed byte has no 255."""
+    return 85 if dtype == "int8" else 255
 
 
 def applied(transform: Affine, xs: Coordinates, ys: Coordinates) -> tuple[Coordinates, Coordinates]:
     """Points carried by an affine transform."""
     return transform.a * xs + transform.b * ys + transform.c, transform.d * xs + transform.e * ys + transform.f
+
+
+def carried(source: CRS, target: CRS, xs: Coordinates, ys: Coordinates) -> tuple[Coordinates, Coordinates]:
+    """Points carried from one CRS to another; infinite where the projection has no answer."""
+    try:
+        there = rasterio.warp.transform(source, target, xs, ys)
+    except CPLE_BaseError:
+        if xs.size == 1:
+            return np.full(1, np.inf), np.full(1, np.inf)
+        halves = [
+            carried(source, target, *half) for half in zip(np.array_split(xs, 2), np.array_split(ys, 2), strict=True)
+        ]
+        return np.concatenate([half[0] for half in halves]), np.concatenate([half[1] for half in halves])
+    return np.asarray(there[0]), np.asarray(there[1])
 
 
 def covered(dataset: DatasetReader, window: Window, reach: float) -> tuple[int, int, int, int] | None:
@@ -198,9 +209,7 @@ def covered(dataset: DatasetReader, window: Window, reach: float) -> tuple[int, 
         grid.ravel()
         for grid in np.meshgrid(left + steps * window.width * window.pixel, top - steps * window.height * window.pixel)
     )
-    with translated(dataset.name):
-        there = rasterio.warp.transform(MERCATOR, dataset.crs, xs, ys)
-    columns, rows = applied(~dataset.transform, np.asarray(there[0]), np.asarray(there[1]))
+    columns, rows = applied(~dataset.transform, *carried(MERCATOR, dataset.crs, xs, ys))
     if dataset.crs.is_geographic:  # 190 degrees east is also 170 west: take the turn that is nearest to the raster
         turn = 360 / abs(dataset.transform.a or dataset.transform.b)
         columns -= np.round((columns.mean() - dataset.width / 2) / turn) * turn
@@ -220,18 +229,20 @@ def valid(dataset: DatasetReader, reading: Reading, box: tuple[int, int, int, in
     """Whether every source pixel in `box`, which lies inside the raster, is valid and opaque."""
     if reading.opaque:
         return True
+    floats = np.dtype(dataset.dtypes[reading.bands[0] - 1]).kind == "f"
     window = rasterio.windows.Window.from_slices(*(slice(box[i], box[i + 2]) for i in (1, 0)))
     with translated(dataset.name):
+        values = dataset.read(list(reading.bands), window=window) if reading.nodata is not None or floats else None
+        if values is not None and floats and not np.isfinite(values).all():
+            return False
         if reading.alpha:
             alpha = dataset.read(reading.alpha, window=window)
-            return bool((_alpha(alpha) == 255).all())
+            opaque = {"uint16": 65535, "int16": 32767}.get(alpha.dtype.name, 255)  # as GDAL's warper has it
+            return bool((alpha >= opaque).all())
         if reading.masked and not (dataset.read_masks(reading.bands[0], window=window) == 255).all():
             return False
-        if reading.nodata is None:
-            return True
-        values = dataset.read(list(reading.bands), window=window)
-    if values.dtype.kind == "f" and not np.isfinite(values).all():
-        return False
+    if reading.nodata is None or values is None:
+        return True
     return not (values == np.asarray(reading.nodata, np.float64)).all(axis=0).any()
 
 
@@ -289,12 +300,13 @@ def resolution_of(dataset: DatasetReader) -> float:
     """Mercator metres a pixel, the smallest over the raster: the square root of a pixel's area."""
     steps = np.linspace(0.02, 0.98, 9)
     columns, rows = (grid.ravel() for grid in np.meshgrid(steps * dataset.width, steps * dataset.height))
+    step_x, step_y = dataset.width / 100, dataset.height / 100  # pixels; short, to stay on the globe
     corners = []
-    for right, down in ((0, 0), (1, 0), (0, 1)):
+    for right, down in ((0.0, 0.0), (step_x, 0.0), (0.0, step_y)):
         xs, ys = applied(dataset.transform, columns + right, rows + down)
-        with translated(dataset.name):
-            corners.append(np.asarray(rasterio.warp.transform(dataset.crs, MERCATOR, xs, ys)[:2]))
-    across, along = corners[1] - corners[0], corners[2] - corners[0]
+        corners.append(np.asarray(carried(dataset.crs, MERCATOR, xs, ys)))
+    with np.errstate(invalid="ignore"):  # infinite less infinite
+        across, along = (corners[1] - corners[0]) / step_x, (corners[2] - corners[0]) / step_y
     areas = np.abs(across[0] * along[1] - across[1] * along[0])
     usable = np.isfinite(areas) & (areas > 0) & (np.abs(corners[0][1]) <= EXTENT)
     if not usable.any():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import get_args
 
 import rasterio
 from mercantile import Tile
@@ -11,8 +12,9 @@ from rasterio.io import DatasetReader
 
 from tiler.catalog import Bake, Layer, Resampling
 from tiler.encode import encode
+from tiler.errors import BadOption
 from tiler.grid import EXTENT, TILE, Block, Window
-from tiler.keys import Format, Scale
+from tiler.keys import FORMATS, Format, Scale
 from tiler.raster import opened, overview_for, read, reading_of, resolution_of, warp
 from tiler.storage import Store
 
@@ -21,10 +23,18 @@ CACHE = 128  # megabytes of decoded blocks that GDAL keeps in a process
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """How tiles are asked for: 256 pixels a side for scale 1, 512 for 2, in one format."""
+    """How tiles are asked for: 256 pixels a side for scale 1, 512 for 2, in one format.
+
+    Raises:
+        BadOption: there is no such scale or format.
+    """
 
     scale: Scale = 1
     format: Format = "png"
+
+    def __post_init__(self) -> None:
+        if self.scale not in get_args(Scale) or self.format not in FORMATS:
+            raise BadOption(f"tiles come at scale 1 or 2 as {', '.join(FORMATS)}, not {self.scale} and {self.format}")
 
     @property
     def size(self) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from tiler.errors import BadStore, MissingObject, StoreError
 from tiler.settings import Settings
 
 DELETE_BATCH = 1000  # keys a DeleteObjects call takes
+READ, LOOK = "read", "look for"  # what tells that there is no such object; other verbs fail for other reasons
 SCHEMES = "file://, s3:// and memory:// are known"
 
 
@@ -75,13 +77,13 @@ class Store:
         Raises:
             MissingObject: there are none.
         """
-        with _translated("read", key):
+        with _translated(READ, key):
             return bytes(obstore.get(self.backend, key).bytes())
 
     def has(self, key: str) -> bool:
         """Whether `key` holds an object."""
         try:
-            with _translated("look for", key):
+            with _translated(LOOK, key):
                 obstore.head(self.backend, key)
         except MissingObject:
             return False
@@ -180,13 +182,18 @@ def _translated(verb: str, key: str) -> Iterator[None]:
     try:
         yield
     except FileNotFoundError as error:
-        raise MissingObject(key) from error
+        if verb in (READ, LOOK):
+            raise MissingObject(key) from error
+        raise StoreError(verb, key, _first_line(error)) from error
     except (BaseError, OSError, ValueError, NotImplementedError) as error:
         raise StoreError(verb, key, _first_line(error)) from error
 
 
 def _first_line(error: Exception) -> str:
-    return (str(error) or type(error).__name__).partition("\n")[0]
+    """What an error says, without the debug output behind it; of an S3 answer its code."""
+    text = str(error) or type(error).__name__
+    code = re.search(r"<Code>(\w+)</Code>", text)
+    return text.partition("\n")[0].partition("<?xml")[0].rstrip(": ") + (f" ({code[1]})" if code else "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,14 +216,17 @@ class Stores:
 def open_store(url: str, *, create: bool = False, endpoint: str = "") -> Store:
     """The store at `url`: `file:///folder`, `s3://bucket/prefix` or `memory://name`.
 
-    `endpoint` is the URL of an S3 server other than Amazon's. A folder that does not exist reads as empty; with `create` it is made. Stores in memory live as long as
-    the process and are the same for the same URL.
+    `endpoint` is the URL of an S3 server other than Amazon's. A folder that does not exist reads as empty; with
+    `create` it is made. Stores in memory live as long as the process and are the same for the same URL.
 
     Raises:
         BadStore: the URL is malformed, its scheme is unknown, or the folder cannot be made or written.
     """
-    parts = urlsplit(url)
-    if parts.scheme == "file" and parts.path and not parts.netloc:
+    try:
+        parts = urlsplit(url)
+    except ValueError as error:
+        raise BadStore(url, str(error)) from error
+    if parts.scheme == "file" and parts.path.startswith("/") and not parts.netloc:
         return Store(url, _folder(url, Path(unquote(parts.path)), create=create))
     if parts.scheme == "s3" and parts.netloc:
         try:
@@ -238,8 +248,8 @@ def _folder(url: str, root: Path, *, create: bool) -> LocalStore | MemoryStore:
         return MemoryStore()
     try:
         root.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise BadStore(url, f"{error.strerror or error}: {error.filename}") from error
+    except (OSError, ValueError) as error:
+        raise BadStore(url, f"{getattr(error, 'strerror', None) or error}: {root}") from error
     if create and not os.access(root, os.W_OK | os.X_OK):
         raise BadStore(url, f"no permission to write in {root}")
     return LocalStore(root)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -49,8 +50,8 @@ class Style:
 
     def __post_init__(self) -> None:
         for low, high in self.rescale:
-            if not low < high:
-                raise BadOption(f"rescale {low:g},{high:g}: the first value must be below the second")
+            if not low < high or math.isinf(low) or math.isinf(high):
+                raise BadOption(f"rescale {low:g},{high:g}: the first value must be below the second, both numbers")
         if self.rescale and self.palette:
             raise BadOption("a palette shows values as they are: drop --rescale")
 
@@ -61,7 +62,7 @@ class Style:
         uint8, 0 transparent to 255 opaque, or None where all is valid.
         """
         if self.palette:
-            return Picture(_indexes(values), mask, _table(self.palette))
+            return _indexed(values[0], mask, self.palette)
         if not self.rescale:
             return Picture(np.moveaxis(values, 0, -1), mask)
         pixels = np.empty((*values.shape[1:], values.shape[0]), np.uint8)
@@ -75,7 +76,7 @@ def _stretched(values: Values, low: float, high: float) -> Pixels:
     if values.dtype.kind in "ui" and values.dtype.itemsize <= 2:
         stretched: Pixels = _lookup(values.dtype.str, low, high)[values.view(f"u{values.dtype.itemsize}")]
         return stretched
-    return _steps(values.astype(np.float32), low, high)
+    return _steps(values if values.dtype == np.float32 else values.astype(np.float64), low, high)
 
 
 def _steps(values: npt.NDArray[np.floating[Any]], low: float, high: float) -> Pixels:
@@ -92,12 +93,14 @@ def _lookup(dtype: str, low: float, high: float) -> Pixels:
     return _steps(every.astype(np.float64), low, high)
 
 
-def _indexes(values: Values) -> Pixels:
-    band = values[0]
+def _indexed(band: Values, mask: Pixels | None, palette: tuple[Rgba, ...]) -> Picture:
+    """`band` as indexes into the palette; what is no index is transparent."""
     if band.dtype != np.uint8:
-        band = np.where((band >= 0) & (band < 256), band, 255).astype(np.uint8)
-    indexes: Pixels = band[..., np.newaxis]
-    return indexes
+        known = (band >= 0) & (band < 256)
+        if not known.all():
+            mask = np.where(known, np.uint8(255) if mask is None else mask, np.uint8(0))
+        band = np.where(known, band, 0).astype(np.uint8)
+    return Picture(band[..., np.newaxis], mask, _table(palette))
 
 
 @lru_cache(maxsize=16)

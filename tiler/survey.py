@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import rasterio.warp
 import rasterio.windows
 from rasterio.crs import CRS
 from rasterio.enums import ColorInterp
@@ -21,7 +20,7 @@ from tiler.catalog import Resampling
 from tiler.errors import BadOption, BadSource, SourceReadError
 from tiler.grid import MAX_LATITUDE, Bounds, zoom_for
 from tiler.keys import Format
-from tiler.raster import BEYOND, Reading, applied, opened, reading_of, resolution_of, translated
+from tiler.raster import BEYOND, Reading, applied, carried, opened, reading_of, resolution_of, translated
 from tiler.style import Style, Values
 
 OVERZOOM = 3  # zooms past the raster's own that a layer may have
@@ -206,9 +205,8 @@ def lonlat_bounds(dataset: DatasetReader) -> Bounds:
     columns, rows = _outline(dataset.width, dataset.height)
     xs, ys = applied(dataset.transform, columns, rows)
     if not dataset.crs.is_geographic:
-        with translated(dataset.name):
-            xs, ys = rasterio.warp.transform(dataset.crs, CRS.from_epsg(4326), xs, ys)
-    longitudes, latitudes = np.asarray(xs), np.asarray(ys)
+        xs, ys = carried(dataset.crs, CRS.from_epsg(4326), xs, ys)
+    longitudes, latitudes = xs, ys
     known = np.isfinite(longitudes) & np.isfinite(latitudes)
     if not known.any():
         raise BadSource(dataset.name, f"none of it can be placed on the globe from {dataset.crs.to_string()}")
