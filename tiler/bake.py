@@ -22,13 +22,14 @@ from tiler.catalog import Bake, Resampling
 from tiler.cog import Blocks, Level, Profile, Spool, assemble, compress_mask, compress_values
 from tiler.grid import TILE, Bounds, Window, tile_ranges
 from tiler.processes import stream
-from tiler.raster import KERNEL, covered, opened, overview_for, valid, warp
+from tiler.raster import KERNEL, covered, opened, overview_for, valid, warp, warp_valid
 from tiler.style import Pixels, Values
 from tiler.survey import Survey
 
 CHUNK = 8  # blocks along a chunk's side
 HALVINGS = 3  # CHUNK is 2**HALVINGS
 SIDE = CHUNK * TILE  # pixels
+READ = 4096 * 4096  # source pixels; more are not read at once
 FINEST = 2 * TILE  # pixels; a window this small is warped with its mask rather than divided again
 EXACT = 8  # halvings that keep a tile edge on a pixel edge: TILE is 2**EXACT
 CACHE = 200  # megabytes of source blocks that a worker keeps
@@ -132,13 +133,14 @@ class Baker:
             if right <= 0 or bottom <= 0 or left >= self.dataset.width or top >= self.dataset.height:
                 return None
             inside = left >= 0 and top >= 0 and right <= self.dataset.width and bottom <= self.dataset.height
-            if inside and valid(self.dataset, survey.reading, box):
-                values, _ = warp(self.dataset, survey.reading, window, survey.resampling, opaque=True)
+            small = (right - left) * (bottom - top) <= READ
+            if inside and small and valid(self.dataset, survey.reading, box):
+                values = warp_valid(self.dataset, survey.reading, window, survey.resampling, box)
                 return values.astype(survey.dtype, copy=False), None
         if max(window.width, window.height) > FINEST:
             return self._divided(window)
         values, mask = warp(self.dataset, survey.reading, window, survey.resampling)
-        if mask is None or not mask.any():
+        if not mask.any():
             return None
         return values.astype(survey.dtype, copy=False), None if mask.min() == 255 else mask
 

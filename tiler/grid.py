@@ -174,7 +174,7 @@ def tile_ranges(bounds: Bounds, z: int) -> tuple[TileRange, ...]:
 
 def resolution(z: int) -> float:
     """Mercator metres a pixel of a 256-pixel tile at zoom `z`."""
-    return 2 * EXTENT / (TILE << z)
+    return 2 * EXTENT / (TILE * 2.0**z)
 
 
 def zoom_for(metres: float) -> int:

@@ -18,10 +18,11 @@ from tiler.catalog import Layer
 from tiler.errors import BadSource, CatalogError, UnknownLayer
 from tiler.footprint import Footprint
 from tiler.grid import Window, tile_ranges
-from tiler.raster import opened, overview_for, warp
+from tiler.raster import forget, opened, overview_for, warp
 from tiler.storage import Store, Stores
 from tiler.survey import Options, Survey, revision_of, survey
 
+EMPTY = "it holds no valid pixel"
 SCRATCH = "ingest-"  # what the names of scratch folders begin with; the process id follows
 LOOK = 8  # pixels a tile that a virtual layer's footprint is looked for with
 
@@ -48,6 +49,7 @@ def ingest(
         BadOption: an option does not fit it.
         SourceReadError: some pixel could not be read.
     """
+    forget()
     path = str(Path(source).absolute()) if Path(source).exists() else source
     found = survey(path, options)
     revision = revision_of(path, options)
@@ -72,6 +74,8 @@ def ingest(
     )
     if options.virtual:
         made = replace(blank, footprint=_footprint(found))
+        if not made.footprint.cells.any():
+            raise BadSource(found.path, EMPTY)
     else:
         made = _baked(blank, found, stores.sources, jobs=jobs, progress=progress)
     catalog.publish(made, stores)
@@ -96,7 +100,7 @@ def _baked(blank: Layer, found: Survey, sources: Store, *, jobs: int, progress: 
         file = folder / "index.tif"
         bake, cells = bake_cog(found, file, jobs=jobs, progress=progress)
         if not cells.any():
-            raise BadSource(found.path, "it holds no valid pixel")
+            raise BadSource(found.path, EMPTY)
         key = keys.source_key(blank.id, blank.revision)
         sources.put_file(key, file, content_type="image/tiff")
     footprint = Footprint.within(bake.z, bake.x, bake.y, cells)
@@ -119,8 +123,6 @@ def _footprint(found: Survey) -> Footprint:
     _, mask = warp(
         dataset, found.reading, Window(fine, west * LOOK, north * LOOK, columns * LOOK, rows * LOOK), "average"
     )
-    if mask is None:
-        return Footprint(z, west, north, np.ones((rows, columns), bool))
     return Footprint(z, west, north, np.asarray(mask.reshape(rows, LOOK, columns, LOOK).any(axis=(1, 3))))
 
 

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -31,6 +32,7 @@ from tiler.grid import EXTENT, Window
 from tiler.style import Pixels, Values
 
 Coordinates = npt.NDArray[np.float64]
+Box = tuple[int, int, int, int]  # column, row, column, row of source pixels
 
 # With +over, longitudes go on past 180 degrees instead of starting again, so that a raster across the
 # antimeridian or from 0 to 360 degrees is one piece. Otherwise this is EPSG:3857.
@@ -77,19 +79,33 @@ def translated(path: str) -> Iterator[None]:
         raise SourceReadError(path, cause) from error
 
 
-@lru_cache(maxsize=OPEN_DATASETS)
 def opened(path: str, level: int = 0, *, cog: bool = False) -> DatasetReader:
     """The raster at `path`, kept open for this process; `level` 1 is its first overview.
 
-    A dataset is not for two threads at once. `cog` says that the file stands alone, so that none is looked for
-    beside it.
+    A file that changes on disk is opened again. A dataset is not for two threads at once. `cog` says that the file
+    stands alone, so that none is looked for beside it.
 
     Raises:
         SourceReadError: GDAL cannot open it.
     """
+    try:
+        state = Path(path).stat()
+        stamp = (state.st_mtime_ns, state.st_size, state.st_ino)
+    except OSError:  # no file: an address that only GDAL knows
+        stamp = (0, 0, 0)
+    return _opened(path, stamp, level, cog)
+
+
+@lru_cache(maxsize=OPEN_DATASETS)
+def _opened(path: str, _stamp: tuple[int, int, int], level: int, cog: bool) -> DatasetReader:
     options: dict[str, Any] = {"OVERVIEW_LEVEL": level - 1} if level else {}
     with translated(path), rasterio.Env(GDAL_DISABLE_READDIR_ON_OPEN="EMPTY_DIR" if cog else "FALSE"):
         return rasterio.open(path, **options)
+
+
+def forget() -> None:
+    """Close what is kept open, lest a sidecar or a part of a VRT has changed."""
+    _opened.cache_clear()
 
 
 def overview_for(path: str, shrink: float) -> int:
@@ -126,52 +142,67 @@ def read(
     return values, mask
 
 
-def warp(
-    dataset: DatasetReader, reading: Reading, window: Window, resampling: Resampling, *, opaque: bool = False
-) -> tuple[Values, Pixels | None]:
+def warp(dataset: DatasetReader, reading: Reading, window: Window, resampling: Resampling) -> tuple[Values, Pixels]:
     """Pixels warped to `window`: `(bands, height, width)` in the raster's dtype, and the mask.
 
-    With `opaque` the caller knows that every pixel is valid, which is several times faster. Values under a zero
-    of the mask are 0.
+    Values under a zero of the mask are 0.
 
     Raises:
         SourceReadError: some pixel could not be read.
     """
-    bands = len(reading.bands)
     dtype = dataset.dtypes[reading.bands[0] - 1]
-    shape = (bands + (not opaque), window.height, window.width)
-    out = np.zeros(shape, dtype)
-    left, top = window.corner
-    options: dict[str, Any] = {}
-    source = list(reading.bands)
-    if not opaque:
-        options["dst_alpha"] = bands + 1
-        options["DST_ALPHA_MAX"] = _alpha_max(dtype)
-        if reading.alpha:
-            options["src_alpha"] = reading.alpha
-            source.append(reading.alpha)
-        elif reading.nodata is not None:
-            options["src_nodata"] = reading.nodata
+    options: dict[str, Any] = {"DST_ALPHA_MAX": _alpha_max(dtype)}
+    if reading.alpha:
+        source = [*reading.bands, reading.alpha]
+        options |= {"src_alpha": reading.alpha, "dst_alpha": len(source)}
+    else:
+        # where the warp adds an alpha band, rasterio puts each source band at its own number in the destination
+        source = sorted(set(reading.bands))
+        options |= {"src_nodata": reading.nodata, "dst_alpha": source[-1] + 1}
+    out = np.zeros((options["dst_alpha"], window.height, window.width), dtype)
     with translated(dataset.name):
-        rasterio.warp.reproject(
-            rasterio.band(dataset, source),
-            out,
-            dst_transform=Affine(window.pixel, 0, left, 0, -window.pixel, top),
-            dst_crs=MERCATOR,
-            resampling=GdalResampling[resampling],
-            warp_mem_limit=WARP_MEMORY,
-            init_dest_nodata=False,
-            INIT_DEST="0",
-            UNIFIED_SRC_NODATA="YES",
-            **options,
-        )
-    if opaque:
-        return out, None
-    values, mask = out[:bands], (out[bands] * (255 // _alpha_max(dtype))).astype(np.uint8)
+        rasterio.warp.reproject(rasterio.band(dataset, source), out, **_target(window, resampling), **options)
+    values = out[:-1] if reading.alpha else out[[band - 1 for band in reading.bands]]
+    mask = (out[-1] * (255 // _alpha_max(dtype))).astype(np.uint8)
     if values.dtype.kind == "f":  # a NaN beside the declared nodata value is no data either
         mask[~np.isfinite(values).all(axis=0)] = 0
         values[:, mask == 0] = 0
     return values, mask
+
+
+def warp_valid(dataset: DatasetReader, reading: Reading, window: Window, resampling: Resampling, box: Box) -> Values:
+    """What `warp` gives, without a mask and several times faster: for a window whose source pixels are all valid.
+
+    `box` holds them; see `covered`. They are read first, so that GDAL sees neither mask nor nodata value.
+
+    Raises:
+        SourceReadError: some pixel could not be read.
+    """
+    part = rasterio.windows.Window(box[0], box[1], box[2] - box[0], box[3] - box[1])
+    out = np.empty((len(reading.bands), window.height, window.width), dataset.dtypes[reading.bands[0] - 1])
+    with translated(dataset.name):
+        rasterio.warp.reproject(
+            dataset.read(list(reading.bands), window=part),
+            out,
+            src_transform=rasterio.windows.transform(part, dataset.transform),
+            src_crs=dataset.crs,
+            **_target(window, resampling),
+        )
+    return out
+
+
+def _target(window: Window, resampling: Resampling) -> dict[str, Any]:
+    """Where and how a warp writes."""
+    left, top = window.corner
+    return {
+        "dst_transform": Affine(window.pixel, 0, left, 0, -window.pixel, top),
+        "dst_crs": MERCATOR,
+        "resampling": GdalResampling[resampling],
+        "warp_mem_limit": WARP_MEMORY,
+        "init_dest_nodata": False,
+        "INIT_DEST": "0",
+        "UNIFIED_SRC_NODATA": "YES",
+    }
 
 
 def _alpha_max(dtype: str) -> int:
@@ -198,8 +229,8 @@ def carried(source: CRS, target: CRS, xs: Coordinates, ys: Coordinates) -> tuple
     return np.asarray(there[0]), np.asarray(there[1])
 
 
-def covered(dataset: DatasetReader, window: Window, reach: float) -> tuple[int, int, int, int] | None:
-    """The box (column, row, column, row) of source pixels that `window` needs, `reach` more on every side.
+def covered(dataset: DatasetReader, window: Window, reach: float) -> Box | None:
+    """The source pixels that `window` needs, `reach` more on every side.
 
     None where part of the window lies where the source's projection ends.
     """
@@ -225,7 +256,7 @@ def covered(dataset: DatasetReader, window: Window, reach: float) -> tuple[int, 
     )
 
 
-def valid(dataset: DatasetReader, reading: Reading, box: tuple[int, int, int, int]) -> bool:
+def valid(dataset: DatasetReader, reading: Reading, box: Box) -> bool:
     """Whether every source pixel in `box`, which lies inside the raster, is valid and opaque."""
     if reading.opaque:
         return True

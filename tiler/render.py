@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from typing import get_args
 
+import numpy as np
 import rasterio
 from mercantile import Tile
 from rasterio.io import DatasetReader
@@ -13,10 +14,11 @@ from rasterio.io import DatasetReader
 from tiler.catalog import Bake, Layer, Resampling
 from tiler.encode import encode
 from tiler.errors import BadOption
-from tiler.grid import EXTENT, TILE, Block, Window
+from tiler.grid import TILE, Block, Window, resolution
 from tiler.keys import FORMATS, Format, Scale
 from tiler.raster import opened, overview_for, read, reading_of, resolution_of, warp
 from tiler.storage import Store
+from tiler.style import Pixels, Values
 
 CACHE = 128  # megabytes of decoded blocks that GDAL keeps in a process
 
@@ -42,8 +44,12 @@ class Look:
         return TILE * self.scale
 
 
+Area = tuple[Values, Pixels | None]
+Read = Callable[[Window], Area]
+
+
 def render(layer: Layer, sources: Store, block: Block, mask: int, look: Look) -> Iterator[tuple[Tile, bytes | None]]:
-    """The tiles of `block` that `mask` names, row by row; None for a tile with nothing on it.
+    """The tiles of `block` that `mask` names; None for a tile with nothing on it.
 
     A tile is the same bytes whether it is asked for alone or with its neighbours.
 
@@ -52,11 +58,25 @@ def render(layer: Layer, sources: Store, block: Block, mask: int, look: Look) ->
     """
     path = sources.location(layer.source) if layer.bake else layer.source
     zoom = block.z + look.scale - 1  # at scale 2 a tile shows the pixels of the next zoom
+    size = look.size
     with rasterio.Env(GDAL_CACHEMAX=CACHE, **sources.gdal_options):
-        if layer.bake and _level(layer.bake, zoom) is not None:
-            yield from _from_bake(layer, layer.bake, path, block, mask, look)
+        level = _level(layer.bake, zoom) if layer.bake else None
+        if layer.bake and level is not None:
+            runs, read_area = _side_by_side(layer, block, mask), _reading(layer, layer.bake, path, level)
         else:
-            yield from _warped(layer, path, block, mask, look)
+            runs, read_area = ([tile] for tile in block.tiles(mask)), _warping(layer, path, zoom)
+        for tiles in runs:
+            left, top = min(tile.x for tile in tiles), min(tile.y for tile in tiles)
+            columns = max(tile.x for tile in tiles) - left + 1
+            rows = max(tile.y for tile in tiles) - top + 1
+            x = _unwrapped(layer, left, block.z)
+            window = Window(zoom, x * size, top * size, columns * size, rows * size)
+            area = read_area(window)
+            if block.z == 0 and layer.bounds.crosses:  # the one tile that holds both ends of such a layer
+                area = _over(area, read_area(replace(window, x=window.x + size)))
+            picture = layer.style.apply(*area)
+            for tile in tiles:
+                yield tile, encode(picture.cut((tile.y - top) * size, (tile.x - left) * size, size), look.format)
 
 
 def _level(bake: Bake, zoom: int) -> int | None:
@@ -65,39 +85,12 @@ def _level(bake: Bake, zoom: int) -> int | None:
     return level if 0 <= level < bake.levels else None
 
 
-def _from_bake(
-    layer: Layer, bake: Bake, path: str, block: Block, mask: int, look: Look
-) -> Iterator[tuple[Tile, bytes | None]]:
-    """Tiles whose pixels lie in the COG as they are: one read for all, or for those a block holds."""
-    zoom = block.z + look.scale - 1
-    level = bake.z - zoom
-    dataset = opened(path, level, cog=True)
-    for tiles in _runs(bake, block, mask):
-        left, top = tiles[0].x, min(tile.y for tile in tiles)
-        columns = max(tile.x for tile in tiles) - left + 1
-        rows = max(tile.y for tile in tiles) - top + 1
-        x = _unwrapped(layer, left, block.z) * look.size - (bake.x * TILE >> level)
-        y = top * look.size - (bake.y * TILE >> level)
-        place = (x, y, columns * look.size, rows * look.size)
-        values, cover = read(dataset, place, bands=len(layer.bands), masked=not bake.opaque)
-        picture = layer.style.apply(values, cover)
-        for tile in tiles:
-            part = picture.cut((tile.y - top) * look.size, (tile.x - left) * look.size, look.size)
-            yield tile, encode(part, look.format)
-
-
-def _runs(bake: Bake, block: Block, mask: int) -> Iterator[list[Tile]]:
-    """The wanted tiles, together where the COG has them side by side.
-
-    A block of zooms 0 to 2 is the whole world, which a COG that crosses the antimeridian holds in two parts.
-    """
-    tiles = sorted(block.tiles(mask), key=lambda tile: (tile.x, tile.y))
-    if block.z >= 3 or bake.x == 0:
-        if tiles:
-            yield tiles
-    else:
-        for tile in tiles:
-            yield [tile]
+def _side_by_side(layer: Layer, block: Block, mask: int) -> Iterator[list[Tile]]:
+    """The wanted tiles, together where the layer's columns run on without a turn around the world."""
+    turns: dict[int, list[Tile]] = {}
+    for tile in block.tiles(mask):
+        turns.setdefault(_unwrapped(layer, tile.x, block.z) - tile.x, []).append(tile)
+    return iter(turns.values())
 
 
 def _unwrapped(layer: Layer, x: int, z: int) -> int:
@@ -108,18 +101,39 @@ def _unwrapped(layer: Layer, x: int, z: int) -> int:
     return first + (x - first) % (1 << z)
 
 
-def _warped(layer: Layer, path: str, block: Block, mask: int, look: Look) -> Iterator[tuple[Tile, bytes | None]]:
-    """Tiles that must be made: of a virtual layer, past the raster's own zoom, or below the last overview.
+def _over(area: Area, other: Area) -> Area:
+    """One area laid over another of the same size."""
+    (values, cover), (below, below_cover) = area, other
+    if cover is None:
+        return area
+    hidden = cover == 0
+    return np.where(hidden, below, values), np.where(hidden, 255 if below_cover is None else below_cover, cover)
 
-    Each is warped by itself, so that it does not depend on which others are asked for.
+
+def _reading(layer: Layer, bake: Bake, path: str, level: int) -> Read:
+    """Reads pixels that lie in the COG as they are."""
+    dataset = opened(path, level, cog=True)
+    left, top = bake.x * TILE >> level, bake.y * TILE >> level
+
+    def read_area(window: Window) -> Area:
+        place = (window.x - left, window.y - top, window.width, window.height)
+        return read(dataset, place, bands=len(layer.bands), masked=not bake.opaque)
+
+    return read_area
+
+
+def _warping(layer: Layer, path: str, zoom: int) -> Read:
+    """Makes pixels that lie nowhere: of a virtual layer, past the raster's own zoom, below the last overview.
+
+    Only for single tiles: GDAL's warp of a larger window is not the same to the last bit.
     """
-    zoom = block.z + look.scale - 1
     dataset, resampling = _nearest_level(layer, path, zoom)
     reading = reading_of(dataset) if layer.bake else reading_of(dataset, layer.bands, layer.nodata)
-    for tile in block.tiles(mask):
-        x = _unwrapped(layer, tile.x, block.z) * look.size
-        values, cover = warp(dataset, reading, Window(zoom, x, tile.y * look.size, look.size, look.size), resampling)
-        yield tile, encode(layer.style.apply(values, cover), look.format)
+
+    def read_area(window: Window) -> Area:
+        return warp(dataset, reading, window, resampling)
+
+    return read_area
 
 
 def _nearest_level(layer: Layer, path: str, zoom: int) -> tuple[DatasetReader, Resampling]:
@@ -129,8 +143,7 @@ def _nearest_level(layer: Layer, path: str, zoom: int) -> tuple[DatasetReader, R
     """
     bake = layer.bake
     if bake is None:
-        metres = 2 * EXTENT / (TILE * 2**zoom)
-        shrink = metres / resolution_of(opened(path))
+        shrink = resolution(zoom) / resolution_of(opened(path))
         return opened(path, overview_for(path, shrink)), layer.resampling
     if zoom > bake.z:
         return opened(path, cog=True), layer.resampling

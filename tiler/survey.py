@@ -112,7 +112,7 @@ def _check(dataset: DatasetReader) -> None:
         raise BadSource(name, "it has no CRS: give it one with `rio edit-info --crs EPSG:CODE`")
     if dataset.transform.is_identity or dataset.transform.is_degenerate:
         raise BadSource(name, "it has no geotransform: give it one with `rio edit-info --transform`")
-    if any(np.dtype(dtype).kind == "c" for dtype in dataset.dtypes if not dtype.startswith("complex_int")):
+    if any(dtype.startswith("complex") for dtype in dataset.dtypes):
         raise BadSource(name, "its values are complex numbers")
 
 
