@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
-TICK = 0.1  # seconds between two looks at the memory
+TICK = 0.5  # seconds between two looks at the memory
 
 
 @dataclass(frozen=True)

@@ -67,7 +67,7 @@ def gate(s3_server: str) -> Iterator[tuple[Gate, str]]:
 
         do_GET = do_PUT = do_POST = do_HEAD = do_DELETE = answer  # noqa: N815 - the names http.server calls
 
-        def log_message(self, format: str, *args: object) -> None: ...
+        def log_message(self, format: str, *args: object) -> None: ...  # noqa: A002 - its name in http.server
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as httpd:
         Thread(target=httpd.serve_forever, args=(0.01,), daemon=True).start()
