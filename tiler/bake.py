@@ -16,31 +16,34 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import rasterio
-from PIL import Image
 
-from tiler.catalog import Bake, Resampling
+from tiler.catalog import Bake
 from tiler.cog import Blocks, Level, Profile, Spool, assemble, compress_mask, compress_values
 from tiler.grid import TILE, Bounds, Window, tile_ranges
+from tiler.halve import Area, halved
 from tiler.processes import stream
 from tiler.raster import KERNEL, covered, opened, overview_for, valid, warp, warp_valid
-from tiler.style import Pixels, Values
+from tiler.style import Values
 from tiler.survey import Survey
 
 CHUNK = 8  # blocks along a chunk's side
 HALVINGS = 3  # CHUNK is 2**HALVINGS
 SIDE = CHUNK * TILE  # pixels
 READ = 4096 * 4096  # source pixels; more are not read at once
-FINEST = 2 * TILE  # pixels; a window this small is warped with its mask rather than divided again
+HALO = 32  # pixels around a chunk that halving looks at; each halving halves it
+FINEST = 2 * TILE + HALO  # pixels; a window this small is warped with its mask rather than divided again
 EXACT = 8  # halvings that keep a tile edge on a pixel edge: TILE is 2**EXACT
 CACHE = 200  # megabytes of source blocks that a worker keeps
 
-Area = tuple[Values, Pixels | None]
 Ref = tuple[str, int]  # spool and offset of a halved chunk
 
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """A chunk to bake: at level 0 from the raster, deeper from `parts`, (row, column, where) of each."""
+    """A chunk to bake: at level 0 from the raster, deeper from `parts`.
+
+    Those are (row, column, where) of each block of the chunk and of its halo, counted from the chunk's first.
+    """
 
     level: int
     row: int  # in chunks
@@ -99,26 +102,41 @@ class Baker:
     def bake_chunk(self, task: Task) -> Baked:
         """Bake one chunk into the spool."""
         with rasterio.Env(GDAL_CACHEMAX=CACHE):
-            area = self._joined(task) if task.level else self._warped(self._window(task))
+            area = self._joined(task) if task.level else self._read(task)
         places: list[tuple[int, ...]] = []
-        level, opaque = task.level, area is not None and area[1] is None
+        level, halo, opaque = task.level, HALO, False
         row, column = task.row * CHUNK, task.column * CHUNK
         last = min(task.level + HALVINGS, self.bake.levels)
         while area is not None and level < last:
-            places += self._kept(area, level, row, column)
+            core = _core(area, halo)
+            opaque |= level == task.level and core[1] is None
+            places += self._kept(core, level, row, column)
             area = halved(area, self.survey.overview)
-            level, row, column = level + 1, row // 2, column // 2
-        rest = self._rest(area) if area is not None and level < self.bake.levels else None
+            level, halo, row, column = level + 1, halo // 2, row // 2, column // 2
+        rest = self._rest(_core(area, halo)) if area is not None and level < self.bake.levels else None
         self.spool.flush()
         table = np.array(places, np.int64).reshape(-1, 7)
         return Baked(task, str(self.spool.path), table, opaque, rest)
 
-    def _window(self, task: Task) -> Window:
-        """The chunk's pixels, less what lies off the COG."""
-        columns = min(CHUNK, self.bake.columns - task.column * CHUNK)
-        rows = min(CHUNK, self.bake.rows - task.row * CHUNK)
-        x, y = self.bake.x + task.column * CHUNK, self.bake.y + task.row * CHUNK
-        return Window(self.bake.z, x * TILE, y * TILE, columns * TILE, rows * TILE)
+    def _read(self, task: Task) -> Area | None:
+        """The chunk's pixels and its halo; where that leaves the COG, its last pixels again."""
+        bake, side = self.bake, SIDE + HALO
+        left, top = (max(start * SIDE - HALO, 0) for start in (task.column, task.row))
+        right = min(task.column * SIDE + side, bake.columns * TILE)
+        bottom = min(task.row * SIDE + side, bake.rows * TILE)
+        x, y = bake.x * TILE + left, bake.y * TILE + top
+        area = self._warped(Window(bake.z, x, y, right - left, bottom - top))
+        if area is None:
+            return None
+        width = min(SIDE, bake.columns * TILE - task.column * SIDE) + HALO
+        height = min(SIDE, bake.rows * TILE - task.row * SIDE) + HALO
+        west, north = left - task.column * SIDE + HALO, top - task.row * SIDE + HALO
+        pads = (
+            (north, height + HALO - north - (bottom - top)),
+            (west, width + HALO - west - (right - left)),
+        )
+        values, mask = area
+        return np.pad(values, ((0, 0), *pads), "edge"), None if mask is None else np.pad(mask, pads, "edge")
 
     def _warped(self, window: Window) -> Area | None:
         """The window's pixels in the baked dtype, or None where the raster has none there.
@@ -148,7 +166,7 @@ class Baker:
         return float(opened(self.survey.path).width / self.dataset.width)
 
     def _divided(self, window: Window) -> Area | None:
-        half = 1 << (max(window.width, window.height) - 1).bit_length() - 1
+        half = -(-max(window.width, window.height) // (2 * HALO)) * HALO
         parts = []
         for y in range(0, window.height, half):
             for x in range(0, window.width, half):
@@ -159,15 +177,16 @@ class Baker:
         return self._pasted(parts, window.height, window.width)
 
     def _pasted(self, parts: Sequence[tuple[int, int, Area]], height: int, width: int) -> Area | None:
-        """One area of (row, column, area) parts; what none of them covers is transparent."""
+        """One area of (row, column, area) parts, cut to its size; what none of them covers is transparent."""
         if not parts:
             return None
         values = np.zeros((self.profile.bands, height, width), self.profile.dtype)
         mask = np.zeros((height, width), np.uint8)
         for y, x, (some, cover) in parts:
-            place = (slice(y, y + some.shape[1]), slice(x, x + some.shape[2]))
-            values[:, *place] = some
-            mask[place] = 255 if cover is None else cover
+            there = (slice(max(y, 0), y + some.shape[1]), slice(max(x, 0), x + some.shape[2]))
+            here = (slice(max(-y, 0), height - y), slice(max(-x, 0), width - x))
+            values[:, *there] = some[:, *here]
+            mask[there] = 255 if cover is None else cover[here]
         return values, None if mask.min() == 255 else mask
 
     def _kept(self, area: Area, level: int, row: int, column: int) -> Iterator[tuple[int, ...]]:
@@ -201,69 +220,22 @@ class Baker:
                 data = spool.read(size * (depth + 1))
             values = np.frombuffer(data, self.profile.dtype, size * self.profile.bands).reshape(-1, TILE, TILE)
             mask = np.frombuffer(data, np.uint8, size, size * depth).reshape(TILE, TILE)
-            parts.append((row * TILE, column * TILE, (values, mask)))
-        return self._pasted(parts, SIDE, SIDE)
+            parts.append((row * TILE + HALO, column * TILE + HALO, (values, mask)))
+        return self._pasted(parts, SIDE + 2 * HALO, SIDE + 2 * HALO)
+
+
+def _core(area: Area, halo: int) -> Area:
+    """The area without its halo; without a mask where that is opaque."""
+    values, mask = area
+    inside = (slice(halo, values.shape[1] - halo), slice(halo, values.shape[2] - halo))
+    cover = None if mask is None or mask[inside].min() == 255 else mask[inside]
+    return values[:, *inside], cover
 
 
 def _whole(block: Values) -> Values:
     """`block`, filled up with 0 to TILE x TILE pixels."""
     missing = [(0, 0)] * (block.ndim - 2) + [(0, TILE - side) for side in block.shape[-2:]]
     return np.pad(block, missing) if any(after for _, after in missing) else block
-
-
-def halved(area: Area, resampling: Resampling) -> Area:
-    """The area at half the size: the mean of each 2 x 2 pixels weighted by the mask.
-
-    For nearest the north-west one of the four instead, for mode the most frequent.
-    """
-    values, mask = area
-    if resampling in ("nearest", "mode"):
-        return _picked(values, mask, often=resampling == "mode")
-    if mask is None:
-        return _mean(values), None
-    weights = _sum(mask[np.newaxis].astype(np.uint16))[0]
-    short = values.dtype.kind in "ui" and values.dtype.itemsize <= 2
-    exact: Values = values.astype(np.int32 if short else np.float64)
-    weighted = _sum(exact * mask)
-    mean = np.divide(weighted, weights, out=np.zeros(weighted.shape), where=weights > 0)
-    if values.dtype.kind in "ui":
-        mean = np.rint(mean)
-    return mean.astype(values.dtype), ((weights + 2) // 4).astype(np.uint8)
-
-
-def _mean(values: Values) -> Values:
-    if values.dtype == np.uint8:
-        return np.stack([np.asarray(Image.fromarray(band).reduce(2)) for band in values])
-    if values.dtype.kind == "f":
-        mean: Values = _sum(values) / values.dtype.type(4)
-    else:
-        mean = (_sum(values.astype(np.int64)) + 2) // 4
-    return mean.astype(values.dtype)
-
-
-def _sum(values: Values) -> Values:
-    total: Values = values[:, ::2, ::2] + values[:, ::2, 1::2] + values[:, 1::2, ::2] + values[:, 1::2, 1::2]
-    return total
-
-
-def _picked(values: Values, mask: Pixels | None, *, often: bool) -> Area:
-    rows, columns = values.shape[1] // 2, values.shape[2] // 2
-    four = [values[:, y::2, x::2] for y in (0, 1) for x in (0, 1)]
-    covers = [
-        np.full((rows, columns), 255, np.uint8) if mask is None else mask[y::2, x::2] for y in (0, 1) for x in (0, 1)
-    ]
-    best, cover = four[0].copy(), covers[0].copy()
-    if often:
-        votes = np.zeros((rows, columns), np.int8)
-        for value, own in zip(four, covers, strict=True):
-            same = [((value == other).all(axis=0) & (there > 0)) for other, there in zip(four, covers, strict=True)]
-            count = np.where(own > 0, np.sum(same, axis=0), 0).astype(np.int8)
-            better = count > votes
-            best[:, better], cover[better], votes[better] = value[:, better], own[better], count[better]
-        if mask is not None:  # a pixel half covered or more is shown
-            shown = np.sum([c > 0 for c in covers], axis=0) >= 2
-            best[:, ~shown], cover[~shown] = 0, 0
-    return best, None if mask is None else cover
 
 
 def _baking(survey: Survey, bake: Bake, folder: Path) -> Callable[[Task], Baked]:
@@ -333,8 +305,9 @@ def bake_cog(
             found.add(baked)
             if baked.rest:
                 row, column = baked.task.row, baked.task.column
-                part = (row % CHUNK, column % CHUNK, baked.rest)
-                parts.setdefault((row // CHUNK, column // CHUNK), []).append(part)
+                for above, left in _chunks_around(row, column):
+                    part = (row - above * CHUNK, column - left * CHUNK, baked.rest)
+                    parts.setdefault((above, left), []).append(part)
             done += 1
             progress(done, total)
     opaque = found.opaque and bool((found.values[0].size > 0).all())
@@ -348,6 +321,11 @@ def bake_cog(
         path, levels, profile, origin=window.corner, pixel=window.pixel, spools=[Path(spool) for spool in found.spools]
     )
     return replace(bake, opaque=opaque), found.values[0].size > 0
+
+
+def _chunks_around(row: int, column: int) -> set[tuple[int, int]]:
+    """The chunks three zooms lower that hold the block or touch it, and so need it for their halo."""
+    return {((row + y) // CHUNK, (column + x) // CHUNK) for y in (-1, 0, 1) for x in (-1, 0, 1)}
 
 
 def _tasks(

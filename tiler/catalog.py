@@ -17,6 +17,7 @@ from tiler.storage import Store, Stores
 from tiler.style import Style
 
 Resampling = Literal["nearest", "bilinear", "cubic", "cubic_spline", "lanczos", "average", "mode"]
+Halving = Literal["cubic", "average", "nearest", "mode"]
 RESAMPLINGS: tuple[Resampling, ...] = get_args(Resampling)
 VERSION = 1
 

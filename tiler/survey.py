@@ -16,7 +16,7 @@ from rasterio.crs import CRS
 from rasterio.enums import ColorInterp
 from rasterio.io import DatasetReader
 
-from tiler.catalog import Resampling
+from tiler.catalog import Halving, Resampling
 from tiler.errors import BadOption, BadSource, SourceReadError
 from tiler.grid import MAX_LATITUDE, Bounds, zoom_for
 from tiler.keys import Format
@@ -28,6 +28,15 @@ PERCENTILES = (2, 98)
 SAMPLE = 1024  # pixels a side that percentiles are taken from
 PATCHES, PATCH = 12, 128  # where there are no overviews: so many squares a side, of so many pixels
 HASH_CHUNK = 1 << 22  # bytes
+HALVINGS: dict[Resampling, Halving] = {
+    "nearest": "nearest",
+    "bilinear": "average",
+    "cubic": "cubic",
+    "cubic_spline": "cubic",
+    "lanczos": "cubic",
+    "average": "average",
+    "mode": "mode",
+}
 RECIPE = 1  # raised when the same source and options would be baked into other bytes
 
 
@@ -60,7 +69,7 @@ class Survey:
     maxzoom: int
     style: Style
     resampling: Resampling  # of the warp
-    overview: Resampling  # of the halvings below it: average, nearest or mode
+    overview: Halving  # of the levels below it
     stretched: bool  # `style.rescale` was found here, not asked for
 
 
@@ -96,7 +105,7 @@ def survey(path: str, options: Options) -> Survey:
         maxzoom=maxzoom,
         style=style,
         resampling=resampling,
-        overview="mode" if palette or resampling == "mode" else "nearest" if resampling == "nearest" else "average",
+        overview="mode" if palette else HALVINGS[resampling],
         stretched=stretched,
     )
 
