@@ -105,10 +105,10 @@ def test_each_kernel_is_the_one_asked_for(
     assert psnr(picture[inside, :3], values[inside]) > psnr(picture[inside, :3], cubic[inside])
 
 
-def test_an_opaque_tile_is_the_mean_of_the_four_below_it(
+def test_averaging_makes_an_opaque_tile_the_mean_of_the_four_below_it(
     make_raster: MakeRaster, make_layer: MakeLayer, stores: Stores
 ) -> None:
-    layer = make_layer(make_raster(values=scene(600, 900), bounds=(-1.0, -1.0, 5.0, 3.0)))
+    layer = make_layer(make_raster(values=scene(600, 900), bounds=(-1.0, -1.0, 5.0, 3.0)), resampling="average")
     compared = 0
     for z in (layer.maxzoom - 1,):
         for tile in tiles_of(layer, z):
@@ -121,10 +121,11 @@ def test_an_opaque_tile_is_the_mean_of_the_four_below_it(
     assert compared
 
 
-def test_at_an_edge_a_pixel_is_the_mean_of_what_is_visible_below_it(
+def test_averaging_makes_a_pixel_at_an_edge_the_mean_of_what_is_visible_below_it(
     make_raster: MakeRaster, make_layer: MakeLayer, stores: Stores
 ) -> None:
-    layer = make_layer(make_raster(values=scene(400, 500), crs="EPSG:32632", bounds=PLACES["EPSG:32632"]))
+    path = make_raster(values=scene(400, 500), crs="EPSG:32632", bounds=PLACES["EPSG:32632"])
+    layer = make_layer(path, resampling="average")
     edges = 0
     for tile in tiles_of(layer, layer.maxzoom - 1):
         corner = Tile(x=2 * tile.x, y=2 * tile.y, z=tile.z + 1)

@@ -63,16 +63,20 @@ def _cast(exact: npt.NDArray[np.floating], dtype: np.dtype[Any]) -> Values:
 
 
 def _weighted(values: Values, mask: Pixels, how: Halving) -> Values:
-    """Means weighted by the mask; where a cubic kernel finds too little cover, of the 2 x 2 alone."""
+    """Means weighted by the mask; where a cubic kernel finds too little cover, of the 2 x 2 alone.
+
+    Band by band, since the exact sums take many times the room of the values.
+    """
     weights = _sum(mask[np.newaxis].astype(np.float64))[0]
-    weighted = _sum(values * mask.astype(np.float64))
-    mean = np.divide(weighted, weights, out=np.zeros(weighted.shape), where=weights > 0)
-    if how == "cubic":
-        cover = _smooth(mask)
-        enough = cover > SCANT
-        for band, out in zip(values, mean, strict=True):
-            np.divide(_smooth(band * mask.astype(np.float32)), cover, out=out, where=enough & (weights > 0))
-    return _cast(mean, values.dtype)
+    cover = _smooth(mask) if how == "cubic" else None
+    out = np.empty((len(values), *weights.shape), values.dtype)
+    for band, half in zip(values, out, strict=True):
+        weighted = band * mask.astype(np.float64)
+        mean = np.divide(_sum(weighted[np.newaxis])[0], weights, out=np.zeros(weights.shape), where=weights > 0)
+        if cover is not None:
+            np.divide(_smooth(weighted), cover, out=mean, where=(cover > SCANT) & (weights > 0))
+        half[:] = _cast(mean, values.dtype)
+    return out
 
 
 def _mean(values: Values) -> Values:
