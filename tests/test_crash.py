@@ -186,3 +186,25 @@ def test_an_ingest_that_is_stopped_leaves_no_half_layer(tmp_path: Path, how: sig
     subprocess.run(command(data, "ingest", str(source), "--layer", "alps"), capture_output=True, check=True)
     assert not list(data.glob("**/*.spool")), "what a killed ingest left is swept by the next"
     assert (data / "private" / "sources" / "alps" / "index.json").exists()
+
+
+def test_a_raster_that_breaks_off_is_named_by_whichever_process_reads_it(tmp_path: Path) -> None:
+    options = (("tiled", True), ("blockxsize", 256), ("blockysize", 256), ("compress", "deflate"))
+    source = write_raster(tmp_path / "half.tif", Recipe(values=scene(2400, 3000), options=options))
+    source.write_bytes(source.read_bytes()[: source.stat().st_size // 2])
+    done = subprocess.run(
+        command(tmp_path / "data", "ingest", str(source)), capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 2
+    assert "is the file whole?" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not list((tmp_path / "data").glob("**/*.*"))
+
+
+def test_a_store_that_fails_in_a_worker_ends_the_run_with_its_reason(data: Path) -> None:
+    (data / "tiles" / "alps").mkdir(parents=True, exist_ok=True)
+    (data / "tiles" / "alps" / "9").write_text("in the way of the folder of zoom 9")
+    done = subprocess.run(command(data, "seed", "alps", "--zooms", ZOOMS), capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "error: cannot write alps/9/" in done.stderr
+    assert "Traceback" not in done.stderr

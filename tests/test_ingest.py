@@ -16,7 +16,7 @@ from affine import Affine
 from tests.conftest import MakeLayer, MakeRaster, scene
 from tests.oracle import drawn, files_under, landscape, psnr, tiles_of, warped
 from tiler.catalog import load_layer
-from tiler.errors import BadName, BadOption, BadSource, SourceReadError, TilerError, UnknownLayer
+from tiler.errors import BadName, BadOption, BadSource, TilerError, UnknownLayer
 from tiler.ingest import Ingested, ingest
 from tiler.storage import Stores
 from tiler.survey import Options
@@ -129,7 +129,7 @@ CASES: dict[str, Case] = {
     "cut off": (
         lambda make: halved(make(values=scene(600, 700), options=PACKED)),
         {},
-        (SourceReadError, BadSource),
+        BadSource,
         "cannot",
     ),
     "no crs": (lambda make: without(make(values=scene(99, 99)), crs=True), {}, BadSource, "no CRS"),

@@ -20,11 +20,21 @@ TilerError
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 
 class TilerError(Exception):
-    """Everything that this project raises on purpose."""
+    """Everything that this project raises on purpose; it passes between processes as it is."""
+
+    def __reduce__(self) -> tuple[Callable[..., TilerError], tuple[object, ...]]:
+        return _revived, (type(self), self.args, self.__dict__)
+
+
+def _revived(kind: type[TilerError], args: tuple[object, ...], state: dict[str, object]) -> TilerError:
+    """A pickled error: its message was built already, so no constructor runs."""
+    error = kind.__new__(kind, *args)
+    error.__dict__.update(state)
+    return error
 
 
 class BadInput(TilerError):

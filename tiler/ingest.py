@@ -15,7 +15,7 @@ import numpy as np
 from tiler import catalog, keys
 from tiler.bake import bake_cog
 from tiler.catalog import Layer
-from tiler.errors import BadSource, CatalogError, UnknownLayer
+from tiler.errors import BadSource, CatalogError, SourceReadError, UnknownLayer
 from tiler.footprint import Footprint
 from tiler.grid import Window, tile_ranges
 from tiler.raster import forget, opened, overview_for, warp
@@ -45,11 +45,19 @@ def ingest(
     it was: its metadata is written last and at once.
 
     Raises:
-        BadSource: the raster cannot become a layer.
+        BadSource: the raster cannot become a layer, or some pixel of it cannot be read.
         BadOption: an option does not fit it.
-        SourceReadError: some pixel could not be read.
     """
     forget()
+    try:
+        return _ingest(source, layer, options, stores, jobs=jobs, progress=progress)
+    except SourceReadError as error:
+        raise BadSource(source, f"{error} (is the file whole?)") from error
+
+
+def _ingest(
+    source: str, layer: str, options: Options, stores: Stores, *, jobs: int, progress: Callable[[int, int], None]
+) -> Ingested:
     path = str(Path(source).absolute()) if Path(source).exists() else source
     found = survey(path, options)
     revision = revision_of(path, options)
