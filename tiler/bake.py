@@ -120,23 +120,14 @@ class Baker:
 
     def _read(self, task: Task) -> Area | None:
         """The chunk's pixels and its halo; where that leaves the COG, its last pixels again."""
-        bake, side = self.bake, SIDE + HALO
-        left, top = (max(start * SIDE - HALO, 0) for start in (task.column, task.row))
-        right = min(task.column * SIDE + side, bake.columns * TILE)
-        bottom = min(task.row * SIDE + side, bake.rows * TILE)
-        x, y = bake.x * TILE + left, bake.y * TILE + top
-        area = self._warped(Window(bake.z, x, y, right - left, bottom - top))
+        left, width, aside = _span(task.column, self.bake.columns)
+        top, height, above = _span(task.row, self.bake.rows)
+        area = self._warped(Window(self.bake.z, self.bake.x * TILE + left, self.bake.y * TILE + top, width, height))
         if area is None:
             return None
-        width = min(SIDE, bake.columns * TILE - task.column * SIDE) + HALO
-        height = min(SIDE, bake.rows * TILE - task.row * SIDE) + HALO
-        west, north = left - task.column * SIDE + HALO, top - task.row * SIDE + HALO
-        pads = (
-            (north, height + HALO - north - (bottom - top)),
-            (west, width + HALO - west - (right - left)),
-        )
         values, mask = area
-        return np.pad(values, ((0, 0), *pads), "edge"), None if mask is None else np.pad(mask, pads, "edge")
+        filled = None if mask is None else np.pad(mask, (above, aside), "edge")
+        return np.pad(values, ((0, 0), above, aside), "edge"), filled
 
     def _warped(self, window: Window) -> Area | None:
         """The window's pixels in the baked dtype, or None where the raster has none there.
@@ -222,6 +213,13 @@ class Baker:
             mask = np.frombuffer(data, np.uint8, size, size * depth).reshape(TILE, TILE)
             parts.append((row * TILE + HALO, column * TILE + HALO, (values, mask)))
         return self._pasted(parts, SIDE + 2 * HALO, SIDE + 2 * HALO)
+
+
+def _span(chunk: int, tiles: int) -> tuple[int, int, tuple[int, int]]:
+    """First pixel and length of a chunk with its halo, cut to the COG's `tiles`; and what was cut off at each end."""
+    start, stop = chunk * SIDE - HALO, min((chunk + 1) * SIDE, tiles * TILE) + HALO
+    first, last = max(start, 0), min(stop, tiles * TILE)
+    return first, last - first, (first - start, stop - last)
 
 
 def _core(area: Area, halo: int) -> Area:

@@ -178,7 +178,7 @@ def warp_valid(dataset: DatasetReader, reading: Reading, window: Window, resampl
     Raises:
         SourceReadError: some pixel could not be read.
     """
-    part = rasterio.windows.Window(box[0], box[1], box[2] - box[0], box[3] - box[1])
+    part = _part(box)
     out = np.empty((len(reading.bands), window.height, window.width), dataset.dtypes[reading.bands[0] - 1])
     with translated(dataset.name):
         rasterio.warp.reproject(
@@ -260,21 +260,26 @@ def valid(dataset: DatasetReader, reading: Reading, box: Box) -> bool:
     """Whether every source pixel in `box`, which lies inside the raster, is valid and opaque."""
     if reading.opaque:
         return True
-    floats = np.dtype(dataset.dtypes[reading.bands[0] - 1]).kind == "f"
-    window = rasterio.windows.Window.from_slices(*(slice(box[i], box[i + 2]) for i in (1, 0)))
+    window = _part(box)
     with translated(dataset.name):
-        values = dataset.read(list(reading.bands), window=window) if reading.nodata is not None or floats else None
-        if values is not None and floats and not np.isfinite(values).all():
-            return False
         if reading.alpha:
             alpha = dataset.read(reading.alpha, window=window)
             opaque = {"uint16": 65535, "int16": 32767}.get(alpha.dtype.name, 255)  # as GDAL's warper has it
-            return bool((alpha >= opaque).all())
+            if not (alpha >= opaque).all():
+                return False
         if reading.masked and not (dataset.read_masks(reading.bands[0], window=window) == 255).all():
             return False
-    if reading.nodata is None or values is None:
-        return True
-    return not (values == np.asarray(reading.nodata, np.float64)).all(axis=0).any()
+        floats = np.dtype(dataset.dtypes[reading.bands[0] - 1]).kind == "f"
+        if reading.nodata is None and not floats:
+            return True
+        values = dataset.read(list(reading.bands), window=window)
+    if floats and not np.isfinite(values).all():
+        return False
+    return reading.nodata is None or not (values == np.asarray(reading.nodata, np.float64)).all(axis=0).any()
+
+
+def _part(box: Box) -> rasterio.windows.Window:
+    return rasterio.windows.Window(box[0], box[1], box[2] - box[0], box[3] - box[1])
 
 
 def reading_of(dataset: DatasetReader, bands: tuple[int, ...] = (), nodata: float | None = None) -> Reading:

@@ -212,10 +212,9 @@ def lonlat_bounds(dataset: DatasetReader) -> Bounds:
         BadSource: nothing of it lies in the Web Mercator world.
     """
     columns, rows = _outline(dataset.width, dataset.height)
-    xs, ys = applied(dataset.transform, columns, rows)
+    longitudes, latitudes = applied(dataset.transform, columns, rows)
     if not dataset.crs.is_geographic:
-        xs, ys = carried(dataset.crs, CRS.from_epsg(4326), xs, ys)
-    longitudes, latitudes = xs, ys
+        longitudes, latitudes = carried(dataset.crs, CRS.from_epsg(4326), longitudes, latitudes)
     known = np.isfinite(longitudes) & np.isfinite(latitudes)
     if not known.any():
         raise BadSource(dataset.name, f"none of it can be placed on the globe from {dataset.crs.to_string()}")
