@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 from mercantile import Tile
@@ -12,6 +14,7 @@ from tiler.catalog import Layer
 from tiler.grid import tile_ranges
 from tiler.render import Look
 from tiler.storage import Stores
+from tiler.style import Values
 
 ENOUGH = 38.0  # dB
 EDGE_SHARE = 1e-4  # of all pixels, whose alpha may differ where GDAL's approximate transformers round otherwise
@@ -56,22 +59,18 @@ def test_at_the_base_zoom_every_tile_is_what_gdal_warps(
 
 
 @pytest.mark.parametrize("crs", PLACES)
-def test_five_zooms_below_the_base_a_landscape_is_what_gdal_warps(
-    crs: str, make_raster: MakeRaster, make_layer: MakeLayer, stores: Stores
+@pytest.mark.parametrize(("picture", "zooms"), [(landscape, 5), (scene, 3)], ids=["landscape", "even grain"])
+def test_below_the_base_every_zoom_is_what_gdal_warps(
+    crs: str,
+    picture: Callable[[], Values],
+    zooms: int,
+    make_raster: MakeRaster,
+    make_layer: MakeLayer,
+    stores: Stores,
 ) -> None:
-    path = make_raster(values=landscape(), crs=crs, bounds=PLACES[crs])
+    path = make_raster(values=picture(), crs=crs, bounds=PLACES[crs])
     layer = make_layer(path)
-    for z in range(layer.maxzoom - 5, layer.maxzoom):
-        assert min(likeness(layer, stores, path, z)) > ENOUGH, z
-
-
-@pytest.mark.parametrize("crs", PLACES)
-def test_three_zooms_below_the_base_even_grain_is_what_gdal_warps(
-    crs: str, make_raster: MakeRaster, make_layer: MakeLayer, stores: Stores
-) -> None:
-    path = make_raster(values=scene(), crs=crs, bounds=PLACES[crs])
-    layer = make_layer(path)
-    for z in range(layer.maxzoom - 3, layer.maxzoom):
+    for z in range(layer.maxzoom - zooms, layer.maxzoom):
         assert min(likeness(layer, stores, path, z)) > ENOUGH, z
 
 
