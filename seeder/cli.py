@@ -109,7 +109,7 @@ def _jobs_option(command: Command) -> Command:
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="tile-seeder", prog_name="seeder")
 def main() -> None:
-    r"""Precompute a raster's map tiles.
+    """Precompute a raster's map tiles.
 
     \b
     Example:
@@ -148,7 +148,7 @@ def main() -> None:
 def ingest_command(
     source: str, layer: str | None, form: Format, jobs: int, data: str | None, as_json: bool, **said: Any
 ) -> None:
-    r"""Make a layer of SOURCE, any raster that GDAL opens.
+    """Make a layer of SOURCE, any raster that GDAL opens.
 
     It is warped once into a cloud-optimized GeoTIFF on the tile grid. The same raster with the same options
     changes nothing; another raster under the same name is the layer's next revision.
@@ -256,7 +256,7 @@ def seed(
     data: str | None,
     as_json: bool,
 ) -> None:
-    r"""Render the tiles of LAYER that are missing.
+    """Render the tiles of LAYER that are missing.
 
     What an earlier run did is not done again: run the same command after an interruption and it finishes the rest.
 
@@ -344,7 +344,7 @@ def _summary(tally: Tally, url: str) -> str:
 @_json_option
 @_guarded
 def layers(data: str | None, as_json: bool) -> None:
-    r"""List the layers that have been ingested.
+    """List the layers that have been ingested.
 
     \b
     Example:

@@ -224,7 +224,9 @@ def test_tiles_seeded_into_s3_are_the_local_ones_with_their_type(
 @pytest.mark.parametrize("command", ["main", "ingest", "seed", "layers"])
 def test_every_help_has_an_example(command: str) -> None:
     words = [] if command == "main" else [command]
-    assert "Example" in CliRunner().invoke(cli.main, [*words, "--help"]).stdout
+    lines = CliRunner().invoke(cli.main, [*words, "--help"]).stdout.splitlines()
+    start = next(number for number, line in enumerate(lines) if line.strip() in ("Example:", "Examples:"))
+    assert re.match(r" +seed(er)? \w", lines[start + 1]), "an example stands on a line of its own"
 
 
 def test_seed_is_seeder_seed() -> None:
