@@ -298,7 +298,7 @@ def _run(plan: Plan, settings: Settings, jobs: int) -> Tally:
             dynamic_ncols=True,
         ) as bar,
     ):
-        return run(plan, partial(LocalPool, settings, jobs), progress=lambda tiles: cast(None, bar.update(tiles)))
+        return run(plan, partial(LocalPool, settings, jobs), progress=bar.update)
 
 
 @contextmanager

@@ -133,7 +133,7 @@ def _standing(found: Iterator[Receipt], job: Job, tiles: Store) -> Iterator[Rece
             yield receipt
 
 
-def run(plan: Plan, queue: Callable[[Callable[[Receipt], None]], Queue], *, progress: Callable[[int], None]) -> Tally:
+def run(plan: Plan, queue: Callable[[Callable[[Receipt], None]], Queue], *, progress: Callable[[int], object]) -> Tally:
     """Send what is left of the plan and add up the receipts. `queue` makes the queue from what hears of receipts.
 
     `progress` is told of tiles as they are settled.
