@@ -20,6 +20,8 @@ from tiler.keys import FORMATS, Format, Scale
 from tiler.render import Look
 from tiler.style import Rgba, Style
 
+WORLD = Bounds(-180.0, -90.0, 180.0, 90.0)
+
 APART = 1e-6  # degrees between the opposite edges of a box; much more than rounding, much less than a tile
 SCALES: tuple[Scale, ...] = (1, 2)
 

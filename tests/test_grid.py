@@ -10,13 +10,12 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from mercantile import Tile
 
-from tests.strategies import blocks, bounds, crossing_bounds, tiles
+from tests.strategies import WORLD, blocks, bounds, crossing_bounds, tiles
 from tiler.errors import GridError
 from tiler.grid import (
     EXTENT,
     MAX_LATITUDE,
     MAX_ZOOM,
-    WORLD,
     Block,
     Bounds,
     TileRange,

@@ -13,11 +13,11 @@ from mercantile import Tile
 from supermercado import burntiles
 
 from seeder.selection import LEAF, Count, Piece, Region, Selection, regions
-from tests.strategies import bounds, crossing_bounds, footprints, held, layers
+from tests.strategies import WORLD, bounds, crossing_bounds, footprints, held, layers
 from tiler.catalog import Layer
 from tiler.errors import ZoomOutside
 from tiler.footprint import Footprint
-from tiler.grid import EXTENT, WORLD, Block, Bounds
+from tiler.grid import EXTENT, Block, Bounds
 from tiler.style import Style
 
 EVERYWHERE = Footprint(0, 0, 0, np.ones((1, 1), bool))

@@ -20,10 +20,10 @@ import rasterio
 from tiler.catalog import Bake
 from tiler.cog import Blocks, Level, Profile, Spool, assemble, compress_mask, compress_values
 from tiler.grid import TILE, Bounds, Window, tile_ranges
-from tiler.halve import Area, halved
+from tiler.halve import halved
 from tiler.processes import stream
 from tiler.raster import KERNEL, covered, opened, overview_for, valid, warp, warp_valid
-from tiler.style import Values
+from tiler.style import Area
 from tiler.survey import Survey
 
 CHUNK = 8  # blocks along a chunk's side
@@ -96,8 +96,10 @@ class Baker:
         self.bake = bake
         self.profile = Profile(survey.dtype, len(survey.reading.bands), survey.style.palette)
         self.spool = Spool(folder)
-        self.shrink = 2.0 ** (survey.zoom - survey.base)
-        self.dataset = opened(survey.path, overview_for(survey.path, self.shrink))
+        shrink = 2.0 ** (survey.zoom - survey.base)
+        self.dataset = opened(survey.path, overview_for(survey.path, shrink))
+        left = shrink * self.dataset.width / opened(survey.path).width  # to shrink from the overview that is read
+        self.reach = (KERNEL[survey.resampling] + 1) * max(1.0, left)  # source pixels
 
     def bake_chunk(self, task: Task) -> Baked:
         """Bake one chunk into the spool."""
@@ -136,7 +138,7 @@ class Baker:
         touch an edge or a hole is divided until it is small.
         """
         survey = self.survey
-        box = covered(self.dataset, window, (KERNEL[survey.resampling] + 1) * max(1.0, self.shrink / self._factor()))
+        box = covered(self.dataset, window, self.reach)
         if box is not None:
             left, top, right, bottom = box
             if right <= 0 or bottom <= 0 or left >= self.dataset.width or top >= self.dataset.height:
@@ -152,9 +154,6 @@ class Baker:
         if not mask.any():
             return None
         return values.astype(survey.dtype, copy=False), None if mask.min() == 255 else mask
-
-    def _factor(self) -> float:
-        return float(opened(self.survey.path).width / self.dataset.width)
 
     def _divided(self, window: Window) -> Area | None:
         half = -(-max(window.width, window.height) // (2 * HALO)) * HALO
@@ -189,16 +188,16 @@ class Baker:
                 cover = None if mask is None else mask[place]
                 if cover is not None and not cover.any():
                     continue
-                block = self.spool.add(compress_values(_whole(values[:, *place]), self.profile))
-                soft = cover is not None and (cover.min() < 255 or cover.shape != (TILE, TILE))
-                hidden = self.spool.add(compress_mask(_whole(cover))) if soft and cover is not None else (0, 0)
+                block = self.spool.add(compress_values(values[:, *place], self.profile))
+                soft = cover is not None and cover.min() < 255
+                hidden = self.spool.add(compress_mask(cover)) if soft and cover is not None else (0, 0)
                 yield (level, row + y // TILE, column + x // TILE, *block, *hidden)
 
     def _rest(self, area: Area) -> Ref:
-        """Put what is left of a chunk, at most a block, into the spool as it is, its mask behind it."""
+        """Put what is left of a chunk, one block, into the spool as it is, its mask behind it."""
         values, mask = area
         cover = np.full(values.shape[1:], 255, np.uint8) if mask is None else mask
-        offset, _ = self.spool.add(_whole(values).tobytes() + _whole(cover).tobytes())
+        offset, _ = self.spool.add(values.tobytes() + cover.tobytes())
         return str(self.spool.path), offset
 
     def _joined(self, task: Task) -> Area | None:
@@ -228,12 +227,6 @@ def _core(area: Area, halo: int) -> Area:
     inside = (slice(halo, values.shape[1] - halo), slice(halo, values.shape[2] - halo))
     cover = None if mask is None or mask[inside].min() == 255 else mask[inside]
     return values[:, *inside], cover
-
-
-def _whole(block: Values) -> Values:
-    """`block`, filled up with 0 to TILE x TILE pixels."""
-    missing = [(0, 0)] * (block.ndim - 2) + [(0, TILE - side) for side in block.shape[-2:]]
-    return np.pad(block, missing) if any(after for _, after in missing) else block
 
 
 def _baking(survey: Survey, bake: Bake, folder: Path) -> Callable[[Task], Baked]:

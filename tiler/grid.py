@@ -121,9 +121,6 @@ class Bounds:
         return longitude, (self.south + self.north) / 2
 
 
-WORLD = Bounds(-180.0, -90.0, 180.0, 90.0)
-
-
 @dataclass(frozen=True, slots=True)
 class TileRange:
     """The tiles x0 <= x < x1, y0 <= y < y1 of one zoom."""

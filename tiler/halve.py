@@ -9,9 +9,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from tiler.catalog import Halving
-from tiler.style import Pixels, Values
-
-Area = tuple[Values, Pixels | None]  # values (bands, height, width), and the mask
+from tiler.style import Area, Pixels, Values
 
 REACH = 3  # pixels to each side that a cubic halving looks at
 SCANT = 64  # of 255; with less cover under it, a kernel whose sides are negative is no mean

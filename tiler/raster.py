@@ -29,7 +29,7 @@ from rasterio.io import DatasetReader
 from tiler.catalog import Resampling
 from tiler.errors import BadOption, BadSource, SourceReadError
 from tiler.grid import EXTENT, Window
-from tiler.style import Pixels, Values
+from tiler.style import Area, Pixels, Values
 
 Coordinates = npt.NDArray[np.float64]
 Box = tuple[int, int, int, int]  # column, row, column, row of source pixels
@@ -114,9 +114,7 @@ def overview_for(path: str, shrink: float) -> int:
     return sum(1 for factor in factors if factor <= shrink * 1.01)
 
 
-def read(
-    dataset: DatasetReader, place: tuple[int, int, int, int], *, bands: int, masked: bool
-) -> tuple[Values, Pixels | None]:
+def read(dataset: DatasetReader, place: tuple[int, int, int, int], *, bands: int, masked: bool) -> Area:
     """Pixels as they are: `(bands, height, width)` in the raster's dtype, and the mask.
 
     `place` is (column, row, width, height) in pixels; what lies outside the raster is transparent.
@@ -273,9 +271,17 @@ def valid(dataset: DatasetReader, reading: Reading, box: Box) -> bool:
         if reading.nodata is None and not floats:
             return True
         values = dataset.read(list(reading.bands), window=window)
-    if floats and not np.isfinite(values).all():
-        return False
-    return reading.nodata is None or not (values == np.asarray(reading.nodata, np.float64)).all(axis=0).any()
+    return not missing(values, reading.nodata).any()
+
+
+def missing(values: Values, nodata: float | None) -> npt.NDArray[np.bool_]:
+    """Where pixels are no data: `nodata` in every band, or no number in some. `values` has the bands first."""
+    gone = np.zeros(values.shape[1:], bool)
+    if values.dtype.kind == "f":
+        gone |= ~np.isfinite(values).all(axis=0)
+    if nodata is not None:
+        gone |= (values == np.asarray(nodata, np.float64)).all(axis=0)
+    return gone
 
 
 def _part(box: Box) -> rasterio.windows.Window:

@@ -18,7 +18,7 @@ from tiler.grid import TILE, Block, Window, resolution
 from tiler.keys import FORMATS, Format, Scale
 from tiler.raster import opened, overview_for, read, reading_of, resolution_of, warp
 from tiler.storage import Store
-from tiler.style import Pixels, Values
+from tiler.style import Area
 
 CACHE = 128  # megabytes of decoded blocks that GDAL keeps in a process
 
@@ -44,7 +44,6 @@ class Look:
         return TILE * self.scale
 
 
-Area = tuple[Values, Pixels | None]
 Read = Callable[[Window], Area]
 
 

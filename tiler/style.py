@@ -14,6 +14,7 @@ from tiler.errors import BadOption
 
 Pixels = npt.NDArray[np.uint8]
 Values = npt.NDArray[Any]
+Area = tuple[Values, Pixels | None]  # values (bands, height, width), and the mask
 Rgba = tuple[int, int, int, int]
 
 

@@ -20,7 +20,7 @@ from tiler.catalog import Halving, Resampling
 from tiler.errors import BadOption, BadSource, SourceReadError
 from tiler.grid import MAX_LATITUDE, Bounds, zoom_for
 from tiler.keys import Format
-from tiler.raster import BEYOND, Reading, applied, carried, opened, reading_of, resolution_of, translated
+from tiler.raster import BEYOND, Reading, applied, carried, missing, opened, reading_of, resolution_of, translated
 from tiler.style import Style, Values
 
 OVERZOOM = 3  # zooms past the raster's own that a layer may have
@@ -177,9 +177,7 @@ def _samples(dataset: DatasetReader, reading: Reading) -> list[npt.NDArray[Any]]
         parts = list(_patches(dataset, reading))
     values = np.concatenate([part.reshape(len(reading.bands), -1) for part, _ in parts], axis=1)
     mask = np.concatenate([mask.ravel() for _, mask in parts]) > 0
-    mask &= np.isfinite(values.astype(np.float64)).all(axis=0)
-    if reading.nodata is not None:
-        mask &= ~(values == np.asarray(reading.nodata, np.float64)).all(axis=0)
+    mask &= ~missing(values, reading.nodata)
     return [band[mask] for band in values]
 
 
