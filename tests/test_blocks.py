@@ -19,6 +19,7 @@ from tests.oracle import HALF, alone, drawn, joined, landscape, psnr, tiles_of, 
 from tiler.catalog import Layer
 from tiler.grid import Block
 from tiler.ingest import ingest
+from tiler.remote import location
 from tiler.render import Look, render
 from tiler.storage import Stores
 from tiler.survey import Options
@@ -116,7 +117,7 @@ def test_two_processes_bake_the_same_bytes_as_one(make_raster: MakeRaster, store
         ).layer
         assert done[-1][0] == done[-1][1] == len(done)
         assert len(done) > 4
-        baked.append(Path(stores.sources.location(layer.source)).read_bytes())
+        baked.append(Path(location(stores.sources, layer.source)).read_bytes())
     assert baked[0] == baked[1]
     assert not (tmp_path / "data" / "scratch").exists()
 
@@ -140,7 +141,7 @@ def test_a_baked_layer_is_a_valid_cog(
     }[kind]()
     layer = make_layer(path)
     assert layer.bake is not None
-    file = stores.sources.location(layer.source)
+    file = location(stores.sources, layer.source)
     assert layer.source == f"sources/layer/{layer.revision}/index.tif"
     with rasterio.open(file) as cog, rasterio.open(path) as source:
         metres = 2 * HALF / (256 * 2**layer.bake.z)
@@ -167,7 +168,7 @@ def test_gdal_reads_from_the_baked_file_what_tiles_show(
     for level in range(layer.bake.levels):
         z = layer.bake.z - level
         options = {"overview_level": level - 1} if level else {}
-        with rasterio.open(stores.sources.location(layer.source), **options) as cog:
+        with rasterio.open(location(stores.sources, layer.source), **options) as cog:
             whole = np.moveaxis(np.vstack((cog.read(), cog.dataset_mask()[np.newaxis])), 0, -1)
         left, top = layer.bake.x * 256 >> level, layer.bake.y * 256 >> level
         padded = np.pad(whole, ((top % 256, 256), (left % 256, 256), (0, 0)))

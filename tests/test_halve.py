@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from tests.conftest import MakeLayer, MakeRaster, scene
 from tiler.catalog import Halving
 from tiler.halve import REACH, halved
+from tiler.remote import location
 from tiler.storage import Stores
 from tiler.style import Pixels, Values
 
@@ -124,7 +125,7 @@ def test_chunks_leave_no_seam_in_any_overview(
         mask = np.full(values.shape[1:], 255, np.uint8)
         mask[300:900, 200:1500:7] = 0
     layer = make_layer(make_raster(values=values, bounds=(0.0, 0.0, 4.0, 3.5), mask=mask))
-    path = stores.sources.location(layer.source)
+    path = location(stores.sources, layer.source)
     assert layer.bake is not None
     assert max(layer.bake.columns, layer.bake.rows) > 8, "one chunk has no seams"
     assert layer.bake.levels > 4, "the second round of chunks is not reached"

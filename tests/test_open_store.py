@@ -1,15 +1,12 @@
-"""Store URLs: what opens, what is refused and how, and where GDAL finds an object."""
+"""Store URLs: what opens, what is refused and how."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
 
-import numpy as np
 import pytest
-import rasterio
 
-from tests.conftest import MakeRaster
 from tiler.errors import BadStore, MissingObject
 from tiler.storage import open_store
 
@@ -99,32 +96,3 @@ def test_one_memory_url_is_one_store() -> None:
     open_store("memory://one").put("a.json", b"1", content_type="application/json")
     assert open_store("memory://one").get("a.json") == b"1"
     assert not open_store("memory://other").has("a.json")
-
-
-def test_gdal_opens_the_location_in_a_folder(tmp_path: Path, make_raster: MakeRaster) -> None:
-    store = open_store((tmp_path / "a store").as_uri(), create=True)
-    store.put_file("sources/a/r/index.tif", make_raster(values=np.ones((1, 4, 4), np.uint8)), content_type="image/tiff")
-    assert store.location("sources/a/r/index.tif") == str(tmp_path / "a store" / "sources" / "a" / "r" / "index.tif")
-    with rasterio.open(store.location("sources/a/r/index.tif")) as dataset:
-        assert dataset.read().sum() == 16
-
-
-@pytest.mark.parametrize(
-    ("end", "place"),
-    [("", "index.tif"), ("/", "index.tif"), ("/some/prefix", "some/prefix/index.tif"), ("/some/", "some/index.tif")],
-)
-def test_the_location_in_s3_is_a_vsis3_path(end: str, place: str) -> None:
-    assert open_store(f"s3://bucket{end}").location("index.tif") == f"/vsis3/bucket/{place}"
-
-
-def test_gdal_opens_the_location_in_s3(s3_server: str, s3_url: str, make_raster: MakeRaster) -> None:
-    store = open_store(f"{s3_url}/some/prefix")
-    store.put_file("a/index.tif", make_raster(values=np.ones((1, 4, 4), np.uint8)), content_type="image/tiff")
-    options = {"AWS_S3_ENDPOINT": s3_server.partition("//")[2], "AWS_HTTPS": "NO", "AWS_VIRTUAL_HOSTING": False}
-    with rasterio.Env(**options), rasterio.open(store.location("a/index.tif")) as dataset:
-        assert dataset.read().sum() == 16
-
-
-def test_memory_has_no_location() -> None:
-    with pytest.raises(BadStore, match="file:// or s3://"):
-        open_store("memory://one").location("index.tif")

@@ -12,6 +12,7 @@ from tests.conftest import MakeLayer, MakeRaster, scene
 from tests.oracle import PNG, alone, decoded, drawn, joined, landscape, psnr, quarters, tiles_of, warped
 from tiler.catalog import Layer
 from tiler.grid import tile_ranges
+from tiler.remote import location
 from tiler.render import Look
 from tiler.storage import Stores
 from tiler.style import Values
@@ -155,7 +156,7 @@ def test_a_tile_of_scale_2_at_the_base_is_what_gdal_warps_the_baked_raster_to(
     layer = make_layer(make_raster(values=scene(350, 450)))
     tile = tiles_of(layer, layer.maxzoom)[0]
     picture = drawn(layer, stores, tile, Look(scale=2))
-    values, alpha = warped(stores.sources.location(layer.source), tile, size=512)
+    values, alpha = warped(location(stores.sources, layer.source), tile, size=512)
     both = (picture[..., 3] == 255) & (alpha == 255)
     assert both.sum() > COMPARED
     assert psnr(picture[both, :3], values[both]) > ENOUGH
@@ -172,7 +173,7 @@ def test_past_the_base_tiles_join_without_a_seam(
     (whole,) = tile_ranges(layer.bounds, z)
     corner = Tile(x=(whole.x0 + whole.x1) // 2 - 1, y=(whole.y0 + whole.y1) // 2 - 1, z=z)
     picture = joined(lambda each: drawn(layer, stores, each), corner)
-    values, alpha = warped(stores.sources.location(layer.source), corner, columns=2, rows=2)
+    values, alpha = warped(location(stores.sources, layer.source), corner, columns=2, rows=2)
     assert alpha.min() == picture[..., 3].min() == 255
     assert psnr(picture[..., :3], values) > ENOUGH
     assert psnr(picture[:, 254:258, :3], values[:, 254:258]) > ENOUGH

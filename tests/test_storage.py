@@ -230,7 +230,7 @@ DEEDS: dict[str, Callable[[Store], object]] = {
     "has": lambda store: store.has("relief/9.png"),
     "list": lambda store: list(store.list("relief/")),
     "folders": lambda store: store.folders("relief/"),
-    "existing": lambda store: store.existing(["relief/9.png"]),
+    "existing": lambda store: store.existing(["relief/8.png", "relief/9.png"]),
     "delete": lambda store: store.delete(["relief/9.png"]),
 }
 

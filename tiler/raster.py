@@ -5,7 +5,9 @@ The mask of everything here is `(height, width)` uint8, 0 transparent to 255 opa
 
 from __future__ import annotations
 
+import atexit
 import math
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -25,9 +27,11 @@ from rasterio.enums import ColorInterp, MaskFlags
 from rasterio.enums import Resampling as GdalResampling
 from rasterio.errors import RasterioError
 from rasterio.io import DatasetReader
+from rasterio.session import DummySession
 
+from tiler import remote
 from tiler.catalog import Resampling
-from tiler.errors import BadOption, BadSource, SourceReadError
+from tiler.errors import BadOption, BadSource, MissingObject, SourceReadError, StoreError
 from tiler.grid import EXTENT, Window
 from tiler.style import Area, Pixels, Values
 
@@ -42,6 +46,16 @@ MERCATOR = CRS.from_proj4(
 )
 WARP_MEMORY = 256  # megabytes that one warp may take
 OPEN_DATASETS = 32
+NETWORK = {  # what GDAL is told where it reads from a network by itself
+    "GDAL_DISABLE_READDIR_ON_OPEN": "FALSE",
+    "GDAL_HTTP_CONNECTTIMEOUT": "10",
+    "GDAL_HTTP_TIMEOUT": "60",
+    "GDAL_HTTP_MAX_RETRY": "4",
+    "GDAL_HTTP_RETRY_DELAY": "0.5",
+    # a failure is not for ever: without this GDAL remembers it as long as the process lives
+    "CPL_VSIL_CURL_NON_CACHED": "/vsis3/:/vsicurl/:/vsigs/:/vsiaz/",
+}
+PASSING = re.compile(r"HTTP response code: (5\d\d|429)|CURL error|timed out|SlowDown", re.IGNORECASE)
 BEYOND = "it lies beyond 85.05 degrees of latitude, where Web Mercator ends"
 KERNEL: dict[Resampling, int] = {  # source pixels that a kernel reaches to each side
     "nearest": 1,
@@ -71,22 +85,32 @@ class Reading:
 
 @contextmanager
 def translated(path: str) -> Iterator[None]:
-    """GDAL's errors as `SourceReadError`."""
+    """GDAL's errors as `SourceReadError`, or as `StoreError` where the store or the network failed beneath it."""
+    remote.fault()
     try:
         yield
     except (RasterioError, CPLE_BaseError, OSError, ValueError) as error:
         cause = error.__cause__ or error
-        raise SourceReadError(path, cause) from error
+        beneath = remote.fault()
+        if isinstance(beneath, MissingObject):
+            raise SourceReadError(remote.shown(path), "there is no such object") from error
+        if beneath:
+            raise beneath from error
+        if path.startswith("/vsi") and PASSING.search(f"{error} {cause}"):
+            raise StoreError("read", path, cause) from error
+        raise SourceReadError(remote.shown(path), cause) from error
 
 
 def opened(path: str, level: int = 0, *, cog: bool = False) -> DatasetReader:
     """The raster at `path`, kept open for this process; `level` 1 is its first overview.
 
     A file that changes on disk is opened again. A dataset is not for two threads at once. `cog` says that the file
-    stands alone, so that none is looked for beside it.
+    is one of ours, which stands alone, so that none is looked for beside it; elsewhere than in a folder its `path`
+    is a mount's.
 
     Raises:
         SourceReadError: GDAL cannot open it.
+        StoreError: the store or the network failed; another time it may work.
     """
     try:
         state = Path(path).stat()
@@ -99,10 +123,12 @@ def opened(path: str, level: int = 0, *, cog: bool = False) -> DatasetReader:
 @lru_cache(maxsize=OPEN_DATASETS)
 def _opened(path: str, _stamp: tuple[int, int, int], level: int, cog: bool) -> DatasetReader:
     options: dict[str, Any] = {"OVERVIEW_LEVEL": level - 1} if level else {}
-    with translated(path), rasterio.Env(GDAL_DISABLE_READDIR_ON_OPEN="EMPTY_DIR" if cog else "FALSE"):
-        return rasterio.open(path, **options)
+    settings = {"GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR"} if cog else NETWORK
+    with translated(path), rasterio.Env(session=DummySession(), **settings):
+        return rasterio.open(path, **options, **remote.opener(path))
 
 
+@atexit.register
 def forget() -> None:
     """Close what is kept open, lest a sidecar or a part of a VRT has changed."""
     _opened.cache_clear()

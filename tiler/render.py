@@ -10,6 +10,7 @@ import numpy as np
 import rasterio
 from mercantile import Tile
 from rasterio.io import DatasetReader
+from rasterio.session import DummySession
 
 from tiler.catalog import Bake, Layer, Resampling
 from tiler.encode import encode
@@ -17,6 +18,7 @@ from tiler.errors import BadOption
 from tiler.grid import TILE, Block, Window, resolution
 from tiler.keys import FORMATS, Format, Scale
 from tiler.raster import opened, overview_for, read, reading_of, resolution_of, warp
+from tiler.remote import location
 from tiler.storage import Store
 from tiler.style import Area
 
@@ -55,10 +57,10 @@ def render(layer: Layer, sources: Store, block: Block, mask: int, look: Look) ->
     Raises:
         SourceReadError: some pixel could not be read; tiles given before that are whole.
     """
-    path = sources.location(layer.source) if layer.bake else layer.source
+    path = location(sources, layer.source) if layer.bake else layer.source
     zoom = block.z + look.scale - 1  # at scale 2 a tile shows the pixels of the next zoom
     size = look.size
-    with rasterio.Env(GDAL_CACHEMAX=CACHE, **sources.gdal_options):
+    with rasterio.Env(session=DummySession(), GDAL_CACHEMAX=CACHE, **sources.gdal_options):
         level = _level(layer.bake, zoom) if layer.bake else None
         if layer.bake and level is not None:
             runs, read_area = _side_by_side(layer, block, mask), _reading(layer, layer.bake, path, level)

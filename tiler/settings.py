@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 DEFAULT_DATA = "data"
@@ -11,17 +11,34 @@ DEFAULT_URL = "http://localhost:8000"
 
 
 @dataclass(frozen=True, slots=True)
+class S3:
+    """How S3 is reached."""
+
+    endpoint: str = ""  # URL of a server that is not Amazon's
+    region: str = ""  # empty: what the profile says
+    keys: bool = True  # they stand in the environment; else boto3 looks in profiles, SSO and roles
+    patience: float = 120  # seconds that a throttled or failing request is tried again
+
+
+AMAZON = S3()
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """Where things are.
 
-    `tiles` and `sources` are store URLs (`file://`, `s3://`, `memory://`); `url` is where the public
-    tile store is served, without a slash at the end; `endpoint` is the URL of an S3 server, empty for Amazon's.
+    `tiles` and `sources` are store URLs (`file://`, `s3://`, `memory://`). `url` is where the public tile store is
+    served; `direct` is where it answers for itself and never redirects, which in S3 is another address. Neither has
+    a slash at the end. `queue` is the URL of an SQS queue, empty where there is none.
     """
 
     tiles: str
     sources: str
     url: str = DEFAULT_URL
-    endpoint: str = ""  # of S3, where it is not Amazon's
+    direct: str = DEFAULT_URL
+    queue: str = ""
+    s3: S3 = AMAZON
+    stack: str = ""  # that named all this
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str], *, data: str | None = None) -> Settings:
@@ -29,13 +46,26 @@ class Settings:
 
         `TILER_DATA` (or `data`, which wins) is the local root: tiles under `tiles/`, the private part under
         `private/`. `TILER_TILES` and `TILER_SOURCES` override each with any store URL. `TILER_URL` is the
-        public address that TileJSON names. `AWS_ENDPOINT_URL_S3` and `AWS_ENDPOINT_URL` name another S3 server,
-        as they do for every AWS SDK.
+        public address that TileJSON names, `TILER_DIRECT` the one that never redirects, `TILER_QUEUE` the URL of
+        the queue. `AWS_ENDPOINT_URL_S3` and `AWS_ENDPOINT_URL` name another S3 server, `AWS_REGION` and
+        `AWS_DEFAULT_REGION` the region, as they do for every AWS SDK.
         """
         root = Path(data or environ.get("TILER_DATA") or DEFAULT_DATA).expanduser().absolute()
+        queue = environ.get("TILER_QUEUE") or ""  # for the command `seed` it may also say `local` or `sqs`
+        url = (environ.get("TILER_URL") or DEFAULT_URL).rstrip("/")
         return cls(
             tiles=environ.get("TILER_TILES") or (root / "tiles").as_uri(),
             sources=environ.get("TILER_SOURCES") or (root / "private").as_uri(),
-            url=(environ.get("TILER_URL") or DEFAULT_URL).rstrip("/"),
-            endpoint=environ.get("AWS_ENDPOINT_URL_S3") or environ.get("AWS_ENDPOINT_URL") or "",
+            url=url,
+            direct=(environ.get("TILER_DIRECT") or url).rstrip("/"),
+            queue=queue if "://" in queue else "",
+            s3=S3(
+                endpoint=environ.get("AWS_ENDPOINT_URL_S3") or environ.get("AWS_ENDPOINT_URL") or "",
+                region=environ.get("AWS_REGION") or environ.get("AWS_DEFAULT_REGION") or "",
+                keys=bool(environ.get("AWS_ACCESS_KEY_ID")),
+            ),
         )
+
+    def within(self, seconds: float) -> Settings:
+        """The same for one who must answer soon: failing requests are tried again for `seconds` only."""
+        return replace(self, s3=replace(self.s3, patience=seconds))

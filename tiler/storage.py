@@ -7,9 +7,11 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from functools import cache
 from itertools import groupby
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import obstore
@@ -17,10 +19,12 @@ from obstore.exceptions import BaseError
 from obstore.store import LocalStore, MemoryStore, S3Store
 
 from tiler.errors import BadStore, MissingObject, StoreError
-from tiler.settings import Settings
+from tiler.overlap import overlap
+from tiler.settings import AMAZON, S3, Settings
 
 DELETE_BATCH = 1000  # keys a DeleteObjects call takes
 READ, LOOK = "read", "look for"  # what tells that there is no such object; other verbs fail for other reasons
+CONNECT = "10s"  # to wait for a connection
 SCHEMES = "file://, s3:// and memory:// are known"
 
 
@@ -42,7 +46,7 @@ class Store:
 
     url: str
     backend: LocalStore | S3Store | MemoryStore
-    endpoint: str = ""  # of an S3 server that is not Amazon's
+    s3: S3 = AMAZON
 
     @property
     def root(self) -> Path | None:
@@ -59,6 +63,27 @@ class Store:
                 if cache_control:
                     headers["Cache-Control"] = cache_control
                 obstore.put(self.backend, key, data, attributes=headers, use_multipart=False)
+
+    def put_all(self, objects: Iterable[tuple[str, bytes]], *, content_type: str, cache_control: str) -> Iterator[str]:
+        """Store objects, drawn while others are on their way, and yield each key when its object is stored.
+
+        An error of `objects` itself is raised after the last key.
+
+        Raises:
+            StoreError: an object could not be written; nothing more was drawn.
+        """
+        if not isinstance(self.backend, S3Store):
+            for key, data in objects:
+                self.put(key, data, content_type=content_type, cache_control=cache_control)
+                yield key
+            return
+
+        def put(item: tuple[str, bytes]) -> str:
+            key, data = item
+            self.put(key, data, content_type=content_type, cache_control=cache_control)
+            return key
+
+        yield from overlap(put, objects)
 
     def put_file(self, key: str, path: Path, *, content_type: str) -> None:
         """Move the file at `path` to `key`, however large; `path` is gone afterwards."""
@@ -80,6 +105,26 @@ class Store:
         with _translated(READ, key):
             return bytes(obstore.get(self.backend, key).bytes())
 
+    def first(self, key: str, length: int) -> tuple[bytes, int]:
+        """The first `length` bytes under `key`, or all where there are fewer, and how many there are.
+
+        Raises:
+            MissingObject: there is no such object.
+        """
+        with _translated(READ, key):
+            answer = obstore.get(self.backend, key, options={"range": (0, length)})
+            return bytes(answer.bytes()), answer.meta["size"]
+
+    def ranges(self, key: str, starts: Sequence[int], lengths: Sequence[int]) -> list[bytes]:
+        """Parts of the object under `key`, all of which must lie inside; near ones share a request.
+
+        Raises:
+            MissingObject: there is no such object.
+        """
+        with _translated(READ, key):
+            parts = obstore.get_ranges(self.backend, key, starts=starts, lengths=lengths)
+            return [bytes(part) for part in parts]
+
     def has(self, key: str) -> bool:
         """Whether `key` holds an object."""
         try:
@@ -95,6 +140,10 @@ class Store:
             for page in obstore.list(self.backend, prefix):
                 for item in page:
                     yield Entry(item["path"], item["size"])
+
+    def empty(self, prefix: str) -> bool:
+        """Whether no key begins with `prefix`, which must end a folder."""
+        return next(self.list(prefix), None) is None
 
     def folders(self, prefix: str) -> tuple[str, ...]:
         """The names directly below `prefix` that hold more keys: what stands before the next slash."""
@@ -113,8 +162,11 @@ class Store:
             return {key for key in keys if (root / key).is_file()}
         found: set[str] = set()
         alike = sorted(keys, key=lambda key: (key.rpartition("/")[0], len(key), key))
-        for _, group in groupby(alike, key=lambda key: (key.rpartition("/")[0], len(key))):
-            found |= self._listed(list(group))
+        groups = [list(group) for _, group in groupby(alike, key=lambda key: (key.rpartition("/")[0], len(key)))]
+        if len(alike) == 1:
+            return {key for key in alike if self.has(key)}
+        for listed in overlap(self._listed, groups):
+            found |= listed
         return found
 
     def _listed(self, keys: Sequence[str]) -> set[str]:
@@ -154,27 +206,14 @@ class Store:
     @property
     def gdal_options(self) -> dict[str, str]:
         """What GDAL must be told to find this store; obstore reads the rest from the environment as GDAL does."""
-        if not self.endpoint:
+        if not self.s3.endpoint:
             return {}
-        parts = urlsplit(self.endpoint)
+        parts = urlsplit(self.s3.endpoint)
         return {
             "AWS_S3_ENDPOINT": parts.netloc,
             "AWS_HTTPS": "YES" if parts.scheme == "https" else "NO",
             "AWS_VIRTUAL_HOSTING": "FALSE",
         }
-
-    def location(self, key: str) -> str:
-        """What GDAL opens to read `key` in place.
-
-        Raises:
-            BadStore: GDAL cannot read this kind of store.
-        """
-        if self.root:
-            return str(self.root / key)
-        if isinstance(self.backend, S3Store):
-            bucket, prefix = self.backend.config["bucket"], self.backend.prefix
-            return f"/vsis3/{bucket}/{f'{prefix}/' if prefix else ''}{key}"
-        raise BadStore(self.url, "GDAL cannot read from it; keep sources in file:// or s3://")
 
 
 @contextmanager
@@ -207,17 +246,15 @@ class Stores:
     @classmethod
     def open(cls, settings: Settings, *, create: bool = False) -> Stores:
         """The stores of `settings`; see `open_store`."""
-        tiles, sources = (
-            open_store(url, create=create, endpoint=settings.endpoint) for url in (settings.tiles, settings.sources)
-        )
+        tiles, sources = (open_store(url, create=create, s3=settings.s3) for url in (settings.tiles, settings.sources))
         return cls(tiles, sources, settings.url)
 
 
-def open_store(url: str, *, create: bool = False, endpoint: str = "") -> Store:
+def open_store(url: str, *, create: bool = False, s3: S3 = AMAZON) -> Store:
     """The store at `url`: `file:///folder`, `s3://bucket/prefix` or `memory://name`.
 
-    `endpoint` is the URL of an S3 server other than Amazon's. A folder that does not exist reads as empty; with
-    `create` it is made. Stores in memory live as long as the process and are the same for the same URL.
+    A folder that does not exist reads as empty; with `create` it is made. Stores in memory live as long as the
+    process and are the same for the same URL.
 
     Raises:
         BadStore: the URL is malformed, its scheme is unknown, or the folder cannot be made or written.
@@ -229,16 +266,39 @@ def open_store(url: str, *, create: bool = False, endpoint: str = "") -> Store:
     if parts.scheme == "file" and parts.path.startswith("/") and not parts.netloc:
         return Store(url, _folder(url, Path(unquote(parts.path)), create=create))
     if parts.scheme == "s3" and parts.netloc:
-        try:
-            backend = S3Store.from_url(
-                url, config={"endpoint": endpoint} if endpoint else {}, client_options={"allow_http": True}
-            )
-        except (BaseError, ValueError) as error:
-            raise BadStore(url, _first_line(error)) from error
-        return Store(url, backend, endpoint)
+        return Store(url, _bucket(url, s3), s3)
     if parts.scheme == "memory":
         return _memory(url)
     raise BadStore(url, f"{SCHEMES}, as in file:///srv/tiles or s3://bucket/prefix")
+
+
+def _bucket(url: str, s3: S3) -> S3Store:
+    config: Any = {
+        name: value for name, value in (("endpoint", s3.endpoint), ("region", s3.region)) if value
+    }  # the rest obstore finds in the environment
+    try:
+        return S3Store.from_url(
+            url,
+            config=config,
+            client_options={"allow_http": True, "connect_timeout": CONNECT},
+            retry_config={"retry_timeout": timedelta(seconds=s3.patience)},
+            credential_provider=None if s3.keys else _credentials(url),
+        )
+    except (BaseError, ValueError) as error:
+        raise BadStore(url, _first_line(error)) from error
+
+
+@cache
+def _credentials(url: str) -> Any:
+    """What boto3 finds in profiles, SSO, roles of machines; obstore alone looks only in the environment."""
+    from obstore.auth.boto3 import Boto3CredentialProvider  # noqa: PLC0415 - boto3 takes a third of a second
+
+    try:
+        return Boto3CredentialProvider()
+    except Exception as error:
+        raise BadStore(
+            url, f"{_first_line(error)}; set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
+        ) from error
 
 
 def _folder(url: str, root: Path, *, create: bool) -> LocalStore | MemoryStore:

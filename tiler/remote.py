@@ -1,0 +1,178 @@
+"""Rasters in a store that is no folder, as files that GDAL reads.
+
+GDAL could read S3 by itself, but it remembers a failed or a torn answer for as long as the process lives, looks for
+keys and servers in other places than obstore, and says of a throttled request no more than "read failed". Here one
+client does it all, and its error is at hand when GDAL gives up.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import threading
+from collections.abc import Sequence
+from functools import lru_cache
+from types import TracebackType
+from typing import Any, Self
+
+from rasterio.abc import FileContainer, MultiByteRangeResourceContainer
+
+from tiler.errors import MissingObject, TilerError
+from tiler.storage import Store
+
+PAGE = 1 << 16  # bytes of a file's directories that are read at once
+PAGES = 64  # that are kept of a file: 4 MB describe a COG of 170,000 x 170,000 pixels
+FILES = 64  # of which pages are kept
+
+_MOUNT = re.compile(r"(?:/vsi\w+/)?/tiler-store-(\d+)/(.+)")
+_stores: list[Store] = []
+_local = threading.local()
+
+
+def location(store: Store, key: str) -> str:
+    """What `raster.opened` opens to read `key` in place: a file's path, or a name of ours.
+
+    The object behind such a name must never change.
+    """
+    if store.root:
+        return str(store.root / key)
+    if store not in _stores:
+        _stores.append(store)
+    return f"/tiler-store-{_stores.index(store)}/{key}"
+
+
+def opener(path: str) -> dict[str, Any]:
+    """What to tell `rasterio.open` for it to open a name of ours."""
+    return {"opener": _OPENER} if _MOUNT.fullmatch(path) else {}
+
+
+def shown(path: str) -> str:
+    """A path, or a dataset's name, as people know it."""
+    found = _found(path)
+    return f"{found[0].url}/{found[1]}" if found else path
+
+
+def _found(path: str) -> tuple[Store, str] | None:
+    match = _MOUNT.fullmatch(path)
+    return (_stores[int(match[1])], match[2]) if match else None
+
+
+def fault() -> TilerError | None:
+    """What last went wrong in this thread beneath GDAL, once."""
+    found: TilerError | None = getattr(_local, "fault", None)
+    _local.fault = None
+    return found
+
+
+class _Pages:
+    """The directories of one object, as far as they were read."""
+
+    def __init__(self, store: Store, key: str) -> None:
+        self.store, self.key = store, key
+        first, self.size = store.first(key, PAGE)
+        self._kept = {0: first}
+
+    def page(self, number: int) -> bytes:
+        if number not in self._kept:
+            start = number * PAGE
+            (data,) = self.store.ranges(self.key, [start], [min(PAGE, self.size - start)])
+            if len(self._kept) == PAGES:
+                del self._kept[max(self._kept)]
+            self._kept[number] = data
+        return self._kept[number]
+
+
+@lru_cache(maxsize=FILES)
+def _pages(path: str) -> _Pages:
+    found = _found(path)
+    if not found:
+        raise MissingObject(path)
+    return _Pages(*found)
+
+
+class _File:
+    """One opening of an object. GDAL must not see exceptions: a fault is kept and nothing is answered."""
+
+    def __init__(self, pages: _Pages) -> None:
+        self._pages = pages
+        self._at = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        pass
+
+    def tell(self) -> int:
+        return self._at
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        self._at = offset + {os.SEEK_SET: 0, os.SEEK_CUR: self._at, os.SEEK_END: self._pages.size}[whence]
+        return self._at
+
+    def read(self, length: int = -1) -> bytes:
+        left = max(0, self._pages.size - self._at)
+        length = left if length < 0 else min(length, left)
+        if not length:
+            return b""
+        try:
+            data = self._read(length)
+        except TilerError as error:
+            _local.fault = error
+            return b""
+        self._at += len(data)
+        return data
+
+    def _read(self, length: int) -> bytes:
+        if length > PAGE:
+            (data,) = self.get_byte_ranges([self._at], [length])
+            return data
+        first, last = self._at // PAGE, (self._at + length - 1) // PAGE
+        data = b"".join(self._pages.page(number) for number in range(first, last + 1))
+        start = self._at - first * PAGE
+        return data[start : start + length]
+
+    def get_byte_ranges(self, offsets: Sequence[int], sizes: Sequence[int]) -> list[bytes]:
+        """The blocks of a window, in as few requests as make sense, at once."""
+        try:
+            return self._pages.store.ranges(self._pages.key, offsets, sizes)
+        except TilerError as error:
+            _local.fault = error
+            return [b"" for _ in sizes]
+
+
+class _Opener:
+    """What rasterio asks of a filesystem."""
+
+    def open(self, path: str, _mode: str = "r", **_: Any) -> _File:
+        return _File(self._at(path))
+
+    def isfile(self, path: str) -> bool:
+        return self.size(path) > 0
+
+    def isdir(self, _path: str) -> bool:
+        return False
+
+    def ls(self, _path: str) -> list[str]:
+        return []
+
+    def mtime(self, _path: str) -> int:
+        return 0
+
+    def rm(self, path: str) -> None:
+        raise PermissionError(path)
+
+    def size(self, path: str) -> int:
+        return self._at(path).size
+
+    def _at(self, path: str) -> _Pages:
+        try:
+            return _pages(path)
+        except TilerError as error:
+            _local.fault = error
+            raise FileNotFoundError(path) from error
+
+
+FileContainer.register(_Opener)
+MultiByteRangeResourceContainer.register(_Opener)
+_OPENER = _Opener()
