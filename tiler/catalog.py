@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, get_args
@@ -20,6 +21,7 @@ Resampling = Literal["nearest", "bilinear", "cubic", "cubic_spline", "lanczos", 
 Halving = Literal["cubic", "average", "nearest", "mode"]
 RESAMPLINGS: tuple[Resampling, ...] = get_args(Resampling)
 VERSION = 1
+KNOWN = 256  # names of which a process remembers the metadata
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +156,42 @@ def load_layer(sources: Store, layer: str) -> Layer:
         return parse(sources.get(key), key)
     except MissingObject as error:
         raise UnknownLayer(layer, list_layers(sources)) from error
+
+
+class Layers:
+    """Layers by name, each believed for `ttl` seconds after it was read and parsed again only where it changed.
+
+    That a layer does not exist is believed as long.
+    """
+
+    def __init__(self, sources: Store, ttl: float = 0.0) -> None:
+        self._sources = sources
+        self._ttl = ttl
+        self._known: dict[str, tuple[float, bytes, Layer | None]] = {}
+
+    def get(self, name: str) -> Layer | None:
+        """The layer's current revision, None where there is no such layer.
+
+        Raises:
+            BadName: it cannot name a layer.
+            CatalogError: its metadata is not what this version wrote.
+            StoreError: its metadata could not be read.
+        """
+        key = keys.index_key(keys.check_layer(name))
+        read, before, layer = self._known.get(name, (-math.inf, b"", None))
+        if time.monotonic() - read < self._ttl:
+            return layer
+        try:
+            data = self._sources.get(key)
+        except MissingObject:
+            data = b""
+        if data != before:
+            layer = parse(data, key) if data else None
+        self._known.pop(name, None)
+        if len(self._known) == KNOWN:
+            del self._known[next(iter(self._known))]
+        self._known[name] = (time.monotonic(), data, layer)
+        return layer
 
 
 def list_layers(sources: Store) -> Iterator[str]:

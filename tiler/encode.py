@@ -10,6 +10,7 @@ from __future__ import annotations
 import io
 import struct
 import zlib
+from functools import cache
 
 import deflate
 import numpy as np
@@ -39,6 +40,13 @@ def encode(picture: Picture, form: Format) -> bytes | None:
     if form == "png":
         return _png(picture)
     return _lossy(picture, form)
+
+
+@cache
+def blank(size: int, form: Format) -> bytes:
+    """The one tile of `size` pixels with nothing on it, for those who must answer with something."""
+    clear = Picture(np.zeros((size, size, 1), np.uint8), np.zeros((size, size), np.uint8))
+    return _png(clear) if form == "png" else _lossy(clear, form)
 
 
 def _simplest(picture: Picture) -> Picture:

@@ -6,13 +6,16 @@ TilerError
 │   ├── BadName             a layer id that cannot be a key
 │   ├── UnknownLayer        the catalogue has no such layer
 │   ├── ZoomOutside         a zoom that the layer does not have
+│   ├── TileOutside         a tile that the layer does not have
 │   ├── BadSource           a raster that cannot become a layer
 │   ├── BadOption           an option that does not fit the layer or the source
-│   └── BadStore            a store URL that is malformed, or a root that cannot be written
+│   ├── BadStore            a store URL that is malformed, or a root that cannot be written
+│   └── BadCloud            AWS cannot be asked: no credentials, no region, no such stack or queue
 ├── SourceReadError         pixels could not be read; no tile is written
 ├── StoreError              an object could not be read, written, listed or deleted
 │   └── MissingObject       there is no such object
 ├── CatalogError            a layer's metadata is not what this version wrote
+├── QueueError              messages were refused, or the queue does not answer
 ├── MessageError            a message or a receipt that this version does not speak
 └── WorkerDied              a worker process ended without an answer
 """
@@ -79,6 +82,14 @@ class ZoomOutside(BadInput):
         self.layer = layer
 
 
+class TileOutside(BadInput):
+    """A tile that the layer does not have."""
+
+    def __init__(self, layer: str, key: str) -> None:
+        super().__init__(f"{key} lies outside the bounds or the zooms of layer {layer!r}")
+        self.layer = layer
+
+
 class BadSource(BadInput):
     """A raster that cannot become a layer."""
 
@@ -97,6 +108,10 @@ class BadStore(BadInput):
     def __init__(self, url: str, why: str) -> None:
         super().__init__(f"cannot use {url} as a store: {why}")
         self.url = url
+
+
+class BadCloud(BadInput):
+    """AWS cannot be asked: no credentials, no region, no such stack or queue."""
 
 
 class SourceReadError(TilerError):
@@ -128,6 +143,15 @@ class CatalogError(TilerError):
     def __init__(self, key: str, why: object) -> None:
         super().__init__(f"{key} does not describe a layer ({why}): run `seeder ingest` again")
         self.key = key
+
+
+class QueueError(TilerError):
+    """Messages were refused, or the queue does not answer; `refused` names the blocks."""
+
+    def __init__(self, why: object, refused: Sequence[str] = ()) -> None:
+        named = f": {', '.join(refused[:10])}{', ...' if len(refused) > 10 else ''}" if refused else ""
+        super().__init__(f"{why}{named}")
+        self.refused = tuple(refused)
 
 
 class MessageError(TilerError):

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from tiler.catalog import Layer
+from tiler.encode import blank
 from tiler.errors import GridError, SourceReadError
 from tiler.grid import LEAF, Block
 from tiler.keys import CONTENT_TYPES, TileName, tile_key
@@ -32,7 +34,8 @@ class Outcome:
 class Request:
     """A block to fill: which of its tiles, how they look, and whether to render those that exist.
 
-    A block larger than 8 x 8 is wholly wanted; its mask is 0.
+    A block larger than 8 x 8 is wholly wanted; its mask is 0. `blanks` stores a transparent tile where there is
+    nothing, so that it is found the next time.
 
     Raises:
         GridError: the mask has bits that are no tile of the block.
@@ -42,6 +45,7 @@ class Request:
     tiles: int  # mask
     look: Look
     force: bool = False
+    blanks: bool = False
 
     def __post_init__(self) -> None:
         whole = self.block.full if self.block.size == LEAF else 0
@@ -66,18 +70,27 @@ def fill(layer: Layer, stores: Stores, request: Request) -> Outcome:
         there = stores.tiles.existing(names.values())
         skipped = sum(block.bit(tile) for tile, key in names.items() if key in there)
     left = request.tiles & ~skipped
+    drawn: dict[str, tuple[int, int]] = {}  # key: bit, bytes
     written = empty = size = 0
     error = ""
+
+    def tiles() -> Iterator[tuple[str, bytes]]:
+        nonlocal empty
+        for tile, data in render(layer, stores.sources, block, left, look):
+            if data is None and not request.blanks:
+                empty |= block.bit(tile)
+                continue
+            shown = data or blank(look.size, look.format)
+            drawn[names[tile]] = (block.bit(tile), len(shown))
+            yield names[tile], shown
+
     try:
         if left:
-            for tile, data in render(layer, stores.sources, block, left, look):
-                if data is None:
-                    empty |= block.bit(tile)
-                    continue
-                kind = CONTENT_TYPES[look.format]
-                stores.tiles.put(names[tile], data, content_type=kind, cache_control=CACHE_CONTROL)
-                written |= block.bit(tile)
-                size += len(data)
+            kind = CONTENT_TYPES[look.format]
+            for key in stores.tiles.put_all(tiles(), content_type=kind, cache_control=CACHE_CONTROL):
+                bit, length = drawn[key]
+                written |= bit
+                size += length
     except SourceReadError as fault:
         error = str(fault)
     return Outcome(

@@ -234,6 +234,13 @@ class Block:
         row = (1 << self.side) - 1
         return sum(row << (8 * dy) for dy in range(self.side))
 
+    def parts(self) -> Iterator[Block]:
+        """The blocks of an eighth of the size, at least 8 x 8 tiles, that a larger block consists of."""
+        size = max(LEAF, self.size // LEAF)
+        for y in range(self.y, self.y + self.side, size):
+            for x in range(self.x, self.x + self.side, size):
+                yield Block(self.z, x, y, size)
+
     def bit(self, tile: Tile) -> int:
         """The bit of `tile` in this 8 x 8 block's mask: rows of eight, the north-west tile lowest."""
         return 1 << int(8 * (tile.y - self.y) + (tile.x - self.x))

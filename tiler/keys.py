@@ -81,6 +81,11 @@ def parse_tile_key(key: str) -> TileName:
     return TileName(layer, Tile(x=x, y=y, z=z), 2 if match[5] else 1, cast(Format, match[6]))
 
 
+def zoom_prefix(layer: str, z: int) -> str:
+    """What the keys of one zoom's tiles begin with."""
+    return f"{layer}/{z}/"
+
+
 def tile_prefix(layer: str, z: int, x: int) -> str:
     """What the keys of one column of tiles begin with."""
     return f"{layer}/{z}/{x}/"
@@ -89,6 +94,12 @@ def tile_prefix(layer: str, z: int, x: int) -> str:
 def tilejson_key(layer: str) -> str:
     """The key of a layer's public TileJSON."""
     return f"{layer}/tile.json"
+
+
+def layer_of_tilejson(key: str) -> str | None:
+    """The layer whose TileJSON `key` is, if it is one's."""
+    layer, _, rest = key.partition("/")
+    return layer if rest == "tile.json" else None
 
 
 SOURCES = "sources/"

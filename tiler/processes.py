@@ -75,13 +75,18 @@ _task: Callable[[Any], Any] | None = None  # this worker's
 def _begin(make: Callable[[], Callable[[Any], Any]]) -> None:
     global _task  # noqa: PLW0603 - a pool hands its workers nothing else to keep
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    end_with_parent()
     _task = make()
 
 
 def _answer(item: Any) -> Any:
     assert _task is not None, "_begin runs first"
     return _task(item)
+
+
+def end_with_parent() -> None:
+    """End this process when the one that started it is gone, however it ended."""
+    threading.Thread(target=_end_with_parent, daemon=True).start()
 
 
 def _end_with_parent() -> None:

@@ -1,0 +1,131 @@
+"""The Lambda behind the redirect path: renders the tile that S3 did not have, stores it, sends the client back to it.
+
+Requests and answers are API Gateway's, payload format 2.0.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import logging
+import os
+import time
+from dataclasses import dataclass
+from functools import cache
+from http import HTTPStatus
+from typing import Any
+from urllib.parse import unquote
+
+from tiler.catalog import Layer, Layers, tilejson
+from tiler.encode import blank
+from tiler.errors import BadInput, SourceReadError, StoreError, TileOutside, TilerError, UnknownLayer
+from tiler.fill import Request, fill
+from tiler.grid import Block
+from tiler.keys import CONTENT_TYPES, TileName, layer_of_tilejson, parse_tile_key, tile_key
+from tiler.render import Look, render
+from tiler.settings import Settings
+from tiler.storage import Stores
+
+LAYER_TTL = 15.0  # seconds that a layer's metadata is believed
+PATIENCE = 5.0  # seconds that one request to a store is tried again; the client waits
+STATUS: dict[type[TilerError], HTTPStatus] = {  # the first that fits
+    UnknownLayer: HTTPStatus.NOT_FOUND,
+    TileOutside: HTTPStatus.NOT_FOUND,
+    BadInput: HTTPStatus.BAD_REQUEST,
+    TilerError: HTTPStatus.BAD_GATEWAY,
+}
+BRIEFLY = "public, max-age=60"  # how long clients believe that there is no such tile
+NEVER = "no-store"
+CORS = {"Access-Control-Allow-Origin": "*"}
+CURE = "ask for /LAYER/Z/X/Y.png, or for /LAYER/tile.json"
+
+Answer = dict[str, Any]
+
+log = logging.getLogger(__name__)  # Lambda's own JSON format writes what `extra` holds
+
+
+def handler(event: dict[str, Any], _context: object) -> Answer:
+    """Answer one request; see `Service.answer`."""
+    return _service().answer(event)
+
+
+@cache
+def _service() -> Service:
+    settings = Settings.from_env(os.environ).within(PATIENCE)
+    stores = Stores.open(settings)
+    return Service(stores, Layers(stores.sources, LAYER_TTL), settings.direct)
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """What the handler keeps between requests. `direct` is where a stored tile answers without a redirect."""
+
+    stores: Stores
+    layers: Layers
+    direct: str
+
+    def answer(self, event: dict[str, Any]) -> Answer:
+        """302 to the stored tile, 200 with its bytes where it could not be stored, or the error's status."""
+        path = unquote(event["rawPath"]).removeprefix("/")
+        method = event["requestContext"]["http"]["method"]
+        if method not in ("GET", "HEAD"):
+            return _said(HTTPStatus.METHOD_NOT_ALLOWED, f"{method} is not allowed: {CURE}", BRIEFLY)
+        start = time.monotonic()
+        try:
+            layer = layer_of_tilejson(path)
+            answer = self._tilejson(layer) if layer else self._tile(path)
+        except TilerError as error:
+            status = next(status for kind, status in STATUS.items() if isinstance(error, kind))
+            if status < HTTPStatus.INTERNAL_SERVER_ERROR:
+                return _said(status, str(error), BRIEFLY)
+            log.warning("failed", extra={"path": path, "error": str(error)})
+            return _said(status, "the tile's source cannot be read", NEVER)  # where it lies is nobody's business
+        spent = round(1000 * (time.monotonic() - start))
+        log.info("served", extra={"path": path, "status": answer["statusCode"], "milliseconds": spent})
+        return answer
+
+    def _tilejson(self, layer: str) -> Answer:
+        body = tilejson(self._layer(layer), self.stores.url).decode()
+        return _answer(HTTPStatus.OK, body, "application/json", "no-cache")
+
+    def _tile(self, path: str) -> Answer:
+        name = parse_tile_key(path)
+        layer = self._layer(name.layer)
+        if not any(name.tile in each for each in layer.ranges(name.tile.z)):
+            raise TileOutside(layer.id, path)
+        block = Block.of(name.tile)
+        request = Request(block, block.bit(name.tile), Look(name.scale, name.format), blanks=True)
+        try:
+            outcome = fill(layer, self.stores, request)
+        except StoreError as error:
+            log.warning("not stored", extra={"path": path, "error": str(error)})
+            return self._bytes(layer, request, name)
+        if outcome.failed:
+            raise SourceReadError(layer.source, outcome.error)
+        return _answer(HTTPStatus.FOUND, "", "", NEVER, Location=f"{self.direct}/{tile_key(name)}")
+
+    def _bytes(self, layer: Layer, request: Request, name: TileName) -> Answer:
+        """The tile itself: the map must show it though it could not be stored."""
+        ((_, data),) = render(layer, self.stores.sources, request.block, request.tiles, request.look)
+        body = base64.b64encode(data or blank(request.look.size, name.format)).decode()
+        return {**_answer(HTTPStatus.OK, body, CONTENT_TYPES[name.format], NEVER), "isBase64Encoded": True}
+
+    def _layer(self, name: str) -> Layer:
+        layer = self.layers.get(name)
+        if layer is None:
+            raise UnknownLayer(name)
+        return layer
+
+
+def _said(status: HTTPStatus, message: str, cached: str) -> Answer:
+    return _answer(status, json.dumps({"message": message}), "application/json", cached)
+
+
+def _answer(status: HTTPStatus, body: str, kind: str, cached: str, **headers: str) -> Answer:
+    named = {"Content-Type": kind} if kind else {}
+    return {
+        "statusCode": int(status),
+        "headers": {**CORS, "Cache-Control": cached, **named, **headers},
+        "body": body,
+        "isBase64Encoded": False,
+    }
