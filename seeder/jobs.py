@@ -4,22 +4,25 @@ jobs/{job}/job.json       what was asked for
 jobs/{job}/plan.json      exact totals a zoom, once planning is complete
 jobs/{job}/done/{block}   what became of a block's tiles
 jobs/{job}/failed/{block} the same where some failed; it counts until there is a `done`
+jobs/{job}/sent.json      the queue that all messages were sent to
+jobs/{job}/cancelled      nothing more is to be rendered
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
 from seeder.selection import Count, Piece, Selection
-from tiler.errors import BadInput, MessageError, MissingObject
+from tiler.errors import BadInput, GridError, MessageError, MissingObject
 from tiler.fill import Outcome, Request
-from tiler.grid import Block, Bounds, format_zooms, parse_zooms
+from tiler.grid import LEAF, Block, Bounds, format_zooms, parse_zooms
 from tiler.keys import job_key
+from tiler.overlap import overlap
 from tiler.render import Look
 from tiler.storage import Store
 
@@ -38,6 +41,13 @@ FIELDS = {  # of a message, and their types
     "force": bool,
 }
 MASKS = ("written", "empty", "skipped", "failed")
+
+
+Fate = Literal[
+    "filled",  # and on record
+    "split",  # into messages of smaller blocks
+    "dropped",  # superseded or cancelled: nothing was done, nothing is on record
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,10 +90,11 @@ class Job:
         """A job that begins `now` (UTC)."""
         return cls(f"{spec.layer}-{spec.digest}-{now:%Y%m%dT%H%M%S.%f}", spec)
 
-    def message(self, piece: Piece) -> Message:
-        """What a worker needs to know of one of the job's blocks."""
+    def message(self, piece: Piece, *, force: bool = False) -> Message:
+        """What a worker needs to know of one of the job's blocks; `force` spares it the look for existing tiles."""
         spec = self.spec
-        return Message(self.id, spec.layer, spec.revision, Request(piece.block, piece.tiles, spec.look, spec.force))
+        request = Request(piece.block, piece.tiles, spec.look, spec.force or force)
+        return Message(self.id, spec.layer, spec.revision, request)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +105,12 @@ class Message:
     layer: str
     revision: str
     request: Request
+
+    def parts(self) -> Iterator[Message]:
+        """The messages of the smaller blocks that a block larger than 8 x 8 consists of."""
+        for block in self.request.block.parts():
+            tiles = block.full if block.size == LEAF else 0
+            yield replace(self, request=replace(self.request, block=block, tiles=tiles))
 
     def encode(self) -> str:
         """The message's JSON."""
@@ -144,7 +161,7 @@ class Receipt:
 
     block: Block
     outcome: Outcome
-    dropped: bool = False  # its revision is no longer the layer's: nothing was done, nothing is on record
+    fate: Fate = "filled"
 
     def encode(self) -> bytes:
         """The receipt's JSON."""
@@ -165,7 +182,7 @@ class Receipt:
                 raise MessageError(f"receipt {name} is of another version")
             del said["v"]
             masks = {mask: int(said[mask], 16) for mask in MASKS}
-            return cls(Block(*map(int, name.split("-"))), Outcome(**{**said, **masks}))
+            return cls(_block(name), Outcome(**{**said, **masks}))
         except (KeyError, TypeError, ValueError, BadInput) as error:
             raise MessageError(f"{name} is not a receipt: {error!r}") from error
 
@@ -176,10 +193,36 @@ def put_receipt(sources: Store, job: str, receipt: Receipt) -> None:
     sources.put(job_key(job, kind, str(receipt.block)), receipt.encode(), content_type="application/json")
 
 
+def finished(sources: Store, job: str, kind: Literal["done", "failed"] = "done") -> Iterator[Block]:
+    """The blocks that have a receipt of that kind."""
+    for entry in sources.list(job_key(job, f"{kind}/")):
+        yield _block(entry.key.rpartition("/")[2])
+
+
+def read_receipts(
+    sources: Store, job: str, blocks: Iterable[Block], kind: Literal["done", "failed"] = "done"
+) -> Iterator[Receipt]:
+    """The receipts of blocks that have one, in any order."""
+
+    def read(block: Block) -> Receipt:
+        return Receipt.decode(str(block), sources.get(job_key(job, kind, str(block))))
+
+    return overlap(read, blocks)
+
+
 def receipts(sources: Store, job: str) -> Iterator[Receipt]:
-    """The receipts of a job's finished blocks."""
-    for entry in sources.list(job_key(job, "done/")):
-        yield Receipt.decode(entry.key.rpartition("/")[2], sources.get(entry.key))
+    """The receipts of a job's finished blocks, in any order."""
+    return read_receipts(sources, job, finished(sources, job))
+
+
+def forgive(sources: Store, job: str) -> None:
+    """Take failures off the record, because they are tried again."""
+    sources.delete(job_key(job, "failed", str(block)) for block in finished(sources, job, "failed"))
+
+
+def cancelled(sources: Store, job: str) -> bool:
+    """Whether nothing more of the job is to be rendered."""
+    return sources.has(job_key(job, "cancelled"))
 
 
 def put_job(sources: Store, job: Job) -> None:
@@ -197,18 +240,31 @@ def put_plan(sources: Store, job: str, plan: dict[int, Count]) -> None:
     sources.put(job_key(job, "plan.json"), _json({"v": VERSION, "zooms": zooms}), content_type="application/json")
 
 
+def put_sent(sources: Store, job: str, queue: str) -> None:
+    """Put on record that all messages of a job are in a queue."""
+    said = _json({"v": VERSION, "queue": queue})
+    sources.put(job_key(job, "sent.json"), said, content_type="application/json")
+
+
+def sent(sources: Store, job: str) -> bool:
+    """Whether all messages of the job went to a queue once."""
+    return sources.has(job_key(job, "sent.json"))
+
+
 def unfinished(sources: Store, spec: Spec) -> Job | None:
-    """The latest job of `spec`, if it has blocks without a `done`."""
+    """The latest job of `spec`, if it has blocks without a `done` and was not cancelled."""
     begun = sorted(name for name in sources.folders("jobs/") if name.startswith(f"{spec.layer}-{spec.digest}-"))
     if not begun:
         return None
     job = Job(begun[-1], spec)
+    if cancelled(sources, job.id):
+        return None
     try:
         plan = json.loads(sources.get(job_key(job.id, "plan.json")))
     except MissingObject:
         return job
     blocks = sum(zoom["blocks"] for zoom in plan["zooms"].values())
-    done = sum(1 for _ in sources.list(job_key(job.id, "done/")))
+    done = sum(1 for _ in finished(sources, job.id))
     return job if done < blocks else None
 
 
@@ -230,6 +286,14 @@ def load_job(sources: Store, job: str) -> Job:
         )
     except (KeyError, TypeError, ValueError, BadInput) as error:
         raise MessageError(f"{key} is not a job: {error!r}") from error
+
+
+def _block(name: str) -> Block:
+    """The inverse of a block's str."""
+    try:
+        return Block(*map(int, name.split("-")))
+    except (TypeError, ValueError, GridError) as error:
+        raise MessageError(f"{name} does not name a block: {error}") from error
 
 
 def _json(said: dict[str, Any]) -> bytes:

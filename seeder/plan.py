@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 
-from seeder.jobs import Job, Message, Receipt, Spec, put_job, put_plan, receipts, unfinished
+from seeder.jobs import Job, Message, Receipt, Spec, forgive, put_job, put_plan, receipts, unfinished
+from seeder.marks import Marks
 from seeder.queues import Queue
-from seeder.selection import Count, Selection, regions
+from seeder.selection import Count, Piece, Selection, regions
 from tiler.catalog import Layer
 from tiler.errors import BadOption
 from tiler.fill import Outcome
-from tiler.grid import Block
-from tiler.keys import TileName, tile_key
+from tiler.grid import LEAF
+from tiler.keys import TileName, tile_key, zoom_prefix
 from tiler.render import Look
 from tiler.storage import Store, Stores
 
@@ -44,6 +46,15 @@ class Tally:
         """The summary's JSON form."""
         return {name: value for name, value in asdict(self).items() if name != "errors"}
 
+    @contextmanager
+    def timed(self) -> Iterator[None]:
+        """Adds the seconds that pass within."""
+        start = time.monotonic()
+        try:
+            yield
+        finally:
+            self.seconds = round(self.seconds + time.monotonic() - start, 3)
+
     def add(self, outcome: Outcome) -> int:
         """Count a block's tiles; returns how many there were."""
         before = self.done
@@ -59,25 +70,42 @@ class Tally:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """A job and what is left of it: `tally` counts what earlier runs did, `done` holds their blocks."""
+    """A job and what is left of it: `tally` counts what earlier runs did, `done` holds their blocks.
+
+    `fresh` are the zooms of which no tile was there when the plan was made, so that none need be looked for.
+    """
 
     job: Job
     layer: Layer
     counts: dict[int, Count]
     tally: Tally
-    done: frozenset[Block]
+    done: Marks
+    fresh: frozenset[int]
 
     @property
     def resumed(self) -> bool:
         """Whether an earlier run did part of it."""
         return bool(self.done)
 
-    def messages(self) -> Iterator[Message]:
-        """The blocks that are left, low zooms first, as they are drawn."""
+    @property
+    def blocks(self) -> int:
+        """Blocks of 8 x 8 tiles, those that are done included."""
+        return sum(each.blocks for each in self.counts.values())
+
+    def messages(self, sizes: Container[int]) -> Iterator[Message]:
+        """The blocks that are left, in `sizes`, low zooms first, as they are drawn."""
         for region in regions(self.layer, self.job.spec.selection):
-            for piece in region.pieces():
-                if piece.block not in self.done:
-                    yield self.job.message(piece)
+            for piece in region.pieces(sizes):
+                for left in self._left(piece):
+                    yield self.job.message(left, force=region.z in self.fresh)
+
+    def _left(self, piece: Piece) -> Iterator[Piece]:
+        """What of a piece is not done."""
+        if not self.done.touches(piece.block):
+            yield piece
+        elif piece.block.size > LEAF:
+            for part in piece.block.parts():
+                yield from self._left(Piece(part, part.full if part.size == LEAF else 0))
 
 
 def count(layer: Layer, selection: Selection) -> dict[int, Count]:
@@ -109,11 +137,12 @@ def prepare(layer: Layer, selection: Selection, look: Look, *, force: bool, stor
         put_job(stores.sources, job)
     put_plan(stores.sources, job.id, counts)
     tally = Tally(job.id, layer.id, layer.revision, total)
-    done = set()
+    done = Marks()
     for receipt in _standing(receipts(stores.sources, job.id), job, stores.tiles):
         tally.add(receipt.outcome)
         done.add(receipt.block)
-    return Plan(job, layer, counts, tally, frozenset(done))
+    fresh = frozenset(z for z in counts if stores.tiles.empty(zoom_prefix(layer.id, z)))
+    return Plan(job, layer, counts, tally, done, fresh)
 
 
 def _standing(found: Iterator[Receipt], job: Job, tiles: Store) -> Iterator[Receipt]:
@@ -133,19 +162,24 @@ def _standing(found: Iterator[Receipt], job: Job, tiles: Store) -> Iterator[Rece
             yield receipt
 
 
-def run(plan: Plan, queue: Callable[[Callable[[Receipt], None]], Queue], *, progress: Callable[[int], object]) -> Tally:
+def run(
+    plan: Plan,
+    queue: Callable[[Callable[[Receipt], None]], Queue],
+    stores: Stores,
+    *,
+    progress: Callable[[int], object],
+) -> Tally:
     """Send what is left of the plan and add up the receipts. `queue` makes the queue from what hears of receipts.
 
     `progress` is told of tiles as they are settled.
     """
-    start = time.monotonic()
     tally = plan.tally
 
     def heard(receipt: Receipt) -> None:
         progress(tally.add(receipt.outcome))
 
-    try:
-        queue(heard).send(plan.messages())
-    finally:
-        tally.seconds = round(time.monotonic() - start, 3)
+    forgive(stores.sources, plan.job.id)
+    with tally.timed():
+        pool = queue(heard)
+        pool.send(plan.messages(pool.sizes))
     return tally

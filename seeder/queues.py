@@ -1,14 +1,15 @@
-"""Where blocks are sent to be rendered."""
+"""Where blocks are sent to be rendered: the protocol, and the pool of this machine. `sqs` has the other queue."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Container, Iterable
 from dataclasses import dataclass
 from functools import partial
 from typing import Protocol
 
 from seeder.jobs import Message, Receipt
-from seeder.worker import Worker
+from seeder.work import Worker
+from tiler.grid import LEAF
 from tiler.processes import stream
 from tiler.settings import Settings
 
@@ -16,10 +17,16 @@ from tiler.settings import Settings
 class Queue(Protocol):
     """Takes messages to workers, each at least once."""
 
+    @property
+    def sizes(self) -> Container[int]:
+        """Sizes of the blocks that it takes, in tiles a side."""
+        ...
+
     def send(self, messages: Iterable[Message]) -> int:
         """Send `messages` as they come, holding only a few; return how many.
 
         Raises:
+            QueueError: some were refused.
             StoreError, WorkerDied: a local worker could not go on.
         """
         ...
@@ -35,6 +42,11 @@ class LocalPool:
     settings: Settings
     jobs: int
     on_receipt: Callable[[Receipt], None]
+
+    @property
+    def sizes(self) -> Container[int]:
+        """See `Queue.sizes`."""
+        return (LEAF,)
 
     def send(self, messages: Iterable[Message]) -> int:
         """Work `messages` off; see `Queue.send`."""

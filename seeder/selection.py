@@ -6,12 +6,14 @@ planned costs as much as its edge is long.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from dataclasses import dataclass
 
 from tiler.catalog import Layer
 from tiler.footprint import Footprint
 from tiler.grid import LEAF, Block, Bounds, TileRange, tile_ranges
+
+ANY_SIZE = range(LEAF, 1 << 30)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +58,8 @@ class Region:
         """How many tiles of `area` are wanted."""
         return sum(self.footprint.count(area & each) for each in self.ranges)
 
-    def pieces(self, largest: int = LEAF) -> Iterator[Piece]:
-        """The blocks that hold wanted tiles, in Z-order; wholly wanted ones up to `largest` tiles a side."""
+    def pieces(self, sizes: Container[int] = (LEAF,)) -> Iterator[Piece]:
+        """The blocks that hold wanted tiles, in Z-order; wholly wanted ones as large as `sizes` has them."""
         size = max(LEAF, 2**self.z)
         todo = [Block(self.z, 0, 0, size)]
         while todo:
@@ -67,7 +69,7 @@ class Region:
                 continue
             if block.size == LEAF:
                 yield Piece(block, block.full if wanted == len(block.range) else self._mask(block))
-            elif block.size <= largest and wanted == len(block.range):
+            elif block.size in sizes and wanted == len(block.range):
                 yield Piece(block, 0)
             else:
                 half = block.size // 2
@@ -83,7 +85,7 @@ class Region:
     def total(self) -> Count:
         """Exact totals."""
         tiles = sum(self.footprint.count(each) for each in self.ranges)
-        blocks = sum((piece.block.side // LEAF) ** 2 or 1 for piece in self.pieces(largest=1 << 30))
+        blocks = sum((piece.block.side // LEAF) ** 2 or 1 for piece in self.pieces(ANY_SIZE))
         return Count(tiles, blocks)
 
 

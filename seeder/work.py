@@ -1,56 +1,63 @@
-"""What a worker does with a message: check it, fill its block, leave a receipt."""
+"""What a worker does with a message: check it, fill its block or split it, leave a receipt."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from seeder.jobs import Message, Receipt, put_receipt
-from tiler import keys
-from tiler.catalog import Layer, parse
-from tiler.errors import MissingObject
+from seeder.jobs import Message, Receipt, cancelled, put_receipt
+from tiler.catalog import Layer, Layers
+from tiler.errors import MessageError
 from tiler.fill import Outcome, fill
+from tiler.grid import LEAF
 from tiler.settings import Settings
 from tiler.storage import Stores
 
+Send = Callable[[Iterable[Message]], int]
 
-@dataclass(slots=True)
+
+def _refuse(_: Iterable[Message]) -> int:
+    raise MessageError("a block larger than 8 x 8 can be split only by workers of a queue")
+
+
+@dataclass(frozen=True, slots=True)
 class Worker:
-    """What a worker keeps between messages: its stores, and each layer's metadata as last read."""
+    """What a worker keeps between messages: its stores, each layer's metadata as last read, where parts are sent."""
 
     stores: Stores
-    layers: dict[str, tuple[bytes, Layer]]
+    layers: Layers
+    send: Send
 
     @classmethod
-    def open(cls, settings: Settings) -> Worker:
+    def open(cls, settings: Settings, send: Send = _refuse) -> Worker:
         """A worker on the stores of `settings`."""
-        return cls(Stores.open(settings, create=True), {})
+        stores = Stores.open(settings, create=True)
+        return cls(stores, Layers(stores.sources), send)
 
     def work(self, message: Message) -> Receipt:
-        """Fill the message's block and put the receipt on record.
+        """Fill the message's block and put the receipt on record; split a block larger than 8 x 8.
 
-        A message of a revision that is not the layer's current one is dropped: its tiles would be out of date.
+        A message of a revision that is not the layer's current one is dropped, for its tiles would be out of date,
+        and so is one of a cancelled job. Harmless to repeat.
 
         Raises:
-            StoreError: a store failed; nothing says that the block is done, and the message may be sent again.
+            StoreError, QueueError: nothing says that the block is done; the message must come again.
         """
-        layer = self._layer(message.layer)
         request = message.request
-        if layer is None or layer.revision != message.revision:
-            now = f"revision {layer.revision}" if layer else "nothing"
-            error = f"revision {message.revision} was superseded by {now}"
-            return Receipt(request.block, Outcome(failed=request.tiles, error=error), dropped=True)
+        layer = self.layers.get(message.layer)
+        why = self._stale(message, layer)
+        if layer is None or why:
+            return Receipt(request.block, Outcome(failed=request.tiles, error=why), fate="dropped")
+        if request.block.size > LEAF:
+            self.send(message.parts())
+            return Receipt(request.block, Outcome(), fate="split")
         receipt = Receipt(request.block, fill(layer, self.stores, request))
         put_receipt(self.stores.sources, message.job, receipt)
         return receipt
 
-    def _layer(self, name: str) -> Layer | None:
-        """The layer as it is now; parsed again only where its metadata changed."""
-        key = keys.index_key(name)
-        try:
-            data = self.stores.sources.get(key)
-        except MissingObject:
-            return None
-        known = self.layers.get(name)
-        if known is None or known[0] != data:
-            known = self.layers[name] = (data, parse(data, key))
-        return known[1]
+    def _stale(self, message: Message, layer: Layer | None) -> str:
+        """Why the message is dropped, or nothing."""
+        if layer is None or layer.revision != message.revision:
+            now = f"revision {layer.revision}" if layer else "nothing"
+            return f"revision {message.revision} was superseded by {now}"
+        return f"job {message.job} was cancelled" if cancelled(self.stores.sources, message.job) else ""

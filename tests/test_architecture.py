@@ -17,20 +17,23 @@ MODULES = {
 FLOORS = [
     {"seeder.__main__"},
     {"seeder.cli"},
-    {"seeder.plan"},
-    {"seeder.queues"},
-    {"seeder.worker"},
-    {"seeder.jobs"},
-    {"seeder.selection"},
-    {"tiler.ingest"},
+    {"seeder.seed"},
+    {"seeder.fanout"},
+    {"seeder.plan", "seeder.poll", "seeder.doctor"},
+    {"seeder.queues", "seeder.worker", "seeder.console"},
+    {"seeder.sqs", "seeder.work", "seeder.stack"},
+    {"seeder.aws", "seeder.jobs"},
+    {"seeder.selection", "seeder.marks"},
+    {"tiler.ingest", "tiler.http"},
     {"tiler.bake"},
     {"tiler.fill"},
     {"tiler.render"},
     {"tiler.survey"},
     {"tiler.raster", "tiler.halve"},
-    {"tiler.catalog", "tiler.cog"},
+    {"tiler.catalog", "tiler.cog", "tiler.remote"},
     {"tiler.encode"},
     {"tiler.style", "tiler.storage", "tiler.footprint", "tiler.processes"},
+    {"tiler.overlap"},
     {"tiler.keys"},
     {"tiler.grid", "tiler.settings"},
     {"tiler.errors"},
@@ -63,11 +66,13 @@ def test_imports_point_down(module: str) -> None:
 @pytest.mark.parametrize(
     ("package", "homes"),
     [
-        ("rasterio", {"tiler.raster", "tiler.survey", "tiler.bake", "tiler.render"}),
+        ("rasterio", {"tiler.__init__", "tiler.raster", "tiler.remote", "tiler.survey", "tiler.bake", "tiler.render"}),
         ("obstore", {"tiler.storage"}),
-        ("boto3", set()),
+        ("boto3", {"seeder.aws"}),
+        ("aws_lambda_powertools", {"seeder.worker"}),
+        ("tenacity", {"seeder.sqs", "seeder.poll"}),
         ("PIL", {"tiler.encode", "tiler.halve"}),
-        ("click", {"seeder.cli"}),
+        ("click", {"seeder.cli", "seeder.console", "seeder.seed"}),
     ],
 )
 def test_a_dear_package_is_imported_only_at_home(package: str, homes: set[str]) -> None:
@@ -75,10 +80,10 @@ def test_a_dear_package_is_imported_only_at_home(package: str, homes: set[str]) 
     assert users == homes
 
 
-def test_only_the_cli_touches_the_environment() -> None:
-    """It hands `os.environ` to Settings; nothing else may read it."""
+def test_only_programs_touch_the_environment() -> None:
+    """And the Lambdas: they hand `os.environ` to Settings; nothing else may read it."""
     readers = {module for module, path in MODULES.items() if re.search(r"os\.environ|getenv", path.read_text())}
-    assert readers == {"seeder.cli"}
+    assert readers == {"seeder.console", "seeder.worker", "tiler.http"}
 
 
 def test_no_module_passes_400_lines() -> None:

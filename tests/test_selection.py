@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
 from dataclasses import replace
 
 import mercantile
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 from mercantile import Tile
 from supermercado import burntiles
 
-from seeder.selection import LEAF, Count, Piece, Region, Selection, regions
+from seeder.selection import ANY_SIZE, LEAF, Count, Piece, Region, Selection, regions
 from tests.strategies import WORLD, bounds, crossing_bounds, footprints, held, layers
 from tiler.catalog import Layer
 from tiler.errors import ZoomOutside
@@ -22,7 +23,8 @@ from tiler.style import Style
 
 EVERYWHERE = Footprint(0, 0, 0, np.ones((1, 1), bool))
 PLAIN = Layer("plain", "1", "", WORLD, 0, 28, "png", Style(), EVERYWHERE, None, (1,), "nearest")
-LARGEST = (8, 16, 64, 512)
+Question = tuple[Layer, Selection]
+SIZES = [(LEAF,), (LEAF, 64), (LEAF, 64, 512), ANY_SIZE]
 
 
 @st.composite
@@ -56,48 +58,54 @@ def z_order(block: Block) -> int:
     return sum((block.x >> bit & 1) << 2 * bit | (block.y >> bit & 1) << 2 * bit + 1 for bit in range(block.z))
 
 
-@given(asked(), st.sampled_from(LARGEST))
-def test_the_pieces_hold_every_wanted_tile_once_and_no_other(question: tuple[Layer, Selection], largest: int) -> None:
+@given(asked(), st.sampled_from(SIZES))
+def test_the_pieces_hold_every_wanted_tile_once_and_no_other(
+    question: Question, sizes: Container[int]
+) -> None:
     layer, selection = question
     for region in regions(layer, selection):
-        found = [tile for piece in region.pieces(largest) for tile in tiles_of(piece)]
+        found = [tile for piece in region.pieces(sizes) for tile in tiles_of(piece)]
         assert len(found) == len(set(found))
         assert set(found) == wanted(layer, selection.boxes, region.z)
 
 
-@given(asked(), st.sampled_from(LARGEST))
-def test_no_piece_is_empty_or_has_bits_off_its_block(question: tuple[Layer, Selection], largest: int) -> None:
+@given(asked(), st.sampled_from(SIZES))
+def test_no_piece_is_empty_or_has_bits_off_its_block(question: Question, sizes: Container[int]) -> None:
     for region in regions(*question):
-        for piece in region.pieces(largest):
+        for piece in region.pieces(sizes):
             assert len(piece) == len(tiles_of(piece)) > 0
             assert piece.tiles | piece.block.full == piece.block.full
 
 
-@given(asked(), st.sampled_from(LARGEST))
-def test_a_large_piece_is_wholly_wanted_and_within_the_limit(question: tuple[Layer, Selection], largest: int) -> None:
+@given(asked(), st.sampled_from(SIZES))
+def test_a_large_piece_is_wholly_wanted_and_of_a_size_that_is_taken(
+    question: Question, sizes: Container[int]
+) -> None:
     layer, selection = question
     for region in regions(layer, selection):
         every = wanted(layer, selection.boxes, region.z)
-        for piece in region.pieces(largest):
-            assert piece.block.size <= largest
+        for piece in region.pieces(sizes):
+            assert piece.block.size in sizes
             assert piece.block.size == LEAF or every.issuperset(piece.block.tiles())
 
 
 @given(asked())
 def test_large_pieces_take_the_place_of_the_leaves_that_fill_them(question: tuple[Layer, Selection]) -> None:
     for region in regions(*question):
-        large = [piece for piece in region.pieces(512) if piece.block.size > LEAF]
+        large = [piece for piece in region.pieces((LEAF, 64, 512)) if piece.block.size > LEAF]
         inside = {Block.of(tile) for piece in large for tile in piece.block.tiles()}
         leaves = list(region.pieces())
         assert [piece for piece in leaves if piece.block not in inside] == [
-            piece for piece in region.pieces(512) if piece.block.size == LEAF
+            piece for piece in region.pieces((LEAF, 64, 512)) if piece.block.size == LEAF
         ]
         assert all(piece.tiles == piece.block.full for piece in leaves if piece.block in inside)
 
 
-@given(asked(), st.sampled_from(LARGEST))
-def test_low_zooms_come_first_and_blocks_follow_the_z_curve(question: tuple[Layer, Selection], largest: int) -> None:
-    order = [(piece.block.z, z_order(piece.block)) for region in regions(*question) for piece in region.pieces(largest)]
+@given(asked(), st.sampled_from(SIZES))
+def test_low_zooms_come_first_and_blocks_follow_the_z_curve(
+    question: Question, sizes: Container[int]
+) -> None:
+    order = [(piece.block.z, z_order(piece.block)) for region in regions(*question) for piece in region.pieces(sizes)]
     assert order == sorted(set(order))
     assert [region.z for region in regions(*question)] == list(question[1].zooms)
 
@@ -191,7 +199,7 @@ def test_the_bounds_limit_what_the_footprint_holds(footprint: Footprint, z: int)
 
 def test_a_world_of_a_billion_tiles_is_planned_in_a_handful_of_blocks() -> None:
     (region,) = regions(PLAIN, Selection((15,)))
-    assert len(list(region.pieces(largest=1 << 12))) == 4**3
+    assert len(list(region.pieces((1 << 12,)))) == 4**3
     assert region.total() == Count(4**15, 4**12)
 
 

@@ -1,0 +1,64 @@
+"""Clients of AWS services other than S3, and their errors in our words. The only home of boto3."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
+
+from tiler.errors import BadCloud, QueueError
+
+CONFIG = Config(
+    retries={"mode": "standard", "max_attempts": 6},
+    connect_timeout=10,
+    read_timeout=40,
+    max_pool_connections=32,
+)
+REFUSALS = {  # error codes that no retry mends
+    "AccessDenied",
+    "AccessDeniedException",
+    "AWS.SimpleQueueService.NonExistentQueue",
+    "ExpiredToken",
+    "ExpiredTokenException",
+    "InvalidClientTokenId",
+    "QueueDoesNotExist",
+    "SignatureDoesNotMatch",
+    "UnrecognizedClientException",
+    "ValidationError",
+}
+
+
+def client(service: str, region: str) -> Any:
+    """A client of `service`; an empty `region` means the profile's.
+
+    Raises:
+        BadCloud: there is no region, or the profile is not there.
+    """
+    with translated(f"ask {service}"):
+        return boto3.client(service, region_name=region or None, config=CONFIG)
+
+
+@contextmanager
+def translated(doing: str) -> Iterator[None]:
+    """Botocore's errors as ours; `doing` says what was tried.
+
+    Raises:
+        BadCloud: credentials, region, names or permissions are wrong; trying again does not help.
+        QueueError: the service failed or does not answer; it was tried several times.
+    """
+    try:
+        yield
+    except ClientError as error:
+        said = error.response.get("Error", {})
+        code, message = said.get("Code", ""), said.get("Message", "") or str(error)
+        kind = BadCloud if code in REFUSALS else QueueError
+        raise kind(f"cannot {doing}: {message} ({code})") from error
+    except HTTPClientError as error:
+        raise QueueError(f"cannot {doing}: {error}") from error
+    except BotoCoreError as error:
+        cure = "set AWS_REGION and AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
+        raise BadCloud(f"cannot {doing}: {error}; {cure}") from error

@@ -1,0 +1,135 @@
+"""What the commands share: settings from options and environment, errors as exit codes, progress."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import wraps
+from typing import Any, Self
+
+import click
+from tqdm import tqdm
+
+from tiler.errors import BadInput, BadOption, TilerError
+from tiler.settings import Settings
+
+INTERRUPTED = 130  # the exit code of a program that Ctrl-C ended
+CORES = os.cpu_count() or 1
+
+Command = Callable[..., None]
+
+
+def guarded(command: Command) -> Command:
+    """Errors as one line and an exit code: 2 for bad input, 1 for a failure."""
+
+    @wraps(command)
+    def guard(*args: Any, **kwargs: Any) -> None:
+        try:
+            command(*args, **kwargs)
+        except BadInput as error:
+            raise click.exceptions.Exit(_complain(error, 2)) from error
+        except TilerError as error:
+            raise click.exceptions.Exit(_complain(error, 1)) from error
+
+    return guard
+
+
+def _complain(error: TilerError, code: int) -> int:
+    click.echo(f"error: {error}", err=True)
+    return code
+
+
+def located(command: Command) -> Command:
+    """Options `--data` and `--stack`; the command gets `settings` in their place.
+
+    Raises:
+        BadOption: both were given.
+        BadCloud: the stack cannot be read.
+    """
+
+    @click.option("--data", metavar="DIR", help="Local root of tiles and sources.  [default: ./data]")
+    @click.option(
+        "--stack", metavar="NAME", envvar="TILER_STACK", help="Deployed stack whose buckets and queue to use."
+    )
+    @wraps(command)
+    def locate(*args: Any, data: str | None, stack: str | None, **kwargs: Any) -> None:
+        named = stack or click.get_current_context().find_root().params.get("stack")
+        if named and data:
+            raise BadOption("--data and --stack name different places: give one of them")
+        settings = Settings.from_env(os.environ, data=data)
+        if named:
+            from seeder.stack import read_stack  # noqa: PLC0415 - boto3 takes a third of a second
+
+            settings = read_stack(named, settings.s3.region).settings(settings)
+        command(*args, settings=settings, **kwargs)
+
+    return locate
+
+
+def parsed(parse: Callable[[str], Any]) -> Callable[[click.Context, click.Parameter, Any], Any]:
+    """A click callback that parses one value, or each of a repeated option's."""
+
+    def callback(_: click.Context, parameter: click.Parameter, value: Any) -> Any:
+        try:
+            if parameter.multiple:
+                return tuple(parse(each) for each in value)
+            return None if value is None else parse(value)
+        except BadInput as error:
+            raise click.BadParameter(str(error)) from error
+
+    return callback
+
+
+def json_option(command: Command) -> Command:
+    """The option `--json`."""
+    return click.option("--json", "as_json", is_flag=True, help="Print JSON lines instead of text.")(command)
+
+
+def jobs_option(command: Command) -> Command:
+    """The option `--jobs`."""
+    return click.option(
+        "--jobs",
+        type=click.IntRange(1, 256),
+        default=CORES,
+        show_default="cores",
+        metavar="N",
+        help="Worker processes.",
+    )(command)
+
+
+@contextmanager
+def interruptible(hint: str) -> Iterator[None]:
+    """Ctrl-C as exit code 130 and `hint`."""
+    try:
+        yield
+    except KeyboardInterrupt as interrupt:
+        click.echo(hint, err=True)
+        raise click.exceptions.Exit(INTERRUPTED) from interrupt
+
+
+class Bar:
+    """A progress bar that appears with the first progress and learns then how long it is."""
+
+    def __init__(self, label: str) -> None:
+        self._label = label
+        self._bar: tqdm[Any] | None = None
+
+    def __call__(self, done: int, total: int) -> None:
+        """Show that `done` of `total` chunks are made."""
+        if self._bar is None:
+            self._bar = tqdm(desc=self._label, total=total, unit="chunk", file=sys.stderr, dynamic_ncols=True)
+        self._bar.update(done - self._bar.n)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._bar is not None:
+            self._bar.close()
+
+
+def tile_bar(label: str, total: int, done: int = 0) -> tqdm[Any]:
+    """A progress bar over tiles."""
+    return tqdm(desc=label, total=total, initial=done, unit="tile", file=sys.stderr, dynamic_ncols=True)

@@ -1,0 +1,129 @@
+"""A job for the workers of a queue: sent, and followed by its receipts to an end that tells the truth."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+from seeder.jobs import Message, Receipt, cancelled, finished, forgive, put_sent, read_receipts, sent
+from seeder.plan import Plan
+from seeder.selection import Piece
+from seeder.sqs import Depth, SqsQueue
+from tiler.catalog import Layers
+from tiler.errors import TilerError
+from tiler.grid import Block
+from tiler.storage import Stores
+
+PAUSE = 2.0  # seconds between two looks at the ledger, and more where a look takes long
+QUIET = 90.0  # seconds of an empty queue without receipts until what is missing is lost; SQS counts a minute late
+
+
+@dataclass(frozen=True, slots=True)
+class Watch:
+    """A job to follow: who hears of receipts, and how patiently."""
+
+    plan: Plan
+    queue: SqsQueue
+    stores: Stores
+    progress: Callable[[int], object]
+    pause: float = PAUSE
+    quiet: float = QUIET
+
+    def heard(self, receipt: Receipt) -> None:
+        """Count a receipt."""
+        self.progress(self.plan.tally.add(receipt.outcome))
+
+
+def send(plan: Plan, queue: SqsQueue, stores: Stores, *, progress: Callable[[int], object]) -> int:
+    """Send what is left of the plan; returns how many messages, 0 where they are under way already.
+
+    They are taken to be while the queue holds any message, so that following a job does not send it twice.
+    `progress` is told of tiles as they are sent.
+
+    Raises:
+        BadCloud, QueueError: the queue cannot be used, or refused blocks; the same call again sends the rest.
+    """
+    if len(plan.done) == plan.blocks or (sent(stores.sources, plan.job.id) and queue.depth()):
+        return 0
+
+    def told() -> Iterator[Message]:
+        for message in plan.messages(queue.sizes):
+            yield message
+            progress(len(Piece(message.request.block, message.request.tiles)))
+
+    forgive(stores.sources, plan.job.id)
+    number = queue.send(told())
+    put_sent(stores.sources, plan.job.id, queue.url)
+    return number
+
+
+@dataclass(slots=True)
+class _Silence:
+    """How long there was neither a receipt nor a message."""
+
+    since: float = field(default_factory=time.monotonic)
+
+    def seconds(self) -> float:
+        return time.monotonic() - self.since
+
+    def broken(self) -> None:
+        self.since = time.monotonic()
+
+
+def follow(watch: Watch) -> str:
+    """Wait until every block has a receipt, done or failed; returns why if that does not come to pass, else nothing.
+
+    The queue's own counts are asked only when no receipt came for a while.
+
+    Raises:
+        StoreError: the ledger could not be read.
+    """
+    sources, job, done = watch.stores.sources, watch.plan.job, watch.plan.done
+    layers = Layers(sources)
+    silence = _Silence()
+    while True:
+        start = time.monotonic()
+        if _read(watch):
+            silence.broken()
+        failed = [block for block in finished(sources, job.id, "failed") if block not in done]
+        if len(done) + len(failed) >= watch.plan.blocks:
+            for receipt in read_receipts(sources, job.id, failed, "failed"):
+                watch.heard(receipt)
+            return ""
+        layer = layers.get(job.spec.layer)
+        if layer is None or layer.revision != job.spec.revision:
+            return f"revision {job.spec.revision} of the layer was superseded: seed again"
+        if cancelled(sources, job.id):
+            return "the job was cancelled"
+        if silence.seconds() > watch.quiet / 3:
+            depth = _depth(watch)
+            if depth is None or depth:
+                silence.broken()
+            elif silence.seconds() > watch.quiet:
+                return _lost(watch, failed, depth)
+        time.sleep(max(watch.pause, 2 * (time.monotonic() - start)))
+
+
+def _read(watch: Watch) -> int:
+    """Count the receipts that are new; returns how many."""
+    sources, job, done = watch.stores.sources, watch.plan.job.id, watch.plan.done
+    fresh = [block for block in finished(sources, job) if block not in done]
+    for receipt in read_receipts(sources, job, fresh):
+        done.add(receipt.block)
+        watch.heard(receipt)
+    return len(fresh)
+
+
+def _depth(watch: Watch) -> Depth | None:
+    """How deep the queue is, None where nobody knows."""
+    try:
+        return watch.queue.depth()
+    except TilerError:
+        return None
+
+
+def _lost(watch: Watch, failed: list[Block], depth: Depth) -> str:
+    missing = watch.plan.blocks - len(watch.plan.done) - len(failed)
+    dead = f", {depth.dead:,} messages are in the dead-letter queue" if depth.dead else ""
+    return f"{missing:,} blocks have no receipt though the queue is empty{dead}: run the same command again"
