@@ -1,0 +1,85 @@
+'use strict';
+
+// The params of serverless.yml, each checked, as numbers where numbers are meant (the command line gives text),
+// and the values that follow from them. serverless.yml and its parts read them as ${self:custom.NAME}.
+
+const VISIBILITY = 6; // times the worker's timeout: what AWS asks for, so that no message is handed out while in work
+
+const whole = (low, high) => ({
+  says: `a whole number from ${low} to ${high}`,
+  read: (text) => (/^\d+$/.test(text) && Number(text) >= low && Number(text) <= high ? Number(text) : undefined),
+});
+
+const oneOf = (...choices) => ({
+  says: `one of ${choices.join(', ')}`,
+  read: (text) => choices.find((choice) => String(choice) === text),
+});
+
+const like = (pattern, says) => ({
+  says,
+  read: (text) => (pattern.test(text) ? text : undefined),
+});
+
+const optional = (rule) => ({ ...rule, optional: true });
+
+const DAYS = [1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1827, 2192, 2557, 2922, 3288, 3653];
+const TOPIC = /^arn:aws[a-z-]*:sns:[a-z0-9-]+:\d{12}:[\w-]+$/;
+const BUCKET = /^(?!.*\.\.)[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$/;
+const ADDRESS = /^https?:\/\/[^\s/?#]+(\/[^\s/?#]+)*$/;
+
+const RULES = {
+  arch: oneOf('arm64', 'x86_64'),
+  httpMemory: whole(128, 10240),
+  httpTimeout: whole(1, 29),
+  httpReserved: optional(whole(1, 1000)),
+  workerMemory: whole(128, 10240),
+  workerTimeout: whole(10, 900),
+  batchSize: whole(1, 10), // more would need a batching window, which makes every message wait
+  maximumConcurrency: whole(2, 1000),
+  logLevel: oneOf('DEBUG', 'INFO', 'WARN', 'ERROR'),
+  logRetention: oneOf(...DAYS),
+  queueAge: whole(60, 1209600),
+  alarmTopic: optional(like(TOPIC, 'the ARN of an SNS topic')),
+  tileBucket: optional(like(BUCKET, 'a bucket name: 3 to 63 of a-z, 0-9, dots and hyphens')),
+  url: optional(like(ADDRESS, 'an address such as https://tiles.example.com, without a slash at the end')),
+};
+
+// An error of which only the text is shown.
+const wrong = (text) => Object.assign(new Error(text), { stack: text });
+
+const refuseUnknown = (given) => {
+  for (const name of given.map((param) => param.split('=')[0])) {
+    if (!Object.hasOwn(RULES, name)) throw wrong(`no param ${name}; there are ${Object.keys(RULES).join(', ')}`);
+  }
+};
+
+const checked = (name, value) => {
+  const rule = RULES[name];
+  if (value === null && rule.optional) return null;
+  const known = rule.read(String(value));
+  if (known === undefined) throw wrong(`param ${name} must be ${rule.says}, not "${value}"`);
+  return known;
+};
+
+// Where stored tiles answer over HTTPS. Amazon's certificate fits no host whose bucket name has dots: that name goes
+// into the path.
+const tileUrl = (bucket) => ({
+  'Fn::Sub': bucket?.includes('.')
+    ? 'https://s3.${AWS::Region}.${AWS::URLSuffix}/${TileBucket}'
+    : 'https://${TileBucket.RegionalDomainName}',
+});
+
+module.exports = async ({ options, resolveVariable }) => {
+  refuseUnknown(options.param ?? []);
+  const params = {};
+  for (const name of Object.keys(RULES)) {
+    params[name] = checked(name, await resolveVariable(`param:${name}, null`));
+  }
+  return {
+    ...params,
+    visibility: VISIBILITY * params.workerTimeout,
+    alarmActions: params.alarmTopic ? [params.alarmTopic] : [],
+    tileUrl: tileUrl(params.tileBucket),
+    websiteUrl: params.url ?? { 'Fn::GetAtt': ['TileBucket', 'WebsiteURL'] },
+  };
+};

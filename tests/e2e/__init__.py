@@ -1,0 +1,1 @@
+"""The whole product over real wires; `scripts/e2e` runs it."""

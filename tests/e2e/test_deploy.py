@@ -1,0 +1,208 @@
+"""A deployment from beginning to end, against a server that acts as AWS."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import zipfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+from botocore.exceptions import ClientError
+from moto.cloudformation.utils import validate_template_cfn_lint
+from moto.server import ThreadedMotoServer
+
+ROOT = Path(__file__).parents[2]
+REGION = "eu-central-1"
+
+# moto passes over what it does not know: the API, the alarms and the buckets' policies. test_template.py covers those.
+pytestmark = pytest.mark.filterwarnings("ignore:Tried to parse AWS:UserWarning")
+
+
+def lay_out(folder: Path) -> Path:
+    """A copy of what a deployment needs in `folder`, so that no test writes into the working tree."""
+    installed = ROOT / "node_modules" / ".package-lock.json"
+    if not installed.exists() or installed.stat().st_mtime < (ROOT / "package-lock.json").stat().st_mtime:
+        subprocess.run(["npm", "ci"], cwd=ROOT, check=True, capture_output=True)
+    for name in ("serverless.yml", "package.json"):
+        shutil.copy(ROOT / name, folder)
+    shutil.copytree(ROOT / "deploy", folder / "deploy")
+    (folder / "node_modules").symlink_to(ROOT / "node_modules")
+    (folder / "dist").mkdir()
+    for name in ("lambda-arm64.zip", "lambda-x86_64.zip"):
+        if (ROOT / "dist" / name).exists():
+            (folder / "dist" / name).symlink_to(ROOT / "dist" / name)
+        else:
+            with zipfile.ZipFile(folder / "dist" / name, "w") as stub:
+                stub.writestr("README", "stands for the package that scripts/package-lambda builds")
+    return folder
+
+
+def serverless(folder: Path, *arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
+    """Run the Serverless Framework in `folder`, with keys that open nothing."""
+    return subprocess.run(
+        ["npx", "--no", "serverless", *arguments],
+        cwd=folder,
+        env={
+            "PATH": os.environ["PATH"],
+            "HOME": str(folder),
+            "AWS_ACCESS_KEY_ID": "testing",
+            "AWS_SECRET_ACCESS_KEY": "testing",
+            "NPM_CONFIG_UPDATE_NOTIFIER": "false",  # asks the network
+            "SLS_AWS_MONITORING_FREQUENCY": "200",  # ms between looks at a stack
+            **environ,
+        },
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return lay_out(tmp_path_factory.mktemp("service"))
+
+
+@dataclass(frozen=True, slots=True)
+class Cloud:
+    """A server that acts as AWS, and a folder to deploy from."""
+
+    endpoint: str
+    folder: Path
+
+    def client(self, service: str) -> Any:
+        """A boto3 client of `service`."""
+        keys = {"aws_access_key_id": "testing", "aws_secret_access_key": "testing"}
+        return boto3.client(service, endpoint_url=self.endpoint, region_name=REGION, **keys)
+
+    def run(self, command: str, stage: str) -> str:
+        """What the framework says on `command`, which must succeed."""
+        done = serverless(self.folder, command, "--stage", stage, AWS_ENDPOINT_URL=self.endpoint, AWS_REGION=REGION)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout + done.stderr
+
+    def outputs(self, stage: str) -> dict[str, str]:
+        """The outputs of the stack of `stage`."""
+        (stack,) = self.client("cloudformation").describe_stacks(StackName=f"tile-seeder-{stage}")["Stacks"]
+        return {output["OutputKey"]: output["OutputValue"] for output in stack["Outputs"]}
+
+    def attributes(self, url: str) -> dict[str, str]:
+        """The attributes of the queue at `url`."""
+        found = self.client("sqs").get_queue_attributes(QueueUrl=url, AttributeNames=["All"])
+        return dict(found["Attributes"])
+
+    def granted(self, function: str) -> str:
+        """The policy of the role of `function`, as text."""
+        role = self.client("lambda").get_function_configuration(FunctionName=function)["Role"].rpartition("/")[2]
+        iam = self.client("iam")
+        (policy,) = iam.list_role_policies(RoleName=role)["PolicyNames"]
+        return str(iam.get_role_policy(RoleName=role, PolicyName=policy)["PolicyDocument"])
+
+
+@pytest.fixture(scope="module")
+def cloud(folder: Path) -> Iterator[Cloud]:
+    """A cloud to which the stage dev is deployed."""
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    with pytest.MonkeyPatch.context() as patch:
+        # moto refuses a template for warnings, which AWS would not; test_template.py looks at those.
+        patch.setattr(
+            "moto.cloudformation.models.validate_template_cfn_lint",
+            lambda template: [
+                match for match in validate_template_cfn_lint(template) if not match.rule.id.startswith("W")
+            ],
+        )
+        server.start()
+        try:
+            host, port = server.get_host_and_port()
+            cloud = Cloud(f"http://{host}:{port}", folder)
+            cloud.run("deploy", "dev")
+            yield cloud
+        finally:
+            server.stop()
+
+
+def test_deploy_tells_every_name_that_the_commands_need(cloud: Cloud) -> None:
+    outputs = cloud.outputs("dev")
+    buckets = {bucket["Name"] for bucket in cloud.client("s3").list_buckets()["Buckets"]}
+    assert {outputs["TileBucket"], outputs["SourceBucket"]} <= buckets
+    assert outputs["TileUrl"] == f"https://{outputs['TileBucket']}.s3.{REGION}.amazonaws.com"
+    assert outputs["WebsiteUrl"].startswith(f"http://{outputs['TileBucket']}.s3-website")
+    assert (outputs["HttpFunction"], outputs["WorkerFunction"]) == ("tile-seeder-dev-http", "tile-seeder-dev-worker")
+
+
+def test_info_names_the_stack_and_its_functions(cloud: Cloud) -> None:
+    told = cloud.run("info", "dev")
+    for name in ("tile-seeder-dev", "tile-seeder-dev-http", "tile-seeder-dev-worker"):
+        assert name in told.split()
+
+
+def test_failed_messages_go_from_the_queue_to_the_dead_letter_queue(cloud: Cloud) -> None:
+    outputs = cloud.outputs("dev")
+    queue, dead = (cloud.attributes(outputs[name]) for name in ("QueueUrl", "DeadLetterQueueUrl"))
+    assert queue["VisibilityTimeout"] == "720"
+    assert json.loads(queue["RedrivePolicy"]) == {"deadLetterTargetArn": dead["QueueArn"], "maxReceiveCount": 5}
+    assert queue["MessageRetentionPeriod"] == dead["MessageRetentionPeriod"] == "1209600"
+
+
+def test_the_queue_feeds_the_worker(cloud: Cloud) -> None:
+    outputs = cloud.outputs("dev")
+    queue = cloud.attributes(outputs["QueueUrl"])["QueueArn"]
+    (mapping,) = cloud.client("lambda").list_event_source_mappings(EventSourceArn=queue)["EventSourceMappings"]
+    assert mapping["FunctionArn"].endswith(f":{outputs['WorkerFunction']}")
+    assert mapping["BatchSize"] == 5
+    assert mapping["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
+
+
+def test_the_functions_know_the_deployed_stores(cloud: Cloud) -> None:
+    outputs = cloud.outputs("dev")
+    for function in (outputs["HttpFunction"], outputs["WorkerFunction"]):
+        found = cloud.client("lambda").get_function_configuration(FunctionName=function)
+        known = found["Environment"]["Variables"]
+        assert known["TILER_TILES"] == f"s3://{outputs['TileBucket']}"
+        assert known["TILER_SOURCES"] == f"s3://{outputs['SourceBucket']}"
+        assert (known["TILER_URL"], known["TILER_DIRECT"]) == (outputs["WebsiteUrl"], outputs["TileUrl"])
+        assert known.get("TILER_QUEUE") == (outputs["QueueUrl"] if function == outputs["WorkerFunction"] else None)
+
+
+def test_a_role_names_its_own_stack_s_buckets_and_queue(cloud: Cloud) -> None:
+    outputs = cloud.outputs("dev")
+    queue = cloud.attributes(outputs["QueueUrl"])["QueueArn"]
+    http, worker = (cloud.granted(outputs[name]) for name in ("HttpFunction", "WorkerFunction"))
+    for granted in (http, worker):
+        assert f"arn:aws:s3:::{outputs['TileBucket']}/*" in granted
+        assert f"arn:aws:s3:::{outputs['SourceBucket']}/sources/*" in granted
+    assert queue in worker
+    assert queue not in http
+
+
+def test_remove_takes_one_stage_and_leaves_the_other(cloud: Cloud) -> None:
+    cloud.run("deploy", "gone")
+    outputs = cloud.outputs("gone")
+    cloud.run("remove", "gone")
+    with pytest.raises(ClientError, match="does not exist"):
+        cloud.outputs("gone")
+    buckets = {bucket["Name"] for bucket in cloud.client("s3").list_buckets()["Buckets"]}
+    assert not buckets & {outputs["TileBucket"], outputs["SourceBucket"]}
+    assert cloud.outputs("dev")["TileBucket"] in buckets
+
+
+BAD = {
+    "arch=sparc": 'param arch must be one of arm64, x86_64, not "sparc"',
+    "maximumConcurrency=1": 'param maximumConcurrency must be a whole number from 2 to 1000, not "1"',
+    "url=https://tiles.example.com/": "without a slash at the end",
+    "workerTimout=60": "no param workerTimout; there are arch, ",
+}
+
+
+@pytest.mark.parametrize(("param", "message"), BAD.items())
+def test_a_wrong_param_is_refused_and_named(folder: Path, tmp_path: Path, param: str, message: str) -> None:
+    done = serverless(folder, "package", "--package", str(tmp_path / "out"), "--param", param)
+    assert done.returncode != 0
+    assert message in done.stdout + done.stderr
+    assert not (tmp_path / "out").exists()

@@ -1,0 +1,391 @@
+"""What serverless.yml deploys, read from the CloudFormation template that it makes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cfnlint.api import lint
+from cfnlint.config import ManualArgs
+
+from tests.e2e.test_deploy import lay_out, serverless
+
+TOPIC = "arn:aws:sns:eu-central-1:123456789012:ops"
+VARIANTS = {
+    "dev": (),
+    "prod": ("--stage", "prod"),
+    "x86_64": ("--param", "arch=x86_64"),
+    "own": (
+        *("--stage", "own", "--region", "eu-central-1"),
+        *("--param", f"alarmTopic={TOPIC}"),
+        *("--param", "tileBucket=tiles.example.com", "--param", "url=https://tiles.example.com"),
+        *("--param", "workerTimeout=900", "--param", "maximumConcurrency=1000", "--param", "batchSize=10"),
+        *("--param", "httpReserved=7", "--param", "logLevel=DEBUG", "--param", "queueAge=600"),
+    ),
+}
+
+Template = dict[str, Any]
+
+
+@pytest.fixture(scope="session")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return lay_out(tmp_path_factory.mktemp("service"))
+
+
+@pytest.fixture(scope="session")
+def templates(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Template]:
+    """The template of every variant."""
+    made = {}
+    for name, arguments in VARIANTS.items():
+        out = tmp_path_factory.mktemp("package") / name
+        done = serverless(folder, "package", "--package", str(out), *arguments)
+        assert done.returncode == 0, done.stdout + done.stderr
+        made[name] = json.loads((out / "cloudformation-template-update-stack.json").read_text())
+    return made
+
+
+@pytest.fixture(params=VARIANTS)
+def template(request: pytest.FixtureRequest, templates: Mapping[str, Template]) -> Template:
+    return templates[request.param]
+
+
+def properties(template: Template, name: str) -> dict[str, Any]:
+    found: dict[str, Any] = template["Resources"][name]["Properties"]
+    return found
+
+
+def text(value: Any) -> str:
+    """A value with its references written as in Fn::Sub."""
+    match value:
+        case {"Ref": name}:
+            return f"${{{name}}}"
+        case {"Fn::GetAtt": [name, attribute]}:
+            return f"${{{name}.{attribute}}}"
+        case {"Fn::Sub": pattern}:
+            return str(pattern)
+        case {"Fn::Join": [by, parts]}:
+            return str(by).join(map(text, parts))
+    assert isinstance(value, str), value
+    return value
+
+
+def grants(template: Template, role: str) -> set[tuple[str, str]]:
+    """Every action that `role` may do, with what it may do it on."""
+    assert "ManagedPolicyArns" not in properties(template, role)
+    return {
+        (action, text(resource))
+        for policy in properties(template, role)["Policies"]
+        for statement in policy["PolicyDocument"]["Statement"]
+        if statement["Effect"] == "Allow"
+        for action in statement["Action"]
+        for resource in statement["Resource"]
+    }
+
+
+def of_type(template: Template, kind: str) -> Iterator[dict[str, Any]]:
+    return (resource["Properties"] for resource in template["Resources"].values() if resource["Type"] == kind)
+
+
+def variables(template: Template, function: str) -> dict[str, str]:
+    environment = properties(template, function)["Environment"]["Variables"]
+    return {name: text(value) for name, value in environment.items()}
+
+
+def test_cfn_lint_finds_nothing(template: Template) -> None:
+    # W3005: the framework writes DependsOn where a reference says the same already.
+    region = "eu-central-1" if "tiles.example.com" in json.dumps(template) else "us-east-1"
+    found = lint(json.dumps(template), config=ManualArgs(ignore_checks=["W3005"], regions=[region]))
+    assert [str(match) for match in found] == []
+
+
+FUNCTIONS = {"HttpLambdaFunction": "tiler.http.handler", "WorkerLambdaFunction": "seeder.worker.handler"}
+
+
+@pytest.mark.parametrize(("function", "handler"), FUNCTIONS.items())
+def test_functions_run_the_handlers_on_python_3_13(template: Template, function: str, handler: str) -> None:
+    assert properties(template, function)["Handler"] == handler
+    assert properties(template, function)["Runtime"] == "python3.13"
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+@pytest.mark.parametrize(("variant", "arch"), [("dev", "arm64"), ("prod", "arm64"), ("x86_64", "x86_64")])
+def test_a_function_gets_the_zip_of_its_architecture(
+    templates: Mapping[str, Template], variant: str, arch: str, function: str
+) -> None:
+    found = properties(templates[variant], function)
+    assert found["Architectures"] == [arch]
+    assert found["Code"]["S3Key"].endswith(f"/lambda-{arch}.zip")
+
+
+def test_sizes_are_those_of_the_params(templates: Mapping[str, Template]) -> None:
+    sizes = [
+        (name, properties(templates["dev"], name)["MemorySize"], properties(templates["dev"], name)["Timeout"])
+        for name in FUNCTIONS
+    ]
+    assert sizes == [("HttpLambdaFunction", 1024, 29), ("WorkerLambdaFunction", 1769, 120)]
+    assert properties(templates["own"], "WorkerLambdaFunction")["Timeout"] == 900
+
+
+def test_concurrency_is_reserved_only_for_http_and_only_when_asked(templates: Mapping[str, Template]) -> None:
+    reserved = {
+        variant: [properties(made, name).get("ReservedConcurrentExecutions") for name in FUNCTIONS]
+        for variant, made in templates.items()
+    }
+    assert reserved == {"dev": [None, None], "prod": [None, None], "x86_64": [None, None], "own": [7, None]}
+
+
+def test_stages_share_no_name(templates: Mapping[str, Template]) -> None:
+    names = [
+        properties(templates[variant], name)["FunctionName"] for variant in ("dev", "prod", "own") for name in FUNCTIONS
+    ]
+    assert names[:2] == ["tile-seeder-dev-http", "tile-seeder-dev-worker"]
+    assert len(set(names)) == len(names)
+
+
+def test_no_versions_of_functions_are_kept(template: Template) -> None:
+    assert list(of_type(template, "AWS::Lambda::Version")) == []
+
+
+WEBSITE = "${TileBucket.WebsiteURL}"
+REST = "https://${TileBucket.RegionalDomainName}"
+IN_PATH = "https://s3.${AWS::Region}.${AWS::URLSuffix}/${TileBucket}"  # certificates fit no bucket with dots
+
+
+@pytest.mark.parametrize(
+    ("variant", "url", "direct"),
+    [("dev", WEBSITE, REST), ("prod", WEBSITE, REST), ("own", "https://tiles.example.com", IN_PATH)],
+)
+def test_functions_know_the_stores_and_the_addresses(
+    templates: Mapping[str, Template], variant: str, url: str, direct: str
+) -> None:
+    shared = {
+        "TILER_TILES": "s3://${TileBucket}",
+        "TILER_SOURCES": "s3://${SourceBucket}",
+        "TILER_URL": url,
+        "TILER_DIRECT": direct,
+    }
+    assert variables(templates[variant], "HttpLambdaFunction") == shared
+    assert variables(templates[variant], "WorkerLambdaFunction") == {
+        **shared,
+        "TILER_QUEUE": "${Queue}",
+        "POWERTOOLS_SERVICE_NAME": "seeder",
+        "POWERTOOLS_METRICS_NAMESPACE": "TileSeeder",
+        "POWERTOOLS_LOG_LEVEL": "DEBUG" if variant == "own" else "INFO",
+    }
+    outputs = templates[variant]["Outputs"]
+    assert (text(outputs["WebsiteUrl"]["Value"]), text(outputs["TileUrl"]["Value"])) == (url, direct)
+
+
+@pytest.mark.parametrize(("variant", "level"), [("dev", "INFO"), ("own", "DEBUG")])
+def test_lambda_writes_the_http_function_s_log_as_json(
+    templates: Mapping[str, Template], variant: str, level: str
+) -> None:
+    logging = properties(templates[variant], "HttpLambdaFunction")["LoggingConfig"]
+    assert logging == {"LogFormat": "JSON", "ApplicationLogLevel": level}
+    assert "LoggingConfig" not in properties(templates[variant], "WorkerLambdaFunction")  # Powertools writes JSON
+
+
+LIST = {("s3:ListBucket", "${TileBucket.Arn}"), ("s3:ListBucket", "${SourceBucket.Arn}")}
+TILES = {("s3:GetObject", "${TileBucket.Arn}/*"), ("s3:PutObject", "${TileBucket.Arn}/*")}
+SOURCES = {("s3:GetObject", "${SourceBucket.Arn}/sources/*")}
+JOBS = {("s3:GetObject", "${SourceBucket.Arn}/jobs/*"), ("s3:PutObject", "${SourceBucket.Arn}/jobs/*")}
+QUEUE = {
+    (f"sqs:{verb}", "${Queue.Arn}")
+    for verb in ("ReceiveMessage", "DeleteMessage", "GetQueueAttributes", "ChangeMessageVisibility", "SendMessage")
+}
+
+
+def logs(group: str) -> set[tuple[str, str]]:
+    return {("logs:CreateLogStream", f"${{{group}.Arn}}"), ("logs:PutLogEvents", f"${{{group}.Arn}}")}
+
+
+def test_the_http_function_may_do_this_and_no_more(template: Template) -> None:
+    assert grants(template, "HttpRole") == LIST | TILES | SOURCES | logs("HttpLogGroup")
+
+
+def test_the_worker_may_do_this_and_no_more(template: Template) -> None:
+    assert grants(template, "WorkerRole") == LIST | TILES | SOURCES | JOBS | QUEUE | logs("WorkerLogGroup")
+
+
+@pytest.mark.parametrize("role", ["HttpRole", "WorkerRole"])
+def test_no_role_may_delete_from_s3_or_holds_a_wildcard(template: Template, role: str) -> None:
+    for action, resource in grants(template, role):
+        assert "*" not in action
+        assert not action.startswith("s3:Delete")
+        assert resource.startswith("${")  # something of this stack, never everything
+
+
+def test_each_function_has_its_own_role_that_only_lambda_takes(template: Template) -> None:
+    roles = {text(properties(template, name)["Role"]) for name in FUNCTIONS}
+    assert roles == {"${HttpRole.Arn}", "${WorkerRole.Arn}"}
+    for role in of_type(template, "AWS::IAM::Role"):
+        assert "RoleName" not in role
+        (statement,) = role["AssumeRolePolicyDocument"]["Statement"]
+        assert statement["Principal"] == {"Service": "lambda.amazonaws.com"}
+    assert len(list(of_type(template, "AWS::IAM::Role"))) == len(FUNCTIONS)
+
+
+@pytest.mark.parametrize(
+    ("function", "group", "role"),
+    [("HttpLambdaFunction", "HttpLogGroup", "HttpRole"), ("WorkerLambdaFunction", "WorkerLogGroup", "WorkerRole")],
+)
+def test_log_groups_are_there_before_a_function_writes(
+    template: Template, function: str, group: str, role: str
+) -> None:
+    assert {group, role} <= set(template["Resources"][function]["DependsOn"])
+    assert (
+        properties(template, group)["LogGroupName"] == f"/aws/lambda/{properties(template, function)['FunctionName']}"
+    )
+
+
+@pytest.mark.parametrize(("variant", "days"), [("dev", 14), ("prod", 90)])
+def test_logs_are_kept_for_so_many_days(templates: Mapping[str, Template], variant: str, days: int) -> None:
+    groups = list(of_type(templates[variant], "AWS::Logs::LogGroup"))
+    assert [group["RetentionInDays"] for group in groups] == [days, days]
+
+
+def test_the_api_sends_everything_to_the_http_function(template: Template) -> None:
+    (route,) = of_type(template, "AWS::ApiGatewayV2::Route")
+    (integration,) = of_type(template, "AWS::ApiGatewayV2::Integration")
+    (permission,) = of_type(template, "AWS::Lambda::Permission")
+    assert route["RouteKey"] == "$default"
+    assert integration["PayloadFormatVersion"] == "2.0"
+    assert text(integration["IntegrationUri"]) == "${HttpLambdaFunction.Arn}"
+    assert text(permission["FunctionName"]) == "${HttpLambdaFunction.Arn}"
+    assert text(permission["SourceArn"]).endswith(":${HttpApi}/*")
+
+
+def test_pages_from_anywhere_may_read_the_api_and_the_tiles(template: Template) -> None:
+    api = properties(template, "HttpApi")["CorsConfiguration"]
+    assert (api["AllowMethods"], api["AllowOrigins"], api["AllowHeaders"]) == (["GET", "HEAD"], ["*"], ["*"])
+    (rule,) = properties(template, "TileBucket")["CorsConfiguration"]["CorsRules"]
+    assert (rule["AllowedMethods"], rule["AllowedOrigins"], rule["AllowedHeaders"]) == (["GET", "HEAD"], ["*"], ["*"])
+    assert rule["MaxAge"] == api["MaxAge"] == 86400
+
+
+def test_a_missing_tile_redirects_to_the_api_under_its_own_key(template: Template) -> None:
+    website = properties(template, "TileBucket")["WebsiteConfiguration"]
+    to_api = {
+        "HostName": {"Fn::Sub": "${HttpApi}.execute-api.${AWS::Region}.${AWS::URLSuffix}"},
+        "Protocol": "https",
+        "HttpRedirectCode": "307",
+    }
+    assert website == {
+        "IndexDocument": "index.html",
+        "RoutingRules": [
+            {"RoutingRuleCondition": {"HttpErrorCodeReturnedEquals": code}, "RedirectRule": to_api}
+            for code in ("403", "404")
+        ],
+    }
+
+
+def test_anybody_may_read_tiles_and_do_nothing_else(template: Template) -> None:
+    policy = properties(template, "TileBucketPolicy")
+    (statement,) = policy["PolicyDocument"]["Statement"]
+    assert text(policy["Bucket"]) == "${TileBucket}"
+    assert (statement["Effect"], statement["Principal"], statement["Action"]) == ("Allow", "*", "s3:GetObject")
+    assert text(statement["Resource"]) == "${TileBucket.Arn}/*"
+    assert "Condition" not in statement
+
+
+@pytest.mark.parametrize(
+    ("bucket", "blocked"), [("TileBucket", False), ("SourceBucket", True), ("ServerlessDeploymentBucket", True)]
+)
+def test_only_a_policy_on_the_tile_bucket_can_be_public(template: Template, bucket: str, blocked: bool) -> None:
+    assert properties(template, bucket)["PublicAccessBlockConfiguration"] == {
+        "BlockPublicAcls": True,
+        "IgnorePublicAcls": True,
+        "BlockPublicPolicy": blocked,
+        "RestrictPublicBuckets": blocked,
+    }
+
+
+def test_the_public_policy_comes_after_the_opened_block_has_settled(template: Template) -> None:
+    assert template["Resources"]["TileBucketPolicy"]["DependsOn"] == ["HttpRole"]
+    assert any(
+        "TileBucket" in resource for _, resource in grants(template, "HttpRole")
+    )  # so the role follows the bucket
+
+
+@pytest.mark.parametrize("bucket", ["TileBucket", "SourceBucket"])
+def test_no_object_has_an_acl(template: Template, bucket: str) -> None:
+    owned = {"Rules": [{"ObjectOwnership": "BucketOwnerEnforced"}]}
+    assert properties(template, bucket)["OwnershipControls"] == owned
+
+
+def test_sources_are_encrypted_and_broken_uploads_go(template: Template) -> None:
+    bucket = properties(template, "SourceBucket")
+    (encryption,) = bucket["BucketEncryption"]["ServerSideEncryptionConfiguration"]
+    assert encryption == {"ServerSideEncryptionByDefault": {"SSEAlgorithm": "AES256"}}
+    (rule,) = bucket["LifecycleConfiguration"]["Rules"]
+    assert rule["Status"] == "Enabled"
+    assert set(rule) == {"Id", "Status", "AbortIncompleteMultipartUpload"}  # nothing that expires sources
+
+
+def test_buckets_are_deleted_with_the_stack_and_named_only_when_asked(templates: Mapping[str, Template]) -> None:
+    names = {}
+    for variant, made in templates.items():
+        buckets = [made["Resources"][name] for name in ("TileBucket", "SourceBucket")]
+        assert all("DeletionPolicy" not in bucket for bucket in buckets)
+        names[variant] = [bucket["Properties"].get("BucketName") for bucket in buckets]
+    own = ["tiles.example.com", None]
+    assert names == {"dev": [None, None], "prod": [None, None], "x86_64": [None, None], "own": own}
+
+
+def test_a_message_stays_hidden_for_six_times_the_worker_s_timeout(template: Template) -> None:
+    timeout = properties(template, "WorkerLambdaFunction")["Timeout"]
+    assert properties(template, "Queue")["VisibilityTimeout"] == 6 * timeout
+
+
+def test_a_message_that_failed_five_times_is_kept_aside(template: Template) -> None:
+    redrive = properties(template, "Queue")["RedrivePolicy"]
+    assert redrive["maxReceiveCount"] == 5
+    assert text(redrive["deadLetterTargetArn"]) == "${DeadLetterQueue.Arn}"
+    kept = [properties(template, name)["MessageRetentionPeriod"] for name in ("Queue", "DeadLetterQueue")]
+    assert kept == [14 * 24 * 3600] * 2
+
+
+@pytest.mark.parametrize(("variant", "batch", "workers"), [("dev", 5, 32), ("prod", 5, 64), ("own", 10, 1000)])
+def test_the_queue_feeds_the_worker(templates: Mapping[str, Template], variant: str, batch: int, workers: int) -> None:
+    (mapping,) = of_type(templates[variant], "AWS::Lambda::EventSourceMapping")
+    assert text(mapping["EventSourceArn"]) == "${Queue.Arn}"
+    assert text(mapping["FunctionName"]) == "${WorkerLambdaFunction.Arn}"
+    assert mapping["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
+    assert mapping["BatchSize"] == batch
+    assert mapping["ScalingConfig"] == {"MaximumConcurrency": workers}
+
+
+@pytest.mark.parametrize(("variant", "age", "actions"), [("dev", 3600, []), ("prod", 3600, []), ("own", 600, [TOPIC])])
+def test_alarms_watch_both_queues_and_both_functions(
+    templates: Mapping[str, Template], variant: str, age: int, actions: list[str]
+) -> None:
+    alarms = list(of_type(templates[variant], "AWS::CloudWatch::Alarm"))
+    watched = {(alarm["MetricName"], text(alarm["Dimensions"][0]["Value"]), alarm["Threshold"]) for alarm in alarms}
+    assert watched == {
+        ("ApproximateNumberOfMessagesVisible", "${DeadLetterQueue.QueueName}", 0),
+        ("ApproximateAgeOfOldestMessage", "${Queue.QueueName}", age),
+        ("Errors", "${HttpLambdaFunction}", 0),
+        ("Errors", "${WorkerLambdaFunction}", 0),
+    }
+    for alarm in alarms:
+        assert alarm["ComparisonOperator"] == "GreaterThanThreshold"
+        assert alarm["TreatMissingData"] == "notBreaching"
+        assert alarm["AlarmActions"] == alarm["OKActions"] == actions
+
+
+def test_the_stack_tells_where_everything_is(template: Template) -> None:
+    outputs = {name: text(output["Value"]) for name, output in template["Outputs"].items()}
+    assert outputs["ServerlessDeploymentBucketName"] == "${ServerlessDeploymentBucket}"
+    ours = {name for name in outputs if not name.startswith(("ServerlessDeployment", "HttpApi"))}
+    assert {name: outputs[name] for name in ours - {"WebsiteUrl", "TileUrl"}} == {
+        "TileBucket": "${TileBucket}",
+        "SourceBucket": "${SourceBucket}",
+        "QueueUrl": "${Queue}",
+        "DeadLetterQueueUrl": "${DeadLetterQueue}",
+        "ApiUrl": "https://${HttpApi}.execute-api.${AWS::Region}.${AWS::URLSuffix}",
+        "HttpFunction": "${HttpLambdaFunction}",
+        "WorkerFunction": "${WorkerLambdaFunction}",
+    }
