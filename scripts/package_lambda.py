@@ -1,0 +1,366 @@
+"""Packs `tiler` and `seeder` for AWS Lambda into dist/lambda-arm64.zip and dist/lambda-x86_64.zip.
+
+A zip holds both packages and all that they import, built for Lambda's Python 3.13, without what a Lambda never reads.
+
+The same inputs give the same bytes, whenever and wherever. Inputs are this file, the two packages, the versions
+in requirements.txt and the version of the Python 3.13 on this machine, which compiles the modules. Without a
+Python 3.13 nothing is compiled: that zip works too, but its Lambdas start more slowly.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import shutil
+import struct
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import NamedTuple
+from zipfile import BadZipFile, ZipFile
+
+import click
+import deflate
+
+ROOT = Path(__file__).resolve().parent.parent
+OURS = ("tiler", "seeder")
+MACHINES = {"arm64": "aarch64", "x86_64": "x86_64"}  # Lambda's names of the architectures, and those of wheels
+PYTHON = "3.13"  # of the Lambdas
+GLIBC = 34  # Amazon Linux 2023, under that Python, has glibc 2.34
+HOME = "/var/task"  # where Lambda unpacks a zip
+LIMIT = 262_144_000  # bytes that Lambda takes, unzipped
+MIB = 1 << 20
+
+# GDAL in rasterio's wheels needs libexpat.so.1, which wheels may expect of a system, and which Lambda's Python has not.
+# This is one of the few wheels that bring it along, for both architectures: AlmaLinux 8's expat 2.5.0 with its later
+# security fixes, content with glibc 2.25. Taken from a wheel it needs no compiler here. The loader finds it by the
+# file's name beside GDAL, whose RPATH is $ORIGIN.
+EXPAT_WHEEL = "pyvalhalla==3.9.1"
+EXPAT = re.compile(r"pyvalhalla\.libs/libexpat-\w+\.so\.1\.8\.10")
+EXPAT_PATH = "rasterio.libs/libexpat.so.1"
+EXPAT_SHA256 = {
+    "arm64": "d3ac6e02c2a8232d010aa8832c578a0699c2ff40e69dea43c93dd05564790e14",
+    "x86_64": "54a8d241a6006ffcc64d6d7d6b2de204f98cc24ef5de637297045442ecf400f6",
+}
+
+LEFT_OUT = re.compile(
+    r"""(.+/)?tests/
+    | .*\.(pyi|pxd|pyx|pyf|h|c|f|f90|a)$  # for compilers and type checkers
+    | [^/]+\.data/  # commands
+    | [^/]+\.dist-info/(?!METADATA$|sboms/|(.*/)?(LICEN[CS]E|NOTICE|COPYING))  # security scanners read the first two
+    | aws_lambda_powertools/event_handler/openapi/swagger_ui/.*\.(js|css)$
+    | boto3/(data|examples)/
+    | botocore/data/(?!sqs/)[^/]+/  # boto3 is there for SQS alone
+    | numpy/(f2py|_pyinstaller|_core/include)/
+    | rasterio/(rio/|_example\.)
+    """,
+    re.VERBOSE,
+)
+
+
+class Failure(Exception):
+    """There is no package; the message says why in one line."""
+
+
+class File(NamedTuple):
+    """A file of the zip, and which distribution it is of."""
+
+    owner: str
+    data: bytes
+
+
+Files = dict[str, File]  # by path in the zip
+
+
+class Compiler(NamedTuple):
+    """A Python of the Lambdas' version on this machine."""
+
+    path: str
+    version: str  # as in 3.13.0
+
+
+def pins() -> list[str]:
+    """What requirements-lambda.txt names, with the versions of requirements.txt.
+
+    Raises:
+        Failure: requirements.txt has no version for a name.
+    """
+    pinned = {_normal(line.partition("==")[0]): line for line in _lines("requirements.txt") if "==" in line}
+    names = _lines("requirements-lambda.txt")
+    if loose := [name for name in names if _normal(name) not in pinned]:
+        raise Failure(f"requirements.txt pins no version of {', '.join(loose)}, which requirements-lambda.txt names")
+    return [pinned[_normal(name)] for name in names]
+
+
+def _lines(name: str) -> list[str]:
+    lines = (line.partition("#")[0].strip() for line in (ROOT / name).read_text("utf-8").splitlines())
+    return [line for line in lines if line]
+
+
+def _normal(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def own_files() -> Files:
+    """The modules of this project."""
+    return {
+        path.relative_to(ROOT).as_posix(): File(package, path.read_bytes())
+        for package in OURS
+        for path in (ROOT / package).rglob("*.py")
+    }
+
+
+def find_compiler() -> Compiler | None:
+    """A Python of the Lambdas' version: the one that runs this, or on the PATH, or installed by pyenv or uv."""
+    name = f"python{PYTHON}"
+    installed = [*Path.home().glob(f".pyenv/versions/{PYTHON}.*/bin/{name}")]
+    installed += Path.home().glob(f".local/share/uv/python/cpython-{PYTHON}.*/bin/{name}")
+    for path in (sys.executable, shutil.which(name), *map(str, sorted(installed))):
+        if path:
+            # pyenv puts scripts on the PATH that start nothing unless their version is chosen, so ask.
+            question = [path, "-I", "-S", "-c", "import platform; print(platform.python_version())"]
+            answer = subprocess.run(question, capture_output=True, text=True, check=False).stdout.strip()  # noqa: S603
+            if answer.startswith(f"{PYTHON}."):
+                return Compiler(path, answer)
+    return None
+
+
+def inputs(arch: str, compiler: Compiler | None) -> str:
+    """A digest of all that decides what the zip holds."""
+    items = [arch, *pins(), compiler.version if compiler else "", _sha256(Path(__file__).read_bytes())]
+    items += (f"{path} {_sha256(file.data)}" for path, file in sorted(own_files().items()))
+    return _sha256("\n".join(items).encode())
+
+
+def _sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def dependencies(arch: str) -> Files:
+    """What the wheels hold, without what a Lambda never reads, and libexpat.
+
+    Raises:
+        Failure: a wheel cannot be had, or it has another libexpat than this script knows.
+    """
+    files: Files = {}
+    expat = EXPAT_WHEEL.partition("==")[0]
+    with TemporaryDirectory() as folder:
+        _download(arch, folder)
+        for wheel in Path(folder).glob("*.whl"):
+            owner = wheel.name.partition("-")[0]
+            with ZipFile(wheel) as members:
+                for path in members.namelist():
+                    if EXPAT.fullmatch(path):
+                        files[EXPAT_PATH] = File("rasterio", members.read(path))
+                    elif owner != expat and not path.endswith("/") and not LEFT_OUT.match(path):
+                        files[path] = File(owner, members.read(path))
+    if EXPAT_PATH not in files or _sha256(files[EXPAT_PATH].data) != EXPAT_SHA256[arch]:
+        raise Failure(f"{EXPAT_WHEEL} for {arch} has not the libexpat whose digest this script knows")
+    return files
+
+
+def _download(arch: str, folder: str) -> None:
+    # pip must be told every glibc that would do: it takes one platform to mean no other.
+    tags = [f"manylinux_2_{minor}_{MACHINES[arch]}" for minor in range(GLIBC, 16, -1)]
+    command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-input"]
+    command += ["--no-deps", "--only-binary=:all:", "--implementation=cp", f"--python-version={PYTHON}", "--retries=2"]
+    command += [f"--platform={tag}" for tag in (*tags, f"manylinux2014_{MACHINES[arch]}")]
+    result = subprocess.run(  # noqa: S603
+        [*command, f"--dest={folder}", *pins(), EXPAT_WHEEL], capture_output=True, text=True, check=False
+    )
+    if result.returncode:
+        errors = re.findall(r"^ERROR: (.*)", result.stderr, re.MULTILINE) or [f"exit code {result.returncode}"]
+        offline = "the package index cannot be reached; " if "Retrying (" in result.stderr else ""
+        raise Failure(f"{offline}pip cannot download the wheels for {arch}: {errors[-1]}")
+
+
+class Segment(NamedTuple):
+    """A program header of a 64-bit ELF file."""
+
+    kind: int
+    flags: int
+    offset: int
+    address: int
+    physical: int
+    size: int
+    memory: int
+    align: int
+
+
+SEGMENT = struct.Struct("<2I6Q")
+LOADED = 1  # kind of the segments that are mapped into memory
+
+
+def slim(library: bytes) -> bytes:
+    """A shared library without what is never loaded: debug information, names of local symbols, section headers.
+
+    That is half of the bytes of all extension modules, and most of rasterio's. What is loaded stays the same, at the
+    same addresses. `strip` is not everywhere, may not know the architecture, and writes what its version sees fit.
+    A file of another layout than linkers give comes back as it is.
+    """
+    if not library.startswith(b"\x7fELF\2\1"):  # 64 bits, little-endian
+        return library
+    (table,) = struct.unpack_from("<Q", library, 32)
+    (count,) = struct.unpack_from("<H", library, 56)
+    places = [table + number * SEGMENT.size for number in range(count)]
+    segments = [Segment._make(SEGMENT.unpack_from(library, place)) for place in places]
+    loaded = [segment for segment in segments if segment.kind == LOADED]
+    if not loaded or loaded[0].offset or loaded[0].size < table + count * SEGMENT.size:
+        return library
+    out = bytearray()
+    moves: list[tuple[range, int]] = []  # which bytes of the library, by how much
+    for segment in loaded:
+        out += bytes((segment.offset - len(out)) % segment.align)  # offset and address agree within a page
+        kept = range(segment.offset, segment.offset + segment.size)
+        moves.append((kept, len(out) - segment.offset))
+        out += library[kept.start : kept.stop]
+    for place, segment in zip(places, segments, strict=True):
+        move = next((move for kept, move in moves if segment.offset in kept), 0)
+        SEGMENT.pack_into(out, place, *segment._replace(offset=segment.offset + move))
+    struct.pack_into("<Q", out, 40, 0)  # where the section headers are; then their size, their number, their names
+    struct.pack_into("<3H", out, 58, 0, 0, 0)
+    return bytes(out)
+
+
+def compiled(files: Files, compiler: Compiler) -> Files:
+    """The compiled form of every module, never checked against its source, with paths as they are on Lambda.
+
+    Raises:
+        Failure: a module cannot be compiled.
+    """
+    made: Files = {}
+    with TemporaryDirectory() as folder:
+        for path, file in files.items():
+            if path.endswith(".py"):
+                target = Path(folder, path)
+                target.parent.mkdir(parents=True, exist_ok=True)
+                target.write_bytes(file.data)
+        command = [compiler.path, "-I", "-S", "-m", "compileall", "-q", "-s", folder, "-p", HOME]
+        command += ["--invalidation-mode", "unchecked-hash", folder]
+        result = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
+        if result.returncode:
+            said = (result.stdout + result.stderr).strip().splitlines() or ["no reason given"]
+            raise Failure(f"{compiler.path} cannot compile the modules: {said[-1]}")
+        for target in Path(folder).rglob("*.pyc"):
+            module = target.parent.parent / f"{target.name.partition('.')[0]}.py"
+            owner = files[module.relative_to(folder).as_posix()].owner
+            made[target.relative_to(folder).as_posix()] = File(owner, target.read_bytes())
+    return made
+
+
+def contents(arch: str, compiler: Compiler | None) -> Files:
+    """Everything in the zip for `arch`.
+
+    Raises:
+        Failure: it cannot be had, or is more than Lambda takes.
+    """
+    files = dependencies(arch)
+    for path, file in files.items():
+        if path.endswith(".so") and ".libs/" not in path:
+            files[path] = File(file.owner, slim(file.data))
+    files |= own_files()
+    if compiler:
+        files |= compiled(files, compiler)
+    return files
+
+
+LOCAL = struct.Struct("<4s5H3I2H")
+CENTRAL = struct.Struct("<4s6H3I5H2I")
+END = struct.Struct("<4s4H2IH")
+
+
+def write_zip(path: Path, files: Files, comment: str) -> None:
+    """Write the zip, in which neither the time, the machine nor its zlib show.
+
+    Entries are sorted, readable for all and of 1 January 1980, the first day that a zip knows. libdeflate packs them:
+    zlib's output differs with its version and with who built it.
+    """
+    part = path.with_suffix(".part")
+    directory = bytearray()
+    try:
+        with part.open("wb") as out:
+            for name, file in sorted(files.items()):
+                packed = bytes(deflate.deflate_compress(file.data, 6))
+                sizes = (deflate.crc32(file.data), len(packed), len(file.data), len(name), 0)
+                fields = (20, 0, 8, 0, 0x21, *sizes)  # zip 2.0, no flags, deflated, midnight, the first day
+                directory += CENTRAL.pack(b"PK\1\2", 0x314, *fields, 0, 0, 0, 0o100644 << 16, out.tell()) + name.encode(
+                    "ascii"
+                )
+                out.write(LOCAL.pack(b"PK\3\4", *fields) + name.encode("ascii") + packed)
+            end = (len(files), len(files), len(directory), out.tell(), len(comment))
+            out.write(directory + END.pack(b"PK\5\6", 0, 0, *end) + comment.encode())
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def known(path: Path) -> str:
+    """The digest of the inputs that the zip at `path` was built from; empty if there is no whole zip."""
+    try:
+        with ZipFile(path) as found:
+            return found.comment.decode()
+    except (OSError, BadZipFile, ValueError):
+        return ""
+
+
+def package(arch: str, compiler: Compiler | None, *, force: bool) -> None:
+    """Build the zip for `arch` unless it is up to date, and print what became of it.
+
+    Raises:
+        Failure: it cannot be built, or is larger than Lambda takes.
+    """
+    path = ROOT / "dist" / f"lambda-{arch}.zip"
+    name = path.relative_to(ROOT)
+    digest = inputs(arch, compiler)
+    if known(path) == digest and not force:
+        click.echo(f"{name} is up to date")
+        return
+    click.echo(f"{name}: downloading and packing")
+    files = contents(arch, compiler)
+    sizes: Counter[str] = Counter()
+    for file in files.values():
+        sizes[file.owner] += len(file.data)
+    largest = ", ".join(f"{owner} {size / MIB:.1f}" for owner, size in sizes.most_common(5))
+    unzipped = f"{sizes.total() / MIB:.1f} MiB unzipped, of {LIMIT / MIB:.0f} that Lambda takes: {largest}"
+    if sizes.total() > LIMIT:
+        raise Failure(f"{name} would be too large: {unzipped}")
+    path.parent.mkdir(exist_ok=True)
+    write_zip(path, files, digest)
+    how = f"compiled by Python {compiler.version}" if compiler else f"not compiled, as there is no python{PYTHON} here"
+    click.echo(f"{name}: {path.stat().st_size / MIB:.1f} MiB, {how}\n  {unzipped}")
+
+
+@click.command()
+@click.argument("architectures", metavar="[arm64] [x86_64]", nargs=-1, type=click.Choice(list(MACHINES)))
+@click.option("-f", "--force", is_flag=True, help="Build what is up to date, too.")
+def main(architectures: tuple[str, ...], *, force: bool) -> None:
+    """Build dist/lambda-arm64.zip and dist/lambda-x86_64.zip, or the one that is named, for AWS Lambda.
+
+    \b
+    Example:
+      scripts/package-lambda arm64
+    """
+    compiler = find_compiler()
+    for arch in dict.fromkeys(architectures or MACHINES):
+        package(arch, compiler, force=force)
+
+
+def run() -> int:
+    """The command: 0 done, 1 failed, 2 asked for what there is not."""
+    try:
+        main(prog_name="scripts/package-lambda", standalone_mode=False)
+    except click.UsageError as error:
+        click.echo(f"package-lambda: {error.format_message()}", err=True)
+        return 2
+    except click.Abort:
+        return 130
+    except (Failure, OSError) as error:
+        click.echo(f"package-lambda: {error}", err=True)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(run())
