@@ -19,7 +19,7 @@ from tenacity.stop import stop_when_event_set
 
 from seeder.sqs import Delivery, SqsQueue
 from seeder.work import Worker
-from seeder.worker import attend, log
+from seeder.worker import Again, attend, log
 from tiler.errors import QueueError, TilerError
 from tiler.processes import end_with_parent
 from tiler.settings import Settings
@@ -89,12 +89,11 @@ def _tend(settings: Settings, visibility: int) -> None:
 def _serve(queue: SqsQueue, worker: Worker, delivery: Delivery, *, stopping: bool) -> None:
     """Work one message off, or give it back. What cannot be said to the queue it finds out by its timeout."""
     try:
-        if stopping:
-            queue.hide(delivery.handle, 0)
-        elif attend(worker, delivery.body):
-            queue.delete(delivery)
+        answer = Again(0) if stopping else attend(worker, delivery.body, delivery.receives)
+        if isinstance(answer, Again):
+            queue.hide(delivery.handle, answer.seconds)
         else:
-            queue.hide(delivery.handle, delivery.delay)
+            queue.delete(delivery)
     except TilerError as error:
         log.warning("queue not told", error=str(error))
 

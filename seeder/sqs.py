@@ -19,7 +19,6 @@ from tiler.overlap import overlap
 BATCH = 10  # messages that one request takes
 ATTEMPTS = 6  # at an entry that SQS refuses
 LONGEST_WAIT = 20  # seconds that SQS lets a receiver wait
-FIRST_DELAY, LAST_DELAY = 15, 900  # seconds until a failed message comes again; four times longer each time
 _RETRYING = Retrying(
     retry=retry_if_result(bool),
     stop=stop_after_attempt(ATTEMPTS),
@@ -39,11 +38,6 @@ class Delivery:
     handle: str
     body: str
     receives: int  # this one included
-
-    @property
-    def delay(self) -> int:
-        """Seconds after which to try again what failed."""
-        return retry_delay(self.receives)
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,11 +162,6 @@ class SqsQueue:
         with aws.translated(f"look at {url}"):
             found: dict[str, str] = self.client.get_queue_attributes(QueueUrl=url, AttributeNames=["All"])["Attributes"]
         return found
-
-
-def retry_delay(receives: int) -> int:
-    """Seconds until a message that failed for the `receives`th time should come again."""
-    return int(min(LAST_DELAY, FIRST_DELAY * 4 ** (max(receives, 1) - 1)))
 
 
 def _batches(items: Iterable[T]) -> Iterator[list[T]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterable
+from dataclasses import dataclass
 from functools import cache
 from typing import Any, Protocol
 
@@ -13,10 +14,11 @@ from aws_lambda_powertools.metrics import MetricUnit
 
 from seeder.jobs import Message, Receipt
 from seeder.work import Worker
-from tiler.errors import TilerError
+from tiler.errors import MessageError, TilerError
 from tiler.settings import Settings
 
 PATIENCE = 40.0  # seconds that one request to a store is tried again before the message goes back to the queue
+FIRST_DELAY, LAST_DELAY = 15, 900  # seconds until a failed message comes again; four times longer each time
 MARGIN = 10.0  # seconds that must be left of an invocation for a block to be begun
 
 log = Logger(service="worker")
@@ -24,6 +26,13 @@ metrics = Metrics(namespace="TileSeeder", service="worker")
 _slowest = 0.0  # seconds that a block took in this process
 
 Event = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Again:
+    """A message that was not worked off must come again after so many seconds."""
+
+    seconds: int
 
 
 class Context(Protocol):
@@ -37,24 +46,28 @@ class Context(Protocol):
 def handler(event: Event, context: Context) -> Event:
     """Work off a batch of SQS records; says which of them must come again.
 
-    Those that failed come again after a while, longer each time, those that were not begun for lack of time at once.
+    Those that failed come again after a while, longer each time; those that were not begun for lack of time, at once.
+    The first is always begun, so that none is put off for ever.
     """
-    left: list[Event] = []
-    late: list[Event] = []
-    for record in event["Records"]:
-        if context.get_remaining_time_in_millis() / 1000 < max(MARGIN, 2 * _slowest):
-            late.append(record)
-        elif not _count(attend(_worker(), record["body"])):
-            left.append(record)
-    if left or late:
-        metrics.add_metric("Returned", MetricUnit.Count, len(left) + len(late))
-        _give_back(left, late)
+    back: list[tuple[Event, int]] = []
+    for number, record in enumerate(event["Records"]):
+        if number and context.get_remaining_time_in_millis() / 1000 < max(MARGIN, 2 * _slowest):
+            back.append((record, 0))
+            continue
+        answer = attend(_worker(), record["body"], int(record["attributes"]["ApproximateReceiveCount"]))
+        if isinstance(answer, Again):
+            back.append((record, answer.seconds))
+        else:
+            _count(answer)
+    if back:
+        metrics.add_metric("Returned", MetricUnit.Count, len(back))
+        _give_back(back)
     metrics.flush_metrics()
-    return {"batchItemFailures": [{"itemIdentifier": record["messageId"]} for record in (*left, *late)]}
+    return {"batchItemFailures": [{"itemIdentifier": record["messageId"]} for record, _ in back]}
 
 
-def attend(worker: Worker, body: str) -> Receipt | None:
-    """Work one message off and log it; None where it must come again."""
+def attend(worker: Worker, body: str, receives: int) -> Receipt | Again:
+    """Work one message off and log it; `receives` counts how often it came."""
     global _slowest  # noqa: PLW0603 - learnt over the life of the process
     start = time.monotonic()
     try:
@@ -65,7 +78,8 @@ def attend(worker: Worker, body: str) -> Receipt | None:
             log.warning("returned", error=str(error), body=body)
         else:
             log.exception("returned", body=body)
-        return None
+        # a message that nobody understands need not wait for better times: it is soon a dead letter
+        return Again(0 if isinstance(error, MessageError) else min(LAST_DELAY, FIRST_DELAY * 4 ** (receives - 1)))
     _slowest = max(_slowest, time.monotonic() - start)
     outcome = receipt.outcome
     log.info(
@@ -84,9 +98,9 @@ def attend(worker: Worker, body: str) -> Receipt | None:
     return receipt
 
 
-def _count(receipt: Receipt | None) -> Receipt | None:
+def _count(receipt: Receipt) -> None:
     """Add a receipt to the invocation's metrics."""
-    if receipt and receipt.fate == "filled":
+    if receipt.fate == "filled":
         outcome = receipt.outcome
         metrics.add_metric("Blocks", MetricUnit.Count, 1)
         metrics.add_metric("Tiles", MetricUnit.Count, outcome.written.bit_count())
@@ -95,18 +109,14 @@ def _count(receipt: Receipt | None) -> Receipt | None:
         metrics.add_metric("Failed", MetricUnit.Count, outcome.failed.bit_count())
         metrics.add_metric("Bytes", MetricUnit.Bytes, outcome.bytes)
         metrics.add_metric("Milliseconds", MetricUnit.Milliseconds, outcome.milliseconds)
-    elif receipt:
+    else:
         metrics.add_metric("Split" if receipt.fate == "split" else "Dropped", MetricUnit.Count, 1)
-    return receipt
 
 
-def _give_back(failed: Iterable[Event], late: Iterable[Event]) -> None:
+def _give_back(back: Iterable[tuple[Event, int]]) -> None:
     """Say when records come again. Where that fails they come when the visibility timeout passes."""
-    from seeder.sqs import retry_delay  # noqa: PLC0415 - boto3 takes a third of a second, and most never need it
-
-    delays = [(record, retry_delay(int(record["attributes"]["ApproximateReceiveCount"]))) for record in failed]
     try:
-        for record, seconds in (*delays, *((record, 0) for record in late)):
+        for record, seconds in back:
             _queue().hide(record["receiptHandle"], seconds)
     except TilerError as error:
         log.warning("visibility unchanged", error=str(error))
@@ -124,6 +134,6 @@ def _worker() -> Worker:
 
 @cache
 def _queue() -> Any:
-    from seeder.sqs import SqsQueue  # noqa: PLC0415 - as above
+    from seeder.sqs import SqsQueue  # noqa: PLC0415 - boto3 takes a third of a second, and most never need it
 
     return SqsQueue.open(_settings().queue, _settings().s3.region)

@@ -171,8 +171,6 @@ def test_functions_know_the_stores_and_the_addresses(
     assert variables(templates[variant], "WorkerLambdaFunction") == {
         **shared,
         "TILER_QUEUE": "${Queue}",
-        "POWERTOOLS_SERVICE_NAME": "seeder",
-        "POWERTOOLS_METRICS_NAMESPACE": "TileSeeder",
         "POWERTOOLS_LOG_LEVEL": "DEBUG" if variant == "own" else "INFO",
     }
     outputs = templates[variant]["Outputs"]

@@ -1,0 +1,52 @@
+"""The servers that the suite runs against, each started once when the first test asks for it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import urllib3
+
+from tests.e2e import s3 as s3_module
+from tests.e2e import sqs as sqs_module
+from tests.e2e.world import ALPS, GLOBE, make_layers, seeded
+
+
+@pytest.fixture(scope="session")
+def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[s3_module.S3]:
+    """A real S3 server, with websites."""
+    with s3_module.running(tmp_path_factory.mktemp("s3")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def sqs() -> Iterator[sqs_module.Sqs]:
+    """An SQS server."""
+    with sqs_module.running() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def http_client() -> Iterator[urllib3.PoolManager]:
+    """A client that neither retries nor follows redirects."""
+    with urllib3.PoolManager(retries=False, maxsize=16) as pool:
+        yield pool
+
+
+@pytest.fixture(scope="session")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data folder with the layers of `world`, no tile made."""
+    return make_layers(tmp_path_factory.mktemp("layers"))
+
+
+@pytest.fixture(scope="session")
+def alps(data: Path) -> dict[str, bytes]:
+    """The tiles of the layer `alps` as a local seeding makes them."""
+    return seeded(data, ALPS)
+
+
+@pytest.fixture(scope="session")
+def globe(data: Path) -> dict[str, bytes]:
+    """The tiles of the layer `globe` as a local seeding makes them."""
+    return seeded(data, GLOBE)

@@ -1,0 +1,154 @@
+"""The product as it is deployed: buckets, both functions, the API before one, the queue before the other."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from mercantile import Tile
+
+from tests.conftest import Recipe, scene, write_raster
+from tests.e2e.gateway import Gateway
+from tests.e2e.lambdas import Lambda
+from tests.e2e.mapping import SqsMapping
+from tests.e2e.s3 import S3
+from tests.e2e.sqs import Queue, Sqs
+from tiler.keys import TileName, tile_key
+
+ROOT = Path(__file__).parent.parent.parent
+GLOBE = "globe"  # a layer of zooms 0 to 6 without a hole, so that zoom 6 is one block of 64 x 64 tiles
+ALPS = "alps"  # a layer of zooms 0 to 9
+
+
+@dataclass(frozen=True)
+class Deployed:
+    """One deployment. `env` is what a user's shell has; `source` and `tiles` name its buckets."""
+
+    s3: S3
+    sqs: Sqs
+    queue: Queue
+    tiles: str
+    sources: str
+    env: Mapping[str, str]
+    http: Lambda
+    worker: Lambda
+    gateway: Gateway
+
+    def run(self, *words: str, check: bool = True, **env: str) -> subprocess.CompletedProcess[str]:
+        """A command of the project, to its end."""
+        return subprocess.run(
+            [sys.executable, "-m", "seeder", *words],
+            env={**self.env, **env},
+            cwd=ROOT,
+            check=check,
+            capture_output=True,
+            text=True,
+            timeout=240,
+        )
+
+    @contextmanager
+    def working(self, **options: Any) -> Iterator[SqsMapping]:
+        """The queue feeds the worker function until the end of the block."""
+        with SqsMapping(self.sqs.client(), self.queue.url, self.worker, **options) as mapping:
+            yield mapping
+
+    def stored(self, layer: str) -> dict[str, bytes]:
+        """The tiles in the bucket, by key."""
+        client = self.s3.client()
+        pages = client.get_paginator("list_objects_v2").paginate(Bucket=self.tiles, Prefix=f"{layer}/")
+        keys = [each["Key"] for page in pages for each in page.get("Contents", []) if each["Key"].endswith(".png")]
+        with ThreadPoolExecutor(8) as threads:
+            bodies = threads.map(lambda key: client.get_object(Bucket=self.tiles, Key=key)["Body"].read(), keys)
+            return dict(zip(keys, bodies, strict=True))
+
+    def ledger(self, kind: str) -> list[str]:
+        """The keys of the receipts of that kind, of all jobs."""
+        pages = self.s3.client().get_paginator("list_objects_v2").paginate(Bucket=self.sources, Prefix="jobs/")
+        return [each["Key"] for page in pages for each in page.get("Contents", []) if f"/{kind}/" in each["Key"]]
+
+
+@contextmanager
+def deployed(s3: S3, sqs: Sqs, data: Path, *, endpoint: str = "", **queue: int) -> Iterator[Deployed]:
+    """A deployment whose layers are those of a local `data` folder; `endpoint` is what the functions take for S3."""
+    blocks = sqs.queue(**queue)
+    sources = s3.private_bucket()
+    keys = {**s3.env, "AWS_ENDPOINT_URL_SQS": sqs.endpoint, "AWS_ENDPOINT_URL_STS": sqs.endpoint}
+    remote = {**keys, "AWS_ENDPOINT_URL_S3": endpoint or s3.endpoint}
+    settings = {"TILER_SOURCES": f"s3://{sources}", "TILER_URL": "http://tiles.test"}
+    late = _Late()
+    with Gateway(late) as gateway:
+        tiles = s3.website_bucket(gateway.host)
+        settings["TILER_TILES"] = f"s3://{tiles}"
+        http_env = {**remote, **settings, "TILER_DIRECT": f"{s3.endpoint}/{tiles}"}
+        worker_env = {**remote, **settings, "TILER_QUEUE": blocks.url}
+        with (
+            Lambda("tiler.http.handler", http_env, timeout=29, concurrency=2) as http,
+            Lambda("seeder.worker.handler", worker_env, timeout=60, concurrency=3) as worker,
+        ):
+            late.function = http
+            env = {"PATH": os.environ["PATH"], **keys, **settings, "TILER_QUEUE": blocks.url}
+            _upload(s3, data, tiles, sources)
+            yield Deployed(s3, sqs, blocks, tiles, sources, env, http, worker, gateway)
+
+
+class _Late:
+    """A function that is made after its API: it knows the bucket, which redirects to the API."""
+
+    def __init__(self) -> None:
+        self.function: Lambda | None = None
+
+    def invoke(self, event: dict[str, Any]) -> Any:
+        assert self.function is not None
+        return self.function.invoke(event)
+
+
+def _upload(s3: S3, data: Path, tiles: str, sources: str) -> None:
+    """What `seeder ingest` left in a folder, as it would have left it in the buckets."""
+    client = s3.client()
+    for folder, bucket in ((data / "tiles", tiles), (data / "private", sources)):
+        for path in folder.rglob("*"):
+            if path.is_file() and folder / "jobs" not in path.parents:
+                client.upload_file(str(path), bucket, str(path.relative_to(folder)))
+
+
+def make_layers(folder: Path) -> Path:
+    """A data folder with both layers."""
+    rows, columns = np.mgrid[0:8192, 0:16384].astype(np.uint16)
+    pattern = ((columns >> 6 ^ rows >> 5) + (rows >> 3) & 0xFF).astype(np.uint8)[np.newaxis]
+    globe = write_raster(folder / "globe.tif", Recipe(values=pattern, bounds=(-180, -90, 180, 90)))
+    alps = write_raster(folder / "alps.tif", Recipe(values=scene()))
+    data = folder / "data"
+    for source, layer in ((globe, GLOBE), (alps, ALPS)):
+        words = ["ingest", str(source), "--layer", layer, "--data", str(data)]
+        subprocess.run([sys.executable, "-m", "seeder", *words], cwd=ROOT, check=True, capture_output=True)
+    return data
+
+
+def seeded(data: Path, layer: str) -> dict[str, bytes]:
+    """The tiles of a layer as a local seeding leaves them, by key; they are removed again."""
+    words = ["seed", layer, "--data", str(data)]
+    subprocess.run([sys.executable, "-m", "seeder", *words], cwd=ROOT, check=True, capture_output=True)
+    tiles = data / "tiles"
+    found = {str(path.relative_to(tiles)): path.read_bytes() for path in (tiles / layer).glob("*/*/*.png")}
+    for key in found:
+        (tiles / key).unlink()
+    return found
+
+
+def key(layer: str, z: int, x: int, y: int) -> str:
+    """The key of a PNG tile."""
+    return tile_key(TileName(layer, Tile(x=x, y=y, z=z), 1, "png"))
+
+
+def log_lines(function: Lambda) -> list[dict[str, Any]]:
+    """What a function logged as JSON."""
+    return [json.loads(line) for line in function.logs().splitlines() if line.startswith("{")]
