@@ -33,7 +33,7 @@ const RULES = {
   httpTimeout: whole(1, 29),
   httpReserved: optional(whole(1, 1000)),
   workerMemory: whole(128, 10240),
-  workerTimeout: whole(10, 900),
+  workerTimeout: whole(60, 900), // a request to S3 is tried again for 40 s before its message goes back
   batchSize: whole(1, 10), // more would need a batching window, which makes every message wait
   maximumConcurrency: whole(2, 1000),
   logLevel: oneOf('DEBUG', 'INFO', 'WARN', 'ERROR'),

@@ -50,7 +50,7 @@ def examine(settings: Settings, layer: str | None) -> Iterator[Finding]:
     stack = read_stack(settings.stack, settings.s3.region) if settings.stack else None
     python = ".".join(map(str, sys.version_info[:3]))
     yield Finding("machine", f"Python {python}, tile-seeder {version('tile-seeder')}, rasterio {version('rasterio')}")
-    if stack or settings.tiles.startswith("s3:"):
+    if stack or (settings.tiles.startswith("s3:") and not settings.s3.endpoint):
         yield from _guarded("credentials", lambda: _credentials(settings))
     if stack:
         yield Finding("stack", f"{stack.name}: {stack.status}", not stack.status.startswith(("DELETE", "ROLLBACK")))

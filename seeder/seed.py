@@ -116,7 +116,10 @@ def _queue_url(choice: str, settings: Settings) -> str:
         raise BadOption("--queue sqs needs a queue: name a deployed stack with --stack, or give the queue's URL")
     if choice not in ("local", "sqs") and "://" not in choice:
         raise BadOption(f"{choice!r} is no queue: write local, sqs or a queue's URL")
-    return {"local": "", "sqs": settings.queue}.get(choice, choice)
+    url = {"local": "", "sqs": settings.queue}.get(choice, choice)
+    if ".amazonaws.com" in url and not settings.sources.startswith("s3:"):
+        raise BadOption(f"workers in AWS cannot see {settings.sources}: name a deployed stack with --stack")
+    return url
 
 
 def _run(plan: Plan, settings: Settings, stores: Stores, jobs: int) -> None:

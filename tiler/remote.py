@@ -77,7 +77,7 @@ class _Pages:
             start = number * PAGE
             (data,) = self.store.ranges(self.key, [start], [min(PAGE, self.size - start)])
             if len(self._kept) == PAGES:
-                del self._kept[max(self._kept)]
+                del self._kept[max(self._kept)]  # the first are read again and again
             self._kept[number] = data
         return self._kept[number]
 

@@ -1,0 +1,110 @@
+"""What fanning out costs: `python bench/fanout.py`.
+
+Planning the world's zooms 5 to 14 for SQS, and filling blocks of the demo's relief into a store that answers each
+request after 30 ms, as S3 does, with one put at a time and with many. `scripts/demo` makes the layer.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+import statistics
+import threading
+import time
+from datetime import UTC, datetime
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from seeder.jobs import Job, Spec
+from seeder.marks import Marks
+from seeder.plan import Plan, Tally, count
+from seeder.selection import Selection
+from seeder.sqs import SqsQueue
+from tiler import overlap
+from tiler.catalog import Layer, load_layer
+from tiler.fill import Request, fill
+from tiler.footprint import Footprint
+from tiler.grid import Block, Bounds
+from tiler.render import Look
+from tiler.settings import S3
+from tiler.storage import Stores, open_store
+from tiler.style import Style
+
+LATENCY = 0.03  # seconds
+BLOCKS = [Block(6, x, y) for y in (16, 24) for x in range(0, 64, 8)]
+
+
+class _Counting:
+    """An SQS client that takes everything."""
+
+    def __init__(self) -> None:
+        self.messages = 0
+
+    def send_message_batch(self, *, Entries: list[Any], **_: Any) -> dict[str, Any]:  # noqa: N803 - boto3's name
+        self.messages += len(Entries)
+        return {}
+
+
+class _Far(BaseHTTPRequestHandler):
+    """An S3 that takes every object, and its time."""
+
+    protocol_version = "HTTP/1.1"
+
+    def do_PUT(self) -> None:
+        self.rfile.read(int(self.headers["Content-Length"]))
+        time.sleep(LATENCY)
+        self.send_response(200)
+        self.send_header("ETag", '"0"')
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+def planning() -> None:
+    """Seconds, messages and memory of the plan of a world."""
+    everywhere = Footprint(0, 0, 0, np.ones((1, 1), bool))
+    globe = Bounds(-180, -85.06, 180, 85.06)
+    layer = Layer("world", "1", "", globe, 0, 14, "png", Style(), everywhere, None, (1,), "nearest")
+    selection = Selection(tuple(range(5, 15)))
+    client = _Counting()
+    start = time.perf_counter()
+    counts = count(layer, selection)
+    job = Job.new(Spec("world", "1", selection, Look()), datetime.now(UTC))
+    tiles = sum(each.tiles for each in counts.values())
+    plan = Plan(job, layer, counts, Tally(job.id, "world", "1", tiles), Marks(), frozenset())
+    queue = SqsQueue("http://queue.test", client, "")
+    queue.send(plan.messages(queue.sizes))
+    spent = time.perf_counter() - start
+    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    print(f"planning {tiles:,} tiles: {client.messages:,} messages in {spent:.2f} s, {memory:.0f} MB in all")
+
+
+def puts(data: Path) -> None:
+    """Seconds a block with one put at a time against many."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), _Far)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    far = open_store("s3://tiles", s3=S3(endpoint=f"http://127.0.0.1:{server.server_port}", region="us-east-1"))
+    stores = Stores(far, open_store((data / "private").as_uri()), "")
+    layer = load_layer(stores.sources, "relief")
+    spent: dict[int, list[float]] = {1: [], overlap.THREADS: []}
+    for block in BLOCKS:
+        for threads, seconds in spent.items():
+            overlap.THREADS = threads
+            start = time.perf_counter()
+            fill(layer, stores, Request(block, block.full, Look(), force=True))
+            seconds.append(time.perf_counter() - start)
+    one, many = (statistics.median(seconds) for seconds in spent.values())
+    print(f"a block of 64 tiles into a store {1000 * LATENCY:.0f} ms away: {one:.2f} s one put at a time, ", end="")
+    print(f"{many:.2f} s with {max(spent)} under way: {one / many:.1f} x")
+    server.shutdown()
+
+
+if __name__ == "__main__":
+    os.environ.update(AWS_ACCESS_KEY_ID="bench", AWS_SECRET_ACCESS_KEY="bench")  # of the store that takes everything
+    planning()
+    puts(Path("data"))
