@@ -26,6 +26,7 @@ from tiler.storage import Store, Stores
 
 PROBE = "jobs/0/0/0.png"  # a tile that can never be, for no layer may be named so
 TIMEOUT = 30.0  # seconds; a Lambda that starts takes a few
+HOPS = urllib3.Retry(total=None, connect=0, read=0, status=0, other=0, redirect=5)
 MOVED = (301, 302, 303, 307, 308)
 
 
@@ -135,14 +136,23 @@ def _redirect(settings: Settings, stack: Stack, found: list[Layer]) -> Iterator[
     if not way:
         return
     second = pool.request("GET", there, redirect=False)
-    known = second.status == 400 and "message" in json.loads(second.data or b"{}")
+    known = second.status == 400 and _says(second.data)
     said = "" if known else second.data[:200].decode(errors="replace")
     yield Finding("api", f"{there}: {second.status} {said}", known)
     if known and found:
         url = f"{settings.url}/{_key(found[0])}"
-        last = pool.request("GET", url)
+        last = pool.request("GET", url, retries=HOPS)
         kind = last.headers.get("Content-Type", "")
         yield Finding("tile", f"{url}: {last.status} {kind}", last.status == 200 and kind.startswith("image/"))
+
+
+def _says(body: bytes) -> bool:
+    """Whether a body is one of our own answers."""
+    try:
+        said = json.loads(body)
+    except ValueError:
+        return False
+    return isinstance(said, dict) and "message" in said
 
 
 def _middle(layer: Layer) -> Tile:

@@ -82,9 +82,27 @@ class SqsQueue:
             QueueError: some were refused again and again; names their blocks. Of the others, some may not have been
                 sent either.
         """
-        return sum(overlap(self._send, _batches(messages)))
+        refused: list[str] = []
+        reason = ""
 
-    def _send(self, batch: Sequence[Message]) -> int:
+        def batches() -> Iterator[list[Message]]:
+            for batch in _batches(messages):
+                if refused:
+                    return
+                yield batch
+
+        sent = 0
+        for number, left in overlap(self._send, batches()):
+            sent += number
+            for block, why in left.items():
+                refused.append(block)
+                reason = why
+        if refused:
+            raise QueueError(f"the queue refused {len(refused)} blocks ({reason})", refused)
+        return sent
+
+    def _send(self, batch: Sequence[Message]) -> tuple[int, dict[str, str]]:
+        """Send up to ten; returns how many were sent, and of the others block and reason."""
         left = {str(number): message for number, message in enumerate(batch)}
 
         def attempt() -> dict[str, str]:
@@ -93,11 +111,8 @@ class SqsQueue:
             left = {name: left[name] for name in refused}
             return refused
 
-        refused = _RETRYING(attempt)
-        if refused:
-            blocks = [str(message.request.block) for message in left.values()]
-            raise QueueError(f"the queue refused {len(blocks)} blocks ({next(iter(refused.values()))})", blocks)
-        return len(batch)
+        reasons = _RETRYING(attempt)
+        return len(batch) - len(left), {str(left[name].request.block): why for name, why in reasons.items()}
 
     def _try_to_send(self, messages: dict[str, Message]) -> dict[str, str]:
         """Send up to ten; returns the refused ones with the reason. SQS says so inside an answer of 200."""

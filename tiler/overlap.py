@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from functools import cache
+from itertools import islice
 from typing import TypeVar
 
 from tiler.errors import TilerError
@@ -18,25 +19,29 @@ THREADS = 16  # S3 answers a request in 20 to 50 ms; a tile is made in 4
 def overlap(call: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
     """The answers of `call` to each of `items` as they come; `items` is drawn while calls are under way.
 
-    An error, of a call or of `items`, is raised when all calls that were begun have ended and the answers of the
-    others were given; nothing more is drawn.
+    After an error, of a call or of `items`, nothing more is drawn; it is raised when all calls that were begun
+    have ended and the answers of the others were given.
     """
+    source = iter(items)
     running: set[Future[R]] = set()
     fault: BaseException | None = None
     try:
-        for item in items:
-            running.add(_threads().submit(call, item))
-            if len(running) == THREADS:
-                done, running = wait(running, return_when=FIRST_COMPLETED)
-                for each in done:
+        while True:
+            try:
+                for item in islice(source, 0 if fault else THREADS - len(running)):
+                    running.add(_threads().submit(call, item))
+            except TilerError as error:
+                fault = error
+            if not running:
+                break
+            done, running = wait(running, return_when=FIRST_COMPLETED)
+            for each in done:
+                failed = each.exception()
+                fault = failed or fault
+                if failed is None:
                     yield each.result()
-    except TilerError as error:
-        fault = error
-    for each in wait(running).done:
-        failed = each.exception()
-        if failed is None:
-            yield each.result()
-        fault = failed or fault
+    finally:
+        wait(running)
     if fault:
         raise fault
 

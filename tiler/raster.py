@@ -9,7 +9,7 @@ import atexit
 import math
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -21,7 +21,7 @@ import rasterio
 import rasterio.warp
 import rasterio.windows
 from affine import Affine
-from rasterio._err import CPLE_BaseError
+from rasterio._err import CPLE_BaseError, stack_errors
 from rasterio.crs import CRS
 from rasterio.enums import ColorInterp, MaskFlags
 from rasterio.enums import Resampling as GdalResampling
@@ -85,20 +85,36 @@ class Reading:
 
 @contextmanager
 def translated(path: str) -> Iterator[None]:
-    """GDAL's errors as `SourceReadError`, or as `StoreError` where the store or the network failed beneath it."""
+    """GDAL's errors as `SourceReadError`, or as `StoreError` where the store or the network failed beneath it.
+
+    What failed beneath is raised even if GDAL made something of it: it takes directories that it could not read
+    for empty ones. It may remember that, so all that is open is closed. Only that a file is not there is for GDAL to
+    judge: it looks for companions.
+    """
     remote.fault()
     try:
         yield
     except (RasterioError, CPLE_BaseError, OSError, ValueError) as error:
         cause = error.__cause__ or error
-        beneath = remote.fault()
-        if isinstance(beneath, MissingObject):
-            raise SourceReadError(remote.shown(path), "there is no such object") from error
-        if beneath:
-            raise beneath from error
+        with stack_errors():
+            pass  # which makes GDAL forget the error, lest it comes up again where nothing is wrong
+        try:
+            _raise_fault()
+        except MissingObject as missing:
+            raise SourceReadError(remote.shown(path), "there is no such object") from missing
         if path.startswith("/vsi") and PASSING.search(f"{error} {cause}"):
             raise StoreError("read", path, cause) from error
         raise SourceReadError(remote.shown(path), cause) from error
+    with suppress(MissingObject):
+        _raise_fault()
+
+
+def _raise_fault() -> None:
+    """Raise what went wrong beneath GDAL, if anything did."""
+    beneath = remote.fault()
+    if beneath:
+        forget()
+        raise beneath
 
 
 def opened(path: str, level: int = 0, *, cog: bool = False) -> DatasetReader:

@@ -10,15 +10,17 @@ from __future__ import annotations
 import os
 import re
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 from rasterio.abc import FileContainer, MultiByteRangeResourceContainer
 
-from tiler.errors import MissingObject, TilerError
+from tiler.errors import MissingObject
 from tiler.storage import Store
+
+T = TypeVar("T")
 
 PAGE = 1 << 16  # bytes of a file's directories that are read at once
 PAGES = 64  # that are kept of a file: 4 MB describe a COG of 170,000 x 170,000 pixels
@@ -57,11 +59,25 @@ def _found(path: str) -> tuple[Store, str] | None:
     return (_stores[int(match[1])], match[2]) if match else None
 
 
-def fault() -> TilerError | None:
+def fault() -> BaseException | None:
     """What last went wrong in this thread beneath GDAL, once."""
-    found: TilerError | None = getattr(_local, "fault", None)
+    found: BaseException | None = getattr(_local, "fault", None)
     _local.fault = None
     return found
+
+
+def _asked(ask: Callable[[], T], instead: T) -> T:
+    """What `ask` answers. GDAL must see no exception, not even Ctrl-C: a fault is kept for `fault`.
+
+    After a fault nothing is asked until it was taken: GDAL would go on, and wait for each answer.
+    """
+    if not isinstance(getattr(_local, "fault", None), MissingObject | None):
+        return instead
+    try:
+        return ask()
+    except BaseException as error:  # noqa: BLE001 - one that passes through GDAL's C code ends the process sooner or later
+        _local.fault = error
+        return instead
 
 
 class _Pages:
@@ -91,7 +107,7 @@ def _pages(path: str) -> _Pages:
 
 
 class _File:
-    """One opening of an object. GDAL must not see exceptions: a fault is kept and nothing is answered."""
+    """One opening of an object."""
 
     def __init__(self, pages: _Pages) -> None:
         self._pages = pages
@@ -115,11 +131,7 @@ class _File:
         length = left if length < 0 else min(length, left)
         if not length:
             return b""
-        try:
-            data = self._read(length)
-        except TilerError as error:
-            _local.fault = error
-            return b""
+        data = _asked(lambda: self._read(length), b"")
         self._at += len(data)
         return data
 
@@ -134,11 +146,9 @@ class _File:
 
     def get_byte_ranges(self, offsets: Sequence[int], sizes: Sequence[int]) -> list[bytes]:
         """The blocks of a window, in as few requests as make sense, at once."""
-        try:
-            return self._pages.store.ranges(self._pages.key, offsets, sizes)
-        except TilerError as error:
-            _local.fault = error
-            return [b"" for _ in sizes]
+        if any(offset + size > self._pages.size for offset, size in zip(offsets, sizes, strict=True)):
+            return [b"" for _ in sizes]  # the file names bytes that it does not have: it is broken
+        return _asked(lambda: self._pages.store.ranges(self._pages.key, offsets, sizes), [b"" for _ in sizes])
 
 
 class _Opener:
@@ -166,11 +176,10 @@ class _Opener:
         return self._at(path).size
 
     def _at(self, path: str) -> _Pages:
-        try:
-            return _pages(path)
-        except TilerError as error:
-            _local.fault = error
-            raise FileNotFoundError(path) from error
+        found = _asked(lambda: _pages(path), None) if _found(path) else None
+        if found is None:
+            raise FileNotFoundError(path)  # which rasterio answers for
+        return found
 
 
 FileContainer.register(_Opener)

@@ -226,9 +226,13 @@ def _translated(verb: str, key: str) -> Iterator[None]:
         raise StoreError(verb, key, _first_line(error)) from error
     except (BaseError, OSError, ValueError, NotImplementedError) as error:
         raise StoreError(verb, key, _first_line(error)) from error
+    except BaseException as error:
+        if type(error).__name__ != "PanicException":  # obstore's, of a range beyond an object's end
+            raise
+        raise StoreError(verb, key, _first_line(error)) from error
 
 
-def _first_line(error: Exception) -> str:
+def _first_line(error: BaseException) -> str:
     """What an error says, without the debug output behind it; of an S3 answer its code."""
     text = str(error) or type(error).__name__
     code = re.search(r"<Code>(\w+)</Code>", text)
