@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
-from seeder.jobs import Message, Receipt, cancelled, finished, forgive, put_sent, read_receipts, sent
+from seeder.jobs import Message, Receipt, cancelled, finished, put_sent, read_receipts, sent, strike
 from seeder.plan import Plan
 from seeder.selection import Piece
 from seeder.sqs import Depth, SqsQueue
@@ -52,7 +52,7 @@ def send(plan: Plan, queue: SqsQueue, stores: Stores, *, progress: Callable[[int
             yield message
             progress(len(Piece(message.request.block, message.request.tiles)))
 
-    forgive(stores.sources, plan.job.id)
+    strike(stores.sources, plan.job.id, "failed")
     number = queue.send(told())
     put_sent(stores.sources, plan.job.id, queue.url)
     return number

@@ -43,6 +43,7 @@ FIELDS = {  # of a message, and their types
 MASKS = ("written", "empty", "skipped", "failed")
 
 
+Kind = Literal["done", "failed"]  # of receipts
 Fate = Literal[
     "filled",  # and on record
     "split",  # into messages of smaller blocks
@@ -193,15 +194,13 @@ def put_receipt(sources: Store, job: str, receipt: Receipt) -> None:
     sources.put(job_key(job, kind, str(receipt.block)), receipt.encode(), content_type="application/json")
 
 
-def finished(sources: Store, job: str, kind: Literal["done", "failed"] = "done") -> Iterator[Block]:
+def finished(sources: Store, job: str, kind: Kind = "done") -> Iterator[Block]:
     """The blocks that have a receipt of that kind."""
     for entry in sources.list(job_key(job, f"{kind}/")):
         yield _block(entry.key.rpartition("/")[2])
 
 
-def read_receipts(
-    sources: Store, job: str, blocks: Iterable[Block], kind: Literal["done", "failed"] = "done"
-) -> Iterator[Receipt]:
+def read_receipts(sources: Store, job: str, blocks: Iterable[Block], kind: Kind = "done") -> Iterator[Receipt]:
     """The receipts of blocks that have one, in any order."""
 
     def read(block: Block) -> Receipt:
@@ -215,9 +214,10 @@ def receipts(sources: Store, job: str) -> Iterator[Receipt]:
     return read_receipts(sources, job, finished(sources, job))
 
 
-def forgive(sources: Store, job: str) -> None:
-    """Take failures off the record, because they are tried again."""
-    sources.delete(job_key(job, "failed", str(block)) for block in finished(sources, job, "failed"))
+def strike(sources: Store, job: str, kind: Kind, blocks: Iterable[Block] | None = None) -> None:
+    """Take receipts off the record, those of `blocks` or all, because their blocks are to be done again."""
+    struck = finished(sources, job, kind) if blocks is None else blocks
+    sources.delete(job_key(job, kind, str(block)) for block in struck)
 
 
 def cancelled(sources: Store, job: str) -> bool:

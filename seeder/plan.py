@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 
-from seeder.jobs import Job, Message, Receipt, Spec, forgive, put_job, put_plan, receipts, unfinished
+from seeder.jobs import Job, Message, Receipt, Spec, put_job, put_plan, receipts, strike, unfinished
 from seeder.marks import Marks
 from seeder.queues import Queue
 from seeder.selection import Count, Piece, Selection, regions
@@ -17,6 +17,7 @@ from tiler.errors import BadOption
 from tiler.fill import Outcome
 from tiler.grid import LEAF
 from tiler.keys import TileName, tile_key, zoom_prefix
+from tiler.overlap import overlap
 from tiler.render import Look
 from tiler.storage import Store, Stores
 
@@ -138,28 +139,31 @@ def prepare(layer: Layer, selection: Selection, look: Look, *, force: bool, stor
     put_plan(stores.sources, job.id, counts)
     tally = Tally(job.id, layer.id, layer.revision, total)
     done = Marks()
-    for receipt in _standing(receipts(stores.sources, job.id), job, stores.tiles):
-        tally.add(receipt.outcome)
-        done.add(receipt.block)
+    fallen = []
+    for receipt, stands in _judged(receipts(stores.sources, job.id), job, stores.tiles):
+        if stands:
+            tally.add(receipt.outcome)
+            done.add(receipt.block)
+        else:
+            fallen.append(receipt.block)
+    strike(stores.sources, job.id, "done", fallen)
     fresh = frozenset(z for z in counts if stores.tiles.empty(zoom_prefix(layer.id, z)))
     return Plan(job, layer, counts, tally, done, fresh)
 
 
-def _standing(found: Iterator[Receipt], job: Job, tiles: Store) -> Iterator[Receipt]:
-    """The receipts whose tiles are still there, judged by the first and the last that each wrote.
+def _judged(found: Iterator[Receipt], job: Job, tiles: Store) -> Iterator[tuple[Receipt, bool]]:
+    """Each receipt, and whether its tiles are still there, judged by the first and the last that it names.
 
     Somebody may have emptied the tile store since; what a receipt says is then no longer so.
     """
     look = job.spec.look
 
-    def ends(receipt: Receipt) -> set[str]:
-        wrote = list(receipt.block.tiles(receipt.outcome.written | receipt.outcome.skipped))
-        return {tile_key(TileName(job.spec.layer, tile, look.scale, look.format)) for tile in (*wrote[:1], *wrote[-1:])}
+    def judged(receipt: Receipt) -> tuple[Receipt, bool]:
+        there = list(receipt.block.tiles(receipt.outcome.written | receipt.outcome.skipped))
+        ends = {TileName(job.spec.layer, tile, look.scale, look.format) for tile in (*there[:1], *there[-1:])}
+        return receipt, all(tiles.has(tile_key(name)) for name in ends)
 
-    for receipt in found:
-        keys = ends(receipt)
-        if tiles.existing(keys) == keys:
-            yield receipt
+    return overlap(judged, found)
 
 
 def run(
@@ -178,7 +182,7 @@ def run(
     def heard(receipt: Receipt) -> None:
         progress(tally.add(receipt.outcome))
 
-    forgive(stores.sources, plan.job.id)
+    strike(stores.sources, plan.job.id, "failed")
     with tally.timed():
         pool = queue(heard)
         pool.send(plan.messages(pool.sizes))
