@@ -26,6 +26,12 @@ from tiler.storage import Store, Stores
 
 PROBE = "jobs/0/0/0.png"  # a tile that can never be, for no layer may be named so
 TIMEOUT = 30.0  # seconds; a Lambda that starts takes a few
+DEPLOYED = {
+    "CREATE_COMPLETE",
+    "UPDATE_COMPLETE",
+    "UPDATE_COMPLETE_CLEANUP_IN_PROGRESS",
+    "UPDATE_ROLLBACK_COMPLETE",
+}
 HOPS = urllib3.Retry(total=None, connect=0, read=0, status=0, other=0, redirect=5)
 MOVED = (301, 302, 303, 307, 308)
 
@@ -54,7 +60,7 @@ def examine(settings: Settings, layer: str | None) -> Iterator[Finding]:
     if stack or (settings.tiles.startswith("s3:") and not settings.s3.endpoint):
         yield from _guarded("credentials", lambda: _credentials(settings))
     if stack:
-        yield Finding("stack", f"{stack.name}: {stack.status}", not stack.status.startswith(("DELETE", "ROLLBACK")))
+        yield Finding("stack", f"{stack.name}: {stack.status}", stack.status in DEPLOYED)
     found: list[Layer] = []
     yield from _guarded("tiles", lambda: _store(settings, tiles=True))
     yield from _guarded("sources", lambda: _store(settings, tiles=False))

@@ -17,11 +17,12 @@ from tenacity import RetryCallState, Retrying, retry_if_exception_type, wait_ran
 from tenacity.nap import sleep_using_event
 from tenacity.stop import stop_when_event_set
 
+from seeder.jobs import Receipt
 from seeder.sqs import Delivery, SqsQueue
 from seeder.work import Worker
 from seeder.worker import Again, attend, log
 from tiler.errors import QueueError, TilerError
-from tiler.processes import end_with_parent
+from tiler.processes import end_with_parent, interrupts_ignored
 from tiler.settings import Settings
 
 AHEAD = 4  # messages that a process takes at once
@@ -37,7 +38,8 @@ def work_queue(settings: Settings, *, jobs: int) -> None:
     Raises:
         BadCloud, QueueError: the queue cannot be used.
     """
-    visibility = int(SqsQueue.open(settings.queue, settings.s3.region).attributes()["VisibilityTimeout"])
+    queue = SqsQueue.open(settings.queue, settings.s3.region)
+    visibility = int(queue.attributes()["VisibilityTimeout"])
     stop = threading.Event()
     with _signals(stop):
         workers = [_started(settings, visibility) for _ in range(jobs)]
@@ -47,6 +49,7 @@ def work_queue(settings: Settings, *, jobs: int) -> None:
                 if not worker.is_alive() and not stop.is_set():
                     log.error("worker died", code=worker.exitcode)
                     stop.wait(PAUSE)
+                    queue.attributes()  # a queue that is gone ends this
                     workers[number] = _started(settings, visibility)
         log.info("stopping: blocks that were begun are finished")
         for worker in workers:
@@ -57,7 +60,8 @@ def work_queue(settings: Settings, *, jobs: int) -> None:
 
 def _started(settings: Settings, visibility: int) -> SpawnProcess:
     worker = multiprocessing.get_context("spawn").Process(target=_tend, args=(settings, visibility))
-    worker.start()
+    with interrupts_ignored():  # spawned processes inherit this: the command tells them when to stop
+        worker.start()
     return worker
 
 
@@ -76,20 +80,30 @@ def _tend(settings: Settings, visibility: int) -> None:
     """One process: receive, work, delete, until told to stop."""
     end_with_parent()
     stop = threading.Event()
-    with _signals(stop):
+    with _signals(stop), _last_words():
         queue = SqsQueue.open(settings.queue, settings.s3.region)
         worker = Worker.open(settings, queue.send)
         for deliveries in _received(queue, stop):
             with _held(queue, visibility, deliveries) as held:
                 for delivery in deliveries:
-                    _serve(queue, worker, delivery, stopping=stop.is_set())
+                    answer = Again(0) if stop.is_set() else attend(worker, delivery.body, delivery.receives)
                     held.remove(delivery)
+                    _tell(queue, delivery, answer)
 
 
-def _serve(queue: SqsQueue, worker: Worker, delivery: Delivery, *, stopping: bool) -> None:
-    """Work one message off, or give it back. What cannot be said to the queue it finds out by its timeout."""
+@contextmanager
+def _last_words() -> Iterator[None]:
+    """An error that no waiting mends ends the process with a line."""
     try:
-        answer = Again(0) if stopping else attend(worker, delivery.body, delivery.receives)
+        yield
+    except TilerError as error:
+        log.error("stopped", error=str(error))
+        raise SystemExit(1) from error
+
+
+def _tell(queue: SqsQueue, delivery: Delivery, answer: Receipt | Again) -> None:
+    """Delete a message or say when it comes again. What cannot be said to the queue it finds out by its timeout."""
+    try:
         if isinstance(answer, Again):
             queue.hide(delivery.handle, answer.seconds)
         else:
@@ -125,7 +139,9 @@ def _held(queue: SqsQueue, visibility: int, deliveries: list[Delivery]) -> Itera
 
     def extend() -> None:
         while not done.wait(visibility / 3):
-            for delivery in list(held):
+            for delivery in deliveries:
+                if delivery not in held:
+                    continue
                 try:
                     queue.hide(delivery.handle, visibility)
                 except TilerError as error:

@@ -19,10 +19,11 @@ import rasterio
 
 from tiler.catalog import Bake
 from tiler.cog import Blocks, Level, Profile, Spool, assemble, compress_mask, compress_values
+from tiler.datasets import opened
 from tiler.grid import TILE, Bounds, Window, tile_ranges
 from tiler.halve import halved
 from tiler.processes import stream
-from tiler.raster import KERNEL, covered, opened, overview_for, valid, warp, warp_valid
+from tiler.raster import KERNEL, covered, overview_for, valid, warp, warp_valid
 from tiler.style import Area
 from tiler.survey import Survey
 

@@ -15,10 +15,11 @@ import numpy as np
 from tiler import catalog, keys
 from tiler.bake import bake_cog
 from tiler.catalog import Layer
+from tiler.datasets import forget, opened
 from tiler.errors import BadSource, CatalogError, SourceReadError, UnknownLayer
 from tiler.footprint import Footprint
 from tiler.grid import Window, tile_ranges
-from tiler.raster import forget, opened, overview_for, warp
+from tiler.raster import overview_for, warp
 from tiler.storage import Store, Stores
 from tiler.survey import Options, Survey, revision_of, survey
 

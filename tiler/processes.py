@@ -41,7 +41,7 @@ def stream(make: Callable[[], Callable[[T], R]], items: Iterable[T], *, jobs: in
     before = multiprocessing.active_children()
     executor = ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn"), _begin, (make,))
     try:
-        with _interrupts_ignored():  # spawned processes inherit this
+        with interrupts_ignored():  # spawned processes inherit this
             ready = [executor.submit(os.getpid) for _ in range(jobs)]
         workers = [child for child in multiprocessing.active_children() if child not in before]
         try:
@@ -97,7 +97,8 @@ def _end_with_parent() -> None:
 
 
 @contextlib.contextmanager
-def _interrupts_ignored() -> Iterator[None]:
+def interrupts_ignored() -> Iterator[None]:
+    """Ctrl-C is ignored within, and by processes that are started within."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

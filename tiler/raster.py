@@ -5,14 +5,8 @@ The mask of everything here is `(height, width)` uint8, 0 transparent to 255 opa
 
 from __future__ import annotations
 
-import atexit
 import math
-import re
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from functools import lru_cache
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,17 +15,15 @@ import rasterio
 import rasterio.warp
 import rasterio.windows
 from affine import Affine
-from rasterio._err import CPLE_BaseError, stack_errors
+from rasterio._err import CPLE_BaseError
 from rasterio.crs import CRS
 from rasterio.enums import ColorInterp, MaskFlags
 from rasterio.enums import Resampling as GdalResampling
-from rasterio.errors import RasterioError
 from rasterio.io import DatasetReader
-from rasterio.session import DummySession
 
-from tiler import remote
 from tiler.catalog import Resampling
-from tiler.errors import BadOption, BadSource, MissingObject, SourceReadError, StoreError
+from tiler.datasets import opened, translated
+from tiler.errors import BadOption, BadSource
 from tiler.grid import EXTENT, Window
 from tiler.style import Area, Pixels, Values
 
@@ -45,17 +37,6 @@ MERCATOR = CRS.from_proj4(
     "+wktext +over +no_defs"
 )
 WARP_MEMORY = 256  # megabytes that one warp may take
-OPEN_DATASETS = 32
-NETWORK = {  # what GDAL is told where it reads from a network by itself
-    "GDAL_DISABLE_READDIR_ON_OPEN": "FALSE",
-    "GDAL_HTTP_CONNECTTIMEOUT": "10",
-    "GDAL_HTTP_TIMEOUT": "60",
-    "GDAL_HTTP_MAX_RETRY": "4",
-    "GDAL_HTTP_RETRY_DELAY": "0.5",
-    # a failure is not for ever: without this GDAL remembers it as long as the process lives
-    "CPL_VSIL_CURL_NON_CACHED": "/vsis3/:/vsicurl/:/vsigs/:/vsiaz/",
-}
-PASSING = re.compile(r"HTTP response code: (5\d\d|429)|CURL error|timed out|SlowDown", re.IGNORECASE)
 BEYOND = "it lies beyond 85.05 degrees of latitude, where Web Mercator ends"
 KERNEL: dict[Resampling, int] = {  # source pixels that a kernel reaches to each side
     "nearest": 1,
@@ -81,73 +62,6 @@ class Reading:
     def opaque(self) -> bool:
         """Whether every pixel of the raster is valid."""
         return not self.alpha and self.nodata is None and not self.masked
-
-
-@contextmanager
-def translated(path: str) -> Iterator[None]:
-    """GDAL's errors as `SourceReadError`, or as `StoreError` where the store or the network failed beneath it.
-
-    What failed beneath is raised even if GDAL made something of it: it takes directories that it could not read
-    for empty ones. It may remember that, so all that is open is closed. Only that a file is not there is for GDAL to
-    judge: it looks for companions.
-    """
-    remote.fault()
-    try:
-        yield
-    except (RasterioError, CPLE_BaseError, OSError, ValueError) as error:
-        cause = error.__cause__ or error
-        with stack_errors():
-            pass  # which makes GDAL forget the error, lest it comes up again where nothing is wrong
-        try:
-            _raise_fault()
-        except MissingObject as missing:
-            raise SourceReadError(remote.shown(path), "there is no such object") from missing
-        if path.startswith("/vsi") and PASSING.search(f"{error} {cause}"):
-            raise StoreError("read", path, cause) from error
-        raise SourceReadError(remote.shown(path), cause) from error
-    with suppress(MissingObject):
-        _raise_fault()
-
-
-def _raise_fault() -> None:
-    """Raise what went wrong beneath GDAL, if anything did."""
-    beneath = remote.fault()
-    if beneath:
-        forget()
-        raise beneath
-
-
-def opened(path: str, level: int = 0, *, cog: bool = False) -> DatasetReader:
-    """The raster at `path`, kept open for this process; `level` 1 is its first overview.
-
-    A file that changes on disk is opened again. A dataset is not for two threads at once. `cog` says that the file
-    is one of ours, which stands alone, so that none is looked for beside it; elsewhere than in a folder its `path`
-    is a mount's.
-
-    Raises:
-        SourceReadError: GDAL cannot open it.
-        StoreError: the store or the network failed; another time it may work.
-    """
-    try:
-        state = Path(path).stat()
-        stamp = (state.st_mtime_ns, state.st_size, state.st_ino)
-    except OSError:  # no file: an address that only GDAL knows
-        stamp = (0, 0, 0)
-    return _opened(path, stamp, level, cog)
-
-
-@lru_cache(maxsize=OPEN_DATASETS)
-def _opened(path: str, _stamp: tuple[int, int, int], level: int, cog: bool) -> DatasetReader:
-    options: dict[str, Any] = {"OVERVIEW_LEVEL": level - 1} if level else {}
-    settings = {"GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR"} if cog else NETWORK
-    with translated(path), rasterio.Env(session=DummySession(), **settings):
-        return rasterio.open(path, **options, **remote.opener(path))
-
-
-@atexit.register
-def forget() -> None:
-    """Close what is kept open, lest a sidecar or a part of a VRT has changed."""
-    _opened.cache_clear()
 
 
 def overview_for(path: str, shrink: float) -> int:

@@ -13,11 +13,12 @@ from rasterio.io import DatasetReader
 from rasterio.session import DummySession
 
 from tiler.catalog import Bake, Layer, Resampling
+from tiler.datasets import opened
 from tiler.encode import encode
 from tiler.errors import BadOption
 from tiler.grid import TILE, Block, Window, resolution
 from tiler.keys import FORMATS, Format, Scale
-from tiler.raster import opened, overview_for, read, reading_of, resolution_of, warp
+from tiler.raster import overview_for, read, reading_of, resolution_of, warp
 from tiler.remote import location
 from tiler.storage import Store
 from tiler.style import Area

@@ -17,10 +17,11 @@ from rasterio.enums import ColorInterp
 from rasterio.io import DatasetReader
 
 from tiler.catalog import Halving, Resampling
+from tiler.datasets import opened, translated
 from tiler.errors import BadOption, BadSource, SourceReadError
 from tiler.grid import MAX_LATITUDE, Bounds, zoom_for
 from tiler.keys import Format
-from tiler.raster import BEYOND, Reading, applied, carried, missing, opened, reading_of, resolution_of, translated
+from tiler.raster import BEYOND, Reading, applied, carried, missing, reading_of, resolution_of
 from tiler.style import Style, Values
 
 OVERZOOM = 3  # zooms past the raster's own that a layer may have

@@ -1,0 +1,111 @@
+"""Open rasters: kept per thread, their errors in our words."""
+
+from __future__ import annotations
+
+import atexit
+import re
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import rasterio
+from rasterio._err import CPLE_BaseError, stack_errors
+from rasterio.errors import RasterioError
+from rasterio.io import DatasetReader
+from rasterio.session import DummySession
+
+from tiler import remote
+from tiler.errors import MissingObject, SourceReadError, StoreError
+
+OPEN_DATASETS = 32  # that a thread keeps
+NETWORK = {  # what GDAL is told where it reads from a network by itself
+    "GDAL_DISABLE_READDIR_ON_OPEN": "FALSE",
+    "GDAL_HTTP_CONNECTTIMEOUT": "10",
+    "GDAL_HTTP_TIMEOUT": "60",
+    "GDAL_HTTP_MAX_RETRY": "4",
+    "GDAL_HTTP_RETRY_DELAY": "0.5",
+    # a failure is not for ever: without this GDAL remembers it as long as the process lives
+    "CPL_VSIL_CURL_NON_CACHED": "/vsis3/:/vsicurl/:/vsigs/:/vsiaz/",
+}
+FAR = re.compile(r"/vsi(curl|s3|gs|az|adls|oss|swift|webhdfs)|[a-z0-9+]+://")  # what GDAL reads from a network
+REFUSED = re.compile(r"HTTP response code: 4(?!08|29)")  # of such a source; all else may pass
+
+
+@contextmanager
+def translated(path: str) -> Iterator[None]:
+    """GDAL's errors as `SourceReadError`, or as `StoreError` where the store or the network failed beneath it.
+
+    What failed beneath is raised even if GDAL made something of it: it takes directories that it could not read
+    for empty ones. It may remember that, so all that is open is closed. Only that a file is not there is for GDAL to
+    judge: it looks for companions.
+    """
+    remote.fault()
+    try:
+        yield
+    except (RasterioError, CPLE_BaseError, OSError, ValueError) as error:
+        cause = error.__cause__ or error
+        with stack_errors():
+            pass  # which makes GDAL forget the error, lest it comes up again where nothing is wrong
+        try:
+            _raise_fault()
+        except MissingObject as missing:
+            raise SourceReadError(remote.shown(path), "there is no such object") from missing
+        if FAR.match(path) and not REFUSED.search(f"{error} {cause}"):
+            forget()
+            raise StoreError("read", path, cause) from error
+        raise SourceReadError(remote.shown(path), cause) from error
+    with suppress(MissingObject):
+        _raise_fault()
+
+
+def _raise_fault() -> None:
+    """Raise what went wrong beneath GDAL, if anything did."""
+    beneath = remote.fault()
+    if beneath:
+        forget()
+        raise beneath
+
+
+def opened(path: str, level: int = 0, *, cog: bool = False) -> DatasetReader:
+    """The raster at `path`, kept open for this thread; `level` 1 is its first overview.
+
+    A file that changes on disk is opened again. A dataset is not for two threads at once. `cog` says that the file
+    is one of ours, which stands alone, so that none is looked for beside it; elsewhere than in a folder its `path`
+    is a mount's.
+
+    Raises:
+        SourceReadError: GDAL cannot open it.
+        StoreError: the store or the network failed; another time it may work.
+    """
+    try:
+        state = Path(path).stat()
+        stamp = (state.st_mtime_ns, state.st_size, state.st_ino)
+    except OSError:  # no file: an address that only GDAL knows
+        stamp = (0, 0, 0)
+    return _kept.opened(path, stamp, level, cog)
+
+
+def _open(path: str, _stamp: tuple[int, int, int], level: int, cog: bool) -> DatasetReader:
+    options: dict[str, Any] = {"OVERVIEW_LEVEL": level - 1} if level else {}
+    settings = {"GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR"} if cog else NETWORK
+    with translated(path), rasterio.Env(session=DummySession(), **settings):
+        return rasterio.open(path, **options, **remote.opener(path))
+
+
+@atexit.register
+def forget() -> None:
+    """Close what this thread keeps open, lest a sidecar or a part of a VRT has changed."""
+    _kept.opened.cache_clear()
+
+
+class _Kept(threading.local):
+    """A dataset of a store that is opened in one thread and closed in another ends the process."""
+
+    def __init__(self) -> None:
+        self.opened = lru_cache(maxsize=OPEN_DATASETS)(_open)
+
+
+_kept = _Kept()
