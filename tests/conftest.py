@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import gc
+import json
+import logging
 import os
+import shutil
+import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,8 +24,20 @@ from moto.server import ThreadedMotoServer
 from rasterio.enums import ColorInterp
 from rasterio.transform import from_bounds
 
-from tiler.catalog import Layer
+from seeder import poll, worker
+from seeder.jobs import Message
+from seeder.queues import LocalPool
+from seeder.sqs import SqsQueue
+from seeder.work import Worker
+from tests.e2e import sqsserver
+from tests.e2e.proxy import Proxy
+from tests.function import Function, planned, png_tiles, started
+from tests.site import Site, copied, memory, private
+from tiler import datasets
+from tiler.catalog import Layer, load_layer
+from tiler.datasets import forget
 from tiler.ingest import ingest
+from tiler.settings import Settings
 from tiler.storage import Store, Stores, open_store
 from tiler.style import Values
 from tiler.survey import Options
@@ -158,7 +176,9 @@ def alps_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def s3_server() -> Iterator[str]:
-    """The address of an S3 server of this test run."""
+    """The address of a server of this test run that speaks for S3, SQS and the rest of AWS."""
+    sqsserver.mend()
+    logging.getLogger("werkzeug").setLevel(logging.WARNING)  # a line a request would hide what matters
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
     host, port = server.get_host_and_port()
@@ -175,6 +195,35 @@ def s3_url(s3_server: str, monkeypatch: pytest.MonkeyPatch) -> str:
     return f"s3://{bucket}"
 
 
+@pytest.fixture
+def proxy(s3_server: str) -> Iterator[Proxy]:
+    """A proxy before the S3 server, which counts requests and fails when told to."""
+    with Proxy(s3_server) as proxy:
+        yield proxy
+
+
+@pytest.fixture
+def collected() -> Iterator[None]:
+    """Closes the datasets that failed in this thread: rasterio tells loudly of those that another one cleans away."""
+    gc.disable()
+    yield
+    forget()
+    gc.collect()
+    gc.enable()
+
+
+@pytest.fixture
+def site(alps_data: Path) -> Site:
+    """A redirect path in memory with the layer `alps`, of which no tile is stored."""
+    return Site.on(memory(), copied(private(alps_data), memory()))
+
+
+@pytest.fixture
+def alps(alps_data: Path) -> Layer:
+    """The layer of `site`."""
+    return load_layer(private(alps_data), "alps")
+
+
 @pytest.fixture(params=["local", "memory", "s3"])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
     """An empty store of each kind."""
@@ -183,3 +232,128 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
     if request.param == "memory":
         return open_store(f"memory://{uuid4().hex}")
     return open_store(f"{request.getfixturevalue('s3_url')}/some/prefix")
+
+
+@pytest.fixture
+def cloud(s3_server: str, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The same server, for every client of this test and of the processes that it starts."""
+    monkeypatch.setenv("AWS_ENDPOINT_URL", s3_server)
+    return s3_server
+
+
+MakeQueue = Callable[..., SqsQueue]
+
+
+@pytest.fixture
+def make_queue(cloud: str) -> MakeQueue:
+    """Makes an empty queue; keywords are its visibility timeout, and after how many receives a message is dead."""
+    assert cloud
+
+    def make(*, visibility: int = 30, receives: int = 5) -> SqsQueue:
+        client, name = boto3.client("sqs"), f"blocks-{uuid4().hex[:12]}"
+        dead = client.create_queue(QueueName=f"{name}-dead")["QueueUrl"]
+        arn = client.get_queue_attributes(QueueUrl=dead, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+        redrive = json.dumps({"deadLetterTargetArn": arn, "maxReceiveCount": receives})
+        attributes = {"VisibilityTimeout": str(visibility), "RedrivePolicy": redrive}
+        return SqsQueue.open(client.create_queue(QueueName=name, Attributes=attributes)["QueueUrl"], "")
+
+    return make
+
+
+def taken(queue: SqsQueue) -> list[Message]:
+    """The messages that a worker could get now, taken off the queue."""
+    found = []
+    while deliveries := queue.receive(10, wait=0):
+        for delivery in deliveries:
+            queue.delete(delivery)
+            found.append(Message.decode(delivery.body))
+    return found
+
+
+@contextmanager
+def working(queue: SqsQueue, settings: Settings) -> Iterator[None]:
+    """A worker on the queue, in a thread, until the end of the block.
+
+    GDAL must close a raster of a bucket in the thread that opened it, so none is kept open from one to the other.
+    """
+    stop = threading.Event()
+    worker = Worker.open(settings, queue.send)
+
+    def work() -> None:
+        while not stop.wait(0.02):
+            for delivery in queue.receive(10, wait=0):
+                poll._serve(queue, worker, delivery, stopping=False)
+        datasets.forget()
+
+    datasets.forget()
+    thread = threading.Thread(target=work)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()
+
+
+@pytest.fixture
+def alps_copy(alps_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A data folder with the layer `alps`, where every command of this test finds it."""
+    data = Path(shutil.copytree(alps_data, tmp_path / "data"))
+    monkeypatch.setenv("TILER_DATA", str(data))
+    return data
+
+
+def upload(folder: Path, bucket: str) -> None:
+    """Put all files below a folder into a bucket."""
+    client = boto3.client("s3")
+    for path in folder.rglob("*"):
+        if path.is_file():
+            client.upload_file(str(path), bucket, str(path.relative_to(folder)))
+
+
+@pytest.fixture
+def function(
+    make_queue: MakeQueue, alps_copy: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Iterator[Function]:
+    """The worker function, in a process that was just started, and a job of zooms 5 to 9."""
+    queue = make_queue(visibility=60)
+    monkeypatch.setenv("TILER_QUEUE", queue.url)
+    monkeypatch.setattr(worker, "PATIENCE", 0.3)
+    monkeypatch.setattr(worker, "_slowest", 0.0)
+    with started(queue, alps_copy, capsys) as made:
+        yield made
+
+
+@pytest.fixture(scope="session")
+def truth(alps_data: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    """The tiles of that job as a local seeding makes them."""
+    data = Path(shutil.copytree(alps_data, tmp_path_factory.mktemp("truth") / "data"))
+    LocalPool(Settings.from_env({}, data=str(data)), 1, lambda _: None).send(planned(data).messages((8,)))
+    return png_tiles(data)
+
+
+MakeStack = Callable[..., str]
+
+
+@pytest.fixture
+def make_stack(cloud: str) -> MakeStack:
+    """Makes a stack with buckets and queues as the project's has, and returns its name; keywords are more outputs."""
+    assert cloud
+    redrive = {"deadLetterTargetArn": {"Fn::GetAtt": ["DeadLetterQueue", "Arn"]}, "maxReceiveCount": 5}
+    resources: dict[str, Any] = {
+        "TileBucket": {"Type": "AWS::S3::Bucket"},
+        "SourceBucket": {"Type": "AWS::S3::Bucket"},
+        "Queue": {"Type": "AWS::SQS::Queue", "Properties": {"RedrivePolicy": redrive}},
+        "DeadLetterQueue": {"Type": "AWS::SQS::Queue"},
+    }
+    named = {"TileBucket": "TileBucket", "SourceBucket": "SourceBucket", "QueueUrl": "Queue"}
+
+    def make(**outputs: str) -> str:
+        name = f"seeder-{uuid4().hex[:8]}"
+        told: dict[str, Any] = {output: {"Value": {"Ref": resource}} for output, resource in named.items()}
+        told |= {output: {"Value": value} for output, value in outputs.items()}
+        template = json.dumps({"Resources": resources, "Outputs": told})
+        boto3.client("cloudformation").create_stack(StackName=name, TemplateBody=template)
+        return name
+
+    return make

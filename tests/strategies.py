@@ -22,6 +22,21 @@ from tiler.style import Rgba, Style
 
 WORLD = Bounds(-180.0, -90.0, 180.0, 90.0)
 
+GLOBE = Layer(
+    id="globe",
+    revision="9f2c",
+    source="globe.tif",
+    bounds=WORLD,
+    minzoom=0,
+    maxzoom=9,
+    format="png",
+    style=Style(),
+    footprint=Footprint(0, 0, 0, np.ones((1, 1), np.bool_)),
+    bake=None,
+    bands=(1, 2, 3),
+    resampling="cubic",
+)
+
 APART = 1e-6  # degrees between the opposite edges of a box; much more than rounding, much less than a tile
 SCALES: tuple[Scale, ...] = (1, 2)
 

@@ -30,6 +30,7 @@ FLOORS = [
     {"tiler.render"},
     {"tiler.survey"},
     {"tiler.raster", "tiler.halve"},
+    {"tiler.datasets"},
     {"tiler.catalog", "tiler.cog", "tiler.remote"},
     {"tiler.encode"},
     {"tiler.style", "tiler.storage", "tiler.footprint", "tiler.processes"},
@@ -66,7 +67,10 @@ def test_imports_point_down(module: str) -> None:
 @pytest.mark.parametrize(
     ("package", "homes"),
     [
-        ("rasterio", {"tiler.__init__", "tiler.raster", "tiler.remote", "tiler.survey", "tiler.bake", "tiler.render"}),
+        (
+            "rasterio",
+            {f"tiler.{room}" for room in ("__init__", *["raster", "datasets", "remote", "survey", "bake", "render"])},
+        ),
         ("obstore", {"tiler.storage"}),
         ("boto3", {"seeder.aws"}),
         ("aws_lambda_powertools", {"seeder.worker"}),

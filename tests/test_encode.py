@@ -18,7 +18,7 @@ from rasterio.io import MemoryFile
 from tests.conftest import scene
 from tests.oracle import psnr
 from tests.pictures import Cover, Kind, painted, pictures, table, visible
-from tiler.encode import encode
+from tiler.encode import blank, encode
 from tiler.keys import CONTENT_TYPES, Format
 from tiler.style import Picture, Pixels, Values
 
@@ -200,6 +200,27 @@ def test_every_chunk_is_whole(picture: Picture) -> None:
     bits, kind = header(data)
     assert struct.unpack_from(">II", dict(found)[b"IHDR"]) == (width, height)
     assert len(zlib.decompress(dict(found)[b"IDAT"])) == height * (1 + -(-width * bits * CHANNELS[kind] // 8))
+
+
+@pytest.mark.parametrize("size", [256, 512])
+@pytest.mark.parametrize("form", get_args(Format))
+def test_the_blank_tile_shows_nothing(form: Format, size: int) -> None:
+    image = opened(blank(size, form))
+    assert image.size == (size, size)
+    assert Image.MIME[str(image.format)] == CONTENT_TYPES[form]
+    if form == "jpg":
+        assert (np.asarray(image.convert("RGB")) == 255).all()
+    else:
+        assert not np.asarray(image.convert("RGBA"))[..., 3].any()
+    assert len(blank(size, form)) < 8000  # of which there may be many
+
+
+@pytest.mark.parametrize("form", get_args(Format))
+def test_the_blank_tile_is_always_the_same_bytes(form: Format) -> None:
+    first = blank(256, form)
+    blank.cache_clear()
+    assert blank(256, form) == first
+    assert blank(512, form) != first
 
 
 def rgb(values: Values) -> Picture:

@@ -59,9 +59,7 @@ def z_order(block: Block) -> int:
 
 
 @given(asked(), st.sampled_from(SIZES))
-def test_the_pieces_hold_every_wanted_tile_once_and_no_other(
-    question: Question, sizes: Container[int]
-) -> None:
+def test_the_pieces_hold_every_wanted_tile_once_and_no_other(question: Question, sizes: Container[int]) -> None:
     layer, selection = question
     for region in regions(layer, selection):
         found = [tile for piece in region.pieces(sizes) for tile in tiles_of(piece)]
@@ -78,9 +76,7 @@ def test_no_piece_is_empty_or_has_bits_off_its_block(question: Question, sizes: 
 
 
 @given(asked(), st.sampled_from(SIZES))
-def test_a_large_piece_is_wholly_wanted_and_of_a_size_that_is_taken(
-    question: Question, sizes: Container[int]
-) -> None:
+def test_a_large_piece_is_wholly_wanted_and_of_a_size_that_is_taken(question: Question, sizes: Container[int]) -> None:
     layer, selection = question
     for region in regions(layer, selection):
         every = wanted(layer, selection.boxes, region.z)
@@ -102,9 +98,7 @@ def test_large_pieces_take_the_place_of_the_leaves_that_fill_them(question: tupl
 
 
 @given(asked(), st.sampled_from(SIZES))
-def test_low_zooms_come_first_and_blocks_follow_the_z_curve(
-    question: Question, sizes: Container[int]
-) -> None:
+def test_low_zooms_come_first_and_blocks_follow_the_z_curve(question: Question, sizes: Container[int]) -> None:
     order = [(piece.block.z, z_order(piece.block)) for region in regions(*question) for piece in region.pieces(sizes)]
     assert order == sorted(set(order))
     assert [region.z for region in regions(*question)] == list(question[1].zooms)

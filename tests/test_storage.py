@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import re
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from http.client import HTTPConnection
@@ -17,7 +20,9 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from obstore.store import S3Store
 
-from tiler.errors import MissingObject, StoreError
+from tiler import storage
+from tiler.errors import BadStore, MissingObject, StoreError
+from tiler.settings import Settings
 from tiler.storage import DELETE_BATCH, Entry, Store, open_store
 
 PNG = "image/png"
@@ -32,10 +37,13 @@ class Gate:
     answers: list[int] = field(default_factory=list)  # statuses of the next answers; then all pass
     always: int = 0  # the status of every answer; 0 lets them pass
     seen: list[tuple[str, str]] = field(default_factory=list)  # method, path with query
+    signed: list[str] = field(default_factory=list)  # key id, day and region of each request's signature
 
     def pass_on(self, request: BaseHTTPRequestHandler) -> tuple[int, dict[str, str], bytes]:
         """Status, headers and body of the answer to `request`."""
         self.seen.append((request.command, request.path))
+        found = re.search(r"Credential=(\S+)/s3/aws4_request", request.headers.get("Authorization", ""))
+        self.signed.append(found[1] if found else "")
         body = request.rfile.read(int(request.headers.get("Content-Length", 0)))
         status = self.answers.pop(0) if self.answers else self.always
         if status:
@@ -43,9 +51,9 @@ class Gate:
         connection = HTTPConnection(urlsplit(self.server).netloc, timeout=10)
         connection.request(request.command, request.path, body, dict(request.headers))
         with connection.getresponse() as answer:
-            found = answer.status, dict(answer.headers), answer.read()
+            passed = answer.status, dict(answer.headers), answer.read()
         connection.close()
-        return found
+        return passed
 
 
 @pytest.fixture
@@ -156,6 +164,57 @@ def test_folders_are_what_stands_before_the_next_slash(store: Store) -> None:
     assert not store.folders("nowhere/")
 
 
+def test_a_prefix_is_empty_where_no_key_begins_with_it(store: Store) -> None:
+    assert store.empty("")
+    fill(store, ["relief/5/3/9.png"])
+    found = {
+        prefix: store.empty(prefix) for prefix in ("", "relief/", "relief/5/", "relief/5/3/", "relief/50/", "rel/")
+    }
+    assert [prefix for prefix, empty in found.items() if empty] == ["relief/50/", "rel/"]
+    store.delete(["relief/5/3/9.png"])
+    assert store.empty("relief/")
+
+
+@pytest.mark.parametrize("length", [1, 99, 100, 101, 100_000])
+def test_the_first_bytes_come_with_the_size_of_all(store: Store, length: int) -> None:
+    data = bytes(range(100))
+    store.put("sources/index.tif", data, content_type="image/tiff")
+    assert store.first("sources/index.tif", length) == (data[:length], 100)
+
+
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(st.tuples(st.integers(0, 2999), st.integers(1, 3000)), max_size=12))
+def test_ranges_are_the_parts_asked_for_in_their_order(store: Store, parts: list[tuple[int, int]]) -> None:
+    data = bytes(number * 7 % 251 for number in range(3000))
+    if not store.has("sources/index.tif"):
+        store.put("sources/index.tif", data, content_type="image/tiff")
+    starts, lengths = [start for start, _ in parts], [min(length, 3000 - start) for start, length in parts]
+    found = store.ranges("sources/index.tif", starts, lengths)
+    assert found == [data[start : start + length] for start, length in zip(starts, lengths, strict=True)]
+
+
+def test_parts_of_a_missing_object_are_missing(store: Store) -> None:
+    with pytest.raises(MissingObject):
+        store.first("sources/index.tif", 100)
+    with pytest.raises(MissingObject):
+        store.ranges("sources/index.tif", [0, 50], [10, 10])
+
+
+@pytest.mark.parametrize(("starts", "lengths"), [([2000], [10]), ([0, 2000], [10, 10]), ([900, 2000], [300, 10])])
+def test_parts_beyond_the_end_are_a_store_error(store: Store, starts: list[int], lengths: list[int]) -> None:
+    store.put("sources/index.tif", bytes(1000), content_type="image/tiff")
+    with pytest.raises(StoreError, match=r"index\.tif"):
+        store.ranges("sources/index.tif", starts, lengths)
+
+
+def test_near_parts_share_a_request(gated: tuple[Store, Gate]) -> None:
+    store, gate = gated
+    store.put("sources/index.tif", bytes(10_000), content_type="image/tiff")
+    gate.seen.clear()
+    store.ranges("sources/index.tif", [0, 500, 9000], [500, 100, 1000])
+    assert [method for method, _ in gate.seen] == ["GET"]
+
+
 def test_delete_passes_over_what_is_missing(store: Store) -> None:
     fill(store, ["relief/1.png", "relief/2.png"])
     store.delete([])
@@ -263,3 +322,68 @@ def test_a_missing_bucket_is_no_missing_object(s3_url: str, deed: str) -> None:
     with pytest.raises(StoreError) as caught:
         DEEDS[deed](store)
     assert not isinstance(caught.value, MissingObject)
+
+
+@pytest.fixture
+def profiles(s3_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """A bucket's URL; no keys in the environment, but two profiles, of which `maps` is chosen."""
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_REGION", "AWS_DEFAULT_REGION"):
+        monkeypatch.delenv(name)
+    keys = "aws_access_key_id = {}\naws_secret_access_key = secret\n"
+    (tmp_path / "credentials").write_text(f"[default]\n{keys.format('DEFAULT')}[maps]\n{keys.format('MAPS')}")
+    (tmp_path / "config").write_text("[profile maps]\nregion = eu-west-3\n")
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "credentials"))
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("AWS_PROFILE", "maps")
+    storage._credentials.cache_clear()
+    yield s3_url
+    storage._credentials.cache_clear()
+
+
+def opened(url: str) -> Store:
+    """The store at `url` as the environment has it."""
+    return open_store(url, s3=Settings.from_env(os.environ).s3)
+
+
+@pytest.mark.parametrize(
+    ("environ", "key", "region"),
+    [
+        ({}, "MAPS", "eu-west-3"),
+        ({"AWS_REGION": "us-west-2"}, "MAPS", "us-west-2"),
+        ({"AWS_PROFILE": "default", "AWS_DEFAULT_REGION": "eu-north-1"}, "DEFAULT", "eu-north-1"),
+        ({"AWS_ACCESS_KEY_ID": "ENV", "AWS_SECRET_ACCESS_KEY": "s", "AWS_REGION": "eu-west-1"}, "ENV", "eu-west-1"),
+    ],
+)
+def test_keys_and_region_come_from_the_profile_unless_the_environment_has_them(
+    environ: dict[str, str],
+    key: str,
+    region: str,
+    profiles: str,
+    gate: tuple[Gate, str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name, value in environ.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("AWS_ENDPOINT_URL", gate[1])
+    store = opened(profiles)
+    store.put("relief/9.png", b"x", content_type=PNG)
+    assert store.get("relief/9.png") == b"x"
+    assert [re.sub(r"/\d{8}/", " ", signed) for signed in gate[0].signed] == [f"{key} {region}"] * 2
+
+
+@pytest.mark.usefixtures("profiles")
+@pytest.mark.parametrize("missing", ["files", "profile"])
+def test_without_keys_the_error_names_the_cure_at_once(
+    missing: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if missing == "files":
+        monkeypatch.delenv("AWS_PROFILE")
+        (tmp_path / "credentials").unlink()
+    else:
+        monkeypatch.setenv("AWS_PROFILE", "charts")
+    start = time.monotonic()
+    with pytest.raises(BadStore, match=r"AWS_PROFILE.*AWS_ACCESS_KEY_ID") as caught:
+        opened("s3://tiles")
+    assert time.monotonic() - start < 5
+    assert "\n" not in str(caught.value)

@@ -1,0 +1,119 @@
+"""Settings: what the environment says, and what holds where it says nothing."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tiler.settings import DEFAULT_URL, S3, Settings
+
+SQS = "https://sqs.eu-central-1.amazonaws.com/123456789012/blocks"
+
+
+def test_without_an_environment_all_lies_in_one_folder_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert Settings.from_env({}) == Settings(
+        tiles=(tmp_path / "data" / "tiles").as_uri(),
+        sources=(tmp_path / "data" / "private").as_uri(),
+        url=DEFAULT_URL,
+        direct=DEFAULT_URL,
+        queue="",
+        s3=S3(endpoint="", region="", keys=False),
+    )
+
+
+@pytest.mark.parametrize(
+    ("environ", "data", "root"),
+    [
+        ({"TILER_DATA": "/srv/maps"}, None, "/srv/maps"),
+        ({"TILER_DATA": "/srv/maps"}, "/srv/other", "/srv/other"),
+        ({"TILER_DATA": ""}, None, "{here}/data"),
+        ({"TILER_DATA": "maps"}, None, "{here}/maps"),
+        ({"TILER_DATA": "~/maps"}, None, "{home}/maps"),
+        ({}, "a name, 100% odd #1 ü", "{here}/a%20name%2C%20100%25%20odd%20%231%20%C3%BC"),
+    ],
+)
+def test_the_data_folder_holds_both_stores(
+    environ: dict[str, str], data: str | None, root: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    found = Settings.from_env(environ, data=data)
+    url = "file://" + root.format(here=tmp_path, home=Path.home())
+    assert (found.tiles, found.sources) == (f"{url}/tiles", f"{url}/private")
+
+
+def test_each_store_may_lie_elsewhere() -> None:
+    environ = {"TILER_DATA": "/srv", "TILER_TILES": "s3://public", "TILER_SOURCES": "memory://sources"}
+    found = Settings.from_env(environ)
+    assert (found.tiles, found.sources) == ("s3://public", "memory://sources")
+    environ["TILER_SOURCES"] = ""
+    assert Settings.from_env(environ).sources == "file:///srv/private"
+
+
+@pytest.mark.parametrize(
+    ("environ", "url", "direct"),
+    [
+        ({}, DEFAULT_URL, DEFAULT_URL),
+        ({"TILER_URL": "https://tiles.test/"}, "https://tiles.test", "https://tiles.test"),
+        (
+            {"TILER_URL": "http://site.test", "TILER_DIRECT": "https://bucket.test//"},
+            "http://site.test",
+            "https://bucket.test",
+        ),
+        ({"TILER_URL": "", "TILER_DIRECT": "https://bucket.test"}, DEFAULT_URL, "https://bucket.test"),
+        ({"TILER_URL": "http://site.test", "TILER_DIRECT": ""}, "http://site.test", "http://site.test"),
+    ],
+)
+def test_addresses_lose_their_last_slash_and_the_direct_one_is_the_public_one_unless_told(
+    environ: dict[str, str], url: str, direct: str
+) -> None:
+    found = Settings.from_env(environ)
+    assert (found.url, found.direct) == (url, direct)
+
+
+@pytest.mark.parametrize(("said", "queue"), [(SQS, SQS), ("", ""), ("sqs", ""), ("local", "")])
+def test_only_an_address_names_a_queue(said: str, queue: str) -> None:
+    assert Settings.from_env({"TILER_QUEUE": said}).queue == queue
+
+
+@pytest.mark.parametrize(
+    ("environ", "s3"),
+    [
+        ({}, S3(keys=False)),
+        ({"AWS_ACCESS_KEY_ID": "AKIA"}, S3(keys=True)),
+        ({"AWS_ACCESS_KEY_ID": ""}, S3(keys=False)),
+        ({"AWS_REGION": "eu-west-1", "AWS_DEFAULT_REGION": "us-west-2"}, S3(region="eu-west-1", keys=False)),
+        ({"AWS_DEFAULT_REGION": "us-west-2"}, S3(region="us-west-2", keys=False)),
+        ({"AWS_REGION": "", "AWS_DEFAULT_REGION": "us-west-2"}, S3(region="us-west-2", keys=False)),
+        ({"AWS_ENDPOINT_URL": "http://all.test"}, S3(endpoint="http://all.test", keys=False)),
+        (
+            {"AWS_ENDPOINT_URL": "http://all.test", "AWS_ENDPOINT_URL_S3": "http://s3.test"},
+            S3(endpoint="http://s3.test", keys=False),
+        ),
+    ],
+)
+def test_s3_is_reached_as_every_aws_sdk_reaches_it(environ: dict[str, str], s3: S3) -> None:
+    assert Settings.from_env(environ).s3 == s3
+
+
+@given(st.floats(0.1, 1000))
+def test_patience_is_all_that_a_hurry_changes(seconds: float) -> None:
+    usual = Settings.from_env({"TILER_TILES": "s3://public", "TILER_QUEUE": SQS, "AWS_ACCESS_KEY_ID": "AKIA"})
+    hasty = usual.within(seconds)
+    assert hasty.s3.patience == seconds
+    assert replace(hasty, s3=usual.s3) == usual
+    assert replace(hasty.s3, patience=usual.s3.patience) == usual.s3
+
+
+def test_the_environment_of_the_process_is_not_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = Settings.from_env({}, data="/srv")
+    monkeypatch.setenv("TILER_DATA", "/elsewhere")
+    monkeypatch.setenv("TILER_TILES", "s3://elsewhere")
+    monkeypatch.setenv("AWS_REGION", "eu-west-1")
+    assert Settings.from_env({}, data="/srv") == before
+    assert Settings.from_env(os.environ, data="/srv") != before
