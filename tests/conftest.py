@@ -8,6 +8,7 @@ import logging
 import os
 import shutil
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -29,6 +30,7 @@ from seeder.jobs import Message
 from seeder.queues import LocalPool
 from seeder.sqs import SqsQueue
 from seeder.work import Worker
+from seeder.worker import attend
 from tests.e2e import sqsserver
 from tests.e2e.proxy import Proxy
 from tests.function import Function, planned, png_tiles, started
@@ -270,6 +272,14 @@ def taken(queue: SqsQueue) -> list[Message]:
     return found
 
 
+def emptied(queue: SqsQueue) -> None:
+    """Wait until the queue is empty."""
+    end = time.monotonic() + 60
+    while queue.depth():
+        assert time.monotonic() < end, "nobody works the queue off"
+        time.sleep(0.02)
+
+
 @contextmanager
 def working(queue: SqsQueue, settings: Settings) -> Iterator[None]:
     """A worker on the queue, in a thread, until the end of the block.
@@ -277,12 +287,12 @@ def working(queue: SqsQueue, settings: Settings) -> Iterator[None]:
     GDAL must close a raster of a bucket in the thread that opened it, so none is kept open from one to the other.
     """
     stop = threading.Event()
-    worker = Worker.open(settings, queue.send)
+    station = Worker.open(settings, queue.send)
 
     def work() -> None:
         while not stop.wait(0.02):
             for delivery in queue.receive(10, wait=0):
-                poll._serve(queue, worker, delivery, stopping=False)
+                poll._tell(queue, delivery, attend(station, delivery.body, delivery.receives))
         datasets.forget()
 
     datasets.forget()
@@ -290,6 +300,7 @@ def working(queue: SqsQueue, settings: Settings) -> Iterator[None]:
     thread.start()
     try:
         yield
+        assert thread.is_alive(), "the worker died"
     finally:
         stop.set()
         thread.join()

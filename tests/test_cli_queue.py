@@ -23,7 +23,7 @@ from click.testing import CliRunner, Result
 from seeder import aws, cli, fanout
 from seeder.sqs import SqsQueue
 from seeder.stack import read_stack
-from tests.conftest import MakeQueue, MakeStack, taken, upload, working
+from tests.conftest import MakeQueue, MakeStack, emptied, taken, upload, working
 from tests.function import png_tiles
 from tiler.settings import Settings
 
@@ -63,8 +63,7 @@ def jobs(data: Path) -> list[str]:
 def worked_off(queue: SqsQueue, data: Path) -> None:
     """Let a worker work until the queue is empty."""
     with working(queue, Settings.from_env({}, data=str(data))):
-        while queue.depth():
-            time.sleep(0.02)
+        emptied(queue)
 
 
 def test_sending_prints_the_job_and_returns_before_any_tile_is_made(queue: SqsQueue, alps_copy: Path) -> None:

@@ -25,7 +25,7 @@ from seeder.plan import Plan, prepare
 from seeder.queues import LocalPool, Queue
 from seeder.selection import Selection
 from seeder.sqs import Depth, SqsQueue
-from tests.conftest import MakeQueue, taken, working
+from tests.conftest import MakeQueue, emptied, taken, working
 from tests.strategies import messages
 from tiler.catalog import load_layer
 from tiler.errors import BadCloud, QueueError
@@ -321,8 +321,7 @@ def carrier(request: pytest.FixtureRequest, alps_copy: Path) -> Carrier:
     def carry(blocks: Iterable[Message]) -> int:
         with working(queue, settings):
             sent: int = queue.send(blocks)
-            while queue.depth():
-                time.sleep(0.02)
+            emptied(queue)
         return sent
 
     return Carrier(queue, carry)
@@ -366,6 +365,5 @@ def test_a_large_block_is_worked_off_in_parts(make_queue: MakeQueue, alps_copy: 
     message = Message(plan.job.id, "alps", plan.layer.revision, Request(large, 0, Look()))
     with working(queue, Settings.from_env({}, data=str(alps_copy))):
         queue.send([message])
-        while queue.depth():
-            time.sleep(0.02)
+        emptied(queue)
     assert Counter(finished(stores_of_alps.sources, plan.job.id)) == Counter(large.parts())

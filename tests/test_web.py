@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator
 import pytest
 from mercantile import Tile
 
-from tests.conftest import Recipe, silent, write_raster
-from tests.oracle import alone, landscape
+from tests.conftest import MakeRaster, Recipe, silent, write_raster
+from tests.oracle import alone, landscape, tiles_of
 from tests.rangeserver import Served, serving
 from tests.site import memory
 from tiler import datasets
@@ -39,8 +39,7 @@ def layered(request: pytest.FixtureRequest, web: Served) -> Iterator[Virtual]:
     """A virtual layer of a raster on the web, and what draws its deepest tiles, by number."""
     stores = Stores(memory(), memory(), "")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(datasets.NETWORK, "GDAL_HTTP_MAX_RETRY", "2")
-        patch.setitem(datasets.NETWORK, "GDAL_HTTP_RETRY_DELAY", "0.02")
+        patch.setitem(datasets.NETWORK, "GDAL_HTTP_RETRY_DELAY", "0.01")  # seconds; twice as long each time
         source = f"{request.param}{web.url}/alps.tif"
         layer = ingest(source, "web", Options(virtual=True), stores, jobs=1, progress=silent).layer
         (inside,) = layer.ranges(layer.maxzoom)
@@ -80,13 +79,13 @@ def test_a_web_server_that_fails_is_a_store_error_and_the_next_try_is_as_good_as
 
 @pytest.mark.parametrize("weather", ["503", "429"])
 @pytest.mark.parametrize("begun", [False, True], ids=["opening", "reading"])
-def test_a_web_server_that_fails_once_is_asked_again(weather: str, begun: bool, virtual: Virtual) -> None:
+def test_a_web_server_that_fails_for_a_moment_is_asked_again(weather: str, begun: bool, virtual: Virtual) -> None:
     web, _, draw = virtual
     truth = draw(3)
     forget()
     if begun:
         assert draw(0)
-    web.weather(weather, 1)
+    web.weather(weather, 3)  # requests
     assert draw(3) == truth
 
 
@@ -101,3 +100,14 @@ def test_a_raster_that_the_web_no_longer_has_cannot_be_read_until_it_is_back(wea
     assert layer.source in str(caught.value)
     web.weather("fair")
     assert draw(3) == truth
+
+
+@pytest.mark.parametrize("form", ["{}", "file://{}"])
+def test_a_raster_that_its_folder_no_longer_has_cannot_be_read(form: str, make_raster: MakeRaster) -> None:
+    path = make_raster(values=landscape(200, 300))
+    stores = Stores(memory(), memory(), "")
+    layer = ingest(form.format(path), "folder", Options(virtual=True), stores, jobs=1, progress=silent).layer
+    path.unlink()
+    forget()
+    with pytest.raises(SourceReadError, match=path.name):
+        alone(layer, stores, tiles_of(layer, layer.maxzoom)[0])

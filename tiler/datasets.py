@@ -30,7 +30,7 @@ NETWORK = {  # what GDAL is told where it reads from a network by itself
     # a failure is not for ever: without this GDAL remembers it as long as the process lives
     "CPL_VSIL_CURL_NON_CACHED": "/vsis3/:/vsicurl/:/vsigs/:/vsiaz/",
 }
-FAR = re.compile(r"/vsi(curl|s3|gs|az|adls|oss|swift|webhdfs)|[a-z0-9+]+://")  # what GDAL reads from a network
+FAR = re.compile(r"/vsi(curl|s3|gs|az|adls|oss|swift|webhdfs)|(?!file:)[a-z0-9+]+://")  # what GDAL reads from a network
 REFUSED = re.compile(r"HTTP response code: 4(?!08|29)")  # of such a source; all else may pass
 
 
