@@ -13,7 +13,9 @@ import click
 from tabulate import tabulate
 
 from seeder.console import Bar, guarded, interruptible, jobs_option, json_option, located, parsed
+from seeder.job_verbs import cancel, errors, resume_command, status
 from seeder.seed import seed
+from seeder.verify import verify
 from tiler.catalog import RESAMPLINGS, Layer, list_layers, load_layer
 from tiler.errors import BadOption
 from tiler.ingest import Ingested, ingest
@@ -52,7 +54,8 @@ def main(stack: str | None) -> None:  # noqa: ARG001 - the commands look for it
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
 
 
-main.add_command(seed)
+for command in (seed, verify, status, errors, cancel, resume_command):
+    main.add_command(command)
 
 
 @main.command("ingest")

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 
-from seeder.jobs import Message, Receipt, cancelled, finished, put_sent, read_receipts, sent, strike
-from seeder.plan import Plan
+from seeder.breaker import DEFAULT
+from seeder.jobs import Message, Receipt
+from seeder.ledger import Run, finished, load_run, put_run, read_receipts, stopped, strike
+from seeder.plan import Plan, Work
 from seeder.selection import Piece
 from seeder.sqs import Depth, SqsQueue
 from tiler.catalog import Layers
@@ -35,26 +38,39 @@ class Watch:
         self.progress(self.plan.tally.add(receipt.outcome))
 
 
-def send(plan: Plan, queue: SqsQueue, stores: Stores, *, progress: Callable[[int], object]) -> int:
-    """Send what is left of the plan; returns how many messages, 0 where they are under way already.
+def send(
+    work: Work,
+    queue: SqsQueue,
+    stores: Stores,
+    *,
+    progress: Callable[[int], object],
+    most: float = DEFAULT,
+    again: bool = False,
+) -> int:
+    """Send what is left to do; returns how many messages, 0 where they are under way already.
 
-    They are taken to be while the queue holds any message, so that following a job does not send it twice.
-    `progress` is told of tiles as they are sent.
+    They are taken to be, unless `again`, when all were sent once and the queue is not empty, so that following a job
+    does not send it twice. `most` is the share of failed blocks beyond which workers stop the job. `progress` is told
+    of tiles as they are sent.
 
     Raises:
         BadCloud, QueueError: the queue cannot be used, or refused blocks; the same call again sends the rest.
     """
-    if len(plan.done) == plan.blocks or (sent(stores.sources, plan.job.id) and queue.depth()):
+    sources, job = stores.sources, work.job.id
+    before = load_run(sources, job)
+    if not again and before and before.sent and before.queue == queue.url and queue.depth():
         return 0
 
     def told() -> Iterator[Message]:
-        for message in plan.messages(queue.sizes):
+        for message in work.messages(queue.sizes):
             yield message
             progress(len(Piece(message.request.block, message.request.tiles)))
 
-    strike(stores.sources, plan.job.id, "failed")
+    run = Run(queue.url, datetime.now(UTC), most)
+    put_run(sources, job, run)
+    strike(sources, job, "failed")
     number = queue.send(told())
-    put_sent(stores.sources, plan.job.id, queue.url)
+    put_run(sources, job, replace(run, sent=True))
     return number
 
 
@@ -94,8 +110,9 @@ def follow(watch: Watch) -> str:
         layer = layers.get(job.spec.layer)
         if layer is None or layer.revision != job.spec.revision:
             return f"revision {job.spec.revision} of the layer was superseded: seed again"
-        if cancelled(sources, job.id):
-            return "the job was cancelled"
+        stop = stopped(sources, job.id)
+        if stop is not None:
+            return stop.why
         if silence.seconds() > watch.quiet / 3:
             depth = _depth(watch)
             if depth is None or depth:

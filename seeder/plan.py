@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Container, Iterator
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
+from itertools import takewhile
+from typing import Protocol
 
-from seeder.jobs import Job, Message, Receipt, Spec, put_job, put_plan, receipts, strike, unfinished
+from seeder.jobs import Job, Message, Receipt, Spec
+from seeder.ledger import Run, put_job, put_plan, put_run, receipts, reopen, stopped, strike, unfinished
 from seeder.marks import Marks
 from seeder.queues import Queue
 from seeder.selection import Count, Piece, Selection, regions
-from tiler.catalog import Layer
-from tiler.errors import BadOption
+from tiler.catalog import Layer, load_layer
+from tiler.errors import BadOption, StoreError, TilerError
 from tiler.fill import Outcome
 from tiler.grid import LEAF
 from tiler.keys import TileName, tile_key, zoom_prefix
@@ -130,14 +133,47 @@ def prepare(layer: Layer, selection: Selection, look: Look, *, force: bool, stor
         ZoomOutside, BadOption: as `count`.
     """
     counts = count(layer, selection)
-    total = sum(each.tiles for each in counts.values())
     spec = Spec(layer.id, layer.revision, selection, look, force)
     job = unfinished(stores.sources, spec)
     if job is None:
         job = Job.new(spec, datetime.now(UTC))
         put_job(stores.sources, job)
+    return _plan(job, layer, counts, stores)
+
+
+def resume(job: Job, stores: Stores) -> Plan:
+    """What is left of a job, also of one that was stopped: from now on it is to be done.
+
+    Raises:
+        BadOption: its layer has another revision by now.
+        UnknownLayer: its layer is gone.
+    """
+    layer = current(job, stores)
+    counts = count(layer, job.spec.selection)
+    reopen(stores.sources, job.id)
+    return _plan(job, layer, counts, stores)
+
+
+def current(job: Job, stores: Stores) -> Layer:
+    """The layer of a job, at the revision that the job is of.
+
+    Raises:
+        BadOption: it has another revision by now.
+        UnknownLayer: it is gone.
+    """
+    layer = load_layer(stores.sources, job.spec.layer)
+    if layer.revision != job.spec.revision:
+        raise BadOption(
+            f"job {job.id} was to seed revision {job.spec.revision}, and the layer is at {layer.revision} by now: "
+            f"run `seed {layer.id}` instead"
+        )
+    return layer
+
+
+def _plan(job: Job, layer: Layer, counts: dict[int, Count], stores: Stores) -> Plan:
+    """The plan of a job, put on record, less the receipts that stand."""
     put_plan(stores.sources, job.id, counts)
-    tally = Tally(job.id, layer.id, layer.revision, total)
+    tally = Tally(job.id, layer.id, layer.revision, sum(each.tiles for each in counts.values()))
     done = Marks()
     fallen = []
     for receipt, stands in _judged(receipts(stores.sources, job.id), job, stores.tiles):
@@ -166,24 +202,66 @@ def _judged(found: Iterator[Receipt], job: Job, tiles: Store) -> Iterator[tuple[
     return overlap(judged, found)
 
 
+class Work(Protocol):
+    """What is to be rendered of a job."""
+
+    @property
+    def job(self) -> Job:
+        """The job."""
+        ...
+
+    @property
+    def tally(self) -> Tally:
+        """What is done already, and who hears of what follows."""
+        ...
+
+    def messages(self, sizes: Container[int]) -> Iterator[Message]:
+        """What is left, in blocks of `sizes`."""
+        ...
+
+
 def run(
-    plan: Plan,
+    work: Work,
     queue: Callable[[Callable[[Receipt], None]], Queue],
     stores: Stores,
     *,
+    most: float,
     progress: Callable[[int], object],
-) -> Tally:
-    """Send what is left of the plan and add up the receipts. `queue` makes the queue from what hears of receipts.
+) -> str:
+    """Send what is left and add up the receipts; returns why not all of it was done, or nothing.
 
-    `progress` is told of tiles as they are settled.
+    `queue` makes the queue from what hears of receipts. `most` is the share of failed blocks beyond which the job is
+    stopped. `progress` is told of tiles as they are settled.
     """
-    tally = plan.tally
+    tally, job = work.tally, work.job.id
+    dropped = ""
 
     def heard(receipt: Receipt) -> None:
-        progress(tally.add(receipt.outcome))
+        nonlocal dropped
+        if receipt.fate == "dropped":
+            dropped = receipt.outcome.error
+        else:
+            progress(tally.add(receipt.outcome))
 
-    strike(stores.sources, plan.job.id, "failed")
-    with tally.timed():
+    strike(stores.sources, job, "failed")
+    with tally.timed(), _on_record(job, stores.sources, Run("", datetime.now(UTC), most)):
         pool = queue(heard)
-        pool.send(plan.messages(pool.sizes))
-    return tally
+        pool.send(takewhile(lambda _: not dropped, work.messages(pool.sizes)))
+    stop = stopped(stores.sources, job) if dropped else None
+    return stop.why if stop else dropped
+
+
+@contextmanager
+def _on_record(job: str, sources: Store, run: Run) -> Iterator[None]:
+    """The run stands in the ledger, with its end."""
+    put_run(sources, job, run)
+    why = "it was interrupted"
+    try:
+        yield
+        why = ""
+    except TilerError as error:
+        why = str(error)
+        raise
+    finally:
+        with suppress(StoreError):  # what made it end matters more
+            put_run(sources, job, replace(run, ended=True, why=why))

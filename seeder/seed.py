@@ -1,202 +1,194 @@
-"""The command `seed`."""
+"""The command `seed`, and the estimate that it shows before much is done."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from dataclasses import asdict
-from functools import partial
-from typing import TYPE_CHECKING, Any, cast
+import math
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
 
 import click
 from tabulate import tabulate
 
-from seeder.console import guarded, interruptible, jobs_option, json_option, located, parsed, tile_bar
-from seeder.plan import Plan, Tally, count, prepare, run
-from seeder.queues import LocalPool
-from seeder.selection import Count, Selection
-from tiler.catalog import Layer, load_layer
+from seeder.console import guarded, json_option, located, tile_bar
+from seeder.estimate import MANY, Estimate, Question, ZoomEstimate, estimate
+from seeder.perform import Way, perform_plan, tiles_said, way_options
+from seeder.plan import count, prepare
+from seeder.prices import Demand, Prices
+from seeder.selectors import Asked, check_listed, selectors
+from tiler.catalog import load_layer
 from tiler.errors import BadOption
-from tiler.grid import Bounds, parse_zooms
-from tiler.keys import FORMATS, Format, Scale
-from tiler.render import Look
 from tiler.settings import Settings
 from tiler.storage import Stores
 
-if TYPE_CHECKING:
-    from seeder.sqs import SqsQueue
+MANY_TILES = 1_000_000  # above which a plan is shown first
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What needs no question: so many tiles, so many dollars."""
+
+    tiles: int
+    dollars: float | None
+    yes: bool
 
 
 @click.command("seed")
 @click.argument("layer")
-@click.option(
-    "--zooms", metavar="Z", callback=parsed(parse_zooms), help="7, 5-14 or 0-3,7,9-11.  [default: all of the layer's]"
-)
-@click.option(
-    "--bbox",
-    metavar="W,S,E,N",
-    multiple=True,
-    callback=parsed(Bounds.parse),
-    help="Only tiles that touch this box, in degrees; repeatable. West > east crosses the antimeridian.",
-)
-@click.option(
-    "--scale", type=click.Choice(["1", "2"]), default="1", show_default=True, help="2 makes @2x tiles of 512 pixels."
-)
-@click.option("--format", "form", type=click.Choice(FORMATS), help="Format of the tiles.  [default: the layer's]")
 @click.option("--force", is_flag=True, help="Render tiles that exist too.")
-@click.option("--dry-run", is_flag=True, help="Print how many tiles and blocks a zoom has; write nothing.")
 @click.option(
-    "--queue",
-    metavar="local|sqs|URL",
-    envvar="TILER_QUEUE",
-    default="local",
-    show_default=True,
-    help="Who renders: this machine, or the workers of the stack's queue.",
+    "--dry-run", is_flag=True, help="Print what it comes to: tiles, blocks, bytes, time, cost. Write nothing."
 )
-@click.option("--wait", is_flag=True, help="Follow a job in SQS to its end; exit 1 if a tile is missing then.")
-@jobs_option
+@click.option(
+    "--confirm-above",
+    type=click.IntRange(0),
+    default=MANY_TILES,
+    show_default=True,
+    metavar="TILES",
+    help="Print that and ask, where there are more tiles.",
+)
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--max-cost", type=click.FloatRange(0), metavar="USD", help="Refuse what may cost more.")
+@click.option(
+    "--concurrency",
+    type=click.IntRange(1, 1000),
+    default=32,
+    show_default=True,
+    metavar="N",
+    help="Workers of the stack at once, for the estimate of the time.",
+)
+@click.option(
+    "--prices",
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    help="TOML file with prices that differ from those built in.",
+)
 @json_option
 @guarded
 @located
+@selectors
+@way_options("local")
 def seed(
     layer: str,
-    zooms: tuple[int, ...] | None,
-    bbox: tuple[Bounds, ...],
-    scale: str,
-    form: Format | None,
     force: bool,
     dry_run: bool,
-    queue: str,
-    wait: bool,
-    jobs: int,
+    confirm_above: int,
+    yes: bool,
+    max_cost: float | None,
+    concurrency: int,
+    prices: Path | None,
+    asked: Asked,
+    way: Callable[..., Way],
     as_json: bool,
     settings: Settings,
 ) -> None:
     """Render the tiles of LAYER that are missing.
 
     What an earlier run did is not done again: run the same command after an interruption and it finishes the rest.
-    With --queue sqs the blocks are sent to the workers of the queue and the command returns; the same command with
-    --wait follows them.
+    With --queue sqs the blocks are sent to the workers of the queue and the command returns; --wait, or
+    `seeder status JOB --watch`, follows them.
 
     \b
     Examples:
       seed relief --zooms 0-6
       seed alps --zooms 5-14 --bbox 5.9,45.8,10.5,47.8 --dry-run
       seed alps --zooms 5-14 --stack tile-seeder-dev --queue sqs --wait
+      seeder verify alps --zooms 5-14 | seed alps --tiles -
     """
-    url = _queue_url(queue, settings)
+    how = way(settings, "", as_json=as_json)
+    rates = Prices.load(prices) if prices else Prices()
     found = load_layer(Stores.open(settings).sources, layer)
-    selection = Selection(zooms or tuple(range(found.minzoom, found.maxzoom + 1)), bbox)
-    look = Look(cast(Scale, int(scale)), form or found.format)
+    if asked.nothing:
+        click.echo("the list names no tile: nothing to do", err=True)
+        return
+    selection, look = asked.selection(found), asked.look(found)
+    total = sum(each.tiles for each in count(found, selection).values())
+    check_listed(asked, total)
+    workers = concurrency if how.queue else how.jobs
+    question = Question(found, selection, look, force, bool(how.queue), workers, rates)
     if dry_run:
-        _print_counts(found, count(found, selection), as_json=as_json)
+        _print(_estimated(question, settings, how.jobs), as_json=as_json)
         return
+    _check(question, total, settings, how, Limits(confirm_above, max_cost, yes))
     stores = Stores.open(settings, create=True)
-    plan = prepare(found, selection, look, force=force, stores=stores)
-    if plan.resumed:
-        click.echo(f"resuming job {plan.job.id}: {plan.tally.done:,} of {plan.tally.tiles:,} tiles are done", err=True)
-    why = ""
-    if url:
-        from seeder.sqs import SqsQueue  # noqa: PLC0415 - boto3 takes a third of a second
-
-        sqs = SqsQueue.open(url, settings.s3.region)
-        messages = _send(plan, sqs, stores)
-        if not wait:
-            _print_sent(plan, messages, url, as_json=as_json)
-            return
-        why = _follow(plan, sqs, stores)
-    else:
-        _run(plan, settings, stores, jobs)
-    _print_tally(plan.tally, stores.tiles.url, why, as_json=as_json)
+    perform_plan(prepare(found, selection, look, force=force, stores=stores), how, settings, stores)
 
 
-def _queue_url(choice: str, settings: Settings) -> str:
-    """The URL of the queue that `--queue` means, empty for this machine."""
-    if choice == "sqs" and not settings.queue:
-        raise BadOption("--queue sqs needs a queue: name a deployed stack with --stack, or give the queue's URL")
-    if choice not in ("local", "sqs") and "://" not in choice:
-        raise BadOption(f"{choice!r} is no queue: write local, sqs or a queue's URL")
-    url = {"local": "", "sqs": settings.queue}.get(choice, choice)
-    if ".amazonaws.com" in url and not settings.sources.startswith("s3:"):
-        raise BadOption(f"workers in AWS cannot see {settings.sources}: name a deployed stack with --stack")
-    return url
+def _check(question: Question, total: int, settings: Settings, way: Way, limits: Limits) -> None:
+    """Nothing, if the plan is within the limits, or wanted all the same.
 
-
-def _run(plan: Plan, settings: Settings, stores: Stores, jobs: int) -> None:
-    tally = plan.tally
-    hint = f"interrupted: what is done is kept; run the same command again to resume job {tally.job}"
-    with interruptible(hint), tile_bar(f"seed {tally.layer}", tally.tiles, tally.done) as bar:
-        run(plan, partial(LocalPool, settings, jobs), stores, progress=bar.update)
-
-
-def _send(plan: Plan, queue: SqsQueue, stores: Stores) -> int:
-    """Send what is left, unless it is in the queue already; returns how many messages."""
-    click.echo(f"job {plan.job.id}", err=True)
-    hint = f"interrupted: not all of job {plan.job.id} was sent; run the same command again to send the rest"
-    from seeder.fanout import send  # noqa: PLC0415 - as above
-
-    with interruptible(hint), tile_bar(f"send {plan.tally.layer}", plan.tally.tiles, plan.tally.done) as bar:
-        return send(plan, queue, stores, progress=bar.update)
-
-
-def _follow(plan: Plan, queue: SqsQueue, stores: Stores) -> str:
-    """Follow the job to its end; returns why it did not come to a good one."""
-    from seeder.fanout import Watch, follow  # noqa: PLC0415 - as above
-
-    tally = plan.tally
-    hint = f"interrupted: job {tally.job} goes on; run the same command again to follow it"
-    with interruptible(hint), tile_bar(f"seed {tally.layer}", tally.tiles, tally.done) as bar, tally.timed():
-        return follow(Watch(plan, queue, stores, bar.update))
-
-
-def _print_sent(plan: Plan, messages: int, url: str, *, as_json: bool) -> None:
-    tally = plan.tally
-    if as_json:
-        said: dict[str, Any] = {"job": tally.job, "layer": tally.layer, "revision": tally.revision}
-        click.echo(json.dumps({**said, "tiles": tally.tiles, "messages": messages, "queue": url}))
-    elif messages:
-        click.echo(f"job {tally.job}: {messages:,} messages for {tally.tiles - tally.done:,} tiles are in {url}")
-        click.echo("the same command with --wait follows it to its end")
-    elif tally.done == tally.tiles:
-        click.echo(f"job {tally.job}: all of {tally.tiles:,} tiles are done")
-    else:
-        click.echo(f"job {tally.job} is under way in {url}: {tally.done:,} of {tally.tiles:,} tiles are done")
-
-
-def _print_tally(tally: Tally, url: str, why: str, *, as_json: bool) -> None:
-    click.echo(json.dumps(tally.to_json()) if as_json else "\n".join(_summary(tally, url)))
-    for error, number in tally.errors.items():
-        click.echo(f"failed: {number:,} tiles: {error}", err=True)
-    if why:
-        click.echo(f"error: {tally.tiles - tally.done:,} tiles were not made: {why}", err=True)
-    if tally.failed or why:
-        raise click.exceptions.Exit(1)
-
-
-def _summary(tally: Tally, url: str) -> Iterator[str]:
-    yield (
-        f"{tally.tiles:,} tiles in {tally.seconds:.1f} s: {tally.written:,} written ({tally.bytes / 1e6:,.1f} MB), "
-        f"{tally.empty:,} empty, {tally.skipped:,} there already, {tally.failed:,} failed"
-    )
-    yield f"job {tally.job}; tiles in {url}/{tally.layer}"
-
-
-def _print_counts(layer: Layer, counts: dict[int, Count], *, as_json: bool) -> None:
-    tiles, blocks = sum(each.tiles for each in counts.values()), sum(each.blocks for each in counts.values())
-    if as_json:
-        by_zoom = {str(z): asdict(each) for z, each in counts.items()}
-        click.echo(
-            json.dumps(
-                {"layer": layer.id, "revision": layer.revision, "tiles": tiles, "blocks": blocks, "by_zoom": by_zoom}
-            )
-        )
+    Raises:
+        BadOption: it costs too much, or was not confirmed.
+    """
+    ask = total > limits.tiles and not limits.yes
+    if limits.dollars is None and not ask:
         return
-    rows: list[tuple[object, ...]] = [(z, f"{each.tiles:,}", f"{each.blocks:,}") for z, each in counts.items()]
-    click.echo(
-        tabulate(
-            [*rows, ("all", f"{tiles:,}", f"{blocks:,}")],
-            headers=("zoom", "tiles", "blocks"),
-            colalign=("right",) * 3,
-            disable_numparse=True,
+    found = _estimated(question, settings, way.jobs)
+    if limits.dollars is not None and found.most > limits.dollars:
+        raise BadOption(
+            f"it may cost up to {_dollars(found.most)}, more than --max-cost {limits.dollars:g}: "
+            f"select less, or see --dry-run"
         )
+    if not ask:
+        return
+    click.echo("\n".join(_lines(found)), err=True)
+    many = f"{tiles_said(total)}, more than --confirm-above {limits.tiles:,}"
+    if not sys.stdin.isatty():
+        raise BadOption(f"{many}: run it again with --yes if that is meant")
+    if not click.confirm(f"{many}. Go on?", err=True):
+        raise BadOption("not confirmed: nothing was changed")
+
+
+def _estimated(question: Question, settings: Settings, jobs: int) -> Estimate:
+    with tile_bar("sample", None) as bar:
+        return estimate(question, settings, jobs=jobs, progress=bar.update)
+
+
+def _print(found: Estimate, *, as_json: bool) -> None:
+    click.echo(json.dumps(found.to_json()) if as_json else "\n".join(_lines(found)))
+
+
+def _lines(found: Estimate) -> Iterator[str]:
+    rows = [
+        _row(str(z), zoom, (_around(zoom.spread), _around(zoom.slack)), zoom.empty, zoom.sample)
+        for z, zoom in found.zooms.items()
+    ]
+    demand, paid, sample = found.demand, found.cost, sum(zoom.sample for zoom in found.zooms.values())
+    rows.append(_row("all", demand, ("", ""), 1 - demand.stored / demand.tiles, sample))
+    yield tabulate(
+        rows,
+        headers=("zoom", "tiles", "blocks", "MB", "+-", "empty", "seconds", "+-", "sample"),
+        colalign=("right",) * 9,
+        disable_numparse=True,
     )
+    yield f"tiles and blocks are exact; the rest comes from {sample:,} tiles rendered now, at random, at most"
+    yield f"{MANY} blocks of a zoom; +- is twice the standard error"
+    who = f"{found.workers} workers" if demand.messages else f"{found.workers} processes here"
+    yield f"time: about {_time(found.wall)} with {who}" + (f", {demand.messages:,} messages" if demand.messages else "")
+    parts = {"Lambda": paid.compute, "S3 requests": paid.s3, "SQS": paid.sqs, "logs": paid.logs}
+    listed = ", ".join(f"{name} {_dollars(value)}" for name, value in parts.items() if value)
+    if paid.total:
+        yield f"cost: {listed}, a month of storage {_dollars(paid.storage)}; in all {_dollars(paid.total)}, at most"
+        yield f"{_dollars(found.most)} (prices of {found.prices.as_of}; --prices FILE sets yours)"
+    else:
+        yield "cost: nothing, it all happens on this machine"
+
+
+def _row(name: str, size: ZoomEstimate | Demand, around: tuple[str, str], empty: float, sample: int) -> tuple[str, ...]:
+    counts = (f"{size.tiles:,}", f"{size.blocks:,}", f"{size.bytes / 1e6:,.1f}", around[0], f"{100 * empty:.0f}%")
+    return (name, *counts, f"{size.seconds:,.1f}", around[1], f"{sample:,}")
+
+
+def _around(share: float) -> str:
+    return "?" if share == math.inf else f"{100 * share:.0f}%" if share else ""
+
+
+def _dollars(number: float) -> str:
+    return f"${number:,.2f}" if number >= 0.1 else f"${number:.4f}" if number else "$0"
+
+
+def _time(seconds: float) -> str:
+    minutes, hours = seconds / 60, seconds / 3600
+    return f"{hours:,.1f} h" if hours >= 2 else f"{minutes:.0f} min" if minutes >= 2 else f"{seconds:.1f} s"

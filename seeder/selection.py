@@ -7,24 +7,38 @@ planned costs as much as its edge is long.
 from __future__ import annotations
 
 from collections.abc import Container, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from typing import Protocol
 
+import numpy as np
+from mercantile import Tile
+
+from seeder.tilelist import Codes, TileList, places
 from tiler.catalog import Layer
 from tiler.footprint import Footprint
 from tiler.grid import LEAF, Block, Bounds, TileRange, tile_ranges
 
 ANY_SIZE = range(LEAF, 1 << 30)
+GOLDEN = (5**0.5 - 1) / 2  # multiples of it, modulo 1, lie evenly, however many there are (Weyl 1910): for samples
 
 
 @dataclass(frozen=True, slots=True)
 class Selection:
     """Zooms, ascending, and boxes of which a tile touches any; no boxes means the whole layer.
 
-    A box that does not overlap the layer selects nothing, not even the low zooms' tiles that hold both.
+    A box that does not overlap the layer selects nothing, not even the low zooms' tiles that hold both. With
+    `tiles` only those are selected, as far as zooms and boxes allow.
     """
 
     zooms: tuple[int, ...]
     boxes: tuple[Bounds, ...] = ()
+    tiles: TileList | None = None
+
+    @property
+    def whole(self) -> bool:
+        """Whether all of each zoom is selected."""
+        return not self.boxes and self.tiles is None
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,9 +60,34 @@ class Piece:
         return self.tiles.bit_count() if self.block.size == LEAF else self.block.side**2
 
 
+class Region(Protocol):
+    """The wanted tiles of one zoom."""
+
+    @property
+    def z(self) -> int:
+        """The zoom."""
+        ...
+
+    def pieces(self, sizes: Container[int] = (LEAF,)) -> Iterator[Piece]:
+        """The blocks that hold wanted tiles, in Z-order; wholly wanted ones as large as `sizes` has them."""
+        ...
+
+    def total(self) -> Count:
+        """Exact totals, without listing the tiles."""
+        ...
+
+    def piece_of(self, number: int) -> Piece:
+        """The block of 8 x 8 that holds a wanted tile; tiles are numbered from 0 in Z-order of their blocks."""
+        ...
+
+    def strips(self) -> Iterator[tuple[int, Region]]:
+        """What of it lies in each column of blocks, by the x of the column's west-most tiles, ascending."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
-class Region:
-    """The wanted tiles of one zoom: those of `ranges`, which are disjoint, that lie in `footprint`."""
+class Area:
+    """The tiles of `ranges`, which are disjoint, that lie in `footprint`."""
 
     z: int
     ranges: tuple[TileRange, ...]
@@ -59,21 +98,26 @@ class Region:
         return sum(self.footprint.count(area & each) for each in self.ranges)
 
     def pieces(self, sizes: Container[int] = (LEAF,)) -> Iterator[Piece]:
-        """The blocks that hold wanted tiles, in Z-order; wholly wanted ones as large as `sizes` has them."""
-        size = max(LEAF, 2**self.z)
-        todo = [Block(self.z, 0, 0, size)]
+        """See `Region.pieces`."""
+        todo = [self._world]
         while todo:
             block = todo.pop()
             wanted = self.count(block.range)
             if not wanted:
                 continue
             if block.size == LEAF:
-                yield Piece(block, block.full if wanted == len(block.range) else self._mask(block))
+                yield self._piece(block, wanted)
             elif block.size in sizes and wanted == len(block.range):
                 yield Piece(block, 0)
             else:
-                half = block.size // 2
-                todo += [Block(self.z, block.x + x, block.y + y, half) for y in (half, 0) for x in (half, 0)]
+                todo += reversed(_quarters(block))
+
+    @property
+    def _world(self) -> Block:
+        return Block(self.z, 0, 0, max(LEAF, 2**self.z))
+
+    def _piece(self, block: Block, wanted: int) -> Piece:
+        return Piece(block, block.full if wanted == len(block.range) else self._mask(block))
 
     def _mask(self, block: Block) -> int:
         return sum(
@@ -83,10 +127,75 @@ class Region:
         )
 
     def total(self) -> Count:
-        """Exact totals."""
+        """See `Region.total`."""
         tiles = sum(self.footprint.count(each) for each in self.ranges)
         blocks = sum((piece.block.side // LEAF) ** 2 or 1 for piece in self.pieces(ANY_SIZE))
         return Count(tiles, blocks)
+
+    def piece_of(self, number: int) -> Piece:
+        """See `Region.piece_of`."""
+        block = self._world
+        while block.size > LEAF:
+            for quarter in _quarters(block):
+                wanted = self.count(quarter.range)
+                if number < wanted:
+                    block = quarter
+                    break
+                number -= wanted
+        return self._piece(block, self.count(block.range))
+
+    def strips(self) -> Iterator[tuple[int, Area]]:
+        """See `Region.strips`."""
+        for x in sorted({x for each in self.ranges for x in range(each.x0 // LEAF * LEAF, each.x1, LEAF)}):
+            strip = TileRange(self.z, x, 0, x + LEAF, 2**self.z)
+            yield x, replace(self, ranges=tuple(each & strip for each in self.ranges if len(each & strip)))
+
+
+def _quarters(block: Block) -> list[Block]:
+    """The four blocks of half the size, in Z-order."""
+    half = block.size // 2
+    return [Block(block.z, block.x + x, block.y + y, half) for y in (0, half) for x in (0, half)]
+
+
+ROWS, COLUMNS = places(np.arange(64, dtype=np.uint64))[::-1]  # of a block's tiles in Z-order
+BITS = [1 << 8 * y + x for y, x in zip(ROWS.tolist(), COLUMNS.tolist(), strict=True)]  # of its mask, in Z-order
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """Tiles that were named one by one, in Z-order; their blocks are always of 8 x 8."""
+
+    z: int
+    codes: Codes
+
+    def pieces(self, sizes: Container[int] = (LEAF,)) -> Iterator[Piece]:  # noqa: ARG002 - they come in one size
+        """See `Region.pieces`."""
+        ends = [0, *(np.flatnonzero(np.diff(self.codes >> np.uint64(6))) + 1).tolist(), len(self.codes)]
+        return (self._piece(start, end) for start, end in pairwise(ends) if end > start)
+
+    def _piece(self, start: int, end: int) -> Piece:
+        codes = self.codes[start:end]
+        (x,), (y,) = places(codes[:1])
+        block = Block.of(Tile(x=int(x), y=int(y), z=self.z))
+        return Piece(block, sum(BITS[code & 63] for code in codes.tolist()))
+
+    def total(self) -> Count:
+        """See `Region.total`."""
+        return Count(len(self.codes), len(np.unique(self.codes >> np.uint64(6))))
+
+    def piece_of(self, number: int) -> Piece:
+        """See `Region.piece_of`."""
+        block = self.codes[number] >> np.uint64(6)
+        first, last = np.searchsorted(self.codes >> np.uint64(6), [block, block + np.uint64(1)]).tolist()
+        return self._piece(first, last)
+
+    def strips(self) -> Iterator[tuple[int, Listed]]:
+        """See `Region.strips`."""
+        column = places(self.codes)[0] // LEAF
+        order = np.argsort(column, kind="stable")  # codes of one column stay in order
+        columns, starts = np.unique(column[order], return_index=True)
+        parts = np.split(self.codes[order], starts[1:]) if len(columns) else []
+        return ((int(x) * LEAF, Listed(self.z, codes)) for x, codes in zip(columns, parts, strict=True))
 
 
 def regions(layer: Layer, selection: Selection) -> Iterator[Region]:
@@ -97,16 +206,29 @@ def regions(layer: Layer, selection: Selection) -> Iterator[Region]:
     """
     layer.check_zooms(selection.zooms)
     boxes = tuple(box for box in selection.boxes if box.overlaps(layer.bounds)) if selection.boxes else None
-    return (_region(layer, z, boxes) for z in selection.zooms)
+    return (_region(layer, z, boxes, selection.tiles) for z in selection.zooms)
 
 
-def _region(layer: Layer, z: int, boxes: tuple[Bounds, ...] | None) -> Region:
+def _region(layer: Layer, z: int, boxes: tuple[Bounds, ...] | None, tiles: TileList | None) -> Region:
     whole = layer.ranges(z)
     if boxes is not None:
         asked = [each for box in boxes for each in tile_ranges(box, z)]
         whole = tuple(_disjoint([own & each for own in whole for each in asked]))
     footprint = layer.footprint.at(z) if z < layer.footprint.z else layer.footprint
-    return Region(z, whole, footprint)
+    area = Area(z, whole, footprint)
+    return area if tiles is None else _listed(area, tiles.codes.get(z, NONE))
+
+
+NONE = np.array([], np.uint64)
+
+
+def _listed(area: Area, codes: Codes) -> Listed:
+    """Those of the tiles that lie in `area`."""
+    x, y = places(codes)
+    inside = np.zeros(len(codes), bool)
+    for each in area.ranges:
+        inside |= (each.x0 <= x) & (x < each.x1) & (each.y0 <= y) & (y < each.y1)
+    return Listed(area.z, codes[inside & area.footprint.holds(area.z, x, y)])
 
 
 def _disjoint(ranges: list[TileRange]) -> list[TileRange]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any, TypeVar
 
@@ -121,14 +121,19 @@ class SqsQueue:
             answer = self.client.send_message_batch(QueueUrl=self.url, Entries=entries)
         return {each["Id"]: f"{each['Code']}: {each.get('Message', '')}" for each in answer.get("Failed", [])}
 
-    def receive(self, most: int, *, wait: int) -> list[Delivery]:
-        """Up to `most` messages, after `wait` seconds at the latest."""
+    def receive(self, most: int, *, wait: int, hide: int | None = None) -> list[Delivery]:
+        """Up to `most` messages, after `wait` seconds at the latest.
+
+        Other receivers do not see them for `hide` seconds, else for as long as the queue says.
+        """
+        hidden = {} if hide is None else {"VisibilityTimeout": hide}
         with aws.translated(f"receive from {self.url}"):
             answer = self.client.receive_message(
                 QueueUrl=self.url,
                 MaxNumberOfMessages=min(most, BATCH),
                 WaitTimeSeconds=min(wait, LONGEST_WAIT),
                 MessageSystemAttributeNames=["ApproximateReceiveCount"],
+                **hidden,
             )
         return [
             Delivery(
@@ -153,6 +158,11 @@ class SqsQueue:
     def attributes(self) -> dict[str, str]:
         """All that SQS says of the queue."""
         return self._attributes(self.url)
+
+    def dead_queue(self) -> SqsQueue | None:
+        """Its dead-letter queue, if it has one."""
+        url = self.dead_letters(self.attributes())
+        return replace(self, url=url) if url else None
 
     def dead_letters(self, attributes: dict[str, str]) -> str:
         """The URL of the dead-letter queue that the queue's `attributes` name, or nothing."""

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from seeder.jobs import Message, Receipt, cancelled, put_receipt
+from seeder.breaker import Breaker
+from seeder.jobs import Message, Receipt
+from seeder.ledger import cancelled, put_receipt
 from tiler.catalog import Layer, Layers
 from tiler.errors import MessageError
 from tiler.fill import Outcome, fill
@@ -22,17 +24,21 @@ def _refuse(_: Iterable[Message]) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Worker:
-    """What a worker keeps between messages: its stores, each layer's metadata as last read, where parts are sent."""
+    """What a worker keeps between messages: its stores, each layer's metadata as last read, where parts are sent.
+
+    And how its last blocks went: `breaker` stops a job of which too much fails.
+    """
 
     stores: Stores
     layers: Layers
     send: Send
+    breaker: Breaker
 
     @classmethod
     def open(cls, settings: Settings, send: Send = _refuse) -> Worker:
         """A worker on the stores of `settings`."""
         stores = Stores.open(settings, create=True)
-        return cls(stores, Layers(stores.sources), send)
+        return cls(stores, Layers(stores.sources), send, Breaker(stores.sources))
 
     def work(self, message: Message) -> Receipt:
         """Fill the message's block and put the receipt on record; split a block larger than 8 x 8.
@@ -53,6 +59,7 @@ class Worker:
             return Receipt(request.block, Outcome(), fate="split")
         receipt = Receipt(request.block, fill(layer, self.stores, request))
         put_receipt(self.stores.sources, message.job, receipt)
+        self.breaker.heard(message.job, receipt)
         return receipt
 
     def _stale(self, message: Message, layer: Layer | None) -> str:
@@ -60,4 +67,4 @@ class Worker:
         if layer is None or layer.revision != message.revision:
             now = f"revision {layer.revision}" if layer else "nothing"
             return f"revision {message.revision} was superseded by {now}"
-        return f"job {message.job} was cancelled" if cancelled(self.stores.sources, message.job) else ""
+        return f"job {message.job} was stopped" if cancelled(self.stores.sources, message.job) else ""

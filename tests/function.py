@@ -15,7 +15,8 @@ from typing import Any, Literal
 import pytest
 
 from seeder import worker
-from seeder.jobs import Message, Receipt, finished, read_receipts
+from seeder.jobs import Message, Receipt
+from seeder.ledger import finished, read_receipts
 from seeder.plan import Plan, prepare
 from seeder.selection import Selection
 from seeder.sqs import SqsQueue

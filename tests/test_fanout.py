@@ -15,7 +15,8 @@ from uuid import uuid4
 import pytest
 
 from seeder.fanout import Watch, follow, send
-from seeder.jobs import Receipt, finished, put_receipt, sent
+from seeder.jobs import Receipt
+from seeder.ledger import finished, load_run, put_receipt
 from seeder.plan import Plan, prepare
 from seeder.selection import Selection
 from seeder.sqs import Depth, SqsQueue
@@ -34,6 +35,12 @@ BLOCKS = 1 + 4 + 16
 
 
 @pytest.fixture
+def sent(stores: Stores, plan: Plan) -> bool:
+    """Whether all messages are on record as sent."""
+    run = load_run(stores.sources, plan.job.id)
+    return run is not None and run.sent
+
+
 def stores() -> Stores:
     """Stores in memory that hold the layer."""
     name = uuid4().hex
@@ -91,9 +98,9 @@ def blocks_of(plan: Plan) -> list[Block]:
 
 def test_a_job_is_sent_once_however_often_it_is_asked_for(make_queue: MakeQueue, stores: Stores) -> None:
     queue, plan = make_queue(), planned(stores)
-    assert not sent(stores.sources, plan.job.id)
+    assert not sent(stores, plan)
     assert send(plan, queue, stores, progress=silent) == BLOCKS
-    assert sent(stores.sources, plan.job.id)
+    assert sent(stores, plan)
     for _ in range(2):
         again = planned(stores)
         assert again.job == plan.job
@@ -144,7 +151,7 @@ def test_a_job_whose_sending_was_interrupted_is_sent_again(make_queue: MakeQueue
 
     with pytest.raises(KeyboardInterrupt):
         send(plan, queue, stores, progress=interrupt)
-    assert not sent(stores.sources, plan.job.id)
+    assert not sent(stores, plan)
     assert send(planned(stores), queue, stores, progress=silent) == BLOCKS
     assert {message.request.block for message in taken(queue)} == set(blocks_of(plan))
 
@@ -158,7 +165,7 @@ def test_a_job_that_was_refused_in_part_is_not_taken_for_sent(
         patch.setattr("seeder.sqs._RETRYING", lambda attempt: attempt())
         with pytest.raises(QueueError, match="refused"):
             send(plan, queue, stores, progress=silent)
-    assert not sent(stores.sources, plan.job.id)
+    assert not sent(stores, plan)
     assert send(planned(stores), queue, stores, progress=silent) == BLOCKS
 
 
@@ -212,7 +219,7 @@ def test_a_queue_that_is_not_there_leaves_the_job_unsent(make_queue: MakeQueue, 
     wrong = replace(queue, url=f"{queue.url}-nowhere")
     with pytest.raises(BadCloud):
         send(plan, wrong, stores, progress=silent)
-    assert not sent(stores.sources, plan.job.id)
+    assert not sent(stores, plan)
 
 
 # --- Following

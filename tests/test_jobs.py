@@ -11,18 +11,8 @@ from uuid import uuid4
 import pytest
 from hypothesis import given
 
-from seeder.jobs import (
-    Job,
-    Message,
-    Receipt,
-    Spec,
-    load_job,
-    put_job,
-    put_plan,
-    put_receipt,
-    receipts,
-    unfinished,
-)
+from seeder.jobs import Job, Message, Receipt, Spec
+from seeder.ledger import load_job, put_job, put_plan, put_receipt, receipts, unfinished
 from seeder.selection import Count, Piece, Selection
 from tests.strategies import blocks, jobs, messages, outcomes, specs
 from tiler.errors import MessageError, MissingObject

@@ -22,7 +22,8 @@ import pytest
 from moto.server import ThreadedMotoServer
 
 from seeder import poll
-from seeder.jobs import Message, finished
+from seeder.jobs import Message
+from seeder.ledger import finished
 from seeder.sqs import Delivery, SqsQueue
 from tests.conftest import MakeQueue, taken
 from tests.test_crash import eventually_gone, workers

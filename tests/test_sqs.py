@@ -20,7 +20,8 @@ from hypothesis import strategies as st
 from moto.sqs.models import SQSBackend
 
 from seeder import aws, sqs
-from seeder.jobs import Message, finished, receipts
+from seeder.jobs import Message
+from seeder.ledger import finished, receipts
 from seeder.plan import Plan, prepare
 from seeder.queues import LocalPool, Queue
 from seeder.selection import Selection

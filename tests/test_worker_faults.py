@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from seeder import work, worker
-from seeder.jobs import Message, Receipt, finished, read_receipts
+from seeder.jobs import Message, Receipt
+from seeder.ledger import finished, read_receipts
 from tests.conftest import MakeQueue, upload
 from tests.function import Function
 from tiler.errors import StoreError

@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from tiler.errors import BadImage
 from tiler.keys import Format
 from tiler.style import Picture, Pixels
 
@@ -47,6 +48,20 @@ def blank(size: int, form: Format) -> bytes:
     """The one tile of `size` pixels with nothing on it, for those who must answer with something."""
     clear = Picture(np.zeros((size, size, 1), np.uint8), np.zeros((size, size), np.uint8))
     return _png(clear) if form == "png" else _lossy(clear, form)
+
+
+def decode(data: bytes) -> tuple[str, Pixels]:
+    """The format of a picture, `png`, `jpg` or `webp` or what else it is, and its pixels as `(rows, columns, 4)` RGBA.
+
+    Raises:
+        BadImage: the bytes are not one, or break off.
+    """
+    try:
+        with Image.open(io.BytesIO(data)) as image:
+            form = str(image.format).lower()
+            return {"jpeg": "jpg"}.get(form, form), np.asarray(image.convert("RGBA"))
+    except (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error) as error:
+        raise BadImage(f"no picture: {error}") from error
 
 
 def _simplest(picture: Picture) -> Picture:

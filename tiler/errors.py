@@ -5,6 +5,7 @@ TilerError
 │   ├── GridError           a zoom, tile, block or bounds that cannot be
 │   ├── BadName             a layer id that cannot be a key
 │   ├── UnknownLayer        the catalogue has no such layer
+│   ├── UnknownJob          the ledger has no such job
 │   ├── ZoomOutside         a zoom that the layer does not have
 │   ├── TileOutside         a tile that the layer does not have
 │   ├── BadSource           a raster that cannot become a layer
@@ -17,6 +18,7 @@ TilerError
 ├── CatalogError            a layer's metadata is not what this version wrote
 ├── QueueError              messages were refused, or the queue does not answer
 ├── MessageError            a message or a receipt that this version does not speak
+├── BadImage                bytes that are no picture
 └── WorkerDied              a worker process ended without an answer
 """
 
@@ -68,6 +70,15 @@ class UnknownLayer(BadInput):
         super().__init__(f"no layer {layer!r}: {hint}run `seeder ingest` first (sources/{layer}/index.json is missing)")
         self.layer = layer
         self.close = close
+
+
+class UnknownJob(BadInput):
+    """The ledger has no such job, or several that the name fits."""
+
+    def __init__(self, job: str, alike: Sequence[str] = ()) -> None:
+        hint = f"did you mean {' or '.join(alike)}?" if alike else "`seeder status` lists them"
+        super().__init__(f"no job {job!r}: {hint}")
+        self.job = job
 
 
 class ZoomOutside(BadInput):
@@ -156,6 +167,10 @@ class QueueError(TilerError):
 
 class MessageError(TilerError):
     """A message or a receipt that this version does not speak."""
+
+
+class BadImage(TilerError):
+    """Bytes that are no picture."""
 
 
 class WorkerDied(TilerError):

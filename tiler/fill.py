@@ -29,6 +29,11 @@ class Outcome:
     milliseconds: int = 0
     error: str = ""
 
+    @property
+    def all(self) -> int:
+        """The tiles that it speaks of."""
+        return self.written | self.empty | self.skipped | self.failed
+
 
 @dataclass(frozen=True, slots=True)
 class Request:

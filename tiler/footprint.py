@@ -17,6 +17,7 @@ CELLS = 1 << 18  # the most cells a footprint holds; deeper zooms are joined unt
 
 Cells = npt.NDArray[np.bool_]
 Sums = npt.NDArray[np.int64]
+Numbers = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -95,6 +96,15 @@ class Footprint:
         if right and down:
             total += right * down * int(self.cells[row, column])
         return total
+
+    def holds(self, z: int, x: Numbers, y: Numbers) -> Cells:
+        """Which of the tiles (x, y) of zoom `z`, its own or a deeper one, lie in it, as `(tiles,)` bool."""
+        rows, columns = self.cells.shape
+        column = ((x >> (z - self.z)) - self.x) % 2**self.z
+        row = (y >> (z - self.z)) - self.y
+        inside = (column < columns) & (row >= 0) & (row < rows)
+        found: Cells = inside & self.cells[np.where(inside, row, 0), np.where(inside, column, 0)]
+        return found
 
     def to_json(self) -> dict[str, object]:
         """The JSON form: bits row by row, deflated, base64."""

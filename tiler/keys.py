@@ -81,6 +81,11 @@ def parse_tile_key(key: str) -> TileName:
     return TileName(layer, Tile(x=x, y=y, z=z), 2 if match[5] else 1, cast(Format, match[6]))
 
 
+def layer_prefix(layer: str) -> str:
+    """What the keys of a layer's public objects begin with."""
+    return f"{layer}/"
+
+
 def zoom_prefix(layer: str, z: int) -> str:
     """What the keys of one zoom's tiles begin with."""
     return f"{layer}/{z}/"
@@ -103,6 +108,7 @@ def layer_of_tilejson(key: str) -> str | None:
 
 
 SOURCES = "sources/"
+JOBS = "jobs/"
 
 
 def index_key(layer: str) -> str:
@@ -123,4 +129,4 @@ def source_key(layer: str, revision: str) -> str:
 
 def job_key(job: str, *rest: str) -> str:
     """A key of a job's ledger."""
-    return "/".join(("jobs", job, *rest))
+    return JOBS + "/".join((job, *rest))

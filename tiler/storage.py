@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import cache
 from itertools import groupby
 from pathlib import Path
@@ -22,6 +22,7 @@ from tiler.errors import BadStore, MissingObject, StoreError
 from tiler.overlap import overlap
 from tiler.settings import AMAZON, S3, Settings
 
+PAGE = 1000  # keys a ListObjectsV2 answer holds
 DELETE_BATCH = 1000  # keys a DeleteObjects call takes
 READ, LOOK = "read", "look for"  # what tells that there is no such object; other verbs fail for other reasons
 CONNECT = "10s"  # to wait for a connection
@@ -30,10 +31,11 @@ SCHEMES = "file://, s3:// and memory:// are known"
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """What a listing says of an object: its key and its size in bytes."""
+    """What a listing says of an object: its key, its size in bytes, when it was last written (UTC)."""
 
     key: str
     size: int
+    modified: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +49,11 @@ class Store:
     url: str
     backend: LocalStore | S3Store | MemoryStore
     s3: S3 = AMAZON
+
+    @property
+    def ordered(self) -> bool:
+        """Whether a listing between two keys costs only as much as lies between them, in order."""
+        return isinstance(self.backend, S3Store)
 
     @property
     def root(self) -> Path | None:
@@ -134,12 +141,19 @@ class Store:
             return False
         return True
 
-    def list(self, prefix: str) -> Iterator[Entry]:
-        """The objects whose keys begin with `prefix`, which must end a folder ("relief/", not "rel")."""
+    def list(self, prefix: str, *, after: str = "", before: str = "") -> Iterator[Entry]:
+        """The objects whose keys begin with `prefix`, which must end a folder ("relief/", not "rel").
+
+        Only those between the keys `after` and `before`, where they are given. S3 lists no others and in order; so
+        a long listing can be made in parts at the same time.
+        """
         with _translated("list", prefix):
-            for page in obstore.list(self.backend, prefix):
+            for page in obstore.list(self.backend, prefix, offset=after or None, chunk_size=PAGE):
                 for item in page:
-                    yield Entry(item["path"], item["size"])
+                    if not before or item["path"] < before:
+                        yield Entry(item["path"], item["size"], item["last_modified"])
+                    elif self.ordered:
+                        return
 
     def empty(self, prefix: str) -> bool:
         """Whether no key begins with `prefix`, which must end a folder."""
@@ -147,9 +161,24 @@ class Store:
 
     def folders(self, prefix: str) -> tuple[str, ...]:
         """The names directly below `prefix` that hold more keys: what stands before the next slash."""
+        return self.below(prefix)[0]
+
+    def below(self, prefix: str) -> tuple[tuple[str, ...], tuple[Entry, ...]]:
+        """What stands directly below `prefix`: the names of folders, and objects."""
         with _translated("list", prefix):
-            found = obstore.list_with_delimiter(self.backend, prefix)["common_prefixes"]
-        return tuple(folder.rstrip("/").rpartition("/")[2] for folder in found)
+            found = obstore.list_with_delimiter(self.backend, prefix)
+        names = tuple(folder.rstrip("/").rpartition("/")[2] for folder in found["common_prefixes"])
+        return names, tuple(Entry(item["path"], item["size"], item["last_modified"]) for item in found["objects"])
+
+    def typed(self, key: str) -> tuple[bytes, str]:
+        """The bytes under `key` and their content type, which local stores do not keep: it is empty there.
+
+        Raises:
+            MissingObject: there are none.
+        """
+        with _translated(READ, key):
+            answer = obstore.get(self.backend, key)
+            return bytes(answer.bytes()), str(answer.attributes.get("Content-Type", ""))
 
     def existing(self, keys: Iterable[str]) -> set[str]:
         """Those of `keys` that hold an object.

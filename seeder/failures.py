@@ -1,0 +1,169 @@
+"""What failed of a job: blocks with their error, and messages that nobody could work off."""
+
+from __future__ import annotations
+
+from collections.abc import Container, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from seeder.jobs import Job, Message, Receipt
+from seeder.ledger import finished
+from seeder.plan import Tally
+from seeder.selection import Piece
+from seeder.sqs import Delivery, SqsQueue
+from seeder.tilelist import tile_line
+from tiler.errors import MessageError, TilerError
+from tiler.grid import LEAF, Block
+from tiler.keys import job_key
+from tiler.overlap import overlap
+from tiler.storage import Store
+
+HIDE = 900  # seconds that dead letters are kept from others while they are read
+DEAD = "nobody could work it off: it came back from every worker"
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Tiles of a block that failed, and the error."""
+
+    piece: Piece
+    error: str
+
+    def lines(self) -> Iterator[str]:
+        """The tiles as a list names them, with the error as a comment."""
+        block = self.piece.block
+        mask = self.piece.tiles if block.size == LEAF else None
+        return (f"{tile_line(tile)}  # {self.error}" for tile in block.tiles(mask))
+
+
+@dataclass(slots=True)
+class Group:
+    """Failures with the same error."""
+
+    error: str
+    blocks: int = 0
+    tiles: int = 0
+    first: list[str] = field(default_factory=list)  # a few of the blocks
+
+    def add(self, failure: Failure) -> None:
+        """Count a failure."""
+        self.blocks += 1
+        self.tiles += len(failure.piece)
+        if len(self.first) < 3:
+            self.first.append(str(failure.piece.block))
+
+
+def grouped(failures: Iterable[Failure]) -> list[Group]:
+    """The failures by error, the most frequent first."""
+    groups: dict[str, Group] = {}
+    for failure in failures:
+        groups.setdefault(failure.error, Group(failure.error)).add(failure)
+    return sorted(groups.values(), key=lambda group: -group.tiles)
+
+
+def failed_blocks(sources: Store, job: str) -> Iterator[Receipt]:
+    """The receipts of blocks that failed and were not done since, in any order.
+
+    Raises:
+        StoreError: the ledger could not be read.
+    """
+
+    def read(block: Block) -> Receipt | None:
+        if sources.has(job_key(job, "done", str(block))):
+            return None
+        return Receipt.decode(str(block), sources.get(job_key(job, "failed", str(block))))
+
+    return (receipt for receipt in overlap(read, finished(sources, job, "failed")) if receipt)
+
+
+def failures(sources: Store, job: str) -> Iterator[Failure]:
+    """What failed, block by block."""
+    for receipt in failed_blocks(sources, job):
+        yield Failure(Piece(receipt.block, receipt.outcome.failed), receipt.outcome.error)
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """A message in the dead-letter queue that is of the job."""
+
+    delivery: Delivery
+    message: Message
+
+    @property
+    def failure(self) -> Failure:
+        """The same as a failure."""
+        request = self.message.request
+        return Failure(Piece(request.block, request.tiles), DEAD)
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetters:
+    """The dead-letter queue, if there is one, and what it holds of one job."""
+
+    queue: SqsQueue | None
+    found: list[DeadLetter]
+
+    def delete(self) -> None:
+        """Take them off the queue."""
+        for letter in self.found:
+            if self.queue:
+                self.queue.delete(letter.delivery)
+
+
+@contextmanager
+def dead_letters(queue: SqsQueue, job: str) -> Iterator[DeadLetters]:
+    """What the dead-letter queue of `queue` holds of `job`; what is not deleted within is there again afterwards.
+
+    Raises:
+        BadCloud, QueueError: the queue cannot be asked.
+    """
+    dead = queue.dead_queue()
+    seen: list[Delivery] = []
+    try:
+        found = []
+        while dead and (deliveries := dead.receive(10, wait=1, hide=HIDE)):
+            seen += deliveries
+            found += [letter for letter in map(_letter, deliveries) if letter and letter.message.job == job]
+        yield DeadLetters(dead, found)
+    finally:
+        for delivery in seen:
+            if dead:
+                _give_back(dead, delivery)
+
+
+def _letter(delivery: Delivery) -> DeadLetter | None:
+    try:
+        return DeadLetter(delivery, Message.decode(delivery.body))
+    except MessageError:
+        return None
+
+
+def _give_back(dead: SqsQueue, delivery: Delivery) -> None:
+    try:
+        dead.hide(delivery.handle, 0)
+    except TilerError:
+        return  # it was deleted, or comes back by itself
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """The failed blocks of a job as work to be done once more."""
+
+    job: Job
+    tally: Tally
+    pieces: list[Piece]
+
+    @classmethod
+    def of(cls, job: Job, sources: Store, letters: list[DeadLetter]) -> Retry:
+        """All that failed, and what the letters say."""
+        pieces = {}
+        for receipt in failed_blocks(sources, job.id):
+            pieces[receipt.block] = Piece(receipt.block, receipt.outcome.all)
+        for letter in letters:
+            pieces.setdefault(letter.message.request.block, letter.failure.piece)
+        tiles = sum(map(len, pieces.values()))
+        return cls(job, Tally(job.id, job.spec.layer, job.spec.revision, tiles), list(pieces.values()))
+
+    def messages(self, sizes: Container[int]) -> Iterator[Message]:  # noqa: ARG002 - blocks stay as they were sent
+        """What failed; see `Work.messages`."""
+        return map(self.job.message, self.pieces)

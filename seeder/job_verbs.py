@@ -1,0 +1,293 @@
+"""The commands that act on jobs: `status`, `errors`, `cancel`, `resume`."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import asdict
+from functools import cache
+from typing import TYPE_CHECKING, TextIO
+
+import click
+from tabulate import tabulate
+
+from seeder.console import guarded, interruptible, json_option, located
+from seeder.failures import DeadLetters, Group, Retry, dead_letters, failures, grouped
+from seeder.jobs import Job
+from seeder.ledger import CANCELLED, Stop, find_job, jobs, layer_of, load_job, load_run, reopen, stop, stopped
+from seeder.perform import Way, perform_plan, print_sent, print_tally, run_all, send_all, tiles_said, way_options
+from seeder.plan import current, resume
+from seeder.status import FINAL, Progress, progress, utcnow
+from tiler.catalog import Layers
+from tiler.errors import BadOption, TilerError
+from tiler.settings import Settings
+from tiler.storage import Store, Stores
+
+if TYPE_CHECKING:
+    from seeder.sqs import Depth
+
+PAUSE = 2.0  # seconds between two looks
+GOOD = ("planning", "running", "done")  # states that need nobody's attention
+
+
+@click.command("status")
+@click.argument("job", required=False)
+@click.option("--layer", metavar="NAME", help="List only this layer's jobs.")
+@click.option("--watch", is_flag=True, help="Look again every two seconds, until the job has ended.")
+@json_option
+@guarded
+@located
+def status(job: str | None, layer: str | None, watch: bool, as_json: bool, settings: Settings) -> None:
+    """Say how far JOB is, or list all jobs; exit 1 if JOB failed, stopped or stalled.
+
+    JOB is an id, the beginning of one, or a layer's name for its newest job.
+
+    \b
+    Examples:
+      seeder status
+      seeder status relief --watch
+    """
+    sources = Stores.open(settings).sources
+    if job is None and watch:
+        raise BadOption("--watch watches one job: name it, `seeder status` lists them")
+    if job is None:
+        _list(sources, layer, settings, as_json=as_json)
+        return
+    found = find_job(sources, job)
+    if watch:
+        _watch(found, sources, settings, as_json=as_json)
+    else:
+        _show(_look(found, sources, settings), as_json=as_json)
+
+
+def _watch(job: Job, sources: Store, settings: Settings, *, as_json: bool) -> None:
+    """Show how far the job is until it has ended; see `_show`."""
+    with interruptible("stopped watching; the job goes on"):
+        while True:
+            seen = _look(job, sources, settings)
+            if seen.state in FINAL:
+                break
+            _show(seen, as_json=as_json)
+            time.sleep(PAUSE)
+    _show(seen, as_json=as_json)
+
+
+def _show(seen: Progress, *, as_json: bool) -> None:
+    """Print how far a job is.
+
+    Raises:
+        Exit: with 1 where nothing more will be done by itself, and something is left.
+    """
+    click.echo(json.dumps(seen.to_json()) if as_json else "\n".join(_report(seen)))
+    if seen.state not in GOOD:
+        raise click.exceptions.Exit(1)
+
+
+def _look(job: Job, sources: Store, settings: Settings) -> Progress:
+    return progress(job, sources, Layers(sources), lambda url: _depth(url, settings), utcnow())
+
+
+def _depth(url: str, settings: Settings) -> Depth | None:
+    from seeder.sqs import SqsQueue  # noqa: PLC0415 - boto3 takes a third of a second
+
+    try:
+        return SqsQueue.open(url, settings.s3.region).depth()
+    except TilerError:
+        return None
+
+
+def _list(sources: Store, layer: str | None, settings: Settings, *, as_json: bool) -> None:
+    layers, depth_of = Layers(sources, ttl=60), cache(lambda url: _depth(url, settings))
+    named = [job for job in jobs(sources) if layer in (None, layer_of(job))]
+    found = [progress(load_job(sources, job), sources, layers, depth_of, utcnow()) for job in reversed(named)]
+    if as_json:
+        for seen in found:
+            click.echo(json.dumps(seen.to_json()))
+    elif found:
+        rows = [
+            (
+                seen.job,
+                seen.state,
+                f"{seen.percent:.1f}%",
+                f"{seen.tiles:,}",
+                f"{seen.rate:,.0f}",
+                _ago((utcnow() - seen.begun).total_seconds()),
+            )
+            for seen in found
+        ]
+        click.echo(
+            tabulate(
+                rows,
+                headers=("job", "state", "done", "tiles", "tiles/s", "age"),
+                colalign=("left", "left", *("right",) * 4),
+                disable_numparse=True,
+            )
+        )
+    else:
+        click.echo("no jobs yet: run `seed LAYER`", err=True)
+
+
+def _report(seen: Progress) -> Iterator[str]:
+    yield f"job {seen.job}: {seen.state}" + (f", {seen.why}" if seen.why else "")
+    rows = [
+        (z, f"{zoom.tiles:,}", f"{zoom.done:,} of {zoom.blocks:,}", f"{zoom.failed:,}", _share(zoom.done, zoom.blocks))
+        for z, zoom in seen.zooms.items()
+    ]
+    if rows:
+        yield tabulate(
+            rows,
+            headers=("zoom", "tiles", "blocks done", "failed", ""),
+            colalign=("right",) * 5,
+            disable_numparse=True,
+        )
+    ends = f", {_ago(seen.left)} left" if seen.left is not None else ""
+    yield f"{seen.percent:.1f}% of {tiles_said(seen.tiles)}, {seen.rate:,.0f} tiles/s{ends}"
+    if seen.depth is not None:
+        yield (
+            f"queue: {seen.depth.waiting:,} messages wait, {seen.depth.hidden:,} are in work or come again later, "
+            f"{seen.depth.dead:,} dead letters (of all jobs)"
+        )
+
+
+def _share(part: int, whole: int) -> str:
+    return f"{100 * part / whole:.0f}%" if whole else ""
+
+
+def _ago(seconds: float) -> str:
+    for unit, length in (("d", 86400), ("h", 3600), ("min", 60)):
+        if seconds >= 2 * length:
+            return f"{seconds / length:.0f} {unit}"
+    return f"{max(0, seconds):.0f} s"
+
+
+@click.command("cancel")
+@click.argument("job")
+@guarded
+@located
+def cancel(job: str, settings: Settings) -> None:
+    """Stop JOB: workers end with the block they are at, and messages that are left drain unrendered.
+
+    \b
+    Example:
+      seeder cancel relief
+    """
+    sources = Stores.open(settings).sources
+    found = find_job(sources, job)
+    before = stopped(sources, found.id)
+    if before is not None and before.asked:
+        click.echo(f"job {found.id} was cancelled before")
+        return
+    if _look(found, sources, settings).state == "done":
+        raise BadOption(f"job {found.id} is done: there is nothing to cancel")
+    stop(sources, found.id, Stop(CANCELLED))
+    click.echo(f"job {found.id} is cancelled; `seeder resume {found.id}` goes on with it")
+
+
+@click.command("resume")
+@click.argument("job")
+@json_option
+@guarded
+@located
+@way_options(None)
+def resume_command(job: str, way: Callable[..., Way], as_json: bool, settings: Settings) -> None:
+    """Do what is left of JOB: after cancel, failures, dead letters, lost messages or a killed run.
+
+    \b
+    Example:
+      seeder resume relief --wait
+    """
+    stores = Stores.open(settings, create=True)
+    found = find_job(stores.sources, job)
+    how = way(settings, _queue(found, stores.sources), as_json=as_json)
+    plan = resume(found, stores)
+    perform_plan(plan, how, settings, stores, again=True)
+
+
+def _queue(job: Job, sources: Store) -> str:
+    """The queue that the job was in last, empty for this machine."""
+    run = load_run(sources, job.id)
+    return run.queue if run else ""
+
+
+@click.command("errors")
+@click.argument("job")
+@click.option(
+    "--export", metavar="FILE|-", type=click.File("w"), help="Write the failed tiles as `seed --tiles` reads."
+)
+@click.option("--retry", is_flag=True, help="Do what failed once more.")
+@json_option
+@guarded
+@located
+@way_options(None)
+def errors(
+    job: str, export: TextIO | None, retry: bool, way: Callable[..., Way], as_json: bool, settings: Settings
+) -> None:
+    """Say what of JOB failed and why, dead letters too; exit 1 if anything did.
+
+    \b
+    Examples:
+      seeder errors relief
+      seeder errors relief --export failed.txt
+      seeder errors relief --retry --wait
+    """
+    stores = Stores.open(settings, create=retry)
+    found = find_job(stores.sources, job)
+    url = _queue(found, stores.sources)
+    how = way(settings, url, as_json=as_json)
+    with _letters(url, found, settings) as letters:
+        if retry:
+            _retry(found, how, letters, settings, stores)
+            return
+        failed = [*failures(stores.sources, found.id), *(letter.failure for letter in letters.found)]
+    if export:
+        export.writelines(f"{line}\n" for failure in failed for line in failure.lines())
+    if not (export and export.name == "<stdout>"):
+        _print_errors(found, grouped(failed), as_json=as_json)
+    if failed:
+        raise click.exceptions.Exit(1)
+
+
+def _letters(url: str, job: Job, settings: Settings) -> AbstractContextManager[DeadLetters]:
+    """The job's dead letters; a job of this machine has none."""
+    if not url:
+        return nullcontext(DeadLetters(None, []))
+    from seeder.sqs import SqsQueue  # noqa: PLC0415 - boto3 takes a third of a second
+
+    return dead_letters(SqsQueue.open(url, settings.s3.region), job.id)
+
+
+def _retry(job: Job, way: Way, letters: DeadLetters, settings: Settings, stores: Stores) -> None:
+    """Do what failed once more, here or in the queue."""
+    current(job, stores)
+    why = stopped(stores.sources, job.id)
+    if why is not None and why.asked:
+        raise BadOption(f"job {job.id} was cancelled: `seeder resume {job.id}` goes on with it")
+    again = Retry.of(job, stores.sources, letters.found)
+    if not again.pieces:
+        click.echo(f"nothing of job {job.id} failed")
+        return
+    reopen(stores.sources, job.id)
+    if not way.queue:
+        why_not = run_all(again, way, settings, stores)
+        print_tally(again.tally, stores.tiles.url, why_not, as_json=way.as_json)
+        return
+    from seeder.sqs import SqsQueue  # noqa: PLC0415 - as above
+
+    number = send_all(again, SqsQueue.open(way.queue, settings.s3.region), way, stores, again=True)
+    letters.delete()
+    print_sent(again.tally, number, way)
+    if way.wait:
+        _watch(job, stores.sources, settings, as_json=way.as_json)
+
+
+def _print_errors(job: Job, groups: list[Group], *, as_json: bool) -> None:
+    if as_json:
+        for group in groups:
+            click.echo(json.dumps({"job": job.id, **asdict(group)}))
+    elif not groups:
+        click.echo(f"nothing of job {job.id} failed")
+    for group in [] if as_json else groups:
+        some = ", ".join(group.first) + (", ..." if group.blocks > len(group.first) else "")
+        click.echo(f"{tiles_said(group.tiles)} in {group.blocks:,} blocks ({some}): {group.error}")

@@ -1,0 +1,265 @@
+"""The ledger, all of it objects in the private store: what a job was asked for, what became of it, how it ended.
+
+jobs/{job}/job.json       what was asked for
+jobs/{job}/tiles.txt      the tiles, where they were named one by one
+jobs/{job}/plan.json      exact totals a zoom, once planning is complete
+jobs/{job}/run.json       who renders, since when, and how that ended
+jobs/{job}/done/{block}   what became of a block's tiles
+jobs/{job}/failed/{block} the same where some failed; it counts until there is a `done`
+jobs/{job}/cancelled      why nothing more is to be rendered
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+from seeder.jobs import VERSION, Job, Receipt, Spec, block_named
+from seeder.selection import Count
+from seeder.tilelist import TileList
+from tiler.errors import MessageError, MissingObject, UnknownJob
+from tiler.grid import Block
+from tiler.keys import JOBS, job_key
+from tiler.overlap import overlap
+from tiler.storage import Store
+
+JSON, TEXT = "application/json", "text/plain"
+
+Kind = Literal["done", "failed"]  # of receipts
+
+
+def put_receipt(sources: Store, job: str, receipt: Receipt) -> None:
+    """Put a receipt on record; harmless to repeat."""
+    kind = "failed" if receipt.outcome.failed else "done"
+    sources.put(job_key(job, kind, str(receipt.block)), receipt.encode(), content_type=JSON)
+
+
+def finished(sources: Store, job: str, kind: Kind = "done") -> Iterator[Block]:
+    """The blocks that have a receipt of that kind."""
+    for entry in sources.list(job_key(job, f"{kind}/")):
+        yield block_of(entry.key)
+
+
+def block_of(key: str) -> Block:
+    """The block whose receipt `key` is."""
+    return block_named(key.rpartition("/")[2])
+
+
+def read_receipts(sources: Store, job: str, blocks: Iterable[Block], kind: Kind = "done") -> Iterator[Receipt]:
+    """The receipts of blocks that have one, in any order."""
+
+    def read(block: Block) -> Receipt:
+        return Receipt.decode(str(block), sources.get(job_key(job, kind, str(block))))
+
+    return overlap(read, blocks)
+
+
+def receipts(sources: Store, job: str) -> Iterator[Receipt]:
+    """The receipts of a job's finished blocks, in any order."""
+    return read_receipts(sources, job, finished(sources, job))
+
+
+def strike(sources: Store, job: str, kind: Kind, blocks: Iterable[Block] | None = None) -> None:
+    """Take receipts off the record, those of `blocks` or all, because their blocks are to be done again."""
+    struck = finished(sources, job, kind) if blocks is None else blocks
+    sources.delete(job_key(job, kind, str(block)) for block in struck)
+
+
+CANCELLED = "the job was cancelled"
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """Why nothing more of a job is to be rendered, and whether somebody asked for that or too much failed."""
+
+    why: str
+    asked: bool = True
+
+
+def stop(sources: Store, job: str, stopped: Stop) -> None:
+    """Put on record that nothing more of the job is to be rendered. Workers see it before their next block."""
+    sources.put(_stop_key(job), _json(asdict(stopped)), content_type=JSON)
+
+
+def stopped(sources: Store, job: str) -> Stop | None:
+    """Why nothing more of the job is to be rendered, if so. Workers stop whatever the object holds."""
+    try:
+        said = json.loads(sources.get(_stop_key(job)))
+        return Stop(str(said["why"]), bool(said["asked"]))
+    except MissingObject:
+        return None
+    except (KeyError, TypeError, ValueError):
+        return Stop(CANCELLED)
+
+
+def cancelled(sources: Store, job: str) -> bool:
+    """Whether nothing more of the job is to be rendered; costs less than to ask why."""
+    return sources.has(_stop_key(job))
+
+
+def reopen(sources: Store, job: str) -> None:
+    """Take off the record that the job was stopped."""
+    sources.delete([_stop_key(job)])
+
+
+def _stop_key(job: str) -> str:
+    return job_key(job, "cancelled")
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One go at a job. `queue` is the URL of a queue, empty for the machine that ran it.
+
+    `sent` says that all messages are in the queue, `ended` that no more work is done, `why` what was left then.
+    `most` is the share of failed blocks beyond which workers stop the job.
+    """
+
+    queue: str
+    begun: datetime
+    most: float
+    sent: bool = False
+    ended: bool = False
+    why: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        """The JSON form."""
+        return {"v": VERSION, **asdict(self), "begun": self.begun.isoformat()}
+
+
+def put_run(sources: Store, job: str, run: Run) -> None:
+    """Put on record who works on a job, in place of who did before."""
+    sources.put(job_key(job, "run.json"), _json(run.to_json()), content_type=JSON)
+
+
+def load_run(sources: Store, job: str) -> Run | None:
+    """Who works on a job, if it was begun.
+
+    Raises:
+        MessageError: it was not written by this version.
+    """
+    key = job_key(job, "run.json")
+    try:
+        said = json.loads(sources.get(key))
+        begun = datetime.fromisoformat(said["begun"])
+        return Run(said["queue"], begun, said["most"], said["sent"], said["ended"], said["why"])
+    except MissingObject:
+        return None
+    except (KeyError, TypeError, ValueError) as error:
+        raise MessageError(f"{key} is not a run: {error!r}") from error
+
+
+def put_job(sources: Store, job: Job) -> None:
+    """Put on record what a job is asked to do."""
+    tiles = job.spec.selection.tiles
+    if tiles is not None:
+        text = "".join(f"{line}\n" for line in tiles.lines())
+        sources.put(job_key(job.id, "tiles.txt"), text.encode(), content_type=TEXT)
+    said = _json({"v": VERSION, "job": job.id, **job.spec.to_json()})
+    sources.put(job_key(job.id, "job.json"), said, content_type=JSON)
+
+
+def load_job(sources: Store, job: str) -> Job:
+    """The job of that id.
+
+    Raises:
+        MissingObject: there is none.
+        MessageError: it was not written by this version.
+    """
+    key = job_key(job, "job.json")
+    try:
+        said = json.loads(sources.get(key))
+        return Job(job, Spec.from_json(said, lambda: _tiles(sources, job)))
+    except (KeyError, TypeError, ValueError) as error:
+        raise MessageError(f"{key} is not a job: {error!r}") from error
+
+
+def _tiles(sources: Store, job: str) -> TileList:
+    key = job_key(job, "tiles.txt")
+    return TileList.parse(sources.get(key).decode().splitlines(), key)
+
+
+def put_plan(sources: Store, job: str, plan: dict[int, Count]) -> None:
+    """Put on record what a job comes to, a zoom at a time."""
+    zooms = {str(z): asdict(count) for z, count in plan.items()}
+    sources.put(job_key(job, "plan.json"), _json({"v": VERSION, "zooms": zooms}), content_type=JSON)
+
+
+def load_plan(sources: Store, job: str) -> dict[int, Count] | None:
+    """What a job comes to, if it was planned.
+
+    Raises:
+        MessageError: it was not written by this version.
+    """
+    key = job_key(job, "plan.json")
+    try:
+        said = json.loads(sources.get(key))
+        return {int(z): Count(count["tiles"], count["blocks"]) for z, count in said["zooms"].items()}
+    except MissingObject:
+        return None
+    except (KeyError, TypeError, ValueError) as error:
+        raise MessageError(f"{key} is not a plan: {error!r}") from error
+
+
+def jobs(sources: Store) -> list[str]:
+    """The ids of all jobs, the newest last."""
+    return sorted(sources.folders(JOBS), key=begun)
+
+
+def begun(job: str) -> datetime:
+    """When a job was begun, as its id says (UTC).
+
+    Raises:
+        MessageError: it is no job's id.
+    """
+    try:
+        return datetime.strptime(job.rpartition("-")[2], "%Y%m%dT%H%M%S.%f").replace(tzinfo=UTC)
+    except ValueError as error:
+        raise MessageError(f"{job} is not a job's id: {error}") from error
+
+
+def layer_of(job: str) -> str:
+    """The layer of a job, as its id says."""
+    return job.rsplit("-", 2)[0]
+
+
+def find_job(sources: Store, named: str) -> Job:
+    """The job of that id, or the only one whose id begins so, or the newest of the layer of that name.
+
+    Raises:
+        UnknownJob: there is none, or there are several.
+        MessageError: it was not written by this version.
+    """
+    known = jobs(sources)
+    if named in known:
+        return load_job(sources, named)
+    alike = [job for job in known if job.startswith(named)] if named else []
+    latest = [job for job in known if layer_of(job) == named]
+    if latest:
+        return load_job(sources, latest[-1])
+    if len(alike) == 1:
+        return load_job(sources, alike[0])
+    raise UnknownJob(named, alike[:3] or difflib.get_close_matches(named, known, n=3))
+
+
+def unfinished(sources: Store, spec: Spec) -> Job | None:
+    """The latest job of `spec`, if it has blocks without a `done` and nobody cancelled it."""
+    begun = sorted(name for name in sources.folders(JOBS) if name.startswith(f"{spec.layer}-{spec.digest}-"))
+    if not begun:
+        return None
+    job = Job(begun[-1], spec)
+    why = stopped(sources, job.id)
+    if why is not None and why.asked:
+        return None
+    plan = load_plan(sources, job.id)
+    if plan is None:
+        return job
+    done = sum(1 for _ in finished(sources, job.id))
+    return job if done < sum(zoom.blocks for zoom in plan.values()) else None
+
+
+def _json(said: dict[str, Any]) -> bytes:
+    return (json.dumps(said, indent=1) + "\n").encode()
