@@ -103,23 +103,32 @@ def follow(watch: Watch) -> str:
         if _read(watch):
             silence.broken()
         failed = [block for block in finished(sources, job.id, "failed") if block not in done]
-        if len(done) + len(failed) >= watch.plan.blocks:
+        why = _ended(watch, layers, failed, silence)
+        if why is not None:
             for receipt in read_receipts(sources, job.id, failed, "failed"):
                 watch.heard(receipt)
-            return ""
-        layer = layers.get(job.spec.layer)
-        if layer is None or layer.revision != job.spec.revision:
-            return f"revision {job.spec.revision} of the layer was superseded: seed again"
-        stop = stopped(sources, job.id)
-        if stop is not None:
-            return stop.why
-        if silence.seconds() > watch.quiet / 3:
-            depth = _depth(watch)
-            if depth is None or depth:
-                silence.broken()
-            elif silence.seconds() > watch.quiet:
-                return _lost(watch, failed, depth)
+            return why
         time.sleep(max(watch.pause, 2 * (time.monotonic() - start)))
+
+
+def _ended(watch: Watch, layers: Layers, failed: list[Block], silence: _Silence) -> str | None:
+    """Why nothing more is to come: nothing where all is settled, None while something may."""
+    plan, spec = watch.plan, watch.plan.job.spec
+    if len(plan.done) + len(failed) >= plan.blocks:
+        return ""
+    layer = layers.get(spec.layer)
+    if layer is None or layer.revision != spec.revision:
+        return f"revision {spec.revision} of the layer was superseded: seed again"
+    stop = stopped(watch.stores.sources, plan.job.id)
+    if stop is not None:
+        return stop.why
+    if silence.seconds() > watch.quiet / 3:
+        depth = _depth(watch)
+        if depth is None or depth:
+            silence.broken()
+        elif silence.seconds() > watch.quiet:
+            return _lost(watch, failed, depth)
+    return None
 
 
 def _read(watch: Watch) -> int:

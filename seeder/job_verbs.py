@@ -21,7 +21,7 @@ from seeder.perform import Way, perform_plan, print_sent, print_tally, run_all, 
 from seeder.plan import current, resume
 from seeder.status import FINAL, Progress, progress, utcnow
 from tiler.catalog import Layers
-from tiler.errors import BadOption, TilerError
+from tiler.errors import BadOption, MessageError, MissingObject, TilerError
 from tiler.settings import Settings
 from tiler.storage import Store, Stores
 
@@ -100,8 +100,13 @@ def _depth(url: str, settings: Settings) -> Depth | None:
 
 def _list(sources: Store, layer: str | None, settings: Settings, *, as_json: bool) -> None:
     layers, depth_of = Layers(sources, ttl=60), cache(lambda url: _depth(url, settings))
-    named = [job for job in jobs(sources) if layer in (None, layer_of(job))]
-    found = [progress(load_job(sources, job), sources, layers, depth_of, utcnow()) for job in reversed(named)]
+    found = []
+    for name in reversed(jobs(sources)):
+        if layer in (None, layer_of(name)):
+            try:
+                found.append(progress(load_job(sources, name), sources, layers, depth_of, utcnow()))
+            except (MissingObject, MessageError) as error:
+                click.echo(f"job {name} cannot be told: {error}", err=True)
     if as_json:
         for seen in found:
             click.echo(json.dumps(seen.to_json()))

@@ -17,6 +17,7 @@ from tiler.grid import LEAF, Block, Bounds, format_zooms, parse_zooms
 from tiler.render import Look
 
 VERSION = 1
+TIME = "%Y%m%dT%H%M%S.%f"  # in the id of a job, UTC
 FIELDS = {  # of a message, and their types
     "job": str,
     "layer": str,
@@ -96,7 +97,7 @@ class Job:
     @classmethod
     def new(cls, spec: Spec, now: datetime) -> Job:
         """A job that begins `now` (UTC)."""
-        return cls(f"{spec.layer}-{spec.digest}-{now:%Y%m%dT%H%M%S.%f}", spec)
+        return cls(f"{spec.layer}-{spec.digest}-{now:{TIME}}", spec)
 
     def message(self, piece: Piece, *, force: bool = False) -> Message:
         """What a worker needs to know of one of the job's blocks; `force` spares it the look for existing tiles."""

@@ -13,12 +13,13 @@ from __future__ import annotations
 
 import difflib
 import json
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal
 
-from seeder.jobs import VERSION, Job, Receipt, Spec, block_named
+from seeder.jobs import TIME, VERSION, Job, Receipt, Spec, block_named
 from seeder.selection import Count
 from seeder.tilelist import TileList
 from tiler.errors import MessageError, MissingObject, UnknownJob
@@ -27,6 +28,7 @@ from tiler.keys import JOBS, job_key
 from tiler.overlap import overlap
 from tiler.storage import Store
 
+ID = re.compile(r".+-[0-9a-f]{8}-\d{8}T\d{6}\.\d{6}")  # of a job; see Job.new
 JSON, TEXT = "application/json", "text/plain"
 
 Kind = Literal["done", "failed"]  # of receipts
@@ -205,20 +207,13 @@ def load_plan(sources: Store, job: str) -> dict[int, Count] | None:
 
 
 def jobs(sources: Store) -> list[str]:
-    """The ids of all jobs, the newest last."""
-    return sorted(sources.folders(JOBS), key=begun)
+    """The ids of all jobs, the newest last. What else lies among them is passed over."""
+    return sorted((name for name in sources.folders(JOBS) if ID.fullmatch(name)), key=begun)
 
 
 def begun(job: str) -> datetime:
-    """When a job was begun, as its id says (UTC).
-
-    Raises:
-        MessageError: it is no job's id.
-    """
-    try:
-        return datetime.strptime(job.rpartition("-")[2], "%Y%m%dT%H%M%S.%f").replace(tzinfo=UTC)
-    except ValueError as error:
-        raise MessageError(f"{job} is not a job's id: {error}") from error
+    """When a job was begun, as its id says (UTC)."""
+    return datetime.strptime(job.rpartition("-")[2], TIME).replace(tzinfo=UTC)
 
 
 def layer_of(job: str) -> str:

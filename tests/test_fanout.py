@@ -34,13 +34,13 @@ ZOOMS = (3, 4, 5)
 BLOCKS = 1 + 4 + 16
 
 
-@pytest.fixture
 def sent(stores: Stores, plan: Plan) -> bool:
     """Whether all messages are on record as sent."""
     run = load_run(stores.sources, plan.job.id)
     return run is not None and run.sent
 
 
+@pytest.fixture
 def stores() -> Stores:
     """Stores in memory that hold the layer."""
     name = uuid4().hex

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from mercantile import Tile
 from supermercado import burntiles
 
-from seeder.selection import ANY_SIZE, LEAF, Count, Piece, Region, Selection, regions
+from seeder.selection import ANY_SIZE, LEAF, Area, Count, Piece, Selection, regions
 from tests.strategies import WORLD, bounds, crossing_bounds, footprints, held, layers
 from tiler.catalog import Layer
 from tiler.errors import ZoomOutside
@@ -199,5 +199,5 @@ def test_a_world_of_a_billion_tiles_is_planned_in_a_handful_of_blocks() -> None:
 
 def test_a_region_counts_only_its_own_ranges() -> None:
     (region,) = regions(PLAIN, Selection((4,), (Bounds(-180, -85, -90, 85),)))
-    assert isinstance(region, Region)
+    assert isinstance(region, Area)
     assert [region.count(Block(4, x, y).range) for y in (0, 8) for x in (0, 8)] == [32, 0, 32, 0]

@@ -7,8 +7,10 @@ import re
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from http.client import HTTPConnection
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import pairwise
 from pathlib import Path
 from threading import Thread
 from urllib.parse import urlsplit
@@ -23,7 +25,7 @@ from obstore.store import S3Store
 from tiler import storage
 from tiler.errors import BadStore, MissingObject, StoreError
 from tiler.settings import Settings
-from tiler.storage import DELETE_BATCH, Entry, Store, open_store
+from tiler.storage import DELETE_BATCH, Store, open_store
 
 PNG = "image/png"
 DECOYS = ["relief/5.png", "relief/5/3.png", "relief/5/30/9.png", "relief2/5/3/9.png", "relief/5/3/deep/9.png"]
@@ -106,7 +108,37 @@ def test_what_was_put_is_what_one_gets(store: Store, data: bytes) -> None:
     store.put("relief/5/3/9.png", data, content_type=PNG, cache_control="max-age=60")
     assert store.get("relief/5/3/9.png") == data
     assert store.has("relief/5/3/9.png")
-    assert list(store.list("relief/")) == [Entry("relief/5/3/9.png", len(data))]
+    (entry,) = store.list("relief/")
+    assert (entry.key, entry.size) == ("relief/5/3/9.png", len(data))
+    assert abs((datetime.now(UTC) - entry.modified).total_seconds()) < 60
+
+
+def test_a_listing_can_be_made_in_parts(store: Store) -> None:
+    keys = sorted(f"relief/{number}.png" for number in range(30))
+    fill(store, keys)
+    for cuts in ([], ["relief/15.png"], ["relief/1", "relief/2", "relief/3"]):
+        parts = [
+            [entry.key for entry in store.list("relief/", after=after, before=before)]
+            for after, before in pairwise(["", *cuts, ""])
+        ]
+        between = [key for part in parts for key in part]
+        assert sorted(between) == [key for key in keys if key not in cuts]
+        for part, (after, before) in zip(parts, pairwise(["", *cuts, ""]), strict=True):
+            assert all(key > after and (not before or key < before) for key in part)
+
+
+def test_what_lies_directly_below_is_told_from_what_lies_deeper(store: Store) -> None:
+    fill(store, ["relief/tile.json", "relief/5/3/9.png", "relief/6/1/1.png", "relief-2/5/1/1.png"])
+    names, entries = store.below("relief/")
+    assert (sorted(names), [entry.key for entry in entries]) == (["5", "6"], ["relief/tile.json"])
+    assert sorted(store.folders("relief/")) == ["5", "6"]
+
+
+def test_the_type_is_told_where_it_is_kept(store: Store) -> None:
+    store.put("relief/9.png", b"tile", content_type=PNG)
+    assert store.typed("relief/9.png") == (b"tile", "" if store.root else PNG)
+    with pytest.raises(MissingObject):
+        store.typed("relief/8.png")
 
 
 def test_a_missing_key_is_a_missing_object(store: Store) -> None:
@@ -122,7 +154,7 @@ def test_a_second_put_replaces_the_first(store: Store) -> None:
     fill(store, ["relief/9.png"], b"a long first version")
     fill(store, ["relief/9.png"], b"second")
     assert store.get("relief/9.png") == b"second"
-    assert list(store.list("relief/")) == [Entry("relief/9.png", 6)]
+    assert [(entry.key, entry.size) for entry in store.list("relief/")] == [("relief/9.png", 6)]
 
 
 @pytest.mark.parametrize("old", [False, True], ids=["fresh", "over an old one"])

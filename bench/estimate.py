@@ -1,0 +1,94 @@
+"""How near the estimate comes: `python bench/estimate.py [DATA]`.
+
+Estimates the demo's relief, seeds the same into a throwaway folder, twice, and compares bytes and the milliseconds of
+all receipts. DATA is the folder in which `scripts/demo` made the layer; nothing is written there.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from seeder.estimate import Question, estimate
+from seeder.jobs import Receipt
+from seeder.plan import count, prepare
+from seeder.prices import Prices
+from seeder.queues import LocalPool
+from seeder.selection import Selection
+from tiler.catalog import Layer, load_layer
+from tiler.grid import Bounds
+from tiler.keys import layer_prefix
+from tiler.render import Look
+from tiler.settings import Settings
+from tiler.storage import Stores
+
+NAME = "relief"
+RUNS = 2
+JOBS = os.cpu_count() or 1
+SELECTIONS = {
+    "all zooms": Selection(tuple(range(7))),
+    "zoom 6": Selection((6,)),
+    "zoom 6 of Europe and Africa": Selection((6,), (Bounds(-20, -35, 60, 70),)),
+    "zooms 0-6 of the Alps": Selection(tuple(range(7)), (Bounds(5, 43, 17, 49),)),
+}
+
+
+@dataclass(frozen=True)
+class Figures:
+    """What a selection comes to."""
+
+    bytes: float
+    seconds: float  # of rendering, over all processes
+    wall: float  # that it took to find out
+
+
+def estimated(layer: Layer, selection: Selection, settings: Settings) -> Figures:
+    """What the estimate says."""
+    start = time.perf_counter()
+    question = Question(layer, selection, Look(), force=False, queued=False, workers=JOBS, prices=Prices())
+    found = estimate(question, settings, jobs=JOBS, progress=lambda _: None)
+    return Figures(found.demand.bytes, found.demand.seconds, time.perf_counter() - start)
+
+
+def seeded(layer: Layer, selection: Selection, settings: Settings) -> Figures:
+    """What the receipts of a seeding say that begins with no tile."""
+    stores = Stores.open(settings, create=True)
+    stores.tiles.delete([entry.key for entry in stores.tiles.list(layer_prefix(layer.id))])
+    receipts: list[Receipt] = []
+    start = time.perf_counter()
+    plan = prepare(layer, selection, Look(), force=True, stores=stores)
+    LocalPool(settings, JOBS, receipts.append).send(plan.messages((8,)))
+    wall = time.perf_counter() - start
+    outcomes = [receipt.outcome for receipt in receipts]
+    if any(each.failed for each in outcomes):
+        sys.exit(f"seeding failed: {next(each.error for each in outcomes if each.failed)}")
+    return Figures(sum(each.bytes for each in outcomes), sum(each.milliseconds for each in outcomes) / 1000, wall)
+
+
+def main(data: Path) -> None:
+    """Print the table."""
+    with tempfile.TemporaryDirectory() as folder:
+        own = Path(folder)
+        shutil.copytree(data / "private" / "sources" / NAME, own / "private" / "sources" / NAME)
+        settings = Settings.from_env({}, data=folder)
+        layer = load_layer(Stores.open(settings).sources, NAME)
+        print(f"{NAME} at revision {layer.revision}, {JOBS} processes, Python {sys.version.split()[0]}\n")
+        print("| | tiles | run | MB said | MB made | ratio | s said | s taken | ratio | estimating, s |")
+        print("| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |")
+        for title, selection in SELECTIONS.items():
+            tiles = sum(each.tiles for each in count(layer, selection).values())
+            for run in range(1, RUNS + 1):
+                said, made = (figures(layer, selection, settings) for figures in (estimated, seeded))
+                print(f"| {title} | {tiles:,} | {run}", end="")
+                print(f" | {said.bytes / 1e6:.1f} | {made.bytes / 1e6:.1f} | {said.bytes / made.bytes:.3f}", end="")
+                print(f" | {said.seconds:.2f} | {made.seconds:.2f} | {said.seconds / made.seconds:.2f}", end="")
+                print(f" | {said.wall:.1f} |", flush=True)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1] if len(sys.argv) > 1 else "data"))
