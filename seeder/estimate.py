@@ -165,7 +165,7 @@ def _rendering(
             warm = True
             outcome = fill(layer, stores, request)
         if outcome.failed:
-            raise SourceReadError(layer.source, outcome.error)
+            raise SourceReadError(layer.source, outcome.why)
         return z, outcome
 
     return filled

@@ -6,7 +6,7 @@ from collections.abc import Container, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from seeder.jobs import Job, Message, Receipt
+from seeder.jobs import Job, Message, Receipt, gist
 from seeder.ledger import finished
 from seeder.plan import Tally
 from seeder.selection import Piece
@@ -38,7 +38,7 @@ class Failure:
 
 @dataclass(slots=True)
 class Group:
-    """Failures with the same error."""
+    """Failures with errors of a kind; `error` is the first of them."""
 
     error: str
     blocks: int = 0
@@ -54,10 +54,10 @@ class Group:
 
 
 def grouped(failures: Iterable[Failure]) -> list[Group]:
-    """The failures by error, the most frequent first."""
+    """The failures by error, the most frequent first; errors of a kind are told by the first of them."""
     groups: dict[str, Group] = {}
     for failure in failures:
-        groups.setdefault(failure.error, Group(failure.error)).add(failure)
+        groups.setdefault(gist(failure.error), Group(failure.error)).add(failure)
     return sorted(groups.values(), key=lambda group: -group.tiles)
 
 

@@ -149,6 +149,8 @@ def _report(seen: Progress) -> Iterator[str]:
         )
     ends = f", {_ago(seen.left)} left" if seen.left is not None else ""
     yield f"{seen.percent:.1f}% of {tiles_said(seen.tiles)}, {seen.rate:,.0f} tiles/s{ends}"
+    if seen.state in ("failed", "cancelled", "stalled"):
+        yield f"`seeder resume {seen.job}` does what is left"
     if seen.depth is not None:
         yield (
             f"queue: {seen.depth.waiting:,} messages wait, {seen.depth.hidden:,} are in work or come again later, "
@@ -295,4 +297,5 @@ def _print_errors(job: Job, groups: list[Group], *, as_json: bool) -> None:
         click.echo(f"nothing of job {job.id} failed")
     for group in [] if as_json else groups:
         some = ", ".join(group.first) + (", ..." if group.blocks > len(group.first) else "")
-        click.echo(f"{tiles_said(group.tiles)} in {group.blocks:,} blocks ({some}): {group.error}")
+        blocks = f"{group.blocks:,} block{'' if group.blocks == 1 else 's'}"
+        click.echo(f"{tiles_said(group.tiles)} in {blocks} ({some}): {group.error}")

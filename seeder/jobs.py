@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
@@ -194,6 +195,11 @@ class Receipt:
             return cls(block_named(name), Outcome(**{**said, **masks}))
         except (KeyError, TypeError, ValueError, BadInput) as error:
             raise MessageError(f"{name} is not a receipt: {error!r}") from error
+
+
+def gist(error: str) -> str:
+    """What errors have in common that differ only in where they happened: the text with its numbers left out."""
+    return re.sub(r"\d+", "#", error)
 
 
 def block_named(name: str) -> Block:

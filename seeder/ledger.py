@@ -15,7 +15,7 @@ import difflib
 import json
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Literal
 
@@ -104,7 +104,10 @@ def cancelled(sources: Store, job: str) -> bool:
 
 
 def reopen(sources: Store, job: str) -> None:
-    """Take off the record that the job was stopped."""
+    """Take off the record that the job was stopped. What was in a queue then may be gone, so it counts as not sent."""
+    run = load_run(sources, job)
+    if run is not None:
+        put_run(sources, job, replace(run, sent=False, ended=False))
     sources.delete([_stop_key(job)])
 
 

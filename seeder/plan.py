@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from itertools import takewhile
 from typing import Protocol
 
-from seeder.jobs import Job, Message, Receipt, Spec
+from seeder.jobs import Job, Message, Receipt, Spec, gist
 from seeder.ledger import Run, put_job, put_plan, put_run, receipts, reopen, stopped, strike, unfinished
 from seeder.marks import Marks
 from seeder.queues import Queue
@@ -39,7 +39,7 @@ class Tally:
     failed: int = 0
     bytes: int = 0
     seconds: float = 0.0
-    errors: dict[str, int] = field(default_factory=dict)  # message: tiles
+    errors: dict[str, int] = field(default_factory=dict)  # the first of its kind: tiles
 
     @property
     def done(self) -> int:
@@ -68,7 +68,8 @@ class Tally:
         self.failed += outcome.failed.bit_count()
         self.bytes += outcome.bytes
         if outcome.error:
-            self.errors[outcome.error] = self.errors.get(outcome.error, 0) + outcome.failed.bit_count()
+            alike = next((error for error in self.errors if gist(error) == gist(outcome.error)), outcome.error)
+            self.errors[alike] = self.errors.get(alike, 0) + outcome.failed.bit_count()
         return self.done - before
 
 
@@ -138,6 +139,8 @@ def prepare(layer: Layer, selection: Selection, look: Look, *, force: bool, stor
     if job is None:
         job = Job.new(spec, datetime.now(UTC))
         put_job(stores.sources, job)
+    elif stopped(stores.sources, job.id):
+        reopen(stores.sources, job.id)
     return _plan(job, layer, counts, stores)
 
 

@@ -30,6 +30,11 @@ class Outcome:
     error: str = ""
 
     @property
+    def why(self) -> str:
+        """The error without the name of what could not be read."""
+        return self.error.partition(": ")[2]
+
+    @property
     def all(self) -> int:
         """The tiles that it speaks of."""
         return self.written | self.empty | self.skipped | self.failed

@@ -101,7 +101,7 @@ class Service:
             log.warning("not stored", extra={"path": path, "error": str(error)})
             return self._bytes(layer, request, name)
         if outcome.failed:
-            raise SourceReadError(layer.source, outcome.error)
+            raise SourceReadError(layer.source, outcome.why)
         return _answer(HTTPStatus.FOUND, "", "", NEVER, Location=f"{self.direct}/{tile_key(name)}")
 
     def _bytes(self, layer: Layer, request: Request, name: TileName) -> Answer:
