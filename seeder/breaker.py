@@ -59,7 +59,8 @@ class Breaker:
         run = load_run(self._sources, job)
         most = run.most if run else DEFAULT
         if run and window.begun not in (None, run.begun):  # what failed in an earlier run is forgiven
-            self._windows[job] = window = _Window(last=deque([True], WINDOW))
+            kept = [*(each for each in window.last if not each), True]
+            self._windows[job] = window = _Window(last=deque(kept, WINDOW))
         window.begun = run.begun if run else None
         if most < NEVER:
             why = self._why(job, window.last, most)

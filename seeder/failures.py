@@ -7,12 +7,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from seeder.jobs import Job, Message, Receipt, gist
-from seeder.ledger import finished
+from seeder.ledger import finished, load_plan
 from seeder.plan import Tally
 from seeder.selection import Piece
 from seeder.sqs import Delivery, SqsQueue
 from seeder.tilelist import tile_line
-from tiler.errors import MessageError, TilerError
+from tiler.errors import MessageError, MissingObject, TilerError
 from tiler.grid import LEAF, Block
 from tiler.keys import job_key
 from tiler.overlap import overlap
@@ -33,7 +33,8 @@ class Failure:
         """The tiles as a list names them, with the error as a comment."""
         block = self.piece.block
         mask = self.piece.tiles if block.size == LEAF else None
-        return (f"{tile_line(tile)}  # {self.error}" for tile in block.tiles(mask))
+        said = " ".join(self.error.split())
+        return (f"{tile_line(tile)}  # {said}" for tile in block.tiles(mask))
 
 
 @dataclass(slots=True)
@@ -71,7 +72,10 @@ def failed_blocks(sources: Store, job: str) -> Iterator[Receipt]:
     def read(block: Block) -> Receipt | None:
         if sources.has(job_key(job, "done", str(block))):
             return None
-        return Receipt.decode(str(block), sources.get(job_key(job, "failed", str(block))))
+        try:
+            return Receipt.decode(str(block), sources.get(job_key(job, "failed", str(block))))
+        except MissingObject:
+            return None  # somebody began to do it again
 
     return (receipt for receipt in overlap(read, finished(sources, job, "failed")) if receipt)
 
@@ -102,6 +106,14 @@ class DeadLetters:
 
     queue: SqsQueue | None
     found: list[DeadLetter]
+
+    def open(self, sources: Store, job: str) -> list[DeadLetter]:
+        """Those whose block is not done: the job was resumed since, perhaps, and then all are settled."""
+        plan = load_plan(sources, job)
+        done = {str(block) for block in finished(sources, job)} if self.found else set()
+        if plan and len(done) == sum(count.blocks for count in plan.values()):
+            return []
+        return [letter for letter in self.found if str(letter.message.request.block) not in done]
 
     def delete(self) -> None:
         """Take them off the queue."""
@@ -164,6 +176,15 @@ class Retry:
         tiles = sum(map(len, pieces.values()))
         return cls(job, Tally(job.id, job.spec.layer, job.spec.revision, tiles), list(pieces.values()))
 
-    def messages(self, sizes: Container[int]) -> Iterator[Message]:  # noqa: ARG002 - blocks stay as they were sent
+    def messages(self, sizes: Container[int]) -> Iterator[Message]:
         """What failed; see `Work.messages`."""
-        return map(self.job.message, self.pieces)
+        return (part for piece in self.pieces for part in _in_sizes(self.job.message(piece), sizes))
+
+
+def _in_sizes(message: Message, sizes: Container[int]) -> Iterator[Message]:
+    """The message, or those that its block is divided into until it is of one of `sizes`."""
+    if message.request.block.size in sizes:
+        yield message
+    else:
+        for part in message.parts():
+            yield from _in_sizes(part, sizes)

@@ -171,9 +171,10 @@ def _ago(seconds: float) -> str:
 
 @click.command("cancel")
 @click.argument("job")
+@json_option
 @guarded
 @located
-def cancel(job: str, settings: Settings) -> None:
+def cancel(job: str, as_json: bool, settings: Settings) -> None:
     """Stop JOB: workers end with the block they are at, and messages that are left drain unrendered.
 
     \b
@@ -184,12 +185,17 @@ def cancel(job: str, settings: Settings) -> None:
     found = find_job(sources, job)
     before = stopped(sources, found.id)
     if before is not None and before.asked:
-        click.echo(f"job {found.id} was cancelled before")
+        _say_cancelled(found, "was cancelled before", as_json=as_json)
         return
     if _look(found, sources, settings).state == "done":
         raise BadOption(f"job {found.id} is done: there is nothing to cancel")
     stop(sources, found.id, Stop(CANCELLED))
-    click.echo(f"job {found.id} is cancelled; `seeder resume {found.id}` goes on with it")
+    _say_cancelled(found, "is cancelled", as_json=as_json)
+
+
+def _say_cancelled(job: Job, how: str, *, as_json: bool) -> None:
+    said = json.dumps({"job": job.id, "state": "cancelled"})
+    click.echo(said if as_json else f"job {job.id} {how}; `seeder resume {job.id}` goes on with it")
 
 
 @click.command("resume")
@@ -244,10 +250,14 @@ def errors(
     url = _queue(found, stores.sources)
     how = way(settings, url, as_json=as_json)
     with _letters(url, found, settings) as letters:
+        dead = letters.open(stores.sources, found.id)
+        failed = [*failures(stores.sources, found.id), *(letter.failure for letter in dead)]
         if retry:
-            _retry(found, how, letters, settings, stores)
-            return
-        failed = [*failures(stores.sources, found.id), *(letter.failure for letter in letters.found)]
+            _retry(Retry.of(found, stores.sources, dead), letters, how, settings, stores)
+    if retry:
+        if failed and how.queue and how.wait:
+            _watch(found, stores.sources, settings, as_json=as_json)
+        return
     if export:
         export.writelines(f"{line}\n" for failure in failed for line in failure.lines())
     if not (export and export.name == "<stdout>"):
@@ -265,19 +275,21 @@ def _letters(url: str, job: Job, settings: Settings) -> AbstractContextManager[D
     return dead_letters(SqsQueue.open(url, settings.s3.region), job.id)
 
 
-def _retry(job: Job, way: Way, letters: DeadLetters, settings: Settings, stores: Stores) -> None:
-    """Do what failed once more, here or in the queue."""
+def _retry(again: Retry, letters: DeadLetters, way: Way, settings: Settings, stores: Stores) -> None:
+    """Do what failed once more, here or in the queue. Letters are not needed any more then."""
+    job = again.job
     current(job, stores)
     why = stopped(stores.sources, job.id)
     if why is not None and why.asked:
         raise BadOption(f"job {job.id} was cancelled: `seeder resume {job.id}` goes on with it")
-    again = Retry.of(job, stores.sources, letters.found)
     if not again.pieces:
+        letters.delete()
         click.echo(f"nothing of job {job.id} failed")
         return
     reopen(stores.sources, job.id)
     if not way.queue:
         why_not = run_all(again, way, settings, stores)
+        letters.delete()
         print_tally(again.tally, stores.tiles.url, why_not, as_json=way.as_json)
         return
     from seeder.sqs import SqsQueue  # noqa: PLC0415 - as above
@@ -285,8 +297,6 @@ def _retry(job: Job, way: Way, letters: DeadLetters, settings: Settings, stores:
     number = send_all(again, SqsQueue.open(way.queue, settings.s3.region), way, stores, again=True)
     letters.delete()
     print_sent(again.tally, number, way)
-    if way.wait:
-        _watch(job, stores.sources, settings, as_json=way.as_json)
 
 
 def _print_errors(job: Job, groups: list[Group], *, as_json: bool) -> None:

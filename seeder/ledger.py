@@ -148,12 +148,12 @@ def load_run(sources: Store, job: str) -> Run | None:
     """
     key = job_key(job, "run.json")
     try:
-        said = json.loads(sources.get(key))
+        said = _spoken(sources.get(key))
         begun = datetime.fromisoformat(said["begun"])
         return Run(said["queue"], begun, said["most"], said["sent"], said["ended"], said["why"])
     except MissingObject:
         return None
-    except (KeyError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise MessageError(f"{key} is not a run: {error!r}") from error
 
 
@@ -178,7 +178,7 @@ def load_job(sources: Store, job: str) -> Job:
     try:
         said = json.loads(sources.get(key))
         return Job(job, Spec.from_json(said, lambda: _tiles(sources, job)))
-    except (KeyError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise MessageError(f"{key} is not a job: {error!r}") from error
 
 
@@ -201,11 +201,11 @@ def load_plan(sources: Store, job: str) -> dict[int, Count] | None:
     """
     key = job_key(job, "plan.json")
     try:
-        said = json.loads(sources.get(key))
+        said = _spoken(sources.get(key))
         return {int(z): Count(count["tiles"], count["blocks"]) for z, count in said["zooms"].items()}
     except MissingObject:
         return None
-    except (KeyError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise MessageError(f"{key} is not a plan: {error!r}") from error
 
 
@@ -257,6 +257,14 @@ def unfinished(sources: Store, spec: Spec) -> Job | None:
         return job
     done = sum(1 for _ in finished(sources, job.id))
     return job if done < sum(zoom.blocks for zoom in plan.values()) else None
+
+
+def _spoken(data: bytes) -> Any:
+    """What `data` says in this version's words."""
+    said = json.loads(data)
+    if said["v"] != VERSION:
+        raise ValueError(f"version {said['v']}: this program speaks {VERSION}")
+    return said
 
 
 def _json(said: dict[str, Any]) -> bytes:

@@ -11,7 +11,7 @@ from itertools import takewhile
 from typing import Protocol
 
 from seeder.jobs import Job, Message, Receipt, Spec, gist
-from seeder.ledger import Run, put_job, put_plan, put_run, receipts, reopen, stopped, strike, unfinished
+from seeder.ledger import Run, load_run, put_job, put_plan, put_run, receipts, reopen, stopped, strike, unfinished
 from seeder.marks import Marks
 from seeder.queues import Queue
 from seeder.selection import Count, Piece, Selection, regions
@@ -138,9 +138,9 @@ def prepare(layer: Layer, selection: Selection, look: Look, *, force: bool, stor
     job = unfinished(stores.sources, spec)
     if job is None:
         job = Job.new(spec, datetime.now(UTC))
-        put_job(stores.sources, job)
     elif stopped(stores.sources, job.id):
         reopen(stores.sources, job.id)
+    put_job(stores.sources, job)
     return _plan(job, layer, counts, stores)
 
 
@@ -267,4 +267,6 @@ def _on_record(job: str, sources: Store, run: Run) -> Iterator[None]:
         raise
     finally:
         with suppress(StoreError):  # what made it end matters more
-            put_run(sources, job, replace(run, ended=True, why=why))
+            now = load_run(sources, job)
+            if now and now.begun == run.begun:  # nobody took over meanwhile
+                put_run(sources, job, replace(run, ended=True, why=why))

@@ -115,7 +115,8 @@ def progress(job: Job, sources: Store, layers: Layers, depth_of: DepthOf, now: d
     }
     layer = layers.get(job.spec.layer)
     stale = "" if layer and layer.revision == job.spec.revision else layer.revision if layer else "nothing"
-    facts = _Facts(zooms, run, stopped(sources, job.id), stale, done.last or failed.last, begun(job.id), now)
+    last = max((each.last for each in (done, failed) if each.last), default=None)
+    facts = _Facts(zooms, run, stopped(sources, job.id), stale, last, begun(job.id), now)
     state, why, depth = _state(facts, depth_of)
     return Progress(
         job=job.id,
@@ -125,7 +126,7 @@ def progress(job: Job, sources: Store, layers: Layers, depth_of: DepthOf, now: d
         why=why,
         zooms=zooms,
         begun=begun(job.id),
-        last=done.last,
+        last=last,
         rate=done.rate(plan, run.begun if run else begun(job.id), recent=state in ("running", "planning")),
         queue=run.queue if run else "",
         depth=depth,

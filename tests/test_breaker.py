@@ -37,7 +37,7 @@ from tiler.grid import Block
 from tiler.ingest import ingest
 from tiler.render import Look
 from tiler.settings import Settings
-from tiler.storage import Store, Stores, open_store
+from tiler.storage import Store, Stores
 from tiler.survey import Options
 
 JOB = "globe-00000000-20250301T120000.000000"
@@ -216,8 +216,8 @@ def world_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("world")
     raster = write_raster(folder / "world.tif", Recipe(values=scene(512, 1024, 1), bounds=(-180, -85, 180, 85)))
     root = folder / "data"
-    stores = Stores(*(open_store((root / name).as_uri(), create=True) for name in ("tiles", "private")), "")
-    ingest(str(raster), "world", Options(max_zoom=6), stores, jobs=1, progress=silent)
+    stores = Stores.open(Settings.from_env({}, data=str(root)), create=True)
+    ingest(str(raster), "world", Options(max_zoom=6, resampling="nearest"), stores, jobs=1, progress=silent)
     (root / "list.txt").write_text("".join(f"{line}\n" for line in WORLD))
     return root
 
@@ -291,12 +291,6 @@ def test_a_seeding_that_is_never_to_stop_makes_all_that_can_be_made(world: Path,
     assert drawn(world).items() <= whole.items()
 
 
-@pytest.mark.parametrize("share", ["-1", "100.1", "x"])
-def test_a_share_that_cannot_be_is_refused(world: Path, share: str) -> None:
-    assert seeder("seed", "world", "--zooms", "0-6", "--max-failed", share).exit_code == 2
-    assert not list(world.glob("private/jobs/*"))
-
-
 @pytest.mark.parametrize("verb", ["seed", "resume", "retry"])
 def test_a_job_that_was_stopped_goes_on_when_its_source_is_mended(
     world: Path, whole: dict[str, bytes], verb: str
@@ -305,13 +299,14 @@ def test_a_job_that_was_stopped_goes_on_when_its_source_is_mended(
     assert seed(world).exit_code == 1
     if verb == "resume":
         assert seeder("resume", "world").exit_code == 1
-    assert counted(world) == (19, LEAST)
+    done, failed = counted(world)
+    assert (failed, done + failed < 64) == (LEAST, True)
     mend()
     words = {"resume": ("resume", "world"), "retry": ("errors", "world", "--retry")}
     result = seed(world) if verb == "seed" else seeder(*words[verb])
     assert result.exit_code == 0, result.stderr
     if verb == "retry":
-        assert counted(world) == (39, 0), "it did more, or less, than what had failed"
+        assert counted(world) == (done + failed, 0), "it did more, or less, than what had failed"
         assert seeder("resume", "world").exit_code == 0
     assert counted(world) == (64, 0)
     assert drawn(world) == whole
@@ -319,34 +314,44 @@ def test_a_job_that_was_stopped_goes_on_when_its_source_is_mended(
 
 
 class Arena:
-    """A job in memory whose blocks cost nothing, and those who act on it."""
+    """A job in memory whose blocks cost nothing. While they are made somebody cancels it now and then."""
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        urls = {f"TILER_{name}": f"memory://{uuid4().hex}" for name in ("TILES", "SOURCES")}
-        self.settings = Settings.from_env(urls)
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, seed: int) -> None:
+        self.settings = Settings.from_env({f"TILER_{name}": f"memory://{uuid4().hex}" for name in ("TILES", "SOURCES")})
         self.stores = Stores.open(self.settings)
         publish(GLOBE, self.stores)
         lines = [f"5/{x}/{y}" for x in range(0, 32, 8) for y in range(0, 32, 8)]
         selection = Selection((5,), (), TileList.parse(lines, "lines"))
         self.plan = prepare(GLOBE, selection, Look(), force=False, stores=self.stores)
-        self.job = self.plan.job
+        self.job, self.chance, self.lock, self.likely = self.plan.job, random.Random(seed), threading.Lock(), 0.1
+        self.ends: list[object] = []
         monkeypatch.setattr(work, "fill", self.fill)
 
     def fill(self, _: Layer, stores: Stores, request: Request) -> Outcome:
         """Put tiles that nobody drew."""
+        with self.lock:
+            if self.chance.random() < self.likely:
+                stop(self.stores.sources, self.job.id, Stop(CANCELLED))
         for tile in request.block.tiles(request.tiles):
             stores.tiles.put(f"globe/{tile.z}/{tile.x}/{tile.y}.png", b"tile", content_type="image/png")
         return Outcome(written=request.tiles, bytes=4)
 
-    def cancel(self) -> None:
-        """What `cancel` does."""
-        stop(self.stores.sources, self.job.id, Stop(CANCELLED))
+    def calm(self) -> None:
+        """From now on nobody cancels."""
+        with self.lock:
+            self.likely = 0
 
     def resume(self) -> tuple[Plan, str]:
         """What `resume` does; the plan with its tally, and why not all was done."""
         plan = resume(self.job, self.stores)
-        pool = partial(LocalPool, self.settings, 1)
-        return plan, run(plan, pool, self.stores, most=1, progress=lambda _: None)
+        return plan, run(plan, partial(LocalPool, self.settings, 1), self.stores, most=1, progress=lambda _: None)
+
+    def resume_often(self) -> None:
+        """Resume three times."""
+        try:
+            self.ends += [self.resume()[1] for _ in range(3)]
+        except BaseException as fault:  # noqa: BLE001 - a thread's error would be lost
+            self.ends.append(fault)
 
 
 @pytest.fixture
@@ -361,42 +366,34 @@ def nervous() -> Iterator[None]:
 @pytest.mark.usefixtures("nervous")
 @pytest.mark.parametrize("patient", [True, False], ids=["when all have ended", "while others still resume"])
 def test_cancel_and_resume_may_race_and_the_last_word_holds(monkeypatch: pytest.MonkeyPatch, patient: bool) -> None:
-    ends = set()
-    for _ in range(25):
-        arena = Arena(monkeypatch)
-        faults: list[BaseException] = []
-
-        def often(act: Callable[[], object], faults: list[BaseException] = faults) -> None:
-            try:
-                for _ in range(4):
-                    act()
-            except BaseException as fault:  # noqa: BLE001 - a thread's error would be lost
-                faults.append(fault)
-
-        cancels = [threading.Thread(target=often, args=(arena.cancel,)) for _ in range(2)]
-        resumes = [threading.Thread(target=often, args=(lambda a=arena: ends.add(a.resume()[1]),)) for _ in range(2)]
-        for thread in (*cancels, *resumes):
+    ends: set[object] = set()
+    for number in range(20):
+        arena = Arena(monkeypatch, number)
+        threads = [threading.Thread(target=arena.resume_often) for _ in range(2)]
+        for thread in threads:
             thread.start()
-        for thread in (*cancels, *resumes) if patient else cancels:
+        for thread in threads if patient else threads[:1]:
             thread.join()
+        arena.calm()
         plan, why = arena.resume()
-        for thread in resumes:
+        for thread in threads:
             thread.join()
-        assert (faults, why, stopped(arena.stores.sources, arena.job.id)) == ([], "", None)
+        sources = arena.stores.sources
+        assert (why, stopped(sources, arena.job.id)) == ("", None)
         assert (plan.tally.done, plan.tally.written, plan.tally.bytes) == (16, 16, 64)
-        found = list(receipts(arena.stores.sources, arena.job.id))
-        assert len(found) == 16
-        assert sum(receipt.outcome.written.bit_count() for receipt in found) == 16
+        found = list(receipts(sources, arena.job.id))
+        assert len(found) == sum(receipt.outcome.written.bit_count() for receipt in found) == 16
         assert len(list(arena.stores.tiles.list("globe/5/"))) == 16
-        seen = progress(
-            arena.job, arena.stores.sources, Layers(arena.stores.sources), lambda _: None, datetime.now(UTC)
-        )
+        seen = progress(arena.job, sources, Layers(sources), lambda _: None, datetime.now(UTC))
         assert (seen.state, seen.percent, seen.done) == ("done", 100, 16)
-    assert ends == {"", CANCELLED} or ends > {CANCELLED}, "nobody was ever cancelled"
+        ends |= set(arena.ends)
+    assert CANCELLED in ends, "nobody was ever cancelled"
+    assert all(end in ("", CANCELLED) or str(end).endswith("was stopped") for end in ends), ends
 
 
 def test_a_run_that_ends_late_does_not_speak_for_the_one_that_took_its_place(monkeypatch: pytest.MonkeyPatch) -> None:
-    arena = Arena(monkeypatch)
+    arena = Arena(monkeypatch, 0)
+    arena.calm()
     other = Run("https://sqs.test/1/blocks", datetime.now(UTC) + timedelta(seconds=9), 0.5, sent=True)
     sources, pool = arena.stores.sources, partial(LocalPool, arena.settings, 1)
     run(arena.plan, pool, arena.stores, most=1, progress=lambda _: put_run(sources, arena.job.id, other))

@@ -29,7 +29,7 @@ from seeder.work import Worker
 from tests.function import png_tiles
 from tests.test_cli import snapshot
 from tiler.catalog import Layer, load_layer, publish
-from tiler.fill import Outcome, Request
+from tiler.fill import Outcome, Request, fill
 from tiler.render import Look
 from tiler.settings import Settings
 from tiler.storage import Stores
@@ -234,13 +234,6 @@ def test_a_job_that_is_not_plain_is_refused(begun: Begun, verb: str) -> None:
     assert "alps" in seeder("status", "alps").stdout.split()[1], "the name of a layer is plain"
 
 
-def test_watching_needs_a_job(begun: Begun) -> None:
-    assert begun.id
-    result = seeder("status", "--watch")
-    assert (result.exit_code, result.stdout) == (2, "")
-    assert "--watch watches one job" in result.stderr
-
-
 def watching(monkeypatch: pytest.MonkeyPatch, *steps: Callable[[], object]) -> None:
     """Between two looks of `--watch` one step is made."""
     left = iter(steps)
@@ -334,8 +327,10 @@ def paused(alps_copy: Path, tmp_path: Path) -> Iterator[Paused]:
 
 def test_cancel_stops_a_seeding_in_another_process_within_a_block(paused: Paused, made: dict[str, bytes]) -> None:
     job = paused.job
-    hint = f"job {job.id} is cancelled; `seeder resume {job.id}` goes on with it\n"
-    assert [seeder("cancel", "alps").stdout for _ in range(2)] == [hint, f"job {job.id} was cancelled before\n"]
+    hint = f"`seeder resume {job.id}` goes on with it\n"
+    said = [seeder("cancel", "alps").stdout for _ in range(2)]
+    assert said == [f"job {job.id} is cancelled; {hint}", f"job {job.id} was cancelled before; {hint}"]
+    assert json.loads(seeder("cancel", "alps", "--json").stdout) == {"job": job.id, "state": "cancelled"}
     code, out, errors = paused.went_on()
     assert code == 1
     assert "5 written" in out
@@ -382,8 +377,6 @@ def test_a_seeding_that_is_resumed_elsewhere_may_go_on_too(paused: Paused, made:
 def test_an_interrupted_seeding_says_so_until_it_is_resumed(
     begun: Begun, made: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    fill = work.fill
-
     def interrupt(layer: Layer, stores: Stores, request: Request) -> Outcome:
         if request.block.z == 6:
             raise KeyboardInterrupt
@@ -398,11 +391,3 @@ def test_an_interrupted_seeding_says_so_until_it_is_resumed(
     assert (result.exit_code, "stalled, it was interrupted" in result.stdout) == (1, True)
     assert seeder("resume", begun.id).exit_code == 0
     assert png_tiles(begun.data) == made
-
-
-def test_resuming_a_job_of_a_layer_that_is_gone_is_refused(begun: Begun) -> None:
-    (begun.data / "private" / "sources" / "alps" / "index.json").unlink()
-    for verb in (("resume", begun.id), ("errors", begun.id, "--retry")):
-        result = seeder(*verb)
-        assert (result.exit_code, "no layer 'alps'" in result.stderr) == (2, True)
-    assert begun.state() == "superseded"

@@ -24,7 +24,7 @@ ROUND = Prices(
     lambda_batch=5,
     lambda_wait=0.25,
 )
-HUNDRED = Demand(tiles=6400, blocks=100, stored=6000, bytes=2e9, seconds=50, messages=7, looked=False)
+HALVES = Demand(tiles=6400, blocks=200, stored=6000, bytes=2e9, seconds=50, messages=7, looked=False)
 PARTS = [field.name for field in fields(Cost)]
 
 amounts = st.just(0.0) | st.floats(1e-3, 1e9)
@@ -41,22 +41,22 @@ def paid(demand: Demand, prices: Prices = ROUND, *, in_s3: bool = True) -> dict[
     return asdict(cost(demand, prices, in_s3=in_s3))
 
 
-def test_a_hundred_blocks_cost_what_they_do_by_hand() -> None:
-    assert paid(HUNDRED) == pytest.approx(
+def test_two_hundred_blocks_of_32_tiles_cost_what_they_do_by_hand() -> None:
+    assert paid(HALVES) == pytest.approx(
         {
-            "compute": (50 + 100 * 0.25) * 2 * 0.001 + 20 * 2 / 1e6,  # 20 calls of 5 messages
-            "s3": (6000 + 100) * 5 / 1e6 + 600 * 4 / 1e6,  # tiles and receipts; 6 GETs a block
-            "sqs": (10 + 2 * 20) * 3 / 1e6,  # 10 messages a send; a receive and a delete a call
-            "logs": 100 * 1300 / 1e9 * 10,
+            "compute": (50 + 100 * 0.25) * 2 * 0.001 + 40 * 2 / 1e6,  # 64 tiles wait as long as a whole block; 40 calls
+            "s3": (6000 + 200) * 5 / 1e6 + 1200 * 4 / 1e6,  # tiles and receipts; 6 GETs a block
+            "sqs": (20 + 2 * 40) * 3 / 1e6,  # 10 messages a send; a receive and a delete a call
+            "logs": 200 * 1300 / 1e9 * 10,
             "storage": 2 * 0.5,
         }
     )
 
 
 def test_looking_for_existing_tiles_costs_ten_lists_a_block_at_the_price_of_puts() -> None:
-    looked = paid(replace(HUNDRED, looked=True))
-    assert looked.pop("s3") == pytest.approx(paid(HUNDRED)["s3"] + 100 * 10 * 5 / 1e6)
-    assert looked.items() <= paid(HUNDRED).items()
+    looked = paid(replace(HALVES, looked=True))
+    assert looked.pop("s3") == pytest.approx(paid(HALVES)["s3"] + 200 * 10 * 5 / 1e6)
+    assert looked.items() <= paid(HALVES).items()
 
 
 def test_a_million_tiles_cost_five_dollars_of_puts_and_cents_of_compute_by_amazons_list() -> None:
@@ -116,16 +116,16 @@ def test_more_of_anything_is_never_cheaper(demand: Demand, in_s3: bool, name: st
     assert cost(larger, Prices(), in_s3=in_s3).total >= cost(demand, Prices(), in_s3=in_s3).total
 
 
-PRICED = {  # what of HUNDRED is paid for at a price, and the part of the cost that it belongs to
+PRICED = {  # what of HALVES is paid for at a price, and the part of the cost that it belongs to
     "lambda_gb_second": ("compute", 75 * 2),
-    "lambda_million_requests": ("compute", 20 / 1e6),
+    "lambda_million_requests": ("compute", 40 / 1e6),
     "lambda_gb": ("compute", 75 * 0.001),
     "lambda_wait": ("compute", 100 * 2 * 0.001),
-    "s3_million_puts": ("s3", 6100 / 1e6),
-    "s3_million_gets": ("s3", 600 / 1e6),
+    "s3_million_puts": ("s3", 6200 / 1e6),
+    "s3_million_gets": ("s3", 1200 / 1e6),
     "s3_gb_month": ("storage", 2),
-    "sqs_million_requests": ("sqs", 50 / 1e6),
-    "logs_gb": ("logs", 130_000 / 1e9),
+    "sqs_million_requests": ("sqs", 100 / 1e6),
+    "logs_gb": ("logs", 260_000 / 1e9),
 }
 FREE = {"as_of", "lambda_first", "lambda_more"}  # these say when, and how long it takes
 DIVIDED = {"lambda_batch", "lambda_speed"}
@@ -140,26 +140,26 @@ def test_every_price_is_held_to_account_here() -> None:
 def test_raising_a_price_raises_its_part_by_quantity_times_difference(
     name: str, part: str, quantity: float, rise: float
 ) -> None:
-    dearer = paid(HUNDRED, replace(ROUND, **{name: getattr(ROUND, name) + rise}))
-    assert dearer.pop(part) == pytest.approx(paid(HUNDRED)[part] + quantity * rise)
-    assert dearer.items() <= paid(HUNDRED).items()
+    dearer = paid(HALVES, replace(ROUND, **{name: getattr(ROUND, name) + rise}))
+    assert dearer.pop(part) == pytest.approx(paid(HALVES)[part] + quantity * rise)
+    assert dearer.items() <= paid(HALVES).items()
 
 
 def test_twice_the_speed_halves_the_rendering_and_not_the_waiting() -> None:
-    fast = paid(HUNDRED, replace(ROUND, lambda_speed=2))
-    assert fast.pop("compute") == pytest.approx((25 + 25) * 2 * 0.001 + 20 * 2 / 1e6)
-    assert fast.items() <= paid(HUNDRED).items()
+    fast = paid(HALVES, replace(ROUND, lambda_speed=2))
+    assert fast.pop("compute") == pytest.approx((25 + 25) * 2 * 0.001 + 40 * 2 / 1e6)
+    assert fast.items() <= paid(HALVES).items()
 
 
 def test_twice_the_messages_a_call_halve_the_calls() -> None:
-    found = paid(HUNDRED, replace(ROUND, lambda_batch=10))
-    assert found.pop("compute") == pytest.approx(75 * 2 * 0.001 + 10 * 2 / 1e6)
-    assert found.pop("sqs") == pytest.approx((10 + 2 * 10) * 3 / 1e6)
-    assert found.items() <= paid(HUNDRED).items()
+    found = paid(HALVES, replace(ROUND, lambda_batch=10))
+    assert found.pop("compute") == pytest.approx(75 * 2 * 0.001 + 20 * 2 / 1e6)
+    assert found.pop("sqs") == pytest.approx((20 + 2 * 20) * 3 / 1e6)
+    assert found.items() <= paid(HALVES).items()
 
 
 def test_how_soon_workers_come_costs_nothing() -> None:
-    assert paid(HUNDRED, replace(ROUND, lambda_first=1, lambda_more=1, as_of="today")) == paid(HUNDRED)
+    assert paid(HALVES, replace(ROUND, lambda_first=1, lambda_more=1, as_of="today")) == paid(HALVES)
 
 
 # How long it takes
@@ -229,7 +229,7 @@ def test_more_workers_never_take_longer_and_more_work_never_less_time(
 
 
 def test_the_seconds_of_workers_are_rendering_at_their_speed_and_waiting_for_s3() -> None:
-    assert lambda_seconds(HUNDRED, Prices(lambda_speed=0.5, lambda_wait=0.25)) == 50 / 0.5 + 100 * 0.25
+    assert lambda_seconds(HALVES, Prices(lambda_speed=0.5, lambda_wait=0.25)) == 50 / 0.5 + 100 * 0.25
 
 
 # Prices of one's own

@@ -237,9 +237,9 @@ class Timed:
         settle(self.store, self.job, *((list(blocks), []) if kind == "done" else ([], list(blocks))))
         written(self.store, self.job, kind, list(blocks), self.start + seconds * SECOND)
 
-    def run(self, seconds: float, **said: bool) -> None:
+    def run(self, seconds: float, *, ended: bool = False) -> None:
         """A run was begun so many seconds after the start."""
-        put_run(self.store, self.job.id, replace(HERE, begun=self.start + seconds * SECOND, **said))
+        put_run(self.store, self.job.id, replace(HERE, begun=self.start + seconds * SECOND, ended=ended))
 
     def seen(self, seconds: float) -> Progress:
         """What is said of it so many seconds after the start."""
