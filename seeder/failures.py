@@ -7,12 +7,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from seeder.jobs import Job, Message, Receipt, gist
-from seeder.ledger import finished, load_plan
+from seeder.ledger import finished, load_plan, read_receipts
 from seeder.plan import Tally
 from seeder.selection import Piece
 from seeder.sqs import Delivery, SqsQueue
 from seeder.tilelist import tile_line
-from tiler.errors import MessageError, MissingObject, TilerError
+from tiler.errors import MessageError, TilerError
 from tiler.grid import LEAF, Block
 from tiler.keys import job_key
 from tiler.overlap import overlap
@@ -69,15 +69,11 @@ def failed_blocks(sources: Store, job: str) -> Iterator[Receipt]:
         StoreError: the ledger could not be read.
     """
 
-    def read(block: Block) -> Receipt | None:
-        if sources.has(job_key(job, "done", str(block))):
-            return None
-        try:
-            return Receipt.decode(str(block), sources.get(job_key(job, "failed", str(block))))
-        except MissingObject:
-            return None  # somebody began to do it again
+    def open_still(block: Block) -> Block | None:
+        return None if sources.has(job_key(job, "done", str(block))) else block
 
-    return (receipt for receipt in overlap(read, finished(sources, job, "failed")) if receipt)
+    found = (block for block in overlap(open_still, finished(sources, job, "failed")) if block)
+    return read_receipts(sources, job, found, "failed")
 
 
 def failures(sources: Store, job: str) -> Iterator[Failure]:

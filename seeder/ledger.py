@@ -52,12 +52,15 @@ def block_of(key: str) -> Block:
 
 
 def read_receipts(sources: Store, job: str, blocks: Iterable[Block], kind: Kind = "done") -> Iterator[Receipt]:
-    """The receipts of blocks that have one, in any order."""
+    """The receipts of blocks that have one, in any order; those that are struck meanwhile are passed over."""
 
-    def read(block: Block) -> Receipt:
-        return Receipt.decode(str(block), sources.get(job_key(job, kind, str(block))))
+    def read(block: Block) -> Receipt | None:
+        try:
+            return Receipt.decode(str(block), sources.get(job_key(job, kind, str(block))))
+        except MissingObject:
+            return None
 
-    return overlap(read, blocks)
+    return (receipt for receipt in overlap(read, blocks) if receipt)
 
 
 def receipts(sources: Store, job: str) -> Iterator[Receipt]:
