@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -72,7 +73,10 @@ class Audit:
         known = []
         for job in reversed(jobs(stores.sources)):
             if layer_of(job) == layer.id:
-                spec = load_job(stores.sources, job).spec
+                try:
+                    spec = load_job(stores.sources, job, listed=False).spec
+                except MissingObject:  # it was cut off before it was on record
+                    continue
                 if spec.revision == layer.revision and spec.look.scale == look.scale:
                     known.append(job)
         return cls(layer, selection, look, stores, tuple(known))
@@ -122,18 +126,31 @@ class Audit:
         for z in self.selection.zooms:
             prefix = zoom_prefix(self.layer.id, z)
             names, objects = tiles.below(prefix)
-            own = {str(x) for each in self.layer.ranges(z) for x in range(each.x0, each.x1)}
+            own = {str(x + dx) for x in self._block_columns(z) for dx in range(LEAF)}
             for entry in objects:
                 yield Finding(entry.key, "unexpected")
             for name in sorted(set(names) - own):
                 yield from self._all_below(f"{prefix}{name}/")
         if self.selection.zooms == tuple(range(self.layer.minzoom, self.layer.maxzoom + 1)):
             for name in tiles.folders(layer_prefix(self.layer.id)):
-                if not (name.isdigit() and int(name) in self.selection.zooms and str(int(name)) == name):
+                if name not in map(str, self.selection.zooms):
                     yield from self._all_below(f"{layer_prefix(self.layer.id)}{name}/")
 
+    def _block_columns(self, z: int) -> set[int]:
+        """The columns of blocks that the layer touches, which are checked whole."""
+        return {x // LEAF * LEAF for each in self.layer.ranges(z) for x in range(each.x0, each.x1)}
+
     def _all_below(self, prefix: str) -> Iterator[Finding]:
-        return (Finding(entry.key, "unexpected") for entry in self.stores.tiles.list(prefix))
+        found = self.stores.tiles.list(prefix)
+        return (Finding(entry.key, "unexpected") for entry in found if not self.variant(entry.key))
+
+    def variant(self, key: str) -> bool:
+        """Whether it is the key of a tile in another format or scale, which is another audit's."""
+        try:
+            name = parse_tile_key(key)
+        except BadInput:
+            return False
+        return (name.scale, name.format) != (self.look.scale, self.look.format)
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,15 +183,15 @@ class _Strip:
 
     def _place(self, entry: Entry, planned: dict[Block, int], there: dict[Block, int]) -> Iterator[Finding]:
         """Note an object that is stored."""
-        whole, look = self.audit.selection.whole, self.audit.look
+        whole = self.audit.selection.whole
         try:
             name = parse_tile_key(entry.key)
         except BadInput:
             if whole:
                 yield Finding(entry.key, "unexpected")
             return
-        if (name.scale, name.format) != (look.scale, look.format):
-            return  # a variant, which is another audit's
+        if self.audit.variant(entry.key):
+            return
         block = Block.of(name.tile)
         bit = block.bit(name.tile)
         if planned.get(block, 0) & bit:
@@ -199,16 +216,24 @@ def sampled(audit: Audit, number: int | None) -> Iterator[Piece]:
         return
     counts = [region.total().tiles for region in found]
     total = sum(counts)
-    start = int(audit.layer.revision, 16) % 997 / 997
+    start, step = int(audit.layer.revision, 16), _stride(total)
     for turn in range(min(number, total)):
-        place = int((start + turn * GOLDEN) % 1 * total)
+        place = (start + turn * step) % total
         for region, tiles in zip(found, counts, strict=True):
             if place < tiles:
                 piece = region.piece_of(place)
                 bits = [piece.block.bit(tile) for tile in piece.block.tiles(piece.tiles)]
-                yield Piece(piece.block, bits[turn % len(bits)])
+                yield Piece(piece.block, bits[place % len(bits)])
                 break
             place -= tiles
+
+
+def _stride(total: int) -> int:
+    """A step near the golden section of `total` that, taken again and again, comes to every place once."""
+    step = max(1, round(total * GOLDEN))
+    while math.gcd(step, total) != 1:
+        step += 1
+    return step
 
 
 def deep_findings(

@@ -104,7 +104,7 @@ def _list(sources: Store, layer: str | None, settings: Settings, *, as_json: boo
     for name in reversed(jobs(sources)):
         if layer in (None, layer_of(name)):
             try:
-                found.append(progress(load_job(sources, name), sources, layers, depth_of, utcnow()))
+                found.append(progress(load_job(sources, name, listed=False), sources, layers, depth_of, utcnow()))
             except (MissingObject, MessageError) as error:
                 click.echo(f"job {name} cannot be told: {error}", err=True)
     if as_json:

@@ -170,8 +170,8 @@ def put_job(sources: Store, job: Job) -> None:
     sources.put(job_key(job.id, "job.json"), said, content_type=JSON)
 
 
-def load_job(sources: Store, job: str) -> Job:
-    """The job of that id.
+def load_job(sources: Store, job: str, *, listed: bool = True) -> Job:
+    """The job of that id; unless `listed`, the tiles that it names one by one are left out, which may be many.
 
     Raises:
         MissingObject: there is none.
@@ -180,7 +180,7 @@ def load_job(sources: Store, job: str) -> Job:
     key = job_key(job, "job.json")
     try:
         said = json.loads(sources.get(key))
-        return Job(job, Spec.from_json(said, lambda: _tiles(sources, job)))
+        return Job(job, Spec.from_json(said, lambda: _tiles(sources, job) if listed else TileList({})))
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise MessageError(f"{key} is not a job: {error!r}") from error
 

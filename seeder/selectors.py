@@ -68,7 +68,7 @@ def selectors(command: Command) -> Command:
         "--tiles",
         "listed",
         metavar="FILE|-",
-        type=click.File(encoding="utf-8", errors="replace"),
+        type=click.File(encoding="utf-8-sig", errors="replace"),
         help="Only the tiles that this file names, z/x/y a line; - is standard input.",
     )
     @click.option(
@@ -89,7 +89,7 @@ def selectors(command: Command) -> Command:
         form: Format | None,
         **kwargs: Any,
     ) -> None:
-        tiles = None if listed is None else TileList.parse(listed, listed.name)
+        tiles = None if listed is None else TileList.parse(listed, getattr(listed, "name", "-"))
         asked = Asked(zooms, bbox, tiles, cast(Scale, int(scale)), form)
         command(*args, asked=asked, **kwargs)
 

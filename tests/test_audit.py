@@ -162,7 +162,8 @@ def cases(draw: st.DrawFn) -> Case:
     for tile in draw(st.sets(own, max_size=6)) | set(sorted(empty)[1:]):
         stored.pop(key_of(layer, tile, case.look), None)
     void = blank(case.look.size, case.look.format)
-    for tile in draw(st.sets(own | tiles(6), max_size=8)):  # empty, foreign or blank, where it should be and not
+    beside = st.builds(lambda tile, x: Tile(x=(tile.x ^ x) % 2**tile.z, y=tile.y, z=tile.z), own, st.integers(1, 7))
+    for tile in draw(st.sets(own | beside | tiles(6), max_size=8)):
         stored[key_of(layer, tile, case.look)] = draw(st.sampled_from((b"", b"more", void)))
     for tile in draw(st.sets(own, max_size=4)):
         other = draw(looks)
@@ -362,9 +363,7 @@ def tile_of(piece: Piece) -> Tile:
 
 @settings(max_examples=60)
 @given(layers(deepest=4), st.lists(bounds(), max_size=1), st.integers(1, 60))
-def test_a_sample_is_of_planned_tiles_each_once_and_the_same_each_time(
-    layer: Layer, boxes: list[Bounds], number: int
-) -> None:
+def test_a_sample_is_of_planned_tiles_once_each_and_always(layer: Layer, boxes: list[Bounds], number: int) -> None:
     selection = Selection(everything(layer).zooms, tuple(boxes))
     audit = Audit(layer, selection, PNG, Stores(memory(), memory(), ""), ())
     planned = {tile for z in selection.zooms for tile in wanted(layer, selection.boxes, z)}

@@ -375,72 +375,6 @@ def test_the_spread_is_twice_the_standard_error_as_a_share_by_hand() -> None:
     assert found.slack == pytest.approx(found.spread)
 
 
-# What it comes to
-
-
-def test_what_is_paid_and_how_long_it_takes_follow_from_the_demand(monkeypatch: pytest.MonkeyPatch) -> None:
-    unrendered(monkeypatch, unlike(2, "random"))
-    far = replace(NOWHERE, tiles="s3://bucket/prefix")
-    monkeypatch.setattr("tiler.storage.Store.empty", lambda *_: True)
-    about = question(GLOBE, Selection((5, 6, 7)), queued=True, workers=10)
-    found = answer(about, far)
-    assert found.cost == cost(found.demand, about.prices, in_s3=True)
-    assert found.wall == wall_seconds(found.demand, about.prices, 10)
-    assert (found.demand.blocks, found.demand.messages) == (16 + 64 + 256, 16 + 1 + 4)
-    for name in ("tiles", "bytes", "seconds"):
-        assert getattr(found.demand, name) == pytest.approx(sum(getattr(each, name) for each in found.zooms.values()))
-    sizes, times = (
-        math.hypot(*(getattr(each, name) * getattr(each, around) for each in found.zooms.values()))
-        for name, around in (("bytes", "spread"), ("seconds", "slack"))
-    )
-    demand = found.demand
-    worst = replace(demand, stored=demand.tiles, bytes=demand.bytes + sizes, seconds=demand.seconds + times)
-    assert found.most == pytest.approx(cost(worst, about.prices, in_s3=True).total)
-    assert found.most > found.cost.total > 0
-    here = answer(replace(about, queued=False), NOWHERE)
-    assert (here.cost.total, here.most) == (0, 0)
-    assert here.wall == here.demand.seconds / 10
-
-
-def test_no_more_processes_are_counted_on_than_there_are_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
-    unrendered(monkeypatch)
-    found = answer(question(GLOBE, Selection((4,)), workers=100))
-    assert found.demand.blocks == 4
-    assert found.wall == found.demand.seconds / 4
-
-
-@pytest.mark.parametrize(
-    ("there", "force", "looked"), [(False, False, False), (True, False, True), (True, True, False)]
-)
-def test_existing_tiles_are_looked_for_where_there_are_any_and_they_may_stay(
-    alps_copy: Path, monkeypatch: pytest.MonkeyPatch, there: bool, force: bool, looked: bool
-) -> None:
-    unrendered(monkeypatch)
-    settings = settings_of(alps_copy)
-    stores = Stores.open(settings, create=True)
-    if there:
-        stores.tiles.put(f"{tile_prefix('alps', 9, 263)}181.png", b"-", content_type="image/png")
-    found = answer(question(load_layer(stores.sources, "alps"), force=force), settings)
-    assert found.demand.looked is looked
-
-
-def test_json_says_what_the_estimate_does_and_has_no_infinity(monkeypatch: pytest.MonkeyPatch) -> None:
-    unrendered(monkeypatch, unlike(2, "random"))
-    monkeypatch.setattr(estimation, "BUDGET", -1.0)
-    found = answer(question(GLOBE, Selection((3, 4, 7)), queued=True, workers=3))
-    said = json.loads(json.dumps(found.to_json(), allow_nan=False))
-    assert (said["layer"], said["revision"], said["workers"]) == ("globe", "9f2c", 3)
-    assert said["by_zoom"]["7"]["spread"] is None
-    assert said["by_zoom"]["7"]["slack"] is None
-    assert said["by_zoom"]["4"]["spread"] == 0
-    for name in ("tiles", "blocks"):
-        assert said[name] == sum(zoom[name] for zoom in said["by_zoom"].values())
-    assert said["bytes"] == pytest.approx(sum(zoom["bytes"] for zoom in said["by_zoom"].values()), abs=1)
-    assert said["milliseconds"] == pytest.approx(1000 * found.demand.seconds, abs=1)
-    assert said["cost"]["total"] == pytest.approx(sum(said["cost"][part] for part in ("compute", "s3", "sqs", "logs")))
-    assert said["prices"] == Prices().as_of
-
-
 # What it leaves
 
 
@@ -490,30 +424,3 @@ def test_an_estimate_makes_no_folder_for_tiles(alps_copy: Path) -> None:
     about = question(load_layer(Stores.open(settings).sources, "alps"), Selection((6,)))
     assert answer(about, settings).demand.tiles == 4
     assert not (alps_copy / "tiles").exists()
-
-
-@pytest.mark.usefixtures("collected")
-@pytest.mark.parametrize("harm", ["gone", "garbled"])
-def test_a_source_that_cannot_be_read_ends_it_and_nothing_is_left(alps_copy: Path, temporary: Path, harm: str) -> None:
-    settings = settings_of(alps_copy)
-    layer = load_layer(Stores.open(settings).sources, "alps")
-    source = alps_copy / "private" / layer.source
-    if harm == "gone":
-        source.unlink()
-    else:
-        source.write_bytes(bytes(source.stat().st_size))
-    before = snapshot(alps_copy)
-    with pytest.raises(SourceReadError) as failed:
-        answer(question(layer), settings)
-    assert str(failed.value).startswith(f"cannot read {layer.source}: ")
-    assert snapshot(alps_copy) == before
-    assert list(temporary.iterdir()) == []
-
-
-def test_a_source_that_cannot_be_read_ends_all_processes(alps_copy: Path, temporary: Path) -> None:
-    settings = settings_of(alps_copy)
-    layer = load_layer(Stores.open(settings).sources, "alps")
-    (alps_copy / "private" / layer.source).unlink()
-    with pytest.raises(SourceReadError):
-        answer(question(layer), settings, jobs=2)
-    assert list(temporary.iterdir()) == []

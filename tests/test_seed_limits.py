@@ -212,6 +212,7 @@ def test_more_than_a_million_tiles_are_not_seeded_unasked(data: Path, monkeypatc
     stores = Stores.open(Settings.from_env({}, data=str(data)))
     publish(replace(load_layer(stores.sources, "alps"), maxzoom=17), stores)
     unrendered(monkeypatch)
+    monkeypatch.setattr("seeder.seed.prepare", None)  # should they be seeded, not all of them
     before = snapshot(data)
     tiles = TILES[9] * 4**8  # about: the layer's edges do not lie on tiles'
     says = re.fullmatch(
@@ -339,3 +340,33 @@ def test_limits_that_cannot_be_are_bad_input(words: tuple[str, str]) -> None:
     result = run(*words)
     assert (result.exit_code, result.stdout) == (2, "")
     assert f"Invalid value for '{words[0]}'" in result.stderr
+
+
+# A layer that cannot be read
+
+
+@pytest.mark.usefixtures("collected")
+@pytest.mark.parametrize("harm", ["gone", "garbled"])
+def test_a_source_that_cannot_be_read_ends_it_and_nothing_is_left(alps_copy: Path, temporary: Path, harm: str) -> None:
+    settings = settings_of(alps_copy)
+    layer = load_layer(Stores.open(settings).sources, "alps")
+    source = alps_copy / "private" / layer.source
+    if harm == "gone":
+        source.unlink()
+    else:
+        source.write_bytes(bytes(source.stat().st_size))
+    before = snapshot(alps_copy)
+    with pytest.raises(SourceReadError) as failed:
+        answer(question(layer), settings)
+    assert str(failed.value).startswith(f"cannot read {layer.source}: ")
+    assert snapshot(alps_copy) == before
+    assert list(temporary.iterdir()) == []
+
+
+def test_a_source_that_cannot_be_read_ends_all_processes(alps_copy: Path, temporary: Path) -> None:
+    settings = settings_of(alps_copy)
+    layer = load_layer(Stores.open(settings).sources, "alps")
+    (alps_copy / "private" / layer.source).unlink()
+    with pytest.raises(SourceReadError):
+        answer(question(layer), settings, jobs=2)
+    assert list(temporary.iterdir()) == []

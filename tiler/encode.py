@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import io
 import struct
+import warnings
 import zlib
 from functools import cache
 
@@ -22,6 +23,8 @@ from tiler.keys import Format
 from tiler.style import Picture, Pixels
 
 QUALITY = 85  # of JPEG and WebP
+LARGEST = 4096  # pixels along a side that are decoded
+BOMBS = (Image.DecompressionBombError, Image.DecompressionBombWarning)
 LEVEL = 1  # of libdeflate's 0 to 12
 FACTORS = [np.uint32(factor) for factor in (0x9E3779B1, 0x85EBCA77, 0xC2B2AE3D, 0x27D4EB2F, 0x165667B1, 0x7FEB352D)]
 
@@ -51,16 +54,20 @@ def blank(size: int, form: Format) -> bytes:
 
 
 def decode(data: bytes) -> tuple[str, Pixels]:
-    """The format of a picture, `png`, `jpg` or `webp` or what else it is, and its pixels as `(rows, columns, 4)` RGBA.
+    """The format of a picture, `png`, `jpg` or `webp`, and its pixels as `(rows, columns, 4)` RGBA.
 
     Raises:
-        BadImage: the bytes are not one, or break off.
+        BadImage: the bytes are not one, break off, or claim to be larger than any tile.
     """
     try:
-        with Image.open(io.BytesIO(data)) as image:
+        with warnings.catch_warnings(action="error", category=Image.DecompressionBombWarning):
+            image = Image.open(io.BytesIO(data), formats=("PNG", "JPEG", "WEBP"))
+        with image:
+            if max(image.size) > LARGEST:
+                raise BadImage(f"no tile has {image.width} x {image.height} pixels")
             form = str(image.format).lower()
             return {"jpeg": "jpg"}.get(form, form), np.asarray(image.convert("RGBA"))
-    except (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error) as error:
+    except (*BOMBS, OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error) as error:
         raise BadImage(f"no picture: {error}") from error
 
 

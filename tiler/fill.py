@@ -66,8 +66,9 @@ class Request:
 def fill(layer: Layer, stores: Stores, request: Request) -> Outcome:
     """Render the request's tiles and put them in the store.
 
-    Tiles that exist are left alone, tiles with nothing on them are not stored. After a read error no further
-    tile is written and those that are left count as failed.
+    Tiles that exist are left alone unless `force`; tiles with nothing on them are not stored, but where an older tile
+    lies in such a place a transparent one takes it. After a read error no further tile is written and those that are
+    left count as failed.
 
     Raises:
         StoreError: a tile could not be looked for or written.
@@ -94,13 +95,20 @@ def fill(layer: Layer, stores: Stores, request: Request) -> Outcome:
             drawn[names[tile]] = (block.bit(tile), len(shown))
             yield names[tile], shown
 
+    kind = CONTENT_TYPES[look.format]
     try:
         if left:
-            kind = CONTENT_TYPES[look.format]
             for key in stores.tiles.put_all(tiles(), content_type=kind, cache_control=CACHE_CONTROL):
                 bit, length = drawn[key]
                 written |= bit
                 size += length
+        if empty and request.force:
+            clear = blank(look.size, look.format)
+            old = stores.tiles.existing(names[tile] for tile in block.tiles(empty))
+            for _ in stores.tiles.put_all(
+                ((key, clear) for key in old), content_type=kind, cache_control=CACHE_CONTROL
+            ):
+                size += len(clear)
     except SourceReadError as fault:
         error = str(fault)
     return Outcome(

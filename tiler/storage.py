@@ -147,9 +147,12 @@ class Store:
         Only those between the keys `after` and `before`, where they are given. S3 lists no others and in order; so
         a long listing can be made in parts at the same time.
         """
+        folder = prefix.rstrip("/")
         with _translated("list", prefix):
             for page in obstore.list(self.backend, prefix, offset=after or None, chunk_size=PAGE):
                 for item in page:
+                    if item["path"] == folder:  # a marker that some tools put for it
+                        continue
                     if not before or item["path"] < before:
                         yield Entry(item["path"], item["size"], item["last_modified"])
                     elif self.ordered:
@@ -168,7 +171,8 @@ class Store:
         with _translated("list", prefix):
             found = obstore.list_with_delimiter(self.backend, prefix)
         names = tuple(folder.rstrip("/").rpartition("/")[2] for folder in found["common_prefixes"])
-        return names, tuple(Entry(item["path"], item["size"], item["last_modified"]) for item in found["objects"])
+        objects = (item for item in found["objects"] if item["path"] != prefix.rstrip("/"))
+        return names, tuple(Entry(item["path"], item["size"], item["last_modified"]) for item in objects)
 
     def typed(self, key: str) -> tuple[bytes, str]:
         """The bytes under `key` and their content type, which local stores do not keep: it is empty there.
