@@ -188,10 +188,12 @@ def _zoom(count: Count, sample: list[Outcome]) -> ZoomEstimate:
 
     def error(values: list[float]) -> float:
         rates = [value / n for value, n in zip(values, each, strict=True)]
-        if len(sample) >= count.blocks or not any(values):
+        if len(sample) >= count.blocks:
             return 0.0
         if len(sample) == 1:
             return math.inf
+        if not any(values):
+            return 0.0
         rest = 1 - len(sample) / count.blocks
         return 2 * statistics.stdev(rates) * math.sqrt(rest / len(sample)) / statistics.mean(rates)
 

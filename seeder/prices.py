@@ -54,6 +54,8 @@ class Prices:
             number = type(value) in (int, float) and 0 <= value < float("inf")
             if not (type(value) is str if name == "as_of" else number):
                 raise BadOption(f"{path}: {name} = {value!r} is not a price")
+            if not value and name in ("lambda_batch", "lambda_speed", "lambda_first"):
+                raise BadOption(f"{path}: {name} = 0 means that nothing is ever done")
         return replace(cls(), **said)
 
 
@@ -119,7 +121,9 @@ def wall_seconds(demand: Demand, prices: Prices, workers: int) -> float:
     """How long so many workers take, of which Lambda adds so many a minute."""
     busy = lambda_seconds(demand, prices)
     first, more = min(prices.lambda_first, workers), prices.lambda_more / 60
-    rise = (workers - first) / more if more else 0.0
+    if not more:
+        return busy / first
+    rise = (workers - first) / more
     risen = (first + workers) / 2 * rise  # worker-seconds until all are there
     if busy >= risen:
         return rise + (busy - risen) / workers

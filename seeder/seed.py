@@ -12,7 +12,7 @@ from pathlib import Path
 import click
 from tabulate import tabulate
 
-from seeder.console import guarded, json_option, located, tile_bar
+from seeder.console import guarded, interruptible, json_option, located, tile_bar
 from seeder.estimate import MANY, Estimate, Question, ZoomEstimate, estimate
 from seeder.perform import Way, perform_plan, tiles_said, way_options
 from seeder.plan import count, prepare
@@ -142,7 +142,7 @@ def _check(question: Question, total: int, settings: Settings, way: Way, limits:
 
 
 def _estimated(question: Question, settings: Settings, jobs: int) -> Estimate:
-    with tile_bar("sample", None) as bar:
+    with interruptible("interrupted: nothing was changed"), tile_bar("sample", None) as bar:
         return estimate(question, settings, jobs=jobs, progress=bar.update)
 
 
@@ -186,7 +186,8 @@ def _around(share: float) -> str:
 
 
 def _dollars(number: float) -> str:
-    return f"${number:,.2f}" if number >= 0.1 else f"${number:.4f}" if number else "$0"
+    """An amount, rounded up, so that nothing looks as if it were for nothing."""
+    return f"${number:,.2f}" if number >= 0.1 else f"${math.ceil(1e4 * number) / 1e4:.4f}" if number else "$0"
 
 
 def _time(seconds: float) -> str:

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import json
+import math
 from dataclasses import asdict, fields, replace
 from pathlib import Path
 
-import json
-import math
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from seeder import estimate as estimation
 from seeder.prices import Cost, Demand, Prices, cost, lambda_seconds, wall_seconds
+from seeder.selection import Selection
+from tests.strategies import GLOBE
+from tests.test_estimate import NOWHERE, answer, question, settings_of, unlike, unrendered
+from tiler.catalog import load_layer
 from tiler.errors import BadOption
+from tiler.keys import tile_prefix
+from tiler.storage import Stores
 
 ROUND = Prices(
     lambda_gb_second=0.001,

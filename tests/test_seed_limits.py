@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import json
 import re
+import shutil
+import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -342,31 +344,32 @@ def test_limits_that_cannot_be_are_bad_input(words: tuple[str, str]) -> None:
     assert f"Invalid value for '{words[0]}'" in result.stderr
 
 
-# A layer that cannot be read
+# What it leaves
+
+
+def test_a_dry_run_makes_no_folder_for_tiles(data: Path) -> None:
+    shutil.rmtree(data / "tiles")
+    assert told(run("--dry-run", "--json"))["tiles"] == TOTAL
+    assert not (data / "tiles").exists()
 
 
 @pytest.mark.usefixtures("collected")
-@pytest.mark.parametrize("harm", ["gone", "garbled"])
-def test_a_source_that_cannot_be_read_ends_it_and_nothing_is_left(alps_copy: Path, temporary: Path, harm: str) -> None:
-    settings = settings_of(alps_copy)
-    layer = load_layer(Stores.open(settings).sources, "alps")
-    source = alps_copy / "private" / layer.source
-    if harm == "gone":
-        source.unlink()
-    else:
-        source.write_bytes(bytes(source.stat().st_size))
-    before = snapshot(alps_copy)
-    with pytest.raises(SourceReadError) as failed:
-        answer(question(layer), settings)
-    assert str(failed.value).startswith(f"cannot read {layer.source}: ")
-    assert snapshot(alps_copy) == before
-    assert list(temporary.iterdir()) == []
-
-
-def test_a_source_that_cannot_be_read_ends_all_processes(alps_copy: Path, temporary: Path) -> None:
-    settings = settings_of(alps_copy)
-    layer = load_layer(Stores.open(settings).sources, "alps")
-    (alps_copy / "private" / layer.source).unlink()
-    with pytest.raises(SourceReadError):
-        answer(question(layer), settings, jobs=2)
-    assert list(temporary.iterdir()) == []
+@pytest.mark.parametrize(("harm", "jobs"), [("gone", "1"), ("garbled", "1"), ("gone", "2")])
+def test_a_source_that_cannot_be_read_is_a_failure_that_leaves_nothing(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, harm: str, jobs: str
+) -> None:
+    (tmp_path / "temporary").mkdir()
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "temporary"))
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    source = load_layer(Stores.open(Settings.from_env({}, data=str(data))).sources, "alps").source
+    path = data / "private" / source
+    size = path.stat().st_size
+    path.unlink()
+    if harm == "garbled":
+        path.write_bytes(bytes(size))
+    before = snapshot(data)
+    result = run("--dry-run", "--jobs", jobs)
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert f"error: cannot read {source}: " in result.stderr
+    assert snapshot(data) == before
+    assert list((tmp_path / "temporary").iterdir()) == []
