@@ -1,7 +1,8 @@
 """How near the estimate comes: `python bench/estimate.py [DATA]`.
 
-Estimates the demo's relief, seeds the same into a throwaway folder, twice, and compares bytes and the milliseconds of
-all receipts. DATA is the folder in which `scripts/demo` made the layer; nothing is written there.
+Estimates the demo's relief and seeds the same into a throwaway folder, five times in turn, and compares the bytes and
+the milliseconds of all receipts: medians. DATA is the folder in which `scripts/demo` made the layer; nothing is
+written there.
 """
 
 from __future__ import annotations
@@ -11,8 +12,9 @@ import shutil
 import sys
 import tempfile
 import time
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from pathlib import Path
+from statistics import median
 
 from seeder.estimate import Question, estimate
 from seeder.jobs import Receipt
@@ -28,7 +30,7 @@ from tiler.settings import Settings
 from tiler.storage import Stores
 
 NAME = "relief"
-RUNS = 2
+RUNS = 5
 JOBS = os.cpu_count() or 1
 SELECTIONS = {
     "all zooms": Selection(tuple(range(7))),
@@ -78,16 +80,19 @@ def main(data: Path) -> None:
         settings = Settings.from_env({}, data=folder)
         layer = load_layer(Stores.open(settings).sources, NAME)
         print(f"{NAME} at revision {layer.revision}, {JOBS} processes, Python {sys.version.split()[0]}\n")
-        print("| | tiles | run | MB said | MB made | ratio | s said | s taken | ratio | estimating, s |")
+        print("| | tiles | MB said | MB made | ratio | s said | s taken | ratio | least to most | estimating, s |")
         print("| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |")
         for title, selection in SELECTIONS.items():
             tiles = sum(each.tiles for each in count(layer, selection).values())
-            for run in range(1, RUNS + 1):
-                said, made = (figures(layer, selection, settings) for figures in (estimated, seeded))
-                print(f"| {title} | {tiles:,} | {run}", end="")
-                print(f" | {said.bytes / 1e6:.1f} | {made.bytes / 1e6:.1f} | {said.bytes / made.bytes:.3f}", end="")
-                print(f" | {said.seconds:.2f} | {made.seconds:.2f} | {said.seconds / made.seconds:.2f}", end="")
-                print(f" | {said.wall:.1f} |", flush=True)
+            runs = [[figures(layer, selection, settings) for figures in (estimated, seeded)] for _ in range(RUNS)]
+            said, made = (
+                Figures(*map(median, zip(*map(astuple, each), strict=True))) for each in zip(*runs, strict=True)
+            )
+            ratios = [one.seconds / other.seconds for one, other in runs]
+            print(f"| {title} | {tiles:,}", end="")
+            print(f" | {said.bytes / 1e6:.1f} | {made.bytes / 1e6:.1f} | {said.bytes / made.bytes:.2f}", end="")
+            print(f" | {said.seconds:.2f} | {made.seconds:.2f} | {median(ratios):.2f}", end="")
+            print(f" | {min(ratios):.2f} to {max(ratios):.2f} | {said.wall:.1f} |", flush=True)
 
 
 if __name__ == "__main__":
