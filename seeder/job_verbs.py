@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import cache
 from typing import TYPE_CHECKING, TextIO
 
@@ -28,7 +29,7 @@ from tiler.storage import Store, Stores
 if TYPE_CHECKING:
     from seeder.sqs import Depth
 
-PAUSE = 2.0  # seconds between two looks
+PAUSE = 2.0  # seconds between two looks, and more where a look takes long
 GOOD = ("planning", "running", "done")  # states that need nobody's attention
 
 
@@ -66,11 +67,14 @@ def _watch(job: Job, sources: Store, settings: Settings, *, as_json: bool) -> No
     """Show how far the job is until it has ended; see `_show`."""
     with interruptible("stopped watching; the job goes on"):
         while True:
+            start = time.monotonic()
             seen = _look(job, sources, settings)
+            if not as_json and sys.stdout.isatty():
+                click.clear()
             if seen.state in FINAL:
                 break
             _show(seen, as_json=as_json)
-            time.sleep(PAUSE)
+            time.sleep(max(PAUSE, 2 * (time.monotonic() - start)))
     _show(seen, as_json=as_json)
 
 
@@ -86,7 +90,9 @@ def _show(seen: Progress, *, as_json: bool) -> None:
 
 
 def _look(job: Job, sources: Store, settings: Settings) -> Progress:
-    return progress(job, sources, Layers(sources), lambda url: _depth(url, settings), utcnow())
+    """How far the job is, and how deep its queue, whatever the state."""
+    seen = progress(job, sources, Layers(sources), lambda url: _depth(url, settings), utcnow())
+    return replace(seen, depth=_depth(seen.queue, settings)) if seen.queue and seen.depth is None else seen
 
 
 def _depth(url: str, settings: Settings) -> Depth | None:
@@ -187,7 +193,7 @@ def cancel(job: str, as_json: bool, settings: Settings) -> None:
     if before is not None and before.asked:
         _say_cancelled(found, "was cancelled before", as_json=as_json)
         return
-    if _look(found, sources, settings).state == "done":
+    if progress(found, sources, Layers(sources), lambda _: None, utcnow()).state == "done":
         raise BadOption(f"job {found.id} is done: there is nothing to cancel")
     stop(sources, found.id, Stop(CANCELLED))
     _say_cancelled(found, "is cancelled", as_json=as_json)
