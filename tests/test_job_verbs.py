@@ -237,7 +237,7 @@ def test_a_job_that_is_not_plain_is_refused(begun: Begun, verb: str) -> None:
 def watching(monkeypatch: pytest.MonkeyPatch, *steps: Callable[[], object]) -> None:
     """Between two looks of `--watch` one step is made."""
     left = iter(steps)
-    monkeypatch.setattr(job_verbs, "time", SimpleNamespace(sleep=lambda _: next(left)()))
+    monkeypatch.setattr(job_verbs, "time", SimpleNamespace(sleep=lambda _: next(left)(), monotonic=time.monotonic))
 
 
 def test_watching_shows_the_job_until_it_is_done(begun: Begun, monkeypatch: pytest.MonkeyPatch) -> None:
