@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from array import array
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -63,13 +64,15 @@ class TileList:
         Raises:
             BadOption: a line names no tile; says which.
         """
-        places: dict[int, list[tuple[int, int]]] = defaultdict(list)
+        places: dict[int, tuple[array[int], array[int]]] = defaultdict(lambda: (array("q"), array("q")))
         for number, line in enumerate(lines, 1):
             text = line.partition("#")[0].strip()
             if text:
                 z, x, y = _numbers(text, f"{name}, line {number}")
-                places[z].append((x, y))
-        return cls({z: _codes(*np.array(places[z], np.int64).T) for z in sorted(places)})
+                columns, rows = places[z]
+                columns.append(x)
+                rows.append(y)
+        return cls({z: _codes(*(np.frombuffer(each, np.int64) for each in places[z])) for z in sorted(places)})
 
     def lines(self) -> Iterator[str]:
         """The tiles as `parse` takes them, low zooms first, in Z-order."""
