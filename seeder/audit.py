@@ -108,14 +108,12 @@ class Audit:
             yield from self._strays()
 
     def _strips(self) -> Iterator[_Strip]:
-        """The columns of blocks that tiles are planned or stored in."""
+        """The columns of blocks that tiles are planned in, and what is stored there."""
         for region in regions(self.layer, self.selection):
             prefix = zoom_prefix(self.layer.id, region.z)
             names = set(self.stores.tiles.folders(prefix))
             for x, strip in region.strips():
-                here = {name for name in map(str, range(x, x + LEAF)) if name in names}
-                names -= here
-                yield _Strip(self, strip, x, tuple(sorted(here)))
+                yield _Strip(self, strip, tuple(name for name in map(str, range(x, x + LEAF)) if name in names))
 
     def _strays(self) -> Iterator[Finding]:
         """What is stored beside the layer's columns, in the zooms that are selected.
@@ -159,7 +157,6 @@ class _Strip:
 
     audit: Audit
     region: Region
-    x: int
     columns: tuple[str, ...]
 
     def check(self) -> tuple[int, list[Finding]]:
