@@ -28,6 +28,7 @@ from seeder.failures import (
 )
 from seeder.jobs import Job, Message, Receipt, Spec
 from seeder.ledger import put_receipt, strike
+from seeder.plan import Tally
 from seeder.selection import Piece, Selection
 from seeder.sqs import Delivery, SqsQueue
 from seeder.tilelist import TileList
@@ -396,3 +397,14 @@ def test_status_of_a_job_in_a_queue_tells_its_depth(begun: Begun, make_queue: Ma
     taken(queue)
     result = seeder("status", "alps", "--json")
     assert (result.exit_code, told(result)["depth"]) == (0, {"waiting": 0, "hidden": 0, "dead": 0})
+
+
+def test_errors_that_differ_in_numbers_only_are_told_once() -> None:
+    torn = [f"cannot read a.tif: failed at offset {place}" for place in (8, 16, 123)]
+    errors = [*torn, "cannot read b.tif: failed at offset 8"]
+    found = grouped(Failure(Piece(Block(6, 8 * n, 0), 3), error) for n, error in enumerate(errors))
+    assert [(group.error, group.blocks, group.tiles) for group in found] == [(torn[0], 3, 6), (errors[3], 1, 2)]
+    tally = Tally("job", "a", "1", 8)
+    for error in errors:
+        tally.add(Outcome(failed=3, error=error))
+    assert tally.errors == {torn[0]: 6, errors[3]: 2}
