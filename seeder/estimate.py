@@ -12,9 +12,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from seeder.jobs import SIZES
 from seeder.prices import Cost, Demand, Prices, cost, wall_seconds
 from seeder.selection import GOLDEN, Count, Piece, Region, Selection, regions
-from seeder.sqs import SIZES
 from tiler.catalog import Layer, load_layer
 from tiler.errors import SourceReadError
 from tiler.fill import Outcome, Request, fill
@@ -111,8 +111,9 @@ def estimate(question: Question, settings: Settings, *, jobs: int, progress: Cal
         StoreError: the throwaway folder cannot be written.
     """
     layer, selection = question.layer, question.selection
-    found = [region for region in regions(layer, selection) if region.total().tiles]
-    counts = {region.z: region.total() for region in found}
+    totals = [(region, region.total()) for region in regions(layer, selection)]
+    found = [region for region, total in totals if total.tiles]
+    counts = {region.z: total for region, total in totals if total.tiles}
     samples: dict[int, list[Outcome]] = {z: [] for z in counts}
     with tempfile.TemporaryDirectory(prefix="seeder-") as folder:
         make = partial(_rendering, settings, layer.id, question.look, Path(folder))

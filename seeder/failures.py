@@ -5,18 +5,21 @@ from __future__ import annotations
 from collections.abc import Container, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from seeder.jobs import Job, Message, Receipt, gist
 from seeder.ledger import finished, load_plan, read_receipts
 from seeder.plan import Tally
 from seeder.selection import Piece
-from seeder.sqs import Delivery, SqsQueue
 from seeder.tilelist import tile_line
 from tiler.errors import MessageError, TilerError
 from tiler.grid import LEAF, Block
 from tiler.keys import job_key
 from tiler.overlap import overlap
 from tiler.storage import Store
+
+if TYPE_CHECKING:
+    from seeder.sqs import Delivery, SqsQueue  # which imports boto3: a third of a second of every command
 
 HIDE = 900  # seconds that dead letters are kept from others while they are read
 DEAD = "nobody could work it off: it came back from every worker"

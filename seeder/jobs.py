@@ -32,6 +32,7 @@ FIELDS = {  # of a message, and their types
     "format": str,
     "force": bool,
 }
+SIZES = (LEAF, LEAF**2, LEAF**3)  # of blocks that messages to a queue name: workers split the larger ones
 MASKS = ("written", "empty", "skipped", "failed")
 
 

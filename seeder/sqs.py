@@ -11,9 +11,8 @@ from typing import Any, TypeVar
 from tenacity import Retrying, retry_if_result, stop_after_attempt, wait_random_exponential
 
 from seeder import aws
-from seeder.jobs import Message
+from seeder.jobs import SIZES, Message
 from tiler.errors import QueueError
-from tiler.grid import LEAF
 from tiler.overlap import overlap
 
 BATCH = 10  # messages that one request takes
@@ -26,8 +25,6 @@ _RETRYING = Retrying(
     retry_error_callback=lambda state: state.outcome and state.outcome.result(),
 )
 T = TypeVar("T")
-
-SIZES = (LEAF, LEAF**2, LEAF**3)  # of blocks that are sent: workers split the larger ones
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,16 +8,18 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from seeder.jobs import Job
 from seeder.ledger import Kind, Run, Stop, begun, load_plan, load_run, stopped
 from seeder.selection import Count
-from seeder.sqs import Depth
 from tiler.catalog import Layers
 from tiler.keys import job_key
 from tiler.overlap import overlap
 from tiler.storage import PAGE, Store
+
+if TYPE_CHECKING:
+    from seeder.sqs import Depth  # which imports boto3: a third of a second of every command
 
 State = Literal["planning", "running", "done", "failed", "cancelled", "superseded", "stalled"]
 FINAL: tuple[State, ...] = ("done", "failed", "cancelled", "superseded", "stalled")  # nothing more happens by itself
@@ -27,7 +29,7 @@ BUSY = 1200.0  # the same while its queue holds messages: one that failed comes 
 STEP = 2.0  # seconds; receipts are counted by when they were written, so coarsely
 RECENT = 60.0  # seconds over which the rate is taken
 
-DepthOf = Callable[[str], Depth | None]  # of the queue at a URL; None where nobody knows
+DepthOf = Callable[[str], "Depth | None"]  # of the queue at a URL; None where nobody knows
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ast
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -90,6 +92,13 @@ def test_imports_point_down(module: str) -> None:
 def test_a_dear_package_is_imported_only_at_home(package: str, homes: set[str]) -> None:
     users = {module for module in MODULES if any(name.split(".")[0] == package for name in imports(module))}
     assert users == homes
+
+
+def test_no_command_imports_boto3_before_it_needs_it() -> None:
+    """It takes a third of a second."""
+    loaded = "import sys, seeder.cli; print('boto3' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", loaded], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"
 
 
 def test_only_programs_touch_the_environment() -> None:

@@ -21,11 +21,11 @@ from hypothesis import strategies as st
 
 from seeder import estimate as estimation
 from seeder.estimate import FEW, MANY, Estimate, Question, ZoomEstimate, estimate
+from seeder.jobs import SIZES
 from seeder.plan import count, prepare
 from seeder.prices import Prices
 from seeder.queues import LocalPool
 from seeder.selection import GOLDEN, Count, Piece, Region, Selection, regions
-from seeder.sqs import SIZES
 from seeder.tilelist import TileList
 from tests.conftest import MakeLayer, MakeRaster, scene
 from tests.strategies import GLOBE
