@@ -8,13 +8,12 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from seeder.jobs import Job, Message, Receipt, gist
-from seeder.ledger import finished, load_plan, read_receipts
+from seeder.ledger import complete, finished, is_done, read_receipts
 from seeder.plan import Tally
 from seeder.selection import Piece
 from seeder.tilelist import tile_line
 from tiler.errors import MessageError, TilerError
 from tiler.grid import LEAF, Block
-from tiler.keys import job_key
 from tiler.overlap import overlap
 from tiler.storage import Store
 
@@ -73,7 +72,7 @@ def failed_blocks(sources: Store, job: str) -> Iterator[Receipt]:
     """
 
     def open_still(block: Block) -> Block | None:
-        return None if sources.has(job_key(job, "done", str(block))) else block
+        return None if is_done(sources, job, block) else block
 
     found = (block for block in overlap(open_still, finished(sources, job, "failed")) if block)
     return read_receipts(sources, job, found, "failed")
@@ -108,11 +107,9 @@ class DeadLetters:
 
     def open(self, sources: Store, job: str) -> list[DeadLetter]:
         """Those whose block is not done: the job was resumed since, perhaps, and then all are settled."""
-        plan = load_plan(sources, job)
-        done = {str(block) for block in finished(sources, job)} if self.found else set()
-        if plan and len(done) == sum(count.blocks for count in plan.values()):
+        if not self.found or complete(sources, job):
             return []
-        return [letter for letter in self.found if str(letter.message.request.block) not in done]
+        return [letter for letter in self.found if not is_done(sources, job, letter.message.request.block)]
 
     def delete(self) -> None:
         """Take them off the queue."""

@@ -17,7 +17,7 @@ from tabulate import tabulate
 from seeder.console import guarded, interruptible, json_option, located
 from seeder.failures import DeadLetters, Group, Retry, dead_letters, failures, grouped
 from seeder.jobs import Job
-from seeder.ledger import CANCELLED, Stop, find_job, jobs, layer_of, load_job, load_run, reopen, stop, stopped
+from seeder.ledger import CANCELLED, Stop, complete, find_job, jobs, layer_of, load_job, load_run, reopen, stop, stopped
 from seeder.perform import Way, perform_plan, print_sent, print_tally, run_all, send_all, tiles_said, way_options
 from seeder.plan import current, resume
 from seeder.status import FINAL, Progress, progress, utcnow
@@ -56,7 +56,7 @@ def status(job: str | None, layer: str | None, watch: bool, as_json: bool, setti
     if job is None:
         _list(sources, layer, settings, as_json=as_json)
         return
-    found = find_job(sources, job)
+    found = find_job(sources, job, listed=False)
     if watch:
         _watch(found, sources, settings, as_json=as_json)
     else:
@@ -188,12 +188,12 @@ def cancel(job: str, as_json: bool, settings: Settings) -> None:
       seeder cancel relief
     """
     sources = Stores.open(settings).sources
-    found = find_job(sources, job)
+    found = find_job(sources, job, listed=False)
     before = stopped(sources, found.id)
     if before is not None and before.asked:
         _say_cancelled(found, "was cancelled before", as_json=as_json)
         return
-    if progress(found, sources, Layers(sources), lambda _: None, utcnow()).state == "done":
+    if complete(sources, found.id):
         raise BadOption(f"job {found.id} is done: there is nothing to cancel")
     stop(sources, found.id, Stop(CANCELLED))
     _say_cancelled(found, "is cancelled", as_json=as_json)
@@ -252,16 +252,18 @@ def errors(
       seeder errors relief --retry --wait
     """
     stores = Stores.open(settings, create=retry)
-    found = find_job(stores.sources, job)
+    found = find_job(stores.sources, job, listed=False)
     url = _queue(found, stores.sources)
     how = way(settings, url, as_json=as_json)
     with _letters(url, found, settings) as letters:
         dead = letters.open(stores.sources, found.id)
-        failed = [*failures(stores.sources, found.id), *(letter.failure for letter in dead)]
         if retry:
-            _retry(Retry.of(found, stores.sources, dead), letters, how, settings, stores)
+            again = Retry.of(found, stores.sources, dead)
+            _retry(again, letters, how, settings, stores)
+        else:
+            failed = [*failures(stores.sources, found.id), *(letter.failure for letter in dead)]
     if retry:
-        if failed and how.queue and how.wait:
+        if again.pieces and how.queue and how.wait:
             _watch(found, stores.sources, settings, as_json=as_json)
         return
     if export:

@@ -212,6 +212,19 @@ def load_plan(sources: Store, job: str) -> dict[int, Count] | None:
         raise MessageError(f"{key} is not a plan: {error!r}") from error
 
 
+def complete(sources: Store, job: str) -> bool:
+    """Whether the job was planned and every block is done."""
+    plan = load_plan(sources, job)
+    if plan is None:
+        return False
+    return sum(1 for _ in finished(sources, job)) >= sum(zoom.blocks for zoom in plan.values())
+
+
+def is_done(sources: Store, job: str, block: Block) -> bool:
+    """Whether the block is done."""
+    return sources.has(job_key(job, "done", str(block)))
+
+
 def jobs(sources: Store) -> list[str]:
     """The ids of all jobs, the newest last. What else lies among them is passed over."""
     return sorted((name for name in sources.folders(JOBS) if ID.fullmatch(name)), key=begun)
@@ -227,8 +240,8 @@ def layer_of(job: str) -> str:
     return job.rsplit("-", 2)[0]
 
 
-def find_job(sources: Store, named: str) -> Job:
-    """The job of that id, or the only one whose id begins so, or the newest of the layer of that name.
+def find_job(sources: Store, named: str, *, listed: bool = True) -> Job:
+    """The job of that id, or the only one whose id begins so, or the newest of the layer of that name; see `load_job`.
 
     Raises:
         UnknownJob: there is none, or there are several.
@@ -236,13 +249,13 @@ def find_job(sources: Store, named: str) -> Job:
     """
     known = jobs(sources)
     if named in known:
-        return load_job(sources, named)
+        return load_job(sources, named, listed=listed)
     alike = [job for job in known if job.startswith(named)] if named else []
     latest = [job for job in known if layer_of(job) == named]
     if latest:
-        return load_job(sources, latest[-1])
+        return load_job(sources, latest[-1], listed=listed)
     if len(alike) == 1:
-        return load_job(sources, alike[0])
+        return load_job(sources, alike[0], listed=listed)
     raise UnknownJob(named, alike[:3] or difflib.get_close_matches(named, known, n=3))
 
 
@@ -255,11 +268,7 @@ def unfinished(sources: Store, spec: Spec) -> Job | None:
     why = stopped(sources, job.id)
     if why is not None and why.asked:
         return None
-    plan = load_plan(sources, job.id)
-    if plan is None:
-        return job
-    done = sum(1 for _ in finished(sources, job.id))
-    return job if done < sum(zoom.blocks for zoom in plan.values()) else None
+    return None if complete(sources, job.id) else job
 
 
 def _spoken(data: bytes) -> Any:

@@ -10,6 +10,7 @@ import urllib3
 
 from tests.e2e import s3 as s3_module
 from tests.e2e import sqs as sqs_module
+from tests.e2e.proxy import Proxy
 from tests.e2e.world import ALPS, GLOBE, make_layers, seeded
 
 
@@ -18,6 +19,13 @@ def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[s3_module.S3]:
     """A real S3 server, with websites."""
     with s3_module.running(tmp_path_factory.mktemp("s3")) as server:
         yield server
+
+
+@pytest.fixture
+def proxy(s3: s3_module.S3) -> Iterator[Proxy]:
+    """What stands between the functions and S3."""
+    with Proxy(s3.endpoint, seed=3) as made:
+        yield made
 
 
 @pytest.fixture(scope="session")

@@ -23,13 +23,6 @@ TILE = rf"/{ALPS}/\d+/\d+/\d+\.png"
 
 
 @pytest.fixture
-def proxy(s3: S3) -> Iterator[Proxy]:
-    """What stands between the functions and S3."""
-    with Proxy(s3.endpoint, seed=3) as made:
-        yield made
-
-
-@pytest.fixture
 def stack(s3: S3, sqs: Sqs, data: Path, proxy: Proxy) -> Iterator[Deployed]:
     """A deployment whose functions reach S3 through the proxy and whose messages come again soon."""
     with deployed(s3, sqs, data, endpoint=proxy.url, visibility=5) as made:

@@ -18,13 +18,6 @@ from tiler.keys import source_key
 
 
 @pytest.fixture
-def proxy(s3: S3) -> Iterator[Proxy]:
-    """What stands between the functions and S3."""
-    with Proxy(s3.endpoint, seed=4) as made:
-        yield made
-
-
-@pytest.fixture
 def stack(s3: S3, sqs: Sqs, data: Path, proxy: Proxy) -> Iterator[Deployed]:
     """A deployment whose functions reach S3 through the proxy; a message that comes back is dead."""
     with deployed(s3, sqs, data, endpoint=proxy.url, visibility=15, receives=1) as made:
