@@ -5,15 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import islice
-from typing import Any, TypeVar
+from typing import Any
 
 from tenacity import Retrying, retry_if_result, stop_after_attempt, wait_random_exponential
 
 from seeder import aws
 from seeder.jobs import SIZES, Message
 from tiler.errors import QueueError
-from tiler.overlap import overlap
+from tiler.overlap import in_batches, overlap
 
 BATCH = 10  # messages that one request takes
 ATTEMPTS = 6  # at an entry that SQS refuses
@@ -24,7 +23,6 @@ _RETRYING = Retrying(
     wait=wait_random_exponential(multiplier=0.2, max=10),
     retry_error_callback=lambda state: state.outcome and state.outcome.result(),
 )
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +81,7 @@ class SqsQueue:
         reason = ""
 
         def batches() -> Iterator[list[Message]]:
-            for batch in _batches(messages):
+            for batch in in_batches(messages, BATCH):
                 if refused:
                     return
                 yield batch
@@ -184,9 +182,3 @@ class SqsQueue:
         with aws.translated(f"look at {url}"):
             found: dict[str, str] = self.client.get_queue_attributes(QueueUrl=url, AttributeNames=["All"])["Attributes"]
         return found
-
-
-def _batches(items: Iterable[T]) -> Iterator[list[T]]:
-    source = iter(items)
-    while batch := list(islice(source, BATCH)):
-        yield batch

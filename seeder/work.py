@@ -9,11 +9,13 @@ from seeder.breaker import Breaker
 from seeder.jobs import Message, Receipt
 from seeder.ledger import cancelled, put_receipt
 from tiler.catalog import Layer, Layers
-from tiler.errors import MessageError
-from tiler.fill import Outcome, fill
+from tiler.errors import MessageError, Superseded
+from tiler.fill import Outcome, Request, fill
 from tiler.grid import LEAF
 from tiler.settings import Settings
 from tiler.storage import Stores
+
+PATIENCE = 40.0  # seconds that one request to a store is tried again before the message goes back to the queue
 
 Send = Callable[[Iterable[Message]], int]
 
@@ -37,14 +39,14 @@ class Worker:
     @classmethod
     def open(cls, settings: Settings, send: Send = _refuse) -> Worker:
         """A worker on the stores of `settings`."""
-        stores = Stores.open(settings, create=True)
+        stores = Stores.open(settings.within(PATIENCE), create=True)
         return cls(stores, Layers(stores.sources), send, Breaker(stores.sources))
 
     def work(self, message: Message) -> Receipt:
         """Fill the message's block and put the receipt on record; split a block larger than 8 x 8.
 
         A message of a revision that is not the layer's current one is dropped, for its tiles would be out of date,
-        and so is one of a cancelled job. Harmless to repeat.
+        and so is one of a cancelled job; if need be in the middle of its block. Harmless to repeat.
 
         Raises:
             StoreError, QueueError: nothing says that the block is done; the message must come again.
@@ -53,11 +55,15 @@ class Worker:
         layer = self.layers.get(message.layer)
         why = self._stale(message, layer)
         if layer is None or why:
-            return Receipt(request.block, Outcome(failed=request.tiles, error=why), fate="dropped")
+            return _dropped(request, why)
         if request.block.size > LEAF:
             self.send(message.parts())
             return Receipt(request.block, Outcome(), fate="split")
-        receipt = Receipt(request.block, fill(layer, self.stores, request))
+        try:
+            outcome = fill(layer, self.stores, request, lambda: self._stale(message, self.layers.get(message.layer)))
+        except Superseded as error:
+            return _dropped(request, str(error))
+        receipt = Receipt(request.block, outcome)
         put_receipt(self.stores.sources, message.job, receipt)
         self.breaker.heard(message.job, receipt)
         return receipt
@@ -68,3 +74,7 @@ class Worker:
             now = f"revision {layer.revision}" if layer else "nothing"
             return f"revision {message.revision} was superseded by {now}"
         return f"job {message.job} was stopped" if cancelled(self.stores.sources, message.job) else ""
+
+
+def _dropped(request: Request, why: str) -> Receipt:
+    return Receipt(request.block, Outcome(failed=request.tiles, error=why), fate="dropped")

@@ -17,7 +17,6 @@ from seeder.work import Worker
 from tiler.errors import MessageError, TilerError
 from tiler.settings import Settings
 
-PATIENCE = 40.0  # seconds that one request to a store is tried again before the message goes back to the queue
 FIRST_DELAY, LAST_DELAY = 15, 900  # seconds until a failed message comes again; four times longer each time
 MARGIN = 10.0  # seconds that must be left of an invocation for a block to be begun
 
@@ -124,7 +123,7 @@ def _give_back(back: Iterable[tuple[Event, int]]) -> None:
 
 @cache
 def _settings() -> Settings:
-    return Settings.from_env(os.environ).within(PATIENCE)
+    return Settings.from_env(os.environ)
 
 
 @cache

@@ -25,7 +25,7 @@ from moto.server import ThreadedMotoServer
 from rasterio.enums import ColorInterp
 from rasterio.transform import from_bounds
 
-from seeder import poll, worker
+from seeder import poll, work, worker
 from seeder.jobs import Message
 from seeder.queues import LocalPool
 from seeder.sqs import SqsQueue
@@ -36,13 +36,12 @@ from tests.e2e.proxy import Proxy
 from tests.function import Function, planned, png_tiles, started
 from tests.site import Site, copied, memory, private
 from tiler import datasets
-from tiler.catalog import Layer, load_layer
+from tiler.catalog import Layer, Options, load_layer
 from tiler.datasets import forget
 from tiler.ingest import ingest
 from tiler.settings import Settings
 from tiler.storage import Store, Stores, open_store
 from tiler.style import Values
-from tiler.survey import Options
 
 settings.register_profile("steady", deadline=None, derandomize=True, max_examples=60)
 settings.load_profile("steady")
@@ -329,7 +328,7 @@ def function(
     """The worker function, in a process that was just started, and a job of zooms 5 to 9."""
     queue = make_queue(visibility=60)
     monkeypatch.setenv("TILER_QUEUE", queue.url)
-    monkeypatch.setattr(worker, "PATIENCE", 0.3)
+    monkeypatch.setattr(work, "PATIENCE", 0.3)
     monkeypatch.setattr(worker, "_slowest", 0.0)
     with started(queue, alps_copy, capsys) as made:
         yield made

@@ -16,13 +16,12 @@ from rio_cogeo.cogeo import cog_validate
 from seeder.selection import Selection, regions
 from tests.conftest import MakeLayer, MakeRaster, scene
 from tests.oracle import HALF, alone, drawn, joined, landscape, psnr, tiles_of, warped
-from tiler.catalog import Layer
+from tiler.catalog import Layer, Options
 from tiler.grid import Block
 from tiler.ingest import ingest
 from tiler.remote import location
 from tiler.render import Look, render
 from tiler.storage import Stores
-from tiler.survey import Options
 
 ENOUGH = 38.0  # dB
 AROUND_ZERO = (-2.5, -2.2, 3.1, 2.9)  # where blocks of every zoom meet

@@ -31,14 +31,13 @@ from seeder.tilelist import TileList
 from tests.conftest import Recipe, scene, silent, write_raster
 from tests.site import Spy, memory
 from tests.strategies import GLOBE
-from tiler.catalog import Layer, Layers, publish
+from tiler.catalog import Layer, Layers, Options, publish
 from tiler.fill import Outcome, Request
 from tiler.grid import Block
 from tiler.ingest import ingest
 from tiler.render import Look
 from tiler.settings import Settings
 from tiler.storage import Store, Stores
-from tiler.survey import Options
 
 JOB = "globe-00000000-20250301T120000.000000"
 NOON = datetime(2025, 3, 1, 12, tzinfo=UTC)
@@ -327,7 +326,7 @@ class Arena:
         self.ends: list[object] = []
         monkeypatch.setattr(work, "fill", self.fill)
 
-    def fill(self, _: Layer, stores: Stores, request: Request) -> Outcome:
+    def fill(self, _: Layer, stores: Stores, request: Request, __: object) -> Outcome:
         """Put tiles that nobody drew."""
         with self.lock:
             if self.chance.random() < self.likely:

@@ -125,7 +125,7 @@ def test_a_published_layer_is_found_and_listed(store: Store) -> None:
         publish(replace(RELIEF, id=name), Stores(tiles, store, "http://tiles.test"))
     assert load_layer(store, "ortho") == replace(RELIEF, id="ortho")
     assert list(list_layers(store)) == ["ortho", "relief", "relief-2"]
-    assert tiles.get("ortho/tile.json") == tilejson(replace(RELIEF, id="ortho"), "http://tiles.test")
+    assert tiles.get("ortho/tile.json") == tilejson(replace(RELIEF, id="ortho"), "http://tiles.test", RELIEF.revision)
 
 
 def test_the_last_one_published_is_the_current_revision(store: Store) -> None:
@@ -181,13 +181,13 @@ def test_zooms_are_checked_against_the_layers(layer: Layer, zooms: list[int]) ->
 
 
 def test_tilejson_has_the_fields_of_version_3() -> None:
-    said = json.loads(tilejson(RELIEF, "https://tiles.test/maps"))
+    said = json.loads(tilejson(RELIEF, "https://tiles.test/maps", "9f2c"))
     center = said.pop("center")
     assert said == {
         "tilejson": "3.0.0",
         "name": "relief",
         "scheme": "xyz",
-        "tiles": ["https://tiles.test/maps/relief/{z}/{x}/{y}.png"],
+        "tiles": ["https://tiles.test/maps/relief/{z}/{x}/{y}.png?v=9f2c"],
         "bounds": [5.5, 45.0, 10.5, 47.5],
         "minzoom": 3,
         "maxzoom": 12,
@@ -198,7 +198,7 @@ def test_tilejson_has_the_fields_of_version_3() -> None:
 
 @given(layers())
 def test_tilejson_stays_within_what_its_version_allows(layer: Layer) -> None:
-    said = json.loads(tilejson(layer, "http://tiles.test"), parse_constant=pytest.fail)
+    said = json.loads(tilejson(layer, "http://tiles.test", "9f2c"), parse_constant=pytest.fail)
     west, south, east, north = said["bounds"]
     longitude, latitude, zoom = said["center"]
     assert -180 <= west <= longitude <= east <= 180
@@ -210,7 +210,7 @@ def test_tilejson_stays_within_what_its_version_allows(layer: Layer) -> None:
 
 @given(crossing_bounds())
 def test_tilejson_of_a_layer_across_the_antimeridian_spans_all_longitudes(box: Bounds) -> None:
-    said = json.loads(tilejson(replace(RELIEF, bounds=box), "http://tiles.test"))
+    said = json.loads(tilejson(replace(RELIEF, bounds=box), "http://tiles.test", "9f2c"))
     longitude = said["center"][0]
     assert said["bounds"] == [-180, box.south, 180, box.north]
     assert longitude >= box.west or longitude <= box.east
@@ -219,7 +219,7 @@ def test_tilejson_of_a_layer_across_the_antimeridian_spans_all_longitudes(box: B
 @given(layers())
 def test_tilejson_opens_where_the_layer_is_about_two_tiles_wide(layer: Layer) -> None:
     wide = replace(layer, minzoom=0, maxzoom=28)
-    zoom = json.loads(tilejson(wide, ""))["center"][2]
+    zoom = json.loads(tilejson(wide, "", "9f2c"))["center"][2]
     degrees = layer.bounds.east - layer.bounds.west + 360 * layer.bounds.crosses
     assert zoom == 28 or 1.4 < degrees / 360 * 2**zoom < 2.9
 

@@ -202,7 +202,8 @@ def test_a_virtual_layer_stores_nothing_but_its_metadata(
     layer = make_layer(make_raster(values=scene(200, 240)), virtual=True)
     assert layer.bake is None
     files = {name for name in files_under(tmp_path / "data") if (tmp_path / "data" / name).is_file()}
-    assert files == {"private/sources/layer/index.json", "tiles/layer/tile.json"}
+    kept = f"private/sources/layer/{layer.revision}/index.json"
+    assert files == {"private/sources/layer/index.json", kept, "tiles/layer/tile.json"}
 
 
 def test_a_source_that_breaks_later_fails_its_tiles_and_writes_none(

@@ -26,7 +26,7 @@ from tests.oracle import alone, tiles_of
 from tests.site import DIRECT, URL, Answer, Site, answered, copied, deaf, event, memory, private
 from tests.strategies import layers
 from tiler import http
-from tiler.catalog import Layer, dump, publish
+from tiler.catalog import Layer, Options, dump, publish
 from tiler.encode import blank
 from tiler.fill import Outcome, Request
 from tiler.footprint import Footprint
@@ -36,7 +36,6 @@ from tiler.ingest import ingest
 from tiler.keys import CONTENT_TYPES, TileName, index_key, parse_tile_key, tile_key
 from tiler.render import Look
 from tiler.storage import Store, Stores, open_store
-from tiler.survey import Options
 
 SHORTLY = 60  # seconds that a client may believe that there is no such tile
 NAMES = ["7/66/45.png", "7/66/45@2x.png", "7/66/45.jpg", "7/66/45@2x.webp"]
@@ -117,7 +116,7 @@ def asked(path: str, method: str = "GET") -> Answer:
 
 @pytest.mark.parametrize(("scale", "form"), [("1", "png"), ("2", "png"), ("1", "jpg"), ("2", "webp")])
 def test_a_tile_is_stored_as_seed_stores_it_and_the_client_sent_to_it(
-    scale: str, form: str, deployed: str, s3_server: str, monkeypatch: pytest.MonkeyPatch
+    scale: str, form: str, deployed: str, s3_server: str, alps: Layer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TILER_TILES", f"{deployed}/seeded")
     words = ["seed", "alps", "--zooms", "6", "--scale", scale, "--format", form, "--jobs", "1"]
@@ -127,8 +126,8 @@ def test_a_tile_is_stored_as_seed_stores_it_and_the_client_sent_to_it(
     keys = [entry.key for entry in open_store(f"{deployed}/seeded").list("alps/")]
     assert len(keys) == 4
     for key in keys:
-        answer = asked(f"/{key}")
-        assert (answer.status, answer.headers["Location"], answer.body) == (302, f"{DIRECT}/{key}", b"")
+        answer, there = asked(f"/{key}"), f"{DIRECT}/{key}?v={alps.revision}"
+        assert (answer.status, answer.headers["Location"], answer.body) == (302, there, b"")
         assert answer.headers["Cache-Control"] == "no-store"
         seeded, made = (client.get_object(Bucket=bucket, Key=f"{kind}/{key}") for kind in ("seeded", "public"))
         assert made["Body"].read() == seeded["Body"].read()
@@ -158,10 +157,10 @@ def test_the_second_request_finds_the_tile_and_renders_nothing(
     assert (site.tiles.count("put"), site.sources.seen) == (0, [])
 
 
-def test_a_tile_that_seed_stored_is_found(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_tile_that_seed_stored_is_found(site: Site, alps: Layer, monkeypatch: pytest.MonkeyPatch) -> None:
     site.tiles.store.put("alps/7/66/45.png", b"seeded", content_type="image/png")
     monkeypatch.setattr("tiler.fill.render", pytest.fail)
-    assert site.ask("/alps/7/66/45.png").headers["Location"] == f"{DIRECT}/alps/7/66/45.png"
+    assert site.ask("/alps/7/66/45.png").headers["Location"] == f"{DIRECT}/alps/7/66/45.png?v={alps.revision}"
     assert site.stored() == {"alps/7/66/45.png": b"seeded"}
 
 
@@ -196,7 +195,7 @@ def test_an_empty_tile_within_the_bounds_is_stored_as_the_one_blank_tile(look: L
     keys = [tile_key(TileName("half", tile, look.scale, look.format)) for tile in tiles]
     for key in keys:
         answer = site.ask(f"/{key}")
-        assert (answer.status, answer.headers["Location"]) == (302, f"{DIRECT}/{key}")
+        assert (answer.status, answer.headers["Location"]) == (302, f"{DIRECT}/{key}?v={layer.revision}")
     assert site.stored() == dict.fromkeys(keys, blank(look.size, look.format))
     assert Image.open(io.BytesIO(blank(look.size, look.format))).size == (look.size, look.size)
 

@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 
 from tests.conftest import Recipe, scene, silent, write_raster
 from tests.site import DIRECT, READS, URL, WRITES, Site, Spy, memory
+from tiler.catalog import Options
 from tiler.ingest import ingest
 from tiler.keys import parse_tile_key
 from tiler.storage import Stores
-from tiler.survey import Options
 
 LAYERS = ("tiny", "tiny-2")
 METHODS = st.sampled_from(["GET"] * 9 + ["HEAD"])
@@ -110,7 +110,8 @@ def checked(site: Site, path: str, method: str) -> int:
     read = site.sources.count(*READS)
     assert not site.sources.count(*WRITES)
     if answer.status == 302:
-        key = answer.headers["Location"].removeprefix(f"{DIRECT}/")
+        key, _, revision = answer.headers["Location"].removeprefix(f"{DIRECT}/").partition("?v=")
+        assert revision.isalnum()
         assert key == unquote(path).removeprefix("/")
         assert parse_tile_key(key).layer in LAYERS
         assert site.tiles.store.has(key)
@@ -141,5 +142,5 @@ def test_no_path_makes_a_server_error_or_reaches_past_its_layer(site: Site) -> N
     assert min(found[status] for status in (200, 302, 400, 404)) >= 50
     written = [entry.key for name in LAYERS for entry in site.tiles.store.list(f"{name}/")]
     assert len(written) > 10
-    assert len(written) + 2 * len(LAYERS) == len(list(site.tiles.store.list("")))  # sources are as they were
+    assert len(written) + 3 * len(LAYERS) == len(list(site.tiles.store.list("")))  # sources are as they were
     assert {parse_tile_key(key).layer for key in written if not key.endswith("/tile.json")} == set(LAYERS)

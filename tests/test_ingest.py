@@ -15,11 +15,10 @@ from affine import Affine
 
 from tests.conftest import MakeLayer, MakeRaster, scene
 from tests.oracle import drawn, files_under, landscape, psnr, tiles_of, warped
-from tiler.catalog import load_layer
+from tiler.catalog import Options, load_layer
 from tiler.errors import BadName, BadOption, BadSource, TilerError, UnknownLayer
 from tiler.ingest import Ingested, ingest
 from tiler.storage import Stores
-from tiler.survey import Options
 
 ENOUGH = 38.0  # dB
 AROUND_ZERO = (-2.5, -2.2, 3.1, 2.9)
@@ -270,7 +269,7 @@ def test_the_metadata_says_where_the_layer_lies_and_the_tilejson_how_to_show_it(
     assert load_layer(stores.sources, "layer") == made
     public = json.loads(stores.tiles.get("layer/tile.json"))
     assert public["tilejson"] == "3.0.0"
-    assert public["tiles"] == ["http://tiles.test/layer/{z}/{x}/{y}.webp"]
+    assert public["tiles"] == ["http://tiles.test/layer/{z}/{x}/{y}.webp?v=" + made.revision]
     assert public["bounds"] == pytest.approx([5, 45, 9, 48])
     assert (public["minzoom"], public["maxzoom"], public["attribution"]) == (2, 8, "© us")
     assert public["center"][:2] == pytest.approx([7, 46.5])

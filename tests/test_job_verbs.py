@@ -279,11 +279,11 @@ PAUSED = """
 import sys, time, pathlib
 from seeder import cli, work
 fill, folder = work.fill, pathlib.Path(sys.argv.pop(1))
-def slow(layer, stores, request):
+def slow(layer, stores, request, superseded):
     (folder / str(request.block)).touch()
     while len(list(folder.glob("*-*"))) == 2 and not (folder / "go").exists():
         time.sleep(0.005)
-    return fill(layer, stores, request)
+    return fill(layer, stores, request, superseded)
 work.fill = slow
 cli.main()
 """
@@ -377,10 +377,10 @@ def test_a_seeding_that_is_resumed_elsewhere_may_go_on_too(paused: Paused, made:
 def test_an_interrupted_seeding_says_so_until_it_is_resumed(
     begun: Begun, made: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def interrupt(layer: Layer, stores: Stores, request: Request) -> Outcome:
+    def interrupt(layer: Layer, stores: Stores, request: Request, superseded: Callable[[], str]) -> Outcome:
         if request.block.z == 6:
             raise KeyboardInterrupt
-        return fill(layer, stores, request)
+        return fill(layer, stores, request, superseded)
 
     with monkeypatch.context() as patch:
         patch.setattr(work, "fill", interrupt)

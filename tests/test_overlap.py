@@ -14,7 +14,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tiler.errors import SourceReadError, StoreError, TilerError
-from tiler.overlap import THREADS, overlap
+from tiler.overlap import THREADS, in_batches, overlap
 from tiler.storage import Store
 
 T = TypeVar("T")
@@ -185,3 +185,11 @@ def test_put_all_stores_and_names_all_that_was_drawn_before_the_source_broke(sto
     assert isinstance(error, SourceReadError)
     assert found == Counter(key for key, _ in map(named, range(breaks)))
     assert {entry.key for entry in store.list("relief/")} == set(found)
+
+
+@given(st.lists(st.integers(), max_size=40), st.integers(1, 12))
+def test_batches_are_what_was_given_in_order_and_full_but_the_last(items: list[int], size: int) -> None:
+    batches = list(in_batches(items, size))
+    assert [each for batch in batches for each in batch] == items
+    assert all(len(batch) == size for batch in batches[:-1])
+    assert all(batches)

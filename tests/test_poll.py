@@ -44,11 +44,11 @@ from botocore.config import Config
 from seeder import aws, cli, poll, work
 from tiler.fill import fill
 
-def slowly(layer, stores, request):  # and tells when it begins
+def slowly(layer, stores, request, superseded):  # and tells when it begins
     with open(os.environ["BEGUN"], "a") as file:
         file.write(f"{request.block} {os.getpid()}\\n")
     time.sleep(float(os.environ["SECONDS"]))
-    return fill(layer, stores, request)
+    return fill(layer, stores, request, superseded)
 
 work.fill = slowly
 aws.CONFIG = aws.CONFIG.merge(Config(retries={"mode": "standard", "total_max_attempts": 2}))

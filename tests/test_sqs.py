@@ -15,8 +15,6 @@ import boto3
 import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError
-from hypothesis import given
-from hypothesis import strategies as st
 from moto.sqs.models import SQSBackend
 
 from seeder import aws, sqs
@@ -27,7 +25,6 @@ from seeder.queues import LocalPool, Queue
 from seeder.selection import Selection
 from seeder.sqs import Depth, SqsQueue
 from tests.conftest import MakeQueue, emptied, taken, working
-from tests.strategies import messages
 from tiler.catalog import load_layer
 from tiler.errors import BadCloud, QueueError
 from tiler.fill import Request
@@ -289,14 +286,6 @@ def test_a_queue_without_dead_letters_has_none(cloud: str) -> None:
     queue = SqsQueue.open(url, "")
     assert queue.dead_letters(queue.attributes()) == ""
     assert queue.depth() == Depth(0, 0, 0)
-
-
-@given(st.lists(messages(), max_size=40))
-def test_batches_are_what_was_given_in_tens(given_: list[Message]) -> None:
-    batches = list(sqs._batches(given_))
-    assert [each for batch in batches for each in batch] == given_
-    assert all(len(batch) == sqs.BATCH for batch in batches[:-1])
-    assert all(batches)
 
 
 # --- The protocol, over both queues

@@ -29,7 +29,7 @@ from tests.conftest import Recipe, scene, silent, write_raster
 from tests.site import memory
 from tests.test_audit import PNG, Told, everything, key_of, listed, put, told
 from tests.test_selection import wanted
-from tiler.catalog import Layer
+from tiler.catalog import Layer, Options
 from tiler.encode import blank, decode
 from tiler.grid import LEAF
 from tiler.ingest import ingest
@@ -38,7 +38,6 @@ from tiler.render import Look
 from tiler.settings import S3, Settings
 from tiler.storage import Store, Stores, open_store
 from tiler.style import Pixels
-from tiler.survey import Options
 
 
 @dataclass(frozen=True)

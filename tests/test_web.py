@@ -12,12 +12,11 @@ from tests.oracle import alone, landscape, tiles_of
 from tests.rangeserver import Served, serving
 from tests.site import memory
 from tiler import datasets
-from tiler.catalog import Layer
+from tiler.catalog import Layer, Options
 from tiler.datasets import forget
 from tiler.errors import SourceReadError, StoreError
 from tiler.ingest import ingest
 from tiler.storage import Stores
-from tiler.survey import Options
 
 pytestmark = pytest.mark.usefixtures("collected")
 

@@ -25,6 +25,21 @@ KNOWN = 256  # names of which a process remembers the metadata
 
 
 @dataclass(frozen=True, slots=True)
+class Options:
+    """What `seeder ingest` was asked for; None and empty mean that the raster decides."""
+
+    min_zoom: int | None = None
+    max_zoom: int | None = None
+    resampling: Resampling | None = None
+    nodata: float | None = None
+    bands: tuple[int, ...] = ()
+    rescale: tuple[float, float] | None = None
+    format: Format = "png"
+    attribution: str = ""
+    virtual: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Bake:
     """Where a layer's baked COG lies on the XYZ grid.
 
@@ -46,7 +61,8 @@ class Layer:
     """A raster made ready for web tiles.
 
     `source` is the key of the baked COG in the private store or, where `bake` is None, the address of the raster
-    itself. `bands` are the source's, from 1. `nodata` overrides the raster's own (virtual layers only).
+    itself. `bands` are the source's, from 1. `nodata` overrides the raster's own (virtual layers only). `asked` is
+    what it was ingested with, and `previous` the revision whose place it took, empty for the first.
 
     Raises:
         GridError: the zooms are off the grid or run backwards.
@@ -66,6 +82,8 @@ class Layer:
     resampling: Resampling
     nodata: float | None = None
     attribution: str = ""
+    asked: Options = Options()
+    previous: str = ""
 
     def __post_init__(self) -> None:
         if not 0 <= self.minzoom <= self.maxzoom <= MAX_ZOOM:
@@ -102,13 +120,29 @@ def dump(layer: Layer) -> bytes:
         "format": layer.format,
         "bands": layer.bands,
         "resampling": layer.resampling,
-        "nodata": None if layer.nodata is None else str(layer.nodata),  # JSON has no NaN
+        "nodata": _text(layer.nodata),
         "attribution": layer.attribution,
+        "asked": {**asdict(layer.asked), "nodata": _text(layer.asked.nodata)},
+        "previous": layer.previous,
         "style": asdict(layer.style),
         "bake": asdict(layer.bake) if layer.bake else None,
         "footprint": layer.footprint.to_json(),
     }
     return (json.dumps(said, indent=1) + "\n").encode()
+
+
+def _text(number: float | None) -> str | None:
+    """A number that may be none at all, which JSON does not have."""
+    return None if number is None else str(number)
+
+
+def _number(text: str | None) -> float | None:
+    return None if text is None else float(text)
+
+
+def _asked(said: dict[str, Any]) -> Options:
+    rescale = tuple(said["rescale"]) if said["rescale"] else None
+    return Options(**{**said, "nodata": _number(said["nodata"]), "bands": tuple(said["bands"]), "rescale": rescale})
 
 
 def parse(data: bytes, key: str) -> Layer:
@@ -134,8 +168,10 @@ def parse(data: bytes, key: str) -> Layer:
             format=said["format"],
             bands=tuple(said["bands"]),
             resampling=said["resampling"],
-            nodata=None if said["nodata"] is None else float(said["nodata"]),
+            nodata=_number(said["nodata"]),
             attribution=said["attribution"],
+            asked=_asked(said["asked"]),
+            previous=said["previous"],
             style=Style(tuple(map(tuple, style["rescale"])), tuple(map(tuple, style["palette"]))),
             bake=Bake(**said["bake"]) if said["bake"] else None,
             footprint=Footprint.from_json(said["footprint"], key),
@@ -158,8 +194,26 @@ def load_layer(sources: Store, layer: str) -> Layer:
         raise UnknownLayer(layer, list_layers(sources)) from error
 
 
+def load_revision(sources: Store, layer: str, revision: str) -> Layer | None:
+    """A revision of the layer as it was when it was the current one, None where that is not known any more.
+
+    Raises:
+        CatalogError: its metadata is not what this version wrote.
+    """
+    key = keys.revision_key(layer, revision)
+    try:
+        return parse(sources.get(key), key)
+    except MissingObject:
+        return None
+
+
+def revisions(sources: Store, layer: str) -> tuple[str, ...]:
+    """The revisions of which something is kept, in no order."""
+    return sources.folders(keys.sources_prefix(layer))
+
+
 class Layers:
-    """Layers by name, each believed for `ttl` seconds after it was read and parsed again only where it changed.
+    """Layers by name, each believed for `ttl` seconds since it was asked for, and parsed again only where it changed.
 
     That a layer does not exist is believed as long.
     """
@@ -179,7 +233,8 @@ class Layers:
         """
         key = keys.index_key(keys.check_layer(name))
         read, before, layer = self._known.get(name, (-math.inf, b"", None))
-        if time.monotonic() - read < self._ttl:
+        now = time.monotonic()
+        if now - read < self._ttl:
             return layer
         try:
             data = self._sources.get(key)
@@ -190,7 +245,7 @@ class Layers:
         self._known.pop(name, None)
         if len(self._known) == KNOWN:
             del self._known[next(iter(self._known))]
-        self._known[name] = (time.monotonic(), data, layer)
+        self._known[name] = (now, data, layer)
         return layer
 
 
@@ -201,14 +256,41 @@ def list_layers(sources: Store) -> Iterator[str]:
 
 
 def publish(layer: Layer, stores: Stores) -> None:
-    """Make `layer` the current revision: the public TileJSON first, then `index.json`, each at once."""
-    public = tilejson(layer, stores.url)
+    """Make `layer` the current revision: the public TileJSON first, at last `index.json`, each at once.
+
+    Where tiles are stored, the TileJSON goes on to name the revision that it named before: they are of that one. A
+    browser that asked for them under the new name would keep them for an hour. `announce` tells of the new revision
+    when its tiles have taken their place.
+    """
+    _put_tilejson(layer, stores, shown(layer.id, stores.tiles) or layer.revision)
+    said = dump(layer)
+    stores.sources.put(keys.revision_key(layer.id, layer.revision), said, content_type="application/json")
+    stores.sources.put(keys.index_key(layer.id), said, content_type="application/json")
+
+
+def announce(layer: Layer, stores: Stores) -> None:
+    """Have the TileJSON name the current revision, so that browsers and CDNs ask for its tiles."""
+    _put_tilejson(layer, stores, layer.revision)
+
+
+def _put_tilejson(layer: Layer, stores: Stores, revision: str) -> None:
+    public = tilejson(layer, stores.url, revision)
     stores.tiles.put(keys.tilejson_key(layer.id), public, content_type="application/json", cache_control="no-cache")
-    stores.sources.put(keys.index_key(layer.id), dump(layer), content_type="application/json")
 
 
-def tilejson(layer: Layer, url: str) -> bytes:
-    """TileJSON 3.0.0 of `layer`, its tiles under `url`.
+def shown(layer: str, tiles: Store) -> str:
+    """The revision that the layer's TileJSON names, if tiles of it are stored."""
+    if not any(name.isdecimal() for name in tiles.folders(keys.layer_prefix(layer))):
+        return ""
+    try:
+        said = json.loads(tiles.get(keys.tilejson_key(layer)))
+        return str(said["tiles"][0]).partition("?v=")[2]
+    except (MissingObject, KeyError, IndexError, TypeError, ValueError):
+        return ""
+
+
+def tilejson(layer: Layer, url: str, revision: str) -> bytes:
+    """TileJSON 3.0.0 of `layer`, its tiles under `url`, `revision` what their addresses name.
 
     TileJSON's bounds may not cross the antimeridian; for a layer that does they span all longitudes and
     `center` tells where it lies.
@@ -223,7 +305,7 @@ def tilejson(layer: Layer, url: str) -> bytes:
         "tilejson": "3.0.0",
         "name": layer.id,
         "scheme": "xyz",
-        "tiles": [f"{url}/{layer.id}/{{z}}/{{x}}/{{y}}.{layer.format}"],
+        "tiles": [f"{url}/{layer.id}/{{z}}/{{x}}/{{y}}.{layer.format}?v={revision}"],
         "bounds": [west, south, east, north],
         "center": [longitude, latitude, first],
         "minzoom": layer.minzoom,

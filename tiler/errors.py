@@ -15,6 +15,7 @@ TilerError
 ├── SourceReadError         pixels could not be read; no tile is written
 ├── StoreError              an object could not be read, written, listed or deleted
 │   └── MissingObject       there is no such object
+├── Superseded              the layer has another revision by now; no more tiles of this one are written
 ├── CatalogError            a layer's metadata is not what this version wrote
 ├── QueueError              messages were refused, or the queue does not answer
 ├── MessageError            a message or a receipt that this version does not speak
@@ -146,6 +147,10 @@ class MissingObject(StoreError):
 
     def __init__(self, key: str) -> None:
         super().__init__("find", key, "there is no such object")
+
+
+class Superseded(TilerError):
+    """The layer has another revision by now, or none; no more tiles of this one are written."""
 
 
 class CatalogError(TilerError):

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
 
 from tiler.catalog import Layer
 from tiler.encode import blank
-from tiler.errors import GridError, SourceReadError
+from tiler.errors import GridError, SourceReadError, Superseded
 from tiler.grid import LEAF, Block
 from tiler.keys import CONTENT_TYPES, TileName, tile_key
 from tiler.render import Look, render
-from tiler.storage import Stores
+from tiler.storage import Store, Stores
 
+CHECK = 5.0  # seconds that a block is filled before it is asked whether its layer is still the current revision
 CACHE_CONTROL = "public, max-age=3600"  # of tiles; TileJSON carries the revision for those who cannot wait
 
 
@@ -63,8 +64,29 @@ class Request:
             raise GridError(f"mask {self.tiles:x} has bits off block {self.block}")
 
 
-def fill(layer: Layer, stores: Stores, request: Request) -> Outcome:
+def _never() -> str:
+    return ""
+
+
+@dataclass(slots=True)
+class _Guard:
+    """Sees to it that no tile is put long after its layer was the current revision."""
+
+    superseded: Callable[[], str]
+    checked: float = field(default_factory=time.monotonic)
+
+    def check(self) -> None:
+        """Nothing, if the layer still is the current revision, or was a moment ago."""
+        if time.monotonic() - self.checked > CHECK:
+            self.checked = time.monotonic()
+            if why := self.superseded():
+                raise Superseded(why)
+
+
+def fill(layer: Layer, stores: Stores, request: Request, superseded: Callable[[], str] = _never) -> Outcome:
     """Render the request's tiles and put them in the store.
+
+    `superseded` is asked every CHECK seconds why no more tiles of this revision may be put, if so.
 
     Tiles that exist are left alone unless `force`; tiles with nothing on them are not stored, but where an older tile
     lies in such a place a transparent one takes it. After a read error no further tile is written and those that are
@@ -72,8 +94,9 @@ def fill(layer: Layer, stores: Stores, request: Request) -> Outcome:
 
     Raises:
         StoreError: a tile could not be looked for or written.
+        Superseded: the layer has another revision by now, or none; the tiles that were left were not put.
     """
-    start = time.monotonic()
+    start, guard = time.monotonic(), _Guard(superseded)
     block, look = request.block, request.look
     names = {tile: tile_key(TileName(layer.id, tile, look.scale, look.format)) for tile in block.tiles(request.tiles)}
     skipped = 0
@@ -88,6 +111,7 @@ def fill(layer: Layer, stores: Stores, request: Request) -> Outcome:
     def tiles() -> Iterator[tuple[str, bytes]]:
         nonlocal empty
         for tile, data in render(layer, stores.sources, block, left, look):
+            guard.check()
             if data is None and not request.blanks:
                 empty |= block.bit(tile)
                 continue
@@ -103,12 +127,8 @@ def fill(layer: Layer, stores: Stores, request: Request) -> Outcome:
                 written |= bit
                 size += length
         if empty and request.force:
-            clear = blank(look.size, look.format)
-            old = stores.tiles.existing(names[tile] for tile in block.tiles(empty))
-            for _ in stores.tiles.put_all(
-                ((key, clear) for key in old), content_type=kind, cache_control=CACHE_CONTROL
-            ):
-                size += len(clear)
+            guard.check()
+            size += _cleared(stores.tiles, (names[tile] for tile in block.tiles(empty)), look)
     except SourceReadError as fault:
         error = str(fault)
     return Outcome(
@@ -120,3 +140,10 @@ def fill(layer: Layer, stores: Stores, request: Request) -> Outcome:
         milliseconds=round((time.monotonic() - start) * 1000),
         error=error,
     )
+
+
+def _cleared(tiles: Store, keys: Iterable[str], look: Look) -> int:
+    """Lay transparent tiles over those of `keys` that are stored; returns the bytes."""
+    clear, kind = blank(look.size, look.format), CONTENT_TYPES[look.format]
+    old = ((key, clear) for key in tiles.existing(keys))
+    return sum(len(clear) for _ in tiles.put_all(old, content_type=kind, cache_control=CACHE_CONTROL))

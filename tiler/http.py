@@ -26,7 +26,8 @@ from tiler.render import Look, render
 from tiler.settings import Settings
 from tiler.storage import Stores
 
-LAYER_TTL = 15.0  # seconds that a layer's metadata is believed
+LAYER_TTL = 5.0  # seconds that a layer's metadata is believed
+LONGEST = 29.0  # seconds that an answer may take: API Gateway gives up after 30
 PATIENCE = 5.0  # seconds that one request to a store is tried again; the client waits
 STATUS: dict[type[TilerError], HTTPStatus] = {  # the first that fits
     UnknownLayer: HTTPStatus.NOT_FOUND,
@@ -85,7 +86,8 @@ class Service:
         return answer
 
     def _tilejson(self, layer: str) -> Answer:
-        body = tilejson(self._layer(layer), self.stores.url).decode()
+        found = self._layer(layer)
+        body = tilejson(found, self.stores.url, found.revision).decode()
         return _answer(HTTPStatus.OK, body, "application/json", "no-cache")
 
     def _tile(self, path: str) -> Answer:
@@ -102,7 +104,9 @@ class Service:
             return self._bytes(layer, request, name)
         if outcome.failed:
             raise SourceReadError(layer.source, outcome.why)
-        return _answer(HTTPStatus.FOUND, "", "", NEVER, Location=f"{self.direct}/{tile_key(name)}")
+        # S3 passes over the query; browsers keep the tile of another revision apart from this one
+        there = f"{self.direct}/{tile_key(name)}?v={layer.revision}"
+        return _answer(HTTPStatus.FOUND, "", "", NEVER, Location=there)
 
     def _bytes(self, layer: Layer, request: Request, name: TileName) -> Answer:
         """The tile itself: the map must show it though it could not be stored."""

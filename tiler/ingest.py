@@ -14,14 +14,14 @@ import numpy as np
 
 from tiler import catalog, keys
 from tiler.bake import bake_cog
-from tiler.catalog import Layer
+from tiler.catalog import Layer, Options
 from tiler.datasets import forget, opened
-from tiler.errors import BadSource, CatalogError, SourceReadError, UnknownLayer
+from tiler.errors import BadOption, BadSource, CatalogError, SourceReadError, UnknownLayer
 from tiler.footprint import Footprint
 from tiler.grid import Window, tile_ranges
 from tiler.raster import overview_for, warp
 from tiler.storage import Store, Stores
-from tiler.survey import Options, Survey, revision_of, survey
+from tiler.survey import Survey, revision_of, survey
 
 EMPTY = "it holds no valid pixel"
 SCRATCH = "ingest-"  # what the names of scratch folders begin with; the process id follows
@@ -42,7 +42,8 @@ def ingest(
 ) -> Ingested:
     """Make `source` the current revision of `layer`.
 
-    The same raster with the same options changes nothing. Whatever ends an ingest early, the layer stays what
+    The same raster with the same options changes nothing, and what is still kept of an earlier revision is not made
+    again. Whatever ends an ingest early, the layer stays what
     it was: its metadata is written last and at once.
 
     Raises:
@@ -65,6 +66,12 @@ def _ingest(
     current = _current(stores.sources, layer)
     if current and current.revision == revision and _complete(current, stores):
         return Ingested(current, found, fresh=False)
+    previous = current.revision if current and current.revision != revision else ""
+    kept = catalog.load_revision(stores.sources, layer, revision)
+    if kept and (kept.bake is None or stores.sources.has(kept.source)):
+        made = replace(kept, previous=previous)
+        catalog.publish(made, stores)
+        return Ingested(made, found, fresh=True)
     blank = Layer(
         id=keys.check_layer(layer),
         revision=revision,
@@ -80,6 +87,8 @@ def _ingest(
         resampling=found.resampling,
         nodata=options.nodata,
         attribution=options.attribution,
+        asked=options,
+        previous=previous,
     )
     if options.virtual:
         made = replace(blank, footprint=_footprint(found))
@@ -89,6 +98,33 @@ def _ingest(
         made = _baked(blank, found, stores.sources, jobs=jobs, progress=progress)
     catalog.publish(made, stores)
     return Ingested(made, found, fresh=True)
+
+
+def restore(layer: str, revision: str, stores: Stores) -> Layer:
+    """Make an earlier revision of the layer the current one again.
+
+    Raises:
+        BadOption: nothing of it is kept, or its raster is gone or has changed.
+    """
+    found = catalog.load_revision(stores.sources, layer, revision)
+    if found is None:
+        others = sorted(set(catalog.revisions(stores.sources, layer)) - {revision})
+        raise BadOption(f"revision {revision} of layer {layer!r} is not kept; there are {', '.join(others) or 'none'}")
+    if not _as_it_was(found, stores.sources):
+        raise BadOption(f"the raster of revision {revision}, {found.source}, is gone or has changed: ingest it again")
+    catalog.publish(found, stores)
+    return found
+
+
+def _as_it_was(layer: Layer, sources: Store) -> bool:
+    """Whether the raster of a layer still is what its revision says."""
+    if layer.bake is not None:
+        return sources.has(layer.source)
+    forget()
+    try:
+        return revision_of(layer.source, layer.asked) == layer.revision
+    except SourceReadError:
+        return False
 
 
 def _current(sources: Store, layer: str) -> Layer | None:

@@ -1,7 +1,7 @@
 """Object keys: the only module that knows how they look.
 
 public bucket    {layer}/{z}/{x}/{y}.png   {layer}/{z}/{x}/{y}@2x.png   {layer}/tile.json
-private bucket   sources/{layer}/index.json   sources/{layer}/{revision}/index.tif   jobs/{job}/...
+private bucket   sources/{layer}/index.json   sources/{layer}/{revision}/index.json   .../index.tif   jobs/{job}/...
 """
 
 from __future__ import annotations
@@ -113,7 +113,17 @@ JOBS = "jobs/"
 
 def index_key(layer: str) -> str:
     """The key of a layer's private metadata."""
-    return f"{SOURCES}{layer}/index.json"
+    return f"{sources_prefix(layer)}index.json"
+
+
+def sources_prefix(layer: str) -> str:
+    """What the keys of a layer's private objects begin with."""
+    return f"{SOURCES}{layer}/"
+
+
+def revision_key(layer: str, revision: str) -> str:
+    """The key of what a revision's metadata was when it was the current one."""
+    return f"{sources_prefix(layer)}{revision}/index.json"
 
 
 def layer_of_index(key: str) -> str | None:
@@ -124,7 +134,12 @@ def layer_of_index(key: str) -> str | None:
 
 def source_key(layer: str, revision: str) -> str:
     """The key of a revision's baked COG."""
-    return f"{SOURCES}{layer}/{revision}/index.tif"
+    return f"{sources_prefix(layer)}{revision}/index.tif"
+
+
+def clock_key() -> str:
+    """The key of an object that is there to be dated."""
+    return f"{JOBS}clock"
 
 
 def job_key(job: str, *rest: str) -> str:

@@ -46,6 +46,13 @@ def overlap(call: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
         raise fault
 
 
+def in_batches(items: Iterable[T], size: int) -> Iterator[list[T]]:
+    """`items` in lists of `size`, the last one shorter."""
+    source = iter(items)
+    while batch := list(islice(source, size)):
+        yield batch
+
+
 @cache
 def _threads() -> ThreadPoolExecutor:
     return ThreadPoolExecutor(THREADS, "overlap")

@@ -39,6 +39,7 @@ class Settings:
     queue: str = ""
     s3: S3 = AMAZON
     stack: str = ""  # that named all this
+    cloudfront: str = ""  # id of the distribution before the tiles, empty where there is none
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str], *, data: str | None = None) -> Settings:

@@ -19,13 +19,14 @@ from obstore.exceptions import BaseError
 from obstore.store import LocalStore, MemoryStore, S3Store
 
 from tiler.errors import BadStore, MissingObject, StoreError
-from tiler.overlap import overlap
+from tiler.overlap import in_batches, overlap
 from tiler.settings import AMAZON, S3, Settings
 
 PAGE = 1000  # keys a ListObjectsV2 answer holds
 DELETE_BATCH = 1000  # keys a DeleteObjects call takes
 READ, LOOK = "read", "look for"  # what tells that there is no such object; other verbs fail for other reasons
 CONNECT = "10s"  # to wait for a connection
+REQUEST = 30  # seconds that one request may take
 SCHEMES = "file://, s3:// and memory:// are known"
 
 
@@ -141,6 +142,20 @@ class Store:
             return False
         return True
 
+    def written(self, key: str) -> datetime:
+        """When the object under `key` was last written (UTC).
+
+        Raises:
+            MissingObject: there is none.
+        """
+        with _translated(READ, key):
+            return obstore.head(self.backend, key)["last_modified"]
+
+    def clock(self, key: str) -> datetime:
+        """What time it is by the store's own clock (UTC), told by an object that is put under `key`."""
+        self.put(key, b"", content_type="text/plain")
+        return self.written(key)
+
     def list(self, prefix: str, *, after: str = "", before: str = "") -> Iterator[Entry]:
         """The objects whose keys begin with `prefix`, which must end a folder ("relief/", not "rel").
 
@@ -217,24 +232,33 @@ class Store:
         return found
 
     def delete(self, keys: Iterable[str]) -> None:
-        """Delete `keys`, a thousand a request; those that do not exist are passed over."""
-        if self.root:
-            for key in keys:
-                with _translated("delete", key):
-                    (self.root / key).unlink(missing_ok=True)
-            return
-        batch: list[str] = []
-        for key in keys:
-            batch.append(key)
-            if len(batch) == DELETE_BATCH:
-                self._delete(batch)
-                batch = []
-        if batch:
-            self._delete(batch)
+        """Delete `keys`, a thousand a request; those that do not exist are passed over. Harmless to repeat.
 
-    def _delete(self, batch: Sequence[str]) -> None:
-        with _translated("delete", batch[0]):
-            obstore.delete(self.backend, batch)
+        Raises:
+            StoreError: some could not be deleted; others of the same thousand may have been.
+        """
+        for batch in in_batches(keys, DELETE_BATCH):
+            if self.root:
+                self._unlink(self.root, batch)
+            else:
+                with _translated("delete", batch[0]):
+                    obstore.delete(self.backend, batch)
+
+    def _unlink(self, root: Path, batch: Sequence[str]) -> None:
+        """Delete files, as many of them as can be, and the folders that are empty then."""
+        fault: StoreError | None = None
+        folders = set()
+        for key in batch:
+            try:
+                with _translated("delete", key):
+                    (root / key).unlink(missing_ok=True)
+                folders.add((root / key).parent)
+            except StoreError as error:
+                fault = fault or error
+        for folder in folders:
+            _prune(folder, root)
+        if fault:
+            raise fault
 
     @property
     def gdal_options(self) -> dict[str, str]:
@@ -247,6 +271,18 @@ class Store:
             "AWS_HTTPS": "YES" if parts.scheme == "https" else "NO",
             "AWS_VIRTUAL_HOSTING": "FALSE",
         }
+
+
+def _prune(folder: Path, root: Path) -> None:
+    """Take away `folder` and those above it, below `root`, as far as they are empty."""
+    while folder != root:
+        try:
+            folder.rmdir()
+        except FileNotFoundError:
+            pass
+        except OSError:  # something lies in it
+            return
+        folder = folder.parent
 
 
 @contextmanager
@@ -317,7 +353,7 @@ def _bucket(url: str, s3: S3) -> S3Store:
         return S3Store.from_url(
             url,
             config=config,
-            client_options={"allow_http": True, "connect_timeout": CONNECT},
+            client_options={"allow_http": True, "connect_timeout": CONNECT, "timeout": f"{REQUEST}s"},
             retry_config={"retry_timeout": timedelta(seconds=s3.patience)},
             credential_provider=None if s3.keys else _credentials(url),
         )

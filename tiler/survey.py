@@ -16,11 +16,10 @@ from rasterio.crs import CRS
 from rasterio.enums import ColorInterp
 from rasterio.io import DatasetReader
 
-from tiler.catalog import Halving, Resampling
+from tiler.catalog import Halving, Options, Resampling
 from tiler.datasets import opened, translated
 from tiler.errors import BadOption, BadSource, SourceReadError
 from tiler.grid import MAX_LATITUDE, Bounds, zoom_for
-from tiler.keys import Format
 from tiler.raster import BEYOND, Reading, applied, carried, missing, reading_of, resolution_of
 from tiler.style import Style, Values
 
@@ -39,21 +38,6 @@ HALVINGS: dict[Resampling, Halving] = {
     "mode": "mode",
 }
 RECIPE = 1  # raised when the same source and options would be baked into other bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Options:
-    """What `seeder ingest` was asked for; None and empty mean that the raster decides."""
-
-    min_zoom: int | None = None
-    max_zoom: int | None = None
-    resampling: Resampling | None = None
-    nodata: float | None = None
-    bands: tuple[int, ...] = ()
-    rescale: tuple[float, float] | None = None
-    format: Format = "png"
-    attribution: str = ""
-    virtual: bool = False
 
 
 @dataclass(frozen=True, slots=True)

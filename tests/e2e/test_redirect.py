@@ -12,6 +12,8 @@ import urllib3
 from tests.e2e.s3 import S3, Get
 from tests.e2e.sqs import Sqs
 from tests.e2e.world import ALPS, Deployed, deployed, key
+from tests.site import private
+from tiler.catalog import load_layer
 
 ORIGIN = {"Origin": "https://map.test"}
 
@@ -30,13 +32,13 @@ def website(stack: Deployed, http_client: urllib3.PoolManager) -> Get:
 
 
 def test_a_miss_goes_to_the_api_and_back_and_the_next_request_is_a_hit(
-    stack: Deployed, website: Get, http_client: urllib3.PoolManager, alps: dict[str, bytes]
+    stack: Deployed, website: Get, http_client: urllib3.PoolManager, alps: dict[str, bytes], data: Path
 ) -> None:
-    tile = key(ALPS, 7, 66, 45)
+    tile, revision = key(ALPS, 7, 66, 45), load_layer(private(data), ALPS).revision
     miss = website(tile, headers=ORIGIN)
     assert (miss.status, miss.headers["Location"]) == (307, f"{stack.gateway.url}/{tile}")
     api = http_client.request("GET", miss.headers["Location"], headers=ORIGIN, redirect=False)
-    assert (api.status, api.headers["Location"]) == (302, f"{stack.s3.endpoint}/{stack.tiles}/{tile}")
+    assert (api.status, api.headers["Location"]) == (302, f"{stack.s3.endpoint}/{stack.tiles}/{tile}?v={revision}")
     assert api.headers["Cache-Control"] == "no-store"
     last = http_client.request("GET", api.headers["Location"], headers=ORIGIN, redirect=False)
     assert (last.status, last.headers["Content-Type"]) == (200, "image/png")

@@ -1,0 +1,143 @@
+"""The command `ingest`, and what `refresh` shares with it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from functools import wraps
+from pathlib import Path
+from typing import Any
+
+import click
+
+from seeder.console import Bar, guarded, interruptible, jobs_option, json_option, located, parsed
+from tiler.catalog import RESAMPLINGS, Layer, Options, shown
+from tiler.errors import BadOption
+from tiler.ingest import Ingested
+from tiler.ingest import ingest as ingest_raster
+from tiler.keys import FORMATS, check_layer, layer_from
+from tiler.settings import Settings
+from tiler.storage import Stores
+
+Command = Callable[..., None]
+
+
+def _parse_range(text: str) -> tuple[float, float]:
+    try:
+        low, high = (float(part) for part in text.split(","))
+    except ValueError:
+        raise BadOption(f"{text!r} is not a range: write MIN,MAX, as in 0,3000") from None
+    return low, high
+
+
+def _parse_bands(text: str) -> tuple[int, ...]:
+    try:
+        return tuple(int(part) for part in text.split(","))
+    except ValueError:
+        raise BadOption(f"{text!r} does not name bands: write one or three numbers, as in 4,3,2") from None
+
+
+def raster_options(command: Command) -> Command:
+    """Options of how a raster becomes a layer; the command gets `said`, those that were given, by their names."""
+
+    @click.option("--min-zoom", type=click.IntRange(0, 28), metavar="Z", help="Lowest zoom of the layer.  [default: 0]")
+    @click.option(
+        "--max-zoom", type=click.IntRange(0, 28), metavar="Z", help="Highest zoom; up to 3 past the raster's own."
+    )
+    @click.option(
+        "--resampling",
+        type=click.Choice(RESAMPLINGS),
+        help="Kernel of the warp.  [default: cubic; nearest for palettes]",
+    )
+    @click.option(
+        "--nodata", type=float, metavar="VALUE", help="Value that means no data, instead of the raster's own."
+    )
+    @click.option(
+        "--bands", metavar="B[,B,B]", callback=parsed(_parse_bands), help="Band to show as grey, or three as RGB."
+    )
+    @click.option(
+        "--rescale", metavar="MIN,MAX", callback=parsed(_parse_range), help="Values that become black and white."
+    )
+    @click.option("--format", type=click.Choice(FORMATS), help="Format of the tiles.  [default: png]")
+    @click.option("--attribution", metavar="TEXT", help="Credit that maps show.")
+    @click.option("--virtual/--baked", default=None, help="Do not bake: read the raster where it is, more slowly.")
+    @wraps(command)
+    def given(*args: Any, **kwargs: Any) -> None:
+        values = {name: kwargs.pop(name) for name in Options.__dataclass_fields__}
+        command(*args, said={name: value for name, value in values.items() if value is not None}, **kwargs)
+
+    return given
+
+
+@click.command("ingest")
+@click.argument("source")
+@click.option("--layer", metavar="NAME", help="Name of the layer.  [default: from the file's name]")
+@raster_options
+@jobs_option
+@json_option
+@guarded
+@located
+def ingest(source: str, layer: str | None, said: dict[str, Any], jobs: int, as_json: bool, settings: Settings) -> None:
+    """Make a layer of SOURCE, any raster that GDAL opens.
+
+    It is warped once into a cloud-optimized GeoTIFF on the tile grid. The same raster with the same options
+    changes nothing; another raster under the same name is the layer's next revision.
+
+    \b
+    Examples:
+      seeder ingest ortho.tif
+      seeder ingest sentinel.tif --layer alps --bands 4,3,2 --rescale 0,3000 --format webp
+    """
+    name = check_layer(layer) if layer else layer_from(Path(source).stem)
+    stores = Stores.open(settings, create=True)
+    done = make(source, name, Options(**said), stores, jobs=jobs)
+    tell(done, as_json=as_json)
+    if as_json:
+        return
+    old = shown(done.layer.id, stores.tiles)
+    if old in ("", done.layer.revision) and done.fresh:
+        click.echo(f"next: seed {done.layer.id} --zooms {done.layer.minzoom}-{done.layer.maxzoom}")
+    elif old not in ("", done.layer.revision):
+        click.echo(f"next: seeder invalidate {done.layer.id} --all --reseed (tiles of revision {old} are stored)")
+
+
+def make(source: str, layer: str, options: Options, stores: Stores, *, jobs: int) -> Ingested:
+    """Ingest a raster, and show how that goes; see `tiler.ingest.ingest`."""
+    with interruptible("interrupted: nothing was changed"), Bar(f"ingest {layer}") as bar:
+        return ingest_raster(source, layer, options, stores, jobs=jobs, progress=bar)
+
+
+def tell(done: Ingested, *, as_json: bool) -> None:
+    """Say what a raster became."""
+    if as_json:
+        layer = done.layer
+        click.echo(json.dumps({"layer": layer.id, "revision": layer.revision, "fresh": done.fresh, **facts(layer)}))
+    else:
+        click.echo("\n".join(_ingested(done)))
+
+
+def facts(layer: Layer) -> dict[str, Any]:
+    """What people want to know of a layer, in JSON."""
+    return {
+        "minzoom": layer.minzoom,
+        "maxzoom": layer.maxzoom,
+        "bounds": list(layer.bounds),
+        "format": layer.format,
+        "virtual": layer.bake is None,
+        "rescale": [list(each) for each in layer.style.rescale],
+    }
+
+
+def _ingested(done: Ingested) -> Iterator[str]:
+    layer = done.layer
+    if not done.fresh:
+        yield f"layer {layer.id} is up to date: revision {layer.revision}"
+        return
+    yield f"layer {layer.id}: revision {layer.revision}, zooms {layer.minzoom}-{layer.maxzoom}, {layer.format}"
+    west, south, east, north = layer.bounds
+    yield f"bounds {west:.6g},{south:.6g},{east:.6g},{north:.6g}" + (
+        " (across the antimeridian)" if west > east else ""
+    )
+    if done.survey.stretched:
+        ranges = " ".join(f"{low:g},{high:g}" for low, high in layer.style.rescale)
+        yield f"rescale {ranges} (the 2nd to the 98th percentile; --rescale MIN,MAX sets another)"
