@@ -25,6 +25,7 @@ const optional = (rule) => ({ ...rule, optional: true });
 const DAYS = [1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1827, 2192, 2557, 2922, 3288, 3653];
 const TOPIC = /^arn:aws[a-z-]*:sns:[a-z0-9-]+:\d{12}:[\w-]+$/;
 const BUCKET = /^(?!.*\.\.)[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$/;
+const DISTRIBUTION = /^E[A-Z0-9]{9,19}$/;
 const ADDRESS = /^https?:\/\/[^\s/?#]+(\/[^\s/?#]+)*$/;
 
 const RULES = {
@@ -42,6 +43,7 @@ const RULES = {
   alarmTopic: optional(like(TOPIC, 'the ARN of an SNS topic')),
   tileBucket: optional(like(BUCKET, 'a bucket name: 3 to 63 of a-z, 0-9, dots and hyphens')),
   url: optional(like(ADDRESS, 'an address such as https://tiles.example.com, without a slash at the end')),
+  cloudFront: optional(like(DISTRIBUTION, 'the id of a CloudFront distribution, such as E1A2B3C4D5E6F7')),
 };
 
 // An error of which only the text is shown.

@@ -27,6 +27,7 @@ REFUSALS = {  # error codes that no retry mends
     "ExpiredToken",
     "ExpiredTokenException",
     "InvalidClientTokenId",
+    "NoSuchDistribution",
     "QueueDoesNotExist",
     "SignatureDoesNotMatch",
     "UnrecognizedClientException",

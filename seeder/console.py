@@ -130,6 +130,6 @@ class Bar:
             self._bar.close()
 
 
-def tile_bar(label: str, total: int | None, done: int = 0) -> tqdm[Any]:
-    """A progress bar over tiles."""
-    return tqdm(desc=label, total=total, initial=done, unit="tile", file=sys.stderr, dynamic_ncols=True)
+def tile_bar(label: str, total: int | None, done: int = 0, *, unit: str = "tile") -> tqdm[Any]:
+    """A progress bar over tiles, or what else is counted."""
+    return tqdm(desc=label, total=total, initial=done, unit=unit, file=sys.stderr, dynamic_ncols=True)

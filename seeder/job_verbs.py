@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, replace
 from functools import cache
@@ -18,7 +18,17 @@ from seeder.console import guarded, interruptible, json_option, located
 from seeder.failures import DeadLetters, Group, Retry, dead_letters, failures, grouped
 from seeder.jobs import Job
 from seeder.ledger import CANCELLED, Stop, complete, find_job, jobs, layer_of, load_job, load_run, reopen, stop, stopped
-from seeder.perform import Way, perform_plan, print_sent, print_tally, run_all, send_all, tiles_said, way_options
+from seeder.perform import (
+    MakeWay,
+    Way,
+    perform_plan,
+    print_sent,
+    print_tally,
+    run_all,
+    send_all,
+    tiles_said,
+    way_options,
+)
 from seeder.plan import current, resume
 from seeder.status import FINAL, Progress, progress, utcnow
 from tiler.catalog import Layers
@@ -210,7 +220,7 @@ def _say_cancelled(job: Job, how: str, *, as_json: bool) -> None:
 @guarded
 @located
 @way_options(None)
-def resume_command(job: str, way: Callable[..., Way], as_json: bool, settings: Settings) -> None:
+def resume_command(job: str, way: MakeWay, as_json: bool, settings: Settings) -> None:
     """Do what is left of JOB: after cancel, failures, dead letters, lost messages or a killed run.
 
     \b
@@ -240,9 +250,7 @@ def _queue(job: Job, sources: Store) -> str:
 @guarded
 @located
 @way_options(None)
-def errors(
-    job: str, export: TextIO | None, retry: bool, way: Callable[..., Way], as_json: bool, settings: Settings
-) -> None:
+def errors(job: str, export: TextIO | None, retry: bool, way: MakeWay, as_json: bool, settings: Settings) -> None:
     """Say what of JOB failed and why, dead letters too; exit 1 if anything did.
 
     \b

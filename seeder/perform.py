@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial, wraps
 from typing import TYPE_CHECKING, Any
 
@@ -22,23 +22,43 @@ if TYPE_CHECKING:
     from seeder.sqs import SqsQueue
 
 Command = Callable[..., None]
+MakeWay = Callable[..., "Way"]
 
 
 @dataclass(frozen=True, slots=True)
 class Way:
-    """How work is done: by whom, followed or not, by how many processes, and what share of failed blocks is borne."""
+    """How work is done: by whom, by how many processes, what share of failed blocks is borne, followed or not."""
 
     queue: str  # URL, empty for this machine
-    wait: bool
     jobs: int
     most: float
     as_json: bool
+    wait: bool = True
 
 
 def way_options(default: str | None) -> Callable[[Command], Command]:
-    """Options `--queue`, `--wait`, `--jobs` and `--max-failed`; `default` is the queue unless one is named.
+    """Option `--wait` and those of `follow_options`, for commands that need not follow a job to its end."""
 
-    The command gets `way`, which makes a Way of the queue that was named, the settings and whether JSON is asked for.
+    def decorate(command: Command) -> Command:
+        @follow_options(default)
+        @click.option("--wait", is_flag=True, help="Follow a job in SQS to its end; exit 1 if a tile is missing then.")
+        @wraps(command)
+        def given(*args: Any, way: MakeWay, wait: bool, **kwargs: Any) -> None:
+            def patient(settings: Settings, before: str, *, as_json: bool) -> Way:
+                return replace(way(settings, before, as_json=as_json), wait=wait)
+
+            command(*args, way=patient, **kwargs)
+
+        return given
+
+    return decorate
+
+
+def follow_options(default: str | None) -> Callable[[Command], Command]:
+    """Options `--queue`, `--jobs` and `--max-failed`; `default` is the queue unless one is named.
+
+    The command gets `way`, which makes a Way of the settings, the queue that was named before, and whether JSON is
+    asked for.
     """
 
     def decorate(command: Command) -> Command:
@@ -50,7 +70,6 @@ def way_options(default: str | None) -> Callable[[Command], Command]:
             show_default=default or "as before",
             help="Who renders: this machine, or the workers of the stack's queue.",
         )
-        @click.option("--wait", is_flag=True, help="Follow a job in SQS to its end; exit 1 if a tile is missing then.")
         @click.option(
             "--max-failed",
             type=click.FloatRange(0, 100),
@@ -61,10 +80,10 @@ def way_options(default: str | None) -> Callable[[Command], Command]:
         )
         @jobs_option
         @wraps(command)
-        def given(*args: Any, queue: str | None, wait: bool, max_failed: float, jobs: int, **kwargs: Any) -> None:
+        def given(*args: Any, queue: str | None, max_failed: float, jobs: int, **kwargs: Any) -> None:
             def way(settings: Settings, before: str, *, as_json: bool) -> Way:
                 url = before if queue is None else _queue_url(queue, settings)
-                return Way(url, wait, jobs, max_failed / 100, as_json)
+                return Way(url, jobs, max_failed / 100, as_json)
 
             command(*args, way=way, **kwargs)
 

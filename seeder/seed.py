@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,11 +14,11 @@ from tabulate import tabulate
 
 from seeder.console import guarded, interruptible, json_option, located, tile_bar
 from seeder.estimate import MANY, Estimate, Question, ZoomEstimate, estimate
-from seeder.perform import Way, perform_plan, tiles_said, way_options
+from seeder.perform import MakeWay, Way, perform_plan, tiles_said, way_options
 from seeder.plan import count, prepare
 from seeder.prices import Demand, Prices
 from seeder.selectors import Asked, check_listed, selectors
-from tiler.catalog import load_layer
+from tiler.catalog import load_layer, shown
 from tiler.errors import BadOption
 from tiler.settings import Settings
 from tiler.storage import Stores
@@ -80,7 +80,7 @@ def seed(
     concurrency: int,
     prices: Path | None,
     asked: Asked,
-    way: Callable[..., Way],
+    way: MakeWay,
     as_json: bool,
     settings: Settings,
 ) -> None:
@@ -113,6 +113,12 @@ def seed(
         return
     _check(question, total, settings, how, Limits(confirm_above, max_cost, yes))
     stores = Stores.open(settings, create=True)
+    old = shown(found.id, stores.tiles)
+    if old not in ("", found.revision) and not force:
+        click.echo(
+            f"tiles of revision {old} are stored and stay: `seeder invalidate {found.id} --all --reseed` renews them",
+            err=True,
+        )
     perform_plan(prepare(found, selection, look, force=force, stores=stores), how, settings, stores)
 
 

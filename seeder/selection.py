@@ -217,14 +217,23 @@ def regions(layer: Layer, selection: Selection) -> Iterator[Region]:
     return (_region(layer, z, boxes, selection.tiles) for z in selection.zooms)
 
 
+def covered(layer: Layer, z: int, codes: Codes) -> Codes:
+    """Those of the tiles of zoom `z`, in Z-order, that the layer has."""
+    return _listed(_area(layer, z, None), codes).codes
+
+
 def _region(layer: Layer, z: int, boxes: tuple[Bounds, ...] | None, tiles: TileList | None) -> Region:
+    area = _area(layer, z, boxes)
+    return area if tiles is None else _listed(area, tiles.codes.get(z, NONE))
+
+
+def _area(layer: Layer, z: int, boxes: tuple[Bounds, ...] | None) -> Area:
     whole = layer.ranges(z)
     if boxes is not None:
         asked = [each for box in boxes for each in tile_ranges(box, z)]
-        whole = tuple(_disjoint([own & each for own in whole for each in asked]))
+        whole = tuple(disjoint([own & each for own in whole for each in asked]))
     footprint = layer.footprint.at(z) if z < layer.footprint.z else layer.footprint
-    area = Area(z, whole, footprint)
-    return area if tiles is None else _listed(area, tiles.codes.get(z, NONE))
+    return Area(z, whole, footprint)
 
 
 NONE = np.array([], np.uint64)
@@ -239,7 +248,7 @@ def _listed(area: Area, codes: Codes) -> Listed:
     return Listed(area.z, codes[inside & area.footprint.holds(area.z, x, y)])
 
 
-def _disjoint(ranges: list[TileRange]) -> list[TileRange]:
+def disjoint(ranges: list[TileRange]) -> list[TileRange]:
     """The same tiles in ranges that do not overlap."""
     found: list[TileRange] = []
     for each in ranges:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import wraps
 from typing import Any, TextIO, cast
 
@@ -27,8 +27,8 @@ class Asked:
     zooms: tuple[int, ...] | None
     boxes: tuple[Bounds, ...]
     tiles: TileList | None
-    scale: Scale
-    format: Format | None
+    scale: Scale = 1
+    format: Format | None = None
 
     @property
     def nothing(self) -> bool:
@@ -48,8 +48,8 @@ class Asked:
         return Look(self.scale, self.format or layer.format)
 
 
-def selectors(command: Command) -> Command:
-    """Options `--zooms`, `--bbox`, `--tiles`, `--scale` and `--format`; the command gets `asked` in their place."""
+def places(command: Command) -> Command:
+    """Options `--zooms`, `--bbox` and `--tiles`; the command gets `asked` in their place."""
 
     @click.option(
         "--zooms",
@@ -71,6 +71,20 @@ def selectors(command: Command) -> Command:
         type=click.File(encoding="utf-8-sig", errors="replace"),
         help="Only the tiles that this file names, z/x/y a line; - is standard input.",
     )
+    @wraps(command)
+    def place(
+        *args: Any, zooms: tuple[int, ...] | None, bbox: tuple[Bounds, ...], listed: TextIO | None, **kwargs: Any
+    ) -> None:
+        tiles = None if listed is None else TileList.parse(listed, getattr(listed, "name", "-"))
+        command(*args, asked=Asked(zooms, bbox, tiles), **kwargs)
+
+    return place
+
+
+def selectors(command: Command) -> Command:
+    """Options of `places`, `--scale` and `--format`; the command gets `asked` in their place."""
+
+    @places
     @click.option(
         "--scale",
         type=click.Choice(["1", "2"]),
@@ -80,18 +94,8 @@ def selectors(command: Command) -> Command:
     )
     @click.option("--format", "form", type=click.Choice(FORMATS), help="Format of the tiles.  [default: the layer's]")
     @wraps(command)
-    def select(
-        *args: Any,
-        zooms: tuple[int, ...] | None,
-        bbox: tuple[Bounds, ...],
-        listed: TextIO | None,
-        scale: str,
-        form: Format | None,
-        **kwargs: Any,
-    ) -> None:
-        tiles = None if listed is None else TileList.parse(listed, getattr(listed, "name", "-"))
-        asked = Asked(zooms, bbox, tiles, cast(Scale, int(scale)), form)
-        command(*args, asked=asked, **kwargs)
+    def select(*args: Any, asked: Asked, scale: str, form: Format | None, **kwargs: Any) -> None:
+        command(*args, asked=replace(asked, scale=cast(Scale, int(scale)), format=form), **kwargs)
 
     return select
 

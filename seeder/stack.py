@@ -39,6 +39,7 @@ class Stack:
             direct=self.outputs["TileUrl"].rstrip("/"),
             queue=self.outputs["QueueUrl"],
             stack=self.name,
+            cloudfront=self.outputs.get("CloudFront", "").replace("none", ""),
         )
 
 

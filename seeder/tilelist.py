@@ -101,8 +101,13 @@ def _numbers(text: str, where: str) -> tuple[int, int, int]:
     return z, x, y
 
 
+def interleaved(x: Columns, y: Columns) -> Codes:
+    """The codes of tiles, in the order of the tiles; the inverse of `places`."""
+    return _spread(x) | _spread(y) << np.uint64(1)
+
+
 def _codes(x: Columns, y: Columns) -> Codes:
-    found: Codes = np.unique(_spread(x) | _spread(y) << np.uint64(1))
+    found: Codes = np.unique(interleaved(x, y))
     return found
 
 

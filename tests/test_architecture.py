@@ -19,10 +19,21 @@ MODULES = {
 FLOORS = [
     {"seeder.__main__"},
     {"seeder.cli"},
-    {"seeder.seed", "seeder.verify", "seeder.job_verbs"},
-    {"seeder.perform"},
+    {"seeder.refresh"},
+    {"seeder.seed", "seeder.verify", "seeder.job_verbs", "seeder.invalidate", "seeder.remove", "seeder.ingest"},
+    {"seeder.sweep"},
+    {"seeder.perform", "seeder.renew"},
     {"seeder.fanout", "seeder.failures"},
-    {"seeder.plan", "seeder.poll", "seeder.doctor", "seeder.audit", "seeder.estimate", "seeder.status"},
+    {"seeder.fence", "seeder.cdn", "seeder.purge"},
+    {
+        "seeder.plan",
+        "seeder.stored",
+        "seeder.poll",
+        "seeder.doctor",
+        "seeder.audit",
+        "seeder.estimate",
+        "seeder.status",
+    },
     {"seeder.queues", "seeder.worker", "seeder.selectors"},
     {"seeder.console"},
     {"seeder.sqs", "seeder.work", "seeder.stack"},
@@ -81,11 +92,17 @@ def test_imports_point_down(module: str) -> None:
         ("obstore", {"tiler.storage"}),
         ("boto3", {"seeder.aws"}),
         ("aws_lambda_powertools", {"seeder.worker"}),
-        ("tenacity", {"seeder.sqs", "seeder.poll"}),
+        ("tenacity", {"seeder.sqs", "seeder.poll", "seeder.purge"}),
         ("PIL", {"tiler.encode", "tiler.halve"}),
         (
             "click",
-            {f"seeder.{room}" for room in ("cli", "console", "seed", "verify", "job_verbs", "perform", "selectors")},
+            {
+                f"seeder.{room}"
+                for room in (
+                    *("cli", "console", "selectors", "perform", "sweep"),
+                    *("ingest", "seed", "verify", "invalidate", "refresh", "remove", "job_verbs"),
+                )
+            },
         ),
     ],
 )

@@ -20,7 +20,7 @@ def options(command: str) -> set[str]:
         name
         for parameter in cli.main.commands[command].params
         if isinstance(parameter, click.Option)
-        for name in parameter.opts
+        for name in (*parameter.opts, *parameter.secondary_opts)
     }
 
 

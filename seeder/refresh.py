@@ -1,0 +1,152 @@
+"""The commands that give a layer another revision and warm tiles with it: `refresh` and `rollback`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import click
+
+from seeder.console import guarded, json_option, located
+from seeder.fence import settled
+from seeder.ingest import make, raster_options, tell
+from seeder.perform import MakeWay, Way, follow_options
+from seeder.stored import Pick
+from seeder.sweep import Care, Task, care_options, renew, take_stock, tell_stock
+from tiler.catalog import Layer, load_layer, load_revision, revisions, shown
+from tiler.datasets import forget
+from tiler.errors import BadOption
+from tiler.ingest import restore
+from tiler.settings import Settings
+from tiler.storage import Stores
+from tiler.survey import revision_of, survey
+
+
+@click.command("refresh")
+@click.argument("layer")
+@click.argument("source")
+@json_option
+@guarded
+@located
+@care_options
+@follow_options("local")
+@raster_options
+def refresh(
+    layer: str,
+    source: str,
+    said: dict[str, Any],
+    care: Callable[[Settings], Care],
+    way: MakeWay,
+    as_json: bool,
+    settings: Settings,
+) -> None:
+    """Make SOURCE the next revision of LAYER and render again, in place, the tiles that are stored.
+
+    It is ingested with the options that LAYER was ingested with, but for those given here. Zooms of which at least
+    half is stored are rendered whole. Nothing is removed before what takes its place is there; at last the tiles go
+    that SOURCE does not cover.
+
+    \b
+    Examples:
+      seeder refresh ortho ortho-may.tif
+      seeder refresh alps sentinel-0612.tif --stack tile-seeder-dev --queue sqs --cloudfront E2ABCDEF
+    """
+    careful, how = care(settings), way(settings, "", as_json=as_json)
+    stores = Stores.open(settings, create=not careful.dry_run)
+    current = load_layer(stores.sources, layer)
+    options = replace(current.asked, **said)
+    if careful.dry_run or not careful.yes:
+        task = Task(Pick(current), stores, settings, careful, as_json)
+        stock = take_stock(task)
+        if careful.dry_run:
+            path = str(Path(source).absolute()) if Path(source).exists() else source
+            forget()
+            survey(path, options)
+            _tell_next(current, revision_of(path, options), as_json=as_json)
+            tell_stock(task, stock)
+            return
+        careful.confirm(stock.tiles, "rendered anew")
+    done = make(source, layer, options, stores, jobs=how.jobs)
+    tell(done, as_json=as_json)
+    _warm(done.layer, stores, settings, careful, how)
+
+
+def _tell_next(current: Layer, revision: str, *, as_json: bool) -> None:
+    if as_json:
+        click.echo(json.dumps({"layer": current.id, "revision": revision, "previous": current.revision}))
+    elif revision == current.revision:
+        click.echo(f"layer {current.id} is up to date: revision {revision}")
+    else:
+        click.echo(f"revision {revision} would take the place of {current.revision}")
+
+
+def _warm(layer: Layer, stores: Stores, settings: Settings, care: Care, way: Way) -> None:
+    """Render again what was stored before nothing but the layer's current revision was."""
+    task = Task(Pick(layer), stores, settings, replace(care, yes=True), way.as_json)
+    renew(task, way, settled(layer, stores))
+
+
+@click.command("rollback")
+@click.argument("layer")
+@click.option("--to", "revision", metavar="REVISION", help="Another revision that is kept.  [default: the one before]")
+@json_option
+@guarded
+@located
+@care_options
+@follow_options("local")
+def rollback(
+    layer: str,
+    revision: str | None,
+    care: Callable[[Settings], Care],
+    way: MakeWay,
+    as_json: bool,
+    settings: Settings,
+) -> None:
+    """Make the previous revision of LAYER the current one again, and render again the tiles that are stored.
+
+    Nothing is ingested: the sources of earlier revisions are kept.
+
+    \b
+    Examples:
+      seeder rollback ortho --dry-run
+      seeder rollback ortho
+    """
+    careful, how = care(settings), way(settings, "", as_json=as_json)
+    stores = Stores.open(settings, create=not careful.dry_run)
+    current = load_layer(stores.sources, layer)
+    target = revision or _previous(current, stores)
+    if careful.dry_run or not careful.yes:
+        found = load_revision(stores.sources, layer, target)
+        task = Task(Pick(found or current), stores, settings, careful, as_json)
+        stock = take_stock(task)
+        if careful.dry_run:
+            _tell_next(current, target, as_json=as_json)
+            tell_stock(task, stock)
+            return
+        careful.confirm(stock.tiles, "rendered anew")
+    found = current if target == current.revision else restore(layer, target, stores)
+    if not as_json:
+        click.echo(
+            f"layer {layer}: revision {target}" + (f" instead of {current.revision}" if found != current else "")
+        )
+    _warm(found, stores, settings, careful, how)
+
+
+def _previous(current: Layer, stores: Stores) -> str:
+    """The revision to go back to: the current one where an earlier rollback to it was cut off.
+
+    Raises:
+        BadOption: it is the first.
+    """
+    old = shown(current.id, stores.tiles)
+    cut = load_revision(stores.sources, current.id, old) if old not in ("", current.revision) else None
+    if cut is not None and cut.previous == current.revision:
+        return current.revision
+    if not current.previous:
+        others = sorted(set(revisions(stores.sources, current.id)) - {current.revision})
+        kept = f"--to takes {', '.join(others)}" if others else "no other one is kept"
+        raise BadOption(f"revision {current.revision} is the first of layer {current.id!r}: {kept}")
+    return current.previous

@@ -1,0 +1,142 @@
+"""The command `remove`."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import click
+
+from seeder.console import guarded, interruptible, json_option, located, tile_bar
+from seeder.fence import fence
+from seeder.ledger import jobs, layer_of
+from seeder.purge import purge
+from seeder.sweep import AGAIN, Care, cdn_options, count_down, tell_cdn
+from tiler.catalog import list_layers, load_layer, revisions
+from tiler.errors import BadOption, StoreError, UnknownLayer
+from tiler.keys import check_layer, index_key, job_key, layer_prefix, sources_prefix, tilejson_key
+from tiler.settings import Settings
+from tiler.storage import Store, Stores
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """Objects of a layer that are removed together: what they are, their store, what their keys begin with."""
+
+    what: str
+    store: Store
+    prefixes: tuple[str, ...]
+
+    def keys(self) -> Iterator[str]:
+        """Their keys, as they are listed."""
+        return (entry.key for prefix in self.prefixes for entry in self.store.list(prefix))
+
+    def size(self) -> tuple[int, int]:
+        """How many there are, and their bytes."""
+        number = size = 0
+        for prefix in self.prefixes:
+            for entry in self.store.list(prefix):
+                number += 1
+                size += entry.size
+        return number, size
+
+
+def shares(layer: str, stores: Stores) -> tuple[Share, ...]:
+    """All that there is of a layer."""
+    known = tuple(job_key(job, "") for job in jobs(stores.sources) if layer_of(job) == layer)
+    return (
+        Share("tiles", stores.tiles, (layer_prefix(layer),)),
+        Share("sources", stores.sources, (sources_prefix(layer),)),
+        Share("jobs", stores.sources, known),
+    )
+
+
+def leftovers(layer: str, stores: Stores) -> tuple[Share, ...]:
+    """The sources of revisions that are neither the layer's current nor its previous one."""
+    current = load_layer(stores.sources, layer)
+    old = set(revisions(stores.sources, layer)) - {current.revision, current.previous}
+    return (Share("sources", stores.sources, tuple(f"{sources_prefix(layer)}{each}/" for each in sorted(old))),)
+
+
+@click.command("remove")
+@click.argument("layer")
+@click.option("--old-revisions", is_flag=True, help="Only the sources of revisions before the previous one.")
+@click.option("--confirm", metavar="LAYER", help="The layer's name once more, where nobody can be asked for it.")
+@json_option
+@guarded
+@located
+@cdn_options
+def remove(
+    layer: str,
+    old_revisions: bool,
+    confirm: str | None,
+    care: Callable[[Settings], Care],
+    as_json: bool,
+    settings: Settings,
+) -> None:
+    """Remove LAYER: its tiles, its sources of every revision, its jobs. There is no way back.
+
+    \b
+    Examples:
+      seeder remove ortho --dry-run
+      seeder remove ortho
+      seeder remove ortho --old-revisions
+    """
+    careful = care(settings)
+    stores = Stores.open(settings)
+    found = leftovers(layer, stores) if old_revisions else shares(check_layer(layer), stores)
+    sizes = {share.what: share.size() for share in found}
+    if not any(number for number, _ in sizes.values()):
+        if old_revisions:
+            click.echo(f"nothing is kept of layer {layer} but its current and its previous revision", err=True)
+            return
+        raise UnknownLayer(layer, list_layers(stores.sources))
+    said = ", ".join(f"{number:,} objects of {what} ({size / 1e6:,.1f} MB)" for what, (number, size) in sizes.items())
+    if careful.dry_run:
+        _tell(layer, sizes, f"would be removed of layer {layer}: {said}", as_json=as_json, dry_run=True)
+        return
+    _check_name(layer, confirm, said)
+    if not old_revisions:
+        _stop(layer, stores, careful)
+    for share in found:
+        with interruptible(AGAIN), tile_bar(f"remove {share.what}", sizes[share.what][0], unit="object") as bar:
+            told = purge(share.store, share.keys(), bar.update)
+        if told.failed:
+            raise StoreError("delete", told.keys[0], f"{told.why}; {told.failed:,} objects of {share.what} are left")
+    told_cdn = careful.cdn and not old_revisions
+    paths = tell_cdn(careful, [f"/{layer}/*"], settings, as_json=as_json) if told_cdn else {}
+    _tell(layer, sizes, f"removed of layer {layer}: {said}", as_json=as_json, **paths)
+
+
+def _stop(layer: str, stores: Stores, care: Care) -> None:
+    """See to it that nobody renders a tile of the layer any more."""
+    stores.sources.delete([index_key(layer)])
+    stores.tiles.delete([tilejson_key(layer)])
+    if not care.hurry:
+        count_down(fence(stores.tiles).total_seconds())
+
+
+def _check_name(layer: str, confirm: str | None, said: str) -> None:
+    """Nothing, if the layer's name was typed once more.
+
+    Raises:
+        BadOption: it was not.
+    """
+    if confirm is None:
+        if not sys.stdin.isatty():
+            raise BadOption(f"removing has no way back: run it again with --confirm {layer}")
+        click.echo(said, err=True)
+        confirm = click.prompt("This cannot be undone. Type the layer's name to remove it all", err=True)
+    if confirm != layer:
+        raise BadOption(f"{confirm!r} is not {layer!r}: nothing was removed")
+
+
+def _tell(layer: str, sizes: dict[str, tuple[int, int]], text: str, *, as_json: bool, **more: Any) -> None:
+    if as_json:
+        parts = {what: {"objects": number, "bytes": size} for what, (number, size) in sizes.items()}
+        click.echo(json.dumps({"layer": layer, **parts, **more}))
+    else:
+        click.echo(text)

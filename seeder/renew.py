@@ -1,0 +1,124 @@
+"""Tiles rendered anew where they lie: which of those that are stored, and which have nothing to come back to."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import datetime
+
+import numpy as np
+import numpy.typing as npt
+from mercantile import Tile
+
+from seeder.plan import Plan, prepare
+from seeder.selection import Selection, covered, regions
+from seeder.stored import Cost, Pick, Stored, columns_rows, stored
+from seeder.tilelist import Codes, TileList, interleaved, places
+from tiler.keys import TileName, tile_key
+from tiler.render import Look
+from tiler.storage import Store, Stores
+
+WARM = 0.5  # share of a zoom's tiles that must be stored for the zoom to count as warm
+
+
+@dataclass(frozen=True, slots=True)
+class Shelf:
+    """Stored tiles of one zoom and look, and which of them are stale, as `(tiles,)` bool."""
+
+    codes: Codes
+    stale: npt.NDArray[np.bool_]
+
+
+@dataclass(slots=True)
+class Stock:
+    """What is stored of a layer: shelves by look and zoom."""
+
+    pick: Pick
+    shelves: dict[Look, dict[int, Shelf]]
+    cost: Cost = field(default_factory=Cost)
+
+    @property
+    def tiles(self) -> int:
+        """All tiles."""
+        return sum(len(shelf.codes) for zooms in self.shelves.values() for shelf in zooms.values())
+
+    @property
+    def stale(self) -> int:
+        """Those that are to be rendered anew or removed."""
+        return sum(int(shelf.stale.sum()) for zooms in self.shelves.values() for shelf in zooms.values())
+
+    @classmethod
+    def take(cls, tiles: Store, pick: Pick, before: datetime | None, progress: Callable[[int], object]) -> Stock:
+        """What is stored now of what `pick` means; stale is what was written `before` (UTC), or all of it.
+
+        Eight bytes a tile are held. `progress` is told of tiles as they are found.
+
+        Raises:
+            StoreError: something could not be listed.
+        """
+        stock = cls(pick, {})
+        found: dict[tuple[Look, int], list[Shelf]] = defaultdict(list)
+        for batch in stored(tiles, pick, stock.cost):
+            progress(len(batch))
+            for look, each in _by_look(batch).items():
+                stale = np.array([before is None or one.modified < before for one in each], bool)
+                found[look, each[0].name.tile.z].append(Shelf(interleaved(*columns_rows(each)), stale))
+        for look, z in sorted(found, key=lambda place: (place[0].scale, place[0].format, place[1])):
+            stock.shelves.setdefault(look, {})[z] = _joined(found[look, z])
+        return stock
+
+    def selections(self) -> Iterator[tuple[Look, Selection]]:
+        """What is to be rendered anew.
+
+        Of a zoom of which at least WARM is stored, all that was selected, so that it is as warm as before where the
+        layer has grown; of others the stale tiles. Where tiles were picked one by one or by age, only those.
+        """
+        layer = self.pick.layer
+        grows = self.pick.tiles is None and self.pick.before is None
+        for look, shelves in self.shelves.items():
+            whole, single = [], {}
+            for z, shelf in shelves.items():
+                own = covered(layer, z, shelf.codes)
+                codes = np.intersect1d(own, shelf.codes[shelf.stale], assume_unique=True)
+                if len(codes) and grows and len(own) >= WARM * self._selected(z):
+                    whole.append(z)
+                elif len(codes):
+                    single[z] = codes
+            if whole:
+                yield look, Selection(tuple(whole), self.pick.boxes)
+            if single:
+                yield look, Selection(tuple(single), (), TileList(single))
+
+    def plans(self, stores: Stores) -> Iterator[Plan]:
+        """Jobs, put on record as they are drawn, that render anew what is stale."""
+        for look, selection in self.selections():
+            yield prepare(self.pick.layer, selection, look, force=True, stores=stores)
+
+    def uncovered(self) -> Iterator[str]:
+        """The keys of stale tiles that the layer does not have any more."""
+        layer = self.pick.layer
+        for look, shelves in self.shelves.items():
+            for z, shelf in shelves.items():
+                rest = np.setdiff1d(shelf.codes[shelf.stale], covered(layer, z, shelf.codes), assume_unique=True)
+                for x, y in zip(*(axis.tolist() for axis in places(rest)), strict=True):
+                    yield tile_key(TileName(layer.id, Tile(x=x, y=y, z=z), look.scale, look.format))
+
+    def _selected(self, z: int) -> int:
+        """How many of the layer's tiles are selected, stored or not."""
+        (region,) = regions(self.pick.layer, Selection((z,), self.pick.boxes))
+        return region.total().tiles
+
+
+def _by_look(batch: list[Stored]) -> dict[Look, list[Stored]]:
+    found: dict[Look, list[Stored]] = defaultdict(list)
+    for each in batch:
+        found[Look(each.name.scale, each.name.format)].append(each)
+    return found
+
+
+def _joined(shelves: list[Shelf]) -> Shelf:
+    """The tiles of several, in order."""
+    codes = np.concatenate([shelf.codes for shelf in shelves])
+    order = np.argsort(codes)
+    return Shelf(codes[order], np.concatenate([shelf.stale for shelf in shelves])[order])

@@ -1,0 +1,310 @@
+"""What the commands share that take tiles away or put others in their place: options, waits, deletion, CDN."""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+from datetime import datetime
+from functools import wraps
+from typing import Any
+
+import click
+from tqdm import tqdm
+
+from seeder.console import interruptible, tile_bar
+from seeder.fence import countdown, left
+from seeder.perform import Way, perform_plan, tiles_said
+from seeder.plan import count
+from seeder.purge import Purged, purge
+from seeder.renew import Stock
+from seeder.stored import Cost, Pick
+from tiler.catalog import Layer, announce
+from tiler.errors import BadOption, QueueError, TilerError
+from tiler.grid import format_zooms
+from tiler.settings import Settings
+from tiler.storage import Stores
+
+MANY = 100_000  # tiles above which is asked first
+AGAIN = "interrupted: run the same command again to finish"
+
+Command = Callable[..., None]
+
+
+@dataclass(frozen=True, slots=True)
+class Care:
+    """How careful a command that changes stored tiles is to be, and what CDN it tells."""
+
+    dry_run: bool
+    hurry: bool
+    cdn: str  # id of a CloudFront distribution, empty where there is none
+    cdn_wait: bool
+    yes: bool = False
+    above: int = MANY
+
+    def confirm(self, tiles: int, deed: str) -> None:
+        """Nothing, if so many tiles need no question, or the answer is yes.
+
+        Raises:
+            BadOption: it is not, or there is nobody to ask.
+        """
+        if self.yes or tiles <= self.above:
+            return
+        many = f"{tiles_said(tiles)} would be {deed}, more than --confirm-above {self.above:,}"
+        if not sys.stdin.isatty():
+            raise BadOption(f"{many}: run it again with --yes if that is meant")
+        if not click.confirm(f"{many}. Go on?", err=True):
+            raise BadOption("not confirmed: nothing was changed")
+
+
+def cdn_options(command: Command) -> Command:
+    """Options of Care that ask nothing; the command gets `care`, which makes one of the settings."""
+
+    @click.option("--dry-run", is_flag=True, help="Say what would be done. Change nothing.")
+    @click.option("--no-wait", is_flag=True, help="Do not wait until nothing of an earlier revision is in flight.")
+    @click.option(
+        "--cloudfront", metavar="ID", help="CloudFront distribution to invalidate too.  [default: the stack's]"
+    )
+    @click.option("--wait", is_flag=True, help="Wait until CloudFront has carried the invalidation out.")
+    @wraps(command)
+    def careful(*args: Any, dry_run: bool, no_wait: bool, cloudfront: str | None, wait: bool, **kwargs: Any) -> None:
+        def care(settings: Settings) -> Care:
+            cdn = settings.cloudfront if cloudfront is None else cloudfront
+            if wait and not cdn:
+                raise BadOption("--wait waits for CloudFront: name its distribution with --cloudfront ID")
+            if cdn:
+                from seeder.cdn import check  # noqa: PLC0415 - boto3 takes a third of a second
+
+                check(cdn, settings.s3.region)
+            return Care(dry_run, no_wait, cdn, wait)
+
+        command(*args, care=care, **kwargs)
+
+    return careful
+
+
+def care_options(command: Command) -> Command:
+    """Options of `cdn_options`, `--yes` and `--confirm-above`."""
+
+    @cdn_options
+    @click.option("--yes", is_flag=True, help="Do not ask.")
+    @click.option(
+        "--confirm-above",
+        type=click.IntRange(0),
+        default=MANY,
+        show_default=True,
+        metavar="TILES",
+        help="Ask, where more tiles are stored.",
+    )
+    @wraps(command)
+    def careful(*args: Any, care: Callable[[Settings], Care], yes: bool, confirm_above: int, **kwargs: Any) -> None:
+        command(*args, care=lambda settings: replace(care(settings), yes=yes, above=confirm_above), **kwargs)
+
+    return careful
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """What is to be done to which tiles, where, and how carefully."""
+
+    pick: Pick
+    stores: Stores
+    settings: Settings
+    care: Care
+    as_json: bool
+
+    @property
+    def layer(self) -> Layer:
+        """The layer whose tiles they are."""
+        return self.pick.layer
+
+
+def wait_out(task: Task) -> bool:
+    """Wait until nothing of an earlier revision can be put any more; returns whether that took any time."""
+    return not task.care.hurry and count_down(left(task.layer, task.stores))
+
+
+def count_down(seconds: float) -> bool:
+    """Wait, and show how long that is; returns whether it took any time."""
+    if not seconds:
+        return False
+    label, form = (
+        "waiting until no tile of an earlier revision is in flight (--no-wait skips)",
+        "{desc}: {n} of {total} s",
+    )
+    total = math.ceil(seconds)
+    with (
+        interruptible("interrupted: nothing was removed"),
+        tqdm(desc=label, total=total, file=sys.stderr, bar_format=form) as bar,
+    ):
+        for rest in countdown(seconds):
+            bar.update(total - math.ceil(rest) - bar.n)
+        bar.update(total - bar.n)
+    return True
+
+
+def take_away(task: Task, keys: Iterable[str], total: int | None) -> Purged:
+    """Delete tiles, and show how that goes."""
+    with interruptible(AGAIN), tile_bar(f"remove {task.layer.id}", total) as bar:
+        return purge(task.stores.tiles, keys, bar.update)
+
+
+def renew(task: Task, way: Way, before: datetime | None = None) -> None:
+    """Render the tiles that are meant anew in place, of those written `before` (UTC) or all.
+
+    What the layer does not have any more is removed at last, so that the map never has a hole.
+
+    Raises:
+        Exit: with 1 if tiles failed; nothing was removed then.
+    """
+    stock = take_stock(task, before)
+    if task.care.dry_run:
+        tell_stock(task, stock)
+        return
+    task.care.confirm(stock.stale, "rendered anew")
+    if wait_out(task):
+        stock = take_stock(task, before)
+    if not stock.stale:
+        click.echo(f"no stored tile of layer {task.layer.id} is to be rendered anew", err=True)
+    _perform(task, stock, way)
+    told = take_away(task, stock.uncovered(), None)
+    finish(task, told, stock.cost, "that it does not have any more ")
+
+
+def take_stock(task: Task, before: datetime | None = None) -> Stock:
+    """What is stored now."""
+    with interruptible("interrupted: nothing was changed"), tile_bar(f"look for {task.layer.id}", None) as bar:
+        return Stock.take(task.stores.tiles, task.pick, before, bar.update)
+
+
+def _perform(task: Task, stock: Stock, way: Way) -> None:
+    """Render what is stale.
+
+    Raises:
+        Exit: with 1 if tiles failed.
+    """
+    failed = False
+    for plan in stock.plans(task.stores):
+        try:
+            perform_plan(plan, way, task.settings, task.stores)
+        except click.exceptions.Exit as end:
+            if end.exit_code != 1:
+                raise
+            failed = True
+    if failed:
+        click.echo("where it failed the tiles are as they were: run the same command again when it is mended", err=True)
+        raise click.exceptions.Exit(1)
+
+
+def tell_stock(task: Task, stock: Stock) -> None:
+    """Say what would be done about it."""
+    layer, care = task.layer, task.care
+    jobs = [(look, selection, count(layer, selection)) for look, selection in stock.selections()]
+    rendered = sum(zoom.tiles for _, _, zooms in jobs for zoom in zooms.values())
+    removed = sum(1 for _ in stock.uncovered())
+    found = paths_of(task.pick) if care.cdn else []
+    if task.as_json:
+        said = {"layer": layer.id, "existed": stock.tiles, "rendered": rendered, "removed": removed, "dry_run": True}
+        click.echo(json.dumps({**said, "cloudfront": care.cdn, "paths": found} if care.cdn else said))
+        return
+    click.echo(f"{tiles_said(stock.tiles)} of layer {layer.id} stored, {stock.stale:,} to be renewed")
+    for look, selection, zooms in jobs:
+        tiles = tiles_said(sum(zoom.tiles for zoom in zooms.values()))
+        which = "that are stored, of" if selection.tiles is not None else "all of"
+        shape = f"{look.format}{' @2x' if look.scale == 2 else ''}"
+        click.echo(f"would render {tiles}, {which} zooms {format_zooms(selection.zooms)}, {shape}")
+    click.echo(f"would remove {tiles_said(removed)} that the layer does not have any more")
+    if found:
+        click.echo(f"CloudFront {care.cdn}: {cdn_cost(found)}")
+
+
+def finish(task: Task, told: Purged, cost: Cost, which: str = "") -> None:
+    """Have CloudFront and TileJSON tell of it, and say what was done; `which` are the tiles that were removed.
+
+    TileJSON comes last: it makes browsers ask for tiles under another address and keep what they get.
+
+    Raises:
+        Exit: with 1 if tiles could not be removed.
+    """
+    layer = task.layer
+    said = {
+        "layer": layer.id,
+        "revision": layer.revision,
+        "existed": told.removed + told.failed,
+        "removed": told.removed,
+        "failed": told.failed,
+        "why": told.why,
+        "planned": cost.planned,
+        "listed": cost.listed,
+        "lists": cost.lists,
+        "deletes": told.requests,
+    }
+    if not task.as_json:
+        for line in _removed(layer, told, cost, which):
+            click.echo(line)
+    for key in told.keys:
+        click.echo(f"not removed: {key}", err=True)
+    if told.failed:
+        click.echo(f"error: {tiles_said(told.failed)} could not be removed: {told.why}", err=True)
+    else:
+        if task.care.cdn:
+            said |= tell_cdn(task.care, paths_of(task.pick), task.settings, as_json=task.as_json)
+        announce(layer, task.stores)
+    if task.as_json:
+        click.echo(json.dumps(said))
+    if told.failed:
+        raise click.exceptions.Exit(1)
+
+
+def _removed(layer: Layer, told: Purged, cost: Cost, which: str) -> Iterator[str]:
+    if told.removed or told.failed:
+        yield f"layer {layer.id}: {tiles_said(told.removed + told.failed)} {which}existed, {told.removed:,} removed"
+    if cost.lists:
+        deletes = f"{told.requests:,} DELETE{'' if told.requests == 1 else 's'}"
+        yield f"looked for {said_cost(cost)}; {deletes}"
+
+
+def said_cost(cost: Cost) -> str:
+    """How tiles were looked for: in each zoom the way that takes fewer requests; nothing where it takes none."""
+    ways = (("by listing zoom", cost.listed), ("column by column in zoom", cost.planned))
+    some = " and ".join(f"{way} {format_zooms(tuple(sorted(zooms)))}" for way, zooms in ways if zooms)
+    return f"{some or 'in vain'}: {cost.lists:,} LIST{'' if cost.lists == 1 else 's'}" if cost.lists else ""
+
+
+def paths_of(pick: Pick) -> list[str]:
+    """The paths that CloudFront is told."""
+    from seeder.cdn import paths  # noqa: PLC0415 - boto3 takes a third of a second
+
+    return paths(pick)
+
+
+def tell_cdn(care: Care, found: list[str], settings: Settings, *, as_json: bool) -> dict[str, Any]:
+    """Have CloudFront forget paths, and say what that costs.
+
+    Raises:
+        QueueError: it does not.
+    """
+    from seeder.cdn import PRICE, invalidate, wait  # noqa: PLC0415 - as above
+
+    try:
+        number = invalidate(care.cdn, found, settings.s3.region)
+        if care.cdn_wait:
+            with interruptible(f"interrupted: CloudFront goes on with invalidation {number}"):
+                wait(care.cdn, number, settings.s3.region)
+    except TilerError as error:
+        raise QueueError(f"the tiles are done, but {error}; run the same command again") from error
+    if not as_json:
+        click.echo(f"CloudFront {care.cdn}: {cdn_cost(found)}; invalidation {number}{' is done' * care.cdn_wait}")
+    return {"cloudfront": care.cdn, "paths": found, "most": round(PRICE * len(found), 3), "invalidation": number}
+
+
+def cdn_cost(found: list[str]) -> str:
+    """Paths, and what they cost."""
+    from seeder.cdn import PRICE  # noqa: PLC0415 - as above
+
+    many = f"{len(found)} path{'' if len(found) == 1 else 's'}"
+    return (
+        f"{many} ({', '.join(found)}), at most ${PRICE * len(found):.3f} where this month's thousand free ones are used"
+    )
