@@ -68,7 +68,7 @@ def refresh(
             _tell_next(current, revision_of(path, options), as_json=as_json)
             tell_stock(task, stock)
             return
-        careful.confirm(stock.tiles, "rendered anew")
+        careful.confirm(stock.rendered, "rendered anew")
     done = make(source, layer, options, stores, jobs=how.jobs)
     tell(done, as_json=as_json)
     _warm(done.layer, stores, settings, careful, how)
@@ -126,7 +126,7 @@ def rollback(
             _tell_next(current, target, as_json=as_json)
             tell_stock(task, stock)
             return
-        careful.confirm(stock.tiles, "rendered anew")
+        careful.confirm(stock.rendered, "rendered anew")
     found = current if target == current.revision else restore(layer, target, stores)
     if not as_json:
         click.echo(

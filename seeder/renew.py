@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from mercantile import Tile
 
-from seeder.plan import Plan, prepare
+from seeder.plan import Plan, count, prepare
 from seeder.selection import Selection, covered, regions
 from seeder.stored import Cost, Pick, Stored, columns_rows, stored
 from seeder.tilelist import Codes, TileList, interleaved, places
@@ -89,6 +89,12 @@ class Stock:
                 yield look, Selection(tuple(whole), self.pick.boxes)
             if single:
                 yield look, Selection(tuple(single), (), TileList(single))
+
+    @property
+    def rendered(self) -> int:
+        """How many tiles would be rendered anew, those of warm zooms that are not stored among them."""
+        found = (count(self.pick.layer, selection) for _, selection in self.selections())
+        return sum(zoom.tiles for zooms in found for zoom in zooms.values())
 
     def plans(self, stores: Stores) -> Iterator[Plan]:
         """Jobs, put on record as they are drawn, that render anew what is stale."""

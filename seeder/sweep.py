@@ -163,7 +163,7 @@ def renew(task: Task, way: Way, before: datetime | None = None) -> None:
     if task.care.dry_run:
         tell_stock(task, stock)
         return
-    task.care.confirm(stock.stale, "rendered anew")
+    task.care.confirm(stock.rendered, "rendered anew")
     if wait_out(task):
         stock = take_stock(task, before)
     if not stock.stale:
@@ -201,17 +201,21 @@ def _perform(task: Task, stock: Stock, way: Way) -> None:
 def tell_stock(task: Task, stock: Stock) -> None:
     """Say what would be done about it."""
     layer, care = task.layer, task.care
-    jobs = [(look, selection, count(layer, selection)) for look, selection in stock.selections()]
-    rendered = sum(zoom.tiles for _, _, zooms in jobs for zoom in zooms.values())
     removed = sum(1 for _ in stock.uncovered())
     found = paths_of(task.pick) if care.cdn else []
     if task.as_json:
-        said = {"layer": layer.id, "existed": stock.tiles, "rendered": rendered, "removed": removed, "dry_run": True}
+        said = {
+            "layer": layer.id,
+            "existed": stock.tiles,
+            "rendered": stock.rendered,
+            "removed": removed,
+            "dry_run": True,
+        }
         click.echo(json.dumps({**said, "cloudfront": care.cdn, "paths": found} if care.cdn else said))
         return
     click.echo(f"{tiles_said(stock.tiles)} of layer {layer.id} stored, {stock.stale:,} to be renewed")
-    for look, selection, zooms in jobs:
-        tiles = tiles_said(sum(zoom.tiles for zoom in zooms.values()))
+    for look, selection in stock.selections():
+        tiles = tiles_said(sum(zoom.tiles for zoom in count(layer, selection).values()))
         which = "that are stored, of" if selection.tiles is not None else "all of"
         shape = f"{look.format}{' @2x' if look.scale == 2 else ''}"
         click.echo(f"would render {tiles}, {which} zooms {format_zooms(selection.zooms)}, {shape}")

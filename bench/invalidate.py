@@ -1,0 +1,192 @@
+"""How fast stored tiles are removed: `python bench/invalidate.py`.
+
+A server of its own holds a layer's tiles in memory, speaks as much of S3 as is needed, lists and deletes up to 1000
+keys a request, and takes 30 ms for each answer. Invalidating looks for the tiles and deletes them; the peers are told
+the keys and delete them one by one.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import re
+import time
+from bisect import bisect_right
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from multiprocessing.connection import Connection
+from typing import ClassVar
+from urllib.parse import parse_qs, unquote, urlsplit
+
+import mercantile
+import numpy as np
+import obstore
+from mercantile import Tile
+
+from seeder.purge import purge
+from seeder.stored import Cost, Pick, stored
+from tiler.catalog import Layer
+from tiler.footprint import Footprint
+from tiler.grid import Bounds
+from tiler.overlap import THREADS, overlap
+from tiler.settings import S3
+from tiler.storage import PAGE, Store, open_store
+from tiler.style import Style
+
+LATENCY = 0.03  # seconds
+Z, SIDE = 10, 400  # columns, and rows
+SOME = 400  # tiles that are deleted one by one where the rest is extrapolated
+INSIDE = 1e-4  # degrees that a layer ends before the edges of its tiles
+BUCKET = "/tiles/"
+
+OBJECT = (
+    "<Contents><Key>{key}</Key><LastModified>2025-03-01T12:00:00.000Z</LastModified>"
+    "<ETag>&quot;d41d8cd98f00b204e9800998ecf8427e&quot;</ETag><Size>28000</Size>"
+    "<StorageClass>STANDARD</StorageClass></Contents>"
+)
+
+
+class _Bucket(BaseHTTPRequestHandler):
+    """A bucket with all tiles of the layer; what is deleted is gone."""
+
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True  # else the body waits 40 ms until the head is acknowledged
+    keys = sorted(f"grid/{Z}/{x}/{y}.png" for x in range(SIDE) for y in range(SIDE))
+    gone: ClassVar[set[str]] = set()
+
+    def do_GET(self) -> None:
+        asked = {name: values[0] for name, values in parse_qs(urlsplit(self.path).query).items()}
+        self._answer(200, self._listing(asked["prefix"], asked))
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers["Content-Length"])).decode()
+        deleted = re.findall(r"<Key>([^<]+)</Key>", body)
+        self.gone.update(deleted)
+        said = "".join(f"<Deleted><Key>{key}</Key></Deleted>" for key in deleted)
+        self._answer(200, f"<DeleteResult>{said}</DeleteResult>")
+
+    def do_DELETE(self) -> None:
+        self.gone.add(unquote(urlsplit(self.path).path).removeprefix(BUCKET))
+        self._answer(204, "")
+
+    def _listing(self, prefix: str, asked: dict[str, str]) -> str:
+        if "delimiter" in asked:
+            names = {key[len(prefix) :].partition("/")[0] for key in self.keys if key.startswith(prefix)}
+            return _listed([], [f"{prefix}{name}/" for name in sorted(names)], last="")
+        after = asked.get("continuation-token") or asked.get("start-after") or prefix
+        page: list[str] = []
+        for number in range(bisect_right(self.keys, after), len(self.keys)):
+            if not self.keys[number].startswith(prefix):
+                break
+            if self.keys[number] not in self.gone:
+                if len(page) == PAGE:
+                    return _listed(page, [], last=page[-1])
+                page.append(self.keys[number])
+        return _listed(page, [], last="")
+
+    def _answer(self, status: int, text: str) -> None:
+        time.sleep(LATENCY)
+        body = text.encode()
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+def _listed(keys: list[str], folders: list[str], last: str) -> str:
+    body = "".join(OBJECT.format(key=key) for key in keys)
+    body += "".join(f"<CommonPrefixes><Prefix>{folder}</Prefix></CommonPrefixes>" for folder in folders)
+    more = f"<IsTruncated>true</IsTruncated><NextContinuationToken>{last}</NextContinuationToken>" if last else ""
+    return f"<ListBucketResult><Name>tiles</Name>{more or '<IsTruncated>false</IsTruncated>'}{body}</ListBucketResult>"
+
+
+def serve(pipe: Connection) -> None:
+    """Answer until this process is ended; the port goes to `pipe`."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), _Bucket)
+    pipe.send(server.server_port)
+    server.serve_forever()
+
+
+def opened(port: int) -> Store:
+    """The bucket."""
+    return open_store("s3://tiles", s3=S3(endpoint=f"http://127.0.0.1:{port}", region="us-east-1"))
+
+
+def layer() -> Layer:
+    """A layer of SIDE x SIDE tiles at one zoom, from the corner of the world."""
+    first, last = (mercantile.bounds(Tile(x=place, y=place, z=Z)) for place in (0, SIDE - 1))
+    bounds = Bounds(first.west, last.south + INSIDE, last.east - INSIDE, first.north)
+    everywhere = Footprint(0, 0, 0, np.ones((1, 1), bool))
+    return Layer("grid", "1", "", bounds, Z, Z, "png", Style(), everywhere, None, (1,), "nearest")
+
+
+def invalidated(port: int, boxes: tuple[Bounds, ...]) -> tuple[int, float, str]:
+    """Tiles, seconds and requests of what `seeder invalidate` does: look, and delete."""
+    tiles, cost, start = opened(port), Cost(), time.perf_counter()
+    found = (each.key for batch in stored(tiles, Pick(layer(), boxes=boxes), cost) for each in batch)
+    told = purge(tiles, found, lambda _: None)
+    assert told.removed, told
+    assert not told.failed, told
+    return told.removed, time.perf_counter() - start, f"{cost.lists:,} LIST, {told.requests:,} DELETE"
+
+
+def box(port: int) -> tuple[int, float, str]:
+    """A tenth of the columns and of the rows."""
+    first, last = (mercantile.bounds(Tile(x=place, y=place, z=Z)) for place in (100, 139))
+    area = Bounds(first.west + INSIDE, last.south + INSIDE, last.east - INSIDE, first.north - INSIDE)
+    return invalidated(port, (area,))
+
+
+def everything(port: int) -> tuple[int, float, str]:
+    """All that is left."""
+    return invalidated(port, ())
+
+
+def in_turn(port: int) -> tuple[int, float, str]:
+    """One DELETE after the other."""
+    tiles, start = opened(port), time.perf_counter()
+    for y in range(SOME):
+        obstore.delete(tiles.backend, f"grid/{Z}/300/{y}.png")
+    return SOME, time.perf_counter() - start, f"{SOME:,} DELETE"
+
+
+def at_once(port: int) -> tuple[int, float, str]:
+    """A DELETE for each tile, as many at once as the program has requests under way."""
+    tiles, start = opened(port), time.perf_counter()
+    gone = sum(1 for _ in overlap(lambda y: obstore.delete(tiles.backend, f"grid/{Z}/301/{y}.png"), range(SOME)))
+    return gone, time.perf_counter() - start, f"{SOME:,} DELETE"
+
+
+WAYS: dict[str, Callable[[int], tuple[int, float, str]]] = {
+    "one DELETE after the other": in_turn,
+    f"one DELETE a tile, {THREADS} at once": at_once,
+    "invalidate, a box": box,
+    "invalidate, all the rest": everything,
+}
+
+
+def main() -> None:
+    """Print the table."""
+    spawn = multiprocessing.get_context("spawn")
+    ours, theirs = spawn.Pipe()
+    server = spawn.Process(target=serve, args=(theirs,), daemon=True)
+    server.start()
+    port = ours.recv()
+    print("| | tiles | seconds | tiles/s | requests |\n| --- | ---: | ---: | ---: | --- |")
+    total = 0
+    with ProcessPoolExecutor(1, spawn, max_tasks_per_child=1) as alone:
+        for title, way in WAYS.items():
+            tiles, seconds, requests = alone.submit(way, port).result()
+            total += tiles
+            print(f"| {title} | {tiles:,} | {seconds:,.1f} | {tiles / seconds:,.0f} | {requests} |", flush=True)
+    assert total == SIDE**2, total
+    server.terminate()
+
+
+if __name__ == "__main__":
+    os.environ |= dict.fromkeys(("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"), "bench")  # of a server that asks none
+    main()
