@@ -99,6 +99,18 @@ def jobs_option(command: Command) -> Command:
     )(command)
 
 
+def check_meant(what: str) -> None:
+    """Nothing, if the person at the terminal says that it is meant.
+
+    Raises:
+        BadOption: it is not, or there is nobody to ask.
+    """
+    if not sys.stdin.isatty():
+        raise BadOption(f"{what}: run it again with --yes if that is meant")
+    if not click.confirm(f"{what}. Go on?", err=True):
+        raise BadOption("not confirmed: nothing was changed")
+
+
 @contextmanager
 def interruptible(hint: str) -> Iterator[None]:
     """Ctrl-C as exit code 130 and `hint`."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +11,7 @@ from pathlib import Path
 import click
 from tabulate import tabulate
 
-from seeder.console import guarded, interruptible, json_option, located, tile_bar
+from seeder.console import check_meant, guarded, interruptible, json_option, located, tile_bar
 from seeder.estimate import MANY, Estimate, Question, ZoomEstimate, estimate
 from seeder.perform import MakeWay, Way, perform_plan, tiles_said, way_options
 from seeder.plan import count, prepare
@@ -140,11 +139,7 @@ def _check(question: Question, total: int, settings: Settings, way: Way, limits:
     if not ask:
         return
     click.echo("\n".join(_lines(found)), err=True)
-    many = f"{tiles_said(total)}, more than --confirm-above {limits.tiles:,}"
-    if not sys.stdin.isatty():
-        raise BadOption(f"{many}: run it again with --yes if that is meant")
-    if not click.confirm(f"{many}. Go on?", err=True):
-        raise BadOption("not confirmed: nothing was changed")
+    check_meant(f"{tiles_said(total)}, more than --confirm-above {limits.tiles:,}")
 
 
 def _estimated(question: Question, settings: Settings, jobs: int) -> Estimate:

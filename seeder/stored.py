@@ -24,7 +24,7 @@ from tiler.keys import TileName, layer_prefix, parse_tile_key, tile_prefix, zoom
 from tiler.overlap import in_batches, overlap
 from tiler.storage import PAGE, Store
 
-FEW = 4  # requests that one listing after the other may take; what takes more is made in parts at the same time
+FEW = 5  # requests that one listing after the other may take; what takes more is made in parts at the same time
 FULL = 4  # requests that a part should take
 PAST = "A"  # sorts after what follows the row in a key, "." or "@", and digits
 AFTER = "0"  # sorts after the slash
@@ -195,7 +195,7 @@ def _text_ends(low: int, high: int) -> tuple[str, str]:
 def _listed(tiles: Store, pick: Pick, z: int, cost: Cost) -> Iterator[_Span]:
     """Listings of all columns that are there and meant; in S3 several small ones in one."""
     prefix = zoom_prefix(pick.layer.id, z)
-    if tiles.ordered and _listed_cost(pick, z) < FEW:
+    if tiles.ordered and len(_world(z)) <= FEW * PAGE:
         yield _Span(z, prefix)
         return
     there = sorted(name for name in tiles.folders(prefix) if name.isdecimal())
@@ -205,7 +205,9 @@ def _listed(tiles: Store, pick: Pick, z: int, cost: Cost) -> Iterator[_Span]:
         yield from (_Span(z, f"{prefix}{name}/") for name in names)
         return
     cost.lists += 1 + len(there) // PAGE
-    tall = max((each.y1 - each.y0 for each in tile_ranges(pick.layer.bounds, z)), default=1)
+    own = tile_ranges(pick.layer.bounds, z)
+    grown = len(there) > sum(each.x1 - each.x0 for each in own)  # by what an earlier revision left behind
+    tall = 2**z if grown else max((each.y1 - each.y0 for each in own), default=1)
     for group in in_batches(names, max(1, FULL * PAGE // tall)):
         yield _Span(z, prefix, f"{prefix}{group[0]}/", f"{prefix}{group[-1]}{AFTER}")
 

@@ -14,7 +14,7 @@ from typing import Any
 import click
 from tqdm import tqdm
 
-from seeder.console import interruptible, tile_bar
+from seeder.console import check_meant, interruptible, tile_bar
 from seeder.fence import countdown, left
 from seeder.perform import Way, perform_plan, tiles_said
 from seeder.plan import count
@@ -50,13 +50,8 @@ class Care:
         Raises:
             BadOption: it is not, or there is nobody to ask.
         """
-        if self.yes or tiles <= self.above:
-            return
-        many = f"{tiles_said(tiles)} would be {deed}, more than --confirm-above {self.above:,}"
-        if not sys.stdin.isatty():
-            raise BadOption(f"{many}: run it again with --yes if that is meant")
-        if not click.confirm(f"{many}. Go on?", err=True):
-            raise BadOption("not confirmed: nothing was changed")
+        if not self.yes and tiles > self.above:
+            check_meant(f"{tiles_said(tiles)} would be {deed}, more than --confirm-above {self.above:,}")
 
 
 def cdn_options(command: Command) -> Command:
