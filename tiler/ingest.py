@@ -67,7 +67,7 @@ def _ingest(
     if current and current.revision == revision and _complete(current, stores):
         return Ingested(current, found, fresh=False)
     previous = current.revision if current and current.revision != revision else ""
-    kept = catalog.load_revision(stores.sources, layer, revision)
+    kept = _kept(stores.sources, layer, revision)
     if kept and (kept.bake is None or stores.sources.has(kept.source)):
         made = replace(kept, previous=previous)
         catalog.publish(made, stores)
@@ -131,6 +131,13 @@ def _current(sources: Store, layer: str) -> Layer | None:
     try:
         return catalog.load_layer(sources, layer)
     except (UnknownLayer, CatalogError):
+        return None
+
+
+def _kept(sources: Store, layer: str, revision: str) -> Layer | None:
+    try:
+        return catalog.load_revision(sources, layer, revision)
+    except CatalogError:
         return None
 
 

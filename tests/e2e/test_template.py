@@ -24,6 +24,7 @@ VARIANTS = {
         *("--param", "tileBucket=tiles.example.com", "--param", "url=https://tiles.example.com"),
         *("--param", "workerTimeout=900", "--param", "maximumConcurrency=1000", "--param", "batchSize=10"),
         *("--param", "httpReserved=7", "--param", "logLevel=DEBUG", "--param", "queueAge=600"),
+        *("--param", "cloudFront=E1A2B3C4D5E6F7"),
     ),
 }
 
@@ -378,7 +379,7 @@ def test_the_stack_tells_where_everything_is(template: Template) -> None:
     outputs = {name: text(output["Value"]) for name, output in template["Outputs"].items()}
     assert outputs["ServerlessDeploymentBucketName"] == "${ServerlessDeploymentBucket}"
     ours = {name for name in outputs if not name.startswith(("ServerlessDeployment", "HttpApi"))}
-    assert {name: outputs[name] for name in ours - {"WebsiteUrl", "TileUrl"}} == {
+    assert {name: outputs[name] for name in ours - {"WebsiteUrl", "TileUrl", "CloudFront"}} == {
         "TileBucket": "${TileBucket}",
         "SourceBucket": "${SourceBucket}",
         "QueueUrl": "${Queue}",
@@ -387,3 +388,8 @@ def test_the_stack_tells_where_everything_is(template: Template) -> None:
         "HttpFunction": "${HttpLambdaFunction}",
         "WorkerFunction": "${WorkerLambdaFunction}",
     }
+
+
+def test_the_stack_tells_the_distribution_or_that_there_is_none(templates: Mapping[str, Template]) -> None:
+    told = {variant: made["Outputs"]["CloudFront"]["Value"] for variant, made in templates.items()}
+    assert told == {"dev": "none", "prod": "none", "x86_64": "none", "own": "E1A2B3C4D5E6F7"}
