@@ -8,7 +8,7 @@ from typing import Any
 
 import boto3
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
+from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError, WaiterError
 from botocore.exceptions import ConnectionError as NoConnectionError
 from botocore.parsers import ResponseParserError
 
@@ -60,7 +60,7 @@ def translated(doing: str) -> Iterator[None]:
         code, message = said.get("Code", ""), said.get("Message", "") or str(error)
         kind = BadCloud if code in REFUSALS else QueueError
         raise kind(f"cannot {doing}: {message} ({code})") from error
-    except (HTTPClientError, NoConnectionError, ResponseParserError) as error:
+    except (HTTPClientError, NoConnectionError, ResponseParserError, WaiterError) as error:
         raise QueueError(f"cannot {doing}: {error}") from error
     except BotoCoreError as error:
         cure = "set AWS_REGION and AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"

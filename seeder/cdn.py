@@ -105,9 +105,12 @@ class _Cover:
         there = _count(own, columns, rows)
         if z not in self.zooms:
             return there
-        if self.pick.tiles is not None:
-            return max(0, there - self._selected(part, z))
-        return there - _count([one & other for one in own for other in self.pick.ranges(z)], columns, rows)
+        shared = [one & other for one in own for other in self.pick.ranges(z)]
+        if self.pick.tiles is None:
+            return there - _count(shared, columns, rows)
+        x, y = places(self.pick.tiles.codes[z])
+        inside = _within(x, columns) & _within(y, rows)
+        return there - sum(int((inside & _among(x, y, each)).sum()) for each in shared)
 
     @property
     def looks(self) -> int:
@@ -147,8 +150,10 @@ def paths(pick: Pick) -> list[str]:
     layer = pick.layer
     zooms = tuple(range(layer.minzoom, layer.maxzoom + 1)) if pick.zooms is None else pick.zooms
     if pick.tiles is not None:
-        zooms = tuple(z for z in zooms if z in pick.tiles.codes)
+        zooms = tuple(z for z in (pick.tiles.zooms if pick.zooms is None else zooms) if z in pick.tiles.codes)
     cover = _Cover(pick, zooms)
+    if not cover.selected(_Part()):
+        return []
     parts = [_Part()] if pick.whole and pick.zooms is None else _exact(cover)
     worth = WORTH
     while not parts:

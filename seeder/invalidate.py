@@ -180,7 +180,7 @@ def _tell(task: Task, look: Found) -> None:
     """Say what would be removed."""
     total, cost, cdn = look.zooms.total(), look.cost, task.care.cdn
     zooms = sorted(look.zooms.items())
-    found = paths_of(task.pick) if cdn else []
+    found = paths_of(task.pick, cost) if cdn else []
     if task.as_json:
         said = {"layer": task.layer.id, "existed": total, "removed": 0, "dry_run": True}
         said |= {"planned": cost.planned, "listed": cost.listed, "lists": cost.lists}

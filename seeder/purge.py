@@ -66,8 +66,9 @@ def _again(store: Store, batch: list[str], told: Purged) -> tuple[list[str], Sto
     """Delete what is still there of a batch; returns what is left then, and why."""
     why = None
     try:
-        told.requests += 1
-        store.delete(sorted(store.existing(batch)))
+        rest = sorted(store.existing(batch))
+        told.requests += bool(rest)
+        store.delete(rest)
     except StoreError as error:
         why = error
     return sorted(store.existing(batch)) if why else [], why

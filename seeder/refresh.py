@@ -19,7 +19,7 @@ from seeder.sweep import Care, Task, care_options, renew, take_stock, tell_stock
 from tiler.catalog import Layer, load_layer, load_revision, revisions, shown
 from tiler.datasets import forget
 from tiler.errors import BadOption
-from tiler.ingest import restore
+from tiler.ingest import kept, restore
 from tiler.settings import Settings
 from tiler.storage import Stores
 from tiler.survey import revision_of, survey
@@ -119,8 +119,8 @@ def rollback(
     current = load_layer(stores.sources, layer)
     target = revision or _previous(current, stores)
     if careful.dry_run or not careful.yes:
-        found = load_revision(stores.sources, layer, target)
-        task = Task(Pick(found or current), stores, settings, careful, as_json)
+        aim = current if target == current.revision else kept(layer, target, stores.sources)
+        task = Task(Pick(aim), stores, settings, careful, as_json)
         stock = take_stock(task)
         if careful.dry_run:
             _tell_next(current, target, as_json=as_json)
@@ -147,6 +147,6 @@ def _previous(current: Layer, stores: Stores) -> str:
         return current.revision
     if not current.previous:
         others = sorted(set(revisions(stores.sources, current.id)) - {current.revision})
-        kept = f"--to takes {', '.join(others)}" if others else "no other one is kept"
-        raise BadOption(f"revision {current.revision} is the first of layer {current.id!r}: {kept}")
+        rest = f"--to takes {', '.join(others)}" if others else "no other one is kept"
+        raise BadOption(f"revision {current.revision} is the first of layer {current.id!r}: {rest}")
     return current.previous

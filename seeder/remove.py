@@ -14,9 +14,9 @@ from seeder.console import guarded, interruptible, json_option, located, tile_ba
 from seeder.fence import fence
 from seeder.ledger import jobs, layer_of
 from seeder.purge import purge
-from seeder.sweep import AGAIN, Care, cdn_options, count_down, tell_cdn
-from tiler.catalog import list_layers, load_layer, revisions
-from tiler.errors import BadOption, StoreError, UnknownLayer
+from seeder.sweep import AGAIN, Care, cdn_cost, cdn_options, count_down, tell_cdn
+from tiler.catalog import Layer, list_layers, load_layer, load_revision, revisions
+from tiler.errors import BadOption, CatalogError, StoreError, UnknownLayer
 from tiler.keys import check_layer, index_key, job_key, layer_prefix, sources_prefix, tilejson_key
 from tiler.settings import Settings
 from tiler.storage import Store, Stores
@@ -55,10 +55,20 @@ def shares(layer: str, stores: Stores) -> tuple[Share, ...]:
 
 
 def leftovers(layer: str, stores: Stores) -> tuple[Share, ...]:
-    """The sources of revisions that are neither the layer's current nor its previous one."""
+    """The sources of revisions that are neither the layer's current one, nor its previous, nor rolled back last."""
     current = load_layer(stores.sources, layer)
-    old = set(revisions(stores.sources, layer)) - {current.revision, current.previous}
-    return (Share("sources", stores.sources, tuple(f"{sources_prefix(layer)}{each}/" for each in sorted(old))),)
+    others = sorted(set(revisions(stores.sources, layer)) - {current.revision, current.previous})
+    old = [name for name in others if _is_old(name, current, stores.sources)]
+    return (Share("sources", stores.sources, tuple(f"{sources_prefix(layer)}{name}/" for name in old)),)
+
+
+def _is_old(revision: str, current: Layer, sources: Store) -> bool:
+    """Whether it was current once, and not just before it was rolled back."""
+    try:
+        found = load_revision(sources, current.id, revision)
+    except CatalogError:
+        return True
+    return found is not None and found.previous != current.revision  # None while an ingest is at it
 
 
 @click.command("remove")
@@ -91,24 +101,30 @@ def remove(
     sizes = {share.what: share.size() for share in found}
     if not any(number for number, _ in sizes.values()):
         if old_revisions:
-            click.echo(f"nothing is kept of layer {layer} but its current and its previous revision", err=True)
+            click.echo(f"nothing older is kept of layer {layer}", err=True)
             return
         raise UnknownLayer(layer, list_layers(stores.sources))
     said = ", ".join(f"{number:,} objects of {what} ({size / 1e6:,.1f} MB)" for what, (number, size) in sizes.items())
+    told = [f"/{layer}/*"] if careful.cdn and not old_revisions else []
     if careful.dry_run:
-        _tell(layer, sizes, f"would be removed of layer {layer}: {said}", as_json=as_json, dry_run=True)
+        cdn = {"cloudfront": careful.cdn, "paths": told} if told else {}
+        _tell(layer, sizes, f"would be removed of layer {layer}: {said}", as_json=as_json, dry_run=True, **cdn)
+        if told and not as_json:
+            click.echo(f"CloudFront {careful.cdn}: {cdn_cost(told)}")
         return
     _check_name(layer, confirm, said)
     if not old_revisions:
         _stop(layer, stores, careful)
     for share in found:
         with interruptible(AGAIN), tile_bar(f"remove {share.what}", sizes[share.what][0], unit="object") as bar:
-            told = purge(share.store, share.keys(), bar.update)
-        if told.failed:
-            raise StoreError("delete", told.keys[0], f"{told.why}; {told.failed:,} objects of {share.what} are left")
-    told_cdn = careful.cdn and not old_revisions
-    paths = tell_cdn(careful, [f"/{layer}/*"], settings, as_json=as_json) if told_cdn else {}
-    _tell(layer, sizes, f"removed of layer {layer}: {said}", as_json=as_json, **paths)
+            purged = purge(share.store, share.keys(), bar.update)
+        if purged.failed:
+            why = f"{purged.why}; {purged.failed:,} objects of {share.what} are left"
+            raise StoreError("delete", purged.keys[0], why)
+        for prefix in share.prefixes:
+            share.store.clear(prefix)
+    cdn = tell_cdn(careful, told, settings, as_json=as_json)
+    _tell(layer, sizes, f"removed of layer {layer}: {said}", as_json=as_json, **cdn)
 
 
 def _stop(layer: str, stores: Stores, care: Care) -> None:
@@ -116,7 +132,7 @@ def _stop(layer: str, stores: Stores, care: Care) -> None:
     stores.sources.delete([index_key(layer)])
     stores.tiles.delete([tilejson_key(layer)])
     if not care.hurry:
-        count_down(fence(stores.tiles).total_seconds())
+        count_down(fence(stores.tiles).total_seconds(), AGAIN)
 
 
 def _check_name(layer: str, confirm: str | None, said: str) -> None:
@@ -129,7 +145,7 @@ def _check_name(layer: str, confirm: str | None, said: str) -> None:
         if not sys.stdin.isatty():
             raise BadOption(f"removing has no way back: run it again with --confirm {layer}")
         click.echo(said, err=True)
-        confirm = click.prompt("This cannot be undone. Type the layer's name to remove it all", err=True)
+        confirm = click.prompt("This cannot be undone. Type the layer's name to remove that", err=True)
     if confirm != layer:
         raise BadOption(f"{confirm!r} is not {layer!r}: nothing was removed")
 

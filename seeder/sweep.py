@@ -121,7 +121,7 @@ def wait_out(task: Task) -> bool:
     return not task.care.hurry and count_down(left(task.layer, task.stores))
 
 
-def count_down(seconds: float) -> bool:
+def count_down(seconds: float, hint: str = "interrupted: nothing was removed") -> bool:
     """Wait, and show how long that is; returns whether it took any time."""
     if not seconds:
         return False
@@ -131,7 +131,7 @@ def count_down(seconds: float) -> bool:
     )
     total = math.ceil(seconds)
     with (
-        interruptible("interrupted: nothing was removed"),
+        interruptible(hint),
         tqdm(desc=label, total=total, file=sys.stderr, bar_format=form) as bar,
     ):
         for rest in countdown(seconds):
@@ -197,7 +197,7 @@ def tell_stock(task: Task, stock: Stock) -> None:
     """Say what would be done about it."""
     layer, care = task.layer, task.care
     removed = sum(1 for _ in stock.uncovered())
-    found = paths_of(task.pick) if care.cdn else []
+    found = paths_of(task.pick, stock.cost) if care.cdn else []
     if task.as_json:
         said = {
             "layer": layer.id,
@@ -249,7 +249,7 @@ def finish(task: Task, told: Purged, cost: Cost, which: str = "") -> None:
         click.echo(f"error: {tiles_said(told.failed)} could not be removed: {told.why}", err=True)
     else:
         if task.care.cdn:
-            said |= tell_cdn(task.care, paths_of(task.pick), task.settings, as_json=task.as_json)
+            said |= tell_cdn(task.care, paths_of(task.pick, cost), task.settings, as_json=task.as_json)
         announce(layer, task.stores)
     if task.as_json:
         click.echo(json.dumps(said))
@@ -272,10 +272,13 @@ def said_cost(cost: Cost) -> str:
     return f"{some or 'in vain'}: {cost.lists:,} LIST{'' if cost.lists == 1 else 's'}" if cost.lists else ""
 
 
-def paths_of(pick: Pick) -> list[str]:
-    """The paths that CloudFront is told."""
+def paths_of(pick: Pick, cost: Cost) -> list[str]:
+    """The paths that CloudFront is told; `cost` names the zooms that were looked through, the layer's or not."""
     from seeder.cdn import paths  # noqa: PLC0415 - boto3 takes a third of a second
 
+    if pick.zooms is None and pick.tiles is None and pick.boxes:
+        own = range(pick.layer.minzoom, pick.layer.maxzoom + 1)
+        pick = replace(pick, zooms=tuple(sorted({*own, *cost.planned, *cost.listed})))
     return paths(pick)
 
 
@@ -287,13 +290,15 @@ def tell_cdn(care: Care, found: list[str], settings: Settings, *, as_json: bool)
     """
     from seeder.cdn import PRICE, invalidate, wait  # noqa: PLC0415 - as above
 
+    if not found:
+        return {}
     try:
         number = invalidate(care.cdn, found, settings.s3.region)
         if care.cdn_wait:
             with interruptible(f"interrupted: CloudFront goes on with invalidation {number}"):
                 wait(care.cdn, number, settings.s3.region)
     except TilerError as error:
-        raise QueueError(f"the tiles are done, but {error}; run the same command again") from error
+        raise QueueError(f"the tiles are done, but {error}; have it forget {' '.join(found)}") from error
     if not as_json:
         click.echo(f"CloudFront {care.cdn}: {cdn_cost(found)}; invalidation {number}{' is done' * care.cdn_wait}")
     return {"cloudfront": care.cdn, "paths": found, "most": round(PRICE * len(found), 3), "invalidation": number}

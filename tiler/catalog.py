@@ -280,7 +280,8 @@ def _put_tilejson(layer: Layer, stores: Stores, revision: str) -> None:
 
 def shown(layer: str, tiles: Store) -> str:
     """The revision that the layer's TileJSON names, if tiles of it are stored."""
-    if not any(name.isdecimal() for name in tiles.folders(keys.layer_prefix(layer))):
+    zooms = (int(name) for name in tiles.folders(keys.layer_prefix(layer)) if name.isdecimal())
+    if all(tiles.empty(keys.zoom_prefix(layer, z)) for z in zooms):
         return ""
     try:
         said = json.loads(tiles.get(keys.tilejson_key(layer)))

@@ -64,12 +64,13 @@ def _ingest(
     found = survey(path, options)
     revision = revision_of(path, options)
     current = _current(stores.sources, layer)
-    if current and current.revision == revision and _complete(current, stores):
+    same = current is not None and current.revision == revision
+    if current and same and (current.bake or current.source == path) and _complete(current, stores):
         return Ingested(current, found, fresh=False)
-    previous = current.revision if current and current.revision != revision else ""
-    kept = _kept(stores.sources, layer, revision)
-    if kept and (kept.bake is None or stores.sources.has(kept.source)):
-        made = replace(kept, previous=previous)
+    previous = "" if current is None else current.previous if same else current.revision
+    old = _kept(stores.sources, layer, revision)
+    if old and (old.bake is None or stores.sources.has(old.source)):
+        made = replace(old, previous=previous, source=old.source if old.bake else path)
         catalog.publish(made, stores)
         return Ingested(made, found, fresh=True)
     blank = Layer(
@@ -100,18 +101,29 @@ def _ingest(
     return Ingested(made, found, fresh=True)
 
 
-def restore(layer: str, revision: str, stores: Stores) -> Layer:
-    """Make an earlier revision of the layer the current one again.
+def kept(layer: str, revision: str, sources: Store) -> Layer:
+    """An earlier revision of the layer, of which all is there that it takes to render.
 
     Raises:
         BadOption: nothing of it is kept, or its raster is gone or has changed.
     """
-    found = catalog.load_revision(stores.sources, layer, revision)
+    there = catalog.revisions(sources, layer)
+    found = catalog.load_revision(sources, layer, revision) if revision in there else None
     if found is None:
-        others = sorted(set(catalog.revisions(stores.sources, layer)) - {revision})
+        others = sorted(set(there) - {revision})
         raise BadOption(f"revision {revision} of layer {layer!r} is not kept; there are {', '.join(others) or 'none'}")
-    if not _as_it_was(found, stores.sources):
+    if not _as_it_was(found, sources):
         raise BadOption(f"the raster of revision {revision}, {found.source}, is gone or has changed: ingest it again")
+    return found
+
+
+def restore(layer: str, revision: str, stores: Stores) -> Layer:
+    """Make an earlier revision of the layer the current one again.
+
+    Raises:
+        BadOption: as `kept`.
+    """
+    found = kept(layer, revision, stores.sources)
     catalog.publish(found, stores)
     return found
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -162,16 +163,19 @@ class Store:
         Only those between the keys `after` and `before`, where they are given. S3 lists no others and in order; so
         a long listing can be made in parts at the same time.
         """
+        for page in self.pages(prefix, after=after, before=before):
+            yield from page
+
+    def pages(self, prefix: str, *, after: str = "", before: str = "") -> Iterator[Sequence[Entry]]:
+        """The same, as much at a time as one request of S3 shows; what is not asked for is left out of each."""
         folder = prefix.rstrip("/")
         with _translated("list", prefix):
             for page in obstore.list(self.backend, prefix, offset=after or None, chunk_size=PAGE):
-                for item in page:
-                    if item["path"] == folder:  # a marker that some tools put for it
-                        continue
-                    if not before or item["path"] < before:
-                        yield Entry(item["path"], item["size"], item["last_modified"])
-                    elif self.ordered:
-                        return
+                some = [item for item in page if item["path"] != folder]  # a marker that some tools put for it
+                kept = [item for item in some if not before or item["path"] < before]
+                yield [Entry(item["path"], item["size"], item["last_modified"]) for item in kept]
+                if self.ordered and len(kept) < len(some):
+                    return
 
     def empty(self, prefix: str) -> bool:
         """Whether no key begins with `prefix`, which must end a folder."""
@@ -245,20 +249,23 @@ class Store:
                     obstore.delete(self.backend, batch)
 
     def _unlink(self, root: Path, batch: Sequence[str]) -> None:
-        """Delete files, as many of them as can be, and the folders that are empty then."""
+        """Delete files, as many of them as can be. Folders stay: somebody may be about to write into one."""
         fault: StoreError | None = None
-        folders = set()
         for key in batch:
             try:
                 with _translated("delete", key):
+                    if ".." in key.split("/"):
+                        raise ValueError("it leads out of the folder")
                     (root / key).unlink(missing_ok=True)
-                folders.add((root / key).parent)
             except StoreError as error:
                 fault = fault or error
-        for folder in folders:
-            _prune(folder, root)
         if fault:
             raise fault
+
+    def clear(self, prefix: str) -> None:
+        """Take away what a folder has below `prefix` that no listing shows: folders, and what puts left that died."""
+        if self.root:
+            shutil.rmtree(self.root / prefix, ignore_errors=True)
 
     @property
     def gdal_options(self) -> dict[str, str]:
@@ -271,18 +278,6 @@ class Store:
             "AWS_HTTPS": "YES" if parts.scheme == "https" else "NO",
             "AWS_VIRTUAL_HOSTING": "FALSE",
         }
-
-
-def _prune(folder: Path, root: Path) -> None:
-    """Take away `folder` and those above it, below `root`, as far as they are empty."""
-    while folder != root:
-        try:
-            folder.rmdir()
-        except FileNotFoundError:
-            pass
-        except OSError:  # something lies in it
-            return
-        folder = folder.parent
 
 
 @contextmanager
