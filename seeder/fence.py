@@ -17,7 +17,7 @@ from tiler.http import LAYER_TTL, LONGEST
 from tiler.keys import clock_key, index_key
 from tiler.storage import REQUEST, Store, Stores
 
-ROUNDED = 1.0  # seconds that S3 leaves out of the time of an object
+ROUNDED = 1.0  # second, that S3 leaves out of the time of an object
 HERE = 10.0  # seconds that a tile may be on its way into a folder, where no put is tried again
 
 
@@ -35,17 +35,14 @@ def settled(layer: Layer, stores: Stores) -> datetime:
     """
     published = stores.sources.written(index_key(layer.id))
     others = set(revisions(stores.sources, layer.id)) - {layer.revision}
-    return published + fence(stores.tiles) if others else published
+    rounded = timedelta(seconds=0 if stores.sources.root else ROUNDED)
+    return published + rounded + fence(stores.tiles) if others else published
 
 
 def left(layer: Layer, stores: Stores) -> float:
     """Seconds until then, by the store's clock; 0 where it is past."""
     end = settled(layer, stores)
-    return _positive((end - stores.sources.clock(clock_key())).total_seconds())
-
-
-def _positive(seconds: float) -> float:
-    return seconds + ROUNDED if seconds > 0 else 0.0
+    return max(0.0, (end - stores.sources.clock(clock_key())).total_seconds())
 
 
 def countdown(seconds: float) -> Iterator[float]:

@@ -24,7 +24,7 @@ from seeder.selection import Count
 from seeder.tilelist import TileList
 from tiler.errors import MessageError, MissingObject, UnknownJob
 from tiler.grid import Block
-from tiler.keys import JOBS, job_key
+from tiler.keys import JOBS, index_key, job_key
 from tiler.overlap import overlap
 from tiler.storage import Store
 
@@ -259,14 +259,26 @@ def find_job(sources: Store, named: str, *, listed: bool = True) -> Job:
     raise UnknownJob(named, alike[:3] or difflib.get_close_matches(named, known, n=3))
 
 
+def outlived(sources: Store, job: Job) -> bool:
+    """Whether the layer was published anew since the job was on record.
+
+    If it is at the job's revision all the same, another one was current in between, and the tiles that receipts speak
+    of may be of that one.
+    """
+    try:
+        return sources.written(job_key(job.id, "job.json")) < sources.written(index_key(job.spec.layer))
+    except MissingObject:
+        return False
+
+
 def unfinished(sources: Store, spec: Spec) -> Job | None:
-    """The latest job of `spec`, if it has blocks without a `done` and nobody cancelled it."""
+    """The latest job of `spec`, if it has blocks without a `done`, nobody cancelled it and its receipts still hold."""
     begun = sorted(name for name in sources.folders(JOBS) if name.startswith(f"{spec.layer}-{spec.digest}-"))
     if not begun:
         return None
     job = Job(begun[-1], spec)
     why = stopped(sources, job.id)
-    if why is not None and why.asked:
+    if (why is not None and why.asked) or outlived(sources, job):
         return None
     return None if complete(sources, job.id) else job
 

@@ -11,7 +11,19 @@ from itertools import takewhile
 from typing import Protocol
 
 from seeder.jobs import Job, Message, Receipt, Spec, gist
-from seeder.ledger import Run, load_run, put_job, put_plan, put_run, receipts, reopen, stopped, strike, unfinished
+from seeder.ledger import (
+    Run,
+    load_run,
+    outlived,
+    put_job,
+    put_plan,
+    put_run,
+    receipts,
+    reopen,
+    stopped,
+    strike,
+    unfinished,
+)
 from seeder.marks import Marks
 from seeder.queues import Queue
 from seeder.selection import Count, Piece, Selection, regions
@@ -161,7 +173,7 @@ def current(job: Job, stores: Stores) -> Layer:
     """The layer of a job, at the revision that the job is of.
 
     Raises:
-        BadOption: it has another revision by now.
+        BadOption: it has another revision by now, or had one in between.
         UnknownLayer: it is gone.
     """
     layer = load_layer(stores.sources, job.spec.layer)
@@ -170,6 +182,8 @@ def current(job: Job, stores: Stores) -> Layer:
             f"job {job.id} was to seed revision {job.spec.revision}, and the layer is at {layer.revision} by now: "
             f"run `seed {layer.id}` instead"
         )
+    if outlived(stores.sources, job):
+        raise BadOption(f"layer {layer.id} had another revision since job {job.id}: run `seed {layer.id}` instead")
     return layer
 
 

@@ -10,7 +10,7 @@ from seeder.jobs import Message, Receipt
 from seeder.ledger import cancelled, put_receipt
 from tiler.catalog import Layer, Layers
 from tiler.errors import MessageError, Superseded
-from tiler.fill import Outcome, Request, fill
+from tiler.fill import Guard, Outcome, Request, fill
 from tiler.grid import LEAF
 from tiler.settings import Settings
 from tiler.storage import Stores
@@ -52,6 +52,7 @@ class Worker:
             StoreError, QueueError: nothing says that the block is done; the message must come again.
         """
         request = message.request
+        guard = Guard(lambda: self._stale(message, self.layers.get(message.layer)))
         layer = self.layers.get(message.layer)
         why = self._stale(message, layer)
         if layer is None or why:
@@ -60,7 +61,7 @@ class Worker:
             self.send(message.parts())
             return Receipt(request.block, Outcome(), fate="split")
         try:
-            outcome = fill(layer, self.stores, request, lambda: self._stale(message, self.layers.get(message.layer)))
+            outcome = fill(layer, self.stores, request, guard)
         except Superseded as error:
             return _dropped(request, str(error))
         receipt = Receipt(request.block, outcome)

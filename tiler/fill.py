@@ -8,13 +8,14 @@ from dataclasses import dataclass, field
 
 from tiler.catalog import Layer
 from tiler.encode import blank
-from tiler.errors import GridError, SourceReadError, Superseded
+from tiler.errors import GridError, SourceReadError, StoreError, Superseded
 from tiler.grid import LEAF, Block
 from tiler.keys import CONTENT_TYPES, TileName, tile_key
 from tiler.render import Look, render
 from tiler.storage import Store, Stores
 
-CHECK = 5.0  # seconds that a block is filled before it is asked whether its layer is still the current revision
+CHECK = 5.0  # seconds that a layer is believed to be the current revision while a block is filled
+TRIES = 3  # at finding that out in less time
 CACHE_CONTROL = "public, max-age=3600"  # of tiles; TileJSON carries the revision for those who cannot wait
 
 
@@ -64,29 +65,36 @@ class Request:
             raise GridError(f"mask {self.tiles:x} has bits off block {self.block}")
 
 
-def _never() -> str:
-    return ""
-
-
 @dataclass(slots=True)
-class _Guard:
-    """Sees to it that no tile is put long after its layer was the current revision."""
+class Guard:
+    """Sees to it that no tile is put later than CHECK seconds after its layer was the current revision.
+
+    It is made before the layer's metadata is read. `superseded` says why no more tiles of that revision may be put,
+    or nothing; what it says is believed as of when it was asked.
+    """
 
     superseded: Callable[[], str]
     checked: float = field(default_factory=time.monotonic)
 
     def check(self) -> None:
-        """Nothing, if the layer still is the current revision, or was a moment ago."""
-        if time.monotonic() - self.checked > CHECK:
-            self.checked = time.monotonic()
+        """Nothing, if a tile may be put now.
+
+        Raises:
+            Superseded: it may not.
+            StoreError: that takes longer to find out than the answer holds.
+        """
+        for _ in range(TRIES):
+            now = time.monotonic()
+            if now - self.checked <= CHECK:
+                return
             if why := self.superseded():
                 raise Superseded(why)
+            self.checked = now
+        raise StoreError("read", "the layer's metadata", f"it takes longer than {CHECK:.0f} s")
 
 
-def fill(layer: Layer, stores: Stores, request: Request, superseded: Callable[[], str] = _never) -> Outcome:
-    """Render the request's tiles and put them in the store.
-
-    `superseded` is asked every CHECK seconds why no more tiles of this revision may be put, if so.
+def fill(layer: Layer, stores: Stores, request: Request, guard: Guard | None = None) -> Outcome:
+    """Render the request's tiles and put them in the store, as long as `guard` lets them.
 
     Tiles that exist are left alone unless `force`; tiles with nothing on them are not stored, but where an older tile
     lies in such a place a transparent one takes it. After a read error no further tile is written and those that are
@@ -96,7 +104,7 @@ def fill(layer: Layer, stores: Stores, request: Request, superseded: Callable[[]
         StoreError: a tile could not be looked for or written.
         Superseded: the layer has another revision by now, or none; the tiles that were left were not put.
     """
-    start, guard = time.monotonic(), _Guard(superseded)
+    start, guard = time.monotonic(), guard or Guard(lambda: "")
     block, look = request.block, request.look
     names = {tile: tile_key(TileName(layer.id, tile, look.scale, look.format)) for tile in block.tiles(request.tiles)}
     skipped = 0
@@ -127,8 +135,7 @@ def fill(layer: Layer, stores: Stores, request: Request, superseded: Callable[[]
                 written |= bit
                 size += length
         if empty and request.force:
-            guard.check()
-            size += _cleared(stores.tiles, (names[tile] for tile in block.tiles(empty)), look)
+            size += _cleared(stores.tiles, (names[tile] for tile in block.tiles(empty)), look, guard)
     except SourceReadError as fault:
         error = str(fault)
     return Outcome(
@@ -142,8 +149,13 @@ def fill(layer: Layer, stores: Stores, request: Request, superseded: Callable[[]
     )
 
 
-def _cleared(tiles: Store, keys: Iterable[str], look: Look) -> int:
+def _cleared(tiles: Store, keys: Iterable[str], look: Look, guard: Guard) -> int:
     """Lay transparent tiles over those of `keys` that are stored; returns the bytes."""
     clear, kind = blank(look.size, look.format), CONTENT_TYPES[look.format]
-    old = ((key, clear) for key in tiles.existing(keys))
-    return sum(len(clear) for _ in tiles.put_all(old, content_type=kind, cache_control=CACHE_CONTROL))
+
+    def old() -> Iterator[tuple[str, bytes]]:
+        for key in tiles.existing(keys):
+            guard.check()
+            yield key, clear
+
+    return sum(len(clear) for _ in tiles.put_all(old(), content_type=kind, cache_control=CACHE_CONTROL))
