@@ -16,7 +16,7 @@ from seeder.ingest import make, raster_options, tell
 from seeder.perform import MakeWay, Way, follow_options
 from seeder.stored import Pick
 from seeder.sweep import Care, Task, care_options, renew, take_stock, tell_stock
-from tiler.catalog import Layer, load_layer, load_revision, revisions, shown
+from tiler.catalog import Layer, load_layer, revisions, shown, undone
 from tiler.datasets import forget
 from tiler.errors import BadOption
 from tiler.ingest import kept, restore
@@ -141,9 +141,8 @@ def _previous(current: Layer, stores: Stores) -> str:
     Raises:
         BadOption: it is the first.
     """
-    old = shown(current.id, stores.tiles)
-    cut = load_revision(stores.sources, current.id, old) if old not in ("", current.revision) else None
-    if cut is not None and cut.previous == current.revision:
+    back = undone(stores.sources, current.id)
+    if back and back == shown(current.id, stores.tiles):
         return current.revision
     if not current.previous:
         others = sorted(set(revisions(stores.sources, current.id)) - {current.revision})

@@ -15,9 +15,9 @@ from seeder.fence import fence
 from seeder.ledger import jobs, layer_of
 from seeder.purge import purge
 from seeder.sweep import AGAIN, Care, cdn_cost, cdn_options, count_down, tell_cdn
-from tiler.catalog import Layer, list_layers, load_layer, load_revision, revisions
-from tiler.errors import BadOption, CatalogError, StoreError, UnknownLayer
-from tiler.keys import check_layer, index_key, job_key, layer_prefix, sources_prefix, tilejson_key
+from tiler.catalog import list_layers, load_layer, revisions, undone
+from tiler.errors import BadOption, StoreError, UnknownLayer
+from tiler.keys import check_layer, index_key, job_key, layer_prefix, revision_key, sources_prefix, tilejson_key
 from tiler.settings import Settings
 from tiler.storage import Store, Stores
 
@@ -57,18 +57,10 @@ def shares(layer: str, stores: Stores) -> tuple[Share, ...]:
 def leftovers(layer: str, stores: Stores) -> tuple[Share, ...]:
     """The sources of revisions that are neither the layer's current one, nor its previous, nor rolled back last."""
     current = load_layer(stores.sources, layer)
-    others = sorted(set(revisions(stores.sources, layer)) - {current.revision, current.previous})
-    old = [name for name in others if _is_old(name, current, stores.sources)]
+    others = set(revisions(stores.sources, layer)) - {current.revision, current.previous}
+    others.discard(undone(stores.sources, layer))
+    old = [name for name in sorted(others) if stores.sources.has(revision_key(layer, name))]  # else an ingest is at it
     return (Share("sources", stores.sources, tuple(f"{sources_prefix(layer)}{name}/" for name in old)),)
-
-
-def _is_old(revision: str, current: Layer, sources: Store) -> bool:
-    """Whether it was current once, and not just before it was rolled back."""
-    try:
-        found = load_revision(sources, current.id, revision)
-    except CatalogError:
-        return True
-    return found is not None and found.previous != current.revision  # None while an ingest is at it
 
 
 @click.command("remove")

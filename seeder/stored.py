@@ -62,6 +62,11 @@ class Pick:
         """Whether all of each zoom is meant."""
         return not self.boxes and self.tiles is None
 
+    @property
+    def everything(self) -> bool:
+        """Whether every stored tile is meant."""
+        return self.whole and self.zooms is None and self.before is None
+
     def ranges(self, z: int) -> tuple[TileRange, ...]:
         """The tiles of zoom `z` that the boxes allow, in ranges that do not overlap."""
         return _ranges(self.boxes, z)

@@ -15,13 +15,13 @@ import click
 from tqdm import tqdm
 
 from seeder.console import check_meant, interruptible, tile_bar
-from seeder.fence import countdown, left
+from seeder.fence import countdown, left, settled
 from seeder.perform import Way, perform_plan, tiles_said
 from seeder.plan import count
 from seeder.purge import Purged, purge
 from seeder.renew import Stock
-from seeder.stored import Cost, Pick
-from tiler.catalog import Layer, announce
+from seeder.stored import Cost, Pick, stored
+from tiler.catalog import Layer, announce, named
 from tiler.errors import BadOption, QueueError, TilerError
 from tiler.grid import format_zooms
 from tiler.settings import Settings
@@ -228,6 +228,7 @@ def finish(task: Task, told: Purged, cost: Cost, which: str = "") -> None:
         Exit: with 1 if tiles could not be removed.
     """
     layer = task.layer
+    old = "" if told.failed else _beside(task, cost)
     said = {
         "layer": layer.id,
         "revision": layer.revision,
@@ -250,11 +251,25 @@ def finish(task: Task, told: Purged, cost: Cost, which: str = "") -> None:
     else:
         if task.care.cdn:
             said |= tell_cdn(task.care, paths_of(task.pick, cost), task.settings, as_json=task.as_json)
-        announce(layer, task.stores)
+        if old:
+            click.echo(f"tile.json goes on to name revision {old}, of which other tiles are stored", err=True)
+        else:
+            announce(layer, task.stores)
     if task.as_json:
         click.echo(json.dumps(said))
     if told.failed:
         raise click.exceptions.Exit(1)
+
+
+def _beside(task: Task, cost: Cost) -> str:
+    """The revision that TileJSON names, if it is another one and tiles of it lie beside those that were meant."""
+    old = named(task.layer.id, task.stores.tiles)
+    if old in ("", task.layer.revision) or task.pick.everything:
+        return ""
+    stale, more = Pick(task.layer, before=settled(task.layer, task.stores)), Cost()
+    found = next(stored(task.stores.tiles, stale, more), None)
+    cost.lists += more.lists
+    return old if found else ""
 
 
 def _removed(layer: Layer, told: Purged, cost: Cost, which: str) -> Iterator[str]:

@@ -10,7 +10,7 @@ from functools import cached_property
 from typing import Any, cast
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from mercantile import Tile
 
@@ -131,7 +131,9 @@ def lands(draw: st.DrawFn) -> Layer:
 @st.composite
 def stocked(draw: st.DrawFn) -> Case:
     layer = draw(lands())
-    some_boxes = st.just([]) | st.just([Bounds(-170.0, -60.0, 80.0, 85.0)]) | st.lists(bounds(), max_size=2)
+    some_boxes: st.SearchStrategy[list[Bounds]] = (
+        st.just([]) | st.just([Bounds(-170.0, -60.0, 80.0, 85.0)]) | st.lists(bounds(), max_size=2)
+    )
     boxes = tuple(box for box in draw(some_boxes) if box.overlaps(layer.bounds))
     times = [NOON - 2 * HOUR, NOON - HOUR, NOON + HOUR]
     bag: Bag = {}
@@ -168,6 +170,7 @@ def removed(stock: Stock) -> list[tuple[Look, Tile]]:
     return [(Look(name.scale, name.format), name.tile) for name in names]
 
 
+@settings(max_examples=40)
 @given(stocked())
 def test_all_that_is_meant_is_found_and_nothing_else(case: Case) -> None:
     stock = case.stock()
@@ -175,6 +178,7 @@ def test_all_that_is_meant_is_found_and_nothing_else(case: Case) -> None:
     assert stock.stale == len(case.stale)
 
 
+@settings(max_examples=40)
 @given(stocked())
 def test_what_is_stale_is_rendered_anew_or_removed_and_never_both(case: Case) -> None:
     stock = case.stock()
@@ -185,12 +189,14 @@ def test_what_is_stale_is_rendered_anew_or_removed_and_never_both(case: Case) ->
     assert case.stale <= set(anew) | set(gone)
 
 
+@settings(max_examples=40)
 @given(stocked())
 def test_what_is_removed_is_stale_and_the_layer_lacks_it(case: Case) -> None:
     gone = set(removed(case.stock()))
     assert gone == {(look, tile) for look, tile in case.stale if tile not in case.had}
 
 
+@settings(max_examples=40)
 @given(stocked())
 def test_zooms_are_whole_where_half_is_stored_and_else_only_what_is_stale(case: Case) -> None:
     pick, anew = case.pick, set(rendered(case.stock()))
@@ -240,7 +246,9 @@ def test_jobs_are_forced_one_for_each_look_and_kind_and_on_record() -> None:
         (Look(scale, form), (1,)) for scale in (1, 2) for form in sorted(FORMATS)
     ]
     (single,) = (plan for plan in plans if plan.job.spec.selection.tiles is not None)
-    assert list(single.job.spec.selection.tiles.lines()) == ["5/5/5", "9/0/0"]
+    listed = single.job.spec.selection.tiles
+    assert listed is not None
+    assert list(listed.lines()) == ["5/5/5", "9/0/0"]
     assert sum(message.request.tiles.bit_count() for plan in plans for message in plan.messages((8,))) == 6 * 4 + 2
 
 

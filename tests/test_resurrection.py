@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from itertools import count
 from pathlib import Path
 from typing import Any, Literal, cast
@@ -159,7 +160,7 @@ class Played:
         stage, under_way = self.stage, []
         for key, data in objects:
             if self.kind == "s3" and stage.pace.put:
-                stage.at(stage.now + stage.pace.put, lambda key=key, data=data: self.put(key, data, **headers))
+                stage.at(stage.now + stage.pace.put, partial(self.put, key, data, **headers))
                 under_way.append(key)
             else:
                 stage.sleep(stage.pace.put)
@@ -240,7 +241,6 @@ class Play:
         self.messages = list(plan.messages((8,)))
         forced = prepare(self.before, Selection((6, 7)), Look(), force=True, stores=self.stores)
         self.messages += forced.messages((8,))
-        self.codes: list[int] = []
 
     def worker(self, when: float, pace: Pace) -> None:
         """A worker gets the job's messages, which came before or will come again."""
@@ -380,7 +380,7 @@ def casts(draw: st.DrawFn) -> list[tuple[bool, float, list[float]]]:
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-@settings(max_examples=8, phases=[Phase.generate], suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=5, phases=[Phase.generate], suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(cast=casts())
 def test_no_tile_of_the_old_revision_is_left(
     begin: Begin, command: str, cast: list[tuple[bool, float, list[float]]]

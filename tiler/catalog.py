@@ -255,17 +255,24 @@ def list_layers(sources: Store) -> Iterator[str]:
     return iter(sorted(layer for layer in found if layer))
 
 
-def publish(layer: Layer, stores: Stores) -> None:
+def publish(layer: Layer, stores: Stores, undone: str = "") -> None:
     """Make `layer` the current revision: the public TileJSON first, at last `index.json`, each at once.
 
     Where tiles are stored, the TileJSON goes on to name the revision that it named before: they are of that one. A
     browser that asked for them under the new name would keep them for an hour. `announce` tells of the new revision
-    when its tiles have taken their place.
+    when its tiles have taken their place. `undone` is the revision that a rollback takes back.
     """
     _put_tilejson(layer, stores, shown(layer.id, stores.tiles) or layer.revision)
     said = dump(layer)
     stores.sources.put(keys.revision_key(layer.id, layer.revision), said, content_type="application/json")
+    if undone:
+        said = (json.dumps({**json.loads(said), "undone": undone}, indent=1) + "\n").encode()
     stores.sources.put(keys.index_key(layer.id), said, content_type="application/json")
+
+
+def undone(sources: Store, layer: str) -> str:
+    """The revision that was rolled back to the layer's current one, if one was."""
+    return str(json.loads(sources.get(keys.index_key(layer))).get("undone", ""))
 
 
 def announce(layer: Layer, stores: Stores) -> None:
@@ -281,8 +288,11 @@ def _put_tilejson(layer: Layer, stores: Stores, revision: str) -> None:
 def shown(layer: str, tiles: Store) -> str:
     """The revision that the layer's TileJSON names, if tiles of it are stored."""
     zooms = (int(name) for name in tiles.folders(keys.layer_prefix(layer)) if name.isdecimal())
-    if all(tiles.empty(keys.zoom_prefix(layer, z)) for z in zooms):
-        return ""
+    return "" if all(tiles.empty(keys.zoom_prefix(layer, z)) for z in zooms) else named(layer, tiles)
+
+
+def named(layer: str, tiles: Store) -> str:
+    """The revision that the layer's TileJSON names, if there is one."""
     try:
         said = json.loads(tiles.get(keys.tilejson_key(layer)))
         return str(said["tiles"][0]).partition("?v=")[2]

@@ -124,7 +124,8 @@ def restore(layer: str, revision: str, stores: Stores) -> Layer:
         BadOption: as `kept`.
     """
     found = kept(layer, revision, stores.sources)
-    catalog.publish(found, stores)
+    current = _current(stores.sources, layer)
+    catalog.publish(found, stores, undone=current.revision if current else "")
     return found
 
 

@@ -78,15 +78,15 @@ def test_what_cannot_be_ends_at_the_api_in_words(
 
 
 def test_a_layer_says_what_it_has_even_if_its_tilejson_is_gone(
-    stack: Deployed, website: Get, http_client: urllib3.PoolManager
+    stack: Deployed, website: Get, http_client: urllib3.PoolManager, data: Path
 ) -> None:
-    stored = website(f"{ALPS}/tile.json")
+    stored, revision = website(f"{ALPS}/tile.json"), load_layer(private(data), ALPS).revision
     assert stored.status == 200
     stack.s3.client().delete_object(Bucket=stack.tiles, Key=f"{ALPS}/tile.json")
     miss = website(f"{ALPS}/tile.json", headers=ORIGIN)
     assert miss.status == 307
     made = json.loads(http_client.request("GET", miss.headers["Location"]).data)
-    assert made["tiles"] == [f"http://tiles.test/{ALPS}/{{z}}/{{x}}/{{y}}.png"]
+    assert made["tiles"] == [f"http://tiles.test/{ALPS}/{{z}}/{{x}}/{{y}}.png?v={revision}"]
     assert {name: made[name] for name in made if name != "tiles"} == {
         name: value for name, value in json.loads(stored.data).items() if name != "tiles"
     }
