@@ -18,7 +18,19 @@ from seeder.perform import MakeWay, follow_options, tiles_said
 from seeder.selection import Selection, regions
 from seeder.selectors import Asked, places
 from seeder.stored import Cost, Pick, stored
-from seeder.sweep import Care, Task, care_options, cdn_cost, finish, paths_of, renew, said_cost, take_away, wait_out
+from seeder.sweep import (
+    MANY,
+    Care,
+    Task,
+    care_options,
+    cdn_cost,
+    finish,
+    paths_of,
+    renew,
+    said_cost,
+    take_away,
+    wait_out,
+)
 from tiler.catalog import Layer, load_layer
 from tiler.errors import BadOption
 from tiler.settings import Settings
@@ -157,7 +169,7 @@ def _look(task: Task) -> Found:
             bar.update(len(batch))
             if keys is not None:
                 keys += (each.key for each in batch)
-                keys = keys if len(keys) <= task.care.above else None
+                keys = keys if len(keys) <= MANY else None
     return Found(zooms, keys, cost)
 
 
