@@ -7,68 +7,52 @@ the keys and delete them one by one.
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import re
 import time
 from bisect import bisect_right
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from multiprocessing.connection import Connection
+from http.server import BaseHTTPRequestHandler
 from typing import ClassVar
 from urllib.parse import parse_qs, unquote, urlsplit
 
 import mercantile
-import numpy as np
 import obstore
+from bucket import INSIDE, OBJECT, SPAWN, Bucket, grid, opened, serving
 from mercantile import Tile
 
 from seeder.purge import purge
 from seeder.stored import Cost, Pick, stored
-from tiler.catalog import Layer
-from tiler.footprint import Footprint
 from tiler.grid import Bounds
 from tiler.overlap import THREADS, overlap
-from tiler.settings import S3
-from tiler.storage import PAGE, Store, open_store
-from tiler.style import Style
+from tiler.storage import PAGE
 
-LATENCY = 0.03  # seconds
 Z, SIDE = 10, 400  # columns, and rows
 SOME = 400  # tiles that are deleted one by one where the rest is extrapolated
-INSIDE = 1e-4  # degrees that a layer ends before the edges of its tiles
 BUCKET = "/tiles/"
 
-OBJECT = (
-    "<Contents><Key>{key}</Key><LastModified>2025-03-01T12:00:00.000Z</LastModified>"
-    "<ETag>&quot;d41d8cd98f00b204e9800998ecf8427e&quot;</ETag><Size>28000</Size>"
-    "<StorageClass>STANDARD</StorageClass></Contents>"
-)
 
-
-class _Bucket(BaseHTTPRequestHandler):
+class _Bucket(Bucket, BaseHTTPRequestHandler):
     """A bucket with all tiles of the layer; what is deleted is gone."""
 
-    protocol_version = "HTTP/1.1"
-    disable_nagle_algorithm = True  # else the body waits 40 ms until the head is acknowledged
     keys = sorted(f"grid/{Z}/{x}/{y}.png" for x in range(SIDE) for y in range(SIDE))
     gone: ClassVar[set[str]] = set()
 
     def do_GET(self) -> None:
         asked = {name: values[0] for name, values in parse_qs(urlsplit(self.path).query).items()}
-        self._answer(200, self._listing(asked["prefix"], asked))
+        self.answer(self._listing(asked["prefix"], asked).encode())
 
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers["Content-Length"])).decode()
         deleted = re.findall(r"<Key>([^<]+)</Key>", body)
         self.gone.update(deleted)
         said = "".join(f"<Deleted><Key>{key}</Key></Deleted>" for key in deleted)
-        self._answer(200, f"<DeleteResult>{said}</DeleteResult>")
+        self.answer(f"<DeleteResult>{said}</DeleteResult>".encode())
 
     def do_DELETE(self) -> None:
         self.gone.add(unquote(urlsplit(self.path).path).removeprefix(BUCKET))
-        self._answer(204, "")
+        self.answer(b"", status=204)
 
     def _listing(self, prefix: str, asked: dict[str, str]) -> str:
         if "delimiter" in asked:
@@ -85,17 +69,6 @@ class _Bucket(BaseHTTPRequestHandler):
                 page.append(self.keys[number])
         return _listed(page, [], last="")
 
-    def _answer(self, status: int, text: str) -> None:
-        time.sleep(LATENCY)
-        body = text.encode()
-        self.send_response(status)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *_: object) -> None:
-        pass
-
 
 def _listed(keys: list[str], folders: list[str], last: str) -> str:
     body = "".join(OBJECT.format(key=key) for key in keys)
@@ -104,30 +77,10 @@ def _listed(keys: list[str], folders: list[str], last: str) -> str:
     return f"<ListBucketResult><Name>tiles</Name>{more or '<IsTruncated>false</IsTruncated>'}{body}</ListBucketResult>"
 
 
-def serve(pipe: Connection) -> None:
-    """Answer until this process is ended; the port goes to `pipe`."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), _Bucket)
-    pipe.send(server.server_port)
-    server.serve_forever()
-
-
-def opened(port: int) -> Store:
-    """The bucket."""
-    return open_store("s3://tiles", s3=S3(endpoint=f"http://127.0.0.1:{port}", region="us-east-1"))
-
-
-def layer() -> Layer:
-    """A layer of SIDE x SIDE tiles at one zoom, from the corner of the world."""
-    first, last = (mercantile.bounds(Tile(x=place, y=place, z=Z)) for place in (0, SIDE - 1))
-    bounds = Bounds(first.west, last.south + INSIDE, last.east - INSIDE, first.north)
-    everywhere = Footprint(0, 0, 0, np.ones((1, 1), bool))
-    return Layer("grid", "1", "", bounds, Z, Z, "png", Style(), everywhere, None, (1,), "nearest")
-
-
 def invalidated(port: int, boxes: tuple[Bounds, ...]) -> tuple[int, float, str]:
     """Tiles, seconds and requests of what `seeder invalidate` does: look, and delete."""
     tiles, cost, start = opened(port), Cost(), time.perf_counter()
-    found = (each.key for batch in stored(tiles, Pick(layer(), boxes=boxes), cost) for each in batch)
+    found = (each.key for batch in stored(tiles, Pick(grid("grid", Z, SIDE), boxes=boxes), cost) for each in batch)
     told = purge(tiles, found, lambda _: None)
     assert told.removed, told
     assert not told.failed, told
@@ -171,20 +124,14 @@ WAYS: dict[str, Callable[[int], tuple[int, float, str]]] = {
 
 def main() -> None:
     """Print the table."""
-    spawn = multiprocessing.get_context("spawn")
-    ours, theirs = spawn.Pipe()
-    server = spawn.Process(target=serve, args=(theirs,), daemon=True)
-    server.start()
-    port = ours.recv()
     print("| | tiles | seconds | tiles/s | requests |\n| --- | ---: | ---: | ---: | --- |")
     total = 0
-    with ProcessPoolExecutor(1, spawn, max_tasks_per_child=1) as alone:
+    with serving(_Bucket) as port, ProcessPoolExecutor(1, SPAWN, max_tasks_per_child=1) as alone:
         for title, way in WAYS.items():
             tiles, seconds, requests = alone.submit(way, port).result()
             total += tiles
             print(f"| {title} | {tiles:,} | {seconds:,.1f} | {tiles / seconds:,.0f} | {requests} |", flush=True)
     assert total == SIDE**2, total
-    server.terminate()
 
 
 if __name__ == "__main__":

@@ -6,72 +6,42 @@ keys an answer and takes 30 ms for each. Every figure is of a process of its own
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import re
 import time
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import cache
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from multiprocessing.connection import Connection
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
-import mercantile
-import numpy as np
+from bucket import OBJECT, SPAWN, Bucket, grid, opened, serving
 from mercantile import Tile
 
 from seeder.audit import Audit
 from seeder.selection import Selection
-from tiler.catalog import Layer
-from tiler.footprint import Footprint
-from tiler.grid import Bounds
 from tiler.keys import TileName, tile_key, tile_prefix
 from tiler.overlap import THREADS, overlap
 from tiler.render import Look
-from tiler.settings import S3
 from tiler.storage import Stores, open_store
-from tiler.style import Style
 
-LATENCY = 0.03  # seconds
 Z = 10
 SIDES = (100, 316, 1000)  # columns, and rows: a column is one answer, of up to 1000 keys
 COLUMNS, HEADS = 40, 400  # that are asked for where the rest is extrapolated
-INSIDE = 1e-4  # degrees that a layer ends before the edges of its tiles
 
-OBJECT = (
-    "<Contents><Key>{key}</Key><LastModified>2025-03-01T12:00:00.000Z</LastModified>"
-    "<ETag>&quot;d41d8cd98f00b204e9800998ecf8427e&quot;</ETag><Size>28000</Size>"
-    "<StorageClass>STANDARD</StorageClass></Contents>"
-)
 ANSWER = "<ListBucketResult><Name>tiles</Name><IsTruncated>false</IsTruncated>{body}</ListBucketResult>"
 
 
-class _Bucket(BaseHTTPRequestHandler):
+class _Bucket(Bucket, BaseHTTPRequestHandler):
     """A bucket that holds the tiles of every layer `gridSIDE`."""
-
-    protocol_version = "HTTP/1.1"
-    disable_nagle_algorithm = True  # else the body waits 40 ms until the head is acknowledged
 
     def do_GET(self) -> None:
         asked = parse_qs(urlsplit(self.path).query)
-        self._answer(_listing(asked["prefix"][0]))
+        self.answer(_listing(asked["prefix"][0]))
 
     def do_HEAD(self) -> None:
-        self._answer(b"", length=28000)
-
-    def _answer(self, body: bytes, length: int = 0) -> None:
-        time.sleep(LATENCY)
-        self.send_response(200)
-        self.send_header("Content-Length", str(len(body) or length))
-        self.send_header("Last-Modified", "Sat, 01 Mar 2025 12:00:00 GMT")
-        self.send_header("ETag", '"0"')
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *_: object) -> None:
-        pass
+        self.answer(b"", length=28000, Last_Modified="Sat, 01 Mar 2025 12:00:00 GMT", ETag='"0"')
 
 
 def _listing(prefix: str) -> bytes:
@@ -92,15 +62,6 @@ def _column(side: int) -> bytes:
     return ANSWER.format(body="".join(OBJECT.format(key=f"grid{side}/{Z}/COLUMN/{name}") for name in names)).encode()
 
 
-def serve(pipe: Connection) -> None:
-    """Answer until this process is ended; the port goes to `pipe`."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), _Bucket)
-    for side in SIDES:
-        _column(side)
-    pipe.send(server.server_port)
-    server.serve_forever()
-
-
 @dataclass(frozen=True)
 class Figures:
     """How long it took, and the megabytes that the process held before and at most."""
@@ -116,23 +77,14 @@ def held(what: str) -> float:
     return next(int(line.split()[1]) for line in lines if line.startswith(f"{what}:")) / 1024
 
 
-def grid(side: int) -> Layer:
-    """A layer of `side` x `side` tiles at one zoom, from the corner of the world."""
-    first, last = (mercantile.bounds(Tile(x=place, y=place, z=Z)) for place in (0, side - 1))
-    bounds = Bounds(first.west, last.south + INSIDE, last.east - INSIDE, first.north)
-    everywhere = Footprint(0, 0, 0, np.ones((1, 1), bool))
-    return Layer(f"grid{side}", "1", "", bounds, Z, Z, "png", Style(), everywhere, None, (1,), "nearest")
-
-
-def opened(port: int) -> Stores:
+def stores(port: int) -> Stores:
     """The bucket, and no ledger."""
-    s3 = S3(endpoint=f"http://127.0.0.1:{port}", region="us-east-1")
-    return Stores(open_store("s3://tiles", s3=s3), open_store("memory://ledger"), "")
+    return Stores(opened(port), open_store("memory://ledger"), "")
 
 
 def audited(port: int, side: int) -> Figures:
     """All of a layer."""
-    audit = Audit.of(grid(side), Selection((Z,)), Look(), opened(port))
+    audit = Audit.of(grid(f"grid{side}", Z, side), Selection((Z,)), Look(), stores(port))
     before, start, checked = held("VmRSS"), time.perf_counter(), 0
 
     def progress(tiles: int) -> None:
@@ -146,7 +98,7 @@ def audited(port: int, side: int) -> Figures:
 
 def in_turn(port: int, side: int) -> Figures:
     """One column after the other, listed only; from some of them."""
-    tiles = opened(port).tiles
+    tiles = opened(port)
     before, start = held("VmRSS"), time.perf_counter()
     keys = sum(1 for x in range(COLUMNS) for _ in tiles.list(tile_prefix(f"grid{side}", Z, x)))
     assert keys == COLUMNS * side
@@ -155,7 +107,7 @@ def in_turn(port: int, side: int) -> Figures:
 
 def one_by_one(port: int, side: int) -> Figures:
     """A HEAD for each tile, as many at once as the audit has LISTs under way; from some of them."""
-    tiles = opened(port).tiles
+    tiles = opened(port)
     names = (TileName(f"grid{side}", Tile(x=number % side, y=number // side, z=Z), 1, "png") for number in range(HEADS))
     before, start = held("VmRSS"), time.perf_counter()
     assert all(overlap(tiles.has, map(tile_key, names)))
@@ -171,19 +123,13 @@ WAYS = {
 
 def main() -> None:
     """Print the table."""
-    spawn = multiprocessing.get_context("spawn")
-    ours, theirs = spawn.Pipe()
-    server = spawn.Process(target=serve, args=(theirs,), daemon=True)
-    server.start()
-    port = ours.recv()
     print("| | tiles | seconds | keys/s | MB before | MB at most |\n| --- | ---: | ---: | ---: | ---: | ---: |")
-    with ProcessPoolExecutor(1, spawn, max_tasks_per_child=1) as alone:
+    with serving(_Bucket) as port, ProcessPoolExecutor(1, SPAWN, max_tasks_per_child=1) as alone:
         for title, way in WAYS.items():
             for side in SIDES:
                 found = alone.submit(way, port, side).result()
                 print(f"| {title} | {side**2:,} | {found.seconds:,.1f} | {side**2 / found.seconds:,.0f}", end="")
                 print(f" | {found.before:.0f} | {found.peak:.0f} |", flush=True)
-    server.terminate()
 
 
 if __name__ == "__main__":

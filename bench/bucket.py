@@ -1,0 +1,82 @@
+"""A server that speaks as much of S3 as a benchmark needs, in a process of its own, and takes 30 ms for each answer."""
+
+from __future__ import annotations
+
+import multiprocessing
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from multiprocessing.connection import Connection
+
+import mercantile
+import numpy as np
+from mercantile import Tile
+
+from tiler.catalog import Layer
+from tiler.footprint import Footprint
+from tiler.grid import Bounds
+from tiler.settings import S3
+from tiler.storage import Store, open_store
+from tiler.style import Style
+
+LATENCY = 0.03  # seconds
+SPAWN = multiprocessing.get_context("spawn")
+INSIDE = 1e-4  # degrees that a layer ends before the edges of its tiles
+
+OBJECT = (
+    "<Contents><Key>{key}</Key><LastModified>2025-03-01T12:00:00.000Z</LastModified>"
+    "<ETag>&quot;d41d8cd98f00b204e9800998ecf8427e&quot;</ETag><Size>28000</Size>"
+    "<StorageClass>STANDARD</StorageClass></Contents>"
+)
+
+
+class Bucket(BaseHTTPRequestHandler):
+    """What the buckets of the benchmarks have in common."""
+
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True  # else the body waits 40 ms until the head is acknowledged
+
+    def answer(self, body: bytes, *, status: int = 200, length: int = 0, **headers: str) -> None:
+        """Answer after a while; `length` is what a HEAD tells."""
+        time.sleep(LATENCY)
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(body) or length))
+        for name, value in headers.items():
+            self.send_header(name.replace("_", "-"), value)
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+def _serve(handler: type[Bucket], pipe: Connection) -> None:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    pipe.send(server.server_port)
+    server.serve_forever()
+
+
+@contextmanager
+def serving(handler: type[Bucket]) -> Iterator[int]:
+    """The port at which a process answers until the end of the block."""
+    ours, theirs = SPAWN.Pipe()
+    server = SPAWN.Process(target=_serve, args=(handler, theirs), daemon=True)
+    server.start()
+    try:
+        yield ours.recv()
+    finally:
+        server.terminate()
+
+
+def opened(port: int) -> Store:
+    """The bucket."""
+    return open_store("s3://tiles", s3=S3(endpoint=f"http://127.0.0.1:{port}", region="us-east-1"))
+
+
+def grid(name: str, z: int, side: int) -> Layer:
+    """A layer of `side` x `side` tiles at one zoom, from the corner of the world."""
+    first, last = (mercantile.bounds(Tile(x=place, y=place, z=z)) for place in (0, side - 1))
+    bounds = Bounds(first.west, last.south + INSIDE, last.east - INSIDE, first.north)
+    everywhere = Footprint(0, 0, 0, np.ones((1, 1), bool))
+    return Layer(name, "1", "", bounds, z, z, "png", Style(), everywhere, None, (1,), "nearest")
