@@ -15,8 +15,9 @@ import numpy as np
 import numpy.typing as npt
 
 from seeder import aws
+from seeder.selection import inside
 from seeder.stored import Pick
-from seeder.tilelist import places
+from seeder.tilelist import Columns, places
 from tiler.grid import TileRange, tile_ranges
 
 MOST = 15  # wildcard paths that CloudFront lets be under way at a time
@@ -26,7 +27,6 @@ DIGITS = "0123456789"
 MILLION = 1_000_000
 
 Spans = list[tuple[int, int]]  # of numbers, low <= n < high
-Numbers = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +80,12 @@ class _Cover:
 
     pick: Pick
     zooms: tuple[int, ...]  # that are selected
+    listed: dict[int, tuple[Columns, Columns]] | None  # the tiles by zoom, where they were named one by one
+
+    @classmethod
+    def of(cls, pick: Pick, zooms: tuple[int, ...]) -> _Cover:
+        """What `pick` selects of these zooms."""
+        return cls(pick, zooms, None if pick.tiles is None else {z: places(pick.codes(z)) for z in zooms})
 
     def selected(self, part: _Part) -> int:
         """Tiles of the part that are meant."""
@@ -87,11 +93,10 @@ class _Cover:
 
     def _selected(self, part: _Part, z: int) -> int:
         columns, rows = _spans(part.x, z), _spans(part.y, z)
-        if self.pick.tiles is None:
+        if self.listed is None:
             return _count(self.pick.ranges(z), columns, rows)
-        x, y = places(self.pick.tiles.codes[z])
-        inside = _within(x, columns) & _within(y, rows)
-        return sum(int((inside & _among(x, y, each)).sum()) for each in self.pick.ranges(z))
+        x, y = self.listed[z]
+        return int((_within(x, columns) & _within(y, rows)).sum())
 
     def others(self, part: _Part) -> int:
         """Tiles of the part that lie in the layer's bounds and are not meant."""
@@ -105,12 +110,11 @@ class _Cover:
         there = _count(own, columns, rows)
         if z not in self.zooms:
             return there
-        shared = [one & other for one in own for other in self.pick.ranges(z)]
-        if self.pick.tiles is None:
+        if self.listed is None:
+            shared = [one & other for one in own for other in self.pick.ranges(z)]
             return there - _count(shared, columns, rows)
-        x, y = places(self.pick.tiles.codes[z])
-        inside = _within(x, columns) & _within(y, rows)
-        return there - sum(int((inside & _among(x, y, each)).sum()) for each in shared)
+        x, y = self.listed[z]
+        return there - int((_within(x, columns) & _within(y, rows) & inside(own, x, y)).sum())
 
     @property
     def looks(self) -> int:
@@ -131,15 +135,11 @@ def _count(ranges: Iterable[TileRange], columns: Spans, rows: Spans) -> int:
     )
 
 
-def _within(numbers: Numbers, spans: Spans) -> npt.NDArray[np.bool_]:
+def _within(numbers: Columns, spans: Spans) -> npt.NDArray[np.bool_]:
     found = np.zeros(len(numbers), bool)
     for low, high in spans:
         found |= (low <= numbers) & (numbers < high)
     return found
-
-
-def _among(x: Numbers, y: Numbers, area: TileRange) -> npt.NDArray[np.bool_]:
-    return _within(x, [(area.x0, area.x1)]) & _within(y, [(area.y0, area.y1)])
 
 
 def paths(pick: Pick) -> list[str]:
@@ -151,7 +151,7 @@ def paths(pick: Pick) -> list[str]:
     zooms = tuple(range(layer.minzoom, layer.maxzoom + 1)) if pick.zooms is None else pick.zooms
     if pick.tiles is not None:
         zooms = tuple(z for z in (pick.tiles.zooms if pick.zooms is None else zooms) if z in pick.tiles.codes)
-    cover = _Cover(pick, zooms)
+    cover = _Cover.of(pick, zooms)
     if not cover.selected(_Part()):
         return []
     parts = [_Part()] if pick.whole and pick.zooms is None else _exact(cover)

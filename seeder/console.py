@@ -99,6 +99,18 @@ def jobs_option(command: Command) -> Command:
     )(command)
 
 
+def confirm_options(above: int, text: str) -> Callable[[Command], Command]:
+    """Options `--confirm-above`, of which `text` is the help and `above` the default, and `--yes`."""
+
+    def decorate(command: Command) -> Command:
+        command = click.option("--yes", is_flag=True, help="Do not ask.")(command)
+        return click.option(
+            "--confirm-above", type=click.IntRange(0), default=above, show_default=True, metavar="TILES", help=text
+        )(command)
+
+    return decorate
+
+
 def check_meant(what: str) -> None:
     """Nothing, if the person at the terminal says that it is meant.
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import click
@@ -15,14 +14,12 @@ from seeder.fence import settled
 from seeder.ingest import make, raster_options, tell
 from seeder.perform import MakeWay, Way, follow_options
 from seeder.stored import Pick
-from seeder.sweep import Care, Task, care_options, renew, take_stock, tell_stock
+from seeder.sweep import Care, Task, agreed, care_options, renew, take_stock, tell_stock
 from tiler.catalog import Layer, load_layer, revisions, shown, undone
-from tiler.datasets import forget
 from tiler.errors import BadOption
-from tiler.ingest import kept, restore
+from tiler.ingest import examined, kept, restore
 from tiler.settings import Settings
 from tiler.storage import Stores
-from tiler.survey import revision_of, survey
 
 
 @click.command("refresh")
@@ -58,17 +55,12 @@ def refresh(
     stores = Stores.open(settings, create=not careful.dry_run)
     current = load_layer(stores.sources, layer)
     options = replace(current.asked, **said)
-    if careful.dry_run or not careful.yes:
-        task = Task(Pick(current), stores, settings, careful, as_json)
-        stock = take_stock(task)
-        if careful.dry_run:
-            path = str(Path(source).absolute()) if Path(source).exists() else source
-            forget()
-            survey(path, options)
-            _tell_next(current, revision_of(path, options), as_json=as_json)
-            tell_stock(task, stock)
-            return
-        careful.confirm(stock.rendered, "rendered anew")
+    task = Task(Pick(current), stores, settings, careful, as_json)
+    if careful.dry_run:
+        _tell_next(current, examined(source, options)[2], as_json=as_json)
+        tell_stock(task, take_stock(task))
+        return
+    agreed(task)
     done = make(source, layer, options, stores, jobs=how.jobs)
     tell(done, as_json=as_json)
     _warm(done.layer, stores, settings, careful, how)
@@ -121,12 +113,11 @@ def rollback(
     if careful.dry_run or not careful.yes:
         aim = current if target == current.revision else kept(layer, target, stores.sources)
         task = Task(Pick(aim), stores, settings, careful, as_json)
-        stock = take_stock(task)
         if careful.dry_run:
             _tell_next(current, target, as_json=as_json)
-            tell_stock(task, stock)
+            tell_stock(task, take_stock(task))
             return
-        careful.confirm(stock.rendered, "rendered anew")
+        agreed(task)
     found = current if target == current.revision else restore(layer, target, stores)
     if not as_json:
         click.echo(

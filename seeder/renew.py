@@ -24,10 +24,11 @@ WARM = 0.5  # share of a zoom's tiles that must be stored for the zoom to count 
 
 @dataclass(frozen=True, slots=True)
 class Shelf:
-    """Stored tiles of one zoom and look, and which of them are stale, as `(tiles,)` bool."""
+    """Stored tiles of one zoom and look; which of them are stale, and which the layer has, as `(tiles,)` bool."""
 
     codes: Codes
     stale: npt.NDArray[np.bool_]
+    own: npt.NDArray[np.bool_]
 
 
 @dataclass(slots=True)
@@ -52,20 +53,23 @@ class Stock:
     def take(cls, tiles: Store, pick: Pick, before: datetime | None, progress: Callable[[int], object]) -> Stock:
         """What is stored now of what `pick` means; stale is what was written `before` (UTC), or all of it.
 
-        Eight bytes a tile are held. `progress` is told of tiles as they are found.
+        Ten bytes a tile are held. `progress` is told of tiles as they are found.
 
         Raises:
             StoreError: something could not be listed.
         """
         stock = cls(pick, {})
-        found: dict[tuple[Look, int], list[Shelf]] = defaultdict(list)
+        found: dict[tuple[Look, int], list[tuple[Codes, npt.NDArray[np.bool_]]]] = defaultdict(list)
         for batch in stored(tiles, pick, stock.cost):
             progress(len(batch))
             for look, each in _by_look(batch).items():
                 stale = np.array([before is None or one.modified < before for one in each], bool)
-                found[look, each[0].name.tile.z].append(Shelf(interleaved(*columns_rows(each)), stale))
+                found[look, each[0].name.tile.z].append((interleaved(*columns_rows(each)), stale))
         for look, z in sorted(found, key=lambda place: (place[0].scale, place[0].format, place[1])):
-            stock.shelves.setdefault(look, {})[z] = _joined(found[look, z])
+            codes, stale = (np.concatenate(parts) for parts in zip(*found[look, z], strict=True))
+            order = np.argsort(codes)
+            shelf = Shelf(codes[order], stale[order], covered(pick.layer, z, codes[order]))
+            stock.shelves.setdefault(look, {})[z] = shelf
         return stock
 
     def selections(self) -> Iterator[tuple[Look, Selection]]:
@@ -74,14 +78,12 @@ class Stock:
         Of a zoom of which at least WARM is stored, all that was selected, so that it is as warm as before where the
         layer has grown; of others the stale tiles. Where tiles were picked one by one or by age, only those.
         """
-        layer = self.pick.layer
         grows = self.pick.tiles is None and self.pick.before is None
         for look, shelves in self.shelves.items():
             whole, single = [], {}
             for z, shelf in shelves.items():
-                own = covered(layer, z, shelf.codes)
-                codes = np.intersect1d(own, shelf.codes[shelf.stale], assume_unique=True)
-                if len(codes) and grows and len(own) >= WARM * self._selected(z):
+                codes = shelf.codes[shelf.stale & shelf.own]
+                if len(codes) and grows and shelf.own.sum() >= WARM * self._selected(z):
                     whole.append(z)
                 elif len(codes):
                     single[z] = codes
@@ -103,12 +105,11 @@ class Stock:
 
     def uncovered(self) -> Iterator[str]:
         """The keys of stale tiles that the layer does not have any more."""
-        layer = self.pick.layer
         for look, shelves in self.shelves.items():
             for z, shelf in shelves.items():
-                rest = np.setdiff1d(shelf.codes[shelf.stale], covered(layer, z, shelf.codes), assume_unique=True)
+                rest = shelf.codes[shelf.stale & ~shelf.own]
                 for x, y in zip(*(axis.tolist() for axis in places(rest)), strict=True):
-                    yield tile_key(TileName(layer.id, Tile(x=x, y=y, z=z), look.scale, look.format))
+                    yield tile_key(TileName(self.pick.layer.id, Tile(x=x, y=y, z=z), look.scale, look.format))
 
     def _selected(self, z: int) -> int:
         """How many of the layer's tiles are selected, stored or not."""
@@ -121,10 +122,3 @@ def _by_look(batch: list[Stored]) -> dict[Look, list[Stored]]:
     for each in batch:
         found[Look(each.name.scale, each.name.format)].append(each)
     return found
-
-
-def _joined(shelves: list[Shelf]) -> Shelf:
-    """The tiles of several, in order."""
-    codes = np.concatenate([shelf.codes for shelf in shelves])
-    order = np.argsort(codes)
-    return Shelf(codes[order], np.concatenate([shelf.stale for shelf in shelves])[order])

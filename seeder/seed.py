@@ -11,7 +11,7 @@ from pathlib import Path
 import click
 from tabulate import tabulate
 
-from seeder.console import check_meant, guarded, interruptible, json_option, located, tile_bar
+from seeder.console import check_meant, confirm_options, guarded, interruptible, json_option, located, tile_bar
 from seeder.estimate import MANY, Estimate, Question, ZoomEstimate, estimate
 from seeder.perform import MakeWay, Way, perform_plan, tiles_said, way_options
 from seeder.plan import count, prepare
@@ -40,15 +40,7 @@ class Limits:
 @click.option(
     "--dry-run", is_flag=True, help="Print what it comes to: tiles, blocks, bytes, time, cost. Write nothing."
 )
-@click.option(
-    "--confirm-above",
-    type=click.IntRange(0),
-    default=MANY_TILES,
-    show_default=True,
-    metavar="TILES",
-    help="Print that and ask, where there are more tiles.",
-)
-@click.option("--yes", is_flag=True, help="Do not ask.")
+@confirm_options(MANY_TILES, "Print that and ask, where there are more tiles.")
 @click.option("--max-cost", type=click.FloatRange(0), metavar="USD", help="Refuse what may cost more.")
 @click.option(
     "--concurrency",

@@ -6,14 +6,14 @@ planned costs as much as its edge is long.
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterator
+from collections.abc import Container, Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from seeder.tilelist import Codes, TileList, places
+from seeder.tilelist import Codes, Columns, TileList, places
 from tiler.catalog import Layer
 from tiler.footprint import Footprint
 from tiler.grid import LEAF, Block, Bounds, TileRange, tile_ranges
@@ -217,9 +217,9 @@ def regions(layer: Layer, selection: Selection) -> Iterator[Region]:
     return (_region(layer, z, boxes, selection.tiles) for z in selection.zooms)
 
 
-def covered(layer: Layer, z: int, codes: Codes) -> Codes:
-    """Those of the tiles of zoom `z`, in Z-order, that the layer has."""
-    return _listed(_area(layer, z, None), codes).codes
+def covered(layer: Layer, z: int, codes: Codes) -> npt.NDArray[np.bool_]:
+    """Which of the tiles of zoom `z` the layer has, as `(tiles,)` bool."""
+    return _holds(_area(layer, z, None), codes)
 
 
 def _region(layer: Layer, z: int, boxes: tuple[Bounds, ...] | None, tiles: TileList | None) -> Region:
@@ -241,11 +241,20 @@ NONE = np.array([], np.uint64)
 
 def _listed(area: Area, codes: Codes) -> Listed:
     """Those of the tiles that lie in `area`."""
+    return Listed(area.z, codes[_holds(area, codes)])
+
+
+def _holds(area: Area, codes: Codes) -> npt.NDArray[np.bool_]:
     x, y = places(codes)
-    inside = np.zeros(len(codes), bool)
-    for each in area.ranges:
-        inside |= (each.x0 <= x) & (x < each.x1) & (each.y0 <= y) & (y < each.y1)
-    return Listed(area.z, codes[inside & area.footprint.holds(area.z, x, y)])
+    return inside(area.ranges, x, y) & area.footprint.holds(area.z, x, y)
+
+
+def inside(ranges: Iterable[TileRange], x: Columns, y: Columns) -> npt.NDArray[np.bool_]:
+    """Which of the tiles lie in one of the ranges, as `(tiles,)` bool."""
+    found = np.zeros(len(x), bool)
+    for each in ranges:
+        found |= (each.x0 <= x) & (x < each.x1) & (each.y0 <= y) & (y < each.y1)
+    return found
 
 
 def disjoint(ranges: list[TileRange]) -> list[TileRange]:

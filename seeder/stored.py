@@ -17,7 +17,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from seeder.selection import disjoint
+from seeder.selection import disjoint, inside
 from seeder.tilelist import Codes, Columns, TileList, interleaved, places
 from tiler.catalog import Layer
 from tiler.errors import BadInput
@@ -74,7 +74,7 @@ class Pick:
     def codes(self, z: int) -> Codes:
         """Of the tiles that were named one by one, those of zoom `z` that the boxes allow."""
         codes = NONE if self.tiles is None else self.tiles.codes.get(z, NONE)
-        return codes[_inside(self.ranges(z), *places(codes))]
+        return codes[inside(self.ranges(z), *places(codes))]
 
     def meant(self, z: int, found: Sequence[Stored]) -> list[Stored]:
         """Those of the stored tiles of zoom `z` that are meant."""
@@ -87,8 +87,8 @@ class Pick:
         if self.whole:
             return np.ones(len(found), bool)
         x, y = columns_rows(found)
-        inside = _inside(self.ranges(z), x, y)
-        return inside if self.tiles is None else inside & np.isin(interleaved(x, y), self.tiles.codes.get(z, NONE))
+        here = inside(self.ranges(z), x, y)
+        return here if self.tiles is None else here & np.isin(interleaved(x, y), self.tiles.codes.get(z, NONE))
 
 
 @lru_cache(maxsize=MAX_ZOOM + 1)
@@ -96,14 +96,6 @@ def _ranges(boxes: tuple[Bounds, ...], z: int) -> tuple[TileRange, ...]:
     if not boxes:
         return (_world(z),)
     return tuple(disjoint([each for box in boxes for each in tile_ranges(box, z)]))
-
-
-def _inside(ranges: Iterable[TileRange], x: Columns, y: Columns) -> npt.NDArray[np.bool_]:
-    """Which of the tiles lie in one of the ranges, as `(tiles,)` bool."""
-    inside = np.zeros(len(x), bool)
-    for each in ranges:
-        inside |= (each.x0 <= x) & (x < each.x1) & (each.y0 <= y) & (y < each.y1)
-    return inside
 
 
 def _world(z: int) -> TileRange:

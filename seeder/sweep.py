@@ -14,7 +14,7 @@ from typing import Any
 import click
 from tqdm import tqdm
 
-from seeder.console import check_meant, interruptible, tile_bar
+from seeder.console import check_meant, confirm_options, interruptible, tile_bar
 from seeder.fence import countdown, left, settled
 from seeder.perform import Way, perform_plan, tiles_said
 from seeder.plan import count
@@ -84,15 +84,7 @@ def care_options(command: Command) -> Command:
     """Options of `cdn_options`, `--yes` and `--confirm-above`."""
 
     @cdn_options
-    @click.option("--yes", is_flag=True, help="Do not ask.")
-    @click.option(
-        "--confirm-above",
-        type=click.IntRange(0),
-        default=MANY,
-        show_default=True,
-        metavar="TILES",
-        help="Ask, where more tiles are stored.",
-    )
+    @confirm_options(MANY, "Ask, where more tiles are stored.")
     @wraps(command)
     def careful(*args: Any, care: Callable[[Settings], Care], yes: bool, confirm_above: int, **kwargs: Any) -> None:
         command(*args, care=lambda settings: replace(care(settings), yes=yes, above=confirm_above), **kwargs)
@@ -154,18 +146,30 @@ def renew(task: Task, way: Way, before: datetime | None = None) -> None:
     Raises:
         Exit: with 1 if tiles failed; nothing was removed then.
     """
-    stock = take_stock(task, before)
     if task.care.dry_run:
-        tell_stock(task, stock)
+        tell_stock(task, take_stock(task, before))
         return
-    task.care.confirm(stock.rendered, "rendered anew")
-    if wait_out(task):
+    stock = agreed(task, before)
+    if wait_out(task) or stock is None:
         stock = take_stock(task, before)
     if not stock.stale:
         click.echo(f"no stored tile of layer {task.layer.id} is to be rendered anew", err=True)
     _perform(task, stock, way)
     told = take_away(task, stock.uncovered(), None)
     finish(task, told, stock.cost, "that it does not have any more ")
+
+
+def agreed(task: Task, before: datetime | None = None) -> Stock | None:
+    """What is stored, if it had to be looked at to know whether so much is meant.
+
+    Raises:
+        BadOption: it is not.
+    """
+    if task.care.yes:
+        return None
+    stock = take_stock(task, before)
+    task.care.confirm(stock.rendered, "rendered anew")
+    return stock
 
 
 def take_stock(task: Task, before: datetime | None = None) -> Stock:

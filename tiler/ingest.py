@@ -50,7 +50,6 @@ def ingest(
         BadSource: the raster cannot become a layer, or some pixel of it cannot be read.
         BadOption: an option does not fit it.
     """
-    forget()
     try:
         return _ingest(source, layer, options, stores, jobs=jobs, progress=progress)
     except SourceReadError as error:
@@ -60,9 +59,7 @@ def ingest(
 def _ingest(
     source: str, layer: str, options: Options, stores: Stores, *, jobs: int, progress: Callable[[int, int], None]
 ) -> Ingested:
-    path = str(Path(source).absolute()) if Path(source).exists() else source
-    found = survey(path, options)
-    revision = revision_of(path, options)
+    path, found, revision = examined(source, options)
     current = _current(stores.sources, layer)
     same = current is not None and current.revision == revision
     if current and same and (current.bake or current.source == path) and _complete(current, stores):
@@ -99,6 +96,17 @@ def _ingest(
         made = _baked(blank, found, stores.sources, jobs=jobs, progress=progress)
     catalog.publish(made, stores)
     return Ingested(made, found, fresh=True)
+
+
+def examined(source: str, options: Options) -> tuple[str, Survey, str]:
+    """The address of a raster, what it is, and the revision that it would make.
+
+    Raises:
+        BadSource, BadOption, SourceReadError: it cannot become a layer.
+    """
+    forget()
+    path = str(Path(source).absolute()) if Path(source).exists() else source
+    return path, survey(path, options), revision_of(path, options)
 
 
 def kept(layer: str, revision: str, sources: Store) -> Layer:
