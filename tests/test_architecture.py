@@ -50,7 +50,7 @@ FLOORS = [
     {"tiler.raster", "tiler.halve"},
     {"tiler.datasets"},
     {"tiler.catalog", "tiler.cog", "tiler.remote"},
-    {"tiler.encode"},
+    {"tiler.encode", "tiler.axes"},
     {"tiler.style", "tiler.storage", "tiler.footprint", "tiler.processes"},
     {"tiler.overlap"},
     {"tiler.keys"},

@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import rasterio
+from threadpoolctl import threadpool_limits
 
 from tiler.catalog import Bake
 from tiler.cog import Blocks, Level, Profile, Spool, assemble, compress_mask, compress_values
@@ -232,6 +233,7 @@ def _core(area: Area, halo: int) -> Area:
 
 def _baking(survey: Survey, bake: Bake, folder: Path) -> Callable[[Task], Baked]:
     """A worker's task."""
+    threadpool_limits(1)  # there is a worker for each core: threads of theirs would only wait for each other
     return Baker(survey, bake, folder).bake_chunk
 
 

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from functools import lru_cache
+from itertools import product
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from tiler.axes import Strip, cubic, exact, resampled
 from tiler.catalog import Halving
 from tiler.style import Area, Pixels, Values
 
 REACH = 3  # pixels to each side that a cubic halving looks at
+PATCH, MARGIN = 256, 4  # pixels; so large are the parts that a mask is looked at in, and as much around them
 SCANT = 64  # of 255; with less cover under it, a kernel whose sides are negative is no mean
 
-Exact = npt.NDArray[np.float32]
+Part = tuple[slice, slice]  # rows and columns
 
 
 def halved(area: Area, how: Halving) -> Area:
@@ -26,55 +31,81 @@ def halved(area: Area, how: Halving) -> Area:
     most frequent. The new mask is the mean of the four; for nearest and mode it is the chosen pixel's.
     """
     values, mask = area
-    if how == "cubic" and values.dtype.kind in "ui" and values.dtype.itemsize > 2:
-        how = "average"  # such integers do not fit the floats that Pillow's kernel takes
+    if how == "cubic" and not exact(values.dtype):
+        how = "average"
     if how in ("nearest", "mode"):
         return _picked(values, mask, often=how == "mode")
+    plain = _cubic(values, values.dtype) if how == "cubic" else _mean(values)
     if mask is None:
-        return (_cubic(values) if how == "cubic" else _mean(values)), None
-    cover = ((_sum(mask[np.newaxis].astype(np.uint16))[0] + 2) // 4).astype(np.uint8)
-    return _weighted(values, mask, how), cover
+        return plain, None
+    for patch, inner, there in _patches(mask):
+        plain[:, *there] = _weighted(values[:, *patch], mask[patch], how)[:, *inner] if mask[patch].any() else 0
+    return plain, ((_sum(mask[np.newaxis].astype(np.uint16))[0] + 2) // 4).astype(np.uint8)
 
 
-def _cubic(values: Values) -> Values:
-    """Bytes are Pillow's own; other types go through 32-bit floats."""
-    if values.dtype == np.uint8:
-        return np.stack([np.asarray(_shrunk(Image.fromarray(band))) for band in values])
-    return _cast(np.stack([_smooth(band) for band in values]), values.dtype)
+def _patches(mask: Pixels) -> Iterator[tuple[Part, Part, Part]]:
+    """The parts of an area that are not wholly opaque as far as a kernel looks.
+
+    Each as rows and columns of the area, with a margin; of what lies inside the margin in the part's half; and of that
+    in the area's half.
+    """
+    rows, columns = (_spans(side) for side in mask.shape)
+    for (tall, inner_rows, top), (wide, inner_columns, left) in product(rows, columns):
+        if mask[tall, wide].min() < 255:
+            yield (tall, wide), (inner_rows, inner_columns), (top, left)
 
 
-def _smooth(band: Values) -> Exact:
-    return np.asarray(_shrunk(Image.fromarray(band.astype(np.float32))))
+def _spans(side: int) -> list[tuple[slice, slice, slice]]:
+    spans = []
+    for start in range(0, side, PATCH):
+        stop = min(start + PATCH, side)
+        first, half = max(start - MARGIN, 0), slice(start // 2, stop // 2)
+        inner = slice((start - first) // 2, (stop - first) // 2)
+        spans.append((slice(first, min(stop + MARGIN, side)), inner, half))
+    return spans
 
 
-def _shrunk(picture: Image.Image) -> Image.Image:
-    """Half the size, by the cubic kernel with a = -0.5, stretched to twice its width."""
-    return picture.resize((picture.width // 2, picture.height // 2), Image.Resampling.BICUBIC)
+def _cubic(values: Values, dtype: np.dtype[Any]) -> Values:
+    """Half the size by the cubic kernel, stretched to twice its width."""
+    return resampled(values, _halving(values.shape[1]), _halving(values.shape[2]), dtype)
 
 
-def _cast(exact: npt.NDArray[np.floating], dtype: np.dtype[Any]) -> Values:
+@lru_cache(maxsize=32)
+def _halving(size: int) -> list[Strip]:
+    return cubic(np.arange(1, size, 2, dtype=np.float64), size)
+
+
+def _cast(means: npt.NDArray[np.floating], dtype: np.dtype[Any]) -> Values:
     """To `dtype`: integers rounded and kept within their range."""
     if dtype.kind in "ui":
         limits = np.iinfo(dtype)
-        exact = np.clip(np.rint(exact.astype(np.float64)), limits.min, limits.max)
-    return exact.astype(dtype)
+        means = np.clip(np.rint(means.astype(np.float64)), limits.min, limits.max)
+    return means.astype(dtype)
 
 
 def _weighted(values: Values, mask: Pixels, how: Halving) -> Values:
     """Means weighted by the mask; where a cubic kernel finds too little cover, of the 2 x 2 alone.
 
-    Band by band, since the exact sums take many times the room of the values.
+    What a kernel sees wholly opaque is as it would be without a mask, to the last bit.
     """
-    weights = _sum(mask[np.newaxis].astype(np.float64))[0]
+    wide = np.float32 if exact(values.dtype) else np.float64
+    weights = _sum(mask[np.newaxis].astype(wide))[0]
     cover = _smooth(mask) if how == "cubic" else None
     out = np.empty((len(values), *weights.shape), values.dtype)
     for band, half in zip(values, out, strict=True):
-        weighted = band * mask.astype(np.float64)
-        mean = np.divide(_sum(weighted[np.newaxis])[0], weights, out=np.zeros(weights.shape), where=weights > 0)
+        weighted = band * mask.astype(wide)
+        mean = np.divide(_sum(weighted[np.newaxis])[0], weights, out=np.zeros_like(weights), where=weights > 0)
         if cover is not None:
             np.divide(_smooth(weighted), cover, out=mean, where=(cover > SCANT) & (weights > 0))
-        half[:] = _cast(mean, values.dtype)
+            half[:] = np.where(cover == 255, _cubic(band[np.newaxis], values.dtype)[0], _cast(mean, values.dtype))
+        else:
+            half[:] = _cast(mean, values.dtype)
     return out
+
+
+def _smooth(band: Values) -> Values:
+    smooth: Values = _cubic(band[np.newaxis], np.dtype(np.float32))[0]
+    return smooth
 
 
 def _mean(values: Values) -> Values:

@@ -21,13 +21,13 @@ from rasterio.enums import ColorInterp, MaskFlags
 from rasterio.enums import Resampling as GdalResampling
 from rasterio.io import DatasetReader
 
+from tiler.axes import Coordinates, cubic, exact, resampled
 from tiler.catalog import Resampling
 from tiler.datasets import opened, translated
 from tiler.errors import BadOption, BadSource
 from tiler.grid import EXTENT, Window
 from tiler.style import Area, Pixels, Values
 
-Coordinates = npt.NDArray[np.float64]
 Box = tuple[int, int, int, int]  # column, row, column, row of source pixels
 
 # With +over, longitudes go on past 180 degrees instead of starting again, so that a raster across the
@@ -37,6 +37,7 @@ MERCATOR = CRS.from_proj4(
     "+wktext +over +no_defs"
 )
 WARP_MEMORY = 256  # megabytes that one warp may take
+STRAIGHT = 1e-3  # source pixels that a column or a row may bend and still count as straight
 BEYOND = "it lies beyond 85.05 degrees of latitude, where Web Mercator ends"
 KERNEL: dict[Resampling, int] = {  # source pixels that a kernel reaches to each side
     "nearest": 1,
@@ -127,16 +128,23 @@ def warp(dataset: DatasetReader, reading: Reading, window: Window, resampling: R
 def warp_valid(dataset: DatasetReader, reading: Reading, window: Window, resampling: Resampling, box: Box) -> Values:
     """What `warp` gives, without a mask and several times faster: for a window whose source pixels are all valid.
 
-    `box` holds them; see `covered`. They are read first, so that GDAL sees neither mask nor nodata value.
+    `box` holds them; see `covered`. They are read first, so that GDAL sees neither mask nor nodata value. Where the
+    map keeps columns and rows as they are, GDAL is not needed at all.
 
     Raises:
         SourceReadError: some pixel could not be read.
     """
     part = _part(box)
-    out = np.empty((len(reading.bands), window.height, window.width), dataset.dtypes[reading.bands[0] - 1])
+    dtype = np.dtype(dataset.dtypes[reading.bands[0] - 1])
+    straight = _straight(dataset, window) if resampling == "cubic" and exact(dtype) else None
     with translated(dataset.name):
+        values = dataset.read(list(reading.bands), window=part)
+        if straight:
+            columns, rows = (centres - start for centres, start in zip(straight, box, strict=False))
+            return resampled(values, cubic(rows, values.shape[1]), cubic(columns, values.shape[2]), dtype)
+        out = np.empty((len(reading.bands), window.height, window.width), dtype)
         rasterio.warp.reproject(
-            dataset.read(list(reading.bands), window=part),
+            values,
             out,
             src_transform=rasterio.windows.transform(part, dataset.transform),
             src_crs=dataset.crs,
@@ -188,16 +196,8 @@ def covered(dataset: DatasetReader, window: Window, reach: float) -> Box | None:
 
     None where part of the window lies where the source's projection ends.
     """
-    left, top = window.corner
-    steps = np.linspace(0, 1, 33)
-    xs, ys = (
-        grid.ravel()
-        for grid in np.meshgrid(left + steps * window.width * window.pixel, top - steps * window.height * window.pixel)
-    )
-    columns, rows = applied(~dataset.transform, *carried(MERCATOR, dataset.crs, xs, ys))
-    if dataset.crs.is_geographic:  # 190 degrees east is also 170 west: take the turn that is nearest to the raster
-        turn = 360 / abs(dataset.transform.a or dataset.transform.b)
-        columns -= np.round((columns.mean() - dataset.width / 2) / turn) * turn
+    across, down = np.linspace(0, window.width, 33), np.linspace(0, window.height, 33)
+    columns, rows = _source(dataset, window, *np.meshgrid(across, down))
     if not (np.isfinite(columns).all() and np.isfinite(rows).all()):
         return None
     slack = 1 / 32  # of the window: the sides bulge between the points
@@ -208,6 +208,34 @@ def covered(dataset: DatasetReader, window: Window, reach: float) -> Box | None:
         int(np.ceil(columns.max() + wide)),
         int(np.ceil(rows.max() + high)),
     )
+
+
+def _straight(dataset: DatasetReader, window: Window) -> tuple[Coordinates, Coordinates] | None:
+    """The source column of each column of `window` and the source row of each row, at the centres of its pixels.
+
+    None where a column or a row does not come from a single one.
+    """
+    across, down = np.linspace(0, window.width, 17), np.linspace(0, window.height, 17)
+    columns, rows = _source(dataset, window, *np.meshgrid(across, down))
+    if not (np.ptp(columns, axis=0).max() < STRAIGHT and np.ptp(rows, axis=1).max() < STRAIGHT):
+        return None
+    xs, ys = np.arange(window.width) + 0.5, np.arange(window.height) + 0.5
+    columns, _ = _source(dataset, window, xs, np.full(xs.size, window.height / 2))
+    _, rows = _source(dataset, window, np.full(ys.size, window.width / 2.0), ys)
+    return columns, rows
+
+
+def _source(
+    dataset: DatasetReader, window: Window, xs: Coordinates, ys: Coordinates
+) -> tuple[Coordinates, Coordinates]:
+    """Where points of `window`, in its pixels, lie in the raster, in its own; infinite where its projection ends."""
+    left, top = window.corner
+    there = carried(MERCATOR, dataset.crs, left + xs.ravel() * window.pixel, top - ys.ravel() * window.pixel)
+    columns, rows = applied(~dataset.transform, *there)
+    if dataset.crs.is_geographic:  # 190 degrees east is also 170 west: take the turn that is nearest to the raster
+        turn = 360 / abs(dataset.transform.a or dataset.transform.b)
+        columns -= np.round((columns.mean() - dataset.width / 2) / turn) * turn
+    return columns.reshape(xs.shape), rows.reshape(ys.shape)
 
 
 def valid(dataset: DatasetReader, reading: Reading, box: Box) -> bool:

@@ -16,6 +16,7 @@ from rasterio.crs import CRS
 from rasterio.enums import ColorInterp
 from rasterio.io import DatasetReader
 
+from tiler.axes import Coordinates
 from tiler.catalog import Halving, Options, Resampling
 from tiler.datasets import opened, translated
 from tiler.errors import BadOption, BadSource, SourceReadError
@@ -37,7 +38,7 @@ HALVINGS: dict[Resampling, Halving] = {
     "average": "average",
     "mode": "mode",
 }
-RECIPE = 1  # raised when the same source and options would be baked into other bytes
+RECIPE = 2  # raised when the same source and options would be baked into other bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,7 +210,7 @@ def lonlat_bounds(dataset: DatasetReader) -> Bounds:
     return Bounds(west, south, east, north)
 
 
-def _outline(width: int, height: int) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+def _outline(width: int, height: int) -> tuple[Coordinates, Coordinates]:
     """Pixel corners along the sides, closely, and across the inside, coarsely."""
     along = np.linspace(0, 1, 513)
     across = np.linspace(0, 1, 33)
@@ -219,7 +220,7 @@ def _outline(width: int, height: int) -> tuple[npt.NDArray[np.float64], npt.NDAr
     return columns * width, rows * height
 
 
-def _arc(longitudes: npt.NDArray[np.float64], *, continuous: bool) -> tuple[float, float]:
+def _arc(longitudes: Coordinates, *, continuous: bool) -> tuple[float, float]:
     """West and east of the shortest arc that holds all `longitudes`; -180 and 180 if they go around the globe."""
     if continuous:
         west, east = float(longitudes.min()), float(longitudes.max())
