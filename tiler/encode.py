@@ -12,6 +12,7 @@ import struct
 import warnings
 import zlib
 from functools import cache
+from typing import Any
 
 import deflate
 import numpy as np
@@ -110,7 +111,6 @@ def _png(picture: Picture) -> bytes:
     if mask is not None:
         pixels = np.dstack((pixels, mask))
         pixels[mask == 0] = 0  # what cannot be seen should cost nothing
-    pixels = np.ascontiguousarray(pixels)
     kind = {1: GREY, 2: GREY_ALPHA, 3: RGB, 4: RGBA}[pixels.shape[-1]]
     few = _few_colours(pixels) if kind in (RGB, RGBA) else None
     return few or _file(pixels.shape[:2], 8, kind, _filtered_up(pixels))
@@ -141,12 +141,18 @@ def _indexed(indexes: Pixels, table: Pixels, mask: Pixels | None) -> bytes | Non
 
 def _few_colours(pixels: Pixels) -> bytes | None:
     """A palette PNG of RGB or RGBA pixels, or None where 256 colours do not suffice."""
-    counted = Image.fromarray(pixels).getcolors(256)
-    if counted is None:
+    colours = _colours(pixels[::8, ::4]) and _colours(pixels)  # a few pixels tell most photographs
+    if not colours:
         return None
-    table = np.full((len(counted), 4), 255, np.uint8)
-    table[:, : pixels.shape[-1]] = sorted(colour for _, colour in counted)
+    table = np.full((len(colours), 4), 255, np.uint8)
+    table[:, : pixels.shape[-1]] = colours
     return _palette_file(_places(_packed(pixels), _packed(table[np.newaxis])[0]), table)
+
+
+def _colours(pixels: Pixels) -> list[Any] | None:
+    """The colours of RGB or RGBA pixels in order, or None where they are more than 256."""
+    counted = Image.fromarray(np.ascontiguousarray(pixels)).getcolors(256)
+    return None if counted is None else sorted(colour for _, colour in counted)
 
 
 def _packed(pixels: Pixels) -> Packed:
@@ -194,12 +200,12 @@ def _palette_file(indexes: Pixels, table: Pixels) -> bytes:
 
 def _filtered_up(pixels: Pixels) -> Pixels:
     """PNG scanlines with filter 2: each byte less the one above it; `(height, 1 + width * channels)`."""
-    height = pixels.shape[0]
-    flat = pixels.reshape(height, -1)
-    rows = np.empty((height, flat.shape[1] + 1), np.uint8)
+    height, width, channels = pixels.shape
+    rows = np.empty((height, 1 + width * channels), np.uint8)
     rows[:, 0] = 2
-    rows[0, 1:] = flat[0]
-    np.subtract(flat[1:], flat[:-1], out=rows[1:, 1:])
+    filtered = rows[:, 1:].reshape(pixels.shape)  # a view
+    filtered[0] = pixels[0]
+    np.subtract(pixels[1:], pixels[:-1], out=filtered[1:])
     return rows
 
 
