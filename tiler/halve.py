@@ -33,14 +33,33 @@ def halved(area: Area, how: Halving) -> Area:
     values, mask = area
     if how == "cubic" and not exact(values.dtype):
         how = "average"
+    half = _plain(values, how)
+    if mask is None:
+        return half, None
+    cover = np.full(half.shape[1:], 255, np.uint8)
+    for patch, inner, there in _patches(mask):
+        if mask[patch].any():
+            some, shown = _masked(values[:, *patch], mask[patch], how)
+            half[:, *there], cover[there] = some[:, *inner], shown[inner]
+        else:
+            half[:, *there] = cover[there] = 0
+    return half, cover
+
+
+def _plain(values: Values, how: Halving) -> Values:
+    """Halved where all is opaque."""
+    if how == "cubic":
+        return _cubic(values, values.dtype)
+    if how == "average":
+        return _mean(values)
+    return values[:, ::2, ::2].copy() if how == "nearest" else _most(values)
+
+
+def _masked(values: Values, mask: Pixels, how: Halving) -> tuple[Values, Pixels]:
+    """Halved under a mask."""
     if how in ("nearest", "mode"):
         return _picked(values, mask, often=how == "mode")
-    plain = _cubic(values, values.dtype) if how == "cubic" else _mean(values)
-    if mask is None:
-        return plain, None
-    for patch, inner, there in _patches(mask):
-        plain[:, *there] = _weighted(values[:, *patch], mask[patch], how)[:, *inner] if mask[patch].any() else 0
-    return plain, ((_sum(mask[np.newaxis].astype(np.uint16))[0] + 2) // 4).astype(np.uint8)
+    return _weighted(values, mask, how), ((_sum(mask[np.newaxis].astype(np.uint16))[0] + 2) // 4).astype(np.uint8)
 
 
 def _patches(mask: Pixels) -> Iterator[tuple[Part, Part, Part]]:
@@ -123,21 +142,37 @@ def _sum(values: Values) -> Values:
     return total
 
 
-def _picked(values: Values, mask: Pixels | None, *, often: bool) -> Area:
-    rows, columns = values.shape[1] // 2, values.shape[2] // 2
-    four = [values[:, y::2, x::2] for y in (0, 1) for x in (0, 1)]
-    covers = [
-        np.full((rows, columns), 255, np.uint8) if mask is None else mask[y::2, x::2] for y in (0, 1) for x in (0, 1)
-    ]
+def _four(values: Values) -> list[Values]:
+    """The pixels of each 2 x 2: north-west, north-east, south-west, south-east; `(bands, rows, columns)` each."""
+    return [np.ascontiguousarray(values[:, y::2, x::2]) for y in (0, 1) for x in (0, 1)]
+
+
+def _most(values: Values) -> Values:
+    """The most frequent of each four pixels; of those that are as frequent, the first."""
+    one, two, three, four = _four(values)
+
+    def same(left: Values, right: Values) -> npt.NDArray[np.bool_]:
+        return np.asarray((left == right).all(axis=0))
+
+    first = same(one, two) | same(one, three) | same(one, four)
+    second = ~first & (same(two, three) | same(two, four))
+    third = ~first & ~second & same(three, four)
+    one[:, second], one[:, third] = two[:, second], three[:, third]
+    return one
+
+
+def _picked(values: Values, mask: Pixels, *, often: bool) -> tuple[Values, Pixels]:
+    """For each four pixels the first, or the most frequent, that a mask shows; and how much it shows of it."""
+    four = _four(values)
+    covers = [cover[0] for cover in _four(mask[np.newaxis])]
     best, cover = four[0].copy(), covers[0].copy()
     if often:
-        votes = np.zeros((rows, columns), np.int8)
+        votes = np.zeros(cover.shape, np.int8)
         for value, own in zip(four, covers, strict=True):
             same = [((value == other).all(axis=0) & (there > 0)) for other, there in zip(four, covers, strict=True)]
             count = np.where(own > 0, np.sum(same, axis=0), 0).astype(np.int8)
             better = count > votes
             best[:, better], cover[better], votes[better] = value[:, better], own[better], count[better]
-        if mask is not None:  # a pixel half covered or more is shown
-            shown = np.sum([c > 0 for c in covers], axis=0) >= 2
-            best[:, ~shown], cover[~shown] = 0, 0
-    return best, None if mask is None else cover
+        shown = np.sum([c > 0 for c in covers], axis=0) >= 2  # a pixel half covered or more
+        best[:, ~shown], cover[~shown] = 0, 0
+    return best, cover
