@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from seeder.breaker import Breaker
 from seeder.jobs import Message, Receipt
-from seeder.ledger import cancelled, put_receipt
+from seeder.ledger import cancelled, load_job, put_receipt
 from tiler.catalog import Layer, Layers
-from tiler.errors import MessageError, Superseded
+from tiler.errors import MessageError, MissingObject, Superseded
 from tiler.fill import Guard, Outcome, Request, fill
 from tiler.grid import LEAF
 from tiler.settings import Settings
@@ -42,16 +42,17 @@ class Worker:
         stores = Stores.open(settings.within(PATIENCE), create=True)
         return cls(stores, Layers(stores.sources), send, Breaker(stores.sources))
 
-    def work(self, message: Message) -> Receipt:
+    def work(self, message: Message, *, again: bool = False) -> Receipt:
         """Fill the message's block and put the receipt on record; split a block larger than 8 x 8.
 
-        A message of a revision that is not the layer's current one is dropped, for its tiles would be out of date,
+        `again` says that the message was delivered before: what it stored then is not made once more. A message of a
+        revision that is not the layer's current one is dropped, for its tiles would be out of date,
         and so is one of a cancelled job; if need be in the middle of its block. Harmless to repeat.
 
         Raises:
             StoreError, QueueError: nothing says that the block is done; the message must come again.
         """
-        request = message.request
+        request = self._left(message) if again and message.request.force else message.request
         guard = Guard(lambda: self._stale(message, self.layers.get(message.layer)))
         layer = self.layers.get(message.layer)
         why = self._stale(message, layer)
@@ -68,6 +69,18 @@ class Worker:
         put_receipt(self.stores.sources, message.job, receipt)
         self.breaker.heard(message.job, receipt)
         return receipt
+
+    def _left(self, message: Message) -> Request:
+        """The request of a message that comes again.
+
+        Where its zoom was empty it says not to look for tiles, but by now some may be there; only a job that renders
+        what exists needs them once more.
+        """
+        try:
+            forced = load_job(self.stores.sources, message.job, listed=False).spec.force
+        except (MissingObject, MessageError):
+            return message.request
+        return replace(message.request, force=forced)
 
     def _stale(self, message: Message, layer: Layer | None) -> str:
         """Why the message is dropped, or nothing."""

@@ -71,7 +71,7 @@ def attend(worker: Worker, body: str, receives: int) -> Receipt | Again:
     start = time.monotonic()
     try:
         message = Message.decode(body)
-        receipt = worker.work(message)
+        receipt = worker.work(message, again=receives > 1)
     except Exception as error:
         if isinstance(error, TilerError):
             log.warning("returned", error=str(error), body=body)

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from obstore.store import S3Store
 
 from tiler.errors import BadStore, MissingObject
+from tiler.settings import S3
 from tiler.storage import open_store
 
 
@@ -96,3 +101,15 @@ def test_one_memory_url_is_one_store() -> None:
     open_store("memory://one").put("a.json", b"1", content_type="application/json")
     assert open_store("memory://one").get("a.json") == b"1"
     assert not open_store("memory://other").has("a.json")
+
+
+@given(st.floats(0.1, 600))
+def test_a_request_is_tried_again_for_as_long_as_there_is_patience_and_no_longer(patience: float) -> None:
+    """Not for a number of times: what throttles S3 lasts minutes, and fences rest on the time."""
+    backend = open_store("s3://tiles", s3=S3("http://127.0.0.1:9", patience=patience)).backend
+    assert isinstance(backend, S3Store)
+    said: Any = backend.retry_config
+    timeout, wait = said["retry_timeout"].total_seconds(), said["backoff"]["max_backoff"].total_seconds()
+    assert timeout + wait == pytest.approx(patience, abs=1e-4)
+    assert timeout >= 0.7 * patience
+    assert wait * said["max_retries"] > 5 * patience, "their number ends the tries"

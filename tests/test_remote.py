@@ -21,7 +21,7 @@ from tests.e2e.proxy import Fault, Proxy
 from tests.oracle import alone
 from tests.site import copied, memory, private, without_blocks
 from tiler import remote
-from tiler.catalog import Layer
+from tiler.catalog import DIRECTORY, Bake, Layer
 from tiler.cog import Blocks, Level, Profile, Spool, assemble, compress_mask, compress_values
 from tiler.datasets import forget, opened
 from tiler.errors import SourceReadError, StoreError
@@ -102,6 +102,50 @@ def test_a_cog_in_a_store_has_the_pixels_of_the_file(elsewhere: Store, wide: Pat
     if not elsewhere.has(KEY):
         elsewhere.put(KEY, wide.read_bytes(), content_type="image/tiff")
     assert same(pixels(location(elsewhere, KEY), *window), pixels(str(wide), *window))
+
+
+@pytest.mark.parametrize("level", range(LEVELS))
+def test_a_tile_of_a_cold_cog_takes_three_requests(level: int, wide: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One for all directories, one for the values, one for the mask, however many pages the directories take."""
+    monkeypatch.setattr(remote, "PAGE", 1 << 10)
+    store, asked = memory(), list[Any]()
+    store.put(KEY, wide.read_bytes(), content_type="image/tiff")
+
+    def counted(do: Callable[..., Any]) -> Callable[..., Any]:
+        return lambda *said: (asked.append(said), do(*said))[1]
+
+    monkeypatch.setattr(Store, "first", counted(Store.first))
+    monkeypatch.setattr(Store, "ranges", counted(Store.ranges))
+    head = Bake(10, 0, 0, SIDE, SIDE, LEVELS, opaque=False).head
+    row, column = held(SIDE >> level)[-1]
+    values, mask = pixels(location(store, KEY, head), level, (column * 256, row * 256, 256, 256))
+    assert values.any()
+    assert mask is not None
+    assert mask.any()
+    assert len(asked) == 3
+
+
+@pytest.mark.parametrize("opaque", [False, True])
+def test_the_head_of_a_cog_holds_its_directories_and_little_more(
+    make_raster: MakeRaster, make_layer: MakeLayer, stores: Stores, *, opaque: bool
+) -> None:
+    mask = None if opaque else np.triu(np.full((900, 900), 255, np.uint8))
+    bounds = (-180.0, -85.06, 180.0, 85.06) if opaque else (0.0, 0.0, 3.0, 3.0)
+    layer = make_layer(make_raster(values=scene(900, 900), bounds=bounds, mask=mask))
+    assert layer.bake is not None
+    assert layer.bake.opaque == opaque
+    starts = []
+    for level in range(layer.bake.levels):
+        options = {"OVERVIEW_LEVEL": level - 1} if level else {}
+        with rasterio.open(location(stores.sources, layer.source), **options) as cog:
+            rows, columns = -(-cog.height // 256), -(-cog.width // 256)
+            starts += [
+                cog.get_tag_item(f"BLOCK_OFFSET_{column}_{row}", "TIFF", bidx=1)
+                for row in range(rows)
+                for column in range(columns)
+            ]
+    end = min(int(start) for start in starts if start)
+    assert end <= layer.bake.head <= end + 2 * layer.bake.levels * DIRECTORY
 
 
 class Flaky:
@@ -325,7 +369,7 @@ def test_an_object_is_read_as_a_file_is(size: int, moves: list[tuple[Any, ...]],
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(remote, "PAGE", page)
         patch.setattr(remote, "PAGES", pages)
-        kept = remote._Pages(store, KEY)
+        kept = remote._Pages(store, KEY, page)
         file, truth = remote._File(kept), io.BytesIO(data)
         for name, *given_ in moves:
             if name == "seek" and given_[1] != os.SEEK_SET and file.tell() + given_[0] < 0:
@@ -340,6 +384,6 @@ def test_an_object_is_read_as_a_file_is(size: int, moves: list[tuple[Any, ...]],
 def test_ranges_of_an_object_are_its_parts(data: bytes, parts: list[tuple[int, int]]) -> None:
     store = memory()
     store.put(KEY, data, content_type="image/tiff")
-    file = remote._File(remote._Pages(store, KEY))
+    file = remote._File(remote._Pages(store, KEY, PAGE))
     found = file.get_byte_ranges([start for start, _ in parts], [length for _, length in parts])
     assert found == [data[start : start + length] for start, length in parts]

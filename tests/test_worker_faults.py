@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from seeder import work, worker
 from seeder.jobs import Message, Receipt
-from seeder.ledger import finished, read_receipts
+from seeder.ledger import finished, put_job, read_receipts
 from tests.conftest import MakeQueue, upload
 from tests.function import Function
 from tiler.errors import StoreError
@@ -152,6 +153,27 @@ def test_a_large_block_whose_parts_cannot_be_sent_comes_again(
     assert function.receipts() == []
 
 
+@pytest.mark.parametrize("forced", [False, True])
+def test_a_block_that_comes_again_is_made_again_only_for_a_job_that_renders_what_exists(
+    function: Function, *, forced: bool
+) -> None:
+    job = replace(function.plan.job, spec=replace(function.plan.job.spec, force=forced))
+    put_job(function.stores.sources, job)
+    message = function.messages[-1]
+    assert message.request.force, "the zoom is not empty, so the block looks for tiles anyway"
+    tiles = message.request.tiles
+    first = worker.attend(worker._worker(), message.encode(), 1)
+    assert isinstance(first, Receipt)
+    assert first.outcome.written == tiles
+    lost = max(function.tiles())
+    (function.data / "tiles" / "alps" / lost).unlink()
+    again = worker.attend(worker._worker(), message.encode(), 2)
+    assert isinstance(again, Receipt)
+    assert again.outcome.written.bit_count() == (tiles.bit_count() if forced else 1)
+    assert again.outcome.written | again.outcome.skipped == tiles
+    assert lost in function.tiles()
+
+
 def test_a_record_that_failed_comes_again_after_a_delay_that_grows(
     function: Function, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -184,10 +206,10 @@ def test_a_fault_that_nobody_foresaw_returns_the_record_and_not_the_batch(
     bodies = [message.encode() for message in function.messages[:3]]
     unlucky, do = function.messages[1].request.block, work.Worker.work
 
-    def stumble(self: work.Worker, message: Message) -> Receipt:
+    def stumble(self: work.Worker, message: Message, *, again: bool) -> Receipt:
         if message.request.block == unlucky:
             raise ZeroDivisionError("by accident")
-        return do(self, message)
+        return do(self, message, again=again)
 
     monkeypatch.setattr(work.Worker, "work", stumble)
     assert function.invoke(function.records(*bodies)) == [bodies[1]]

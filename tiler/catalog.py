@@ -21,6 +21,7 @@ Resampling = Literal["nearest", "bilinear", "cubic", "cubic_spline", "lanczos", 
 Halving = Literal["cubic", "average", "nearest", "mode"]
 RESAMPLINGS: tuple[Resampling, ...] = get_args(Resampling)
 VERSION = 1
+DIRECTORY = 2048  # bytes that an image directory of a COG takes, its colour table too, without its lists of blocks
 KNOWN = 256  # names of which a process remembers the metadata
 
 
@@ -54,6 +55,16 @@ class Bake:
     rows: int
     levels: int
     opaque: bool  # no pixel inside is transparent, so there is no mask to read
+
+    @property
+    def head(self) -> int:
+        """Bytes at the beginning of the COG that hold all its directories, and hardly more.
+
+        Each block takes 8 bytes for its offset and 4 for its size, once more for its mask.
+        """
+        sides = [[-(-side >> level) or 1 for side in (self.columns, self.rows)] for level in range(self.levels)]
+        images = 1 if self.opaque else 2
+        return images * sum(DIRECTORY + 12 * columns * rows for columns, rows in sides)
 
 
 @dataclass(frozen=True, slots=True)

@@ -109,11 +109,20 @@ def _png(picture: Picture) -> bytes:
             return few
         pixels = table[pixels[..., 0]][..., :3]
     if mask is not None:
-        pixels = np.dstack((pixels, mask))
-        pixels[mask == 0] = 0  # what cannot be seen should cost nothing
+        pixels = _joined(pixels, mask)
     kind = {1: GREY, 2: GREY_ALPHA, 3: RGB, 4: RGBA}[pixels.shape[-1]]
     few = _few_colours(pixels) if kind in (RGB, RGBA) else None
     return few or _file(pixels.shape[:2], 8, kind, _filtered_up(pixels))
+
+
+def _joined(pixels: Pixels, mask: Pixels) -> Pixels:
+    """Colours and mask as one picture; colours that cannot be seen become 0, so that they cost nothing."""
+    out = np.empty((*mask.shape, pixels.shape[-1] + 1), np.uint8)
+    shown = (mask > 0).view(np.uint8)
+    for channel in range(pixels.shape[-1]):
+        np.multiply(pixels[..., channel], shown, out=out[..., channel])
+    out[..., -1] = mask
+    return out
 
 
 def _indexed(indexes: Pixels, table: Pixels, mask: Pixels | None) -> bytes | None:

@@ -22,25 +22,27 @@ from tiler.storage import Store
 
 T = TypeVar("T")
 
-PAGE = 1 << 16  # bytes of a file's directories that are read at once
-PAGES = 64  # that are kept of a file: 4 MB describe a COG of 170,000 x 170,000 pixels
-FILES = 64  # of which pages are kept
+PAGE = 1 << 16  # bytes of a file's directories that are read at once, where more is asked for than the first read got
+PAGES = 32  # that are kept of a file
+HEAD = 1 << 22  # bytes of the first read at most: it costs as much time as a few more requests would
+FILES = 16  # of which all this is kept
 
-_MOUNT = re.compile(r"(?:/vsi\w+/)?/tiler-store-(\d+)/(.+)")
+_MOUNT = re.compile(r"(?:/vsi\w+/)?/tiler-store-(\d+)-(\d+)/(.+)")
 _stores: list[Store] = []
 _local = threading.local()
 
 
-def location(store: Store, key: str) -> str:
-    """What `raster.opened` opens to read `key` in place: a file's path, or a name of ours.
+def location(store: Store, key: str, head: int = PAGE) -> str:
+    """What `datasets.opened` opens to read `key` in place: a file's path, or a name of ours.
 
-    The object behind such a name must never change.
+    The object behind such a name must never change. `head` is how many bytes at its beginning describe it: they are
+    read at once.
     """
     if store.root:
         return str(store.root / key)
     if store not in _stores:
         _stores.append(store)
-    return f"/tiler-store-{_stores.index(store)}/{key}"
+    return f"/tiler-store-{_stores.index(store)}-{min(head, HEAD)}/{key}"
 
 
 def opener(path: str) -> dict[str, Any]:
@@ -54,9 +56,9 @@ def shown(path: str) -> str:
     return f"{found[0].url}/{found[1]}" if found else path
 
 
-def _found(path: str) -> tuple[Store, str] | None:
+def _found(path: str) -> tuple[Store, str, int] | None:
     match = _MOUNT.fullmatch(path)
-    return (_stores[int(match[1])], match[2]) if match else None
+    return (_stores[int(match[1])], match[3], int(match[2])) if match else None
 
 
 def fault() -> BaseException | None:
@@ -83,12 +85,22 @@ def _asked(ask: Callable[[], T], instead: T) -> T:
 class _Pages:
     """The directories of one object, as far as they were read."""
 
-    def __init__(self, store: Store, key: str) -> None:
+    def __init__(self, store: Store, key: str, head: int) -> None:
         self.store, self.key = store, key
-        first, self.size = store.first(key, PAGE)
-        self._kept = {0: first}
+        self._head, self.size = store.first(key, head)
+        self._kept: dict[int, bytes] = {}
 
-    def page(self, number: int) -> bytes:
+    def part(self, start: int, length: int) -> bytes:
+        """`length` bytes from `start`, all of which the object has."""
+        if start + length <= len(self._head):
+            return self._head[start : start + length]
+        if length > PAGE:
+            return self.store.ranges(self.key, [start], [length])[0]
+        first, last = start // PAGE, (start + length - 1) // PAGE
+        data = b"".join(self._page(number) for number in range(first, last + 1))
+        return data[start - first * PAGE :][:length]
+
+    def _page(self, number: int) -> bytes:
         if number not in self._kept:
             start = number * PAGE
             (data,) = self.store.ranges(self.key, [start], [min(PAGE, self.size - start)])
@@ -131,18 +143,9 @@ class _File:
         length = left if length < 0 else min(length, left)
         if not length:
             return b""
-        data = _asked(lambda: self._read(length), b"")
+        data = _asked(lambda: self._pages.part(self._at, length), b"")
         self._at += len(data)
         return data
-
-    def _read(self, length: int) -> bytes:
-        if length > PAGE:
-            (data,) = self.get_byte_ranges([self._at], [length])
-            return data
-        first, last = self._at // PAGE, (self._at + length - 1) // PAGE
-        data = b"".join(self._pages.page(number) for number in range(first, last + 1))
-        start = self._at - first * PAGE
-        return data[start : start + length]
 
     def get_byte_ranges(self, offsets: Sequence[int], sizes: Sequence[int]) -> list[bytes]:
         """The blocks of a window, in as few requests as make sense, at once."""

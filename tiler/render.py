@@ -58,7 +58,7 @@ def render(layer: Layer, sources: Store, block: Block, mask: int, look: Look) ->
     Raises:
         SourceReadError: some pixel could not be read; tiles given before that are whole.
     """
-    path = location(sources, layer.source) if layer.bake else layer.source
+    path = location(sources, layer.source, layer.bake.head) if layer.bake else layer.source
     zoom = block.z + look.scale - 1  # at scale 2 a tile shows the pixels of the next zoom
     size = look.size
     with rasterio.Env(session=DummySession(), GDAL_CACHEMAX=CACHE, **sources.gdal_options):

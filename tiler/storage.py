@@ -28,6 +28,7 @@ DELETE_BATCH = 1000  # keys a DeleteObjects call takes
 READ, LOOK = "read", "look for"  # what tells that there is no such object; other verbs fail for other reasons
 CONNECT = "10s"  # to wait for a connection
 REQUEST = 30  # seconds that one request may take
+LONGEST_WAIT = 5.0  # seconds between two tries of a request
 SCHEMES = "file://, s3:// and memory:// are known"
 
 
@@ -349,11 +350,25 @@ def _bucket(url: str, s3: S3) -> S3Store:
             url,
             config=config,
             client_options={"allow_http": True, "connect_timeout": CONNECT, "timeout": f"{REQUEST}s"},
-            retry_config={"retry_timeout": timedelta(seconds=s3.patience)},
+            retry_config=_retries(s3.patience),
             credential_provider=None if s3.keys else _credentials(url),
         )
     except (BaseError, ValueError) as error:
         raise BadStore(url, _first_line(error)) from error
+
+
+def _retries(patience: float) -> Any:
+    """How a request is tried again: the last time at most `patience` seconds after the first, however often."""
+    wait = min(LONGEST_WAIT, patience / 4)
+    return {
+        "max_retries": 1000,  # the time ends them
+        "retry_timeout": timedelta(seconds=patience - wait),  # after which obstore still waits once more
+        "backoff": {
+            "init_backoff": timedelta(seconds=min(0.1, wait)),
+            "max_backoff": timedelta(seconds=wait),
+            "base": 2,
+        },
+    }
 
 
 @cache

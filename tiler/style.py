@@ -75,8 +75,7 @@ class Style:
 def _stretched(values: Values, low: float, high: float) -> Pixels:
     """`values` with low at 0 and high at 255, the nearest of the 256 steps; same shape, uint8."""
     if values.dtype.kind in "ui" and values.dtype.itemsize <= 2:
-        stretched: Pixels = _lookup(values.dtype.str, low, high)[values.view(f"u{values.dtype.itemsize}")]
-        return stretched
+        return _lookup(values.dtype.str, low, high).take(values.view(f"u{values.dtype.itemsize}"))
     return _steps(values if values.dtype == np.float32 else values.astype(np.float64), low, high)
 
 
