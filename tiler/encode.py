@@ -150,28 +150,31 @@ def _indexed(indexes: Pixels, table: Pixels, mask: Pixels | None) -> bytes | Non
 
 def _few_colours(pixels: Pixels) -> bytes | None:
     """A palette PNG of RGB or RGBA pixels, or None where 256 colours do not suffice."""
-    colours = _colours(pixels[::8, ::4]) and _colours(pixels)  # a few pixels tell most photographs
+    if not _colours(_packed(pixels[::8, ::4])):  # a few pixels tell most photographs
+        return None
+    packed = _packed(pixels)
+    colours = _colours(packed)
     if not colours:
         return None
-    table = np.full((len(colours), 4), 255, np.uint8)
-    table[:, : pixels.shape[-1]] = colours
-    return _palette_file(_places(_packed(pixels), _packed(table[np.newaxis])[0]), table)
-
-
-def _colours(pixels: Pixels) -> list[Any] | None:
-    """The colours of RGB or RGBA pixels in order, or None where they are more than 256."""
-    counted = Image.fromarray(np.ascontiguousarray(pixels)).getcolors(256)
-    return None if counted is None else sorted(colour for _, colour in counted)
+    table = np.array(colours, np.uint8)
+    return _palette_file(_places(packed, _packed(table[np.newaxis])[0]), table)
 
 
 def _packed(pixels: Pixels) -> Packed:
-    """RGB or RGBA as one number a pixel, opaque if nothing else is said."""
-    packed: Packed = pixels[..., 0].astype(np.uint32)
+    """RGB or RGBA as one number a pixel, opaque if nothing else is said; little-endian, so that its bytes are RGBA."""
+    packed: Packed = pixels[..., 0].astype("<u4")
     packed |= pixels[..., 1].astype(np.uint32) << np.uint32(8)
     packed |= pixels[..., 2].astype(np.uint32) << np.uint32(16)
     alpha = pixels[..., 3].astype(np.uint32) if pixels.shape[-1] == 4 else np.uint32(255)
     packed |= alpha << np.uint32(24)
     return packed
+
+
+def _colours(packed: Packed) -> list[tuple[int, ...]] | None:
+    """The colours in order, as RGBA, or None where they are more than 256."""
+    height, width = packed.shape
+    counted: Any = Image.frombuffer("RGBA", (width, height), packed, "raw", "RGBA", 0, 1).getcolors(256)
+    return None if counted is None else sorted(colour for _, colour in counted)
 
 
 def _places(packed: Packed, colours: Packed) -> Pixels:
