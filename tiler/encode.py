@@ -76,7 +76,7 @@ def _simplest(picture: Picture) -> Picture:
     """`picture` with a palette's own transparency moved to the mask, and no mask where all is opaque."""
     mask = picture.mask
     if picture.palette is not None:
-        shown = picture.palette[picture.pixels[..., 0], 3]
+        shown = picture.palette[:, 3].take(picture.pixels[..., 0])
         mask = shown if mask is None else np.minimum(mask, shown)
     if mask is not None and mask.min() == 255:
         mask = None
@@ -131,20 +131,19 @@ def _indexed(indexes: Pixels, table: Pixels, mask: Pixels | None) -> bytes | Non
     Hidden pixels get an entry of their own. A pixel that is neither hidden nor as opaque as its entry does
     not fit a palette, nor do 256 colours and a hidden pixel.
     """
-    if mask is None:
-        hidden = np.zeros(indexes.shape, bool)
-    else:
-        hidden = mask == 0
-        if not (hidden | (mask == table[indexes, 3])).all():
-            return None
-    used = np.bincount(indexes[~hidden], minlength=256) > 0
-    first = int(hidden.any())
+    hidden = None if mask is None else mask == 0
+    if hidden is not None and not (hidden | (mask == table[:, 3].take(indexes))).all():
+        return None
+    shown = None if mask is None else Image.fromarray(np.ascontiguousarray(mask))
+    used = np.array(Image.fromarray(np.ascontiguousarray(indexes)).histogram(shown)) > 0
+    first = int(hidden is not None and hidden.any())
     if first + used.sum() > 256:
         return None
     place = np.zeros(256, np.uint8)
     place[used] = np.arange(first, first + used.sum())
-    compact = place[indexes]
-    compact[hidden] = 0
+    compact = place.take(indexes)
+    if hidden is not None:
+        compact[hidden] = 0
     return _palette_file(compact, np.vstack((np.zeros((first, 4), np.uint8), table[used])))
 
 
@@ -197,10 +196,9 @@ def _palette_file(indexes: Pixels, table: Pixels) -> bytes:
     """A palette PNG of 1, 2, 4 or 8 bits a pixel; `table` is `(colours, 4)` RGBA."""
     bits = next(bits for bits in (1, 2, 4, 8) if len(table) <= 1 << bits)
     height, width = indexes.shape
-    each = 8 // bits  # pixels a byte, the leftmost highest
-    padded = np.pad(indexes, ((0, 0), (0, -width % each))) if width % each else indexes
-    shifts = np.arange(8 - bits, -1, -bits, dtype=np.uint8)
-    joined = np.bitwise_or.reduce(padded.reshape(height, -1, each) << shifts, axis=-1) if each > 1 else padded
+    joined = np.pad(indexes, ((0, 0), (0, -width % (8 // bits)))) if width % (8 // bits) else indexes
+    for filled in range(bits.bit_length() - 1, 3):  # until a byte is full, the leftmost pixel highest
+        joined = joined[:, ::2] << np.uint8(1 << filled) | joined[:, 1::2]
     rows = np.zeros((height, joined.shape[1] + 1), np.uint8)  # filter 0: neighbouring indexes mean nothing
     rows[:, 1:] = joined
     extra = _chunk(b"PLTE", table[:, :3].tobytes())
