@@ -63,6 +63,7 @@ def serving(handler: type[Bucket]) -> Iterator[int]:
     ours, theirs = SPAWN.Pipe()
     server = SPAWN.Process(target=_serve, args=(handler, theirs), daemon=True)
     server.start()
+    theirs.close()  # so that a server that dies at its start is noticed
     try:
         yield ours.recv()
     finally:

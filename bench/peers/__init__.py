@@ -1,0 +1,1 @@
+"""What `bench/against.py` runs: sources, tools, timing, quality and tables."""

@@ -1,0 +1,182 @@
+"""The rasters that every tool makes tiles of."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import mercantile
+import numpy as np
+import numpy.typing as npt
+import rasterio
+from PIL import Image
+from rasterio.enums import Resampling
+from rasterio.transform import Affine, from_bounds, from_origin
+from rasterio.warp import transform_bounds
+
+from tiler.catalog import Options
+from tiler.survey import survey
+
+ROOT = Path(__file__).parent.parent.parent
+DEEP = 6  # zooms below a source's own that are made too
+SMALL = 4  # so many times smaller a side is every source for a first try
+UTM_CORNER = 500_000.0, 5_210_000.0  # metres in EPSG:32633: 15 degrees east, 47 north
+UTM_PIXEL = 0.75  # metres
+TERRAIN = 6000  # pixels a side, one second of arc each
+ROUGHNESS = 1.7  # power by which the terrain's waves shrink with their frequency
+HEIGHTS = 0.0, 3000.0  # metres that become black and white
+COLOURS = 32
+
+
+@dataclass(frozen=True)
+class Source:
+    """A raster, the zooms that its tiles are made of, and how.
+
+    `eight` is the same raster for tools that want bytes, `colours` for those that want red, green and blue: VRTs over
+    `path` where it is something else.
+    """
+
+    name: str
+    title: str
+    path: Path
+    eight: Path
+    colours: Path
+    minzoom: int
+    maxzoom: int
+    resampling: str = "cubic"
+    rescale: tuple[float, float] | None = None
+    palette: bool = False
+
+    def tiles(self, z: int) -> list[mercantile.Tile]:
+        """All tiles of zoom `z` that the source's extent touches."""
+        with rasterio.open(self.path) as dataset:
+            bounds = transform_bounds(dataset.crs, "EPSG:4326", *dataset.bounds, densify_pts=21)
+        return list(mercantile.tiles(*bounds, [z], truncate=True))
+
+    def count(self) -> int:
+        """How many tiles its extent touches at all its zooms."""
+        return sum(len(self.tiles(z)) for z in range(self.minzoom, self.maxzoom + 1))
+
+
+def make(name: str, folder: Path, *, small: bool) -> Source:
+    """The source called `name`, whose files are made in `folder` unless they are there."""
+    folder.mkdir(parents=True, exist_ok=True)
+    title, build = MAKERS[name]
+    path = folder / f"{name}{'-small' if small else ''}.tif"
+    if not path.exists():
+        build(path, SMALL if small else 1)
+    made: dict[str, Any] = {"eight": path, "colours": path, "resampling": "cubic"}
+    if name == "dem":
+        scaled = _vrt(path, [_scaled(*HEIGHTS)])
+        made |= {"eight": scaled, "colours": scaled, "rescale": HEIGHTS}
+    if name == "palette":
+        looked_up = [f"<ColorTableComponent>{number}</ColorTableComponent>" for number in (1, 2, 3)]
+        made |= {"colours": _vrt(path, looked_up), "resampling": "nearest", "palette": True}
+    with rasterio.open(path) as dataset:
+        said = f"{title}, {dataset.width} x {dataset.height}, {dataset.crs}"
+    own = survey(str(path), Options(rescale=HEIGHTS if name == "dem" else None)).maxzoom
+    return Source(name, said, path, minzoom=max(0, own - DEEP), maxzoom=own, **made)
+
+
+def _relief(path: Path, shrink: int) -> None:
+    whole = path.with_name("relief.tif")
+    subprocess.run([sys.executable, str(ROOT / "scripts" / "demo_source.py"), str(whole)], check=True)
+    if path != whole:
+        values = _pixels(path.parent, shrink)
+        with _written(path, values, crs="EPSG:4326", transform=_world(values), photometric="RGB"):
+            pass
+
+
+def _aerial(path: Path, shrink: int) -> None:
+    values = _pixels(path.parent, shrink)
+    place = from_origin(*UTM_CORNER, UTM_PIXEL, UTM_PIXEL)
+    with _written(path, values, crs="EPSG:32633", transform=place, photometric="RGB"):
+        pass
+
+
+def _palette(path: Path, shrink: int) -> None:
+    few = Image.fromarray(np.moveaxis(_pixels(path.parent, 2 * shrink), 0, -1)).quantize(COLOURS)
+    table = np.array(few.getpalette()).reshape(-1, 3)
+    values = np.asarray(few)[np.newaxis]
+    with _written(path, values, crs="EPSG:4326", transform=_world(values), photometric="PALETTE") as out:
+        out.write_colormap(1, {number: (*colour, 255) for number, colour in enumerate(table.tolist())})
+
+
+def _dem(path: Path, shrink: int) -> None:
+    """Terrain: noise, filtered so that long waves are high and short ones low."""
+    side = TERRAIN // shrink
+    noise = np.random.default_rng(6).standard_normal((side, side), dtype=np.float32)
+    frequency = np.hypot(np.fft.fftfreq(side)[:, np.newaxis], np.fft.rfftfreq(side))
+    frequency[0, 0] = np.inf
+    heights = np.fft.irfft2(np.fft.rfft2(noise) * frequency**-ROUGHNESS, s=(side, side))
+    low, high = float(heights.min()), float(heights.max())
+    values = ((heights - low) / (high - low) * HEIGHTS[1]).astype(np.float32)[np.newaxis]
+    with _written(path, values, crs="EPSG:4326", transform=from_origin(10, 47.5, 1 / 3600, 1 / 3600), predictor=3):
+        pass
+
+
+MAKERS: dict[str, tuple[str, Callable[[Path, int], None]]] = {
+    "relief": ("Relief of the world, RGB", _relief),
+    "aerial": (f"Aerial: the relief's pixels placed in UTM at {UTM_PIXEL} m, RGB", _aerial),
+    "dem": ("Terrain, float32", _dem),
+    "palette": (f"The relief in a palette of {COLOURS} colours", _palette),
+}
+
+
+def _pixels(folder: Path, shrink: int) -> npt.NDArray[np.uint8]:
+    """The relief, `(3, height, width)`, so many times smaller."""
+    whole = folder / "relief.tif"
+    _relief(whole, 1)
+    with rasterio.open(whole) as relief:
+        shape = relief.count, relief.height // shrink, relief.width // shrink
+        values: npt.NDArray[np.uint8] = relief.read(out_shape=shape, resampling=Resampling.average)
+    return values
+
+
+def _world(values: npt.NDArray[Any]) -> Affine:
+    return from_bounds(-180, -90, 180, 90, values.shape[2], values.shape[1])
+
+
+@contextmanager
+def _written(path: Path, values: npt.NDArray[Any], **profile: Any) -> Iterator[Any]:
+    """Write `values` as a tiled GeoTIFF; it has its name only when it is complete."""
+    part = path.with_suffix(".part.tif")
+    count, height, width = values.shape
+    shape = {"count": count, "height": height, "width": width, "dtype": values.dtype, "tiled": True}
+    how = {"driver": "GTiff", "compress": "DEFLATE", "zlevel": 1, "predictor": 2, "num_threads": "ALL_CPUS"}
+    if profile.get("photometric") == "PALETTE":
+        how["predictor"] = 1
+    with rasterio.open(part, "w", **(how | shape | profile)) as out:
+        out.write(values)
+        yield out
+    part.replace(path)
+
+
+def _scaled(low: float, high: float) -> str:
+    """What a VRT says to make `low` 0 and `high` 255."""
+    ratio = 255 / (high - low)
+    return f"<ScaleOffset>{-low * ratio}</ScaleOffset><ScaleRatio>{ratio}</ScaleRatio>"
+
+
+def _vrt(path: Path, bands: list[str]) -> Path:
+    """A VRT of bytes beside `path`: its first band, treated as each of `bands` says."""
+    with rasterio.open(path) as dataset:
+        width, height, srs, place = dataset.width, dataset.height, dataset.crs, dataset.transform.to_gdal()
+    colours = ("Red", "Green", "Blue") if len(bands) == 3 else ("Gray",)
+    size = f'xOff="0" yOff="0" xSize="{width}" ySize="{height}"'
+    inner = "".join(
+        f'<VRTRasterBand dataType="Byte" band="{number}"><ColorInterp>{colour}</ColorInterp><ComplexSource>'
+        f'<SourceFilename relativeToVRT="1">{path.name}</SourceFilename><SourceBand>1</SourceBand>'
+        f"<SrcRect {size}/><DstRect {size}/>{said}</ComplexSource></VRTRasterBand>\n"
+        for number, (said, colour) in enumerate(zip(bands, colours, strict=True), 1)
+    )
+    head = f'<VRTDataset rasterXSize="{width}" rasterYSize="{height}"><SRS>{srs}</SRS>'
+    corner = ", ".join(repr(float(number)) for number in place)
+    target = path.with_suffix(".vrt")
+    target.write_text(f"{head}<GeoTransform>{corner}</GeoTransform>\n{inner}</VRTDataset>\n")
+    return target
