@@ -1,0 +1,279 @@
+"""Where each millisecond of a tile goes: `python bench/stages.py [--ingest] [--docs] [--width PIXELS] [DATA LAYER]`.
+
+One process fills all blocks of a layer, each moment charged to a stage, beside a floor of the same run: a memcpy of the
+tile's pixels, libdeflate's level 1 on the scanlines that the tile consists of, the writing of the file, alone in a
+tight loop. The last rows are of another process, which puts into an S3 server on this machine: there the put is what
+the main thread waits for.
+
+With --ingest, where the ingest of the same rasters goes in one process, beside reading each pixel once, compressing
+each block of the COG and writing them. Prints Markdown; --docs puts it into docs/performance.md, too. DATA and LAYER
+name a layer of a data folder instead; it is not changed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import struct
+import sys
+import zlib
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from time import perf_counter
+
+import deflate
+import layers
+import markers
+import numpy as np
+import rasterio
+from bucket import SPAWN
+from objects import Served, served
+from stopwatch import REST, Stopwatch
+
+from seeder.selection import Selection, regions
+from tiler.catalog import Layer, Options, load_layer
+from tiler.cog import Profile, compress_values
+from tiler.datasets import opened
+from tiler.fill import Request, fill
+from tiler.grid import TILE
+from tiler.ingest import ingest
+from tiler.remote import location
+from tiler.render import Look
+from tiler.storage import Store, Stores, open_store
+
+DOCS = Path(__file__).parent.parent / "docs" / "performance.md"
+NAMES = ("relief", "masked", "float32", "palette", "uint16")
+RUNS = 3  # of which the middle one counts
+BATCH = 64  # tiles whose floor is measured at once
+
+# Which functions belong to which stage, named as their callers look them up. Of functions that call each other the
+# inner one is charged, so what `encode` does beyond filter, deflate and file is the cut and the test for few colours.
+SEED = {
+    "read": ["tiler.render:read", "tiler.render:warp"],
+    "style": ["tiler.style:Style.apply"],
+    "cut, few colours": ["tiler.style:Picture.cut", "tiler.render:encode"],
+    "filter": ["tiler.encode:_filtered_up"],
+    "deflate": ["tiler.encode:deflate.zlib_compress"],
+    "file": ["tiler.encode:_file"],
+    "put": ["tiler.storage:Store.put_all", "tiler.storage:Store.put"],
+}
+INGEST = {
+    "survey, hash": ["tiler.ingest:survey", "tiler.ingest:revision_of"],
+    "warp": ["tiler.bake:Baker._read"],
+    "compress": ["tiler.bake:compress_values", "tiler.bake:compress_mask"],
+    "halve": ["tiler.bake:halved"],
+    "spool": ["tiler.bake:Spool.flush", "tiler.bake:Baker._rest", "tiler.bake:Baker._joined"],
+    "assemble": ["tiler.bake:assemble", "tiler.storage:Store.put_file"],
+}
+SEED_FLOOR, INGEST_FLOOR = ("memcpy", "deflate", "write"), ("read", "compress", "write")
+
+Spent = dict[str, float]  # by stage, in seconds
+
+
+@dataclass(frozen=True)
+class Found:
+    """Seconds by stage, in all, for so many tiles."""
+
+    stages: Spent
+    tiles: int = 1
+
+    @property
+    def total(self) -> float:
+        """Seconds of all stages."""
+        return sum(self.stages.values())
+
+
+def seeding(stores: Stores, name: str) -> Found:
+    """All of a layer's tiles into `stores`; the middle one of some runs."""
+    layer = load_layer(stores.sources, name)
+    zooms = tuple(range(layer.minzoom, layer.maxzoom + 1))
+    pieces = [piece for region in regions(layer, Selection(zooms)) for piece in region.pieces()]
+    requests = [Request(piece.block, piece.tiles, Look(), force=True) for piece in pieces]
+    fill(layer, stores, requests[-1])  # opens what stays open
+    watch = Stopwatch()
+    watch.wrap(SEED)
+    found = []
+    for _ in range(RUNS):
+        watch.reset()
+        tiles = sum(fill(layer, stores, request).written.bit_count() for request in requests)
+        found.append(Found({stage: spent.wall for stage, spent in watch.stop().items()}, tiles))
+    return _middle(found)
+
+
+def _middle(found: Sequence[Found]) -> Found:
+    """The one whose total is in the middle, so that its stages add up."""
+    return sorted(found, key=lambda each: each.total)[len(found) // 2]
+
+
+def seeded(data: Path, name: str) -> tuple[Found, Found]:
+    """A layer's tiles into a folder, and the floor of the same tiles."""
+    sources = open_store((data / "private").as_uri())
+    with TemporaryDirectory(prefix="bench-") as folder:
+        tiles = Path(folder, "tiles")
+        found = seeding(Stores(open_store(tiles.as_uri(), create=True), sources, ""), name)
+        layer = load_layer(sources, name)
+        depth = len(layer.bands) * np.dtype(opened(location(sources, layer.source)).dtypes[0]).itemsize
+        paths = sorted(tiles.rglob("*.png"))
+        return found, _middle([_seed_floor(paths, depth, Path(folder)) for _ in range(RUNS)])
+
+
+def seeded_far(server: Served, data: Path, name: str) -> Found:
+    """A layer's tiles into the S3 server."""
+    return seeding(Stores(server.store("tiles"), open_store((data / "private").as_uri()), ""), name)
+
+
+def _seed_floor(paths: Sequence[Path], depth: int, folder: Path) -> Found:
+    """Copying, deflating and writing tiles whose pixels have `depth` bytes, each alone."""
+    spent = dict.fromkeys(SEED_FLOOR, 0.0)
+    noise = np.random.default_rng(7)
+    sources = noise.integers(0, 256, (BATCH, TILE * TILE * depth), np.uint8)
+    target = sources.copy()  # its pages are there then
+    for first in range(0, len(paths), BATCH):
+        lines = [_scanlines(path.read_bytes()) for path in paths[first : first + BATCH]]
+        start = perf_counter()
+        for number in range(len(lines)):
+            target[number] = sources[number]
+        copied = perf_counter()
+        packed = [deflate.zlib_compress(each, 1) for each in lines]
+        deflated = perf_counter()
+        for number, each in enumerate(packed):
+            with open(f"{folder}/{number}", "wb", buffering=0) as out:  # noqa: PTH123 - as bare as can be
+                out.write(each)
+        written = perf_counter()
+        for stage, seconds in zip(spent, (copied - start, deflated - copied, written - deflated), strict=True):
+            spent[stage] += seconds
+        for number in range(len(packed)):
+            Path(f"{folder}/{number}").unlink()  # the product writes new files, too
+    return Found(spent, len(paths))
+
+
+def _scanlines(png: bytes) -> bytes:
+    """What a PNG's encoder deflated."""
+    at, packed = 8, []
+    while at < len(png):
+        length, kind = struct.unpack_from(">I4s", png, at)
+        if kind == b"IDAT":
+            packed.append(png[at + 8 : at + 8 + length])
+        at += length + 12
+    return zlib.decompress(b"".join(packed))
+
+
+def ingested(raster: Path, name: str) -> tuple[Found, Found]:
+    """A raster's ingest in this process, and the floor of the same COG."""
+    watch = Stopwatch()
+    watch.wrap(INGEST)
+    with TemporaryDirectory(prefix="bench-") as folder:
+        tiles, sources = (open_store(Path(folder, part).as_uri(), create=True) for part in ("tiles", "private"))
+        watch.reset()
+        made = ingest(str(raster), name, Options(), Stores(tiles, sources, ""), jobs=1, progress=lambda *_: None)
+        spent = {stage: each.wall for stage, each in watch.stop().items()}
+        return Found(spent), _ingest_floor(raster, made.layer, sources, Path(folder))
+
+
+def _ingest_floor(raster: Path, layer: Layer, sources: Store, folder: Path) -> Found:
+    """Reading a raster, compressing the blocks of its COG that hold something, and writing them, each alone."""
+    start = perf_counter()
+    with rasterio.open(raster) as dataset:
+        for top in range(0, dataset.height, BATCH * 16):
+            rows = min(BATCH * 16, dataset.height - top)
+            dataset.read(window=rasterio.windows.Window(0, top, dataset.width, rows))
+    spent = {"read": perf_counter() - start, "compress": 0.0, "write": 0.0}
+    with (folder / "floor").open("wb", buffering=0) as out:
+        for values, profile in _blocks(layer, location(sources, layer.source)):
+            start = perf_counter()
+            packed = compress_values(values, profile)
+            compressed = perf_counter()
+            out.write(packed)
+            spent["compress"] += compressed - start
+            spent["write"] += perf_counter() - compressed
+    return Found(spent)
+
+
+def _blocks(layer: Layer, path: str) -> Iterator[tuple[layers.Values, Profile]]:
+    """The blocks of a baked COG, all levels, that hold something."""
+    assert layer.bake
+    for level in range(layer.bake.levels):
+        dataset = opened(path, level, cog=True)
+        profile = Profile(dataset.dtypes[0], len(layer.bands), layer.style.palette)
+        for top in range(0, dataset.height, TILE):
+            for left in range(0, dataset.width, TILE):
+                window = rasterio.windows.Window(left, top, TILE, TILE)
+                if layer.bake.opaque or dataset.read_masks(1, window=window).any():
+                    yield dataset.read(window=window), profile
+
+
+def shown(names: Sequence[str], columns: Sequence[Sequence[str]], rows: Sequence[str]) -> str:
+    """A Markdown table of columns under `names`."""
+    lines = [f"| | {' | '.join(names)} |", f"| --- |{' ---: |' * len(names)}"]
+    lines += [f"| {row} | {' | '.join(cells)} |" for row, *cells in zip(rows, *columns, strict=True)]
+    return "\n".join(lines)
+
+
+def column(found: Found, floor: Found, stages: Sequence[str], *, digits: int, scale: float) -> list[str]:
+    """The cells of a layer: each stage with its share, all of them, the floor, and how far above it all is."""
+
+    def cell(seconds: float) -> str:
+        return f"{seconds * scale / found.tiles:.{digits}f}"
+
+    parts = [f"{cell(found.stages.get(each, 0))} ({found.stages.get(each, 0) / found.total:.0%})" for each in stages]
+    floors = [f"{seconds * scale / floor.tiles:.{digits}f}" for seconds in (*floor.stages.values(), floor.total)]
+    return [*parts, cell(found.total), *floors, f"{found.total / found.tiles / (floor.total / floor.tiles):.1f}"]
+
+
+def seed_table(data: Path, names: Sequence[str]) -> str:
+    """Milliseconds a tile."""
+    stages = [*SEED, REST]
+    columns = []
+    with served() as server, ProcessPoolExecutor(1, SPAWN, max_tasks_per_child=1) as alone:
+        for name in names:
+            print(f"seeding {name}", file=sys.stderr)
+            found, floor = alone.submit(seeded, data, name).result()
+            far = alone.submit(seeded_far, server, data, name).result()
+            cells = column(found, floor, stages, digits=3, scale=1000)
+            columns.append([*cells, *(f"{1000 * each / far.tiles:.3f}" for each in (far.stages["put"], far.total))])
+            columns[-1].append(f"{found.tiles:,}")
+    rows = [*stages, "**in all**", *(f"floor: {each}" for each in SEED_FLOOR), "**floor**", "in all / floor"]
+    return "Milliseconds a tile, and their share.\n\n" + shown(
+        names, columns, [*rows, "put, to S3", "in all, to S3", "tiles"]
+    )
+
+
+def ingest_table(names: Sequence[str], width: int) -> str:
+    """Seconds a raster."""
+    stages = [*INGEST, REST]
+    columns = []
+    with TemporaryDirectory(prefix="bench-") as folder, ProcessPoolExecutor(1, SPAWN, max_tasks_per_child=1) as alone:
+        for name, raster in layers.rasters(Path(folder), names, width).items():
+            print(f"ingesting {name}", file=sys.stderr)
+            columns.append(column(*alone.submit(ingested, raster, name).result(), stages, digits=2, scale=1))
+    rows = [*stages, "**in all**", *(f"floor: {each}" for each in INGEST_FLOOR), "**floor**", "in all / floor"]
+    return f"Seconds for {width} x {width // 2} pixels, one process, and their share.\n\n" + shown(names, columns, rows)
+
+
+def main() -> None:
+    """Print the table, and put it into the documentation if asked."""
+    parser = argparse.ArgumentParser(description="Where each millisecond of a tile goes.")
+    parser.add_argument("--ingest", action="store_true", help="where ingest's time goes instead")
+    parser.add_argument("--docs", action="store_true", help="write the table into docs/performance.md, too")
+    parser.add_argument("--width", type=int, default=layers.WIDTH, metavar="PIXELS", help="of the world's rasters")
+    parser.add_argument("data", nargs="?", type=Path, metavar="DATA", help="a data folder to take the layer from")
+    parser.add_argument("layer", nargs="?")
+    asked = parser.parse_args()
+    if asked.data and (asked.layer is None or asked.ingest):
+        parser.error("name DATA and LAYER, without --ingest")
+    if asked.ingest:
+        name, table = "ingest", ingest_table(NAMES, asked.width)
+    elif asked.data:
+        name, table = "stages", seed_table(asked.data, [asked.layer])
+    else:
+        with layers.made(NAMES, asked.width) as made:
+            name, table = "stages", seed_table(made.data, NAMES)
+    print(table)
+    if asked.docs:
+        markers.fill(DOCS, name, table)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,58 @@
+"""The worker function in this process, with messages as SQS hands them to it: what memory it holds."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from itertools import cycle, islice
+from pathlib import Path
+from typing import Any
+
+from verify import held
+
+from seeder.jobs import Job, Spec
+from seeder.selection import Selection, regions
+from tiler.catalog import Layer
+from tiler.render import Look
+
+BATCH = 5  # messages that the function gets at once
+Case = tuple[Layer, Look, int]  # and how many blocks
+
+
+class Context:
+    """Lambda's."""
+
+    def get_remaining_time_in_millis(self) -> int:
+        """Enough."""
+        return 120_000
+
+
+def peaks(environment: Mapping[str, str], cases: Iterable[Case]) -> list[float]:
+    """Megabytes that this process held at most, before it began and after each layer's blocks."""
+    os.environ |= environment
+    sys.stdout = Path(os.devnull).open("w")  # noqa: SIM115 - the function logs for as long as it lives
+    from seeder import worker  # noqa: PLC0415 - it writes where stdout is now
+
+    found = [held("VmHWM")]
+    for layer, look, blocks in cases:
+        bodies = list(islice(cycle(_bodies(layer, look)), blocks))
+        for first in range(0, blocks, BATCH):
+            answer = worker.handler({"Records": [_record(body) for body in bodies[first : first + BATCH]]}, Context())
+            assert answer == {"batchItemFailures": []}, answer
+        found.append(held("VmHWM"))
+    return found
+
+
+def _bodies(layer: Layer, look: Look) -> list[str]:
+    """The messages of all blocks of which the pixels lie in the COG, the deepest first, rendered in any case."""
+    zooms = tuple(range(layer.minzoom, layer.maxzoom + 2 - look.scale))
+    selection = Selection(zooms)
+    job = Job.new(Spec(layer.id, layer.revision, selection, look, force=True), datetime.now(UTC))
+    pieces = [piece for region in regions(layer, selection) for piece in region.pieces()]
+    return [job.message(piece).encode() for piece in reversed(pieces)]
+
+
+def _record(body: str) -> dict[str, Any]:
+    return {"messageId": "0", "receiptHandle": "0", "body": body, "attributes": {"ApproximateReceiveCount": "1"}}
