@@ -6,10 +6,11 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import rasterio
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.conftest import MakeLayer, MakeRaster, scene
+from tiler import halve
 from tiler.catalog import Halving
 from tiler.halve import REACH, halved
 from tiler.remote import location
@@ -143,3 +144,45 @@ def test_chunks_leave_no_seam_in_any_overview(
             differ = here[0][:, *edge][:, seen].astype(int) - made[:, *edge][:, seen]
             assert np.abs(differ).max(initial=0) <= 1, level
         below = here
+
+
+def often(four: list[tuple[int, ...]]) -> tuple[int, ...]:
+    """The most frequent, the first of those that are as frequent."""
+    return max(four, key=lambda one: (four.count(one), -four.index(one)))
+
+
+@given(seed=seeds, bands=st.sampled_from([1, 3]), colours=st.integers(1, 4))
+def test_mode_is_the_most_frequent_of_four_and_the_first_where_there_are_two(
+    seed: int, bands: int, colours: int
+) -> None:
+    values = np.random.default_rng(seed).integers(0, colours, (bands, 12, 16), dtype=np.uint8)
+    half, _ = halved((values, None), "mode")
+    for row in range(6):
+        for column in range(8):
+            around = values[:, 2 * row : 2 * row + 2, 2 * column : 2 * column + 2].reshape(bands, 4)
+            assert tuple(half[:, row, column].tolist()) == often([tuple(each) for each in around.T.tolist()])
+
+
+@given(seed=seeds, how=st.sampled_from(WAYS), dtype=st.sampled_from(["uint8", "uint16", "float32"]))
+@settings(max_examples=30)
+def test_an_area_is_halved_alike_in_patches_and_in_one(seed: int, how: Halving, dtype: str) -> None:
+    """Masks that touch some patches, their edges or margins, or hide whole ones."""
+    rng = np.random.default_rng(seed)
+    height, width = (2 * int(side) for side in rng.integers(140, 310, 2))
+    mask = np.full((height, width), 255, np.uint8)
+    for _ in range(rng.integers(1, 5)):
+        row, column = int(rng.integers(0, height)), int(rng.integers(0, width))
+        tall, wide = (int(side) for side in rng.choice([1, 2, 5, 300, 600], 2))
+        mask[row : row + tall, column : column + wide] = rng.choice([0, 0, 90])
+    values = np.where(mask > 0, noise(dtype, (1, height, width), seed), 0).astype(dtype)
+    half, cover = halved((values, mask), how)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(halve, "PATCH", 1 << 20)
+        whole, whole_cover = halved((values, mask), how)
+    assert cover is not None
+    assert whole_cover is not None
+    assert np.array_equal(cover, whole_cover)
+    shown = cover > 0
+    differ = np.abs(half[:, shown].astype(np.float64) - whole[:, shown])
+    assert differ.max(initial=0) <= (1 if dtype[0] == "u" else 0.01)
+    assert (half[:, ~shown] == 0).all()
