@@ -18,11 +18,12 @@ from tiler.errors import MessageError, TilerError
 from tiler.settings import Settings
 
 FIRST_DELAY, LAST_DELAY = 15, 900  # seconds until a failed message comes again; four times longer each time
+FORGET = 0.8  # a block later, so much is left of how slow one was: what throttled it passes
 MARGIN = 10.0  # seconds that must be left of an invocation for a block to be begun
 
 log = Logger(service="worker")
 metrics = Metrics(namespace="TileSeeder", service="worker")
-_slowest = 0.0  # seconds that a block took in this process
+_slowest = 0.0  # seconds that a block took in this process, of late
 
 Event = dict[str, Any]
 
@@ -79,7 +80,7 @@ def attend(worker: Worker, body: str, receives: int) -> Receipt | Again:
             log.exception("returned", body=body)
         # a message that nobody understands need not wait for better times: it is soon a dead letter
         return Again(0 if isinstance(error, MessageError) else min(LAST_DELAY, FIRST_DELAY * 4 ** (receives - 1)))
-    _slowest = max(_slowest, time.monotonic() - start)
+    _slowest = max(FORGET * _slowest, time.monotonic() - start)
     outcome = receipt.outcome
     log.info(
         receipt.fate,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from pathlib import Path
 
 import numpy as np
@@ -17,11 +18,14 @@ from seeder.selection import Selection, regions
 from tests.conftest import MakeLayer, MakeRaster, scene
 from tests.oracle import HALF, alone, drawn, joined, landscape, psnr, tiles_of, warped
 from tiler.catalog import Layer, Options
+from tiler.errors import StoreError
+from tiler.fill import Request, fill
 from tiler.grid import Block
 from tiler.ingest import ingest
+from tiler.overlap import overlap
 from tiler.remote import location
 from tiler.render import Look, render
-from tiler.storage import Stores
+from tiler.storage import Store, Stores
 
 ENOUGH = 38.0  # dB
 AROUND_ZERO = (-2.5, -2.2, 3.1, 2.9)  # where blocks of every zoom meet
@@ -175,3 +179,23 @@ def test_gdal_reads_from_the_baked_file_what_tiles_show(
         for tile in tiles_of(layer, z)[:6]:
             x, y = (tile.x - left // 256) * 256, (tile.y - top // 256) * 256
             assert np.array_equal(drawn(layer, stores, tile), padded[y : y + 256, x : x + 256]), tile
+
+
+def test_a_put_that_fails_leaves_none_of_gdals_settings_behind(
+    make_raster: MakeRaster, make_layer: MakeLayer, stores: Stores, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not even until the garbage collector comes by: it may do so while the next block is rendered."""
+    layer = make_layer(make_raster(values=scene(700, 900)))
+    block = Block.of(tiles_of(layer, layer.maxzoom)[0])
+
+    def fail(_: object) -> None:
+        raise StoreError("write", "a tile", "told to fail")
+
+    monkeypatch.setattr(Store, "put_all", lambda _, objects, **__: overlap(fail, objects))
+    gc.disable()
+    try:
+        with pytest.raises(StoreError):
+            fill(layer, stores, Request(block, block.full, Look(), force=True, blanks=True))
+        assert not rasterio.env.hasenv()
+    finally:
+        gc.enable()

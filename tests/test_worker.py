@@ -123,12 +123,13 @@ def test_the_first_record_is_begun_however_little_time_is_left(function: Functio
     assert len(function.receipts()) == 1
 
 
-def test_a_process_that_met_a_slow_block_wants_twice_its_time(
-    function: Function, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(("left", "back"), [([31], 2), ([33, 25], 1), ([33, 26], 0)])
+def test_a_process_that_met_a_slow_block_wants_twice_its_time_and_forgets_by_a_fifth_a_block(
+    function: Function, monkeypatch: pytest.MonkeyPatch, left: list[float], back: int
 ) -> None:
     bodies = [message.encode() for message in function.messages[:3]]
     monkeypatch.setattr(worker, "_slowest", 20.0)
-    assert function.invoke(function.records(*bodies), seconds=[41, 39]) == bodies[2:]
+    assert function.invoke(function.records(*bodies), seconds=left) == bodies[3 - back :]
 
 
 def test_a_large_block_becomes_64_messages_in_the_queue(function: Function) -> None:

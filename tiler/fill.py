@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import closing
 from dataclasses import dataclass, field
 
 from tiler.catalog import Layer
@@ -116,7 +117,7 @@ def fill(layer: Layer, stores: Stores, request: Request, guard: Guard | None = N
     written = empty = size = 0
     error = ""
 
-    def tiles() -> Iterator[tuple[str, bytes]]:
+    def tiles() -> Generator[tuple[str, bytes], None, None]:
         nonlocal empty
         for tile, data in render(layer, stores.sources, block, left, look):
             guard.check()
@@ -130,10 +131,11 @@ def fill(layer: Layer, stores: Stores, request: Request, guard: Guard | None = N
     kind = CONTENT_TYPES[look.format]
     try:
         if left:
-            for key in stores.tiles.put_all(tiles(), content_type=kind, cache_control=CACHE_CONTROL):
-                bit, length = drawn[key]
-                written |= bit
-                size += length
+            with closing(tiles()) as made:  # at once, also after a fault: it holds GDAL's settings
+                for key in stores.tiles.put_all(made, content_type=kind, cache_control=CACHE_CONTROL):
+                    bit, length = drawn[key]
+                    written |= bit
+                    size += length
         if empty and request.force:
             size += _cleared(stores.tiles, (names[tile] for tile in block.tiles(empty)), look, guard)
     except SourceReadError as fault:
