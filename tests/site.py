@@ -108,7 +108,7 @@ class Spy:
 
         return noted
 
-    def put_all(self, objects: Iterable[tuple[str, bytes]], **headers: str) -> Iterator[str]:
+    def put_all(self, objects: Iterable[tuple[str, bytes]], **how: Any) -> Iterator[str]:
         """See `Store.put_all`."""
 
         def noted() -> Iterator[tuple[str, bytes]]:
@@ -116,7 +116,7 @@ class Spy:
                 self.seen.append(("put", key))
                 yield key, data
 
-        yield from self.store.put_all(noted(), **headers)
+        yield from self.store.put_all(noted(), **how)
 
     def count(self, *verbs: str) -> int:
         """How often one of `verbs` was asked of it."""

@@ -248,7 +248,7 @@ class Bench:
             publish(replace(self.layer, revision="0002"), self.stores)
         self.clock.now += seconds
 
-    def put_all(self, objects: Any, **_: str) -> Iterator[str]:
+    def put_all(self, objects: Any, **_: Any) -> Iterator[str]:
         """See `Store.put_all`."""
         for key, _data in objects:
             self.puts.append((key, self.clock.now))

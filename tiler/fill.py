@@ -128,11 +128,11 @@ def fill(layer: Layer, stores: Stores, request: Request, guard: Guard | None = N
             drawn[names[tile]] = (block.bit(tile), len(shown))
             yield names[tile], shown
 
-    kind = CONTENT_TYPES[look.format]
+    kind, lone = CONTENT_TYPES[look.format], left.bit_count() == 1
     try:
         if left:
             with closing(tiles()) as made:  # at once, also after a fault: it holds GDAL's settings
-                for key in stores.tiles.put_all(made, content_type=kind, cache_control=CACHE_CONTROL):
+                for key in stores.tiles.put_all(made, content_type=kind, cache_control=CACHE_CONTROL, lone=lone):
                     bit, length = drawn[key]
                     written |= bit
                     size += length

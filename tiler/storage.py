@@ -74,15 +74,18 @@ class Store:
                     headers["Cache-Control"] = cache_control
                 obstore.put(self.backend, key, data, attributes=headers, use_multipart=False)
 
-    def put_all(self, objects: Iterable[tuple[str, bytes]], *, content_type: str, cache_control: str) -> Iterator[str]:
+    def put_all(
+        self, objects: Iterable[tuple[str, bytes]], *, content_type: str, cache_control: str, lone: bool = False
+    ) -> Iterator[str]:
         """Store objects, drawn while others are on their way, and yield each key when its object is stored.
 
-        An error of `objects` itself is raised after the last key.
+        An error of `objects` itself is raised after the last key. `lone` says that there is one at most, which needs
+        no other thread.
 
         Raises:
             StoreError: an object could not be written; nothing more was drawn.
         """
-        if not isinstance(self.backend, S3Store):
+        if lone or not isinstance(self.backend, S3Store):
             for key, data in objects:
                 self.put(key, data, content_type=content_type, cache_control=cache_control)
                 yield key
