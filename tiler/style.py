@@ -12,6 +12,8 @@ import numpy.typing as npt
 
 from tiler.errors import BadOption
 
+ROWS = 64  # of a block that are stretched at once: what is still in the processor's cache takes half the time
+
 Pixels = npt.NDArray[np.uint8]
 Values = npt.NDArray[Any]
 Area = tuple[Values, Pixels | None]  # values (bands, height, width), and the mask
@@ -67,8 +69,10 @@ class Style:
         if not self.rescale:
             return Picture(np.moveaxis(values, 0, -1), mask)
         pixels = np.empty((*values.shape[1:], values.shape[0]), np.uint8)
-        for band, (low, high) in enumerate(self.rescale):
-            pixels[..., band] = _stretched(values[band], low, high)
+        for top in range(0, len(pixels), ROWS):
+            rows = slice(top, top + ROWS)
+            for band, (low, high) in enumerate(self.rescale):
+                pixels[rows, :, band] = _stretched(values[band, rows], low, high)
         return Picture(pixels, mask)
 
 
