@@ -66,13 +66,9 @@ class Store:
     def put(self, key: str, data: bytes, *, content_type: str, cache_control: str = "") -> None:
         """Store `data` under `key`. Local stores keep no headers."""
         with _translated("write", key):
-            if isinstance(self.backend, LocalStore):
-                obstore.put(self.backend, key, data, use_multipart=False)
-            else:
-                headers = {"Content-Type": content_type}
-                if cache_control:
-                    headers["Cache-Control"] = cache_control
-                obstore.put(self.backend, key, data, attributes=headers, use_multipart=False)
+            headers = {"Content-Type": content_type} | ({"Cache-Control": cache_control} if cache_control else {})
+            attributes = None if isinstance(self.backend, LocalStore) else headers
+            obstore.put(self.backend, key, data, attributes=attributes, use_multipart=False)
 
     def put_all(
         self, objects: Iterable[tuple[str, bytes]], *, content_type: str, cache_control: str, lone: bool = False
@@ -363,14 +359,11 @@ def _bucket(url: str, s3: S3) -> S3Store:
 def _retries(patience: float) -> Any:
     """How a request is tried again: the last time at most `patience` seconds after the first, however often."""
     wait = min(LONGEST_WAIT, patience / 4)
+    first, longest = timedelta(seconds=min(0.1, wait)), timedelta(seconds=wait)
     return {
         "max_retries": 1000,  # the time ends them
         "retry_timeout": timedelta(seconds=patience - wait),  # after which obstore still waits once more
-        "backoff": {
-            "init_backoff": timedelta(seconds=min(0.1, wait)),
-            "max_backoff": timedelta(seconds=wait),
-            "base": 2,
-        },
+        "backoff": {"init_backoff": first, "max_backoff": longest, "base": 2},
     }
 
 
