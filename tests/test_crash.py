@@ -18,7 +18,7 @@ import pytest
 
 from tests.conftest import Recipe, scene, write_raster
 
-ZOOMS = "0-9"
+ZOOMS = "0-10"
 
 
 def command(data: Path, *words: str) -> list[str]:
@@ -49,6 +49,15 @@ def jobs_next(data: Path) -> int:
     plan = json.loads((begun[-1] / "plan.json").read_text())
     left = sum(zoom["blocks"] for zoom in plan["zooms"].values()) - len(list(begun[-1].glob("done/*")))
     return len(begun) + (left == 0)
+
+
+@pytest.fixture(scope="module")
+def alps_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data folder with a layer of so many blocks that no seeding of it ends before it can be disturbed."""
+    folder = tmp_path_factory.mktemp("alps")
+    source = write_raster(folder / "alps.tif", Recipe(values=scene(1400, 1800)))
+    subprocess.run(command(folder / "data", "ingest", str(source)), capture_output=True, check=True)
+    return folder / "data"
 
 
 @pytest.fixture
@@ -182,7 +191,8 @@ def test_tiles_removed_between_two_runs_are_made_again(data: Path, undisturbed: 
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
 def test_an_ingest_that_is_stopped_leaves_no_half_layer(tmp_path: Path, how: signal.Signals) -> None:
-    source = write_raster(tmp_path / "big.tif", Recipe(values=scene(2400, 3000), bounds=(5, 45, 5.1, 45.07)))
+    values = np.tile(scene(1200, 1500), (1, 4, 4))  # enough that it cannot end before it is stopped
+    source = write_raster(tmp_path / "big.tif", Recipe(values=values, bounds=(5, 45, 5.1, 45.07)))
     data = tmp_path / "data"
     with running(data, "ingest", str(source), "--layer", "alps") as process:
         while not list(data.glob("**/*.spool")):
