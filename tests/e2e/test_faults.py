@@ -122,7 +122,8 @@ def test_poison_ends_in_the_dead_letter_queue_and_hinders_nobody(
         stack.queue.send(*poison)
         with stack.working() as mapping:
             said = warm(stack)
-            assert said["written"] == len(alps)
+            # a block that comes again after a second finds what its first delivery stored
+            assert said["written"] + said["skipped"] == len(alps)
             mapping.drained(within=90)
         assert sorted(stack.queue.dead()) == sorted(poison)
         assert stack.stored(ALPS) == alps
