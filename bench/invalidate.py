@@ -7,7 +7,6 @@ the keys and delete them one by one.
 
 from __future__ import annotations
 
-import os
 import re
 import time
 from bisect import bisect_right
@@ -135,5 +134,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    os.environ |= dict.fromkeys(("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"), "bench")  # of a server that asks none
     main()

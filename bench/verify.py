@@ -6,7 +6,6 @@ keys an answer and takes 30 ms for each. Every figure is of a process of its own
 
 from __future__ import annotations
 
-import os
 import re
 import time
 from concurrent.futures import ProcessPoolExecutor
@@ -133,5 +132,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    os.environ |= dict.fromkeys(("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"), "bench")  # of a server that asks none
     main()

