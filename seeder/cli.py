@@ -13,9 +13,11 @@ from seeder.console import guarded, jobs_option, json_option, located
 from seeder.ingest import facts, ingest
 from seeder.invalidate import invalidate
 from seeder.job_verbs import cancel, errors, resume_command, status
+from seeder.publish import publish_preview
 from seeder.refresh import refresh, rollback
 from seeder.remove import remove
 from seeder.seed import seed
+from seeder.serve import serve
 from seeder.verify import verify
 from tiler.catalog import list_layers, load_layer
 from tiler.errors import BadOption
@@ -37,7 +39,8 @@ def main(stack: str | None) -> None:  # noqa: ARG001 - the commands look for it
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
 
 
-for command in (ingest, seed, verify, invalidate, refresh, rollback, remove, status, errors, cancel, resume_command):
+COMMANDS = (ingest, seed, verify, invalidate, refresh, rollback, remove, serve, publish_preview)
+for command in (*COMMANDS, status, errors, cancel, resume_command):
     main.add_command(command)
 
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, replace
 from functools import cache
-from typing import TYPE_CHECKING, TextIO
+from typing import TextIO
 
 import click
 from tabulate import tabulate
@@ -30,14 +30,11 @@ from seeder.perform import (
     way_options,
 )
 from seeder.plan import current, resume
-from seeder.status import FINAL, Progress, progress, utcnow
+from seeder.status import FINAL, Progress, progress, queue_depth, utcnow
 from tiler.catalog import Layers
-from tiler.errors import BadOption, MessageError, MissingObject, TilerError
+from tiler.errors import BadOption, MessageError, MissingObject
 from tiler.settings import Settings
 from tiler.storage import Store, Stores
-
-if TYPE_CHECKING:
-    from seeder.sqs import Depth
 
 PAUSE = 2.0  # seconds between two looks, and more where a look takes long
 GOOD = ("planning", "running", "done")  # states that need nobody's attention
@@ -101,21 +98,14 @@ def _show(seen: Progress, *, as_json: bool) -> None:
 
 def _look(job: Job, sources: Store, settings: Settings) -> Progress:
     """How far the job is, and how deep its queue, whatever the state."""
-    seen = progress(job, sources, Layers(sources), lambda url: _depth(url, settings), utcnow())
-    return replace(seen, depth=_depth(seen.queue, settings)) if seen.queue and seen.depth is None else seen
-
-
-def _depth(url: str, settings: Settings) -> Depth | None:
-    from seeder.sqs import SqsQueue  # noqa: PLC0415 - boto3 takes a third of a second
-
-    try:
-        return SqsQueue.open(url, settings.s3.region).depth()
-    except TilerError:
-        return None
+    seen = progress(job, sources, Layers(sources), lambda url: queue_depth(url, settings.s3.region), utcnow())
+    if not seen.queue or seen.depth is not None:
+        return seen
+    return replace(seen, depth=queue_depth(seen.queue, settings.s3.region))
 
 
 def _list(sources: Store, layer: str | None, settings: Settings, *, as_json: bool) -> None:
-    layers, depth_of = Layers(sources, ttl=60), cache(lambda url: _depth(url, settings))
+    layers, depth_of = Layers(sources, ttl=60), cache(lambda url: queue_depth(url, settings.s3.region))
     found = []
     for name in reversed(jobs(sources)):
         if layer in (None, layer_of(name)):

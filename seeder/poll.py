@@ -6,7 +6,6 @@ The same loop as the Lambda's, for EC2, ECS, Kubernetes or a machine at hand.
 from __future__ import annotations
 
 import multiprocessing
-import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,7 +21,7 @@ from seeder.sqs import Delivery, SqsQueue
 from seeder.work import Worker
 from seeder.worker import Again, attend, log
 from tiler.errors import QueueError, TilerError
-from tiler.processes import end_with_parent, interrupts_ignored
+from tiler.processes import end_with_parent, interrupts_ignored, signals
 from tiler.settings import Settings
 
 AHEAD = 4  # messages that a process takes at once
@@ -41,7 +40,7 @@ def work_queue(settings: Settings, *, jobs: int) -> None:
     queue = SqsQueue.open(settings.queue, settings.s3.region)
     visibility = int(queue.attributes()["VisibilityTimeout"])
     stop = threading.Event()
-    with _signals(stop):
+    with signals(stop.set):
         workers = [_started(settings, visibility) for _ in range(jobs)]
         while not stop.is_set():
             wait([worker.sentinel for worker in workers], timeout=0.2)
@@ -65,22 +64,11 @@ def _started(settings: Settings, visibility: int) -> SpawnProcess:
     return worker
 
 
-@contextmanager
-def _signals(stop: threading.Event) -> Iterator[None]:
-    """SIGTERM and Ctrl-C set `stop`."""
-    before = {number: signal.signal(number, lambda *_: stop.set()) for number in (signal.SIGTERM, signal.SIGINT)}
-    try:
-        yield
-    finally:
-        for number, action in before.items():
-            signal.signal(number, action)
-
-
 def _tend(settings: Settings, visibility: int) -> None:
     """One process: receive, work, delete, until told to stop."""
     end_with_parent()
     stop = threading.Event()
-    with _signals(stop), _last_words():
+    with signals(stop.set), _last_words():
         queue = SqsQueue.open(settings.queue, settings.s3.region)
         worker = Worker.open(settings, queue.send)
         for deliveries in _received(queue, stop):

@@ -14,6 +14,7 @@ from seeder.jobs import Job
 from seeder.ledger import Kind, Run, Stop, begun, load_plan, load_run, stopped
 from seeder.selection import Count
 from tiler.catalog import Layers
+from tiler.errors import TilerError
 from tiler.keys import job_key
 from tiler.overlap import overlap
 from tiler.storage import PAGE, Store
@@ -259,6 +260,16 @@ def _receipts(sources: Store, job: str, kind: Kind, plan: dict[int, Count], aske
 def _cuts(plan: dict[int, Count]) -> Iterator[str]:
     """Where to divide a listing of blocks: at each first digit of the column, of zooms that fill several pages."""
     return (f"{z}-{digit}" for z, count in plan.items() if count.blocks > 2 * PAGE for digit in string.digits)
+
+
+def queue_depth(url: str, region: str) -> Depth | None:
+    """How much waits in the queue at `url`, None where nobody can tell."""
+    from seeder.sqs import SqsQueue  # noqa: PLC0415 - boto3 takes a third of a second
+
+    try:
+        return SqsQueue.open(url, region).depth()
+    except TilerError:
+        return None
 
 
 def utcnow() -> datetime:

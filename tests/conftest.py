@@ -25,7 +25,7 @@ from moto.server import ThreadedMotoServer
 from rasterio.enums import ColorInterp
 from rasterio.transform import from_bounds
 
-from seeder import poll, work, worker
+from seeder import pages, poll, work, worker
 from seeder.jobs import Message
 from seeder.queues import LocalPool
 from seeder.sqs import SqsQueue
@@ -367,3 +367,15 @@ def make_stack(cloud: str) -> MakeStack:
         return name
 
     return make
+
+
+@pytest.fixture
+def assets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Pages as a build would leave them."""
+    folder = tmp_path / "assets"
+    folder.mkdir()
+    for name in (pages.LAYER, pages.LAYERS):
+        (folder / name).write_text(f"<!doctype html><title>{name}</title>{pages.CONFIG}")
+    (folder / "preview.js").write_text("export {}")
+    monkeypatch.setattr(pages, "ASSETS", folder)
+    return folder

@@ -19,12 +19,14 @@ MODULES = {
 FLOORS = [
     {"seeder.__main__"},
     {"seeder.cli"},
+    {"seeder.serve"},
+    {"seeder.site", "seeder.publish"},
     {"seeder.refresh"},
     {"seeder.seed", "seeder.verify", "seeder.job_verbs", "seeder.invalidate", "seeder.remove", "seeder.ingest"},
     {"seeder.sweep"},
     {"seeder.perform", "seeder.renew"},
     {"seeder.fanout", "seeder.failures"},
-    {"seeder.fence", "seeder.cdn", "seeder.purge"},
+    {"seeder.fence", "seeder.cdn", "seeder.purge", "seeder.feed", "seeder.coverage"},
     {
         "seeder.plan",
         "seeder.stored",
@@ -42,6 +44,7 @@ FLOORS = [
     {"seeder.aws", "seeder.jobs"},
     {"seeder.selection", "seeder.marks", "seeder.prices"},
     {"seeder.tilelist"},
+    {"seeder.pages", "seeder.wmts", "seeder.thumbnail"},
     {"tiler.ingest", "tiler.http"},
     {"tiler.bake"},
     {"tiler.fill"},
@@ -100,7 +103,7 @@ def test_imports_point_down(module: str) -> None:
                 f"seeder.{room}"
                 for room in (
                     *("cli", "console", "selectors", "perform", "sweep"),
-                    *("ingest", "seed", "verify", "invalidate", "refresh", "remove", "job_verbs"),
+                    *("ingest", "seed", "verify", "invalidate", "refresh", "remove", "job_verbs", "serve", "publish"),
                 )
             },
         ),

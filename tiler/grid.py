@@ -114,6 +114,11 @@ class Bounds:
         return ((self.west, 180.0), (-180.0, self.east)) if self.crosses else ((self.west, self.east),)
 
     @property
+    def plain(self) -> Bounds:
+        """The box, or all longitudes of its latitudes where it crosses the antimeridian: what older formats can say."""
+        return Bounds(-180.0, self.south, 180.0, self.north) if self.crosses else self
+
+    @property
     def center(self) -> tuple[float, float]:
         """Longitude and latitude of the middle, degrees."""
         width = (self.east - self.west) % 360 or 360.0

@@ -52,9 +52,7 @@ def handler(event: dict[str, Any], _context: object) -> Answer:
 
 @cache
 def _service() -> Service:
-    settings = Settings.from_env(os.environ).within(PATIENCE)
-    stores = Stores.open(settings)
-    return Service(stores, Layers(stores.sources, LAYER_TTL), settings.direct)
+    return Service.open(Settings.from_env(os.environ))
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +62,12 @@ class Service:
     stores: Stores
     layers: Layers
     direct: str
+
+    @classmethod
+    def open(cls, settings: Settings) -> Service:
+        """The service on the stores of `settings`."""
+        stores = Stores.open(settings.within(PATIENCE))
+        return cls(stores, Layers(stores.sources, LAYER_TTL), settings.direct)
 
     def answer(self, event: dict[str, Any]) -> Answer:
         """302 to the stored tile, 200 with its bytes where it could not be stored, or the error's status."""
@@ -93,25 +97,28 @@ class Service:
     def _tile(self, path: str) -> Answer:
         name = parse_tile_key(path)
         layer = self._layer(name.layer)
-        if not any(name.tile in each for each in layer.ranges(name.tile.z)):
-            raise TileOutside(layer.id, path)
-        block = Block.of(name.tile)
-        request = Request(block, block.bit(name.tile), Look(name.scale, name.format), blanks=True)
+        request = _request(layer, name)
         try:
             outcome = fill(layer, self.stores, request)
         except StoreError as error:
             log.warning("not stored", extra={"path": path, "error": str(error)})
-            return self._bytes(layer, request, name)
+            return self.unstored(layer, name)
         if outcome.failed:
             raise SourceReadError(layer.source, outcome.why)
         # S3 passes over the query; browsers keep the tile of another revision apart from this one
         there = f"{self.direct}/{tile_key(name)}?v={layer.revision}"
         return _answer(HTTPStatus.FOUND, "", "", NEVER, Location=there)
 
-    def _bytes(self, layer: Layer, request: Request, name: TileName) -> Answer:
-        """The tile itself: the map must show it though it could not be stored."""
+    def unstored(self, layer: Layer, name: TileName) -> Answer:
+        """The tile itself: the map must show it though it could not be stored.
+
+        Raises:
+            TileOutside: the layer has no such tile.
+            SourceReadError: its pixels could not be read.
+        """
+        request = _request(layer, name)
         ((_, data),) = render(layer, self.stores.sources, request.block, request.tiles, request.look)
-        body = base64.b64encode(data or blank(request.look.size, name.format)).decode()
+        body = base64.b64encode(data or blank(request.look.size, name.format, layer.style.ground)).decode()
         return {**_answer(HTTPStatus.OK, body, CONTENT_TYPES[name.format], NEVER), "isBase64Encoded": True}
 
     def _layer(self, name: str) -> Layer:
@@ -119,6 +126,13 @@ class Service:
         if layer is None:
             raise UnknownLayer(name)
         return layer
+
+
+def _request(layer: Layer, name: TileName) -> Request:
+    if not any(name.tile in each for each in layer.ranges(name.tile.z)):
+        raise TileOutside(layer.id, tile_key(name))
+    block = Block.of(name.tile)
+    return Request(block, block.bit(name.tile), Look(name.scale, name.format), blanks=True)
 
 
 def _said(status: HTTPStatus, message: str, cached: str) -> Answer:

@@ -1,6 +1,6 @@
 """Object keys: the only module that knows how they look.
 
-public bucket    {layer}/{z}/{x}/{y}.png   {layer}/{z}/{x}/{y}@2x.png   {layer}/tile.json
+public bucket    {layer}/{z}/{x}/{y}.png   {layer}/{z}/{x}/{y}@2x.png   {layer}/tile.json   {layer}/index.html
 private bucket   sources/{layer}/index.json   sources/{layer}/{revision}/index.json   .../index.tif   jobs/{job}/...
 """
 
@@ -64,6 +64,11 @@ def tile_key(name: TileName) -> str:
     return f"{tile_prefix(name.layer, z, x)}{y}{'@2x' if name.scale == 2 else ''}.{name.format}"
 
 
+def tile_template(layer: str, form: Format, names: tuple[str, str, str] = ("{z}", "{x}", "{y}")) -> str:
+    """What all keys of a layer's tiles look like, with names in the places of zoom, column and row."""
+    return f"{layer_prefix(layer)}{'/'.join(names)}.{form}"
+
+
 def parse_tile_key(key: str) -> TileName:
     """The tile that `key` names.
 
@@ -99,6 +104,11 @@ def tile_prefix(layer: str, z: int, x: int) -> str:
 def tilejson_key(layer: str) -> str:
     """The key of a layer's public TileJSON."""
     return f"{layer}/tile.json"
+
+
+def page_key(layer: str, name: str = "index.html") -> str:
+    """The key of a file that lies beside a layer's TileJSON: its published preview, and what that is made of."""
+    return f"{layer_prefix(layer)}{name}"
 
 
 def layer_of_tilejson(key: str) -> str | None:

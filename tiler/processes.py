@@ -97,6 +97,17 @@ def _end_with_parent() -> None:
 
 
 @contextlib.contextmanager
+def signals(act: Callable[[], object]) -> Iterator[None]:
+    """SIGTERM and Ctrl-C call `act` within. For the main thread."""
+    before = {number: signal.signal(number, lambda *_: act()) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield
+    finally:
+        for number, action in before.items():
+            signal.signal(number, action)
+
+
+@contextlib.contextmanager
 def interrupts_ignored() -> Iterator[None]:
     """Ctrl-C is ignored within, and by processes that are started within."""
     if threading.current_thread() is not threading.main_thread():

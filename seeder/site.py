@@ -1,0 +1,261 @@
+"""The local server: what the deployed system serves, under the same addresses, and the pages to look at it with.
+
+/{layer}/{z}/{x}/{y}.png   the stored tile, or 307 to the render path
+/_/render/...              the Lambda behind the redirect path: 302 to the tile that it stored
+/_/stored/...              the stored tile, never a redirect
+/{layer}/tile.json  /{layer}/wmts.xml  /wmts.xml
+/  /{layer}/               pages; what they ask is under /_/ as well
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+import logging
+from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from http import HTTPStatus
+from typing import Any
+from urllib.parse import quote
+
+from sse_starlette import EventSourceResponse, ServerSentEvent
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import JSONResponse, PlainTextResponse, RedirectResponse, Response
+from starlette.routing import Route
+
+from seeder import pages, wmts
+from seeder.console import CORES
+from seeder.feed import PAUSE, Feed
+from seeder.ingest import facts
+from seeder.status import queue_depth
+from seeder.thumbnail import thumbnail
+from tiler import catalog
+from tiler.catalog import Layer
+from tiler.errors import BadInput, MissingObject, TilerError, UnknownLayer
+from tiler.http import CORS, STATUS, Answer, Service
+from tiler.keys import CONTENT_TYPES, parse_tile_key
+from tiler.settings import Settings
+from tiler.storage import Stores
+
+log = logging.getLogger(__name__)
+
+API = "/_"
+STORED = f"{API}/stored"
+RENDER = f"{API}/render"
+FRESH = {"Cache-Control": "no-cache"}  # whoever works on a map wants to see what is there now
+PUBLIC = {**CORS, **FRESH}
+HINT = "public, max-age=3600"  # of what its address names the revision of
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """What the server keeps between requests.
+
+    `service` is the Lambda's, with `STORED` as the address that never redirects; `where` is what the commands that the
+    pages show must say to mean the same stores. Pictures are rendered by `renderers`, whose threads keep rasters open.
+    """
+
+    service: Service
+    feed: Feed
+    where: str
+    renderers: ThreadPoolExecutor
+
+    @classmethod
+    @contextmanager
+    def open(cls, settings: Settings, where: str) -> Iterator[Site]:
+        """The site of what `settings` name; its renderers end with it."""
+        service = Service.open(replace(settings, direct=STORED))
+        feed = Feed(service.stores.sources, lambda url: queue_depth(url, settings.s3.region))
+        with ThreadPoolExecutor(CORES, "renderer") as renderers:
+            yield cls(service, feed, where, renderers)
+
+    @property
+    def stores(self) -> Stores:
+        """The layers' stores."""
+        return self.service.stores
+
+    def app(self) -> Starlette:
+        """The ASGI application."""
+        return Starlette(
+            routes=[
+                Route("/", self.layers_page),
+                Route("/wmts.xml", self.all_capabilities),
+                Route(f"{API}/layers", self.list_layers),
+                Route(f"{API}/layers/{{layer}}", self.describe_layer),
+                Route(f"{API}/thumbnail/{{layer}}", self.thumbnail),
+                Route(f"{API}/revisions/{{layer}}/{{revision}}/{{rest:path}}", self.kept_tile),
+                Route(f"{API}/events", self.events),
+                Route(f"{RENDER}/{{key:path}}", self.render),
+                Route(f"{STORED}/{{key:path}}", self.stored_tile),
+                Route("/{layer}/tile.json", self.tilejson),
+                Route("/{layer}/wmts.xml", self.capabilities),
+                Route("/{layer}/", self.layer_page),
+                Route("/{layer}/index.html", self.layer_page),
+                Route("/{key:path}", self.object),
+            ],
+            exception_handlers={TilerError: _refused},
+        )
+
+    # What a bucket and the Lambda behind it would answer
+
+    def object(self, request: Request) -> Response:
+        """A stored tile, or where it is rendered; what the pages are made of; a layer's page, which ends in a slash."""
+        key = request.path_params["key"]
+        folder, _, name = key.rpartition("/")
+        if "/" not in folder and name in pages.assets():
+            return Response(pages.asset(name), headers=FRESH, media_type=pages.kind(name))
+        if not folder and key in catalog.list_layers(self.stores.sources):
+            return RedirectResponse(f"/{key}/", 302, FRESH)
+        return self._stored(key) or RedirectResponse(f"{RENDER}/{quote(key)}", 307, PUBLIC)
+
+    def stored_tile(self, request: Request) -> Response:
+        """A stored tile, or 404."""
+        found = self._stored(request.path_params["key"])
+        return found or _said(HTTPStatus.NOT_FOUND, "there is no such tile", PUBLIC)
+
+    def _stored(self, key: str) -> Response | None:
+        try:
+            name = parse_tile_key(key)
+            data, _ = self.stores.tiles.typed(key)
+        except (BadInput, MissingObject):
+            return None
+        return Response(data, headers=PUBLIC, media_type=CONTENT_TYPES[name.format])
+
+    async def render(self, request: Request) -> Response:
+        """What the Lambda answers."""
+        path = f"/{quote(request.path_params['key'])}"
+        event = {"rawPath": path, "requestContext": {"http": {"method": request.method}}}
+        return _carried(await self._rendered(self.service.answer, event))
+
+    def tilejson(self, request: Request) -> Response:
+        """The layer's TileJSON, its tiles where this server is asked."""
+        layer = self._layer(request)
+        said = catalog.tilejson(layer, _base(request), self._shown(layer))
+        return Response(said, headers=PUBLIC, media_type="application/json")
+
+    def capabilities(self, request: Request) -> Response:
+        """WMTS capabilities of one layer."""
+        return self._capabilities(request, [self._layer(request)])
+
+    def all_capabilities(self, request: Request) -> Response:
+        """WMTS capabilities of all layers."""
+        return self._capabilities(request, self._all())
+
+    def _capabilities(self, request: Request, layers: list[Layer]) -> Response:
+        shown = [(layer, self._shown(layer)) for layer in layers]
+        said = wmts.capabilities(shown, _base(request), str(request.url))
+        return Response(said, headers=PUBLIC, media_type=wmts.TYPE)
+
+    # Pages, and what they ask
+
+    def layers_page(self, _: Request) -> Response:
+        """The list of layers."""
+        return self._page(pages.LAYERS, {})
+
+    def layer_page(self, request: Request) -> Response:
+        """The preview of a layer."""
+        return self._page(pages.LAYER, {"layer": self._layer(request).id})
+
+    def _page(self, name: str, config: dict[str, str]) -> Response:
+        if not pages.assets():
+            return PlainTextResponse(pages.CURE, HTTPStatus.SERVICE_UNAVAILABLE, FRESH)
+        said = pages.page(name, {**config, "api": API, "where": self.where})
+        return Response(said, headers=FRESH, media_type=pages.kind(name))
+
+    def list_layers(self, _: Request) -> Response:
+        """All layers."""
+        return _json({"layers": [_facts(layer) for layer in self._all()]})
+
+    def describe_layer(self, request: Request) -> Response:
+        """One layer, and which of its revisions are kept."""
+        layer, sources = self._layer(request), self.stores.sources
+        kept = [name for name in sorted(catalog.revisions(sources, layer.id)) if name != layer.revision]
+        return _json({**_facts(layer), "revisions": [layer.revision, *kept]})
+
+    async def thumbnail(self, request: Request) -> Response:
+        """A small picture of a layer."""
+        layer = await run_in_threadpool(self._layer, request)
+        data = await self._rendered(thumbnail, layer, self.stores.sources)
+        return Response(data, headers={"Cache-Control": HINT}, media_type=CONTENT_TYPES["png"])
+
+    async def kept_tile(self, request: Request) -> Response:
+        """A tile of a revision that is kept, rendered for this one look."""
+        return _carried(await self._rendered(self._kept_tile, **request.path_params))
+
+    def _kept_tile(self, layer: str, revision: str, rest: str) -> Answer:
+        name = parse_tile_key(f"{layer}/{rest}")
+        found = catalog.load_revision(self.stores.sources, layer, revision)
+        if found is None:
+            raise UnknownLayer(f"{layer} {revision}")
+        return self.service.unstored(found, name)
+
+    async def events(self, request: Request) -> Response:
+        """Layers and jobs as they change, until the client leaves."""
+        return EventSourceResponse(self._changes(request.query_params.get("layer")))
+
+    async def _changes(self, layer: str | None) -> AsyncIterator[ServerSentEvent]:
+        before: dict[str, str] = {}
+        while True:
+            try:
+                seen = await run_in_threadpool(self.feed.look, layer)
+            except TilerError as error:  # another time it may work
+                log.warning("not looked", extra={"error": str(error)})
+                seen = {}
+            for event, data in seen.items():
+                text = json.dumps(data)
+                if text != before.get(event):
+                    before[event] = text
+                    yield ServerSentEvent(text, event=event)
+            await asyncio.sleep(PAUSE)
+
+    def _layer(self, request: Request) -> Layer:
+        name = request.path_params["layer"]
+        layer = self.service.layers.get(name)
+        if layer is None:
+            raise UnknownLayer(name, catalog.list_layers(self.stores.sources))
+        return layer
+
+    def _all(self) -> list[Layer]:
+        found = (self.service.layers.get(name) for name in catalog.list_layers(self.stores.sources))
+        return [layer for layer in found if layer]
+
+    def _shown(self, layer: Layer) -> str:
+        """The revision that the addresses of the layer's tiles name."""
+        return catalog.named(layer.id, self.stores.tiles) or layer.revision
+
+    async def _rendered(self, make: Any, *args: Any, **kwargs: Any) -> Any:
+        """What `make` gives, made by a renderer."""
+        return await asyncio.wrap_future(self.renderers.submit(make, *args, **kwargs))
+
+
+def _facts(layer: Layer) -> dict[str, Any]:
+    return {"layer": layer.id, "revision": layer.revision, "attribution": layer.attribution, **facts(layer)}
+
+
+def _base(request: Request) -> str:
+    return str(request.base_url).rstrip("/")
+
+
+def _carried(answer: Answer) -> Response:
+    """A Lambda's answer as this server's."""
+    body = base64.b64decode(answer["body"]) if answer["isBase64Encoded"] else answer["body"]
+    return Response(body, answer["statusCode"], answer["headers"])
+
+
+def _refused(_: Request, error: Exception) -> Response:
+    assert isinstance(error, TilerError)
+    status = next(status for kind, status in STATUS.items() if isinstance(error, kind))
+    return _said(status, str(error), {**CORS, "Cache-Control": "no-store"})
+
+
+def _said(status: HTTPStatus, message: str, headers: dict[str, str]) -> Response:
+    return JSONResponse({"message": message}, status, headers)
+
+
+def _json(said: dict[str, Any]) -> Response:
+    return JSONResponse(said, headers={"Cache-Control": "no-store"})
