@@ -69,7 +69,7 @@ class Site:
     @contextmanager
     def open(cls, settings: Settings, where: str) -> Iterator[Site]:
         """The site of what `settings` name; its renderers end with it."""
-        service = Service.open(replace(settings, direct=STORED))
+        service = Service.open(replace(settings, direct=STORED), ttl=0)  # a new layer is there at once
         feed = Feed(service.stores.sources, lambda url: queue_depth(url, settings.s3.region))
         with ThreadPoolExecutor(CORES, "renderer") as renderers:
             yield cls(service, feed, where, renderers)

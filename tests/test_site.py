@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,7 +17,9 @@ from PIL import Image
 
 from seeder import pages
 from seeder.cli import main
-from tests.conftest import MakeRaster, scene
+from seeder.serve import where
+from seeder.stack import read_stack
+from tests.conftest import MakeRaster, MakeStack, scene, upload
 from tests.served import ask, events, serving, told
 from tiler.catalog import Options, load_layer
 from tiler.grid import Block
@@ -68,6 +71,21 @@ def some_tile(stores: Stores) -> Tile:
     """A tile of zoom 3 that the layer has."""
     found = load_layer(stores.sources, "alps").ranges(3)[0]
     return Tile(found.x0, found.y0, 3)
+
+
+def test_the_buckets_of_a_stack_are_served_and_filled(make_stack: MakeStack, alps_data: Path, alps_copy: Path) -> None:
+    """What is in a bucket is shown, what is not is put there; and it is the tile that the folder's server makes."""
+    stack = read_stack(make_stack(WebsiteUrl="http://tiles.test", TileUrl="https://direct.test"), "us-east-1")
+    upload(alps_data / "private", stack.outputs["SourceBucket"])
+    deployed = stack.settings(Settings.from_env(os.environ))
+    local = Settings.from_env({}, data=str(alps_copy))
+    key = tile_key(TileName("alps", some_tile(Stores.open(local)), 1, "png"))
+    with serving(deployed, where(deployed)) as url, serving(local) as other:
+        made = ask(f"{url}/{key}", redirect=True)
+        assert made.status == 200
+        assert made.data == ask(f"{other}/{key}", redirect=True).data
+        assert told(f"{url}/alps/tile.json")["tiles"][0].startswith(f"{url}/alps/")
+    assert Stores.open(deployed).tiles.typed(key) == (made.data, "image/png")
 
 
 @pytest.mark.parametrize(
@@ -158,6 +176,7 @@ def test_an_earlier_revision_can_be_looked_at(url: str, settings: Settings, make
     name = TileName("alps", some_tile(stores), 1, "png")
     before = fresh(stores, name)
     path = make_raster(values=255 - scene(), name="new.tif")
+    assert told(f"{url}/_/layers/alps")["revision"] == old.revision
     new = ingest(str(path), "alps", Options(), stores, jobs=1, progress=lambda *_: None).layer
     assert told(f"{url}/_/layers/alps")["revisions"] == [new.revision, old.revision]
     key = tile_key(name).removeprefix("alps/")

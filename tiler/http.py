@@ -52,7 +52,7 @@ def handler(event: dict[str, Any], _context: object) -> Answer:
 
 @cache
 def _service() -> Service:
-    return Service.open(Settings.from_env(os.environ))
+    return Service.open(Settings.from_env(os.environ), LAYER_TTL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,10 +64,10 @@ class Service:
     direct: str
 
     @classmethod
-    def open(cls, settings: Settings) -> Service:
-        """The service on the stores of `settings`."""
+    def open(cls, settings: Settings, ttl: float) -> Service:
+        """The service on the stores of `settings`; a layer's metadata is believed for `ttl` seconds."""
         stores = Stores.open(settings.within(PATIENCE))
-        return cls(stores, Layers(stores.sources, LAYER_TTL), settings.direct)
+        return cls(stores, Layers(stores.sources, ttl), settings.direct)
 
     def answer(self, event: dict[str, Any]) -> Answer:
         """302 to the stored tile, 200 with its bytes where it could not be stored, or the error's status."""
