@@ -13,6 +13,8 @@ from tiler.keys import page_key
 from tiler.settings import Settings
 from tiler.storage import Stores
 
+LIST = ("layers.css", "layers.js")  # what only the list of layers needs
+
 
 @click.command("publish-preview")
 @click.argument("layer")
@@ -33,7 +35,7 @@ def publish_preview(layer: str, dry_run: bool, as_json: bool, settings: Settings
     found = load_layer(stores.sources, layer)
     address = page_key(layer, wmts.NAME)
     shown = [(found, named(layer, stores.tiles) or found.revision)]
-    files = {name: (pages.asset(name), pages.kind(name)) for name in pages.assets()}
+    files = {name: (pages.asset(name), pages.kind(name)) for name in pages.assets() if name not in LIST}
     files[wmts.NAME] = wmts.capabilities(shown, settings.url, f"{settings.url}/{address}"), wmts.TYPE
     files["index.html"] = pages.page(pages.LAYER, {"layer": layer}), pages.kind(pages.LAYER)  # last: it needs the rest
     url = f"{settings.url}/{page_key(layer)}"

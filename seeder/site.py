@@ -16,7 +16,7 @@ import logging
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from http import HTTPStatus
 from typing import Any
 from urllib.parse import quote
@@ -29,16 +29,22 @@ from starlette.responses import JSONResponse, PlainTextResponse, RedirectRespons
 from starlette.routing import Route
 
 from seeder import pages, wmts
+from seeder.audit import Audit
 from seeder.console import CORES
+from seeder.coverage import ZoomCoverage, check_size
 from seeder.feed import PAUSE, Feed
 from seeder.ingest import facts
+from seeder.plan import count
+from seeder.selection import Selection
 from seeder.status import queue_depth
 from seeder.thumbnail import thumbnail
 from tiler import catalog
 from tiler.catalog import Layer
-from tiler.errors import BadInput, MissingObject, TilerError, UnknownLayer
+from tiler.errors import BadInput, BadOption, MissingObject, TilerError, UnknownLayer
+from tiler.grid import Bounds
 from tiler.http import CORS, STATUS, Answer, Service
 from tiler.keys import CONTENT_TYPES, parse_tile_key
+from tiler.render import Look
 from tiler.settings import Settings
 from tiler.storage import Stores
 
@@ -89,6 +95,8 @@ class Site:
                 Route(f"{API}/layers/{{layer}}", self.describe_layer),
                 Route(f"{API}/thumbnail/{{layer}}", self.thumbnail),
                 Route(f"{API}/revisions/{{layer}}/{{revision}}/{{rest:path}}", self.kept_tile),
+                Route(f"{API}/coverage/{{layer}}", self.planned),
+                Route(f"{API}/coverage/{{layer}}/{{z:int}}", self.coverage),
                 Route(f"{API}/events", self.events),
                 Route(f"{RENDER}/{{key:path}}", self.render),
                 Route(f"{STORED}/{{key:path}}", self.stored_tile),
@@ -193,6 +201,26 @@ class Site:
         if found is None:
             raise UnknownLayer(f"{layer} {revision}")
         return self.service.unstored(found, name)
+
+    def planned(self, request: Request) -> Response:
+        """What a layer comes to, a zoom at a time."""
+        layer = self._layer(request)
+        zooms = count(layer, Selection(tuple(range(layer.minzoom, layer.maxzoom + 1))))
+        said = [{"z": z, **asdict(each)} for z, each in zooms.items()]
+        return _json({"layer": layer.id, "revision": layer.revision, "zooms": said})
+
+    def coverage(self, request: Request) -> Response:
+        """What of one zoom is warm, all of it or within a box; 413 where that is too much to look at."""
+        layer, asked = self._layer(request), request.query_params
+        boxes = (Bounds.parse(asked["bbox"]),) if "bbox" in asked else ()
+        look = Look(2 if asked.get("scale") == "2" else 1, layer.format)
+        selection = Selection((request.path_params["z"],), boxes)
+        try:
+            check_size(layer, selection)
+        except BadOption as error:
+            return _said(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, str(error), FRESH)
+        found = ZoomCoverage.of(Audit.of(layer, selection, look, self.stores), *selection.zooms)
+        return _json(found.to_json())
 
     async def events(self, request: Request) -> Response:
         """Layers and jobs as they change, until the client leaves."""

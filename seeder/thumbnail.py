@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import mercantile
 import numpy as np
@@ -13,7 +14,7 @@ from tiler.encode import blank, decode, encode
 from tiler.grid import EXTENT, TILE, Block, resolution
 from tiler.render import Look, render
 from tiler.storage import Store
-from tiler.style import Picture, Pixels
+from tiler.style import KERNELS, Picture, Pixels, Style
 
 WIDTH, HEIGHT = 320, 200  # pixels
 
@@ -24,6 +25,8 @@ def thumbnail(layer: Layer, sources: Store) -> bytes:
     Raises:
         SourceReadError: some pixel could not be read.
     """
+    if layer.style.encoding:  # heights are no picture
+        layer = replace(layer, style=Style((KERNELS["hillshade"],), terrain="hillshade"))
     z, left, top = _view(layer)
     side = 2**z
     canvas = np.zeros((HEIGHT, WIDTH, 4), np.uint8)

@@ -376,6 +376,7 @@ def assets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder.mkdir()
     for name in (pages.LAYER, pages.LAYERS):
         (folder / name).write_text(f"<!doctype html><title>{name}</title>{pages.CONFIG}")
-    (folder / "preview.js").write_text("export {}")
+    for name in ("preview.js", "layers.js"):
+        (folder / name).write_text("export {}")
     monkeypatch.setattr(pages, "ASSETS", folder)
     return folder
