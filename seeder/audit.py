@@ -5,19 +5,22 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from functools import partial
-from typing import Literal
+from functools import partial, reduce
+from itertools import chain, islice
+from operator import or_
+from typing import Literal, NamedTuple
 
 import numpy as np
 from mercantile import Tile
 
-from seeder.jobs import Receipt
-from seeder.ledger import jobs, layer_of, load_job
+from seeder.jobs import Job, Receipt
+from seeder.ledger import Kind, begun, jobs, layer_of, load_job
 from seeder.selection import GOLDEN, Piece, Region, Selection, regions
 from seeder.tilelist import tile_line
 from tiler.catalog import Layer, load_layer
 from tiler.encode import blank, decode
 from tiler.errors import BadImage, BadInput, MissingObject
+from tiler.fill import Outcome
 from tiler.grid import LEAF, Block
 from tiler.keys import (
     CONTENT_TYPES,
@@ -29,11 +32,11 @@ from tiler.keys import (
     tile_prefix,
     zoom_prefix,
 )
-from tiler.overlap import overlap
+from tiler.overlap import THREADS, overlap
 from tiler.processes import stream
 from tiler.render import Look, render
 from tiler.settings import Settings
-from tiler.storage import Entry, Store, Stores
+from tiler.storage import PAGE, Entry, Store, Stores
 from tiler.style import Pixels
 
 Problem = Literal[
@@ -45,6 +48,7 @@ Problem = Literal[
     "differs",  # it shows something else than a fresh render
 ]
 TO_SEED: frozenset[Problem] = frozenset({"missing", "no bytes", "wrong type", "damaged", "differs"})
+COLUMN = sum(1 << LEAF * dy for dy in range(LEAF))  # the west-most tiles of a block's mask
 TOLERANCE = 3  # levels of 255 that a pixel may be off: libraries of another version or machine round differently
 
 
@@ -57,41 +61,86 @@ class Finding:
     tile: str = ""
 
 
+class Seen(NamedTuple):
+    """A block as listings show it: masks of the tiles that are planned, and of those of them that are stored."""
+
+    block: Block
+    planned: int
+    stored: int
+    hollow: int  # stored, but without a byte
+
+    @property
+    def gaps(self) -> int:
+        """The tiles that are planned and not stored."""
+        return self.planned & ~self.stored
+
+
+class Looked(NamedTuple):
+    """What listings of one zoom show: planned blocks, and what is unexpected among their tiles."""
+
+    blocks: list[Seen]
+    strays: list[Finding]
+
+    def parts(self) -> Iterator[Looked]:
+        """The same in parts: only the last block of each may have gaps, so that many are asked about at once."""
+        part, strays = list[Seen](), self.strays
+        for seen in self.blocks:
+            part.append(seen)
+            if seen.gaps:
+                yield Looked(part, strays)
+                part, strays = [], []
+        if part or strays:
+            yield Looked(part, strays)
+
+
 @dataclass(frozen=True, slots=True)
 class Audit:
-    """What is to be checked. `known` are the jobs whose receipts may say that a tile is empty, the newest first."""
+    """What is to be checked. `known` are the jobs whose receipts tell of its tiles, the newest first.
+
+    Another selection of the same layer can be checked by the same jobs (`dataclasses.replace`).
+    """
 
     layer: Layer
     selection: Selection
     look: Look
     stores: Stores
-    known: tuple[str, ...]
+    known: tuple[Job, ...]
 
     @classmethod
     def of(cls, layer: Layer, selection: Selection, look: Look, stores: Stores) -> Audit:
         """The audit of a selection, with the jobs of the layer's revision that rendered at its scale."""
-        known = []
-        for job in reversed(jobs(stores.sources)):
-            if layer_of(job) == layer.id:
-                try:
-                    spec = load_job(stores.sources, job, listed=False).spec
-                except MissingObject:  # it was cut off before it was on record
-                    continue
-                if spec.revision == layer.revision and spec.look.scale == look.scale:
-                    known.append(job)
+
+        def loaded(name: str) -> Job | None:
+            try:
+                job = load_job(stores.sources, name, listed=False)
+            except MissingObject:  # it was cut off before it was on record
+                return None
+            return job if (job.spec.revision, job.spec.look.scale) == (layer.revision, look.scale) else None
+
+        own = (name for name in jobs(stores.sources) if layer_of(name) == layer.id)
+        known = sorted(filter(None, overlap(loaded, own)), key=lambda job: (begun(job.id), job.id), reverse=True)
         return cls(layer, selection, look, stores, tuple(known))
 
-    def not_empty(self, block: Block, tiles: int) -> int:
-        """Those of the block's `tiles` that no receipt says to be empty."""
-        for job in self.known:
-            if not tiles:
+    def jobs_of(self, z: int) -> Iterator[Job]:
+        """The known jobs that have blocks of zoom `z`, the newest first."""
+        return (job for job in self.known if z in job.spec.selection.zooms)
+
+    def told(self, job: Job, kind: Kind, block: Block) -> Outcome:
+        """What a job's receipt of that kind says of the block, nothing at all if there is none."""
+        try:
+            data = self.stores.sources.get(job_key(job.id, kind, str(block)))
+        except MissingObject:
+            return Outcome()
+        return Receipt.decode(str(block), data).outcome
+
+    def empty(self, block: Block, tiles: int) -> int:
+        """Those of the block's `tiles` of which the receipt of a job says that there is nothing on them."""
+        left = tiles
+        for job in self.jobs_of(block.z):
+            if not left:
                 break
-            try:
-                data = self.stores.sources.get(job_key(job, "done", str(block)))
-            except MissingObject:
-                continue
-            tiles &= ~Receipt.decode(str(block), data).outcome.empty
-        return tiles
+            left &= ~self.told(job, "done", block).empty
+        return tiles & ~left
 
     def findings(self, progress: Callable[[int], object]) -> Iterator[Finding]:
         """All that a listing shows, about in order. Memory holds a few columns of blocks, whatever the layer's size.
@@ -101,19 +150,45 @@ class Audit:
         Raises:
             StoreError: something could not be listed or read.
         """
-        for planned, found in overlap(_Strip.check, self._strips()):
+        for planned, found in overlap(self._wrong, self.looked()):
             yield from found
             progress(planned)
         if self.selection.whole:
             yield from self._strays()
 
+    def looked(self) -> Iterator[Looked]:
+        """All planned blocks as listings show them, about in order; see `Looked.parts`."""
+        for strip in overlap(_Strip.look, self._strips()):
+            yield from strip.parts()
+
+    def _wrong(self, looked: Looked) -> tuple[int, list[Finding]]:
+        """How many tiles are planned, and what is wrong."""
+        found = list(looked.strays)
+        for seen in looked.blocks:
+            missing = seen.gaps & ~self.empty(seen.block, seen.gaps)
+            found += [self._finding(tile, "missing") for tile in seen.block.tiles(missing)]
+            found += [self._finding(tile, "no bytes") for tile in seen.block.tiles(seen.hollow)]
+        return sum(seen.planned.bit_count() for seen in looked.blocks), found
+
+    def _finding(self, tile: Tile, problem: Problem) -> Finding:
+        key = tile_key(TileName(self.layer.id, tile, self.look.scale, self.look.format))
+        return Finding(key, problem, tile_line(tile))
+
     def _strips(self) -> Iterator[_Strip]:
-        """The columns of blocks that tiles are planned in, and what is stored there."""
+        """The columns of blocks that tiles are planned in.
+
+        Which columns of tiles are there at all is asked where all matter, or where that is sooner told than all are
+        listed: the one takes a request for every `PAGE` columns in turn, the other one for each, `THREADS` at once.
+        """
         for region in regions(self.layer, self.selection):
-            prefix = zoom_prefix(self.layer.id, region.z)
-            names = set(self.stores.tiles.folders(prefix))
-            for x, strip in region.strips():
-                yield _Strip(self, strip, tuple(name for name in map(str, range(x, x + LEAF)) if name in names))
+            wide = sum(each.x1 - each.x0 for each in self.layer.ranges(region.z))
+            strips, few = region.strips(), THREADS * (1 + wide // PAGE) // LEAF
+            first = list(islice(strips, few + 1))
+            there = None
+            if self.selection.whole or len(first) > few:
+                there = frozenset(self.stores.tiles.folders(zoom_prefix(self.layer.id, region.z)))
+            for x, strip in chain(first, strips):
+                yield _Strip(self, strip, x, there)
 
     def _strays(self) -> Iterator[Finding]:
         """What is stored beside the layer's columns, in the zooms that are selected.
@@ -153,32 +228,30 @@ class Audit:
 
 @dataclass(frozen=True, slots=True)
 class _Strip:
-    """One column of blocks: what is planned in it, and the columns of tiles that are stored."""
+    """One column of blocks, and what is planned in it."""
 
     audit: Audit
     region: Region
-    columns: tuple[str, ...]
+    x: int  # of the west-most tiles
+    there: frozenset[str] | None  # the columns of tiles in which something is stored, None where nobody knows
 
-    def check(self) -> tuple[int, list[Finding]]:
-        """How many tiles are planned, and what is wrong."""
-        found: list[Finding] = []
-        planned = {piece.block: piece.tiles for piece in self.region.pieces()}
-        there = dict.fromkeys(planned, 0)
-        for column in self.columns:
-            prefix = tile_prefix(self.audit.layer.id, self.region.z, int(column))
+    def look(self) -> Looked:
+        """What is stored of what is planned, and beside it."""
+        seen = {piece.block: Seen(piece.block, piece.tiles, 0, 0) for piece in self.region.pieces()}
+        strays: list[Finding] = []
+        for column in self._columns(seen):
+            prefix = tile_prefix(self.audit.layer.id, self.region.z, column)
             for entry in self.audit.stores.tiles.list(prefix):
-                found += self._place(entry, planned, there)
-        for block, tiles in planned.items():
-            missing = tiles & ~there[block]
-            if missing:
-                missing = self.audit.not_empty(block, missing)
-            found += [Finding(self._key(tile), "missing", tile_line(tile)) for tile in block.tiles(missing)]
-        return sum(tiles.bit_count() for tiles in planned.values()), found
+                strays += self._place(entry, seen)
+        return Looked(list(seen.values()), strays)
 
-    def _key(self, tile: Tile) -> str:
-        return tile_key(TileName(self.audit.layer.id, tile, self.audit.look.scale, self.audit.look.format))
+    def _columns(self, seen: dict[Block, Seen]) -> Iterator[int]:
+        """The columns of tiles to be listed: where strays do not count, those alone that tiles are planned in."""
+        planned = reduce(or_, (each.planned for each in seen.values()), 0)
+        meant = (dx for dx in range(LEAF) if self.audit.selection.whole or planned & COLUMN << dx)
+        return (self.x + dx for dx in meant if self.there is None or str(self.x + dx) in self.there)
 
-    def _place(self, entry: Entry, planned: dict[Block, int], there: dict[Block, int]) -> Iterator[Finding]:
+    def _place(self, entry: Entry, seen: dict[Block, Seen]) -> Iterator[Finding]:
         """Note an object that is stored."""
         whole = self.audit.selection.whole
         try:
@@ -191,17 +264,18 @@ class _Strip:
             return
         block = Block.of(name.tile)
         bit = block.bit(name.tile)
-        if planned.get(block, 0) & bit:
-            there[block] |= bit
-            if not entry.size:
-                yield Finding(entry.key, "no bytes", tile_line(name.tile))
+        before = seen.get(block)
+        if before and before.planned & bit:
+            hollow = before.hollow | (0 if entry.size else bit)
+            seen[block] = before._replace(stored=before.stored | bit, hollow=hollow)
         elif whole and not self._on_demand(entry, name):
             yield Finding(entry.key, "unexpected")
 
     def _on_demand(self, entry: Entry, name: TileName) -> bool:
         """Whether the object may be the blank tile that the redirect path stores where the layer has no data."""
         inside = any(name.tile in each for each in self.audit.layer.ranges(name.tile.z))
-        return inside and entry.size == len(blank(self.audit.look.size, self.audit.look.format))
+        look, ground = self.audit.look, self.audit.layer.style.ground
+        return inside and entry.size == len(blank(look.size, look.format, ground))
 
 
 def sampled(audit: Audit, number: int | None) -> Iterator[Piece]:
@@ -255,10 +329,10 @@ def _comparing(settings: Settings, name: str, look: Look) -> Callable[[Piece], t
     layer = load_layer(stores.sources, name)
 
     def compared(piece: Piece) -> tuple[int, list[Finding]]:
-        found = []
+        found, void = [], blank(look.size, look.format, layer.style.ground)
         for tile, fresh in render(layer, stores.sources, piece.block, piece.tiles, look):
             key = tile_key(TileName(layer.id, tile, look.scale, look.format))
-            problem = _problem(stores.tiles, key, fresh or blank(look.size, look.format), look)
+            problem = _problem(stores.tiles, key, fresh or void, look)
             if problem:
                 found.append(Finding(key, problem, tile_line(tile)))
         return len(piece), found

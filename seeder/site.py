@@ -29,9 +29,8 @@ from starlette.responses import JSONResponse, PlainTextResponse, RedirectRespons
 from starlette.routing import Route
 
 from seeder import pages, wmts
-from seeder.audit import Audit
 from seeder.console import CORES
-from seeder.coverage import ZoomCoverage, check_size
+from seeder.coverage import Audits, ZoomCoverage
 from seeder.feed import PAUSE, Feed
 from seeder.ingest import facts
 from seeder.plan import count
@@ -68,6 +67,7 @@ class Site:
 
     service: Service
     feed: Feed
+    audits: Audits
     where: str
     renderers: ThreadPoolExecutor
 
@@ -78,7 +78,7 @@ class Site:
         service = Service.open(replace(settings, direct=STORED), ttl=0)  # a new layer is there at once
         feed = Feed(service.stores.sources, lambda url: queue_depth(url, settings.s3.region))
         with ThreadPoolExecutor(CORES, "renderer") as renderers:
-            yield cls(service, feed, where, renderers)
+            yield cls(service, feed, Audits(service.stores), where, renderers)
 
     @property
     def stores(self) -> Stores:
@@ -216,10 +216,9 @@ class Site:
         look = Look(2 if asked.get("scale") == "2" else 1, layer.format)
         selection = Selection((request.path_params["z"],), boxes)
         try:
-            check_size(layer, selection)
+            found = ZoomCoverage.of(self.audits.of(layer, selection, look), *selection.zooms)
         except BadOption as error:
             return _said(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, str(error), FRESH)
-        found = ZoomCoverage.of(Audit.of(layer, selection, look, self.stores), *selection.zooms)
         return _json(found.to_json())
 
     async def events(self, request: Request) -> Response:

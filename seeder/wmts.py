@@ -1,7 +1,8 @@
 """WMTS capabilities, by which QGIS, ArcGIS and GDAL find a layer's tiles.
 
 OGC 07-057r7 (WMTS 1.0.0), with addresses of resources only: there is no server behind a bucket that could answer
-queries. The tile matrix set is WebMercatorQuad of OGC 17-083r4, whose scale set is GoogleMapsCompatible.
+queries. The tile matrices are those of WebMercatorQuad in OGC 17-083r4, whose scale set is GoogleMapsCompatible; of a
+layer's zooms only, for GDAL takes all that its set has for available, whatever the limits say.
 """
 
 from __future__ import annotations
@@ -40,17 +41,8 @@ def capabilities(layers: Iterable[tuple[Layer, str]], url: str, address: str) ->
     contents = _add(root, "Contents")
     for layer, revision in shown:
         _describe(contents, layer, revision, url)
-    grid = _add(contents, "TileMatrixSet")
-    _add(grid, "ows:Identifier", SET)
-    _add(grid, "ows:SupportedCRS", "urn:ogc:def:crs:EPSG::3857")
-    _add(grid, "WellKnownScaleSet", "urn:ogc:def:wkss:OGC:1.0:GoogleMapsCompatible")
-    for z in range(max((layer.maxzoom for layer, _ in shown), default=0) + 1):
-        matrix = _add(grid, "TileMatrix")
-        _add(matrix, "ows:Identifier", str(z))
-        _add(matrix, "ScaleDenominator", repr(SCALE / 2**z))
-        _add(matrix, "TopLeftCorner", ORIGIN)
-        for name, number in (("TileWidth", TILE), ("TileHeight", TILE), ("MatrixWidth", 2**z), ("MatrixHeight", 2**z)):
-            _add(matrix, name, str(number))
+    for low, high in sorted({(layer.minzoom, layer.maxzoom) for layer, _ in shown}):
+        _tabulate(contents, low, high)
     _add(root, "ServiceMetadataURL").set(_name("xlink:href"), address)
     ET.indent(root, " ")
     return b'<?xml version="1.0" encoding="UTF-8"?>\n' + ET.tostring(root) + b"\n"
@@ -72,7 +64,7 @@ def _describe(contents: ET.Element, layer: Layer, revision: str, url: str) -> No
     _add(style, "ows:Identifier", "default")
     _add(about, "Format", CONTENT_TYPES[layer.format])
     link = _add(about, "TileMatrixSetLink")
-    _add(link, "TileMatrixSet", SET)
+    _add(link, "TileMatrixSet", _set(layer.minzoom, layer.maxzoom))
     limits = _add(link, "TileMatrixSetLimits")
     for z in range(layer.minzoom, layer.maxzoom + 1):
         ranges = layer.ranges(z)
@@ -89,6 +81,26 @@ def _describe(contents: ET.Element, layer: Layer, revision: str, url: str) -> No
     resource.set("resourceType", "tile")
     names = tile_template(layer.id, layer.format, ("{TileMatrix}", "{TileCol}", "{TileRow}"))
     resource.set("template", f"{url}/{names}?v={revision}")
+
+
+def _tabulate(contents: ET.Element, low: int, high: int) -> None:
+    """Add the tile matrix set of some zooms."""
+    grid = _add(contents, "TileMatrixSet")
+    _add(grid, "ows:Identifier", _set(low, high))
+    _add(grid, "ows:SupportedCRS", "urn:ogc:def:crs:EPSG::3857")
+    if low == 0:  # a set is of that kind only if it has the first scales
+        _add(grid, "WellKnownScaleSet", "urn:ogc:def:wkss:OGC:1.0:GoogleMapsCompatible")
+    for z in range(low, high + 1):
+        matrix = _add(grid, "TileMatrix")
+        _add(matrix, "ows:Identifier", str(z))
+        _add(matrix, "ScaleDenominator", repr(SCALE / 2**z))
+        _add(matrix, "TopLeftCorner", ORIGIN)
+        for name, number in (("TileWidth", TILE), ("TileHeight", TILE), ("MatrixWidth", 2**z), ("MatrixHeight", 2**z)):
+            _add(matrix, name, str(number))
+
+
+def _set(low: int, high: int) -> str:
+    return f"{SET}-{low}-{high}"
 
 
 def _add(parent: ET.Element, name: str, text: str | None = None) -> ET.Element:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -71,3 +72,8 @@ def test_commands_are_told_where_the_stores_are(environ: dict[str, str], data: s
 
 def test_commands_are_told_the_stack() -> None:
     assert where(Settings("s3://tiles", "s3://sources", stack="tiles-dev")) == " --stack tiles-dev"
+
+
+def test_no_packet_waits_for_another() -> None:
+    with listen("127.0.0.1", 0) as listening:
+        assert listening.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)

@@ -15,7 +15,7 @@ from click.testing import CliRunner
 from mercantile import Tile
 from PIL import Image
 
-from seeder import pages
+from seeder import coverage, pages
 from seeder.cli import main
 from seeder.serve import where
 from seeder.stack import read_stack
@@ -184,6 +184,28 @@ def test_an_earlier_revision_can_be_looked_at(url: str, settings: Settings, make
     assert ask(f"{url}/_/revisions/alps/{new.revision}/{key}").data == fresh(stores, name) != before
     assert ask(f"{url}/_/revisions/alps/0123456789ab/{key}").status == 404
     assert not stores.tiles.folders("alps/")
+
+
+def test_coverage_is_told_a_zoom_at_a_time(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert CliRunner().invoke(main, ["seed", "alps", "--zooms", "0-3", "--jobs", "1"]).exit_code == 0
+    zooms = told(f"{url}/_/coverage/alps")["zooms"]
+    assert [each["z"] for each in zooms] == list(range(10))
+    for each in zooms:
+        said = told(f"{url}/_/coverage/alps/{each['z']}")
+        warm = each["tiles"] if each["z"] <= 3 else 0
+        assert said["tiles"] == {
+            "planned": each["tiles"],
+            "warm": warm,
+            "empty": 0,
+            "missing": each["tiles"] - warm,
+            "failed": 0,
+        }
+        assert len(said["blocks"]) == each["blocks"]
+    assert told(f"{url}/_/coverage/alps/3?scale=2")["tiles"]["warm"] == 0
+    assert told(f"{url}/_/coverage/alps/9?bbox=170,-10,171,-9")["blocks"] == []
+    assert ask(f"{url}/_/coverage/alps/10").status == ask(f"{url}/_/coverage/alps/3?bbox=1,2").status == 400
+    monkeypatch.setattr(coverage, "MOST", 1)
+    assert ask(f"{url}/_/coverage/alps/9").status == 413
 
 
 def test_the_stream_tells_of_layers_and_of_jobs(url: str, settings: Settings) -> None:

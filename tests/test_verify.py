@@ -350,7 +350,7 @@ def test_what_lies_where_nothing_should_is_mended_too(junk: bytes, tiles: Path, 
 def test_missing_tiles_alone_need_no_force(tiles: Path) -> None:
     shutil.rmtree(tiles / "reef/5/15")
     first = run("verify", "reef", "--zooms", "5")
-    assert first.stdout.splitlines() == [f"5/15/{y}" for y in range(14, 18)]
+    assert sorted(first.stdout.splitlines()) == [f"5/15/{y}" for y in range(14, 18)]
     assert "`seed reef --tiles -`" in first.stderr
     assert run("seed", "reef", "--tiles", "-", stdin=first.stdout).exit_code == 0
     assert run("verify", "reef", "--zooms", "5").exit_code == 0
