@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import wraps
+from pathlib import Path
 from typing import Any, Self
+from urllib.parse import unquote, urlsplit
 
 import click
 from tqdm import tqdm
 
 from tiler.errors import BadInput, BadOption, TilerError
-from tiler.settings import Settings
+from tiler.settings import DEFAULT_DATA, Settings
 
 INTERRUPTED = 130  # the exit code of a program that Ctrl-C ended
 CORES = os.cpu_count() or 1
@@ -66,6 +69,17 @@ def located(command: Command) -> Command:
         command(*args, settings=settings, **kwargs)
 
     return locate
+
+
+def where(settings: Settings) -> str:
+    """What a command must be given to mean the same stores: ` --stack NAME`, ` --data DIR`, or nothing."""
+    if settings.stack:
+        return f" --stack {shlex.quote(settings.stack)}"
+    tiles, sources = (Path(unquote(urlsplit(url).path)) for url in (settings.tiles, settings.sources))
+    usual = tiles.parent == sources.parent and (tiles.name, sources.name) == ("tiles", "private")
+    if not usual or tiles.parent == Path(DEFAULT_DATA).absolute():
+        return ""
+    return f" --data {shlex.quote(str(tiles.parent))}"
 
 
 def parsed(parse: Callable[[str], Any]) -> Callable[[click.Context, click.Parameter, Any], Any]:

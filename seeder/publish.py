@@ -7,7 +7,7 @@ import json
 import click
 
 from seeder import pages, wmts
-from seeder.console import guarded, json_option, located
+from seeder.console import guarded, json_option, located, where
 from tiler.catalog import load_layer, named
 from tiler.keys import page_key
 from tiler.settings import Settings
@@ -37,7 +37,8 @@ def publish_preview(layer: str, dry_run: bool, as_json: bool, settings: Settings
     shown = [(found, named(layer, stores.tiles) or found.revision)]
     files = {name: (pages.asset(name), pages.kind(name)) for name in pages.assets() if name not in LIST}
     files[wmts.NAME] = wmts.capabilities(shown, settings.url, f"{settings.url}/{address}"), wmts.TYPE
-    files["index.html"] = pages.page(pages.LAYER, {"layer": layer}), pages.kind(pages.LAYER)  # last: it needs the rest
+    config = {"layer": layer, "where": where(settings) if settings.stack else ""}  # a folder is nobody else's business
+    files["index.html"] = pages.page(pages.LAYER, config), pages.kind(pages.LAYER)  # last: it needs the rest
     url = f"{settings.url}/{page_key(layer)}"
     if not dry_run:
         for name, (data, kind) in files.items():

@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import logging
-import shlex
 import socket
 import sys
 import warnings
 import webbrowser
-from pathlib import Path
-from urllib.parse import unquote, urlsplit
 
 import click
 
 from seeder import pages
-from seeder.console import guarded, located
+from seeder.console import guarded, located, where
 from tiler.errors import BadOption
 from tiler.processes import signals
-from tiler.settings import DEFAULT_DATA, Settings
+from tiler.settings import Settings
 
 PORT = 8000
 
@@ -54,17 +51,6 @@ def serve(port: int, host: str, browse: bool, settings: Settings) -> None:
             webbrowser.open(address)
         config = uvicorn.Config(site.app(), log_config=None, access_log=False, timeout_graceful_shutdown=5)
         uvicorn.Server(config).run(sockets=[listening])
-
-
-def where(settings: Settings) -> str:
-    """What a command must be given to mean the same stores: ` --stack NAME`, ` --data DIR`, or nothing."""
-    if settings.stack:
-        return f" --stack {shlex.quote(settings.stack)}"
-    tiles, sources = (Path(unquote(urlsplit(url).path)) for url in (settings.tiles, settings.sources))
-    usual = tiles.parent == sources.parent and (tiles.name, sources.name) == ("tiles", "private")
-    if not usual or tiles.parent == Path(DEFAULT_DATA).absolute():
-        return ""
-    return f" --data {shlex.quote(str(tiles.parent))}"
 
 
 def listen(host: str, port: int) -> socket.socket:

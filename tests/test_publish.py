@@ -36,7 +36,7 @@ def test_a_published_page_is_the_built_one_and_knows_its_layer(alps_copy: Path) 
     new = {entry.key for entry in tiles.list("")} - before
     assert new == {"alps/index.html", "alps/preview.js", "alps/wmts.xml"}  # but not what the list of layers needs
     assert tiles.get("alps/preview.js") == pages.asset("preview.js")
-    assert tiles.get("alps/index.html") == pages.page(pages.LAYER, {"layer": "alps"})
+    assert tiles.get("alps/index.html") == pages.page(pages.LAYER, {"layer": "alps", "where": ""})
 
 
 @pytest.mark.usefixtures("assets")

@@ -14,7 +14,8 @@ import pytest
 from click.testing import CliRunner
 
 from seeder.cli import main
-from seeder.serve import listen, where
+from seeder.console import where
+from seeder.serve import listen
 from tests.served import told
 from tiler.errors import BadOption
 from tiler.settings import Settings

@@ -17,7 +17,7 @@ from PIL import Image
 
 from seeder import coverage, pages
 from seeder.cli import main
-from seeder.serve import where
+from seeder.console import where
 from seeder.stack import read_stack
 from tests.conftest import MakeRaster, MakeStack, scene, upload
 from tests.served import ask, events, serving, told

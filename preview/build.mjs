@@ -1,0 +1,52 @@
+/** Bundles the pages into the folder that is named, or into `seeder/assets/`: flat files that name each other relatively. */
+
+import { createHash } from "node:crypto";
+import { copyFile, mkdir, readFile, rename, rm, writeFile } from "node:fs/promises";
+import path from "node:path";
+import { fileURLToPath } from "node:url";
+import { build } from "esbuild";
+
+const here = path.dirname(fileURLToPath(import.meta.url));
+const target = path.resolve(process.argv[2] ?? path.join(here, "..", "seeder", "assets"));
+const out = `${target}.new`; // takes the other's place when it is complete
+const maplibre = path.join(here, "node_modules", "maplibre-gl");
+const source = (name) => path.join(here, "src", name);
+
+await rm(out, { recursive: true, force: true });
+await mkdir(out, { recursive: true });
+await build({
+  entryPoints: { preview: source("layer.js"), layers: source("layers.js") },
+  outdir: out,
+  bundle: true,
+  minify: true,
+  format: "esm",
+  target: "es2022",
+  legalComments: "inline",
+  logLevel: "warning",
+});
+await build({
+  entryPoints: { preview: source("layer.css"), layers: source("layers.css") },
+  outdir: out,
+  bundle: true,
+  minify: true,
+  target: ["chrome120", "firefox120", "safari17"],
+  logLevel: "warning",
+});
+await copyFile(path.join(maplibre, "dist", "maplibre-gl-worker.mjs"), path.join(out, "maplibre-worker.js"));
+await copyFile(path.join(maplibre, "LICENSE.txt"), path.join(out, "maplibre-license.txt"));
+
+// what a page refers to carries the hash of its content, so that no browser mixes two builds
+for (const page of ["layer.html", "layers.html"]) {
+  let text = await readFile(source(page), "utf8");
+  for (const name of ["preview.js", "preview.css", "layers.js", "layers.css"]) {
+    const hash = createHash("sha256")
+      .update(await readFile(path.join(out, name)))
+      .digest("hex")
+      .slice(0, 12);
+    text = text.replaceAll(`"${name}"`, `"${name}?v=${hash}"`);
+  }
+  await writeFile(path.join(out, page), text);
+}
+
+await rm(target, { recursive: true, force: true });
+await rename(out, target);

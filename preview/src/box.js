@@ -1,0 +1,66 @@
+/** A drawn box: its edges, rounded outward, and the commands for it. */
+
+import { decimals } from "./format.js";
+import { latitudeAt, longitudeAt, MAX_LATITUDE, wrapLongitude } from "./mercator.js";
+
+/** @typedef {import("./mercator.js").Bounds} Bounds */
+/** @typedef {import("./mercator.js").Square} Square */
+
+/**
+ * The box of a rectangle in the unit square, rounded outward to about a pixel of zoom `z`.
+ * @param {Square} square its corners in any order @param {number} z
+ * @returns {Bounds}
+ */
+export function boxOf([xa, ya, xb, yb], z) {
+  const digits = decimals(z);
+  const [x0, x1] = [Math.min(xa, xb), Math.max(xa, xb)];
+  const [north, south] = [latitudeAt(Math.max(0, Math.min(ya, yb))), latitudeAt(Math.min(1, Math.max(ya, yb)))];
+  const whole = x1 - x0 >= 1;
+  const west = whole ? -180 : wrapLongitude(longitudeAt(x0));
+  const east = whole ? 180 : wrapLongitude(longitudeAt(x1));
+  return [
+    Math.max(-180, down(west, digits)),
+    Math.max(-90, down(Math.max(south, -MAX_LATITUDE), digits)),
+    Math.min(180, up(east, digits)),
+    Math.min(90, up(Math.min(north, MAX_LATITUDE), digits)),
+  ];
+}
+
+/** @param {number} value @param {number} digits */
+const down = (value, digits) =>
+  Number((Math.floor(Number((value * 10 ** digits).toFixed(4))) / 10 ** digits).toFixed(digits));
+
+/** @param {number} value @param {number} digits */
+const up = (value, digits) => -down(-value, digits) || 0;
+
+/**
+ * What is wrong with a box, empty where nothing is.
+ * @param {Bounds} box
+ */
+export function faultOf([west, south, east, north]) {
+  if (![west, south, east, north].every(Number.isFinite)) return "Give all four edges, in degrees.";
+  if (Math.abs(west) > 180 || Math.abs(east) > 180) return "West and east lie between -180 and 180.";
+  if (Math.abs(south) > 90 || Math.abs(north) > 90) return "South and north lie between -90 and 90.";
+  if (south >= north) return "South must lie below north.";
+  return west === east ? "The box has no width." : "";
+}
+
+/**
+ * The commands that fill and empty the layer's tiles in a box, or everywhere.
+ * @param {{layer: string, where: string, low: number, high: number, box: Bounds | null}} asked
+ */
+export function commands({ layer, where, low, high, box }) {
+  const zooms = low === high ? `${low}` : `${low}-${high}`;
+  // with "=" a west that begins with a minus is no option of its own
+  const what = `${layer} --zooms ${zooms}${box ? ` --bbox=${box.map(plain).join(",")}` : ""}${where}`;
+  return { seed: `seed ${what}`, invalidate: `seeder invalidate ${what}` };
+}
+
+/**
+ * A number without an exponent.
+ * @param {number} value
+ */
+const plain = (value) => {
+  const text = String(value);
+  return text.includes("e") ? value.toFixed(8).replace(/\.?0+$/, "") : text;
+};

@@ -1,0 +1,73 @@
+/** Numbers as people read them. */
+
+const WHOLE = new Intl.NumberFormat("en", { maximumFractionDigits: 0 });
+
+/** @param {number} number */
+export const count = (number) => WHOLE.format(number);
+
+/**
+ * `1 tile`, `1,234 tiles`
+ * @param {number} number @param {string} one
+ */
+export const counted = (number, one) => `${count(number)} ${one}${number === 1 ? "" : "s"}`;
+
+/** @param {number} ms */
+export function milliseconds(ms) {
+  if (ms < 9.95) return `${ms.toFixed(1)} ms`;
+  return ms < 1000 ? `${Math.round(ms)} ms` : `${(ms / 1000).toFixed(1)} s`;
+}
+
+/**
+ * How long something takes, in the two largest units that say enough.
+ * @param {number} seconds
+ */
+export function duration(seconds) {
+  const whole = Math.max(0, Math.round(seconds));
+  if (whole < 60) return `${whole} s`;
+  const minutes = Math.round(whole / 60);
+  if (minutes < 60) return `${minutes} min`;
+  const hours = Math.floor(minutes / 60);
+  if (hours < 48) return minutes % 60 ? `${hours} h ${minutes % 60} min` : `${hours} h`;
+  return `${Math.round(hours / 24)} days`;
+}
+
+/** @param {number} rate tiles a second */
+export const speed = (rate) => `${rate < 10 ? rate.toFixed(1) : count(rate)} tiles/s`;
+
+/**
+ * The share as a percentage that says 100 only where all is done.
+ * @param {number} percent
+ */
+export function percentage(percent) {
+  const shown = Math.min(percent, percent < 100 ? 99.9 : 100);
+  return `${shown < 10 && shown > 0 ? shown.toFixed(1) : Math.floor(shown)}%`;
+}
+
+/**
+ * Decimals of a degree that tell the pixels of a zoom apart.
+ * @param {number} zoom of 256-pixel tiles
+ */
+export const decimals = (zoom) => Math.max(0, Math.min(8, Math.ceil(Math.log10((256 * 2 ** zoom) / 360))));
+
+/**
+ * Whole degrees without the trailing zeros that tell nothing.
+ * @param {number} degrees
+ */
+export const degrees = (degrees) => String(Number(degrees.toFixed(4)));
+
+/**
+ * A layer's zooms, `0\u201314`.
+ * @param {number} low @param {number} high
+ */
+export const zooms = (low, high) => (low === high ? `${low}` : `${low}\u2013${high}`);
+
+/**
+ * The middle of the numbers, NaN of none.
+ * @param {number[]} numbers
+ */
+export function median(numbers) {
+  const sorted = [...numbers].sort((a, b) => a - b);
+  const half = sorted.length >> 1;
+  if (sorted.length % 2) return sorted[half] ?? Number.NaN;
+  return ((sorted[half - 1] ?? Number.NaN) + (sorted[half] ?? Number.NaN)) / 2;
+}

@@ -1,0 +1,90 @@
+/** What the page knows of where it stands, and what it can ask there. */
+
+import { byId } from "./dom.js";
+
+/** @typedef {import("./mercator.js").Bounds} Bounds */
+/** @typedef {{layer: string, api: string, where: string}} Config `api` is empty where no server stands behind the page */
+/**
+ * @typedef {object} Layer
+ * @property {string} layer
+ * @property {string} revision
+ * @property {number} minzoom
+ * @property {number} maxzoom
+ * @property {Bounds} bounds
+ * @property {string} format
+ * @property {string} attribution
+ * @property {string} style
+ * @property {boolean} virtual
+ * @property {string[]} revisions
+ */
+/**
+ * @typedef {object} TileJson
+ * @property {string} name
+ * @property {string[]} tiles
+ * @property {number} minzoom
+ * @property {number} maxzoom
+ * @property {Bounds} bounds
+ * @property {[number, number, number]} center
+ * @property {string} [attribution]
+ * @property {string} [encoding]
+ */
+/**
+ * @typedef {object} Job
+ * @property {string} job
+ * @property {string} layer
+ * @property {string} state
+ * @property {string} [why]
+ * @property {number | null} tiles
+ * @property {number} done
+ * @property {number} failed
+ * @property {number | null} percent
+ * @property {number | null} rate
+ * @property {number | null} left
+ * @property {Record<string, {tiles: number, blocks: number, done: number, failed: number}>} by_zoom
+ */
+
+/** @returns {Config} */
+export const config = () => ({ layer: "", api: "", where: "", ...JSON.parse(byId("config").textContent ?? "{}") });
+
+/** The address of the folder that the page lies in. */
+export const folder = () => new URL("./", document.baseURI).href;
+
+/** An answer that says what is wrong. */
+export class Refused extends Error {
+  /** @param {number} status @param {string} message */
+  constructor(status, message) {
+    super(message);
+    this.status = status;
+  }
+}
+
+/**
+ * What the server answers, as JSON.
+ * @param {string} url @param {AbortSignal} [signal]
+ * @returns {Promise<any>}
+ */
+export async function ask(url, signal) {
+  const response = await fetch(url, { cache: "no-cache", signal: signal ?? null });
+  const said = await response.json().catch(() => ({}));
+  if (!response.ok) throw new Refused(response.status, said.message ?? `${response.status} for ${url}`);
+  return said;
+}
+
+/**
+ * Listens to what changes, and goes on listening when the connection is lost.
+ * @param {string} url
+ * @param {Record<string, (data: any) => void>} handlers by the event's name
+ * @param {(open: boolean) => void} connected
+ */
+export function listen(url, handlers, connected) {
+  const source = new EventSource(url);
+  source.addEventListener("open", () => connected(true));
+  source.addEventListener("error", () => {
+    connected(false);
+    if (source.readyState !== EventSource.CLOSED) return; // it tries again by itself
+    setTimeout(() => listen(url, handlers, connected), 3000);
+  });
+  for (const [name, handle] of Object.entries(handlers)) {
+    source.addEventListener(name, (event) => handle(JSON.parse(event.data)));
+  }
+}
