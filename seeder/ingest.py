@@ -12,12 +12,14 @@ import click
 
 from seeder.console import Bar, guarded, interruptible, jobs_option, json_option, located, parsed
 from tiler.catalog import RESAMPLINGS, Layer, Options, shown
+from tiler.colormap import checked
 from tiler.errors import BadOption
 from tiler.ingest import Ingested
 from tiler.ingest import ingest as ingest_raster
 from tiler.keys import FORMATS, check_layer, layer_from
 from tiler.settings import Settings
 from tiler.storage import Stores
+from tiler.style import TERRAINS
 
 Command = Callable[..., None]
 
@@ -56,15 +58,34 @@ def raster_options(command: Command) -> Command:
         "--bands", metavar="B[,B,B]", callback=parsed(_parse_bands), help="Band to show as grey, or three as RGB."
     )
     @click.option(
-        "--rescale", metavar="MIN,MAX", callback=parsed(_parse_range), help="Values that become black and white."
+        "--rescale",
+        metavar="MIN,MAX",
+        multiple=True,
+        callback=parsed(_parse_range),
+        help="Values that become black and white; once for all bands, or once for each.",
     )
-    @click.option("--format", type=click.Choice(FORMATS), help="Format of the tiles.  [default: png]")
+    @click.option(
+        "--style",
+        type=click.Choice(TERRAINS),
+        help="What heights in metres are shown as: shade, slope in degrees, or colours that encode them.",
+    )
+    @click.option(
+        "--colormap",
+        metavar="NAME|FILE",
+        callback=parsed(checked),
+        help="Colours for one band: one of matplotlib's (viridis, terrain, Blues_r), or a GDAL colour-relief file.",
+    )
+    @click.option(
+        "--format",
+        type=click.Choice([*FORMATS, "auto"]),
+        help="Format of the tiles; auto is lossy where that halves them.  [default: png]",
+    )
     @click.option("--attribution", metavar="TEXT", help="Credit that maps show.")
     @click.option("--virtual/--baked", default=None, help="Do not bake: read the raster where it is, more slowly.")
     @wraps(command)
     def given(*args: Any, **kwargs: Any) -> None:
         values = {name: kwargs.pop(name) for name in Options.__dataclass_fields__}
-        command(*args, said={name: value for name, value in values.items() if value is not None}, **kwargs)
+        command(*args, said={name: value for name, value in values.items() if value not in (None, ())}, **kwargs)
 
     return given
 
@@ -86,7 +107,9 @@ def ingest(source: str, layer: str | None, said: dict[str, Any], jobs: int, as_j
     \b
     Examples:
       seeder ingest ortho.tif
-      seeder ingest sentinel.tif --layer alps --bands 4,3,2 --rescale 0,3000 --format webp
+      seeder ingest sentinel.tif --layer alps --bands 4,3,2 --rescale 0,3000 --format auto
+      seeder ingest dem.tif --layer shade --style hillshade
+      seeder ingest dem.tif --layer heights --colormap terrain --rescale 0,4000
     """
     name = check_layer(layer) if layer else layer_from(Path(source).stem)
     stores = Stores.open(settings, create=True)
@@ -111,7 +134,8 @@ def tell(done: Ingested, *, as_json: bool) -> None:
     """Say what a raster became."""
     if as_json:
         layer = done.layer
-        click.echo(json.dumps({"layer": layer.id, "revision": layer.revision, "fresh": done.fresh, **facts(layer)}))
+        said = {"layer": layer.id, "revision": layer.revision, "fresh": done.fresh, **facts(layer), "why": done.why}
+        click.echo(json.dumps(said))
     else:
         click.echo("\n".join(_ingested(done)))
 
@@ -125,6 +149,7 @@ def facts(layer: Layer) -> dict[str, Any]:
         "format": layer.format,
         "virtual": layer.bake is None,
         "rescale": [list(each) for each in layer.style.rescale],
+        "style": layer.style.terrain,
     }
 
 
@@ -138,6 +163,8 @@ def _ingested(done: Ingested) -> Iterator[str]:
     yield f"bounds {west:.6g},{south:.6g},{east:.6g},{north:.6g}" + (
         " (across the antimeridian)" if west > east else ""
     )
+    if done.why:
+        yield f"format {layer.format}: {done.why} (--format NAME sets another)"
     if done.survey.stretched:
         ranges = " ".join(f"{low:g},{high:g}" for low, high in layer.style.rescale)
         yield f"rescale {ranges} (the 2nd to the 98th percentile; --rescale MIN,MAX sets another)"

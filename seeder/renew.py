@@ -68,7 +68,8 @@ class Stock:
         for look, z in sorted(found, key=lambda place: (place[0].scale, place[0].format, place[1])):
             codes, stale = (np.concatenate(parts) for parts in zip(*found[look, z], strict=True))
             order = np.argsort(codes)
-            shelf = Shelf(codes[order], stale[order], covered(pick.layer, z, codes[order]))
+            own = covered(pick.layer, z, codes[order]) & pick.layer.takes(look.format)
+            shelf = Shelf(codes[order], stale[order], own)
             stock.shelves.setdefault(look, {})[z] = shelf
         return stock
 

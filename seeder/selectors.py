@@ -44,8 +44,12 @@ class Asked:
         return Selection(zooms, self.boxes, self.tiles)
 
     def look(self, layer: Layer) -> Look:
-        """How the tiles of `layer` look."""
-        return Look(self.scale, self.format or layer.format)
+        """How the tiles of `layer` look.
+
+        Raises:
+            BadOption: the layer cannot be had in that format.
+        """
+        return Look(self.scale, layer.check_format(self.format or layer.format))
 
 
 def places(command: Command) -> Command:

@@ -12,8 +12,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.clock import Clock
 from tests.strategies import crossing_bounds, layers
-from tiler.catalog import KNOWN, Bake, Layer, Layers, dump, list_layers, load_layer, parse, publish, tilejson
+from tiler.catalog import (
+    KNOWN,
+    Bake,
+    Layer,
+    Layers,
+    Options,
+    dump,
+    list_layers,
+    load_layer,
+    parse,
+    publish,
+    tilejson,
+)
 from tiler.errors import BadName, CatalogError, StoreError, UnknownLayer, ZoomOutside
 from tiler.footprint import Footprint
 from tiler.grid import Bounds, tile_ranges
@@ -52,6 +65,32 @@ def test_a_nodata_that_is_not_a_number_survives_the_index_as_json() -> None:
     data = dump(replace(RELIEF, nodata=math.nan))
     json.loads(data, parse_constant=pytest.fail)
     assert math.isnan(parse(data, KEY).nodata or 0)
+
+
+STYLES = {
+    "map": Style(((0.0, 9.5),), colours=tuple((step, 0, 255 - step, 255) for step in range(256))),
+    "stops": Style(stops=((-1.5, 1, 2, 3, 4), (9.0, 5, 6, 7, 255)), terrain="slope"),
+    "shade": Style(((0.0, 255.0),), terrain="hillshade"),
+    "heights": Style(terrain="terrain-rgb"),
+}
+
+
+@pytest.mark.parametrize("name", STYLES)
+def test_every_style_survives_the_index(name: str) -> None:
+    asked = Options(rescale=((0, 1), (2, 3.5), (4, 5)), format="auto", style="slope", colormap="0.0 1 2 3 255\n")
+    layer = replace(RELIEF, style=STYLES[name], asked=asked)
+    assert parse(dump(layer), KEY) == layer
+
+
+def test_an_index_of_before_there_were_styles_is_read() -> None:
+    said = json.loads(dump(RELIEF))
+    for new in ("style", "colormap"):
+        del said["asked"][new]
+    for new in ("colours", "stops", "terrain"):
+        del said["style"][new]
+    for old, now in ((None, ()), ([0, 3000.5], ((0, 3000.5),))):  # one range for all bands
+        said["asked"]["rescale"] = old
+        assert parse(json.dumps(said).encode(), KEY) == replace(RELIEF, asked=Options(rescale=now))
 
 
 @given(layers())
@@ -100,6 +139,10 @@ def test_an_index_without_a_field_is_refused(field: str) -> None:
         {"style": []},
         {"style": {"rescale": [[5, 1]], "palette": []}},
         {"style": {"rescale": [], "palette": 3}},
+        {"style": {"rescale": [], "palette": [], "terrain": "contours"}},
+        {"style": {"rescale": [], "palette": [], "colours": [[0, 0, 0, 255]]}},
+        {"asked": {}},
+        {"asked": {**json.loads(dump(RELIEF))["asked"], "glow": 1}},
         {"bake": {"z": 3}},
         {"bake": 3},
         {"footprint": None},
@@ -222,17 +265,6 @@ def test_tilejson_opens_where_the_layer_is_about_two_tiles_wide(layer: Layer) ->
     zoom = json.loads(tilejson(wide, "", "9f2c"))["center"][2]
     degrees = layer.bounds.east - layer.bounds.west + 360 * layer.bounds.crosses
     assert zoom == 28 or 1.4 < degrees / 360 * 2**zoom < 2.9
-
-
-class Clock:
-    """A time that passes when told to."""
-
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def monotonic(self) -> float:
-        """Seconds."""
-        return self.now
 
 
 @pytest.fixture

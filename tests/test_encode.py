@@ -12,7 +12,6 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from PIL import Image
-from rasterio.errors import NotGeoreferencedWarning
 from rasterio.io import MemoryFile
 
 from tests.conftest import scene
@@ -173,7 +172,6 @@ def test_encoding_leaves_the_picture_alone() -> None:
                 assert picture.mask is None or (picture.mask == same.mask).all()
 
 
-@pytest.mark.filterwarnings(f"ignore::{NotGeoreferencedWarning.__module__}.{NotGeoreferencedWarning.__name__}")
 @pytest.mark.parametrize("cover", ["opaque", "binary", "graded"])
 @pytest.mark.parametrize("colours", [2, 5, 200, 257])
 @pytest.mark.parametrize("kind", get_args(Kind))

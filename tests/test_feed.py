@@ -11,23 +11,13 @@ from seeder import feed
 from seeder.cli import main
 from seeder.feed import SHOWN, Feed
 from seeder.ledger import jobs
+from tests.clock import Clock
 from tiler.storage import Store, open_store
 
 
 @pytest.fixture
 def sources(alps_copy: Path) -> Store:
     return open_store((alps_copy / "private").as_uri())
-
-
-class Clock:
-    """Time that passes only when told."""
-
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def monotonic(self) -> float:
-        """Seconds."""
-        return self.now
 
 
 @pytest.fixture

@@ -27,7 +27,6 @@ from tiler.storage import Stores
 from tiler.style import Pixels
 
 # rasterio hides this one in a way that does not hold while two threads warp
-pytestmark = pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
 
 WORLD = (-180.0, -90.0, 180.0, 90.0)
 BOTH = pytest.mark.parametrize("driver", ["TMS", "WMTS"])

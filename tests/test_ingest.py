@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from tiler.catalog import Options, load_layer
 from tiler.errors import BadName, BadOption, BadSource, TilerError, UnknownLayer
 from tiler.ingest import Ingested, ingest
 from tiler.storage import Stores
+from tiler.survey import revision_of
 
 ENOUGH = 38.0  # dB
 AROUND_ZERO = (-2.5, -2.2, 3.1, 2.9)
@@ -74,7 +76,11 @@ def test_a_changed_raster_is_a_new_revision_and_the_old_one_stays(make_raster: M
         {"max_zoom": 6},
         {"nodata": 200.0},
         {"bands": (1,)},
-        {"rescale": (0.0, 99.0)},
+        {"rescale": ((0.0, 99.0),)},
+        {"rescale": ((0.0, 99.0), (0.0, 99.0), (0.0, 98.0))},
+        {"bands": (1,), "colormap": "viridis"},
+        {"bands": (1,), "style": "slope"},
+        {"format": "auto"},
         {"virtual": True},
     ],
 )
@@ -87,6 +93,44 @@ def test_a_changed_option_is_a_new_revision_and_the_old_one_stays(
     assert new.fresh
     assert new.layer.revision != old.revision
     assert stores.sources.has(old.source)
+
+
+def test_each_band_can_have_a_range_of_its_own(make_raster: MakeRaster, stores: Stores) -> None:
+    path = make_raster(values=scene(200, 240))
+    one = run(path, stores, rescale=((10.0, 200.0),)).layer
+    three = run(path, stores, rescale=((10.0, 200.0), (0.0, 255.0), (0.0, 100.0))).layer
+    assert one.style.rescale == ((10, 200),) * 3
+    tile = tiles_of(three, three.maxzoom)[0]
+    plain = drawn(run(path, stores).layer, stores, tile)
+    wanted = [(plain[..., 0] - 10.0) / 190, plain[..., 1] / 255, plain[..., 2] / 100]
+    shown = plain[..., 3] > 0
+    for channel, share in enumerate(wanted):
+        steps = np.rint(np.clip(share, 0, 1) * 255)
+        assert np.abs(drawn(three, stores, tile)[shown, channel] - steps[shown]).max() <= 1
+
+
+@dataclass(frozen=True, slots=True)
+class Later(Options):
+    """Options of a later version, which knows one more."""
+
+    glow: float = 0.0
+
+
+def test_an_option_that_a_later_version_has_changes_no_revision_until_it_is_used(make_raster: MakeRaster) -> None:
+    path = str(make_raster(values=scene(90, 90, 1)))
+    for asked in ({}, {"format": "webp", "rescale": ((0.0, 9.0),)}):
+        now = revision_of(path, Options(**asked))
+        assert revision_of(path, Later(**asked)) == now
+        assert revision_of(path, Later(**asked, glow=1.0)) != now
+
+
+def test_an_option_that_is_as_if_it_were_not_given_makes_no_other_revision(
+    make_raster: MakeRaster, stores: Stores
+) -> None:
+    path = make_raster(values=scene(90, 90, 1))
+    first = run(path, stores).layer
+    again = run(path, stores, min_zoom=None, rescale=(), format="png", style="", colormap="", virtual=False)
+    assert (again.fresh, again.layer.revision) == (False, first.revision)
 
 
 def test_a_layer_whose_baked_file_is_gone_is_baked_again(make_raster: MakeRaster, stores: Stores) -> None:
@@ -171,14 +215,49 @@ CASES: dict[str, Case] = {
     ),
     "stretched palette": (
         lambda make: make(values=scene(99, 99, 1) % 2, palette=PALETTE),
-        {"rescale": (0.0, 9.0)},
+        {"rescale": ((0.0, 9.0),)},
         BadOption,
         "rescale",
     ),
+    "two ranges": (lambda make: make(values=scene(99, 99)), {"rescale": ((0, 9), (0, 8))}, BadOption, "3, one a band"),
+    "three ranges": (lambda make: make(values=scene(99, 99, 1)), {"rescale": ((0, 9),) * 3}, BadOption, "one range"),
+    "shade of three bands": (lambda make: make(values=scene(99, 99)), {"style": "hillshade"}, BadOption, "one band"),
+    "map of three bands": (lambda make: make(values=scene(99, 99)), {"colormap": "viridis"}, BadOption, "one band"),
+    "shade of a palette": (
+        lambda make: make(values=scene(99, 99, 1) % 2, palette=PALETTE),
+        {"style": "slope"},
+        BadOption,
+        "colours of its own",
+    ),
+    "map of a palette": (
+        lambda make: make(values=scene(99, 99, 1) % 2, palette=PALETTE),
+        {"colormap": "viridis"},
+        BadOption,
+        "colours of its own",
+    ),
+    "stretched heights": (
+        lambda make: make(values=scene(99, 99, 1)),
+        {"style": "terrarium", "rescale": ((0.0, 9.0),)},
+        BadOption,
+        "drop --rescale",
+    ),
+    "coloured heights": (
+        lambda make: make(values=scene(99, 99, 1)),
+        {"style": "terrain-rgb", "colormap": "viridis"},
+        BadOption,
+        "and --colormap",
+    ),
+    "blurred heights": (
+        lambda make: make(values=scene(99, 99, 1)),
+        {"style": "terrain-rgb", "format": "webp"},
+        BadOption,
+        "use --format png",
+    ),
+    "unknown map": (lambda make: make(values=scene(99, 99, 1)), {"colormap": "veridis"}, BadOption, "did you mean"),
     "too deep": (lambda make: make(values=scene(99, 99)), {"max_zoom": 20}, BadOption, "--max-zoom may be"),
     "min above max": (lambda make: make(values=scene(99, 99)), {"min_zoom": 5, "max_zoom": 4}, BadOption, "above"),
     "min too deep": (lambda make: make(values=scene(99, 99)), {"min_zoom": 20}, BadOption, "zoom"),
-    "empty range": (lambda make: make(values=scene(99, 99)), {"rescale": (9.0, 9.0)}, BadOption, "below"),
+    "empty range": (lambda make: make(values=scene(99, 99)), {"rescale": ((9.0, 9.0),)}, BadOption, "below"),
     "odd nodata": (lambda make: make(values=scene(99, 99)), {"nodata": -1.0}, BadOption, "uint8"),
 }
 
@@ -191,7 +270,6 @@ def complex_integers(path: Path) -> Path:
     return vrt
 
 
-@pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
 @pytest.mark.parametrize("case", CASES)
 @pytest.mark.parametrize("again", [False, True])
 def test_what_cannot_become_a_layer_says_why_and_changes_nothing(

@@ -195,13 +195,13 @@ def test_options_are_inherited_from_the_last_ingest_and_can_be_overridden(run: R
     run("ingest", "west", "--layer", "land", *given.split())
     land = Land(Settings.from_env({}, data=str(tmp_path / "data")))
     first = land.layer.asked
-    assert first == Options(2, 5, None, None, (3, 2, 1), (10, 200), "webp", "us")
+    assert first == Options(2, 5, None, None, (3, 2, 1), ((10, 200),), "webp", "us")
     run("seed", "land", "--zooms", "2-5")
     run("refresh", "land", "again")
     assert land.layer.asked == first
     assert (land.layer.format, land.layer.minzoom, land.layer.maxzoom) == ("webp", 2, 5)
     run("refresh", "land", "again", "--max-zoom", "4", "--rescale", "0,100")
-    assert land.layer.asked == replace(first, max_zoom=4, rescale=(0, 100))
+    assert land.layer.asked == replace(first, max_zoom=4, rescale=((0, 100),))
     assert land.renewed()
     assert not [key for key in land.tiles() if key.startswith("land/5/")]
 

@@ -180,7 +180,6 @@ MIDDLE = SIDE // 2 * 256
 OUTAGES = [1, 2, 3, 100]  # requests that fail one after another
 
 
-@pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")  # of a header that came in part
 @pytest.mark.parametrize(
     ("level", "place"),
     [
@@ -328,7 +327,6 @@ BROKEN: dict[str, Callable[[bytes], bytes]] = {
 }
 
 
-@pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
 @pytest.mark.parametrize("how", BROKEN)
 def test_an_object_that_is_broken_is_a_source_that_cannot_be_read(how: str, elsewhere: Store, wide: Path) -> None:
     elsewhere.put(KEY, BROKEN[how](wide.read_bytes()), content_type="image/tiff")

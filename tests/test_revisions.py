@@ -38,6 +38,7 @@ from tiler.errors import BadInput, BadOption, MissingObject, StoreError, Unknown
 from tiler.ingest import Ingested, ingest, restore
 from tiler.keys import clock_key, index_key, source_key, tilejson_key
 from tiler.storage import Store, Stores, open_store
+from tiler.style import TERRAINS
 
 NAME = "globe"
 BAKED = replace(GLOBE, bake=Bake(9, 0, 0, 512, 512, 10, opaque=True))
@@ -50,10 +51,12 @@ options = st.builds(
     resampling=st.none() | st.sampled_from(RESAMPLINGS),
     nodata=st.none() | numbers,
     bands=st.lists(st.integers(1, 12), max_size=3).map(tuple),
-    rescale=st.none() | st.tuples(finite, finite),
-    format=formats,
+    rescale=st.lists(st.tuples(finite, finite), max_size=3).map(tuple),
+    format=formats | st.just("auto"),
     attribution=st.text(max_size=20),
     virtual=st.booleans(),
+    style=st.sampled_from(["", *TERRAINS]),
+    colormap=st.text(max_size=20),
 )
 names = st.text("0123456789abcdef", min_size=12, max_size=12)
 Hurt = Callable[[Path], object]

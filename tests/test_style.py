@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tests.pictures import pictures, visible
+from tiler.encode import encode
 from tiler.errors import BadOption
-from tiler.style import Picture, Style, Values
+from tiler.style import TERRAINS, Picture, Style, Values
 
 INTEGERS = [np.dtype(name) for name in ("uint8", "int8", "uint16", "int16", "int32", "uint32")]
 ROUNDING = 1e-3  # of a step, for arithmetic in single precision
@@ -163,3 +166,49 @@ def test_a_cut_is_that_square(picture: Picture, data: st.DataObject) -> None:
     assert part.pixels.shape == (size, size, picture.pixels.shape[-1])
     assert (part.pixels == picture.pixels[square]).all()
     assert (visible(part) == visible(picture)[square]).all()
+
+
+PLAIN = ((0, 0, 0, 255),)
+MANY = PLAIN * 256
+STOPS = ((0.0, 0, 0, 0, 255), (9.0, 255, 0, 0, 255))
+TOGETHER: dict[str, dict[str, Any]] = {
+    "palette and a map": {"palette": PLAIN, "rescale": ((0, 9),), "colours": MANY},
+    "palette and stops": {"palette": PLAIN, "stops": STOPS},
+    "palette and shade": {"palette": PLAIN, "terrain": "hillshade"},
+    "stops and a range": {"stops": STOPS, "rescale": ((0, 9),)},
+    "heights and a range": {"terrain": "terrarium", "rescale": ((0, 9),)},
+    "heights and a map": {"terrain": "terrain-rgb", "rescale": ((0, 9),), "colours": MANY},
+    "heights and stops": {"terrain": "terrain-rgb", "stops": STOPS},
+    "a map without a range": {"colours": MANY},
+    "a map of three bands": {"colours": MANY, "rescale": ((0, 9),) * 3},
+    "a map of too few": {"colours": PLAIN, "rescale": ((0, 9),)},
+}
+
+
+@pytest.mark.parametrize("case", TOGETHER)
+def test_what_does_not_go_together_is_refused(case: str) -> None:
+    with pytest.raises(BadOption):
+        Style(**TOGETHER[case])
+
+
+@given(whole() | real())
+def test_a_map_colours_the_steps_of_the_stretch(case: tuple[Values, float, float]) -> None:
+    values, low, high = case
+    colours = tuple((step, 255 - step, step // 2, 255) for step in range(256))
+    seen = visible(Style(((low, high),), colours=colours).apply(values, None))
+    assert np.array_equal(seen, np.array(colours)[shown(values, low, high).astype(int)])
+
+
+def test_only_encoded_heights_have_a_colour_for_nothing() -> None:
+    found = {terrain: Style(terrain=terrain).ground for terrain in ("", *TERRAINS)}
+    heights = {"terrain-rgb": (1, 134, 160), "terrarium": (128, 0, 0)}  # 100000 tenths and 32768 metres above the first
+    assert found == {"": None, "hillshade": None, "slope": None, **heights}
+
+
+@given(pictures().filter(lambda picture: picture.palette is None))
+def test_a_solid_picture_hides_nothing_unless_it_is_all_hidden(picture: Picture) -> None:
+    solid, whole = Picture(picture.pixels, picture.mask, solid=True), Picture(picture.pixels)
+    if encode(picture, "png") is None:
+        assert encode(solid, "png") is None
+    else:
+        assert encode(solid, "png") == encode(whole, "png")

@@ -158,7 +158,7 @@ def test_uint16_nodata_is_transparent_and_blends_into_nothing(
     values = landscape(300, 400, bands=1).astype(np.uint16) * 200 + 1000
     values[:, 100:180, 120:260] = 65535
     path = make_raster(values=values, nodata=65535)
-    layer = make_layer(path, rescale=(1000.0, 52000.0), virtual=virtual)
+    layer = make_layer(path, rescale=((1000.0, 52000.0),), virtual=virtual)
     assert compare(layer, stores, path, [(1000, 52000)])
 
 
@@ -192,7 +192,7 @@ def test_nan_is_transparent_declared_or_not(
     values[:, holes] = np.nan
     path = make_raster(values=values, nodata=declared)
     clean = make_raster(values=np.where(np.isnan(values), np.float32(-9999), values), nodata=-9999, name="clean.tif")
-    layer = make_layer(path, rescale=(-200.0, 565.0), virtual=virtual)
+    layer = make_layer(path, rescale=((-200.0, 565.0),), virtual=virtual)
     assert compare(layer, stores, clean, [(-200, 565)])
 
 
@@ -205,7 +205,7 @@ def test_beside_a_float_nodata_value_nan_is_transparent_too_and_taints_nothing_t
     values[:, 180:190, 300:303] = np.nan
     path = make_raster(values=values, nodata=-9999)
     clean = make_raster(values=np.where(np.isnan(values), np.float32(-9999), values), nodata=-9999, name="clean.tif")
-    layer = make_layer(path, rescale=(-200.0, 565.0), virtual=virtual)
+    layer = make_layer(path, rescale=((-200.0, 565.0),), virtual=virtual)
     lost = 0
     for tile in tiles_of(layer, layer.maxzoom):
         picture = drawn(layer, stores, tile)
@@ -222,7 +222,7 @@ def test_negative_values_of_int16_are_stretched_like_others(
 ) -> None:
     values = (landscape(300, 400, bands=1).astype(np.int16) - 128) * 8
     path = make_raster(values=values)
-    assert compare(make_layer(path, rescale=(-900.0, 700.0)), stores, path, [(-900, 700)])
+    assert compare(make_layer(path, rescale=((-900.0, 700.0),)), stores, path, [(-900, 700)])
 
 
 def test_without_a_range_16_bits_are_stretched_between_their_2nd_and_98th_percentile(

@@ -10,16 +10,18 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal, get_args
 
 from tiler import keys
-from tiler.errors import BadInput, CatalogError, GridError, MissingObject, UnknownLayer, ZoomOutside
+from tiler.errors import BadInput, BadOption, CatalogError, GridError, MissingObject, UnknownLayer, ZoomOutside
 from tiler.footprint import Footprint
 from tiler.grid import MAX_ZOOM, Bounds, TileRange, tile_ranges
 from tiler.keys import Format
 from tiler.storage import Store, Stores
-from tiler.style import Style
+from tiler.style import TERRAINS, Range, Style, Terrain
 
 Resampling = Literal["nearest", "bilinear", "cubic", "cubic_spline", "lanczos", "average", "mode"]
 Halving = Literal["cubic", "average", "nearest", "mode"]
+Choice = Format | Literal["auto"]  # of a format: auto is decided by what the tiles show
 RESAMPLINGS: tuple[Resampling, ...] = get_args(Resampling)
+LOSSLESS: tuple[Format, ...] = ("png",)
 VERSION = 1
 DIRECTORY = 2048  # bytes that an image directory of a COG takes, its colour table too, without its lists of blocks
 KNOWN = 256  # names of which a process remembers the metadata
@@ -27,17 +29,28 @@ KNOWN = 256  # names of which a process remembers the metadata
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What `seeder ingest` was asked for; None and empty mean that the raster decides."""
+    """What `seeder ingest` was asked for; None and empty mean that the raster decides.
+
+    `rescale` holds one range for all bands or one for each. `colormap` is a name or the lines of a colour-relief file;
+    see `tiler.colormap`.
+    """
 
     min_zoom: int | None = None
     max_zoom: int | None = None
     resampling: Resampling | None = None
     nodata: float | None = None
     bands: tuple[int, ...] = ()
-    rescale: tuple[float, float] | None = None
-    format: Format = "png"
+    rescale: tuple[Range, ...] = ()
+    format: Choice = "png"
     attribution: str = ""
     virtual: bool = False
+    style: Terrain = ""
+    colormap: str = ""
+
+    def changed(self) -> dict[str, Any]:
+        """The options that are not as they are when nothing is asked for: a new option changes nothing for the rest."""
+        plain = type(self)()
+        return {name: value for name, value in asdict(self).items() if value != getattr(plain, name)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +120,20 @@ class Layer:
         """
         return tile_ranges(self.bounds, z) if self.minzoom <= z <= self.maxzoom else ()
 
+    def takes(self, form: Format) -> bool:
+        """Whether the layer's tiles can have a format: colours that encode heights can have no lossy one."""
+        return form in LOSSLESS or not self.style.encoding
+
+    def check_format(self, form: Format) -> Format:
+        """`form`, if the layer's tiles can have it.
+
+        Raises:
+            BadOption: they cannot.
+        """
+        if not self.takes(form):
+            raise BadOption(f"the colours of layer {self.id!r} are heights, which {form} would blur: ask for png")
+        return form
+
     def check_zooms(self, zooms: tuple[int, ...]) -> None:
         """Nothing, if the layer has all of `zooms`.
 
@@ -152,8 +179,20 @@ def _number(text: str | None) -> float | None:
 
 
 def _asked(said: dict[str, Any]) -> Options:
-    rescale = tuple(said["rescale"]) if said["rescale"] else None
+    ranges = said["rescale"] or ()
+    if ranges and not isinstance(ranges[0], list):  # there used to be one for all bands
+        ranges = (ranges,)
+    rescale = tuple(map(tuple, ranges))
     return Options(**{**said, "nodata": _number(said["nodata"]), "bands": tuple(said["bands"]), "rescale": rescale})
+
+
+def _style(said: dict[str, Any]) -> Style:
+    """A style; what older versions did not know may be missing."""
+    said = {"colours": [], "stops": [], "terrain": "", **said}
+    lists = {name: tuple(map(tuple, said[name])) for name in ("rescale", "palette", "colours", "stops")}
+    if said["terrain"] not in ("", *TERRAINS):
+        raise ValueError(f"unknown style {said['terrain']}")
+    return Style(**lists, terrain=said["terrain"])
 
 
 def parse(data: bytes, key: str) -> Layer:
@@ -168,7 +207,6 @@ def parse(data: bytes, key: str) -> Layer:
             raise CatalogError(key, f"its version is {said['version']}, this program writes {VERSION}")
         if said["format"] not in keys.FORMATS or said["resampling"] not in RESAMPLINGS:
             raise CatalogError(key, "unknown format or resampling")
-        style = said["style"]
         return Layer(
             id=keys.check_layer(said["id"]),
             revision=said["revision"],
@@ -183,7 +221,7 @@ def parse(data: bytes, key: str) -> Layer:
             attribution=said["attribution"],
             asked=_asked(said["asked"]),
             previous=said["previous"],
-            style=Style(tuple(map(tuple, style["rescale"])), tuple(map(tuple, style["palette"]))),
+            style=_style(said["style"]),
             bake=Bake(**said["bake"]) if said["bake"] else None,
             footprint=Footprint.from_json(said["footprint"], key),
         )
@@ -335,4 +373,6 @@ def tilejson(layer: Layer, url: str, revision: str) -> bytes:
     }
     if layer.attribution:
         said["attribution"] = layer.attribution
+    if layer.style.encoding:  # what MapLibre's raster-dem sources look for
+        said["encoding"] = "mapbox" if layer.style.terrain == "terrain-rgb" else layer.style.terrain
     return (json.dumps(said, indent=1) + "\n").encode()

@@ -11,6 +11,7 @@ import io
 import struct
 import warnings
 import zlib
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
@@ -42,15 +43,23 @@ def encode(picture: Picture, form: Format) -> bytes | None:
     picture = _simplest(picture)
     if picture.mask is not None and not picture.mask.any():
         return None
+    if picture.solid:
+        picture = replace(picture, mask=None)
     if form == "png":
         return _png(picture)
     return _lossy(picture, form)
 
 
 @cache
-def blank(size: int, form: Format) -> bytes:
-    """The one tile of `size` pixels with nothing on it, for those who must answer with something."""
-    clear = Picture(np.zeros((size, size, 1), np.uint8), np.zeros((size, size), np.uint8))
+def blank(size: int, form: Format, ground: tuple[int, ...] | None = None) -> bytes:
+    """The one tile of `size` pixels with nothing on it, for those who must answer with something.
+
+    It is transparent, or of the colour `ground` (RGB) where that means something even so; see `Style.ground`.
+    """
+    if ground:
+        clear = Picture(np.full((size, size, len(ground)), ground, np.uint8))
+    else:
+        clear = Picture(np.zeros((size, size, 1), np.uint8), np.zeros((size, size), np.uint8))
     return _png(clear) if form == "png" else _lossy(clear, form)
 
 
@@ -80,7 +89,7 @@ def _simplest(picture: Picture) -> Picture:
         mask = shown if mask is None else np.minimum(mask, shown)
     if mask is not None and mask.min() == 255:
         mask = None
-    return Picture(picture.pixels, mask, picture.palette)
+    return replace(picture, mask=mask)
 
 
 def _lossy(picture: Picture, form: Format) -> bytes:

@@ -47,8 +47,8 @@ class Outcome:
 class Request:
     """A block to fill: which of its tiles, how they look, and whether to render those that exist.
 
-    A block larger than 8 x 8 is wholly wanted; its mask is 0. `blanks` stores a transparent tile where there is
-    nothing, so that it is found the next time.
+    A block larger than 8 x 8 is wholly wanted; its mask is 0. `blanks` stores a blank tile where there is nothing, so
+    that it is found the next time.
 
     Raises:
         GridError: the mask has bits that are no tile of the block.
@@ -98,7 +98,7 @@ def fill(layer: Layer, stores: Stores, request: Request, guard: Guard | None = N
     """Render the request's tiles and put them in the store, as long as `guard` lets them.
 
     Tiles that exist are left alone unless `force`; tiles with nothing on them are not stored, but where an older tile
-    lies in such a place a transparent one takes it. After a read error no further tile is written and those that are
+    lies in such a place a blank one takes it. After a read error no further tile is written and those that are
     left count as failed.
 
     Raises:
@@ -124,7 +124,7 @@ def fill(layer: Layer, stores: Stores, request: Request, guard: Guard | None = N
             if data is None and not request.blanks:
                 empty |= block.bit(tile)
                 continue
-            shown = data or blank(look.size, look.format)
+            shown = data or blank(look.size, look.format, layer.style.ground)
             drawn[names[tile]] = (block.bit(tile), len(shown))
             yield names[tile], shown
 
@@ -137,7 +137,8 @@ def fill(layer: Layer, stores: Stores, request: Request, guard: Guard | None = N
                     written |= bit
                     size += length
         if empty and request.force:
-            size += _cleared(stores.tiles, (names[tile] for tile in block.tiles(empty)), look, guard)
+            clear = blank(look.size, look.format, layer.style.ground)
+            size += _cleared(stores.tiles, (names[tile] for tile in block.tiles(empty)), clear, kind, guard)
     except SourceReadError as fault:
         error = str(fault)
     return Outcome(
@@ -151,9 +152,8 @@ def fill(layer: Layer, stores: Stores, request: Request, guard: Guard | None = N
     )
 
 
-def _cleared(tiles: Store, keys: Iterable[str], look: Look, guard: Guard) -> int:
-    """Lay transparent tiles over those of `keys` that are stored; returns the bytes."""
-    clear, kind = blank(look.size, look.format), CONTENT_TYPES[look.format]
+def _cleared(tiles: Store, keys: Iterable[str], clear: bytes, kind: str, guard: Guard) -> int:
+    """Lay the tile `clear` over those of `keys` that are stored; returns the bytes."""
 
     def old() -> Iterator[tuple[str, bytes]]:
         for key in tiles.existing(keys):

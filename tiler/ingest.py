@@ -15,10 +15,12 @@ import numpy as np
 from tiler import catalog, keys
 from tiler.bake import bake_cog
 from tiler.catalog import Layer, Options
+from tiler.choose import choose
 from tiler.datasets import forget, opened
 from tiler.errors import BadOption, BadSource, CatalogError, SourceReadError, UnknownLayer
 from tiler.footprint import Footprint
 from tiler.grid import Window, tile_ranges
+from tiler.keys import Format
 from tiler.raster import overview_for, warp
 from tiler.storage import Store, Stores
 from tiler.survey import Survey, revision_of, survey
@@ -30,11 +32,15 @@ LOOK = 8  # pixels a tile that a virtual layer's footprint is looked for with
 
 @dataclass(frozen=True, slots=True)
 class Ingested:
-    """What an ingest did: the layer, what its raster was found to be, and whether anything is new."""
+    """What an ingest did: the layer, what its raster was found to be, and whether anything is new.
+
+    `why` tells how the format was decided, where that was left open.
+    """
 
     layer: Layer
     survey: Survey
     fresh: bool
+    why: str = ""
 
 
 def ingest(
@@ -43,8 +49,8 @@ def ingest(
     """Make `source` the current revision of `layer`.
 
     The same raster with the same options changes nothing, and what is still kept of an earlier revision is not made
-    again. Whatever ends an ingest early, the layer stays what
-    it was: its metadata is written last and at once.
+    again. Whatever ends an ingest early, the layer stays what it was: its metadata is written last and at once. Where
+    the format is `auto`, the tiles decide; a layer of which that was asked before keeps what it has.
 
     Raises:
         BadSource: the raster cannot become a layer, or some pixel of it cannot be read.
@@ -77,7 +83,7 @@ def _ingest(
         bounds=found.bounds,
         minzoom=found.minzoom,
         maxzoom=found.maxzoom,
-        format=options.format,
+        format="png" if options.format == "auto" else options.format,
         style=found.style,
         footprint=Footprint(0, 0, 0, np.ones((1, 1), bool)),
         bake=None,
@@ -94,8 +100,19 @@ def _ingest(
             raise BadSource(found.path, EMPTY)
     else:
         made = _baked(blank, found, stores.sources, jobs=jobs, progress=progress)
+    form, why = _decided(made, current, stores.sources)
+    made = replace(made, format=form)
     catalog.publish(made, stores)
-    return Ingested(made, found, fresh=True)
+    return Ingested(made, found, fresh=True, why=why)
+
+
+def _decided(made: Layer, current: Layer | None, sources: Store) -> tuple[Format, str]:
+    """The format of a layer, and why where that was left open. Another one would leave stored tiles behind."""
+    if made.asked.format != "auto":
+        return made.format, ""
+    if current and current.asked.format == "auto" and made.takes(current.format):
+        return current.format, "the layer has it"
+    return choose(made, sources)
 
 
 def examined(source: str, options: Options) -> tuple[str, Survey, str]:

@@ -1,4 +1,4 @@
-"""A layer's tiles, block by block: read, style, cut, encode."""
+"""A layer's tiles, block by block: read, derive from neighbours, style, cut, encode."""
 
 from __future__ import annotations
 
@@ -21,7 +21,8 @@ from tiler.keys import FORMATS, Format, Scale
 from tiler.raster import overview_for, read, reading_of, resolution_of, warp
 from tiler.remote import location
 from tiler.storage import Store
-from tiler.style import Area
+from tiler.style import KERNELS, Area
+from tiler.terrain import derived
 
 CACHE = 128  # megabytes of decoded blocks that GDAL keeps in a process
 
@@ -56,8 +57,10 @@ def render(layer: Layer, sources: Store, block: Block, mask: int, look: Look) ->
     A tile is the same bytes whether it is asked for alone or with its neighbours.
 
     Raises:
+        BadOption: the layer cannot be had in that format.
         SourceReadError: some pixel could not be read; tiles given before that are whole.
     """
+    layer.check_format(look.format)
     path = location(sources, layer.source, layer.bake.head) if layer.bake else layer.source
     zoom = block.z + look.scale - 1  # at scale 2 a tile shows the pixels of the next zoom
     size = look.size
@@ -67,6 +70,8 @@ def render(layer: Layer, sources: Store, block: Block, mask: int, look: Look) ->
             runs, read_area = _side_by_side(layer, block, mask), _reading(layer, layer.bake, path, level)
         else:
             runs, read_area = ([tile] for tile in block.tiles(mask)), _warping(layer, path, zoom)
+        if layer.style.terrain in KERNELS:
+            read_area = _bordered(read_area, _first(layer, zoom) * TILE)
         for tiles in runs:
             left, top = min(tile.x for tile in tiles), min(tile.y for tile in tiles)
             columns = max(tile.x for tile in tiles) - left + 1
@@ -76,6 +81,8 @@ def render(layer: Layer, sources: Store, block: Block, mask: int, look: Look) ->
             area = read_area(window)
             if block.z == 0 and layer.bounds.crosses:  # the one tile that holds both ends of such a layer
                 area = _over(area, read_area(replace(window, x=window.x + size)))
+            if layer.style.terrain in KERNELS:
+                area = derived(layer.style.terrain, area, window)
             picture = layer.style.apply(*area)
             for tile in tiles:
                 yield tile, encode(picture.cut((tile.y - top) * size, (tile.x - left) * size, size), look.format)
@@ -97,10 +104,38 @@ def _side_by_side(layer: Layer, block: Block, mask: int) -> Iterator[list[Tile]]
 
 def _unwrapped(layer: Layer, x: int, z: int) -> int:
     """Column `x` of zoom `z` as the layer counts columns: past the antimeridian they go on."""
+    first = _first(layer, z)
+    return first + (x - first) % (1 << z)
+
+
+def _first(layer: Layer, z: int) -> int:
+    """The first column of zoom `z` that the layer counts."""
     west = layer.bake.x if layer.bake else layer.footprint.x
     deep = layer.bake.z if layer.bake else layer.footprint.z
-    first = west >> (deep - z) if deep >= z else west << (z - deep)
-    return first + (x - first) % (1 << z)
+    return west >> (deep - z) if deep >= z else west << (z - deep)
+
+
+def _bordered(read_area: Read, first: int) -> Read:
+    """Reads one pixel more on each side than it is asked for.
+
+    Of a layer around the globe the neighbour of the first column of pixels, `first`, is the last, and the other way
+    around.
+    """
+
+    def read_bordered(window: Window) -> Area:
+        world = TILE << window.z
+        wide = replace(window, x=window.x - 1, y=window.y - 1, width=window.width + 2, height=window.height + 2)
+        values, mask = read_area(wide)
+        for column, turn in ((0, world), (wide.width - 1, -world)):
+            if mask is None or first <= wide.x + column < first + world:
+                continue
+            side = slice(column, column + 1)
+            beyond = read_area(replace(wide, x=wide.x + column + turn, width=1))
+            values[..., side], cover = _over((values[..., side], mask[:, side]), beyond)
+            mask[:, side] = 255 if cover is None else cover
+        return values, mask
+
+    return read_bordered
 
 
 def _over(area: Area, other: Area) -> Area:

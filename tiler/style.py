@@ -1,11 +1,12 @@
-"""Source values to what a screen shows: bands, rescale, palette."""
+"""Source values to what a screen shows: bands, rescale, palettes, colour ramps, heights as colours."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from itertools import pairwise
+from typing import Any, Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -16,8 +17,21 @@ ROWS = 64  # of a block that are stretched at once: what is still in the process
 
 Pixels = npt.NDArray[np.uint8]
 Values = npt.NDArray[Any]
+Places = npt.NDArray[np.intp]
 Area = tuple[Values, Pixels | None]  # values (bands, height, width), and the mask
 Rgba = tuple[int, int, int, int]
+Range = tuple[float, float]
+Stop = tuple[float, int, int, int, int]  # a value and its colour
+Terrain = Literal["", "hillshade", "slope", "terrain-rgb", "terrarium"]
+
+TERRAINS: tuple[Terrain, ...] = get_args(Terrain)[1:]
+KERNELS: dict[Terrain, Range] = {"hillshade": (0.0, 255.0), "slope": (0.0, 90.0)}  # with the values that they make
+ENCODINGS: dict[Terrain, tuple[float, int]] = {  # the height that is written as 0, and steps a metre
+    "terrain-rgb": (-10000.0, 10),  # Mapbox: h = -10000 + (R * 65536 + G * 256 + B) * 0.1
+    "terrarium": (-32768.0, 256),  # Tilezen: h = R * 256 + G + B / 256 - 32768
+}
+HIGHEST = (1 << 24) - 1  # what three bytes hold
+CELLS, TURNS = 1 << 14, 8  # of a ramp: how finely values are sorted at once, and how many colours are then looked at
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,18 +40,20 @@ class Picture:
 
     `pixels` is `(height, width, channels)` uint8, channels 1 (grey, or an index into `palette`) or 3 (RGB).
     `mask` is `(height, width)` uint8, 0 transparent to 255 opaque, or None where all is opaque.
-    `palette` is `(256, 4)` uint8 RGBA, or None.
+    `palette` is `(256, 4)` uint8 RGBA, or None. A `solid` picture, which has no palette, is drawn opaque, what is
+    transparent too, unless all of it is.
     """
 
     pixels: Pixels
     mask: Pixels | None = None
     palette: Pixels | None = None
+    solid: bool = False
 
     def cut(self, row: int, column: int, size: int) -> Picture:
         """The square of `size` pixels whose north-west pixel is (row, column)."""
         rows, columns = slice(row, row + size), slice(column, column + size)
         mask = None if self.mask is None else self.mask[rows, columns]
-        return Picture(self.pixels[rows, columns], mask, self.palette)
+        return Picture(self.pixels[rows, columns], mask, self.palette, self.solid)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,18 +61,44 @@ class Style:
     """How values become colours.
 
     `rescale` holds (low, high) a band, stretched linearly to 0-255; empty means that values are 0-255 already.
-    `palette` holds RGBA for the values 0, 1, 2, ...; values beyond it are transparent.
+    `palette` holds RGBA for the values 0, 1, 2, ...; values beyond it are transparent. `colours` holds 256 RGBA for
+    what `rescale` makes of one band. `stops` are values of one band in ascending order, linear between two, the first
+    and the last colour beyond them; of two stops at one value the first holds below and at it.
+    `terrain` is what heights in metres become before any of that: a kernel's values, or colours that encode them.
     """
 
-    rescale: tuple[tuple[float, float], ...] = ()
+    rescale: tuple[Range, ...] = ()
     palette: tuple[Rgba, ...] = ()
+    colours: tuple[Rgba, ...] = ()
+    stops: tuple[Stop, ...] = ()
+    terrain: Terrain = ""
 
     def __post_init__(self) -> None:
         for low, high in self.rescale:
             if not low < high or math.isinf(low) or math.isinf(high):
                 raise BadOption(f"rescale {low:g},{high:g}: the first value must be below the second, both numbers")
+        if self.palette and (self.colours or self.stops or self.terrain):
+            raise BadOption("a palette has colours of its own: drop --colormap and --style")
         if self.rescale and self.palette:
             raise BadOption("a palette shows values as they are: drop --rescale")
+        if self.rescale and self.stops:
+            raise BadOption("the colormap says which value gets which colour: drop --rescale")
+        if self.encoding and (self.rescale or self.colours or self.stops):
+            raise BadOption(f"--style {self.terrain} keeps heights as they are: drop --rescale and --colormap")
+        if self.colours and (len(self.colours), len(self.rescale)) != (256, 1):
+            raise BadOption("a colormap has 256 colours over one range")
+
+    @property
+    def encoding(self) -> tuple[float, int] | None:
+        """The height that is written as 0 and the steps a metre, where colours encode heights."""
+        return ENCODINGS.get(self.terrain)
+
+    @property
+    def ground(self) -> tuple[int, ...] | None:
+        """The RGB of height 0, which tiles of encoded heights have where there is nothing; None for other styles."""
+        if not self.encoding:
+            return None
+        return tuple(_encoded(np.zeros((1, 1), np.float32), None, *self.encoding)[0, 0].tolist())
 
     def apply(self, values: Values, mask: Pixels | None) -> Picture:
         """The picture of `values`.
@@ -66,6 +108,10 @@ class Style:
         """
         if self.palette:
             return _indexed(values[0], mask, self.palette)
+        if self.stops:
+            return _along(values[0], mask, self.stops)
+        if self.encoding:
+            return Picture(_encoded(values[0], mask, *self.encoding), mask, solid=True)
         if not self.rescale:
             return Picture(np.moveaxis(values, 0, -1), mask)
         pixels = np.empty((*values.shape[1:], values.shape[0]), np.uint8)
@@ -73,13 +119,29 @@ class Style:
             rows = slice(top, top + ROWS)
             for band, (low, high) in enumerate(self.rescale):
                 pixels[rows, :, band] = _stretched(values[band, rows], low, high)
-        return Picture(pixels, mask)
+        return Picture(pixels, mask, _table(self.colours) if self.colours else None)
+
+
+def _few(dtype: np.dtype[Any]) -> bool:
+    """Whether a table can hold all values of a dtype."""
+    return dtype.kind in "ui" and dtype.itemsize <= 2
+
+
+def _unsigned(values: Values) -> Values:
+    """Where each value stands in such a table."""
+    return values.view(f"u{values.dtype.itemsize}")
+
+
+def _every(dtype: str) -> Values:
+    """Every value of a 1 or 2 byte integer, in the order of its unsigned view."""
+    kind = np.dtype(dtype)
+    return np.arange(256**kind.itemsize, dtype=f"u{kind.itemsize}").view(kind)
 
 
 def _stretched(values: Values, low: float, high: float) -> Pixels:
     """`values` with low at 0 and high at 255, the nearest of the 256 steps; same shape, uint8."""
-    if values.dtype.kind in "ui" and values.dtype.itemsize <= 2:
-        return _lookup(values.dtype.str, low, high).take(values.view(f"u{values.dtype.itemsize}"))
+    if _few(values.dtype):
+        return _lookup(values.dtype.str, low, high).take(_unsigned(values))
     return _steps(values if values.dtype == np.float32 else values.astype(np.float64), low, high)
 
 
@@ -91,10 +153,8 @@ def _steps(values: npt.NDArray[np.floating[Any]], low: float, high: float) -> Pi
 
 @lru_cache(maxsize=16)
 def _lookup(dtype: str, low: float, high: float) -> Pixels:
-    """The stretch of every value that a 1 or 2 byte integer can hold, in the order of its unsigned view."""
-    kind = np.dtype(dtype)
-    every = np.arange(256**kind.itemsize, dtype=f"u{kind.itemsize}").view(kind)
-    return _steps(every.astype(np.float64), low, high)
+    """The stretch of every value that a 1 or 2 byte integer can hold."""
+    return _steps(_every(dtype).astype(np.float64), low, high)
 
 
 def _indexed(band: Values, mask: Pixels | None, palette: tuple[Rgba, ...]) -> Picture:
@@ -112,3 +172,106 @@ def _table(palette: tuple[Rgba, ...]) -> Pixels:
     table = np.zeros((256, 4), np.uint8)
     table[: len(palette)] = palette
     return table
+
+
+def _along(band: Values, mask: Pixels | None, stops: tuple[Stop, ...]) -> Picture:
+    """The colours of `band` along a ramp: indexes into a palette where 256 colours suffice."""
+    ramp = _ramp(stops)
+    if band.dtype.itemsize == 1:
+        return Picture(_unsigned(band)[..., np.newaxis], mask, ramp.table.take(_places(band.dtype.str, stops), axis=0))
+    indexed = len(ramp.table) <= 256
+    kept = np.arange(len(ramp.table), dtype=np.uint8)[:, np.newaxis] if indexed else ramp.table[:, :3].copy()
+    alpha = ramp.table[:, 3].copy()
+    pixels = np.empty((*band.shape, kept.shape[1]), np.uint8)
+    cover = None if indexed or alpha.min() == 255 else np.empty(band.shape, np.uint8)
+    for top in range(0, len(band), ROWS):
+        some = band[top : top + ROWS]
+        known = _few(band.dtype)
+        places = _places(band.dtype.str, stops).take(_unsigned(some)) if known else ramp.places(some)
+        kept.take(places, axis=0, out=pixels[top : top + ROWS], mode="clip")
+        if cover is not None:
+            alpha.take(places, out=cover[top : top + ROWS], mode="clip")
+    if indexed:
+        return Picture(pixels, mask, np.pad(ramp.table, ((0, 256 - len(ramp.table)), (0, 0))))
+    return Picture(pixels, cover if mask is None else mask if cover is None else np.minimum(mask, cover))
+
+
+@dataclass(frozen=True, slots=True)
+class _Ramp:
+    """The values at which a ramp's colour changes, `edges`, and `table`, `(edges + 1, 4)`: below, between and above.
+
+    To find the values' places, their range is cut into CELLS; `base` says how many edges lie before the cell ahead of
+    each, which leaves `turns` edges at most to look at, rounding allowed for.
+    """
+
+    edges: npt.NDArray[np.float64]
+    table: Pixels
+    base: Places
+    turns: int
+
+    @classmethod
+    def of(cls, edges: npt.NDArray[np.float64], table: Pixels) -> _Ramp:
+        """The ramp with its cells."""
+        if edges.size < 2 or edges[0] == edges[-1]:
+            return cls(edges, table, np.zeros(1, np.intp), 0)
+        before = np.searchsorted(edges, np.linspace(edges[0], edges[-1], CELLS + 1))
+        base = np.concatenate((np.zeros(1, np.intp), before[:-1]))
+        beyond = np.concatenate((before[2:], np.full(2, edges.size)))
+        return cls(edges, table, base, int((beyond - base).max()))
+
+    def places(self, values: Values) -> Places:
+        """Where in the table the colours of `values` stand; same shape."""
+        some = values if values.dtype == np.float32 else values.astype(np.float64)
+        ends = np.append(self.edges, np.inf).astype(some.dtype)
+        if not 0 < self.turns <= TURNS:
+            return np.searchsorted(ends, some)
+        low, high = self.edges[0], self.edges[-1]
+        cells = (np.clip(some, low, high) - low) * (CELLS / (high - low))
+        found: Places = self.base.take(cells.astype(np.intp))
+        for _ in range(self.turns):
+            found += some > ends.take(found)
+        return found
+
+
+@lru_cache(maxsize=16)
+def _places(dtype: str, stops: tuple[Stop, ...]) -> Places:
+    """Where in a ramp's table the colour of every value stands that a 1 or 2 byte integer can hold."""
+    return np.searchsorted(_ramp(stops).edges, _every(dtype).astype(np.float64))
+
+
+@lru_cache(maxsize=16)
+def _ramp(stops: tuple[Stop, ...]) -> _Ramp:
+    """The ramp through `stops`, its colours the nearest that 8 bits hold.
+
+    So each channel changes halfway between two of its levels.
+    """
+    edges: list[npt.NDArray[np.float64]] = []
+    table = [np.array([stops[0][1:]], np.float64)]
+    for (low, *first), (high, *last) in pairwise(stops):
+        start, rise = np.array(first, np.float64), np.array(last, np.float64) - first
+        halves = [
+            (np.arange(min(a, b) + 0.5, max(a, b)) - a) / (b - a) for a, b in zip(first, last, strict=True) if a != b
+        ]
+        if not halves:
+            continue
+        shares = np.unique(np.concatenate(halves)) if high > low else np.zeros(1)
+        middles = np.append((shares[1:] + shares[:-1]) / 2, 1.0)[:, np.newaxis]
+        edges.append(low + shares * (high - low))
+        table.append(np.rint(start + middles * rise))
+    return _Ramp.of(np.concatenate(edges or [np.zeros(0)]), np.concatenate(table).astype(np.uint8))
+
+
+def _encoded(band: Values, mask: Pixels | None, base: float, steps: int) -> Pixels:
+    """Heights as RGB, `(height, width, 3)`: steps above `base` as a number of three bytes, the nearest that they hold.
+
+    Where `mask` is 0 the height is 0: maps that read heights pass over transparency.
+    """
+    pixels = np.empty((*band.shape, 3), np.uint8)
+    for top in range(0, len(band), ROWS):
+        rows = slice(top, top + ROWS)
+        heights = band[rows].astype(np.float64)  # single precision is coarser than a step
+        if mask is not None:
+            heights[mask[rows] == 0] = 0
+        codes = np.clip(np.rint((heights - base) * steps), 0, HIGHEST).astype("<u4")
+        pixels[rows] = codes.view(np.uint8).reshape(*codes.shape, 4)[..., 2::-1]
+    return pixels

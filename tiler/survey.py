@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +17,13 @@ from rasterio.enums import ColorInterp
 from rasterio.io import DatasetReader
 
 from tiler.axes import Coordinates
-from tiler.catalog import Halving, Options, Resampling
+from tiler.catalog import LOSSLESS, Halving, Options, Resampling
+from tiler.colormap import colours_of, is_file, is_relative, stops_of
 from tiler.datasets import opened, translated
 from tiler.errors import BadOption, BadSource, SourceReadError
 from tiler.grid import MAX_LATITUDE, Bounds, zoom_for
 from tiler.raster import BEYOND, Reading, applied, carried, missing, reading_of, resolution_of
-from tiler.style import Style, Values
+from tiler.style import ENCODINGS, KERNELS, Range, Rgba, Style, Values
 
 OVERZOOM = 3  # zooms past the raster's own that a layer may have
 PERCENTILES = (2, 98)
@@ -38,7 +39,7 @@ HALVINGS: dict[Resampling, Halving] = {
     "average": "average",
     "mode": "mode",
 }
-RECIPE = 2  # raised when the same source and options would be baked into other bytes
+RECIPE = 3  # raised when the same source and options would be baked into other bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +129,7 @@ def _zooms(options: Options, zoom: int) -> tuple[int, int]:
     return minzoom, maxzoom
 
 
-def _palette(dataset: DatasetReader, reading: Reading) -> tuple[tuple[int, int, int, int], ...]:
+def _palette(dataset: DatasetReader, reading: Reading) -> tuple[Rgba, ...]:
     band = reading.bands[0]
     if len(reading.bands) > 1 or dataset.colorinterp[band - 1] != ColorInterp.palette:
         return ()
@@ -137,14 +138,40 @@ def _palette(dataset: DatasetReader, reading: Reading) -> tuple[tuple[int, int, 
     return tuple(colours.get(value, (0, 0, 0, 0)) for value in range(last + 1))
 
 
-def _style(
-    dataset: DatasetReader, reading: Reading, options: Options, palette: tuple[tuple[int, int, int, int], ...]
-) -> tuple[Style, bool]:
-    if options.rescale:
-        return Style((options.rescale,) * len(reading.bands), palette), False
-    if palette or dataset.dtypes[reading.bands[0] - 1] == "uint8":
-        return Style(palette=palette), False
-    return Style(tuple(_stretch(sample) for sample in _samples(dataset, reading))), True
+def _style(dataset: DatasetReader, reading: Reading, options: Options, palette: tuple[Rgba, ...]) -> tuple[Style, bool]:
+    """How the raster is shown, and whether its range was found here."""
+    terrain, colormap, bands = options.style, options.colormap, len(reading.bands)
+    if (terrain or colormap) and bands > 1:
+        raise BadOption(f"--{'style' if terrain else 'colormap'} takes one band: name it with --bands")
+    if options.rescale and len(options.rescale) not in (1, bands):
+        raise BadOption(f"--rescale: give one range for all bands or {bands}, one a band, not {len(options.rescale)}")
+    if terrain in ENCODINGS and options.format not in (*LOSSLESS, "auto"):
+        raise BadOption(f"--style {terrain} keeps heights, which {options.format} would blur: use --format png")
+    asked = options.rescale * bands if len(options.rescale) == 1 else options.rescale
+    stops = stops_of(colormap) if is_file(colormap) else ()
+    colours = colours_of(colormap) if colormap and not stops else ()
+    if is_relative(colormap):
+        span = asked[0] if asked else KERNELS.get(terrain) or _extremes(dataset, reading)
+        asked, stops = (), stops_of(colormap, span)
+    if not asked and terrain in KERNELS and not stops:
+        asked = (KERNELS[terrain],)
+    if asked or stops or palette or terrain:
+        return Style(asked, palette, colours, stops, terrain), False
+    if dataset.dtypes[reading.bands[0] - 1] == "uint8":
+        return Style(((0.0, 255.0),) if colours else (), colours=colours), False
+    return Style(tuple(_stretch(sample) for sample in _samples(dataset, reading)), colours=colours), True
+
+
+def _extremes(dataset: DatasetReader, reading: Reading) -> Range:
+    """The lowest and the highest valid value of one band, which gdaldem takes percentages of."""
+    low, high = np.inf, -np.inf
+    with translated(dataset.name):
+        for _, window in dataset.block_windows(reading.bands[0]):
+            values, mask = _piece(dataset, reading, window=window)
+            known = values[:, (mask > 0) & ~missing(values, reading.nodata)]
+            if known.size:
+                low, high = min(low, float(known.min())), max(high, float(known.max()))
+    return (low, high) if low <= high else (0.0, 1.0)
 
 
 def _stretch(sample: npt.NDArray[Any]) -> tuple[float, float]:
@@ -167,26 +194,27 @@ def _samples(dataset: DatasetReader, reading: Reading) -> list[npt.NDArray[Any]]
     return [band[mask] for band in values]
 
 
-def _patches(dataset: DatasetReader, reading: Reading) -> Iterator[tuple[Values, npt.NDArray[np.uint8]]]:
-    def piece(**how: Any) -> tuple[Values, npt.NDArray[np.uint8]]:
-        values = dataset.read(list(reading.bands), **how)
-        if reading.alpha:
-            return values, (dataset.read(reading.alpha, **how) > 0).astype(np.uint8)
-        if reading.masked:
-            return values, dataset.read_masks(reading.bands[0], **how)
-        return values, np.full(values.shape[1:], 255, np.uint8)
+def _piece(dataset: DatasetReader, reading: Reading, **how: Any) -> tuple[Values, npt.NDArray[np.uint8]]:
+    """Values as the raster has them, and its mask; `how` is for rasterio's `read`."""
+    values = dataset.read(list(reading.bands), **how)
+    if reading.alpha:
+        return values, (dataset.read(reading.alpha, **how) > 0).astype(np.uint8)
+    if reading.masked:
+        return values, dataset.read_masks(reading.bands[0], **how)
+    return values, np.full(values.shape[1:], 255, np.uint8)
 
+
+def _patches(dataset: DatasetReader, reading: Reading) -> Iterator[tuple[Values, npt.NDArray[np.uint8]]]:
     small = dataset.width * dataset.height <= 16 * SAMPLE * SAMPLE
     if small or dataset.overviews(1):
         shrink = max(1, max(dataset.width, dataset.height) / SAMPLE)
         shape = (max(1, round(dataset.height / shrink)), max(1, round(dataset.width / shrink)))
-        yield piece(out_shape=shape)
+        yield _piece(dataset, reading, out_shape=shape)
         return
     for row in np.linspace(0, max(0, dataset.height - PATCH), PATCHES).astype(int):
         for column in np.linspace(0, max(0, dataset.width - PATCH), PATCHES).astype(int):
-            yield piece(
-                window=rasterio.windows.Window(column, row, min(PATCH, dataset.width), min(PATCH, dataset.height))
-            )
+            window = rasterio.windows.Window(column, row, min(PATCH, dataset.width), min(PATCH, dataset.height))
+            yield _piece(dataset, reading, window=window)
 
 
 def lonlat_bounds(dataset: DatasetReader) -> Bounds:
@@ -250,7 +278,7 @@ def revision_of(path: str, options: Options) -> str:
     A raster on disk is read whole, with its sidecar files and, for a VRT, the files it names. One that is not on
     disk is known by its address, its shape and a coarse look at its pixels.
     """
-    digest = hashlib.blake2b(json.dumps([RECIPE, asdict(options)], default=str).encode(), digest_size=6)
+    digest = hashlib.blake2b(json.dumps([RECIPE, options.changed()], default=str).encode(), digest_size=6)
     dataset = opened(path)
     files = [Path(name) for name in dataset.files]
     if files and all(file.is_file() for file in files):
