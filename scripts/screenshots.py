@@ -1,0 +1,139 @@
+"""Makes the pictures in docs/images: the pages as a browser shows them, on a copy of a data folder.
+
+One layer is shown as it is and on a phone, one with a job that is half done, and one beside another.
+"""
+
+from __future__ import annotations
+
+import io
+import shutil
+from datetime import UTC, datetime
+from itertools import islice
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import click
+from PIL import Image
+from playwright.sync_api import Browser, expect
+
+from seeder.ledger import Run, put_run
+from seeder.plan import prepare
+from seeder.selection import Selection
+from seeder.work import Worker
+from tests.e2e.browser import Window, launched, looking
+from tests.served import serving
+from tiler.catalog import load_layer
+from tiler.grid import LEAF
+from tiler.render import Look
+from tiler.settings import Settings
+from tiler.storage import Stores
+
+IMAGES = Path(__file__).parent.parent / "docs" / "images"
+DESK, PHONE = (1280, 800), (390, 844)  # pixels
+MOST = 300_000  # bytes of a picture
+SHARE = 0.6  # of the job's blocks that are done
+
+
+def keep(window: Window, name: str) -> None:
+    """Write what the window shows, once it does not change any more, in fewer colours where it is too large a file."""
+    before = b""
+    while (now := window.page.screenshot(scale="css")) != before:
+        before = now
+        window.page.wait_for_timeout(500)
+    picture = Image.open(io.BytesIO(now)).convert("RGB")
+    path = IMAGES / f"{name}.png"
+    picture.save(path, optimize=True)
+    for colours in (192, 128, 64):
+        if path.stat().st_size > MOST:
+            _reduced(picture, colours).save(path, optimize=True)
+    click.echo(f"{path.relative_to(IMAGES.parent.parent)} {path.stat().st_size:,} bytes")
+
+
+def _reduced(picture: Image.Image, colours: int) -> Image.Image:
+    """A picture in so many colours, and in 64 more that its right part has: the panel, which is not to suffer."""
+    panel = picture.crop((7 * picture.width // 10, 0, *picture.size)).quantize(64, Image.Quantize.MAXCOVERAGE)
+    few = Image.new("P", (1, 1))
+    few.putpalette([*_palette(picture.quantize(colours), colours), *_palette(panel, 64)])
+    return picture.quantize(palette=few, dither=Image.Dither.NONE)
+
+
+def _palette(picture: Image.Image, colours: int) -> list[int]:
+    return (picture.getpalette() or [])[: 3 * colours]
+
+
+def half_done(settings: Settings, name: str) -> None:
+    """Begin a job for all tiles of a layer, and leave it running when most blocks are done."""
+    stores = Stores.open(settings)
+    layer = load_layer(stores.sources, name)
+    everything = Selection(tuple(range(layer.minzoom, layer.maxzoom + 1)))
+    plan = prepare(layer, everything, Look(1, layer.format), force=True, stores=stores)
+    put_run(stores.sources, plan.job.id, Run("", datetime.now(UTC), 1.0))
+    worker = Worker.open(settings)
+    for message in islice(plan.messages((LEAF,)), round(SHARE * plan.blocks)):
+        worker.work(message)
+
+
+def take(browser: Browser, url: str, names: tuple[str, str, str, str]) -> None:
+    """All pictures, of the layers of those names: shown, with a job, and two to compare."""
+    shown, busy, left, right = names
+    with looking(browser, f"{url}/", size=DESK) as window:
+        for card in window.part("layer-card").all():
+            card.scroll_into_view_if_needed()
+        window.page.evaluate("scrollTo(0, 0)")
+        keep(window, "layers")
+    with looking(browser, f"{url}/{shown}/", size=DESK) as window:
+        window.still()
+        window.part("tiles-toggle").check()
+        window.page.reload()  # so that they are stored
+        window.still()
+        window.part("tiles-toggle").check()
+        keep(window, "preview")
+    with looking(browser, f"{url}/{busy}/", size=DESK) as window:
+        window.still()
+        window.part("coverage-toggle").check()
+        zooms = window.part("coverage").locator("[data-zoom]")
+        expect(zooms.locator("[data-state=missing]")).to_have_count(zooms.count())
+        expect(window.part("job")).to_have_attribute("data-state", "running")
+        window.part("coverage-zoom").select_option(index=zooms.count())  # the deepest: the first is that of the view
+        _scroll(window, "#coverage-title")
+        keep(window, "coverage")
+    with looking(browser, f"{url}/{left}/", size=DESK) as window:
+        window.still()
+        window.part("compare").select_option(f"layer:{right}")
+        expect(window.part("compare-slider")).to_be_visible()
+        keep(window, "compare")
+    with looking(browser, f"{url}/{shown}/", size=PHONE, is_mobile=True, has_touch=True) as window:
+        window.still()
+        keep(window, "phone")
+
+
+def _scroll(window: Window, part: str) -> None:
+    """Turn the wheel over the panel until a part of it is at the top."""
+    box = window.page.locator(part).bounding_box()
+    assert box
+    window.page.mouse.move(box["x"], DESK[1] / 2)
+    window.page.mouse.wheel(0, box["y"] - 24)
+
+
+@click.command()
+@click.argument("data", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.option("--show", required=True, metavar="LAYER", help="Shown with tile borders, and on a phone.")
+@click.option("--job", required=True, metavar="LAYER", help="Shown with its coverage, while a job runs.")
+@click.option("--compare", required=True, nargs=2, metavar="LAYER LAYER", help="Shown beside each other.")
+def main(data: Path, show: str, job: str, compare: tuple[str, str]) -> None:
+    """Make the pictures in docs/images of layers in the folder DATA, which stays as it is.
+
+    \b
+    Example:
+      scripts/screenshots data --show drone --job relief --compare heights hillshade
+    """
+    IMAGES.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory() as folder:
+        settings = Settings.from_env({}, data=str(shutil.copytree(data, Path(folder) / "data")))
+        half_done(settings, job)
+        with launched() as browser, serving(settings) as url:
+            take(browser, url, (show, job, *compare))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,131 @@
+"""The coverage map in a real browser: what it tells is what the plan, the store, the ledger and `verify` say."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import mercantile
+import pytest
+from PIL import ImageChops
+from playwright.sync_api import expect
+
+from seeder.ledger import finished, jobs, read_receipts
+from seeder.plan import count
+from seeder.selection import Selection
+from tiler.grid import LEAF, Block
+from tiler.storage import Store
+
+if TYPE_CHECKING:
+    from tests.e2e.browser import Desk, Look, Place, Window
+
+pytest_plugins = ["tests.e2e.browser"]
+
+STATES = ("planned", "warm", "empty", "missing", "failed")
+ZOOMS = tuple(range(7))
+WARM, MISSING, FAILED, EMPTY = Block(6, 24, 24), Block(6, 32, 24), Block(6, 24, 32), Block(6, 32, 32)
+ROWS = """() => {
+  const rows = [...document.querySelectorAll("[data-testid=coverage] [data-zoom]")];
+  const cells = (row) => [...row.querySelectorAll("[data-state][data-count]")];
+  const counts = (row) => Object.fromEntries(cells(row).map(({ dataset }) => [dataset.state, Number(dataset.count)]));
+  return Object.fromEntries(rows.map((row) => [row.dataset.zoom, counts(row)]));
+}"""
+
+
+@pytest.fixture
+def desk_data(mixed_data: Path) -> Path:
+    """Tiles in every state."""
+    return mixed_data
+
+
+def table(window: Window) -> dict[int, dict[str, int]]:
+    """What the table says, by zoom, once it is complete."""
+    found: dict[str, dict[str, int]] = {}
+
+    def whole() -> bool:
+        found.update(window.page.evaluate(ROWS))
+        return {len(cells) for cells in found.values()} == {len(STATES)}
+
+    window.until(whole)
+    return {int(z): cells for z, cells in found.items()}
+
+
+def failed(sources: Store) -> Counter[int]:
+    """How many tiles the ledger says to have failed, by zoom."""
+    found: Counter[int] = Counter()
+    for job in jobs(sources):
+        for receipt in read_receipts(sources, job, finished(sources, job, "failed"), "failed"):
+            found[receipt.block.z] += receipt.outcome.failed.bit_count()
+    return found
+
+
+def test_the_tables_counts_are_those_of_the_plan_of_the_store_of_the_ledger_and_of_verify(
+    desk: Desk, look: Look
+) -> None:
+    plan = count(desk.layer("flats"), Selection(ZOOMS))
+    stored = Counter(tile.z for tile in desk.tiles("flats"))
+    lost = failed(desk.stores.sources)
+    findings = [json.loads(line) for line in desk.run("verify", "flats", "--json", check=False).stdout.splitlines()]
+    assert {finding["problem"] for finding in findings} == {"missing"}
+    gaps = Counter(int(finding["tile"].partition("/")[0]) for finding in findings)
+    with look(f"{desk.url}/flats/") as window:
+        window.part("coverage-toggle").check()
+        found = table(window)
+        rows = window.part("coverage").locator("[data-zoom]").all()
+        said = [row.locator("[data-state]").all_inner_texts() for row in rows]
+    assert said == [[str(found[z][state]) for state in STATES] for z in ZOOMS]
+    for z, cells in found.items():
+        assert cells["planned"] == plan[z].tiles == sum(cells[state] for state in STATES[1:])
+        assert cells["warm"] == stored[z]
+        assert cells["missing"] + cells["failed"] == gaps[z]
+        assert cells["failed"] == lost[z]
+    assert all(found[6][state] for state in STATES)
+
+
+def test_what_is_rendered_by_looking_is_warm_when_counted_again(desk: Desk, look: Look) -> None:
+    with look(f"{desk.url}/flats/#4/0/1.5") as window:
+        window.part("coverage-toggle").check()
+        assert table(window)[6]["missing"] == 16
+        window.jump(6, 8.5, 12)
+        window.until(lambda: window.summary["rendered"])
+        window.part("coverage-refresh").click()
+        stored = Counter(tile.z for tile in desk.tiles("flats"))
+        window.until(lambda: table(window)[6]["warm"] == stored[6])
+        assert table(window)[6]["missing"] == 16 - window.summary["rendered"]
+
+
+def test_each_block_is_drawn_where_it_is_and_told_of_under_the_pointer(desk: Desk, look: Look) -> None:
+    said = {WARM: "16 warm", MISSING: "16 missing", FAILED: "16 failed", EMPTY: "7 warm, 5 empty"}
+    with look(f"{desk.url}/flats/#3/0/1.5", size=(1100, 600)) as window:
+        window.still()
+        window.until(lambda: window.colours([(-8.0, 8.0)]) == desk.truth("flats", [(-8.0, 8.0)]))
+        before = window.picture()
+        window.part("coverage-toggle").check()
+        table(window)
+        window.part("coverage-zoom").select_option("6")
+        changed = ImageChops.difference(before, window.picture())
+        for block, text in said.items():
+            ((x, y),) = window.spots([middle(block)])
+            window.page.mouse.move(x, y)
+            planned = sum(int(word) for word in text.replace(",", "").split() if word.isdigit())
+            told = f"Block {block.z}/{block.x}/{block.y}: {text} of {planned}"
+            expect(window.part("coverage-block")).to_have_text(told)
+        patches = [changed.crop(around(window, middle(block))) for block in said]
+        assert all(patch.getbbox() for patch in patches)
+        assert len({patch.tobytes() for patch in patches}) == len(said)
+        for nowhere in ((-55.0, 8.0), (55.0, 8.0)):
+            assert not changed.crop(around(window, nowhere)).getbbox()
+
+
+def middle(block: Block) -> Place:
+    """The place in the middle of a block of 8 x 8 tiles."""
+    west, _, _, north = mercantile.bounds(block.x + LEAF // 2, block.y + LEAF // 2, block.z)
+    return west, north
+
+
+def around(window: Window, place: Place) -> tuple[int, int, int, int]:
+    """A box of 40 pixels a side around a place."""
+    ((x, y),) = window.spots([place])
+    return int(x) - 20, int(y) - 20, int(x) + 20, int(y) + 20

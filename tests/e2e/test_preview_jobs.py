@@ -1,0 +1,83 @@
+"""Jobs in a real browser: their bars move as receipts come in, and the coverage table with them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from playwright.sync_api import expect
+
+from seeder.ledger import Run, put_run
+from seeder.plan import Plan, prepare
+from seeder.selection import Selection
+from seeder.work import Worker
+from tiler.grid import LEAF
+from tiler.render import Look as Picture
+from tiler.settings import Settings
+
+if TYPE_CHECKING:
+    from tests.e2e.browser import Desk, Look
+
+pytest_plugins = ["tests.e2e.browser"]
+SHARE = "(bar) => bar.value / bar.max"
+
+
+def begun(desk: Desk, zooms: tuple[int, ...]) -> Plan:
+    """A job that this process says to be working on."""
+    stores = desk.stores
+    plan = prepare(desk.layer("flats"), Selection(zooms), Picture(), force=False, stores=stores)
+    put_run(stores.sources, plan.job.id, Run("", datetime.now(UTC), 1.0))
+    return plan
+
+
+def test_a_running_job_moves_its_bar_and_tells_its_share_its_rate_and_what_is_left(desk: Desk, look: Look) -> None:
+    with look(f"{desk.url}/flats/") as window:
+        job = window.part("job")
+        expect(window.part("jobs")).to_be_attached()
+        expect(job).to_have_count(0)
+        plan = begun(desk, (5, 6))
+        worker = Worker.open(Settings.from_env({}, data=str(desk.data)))
+        expect(job).to_have_attribute("data-job", plan.job.id)
+        expect(job).to_have_attribute("data-state", "running")
+        expect(job).not_to_contain_text("tiles/s")
+        bar, seen = job.locator("progress"), [0.0]
+        assert bar.evaluate(SHARE) == 0
+        for message in plan.messages((LEAF,)):
+            worker.work(message)
+            window.until(lambda: bar.evaluate(SHARE) > seen[-1])
+            seen.append(bar.evaluate(SHARE))
+            expect(job).to_contain_text(f"{int(100 * seen[-1])}%" if seen[-1] >= 0.1 else "%")
+            if seen[-1] < 1:
+                expect(job).to_contain_text("tiles/s")
+                expect(job).to_contain_text("left")
+        assert len(seen) == plan.blocks + 1 > 5
+        assert seen[-1] == 1
+        expect(job).to_have_attribute("data-state", "done")
+        assert sum("/_/events" in request.url for request in window.requests) == 1
+
+
+def test_a_job_that_fails_tells_how_much_did(desk: Desk, look: Look) -> None:
+    with look(f"{desk.url}/flats/") as window:
+        window.still()
+        (desk.data / "private" / desk.layer("flats").source).write_bytes(b"no COG")
+        desk.run("seed", "flats", "--zooms", "6", "--jobs", "1", check=False)
+        expect(window.part("job")).to_have_attribute("data-state", "failed")
+        expect(window.part("job").locator("p").filter(has_text="failed").first).to_be_visible()
+
+
+def test_the_coverage_table_follows_a_job_in_every_zoom(desk: Desk, look: Look) -> None:
+    def warm() -> dict[int, int]:
+        cells = window.part("coverage").locator("[data-zoom] [data-state=warm]")
+        return dict(enumerate(int(each.get_attribute("data-count") or -1) for each in cells.all()))
+
+    with look(f"{desk.url}/flats/#0/0/0") as window:
+        window.part("coverage-toggle").check()
+        window.until(lambda: len(warm()) == 7)
+        assert not any(warm()[z] for z in range(3, 7))
+        plan = begun(desk, tuple(range(3, 7)))
+        worker = Worker.open(Settings.from_env({}, data=str(desk.data)))
+        for message in plan.messages((LEAF,)):
+            worker.work(message)
+        stored = Counter(tile.z for tile in desk.tiles("flats"))
+        window.until(lambda: all(warm().get(z) == stored[z] for z in range(3, 7)))
