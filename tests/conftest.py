@@ -43,7 +43,7 @@ from tiler.settings import Settings
 from tiler.storage import Store, Stores, open_store
 from tiler.style import Values
 
-settings.register_profile("steady", deadline=None, derandomize=True, max_examples=60)
+settings.register_profile("steady", deadline=None, derandomize=True, max_examples=40)
 settings.load_profile("steady")
 
 

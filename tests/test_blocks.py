@@ -46,7 +46,7 @@ def test_a_tile_is_the_same_bytes_alone_and_in_its_block(
     bits = st.sets(st.integers(0, 63), max_size=4).map(lambda some: sum(1 << bit for bit in some))
 
     @given(tiles, looks, bits)
-    @settings(max_examples=8 if virtual else 24, phases=(Phase.generate,))
+    @settings(max_examples=6 if virtual else 14, phases=(Phase.generate,))
     def same(tile: Tile, look: Look, others: int) -> None:
         block = Block.of(tile)
         if (block, look) not in whole:
