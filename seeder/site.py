@@ -193,14 +193,12 @@ class Site:
 
     async def kept_tile(self, request: Request) -> Response:
         """A tile of a revision that is kept, rendered for this one look."""
-        return _carried(await self._rendered(self._kept_tile, **request.path_params))
-
-    def _kept_tile(self, layer: str, revision: str, rest: str) -> Answer:
+        layer, revision, rest = (request.path_params[part] for part in ("layer", "revision", "rest"))
         name = parse_tile_key(f"{layer}/{rest}")
-        found = catalog.load_revision(self.stores.sources, layer, revision)
+        found = await run_in_threadpool(catalog.load_revision, self.stores.sources, layer, revision)
         if found is None:
-            raise UnknownLayer(f"{layer} {revision}")
-        return self.service.unstored(found, name)
+            return _said(HTTPStatus.NOT_FOUND, f"revision {revision} of layer {layer!r} is not kept", FRESH)
+        return _carried(await self._rendered(self.service.unstored, found, name))
 
     def planned(self, request: Request) -> Response:
         """What a layer comes to, a zoom at a time."""

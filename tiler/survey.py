@@ -144,7 +144,8 @@ def _style(dataset: DatasetReader, reading: Reading, options: Options, palette: 
     if (terrain or colormap) and bands > 1:
         raise BadOption(f"--{'style' if terrain else 'colormap'} takes one band: name it with --bands")
     if options.rescale and len(options.rescale) not in (1, bands):
-        raise BadOption(f"--rescale: give one range for all bands or {bands}, one a band, not {len(options.rescale)}")
+        most = "" if bands == 1 else f", or {bands}, one a band"
+        raise BadOption(f"--rescale: give one range{most}, not {len(options.rescale)}")
     if terrain in ENCODINGS and options.format not in (*LOSSLESS, "auto"):
         raise BadOption(f"--style {terrain} keeps heights, which {options.format} would blur: use --format png")
     asked = options.rescale * bands if len(options.rescale) == 1 else options.rescale

@@ -34,6 +34,7 @@ export function follow(page, api) {
 /** @param {Page} page @param {string} api @param {Named[]} layers */
 async function changed(page, api, layers) {
   const now = layers.find((each) => each.layer === page.layer.layer);
+  if (!now) note("This layer was removed.");
   if (now && now.revision !== page.layer.revision && (await page.renew())) {
     const { layer, template } = page;
     const shown = revisionOf(template);

@@ -210,3 +210,10 @@ def test_a_new_revision_is_told_of_at_once_and_shown_when_its_tiles_are(desk: De
         window.until(lambda: window.colours([place]) == before)  # which is still stored
         desk.run("invalidate", "flats", "--all", "--no-wait", "--yes")
         window.until(lambda: window.colours([place]) == [(255, 255, 255)])
+
+
+def test_a_page_says_that_its_layer_was_removed(desk: Desk, look: Look) -> None:
+    with look(f"{desk.url}/flats/") as window:
+        window.still()
+        desk.run("remove", "flats", "--confirm", "flats", "--no-wait")
+        expect(window.page.locator("#notes")).to_contain_text("removed")
