@@ -54,7 +54,7 @@ STORED = f"{API}/stored"
 RENDER = f"{API}/render"
 FRESH = {"Cache-Control": "no-cache"}  # whoever works on a map wants to see what is there now
 PUBLIC = {**CORS, **FRESH}
-HINT = "public, max-age=3600"  # of what its address names the revision of
+LASTING = "public, max-age=3600"  # of what its address names the revision of
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,7 +189,7 @@ class Site:
         """A small picture of a layer."""
         layer = await run_in_threadpool(self._layer, request)
         data = await self._rendered(thumbnail, layer, self.stores.sources)
-        return Response(data, headers={"Cache-Control": HINT}, media_type=CONTENT_TYPES["png"])
+        return Response(data, headers={"Cache-Control": LASTING}, media_type=CONTENT_TYPES["png"])
 
     async def kept_tile(self, request: Request) -> Response:
         """A tile of a revision that is kept, rendered for this one look."""
