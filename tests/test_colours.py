@@ -297,3 +297,35 @@ def test_a_range_is_refused_where_a_file_names_the_values(
     text = checked(written(tmp_path, FILES["rgb"]))
     with pytest.raises(BadOption, match="drop --rescale"):
         make_layer(make_raster(values=scene(50, 60, 1)), colormap=text, rescale=((0, 9),))
+
+
+def test_a_file_recolours_the_classes_of_a_palette_that_it_names(
+    make_raster: MakeRaster, make_layer: MakeLayer, stores: Stores, tmp_path: Path
+) -> None:
+    values = np.repeat(np.repeat(np.arange(4, dtype=np.uint8).reshape(1, 2, 2), 128, axis=1), 128, axis=2)
+    own = {0: (9, 9, 9, 255), 1: (10, 20, 30, 255), 2: (40, 50, 60, 255), 3: (70, 80, 90, 255)}
+    path = make_raster(values=values, palette=own, crs="EPSG:3857", bounds=(0.0, 0.0, 1e6, 1e6))
+    file = tmp_path / "classes.txt"
+    file.write_text("1 200 0 0\n3 0 0 200 128\n")
+    layer = make_layer(path, colormap=checked(str(file)))
+    expected = (own[0], (200, 0, 0, 255), own[2], (0, 0, 200, 128))
+    assert layer.style.palette[:4] == expected
+    seen = set()
+    for tile in tiles_of(layer, layer.maxzoom):
+        if data := alone(layer, stores, tile):
+            pixels = np.asarray(Image.open(io.BytesIO(data)).convert("RGBA"))
+            seen |= {tuple(colour) for colour in np.unique(pixels.reshape(-1, 4), axis=0).tolist()}
+    assert {colour for colour in seen if colour[3]} == set(expected)
+
+
+@pytest.mark.parametrize(
+    ("text", "why"), [("1.5 0 0 0\n2 0 0 0\n", "1.5 is no class"), ("0% 0 0 0\n100% 1 1 1\n", "a file of its classes")]
+)
+def test_what_names_no_class_of_a_palette_is_refused(
+    text: str, why: str, make_raster: MakeRaster, make_layer: MakeLayer, tmp_path: Path
+) -> None:
+    path = make_raster(values=np.ones((1, 20, 20), np.uint8), palette={1: (1, 2, 3, 255)})
+    file = tmp_path / "classes.txt"
+    file.write_text(text)
+    with pytest.raises(BadOption, match=why):
+        make_layer(path, colormap=checked(str(file)))

@@ -233,7 +233,7 @@ CASES: dict[str, Case] = {
         lambda make: make(values=scene(99, 99, 1) % 2, palette=PALETTE),
         {"colormap": "viridis"},
         BadOption,
-        "colours of its own",
+        "a palette takes a file of its classes",
     ),
     "stretched heights": (
         lambda make: make(values=scene(99, 99, 1)),

@@ -78,7 +78,7 @@ class Style:
             if not low < high or math.isinf(low) or math.isinf(high):
                 raise BadOption(f"rescale {low:g},{high:g}: the first value must be below the second, both numbers")
         if self.palette and (self.colours or self.stops or self.terrain):
-            raise BadOption("a palette has colours of its own: drop --colormap and --style")
+            raise BadOption("a palette has colours of its own, and holds no heights: drop --style")
         if self.rescale and self.palette:
             raise BadOption("a palette shows values as they are: drop --rescale")
         if self.rescale and self.stops:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -133,9 +133,12 @@ def _palette(dataset: DatasetReader, reading: Reading) -> tuple[Rgba, ...]:
     band = reading.bands[0]
     if len(reading.bands) > 1 or dataset.colorinterp[band - 1] != ColorInterp.palette:
         return ()
-    colours = dataset.colormap(band)
-    last = max((value for value in colours if value < 256), default=-1)
-    return tuple(colours.get(value, (0, 0, 0, 0)) for value in range(last + 1))
+    return _table({value: colour for value, colour in dataset.colormap(band).items() if value < 256})
+
+
+def _table(colours: Mapping[int, Rgba]) -> tuple[Rgba, ...]:
+    """A palette of the colours of some values; those between are transparent."""
+    return tuple(colours.get(value, (0, 0, 0, 0)) for value in range(max(colours, default=-1) + 1))
 
 
 def _style(dataset: DatasetReader, reading: Reading, options: Options, palette: tuple[Rgba, ...]) -> tuple[Style, bool]:
@@ -148,6 +151,8 @@ def _style(dataset: DatasetReader, reading: Reading, options: Options, palette: 
         raise BadOption(f"--rescale: give one range{most}, not {len(options.rescale)}")
     if terrain in ENCODINGS and options.format not in (*LOSSLESS, "auto"):
         raise BadOption(f"--style {terrain} keeps heights, which {options.format} would blur: use --format png")
+    if palette and colormap and not terrain:
+        palette, colormap = _recoloured(palette, colormap), ""
     asked = options.rescale * bands if len(options.rescale) == 1 else options.rescale
     stops = stops_of(colormap) if is_file(colormap) else ()
     colours = colours_of(colormap) if colormap and not stops else ()
@@ -161,6 +166,19 @@ def _style(dataset: DatasetReader, reading: Reading, options: Options, palette: 
     if dataset.dtypes[reading.bands[0] - 1] == "uint8":
         return Style(((0.0, 255.0),) if colours else (), colours=colours), False
     return Style(tuple(_stretch(sample) for sample in _samples(dataset, reading)), colours=colours), True
+
+
+def _recoloured(palette: tuple[Rgba, ...], colormap: str) -> tuple[Rgba, ...]:
+    """A palette with the colours that a file gives to some of its classes."""
+    if not is_file(colormap) or is_relative(colormap):
+        raise BadOption("--colormap: a palette takes a file of its classes' colours, VALUE RED GREEN BLUE a line")
+    colours = dict(enumerate(palette))
+    for value, *colour in stops_of(colormap):
+        if not (value.is_integer() and 0 <= value < 256):
+            raise BadOption(f"--colormap: {value:g} is no class of a palette: write a whole number, 0 to 255")
+        red, green, blue, alpha = colour
+        colours[int(value)] = red, green, blue, alpha
+    return _table(colours)
 
 
 def _extremes(dataset: DatasetReader, reading: Reading) -> Range:
