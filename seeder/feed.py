@@ -60,7 +60,7 @@ class Feed:
             owner = layer_of(name)
             counts[owner] = counts.get(owner, 0) + 1
             if counts[owner] <= SHOWN and (seen := self._progress(name)):
-                told.append(said(seen))
+                told.append(seen.to_json())
         return {"layers": layers, "jobs": told}
 
     def _progress(self, name: str) -> Progress | None:
@@ -78,8 +78,3 @@ class Feed:
         else:
             self._ended.pop(name, None)
         return seen
-
-
-def said(seen: Progress) -> dict[str, Any]:
-    """How far a job is, as pages are told."""
-    return {**seen.to_json(), "failed": sum(zoom.failed for zoom in seen.zooms.values())}

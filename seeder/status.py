@@ -91,6 +91,7 @@ class Progress:
             "why": self.why,
             "tiles": self.tiles,
             "done": self.done,
+            "failed": sum(zoom.failed for zoom in self.zooms.values()),  # blocks
             "percent": round(self.percent, 1),
             "rate": round(self.rate, 1),
             "left": None if self.left is None else round(self.left),

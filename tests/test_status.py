@@ -320,6 +320,7 @@ def test_times_are_said_in_the_json(timed: Timed) -> None:
         "why": "",
         "tiles": TILES,
         "done": 320,
+        "failed": 0,
         "percent": 24.2,
         "rate": 10.0,
         "left": 100,
