@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from typing import Any, NamedTuple
 
 from seeder.audit import Audit, Looked, Seen
@@ -106,24 +107,18 @@ def check_size(layer: Layer, selection: Selection) -> None:
         raise BadOption(f"{blocks:,} blocks of layer {layer.id!r} are too many for a map: ask for {MOST:,} with a bbox")
 
 
-def coverage(audit: Audit, progress: Callable[[int], object] = lambda _: None) -> Iterator[Covered]:
+def coverage(audit: Audit) -> Iterator[Covered]:
     """Every planned block of the audit's selection, about in order; none where nothing is selected.
 
-    Memory holds a few columns of blocks, and the names of blocks that failed. `progress` is told of planned tiles as
-    they are looked at.
+    Memory holds a few columns of blocks, and the names of blocks that failed.
 
     Raises:
         BadOption, ZoomOutside: as `check_size`, at once; what follows only while it is drawn from.
         StoreError: something could not be listed or read.
     """
     check_size(audit.layer, audit.selection)
-    return _covered(_Coverage(audit), progress)
-
-
-def _covered(look: _Coverage, progress: Callable[[int], object]) -> Iterator[Covered]:
-    for part in overlap(look.states, look.parts()):
-        yield from part
-        progress(sum(each.planned.bit_count() for each in part))
+    look = _Coverage(audit)
+    return chain.from_iterable(overlap(look.states, look.parts()))
 
 
 @dataclass(slots=True)
