@@ -20,7 +20,7 @@ const STATES = {
  * How far a job is, in one line.
  * @param {Job} job
  */
-export function lineOf({ state, tiles, done, percent, rate, left }) {
+function lineOf({ state, tiles, done, percent, rate, left }) {
   const parts = [percent === null ? "" : percentage(percent)];
   parts.push(tiles === null ? counted(done, "tile") : `${count(done)} of ${counted(tiles, "tile")}`);
   if (state === "running" && rate) parts.push(speed(rate));
