@@ -13,19 +13,18 @@ from typing import Literal, NamedTuple
 import numpy as np
 from mercantile import Tile
 
-from seeder.jobs import Job, Receipt
-from seeder.ledger import Kind, begun, jobs, layer_of, load_job
+from seeder.jobs import Job
+from seeder.ledger import Kind, begun, jobs, layer_of, load_job, read_receipt
 from seeder.selection import GOLDEN, Piece, Region, Selection, regions
 from seeder.tilelist import tile_line
 from tiler.catalog import Layer, load_layer
-from tiler.encode import blank, decode
+from tiler.encode import decode
 from tiler.errors import BadImage, BadInput, MissingObject
 from tiler.fill import Outcome
 from tiler.grid import LEAF, Block
 from tiler.keys import (
     CONTENT_TYPES,
     TileName,
-    job_key,
     layer_prefix,
     parse_tile_key,
     tile_key,
@@ -34,7 +33,7 @@ from tiler.keys import (
 )
 from tiler.overlap import THREADS, overlap
 from tiler.processes import stream
-from tiler.render import Look, render
+from tiler.render import Look, nothing, render
 from tiler.settings import Settings
 from tiler.storage import PAGE, Entry, Store, Stores
 from tiler.style import Pixels
@@ -127,11 +126,8 @@ class Audit:
 
     def told(self, job: Job, kind: Kind, block: Block) -> Outcome:
         """What a job's receipt of that kind says of the block, nothing at all if there is none."""
-        try:
-            data = self.stores.sources.get(job_key(job.id, kind, str(block)))
-        except MissingObject:
-            return Outcome()
-        return Receipt.decode(str(block), data).outcome
+        receipt = read_receipt(self.stores.sources, job.id, kind, block)
+        return receipt.outcome if receipt else Outcome()
 
     def empty(self, block: Block, tiles: int) -> int:
         """Those of the block's `tiles` of which the receipt of a job says that there is nothing on them."""
@@ -273,9 +269,8 @@ class _Strip:
 
     def _on_demand(self, entry: Entry, name: TileName) -> bool:
         """Whether the object may be the blank tile that the redirect path stores where the layer has no data."""
-        inside = any(name.tile in each for each in self.audit.layer.ranges(name.tile.z))
-        look, ground = self.audit.look, self.audit.layer.style.ground
-        return inside and entry.size == len(blank(look.size, look.format, ground))
+        layer = self.audit.layer
+        return layer.has(name.tile) and entry.size == len(nothing(layer, self.audit.look))
 
 
 def sampled(audit: Audit, number: int | None) -> Iterator[Piece]:
@@ -329,7 +324,7 @@ def _comparing(settings: Settings, name: str, look: Look) -> Callable[[Piece], t
     layer = load_layer(stores.sources, name)
 
     def compared(piece: Piece) -> tuple[int, list[Finding]]:
-        found, void = [], blank(look.size, look.format, layer.style.ground)
+        found, void = [], nothing(layer, look)
         for tile, fresh in render(layer, stores.sources, piece.block, piece.tiles, look):
             key = tile_key(TileName(layer.id, tile, look.scale, look.format))
             problem = _problem(stores.tiles, key, fresh or void, look)

@@ -59,7 +59,7 @@ def layers(as_json: bool, settings: Settings) -> None:
     found = [load_layer(sources, name) for name in list_layers(sources)]
     if as_json:
         for layer in found:
-            click.echo(json.dumps({"layer": layer.id, "revision": layer.revision, **facts(layer)}))
+            click.echo(json.dumps(facts(layer)))
         return
     rows = [
         (

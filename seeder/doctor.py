@@ -18,9 +18,8 @@ from seeder.sqs import SqsQueue
 from seeder.stack import Stack, read_stack
 from tiler.catalog import Layer, list_layers, load_layer
 from tiler.errors import TilerError
-from tiler.grid import Block
 from tiler.keys import TileName, tile_key
-from tiler.render import Look, render
+from tiler.render import Look, render_tile
 from tiler.settings import Settings
 from tiler.storage import Store, Stores
 
@@ -123,10 +122,8 @@ def _layers(settings: Settings, layer: str | None, found: list[Layer]) -> Iterat
 
 def _render(settings: Settings, layer: Layer) -> Iterator[Finding]:
     """A tile of the layer, from its source, not stored."""
-    tile = _middle(layer)
-    block = Block.of(tile)
     start = time.monotonic()
-    ((_, data),) = render(layer, Stores.open(settings).sources, block, block.bit(tile), Look(1, layer.format))
+    data = render_tile(layer, Stores.open(settings).sources, _middle(layer), Look(1, layer.format))
     spent = round(1000 * (time.monotonic() - start))
     yield Finding("render", f"{_key(layer)}: {len(data or b''):,} bytes in {spent} ms")
 

@@ -133,9 +133,7 @@ def make(source: str, layer: str, options: Options, stores: Stores, *, jobs: int
 def tell(done: Ingested, *, as_json: bool) -> None:
     """Say what a raster became."""
     if as_json:
-        layer = done.layer
-        said = {"layer": layer.id, "revision": layer.revision, "fresh": done.fresh, **facts(layer), "why": done.why}
-        click.echo(json.dumps(said))
+        click.echo(json.dumps({**facts(done.layer), "fresh": done.fresh, "why": done.why}))
     else:
         click.echo("\n".join(_ingested(done)))
 
@@ -143,6 +141,8 @@ def tell(done: Ingested, *, as_json: bool) -> None:
 def facts(layer: Layer) -> dict[str, Any]:
     """What people want to know of a layer, in JSON."""
     return {
+        "layer": layer.id,
+        "revision": layer.revision,
         "minzoom": layer.minzoom,
         "maxzoom": layer.maxzoom,
         "bounds": list(layer.bounds),

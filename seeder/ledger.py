@@ -17,6 +17,7 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, Literal
 
 from seeder.jobs import TIME, VERSION, Job, Receipt, Spec, block_named
@@ -51,16 +52,17 @@ def block_of(key: str) -> Block:
     return block_named(key.rpartition("/")[2])
 
 
+def read_receipt(sources: Store, job: str, kind: Kind, block: Block) -> Receipt | None:
+    """The block's receipt of that kind, if there is one."""
+    try:
+        return Receipt.decode(str(block), sources.get(job_key(job, kind, str(block))))
+    except MissingObject:
+        return None
+
+
 def read_receipts(sources: Store, job: str, blocks: Iterable[Block], kind: Kind = "done") -> Iterator[Receipt]:
     """The receipts of blocks that have one, in any order; those that are struck meanwhile are passed over."""
-
-    def read(block: Block) -> Receipt | None:
-        try:
-            return Receipt.decode(str(block), sources.get(job_key(job, kind, str(block))))
-        except MissingObject:
-            return None
-
-    return (receipt for receipt in overlap(read, blocks) if receipt)
+    return (receipt for receipt in overlap(partial(read_receipt, sources, job, kind), blocks) if receipt)
 
 
 def receipts(sources: Store, job: str) -> Iterator[Receipt]:

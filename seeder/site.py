@@ -41,7 +41,7 @@ from tiler import catalog
 from tiler.catalog import Layer
 from tiler.errors import BadInput, BadOption, MissingObject, TilerError, UnknownLayer
 from tiler.grid import Bounds
-from tiler.http import CORS, STATUS, Answer, Service
+from tiler.http import CORS, Answer, Service, status_of
 from tiler.keys import CONTENT_TYPES, parse_tile_key
 from tiler.render import Look
 from tiler.settings import Settings
@@ -259,7 +259,7 @@ class Site:
 
 
 def _facts(layer: Layer) -> dict[str, Any]:
-    return {"layer": layer.id, "revision": layer.revision, "attribution": layer.attribution, **facts(layer)}
+    return {**facts(layer), "attribution": layer.attribution}
 
 
 def _base(request: Request) -> str:
@@ -274,8 +274,7 @@ def _carried(answer: Answer) -> Response:
 
 def _refused(_: Request, error: Exception) -> Response:
     assert isinstance(error, TilerError)
-    status = next(status for kind, status in STATUS.items() if isinstance(error, kind))
-    return _said(status, str(error), {**CORS, "Cache-Control": "no-store"})
+    return _said(status_of(error), str(error), {**CORS, "Cache-Control": "no-store"})
 
 
 def _said(status: HTTPStatus, message: str, headers: dict[str, str]) -> Response:

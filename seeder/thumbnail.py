@@ -11,8 +11,8 @@ from mercantile import Tile
 
 from tiler.catalog import Layer
 from tiler.encode import blank, decode, encode
-from tiler.grid import EXTENT, TILE, Block, resolution
-from tiler.render import Look, render
+from tiler.grid import EXTENT, TILE, resolution
+from tiler.render import Look, render_tile
 from tiler.storage import Store
 from tiler.style import KERNELS, Picture, Pixels, Style
 
@@ -41,10 +41,9 @@ def thumbnail(layer: Layer, sources: Store) -> bytes:
 def _view(layer: Layer) -> tuple[int, int, int]:
     """Zoom, first column and first row, in pixels; columns past either side are a turn around the world further."""
     bounds = layer.bounds
-    width = ((bounds.east - bounds.west) % 360 or 360) / 360
     (_, south), (_, north) = (mercantile.xy(0, latitude, truncate=True) for latitude in (bounds.south, bounds.north))
     south, north = max(south, -EXTENT), min(north, EXTENT)
-    fits = min(WIDTH / (TILE * width), HEIGHT / (TILE * (north - south) / (2 * EXTENT)))
+    fits = min(WIDTH / (TILE * bounds.width / 360), HEIGHT / (TILE * (north - south) / (2 * EXTENT)))
     z = min(max(math.floor(math.log2(fits)), layer.minzoom), layer.maxzoom)
     across = (mercantile.xy(bounds.center[0], 0)[0] + EXTENT) / resolution(z)
     down = (EXTENT - (south + north) / 2) / resolution(z)
@@ -53,10 +52,7 @@ def _view(layer: Layer) -> tuple[int, int, int]:
 
 def _tile(layer: Layer, sources: Store, tile: Tile) -> Pixels | None:
     """The tile's pixels as `(rows, columns, 4)` RGBA, or None where the layer has nothing."""
-    if not any(tile in each for each in layer.ranges(tile.z)):
-        return None
-    block = Block.of(tile)
-    ((_, data),) = render(layer, sources, block, block.bit(tile), Look(format=layer.format))
+    data = render_tile(layer, sources, tile, Look(format=layer.format)) if layer.has(tile) else None
     return None if data is None else decode(data)[1]
 
 

@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, get_args
 
+from mercantile import Tile
+
 from tiler import keys
 from tiler.errors import BadInput, BadOption, CatalogError, GridError, MissingObject, UnknownLayer, ZoomOutside
 from tiler.footprint import Footprint
@@ -119,6 +121,10 @@ class Layer:
         The seeder plans with it and the redirect path checks with it, so that each serves what the other does.
         """
         return tile_ranges(self.bounds, z) if self.minzoom <= z <= self.maxzoom else ()
+
+    def has(self, tile: Tile) -> bool:
+        """Whether `tile` is one of the layer's."""
+        return any(tile in each for each in self.ranges(tile.z))
 
     def takes(self, form: Format) -> bool:
         """Whether the layer's tiles can have a format: colours that encode heights can have no lossy one."""
@@ -355,18 +361,16 @@ def tilejson(layer: Layer, url: str, revision: str) -> bytes:
     TileJSON's bounds may not cross the antimeridian; for a layer that does they span all longitudes and
     `center` tells where it lies.
     """
-    west, south, east, north = layer.bounds
-    if layer.bounds.crosses:
-        west, east = -180.0, 180.0
     longitude, latitude = layer.bounds.center
-    width = (layer.bounds.east - layer.bounds.west) % 360 or 360.0
-    first = max(layer.minzoom, min(layer.maxzoom, round(math.log2(360 / width)) + 1))  # about two tiles wide
+    first = max(
+        layer.minzoom, min(layer.maxzoom, round(math.log2(360 / layer.bounds.width)) + 1)
+    )  # about two tiles wide
     said = {
         "tilejson": "3.0.0",
         "name": layer.id,
         "scheme": "xyz",
-        "tiles": [f"{url}/{layer.id}/{{z}}/{{x}}/{{y}}.{layer.format}?v={revision}"],
-        "bounds": [west, south, east, north],
+        "tiles": [f"{url}/{keys.tile_template(layer.id, layer.format)}?v={revision}"],
+        "bounds": list(layer.bounds.plain),
         "center": [longitude, latitude, first],
         "minzoom": layer.minzoom,
         "maxzoom": layer.maxzoom,

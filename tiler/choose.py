@@ -6,9 +6,8 @@ import numpy as np
 from mercantile import Tile
 
 from tiler.catalog import Layer
-from tiler.grid import Block
 from tiler.keys import Format
-from tiler.render import Look, render
+from tiler.render import Look, render_tile
 from tiler.storage import Store
 
 SAMPLE = 12  # tiles that are rendered, more where one place has several
@@ -66,9 +65,4 @@ def _places(layer: Layer) -> list[tuple[int, int, int]]:
 
 def _bytes(layer: Layer, sources: Store, tiles: list[Tile], form: Format) -> int:
     """What the tiles take in a format."""
-    total = 0
-    for tile in tiles:
-        block = Block.of(tile)
-        ((_, data),) = render(layer, sources, block, block.bit(tile), Look(format=form))
-        total += len(data or b"")
-    return total
+    return sum(len(render_tile(layer, sources, tile, Look(format=form)) or b"") for tile in tiles)

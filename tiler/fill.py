@@ -8,11 +8,10 @@ from contextlib import closing
 from dataclasses import dataclass, field
 
 from tiler.catalog import Layer
-from tiler.encode import blank
 from tiler.errors import GridError, SourceReadError, StoreError, Superseded
 from tiler.grid import LEAF, Block
 from tiler.keys import CONTENT_TYPES, TileName, tile_key
-from tiler.render import Look, render
+from tiler.render import Look, nothing, render
 from tiler.storage import Store, Stores
 
 CHECK = 5.0  # seconds that a layer is believed to be the current revision while a block is filled
@@ -124,7 +123,7 @@ def fill(layer: Layer, stores: Stores, request: Request, guard: Guard | None = N
             if data is None and not request.blanks:
                 empty |= block.bit(tile)
                 continue
-            shown = data or blank(look.size, look.format, layer.style.ground)
+            shown = data or nothing(layer, look)
             drawn[names[tile]] = (block.bit(tile), len(shown))
             yield names[tile], shown
 
@@ -137,8 +136,8 @@ def fill(layer: Layer, stores: Stores, request: Request, guard: Guard | None = N
                     written |= bit
                     size += length
         if empty and request.force:
-            clear = blank(look.size, look.format, layer.style.ground)
-            size += _cleared(stores.tiles, (names[tile] for tile in block.tiles(empty)), clear, kind, guard)
+            old = (names[tile] for tile in block.tiles(empty))
+            size += _cleared(stores.tiles, old, nothing(layer, look), kind, guard)
     except SourceReadError as fault:
         error = str(fault)
     return Outcome(

@@ -119,10 +119,14 @@ class Bounds:
         return Bounds(-180.0, self.south, 180.0, self.north) if self.crosses else self
 
     @property
+    def width(self) -> float:
+        """Degrees from west to east; 360 for all around the globe."""
+        return (self.east - self.west) % 360 or 360.0
+
+    @property
     def center(self) -> tuple[float, float]:
         """Longitude and latitude of the middle, degrees."""
-        width = (self.east - self.west) % 360 or 360.0
-        longitude = (self.west + width / 2 + 180) % 360 - 180
+        longitude = (self.west + self.width / 2 + 180) % 360 - 180
         return longitude, (self.south + self.north) / 2
 
 

@@ -17,12 +17,11 @@ from typing import Any
 from urllib.parse import unquote
 
 from tiler.catalog import Layer, Layers, tilejson
-from tiler.encode import blank
 from tiler.errors import BadInput, SourceReadError, StoreError, TileOutside, TilerError, UnknownLayer
 from tiler.fill import Request, fill
 from tiler.grid import Block
 from tiler.keys import CONTENT_TYPES, TileName, layer_of_tilejson, parse_tile_key, tile_key
-from tiler.render import Look, render
+from tiler.render import Look, nothing, render_tile
 from tiler.settings import Settings
 from tiler.storage import Stores
 
@@ -80,7 +79,7 @@ class Service:
             layer = layer_of_tilejson(path)
             answer = self._tilejson(layer) if layer else self._tile(path)
         except TilerError as error:
-            status = next(status for kind, status in STATUS.items() if isinstance(error, kind))
+            status = status_of(error)
             if status < HTTPStatus.INTERNAL_SERVER_ERROR:
                 return _said(status, str(error), BRIEFLY)
             log.warning("failed", extra={"path": path, "error": str(error)})
@@ -116,9 +115,9 @@ class Service:
             TileOutside: the layer has no such tile.
             SourceReadError: its pixels could not be read.
         """
-        request = _request(layer, name)
-        ((_, data),) = render(layer, self.stores.sources, request.block, request.tiles, request.look)
-        body = base64.b64encode(data or blank(request.look.size, name.format, layer.style.ground)).decode()
+        look = _request(layer, name).look
+        data = render_tile(layer, self.stores.sources, name.tile, look) or nothing(layer, look)
+        body = base64.b64encode(data).decode()
         return {**_answer(HTTPStatus.OK, body, CONTENT_TYPES[name.format], NEVER), "isBase64Encoded": True}
 
     def _layer(self, name: str) -> Layer:
@@ -128,8 +127,13 @@ class Service:
         return layer
 
 
+def status_of(error: TilerError) -> HTTPStatus:
+    """The status that tells of an error."""
+    return next(status for kind, status in STATUS.items() if isinstance(error, kind))
+
+
 def _request(layer: Layer, name: TileName) -> Request:
-    if not any(name.tile in each for each in layer.ranges(name.tile.z)):
+    if not layer.has(name.tile):
         raise TileOutside(layer.id, tile_key(name))
     block = Block.of(name.tile)
     return Request(block, block.bit(name.tile), Look(name.scale, name.format), blanks=True)

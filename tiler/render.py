@@ -14,7 +14,7 @@ from rasterio.session import DummySession
 
 from tiler.catalog import Bake, Layer, Resampling
 from tiler.datasets import opened
-from tiler.encode import encode
+from tiler.encode import blank, encode
 from tiler.errors import BadOption
 from tiler.grid import TILE, Block, Window, resolution
 from tiler.keys import FORMATS, Format, Scale
@@ -86,6 +86,18 @@ def render(layer: Layer, sources: Store, block: Block, mask: int, look: Look) ->
             picture = layer.style.apply(*area)
             for tile in tiles:
                 yield tile, encode(picture.cut((tile.y - top) * size, (tile.x - left) * size, size), look.format)
+
+
+def render_tile(layer: Layer, sources: Store, tile: Tile, look: Look) -> bytes | None:
+    """One tile alone; see `render`."""
+    block = Block.of(tile)
+    ((_, data),) = render(layer, sources, block, block.bit(tile), look)
+    return data
+
+
+def nothing(layer: Layer, look: Look) -> bytes:
+    """What stands for a tile of the layer with nothing on it where there must be something."""
+    return blank(look.size, look.format, layer.style.ground)
 
 
 def _level(bake: Bake, zoom: int) -> int | None:
