@@ -8,7 +8,7 @@ import click
 
 from seeder import pages, wmts
 from seeder.console import guarded, json_option, located, where
-from tiler.catalog import load_layer, named
+from tiler.catalog import addressed, load_layer
 from tiler.keys import page_key
 from tiler.settings import Settings
 from tiler.storage import Stores
@@ -34,7 +34,7 @@ def publish_preview(layer: str, dry_run: bool, as_json: bool, settings: Settings
     stores = Stores.open(settings)
     found = load_layer(stores.sources, layer)
     address = page_key(layer, wmts.NAME)
-    shown = [(found, named(layer, stores.tiles) or found.revision)]
+    shown = [(found, addressed(found, stores.tiles))]
     files = {name: (pages.asset(name), pages.kind(name)) for name in pages.assets() if name not in LIST}
     files[wmts.NAME] = wmts.capabilities(shown, settings.url, f"{settings.url}/{address}"), wmts.TYPE
     config = {"layer": layer, "where": where(settings) if settings.stack else ""}  # a folder is nobody else's business

@@ -143,7 +143,7 @@ class Site:
     def tilejson(self, request: Request) -> Response:
         """The layer's TileJSON, its tiles where this server is asked."""
         layer = self._layer(request)
-        said = catalog.tilejson(layer, _base(request), self._shown(layer))
+        said = catalog.tilejson(layer, _base(request), catalog.addressed(layer, self.stores.tiles))
         return Response(said, headers=PUBLIC, media_type="application/json")
 
     def capabilities(self, request: Request) -> Response:
@@ -155,7 +155,7 @@ class Site:
         return self._capabilities(request, self._all())
 
     def _capabilities(self, request: Request, layers: list[Layer]) -> Response:
-        shown = [(layer, self._shown(layer)) for layer in layers]
+        shown = [(layer, catalog.addressed(layer, self.stores.tiles)) for layer in layers]
         said = wmts.capabilities(shown, _base(request), str(request.url))
         return Response(said, headers=PUBLIC, media_type=wmts.TYPE)
 
@@ -248,10 +248,6 @@ class Site:
     def _all(self) -> list[Layer]:
         found = (self.service.layers.get(name) for name in catalog.list_layers(self.stores.sources))
         return [layer for layer in found if layer]
-
-    def _shown(self, layer: Layer) -> str:
-        """The revision that the addresses of the layer's tiles name."""
-        return catalog.named(layer.id, self.stores.tiles) or layer.revision
 
     async def _rendered(self, make: Any, *args: Any, **kwargs: Any) -> Any:
         """What `make` gives, made by a renderer."""

@@ -355,6 +355,11 @@ def named(layer: str, tiles: Store) -> str:
         return ""
 
 
+def addressed(layer: Layer, tiles: Store) -> str:
+    """The revision that the addresses of the layer's tiles name."""
+    return named(layer.id, tiles) or layer.revision
+
+
 def tilejson(layer: Layer, url: str, revision: str) -> bytes:
     """TileJSON 3.0.0 of `layer`, its tiles under `url`, `revision` what their addresses name.
 

@@ -3,6 +3,7 @@
 import { button, byId, make, plainMarkup, say, sayBreakable } from "./dom.js";
 import { degrees, zooms } from "./format.js";
 import { hasHeights } from "./picture.js";
+import { messageOf } from "./site.js";
 
 /** @typedef {import("./site.js").Layer} Layer */
 
@@ -43,7 +44,7 @@ export function note(text) {
 }
 
 /** @param {unknown} error */
-export const tell = (error) => note(error instanceof Error ? error.message : String(error));
+export const tell = (error) => note(messageOf(error));
 
 /** Lets the sheet give way to the map. */
 export function sheet() {

@@ -5,7 +5,7 @@ import { button, byId, grouped, input, make, paced, say, select } from "./dom.js
 import { count } from "./format.js";
 import { copies, toScreen, toWorld, viewBounds, visible } from "./mercator.js";
 import { BLOCK_STATES, blockColour, blockFill, colour } from "./palette.js";
-import { ask, Refused } from "./site.js";
+import { ask, messageOf, Refused } from "./site.js";
 
 /** @typedef {import("./mercator.js").View} View */
 /** @typedef {import("./blocks.js").Answer} Answer */
@@ -84,7 +84,7 @@ export class Coverage {
       await this.load(all, (z, nth) => this.note(`Counting zoom ${z}, ${nth} of ${all.length} \u2026`));
       if (!signal.aborted) this.note("");
     } catch (error) {
-      if (!aborted(error)) this.note(`Not counted: ${said(error)}`);
+      if (!aborted(error)) this.note(`Not counted: ${messageOf(error)}`);
     }
   }
 
@@ -121,7 +121,7 @@ export class Coverage {
       if (aborted(error)) return;
       const many = error instanceof Refused && error.status === 413;
       this.answers.delete(z);
-      this.row(z, null, many ? "too many blocks here: zoom in" : said(error));
+      this.row(z, null, many ? "too many blocks here: zoom in" : messageOf(error));
     }
     this.changed();
   }
@@ -312,9 +312,6 @@ function describe({ z }, [x, y, planned, warm, empty, missing, failed]) {
 
 /** @param {unknown} error */
 const aborted = (error) => error instanceof DOMException && error.name === "AbortError";
-
-/** @param {unknown} error */
-const said = (error) => (error instanceof Error ? error.message : String(error));
 
 /** The crosshair that shows which block is told of while the keyboard moves the map. */
 export const paintCross = (/** @type {CanvasRenderingContext2D} */ context, /** @type {View} */ view) => {

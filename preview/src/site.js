@@ -58,6 +58,9 @@ export class Refused extends Error {
   }
 }
 
+/** @param {unknown} error */
+export const messageOf = (error) => (error instanceof Error ? error.message : String(error));
+
 /**
  * What the server answers, as JSON.
  * @param {string} url @param {AbortSignal} [signal]
