@@ -57,6 +57,7 @@ def no_outside(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
     monkeypatch.setenv("AWS_REGION", "us-east-1")
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    monkeypatch.setattr("rasterio.session.boto3", None)  # an unused session a raster takes a 50th of a second each
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import rasterio
+from rasterio.session import DummySession
 from threadpoolctl import threadpool_limits
 
 from tiler.catalog import Bake
@@ -105,7 +106,7 @@ class Baker:
 
     def bake_chunk(self, task: Task) -> Baked:
         """Bake one chunk into the spool."""
-        with rasterio.Env(GDAL_CACHEMAX=CACHE):
+        with rasterio.Env(session=DummySession(), GDAL_CACHEMAX=CACHE):
             area = self._joined(task) if task.level else self._read(task)
         places: list[tuple[int, ...]] = []
         level, halo, opaque = task.level, HALO, False
