@@ -178,6 +178,21 @@ def tile_ranges(bounds: Bounds, z: int) -> tuple[TileRange, ...]:
     return tuple(found)
 
 
+def parse_place(text: str) -> tuple[float, float]:
+    """Longitude and latitude, degrees, from `LON,LAT`.
+
+    Raises:
+        GridError: it is not of that form, or off the globe.
+    """
+    try:
+        longitude, latitude = (float(part) for part in text.split(","))
+    except ValueError:
+        raise GridError(f"{text!r} is not a place: write LON,LAT in degrees, as in 7.66,45.98") from None
+    if not (-180 <= longitude <= 180 and -90 <= latitude <= 90):
+        raise GridError(f"place {text}: longitudes run from -180 to 180, latitudes from -90 to 90")
+    return longitude, latitude
+
+
 def resolution(z: int) -> float:
     """Mercator metres a pixel of a 256-pixel tile at zoom `z`."""
     return 2 * EXTENT / (TILE * 2.0**z)
