@@ -18,6 +18,8 @@ from PIL import Image
 from rasterio.enums import Resampling
 from rasterio.vrt import WarpedVRT
 
+from seeder.tilelist import tile_line
+from seeder.tileset import TileSets
 from tiler.catalog import Layer
 from tiler.grid import Block
 from tiler.render import Look, render
@@ -158,3 +160,9 @@ def files_under(folder: Path) -> dict[str, tuple[int, int]]:
         str(path.relative_to(folder)): (path.stat().st_size, path.stat().st_mtime_ns) if path.is_file() else (0, 0)
         for path in folder.rglob("*")
     }
+
+
+def lines(tiles: TileSets) -> list[str]:
+    """All tiles of a list as it names them."""
+    pieces = (piece for z in tiles.zooms for piece in tiles.at(z).pieces())
+    return [tile_line(tile) for piece in pieces for tile in piece.block.tiles(piece.tiles)]
