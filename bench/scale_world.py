@@ -10,9 +10,9 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
+from seeder.curve import places
 from seeder.jobs import SIZES
 from seeder.prices import Prices
-from seeder.tilelist import places
 from seeder.work import PATIENCE
 from seeder.worker import FIRST_DELAY, LAST_DELAY
 from tiler.grid import LEAF
@@ -161,7 +161,7 @@ class Job:
         zoom = np.minimum(np.searchsorted(ends, at, side="right"), len(ends) - 1)
         starts = np.concatenate([[0.0], ends[:-1]])[zoom]
         within = np.clip((at - starts) / (ends[zoom] - starts), 0, 1 - 1e-9)
-        x, _ = places((within * 4.0**16).astype(np.uint64))  # Z-order, as the plan goes
+        x, _ = places((within * 4.0**16).astype(np.int64))  # Z-order, as the plan goes
         return self.text_order[zoom] + (np.arange(number) % boxes + x / 2**16) / boxes
 
     @property

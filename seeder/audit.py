@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial, reduce
@@ -15,8 +14,11 @@ from mercantile import Tile
 
 from seeder.jobs import Job
 from seeder.ledger import Kind, begun, jobs, layer_of, load_job, read_receipt
-from seeder.selection import GOLDEN, Piece, Region, Selection, regions
+from seeder.order import stride
+from seeder.pieces import Piece
+from seeder.selection import Selection, regions
 from seeder.tilelist import tile_line
+from seeder.tileset import TileSet
 from tiler.catalog import Layer, load_layer
 from tiler.encode import decode
 from tiler.errors import BadImage, BadInput, MissingObject
@@ -178,7 +180,8 @@ class Audit:
         """
         for region in regions(self.layer, self.selection):
             wide = sum(each.x1 - each.x0 for each in self.layer.ranges(region.z))
-            strips, few = region.strips(), THREADS * (1 + wide // PAGE) // LEAF
+            strips = region.strips(self._block_columns(region.z) if self.selection.whole else ())
+            few = THREADS * (1 + wide // PAGE) // LEAF
             first = list(islice(strips, few + 1))
             there = None
             if self.selection.whole or len(first) > few:
@@ -227,7 +230,7 @@ class _Strip:
     """One column of blocks, and what is planned in it."""
 
     audit: Audit
-    region: Region
+    region: TileSet
     x: int  # of the west-most tiles
     there: frozenset[str] | None  # the columns of tiles in which something is stored, None where nobody knows
 
@@ -282,7 +285,7 @@ def sampled(audit: Audit, number: int | None) -> Iterator[Piece]:
         return
     counts = [region.total().tiles for region in found]
     total = sum(counts)
-    start, step = int(audit.layer.revision, 16), _stride(total)
+    start, step = int(audit.layer.revision, 16), stride(total)
     for turn in range(min(number, total)):
         place = (start + turn * step) % total
         for region, tiles in zip(found, counts, strict=True):
@@ -292,14 +295,6 @@ def sampled(audit: Audit, number: int | None) -> Iterator[Piece]:
                 yield Piece(piece.block, bits[place % len(bits)])
                 break
             place -= tiles
-
-
-def _stride(total: int) -> int:
-    """A step near the golden section of `total` that, taken again and again, comes to every place once."""
-    step = max(1, round(total * GOLDEN))
-    while math.gcd(step, total) != 1:
-        step += 1
-    return step
 
 
 def deep_findings(

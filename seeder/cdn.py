@@ -10,14 +10,14 @@ from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from itertools import chain
+from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from seeder import aws
-from seeder.selection import inside
+from seeder.curve import Numbers
 from seeder.stored import Pick
-from seeder.tilelist import Columns, places
+from seeder.tileset import TileSet, TileSets
 from tiler.grid import TileRange, tile_ranges
 
 MOST = 15  # wildcard paths that CloudFront lets be under way at a time
@@ -42,10 +42,6 @@ class _Part:
         stem = f"/{layer}/{self.z}{self.x}"
         ends = (".", "@") if self.y.endswith(".") else ("",)  # a row's tiles of scale 1 and 2
         return [f"{stem}{self.y.rstrip('.')}{end}*" for end in ends]
-
-    def zooms(self, among: tuple[int, ...]) -> list[int]:
-        """The zooms of its tiles."""
-        return [z for z in among if f"{z}/".startswith(self.z)]
 
     def smaller(self) -> Iterator[_Part]:
         """The same tiles in smaller parts; none where it is a row."""
@@ -74,72 +70,126 @@ def _spans(text: str, z: int) -> Spans:
     return [(low, high) for low, high in (found[:1] if text == "0" else found) if low < high]
 
 
+class _Rectangles(NamedTuple):
+    """Tiles of a zoom as rectangles that do not overlap: `(rectangles,)` x0 <= x < x1, y0 <= y < y1."""
+
+    x0: Numbers
+    x1: Numbers
+    y0: Numbers
+    y1: Numbers
+
+    @classmethod
+    def of(cls, tiles: TileSet) -> _Rectangles:
+        """The tiles of a set: what is alike in columns that follow each other is one rectangle."""
+        x, top, bottom = tiles.columns()
+        order = np.lexsort((x, bottom, top))
+        x, top, bottom = x[order], top[order], bottom[order]
+        new = (np.diff(x) != 1) | (np.diff(top) != 0) | (np.diff(bottom) != 0)
+        first, last = np.r_[True, new][: len(x)], np.r_[new, True][: len(x)]
+        return cls(x[first], x[last] + 1, top[first], bottom[first])
+
+    @classmethod
+    def of_ranges(cls, ranges: Iterable[TileRange]) -> _Rectangles:
+        """The tiles of ranges, which may overlap."""
+        apart = [(each.x0, each.x1, each.y0, each.y1) for each in _disjoint(ranges)]
+        return cls(*np.array(apart, np.int64).reshape(-1, 4).T)
+
+    def clipped(self, ranges: Iterable[TileRange]) -> _Rectangles:
+        """Those of the tiles that lie in ranges, which do not overlap."""
+        parts = [
+            (
+                np.clip(self.x0, r.x0, r.x1),
+                np.clip(self.x1, r.x0, r.x1),
+                np.clip(self.y0, r.y0, r.y1),
+                np.clip(self.y1, r.y0, r.y1),
+            )
+            for r in ranges
+        ]
+        return _Rectangles(*map(np.concatenate, zip(*parts, strict=True))) if parts else _Rectangles.of_ranges(())
+
+    def within(self, columns: Spans, rows: Spans) -> int:
+        """How many of the tiles lie there."""
+        return int((_shared(self.x0, self.x1, columns) * _shared(self.y0, self.y1, rows)).sum())
+
+
+def _shared(low: Numbers, high: Numbers, spans: Spans) -> Numbers:
+    """How many of the numbers from low on, below high, lie in one of the spans."""
+    shared = (np.minimum(high, end) - np.maximum(low, start) for start, end in spans)
+    return sum((np.maximum(each, 0) for each in shared), np.zeros_like(low))
+
+
+def _disjoint(ranges: Iterable[TileRange]) -> list[TileRange]:
+    """The same tiles in ranges that do not overlap."""
+    found: list[TileRange] = []
+    for each in ranges:
+        parts = [each]
+        for other in found:
+            parts = [rest for part in parts for rest in _less(part, other)]
+        found += [part for part in parts if len(part)]
+    return found
+
+
+def _less(one: TileRange, other: TileRange) -> list[TileRange]:
+    """`one` without `other`: up to four ranges, above, below, left and right of what they share."""
+    shared = one & other
+    if not len(shared):
+        return [one]
+    z = one.z
+    return [
+        TileRange(z, one.x0, one.y0, one.x1, shared.y0),
+        TileRange(z, one.x0, shared.y1, one.x1, one.y1),
+        TileRange(z, one.x0, shared.y0, shared.x0, shared.y1),
+        TileRange(z, shared.x1, shared.y0, one.x1, shared.y1),
+    ]
+
+
 @dataclass(frozen=True, slots=True)
 class _Cover:
-    """Counts of tiles: what is selected, and what the layer may have beside it."""
+    """Tiles by zoom: those that are selected, those that the layer may have, and those that are both."""
 
-    pick: Pick
-    zooms: tuple[int, ...]  # that are selected
-    listed: dict[int, tuple[Columns, Columns]] | None  # the tiles by zoom, where they were named one by one
+    meant: dict[int, _Rectangles]
+    own: dict[int, _Rectangles]
+    both: dict[int, _Rectangles]
 
     @classmethod
     def of(cls, pick: Pick, zooms: tuple[int, ...]) -> _Cover:
         """What `pick` selects of these zooms."""
-        return cls(pick, zooms, None if pick.tiles is None else {z: places(pick.codes(z)) for z in zooms})
+        layer = pick.layer
+        ranges = {z: tile_ranges(layer.bounds, z) for z in {*range(layer.minzoom, layer.maxzoom + 1), *zooms}}
+        meant = {z: _meant(pick, z) for z in zooms}
+        both = {z: each.clipped(ranges[z]) for z, each in meant.items()}
+        return cls(meant, {z: _Rectangles.of_ranges(each) for z, each in ranges.items()}, both)
 
     def selected(self, part: _Part) -> int:
         """Tiles of the part that are meant."""
-        return sum(self._selected(part, z) for z in part.zooms(self.zooms))
-
-    def _selected(self, part: _Part, z: int) -> int:
-        columns, rows = _spans(part.x, z), _spans(part.y, z)
-        if self.listed is None:
-            return _count(self.pick.ranges(z), columns, rows)
-        x, y = self.listed[z]
-        return int((_within(x, columns) & _within(y, rows)).sum())
+        return _count(self.meant, part)
 
     def others(self, part: _Part) -> int:
         """Tiles of the part that lie in the layer's bounds and are not meant."""
-        layer = self.pick.layer
-        among = tuple(sorted({*range(layer.minzoom, layer.maxzoom + 1), *self.zooms}))
-        return sum(self._others(part, z) for z in part.zooms(among))
-
-    def _others(self, part: _Part, z: int) -> int:
-        columns, rows = _spans(part.x, z), _spans(part.y, z)
-        own = tile_ranges(self.pick.layer.bounds, z)
-        there = _count(own, columns, rows)
-        if z not in self.zooms:
-            return there
-        if self.listed is None:
-            shared = [one & other for one in own for other in self.pick.ranges(z)]
-            return there - _count(shared, columns, rows)
-        x, y = self.listed[z]
-        return there - int((_within(x, columns) & _within(y, rows) & inside(own, x, y)).sum())
+        return _count(self.own, part) - _count(self.both, part)
 
     @property
     def looks(self) -> int:
         """How often it may be asked for smaller parts: about a second's worth."""
-        return 2000 if self.pick.tiles is None else max(50, MILLION // (100 + len(self.pick.tiles) // 10))
+        return max(50, MILLION // (500 + sum(len(each.x0) for each in self.meant.values()) // 10))
 
     def smaller(self, part: _Part) -> list[_Part]:
         """The smaller parts in which something is selected."""
         return [each for each in part.smaller() if self.selected(each)]
 
 
-def _count(ranges: Iterable[TileRange], columns: Spans, rows: Spans) -> int:
+def _meant(pick: Pick, z: int) -> _Rectangles:
+    """The tiles of zoom `z` that are meant; boxes, which may be large, by arithmetic."""
+    if pick.tiles is not None or pick.footprint:
+        return _Rectangles.of(pick.at(z))
+    world = (TileRange(z, 0, 0, 2**z, 2**z),)
+    return _Rectangles.of_ranges([each for box in pick.boxes for each in tile_ranges(box, z)] if pick.boxes else world)
+
+
+def _count(found: dict[int, _Rectangles], part: _Part) -> int:
     return sum(
-        len(each & TileRange(each.z, left, top, right, bottom))
-        for each in ranges
-        for left, right in columns
-        for top, bottom in rows
+        each.within(_spans(part.x, z), _spans(part.y, z)) for z, each in found.items() if f"{z}/".startswith(part.z)
     )
-
-
-def _within(numbers: Columns, spans: Spans) -> npt.NDArray[np.bool_]:
-    found = np.zeros(len(numbers), bool)
-    for low, high in spans:
-        found |= (low <= numbers) & (numbers < high)
-    return found
 
 
 def paths(pick: Pick) -> list[str]:
@@ -149,8 +199,8 @@ def paths(pick: Pick) -> list[str]:
     """
     layer = pick.layer
     zooms = tuple(range(layer.minzoom, layer.maxzoom + 1)) if pick.zooms is None else pick.zooms
-    if pick.tiles is not None:
-        zooms = tuple(z for z in (pick.tiles.zooms if pick.zooms is None else zooms) if z in pick.tiles.codes)
+    if pick.zooms is None and isinstance(pick.tiles, TileSets):  # see `Pick.named`
+        zooms = pick.tiles.zooms
     cover = _Cover.of(pick, zooms)
     if not cover.selected(_Part()):
         return []

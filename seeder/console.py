@@ -171,3 +171,8 @@ class Bar:
 def tile_bar(label: str, total: int | None, done: int = 0, *, unit: str = "tile") -> tqdm[Any]:
     """A progress bar over tiles, or what else is counted."""
     return tqdm(desc=label, total=total, initial=done, unit=unit, file=sys.stderr, dynamic_ncols=True)
+
+
+def tiles_said(number: int) -> str:
+    """So many tiles, in words."""
+    return f"{number:,} tile{'' if number == 1 else 's'}"

@@ -13,8 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from seeder.jobs import SIZES
+from seeder.order import GOLDEN
+from seeder.pieces import Count, Piece
 from seeder.prices import Cost, Demand, Prices, cost, wall_seconds
-from seeder.selection import GOLDEN, Count, Piece, Region, Selection, regions
+from seeder.selection import Selection, regions
+from seeder.tileset import TileSet
 from tiler.catalog import Layer, load_layer
 from tiler.errors import SourceReadError
 from tiler.fill import Outcome, Request, fill
@@ -130,7 +133,7 @@ def estimate(question: Question, settings: Settings, *, jobs: int, progress: Cal
     return Estimate(layer.id, layer.revision, zooms, demand, paid, most.total, question.workers, wall, question.prices)
 
 
-def _drawn(found: list[Region], counts: dict[int, Count], seed: str) -> Iterator[tuple[int, Piece]]:
+def _drawn(found: list[TileSet], counts: dict[int, Count], seed: str) -> Iterator[tuple[int, Piece]]:
     """The sample, in rounds over the zooms, so that it may end early. The same layer gives the same sample."""
     start = int(seed, 16) % 997 / 997
     deep = max(counts, key=lambda z: counts[z].tiles)
@@ -212,7 +215,7 @@ def _zoom(count: Count, sample: list[Outcome]) -> ZoomEstimate:
     )
 
 
-def _demand(question: Question, zooms: dict[int, ZoomEstimate], found: list[Region], settings: Settings) -> Demand:
+def _demand(question: Question, zooms: dict[int, ZoomEstimate], found: list[TileSet], settings: Settings) -> Demand:
     tiles = Stores.open(settings).tiles
     fresh = all(tiles.empty(zoom_prefix(question.layer.id, z)) for z in zooms)
     return Demand(
@@ -221,7 +224,7 @@ def _demand(question: Question, zooms: dict[int, ZoomEstimate], found: list[Regi
         stored=sum(zoom.tiles * (1 - zoom.empty) for zoom in zooms.values()),
         bytes=sum(zoom.bytes for zoom in zooms.values()),
         seconds=sum(zoom.seconds for zoom in zooms.values()),
-        messages=sum(1 for region in found for _ in region.pieces(SIZES)) if question.queued else 0,
+        messages=sum(len(part.codes) for region in found for part in region.batches(SIZES)) if question.queued else 0,
         looked=not (fresh or question.force),
     )
 

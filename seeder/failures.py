@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 from seeder.jobs import Job, Message, Receipt, gist
 from seeder.ledger import complete, finished, is_done, read_receipts
+from seeder.pieces import Piece
 from seeder.plan import Tally
-from seeder.selection import Piece
 from seeder.tilelist import tile_line
 from tiler.errors import MessageError, TilerError
 from tiler.grid import LEAF, Block
@@ -174,13 +174,4 @@ class Retry:
 
     def messages(self, sizes: Container[int]) -> Iterator[Message]:
         """What failed; see `Work.messages`."""
-        return (part for piece in self.pieces for part in _in_sizes(self.job.message(piece), sizes))
-
-
-def _in_sizes(message: Message, sizes: Container[int]) -> Iterator[Message]:
-    """The message, or those that its block is divided into until it is of one of `sizes`."""
-    if message.request.block.size in sizes:
-        yield message
-    else:
-        for part in message.parts():
-            yield from _in_sizes(part, sizes)
+        return (self.job.message(part) for piece in self.pieces for part in piece.divided(sizes))

@@ -10,8 +10,8 @@ from datetime import UTC, datetime
 from seeder.breaker import DEFAULT
 from seeder.jobs import Message, Receipt
 from seeder.ledger import Run, finished, load_run, put_run, read_receipts, stopped, strike
+from seeder.pieces import Piece
 from seeder.plan import Plan, Work
-from seeder.selection import Piece
 from seeder.sqs import Depth, SqsQueue
 from tiler.catalog import Layers
 from tiler.errors import TilerError

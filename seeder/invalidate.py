@@ -13,10 +13,11 @@ from itertools import chain
 import click
 from tabulate import tabulate
 
-from seeder.console import guarded, interruptible, json_option, located, parsed, tile_bar
-from seeder.perform import MakeWay, follow_options, tiles_said
+from seeder.asked import Asked
+from seeder.console import guarded, interruptible, json_option, located, parsed, tile_bar, tiles_said
+from seeder.perform import MakeWay, follow_options
 from seeder.selection import Selection, regions
-from seeder.selectors import Asked, places
+from seeder.selectors import places
 from seeder.stored import Cost, Pick, stored
 from seeder.sweep import (
     MANY,
@@ -31,7 +32,7 @@ from seeder.sweep import (
     take_away,
     wait_out,
 )
-from tiler.catalog import Layer, load_layer
+from tiler.catalog import load_layer
 from tiler.errors import BadOption
 from tiler.settings import Settings
 from tiler.storage import Stores
@@ -97,31 +98,20 @@ def invalidate(
       seeder invalidate alps --all --reseed
     """
     careful, how = care(settings), way(settings, "", as_json=as_json)
-    if not (asked.zooms or asked.boxes or asked.tiles is not None or older_than or everything):
-        raise BadOption("say which tiles: --zooms, --bbox, --tiles, --older-than, or --all for every one")
-    if everything and (asked.zooms or asked.boxes or asked.tiles is not None or older_than):
+    if not (asked.anything or older_than or everything):
+        raise BadOption(
+            "say which tiles: --zooms, --bbox, --tiles or another selector, --older-than, or --all for every one"
+        )
+    if everything and (asked.anything or older_than):
         raise BadOption("--all means every tile: leave it out, or leave the other selectors out")
     stores = Stores.open(settings)
-    pick = _pick(load_layer(stores.sources, layer), asked, older_than)
+    found = load_layer(stores.sources, layer)
+    pick = asked.pick(found, older_than)
     task = Task(pick, stores, settings, careful, as_json)
     if reseed:
         renew(task, how)
     else:
         _invalidate(task)
-
-
-def _pick(layer: Layer, asked: Asked, older_than: datetime | None) -> Pick:
-    """The stored tiles that are meant.
-
-    Raises:
-        BadOption: it can be none.
-    """
-    if asked.nothing:
-        raise BadOption("the list names no tile: nothing was invalidated")
-    boxes = tuple(box for box in asked.boxes if box.overlaps(layer.bounds))
-    if asked.boxes and not boxes:
-        raise BadOption(f"no tile is selected: layer {layer.id!r} lies within {layer.bounds} (W,S,E,N)")
-    return Pick(layer, asked.zooms, boxes, asked.tiles, older_than)
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,7 +174,7 @@ def _check_place(pick: Pick) -> None:
         layer.check_zooms(pick.zooms)
     own = tuple(range(layer.minzoom, layer.maxzoom + 1))
     zooms = own if pick.zooms is None else tuple(z for z in pick.zooms if z in own)
-    if not any(region.total().tiles for region in regions(layer, Selection(zooms, pick.boxes, pick.tiles))):
+    if not any(len(region & pick.at(region.z)) for region in regions(layer, Selection(zooms, pick.boxes))):
         raise BadOption(f"nothing was removed: the selected tiles are neither stored nor among those of {layer.id!r}")
 
 

@@ -14,7 +14,7 @@ from typing import TextIO
 import click
 from tabulate import tabulate
 
-from seeder.console import guarded, interruptible, json_option, located
+from seeder.console import guarded, interruptible, json_option, located, tiles_said
 from seeder.failures import DeadLetters, Group, Retry, dead_letters, failures, grouped
 from seeder.jobs import Job
 from seeder.ledger import CANCELLED, Stop, complete, find_job, jobs, layer_of, load_job, load_run, reopen, stop, stopped
@@ -26,7 +26,6 @@ from seeder.perform import (
     print_tally,
     run_all,
     send_all,
-    tiles_said,
     way_options,
 )
 from seeder.plan import current, resume

@@ -10,8 +10,9 @@ from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from typing import Any, Literal
 
-from seeder.selection import Piece, Selection
-from seeder.tilelist import TileList
+from seeder.pieces import Piece
+from seeder.selection import Selection
+from seeder.tileset import TileSets
 from tiler.errors import BadInput, GridError, MessageError
 from tiler.fill import Outcome, Request
 from tiler.grid import LEAF, Block, Bounds, format_zooms, parse_zooms
@@ -64,11 +65,12 @@ class Spec:
             "scale": self.look.scale,
             "format": self.look.format,
             "force": self.force,
+            **({} if self.selection.footprint else {"footprint": False}),
         }
 
     @classmethod
-    def from_json(cls, said: dict[str, Any], tiles: Callable[[], TileList]) -> Spec:
-        """The inverse of `to_json`; `tiles` is asked for the tiles that were named one by one.
+    def from_json(cls, said: dict[str, Any], tiles: Callable[[], TileSets]) -> Spec:
+        """The inverse of `to_json`; `tiles` is asked for those that alone were selected, if the spec says so.
 
         Raises:
             MessageError: it is no spec of this version.
@@ -77,7 +79,10 @@ class Spec:
             if said["v"] != VERSION:
                 raise MessageError(f"the spec of a job is of version {said['v']}: this program speaks {VERSION}")
             listed = None if said["tiles"] is None else tiles()
-            selection = Selection(parse_zooms(said["zooms"]), tuple(Bounds(*box) for box in said["boxes"]), listed)
+            if listed and listed.digest != said["tiles"]:
+                raise MessageError("the tiles of a job are not those that it was given")
+            boxes = tuple(Bounds(*box) for box in said["boxes"])
+            selection = Selection(parse_zooms(said["zooms"]), boxes, listed, said.get("footprint", True))
             look = Look(said["scale"], said["format"])
             return cls(said["layer"], said["revision"], selection, look, said["force"])
         except (KeyError, TypeError, ValueError, BadInput) as error:

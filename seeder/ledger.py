@@ -1,7 +1,7 @@
 """The ledger, all of it objects in the private store: what a job was asked for, what became of it, how it ended.
 
 jobs/{job}/job.json       what was asked for
-jobs/{job}/tiles.txt      the tiles, where they were named one by one
+jobs/{job}/tiles.npz      the tiles as runs along the Z curve, where not all of the zooms and boxes were meant
 jobs/{job}/plan.json      exact totals a zoom, once planning is complete
 jobs/{job}/run.json       who renders, since when, and how that ended
 jobs/{job}/done/{block}   what became of a block's tiles
@@ -21,8 +21,8 @@ from functools import partial
 from typing import Any, Literal
 
 from seeder.jobs import TIME, VERSION, Job, Receipt, Spec, block_named
-from seeder.selection import Count
-from seeder.tilelist import TileList
+from seeder.pieces import Count
+from seeder.tileset import TileSets
 from tiler.errors import MessageError, MissingObject, UnknownJob
 from tiler.grid import Block
 from tiler.keys import JOBS, index_key, job_key
@@ -30,7 +30,8 @@ from tiler.overlap import overlap
 from tiler.storage import Store
 
 ID = re.compile(r".+-[0-9a-f]{8}-\d{8}T\d{6}\.\d{6}")  # of a job; see Job.new
-JSON, TEXT = "application/json", "text/plain"
+JSON, BINARY = "application/json", "application/octet-stream"
+TILES = "tiles.npz"
 
 Kind = Literal["done", "failed"]  # of receipts
 
@@ -166,14 +167,13 @@ def put_job(sources: Store, job: Job) -> None:
     """Put on record what a job is asked to do."""
     tiles = job.spec.selection.tiles
     if tiles is not None:
-        text = "".join(f"{line}\n" for line in tiles.lines())
-        sources.put(job_key(job.id, "tiles.txt"), text.encode(), content_type=TEXT)
+        sources.put(job_key(job.id, TILES), tiles.encode(), content_type=BINARY)
     said = _json({"v": VERSION, "job": job.id, **job.spec.to_json()})
     sources.put(job_key(job.id, "job.json"), said, content_type=JSON)
 
 
 def load_job(sources: Store, job: str, *, listed: bool = True) -> Job:
-    """The job of that id; unless `listed`, the tiles that it names one by one are left out, which may be many.
+    """The job of that id; unless `listed`, the tiles that alone were selected are left out, which may be many.
 
     Raises:
         MissingObject: there is none.
@@ -182,14 +182,13 @@ def load_job(sources: Store, job: str, *, listed: bool = True) -> Job:
     key = job_key(job, "job.json")
     try:
         said = json.loads(sources.get(key))
-        return Job(job, Spec.from_json(said, lambda: _tiles(sources, job) if listed else TileList({})))
+        return Job(job, Spec.from_json(said, lambda: _tiles(sources, job) if listed else TileSets({})))
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise MessageError(f"{key} is not a job: {error!r}") from error
 
 
-def _tiles(sources: Store, job: str) -> TileList:
-    key = job_key(job, "tiles.txt")
-    return TileList.parse(sources.get(key).decode().splitlines(), key)
+def _tiles(sources: Store, job: str) -> TileSets:
+    return TileSets.decode(sources.get(job_key(job, TILES)))
 
 
 def put_plan(sources: Store, job: str, plan: dict[int, Count]) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from seeder.breaker import DEFAULT
-from seeder.console import interruptible, jobs_option, tile_bar
+from seeder.console import interruptible, jobs_option, tile_bar, tiles_said
 from seeder.plan import Plan, Tally, Work, run
 from seeder.queues import LocalPool
 from tiler.errors import BadOption
@@ -192,8 +192,3 @@ def _summary(tally: Tally, url: str) -> Iterator[str]:
         f"{tally.empty:,} empty, {tally.skipped:,} there already, {tally.failed:,} failed"
     )
     yield f"job {tally.job}; tiles in {url}/{tally.layer}"
-
-
-def tiles_said(number: int) -> str:
-    """So many tiles, in words."""
-    return f"{number:,} tile{'' if number == 1 else 's'}"

@@ -25,8 +25,10 @@ from seeder.ledger import (
     unfinished,
 )
 from seeder.marks import Marks
+from seeder.order import Order
+from seeder.pieces import Count, Piece
 from seeder.queues import Queue
-from seeder.selection import Count, Piece, Selection, regions
+from seeder.selection import Selection, count, regions
 from tiler.catalog import Layer, load_layer
 from tiler.errors import BadOption, StoreError, TilerError
 from tiler.fill import Outcome
@@ -98,6 +100,7 @@ class Plan:
     tally: Tally
     done: Marks
     fresh: frozenset[int]
+    order: Order = field(default_factory=Order)
 
     @property
     def resumed(self) -> bool:
@@ -110,33 +113,18 @@ class Plan:
         return sum(each.blocks for each in self.counts.values())
 
     def messages(self, sizes: Container[int]) -> Iterator[Message]:
-        """The blocks that are left, in `sizes`, low zooms first, as they are drawn."""
-        for region in regions(self.layer, self.job.spec.selection):
-            for piece in region.pieces(sizes):
-                for left in self._left(piece):
-                    yield self.job.message(left, force=region.z in self.fresh)
+        """The blocks that are left, in `sizes`, as they are drawn."""
+        for piece in self.order.pieces(regions(self.layer, self.job.spec.selection), sizes):
+            for left in self._left(piece):
+                yield self.job.message(left, force=left.block.z in self.fresh)
 
     def _left(self, piece: Piece) -> Iterator[Piece]:
         """What of a piece is not done."""
         if not self.done.touches(piece.block):
             yield piece
         elif piece.block.size > LEAF:
-            for part in piece.block.parts():
-                yield from self._left(Piece(part, part.full if part.size == LEAF else 0))
-
-
-def count(layer: Layer, selection: Selection) -> dict[int, Count]:
-    """Exact tiles and blocks a zoom, without listing them.
-
-    Raises:
-        ZoomOutside: the layer lacks one of the zooms.
-        BadOption: not one tile is selected.
-    """
-    counts = {region.z: region.total() for region in regions(layer, selection)}
-    if not any(each.tiles for each in counts.values()):
-        box = ",".join(f"{edge:.6g}" for edge in layer.bounds)
-        raise BadOption(f"no tile of layer {layer.id!r} is selected: it lies within {box} (W,S,E,N)")
-    return counts
+            for part in piece.parts():
+                yield from self._left(part)
 
 
 def prepare(layer: Layer, selection: Selection, look: Look, *, force: bool, stores: Stores) -> Plan:

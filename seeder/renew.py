@@ -8,13 +8,13 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 import numpy as np
-import numpy.typing as npt
 from mercantile import Tile
 
-from seeder.plan import Plan, count, prepare
-from seeder.selection import Selection, covered, regions
+from seeder.curve import Flags, Numbers, interleaved, places
+from seeder.plan import Plan, prepare
+from seeder.selection import Selection, count, covered, regions
 from seeder.stored import Cost, Pick, Stored, columns_rows, stored
-from seeder.tilelist import Codes, TileList, interleaved, places
+from seeder.tileset import TileSet, TileSets
 from tiler.keys import TileName, tile_key
 from tiler.render import Look
 from tiler.storage import Store, Stores
@@ -26,9 +26,9 @@ WARM = 0.5  # share of a zoom's tiles that must be stored for the zoom to count 
 class Shelf:
     """Stored tiles of one zoom and look; which of them are stale, and which the layer has, as `(tiles,)` bool."""
 
-    codes: Codes
-    stale: npt.NDArray[np.bool_]
-    own: npt.NDArray[np.bool_]
+    codes: Numbers
+    stale: Flags
+    own: Flags
 
 
 @dataclass(slots=True)
@@ -59,7 +59,7 @@ class Stock:
             StoreError: something could not be listed.
         """
         stock = cls(pick, {})
-        found: dict[tuple[Look, int], list[tuple[Codes, npt.NDArray[np.bool_]]]] = defaultdict(list)
+        found: dict[tuple[Look, int], list[tuple[Numbers, Flags]]] = defaultdict(list)
         for batch in stored(tiles, pick, stock.cost):
             progress(len(batch))
             for look, each in _by_look(batch).items():
@@ -79,19 +79,19 @@ class Stock:
         Of a zoom of which at least WARM is stored, all that was selected, so that it is as warm as before where the
         layer has grown; of others the stale tiles. Where tiles were picked one by one or by age, only those.
         """
-        grows = self.pick.tiles is None and self.pick.before is None
+        grows = not self.pick.named and self.pick.before is None
         for look, shelves in self.shelves.items():
             whole, single = [], {}
             for z, shelf in shelves.items():
                 codes = shelf.codes[shelf.stale & shelf.own]
-                if len(codes) and grows and shelf.own.sum() >= WARM * self._selected(z):
+                if len(codes) and grows and shelf.own.sum() >= WARM * self._total(z):
                     whole.append(z)
                 elif len(codes):
-                    single[z] = codes
+                    single[z] = TileSet.of(z, codes)
             if whole:
-                yield look, Selection(tuple(whole), self.pick.boxes)
+                yield look, self._selected(*whole)
             if single:
-                yield look, Selection(tuple(single), (), TileList(single))
+                yield look, Selection(tuple(single), (), TileSets(single))
 
     @property
     def rendered(self) -> int:
@@ -112,10 +112,15 @@ class Stock:
                 for x, y in zip(*(axis.tolist() for axis in places(rest)), strict=True):
                     yield tile_key(TileName(self.pick.layer.id, Tile(x=x, y=y, z=z), look.scale, look.format))
 
-    def _selected(self, z: int) -> int:
-        """How many of the layer's tiles are selected, stored or not."""
-        (region,) = regions(self.pick.layer, Selection((z,), self.pick.boxes))
-        return region.total().tiles
+    def _selected(self, *zooms: int) -> Selection:
+        """All tiles of zooms that are selected, stored or not."""
+        tiles = None if self.pick.tiles is None else TileSets({z: self.pick.at(z) for z in zooms})
+        return Selection(zooms, self.pick.boxes, tiles)
+
+    def _total(self, z: int) -> int:
+        """How many of the layer's tiles they are."""
+        (region,) = regions(self.pick.layer, self._selected(z))
+        return len(region)
 
 
 def _by_look(batch: list[Stored]) -> dict[Look, list[Stored]]:

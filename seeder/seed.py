@@ -5,18 +5,29 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import click
 from tabulate import tabulate
 
-from seeder.console import check_meant, confirm_options, guarded, interruptible, json_option, located, tile_bar
+from seeder.asked import Asked
+from seeder.console import (
+    check_meant,
+    confirm_options,
+    guarded,
+    interruptible,
+    json_option,
+    located,
+    tile_bar,
+    tiles_said,
+)
 from seeder.estimate import MANY, Estimate, Question, ZoomEstimate, estimate
-from seeder.perform import MakeWay, Way, perform_plan, tiles_said, way_options
-from seeder.plan import count, prepare
+from seeder.order import Order
+from seeder.perform import MakeWay, Way, perform_plan, way_options
+from seeder.plan import prepare
 from seeder.prices import Demand, Prices
-from seeder.selectors import Asked, check_listed, selectors
+from seeder.selectors import order_option, selected, selectors
 from tiler.catalog import load_layer, shown
 from tiler.errors import BadOption
 from tiler.settings import Settings
@@ -60,6 +71,7 @@ class Limits:
 @guarded
 @located
 @selectors
+@order_option
 @way_options("local")
 def seed(
     layer: str,
@@ -71,6 +83,7 @@ def seed(
     concurrency: int,
     prices: Path | None,
     asked: Asked,
+    order: Order,
     way: MakeWay,
     as_json: bool,
     settings: Settings,
@@ -90,13 +103,17 @@ def seed(
     """
     how = way(settings, "", as_json=as_json)
     rates = Prices.load(prices) if prices else Prices()
-    found = load_layer(Stores.open(settings).sources, layer)
+    stores = Stores.open(settings)
+    found = load_layer(stores.sources, layer)
     if asked.nothing:
         click.echo("the list names no tile: nothing to do", err=True)
         return
-    selection, look = asked.selection(found), asked.look(found)
-    total = sum(each.tiles for each in count(found, selection).values())
-    check_listed(asked, total)
+    look = asked.look(found)
+    selection, counts = selected(asked, found, stores)
+    total = sum(each.tiles for each in counts.values())
+    if not total:
+        click.echo(f"none of these tiles is {asked.state}: nothing to do", err=True)
+        return
     workers = concurrency if how.queue else how.jobs
     question = Question(found, selection, look, force, bool(how.queue), workers, rates)
     if dry_run:
@@ -110,7 +127,8 @@ def seed(
             f"tiles of revision {old} are stored and stay: `seeder invalidate {found.id} --all --reseed` renews them",
             err=True,
         )
-    perform_plan(prepare(found, selection, look, force=force, stores=stores), how, settings, stores)
+    plan = prepare(found, selection, look, force=force, stores=stores)
+    perform_plan(replace(plan, order=order), how, settings, stores)
 
 
 def _check(question: Question, total: int, settings: Settings, way: Way, limits: Limits) -> None:

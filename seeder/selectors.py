@@ -2,58 +2,148 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from functools import wraps
+from functools import partial, wraps
+from io import StringIO
+from pathlib import Path
 from typing import Any, TextIO, cast
 
 import click
 
-from seeder.console import parsed
-from seeder.selection import Selection
-from seeder.tilelist import TileList
+from seeder.asked import Area, Asked, Places, State, Traced
+from seeder.console import interruptible, parsed, tile_bar, tiles_said
+from seeder.order import Order
+from seeder.pieces import Count
+from seeder.selection import Selection, count, regions
+from seeder.shapes import Shapes
+from seeder.tilelist import parse_tiles
+from seeder.tileset import TileSets
+from seeder.traffic import parse_share, read_traffic
 from tiler.catalog import Layer
-from tiler.grid import Bounds, parse_zooms
+from tiler.errors import BadOption
+from tiler.grid import Bounds, parse_place, parse_zooms
 from tiler.keys import FORMATS, Format, Scale
-from tiler.render import Look
+from tiler.storage import Stores
 
 Command = Callable[..., None]
+STDIN = ("-", "<stdin>")
+TEXT = click.File(encoding="utf-8-sig", errors="replace")
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
-    """What the options say, before the layer is known."""
+class _Given:
+    """The options as they were given."""
 
     zooms: tuple[int, ...] | None
-    boxes: tuple[Bounds, ...]
-    tiles: TileList | None
-    scale: Scale = 1
-    format: Format | None = None
+    bbox: tuple[Bounds, ...]
+    geojson: tuple[TextIO, ...]
+    buffer: float | None
+    around: tuple[tuple[float, float], ...]
+    radius: float | None
+    area: tuple[str, ...]
+    listed: TextIO | None
+    expand: tuple[int, ...] | None
+    traffic: tuple[Path, ...]
+    top: int | None
+    share: float | None
+    exclude: tuple[TextIO, ...]
+    footprint: bool | None
+    missing: bool
+    existing: bool
 
-    @property
-    def nothing(self) -> bool:
-        """Whether a list was given that names no tile."""
-        return self.tiles is not None and not self.tiles
-
-    def selection(self, layer: Layer) -> Selection:
-        """The tiles of `layer` that are meant. Without `--zooms` a list may name zooms that the layer lacks."""
-        own = tuple(range(layer.minzoom, layer.maxzoom + 1))
-        if self.tiles is None:
-            return Selection(self.zooms or own, self.boxes)
-        zooms = self.zooms or tuple(z for z in own if z in self.tiles.codes)
-        return Selection(zooms, self.boxes, self.tiles)
-
-    def look(self, layer: Layer) -> Look:
-        """How the tiles of `layer` look.
+    def check(self) -> None:
+        """Nothing, if no option lacks the one that it belongs to.
 
         Raises:
-            BadOption: the layer cannot be had in that format.
+            BadOption: one does.
         """
-        return Look(self.scale, layer.check_format(self.format or layer.format))
+        pairs = (
+            (self.buffer is not None, bool(self.geojson), "--buffer needs --geojson FILE"),
+            (self.radius is not None, bool(self.around), "--radius needs --around LON,LAT"),
+            (bool(self.around), self.radius is not None, "--around needs --radius KM"),
+            (self.expand is not None, self.listed is not None, "--expand needs --tiles FILE"),
+            (self.top is not None, bool(self.traffic), "--top needs --traffic LOG"),
+            (self.share is not None, bool(self.traffic), "--share needs --traffic LOG"),
+            (bool(self.traffic), (self.top is None) != (self.share is None), "--traffic needs --top N or --share P%"),
+            (self.missing, not self.existing, "--missing and --existing leave nothing: give one of them"),
+        )
+        for given, well, why in pairs:
+            if given and not well:
+                raise BadOption(why)
+        files = [_name(file) for file in (*self.geojson, *self.exclude, *([self.listed] if self.listed else []))]
+        if sum(name in STDIN for name in (*files, *map(str, self.traffic))) > 1:
+            raise BadOption("standard input can be read once: give files for the other options")
+
+    def asked(self) -> Asked:
+        """What they ask for.
+
+        Raises:
+            BadOption: an option lacks the one that it belongs to, or a file cannot be understood.
+        """
+        self.check()
+        lists: tuple[TileSets, ...] = ()
+        if self.listed is not None:
+            tiles = parse_tiles(self.listed, _name(self.listed))
+            lists = (tiles if self.expand is None else tiles.expanded(self.expand),)
+        places = Places(tuple(self._shapes()), lists, tuple(map(_area, self.area)), tuple(map(_excluded, self.exclude)))
+        traced = Traced(partial(read_traffic, self.traffic), self.top, self.share) if self.traffic else None
+        state: State | None = "missing" if self.missing else "existing" if self.existing else None
+        return Asked(self.zooms, self.bbox, places, traced, self.footprint, state)
+
+    def _shapes(self) -> Iterator[Shapes]:
+        from seeder.geojson import around, read_geojson  # noqa: PLC0415 - it imports shapely
+
+        if self.geojson:
+            buffer = self.buffer or 0.0
+            yield Shapes.joined(read_geojson(file.read(), _name(file), buffer=buffer) for file in self.geojson)
+        if self.around:
+            yield Shapes.joined(around(*place, self.radius or 0.0) for place in self.around)
+
+
+def _name(file: TextIO) -> str:
+    return getattr(file, "name", "-")
+
+
+def _excluded(file: TextIO) -> Shapes | TileSets:
+    """What a file of shapes or of tiles leaves out."""
+    from seeder.geojson import looks_like_geojson, read_geojson  # noqa: PLC0415 - as above
+
+    text = file.read()
+    if looks_like_geojson(text):
+        return read_geojson(text, _name(file), dissolve=True)
+    return parse_tiles(StringIO(text), _name(file))
+
+
+def _area(text: str) -> Area:
+    """`ZOOMS=world`, `ZOOMS=W,S,E,N` or `ZOOMS=FILE`.
+
+    Raises:
+        BadOption, GridError: it is none of them, or the file cannot be understood.
+    """
+    zooms, equals, place = text.partition("=")
+    if not equals or not place:
+        raise BadOption(f"--area {text!r}: write ZOOMS=world, ZOOMS=FILE or ZOOMS=W,S,E,N, as in 0-8=world")
+    return Area(parse_zooms(zooms), _place(place))
+
+
+def _place(text: str) -> Bounds | Shapes | None:
+    from seeder.geojson import read_geojson  # noqa: PLC0415 - as above
+
+    if text == "world":
+        return None
+    if re.fullmatch(r"[-+.\deE ]+(,[-+.\deE ]+){3}", text):
+        return Bounds.parse(text)
+    try:
+        with click.open_file(text, encoding="utf-8-sig", errors="replace") as file:
+            return read_geojson(file.read(), text)
+    except OSError as error:
+        raise BadOption(f"--area: {text} cannot be read: {error.strerror}") from error
 
 
 def places(command: Command) -> Command:
-    """Options `--zooms`, `--bbox` and `--tiles`; the command gets `asked` in their place."""
+    """The options that say which tiles, whatever they look like; the command gets `asked` in their place."""
 
     @click.option(
         "--zooms",
@@ -69,18 +159,70 @@ def places(command: Command) -> Command:
         help="Only tiles that touch this box, in degrees; repeatable. West > east crosses the antimeridian.",
     )
     @click.option(
+        "--geojson", metavar="FILE|-", multiple=True, type=TEXT, help="Only tiles that touch its shapes; repeatable."
+    )
+    @click.option(
+        "--buffer", metavar="METRES", type=click.FloatRange(0), help="How far around the shapes of --geojson too."
+    )
+    @click.option(
+        "--around",
+        metavar="LON,LAT",
+        multiple=True,
+        callback=parsed(parse_place),
+        help="Only tiles within --radius of this place; repeatable.",
+    )
+    @click.option("--radius", metavar="KM", type=click.FloatRange(0, min_open=True), help="How far around.")
+    @click.option(
+        "--area",
+        metavar="Z=PLACE",
+        multiple=True,
+        help="Other places for other zooms: world, a box or a GeoJSON file, as in 9-14=cities.geojson; repeatable.",
+    )
+    @click.option(
         "--tiles",
         "listed",
         metavar="FILE|-",
-        type=click.File(encoding="utf-8-sig", errors="replace"),
-        help="Only the tiles that this file names, z/x/y a line; - is standard input.",
+        type=TEXT,
+        help="Only the tiles that this file names: z/x/y, z-x-y, quadkeys or JSON; - is standard input.",
     )
+    @click.option(
+        "--expand",
+        metavar="Z",
+        callback=parsed(parse_zooms),
+        help="A tile of --tiles stands for those of these zooms that lie in it or hold it.",
+    )
+    @click.option(
+        "--traffic",
+        metavar="LOG",
+        multiple=True,
+        type=click.Path(path_type=Path, allow_dash=True),
+        help="Only what was asked for most, with the tiles above: CloudFront, S3 or web server logs; repeatable.",
+    )
+    @click.option("--top", metavar="N", type=click.IntRange(1), help="So many tiles of --traffic.")
+    @click.option(
+        "--share",
+        metavar="P%",
+        callback=parsed(parse_share),
+        help="As few tiles of --traffic as have that share.",
+    )
+    @click.option(
+        "--exclude",
+        metavar="FILE",
+        multiple=True,
+        type=TEXT,
+        help="Not the tiles inside these GeoJSON polygons, or those that a list names; repeatable.",
+    )
+    @click.option(
+        "--footprint/--no-footprint",
+        default=None,
+        help="Only tiles where the layer has data, or all within its bounds.  [default: --footprint; invalidate: all]",
+    )
+    @click.option("--missing", is_flag=True, help="Only tiles that are not stored and not known to be empty.")
+    @click.option("--existing", is_flag=True, help="Only tiles that are stored.")
     @wraps(command)
-    def place(
-        *args: Any, zooms: tuple[int, ...] | None, bbox: tuple[Bounds, ...], listed: TextIO | None, **kwargs: Any
-    ) -> None:
-        tiles = None if listed is None else TileList.parse(listed, getattr(listed, "name", "-"))
-        command(*args, asked=Asked(zooms, bbox, tiles), **kwargs)
+    def place(*args: Any, **kwargs: Any) -> None:
+        given = {name: kwargs.pop(name) for name in _Given.__dataclass_fields__}
+        command(*args, asked=_Given(**given).asked(), **kwargs)
 
     return place
 
@@ -104,8 +246,45 @@ def selectors(command: Command) -> Command:
     return select
 
 
-def check_listed(asked: Asked, found: int) -> None:
-    """Say how many tiles of a list are left out."""
-    if asked.tiles is not None and found != len(asked.tiles):
-        left = len(asked.tiles) - found
-        click.echo(f"{left:,} of {len(asked.tiles):,} listed tiles are not among the layer's, and left out", err=True)
+def order_option(command: Command) -> Command:
+    """The option `--order`."""
+    return click.option(
+        "--order",
+        metavar="zoom|hilbert|near:LON,LAT",
+        default="zoom",
+        show_default=True,
+        callback=parsed(Order.parse),
+        help="Which tiles come first.",
+    )(command)
+
+
+def selected(asked: Asked, layer: Layer, stores: Stores) -> tuple[Selection, dict[int, Count]]:
+    """The tiles of `layer` that are meant, and how many they are; what is left out and served is told.
+
+    They are none only if `--missing` or `--existing` leave none.
+
+    Raises:
+        ZoomOutside: the layer lacks one of the zooms.
+        BadOption: not one tile is selected.
+        StoreError: it cannot be told what is stored.
+    """
+    asked.check_listed()
+    if asked.state:
+        with interruptible("interrupted: nothing was changed"), tile_bar(f"look for {layer.id}", None) as bar:
+            selection, traffic = asked.selection(layer, stores, bar.update)
+        counts = {region.z: region.total() for region in regions(layer, selection)}
+    else:
+        selection, traffic = asked.selection(layer, stores, int)
+        counts = count(layer, selection)
+    found = sum(each.tiles for each in counts.values())
+    listed = sum(map(len, asked.places.lists))
+    if asked.places.lists and found != listed:
+        alone = asked == Asked(places=Places(lists=asked.places.lists), scale=asked.scale, format=asked.format)
+        which = "not among the layer's" if alone else "not among the layer's, or not selected otherwise"
+        click.echo(f"{listed - found:,} of {listed:,} listed tiles are {which}, and left out", err=True)
+    if traffic:
+        served = traffic.served({region.z: region for region in regions(layer, selection)})
+        every = traffic.asked(selection.zooms)
+        share = f"{served:,} of {every:,} requests for these zooms ({served / max(1, every):.1%})"
+        click.echo(f"{tiles_said(found)} would have served {share}", err=True)
+    return selection, counts

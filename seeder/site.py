@@ -33,8 +33,7 @@ from seeder.console import CORES
 from seeder.coverage import Audits, ZoomCoverage
 from seeder.feed import PAUSE, Feed
 from seeder.ingest import facts
-from seeder.plan import count
-from seeder.selection import Selection
+from seeder.selection import Selection, count
 from seeder.status import queue_depth
 from seeder.thumbnail import thumbnail
 from tiler import catalog

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from seeder.jobs import Job
 from seeder.ledger import Kind, Run, Stop, begun, load_plan, load_run, stopped
-from seeder.selection import Count
+from seeder.pieces import Count
 from tiler.catalog import Layers
 from tiler.errors import TilerError
 from tiler.keys import job_key

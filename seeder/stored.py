@@ -6,22 +6,21 @@ tiles by a LIST between its first and its last row, or, where that costs more re
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import lru_cache
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
-import numpy.typing as npt
 
-from seeder.selection import disjoint, inside
-from seeder.tilelist import Codes, Columns, TileList, interleaved, places
+from seeder.curve import Numbers, interleaved
+from seeder.selection import boxed, held
+from seeder.tileset import TileSet, TileSets
 from tiler.catalog import Layer
 from tiler.errors import BadInput
-from tiler.grid import MAX_ZOOM, Bounds, TileRange, tile_ranges
+from tiler.grid import MAX_ZOOM, Bounds, tile_ranges
 from tiler.keys import TileName, layer_prefix, parse_tile_key, tile_prefix, zoom_prefix
 from tiler.overlap import in_batches, overlap
 from tiler.storage import PAGE, Entry, Store
@@ -32,7 +31,6 @@ MANY = 4  # planned columns for each request that would tell which of them are t
 PAST = "A"  # sorts after what follows the row in a key, "." or "@", and digits
 AFTER = "0"  # sorts after the slash
 NUMBER = re.compile("0|[1-9][0-9]{0,8}")
-NONE = np.array([], np.uint64)
 
 
 class Stored(NamedTuple):
@@ -43,66 +41,63 @@ class Stored(NamedTuple):
     modified: datetime
 
 
+class Wanted(Protocol):
+    """Tiles that are asked for zoom by zoom."""
+
+    def at(self, z: int) -> TileSet:
+        """Those of zoom `z`."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Pick:
     """Which of a layer's stored tiles are meant, whether or not the layer still has them.
 
     No zooms mean every one that is stored, no boxes the whole world; a tile that touches any of the boxes is meant.
-    With `tiles` only those are, with `before` (UTC) only what was written earlier.
+    With `tiles` only those are, with `before` (UTC) only what was written earlier, with `footprint` only tiles of which
+    the layer's current revision has data.
     """
 
     layer: Layer
     zooms: tuple[int, ...] | None = None
     boxes: tuple[Bounds, ...] = ()
-    tiles: TileList | None = None
+    tiles: Wanted | None = None
     before: datetime | None = None
+    footprint: bool = False
+    _known: dict[int, TileSet] = field(default_factory=dict, compare=False, repr=False)
 
     @property
     def whole(self) -> bool:
         """Whether all of each zoom is meant."""
-        return not self.boxes and self.tiles is None
+        return not self.boxes and self.tiles is None and not self.footprint
+
+    @property
+    def named(self) -> bool:
+        """Whether tiles were named one by one."""
+        return isinstance(self.tiles, TileSets)
 
     @property
     def everything(self) -> bool:
         """Whether every stored tile is meant."""
         return self.whole and self.zooms is None and self.before is None
 
-    def ranges(self, z: int) -> tuple[TileRange, ...]:
-        """The tiles of zoom `z` that the boxes allow, in ranges that do not overlap."""
-        return _ranges(self.boxes, z)
-
-    def codes(self, z: int) -> Codes:
-        """Of the tiles that were named one by one, those of zoom `z` that the boxes allow."""
-        codes = NONE if self.tiles is None else self.tiles.codes.get(z, NONE)
-        return codes[inside(self.ranges(z), *places(codes))]
+    def at(self, z: int) -> TileSet:
+        """The tiles of zoom `z` that are meant, stored or not."""
+        if z not in self._known:
+            found = boxed(self.boxes, z) if self.boxes else TileSet.world(z)
+            if self.footprint:
+                found &= held(self.layer.footprint).at(z)
+            self._known[z] = found if self.tiles is None else found & self.tiles.at(z)
+        return self._known[z]
 
     def meant(self, z: int, found: Sequence[Stored]) -> list[Stored]:
         """Those of the stored tiles of zoom `z` that are meant."""
         late = [] if self.before is None else [each.modified >= self.before for each in found]
-        fit = self._fits(z, found)
+        fit = [True] * len(found) if self.whole else self.at(z).holds(interleaved(*columns_rows(found)))
         return [each for number, each in enumerate(found) if fit[number] and not (late and late[number])]
 
-    def _fits(self, z: int, found: Sequence[Stored]) -> npt.NDArray[np.bool_]:
-        """Which of them lie where they should, as `(tiles,)` bool."""
-        if self.whole:
-            return np.ones(len(found), bool)
-        x, y = columns_rows(found)
-        here = inside(self.ranges(z), x, y)
-        return here if self.tiles is None else here & np.isin(interleaved(x, y), self.tiles.codes.get(z, NONE))
 
-
-@lru_cache(maxsize=MAX_ZOOM + 1)
-def _ranges(boxes: tuple[Bounds, ...], z: int) -> tuple[TileRange, ...]:
-    if not boxes:
-        return (_world(z),)
-    return tuple(disjoint([each for box in boxes for each in tile_ranges(box, z)]))
-
-
-def _world(z: int) -> TileRange:
-    return TileRange(z, 0, 0, 2**z, 2**z)
-
-
-def columns_rows(found: Sequence[Stored]) -> tuple[Columns, Columns]:
+def columns_rows(found: Sequence[Stored]) -> tuple[Numbers, Numbers]:
     """The columns and the rows of tiles."""
     x, y = ([getattr(each.name.tile, axis) for each in found] for axis in "xy")
     return np.array(x, np.int64), np.array(y, np.int64)
@@ -177,68 +172,70 @@ def _spans(tiles: Store, pick: Pick, cost: Cost) -> Iterator[_Span]:
     """What is to be listed, one zoom after the other."""
     there = {z for z in _folders(tiles, layer_prefix(pick.layer.id), cost) if z <= MAX_ZOOM}
     for z in sorted(there if pick.zooms is None else there.intersection(pick.zooms)):
-        if pick.tiles is None or len(pick.codes(z)):
-            if _planned_cost(pick, z) < _listed_cost(pick, z):
-                cost.planned.append(z)
-                yield from _planned(tiles, pick, z, cost)
-            else:
-                cost.listed.append(z)
-                yield from _listed(tiles, pick, z, cost)
+        size = _Size.of(pick.layer, z)
+        if pick.whole:
+            cost.listed.append(z)
+            yield from _listed(tiles, pick.layer, size, None, cost)
+            continue
+        rows = pick.at(z).columns()
+        columns, first = np.unique(rows[0], return_index=True)
+        if not len(columns):
+            continue
+        tall = np.maximum.reduceat(rows[2], first) - np.minimum.reduceat(rows[1], first)
+        if _columns_first(size, tall):
+            cost.planned.append(z)
+            yield from _planned(tiles, pick.layer, size, rows, cost)
+        else:
+            cost.listed.append(z)
+            yield from _listed(tiles, pick.layer, size, columns, cost)
 
 
-def _planned_cost(pick: Pick, z: int) -> float:
-    """Requests that asking for each planned column takes."""
-    if pick.whole:
-        return math.inf
-    tall = _tall(pick, z)
-    if pick.tiles is not None:
-        return len(np.unique(places(pick.codes(z))[0])) * (1 + tall / PAGE)
-    return sum((each.x1 - each.x0) * (1 + min(each.y1 - each.y0, tall) / PAGE) for each in pick.ranges(z))
+class _Size(NamedTuple):
+    """What the layer's bounds hold of a zoom: columns, rows, tiles."""
+
+    z: int
+    wide: int
+    tall: int
+    tiles: int
+
+    @classmethod
+    def of(cls, layer: Layer, z: int) -> _Size:
+        ranges = tile_ranges(layer.bounds, z)
+        wide, tall = sum(each.x1 - each.x0 for each in ranges), (each.y1 - each.y0 for each in ranges)
+        return cls(z, wide, max(tall, default=1), sum(map(len, ranges)))
+
+    @property
+    def together(self) -> int:
+        """How many columns one listing shows at best."""
+        return max(1, FULL * PAGE // self.tall)
 
 
-def _listed_cost(pick: Pick, z: int) -> float:
-    """Requests that listing the zoom takes, if what the layer's bounds hold is stored."""
-    return 1 + sum(map(len, tile_ranges(pick.layer.bounds, z))) / PAGE
+def _columns_first(size: _Size, tall: Numbers) -> bool:
+    """Whether asking for each planned column, of which so many rows are looked through, takes fewer requests."""
+    return bool(len(tall) + np.minimum(tall, size.tall).sum() / PAGE < 1 + size.tiles / PAGE)
 
 
-def _tall(pick: Pick, z: int) -> int:
-    """How many rows the layer has."""
-    return max((each.y1 - each.y0 for each in tile_ranges(pick.layer.bounds, z)), default=1)
-
-
-def _planned(tiles: Store, pick: Pick, z: int, cost: Cost) -> Iterator[_Span]:
+def _planned(
+    tiles: Store, layer: Layer, size: _Size, rows: tuple[Numbers, Numbers, Numbers], cost: Cost
+) -> Iterator[_Span]:
     """A listing for each planned column, from its first row to its last as S3 sorts them, which is as text.
 
     Where they are far more than listing the zoom's columns takes requests, those that are not there are left out.
     """
-    ends = _ends(pick, z)
-    columns = set(ends)
-    if tiles.ordered and len(columns) > MANY * (1 + _wide(pick, z) / PAGE):
-        columns.intersection_update(_folders(tiles, zoom_prefix(pick.layer.id, z), cost))
-    for x in sorted(columns):
-        prefix, (first, last) = tile_prefix(pick.layer.id, z, x), ends[x]
-        yield _Span(z, prefix, f"{prefix}{first}", f"{prefix}{last}")
-
-
-def _ends(pick: Pick, z: int) -> dict[int, tuple[str, str]]:
-    """Each planned column's first and last row, as text."""
     ends: dict[int, tuple[str, str]] = {}
-
-    def widen(x: int, low: str, high: str) -> None:
+    for x, top, bottom in zip(*(each.tolist() for each in rows), strict=True):
+        low, high = _text_ends(top, bottom)
         first, last = ends.get(x, (low, high))
         ends[x] = min(first, low), max(last, high)
-
-    if pick.tiles is not None:
-        for x, y in zip(*(axis.tolist() for axis in places(pick.codes(z))), strict=True):
-            widen(x, str(y), f"{y}{PAST}")
-        return ends
-    for each in pick.ranges(z):
-        rows = _text_ends(each.y0, each.y1)
-        for x in range(each.x0, each.x1):
-            widen(x, *rows)
-    return ends
+    columns = set(ends)
+    if tiles.ordered and len(columns) > MANY * (1 + size.wide / PAGE):
+        columns.intersection_update(_folders(tiles, zoom_prefix(layer.id, size.z), cost))
+    for x in sorted(columns):
+        prefix, (first, last) = tile_prefix(layer.id, size.z, x), ends[x]
+        yield _Span(size.z, prefix, f"{prefix}{first}", f"{prefix}{last}")
 
 
+@lru_cache(maxsize=1)  # a box has the same rows in each column
 def _text_ends(low: int, high: int) -> tuple[str, str]:
     """What sorts before and after the numbers low <= n < high as text: those of each length are in order."""
     runs = [(max(low, 10**digits if digits else 0), min(high, 10 ** (digits + 1)) - 1) for digits in range(9)]
@@ -246,30 +243,19 @@ def _text_ends(low: int, high: int) -> tuple[str, str]:
     return min(first for first, _ in ends), max(last for _, last in ends)
 
 
-def _listed(tiles: Store, pick: Pick, z: int, cost: Cost) -> Iterator[_Span]:
-    """Listings of all columns that are there and meant; in S3 several small ones in one."""
-    prefix = zoom_prefix(pick.layer.id, z)
-    if tiles.ordered and len(_world(z)) <= FEW * PAGE:
-        yield _Span(z, prefix)
+def _listed(tiles: Store, layer: Layer, size: _Size, columns: Numbers | None, cost: Cost) -> Iterator[_Span]:
+    """Listings of all columns that are there and meant, with those in small gaps; in S3 several columns in one."""
+    prefix = zoom_prefix(layer.id, size.z)
+    if tiles.ordered and 4**size.z <= FEW * PAGE:
+        yield _Span(size.z, prefix)
         return
-    meant = _columns(pick, z)
-    there = (x for x in _folders(tiles, prefix, cost) if any(low <= x < high for low, high in meant))
-    together = max(1, FULL * PAGE // _tall(pick, z)) if tiles.ordered else 1
-    for group in in_batches(sorted(map(str, there)), together):
+    there = np.array(_folders(tiles, prefix, cost), np.int64)
+    if columns is not None:
+        after = np.searchsorted(columns, there)
+        low, high = columns[np.maximum(after, 1) - 1], columns[np.minimum(after, len(columns) - 1)]
+        there = there[(high == there) | (low < there) & (there < high) & (high - low <= size.together)]
+    for group in in_batches(sorted(map(str, there.tolist())), size.together if tiles.ordered else 1):
         if tiles.ordered:
-            yield _Span(z, prefix, f"{prefix}{group[0]}/", f"{prefix}{group[-1]}{AFTER}")
+            yield _Span(size.z, prefix, f"{prefix}{group[0]}/", f"{prefix}{group[-1]}{AFTER}")
         else:
-            yield _Span(z, f"{prefix}{group[0]}/")
-
-
-def _columns(pick: Pick, z: int) -> list[tuple[int, int]]:
-    """Columns that are meant, low <= x < high; with a list of tiles all between the first and the last."""
-    if pick.tiles is None:
-        return [(each.x0, each.x1) for each in pick.ranges(z)]
-    x = places(pick.codes(z))[0]
-    return [(int(x.min()), int(x.max()) + 1)]
-
-
-def _wide(pick: Pick, z: int) -> int:
-    """How many columns the layer has."""
-    return sum(each.x1 - each.x0 for each in tile_ranges(pick.layer.bounds, z))
+            yield _Span(size.z, f"{prefix}{group[0]}/")

@@ -14,12 +14,12 @@ from typing import Any
 import click
 from tqdm import tqdm
 
-from seeder.console import check_meant, confirm_options, interruptible, tile_bar
+from seeder.console import check_meant, confirm_options, interruptible, tile_bar, tiles_said
 from seeder.fence import countdown, left, settled
-from seeder.perform import Way, perform_plan, tiles_said
-from seeder.plan import count
+from seeder.perform import Way, perform_plan
 from seeder.purge import Purged, purge
 from seeder.renew import Stock
+from seeder.selection import count
 from seeder.stored import Cost, Pick, stored
 from tiler.catalog import Layer, announce, named
 from tiler.errors import BadOption, QueueError, TilerError
@@ -295,7 +295,7 @@ def paths_of(pick: Pick, cost: Cost) -> list[str]:
     """The paths that CloudFront is told; `cost` names the zooms that were looked through, the layer's or not."""
     from seeder.cdn import paths  # noqa: PLC0415 - boto3 takes a third of a second
 
-    if pick.zooms is None and pick.tiles is None and pick.boxes:
+    if pick.zooms is None and not pick.whole and not pick.named:
         own = range(pick.layer.minzoom, pick.layer.maxzoom + 1)
         pick = replace(pick, zooms=tuple(sorted({*own, *cost.planned, *cost.listed})))
     return paths(pick)

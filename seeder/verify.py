@@ -9,13 +9,11 @@ from dataclasses import asdict
 
 import click
 
+from seeder.asked import Asked
 from seeder.audit import TO_SEED, Audit, Finding, deep_findings, sampled
-from seeder.console import guarded, interruptible, jobs_option, json_option, located, tile_bar
-from seeder.perform import tiles_said
-from seeder.plan import count
-from seeder.selectors import Asked, check_listed, selectors
+from seeder.console import guarded, interruptible, jobs_option, json_option, located, tile_bar, tiles_said
+from seeder.selectors import selected, selectors
 from tiler.catalog import load_layer
-from tiler.errors import BadOption
 from tiler.settings import Settings
 from tiler.storage import Stores
 
@@ -61,11 +59,9 @@ def verify(
     """
     stores = Stores.open(settings)
     found = load_layer(stores.sources, layer)
-    if asked.nothing:
-        raise BadOption("the list names no tile: nothing was verified")
-    selection, look = asked.selection(found), asked.look(found)
-    total = sum(each.tiles for each in count(found, selection).values())
-    check_listed(asked, total)
+    look = asked.look(found)
+    selection, counts = selected(asked, found, stores)
+    total = sum(each.tiles for each in counts.values())
     audit = Audit.of(found, selection, look, stores)
     problems: Counter[str] = Counter()
     strays: list[str] = []

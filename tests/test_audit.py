@@ -17,8 +17,10 @@ from mercantile import Tile
 from seeder.audit import TO_SEED, Audit, Finding, sampled
 from seeder.jobs import Job, Receipt, Spec
 from seeder.ledger import put_job, put_receipt
-from seeder.selection import Piece, Selection, regions
-from seeder.tilelist import TileList, tile_line
+from seeder.pieces import Piece
+from seeder.selection import Selection, regions
+from seeder.tilelist import parse_tiles, tile_line
+from tests.oracle import lines
 from tests.site import memory
 from tests.strategies import GLOBE, bounds, layers, looks, tiles
 from tests.test_selection import tiles_of, wanted
@@ -75,8 +77,8 @@ class Case:
         found = {tile for z in self.selection.zooms for tile in wanted(self.layer, self.selection.boxes, z)}
         if self.selection.tiles is None:
             return found
-        lines = set(self.selection.tiles.lines())
-        return {tile for tile in found if tile_line(tile) in lines}
+        named = set(lines(self.selection.tiles))
+        return {tile for tile in found if tile_line(tile) in named}
 
     def expected(self) -> Told:
         """What an audit must tell, found object by object."""
@@ -154,7 +156,7 @@ def cases(draw: st.DrawFn) -> Case:
     case = Case(layer, selection, draw(looks), set(), {})
     if draw(st.integers(0, 3)) == 0:
         some = draw(st.sets(tiles(4), max_size=5)) | set(sorted(case.planned())[::3])
-        case = replace(case, selection=replace(selection, tiles=TileList.parse(map(tile_line, some), "tiles")))
+        case = replace(case, selection=replace(selection, tiles=parse_tiles(map(tile_line, some), "tiles")))
     all_tiles = sorted(tile for z in everything(layer).zooms for tile in wanted(layer, (), z))
     own = st.sampled_from(all_tiles or [Tile(0, 0, 0)])
     stored = {key_of(layer, tile, case.look): b"tile" for tile in all_tiles}
@@ -183,9 +185,9 @@ def test_an_audit_tells_what_is_wrong_once_and_nothing_else(case: Case) -> None:
     found = list(case.audit().findings(steps.append))
     assert told(found) == case.expected()
     assert sum(steps) == len(case.planned())
-    lines = [finding.tile for finding in found if finding.problem in TO_SEED]
-    again = TileList.parse(lines, "found")
-    assert set(again.lines()) == set(lines) <= {tile_line(tile) for tile in case.planned()}
+    wrong = [finding.tile for finding in found if finding.problem in TO_SEED]
+    again = parse_tiles(wrong, "found")
+    assert set(lines(again)) == set(wrong) <= {tile_line(tile) for tile in case.planned()}
 
 
 NEAR = replace(GLOBE, id="near", minzoom=3, maxzoom=5, bounds=Bounds(5, 5, 60, 60))  # columns 16 to 21 at zoom 5
@@ -228,7 +230,7 @@ def test_a_folder_that_looks_like_a_number_is_told(folder: str) -> None:
 
 @pytest.mark.parametrize(
     "selection",
-    [Selection((5,), (Bounds(5, 5, 6, 6),)), Selection((5,), tiles=TileList.parse(["5/16/15"], "one"))],
+    [Selection((5,), (Bounds(5, 5, 6, 6),)), Selection((5,), tiles=parse_tiles(["5/16/15"], "one"))],
     ids=["box", "list"],
 )
 def test_an_audit_of_a_part_asks_nothing_of_the_rest(selection: Selection) -> None:
@@ -310,8 +312,9 @@ def test_a_job_that_was_cut_off_before_it_was_on_record_stops_no_audit() -> None
     case = without("5/17/12")
     stores = case.stores()
     note(stores, OWN, "5/17/12")
-    cut = Job.new(replace(OWN, selection=Selection((5,), tiles=TileList.parse(["5/17/12"], "a"))), NOON)
-    stores.sources.put(f"jobs/{cut.id}/tiles.txt", b"5/17/12\n", content_type="text/plain")
+    tiles = parse_tiles(["5/17/12"], "a")
+    cut = Job.new(replace(OWN, selection=Selection((5,), tiles=tiles)), NOON)
+    stores.sources.put(f"jobs/{cut.id}/tiles.npz", tiles.encode(), content_type="application/octet-stream")
     assert listed(Audit.of(case.layer, case.selection, PNG, stores)) == []
 
 

@@ -27,7 +27,7 @@ from seeder.plan import Plan, prepare, resume, run
 from seeder.queues import LocalPool
 from seeder.selection import Selection
 from seeder.status import progress
-from seeder.tilelist import TileList
+from seeder.tilelist import parse_tiles
 from tests.conftest import Recipe, scene, silent, write_raster
 from tests.site import Spy, memory
 from tests.strategies import GLOBE
@@ -320,7 +320,7 @@ class Arena:
         self.stores = Stores.open(self.settings)
         publish(GLOBE, self.stores)
         lines = [f"5/{x}/{y}" for x in range(0, 32, 8) for y in range(0, 32, 8)]
-        selection = Selection((5,), (), TileList.parse(lines, "lines"))
+        selection = Selection((5,), (), parse_tiles(lines, "lines"))
         self.plan = prepare(GLOBE, selection, Look(), force=False, stores=self.stores)
         self.job, self.chance, self.lock, self.likely = self.plan.job, random.Random(seed), threading.Lock(), 0.1
         self.ends: list[object] = []

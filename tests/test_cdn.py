@@ -25,8 +25,10 @@ from seeder import cdn, cli
 from seeder.cdn import MOST, PRICE, invalidate, paths, wait
 from seeder.stack import read_stack
 from seeder.stored import Pick
-from seeder.tilelist import TileList, places, tile_line
+from seeder.tilelist import parse_tiles, tile_line
+from seeder.tileset import TileSets
 from tests.conftest import MakeRaster, MakeStack, scene
+from tests.oracle import lines
 from tests.strategies import GLOBE, WORLD, bounds, layer_ids, tiles
 from tiler.catalog import Layer, dump, publish
 from tiler.errors import BadCloud, QueueError
@@ -60,13 +62,13 @@ def reached(found: Iterable[str], among: Iterable[str]) -> set[str]:
     return {each for each in among for path in found if each.startswith(path.removesuffix("*"))}
 
 
-def listed(*chosen: Tile) -> TileList:
-    return TileList.parse(map(tile_line, chosen), "-")
+def listed(*chosen: Tile) -> TileSets:
+    return parse_tiles(map(tile_line, chosen), "-")
 
 
 def selected(pick: Pick) -> set[Tile]:
     """What is meant, tile by tile."""
-    own = None if pick.tiles is None else set(pick.tiles.lines())
+    own = None if pick.tiles is None else set(lines(pick.tiles))
     return {
         tile
         for tile in GRID
@@ -155,9 +157,13 @@ def test_a_hundred_thousand_scattered_tiles_are_looked_through_a_few_hundred_tim
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     numbers = np.random.default_rng(7).integers(0, 2**14, (100_000, 2)).tolist()
-    chosen = TileList.parse((f"14/{x}/{y}" for x, y in numbers), "-")
-    looks = Counter[str]()
-    monkeypatch.setattr(cdn, "places", lambda codes: (looks.update(tiles=len(codes)), places(codes))[1])
+    chosen = parse_tiles((f"14/{x}/{y}" for x, y in numbers), "-")
+    looks, within = Counter[str](), cdn._Rectangles.within
+    monkeypatch.setattr(
+        cdn._Rectangles,
+        "within",
+        lambda found, *spans: (looks.update(tiles=len(found.x0)), within(found, *spans))[1],
+    )
     assert paths(Pick(replace(GLOBE, maxzoom=14), None, (), chosen)) == ["/globe/14*"]
     assert looks.total() < 60_000_000  # a fiftieth of a second each million
 

@@ -22,11 +22,14 @@ from hypothesis import strategies as st
 from seeder import estimate as estimation
 from seeder.estimate import FEW, MANY, Estimate, Question, ZoomEstimate, estimate
 from seeder.jobs import SIZES
+from seeder.order import GOLDEN
+from seeder.pieces import Count, Piece
 from seeder.plan import count, prepare
 from seeder.prices import Prices
 from seeder.queues import LocalPool
-from seeder.selection import GOLDEN, Count, Piece, Region, Selection, regions
-from seeder.tilelist import TileList
+from seeder.selection import Selection, regions
+from seeder.tilelist import parse_tiles
+from seeder.tileset import TileSet
 from tests.conftest import MakeLayer, MakeRaster, scene
 from tests.strategies import GLOBE
 from tests.test_selection import asked
@@ -189,7 +192,7 @@ def test_a_layer_with_holes_has_an_empty_share_and_stores_less(
 # A sample
 
 
-def scattered() -> list[Region]:
+def scattered() -> list[TileSet]:
     """Zooms 6 and 8 of a world, as a list of tiles: about a tenth to nine tenths of each block is wanted."""
     chance = np.random.default_rng(5)
     lines = []
@@ -198,20 +201,20 @@ def scattered() -> list[Region]:
         wanted = chance.random((2**z, 2**z)) < share
         wanted[: 2**z // 2, : 2**z // 2] = False
         lines += [f"{z}/{x}/{y}" for y, x in np.argwhere(wanted).tolist()]
-    return list(regions(GLOBE, Selection((6, 8), tiles=TileList.parse(lines, "-"))))
+    return list(regions(GLOBE, Selection((6, 8), tiles=parse_tiles(lines, "-"))))
 
 
 @pytest.fixture(scope="module")
-def world() -> list[Region]:
+def world() -> list[TileSet]:
     """Zooms of 48 and 768 blocks with unlike numbers of wanted tiles."""
     return scattered()
 
 
-def counts_of(found: list[Region]) -> dict[int, Count]:
+def counts_of(found: list[TileSet]) -> dict[int, Count]:
     return {region.z: region.total() for region in found}
 
 
-def sample_of(found: list[Region], start: int) -> dict[int, list[Piece]]:
+def sample_of(found: list[TileSet], start: int) -> dict[int, list[Piece]]:
     """The blocks that are drawn of each zoom, for one of the STARTS."""
     drawn: dict[int, list[Piece]] = defaultdict(list)
     for z, piece in estimation._drawn(found, counts_of(found), f"{start:x}"):
@@ -220,7 +223,7 @@ def sample_of(found: list[Region], start: int) -> dict[int, list[Piece]]:
 
 
 @pytest.fixture(scope="module")
-def samples(world: list[Region]) -> list[dict[int, list[Piece]]]:
+def samples(world: list[TileSet]) -> list[dict[int, list[Piece]]]:
     """The blocks of many different starts."""
     return [sample_of(world, start) for start in random.Random(3).sample(range(STARTS), 250)]
 
@@ -253,7 +256,7 @@ def unlike(seed: int, kind: str) -> Weigh:
     return weigh
 
 
-def truth(region: Region, weigh: Weigh) -> dict[str, float]:
+def truth(region: TileSet, weigh: Weigh) -> dict[str, float]:
     """What all blocks come to."""
     every = [weigh(piece) for piece in region.pieces()]
     return {
@@ -263,7 +266,7 @@ def truth(region: Region, weigh: Weigh) -> dict[str, float]:
     }
 
 
-def test_a_block_is_drawn_as_often_as_it_has_tiles(world: list[Region]) -> None:
+def test_a_block_is_drawn_as_often_as_it_has_tiles(world: list[TileSet]) -> None:
     region = world[0]
     counts = counts_of([region])
     for number in (0, 1, 5):
@@ -282,7 +285,7 @@ def test_a_block_is_drawn_as_often_as_it_has_tiles(world: list[Region]) -> None:
 
 @pytest.mark.parametrize("kind", ["random", "smooth", "skewed", "crowded"])
 def test_many_different_samples_average_to_the_truth(
-    world: list[Region], samples: list[dict[int, list[Piece]]], kind: str
+    world: list[TileSet], samples: list[dict[int, list[Piece]]], kind: str
 ) -> None:
     weigh = unlike(1, kind)
     for region in world:
@@ -295,7 +298,7 @@ def test_many_different_samples_average_to_the_truth(
             assert error < 0.05 * value, "the bound says nothing"
 
 
-def covered(region: Region, samples: list[dict[int, list[Piece]]], kind: str) -> float:
+def covered(region: TileSet, samples: list[dict[int, list[Piece]]], kind: str) -> float:
     """How often the spread around an estimate holds the truth, for different layers and samples."""
     total, hits = region.total(), 0
     places = [(piece.block.y // 8, piece.block.x // 8, len(piece)) for piece in region.pieces()]
@@ -312,19 +315,19 @@ def covered(region: Region, samples: list[dict[int, list[Piece]]], kind: str) ->
 
 
 def test_the_spread_of_many_blocks_holds_the_truth_about_95_times_in_100(
-    world: list[Region], samples: list[dict[int, list[Piece]]]
+    world: list[TileSet], samples: list[dict[int, list[Piece]]]
 ) -> None:
     assert 0.91 <= covered(world[1], samples, "random") <= 0.99
     assert covered(world[1], samples, "smooth") >= 0.91
 
 
 def test_the_spread_of_few_blocks_holds_the_truth_about_90_times_in_100(
-    world: list[Region], samples: list[dict[int, list[Piece]]]
+    world: list[TileSet], samples: list[dict[int, list[Piece]]]
 ) -> None:
     assert 0.83 <= covered(world[0], samples, "random") <= 0.97
 
 
-def test_the_same_layer_gives_the_same_sample_and_another_revision_another(world: list[Region]) -> None:
+def test_the_same_layer_gives_the_same_sample_and_another_revision_another(world: list[TileSet]) -> None:
     assert sample_of(world, 12) == sample_of(world, 12)
     assert sample_of(world, 12) != sample_of(world, 13)
     assert sample_of(world, 12) == sample_of(world, 12 + STARTS)

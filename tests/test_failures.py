@@ -28,12 +28,14 @@ from seeder.failures import (
 )
 from seeder.jobs import Job, Message, Receipt, Spec
 from seeder.ledger import put_receipt, strike
+from seeder.pieces import Piece
 from seeder.plan import Tally
-from seeder.selection import Piece, Selection
+from seeder.selection import Selection
 from seeder.sqs import Delivery, SqsQueue
-from seeder.tilelist import TileList
+from seeder.tilelist import parse_tiles
 from tests.conftest import MakeQueue, emptied, taken, working
 from tests.function import png_tiles
+from tests.oracle import lines
 from tests.site import Spy, memory
 from tests.strategies import blocks, specs
 from tests.test_cli import snapshot
@@ -61,14 +63,14 @@ def fail(store: Store, block: Block, **outcome: Any) -> None:
 @example(Piece(ONE, 3), "cannot read index.tif:\nband 1\r\nband 2")
 def test_a_list_of_failed_tiles_is_taken_back(piece: Piece, error: str) -> None:
     text = "".join(f"{line}\n" for line in Failure(piece, error).lines())
-    parsed = TileList.parse(io.StringIO(text, newline=None), "failed.txt")
+    parsed = parse_tiles(io.StringIO(text, newline=None), "failed.txt")
     wanted = [f"{tile.z}/{tile.x}/{tile.y}" for tile in piece.block.tiles(piece.tiles)]
-    assert sorted(parsed.lines()) == sorted(wanted)
+    assert sorted(lines(parsed)) == sorted(wanted)
 
 
 def test_a_large_block_that_failed_is_listed_tile_by_tile() -> None:
     piece = Piece(Block(9, 256, 128, 64), 0)
-    assert len(TileList.parse(Failure(piece, DEAD).lines(), "x")) == len(piece) == 4096
+    assert len(parse_tiles(Failure(piece, DEAD).lines(), "x")) == len(piece) == 4096
 
 
 @given(found_failures)
@@ -244,7 +246,7 @@ def test_errors_are_told_in_groups_and_exported_as_a_list(begun: Begun, tmp_path
     assert (sum(each["tiles"] for each in said), sum(each["blocks"] for each in said)) == (14, 3)
     piped = seeder("errors", "alps", "--export", "-")
     assert (piped.exit_code, sorted(piped.stdout.splitlines())) == (1, sorted(target.read_text().splitlines()))
-    assert len(TileList.parse(piped.stdout.splitlines(), "x")) == 14
+    assert len(parse_tiles(piped.stdout.splitlines(), "x")) == 14
     assert seeder("seed", "alps", "--tiles", str(target)).exit_code == 0
     assert len(png_tiles(begun.data)) == 14
 

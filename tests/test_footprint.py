@@ -1,4 +1,4 @@
-"""Footprints count, coarsen and survive JSON exactly; brute force is the oracle."""
+"""Footprints hold tiles, coarsen and survive JSON exactly; brute force is the oracle."""
 
 from __future__ import annotations
 
@@ -8,72 +8,39 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from mercantile import Tile
 
+from seeder import selection
 from tests.strategies import cells_of, footprints, held, tiles
 from tiler.errors import CatalogError
 from tiler.footprint import CELLS, Footprint
-from tiler.grid import TileRange
 
 
-@st.composite
-def areas(draw: st.DrawFn, z: int) -> TileRange:
-    """Ranges on the grid of zoom `z`, empty ones and backward ones among them."""
-    place = st.integers(0, 2**z)
-    return TileRange(z, draw(place), draw(place), draw(place), draw(place))
+def tiles_at(footprint: Footprint, z: int) -> set[Tile]:
+    """The tiles of zoom `z` that a selection takes for data."""
+    return {tile for piece in selection.held(footprint).at(z).pieces() for tile in piece.block.tiles(piece.tiles)}
 
 
-@given(footprints(), st.integers(0, 2), st.data())
-def test_a_count_is_the_number_of_held_tiles_in_the_area(footprint: Footprint, down: int, data: st.DataObject) -> None:
+@given(footprints(), st.integers(0, 2))
+def test_a_deeper_zoom_has_the_tiles_that_lie_in_the_cells(footprint: Footprint, down: int) -> None:
     z = footprint.z + down
-    area = data.draw(areas(z))
-    assert footprint.count(area) == sum(tile in area for tile in held(footprint, z))
+    assert tiles_at(footprint, z) == held(footprint, z)
 
 
 @given(footprints(), st.integers(0, 20))
-def test_the_whole_grid_holds_every_cell_with_all_its_tiles(footprint: Footprint, down: int) -> None:
-    z = footprint.z + down
-    everything = TileRange(z, 0, 0, 2**z, 2**z)
-    assert footprint.count(everything) == len(cells_of(footprint)) * 4**down
+def test_a_cell_holds_all_its_tiles(footprint: Footprint, down: int) -> None:
+    assert len(selection.held(footprint).at(footprint.z + down)) == len(cells_of(footprint)) * 4**down
 
 
-@given(footprints(), st.integers(1, 8), st.data())
-def test_counts_of_the_parts_add_up_to_the_count_of_the_whole(
-    footprint: Footprint, down: int, data: st.DataObject
-) -> None:
-    z = footprint.z + down
-    x, y = data.draw(st.integers(0, 2**z)), data.draw(st.integers(0, 2**z))
-    parts = [
-        TileRange(z, west, north, east, south)
-        for west, east in ((0, x), (x, 2**z))
-        for north, south in ((0, y), (y, 2**z))
-    ]
-    assert sum(map(footprint.count, parts)) == footprint.count(TileRange(z, 0, 0, 2**z, 2**z))
-
-
-def test_columns_past_the_antimeridian_count_on_its_far_side() -> None:
+def test_columns_past_the_antimeridian_lie_on_its_far_side() -> None:
     footprint = Footprint(3, 6, 2, np.ones((1, 4), bool))
-    assert [footprint.count(TileRange(3, x, 2, x + 1, 3)) for x in range(8)] == [1, 1, 0, 0, 0, 0, 1, 1]
+    assert tiles_at(footprint, 3) == {Tile(x=x, y=2, z=3) for x in (0, 1, 6, 7)}
 
 
 @given(footprints(), st.data())
 def test_a_lower_zoom_has_the_tiles_with_any_cell_in_them(footprint: Footprint, data: st.DataObject) -> None:
     z = data.draw(st.integers(0, footprint.z))
-    lower = footprint.at(z)
-    assert lower.z == z
-    assert cells_of(lower) == held(footprint, z)
-
-
-@given(footprints(), st.data())
-def test_a_lower_zoom_counts_each_of_its_tiles_once(footprint: Footprint, data: st.DataObject) -> None:
-    z = data.draw(st.integers(0, footprint.z))
-    lower = footprint.at(z)
-    assert lower.cells.shape[1] <= 2**z
-    assert lower.count(TileRange(z, 0, 0, 2**z, 2**z)) == len(held(footprint, z))
-
-
-@given(footprints())
-def test_its_own_zoom_changes_nothing(footprint: Footprint) -> None:
-    assert footprint.at(footprint.z) == footprint
+    assert tiles_at(footprint, z) == held(footprint, z)
 
 
 @given(tiles(20), st.integers(1, 3000), st.integers(1, 3000), st.integers(0, 2**32 - 1))
@@ -84,10 +51,8 @@ def test_within_the_limit_no_tile_is_lost(corner: tuple[int, int, int], rows: in
     fitted = Footprint.within(z, x, y, cells)
     full = Footprint(z, x, y, cells)
     assert fitted.cells.size <= CELLS
-    assert fitted == full.at(fitted.z)
-    assert all(
-        fitted.count(TileRange(z, tile.x, tile.y, tile.x + 1, tile.y + 1)) == 1 for tile in list(cells_of(full))[:100]
-    )
+    assert selection.held(fitted) == selection.held(full).at(fitted.z)
+    assert fitted.cells.shape[1] <= 2**fitted.z
 
 
 @given(footprints())

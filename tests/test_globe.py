@@ -10,12 +10,13 @@ import pytest
 from mercantile import Tile
 from rasterio.transform import from_bounds
 
-from seeder.selection import Region, Selection, regions
+from seeder.selection import Selection, regions
+from seeder.tileset import TileSet
 from tests.conftest import MakeLayer, MakeRaster, scene
 from tests.oracle import alone, decoded, drawn, files_under, landscape, psnr, sampled, tiles_of, warped
 from tiler.catalog import Layer
 from tiler.fill import Request, fill
-from tiler.grid import Block, TileRange
+from tiler.grid import Block
 from tiler.render import Look, render
 from tiler.storage import Stores
 from tiler.style import Values
@@ -24,7 +25,7 @@ ENOUGH = 38.0  # dB
 EDGE_SHARE = 2e-3  # of pixels, along the raster's sides, that a kernel and direct sampling see differently
 
 
-def region_of(layer: Layer, z: int) -> Region:
+def region_of(layer: Layer, z: int) -> TileSet:
     """What is planned of a zoom."""
     (region,) = regions(layer, Selection((z,)))
     return region
@@ -191,9 +192,6 @@ def test_the_footprint_leaves_empty_corners_out_and_no_tile_with_data(
         holding = {tile for tile in tiles_of(deep, z) if alone(deep, stores, tile)}
         assert holding
         assert holding <= planned(deep, z), z
-        assert all(
-            deep.footprint.count(TileRange(z, t.x, t.y, t.x + 1, t.y + 1)) for t in holding if z >= deep.footprint.z
-        )
 
 
 def test_a_virtual_layer_stores_nothing_but_its_metadata(

@@ -20,6 +20,7 @@ from mercantile import Tile
 from PIL import Image
 
 from seeder import cli
+from seeder.curve import interleaved
 from seeder.selection import Selection, regions
 from tests.conftest import MakeLayer, MakeRaster, Recipe, scene, silent, write_raster
 from tests.oracle import alone, tiles_of
@@ -30,7 +31,7 @@ from tiler.catalog import Layer, Options, dump, publish
 from tiler.encode import blank
 from tiler.fill import Outcome, Request
 from tiler.footprint import Footprint
-from tiler.grid import MAX_ZOOM, TileRange
+from tiler.grid import MAX_ZOOM
 from tiler.http import LAYER_TTL
 from tiler.ingest import ingest
 from tiler.keys import CONTENT_TYPES, TileName, index_key, parse_tile_key, tile_key
@@ -319,7 +320,7 @@ def planned(layer: Layer, tile: Tile) -> bool:
     if not layer.minzoom <= tile.z <= layer.maxzoom:
         return False
     (region,) = regions(layer, Selection((tile.z,)))
-    return region.count(TileRange(tile.z, tile.x, tile.y, tile.x + 1, tile.y + 1)) == 1
+    return bool(region.holds(interleaved(np.array([tile.x]), np.array([tile.y]))).all())
 
 
 @settings(max_examples=150)

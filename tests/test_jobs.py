@@ -13,7 +13,8 @@ from hypothesis import given
 
 from seeder.jobs import Job, Message, Receipt, Spec
 from seeder.ledger import load_job, put_job, put_plan, put_receipt, receipts, unfinished
-from seeder.selection import Count, Piece, Selection
+from seeder.pieces import Count, Piece
+from seeder.selection import Selection
 from tests.strategies import blocks, jobs, messages, outcomes, specs
 from tiler.errors import MessageError, MissingObject
 from tiler.fill import Outcome, Request

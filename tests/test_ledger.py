@@ -37,8 +37,9 @@ from seeder.ledger import (
     strike,
     unfinished,
 )
-from seeder.selection import Count, Selection
-from seeder.tilelist import TileList
+from seeder.pieces import Count
+from seeder.selection import Selection
+from seeder.tilelist import parse_tiles
 from tests.strategies import jobs as any_jobs
 from tiler.errors import MessageError, MissingObject, UnknownJob
 from tiler.fill import Outcome
@@ -272,12 +273,12 @@ def test_what_is_no_job_hides_no_job(store: Store) -> None:
 
 
 def test_the_tiles_of_a_job_survive_every_store(store: Store) -> None:
-    tiles = TileList.parse(["9/260/170", "5/16/11", "9/261/170"], "x")
+    tiles = parse_tiles(["9/260/170", "5/16/11", "9/261/170"], "x")
     job = Job.new(replace(SPEC, selection=Selection((5, 9), (), tiles)), NOON)
     put_job(store, job)
     assert load_job(store, job.id) == job
     assert find_job(store, "relief").spec.selection.tiles == tiles
-    store.delete([f"jobs/{job.id}/tiles.txt"])
+    store.delete([f"jobs/{job.id}/tiles.npz"])
     with pytest.raises(MissingObject):
         load_job(store, job.id)
 

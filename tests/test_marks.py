@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 
 from seeder.jobs import Job, Message, Spec
 from seeder.marks import Marks
+from seeder.pieces import Piece
 from seeder.plan import Plan, Tally, count
-from seeder.selection import Piece, Selection, regions
+from seeder.selection import Selection, regions
 from tests.strategies import GLOBE, bounds, looks, messages
 from tiler.fill import Request
 from tiler.grid import LEAF, Block

@@ -21,8 +21,9 @@ from seeder import remove as remove_module
 from seeder.fence import fence
 from seeder.jobs import Job, Message, Receipt, Spec
 from seeder.ledger import Stop, layer_of, put_job, put_plan, put_receipt, stop
-from seeder.selection import Count, Selection
-from seeder.tilelist import TileList
+from seeder.pieces import Count
+from seeder.selection import Selection
+from seeder.tilelist import parse_tiles
 from seeder.work import Worker
 from tests.site import answered, event, memory
 from tests.strategies import GLOBE, layer_ids
@@ -63,7 +64,7 @@ def put(store: Store, keys: Iterable[str]) -> None:
 
 
 def job_of(layer: str, revision: str = "9f2c", days: int = 0) -> Job:
-    selection = Selection((5,), (), TileList.parse(["5/3/2"], "-"))
+    selection = Selection((5,), (), parse_tiles(["5/3/2"], "-"))
     return Job.new(Spec(layer, revision, selection, Look()), NOW.replace(day=3 + days))
 
 

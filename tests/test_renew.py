@@ -18,7 +18,8 @@ from seeder.ledger import jobs, load_job
 from seeder.renew import Stock
 from seeder.selection import regions
 from seeder.stored import Pick
-from seeder.tilelist import TileList, tile_line
+from seeder.tilelist import parse_tiles, tile_line
+from tests.oracle import lines
 from tests.site import memory
 from tests.strategies import GLOBE, bounds, footprints, held, layers, looks, tiles
 from tiler.catalog import Layer, publish
@@ -88,7 +89,7 @@ class Case:
     def found(self) -> Bag:
         """What is meant of what is stored."""
         pick = self.pick
-        named = None if pick.tiles is None else set(pick.tiles.lines())
+        named = None if pick.tiles is None else set(lines(pick.tiles))
 
         def meant(tile: Tile, at: datetime) -> bool:
             listed = named is None or tile_line(tile) in named
@@ -148,7 +149,7 @@ def stocked(draw: st.DrawFn) -> Case:
     listed = None
     if draw(st.integers(0, 3)) == 3:
         named = [tile for _, tile in bag][:: draw(st.integers(1, 3))]
-        listed = TileList.parse(map(tile_line, named), "-")
+        listed = parse_tiles(map(tile_line, named), "-")
     some = st.sets(st.integers(0, DEEPEST + 1), min_size=3).map(lambda found: tuple(sorted(found)))
     older, before = draw(st.sampled_from([None, None, None, NOON])), draw(st.sampled_from([None, NOON]))
     return Case(Pick(layer, draw(st.none() | some), boxes, listed, older), bag, before, draw(st.booleans()))
@@ -216,7 +217,7 @@ ALL = [(Look(scale, form), Tile(x=x, y=0, z=1)) for scale in (1, 2) for form in 
 
 
 WORLD = [Tile(x=x, y=y, z=1) for x in (0, 1) for y in (0, 1)]
-ONE_BY_ONE = TileList.parse(map(tile_line, WORLD), "-")
+ONE_BY_ONE = parse_tiles(map(tile_line, WORLD), "-")
 
 
 @pytest.mark.parametrize("number", [0, 1, 2, 3, 4])
@@ -248,7 +249,7 @@ def test_jobs_are_forced_one_for_each_look_and_kind_and_on_record() -> None:
     (single,) = (plan for plan in plans if plan.job.spec.selection.tiles is not None)
     listed = single.job.spec.selection.tiles
     assert listed is not None
-    assert list(listed.lines()) == ["5/5/5", "9/0/0"]
+    assert list(lines(listed)) == ["5/5/5", "9/0/0"]
     assert sum(message.request.tiles.bit_count() for plan in plans for message in plan.messages((8,))) == 6 * 4 + 2
 
 

@@ -13,17 +13,19 @@ from hypothesis import strategies as st
 from mercantile import Tile
 from supermercado import burntiles
 
-from seeder.selection import ANY_SIZE, LEAF, Area, Count, Piece, Selection, regions
+from seeder.pieces import Count, Piece
+from seeder.selection import Selection, regions
 from tests.strategies import WORLD, bounds, crossing_bounds, footprints, held, layers
 from tiler.catalog import Layer
 from tiler.errors import ZoomOutside
 from tiler.footprint import Footprint
-from tiler.grid import EXTENT, Block, Bounds
+from tiler.grid import EXTENT, LEAF, Block, Bounds
 from tiler.style import Style
 
 EVERYWHERE = Footprint(0, 0, 0, np.ones((1, 1), bool))
 PLAIN = Layer("plain", "1", "", WORLD, 0, 28, "png", Style(), EVERYWHERE, None, (1,), "nearest")
 Question = tuple[Layer, Selection]
+ANY_SIZE = range(LEAF, 1 << 30)
 SIZES = [(LEAF,), (LEAF, 64), (LEAF, 64, 512), ANY_SIZE]
 
 
@@ -195,9 +197,3 @@ def test_a_world_of_a_billion_tiles_is_planned_in_a_handful_of_blocks() -> None:
     (region,) = regions(PLAIN, Selection((15,)))
     assert len(list(region.pieces((1 << 12,)))) == 4**3
     assert region.total() == Count(4**15, 4**12)
-
-
-def test_a_region_counts_only_its_own_ranges() -> None:
-    (region,) = regions(PLAIN, Selection((4,), (Bounds(-180, -85, -90, 85),)))
-    assert isinstance(region, Area)
-    assert [region.count(Block(4, x, y).range) for y in (0, 8) for x in (0, 8)] == [32, 0, 32, 0]

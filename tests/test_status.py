@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 from seeder import status
 from seeder.jobs import Job, Receipt, Spec
 from seeder.ledger import CANCELLED, Run, Stop, put_job, put_plan, put_receipt, put_run, stop
-from seeder.selection import Count, Selection
+from seeder.pieces import Count
+from seeder.selection import Selection
 from seeder.sqs import Depth
 from seeder.status import BUSY, FINAL, QUIET, Progress, ZoomProgress, progress
 from tests.site import Spy

@@ -24,7 +24,8 @@ from seeder.audit import TOLERANCE, Audit, _alike, deep_findings, sampled
 from seeder.plan import prepare
 from seeder.queues import LocalPool
 from seeder.selection import Selection
-from seeder.tilelist import TileList
+from seeder.tilelist import parse_tiles
+from seeder.tileset import TileSets
 from tests.conftest import Recipe, scene, silent, write_raster
 from tests.site import memory
 from tests.test_audit import PNG, Told, everything, key_of, listed, put, told
@@ -62,7 +63,7 @@ class Reef:
         planned = {key_of(self.layer, tile) for z in range(7) for tile in wanted(self.layer, (), z)}
         return sorted(planned - self.tiles.keys())
 
-    def looked(self, tiles: Store, *zooms: int, named: TileList | None = None) -> Told:
+    def looked(self, tiles: Store, *zooms: int, named: TileSets | None = None) -> Told:
         """What a deep look at all tiles of some zooms, or at `named`, tells; what a listing tells is left out."""
         where = Settings(tiles.url, self.sources.url, s3=tiles.s3)
         audit = Audit.of(self.layer, Selection(zooms, tiles=named), PNG, Stores(tiles, self.sources, ""))
@@ -229,7 +230,7 @@ def test_a_tile_on_which_there_is_nothing_may_be_missing_or_blank(reef: Reef) ->
     first, second, third, *_ = reef.empty()
     tiles = reef.on(memory()).tiles
     put(tiles, {first: blank(256, "png"), second: reef.tiles["reef/3/3/3.png"], third: b"\x89PNG"})
-    named = TileList.parse(map(line_of, reef.empty()), "holes")
+    named = parse_tiles(map(line_of, reef.empty()), "holes")
     assert reef.looked(tiles, 6, named=named) == sorted([(second, "differs"), (third, "damaged")])
 
 
