@@ -10,6 +10,8 @@ import click
 from tabulate import tabulate
 
 from seeder.console import guarded, jobs_option, json_option, located
+from seeder.count import count_tiles, list_tiles
+from seeder.export import export
 from seeder.ingest import facts, ingest
 from seeder.invalidate import invalidate
 from seeder.job_verbs import cancel, errors, resume_command, status
@@ -39,8 +41,10 @@ def main(stack: str | None) -> None:  # noqa: ARG001 - the commands look for it
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
 
 
-COMMANDS = (ingest, seed, verify, invalidate, refresh, rollback, remove, serve, publish_preview)
-for command in (*COMMANDS, status, errors, cancel, resume_command):
+TILES = (count_tiles, list_tiles, seed, verify, invalidate, export)
+LAYERS = (ingest, refresh, rollback, remove, serve, publish_preview)
+JOBS = (status, errors, cancel, resume_command)
+for command in (*TILES, *LAYERS, *JOBS):
     main.add_command(command)
 
 
