@@ -276,6 +276,9 @@ def selected(asked: Asked, layer: Layer, stores: Stores) -> tuple[Selection, dic
     else:
         selection, traffic = asked.selection(layer, stores, int)
         counts = count(layer, selection)
+        if asked.places.shapes and not counts[max(counts)].tiles:
+            hint = "the shapes lie beside the layer, or their longitudes and latitudes are swapped"
+            click.echo(f"no tile of zoom {max(counts)} is selected: {hint}", err=True)
     found = sum(each.tiles for each in counts.values())
     listed = sum(map(len, asked.places.lists))
     if asked.places.lists and found != listed:

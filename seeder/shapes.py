@@ -77,6 +77,8 @@ class Shapes:
 
         What only reaches the antimeridian lies to its west if it is a polygon, as in GDAL, and to its east if a line.
         """
+        if self.segments[:, ::2].min(initial=0) >= 0 and self.segments[:, ::2].max(initial=0) < 1:
+            return self
         ring = self.polygons != LINE
         polygons = self.polygons[ring]
         west, east = self.segments[:, ::2].min(1), self.segments[:, ::2].max(1)

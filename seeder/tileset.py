@@ -215,10 +215,10 @@ class TileSet:
         block, past = self.starts // IN_BLOCK, self.stops // IN_BLOCK
         first, last = -(-self.starts // IN_BLOCK), past  # whole blocks, first <= n < last
         alone = block == past  # within one block and short of its end
-        head, tail = (first > block) & ~alone, (self.stops > past * IN_BLOCK) & ~alone
+        head, tail = first > block, (self.stops > past * IN_BLOCK) & ~alone
         starts = np.concatenate([self.starts[alone | head], past[tail] * IN_BLOCK])
         stops = np.concatenate([np.where(alone, self.stops, first * IN_BLOCK)[alone | head], self.stops[tail]])
-        whole = (first < last) & ~alone
+        whole = first < last
         codes, sides = squares_of(first[whole] * IN_BLOCK, last[whole] * IN_BLOCK, levels)
         cut, masks = masks_of(starts, stops)
         found = Pieces(
