@@ -124,8 +124,8 @@ class Asked:
 
     @property
     def anything(self) -> bool:
-        """Whether any option says which tiles."""
-        return bool(self.zooms or self.boxes or self.places or self.traced or self.state)
+        """Whether any option says which tiles, other than whether they are stored."""
+        return bool(self.zooms or self.boxes or self.places or self.traced)
 
     def look(self, layer: Layer) -> Look:
         """How the tiles of `layer` look.

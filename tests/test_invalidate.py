@@ -119,6 +119,8 @@ def test_a_dry_run_tells_how_many_and_changes_nothing(tiles: Store, run: Run, na
 
 WRONG: dict[str, tuple[tuple[str, ...], str]] = {
     "nothing selected": (("alps",), "say which tiles"),
+    "only what is stored": (("alps", "--existing"), "say which tiles"),
+    "only where there is data": (("alps", "--footprint"), "say which tiles"),
     "all and zooms": (("alps", "--all", "--zooms", "5"), "--all means every tile"),
     "all and a box": (("alps", "--all", "--bbox", "5,45,6,46"), "--all means every tile"),
     "all and an age": (("alps", "--all", "--older-than", "1d"), "--all means every tile"),
