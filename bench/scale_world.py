@@ -88,14 +88,15 @@ class Bucket:
 class Queue:
     """SQS and the event source mapping. `first` workers begin at once, `more` are added a second.
 
-    `shuffled` says that messages come in any order; else in that of the plan, as far as workers' splitting leaves it.
+    `shuffled` says that messages come in any order, as a plan that spreads them has it; else along the Z curve, as far
+    as workers' splitting leaves it.
     `boxes` are jobs that are sent at the same time, each a strip of columns, whose messages come in turn.
     """
 
     concurrency: int = 32
     first: float = PRICES.lambda_first
     more: float = PRICES.lambda_more / 60
-    shuffled: bool = False
+    shuffled: bool = True
     boxes: int = 1
     delay: float = FIRST_DELAY
     longest: float = LAST_DELAY
