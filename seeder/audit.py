@@ -82,6 +82,11 @@ class Looked(NamedTuple):
     blocks: list[Seen]
     strays: list[Finding]
 
+    @property
+    def planned(self) -> int:
+        """How many tiles are planned."""
+        return sum(seen.planned.bit_count() for seen in self.blocks)
+
     def parts(self) -> Iterator[Looked]:
         """The same in parts: only the last block of each may have gaps, so that many are asked about at once."""
         part, strays = list[Seen](), self.strays
@@ -166,7 +171,7 @@ class Audit:
             missing = seen.gaps & ~self.empty(seen.block, seen.gaps)
             found += [self._finding(tile, "missing") for tile in seen.block.tiles(missing)]
             found += [self._finding(tile, "no bytes") for tile in seen.block.tiles(seen.hollow)]
-        return sum(seen.planned.bit_count() for seen in looked.blocks), found
+        return looked.planned, found
 
     def _finding(self, tile: Tile, problem: Problem) -> Finding:
         key = tile_key(TileName(self.layer.id, tile, self.look.scale, self.look.format))

@@ -17,7 +17,7 @@ import numpy as np
 from seeder import aws
 from seeder.curve import Numbers
 from seeder.stored import Pick
-from seeder.tileset import TileSet, TileSets
+from seeder.tileset import TileSet
 from tiler.grid import TileRange, tile_ranges
 
 MOST = 15  # wildcard paths that CloudFront lets be under way at a time
@@ -199,8 +199,8 @@ def paths(pick: Pick) -> list[str]:
     """
     layer = pick.layer
     zooms = tuple(range(layer.minzoom, layer.maxzoom + 1)) if pick.zooms is None else pick.zooms
-    if pick.zooms is None and isinstance(pick.tiles, TileSets):  # see `Pick.named`
-        zooms = pick.tiles.zooms
+    if pick.zooms is None and pick.named is not None:
+        zooms = pick.named.zooms
     cover = _Cover.of(pick, zooms)
     if not cover.selected(_Part()):
         return []

@@ -49,9 +49,16 @@ def _joined(codes: Numbers) -> Numbers:
     return found
 
 
+def begins(numbers: Numbers) -> Flags:
+    """Where a number is not the one before it, as `(numbers,)` bool."""
+    found = np.ones(len(numbers), bool)
+    found[1:] = numbers[1:] != numbers[:-1]
+    return found
+
+
 def once(ascending: Numbers) -> Numbers:
     """Numbers without those that are said again; `np.unique` takes sixteen times as long."""
-    return ascending[np.r_[True, ascending[1:] != ascending[:-1]]] if len(ascending) else ascending
+    return ascending[begins(ascending)]
 
 
 def counted(first: Numbers, number: Numbers) -> Numbers:
@@ -82,5 +89,5 @@ def squares_of(starts: Numbers, stops: Numbers, levels: Iterable[int]) -> tuple[
 
 
 def _counted_by(first: Numbers, number: Numbers, step: int) -> Numbers:
-    """As `_counted`, in steps."""
+    """As `counted`, in steps."""
     return np.repeat(first, number) + counted(np.zeros_like(first), number) * step

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from seeder.curve import Numbers, places
+from seeder.curve import Numbers, begins, places
 from tiler.grid import LEAF, Block
 
 
@@ -85,5 +85,5 @@ def masks_of(starts: Numbers, stops: Numbers) -> tuple[Numbers, npt.NDArray[np.u
     order = np.argsort(corner, kind="stable")
     corner, starts, stops = corner[order], starts[order], stops[order]
     masks = BELOW[stops - corner] & ~BELOW[starts - corner]
-    first = np.flatnonzero(np.r_[True, corner[1:] != corner[:-1]]) if len(corner) else np.zeros(0, np.intp)
+    first = np.flatnonzero(begins(corner))
     return corner[first], np.bitwise_or.reduceat(masks, first) if len(corner) else masks

@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import shapely
 
-from seeder.curve import Flags, Numbers
-from seeder.shapes import LINE, Floats, Shapes
+from seeder.curve import Flags, Numbers, counted
+from seeder.shapes import LINE, Floats, Shapes, renumbered
 from tiler.grid import MAX_LATITUDE
 
 GLOBE = 6_371_008.8  # metres, the mean radius of the earth (Moritz 2000, R1)
@@ -51,12 +51,8 @@ class Paths(NamedTuple):
     @classmethod
     def joined(cls, *several: Paths) -> Paths:
         """Those of all of `several`, of which only polygons have numbers that others have too."""
-        owners, number = [], 0
-        for each in several:
-            owners.append(np.where(each.owners == LINE, LINE, each.owners + number))
-            number += int(each.owners.max(initial=LINE)) + 1
-        vertices, lengths, _ = zip(*several, strict=True)
-        return cls(np.concatenate(vertices), np.concatenate(lengths), np.concatenate(owners))
+        vertices, lengths, owners = zip(*several, strict=True)
+        return cls(np.concatenate(vertices), np.concatenate(lengths), renumbered(owners))
 
     def take(self, flags: Flags) -> Paths:
         """Those that are flagged."""
@@ -134,7 +130,7 @@ def _cut(lines: Floats, radius: float, longest: float) -> tuple[Floats, Floats]:
     steps = np.maximum(np.abs(length[:, 1]) / STEP, np.hypot(*length.T) / longest)
     number = np.maximum(np.ceil(steps), 1).astype(np.int64)
     line = np.repeat(np.arange(len(lines)), number)
-    part = np.arange(len(line)) - np.repeat(np.cumsum(number) - number, number)
+    part = counted(np.zeros_like(number), number)
     begin, end = (
         start[line] + way[line] * (first[line] + (last - first)[line] * at / number[line])[:, None]
         for at in (part, part + 1)

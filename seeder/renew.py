@@ -79,7 +79,7 @@ class Stock:
         Of a zoom of which at least WARM is stored, all that was selected, so that it is as warm as before where the
         layer has grown; of others the stale tiles. Where tiles were picked one by one or by age, only those.
         """
-        grows = not self.pick.named and self.pick.before is None
+        grows = self.pick.named is None and self.pick.before is None
         for look, shelves in self.shelves.items():
             whole, single = [], {}
             for z, shelf in shelves.items():

@@ -45,12 +45,9 @@ class Shapes:
     @classmethod
     def joined(cls, several: Iterable[Shapes]) -> Shapes:
         """The shapes of all of `several`."""
-        parts, polygons, number = [cls(), *several], [], 0
-        for part in parts:
-            polygons.append(np.where(part.polygons == LINE, LINE, part.polygons + number))
-            number += int(part.polygons.max(initial=LINE)) + 1
+        parts = [cls(), *several]
         segments, points = [part.segments for part in parts], [part.points for part in parts]
-        return cls(np.concatenate(segments), np.concatenate(polygons), np.concatenate(points))
+        return cls(np.concatenate(segments), renumbered(part.polygons for part in parts), np.concatenate(points))
 
     def touched(self, z: int, window: TileRange) -> TileSet:
         """The tiles of `window`, of zoom `z`, that a shape touches: what supermercado burns of each, together."""
@@ -92,6 +89,15 @@ class Shapes:
             Shapes(self.segments[some] - [turn, 0, turn, 0], self.polygons[some])
             for turn, some in zip(turns, near, strict=True)
         )
+
+
+def renumbered(several: Iterable[Numbers]) -> Numbers:
+    """Polygons' numbers, one after those of the other, so that no two of `several` share one; LINE stays."""
+    found, number = [], 0
+    for polygons in several:
+        found.append(np.where(polygons == LINE, LINE, polygons + number))
+        number += int(polygons.max(initial=LINE)) + 1
+    return np.concatenate(found)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -72,9 +72,9 @@ class Pick:
         return not self.boxes and self.tiles is None and not self.footprint
 
     @property
-    def named(self) -> bool:
-        """Whether tiles were named one by one."""
-        return isinstance(self.tiles, TileSets)
+    def named(self) -> TileSets | None:
+        """The tiles, if they were named one by one."""
+        return self.tiles if isinstance(self.tiles, TileSets) else None
 
     @property
     def everything(self) -> bool:

@@ -295,7 +295,7 @@ def paths_of(pick: Pick, cost: Cost) -> list[str]:
     """The paths that CloudFront is told; `cost` names the zooms that were looked through, the layer's or not."""
     from seeder.cdn import paths  # noqa: PLC0415 - boto3 takes a third of a second
 
-    if pick.zooms is None and not pick.whole and not pick.named:
+    if pick.zooms is None and not pick.whole and pick.named is None:
         own = range(pick.layer.minzoom, pick.layer.maxzoom + 1)
         pick = replace(pick, zooms=tuple(sorted({*own, *cost.planned, *cost.listed})))
     return paths(pick)

@@ -20,7 +20,7 @@ from tiler.grid import MAX_ZOOM
 
 Place = tuple[int, int, int]  # zoom, column and row
 
-_MANY = 1 << 15  # lines that are read at a time, and tiles that are written at a time
+_MANY = 1 << 15  # lines that are read at a time
 
 _SLASHES = r"(\d{1,2})/(\d{1,9})/(\d{1,9})"
 _DASHES = _SLASHES.replace("/", "-")

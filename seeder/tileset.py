@@ -12,7 +12,7 @@ from zipfile import BadZipFile
 
 import numpy as np
 
-from seeder.curve import Flags, Numbers, counted, interleaved, once, places, spread, squares_of
+from seeder.curve import Flags, Numbers, begins, counted, interleaved, once, places, spread, squares_of
 from seeder.pieces import BELOW, IN_BLOCK, NONE, SHIFTS, Count, Piece, Pieces, masks_of
 from tiler.grid import LEAF, TileRange
 
@@ -263,10 +263,10 @@ class TileSet:
         top, bottom = np.repeat(y, sides), np.repeat(y + sides, sides)
         order = np.lexsort((top, column))
         column, top, bottom = column[order], top[order], bottom[order]
-        first = (
-            np.r_[True, (column[1:] != column[:-1]) | (top[1:] != bottom[:-1])] if len(column) else np.zeros(0, bool)
-        )
-        return column[first], top[first], bottom[np.r_[first[1:], True]] if len(column) else bottom
+        first = begins(column)
+        first[1:] |= top[1:] != bottom[:-1]
+        last = np.r_[first[1:], True][: len(first)]
+        return column[first], top[first], bottom[last]
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ def warm(audit: Audit, progress: Callable[[int], object]) -> TileSets:
     """
 
     def marked(looked: Looked) -> list[Piece]:
-        progress(_planned(looked))
+        progress(looked.planned)
         return [Piece(seen.block, seen.stored & ~seen.hollow) for seen in looked.blocks]
 
     return _joined(map(marked, audit.looked()))
@@ -32,7 +32,7 @@ def missing(audit: Audit, progress: Callable[[int], object]) -> TileSets:
 
     def marked(looked: Looked) -> tuple[int, list[Piece]]:
         gaps = [(seen.block, seen.gaps) for seen in looked.blocks]
-        return _planned(looked), [Piece(block, tiles & ~audit.empty(block, tiles)) for block, tiles in gaps]
+        return looked.planned, [Piece(block, tiles & ~audit.empty(block, tiles)) for block, tiles in gaps]
 
     def told() -> Iterator[list[Piece]]:
         for planned, pieces in overlap(marked, audit.looked()):
@@ -40,10 +40,6 @@ def missing(audit: Audit, progress: Callable[[int], object]) -> TileSets:
             yield pieces
 
     return _joined(told())
-
-
-def _planned(looked: Looked) -> int:
-    return sum(seen.planned.bit_count() for seen in looked.blocks)
 
 
 def _joined(parts: Iterator[list[Piece]]) -> TileSets:
