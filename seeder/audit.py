@@ -17,6 +17,7 @@ from seeder.ledger import Kind, begun, jobs, layer_of, load_job, read_receipt
 from seeder.order import stride
 from seeder.pieces import Piece
 from seeder.selection import Selection, regions
+from seeder.stale import History
 from seeder.tilelist import tile_line
 from seeder.tileset import TileSet
 from tiler.catalog import Layer, load_layer
@@ -47,8 +48,9 @@ Problem = Literal[
     "wrong type",  # its content type, its format or its size is another
     "damaged",  # it cannot be decoded
     "differs",  # it shows something else than a fresh render
+    "stale",  # it is of another revision than the current one
 ]
-TO_SEED: frozenset[Problem] = frozenset({"missing", "no bytes", "wrong type", "damaged", "differs"})
+TO_SEED: frozenset[Problem] = frozenset({"missing", "no bytes", "wrong type", "damaged", "differs", "stale"})
 COLUMN = sum(1 << LEAF * dy for dy in range(LEAF))  # the west-most tiles of a block's mask
 TOLERANCE = 3  # levels of 255 that a pixel may be off: libraries of another version or machine round differently
 
@@ -69,6 +71,13 @@ class Seen(NamedTuple):
     planned: int
     stored: int
     hollow: int  # stored, but without a byte
+    stale: int = 0  # stored, but of another revision than the current one
+    unsure: int = 0  # stored, and perhaps of another revision: a comparison tells
+
+    @property
+    def lacking(self) -> int:
+        """The tiles that are planned and not stored with at least a byte."""
+        return self.gaps | self.hollow
 
     @property
     def gaps(self) -> int:
@@ -111,6 +120,7 @@ class Audit:
     look: Look
     stores: Stores
     known: tuple[Job, ...]
+    history: History
 
     @classmethod
     def of(cls, layer: Layer, selection: Selection, look: Look, stores: Stores) -> Audit:
@@ -125,7 +135,7 @@ class Audit:
 
         own = (name for name in jobs(stores.sources) if layer_of(name) == layer.id)
         known = sorted(filter(None, overlap(loaded, own)), key=lambda job: (begun(job.id), job.id), reverse=True)
-        return cls(layer, selection, look, stores, tuple(known))
+        return cls(layer, selection, look, stores, tuple(known), History.of(layer, stores))
 
     def jobs_of(self, z: int) -> Iterator[Job]:
         """The known jobs that have blocks of zoom `z`, the newest first."""
@@ -164,6 +174,12 @@ class Audit:
         for strip in overlap(_Strip.look, self._strips()):
             yield from strip.parts()
 
+    def unsure(self) -> Iterator[Piece]:
+        """The stored tiles of which a listing cannot tell whether they are stale, block by block."""
+        if self.history.mixed:
+            for looked in self.looked():
+                yield from (Piece(seen.block, seen.unsure) for seen in looked.blocks if seen.unsure)
+
     def _wrong(self, looked: Looked) -> tuple[int, list[Finding]]:
         """How many tiles are planned, and what is wrong."""
         found = list(looked.strays)
@@ -171,6 +187,7 @@ class Audit:
             missing = seen.gaps & ~self.empty(seen.block, seen.gaps)
             found += [self._finding(tile, "missing") for tile in seen.block.tiles(missing)]
             found += [self._finding(tile, "no bytes") for tile in seen.block.tiles(seen.hollow)]
+            found += [self._finding(tile, "stale") for tile in seen.block.tiles(seen.stale)]
         return looked.planned, found
 
     def _finding(self, tile: Tile, problem: Problem) -> Finding:
@@ -270,8 +287,13 @@ class _Strip:
         bit = block.bit(name.tile)
         before = seen.get(block)
         if before and before.planned & bit:
-            hollow = before.hollow | (0 if entry.size else bit)
-            seen[block] = before._replace(stored=before.stored | bit, hollow=hollow)
+            history = self.audit.history
+            seen[block] = before._replace(
+                stored=before.stored | bit,
+                hollow=before.hollow | (0 if entry.size else bit),
+                stale=before.stale | (bit if history.mixed and history.stale(entry.modified) else 0),
+                unsure=before.unsure | (bit if history.mixed and history.unsure(entry.modified) else 0),
+            )
         elif whole and not self._on_demand(entry, name):
             yield Finding(entry.key, "unexpected")
 

@@ -33,13 +33,14 @@ class Tiles(NamedTuple):
     empty: int
     missing: int
     failed: int
+    stale: int = 0
 
 
 class Covered(NamedTuple):
     """What became of a block's tiles, as masks; those that are planned are each in one of the other states.
 
-    A tile is warm if it is stored and not without bytes, be it a blank one. What is not stored is empty if the receipt
-    of a done block says that there is nothing on it, else failed if the latest word on it says so, else missing.
+    A tile is warm if it is stored and not without bytes, be it a blank one, unless it is stale. What is not stored is
+    empty if the receipt of a done block says so, else failed if the latest word on it says so, else missing.
     """
 
     block: Block
@@ -47,16 +48,17 @@ class Covered(NamedTuple):
     warm: int
     empty: int
     failed: int
+    stale: int = 0
 
     @property
     def missing(self) -> int:
         """The tiles that are in no other state."""
-        return self.planned & ~(self.warm | self.empty | self.failed)
+        return self.planned & ~(self.warm | self.stale | self.empty | self.failed)
 
     @property
     def tiles(self) -> Tiles:
         """How many they are."""
-        masks = (self.planned, self.warm, self.empty, self.missing, self.failed)
+        masks = (self.planned, self.warm, self.empty, self.missing, self.failed, self.stale)
         return Tiles(*(mask.bit_count() for mask in masks))
 
 
@@ -176,7 +178,8 @@ class _Coverage:
     def _state(self, seen: Seen) -> Covered:
         empty = self.audit.empty(seen.block, seen.gaps)
         failed = self._failed(seen.block, seen.gaps & ~empty)
-        return Covered(seen.block, seen.planned, seen.stored & ~seen.hollow, empty, failed)
+        warm = seen.stored & ~seen.hollow & ~seen.stale
+        return Covered(seen.block, seen.planned, warm, empty, failed, seen.stale & ~seen.hollow)
 
     def _failed(self, block: Block, tiles: int) -> int:
         """Those of the block's `tiles` of which the latest receipt that speaks of them says that they failed.

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from seeder.breaker import DEFAULT
+from seeder.check import Check
 from seeder.console import interruptible, jobs_option, tile_bar, tiles_said
 from seeder.plan import Plan, Tally, Work, run
 from seeder.queues import LocalPool
@@ -124,7 +125,8 @@ def perform_plan(plan: Plan, way: Way, settings: Settings, stores: Stores, *, ag
         why = _follow(plan, queue, stores)
     elif len(plan.done) < plan.blocks:
         why = run_all(plan, way, settings, stores)
-    print_tally(plan.tally, stores.tiles.url, why, as_json=way.as_json)
+    check = None if why or plan.tally.failed else Check.of(plan, stores, settings, way.jobs)
+    print_tally(plan.tally, stores.tiles.url, why, as_json=way.as_json, check=check)
 
 
 def run_all(work: Work, way: Way, settings: Settings, stores: Stores) -> str:
@@ -170,20 +172,35 @@ def print_sent(tally: Tally, messages: int, way: Way) -> None:
         click.echo(f"job {tally.job} is under way in {way.queue}: {tally.done:,} of {tally.tiles:,} tiles are done")
 
 
-def print_tally(tally: Tally, url: str, why: str, *, as_json: bool) -> None:
+def print_tally(tally: Tally, url: str, why: str, *, as_json: bool, check: Check | None = None) -> None:
     """Say what became of the tiles.
 
     Raises:
-        Exit: with 1 if some failed, or if `why` says why some were not made.
+        Exit: with 1 if some failed, if `why` says why some were not made, or if `check` did not pass.
     """
-    click.echo(json.dumps(tally.to_json()) if as_json else "\n".join(_summary(tally, url)))
+    said = {**tally.to_json(), "missing": check.missing, "stale": check.stale} if check else tally.to_json()
+    click.echo(json.dumps(said) if as_json else "\n".join(_summary(tally, url)))
     for error, number in tally.errors.items():
         click.echo(f"failed: {tiles_said(number)}: {error}", err=True)
     if why:
         left = tally.tiles - tally.done
         click.echo(f"error: {tiles_said(left)} {'was' if left == 1 else 'were'} not made: {why}", err=True)
-    if tally.failed or why:
+    for line in _shortfall(tally, check) if check else ():
+        click.echo(line, err=True)
+    if tally.failed or why or (check and not check.passed):
         raise click.exceptions.Exit(1)
+
+
+def _shortfall(tally: Tally, check: Check) -> Iterator[str]:
+    """The tiles that are missing or stale, and the cure."""
+    if check.missing:
+        names = ", ".join(check.names) + (", ..." if check.missing > len(check.names) else "")
+        yield f"error: not stored: {tiles_said(check.missing)} ({names}): run the same command again"
+    cure = f"`seeder invalidate {tally.layer} --all --reseed` renders them again"
+    if check.stale:
+        yield f"error: stale, of another revision than {tally.revision}: {tiles_said(check.stale)}: {cure}"
+    if check.unsure:
+        yield f"perhaps stale: {tiles_said(check.unsure)}: `seeder verify {tally.layer}` compares them"
 
 
 def _summary(tally: Tally, url: str) -> Iterator[str]:

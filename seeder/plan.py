@@ -10,9 +10,11 @@ from datetime import UTC, datetime
 from itertools import takewhile
 from typing import Protocol
 
+from seeder.audit import Audit
 from seeder.jobs import Job, Message, Receipt, Spec, gist
 from seeder.ledger import (
     Run,
+    finished,
     load_run,
     outlived,
     put_job,
@@ -29,12 +31,12 @@ from seeder.order import Order
 from seeder.pieces import Count, Piece
 from seeder.queues import Queue
 from seeder.selection import Selection, count, regions
+from seeder.stale import History
 from tiler.catalog import Layer, load_layer
 from tiler.errors import BadOption, StoreError, TilerError
 from tiler.fill import Outcome
-from tiler.grid import LEAF
-from tiler.keys import TileName, tile_key, zoom_prefix
-from tiler.overlap import overlap
+from tiler.grid import LEAF, Block
+from tiler.keys import zoom_prefix
 from tiler.render import Look
 from tiler.storage import Store, Stores
 
@@ -181,8 +183,9 @@ def _plan(job: Job, layer: Layer, counts: dict[int, Count], stores: Stores) -> P
     tally = Tally(job.id, layer.id, layer.revision, sum(each.tiles for each in counts.values()))
     done = Marks()
     fallen = []
-    for receipt, stands in _judged(receipts(stores.sources, job.id), job, stores.tiles):
-        if stands:
+    lacking = _lacking(job, layer, stores)
+    for receipt in receipts(stores.sources, job.id):
+        if not lacking.get(receipt.block, 0) & ~receipt.outcome.empty:
             tally.add(receipt.outcome)
             done.add(receipt.block)
         else:
@@ -192,19 +195,16 @@ def _plan(job: Job, layer: Layer, counts: dict[int, Count], stores: Stores) -> P
     return Plan(job, layer, counts, tally, done, fresh)
 
 
-def _judged(found: Iterator[Receipt], job: Job, tiles: Store) -> Iterator[tuple[Receipt, bool]]:
-    """Each receipt, and whether its tiles are still there, judged by the first and the last that it names.
+def _lacking(job: Job, layer: Layer, stores: Stores) -> dict[Block, int]:
+    """The planned tiles that are not stored, as masks, block by block; none where nothing of the job was done yet.
 
-    Somebody may have emptied the tile store since; what a receipt says is then no longer so.
+    Whatever removed them since, a receipt that speaks of one of them is then no longer true.
     """
-    look = job.spec.look
-
-    def judged(receipt: Receipt) -> tuple[Receipt, bool]:
-        there = list(receipt.block.tiles(receipt.outcome.written | receipt.outcome.skipped))
-        ends = {TileName(job.spec.layer, tile, look.scale, look.format) for tile in (*there[:1], *there[-1:])}
-        return receipt, all(tiles.has(tile_key(name)) for name in ends)
-
-    return overlap(judged, found)
+    if next(finished(stores.sources, job.id), None) is None:
+        return {}
+    audit = Audit(layer, job.spec.selection, job.spec.look, stores, (job,), History.of(layer, stores))
+    seen = (seen for looked in audit.looked() for seen in looked.blocks)
+    return {each.block: each.lacking for each in seen if each.lacking}
 
 
 class Work(Protocol):

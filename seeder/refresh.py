@@ -10,9 +10,9 @@ from typing import Any
 import click
 
 from seeder.console import guarded, json_option, located
-from seeder.fence import settled
 from seeder.ingest import make, raster_options, tell
 from seeder.perform import MakeWay, Way, follow_options
+from seeder.stale import History
 from seeder.stored import Pick
 from seeder.sweep import Care, Task, agreed, care_options, renew, take_stock, tell_stock
 from tiler.catalog import Layer, load_layer, revisions, shown, undone
@@ -78,7 +78,8 @@ def _tell_next(current: Layer, revision: str, *, as_json: bool) -> None:
 def _warm(layer: Layer, stores: Stores, settings: Settings, care: Care, way: Way) -> None:
     """Render again what was stored before nothing but the layer's current revision was."""
     task = Task(Pick(layer), stores, settings, replace(care, yes=True), way.as_json)
-    renew(task, way, settled(layer, stores))
+    history = History.of(layer, stores)
+    renew(task, way, history.suspect)
 
 
 @click.command("rollback")

@@ -19,6 +19,8 @@ from tiler.keys import TileName, tile_key
 from tiler.render import Look
 from tiler.storage import Store, Stores
 
+StaleAt = Callable[[datetime], bool]  # whether a tile that was last written then is to be rendered anew
+
 WARM = 0.5  # share of a zoom's tiles that must be stored for the zoom to count as warm
 
 
@@ -50,8 +52,8 @@ class Stock:
         return sum(int(shelf.stale.sum()) for zooms in self.shelves.values() for shelf in zooms.values())
 
     @classmethod
-    def take(cls, tiles: Store, pick: Pick, before: datetime | None, progress: Callable[[int], object]) -> Stock:
-        """What is stored now of what `pick` means; stale is what was written `before` (UTC), or all of it.
+    def take(cls, tiles: Store, pick: Pick, stale_at: StaleAt | None, progress: Callable[[int], object]) -> Stock:
+        """What is stored now of what `pick` means; stale is what `stale_at` says of its time (UTC), or all of it.
 
         Ten bytes a tile are held. `progress` is told of tiles as they are found.
 
@@ -63,7 +65,7 @@ class Stock:
         for batch in stored(tiles, pick, stock.cost):
             progress(len(batch))
             for look, each in _by_look(batch).items():
-                stale = np.array([before is None or one.modified < before for one in each], bool)
+                stale = np.array([stale_at is None or stale_at(one.modified) for one in each], bool)
                 found[look, each[0].name.tile.z].append((interleaved(*columns_rows(each)), stale))
         for look, z in sorted(found, key=lambda place: (place[0].scale, place[0].format, place[1])):
             codes, stale = (np.concatenate(parts) for parts in zip(*found[look, z], strict=True))

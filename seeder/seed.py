@@ -28,7 +28,7 @@ from seeder.perform import MakeWay, Way, perform_plan, way_options
 from seeder.plan import prepare
 from seeder.prices import Demand, Prices
 from seeder.selectors import order_option, selected, selectors
-from tiler.catalog import load_layer, shown
+from tiler.catalog import load_layer
 from tiler.errors import BadOption
 from tiler.settings import Settings
 from tiler.storage import Stores
@@ -121,12 +121,6 @@ def seed(
         return
     _check(question, total, settings, how, Limits(confirm_above, max_cost, yes))
     stores = Stores.open(settings, create=True)
-    old = shown(found.id, stores.tiles)
-    if old not in ("", found.revision) and not force:
-        click.echo(
-            f"tiles of revision {old} are stored and stay: `seeder invalidate {found.id} --all --reseed` renews them",
-            err=True,
-        )
     plan = prepare(found, selection, look, force=force, stores=stores)
     perform_plan(replace(plan, order=order), how, settings, stores)
 

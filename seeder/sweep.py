@@ -7,7 +7,6 @@ import math
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
-from datetime import datetime
 from functools import wraps
 from typing import Any
 
@@ -15,11 +14,12 @@ import click
 from tqdm import tqdm
 
 from seeder.console import check_meant, confirm_options, interruptible, tile_bar, tiles_said
-from seeder.fence import countdown, left, settled
+from seeder.fence import countdown, left
 from seeder.perform import Way, perform_plan
 from seeder.purge import Purged, purge
-from seeder.renew import Stock
+from seeder.renew import StaleAt, Stock
 from seeder.selection import count
+from seeder.stale import History, settle
 from seeder.stored import Cost, Pick, stored
 from tiler.catalog import Layer, announce, named
 from tiler.errors import BadOption, QueueError, TilerError
@@ -138,8 +138,8 @@ def take_away(task: Task, keys: Iterable[str], total: int | None) -> Purged:
         return purge(task.stores.tiles, keys, bar.update)
 
 
-def renew(task: Task, way: Way, before: datetime | None = None) -> None:
-    """Render the tiles that are meant anew in place, of those written `before` (UTC) or all.
+def renew(task: Task, way: Way, stale_at: StaleAt | None = None) -> None:
+    """Render the tiles that are meant anew in place, those that `stale_at` says or all.
 
     What the layer does not have any more is removed at last, so that the map never has a hole.
 
@@ -147,11 +147,11 @@ def renew(task: Task, way: Way, before: datetime | None = None) -> None:
         Exit: with 1 if tiles failed; nothing was removed then.
     """
     if task.care.dry_run:
-        tell_stock(task, take_stock(task, before))
+        tell_stock(task, take_stock(task, stale_at))
         return
-    stock = agreed(task, before)
+    stock = agreed(task, stale_at)
     if wait_out(task) or stock is None:
-        stock = take_stock(task, before)
+        stock = take_stock(task, stale_at)
     if not stock.stale:
         click.echo(f"no stored tile of layer {task.layer.id} is to be rendered anew", err=True)
     _perform(task, stock, way)
@@ -159,7 +159,7 @@ def renew(task: Task, way: Way, before: datetime | None = None) -> None:
     finish(task, told, stock.cost, "that it does not have any more ")
 
 
-def agreed(task: Task, before: datetime | None = None) -> Stock | None:
+def agreed(task: Task, stale_at: StaleAt | None = None) -> Stock | None:
     """What is stored, if it had to be looked at to know whether so much is meant.
 
     Raises:
@@ -167,15 +167,15 @@ def agreed(task: Task, before: datetime | None = None) -> Stock | None:
     """
     if task.care.yes:
         return None
-    stock = take_stock(task, before)
+    stock = take_stock(task, stale_at)
     task.care.confirm(stock.rendered, "rendered anew")
     return stock
 
 
-def take_stock(task: Task, before: datetime | None = None) -> Stock:
+def take_stock(task: Task, stale_at: StaleAt | None = None) -> Stock:
     """What is stored now."""
     with interruptible("interrupted: nothing was changed"), tile_bar(f"look for {task.layer.id}", None) as bar:
-        return Stock.take(task.stores.tiles, task.pick, before, bar.update)
+        return Stock.take(task.stores.tiles, task.pick, stale_at, bar.update)
 
 
 def _perform(task: Task, stock: Stock, way: Way) -> None:
@@ -232,7 +232,8 @@ def finish(task: Task, told: Purged, cost: Cost, which: str = "") -> None:
         Exit: with 1 if tiles could not be removed.
     """
     layer = task.layer
-    old = "" if told.failed else _beside(task, cost)
+    history = History.of(layer, task.stores)
+    others = not told.failed and _others(task, history, cost)
     said = {
         "layer": layer.id,
         "revision": layer.revision,
@@ -255,25 +256,28 @@ def finish(task: Task, told: Purged, cost: Cost, which: str = "") -> None:
     else:
         if task.care.cdn:
             said |= tell_cdn(task.care, paths_of(task.pick, cost), task.settings, as_json=task.as_json)
-        if old:
-            click.echo(f"tile.json goes on to name revision {old}, of which other tiles are stored", err=True)
-        else:
+        if others:
+            old = named(layer.id, task.stores.tiles)
+            click.echo(f"tile.json goes on to name revision {old}: tiles of other revisions are stored", err=True)
+        elif task.care.hurry and history.mixed:
             announce(layer, task.stores)
+        else:
+            settle(layer, task.stores)
     if task.as_json:
         click.echo(json.dumps(said))
     if told.failed:
         raise click.exceptions.Exit(1)
 
 
-def _beside(task: Task, cost: Cost) -> str:
-    """The revision that TileJSON names, if it is another one and tiles of it lie beside those that were meant."""
-    old = named(task.layer.id, task.stores.tiles)
-    if old in ("", task.layer.revision) or task.pick.everything:
-        return ""
-    stale, more = Pick(task.layer, before=settled(task.layer, task.stores)), Cost()
-    found = next(stored(task.stores.tiles, stale, more), None)
+def _others(task: Task, history: History, cost: Cost) -> bool:
+    """Whether tiles are stored that may be of another revision than the current one."""
+    if task.pick.everything or not history.mixed:
+        return False
+    more = Cost()
+    batches = stored(task.stores.tiles, Pick(task.layer), more)
+    found = any(history.suspect(each.modified) for batch in batches for each in batch)
     cost.lists += more.lists
-    return old if found else ""
+    return found
 
 
 def _removed(layer: Layer, told: Purged, cost: Cost, which: str) -> Iterator[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import click
 
@@ -69,6 +69,11 @@ def verify(
         with tile_bar(f"verify {layer}", total) as bar:
             for finding in audit.findings(bar.update):
                 _tell(finding, problems, strays, as_json=as_json)
+        unsure = list(audit.unsure())
+        if unsure:
+            with tile_bar("compare", sum(map(len, unsure))) as bar:
+                for finding in deep_findings(audit, unsure, settings, jobs=jobs, progress=bar.update):
+                    _tell(replace(finding, problem="stale"), problems, strays, as_json=as_json)
         if deep:
             pieces = sampled(audit, sample)
             with tile_bar("compare", total if sample is None else min(sample, total)) as bar:
@@ -95,4 +100,6 @@ def _summary(total: int, problems: Counter[str], layer: str) -> Iterator[str]:
     yield f"{tiles_said(total)} verified: {said or 'all as they should be'}"
     if TO_SEED & problems.keys():
         there = TO_SEED & problems.keys() - {"missing"}
+        if "stale" in problems:
+            yield f"stale tiles are of another revision: `seeder invalidate {layer} --all --reseed` renders them again"
         yield f"what is printed can be seeded: `seed {layer} --tiles -{' --force' if there else ''}`"

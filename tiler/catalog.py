@@ -6,12 +6,13 @@ import json
 import math
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, get_args
 
 from mercantile import Tile
 
-from tiler import keys
+from tiler import history, keys
 from tiler.errors import BadInput, BadOption, CatalogError, GridError, MissingObject, UnknownLayer, ZoomOutside
 from tiler.footprint import Footprint
 from tiler.grid import MAX_ZOOM, Bounds, TileRange, tile_ranges
@@ -317,12 +318,24 @@ def publish(layer: Layer, stores: Stores, undone: str = "") -> None:
     browser that asked for them under the new name would keep them for an hour. `announce` tells of the new revision
     when its tiles have taken their place. `undone` is the revision that a rollback takes back.
     """
+    known = _published(layer.id, stores)
     _put_tilejson(layer, stores, shown(layer.id, stores.tiles) or layer.revision)
     said = dump(layer)
     stores.sources.put(keys.revision_key(layer.id, layer.revision), said, content_type="application/json")
     if undone:
         said = (json.dumps({**json.loads(said), "undone": undone}, indent=1) + "\n").encode()
     stores.sources.put(keys.index_key(layer.id), said, content_type="application/json")
+    if known and known[-1].revision != layer.revision:
+        latest = history.Publication(layer.revision, stores.sources.written(keys.index_key(layer.id)))
+        history.record(stores.sources, layer.id, (*known, latest))
+
+
+def _published(layer: str, stores: Stores) -> tuple[history.Publication, ...]:
+    """The publications so far, none where the layer is new or nobody can tell what it was."""
+    with suppress(UnknownLayer, CatalogError):
+        current = load_layer(stores.sources, layer)
+        return history.publications(stores.sources, layer, current.revision, named(layer, stores.tiles))
+    return ()
 
 
 def undone(sources: Store, layer: str) -> str:

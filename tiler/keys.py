@@ -1,7 +1,8 @@
 """Object keys: the only module that knows how they look.
 
 public bucket    {layer}/{z}/{x}/{y}.png   {layer}/{z}/{x}/{y}@2x.png   {layer}/tile.json   {layer}/index.html
-private bucket   sources/{layer}/index.json   sources/{layer}/{revision}/index.json   .../index.tif   jobs/{job}/...
+private bucket   sources/{layer}/index.json   .../history.json   sources/{layer}/{revision}/index.json   .../index.tif
+                 jobs/{job}/...
 """
 
 from __future__ import annotations
@@ -124,6 +125,11 @@ JOBS = "jobs/"
 def index_key(layer: str) -> str:
     """The key of a layer's private metadata."""
     return f"{sources_prefix(layer)}index.json"
+
+
+def history_key(layer: str) -> str:
+    """The key of a layer's publications, as long as tiles of several revisions may be stored."""
+    return f"{sources_prefix(layer)}history.json"
 
 
 def sources_prefix(layer: str) -> str:

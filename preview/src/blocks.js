@@ -1,7 +1,7 @@
 /** What is stored of a layer's zooms, as the server counts it. */
 
-/** @typedef {[x: number, y: number, planned: number, warm: number, empty: number, missing: number, failed: number]} Block */
-/** @typedef {{planned: number, warm: number, empty: number, missing: number, failed: number}} Counts */
+/** @typedef {[x: number, y: number, planned: number, warm: number, empty: number, missing: number, failed: number, stale?: number]} Block */
+/** @typedef {{planned: number, warm: number, empty: number, missing: number, failed: number, stale?: number}} Counts */
 /** @typedef {{z: number, side: number, tiles: Counts, blocks: Block[]}} Answer */
 /** @typedef {import("./palette.js").BlockState} BlockState */
 
@@ -16,9 +16,9 @@ export const COLUMNS = ["planned", "warm", "empty", "missing", "failed"];
  * @param {Block} block
  * @returns {BlockState}
  */
-export function stateOf([, , , warm, empty, missing, failed]) {
+export function stateOf([, , , warm, empty, missing, failed, stale = 0]) {
   if (failed) return "failed";
-  if (missing) return warm + empty ? "partly" : "missing";
+  if (missing || stale) return warm + empty ? "partly" : "missing";
   return warm ? "warm" : "empty";
 }
 

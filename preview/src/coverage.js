@@ -305,8 +305,8 @@ export class Coverage {
 /**
  * @param {Answer} answer @param {Block} block
  */
-function describe({ z }, [x, y, planned, warm, empty, missing, failed]) {
-  const parts = Object.entries({ warm, empty, missing, failed }).filter(([, number]) => number);
+function describe({ z }, [x, y, planned, warm, empty, missing, failed, stale = 0]) {
+  const parts = Object.entries({ warm, empty, missing, failed, stale }).filter(([, number]) => number);
   return `Block ${z}/${x}/${y}: ${parts.map(([state, number]) => `${count(number)} ${state}`).join(", ")} of ${count(planned)}`;
 }
 

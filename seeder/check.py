@@ -1,0 +1,96 @@
+"""What is stored of a job when it ends: planned tiles that are missing, and stale ones that it left alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import islice
+
+from seeder.audit import Audit, Finding, deep_findings
+from seeder.fence import left
+from seeder.ledger import strike
+from seeder.pieces import Piece
+from seeder.plan import Plan
+from seeder.stale import History, settle
+from seeder.stored import Cost, Pick, stored
+from seeder.tilelist import tile_line
+from tiler.grid import Block
+from tiler.settings import Settings
+from tiler.storage import Stores
+
+NAMED = 5  # missing tiles that are named to people
+COMPARED = 10_000  # tiles that are compared with a fresh render at most
+
+Progress = Callable[[int], object]
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """Numbers of a job's planned tiles. `unsure` may be stale: they are too many to be compared."""
+
+    missing: int
+    names: tuple[str, ...]  # z/x/y of the first missing tiles
+    stale: int
+    unsure: int
+
+    @property
+    def passed(self) -> bool:
+        """Whether every planned tile is stored or empty, and none is known to be stale."""
+        return not self.missing and not self.stale
+
+    @classmethod
+    def of(cls, plan: Plan, stores: Stores, settings: Settings, jobs: int) -> Check:
+        """Compare what is stored with the plan of a job that has ended.
+
+        Receipts of blocks with missing tiles are deleted, so that the job can be resumed. Where all stored tiles of
+        the layer turn out to be of its current revision, TileJSON names that one from now on.
+
+        Raises:
+            StoreError: something could not be listed or read.
+        """
+        spec, layer = plan.job.spec, plan.layer
+        audit = Audit(layer, spec.selection, spec.look, stores, (plan.job,), History.of(layer, stores))
+        missing = stale = 0
+        names: list[str] = []
+        broken: list[Block] = []
+        unsure: list[Piece] = []
+        for seen in (seen for looked in audit.looked() for seen in looked.blocks):
+            gaps = seen.lacking & ~audit.empty(seen.block, seen.lacking) if seen.lacking else 0
+            if gaps:
+                missing += gaps.bit_count()
+                names += map(tile_line, islice(seen.block.tiles(gaps), NAMED - len(names)))
+                broken.append(seen.block)
+            stale += seen.stale.bit_count()
+            if seen.unsure:
+                unsure.append(Piece(seen.block, seen.unsure))
+        strike(stores.sources, plan.job.id, "done", broken)
+        doubtful = sum(map(len, unsure))
+        compared = doubtful <= COMPARED
+        if doubtful and compared:
+            stale += sum(1 for _ in _differing(audit, unsure, settings, jobs))
+        found = cls(missing, tuple(names), stale, 0 if compared else doubtful)
+        if audit.history.mixed and found.passed and compared and suspects(audit, doubtful) <= doubtful:
+            _settle(audit)
+        return found
+
+
+def _differing(audit: Audit, pieces: list[Piece], settings: Settings, jobs: int) -> list[Finding]:
+    """The tiles that differ from a fresh render."""
+    few = min(jobs, len(pieces))
+    return list(deep_findings(audit, pieces, settings, jobs=few, progress=lambda _: None))
+
+
+def suspects(audit: Audit, most: int = 0) -> int:
+    """How many stored tiles of the layer may be of another revision than the current one; `most` + 1 means more."""
+    history, number = audit.history, 0
+    for batch in stored(audit.stores.tiles, Pick(audit.layer), Cost()):
+        number += sum(history.suspect(each.modified) for each in batch)
+        if number > most:
+            break
+    return number
+
+
+def _settle(audit: Audit) -> None:
+    """Have TileJSON name the current revision, unless tiles of another one may still be put."""
+    if not left(audit.layer, audit.stores):
+        settle(audit.layer, audit.stores)
