@@ -66,7 +66,7 @@ class Wire:
             self.under_way += 1
             self.most = max(self.most, self.under_way)
             self.changed.notify_all()
-            self.changed.wait_for(lambda: self.most >= self.together, timeout=10)
+            self.changed.wait_for(lambda: self.most >= self.together, timeout=120)
             self.under_way -= 1
             self.batches.append(bodies)
 
