@@ -274,7 +274,7 @@ def taken(queue: SqsQueue) -> list[Message]:
 
 def emptied(queue: SqsQueue) -> None:
     """Wait until the queue is empty."""
-    end = time.monotonic() + 60
+    end = time.monotonic() + 300
     while queue.depth():
         assert time.monotonic() < end, "nobody works the queue off"
         time.sleep(0.02)

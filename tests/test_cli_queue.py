@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import signal
 import subprocess
 import sys
-import threading
-import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -25,6 +22,7 @@ from seeder.sqs import SqsQueue
 from seeder.stack import read_stack
 from tests.conftest import MakeQueue, MakeStack, emptied, taken, upload, working
 from tests.function import png_tiles
+from tests.held import HANG, holding, running
 from tiler.settings import Settings
 
 Run = Callable[..., Result]
@@ -47,6 +45,18 @@ def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def run(*words: str) -> Result:
     return CliRunner().invoke(cli.main, ["seed", "alps", *ZOOMS, *words])
+
+
+def at_the_first_look(monkeypatch: pytest.MonkeyPatch, act: Callable[[], object]) -> None:
+    """Let something happen when the job is followed already."""
+    acts, read = [act], fanout._read
+
+    def acted(watch: fanout.Watch) -> int:
+        if acts:
+            acts.pop()()
+        return read(watch)
+
+    monkeypatch.setattr(fanout, "_read", acted)
 
 
 def told(result: Result) -> dict[str, Any]:
@@ -237,12 +247,12 @@ def test_what_failed_is_tried_again_by_the_same_command(queue: SqsQueue, alps_co
 
 
 @pytest.mark.usefixtures("hasty")
-def test_waiting_fails_when_messages_were_lost(queue: SqsQueue, alps_copy: Path) -> None:
+def test_waiting_fails_when_messages_were_lost(
+    queue: SqsQueue, alps_copy: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     run("--queue", queue.url)
-    lost = threading.Timer(0.3, taken, [queue])
-    lost.start()
+    at_the_first_look(monkeypatch, lambda: taken(queue))
     result = run("--queue", queue.url, "--wait", "--json")
-    lost.join()
     assert result.exit_code == 1
     assert told(result)["written"] == 0
     assert "error: 14 tiles were not made: 3 blocks have no receipt though the queue is empty" in result.stderr
@@ -251,13 +261,13 @@ def test_waiting_fails_when_messages_were_lost(queue: SqsQueue, alps_copy: Path)
 
 
 @pytest.mark.usefixtures("hasty")
-def test_waiting_fails_when_the_job_is_cancelled(queue: SqsQueue, alps_copy: Path) -> None:
+def test_waiting_fails_when_the_job_is_cancelled(
+    queue: SqsQueue, alps_copy: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     run("--queue", queue.url)
     (job,) = jobs(alps_copy)
-    cancel = threading.Timer(0.3, (alps_copy / "private" / "jobs" / job / "cancelled").touch)
-    cancel.start()
+    at_the_first_look(monkeypatch, (alps_copy / "private" / "jobs" / job / "cancelled").touch)
     result = run("--queue", queue.url, "--wait")
-    cancel.join()
     assert result.exit_code == 1
     assert "error: 14 tiles were not made: the job was cancelled" in result.stderr
 
@@ -265,14 +275,10 @@ def test_waiting_fails_when_the_job_is_cancelled(queue: SqsQueue, alps_copy: Pat
 def test_ctrl_c_while_waiting_says_that_the_job_goes_on_and_the_same_command_picks_it_up(
     queue: SqsQueue, alps_copy: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    words = [sys.executable, "-m", "seeder", "seed", "alps", *ZOOMS, "--queue", queue.url, "--wait"]
-    process = subprocess.Popen(words, env=dict(os.environ), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    while not any('"sent": true' in path.read_text() for path in alps_copy.glob("private/jobs/*/run.json")):
-        assert process.poll() is None, "it ended before it could be interrupted"
-        time.sleep(0.01)
-    time.sleep(0.2)
-    process.send_signal(signal.SIGINT)
-    out, errors = process.communicate(timeout=30)
+    with holding("seeder.fanout:_read", "seed", "alps", *ZOOMS, "--queue", queue.url, "--wait") as (process, gate):
+        gate.next()
+        process.send_signal(signal.SIGINT)
+        out, errors = process.communicate(timeout=HANG)
     assert (process.returncode, out) == (130, "")
     (job,) = jobs(alps_copy)
     assert f"interrupted: job {job} goes on; run the same command again to follow it" in errors
@@ -306,12 +312,8 @@ def test_a_stack_is_seeded_from_its_buckets_through_its_queue(make_stack: MakeSt
     outputs = read_stack(name, "us-east-1").outputs
     upload(alps_data / "private", outputs["SourceBucket"])
     words = [sys.executable, "-m", "seeder", "worker", "--stack", name, "--jobs", "1"]
-    worker = subprocess.Popen(words, stdout=subprocess.DEVNULL)
-    try:
+    with running(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL):
         result = run("--stack", name, "--queue", "sqs", "--wait", "--json")
-    finally:
-        worker.kill()
-        worker.wait()
     assert result.exit_code == 0
     listed = boto3.client("s3").list_objects_v2(Bucket=outputs["TileBucket"], Prefix="alps/")["Contents"]
     assert told(result)["written"] == len(listed) == 14

@@ -307,7 +307,7 @@ class Patient(Spy):
 
     def __init__(self, store: Store) -> None:
         super().__init__(store)
-        self.both = Barrier(2, timeout=20)  # seconds
+        self.both = Barrier(2, timeout=120)  # seconds
 
     def get(self, key: str) -> bytes:
         """See `Store.get`."""

@@ -8,17 +8,23 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
-import numpy as np
 import pytest
 
 from tests.conftest import Recipe, scene, write_raster
+from tests.held import HANG, Gate, ending, holding
 
 ZOOMS = "0-10"
+BLOCK, RECEIPT = (
+    "seeder.work:fill",
+    "seeder.work:put_receipt",
+)  # where a seeding is held: before a block, before its receipt
+TILE = "tiler.fill:Guard.check"  # before each tile
+CHUNK = "tiler.bake:Baker._rest"  # where an ingest is held: a chunk lies in the spool file
 
 
 def command(data: Path, *words: str) -> list[str]:
@@ -53,7 +59,7 @@ def jobs_next(data: Path) -> int:
 
 @pytest.fixture(scope="module")
 def alps_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A data folder with a layer of so many blocks that no seeding of it ends before it can be disturbed."""
+    """A data folder with a layer of more blocks than any test lets go."""
     folder = tmp_path_factory.mktemp("alps")
     source = write_raster(folder / "alps.tif", Recipe(values=scene(1400, 1800)))
     subprocess.run(command(folder / "data", "ingest", str(source)), capture_output=True, check=True)
@@ -76,24 +82,10 @@ def undisturbed(alps_data: Path, tmp_path_factory: pytest.TempPathFactory) -> di
 
 
 @contextmanager
-def running(data: Path, *words: str) -> Iterator[subprocess.Popen[str]]:
-    """A command in a session of its own, as a terminal would start it; what is left of it is killed."""
-    process = subprocess.Popen(
-        command(data, *words), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
-    )
-    try:
-        yield process
-    finally:
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.communicate()
-
-
-def wait_for_blocks(process: subprocess.Popen[str], data: Path, number: int) -> None:
-    """Until so many blocks have a receipt."""
-    while finished_blocks(data) < number:
-        assert process.poll() is None, "it ended before it could be disturbed"
-        time.sleep(0.002)
+def seeding(data: Path, at: str = BLOCK) -> Iterator[tuple[Any, Gate]]:
+    """A seeding of two processes that are held at a point."""
+    with holding(at, *command(data, "seed", "alps", "--zooms", ZOOMS)[3:]) as held:
+        yield held
 
 
 def children(pid: int) -> list[int]:
@@ -105,30 +97,17 @@ def workers(pid: int) -> list[int]:
     return [child for child in children(pid) if b"spawn_main" in Path(f"/proc/{child}/cmdline").read_bytes()]
 
 
-def gone(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
-    except FileNotFoundError:
-        return True
-
-
-def eventually_gone(pids: list[int]) -> bool:
-    """Whether all of `pids` end within ten seconds."""
-    for _ in range(1000):
-        if all(gone(pid) for pid in pids):
-            return True
-        time.sleep(0.01)
-    return False
-
-
-@pytest.mark.parametrize("moment", np.random.default_rng(5).integers(1, 10, 4).tolist())
-def test_a_killed_seeding_is_finished_by_the_next_run(data: Path, undisturbed: dict[str, bytes], moment: int) -> None:
-    with running(data, "seed", "alps", "--zooms", ZOOMS) as process:
-        wait_for_blocks(process, data, moment)
+@pytest.mark.parametrize("at", [BLOCK, TILE, RECEIPT])
+@pytest.mark.parametrize("calls", [0, 1, 7])
+def test_a_killed_seeding_is_finished_by_the_next_run(
+    data: Path, undisturbed: dict[str, bytes], at: str, calls: int
+) -> None:
+    with seeding(data, at) as (process, gate):
+        gate.passed(calls, jobs=2)
         started = workers(process.pid)
-        process.kill()
-        assert started
-        assert eventually_gone(started), "workers outlived their parent"
+        assert len(started) == 2
+        with ending(started):
+            process.kill()
     assert tiles(data).items() <= undisturbed.items()
     expected = jobs_next(data)
     said = seeded(data)
@@ -138,24 +117,22 @@ def test_a_killed_seeding_is_finished_by_the_next_run(data: Path, undisturbed: d
 
 
 def test_a_run_killed_again_and_again_still_ends_right(data: Path, undisturbed: dict[str, bytes]) -> None:
-    expected = 1
-    for moment in (1, 3, 5):
-        with running(data, "seed", "alps", "--zooms", ZOOMS) as process:
-            wait_for_blocks(process, data, moment)
-            started = workers(process.pid)
-            process.kill()
-        assert eventually_gone(started)
-        assert len(list(data.glob("private/jobs/*"))) == expected
-        expected = jobs_next(data)
+    for finished in (1, 3, 5):
+        with seeding(data) as (process, gate):
+            gate.passed(finished - finished_blocks(data), jobs=2)
+            with ending(workers(process.pid)):
+                process.kill()
+        assert finished_blocks(data) == finished
+        assert len(list(data.glob("private/jobs/*"))) == 1
     seeded(data)
     assert tiles(data) == undisturbed
 
 
 def test_a_killed_worker_is_reported_and_the_next_run_finishes(data: Path, undisturbed: dict[str, bytes]) -> None:
-    with running(data, "seed", "alps", "--zooms", ZOOMS) as process:
-        wait_for_blocks(process, data, 3)
-        os.kill(workers(process.pid)[0], signal.SIGKILL)
-        _, errors = process.communicate(timeout=60)
+    with seeding(data) as (process, gate):
+        held = gate.passed(3, jobs=2)
+        os.kill(held[0].pid, signal.SIGKILL)
+        _, errors = process.communicate(timeout=HANG)
         assert process.returncode == 1
         assert "a worker process died" in errors
         assert "Traceback" not in errors
@@ -164,15 +141,14 @@ def test_a_killed_worker_is_reported_and_the_next_run_finishes(data: Path, undis
 
 
 def test_an_interrupt_says_how_to_resume_and_leaves_no_process(data: Path, undisturbed: dict[str, bytes]) -> None:
-    with running(data, "seed", "alps", "--zooms", ZOOMS) as process:
-        wait_for_blocks(process, data, 3)
-        started = workers(process.pid)
-        os.killpg(process.pid, signal.SIGINT)
-        _, errors = process.communicate(timeout=60)
+    with seeding(data) as (process, gate):
+        gate.passed(3, jobs=2)
+        with ending(workers(process.pid)):
+            os.killpg(process.pid, signal.SIGINT)
+            _, errors = process.communicate(timeout=HANG)
         assert process.returncode == 130
         assert "run the same command again" in errors
         assert "Traceback" not in errors
-        assert eventually_gone(started)
     resumed = subprocess.run(
         command(data, "seed", "alps", "--zooms", ZOOMS), capture_output=True, text=True, check=True
     )
@@ -181,8 +157,8 @@ def test_an_interrupt_says_how_to_resume_and_leaves_no_process(data: Path, undis
 
 
 def test_tiles_removed_between_two_runs_are_made_again(data: Path, undisturbed: dict[str, bytes]) -> None:
-    with running(data, "seed", "alps", "--zooms", ZOOMS) as process:
-        wait_for_blocks(process, data, 8)
+    with seeding(data) as (process, gate):
+        gate.passed(8, jobs=2)
         process.kill()
     shutil.rmtree(data / "tiles" / "alps")
     seeded(data)
@@ -191,22 +167,22 @@ def test_tiles_removed_between_two_runs_are_made_again(data: Path, undisturbed: 
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
 def test_an_ingest_that_is_stopped_leaves_no_half_layer(tmp_path: Path, how: signal.Signals) -> None:
-    values = np.tile(scene(1200, 1500), (1, 4, 4))  # enough that it cannot end before it is stopped
-    source = write_raster(tmp_path / "big.tif", Recipe(values=values, bounds=(5, 45, 5.1, 45.07)))
+    source = write_raster(tmp_path / "big.tif", Recipe(values=scene(1200, 1500), bounds=(5, 45, 5.1, 45.07)))
     data = tmp_path / "data"
-    with running(data, "ingest", str(source), "--layer", "alps") as process:
-        while not list(data.glob("**/*.spool")):
-            assert process.poll() is None, "it ended before it could be disturbed"
-            time.sleep(0.005)
-        os.killpg(process.pid, how) if how == signal.SIGINT else process.kill()
-        _, errors = process.communicate(timeout=60)
+    words = ["ingest", str(source), "--layer", "alps"]
+    with holding(CHUNK, *command(data, *words)[3:]) as (process, gate):
+        gate.next()
+        assert list(data.glob("**/*.spool"))
+        with ending(workers(process.pid)):
+            os.killpg(process.pid, how) if how == signal.SIGINT else process.kill()
+            _, errors = process.communicate(timeout=HANG)
         assert "Traceback" not in errors
     assert not list(data.glob("private/sources/**/*"))
     assert not list(data.glob("tiles/**/*"))
     if how == signal.SIGINT:
         assert process.returncode == 130
         assert not list(data.glob("**/*.spool"))
-    subprocess.run(command(data, "ingest", str(source), "--layer", "alps"), capture_output=True, check=True)
+    subprocess.run(command(data, *words), capture_output=True, check=True)
     assert not list(data.glob("**/*.spool")), "what a killed ingest left is swept by the next"
     assert (data / "private" / "sources" / "alps" / "index.json").exists()
 

@@ -6,14 +6,16 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from threading import Semaphore
+from types import SimpleNamespace
 from typing import Any
 from uuid import uuid4
 
 import pytest
 
+from seeder import fanout
 from seeder.fanout import Watch, follow, send
 from seeder.jobs import Receipt
 from seeder.ledger import finished, load_run, put_receipt
@@ -21,6 +23,7 @@ from seeder.plan import Plan, prepare
 from seeder.selection import Selection
 from seeder.sqs import Depth, SqsQueue
 from tests.conftest import MakeQueue, taken, working
+from tests.held import HANG
 from tests.strategies import GLOBE
 from tiler.catalog import load_layer, publish
 from tiler.errors import BadCloud, QueueError
@@ -32,6 +35,7 @@ from tiler.storage import Stores, open_store
 
 ZOOMS = (3, 4, 5)
 BLOCKS = 1 + 4 + 16
+QUIET = 0.3  # seconds
 
 
 def sent(stores: Stores, plan: Plan) -> bool:
@@ -59,7 +63,7 @@ def silent(_: int) -> None:
 
 
 def watch(plan: Plan, queue: SqsQueue, stores: Stores, progress: Callable[[int], object] = silent) -> Watch:
-    return Watch(plan, queue, stores, progress, pause=0.02, quiet=0.3)
+    return Watch(plan, queue, stores, progress, pause=0.02, quiet=QUIET)
 
 
 def settle(stores: Stores, plan: Plan, blocks: list[Block], **failure: Any) -> None:
@@ -73,20 +77,15 @@ def settle(stores: Stores, plan: Plan, blocks: list[Block], **failure: Any) -> N
         put_receipt(stores.sources, plan.job.id, Receipt(block, outcome))
 
 
-@contextmanager
-def settling(stores: Stores, plan: Plan, *, pause: float) -> Iterator[None]:
-    """Receipts come in a thread, one at a time, with a pause in seconds after each."""
+def settling(stores: Stores, plan: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A receipt comes between any two looks, and a little less than the time after which the queue is asked."""
+    left, now = blocks_of(plan), [time.monotonic()]
 
-    def work() -> None:
-        for block in blocks:
-            settle(stores, plan, [block])
-            time.sleep(pause)
+    def sleep(_: float) -> None:
+        now[0] += QUIET / 3 * 0.9
+        settle(stores, plan, [left.pop()])
 
-    blocks = blocks_of(plan)
-    thread = threading.Thread(target=work)
-    thread.start()
-    yield
-    thread.join()
+    monkeypatch.setattr(fanout, "time", SimpleNamespace(monotonic=lambda: now[0], sleep=sleep))
 
 
 def blocks_of(plan: Plan) -> list[Block]:
@@ -234,10 +233,12 @@ def test_following_ends_well_when_every_block_is_done(make_queue: MakeQueue, sto
     assert sum(told) == plan.tally.tiles
 
 
-def test_receipts_are_counted_once_though_they_come_while_one_follows(make_queue: MakeQueue, stores: Stores) -> None:
+def test_receipts_are_counted_once_though_they_come_while_one_follows(
+    make_queue: MakeQueue, stores: Stores, monkeypatch: pytest.MonkeyPatch
+) -> None:
     plan, queue, told = planned(stores), make_queue(), list[int]()
-    with settling(stores, plan, pause=0.01):
-        assert follow(watch(plan, queue, stores, told.append)) == ""
+    settling(stores, plan, monkeypatch)
+    assert follow(watch(plan, queue, stores, told.append)) == ""
     assert len(told) == BLOCKS
     assert plan.tally.written == sum(told) == plan.tally.tiles
 
@@ -304,10 +305,8 @@ def test_blocks_that_nobody_will_work_on_are_lost(make_queue: MakeQueue, stores:
     plan = planned(stores)
     settle(stores, plan, blocks_of(plan)[:5])
     settle(stores, plan, blocks_of(plan)[5:7], error="cannot read globe.tif")
-    start = time.monotonic()
     why = follow(watch(plan, make_queue(), stores))
     assert why == f"{BLOCKS - 7} blocks have no receipt though the queue is empty: run the same command again"
-    assert 0.3 <= time.monotonic() - start < 5
 
 
 def test_receipts_of_tiles_that_were_removed_since_do_not_count(make_queue: MakeQueue, stores: Stores) -> None:
@@ -339,18 +338,30 @@ def following(make_queue: MakeQueue, stores: Stores) -> Iterator[tuple[SqsQueue,
     queue.send(list(plan.messages((8,)))[:1])
     thread.start()
     yield queue, plan, ends
-    thread.join(timeout=10)
+    thread.join(timeout=HANG)
     assert not thread.is_alive()
 
 
 def test_nothing_is_lost_while_a_message_waits_or_is_worked_on(
-    following: tuple[SqsQueue, Plan, list[str]], stores: Stores
+    following: tuple[SqsQueue, Plan, list[str]], stores: Stores, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     queue, plan, ends = following
-    time.sleep(0.6)
+    asked, depth = Semaphore(0), SqsQueue.depth
+
+    def counted(queue: SqsQueue) -> Depth:
+        found = depth(queue)
+        asked.release()
+        return found
+
+    def looked(times: int) -> None:
+        """Wait until the queue was asked so often: each time a third of QUIET was over."""
+        assert all(asked.acquire(timeout=HANG) for _ in range(times))
+
+    monkeypatch.setattr(SqsQueue, "depth", counted)
+    looked(8)
     assert ends == [], "a message waits"
     (delivery,) = queue.receive(10, wait=0)
-    time.sleep(0.6)
+    looked(8)
     assert ends == [], "a message is in somebody's hands"
     settle(stores, plan, blocks_of(plan))
     queue.delete(delivery)
@@ -360,16 +371,15 @@ def test_nothing_is_lost_while_nobody_knows_how_deep_the_queue_is(
     following: tuple[SqsQueue, Plan, list[str]], stores: Stores, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     queue, plan, ends = following
-    asked = []
+    asked = Semaphore(0)
 
     def fail(_: SqsQueue) -> Depth:
-        asked.append(1)
+        asked.release()
         raise QueueError("the queue does not answer")
 
     monkeypatch.setattr(SqsQueue, "depth", fail)
     taken(queue)
-    time.sleep(0.9)
-    assert asked
+    assert all(asked.acquire(timeout=HANG) for _ in range(8)), "each time a third of QUIET was over"
     assert ends == []
     settle(stores, plan, blocks_of(plan))
 
@@ -379,8 +389,8 @@ def test_the_queue_is_not_asked_while_receipts_come(
 ) -> None:
     plan, queue, asked = planned(stores), make_queue(), list[SqsQueue]()
     monkeypatch.setattr(SqsQueue, "depth", asked.append)
-    with settling(stores, plan, pause=0.03):
-        assert follow(watch(plan, queue, stores)) == ""
+    settling(stores, plan, monkeypatch)
+    assert follow(watch(plan, queue, stores)) == ""
     assert asked == []
 
 

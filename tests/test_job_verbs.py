@@ -27,6 +27,7 @@ from seeder.selection import Selection
 from seeder.status import State
 from seeder.work import Worker
 from tests.function import png_tiles
+from tests.held import HANG
 from tests.test_cli import snapshot
 from tiler.catalog import Layer, load_layer, publish
 from tiler.fill import Outcome, Request, fill
@@ -300,7 +301,7 @@ class Paused:
     def went_on(self) -> tuple[int, str, str]:
         """Let it go on to its end: its exit code and what it printed."""
         (self.folder / "go").touch()
-        out, errors = self.process.communicate(timeout=30)
+        out, errors = self.process.communicate(timeout=HANG)
         return self.process.returncode, out, errors
 
     def blocks(self) -> list[str]:

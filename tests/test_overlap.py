@@ -105,7 +105,7 @@ def test_the_answers_of_calls_that_end_together_are_all_given_though_one_failed(
     watch, gate = Watch(), threading.Event()
 
     def call(each: Call) -> int:
-        gate.wait(10)
+        gate.wait(120)
         return watch(each)
 
     def items() -> Iterator[Call]:
@@ -140,7 +140,7 @@ def test_no_more_than_so_many_calls_are_under_way(calls: list[Call]) -> None:
 
 
 def test_as_many_calls_as_there_may_be_are_under_way_at_once() -> None:
-    together = threading.Barrier(THREADS, timeout=10)
+    together = threading.Barrier(THREADS, timeout=120)
     assert sorted(overlap(lambda number: together.wait() * 0 + number, range(THREADS))) == list(range(THREADS))
 
 

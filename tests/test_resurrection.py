@@ -114,7 +114,7 @@ class Stage:
     def _give(self, on: Callable[[], object]) -> None:
         self._over.clear()
         on()
-        assert self._over.wait(30), "an actor hangs"
+        assert self._over.wait(120), "an actor hangs"
 
     def run(self) -> None:
         """The play, to its end."""

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import re
 import signal
 import socket
-import subprocess
 import sys
 from pathlib import Path
 
@@ -16,6 +14,7 @@ from click.testing import CliRunner
 from seeder.cli import main
 from seeder.console import where
 from seeder.serve import listen
+from tests.held import HANG, running
 from tests.served import told
 from tiler.errors import BadOption
 from tiler.settings import Settings
@@ -23,23 +22,15 @@ from tiler.settings import Settings
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_it_says_where_it_listens_serves_and_ends_when_told(alps_copy: Path, number: signal.Signals) -> None:
-    server = subprocess.Popen(
-        [sys.executable, "-m", "seeder", "serve", "--port", "0", "--data", str(alps_copy)],
-        stderr=subprocess.PIPE,
-        text=True,
-        env=os.environ,
-    )
-    try:
-        assert server.stderr
+    words = [sys.executable, "-m", "seeder", "serve", "--port", "0", "--data", str(alps_copy)]
+    with running(words) as server:
         said = server.stderr.readline()
         found = re.search(r"http://127\.0\.0\.1:\d+/", said)
         assert found
         assert f"{alps_copy.as_uri()}/tiles" in said
         assert told(f"{found[0]}_/layers")["layers"][0]["layer"] == "alps"
         server.send_signal(number)
-        _, rest = server.communicate(timeout=20)
-    finally:
-        server.kill()
+        _, rest = server.communicate(timeout=HANG)
     assert "Traceback" not in rest
     assert server.returncode == 0
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -406,16 +405,12 @@ def test_keys_and_region_come_from_the_profile_unless_the_environment_has_them(
 
 @pytest.mark.usefixtures("profiles")
 @pytest.mark.parametrize("missing", ["files", "profile"])
-def test_without_keys_the_error_names_the_cure_at_once(
-    missing: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_without_keys_the_error_names_the_cure(missing: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     if missing == "files":
         monkeypatch.delenv("AWS_PROFILE")
         (tmp_path / "credentials").unlink()
     else:
         monkeypatch.setenv("AWS_PROFILE", "charts")
-    start = time.monotonic()
     with pytest.raises(BadStore, match=r"AWS_PROFILE.*AWS_ACCESS_KEY_ID") as caught:
         opened("s3://tiles")
-    assert time.monotonic() - start < 5
     assert "\n" not in str(caught.value)
