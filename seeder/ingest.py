@@ -82,6 +82,11 @@ def raster_options(command: Command) -> Command:
     )
     @click.option("--attribution", metavar="TEXT", help="Credit that maps show.")
     @click.option("--virtual/--baked", default=None, help="Do not bake: read the raster where it is, more slowly.")
+    @click.option(
+        "--trust-source/--no-trust-source",
+        default=None,
+        help="Also read raw bytes, networks and other formats that SOURCE names.",
+    )
     @wraps(command)
     def given(*args: Any, **kwargs: Any) -> None:
         values = {name: kwargs.pop(name) for name in Options.__dataclass_fields__}
@@ -127,7 +132,10 @@ def ingest(source: str, layer: str | None, said: dict[str, Any], jobs: int, as_j
 def make(source: str, layer: str, options: Options, stores: Stores, *, jobs: int) -> Ingested:
     """Ingest a raster, and show how that goes; see `tiler.ingest.ingest`."""
     with interruptible("interrupted: nothing was changed"), Bar(f"ingest {layer}") as bar:
-        return ingest_raster(source, layer, options, stores, jobs=jobs, progress=bar)
+        done = ingest_raster(source, layer, options, stores, jobs=jobs, progress=bar)
+    for note in done.notes:
+        click.echo(note, err=True)
+    return done
 
 
 def tell(done: Ingested, *, as_json: bool) -> None:

@@ -63,7 +63,7 @@ FLOORS = [
     {"tiler.fill", "tiler.choose"},
     {"tiler.render"},
     {"tiler.survey"},
-    {"tiler.raster", "tiler.halve"},
+    {"tiler.raster", "tiler.halve", "tiler.beneath"},
     {"tiler.datasets"},
     {"tiler.catalog", "tiler.cog", "tiler.remote"},
     {"tiler.encode", "tiler.axes", "tiler.terrain", "tiler.colormap"},

@@ -35,7 +35,7 @@ class Options:
     """What `seeder ingest` was asked for; None and empty mean that the raster decides.
 
     `rescale` holds one range for all bands or one for each. `colormap` is a name or the lines of a colour-relief file;
-    see `tiler.colormap`.
+    see `tiler.colormap`. `trust_source` changes no pixel, so it makes no other revision.
     """
 
     min_zoom: int | None = None
@@ -49,11 +49,14 @@ class Options:
     virtual: bool = False
     style: Terrain = ""
     colormap: str = ""
+    trust_source: bool = False
 
     def changed(self) -> dict[str, Any]:
         """The options that are not as they are when nothing is asked for: a new option changes nothing for the rest."""
         plain = type(self)()
-        return {name: value for name, value in asdict(self).items() if value != getattr(plain, name)}
+        said = asdict(self)
+        del said["trust_source"]
+        return {name: value for name, value in said.items() if value != getattr(plain, name)}
 
 
 @dataclass(frozen=True, slots=True)

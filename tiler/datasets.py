@@ -5,7 +5,7 @@ from __future__ import annotations
 import atexit
 import re
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import lru_cache
 from pathlib import Path
@@ -13,6 +13,7 @@ from typing import Any
 
 import rasterio
 from rasterio._err import CPLE_BaseError, stack_errors
+from rasterio._path import _parse_path
 from rasterio.errors import RasterioError
 from rasterio.io import DatasetReader
 from rasterio.session import DummySession
@@ -29,7 +30,43 @@ NETWORK = {  # what GDAL is told where it reads from a network by itself
     "GDAL_HTTP_RETRY_DELAY": "0.5",
     # a failure is not for ever: without this GDAL remembers it as long as the process lives
     "CPL_VSIL_CURL_NON_CACHED": "/vsis3/:/vsicurl/:/vsigs/:/vsiaz/",
+    "GDAL_VRT_ENABLE_PYTHON": "NO",
 }
+# What `ingest` opens: formats that hold their pixels themselves. Others name files and servers in their headers.
+DRIVERS = (
+    *(
+        "GTiff",
+        "COG",
+        "VRT",
+        "GTI",
+        "JP2OpenJPEG",
+        "JP2KAK",
+        "JP2ECW",
+        "PNG",
+        "JPEG",
+        "JPEGXL",
+        "WEBP",
+        "GIF",
+        "BIGGIF",
+    ),
+    *("BMP", "AVIF", "HEIF", "HFA", "netCDF", "HDF4", "HDF4Image", "HDF5", "HDF5Image", "GRIB", "BAG", "S102", "S104"),
+    *(
+        "S111",
+        "AAIGrid",
+        "GRASSASCIIGrid",
+        "AIG",
+        "SRTMHGT",
+        "DTED",
+        "USGSDEM",
+        "ISG",
+        "XYZ",
+        "GPKG",
+        "MBTiles",
+        "NITF",
+    ),
+    *("PCIDSK", "ENVI", "EHdr", "RST", "SAGA", "GSAG", "GSBG", "GS7BG", "PNM", "SGI", "Terragen", "ILWIS", "BT", "BYN"),
+    *("NTv2", "GTX", "GXF", "KRO", "PCRaster", "LCP", "RMF", "RRASTER", "ACE2", "SIGDEM", "SDTS", "SAFE", "SENTINEL2"),
+)
 FAR = re.compile(r"/vsi(curl|s3|gs|az|adls|oss|swift|webhdfs)|(?!file:)[a-z0-9+]+://")  # what GDAL reads from a network
 REFUSED = re.compile(r"HTTP response code: 4(?!08|29)")  # of such a source; all else may pass
 
@@ -93,6 +130,19 @@ def _open(path: str, _stamp: tuple[int, int, int], level: int, cog: bool) -> Dat
     settings = {"GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR"} if cog else NETWORK
     with translated(path), rasterio.Env(session=DummySession(), **settings):
         return rasterio.open(path, **options, **remote.opener(path))
+
+
+def probed(path: str, drivers: Sequence[str]) -> list[str]:
+    """The names of what GDAL reads the raster at `path` from; only `drivers` may open it, all if there are none.
+
+    Raises:
+        SourceReadError: none of them opens it.
+        StoreError: the store or the network failed.
+    """
+    with translated(path), rasterio.Env(session=DummySession(), **NETWORK) as env:
+        known = [each for each in drivers if each in env.drivers()]
+        with DatasetReader(_parse_path(path), driver=known or None) as dataset:
+            return list(dataset.files)
 
 
 @atexit.register

@@ -9,11 +9,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
 from tiler import catalog, keys
 from tiler.bake import bake_cog
+from tiler.beneath import Beneath, beneath
 from tiler.catalog import Layer, Options
 from tiler.choose import choose
 from tiler.datasets import forget, opened
@@ -25,6 +27,7 @@ from tiler.raster import overview_for, warp
 from tiler.storage import Store, Stores
 from tiler.survey import Survey, revision_of, survey
 
+CHANGED = "it changed while it was read: run the same command again"
 EMPTY = "it holds no valid pixel"
 SCRATCH = "ingest-"  # what the names of scratch folders begin with; the process id follows
 LOOK = 8  # pixels a tile that a virtual layer's footprint is looked for with
@@ -34,13 +37,39 @@ LOOK = 8  # pixels a tile that a virtual layer's footprint is looked for with
 class Ingested:
     """What an ingest did: the layer, what its raster was found to be, and whether anything is new.
 
-    `why` tells how the format was decided, where that was left open.
+    `why` tells how the format was decided, where that was left open; `notes` what it was read from besides its file.
     """
 
     layer: Layer
     survey: Survey
     fresh: bool
     why: str = ""
+    notes: tuple[str, ...] = ()
+
+
+class Examined(NamedTuple):
+    """The address of a raster, what it is, the revision that it would make, and the files that were read for that."""
+
+    path: str
+    survey: Survey
+    revision: str
+    below: Beneath
+
+    def check(self, options: Options) -> None:
+        """Nothing, if what is there now still is what the revision was made of.
+
+        Raises:
+            BadSource: it changed.
+        """
+        try:
+            now = beneath(self.path, trusted=options.trust_source)
+            same = now.as_before(self.below) and (
+                self.below.sure or revision_of(self.path, options, now) == self.revision
+            )
+        except (BadSource, SourceReadError, OSError):
+            same = False
+        if not same:
+            raise BadSource(self.path, CHANGED)
 
 
 def ingest(
@@ -65,7 +94,19 @@ def ingest(
 def _ingest(
     source: str, layer: str, options: Options, stores: Stores, *, jobs: int, progress: Callable[[int, int], None]
 ) -> Ingested:
-    path, found, revision = examined(source, options)
+    seen = examined(source, options)
+    try:
+        done = _made(seen, layer, options, stores, jobs=jobs, progress=progress)
+    except SourceReadError:
+        seen.check(options)
+        raise
+    return replace(done, notes=tuple(seen.below.notes()))
+
+
+def _made(
+    seen: Examined, layer: str, options: Options, stores: Stores, *, jobs: int, progress: Callable[[int, int], None]
+) -> Ingested:
+    path, found, revision, _ = seen
     current = _current(stores.sources, layer)
     same = current is not None and current.revision == revision
     if current and same and (current.bake or current.source == path) and _complete(current, stores):
@@ -74,6 +115,7 @@ def _ingest(
     old = _kept(stores.sources, layer, revision)
     if old and (old.bake is None or stores.sources.has(old.source)):
         made = replace(old, previous=previous, source=old.source if old.bake else path)
+        seen.check(options)
         catalog.publish(made, stores)
         return Ingested(made, found, fresh=True)
     blank = Layer(
@@ -99,9 +141,11 @@ def _ingest(
         if not made.footprint.cells.any():
             raise BadSource(found.path, EMPTY)
     else:
-        made = _baked(blank, found, stores.sources, jobs=jobs, progress=progress)
+        made = _baked(blank, seen, stores.sources, jobs=jobs, progress=progress)
     form, why = _decided(made, current, stores.sources)
     made = replace(made, format=form)
+    if options.virtual:
+        seen.check(options)
     catalog.publish(made, stores)
     return Ingested(made, found, fresh=True, why=why)
 
@@ -115,15 +159,19 @@ def _decided(made: Layer, current: Layer | None, sources: Store) -> tuple[Format
     return choose(made, sources)
 
 
-def examined(source: str, options: Options) -> tuple[str, Survey, str]:
-    """The address of a raster, what it is, and the revision that it would make.
+def examined(source: str, options: Options) -> Examined:
+    """A raster as it is now.
 
     Raises:
         BadSource, BadOption, SourceReadError: it cannot become a layer.
     """
     forget()
     path = str(Path(source).absolute()) if Path(source).exists() else source
-    return path, survey(path, options), revision_of(path, options)
+    below = beneath(path, trusted=options.trust_source)
+    try:
+        return Examined(path, survey(path, options), revision_of(path, options, below), below)
+    except OSError as error:  # a file is gone that was there a moment ago
+        raise BadSource(path, CHANGED) from error
 
 
 def kept(layer: str, revision: str, sources: Store) -> Layer:
@@ -161,7 +209,7 @@ def _as_it_was(layer: Layer, sources: Store) -> bool:
     forget()
     try:
         return revision_of(layer.source, layer.asked) == layer.revision
-    except SourceReadError:
+    except (BadSource, SourceReadError):
         return False
 
 
@@ -184,13 +232,14 @@ def _complete(layer: Layer, stores: Stores) -> bool:
     return parts and (layer.bake is None or stores.sources.has(layer.source))
 
 
-def _baked(blank: Layer, found: Survey, sources: Store, *, jobs: int, progress: Callable[[int, int], None]) -> Layer:
+def _baked(blank: Layer, seen: Examined, sources: Store, *, jobs: int, progress: Callable[[int, int], None]) -> Layer:
     """`blank` with its COG baked and stored."""
     with _scratch(sources.root) as folder:
         file = folder / "index.tif"
-        bake, cells = bake_cog(found, file, jobs=jobs, progress=progress)
+        bake, cells = bake_cog(seen.survey, file, jobs=jobs, progress=progress)
+        seen.check(blank.asked)
         if not cells.any():
-            raise BadSource(found.path, EMPTY)
+            raise BadSource(seen.path, EMPTY)
         key = keys.source_key(blank.id, blank.revision)
         sources.put_file(key, file, content_type="image/tiff")
     footprint = Footprint.within(bake.z, bake.x, bake.y, cells)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,7 @@ from rasterio.enums import ColorInterp
 from rasterio.io import DatasetReader
 
 from tiler.axes import Coordinates
+from tiler.beneath import Beneath, beneath
 from tiler.catalog import LOSSLESS, Halving, Options, Resampling
 from tiler.colormap import colours_of, is_file, is_relative, stops_of
 from tiler.datasets import opened, translated
@@ -39,6 +41,8 @@ HALVINGS: dict[Resampling, Halving] = {
     "average": "average",
     "mode": "mode",
 }
+EARTH = 6_378_137.0  # metres
+ALIKE = 0.01  # of that, which all ellipsoids of the earth differ by at most
 RECIPE = 3  # raised when the same source and options would be baked into other bytes
 
 
@@ -106,10 +110,29 @@ def _check(dataset: DatasetReader) -> None:
         if dataset.gcps[0]:
             raise BadSource(name, "it is placed by ground control points: run `gdalwarp` on it first")
         raise BadSource(name, "it has no CRS: give it one with `rio edit-info --crs EPSG:CODE`")
+    _check_body(dataset)
     if dataset.transform.is_identity or dataset.transform.is_degenerate:
         raise BadSource(name, "it has no geotransform: give it one with `rio edit-info --transform`")
     if any(dtype.startswith("complex") for dtype in dataset.dtypes):
         raise BadSource(name, "its values are complex numbers")
+
+
+def _check_body(dataset: DatasetReader) -> None:
+    """Nothing, if the raster lies on the earth, which PROJ may take minutes to find out, point by point."""
+    wkt = dataset.crs.to_wkt()
+    if wkt.startswith(("LOCAL_CS", "ENGCRS")):
+        raise BadSource(dataset.name, f"its CRS, {called(dataset.crs)}, is not tied to the earth")
+    radius = re.search(r'(?:SPHEROID|ELLIPSOID)\["[^"]*",\s*([0-9.eE+]+)', wkt)
+    if radius and not abs(float(radius[1]) / EARTH - 1) < ALIKE:
+        raise BadSource(
+            dataset.name, f"its CRS, {called(dataset.crs)}, is of another body, of radius {float(radius[1]):,.0f} m"
+        )
+
+
+def called(crs: CRS) -> str:
+    """The name of a CRS: its description would take a screen."""
+    found = re.search(r'\["([^"]*)"', crs.to_wkt())
+    return repr(found[1][:60]) if found else "its CRS"
 
 
 def _baked_dtype(dtype: str) -> str:
@@ -248,7 +271,7 @@ def lonlat_bounds(dataset: DatasetReader) -> Bounds:
         longitudes, latitudes = carried(dataset.crs, CRS.from_epsg(4326), longitudes, latitudes)
     known = np.isfinite(longitudes) & np.isfinite(latitudes)
     if not known.any():
-        raise BadSource(dataset.name, f"none of it can be placed on the globe from {dataset.crs.to_string()}")
+        raise BadSource(dataset.name, f"none of it can be placed on the globe from {called(dataset.crs)}")
     longitudes, latitudes = longitudes[known], latitudes[known]
     south, north = max(float(latitudes.min()), -MAX_LATITUDE), min(float(latitudes.max()), MAX_LATITUDE)
     if south >= north:
@@ -291,23 +314,24 @@ def _turned(longitude: float, *, at_half_turn: float) -> float:
     return (longitude + 180) % 360 - 180 if abs(longitude) > 180 else longitude
 
 
-def revision_of(path: str, options: Options) -> str:
+def revision_of(path: str, options: Options, below: Beneath | None = None) -> str:
     """12 hex digits that change with the raster's content or the options, and with nothing else.
 
-    A raster on disk is read whole, with its sidecar files and, for a VRT, the files it names. One that is not on
-    disk is known by its address, its shape and a coarse look at its pixels.
+    A raster on disk is read whole, with its sidecar files and all that a VRT or a tile index names, however deep. One
+    that is not on disk is known by its address, its shape and a coarse look at its pixels.
     """
     digest = hashlib.blake2b(json.dumps([RECIPE, options.changed()], default=str).encode(), digest_size=6)
-    dataset = opened(path)
-    files = [Path(name) for name in dataset.files]
-    if files and all(file.is_file() for file in files):
-        for file in files:
-            with file.open("rb") as handle:
-                while chunk := handle.read(HASH_CHUNK):
-                    digest.update(chunk)
-        return digest.hexdigest()
-    digest.update(f"{path} {dataset.profile} {dataset.tags()}".encode())
-    with translated(path):
-        coarse = dataset.read(out_shape=(dataset.count, min(512, dataset.height), min(512, dataset.width)))
-    digest.update(coarse.tobytes())
+    below = below or beneath(path, trusted=True)
+    if below.unknown:
+        dataset = opened(path)
+        digest.update(f"{path} {dataset.profile} {dataset.tags()}".encode())
+        with translated(path):
+            coarse = dataset.read(out_shape=(dataset.count, min(512, dataset.height), min(512, dataset.width)))
+        digest.update(coarse.tobytes())
+    elif Path(path.removeprefix("file://")) not in below.files:  # a part of a file
+        digest.update(path.encode())
+    for file in below.files:
+        with file.open("rb") as handle:
+            while chunk := handle.read(HASH_CHUNK):
+                digest.update(chunk)
     return digest.hexdigest()

@@ -1,0 +1,314 @@
+"""What GDAL reads beneath the raster of a name: its files, their sidecars, what a VRT or a tile index names."""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import closing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple, NoReturn
+from xml.etree import ElementTree as ET
+
+from tiler.datasets import DRIVERS, forget, probed
+from tiler.errors import BadSource, SourceReadError
+
+HEAD = 2048  # bytes that tell an XML description from a raster
+DESCRIPTION = 1 << 28  # bytes of the largest description that is read
+DEPTH = 16  # descriptions within descriptions
+RACY = 3 * 10**9  # nanoseconds; a file that changed so shortly before may change again without another time
+DESCRIPTIONS = ("VRT", "GTI")  # drivers whose files name other files
+NAMES = {"sourcefilename", "sourcedataset", "indexdataset", "dataset"}  # elements that name a file
+KEYS = {"x_dataset", "y_dataset", "rpc_dempath", "dempath", "overview_file"}  # entries of metadata and options that do
+ROOTS = re.compile(rb"<(VRTDataset|GDALTileIndexDataset|VRTDerived|VRTWarped)", re.IGNORECASE)
+ARCHIVE = re.compile(r"(?:/vsi(?:zip|tar|gzip|7z|rar)/)+")
+FOREIGN = re.compile(r"(?<![a-z0-9+])(?!file:)[a-z0-9+]+://|/vsi", re.IGNORECASE)  # anywhere in a name
+TRUST = "--trust-source reads it all the same"
+
+Stamp = tuple[int, int, int, int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Beneath:
+    """The files on disk that a raster is read from, each once, and the names of what no file on disk is.
+
+    `members` are those files that a description names, `stamps` what the system says of each file.
+    """
+
+    files: tuple[Path, ...]
+    members: tuple[Path, ...]
+    unknown: tuple[str, ...]
+    stamps: tuple[Stamp, ...]
+    seen: int  # nanoseconds since 1970
+
+    @property
+    def sure(self) -> bool:
+        """Whether any change from now on shows in the stamps: a clock's tick after the last one."""
+        return not self.unknown and all(max(stamp[3:]) < self.seen - RACY for stamp in self.stamps)
+
+    def as_before(self, other: Beneath) -> bool:
+        """Whether it is the same files, and none was touched in between."""
+        return (self.files, self.unknown, self.stamps) == (other.files, other.unknown, other.stamps)
+
+    def notes(self) -> Iterator[str]:
+        """What people should know of it, a line each."""
+        if self.members:
+            many = "file" if len(self.members) == 1 else "files"
+            yield f"reads {len(self.members)} other {many}: {_some(map(str, self.members))}"
+        if self.unknown:
+            yield f"changes may go unnoticed in what is no file on this disk: {_some(self.unknown)}"
+
+
+def _some(names: Iterable[str]) -> str:
+    every = list(names)
+    return ", ".join(every[:3]) + (f" and {len(every) - 3} more" if len(every) > 3 else "")
+
+
+def beneath(path: str, *, trusted: bool = False) -> Beneath:
+    """What the raster at `path` is read from.
+
+    Unless it is `trusted`, a description may name nothing but ordinary rasters on this disk.
+
+    Raises:
+        BadSource: it is no raster that we open, or names what it may not.
+        StoreError: the network failed.
+    """
+    seen = time.time_ns()
+    walk = _Walk(path, trusted)
+    walk.enter(path.removeprefix("file://"), 0)
+    forget()
+    files = tuple(dict.fromkeys([*walk.first, *walk.files]))
+    return Beneath(
+        files,
+        tuple(each for each in walk.members if each not in walk.first[:1]),
+        tuple(walk.unknown),
+        tuple(map(_stamp, files)),
+        seen,
+    )
+
+
+def _stamp(file: Path) -> Stamp:
+    try:
+        state = file.stat()
+    except OSError:
+        return (0, 0, 0, 0, 0)
+    return state.st_size, state.st_ino, state.st_dev, state.st_mtime_ns, state.st_ctime_ns
+
+
+@dataclass(slots=True)
+class _Walk:
+    """One way down from a raster; dicts keep the order in which its files are met."""
+
+    source: str
+    trusted: bool
+    files: dict[Path, None] = field(default_factory=dict)
+    members: dict[Path, None] = field(default_factory=dict)
+    unknown: dict[str, None] = field(default_factory=dict)
+    first: list[Path] = field(default_factory=list)  # of what the name itself is read from
+    entered: set[str] = field(default_factory=set)
+
+    def enter(self, name: str, depth: int) -> None:
+        """Take in a raster and all beneath it. What it names is looked at before GDAL opens it."""
+        if name in self.entered:
+            return
+        self.entered.add(name)
+        if depth > DEPTH:
+            self.refuse(f"its descriptions name each other more than {DEPTH} deep")
+        file = Path(name.removeprefix("GTI:"))
+        on_disk = _is_file(file)
+        named = list(self.named(file, index=name.startswith("GTI:"))) if on_disk else []
+        self.check_sidecar(file)
+        for member in named:
+            self.member(member, depth + 1)
+        self.open(name, depth, described=on_disk)
+
+    def open(self, name: str, depth: int, *, described: bool) -> None:
+        drivers = [each for each in DRIVERS if described or each not in DESCRIPTIONS]
+        try:
+            listed = probed(name, [] if self.trusted else drivers)
+        except SourceReadError as error:
+            if depth and self.trusted:  # not every file that is read is a raster
+                listed = [name]
+            elif depth:
+                self.refuse(f"it names {name}, which is no raster on this disk that ingest opens", TRUST)
+            else:
+                raise BadSource(self.source, f"GDAL cannot open it ({error.__cause__ or error})") from error
+        for each in listed or [name]:
+            parts = self.take(each)
+            if not depth:
+                self.first += parts
+        for file in _on_disk(name):
+            self.files.setdefault(file)
+
+    def take(self, name: str) -> list[Path]:
+        """Count what a dataset is read from."""
+        file = Path(name)
+        parts = [file] if _is_file(file) else list(_on_disk(name))
+        for each in parts:
+            self.files.setdefault(each)
+        if not parts:
+            self.unknown.setdefault(name)
+        return parts
+
+    def member(self, name: str, depth: int) -> None:
+        """Take in what a description names."""
+        name = name.removeprefix("vrt://").partition("?")[0] if name.startswith("vrt://") else name
+        if name.lstrip().startswith("<"):
+            if not self.trusted:
+                self.refuse("it holds a description in place of a file's name", TRUST)
+            self.unknown.setdefault("a description within it")
+            return
+        if FOREIGN.search(ARCHIVE.sub("", name)):
+            if not self.trusted:
+                self.refuse(f"it names {name}, which is read from a network or no file", TRUST)
+            self.unknown.setdefault(name)
+            return
+        for file in [Path(name)] if _is_file(Path(name)) else _on_disk(name):
+            self.members.setdefault(file)
+        self.enter(name, depth)
+
+    def named(self, file: Path, *, index: bool) -> Iterator[str]:
+        """What a description names; nothing for any other file."""
+        with file.open("rb") as handle:
+            head = handle.read(HEAD)
+        if head.startswith(b"SQLite format 3\0") and (index or ".gti" in file.name.lower()):
+            yield from self.indexed(file, "location")
+        elif ROOTS.search(head) and head.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"<"):
+            yield from self.described(file)
+        elif index or file.name.lower().endswith((".gti.fgb", ".gti.parquet")):
+            self.unlisted(file)
+
+    def described(self, file: Path) -> Iterator[str]:
+        root = self.parsed(file)
+        found = list(_entries(root))
+        location = next((entry.text for entry in found if entry.name == "locationfield"), "location")
+        for entry in found:
+            if entry.name == "pixelfunctionlanguage" and entry.text.lower() != "c":
+                self.refuse("it holds a program, which never runs here")
+            elif entry.name == "subclass" and entry.text.lower() == "vrtrawrasterband" and not self.trusted:
+                self.refuse("it reads raw bytes of a file (VRTRawRasterBand)", TRUST)
+            elif entry.name == "indexdataset":
+                for index in _placed(entry, file):
+                    self.files.setdefault(Path(index))
+                    yield from self.indexed(Path(index), location)
+            elif entry.text and (entry.name in NAMES or entry.name in KEYS):
+                yield from _placed(entry, file)
+
+    def check_sidecar(self, file: Path) -> None:
+        """A sidecar may say that overviews lie anywhere."""
+        beside = file.with_name(f"{file.name}.aux.xml")
+        if (
+            not self.trusted
+            and _is_file(beside)
+            and re.search(rb"OVERVIEW_FILE[\"'][^>]*>(?!:::BASE:::[^/<]*<)", beside.read_bytes())
+        ):
+            self.refuse(f"{beside} says that overviews lie elsewhere", TRUST)
+
+    def parsed(self, file: Path) -> ET.Element:
+        """The description as GDAL has it: a comment ends a text, and nothing is declared that expands."""
+        if file.stat().st_size > DESCRIPTION:
+            self.refuse(f"{file} is larger than a description may be")
+        data = file.read_bytes()
+        if b"<!DOCTYPE" in data or b"<!ENTITY" in data or b"\0" in data:
+            self.refuse(f"{file} declares entities or is not UTF-8")
+        builder = ET.TreeBuilder(insert_comments=True, insert_pis=True)
+        try:
+            return ET.fromstring(  # noqa: S314 - nothing expands, see above
+                data,
+                ET.XMLParser(target=builder, encoding="utf-8"),  # noqa: S314
+            )
+        except ET.ParseError as error:
+            raise BadSource(self.source, f"{file} is no well-formed XML ({error})") from error
+
+    def indexed(self, index: Path, field: str) -> Iterator[str]:
+        """What a tile index names; only GeoPackages are read."""
+        found = False
+        try:
+            with closing(sqlite3.connect(f"{index.resolve().as_uri()}?mode=ro", uri=True)) as database:
+                tables = database.execute("SELECT table_name FROM gpkg_contents WHERE data_type = 'features'")
+                for (table,) in tables.fetchall():
+                    quoted, column = (each.replace('"', '""') for each in (table, field))
+                    for (name,) in database.execute(f'SELECT "{column}" FROM "{quoted}"'):  # noqa: S608 - quoted above
+                        found = True
+                        yield _beside(str(name), index)
+        except sqlite3.Error:
+            found = False
+        if not found:
+            self.unlisted(index)
+
+    def unlisted(self, index: Path) -> None:
+        if not self.trusted:
+            self.refuse(
+                f"{index} is an index whose files cannot be listed: use a GeoPackage with a field `location`", TRUST
+            )
+        self.unknown.setdefault(f"the files that {index} names")
+
+    def refuse(self, why: str, cure: str = "") -> NoReturn:
+        raise BadSource(self.source, f"{why}: {cure}" if cure else why)
+
+
+class _Entry(NamedTuple):
+    """An element or an attribute of a description: GDAL takes one for the other, in any case of letters."""
+
+    name: str
+    text: str
+    relative: bool | None  # to the description, where it names a file; None where that is not said in the usual way
+
+
+def _entries(root: ET.Element) -> Iterator[_Entry]:
+    for element in root.iter():
+        if not isinstance(element.tag, str):  # a comment
+            continue
+        said = {name.rpartition("}")[2].lower(): text.strip() for name, text in element.items()}
+        tag = element.tag.rpartition("}")[2].lower()
+        usual = None if len(element) or tag in ("indexdataset", "dataset") else said.get("relativetovrt", "0") == "1"
+        text = (element.text or "").strip()
+        yield _Entry(tag, text, usual)
+        for key in ("key", "name"):
+            if key in said:
+                yield _Entry(said[key].lower(), text, None)
+        yield from (_Entry(name, value, None) for name, value in said.items())
+
+
+def _placed(entry: _Entry, file: Path) -> Iterator[str]:
+    """The names that an entry of the description `file` may mean."""
+    near = _beside(entry.text, file)
+    if entry.relative is None:
+        yield from dict.fromkeys([near, entry.text] if _on_disk_at_all(entry.text) else [near])
+    else:
+        yield near if entry.relative else entry.text
+
+
+def _beside(name: str, file: Path) -> str:
+    """A name relative to the description, where a file, or a part of the name, is there."""
+    for part in [name, *_parts(name)]:
+        if part and _is_file(file.parent / part):
+            return name.replace(part, str(file.parent / part))
+    return name
+
+
+def _on_disk_at_all(name: str) -> bool:
+    return _is_file(Path(name)) or any(True for _ in _on_disk(name))
+
+
+def _parts(name: str) -> list[str]:
+    """What a name of a subdataset is put together from."""
+    return [part.strip() for part in re.split(r"[\"']|:(?!//)", name)]
+
+
+def _on_disk(name: str) -> Iterator[Path]:
+    """The files that a name of GDAL's holds: an archive, or the file of a subdataset."""
+    if match := ARCHIVE.match(name):
+        place = Path(name[match.end() :].replace("{", "").replace("}", ""))
+        yield from (each for each in (place, *place.parents) if _is_file(each))
+        return
+    yield from (Path(part) for part in _parts(name) if part and _is_file(Path(part)))
+
+
+def _is_file(file: Path) -> bool:
+    try:
+        return file.is_file()
+    except (OSError, ValueError):
+        return False
