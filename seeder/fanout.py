@@ -12,6 +12,7 @@ from seeder.jobs import Message, Receipt
 from seeder.ledger import Run, finished, load_run, put_run, read_receipts, stopped, strike
 from seeder.pieces import Piece
 from seeder.plan import Plan, Work
+from seeder.runner import Runner
 from seeder.sqs import Depth, SqsQueue
 from tiler.catalog import Layers
 from tiler.errors import TilerError
@@ -66,7 +67,7 @@ def send(
             yield message
             progress(len(Piece(message.request.block, message.request.tiles)))
 
-    run = Run(queue.url, datetime.now(UTC), most)
+    run = Run(queue.url, datetime.now(UTC), most, by=Runner.here())
     put_run(sources, job, run)
     strike(sources, job, "failed")
     number = queue.send(told())

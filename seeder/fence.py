@@ -30,19 +30,26 @@ def fence(tiles: Store) -> timedelta:
 def settled(layer: Layer, stores: Stores) -> datetime:
     """From when on (UTC) nothing but tiles of the layer's current revision is put.
 
+    A date ahead of the store's clock tells nothing of when the revision was published: it lies ahead of all tiles then,
+    so that each of them counts as older. Nobody waits for it; see `left`.
+
     Raises:
         StoreError: the layer's metadata could not be looked at.
     """
     published = stores.sources.written(index_key(layer.id))
     others = set(revisions(stores.sources, layer.id)) - {layer.revision}
-    rounded = timedelta(seconds=0 if stores.sources.root else ROUNDED)
-    return published + rounded + fence(stores.tiles) if others else published
+    return published + _whole(stores) if others else published
+
+
+def _whole(stores: Stores) -> timedelta:
+    """The fence by the private store's clock."""
+    return fence(stores.tiles) + timedelta(seconds=0 if stores.sources.root else ROUNDED)
 
 
 def left(layer: Layer, stores: Stores) -> float:
-    """Seconds until then, by the store's clock; 0 where it is past."""
-    end = settled(layer, stores)
-    return max(0.0, (end - stores.sources.clock(clock_key())).total_seconds())
+    """Seconds until then, by the store's clock; 0 where it is past, and never more than the whole fence."""
+    rest = settled(layer, stores) - stores.sources.clock(clock_key())
+    return max(0.0, min(rest, _whole(stores)).total_seconds())
 
 
 def countdown(seconds: float) -> Iterator[float]:

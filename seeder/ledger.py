@@ -22,6 +22,7 @@ from typing import Any, Literal
 
 from seeder.jobs import TIME, VERSION, Job, Receipt, Spec, block_named
 from seeder.pieces import Count
+from seeder.runner import Runner
 from seeder.tileset import TileSets
 from tiler.errors import MessageError, MissingObject, UnknownJob
 from tiler.grid import Block
@@ -126,7 +127,7 @@ class Run:
     """One go at a job. `queue` is the URL of a queue, empty for the machine that ran it.
 
     `sent` says that all messages are in the queue, `ended` that no more work is done, `why` what was left then.
-    `most` is the share of failed blocks beyond which workers stop the job.
+    `most` is the share of failed blocks beyond which workers stop the job. `by` is the process that sends or renders.
     """
 
     queue: str
@@ -135,10 +136,17 @@ class Run:
     sent: bool = False
     ended: bool = False
     why: str = ""
+    by: Runner | None = None
 
     def to_json(self) -> dict[str, Any]:
         """The JSON form."""
         return {"v": VERSION, **asdict(self), "begun": self.begun.isoformat()}
+
+    @property
+    def abandoned(self) -> bool:
+        """Whether the process on which it hangs has certainly ended without saying so."""
+        needed = not self.ended and not (self.queue and self.sent)
+        return needed and self.by is not None and self.by.gone
 
 
 def put_run(sources: Store, job: str, run: Run) -> None:
@@ -156,7 +164,8 @@ def load_run(sources: Store, job: str) -> Run | None:
     try:
         said = _spoken(sources.get(key))
         begun = datetime.fromisoformat(said["begun"])
-        return Run(said["queue"], begun, said["most"], said["sent"], said["ended"], said["why"])
+        by = Runner.from_json(said.get("by"))
+        return Run(said["queue"], begun, said["most"], said["sent"], said["ended"], said["why"], by)
     except MissingObject:
         return None
     except (AttributeError, KeyError, TypeError, ValueError) as error:

@@ -30,6 +30,7 @@ from seeder.marks import Marks
 from seeder.order import Order
 from seeder.pieces import Count, Piece
 from seeder.queues import Queue
+from seeder.runner import Runner
 from seeder.selection import Selection, count, regions
 from seeder.stale import History
 from tiler.catalog import Layer, load_layer
@@ -249,7 +250,7 @@ def run(
             progress(tally.add(receipt.outcome))
 
     strike(stores.sources, job, "failed")
-    with tally.timed(), _on_record(job, stores.sources, Run("", datetime.now(UTC), most)):
+    with tally.timed(), _on_record(job, stores.sources, Run("", datetime.now(UTC), most, by=Runner.here())):
         pool = queue(heard)
         pool.send(takewhile(lambda _: not dropped, work.messages(pool.sizes)))
     stop = stopped(stores.sources, job) if dropped else None
@@ -264,8 +265,8 @@ def _on_record(job: str, sources: Store, run: Run) -> Iterator[None]:
     try:
         yield
         why = ""
-    except TilerError as error:
-        why = str(error)
+    except (TilerError, OSError, MemoryError) as error:
+        why = str(error) or type(error).__name__
         raise
     finally:
         with suppress(StoreError):  # what made it end matters more

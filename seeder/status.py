@@ -120,7 +120,7 @@ def progress(job: Job, sources: Store, layers: Layers, depth_of: DepthOf, now: d
     layer = layers.get(job.spec.layer)
     stale = "" if layer and layer.revision == job.spec.revision else layer.revision if layer else "nothing"
     last = max((each.last for each in (done, failed) if each.last), default=None)
-    facts = _Facts(zooms, run, stopped(sources, job.id), stale, last, begun(job.id), now)
+    facts = _Facts(job.id, zooms, run, stopped(sources, job.id), stale, last, begun(job.id), now)
     state, why, depth = _state(facts, depth_of)
     return Progress(
         job=job.id,
@@ -141,6 +141,7 @@ def progress(job: Job, sources: Store, layers: Layers, depth_of: DepthOf, now: d
 class _Facts:
     """What a job's state follows from."""
 
+    job: str
     zooms: dict[int, ZoomProgress]
     run: Run | None
     stop: Stop | None
@@ -190,6 +191,8 @@ def _stalled(facts: _Facts, depth: Depth | None) -> str:
     run = facts.run
     if run and run.ended:
         return run.why or "it ended before all was done"
+    if run and run.abandoned:
+        return f"the process that ran it ended: `seeder resume {facts.job}` goes on"
     silence = f"no receipt for {_span(facts.quiet)}"
     if run and run.queue and not run.sent:
         return f"{silence}, and not all messages were sent" if facts.quiet > QUIET else ""

@@ -49,7 +49,7 @@ FLOORS = [
     {"seeder.sqs", "seeder.work", "seeder.stack"},
     {"seeder.breaker"},
     {"seeder.ledger"},
-    {"seeder.aws", "seeder.jobs"},
+    {"seeder.aws", "seeder.jobs", "seeder.runner"},
     {"seeder.selection", "seeder.marks", "seeder.prices", "seeder.order"},
     {"seeder.geojson", "seeder.traffic"},
     {"seeder.plane"},

@@ -87,6 +87,10 @@ class Dated:
         told = self._times[key] + self._skew
         return NOON + timedelta(seconds=told // self._step * self._step if self._step else told)
 
+    def date(self, key: str, moment: float) -> None:
+        """Make it that the object under `key` was written at `moment`."""
+        self._times[key] = moment
+
     def clock(self, key: str) -> datetime:
         """See `Store.clock`."""
         self.put(key, b"", content_type="text/plain")
@@ -169,6 +173,26 @@ def test_what_is_put_before_the_fence_is_past_is_told_from_what_is_put_later(cas
     sources.now += left(NEWER, stores) + 1e-5
     sources.put("tile", b"", content_type="image/png")
     assert sources.written("tile") >= settled(NEWER, stores), "a new tile counts as old"
+
+
+@given(st.booleans(), st.sampled_from([0.0, 1.0]), st.floats(0, 1e9))
+def test_no_wait_is_longer_than_the_fence_whatever_the_date(folder: bool, step: float, ahead: float) -> None:
+    case = Case(step, 0.0, 10.0, folder=folder, late=0.0)
+    sources, stores, _ = case.begun()
+    sources.date(index_key("globe"), sources.now + ahead)
+    whole = fence.fence(stores.tiles).total_seconds()
+    assert left(NEWER, stores) <= whole + fence.ROUNDED
+    sources.put("tile", b"", content_type="image/png")
+    if ahead > step:
+        assert left(NEWER, stores) >= min(ahead, whole) - step, "it may have been published just now"
+        assert sources.written("tile") < settled(NEWER, stores), "nothing tells that the tile is new"
+
+
+def test_a_first_revision_dated_ahead_is_not_waited_for_longer_either() -> None:
+    sources, stores = dated(memory())
+    publish(OLDER, replace(stores, tiles=memory()))
+    sources.date(index_key("globe"), 365 * 86400.0)
+    assert left(OLDER, stores) <= fence.fence(stores.tiles).total_seconds() + fence.ROUNDED
 
 
 def test_a_first_revision_is_not_waited_for(stores: Stores) -> None:
