@@ -2,8 +2,8 @@
 
 A zip holds both packages and all that they import, built for Lambda's Python 3.13, without what a Lambda never reads.
 
-The same inputs give the same bytes, whenever and wherever. Inputs are this file, the two packages, the versions
-in requirements.txt and the version of the Python 3.13 on this machine, which compiles the modules. Without a
+The same inputs give the same bytes, whenever and wherever. Inputs are this file, the two packages, what
+requirements-lambda.txt pins and the version of the Python 3.13 on this machine, which compiles the modules. Without a
 Python 3.13 nothing is compiled: that zip works too, but its Lambdas start more slowly.
 """
 
@@ -29,6 +29,8 @@ OURS = ("tiler", "seeder")
 MACHINES = {"arm64": "aarch64", "x86_64": "x86_64"}  # Lambda's names of the architectures, and those of wheels
 PYTHON = "3.13"  # of the Lambdas
 GLIBC = 34  # Amazon Linux 2023, under that Python, has glibc 2.34
+LOCKED = "requirements-lambda.txt"
+PIN = re.compile(r"^[\w.-]+==[\w.+-]+", re.MULTILINE)
 HOME = "/var/task"  # where Lambda unpacks a zip
 LIMIT = 262_144_000  # bytes that Lambda takes, unzipped
 MIB = 1 << 20
@@ -37,7 +39,7 @@ MIB = 1 << 20
 # This is one of the few wheels that bring it along, for both architectures: AlmaLinux 8's expat 2.5.0 with its later
 # security fixes, content with glibc 2.25. Taken from a wheel it needs no compiler here. The loader finds it by the
 # file's name beside GDAL, whose RPATH is $ORIGIN.
-EXPAT_WHEEL = "pyvalhalla==3.9.1"
+EXPAT_WHEEL = "pyvalhalla"
 EXPAT = re.compile(r"pyvalhalla\.libs/libexpat-\w+\.so\.1\.8\.10")
 EXPAT_PATH = "rasterio.libs/libexpat.so.1"
 EXPAT_SHA256 = {
@@ -82,25 +84,16 @@ class Compiler(NamedTuple):
 
 
 def pins() -> list[str]:
-    """What requirements-lambda.txt names, with the versions of requirements.txt.
+    """The packages that requirements-lambda.txt pins, each with its version, but for the wheel with libexpat.
 
     Raises:
-        Failure: requirements.txt has no version for a name.
+        Failure: its versions are not those of requirements.txt, which the commands are tested with.
     """
-    pinned = {_normal(line.partition("==")[0]): line for line in _lines("requirements.txt") if "==" in line}
-    names = _lines("requirements-lambda.txt")
-    if loose := [name for name in names if _normal(name) not in pinned]:
-        raise Failure(f"requirements.txt pins no version of {', '.join(loose)}, which requirements-lambda.txt names")
-    return [pinned[_normal(name)] for name in names]
-
-
-def _lines(name: str) -> list[str]:
-    lines = (line.partition("#")[0].strip() for line in (ROOT / name).read_text("utf-8").splitlines())
-    return [line for line in lines if line]
-
-
-def _normal(name: str) -> str:
-    return re.sub(r"[-_.]+", "-", name).lower()
+    locked, tested = (PIN.findall((ROOT / name).read_text("utf-8")) for name in (LOCKED, "requirements.txt"))
+    ours = [pin for pin in locked if not pin.startswith(f"{EXPAT_WHEEL}==")]
+    if loose := [pin for pin in ours if pin not in tested]:
+        raise Failure(f"requirements.txt does not pin {', '.join(loose)}, as {LOCKED} does: run scripts/lock")
+    return ours
 
 
 def own_files() -> Files:
@@ -129,7 +122,9 @@ def find_compiler() -> Compiler | None:
 
 def inputs(arch: str, compiler: Compiler | None) -> str:
     """A digest of all that decides what the zip holds."""
-    items = [arch, *pins(), compiler.version if compiler else "", _sha256(Path(__file__).read_bytes())]
+    pins()
+    items = [arch, (ROOT / LOCKED).read_text("utf-8"), compiler.version if compiler else ""]
+    items.append(_sha256(Path(__file__).read_bytes()))
     items += (f"{path} {_sha256(file.data)}" for path, file in sorted(own_files().items()))
     return _sha256("\n".join(items).encode())
 
@@ -145,7 +140,6 @@ def dependencies(arch: str) -> Files:
         Failure: a wheel cannot be had, or it has another libexpat than this script knows.
     """
     files: Files = {}
-    expat = EXPAT_WHEEL.partition("==")[0]
     with TemporaryDirectory() as folder:
         _download(arch, folder)
         for wheel in Path(folder).glob("*.whl"):
@@ -154,7 +148,7 @@ def dependencies(arch: str) -> Files:
                 for path in members.namelist():
                     if EXPAT.fullmatch(path):
                         files[EXPAT_PATH] = File("rasterio", members.read(path))
-                    elif owner != expat and not path.endswith("/") and not LEFT_OUT.match(path):
+                    elif owner != EXPAT_WHEEL and not path.endswith("/") and not LEFT_OUT.match(path):
                         files[path] = File(owner, members.read(path))
     if EXPAT_PATH not in files or _sha256(files[EXPAT_PATH].data) != EXPAT_SHA256[arch]:
         raise Failure(f"{EXPAT_WHEEL} for {arch} has not the libexpat whose digest this script knows")
@@ -165,10 +159,11 @@ def _download(arch: str, folder: str) -> None:
     # pip must be told every glibc that would do: it takes one platform to mean no other.
     tags = [f"manylinux_2_{minor}_{MACHINES[arch]}" for minor in range(GLIBC, 16, -1)]
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-input"]
+    command.append("--require-hashes")
     command += ["--no-deps", "--only-binary=:all:", "--implementation=cp", f"--python-version={PYTHON}", "--retries=2"]
     command += [f"--platform={tag}" for tag in (*tags, f"manylinux2014_{MACHINES[arch]}")]
     result = subprocess.run(  # noqa: S603
-        [*command, f"--dest={folder}", *pins(), EXPAT_WHEEL], capture_output=True, text=True, check=False
+        [*command, f"--dest={folder}", f"--requirement={ROOT / LOCKED}"], capture_output=True, text=True, check=False
     )
     if result.returncode:
         errors = re.findall(r"^ERROR: (.*)", result.stderr, re.MULTILINE) or [f"exit code {result.returncode}"]

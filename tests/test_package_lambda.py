@@ -122,8 +122,9 @@ def test_a_change_builds_again(project: Project, monkeypatch: pytest.MonkeyPatch
     if change == "module":
         (project.root / "seeder" / "more.py").write_text("MORE = 1\n")
     elif change == "version":
-        pinned = project.root / "requirements.txt"
-        pinned.write_text(re.sub(r"rasterio==[\d.]+", "rasterio==9.9.9", pinned.read_text()))
+        for name in ("requirements.txt", "requirements-lambda.txt"):
+            pinned = project.root / name
+            pinned.write_text(re.sub(r"rasterio==[\d.]+", "rasterio==9.9.9", pinned.read_text()))
     elif change == "interpreter":
         monkeypatch.setattr(package_lambda, "find_compiler", lambda: COMPILER._replace(version="3.13.99"))
     elif change == "torn zip":
@@ -179,13 +180,14 @@ def test_a_missing_network_is_told_in_a_line(project: Project, monkeypatch: pyte
     assert not (project.root / "dist").exists()
 
 
-def test_a_dependency_without_a_version_is_an_error(project: Project) -> None:
+def test_a_version_that_the_commands_do_not_have_is_an_error(project: Project) -> None:
     with (project.root / "requirements-lambda.txt").open("a") as names:
-        names.write("leftpad\n")
+        names.write("leftpad==1.0\n")
     code, _, complaint = project.run("arm64")
     assert code == 1
     assert complaint == (
-        "package-lambda: requirements.txt pins no version of leftpad, which requirements-lambda.txt names\n"
+        "package-lambda: requirements.txt does not pin leftpad==1.0, "
+        "as requirements-lambda.txt does: run scripts/lock\n"
     )
 
 
