@@ -17,7 +17,7 @@ from seeder.ledger import Kind, begun, jobs, layer_of, load_job, read_receipt
 from seeder.order import stride
 from seeder.pieces import Piece
 from seeder.selection import Selection, regions
-from seeder.stale import History
+from seeder.stale import UNMIXED, History
 from seeder.tilelist import tile_line
 from seeder.tileset import TileSet
 from tiler.catalog import Layer, load_layer
@@ -120,7 +120,7 @@ class Audit:
     look: Look
     stores: Stores
     known: tuple[Job, ...]
-    history: History
+    history: History = UNMIXED
 
     @classmethod
     def of(cls, layer: Layer, selection: Selection, look: Look, stores: Stores) -> Audit:

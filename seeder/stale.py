@@ -70,6 +70,8 @@ class History:
         """Whether it is stale, or may be."""
         return self.revisions(modified) != {self.current}
 
+UNMIXED = History((Publication(""),), timedelta(0), timedelta(0))  # all stored tiles are of the current revision
+
 
 def settle(layer: Layer, stores: Stores) -> None:
     """Have the TileJSON name the current revision: all stored tiles are of it, and no other can be put any more."""
