@@ -16,6 +16,7 @@ from tiler import catalog, keys
 from tiler.bake import bake_cog
 from tiler.catalog import Layer, Options
 from tiler.choose import choose
+from tiler.credit import plain_markup
 from tiler.datasets import forget, opened
 from tiler.errors import BadOption, BadSource, CatalogError, SourceReadError, UnknownLayer
 from tiler.footprint import Footprint
@@ -90,7 +91,7 @@ def _ingest(
         bands=found.reading.bands,
         resampling=found.resampling,
         nodata=options.nodata,
-        attribution=options.attribution,
+        attribution=plain_markup(options.attribution),
         asked=options,
         previous=previous,
     )
