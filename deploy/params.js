@@ -41,6 +41,7 @@ const RULES = {
   logRetention: oneOf(...DAYS),
   queueAge: whole(60, 1209600),
   alarmTopic: optional(like(TOPIC, 'the ARN of an SNS topic')),
+  formats: oneOf('layer', 'all'),
   tileBucket: optional(like(BUCKET, 'a bucket name: 3 to 63 of a-z, 0-9, dots and hyphens')),
   url: optional(like(ADDRESS, 'an address such as https://tiles.example.com, without a slash at the end')),
   cloudFront: optional(like(DISTRIBUTION, 'the id of a CloudFront distribution, such as E1A2B3C4D5E6F7')),

@@ -38,6 +38,18 @@ def asset(name: str) -> bytes:
         raise BadOption(CURE) from error
 
 
+def built(name: str) -> float:
+    """When an asset was built, in seconds since 1970.
+
+    Raises:
+        BadOption: the pages are not built.
+    """
+    try:
+        return (ASSETS / name).stat().st_mtime
+    except FileNotFoundError as error:
+        raise BadOption(CURE) from error
+
+
 def assets() -> tuple[str, ...]:
     """The names of all files that are not pages; none where nothing is built."""
     pages = (LAYER, LAYERS)

@@ -7,6 +7,7 @@ import socket
 import sys
 import warnings
 import webbrowser
+from dataclasses import replace
 
 import click
 
@@ -23,13 +24,14 @@ PORT = 8000
 @click.option("--port", type=click.IntRange(0, 65535), default=PORT, show_default=True, help="0 takes any free one.")
 @click.option("--host", metavar="ADDRESS", default="127.0.0.1", show_default=True, help="0.0.0.0 lets others look too.")
 @click.option("--open", "browse", is_flag=True, help="Open the list of layers in a browser.")
+@click.option("--any-format", is_flag=True, help="Also render formats other than the layer's.")
 @guarded
 @located
-def serve(port: int, host: str, browse: bool, settings: Settings) -> None:
+def serve(port: int, host: str, browse: bool, any_format: bool, settings: Settings) -> None:
     """Serve the layers as the deployed system does, with a preview and a coverage map of each, until Ctrl-C.
 
     A tile that is not stored is rendered and stored by the code of the Lambda. With --stack it is the stack's buckets
-    that are shown, and filled.
+    that are shown, and filled. A tile of another format than the layer's is answered by a redirect to the layer's own.
 
     \b
     Examples:
@@ -41,6 +43,7 @@ def serve(port: int, host: str, browse: bool, settings: Settings) -> None:
     from seeder.site import Site  # noqa: PLC0415
 
     _log_to_terminal()
+    settings = replace(settings, any_format=any_format or settings.any_format)
     listening = listen(host, port)
     with listening, signals(lambda: sys.exit(0)), Site.open(settings, where(settings)) as site:
         address = f"http://{f'[{host}]' if ':' in host else host}:{listening.getsockname()[1]}/"

@@ -1,6 +1,6 @@
 """The local server: what the deployed system serves, under the same addresses, and the pages to look at it with.
 
-/{layer}/{z}/{x}/{y}.png   the stored tile, or 307 to the render path
+/{layer}/{z}/{x}/{y}.png   the stored tile, or 307 to the render path; every Location is absolute
 /_/render/...              the Lambda behind the redirect path: 302 to the tile that it stored
 /_/stored/...              the stored tile, never a redirect
 /{layer}/tile.json  /{layer}/wmts.xml  /wmts.xml
@@ -13,22 +13,26 @@ import asyncio
 import base64
 import json
 import logging
+import os
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from http import HTTPStatus
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 from sse_starlette import EventSourceResponse, ServerSentEvent
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
+from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.routing import Route
 
 from seeder import pages, wmts
+from seeder.answers import POLICY, Guarded, sent
 from seeder.console import CORES
 from seeder.coverage import Audits, ZoomCoverage
 from seeder.feed import PAUSE, Feed
@@ -38,6 +42,7 @@ from seeder.status import queue_depth
 from seeder.thumbnail import thumbnail
 from tiler import catalog
 from tiler.catalog import Layer
+from tiler.credit import plain_markup
 from tiler.errors import BadInput, BadOption, MissingObject, TilerError, UnknownLayer
 from tiler.grid import Bounds
 from tiler.http import CORS, Answer, Service, status_of
@@ -60,8 +65,9 @@ LASTING = "public, max-age=3600"  # of what its address names the revision of
 class Site:
     """What the server keeps between requests.
 
-    `service` is the Lambda's, with `STORED` as the address that never redirects; `where` is what the commands that the
-    pages show must say to mean the same stores. Pictures are rendered by `renderers`, whose threads keep rasters open.
+    `service` is the Lambda's, told with each request where `STORED` is, the address that never redirects; `where` is
+    what the commands that the pages show must say to mean the same stores. Pictures are rendered by `renderers`, whose
+    threads keep rasters open.
     """
 
     service: Service
@@ -74,7 +80,7 @@ class Site:
     @contextmanager
     def open(cls, settings: Settings, where: str) -> Iterator[Site]:
         """The site of what `settings` name; its renderers end with it."""
-        service = Service.open(replace(settings, direct=STORED), ttl=0)  # a new layer is there at once
+        service = Service.open(settings, ttl=0)  # a new layer is there at once
         feed = Feed(service.stores.sources, lambda url: queue_depth(url, settings.s3.region))
         with ThreadPoolExecutor(CORES, "renderer") as renderers:
             yield cls(service, feed, Audits(service.stores), where, renderers)
@@ -105,6 +111,7 @@ class Site:
                 Route("/{layer}/index.html", self.layer_page),
                 Route("/{key:path}", self.object),
             ],
+            middleware=[Middleware(Guarded)],
             exception_handlers={TilerError: _refused},
         )
 
@@ -115,35 +122,56 @@ class Site:
         key = request.path_params["key"]
         folder, _, name = key.rpartition("/")
         if "/" not in folder and name in pages.assets():
-            return Response(pages.asset(name), headers=FRESH, media_type=pages.kind(name))
+            return sent(request, pages.asset(name), pages.kind(name), FRESH, written=pages.built(name))
         if not folder and key in catalog.list_layers(self.stores.sources):
-            return RedirectResponse(f"/{key}/", 302, FRESH)
-        return self._stored(key) or RedirectResponse(f"{RENDER}/{quote(key)}", 307, PUBLIC)
+            return RedirectResponse(f"{_base(request)}/{key}/", 302, FRESH)
+        found = self._stored(request, key)
+        return found or RedirectResponse(f"{_base(request)}{RENDER}/{quote(key)}", 307, PUBLIC)
 
     def stored_tile(self, request: Request) -> Response:
         """A stored tile, or 404."""
-        found = self._stored(request.path_params["key"])
+        found = self._stored(request, request.path_params["key"])
         return found or _said(HTTPStatus.NOT_FOUND, "there is no such tile", PUBLIC)
 
-    def _stored(self, key: str) -> Response | None:
+    def _stored(self, request: Request, key: str) -> Response | None:
         try:
             name = parse_tile_key(key)
+            if self._astray(key):
+                return _said(HTTPStatus.NOT_FOUND, "there is no such tile", PUBLIC)
+            written = self._written(key)
             data, _ = self.stores.tiles.typed(key)
         except (BadInput, MissingObject):
             return None
-        return Response(data, headers=PUBLIC, media_type=CONTENT_TYPES[name.format])
+        return sent(request, data, CONTENT_TYPES[name.format], PUBLIC, written=written)
+
+    def _astray(self, key: str) -> bool:
+        """Whether symbolic links lead from `key` out of the store's folder, which may be a link itself."""
+        root = self.stores.tiles.root
+        return root is not None and not Path(os.path.realpath(root / key)).is_relative_to(os.path.realpath(root))
+
+    def _written(self, key: str) -> float | None:
+        """When the file of `key` was written; None in a bucket, where a request more would be needed to know."""
+        root = self.stores.tiles.root
+        try:
+            return None if root is None else (root / key).stat().st_mtime
+        except OSError:
+            return None
 
     async def render(self, request: Request) -> Response:
         """What the Lambda answers."""
-        path = f"/{quote(request.path_params['key'])}"
+        key = request.path_params["key"]
+        if await run_in_threadpool(self._astray, key):  # it would be written there
+            return _said(HTTPStatus.NOT_FOUND, "there is no such tile", PUBLIC)
+        path = f"/{quote(key)}"
         event = {"rawPath": path, "requestContext": {"http": {"method": request.method}}}
-        return _carried(await self._rendered(self.service.answer, event))
+        service = replace(self.service, direct=f"{_base(request)}{STORED}")
+        return _carried(await self._rendered(service.answer, event))
 
     def tilejson(self, request: Request) -> Response:
         """The layer's TileJSON, its tiles where this server is asked."""
         layer = self._layer(request)
         said = catalog.tilejson(layer, _base(request), catalog.addressed(layer, self.stores.tiles))
-        return Response(said, headers=PUBLIC, media_type="application/json")
+        return sent(request, said, "application/json", PUBLIC)
 
     def capabilities(self, request: Request) -> Response:
         """WMTS capabilities of one layer."""
@@ -156,23 +184,23 @@ class Site:
     def _capabilities(self, request: Request, layers: list[Layer]) -> Response:
         shown = [(layer, catalog.addressed(layer, self.stores.tiles)) for layer in layers]
         said = wmts.capabilities(shown, _base(request), str(request.url))
-        return Response(said, headers=PUBLIC, media_type=wmts.TYPE)
+        return sent(request, said, wmts.TYPE, PUBLIC)
 
     # Pages, and what they ask
 
-    def layers_page(self, _: Request) -> Response:
+    def layers_page(self, request: Request) -> Response:
         """The list of layers."""
-        return self._page(pages.LAYERS, {})
+        return self._page(request, pages.LAYERS, {})
 
     def layer_page(self, request: Request) -> Response:
         """The preview of a layer."""
-        return self._page(pages.LAYER, {"layer": self._layer(request).id})
+        return self._page(request, pages.LAYER, {"layer": self._layer(request).id})
 
-    def _page(self, name: str, config: dict[str, str]) -> Response:
+    def _page(self, request: Request, name: str, config: dict[str, str]) -> Response:
         if not pages.assets():
             return PlainTextResponse(pages.CURE, HTTPStatus.SERVICE_UNAVAILABLE, FRESH)
         said = pages.page(name, {**config, "api": API, "where": self.where})
-        return Response(said, headers=FRESH, media_type=pages.kind(name))
+        return sent(request, said, pages.kind(name), {**FRESH, "Content-Security-Policy": POLICY})
 
     def list_layers(self, _: Request) -> Response:
         """All layers."""
@@ -188,7 +216,7 @@ class Site:
         """A small picture of a layer."""
         layer = await run_in_threadpool(self._layer, request)
         data = await self._rendered(thumbnail, layer, self.stores.sources)
-        return Response(data, headers={"Cache-Control": LASTING}, media_type=CONTENT_TYPES["png"])
+        return sent(request, data, CONTENT_TYPES["png"], {"Cache-Control": LASTING})
 
     async def kept_tile(self, request: Request) -> Response:
         """A tile of a revision that is kept, rendered for this one look."""
@@ -220,6 +248,8 @@ class Site:
 
     async def events(self, request: Request) -> Response:
         """Layers and jobs as they change, until the client leaves."""
+        if request.method == "HEAD":  # its body would never end
+            return Response(headers={"Cache-Control": "no-store"}, media_type="text/event-stream")
         return EventSourceResponse(self._changes(request.query_params.get("layer")))
 
     async def _changes(self, layer: str | None) -> AsyncIterator[ServerSentEvent]:
@@ -254,7 +284,7 @@ class Site:
 
 
 def _facts(layer: Layer) -> dict[str, Any]:
-    return {**facts(layer), "attribution": layer.attribution}
+    return {**facts(layer), "attribution": plain_markup(layer.attribution)}
 
 
 def _base(request: Request) -> str:

@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from xml.etree import ElementTree as ET
 
 from tiler.catalog import Layer
+from tiler.credit import plain_markup
 from tiler.grid import EXTENT, TILE
 from tiler.keys import CONTENT_TYPES, tile_template
 
@@ -53,7 +54,7 @@ def _describe(contents: ET.Element, layer: Layer, revision: str, url: str) -> No
     about = _add(contents, "Layer")
     _add(about, "ows:Title", layer.id)
     if layer.attribution:
-        _add(about, "ows:Abstract", layer.attribution)
+        _add(about, "ows:Abstract", plain_markup(layer.attribution))
     west, south, east, north = layer.bounds.plain
     box = _add(about, "ows:WGS84BoundingBox")
     _add(box, "ows:LowerCorner", f"{west!r} {south!r}")

@@ -35,9 +35,11 @@ def serving(settings: Settings, where: str = "") -> Iterator[str]:
             thread.join()
 
 
-def ask(url: str, *, redirect: bool = False, method: str = "GET") -> urllib3.BaseHTTPResponse:
+def ask(
+    url: str, *, redirect: bool = False, method: str = "GET", headers: dict[str, str] | None = None
+) -> urllib3.BaseHTTPResponse:
     """The answer under `url`; redirects are followed only on request."""
-    return HTTP.request(method, url, redirect=redirect)
+    return HTTP.request(method, url, redirect=redirect, headers=headers)
 
 
 def told(url: str) -> Any:

@@ -125,15 +125,16 @@ class Spy:
 
 @dataclass
 class Site:
-    """A service and its two stores."""
+    """A service and its two stores; unless told otherwise it makes tiles of all formats."""
 
     tiles: Spy
     sources: Spy
     ttl: float = 1e9  # seconds
+    any_format: bool = True
 
     def __post_init__(self) -> None:
         stores = Stores(cast(Store, self.tiles), cast(Store, self.sources), URL)
-        self.service = Service(stores, Layers(stores.sources, self.ttl), DIRECT)
+        self.service = Service(stores, Layers(stores.sources, self.ttl), DIRECT, self.any_format)
 
     @classmethod
     def on(cls, tiles: Store, sources: Store) -> Site:

@@ -57,7 +57,7 @@ FLOORS = [
     {"seeder.tileset"},
     {"seeder.pieces"},
     {"seeder.curve"},
-    {"seeder.pages", "seeder.wmts", "seeder.thumbnail"},
+    {"seeder.pages", "seeder.wmts", "seeder.thumbnail", "seeder.answers"},
     {"tiler.ingest", "tiler.http"},
     {"tiler.bake"},
     {"tiler.fill", "tiler.choose"},
@@ -71,7 +71,7 @@ FLOORS = [
     {"tiler.style", "tiler.storage", "tiler.footprint", "tiler.processes"},
     {"tiler.overlap"},
     {"tiler.keys"},
-    {"tiler.grid", "tiler.settings"},
+    {"tiler.grid", "tiler.settings", "tiler.credit"},
     {"tiler.errors"},
     {"tiler.__init__", "seeder.__init__"},
 ]

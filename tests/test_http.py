@@ -24,7 +24,7 @@ from seeder.curve import interleaved
 from seeder.selection import Selection, regions
 from tests.conftest import MakeLayer, MakeRaster, Recipe, scene, silent, write_raster
 from tests.oracle import alone, tiles_of
-from tests.site import DIRECT, URL, Answer, Site, answered, copied, deaf, event, memory, private
+from tests.site import DIRECT, URL, Answer, Site, Spy, answered, copied, deaf, event, memory, private
 from tests.strategies import layers
 from tiler import http
 from tiler.catalog import Layer, Options, dump, publish
@@ -104,6 +104,7 @@ def deployed(s3_url: str, alps_data: Path, monkeypatch: pytest.MonkeyPatch) -> I
     monkeypatch.setenv("TILER_SOURCES", f"{s3_url}/private")
     monkeypatch.setenv("TILER_URL", URL)
     monkeypatch.setenv("TILER_DIRECT", DIRECT)
+    monkeypatch.setenv("TILER_FORMATS", "all")
     copied(private(alps_data), open_store(f"{s3_url}/private"))
     http._service.cache_clear()
     yield s3_url
@@ -156,6 +157,35 @@ def test_the_second_request_finds_the_tile_and_renders_nothing(
     assert first.status == 302
     assert site.stored() == before
     assert (site.tiles.count("put"), site.sources.seen) == (0, [])
+
+
+@pytest.mark.parametrize("sharp", ["", "@2x"])
+@pytest.mark.parametrize("form", ["jpg", "webp"])
+def test_another_format_than_the_layers_leads_to_the_layers_own_tile(form: str, sharp: str, site: Site) -> None:
+    """Not to the website, which would send the client here again."""
+    strict = Site(site.tiles, site.sources, any_format=False)
+    own = strict.ask(f"/alps/7/66/45{sharp}.png")
+    before = strict.stored()
+    assert list(before) == [f"alps/7/66/45{sharp}.png"]
+    assert strict.ask(f"/alps/7/66/45{sharp}.{form}") == own
+    assert strict.stored() == before
+    assert own.status == 302
+    assert strict.ask(f"/alps/7/0/0.{form}").status == 404
+
+
+def test_where_the_bucket_is_gone_another_format_is_answered_as_the_layers_own(site: Site, s3_url: str) -> None:
+    gone = Site(Spy(open_store(f"{s3_url}-gone")), site.sources, any_format=False)
+    own, other = gone.ask("/alps/7/66/45.png"), gone.ask("/alps/7/66/45.webp")
+    assert (other, other.headers["Content-Type"]) == (own, "image/png")
+
+
+def test_unless_the_environment_allows_it_the_function_makes_no_other_format(
+    deployed: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("TILER_FORMATS")
+    answer = asked("/alps/7/66/45.webp")
+    assert (answer.status, answer.headers["Location"].partition("?")[0]) == (302, f"{DIRECT}/alps/7/66/45.png")
+    assert not open_store(f"{deployed}/public").has("alps/7/66/45.webp")
 
 
 def test_a_tile_that_seed_stored_is_found(site: Site, alps: Layer, monkeypatch: pytest.MonkeyPatch) -> None:

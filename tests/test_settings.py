@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tiler.errors import BadOption
 from tiler.settings import DEFAULT_URL, S3, Settings
 
 SQS = "https://sqs.eu-central-1.amazonaws.com/123456789012/blocks"
@@ -74,6 +75,16 @@ def test_addresses_lose_their_last_slash_and_the_direct_one_is_the_public_one_un
 ) -> None:
     found = Settings.from_env(environ)
     assert (found.url, found.direct) == (url, direct)
+
+
+@pytest.mark.parametrize(("said", "every"), [("", False), ("layer", False), ("all", True)])
+def test_formats_are_the_layers_own_unless_all_are_allowed(said: str, every: bool) -> None:
+    assert Settings.from_env({"TILER_FORMATS": said}).any_format == every
+
+
+def test_formats_that_are_none_are_refused() -> None:
+    with pytest.raises(BadOption, match="TILER_FORMATS is 'webp': set it to layer or all"):
+        Settings.from_env({"TILER_FORMATS": "webp"})
 
 
 @pytest.mark.parametrize(("said", "queue"), [(SQS, SQS), ("", ""), ("sqs", ""), ("local", "")])

@@ -13,6 +13,7 @@ from typing import Any, Literal, get_args
 from mercantile import Tile
 
 from tiler import history, keys
+from tiler.credit import plain_markup
 from tiler.errors import BadInput, BadOption, CatalogError, GridError, MissingObject, UnknownLayer, ZoomOutside
 from tiler.footprint import Footprint
 from tiler.grid import MAX_ZOOM, Bounds, TileRange, tile_ranges
@@ -397,7 +398,7 @@ def tilejson(layer: Layer, url: str, revision: str) -> bytes:
         "maxzoom": layer.maxzoom,
     }
     if layer.attribution:
-        said["attribution"] = layer.attribution
+        said["attribution"] = plain_markup(layer.attribution)  # also that of layers of older versions
     if layer.style.encoding:  # what MapLibre's raster-dem sources look for
         said["encoding"] = "mapbox" if layer.style.terrain == "terrain-rgb" else layer.style.terrain
     return (json.dumps(said, indent=1) + "\n").encode()

@@ -10,7 +10,7 @@ import json
 import logging
 import os
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from http import HTTPStatus
 from typing import Any
@@ -56,17 +56,22 @@ def _service() -> Service:
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """What the handler keeps between requests. `direct` is where a stored tile answers without a redirect."""
+    """What the handler keeps between requests.
+
+    `direct` is where a stored tile answers without a redirect. `any_format` says that tiles of another format than the
+    layer's are made as well; else the layer's own tile is the answer to them.
+    """
 
     stores: Stores
     layers: Layers
     direct: str
+    any_format: bool = False
 
     @classmethod
     def open(cls, settings: Settings, ttl: float) -> Service:
         """The service on the stores of `settings`; a layer's metadata is believed for `ttl` seconds."""
         stores = Stores.open(settings.within(PATIENCE))
-        return cls(stores, Layers(stores.sources, ttl), settings.direct)
+        return cls(stores, Layers(stores.sources, ttl), settings.direct, settings.any_format)
 
     def answer(self, event: dict[str, Any]) -> Answer:
         """302 to the stored tile, 200 with its bytes where it could not be stored, or the error's status."""
@@ -96,6 +101,8 @@ class Service:
     def _tile(self, path: str) -> Answer:
         name = parse_tile_key(path)
         layer = self._layer(name.layer)
+        if not self.any_format:  # the same picture once more, rendered and stored, would help nobody
+            name = replace(name, format=layer.format)
         request = _request(layer, name)
         try:
             outcome = fill(layer, self.stores, request)

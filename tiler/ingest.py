@@ -18,6 +18,7 @@ from tiler.bake import bake_cog
 from tiler.beneath import Beneath, beneath
 from tiler.catalog import Layer, Options
 from tiler.choose import choose
+from tiler.credit import plain_markup
 from tiler.datasets import forget, opened
 from tiler.errors import BadOption, BadSource, CatalogError, SourceReadError, UnknownLayer
 from tiler.footprint import Footprint
@@ -132,7 +133,7 @@ def _made(
         bands=found.reading.bands,
         resampling=found.resampling,
         nodata=options.nodata,
-        attribution=options.attribution,
+        attribution=plain_markup(options.attribution),
         asked=options,
         previous=previous,
     )

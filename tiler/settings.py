@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from tiler.errors import BadOption
+
 DEFAULT_DATA = "data"
 DEFAULT_URL = "http://localhost:8000"
 
@@ -29,7 +31,8 @@ class Settings:
 
     `tiles` and `sources` are store URLs (`file://`, `s3://`, `memory://`). `url` is where the public tile store is
     served; `direct` is where it answers for itself and never redirects, which in S3 is another address. Neither has
-    a slash at the end. `queue` is the URL of an SQS queue, empty where there is none.
+    a slash at the end. `queue` is the URL of an SQS queue, empty where there is none. `any_format` says that the
+    redirect path makes tiles of other formats than the layer's too.
     """
 
     tiles: str
@@ -39,6 +42,7 @@ class Settings:
     queue: str = ""
     s3: S3 = AMAZON
     stack: str = ""  # that named all this
+    any_format: bool = False
     cloudfront: str = ""  # id of the distribution before the tiles, empty where there is none
 
     @classmethod
@@ -48,8 +52,12 @@ class Settings:
         `TILER_DATA` (or `data`, which wins) is the local root: tiles under `tiles/`, the private part under
         `private/`. `TILER_TILES` and `TILER_SOURCES` override each with any store URL. `TILER_URL` is the
         public address that TileJSON names, `TILER_DIRECT` the one that never redirects, `TILER_QUEUE` the URL of
-        the queue. `AWS_ENDPOINT_URL_S3` and `AWS_ENDPOINT_URL` name another S3 server, `AWS_REGION` and
+        the queue. `TILER_FORMATS` is `layer` or `all`: the formats in which the redirect path makes tiles.
+        `AWS_ENDPOINT_URL_S3` and `AWS_ENDPOINT_URL` name another S3 server, `AWS_REGION` and
         `AWS_DEFAULT_REGION` the region, as they do for every AWS SDK.
+
+        Raises:
+            BadOption: a value is none that its variable may have.
         """
         root = Path(data or environ.get("TILER_DATA") or DEFAULT_DATA).expanduser().absolute()
         queue = environ.get("TILER_QUEUE") or ""  # for the command `seed` it may also say `local` or `sqs`
@@ -60,6 +68,7 @@ class Settings:
             url=url,
             direct=(environ.get("TILER_DIRECT") or url).rstrip("/"),
             queue=queue if "://" in queue else "",
+            any_format=_any_format(environ.get("TILER_FORMATS") or "layer"),
             s3=S3(
                 endpoint=environ.get("AWS_ENDPOINT_URL_S3") or environ.get("AWS_ENDPOINT_URL") or "",
                 region=environ.get("AWS_REGION") or environ.get("AWS_DEFAULT_REGION") or "",
@@ -70,3 +79,9 @@ class Settings:
     def within(self, seconds: float) -> Settings:
         """The same for one who must answer soon: failing requests are tried again for `seconds` only."""
         return replace(self, s3=replace(self.s3, patience=seconds))
+
+
+def _any_format(said: str) -> bool:
+    if said not in ("layer", "all"):
+        raise BadOption(f"TILER_FORMATS is {said!r}: set it to layer or all")
+    return said == "all"

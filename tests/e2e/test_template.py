@@ -168,7 +168,7 @@ def test_functions_know_the_stores_and_the_addresses(
         "TILER_URL": url,
         "TILER_DIRECT": direct,
     }
-    assert variables(templates[variant], "HttpLambdaFunction") == shared
+    assert variables(templates[variant], "HttpLambdaFunction") == {**shared, "TILER_FORMATS": "layer"}
     assert variables(templates[variant], "WorkerLambdaFunction") == {
         **shared,
         "TILER_QUEUE": "${Queue}",
