@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shlex
 import sys
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import wraps
@@ -25,21 +27,80 @@ Command = Callable[..., None]
 
 
 def guarded(command: Command) -> Command:
-    """Errors as one line and an exit code: 2 for bad input, 1 for a failure."""
+    """Errors as one line and an exit code: 2 for bad input, 1 for a failure, 130 for Ctrl-C."""
 
     @wraps(command)
     def guard(*args: Any, **kwargs: Any) -> None:
-        try:
+        with _told():
             command(*args, **kwargs)
-        except BadInput as error:
-            raise click.exceptions.Exit(_complain(error, 2)) from error
-        except TilerError as error:
-            raise click.exceptions.Exit(_complain(error, 1)) from error
 
     return guard
 
 
-def _complain(error: TilerError, code: int) -> int:
+def exit_code(command: click.Command, program: str) -> int:
+    """Run a program and return its exit code; whatever ends it is one line."""
+    if not sys.warnoptions:
+        warnings.simplefilter("ignore")  # they are for who writes programs
+    try:
+        with _told():
+            code = command.main(prog_name=program, standalone_mode=False)
+            sys.stdout.flush()
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except click.exceptions.Exit as end:
+        return end.exit_code
+    except click.Abort as abort:
+        interrupted = isinstance(abort.__context__, KeyboardInterrupt)
+        click.echo("interrupted" if interrupted else "Aborted!", err=True)
+        return INTERRUPTED if interrupted else 1
+    return code if isinstance(code, int) else 0
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """Errors as one line each; the only place that catches what the operating system says.
+
+    Raises:
+        Exit: with 2 for bad input, 1 for a failure, 130 for Ctrl-C.
+    """
+    try:
+        yield
+    except BadInput as error:
+        raise click.exceptions.Exit(_complain(error, 2)) from error
+    except TilerError as error:
+        raise click.exceptions.Exit(_complain(error, 1)) from error
+    except MemoryError as error:
+        raise click.exceptions.Exit(_complain("not enough memory: try again with fewer --jobs", 1)) from error
+    except OSError as error:
+        if error.errno == errno.EPIPE:  # who reads has seen enough; click ends quietly
+            raise
+        raise click.exceptions.Exit(_complain(_said(error), 1)) from error
+    except KeyboardInterrupt as interrupt:
+        click.echo("interrupted", err=True)
+        raise click.exceptions.Exit(INTERRUPTED) from interrupt
+
+
+CURES = {
+    errno.ENOSPC: "free some space and run the same command again",
+    errno.EDQUOT: "free some space and run the same command again",
+    errno.EMFILE: "raise the limit (`ulimit -n 1024`) or use fewer --jobs",
+    errno.ENFILE: "close other programs or use fewer --jobs",
+    errno.ENOMEM: "use fewer --jobs",
+}
+
+
+def _said(error: OSError) -> str:
+    """What the operating system says, of which path, and the cure where there is one."""
+    what = error.strerror or str(error) or type(error).__name__
+    where = (
+        f": {os.fsencode(error.filename).decode(errors='replace')}" if isinstance(error.filename, str | bytes) else ""
+    )
+    cure = CURES.get(error.errno or 0, "")
+    return f"{what}{where}{f'; {cure}' if cure else ''}"
+
+
+def _complain(error: TilerError | str, code: int) -> int:
     click.echo(f"error: {error}", err=True)
     return code
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 PROC = Path("/proc")
+NAMES = ("host", "machine", "boot", "room", "started")
 ENDED = ("Z", "X")  # states of a process of which only the entry in the table is left
 
 
@@ -30,15 +31,15 @@ class Runner:
 
     @classmethod
     def here(cls) -> Runner:
-        """This process."""
+        """The process that asks."""
         return cls(*_place(), os.getpid(), _started(os.getpid()))
 
     @classmethod
     def from_json(cls, said: Any) -> Runner | None:
         """The process of that JSON form, None where it is none."""
         try:
-            names = (str(said[name]) for name in ("host", "machine", "boot", "room"))
-            return cls(*names, int(said["pid"]), str(said["started"]))
+            host, machine, boot, room, started = (str(said[name]) for name in NAMES)
+            return cls(host, machine, boot, room, int(said["pid"]), started)
         except (KeyError, TypeError, ValueError):
             return None
 

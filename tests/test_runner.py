@@ -78,7 +78,7 @@ def test_runs_of_older_programs_are_read_and_they_read_ours() -> None:
 
 
 @given(
-    st.recursive(st.none() | st.booleans() | st.integers() | st.text(), lambda inner: st.lists(inner))
+    st.recursive(st.none() | st.booleans() | st.integers() | st.text(), st.lists)
     | st.fixed_dictionaries({name: st.text() | st.none() for name in asdict(ME)})
 )
 def test_what_names_no_process_is_none(said: object) -> None:

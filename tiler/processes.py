@@ -1,7 +1,7 @@
 """A pool of worker processes that never outlives its parent and stops within a second.
 
-Workers are spawned, not forked: GDAL and obstore run threads. They ignore Ctrl-C, which the parent answers for
-all of them, and end when the parent does, however it ends.
+Workers are spawned, not forked: GDAL and obstore run threads. They ignore Ctrl-C and SIGHUP, which the parent answers
+for all of them, and end when the parent does, however it ends.
 """
 
 from __future__ import annotations
@@ -10,7 +10,9 @@ import contextlib
 import multiprocessing
 import os
 import signal
+import sys
 import threading
+import warnings
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -23,6 +25,9 @@ from tiler.errors import WorkerDied
 T = TypeVar("T")
 R = TypeVar("R")
 
+# what the parent answers for all; SIGTERM is how it ends them
+INTERRUPTS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGHUP") if hasattr(signal, name))
+STOPS = (signal.SIGTERM, *INTERRUPTS)
 AHEAD = 2  # tasks a worker has waiting, so that none waits for the parent
 
 
@@ -74,7 +79,10 @@ _task: Callable[[Any], Any] | None = None  # this worker's
 
 def _begin(make: Callable[[], Callable[[Any], Any]]) -> None:
     global _task  # noqa: PLW0603 - a pool hands its workers nothing else to keep
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    for number in INTERRUPTS:
+        signal.signal(number, signal.SIG_IGN)
+    if not sys.warnoptions:
+        warnings.simplefilter("ignore")  # they would stand among the lines of the command
     end_with_parent()
     _task = make()
 
@@ -98,8 +106,9 @@ def _end_with_parent() -> None:
 
 @contextlib.contextmanager
 def signals(act: Callable[[], object]) -> Iterator[None]:
-    """SIGTERM and Ctrl-C call `act` within. For the main thread."""
-    before = {number: signal.signal(number, lambda *_: act()) for number in (signal.SIGTERM, signal.SIGINT)}
+    """SIGTERM, SIGHUP and Ctrl-C call `act` within, unless SIGHUP is ignored (`nohup`). For the main thread."""
+    heard = [number for number in STOPS if number == signal.SIGINT or signal.getsignal(number) != signal.SIG_IGN]
+    before = {number: signal.signal(number, lambda *_: act()) for number in heard}
     try:
         yield
     finally:
