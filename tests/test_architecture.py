@@ -68,7 +68,7 @@ FLOORS = [
     {"tiler.style", "tiler.storage", "tiler.footprint", "tiler.processes"},
     {"tiler.overlap"},
     {"tiler.keys"},
-    {"tiler.grid", "tiler.settings"},
+    {"tiler.grid", "tiler.settings", "tiler.inputs"},
     {"tiler.errors"},
     {"tiler.__init__", "seeder.__init__"},
 ]

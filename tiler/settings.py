@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from tiler.errors import BadOption
+
 DEFAULT_DATA = "data"
 DEFAULT_URL = "http://localhost:8000"
 
@@ -51,7 +53,9 @@ class Settings:
         the queue. `AWS_ENDPOINT_URL_S3` and `AWS_ENDPOINT_URL` name another S3 server, `AWS_REGION` and
         `AWS_DEFAULT_REGION` the region, as they do for every AWS SDK.
         """
-        root = Path(data or environ.get("TILER_DATA") or DEFAULT_DATA).expanduser().absolute()
+        said = data or environ.get("TILER_DATA") or DEFAULT_DATA
+        _check_folder(said)
+        root = Path(said).expanduser().absolute()
         queue = environ.get("TILER_QUEUE") or ""  # for the command `seed` it may also say `local` or `sqs`
         url = (environ.get("TILER_URL") or DEFAULT_URL).rstrip("/")
         return cls(
@@ -70,3 +74,17 @@ class Settings:
     def within(self, seconds: float) -> Settings:
         """The same for one who must answer soon: failing requests are tried again for `seconds` only."""
         return replace(self, s3=replace(self.s3, patience=seconds))
+
+
+def _check_folder(folder: str) -> None:
+    """Nothing, if a URL can spell the folder's name.
+
+    Raises:
+        BadOption: the name is not UTF-8, or holds a NUL.
+    """
+    try:
+        good = "\0" not in str(folder).encode().decode()
+    except UnicodeEncodeError:
+        good = False
+    if not good:
+        raise BadOption(f"the data folder {str(folder)!a} is not named in UTF-8: rename it, or give another one")
