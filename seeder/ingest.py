@@ -16,6 +16,7 @@ from tiler.colormap import checked
 from tiler.errors import BadOption
 from tiler.ingest import Ingested
 from tiler.ingest import ingest as ingest_raster
+from tiler.inputs import check_source
 from tiler.keys import FORMATS, check_layer, layer_from
 from tiler.settings import Settings
 from tiler.storage import Stores
@@ -131,6 +132,7 @@ def ingest(source: str, layer: str | None, said: dict[str, Any], jobs: int, as_j
 
 def make(source: str, layer: str, options: Options, stores: Stores, *, jobs: int) -> Ingested:
     """Ingest a raster, and show how that goes; see `tiler.ingest.ingest`."""
+    check_source(source)
     with interruptible("interrupted: nothing was changed"), Bar(f"ingest {layer}") as bar:
         done = ingest_raster(source, layer, options, stores, jobs=jobs, progress=bar)
     for note in done.notes:

@@ -16,6 +16,7 @@ from seeder.tileset import TileSets
 from tiler.errors import BadInput, GridError, MessageError
 from tiler.fill import Outcome, Request
 from tiler.grid import LEAF, Block, Bounds, format_zooms, parse_zooms
+from tiler.keys import FORMATS, check_layer
 from tiler.render import Look
 
 VERSION = 1
@@ -34,6 +35,8 @@ FIELDS = {  # of a message, and their types
     "force": bool,
 }
 SIZES = (LEAF, LEAF**2, LEAF**3)  # of blocks that messages to a queue name: workers split the larger ones
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")  # of a job or a revision, as part of a key
+MASK = re.compile(r"[0-9a-f]{1,16}")
 MASKS = ("written", "empty", "skipped", "failed")
 
 
@@ -85,7 +88,7 @@ class Spec:
             selection = Selection(parse_zooms(said["zooms"]), boxes, listed, said.get("footprint", True))
             look = Look(said["scale"], said["format"])
             return cls(said["layer"], said["revision"], selection, look, said["force"])
-        except (KeyError, TypeError, ValueError, BadInput) as error:
+        except (KeyError, RecursionError, TypeError, ValueError, BadInput) as error:
             raise MessageError(f"not the spec of a job: {error!r}") from error
 
     @property
@@ -163,12 +166,31 @@ class Message:
             for name, kind in FIELDS.items():
                 if type(said[name]) is not kind:
                     raise MessageError(f"not a message: {name} is {said[name]!r}")
+            _check_words(said)
             block = Block(said["z"], said["x"], said["y"], said["size"])
             look = Look(said["scale"], said["format"])
             request = Request(block, int(said["tiles"], 16), look, said["force"])
             return cls(said["job"], said["layer"], said["revision"], request)
-        except (KeyError, TypeError, ValueError, BadInput) as error:
+        except (KeyError, RecursionError, TypeError, ValueError, BadInput) as error:
             raise MessageError(f"not a message: {error!r}") from error
+
+
+def _check_words(said: dict[str, Any]) -> None:
+    """Nothing, if a message's words may become keys of its job and its tiles.
+
+    Raises:
+        ValueError, BadName: one may not.
+    """
+    check_layer(said["layer"])
+    for name, good in (
+        ("job", NAME.fullmatch(said["job"])),
+        ("revision", NAME.fullmatch(said["revision"])),
+        ("tiles", MASK.fullmatch(said["tiles"])),
+        ("scale", said["scale"] in (1, 2)),
+        ("format", said["format"] in FORMATS),
+    ):
+        if not good:
+            raise ValueError(f"{name} cannot be {str(said[name])[:80]!r}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,7 +221,7 @@ class Receipt:
             del said["v"]
             masks = {mask: int(said[mask], 16) for mask in MASKS}
             return cls(block_named(name), Outcome(**{**said, **masks}))
-        except (KeyError, TypeError, ValueError, BadInput) as error:
+        except (KeyError, RecursionError, TypeError, ValueError, BadInput) as error:
             raise MessageError(f"{name} is not a receipt: {error!r}") from error
 
 

@@ -101,7 +101,7 @@ def stopped(sources: Store, job: str) -> Stop | None:
         return Stop(str(said["why"]), bool(said["asked"]))
     except MissingObject:
         return None
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, RecursionError, TypeError, ValueError):
         return Stop(CANCELLED)
 
 
@@ -168,7 +168,7 @@ def load_run(sources: Store, job: str) -> Run | None:
         return Run(said["queue"], begun, said["most"], said["sent"], said["ended"], said["why"], by)
     except MissingObject:
         return None
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, RecursionError, TypeError, ValueError) as error:
         raise MessageError(f"{key} is not a run: {error!r}") from error
 
 
@@ -192,7 +192,7 @@ def load_job(sources: Store, job: str, *, listed: bool = True) -> Job:
     try:
         said = json.loads(sources.get(key))
         return Job(job, Spec.from_json(said, lambda: _tiles(sources, job) if listed else TileSets({})))
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, RecursionError, TypeError, ValueError) as error:
         raise MessageError(f"{key} is not a job: {error!r}") from error
 
 
@@ -218,7 +218,7 @@ def load_plan(sources: Store, job: str) -> dict[int, Count] | None:
         return {int(z): Count(count["tiles"], count["blocks"]) for z, count in said["zooms"].items()}
     except MissingObject:
         return None
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, RecursionError, TypeError, ValueError) as error:
         raise MessageError(f"{key} is not a plan: {error!r}") from error
 
 

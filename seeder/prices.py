@@ -8,8 +8,10 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 from tiler.errors import BadOption
+from tiler.inputs import check_file, whole
 
 MILLION = 1_000_000
+LARGEST = 1 << 20  # characters of a file that can be one of prices
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +45,10 @@ class Prices:
             BadOption: it cannot be read, names no price of ours, or what it says is no price.
         """
         try:
-            said = tomllib.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
+            check_file(path)
+            with path.open(encoding="utf-8") as file:
+                said = tomllib.loads(whole(file, str(path), LARGEST))
+        except (OSError, RecursionError, ValueError) as error:
             raise BadOption(f"cannot read prices from {path}: {error}") from error
         known = {field.name for field in fields(cls)}
         unknown = sorted(set(said) - known)

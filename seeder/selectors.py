@@ -24,12 +24,28 @@ from seeder.traffic import parse_share, read_traffic
 from tiler.catalog import Layer
 from tiler.errors import BadOption
 from tiler.grid import Bounds, parse_place, parse_zooms
+from tiler.inputs import check_file, lines, whole
 from tiler.keys import FORMATS, Format, Scale
 from tiler.storage import Stores
 
 Command = Callable[..., None]
 STDIN = ("-", "<stdin>")
-TEXT = click.File(encoding="utf-8-sig", errors="replace")
+
+
+class _Text(click.File):
+    """A text file that has an end."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The open file."""
+        try:
+            if isinstance(value, str):
+                check_file(value)
+        except BadOption as error:
+            self.fail(str(error), param, ctx)
+        return super().convert(value, param, ctx)
+
+
+TEXT = _Text(encoding="utf-8-sig", errors="replace")
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +101,7 @@ class _Given:
         self.check()
         lists: tuple[TileSets, ...] = ()
         if self.listed is not None:
-            tiles = parse_tiles(self.listed, _name(self.listed))
+            tiles = parse_tiles(lines(self.listed, _name(self.listed)), _name(self.listed))
             lists = (tiles if self.expand is None else tiles.expanded(self.expand),)
         places = Places(tuple(self._shapes()), lists, tuple(map(_area, self.area)), tuple(map(_excluded, self.exclude)))
         traced = Traced(partial(read_traffic, self.traffic), self.top, self.share) if self.traffic else None
@@ -97,7 +113,9 @@ class _Given:
 
         if self.geojson:
             buffer = self.buffer or 0.0
-            yield Shapes.joined(read_geojson(file.read(), _name(file), buffer=buffer) for file in self.geojson)
+            yield Shapes.joined(
+                read_geojson(whole(file, _name(file)), _name(file), buffer=buffer) for file in self.geojson
+            )
         if self.around:
             yield Shapes.joined(around(*place, self.radius or 0.0) for place in self.around)
 
@@ -110,7 +128,7 @@ def _excluded(file: TextIO) -> Shapes | TileSets:
     """What a file of shapes or of tiles leaves out."""
     from seeder.geojson import looks_like_geojson, read_geojson  # noqa: PLC0415 - as above
 
-    text = file.read()
+    text = whole(file, _name(file))
     if looks_like_geojson(text):
         return read_geojson(text, _name(file), dissolve=True)
     return parse_tiles(StringIO(text), _name(file))
@@ -135,9 +153,10 @@ def _place(text: str) -> Bounds | Shapes | None:
         return None
     if re.fullmatch(r"[-+.\deE ]+(,[-+.\deE ]+){3}", text):
         return Bounds.parse(text)
+    check_file(text)
     try:
         with click.open_file(text, encoding="utf-8-sig", errors="replace") as file:
-            return read_geojson(file.read(), text)
+            return read_geojson(whole(cast(TextIO, file), text), text)
     except OSError as error:
         raise BadOption(f"--area: {text} cannot be read: {error.strerror}") from error
 

@@ -70,6 +70,7 @@ class History:
         """Whether it is stale, or may be."""
         return self.revisions(modified) != {self.current}
 
+
 UNMIXED = History((Publication(""),), timedelta(0), timedelta(0))  # all stored tiles are of the current revision
 
 

@@ -17,10 +17,12 @@ from seeder.curve import Numbers, interleaved
 from seeder.tileset import TileSet, TileSets
 from tiler.errors import BadOption
 from tiler.grid import MAX_ZOOM
+from tiler.inputs import LONGEST
 
 Place = tuple[int, int, int]  # zoom, column and row
 
 _MANY = 1 << 15  # lines that are read at a time
+_MUCH = 1 << 22  # characters of them, but for the last line
 
 _SLASHES = r"(\d{1,2})/(\d{1,9})/(\d{1,9})"
 _DASHES = _SLASHES.replace("/", "-")
@@ -66,12 +68,23 @@ def parse_tiles(lines: Iterable[str], name: str) -> TileSets:
     """
     found: dict[int, list[TileSet]] = defaultdict(list)
     source, number = iter(lines), 1
-    while chunk := list(islice(source, _MANY)):
+    while chunk := _chunk(source):
         alike = _alike(chunk)
         (zooms, codes), number = (alike, number + len(chunk)) if alike else _one_by_one(chunk, source, name, number)
         for z in np.flatnonzero(np.bincount(zooms)).tolist():
             _add(found[z], TileSet.of(z, codes[zooms == z]))
     return TileSets({z: TileSet.union(z, found[z]) for z in sorted(found)})
+
+
+def _chunk(source: Iterator[str]) -> list[str]:
+    """The next lines, many and yet little memory."""
+    chunk, held = [], 0
+    for line in islice(source, _MANY):
+        chunk.append(line)
+        held += len(line)
+        if held > _MUCH:
+            break
+    return chunk
 
 
 def tile_line(tile: Tile) -> str:
@@ -151,7 +164,8 @@ def _whole(text: str, number: int, source: Iterator[tuple[int, str]], name: str)
     held = io.StringIO()
     depth, begin = 0, number
     while True:
-        held.write(text)
+        if held.write(text) and held.tell() > LONGEST:
+            raise BadOption(f"{name}, line {begin}: JSON longer than {LONGEST >> 20} MB: write one tile a line")
         depth += sum(map(text.count, "[{")) - sum(map(text.count, "]}"))
         if depth <= 0:
             return held.getvalue(), number

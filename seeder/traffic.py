@@ -34,6 +34,7 @@ from seeder.curve import Numbers, interleaved
 from seeder.tileset import TileSet, TileSets
 from tiler.errors import BadOption, GridError
 from tiler.grid import MAX_ZOOM
+from tiler.inputs import check_file
 from tiler.keys import check_layer, parse_tile_key
 
 FORMATS = (
@@ -187,6 +188,7 @@ def _opened(path: Path) -> Iterator[BinaryIO]:
         finally:
             stream.detach()  # or it would close what is not its own
     else:
+        check_file(path)
         with path.open("rb") as stream:
             yield _unpacked(stream)
 

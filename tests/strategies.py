@@ -162,12 +162,15 @@ def jobs() -> st.SearchStrategy[Job]:
     return st.builds(Job.new, specs(), years)
 
 
+key_parts = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._-]{0,40}", fullmatch=True)  # ids of jobs and revisions
+
+
 @st.composite
 def messages(draw: st.DrawFn) -> Message:
     block = draw(blocks())
     mask = draw(st.integers(0, block.full)) & block.full if block.size == 8 else 0
     request = Request(block, mask, draw(looks), draw(st.booleans()))
-    return Message(draw(st.text()), draw(layer_ids), draw(st.text()), request)
+    return Message(draw(key_parts), draw(layer_ids), draw(key_parts), request)
 
 
 def outcomes() -> st.SearchStrategy[Outcome]:

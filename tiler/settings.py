@@ -59,7 +59,9 @@ class Settings:
         Raises:
             BadOption: a value is none that its variable may have.
         """
-        root = Path(data or environ.get("TILER_DATA") or DEFAULT_DATA).expanduser().absolute()
+        said = data or environ.get("TILER_DATA") or DEFAULT_DATA
+        _check_folder(said)
+        root = Path(said).expanduser().absolute()
         queue = environ.get("TILER_QUEUE") or ""  # for the command `seed` it may also say `local` or `sqs`
         url = (environ.get("TILER_URL") or DEFAULT_URL).rstrip("/")
         return cls(
@@ -85,3 +87,17 @@ def _any_format(said: str) -> bool:
     if said not in ("layer", "all"):
         raise BadOption(f"TILER_FORMATS is {said!r}: set it to layer or all")
     return said == "all"
+
+
+def _check_folder(folder: str) -> None:
+    """Nothing, if a URL can spell the folder's name.
+
+    Raises:
+        BadOption: the name is not UTF-8, or holds a NUL.
+    """
+    try:
+        good = "\0" not in str(folder).encode().decode()
+    except UnicodeEncodeError:
+        good = False
+    if not good:
+        raise BadOption(f"the data folder {str(folder)!a} is not named in UTF-8: rename it, or give another one")

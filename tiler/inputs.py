@@ -1,0 +1,81 @@
+"""Files that people give: of a kind that can be read to its end, and no larger than can be held."""
+
+from __future__ import annotations
+
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TextIO
+
+from tiler.errors import BadOption, BadSource
+
+LARGEST = 1 << 28  # characters of a text that is held whole, such as GeoJSON
+LONGEST = 1 << 26  # of a line
+ENDLESS = 1 << 34  # of all lines together: a billion tiles
+
+_KINDS = (
+    (stat.S_ISFIFO, "a named pipe"),
+    (stat.S_ISSOCK, "a socket"),
+    (stat.S_ISCHR, "a device"),
+    (stat.S_ISBLK, "a device"),
+)
+_OPEN = ("/dev/fd/", "/dev/stdin", "/proc/")  # a pipe there is open already, so somebody writes into it
+
+
+def check_file(path: str | Path) -> None:
+    """Nothing, if `path` is a file, an open pipe, standard input (`-`), or not there.
+
+    Raises:
+        BadOption: it is something else, which may have no end.
+    """
+    if kind := _special(path):
+        raise BadOption(f"{str(path)!r} is {kind}: give a file, or - for standard input")
+
+
+def check_source(source: str) -> None:
+    """Nothing, unless `source` is something that no raster can be.
+
+    Raises:
+        BadSource: it is a pipe, a socket or a device.
+    """
+    if kind := _special(source):
+        raise BadSource(source, f"it is {kind}: give a file")
+
+
+def _special(path: str | Path) -> str | None:
+    """What `path` is, if neither a file nor a folder nor an open pipe; None too if it cannot be looked at."""
+    try:
+        mode = Path(path).stat().st_mode
+    except (OSError, ValueError):
+        return None
+    kind = next((kind for is_kind, kind in _KINDS if is_kind(mode)), None)
+    return None if stat.S_ISFIFO(mode) and str(path).startswith(_OPEN) else kind
+
+
+def whole(file: TextIO, name: str, most: int = LARGEST) -> str:
+    """All of a text.
+
+    Raises:
+        BadOption: it has more than `most` characters.
+    """
+    text = file.read(most + 1)
+    if len(text) > most:
+        raise BadOption(f"{name} is larger than {most >> 20:,} MB: split or simplify it")
+    return text
+
+
+def lines(file: TextIO, name: str, *, longest: int = LONGEST, most: int = ENDLESS) -> Iterator[str]:
+    """The lines of a text as they come.
+
+    Raises:
+        BadOption: a line, or all together, has more characters than that.
+    """
+    number = read = 0
+    while line := file.readline(longest + 1):
+        number += 1
+        read += len(line)
+        if len(line) > longest:
+            raise BadOption(f"{name}, line {number}: the line is longer than {longest >> 20:,} MB: break it up")
+        if read > most:
+            raise BadOption(f"{name} is larger than {most >> 20:,} MB: split it")
+        yield line
