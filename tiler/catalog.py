@@ -55,9 +55,8 @@ class Options:
     def changed(self) -> dict[str, Any]:
         """The options that are not as they are when nothing is asked for: a new option changes nothing for the rest."""
         plain = type(self)()
-        said = asdict(self)
-        del said["trust_source"]
-        return {name: value for name, value in said.items() if value != getattr(plain, name)}
+        said = {name: value for name, value in asdict(self).items() if value != getattr(plain, name)}
+        return {name: value for name, value in said.items() if name != "trust_source"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,16 +184,19 @@ def _text(number: float | None) -> str | None:
     return None if number is None else str(number)
 
 
-def _number(text: str | None) -> float | None:
-    return None if text is None else float(text)
-
-
 def _asked(said: dict[str, Any]) -> Options:
     ranges = said["rescale"] or ()
     if ranges and not isinstance(ranges[0], list):  # there used to be one for all bands
         ranges = (ranges,)
     rescale = tuple(map(tuple, ranges))
-    return Options(**{**said, "nodata": _number(said["nodata"]), "bands": tuple(said["bands"]), "rescale": rescale})
+    return Options(
+        **{
+            **said,
+            "nodata": None if said["nodata"] is None else float(said["nodata"]),
+            "bands": tuple(said["bands"]),
+            "rescale": rescale,
+        }
+    )
 
 
 def _style(said: dict[str, Any]) -> Style:
@@ -228,7 +230,7 @@ def parse(data: bytes, key: str) -> Layer:
             format=said["format"],
             bands=tuple(said["bands"]),
             resampling=said["resampling"],
-            nodata=_number(said["nodata"]),
+            nodata=None if said["nodata"] is None else float(said["nodata"]),
             attribution=said["attribution"],
             asked=_asked(said["asked"]),
             previous=said["previous"],
@@ -322,7 +324,7 @@ def publish(layer: Layer, stores: Stores, undone: str = "") -> None:
     browser that asked for them under the new name would keep them for an hour. `announce` tells of the new revision
     when its tiles have taken their place. `undone` is the revision that a rollback takes back.
     """
-    known = _published(layer.id, stores)
+    known = _published(layer.id, stores)  # before it changes
     _put_tilejson(layer, stores, shown(layer.id, stores.tiles) or layer.revision)
     said = dump(layer)
     stores.sources.put(keys.revision_key(layer.id, layer.revision), said, content_type="application/json")
