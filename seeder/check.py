@@ -14,6 +14,7 @@ from seeder.plan import Plan
 from seeder.stale import History, settle
 from seeder.stored import Cost, Pick, stored
 from seeder.tilelist import tile_line
+from tiler.catalog import Layer
 from tiler.grid import Block
 from tiler.settings import Settings
 from tiler.storage import Stores
@@ -69,7 +70,12 @@ class Check:
         if doubtful and compared:
             stale += sum(1 for _ in _differing(audit, unsure, settings, jobs))
         found = cls(missing, tuple(names), stale, 0 if compared else doubtful)
-        if audit.history.mixed and found.passed and compared and suspects(audit, doubtful) <= doubtful:
+        if (
+            audit.history.mixed
+            and found.passed
+            and compared
+            and (suspects(layer, stores, audit.history, Cost(), most=doubtful) <= doubtful)
+        ):
             _settle(audit)
         return found
 
@@ -80,10 +86,13 @@ def _differing(audit: Audit, pieces: list[Piece], settings: Settings, jobs: int)
     return list(deep_findings(audit, pieces, settings, jobs=few, progress=lambda _: None))
 
 
-def suspects(audit: Audit, most: int = 0) -> int:
-    """How many stored tiles of the layer may be of another revision than the current one; `most` + 1 means more."""
-    history, number = audit.history, 0
-    for batch in stored(audit.stores.tiles, Pick(audit.layer), Cost()):
+def suspects(layer: Layer, stores: Stores, history: History, cost: Cost, *, most: int = 0) -> int:
+    """Count the stored tiles that may be of another revision than the current one; stop soon after `most`.
+
+    `cost` is told of the requests.
+    """
+    number = 0
+    for batch in stored(stores.tiles, Pick(layer), cost):
         number += sum(history.suspect(each.modified) for each in batch)
         if number > most:
             break

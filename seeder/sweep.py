@@ -13,6 +13,7 @@ from typing import Any
 import click
 from tqdm import tqdm
 
+from seeder.check import suspects
 from seeder.console import check_meant, confirm_options, interruptible, tile_bar, tiles_said
 from seeder.fence import countdown, left
 from seeder.perform import Way, perform_plan
@@ -20,7 +21,7 @@ from seeder.purge import Purged, purge
 from seeder.renew import StaleAt, Stock
 from seeder.selection import count
 from seeder.stale import History, settle
-from seeder.stored import Cost, Pick, stored
+from seeder.stored import Cost, Pick
 from tiler.catalog import Layer, announce, named
 from tiler.errors import BadOption, QueueError, TilerError
 from tiler.grid import format_zooms
@@ -274,10 +275,9 @@ def _others(task: Task, history: History, cost: Cost) -> bool:
     if task.pick.everything or not history.mixed:
         return False
     more = Cost()
-    batches = stored(task.stores.tiles, Pick(task.layer), more)
-    found = any(history.suspect(each.modified) for batch in batches for each in batch)
+    found = suspects(task.layer, task.stores, history, more)
     cost.lists += more.lists
-    return found
+    return found > 0
 
 
 def _removed(layer: Layer, told: Purged, cost: Cost, which: str) -> Iterator[str]:

@@ -6,7 +6,6 @@ import json
 import math
 import time
 from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, get_args
 
@@ -184,19 +183,16 @@ def _text(number: float | None) -> str | None:
     return None if number is None else str(number)
 
 
+def _number(text: str | None) -> float | None:
+    return None if text is None else float(text)
+
+
 def _asked(said: dict[str, Any]) -> Options:
     ranges = said["rescale"] or ()
     if ranges and not isinstance(ranges[0], list):  # there used to be one for all bands
         ranges = (ranges,)
     rescale = tuple(map(tuple, ranges))
-    return Options(
-        **{
-            **said,
-            "nodata": None if said["nodata"] is None else float(said["nodata"]),
-            "bands": tuple(said["bands"]),
-            "rescale": rescale,
-        }
-    )
+    return Options(**{**said, "nodata": _number(said["nodata"]), "bands": tuple(said["bands"]), "rescale": rescale})
 
 
 def _style(said: dict[str, Any]) -> Style:
@@ -230,7 +226,7 @@ def parse(data: bytes, key: str) -> Layer:
             format=said["format"],
             bands=tuple(said["bands"]),
             resampling=said["resampling"],
-            nodata=None if said["nodata"] is None else float(said["nodata"]),
+            nodata=_number(said["nodata"]),
             attribution=said["attribution"],
             asked=_asked(said["asked"]),
             previous=said["previous"],
@@ -324,24 +320,14 @@ def publish(layer: Layer, stores: Stores, undone: str = "") -> None:
     browser that asked for them under the new name would keep them for an hour. `announce` tells of the new revision
     when its tiles have taken their place. `undone` is the revision that a rollback takes back.
     """
-    known = _published(layer.id, stores)  # before it changes
+    known = history.so_far(stores.sources, layer.id, named(layer.id, stores.tiles))
     _put_tilejson(layer, stores, shown(layer.id, stores.tiles) or layer.revision)
     said = dump(layer)
     stores.sources.put(keys.revision_key(layer.id, layer.revision), said, content_type="application/json")
     if undone:
         said = (json.dumps({**json.loads(said), "undone": undone}, indent=1) + "\n").encode()
     stores.sources.put(keys.index_key(layer.id), said, content_type="application/json")
-    if known and known[-1].revision != layer.revision:
-        latest = history.Publication(layer.revision, stores.sources.written(keys.index_key(layer.id)))
-        history.record(stores.sources, layer.id, (*known, latest))
-
-
-def _published(layer: str, stores: Stores) -> tuple[history.Publication, ...]:
-    """The publications so far, none where the layer is new or nobody can tell what it was."""
-    with suppress(UnknownLayer, CatalogError):
-        current = load_layer(stores.sources, layer)
-        return history.publications(stores.sources, layer, current.revision, named(layer, stores.tiles))
-    return ()
+    history.follow(stores.sources, layer.id, known, layer.revision)
 
 
 def undone(sources: Store, layer: str) -> str:

@@ -41,6 +41,21 @@ def publications(sources: Store, layer: str, current: str, named: str) -> tuple[
     return (*known, Publication(current, sources.written(index_key(layer))))
 
 
+def so_far(sources: Store, layer: str, named: str) -> tuple[Publication, ...]:
+    """The publications of a layer as its metadata is now; none if it is new or its metadata cannot be read."""
+    try:
+        current = json.loads(sources.get(index_key(layer)))["revision"]
+        return publications(sources, layer, str(current), named)
+    except (MissingObject, CatalogError, KeyError, TypeError, ValueError):
+        return ()
+
+
+def follow(sources: Store, layer: str, known: Sequence[Publication], revision: str) -> None:
+    """Record that `revision`, which has just been published, comes after the `known` ones."""
+    if known and known[-1].revision != revision:
+        record(sources, layer, (*known, Publication(revision, sources.written(index_key(layer)))))
+
+
 def record(sources: Store, layer: str, known: Sequence[Publication]) -> None:
     """Put the history on record."""
     said = [{"revision": each.revision, "at": each.at.isoformat() if each.at else None} for each in known]
