@@ -8,7 +8,7 @@
 export const MOST = 20_000; // blocks that the server tells of in one answer
 const DEEPER = 3; // zooms below the view whose blocks are as large on the map as its tiles
 
-/** @type {readonly (keyof Counts)[]} */
+/** @type {readonly ("planned" | "warm" | "empty" | "missing" | "failed")[]} */
 export const COLUMNS = ["planned", "warm", "empty", "missing", "failed"];
 
 /**

@@ -116,7 +116,8 @@ export class Coverage {
     try {
       const answer = await ask(`${this.url}/${z}${query.size ? `?${query}` : ""}`, signal);
       this.answers.set(z, answer);
-      this.row(z, answer, boxed ? "in view" : "");
+      const { stale = 0 } = answer.tiles;
+      this.row(z, answer, [...(boxed ? ["in view"] : []), ...(stale ? [`${count(stale)} stale`] : [])].join(", "));
     } catch (error) {
       if (aborted(error)) return;
       const many = error instanceof Refused && error.status === 413;
