@@ -196,7 +196,7 @@ def _shortfall(tally: Tally, check: Check) -> Iterator[str]:
     if check.missing:
         names = ", ".join(check.names) + (", ..." if check.missing > len(check.names) else "")
         yield f"error: not stored: {tiles_said(check.missing)} ({names}): run the same command again"
-    cure = f"`seeder invalidate {tally.layer} --all --reseed` renders them again"
+    cure = f"`seeder refresh {tally.layer}` renders them again"
     if check.stale:
         yield f"error: stale, of another revision than {tally.revision}: {tiles_said(check.stale)}: {cure}"
     if check.unsure:

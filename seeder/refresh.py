@@ -24,7 +24,7 @@ from tiler.storage import Stores
 
 @click.command("refresh")
 @click.argument("layer")
-@click.argument("source")
+@click.argument("source", required=False)
 @json_option
 @guarded
 @located
@@ -33,7 +33,7 @@ from tiler.storage import Stores
 @raster_options
 def refresh(
     layer: str,
-    source: str,
+    source: str | None,
     said: dict[str, Any],
     care: Callable[[Settings], Care],
     way: MakeWay,
@@ -42,18 +42,25 @@ def refresh(
 ) -> None:
     """Make SOURCE the next revision of LAYER and render again, in place, the tiles that are stored.
 
-    It is ingested with the options that LAYER was ingested with, but for those given here. Zooms of which at least
-    half is stored are rendered whole. Nothing is removed before what takes its place is there; at last the tiles go
-    that SOURCE does not cover.
+    SOURCE is ingested with the options that LAYER was ingested with, but for those given here. Zooms of which at
+    least half is stored are rendered whole. Nothing is removed before what takes its place is there; at last the
+    tiles go that SOURCE does not cover. Without SOURCE only stale tiles are rendered again: those that are, or may
+    be, of an earlier revision.
 
     \b
     Examples:
       seeder refresh ortho ortho-may.tif
+      seeder refresh ortho
       seeder refresh alps sentinel-0612.tif --stack tile-seeder-dev --queue sqs --cloudfront E2ABCDEF
     """
     careful, how = care(settings), way(settings, "", as_json=as_json)
     stores = Stores.open(settings, create=not careful.dry_run)
     current = load_layer(stores.sources, layer)
+    if source is None:
+        if said:
+            raise BadOption(f"options of the raster need one: `seeder refresh {layer} SOURCE ...`")
+        _warm(current, stores, settings, careful, how)
+        return
     options = replace(current.asked, **said)
     task = Task(Pick(current), stores, settings, careful, as_json)
     if careful.dry_run:
@@ -63,7 +70,7 @@ def refresh(
     agreed(task)
     done = make(source, layer, options, stores, jobs=how.jobs)
     tell(done, as_json=as_json)
-    _warm(done.layer, stores, settings, careful, how)
+    _warm(done.layer, stores, settings, replace(careful, yes=True), how)
 
 
 def _tell_next(current: Layer, revision: str, *, as_json: bool) -> None:
@@ -77,9 +84,8 @@ def _tell_next(current: Layer, revision: str, *, as_json: bool) -> None:
 
 def _warm(layer: Layer, stores: Stores, settings: Settings, care: Care, way: Way) -> None:
     """Render again what was stored before nothing but the layer's current revision was."""
-    task = Task(Pick(layer), stores, settings, replace(care, yes=True), way.as_json)
-    history = History.of(layer, stores)
-    renew(task, way, history.suspect)
+    task = Task(Pick(layer), stores, settings, care, way.as_json)
+    renew(task, way, History.of(layer, stores).suspect)
 
 
 @click.command("rollback")
@@ -124,7 +130,7 @@ def rollback(
         click.echo(
             f"layer {layer}: revision {target}" + (f" instead of {current.revision}" if found != current else "")
         )
-    _warm(found, stores, settings, careful, how)
+    _warm(found, stores, settings, replace(careful, yes=True), how)
 
 
 def _previous(current: Layer, stores: Stores) -> str:

@@ -101,5 +101,5 @@ def _summary(total: int, problems: Counter[str], layer: str) -> Iterator[str]:
     if TO_SEED & problems.keys():
         there = TO_SEED & problems.keys() - {"missing"}
         if "stale" in problems:
-            yield f"stale tiles are of another revision: `seeder invalidate {layer} --all --reseed` renders them again"
+            yield f"stale tiles are of another revision: `seeder refresh {layer}` renders them again"
         yield f"what is printed can be seeded: `seed {layer} --tiles -{' --force' if there else ''}`"

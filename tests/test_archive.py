@@ -138,7 +138,7 @@ def test_mbtiles_are_what_the_specification_says(tmp_path: Path) -> None:
         "center": "10,10,3",
         "minzoom": "0",
         "maxzoom": "3",
-        "attribution": "© <b>us</b>",
+        "attribution": "© us",
         "type": "overlay",
         "version": "1",
         "scheme": "tms",

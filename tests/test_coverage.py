@@ -209,7 +209,7 @@ def test_a_zoom_in_json_names_each_block_once_with_numbers_that_add_up() -> None
         assert sorted((x, y) for x, y, *_ in said["blocks"]) == sorted(corners)
         columns = list(zip(*said["blocks"], strict=True))[2:]
         assert list(said["tiles"].items()) == [
-            (name, sum(numbers)) for name, numbers in zip(("planned", *STATES), columns, strict=True)
+            (name, sum(numbers)) for name, numbers in zip(("planned", *STATES, "stale"), columns, strict=True)
         ]
         assert said["tiles"]["planned"] == len(list(wanted(NEAR, (), z)))
         assert said["tiles"]["missing"] == (2 if z == 5 else 0)
@@ -267,6 +267,7 @@ def spied(case: Case, words: list[Word]) -> tuple[Audit, Spy, Spy]:
     tiles, sources = Spy(stores.tiles), Spy(stores.sources)
     watched = Stores(cast(Store, tiles), cast(Store, sources), "")
     audit = Audit.of(case.layer, case.selection, case.look, watched)
+    tiles.seen.clear()
     sources.seen.clear()
     return audit, tiles, sources
 

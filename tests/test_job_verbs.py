@@ -21,7 +21,7 @@ from click.testing import CliRunner, Result
 
 from seeder import cli, job_verbs, work
 from seeder.jobs import Job
-from seeder.ledger import CANCELLED, Run, Stop, finished, put_run, receipts, stop
+from seeder.ledger import CANCELLED, Run, Stop, finished, load_run, put_run, receipts, stop
 from seeder.plan import prepare
 from seeder.selection import Selection
 from seeder.status import State
@@ -153,7 +153,7 @@ SITUATIONS: dict[str, tuple[Callable[[Begun], None], State, str, str]] = {
     "failed": (failed, "failed", "2 blocks failed", "11010000"),
     "broken": (broken, "failed", "20 of 30 blocks failed", "11010000"),
     "cancelled": (cancelled, "cancelled", CANCELLED, "11002000"),
-    "superseded": (superseded, "superseded", "revision 0000", "11002020"),
+    "superseded": (superseded, "superseded", "revision 0000", "11002021"),
     "interrupted": (interrupted, "stalled", "it was interrupted", "11000000"),
 }
 
@@ -351,6 +351,12 @@ def test_a_seeding_that_was_killed_is_stalled_after_a_while_and_resumed(
     job = paused.job
     paused.process.kill()
     paused.process.communicate()
+    result = seeder("status", job.id)
+    assert result.exit_code == 1
+    assert f"job {job.id}: stalled, the process that ran it ended" in result.stdout
+    run = load_run(job.sources, job.id)
+    assert run
+    put_run(job.sources, job.id, replace(run, by=None))  # nobody knows by whom, as of another machine
     assert job.state() == "running"
     with monkeypatch.context() as patch:
         patch.setattr(job_verbs, "utcnow", lambda: datetime.now(UTC) + timedelta(seconds=130))

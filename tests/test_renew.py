@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
@@ -83,7 +83,13 @@ class Case:
     def stock(self) -> Stock:
         """What is found."""
         store = Shelves(self.pick.layer, self.bag, ordered=self.ordered)
-        return Stock.take(cast(Store, store), self.pick, self.before, lambda _: None)
+        return Stock.take(cast(Store, store), self.pick, self.stale_at, lambda _: None)
+
+    @property
+    def stale_at(self) -> Callable[[datetime], bool] | None:
+        """Whether a tile is stale that was written then."""
+        before = self.before
+        return before and (lambda modified: modified < before)
 
     @cached_property
     def found(self) -> Bag:

@@ -200,6 +200,7 @@ def test_coverage_is_told_a_zoom_at_a_time(url: str, monkeypatch: pytest.MonkeyP
             "empty": 0,
             "missing": each["tiles"] - warm,
             "failed": 0,
+            "stale": 0,
         }
         assert len(said["blocks"]) == each["blocks"]
     assert told(f"{url}/_/coverage/alps/3?scale=2")["tiles"]["warm"] == 0

@@ -109,7 +109,7 @@ def fill(layer: Layer, stores: Stores, request: Request, guard: Guard | None = N
     names = {tile: tile_key(TileName(layer.id, tile, look.scale, look.format)) for tile in block.tiles(request.tiles)}
     skipped = 0
     if not request.force:
-        there = stores.tiles.existing(names.values())
+        there = stores.tiles.existing(names.values(), least=1)  # one without a byte is none
         skipped = sum(block.bit(tile) for tile, key in names.items() if key in there)
     left = request.tiles & ~skipped
     drawn: dict[str, tuple[int, int]] = {}  # key: bit, bytes

@@ -9,9 +9,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from functools import cache
+from functools import cache, partial
 from itertools import groupby
 from pathlib import Path
+from stat import S_ISREG
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
@@ -29,7 +30,6 @@ READ, LOOK = "read", "look for"  # what tells that there is no such object; othe
 CONNECT = "10s"  # to wait for a connection
 REQUEST = 30  # seconds that one request may take
 LONGEST_WAIT = 5.0  # seconds between two tries of a request
-SCHEMES = "file://, s3:// and memory:// are known"
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,14 +134,13 @@ class Store:
             parts = obstore.get_ranges(self.backend, key, starts=starts, lengths=lengths)
             return [bytes(part) for part in parts]
 
-    def has(self, key: str) -> bool:
-        """Whether `key` holds an object."""
+    def has(self, key: str, *, least: int = 0) -> bool:
+        """Whether `key` holds an object of at least so many bytes."""
         try:
             with _translated(LOOK, key):
-                obstore.head(self.backend, key)
+                return obstore.head(self.backend, key)["size"] >= least
         except MissingObject:
             return False
-        return True
 
     def written(self, key: str) -> datetime:
         """When the object under `key` was last written (UTC).
@@ -203,35 +202,28 @@ class Store:
             answer = obstore.get(self.backend, key)
             return bytes(answer.bytes()), str(answer.attributes.get("Content-Type", ""))
 
-    def existing(self, keys: Iterable[str]) -> set[str]:
-        """Those of `keys` that hold an object.
+    def existing(self, keys: Iterable[str], *, least: int = 0) -> set[str]:
+        """Those of `keys` that hold an object of at least so many bytes.
 
         A folder is asked key by key. Elsewhere keys that differ in their end only share one LIST, so
         64 tiles cost 8 requests rather than 64.
         """
-        if self.root:
-            root = self.root
-            return {key for key in keys if (root / key).is_file()}
-        found: set[str] = set()
+        if root := self.root:
+            return {key for key in keys if _holds(root / key, least)}
         alike = sorted(keys, key=lambda key: (key.rpartition("/")[0], len(key), key))
         groups = [list(group) for _, group in groupby(alike, key=lambda key: (key.rpartition("/")[0], len(key)))]
         if len(alike) == 1:
-            return {key for key in alike if self.has(key)}
-        for listed in overlap(self._listed, groups):
-            found |= listed
-        return found
+            return {key for key in alike if self.has(key, least=least)}
+        return set[str]().union(*overlap(partial(self._listed, least=least), groups))
 
-    def _listed(self, keys: Sequence[str]) -> set[str]:
-        """Those of `keys`, sorted and alike in length and folder, that a LIST between their ends shows."""
-        folder = keys[0].rpartition("/")[0]
+    def _listed(self, keys: Sequence[str], least: int) -> set[str]:
+        """The same of keys that are sorted and alike in length and folder, by a LIST between their ends."""
         before = keys[0][:-1] + chr(ord(keys[0][-1]) - 1) + "~"  # sorts just before the first key
-        wanted = set(keys)
-        found: set[str] = set()
+        wanted, found = set(keys), set[str]()
         with _translated("list", keys[0]):
-            for page in obstore.list(self.backend, folder, offset=before):
-                listed = [item["path"] for item in page]
-                found.update(wanted.intersection(listed))
-                if listed and max(listed) >= keys[-1]:
+            for page in obstore.list(self.backend, keys[0].rpartition("/")[0], offset=before):
+                found.update(wanted.intersection(item["path"] for item in page if item["size"] >= least))
+                if any(item["path"] >= keys[-1] for item in page):
                     break
         return found
 
@@ -278,6 +270,15 @@ class Store:
             "AWS_HTTPS": "YES" if parts.scheme == "https" else "NO",
             "AWS_VIRTUAL_HOSTING": "FALSE",
         }
+
+
+def _holds(file: Path, least: int) -> bool:
+    """Whether there is a file of at least so many bytes."""
+    try:
+        found = file.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    return S_ISREG(found.st_mode) and found.st_size >= least
 
 
 @contextmanager
@@ -337,7 +338,7 @@ def open_store(url: str, *, create: bool = False, s3: S3 = AMAZON) -> Store:
         return Store(url, _bucket(url, s3), s3)
     if parts.scheme == "memory":
         return _memory(url)
-    raise BadStore(url, f"{SCHEMES}, as in file:///srv/tiles or s3://bucket/prefix")
+    raise BadStore(url, "file://, s3:// and memory:// are known, as in file:///srv/tiles or s3://bucket/prefix")
 
 
 def _bucket(url: str, s3: S3) -> S3Store:
