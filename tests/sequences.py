@@ -23,6 +23,7 @@ from tests.conftest import Recipe, write_raster
 from tiler.catalog import load_layer, named
 from tiler.encode import blank
 from tiler.keys import parse_tile_key
+from tiler.overlap import overlap
 from tiler.settings import Settings
 from tiler.storage import Store, Stores
 
@@ -61,7 +62,7 @@ class Selected:
 def rasters(folder: Path) -> dict[str, Path]:
     """Three rasters of a grey each: the second is smaller, the third has a hole."""
     holed = np.full((1, 64, 64), 200, np.uint8)
-    holed[:, 16:48, 16:48] = 0
+    holed[:, 8:56, 8:56] = 0  # wide enough for blank tiles
     made = {
         "a": Recipe(values=np.full((1, 64, 64), 60, np.uint8), bounds=WORLD),
         "b": Recipe(values=np.full((1, 64, 64), 120, np.uint8), bounds=(-40.0, -30.0, 80.0, 60.0)),
@@ -94,6 +95,12 @@ class Place:
         name = uuid4().hex
         return cls({"TILER_TILES": f"memory://{name}-tiles", "TILER_SOURCES": f"memory://{name}-sources"})
 
+    @classmethod
+    def bucket(cls, url: str) -> Place:
+        """Below a prefix of its own in a bucket."""
+        root = f"{url}/{uuid4().hex}"
+        return cls({"TILER_TILES": f"{root}/tiles", "TILER_SOURCES": f"{root}/sources"})
+
     def run(self, *words: str) -> Result:
         """A command on these stores."""
         return run(self.env, *words)
@@ -101,7 +108,7 @@ class Place:
     def tiles(self) -> Tiles:
         """The stored tiles."""
         keys = [entry.key for entry in self.stores.tiles.list(f"{LAYER}/") if re.match(rf"{LAYER}/\d", entry.key)]
-        return {key: self.stores.tiles.get(key) for key in keys}
+        return dict(overlap(lambda key: (key, self.stores.tiles.get(key)), keys))
 
     def receipts(self) -> list[str]:
         """The keys of all receipts."""

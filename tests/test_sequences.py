@@ -6,6 +6,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -26,7 +27,7 @@ from seeder.jobs import Message
 from seeder.work import Worker
 from tests.sequences import BOXES, INGEST, LAYER, LOOKS, TOP, Place, Selected, Truth, cut, last_json, overheard, truths
 
-EXAMPLES = int(os.environ.get("SEQUENCES", "12"))  # more of them in a long run
+EXAMPLES = int(os.environ.get("SEQUENCES", "8"))  # more of them in a long run
 SELECTED = st.builds(
     lambda low, high, box, look: Selected((min(low, high), max(low, high)), box, look),
     st.integers(0, TOP),
@@ -231,13 +232,40 @@ class InMemory(Sequences):
         return Place.memory()
 
 
+class InABucket(Sequences):
+    """The same in S3, which keeps times to the second."""
+
+    url = ""
+
+    def made(self) -> Place:
+        """Empty stores."""
+        self.root = Path(tempfile.mkdtemp())
+        return Place.bucket(self.url)
+
+
 @pytest.mark.parametrize("machine", [Sequences, InMemory])
 def test_whatever_happens_in_whatever_order_no_exit_code_lies(machine: type[Sequences]) -> None:
+    play(machine, EXAMPLES)
+
+
+def test_nor_where_times_cannot_tell_whose_a_tile_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stale, "fence", lambda _: timedelta(hours=1))
+    play(Sequences, EXAMPLES)
+
+
+def test_nor_in_s3(s3_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(InABucket, "url", s3_url)
+    monkeypatch.setattr(stale, "ROUNDED", 1.0)
+    play(InABucket, EXAMPLES // 4)
+
+
+def play(machine: type[Sequences], examples: int) -> None:
+    """Run so many sequences."""
     how = settings(
-        max_examples=EXAMPLES,
+        max_examples=examples,
         stateful_step_count=15,
         deadline=None,
-        derandomize=EXAMPLES <= 12,
+        derandomize=EXAMPLES <= 8,
         suppress_health_check=list(HealthCheck),
     )
     run_state_machine_as_test(machine, settings=how)
@@ -257,6 +285,28 @@ def test_tiles_of_the_raster_before_are_neither_verified_nor_seeded_as_right() -
         ):
             step()
             machine.only_what_was_current_is_put()
+        assert machine.whole(whole)
+    finally:
+        machine.teardown()
+
+
+def test_a_tile_that_vanished_from_a_block_with_a_receipt_is_made_again() -> None:
+    machine, whole = Sequences(), Selected((0, TOP))
+    try:
+        machine.ingest("a")
+        machine.seed(whole, force=False, after=12)  # cut off when the first blocks have their receipts
+        receipts = machine.place.receipts()
+        inside = [key for key in machine.place.tiles() if key.startswith(f"{LAYER}/2/")]
+        middle = sorted(inside)[len(inside) // 2]
+        z, x, y = middle.removeprefix(f"{LAYER}/").removesuffix(".png").split("/")
+        assert any(name.endswith(f"/done/{z}-0-0") for name in receipts)
+        tile = machine.root / "tile.txt"
+        tile.write_text(f"{z}/{x}/{y}\n")
+        assert machine.place.run("invalidate", LAYER, "--tiles", str(tile)).exit_code == 0
+        assert middle not in machine.place.tiles()
+        result = machine.place.run("seed", LAYER, *whole.words, "--jobs", "1")
+        assert result.exit_code == 0, result.output
+        assert "resuming job" in result.output
         assert machine.whole(whole)
     finally:
         machine.teardown()
