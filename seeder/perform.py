@@ -16,6 +16,7 @@ from seeder.console import interruptible, jobs_option, tile_bar, tiles_said
 from seeder.plan import Plan, Tally, Work, run
 from seeder.queues import LocalPool
 from tiler.errors import BadOption
+from tiler.ingest import check_source
 from tiler.settings import Settings
 from tiler.storage import Stores
 
@@ -124,6 +125,7 @@ def perform_plan(plan: Plan, way: Way, settings: Settings, stores: Stores, *, ag
             return
         why = _follow(plan, queue, stores)
     elif len(plan.done) < plan.blocks:
+        check_source(plan.layer)
         why = run_all(plan, way, settings, stores)
     check = None if why or plan.tally.failed else Check.of(plan, stores, settings, way.jobs)
     print_tally(plan.tally, stores.tiles.url, why, as_json=way.as_json, check=check)

@@ -71,7 +71,7 @@ FLOORS = [
     {"tiler.style", "tiler.storage", "tiler.footprint", "tiler.processes"},
     {"tiler.overlap"},
     {"tiler.keys"},
-    {"tiler.grid", "tiler.settings", "tiler.credit", "tiler.inputs"},
+    {"tiler.grid", "tiler.settings", "tiler.credit", "tiler.inputs", "tiler.origin"},
     {"tiler.errors"},
     {"tiler.__init__", "seeder.__init__"},
 ]

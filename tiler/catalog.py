@@ -17,6 +17,7 @@ from tiler.errors import BadInput, BadOption, CatalogError, GridError, MissingOb
 from tiler.footprint import Footprint
 from tiler.grid import MAX_ZOOM, Bounds, TileRange, tile_ranges
 from tiler.keys import Format
+from tiler.origin import Origin
 from tiler.storage import Store, Stores
 from tiler.style import TERRAINS, Range, Style, Terrain
 
@@ -91,7 +92,8 @@ class Layer:
 
     `source` is the key of the baked COG in the private store or, where `bake` is None, the address of the raster
     itself. `bands` are the source's, from 1. `nodata` overrides the raster's own (virtual layers only). `asked` is
-    what it was ingested with, and `previous` the revision whose place it took, empty for the first.
+    what it was ingested with, and `previous` the revision whose place it took, empty for the first. `origins` are the
+    files on disk that a virtual layer is read from.
 
     Raises:
         GridError: the zooms are off the grid or run backwards.
@@ -113,6 +115,7 @@ class Layer:
     attribution: str = ""
     asked: Options = Options()
     previous: str = ""
+    origins: tuple[Origin, ...] = ()
 
     def __post_init__(self) -> None:
         if not 0 <= self.minzoom <= self.maxzoom <= MAX_ZOOM:
@@ -171,6 +174,7 @@ def dump(layer: Layer) -> bytes:
         "attribution": layer.attribution,
         "asked": {**asdict(layer.asked), "nodata": _text(layer.asked.nodata)},
         "previous": layer.previous,
+        "origins": layer.origins,
         "style": asdict(layer.style),
         "bake": asdict(layer.bake) if layer.bake else None,
         "footprint": layer.footprint.to_json(),
@@ -230,6 +234,7 @@ def parse(data: bytes, key: str) -> Layer:
             attribution=said["attribution"],
             asked=_asked(said["asked"]),
             previous=said["previous"],
+            origins=tuple(Origin(*each) for each in said.get("origins", ())),
             style=_style(said["style"]),
             bake=Bake(**said["bake"]) if said["bake"] else None,
             footprint=Footprint.from_json(said["footprint"], key),

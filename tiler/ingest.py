@@ -24,6 +24,8 @@ from tiler.errors import BadOption, BadSource, CatalogError, SourceReadError, Un
 from tiler.footprint import Footprint
 from tiler.grid import Window, tile_ranges
 from tiler.keys import Format
+from tiler.origin import check_origins
+from tiler.origin import origins as files_now
 from tiler.raster import overview_for, warp
 from tiler.storage import Store, Stores
 from tiler.survey import Survey, revision_of, survey
@@ -110,12 +112,17 @@ def _made(
     path, found, revision, _ = seen
     current = _current(stores.sources, layer)
     same = current is not None and current.revision == revision
+    origins = files_now(seen.below.files) if options.virtual else ()
     if current and same and (current.bake or current.source == path) and _complete(current, stores):
+        if current.origins != origins:  # touched, and yet the same
+            seen.check(options)
+            current = replace(current, origins=origins)
+            catalog.publish(current, stores)
         return Ingested(current, found, fresh=False)
     previous = "" if current is None else current.previous if same else current.revision
     old = _kept(stores.sources, layer, revision)
     if old and (old.bake is None or stores.sources.has(old.source)):
-        made = replace(old, previous=previous, source=old.source if old.bake else path)
+        made = replace(old, previous=previous, source=old.source if old.bake else path, origins=origins)
         seen.check(options)
         catalog.publish(made, stores)
         return Ingested(made, found, fresh=True)
@@ -136,6 +143,7 @@ def _made(
         attribution=plain_markup(options.attribution),
         asked=options,
         previous=previous,
+        origins=origins,
     )
     if options.virtual:
         made = replace(blank, footprint=_footprint(found))
@@ -175,6 +183,17 @@ def examined(source: str, options: Options) -> Examined:
         raise BadSource(path, CHANGED) from error
 
 
+def check_source(layer: Layer) -> None:
+    """Nothing, if the files of a virtual layer are those that it was ingested from, with no sidecar more.
+
+    Raises:
+        BadSource, SourceReadError: they are not.
+    """
+    if layer.origins:
+        now = files_now(beneath(layer.source, trusted=layer.asked.trust_source).files)
+        check_origins(layer.source, layer.origins, now)
+
+
 def kept(layer: str, revision: str, sources: Store) -> Layer:
     """An earlier revision of the layer, of which all is there that it takes to render.
 
@@ -199,6 +218,7 @@ def restore(layer: str, revision: str, stores: Stores) -> Layer:
     """
     found = kept(layer, revision, stores.sources)
     current = _current(stores.sources, layer)
+    found = replace(found, origins=files_now(Path(each.path) for each in found.origins))
     catalog.publish(found, stores, undone=current.revision if current else "")
     return found
 

@@ -18,6 +18,7 @@ from tiler.encode import blank, encode
 from tiler.errors import BadOption
 from tiler.grid import TILE, Block, Window, resolution
 from tiler.keys import FORMATS, Format, Scale
+from tiler.origin import check_origins
 from tiler.raster import overview_for, read, reading_of, resolution_of, warp
 from tiler.remote import location
 from tiler.storage import Store
@@ -58,9 +59,20 @@ def render(layer: Layer, sources: Store, block: Block, mask: int, look: Look) ->
 
     Raises:
         BadOption: the layer cannot be had in that format.
-        SourceReadError: some pixel could not be read; tiles given before that are whole.
+        SourceReadError: some pixel could not be read, or the raster of a virtual layer changed since it was ingested;
+            tiles given before that are whole.
     """
     layer.check_format(look.format)
+    if layer.origins:
+        made = list(_rendered(layer, sources, block, mask, look))
+        check_origins(layer.source, layer.origins)  # no file was touched until all was read
+        yield from made
+    else:
+        yield from _rendered(layer, sources, block, mask, look)
+
+
+def _rendered(layer: Layer, sources: Store, block: Block, mask: int, look: Look) -> Iterator[tuple[Tile, bytes | None]]:
+    """The same, of a raster that is as it was."""
     path = location(sources, layer.source, layer.bake.head) if layer.bake else layer.source
     zoom = block.z + look.scale - 1  # at scale 2 a tile shows the pixels of the next zoom
     size = look.size

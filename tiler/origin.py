@@ -1,0 +1,43 @@
+"""The files that a virtual layer is read from, as they were when it was ingested."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import NamedTuple
+
+from tiler.errors import SourceReadError
+
+
+class Origin(NamedTuple):
+    """A file: its path, its size in bytes, when it was last written (nanoseconds since 1970)."""
+
+    path: str
+    size: int
+    modified: int
+
+
+def origins(files: Iterable[Path]) -> tuple[Origin, ...]:
+    """The files as they are now; one that is gone has no bytes."""
+    return tuple(map(_origin, map(str, files)))
+
+
+def check_origins(source: str, before: tuple[Origin, ...], now: tuple[Origin, ...] | None = None) -> None:
+    """Nothing, if no file was touched since; `now` may hold more than those that there were.
+
+    Raises:
+        SourceReadError: one was, so that `source` may show something else than the layer's revision.
+    """
+    now = tuple(_origin(each.path) for each in before) if now is None else now
+    if now != before:
+        path = min({*now} ^ {*before}, default=before[0]).path
+        which = "" if path == source else f": {path}"
+        raise SourceReadError(source, f"it changed since it was ingested{which} (run `seeder refresh` with it)")
+
+
+def _origin(path: str) -> Origin:
+    try:
+        state = Path(path).stat()
+    except OSError:
+        return Origin(path, 0, 0)
+    return Origin(path, state.st_size, state.st_mtime_ns)
