@@ -61,7 +61,7 @@ def refresh(
             raise BadOption(f"options of the raster need one: `seeder refresh {layer} SOURCE ...`")
         _warm(current, stores, settings, careful, how)
         return
-    options = replace(current.asked, **said)
+    options = replace(current.asked, **{"trust_source": False, **said})  # another raster is not trusted unasked
     task = Task(Pick(current), stores, settings, careful, as_json)
     if careful.dry_run:
         _tell_next(current, examined(source, options)[2], as_json=as_json)

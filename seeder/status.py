@@ -162,9 +162,10 @@ class _Facts:
 
     @property
     def quiet(self) -> float:
-        """Seconds since something happened."""
-        heard = [self.begun, *([self.last] if self.last else []), *([self.run.begun] if self.run else [])]
-        return (self.now - max(heard)).total_seconds()
+        """Seconds since something happened; dates ahead of now by more than clocks differ tell nothing."""
+        heard = (self.begun, self.last, self.run.begun if self.run else None)
+        passed = [(self.now - each).total_seconds() for each in heard if each]
+        return max(0.0, min((each for each in passed if each > -QUIET), default=0.0))
 
 
 def _state(facts: _Facts, depth_of: DepthOf) -> tuple[State, str, Depth | None]:

@@ -18,6 +18,7 @@ from seeder import cli, fanout, fence
 from seeder.selection import Selection, regions
 from tests.conftest import MakeQueue, Recipe, scene, silent, upload, working, write_raster
 from tests.oracle import files_under
+from tests.test_beneath import raw
 from tiler import ingest as ingest_module
 from tiler.catalog import Layer, Layers, Options, load_layer, publish
 from tiler.encode import blank
@@ -396,3 +397,27 @@ def test_workers_of_a_queue_renew_the_tiles_of_a_bucket(
     assert land.layer.revision != first
     assert land.warm_at(land.layer.revision)
     assert {key for key in before if not land.covers(key, land.layer)} == before - set(land.tiles())
+
+
+def test_a_raster_is_trusted_once_and_not_the_next_one(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "secret.txt").write_bytes(b"the password is swordfish\n" * 200)
+    first, other = (raw(tmp_path / f"{name}.vrt", tmp_path / "secret.txt") for name in ("first", "other"))
+    run("ingest", str(first), "--layer", "land", "--trust-source")
+    result = run("refresh", "land", str(other), "--no-wait", code=2)
+    assert "--trust-source" in result.stderr
+
+
+def test_without_a_raster_nothing_but_stale_tiles_is_rendered(run: Run, land: Land) -> None:
+    run("ingest", "again", "--layer", "land")
+    stale = land.tiles()
+    wrong = run("verify", "land", code=1).stdout.split()
+    assert len(wrong) >= len(stale) > 0
+    assert "options of the raster need one" in run("refresh", "land", "--nodata", "3", code=2).stderr
+    run("refresh", "land", "--dry-run")
+    assert land.tiles() == stale
+    run("refresh", "land", "--no-wait")
+    fresh = land.tiles()
+    assert all(fresh[key] != data for key, data in stale.items() if key in fresh)
+    assert "stale" not in run("verify", "land", "--deep", code=1).stderr  # some were never stored
+    assert "is to be rendered anew" in run("refresh", "land", "--no-wait").stderr
+    assert land.tiles() == fresh

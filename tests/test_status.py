@@ -148,6 +148,10 @@ CASES = {
     "killed here": Case("stalled", "no receipt for 0:02:05", done=3, run=HERE, later=QUIET + 5),
     "killed before the first receipt": Case("stalled", "no receipt for 0:02:05", run=HERE, begun=QUIET + 5),
     "silent for days": Case("stalled", "no receipt for 2 days, 0:00:00", done=3, run=HERE, later=2 * 86400),
+    "begun by a clock a year ahead": Case(
+        "stalled", "no receipt for 0:02:05", run=HERE, begun=-31_536_000, later=QUIET + 5, done=3
+    ),
+    "begun by a clock a little ahead": Case("running", "", run=HERE, begun=-5),
     "running here, by one that lives": Case("running", "", done=3, run=replace(HERE, by=ME)),
     "killed here, a moment ago": Case("stalled", f"{GONE} goes on", done=3, run=replace(HERE, by=DEAD_HERE)),
     "killed elsewhere, a moment ago": Case("running", "", done=3, run=replace(HERE, by=DEAD_THERE)),

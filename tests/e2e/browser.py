@@ -46,13 +46,14 @@ HARMLESS = "GL Driver Message"  # software WebGL says that reading pixels back i
 Place = tuple[float, float]  # longitude and latitude, degrees
 Colour = tuple[int, int, int]
 
-READY = "window.preview || !document.querySelector('[data-testid=map]')"
+READY = "Boolean(window.preview || !document.querySelector('[data-testid=map]'))"
 STILL = """() => {
   const map = window.preview?.map;
   if (!Object.keys(map?.getStyle()?.sources ?? {}).length) return false;
   return new Promise((done) => {
     map.once("idle", () => requestAnimationFrame(() => requestAnimationFrame(() => done(true))));
     map.triggerRepaint();
+    setTimeout(done, 2000, false);
   });
 }"""
 SPOTS = """(places) => {
@@ -112,10 +113,10 @@ class Window:
 
     def still(self) -> None:
         """Wait until the map shows all that it will, and what is told of its tiles is up to date."""
-        self.page.wait_for_function(STILL)
+        self.until(lambda: self.page.evaluate(STILL))
 
     def until(self, come: Callable[[], object]) -> None:
-        """Wait until `come` gives something true."""
+        """Wait until `come` gives something true: here, for the pages' policy forbids the browser to evaluate text."""
         end = time.monotonic() + PATIENCE / 1000
         while not come():
             assert time.monotonic() < end, "it did not come about"
@@ -185,7 +186,7 @@ def looking(
         context.set_default_timeout(PATIENCE)
         window = Window(context.new_page(), {f"{scheme}://{host}", *home}, excused)
         window.page.goto(url)
-        window.page.wait_for_function(READY)
+        window.until(lambda: window.page.evaluate(READY))
         yield window
         window.page.evaluate("0")  # hears what was said until now
         assert not window.faults
