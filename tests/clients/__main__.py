@@ -10,10 +10,12 @@ import click
 from tabulate import tabulate
 
 from tests.clients import gdal, mapproxy, qgis, web
+from tests.clients.deployed import deployed_path
 from tests.clients.run import Row, make_raster, tried, truth
-from tests.clients.sites import PLACES
+from tests.clients.sites import local
 
 CLIENTS = {client.name: client for client in (*qgis.CLIENTS, *gdal.CLIENTS, *web.CLIENTS, *mapproxy.CLIENTS)}
+PLACES = {"local": local, "deployed": deployed_path}
 HEAD = ("client", "version", "from", "unstored tile drawn", "then stored", "stored tile drawn")
 
 

@@ -1,4 +1,4 @@
-"""Where the clients find the layer: the local server, and the redirect path as it is deployed."""
+"""Where the clients find the layer; here the local server, in `deployed` the redirect path."""
 
 from __future__ import annotations
 
@@ -45,6 +45,3 @@ def local(raster: Path, folder: Path) -> Iterator[Place]:
 
     with serving(settings) as url:
         yield Place("local", url, stored, clear)
-
-
-PLACES = {"local": local}
