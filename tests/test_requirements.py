@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-FOLDERS = (ROOT, ROOT / "bench" / "peers")
+FOLDERS = (ROOT, ROOT / "bench" / "peers", ROOT / "tests" / "clients")
 LOCKED = sorted(path for folder in FOLDERS for path in folder.glob("requirements*.txt"))
 SOURCES = sorted(path for folder in FOLDERS for path in folder.glob("requirements*.in"))
 HASHES = r"( \\\n    --hash=sha256:[0-9a-f]{64})+"

@@ -77,13 +77,18 @@ class Deployed:
 
 
 @contextmanager
-def deployed(s3: S3, sqs: Sqs, data: Path, *, endpoint: str = "", **queue: int) -> Iterator[Deployed]:
-    """A deployment whose layers are those of a local `data` folder; `endpoint` is what the functions take for S3."""
+def deployed(
+    s3: S3, sqs: Sqs, data: Path, *, endpoint: str = "", url: str = "http://tiles.test", **queue: int
+) -> Iterator[Deployed]:
+    """A deployment whose layers are those of a local `data` folder.
+
+    `endpoint` is what the functions take for S3, `url` what they and the commands take for the website's address.
+    """
     blocks = sqs.queue(**queue)
     sources = s3.private_bucket()
     keys = {**s3.env, "AWS_ENDPOINT_URL_SQS": sqs.endpoint, "AWS_ENDPOINT_URL_STS": sqs.endpoint}
     remote = {**keys, "AWS_ENDPOINT_URL_S3": endpoint or s3.endpoint}
-    settings = {"TILER_SOURCES": f"s3://{sources}", "TILER_URL": "http://tiles.test"}
+    settings = {"TILER_SOURCES": f"s3://{sources}", "TILER_URL": url}
     late = _Late()
     with Gateway(late) as gateway:
         tiles = s3.website_bucket(gateway.host)

@@ -1,0 +1,1 @@
+"""Real clients before the local server and before the deployed path: `scripts/clients` runs them."""
