@@ -60,6 +60,7 @@ FLOORS = [
     {"seeder.pages", "seeder.wmts", "seeder.thumbnail", "seeder.answers"},
     {"tiler.ingest", "tiler.http"},
     {"tiler.bake"},
+    {"tiler.room"},
     {"tiler.fill", "tiler.choose"},
     {"tiler.render"},
     {"tiler.survey"},
@@ -104,7 +105,10 @@ def test_imports_point_down(module: str) -> None:
     [
         (
             "rasterio",
-            {f"tiler.{room}" for room in ("__init__", *["raster", "datasets", "remote", "survey", "bake", "render"])},
+            {
+                f"tiler.{room}"
+                for room in ("__init__", *["raster", "datasets", "remote", "survey", "bake", "render", "room"])
+            },
         ),
         ("obstore", {"tiler.storage"}),
         ("boto3", {"seeder.aws"}),
