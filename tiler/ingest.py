@@ -21,6 +21,7 @@ from tiler.errors import BadOption, BadSource, CatalogError, SourceReadError, Ti
 from tiler.footprint import Footprint
 from tiler.grid import Window, tile_ranges
 from tiler.keys import Format
+from tiler.leftover import sweep
 from tiler.raster import overview_for, warp
 from tiler.room import check_room, scratch
 from tiler.storage import Store, Stores
@@ -105,6 +106,7 @@ def _made(
     seen: Examined, layer: str, options: Options, stores: Stores, *, jobs: int, progress: Callable[[int, int], None]
 ) -> Ingested:
     path, found, revision, _ = seen
+    sweep(stores.sources.root, keys.sources_prefix(keys.check_layer(layer)), deep=True)
     current = _current(stores.sources, layer)
     same = current is not None and current.revision == revision
     if current and same and (current.bake or current.source == path) and _complete(current, stores):
