@@ -220,6 +220,11 @@ class Export:
                 part.keep(source.tiles)
                 said = ", ".join(value for name, value in other.items() if value != origin[name])
                 yield cls(source, target, origin, part, len(part), said)
+            except BaseException:
+                if target.made != target.part:  # the next run makes it anew
+                    with suppress(OSError):
+                        remove(target.made)
+                raise
             finally:
                 part.close()
 

@@ -28,12 +28,15 @@ from tiler.grid import LEAF, Block
 from tiler.keys import (
     CONTENT_TYPES,
     TileName,
+    job_key,
     layer_prefix,
     parse_tile_key,
+    sources_prefix,
     tile_key,
     tile_prefix,
     zoom_prefix,
 )
+from tiler.leftover import sweep
 from tiler.overlap import THREADS, overlap
 from tiler.processes import stream
 from tiler.render import Look, nothing, render
@@ -173,6 +176,16 @@ class Audit:
         """All planned blocks as listings show them, about in order; see `Looked.parts`."""
         for strip in overlap(_Strip.look, self._strips()):
             yield from strip.parts()
+
+    def sweep(self) -> None:
+        """Remove from folders what killed puts left where tiles are planned, and in the private part of the layer."""
+        tiles, sources = self.stores.tiles.root, self.stores.sources.root
+        for strip in self._strips() if tiles else ():
+            for dx in range(LEAF):
+                sweep(tiles, tile_prefix(self.layer.id, strip.region.z, strip.x + dx))
+        own = (job_key(name) for name in jobs(self.stores.sources) if layer_of(name) == self.layer.id)
+        for folder in (sources_prefix(self.layer.id), *own) if sources else ():
+            sweep(sources, folder, deep=True)
 
     def unsure(self) -> Iterator[Piece]:
         """The stored tiles of which a listing cannot tell whether they are stale, block by block."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import shlex
 import sys
 import warnings
@@ -67,9 +68,10 @@ def _told() -> Iterator[None]:
     try:
         yield
     except BadInput as error:
-        raise click.exceptions.Exit(_complain(error, 2)) from error
+        cure = _cure(error)  # a full disk is nobody's input
+        raise click.exceptions.Exit(_complain(f"{error}{cure}", 1 if cure else 2)) from error
     except TilerError as error:
-        raise click.exceptions.Exit(_complain(error, 1)) from error
+        raise click.exceptions.Exit(_complain(f"{error}{_cure(error)}", 1)) from error
     except MemoryError as error:
         raise click.exceptions.Exit(_complain("not enough memory: try again with fewer --jobs", 1)) from error
     except OSError as error:
@@ -84,6 +86,7 @@ def _told() -> Iterator[None]:
 CURES = {
     errno.ENOSPC: "free some space and run the same command again",
     errno.EDQUOT: "free some space and run the same command again",
+    errno.EFBIG: "raise the limit (`ulimit -f unlimited`)",
     errno.EMFILE: "raise the limit (`ulimit -n 1024`) or use fewer --jobs",
     errno.ENFILE: "close other programs or use fewer --jobs",
     errno.ENOMEM: "use fewer --jobs",
@@ -96,8 +99,15 @@ def _said(error: OSError) -> str:
     where = (
         f": {os.fsencode(error.filename).decode(errors='replace')}" if isinstance(error.filename, str | bytes) else ""
     )
-    cure = CURES.get(error.errno or 0, "")
-    return f"{what}{where}{f'; {cure}' if cure else ''}"
+    return f"{what}{where}{_cure(error)}"
+
+
+def _cure(error: BaseException) -> str:
+    """What to do about what the operating system says, itself or through a store or a database."""
+    found = re.search(r"\(os error (\d+)\)|\[Errno (\d+)\]", str(error))
+    number = errno.ENOSPC if "disk is full" in str(error) else int(found[1] or found[2]) if found else 0
+    number = number or getattr(error, "errno", 0) or getattr(error.__cause__, "errno", 0) or 0
+    return f"; {CURES[number]}" if number in CURES else ""
 
 
 def _complain(error: TilerError | str, code: int) -> int:

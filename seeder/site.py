@@ -145,9 +145,11 @@ class Site:
         return sent(request, data, CONTENT_TYPES[name.format], PUBLIC, written=written)
 
     def _astray(self, key: str) -> bool:
-        """Whether symbolic links lead from `key` out of the store's folder, which may be a link itself."""
+        """Whether `key` is no object's: a killed put left it, or links lead out of the folder (itself maybe a link)."""
         root = self.stores.tiles.root
-        return root is not None and not Path(os.path.realpath(root / key)).is_relative_to(os.path.realpath(root))
+        if root is None:
+            return False
+        return "#" in key or not Path(os.path.realpath(root / key)).is_relative_to(os.path.realpath(root))
 
     def _written(self, key: str) -> float | None:
         """When the file of `key` was written; None in a bucket, where a request more would be needed to know."""

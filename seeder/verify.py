@@ -66,6 +66,7 @@ def verify(
     problems: Counter[str] = Counter()
     strays: list[str] = []
     with interruptible("interrupted: not all was verified"):
+        audit.sweep()
         with tile_bar(f"verify {layer}", total) as bar:
             for finding in audit.findings(bar.update):
                 _tell(finding, problems, strays, as_json=as_json)

@@ -60,6 +60,7 @@ FLOORS = [
     {"seeder.pages", "seeder.wmts", "seeder.thumbnail", "seeder.answers"},
     {"tiler.ingest", "tiler.http"},
     {"tiler.bake"},
+    {"tiler.room"},
     {"tiler.fill", "tiler.choose"},
     {"tiler.render"},
     {"tiler.survey"},
@@ -71,7 +72,7 @@ FLOORS = [
     {"tiler.style", "tiler.storage", "tiler.footprint", "tiler.processes"},
     {"tiler.overlap"},
     {"tiler.keys"},
-    {"tiler.grid", "tiler.settings", "tiler.credit", "tiler.inputs", "tiler.origin"},
+    {"tiler.grid", "tiler.settings", "tiler.credit", "tiler.inputs", "tiler.leftover", "tiler.origin"},
     {"tiler.errors"},
     {"tiler.__init__", "seeder.__init__"},
 ]
@@ -104,7 +105,10 @@ def test_imports_point_down(module: str) -> None:
     [
         (
             "rasterio",
-            {f"tiler.{room}" for room in ("__init__", *["raster", "datasets", "remote", "survey", "bake", "render"])},
+            {
+                f"tiler.{room}"
+                for room in ("__init__", *["raster", "datasets", "remote", "survey", "bake", "render", "room"])
+            },
         ),
         ("obstore", {"tiler.storage"}),
         ("boto3", {"seeder.aws"}),

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import NoReturn
 
 import click
 import pytest
@@ -18,6 +19,7 @@ from click.testing import CliRunner
 from seeder import console
 from seeder.console import exit_code, guarded
 from tests.conftest import Recipe, scene, write_raster
+from tiler.processes import stream
 
 ENDS = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
 
@@ -139,17 +141,32 @@ def test_what_the_operating_system_says_is_one_line(
     assert capsys.readouterr().err == done.stderr
 
 
-def test_too_few_file_handles_are_one_line(tmp_path: Path) -> None:
-    starved = (
+@pytest.mark.parametrize("handles", [3, 11, 13, 18])  # before the scratch folder, in it, and in the pool
+def test_too_few_file_handles_are_one_line(handles: int, tmp_path: Path) -> None:
+    script = (
         "import resource, seeder.cli; from seeder.__main__ import seeder; "
-        "resource.setrlimit(resource.RLIMIT_NOFILE, (3, 3)); seeder()"
+        f"resource.setrlimit(resource.RLIMIT_NOFILE, ({handles}, {handles})); seeder()"
     )
     source = write_raster(tmp_path / "alps.tif", Recipe(values=scene(200, 200)))
-    words = ["ingest", str(source), "--data", str(tmp_path), "--jobs", "2"]
-    done = subprocess.run([sys.executable, "-c", starved, *words], capture_output=True, text=True, check=False)
+    data = tmp_path / "data"
+    words = ["ingest", str(source), "--data", str(data), "--jobs", "2"]
+    done = subprocess.run([sys.executable, "-c", script, *words], capture_output=True, text=True, check=False)
     assert done.returncode in {1, 2}
     assert done.stderr.startswith("error: ")
     assert done.stderr.count("\n") == 1
+    assert {path.name for path in data.rglob("*")} <= {"tiles", "private"}
+
+
+def starved() -> NoReturn:
+    """What a worker begins with, where the system refuses it a handle."""
+    raise OSError(errno.EMFILE, "Too many open files")
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_a_worker_that_cannot_begin_says_why_instead_of_dying(jobs: int, capfd: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(OSError, match="Too many open files"):
+        list(stream(starved, range(5), jobs=jobs))
+    assert not capfd.readouterr().err
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no disk that is always full")

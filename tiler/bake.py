@@ -26,6 +26,7 @@ from tiler.grid import TILE, Bounds, Window, tile_ranges
 from tiler.halve import halved
 from tiler.processes import stream
 from tiler.raster import KERNEL, covered, overview_for, valid, warp, warp_valid
+from tiler.room import check_rest
 from tiler.style import Area
 from tiler.survey import Survey
 
@@ -246,6 +247,7 @@ class _Collected:
     values: list[Blocks]
     masks: list[Blocks]
     opaque: bool = True
+    size: int = 0  # bytes of all blocks
 
     def add(self, baked: Baked) -> None:
         if baked.spool not in self.spools:
@@ -253,6 +255,7 @@ class _Collected:
         spool = self.spools.index(baked.spool)
         self.opaque &= baked.opaque or baked.task.level > 0  # overviews are padded beyond the raster
         for level, row, column, *place in baked.places.tolist():
+            self.size += place[1] + place[3]
             self.values[level].set(row, column, spool, (place[0], place[1]))
             if place[3]:
                 self.masks[level].set(row, column, spool, (place[2], place[3]))
@@ -280,6 +283,7 @@ def bake_cog(
     Raises:
         SourceReadError: some pixel could not be read.
         WorkerDied: a worker process ended without an answer.
+        NoRoom: the COG would not fit on the disk beside the scratch files.
     """
     bake = lay_out(survey.bounds, survey.base)
     widths = [bake.columns * TILE >> level for level in range(bake.levels)]
@@ -289,7 +293,8 @@ def bake_cog(
     ]
     found = _Collected([], [Blocks(*shape) for shape in shapes], [Blocks(*shape) for shape in shapes])
     tops = range(0, bake.levels, HALVINGS)
-    total = sum(math.prod(-(-side // CHUNK) for side in shapes[level]) for level in tops)
+    base, *rest = (math.prod(-(-side // CHUNK) for side in shapes[level]) for level in tops)
+    total = base + sum(rest)
     done = 0
     parts: dict[tuple[int, int], list[tuple[int, int, Ref]]] = {}
     make = partial(_baking, survey, bake, path.parent)
@@ -304,6 +309,7 @@ def bake_cog(
                     part = (row - above * CHUNK, column - left * CHUNK, baked.rest)
                     parts.setdefault((above, left), []).append(part)
             done += 1
+            check_rest(path.parent, found.size, min(1.0, done / base))
             progress(done, total)
     opaque = found.opaque and bool((found.values[0].size > 0).all())
     if not opaque:

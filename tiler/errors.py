@@ -20,6 +20,7 @@ TilerError
 ├── QueueError              messages were refused, or the queue does not answer
 ├── MessageError            a message or a receipt that this version does not speak
 ├── BadImage                bytes that are no picture
+├── NoRoom                  a disk has too little room for a bake; the layer is what it was
 └── WorkerDied              a worker process ended without an answer
 """
 
@@ -176,6 +177,20 @@ class MessageError(TilerError):
 
 class BadImage(TilerError):
     """Bytes that are no picture."""
+
+
+class NoRoom(TilerError):
+    """A disk has too little room for a bake; the layer is what it was."""
+
+    def __init__(self, folder: str, needed: int, free: int) -> None:
+        super().__init__(
+            f"no room in {folder}: about {_megabytes(needed)} are needed, {_megabytes(free)} are free: "
+            "free some space and run the same command again"
+        )
+
+
+def _megabytes(size: int) -> str:
+    return f"{size / 1e6:,.1f} MB"
 
 
 class WorkerDied(TilerError):

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
@@ -20,19 +17,20 @@ from tiler.catalog import Layer, Options
 from tiler.choose import choose
 from tiler.credit import plain_markup
 from tiler.datasets import forget, opened
-from tiler.errors import BadOption, BadSource, CatalogError, SourceReadError, UnknownLayer
+from tiler.errors import BadOption, BadSource, CatalogError, SourceReadError, TilerError, UnknownLayer
 from tiler.footprint import Footprint
 from tiler.grid import Window, tile_ranges
 from tiler.keys import Format
+from tiler.leftover import sweep
 from tiler.origin import check_origins
 from tiler.origin import origins as files_now
 from tiler.raster import overview_for, warp
+from tiler.room import check_room, scratch
 from tiler.storage import Store, Stores
 from tiler.survey import Survey, revision_of, survey
 
 CHANGED = "it changed while it was read: run the same command again"
 EMPTY = "it holds no valid pixel"
-SCRATCH = "ingest-"  # what the names of scratch folders begin with; the process id follows
 LOOK = 8  # pixels a tile that a virtual layer's footprint is looked for with
 
 
@@ -110,6 +108,7 @@ def _made(
     seen: Examined, layer: str, options: Options, stores: Stores, *, jobs: int, progress: Callable[[int, int], None]
 ) -> Ingested:
     path, found, revision, _ = seen
+    sweep(stores.sources.root, keys.sources_prefix(keys.check_layer(layer)), deep=True)
     current = _current(stores.sources, layer)
     same = current is not None and current.revision == revision
     origins = files_now(seen.below.files) if options.virtual else ()
@@ -145,18 +144,44 @@ def _made(
         previous=previous,
         origins=origins,
     )
-    if options.virtual:
-        made = replace(blank, footprint=_footprint(found))
-        if not made.footprint.cells.any():
-            raise BadSource(found.path, EMPTY)
-    else:
-        made = _baked(blank, seen, stores.sources, jobs=jobs, progress=progress)
-    form, why = _decided(made, current, stores.sources)
-    made = replace(made, format=form)
-    if options.virtual:
-        seen.check(options)
-    catalog.publish(made, stores)
+    with _undone(blank, stores):
+        if options.virtual:
+            made = replace(blank, footprint=_footprint(found))
+            if not made.footprint.cells.any():
+                raise BadSource(found.path, EMPTY)
+        else:
+            made = _baked(blank, seen, stores.sources, jobs=jobs, progress=progress)
+        form, why = _decided(made, current, stores.sources)
+        made = replace(made, format=form)
+        if options.virtual:
+            seen.check(options)
+        catalog.publish(made, stores)
     return Ingested(made, found, fresh=True, why=why)
+
+
+@contextmanager
+def _undone(blank: Layer, stores: Stores) -> Iterator[None]:
+    """Whatever ends this before the layer is published: a folder holds what it held, and has the room that it had.
+
+    In S3 what was not answered may come to pass later, so nothing is taken back there.
+    """
+    tiles, sources = stores.tiles, stores.sources
+    public = keys.tilejson_key(blank.id)
+    before = tiles.get(public) if tiles.has(public) else None
+    ours = (keys.source_key(blank.id, blank.revision), keys.revision_key(blank.id, blank.revision))
+    new = [key for key in ours if not sources.has(key)]
+    try:
+        yield
+    except BaseException:
+        with suppress(TilerError):
+            current = _current(sources, blank.id)
+            if sources.root and tiles.root and (current is None or current.revision != blank.revision):
+                sources.delete(new)
+                if before is None:
+                    tiles.delete([public])
+                elif tiles.get(public) != before:
+                    tiles.put(public, before, content_type="application/json", cache_control="no-cache")
+        raise
 
 
 def _decided(made: Layer, current: Layer | None, sources: Store) -> tuple[Format, str]:
@@ -255,7 +280,8 @@ def _complete(layer: Layer, stores: Stores) -> bool:
 
 def _baked(blank: Layer, seen: Examined, sources: Store, *, jobs: int, progress: Callable[[int, int], None]) -> Layer:
     """`blank` with its COG baked and stored."""
-    with _scratch(sources.root) as folder:
+    with scratch(sources.root) as folder:
+        check_room(folder, seen.survey)
         file = folder / "index.tif"
         bake, cells = bake_cog(seen.survey, file, jobs=jobs, progress=progress)
         seen.check(blank.asked)
@@ -284,30 +310,3 @@ def _footprint(found: Survey) -> Footprint:
         dataset, found.reading, Window(fine, west * LOOK, north * LOOK, columns * LOOK, rows * LOOK), "average"
     )
     return Footprint(z, west, north, np.asarray(mask.reshape(rows, LOOK, columns, LOOK).any(axis=(1, 3))))
-
-
-@contextmanager
-def _scratch(root: Path | None) -> Iterator[Path]:
-    """A folder on the disk of `root` that is gone afterwards; those of ingests that were killed go first."""
-    parent = root.parent / "scratch" if root else Path(tempfile.gettempdir())
-    parent.mkdir(parents=True, exist_ok=True)
-    for old in parent.glob(f"{SCRATCH}*"):
-        if not _alive(int(old.name.split("-")[1])):
-            shutil.rmtree(old, ignore_errors=True)
-    folder = Path(tempfile.mkdtemp(prefix=f"{SCRATCH}{os.getpid()}-", dir=parent))
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-        if root and not any(parent.iterdir()):
-            parent.rmdir()
-
-
-def _alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True

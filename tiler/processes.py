@@ -16,11 +16,12 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from functools import partial
 from itertools import islice
 from multiprocessing.connection import wait as wait_for
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
-from tiler.errors import WorkerDied
+from tiler.errors import TilerError, WorkerDied
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -84,7 +85,14 @@ def _begin(make: Callable[[], Callable[[Any], Any]]) -> None:
     if not sys.warnoptions:
         warnings.simplefilter("ignore")  # they would stand among the lines of the command
     end_with_parent()
-    _task = make()
+    try:
+        _task = make()
+    except (TilerError, OSError, MemoryError) as error:  # a pool would print a traceback and say nothing
+        _task = partial(_fail, error)
+
+
+def _fail(error: Exception, _item: object) -> NoReturn:
+    raise error
 
 
 def _answer(item: Any) -> Any:

@@ -21,6 +21,7 @@ from obstore.exceptions import BaseError
 from obstore.store import LocalStore, MemoryStore, S3Store
 
 from tiler.errors import BadStore, MissingObject, StoreError
+from tiler.leftover import sweep_beside
 from tiler.overlap import in_batches, overlap
 from tiler.settings import AMAZON, S3, Settings
 
@@ -69,6 +70,8 @@ class Store:
             headers = {"Content-Type": content_type} | ({"Cache-Control": cache_control} if cache_control else {})
             attributes = None if isinstance(self.backend, LocalStore) else headers
             obstore.put(self.backend, key, data, attributes=attributes, use_multipart=False)
+        if self.root:
+            sweep_beside(self.root / key)
 
     def put_all(
         self, objects: Iterable[tuple[str, bytes]], *, content_type: str, cache_control: str, lone: bool = False
@@ -81,18 +84,13 @@ class Store:
         Raises:
             StoreError: an object could not be written; nothing more was drawn.
         """
-        if lone or not isinstance(self.backend, S3Store):
-            for key, data in objects:
-                self.put(key, data, content_type=content_type, cache_control=cache_control)
-                yield key
-            return
 
         def put(item: tuple[str, bytes]) -> str:
-            key, data = item
-            self.put(key, data, content_type=content_type, cache_control=cache_control)
-            return key
+            self.put(*item, content_type=content_type, cache_control=cache_control)
+            return item[0]
 
-        yield from overlap(put, objects)
+        alone = lone or not isinstance(self.backend, S3Store)
+        yield from map(put, objects) if alone else overlap(put, objects)
 
     def put_file(self, key: str, path: Path, *, content_type: str) -> None:
         """Move the file at `path` to `key`, however large; `path` is gone afterwards."""

@@ -209,7 +209,7 @@ def _extremes(dataset: DatasetReader, reading: Reading) -> Range:
     low, high = np.inf, -np.inf
     with translated(dataset.name):
         for _, window in dataset.block_windows(reading.bands[0]):
-            values, mask = _piece(dataset, reading, window=window)
+            values, mask = piece(dataset, reading, window=window)
             known = values[:, (mask > 0) & ~missing(values, reading.nodata)]
             if known.size:
                 low, high = min(low, float(known.min())), max(high, float(known.max()))
@@ -236,7 +236,7 @@ def _samples(dataset: DatasetReader, reading: Reading) -> list[npt.NDArray[Any]]
     return [band[mask] for band in values]
 
 
-def _piece(dataset: DatasetReader, reading: Reading, **how: Any) -> tuple[Values, npt.NDArray[np.uint8]]:
+def piece(dataset: DatasetReader, reading: Reading, **how: Any) -> tuple[Values, npt.NDArray[np.uint8]]:
     """Values as the raster has them, and its mask; `how` is for rasterio's `read`."""
     values = dataset.read(list(reading.bands), **how)
     if reading.alpha:
@@ -251,12 +251,12 @@ def _patches(dataset: DatasetReader, reading: Reading) -> Iterator[tuple[Values,
     if small or dataset.overviews(1):
         shrink = max(1, max(dataset.width, dataset.height) / SAMPLE)
         shape = (max(1, round(dataset.height / shrink)), max(1, round(dataset.width / shrink)))
-        yield _piece(dataset, reading, out_shape=shape)
+        yield piece(dataset, reading, out_shape=shape)
         return
     for row in np.linspace(0, max(0, dataset.height - PATCH), PATCHES).astype(int):
         for column in np.linspace(0, max(0, dataset.width - PATCH), PATCHES).astype(int):
             window = rasterio.windows.Window(column, row, min(PATCH, dataset.width), min(PATCH, dataset.height))
-            yield _piece(dataset, reading, window=window)
+            yield piece(dataset, reading, window=window)
 
 
 def lonlat_bounds(dataset: DatasetReader) -> Bounds:

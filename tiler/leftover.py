@@ -1,0 +1,52 @@
+"""What a killed process leaves in a folder: obstore writes a file as NAME#1 (#2 if that is there) and renames it.
+
+No listing shows such files and nothing can be stored under such a name. They are told from those that are being
+written by their age alone, as nothing says whose they are.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from itertools import count
+from pathlib import Path
+
+AGE = 60.0  # seconds; no put into a folder takes as long, and none is tried again there
+STAGED = re.compile(r"[^#]+#\d+")
+
+
+def sweep_beside(file: Path) -> None:
+    """Remove what earlier puts of `file` left; one look at the disk where they left nothing."""
+    for number in count(1):
+        staged = file.with_name(f"{file.name}#{number}")
+        if not os.path.lexists(staged):
+            return
+        _remove(staged)
+
+
+def sweep(root: Path | None, folder: str, *, deep: bool = False) -> int:
+    """Remove what puts left in `folder` of a store's `root`, and with `deep` below it; returns how many files.
+
+    A store that is no folder has no root, and nothing to remove.
+    """
+    place = root / folder if root else None
+    return sum(map(_remove, _staged(place, deep=deep))) if place else 0
+
+
+def _staged(place: Path, *, deep: bool) -> Iterator[Path]:
+    for parent, folders, names in os.walk(place):
+        yield from (Path(parent, name) for name in names if STAGED.fullmatch(name))
+        if not deep:
+            folders.clear()
+
+
+def _remove(staged: Path) -> bool:
+    """Remove a file if it is old enough; whether it is gone. Where nobody may, it stays."""
+    with suppress(OSError):
+        if time.time() - staged.lstat().st_mtime > AGE:
+            staged.unlink()
+            return True
+    return False

@@ -1,0 +1,133 @@
+"""Room on a disk: a scratch folder, and whether a bake fits into it.
+
+A bake takes room twice: its spool files are whole when the COG is put together from them.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import numpy as np
+import rasterio.windows
+
+from tiler.cog import Profile, compress_values
+from tiler.datasets import opened, translated
+from tiler.errors import NoRoom
+from tiler.grid import TILE
+from tiler.survey import Survey, piece
+
+SCRATCH = "ingest-"  # what the names of scratch folders begin with; the process id follows
+LIMITS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # what a write says where no path is named
+SAMPLE = 6  # blocks along a side that are compressed
+OVERVIEWS = 4 / 3  # pixels of all levels, of those of the base
+SURE = 2  # a sample may be so many times too large
+
+
+@contextmanager
+def scratch(root: Path | None) -> Iterator[Path]:
+    """A folder on the disk of `root` that is gone afterwards; those of ingests that were killed go first.
+
+    Raises:
+        NoRoom: the disk is full.
+        OSError: whatever else the system says; it names a path.
+    """
+    parent = root.parent / "scratch" if root else Path(tempfile.gettempdir())
+    parent.mkdir(parents=True, exist_ok=True)
+    for old in parent.glob(f"{SCRATCH}*"):
+        if not _alive(int(old.name.split("-")[1])):
+            shutil.rmtree(old, ignore_errors=True)
+    try:
+        with _made(parent) as folder:
+            yield folder
+    finally:
+        if root:
+            with suppress(OSError):  # another ingest has its folder there
+                parent.rmdir()
+
+
+@contextmanager
+def _made(parent: Path) -> Iterator[Path]:
+    folder = Path(tempfile.mkdtemp(prefix=f"{SCRATCH}{os.getpid()}-", dir=parent))
+    try:
+        yield folder
+    except OSError as error:
+        if error.filename or error.errno not in LIMITS:
+            raise
+        needed, free = 2 * _used(folder, "*.spool"), _free(folder) + _used(folder, "*")
+        if error.errno == errno.ENOSPC and needed > free:
+            raise NoRoom(str(parent), needed, free) from error
+        raise OSError(error.errno, error.strerror, str(parent)) from error
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        with suppress(OSError):  # that takes handles, of which none may be left; this takes none
+            folder.rmdir()
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def _free(folder: Path) -> int:
+    return shutil.disk_usage(folder).free
+
+
+def _used(folder: Path, pattern: str) -> int:
+    """Bytes of the files in a folder."""
+    return sum(file.stat().st_size for file in folder.glob(pattern))
+
+
+def check_room(folder: Path, found: Survey) -> None:
+    """Nothing, unless a bake needs more than is free for certain: a sample of the raster's blocks tells.
+
+    Raises:
+        NoRoom: it does.
+        SourceReadError: the sample cannot be read.
+    """
+    dataset, free = opened(found.path), _free(folder)
+    shrink = 4.0 ** (found.zoom - found.base)
+    pixels = OVERVIEWS * dataset.width * dataset.height / shrink
+    depth = np.dtype(found.dtype).itemsize * len(found.reading.bands)
+    if 2 * SURE * pixels * depth <= free:
+        return
+    needed = int(2 * pixels * _bytes_per_pixel(found))
+    if needed > SURE * free:
+        raise NoRoom(str(folder.parent), needed, free)
+
+
+def _bytes_per_pixel(found: Survey) -> float:
+    """What a pixel takes when it is compressed, from blocks all over the raster."""
+    dataset = opened(found.path)
+    profile = Profile(found.dtype, len(found.reading.bands), found.style.palette)
+    width, height = min(TILE, dataset.width), min(TILE, dataset.height)
+    size = pixels = 0
+    with translated(found.path):
+        for row in np.unique(np.linspace(0, dataset.height - height, SAMPLE).astype(int)):
+            for column in np.unique(np.linspace(0, dataset.width - width, SAMPLE).astype(int)):
+                window = rasterio.windows.Window(column, row, width, height)
+                values, mask = piece(dataset, found.reading, window=window)
+                size += len(compress_values((values * (mask > 0)).astype(found.dtype), profile))
+                pixels += mask.size
+    return size / pixels
+
+
+def check_rest(folder: Path, spooled: int, share: float) -> None:
+    """Nothing, unless the COG cannot fit beside the `spooled` bytes of the `share` of its chunks that are made.
+
+    Raises:
+        NoRoom: it cannot.
+    """
+    free = _free(folder)
+    if spooled > free:
+        raise NoRoom(str(folder.parent), int(2 * spooled / share), free + spooled)
