@@ -219,16 +219,25 @@ def interruptible(hint: str) -> Iterator[None]:
 
 
 class Bar:
-    """A progress bar that appears with the first progress and learns then how long it is."""
+    """A progress bar that appears with the first progress, or `delay` seconds later, and learns then how long it is."""
 
-    def __init__(self, label: str) -> None:
+    def __init__(self, label: str, *, unit: str = "chunk", delay: float = 0.0) -> None:
         self._label = label
+        self._unit = unit
+        self._delay = delay
         self._bar: tqdm[Any] | None = None
 
     def __call__(self, done: int, total: int) -> None:
         """Show that `done` of `total` chunks are made."""
         if self._bar is None:
-            self._bar = tqdm(desc=self._label, total=total, unit="chunk", file=sys.stderr, dynamic_ncols=True)
+            self._bar = tqdm(
+                desc=self._label,
+                total=total,
+                unit=self._unit,
+                delay=self._delay,
+                file=sys.stderr,
+                dynamic_ncols=True,
+            )
         self._bar.update(done - self._bar.n)
 
     def __enter__(self) -> Self:

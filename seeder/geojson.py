@@ -15,12 +15,13 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from seeder.curve import Numbers
-from seeder.plane import FARTHEST, Paths, dissolved, placed, widened
+from seeder.plane import FARTHEST, Paths, Progress, dissolved, placed, untold, widened
 from seeder.shapes import LINE, Floats, Shapes
 from tiler.errors import BadOption
 
 MOST_EAST = 540  # degrees; what crosses the antimeridian may run on
 METRES = 1000  # no degrees are that many, so coordinates that are must be something else
+MOST = 1 << 24  # commas, two a position; parsed, that takes 1 GB
 POINTS = -2  # stands for a polygon's number where a part is some points
 
 NOWHERE = np.zeros((0, 2))
@@ -38,23 +39,28 @@ def looks_like_geojson(text: str) -> bool:
     return text.startswith("{", start) and not _TILE.match(text, start)
 
 
-def read_geojson(text: str, name: str, *, buffer: float = 0.0, dissolve: bool = False) -> Shapes:
+def read_geojson(
+    text: str, name: str, *, buffer: float = 0.0, dissolve: bool = False, progress: Progress = untold
+) -> Shapes:
     """The shapes of collections, features and bare geometries: one object, or several one after the other.
 
     `name` is the file's. Features without a geometry are passed over. `buffer`, in metres on the ground, adds what
     lies so near to points, lines and polygons; it is wider than that by up to 1%, never narrower. With `dissolve`
-    polygons that overlap or share borders become one, so that no ring runs through the inside of others.
+    polygons that overlap or share borders become one, so that no ring runs through the inside of others. `progress` is
+    told how many parts of the shapes have been widened.
 
     Raises:
-        BadOption: this is no GeoJSON, not in degrees, or without any geometry; says where.
+        BadOption: this is no GeoJSON, not in degrees, without any geometry, or too much of it; says where.
     """
     _check_distance(buffer / 1000, "--buffer")
+    if text.count(",") > MOST:
+        raise BadOption(f"{name} has more than {MOST // 2:,} positions: split or simplify it")
     parts = list(_parts(_documents(text, name)))
     if not parts:
         raise BadOption(f"{name}: there is no geometry in it, so it selects no tile")
     paths, points = _in_plane(parts)
     if buffer:
-        paths, points = widened(paths, points, buffer), NOWHERE
+        paths, points = widened(paths, points, buffer, progress), NOWHERE
     return (dissolved(paths) if dissolve else paths).shapes(points)
 
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import math
+import os
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -25,6 +28,9 @@ CAP_WIDER = 1.004  # what lies between those steps and those circles is less tha
 TINY = 1e-12  # between a circle and the pole, on a globe of radius 1
 FINEST = 2.0**40  # parts of the world's width, of 0.04 mm, that borders are drawn on to be united
 AT_ONCE = 1 << 16  # sides, or points of an edge
+THREADS = os.cpu_count() or 1  # shapely lets other threads run while it unites
+
+Progress = Callable[[int, int], object]  # is told how many parts are done, and of how many
 
 
 def placed(positions: Floats) -> Floats:
@@ -85,7 +91,11 @@ class Paths(NamedTuple):
         return np.hstack([vertices[:-1][same], vertices[1:][same]])
 
 
-def widened(paths: Paths, points: Floats, metres: float) -> Paths:
+def untold(done: int, total: int) -> None:
+    """No progress."""
+
+
+def widened(paths: Paths, points: Floats, metres: float, progress: Progress = untold) -> Paths:
     """The polygons among `paths`, and what lies within `metres` on the ground of all `paths` and `points`.
 
     That is the hull of the circles around a segment's ends, as long as no circle holds a pole. On the map a circle's
@@ -107,11 +117,21 @@ def widened(paths: Paths, points: Floats, metres: float) -> Paths:
         alone = [begin[capped[1] & ~capped[0]], end[capped[0] & ~capped[1]]]  # each beside a circle that holds a pole
         free = ~(capped[0] | capped[1])
         begin, end = np.concatenate([begin[free], *alone]), np.concatenate([end[free], *alone])
+    return Paths.joined(*parts, *_united(begin, end, radius, sides, progress))
+
+
+def _united(begin: Floats, end: Floats, radius: float, sides: int, progress: Progress) -> Iterator[Paths]:
+    """What `_hulls` cover, AT_ONCE sides together: united, they have a tenth of the vertices."""
     several = AT_ONCE // sides
-    for first in range(0, len(begin), several):  # united, they have a tenth of the vertices
-        part = slice(first, first + several)
-        parts.append(_outlined(_hulls(begin[part], end[part], radius, sides).polygons()))
-    return Paths.joined(*parts)
+    parts = [slice(first, first + several) for first in range(0, len(begin), several)]
+    pool = ThreadPoolExecutor(THREADS, "unite")
+    try:
+        work = pool.map(lambda part: _outlined(_hulls(begin[part], end[part], radius, sides).polygons()), parts)
+        for done, found in enumerate(work, 1):
+            yield found
+            progress(done, len(parts))
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def _cut(lines: Floats, radius: float, longest: float) -> tuple[Floats, Floats]:

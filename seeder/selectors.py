@@ -13,7 +13,7 @@ from typing import Any, TextIO, cast
 import click
 
 from seeder.asked import Area, Asked, Places, State, Traced
-from seeder.console import interruptible, parsed, tile_bar, tiles_said
+from seeder.console import Bar, interruptible, parsed, tile_bar, tiles_said
 from seeder.order import Order
 from seeder.pieces import Count
 from seeder.selection import Selection, count, regions
@@ -30,6 +30,7 @@ from tiler.storage import Stores
 
 Command = Callable[..., None]
 STDIN = ("-", "<stdin>")
+PATIENCE = 1.0  # seconds before a bar appears of what is mostly done by then
 
 
 class _Text(click.File):
@@ -109,15 +110,21 @@ class _Given:
         return Asked(self.zooms, self.bbox, places, traced, self.footprint, state)
 
     def _shapes(self) -> Iterator[Shapes]:
-        from seeder.geojson import around, read_geojson  # noqa: PLC0415 - it imports shapely
+        from seeder.geojson import around  # noqa: PLC0415 - it imports shapely
 
         if self.geojson:
             buffer = self.buffer or 0.0
-            yield Shapes.joined(
-                read_geojson(whole(file, _name(file)), _name(file), buffer=buffer) for file in self.geojson
-            )
+            yield Shapes.joined(_widened(file, buffer) for file in self.geojson)
         if self.around:
             yield Shapes.joined(around(*place, self.radius or 0.0) for place in self.around)
+
+
+def _widened(file: TextIO, buffer: float) -> Shapes:
+    """The shapes of a file, and what lies within `buffer` metres of them."""
+    from seeder.geojson import read_geojson  # noqa: PLC0415 - as above
+
+    with Bar(f"widen {Path(_name(file)).name}", unit="part", delay=PATIENCE) as bar:
+        return read_geojson(whole(file, _name(file)), _name(file), buffer=buffer, progress=bar)
 
 
 def _name(file: TextIO) -> str:

@@ -22,9 +22,10 @@ from mercantile.scripts import cli as mercantile_cli
 from supermercado.burntiles import burn
 from supermercado.super_utils import filter_features
 
+from seeder import plane
 from seeder.curve import Flags, interleaved, places
-from seeder.geojson import around, looks_like_geojson, read_geojson
-from seeder.plane import GLOBE
+from seeder.geojson import NOWHERE, around, looks_like_geojson, read_geojson
+from seeder.plane import GLOBE, Paths, widened
 from seeder.shapes import LINE, Floats, Shapes
 from seeder.tileset import TileSet
 from tests.strategies import tiles
@@ -528,6 +529,29 @@ def test_a_buffer_of_a_detailed_line_needs_few_segments() -> None:
     coast = geometry("LineString", (steps + np.array([8, 47])).tolist())
     assert len(read(coast, buffer=5000).segments) < 1000
     assert len(read(coast, buffer=2).segments) < 12 * len(steps)
+
+
+def in_one(paths: Paths, points: Floats, metres: float) -> Any:
+    """All that is widened as one geometry of shapely, made of one union that knows no parts."""
+    return shapely.union_all(widened(paths, points, metres).polygons())
+
+
+@given(st.lists(rings, min_size=1, max_size=3), st.floats(1e3, 2e5))
+@settings(max_examples=30)
+def test_a_buffer_is_the_same_however_it_is_cut_to_be_united(several: list[list[Place]], metres: float) -> None:
+    """Also in which order threads end: the parts keep theirs, and each is told of."""
+    vertices = np.concatenate([np.reshape([in_plane(place) for place in ring[:-1]], (-1, 2)) for ring in several])
+    paths, told = Paths(vertices, np.array([len(ring) - 1 for ring in several]), np.full(len(several), LINE)), []
+    whole = in_one(paths, NOWHERE, metres)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(plane, "AT_ONCE", 256)
+        parts = in_one(paths, NOWHERE, metres)
+        found = [widened(paths, NOWHERE, metres, lambda *each: told.append(each)) for _ in "12"]
+    assert shapely.symmetric_difference(whole, parts).area <= 1e-9 * whole.area
+    assert np.array_equal(found[0].vertices, found[1].vertices)
+    done, totals = zip(*told, strict=True)
+    assert done == (*range(1, totals[0] + 1),) * 2
+    assert set(totals) == {len(told) // 2}
 
 
 # Dissolved polygons

@@ -11,7 +11,9 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from seeder import geojson, plane, selectors
 from seeder.cli import main
+from seeder.geojson import read_geojson
 from seeder.jobs import Message
 from seeder.prices import Prices
 from seeder.tilelist import parse_tiles
@@ -88,6 +90,28 @@ def test_what_has_no_end_is_bounded() -> None:
         list(lines(io.StringIO("1/0/0\n" * 99), "many", most=100))
     with pytest.raises(BadOption, match="larger"):
         whole(io.StringIO("x" * 99), "much", 20)
+
+
+LINE = {"type": "LineString", "coordinates": [(8 + number * 0.003, 47 + number % 2 * 0.5) for number in range(40)]}
+
+
+def test_positions_are_bounded_before_they_are_parsed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(geojson, "MOST", 60)
+    monkeypatch.setattr(geojson.json, "JSONDecoder", None)
+    with pytest.raises(BadOption, match="coast has more than 30 positions: split or simplify it"):
+        read_geojson(json.dumps(LINE), "coast")
+
+
+def test_widening_shows_that_it_lives(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(plane, "AT_ONCE", 256)
+    monkeypatch.setattr(selectors, "PATIENCE", 0.0)
+    coast = tmp_path / "coast.json"
+    coast.write_text(json.dumps(LINE))
+    done = CliRunner().invoke(
+        main, ["count", "relief", "--data", str(tmp_path / "data"), "--geojson", str(coast), "--buffer", "500"]
+    )
+    assert "widen" in done.stderr
+    assert "/10 [" in done.stderr
 
 
 @pytest.mark.parametrize(
