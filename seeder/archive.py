@@ -26,6 +26,7 @@ from seeder.tileset import TileSets
 from tiler.catalog import Layer, addressed, load_layer, tilejson
 from tiler.errors import BadOption, MissingObject, StoreError, Superseded
 from tiler.grid import Bounds
+from tiler.inputs import read_json
 from tiler.keys import TileName, tile_key
 from tiler.overlap import overlap
 from tiler.render import Look
@@ -158,7 +159,7 @@ class Source:
         """TileJSON of an archive of these tiles that has those zooms, with what else archives tell of themselves."""
         box = self.layer.bounds if self.layer.bounds.crosses else _shared(self.layer.bounds, extent(self.tiles))
         part = replace(self.layer, bounds=box, minzoom=zooms[0], maxzoom=zooms[-1], format=self.look.format)
-        said: dict[str, Any] = json.loads(tilejson(part, "", origin["revision"]))
+        said: dict[str, Any] = read_json(tilejson(part, "", origin["revision"]))
         ending = f"{'@2x' if self.look.scale == 2 else ''}.{self.look.format}"
         said |= {"tiles": ["{z}/{x}/{y}" + ending], "type": "baselayer" if self.look.format == "jpg" else "overlay"}
         return {**said, **origin}
@@ -311,7 +312,7 @@ def _write_folder(path: Path, part: Part, tiles: TileSets, said: Mapping[str, An
 
 
 def _read_folder(path: Path, tiles: Iterable[Tile]) -> Iterator[tuple[Tile, bytes]]:
-    template = json.loads((path / FACTS).read_text())["tiles"][0]
+    template = read_json((path / FACTS).read_text())["tiles"][0]
     for tile in tiles:
         with suppress(FileNotFoundError):  # it is not one of the archive's
             yield tile, (path / template.format(z=tile.z, x=tile.x, y=tile.y)).read_bytes()

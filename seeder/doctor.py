@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -18,6 +17,7 @@ from seeder.sqs import SqsQueue
 from seeder.stack import Stack, read_stack
 from tiler.catalog import Layer, list_layers, load_layer
 from tiler.errors import TilerError
+from tiler.inputs import read_json
 from tiler.keys import TileName, tile_key
 from tiler.render import Look, render_tile
 from tiler.settings import Settings
@@ -152,7 +152,7 @@ def _redirect(settings: Settings, stack: Stack, found: list[Layer]) -> Iterator[
 def _says(body: bytes) -> bool:
     """Whether a body is one of our own answers."""
     try:
-        said = json.loads(body)
+        said = read_json(body)
     except ValueError:
         return False
     return isinstance(said, dict) and "message" in said

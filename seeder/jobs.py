@@ -16,6 +16,7 @@ from seeder.tileset import TileSets
 from tiler.errors import BadInput, GridError, MessageError
 from tiler.fill import Outcome, Request
 from tiler.grid import LEAF, Block, Bounds, format_zooms, parse_zooms
+from tiler.inputs import read_json
 from tiler.keys import FORMATS, check_layer
 from tiler.render import Look
 
@@ -88,7 +89,7 @@ class Spec:
             selection = Selection(parse_zooms(said["zooms"]), boxes, listed, said.get("footprint", True))
             look = Look(said["scale"], said["format"])
             return cls(said["layer"], said["revision"], selection, look, said["force"])
-        except (KeyError, RecursionError, TypeError, ValueError, BadInput) as error:
+        except (KeyError, TypeError, ValueError, BadInput) as error:
             raise MessageError(f"not the spec of a job: {error!r}") from error
 
     @property
@@ -160,7 +161,7 @@ class Message:
             MessageError: it is no message of this version.
         """
         try:
-            said = json.loads(text)
+            said = read_json(text)
             if said["v"] != VERSION:
                 raise MessageError(f"message version {said['v']}: this program speaks {VERSION}")
             for name, kind in FIELDS.items():
@@ -171,7 +172,7 @@ class Message:
             look = Look(said["scale"], said["format"])
             request = Request(block, int(said["tiles"], 16), look, said["force"])
             return cls(said["job"], said["layer"], said["revision"], request)
-        except (KeyError, RecursionError, TypeError, ValueError, BadInput) as error:
+        except (KeyError, TypeError, ValueError, BadInput) as error:
             raise MessageError(f"not a message: {error!r}") from error
 
 
@@ -215,13 +216,13 @@ class Receipt:
             MessageError: it is no receipt of this version.
         """
         try:
-            said = json.loads(data)
+            said = read_json(data)
             if said["v"] != VERSION:
                 raise MessageError(f"receipt {name} is of another version")
             del said["v"]
             masks = {mask: int(said[mask], 16) for mask in MASKS}
             return cls(block_named(name), Outcome(**{**said, **masks}))
-        except (KeyError, RecursionError, TypeError, ValueError, BadInput) as error:
+        except (KeyError, TypeError, ValueError, BadInput) as error:
             raise MessageError(f"{name} is not a receipt: {error!r}") from error
 
 

@@ -26,6 +26,7 @@ from seeder.runner import Runner
 from seeder.tileset import TileSets
 from tiler.errors import MessageError, MissingObject, UnknownJob
 from tiler.grid import Block
+from tiler.inputs import read_json
 from tiler.keys import JOBS, index_key, job_key
 from tiler.overlap import overlap
 from tiler.storage import Store
@@ -97,11 +98,11 @@ def stop(sources: Store, job: str, stopped: Stop) -> None:
 def stopped(sources: Store, job: str) -> Stop | None:
     """Why nothing more of the job is to be rendered, if so. Workers stop whatever the object holds."""
     try:
-        said = json.loads(sources.get(_stop_key(job)))
+        said = read_json(sources.get(_stop_key(job)))
         return Stop(str(said["why"]), bool(said["asked"]))
     except MissingObject:
         return None
-    except (KeyError, RecursionError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError):
         return Stop(CANCELLED)
 
 
@@ -168,7 +169,7 @@ def load_run(sources: Store, job: str) -> Run | None:
         return Run(said["queue"], begun, said["most"], said["sent"], said["ended"], said["why"], by)
     except MissingObject:
         return None
-    except (AttributeError, KeyError, RecursionError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise MessageError(f"{key} is not a run: {error!r}") from error
 
 
@@ -190,9 +191,9 @@ def load_job(sources: Store, job: str, *, listed: bool = True) -> Job:
     """
     key = job_key(job, "job.json")
     try:
-        said = json.loads(sources.get(key))
+        said = read_json(sources.get(key))
         return Job(job, Spec.from_json(said, lambda: _tiles(sources, job) if listed else TileSets({})))
-    except (AttributeError, KeyError, RecursionError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise MessageError(f"{key} is not a job: {error!r}") from error
 
 
@@ -218,7 +219,7 @@ def load_plan(sources: Store, job: str) -> dict[int, Count] | None:
         return {int(z): Count(count["tiles"], count["blocks"]) for z, count in said["zooms"].items()}
     except MissingObject:
         return None
-    except (AttributeError, KeyError, RecursionError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise MessageError(f"{key} is not a plan: {error!r}") from error
 
 
@@ -295,7 +296,7 @@ def unfinished(sources: Store, spec: Spec) -> Job | None:
 
 def _spoken(data: bytes) -> Any:
     """What `data` says in this version's words."""
-    said = json.loads(data)
+    said = read_json(data)
     if said["v"] != VERSION:
         raise ValueError(f"version {said['v']}: this program speaks {VERSION}")
     return said

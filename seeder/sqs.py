@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -12,6 +11,7 @@ from tenacity import Retrying, retry_if_result, stop_after_attempt, wait_random_
 from seeder import aws
 from seeder.jobs import SIZES, Message
 from tiler.errors import QueueError
+from tiler.inputs import read_json
 from tiler.overlap import in_batches, overlap
 
 BATCH = 10  # messages that one request takes
@@ -161,7 +161,7 @@ class SqsQueue:
 
     def dead_letters(self, attributes: dict[str, str]) -> str:
         """The URL of the dead-letter queue that the queue's `attributes` name, or nothing."""
-        arn = json.loads(attributes.get("RedrivePolicy", "{}")).get("deadLetterTargetArn", "")
+        arn = read_json(attributes.get("RedrivePolicy", "{}")).get("deadLetterTargetArn", "")
         if not arn:
             return ""
         with aws.translated(f"find {arn}"):

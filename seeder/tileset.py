@@ -7,6 +7,7 @@ import io
 import zlib
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from tokenize import TokenError
 from typing import Any
 from zipfile import BadZipFile
 
@@ -17,6 +18,12 @@ from seeder.pieces import BELOW, IN_BLOCK, NONE, SHIFTS, Count, Piece, Pieces, m
 from tiler.grid import LEAF, TileRange
 
 MANY = 65_536  # runs that are made blocks at a time
+LARGEST = 1 << 32  # bytes of runs that are read; a quarter of a billion runs
+
+_DAMAGED = (  # numpy reads a header with Python's tokenizer
+    *(BadZipFile, EOFError, KeyError, MemoryError, OSError, OverflowError, RuntimeError, SyntaxError, TokenError),
+    *(TypeError, ValueError, zlib.error),
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -325,7 +332,21 @@ class TileSets:
             ValueError: it is none.
         """
         try:
-            with np.load(io.BytesIO(data)) as found:
-                return cls({int(z): TileSet.runs(int(z), *found[z]) for z in sorted(found, key=int)})
-        except (BadZipFile, EOFError, KeyError, OSError, RuntimeError, TypeError, zlib.error) as error:
+            with np.load(io.BytesIO(data), allow_pickle=False) as found:
+                if sum(each.file_size for each in found.zip.infolist()) > LARGEST:
+                    raise ValueError(f"they take more than {LARGEST >> 30} GB")
+                return cls({int(z): TileSet.runs(int(z), *_runs(found[z])) for z in sorted(found, key=int)})
+        except _DAMAGED as error:
             raise ValueError(f"these are no tiles: {error!r}") from error
+
+
+def _runs(found: Any) -> Numbers:
+    """Starts and stops as they are stored.
+
+    Raises:
+        ValueError: they are something else.
+    """
+    if found.dtype != np.int64 or found.ndim != 2 or len(found) != 2:
+        raise ValueError(f"{found.dtype} of shape {found.shape} are no runs")
+    runs: Numbers = found
+    return runs

@@ -22,10 +22,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
-from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import BinaryIO, NamedTuple, cast
+from typing import Any, BinaryIO, NamedTuple, cast
 from urllib.parse import unquote
 
 import numpy as np
@@ -43,6 +42,8 @@ FORMATS = (
 )
 LONGEST = 1 << 16  # bytes of a line; the rest of a longer one is taken for another line
 TOGETHER = 1 << 16  # lines that are counted at once
+DENSE = 500  # times its size that a log may unpack to; a log is as dense only if all lines are the same
+ROOM = 1 << 28  # bytes that any may unpack to
 WAITING = 1 << 18  # distinct paths that are held as text
 GZ = b"\x1f\x8b"
 
@@ -178,24 +179,51 @@ def _files(path: Path) -> list[Path]:
     return found
 
 
+class _Counted(io.RawIOBase):
+    """A stream that knows how many bytes were taken from it; it never closes it."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self.stream = stream
+        self.taken = 0
+
+    def readable(self) -> bool:
+        """It is."""
+        return True
+
+    def readinto(self, room: Any) -> int:
+        """Fill `room`; return how far."""
+        found = self.stream.read(len(room))
+        room[: len(found)] = found
+        self.taken += len(found)
+        return len(found)
+
+
 @contextmanager
-def _opened(path: Path) -> Iterator[BinaryIO]:
-    """A log's bytes, unpacked if they are gz, whatever the file is called."""
+def _opened(path: Path) -> Iterator[Iterator[bytes]]:
+    """A log's lines, unpacked if they are gz, whatever the file is called."""
     if str(path) == "-":
-        stream: io.BufferedReader = io.BufferedReader(cast(io.RawIOBase, sys.stdin.buffer))
-        try:
-            yield _unpacked(stream)
-        finally:
-            stream.detach()  # or it would close what is not its own
+        yield _lines(_Counted(sys.stdin.buffer), path)
     else:
         check_file(path)
         with path.open("rb") as stream:
-            yield _unpacked(stream)
+            yield _lines(_Counted(stream), path)
 
 
-def _unpacked(stream: io.BufferedReader) -> BinaryIO:
-    packed = stream.peek(len(GZ)).startswith(GZ)
-    return io.BufferedReader(gzip.GzipFile(fileobj=stream), 1 << 20) if packed else stream
+def _lines(source: _Counted, path: Path) -> Iterator[bytes]:
+    """The lines of a log.
+
+    Raises:
+        BadOption: it unpacks to far more than any log.
+    """
+    stream: BinaryIO = io.BufferedReader(source, 1 << 17)
+    if cast(io.BufferedReader, stream).peek(len(GZ)).startswith(GZ):
+        stream = io.BufferedReader(gzip.GzipFile(fileobj=stream), 1 << 20)
+    read = 0
+    while line := stream.readline(LONGEST):
+        read += len(line)
+        if read > ROOM and read > DENSE * source.taken:
+            raise BadOption(f"{_name(path)} unpacks to more than {DENSE} times its size: unpack it first")
+        yield line
 
 
 class _Tally:
@@ -211,8 +239,8 @@ class _Tally:
         """Take a log."""
         lines = unread = 0
         try:
-            with _opened(path) as file:
-                asked = _asked(iter(partial(file.readline, LONGEST), b""))
+            with _opened(path) as text:
+                asked = _asked(text)
                 while part := list(islice(asked, TOGETHER)):
                     lines += len(part)
                     unread += part.count(None)

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
+from urllib.parse import urlsplit
 from uuid import uuid4
 
 import pytest
@@ -87,6 +88,12 @@ def answered(given: dict[str, Any]) -> Answer:
     assert given["headers"]["Access-Control-Allow-Origin"] == "*"
     assert given["headers"]["Cache-Control"]
     body = base64.b64decode(given["body"], validate=True) if given["isBase64Encoded"] else given["body"].encode()
+    assert bool(body) == ("Content-Type" in given["headers"])
+    assert given["statusCode"] == 302 or "Location" not in given["headers"]
+    if given["statusCode"] == 302:
+        there = urlsplit(given["headers"]["Location"])  # QGIS resolves no relative one
+        assert there.scheme in ("http", "https")
+        assert there.hostname
     return Answer(given["statusCode"], given["headers"], body)
 
 

@@ -16,6 +16,7 @@ from tiler.credit import plain_markup
 from tiler.errors import BadInput, BadOption, CatalogError, GridError, MissingObject, UnknownLayer, ZoomOutside
 from tiler.footprint import Footprint
 from tiler.grid import MAX_ZOOM, Bounds, TileRange, tile_ranges
+from tiler.inputs import read_json
 from tiler.keys import Format
 from tiler.origin import Origin
 from tiler.storage import Store, Stores
@@ -215,7 +216,7 @@ def parse(data: bytes, key: str) -> Layer:
         CatalogError: it is no `index.json` of this version.
     """
     try:
-        said: dict[str, Any] = json.loads(data)
+        said: dict[str, Any] = read_json(data)
         if said["version"] != VERSION:
             raise CatalogError(key, f"its version is {said['version']}, this program writes {VERSION}")
         if said["format"] not in keys.FORMATS or said["resampling"] not in RESAMPLINGS:
@@ -330,14 +331,18 @@ def publish(layer: Layer, stores: Stores, undone: str = "") -> None:
     said = dump(layer)
     stores.sources.put(keys.revision_key(layer.id, layer.revision), said, content_type="application/json")
     if undone:
-        said = (json.dumps({**json.loads(said), "undone": undone}, indent=1) + "\n").encode()
+        said = (json.dumps({**read_json(said), "undone": undone}, indent=1) + "\n").encode()
     stores.sources.put(keys.index_key(layer.id), said, content_type="application/json")
     history.follow(stores.sources, layer.id, known, layer.revision)
 
 
 def undone(sources: Store, layer: str) -> str:
     """The revision that was rolled back to the layer's current one, if one was."""
-    return str(json.loads(sources.get(keys.index_key(layer))).get("undone", ""))
+    key = keys.index_key(layer)
+    try:
+        return str({**read_json(sources.get(key))}.get("undone", ""))
+    except (TypeError, ValueError) as error:
+        raise CatalogError(key, error) from error
 
 
 def announce(layer: Layer, stores: Stores) -> None:
@@ -359,7 +364,7 @@ def shown(layer: str, tiles: Store) -> str:
 def named(layer: str, tiles: Store) -> str:
     """The revision that the layer's TileJSON names, if there is one."""
     try:
-        said = json.loads(tiles.get(keys.tilejson_key(layer)))
+        said = read_json(tiles.get(keys.tilejson_key(layer)))
         return str(said["tiles"][0]).partition("?v=")[2]
     except (MissingObject, KeyError, IndexError, TypeError, ValueError):
         return ""

@@ -14,6 +14,8 @@ from tiler.grid import MAX_ZOOM
 
 CELLS = 1 << 18  # the most cells a footprint holds; deeper zooms are joined until it fits
 
+LARGEST = 1 << 24  # bytes of one that is read; of another version's it may be more
+
 Cells = npt.NDArray[np.bool_]
 
 
@@ -61,12 +63,16 @@ class Footprint:
         """
         try:
             z, x, y, columns, rows = (int(str(said[name])) for name in ("zoom", "x", "y", "columns", "rows"))
-            packed = np.frombuffer(zlib.decompress(base64.b64decode(str(said["bits"]))), np.uint8)
             if not (0 <= z <= MAX_ZOOM and 0 <= x < 2**z and y >= 0 and 0 < columns <= 2**z and 0 < rows <= 2**z - y):
                 raise CatalogError(
                     key, f"{columns} x {rows} footprint cells from {x}, {y} are off the grid of zoom {z}"
                 )
-            if packed.size != -(-rows * columns // 8):
+            size = -(-rows * columns // 8)
+            if size > LARGEST:
+                raise CatalogError(key, f"{columns} x {rows} footprint cells are too many")
+            stream = zlib.decompressobj()
+            packed = np.frombuffer(stream.decompress(base64.b64decode(str(said["bits"])), size + 1), np.uint8)
+            if packed.size != size or not stream.eof:
                 raise CatalogError(key, f"{packed.size} bytes are not {columns} x {rows} footprint cells")
             cells = np.unpackbits(packed, count=rows * columns).astype(bool).reshape(rows, columns)
         except (KeyError, ValueError, zlib.error) as error:

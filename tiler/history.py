@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from tiler.errors import CatalogError, MissingObject
+from tiler.inputs import read_json
 from tiler.keys import history_key, index_key
 from tiler.storage import Store
 
@@ -44,7 +45,7 @@ def publications(sources: Store, layer: str, current: str, named: str) -> tuple[
 def so_far(sources: Store, layer: str, named: str) -> tuple[Publication, ...]:
     """The publications of a layer as its metadata is now; none if it is new or its metadata cannot be read."""
     try:
-        current = json.loads(sources.get(index_key(layer)))["revision"]
+        current = read_json(sources.get(index_key(layer)))["revision"]
         return publications(sources, layer, str(current), named)
     except (MissingObject, CatalogError, KeyError, TypeError, ValueError):
         return ()
@@ -72,7 +73,7 @@ def forget(sources: Store, layer: str) -> None:
 def _load(sources: Store, layer: str) -> tuple[Publication, ...]:
     key = history_key(layer)
     try:
-        said = json.loads(sources.get(key))
+        said = read_json(sources.get(key))
         if said["version"] != VERSION:
             raise CatalogError(key, f"its version is {said['version']}, this program writes {VERSION}")
         return tuple(

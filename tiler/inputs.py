@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import stat
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
 from tiler.errors import BadOption, BadSource
 
 LARGEST = 1 << 28  # characters of a text that is held whole, such as GeoJSON
 LONGEST = 1 << 26  # of a line
+METADATA = 1 << 26  # bytes or characters of a JSON text that this program wrote itself
 ENDLESS = 1 << 34  # of all lines together: a billion tiles
 
 _KINDS = (
@@ -50,6 +52,20 @@ def _special(path: str | Path) -> str | None:
         return None
     kind = next((kind for is_kind, kind in _KINDS if is_kind(mode)), None)
     return None if stat.S_ISFIFO(mode) and str(path).startswith(_OPEN) else kind
+
+
+def read_json(data: bytes | str) -> Any:
+    """What a JSON text says; the only place that parses one which is not GeoJSON or a list of tiles.
+
+    Raises:
+        ValueError: it is none, too large, or nested too deeply.
+    """
+    if len(data) > METADATA:
+        raise ValueError(f"it is larger than {METADATA >> 20} MB")
+    try:
+        return json.loads(data)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
 
 
 def whole(file: TextIO, name: str, most: int = LARGEST) -> str:

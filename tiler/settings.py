@@ -68,7 +68,7 @@ class Settings:
             tiles=environ.get("TILER_TILES") or (root / "tiles").as_uri(),
             sources=environ.get("TILER_SOURCES") or (root / "private").as_uri(),
             url=url,
-            direct=(environ.get("TILER_DIRECT") or url).rstrip("/"),
+            direct=_direct(environ.get("TILER_DIRECT") or "") or url,
             queue=queue if "://" in queue else "",
             any_format=_any_format(environ.get("TILER_FORMATS") or "layer"),
             s3=S3(
@@ -87,6 +87,13 @@ def _any_format(said: str) -> bool:
     if said not in ("layer", "all"):
         raise BadOption(f"TILER_FORMATS is {said!r}: set it to layer or all")
     return said == "all"
+
+
+def _direct(said: str) -> str:
+    """The address without its last slash: redirects lead there, and QGIS follows absolute ones alone."""
+    if said and not said.startswith(("http://", "https://")):
+        raise BadOption(f"TILER_DIRECT is {said!r}: begin it with http:// or https://")
+    return said.rstrip("/")
 
 
 def _check_folder(folder: str) -> None:

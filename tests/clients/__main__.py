@@ -16,7 +16,7 @@ from tests.clients.sites import local
 
 CLIENTS = {client.name: client for client in (*qgis.CLIENTS, *gdal.CLIENTS, *web.CLIENTS, *mapproxy.CLIENTS)}
 PLACES = {"local": local, "deployed": deployed_path}
-HEAD = ("client", "version", "from", "unstored tile drawn", "then stored", "stored tile drawn")
+HEAD = ("client", "version", "from", "unstored tile drawn", "then stored", "stored tile drawn", "edge drawn")
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
@@ -41,8 +41,7 @@ def main(names: tuple[str, ...], places: tuple[str, ...], keep: Path | None) -> 
                 for client in names or CLIENTS:
                     click.echo(f"{client}, {place}", err=True)
                     rows.append(tried(CLIENTS[client], made, wanted, keep))
-    told = [(row.client, row.version, row.place, row.unstored, row.kept, row.stored) for row in rows]
-    click.echo(tabulate(told, HEAD, tablefmt="plain", disable_numparse=True))
+    click.echo(tabulate(rows, HEAD, tablefmt="plain", disable_numparse=True))
     sys.exit(not all(row.good for row in rows))
 
 

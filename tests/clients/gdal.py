@@ -20,6 +20,7 @@ TMS = """<GDAL_WMS>
     <TileLevel>{zoom}</TileLevel><TileCountX>1</TileCountX><TileCountY>1</TileCountY><YOrigin>top</YOrigin>
   </DataWindow>
   <Projection>EPSG:3857</Projection><BlockSizeX>256</BlockSizeX><BlockSizeY>256</BlockSizeY><BandsCount>4</BandsCount>
+  <ZeroBlockHttpCodes>204,404</ZeroBlockHttpCodes>
 </GDAL_WMS>"""
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from functools import cache
 from pathlib import Path
 
@@ -12,6 +11,30 @@ from tests.clients.view import INSIDE, SIZE, Client, View, drawn
 
 HERE = Path(__file__).parent
 PYTHON = HERE / ".venv" / "bin" / "python"
+# Without `on_error` a map is an error where one of its tiles is; without `paletted` it has 256 colours at most.
+CONFIG = """
+services:
+  wms:
+    srs: ["EPSG:3857"]
+    image_formats: [image/png]
+layers:
+  - {{name: {layer}, title: {layer}, sources: [kept]}}
+caches:
+  kept: {{grids: [web], sources: [tiles], cache: {{type: file}}}}
+sources:
+  tiles:
+    type: tile
+    url: {address}
+    grid: web
+    transparent: true
+    on_error:
+      404: {{response: transparent, cache: false}}
+grids:
+  web: {{base: GLOBAL_WEBMERCATOR}}
+globals:
+  cache: {{base_dir: {folder}/cache, lock_dir: {folder}/locks}}
+  image: {{paletted: false}}
+"""
 
 
 @cache
@@ -23,30 +46,11 @@ def version() -> str:
 
 def wms(view: View, folder: Path) -> Image.Image:
     """The view as MapProxy's clients get it."""
-    address = view.template
-    for name in "zxy":
-        address = address.replace(f"{{{name}}}", f"%({name})s")
-    config = {
-        "services": {"wms": {"srs": ["EPSG:3857"], "image_formats": ["image/png"]}},
-        "layers": [{"name": view.layer, "title": view.layer, "sources": ["kept"]}],
-        "caches": {"kept": {"grids": ["web"], "sources": ["tiles"], "cache": {"type": "file"}}},
-        "sources": {"tiles": {"type": "tile", "url": address, "grid": "web", "transparent": True}},
-        "grids": {"web": {"base": "GLOBAL_WEBMERCATOR"}},
-        "globals": {
-            "cache": {"base_dir": str(folder / "cache"), "lock_dir": str(folder / "locks")},
-            "image": {"paletted": False},  # or it reduces its maps to 256 colours
-        },
-    }
+    address = view.template.replace("{", "%(").replace("}", ")s")
     path = folder / "mapproxy.yaml"
-    path.write_text(json.dumps(config))  # JSON is YAML
-    return drawn(
-        [str(PYTHON), str(INSIDE / "in_mapproxy.py")],
-        folder,
-        config=str(path),
-        layer=view.layer,
-        box=view.box,
-        size=SIZE,
-    )
+    path.write_text(CONFIG.format(layer=view.layer, address=address, folder=folder))
+    script = str(INSIDE / "in_mapproxy.py")
+    return drawn([str(PYTHON), script], folder, config=str(path), layer=view.layer, box=view.box, size=SIZE)
 
 
 CLIENTS = [Client("MapProxy", version, wms)]

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import tempfile
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from mercantile import Tile
 from PIL import Image
 
 from tests.clients.sites import LAYER, Place
-from tests.clients.view import CLOSE, Client, View, distance, picture
+from tests.clients.view import CLOSE, SIZE, Client, View, distance, picture
 from tests.conftest import Recipe, scene, silent, write_raster
 from tests.oracle import alone
 from tests.site import memory
@@ -20,11 +20,11 @@ from tiler.keys import TileName, tile_key
 from tiler.storage import Stores
 
 TILE = Tile(x=66, y=45, z=7)  # the raster fills it
+EDGE = Tile(x=65, y=45, z=7)  # the layer's last one to the west: what is asked for beyond it is not there
 GOOD = "yes"
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(NamedTuple):
     """What came of one client at one place: `GOOD`, or what is wrong."""
 
     client: str
@@ -33,11 +33,12 @@ class Row:
     unstored: str  # whether the tile was drawn that nobody had stored
     kept: str  # whether it was stored thereafter
     stored: str  # whether the stored tile was drawn
+    edge: str  # whether the layer's edge was drawn, where half of the tiles seen are 404
 
     @property
     def good(self) -> bool:
         """Whether all is well."""
-        return {self.unstored, self.kept, self.stored} == {GOOD}
+        return {self.unstored, self.kept, self.stored, self.edge} == {GOOD}
 
 
 def make_raster(folder: Path) -> Path:
@@ -45,24 +46,35 @@ def make_raster(folder: Path) -> Path:
     return write_raster(folder / "alps.tif", Recipe(values=scene()))
 
 
-def truth(raster: Path) -> Image.Image:
-    """The tile as it must look, made without a server."""
+class Truth(NamedTuple):
+    """How the tile must look, and the layer's edge in the middle of a view."""
+
+    tile: Image.Image
+    edge: Image.Image
+
+
+def truth(raster: Path) -> Truth:
+    """What must be seen, made without a server."""
     stores = Stores(memory(), memory(), "http://tiles.test")
     layer = ingest(str(raster), LAYER, Options(), stores, jobs=1, progress=silent).layer
-    data = alone(layer, stores, TILE)
-    assert data
-    return picture(data)
+    tile, last = alone(layer, stores, TILE), alone(layer, stores, EDGE)
+    assert tile
+    assert last
+    edge = Image.new("RGB", (SIZE, SIZE), "white")
+    edge.paste(picture(last), (SIZE // 2, 0))
+    return Truth(picture(tile), edge)
 
 
-def tried(client: Client, place: Place, wanted: Image.Image, keep: Path | None = None) -> Row:
+def tried(client: Client, place: Place, wanted: Truth, keep: Path | None = None) -> Row:
     """What comes of a client; its pictures go into `keep`. Each time it starts anew, without a cache."""
     view, key = View(place.url, LAYER, TILE), tile_key(TileName(LAYER, TILE, 1, "png"))
     place.clear()
     assert not place.stored()
-    unstored = _seen(client, view, wanted, _name(keep, client, place, "unstored"))
+    unstored = _seen(client, view, wanted.tile, _name(keep, client, place, "unstored"))
     kept = GOOD if key in place.stored() else "no"
-    stored = _seen(client, view, wanted, _name(keep, client, place, "stored"))
-    return Row(client.name, _version(client), place.name, unstored, kept, stored)
+    stored = _seen(client, view, wanted.tile, _name(keep, client, place, "stored"))
+    edge = _seen(client, View(place.url, LAYER, EDGE, 0.5), wanted.edge, _name(keep, client, place, "edge"))
+    return Row(client.name, _version(client), place.name, unstored, kept, stored, edge)
 
 
 def _seen(client: Client, view: View, wanted: Image.Image, keep: Path | None) -> str:

@@ -23,11 +23,12 @@ PATIENCE = 120  # seconds that a client may take
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """One tile of a layer at `url`, which has no slash at the end."""
+    """One tile of a layer at `url`, which has no slash at the end, or as much further west."""
 
     url: str
     layer: str
     tile: Tile
+    west: float = 0.0  # of the tile, in tiles
 
     @property
     def template(self) -> str:
@@ -46,12 +47,14 @@ class View:
 
     @property
     def box(self) -> Bbox:
-        """The tile's edges, in metres of EPSG:3857."""
-        return mercantile.xy_bounds(self.tile)
+        """The edges of what is seen, in metres of EPSG:3857."""
+        left, bottom, right, top = mercantile.xy_bounds(self.tile)
+        shift = self.west * (right - left)
+        return Bbox(left - shift, bottom, right - shift, top)
 
     @property
     def middle(self) -> LngLat:
-        """The middle of the tile on the map."""
+        """The middle of what is seen."""
         return mercantile.lnglat((self.box.left + self.box.right) / 2, (self.box.bottom + self.box.top) / 2)
 
 

@@ -22,5 +22,5 @@ query = {
 }
 answer = Client(make_wsgi_app(said["config"])).get("/service", query_string=query)
 if answer.mimetype != "image/png":
-    sys.exit(f"{answer.status}: {answer.get_data(as_text=True)[:500]!r}")
+    sys.exit(f"{answer.status}: {answer.get_data(as_text=True)[:200]!r}")
 Path(said["out"]).write_bytes(answer.get_data())
