@@ -82,6 +82,11 @@ def raster_options(command: Command) -> Command:
         help="Format of the tiles; auto is lossy where that halves them.  [default: png]",
     )
     @click.option("--attribution", metavar="TEXT", help="Credit that maps show.")
+    @click.option(
+        "--as-earth/--no-as-earth",
+        default=None,
+        help="Take the longitudes and latitudes of another celestial body for the earth's.",
+    )
     @click.option("--virtual/--baked", default=None, help="Do not bake: read the raster where it is, more slowly.")
     @click.option(
         "--trust-source/--no-trust-source",

@@ -66,7 +66,7 @@ FLOORS = [
     {"tiler.survey"},
     {"tiler.raster", "tiler.halve", "tiler.beneath"},
     {"tiler.datasets"},
-    {"tiler.catalog", "tiler.cog", "tiler.remote"},
+    {"tiler.catalog", "tiler.cog", "tiler.remote", "tiler.bodies"},
     {"tiler.encode", "tiler.axes", "tiler.terrain", "tiler.colormap"},
     {"tiler.history"},
     {"tiler.style", "tiler.storage", "tiler.footprint", "tiler.processes"},
@@ -107,7 +107,10 @@ def test_imports_point_down(module: str) -> None:
             "rasterio",
             {
                 f"tiler.{room}"
-                for room in ("__init__", *["raster", "datasets", "remote", "survey", "bake", "render", "room"])
+                for room in (
+                    "__init__",
+                    *["raster", "datasets", "remote", "survey", "bake", "render", "room", "bodies"],
+                )
             },
         ),
         ("obstore", {"tiler.storage"}),

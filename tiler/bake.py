@@ -101,8 +101,8 @@ class Baker:
         self.profile = Profile(survey.dtype, len(survey.reading.bands), survey.style.palette)
         self.spool = Spool(folder)
         shrink = 2.0 ** (survey.zoom - survey.base)
-        self.dataset = opened(survey.path, overview_for(survey.path, shrink))
-        left = shrink * self.dataset.width / opened(survey.path).width  # to shrink from the overview that is read
+        self.dataset = opened(survey.path, overview_for(survey.path, shrink, survey.manner), manner=survey.manner)
+        left = shrink * self.dataset.width / opened(survey.path, manner=survey.manner).width  # to shrink from there
         self.reach = (KERNEL[survey.resampling] + 1) * max(1.0, left)  # source pixels
 
     def bake_chunk(self, task: Task) -> Baked:

@@ -52,6 +52,7 @@ class Options:
     style: Terrain = ""
     colormap: str = ""
     trust_source: bool = False
+    as_earth: bool = False
 
     def changed(self) -> dict[str, Any]:
         """The options that are not as they are when nothing is asked for: a new option changes nothing for the rest."""

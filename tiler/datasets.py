@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import rasterio
 from rasterio._err import CPLE_BaseError, stack_errors
@@ -18,7 +18,8 @@ from rasterio.errors import RasterioError
 from rasterio.io import DatasetReader
 from rasterio.session import DummySession
 
-from tiler import remote
+from tiler import bodies, remote
+from tiler.catalog import Options
 from tiler.errors import MissingObject, SourceReadError, StoreError
 
 OPEN_DATASETS = 32  # that a thread keeps
@@ -32,7 +33,7 @@ NETWORK = {  # what GDAL is told where it reads from a network by itself
     "CPL_VSIL_CURL_NON_CACHED": "/vsis3/:/vsicurl/:/vsigs/:/vsiaz/",
     "GDAL_VRT_ENABLE_PYTHON": "NO",
 }
-# What `ingest` opens: formats that hold their pixels themselves. Others name files and servers in their headers.
+# What opens a source: formats that hold their pixels themselves. Others name files and servers in their headers.
 DRIVERS = (
     *(
         "GTiff",
@@ -71,6 +72,21 @@ FAR = re.compile(r"/vsi(curl|s3|gs|az|adls|oss|swift|webhdfs)|(?!file:)[a-z0-9+]
 REFUSED = re.compile(r"HTTP response code: 4(?!08|29)")  # of such a source; all else may pass
 
 
+class Manner(NamedTuple):
+    """How a source is opened: by any driver of GDAL or by those of the list; as it is or laid on the earth."""
+
+    trusted: bool = False
+    as_earth: bool = False
+
+    @classmethod
+    def of(cls, options: Options) -> Manner:
+        """As `ingest` was asked."""
+        return cls(options.trust_source, options.as_earth)
+
+
+PLAIN = Manner()
+
+
 @contextmanager
 def translated(path: str) -> Iterator[None]:
     """GDAL's errors as `SourceReadError`, or as `StoreError` where the store or the network failed beneath it.
@@ -80,6 +96,7 @@ def translated(path: str) -> Iterator[None]:
     judge: it looks for companions.
     """
     remote.fault()
+    path = path.removeprefix("vrt://").partition("?")[0] if path.startswith("vrt://") else path
     try:
         yield
     except (RasterioError, CPLE_BaseError, OSError, ValueError) as error:
@@ -106,7 +123,7 @@ def _raise_fault() -> None:
         raise beneath
 
 
-def opened(path: str, level: int = 0, *, cog: bool = False) -> DatasetReader:
+def opened(path: str, level: int = 0, *, cog: bool = False, manner: Manner = PLAIN) -> DatasetReader:
     """The raster at `path`, kept open for this thread; `level` 1 is its first overview.
 
     A file that changes on disk is opened again. A dataset is not for two threads at once. `cog` says that the file
@@ -114,7 +131,8 @@ def opened(path: str, level: int = 0, *, cog: bool = False) -> DatasetReader:
     is a mount's.
 
     Raises:
-        SourceReadError: GDAL cannot open it.
+        SourceReadError: GDAL cannot open it, or not with the drivers that it may use.
+        BadSource: it cannot be laid on the earth.
         StoreError: the store or the network failed; another time it may work.
     """
     try:
@@ -122,14 +140,20 @@ def opened(path: str, level: int = 0, *, cog: bool = False) -> DatasetReader:
         stamp = (state.st_mtime_ns, state.st_size, state.st_ino)
     except OSError:  # no file: an address that only GDAL knows
         stamp = (0, 0, 0)
-    return _kept.opened(path, stamp, level, cog)
+    return _kept.opened(path, stamp, level, cog, manner)
 
 
-def _open(path: str, _stamp: tuple[int, int, int], level: int, cog: bool) -> DatasetReader:
+def _open(path: str, _stamp: tuple[int, int, int], level: int, cog: bool, manner: Manner) -> DatasetReader:
     options: dict[str, Any] = {"OVERVIEW_LEVEL": level - 1} if level else {}
     settings = {"GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR"} if cog else NETWORK
-    with translated(path), rasterio.Env(session=DummySession(), **settings):
-        return rasterio.open(path, **options, **remote.opener(path))
+    with translated(path), rasterio.Env(session=DummySession(), **settings) as env:
+        if cog or remote.opener(path):
+            return rasterio.open(path, driver="GTiff", **options, **remote.opener(path))
+        drivers = None if manner.trusted else _known(env, DRIVERS)
+        if manner.as_earth:
+            with DatasetReader(_parse_path(path), driver=drivers) as plain:
+                path = bodies.laid(plain, path.removeprefix("file://"))
+        return DatasetReader(_parse_path(path), driver=drivers, **options)
 
 
 def probed(path: str, drivers: Sequence[str]) -> list[str]:
@@ -139,10 +163,18 @@ def probed(path: str, drivers: Sequence[str]) -> list[str]:
         SourceReadError: none of them opens it.
         StoreError: the store or the network failed.
     """
-    with translated(path), rasterio.Env(session=DummySession(), **NETWORK) as env:
-        known = [each for each in drivers if each in env.drivers()]
-        with DatasetReader(_parse_path(path), driver=known or None) as dataset:
-            return list(dataset.files)
+    with (
+        translated(path),
+        rasterio.Env(session=DummySession(), **NETWORK) as env,
+        DatasetReader(_parse_path(path), driver=_known(env, drivers)) as dataset,
+    ):
+        return list(dataset.files)
+
+
+def _known(env: rasterio.Env, drivers: Sequence[str]) -> list[str] | None:
+    """Those of `drivers` that GDAL was built with; None means any."""
+    there = env.drivers()
+    return [each for each in drivers if each in there] or None
 
 
 @atexit.register

@@ -305,7 +305,7 @@ def _footprint(found: Survey) -> Footprint:
     columns, rows = sum(each.x1 - each.x0 for each in ranges), ranges[0].y1 - north
     fine = z + LOOK.bit_length() - 1 - 8  # a tile of LOOK pixels is one of 256 pixels so many zooms lower
     shrink = 2.0 ** (found.zoom - fine)
-    dataset = opened(found.path, overview_for(found.path, shrink))
+    dataset = opened(found.path, overview_for(found.path, shrink, found.manner), manner=found.manner)
     _, mask = warp(
         dataset, found.reading, Window(fine, west * LOOK, north * LOOK, columns * LOOK, rows * LOOK), "average"
     )

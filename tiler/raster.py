@@ -23,7 +23,7 @@ from rasterio.io import DatasetReader
 
 from tiler.axes import Coordinates, cubic, exact, resampled
 from tiler.catalog import Resampling
-from tiler.datasets import opened, translated
+from tiler.datasets import PLAIN, Manner, opened, translated
 from tiler.errors import BadOption, BadSource
 from tiler.grid import EXTENT, Window
 from tiler.style import Area, Pixels, Values
@@ -65,9 +65,9 @@ class Reading:
         return not self.alpha and self.nodata is None and not self.masked
 
 
-def overview_for(path: str, shrink: float) -> int:
+def overview_for(path: str, shrink: float, manner: Manner = PLAIN) -> int:
     """The deepest overview (from 1; 0 is the raster itself) that is still `shrink` or less smaller."""
-    factors = opened(path).overviews(1)
+    factors = opened(path, manner=manner).overviews(1)
     return sum(1 for factor in factors if factor <= shrink * 1.01)
 
 

@@ -13,7 +13,7 @@ from rasterio.io import DatasetReader
 from rasterio.session import DummySession
 
 from tiler.catalog import Bake, Layer, Resampling
-from tiler.datasets import opened
+from tiler.datasets import Manner, opened
 from tiler.encode import blank, encode
 from tiler.errors import BadOption
 from tiler.grid import TILE, Block, Window, resolution
@@ -204,8 +204,9 @@ def _nearest_level(layer: Layer, path: str, zoom: int) -> tuple[DatasetReader, R
     """
     bake = layer.bake
     if bake is None:
-        shrink = resolution(zoom) / resolution_of(opened(path))
-        return opened(path, overview_for(path, shrink)), layer.resampling
+        manner = Manner.of(layer.asked)
+        shrink = resolution(zoom) / resolution_of(opened(path, manner=manner))
+        return opened(path, overview_for(path, shrink, manner), manner=manner), layer.resampling
     if zoom > bake.z:
         return opened(path, cog=True), layer.resampling
     small: Resampling = "nearest" if layer.style.palette or layer.resampling == "nearest" else "average"

@@ -95,7 +95,7 @@ def check_room(folder: Path, found: Survey) -> None:
         NoRoom: it does.
         SourceReadError: the sample cannot be read.
     """
-    dataset, free = opened(found.path), _free(folder)
+    dataset, free = opened(found.path, manner=found.manner), _free(folder)
     shrink = 4.0 ** (found.zoom - found.base)
     pixels = OVERVIEWS * dataset.width * dataset.height / shrink
     depth = np.dtype(found.dtype).itemsize * len(found.reading.bands)
@@ -108,7 +108,7 @@ def check_room(folder: Path, found: Survey) -> None:
 
 def _bytes_per_pixel(found: Survey) -> float:
     """What a pixel takes when it is compressed, from blocks all over the raster."""
-    dataset = opened(found.path)
+    dataset = opened(found.path, manner=found.manner)
     profile = Profile(found.dtype, len(found.reading.bands), found.style.palette)
     width, height = min(TILE, dataset.width), min(TILE, dataset.height)
     size = pixels = 0

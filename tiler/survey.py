@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,9 +18,10 @@ from rasterio.io import DatasetReader
 
 from tiler.axes import Coordinates
 from tiler.beneath import Beneath, beneath
+from tiler.bodies import AS_EARTH, called, foreign_radius
 from tiler.catalog import LOSSLESS, Halving, Options, Resampling
 from tiler.colormap import colours_of, is_file, is_relative, stops_of
-from tiler.datasets import opened, translated
+from tiler.datasets import Manner, opened, translated
 from tiler.errors import BadOption, BadSource, SourceReadError
 from tiler.grid import MAX_LATITUDE, Bounds, zoom_for
 from tiler.raster import BEYOND, Reading, applied, carried, missing, reading_of, resolution_of
@@ -41,8 +41,6 @@ HALVINGS: dict[Resampling, Halving] = {
     "average": "average",
     "mode": "mode",
 }
-EARTH = 6_378_137.0  # metres
-ALIKE = 0.01  # of that, which all ellipsoids of the earth differ by at most
 RECIPE = 3  # raised when the same source and options would be baked into other bytes
 
 
@@ -62,6 +60,7 @@ class Survey:
     resampling: Resampling  # of the warp
     overview: Halving  # of the levels below it
     stretched: bool  # `style.rescale` was found here, not asked for
+    manner: Manner  # of opening it
 
 
 def survey(path: str, options: Options) -> Survey:
@@ -71,8 +70,9 @@ def survey(path: str, options: Options) -> Survey:
         BadSource: it cannot become a layer.
         BadOption: an option does not fit it.
     """
+    manner = Manner.of(options)
     try:
-        dataset = opened(path)
+        dataset = opened(path, manner=manner)
     except SourceReadError as error:
         raise BadSource(path, f"GDAL cannot open it ({error.__cause__ or error})") from error
     _check(dataset)
@@ -98,6 +98,7 @@ def survey(path: str, options: Options) -> Survey:
         resampling=resampling,
         overview="mode" if palette else HALVINGS[resampling],
         stretched=stretched,
+        manner=manner,
     )
 
 
@@ -122,17 +123,10 @@ def _check_body(dataset: DatasetReader) -> None:
     wkt = dataset.crs.to_wkt()
     if wkt.startswith(("LOCAL_CS", "ENGCRS")):
         raise BadSource(dataset.name, f"its CRS, {called(dataset.crs)}, is not tied to the earth")
-    radius = re.search(r'(?:SPHEROID|ELLIPSOID)\["[^"]*",\s*([0-9.eE+]+)', wkt)
-    if radius and not abs(float(radius[1]) / EARTH - 1) < ALIKE:
-        raise BadSource(
-            dataset.name, f"its CRS, {called(dataset.crs)}, is of another body, of radius {float(radius[1]):,.0f} m"
-        )
-
-
-def called(crs: CRS) -> str:
-    """The name of a CRS: its description would take a screen."""
-    found = re.search(r'\["([^"]*)"', crs.to_wkt())
-    return repr(found[1][:60]) if found else "its CRS"
+    radius = foreign_radius(dataset.crs)
+    if radius:
+        why = f"its CRS, {called(dataset.crs)}, is of another body, of radius {radius:,.0f} m"
+        raise BadSource(dataset.name, f"{why}: {AS_EARTH} takes its degrees for the earth's")
 
 
 def _baked_dtype(dtype: str) -> str:
@@ -323,7 +317,7 @@ def revision_of(path: str, options: Options, below: Beneath | None = None) -> st
     digest = hashlib.blake2b(json.dumps([RECIPE, options.changed()], default=str).encode(), digest_size=6)
     below = below or beneath(path, trusted=True)
     if below.unknown:
-        dataset = opened(path)
+        dataset = opened(path, manner=Manner.of(options))
         digest.update(f"{path} {dataset.profile} {dataset.tags()}".encode())
         with translated(path):
             coarse = dataset.read(out_shape=(dataset.count, min(512, dataset.height), min(512, dataset.width)))

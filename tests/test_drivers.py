@@ -1,0 +1,91 @@
+"""Only the drivers of the list open a source, whenever it is opened, unless the source is trusted."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+import rasterio
+import rasterio.shutil
+
+from tests.conftest import MakeLayer, MakeRaster, scene
+from tests.oracle import drawn, tiles_of
+from tests.test_architecture import MODULES
+from tiler.bake import Baker, lay_out
+from tiler.catalog import Options
+from tiler.datasets import DRIVERS, Manner, forget, opened
+from tiler.errors import BadSource, SourceReadError
+from tiler.ingest import examined
+from tiler.storage import Stores
+from tiler.survey import survey
+
+OTHER = "MRF"  # names another file in its header
+
+
+def retold(path: Path) -> None:
+    """Have a file of the other driver at `path`, of the same pixels."""
+    copy = path.with_name("copy.tif")
+    path.rename(copy)
+    rasterio.shutil.copy(str(copy), str(path), driver=OTHER)
+    with rasterio.open(path) as dataset:
+        assert dataset.driver == OTHER
+        assert dataset.driver not in DRIVERS
+    forget()
+
+
+@pytest.mark.parametrize("trusted", [False, True])
+def test_a_virtual_layer_is_drawn_only_with_them(
+    trusted: bool, make_raster: MakeRaster, make_layer: MakeLayer, stores: Stores
+) -> None:
+    path = make_raster(values=scene(60, 60))
+    layer = make_layer(path, virtual=True, trust_source=trusted)
+    tile = tiles_of(layer, layer.maxzoom)[0]
+    before = drawn(layer, stores, tile)
+    retold(path)
+    if trusted:
+        assert (drawn(layer, stores, tile) == before).all()
+    else:
+        with pytest.raises(SourceReadError):
+            drawn(layer, stores, tile)
+
+
+def test_a_bake_opens_only_with_them(make_raster: MakeRaster, tmp_path: Path) -> None:
+    path = make_raster(values=scene(60, 60))
+    plain, trusted = (survey(str(path), Options(trust_source=each)) for each in (False, True))
+    bake = lay_out(plain.bounds, plain.base)
+    retold(path)
+    Baker(trusted, bake, tmp_path)
+    with pytest.raises(SourceReadError):
+        Baker(plain, bake, tmp_path)
+
+
+def test_a_survey_opens_only_with_them(make_raster: MakeRaster) -> None:
+    path = make_raster(values=scene(60, 60))
+    retold(path)
+    assert survey(str(path), Options(trust_source=True)).bounds
+    for refused in (survey, examined):
+        with pytest.raises(BadSource, match="GDAL cannot open it"):
+            refused(str(path), Options())
+
+
+@pytest.mark.parametrize("level", [0, 1])
+def test_nothing_is_opened_otherwise_unless_it_is_said(level: int, make_raster: MakeRaster) -> None:
+    path = make_raster(values=scene(600, 600), overviews=(2,))
+    assert opened(str(path), level).driver == "GTiff"
+    retold(path)
+    assert opened(str(path), manner=Manner(trusted=True)).driver == OTHER
+    with pytest.raises(SourceReadError):
+        opened(str(path), level)
+    with pytest.raises(SourceReadError):
+        opened(str(path), level, cog=True)
+
+
+def test_rasters_are_opened_in_one_module() -> None:
+    """So that nothing goes around the list."""
+
+    def opens(path: Path) -> bool:
+        calls = [ast.unparse(node.func) for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call)]
+        return bool({"rasterio.open", "DatasetReader", "WarpedVRT", "MemoryFile"} & set(calls))
+
+    assert {module for module, path in MODULES.items() if opens(path)} == {"tiler.datasets"}

@@ -1,0 +1,65 @@
+"""Rasters of other celestial bodies: which body a CRS is of, and how its map is laid on the earth as it is.
+
+Only where that takes no more than another geotransform: of longitudes and latitudes, or of an equirectangular map of
+a sphere, whose metres are longitudes and latitudes times a constant (Snyder, Map Projections, 1987, equations 12-1
+and 12-2).
+"""
+
+from __future__ import annotations
+
+import math
+import re
+
+from rasterio.crs import CRS
+from rasterio.io import DatasetReader
+
+from tiler.errors import BadSource
+
+EARTH = 6_378_137.0  # metres
+ALIKE = 0.01  # of that, which all ellipsoids of the earth differ by at most
+AS_EARTH = "--as-earth"
+
+
+def called(crs: CRS) -> str:
+    """The name of a CRS: its description would take a screen."""
+    found = re.search(r'\["([^"]*)"', crs.to_wkt())
+    return repr(found[1][:60]) if found else "its CRS"
+
+
+def foreign_radius(crs: CRS) -> float | None:
+    """The radius in metres of the body of a CRS, None where that is the earth or nothing is said."""
+    found = re.search(r'(?:SPHEROID|ELLIPSOID)\["[^"]*",\s*([0-9.eE+]+)', crs.to_wkt())
+    radius = float(found[1]) if found else EARTH
+    return None if abs(radius / EARTH - 1) < ALIKE else radius
+
+
+def laid(dataset: DatasetReader, path: str) -> str:
+    """What GDAL opens to have the raster at `path` on the earth; `path` itself where it lies there already.
+
+    Raises:
+        BadSource: its CRS is neither of longitudes and latitudes nor equirectangular.
+    """
+    if not dataset.crs or foreign_radius(dataset.crs) is None:
+        return path
+    (east, west), (north, south) = _degrees(dataset.crs, path)
+    a, b, c, d, e, f = dataset.transform[:6]
+    geotransform = (east * c + west, east * a, east * b, north * f + south, north * d, north * e)
+    return f"vrt://{path}?a_srs=EPSG:4326&a_gt={','.join(repr(float(each)) for each in geotransform)}"
+
+
+def _degrees(crs: CRS, path: str) -> tuple[tuple[float, float], tuple[float, float]]:
+    """Degrees a unit and degrees at 0 of a CRS: of longitude along its first axis, of latitude along its second."""
+    said = crs.to_dict()
+    if crs.is_geographic and "pm" not in said:
+        degree = math.degrees(crs.units_factor[1])
+        return (degree, 0.0), (degree, 0.0)
+    if said.get("proj") != "eqc" or "R" not in said or "pm" in said:
+        raise BadSource(
+            path,
+            f"{AS_EARTH} takes longitudes and latitudes, or an equirectangular map of a sphere, not {called(crs)}",
+        )
+    metre = crs.linear_units_factor[1]
+    north = math.degrees(1 / said["R"])
+    east = north / math.cos(math.radians(said["lat_ts"]))
+    west, south = said["lon_0"] - east * said["x_0"], said["lat_0"] - north * said["y_0"]
+    return (east * metre, west), (north * metre, south)
