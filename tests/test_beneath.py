@@ -351,3 +351,19 @@ def test_a_raster_of_another_body_is_refused_at_once_in_a_short_line(
     assert f"{radius:,} m" in message
     assert len(message) < 160
     assert "[" not in message
+
+
+def test_a_vrt_in_one_line_is_read_and_its_parts_are_other_revisions(tmp_path: Path) -> None:
+    path = write_raster(tmp_path / "abc.tif", Recipe(values=scene(50, 60, 3, seed=1)))
+    names = [f"vrt://{path}?bands={bands}" for bands in ("1,2,3", "3,2,1", "2")]
+    seen = [revision_of(name, Options()) for name in names]
+    assert len(set(seen)) == 3
+    assert beneath(names[0]).files == (path,)
+    overwritten(path, write_raster(tmp_path / "other.tif", Recipe(values=scene(50, 60, 3, seed=2))))
+    assert all(revision_of(name, Options()) != old for name, old in zip(names, seen, strict=True))
+
+
+@pytest.mark.parametrize("inside", ["/vsicurl/http://127.0.0.1/a.tif", "{secret}"])
+def test_a_vrt_in_one_line_names_only_rasters_on_this_disk(inside: str, tmp_path: Path) -> None:
+    with pytest.raises(BadSource, match="--trust-source"):
+        beneath(f"vrt://{inside.format(secret=secret(tmp_path))}?bands=1")

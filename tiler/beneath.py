@@ -25,6 +25,7 @@ KEYS = {"x_dataset", "y_dataset", "rpc_dempath", "dempath", "overview_file"}  # 
 ROOTS = re.compile(rb"<(VRTDataset|GDALTileIndexDataset|VRTDerived|VRTWarped)", re.IGNORECASE)
 ARCHIVE = re.compile(r"(?:/vsi(?:zip|tar|gzip|7z|rar)/)+")
 FOREIGN = re.compile(r"(?<![a-z0-9+])(?!file:)[a-z0-9+]+://|/vsi", re.IGNORECASE)  # anywhere in a name
+INLINE = "vrt://"  # a VRT in one line: a name and what to do with it
 TRUST = "--trust-source reads it all the same"
 
 Stamp = tuple[int, int, int, int, int]
@@ -116,6 +117,10 @@ class _Walk:
         self.entered.add(name)
         if depth > DEPTH:
             self.refuse(f"its descriptions name each other more than {DEPTH} deep")
+        if name.startswith(INLINE):
+            self.member(name, depth + 1)
+            self.open(name, depth, described=True)
+            return
         file = Path(name.removeprefix("GTI:"))
         on_disk = _is_file(file)
         named = list(self.named(file, index=name.startswith("GTI:"))) if on_disk else []
@@ -154,7 +159,7 @@ class _Walk:
 
     def member(self, name: str, depth: int) -> None:
         """Take in what a description names."""
-        name = name.removeprefix("vrt://").partition("?")[0] if name.startswith("vrt://") else name
+        name = name.removeprefix(INLINE).partition("?")[0] if name.startswith(INLINE) else name
         if name.lstrip().startswith("<"):
             if not self.trusted:
                 self.refuse("it holds a description in place of a file's name", TRUST)
