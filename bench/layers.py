@@ -28,7 +28,8 @@ from rasterio.enums import ColorInterp
 from rasterio.errors import NotGeoreferencedWarning
 from rasterio.transform import from_bounds
 
-from tiler.catalog import Bake, Layer, load_layer, publish
+from tiler.baked import Bake
+from tiler.catalog import Layer, load_layer, publish
 from tiler.cog import Blocks, Level, Profile, Spool, assemble, compress_mask, compress_values
 from tiler.footprint import Footprint
 from tiler.grid import TILE, Bounds, Window

@@ -12,7 +12,8 @@ from mercantile import Tile
 
 from seeder.jobs import Job, Message, Spec
 from seeder.selection import Selection
-from tiler.catalog import RESAMPLINGS, Bake, Layer
+from tiler.baked import Bake
+from tiler.catalog import RESAMPLINGS, Layer
 from tiler.fill import Outcome, Request
 from tiler.footprint import Footprint
 from tiler.grid import MAX_LATITUDE, MAX_ZOOM, Block, Bounds

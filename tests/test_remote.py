@@ -21,7 +21,8 @@ from tests.e2e.proxy import Fault, Proxy
 from tests.oracle import alone
 from tests.site import copied, memory, private, without_blocks
 from tiler import remote
-from tiler.catalog import DIRECTORY, Bake, Layer
+from tiler.baked import DIRECTORY, Bake
+from tiler.catalog import Layer
 from tiler.cog import Blocks, Level, Profile, Spool, assemble, compress_mask, compress_values
 from tiler.datasets import forget, opened
 from tiler.errors import SourceReadError, StoreError

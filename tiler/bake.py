@@ -19,7 +19,7 @@ import rasterio
 from rasterio.session import DummySession
 from threadpoolctl import threadpool_limits
 
-from tiler.catalog import Bake
+from tiler.baked import Bake
 from tiler.cog import Blocks, Level, Profile, Spool, assemble, compress_mask, compress_values
 from tiler.datasets import opened
 from tiler.grid import TILE, Bounds, Window, tile_ranges

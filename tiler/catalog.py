@@ -12,6 +12,7 @@ from typing import Any, Literal, get_args
 from mercantile import Tile
 
 from tiler import history, keys
+from tiler.baked import Bake
 from tiler.credit import plain_markup
 from tiler.errors import BadInput, BadOption, CatalogError, GridError, MissingObject, UnknownLayer, ZoomOutside
 from tiler.footprint import Footprint
@@ -28,7 +29,6 @@ Choice = Format | Literal["auto"]  # of a format: auto is decided by what the ti
 RESAMPLINGS: tuple[Resampling, ...] = get_args(Resampling)
 LOSSLESS: tuple[Format, ...] = ("png",)
 VERSION = 1
-DIRECTORY = 2048  # bytes that an image directory of a COG takes, its colour table too, without its lists of blocks
 KNOWN = 256  # names of which a process remembers the metadata
 
 
@@ -59,33 +59,6 @@ class Options:
         plain = type(self)()
         said = {name: value for name, value in asdict(self).items() if value != getattr(plain, name)}
         return {name: value for name, value in said.items() if name != "trust_source"}
-
-
-@dataclass(frozen=True, slots=True)
-class Bake:
-    """Where a layer's baked COG lies on the XYZ grid.
-
-    Its base is `columns` x `rows` tiles of zoom `z` from tile (x, y); `levels` counts the base and its
-    overviews, each one zoom lower. Columns past 2**z lie beyond the antimeridian.
-    """
-
-    z: int
-    x: int
-    y: int
-    columns: int
-    rows: int
-    levels: int
-    opaque: bool  # no pixel inside is transparent, so there is no mask to read
-
-    @property
-    def head(self) -> int:
-        """Bytes at the beginning of the COG that hold all its directories, and hardly more.
-
-        Each block takes 8 bytes for its offset and 4 for its size, once more for its mask.
-        """
-        sides = [[-(-side >> level) for side in (self.columns, self.rows)] for level in range(self.levels)]
-        images = 1 if self.opaque else 2
-        return images * sum(DIRECTORY + 12 * columns * rows for columns, rows in sides)
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,8 @@ from mercantile import Tile
 from rasterio.io import DatasetReader
 from rasterio.session import DummySession
 
-from tiler.catalog import Bake, Layer, Resampling
+from tiler.baked import Bake
+from tiler.catalog import Layer, Resampling
 from tiler.datasets import Manner, opened
 from tiler.encode import blank, encode
 from tiler.errors import BadOption
