@@ -166,6 +166,9 @@ def _undone(blank: Layer, stores: Stores) -> Iterator[None]:
     In S3 what was not answered may come to pass later, so nothing is taken back there.
     """
     tiles, sources = stores.tiles, stores.sources
+    if not (tiles.root and sources.root):
+        yield
+        return
     public = keys.tilejson_key(blank.id)
     before = tiles.get(public) if tiles.has(public) else None
     ours = (keys.source_key(blank.id, blank.revision), keys.revision_key(blank.id, blank.revision))
@@ -175,7 +178,7 @@ def _undone(blank: Layer, stores: Stores) -> Iterator[None]:
     except BaseException:
         with suppress(TilerError):
             current = _current(sources, blank.id)
-            if sources.root and tiles.root and (current is None or current.revision != blank.revision):
+            if current is None or current.revision != blank.revision:
                 sources.delete(new)
                 if before is None:
                     tiles.delete([public])
