@@ -42,6 +42,7 @@ HALVINGS: dict[Resampling, Halving] = {
     "mode": "mode",
 }
 EARTH = 6_378_137.0  # metres
+FARTHEST = 1e11  # of any unit, from the origin of a CRS; the globe takes a billion inches and a half
 ALIKE = 0.01  # of that, which all ellipsoids of the earth differ by at most
 RECIPE = 3  # raised when the same source and options would be baked into other bytes
 
@@ -113,6 +114,8 @@ def _check(dataset: DatasetReader) -> None:
     _check_body(dataset)
     if dataset.transform.is_identity or dataset.transform.is_degenerate:
         raise BadSource(name, "it has no geotransform: give it one with `rio edit-info --transform`")
+    if not max(map(abs, dataset.bounds)) < FARTHEST:  # PROJ would turn around the globe for ever
+        raise BadSource(name, "its geotransform places it off the globe: give it one with `rio edit-info --transform`")
     if any(dtype.startswith("complex") for dtype in dataset.dtypes):
         raise BadSource(name, "its values are complex numbers")
 
@@ -125,7 +128,7 @@ def _check_body(dataset: DatasetReader) -> None:
     radius = re.search(r'(?:SPHEROID|ELLIPSOID)\["[^"]*",\s*([0-9.eE+]+)', wkt)
     if radius and not abs(float(radius[1]) / EARTH - 1) < ALIKE:
         raise BadSource(
-            dataset.name, f"its CRS, {called(dataset.crs)}, is of another body, of radius {float(radius[1]):,.0f} m"
+            dataset.name, f"its CRS, {called(dataset.crs)}, is of another body, of radius {float(radius[1]):,.12g} m"
         )
 
 
