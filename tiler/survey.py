@@ -41,6 +41,7 @@ HALVINGS: dict[Resampling, Halving] = {
     "average": "average",
     "mode": "mode",
 }
+FARTHEST = 1e11  # of any unit, from the origin of a CRS; the globe takes a billion inches and a half
 RECIPE = 3  # raised when the same source and options would be baked into other bytes
 
 
@@ -114,6 +115,8 @@ def _check(dataset: DatasetReader) -> None:
     _check_body(dataset)
     if dataset.transform.is_identity or dataset.transform.is_degenerate:
         raise BadSource(name, "it has no geotransform: give it one with `rio edit-info --transform`")
+    if not max(map(abs, dataset.bounds)) < FARTHEST:  # PROJ would turn around the globe for ever
+        raise BadSource(name, "its geotransform places it off the globe: give it one with `rio edit-info --transform`")
     if any(dtype.startswith("complex") for dtype in dataset.dtypes):
         raise BadSource(name, "its values are complex numbers")
 
@@ -125,7 +128,7 @@ def _check_body(dataset: DatasetReader) -> None:
         raise BadSource(dataset.name, f"its CRS, {called(dataset.crs)}, is not tied to the earth")
     radius = foreign_radius(dataset.crs)
     if radius:
-        why = f"its CRS, {called(dataset.crs)}, is of another body, of radius {radius:,.0f} m"
+        why = f"its CRS, {called(dataset.crs)}, is of another body, of radius {radius:,.12g} m"
         raise BadSource(dataset.name, f"{why}: {AS_EARTH} takes its degrees for the earth's")
 
 
