@@ -362,7 +362,7 @@ def _comparing(settings: Settings, name: str, look: Look) -> Callable[[Piece], t
         found, void = [], nothing(layer, look)
         for tile, fresh in render(layer, stores.sources, piece.block, piece.tiles, look):
             key = tile_key(TileName(layer.id, tile, look.scale, look.format))
-            problem = _problem(stores.tiles, key, fresh or void, look)
+            problem = _problem(stores.tiles, key, fresh or void, look, encoded=bool(layer.style.encoding))
             if problem:
                 found.append(Finding(key, problem, tile_line(tile)))
         return len(piece), found
@@ -370,7 +370,7 @@ def _comparing(settings: Settings, name: str, look: Look) -> Callable[[Piece], t
     return compared
 
 
-def _problem(tiles: Store, key: str, fresh: bytes, look: Look) -> Problem | None:
+def _problem(tiles: Store, key: str, fresh: bytes, look: Look, *, encoded: bool) -> Problem | None:
     """What is wrong with the tile under `key`, which should show what `fresh` does."""
     try:
         data, kind = tiles.typed(key)
@@ -386,11 +386,14 @@ def _problem(tiles: Store, key: str, fresh: bytes, look: Look) -> Problem | None
         return "damaged"
     if form != look.format or pixels.shape[:2] != (look.size, look.size):
         return "wrong type"
-    return None if _alike(pixels, decode(fresh)[1]) else "differs"
+    return None if _alike(pixels, decode(fresh)[1], encoded=encoded) else "differs"
 
 
-def _alike(one: Pixels, other: Pixels) -> bool:
-    """Whether two RGBA pictures show the same within TOLERANCE; colours that cannot be seen do not count."""
-    a, b = (each[..., :3] * (each[..., 3:] / 255) for each in (one, other))
+def _alike(one: Pixels, other: Pixels, *, encoded: bool = False) -> bool:
+    """Whether two RGBA pictures show the same within TOLERANCE, of colours or of `encoded` heights that can be seen."""
+    if encoded:
+        a, b = (each[..., :3] @ np.array([65536, 256, 1]) * (each[..., 3] > 0) for each in (one, other))
+    else:
+        a, b = (each[..., :3] * (each[..., 3:] / 255) for each in (one, other))
     alpha = one[..., 3].astype(int) - other[..., 3]
     return bool(np.abs(a - b).max() <= TOLERANCE and np.abs(alpha).max() <= TOLERANCE)

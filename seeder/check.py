@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 from itertools import islice
 
 from seeder.audit import Audit, Finding, deep_findings
@@ -36,12 +37,12 @@ class Check:
 
     @property
     def passed(self) -> bool:
-        """Whether every planned tile is stored or empty, and none is known to be stale."""
-        return not self.missing and not self.stale
+        """Whether every planned tile is stored or empty, and none is stale or may be."""
+        return not self.missing and not self.stale and not self.unsure
 
     @classmethod
-    def of(cls, plan: Plan, stores: Stores, settings: Settings, jobs: int) -> Check:
-        """Compare what is stored with the plan of a job that has ended.
+    def of(cls, plan: Plan, stores: Stores, settings: Settings, jobs: int, since: datetime | None = None) -> Check:
+        """Compare what is stored with the plan of a job that has ended; for `since` see `History`.
 
         Receipts of blocks with missing tiles are deleted, so that the job can be resumed. Where all stored tiles of
         the layer turn out to be of its current revision, TileJSON names that one from now on.
@@ -50,7 +51,7 @@ class Check:
             StoreError: something could not be listed or read.
         """
         spec, layer = plan.job.spec, plan.layer
-        audit = Audit(layer, spec.selection, spec.look, stores, (plan.job,), History.of(layer, stores))
+        audit = Audit(layer, spec.selection, spec.look, stores, (plan.job,), History.of(layer, stores, since))
         missing = stale = 0
         names: list[str] = []
         broken: list[Block] = []

@@ -25,6 +25,7 @@ from seeder.sweep import (
     Task,
     care_options,
     cdn_cost,
+    check_current,
     finish,
     paths_of,
     renew,
@@ -135,6 +136,7 @@ def _invalidate(task: Task) -> None:
             return
         task.care.confirm(total, "removed")
     waited = wait_out(task)
+    check_current(task)
     if look is None or look.keys is None or waited:
         cost = Cost()
         keys = (each.key for each in chain.from_iterable(stored(task.stores.tiles, task.pick, cost)))

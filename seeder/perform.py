@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from datetime import datetime
 from functools import partial, wraps
 from typing import TYPE_CHECKING, Any
 
@@ -106,8 +107,16 @@ def _queue_url(choice: str, settings: Settings) -> str:
     return url
 
 
-def perform_plan(plan: Plan, way: Way, settings: Settings, stores: Stores, *, again: bool = False) -> None:
-    """Do what is left of a plan. What is in a queue already is sent only `again` if asked.
+def perform_plan(
+    plan: Plan,
+    way: Way,
+    settings: Settings,
+    stores: Stores,
+    *,
+    again: bool = False,
+    since: datetime | None = None,
+) -> None:
+    """Do what is left of a plan. What is in a queue already is sent only `again` if asked; for `since` see `History`.
 
     Raises:
         Exit: with 1 if tiles failed or are missing.
@@ -127,7 +136,7 @@ def perform_plan(plan: Plan, way: Way, settings: Settings, stores: Stores, *, ag
     elif len(plan.done) < plan.blocks:
         check_source(plan.layer)
         why = run_all(plan, way, settings, stores)
-    check = None if why or plan.tally.failed else Check.of(plan, stores, settings, way.jobs)
+    check = None if why or plan.tally.failed else Check.of(plan, stores, settings, way.jobs, since)
     print_tally(plan.tally, stores.tiles.url, why, as_json=way.as_json, check=check)
 
 
@@ -180,7 +189,11 @@ def print_tally(tally: Tally, url: str, why: str, *, as_json: bool, check: Check
     Raises:
         Exit: with 1 if some failed, if `why` says why some were not made, or if `check` did not pass.
     """
-    said = {**tally.to_json(), "missing": check.missing, "stale": check.stale} if check else tally.to_json()
+    said = (
+        {**tally.to_json(), "missing": check.missing, "stale": check.stale, "unsure": check.unsure}
+        if check
+        else tally.to_json()
+    )
     click.echo(json.dumps(said) if as_json else "\n".join(_summary(tally, url)))
     for error, number in tally.errors.items():
         click.echo(f"failed: {tiles_said(number)}: {error}", err=True)
@@ -202,7 +215,7 @@ def _shortfall(tally: Tally, check: Check) -> Iterator[str]:
     if check.stale:
         yield f"error: stale, of another revision than {tally.revision}: {tiles_said(check.stale)}: {cure}"
     if check.unsure:
-        yield f"perhaps stale: {tiles_said(check.unsure)}: `seeder verify {tally.layer}` compares them"
+        yield f"error: perhaps stale, too many to be compared: {tiles_said(check.unsure)}: {cure}"
 
 
 def _summary(tally: Tally, url: str) -> Iterator[str]:

@@ -17,7 +17,7 @@ from seeder.stored import Pick
 from seeder.sweep import Care, Task, agreed, care_options, renew, take_stock, tell_stock
 from tiler.catalog import Layer, load_layer, revisions, shown, undone
 from tiler.errors import BadOption
-from tiler.ingest import examined, kept, restore
+from tiler.ingest import check_source, examined, kept, restore
 from tiler.settings import Settings
 from tiler.storage import Stores
 
@@ -59,6 +59,7 @@ def refresh(
     if source is None:
         if said:
             raise BadOption(f"options of the raster need one: `seeder refresh {layer} SOURCE ...`")
+        check_source(current)
         _warm(current, stores, settings, careful, how)
         return
     options = replace(current.asked, **{"trust_source": False, **said})  # another raster is not trusted unasked
@@ -140,7 +141,7 @@ def _previous(current: Layer, stores: Stores) -> str:
         BadOption: it is the first.
     """
     back = undone(stores.sources, current.id)
-    if back and back == shown(current.id, stores.tiles):
+    if back and (shown(current.id, stores.tiles) != current.revision or History.of(current, stores).mixed):
         return current.revision
     if not current.previous:
         others = sorted(set(revisions(stores.sources, current.id)) - {current.revision})

@@ -16,7 +16,7 @@ from seeder.ledger import jobs, layer_of
 from seeder.purge import purge
 from seeder.sweep import AGAIN, Care, cdn_cost, cdn_options, count_down, tell_cdn
 from tiler.catalog import list_layers, load_layer, revisions, undone
-from tiler.errors import BadOption, StoreError, UnknownLayer
+from tiler.errors import BadOption, StoreError, Superseded, UnknownLayer
 from tiler.keys import check_layer, index_key, job_key, layer_prefix, revision_key, sources_prefix, tilejson_key
 from tiler.settings import Settings
 from tiler.storage import Store, Stores
@@ -125,6 +125,8 @@ def _stop(layer: str, stores: Stores, care: Care) -> None:
     stores.tiles.delete([tilejson_key(layer)])
     if not care.hurry:
         count_down(fence(stores.tiles).total_seconds(), AGAIN)
+    if stores.sources.has(index_key(layer)):
+        raise Superseded(f"layer {layer} was ingested again meanwhile: nothing more was removed")
 
 
 def _check_name(layer: str, confirm: str | None, said: str) -> None:

@@ -46,7 +46,7 @@ from tiler.credit import plain_markup
 from tiler.errors import BadInput, BadOption, MissingObject, TilerError, UnknownLayer
 from tiler.grid import Bounds
 from tiler.http import CORS, Answer, Service, status_of
-from tiler.keys import CONTENT_TYPES, parse_tile_key
+from tiler.keys import CONTENT_TYPES, check_layer, parse_tile_key
 from tiler.render import Look
 from tiler.settings import Settings
 from tiler.storage import Stores
@@ -224,6 +224,7 @@ class Site:
         """A tile of a revision that is kept, rendered for this one look."""
         layer, revision, rest = (request.path_params[part] for part in ("layer", "revision", "rest"))
         name = parse_tile_key(f"{layer}/{rest}")
+        check_layer(revision)  # no other name is a folder's
         found = await run_in_threadpool(catalog.load_revision, self.stores.sources, layer, revision)
         if found is None:
             return _said(HTTPStatus.NOT_FOUND, f"revision {revision} of layer {layer!r} is not kept", FRESH)

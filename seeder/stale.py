@@ -6,13 +6,17 @@ tell for as long as the fence: then only a comparison with a fresh render decide
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 
 from seeder.fence import ROUNDED, fence
-from tiler.catalog import Layer, announce, named
+from tiler.catalog import Layer, announce, load_layer, named
 from tiler.history import Publication, forget, publications
+from tiler.keys import index_key
 from tiler.storage import Stores
+
+SAME = timedelta(milliseconds=1)  # that a store may round a time by between two ways to ask for it
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,15 +24,19 @@ class History:
     """The publications of which tiles may be stored, the current one last, and how exact times are.
 
     A revision may put tiles from its publication until `fence` after the next one. The store leaves out up to
-    `rounded` of an object's time.
+    `rounded` of an object's time. Times tell nothing where `doubted`, as of a folder that was copied; nor do those of
+    tiles that were written after `now`. From `since` on only the current revision puts tiles, by the store's clock.
     """
 
     known: tuple[Publication, ...]
     fence: timedelta
     rounded: timedelta
+    doubted: bool = False
+    now: datetime | None = None
+    since: datetime | None = None
 
     @classmethod
-    def of(cls, layer: Layer, stores: Stores) -> History:
+    def of(cls, layer: Layer, stores: Stores, since: datetime | None = None) -> History:
         """The history of a layer.
 
         Raises:
@@ -36,7 +44,9 @@ class History:
         """
         known = publications(stores.sources, layer.id, layer.revision, named(layer.id, stores.tiles))
         rounded = timedelta(seconds=0 if stores.tiles.root else ROUNDED)
-        return cls(known, fence(stores.tiles), rounded)
+        now = datetime.now(UTC) if stores.tiles.root else None  # what a clock of S3 writes is past
+        found = cls(known, fence(stores.tiles), rounded, now=now, since=since)
+        return replace(found, doubted=_doubted(found, layer, stores)) if found.mixed else found
 
     @property
     def current(self) -> str:
@@ -50,10 +60,13 @@ class History:
 
     def revisions(self, modified: datetime) -> set[str]:
         """The revisions of which a tile may be that was last written then (UTC)."""
-        ends = [*(each.at for each in self.known[1:]), None]
+        if self.since and modified >= self.since + self.rounded:
+            return {self.current}
+        if self.doubted or (self.now and modified > self.now):
+            return {each.revision for each in self.known}
         return {
             each.revision
-            for each, end in zip(self.known, ends, strict=True)
+            for each, end in zip(self.known, _ends(self.known), strict=True)
             if (each.at is None or modified + self.rounded >= each.at)
             and (end is None or modified < end + self.rounded + self.fence)
         }
@@ -71,10 +84,34 @@ class History:
         return self.revisions(modified) != {self.current}
 
 
+@lru_cache(maxsize=8)
+def _ends(known: tuple[Publication, ...]) -> tuple[datetime | None, ...]:
+    """When the next revision of a known date was published, for each."""
+    ends: list[datetime | None] = []
+    following = None
+    for each in reversed(known):
+        ends.append(following)
+        following = each.at or following
+    return tuple(reversed(ends))
+
+
+def _doubted(history: History, layer: Layer, stores: Stores) -> bool:
+    """Whether the store's times are not those of the history, or lie ahead."""
+    at = history.known[-1].at
+    kept = at is not None and abs(stores.sources.written(index_key(layer.id)) - at) <= SAME
+    ahead = any(each.at and history.now and each.at > history.now for each in history.known)
+    return ahead or not kept
+
+
 UNMIXED = History((Publication(""),), timedelta(0), timedelta(0))  # all stored tiles are of the current revision
 
 
 def settle(layer: Layer, stores: Stores) -> None:
-    """Have the TileJSON name the current revision: all stored tiles are of it, and no other can be put any more."""
+    """Have the TileJSON name the layer's revision: all stored tiles are of it, and no other can be put any more.
+
+    If another one was published meanwhile, nothing is done.
+    """
+    if load_layer(stores.sources, layer.id).revision != layer.revision:
+        return
     announce(layer, stores)
-    forget(stores.sources, layer.id)
+    forget(stores.sources, layer.id, layer.revision)

@@ -7,6 +7,7 @@ import math
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
+from datetime import datetime
 from functools import wraps
 from typing import Any
 
@@ -22,9 +23,10 @@ from seeder.renew import StaleAt, Stock
 from seeder.selection import count
 from seeder.stale import History, settle
 from seeder.stored import Cost, Pick
-from tiler.catalog import Layer, announce, named
-from tiler.errors import BadOption, QueueError, TilerError
+from tiler.catalog import Layer, announce, load_layer, named
+from tiler.errors import BadOption, QueueError, Superseded, TilerError
 from tiler.grid import format_zooms
+from tiler.keys import clock_key
 from tiler.settings import Settings
 from tiler.storage import Stores
 
@@ -109,12 +111,12 @@ class Task:
         return self.pick.layer
 
 
-def wait_out(task: Task) -> bool:
+def wait_out(task: Task, hint: str = "interrupted: nothing was removed") -> bool:
     """Wait until nothing of an earlier revision can be put any more; returns whether that took any time."""
-    return not task.care.hurry and count_down(left(task.layer, task.stores))
+    return not task.care.hurry and count_down(left(task.layer, task.stores), hint)
 
 
-def count_down(seconds: float, hint: str = "interrupted: nothing was removed") -> bool:
+def count_down(seconds: float, hint: str) -> bool:
     """Wait, and show how long that is; returns whether it took any time."""
     if not seconds:
         return False
@@ -151,13 +153,30 @@ def renew(task: Task, way: Way, stale_at: StaleAt | None = None) -> None:
         tell_stock(task, take_stock(task, stale_at))
         return
     stock = agreed(task, stale_at)
-    if wait_out(task) or stock is None:
+    if wait_out(task, AGAIN) or stock is None:
         stock = take_stock(task, stale_at)
+    check_current(task)
+    since = None if task.care.hurry else task.stores.sources.clock(clock_key())
     if not stock.stale:
         click.echo(f"no stored tile of layer {task.layer.id} is to be rendered anew", err=True)
-    _perform(task, stock, way)
+    _perform(task, stock, way, since)
+    check_current(task)
     told = take_away(task, stock.uncovered(), None)
-    finish(task, told, stock.cost, "that it does not have any more ")
+    finish(task, told, stock.cost, "that it does not have any more ", since)
+
+
+def check_current(task: Task) -> None:
+    """Nothing, if the task's layer is still at its revision.
+
+    Raises:
+        Superseded: it has another one by now, whose tiles are none of this command's business.
+    """
+    now = load_layer(task.stores.sources, task.layer.id).revision
+    if now != task.layer.revision:
+        raise Superseded(
+            f"layer {task.layer.id} was at revision {task.layer.revision} and is at {now} by now: "
+            f"what is left was not done; run the same command again if it is still meant"
+        )
 
 
 def agreed(task: Task, stale_at: StaleAt | None = None) -> Stock | None:
@@ -179,7 +198,7 @@ def take_stock(task: Task, stale_at: StaleAt | None = None) -> Stock:
         return Stock.take(task.stores.tiles, task.pick, stale_at, bar.update)
 
 
-def _perform(task: Task, stock: Stock, way: Way) -> None:
+def _perform(task: Task, stock: Stock, way: Way, since: datetime | None) -> None:
     """Render what is stale.
 
     Raises:
@@ -188,7 +207,7 @@ def _perform(task: Task, stock: Stock, way: Way) -> None:
     failed = False
     for plan in stock.plans(task.stores):
         try:
-            perform_plan(plan, way, task.settings, task.stores)
+            perform_plan(plan, way, task.settings, task.stores, since=since)
         except click.exceptions.Exit as end:
             if end.exit_code != 1:
                 raise
@@ -224,7 +243,7 @@ def tell_stock(task: Task, stock: Stock) -> None:
         click.echo(f"CloudFront {care.cdn}: {cdn_cost(found)}")
 
 
-def finish(task: Task, told: Purged, cost: Cost, which: str = "") -> None:
+def finish(task: Task, told: Purged, cost: Cost, which: str = "", since: datetime | None = None) -> None:
     """Have CloudFront and TileJSON tell of it, and say what was done; `which` are the tiles that were removed.
 
     TileJSON comes last: it makes browsers ask for tiles under another address and keep what they get.
@@ -233,7 +252,8 @@ def finish(task: Task, told: Purged, cost: Cost, which: str = "") -> None:
         Exit: with 1 if tiles could not be removed.
     """
     layer = task.layer
-    history = History.of(layer, task.stores)
+    check_current(task)
+    history = History.of(layer, task.stores, since)
     others = not told.failed and _others(task, history, cost)
     said = {
         "layer": layer.id,

@@ -72,7 +72,16 @@ FLOORS = [
     {"tiler.style", "tiler.storage", "tiler.footprint", "tiler.processes"},
     {"tiler.overlap"},
     {"tiler.keys"},
-    {"tiler.baked", "tiler.grid", "tiler.settings", "tiler.credit", "tiler.inputs", "tiler.leftover", "tiler.origin"},
+    {
+        "tiler.baked",
+        "tiler.folder",
+        "tiler.grid",
+        "tiler.settings",
+        "tiler.credit",
+        "tiler.inputs",
+        "tiler.leftover",
+        "tiler.origin",
+    },
     {"tiler.errors"},
     {"tiler.__init__", "seeder.__init__"},
 ]

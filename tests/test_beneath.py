@@ -25,6 +25,7 @@ from rasterio.vrt import WarpedVRT
 from tests.conftest import MakeRaster, Recipe, scene, silent, write_raster
 from tests.oracle import files_under
 from tests.site import memory
+from tiler import beneath as beneath_module
 from tiler import ingest as ingest_module
 from tiler.beneath import beneath
 from tiler.catalog import Options, load_layer
@@ -367,3 +368,53 @@ def test_a_vrt_in_one_line_is_read_and_its_parts_are_other_revisions(tmp_path: P
 def test_a_vrt_in_one_line_names_only_rasters_on_this_disk(inside: str, tmp_path: Path) -> None:
     with pytest.raises(BadSource, match="--trust-source"):
         beneath(f"vrt://{inside.format(secret=secret(tmp_path))}?bands=1")
+
+
+NETWORK_VRT = SOURCE.replace('relativeToVRT="1"', 'relativeToVRT="0"').format(name="/vsicurl/http://127.0.0.1:9/a.tif")
+
+
+def hidden(folder: Path, how: str) -> Path:
+    """A raster that names a network in a way that is easily overlooked."""
+    path = plain(folder / "a.tif", 1)
+    evil = described(folder / "evil.vrt", inside=NETWORK_VRT).read_text()
+    if how == "behind other text":
+        (folder / "b.vrt").write_text(f"x{evil}")
+        return folder / "b.vrt"
+    if how in (".ovr", ".msk", ".OVR"):
+        path.with_name(f"a.tif{how}").write_text(evil)
+        return path
+    key = {"low": 'key="overview_file"', "entity": 'key="OVERVIEW&#95;FILE"', "plain": 'key="OVERVIEW_FILE"'}[how]
+    path.with_name("a.tif.aux.xml").write_text(
+        f'<PAMDataset><Metadata domain="OVERVIEWS"><MDI {key}>/vsicurl/http://127.0.0.1:9/a</MDI></Metadata></PAMDataset>'
+    )
+    return path
+
+
+@pytest.mark.parametrize("how", ["behind other text", ".ovr", ".msk", ".OVR", "low", "entity", "plain"])
+def test_no_way_of_writing_it_reaches_a_network(how: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = hidden(tmp_path, how)
+    monkeypatch.setattr(beneath_module, "probed", lambda name, _: pytest.fail(f"{name} was opened"))
+    with pytest.raises(BadSource):
+        beneath(str(path))
+
+
+def test_overviews_that_a_tiff_itself_places_elsewhere_are_refused(tmp_path: Path) -> None:
+    path = plain(tmp_path / "a.tif", 1)
+    with rasterio.open(path, "r+") as file:
+        file.update_tags(ns="OVERVIEWS", OVERVIEW_FILE="/vsicurl/http://127.0.0.1:9/a")
+    path.with_name("a.tif.aux.xml").unlink(missing_ok=True)
+    with pytest.raises(BadSource, match="elsewhere"):
+        beneath(str(path))
+
+
+def test_an_aux_file_in_latin_1_is_no_fault(tmp_path: Path) -> None:
+    path = plain(tmp_path / "a.tif", 1)
+    said = '<PAMDataset><Metadata><MDI key="place">Z\u00fcrich</MDI></Metadata></PAMDataset>'
+    path.with_name("a.tif.aux.xml").write_bytes(said.encode("latin-1"))
+    assert path in beneath(str(path)).files
+
+
+@pytest.mark.parametrize("name", ["vrt://", "vrt://?", "vrt://?bands=1"])
+def test_a_vrt_in_one_line_of_nothing_is_refused(name: str) -> None:
+    with pytest.raises(TilerError):
+        beneath(name)

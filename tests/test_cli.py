@@ -70,7 +70,7 @@ def test_ingest_then_seed_makes_every_tile_of_the_bounds(run: Run, alps: str, tm
 def test_the_json_summary_adds_up(run: Run, alps: str, tmp_path: Path) -> None:
     said = summary(run("seed", alps, "--zooms", "0-7", "--json"))
     names = ["job", "layer", "revision", "tiles", "written", "empty", "skipped", "failed", "bytes", "seconds"]
-    assert list(said) == [*names, "missing", "stale"]
+    assert list(said) == [*names, "missing", "stale", "unsure"]
     assert said["tiles"] == said["written"] + said["empty"] + said["skipped"] + said["failed"]
     made = tiles(tmp_path, alps)
     assert (said["written"], said["bytes"]) == (len(made), sum(map(len, made.values())))

@@ -142,4 +142,4 @@ def test_what_is_on_record_is_what_was_there(source: Path, tmp_path: Path) -> No
     layer = load_layer(stores.sources, "alps")
     assert str(source) in {each.path for each in layer.origins}
     assert parse(dump(layer), "key") == layer
-    check_origins(layer.source, layer.origins)
+    check_origins(layer.id, layer.source, layer.origins)

@@ -25,6 +25,8 @@ KEYS = {"x_dataset", "y_dataset", "rpc_dempath", "dempath", "overview_file"}  # 
 ROOTS = re.compile(rb"<(VRTDataset|GDALTileIndexDataset|VRTDerived|VRTWarped)", re.IGNORECASE)
 ARCHIVE = re.compile(r"(?:/vsi(?:zip|tar|gzip|7z|rar)/)+")
 FOREIGN = re.compile(r"(?<![a-z0-9+])(?!file:)[a-z0-9+]+://|/vsi", re.IGNORECASE)  # anywhere in a name
+BASE = ":::BASE:::"  # what stands for the raster's own name in a sidecar
+BESIDE = (".ovr", ".msk", ".aux", ".ovr.ovr", ".ovr.msk", ".msk.ovr", ".msk.msk")  # ends of names that GDAL looks for
 INLINE = "vrt://"  # a VRT in one line: a name and what to do with it
 TRUST = "--trust-source reads it all the same"
 
@@ -125,6 +127,9 @@ class _Walk:
         on_disk = _is_file(file)
         named = list(self.named(file, index=name.startswith("GTI:"))) if on_disk else []
         self.check_sidecar(file)
+        for sidecar in _sidecars(file) if on_disk else ():
+            if ROOTS.search(_head(sidecar)):
+                self.member(str(sidecar), depth + 1)
         for member in named:
             self.member(member, depth + 1)
         self.open(name, depth, described=on_disk)
@@ -176,11 +181,10 @@ class _Walk:
 
     def named(self, file: Path, *, index: bool) -> Iterator[str]:
         """What a description names; nothing for any other file."""
-        with file.open("rb") as handle:
-            head = handle.read(HEAD)
+        head = _head(file)
         if head.startswith(b"SQLite format 3\0") and (index or ".gti" in file.name.lower()):
             yield from self.indexed(file, "location")
-        elif ROOTS.search(head) and head.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"<"):
+        elif ROOTS.search(head):  # GDAL looks for it anywhere
             yield from self.described(file)
         elif index or file.name.lower().endswith((".gti.fgb", ".gti.parquet")):
             self.unlisted(file)
@@ -203,19 +207,20 @@ class _Walk:
 
     def check_sidecar(self, file: Path) -> None:
         """A sidecar may say that overviews lie anywhere."""
-        beside = file.with_name(f"{file.name}.aux.xml")
-        if (
-            not self.trusted
-            and _is_file(beside)
-            and re.search(rb"OVERVIEW_FILE[\"'][^>]*>(?!:::BASE:::[^/<]*<)", beside.read_bytes())
-        ):
-            self.refuse(f"{beside} says that overviews lie elsewhere", TRUST)
+        if not file.name:
+            return
+        sidecar = file.with_name(f"{file.name}.aux.xml")
+        if self.trusted or not _is_file(sidecar):
+            return
+        for entry in _entries(self.parsed(sidecar)):
+            if entry.name == "overview_file" and not re.fullmatch(f"{BASE}[^/\\\\]*", entry.text):
+                self.refuse(f"{sidecar} says that overviews lie elsewhere", TRUST)
 
     def parsed(self, file: Path) -> ET.Element:
         """The description as GDAL has it: a comment ends a text, and nothing is declared that expands."""
         if file.stat().st_size > DESCRIPTION:
             self.refuse(f"{file} is larger than a description may be")
-        data = file.read_bytes()
+        data = _utf8(file.read_bytes())
         if b"<!DOCTYPE" in data or b"<!ENTITY" in data or b"\0" in data:
             self.refuse(f"{file} declares entities or is not UTF-8")
         builder = ET.TreeBuilder(insert_comments=True, insert_pis=True)
@@ -237,7 +242,7 @@ class _Walk:
                     quoted, column = (each.replace('"', '""') for each in (table, field))
                     for (name,) in database.execute(f'SELECT "{column}" FROM "{quoted}"'):  # noqa: S608 - quoted above
                         found = True
-                        yield _beside(str(name), index)
+                        yield beside(str(name), index)
         except sqlite3.Error:
             found = False
         if not found:
@@ -279,14 +284,14 @@ def _entries(root: ET.Element) -> Iterator[_Entry]:
 
 def _placed(entry: _Entry, file: Path) -> Iterator[str]:
     """The names that an entry of the description `file` may mean."""
-    near = _beside(entry.text, file)
+    near = beside(entry.text, file)
     if entry.relative is None:
         yield from dict.fromkeys([near, entry.text] if _on_disk_at_all(entry.text) else [near])
     else:
         yield near if entry.relative else entry.text
 
 
-def _beside(name: str, file: Path) -> str:
+def beside(name: str, file: Path) -> str:
     """A name relative to the description, where a file, or a part of the name, is there."""
     for part in [name, *_parts(name)]:
         if part and _is_file(file.parent / part):
@@ -310,6 +315,27 @@ def _on_disk(name: str) -> Iterator[Path]:
         yield from (each for each in (place, *place.parents) if _is_file(each))
         return
     yield from (Path(part) for part in _parts(name) if part and _is_file(Path(part)))
+
+
+def _utf8(data: bytes) -> bytes:
+    """Text as UTF-8; sidecars of old programs are in Latin-1, whatever they declare."""
+    try:
+        data.decode()
+    except UnicodeDecodeError:
+        return data.decode("latin-1").encode()
+    return data
+
+
+def _head(file: Path) -> bytes:
+    with file.open("rb") as handle:
+        return handle.read(HEAD)
+
+
+def _sidecars(file: Path) -> Iterator[Path]:
+    """The rasters beside a raster that GDAL takes for its overviews and its mask."""
+    ends = [*BESIDE, *(end.upper() for end in BESIDE)]
+    names = [f"{stem}{end}" for stem in dict.fromkeys((file.name, file.stem)) for end in ends]
+    yield from (file.with_name(name) for name in names if name != file.name and _is_file(file.with_name(name)))
 
 
 def _is_file(file: Path) -> bool:

@@ -41,6 +41,8 @@ def laid(dataset: DatasetReader, path: str) -> str:
     """
     if not dataset.crs or foreign_radius(dataset.crs) is None:
         return path
+    if "?" in path:
+        raise BadSource(path, f"{AS_EARTH} takes no file with a `?` in its name: rename it")
     (east, west), (north, south) = _degrees(dataset.crs, path)
     a, b, c, d, e, f = dataset.transform[:6]
     geotransform = (east * c + west, east * a, east * b, north * f + south, north * d, north * e)

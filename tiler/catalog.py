@@ -300,8 +300,12 @@ def publish(layer: Layer, stores: Stores, undone: str = "") -> None:
     browser that asked for them under the new name would keep them for an hour. `announce` tells of the new revision
     when its tiles have taken their place. `undone` is the revision that a rollback takes back.
     """
-    known = history.so_far(stores.sources, layer.id, named(layer.id, stores.tiles))
-    _put_tilejson(layer, stores, shown(layer.id, stores.tiles) or layer.revision)
+    some = stored(layer.id, stores.tiles)
+    before = named(layer.id, stores.tiles)
+    known = history.so_far(stores.sources, layer.id, before)
+    if some and not known:  # left by a layer of that name whose metadata is gone
+        known = (history.Publication(before or history.UNKNOWN),)
+    _put_tilejson(layer, stores, (before if some else "") or layer.revision)
     said = dump(layer)
     stores.sources.put(keys.revision_key(layer.id, layer.revision), said, content_type="application/json")
     if undone:
@@ -331,8 +335,13 @@ def _put_tilejson(layer: Layer, stores: Stores, revision: str) -> None:
 
 def shown(layer: str, tiles: Store) -> str:
     """The revision that the layer's TileJSON names, if tiles of it are stored."""
+    return named(layer, tiles) if stored(layer, tiles) else ""
+
+
+def stored(layer: str, tiles: Store) -> bool:
+    """Whether a tile of the layer is stored."""
     zooms = (int(name) for name in tiles.folders(keys.layer_prefix(layer)) if name.isdecimal())
-    return "" if all(tiles.empty(keys.zoom_prefix(layer, z)) for z in zooms) else named(layer, tiles)
+    return any(not tiles.empty(keys.zoom_prefix(layer, z)) for z in zooms)
 
 
 def named(layer: str, tiles: Store) -> str:

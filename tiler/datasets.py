@@ -168,6 +168,9 @@ def probed(path: str, drivers: Sequence[str]) -> list[str]:
         rasterio.Env(session=DummySession(), **NETWORK) as env,
         DatasetReader(_parse_path(path), driver=_known(env, drivers)) as dataset,
     ):
+        named = {key.upper(): said for key, said in dataset.tags(ns="OVERVIEWS").items()}.get("OVERVIEW_FILE")
+        if drivers and named and not named.startswith(":::BASE:::"):
+            raise SourceReadError(path, "it says that its overviews lie elsewhere")
         return list(dataset.files)
 
 

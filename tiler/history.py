@@ -1,7 +1,7 @@
 """The publications of a layer since all of its stored tiles were of one revision: each may have left tiles behind.
 
-They are kept in `sources/{layer}/history.json`, beside the layer's metadata. Without it all stored tiles are of the
-revision that TileJSON names.
+They are kept in `sources/{layer}/history.json`, beside the layer's metadata. Layers of earlier versions have none: the
+revision that TileJSON names and those that are kept tell what may be stored.
 """
 
 from __future__ import annotations
@@ -13,10 +13,12 @@ from datetime import datetime
 
 from tiler.errors import CatalogError, MissingObject
 from tiler.inputs import read_json
-from tiler.keys import history_key, index_key
+from tiler.keys import history_key, index_key, sources_prefix
 from tiler.storage import Store
 
 VERSION = 1
+FIRST, LAST = 1900, 9000  # years that no publication is of
+UNKNOWN = "unknown"  # a revision of which nothing is on record
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,31 +32,48 @@ class Publication:
 def publications(sources: Store, layer: str, current: str, named: str) -> tuple[Publication, ...]:
     """The revisions of which tiles may be stored, in the order of their publication; the last is the `current` one.
 
-    `named` is the revision that TileJSON names, empty where it names none. It alone tells of a layer that has no
-    history yet.
+    `named` is the revision that TileJSON names, empty where it names none. Where there is no history, and another
+    revision is kept, its tiles may have been stored at any time before the last publication.
 
     Raises:
         CatalogError: the history is not what this version wrote.
     """
-    known = _load(sources, layer) or (Publication(named or current),)
-    if known[-1].revision == current:
-        return known
-    return (*known, Publication(current, sources.written(index_key(layer))))
+    known = _load(sources, layer)
+    if not known:
+        known = (Publication(named or current),)
+        others = sorted(set(sources.folders(sources_prefix(layer))) - {current, named})
+        known += tuple(Publication(each) for each in others[:1])
+    return known if known[-1].revision == current else (*known, _latest(sources, layer, current))
 
 
 def so_far(sources: Store, layer: str, named: str) -> tuple[Publication, ...]:
-    """The publications of a layer as its metadata is now; none if it is new or its metadata cannot be read."""
+    """The publications of a layer as its metadata is now: none if it is new, an unknown one if that is damaged."""
     try:
         current = read_json(sources.get(index_key(layer)))["revision"]
         return publications(sources, layer, str(current), named)
-    except (MissingObject, CatalogError, KeyError, TypeError, ValueError):
+    except MissingObject:
         return ()
+    except (CatalogError, KeyError, TypeError, ValueError):
+        return (Publication(UNKNOWN),)
+
+
+def sound(sources: Store, layer: str) -> bool:
+    """Whether the history can be read, or there is none."""
+    try:
+        _load(sources, layer)
+    except CatalogError:
+        return False
+    return True
 
 
 def follow(sources: Store, layer: str, known: Sequence[Publication], revision: str) -> None:
     """Record that `revision`, which has just been published, comes after the `known` ones."""
     if known and known[-1].revision != revision:
-        record(sources, layer, (*known, Publication(revision, sources.written(index_key(layer)))))
+        record(sources, layer, (*known, _latest(sources, layer, revision)))
+
+
+def _latest(sources: Store, layer: str, revision: str) -> Publication:
+    return Publication(revision, sources.written(index_key(layer)))
 
 
 def record(sources: Store, layer: str, known: Sequence[Publication]) -> None:
@@ -64,10 +83,10 @@ def record(sources: Store, layer: str, known: Sequence[Publication]) -> None:
     sources.put(history_key(layer), data.encode(), content_type="application/json")
 
 
-def forget(sources: Store, layer: str) -> None:
-    """All stored tiles are of the current revision now, which TileJSON names: there is no history to keep."""
-    if sources.has(history_key(layer)):
-        sources.delete([history_key(layer)])
+def forget(sources: Store, layer: str, revision: str) -> None:
+    """All stored tiles are of `revision` now, the current one: those before it do not matter any more."""
+    if _load(sources, layer) != (Publication(revision),):
+        record(sources, layer, (Publication(revision),))
 
 
 def _load(sources: Store, layer: str) -> tuple[Publication, ...]:
@@ -77,10 +96,22 @@ def _load(sources: Store, layer: str) -> tuple[Publication, ...]:
         if said["version"] != VERSION:
             raise CatalogError(key, f"its version is {said['version']}, this program writes {VERSION}")
         return tuple(
-            Publication(str(each["revision"]), datetime.fromisoformat(each["at"]) if each["at"] else None)
+            Publication(str(each["revision"]), _date(each["at"]) if each["at"] else None)
             for each in said["publications"]
         )
     except MissingObject:
         return ()
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise CatalogError(key, error) from error
+
+
+def _date(text: str) -> datetime:
+    """A date that can be reckoned with.
+
+    Raises:
+        ValueError: it has no zone, or lies at an end of the calendar.
+    """
+    at = datetime.fromisoformat(text)
+    if at.tzinfo is None or not FIRST < at.year < LAST:
+        raise ValueError(f"{text} is no date of a publication")
+    return at

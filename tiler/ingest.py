@@ -10,9 +10,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from tiler import catalog, keys
+from tiler import catalog, history, keys
 from tiler.bake import bake_cog
-from tiler.beneath import Beneath, beneath
+from tiler.beneath import Beneath, beneath, beside
 from tiler.catalog import Layer, Options
 from tiler.choose import choose
 from tiler.credit import plain_markup
@@ -204,6 +204,8 @@ def examined(source: str, options: Options) -> Examined:
     """
     forget()
     path = str(Path(source).absolute()) if Path(source).exists() else source
+    if options.virtual:  # it is read from anywhere later on
+        path = beside(path, Path.cwd() / "here")
     below = beneath(path, trusted=options.trust_source)
     try:
         return Examined(path, survey(path, options), revision_of(path, options, below), below)
@@ -219,7 +221,7 @@ def check_source(layer: Layer) -> None:
     """
     if layer.origins:
         now = files_now(beneath(layer.source, trusted=layer.asked.trust_source).files)
-        check_origins(layer.source, layer.origins, now)
+        check_origins(layer.id, layer.source, layer.origins, now)
 
 
 def kept(layer: str, revision: str, sources: Store) -> Layer:
@@ -277,6 +279,8 @@ def _kept(sources: Store, layer: str, revision: str) -> Layer | None:
 
 
 def _complete(layer: Layer, stores: Stores) -> bool:
+    if not history.sound(stores.sources, layer.id):
+        return False
     parts = stores.tiles.has(keys.tilejson_key(layer.id))
     return parts and (layer.bake is None or stores.sources.has(layer.source))
 

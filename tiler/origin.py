@@ -10,11 +10,12 @@ from tiler.errors import SourceReadError
 
 
 class Origin(NamedTuple):
-    """A file: its path, its size in bytes, when it was last written (nanoseconds since 1970)."""
+    """A file: its path, its size in bytes, when it was last written and last touched (nanoseconds since 1970)."""
 
     path: str
     size: int
     modified: int
+    changed: int
 
 
 def origins(files: Iterable[Path]) -> tuple[Origin, ...]:
@@ -22,7 +23,7 @@ def origins(files: Iterable[Path]) -> tuple[Origin, ...]:
     return tuple(map(_origin, map(str, files)))
 
 
-def check_origins(source: str, before: tuple[Origin, ...], now: tuple[Origin, ...] | None = None) -> None:
+def check_origins(layer: str, source: str, before: tuple[Origin, ...], now: tuple[Origin, ...] | None = None) -> None:
     """Nothing, if no file was touched since; `now` may hold more than those that there were.
 
     Raises:
@@ -32,12 +33,12 @@ def check_origins(source: str, before: tuple[Origin, ...], now: tuple[Origin, ..
     if now != before:
         path = min({*now} ^ {*before}, default=before[0]).path
         which = "" if path == source else f": {path}"
-        raise SourceReadError(source, f"it changed since it was ingested{which} (run `seeder refresh` with it)")
+        raise SourceReadError(source, f"it changed since it was ingested{which}: run `seeder refresh {layer} {source}`")
 
 
 def _origin(path: str) -> Origin:
     try:
         state = Path(path).stat()
     except OSError:
-        return Origin(path, 0, 0)
-    return Origin(path, state.st_size, state.st_mtime_ns)
+        return Origin(path, 0, 0, 0)
+    return Origin(path, state.st_size, state.st_mtime_ns, state.st_ctime_ns)

@@ -66,7 +66,7 @@ def render(layer: Layer, sources: Store, block: Block, mask: int, look: Look) ->
     layer.check_format(look.format)
     if layer.origins:
         made = list(_rendered(layer, sources, block, mask, look))
-        check_origins(layer.source, layer.origins)  # no file was touched until all was read
+        check_origins(layer.id, layer.source, layer.origins)  # no file was touched until all was read
         yield from made
     else:
         yield from _rendered(layer, sources, block, mask, look)

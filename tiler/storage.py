@@ -12,7 +12,6 @@ from datetime import datetime, timedelta
 from functools import cache, partial
 from itertools import groupby
 from pathlib import Path
-from stat import S_ISREG
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
@@ -21,6 +20,7 @@ from obstore.exceptions import BaseError
 from obstore.store import LocalStore, MemoryStore, S3Store
 
 from tiler.errors import BadStore, MissingObject, StoreError
+from tiler.folder import holds, inside
 from tiler.leftover import sweep_beside
 from tiler.overlap import in_batches, overlap
 from tiler.settings import AMAZON, S3, Settings
@@ -207,7 +207,7 @@ class Store:
         64 tiles cost 8 requests rather than 64.
         """
         if root := self.root:
-            return {key for key in keys if _holds(root / key, least)}
+            return {key for key in keys if holds(root / key, least)}
         alike = sorted(keys, key=lambda key: (key.rpartition("/")[0], len(key), key))
         groups = [list(group) for _, group in groupby(alike, key=lambda key: (key.rpartition("/")[0], len(key)))]
         if len(alike) == 1:
@@ -244,7 +244,7 @@ class Store:
         for key in batch:
             try:
                 with _translated("delete", key):
-                    if ".." in key.split("/"):
+                    if ".." in key.split("/") or not inside(str((root / key).parent), str(root)):
                         raise ValueError("it leads out of the folder")
                     (root / key).unlink(missing_ok=True)
             except StoreError as error:
@@ -268,15 +268,6 @@ class Store:
             "AWS_HTTPS": "YES" if parts.scheme == "https" else "NO",
             "AWS_VIRTUAL_HOSTING": "FALSE",
         }
-
-
-def _holds(file: Path, least: int) -> bool:
-    """Whether there is a file of at least so many bytes."""
-    try:
-        found = file.stat()
-    except (FileNotFoundError, NotADirectoryError):
-        return False
-    return S_ISREG(found.st_mode) and found.st_size >= least
 
 
 @contextmanager
