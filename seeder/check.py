@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import islice
 
@@ -15,7 +15,7 @@ from seeder.plan import Plan
 from seeder.stale import History, settle
 from seeder.stored import Cost, Pick, stored
 from seeder.tilelist import tile_line
-from tiler.catalog import Layer
+from tiler.catalog import Layer, named
 from tiler.grid import Block
 from tiler.settings import Settings
 from tiler.storage import Stores
@@ -34,6 +34,7 @@ class Check:
     names: tuple[str, ...]  # z/x/y of the first missing tiles
     stale: int
     unsure: int
+    named: str = ""  # the revision that TileJSON goes on to name, if it is another one
 
     @property
     def passed(self) -> bool:
@@ -78,7 +79,8 @@ class Check:
             and (suspects(layer, stores, audit.history, Cost(), most=doubtful) <= doubtful)
         ):
             _settle(audit)
-        return found
+        old = named(layer.id, stores.tiles) if audit.history.mixed and since is None else ""
+        return replace(found, named=old) if old != layer.revision else found
 
 
 def _differing(audit: Audit, pieces: list[Piece], settings: Settings, jobs: int) -> list[Finding]:

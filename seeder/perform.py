@@ -216,6 +216,9 @@ def _shortfall(tally: Tally, check: Check) -> Iterator[str]:
         yield f"error: stale, of another revision than {tally.revision}: {tiles_said(check.stale)}: {cure}"
     if check.unsure:
         yield f"error: perhaps stale, too many to be compared: {tiles_said(check.unsure)}: {cure}"
+    if check.passed and check.named:
+        left = f"`seeder refresh {tally.layer}` renders what is left of it"
+        yield f"tile.json goes on to name revision {check.named}: {left}"
 
 
 def _summary(tally: Tally, url: str) -> Iterator[str]:

@@ -128,7 +128,7 @@ def index_key(layer: str) -> str:
 
 
 def history_key(layer: str) -> str:
-    """The key of a layer's publications, as long as tiles of several revisions may be stored."""
+    """The key of a layer's publications since all stored tiles were of one revision."""
     return f"{sources_prefix(layer)}history.json"
 
 
