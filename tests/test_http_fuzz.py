@@ -132,14 +132,14 @@ def checked(site: Site, path: str, method: str) -> int:
 def test_no_path_makes_a_server_error_or_reaches_past_its_layer(site: Site) -> None:
     found: Counter[int] = Counter()
 
-    @settings(max_examples=160, phases=[Phase.explicit, Phase.generate])  # a path that fails is plain as it is
+    @settings(max_examples=100, phases=[Phase.explicit, Phase.generate])  # a path that fails is plain as it is
     @given(st.lists(st.tuples(paths(), METHODS), min_size=PATHS, max_size=PATHS))
     def each(asked: list[tuple[str, str]]) -> None:
         found.update(checked(site, path, method) for path, method in asked)
 
     each()
-    assert found.total() >= 4000
-    assert min(found[status] for status in (200, 302, 400, 404)) >= 50
+    assert found.total() >= 2500
+    assert min(found[status] for status in (200, 302, 400, 404)) >= 30
     written = [entry.key for name in LAYERS for entry in site.tiles.store.list(f"{name}/")]
     assert len(written) > 10
     assert len(written) + 3 * len(LAYERS) == len(list(site.tiles.store.list("")))  # sources are as they were
