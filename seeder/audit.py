@@ -301,11 +301,12 @@ class _Strip:
         before = seen.get(block)
         if before and before.planned & bit:
             history = self.audit.history
+            state = history.state(entry.modified) if history.mixed else "current"
             seen[block] = before._replace(
                 stored=before.stored | bit,
                 hollow=before.hollow | (0 if entry.size else bit),
-                stale=before.stale | (bit if history.mixed and history.stale(entry.modified) else 0),
-                unsure=before.unsure | (bit if history.mixed and history.unsure(entry.modified) else 0),
+                stale=before.stale | (bit if state == "stale" else 0),
+                unsure=before.unsure | (bit if state == "unsure" else 0),
             )
         elif whole and not self._on_demand(entry, name):
             yield Finding(entry.key, "unexpected")

@@ -41,6 +41,10 @@ class Check:
         """Whether every planned tile is stored or empty, and none is stale or may be."""
         return not self.missing and not self.stale and not self.unsure
 
+    def to_json(self) -> dict[str, int]:
+        """What a summary says of it."""
+        return {"missing": self.missing, "stale": self.stale, "unsure": self.unsure}
+
     @classmethod
     def of(cls, plan: Plan, stores: Stores, settings: Settings, jobs: int, since: datetime | None = None) -> Check:
         """Compare what is stored with the plan of a job that has ended; for `since` see `History`.
@@ -72,14 +76,10 @@ class Check:
         if doubtful and compared:
             stale += sum(1 for _ in _differing(audit, unsure, settings, jobs))
         found = cls(missing, tuple(names), stale, 0 if compared else doubtful)
-        if (
-            audit.history.mixed
-            and found.passed
-            and compared
-            and (suspects(layer, stores, audit.history, Cost(), most=doubtful) <= doubtful)
-        ):
+        mixed = audit.history.mixed
+        if mixed and found.passed and suspects(layer, stores, audit.history, Cost(), most=doubtful) <= doubtful:
             _settle(audit)
-        old = named(layer.id, stores.tiles) if audit.history.mixed and since is None else ""
+        old = named(layer.id, stores.tiles) if mixed and since is None else ""
         return replace(found, named=old) if old != layer.revision else found
 
 

@@ -17,7 +17,7 @@ from seeder.console import interruptible, jobs_option, tile_bar, tiles_said
 from seeder.plan import Plan, Tally, Work, run
 from seeder.queues import LocalPool
 from tiler.errors import BadOption
-from tiler.ingest import check_source
+from tiler.ingest import check_unchanged
 from tiler.settings import Settings
 from tiler.storage import Stores
 
@@ -134,7 +134,7 @@ def perform_plan(
             return
         why = _follow(plan, queue, stores)
     elif len(plan.done) < plan.blocks:
-        check_source(plan.layer)
+        check_unchanged(plan.layer)
         why = run_all(plan, way, settings, stores)
     check = None if why or plan.tally.failed else Check.of(plan, stores, settings, way.jobs, since)
     print_tally(plan.tally, stores.tiles.url, why, as_json=way.as_json, check=check)
@@ -189,11 +189,7 @@ def print_tally(tally: Tally, url: str, why: str, *, as_json: bool, check: Check
     Raises:
         Exit: with 1 if some failed, if `why` says why some were not made, or if `check` did not pass.
     """
-    said = (
-        {**tally.to_json(), "missing": check.missing, "stale": check.stale, "unsure": check.unsure}
-        if check
-        else tally.to_json()
-    )
+    said = {**tally.to_json(), **(check.to_json() if check else {})}
     click.echo(json.dumps(said) if as_json else "\n".join(_summary(tally, url)))
     for error, number in tally.errors.items():
         click.echo(f"failed: {tiles_said(number)}: {error}", err=True)

@@ -17,7 +17,7 @@ from seeder.stored import Pick
 from seeder.sweep import Care, Task, agreed, care_options, renew, take_stock, tell_stock
 from tiler.catalog import Layer, load_layer, revisions, shown, undone
 from tiler.errors import BadOption
-from tiler.ingest import check_source, examined, kept, restore
+from tiler.ingest import check_unchanged, examined, kept, restore
 from tiler.settings import Settings
 from tiler.storage import Stores
 
@@ -59,7 +59,7 @@ def refresh(
     if source is None:
         if said:
             raise BadOption(f"options of the raster need one: `seeder refresh {layer} SOURCE ...`")
-        check_source(current)
+        check_unchanged(current)
         _warm(current, stores, settings, careful, how)
         return
     options = replace(current.asked, **{"trust_source": False, **said})  # another raster is not trusted unasked

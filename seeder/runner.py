@@ -9,6 +9,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from tiler.alive import alive
+
 PROC = Path("/proc")
 NAMES = ("host", "machine", "boot", "room", "started")
 ENDED = ("Z", "X")  # states of a process of which only the entry in the table is left
@@ -60,12 +62,8 @@ class Runner:
 
 def _lives(pid: int, started: str) -> bool:
     """Whether the process that started then is there."""
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
+    if not alive(pid):
         return False
-    except (OSError, OverflowError):  # somebody else's
-        pass
     now = _started(pid)
     return not (started and now) or now == started
 

@@ -13,13 +13,11 @@ import asyncio
 import base64
 import json
 import logging
-import os
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from http import HTTPStatus
-from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
@@ -44,6 +42,7 @@ from tiler import catalog
 from tiler.catalog import Layer
 from tiler.credit import plain_markup
 from tiler.errors import BadInput, BadOption, MissingObject, TilerError, UnknownLayer
+from tiler.folder import inside
 from tiler.grid import Bounds
 from tiler.http import CORS, Answer, Service, status_of
 from tiler.keys import CONTENT_TYPES, check_layer, parse_tile_key
@@ -145,11 +144,11 @@ class Site:
         return sent(request, data, CONTENT_TYPES[name.format], PUBLIC, written=written)
 
     def _astray(self, key: str) -> bool:
-        """Whether `key` is no object's: a killed put left it, or links lead out of the folder (itself maybe a link)."""
+        """Whether `key` is no object's: a killed put left it, or links lead out of the folder."""
         root = self.stores.tiles.root
         if root is None:
             return False
-        return "#" in key or not Path(os.path.realpath(root / key)).is_relative_to(os.path.realpath(root))
+        return "#" in key or not inside(root / key, root)
 
     def _written(self, key: str) -> float | None:
         """When the file of `key` was written; None in a bucket, where a request more would be needed to know."""

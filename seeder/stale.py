@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from functools import lru_cache
+from functools import lru_cache, partial
+from typing import Literal
 
 from seeder.fence import ROUNDED, fence
 from tiler.catalog import Layer, announce, load_layer, named
@@ -16,6 +17,7 @@ from tiler.history import Publication, forget, publications
 from tiler.keys import index_key
 from tiler.storage import Stores
 
+State = Literal["current", "unsure", "stale"]
 SAME = timedelta(milliseconds=1)  # that a store may round a time by between two ways to ask for it
 
 
@@ -42,7 +44,7 @@ class History:
         Raises:
             CatalogError, StoreError: it cannot be read.
         """
-        known = publications(stores.sources, layer.id, layer.revision, named(layer.id, stores.tiles))
+        known = publications(stores.sources, layer.id, layer.revision, partial(named, layer.id, stores.tiles))
         rounded = timedelta(seconds=0 if stores.tiles.root else ROUNDED)
         now = datetime.now(UTC) if stores.tiles.root else None  # what a clock of S3 writes is past
         found = cls(known, fence(stores.tiles), rounded, now=now, since=since)
@@ -71,17 +73,16 @@ class History:
             and (end is None or modified < end + self.rounded + self.fence)
         }
 
-    def stale(self, modified: datetime) -> bool:
-        """Whether a tile that was last written then (UTC) is surely of another revision than the current one."""
-        return self.current not in self.revisions(modified)
-
-    def unsure(self, modified: datetime) -> bool:
-        """Whether it may be of the current revision as well as of another one."""
-        return len(self.revisions(modified) | {self.current}) > 1 and not self.stale(modified)
+    def state(self, modified: datetime) -> State:
+        """What a tile is by the time of its last write (UTC); unsure if it may be current as well as stale."""
+        found = self.revisions(modified)
+        if self.current not in found:
+            return "stale"
+        return "unsure" if len(found) > 1 else "current"
 
     def suspect(self, modified: datetime) -> bool:
-        """Whether it is stale, or may be."""
-        return self.revisions(modified) != {self.current}
+        """Whether a tile is stale or unsure."""
+        return self.state(modified) != "current"
 
 
 @lru_cache(maxsize=8)

@@ -73,6 +73,7 @@ FLOORS = [
     {"tiler.overlap"},
     {"tiler.keys"},
     {
+        "tiler.alive",
         "tiler.baked",
         "tiler.folder",
         "tiler.grid",

@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import NamedTuple, NoReturn
 from xml.etree import ElementTree as ET
 
-from tiler.datasets import DRIVERS, forget, probed
+from tiler.datasets import BESIDE, DRIVERS, INLINE, forget, inline, probed
 from tiler.errors import BadSource, SourceReadError
+from tiler.origin import Origin
 
 HEAD = 2048  # bytes that tell an XML description from a raster
 DESCRIPTION = 1 << 28  # bytes of the largest description that is read
@@ -25,9 +26,7 @@ KEYS = {"x_dataset", "y_dataset", "rpc_dempath", "dempath", "overview_file"}  # 
 ROOTS = re.compile(rb"<(VRTDataset|GDALTileIndexDataset|VRTDerived|VRTWarped)", re.IGNORECASE)
 ARCHIVE = re.compile(r"(?:/vsi(?:zip|tar|gzip|7z|rar)/)+")
 FOREIGN = re.compile(r"(?<![a-z0-9+])(?!file:)[a-z0-9+]+://|/vsi", re.IGNORECASE)  # anywhere in a name
-BASE = ":::BASE:::"  # what stands for the raster's own name in a sidecar
-BESIDE = (".ovr", ".msk", ".aux", ".ovr.ovr", ".ovr.msk", ".msk.ovr", ".msk.msk")  # ends of names that GDAL looks for
-INLINE = "vrt://"  # a VRT in one line: a name and what to do with it
+SIDECARS = (".ovr", ".msk", ".aux", ".ovr.ovr", ".ovr.msk", ".msk.ovr", ".msk.msk")  # ends of names that GDAL looks for
 TRUST = "--trust-source reads it all the same"
 
 Stamp = tuple[int, int, int, int, int]
@@ -50,6 +49,12 @@ class Beneath:
     def sure(self) -> bool:
         """Whether any change from now on shows in the stamps: a clock's tick after the last one."""
         return not self.unknown and all(max(stamp[3:]) < self.seen - RACY for stamp in self.stamps)
+
+    @property
+    def origins(self) -> tuple[Origin, ...]:
+        """What is on record of the files of a virtual layer."""
+        each = zip(self.files, self.stamps, strict=True)
+        return tuple(Origin(str(file), size, written, touched) for file, (size, _, _, written, touched) in each)
 
     def as_before(self, other: Beneath) -> bool:
         """Whether it is the same files, and none was touched in between."""
@@ -164,7 +169,7 @@ class _Walk:
 
     def member(self, name: str, depth: int) -> None:
         """Take in what a description names."""
-        name = name.removeprefix(INLINE).partition("?")[0] if name.startswith(INLINE) else name
+        name = inline(name)
         if name.lstrip().startswith("<"):
             if not self.trusted:
                 self.refuse("it holds a description in place of a file's name", TRUST)
@@ -213,7 +218,7 @@ class _Walk:
         if self.trusted or not _is_file(sidecar):
             return
         for entry in _entries(self.parsed(sidecar)):
-            if entry.name == "overview_file" and not re.fullmatch(f"{BASE}[^/\\\\]*", entry.text):
+            if entry.name == "overview_file" and not BESIDE.fullmatch(entry.text):
                 self.refuse(f"{sidecar} says that overviews lie elsewhere", TRUST)
 
     def parsed(self, file: Path) -> ET.Element:
@@ -333,7 +338,7 @@ def _head(file: Path) -> bytes:
 
 def _sidecars(file: Path) -> Iterator[Path]:
     """The rasters beside a raster that GDAL takes for its overviews and its mask."""
-    ends = [*BESIDE, *(end.upper() for end in BESIDE)]
+    ends = [*SIDECARS, *(end.upper() for end in SIDECARS)]
     names = [f"{stem}{end}" for stem in dict.fromkeys((file.name, file.stem)) for end in ends]
     yield from (file.with_name(name) for name in names if name != file.name and _is_file(file.with_name(name)))
 

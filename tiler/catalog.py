@@ -302,7 +302,7 @@ def publish(layer: Layer, stores: Stores, undone: str = "") -> None:
     """
     some = stored(layer.id, stores.tiles)
     before = named(layer.id, stores.tiles)
-    known = history.so_far(stores.sources, layer.id, before)
+    known = history.so_far(stores.sources, layer.id, lambda: before)
     if some and not known:  # left by a layer of that name whose metadata is gone
         known = (history.Publication(before or history.UNKNOWN),)
     _put_tilejson(layer, stores, (before if some else "") or layer.revision)

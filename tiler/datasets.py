@@ -35,39 +35,15 @@ NETWORK = {  # what GDAL is told where it reads from a network by itself
 }
 # What opens a source: formats that hold their pixels themselves. Others name files and servers in their headers.
 DRIVERS = (
-    *(
-        "GTiff",
-        "COG",
-        "VRT",
-        "GTI",
-        "JP2OpenJPEG",
-        "JP2KAK",
-        "JP2ECW",
-        "PNG",
-        "JPEG",
-        "JPEGXL",
-        "WEBP",
-        "GIF",
-        "BIGGIF",
-    ),
-    *("BMP", "AVIF", "HEIF", "HFA", "netCDF", "HDF4", "HDF4Image", "HDF5", "HDF5Image", "GRIB", "BAG", "S102", "S104"),
-    *(
-        "S111",
-        "AAIGrid",
-        "GRASSASCIIGrid",
-        "AIG",
-        "SRTMHGT",
-        "DTED",
-        "USGSDEM",
-        "ISG",
-        "XYZ",
-        "GPKG",
-        "MBTiles",
-        "NITF",
-    ),
-    *("PCIDSK", "ENVI", "EHdr", "RST", "SAGA", "GSAG", "GSBG", "GS7BG", "PNM", "SGI", "Terragen", "ILWIS", "BT", "BYN"),
-    *("NTv2", "GTX", "GXF", "KRO", "PCRaster", "LCP", "RMF", "RRASTER", "ACE2", "SIGDEM", "SDTS", "SAFE", "SENTINEL2"),
+    *("GTiff", "COG", "VRT", "GTI", "JP2OpenJPEG", "JP2KAK", "JP2ECW", "PNG", "JPEG", "JPEGXL", "WEBP"),
+    *("GIF", "BIGGIF", "BMP", "AVIF", "HEIF", "HFA", "netCDF", "HDF4", "HDF4Image", "HDF5", "HDF5Image"),
+    *("GRIB", "BAG", "S102", "S104", "S111", "AAIGrid", "GRASSASCIIGrid", "AIG", "SRTMHGT", "DTED", "USGSDEM"),
+    *("ISG", "XYZ", "GPKG", "MBTiles", "NITF", "PCIDSK", "ENVI", "EHdr", "RST", "SAGA", "GSAG"),
+    *("GSBG", "GS7BG", "PNM", "SGI", "Terragen", "ILWIS", "BT", "BYN", "NTv2", "GTX", "GXF"),
+    *("KRO", "PCRaster", "LCP", "RMF", "RRASTER", "ACE2", "SIGDEM", "SDTS", "SAFE", "SENTINEL2"),
 )
+INLINE = "vrt://"  # a VRT in one line: a name and what to do with it
+BESIDE = re.compile(r":::BASE:::[^/\\]*")  # how metadata names overviews that lie beside their raster
 FAR = re.compile(r"/vsi(curl|s3|gs|az|adls|oss|swift|webhdfs)|(?!file:)[a-z0-9+]+://")  # what GDAL reads from a network
 REFUSED = re.compile(r"HTTP response code: 4(?!08|29)")  # of such a source; all else may pass
 
@@ -87,6 +63,11 @@ class Manner(NamedTuple):
 PLAIN = Manner()
 
 
+def inline(name: str) -> str:
+    """The raster that a VRT in one line names; any other name is its own."""
+    return name.removeprefix(INLINE).partition("?")[0] if name.startswith(INLINE) else name
+
+
 @contextmanager
 def translated(path: str) -> Iterator[None]:
     """GDAL's errors as `SourceReadError`, or as `StoreError` where the store or the network failed beneath it.
@@ -96,7 +77,7 @@ def translated(path: str) -> Iterator[None]:
     judge: it looks for companions.
     """
     remote.fault()
-    path = path.removeprefix("vrt://").partition("?")[0] if path.startswith("vrt://") else path
+    path = inline(path)
     try:
         yield
     except (RasterioError, CPLE_BaseError, OSError, ValueError) as error:
@@ -147,8 +128,9 @@ def _open(path: str, _stamp: tuple[int, int, int], level: int, cog: bool, manner
     options: dict[str, Any] = {"OVERVIEW_LEVEL": level - 1} if level else {}
     settings = {"GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR"} if cog else NETWORK
     with translated(path), rasterio.Env(session=DummySession(), **settings) as env:
-        if cog or remote.opener(path):
-            return rasterio.open(path, driver="GTiff", **options, **remote.opener(path))
+        opener = remote.opener(path)
+        if cog or opener:
+            return rasterio.open(path, driver="GTiff", **options, **opener)
         drivers = None if manner.trusted else _known(env, DRIVERS)
         if manner.as_earth:
             with DatasetReader(_parse_path(path), driver=drivers) as plain:
@@ -169,7 +151,7 @@ def probed(path: str, drivers: Sequence[str]) -> list[str]:
         DatasetReader(_parse_path(path), driver=_known(env, drivers)) as dataset,
     ):
         named = {key.upper(): said for key, said in dataset.tags(ns="OVERVIEWS").items()}.get("OVERVIEW_FILE")
-        if drivers and named and not named.startswith(":::BASE:::"):
+        if drivers and named and not BESIDE.fullmatch(named):
             raise SourceReadError(path, "it says that its overviews lie elsewhere")
         return list(dataset.files)
 

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import os
-from functools import lru_cache
 from pathlib import Path
 from stat import S_ISREG
 
 
-@lru_cache(maxsize=1)  # files of a folder come together
-def inside(folder: str, root: str) -> bool:
-    """Whether no link leads out of `root`."""
-    return Path(os.path.realpath(folder)).is_relative_to(os.path.realpath(root))
+def inside(place: Path, root: Path) -> bool:
+    """Whether no link on the way to `place` leads out of `root`, which may itself be a link."""
+    return Path(os.path.realpath(place)).is_relative_to(os.path.realpath(root))
 
 
 def holds(file: Path, least: int) -> bool:

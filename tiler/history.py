@@ -7,7 +7,7 @@ revision that TileJSON names and those that are kept tell what may be stored.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -29,24 +29,25 @@ class Publication:
     at: datetime | None = None
 
 
-def publications(sources: Store, layer: str, current: str, named: str) -> tuple[Publication, ...]:
+def publications(sources: Store, layer: str, current: str, named: Callable[[], str]) -> tuple[Publication, ...]:
     """The revisions of which tiles may be stored, in the order of their publication; the last is the `current` one.
 
-    `named` is the revision that TileJSON names, empty where it names none. Where there is no history, and another
-    revision is kept, its tiles may have been stored at any time before the last publication.
+    `named` tells the revision that TileJSON names, empty where it names none; it is called only without a history.
+    Tiles of another revision that is kept may then have been stored at any time before the last publication.
 
     Raises:
         CatalogError: the history is not what this version wrote.
     """
     known = _load(sources, layer)
     if not known:
-        known = (Publication(named or current),)
-        others = sorted(set(sources.folders(sources_prefix(layer))) - {current, named})
+        old = named()
+        known = (Publication(old or current),)
+        others = sorted(set(sources.folders(sources_prefix(layer))) - {current, old})
         known += tuple(Publication(each) for each in others[:1])
     return known if known[-1].revision == current else (*known, _latest(sources, layer, current))
 
 
-def so_far(sources: Store, layer: str, named: str) -> tuple[Publication, ...]:
+def so_far(sources: Store, layer: str, named: Callable[[], str]) -> tuple[Publication, ...]:
     """The publications of a layer as its metadata is now: none if it is new, an unknown one if that is damaged."""
     try:
         current = read_json(sources.get(index_key(layer)))["revision"]

@@ -111,7 +111,7 @@ def _made(
     sweep(stores.sources.root, keys.sources_prefix(keys.check_layer(layer)), deep=True)
     current = _current(stores.sources, layer)
     same = current is not None and current.revision == revision
-    origins = files_now(seen.below.files) if options.virtual else ()
+    origins = seen.below.origins if options.virtual else ()
     if current and same and (current.bake or current.source == path) and _complete(current, stores):
         if current.origins != origins:  # touched, and yet the same
             seen.check(options)
@@ -213,14 +213,14 @@ def examined(source: str, options: Options) -> Examined:
         raise BadSource(path, CHANGED) from error
 
 
-def check_source(layer: Layer) -> None:
+def check_unchanged(layer: Layer) -> None:
     """Nothing, if the files of a virtual layer are those that it was ingested from, with no sidecar more.
 
     Raises:
         BadSource, SourceReadError: they are not.
     """
     if layer.origins:
-        now = files_now(beneath(layer.source, trusted=layer.asked.trust_source).files)
+        now = beneath(layer.source, trusted=layer.asked.trust_source).origins
         check_origins(layer.id, layer.source, layer.origins, now)
 
 

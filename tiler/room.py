@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 import rasterio.windows
 
+from tiler.alive import alive
 from tiler.cog import Profile, compress_values
 from tiler.datasets import opened, translated
 from tiler.errors import NoRoom
@@ -40,7 +41,7 @@ def scratch(root: Path | None) -> Iterator[Path]:
     parent = root.parent / "scratch" if root else Path(tempfile.gettempdir())
     parent.mkdir(parents=True, exist_ok=True)
     for old in parent.glob(f"{SCRATCH}*"):
-        if not _alive(int(old.name.split("-")[1])):
+        if not alive(int(old.name.split("-")[1])):
             shutil.rmtree(old, ignore_errors=True)
     try:
         with _made(parent) as folder:
@@ -67,16 +68,6 @@ def _made(parent: Path) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
         with suppress(OSError):  # that takes handles, of which none may be left; this takes none
             folder.rmdir()
-
-
-def _alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
 
 
 def _free(folder: Path) -> int:

@@ -241,10 +241,11 @@ class Store:
     def _unlink(self, root: Path, batch: Sequence[str]) -> None:
         """Delete files, as many of them as can be. Folders stay: somebody may be about to write into one."""
         fault: StoreError | None = None
+        within = cache(partial(inside, root=root))  # files of a folder share the answer
         for key in batch:
             try:
                 with _translated("delete", key):
-                    if ".." in key.split("/") or not inside(str((root / key).parent), str(root)):
+                    if ".." in key.split("/") or not within((root / key).parent):
                         raise ValueError("it leads out of the folder")
                     (root / key).unlink(missing_ok=True)
             except StoreError as error:
