@@ -43,7 +43,7 @@ def _run(module: str, name: str, program: str) -> NoReturn:
 
 
 def _answer(act: signal._HANDLER) -> None:
-    """Have Ctrl-C, SIGTERM and SIGHUP call `act`, but those that the shell or `nohup` ignores."""
+    """Call `act` on Ctrl-C, SIGTERM and SIGHUP, except signals ignored by the shell or `nohup`."""
     for number in STOPS:
         if signal.getsignal(number) in (*USUAL, _interrupt):
             signal.signal(number, act)

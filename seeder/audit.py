@@ -178,7 +178,7 @@ class Audit:
             yield from strip.parts()
 
     def sweep(self) -> None:
-        """Remove from folders what killed puts left where tiles are planned, and in the private part of the layer."""
+        """Remove leftovers of killed puts from the planned columns and the layer's private folders."""
         tiles, sources = self.stores.tiles.root, self.stores.sources.root
         for strip in self._strips() if tiles else ():
             for dx in range(LEAF):

@@ -34,15 +34,15 @@ class Check:
     names: tuple[str, ...]  # z/x/y of the first missing tiles
     stale: int
     unsure: int
-    named: str = ""  # the revision that TileJSON goes on to name, if it is another one
+    named: str = ""  # revision in TileJSON, if it is not the current one
 
     @property
     def passed(self) -> bool:
-        """Whether every planned tile is stored or empty, and none is stale or may be."""
+        """Whether every planned tile is stored or empty, and none is stale or unsure."""
         return not self.missing and not self.stale and not self.unsure
 
     def to_json(self) -> dict[str, int]:
-        """What a summary says of it."""
+        """The JSON fields of a summary."""
         return {"missing": self.missing, "stale": self.stale, "unsure": self.unsure}
 
     @classmethod
@@ -90,10 +90,7 @@ def _differing(audit: Audit, pieces: list[Piece], settings: Settings, jobs: int)
 
 
 def suspects(layer: Layer, stores: Stores, history: History, cost: Cost, *, most: int = 0) -> int:
-    """Count the stored tiles that may be of another revision than the current one; stop soon after `most`.
-
-    `cost` is told of the requests.
-    """
+    """Count stored tiles that are stale or unsure; stop soon after `most`. `cost` adds up the requests."""
     number = 0
     for batch in stored(stores.tiles, Pick(layer), cost):
         number += sum(history.suspect(each.modified) for each in batch)

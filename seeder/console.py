@@ -39,7 +39,7 @@ def guarded(command: Command) -> Command:
 
 
 def exit_code(command: click.Command, program: str) -> int:
-    """Run a program and return its exit code; whatever ends it is one line."""
+    """Run a program and return its exit code; print any error as one line."""
     if not sys.warnoptions:
         warnings.simplefilter("ignore")  # they are for who writes programs
     try:
@@ -60,7 +60,7 @@ def exit_code(command: click.Command, program: str) -> int:
 
 @contextmanager
 def _told() -> Iterator[None]:
-    """Errors as one line each; the only place that catches what the operating system says.
+    """Print errors as one line each; only here are operating-system errors caught.
 
     Raises:
         Exit: with 2 for bad input, 1 for a failure, 130 for Ctrl-C.
@@ -94,7 +94,7 @@ CURES = {
 
 
 def _said(error: OSError) -> str:
-    """What the operating system says, of which path, and the cure where there is one."""
+    """The operating system's message, the path, and the cure if there is one."""
     what = error.strerror or str(error) or type(error).__name__
     where = (
         f": {os.fsencode(error.filename).decode(errors='replace')}" if isinstance(error.filename, str | bytes) else ""
@@ -103,7 +103,7 @@ def _said(error: OSError) -> str:
 
 
 def _cure(error: BaseException) -> str:
-    """What to do about what the operating system says, itself or through a store or a database."""
+    """The cure for an operating-system error, raised directly or by a store or database."""
     found = re.search(r"\(os error (\d+)\)|\[Errno (\d+)\]", str(error))
     number = errno.ENOSPC if "disk is full" in str(error) else int(found[1] or found[2]) if found else 0
     number = number or getattr(error, "errno", 0) or getattr(error.__cause__, "errno", 0) or 0
@@ -219,7 +219,7 @@ def interruptible(hint: str) -> Iterator[None]:
 
 
 class Bar:
-    """A progress bar that appears with the first progress, or `delay` seconds later, and learns then how long it is."""
+    """A progress bar; it appears with the first progress or `delay` seconds later, and gets its length then."""
 
     def __init__(self, label: str, *, unit: str = "chunk", delay: float = 0.0) -> None:
         self._label = label

@@ -132,7 +132,7 @@ def ingest(source: str, layer: str | None, said: dict[str, Any], jobs: int, as_j
     if old in ("", done.layer.revision) and done.fresh:
         click.echo(f"next: seed {done.layer.id} --zooms {done.layer.minzoom}-{done.layer.maxzoom}")
     elif old not in ("", done.layer.revision):
-        click.echo(f"next: seeder refresh {done.layer.id} (tiles of revision {old} are stored)")
+        click.echo(f"next: seeder refresh {done.layer.id} (stored tiles are of revision {old})")
 
 
 def make(source: str, layer: str, options: Options, stores: Stores, *, jobs: int) -> Ingested:

@@ -177,7 +177,7 @@ class Message:
 
 
 def _check_words(said: dict[str, Any]) -> None:
-    """Nothing, if a message's words may become keys of its job and its tiles.
+    """Check a message's names before they become keys.
 
     Raises:
         ValueError, BadName: one may not.

@@ -145,7 +145,7 @@ class Run:
 
     @property
     def abandoned(self) -> bool:
-        """Whether the process on which it hangs has certainly ended without saying so."""
+        """Whether the process behind it ended without a record of its end."""
         needed = not self.ended and not (self.queue and self.sent)
         return needed and self.by is not None and self.by.gone
 

@@ -184,7 +184,7 @@ def print_sent(tally: Tally, messages: int, way: Way) -> None:
 
 
 def print_tally(tally: Tally, url: str, why: str, *, as_json: bool, check: Check | None = None) -> None:
-    """Say what became of the tiles.
+    """Print a summary of the tiles.
 
     Raises:
         Exit: with 1 if some failed, if `why` says why some were not made, or if `check` did not pass.
@@ -213,7 +213,7 @@ def _shortfall(tally: Tally, check: Check) -> Iterator[str]:
     if check.unsure:
         yield f"error: perhaps stale, too many to be compared: {tiles_said(check.unsure)}: {cure}"
     if check.passed and check.named:
-        left = f"`seeder refresh {tally.layer}` renders what is left of it"
+        left = f"`seeder refresh {tally.layer}` renders its remaining tiles"
         yield f"tile.json goes on to name revision {check.named}: {left}"
 
 

@@ -30,7 +30,7 @@ FINEST = 2.0**40  # parts of the world's width, of 0.04 mm, that borders are dra
 AT_ONCE = 1 << 16  # sides, or points of an edge
 THREADS = os.cpu_count() or 1  # shapely lets other threads run while it unites
 
-Progress = Callable[[int, int], object]  # is told how many parts are done, and of how many
+Progress = Callable[[int, int], object]  # gets the number of finished parts and the total
 
 
 def placed(positions: Floats) -> Floats:
@@ -121,7 +121,7 @@ def widened(paths: Paths, points: Floats, metres: float, progress: Progress = un
 
 
 def _united(begin: Floats, end: Floats, radius: float, sides: int, progress: Progress) -> Iterator[Paths]:
-    """What `_hulls` cover, AT_ONCE sides together: united, they have a tenth of the vertices."""
+    """Union the hulls in batches of AT_ONCE sides; that leaves a tenth of the vertices."""
     several = AT_ONCE // sides
     parts = [slice(first, first + several) for first in range(0, len(begin), several)]
     pool = ThreadPoolExecutor(THREADS, "unite")

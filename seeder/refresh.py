@@ -58,7 +58,7 @@ def refresh(
     current = load_layer(stores.sources, layer)
     if source is None:
         if said:
-            raise BadOption(f"options of the raster need one: `seeder refresh {layer} SOURCE ...`")
+            raise BadOption(f"raster options need a raster: run `seeder refresh {layer} SOURCE ...`")
         check_unchanged(current)
         _warm(current, stores, settings, careful, how)
         return

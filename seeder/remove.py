@@ -126,7 +126,7 @@ def _stop(layer: str, stores: Stores, care: Care) -> None:
     if not care.hurry:
         count_down(fence(stores.tiles).total_seconds(), AGAIN)
     if stores.sources.has(index_key(layer)):
-        raise Superseded(f"layer {layer} was ingested again meanwhile: nothing more was removed")
+        raise Superseded(f"layer {layer} was ingested again meanwhile, so its tiles and sources stay")
 
 
 def _check_name(layer: str, confirm: str | None, said: str) -> None:

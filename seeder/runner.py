@@ -1,4 +1,4 @@
-"""Which process works on a job, and whether it still does, as far as this machine can tell."""
+"""The process that runs a job, and whether it still exists, as far as this machine can tell."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ ENDED = ("Z", "X")  # states of a process of which only the entry in the table i
 
 @dataclass(frozen=True, slots=True)
 class Runner:
-    """A process: the machine, its boot, the room of process ids within it, the id, and when it started.
+    """A process: machine, boot, process-id namespace, id and start time.
 
     `started` is in the kernel's ticks since the boot and tells the process from a later one of the same id. What a
     system does not tell is empty.
@@ -51,7 +51,7 @@ class Runner:
 
     @property
     def gone(self) -> bool:
-        """Whether the process has certainly ended; False of another machine, of which nothing is known."""
+        """Whether the process has certainly ended; False for a process of another machine."""
         host, machine, boot, room = _place()
         if self.host != host or self.machine != machine:
             return False
@@ -86,7 +86,7 @@ def _place() -> tuple[str, str, str, str]:
 
 
 def _said(path: Path) -> str:
-    """What a file says, nothing where it cannot be read."""
+    """The text of a file; empty if unreadable."""
     try:
         return path.read_text().strip()
     except (OSError, ValueError):

@@ -120,7 +120,7 @@ class _Given:
 
 
 def _widened(file: TextIO, buffer: float) -> Shapes:
-    """The shapes of a file, and what lies within `buffer` metres of them."""
+    """The shapes of a file, widened by `buffer` metres."""
     from seeder.geojson import read_geojson  # noqa: PLC0415 - as above
 
     with Bar(f"widen {Path(_name(file)).name}", unit="part", delay=PATIENCE) as bar:

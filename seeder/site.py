@@ -144,14 +144,14 @@ class Site:
         return sent(request, data, CONTENT_TYPES[name.format], PUBLIC, written=written)
 
     def _astray(self, key: str) -> bool:
-        """Whether `key` is no object's: a killed put left it, or links lead out of the folder."""
+        """Whether `key` is a leftover of a killed put, or lies outside the folder through a link."""
         root = self.stores.tiles.root
         if root is None:
             return False
         return "#" in key or not inside(root / key, root)
 
     def _written(self, key: str) -> float | None:
-        """When the file of `key` was written; None in a bucket, where a request more would be needed to know."""
+        """The time `key` was last written; None in a bucket, to save a request."""
         root = self.stores.tiles.root
         try:
             return None if root is None else (root / key).stat().st_mtime

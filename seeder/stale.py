@@ -74,7 +74,7 @@ class History:
         }
 
     def state(self, modified: datetime) -> State:
-        """What a tile is by the time of its last write (UTC); unsure if it may be current as well as stale."""
+        """A tile's state, by the time of its last write (UTC); unsure means current or stale."""
         found = self.revisions(modified)
         if self.current not in found:
             return "stale"
@@ -87,7 +87,7 @@ class History:
 
 @lru_cache(maxsize=8)
 def _ends(known: tuple[Publication, ...]) -> tuple[datetime | None, ...]:
-    """When the next revision of a known date was published, for each."""
+    """For each publication, the date of the next dated one."""
     ends: list[datetime | None] = []
     following = None
     for each in reversed(known):
@@ -97,7 +97,7 @@ def _ends(known: tuple[Publication, ...]) -> tuple[datetime | None, ...]:
 
 
 def _doubted(history: History, layer: Layer, stores: Stores) -> bool:
-    """Whether the store's times are not those of the history, or lie ahead."""
+    """Whether the store's times differ from the history's, or lie in the future."""
     at = history.known[-1].at
     kept = at is not None and abs(stores.sources.written(index_key(layer.id)) - at) <= SAME
     ahead = any(each.at and history.now and each.at > history.now for each in history.known)
@@ -108,9 +108,9 @@ UNMIXED = History((Publication(""),), timedelta(0), timedelta(0))  # all stored 
 
 
 def settle(layer: Layer, stores: Stores) -> None:
-    """Have the TileJSON name the layer's revision: all stored tiles are of it, and no other can be put any more.
+    """Announce the layer's revision in TileJSON, once all stored tiles belong to it.
 
-    If another one was published meanwhile, nothing is done.
+    Do nothing if another revision was published meanwhile.
     """
     if load_layer(stores.sources, layer.id).revision != layer.revision:
         return

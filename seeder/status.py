@@ -162,7 +162,7 @@ class _Facts:
 
     @property
     def quiet(self) -> float:
-        """Seconds since something happened; dates ahead of now by more than clocks differ tell nothing."""
+        """Seconds since the last sign of progress; dates further ahead than `QUIET` are ignored."""
         heard = (self.begun, self.last, self.run.begun if self.run else None)
         passed = [(self.now - each).total_seconds() for each in heard if each]
         return max(0.0, min((each for each in passed if each > -QUIET), default=0.0))

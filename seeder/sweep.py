@@ -166,16 +166,16 @@ def renew(task: Task, way: Way, stale_at: StaleAt | None = None) -> None:
 
 
 def check_current(task: Task) -> None:
-    """Nothing, if the task's layer is still at its revision.
+    """Stop if the task's layer has another revision by now.
 
     Raises:
-        Superseded: it has another one by now, whose tiles are none of this command's business.
+        Superseded: it has.
     """
     now = load_layer(task.stores.sources, task.layer.id).revision
     if now != task.layer.revision:
         raise Superseded(
-            f"layer {task.layer.id} was at revision {task.layer.revision} and is at {now} by now: "
-            f"what is left was not done; run the same command again if it is still meant"
+            f"layer {task.layer.id} changed from revision {task.layer.revision} to {now} by now: "
+            f"stopped before the rest; run the same command again to go on"
         )
 
 

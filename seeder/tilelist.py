@@ -77,7 +77,7 @@ def parse_tiles(lines: Iterable[str], name: str) -> TileSets:
 
 
 def _chunk(source: Iterator[str]) -> list[str]:
-    """The next lines, many and yet little memory."""
+    """The next lines, at most `_MANY`, and about `_MUCH` characters."""
     chunk, held = [], 0
     for line in islice(source, _MANY):
         chunk.append(line)

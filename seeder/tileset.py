@@ -341,12 +341,12 @@ class TileSets:
 
 
 def _runs(found: Any) -> Numbers:
-    """Starts and stops as they are stored.
+    """Check stored starts and stops.
 
     Raises:
         ValueError: they are something else.
     """
     if found.dtype != np.int64 or found.ndim != 2 or len(found) != 2:
-        raise ValueError(f"{found.dtype} of shape {found.shape} are no runs")
+        raise ValueError(f"{found.dtype} of shape {found.shape} are not runs")
     runs: Numbers = found
     return runs

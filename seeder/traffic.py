@@ -180,18 +180,18 @@ def _files(path: Path) -> list[Path]:
 
 
 class _Counted(io.RawIOBase):
-    """A stream that knows how many bytes were taken from it; it never closes it."""
+    """A stream that counts the bytes read from another and leaves that one open."""
 
     def __init__(self, stream: BinaryIO) -> None:
         self.stream = stream
         self.taken = 0
 
     def readable(self) -> bool:
-        """It is."""
+        """Always."""
         return True
 
     def readinto(self, room: Any) -> int:
-        """Fill `room`; return how far."""
+        """Read into `room`; return the number of bytes."""
         found = self.stream.read(len(room))
         room[: len(found)] = found
         self.taken += len(found)
@@ -200,7 +200,7 @@ class _Counted(io.RawIOBase):
 
 @contextmanager
 def _opened(path: Path) -> Iterator[Iterator[bytes]]:
-    """A log's lines, unpacked if they are gz, whatever the file is called."""
+    """The lines of a log, unpacked if gzipped, whatever the file is called."""
     if str(path) == "-":
         yield _lines(_Counted(sys.stdin.buffer), path)
     else:

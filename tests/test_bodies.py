@@ -90,7 +90,7 @@ def test_without_the_option_it_is_refused_in_a_line_that_names_it(
     done = run(tmp_path / "data", make_raster(values=scene(20, 20), crs=crs, bounds=bounds), "--layer", "far")
     assert done.exit_code == 2
     assert done.stderr.count("\n") == 1
-    assert "is of another body, of radius " in done.stderr
+    assert "belongs to another body, of radius " in done.stderr
     assert "--as-earth" in done.stderr
     assert len(done.stderr.replace(str(tmp_path), "")) < 240
 

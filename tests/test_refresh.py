@@ -412,7 +412,7 @@ def test_without_a_raster_nothing_but_stale_tiles_is_rendered(run: Run, land: La
     stale = land.tiles()
     wrong = run("verify", "land", code=1).stdout.split()
     assert len(wrong) >= len(stale) > 0
-    assert "options of the raster need one" in run("refresh", "land", "--nodata", "3", code=2).stderr
+    assert "raster options need a raster" in run("refresh", "land", "--nodata", "3", code=2).stderr
     run("refresh", "land", "--dry-run")
     assert land.tiles() == stale
     run("refresh", "land", "--no-wait")

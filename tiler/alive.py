@@ -6,7 +6,7 @@ import os
 
 
 def alive(pid: int) -> bool:
-    """Whether a process of this machine has that id."""
+    """Whether a process with this id exists on this machine."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:

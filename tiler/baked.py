@@ -1,4 +1,4 @@
-"""Where the COG that a layer was baked into lies on the XYZ grid, and how it begins."""
+"""The place of a layer's COG on the XYZ grid, and the size of its header."""
 
 from __future__ import annotations
 

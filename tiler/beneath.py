@@ -1,4 +1,4 @@
-"""What GDAL reads beneath the raster of a name: its files, their sidecars, what a VRT or a tile index names."""
+"""The files that GDAL reads for a raster: its own, their sidecars, the members of VRTs and tile indexes."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ ROOTS = re.compile(rb"<(VRTDataset|GDALTileIndexDataset|VRTDerived|VRTWarped)", 
 ARCHIVE = re.compile(r"(?:/vsi(?:zip|tar|gzip|7z|rar)/)+")
 FOREIGN = re.compile(r"(?<![a-z0-9+])(?!file:)[a-z0-9+]+://|/vsi", re.IGNORECASE)  # anywhere in a name
 SIDECARS = (".ovr", ".msk", ".aux", ".ovr.ovr", ".ovr.msk", ".msk.ovr", ".msk.msk")  # ends of names that GDAL looks for
-TRUST = "--trust-source reads it all the same"
+TRUST = "add --trust-source to read it anyway"
 
 Stamp = tuple[int, int, int, int, int]
 
@@ -47,26 +47,26 @@ class Beneath:
 
     @property
     def sure(self) -> bool:
-        """Whether any change from now on shows in the stamps: a clock's tick after the last one."""
+        """Whether every later change will show in the stamps: no file changed within the last `RACY` nanoseconds."""
         return not self.unknown and all(max(stamp[3:]) < self.seen - RACY for stamp in self.stamps)
 
     @property
     def origins(self) -> tuple[Origin, ...]:
-        """What is on record of the files of a virtual layer."""
+        """The files as a virtual layer records them."""
         each = zip(self.files, self.stamps, strict=True)
         return tuple(Origin(str(file), size, written, touched) for file, (size, _, _, written, touched) in each)
 
     def as_before(self, other: Beneath) -> bool:
-        """Whether it is the same files, and none was touched in between."""
+        """Whether the files are the same and unchanged."""
         return (self.files, self.unknown, self.stamps) == (other.files, other.unknown, other.stamps)
 
     def notes(self) -> Iterator[str]:
-        """What people should know of it, a line each."""
+        """Notes for the user, one a line."""
         if self.members:
             many = "file" if len(self.members) == 1 else "files"
             yield f"reads {len(self.members)} other {many}: {_some(map(str, self.members))}"
         if self.unknown:
-            yield f"changes may go unnoticed in what is no file on this disk: {_some(self.unknown)}"
+            yield f"changes may go unnoticed, not a file on this disk: {_some(self.unknown)}"
 
 
 def _some(names: Iterable[str]) -> str:
@@ -75,12 +75,12 @@ def _some(names: Iterable[str]) -> str:
 
 
 def beneath(path: str, *, trusted: bool = False) -> Beneath:
-    """What the raster at `path` is read from.
+    """The files of the raster at `path`.
 
-    Unless it is `trusted`, a description may name nothing but ordinary rasters on this disk.
+    Unless `trusted`, a VRT or tile index may refer only to ordinary rasters on this disk.
 
     Raises:
-        BadSource: it is no raster that we open, or names what it may not.
+        BadSource: no supported driver opens it, or it refers to a forbidden member.
         StoreError: the network failed.
     """
     seen = time.time_ns()
@@ -107,7 +107,7 @@ def _stamp(file: Path) -> Stamp:
 
 @dataclass(slots=True)
 class _Walk:
-    """One way down from a raster; dicts keep the order in which its files are met."""
+    """A walk through a raster's members; dicts keep the order of its files."""
 
     source: str
     trusted: bool
@@ -118,12 +118,12 @@ class _Walk:
     entered: set[str] = field(default_factory=set)
 
     def enter(self, name: str, depth: int) -> None:
-        """Take in a raster and all beneath it. What it names is looked at before GDAL opens it."""
+        """Collect a raster and its members; check the members before GDAL opens the raster."""
         if name in self.entered:
             return
         self.entered.add(name)
         if depth > DEPTH:
-            self.refuse(f"its descriptions name each other more than {DEPTH} deep")
+            self.refuse(f"its VRTs are nested more than {DEPTH} deep")
         if name.startswith(INLINE):
             self.member(name, depth + 1)
             self.open(name, depth, described=True)
@@ -147,7 +147,7 @@ class _Walk:
             if depth and self.trusted:  # not every file that is read is a raster
                 listed = [name]
             elif depth:
-                self.refuse(f"it names {name}, which is no raster on this disk that ingest opens", TRUST)
+                self.refuse(f"it refers to {name}, no raster on this disk in a supported format", TRUST)
             else:
                 raise BadSource(self.source, f"GDAL cannot open it ({error.__cause__ or error})") from error
         for each in listed or [name]:
@@ -158,7 +158,7 @@ class _Walk:
             self.files.setdefault(file)
 
     def take(self, name: str) -> list[Path]:
-        """Count what a dataset is read from."""
+        """Record the files of a dataset."""
         file = Path(name)
         parts = [file] if _is_file(file) else list(_on_disk(name))
         for each in parts:
@@ -168,16 +168,16 @@ class _Walk:
         return parts
 
     def member(self, name: str, depth: int) -> None:
-        """Take in what a description names."""
+        """Collect a member."""
         name = inline(name)
         if name.lstrip().startswith("<"):
             if not self.trusted:
-                self.refuse("it holds a description in place of a file's name", TRUST)
+                self.refuse("it contains a VRT in place of a file name", TRUST)
             self.unknown.setdefault("a description within it")
             return
         if FOREIGN.search(ARCHIVE.sub("", name)):
             if not self.trusted:
-                self.refuse(f"it names {name}, which is read from a network or no file", TRUST)
+                self.refuse(f"it refers to {name}, no file on this disk but a network or special address", TRUST)
             self.unknown.setdefault(name)
             return
         for file in [Path(name)] if _is_file(Path(name)) else _on_disk(name):
@@ -185,7 +185,7 @@ class _Walk:
         self.enter(name, depth)
 
     def named(self, file: Path, *, index: bool) -> Iterator[str]:
-        """What a description names; nothing for any other file."""
+        """The members of a VRT or tile index; none for any other file."""
         head = _head(file)
         if head.startswith(b"SQLite format 3\0") and (index or ".gti" in file.name.lower()):
             yield from self.indexed(file, "location")
@@ -200,7 +200,7 @@ class _Walk:
         location = next((entry.text for entry in found if entry.name == "locationfield"), "location")
         for entry in found:
             if entry.name == "pixelfunctionlanguage" and entry.text.lower() != "c":
-                self.refuse("it holds a program, which never runs here")
+                self.refuse("it contains Python code, and that never runs here")
             elif entry.name == "subclass" and entry.text.lower() == "vrtrawrasterband" and not self.trusted:
                 self.refuse("it reads raw bytes of a file (VRTRawRasterBand)", TRUST)
             elif entry.name == "indexdataset":
@@ -211,7 +211,7 @@ class _Walk:
                 yield from _placed(entry, file)
 
     def check_sidecar(self, file: Path) -> None:
-        """A sidecar may say that overviews lie anywhere."""
+        """Refuse a sidecar that places overviews elsewhere."""
         if not file.name:
             return
         sidecar = file.with_name(f"{file.name}.aux.xml")
@@ -219,12 +219,12 @@ class _Walk:
             return
         for entry in _entries(self.parsed(sidecar)):
             if entry.name == "overview_file" and not BESIDE.fullmatch(entry.text):
-                self.refuse(f"{sidecar} says that overviews lie elsewhere", TRUST)
+                self.refuse(f"{sidecar} places overviews elsewhere", TRUST)
 
     def parsed(self, file: Path) -> ET.Element:
-        """The description as GDAL has it: a comment ends a text, and nothing is declared that expands."""
+        """Parse XML as GDAL does: a comment ends a text, and entities are refused."""
         if file.stat().st_size > DESCRIPTION:
-            self.refuse(f"{file} is larger than a description may be")
+            self.refuse(f"{file} is too large for a VRT")
         data = _utf8(file.read_bytes())
         if b"<!DOCTYPE" in data or b"<!ENTITY" in data or b"\0" in data:
             self.refuse(f"{file} declares entities or is not UTF-8")
@@ -235,10 +235,10 @@ class _Walk:
                 ET.XMLParser(target=builder, encoding="utf-8"),  # noqa: S314
             )
         except ET.ParseError as error:
-            raise BadSource(self.source, f"{file} is no well-formed XML ({error})") from error
+            raise BadSource(self.source, f"{file} is not well-formed XML ({error})") from error
 
     def indexed(self, index: Path, field: str) -> Iterator[str]:
-        """What a tile index names; only GeoPackages are read."""
+        """The members of a tile index; only GeoPackages are read."""
         found = False
         try:
             with closing(sqlite3.connect(f"{index.resolve().as_uri()}?mode=ro", uri=True)) as database:
@@ -265,7 +265,7 @@ class _Walk:
 
 
 class _Entry(NamedTuple):
-    """An element or an attribute of a description: GDAL takes one for the other, in any case of letters."""
+    """An element or attribute of a VRT; GDAL accepts either, in upper or lower case."""
 
     name: str
     text: str
@@ -288,7 +288,7 @@ def _entries(root: ET.Element) -> Iterator[_Entry]:
 
 
 def _placed(entry: _Entry, file: Path) -> Iterator[str]:
-    """The names that an entry of the description `file` may mean."""
+    """The paths that an entry of the VRT `file` may refer to."""
     near = beside(entry.text, file)
     if entry.relative is None:
         yield from dict.fromkeys([near, entry.text] if _on_disk_at_all(entry.text) else [near])
@@ -297,7 +297,7 @@ def _placed(entry: _Entry, file: Path) -> Iterator[str]:
 
 
 def beside(name: str, file: Path) -> str:
-    """A name relative to the description, where a file, or a part of the name, is there."""
+    """Resolve a name, or the file name within it, against the folder of `file`; unchanged if no such file exists."""
     for part in [name, *_parts(name)]:
         if part and _is_file(file.parent / part):
             return name.replace(part, str(file.parent / part))
@@ -309,12 +309,12 @@ def _on_disk_at_all(name: str) -> bool:
 
 
 def _parts(name: str) -> list[str]:
-    """What a name of a subdataset is put together from."""
+    """The parts of a subdataset's name."""
     return [part.strip() for part in re.split(r"[\"']|:(?!//)", name)]
 
 
 def _on_disk(name: str) -> Iterator[Path]:
-    """The files that a name of GDAL's holds: an archive, or the file of a subdataset."""
+    """The files within a GDAL name: an archive, or a subdataset's file."""
     if match := ARCHIVE.match(name):
         place = Path(name[match.end() :].replace("{", "").replace("}", ""))
         yield from (each for each in (place, *place.parents) if _is_file(each))
@@ -323,7 +323,7 @@ def _on_disk(name: str) -> Iterator[Path]:
 
 
 def _utf8(data: bytes) -> bytes:
-    """Text as UTF-8; sidecars of old programs are in Latin-1, whatever they declare."""
+    """Text as UTF-8; old programs wrote sidecars in Latin-1, whatever they declare."""
     try:
         data.decode()
     except UnicodeDecodeError:
@@ -337,7 +337,7 @@ def _head(file: Path) -> bytes:
 
 
 def _sidecars(file: Path) -> Iterator[Path]:
-    """The rasters beside a raster that GDAL takes for its overviews and its mask."""
+    """The overview and mask files beside a raster."""
     ends = [*SIDECARS, *(end.upper() for end in SIDECARS)]
     names = [f"{stem}{end}" for stem in dict.fromkeys((file.name, file.stem)) for end in ends]
     yield from (file.with_name(name) for name in names if name != file.name and _is_file(file.with_name(name)))

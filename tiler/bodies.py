@@ -1,4 +1,4 @@
-"""Rasters of other celestial bodies: which body a CRS is of, and how its map is laid on the earth as it is.
+"""Rasters of other celestial bodies: detect the body of a CRS, and move its map to the earth.
 
 Only where that takes no more than another geotransform: of longitudes and latitudes, or of an equirectangular map of
 a sphere, whose metres are longitudes and latitudes times a constant (Snyder, Map Projections, 1987, equations 12-1
@@ -34,7 +34,7 @@ def foreign_radius(crs: CRS) -> float | None:
 
 
 def laid(dataset: DatasetReader, path: str) -> str:
-    """What GDAL opens to have the raster at `path` on the earth; `path` itself where it lies there already.
+    """The name under which GDAL opens the raster at `path` on the earth; `path` itself for rasters of the earth.
 
     Raises:
         BadSource: its CRS is neither of longitudes and latitudes nor equirectangular.

@@ -1,4 +1,4 @@
-"""Attributions: map libraries show them as HTML, so of HTML only text and links to the web may reach them."""
+"""Attributions, reduced to text and web links: map libraries show them as HTML."""
 
 from __future__ import annotations
 

@@ -49,7 +49,7 @@ REFUSED = re.compile(r"HTTP response code: 4(?!08|29)")  # of such a source; all
 
 
 class Manner(NamedTuple):
-    """How a source is opened: by any driver of GDAL or by those of the list; as it is or laid on the earth."""
+    """How to open a source: with any GDAL driver or only `DRIVERS`; as it is or moved to the earth."""
 
     trusted: bool = False
     as_earth: bool = False
@@ -64,7 +64,7 @@ PLAIN = Manner()
 
 
 def inline(name: str) -> str:
-    """The raster that a VRT in one line names; any other name is its own."""
+    """The path inside a `vrt://` name; any other name unchanged."""
     return name.removeprefix(INLINE).partition("?")[0] if name.startswith(INLINE) else name
 
 
@@ -139,10 +139,10 @@ def _open(path: str, _stamp: tuple[int, int, int], level: int, cog: bool, manner
 
 
 def probed(path: str, drivers: Sequence[str]) -> list[str]:
-    """The names of what GDAL reads the raster at `path` from; only `drivers` may open it, all if there are none.
+    """The files of the raster at `path`, opened only by `drivers`, or by any driver if none are given.
 
     Raises:
-        SourceReadError: none of them opens it.
+        SourceReadError: none of them opens it, or its overviews lie elsewhere.
         StoreError: the store or the network failed.
     """
     with (
@@ -152,12 +152,12 @@ def probed(path: str, drivers: Sequence[str]) -> list[str]:
     ):
         named = {key.upper(): said for key, said in dataset.tags(ns="OVERVIEWS").items()}.get("OVERVIEW_FILE")
         if drivers and named and not BESIDE.fullmatch(named):
-            raise SourceReadError(path, "it says that its overviews lie elsewhere")
+            raise SourceReadError(path, "its metadata places overviews elsewhere")
         return list(dataset.files)
 
 
 def _known(env: rasterio.Env, drivers: Sequence[str]) -> list[str] | None:
-    """Those of `drivers` that GDAL was built with; None means any."""
+    """The available ones of `drivers`; None means any."""
     there = env.drivers()
     return [each for each in drivers if each in there] or None
 

@@ -8,12 +8,12 @@ from stat import S_ISREG
 
 
 def inside(place: Path, root: Path) -> bool:
-    """Whether no link on the way to `place` leads out of `root`, which may itself be a link."""
+    """Whether `place` lies within `root` after links are followed."""
     return Path(os.path.realpath(place)).is_relative_to(os.path.realpath(root))
 
 
 def holds(file: Path, least: int) -> bool:
-    """Whether there is a file of at least so many bytes."""
+    """Whether `file` exists and has at least `least` bytes."""
     try:
         found = file.stat()
     except (FileNotFoundError, NotADirectoryError):

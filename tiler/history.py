@@ -48,7 +48,7 @@ def publications(sources: Store, layer: str, current: str, named: Callable[[], s
 
 
 def so_far(sources: Store, layer: str, named: Callable[[], str]) -> tuple[Publication, ...]:
-    """The publications of a layer as its metadata is now: none if it is new, an unknown one if that is damaged."""
+    """The publications before the next one: none of a new layer, an unknown one if metadata is damaged."""
     try:
         current = read_json(sources.get(index_key(layer)))["revision"]
         return publications(sources, layer, str(current), named)
@@ -85,7 +85,7 @@ def record(sources: Store, layer: str, known: Sequence[Publication]) -> None:
 
 
 def forget(sources: Store, layer: str, revision: str) -> None:
-    """All stored tiles are of `revision` now, the current one: those before it do not matter any more."""
+    """Reset the history to `revision`, once all stored tiles belong to it."""
     if _load(sources, layer) != (Publication(revision),):
         record(sources, layer, (Publication(revision),))
 
@@ -107,12 +107,12 @@ def _load(sources: Store, layer: str) -> tuple[Publication, ...]:
 
 
 def _date(text: str) -> datetime:
-    """A date that can be reckoned with.
+    """Parse a date with a zone.
 
     Raises:
         ValueError: it has no zone, or lies at an end of the calendar.
     """
     at = datetime.fromisoformat(text)
     if at.tzinfo is None or not FIRST < at.year < LAST:
-        raise ValueError(f"{text} is no date of a publication")
+        raise ValueError(f"{text} is not a valid publication date")
     return at

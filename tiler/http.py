@@ -56,10 +56,10 @@ def _service() -> Service:
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """What the handler keeps between requests.
+    """State kept between requests.
 
-    `direct` is where a stored tile answers without a redirect. `any_format` says that tiles of another format than the
-    layer's are made as well; else the layer's own tile is the answer to them.
+    `direct` is where a stored tile answers without a redirect. `any_format` says that tiles of other
+    formats than the layer's are rendered too; else they redirect to the layer's own.
     """
 
     stores: Stores

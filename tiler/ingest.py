@@ -49,7 +49,7 @@ class Ingested:
 
 
 class Examined(NamedTuple):
-    """The address of a raster, what it is, the revision that it would make, and the files that were read for that."""
+    """A raster's address, survey, revision and files."""
 
     path: str
     survey: Survey
@@ -57,7 +57,7 @@ class Examined(NamedTuple):
     below: Beneath
 
     def check(self, options: Options) -> None:
-        """Nothing, if what is there now still is what the revision was made of.
+        """Refuse a raster that changed since it was examined.
 
         Raises:
             BadSource: it changed.
@@ -161,9 +161,9 @@ def _made(
 
 @contextmanager
 def _undone(blank: Layer, stores: Stores) -> Iterator[None]:
-    """Whatever ends this before the layer is published: a folder holds what it held, and has the room that it had.
+    """Undo a failed ingest: restore a folder store to its earlier content and free space.
 
-    In S3 what was not answered may come to pass later, so nothing is taken back there.
+    Nothing is undone in S3: an unanswered put may still succeed later.
     """
     tiles, sources = stores.tiles, stores.sources
     if not (tiles.root and sources.root):
@@ -214,7 +214,7 @@ def examined(source: str, options: Options) -> Examined:
 
 
 def check_unchanged(layer: Layer) -> None:
-    """Nothing, if the files of a virtual layer are those that it was ingested from, with no sidecar more.
+    """Refuse a virtual layer whose files changed since ingest, or that has new sidecars.
 
     Raises:
         BadSource, SourceReadError: they are not.

@@ -1,4 +1,4 @@
-"""Files that people give: of a kind that can be read to its end, and no larger than can be held."""
+"""Checks of input files: of a readable kind, and within bounds."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _OPEN = ("/dev/fd/", "/dev/stdin", "/proc/")  # a pipe there is open already, so
 
 
 def check_file(path: str | Path) -> None:
-    """Nothing, if `path` is a file, an open pipe, standard input (`-`), or not there.
+    """Refuse special files, but for an open pipe and standard input (`-`).
 
     Raises:
         BadOption: it is something else, which may have no end.
@@ -35,7 +35,7 @@ def check_file(path: str | Path) -> None:
 
 
 def check_source(source: str) -> None:
-    """Nothing, unless `source` is something that no raster can be.
+    """Refuse special files as a raster.
 
     Raises:
         BadSource: it is a pipe, a socket or a device.
@@ -45,7 +45,7 @@ def check_source(source: str) -> None:
 
 
 def _special(path: str | Path) -> str | None:
-    """What `path` is, if neither a file nor a folder nor an open pipe; None too if it cannot be looked at."""
+    """The kind of a special file; None for files, folders, open pipes and unreadable paths."""
     try:
         mode = Path(path).stat().st_mode
     except (OSError, ValueError):
@@ -55,7 +55,7 @@ def _special(path: str | Path) -> str | None:
 
 
 def read_json(data: bytes | str) -> Any:
-    """What a JSON text says; the only place that parses one which is not GeoJSON or a list of tiles.
+    """Parse JSON, except GeoJSON and tile lists.
 
     Raises:
         ValueError: it is none, too large, or nested too deeply.
@@ -69,7 +69,7 @@ def read_json(data: bytes | str) -> Any:
 
 
 def whole(file: TextIO, name: str, most: int = LARGEST) -> str:
-    """All of a text.
+    """Read a whole text file.
 
     Raises:
         BadOption: it has more than `most` characters.

@@ -1,4 +1,4 @@
-"""What a killed process leaves in a folder: obstore writes a file as NAME#1 (#2 if that is there) and renames it.
+"""Leftovers of killed puts in a folder: obstore writes a file as NAME#1 (or #2) and renames it.
 
 No listing shows such files and nothing can be stored under such a name. They are told from those that are being
 written by their age alone, as nothing says whose they are.
@@ -19,7 +19,7 @@ STAGED = re.compile(r"[^#]+#\d+")
 
 
 def sweep_beside(file: Path) -> None:
-    """Remove what earlier puts of `file` left; one look at the disk where they left nothing."""
+    """Remove leftovers of earlier puts of `file`; costs one stat if there are none."""
     for number in count(1):
         staged = file.with_name(f"{file.name}#{number}")
         if not os.path.lexists(staged):
@@ -28,7 +28,7 @@ def sweep_beside(file: Path) -> None:
 
 
 def sweep(root: Path | None, folder: str, *, deep: bool = False) -> int:
-    """Remove what puts left in `folder` of a store's `root`, and with `deep` below it; returns how many files.
+    """Remove leftovers in `folder` of a store's `root`, with `deep` also below it; return their number.
 
     A store that is no folder has no root, and nothing to remove.
     """

@@ -1,4 +1,4 @@
-"""The files that a virtual layer is read from, as they were when it was ingested."""
+"""The files of a virtual layer, as they were at ingest."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ class Origin(NamedTuple):
 
 
 def origins(files: Iterable[Path]) -> tuple[Origin, ...]:
-    """The files as they are now; one that is gone has no bytes."""
+    """The files as they are now; a missing file has no bytes."""
     return tuple(map(_origin, map(str, files)))
 
 
 def check_origins(layer: str, source: str, before: tuple[Origin, ...], now: tuple[Origin, ...] | None = None) -> None:
-    """Nothing, if no file was touched since; `now` may hold more than those that there were.
+    """Refuse files that changed since `before`; `now` may hold more files.
 
     Raises:
-        SourceReadError: one was, so that `source` may show something else than the layer's revision.
+        SourceReadError: one changed, so `source` may no longer show the layer's revision.
     """
     now = tuple(_origin(each.path) for each in before) if now is None else now
     if now != before:

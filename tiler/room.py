@@ -1,4 +1,4 @@
-"""Room on a disk: a scratch folder, and whether a bake fits into it.
+"""Disk space: a scratch folder, and a check of whether a bake fits.
 
 A bake takes room twice: its spool files are whole when the COG is put together from them.
 """
@@ -80,7 +80,7 @@ def _used(folder: Path, pattern: str) -> int:
 
 
 def check_room(folder: Path, found: Survey) -> None:
-    """Nothing, unless a bake needs more than is free for certain: a sample of the raster's blocks tells.
+    """Refuse a bake that certainly needs more than the free space, by a sample of the raster.
 
     Raises:
         NoRoom: it does.
@@ -98,7 +98,7 @@ def check_room(folder: Path, found: Survey) -> None:
 
 
 def _bytes_per_pixel(found: Survey) -> float:
-    """What a pixel takes when it is compressed, from blocks all over the raster."""
+    """Compressed bytes per pixel, from blocks across the raster."""
     dataset = opened(found.path, manner=found.manner)
     profile = Profile(found.dtype, len(found.reading.bands), found.style.palette)
     width, height = min(TILE, dataset.width), min(TILE, dataset.height)
@@ -114,7 +114,7 @@ def _bytes_per_pixel(found: Survey) -> float:
 
 
 def check_rest(folder: Path, spooled: int, share: float) -> None:
-    """Nothing, unless the COG cannot fit beside the `spooled` bytes of the `share` of its chunks that are made.
+    """Stop a bake if the COG cannot fit beside `spooled` bytes; `share` of its chunks are done.
 
     Raises:
         NoRoom: it cannot.

@@ -122,14 +122,14 @@ def _check(dataset: DatasetReader) -> None:
 
 
 def _check_body(dataset: DatasetReader) -> None:
-    """Nothing, if the raster lies on the earth, which PROJ may take minutes to find out, point by point."""
+    """Refuse rasters of other bodies at once; PROJ may take minutes to fail on them."""
     wkt = dataset.crs.to_wkt()
     if wkt.startswith(("LOCAL_CS", "ENGCRS")):
         raise BadSource(dataset.name, f"its CRS, {called(dataset.crs)}, is not tied to the earth")
     radius = foreign_radius(dataset.crs)
     if radius:
-        why = f"its CRS, {called(dataset.crs)}, is of another body, of radius {radius:,.12g} m"
-        raise BadSource(dataset.name, f"{why}: {AS_EARTH} takes its degrees for the earth's")
+        why = f"its CRS, {called(dataset.crs)}, belongs to another body, of radius {radius:,.12g} m"
+        raise BadSource(dataset.name, f"{why}: add {AS_EARTH} to use its degrees as the earth's")
 
 
 def _baked_dtype(dtype: str) -> str:
