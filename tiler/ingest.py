@@ -65,7 +65,7 @@ class Examined(NamedTuple):
         try:
             now = beneath(self.path, trusted=options.trust_source)
             same = now.as_before(self.below) and (
-                self.below.sure or revision_of(self.path, options, now) == self.revision
+                self.below.sure or revision_of(self.path, options, now, self.survey.differs) == self.revision
             )
         except (BadSource, SourceReadError, OSError):
             same = False
@@ -208,7 +208,8 @@ def examined(source: str, options: Options) -> Examined:
         path = beside(path, Path.cwd() / "here")
     below = beneath(path, trusted=options.trust_source)
     try:
-        return Examined(path, survey(path, options), revision_of(path, options, below), below)
+        found = survey(path, options)
+        return Examined(path, found, revision_of(path, options, below, found.differs), below)
     except OSError as error:  # a file is gone that was there a moment ago
         raise BadSource(path, CHANGED) from error
 
@@ -259,8 +260,11 @@ def _as_it_was(layer: Layer, sources: Store) -> bool:
         return sources.has(layer.source)
     forget()
     try:
-        return revision_of(layer.source, layer.asked) == layer.revision
-    except (BadSource, SourceReadError):
+        if revision_of(layer.source, layer.asked) == layer.revision:  # also one of an earlier version
+            return True
+        differs = survey(layer.source, layer.asked).differs
+        return bool(differs) and revision_of(layer.source, layer.asked, differs=differs) == layer.revision
+    except (BadSource, BadOption, SourceReadError):
         return False
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -62,6 +62,7 @@ class Survey:
     overview: Halving  # of the levels below it
     stretched: bool  # `style.rescale` was found here, not asked for
     manner: Manner  # of opening it
+    differs: tuple[str, ...] = ()  # in what it is understood otherwise than by earlier versions; see `revision_of`
 
 
 def survey(path: str, options: Options) -> Survey:
@@ -311,13 +312,17 @@ def _turned(longitude: float, *, at_half_turn: float) -> float:
     return (longitude + 180) % 360 - 180 if abs(longitude) > 180 else longitude
 
 
-def revision_of(path: str, options: Options, below: Beneath | None = None) -> str:
+def revision_of(path: str, options: Options, below: Beneath | None = None, differs: Sequence[str] = ()) -> str:
     """12 hex digits that change with the raster's content or the options, and with nothing else.
+
+    `differs` names each meaning of the raster that earlier versions took otherwise: their layers were wrong, so a
+    correct one has another revision. Where nothing differs, the revision is theirs.
 
     A raster on disk is read whole, with its sidecar files and all that a VRT or a tile index names, however deep. One
     that is not on disk is known by its address, its shape and a coarse look at its pixels.
     """
-    digest = hashlib.blake2b(json.dumps([RECIPE, options.changed()], default=str).encode(), digest_size=6)
+    said = [RECIPE, options.changed(), *([sorted(differs)] if differs else [])]
+    digest = hashlib.blake2b(json.dumps(said, default=str).encode(), digest_size=6)
     below = below or beneath(path, trusted=True)
     if below.unknown:
         dataset = opened(path, manner=Manner.of(options))
