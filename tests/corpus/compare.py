@@ -12,11 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import rasterio.warp
 from PIL import Image
-from rasterio.crs import CRS
 
-from tests.corpus.meaning import HALF, TILE, Meaning, Numbers, Tile, fine, meaning_of, warped
+from tests.corpus.meaning import Meaning, Tile, fine, meaning_of, warped
+from tests.corpus.place import HALF, TILE, Numbers
 
 LEVELS = 8  # of 255, aside from the oracle's pixel and its neighbours
 EDGE = 64  # of 255 and weighed by the cover, where that is not full all around: kernels weigh what is missing otherwise
@@ -25,7 +24,6 @@ MEAN, LOWER = 2.0, 4.0  # levels from the very pixel, at the raster's own zoom a
 SHARE, FEW = 0.002, 2  # of the pixels, and pixels, that may be farther off
 BETTER = 0.6  # of its distance: a pixel aside that fits so much better shows a shift
 TILES = 24  # a zoom that are compared
-GRID = 65  # points a side at which a raster is asked where it lies
 
 
 @dataclass
@@ -140,13 +138,12 @@ def compared(path: str, stored: Stored, zooms: tuple[int, ...], most: int) -> tu
     meaning = meaning_of(path, tuple(stored.said["asked"]["bands"]), most)
     ranges = [tuple(each) for each in stored.said["style"]["rescale"]]
     meaning, wrong = stretched(meaning, ranges)
-    places, metres = where(meaning)
-    base = min(round(math.log2(2 * HALF / TILE / metres)), 28) if metres else zooms[-1]
+    base = min(round(math.log2(2 * HALF / TILE / meaning.place.finest)), 28) if meaning.place.finest else zooms[-1]
     if abs(base - stored.said["maxzoom"]) > 1:
         wrong.append(f"zoom {stored.said['maxzoom']}, where the resolution is that of zoom {base}")
     found = {}
     for z in zooms:
-        found[z] = _zoom(meaning, stored, z, tuple(ranges), places)
+        found[z] = _zoom(meaning, stored, z, tuple(ranges))
         wrong += [f"z{z}: {what}" for what in found[z].wrong(MEAN if z == stored.said["maxzoom"] else LOWER)]
     return found, wrong
 
@@ -161,10 +158,10 @@ def stretched(meaning: Meaning, ranges: list[tuple[float, ...]]) -> tuple[Meanin
     return meaning, wrong
 
 
-def _zoom(meaning: Meaning, stored: Stored, z: int, ranges: tuple[tuple[float, ...], ...], places: Numbers) -> Found:
+def _zoom(meaning: Meaning, stored: Stored, z: int, ranges: tuple[tuple[float, ...], ...]) -> Found:
     found = Found()
     there = stored.at(z)
-    wanted = {(z, int(x), int(y)) for x, y in np.unique(np.floor(places * (1 << z)).astype(int), axis=0)}
+    wanted = {(z, int(x), int(y)) for x, y in np.unique(np.floor(meaning.place.points * (1 << z)).astype(int), axis=0)}
     missing = sorted(wanted - there)
     below = stored.said["maxzoom"] - z
     most = TILES >> below
@@ -194,40 +191,7 @@ def picture(meaning: Meaning, values: Numbers, cover: Numbers, ranges: tuple[tup
         limits = np.iinfo(meaning.dtype)
         values = np.clip(np.rint(values), limits.min, limits.max)
     bands = [
-        np.clip((band - low) / (high - low), 0, 1) * 255 if high > low else band
+        np.rint(np.clip((band - low) / (high - low), 0, 1) * 255) if high > low else band
         for band, (low, high) in zip(values, ranges or ((0, 255),) * len(values), strict=True)
     ]
     return np.stack([*(bands * 3 if len(bands) == 1 else bands), np.where(cover > 0, cover, 0)], axis=-1)
-
-
-def where(meaning: Meaning) -> tuple[Numbers, float]:
-    """Places of covered pixels in the Web Mercator square, 0 to 1 from the north-west; and the finest resolution."""
-    if meaning.transform is None:
-        return np.zeros((0, 2)), 0.0
-    height, width = meaning.cover.shape
-    rows, columns = (np.unique(np.linspace(0, side - 1, GRID).astype(int)) for side in (height, width))
-    grid = np.array([(row, column) for row in rows for column in columns if meaning.cover[row, column] > 128])
-    if not len(grid):
-        return np.zeros((0, 2)), 0.0
-    corners = []
-    for down, right in ((0, 0), (1, 0), (0, 1)):
-        xs, ys = meaning.transform @ (grid[:, 1] + 0.25 + right / 2, grid[:, 0] + 0.25 + down / 2)
-        corners.append(_mercator(meaning.crs, np.asarray(xs), np.asarray(ys)))
-    known = np.isfinite(np.array(corners)).all(axis=(0, 2)) & (np.abs(corners[0][:, 1]) < HALF)
-    corner, below, beside = (each[known] for each in corners)
-    areas = np.abs(np.linalg.det(np.stack([below - corner, beside - corner], axis=-1))) if known.any() else np.zeros(0)
-    usable = areas[areas > 0]
-    places = np.stack([(corner[:, 0] / HALF + 1) / 2 % 1, (1 - corner[:, 1] / HALF) / 2], axis=-1)
-    return places, 2 * math.sqrt(float(usable.min())) if usable.size else 0.0
-
-
-def _mercator(crs: CRS, xs: Numbers, ys: Numbers) -> Numbers:
-    """Points in Web Mercator metres, NaN where they have no place."""
-    try:
-        there = np.stack([np.asarray(axis) for axis in rasterio.warp.transform(crs, "EPSG:3857", xs, ys)], axis=-1)
-    except Exception:  # noqa: BLE001  # one point fails all of them
-        if len(xs) == 1:
-            return np.full((1, 2), np.nan)
-        half = len(xs) // 2
-        return np.concatenate([_mercator(crs, xs[:half], ys[:half]), _mercator(crs, xs[half:], ys[half:])])
-    return np.where(np.isfinite(there).all(axis=1, keepdims=True), there, np.nan)

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import rasterio
 import rasterio.warp
 from affine import Affine
@@ -14,14 +13,14 @@ from rasterio.control import GroundControlPoint
 from rasterio.crs import CRS
 from rasterio.enums import ColorInterp, MaskFlags, Resampling
 from rasterio.io import DatasetReader
+from rasterio.transform import from_gcps
 
-HALF = 20037508.342789244  # metres from the middle of the Web Mercator world to its side
-TILE = 256
+from tests.corpus.place import HALF, TILE, Numbers, Place, place_of
+
 MARGIN = 8  # pixels around a tile from which it is halved
 COLOURS = (ColorInterp.red, ColorInterp.green, ColorInterp.blue)
 OPAQUE = {"uint16": 65535.0, "int16": 32767.0, "uint32": 4294967295.0, "int32": 2147483647.0}  # of an alpha band
 
-Numbers = npt.NDArray[Any]
 Tile = tuple[int, int, int]  # z, x, y
 
 
@@ -41,6 +40,7 @@ class Meaning:
     crs: CRS
     transform: Affine | None
     gcps: tuple[GroundControlPoint, ...]
+    place: Place
 
     @property
     def spans(self) -> list[tuple[float, float]]:
@@ -67,6 +67,7 @@ def meaning_of(path: str, bands: tuple[int, ...], most: int) -> Meaning:
             cover = np.where(np.isfinite(values).all(axis=0), cover, 0)
         gcps, crs = dataset.gcps
         placed = not dataset.transform.is_identity or not gcps
+        transform = dataset.transform if placed else from_gcps(gcps)
         return Meaning(
             np.where(cover > 0, values, 0).astype(np.float32 if values.dtype.itemsize <= 2 else np.float64),
             cover.astype(np.float32),
@@ -76,6 +77,7 @@ def meaning_of(path: str, bands: tuple[int, ...], most: int) -> Meaning:
             dataset.crs if placed else crs,
             dataset.transform if placed else None,
             tuple(gcps),
+            place_of(dataset.crs if placed else crs, transform, cover),
         )
 
 
@@ -151,6 +153,7 @@ def fine(meaning: Meaning, tile: Tile, deeper: int, border: int) -> tuple[Number
             Resampling.cubic if meaning.palette is None else Resampling.nearest,
             src_crs=meaning.crs,
             tolerance=0.01,  # source pixels
+            **_sharp(meaning.place, metres),
             **place,
         )
         better = out[-1] > found[-1]
@@ -168,8 +171,17 @@ def _turns(meaning: Meaning, left: float, right: float) -> list[int]:
     return [turn for turn in (0, -360, 360) if min(corners) + turn <= east and max(corners) + turn >= west]
 
 
+def _sharp(place: Place, metres: float) -> dict[str, str]:
+    """Warp options so that GDAL keeps its kernel as narrow as it is where pixels are no smaller than the grid's.
+
+    It guesses the ratio from the window, which is wrong where that reaches beyond the raster.
+    """
+    sides = (("XSCALE", place.across), ("YSCALE", place.down))
+    return {name: "1" for name, side in sides if side > 0.9 * metres}
+
+
 def _halved(values: Numbers, cover: Numbers) -> tuple[Numbers, Numbers]:
-    """Half the size, by GDAL's cubic kernel, weighted by the cover."""
+    """Half the size: values by GDAL's cubic kernel, weighted by the cover; of that the mean."""
     source = np.concatenate([values, cover[np.newaxis]])
     plain = Affine(10, 0, 0, 0, -10, 0)  # anywhere; GDAL takes steps of 1 for no place
     out = _warp(
@@ -180,7 +192,7 @@ def _halved(values: Numbers, cover: Numbers) -> tuple[Numbers, Numbers]:
         src_crs="EPSG:3857",
         src_transform=plain,
     )
-    return out[:-1], out[-1]
+    return out[:-1], cover.reshape(len(cover) // 2, 2, -1, 2).mean(axis=(1, 3))
 
 
 def _warp(source: Numbers, transform: Affine, side: int, kernel: Resampling, **place: Any) -> Numbers:
