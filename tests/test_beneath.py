@@ -28,9 +28,10 @@ from tests.site import memory
 from tiler import beneath as beneath_module
 from tiler import ingest as ingest_module
 from tiler.beneath import beneath
-from tiler.catalog import Options, load_layer
+from tiler.catalog import load_layer
 from tiler.errors import BadSource, TilerError, UnknownLayer
 from tiler.ingest import ingest
+from tiler.options import Options
 from tiler.storage import Stores
 from tiler.survey import revision_of
 

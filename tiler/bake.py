@@ -25,7 +25,7 @@ from tiler.datasets import opened
 from tiler.grid import TILE, Bounds, Window, tile_ranges
 from tiler.halve import halved
 from tiler.processes import stream
-from tiler.raster import KERNEL, covered, overview_for, valid, warp, warp_valid
+from tiler.raster import KERNEL, covered, overview_for, warp, warp_valid
 from tiler.room import check_rest
 from tiler.style import Area
 from tiler.survey import Survey
@@ -98,7 +98,7 @@ class Baker:
     def __init__(self, survey: Survey, bake: Bake, folder: Path) -> None:
         self.survey = survey
         self.bake = bake
-        self.profile = Profile(survey.dtype, len(survey.reading.bands), survey.style.palette)
+        self.profile = Profile(survey.dtype, survey.reading.count, survey.style.palette)
         self.spool = Spool(folder)
         shrink = 2.0 ** (survey.zoom - survey.base)
         self.dataset = opened(survey.path, overview_for(survey.path, shrink, survey.manner), manner=survey.manner)
@@ -149,15 +149,16 @@ class Baker:
                 return None
             inside = left >= 0 and top >= 0 and right <= self.dataset.width and bottom <= self.dataset.height
             small = (right - left) * (bottom - top) <= READ
-            if inside and small and valid(self.dataset, survey.reading, box):
-                values = warp_valid(self.dataset, survey.reading, window, survey.resampling, box)
-                return values.astype(survey.dtype, copy=False), None
+            if inside and small:
+                valid = warp_valid(self.dataset, survey.reading, window, survey.resampling, box)
+                if valid is not None:
+                    return valid, None
         if max(window.width, window.height) > FINEST:
             return self._divided(window)
         values, mask = warp(self.dataset, survey.reading, window, survey.resampling)
         if not mask.any():
             return None
-        return values.astype(survey.dtype, copy=False), None if mask.min() == 255 else mask
+        return values, None if mask.min() == 255 else mask
 
     def _divided(self, window: Window) -> Area | None:
         half = -(-max(window.width, window.height) // (2 * HALO)) * HALO
@@ -317,7 +318,7 @@ def bake_cog(
     masks = [None if opaque else mask for mask in found.masks]
     levels = [Level(*said) for said in zip(widths, heights, found.values, masks, strict=True)]
     window = Window(bake.z, bake.x * TILE, bake.y * TILE, widths[0], heights[0])
-    profile = Profile(survey.dtype, len(survey.reading.bands), survey.style.palette)
+    profile = Profile(survey.dtype, survey.reading.count, survey.style.palette)
     assemble(
         path, levels, profile, origin=window.corner, pixel=window.pixel, spools=[Path(spool) for spool in found.spools]
     )

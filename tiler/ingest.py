@@ -13,7 +13,7 @@ import numpy as np
 from tiler import catalog, history, keys
 from tiler.bake import bake_cog
 from tiler.beneath import Beneath, beneath, beside
-from tiler.catalog import Layer, Options
+from tiler.catalog import Layer
 from tiler.choose import choose
 from tiler.credit import plain_markup
 from tiler.datasets import forget, opened
@@ -22,6 +22,7 @@ from tiler.footprint import Footprint
 from tiler.grid import Window, tile_ranges
 from tiler.keys import Format
 from tiler.leftover import sweep
+from tiler.options import Options
 from tiler.origin import check_origins
 from tiler.origin import origins as files_now
 from tiler.raster import overview_for, warp
@@ -101,7 +102,7 @@ def _ingest(
     except SourceReadError:
         seen.check(options)
         raise
-    return replace(done, notes=tuple(seen.below.notes()))
+    return replace(done, notes=(*seen.below.notes(), *seen.survey.notes))
 
 
 def _made(
@@ -138,7 +139,7 @@ def _made(
         bake=None,
         bands=found.reading.bands,
         resampling=found.resampling,
-        nodata=options.nodata,
+        reading=found.reading if options.virtual else None,
         attribution=plain_markup(options.attribution),
         asked=options,
         previous=previous,
@@ -302,7 +303,7 @@ def _baked(blank: Layer, seen: Examined, sources: Store, *, jobs: int, progress:
         sources.put_file(key, file, content_type="image/tiff")
     footprint = Footprint.within(bake.z, bake.x, bake.y, cells)
     return replace(
-        blank, source=key, bake=bake, footprint=footprint, bands=tuple(range(1, len(blank.bands) + 1)), nodata=None
+        blank, source=key, bake=bake, footprint=footprint, bands=tuple(range(1, seen.survey.reading.count + 1))
     )
 
 
