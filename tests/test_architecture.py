@@ -65,7 +65,7 @@ FLOORS = [
     {"tiler.render"},
     {"tiler.survey"},
     {"tiler.raster", "tiler.halve", "tiler.beneath"},
-    {"tiler.datasets"},
+    {"tiler.datasets", "tiler.place"},
     {"tiler.catalog", "tiler.cog", "tiler.remote", "tiler.bodies"},
     {"tiler.encode", "tiler.axes", "tiler.terrain", "tiler.colormap"},
     {"tiler.history"},
@@ -119,7 +119,7 @@ def test_imports_point_down(module: str) -> None:
                 f"tiler.{room}"
                 for room in (
                     "__init__",
-                    *["raster", "datasets", "remote", "survey", "bake", "render", "room", "bodies"],
+                    *["raster", "datasets", "remote", "survey", "bake", "render", "room", "bodies", "place"],
                 )
             },
         ),

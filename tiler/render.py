@@ -20,7 +20,8 @@ from tiler.errors import BadOption
 from tiler.grid import TILE, Block, Window, resolution
 from tiler.keys import FORMATS, Format, Scale
 from tiler.origin import check_origins
-from tiler.raster import overview_for, read, reading_of, resolution_of, warp
+from tiler.place import resolution_of
+from tiler.raster import overview_for, read, reading_of, warp
 from tiler.remote import location
 from tiler.storage import Store
 from tiler.style import KERNELS, Area
