@@ -66,7 +66,7 @@ FLOORS = [
     {"tiler.survey"},
     {"tiler.styling"},
     {"tiler.raster", "tiler.halve", "tiler.beneath", "tiler.sample"},
-    {"tiler.datasets", "tiler.pixels", "tiler.units"},
+    {"tiler.datasets", "tiler.pixels", "tiler.place", "tiler.units"},
     {"tiler.catalog", "tiler.cog", "tiler.remote", "tiler.bodies"},
     {"tiler.encode", "tiler.axes", "tiler.terrain", "tiler.colormap"},
     {"tiler.history", "tiler.options"},
@@ -122,7 +122,7 @@ def test_imports_point_down(module: str) -> None:
                 for room in (
                     "__init__",
                     *["raster", "datasets", "remote", "survey", "bake", "render", "room", "bodies"],
-                    *["pixels", "sample", "styling", "units"],
+                    *["pixels", "place", "sample", "styling", "units"],
                 )
             },
         ),

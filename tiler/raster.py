@@ -13,34 +13,25 @@ import rasterio
 import rasterio.warp
 import rasterio.windows
 from affine import Affine
-from rasterio._err import CPLE_BaseError
-from rasterio.crs import CRS
 from rasterio.enums import Resampling as GdalResampling
 from rasterio.io import DatasetReader
 
 from tiler.axes import Coordinates, cubic, exact, resampled
 from tiler.datasets import PLAIN, Manner, opened, translated
-from tiler.errors import BadSource
-from tiler.grid import EXTENT, Window
+from tiler.grid import Window
 from tiler.options import Resampling
 from tiler.pixels import pixels, shown
+from tiler.place import MERCATOR, beneath_window
 from tiler.reading import Reading
 from tiler.style import Area, Pixels, Values
 
 Box = tuple[int, int, int, int]  # column, row, column, row of source pixels
 
-# With +over, longitudes go on past 180 degrees instead of starting again, so that a raster across the
-# antimeridian or from 0 to 360 degrees is one piece. Otherwise this is EPSG:3857.
-MERCATOR = CRS.from_proj4(
-    "+proj=merc +a=6378137 +b=6378137 +lat_ts=0 +lon_0=0 +x_0=0 +y_0=0 +k=1 +units=m +nadgrids=@null "
-    "+wktext +over +no_defs"
-)
 WARP_MEMORY = 256  # megabytes that one warp may take
 READ = 2048 * 2048  # source pixels; a warp reads no more at once
 LIMB = 128  # pixels; a window this small whose points lie beyond the projection has nothing in it
 LEAST = 32  # pixels; a window this small is not divided again, its points are a pixel apart
 STRAIGHT = 1e-3  # source pixels that a column or a row may bend and still count as straight
-BEYOND = "it lies beyond 85.05 degrees of latitude, where Web Mercator ends"
 KERNEL: dict[Resampling, int] = {  # source pixels that a kernel reaches to each side
     "nearest": 1,
     "bilinear": 1,
@@ -212,27 +203,6 @@ def _target(window: Window, resampling: Resampling) -> dict[str, Any]:
     }
 
 
-def applied(transform: Affine, xs: Coordinates, ys: Coordinates) -> tuple[Coordinates, Coordinates]:
-    """Points carried by an affine transform."""
-    a, b, c, d, e, f = transform[:6]
-    with np.errstate(invalid="ignore"):  # nothing times infinity
-        return a * xs + b * ys + c, d * xs + e * ys + f
-
-
-def carried(source: CRS, target: CRS, xs: Coordinates, ys: Coordinates) -> tuple[Coordinates, Coordinates]:
-    """Points carried from one CRS to another; infinite where the projection has no answer."""
-    try:
-        there = rasterio.warp.transform(source, target, xs, ys)
-    except CPLE_BaseError:
-        if xs.size == 1:
-            return np.full(1, np.inf), np.full(1, np.inf)
-        halves = [
-            carried(source, target, *half) for half in zip(np.array_split(xs, 2), np.array_split(ys, 2), strict=True)
-        ]
-        return np.concatenate([half[0] for half in halves]), np.concatenate([half[1] for half in halves])
-    return np.asarray(there[0]), np.asarray(there[1])
-
-
 def covered(dataset: DatasetReader, window: Window, reach: float) -> Box | None:
     """The source pixels that `window` needs, `reach` more on every side.
 
@@ -258,7 +228,7 @@ def _needed(dataset: DatasetReader, window: Window, resampling: Resampling) -> t
 def _spread(dataset: DatasetReader, window: Window) -> tuple[Coordinates, Coordinates]:
     """Where 33 x 33 points of `window` lie in the raster."""
     across, down = np.linspace(0, window.width, 33), np.linspace(0, window.height, 33)
-    return _source(dataset, window, *np.meshgrid(across, down))
+    return beneath_window(dataset, window, *np.meshgrid(across, down))
 
 
 def _box(columns: Coordinates, rows: Coordinates, aside: float, above: float) -> Box:
@@ -278,45 +248,14 @@ def _straight(dataset: DatasetReader, window: Window) -> tuple[Coordinates, Coor
     None where a column or a row does not come from a single one.
     """
     across, down = np.linspace(0, window.width, 17), np.linspace(0, window.height, 17)
-    columns, rows = _source(dataset, window, *np.meshgrid(across, down))
+    columns, rows = beneath_window(dataset, window, *np.meshgrid(across, down))
     if not (np.ptp(columns, axis=0).max() < STRAIGHT and np.ptp(rows, axis=1).max() < STRAIGHT):
         return None
     xs, ys = np.arange(window.width) + 0.5, np.arange(window.height) + 0.5
-    columns, _ = _source(dataset, window, xs, np.full(xs.size, window.height / 2))
-    _, rows = _source(dataset, window, np.full(ys.size, window.width / 2.0), ys)
+    columns, _ = beneath_window(dataset, window, xs, np.full(xs.size, window.height / 2))
+    _, rows = beneath_window(dataset, window, np.full(ys.size, window.width / 2.0), ys)
     return columns, rows
-
-
-def _source(
-    dataset: DatasetReader, window: Window, xs: Coordinates, ys: Coordinates
-) -> tuple[Coordinates, Coordinates]:
-    """Where points of `window`, in its pixels, lie in the raster, in its own; infinite where its projection ends."""
-    left, top = window.corner
-    there = carried(MERCATOR, dataset.crs, left + xs.ravel() * window.pixel, top - ys.ravel() * window.pixel)
-    columns, rows = applied(~dataset.transform, *there)
-    if dataset.crs.is_geographic:  # 190 degrees east is also 170 west: take the turn that is nearest to the raster
-        turn = 360 / abs(dataset.transform.a or dataset.transform.b)
-        columns -= np.round((columns.mean() - dataset.width / 2) / turn) * turn
-    return columns.reshape(xs.shape), rows.reshape(ys.shape)
 
 
 def _part(box: Box) -> rasterio.windows.Window:
     return rasterio.windows.Window(box[0], box[1], box[2] - box[0], box[3] - box[1])
-
-
-def resolution_of(dataset: DatasetReader) -> float:
-    """Mercator metres a pixel, the smallest over the raster: the square root of a pixel's area."""
-    steps = np.linspace(0.02, 0.98, 9)
-    columns, rows = (grid.ravel() for grid in np.meshgrid(steps * dataset.width, steps * dataset.height))
-    step_x, step_y = dataset.width / 100, dataset.height / 100  # pixels; short, to stay on the globe
-    corners = []
-    for right, down in ((0.0, 0.0), (step_x, 0.0), (0.0, step_y)):
-        xs, ys = applied(dataset.transform, columns + right, rows + down)
-        corners.append(np.asarray(carried(dataset.crs, MERCATOR, xs, ys)))
-    with np.errstate(invalid="ignore"):  # infinite less infinite
-        across, along = (corners[1] - corners[0]) / step_x, (corners[2] - corners[0]) / step_y
-    areas = np.abs(across[0] * along[1] - across[1] * along[0])
-    usable = np.isfinite(areas) & (areas > 0) & (np.abs(corners[0][1]) <= EXTENT)
-    if not usable.any():
-        raise BadSource(dataset.name, BEYOND)
-    return float(np.sqrt(areas[usable].min()))

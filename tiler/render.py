@@ -22,7 +22,8 @@ from tiler.keys import FORMATS, Format, Scale
 from tiler.options import Resampling
 from tiler.origin import check_origins
 from tiler.pixels import reading_of
-from tiler.raster import overview_for, read, resolution_of, warp
+from tiler.place import resolution_of
+from tiler.raster import overview_for, read, warp
 from tiler.reading import Reading
 from tiler.remote import location
 from tiler.storage import Store

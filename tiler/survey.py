@@ -8,19 +8,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
-from rasterio.crs import CRS
 from rasterio.io import DatasetReader
 
-from tiler.axes import Coordinates
 from tiler.beneath import Beneath, beneath
-from tiler.bodies import AS_EARTH, called, foreign_radius
 from tiler.datasets import Manner, opened, translated
 from tiler.errors import BadOption, BadSource, SourceReadError
-from tiler.grid import MAX_LATITUDE, Bounds, zoom_for
+from tiler.grid import Bounds, zoom_for
 from tiler.options import Halving, Options, Resampling
 from tiler.pixels import reading_of
-from tiler.raster import BEYOND, applied, baked_dtype, carried, resolution_of
+from tiler.place import check_place, differs_in_place, lonlat_bounds, resolution_of
+from tiler.raster import baked_dtype
 from tiler.reading import Reading
 from tiler.sample import look_at_alpha
 from tiler.style import Style
@@ -37,7 +34,6 @@ HALVINGS: dict[Resampling, Halving] = {
     "average": "average",
     "mode": "mode",
 }
-FARTHEST = 1e11  # of any unit, from the origin of a CRS; the globe takes a billion inches and a half
 RECIPE = 3  # raised when the same source and options would be baked into other bytes
 
 
@@ -99,7 +95,7 @@ def survey(path: str, options: Options) -> Survey:
         stretched=look.stretched,
         manner=manner,
         notes=(*notes, *look.notes),
-        differs=(*differs, *look.differs),
+        differs=(*differs, *look.differs, *(["placed"] if differs_in_place(dataset, bounds) else [])),
     )
 
 
@@ -108,28 +104,9 @@ def _check(dataset: DatasetReader) -> None:
     if dataset.count == 0:
         some = next(iter(dataset.subdatasets), "none is there")
         raise BadSource(name, f"it holds no bands but subdatasets: name one ({some})")
-    if not dataset.crs:
-        if dataset.gcps[0]:
-            raise BadSource(name, "it is placed by ground control points: run `gdalwarp` on it first")
-        raise BadSource(name, "it has no CRS: give it one with `rio edit-info --crs EPSG:CODE`")
-    _check_body(dataset)
-    if dataset.transform.is_identity or dataset.transform.is_degenerate:
-        raise BadSource(name, "it has no geotransform: give it one with `rio edit-info --transform`")
-    if not max(map(abs, dataset.bounds)) < FARTHEST:  # PROJ would turn around the globe for ever
-        raise BadSource(name, "its geotransform places it off the globe: give it one with `rio edit-info --transform`")
+    check_place(dataset)
     if any(dtype.startswith("complex") for dtype in dataset.dtypes):
         raise BadSource(name, "its values are complex numbers")
-
-
-def _check_body(dataset: DatasetReader) -> None:
-    """Refuse rasters of other bodies at once; PROJ may take minutes to fail on them."""
-    wkt = dataset.crs.to_wkt()
-    if wkt.startswith(("LOCAL_CS", "ENGCRS")):
-        raise BadSource(dataset.name, f"its CRS, {called(dataset.crs)}, is not tied to the earth")
-    radius = foreign_radius(dataset.crs)
-    if radius:
-        why = f"its CRS, {called(dataset.crs)}, belongs to another body, of radius {radius:,.12g} m"
-        raise BadSource(dataset.name, f"{why}: add {AS_EARTH} to use its degrees as the earth's")
 
 
 def _zooms(options: Options, zoom: int) -> tuple[int, int]:
@@ -166,61 +143,6 @@ def _read(dataset: DatasetReader, options: Options) -> tuple[Reading, list[str],
         if seen.picture and options.alpha is None:
             notes.append(f"band {reading.alpha} is alpha but looks like a picture: add --no-alpha if it is infrared")
     return reading, differs, notes
-
-
-def lonlat_bounds(dataset: DatasetReader) -> Bounds:
-    """The box of longitudes and latitudes, degrees, that holds the raster, cut at the latitudes of Web Mercator.
-
-    Raises:
-        BadSource: nothing of it lies in the Web Mercator world.
-    """
-    columns, rows = _outline(dataset.width, dataset.height)
-    longitudes, latitudes = applied(dataset.transform, columns, rows)
-    if not dataset.crs.is_geographic:
-        longitudes, latitudes = carried(dataset.crs, CRS.from_epsg(4326), longitudes, latitudes)
-    known = np.isfinite(longitudes) & np.isfinite(latitudes)
-    if not known.any():
-        raise BadSource(dataset.name, f"none of it can be placed on the globe from {called(dataset.crs)}")
-    longitudes, latitudes = longitudes[known], latitudes[known]
-    south, north = max(float(latitudes.min()), -MAX_LATITUDE), min(float(latitudes.max()), MAX_LATITUDE)
-    if south >= north:
-        raise BadSource(dataset.name, BEYOND)
-    west, east = _arc(longitudes, continuous=dataset.crs.is_geographic)
-    return Bounds(west, south, east, north)
-
-
-def _outline(width: int, height: int) -> tuple[Coordinates, Coordinates]:
-    """Pixel corners along the sides, closely, and across the inside, coarsely."""
-    along = np.linspace(0, 1, 513)
-    across = np.linspace(0, 1, 33)
-    inside = np.meshgrid(across, across)
-    columns = np.concatenate([along, along, np.zeros(513), np.ones(513), inside[0].ravel()])
-    rows = np.concatenate([np.zeros(513), np.ones(513), along, along, inside[1].ravel()])
-    return columns * width, rows * height
-
-
-def _arc(longitudes: Coordinates, *, continuous: bool) -> tuple[float, float]:
-    """West and east of the shortest arc that holds all `longitudes`; -180 and 180 if they go around the globe."""
-    if continuous:
-        west, east = float(longitudes.min()), float(longitudes.max())
-    else:
-        around = np.unique(longitudes % 360)
-        gaps = np.diff(np.append(around, around[0] + 360))
-        widest = int(gaps.argmax())
-        east = float(around[widest])
-        west = east - (360 - float(gaps[widest]))
-        if gaps[widest] < 5:  # less than the points are apart: the raster holds a pole
-            west, east = -180.0, 180.0
-    if east - west >= 360 - 1e-9:
-        return -180.0, 180.0
-    return _turned(west, at_half_turn=-180.0), _turned(east, at_half_turn=180.0)
-
-
-def _turned(longitude: float, *, at_half_turn: float) -> float:
-    """`longitude` within -180 to 180; exact there in spite of rounding, with the sign that an edge has there."""
-    if abs(abs(longitude) - 180) < 1e-9:
-        return at_half_turn
-    return (longitude + 180) % 360 - 180 if abs(longitude) > 180 else longitude
 
 
 def revision_of(path: str, options: Options, below: Beneath | None = None, differs: Sequence[str] = ()) -> str:
