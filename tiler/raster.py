@@ -24,10 +24,8 @@ from tiler.errors import BadSource
 from tiler.grid import EXTENT, Window
 from tiler.options import Resampling
 from tiler.pixels import pixels, shown
-from tiler.reading import Reading
+from tiler.reading import Box, Reading
 from tiler.style import Area, Pixels, Values
-
-Box = tuple[int, int, int, int]  # column, row, column, row of source pixels
 
 # With +over, longitudes go on past 180 degrees instead of starting again, so that a raster across the
 # antimeridian or from 0 to 360 degrees is one piece. Otherwise this is EPSG:3857.
