@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from seeder.console import Bar, guarded, interruptible, jobs_option, json_option, located, parsed
+from seeder.console import Bar, Stages, guarded, interruptible, jobs_option, json_option, located, parsed
 from tiler.catalog import Layer, shown
 from tiler.colormap import checked
 from tiler.errors import BadOption
@@ -185,8 +185,14 @@ def ingest(source: str, layer: str | None, said: dict[str, Any], jobs: int, as_j
 def make(source: str, layer: str, options: Options, stores: Stores, *, jobs: int) -> Ingested:
     """Ingest a raster, and show how that goes; see `tiler.ingest.ingest`."""
     check_source(source)
-    with interruptible("interrupted: nothing was changed"), Bar(f"ingest {layer}") as bar:
-        done = ingest_raster(source, layer, options, stores, jobs=jobs, progress=bar)
+    name = f"ingest {layer}"
+    with interruptible("interrupted: nothing was changed"), Stages(name) as stages, Bar(name) as bar:
+
+        def progress(done: int, total: int) -> None:
+            stages.end()
+            bar(done, total)
+
+        done = ingest_raster(source, layer, options, stores, jobs=jobs, progress=progress, stage=stages)
     for note in done.notes:
         click.echo(note, err=True)
     return done

@@ -66,6 +66,7 @@ FLOORS = [
     {"tiler.survey"},
     {"tiler.styling"},
     {"tiler.raster", "tiler.halve", "tiler.beneath", "tiler.sample"},
+    {"tiler.sparse"},
     {"tiler.datasets", "tiler.pixels", "tiler.place", "tiler.units"},
     {"tiler.catalog", "tiler.cog", "tiler.remote", "tiler.bodies"},
     {"tiler.encode", "tiler.axes", "tiler.terrain", "tiler.colormap"},
@@ -122,7 +123,7 @@ def test_imports_point_down(module: str) -> None:
                 for room in (
                     "__init__",
                     *["raster", "datasets", "remote", "survey", "bake", "render", "room", "bodies"],
-                    *["pixels", "place", "sample", "styling", "units"],
+                    *["pixels", "place", "sample", "sparse", "styling", "units"],
                 )
             },
         ),

@@ -22,10 +22,8 @@ from tiler.grid import Window
 from tiler.options import Resampling
 from tiler.pixels import pixels, shown
 from tiler.place import MERCATOR, beneath_window
-from tiler.reading import Reading
+from tiler.reading import Box, Reading
 from tiler.style import Area, Pixels, Values
-
-Box = tuple[int, int, int, int]  # column, row, column, row of source pixels
 
 WARP_MEMORY = 256  # megabytes that one warp may take
 READ = 2048 * 2048  # source pixels; a warp reads no more at once

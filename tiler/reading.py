@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+Box = tuple[int, int, int, int]  # column, row, column, row of source pixels
+
 
 @dataclass(frozen=True, slots=True)
 class Reading:

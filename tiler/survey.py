@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -145,14 +145,20 @@ def _read(dataset: DatasetReader, options: Options) -> tuple[Reading, list[str],
     return reading, differs, notes
 
 
-def revision_of(path: str, options: Options, below: Beneath | None = None, differs: Sequence[str] = ()) -> str:
+def revision_of(
+    path: str,
+    options: Options,
+    below: Beneath | None = None,
+    differs: Sequence[str] = (),
+    told: Callable[[int], None] | None = None,
+) -> str:
     """12 hex digits that change with the raster's content or the options, and with nothing else.
 
     `differs` names each meaning of the raster that earlier versions took otherwise: their layers were wrong, so a
     correct one has another revision. Where nothing differs, the revision is theirs.
 
     A raster on disk is read whole, with its sidecar files and all that a VRT or a tile index names, however deep. One
-    that is not on disk is known by its address, its shape and a coarse look at its pixels.
+    that is not on disk is known by its address, its shape and a coarse look at its pixels. `told` hears the bytes read.
     """
     said = [RECIPE, options.changed(), *([sorted(differs)] if differs else [])]
     digest = hashlib.blake2b(json.dumps(said, default=str).encode(), digest_size=6)
@@ -165,8 +171,12 @@ def revision_of(path: str, options: Options, below: Beneath | None = None, diffe
         digest.update(coarse.tobytes())
     elif Path(path.removeprefix("file://")) not in below.files:  # a part of a file
         digest.update(path.encode())
+    done = 0
     for file in below.files:
         with file.open("rb") as handle:
             while chunk := handle.read(HASH_CHUNK):
                 digest.update(chunk)
+                done += len(chunk)
+                if told:
+                    told(done)
     return digest.hexdigest()
