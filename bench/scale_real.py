@@ -38,11 +38,12 @@ from seeder.selection import Selection
 from seeder.work import PATIENCE
 from seeder.work import Worker as Station
 from seeder.worker import Again, attend
-from tiler.catalog import Options, load_layer
+from tiler.catalog import load_layer
 from tiler.errors import StoreError
 from tiler.fill import Request
 from tiler.grid import LEAF, Block
 from tiler.ingest import ingest
+from tiler.options import Options
 from tiler.overlap import THREADS
 from tiler.render import Look
 from tiler.settings import S3, Settings

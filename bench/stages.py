@@ -33,12 +33,13 @@ from objects import Served, served
 from stopwatch import REST, Stopwatch
 
 from seeder.selection import Selection, regions
-from tiler.catalog import Layer, Options, load_layer
+from tiler.catalog import Layer, load_layer
 from tiler.cog import Profile, compress_values
 from tiler.datasets import opened
 from tiler.fill import Request, fill
 from tiler.grid import TILE
 from tiler.ingest import ingest
+from tiler.options import Options
 from tiler.remote import location
 from tiler.render import Look
 from tiler.storage import Store, Stores, open_store

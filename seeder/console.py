@@ -7,6 +7,8 @@ import os
 import re
 import shlex
 import sys
+import threading
+import time
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -216,6 +218,44 @@ def interruptible(hint: str) -> Iterator[None]:
     except KeyboardInterrupt as interrupt:
         click.echo(hint, err=True)
         raise click.exceptions.Exit(INTERRUPTED) from interrupt
+
+
+class Stages:
+    """Lines on stderr about what is under way, for what may take long before there is something to count.
+
+    The first comes after `FIRST` seconds, each other after twice as long as the one before, at most `LAST` seconds.
+    """
+
+    FIRST, LAST = 4.0, 60.0
+
+    def __init__(self, label: str) -> None:
+        self._label = label
+        self._what = ""
+        self._ended = threading.Event()
+        self._began = time.monotonic()
+
+    def __call__(self, what: str) -> None:
+        """Note what is under way."""
+        self._what = what
+
+    def end(self) -> None:
+        """Say no more."""
+        self._ended.set()
+
+    def __enter__(self) -> Self:
+        threading.Thread(target=self.watch, daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.end()
+
+    def watch(self) -> None:
+        """Print what is under way, as it lasts, until the end."""
+        pause = self.FIRST
+        while not self._ended.wait(pause):
+            if self._what:
+                click.echo(f"{self._label}: {self._what} ({time.monotonic() - self._began:.0f} s)", err=True)
+            pause = min(2 * pause, self.LAST)
 
 
 class Bar:

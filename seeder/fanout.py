@@ -128,8 +128,16 @@ def _ended(watch: Watch, layers: Layers, failed: list[Block], silence: _Silence)
         if depth is None or depth:
             silence.broken()
         elif silence.seconds() > watch.quiet:
-            return _lost(watch, failed, depth)
+            if _receipts(watch) <= len(plan.done) + len(failed):
+                return _lost(watch, failed, depth)
+            silence.broken()
     return None
+
+
+def _receipts(watch: Watch) -> int:
+    """How many blocks have a receipt by now; the last may have come after a look, just before the queue was empty."""
+    sources, job = watch.stores.sources, watch.plan.job.id
+    return len({*finished(sources, job), *finished(sources, job, "failed")})
 
 
 def _read(watch: Watch) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Iterator
 from functools import wraps
 from pathlib import Path
@@ -10,17 +11,19 @@ from typing import Any
 
 import click
 
-from seeder.console import Bar, guarded, interruptible, jobs_option, json_option, located, parsed
-from tiler.catalog import RESAMPLINGS, Layer, Options, shown
+from seeder.console import Bar, Stages, guarded, interruptible, jobs_option, json_option, located, parsed
+from tiler.catalog import Layer, shown
 from tiler.colormap import checked
 from tiler.errors import BadOption
 from tiler.ingest import Ingested
 from tiler.ingest import ingest as ingest_raster
 from tiler.inputs import check_source
 from tiler.keys import FORMATS, check_layer, layer_from
+from tiler.options import RESAMPLINGS, Options
 from tiler.settings import Settings
 from tiler.storage import Stores
 from tiler.style import TERRAINS
+from tiler.units import check_unit
 
 Command = Callable[..., None]
 
@@ -40,6 +43,26 @@ def _parse_bands(text: str) -> tuple[int, ...]:
         raise BadOption(f"{text!r} does not name bands: write one or three numbers, as in 4,3,2") from None
 
 
+def _parse_numbers(text: str) -> tuple[float, ...]:
+    try:
+        numbers = tuple(float(part) for part in text.split(","))
+    except ValueError:
+        raise BadOption(f"{text!r} is no number: write one for all bands, or one each, as in 0.1,0.1,0.2") from None
+    if not all(map(math.isfinite, numbers)):
+        raise BadOption(f"{text!r} is not finite: write a number")
+    return numbers
+
+
+def _parse_nodata(text: str) -> float | tuple[float, ...]:
+    if text.strip().lower() == "none":
+        return ()
+    try:
+        values = tuple(float(part) for part in text.split(","))
+    except ValueError:
+        raise BadOption(f"{text!r} is no value: write one for all bands, one each as in 0,0,255, or none") from None
+    return values[0] if len({*map(str, values)}) == 1 else values
+
+
 def raster_options(command: Command) -> Command:
     """Options of how a raster becomes a layer; the command gets `said`, those that were given, by their names."""
 
@@ -53,8 +76,13 @@ def raster_options(command: Command) -> Command:
         help="Kernel of the warp.  [default: cubic; nearest for palettes]",
     )
     @click.option(
-        "--nodata", type=float, metavar="VALUE", help="Value that means no data, instead of the raster's own."
+        "--nodata",
+        metavar="VALUE[,...]|none",
+        callback=parsed(_parse_nodata),
+        help="Value that means no data, for all bands or one each, instead of the raster's own; none ignores that.",
     )
+    @click.option("--alpha", type=click.IntRange(1), metavar="BAND", help="Band that holds the opacity.")
+    @click.option("--no-alpha", "alpha", flag_value=0, type=int, help="Ignore the alpha band.")
     @click.option(
         "--bands", metavar="B[,B,B]", callback=parsed(_parse_bands), help="Band to show as grey, or three as RGB."
     )
@@ -64,6 +92,24 @@ def raster_options(command: Command) -> Command:
         multiple=True,
         callback=parsed(_parse_range),
         help="Values that become black and white; once for all bands, or once for each.",
+    )
+    @click.option(
+        "--scale",
+        metavar="NUMBER[,...]",
+        callback=parsed(_parse_numbers),
+        help="Factor of stored values, for all bands or one each, instead of the raster's own.",
+    )
+    @click.option(
+        "--offset",
+        metavar="NUMBER[,...]",
+        callback=parsed(_parse_numbers),
+        help="Number to add to scaled values, for all bands or one each, instead of the raster's own.",
+    )
+    @click.option(
+        "--unit",
+        metavar="UNIT",
+        callback=parsed(check_unit),
+        help="Unit of heights: m, ft, us-ft, km, dm, cm, mm.  [default: the raster's own, else m]",
     )
     @click.option(
         "--style",
@@ -96,7 +142,8 @@ def raster_options(command: Command) -> Command:
     @wraps(command)
     def given(*args: Any, **kwargs: Any) -> None:
         values = {name: kwargs.pop(name) for name in Options.__dataclass_fields__}
-        command(*args, said={name: value for name, value in values.items() if value not in (None, ())}, **kwargs)
+        said = {name: value for name, value in values.items() if value is not None}
+        command(*args, said={name: value for name, value in said.items() if value != () or name == "nodata"}, **kwargs)
 
     return given
 
@@ -138,8 +185,14 @@ def ingest(source: str, layer: str | None, said: dict[str, Any], jobs: int, as_j
 def make(source: str, layer: str, options: Options, stores: Stores, *, jobs: int) -> Ingested:
     """Ingest a raster, and show how that goes; see `tiler.ingest.ingest`."""
     check_source(source)
-    with interruptible("interrupted: nothing was changed"), Bar(f"ingest {layer}") as bar:
-        done = ingest_raster(source, layer, options, stores, jobs=jobs, progress=bar)
+    name = f"ingest {layer}"
+    with interruptible("interrupted: nothing was changed"), Stages(name) as stages, Bar(name) as bar:
+
+        def progress(done: int, total: int) -> None:
+            stages.end()
+            bar(done, total)
+
+        done = ingest_raster(source, layer, options, stores, jobs=jobs, progress=progress, stage=stages)
     for note in done.notes:
         click.echo(note, err=True)
     return done

@@ -37,9 +37,10 @@ from tests.e2e.proxy import Proxy
 from tests.function import Function, planned, png_tiles, started
 from tests.site import Site, copied, memory, private
 from tiler import datasets
-from tiler.catalog import Layer, Options, load_layer
+from tiler.catalog import Layer, load_layer
 from tiler.datasets import forget
 from tiler.ingest import ingest
+from tiler.options import Options
 from tiler.settings import Settings
 from tiler.storage import Store, Stores, open_store
 from tiler.style import Values

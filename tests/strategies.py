@@ -13,11 +13,12 @@ from mercantile import Tile
 from seeder.jobs import Job, Message, Spec
 from seeder.selection import Selection
 from tiler.baked import Bake
-from tiler.catalog import RESAMPLINGS, Layer
+from tiler.catalog import Layer
 from tiler.fill import Outcome, Request
 from tiler.footprint import Footprint
 from tiler.grid import MAX_LATITUDE, MAX_ZOOM, Block, Bounds
 from tiler.keys import FORMATS, Format, Scale
+from tiler.options import RESAMPLINGS
 from tiler.render import Look
 from tiler.style import Rgba, Style
 

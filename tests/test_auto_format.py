@@ -14,9 +14,10 @@ from click.testing import CliRunner
 from seeder import cli, fence
 from tests.conftest import MakeLayer, MakeRaster, Recipe, scene, silent
 from tests.oracle import alone, drawn, tiles_of
-from tiler.catalog import Layer, Options, load_layer
+from tiler.catalog import Layer, load_layer
 from tiler.grid import EXTENT
 from tiler.ingest import Ingested, ingest
+from tiler.options import Options
 from tiler.render import Look
 from tiler.settings import Settings
 from tiler.storage import Stores

@@ -15,7 +15,8 @@ from tests.oracle import psnr
 from tiler import raster
 from tiler.axes import STRIP, cubic, exact, resampled
 from tiler.grid import EXTENT, Window, resolution, zoom_for
-from tiler.raster import MERCATOR, Box, Reading, applied, carried, covered, resolution_of, warp_valid
+from tiler.place import MERCATOR, applied, carried, resolution_of
+from tiler.raster import Box, Reading, covered, warp_valid
 
 seeds = st.integers(0, 2**32 - 1)
 steps = st.floats(0.2, 3.5)

@@ -28,9 +28,10 @@ from tests.site import memory
 from tiler import beneath as beneath_module
 from tiler import ingest as ingest_module
 from tiler.beneath import beneath
-from tiler.catalog import Options, load_layer
+from tiler.catalog import load_layer
 from tiler.errors import BadSource, TilerError, UnknownLayer
 from tiler.ingest import ingest
+from tiler.options import Options
 from tiler.storage import Stores
 from tiler.survey import revision_of
 
@@ -346,7 +347,7 @@ def test_a_raster_of_another_body_is_refused_at_once_in_a_short_line(
     path = make_raster(values=scene(50, 60, 1))
     with rasterio.open(path, "r+") as dataset:
         dataset.crs = crs
-    with patch("tiler.raster.carried", side_effect=AssertionError), pytest.raises(BadSource) as caught:
+    with patch("tiler.place.carried", side_effect=AssertionError), pytest.raises(BadSource) as caught:
         take(path, empty())
     message = str(caught.value).replace(str(path), "")
     assert f"{radius:,} m" in message

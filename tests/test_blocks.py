@@ -17,11 +17,12 @@ from rio_cogeo.cogeo import cog_validate
 from seeder.selection import Selection, regions
 from tests.conftest import MakeLayer, MakeRaster, scene
 from tests.oracle import HALF, alone, drawn, joined, landscape, psnr, tiles_of, warped
-from tiler.catalog import Layer, Options
+from tiler.catalog import Layer
 from tiler.errors import StoreError
 from tiler.fill import Request, fill
 from tiler.grid import Block
 from tiler.ingest import ingest
+from tiler.options import Options
 from tiler.overlap import overlap
 from tiler.remote import location
 from tiler.render import Look, render

@@ -16,10 +16,11 @@ from seeder.refresh import refresh
 from tests.conftest import MakeRaster, scene, silent
 from tests.oracle import drawn, tiles_of
 from tiler.bodies import foreign_radius
-from tiler.catalog import Layer, Options, load_layer
+from tiler.catalog import Layer, load_layer
 from tiler.datasets import Manner, opened
 from tiler.errors import BadSource
 from tiler.ingest import ingest, restore
+from tiler.options import Options
 from tiler.storage import Stores
 
 BOX = (20.0, -30.0, 60.0, 10.0)  # degrees

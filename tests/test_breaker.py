@@ -31,10 +31,11 @@ from seeder.tilelist import parse_tiles
 from tests.conftest import Recipe, scene, silent, write_raster
 from tests.site import Spy, memory
 from tests.strategies import GLOBE
-from tiler.catalog import Layer, Layers, Options, publish
+from tiler.catalog import Layer, Layers, publish
 from tiler.fill import Outcome, Request
 from tiler.grid import Block
 from tiler.ingest import ingest
+from tiler.options import Options
 from tiler.render import Look
 from tiler.settings import Settings
 from tiler.storage import Store, Stores

@@ -49,7 +49,7 @@ RELIEF = Layer(
     resampling="cubic",
     attribution="somebody",
 )
-FIELDS = sorted(json.loads(dump(RELIEF)).keys() - {"origins"})  # which earlier versions did not write
+FIELDS = sorted(json.loads(dump(RELIEF)).keys() - {"origins", "reading"})  # which earlier versions did not write
 
 
 def edited(**changes: object) -> bytes:

@@ -18,7 +18,7 @@ from botocore.config import Config
 from click.testing import CliRunner, Result
 
 from seeder import aws, cli, fanout
-from seeder.sqs import SqsQueue
+from seeder.sqs import Depth, SqsQueue
 from seeder.stack import read_stack
 from tests.conftest import MakeQueue, MakeStack, emptied, taken, upload, working
 from tests.function import png_tiles
@@ -230,6 +230,27 @@ def test_waiting_fails_when_tiles_failed(queue: SqsQueue, alps_copy: Path) -> No
     failed = re.findall(r"^failed: (\d+) tiles?: cannot read", result.stderr, re.MULTILINE)
     assert sum(map(int, failed)) == 14
     assert png_tiles(alps_copy) == {}
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_blocks_that_end_between_a_look_at_the_ledger_and_one_at_the_queue_are_not_lost(
+    queue: SqsQueue, alps_copy: Path, monkeypatch: pytest.MonkeyPatch, *, whole: bool
+) -> None:
+    (source,) = alps_copy.glob("private/sources/alps/*/*.tif")
+    source.write_bytes(source.read_bytes()[: None if whole else 1000])
+    depth = fanout._depth
+    works = [lambda: worked_off(queue, alps_copy)]
+
+    def late(watch: fanout.Watch) -> Depth | None:
+        if works:
+            works.pop()()
+        return depth(watch)
+
+    monkeypatch.setattr(fanout, "Watch", partial(fanout.Watch, pause=0.01, quiet=0.0))
+    monkeypatch.setattr(fanout, "_depth", late)
+    result = run("--queue", queue.url, "--wait", "--json")
+    assert "no receipt" not in result.stderr
+    assert (told(result)["written"], told(result)["failed"]) == ((14, 0) if whole else (0, 14))
 
 
 @pytest.mark.usefixtures("hasty")

@@ -11,9 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.conftest import MakeLayer, MakeRaster, scene
-from tiler.catalog import Layer, Options, tilejson
+from tiler.catalog import Layer, tilejson
 from tiler.credit import plain_markup
 from tiler.ingest import examined
+from tiler.options import Options
 
 LINK = '<a href="https://osm.org/copyright">OSM</a>'
 OURS = re.compile(r'<a href="https?://[^"<>]*">|</a>', re.IGNORECASE)

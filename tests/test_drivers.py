@@ -14,10 +14,10 @@ from tests.conftest import MakeLayer, MakeRaster, scene
 from tests.oracle import drawn, tiles_of
 from tests.test_architecture import MODULES
 from tiler.bake import Baker, lay_out
-from tiler.catalog import Options
 from tiler.datasets import DRIVERS, Manner, forget, opened
 from tiler.errors import BadSource, SourceReadError
 from tiler.ingest import examined
+from tiler.options import Options
 from tiler.storage import Stores
 from tiler.survey import survey
 

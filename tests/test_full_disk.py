@@ -23,8 +23,8 @@ from tests.conftest import Recipe, scene, write_raster
 from tests.full_disk import Disk
 from tests.undisturbed import contents
 from tiler import room
-from tiler.catalog import Options
 from tiler.errors import NoRoom
+from tiler.options import Options
 from tiler.room import check_rest, check_room
 from tiler.survey import survey
 

@@ -12,8 +12,8 @@ from rasterio.shutil import copy
 from tests.conftest import MakeRaster, scene
 from tests.fuzz.case import Case
 from tests.fuzz.rasters import make
-from tiler.catalog import Options
 from tiler.errors import BadSource
+from tiler.options import Options
 from tiler.survey import survey
 
 ROOT = Path(__file__).parent.parent

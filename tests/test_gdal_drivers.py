@@ -17,10 +17,11 @@ from rasterio.windows import Window
 from tests.conftest import Recipe, scene, silent, write_raster
 from tests.oracle import EXACT, alone, decoded, drawn, joined, psnr
 from tests.served import serving
-from tiler.catalog import Layer, Options, load_layer
+from tiler.catalog import Layer, load_layer
 from tiler.grid import EXTENT, TILE, resolution
 from tiler.ingest import ingest
 from tiler.keys import Format
+from tiler.options import Options
 from tiler.render import Look
 from tiler.settings import Settings
 from tiler.storage import Stores

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tiler.catalog import Options
+from tiler.options import Options
 from tiler.survey import revision_of
 
 RASTER = (  # a GeoTIFF of 8 x 8 pixels

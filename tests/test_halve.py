@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from tests.conftest import MakeLayer, MakeRaster, scene
 from tiler import halve
-from tiler.catalog import Halving
 from tiler.halve import REACH, halved
+from tiler.options import Halving
 from tiler.remote import location
 from tiler.storage import Stores
 from tiler.style import Pixels, Values

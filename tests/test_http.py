@@ -27,7 +27,7 @@ from tests.oracle import alone, tiles_of
 from tests.site import DIRECT, URL, Answer, Site, Spy, answered, copied, deaf, event, memory, private
 from tests.strategies import layers
 from tiler import http
-from tiler.catalog import Layer, Options, dump, publish
+from tiler.catalog import Layer, dump, publish
 from tiler.encode import blank
 from tiler.fill import Outcome, Request
 from tiler.footprint import Footprint
@@ -35,6 +35,7 @@ from tiler.grid import MAX_ZOOM
 from tiler.http import LAYER_TTL
 from tiler.ingest import ingest
 from tiler.keys import CONTENT_TYPES, TileName, index_key, parse_tile_key, tile_key
+from tiler.options import Options
 from tiler.render import Look
 from tiler.storage import Store, Stores, open_store
 

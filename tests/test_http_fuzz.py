@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from tests.conftest import Recipe, scene, silent, write_raster
 from tests.site import DIRECT, READS, URL, WRITES, Site, Spy, memory
-from tiler.catalog import Options
 from tiler.ingest import ingest
 from tiler.keys import parse_tile_key
+from tiler.options import Options
 from tiler.storage import Stores
 
 LAYERS = ("tiny", "tiny-2")

@@ -16,9 +16,10 @@ from affine import Affine
 
 from tests.conftest import MakeLayer, MakeRaster, scene
 from tests.oracle import drawn, files_under, landscape, psnr, tiles_of, warped
-from tiler.catalog import Options, load_layer
+from tiler.catalog import load_layer
 from tiler.errors import BadName, BadOption, BadSource, TilerError, UnknownLayer
 from tiler.ingest import Ingested, ingest
+from tiler.options import Options
 from tiler.storage import Stores
 from tiler.survey import revision_of
 

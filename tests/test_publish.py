@@ -13,9 +13,10 @@ from seeder import pages
 from seeder.cli import main
 from seeder.wmts import SPACES
 from tests.conftest import MakeRaster, scene
-from tiler.catalog import Options, load_layer, publish
+from tiler.catalog import load_layer, publish
 from tiler.grid import Bounds
 from tiler.ingest import ingest
+from tiler.options import Options
 from tiler.settings import Settings
 from tiler.storage import Store, Stores, open_store
 

@@ -20,12 +20,13 @@ from tests.conftest import MakeQueue, Recipe, scene, silent, upload, working, wr
 from tests.oracle import files_under
 from tests.test_beneath import raw
 from tiler import ingest as ingest_module
-from tiler.catalog import Layer, Layers, Options, load_layer, publish
+from tiler.catalog import Layer, Layers, load_layer, publish
 from tiler.encode import blank
 from tiler.grid import Block
 from tiler.http import Service
 from tiler.ingest import ingest
 from tiler.keys import parse_tile_key
+from tiler.options import Options
 from tiler.render import Look, render
 from tiler.settings import Settings
 from tiler.storage import Store, Stores

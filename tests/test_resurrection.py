@@ -33,13 +33,14 @@ from seeder.work import PATIENCE, Worker
 from tests.conftest import Recipe, silent, write_raster
 from tests.site import copied, event, memory
 from tiler import catalog, datasets, fill, render
-from tiler.catalog import Layer, Layers, Options, load_layer, publish
+from tiler.catalog import Layer, Layers, load_layer, publish
 from tiler.encode import decode
 from tiler.errors import BadInput, StoreError
 from tiler.fill import CHECK
 from tiler.http import LAYER_TTL, LONGEST, Service
 from tiler.ingest import ingest
 from tiler.keys import index_key, parse_tile_key
+from tiler.options import Options
 from tiler.render import Look
 from tiler.storage import REQUEST, Entry, Store, Stores, open_store
 

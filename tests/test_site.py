@@ -22,10 +22,11 @@ from seeder.console import where
 from seeder.stack import read_stack
 from tests.conftest import MakeRaster, MakeStack, scene, upload
 from tests.served import ask, events, serving, told
-from tiler.catalog import Options, load_layer
+from tiler.catalog import load_layer
 from tiler.grid import Block
 from tiler.ingest import ingest
 from tiler.keys import Format, Scale, TileName, tile_key
+from tiler.options import Options
 from tiler.render import Look, render
 from tiler.settings import Settings
 from tiler.storage import Stores

@@ -30,11 +30,12 @@ from tests.conftest import Recipe, scene, silent, write_raster
 from tests.site import memory
 from tests.test_audit import PNG, Told, everything, key_of, listed, put, told
 from tests.test_selection import wanted
-from tiler.catalog import Layer, Options
+from tiler.catalog import Layer
 from tiler.encode import blank, decode
 from tiler.grid import LEAF
 from tiler.ingest import ingest
 from tiler.keys import CONTENT_TYPES, Format, Scale
+from tiler.options import Options
 from tiler.render import Look
 from tiler.settings import S3, Settings
 from tiler.storage import Store, Stores, open_store

@@ -21,9 +21,10 @@ from tests.conftest import Recipe, scene, silent, write_raster
 from tests.oracle import files_under, lines
 from tests.test_audit import Case, cases, key_of
 from tests.test_selectors import Tiles, complaint, listed, said, seeder
-from tiler.catalog import Options, load_layer
+from tiler.catalog import load_layer
 from tiler.ingest import ingest
 from tiler.keys import parse_tile_key
+from tiler.options import Options
 from tiler.render import Look
 from tiler.settings import Settings
 from tiler.storage import Stores, open_store

@@ -12,10 +12,11 @@ from tests.oracle import alone, landscape, tiles_of
 from tests.rangeserver import Served, serving
 from tests.site import memory
 from tiler import datasets
-from tiler.catalog import Layer, Options
+from tiler.catalog import Layer
 from tiler.datasets import forget
 from tiler.errors import SourceReadError, StoreError
 from tiler.ingest import ingest
+from tiler.options import Options
 from tiler.storage import Stores
 
 pytestmark = pytest.mark.usefixtures("collected")

@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import rasterio
+from rasterio.io import DatasetReader
 from rasterio.session import DummySession
 from threadpoolctl import threadpool_limits
 
@@ -25,8 +26,10 @@ from tiler.datasets import opened
 from tiler.grid import TILE, Bounds, Window, tile_ranges
 from tiler.halve import halved
 from tiler.processes import stream
-from tiler.raster import KERNEL, covered, overview_for, valid, warp, warp_valid
+from tiler.raster import KERNEL, covered, overview_for, warp, warp_valid
+from tiler.reading import Box
 from tiler.room import check_rest
+from tiler.sparse import Gaps, Regions, Share, bare, gaps_of
 from tiler.style import Area
 from tiler.survey import Survey
 
@@ -38,6 +41,7 @@ HALO = 32  # pixels around a chunk that halving looks at; each halving halves it
 FINEST = 2 * TILE + HALO  # pixels; a window this small is warped with its mask rather than divided again
 EXACT = 8  # halvings that keep a tile edge on a pixel edge: TILE is 2**EXACT
 CACHE = 200  # megabytes of source blocks that a worker keeps
+NEAR = 16  # of the world's width; a wider part is not asked for at once, because maps bend
 
 Ref = tuple[str, int]  # spool and offset of a halved chunk
 
@@ -95,15 +99,13 @@ def lay_out(bounds: Bounds, z: int) -> Bake:
 class Baker:
     """What one worker keeps between chunks: its spool and its view of the raster."""
 
-    def __init__(self, survey: Survey, bake: Bake, folder: Path) -> None:
+    def __init__(self, survey: Survey, bake: Bake, folder: Path, gaps: Gaps | None = None) -> None:
         self.survey = survey
         self.bake = bake
-        self.profile = Profile(survey.dtype, len(survey.reading.bands), survey.style.palette)
+        self.gaps = gaps
+        self.profile = Profile(survey.dtype, survey.reading.count, survey.style.palette)
         self.spool = Spool(folder)
-        shrink = 2.0 ** (survey.zoom - survey.base)
-        self.dataset = opened(survey.path, overview_for(survey.path, shrink, survey.manner), manner=survey.manner)
-        left = shrink * self.dataset.width / opened(survey.path, manner=survey.manner).width  # to shrink from there
-        self.reach = (KERNEL[survey.resampling] + 1) * max(1.0, left)  # source pixels
+        self.dataset, self.reach = _view(survey)
 
     def bake_chunk(self, task: Task) -> Baked:
         """Bake one chunk into the spool."""
@@ -126,9 +128,8 @@ class Baker:
 
     def _read(self, task: Task) -> Area | None:
         """The chunk's pixels and its halo; where that leaves the COG, its last pixels again."""
-        left, width, aside = _span(task.column, self.bake.columns)
-        top, height, above = _span(task.row, self.bake.rows)
-        area = self._warped(Window(self.bake.z, self.bake.x * TILE + left, self.bake.y * TILE + top, width, height))
+        window, aside, above = _window(self.bake, task.row, task.column)
+        area = self._warped(window)
         if area is None:
             return None
         values, mask = area
@@ -139,25 +140,36 @@ class Baker:
         """The window's pixels in the baked dtype, or None where the raster has none there.
 
         GDAL warps several times faster without a mask, so the mask is only asked for where it matters: what may
-        touch an edge or a hole is divided until it is small.
+        touch an edge or a hole is divided until it is small. Where nothing was written, or nothing is valid, nothing
+        is warped.
         """
         survey = self.survey
         box = covered(self.dataset, window, self.reach)
         if box is not None:
-            left, top, right, bottom = box
-            if right <= 0 or bottom <= 0 or left >= self.dataset.width or top >= self.dataset.height:
+            if self._bare(box):
                 return None
+            left, top, right, bottom = box
             inside = left >= 0 and top >= 0 and right <= self.dataset.width and bottom <= self.dataset.height
             small = (right - left) * (bottom - top) <= READ
-            if inside and small and valid(self.dataset, survey.reading, box):
-                values = warp_valid(self.dataset, survey.reading, window, survey.resampling, box)
-                return values.astype(survey.dtype, copy=False), None
+            if inside and small:
+                valid = warp_valid(self.dataset, survey.reading, window, survey.resampling, box)
+                if valid is not None:
+                    return valid, None
         if max(window.width, window.height) > FINEST:
             return self._divided(window)
         values, mask = warp(self.dataset, survey.reading, window, survey.resampling)
         if not mask.any():
             return None
-        return values.astype(survey.dtype, copy=False), None if mask.min() == 255 else mask
+        return values, None if mask.min() == 255 else mask
+
+    def _bare(self, box: Box) -> bool:
+        """Whether `box` lies beside the raster or is seen to hold no valid pixel; one too large is not looked at."""
+        left, top, right, bottom = box
+        if right <= 0 or bottom <= 0 or left >= self.dataset.width or top >= self.dataset.height:
+            return True
+        if self.gaps and self.gaps.share(box) == "none":
+            return True
+        return (right - left) * (bottom - top) <= READ and bare(self.dataset, self.survey.reading, box)
 
     def _divided(self, window: Window) -> Area | None:
         half = -(-max(window.width, window.height) // (2 * HALO)) * HALO
@@ -218,9 +230,24 @@ class Baker:
         return self._pasted(parts, SIDE + 2 * HALO, SIDE + 2 * HALO)
 
 
-def _span(chunk: int, tiles: int) -> tuple[int, int, tuple[int, int]]:
-    """First pixel and length of a chunk with its halo, cut to the COG's `tiles`; and what was cut off at each end."""
-    start, stop = chunk * SIDE - HALO, min((chunk + 1) * SIDE, tiles * TILE) + HALO
+def _view(survey: Survey) -> tuple[DatasetReader, float]:
+    """The raster or its overview that is warped, and how many of its pixels a kernel looks past a window."""
+    shrink = 2.0 ** (survey.zoom - survey.base)
+    dataset = opened(survey.path, overview_for(survey.path, shrink, survey.manner), manner=survey.manner)
+    left = shrink * dataset.width / opened(survey.path, manner=survey.manner).width  # to shrink from there
+    return dataset, (KERNEL[survey.resampling] + 1) * max(1.0, left)
+
+
+def _window(bake: Bake, row: int, column: int, side: int = 1) -> tuple[Window, tuple[int, int], tuple[int, int]]:
+    """A square of chunks with its halo, cut to the COG; and what was cut off its columns and its rows."""
+    left, width, aside = _span(column, bake.columns, side)
+    top, height, above = _span(row, bake.rows, side)
+    return Window(bake.z, bake.x * TILE + left, bake.y * TILE + top, width, height), aside, above
+
+
+def _span(chunk: int, tiles: int, chunks: int) -> tuple[int, int, tuple[int, int]]:
+    """First pixel and length of chunks with their halo, cut to the COG's `tiles`; and what was cut off at each end."""
+    start, stop = chunk * SIDE - HALO, min((chunk + chunks) * SIDE, tiles * TILE) + HALO
     first, last = max(start, 0), min(stop, tiles * TILE)
     return first, last - first, (first - start, stop - last)
 
@@ -233,10 +260,23 @@ def _core(area: Area, halo: int) -> Area:
     return values[:, *inside], cover
 
 
-def _baking(survey: Survey, bake: Bake, folder: Path) -> Callable[[Task], Baked]:
+def _baking(survey: Survey, bake: Bake, folder: Path, gaps: Gaps | None) -> Callable[[Task], Baked]:
     """A worker's task."""
     threadpool_limits(1)  # there is a worker for each core: threads of theirs would only wait for each other
-    return Baker(survey, bake, folder).bake_chunk
+    return Baker(survey, bake, folder, gaps).bake_chunk
+
+
+def _regions(survey: Survey, bake: Bake, gaps: Gaps) -> Regions:
+    """Where the base has chunks to bake."""
+    dataset, reach = _view(survey)
+
+    def share(row: int, column: int, side: int) -> Share:
+        window, *_ = _window(bake, row, column, side)
+        box = covered(dataset, window, reach)
+        return "some" if box is None else gaps.share(box)
+
+    chunks = min(-(-max(bake.columns, bake.rows) // CHUNK), max(1, 2**bake.z // CHUNK // NEAR))
+    return Regions(share, 1 << (chunks - 1).bit_length())
 
 
 @dataclass(slots=True)
@@ -262,14 +302,14 @@ class _Collected:
 
     def show_rest(self, folder: Path) -> None:
         """Give every block that has values but no mask the mask that shows all of it."""
-        plain = Spool(folder)
-        place = plain.add(compress_mask(np.full((TILE, TILE), 255, np.uint8)))
-        plain.flush()
-        self.spools.append(str(plain.path))
+        spool = Spool(folder)
+        place = spool.add(compress_mask(np.full((TILE, TILE), 255, np.uint8)))
+        spool.flush()
+        self.spools.append(str(spool.path))
         for values, mask in zip(self.values, self.masks, strict=True):
-            bare = (values.size > 0) & (mask.size == 0)
-            mask.spool[bare] = len(self.spools) - 1
-            mask.offset[bare], mask.size[bare] = place
+            plain = (values.size > 0) & (mask.size == 0)
+            mask.spool[plain] = len(self.spools) - 1
+            mask.offset[plain], mask.size[plain] = place
 
 
 def bake_cog(
@@ -297,9 +337,11 @@ def bake_cog(
     total = base + sum(rest)
     done = 0
     parts: dict[tuple[int, int], list[tuple[int, int, Ref]]] = {}
-    make = partial(_baking, survey, bake, path.parent)
+    gaps = gaps_of(_view(survey)[0], survey.reading)
+    regions = _regions(survey, bake, gaps) if gaps else Regions()
+    make = partial(_baking, survey, bake, path.parent, gaps)
     for level in tops:
-        tasks = _tasks(level, shapes[level], parts)
+        tasks = _tasks(level, shapes[level], parts, regions)
         parts = {}
         for baked in stream(make, tasks, jobs=jobs if level == 0 else 1):
             found.add(baked)
@@ -309,15 +351,17 @@ def bake_cog(
                     part = (row - above * CHUNK, column - left * CHUNK, baked.rest)
                     parts.setdefault((above, left), []).append(part)
             done += 1
-            check_rest(path.parent, found.size, min(1.0, done / base))
-            progress(done, total)
+            check_rest(path.parent, found.size, min(1.0, (done + regions.passed) / base))
+            progress(done + regions.passed, total)
+    if regions.passed:  # the last ones, perhaps
+        progress(total, total)
     opaque = found.opaque and bool((found.values[0].size > 0).all())
     if not opaque:
         found.show_rest(path.parent)
     masks = [None if opaque else mask for mask in found.masks]
     levels = [Level(*said) for said in zip(widths, heights, found.values, masks, strict=True)]
     window = Window(bake.z, bake.x * TILE, bake.y * TILE, widths[0], heights[0])
-    profile = Profile(survey.dtype, len(survey.reading.bands), survey.style.palette)
+    profile = Profile(survey.dtype, survey.reading.count, survey.style.palette)
     assemble(
         path, levels, profile, origin=window.corner, pixel=window.pixel, spools=[Path(spool) for spool in found.spools]
     )
@@ -330,12 +374,13 @@ def _chunks_around(row: int, column: int) -> set[tuple[int, int]]:
 
 
 def _tasks(
-    level: int, shape: tuple[int, int], parts: dict[tuple[int, int], list[tuple[int, int, Ref]]]
+    level: int, shape: tuple[int, int], parts: dict[tuple[int, int], list[tuple[int, int, Ref]]], regions: Regions
 ) -> Iterator[Task]:
-    """The chunks of a level: all at the base, deeper those that something was left of."""
+    """The chunks of a level: at the base those that something is written in, deeper all, with what was left of them."""
     for row in range(-(-shape[0] // CHUNK)):
         for column in range(-(-shape[1] // CHUNK)):
             if level == 0:
-                yield Task(0, row, column)
+                if not regions.bare(row, column):
+                    yield Task(0, row, column)
             else:
                 yield Task(level, row, column, tuple(parts.get((row, column), ())))

@@ -8,7 +8,7 @@ and 12-2).
 from __future__ import annotations
 
 import math
-import re
+from typing import Any
 
 from rasterio.crs import CRS
 from rasterio.io import DatasetReader
@@ -20,17 +20,30 @@ ALIKE = 0.01  # of that, which all ellipsoids of the earth differ by at most
 AS_EARTH = "--as-earth"
 
 
+def horizontal(crs: CRS) -> dict[str, Any]:
+    """The part of a CRS that says where on a map, as PROJJSON; empty where PROJ has no words for it."""
+    part: dict[str, Any] = crs.to_dict(projjson=True)
+    while inner := part.get("source_crs") or next(iter(part.get("components", ())), None):
+        part = inner
+    return part
+
+
 def called(crs: CRS) -> str:
     """The name of a CRS: its description would take a screen."""
-    found = re.search(r'\["([^"]*)"', crs.to_wkt())
-    return repr(found[1][:60]) if found else "its CRS"
+    part = crs.to_dict(projjson=True)
+    name = part.get("name") or horizontal(crs).get("name")
+    return repr(name[:60]) if name else "its CRS"
 
 
 def foreign_radius(crs: CRS) -> float | None:
     """The radius in metres of the body of a CRS, None where that is the earth or nothing is said."""
-    found = re.search(r'(?:SPHEROID|ELLIPSOID)\["[^"]*",\s*([0-9.eE+]+)', crs.to_wkt())
-    radius = float(found[1]) if found else EARTH
-    return None if abs(radius / EARTH - 1) < ALIKE else radius
+    part = horizontal(crs)
+    while "base_crs" in part:
+        part = part["base_crs"]
+    ellipsoid = (part.get("datum") or part.get("datum_ensemble") or {}).get("ellipsoid", {})
+    said = ellipsoid.get("semi_major_axis", ellipsoid.get("radius", EARTH))
+    radius = said["value"] * said["unit"].get("conversion_factor", 1.0) if isinstance(said, dict) else said
+    return None if abs(radius / EARTH - 1) < ALIKE else float(radius)
 
 
 def laid(dataset: DatasetReader, path: str) -> str:

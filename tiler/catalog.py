@@ -7,7 +7,7 @@ import math
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from typing import Any, Literal, get_args
+from typing import Any
 
 from mercantile import Tile
 
@@ -19,46 +19,14 @@ from tiler.footprint import Footprint
 from tiler.grid import MAX_ZOOM, Bounds, TileRange, tile_ranges
 from tiler.inputs import read_json
 from tiler.keys import Format
+from tiler.options import LOSSLESS, NONE_ASKED, RESAMPLINGS, Options, Resampling
 from tiler.origin import Origin
+from tiler.reading import Reading
 from tiler.storage import Store, Stores
-from tiler.style import TERRAINS, Range, Style, Terrain
+from tiler.style import TERRAINS, Style
 
-Resampling = Literal["nearest", "bilinear", "cubic", "cubic_spline", "lanczos", "average", "mode"]
-Halving = Literal["cubic", "average", "nearest", "mode"]
-Choice = Format | Literal["auto"]  # of a format: auto is decided by what the tiles show
-RESAMPLINGS: tuple[Resampling, ...] = get_args(Resampling)
-LOSSLESS: tuple[Format, ...] = ("png",)
 VERSION = 1
 KNOWN = 256  # names of which a process remembers the metadata
-
-
-@dataclass(frozen=True, slots=True)
-class Options:
-    """What `seeder ingest` was asked for; None and empty mean that the raster decides.
-
-    `rescale` holds one range for all bands or one for each. `colormap` is a name or the lines of a colour-relief file;
-    see `tiler.colormap`. `trust_source` changes no pixel, so it makes no other revision.
-    """
-
-    min_zoom: int | None = None
-    max_zoom: int | None = None
-    resampling: Resampling | None = None
-    nodata: float | None = None
-    bands: tuple[int, ...] = ()
-    rescale: tuple[Range, ...] = ()
-    format: Choice = "png"
-    attribution: str = ""
-    virtual: bool = False
-    style: Terrain = ""
-    colormap: str = ""
-    trust_source: bool = False
-    as_earth: bool = False
-
-    def changed(self) -> dict[str, Any]:
-        """The options that are not as they are when nothing is asked for: a new option changes nothing for the rest."""
-        plain = type(self)()
-        said = {name: value for name, value in asdict(self).items() if value != getattr(plain, name)}
-        return {name: value for name, value in said.items() if name != "trust_source"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +34,8 @@ class Layer:
     """A raster made ready for web tiles.
 
     `source` is the key of the baked COG in the private store or, where `bake` is None, the address of the raster
-    itself. `bands` are the source's, from 1. `nodata` overrides the raster's own (virtual layers only). `asked` is
+    itself. `bands` are the source's, from 1. Virtual layers have a `reading`; those of earlier versions have `nodata`,
+    which overrides the raster's own. `asked` is
     what it was ingested with, and `previous` the revision whose place it took, empty for the first. `origins` are the
     files on disk that a virtual layer is read from.
 
@@ -88,9 +57,10 @@ class Layer:
     resampling: Resampling
     nodata: float | None = None
     attribution: str = ""
-    asked: Options = Options()
+    asked: Options = NONE_ASKED
     previous: str = ""
     origins: tuple[Origin, ...] = ()
+    reading: Reading | None = None
 
     def __post_init__(self) -> None:
         if not 0 <= self.minzoom <= self.maxzoom <= MAX_ZOOM:
@@ -147,9 +117,10 @@ def dump(layer: Layer) -> bytes:
         "resampling": layer.resampling,
         "nodata": _text(layer.nodata),
         "attribution": layer.attribution,
-        "asked": {**asdict(layer.asked), "nodata": _text(layer.asked.nodata)},
+        "asked": layer.asked.to_json(),
         "previous": layer.previous,
         "origins": layer.origins,
+        "reading": asdict(layer.reading) if layer.reading else None,
         "style": asdict(layer.style),
         "bake": asdict(layer.bake) if layer.bake else None,
         "footprint": layer.footprint.to_json(),
@@ -166,21 +137,17 @@ def _number(text: str | None) -> float | None:
     return None if text is None else float(text)
 
 
-def _asked(said: dict[str, Any]) -> Options:
-    ranges = said["rescale"] or ()
-    if ranges and not isinstance(ranges[0], list):  # there used to be one for all bands
-        ranges = (ranges,)
-    rescale = tuple(map(tuple, ranges))
-    return Options(**{**said, "nodata": _number(said["nodata"]), "bands": tuple(said["bands"]), "rescale": rescale})
-
-
 def _style(said: dict[str, Any]) -> Style:
     """A style; what older versions did not know may be missing."""
-    said = {"colours": [], "stops": [], "terrain": "", **said}
-    lists = {name: tuple(map(tuple, said[name])) for name in ("rescale", "palette", "colours", "stops")}
+    said = {"colours": [], "stops": [], "terrain": "", "meant": [], **said}
+    lists = {name: tuple(map(tuple, said[name])) for name in ("rescale", "palette", "colours", "stops", "meant")}
     if said["terrain"] not in ("", *TERRAINS):
         raise ValueError(f"unknown style {said['terrain']}")
     return Style(**lists, terrain=said["terrain"])
+
+
+def _reading(said: dict[str, Any] | None) -> Reading | None:
+    return None if said is None else Reading(**{**said, "bands": tuple(said["bands"]), "nodata": tuple(said["nodata"])})
 
 
 def parse(data: bytes, key: str) -> Layer:
@@ -207,9 +174,10 @@ def parse(data: bytes, key: str) -> Layer:
             resampling=said["resampling"],
             nodata=_number(said["nodata"]),
             attribution=said["attribution"],
-            asked=_asked(said["asked"]),
+            asked=Options.from_json(said["asked"]),
             previous=said["previous"],
             origins=tuple(Origin(*each) for each in said.get("origins", ())),
+            reading=_reading(said.get("reading")),
             style=_style(said["style"]),
             bake=Bake(**said["bake"]) if said["bake"] else None,
             footprint=Footprint.from_json(said["footprint"], key),

@@ -19,8 +19,8 @@ from rasterio.io import DatasetReader
 from rasterio.session import DummySession
 
 from tiler import bodies, remote
-from tiler.catalog import Options
 from tiler.errors import MissingObject, SourceReadError, StoreError
+from tiler.options import Options
 
 OPEN_DATASETS = 32  # that a thread keeps
 NETWORK = {  # what GDAL is told where it reads from a network by itself

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from tiler.axes import Strip, cubic, exact, resampled
-from tiler.catalog import Halving
+from tiler.options import Halving
 from tiler.style import Area, Pixels, Values
 
 REACH = 3  # pixels to each side that a cubic halving looks at

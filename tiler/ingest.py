@@ -13,7 +13,7 @@ import numpy as np
 from tiler import catalog, history, keys
 from tiler.bake import bake_cog
 from tiler.beneath import Beneath, beneath, beside
-from tiler.catalog import Layer, Options
+from tiler.catalog import Layer
 from tiler.choose import choose
 from tiler.credit import plain_markup
 from tiler.datasets import forget, opened
@@ -22,6 +22,7 @@ from tiler.footprint import Footprint
 from tiler.grid import Window, tile_ranges
 from tiler.keys import Format
 from tiler.leftover import sweep
+from tiler.options import Options
 from tiler.origin import check_origins
 from tiler.origin import origins as files_now
 from tiler.raster import overview_for, warp
@@ -31,6 +32,7 @@ from tiler.survey import Survey, revision_of, survey
 
 CHANGED = "it changed while it was read: run the same command again"
 EMPTY = "it holds no valid pixel"
+Stage = Callable[[str], None]  # told what is under way before there are chunks to count
 LOOK = 8  # pixels a tile that a virtual layer's footprint is looked for with
 
 
@@ -46,6 +48,10 @@ class Ingested:
     fresh: bool
     why: str = ""
     notes: tuple[str, ...] = ()
+
+
+def _silent(_stage: str) -> None:
+    """Nobody asks."""
 
 
 class Examined(NamedTuple):
@@ -74,34 +80,37 @@ class Examined(NamedTuple):
 
 
 def ingest(
-    source: str, layer: str, options: Options, stores: Stores, *, jobs: int, progress: Callable[[int, int], None]
+    source: str,
+    layer: str,
+    options: Options,
+    stores: Stores,
+    *,
+    jobs: int,
+    progress: Callable[[int, int], None],
+    stage: Stage = _silent,
 ) -> Ingested:
     """Make `source` the current revision of `layer`.
 
     The same raster with the same options changes nothing, and what is still kept of an earlier revision is not made
     again. Whatever ends an ingest early, the layer stays what it was: its metadata is written last and at once. Where
-    the format is `auto`, the tiles decide; a layer of which that was asked before keeps what it has.
+    the format is `auto`, the tiles decide; a layer of which that was asked before keeps what it has. `progress` is
+    told the chunks done and those to do, `stage` before that what is under way.
 
     Raises:
         BadSource: the raster cannot become a layer, or some pixel of it cannot be read.
         BadOption: an option does not fit it.
     """
     try:
-        return _ingest(source, layer, options, stores, jobs=jobs, progress=progress)
+        seen = examined(source, options, stage)
+        try:
+            stage("baking the first chunks")
+            done = _made(seen, layer, options, stores, jobs=jobs, progress=progress)
+        except SourceReadError:
+            seen.check(options)
+            raise
+        return replace(done, notes=(*seen.below.notes(), *seen.survey.notes))
     except SourceReadError as error:
         raise BadSource(source, f"{error} (is the file whole?)") from error
-
-
-def _ingest(
-    source: str, layer: str, options: Options, stores: Stores, *, jobs: int, progress: Callable[[int, int], None]
-) -> Ingested:
-    seen = examined(source, options)
-    try:
-        done = _made(seen, layer, options, stores, jobs=jobs, progress=progress)
-    except SourceReadError:
-        seen.check(options)
-        raise
-    return replace(done, notes=tuple(seen.below.notes()))
 
 
 def _made(
@@ -138,7 +147,7 @@ def _made(
         bake=None,
         bands=found.reading.bands,
         resampling=found.resampling,
-        nodata=options.nodata,
+        reading=found.reading if options.virtual else None,
         attribution=plain_markup(options.attribution),
         asked=options,
         previous=previous,
@@ -196,8 +205,8 @@ def _decided(made: Layer, current: Layer | None, sources: Store) -> tuple[Format
     return choose(made, sources)
 
 
-def examined(source: str, options: Options) -> Examined:
-    """A raster as it is now.
+def examined(source: str, options: Options, stage: Stage = _silent) -> Examined:
+    """A raster as it is now; `stage` is told what is under way.
 
     Raises:
         BadSource, BadOption, SourceReadError: it cannot become a layer.
@@ -206,10 +215,18 @@ def examined(source: str, options: Options) -> Examined:
     path = str(Path(source).absolute()) if Path(source).exists() else source
     if options.virtual:  # it is read from anywhere later on
         path = beside(path, Path.cwd() / "here")
+    stage("looking for its files")
     below = beneath(path, trusted=options.trust_source)
     try:
+        stage("looking at its values")
         found = survey(path, options)
-        return Examined(path, found, revision_of(path, options, below, found.differs), below)
+        stage("reading it for its revision")
+        size = sum(each[0] for each in below.stamps)
+
+        def told(done: int) -> None:
+            stage(f"reading {size / 1e6:,.0f} MB for its revision, {done / max(size, 1):.0%} done")
+
+        return Examined(path, found, revision_of(path, options, below, found.differs, told), below)
     except OSError as error:  # a file is gone that was there a moment ago
         raise BadSource(path, CHANGED) from error
 
@@ -302,7 +319,7 @@ def _baked(blank: Layer, seen: Examined, sources: Store, *, jobs: int, progress:
         sources.put_file(key, file, content_type="image/tiff")
     footprint = Footprint.within(bake.z, bake.x, bake.y, cells)
     return replace(
-        blank, source=key, bake=bake, footprint=footprint, bands=tuple(range(1, len(blank.bands) + 1)), nodata=None
+        blank, source=key, bake=bake, footprint=footprint, bands=tuple(range(1, seen.survey.reading.count + 1))
     )
 
 

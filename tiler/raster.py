@@ -6,39 +6,30 @@ The mask of everything here is `(height, width)` uint8, 0 transparent to 255 opa
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import rasterio
 import rasterio.warp
 import rasterio.windows
 from affine import Affine
-from rasterio._err import CPLE_BaseError
-from rasterio.crs import CRS
-from rasterio.enums import ColorInterp, MaskFlags
 from rasterio.enums import Resampling as GdalResampling
 from rasterio.io import DatasetReader
 
 from tiler.axes import Coordinates, cubic, exact, resampled
-from tiler.catalog import Resampling
 from tiler.datasets import PLAIN, Manner, opened, translated
-from tiler.errors import BadOption, BadSource
-from tiler.grid import EXTENT, Window
+from tiler.grid import Window
+from tiler.options import Resampling
+from tiler.pixels import pixels, shown
+from tiler.place import MERCATOR, beneath_window
+from tiler.reading import Box, Reading
 from tiler.style import Area, Pixels, Values
 
-Box = tuple[int, int, int, int]  # column, row, column, row of source pixels
-
-# With +over, longitudes go on past 180 degrees instead of starting again, so that a raster across the
-# antimeridian or from 0 to 360 degrees is one piece. Otherwise this is EPSG:3857.
-MERCATOR = CRS.from_proj4(
-    "+proj=merc +a=6378137 +b=6378137 +lat_ts=0 +lon_0=0 +x_0=0 +y_0=0 +k=1 +units=m +nadgrids=@null "
-    "+wktext +over +no_defs"
-)
 WARP_MEMORY = 256  # megabytes that one warp may take
+READ = 2048 * 2048  # source pixels; a warp reads no more at once
+LIMB = 128  # pixels; a window this small whose points lie beyond the projection has nothing in it
+LEAST = 32  # pixels; a window this small is not divided again, its points are a pixel apart
 STRAIGHT = 1e-3  # source pixels that a column or a row may bend and still count as straight
-BEYOND = "it lies beyond 85.05 degrees of latitude, where Web Mercator ends"
 KERNEL: dict[Resampling, int] = {  # source pixels that a kernel reaches to each side
     "nearest": 1,
     "bilinear": 1,
@@ -50,25 +41,10 @@ KERNEL: dict[Resampling, int] = {  # source pixels that a kernel reaches to each
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Reading:
-    """What to read of a raster: its bands (from 1), its alpha band (0: none), its nodata value, its own mask."""
-
-    bands: tuple[int, ...]
-    alpha: int = 0
-    nodata: float | None = None
-    masked: bool = False  # the raster has a mask of its own
-
-    @property
-    def opaque(self) -> bool:
-        """Whether every pixel of the raster is valid."""
-        return not self.alpha and self.nodata is None and not self.masked
-
-
 def overview_for(path: str, shrink: float, manner: Manner = PLAIN) -> int:
-    """The deepest overview (from 1; 0 is the raster itself) that is still `shrink` or less smaller."""
-    factors = opened(path, manner=manner).overviews(1)
-    return sum(1 for factor in factors if factor <= shrink * 1.01)
+    """The coarsest overview (from 1; 0 is the raster itself) that is `shrink` or less smaller, in any order of them."""
+    factors = [1, *opened(path, manner=manner).overviews(1)]
+    return max(range(len(factors)), key=lambda level: factors[level] if factors[level] <= shrink * 1.01 else 0)
 
 
 def read(dataset: DatasetReader, place: tuple[int, int, int, int], *, bands: int, masked: bool) -> Area:
@@ -98,51 +74,109 @@ def read(dataset: DatasetReader, place: tuple[int, int, int, int], *, bands: int
 
 
 def warp(dataset: DatasetReader, reading: Reading, window: Window, resampling: Resampling) -> tuple[Values, Pixels]:
-    """Pixels warped to `window`: `(bands, height, width)` in the raster's dtype, and the mask.
+    """Pixels warped to `window`: `(bands, height, width)`, and the mask.
 
-    Values under a zero of the mask are 0.
+    The dtype is the raster's own up to 32 bits, else float32. Values under a zero of the mask are 0.
 
     Raises:
         SourceReadError: some pixel could not be read.
     """
-    dtype = dataset.dtypes[reading.bands[0] - 1]
-    options: dict[str, Any] = {"DST_ALPHA_MAX": _alpha_max(dtype)}
-    if reading.alpha:
-        source = [*reading.bands, reading.alpha]
-        options |= {"src_alpha": reading.alpha, "dst_alpha": len(source)}
-    else:
-        # where the warp adds an alpha band, rasterio puts each source band at its own number in the destination
-        source = sorted(set(reading.bands))
-        options |= {"src_nodata": reading.nodata, "dst_alpha": source[-1] + 1}
-    out = np.zeros((options["dst_alpha"], window.height, window.width), dtype)
-    with translated(dataset.name):
-        rasterio.warp.reproject(rasterio.band(dataset, source), out, **_target(window, resampling), **options)
-    values = out[:-1] if reading.alpha else out[[band - 1 for band in reading.bands]]
-    mask = (out[-1] * (255 // _alpha_max(dtype))).astype(np.uint8)
-    if values.dtype.kind == "f":  # a NaN beside the declared nodata value is no data either
-        mask[~np.isfinite(values).all(axis=0)] = 0
-        values[:, mask == 0] = 0
+    values = np.zeros((reading.count, window.height, window.width), baked_dtype(dataset.dtypes[reading.bands[0] - 1]))
+    mask = np.zeros((window.height, window.width), np.uint8)
+    _warp_into(values, mask, dataset, reading, window, resampling)
     return values, mask
 
 
-def warp_valid(dataset: DatasetReader, reading: Reading, window: Window, resampling: Resampling, box: Box) -> Values:
-    """What `warp` gives, without a mask and several times faster: for a window whose source pixels are all valid.
+def _warp_into(
+    values: Values, mask: Pixels, dataset: DatasetReader, reading: Reading, window: Window, resampling: Resampling
+) -> None:
+    """Warp to `window`, by quarters where it needs more of the raster than is read at once or leaves its projection."""
+    box, whole = _needed(dataset, window, resampling)
+    size = max(window.width, window.height)
+    if box is None and (whole or size <= LIMB):
+        return
+    if size > LEAST and not (whole and box and (box[2] - box[0]) * (box[3] - box[1]) <= READ):
+        half = -(-size // 2)
+        for y in range(0, window.height, half):
+            for x in range(0, window.width, half):
+                part = Window(
+                    window.z, window.x + x, window.y + y, min(half, window.width - x), min(half, window.height - y)
+                )
+                there = (slice(y, y + half), slice(x, x + half))
+                _warp_into(values[:, *there], mask[there], dataset, reading, part, resampling)
+        return
+    if box is None:
+        return
+    some, cover, transform = _piece(dataset, reading, box)
+    kind = some.dtype if some.dtype != np.int8 else np.dtype("int16")  # a signed byte has no room for a mask
+    source = np.concatenate([some, cover[np.newaxis]], dtype=kind, casting="unsafe")
+    out = np.zeros((len(source), window.height, window.width), kind)
+    with translated(dataset.name):
+        rasterio.warp.reproject(
+            source,
+            out,
+            src_transform=transform,
+            src_crs=dataset.crs,
+            src_alpha=len(source),
+            dst_alpha=len(source),
+            SRC_ALPHA_MAX="255",
+            DST_ALPHA_MAX="255",
+            **_target(window, resampling),
+        )
+    mask[:] = out[-1]
+    if some.dtype == np.int8:
+        np.clip(out, -128, 127, out=out)
+    values[:] = out[:-1]
+    if values.dtype.kind == "f":
+        mask[~np.isfinite(values).all(axis=0)] = 0
+    values[:, mask == 0] = 0
 
-    `box` holds them; see `covered`. They are read first, so that GDAL sees neither mask nor nodata value. Where the
-    map keeps columns and rows as they are, GDAL is not needed at all.
+
+def baked_dtype(dtype: str) -> str:
+    """The dtype that pixels are kept in: the raster's own up to 32 bits, else float32."""
+    return dtype if np.dtype(dtype).itemsize <= 4 else "float32"
+
+
+def _piece(dataset: DatasetReader, reading: Reading, box: Box) -> tuple[Values, Pixels, Affine]:
+    """Values in the dtype that they are kept in, mask and geotransform of a box; fewer pixels of one too large."""
+    part = _part(box)
+    height, width = box[3] - box[1], box[2] - box[0]
+    step = max(1.0, math.sqrt(height * width / READ))
+    shape = (math.ceil(height / step), math.ceil(width / step))
+    with translated(dataset.name):
+        values, mask = pixels(dataset, reading, window=part, out_shape=shape)
+    values = values.astype(baked_dtype(values.dtype.name), copy=False)
+    values[:, mask == 0] = 0
+    a, b, c, d, e, f = rasterio.windows.transform(part, dataset.transform)[:6]
+    wide, high = width / shape[1], height / shape[0]
+    return values, mask, Affine(a * wide, b * high, c, d * wide, e * high, f)
+
+
+def warp_valid(
+    dataset: DatasetReader, reading: Reading, window: Window, resampling: Resampling, box: Box
+) -> Values | None:
+    """What `warp` gives, without a mask and several times faster; None where a source pixel is not valid and opaque.
+
+    `box` holds the source pixels; see `covered`. They are read first, so that GDAL sees neither mask nor nodata value.
+    Where the map keeps columns and rows as they are, GDAL is not needed at all.
 
     Raises:
         SourceReadError: some pixel could not be read.
     """
     part = _part(box)
-    dtype = np.dtype(dataset.dtypes[reading.bands[0] - 1])
-    straight = _straight(dataset, window) if resampling == "cubic" and exact(dtype) else None
     with translated(dataset.name):
-        values = dataset.read(list(reading.bands), window=part)
-        if straight:
-            columns, rows = (centres - start for centres, start in zip(straight, box, strict=False))
-            return resampled(values, cubic(rows, values.shape[1]), cubic(columns, values.shape[2]), dtype)
-        out = np.empty((len(reading.bands), window.height, window.width), dtype)
+        if reading.alpha and not (shown(dataset.read(reading.alpha, window=part), reading.top) == 255).all():
+            return None
+        values, mask = pixels(dataset, reading, window=part)
+    if mask.min() < 255:
+        return None
+    values = values.astype(baked_dtype(values.dtype.name), copy=False)
+    straight = _straight(dataset, window) if resampling == "cubic" and exact(values.dtype) else None
+    if straight:
+        columns, rows = (centres - start for centres, start in zip(straight, box, strict=False))
+        return resampled(values, cubic(rows, values.shape[1]), cubic(columns, values.shape[2]), values.dtype)
+    out = np.empty((len(values), window.height, window.width), values.dtype)
+    with translated(dataset.name):
         rasterio.warp.reproject(
             values,
             out,
@@ -167,41 +201,37 @@ def _target(window: Window, resampling: Resampling) -> dict[str, Any]:
     }
 
 
-def _alpha_max(dtype: str) -> int:
-    """What stands for opaque in the alpha band that a warp adds; a signed byte has no 255."""
-    return 85 if dtype == "int8" else 255
-
-
-def applied(transform: Affine, xs: Coordinates, ys: Coordinates) -> tuple[Coordinates, Coordinates]:
-    """Points carried by an affine transform."""
-    return transform.a * xs + transform.b * ys + transform.c, transform.d * xs + transform.e * ys + transform.f
-
-
-def carried(source: CRS, target: CRS, xs: Coordinates, ys: Coordinates) -> tuple[Coordinates, Coordinates]:
-    """Points carried from one CRS to another; infinite where the projection has no answer."""
-    try:
-        there = rasterio.warp.transform(source, target, xs, ys)
-    except CPLE_BaseError:
-        if xs.size == 1:
-            return np.full(1, np.inf), np.full(1, np.inf)
-        halves = [
-            carried(source, target, *half) for half in zip(np.array_split(xs, 2), np.array_split(ys, 2), strict=True)
-        ]
-        return np.concatenate([half[0] for half in halves]), np.concatenate([half[1] for half in halves])
-    return np.asarray(there[0]), np.asarray(there[1])
-
-
 def covered(dataset: DatasetReader, window: Window, reach: float) -> Box | None:
     """The source pixels that `window` needs, `reach` more on every side.
 
     None where part of the window lies where the source's projection ends.
     """
+    columns, rows = _spread(dataset, window)
+    return _box(columns, rows, reach, reach) if np.isfinite(columns).all() and np.isfinite(rows).all() else None
+
+
+def _needed(dataset: DatasetReader, window: Window, resampling: Resampling) -> tuple[Box | None, bool]:
+    """The source pixels that `window` needs, None where there are none; and whether it lies in the projection."""
+    columns, rows = _spread(dataset, window)
+    known = np.isfinite(columns) & np.isfinite(rows)
+    if not known.any():
+        return None, False
+    columns, rows = columns[known], rows[known]
+    reach = (KERNEL[resampling] + 1) * np.maximum(1, [np.ptp(columns) / window.width, np.ptp(rows) / window.height])
+    left, top, right, bottom = _box(columns, rows, *reach)
+    box = max(left, 0), max(top, 0), min(right, dataset.width), min(bottom, dataset.height)
+    return (box if box[0] < box[2] and box[1] < box[3] else None), bool(known.all())
+
+
+def _spread(dataset: DatasetReader, window: Window) -> tuple[Coordinates, Coordinates]:
+    """Where 33 x 33 points of `window` lie in the raster."""
     across, down = np.linspace(0, window.width, 33), np.linspace(0, window.height, 33)
-    columns, rows = _source(dataset, window, *np.meshgrid(across, down))
-    if not (np.isfinite(columns).all() and np.isfinite(rows).all()):
-        return None
-    slack = 1 / 32  # of the window: the sides bulge between the points
-    wide, high = np.ptp(columns) * slack + reach, np.ptp(rows) * slack + reach
+    return beneath_window(dataset, window, *np.meshgrid(across, down))
+
+
+def _box(columns: Coordinates, rows: Coordinates, aside: float, above: float) -> Box:
+    """The pixels around points, so many more on each side, and a little: the sides bulge between the points."""
+    wide, high = np.ptp(columns) / 32 + aside, np.ptp(rows) / 32 + above
     return (
         int(np.floor(columns.min() - wide)),
         int(np.floor(rows.min() - high)),
@@ -216,125 +246,14 @@ def _straight(dataset: DatasetReader, window: Window) -> tuple[Coordinates, Coor
     None where a column or a row does not come from a single one.
     """
     across, down = np.linspace(0, window.width, 17), np.linspace(0, window.height, 17)
-    columns, rows = _source(dataset, window, *np.meshgrid(across, down))
+    columns, rows = beneath_window(dataset, window, *np.meshgrid(across, down))
     if not (np.ptp(columns, axis=0).max() < STRAIGHT and np.ptp(rows, axis=1).max() < STRAIGHT):
         return None
     xs, ys = np.arange(window.width) + 0.5, np.arange(window.height) + 0.5
-    columns, _ = _source(dataset, window, xs, np.full(xs.size, window.height / 2))
-    _, rows = _source(dataset, window, np.full(ys.size, window.width / 2.0), ys)
+    columns, _ = beneath_window(dataset, window, xs, np.full(xs.size, window.height / 2))
+    _, rows = beneath_window(dataset, window, np.full(ys.size, window.width / 2.0), ys)
     return columns, rows
-
-
-def _source(
-    dataset: DatasetReader, window: Window, xs: Coordinates, ys: Coordinates
-) -> tuple[Coordinates, Coordinates]:
-    """Where points of `window`, in its pixels, lie in the raster, in its own; infinite where its projection ends."""
-    left, top = window.corner
-    there = carried(MERCATOR, dataset.crs, left + xs.ravel() * window.pixel, top - ys.ravel() * window.pixel)
-    columns, rows = applied(~dataset.transform, *there)
-    if dataset.crs.is_geographic:  # 190 degrees east is also 170 west: take the turn that is nearest to the raster
-        turn = 360 / abs(dataset.transform.a or dataset.transform.b)
-        columns -= np.round((columns.mean() - dataset.width / 2) / turn) * turn
-    return columns.reshape(xs.shape), rows.reshape(ys.shape)
-
-
-def valid(dataset: DatasetReader, reading: Reading, box: Box) -> bool:
-    """Whether every source pixel in `box`, which lies inside the raster, is valid and opaque."""
-    if reading.opaque:
-        return True
-    window = _part(box)
-    with translated(dataset.name):
-        if reading.alpha:
-            alpha = dataset.read(reading.alpha, window=window)
-            opaque = {"uint16": 65535, "int16": 32767}.get(alpha.dtype.name, 255)  # as GDAL's warper has it
-            if not (alpha >= opaque).all():
-                return False
-        if reading.masked and not (dataset.read_masks(reading.bands[0], window=window) == 255).all():
-            return False
-        floats = np.dtype(dataset.dtypes[reading.bands[0] - 1]).kind == "f"
-        if reading.nodata is None and not floats:
-            return True
-        values = dataset.read(list(reading.bands), window=window)
-    return not missing(values, reading.nodata).any()
-
-
-def missing(values: Values, nodata: float | None) -> npt.NDArray[np.bool_]:
-    """Where pixels are no data: `nodata` in every band, or no number in some. `values` has the bands first."""
-    gone = np.zeros(values.shape[1:], bool)
-    if values.dtype.kind == "f":
-        gone |= ~np.isfinite(values).all(axis=0)
-    if nodata is not None:
-        gone |= (values == np.asarray(nodata, np.float64)).all(axis=0)
-    return gone
 
 
 def _part(box: Box) -> rasterio.windows.Window:
     return rasterio.windows.Window(box[0], box[1], box[2] - box[0], box[3] - box[1])
-
-
-def reading_of(dataset: DatasetReader, bands: tuple[int, ...] = (), nodata: float | None = None) -> Reading:
-    """What to read of `dataset`: the colour bands it names, else its first three, else its first.
-
-    Raises:
-        BadOption: it lacks one of `bands`, or they are not one or three.
-    """
-    roles = list(dataset.colorinterp)
-    alpha = roles.index(ColorInterp.alpha) + 1 if ColorInterp.alpha in roles else 0
-    if bands:
-        if len(bands) not in (1, 3) or not all(1 <= band <= dataset.count for band in bands):
-            raise BadOption(f"--bands {','.join(map(str, bands))}: name one band or three, of 1 to {dataset.count}")
-    else:
-        colours = [ColorInterp.red, ColorInterp.green, ColorInterp.blue]
-        plain = [band for band in dataset.indexes if band != alpha] or [1]
-        if all(colour in roles for colour in colours):
-            bands = tuple(roles.index(colour) + 1 for colour in colours)
-        else:
-            bands = tuple(plain[:3]) if len(plain) >= 3 else (plain[0],)
-    kinds = {dataset.dtypes[band - 1] for band in bands}
-    if len(kinds) > 1:
-        raise BadOption(
-            f"bands {','.join(map(str, bands))} differ in type ({', '.join(sorted(kinds))}): name others with --bands"
-        )
-    if nodata is not None:
-        return Reading(bands, nodata=_fitting(nodata, bands, dataset))
-    if alpha and alpha not in bands:
-        return Reading(bands, alpha=alpha)
-    if MaskFlags.per_dataset in dataset.mask_flag_enums[bands[0] - 1]:
-        return Reading(bands, masked=True)
-    declared = dataset.nodatavals[bands[0] - 1]
-    return Reading(bands, nodata=_representable(declared, kinds.pop()))
-
-
-def _fitting(nodata: float, bands: tuple[int, ...], dataset: DatasetReader) -> float:
-    dtype = dataset.dtypes[bands[0] - 1]
-    if np.dtype(dtype).kind != "f" and _representable(nodata, dtype) is None:
-        raise BadOption(f"--nodata {nodata:g} is no value of {dtype}")
-    return nodata
-
-
-def _representable(nodata: float | None, dtype: str) -> float | None:
-    """`nodata` if a pixel can have it; NaN where floats declare none."""
-    if np.dtype(dtype).kind == "f":
-        return math.nan if nodata is None else nodata
-    if nodata is None or not math.isfinite(nodata) or nodata != int(nodata):
-        return None
-    limits = np.iinfo(dtype)
-    return nodata if limits.min <= nodata <= limits.max else None
-
-
-def resolution_of(dataset: DatasetReader) -> float:
-    """Mercator metres a pixel, the smallest over the raster: the square root of a pixel's area."""
-    steps = np.linspace(0.02, 0.98, 9)
-    columns, rows = (grid.ravel() for grid in np.meshgrid(steps * dataset.width, steps * dataset.height))
-    step_x, step_y = dataset.width / 100, dataset.height / 100  # pixels; short, to stay on the globe
-    corners = []
-    for right, down in ((0.0, 0.0), (step_x, 0.0), (0.0, step_y)):
-        xs, ys = applied(dataset.transform, columns + right, rows + down)
-        corners.append(np.asarray(carried(dataset.crs, MERCATOR, xs, ys)))
-    with np.errstate(invalid="ignore"):  # infinite less infinite
-        across, along = (corners[1] - corners[0]) / step_x, (corners[2] - corners[0]) / step_y
-    areas = np.abs(across[0] * along[1] - across[1] * along[0])
-    usable = np.isfinite(areas) & (areas > 0) & (np.abs(corners[0][1]) <= EXTENT)
-    if not usable.any():
-        raise BadSource(dataset.name, BEYOND)
-    return float(np.sqrt(areas[usable].min()))

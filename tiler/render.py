@@ -13,14 +13,18 @@ from rasterio.io import DatasetReader
 from rasterio.session import DummySession
 
 from tiler.baked import Bake
-from tiler.catalog import Layer, Resampling
+from tiler.catalog import Layer
 from tiler.datasets import Manner, opened
 from tiler.encode import blank, encode
 from tiler.errors import BadOption
 from tiler.grid import TILE, Block, Window, resolution
 from tiler.keys import FORMATS, Format, Scale
+from tiler.options import Resampling
 from tiler.origin import check_origins
-from tiler.raster import overview_for, read, reading_of, resolution_of, warp
+from tiler.pixels import reading_of
+from tiler.place import resolution_of
+from tiler.raster import overview_for, read, warp
+from tiler.reading import Reading
 from tiler.remote import location
 from tiler.storage import Store
 from tiler.style import KERNELS, Area
@@ -94,6 +98,7 @@ def _rendered(layer: Layer, sources: Store, block: Block, mask: int, look: Look)
             area = read_area(window)
             if block.z == 0 and layer.bounds.crosses:  # the one tile that holds both ends of such a layer
                 area = _over(area, read_area(replace(window, x=window.x + size)))
+            area = layer.style.meaning(area[0]), area[1]
             if layer.style.terrain in KERNELS:
                 area = derived(layer.style.terrain, area, window)
             picture = layer.style.apply(*area)
@@ -190,7 +195,10 @@ def _warping(layer: Layer, path: str, zoom: int) -> Read:
     Only for single tiles: GDAL's warp of a larger window is not the same to the last bit.
     """
     dataset, resampling = _nearest_level(layer, path, zoom)
-    reading = reading_of(dataset) if layer.bake else reading_of(dataset, layer.bands, layer.nodata)
+    if layer.bake:
+        reading = Reading(layer.bands, masked=not layer.bake.opaque, soft=True)
+    else:
+        reading = layer.reading or reading_of(dataset, layer.bands, layer.nodata)
 
     def read_area(window: Window) -> Area:
         return warp(dataset, reading, window, resampling)

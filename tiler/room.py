@@ -21,7 +21,8 @@ from tiler.cog import Profile, compress_values
 from tiler.datasets import opened, translated
 from tiler.errors import NoRoom
 from tiler.grid import TILE
-from tiler.survey import Survey, piece
+from tiler.pixels import pixels
+from tiler.survey import Survey
 
 SCRATCH = "ingest-"  # what the names of scratch folders begin with; the process id follows
 LIMITS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # what a write says where no path is named
@@ -88,11 +89,11 @@ def check_room(folder: Path, found: Survey) -> None:
     """
     dataset, free = opened(found.path, manner=found.manner), _free(folder)
     shrink = 4.0 ** (found.zoom - found.base)
-    pixels = OVERVIEWS * dataset.width * dataset.height / shrink
-    depth = np.dtype(found.dtype).itemsize * len(found.reading.bands)
-    if 2 * SURE * pixels * depth <= free:
+    area = OVERVIEWS * dataset.width * dataset.height / shrink
+    depth = np.dtype(found.dtype).itemsize * found.reading.count
+    if 2 * SURE * area * depth <= free:
         return
-    needed = int(2 * pixels * _bytes_per_pixel(found))
+    needed = int(2 * area * _bytes_per_pixel(found))
     if needed > SURE * free:
         raise NoRoom(str(folder.parent), needed, free)
 
@@ -100,17 +101,17 @@ def check_room(folder: Path, found: Survey) -> None:
 def _bytes_per_pixel(found: Survey) -> float:
     """Compressed bytes per pixel, from blocks across the raster."""
     dataset = opened(found.path, manner=found.manner)
-    profile = Profile(found.dtype, len(found.reading.bands), found.style.palette)
+    profile = Profile(found.dtype, found.reading.count, found.style.palette)
     width, height = min(TILE, dataset.width), min(TILE, dataset.height)
-    size = pixels = 0
+    size = area = 0
     with translated(found.path):
         for row in np.unique(np.linspace(0, dataset.height - height, SAMPLE).astype(int)):
             for column in np.unique(np.linspace(0, dataset.width - width, SAMPLE).astype(int)):
                 window = rasterio.windows.Window(column, row, width, height)
-                values, mask = piece(dataset, found.reading, window=window)
+                values, mask = pixels(dataset, found.reading, window=window)
                 size += len(compress_values((values * (mask > 0)).astype(found.dtype), profile))
-                pixels += mask.size
-    return size / pixels
+                area += mask.size
+    return size / area
 
 
 def check_rest(folder: Path, spooled: int, share: float) -> None:

@@ -21,6 +21,7 @@ Places = npt.NDArray[np.intp]
 Area = tuple[Values, Pixels | None]  # values (bands, height, width), and the mask
 Rgba = tuple[int, int, int, int]
 Range = tuple[float, float]
+Meaning = tuple[float, float]  # scale and offset
 Stop = tuple[float, int, int, int, int]  # a value and its colour
 Terrain = Literal["", "hillshade", "slope", "terrain-rgb", "terrarium"]
 
@@ -30,6 +31,7 @@ ENCODINGS: dict[Terrain, tuple[float, int]] = {  # the height that is written as
     "terrain-rgb": (-10000.0, 10),  # Mapbox: h = -10000 + (R * 65536 + G * 256 + B) * 0.1
     "terrarium": (-32768.0, 256),  # Tilezen: h = R * 256 + G + B / 256 - 32768
 }
+PLAIN: Meaning = (1.0, 0.0)
 HIGHEST = (1 << 24) - 1  # what three bytes hold
 CELLS, TURNS = 1 << 14, 8  # of a ramp: how finely values are sorted at once, and how many colours are then looked at
 
@@ -65,6 +67,8 @@ class Style:
     what `rescale` makes of one band. `stops` are values of one band in ascending order, linear between two, the first
     and the last colour beyond them; of two stops at one value the first holds below and at it.
     `terrain` is what heights in metres become before any of that: a kernel's values, or colours that encode them.
+    `meant` is (scale, offset) a band: all of these speak of stored values times the first plus the second. It is empty
+    where values are stored as they are.
     """
 
     rescale: tuple[Range, ...] = ()
@@ -72,6 +76,7 @@ class Style:
     colours: tuple[Rgba, ...] = ()
     stops: tuple[Stop, ...] = ()
     terrain: Terrain = ""
+    meant: tuple[Meaning, ...] = ()
 
     def __post_init__(self) -> None:
         for low, high in self.rescale:
@@ -100,8 +105,14 @@ class Style:
             return None
         return tuple(_encoded(np.zeros((1, 1), np.float32), None, *self.encoding)[0, 0].tolist())
 
+    def meaning(self, values: Values) -> Values:
+        """What stored `values`, bands first, stand for."""
+        if not self.meant:
+            return values
+        return np.stack([meant(band, each) for band, each in zip(values, self.meant, strict=True)])
+
     def apply(self, values: Values, mask: Pixels | None) -> Picture:
-        """The picture of `values`.
+        """The picture of `values`, of which `meaning` was taken.
 
         `values` is `(bands, height, width)` of any real dtype, bands 1 or 3; `mask` is `(height, width)`
         uint8, 0 transparent to 255 opaque, or None where all is valid.
@@ -120,6 +131,12 @@ class Style:
             for band, (low, high) in enumerate(self.rescale):
                 pixels[rows, :, band] = _stretched(values[band, rows], low, high)
         return Picture(pixels, mask, _table(self.colours) if self.colours else None)
+
+
+def meant(values: Values, meaning: Meaning) -> Values:
+    """Stored `values` times a scale plus an offset; themselves where that changes nothing."""
+    scale, offset = meaning
+    return values if meaning == PLAIN else values.astype(np.float64) * scale + offset
 
 
 def _few(dtype: np.dtype[Any]) -> bool:

@@ -19,7 +19,7 @@ from rasterio.enums import Resampling
 from rasterio.transform import Affine, from_bounds, from_origin
 from rasterio.warp import transform_bounds
 
-from tiler.catalog import Options
+from tiler.options import Options
 from tiler.survey import survey
 
 ROOT = Path(__file__).parent.parent.parent

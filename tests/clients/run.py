@@ -14,9 +14,9 @@ from tests.clients.view import CLOSE, SIZE, Client, View, distance, picture
 from tests.conftest import Recipe, scene, silent, write_raster
 from tests.oracle import alone
 from tests.site import memory
-from tiler.catalog import Options
 from tiler.ingest import ingest
 from tiler.keys import TileName, tile_key
+from tiler.options import Options
 from tiler.storage import Stores
 
 TILE = Tile(x=66, y=45, z=7)  # the raster fills it

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.served import serving
-from tiler.catalog import Options
 from tiler.ingest import ingest
+from tiler.options import Options
 from tiler.settings import Settings
 from tiler.storage import Stores
 

@@ -30,9 +30,10 @@ from seeder import feed, pages, site
 from seeder.console import where
 from tests.conftest import Recipe, silent, write_raster
 from tests.served import serving
-from tiler.catalog import Layer, Options, load_layer
+from tiler.catalog import Layer, load_layer
 from tiler.grid import Block
 from tiler.ingest import ingest
+from tiler.options import Options
 from tiler.settings import Settings
 from tiler.storage import Stores
 from tiler.style import Values
