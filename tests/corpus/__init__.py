@@ -8,8 +8,9 @@ What passes for the same, and why:
 - A colour is right if it lies within `LEVELS` of the oracle's pixel or of those that touch it: GDAL's approximate
   transformer is an eighth of a source pixel off, and steep edges turn that into many levels. Beside pixels that are
   missing or translucent `EDGE` levels are, weighed by the cover: there each of GDAL's kernels has another mean.
-- The mean distance from the very pixel must be small none the less: `MEAN` at the raster's own zoom, `LOWER` below
-  it, where the tiles are halved and the oracle is warped in one go.
+- Away from what is missing, the mean distance from the very pixel must be small none the less: `MEAN` at the raster's
+  own zoom, `LOWER` below it, where both are halved, each by its own cubic kernel.
+- Few whole numbers that are stretched come in steps of many levels: one such step may then be off.
 - No place a pixel aside may fit much better (`shifted`): neighbours would hide a shift by one.
 - Cover is right within `COVER` of the oracle's pixel or of those that touch it: an edge is soft where alpha is
   warped and hard where a nodata value is.

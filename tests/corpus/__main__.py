@@ -121,4 +121,5 @@ def kind(why: str, name: str) -> str:
     return re.sub(r"-?\d[\d,.e+]*", "N", bare)[:160]
 
 
-main(prog_name="scripts/corpus")
+if __name__ == "__main__":
+    main(prog_name="scripts/corpus")

@@ -21,6 +21,7 @@ LEVELS = 8  # of 255, aside from the oracle's pixel and its neighbours
 EDGE = 64  # of 255 and weighed by the cover, where that is not full all around: kernels weigh what is missing otherwise
 COVER = 40  # of 255, likewise
 MEAN, LOWER = 2.0, 4.0  # levels from the very pixel, at the raster's own zoom and below
+RIM, ENOUGH = 3, 25  # pixels from what is missing, where kernels differ, and pixels farther in, for a mean to count
 SHARE, FEW = 0.002, 2  # of the pixels, and pixels, that may be farther off
 BETTER = 0.6  # of its distance: a pixel aside that fits so much better shows a shift
 TILES = 24  # a zoom that are compared
@@ -30,11 +31,12 @@ TILES = 24  # a zoom that are compared
 class Found:
     """How far the tiles of a zoom are from the oracle's."""
 
+    levels: float = LEVELS  # that a colour may be off
     pixels: int = 0
     off: int = 0  # of another colour
     cover: int = 0  # of another cover
-    total: float = 0.0  # levels, of the pixels that both have
-    shared: int = 0
+    total: float = 0.0  # levels, of the pixels that both have whole
+    shared: int = 0  # pixels
     worst: int = 0
     aside: dict[tuple[int, int], float] = field(default_factory=dict)  # distance, had the oracle been moved
 
@@ -64,8 +66,8 @@ class Found:
         hidden = (alpha < covers.min(axis=0) - COVER) | (alpha > covers.max(axis=0) + COVER)
         both = (alpha > 0) & (covers.max(axis=0) > 0)
         beyond = np.maximum(low - colour, colour - high).max(axis=-1)
-        wrong = both & np.where(covers.min(axis=0) == 255, beyond > LEVELS, beyond * alpha / 255 > EDGE)
-        full = (alpha == 255) & (wanted[..., 3] > 254)
+        wrong = both & np.where(covers.min(axis=0) == 255, beyond > self.levels, beyond * alpha / 255 > EDGE)
+        full = _inner((alpha == 255) & (covers.min(axis=0) > 254))
         apart = np.abs(colour - wanted[..., :3])[full]
         self.pixels += int(there.sum())
         self.off += int(wrong.sum())
@@ -77,7 +79,7 @@ class Found:
     @property
     def mean(self) -> float:
         """Levels from the very pixel."""
-        return self.total / self.shared if self.shared else 0.0
+        return self.total / self.shared if self.shared >= ENOUGH else 0.0
 
     def wrong(self, most: float) -> Iterator[str]:
         """What does not pass."""
@@ -90,6 +92,14 @@ class Found:
             best = min(self.aside, key=lambda place: self.aside[place])
             if self.aside[best] < BETTER * self.aside[0, 0] and self.aside[0, 0] > self.pixels:
                 yield f"shifted by {best[1]},{best[0]} pixels"
+
+
+def _inner(there: Numbers) -> Numbers:
+    """What lies RIM pixels or more inside."""
+    for _ in range(RIM):
+        wide = np.pad(there, 1, mode="edge")
+        there = np.all([wide[y : y + TILE, x : x + TILE] for y, x in product(range(3), repeat=2)], axis=0)
+    return there
 
 
 def _same_class(drawn: Numbers, wanted: Numbers) -> Numbers:
@@ -138,7 +148,8 @@ def compared(path: str, stored: Stored, zooms: tuple[int, ...], most: int) -> tu
     meaning = meaning_of(path, tuple(stored.said["asked"]["bands"]), most)
     ranges = [tuple(each) for each in stored.said["style"]["rescale"]]
     meaning, wrong = stretched(meaning, ranges)
-    base = min(round(math.log2(2 * HALF / TILE / meaning.place.finest)), 28) if meaning.place.finest else zooms[-1]
+    finest = meaning.place.finest
+    base = min(max(round(math.log2(2 * HALF / TILE / finest)), 0), 28) if finest else zooms[-1]
     if abs(base - stored.said["maxzoom"]) > 1:
         wrong.append(f"zoom {stored.said['maxzoom']}, where the resolution is that of zoom {base}")
     found = {}
@@ -159,7 +170,7 @@ def stretched(meaning: Meaning, ranges: list[tuple[float, ...]]) -> tuple[Meanin
 
 
 def _zoom(meaning: Meaning, stored: Stored, z: int, ranges: tuple[tuple[float, ...], ...]) -> Found:
-    found = Found()
+    found = Found(_levels(meaning, ranges))
     there = stored.at(z)
     wanted = {(z, int(x), int(y)) for x, y in np.unique(np.floor(meaning.place.points * (1 << z)).astype(int), axis=0)}
     missing = sorted(wanted - there)
@@ -172,6 +183,12 @@ def _zoom(meaning: Meaning, stored: Stored, z: int, ranges: tuple[tuple[float, .
             truth = picture(meaning, *fine(meaning, tile, below, border=1), ranges)
             found.add_classes(stored.drawn(tile), truth, 1 << below)
     return found
+
+
+def _levels(meaning: Meaning, ranges: tuple[tuple[float, ...], ...]) -> float:
+    """The levels that a colour may be off: one step of whole numbers that are stretched, if that is more."""
+    whole = meaning.dtype.kind in "ui"
+    return max(LEVELS, *(255 / (high - low) + 1 for low, high in ranges if whole and high > low), 0)
 
 
 def some(tiles: list[Tile], most: int) -> list[Tile]:
@@ -187,11 +204,8 @@ def picture(meaning: Meaning, values: Numbers, cover: Numbers, ranges: tuple[tup
         shown = meaning.palette[np.where(known, index, 0)]
         shown[..., 3] *= known * cover / 255
         return shown
-    if meaning.dtype.kind in "ui":
-        limits = np.iinfo(meaning.dtype)
-        values = np.clip(np.rint(values), limits.min, limits.max)
     bands = [
         np.rint(np.clip((band - low) / (high - low), 0, 1) * 255) if high > low else band
-        for band, (low, high) in zip(values, ranges or ((0, 255),) * len(values), strict=True)
+        for band, (low, high) in zip(meaning.kept(values), ranges or ((0, 255),) * len(values), strict=True)
     ]
     return np.stack([*(bands * 3 if len(bands) == 1 else bands), np.where(cover > 0, cover, 0)], axis=-1)

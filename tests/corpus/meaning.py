@@ -42,6 +42,13 @@ class Meaning:
     gcps: tuple[GroundControlPoint, ...]
     place: Place
 
+    def kept(self, values: Numbers) -> Numbers:
+        """Warped values as the raster's own type can hold them."""
+        if self.dtype.kind not in "ui":
+            return values
+        limits = np.iinfo(self.dtype)
+        return np.clip(np.rint(values), limits.min, limits.max)
+
     @property
     def spans(self) -> list[tuple[float, float]]:
         """The lowest and the highest covered value of each band."""
@@ -124,7 +131,7 @@ def warped(meaning: Meaning, tile: Tile, below: int = 0) -> tuple[Numbers, Numbe
     border = (1 << below) * (MARGIN if below else 1)
     values, cover = fine(meaning, tile, below, border)
     for _ in range(below):
-        values, cover = _halved(values, cover)
+        values, cover = _halved(meaning.kept(values), cover)
     aside = (values.shape[1] - TILE) // 2 - 1
     inner = slice(aside, values.shape[1] - aside)
     return values[:, inner, inner], cover[inner, inner]
