@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import wraps
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from tiler.ingest import Ingested
 from tiler.ingest import ingest as ingest_raster
 from tiler.inputs import check_source
 from tiler.keys import FORMATS, check_layer, layer_from
+from tiler.laid import check_bounds, check_geotransform, crs_of
 from tiler.settings import Settings
 from tiler.storage import Stores
 from tiler.style import TERRAINS
@@ -38,6 +39,25 @@ def _parse_bands(text: str) -> tuple[int, ...]:
         return tuple(int(part) for part in text.split(","))
     except ValueError:
         raise BadOption(f"{text!r} does not name bands: write one or three numbers, as in 4,3,2") from None
+
+
+def _numbers(check: Callable[[Sequence[float]], object]) -> Callable[[str], tuple[float, ...]]:
+    """A parser of numbers, comma-separated, that `check` accepts."""
+
+    def parse(text: str) -> tuple[float, ...]:
+        try:
+            numbers = tuple(float(part) for part in text.split(","))
+        except ValueError:
+            numbers = ()
+        check(numbers)
+        return numbers
+
+    return parse
+
+
+def _parse_crs(text: str) -> str:
+    crs_of(text)
+    return text.strip()
 
 
 def raster_options(command: Command) -> Command:
@@ -86,6 +106,25 @@ def raster_options(command: Command) -> Command:
         "--as-earth/--no-as-earth",
         default=None,
         help="Take the longitudes and latitudes of another celestial body for the earth's.",
+    )
+    @click.option(
+        "--crs",
+        metavar="CRS",
+        callback=parsed(_parse_crs),
+        help="EPSG:CODE, WKT or PROJ string: CRS of the raster, instead of its own.",
+    )
+    @click.option(
+        "--bounds",
+        metavar="W,S,E,N",
+        callback=parsed(_numbers(check_bounds)),
+        help="Where the raster's edges lie, in the units of its CRS, instead of its own geotransform.",
+    )
+    @click.option(
+        "--geotransform",
+        metavar="X,W,R,Y,R,H",
+        callback=parsed(_numbers(check_geotransform)),
+        help="The same as GDAL's six numbers, in the order of gdal_translate -a_gt: corner X, pixel width, rotation, "
+        "corner Y, rotation, pixel height (negative: north up).",
     )
     @click.option("--virtual/--baked", default=None, help="Do not bake: read the raster where it is, more slowly.")
     @click.option(

@@ -37,7 +37,8 @@ class Options:
     """What `seeder ingest` was asked for; None and empty mean that the raster decides.
 
     `rescale` holds one range for all bands or one for each. `colormap` is a name or the lines of a colour-relief file;
-    see `tiler.colormap`. `trust_source` changes no pixel, so it makes no other revision.
+    see `tiler.colormap`. `trust_source` changes no pixel, so it makes no other revision. `crs`, and one of `bounds`
+    (W,S,E,N in the units of the CRS) and `geotransform` (in GDAL's order), take the place of the raster's own.
     """
 
     min_zoom: int | None = None
@@ -53,6 +54,9 @@ class Options:
     colormap: str = ""
     trust_source: bool = False
     as_earth: bool = False
+    crs: str = ""
+    bounds: tuple[float, ...] = ()
+    geotransform: tuple[float, ...] = ()
 
     def changed(self) -> dict[str, Any]:
         """The options that are not as they are when nothing is asked for: a new option changes nothing for the rest."""
@@ -171,13 +175,14 @@ def _asked(said: dict[str, Any]) -> Options:
     if ranges and not isinstance(ranges[0], list):  # there used to be one for all bands
         ranges = (ranges,)
     rescale = tuple(map(tuple, ranges))
-    return Options(**{**said, "nodata": _number(said["nodata"]), "bands": tuple(said["bands"]), "rescale": rescale})
+    lists: dict[str, Any] = {name: tuple(said[name]) for name in ("bands", "bounds", "geotransform") if name in said}
+    return Options(**{**said, **lists, "nodata": _number(said["nodata"]), "rescale": rescale})
 
 
 def _style(said: dict[str, Any]) -> Style:
     """A style; what older versions did not know may be missing."""
     said = {"colours": [], "stops": [], "terrain": "", **said}
-    lists = {name: tuple(map(tuple, said[name])) for name in ("rescale", "palette", "colours", "stops")}
+    lists: dict[str, Any] = {name: tuple(map(tuple, said[name])) for name in ("rescale", "palette", "colours", "stops")}
     if said["terrain"] not in ("", *TERRAINS):
         raise ValueError(f"unknown style {said['terrain']}")
     return Style(**lists, terrain=said["terrain"])

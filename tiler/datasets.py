@@ -12,13 +12,15 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import rasterio
+from affine import Affine
 from rasterio._err import CPLE_BaseError, stack_errors
 from rasterio._path import _parse_path
+from rasterio.crs import CRS
 from rasterio.errors import RasterioError
 from rasterio.io import DatasetReader
 from rasterio.session import DummySession
 
-from tiler import bodies, remote
+from tiler import bodies, laid, remote
 from tiler.catalog import Options
 from tiler.errors import MissingObject, SourceReadError, StoreError
 
@@ -49,15 +51,26 @@ REFUSED = re.compile(r"HTTP response code: 4(?!08|29)")  # of such a source; all
 
 
 class Manner(NamedTuple):
-    """How to open a source: with any GDAL driver or only `DRIVERS`; as it is or moved to the earth."""
+    """How to open a source: with any GDAL driver or only `DRIVERS`; where it lies, if not where it says.
+
+    `crs` and one of `bounds` and `geotransform` take the place of its own; `as_earth` moves it to the earth.
+    """
 
     trusted: bool = False
     as_earth: bool = False
+    crs: str = ""
+    bounds: tuple[float, ...] = ()
+    geotransform: tuple[float, ...] = ()
 
     @classmethod
     def of(cls, options: Options) -> Manner:
         """As `ingest` was asked."""
-        return cls(options.trust_source, options.as_earth)
+        return cls(options.trust_source, options.as_earth, options.crs, options.bounds, options.geotransform)
+
+    @property
+    def placed(self) -> bool:
+        """Whether the user says where each pixel lies."""
+        return bool(self.bounds or self.geotransform)
 
 
 PLAIN = Manner()
@@ -132,10 +145,28 @@ def _open(path: str, _stamp: tuple[int, int, int], level: int, cog: bool, manner
         if cog or opener:
             return rasterio.open(path, driver="GTiff", **options, **opener)
         drivers = None if manner.trusted else _known(env, DRIVERS)
-        if manner.as_earth:
+        if manner._replace(trusted=False) != PLAIN:
             with DatasetReader(_parse_path(path), driver=drivers) as plain:
-                path = bodies.laid(plain, path.removeprefix("file://"))
+                crs, transform = _place(plain, manner)
+                if crs or transform:
+                    return laid.Laid(laid.placed(laid.copy_of(plain), crs, transform), plain.name, **options)
         return DatasetReader(_parse_path(path), driver=drivers, **options)
+
+
+def _place(dataset: DatasetReader, manner: Manner) -> tuple[CRS | None, Affine | None]:
+    """The CRS and the geotransform that a raster gets in place of its own; None where it keeps that.
+
+    Raises:
+        BadOption: they are none.
+        BadSource: it cannot be laid on the earth.
+    """
+    crs = laid.crs_of(manner.crs) if manner.crs else None
+    transform = laid.transform_of(manner.bounds, manner.geotransform, dataset.width, dataset.height)
+    if manner.as_earth:
+        moved = bodies.on_earth(crs or dataset.crs, transform or dataset.transform, dataset.name)
+        if moved:
+            return CRS.from_epsg(4326), moved
+    return crs, transform
 
 
 def probed(path: str, drivers: Sequence[str]) -> list[str]:

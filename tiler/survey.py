@@ -77,7 +77,7 @@ def survey(path: str, options: Options) -> Survey:
         dataset = opened(path, manner=manner)
     except SourceReadError as error:
         raise BadSource(path, f"GDAL cannot open it ({error.__cause__ or error})") from error
-    _check(dataset)
+    _check(dataset, manner)
     reading = reading_of(dataset, options.bands, options.nodata)
     bounds = lonlat_bounds(dataset)
     zoom = zoom_for(resolution_of(dataset))
@@ -104,7 +104,7 @@ def survey(path: str, options: Options) -> Survey:
     )
 
 
-def _check(dataset: DatasetReader) -> None:
+def _check(dataset: DatasetReader, manner: Manner) -> None:
     name = dataset.name
     if dataset.count == 0:
         some = next(iter(dataset.subdatasets), "none is there")
@@ -112,12 +112,12 @@ def _check(dataset: DatasetReader) -> None:
     if not dataset.crs:
         if dataset.gcps[0]:
             raise BadSource(name, "it is placed by ground control points: run `gdalwarp` on it first")
-        raise BadSource(name, "it has no CRS: give it one with `rio edit-info --crs EPSG:CODE`")
+        raise BadSource(name, "it has no CRS: add --crs EPSG:CODE")
     _check_body(dataset)
-    if dataset.transform.is_identity or dataset.transform.is_degenerate:
-        raise BadSource(name, "it has no geotransform: give it one with `rio edit-info --transform`")
+    if dataset.transform.is_degenerate or (dataset.transform.is_identity and not manner.placed):
+        raise BadSource(name, "it has no geotransform: add --bounds W,S,E,N, in the units of its CRS")
     if not max(map(abs, dataset.bounds)) < FARTHEST:  # PROJ would turn around the globe for ever
-        raise BadSource(name, "its geotransform places it off the globe: give it one with `rio edit-info --transform`")
+        raise BadSource(name, "its geotransform places it off the globe: add --bounds W,S,E,N, in the units of its CRS")
     if any(dtype.startswith("complex") for dtype in dataset.dtypes):
         raise BadSource(name, "its values are complex numbers")
 
