@@ -24,6 +24,8 @@ from tiler.storage import Stores
 from tiler.style import TERRAINS
 
 Command = Callable[..., None]
+PLACES = ("bounds", "geotransform")  # options of which one takes the place of the other
+NONE = "none"  # takes an option back at a refresh
 
 
 def _parse_range(text: str) -> tuple[float, float]:
@@ -45,6 +47,8 @@ def _numbers(check: Callable[[Sequence[float]], object]) -> Callable[[str], tupl
     """A parser of numbers, comma-separated, that `check` accepts."""
 
     def parse(text: str) -> tuple[float, ...]:
+        if text.lower() == NONE:
+            return ()
         try:
             numbers = tuple(float(part) for part in text.split(","))
         except ValueError:
@@ -56,8 +60,14 @@ def _numbers(check: Callable[[Sequence[float]], object]) -> Callable[[str], tupl
 
 
 def _parse_crs(text: str) -> str:
+    if text.lower() == NONE:
+        return ""
     crs_of(text)
     return text.strip()
+
+
+def _parse_name(text: str) -> str:
+    return "" if text.lower() == NONE else text
 
 
 def raster_options(command: Command) -> Command:
@@ -126,6 +136,12 @@ def raster_options(command: Command) -> Command:
         help="The same as GDAL's six numbers, in the order of gdal_translate -a_gt: corner X, pixel width, rotation, "
         "corner Y, rotation, pixel height (negative: north up).",
     )
+    @click.option(
+        "--subdataset",
+        metavar="NAME|NUMBER",
+        callback=parsed(_parse_name),
+        help="Variable, table or page of a file that holds several rasters; a wrong name lists them.",
+    )
     @click.option("--virtual/--baked", default=None, help="Do not bake: read the raster where it is, more slowly.")
     @click.option(
         "--trust-source/--no-trust-source",
@@ -135,7 +151,11 @@ def raster_options(command: Command) -> Command:
     @wraps(command)
     def given(*args: Any, **kwargs: Any) -> None:
         values = {name: kwargs.pop(name) for name in Options.__dataclass_fields__}
-        command(*args, said={name: value for name, value in values.items() if value not in (None, ())}, **kwargs)
+        said = {name: value for name, value in values.items() if value is not None and (value != () or name in PLACES)}
+        for one, other in (PLACES, PLACES[::-1]):  # at a refresh, one takes the place of the other
+            if said.get(one):
+                said.setdefault(other, ())
+        command(*args, said=said, **kwargs)
 
     return given
 

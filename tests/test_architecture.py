@@ -66,7 +66,7 @@ FLOORS = [
     {"tiler.survey"},
     {"tiler.raster", "tiler.halve", "tiler.beneath"},
     {"tiler.datasets"},
-    {"tiler.catalog", "tiler.cog", "tiler.remote", "tiler.bodies", "tiler.laid"},
+    {"tiler.catalog", "tiler.cog", "tiler.remote", "tiler.bodies", "tiler.laid", "tiler.parts"},
     {"tiler.encode", "tiler.axes", "tiler.terrain", "tiler.colormap"},
     {"tiler.history"},
     {"tiler.style", "tiler.storage", "tiler.footprint", "tiler.processes"},
@@ -119,7 +119,7 @@ def test_imports_point_down(module: str) -> None:
                 f"tiler.{room}"
                 for room in (
                     "__init__",
-                    *["raster", "datasets", "remote", "survey", "bake", "render", "room", "bodies", "laid"],
+                    *["raster", "datasets", "remote", "survey", "bake", "render", "room", "bodies", "laid", "parts"],
                 )
             },
         ),

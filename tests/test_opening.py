@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import rasterio
+import rasterio.shutil
 from affine import Affine
 from click.testing import CliRunner, Result
 from rasterio.crs import CRS
@@ -17,8 +18,10 @@ from seeder.ingest import ingest as ingest_command
 from seeder.refresh import refresh
 from tests.conftest import Recipe, scene, silent, write_raster
 from tests.oracle import drawn, tiles_of
+from tiler.beneath import beneath
 from tiler.catalog import Layer, Options, load_layer
 from tiler.datasets import Manner, opened
+from tiler.errors import BadSource
 from tiler.ingest import ingest, restore
 from tiler.storage import Stores
 from tiler.survey import revision_of
@@ -249,3 +252,105 @@ def test_each_place_is_another_revision_and_none_is_the_one_of_before(tmp_path: 
     ]
     assert len({revision_of(path, Options(**each)) for each in asked}) == len(asked)
     assert Options(crs="", bounds=(), geotransform=()).changed() == {}
+
+
+PARTS = ("GPKG", "GTiff", "netCDF")
+
+
+def several(folder: Path, driver: str, *seeds: int) -> Path:
+    """A file of tables `T0`, `T1`; of pages; or of variables `Band1`, `Band2`."""
+    path = folder / {"GPKG": "all.gpkg", "GTiff": "pages.tif", "netCDF": "all.nc"}[driver]
+    values = [scene(50, 60, 1, seed=seed) for seed in seeds]
+    if driver == "netCDF":
+        single = write_raster(folder / "one.tif", Recipe(values=np.concatenate(values), **TRUTH))
+        rasterio.shutil.copy(single, path, driver=driver)
+        return path
+    for number, each in enumerate(values):
+        single = write_raster(folder / f"{number}.tif", Recipe(values=each, **TRUTH))
+        table = {"RASTER_TABLE": f"T{number}"}  # rasterio writes capitals if driver == "GPKG" else {}
+        more = {"APPEND_SUBDATASET": "YES"} if number else {}
+        rasterio.shutil.copy(single, path, driver=driver, **table, **more)
+    return path
+
+
+NAMES = {"GPKG": ("T0", "T1"), "GTiff": ("1", "2"), "netCDF": ("Band1", "Band2")}
+FULL = {"GPKG": "GPKG:{}:T1", "GTiff": "GTIFF_DIR:2:{}", "netCDF": 'NETCDF:"{}":Band2'}
+
+
+@pytest.mark.parametrize("driver", PARTS)
+def test_each_part_of_a_file_is_another_layer_of_its_own_pixels(driver: str, tmp_path: Path, stores: Stores) -> None:
+    path = several(tmp_path, driver, 1, 2)
+    first, second = (made(path, "it", stores, subdataset=name, min_zoom=8) for name in NAMES[driver])
+    assert first.revision != second.revision
+    counted = made(path, "counted", stores, subdataset="2", min_zoom=8)
+    named = made(FULL[driver].format(path), "named", stores, min_zoom=8)
+    wanted = stores.sources.get(second.source)
+    assert stores.sources.get(counted.source) == stores.sources.get(named.source) == wanted
+    assert stores.sources.get(first.source) != wanted
+    lazy = made(path, "lazy", stores, subdataset=NAMES[driver][1], virtual=True, min_zoom=8)
+    same = made(FULL[driver].format(path), "same", stores, virtual=True, min_zoom=8)
+    (tile, *_) = tiles_of(lazy, lazy.maxzoom)
+    assert (drawn(lazy, stores, tile) == drawn(same, stores, tile)).all()
+    assert drawn(lazy, stores, tile).any()
+
+
+@pytest.mark.parametrize("driver", PARTS)
+def test_addresses_within_a_file_are_never_one_revision(driver: str, tmp_path: Path) -> None:
+    path = several(tmp_path, driver, 1, 1)  # the same pixels
+    first, second = FULL[driver].replace("2", "1").replace("T1", "T0"), FULL[driver]
+    names = [
+        *(str(path), first.format(path), second.format(path)),
+        *(f"vrt://{name.format(path)}?bands=1{more}" for name in (first, second) for more in ("", ",1")),
+    ]
+    options = [Options(subdataset=name) for name in NAMES[driver]]
+    seen = [
+        *(revision_of(name, Options()) for name in names if '"' not in name or not name.startswith("vrt://")),
+        *(revision_of(str(path), each) for each in options),
+    ]
+    assert len(set(seen)) == len(seen)
+
+
+@pytest.mark.parametrize("driver", PARTS)
+def test_a_part_that_is_missing_or_unknown_is_refused_with_the_names_of_those_there(
+    driver: str, tmp_path: Path
+) -> None:
+    path = several(tmp_path, driver, 1, 2)
+    asked: list[list[str]] = [["--subdataset", "x"], ["--subdataset", "0"], ["--subdataset", "3"]]
+    for words in asked if driver == "GTiff" else [[], *asked]:
+        done = run(tmp_path / "data", path, *words)
+        assert done.exit_code == 2
+        assert done.stderr.count("\n") == 1
+        assert f"one of {', '.join(NAMES[driver])}" in done.stderr
+        cured = run(tmp_path / "data", path, "--subdataset", NAMES[driver][1], "--max-zoom", 8)
+        assert cured.exit_code == 0, cured.output
+
+
+def test_a_part_of_a_file_that_is_one_raster_is_refused(tmp_path: Path) -> None:
+    path = write_raster(tmp_path / "a.tif", Recipe(values=scene(20, 30), **TRUTH))
+    done = run(tmp_path / "data", path, "--subdataset", "t2m")
+    assert (done.exit_code, done.stderr.count("\n")) == (2, 1)
+    assert "it holds no subdatasets: leave --subdataset out" in done.stderr
+
+
+def test_a_name_of_a_part_reaches_no_network(tmp_path: Path) -> None:
+    path = write_raster(tmp_path / "a.tif", Recipe(values=scene(20, 30), **TRUTH))
+    with rasterio.open(path, "r+") as out:
+        out.update_tags(ns="SUBDATASETS", SUBDATASET_1_NAME="/vsicurl/http://127.0.0.1:9/a.tif", SUBDATASET_1_DESC="a")
+    with pytest.raises(BadSource, match="network"):
+        beneath(str(path), Manner(subdataset="1"))
+
+
+def test_refresh_takes_an_option_back_or_replaces_it(tmp_path: Path, stores: Stores) -> None:
+    made(several(tmp_path, "GPKG", 1, 2), "it", stores, subdataset="T1", crs="EPSG:32632", bounds=BOX, min_zoom=8)
+    path = write_raster(tmp_path / "b.tif", Recipe(values=scene(50, 60, seed=8), **TRUTH))
+    with rasterio.open(path) as dataset:
+        numbers = ",".join(map(repr, dataset.transform.to_gdal()))
+    words = ["it", str(path), "--yes", "--no-wait", "--jobs", "1", "--data", str(tmp_path / "data")]
+    done = CliRunner().invoke(refresh, [*words, "--subdataset", "none", "--crs", "none", "--geotransform", numbers])
+    assert done.exit_code == 0, done.output
+    asked = load_layer(stores.sources, "it").asked
+    assert (asked.subdataset, asked.crs, asked.bounds) == ("", "", ())
+    assert asked.geotransform[0] == BOX[0]
+    done = CliRunner().invoke(refresh, [*words, "--geotransform", "none"])
+    assert done.exit_code == 0, done.output
+    assert load_layer(stores.sources, "it").asked == Options(min_zoom=8)

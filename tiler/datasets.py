@@ -20,7 +20,7 @@ from rasterio.errors import RasterioError
 from rasterio.io import DatasetReader
 from rasterio.session import DummySession
 
-from tiler import bodies, laid, remote
+from tiler import bodies, laid, parts, remote
 from tiler.catalog import Options
 from tiler.errors import MissingObject, SourceReadError, StoreError
 
@@ -53,7 +53,8 @@ REFUSED = re.compile(r"HTTP response code: 4(?!08|29)")  # of such a source; all
 class Manner(NamedTuple):
     """How to open a source: with any GDAL driver or only `DRIVERS`; where it lies, if not where it says.
 
-    `crs` and one of `bounds` and `geotransform` take the place of its own; `as_earth` moves it to the earth.
+    `subdataset` is what to open of a file that holds several rasters. `crs` and one of `bounds` and `geotransform`
+    take the place of its own; `as_earth` moves it to the earth.
     """
 
     trusted: bool = False
@@ -61,11 +62,18 @@ class Manner(NamedTuple):
     crs: str = ""
     bounds: tuple[float, ...] = ()
     geotransform: tuple[float, ...] = ()
+    subdataset: str = ""
 
     @classmethod
     def of(cls, options: Options) -> Manner:
         """As `ingest` was asked."""
-        return cls(options.trust_source, options.as_earth, options.crs, options.bounds, options.geotransform)
+        place = (options.crs, options.bounds, options.geotransform)
+        return cls(options.trust_source, options.as_earth, *place, options.subdataset)
+
+    @property
+    def moved(self) -> bool:
+        """Whether it may lie elsewhere than it says."""
+        return self.as_earth or bool(self.crs) or self.placed
 
     @property
     def placed(self) -> bool:
@@ -145,12 +153,32 @@ def _open(path: str, _stamp: tuple[int, int, int], level: int, cog: bool, manner
         if cog or opener:
             return rasterio.open(path, driver="GTiff", **options, **opener)
         drivers = None if manner.trusted else _known(env, DRIVERS)
-        if manner._replace(trusted=False) != PLAIN:
+        path = _part(path, drivers, manner.subdataset)
+        if manner.moved:
             with DatasetReader(_parse_path(path), driver=drivers) as plain:
                 crs, transform = _place(plain, manner)
                 if crs or transform:
                     return laid.Laid(laid.placed(laid.copy_of(plain), crs, transform), plain.name, **options)
         return DatasetReader(_parse_path(path), driver=drivers, **options)
+
+
+def part_of(path: str, manner: Manner) -> str:
+    """GDAL's name of the raster at `path`: its own, or that of the subdataset that is asked for.
+
+    Raises:
+        BadSource: there is no such subdataset.
+        SourceReadError: nothing opens it.
+        StoreError: the store or the network failed.
+    """
+    with translated(path), rasterio.Env(session=DummySession(), **NETWORK) as env:
+        return _part(path, None if manner.trusted else _known(env, DRIVERS), manner.subdataset)
+
+
+def _part(path: str, drivers: list[str] | None, subdataset: str) -> str:
+    if not subdataset:
+        return path
+    with DatasetReader(_parse_path(path), driver=drivers) as whole:
+        return parts.chosen(whole, subdataset)
 
 
 def _place(dataset: DatasetReader, manner: Manner) -> tuple[CRS | None, Affine | None]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from tiler.colormap import colours_of, is_file, is_relative, stops_of
 from tiler.datasets import Manner, opened, translated
 from tiler.errors import BadOption, BadSource, SourceReadError
 from tiler.grid import MAX_LATITUDE, Bounds, zoom_for
+from tiler.parts import SUBDATASET, listed, subdatasets
 from tiler.raster import BEYOND, Reading, applied, carried, missing, reading_of, resolution_of
 from tiler.style import ENCODINGS, KERNELS, Range, Rgba, Style, Values
 
@@ -107,8 +108,11 @@ def survey(path: str, options: Options) -> Survey:
 def _check(dataset: DatasetReader, manner: Manner) -> None:
     name = dataset.name
     if dataset.count == 0:
-        some = next(iter(dataset.subdatasets), "none is there")
-        raise BadSource(name, f"it holds no bands but subdatasets: name one ({some})")
+        there = subdatasets(dataset)
+        raise BadSource(
+            name,
+            f"it holds several rasters: add {SUBDATASET} with one of {listed(there)}" if there else "it has no bands",
+        )
     if not dataset.crs:
         if dataset.gcps[0]:
             raise BadSource(name, "it is placed by ground control points: run `gdalwarp` on it first")
@@ -323,7 +327,7 @@ def revision_of(path: str, options: Options, below: Beneath | None = None, diffe
     """
     said = [RECIPE, options.changed(), *([sorted(differs)] if differs else [])]
     digest = hashlib.blake2b(json.dumps(said, default=str).encode(), digest_size=6)
-    below = below or beneath(path, trusted=True)
+    below = below or beneath(path, Manner.of(replace(options, trust_source=True)))
     if below.unknown:
         dataset = opened(path, manner=Manner.of(options))
         digest.update(f"{path} {dataset.profile} {dataset.tags()}".encode())
