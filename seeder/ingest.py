@@ -13,6 +13,7 @@ import click
 from seeder.console import Bar, guarded, interruptible, jobs_option, json_option, located, parsed
 from tiler.catalog import RESAMPLINGS, Layer, Options, shown
 from tiler.colormap import checked
+from tiler.control import FITS
 from tiler.errors import BadOption
 from tiler.ingest import Ingested
 from tiler.ingest import ingest as ingest_raster
@@ -141,6 +142,11 @@ def raster_options(command: Command) -> Command:
         metavar="NAME|NUMBER",
         callback=parsed(_parse_name),
         help="Variable, table or page of a file that holds several rasters; a wrong name lists them.",
+    )
+    @click.option(
+        "--gcps",
+        type=click.Choice(FITS),
+        help="Fit through ground control points: a polynomial, or a thin plate spline.  [default: polynomial]",
     )
     @click.option("--virtual/--baked", default=None, help="Do not bake: read the raster where it is, more slowly.")
     @click.option(

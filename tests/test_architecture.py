@@ -66,6 +66,7 @@ FLOORS = [
     {"tiler.survey"},
     {"tiler.raster", "tiler.halve", "tiler.beneath"},
     {"tiler.datasets"},
+    {"tiler.control"},
     {"tiler.catalog", "tiler.cog", "tiler.remote", "tiler.bodies", "tiler.laid", "tiler.parts"},
     {"tiler.encode", "tiler.axes", "tiler.terrain", "tiler.colormap"},
     {"tiler.history"},
@@ -119,7 +120,19 @@ def test_imports_point_down(module: str) -> None:
                 f"tiler.{room}"
                 for room in (
                     "__init__",
-                    *["raster", "datasets", "remote", "survey", "bake", "render", "room", "bodies", "laid", "parts"],
+                    *[
+                        "raster",
+                        "datasets",
+                        "remote",
+                        "survey",
+                        "bake",
+                        "render",
+                        "room",
+                        "bodies",
+                        "laid",
+                        "parts",
+                        "control",
+                    ],
                 )
             },
         ),

@@ -10,14 +10,18 @@ import numpy as np
 import pytest
 import rasterio
 import rasterio.shutil
+import rasterio.warp
 from affine import Affine
 from click.testing import CliRunner, Result
+from mercantile import Tile
+from rasterio.control import GroundControlPoint
 from rasterio.crs import CRS
+from rasterio.enums import Resampling
 
 from seeder.ingest import ingest as ingest_command
 from seeder.refresh import refresh
 from tests.conftest import Recipe, scene, silent, write_raster
-from tests.oracle import drawn, tiles_of
+from tests.oracle import HALF, drawn, tiles_of
 from tiler.beneath import beneath
 from tiler.catalog import Layer, Options, load_layer
 from tiler.datasets import Manner, opened
@@ -354,3 +358,168 @@ def test_refresh_takes_an_option_back_or_replaces_it(tmp_path: Path, stores: Sto
     done = CliRunner().invoke(refresh, [*words, "--geotransform", "none"])
     assert done.exit_code == 0, done.output
     assert load_layer(stores.sources, "it").asked == Options(min_zoom=8)
+
+
+def bent(columns: Any, rows: Any) -> tuple[Any, Any]:
+    """Longitude and latitude of pixels of a map that hangs askew: a polynomial of the second order."""
+    x, y = columns / 300, rows / 250
+    return 14 + 0.05 * x + 0.01 * y + 0.004 * x * y, 45 - 0.04 * y + 0.012 * x + 0.003 * x * x
+
+
+def waved(columns: Any, rows: Any) -> tuple[Any, Any]:
+    """The same of a map that no polynomial straightens."""
+    longitude, latitude = bent(columns, rows)
+    return longitude + 0.002 * np.sin(rows / 40), latitude + 0.002 * np.sin(columns / 45)
+
+
+def straight(columns: Any, rows: Any) -> tuple[Any, Any]:
+    return 14 + 0.05 * columns / 300, 45 - 0.04 * rows / 250
+
+
+Place = Callable[[Any, Any], tuple[Any, Any]]
+
+
+def pinned(path: Path, place: Place, steps: int = 3, **fields: Any) -> Path:
+    """A raster that `steps` x `steps` control points place, and nothing else."""
+    write_raster(path, Recipe(**{**WRONG, **fields}))
+    points = [
+        GroundControlPoint(row=float(row), col=float(column), **dict(zip("xy", place(column, row), strict=True)))
+        for row in np.linspace(0, 250, steps)
+        for column in np.linspace(0, 300, steps)
+    ]
+    with rasterio.open(path, "r+") as out:
+        out.transform = Affine.identity()
+        out.gcps = (points, CRS.from_epsg(4326))
+    return path
+
+
+def grid(tile: Tile) -> tuple[Affine, Any, Any]:
+    """The place of a tile in Web Mercator, and the longitude and latitude of each of its pixels."""
+    pixel = 2 * HALF / (256 * 2**tile.z)
+    transform = Affine(pixel, 0, tile.x * 256 * pixel - HALF, 0, -pixel, HALF - tile.y * 256 * pixel)
+    columns, rows = np.meshgrid(np.arange(256) + 0.5, np.arange(256) + 0.5)
+    xs, ys = transform.c + columns * pixel, transform.f - rows * pixel
+    return transform, np.degrees(xs / HALF * np.pi), np.degrees(np.arctan(np.sinh(ys / HALF * np.pi)))
+
+
+def middle(layer: Layer) -> Tile:
+    tiles = tiles_of(layer, layer.maxzoom)
+    return tiles[len(tiles) // 2]
+
+
+@pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
+@pytest.mark.parametrize("virtual", [False, True])
+@pytest.mark.parametrize("kind", ["rgb", "mask", "alpha", "nodata", "palette"])
+def test_control_points_place_a_raster_as_gdal_places_it(
+    kind: str, virtual: bool, tmp_path: Path, stores: Stores
+) -> None:
+    fields = KINDS[kind]()
+    path = pinned(tmp_path / "a.tif", bent, **fields)
+    layer = made(path, "it", stores, virtual=virtual)
+    tile = middle(layer)
+    transform, _, _ = grid(tile)
+    values = np.concatenate([fields["values"][:3], holed()[None]] if kind in ("mask", "alpha") else [fields["values"]])
+    if kind in ("rgb", "palette"):
+        values = np.concatenate([values, np.full((1, 250, 300), 255, np.uint8)])
+    elif kind == "nodata":
+        values = np.concatenate([values, holed()[None]])
+    wanted = np.zeros((len(values), 256, 256), np.uint8)
+    with rasterio.open(path) as dataset:
+        rasterio.warp.reproject(
+            values, wanted, gcps=dataset.gcps[0], src_crs="EPSG:4326", dst_crs="EPSG:3857", dst_transform=transform,
+            resampling=Resampling.nearest if kind == "palette" else Resampling.cubic, src_alpha=len(values),
+        )  # fmt: skip
+    seen = drawn(layer, stores, tile).astype(int)
+    sure = (wanted[-1] == 255) & (seen[..., 3] == 255)
+    if kind == "palette":
+        colours = np.array([fields["palette"][value][:3] for value in wanted[0][sure]])  # TIFF keeps no alpha of them
+        assert (seen[sure][:, :3] == colours).all(axis=-1).mean() > 0.99  # GDAL takes places to an eighth of a pixel
+        assert sure.sum() > 10_000
+        return
+    assert sure.sum() > 40_000
+    assert np.abs(seen[..., :3] - np.moveaxis(wanted[:-1], 0, -1))[sure].max() <= 1
+    assert ((seen[..., 3] > 0) != (wanted[-1] > 0)).mean() < 0.01
+    assert (seen[..., 3] == 0).any() or kind == "rgb"
+
+
+def painted(place: Place) -> Any:
+    """Pixels whose value is a smooth function of where they lie."""
+    columns, rows = np.meshgrid(np.arange(300) + 0.5, np.arange(250) + 0.5)
+    return shade(*place(columns, rows))[None].astype(np.uint8)
+
+
+def shade(longitudes: Any, latitudes: Any) -> Any:
+    return 128 + 60 * np.sin((longitudes - 14) * 200) + 60 * np.cos((latitudes - 45) * 230)
+
+
+@pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
+@pytest.mark.parametrize(
+    ("place", "fit", "steps", "right"),
+    [
+        (straight, "", 2, True),
+        (bent, "", 3, True),
+        (bent, "polynomial", 3, True),
+        (bent, "tps", 7, True),
+        (waved, "", 11, False),
+        (waved, "tps", 11, True),
+    ],
+)
+def test_each_pixel_is_where_its_control_points_say(
+    place: Place, fit: str, steps: int, right: bool, tmp_path: Path, stores: Stores
+) -> None:
+    layer = made(pinned(tmp_path / "a.tif", place, steps, values=painted(place)), "it", stores, gcps=fit)
+    tile = middle(layer)
+    _, longitudes, latitudes = grid(tile)
+    seen = drawn(layer, stores, tile).astype(float)
+    wrong = np.abs(seen[..., 0] - shade(longitudes, latitudes))[seen[..., 3] == 255]
+    assert wrong.size > 30_000
+    assert (np.percentile(wrong, 99) < 6) == right
+
+
+@pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
+def test_control_points_in_a_regular_grid_are_a_geotransform(tmp_path: Path, stores: Stores) -> None:
+    values = scene(250, 300)
+    here = write_raster(tmp_path / "here.tif", Recipe(values=values, bounds=(14.0, 44.96, 14.05, 45.0)))
+    one, other = made(here, "here", stores), made(pinned(tmp_path / "a.tif", straight, values=values), "it", stores)
+    assert (one.minzoom, one.maxzoom) == (other.minzoom, other.maxzoom)
+    assert tuple(other.bounds) == pytest.approx(tuple(one.bounds), abs=3e-4)
+    for z in range(11, one.maxzoom + 1):
+        for tile in tiles_of(one, z):
+            first, second = (drawn(layer, stores, tile).astype(int) for layer in (one, other))
+            sure = (first[..., 3] == 255) & (second[..., 3] == 255)
+            assert np.abs(first - second)[sure].max(initial=0) <= 2
+            assert ((first[..., 3] > 127) != (second[..., 3] > 127)).mean() < 0.01
+
+
+@pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
+def test_the_word_of_the_user_takes_the_place_of_control_points(tmp_path: Path, stores: Stores) -> None:
+    values = scene(50, 60)
+    path = pinned(tmp_path / "a.tif", bent, values=values)
+    here = write_raster(tmp_path / "here.tif", Recipe(values=values, **TRUTH))
+    one, other = made(here, "here", stores), made(path, "it", stores, crs="EPSG:32633", bounds=BOX)
+    assert stores.sources.get(one.source) == stores.sources.get(other.source)
+
+
+@pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
+@pytest.mark.parametrize(
+    ("points", "crs", "why", "cure"),
+    [
+        ([(0, 0), (0, 300), (250, 0)], None, "its ground control points have no CRS", ["--crs", "EPSG:4326"]),
+        ([(0, 0), (100, 100), (200, 200)], "EPSG:4326", "control points place it nowhere", []),
+        ([(0, 0), (0, 300), (250, 0)], "IAU_2015:30100", "are of another body", ["--crs", "EPSG:4326"]),
+    ],
+)
+def test_control_points_that_place_nothing_are_refused_in_a_line(
+    points: list[tuple[int, int]], crs: str | None, why: str, cure: list[str], tmp_path: Path
+) -> None:
+    path = bare(write_raster(tmp_path / "a.tif", Recipe(values=scene(250, 300), **WRONG)))
+    places = [(row, column, *straight(column, row)) for row, column in points]
+    with rasterio.open(path, "r+") as out:
+        out.gcps = ([GroundControlPoint(*each) for each in places], CRS.from_user_input(crs) if crs else CRS())
+    for words in [], ["--as-earth"]:
+        done = run(tmp_path / "data", path, *words)
+        assert (done.exit_code, done.stderr.count("\n")) == (2, 1), done.output
+        assert why in done.stderr
+    if cure:
+        done = run(tmp_path / "data", path, *cure, "--max-zoom", 8)
+        assert done.exit_code == 0, done.output

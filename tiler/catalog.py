@@ -39,7 +39,8 @@ class Options:
     `rescale` holds one range for all bands or one for each. `colormap` is a name or the lines of a colour-relief file;
     see `tiler.colormap`. `trust_source` changes no pixel, so it makes no other revision. `crs`, and one of `bounds`
     (W,S,E,N in the units of the CRS) and `geotransform` (in GDAL's order), take the place of the raster's own.
-    `subdataset` names or counts one of the rasters that a file holds.
+    `subdataset` names or counts one of the rasters that a file holds. `gcps` is `polynomial` or `tps`: the fit
+    through ground control points.
     """
 
     min_zoom: int | None = None
@@ -59,6 +60,7 @@ class Options:
     bounds: tuple[float, ...] = ()
     geotransform: tuple[float, ...] = ()
     subdataset: str = ""
+    gcps: str = ""
 
     def changed(self) -> dict[str, Any]:
         """The options that are not as they are when nothing is asked for: a new option changes nothing for the rest."""

@@ -10,6 +10,7 @@ from contextlib import contextmanager, suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
+from xml.etree import ElementTree as ET
 
 import rasterio
 from affine import Affine
@@ -20,7 +21,7 @@ from rasterio.errors import RasterioError
 from rasterio.io import DatasetReader
 from rasterio.session import DummySession
 
-from tiler import bodies, laid, parts, remote
+from tiler import bodies, control, laid, parts, remote
 from tiler.catalog import Options
 from tiler.errors import MissingObject, SourceReadError, StoreError
 
@@ -54,7 +55,8 @@ class Manner(NamedTuple):
     """How to open a source: with any GDAL driver or only `DRIVERS`; where it lies, if not where it says.
 
     `subdataset` is what to open of a file that holds several rasters. `crs` and one of `bounds` and `geotransform`
-    take the place of its own; `as_earth` moves it to the earth.
+    take the place of its own; `as_earth` moves it to the earth. How a raster of ground control points is warped say
+    `gcps`, `resampling` and `nodata`.
     """
 
     trusted: bool = False
@@ -63,17 +65,16 @@ class Manner(NamedTuple):
     bounds: tuple[float, ...] = ()
     geotransform: tuple[float, ...] = ()
     subdataset: str = ""
+    gcps: str = ""
+    resampling: str = ""
+    nodata: float | None = None
 
     @classmethod
     def of(cls, options: Options) -> Manner:
         """As `ingest` was asked."""
         place = (options.crs, options.bounds, options.geotransform)
-        return cls(options.trust_source, options.as_earth, *place, options.subdataset)
-
-    @property
-    def moved(self) -> bool:
-        """Whether it may lie elsewhere than it says."""
-        return self.as_earth or bool(self.crs) or self.placed
+        warp = (options.gcps, options.resampling or "", options.nodata)
+        return cls(options.trust_source, options.as_earth, *place, options.subdataset, *warp)
 
     @property
     def placed(self) -> bool:
@@ -154,12 +155,32 @@ def _open(path: str, _stamp: tuple[int, int, int], level: int, cog: bool, manner
             return rasterio.open(path, driver="GTiff", **options, **opener)
         drivers = None if manner.trusted else _known(env, DRIVERS)
         path = _part(path, drivers, manner.subdataset)
-        if manner.moved:
-            with DatasetReader(_parse_path(path), driver=drivers) as plain:
-                crs, transform = _place(plain, manner)
-                if crs or transform:
-                    return laid.Laid(laid.placed(laid.copy_of(plain), crs, transform), plain.name, **options)
-        return DatasetReader(_parse_path(path), driver=drivers, **options)
+        plain = DatasetReader(_parse_path(path), driver=drivers)
+        description = _description(plain, manner)
+        if description is None and not options:
+            return plain
+        plain.close()
+        if description is None:
+            return DatasetReader(_parse_path(path), driver=drivers, **options)
+        return laid.Laid(description, plain.name, **options)
+
+
+def _description(dataset: DatasetReader, manner: Manner) -> ET.Element | None:
+    """A VRT to read a raster through; None where it is read as it is.
+
+    Raises:
+        BadOption: an option places it nowhere.
+        BadSource: it cannot be laid on the earth.
+    """
+    crs, transform = _place(dataset, manner)
+    moved = laid.placed(laid.copy_of(dataset), crs, transform) if crs or transform else None
+    if transform or not control.by_points(dataset):
+        return moved
+    warp = (manner.gcps, manner.resampling, manner.nodata)
+    if moved is None:
+        return control.unrolled(dataset, *warp)
+    with laid.Laid(moved, dataset.name) as source:
+        return control.unrolled(source, *warp)
 
 
 def part_of(path: str, manner: Manner) -> str:

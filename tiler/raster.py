@@ -23,6 +23,7 @@ from rasterio.io import DatasetReader
 
 from tiler.axes import Coordinates, cubic, exact, resampled
 from tiler.catalog import Resampling
+from tiler.control import MERCATOR
 from tiler.datasets import PLAIN, Manner, opened, translated
 from tiler.errors import BadOption, BadSource
 from tiler.grid import EXTENT, Window
@@ -30,12 +31,6 @@ from tiler.style import Area, Pixels, Values
 
 Box = tuple[int, int, int, int]  # column, row, column, row of source pixels
 
-# With +over, longitudes go on past 180 degrees instead of starting again, so that a raster across the
-# antimeridian or from 0 to 360 degrees is one piece. Otherwise this is EPSG:3857.
-MERCATOR = CRS.from_proj4(
-    "+proj=merc +a=6378137 +b=6378137 +lat_ts=0 +lon_0=0 +x_0=0 +y_0=0 +k=1 +units=m +nadgrids=@null "
-    "+wktext +over +no_defs"
-)
 WARP_MEMORY = 256  # megabytes that one warp may take
 STRAIGHT = 1e-3  # source pixels that a column or a row may bend and still count as straight
 BEYOND = "it lies beyond 85.05 degrees of latitude, where Web Mercator ends"

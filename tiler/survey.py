@@ -114,8 +114,6 @@ def _check(dataset: DatasetReader, manner: Manner) -> None:
             f"it holds several rasters: add {SUBDATASET} with one of {listed(there)}" if there else "it has no bands",
         )
     if not dataset.crs:
-        if dataset.gcps[0]:
-            raise BadSource(name, "it is placed by ground control points: run `gdalwarp` on it first")
         raise BadSource(name, "it has no CRS: add --crs EPSG:CODE")
     _check_body(dataset)
     if dataset.transform.is_degenerate or (dataset.transform.is_identity and not manner.placed):
