@@ -67,8 +67,10 @@ FLOORS = [
     {"tiler.styling"},
     {"tiler.raster", "tiler.halve", "tiler.beneath", "tiler.sample"},
     {"tiler.sparse"},
-    {"tiler.datasets", "tiler.pixels", "tiler.place", "tiler.units"},
-    {"tiler.catalog", "tiler.cog", "tiler.remote", "tiler.bodies"},
+    {"tiler.datasets", "tiler.pixels", "tiler.units"},
+    {"tiler.control"},
+    {"tiler.place"},
+    {"tiler.catalog", "tiler.cog", "tiler.remote", "tiler.bodies", "tiler.laid", "tiler.parts"},
     {"tiler.encode", "tiler.axes", "tiler.terrain", "tiler.colormap"},
     {"tiler.history", "tiler.options"},
     {"tiler.style", "tiler.storage", "tiler.footprint", "tiler.processes"},
@@ -123,7 +125,7 @@ def test_imports_point_down(module: str) -> None:
                 for room in (
                     "__init__",
                     *["raster", "datasets", "remote", "survey", "bake", "render", "room", "bodies"],
-                    *["pixels", "place", "sample", "sparse", "styling", "units"],
+                    *["pixels", "place", "sample", "sparse", "styling", "units", "laid", "parts", "control"],
                 )
             },
         ),

@@ -16,7 +16,7 @@ from tiler.beneath import Beneath, beneath, beside
 from tiler.catalog import Layer
 from tiler.choose import choose
 from tiler.credit import plain_markup
-from tiler.datasets import forget, opened
+from tiler.datasets import Manner, forget, opened
 from tiler.errors import BadOption, BadSource, CatalogError, SourceReadError, TilerError, UnknownLayer
 from tiler.footprint import Footprint
 from tiler.grid import Window, tile_ranges
@@ -69,7 +69,7 @@ class Examined(NamedTuple):
             BadSource: it changed.
         """
         try:
-            now = beneath(self.path, trusted=options.trust_source)
+            now = beneath(self.path, Manner.of(options))
             same = now.as_before(self.below) and (
                 self.below.sure or revision_of(self.path, options, now, self.survey.differs) == self.revision
             )
@@ -216,7 +216,7 @@ def examined(source: str, options: Options, stage: Stage = _silent) -> Examined:
     if options.virtual:  # it is read from anywhere later on
         path = beside(path, Path.cwd() / "here")
     stage("looking for its files")
-    below = beneath(path, trusted=options.trust_source)
+    below = beneath(path, Manner.of(options))
     try:
         stage("looking at its values")
         found = survey(path, options)
@@ -238,7 +238,7 @@ def check_unchanged(layer: Layer) -> None:
         BadSource, SourceReadError: they are not.
     """
     if layer.origins:
-        now = beneath(layer.source, trusted=layer.asked.trust_source).origins
+        now = beneath(layer.source, Manner.of(layer.asked)).origins
         check_origins(layer.id, layer.source, layer.origins, now)
 
 

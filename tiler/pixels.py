@@ -15,14 +15,13 @@ from rasterio.enums import ColorInterp, MaskFlags
 from rasterio.io import DatasetReader
 
 from tiler.errors import BadOption
+from tiler.options import Nodata
 from tiler.reading import Reading
 from tiler.style import Pixels, Values
 
 NATURAL = {"uint16": 65535.0, "int16": 32767.0}  # alpha that is opaque, as GDAL has it; 255 of other types
 INKS = [ColorInterp.cyan, ColorInterp.magenta, ColorInterp.yellow, ColorInterp.black]
 COLOURS = [ColorInterp.red, ColorInterp.green, ColorInterp.blue]
-
-Nodata = float | tuple[float, ...] | None  # asked for: a value for all bands or one a band; () ignores the raster's own
 
 
 def pixels(dataset: DatasetReader, reading: Reading, **how: Any) -> tuple[Values, Pixels]:

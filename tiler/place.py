@@ -32,21 +32,19 @@ FARTHEST = 1e11  # of any unit, from the origin of a CRS; the globe takes a bill
 TURNS = 2  # around the globe that degrees may lie from their meridian
 POLAR = 89.9  # degrees of latitude; beyond, longitudes say little
 BEYOND = "it lies beyond 85.05 degrees of latitude, where Web Mercator ends"
-NAME_CRS = "name its CRS with `--crs EPSG:CODE`"
-NAME_BOX = "place it with `--bounds W,S,E,N`"
+NAME_CRS = "add --crs EPSG:CODE"
+NAME_BOX = "add --bounds W,S,E,N, in the units of its CRS"
 MAPS = {"GeographicCRS", "DerivedGeographicCRS", "ProjectedCRS", "DerivedProjectedCRS"}
 
 
-def check_place(dataset: DatasetReader) -> None:
-    """Refuse a raster that no CRS and geotransform place on the earth.
+def check_place(dataset: DatasetReader, *, placed: bool = False) -> None:
+    """Refuse a raster that no CRS and geotransform place on the earth; `placed` says that the user gave the latter.
 
     Raises:
         BadSource: its CRS is missing or of no map of the earth; its geotransform is missing or leads off the globe.
     """
     name, crs = dataset.name, dataset.crs
     if not crs:
-        if dataset.gcps[0]:
-            raise BadSource(name, "it is placed by ground control points: run `gdalwarp` on it first")
         raise BadSource(name, f"it has no CRS: {NAME_CRS}")
     if horizontal(crs).get("type") not in MAPS:
         raise BadSource(name, f"its CRS, {called(crs)}, is not that of a map of the earth: {NAME_CRS}")
@@ -54,7 +52,7 @@ def check_place(dataset: DatasetReader) -> None:
     if radius:
         why = f"its CRS, {called(crs)}, belongs to another body, of radius {radius:,.12g} m"
         raise BadSource(name, f"{why}: add {AS_EARTH} to use its degrees as the earth's")
-    if dataset.transform.is_identity or dataset.transform.is_degenerate:
+    if dataset.transform.is_degenerate or (dataset.transform.is_identity and not placed):
         raise BadSource(name, f"it has no geotransform: {NAME_BOX}")
     xs, ys = applied(dataset.transform, *_corners(dataset))
     if not max(np.abs(xs).max(), np.abs(ys).max()) < FARTHEST:  # PROJ would turn around the globe for ever

@@ -15,6 +15,7 @@ from tiler.datasets import Manner, opened, translated
 from tiler.errors import BadOption, BadSource, SourceReadError
 from tiler.grid import Bounds, zoom_for
 from tiler.options import Halving, Options, Resampling
+from tiler.parts import SUBDATASET, listed, subdatasets
 from tiler.pixels import reading_of
 from tiler.place import check_place, differs_in_place, lonlat_bounds, resolution_of
 from tiler.raster import baked_dtype
@@ -70,7 +71,7 @@ def survey(path: str, options: Options) -> Survey:
         dataset = opened(path, manner=manner)
     except SourceReadError as error:
         raise BadSource(path, f"GDAL cannot open it ({error.__cause__ or error})") from error
-    _check(dataset)
+    _check(dataset, manner)
     reading, differs, notes = _read(dataset, options)
     bounds = lonlat_bounds(dataset)
     zoom = zoom_for(resolution_of(dataset))
@@ -99,12 +100,15 @@ def survey(path: str, options: Options) -> Survey:
     )
 
 
-def _check(dataset: DatasetReader) -> None:
+def _check(dataset: DatasetReader, manner: Manner) -> None:
     name = dataset.name
     if dataset.count == 0:
-        some = next(iter(dataset.subdatasets), "none is there")
-        raise BadSource(name, f"it holds no bands but subdatasets: name one ({some})")
-    check_place(dataset)
+        there = subdatasets(dataset)
+        raise BadSource(
+            name,
+            f"it holds several rasters: add {SUBDATASET} with one of {listed(there)}" if there else "it has no bands",
+        )
+    check_place(dataset, placed=manner.placed)
     if any(dtype.startswith("complex") for dtype in dataset.dtypes):
         raise BadSource(name, "its values are complex numbers")
 
@@ -162,7 +166,7 @@ def revision_of(
     """
     said = [RECIPE, options.changed(), *([sorted(differs)] if differs else [])]
     digest = hashlib.blake2b(json.dumps(said, default=str).encode(), digest_size=6)
-    below = below or beneath(path, trusted=True)
+    below = below or beneath(path, Manner.of(replace(options, trust_source=True)))
     if below.unknown:
         dataset = opened(path, manner=Manner.of(options))
         digest.update(f"{path} {dataset.profile} {dataset.tags()}".encode())
