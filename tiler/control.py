@@ -77,7 +77,7 @@ def _kernel(dataset: DatasetReader) -> str:
 def _declared(dataset: DatasetReader) -> float | None:
     """The raster's own nodata value; NaN where floats declare none."""
     declared: float | None = dataset.nodata
-    return math.nan if declared is None and dataset.dtypes[0].startswith("float") else declared
+    return math.nan if declared is None and dataset.dtypes[0].startswith(("float", "complex")) else declared
 
 
 def _on(grid: Window, description: ET.Element) -> ET.Element:

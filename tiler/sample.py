@@ -11,7 +11,7 @@ import rasterio.windows
 from rasterio.io import DatasetReader
 
 from tiler.datasets import translated
-from tiler.pixels import bits, pixels
+from tiler.pixels import bits, dtype_of, pixels
 from tiler.reading import Reading
 from tiler.style import Meaning, Range, Values, meant
 
@@ -83,7 +83,7 @@ def look_at_alpha(dataset: DatasetReader, band: int) -> Alpha:
     Opaque is 1 where nothing is higher, else 255, else the largest value of its type or its bits. A byte's is 255,
     but where a coarse look shows no more than 1 the whole band is read, as it is of every other type.
     """
-    few, dtype = bits(dataset, band), dataset.dtypes[band - 1]
+    few, dtype = bits(dataset, band), dtype_of(dataset, band)
     usual = NATURAL.get(dtype, 255.0)
     with translated(dataset.name):
         sample = np.concatenate([_numbers(dataset.read(band, **look)).ravel() for look in looks(dataset)])

@@ -19,7 +19,7 @@ from rasterio.enums import Interleaving
 from rasterio.io import DatasetReader
 
 from tiler.datasets import translated
-from tiler.pixels import pixels
+from tiler.pixels import dtype_of, pixels
 from tiler.reading import Box, Reading
 
 Share = Literal["none", "some", "all"]
@@ -97,7 +97,7 @@ def bare(dataset: DatasetReader, reading: Reading, box: Box) -> bool:
 
 def _floats(dataset: DatasetReader, reading: Reading) -> bool:
     """Whether pixels may be no number."""
-    return bool(np.dtype(dataset.dtypes[reading.bands[0] - 1]).kind == "f")
+    return dtype_of(dataset, reading.bands[0]).startswith("float")
 
 
 def _seen(dataset: DatasetReader, reading: Reading, window: rasterio.windows.Window) -> npt.NDArray[np.bool_]:

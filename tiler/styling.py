@@ -11,7 +11,7 @@ from rasterio.io import DatasetReader
 from tiler.colormap import colours_of, is_file, is_relative, stops_of
 from tiler.errors import BadOption
 from tiler.options import LOSSLESS, Options
-from tiler.pixels import bits
+from tiler.pixels import bits, dtype_of
 from tiler.reading import Reading
 from tiler.sample import extremes, samples, stretch
 from tiler.style import ENCODINGS, KERNELS, PLAIN, Meaning, Range, Rgba, Style, meant
@@ -76,7 +76,7 @@ def _style(dataset: DatasetReader, reading: Reading, options: Options, notes: li
         asked = (KERNELS[terrain],)
     if asked or stops or terrain or palette:
         return Style(asked, palette, colours, stops, terrain, () if palette else meant), False
-    if dataset.dtypes[reading.bands[0] - 1] == "uint8":
+    if dtype_of(dataset, reading.bands[0]) == "uint8":
         return Style(_bytes(dataset, reading, one=bool(colours)), colours=colours), False
     return Style(tuple(map(stretch, samples(dataset, reading, meaning))), colours=colours, meant=meant), True
 

@@ -16,7 +16,7 @@ from tiler.errors import BadOption, BadSource, SourceReadError
 from tiler.grid import Bounds, zoom_for
 from tiler.options import Halving, Options, Resampling
 from tiler.parts import SUBDATASET, listed, subdatasets
-from tiler.pixels import reading_of
+from tiler.pixels import declared, dtype_of, reading_of
 from tiler.place import check_place, differs_in_place, lonlat_bounds, resolution_of
 from tiler.raster import baked_dtype
 from tiler.reading import Reading
@@ -85,7 +85,7 @@ def survey(path: str, options: Options) -> Survey:
         path=path,
         reading=reading,
         bounds=bounds,
-        dtype=baked_dtype(dataset.dtypes[reading.bands[0] - 1]),
+        dtype=baked_dtype(dtype_of(dataset, reading.bands[0])),
         zoom=zoom,
         base=min(zoom, maxzoom),
         minzoom=minzoom,
@@ -109,8 +109,6 @@ def _check(dataset: DatasetReader, manner: Manner) -> None:
             f"it holds several rasters: add {SUBDATASET} with one of {listed(there)}" if there else "it has no bands",
         )
     check_place(dataset, placed=manner.placed)
-    if any(dtype.startswith("complex") for dtype in dataset.dtypes):
-        raise BadSource(name, "its values are complex numbers")
 
 
 def _zooms(options: Options, zoom: int) -> tuple[int, int]:
@@ -133,6 +131,10 @@ def _read(dataset: DatasetReader, options: Options) -> tuple[Reading, list[str],
         differs.append("nodata")
     if options.nodata is None and len(set(reading.nodata)) > 1:
         differs.append("nodata of each band")
+    if (reading.alpha or reading.masked) and options.nodata is None and declared(dataset, reading.bands):
+        differs.append("alpha, not nodata")
+    if dataset.dtypes[reading.bands[0] - 1].startswith("complex"):
+        notes.append("its values are complex numbers: their amplitude is shown")
     if reading.cmyk:
         differs.append("cmyk")
         notes.append("cyan, magenta, yellow and black are converted to red, green and blue")
