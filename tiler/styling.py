@@ -13,7 +13,7 @@ from tiler.errors import BadOption
 from tiler.options import LOSSLESS, Options
 from tiler.pixels import bits, dtype_of
 from tiler.reading import Reading
-from tiler.sample import extremes, samples, stretch
+from tiler.sample import extremes, hidden, samples, stretch
 from tiler.style import ENCODINGS, KERNELS, PLAIN, Meaning, Range, Rgba, Style, meant
 from tiler.units import in_feet, meaning_of, metres_of
 
@@ -47,6 +47,8 @@ def shown(dataset: DatasetReader, reading: Reading, options: Options) -> Shown:
         differs.append("scale, offset, unit")
     if style.rescale and not (stretched or options.rescale or style.terrain) and style.rescale[0][1] != 255:
         differs.append("bits")
+    if stretched and hidden(dataset, reading) and any(each != (0.0, 1.0) for each in style.rescale):
+        differs.append("sampled")
     return Shown(style, stretched, tuple(differs), tuple(notes))
 
 
