@@ -14,6 +14,7 @@ from seeder.audit import TO_SEED, Audit, Finding, deep_findings, sampled
 from seeder.console import guarded, interruptible, jobs_option, json_option, located, say, tile_bar, tiles_said
 from seeder.selectors import selected, selectors
 from tiler.catalog import load_layer
+from tiler.ingest import check_unchanged
 from tiler.settings import Settings
 from tiler.storage import Stores
 
@@ -59,6 +60,7 @@ def verify(
     """
     stores = Stores.open(settings)
     found = load_layer(stores.sources, layer)
+    check_unchanged(found)
     look = asked.look(found)
     selection, counts = selected(asked, found, stores)
     total = sum(each.tiles for each in counts.values())

@@ -93,6 +93,29 @@ def test_a_sidecar_that_appears_is_a_change(source: Path, tmp_path: Path, run: C
     assert f"{source}.aux.xml" in result.stderr
 
 
+CHANGES: dict[str, Callable[[Path], object]] = {
+    "another raster": lambda source: write_raster(source, Recipe(values=255 - scene())),
+    "a sidecar more": lambda source: accompanied(source, source),
+    "gone": Path.unlink,
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+@pytest.mark.parametrize("deep", [(), ("--deep",)], ids=["", "deep"])
+def test_a_look_at_stored_tiles_tells_that_the_raster_changed(
+    deep: tuple[str, ...], change: str, source: Path, tmp_path: Path, run: Callable[..., Result]
+) -> None:
+    assert run("seed", "alps", *ZOOMS).exit_code == 0
+    words = ("verify", "alps", *ZOOMS, *deep)
+    assert run(*words).exit_code == 0
+    CHANGES[change](source)
+    result = run(*words)
+    (line,) = result.output.splitlines()
+    assert result.exit_code == 1
+    assert "it changed since it was ingested" in line
+    assert "run `seeder refresh alps " in line
+
+
 @pytest.mark.parametrize("when", range(0, 20, 3))
 def test_a_raster_that_changes_in_the_middle_of_a_seed_leaves_no_wrong_tile(
     when: int, tmp_path: Path, run: Callable[..., Result], monkeypatch: pytest.MonkeyPatch

@@ -221,6 +221,7 @@ def check_unchanged(layer: Layer) -> None:
         BadSource, SourceReadError: they are not.
     """
     if layer.origins:
+        check_origins(layer.id, layer.source, layer.origins)  # also where a file is gone, which nobody can open
         now = beneath(layer.source, trusted=layer.asked.trust_source).origins
         check_origins(layer.id, layer.source, layer.origins, now)
 
