@@ -158,7 +158,7 @@ def _report(seen: Progress) -> Iterator[str]:
         )
     ends = f", {_ago(seen.left)} left" if seen.left is not None else ""
     yield f"{seen.percent:.1f}% of {tiles_said(seen.tiles)}, {seen.rate:,.0f} tiles/s{ends}"
-    if seen.state in ("failed", "cancelled", "stalled"):
+    if seen.state in ("failed", "cancelled", "stalled") and seen.percent < 100:
         yield f"`seeder resume {seen.job}` does what is left"
     if seen.depth is not None:
         yield (

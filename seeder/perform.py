@@ -14,6 +14,7 @@ import click
 from seeder.breaker import DEFAULT
 from seeder.check import Check
 from seeder.console import interruptible, jobs_option, say, tile_bar, tiles_said
+from seeder.ledger import record_stale
 from seeder.plan import Plan, Tally, Work, run
 from seeder.queues import LocalPool
 from tiler.errors import BadOption
@@ -137,6 +138,8 @@ def perform_plan(
         check_unchanged(plan.layer)
         why = run_all(plan, way, settings, stores)
     check = None if why or plan.tally.failed else Check.of(plan, stores, settings, way.jobs, since)
+    if check:
+        record_stale(stores.sources, plan.job.id, check.stale + check.unsure)
     print_tally(plan.tally, stores.tiles.url, why, as_json=way.as_json, check=check)
 
 

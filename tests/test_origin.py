@@ -103,7 +103,7 @@ CHANGES: dict[str, Callable[[Path], object]] = {
 @pytest.mark.parametrize("change", CHANGES)
 @pytest.mark.parametrize("deep", [(), ("--deep",)], ids=["", "deep"])
 def test_a_look_at_stored_tiles_tells_that_the_raster_changed(
-    deep: tuple[str, ...], change: str, source: Path, tmp_path: Path, run: Callable[..., Result]
+    deep: tuple[str, ...], change: str, source: Path, run: Callable[..., Result]
 ) -> None:
     assert run("seed", "alps", *ZOOMS).exit_code == 0
     words = ("verify", "alps", *ZOOMS, *deep)
