@@ -20,7 +20,7 @@ from seeder.stored import Pick
 from seeder.sweep import AGAIN, Care, Task, agreed, care_options, renew, take_stock, tell_stock
 from seeder.warm import missing
 from tiler.catalog import Layer, load_layer, load_revision, revisions, shown, undone
-from tiler.errors import BadOption
+from tiler.errors import BadOption, CatalogError
 from tiler.grid import format_zooms
 from tiler.ingest import check_unchanged, examined, kept, restore
 from tiler.render import Look
@@ -91,8 +91,11 @@ def _tell_next(current: Layer, revision: str, *, as_json: bool) -> None:
 
 
 def _before(layer: Layer, stores: Stores) -> Layer | None:
-    """The revision that the layer's took the place of, if it is kept."""
-    return load_revision(stores.sources, layer.id, layer.previous) if layer.previous else None
+    """The revision that the layer's took the place of, if it is kept and can be read."""
+    try:
+        return load_revision(stores.sources, layer.id, layer.previous) if layer.previous else None
+    except CatalogError:
+        return None
 
 
 def _warm(task: Task, way: Way, before: Layer | None) -> None:

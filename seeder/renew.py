@@ -111,6 +111,8 @@ class Stock:
     def grown(self, before: Layer) -> Iterator[tuple[Look, tuple[int, ...]]]:
         """Zooms that were warm of the revision `before`, but are not rendered whole; the layer has new tiles there."""
         for look, shelves in self.shelves.items():
+            if not self.pick.layer.takes(look.format):
+                continue
             whole, _ = self._divided(look)
             zooms = (z for z in shelves if z not in whole and before.minzoom <= z <= before.maxzoom)
             found = tuple(z for z in zooms if self._outgrown(before, look, z))

@@ -243,3 +243,9 @@ def test_a_raster_of_the_same_place_has_nothing_new(islands: Islands, grown: Isl
     write_raster(tmp_path / "again.tif", Recipe(values=scene(150, 150, seed=2), bounds=(5.0, 25.0, 15.0, 35.0)))
     assert hints(grown.run("refresh", "land", "again.tif")) == []
     assert all("next" not in line for line in grown.run("refresh", "land", "large.tif", "--json").stdout.splitlines())
+
+
+def test_a_damaged_earlier_revision_keeps_nobody_from_a_refresh(grown: Islands) -> None:
+    (index,) = (grown.data / "private" / "sources" / "land").glob("*/index.json")
+    index.write_text("{")
+    assert hints(grown.run("refresh", "land", "large.tif")) == []
