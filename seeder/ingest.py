@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from seeder.console import Bar, Stages, guarded, interruptible, jobs_option, json_option, located, parsed
+from seeder.console import Bar, Stages, given, guarded, interruptible, jobs_option, json_option, located, parsed
 from tiler.catalog import Layer, shown
 from tiler.colormap import checked
 from tiler.control import FITS
@@ -244,9 +244,9 @@ def ingest(source: str, layer: str | None, said: dict[str, Any], jobs: int, as_j
         return
     old = shown(done.layer.id, stores.tiles)
     if old in ("", done.layer.revision) and done.fresh:
-        click.echo(f"next: seed {done.layer.id} --zooms {done.layer.minzoom}-{done.layer.maxzoom}")
+        click.echo(f"next: seed {done.layer.id} --zooms {done.layer.minzoom}-{done.layer.maxzoom}{given()}")
     elif old not in ("", done.layer.revision):
-        click.echo(f"next: seeder refresh {done.layer.id} (stored tiles are of revision {old})")
+        click.echo(f"next: seeder refresh {done.layer.id}{given()} (stored tiles are of revision {old})")
 
 
 def make(source: str, layer: str, options: Options, stores: Stores, *, jobs: int) -> Ingested:

@@ -33,7 +33,7 @@ FLOORS = [
     {"seeder.asked", "seeder.pmtiles_file"},
     {"seeder.mbtiles"},
     {"seeder.check"},
-    {"seeder.plan", "seeder.cdn", "seeder.purge", "seeder.feed", "seeder.coverage", "seeder.warm"},
+    {"seeder.plan", "seeder.cdn", "seeder.purge", "seeder.feed", "seeder.coverage", "seeder.warm", "seeder.empties"},
     {"seeder.audit"},
     {"seeder.stale"},
     {

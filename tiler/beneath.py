@@ -301,6 +301,9 @@ def _placed(entry: _Entry, file: Path) -> Iterator[str]:
 
 def beside(name: str, file: Path) -> str:
     """Resolve a name, or the file name within it, against the folder of `file`; unchanged if no such file exists."""
+    if name.startswith(INLINE):
+        inner = inline(name)
+        return f"{INLINE}{beside(inner, file)}{name[len(INLINE) + len(inner) :]}"
     for part in [name, *_parts(name)]:
         if part and _is_file(file.parent / part):
             return name.replace(part, str(file.parent / part))

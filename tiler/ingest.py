@@ -238,6 +238,7 @@ def check_unchanged(layer: Layer) -> None:
         BadSource, SourceReadError: they are not.
     """
     if layer.origins:
+        check_origins(layer.id, layer.source, layer.origins)  # also where a file is gone, which nobody can open
         now = beneath(layer.source, Manner.of(layer.asked)).origins
         check_origins(layer.id, layer.source, layer.origins, now)
 
