@@ -77,7 +77,8 @@ def survey(path: str, options: Options) -> Survey:
     _check(dataset)
     reading = reading_of(dataset, options.bands, options.nodata)
     bounds = lonlat_bounds(dataset)
-    zoom = zoom_for(resolution_of(dataset))
+    resolution = resolution_of(dataset)
+    zoom = zoom_for(resolution)
     minzoom, maxzoom = _zooms(options, zoom)
     palette = _palette(dataset, reading)
     resampling = options.resampling or ("nearest" if palette else "cubic")
@@ -98,7 +99,7 @@ def survey(path: str, options: Options) -> Survey:
         overview="mode" if palette else HALVINGS[resampling],
         stretched=stretched,
         manner=manner,
-        differs=("placed",) if differs_in_place(dataset, bounds) else (),
+        differs=("placed",) if differs_in_place(dataset, bounds, resolution) else (),
     )
 
 
