@@ -19,7 +19,7 @@ from tiler.credit import plain_markup
 from tiler.datasets import Manner, forget, opened
 from tiler.errors import BadOption, BadSource, CatalogError, SourceReadError, TilerError, UnknownLayer
 from tiler.footprint import Footprint
-from tiler.grid import Window, tile_ranges
+from tiler.grid import TILE, Window, tile_ranges
 from tiler.keys import Format
 from tiler.leftover import sweep
 from tiler.options import Options
@@ -33,7 +33,8 @@ from tiler.survey import Survey, revision_of, survey
 CHANGED = "it changed while it was read: run the same command again"
 EMPTY = "it holds no valid pixel"
 Stage = Callable[[str], None]  # told what is under way before there are chunks to count
-LOOK = 8  # pixels a tile that a virtual layer's footprint is looked for with
+LOOK = 8  # pixels a tile that a virtual layer's footprint is looked for with, at least
+CLOSE = 1 << 18  # pixels that a small one is looked at with: GDAL averages nothing that is as small as a pixel
 
 
 @dataclass(frozen=True, slots=True)
@@ -332,10 +333,13 @@ def _footprint(found: Survey) -> Footprint:
         ranges = tile_ranges(found.bounds, z)
     west, north = ranges[0].x0, ranges[0].y0
     columns, rows = sum(each.x1 - each.x0 for each in ranges), ranges[0].y1 - north
-    fine = z + LOOK.bit_length() - 1 - 8  # a tile of LOOK pixels is one of 256 pixels so many zooms lower
+    look = LOOK
+    while look < TILE and 4 * columns * rows * look**2 <= CLOSE:
+        look *= 2
+    fine = z + look.bit_length() - 1 - 8  # a tile of `look` pixels is one of 256 pixels so many zooms lower
     shrink = 2.0 ** (found.zoom - fine)
     dataset = opened(found.path, overview_for(found.path, shrink, found.manner), manner=found.manner)
     _, mask = warp(
-        dataset, found.reading, Window(fine, west * LOOK, north * LOOK, columns * LOOK, rows * LOOK), "average"
+        dataset, found.reading, Window(fine, west * look, north * look, columns * look, rows * look), "average"
     )
-    return Footprint(z, west, north, np.asarray(mask.reshape(rows, LOOK, columns, LOOK).any(axis=(1, 3))))
+    return Footprint(z, west, north, np.asarray(mask.reshape(rows, look, columns, look).any(axis=(1, 3))))

@@ -74,7 +74,8 @@ def survey(path: str, options: Options) -> Survey:
     _check(dataset, manner)
     reading, differs, notes = _read(dataset, options)
     bounds = lonlat_bounds(dataset)
-    zoom = zoom_for(resolution_of(dataset))
+    resolution = resolution_of(dataset)
+    zoom = zoom_for(resolution)
     minzoom, maxzoom = _zooms(options, zoom)
     look = shown(dataset, reading, options)
     palette = look.style.palette
@@ -96,7 +97,7 @@ def survey(path: str, options: Options) -> Survey:
         stretched=look.stretched,
         manner=manner,
         notes=(*notes, *look.notes),
-        differs=(*differs, *look.differs, *(["placed"] if differs_in_place(dataset, bounds) else [])),
+        differs=(*differs, *look.differs, *(["placed"] if differs_in_place(dataset, bounds, resolution) else [])),
     )
 
 
