@@ -66,7 +66,7 @@ FLOORS = [
     {"tiler.survey"},
     {"tiler.raster", "tiler.halve", "tiler.beneath"},
     {"tiler.datasets"},
-    {"tiler.control"},
+    {"tiler.control", "tiler.doubts"},
     {"tiler.catalog", "tiler.cog", "tiler.remote", "tiler.bodies", "tiler.laid", "tiler.parts"},
     {"tiler.encode", "tiler.axes", "tiler.terrain", "tiler.colormap"},
     {"tiler.history"},
@@ -132,6 +132,7 @@ def test_imports_point_down(module: str) -> None:
                         "laid",
                         "parts",
                         "control",
+                        "doubts",
                     ],
                 )
             },

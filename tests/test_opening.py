@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import shlex
+import shutil
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,6 +20,7 @@ from mercantile import Tile
 from rasterio.control import GroundControlPoint
 from rasterio.crs import CRS
 from rasterio.enums import Resampling
+from rasterio.rpc import RPC
 
 from seeder.ingest import ingest as ingest_command
 from seeder.refresh import refresh
@@ -523,3 +527,102 @@ def test_control_points_that_place_nothing_are_refused_in_a_line(
     if cure:
         done = run(tmp_path / "data", path, *cure, "--max-zoom", 8)
         assert done.exit_code == 0, done.output
+
+
+def polynomials(path: Path) -> Path:
+    """A raster that RPC place between 14 and 14.1 degrees east, 44.9 and 45 north."""
+    bare(write_raster(path, Recipe(values=scene(250, 300), **WRONG)))
+    one, east, south = ([float(number == place) for number in range(20)] for place in (0, 1, 2))
+    with rasterio.open(path, "r+") as out:
+        out.rpcs = RPC(
+            **dict.fromkeys(("height_off", "height_scale"), 1.0), lat_off=44.95, lat_scale=0.05, long_off=14.05,
+            long_scale=0.05, line_off=125.0, line_scale=125.0, samp_off=150.0, samp_scale=150.0,
+            line_num_coeff=[-each for each in south], line_den_coeff=one, samp_num_coeff=east, samp_den_coeff=one,
+        )  # fmt: skip
+    return path
+
+
+def arrays(path: Path) -> Path:
+    """The same, placed by rasters of longitudes and latitudes."""
+    bare(write_raster(path, Recipe(values=scene(250, 300), **WRONG)))
+    columns, rows = np.meshgrid(np.arange(300), np.arange(250))
+    for name, values in (("x", 14 + columns / 3000), ("y", 45 - rows / 2500)):
+        write_raster(path.with_name(f"{name}.tif"), Recipe(values=values[None].astype(np.float64), **WRONG))
+    step = {"PIXEL_OFFSET": "0", "PIXEL_STEP": "1", "LINE_OFFSET": "0", "LINE_STEP": "1", "X_BAND": "1", "Y_BAND": "1"}
+    there = {f"{name.upper()}_DATASET": str(path.with_name(f"{name}.tif")) for name in "xy"}
+    with rasterio.open(path, "r+") as out:
+        out.update_tags(ns="GEOLOCATION", SRS="EPSG:4326", **there, **step)
+    return path
+
+
+@pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
+@pytest.mark.parametrize(
+    ("place", "kind"), [(polynomials, "rational polynomials (RPC)"), (arrays, "geolocation arrays")]
+)
+def test_what_is_placed_by_other_means_is_refused_with_the_line_that_cures(
+    place: Callable[[Path], Path], kind: str, tmp_path: Path
+) -> None:
+    path = place(tmp_path / "it's here.tif")
+    done = run(tmp_path / "data", path)
+    assert (done.exit_code, done.stderr.count("\n")) == (2, 1), done.output
+    assert f"it is placed by {kind}" in done.stderr
+    placed = run(tmp_path / "data", path, "--crs", "EPSG:4326", "--bounds", "14,44.9,14.1,45", "--max-zoom", 8)
+    assert placed.exit_code == 0, placed.output
+    if not shutil.which("gdalwarp"):
+        return
+    command = shlex.split(done.stderr.partition("`")[2].partition("` and")[0])
+    subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)
+    cured = run(tmp_path / "data", tmp_path / "warped.tif", "--max-zoom", 8)
+    assert cured.exit_code == 0, cured.output
+    assert "bounds 14," in cured.stdout or "bounds 13.99" in cured.stdout
+
+
+@pytest.mark.parametrize(
+    ("crs", "bounds", "why", "cure"),
+    [
+        ("EPSG:4326", BOX, "are no degrees, but its CRS, 'WGS 84', has degrees", ["--crs", "EPSG:32633"]),
+        ("EPSG:4326", (-40.0, 140.0, -39.0, 141.0), "have no latitudes: where they are swapped, add", []),
+        ("EPSG:4267", (-200.0, 140.0, -199.0, 141.0), "have no latitudes: add --bounds", ["--bounds", "9,3,10,4"]),
+        ('LOCAL_CS["site",UNIT["metre",1]]', BOX, "not tied to the earth: add --crs", ["--crs", "EPSG:32633"]),
+    ],
+)  # fmt: skip
+def test_coordinates_that_cannot_be_are_refused_with_a_cure_that_cures(
+    crs: str, bounds: tuple[float, ...], why: str, cure: list[str], tmp_path: Path
+) -> None:
+    path = write_raster(tmp_path / "a.tif", Recipe(values=scene(50, 60), crs=crs, bounds=bounds))  # type: ignore[arg-type]
+    done = run(tmp_path / "data", path, "--max-zoom", 5)
+    assert (done.exit_code, done.stderr.count("\n")) == (2, 1), done.output
+    assert why in done.stderr
+    assert len(done.stderr.replace(str(tmp_path), "")) < 240
+    cure = cure or [done.stderr.rpartition(" ")[2].strip()]
+    cured = run(tmp_path / "data", path, *cure, "--max-zoom", 5)
+    assert cured.exit_code == 0, cured.output
+    if "swapped" in why:
+        assert "bounds 140,-40,141,-39" in cured.stdout
+
+
+@pytest.mark.parametrize(
+    ("crs", "bounds", "why"),
+    [
+        ("EPSG:3857", (14.0, 44.0, 15.0, 45.0), "its coordinates look like degrees, but its CRS"),
+        ("EPSG:32633", (4_990_000.0, 440_000.0, 4_995_000.0, 446_000.0), "its axes look swapped"),
+        ("EPSG:32633", BOX, ""),
+        ("EPSG:3857", (-2e6, -2e6, 2e6, 2e6), ""),
+        ("EPSG:4326", (0.0, -90.0, 360.0, 90.0), ""),
+    ],
+)
+def test_coordinates_that_look_wrong_are_taken_and_said(
+    crs: str, bounds: tuple[float, ...], why: str, tmp_path: Path
+) -> None:
+    path = write_raster(tmp_path / "a.tif", Recipe(values=scene(50, 60), crs=crs, bounds=bounds))  # type: ignore[arg-type]
+    done = run(tmp_path / "data", path, "--min-zoom", 3)
+    assert done.exit_code == 0, done.output
+    notes = [line for line in done.stderr.splitlines() if line and "chunk" not in line]
+    assert [line[: len(why)] for line in notes] == [why] * bool(why)
+
+
+def test_the_first_of_several_pages_is_taken_and_said(tmp_path: Path) -> None:
+    path = several(tmp_path, "GTiff", 1, 2)
+    done = run(tmp_path / "data", path, "--max-zoom", 5)
+    assert "it holds 2 rasters and this is the first: --subdataset takes one of 1, 2" in done.stderr
+    assert "it holds" not in run(tmp_path / "data", path, "--max-zoom", 5, "--subdataset", 1).stderr

@@ -17,6 +17,7 @@ from tiler.catalog import Layer, Options
 from tiler.choose import choose
 from tiler.credit import plain_markup
 from tiler.datasets import Manner, forget, opened
+from tiler.doubts import doubts
 from tiler.errors import BadOption, BadSource, CatalogError, SourceReadError, TilerError, UnknownLayer
 from tiler.footprint import Footprint
 from tiler.grid import Window, tile_ranges
@@ -38,7 +39,8 @@ LOOK = 8  # pixels a tile that a virtual layer's footprint is looked for with
 class Ingested:
     """What an ingest did: the layer, what its raster was found to be, and whether anything is new.
 
-    `why` tells how the format was decided, where that was left open; `notes` what it was read from besides its file.
+    `why` tells how the format was decided, where that was left open; `notes` what it was read from besides its file,
+    and what looks wrong.
     """
 
     layer: Layer
@@ -101,7 +103,8 @@ def _ingest(
     except SourceReadError:
         seen.check(options)
         raise
-    return replace(done, notes=tuple(seen.below.notes()))
+    looks = doubts(opened(seen.path, manner=seen.survey.manner), options)
+    return replace(done, notes=(*seen.below.notes(), *looks))
 
 
 def _made(

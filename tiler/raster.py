@@ -328,7 +328,7 @@ def resolution_of(dataset: DatasetReader) -> float:
         corners.append(np.asarray(carried(dataset.crs, MERCATOR, xs, ys)))
     with np.errstate(invalid="ignore"):  # infinite less infinite
         across, along = (corners[1] - corners[0]) / step_x, (corners[2] - corners[0]) / step_y
-    areas = np.abs(across[0] * along[1] - across[1] * along[0])
+        areas = np.abs(across[0] * along[1] - across[1] * along[0])
     usable = np.isfinite(areas) & (areas > 0) & (np.abs(corners[0][1]) <= EXTENT)
     if not usable.any():
         raise BadSource(dataset.name, BEYOND)

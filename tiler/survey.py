@@ -22,6 +22,7 @@ from tiler.bodies import AS_EARTH, called, foreign_radius
 from tiler.catalog import LOSSLESS, Halving, Options, Resampling
 from tiler.colormap import colours_of, is_file, is_relative, stops_of
 from tiler.datasets import Manner, opened, translated
+from tiler.doubts import check_degrees, check_placed
 from tiler.errors import BadOption, BadSource, SourceReadError
 from tiler.grid import MAX_LATITUDE, Bounds, zoom_for
 from tiler.parts import SUBDATASET, listed, subdatasets
@@ -113,6 +114,8 @@ def _check(dataset: DatasetReader, manner: Manner) -> None:
             name,
             f"it holds several rasters: add {SUBDATASET} with one of {listed(there)}" if there else "it has no bands",
         )
+    if dataset.transform.is_identity and not manner.placed:
+        check_placed(dataset)
     if not dataset.crs:
         raise BadSource(name, "it has no CRS: add --crs EPSG:CODE")
     _check_body(dataset)
@@ -120,6 +123,7 @@ def _check(dataset: DatasetReader, manner: Manner) -> None:
         raise BadSource(name, "it has no geotransform: add --bounds W,S,E,N, in the units of its CRS")
     if not max(map(abs, dataset.bounds)) < FARTHEST:  # PROJ would turn around the globe for ever
         raise BadSource(name, "its geotransform places it off the globe: add --bounds W,S,E,N, in the units of its CRS")
+    check_degrees(dataset)
     if any(dtype.startswith("complex") for dtype in dataset.dtypes):
         raise BadSource(name, "its values are complex numbers")
 
@@ -128,7 +132,7 @@ def _check_body(dataset: DatasetReader) -> None:
     """Refuse rasters of other bodies at once; PROJ may take minutes to fail on them."""
     wkt = dataset.crs.to_wkt()
     if wkt.startswith(("LOCAL_CS", "ENGCRS")):
-        raise BadSource(dataset.name, f"its CRS, {called(dataset.crs)}, is not tied to the earth")
+        raise BadSource(dataset.name, f"its CRS, {called(dataset.crs)}, is not tied to the earth: add --crs EPSG:CODE")
     radius = foreign_radius(dataset.crs)
     if radius:
         why = f"its CRS, {called(dataset.crs)}, belongs to another body, of radius {radius:,.12g} m"
