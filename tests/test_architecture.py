@@ -64,7 +64,7 @@ FLOORS = [
     {"tiler.fill", "tiler.choose"},
     {"tiler.render"},
     {"tiler.survey"},
-    {"tiler.raster", "tiler.halve", "tiler.beneath"},
+    {"tiler.raster", "tiler.halve", "tiler.beneath", "tiler.packed"},
     {"tiler.datasets"},
     {"tiler.control", "tiler.doubts"},
     {"tiler.catalog", "tiler.cog", "tiler.remote", "tiler.bodies", "tiler.laid", "tiler.parts"},

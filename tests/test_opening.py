@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 import shutil
 import subprocess
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ import rasterio.warp
 from affine import Affine
 from click.testing import CliRunner, Result
 from mercantile import Tile
+from PIL import Image
 from rasterio.control import GroundControlPoint
 from rasterio.crs import CRS
 from rasterio.enums import Resampling
@@ -626,3 +628,78 @@ def test_the_first_of_several_pages_is_taken_and_said(tmp_path: Path) -> None:
     done = run(tmp_path / "data", path, "--max-zoom", 5)
     assert "it holds 2 rasters and this is the first: --subdataset takes one of 1, 2" in done.stderr
     assert "it holds" not in run(tmp_path / "data", path, "--max-zoom", 5, "--subdataset", 1).stderr
+
+
+def packed(folder: Path, *names: str) -> Path:
+    """An archive of rasters, each in its own picture, and of what else people pack."""
+    with zipfile.ZipFile(folder / "Über alles.zip", "w") as archive:
+        archive.writestr("read me.txt", "nothing")
+        archive.writestr("__MACOSX/._a.tif", "nothing")
+        for seed, name in enumerate(names):
+            archive.write(write_raster(folder / "a.tif", Recipe(values=scene(50, 60, seed=seed), **TRUTH)), name)
+            archive.writestr(f"{name}.ovr", (folder / "a.tif").read_bytes())
+    return folder / "Über alles.zip"
+
+
+def test_the_only_raster_of_an_archive_is_taken(tmp_path: Path, stores: Stores) -> None:
+    path = packed(tmp_path, "below/日本 a.tif")
+    here = write_raster(tmp_path / "a.tif", Recipe(values=scene(50, 60, seed=0), **TRUTH))
+    one, other = made(here, "here", stores), made(path, "it", stores)
+    assert stores.sources.get(one.source) == stores.sources.get(other.source)
+    assert other.revision == made(f"/vsizip/{path}/below/日本 a.tif", "named", stores).revision
+    virtual = made(path, "virtual", stores, virtual=True)
+    assert virtual.source == f"/vsizip/{path}/below/日本 a.tif"
+    assert [Path(each.path).name for each in virtual.origins] == [path.name]
+    assert drawn(virtual, stores, middle(virtual)).any()
+
+
+@pytest.mark.parametrize("names", [(), ("a.tif", "b.tif")])
+def test_an_archive_of_no_raster_or_of_several_is_refused_with_their_names(
+    names: tuple[str, ...], tmp_path: Path
+) -> None:
+    path = packed(tmp_path, *names)
+    done = run(tmp_path / "data", path, "--layer", "it")
+    assert (done.exit_code, done.stderr.count("\n")) == (2, 1), done.output
+    assert ("it holds several rasters: name one" if names else "it holds no raster that GDAL opens") in done.stderr
+    assert ", ".join(names) in done.stderr
+    for name in names:
+        cured = run(tmp_path / "data", f"/vsizip/{path}/{name}", "--layer", "it", "--max-zoom", 8)
+        assert cured.exit_code == 0, cured.output
+
+
+@pytest.mark.parametrize("world", ["a.pgw", "a.pngw", "a.wld", "a.png.aux.xml", "a.tab"])
+def test_sidecars_of_a_picture_place_it_and_count(world: str, tmp_path: Path, stores: Stores) -> None:
+    values = scene(50, 60)
+    here = write_raster(tmp_path / "here.tif", Recipe(values=values, **TRUTH))
+    path = tmp_path / ("a.jpg" if world == "a.tab" else "a.png")  # GDAL reads a .tab of JPEG and TIFF alone
+    Image.fromarray(np.moveaxis(values, 0, -1)).save(path)
+    with rasterio.open(here) as dataset:
+        gdal = dataset.transform.to_gdal()
+        corner = dataset.transform @ (0.5, 0.5)
+    text = f"{gdal[1]!r}\n0\n0\n{gdal[5]!r}\n{corner[0]!r}\n{corner[1]!r}\n"
+    if world.endswith(".xml"):
+        text = f"<PAMDataset><GeoTransform>{','.join(map(repr, gdal))}</GeoTransform></PAMDataset>"
+    elif world.endswith(".tab"):
+        (west, south, east, north) = BOX
+        pins = [(west, north, 0, 0), (east, north, 60, 0), (west, south, 0, 50)]
+        said = ",\n".join(f'  ({x},{y}) ({column},{row}) Label "{column}"' for x, y, column, row in pins)
+        text = f'!table\n!version 300\n\nDefinition Table\n  File "a.jpg"\n  Type "RASTER"\n{said}\n  Units "m"\n'
+    plain = revision_of(str(path), Options())
+    (tmp_path / world).write_text(text)
+    assert revision_of(str(path), Options()) != plain
+    layer = made(path, "it", stores, crs="EPSG:32633")
+    assert tuple(layer.bounds) == pytest.approx(tuple(made(here, "here", stores).bounds), abs=1e-6)
+
+
+def test_a_prj_beside_a_picture_is_named_as_its_crs(tmp_path: Path) -> None:
+    Image.fromarray(np.moveaxis(scene(50, 60), 0, -1)).save(tmp_path / "it's.png")
+    (tmp_path / "it's.pgw").write_text("100\n0\n0\n-100\n440050\n4994950\n")
+    (tmp_path / "it's.prj").write_text(CRS.from_epsg(32633).to_wkt(version="WKT1_ESRI"))
+    done = run(tmp_path / "data", tmp_path / "it's.png", "--layer", "it")
+    assert (done.exit_code, done.stderr.count("\n")) == (2, 1)
+    words = done.stderr.partition("add ")[2]
+    typed = subprocess.run(["sh", "-c", f"printf '%s\\n' {words}"], capture_output=True, text=True, check=True)
+    option, crs = typed.stdout.splitlines()
+    cured = run(tmp_path / "data", tmp_path / "it's.png", "--layer", "it", option, crs, "--max-zoom", 8)
+    assert cured.exit_code == 0, cured.output
+    assert "bounds 14.2" in cured.stdout

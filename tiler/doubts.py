@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import shlex
 from collections.abc import Iterator
+from pathlib import Path
 
 from rasterio.io import DatasetReader
 
@@ -31,6 +32,15 @@ def check_placed(dataset: DatasetReader) -> None:
         if dataset.tags(ns=domain):
             command = f"gdalwarp {option} -t_srs EPSG:4326 {shlex.quote(dataset.name)} warped.tif"
             raise BadSource(dataset.name, f"it is placed by {kind}: run `{command}` and ingest warped.tif")
+
+
+def crs_beside(name: str) -> str:
+    """What to type after `--crs` for a raster without one: the text of a .prj beside it, which GDAL may not read."""
+    beside = Path(name).with_suffix(".prj")
+    try:
+        return f'"$(cat {shlex.quote(str(beside))})"' if beside.is_file() else "EPSG:CODE"
+    except (OSError, ValueError):  # no name that a file can have
+        return "EPSG:CODE"
 
 
 def check_degrees(dataset: DatasetReader) -> None:

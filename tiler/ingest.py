@@ -25,6 +25,7 @@ from tiler.keys import Format
 from tiler.leftover import sweep
 from tiler.origin import check_origins
 from tiler.origin import origins as files_now
+from tiler.packed import unpacked
 from tiler.raster import overview_for, warp
 from tiler.room import check_room, scratch
 from tiler.storage import Store, Stores
@@ -206,7 +207,7 @@ def examined(source: str, options: Options) -> Examined:
         BadSource, BadOption, SourceReadError: it cannot become a layer.
     """
     forget()
-    path = str(Path(source).absolute()) if Path(source).exists() else source
+    path = unpacked(str(Path(source).absolute())) if Path(source).exists() else source
     if options.virtual:  # it is read from anywhere later on
         path = beside(path, Path.cwd() / "here")
     below = beneath(path, Manner.of(options))

@@ -22,7 +22,7 @@ from tiler.bodies import AS_EARTH, called, foreign_radius
 from tiler.catalog import LOSSLESS, Halving, Options, Resampling
 from tiler.colormap import colours_of, is_file, is_relative, stops_of
 from tiler.datasets import Manner, opened, translated
-from tiler.doubts import check_degrees, check_placed
+from tiler.doubts import check_degrees, check_placed, crs_beside
 from tiler.errors import BadOption, BadSource, SourceReadError
 from tiler.grid import MAX_LATITUDE, Bounds, zoom_for
 from tiler.parts import SUBDATASET, listed, subdatasets
@@ -117,7 +117,7 @@ def _check(dataset: DatasetReader, manner: Manner) -> None:
     if dataset.transform.is_identity and not manner.placed:
         check_placed(dataset)
     if not dataset.crs:
-        raise BadSource(name, "it has no CRS: add --crs EPSG:CODE")
+        raise BadSource(name, f"it has no CRS: add --crs {crs_beside(name)}")
     _check_body(dataset)
     if dataset.transform.is_degenerate or (dataset.transform.is_identity and not manner.placed):
         raise BadSource(name, "it has no geotransform: add --bounds W,S,E,N, in the units of its CRS")
