@@ -65,10 +65,10 @@ FLOORS = [
     {"tiler.render"},
     {"tiler.survey"},
     {"tiler.styling"},
-    {"tiler.raster", "tiler.halve", "tiler.beneath", "tiler.sample"},
+    {"tiler.raster", "tiler.halve", "tiler.beneath", "tiler.packed", "tiler.sample"},
     {"tiler.sparse"},
     {"tiler.datasets", "tiler.pixels", "tiler.units"},
-    {"tiler.control"},
+    {"tiler.control", "tiler.doubts"},
     {"tiler.place"},
     {"tiler.catalog", "tiler.cog", "tiler.remote", "tiler.bodies", "tiler.laid", "tiler.parts"},
     {"tiler.encode", "tiler.axes", "tiler.terrain", "tiler.colormap"},
@@ -125,7 +125,7 @@ def test_imports_point_down(module: str) -> None:
                 for room in (
                     "__init__",
                     *["raster", "datasets", "remote", "survey", "bake", "render", "room", "bodies"],
-                    *["pixels", "place", "sample", "sparse", "styling", "units", "laid", "parts", "control"],
+                    *["pixels", "place", "sample", "sparse", "styling", "units", "laid", "parts", "control", "doubts"],
                 )
             },
         ),

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import shlex
+import shutil
+import subprocess
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,9 +18,11 @@ import rasterio.warp
 from affine import Affine
 from click.testing import CliRunner, Result
 from mercantile import Tile
+from PIL import Image
 from rasterio.control import GroundControlPoint
 from rasterio.crs import CRS
 from rasterio.enums import Resampling
+from rasterio.rpc import RPC
 
 from seeder.ingest import ingest as ingest_command
 from seeder.refresh import refresh
@@ -523,3 +529,177 @@ def test_control_points_that_place_nothing_are_refused_in_a_line(
     if cure:
         done = run(tmp_path / "data", path, *cure, "--max-zoom", 8)
         assert done.exit_code == 0, done.output
+
+
+def polynomials(path: Path) -> Path:
+    """A raster that RPC place between 14 and 14.1 degrees east, 44.9 and 45 north."""
+    bare(write_raster(path, Recipe(values=scene(250, 300), **WRONG)))
+    one, east, south = ([float(number == place) for number in range(20)] for place in (0, 1, 2))
+    with rasterio.open(path, "r+") as out:
+        out.rpcs = RPC(
+            **dict.fromkeys(("height_off", "height_scale"), 1.0), lat_off=44.95, lat_scale=0.05, long_off=14.05,
+            long_scale=0.05, line_off=125.0, line_scale=125.0, samp_off=150.0, samp_scale=150.0,
+            line_num_coeff=[-each for each in south], line_den_coeff=one, samp_num_coeff=east, samp_den_coeff=one,
+        )  # fmt: skip
+    return path
+
+
+def arrays(path: Path) -> Path:
+    """The same, placed by rasters of longitudes and latitudes."""
+    bare(write_raster(path, Recipe(values=scene(250, 300), **WRONG)))
+    columns, rows = np.meshgrid(np.arange(300), np.arange(250))
+    for name, values in (("x", 14 + columns / 3000), ("y", 45 - rows / 2500)):
+        write_raster(path.with_name(f"{name}.tif"), Recipe(values=values[None].astype(np.float64), **WRONG))
+    step = {"PIXEL_OFFSET": "0", "PIXEL_STEP": "1", "LINE_OFFSET": "0", "LINE_STEP": "1", "X_BAND": "1", "Y_BAND": "1"}
+    there = {f"{name.upper()}_DATASET": str(path.with_name(f"{name}.tif")) for name in "xy"}
+    with rasterio.open(path, "r+") as out:
+        out.update_tags(ns="GEOLOCATION", SRS="EPSG:4326", **there, **step)
+    return path
+
+
+@pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
+@pytest.mark.parametrize(
+    ("place", "kind"), [(polynomials, "rational polynomials (RPC)"), (arrays, "geolocation arrays")]
+)
+def test_what_is_placed_by_other_means_is_refused_with_the_line_that_cures(
+    place: Callable[[Path], Path], kind: str, tmp_path: Path
+) -> None:
+    path = place(tmp_path / "it's here.tif")
+    done = run(tmp_path / "data", path)
+    assert (done.exit_code, done.stderr.count("\n")) == (2, 1), done.output
+    assert f"it is placed by {kind}" in done.stderr
+    placed = run(tmp_path / "data", path, "--crs", "EPSG:4326", "--bounds", "14,44.9,14.1,45", "--max-zoom", 8)
+    assert placed.exit_code == 0, placed.output
+    if not shutil.which("gdalwarp"):
+        return
+    command = shlex.split(done.stderr.partition("`")[2].partition("` and")[0])
+    subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)
+    cured = run(tmp_path / "data", tmp_path / "warped.tif", "--max-zoom", 8)
+    assert cured.exit_code == 0, cured.output
+    assert "bounds 14," in cured.stdout or "bounds 13.99" in cured.stdout
+
+
+@pytest.mark.parametrize(
+    ("crs", "bounds", "why", "cure"),
+    [
+        ("EPSG:4326", BOX, "are no degrees, but its CRS, 'WGS 84', has degrees", ["--crs", "EPSG:32633"]),
+        ("EPSG:4326", (-40.0, 140.0, -39.0, 141.0), "have no latitudes: where they are swapped, add", []),
+        ("EPSG:4267", (-200.0, 140.0, -199.0, 141.0), "have no latitudes: add --bounds", ["--bounds", "9,3,10,4"]),
+        ('LOCAL_CS["site",UNIT["metre",1]]', BOX, "not tied to the earth: add --crs", ["--crs", "EPSG:32633"]),
+    ],
+)  # fmt: skip
+def test_coordinates_that_cannot_be_are_refused_with_a_cure_that_cures(
+    crs: str, bounds: tuple[float, ...], why: str, cure: list[str], tmp_path: Path
+) -> None:
+    path = write_raster(tmp_path / "a.tif", Recipe(values=scene(50, 60), crs=crs, bounds=bounds))  # type: ignore[arg-type]
+    done = run(tmp_path / "data", path, "--max-zoom", 5)
+    assert (done.exit_code, done.stderr.count("\n")) == (2, 1), done.output
+    assert why in done.stderr
+    assert len(done.stderr.replace(str(tmp_path), "")) < 240
+    cure = cure or [done.stderr.rpartition(" ")[2].strip()]
+    cured = run(tmp_path / "data", path, *cure, "--max-zoom", 5)
+    assert cured.exit_code == 0, cured.output
+    if "swapped" in why:
+        assert "bounds 140,-40,141,-39" in cured.stdout
+
+
+@pytest.mark.parametrize(
+    ("crs", "bounds", "why"),
+    [
+        ("EPSG:3857", (14.0, 44.0, 15.0, 45.0), "its coordinates look like degrees, but its CRS"),
+        ("EPSG:32633", (4_990_000.0, 440_000.0, 4_995_000.0, 446_000.0), "its axes look swapped"),
+        ("EPSG:32633", BOX, ""),
+        ("EPSG:3857", (-2e6, -2e6, 2e6, 2e6), ""),
+        ("EPSG:4326", (0.0, -90.0, 360.0, 90.0), ""),
+    ],
+)
+def test_coordinates_that_look_wrong_are_taken_and_said(
+    crs: str, bounds: tuple[float, ...], why: str, tmp_path: Path
+) -> None:
+    path = write_raster(tmp_path / "a.tif", Recipe(values=scene(50, 60), crs=crs, bounds=bounds))  # type: ignore[arg-type]
+    done = run(tmp_path / "data", path, "--min-zoom", 3)
+    assert done.exit_code == 0, done.output
+    notes = [line for line in done.stderr.splitlines() if line and "chunk" not in line]
+    assert [line[: len(why)] for line in notes] == [why] * bool(why)
+
+
+def test_the_first_of_several_pages_is_taken_and_said(tmp_path: Path) -> None:
+    path = several(tmp_path, "GTiff", 1, 2)
+    done = run(tmp_path / "data", path, "--max-zoom", 5)
+    assert "it holds 2 rasters and this is the first: --subdataset takes one of 1, 2" in done.stderr
+    assert "it holds" not in run(tmp_path / "data", path, "--max-zoom", 5, "--subdataset", 1).stderr
+
+
+def packed(folder: Path, *names: str) -> Path:
+    """An archive of rasters, each in its own picture, and of what else people pack."""
+    with zipfile.ZipFile(folder / "Über alles.zip", "w") as archive:
+        archive.writestr("read me.txt", "nothing")
+        archive.writestr("__MACOSX/._a.tif", "nothing")
+        for seed, name in enumerate(names):
+            archive.write(write_raster(folder / "a.tif", Recipe(values=scene(50, 60, seed=seed), **TRUTH)), name)
+            archive.writestr(f"{name}.ovr", (folder / "a.tif").read_bytes())
+    return folder / "Über alles.zip"
+
+
+def test_the_only_raster_of_an_archive_is_taken(tmp_path: Path, stores: Stores) -> None:
+    path = packed(tmp_path, "below/日本 a.tif")
+    here = write_raster(tmp_path / "a.tif", Recipe(values=scene(50, 60, seed=0), **TRUTH))
+    one, other = made(here, "here", stores), made(path, "it", stores)
+    assert stores.sources.get(one.source) == stores.sources.get(other.source)
+    assert other.revision == made(f"/vsizip/{path}/below/日本 a.tif", "named", stores).revision
+    virtual = made(path, "virtual", stores, virtual=True)
+    assert virtual.source == f"/vsizip/{path}/below/日本 a.tif"
+    assert [Path(each.path).name for each in virtual.origins] == [path.name]
+    assert drawn(virtual, stores, middle(virtual)).any()
+
+
+@pytest.mark.parametrize("names", [(), ("a.tif", "b.tif")])
+def test_an_archive_of_no_raster_or_of_several_is_refused_with_their_names(
+    names: tuple[str, ...], tmp_path: Path
+) -> None:
+    path = packed(tmp_path, *names)
+    done = run(tmp_path / "data", path, "--layer", "it")
+    assert (done.exit_code, done.stderr.count("\n")) == (2, 1), done.output
+    assert ("it holds several rasters: name one" if names else "it holds no raster that GDAL opens") in done.stderr
+    assert ", ".join(names) in done.stderr
+    for name in names:
+        cured = run(tmp_path / "data", f"/vsizip/{path}/{name}", "--layer", "it", "--max-zoom", 8)
+        assert cured.exit_code == 0, cured.output
+
+
+@pytest.mark.parametrize("world", ["a.pgw", "a.pngw", "a.wld", "a.png.aux.xml", "a.tab"])
+def test_sidecars_of_a_picture_place_it_and_count(world: str, tmp_path: Path, stores: Stores) -> None:
+    values = scene(50, 60)
+    here = write_raster(tmp_path / "here.tif", Recipe(values=values, **TRUTH))
+    path = tmp_path / ("a.jpg" if world == "a.tab" else "a.png")  # GDAL reads a .tab of JPEG and TIFF alone
+    Image.fromarray(np.moveaxis(values, 0, -1)).save(path)
+    with rasterio.open(here) as dataset:
+        gdal = dataset.transform.to_gdal()
+        corner = dataset.transform @ (0.5, 0.5)
+    text = f"{gdal[1]!r}\n0\n0\n{gdal[5]!r}\n{corner[0]!r}\n{corner[1]!r}\n"
+    if world.endswith(".xml"):
+        text = f"<PAMDataset><GeoTransform>{','.join(map(repr, gdal))}</GeoTransform></PAMDataset>"
+    elif world.endswith(".tab"):
+        (west, south, east, north) = BOX
+        pins = [(west, north, 0, 0), (east, north, 60, 0), (west, south, 0, 50)]
+        said = ",\n".join(f'  ({x},{y}) ({column},{row}) Label "{column}"' for x, y, column, row in pins)
+        text = f'!table\n!version 300\n\nDefinition Table\n  File "a.jpg"\n  Type "RASTER"\n{said}\n  Units "m"\n'
+    plain = revision_of(str(path), Options())
+    (tmp_path / world).write_text(text)
+    assert revision_of(str(path), Options()) != plain
+    layer = made(path, "it", stores, crs="EPSG:32633")
+    assert tuple(layer.bounds) == pytest.approx(tuple(made(here, "here", stores).bounds), abs=1e-6)
+
+
+def test_a_prj_beside_a_picture_is_named_as_its_crs(tmp_path: Path) -> None:
+    Image.fromarray(np.moveaxis(scene(50, 60), 0, -1)).save(tmp_path / "it's.png")
+    (tmp_path / "it's.pgw").write_text("100\n0\n0\n-100\n440050\n4994950\n")
+    (tmp_path / "it's.prj").write_text(CRS.from_epsg(32633).to_wkt(version="WKT1_ESRI"))
+    done = run(tmp_path / "data", tmp_path / "it's.png", "--layer", "it")
+    assert (done.exit_code, done.stderr.count("\n")) == (2, 1)
+    words = done.stderr.partition("add ")[2]
+    typed = subprocess.run(["sh", "-c", f"printf '%s\\n' {words}"], capture_output=True, text=True, check=True)
+    option, crs = typed.stdout.splitlines()
+    cured = run(tmp_path / "data", tmp_path / "it's.png", "--layer", "it", option, crs, "--max-zoom", 8)
+    assert cured.exit_code == 0, cured.output
+    assert "bounds 14.2" in cured.stdout

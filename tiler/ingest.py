@@ -17,6 +17,7 @@ from tiler.catalog import Layer
 from tiler.choose import choose
 from tiler.credit import plain_markup
 from tiler.datasets import Manner, forget, opened
+from tiler.doubts import doubts
 from tiler.errors import BadOption, BadSource, CatalogError, SourceReadError, TilerError, UnknownLayer
 from tiler.footprint import Footprint
 from tiler.grid import TILE, Window, tile_ranges
@@ -25,6 +26,7 @@ from tiler.leftover import sweep
 from tiler.options import Options
 from tiler.origin import check_origins
 from tiler.origin import origins as files_now
+from tiler.packed import unpacked
 from tiler.raster import overview_for, warp
 from tiler.room import check_room, scratch
 from tiler.storage import Store, Stores
@@ -41,7 +43,8 @@ CLOSE = 1 << 18  # pixels that a small one is looked at with: GDAL averages noth
 class Ingested:
     """What an ingest did: the layer, what its raster was found to be, and whether anything is new.
 
-    `why` tells how the format was decided, where that was left open; `notes` what it was read from besides its file.
+    `why` tells how the format was decided, where that was left open; `notes` what it was read from besides its file,
+    and what looks wrong.
     """
 
     layer: Layer
@@ -109,7 +112,8 @@ def ingest(
         except SourceReadError:
             seen.check(options)
             raise
-        return replace(done, notes=(*seen.below.notes(), *seen.survey.notes))
+        looks = doubts(opened(seen.path, manner=seen.survey.manner), options)
+        return replace(done, notes=(*seen.below.notes(), *seen.survey.notes, *looks))
     except SourceReadError as error:
         raise BadSource(source, f"{error} (is the file whole?)") from error
 
@@ -213,7 +217,7 @@ def examined(source: str, options: Options, stage: Stage = _silent) -> Examined:
         BadSource, BadOption, SourceReadError: it cannot become a layer.
     """
     forget()
-    path = str(Path(source).absolute()) if Path(source).exists() else source
+    path = unpacked(str(Path(source).absolute())) if Path(source).exists() else source
     if options.virtual:  # it is read from anywhere later on
         path = beside(path, Path.cwd() / "here")
     stage("looking for its files")

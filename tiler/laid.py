@@ -24,7 +24,7 @@ class Laid(DatasetReader):  # type: ignore[misc]  # rasterio has no types
     """A raster that is described by a VRT, under the name of what it is read from."""
 
     def __init__(self, description: ET.Element, called: str, **how: Any) -> None:
-        super().__init__(_UnparsedPath(ET.tostring(description, "unicode")), **how)
+        super().__init__(_UnparsedPath(ET.tostring(description, "unicode")), driver=["VRT"], **how)
         self._called = called
 
     @property

@@ -1,4 +1,4 @@
-"""The rasters within one file: variables, tables, pages, members of an archive; found by name or number."""
+"""The rasters within one file: variables, tables, pages; found by name or number."""
 
 from __future__ import annotations
 
@@ -10,18 +10,13 @@ from tiler.errors import BadSource
 
 SUBDATASET = "--subdataset"
 SHOWN = 8  # names that a message lists
-SIDECARS = (".ovr", ".msk", ".aux", ".xml", ".prj", ".tfw", ".txt", ".pdf", ".md", ".html", ".json", ".csv", ".lrc")
 
 
 def subdatasets(dataset: DatasetReader) -> dict[str, str]:
     """GDAL's names of a file's subdatasets, by what tells them apart, in the file's order."""
     said = dataset.tags(ns="SUBDATASETS")
-    names = [said[f"SUBDATASET_{number}_NAME"] for number in range(1, len(said) + 1) if _numbered(number) in said]
-    return {_short(name, dataset.name): name for name in names}
-
-
-def _numbered(number: int) -> str:
-    return f"SUBDATASET_{number}_NAME"
+    keys = [f"SUBDATASET_{number}_NAME" for number in range(1, len(said) + 1)]
+    return {_short(said[key], dataset.name): said[key] for key in keys if key in said}
 
 
 def _short(name: str, path: str) -> str:

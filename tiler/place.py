@@ -37,15 +37,17 @@ NAME_BOX = "add --bounds W,S,E,N, in the units of its CRS"
 MAPS = {"GeographicCRS", "DerivedGeographicCRS", "ProjectedCRS", "DerivedProjectedCRS"}
 
 
-def check_place(dataset: DatasetReader, *, placed: bool = False) -> None:
-    """Refuse a raster that no CRS and geotransform place on the earth; `placed` says that the user gave the latter.
+def check_place(dataset: DatasetReader, *, placed: bool = False, missing: str = "EPSG:CODE") -> None:
+    """Refuse a raster that no CRS and geotransform place on the earth.
+
+    `placed` says that the user gave the geotransform; `missing` is what to name as a CRS where there is none.
 
     Raises:
         BadSource: its CRS is missing or of no map of the earth; its geotransform is missing or leads off the globe.
     """
     name, crs = dataset.name, dataset.crs
     if not crs:
-        raise BadSource(name, f"it has no CRS: {NAME_CRS}")
+        raise BadSource(name, f"it has no CRS: add --crs {missing}")
     if horizontal(crs).get("type") not in MAPS:
         raise BadSource(name, f"its CRS, {called(crs)}, is not that of a map of the earth: {NAME_CRS}")
     radius = foreign_radius(crs)  # PROJ may take minutes to fail on other bodies

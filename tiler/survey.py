@@ -12,6 +12,7 @@ from rasterio.io import DatasetReader
 
 from tiler.beneath import Beneath, beneath
 from tiler.datasets import Manner, opened, translated
+from tiler.doubts import check_degrees, check_placed, crs_beside
 from tiler.errors import BadOption, BadSource, SourceReadError
 from tiler.grid import Bounds, zoom_for
 from tiler.options import Halving, Options, Resampling
@@ -109,7 +110,11 @@ def _check(dataset: DatasetReader, manner: Manner) -> None:
             name,
             f"it holds several rasters: add {SUBDATASET} with one of {listed(there)}" if there else "it has no bands",
         )
-    check_place(dataset, placed=manner.placed)
+    if dataset.transform.is_identity and not manner.placed:
+        check_placed(dataset)
+    if dataset.crs:
+        check_degrees(dataset)
+    check_place(dataset, placed=manner.placed, missing=crs_beside(name))
 
 
 def _zooms(options: Options, zoom: int) -> tuple[int, int]:
