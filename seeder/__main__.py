@@ -11,7 +11,8 @@ import sys
 from importlib import import_module
 from typing import NoReturn
 
-INTERRUPTED = 130  # the exit code of a program that Ctrl-C ended
+from seeder import INTERRUPTED
+
 PATIENCE = 3  # interrupts until the program ends without clearing up
 STOPS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
 USUAL = (signal.default_int_handler, signal.SIG_DFL)  # what a signal does that nobody asked to be ignored

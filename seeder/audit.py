@@ -13,7 +13,7 @@ import numpy as np
 from mercantile import Tile
 
 from seeder.jobs import Job
-from seeder.ledger import Kind, begun, jobs, layer_of, load_job, read_receipt
+from seeder.ledger import Kind, jobs, jobs_of, layer_of, read_receipt
 from seeder.order import stride
 from seeder.pieces import Piece
 from seeder.selection import Selection, regions
@@ -128,16 +128,8 @@ class Audit:
     @classmethod
     def of(cls, layer: Layer, selection: Selection, look: Look, stores: Stores) -> Audit:
         """The audit of a selection, with the jobs of the layer's revision that rendered at its scale."""
-
-        def loaded(name: str) -> Job | None:
-            try:
-                job = load_job(stores.sources, name, listed=False)
-            except MissingObject:  # it was cut off before it was on record
-                return None
-            return job if (job.spec.revision, job.spec.look.scale) == (layer.revision, look.scale) else None
-
-        own = (name for name in jobs(stores.sources) if layer_of(name) == layer.id)
-        known = sorted(filter(None, overlap(loaded, own)), key=lambda job: (begun(job.id), job.id), reverse=True)
+        own, wanted = jobs_of(stores.sources, layer.id), (layer.revision, look.scale)
+        known = (job for job in own if (job.spec.revision, job.spec.look.scale) == wanted)
         return cls(layer, selection, look, stores, tuple(known), History.of(layer, stores))
 
     def jobs_of(self, z: int) -> Iterator[Job]:

@@ -9,7 +9,7 @@ from dataclasses import asdict, replace
 import click
 from tabulate import tabulate
 
-from seeder.console import guarded, jobs_option, json_option, located
+from seeder.console import check_folder, guarded, jobs_option, json_option, located, say
 from seeder.count import count_tiles, list_tiles
 from seeder.export import export
 from seeder.ingest import facts, ingest
@@ -59,6 +59,7 @@ def layers(as_json: bool, settings: Settings) -> None:
     Example:
       seeder layers
     """
+    check_folder(settings)
     sources = Stores.open(settings).sources
     found = [load_layer(sources, name) for name in list_layers(sources)]
     if as_json:
@@ -81,7 +82,7 @@ def layers(as_json: bool, settings: Settings) -> None:
             tabulate(rows, headers=("layer", "revision", "zooms", "format", "bounds", "source"), disable_numparse=True)
         )
     else:
-        click.echo("no layers yet: run `seeder ingest SOURCE`", err=True)
+        say("no layers yet: run `seeder ingest SOURCE`", err=True)
 
 
 @main.command("worker")
@@ -118,12 +119,13 @@ def doctor(layer: str | None, as_json: bool, settings: Settings) -> None:
     """
     from seeder.doctor import examine  # noqa: PLC0415 - as above
 
+    check_folder(settings)
     well = True
     for finding in examine(settings, layer):
         well = well and finding.well
         if as_json:
             click.echo(json.dumps(asdict(finding)))
         else:
-            click.echo(f"{'ok   ' if finding.well else 'WRONG'}  {finding.what:<12}  {finding.seen}")
+            say(f"{'ok   ' if finding.well else 'WRONG'}  {finding.what:<12}  {finding.seen}")
     if not well:
         raise click.exceptions.Exit(1)

@@ -18,13 +18,17 @@ from typing import Any, Self
 from urllib.parse import unquote, urlsplit
 
 import click
+from click.core import ParameterSource
 from tqdm import tqdm
 
+from seeder import INTERRUPTED
 from tiler.errors import BadInput, BadOption, TilerError
 from tiler.settings import DEFAULT_DATA, Settings
 
-INTERRUPTED = 130  # the exit code of a program that Ctrl-C ended
 CORES = os.cpu_count() or 1
+
+COMMAND = re.compile(r"`((?:seeder|seed) [^`]*)`")  # a command to run, within a message
+PLACE = "seeder.console.place"  # where a context keeps the options that say which stores are meant
 
 Command = Callable[..., None]
 
@@ -113,8 +117,20 @@ def _cure(error: BaseException) -> str:
 
 
 def _complain(error: TilerError | str, code: int) -> int:
-    click.echo(f"error: {error}", err=True)
+    say(f"error: {error}", err=True)
     return code
+
+
+def say(text: str, *, err: bool = False) -> None:
+    """Print text in which each command between backticks can be run as printed."""
+    place = given()
+    click.echo(COMMAND.sub(lambda found: f"`{found[1]}{place}`", text), err=err)
+
+
+def given() -> str:
+    """The options of this command line that say which stores are meant: ` --data DIR`, ` --stack NAME` or nothing."""
+    context = click.get_current_context(silent=True)
+    return str(context.meta.get(PLACE, "")) if context else ""
 
 
 def located(command: Command) -> Command:
@@ -131,10 +147,13 @@ def located(command: Command) -> Command:
     )
     @wraps(command)
     def locate(*args: Any, data: str | None, stack: str | None, **kwargs: Any) -> None:
-        named = stack or click.get_current_context().find_root().params.get("stack")
+        context = click.get_current_context()
+        typed = _typed(context, "stack") or (_typed(context.parent, "stack") if context.parent else None)
+        named = typed or stack
         if named and data:
             raise BadOption("--data and --stack name different places: give one of them")
         settings = Settings.from_env(os.environ, data=data)
+        context.meta[PLACE] = _option("data", data) or _option("stack", typed)
         if named:
             from seeder.stack import read_stack  # noqa: PLC0415 - boto3 takes a third of a second
 
@@ -142,6 +161,28 @@ def located(command: Command) -> Command:
         command(*args, settings=settings, **kwargs)
 
     return locate
+
+
+def _typed(context: click.Context, name: str) -> str | None:
+    """The value of an option that stands on the command line, not in the environment."""
+    stands = context.get_parameter_source(name) is ParameterSource.COMMANDLINE
+    return context.params.get(name) if stands else None
+
+
+def _option(name: str, value: str | None) -> str:
+    return f" --{name} {shlex.quote(value)}" if value else ""
+
+
+def check_folder(settings: Settings) -> None:
+    """Nothing, if the folder that `--data` names exists, or nothing is read there.
+
+    Raises:
+        BadOption: it does not exist.
+    """
+    data = click.get_current_context().params.get("data")
+    folder = Path(data or "").expanduser().absolute()
+    if data and settings.sources == (folder / "private").as_uri() and not folder.is_dir():
+        raise BadOption(f"no folder {data}: name another with --data, or run `seeder ingest SOURCE`")
 
 
 def where(settings: Settings) -> str:
@@ -216,7 +257,7 @@ def interruptible(hint: str) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt as interrupt:
-        click.echo(hint, err=True)
+        say(hint, err=True)
         raise click.exceptions.Exit(INTERRUPTED) from interrupt
 
 

@@ -10,7 +10,7 @@ import click
 from seeder.archive import Export, Kind, Source, Target
 from seeder.asked import Asked
 from seeder.audit import Audit
-from seeder.console import guarded, interruptible, json_option, located, tile_bar, tiles_said
+from seeder.console import guarded, interruptible, json_option, located, say, tile_bar, tiles_said
 from seeder.selectors import selected, selectors
 from seeder.warm import warm
 from tiler.catalog import load_layer, shown
@@ -66,9 +66,7 @@ def export(layer: str, file: str, overwrite: bool, asked: Asked, as_json: bool, 
     look = asked.look(found)
     old = shown(layer, stores.tiles)
     if old not in ("", found.revision):
-        click.echo(
-            f"tiles of revision {old} are stored: `seeder invalidate {layer} --all --reseed` renews them", err=True
-        )
+        say(f"tiles of revision {old} are stored: `seeder invalidate {layer} --all --reseed` renews them", err=True)
     with interruptible(f"interrupted: the same command goes on with {target.part.name}"):
         with tile_bar(f"list {layer}", sum(each.tiles for each in counts.values())) as bar:
             tiles = warm(Audit.of(found, selection, look, stores), bar.update)

@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import wraps
 from pathlib import Path
 from typing import Any
 
 import click
 
-from seeder.console import Bar, Stages, guarded, interruptible, jobs_option, json_option, located, parsed
+from seeder.console import Bar, Stages, given, guarded, interruptible, jobs_option, json_option, located, parsed
 from tiler.catalog import Layer, shown
 from tiler.colormap import checked
+from tiler.control import FITS
 from tiler.errors import BadOption
 from tiler.ingest import Ingested
 from tiler.ingest import ingest as ingest_raster
 from tiler.inputs import check_source
 from tiler.keys import FORMATS, check_layer, layer_from
+from tiler.laid import check_bounds, check_geotransform, crs_of
 from tiler.options import RESAMPLINGS, Options
 from tiler.settings import Settings
 from tiler.storage import Stores
@@ -26,6 +28,9 @@ from tiler.style import TERRAINS
 from tiler.units import check_unit
 
 Command = Callable[..., None]
+PLACES = ("bounds", "geotransform")  # options of which one takes the place of the other
+EMPTIED = (*PLACES, "nodata", "scale", "offset")  # options that may be given as nothing
+NONE = "none"  # takes an option back at a refresh
 
 
 def _parse_range(text: str) -> tuple[float, float]:
@@ -44,6 +49,8 @@ def _parse_bands(text: str) -> tuple[int, ...]:
 
 
 def _parse_numbers(text: str) -> tuple[float, ...]:
+    if text.lower() == NONE:
+        return ()
     try:
         numbers = tuple(float(part) for part in text.split(","))
     except ValueError:
@@ -54,13 +61,40 @@ def _parse_numbers(text: str) -> tuple[float, ...]:
 
 
 def _parse_nodata(text: str) -> float | tuple[float, ...]:
-    if text.strip().lower() == "none":
+    if text.lower() == NONE:
         return ()
     try:
         values = tuple(float(part) for part in text.split(","))
     except ValueError:
         raise BadOption(f"{text!r} is no value: write one for all bands, one each as in 0,0,255, or none") from None
     return values[0] if len({*map(str, values)}) == 1 else values
+
+
+def _numbers(check: Callable[[Sequence[float]], object]) -> Callable[[str], tuple[float, ...]]:
+    """A parser of numbers, comma-separated, that `check` accepts."""
+
+    def parse(text: str) -> tuple[float, ...]:
+        if text.lower() == NONE:
+            return ()
+        try:
+            numbers = tuple(float(part) for part in text.split(","))
+        except ValueError:
+            numbers = ()
+        check(numbers)
+        return numbers
+
+    return parse
+
+
+def _parse_crs(text: str) -> str:
+    if text.lower() == NONE:
+        return ""
+    crs_of(text)
+    return text.strip()
+
+
+def _parse_name(text: str) -> str:
+    return "" if text.lower() == NONE else text
 
 
 def raster_options(command: Command) -> Command:
@@ -133,6 +167,36 @@ def raster_options(command: Command) -> Command:
         default=None,
         help="Take the longitudes and latitudes of another celestial body for the earth's.",
     )
+    @click.option(
+        "--crs",
+        metavar="CRS",
+        callback=parsed(_parse_crs),
+        help="EPSG:CODE, WKT or PROJ string: CRS of the raster, instead of its own.",
+    )
+    @click.option(
+        "--bounds",
+        metavar="W,S,E,N",
+        callback=parsed(_numbers(check_bounds)),
+        help="Where the raster's edges lie, in the units of its CRS, instead of its own geotransform.",
+    )
+    @click.option(
+        "--geotransform",
+        metavar="X,W,R,Y,R,H",
+        callback=parsed(_numbers(check_geotransform)),
+        help="The same as GDAL's six numbers, in the order of gdal_translate -a_gt: corner X, pixel width, rotation, "
+        "corner Y, rotation, pixel height (negative: north up).",
+    )
+    @click.option(
+        "--subdataset",
+        metavar="NAME|NUMBER",
+        callback=parsed(_parse_name),
+        help="Variable, table or page of a file that holds several rasters; a wrong name lists them.",
+    )
+    @click.option(
+        "--gcps",
+        type=click.Choice(FITS),
+        help="Fit through ground control points: a polynomial, or a thin plate spline.  [default: polynomial]",
+    )
     @click.option("--virtual/--baked", default=None, help="Do not bake: read the raster where it is, more slowly.")
     @click.option(
         "--trust-source/--no-trust-source",
@@ -142,8 +206,11 @@ def raster_options(command: Command) -> Command:
     @wraps(command)
     def given(*args: Any, **kwargs: Any) -> None:
         values = {name: kwargs.pop(name) for name in Options.__dataclass_fields__}
-        said = {name: value for name, value in values.items() if value is not None}
-        command(*args, said={name: value for name, value in said.items() if value != () or name == "nodata"}, **kwargs)
+        said = {name: value for name, value in values.items() if value is not None and (value != () or name in EMPTIED)}
+        for one, other in (PLACES, PLACES[::-1]):  # at a refresh, one takes the place of the other
+            if said.get(one):
+                said.setdefault(other, ())
+        command(*args, said=said, **kwargs)
 
     return given
 
@@ -177,9 +244,9 @@ def ingest(source: str, layer: str | None, said: dict[str, Any], jobs: int, as_j
         return
     old = shown(done.layer.id, stores.tiles)
     if old in ("", done.layer.revision) and done.fresh:
-        click.echo(f"next: seed {done.layer.id} --zooms {done.layer.minzoom}-{done.layer.maxzoom}")
+        click.echo(f"next: seed {done.layer.id} --zooms {done.layer.minzoom}-{done.layer.maxzoom}{given()}")
     elif old not in ("", done.layer.revision):
-        click.echo(f"next: seeder refresh {done.layer.id} (stored tiles are of revision {old})")
+        click.echo(f"next: seeder refresh {done.layer.id}{given()} (stored tiles are of revision {old})")
 
 
 def make(source: str, layer: str, options: Options, stores: Stores, *, jobs: int) -> Ingested:

@@ -14,7 +14,7 @@ from typing import TextIO
 import click
 from tabulate import tabulate
 
-from seeder.console import guarded, interruptible, json_option, located, tiles_said
+from seeder.console import check_folder, guarded, interruptible, json_option, located, say, tiles_said
 from seeder.failures import DeadLetters, Group, Retry, dead_letters, failures, grouped
 from seeder.jobs import Job
 from seeder.ledger import CANCELLED, Stop, complete, find_job, jobs, layer_of, load_job, load_run, reopen, stop, stopped
@@ -60,6 +60,7 @@ def status(job: str | None, layer: str | None, watch: bool, as_json: bool, setti
     if job is None and watch:
         raise BadOption("--watch watches one job: name it, `seeder status` lists them")
     if job is None:
+        check_folder(settings)
         _list(sources, layer, settings, as_json=as_json)
         return
     found = find_job(sources, job, listed=False)
@@ -90,7 +91,10 @@ def _show(seen: Progress, *, as_json: bool) -> None:
     Raises:
         Exit: with 1 where nothing more will be done by itself, and something is left.
     """
-    click.echo(json.dumps(seen.to_json()) if as_json else "\n".join(_report(seen)))
+    if as_json:
+        click.echo(json.dumps(seen.to_json()))
+    else:
+        say("\n".join(_report(seen)))
     if seen.state not in GOOD:
         raise click.exceptions.Exit(1)
 
@@ -136,7 +140,7 @@ def _list(sources: Store, layer: str | None, settings: Settings, *, as_json: boo
             )
         )
     else:
-        click.echo("no jobs yet: run `seed LAYER`", err=True)
+        say("no jobs yet: run `seed LAYER`", err=True)
 
 
 def _report(seen: Progress) -> Iterator[str]:
@@ -154,7 +158,7 @@ def _report(seen: Progress) -> Iterator[str]:
         )
     ends = f", {_ago(seen.left)} left" if seen.left is not None else ""
     yield f"{seen.percent:.1f}% of {tiles_said(seen.tiles)}, {seen.rate:,.0f} tiles/s{ends}"
-    if seen.state in ("failed", "cancelled", "stalled"):
+    if seen.state in ("failed", "cancelled", "stalled") and seen.percent < 100:
         yield f"`seeder resume {seen.job}` does what is left"
     if seen.depth is not None:
         yield (
@@ -199,8 +203,10 @@ def cancel(job: str, as_json: bool, settings: Settings) -> None:
 
 
 def _say_cancelled(job: Job, how: str, *, as_json: bool) -> None:
-    said = json.dumps({"job": job.id, "state": "cancelled"})
-    click.echo(said if as_json else f"job {job.id} {how}; `seeder resume {job.id}` goes on with it")
+    if as_json:
+        click.echo(json.dumps({"job": job.id, "state": "cancelled"}))
+    else:
+        say(f"job {job.id} {how}; `seeder resume {job.id}` goes on with it")
 
 
 @click.command("resume")

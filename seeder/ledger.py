@@ -129,6 +129,7 @@ class Run:
 
     `sent` says that all messages are in the queue, `ended` that no more work is done, `why` what was left then.
     `most` is the share of failed blocks beyond which workers stop the job. `by` is the process that sends or renders.
+    `stale` are the planned tiles that are, or may be, of another revision, as of the check at its end.
     """
 
     queue: str
@@ -138,6 +139,7 @@ class Run:
     ended: bool = False
     why: str = ""
     by: Runner | None = None
+    stale: int = 0
 
     def to_json(self) -> dict[str, Any]:
         """The JSON form."""
@@ -166,11 +168,19 @@ def load_run(sources: Store, job: str) -> Run | None:
         said = _spoken(sources.get(key))
         begun = datetime.fromisoformat(said["begun"])
         by = Runner.from_json(said.get("by"))
-        return Run(said["queue"], begun, said["most"], said["sent"], said["ended"], said["why"], by)
+        said = {**said, "stale": said.get("stale", 0)}  # which earlier versions did not check
+        return Run(said["queue"], begun, said["most"], said["sent"], said["ended"], said["why"], by, said["stale"])
     except MissingObject:
         return None
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise MessageError(f"{key} is not a run: {error!r}") from error
+
+
+def record_stale(sources: Store, job: str, tiles: int) -> None:
+    """Put on record how many tiles are, or may be, stale that the job left alone."""
+    run = load_run(sources, job)
+    if run is not None and run.stale != tiles:
+        put_run(sources, job, replace(run, stale=tiles))
 
 
 def put_job(sources: Store, job: Job) -> None:
@@ -239,6 +249,23 @@ def is_done(sources: Store, job: str, block: Block) -> bool:
 def jobs(sources: Store) -> list[str]:
     """The ids of all jobs, the newest last. What else lies among them is passed over."""
     return sorted((name for name in sources.folders(JOBS) if ID.fullmatch(name)), key=begun)
+
+
+def jobs_of(sources: Store, layer: str) -> list[Job]:
+    """The layer's jobs that are on record, the newest first, without the tiles that alone were selected.
+
+    Raises:
+        MessageError: one was not written by this version.
+    """
+
+    def loaded(name: str) -> Job | None:
+        try:
+            return load_job(sources, name, listed=False)
+        except MissingObject:  # it was cut off before it was on record
+            return None
+
+    own = (name for name in jobs(sources) if layer_of(name) == layer)
+    return sorted(filter(None, overlap(loaded, own)), key=lambda job: (begun(job.id), job.id), reverse=True)
 
 
 def begun(job: str) -> datetime:

@@ -13,7 +13,8 @@ import click
 
 from seeder.breaker import DEFAULT
 from seeder.check import Check
-from seeder.console import interruptible, jobs_option, tile_bar, tiles_said
+from seeder.console import interruptible, jobs_option, say, tile_bar, tiles_said
+from seeder.ledger import record_stale
 from seeder.plan import Plan, Tally, Work, run
 from seeder.queues import LocalPool
 from tiler.errors import BadOption
@@ -137,6 +138,8 @@ def perform_plan(
         check_unchanged(plan.layer)
         why = run_all(plan, way, settings, stores)
     check = None if why or plan.tally.failed else Check.of(plan, stores, settings, way.jobs, since)
+    if check:
+        record_stale(stores.sources, plan.job.id, check.stale + check.unsure)
     print_tally(plan.tally, stores.tiles.url, why, as_json=way.as_json, check=check)
 
 
@@ -176,7 +179,7 @@ def print_sent(tally: Tally, messages: int, way: Way) -> None:
         click.echo(json.dumps({**said, "tiles": tally.tiles, "messages": messages, "queue": way.queue}))
     elif messages:
         click.echo(f"job {tally.job}: {messages:,} messages for {tally.tiles - tally.done:,} tiles are in {way.queue}")
-        click.echo(f"`seeder status {tally.job} --watch` follows it, `seeder cancel {tally.job}` stops it")
+        say(f"`seeder status {tally.job} --watch` follows it, `seeder cancel {tally.job}` stops it")
     elif tally.done == tally.tiles:
         click.echo(f"job {tally.job}: all of {tally.tiles:,} tiles are done")
     else:
@@ -197,7 +200,7 @@ def print_tally(tally: Tally, url: str, why: str, *, as_json: bool, check: Check
         left = tally.tiles - tally.done
         click.echo(f"error: {tiles_said(left)} {'was' if left == 1 else 'were'} not made: {why}", err=True)
     for line in _shortfall(tally, check) if check else ():
-        click.echo(line, err=True)
+        say(line, err=True)
     if tally.failed or why or (check and not check.passed):
         raise click.exceptions.Exit(1)
 

@@ -9,15 +9,21 @@ from typing import Any
 
 import click
 
-from seeder.console import guarded, json_option, located
+from seeder.audit import Audit
+from seeder.console import given, guarded, interruptible, json_option, located, tile_bar, tiles_said
 from seeder.ingest import make, raster_options, tell
 from seeder.perform import MakeWay, Way, follow_options
+from seeder.renew import planned
+from seeder.selection import Selection
 from seeder.stale import History
 from seeder.stored import Pick
-from seeder.sweep import Care, Task, agreed, care_options, renew, take_stock, tell_stock
-from tiler.catalog import Layer, load_layer, revisions, shown, undone
-from tiler.errors import BadOption
+from seeder.sweep import AGAIN, Care, Task, agreed, care_options, renew, take_stock, tell_stock
+from seeder.warm import missing
+from tiler.catalog import Layer, load_layer, load_revision, revisions, shown, undone
+from tiler.errors import BadOption, CatalogError
+from tiler.grid import format_zooms
 from tiler.ingest import check_unchanged, examined, kept, restore
+from tiler.render import Look
 from tiler.settings import Settings
 from tiler.storage import Stores
 
@@ -60,10 +66,10 @@ def refresh(
         if said:
             raise BadOption(f"raster options need a raster: run `seeder refresh {layer} SOURCE ...`")
         check_unchanged(current)
-        _warm(current, stores, settings, careful, how)
+        _warm(Task(Pick(current), stores, settings, careful, as_json), how, _before(current, stores))
         return
     options = replace(current.asked, **{"trust_source": False, **said})  # another raster is not trusted unasked
-    task = Task(Pick(current), stores, settings, careful, as_json)
+    task = Task(Pick(current), stores, settings, careful, as_json, succeeded=True)
     if careful.dry_run:
         _tell_next(current, examined(source, options)[2], as_json=as_json)
         tell_stock(task, take_stock(task))
@@ -71,7 +77,8 @@ def refresh(
     agreed(task)
     done = make(source, layer, options, stores, jobs=how.jobs)
     tell(done, as_json=as_json)
-    _warm(done.layer, stores, settings, replace(careful, yes=True), how)
+    task = Task(Pick(done.layer), stores, settings, replace(careful, yes=True), as_json)
+    _warm(task, how, _before(done.layer, stores))
 
 
 def _tell_next(current: Layer, revision: str, *, as_json: bool) -> None:
@@ -83,10 +90,34 @@ def _tell_next(current: Layer, revision: str, *, as_json: bool) -> None:
         click.echo(f"revision {revision} would take the place of {current.revision}")
 
 
-def _warm(layer: Layer, stores: Stores, settings: Settings, care: Care, way: Way) -> None:
+def _before(layer: Layer, stores: Stores) -> Layer | None:
+    """The revision that the layer's took the place of, if it is kept and can be read."""
+    try:
+        return load_revision(stores.sources, layer.id, layer.previous) if layer.previous else None
+    except CatalogError:
+        return None
+
+
+def _warm(task: Task, way: Way, before: Layer | None) -> None:
     """Render again what was stored before nothing but the layer's current revision was."""
-    task = Task(Pick(layer), stores, settings, care, way.as_json)
-    renew(task, way, History.of(layer, stores).suspect)
+    stock = renew(task, way, History.of(task.layer, task.stores).suspect)
+    if stock and before and not task.as_json:
+        for look, zooms in stock.grown(before):
+            _tell_new(task, before, look, zooms)
+
+
+def _tell_new(task: Task, before: Layer, look: Look, zooms: tuple[int, ...]) -> None:
+    """Say how to seed the tiles of warm zooms that the revision `before` did not have."""
+    layer = task.layer
+    audit = Audit.of(layer, Selection(zooms), look, task.stores)
+    with interruptible(AGAIN), tile_bar(f"look for {layer.id}", None) as bar:
+        found = missing(audit, bar.update)
+    new = {z: number for z in found.zooms if (number := len(found.at(z) - planned(before, z)))}
+    if new:
+        scale = " --scale 2" if look.scale == 2 else ""
+        form = f" --format {look.format}" if look.format != layer.format else ""
+        words = f"{layer.id} --zooms {format_zooms(tuple(new))}{scale}{form}{given()}"
+        click.echo(f"next: seed {words} ({tiles_said(sum(new.values()))} there are new)")
 
 
 @click.command("rollback")
@@ -131,7 +162,8 @@ def rollback(
         click.echo(
             f"layer {layer}: revision {target}" + (f" instead of {current.revision}" if found != current else "")
         )
-    _warm(found, stores, settings, replace(careful, yes=True), how)
+    task = Task(Pick(found), stores, settings, replace(careful, yes=True), as_json)
+    _warm(task, how, current if current != found else _before(found, stores))
 
 
 def _previous(current: Layer, stores: Stores) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -11,10 +11,12 @@ import numpy as np
 from mercantile import Tile
 
 from seeder.curve import Flags, Numbers, interleaved, places
+from seeder.empties import Empties, empties
 from seeder.plan import Plan, prepare
 from seeder.selection import Selection, count, covered, regions
 from seeder.stored import Cost, Pick, Stored, columns_rows, stored
 from seeder.tileset import TileSet, TileSets
+from tiler.catalog import Layer
 from tiler.keys import TileName, tile_key
 from tiler.render import Look
 from tiler.storage import Store, Stores
@@ -33,12 +35,16 @@ class Shelf:
     own: Flags
 
 
+BARE = Shelf(np.zeros(0, np.int64), np.zeros(0, bool), np.zeros(0, bool))
+
+
 @dataclass(slots=True)
 class Stock:
-    """What is stored of a layer: shelves by look and zoom."""
+    """What is stored of a layer, shelves by look and zoom; and of what is not, what earlier receipts say is empty."""
 
     pick: Pick
     shelves: dict[Look, dict[int, Shelf]]
+    empties: dict[Look, dict[int, Empties]] = field(default_factory=dict)
     cost: Cost = field(default_factory=Cost)
 
     @property
@@ -75,25 +81,73 @@ class Stock:
             stock.shelves.setdefault(look, {})[z] = shelf
         return stock
 
-    def selections(self) -> Iterator[tuple[Look, Selection]]:
-        """What is to be rendered anew.
+    def recall(self, stores: Stores, revisions: Collection[str]) -> None:
+        """Learn which tiles are not stored because one of `revisions` had nothing on them.
 
-        Of a zoom of which at least WARM is stored, all that was selected, so that it is as warm as before where the
-        layer has grown; of others the stale tiles. Where tiles were picked one by one or by age, only those.
+        Raises:
+            StoreError: the ledger could not be read.
         """
-        grows = self.pick.named is None and self.pick.before is None
-        for look, shelves in self.shelves.items():
-            whole, single = [], {}
-            for z, shelf in shelves.items():
-                codes = shelf.codes[shelf.stale & shelf.own]
-                if len(codes) and grows and shelf.own.sum() >= WARM * self._total(z):
-                    whole.append(z)
-                elif len(codes):
-                    single[z] = TileSet.of(z, codes)
+        if self.pick.before is None:
+            self.empties = empties(self.pick.layer, stores, revisions, self._gaps)
+
+    @property
+    def left(self) -> int:
+        """How many tiles were empty that nobody has looked at since."""
+        return sum(len(each.left) for zooms in self.empties.values() for each in zooms.values())
+
+    def selections(self) -> Iterator[tuple[Look, Selection]]:
+        """What is to be rendered anew: the stale tiles, and those that were empty before.
+
+        Of a zoom of which at least WARM is stored or was empty, all that was selected, so that it is as warm as before
+        where the layer has grown. Where tiles were picked one by one or by age, only those.
+        """
+        for look in {**self.shelves, **self.empties}:
+            whole, single = self._divided(look)
             if whole:
                 yield look, self._selected(*whole)
             if single:
                 yield look, Selection(tuple(single), (), TileSets(single))
+
+    def grown(self, before: Layer) -> Iterator[tuple[Look, tuple[int, ...]]]:
+        """Zooms that were warm of the revision `before`, but are not rendered whole; the layer has new tiles there."""
+        for look, shelves in self.shelves.items():
+            if not self.pick.layer.takes(look.format):
+                continue
+            whole, _ = self._divided(look)
+            zooms = (z for z in shelves if z not in whole and before.minzoom <= z <= before.maxzoom)
+            found = tuple(z for z in zooms if self._outgrown(before, look, z))
+            if found:
+                yield look, found
+
+    def _outgrown(self, before: Layer, look: Look, z: int) -> bool:
+        had = planned(before, z)
+        there = int(had.holds(self.shelves[look][z].codes).sum()) + len(self._empties(look, z).known)
+        return there >= WARM * len(had) and len(planned(self.pick.layer, z) - had) > 0
+
+    def _divided(self, look: Look) -> tuple[list[int], dict[int, TileSet]]:
+        """The zooms that are rendered whole, and tiles of others."""
+        grows = self.pick.named is None and self.pick.before is None
+        whole, single = [], {}
+        for z in sorted({*self.shelves.get(look, ()), *self.empties.get(look, ())}):
+            shelf, known = self.shelves.get(look, {}).get(z, BARE), self._empties(look, z)
+            work = TileSet.of(z, shelf.codes[shelf.stale & shelf.own]) | known.left
+            if not len(work):
+                continue
+            if grows and shelf.own.sum() + len(known.known) >= WARM * len(self._planned(z)):
+                whole.append(z)
+            else:
+                single[z] = work
+        return whole, single
+
+    def _empties(self, look: Look, z: int) -> Empties:
+        return self.empties.get(look, {}).get(z) or Empties.nothing(z)
+
+    def _gaps(self, look: Look, z: int) -> TileSet:
+        """What is selected of a zoom and not stored."""
+        if not self.pick.layer.takes(look.format) or (self.pick.zooms is not None and z not in self.pick.zooms):
+            return TileSet.nothing(z)
+        shelf = self.shelves.get(look, {}).get(z, BARE)
+        return self._planned(z) - TileSet.of(z, shelf.codes)
 
     @property
     def rendered(self) -> int:
@@ -119,10 +173,17 @@ class Stock:
         tiles = None if self.pick.tiles is None else TileSets({z: self.pick.at(z) for z in zooms})
         return Selection(zooms, self.pick.boxes, tiles)
 
-    def _total(self, z: int) -> int:
-        """How many of the layer's tiles they are."""
-        (region,) = regions(self.pick.layer, self._selected(z))
-        return len(region)
+    def _planned(self, z: int) -> TileSet:
+        """All of the layer's tiles of a zoom that are selected, stored or not."""
+        return planned(self.pick.layer, z, self._selected(z))
+
+
+def planned(layer: Layer, z: int, selection: Selection | None = None) -> TileSet:
+    """The layer's tiles of zoom `z`, which it may lack, as far as they are selected."""
+    if not layer.minzoom <= z <= layer.maxzoom:
+        return TileSet.nothing(z)
+    (region,) = regions(layer, selection or Selection((z,)))
+    return region
 
 
 def _by_look(batch: list[Stored]) -> dict[Look, list[Stored]]:

@@ -12,7 +12,7 @@ from dataclasses import replace
 import click
 
 from seeder import pages
-from seeder.console import guarded, located, where
+from seeder.console import check_folder, guarded, located, where
 from tiler.errors import BadOption
 from tiler.processes import signals
 from tiler.settings import Settings
@@ -42,6 +42,7 @@ def serve(port: int, host: str, browse: bool, any_format: bool, settings: Settin
 
     from seeder.site import Site  # noqa: PLC0415
 
+    check_folder(settings)
     _log_to_terminal()
     settings = replace(settings, any_format=any_format or settings.any_format)
     listening = listen(host, port)

@@ -14,7 +14,8 @@ from seeder.jobs import Job
 from seeder.ledger import Kind, Run, Stop, begun, load_plan, load_run, stopped
 from seeder.pieces import Count
 from tiler.catalog import Layers
-from tiler.errors import TilerError
+from tiler.errors import CatalogError, MissingObject, TilerError
+from tiler.history import publications
 from tiler.keys import job_key
 from tiler.overlap import overlap
 from tiler.storage import PAGE, Store
@@ -119,8 +120,9 @@ def progress(job: Job, sources: Store, layers: Layers, depth_of: DepthOf, now: d
     }
     layer = layers.get(job.spec.layer)
     stale = "" if layer and layer.revision == job.spec.revision else layer.revision if layer else "nothing"
+    mixed = bool(run and run.stale and layer) and _mixed(sources, job)
     last = max((each.last for each in (done, failed) if each.last), default=None)
-    facts = _Facts(job.id, zooms, run, stopped(sources, job.id), stale, last, begun(job.id), now)
+    facts = _Facts(job, zooms, run, stopped(sources, job.id), stale, last, begun(job.id), now, mixed)
     state, why, depth = _state(facts, depth_of)
     return Progress(
         job=job.id,
@@ -141,7 +143,7 @@ def progress(job: Job, sources: Store, layers: Layers, depth_of: DepthOf, now: d
 class _Facts:
     """What a job's state follows from."""
 
-    job: str
+    job: Job
     zooms: dict[int, ZoomProgress]
     run: Run | None
     stop: Stop | None
@@ -149,6 +151,7 @@ class _Facts:
     last: datetime | None
     begun: datetime
     now: datetime
+    mixed: bool = False  # whether tiles of another revision that the job left alone may still be stored
 
     @property
     def left(self) -> int:
@@ -171,7 +174,7 @@ class _Facts:
 def _state(facts: _Facts, depth_of: DepthOf) -> tuple[State, str, Depth | None]:
     """The state, why it is so, and the depth of the queue if it was asked."""
     if facts.zooms and not facts.left:
-        return "done", "", None
+        return ("failed", _stale(facts), None) if facts.mixed and not facts.stale else ("done", "", None)
     if facts.stale:
         return "superseded", f"the layer is at revision {facts.stale} by now", None
     if facts.stop:
@@ -187,13 +190,30 @@ def _state(facts: _Facts, depth_of: DepthOf) -> tuple[State, str, Depth | None]:
     return "planning" if waits else "running", "", depth
 
 
+def _stale(facts: _Facts) -> str:
+    """What the check at the job's end found."""
+    tiles = facts.run.stale if facts.run else 0
+    many = f"{tiles:,} tile{' is' if tiles == 1 else 's are'}"
+    return f"{many} or may be of another revision: `seeder refresh {facts.job.spec.layer}` renders them again"
+
+
+def _mixed(sources: Store, job: Job) -> bool:
+    """Whether tiles of another revision than the job's may be stored."""
+    layer, revision = job.spec.layer, job.spec.revision
+    try:
+        known = publications(sources, layer, revision, lambda: "")
+    except (CatalogError, MissingObject):
+        return True
+    return any(each.revision != revision for each in known)
+
+
 def _stalled(facts: _Facts, depth: Depth | None) -> str:
     """Why nothing more will come, or nothing."""
     run = facts.run
     if run and run.ended:
         return run.why or "it ended before all was done"
     if run and run.abandoned:
-        return f"the process that ran it ended: `seeder resume {facts.job}` goes on"
+        return f"the process that ran it ended: `seeder resume {facts.job.id}` goes on"
     silence = f"no receipt for {_span(facts.quiet)}"
     if run and run.queue and not run.sent:
         return f"{silence}, and not all messages were sent" if facts.quiet > QUIET else ""

@@ -104,11 +104,19 @@ class Task:
     settings: Settings
     care: Care
     as_json: bool
+    succeeded: bool = False  # whether another revision is about to take the place of the layer's
 
     @property
     def layer(self) -> Layer:
         """The layer whose tiles they are."""
         return self.pick.layer
+
+    @property
+    def earlier(self) -> set[str]:
+        """The revisions before the one that is to be rendered."""
+        if self.succeeded:
+            return {self.layer.revision}
+        return {each.revision for each in History.of(self.layer, self.stores).known} - {self.layer.revision}
 
 
 def wait_out(task: Task, hint: str = "interrupted: nothing was removed") -> bool:
@@ -141,9 +149,10 @@ def take_away(task: Task, keys: Iterable[str], total: int | None) -> Purged:
         return purge(task.stores.tiles, keys, bar.update)
 
 
-def renew(task: Task, way: Way, stale_at: StaleAt | None = None) -> None:
-    """Render the tiles that are meant anew in place, those that `stale_at` says or all.
+def renew(task: Task, way: Way, stale_at: StaleAt | None = None) -> Stock | None:
+    """Render the tiles that are meant anew in place, those that `stale_at` says or all; returns what was stored before.
 
+    Tiles that an earlier revision had nothing on are rendered, too: they may have something now.
     What the layer does not have any more is removed at last, so that the map never has a hole.
 
     Raises:
@@ -151,18 +160,19 @@ def renew(task: Task, way: Way, stale_at: StaleAt | None = None) -> None:
     """
     if task.care.dry_run:
         tell_stock(task, take_stock(task, stale_at))
-        return
+        return None
     stock = agreed(task, stale_at)
     if wait_out(task, AGAIN) or stock is None:
         stock = take_stock(task, stale_at)
     check_current(task)
     since = None if task.care.hurry else task.stores.sources.clock(clock_key())
-    if not stock.stale:
+    if not stock.stale and not stock.left:
         click.echo(f"no stored tile of layer {task.layer.id} is to be rendered anew", err=True)
     _perform(task, stock, way, since)
     check_current(task)
     told = take_away(task, stock.uncovered(), None)
     finish(task, told, stock.cost, "that it does not have any more ", since)
+    return stock
 
 
 def check_current(task: Task) -> None:
@@ -195,7 +205,9 @@ def agreed(task: Task, stale_at: StaleAt | None = None) -> Stock | None:
 def take_stock(task: Task, stale_at: StaleAt | None = None) -> Stock:
     """What is stored now."""
     with interruptible("interrupted: nothing was changed"), tile_bar(f"look for {task.layer.id}", None) as bar:
-        return Stock.take(task.stores.tiles, task.pick, stale_at, bar.update)
+        stock = Stock.take(task.stores.tiles, task.pick, stale_at, bar.update)
+        stock.recall(task.stores, task.earlier)
+        return stock
 
 
 def _perform(task: Task, stock: Stock, way: Way, since: datetime | None) -> None:
@@ -232,7 +244,8 @@ def tell_stock(task: Task, stock: Stock) -> None:
         }
         click.echo(json.dumps({**said, "cloudfront": care.cdn, "paths": found} if care.cdn else said))
         return
-    click.echo(f"{tiles_said(stock.tiles)} of layer {layer.id} stored, {stock.stale:,} to be renewed")
+    again = f", {tiles_said(stock.left)} without data before" if stock.left else ""
+    click.echo(f"{tiles_said(stock.tiles)} of layer {layer.id} stored, {stock.stale:,} to be renewed{again}")
     for look, selection in stock.selections():
         tiles = tiles_said(sum(zoom.tiles for zoom in count(layer, selection).values()))
         which = "that are stored, of" if selection.tiles is not None else "all of"

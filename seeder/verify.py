@@ -11,9 +11,10 @@ import click
 
 from seeder.asked import Asked
 from seeder.audit import TO_SEED, Audit, Finding, deep_findings, sampled
-from seeder.console import guarded, interruptible, jobs_option, json_option, located, tile_bar, tiles_said
+from seeder.console import guarded, interruptible, jobs_option, json_option, located, say, tile_bar, tiles_said
 from seeder.selectors import selected, selectors
 from tiler.catalog import load_layer
+from tiler.ingest import check_unchanged
 from tiler.settings import Settings
 from tiler.storage import Stores
 
@@ -59,6 +60,7 @@ def verify(
     """
     stores = Stores.open(settings)
     found = load_layer(stores.sources, layer)
+    check_unchanged(found)
     look = asked.look(found)
     selection, counts = selected(asked, found, stores)
     total = sum(each.tiles for each in counts.values())
@@ -80,7 +82,7 @@ def verify(
             with tile_bar("compare", total if sample is None else min(sample, total)) as bar:
                 for finding in deep_findings(audit, pieces, settings, jobs=jobs, progress=bar.update):
                     _tell(finding, problems, strays, as_json=as_json)
-    click.echo("\n".join([*strays, *_summary(total, problems, layer)]), err=True)
+    say("\n".join([*strays, *_summary(total, problems, layer)]), err=True)
     if problems:
         raise click.exceptions.Exit(1)
 

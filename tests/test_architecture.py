@@ -33,7 +33,7 @@ FLOORS = [
     {"seeder.asked", "seeder.pmtiles_file"},
     {"seeder.mbtiles"},
     {"seeder.check"},
-    {"seeder.plan", "seeder.cdn", "seeder.purge", "seeder.feed", "seeder.coverage", "seeder.warm"},
+    {"seeder.plan", "seeder.cdn", "seeder.purge", "seeder.feed", "seeder.coverage", "seeder.warm", "seeder.empties"},
     {"seeder.audit"},
     {"seeder.stale"},
     {
@@ -65,10 +65,12 @@ FLOORS = [
     {"tiler.render"},
     {"tiler.survey"},
     {"tiler.styling"},
-    {"tiler.raster", "tiler.halve", "tiler.beneath", "tiler.sample"},
+    {"tiler.raster", "tiler.halve", "tiler.beneath", "tiler.packed", "tiler.sample"},
     {"tiler.sparse"},
-    {"tiler.datasets", "tiler.pixels", "tiler.place", "tiler.units"},
-    {"tiler.catalog", "tiler.cog", "tiler.remote", "tiler.bodies"},
+    {"tiler.datasets", "tiler.pixels", "tiler.units"},
+    {"tiler.control", "tiler.doubts"},
+    {"tiler.place"},
+    {"tiler.catalog", "tiler.cog", "tiler.remote", "tiler.bodies", "tiler.laid", "tiler.parts"},
     {"tiler.encode", "tiler.axes", "tiler.terrain", "tiler.colormap"},
     {"tiler.history", "tiler.options"},
     {"tiler.style", "tiler.storage", "tiler.footprint", "tiler.processes"},
@@ -123,7 +125,7 @@ def test_imports_point_down(module: str) -> None:
                 for room in (
                     "__init__",
                     *["raster", "datasets", "remote", "survey", "bake", "render", "room", "bodies"],
-                    *["pixels", "place", "sample", "sparse", "styling", "units"],
+                    *["pixels", "place", "sample", "sparse", "styling", "units", "laid", "parts", "control", "doubts"],
                 )
             },
         ),

@@ -213,8 +213,9 @@ def test_jobs_are_listed_the_newest_first_and_by_layer(begun: Begun) -> None:
     assert seeder("status", "--layer", "alp", "--json").stdout == ""
 
 
-def test_without_jobs_the_list_is_empty_and_says_how_to_begin(tmp_path: Path) -> None:
-    result = seeder("status", "--data", str(tmp_path / "nowhere"))
+def test_without_jobs_the_list_is_empty_and_says_how_to_begin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TILER_DATA", str(tmp_path / "nowhere"))
+    result = seeder("status")
     assert (result.exit_code, result.stdout, result.stderr) == (0, "", "no jobs yet: run `seed LAYER`\n")
     assert not list(tmp_path.iterdir())
 

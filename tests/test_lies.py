@@ -169,6 +169,31 @@ def test_what_is_too_much_to_be_compared_is_not_said_to_be_right(land: Land, mon
     cured(land)
 
 
+@pytest.mark.parametrize("compared", [10_000, 3])
+def test_a_job_is_not_done_where_its_seed_was_not_until_the_cure_has_cured(
+    compared: int, land: Land, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(check, "COMPARED", compared)
+    land.ingest(land.b)
+    os.utime(land.index, (1, 1))  # so that times tell nothing
+    said = land.run("seed", "land", "--json")
+    assert said.exit_code == 1
+    told = json.loads(said.stdout.splitlines()[-1])
+    result = land.run("status", told["job"])
+    assert result.exit_code == 1
+    assert f"failed, {told['stale'] + told['unsure']} tiles are or may be of another revision" in result.stdout
+    assert "`seeder refresh land`" in result.stdout
+    assert "resume" not in result.stdout, "nothing is left to be done"
+    assert [json.loads(line)["state"] for line in land.run("status", "--json").stdout.splitlines()] == [
+        "failed",
+        "done",  # of the revision before
+    ]
+    assert land.run("resume", told["job"], "--jobs", "1").exit_code == 1
+    assert land.run("status", told["job"], "--watch").exit_code == 1
+    cured(land)
+    assert "done" in land.run("status", told["job"]).stdout.splitlines()[0]
+
+
 def test_heights_of_another_revision_are_stale_however_alike_their_colours_are(tmp_path: Path, land: Land) -> None:
     heights = [np_heights(100.0), np_heights(100.0 + 76.8)]  # 3 in the second of three bytes
     paths = [write_raster(tmp_path / f"h{n}.tif", Recipe(values=each)) for n, each in enumerate(heights)]

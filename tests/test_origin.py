@@ -50,8 +50,8 @@ def source(request: pytest.FixtureRequest, tmp_path: Path, run: Callable[..., Re
     return member
 
 
-def tiles(tmp_path: Path) -> dict[str, bytes]:
-    folder = tmp_path / "data" / "tiles" / "alps"
+def tiles(tmp_path: Path, layer: str = "alps") -> dict[str, bytes]:
+    folder = tmp_path / "data" / "tiles" / layer
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.glob("*/*/*")}
 
 
@@ -91,6 +91,29 @@ def test_a_sidecar_that_appears_is_a_change(source: Path, tmp_path: Path, run: C
     result = run("seed", "alps", *ZOOMS)
     assert (result.exit_code, tiles(tmp_path)) == (1, {})
     assert f"{source}.aux.xml" in result.stderr
+
+
+CHANGES: dict[str, Callable[[Path], object]] = {
+    "another raster": lambda source: write_raster(source, Recipe(values=255 - scene())),
+    "a sidecar more": lambda source: accompanied(source, source),
+    "gone": Path.unlink,
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+@pytest.mark.parametrize("deep", [(), ("--deep",)], ids=["", "deep"])
+def test_a_look_at_stored_tiles_tells_that_the_raster_changed(
+    deep: tuple[str, ...], change: str, source: Path, run: Callable[..., Result]
+) -> None:
+    assert run("seed", "alps", *ZOOMS).exit_code == 0
+    words = ("verify", "alps", *ZOOMS, *deep)
+    assert run(*words).exit_code == 0
+    CHANGES[change](source)
+    result = run(*words)
+    (line,) = result.output.splitlines()
+    assert result.exit_code == 1
+    assert "it changed since it was ingested" in line
+    assert "run `seeder refresh alps " in line
 
 
 @pytest.mark.parametrize("when", range(0, 20, 3))
@@ -143,3 +166,25 @@ def test_what_is_on_record_is_what_was_there(source: Path, tmp_path: Path) -> No
     assert str(source) in {each.path for each in layer.origins}
     assert parse(dump(layer), "key") == layer
     check_origins(layer.id, layer.source, layer.origins)
+
+
+def test_a_vrt_in_one_line_named_relatively_is_read_from_any_folder(
+    tmp_path: Path, run: Callable[..., Result], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here, elsewhere = tmp_path / "here", tmp_path / "elsewhere"
+    for folder in (here, elsewhere):
+        folder.mkdir()
+    path = write_raster(here / "x.tif", Recipe(values=scene()))
+    write_raster(elsewhere / "x.tif", Recipe(values=255 - scene()))
+    monkeypatch.chdir(here)
+    assert run("ingest", "vrt://x.tif?bands=3,2,1", "--layer", "alps", "--virtual", "--jobs", "1").exit_code == 0
+    monkeypatch.chdir(elsewhere)
+    result = run("seed", "alps", *ZOOMS)
+    assert result.exit_code == 0, result.output
+    assert run("verify", "alps", "--zooms", "5-6", "--deep", "--jobs", "1").exit_code == 0
+    found = tiles(tmp_path)
+    whole = f"vrt://{path}?bands=3,2,1"
+    assert run("ingest", whole, "--layer", "whole", "--virtual", "--jobs", "1").exit_code == 0
+    assert run("seed", "whole", *ZOOMS).exit_code == 0
+    assert found
+    assert found == tiles(tmp_path, "whole")

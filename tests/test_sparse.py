@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -16,18 +18,23 @@ from hypothesis import strategies as st
 
 from tests.conftest import MakeLayer, scene, silent
 from tests.oracle import drawn, tiles_of
-from tiler import bake
+from tiler import bake, sample
 from tiler.bake import bake_cog
 from tiler.datasets import forget, opened
+from tiler.errors import NoRoom
 from tiler.options import Options
-from tiler.pixels import reading_of
+from tiler.pixels import pixels, reading_of
 from tiler.reading import Reading
+from tiler.room import check_room
+from tiler.sample import extremes
 from tiler.sparse import Gaps, Regions, Share, bare, gaps_of
 from tiler.storage import Stores
+from tiler.style import PLAIN
 from tiler.survey import survey
 
 WIDE, HIGH = 3300, 2500  # pixels; some two by two chunks
 SPOT = 700, 1900, 300, 400  # column, row, width and height of what is written of it
+SPOTTED = 4000, 4350, 99, 99  # the same, where patches spread over 9000 x 9000 pixels find nothing
 PLACE: dict[str, Any] = {"crs": "EPSG:32633", "transform": Affine(0.5, 0, 500000, 0, -0.5, 5000000)}
 BLOCKS: dict[str, Any] = {"tiled": True, "blockxsize": 256, "blockysize": 256, "SPARSE_OK": True}
 
@@ -309,3 +316,51 @@ def test_progress_ends_with_all_chunks_where_the_last_are_bare(tmp_path: Path) -
     bake_cog(survey(str(path), Options()), tmp_path / "out.tif", jobs=1, progress=lambda *step: told.append(step))
     assert told[-1][0] == told[-1][1] > len(told)
     assert told == sorted(told)
+
+
+def test_values_are_found_where_a_sparse_raster_is_written(tmp_path: Path) -> None:
+    path = write_sparse(tmp_path / "sparse.tif", dtype="int16", nodata=-9999, width=9000, height=9000, spot=SPOTTED)
+    found = survey(str(path), Options())
+    forget()
+    dense = write_sparse(
+        tmp_path / "dense.tif", dtype="int16", width=SPOTTED[2], height=SPOTTED[3], spot=(0, 0, 99, 99)
+    )
+    assert found.stretched
+    assert found.differs == ("sampled",)
+    ((low, high),) = found.style.rescale
+    ((least, most),) = survey(str(dense), Options()).style.rescale
+    assert (low, high) == pytest.approx((least, most), abs=3)
+
+
+def test_a_raster_whose_values_were_seen_before_is_no_other(tmp_path: Path) -> None:
+    path = write_sparse(tmp_path / "sparse.tif", dtype="int16", nodata=-9999)
+    assert survey(str(path), Options()).differs == ()
+
+
+def test_the_range_of_a_sparse_raster_is_looked_for_only_in_what_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write_sparse(tmp_path / "sparse.tif", dtype="int16", nodata=-9999, spot=(256, 256, 256, 256))
+    dataset = opened(str(path))
+    reading = reading_of(dataset)
+    read: list[object] = []
+
+    def counted(*args: Any, **how: Any) -> Any:
+        read.append(how)
+        return pixels(*args, **how)
+
+    monkeypatch.setattr(sample, "pixels", counted)
+    known = dataset.read(1)
+    known = known[known != -9999]
+    assert extremes(dataset, reading, PLAIN) == (known.min(), known.max())
+    assert len(read) == 1
+
+
+def test_a_bake_needs_room_only_for_what_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    side = 512
+    path = write_sparse(tmp_path / "sparse.tif", nodata=0, width=20000, height=20000, spot=(0, 0, side, side))
+    found = survey(str(path), Options())
+    for free, fits in ((3 * side * side, True), (side * side // 4, False)):
+        monkeypatch.setattr("shutil.disk_usage", lambda _, free=free: SimpleNamespace(free=free))
+        with nullcontext() if fits else pytest.raises(NoRoom):
+            check_room(tmp_path, found)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import NamedTuple, NoReturn
 from xml.etree import ElementTree as ET
 
-from tiler.datasets import BESIDE, DRIVERS, INLINE, forget, inline, probed
+from tiler.datasets import BESIDE, DRIVERS, INLINE, PLAIN, Manner, forget, inline, part_of, probed
 from tiler.errors import BadSource, SourceReadError
 from tiler.origin import Origin
 
@@ -74,18 +74,21 @@ def _some(names: Iterable[str]) -> str:
     return ", ".join(every[:3]) + (f" and {len(every) - 3} more" if len(every) > 3 else "")
 
 
-def beneath(path: str, *, trusted: bool = False) -> Beneath:
-    """The files of the raster at `path`.
+def beneath(path: str, manner: Manner = PLAIN) -> Beneath:
+    """The files of the raster at `path`, and of the subdataset of it that is opened.
 
-    Unless `trusted`, a VRT or tile index may refer only to ordinary rasters on this disk.
+    Unless it is trusted, a VRT or tile index may refer only to ordinary rasters on this disk.
 
     Raises:
         BadSource: no supported driver opens it, or it refers to a forbidden member.
         StoreError: the network failed.
     """
     seen = time.time_ns()
-    walk = _Walk(path, trusted)
-    walk.enter(path.removeprefix("file://"), 0)
+    walk = _Walk(path, manner.trusted)
+    name = path.removeprefix("file://")
+    walk.enter(name, 0)
+    if manner.subdataset:
+        walk.member(part_of(name, manner), 1)
     forget()
     files = tuple(dict.fromkeys([*walk.first, *walk.files]))
     return Beneath(
@@ -298,6 +301,9 @@ def _placed(entry: _Entry, file: Path) -> Iterator[str]:
 
 def beside(name: str, file: Path) -> str:
     """Resolve a name, or the file name within it, against the folder of `file`; unchanged if no such file exists."""
+    if name.startswith(INLINE):
+        inner = inline(name)
+        return f"{INLINE}{beside(inner, file)}{name[len(INLINE) + len(inner) :]}"
     for part in [name, *_parts(name)]:
         if part and _is_file(file.parent / part):
             return name.replace(part, str(file.parent / part))

@@ -10,8 +10,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from affine import Affine
 from rasterio.crs import CRS
-from rasterio.io import DatasetReader
 
 from tiler.errors import BadSource
 
@@ -46,20 +46,17 @@ def foreign_radius(crs: CRS) -> float | None:
     return None if abs(radius / EARTH - 1) < ALIKE else float(radius)
 
 
-def laid(dataset: DatasetReader, path: str) -> str:
-    """The name under which GDAL opens the raster at `path` on the earth; `path` itself for rasters of the earth.
+def on_earth(crs: CRS | None, transform: Affine, path: str) -> Affine | None:
+    """The geotransform that lays a raster on the earth, in degrees (EPSG:4326); None for rasters of the earth.
 
     Raises:
         BadSource: its CRS is neither of longitudes and latitudes nor equirectangular.
     """
-    if not dataset.crs or foreign_radius(dataset.crs) is None:
-        return path
-    if "?" in path:
-        raise BadSource(path, f"{AS_EARTH} takes no file with a `?` in its name: rename it")
-    (east, west), (north, south) = _degrees(dataset.crs, path)
-    a, b, c, d, e, f = dataset.transform[:6]
-    geotransform = (east * c + west, east * a, east * b, north * f + south, north * d, north * e)
-    return f"vrt://{path}?a_srs=EPSG:4326&a_gt={','.join(repr(float(each)) for each in geotransform)}"
+    if not crs or foreign_radius(crs) is None:
+        return None
+    (east, west), (north, south) = _degrees(crs, path)
+    a, b, c, d, e, f = transform[:6]
+    return Affine(east * a, east * b, east * c + west, north * d, north * e, north * f + south)
 
 
 def _degrees(crs: CRS, path: str) -> tuple[tuple[float, float], tuple[float, float]]:

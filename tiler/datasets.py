@@ -10,17 +10,20 @@ from contextlib import contextmanager, suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
+from xml.etree import ElementTree as ET
 
 import rasterio
+from affine import Affine
 from rasterio._err import CPLE_BaseError, stack_errors
 from rasterio._path import _parse_path
+from rasterio.crs import CRS
 from rasterio.errors import RasterioError
 from rasterio.io import DatasetReader
 from rasterio.session import DummySession
 
-from tiler import bodies, remote
+from tiler import bodies, control, laid, parts, remote
 from tiler.errors import MissingObject, SourceReadError, StoreError
-from tiler.options import Options
+from tiler.options import Nodata, Options
 
 OPEN_DATASETS = 32  # that a thread keeps
 NETWORK = {  # what GDAL is told where it reads from a network by itself
@@ -49,15 +52,34 @@ REFUSED = re.compile(r"HTTP response code: 4(?!08|29)")  # of such a source; all
 
 
 class Manner(NamedTuple):
-    """How to open a source: with any GDAL driver or only `DRIVERS`; as it is or moved to the earth."""
+    """How to open a source: with any GDAL driver or only `DRIVERS`; where it lies, if not where it says.
+
+    `subdataset` is what to open of a file that holds several rasters. `crs` and one of `bounds` and `geotransform`
+    take the place of its own; `as_earth` moves it to the earth. How a raster of ground control points is warped say
+    `gcps`, `resampling` and `nodata`.
+    """
 
     trusted: bool = False
     as_earth: bool = False
+    crs: str = ""
+    bounds: tuple[float, ...] = ()
+    geotransform: tuple[float, ...] = ()
+    subdataset: str = ""
+    gcps: str = ""
+    resampling: str = ""
+    nodata: Nodata = None
 
     @classmethod
     def of(cls, options: Options) -> Manner:
         """As `ingest` was asked."""
-        return cls(options.trust_source, options.as_earth)
+        place = (options.crs, options.bounds, options.geotransform)
+        warp = (options.gcps, options.resampling or "", options.nodata)
+        return cls(options.trust_source, options.as_earth, *place, options.subdataset, *warp)
+
+    @property
+    def placed(self) -> bool:
+        """Whether the user says where each pixel lies."""
+        return bool(self.bounds or self.geotransform)
 
 
 PLAIN = Manner()
@@ -132,10 +154,68 @@ def _open(path: str, _stamp: tuple[int, int, int], level: int, cog: bool, manner
         if cog or opener:
             return rasterio.open(path, driver="GTiff", **options, **opener)
         drivers = None if manner.trusted else _known(env, DRIVERS)
-        if manner.as_earth:
-            with DatasetReader(_parse_path(path), driver=drivers) as plain:
-                path = bodies.laid(plain, path.removeprefix("file://"))
-        return DatasetReader(_parse_path(path), driver=drivers, **options)
+        path = _part(path, drivers, manner.subdataset)
+        plain = DatasetReader(_parse_path(path), driver=drivers)
+        description = _description(plain, manner)
+        if description is None and not options:
+            return plain
+        plain.close()
+        if description is None:
+            return DatasetReader(_parse_path(path), driver=drivers, **options)
+        return laid.Laid(description, plain.name, **options)
+
+
+def _description(dataset: DatasetReader, manner: Manner) -> ET.Element | None:
+    """A VRT to read a raster through; None where it is read as it is.
+
+    Raises:
+        BadOption: an option places it nowhere.
+        BadSource: it cannot be laid on the earth.
+    """
+    crs, transform = _place(dataset, manner)
+    moved = laid.placed(laid.copy_of(dataset), crs, transform) if crs or transform else None
+    if transform or not control.by_points(dataset):
+        return moved
+    warp = (manner.gcps, manner.resampling, manner.nodata)
+    if moved is None:
+        return control.unrolled(dataset, *warp)
+    with laid.Laid(moved, dataset.name) as source:
+        return control.unrolled(source, *warp)
+
+
+def part_of(path: str, manner: Manner) -> str:
+    """GDAL's name of the raster at `path`: its own, or that of the subdataset that is asked for.
+
+    Raises:
+        BadSource: there is no such subdataset.
+        SourceReadError: nothing opens it.
+        StoreError: the store or the network failed.
+    """
+    with translated(path), rasterio.Env(session=DummySession(), **NETWORK) as env:
+        return _part(path, None if manner.trusted else _known(env, DRIVERS), manner.subdataset)
+
+
+def _part(path: str, drivers: list[str] | None, subdataset: str) -> str:
+    if not subdataset:
+        return path
+    with DatasetReader(_parse_path(path), driver=drivers) as whole:
+        return parts.chosen(whole, subdataset)
+
+
+def _place(dataset: DatasetReader, manner: Manner) -> tuple[CRS | None, Affine | None]:
+    """The CRS and the geotransform that a raster gets in place of its own; None where it keeps that.
+
+    Raises:
+        BadOption: they are none.
+        BadSource: it cannot be laid on the earth.
+    """
+    crs = laid.crs_of(manner.crs) if manner.crs else None
+    transform = laid.transform_of(manner.bounds, manner.geotransform, dataset.width, dataset.height)
+    if manner.as_earth:
+        moved = bodies.on_earth(crs or dataset.crs, transform or dataset.transform, dataset.name)
+        if moved:
+            return CRS.from_epsg(4326), moved
+    return crs, transform
 
 
 def probed(path: str, drivers: Sequence[str]) -> list[str]:

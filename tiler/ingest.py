@@ -16,15 +16,17 @@ from tiler.beneath import Beneath, beneath, beside
 from tiler.catalog import Layer
 from tiler.choose import choose
 from tiler.credit import plain_markup
-from tiler.datasets import forget, opened
+from tiler.datasets import Manner, forget, opened
+from tiler.doubts import doubts
 from tiler.errors import BadOption, BadSource, CatalogError, SourceReadError, TilerError, UnknownLayer
 from tiler.footprint import Footprint
-from tiler.grid import Window, tile_ranges
+from tiler.grid import TILE, Window, tile_ranges
 from tiler.keys import Format
 from tiler.leftover import sweep
 from tiler.options import Options
 from tiler.origin import check_origins
 from tiler.origin import origins as files_now
+from tiler.packed import unpacked
 from tiler.raster import overview_for, warp
 from tiler.room import check_room, scratch
 from tiler.storage import Store, Stores
@@ -33,14 +35,16 @@ from tiler.survey import Survey, revision_of, survey
 CHANGED = "it changed while it was read: run the same command again"
 EMPTY = "it holds no valid pixel"
 Stage = Callable[[str], None]  # told what is under way before there are chunks to count
-LOOK = 8  # pixels a tile that a virtual layer's footprint is looked for with
+LOOK = 8  # pixels a tile that a virtual layer's footprint is looked for with, at least
+CLOSE = 1 << 18  # pixels that a small one is looked at with: GDAL averages nothing that is as small as a pixel
 
 
 @dataclass(frozen=True, slots=True)
 class Ingested:
     """What an ingest did: the layer, what its raster was found to be, and whether anything is new.
 
-    `why` tells how the format was decided, where that was left open; `notes` what it was read from besides its file.
+    `why` tells how the format was decided, where that was left open; `notes` what it was read from besides its file,
+    and what looks wrong.
     """
 
     layer: Layer
@@ -69,7 +73,7 @@ class Examined(NamedTuple):
             BadSource: it changed.
         """
         try:
-            now = beneath(self.path, trusted=options.trust_source)
+            now = beneath(self.path, Manner.of(options))
             same = now.as_before(self.below) and (
                 self.below.sure or revision_of(self.path, options, now, self.survey.differs) == self.revision
             )
@@ -108,7 +112,8 @@ def ingest(
         except SourceReadError:
             seen.check(options)
             raise
-        return replace(done, notes=(*seen.below.notes(), *seen.survey.notes))
+        looks = doubts(opened(seen.path, manner=seen.survey.manner), options)
+        return replace(done, notes=(*seen.below.notes(), *seen.survey.notes, *looks))
     except SourceReadError as error:
         raise BadSource(source, f"{error} (is the file whole?)") from error
 
@@ -212,11 +217,11 @@ def examined(source: str, options: Options, stage: Stage = _silent) -> Examined:
         BadSource, BadOption, SourceReadError: it cannot become a layer.
     """
     forget()
-    path = str(Path(source).absolute()) if Path(source).exists() else source
+    path = unpacked(str(Path(source).absolute())) if Path(source).exists() else source
     if options.virtual:  # it is read from anywhere later on
         path = beside(path, Path.cwd() / "here")
     stage("looking for its files")
-    below = beneath(path, trusted=options.trust_source)
+    below = beneath(path, Manner.of(options))
     try:
         stage("looking at its values")
         found = survey(path, options)
@@ -238,7 +243,8 @@ def check_unchanged(layer: Layer) -> None:
         BadSource, SourceReadError: they are not.
     """
     if layer.origins:
-        now = beneath(layer.source, trusted=layer.asked.trust_source).origins
+        check_origins(layer.id, layer.source, layer.origins)  # also where a file is gone, which nobody can open
+        now = beneath(layer.source, Manner.of(layer.asked)).origins
         check_origins(layer.id, layer.source, layer.origins, now)
 
 
@@ -331,10 +337,13 @@ def _footprint(found: Survey) -> Footprint:
         ranges = tile_ranges(found.bounds, z)
     west, north = ranges[0].x0, ranges[0].y0
     columns, rows = sum(each.x1 - each.x0 for each in ranges), ranges[0].y1 - north
-    fine = z + LOOK.bit_length() - 1 - 8  # a tile of LOOK pixels is one of 256 pixels so many zooms lower
+    look = LOOK
+    while look < TILE and 4 * columns * rows * look**2 <= CLOSE:
+        look *= 2
+    fine = z + look.bit_length() - 1 - 8  # a tile of `look` pixels is one of 256 pixels so many zooms lower
     shrink = 2.0 ** (found.zoom - fine)
     dataset = opened(found.path, overview_for(found.path, shrink, found.manner), manner=found.manner)
     _, mask = warp(
-        dataset, found.reading, Window(fine, west * LOOK, north * LOOK, columns * LOOK, rows * LOOK), "average"
+        dataset, found.reading, Window(fine, west * look, north * look, columns * look, rows * look), "average"
     )
-    return Footprint(z, west, north, np.asarray(mask.reshape(rows, LOOK, columns, LOOK).any(axis=(1, 3))))
+    return Footprint(z, west, north, np.asarray(mask.reshape(rows, look, columns, look).any(axis=(1, 3))))

@@ -11,6 +11,7 @@ from tiler.style import Range, Terrain
 Resampling = Literal["nearest", "bilinear", "cubic", "cubic_spline", "lanczos", "average", "mode"]
 Halving = Literal["cubic", "average", "nearest", "mode"]
 Choice = Format | Literal["auto"]  # of a format: auto is decided by what the tiles show
+Nodata = float | tuple[float, ...] | None  # a value for all bands or one a band; () ignores the raster's own
 RESAMPLINGS: tuple[Resampling, ...] = get_args(Resampling)
 LOSSLESS: tuple[Format, ...] = ("png",)
 
@@ -21,13 +22,16 @@ class Options:
 
     `rescale` holds one range for all bands or one for each, as do `nodata`, `scale` and `offset`; an empty `nodata`
     ignores the raster's own. `alpha` is a band, 0 for none. `colormap` is a name or the lines of a colour-relief file;
-    see `tiler.colormap`. `trust_source` changes no pixel, so it makes no other revision.
+    see `tiler.colormap`. `trust_source` changes no pixel, so it makes no other revision. `crs`, and one of `bounds`
+    (W,S,E,N in the units of the CRS) and `geotransform` (in GDAL's order), take the place of the raster's own.
+    `subdataset` names or counts one of the rasters that a file holds. `gcps` is `polynomial` or `tps`: the fit
+    through ground control points.
     """
 
     min_zoom: int | None = None
     max_zoom: int | None = None
     resampling: Resampling | None = None
-    nodata: float | tuple[float, ...] | None = None
+    nodata: Nodata = None
     bands: tuple[int, ...] = ()
     rescale: tuple[Range, ...] = ()
     format: Choice = "png"
@@ -37,6 +41,11 @@ class Options:
     colormap: str = ""
     trust_source: bool = False
     as_earth: bool = False
+    crs: str = ""
+    bounds: tuple[float, ...] = ()
+    geotransform: tuple[float, ...] = ()
+    subdataset: str = ""
+    gcps: str = ""
     alpha: int | None = None
     scale: tuple[float, ...] = ()
     offset: tuple[float, ...] = ()
@@ -65,7 +74,7 @@ class Options:
         if ranges and not isinstance(ranges[0], list):  # there used to be one for all bands
             ranges = (ranges,)
         nodata = said["nodata"]
-        lists = {name: tuple(said.get(name, ())) for name in ("bands", "scale", "offset")}
+        lists = {name: tuple(said.get(name, ())) for name in ("bands", "scale", "offset", "bounds", "geotransform")}
         return cls(
             **{
                 **said,

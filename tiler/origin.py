@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
@@ -33,7 +34,8 @@ def check_origins(layer: str, source: str, before: tuple[Origin, ...], now: tupl
     if now != before:
         path = min({*now} ^ {*before}, default=before[0]).path
         which = "" if path == source else f": {path}"
-        raise SourceReadError(source, f"it changed since it was ingested{which}: run `seeder refresh {layer} {source}`")
+        cure = f"run `seeder refresh {layer} {shlex.quote(source)}`"
+        raise SourceReadError(source, f"it changed since it was ingested{which}: {cure}")
 
 
 def _origin(path: str) -> Origin:

@@ -15,6 +15,7 @@ from rasterio.enums import ColorInterp, MaskFlags
 from rasterio.io import DatasetReader
 
 from tiler.errors import BadOption
+from tiler.options import Nodata
 from tiler.reading import Reading
 from tiler.style import Pixels, Values
 
@@ -22,12 +23,12 @@ NATURAL = {"uint16": 65535.0, "int16": 32767.0}  # alpha that is opaque, as GDAL
 INKS = [ColorInterp.cyan, ColorInterp.magenta, ColorInterp.yellow, ColorInterp.black]
 COLOURS = [ColorInterp.red, ColorInterp.green, ColorInterp.blue]
 
-Nodata = float | tuple[float, ...] | None  # asked for: a value for all bands or one a band; () ignores the raster's own
-
 
 def pixels(dataset: DatasetReader, reading: Reading, **how: Any) -> tuple[Values, Pixels]:
     """Values, `(bands, height, width)` in the raster's dtype, and the mask; `how` is for rasterio's `read`."""
     values = dataset.read(list(reading.bands), **how)
+    if values.dtype.kind == "c":
+        values = _amplitude(values, reading.nodata)
     mask = np.full(values.shape[1:], 255, np.uint8)
     if reading.alpha:
         mask = shown(dataset.read(reading.alpha, **how), reading.top)
@@ -39,6 +40,21 @@ def pixels(dataset: DatasetReader, reading: Reading, **how: Any) -> tuple[Values
         values = values.dtype.type(reading.inverted) - values
     made: Values = _rgb(values) if reading.cmyk else values
     return made, mask
+
+
+def dtype_of(dataset: DatasetReader, band: int) -> str:
+    """The dtype of a band's values; of complex numbers that of their amplitude."""
+    dtype: str = dataset.dtypes[band - 1]
+    if dtype.startswith("complex"):
+        return "float64" if dtype == "complex128" else "float32"
+    return dtype
+
+
+def _amplitude(values: Values, nodata: tuple[float | None, ...]) -> Values:
+    """How large complex numbers are; no number where their real part is `nodata`."""
+    made: Values = np.abs(values)
+    made[:, missing(values.real, nodata)] = np.nan
+    return made
 
 
 def shown(alpha: Values, top: float) -> Pixels:
@@ -92,7 +108,7 @@ def reading_of(
             raise BadOption(f"--alpha {alpha} is one of --bands: name another band")
     else:
         bands = _shown(dataset, opacity)
-    kinds = {dataset.dtypes[band - 1] for band in bands}
+    kinds = {dtype_of(dataset, band) for band in bands}
     if len(kinds) > 1:
         raise BadOption(
             f"bands {','.join(map(str, bands))} differ in type ({', '.join(sorted(kinds))}): name others with --bands"
@@ -105,7 +121,7 @@ def reading_of(
     flags = dataset.mask_flag_enums[bands[0] - 1]
     if MaskFlags.per_dataset in flags and MaskFlags.alpha not in flags:
         return replace(plain, masked=True)
-    return replace(plain, nodata=_declared(dataset, bands)) if nodata is None else plain
+    return replace(plain, nodata=declared(dataset, bands)) if nodata is None else plain
 
 
 def _shown(dataset: DatasetReader, alpha: int) -> tuple[int, ...]:
@@ -121,25 +137,25 @@ def _shown(dataset: DatasetReader, alpha: int) -> tuple[int, ...]:
 def bits(dataset: DatasetReader, band: int) -> int | None:
     """Bits a value of a band, where they are fewer than its type has."""
     said = {**dataset.tags(ns="IMAGE_STRUCTURE"), **dataset.tags(band, ns="IMAGE_STRUCTURE")}.get("NBITS", "")
-    return int(said) if said.isdecimal() and np.dtype(dataset.dtypes[band - 1]).kind == "u" else None
+    return int(said) if said.isdecimal() and dtype_of(dataset, band).startswith("u") else None
 
 
 def _natural(dataset: DatasetReader, band: int | None) -> float:
-    return NATURAL.get(dataset.dtypes[band - 1], 255.0) if band else 255.0
+    return NATURAL.get(dtype_of(dataset, band), 255.0) if band else 255.0
 
 
 def _inverted(dataset: DatasetReader, bands: tuple[int, ...]) -> float | None:
     """What is black in a raster whose 0 is white; None for all others."""
-    dtype = np.dtype(dataset.dtypes[bands[0] - 1])
+    dtype = np.dtype(dtype_of(dataset, bands[0]))
     white = dataset.tags(ns="IMAGE_STRUCTURE").get("MINISWHITE") == "YES"
     if not white or len(bands) > 1 or dtype.kind != "u" or dataset.colorinterp[bands[0] - 1] == ColorInterp.palette:
         return None
     return float(2 ** (bits(dataset, bands[0]) or 8 * dtype.itemsize) - 1)
 
 
-def _declared(dataset: DatasetReader, bands: tuple[int, ...]) -> tuple[float | None, ...]:
+def declared(dataset: DatasetReader, bands: tuple[int, ...]) -> tuple[float | None, ...]:
     """The raster's own nodata values as its pixels hold them."""
-    found = tuple(_held(dataset.nodatavals[band - 1], dataset.dtypes[band - 1]) for band in bands)
+    found = tuple(_held(dataset.nodatavals[band - 1], dtype_of(dataset, band)) for band in bands)
     return () if all(value is None for value in found) else found
 
 
@@ -150,7 +166,7 @@ def _fitting(
     asked = nodata if isinstance(nodata, tuple) else (nodata,)
     if len(asked) not in (1, len(bands)):
         raise BadOption(f"--nodata: give one value or {len(bands)}, one a band, not {len(asked)}")
-    dtype = dataset.dtypes[bands[0] - 1]
+    dtype = dtype_of(dataset, bands[0])
     for value in asked:
         if _held(value, dtype) is None and not (np.dtype(dtype).kind == "f" and not math.isfinite(value)):
             raise BadOption(f"--nodata {value:g} is no value of {dtype}")

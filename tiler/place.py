@@ -34,36 +34,46 @@ POLAR = 89.9  # degrees of latitude; beyond, longitudes say little
 AROUND = 0.84  # of a turn; GDAL takes so much for a whole one
 ON_EDGE = 1e-12  # turns that rounding adds or takes away
 BEYOND = "it lies beyond 85.05 degrees of latitude, where Web Mercator ends"
-NAME_CRS = "name its CRS with `--crs EPSG:CODE`"
-NAME_BOX = "place it with `--bounds W,S,E,N`"
+NAME_CRS = "add --crs EPSG:CODE"
+NAME_BOX = "add --bounds W,S,E,N, in the units of its CRS"
 MAPS = {"GeographicCRS", "DerivedGeographicCRS", "ProjectedCRS", "DerivedProjectedCRS"}
 
 
-def check_place(dataset: DatasetReader) -> None:
+def check_place(dataset: DatasetReader, *, placed: bool = False, missing: str = "EPSG:CODE") -> None:
     """Refuse a raster that no CRS and geotransform place on the earth.
+
+    `placed` says that the user gave the geotransform; `missing` is what to name as a CRS where there is none.
 
     Raises:
         BadSource: its CRS is missing or of no map of the earth; its geotransform is missing or leads off the globe.
     """
     name, crs = dataset.name, dataset.crs
     if not crs:
-        if dataset.gcps[0]:
-            raise BadSource(name, "it is placed by ground control points: run `gdalwarp` on it first")
-        raise BadSource(name, f"it has no CRS: {NAME_CRS}")
+        raise BadSource(name, f"it has no CRS: add --crs {missing}")
     if horizontal(crs).get("type") not in MAPS:
         raise BadSource(name, f"its CRS, {called(crs)}, is not that of a map of the earth: {NAME_CRS}")
     radius = foreign_radius(crs)  # PROJ may take minutes to fail on other bodies
     if radius:
         why = f"its CRS, {called(crs)}, belongs to another body, of radius {radius:,.12g} m"
         raise BadSource(name, f"{why}: add {AS_EARTH} to use its degrees as the earth's")
-    if dataset.transform.is_identity or dataset.transform.is_degenerate:
+    if dataset.transform.is_degenerate or (dataset.transform.is_identity and not placed):
         raise BadSource(name, f"it has no geotransform: {NAME_BOX}")
     xs, ys = applied(dataset.transform, *_corners(dataset))
     if not max(np.abs(xs).max(), np.abs(ys).max()) < FARTHEST:  # PROJ would turn around the globe for ever
         raise BadSource(name, f"its geotransform places it off the globe: {NAME_BOX}")
+    if crs.is_geographic:
+        _check_degrees(name, crs, float(np.abs(xs).max()), float(np.abs(ys).max()))
+
+
+def _check_degrees(name: str, crs: CRS, longitude: float, latitude: float) -> None:
+    """Refuse the largest longitude and latitude of a raster, in units of its CRS, where they can be none."""
     turn = _turn(crs)
-    if turn and max(np.abs(xs).max(), 2 * np.abs(ys).max()) > TURNS * turn:
-        raise BadSource(name, f"its coordinates are no degrees, as its CRS, {called(crs)}, says: {NAME_CRS}")
+    if max(longitude, 2 * latitude) > TURNS * turn:
+        raise BadSource(name, f"its CRS, {called(crs)}, is in degrees, its geotransform is not: {NAME_CRS}")
+    reach = min(turn / 2, 360 - turn / 2)
+    if turn != 360 and longitude > reach:  # GDAL turns longitudes by 360, whatever their unit
+        said = f"its longitudes pass {reach:g} {crs.units_factor[0]}s, where GDAL mistakes them"
+        raise BadSource(name, f"{said}: give a CRS and a box in degrees with `--crs` and `--bounds`")
 
 
 def lonlat_bounds(dataset: DatasetReader) -> Bounds:
@@ -214,10 +224,9 @@ def resolution_of(dataset: DatasetReader) -> float:
     steps = np.linspace(0.02, 0.98, 9)
     columns, rows = (grid.ravel() for grid in np.meshgrid(steps * dataset.width, steps * dataset.height))
     step_x, step_y = dataset.width / 100, dataset.height / 100  # pixels; short, to stay on the globe
-    corners = []
-    for right, down in ((0.0, 0.0), (step_x, 0.0), (0.0, step_y)):
-        xs, ys = applied(dataset.transform, columns + right, rows + down)
-        corners.append(np.asarray(carried(dataset.crs, MERCATOR, xs, ys)))
+    right, down = np.array([[0.0, step_x, 0.0], [0.0, 0.0, step_y]])[..., None]
+    xs, ys = applied(dataset.transform, columns + right, rows + down)
+    corners = np.reshape(carried(dataset.crs, MERCATOR, xs.ravel(), ys.ravel()), (2, *xs.shape)).swapaxes(0, 1)
     with np.errstate(invalid="ignore"):  # infinite less infinite
         across, along = _step(corners[0], corners[1]) / step_x, _step(corners[0], corners[2]) / step_y
     areas = np.abs(across[0] * along[1] - across[1] * along[0])
@@ -234,10 +243,11 @@ def _step(start: Coordinates, stop: Coordinates) -> Coordinates:
     return step
 
 
-def differs_in_place(dataset: DatasetReader, bounds: Bounds) -> bool:
+def differs_in_place(dataset: DatasetReader, bounds: Bounds, resolution: float) -> bool:
     """Whether earlier versions drew the raster elsewhere, or cut it off, by more than MISPLACED.
 
     They left the shift of a datum out, and took the coordinates of every geographic CRS for degrees of WGS 84.
+    `resolution` is Mercator metres a pixel.
     """
     inside = np.meshgrid(np.linspace(0.02, 0.98, 9) * dataset.width, np.linspace(0.02, 0.98, 9) * dataset.height)
     xs, ys = applied(dataset.transform, *(axis.ravel() for axis in inside))
@@ -245,7 +255,7 @@ def differs_in_place(dataset: DatasetReader, bounds: Bounds) -> bool:
     known = np.isfinite(now).all(axis=0) & (np.abs(now[1]) <= EXTENT)
     with np.errstate(invalid="ignore"):  # infinite less infinite
         off = np.hypot(*_step(now[:, known], then[:, known]))
-    allowed = MISPLACED * resolution_of(dataset)
+    allowed = MISPLACED * resolution
     if not (off <= allowed).all():
         return True
     if not dataset.crs.is_geographic:

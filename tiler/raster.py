@@ -21,7 +21,7 @@ from tiler.axes import Coordinates, cubic, exact, resampled
 from tiler.datasets import PLAIN, Manner, opened, translated
 from tiler.grid import Window
 from tiler.options import Resampling
-from tiler.pixels import pixels, shown
+from tiler.pixels import dtype_of, pixels, shown
 from tiler.place import MERCATOR, beneath_window, turns
 from tiler.reading import Box, Reading
 from tiler.style import Area, Pixels, Values
@@ -83,7 +83,7 @@ def warp(dataset: DatasetReader, reading: Reading, window: Window, resampling: R
     Raises:
         SourceReadError: some pixel could not be read.
     """
-    values = np.zeros((reading.count, window.height, window.width), baked_dtype(dataset.dtypes[reading.bands[0] - 1]))
+    values = np.zeros((reading.count, window.height, window.width), baked_dtype(dtype_of(dataset, reading.bands[0])))
     mask = np.zeros((window.height, window.width), np.uint8)
     _warp_into(values, mask, dataset, reading, window, resampling)
     return values, mask

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import rasterio.windows
+from rasterio.io import DatasetReader
 
 from tiler.alive import alive
 from tiler.cog import Profile, compress_values
@@ -22,6 +23,8 @@ from tiler.datasets import opened, translated
 from tiler.errors import NoRoom
 from tiler.grid import TILE
 from tiler.pixels import pixels
+from tiler.reading import Reading
+from tiler.sparse import gaps_of
 from tiler.survey import Survey
 
 SCRATCH = "ingest-"  # what the names of scratch folders begin with; the process id follows
@@ -89,7 +92,9 @@ def check_room(folder: Path, found: Survey) -> None:
     """
     dataset, free = opened(found.path, manner=found.manner), _free(folder)
     shrink = 4.0 ** (found.zoom - found.base)
-    area = OVERVIEWS * dataset.width * dataset.height / shrink
+    gaps = gaps_of(dataset, found.reading)
+    share = float(gaps.written.mean()) if gaps else 1.0
+    area = OVERVIEWS * dataset.width * dataset.height * share / shrink
     depth = np.dtype(found.dtype).itemsize * found.reading.count
     if 2 * SURE * area * depth <= free:
         return
@@ -105,13 +110,22 @@ def _bytes_per_pixel(found: Survey) -> float:
     width, height = min(TILE, dataset.width), min(TILE, dataset.height)
     size = area = 0
     with translated(found.path):
-        for row in np.unique(np.linspace(0, dataset.height - height, SAMPLE).astype(int)):
-            for column in np.unique(np.linspace(0, dataset.width - width, SAMPLE).astype(int)):
-                window = rasterio.windows.Window(column, row, width, height)
-                values, mask = pixels(dataset, found.reading, window=window)
-                size += len(compress_values((values * (mask > 0)).astype(found.dtype), profile))
-                area += mask.size
+        for row, column in _spread(dataset, found.reading, dataset.height - height, dataset.width - width):
+            window = rasterio.windows.Window(column, row, width, height)
+            values, mask = pixels(dataset, found.reading, window=window)
+            size += len(compress_values((values * (mask > 0)).astype(found.dtype), profile))
+            area += mask.size
     return size / area
+
+
+def _spread(dataset: DatasetReader, reading: Reading, rows: int, columns: int) -> Iterator[tuple[int, int]]:
+    """Rows and columns, at most `rows` and `columns`, spread over the raster or what is written of it."""
+    gaps = gaps_of(dataset, reading)
+    if gaps and gaps.written.any():
+        yield from ((min(row, rows), min(column, columns)) for row, column in gaps.spread(SAMPLE**2))
+        return
+    for row in np.unique(np.linspace(0, rows, SAMPLE).astype(int)).tolist():
+        yield from ((row, column) for column in np.unique(np.linspace(0, columns, SAMPLE).astype(int)).tolist())
 
 
 def check_rest(folder: Path, spooled: int, share: float) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -11,8 +11,9 @@ import rasterio.windows
 from rasterio.io import DatasetReader
 
 from tiler.datasets import translated
-from tiler.pixels import bits, pixels
+from tiler.pixels import bits, dtype_of, pixels
 from tiler.reading import Reading
+from tiler.sparse import gaps_of
 from tiler.style import Meaning, Range, Values, meant
 
 PERCENTILES = (2, 98)
@@ -46,20 +47,48 @@ def looks(dataset: DatasetReader) -> Iterator[Look]:
             yield {"window": rasterio.windows.Window(column, row, *size)}
 
 
+def written(dataset: DatasetReader, reading: Reading) -> Iterator[Look]:
+    """How to read coarsely what is written of a sparse raster; nothing of any other."""
+    gaps = gaps_of(dataset, reading)
+    if gaps is None:
+        return
+    for row, column in gaps.spread(PATCHES**2):
+        width, height = min(gaps.width, dataset.width - column), min(gaps.height, dataset.height - row)
+        window = rasterio.windows.Window(column, row, width, height)
+        yield {"window": window, "out_shape": (min(PATCH, height), min(PATCH, width))}
+
+
 def samples(dataset: DatasetReader, reading: Reading, meaning: tuple[Meaning, ...]) -> list[npt.NDArray[Any]]:
-    """Valid values of each band, spread over the raster."""
+    """Valid values of each band, spread over the raster; if none are seen so, over what is written of it."""
+    found = _valid(dataset, reading, looks(dataset))
+    if not found.size:
+        found = _valid(dataset, reading, written(dataset, reading))
+    return [meant(band, each) for band, each in zip(found, meaning, strict=True)]
+
+
+def hidden(dataset: DatasetReader, reading: Reading) -> bool:
+    """Whether valid values are seen only where a sparse raster is written."""
+    gaps = gaps_of(dataset, reading)
+    return gaps is not None and not _valid(dataset, reading, looks(dataset)).size
+
+
+def _valid(dataset: DatasetReader, reading: Reading, how: Iterable[Look]) -> Values:
+    """Valid values as they are stored, `(bands, values)`."""
+    none = np.empty((reading.count, 0), dataset.dtypes[reading.bands[0] - 1])
     with translated(dataset.name):
-        parts = [pixels(dataset, reading, **look) for look in looks(dataset)]
-    values = np.concatenate([part.reshape(reading.count, -1) for part, _ in parts], axis=1)
-    known = np.concatenate([mask.ravel() for _, mask in parts]) > 0
-    return [meant(band[known], each) for band, each in zip(values, meaning, strict=True)]
+        parts = (pixels(dataset, reading, **look) for look in how)
+        return np.concatenate([none, *(values[:, mask > 0] for values, mask in parts)], axis=1)
 
 
 def extremes(dataset: DatasetReader, reading: Reading, meaning: Meaning) -> Range:
     """The lowest and the highest valid value of one band, which gdaldem takes percentages of."""
     low, high = np.inf, -np.inf
+    gaps = gaps_of(dataset, reading)
     with translated(dataset.name):
         for _, window in dataset.block_windows(reading.bands[0]):
+            column, row, width, height = window.flatten()
+            if gaps and gaps.share((column, row, column + width, row + height)) == "none":
+                continue
             values, mask = pixels(dataset, reading, window=window)
             known = meant(values[:, mask > 0], meaning)
             if known.size:
@@ -83,7 +112,7 @@ def look_at_alpha(dataset: DatasetReader, band: int) -> Alpha:
     Opaque is 1 where nothing is higher, else 255, else the largest value of its type or its bits. A byte's is 255,
     but where a coarse look shows no more than 1 the whole band is read, as it is of every other type.
     """
-    few, dtype = bits(dataset, band), dataset.dtypes[band - 1]
+    few, dtype = bits(dataset, band), dtype_of(dataset, band)
     usual = NATURAL.get(dtype, 255.0)
     with translated(dataset.name):
         sample = np.concatenate([_numbers(dataset.read(band, **look)).ravel() for look in looks(dataset)])

@@ -7,7 +7,7 @@ alike, so that one of them tells whether they are valid.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 from xml.etree import ElementTree as ET
@@ -19,7 +19,7 @@ from rasterio.enums import Interleaving
 from rasterio.io import DatasetReader
 
 from tiler.datasets import translated
-from tiler.pixels import pixels
+from tiler.pixels import dtype_of, pixels
 from tiler.reading import Box, Reading
 
 Share = Literal["none", "some", "all"]
@@ -49,6 +49,13 @@ class Gaps:
         if not part.any():
             return "none"
         return "all" if part.all() else "some"
+
+    def spread(self, count: int) -> Iterator[tuple[int, int]]:
+        """At most `count` of the written cells, spread evenly: the row and the column of their first pixel."""
+        cells = np.argwhere(self.written)
+        chosen = np.unique(np.linspace(0, len(cells) - 1, min(count, len(cells))).astype(int))
+        for row, column in cells[chosen].tolist():
+            yield row * self.height, column * self.width
 
 
 def gaps_of(dataset: DatasetReader, reading: Reading) -> Gaps | None:
@@ -97,7 +104,7 @@ def bare(dataset: DatasetReader, reading: Reading, box: Box) -> bool:
 
 def _floats(dataset: DatasetReader, reading: Reading) -> bool:
     """Whether pixels may be no number."""
-    return bool(np.dtype(dataset.dtypes[reading.bands[0] - 1]).kind == "f")
+    return dtype_of(dataset, reading.bands[0]).startswith("float")
 
 
 def _seen(dataset: DatasetReader, reading: Reading, window: rasterio.windows.Window) -> npt.NDArray[np.bool_]:

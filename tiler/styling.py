@@ -11,9 +11,9 @@ from rasterio.io import DatasetReader
 from tiler.colormap import colours_of, is_file, is_relative, stops_of
 from tiler.errors import BadOption
 from tiler.options import LOSSLESS, Options
-from tiler.pixels import bits
+from tiler.pixels import bits, dtype_of
 from tiler.reading import Reading
-from tiler.sample import extremes, samples, stretch
+from tiler.sample import extremes, hidden, samples, stretch
 from tiler.style import ENCODINGS, KERNELS, PLAIN, Meaning, Range, Rgba, Style, meant
 from tiler.units import in_feet, meaning_of, metres_of
 
@@ -47,6 +47,8 @@ def shown(dataset: DatasetReader, reading: Reading, options: Options) -> Shown:
         differs.append("scale, offset, unit")
     if style.rescale and not (stretched or options.rescale or style.terrain) and style.rescale[0][1] != 255:
         differs.append("bits")
+    if stretched and hidden(dataset, reading) and any(each != (0.0, 1.0) for each in style.rescale):
+        differs.append("sampled")
     return Shown(style, stretched, tuple(differs), tuple(notes))
 
 
@@ -76,7 +78,7 @@ def _style(dataset: DatasetReader, reading: Reading, options: Options, notes: li
         asked = (KERNELS[terrain],)
     if asked or stops or terrain or palette:
         return Style(asked, palette, colours, stops, terrain, () if palette else meant), False
-    if dataset.dtypes[reading.bands[0] - 1] == "uint8":
+    if dtype_of(dataset, reading.bands[0]) == "uint8":
         return Style(_bytes(dataset, reading, one=bool(colours)), colours=colours), False
     return Style(tuple(map(stretch, samples(dataset, reading, meaning))), colours=colours, meant=meant), True
 

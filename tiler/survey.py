@@ -12,10 +12,12 @@ from rasterio.io import DatasetReader
 
 from tiler.beneath import Beneath, beneath
 from tiler.datasets import Manner, opened, translated
+from tiler.doubts import check_degrees, check_placed, crs_beside
 from tiler.errors import BadOption, BadSource, SourceReadError
 from tiler.grid import Bounds, zoom_for
 from tiler.options import Halving, Options, Resampling
-from tiler.pixels import reading_of
+from tiler.parts import SUBDATASET, listed, subdatasets
+from tiler.pixels import declared, dtype_of, reading_of
 from tiler.place import check_place, differs_at_seam, differs_in_place, lonlat_bounds, resolution_of
 from tiler.raster import baked_dtype
 from tiler.reading import Reading
@@ -71,10 +73,11 @@ def survey(path: str, options: Options) -> Survey:
         dataset = opened(path, manner=manner)
     except SourceReadError as error:
         raise BadSource(path, f"GDAL cannot open it ({error.__cause__ or error})") from error
-    _check(dataset)
+    _check(dataset, manner)
     reading, differs, notes = _read(dataset, options)
     bounds = lonlat_bounds(dataset)
-    zoom = zoom_for(resolution_of(dataset))
+    resolution = resolution_of(dataset)
+    zoom = zoom_for(resolution)
     minzoom, maxzoom = _zooms(options, zoom)
     look = shown(dataset, reading, options)
     palette = look.style.palette
@@ -85,7 +88,7 @@ def survey(path: str, options: Options) -> Survey:
         path=path,
         reading=reading,
         bounds=bounds,
-        dtype=baked_dtype(dataset.dtypes[reading.bands[0] - 1]),
+        dtype=baked_dtype(dtype_of(dataset, reading.bands[0])),
         zoom=zoom,
         base=min(zoom, maxzoom),
         minzoom=minzoom,
@@ -96,26 +99,31 @@ def survey(path: str, options: Options) -> Survey:
         stretched=look.stretched,
         manner=manner,
         notes=(*notes, *look.notes),
-        differs=(*differs, *look.differs, *_differs_there(dataset, bounds, resampling)),
+        differs=(*differs, *look.differs, *_differs_there(dataset, bounds, resolution, resampling)),
     )
 
 
-def _differs_there(dataset: DatasetReader, bounds: Bounds, resampling: Resampling) -> Iterator[str]:
+def _differs_there(dataset: DatasetReader, bounds: Bounds, resolution: float, resampling: Resampling) -> Iterator[str]:
     """In what its place is understood otherwise than by earlier versions."""
-    if differs_in_place(dataset, bounds):
+    if differs_in_place(dataset, bounds, resolution):
         yield "placed"
     if resampling in SMOOTH and differs_at_seam(dataset):
         yield "seam"
 
 
-def _check(dataset: DatasetReader) -> None:
+def _check(dataset: DatasetReader, manner: Manner) -> None:
     name = dataset.name
     if dataset.count == 0:
-        some = next(iter(dataset.subdatasets), "none is there")
-        raise BadSource(name, f"it holds no bands but subdatasets: name one ({some})")
-    check_place(dataset)
-    if any(dtype.startswith("complex") for dtype in dataset.dtypes):
-        raise BadSource(name, "its values are complex numbers")
+        there = subdatasets(dataset)
+        raise BadSource(
+            name,
+            f"it holds several rasters: add {SUBDATASET} with one of {listed(there)}" if there else "it has no bands",
+        )
+    if dataset.transform.is_identity and not manner.placed:
+        check_placed(dataset)
+    if dataset.crs:
+        check_degrees(dataset)
+    check_place(dataset, placed=manner.placed, missing=crs_beside(name))
 
 
 def _zooms(options: Options, zoom: int) -> tuple[int, int]:
@@ -138,6 +146,10 @@ def _read(dataset: DatasetReader, options: Options) -> tuple[Reading, list[str],
         differs.append("nodata")
     if options.nodata is None and len(set(reading.nodata)) > 1:
         differs.append("nodata of each band")
+    if (reading.alpha or reading.masked) and options.nodata is None and declared(dataset, reading.bands):
+        differs.append("alpha, not nodata")
+    if dataset.dtypes[reading.bands[0] - 1].startswith("complex"):
+        notes.append("its values are complex numbers: their amplitude is shown")
     if reading.cmyk:
         differs.append("cmyk")
         notes.append("cyan, magenta, yellow and black are converted to red, green and blue")
@@ -171,7 +183,7 @@ def revision_of(
     """
     said = [RECIPE, options.changed(), *([sorted(differs)] if differs else [])]
     digest = hashlib.blake2b(json.dumps(said, default=str).encode(), digest_size=6)
-    below = below or beneath(path, trusted=True)
+    below = below or beneath(path, Manner.of(replace(options, trust_source=True)))
     if below.unknown:
         dataset = opened(path, manner=Manner.of(options))
         digest.update(f"{path} {dataset.profile} {dataset.tags()}".encode())

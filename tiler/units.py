@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from rasterio.io import DatasetReader
 
 from tiler.errors import BadOption, BadSource
@@ -37,9 +39,14 @@ def meaning_of(
 
     Raises:
         BadOption: the number of those given does not fit.
+        BadSource: its own are not finite, or 0.
     """
     scales = _each("--scale", scale, [dataset.scales[band - 1] for band in bands])
     offsets = _each("--offset", offset, [dataset.offsets[band - 1] for band in bands])
+    if not all(
+        scale and math.isfinite(scale) and math.isfinite(start) for scale, start in zip(scales, offsets, strict=True)
+    ):
+        raise BadSource(dataset.name, "its scale or offset makes no number: add --scale 1 --offset 0")
     return tuple(zip(scales, offsets, strict=True))
 
 
