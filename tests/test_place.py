@@ -282,6 +282,7 @@ REFUSED = {
     "geocentric": ("EPSG:4978", square(4e6, 4e6, 1.0), "'WGS 84'", "--crs EPSG:CODE"),
     "heights alone": ("EPSG:5773", square(0.0, 0.0, 1.0), "map of the earth", "--crs EPSG:CODE"),
     "a projection without an inverse": ("EPSG:2218", square(5e5, 8e6, 100.0), "Scoresbysund", "--crs EPSG:CODE"),
+    "a projection that PROJ lacks": ("EPSG:2301", square(5e5, 8e6, 100.0), "Qoornoq", "--crs EPSG:CODE"),
     "metres called degrees": ("EPSG:4326", square(5e5, 5e6, 10.0), "its geotransform is not", "--crs EPSG:CODE"),
     "metres called degrees, at the equator": ("EPSG:4326", square(5e5, 50.0, 1.0), "is not", "--crs EPSG:CODE"),
     "the moon": ("IAU_2015:30100", square(7.0, 46.0, 1e-3), "of radius 1,737,400 m", "--as-earth"),

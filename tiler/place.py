@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 import rasterio.warp
 from affine import Affine
-from rasterio._err import CPLE_BaseError
+from rasterio._err import CPLE_BaseError, CPLE_NotSupportedError
 from rasterio.crs import CRS
 from rasterio.io import DatasetReader
 
@@ -249,9 +249,9 @@ def carried(source: CRS, target: CRS, xs: Coordinates, ys: Coordinates) -> tuple
     """Points carried from one CRS to another; infinite where the projection has no answer."""
     try:
         there = rasterio.warp.transform(source, target, xs, ys)
-    except CPLE_BaseError:
-        if xs.size == 1:
-            return np.full(1, np.inf), np.full(1, np.inf)
+    except CPLE_BaseError as error:
+        if xs.size == 1 or isinstance(error, CPLE_NotSupportedError):  # which no point helps
+            return np.full(xs.size, np.inf), np.full(xs.size, np.inf)
         halves = [
             carried(source, target, *half) for half in zip(np.array_split(xs, 2), np.array_split(ys, 2), strict=True)
         ]
