@@ -585,7 +585,7 @@ def test_what_is_placed_by_other_means_is_refused_with_the_line_that_cures(
         ("EPSG:4326", BOX, "are no degrees, but its CRS, 'WGS 84', has degrees", ["--crs", "EPSG:32633"]),
         ("EPSG:4326", (-40.0, 140.0, -39.0, 141.0), "have no latitudes: where they are swapped, add", []),
         ("EPSG:4267", (-200.0, 140.0, -199.0, 141.0), "have no latitudes: add --bounds", ["--bounds", "9,3,10,4"]),
-        ('LOCAL_CS["site",UNIT["metre",1]]', BOX, "is not that of a map of the earth: add --crs", ["--crs", "EPSG:32633"]),
+        ('LOCAL_CS["site",UNIT["metre",1]]', BOX, "not that of a map of the earth: add --crs", ["--crs", "EPSG:32633"]),
     ],
 )  # fmt: skip
 def test_coordinates_that_cannot_be_are_refused_with_a_cure_that_cures(
