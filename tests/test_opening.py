@@ -183,6 +183,9 @@ def test_another_place_on_another_body_is_moved_to_the_earth(tmp_path: Path, sto
     asked: dict[str, Any] = {"crs": "IAU_2015:30100", "bounds": box, "min_zoom": 0}
     one, other = made(here, "here", stores, min_zoom=0), made(there, "there", stores, **asked, as_earth=True)
     assert stores.sources.get(one.source) == stores.sources.get(other.source)
+    there.rename(tmp_path / "there.tif")
+    named = made(f"vrt://{tmp_path}/there.tif?bands=1,2,3", "named", stores, **asked, as_earth=True)
+    assert stores.sources.get(one.source) == stores.sources.get(named.source)
 
 
 CURES = {
@@ -261,7 +264,8 @@ def test_each_place_is_another_revision_and_none_is_the_one_of_before(tmp_path: 
         *({"bounds": (0.0, 0.0, 1.0, 1.0)}, {"geotransform": (0.0, 1.0, 0.0, 0.0, 0.0, -1.0)}),
     ]
     assert len({revision_of(path, Options(**each)) for each in asked}) == len(asked)
-    assert Options(crs="", bounds=(), geotransform=()).changed() == {}
+    assert Options(crs="", bounds=(), geotransform=(), subdataset="", gcps="polynomial").changed() == {}
+    assert Options(gcps="tps").changed() == {"gcps": "tps"}
 
 
 PARTS = ("GPKG", "GTiff", "netCDF")
