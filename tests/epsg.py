@@ -69,33 +69,46 @@ def areas() -> list[Area]:
         return [Area(*row) for row in database.execute(QUERY)]
 
 
-def written(folder: Path, area: Area) -> Path:
-    """A raster whose columns are told by its first band and whose rows by its second."""
-    crs = CRS.from_epsg(area.code)
+def placed(area: Area) -> Affine | None:
+    """The geotransform of a raster in the middle of an area; None where PROJ does not know how."""
     longitude, latitude = area.middle
     ends = [latitude - area.span / 2, latitude, latitude + area.span / 2]
     try:
-        xs, ys = rasterio.warp.transform("EPSG:4326", crs, [longitude] * 3, ends)
-    except CPLE_BaseError:  # PROJ does not know how
-        xs, ys = [0.0] * 3, [0.0, 500.0, 1000.0]
+        xs, ys = rasterio.warp.transform("EPSG:4326", CRS.from_epsg(area.code), [longitude] * 3, ends)
+    except CPLE_BaseError:
+        return None
     side = float(np.hypot(xs[2] - xs[0], ys[2] - ys[0]))
+    return Affine(side / SIDE, 0, xs[1] - side / 2, 0, -side / SIDE, ys[1] + side / 2)
+
+
+def written(folder: Path, area: Area, transform: Affine) -> Path:
+    """A raster whose columns are told by its first band and whose rows by its second."""
     values = np.zeros((3, SIDE, SIDE), np.uint8)
     values[0], values[1] = np.meshgrid(np.arange(SIDE) * STEP, np.arange(SIDE) * STEP)
     path = folder / f"{area.code}.tif"
-    transform = Affine(side / SIDE, 0, xs[1] - side / 2, 0, -side / SIDE, ys[1] + side / 2)
-    shape = {"width": SIDE, "height": SIDE, "count": 3, "dtype": "uint8"}
+    crs, shape = CRS.from_epsg(area.code), {"width": SIDE, "height": SIDE, "count": 3, "dtype": "uint8"}
     with rasterio.open(path, "w", driver="GTiff", crs=crs, transform=transform, photometric="RGB", **shape) as out:
         out.write(values)
     return path
 
 
+def torn(longitudes: Values, latitudes: Values) -> bool:
+    """Whether PROJ shifts a part of a raster otherwise than the rest, as it does at the rims of areas of use."""
+    for axis in (longitudes, latitudes):
+        step = max(float(np.abs(np.diff(axis, axis=along)).max()) for along in (0, 1))
+        if max(float(np.abs(np.diff(axis, 2, axis=along)).max()) for along in (0, 1)) > step / 4:
+            return True
+    return False
+
+
 def lacking(folder: Path, area: Area) -> str:
     """What is wrong with the tiles of that raster; empty if nothing is."""
-    path = written(folder, area)
+    transform = placed(area)
+    path = written(folder, area, transform or Affine(100, 0, 0, 0, -100, 0))
     try:
         found = survey(str(path), Options(resampling="nearest"))
     except BadSource as error:
-        return str(error)
+        return "" if transform is None else str(error)
     with rasterio.open(path) as dataset:
         columns, rows = (axis.ravel() for axis in np.meshgrid(*[np.arange(SIDE)] * 2))
         xs, ys = applied(dataset.transform, columns + 0.5, rows + 0.5)
@@ -117,7 +130,8 @@ def lacking(folder: Path, area: Area) -> str:
     missing = int((~planned | ~shown & ~edge).sum())  # a tile's pixel there may have its middle outside
     path.unlink()
     forget()
-    if missing or astray > 1:
+    tear = torn(*(np.unwrap(axis.reshape(SIDE, SIDE), period=360) for axis in (longitudes, latitudes)))
+    if missing > SIDE * tear or astray > 1 + 2 * tear:
         return f"EPSG:{area.code} {area.name}: {missing} pixels are missing, others are {astray:.0f} pixels astray"
     return ""
 

@@ -39,7 +39,7 @@ from tiler.survey import revision_of
 BOX = (440_000.0, 4_990_000.0, 446_000.0, 4_995_000.0)  # metres
 TRUTH = {"crs": "EPSG:32633", "bounds": BOX}
 WRONG = {"crs": "EPSG:3857", "bounds": (0.0, 0.0, 600.0, 500.0)}
-QUICK: dict[str, Any] = {"min_zoom": 10}
+QUICK: dict[str, Any] = {"min_zoom": 11}
 
 
 def made(path: object, name: str, stores: Stores, **options: Any) -> Layer:
@@ -77,11 +77,11 @@ KINDS: dict[str, Callable[[], dict[str, Any]]] = {
         "palette": {0: (9, 90, 9, 255), 1: (200, 0, 0, 255), 2: (0, 0, 200, 0), 3: (1, 2, 3, 255)},
     },
     "float": lambda: {"values": np.where(holed() > 0, scene(250, 300, 1).astype(np.float32), np.nan)},
-    "uint16": lambda: {"values": scene(250, 300).astype(np.uint16) * 200, "nodata": 400},
+    "uint16": lambda: {"values": scene(250, 300, 1).astype(np.uint16) * 200, "nodata": 400},
 }
 
 
-@pytest.mark.parametrize(("kind", "how"), [*((kind, "bounds") for kind in KINDS), ("mask", "geotransform")])
+@pytest.mark.parametrize(("kind", "how"), [*((kind, "bounds") for kind in KINDS), ("palette", "geotransform")])
 def test_a_raster_laid_where_the_user_says_is_baked_as_if_it_said_so_itself(
     kind: str, how: str, tmp_path: Path, stores: Stores
 ) -> None:
@@ -183,6 +183,9 @@ def test_another_place_on_another_body_is_moved_to_the_earth(tmp_path: Path, sto
     asked: dict[str, Any] = {"crs": "IAU_2015:30100", "bounds": box, "min_zoom": 0}
     one, other = made(here, "here", stores, min_zoom=0), made(there, "there", stores, **asked, as_earth=True)
     assert stores.sources.get(one.source) == stores.sources.get(other.source)
+    there.rename(tmp_path / "there.tif")
+    named = made(f"vrt://{tmp_path}/there.tif?bands=1,2,3", "named", stores, **asked, as_earth=True)
+    assert stores.sources.get(one.source) == stores.sources.get(named.source)
 
 
 CURES = {
@@ -261,7 +264,8 @@ def test_each_place_is_another_revision_and_none_is_the_one_of_before(tmp_path: 
         *({"bounds": (0.0, 0.0, 1.0, 1.0)}, {"geotransform": (0.0, 1.0, 0.0, 0.0, 0.0, -1.0)}),
     ]
     assert len({revision_of(path, Options(**each)) for each in asked}) == len(asked)
-    assert Options(crs="", bounds=(), geotransform=()).changed() == {}
+    assert Options(crs="", bounds=(), geotransform=(), subdataset="", gcps="polynomial").changed() == {}
+    assert Options(gcps="tps").changed() == {"gcps": "tps"}
 
 
 PARTS = ("GPKG", "GTiff", "netCDF")
@@ -414,8 +418,10 @@ def middle(layer: Layer) -> Tile:
 
 
 @pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
-@pytest.mark.parametrize("virtual", [False, True])
-@pytest.mark.parametrize("kind", ["rgb", "mask", "alpha", "nodata", "palette"])
+@pytest.mark.parametrize(
+    ("kind", "virtual"),
+    [*((kind, True) for kind in ("rgb", "mask", "alpha", "nodata", "palette")), ("rgb", False), ("palette", False)],
+)
 def test_control_points_place_a_raster_as_gdal_places_it(
     kind: str, virtual: bool, tmp_path: Path, stores: Stores
 ) -> None:
@@ -585,7 +591,7 @@ def test_what_is_placed_by_other_means_is_refused_with_the_line_that_cures(
         ("EPSG:4326", BOX, "are no degrees, but its CRS, 'WGS 84', has degrees", ["--crs", "EPSG:32633"]),
         ("EPSG:4326", (-40.0, 140.0, -39.0, 141.0), "have no latitudes: where they are swapped, add", []),
         ("EPSG:4267", (-200.0, 140.0, -199.0, 141.0), "have no latitudes: add --bounds", ["--bounds", "9,3,10,4"]),
-        ('LOCAL_CS["site",UNIT["metre",1]]', BOX, "is not that of a map of the earth: add --crs", ["--crs", "EPSG:32633"]),
+        ('LOCAL_CS["site",UNIT["metre",1]]', BOX, "not that of a map of the earth: add --crs", ["--crs", "EPSG:32633"]),
     ],
 )  # fmt: skip
 def test_coordinates_that_cannot_be_are_refused_with_a_cure_that_cures(

@@ -15,6 +15,7 @@ import rasterio.warp
 from affine import Affine
 from mercantile import Tile
 from rasterio.crs import CRS
+from rasterio.transform import from_bounds
 
 from tests.conftest import MakeLayer
 from tests.epsg import areas, complaints
@@ -29,7 +30,9 @@ from tiler.survey import survey
 
 ENOUGH = 38.0  # dB
 SLACK = 0.125  # source pixels, which GDAL's warp may be off
+LIMB = 80  # of the 16384 pixels that are looked at, which GDAL's warp may lose where a map leaves the globe
 SIDE = 64  # pixels of a test's raster
+GEOSTATIONARY = "+proj=geos +h=35785831 +lon_0=1"
 ROTATED_POLE = (
     'GEOGCRS["rotated pole",BASEGEOGCRS["unknown",DATUM["unknown",ELLIPSOID["Sphere",6371229,0]]],'
     'DERIVINGCONVERSION["x",METHOD["Pole rotation (netCDF CF convention)"],'
@@ -192,14 +195,15 @@ def exact(path: Path, tile: Tile, picture: Pixels) -> tuple[Values, Values]:
     return colours, sure
 
 
-def agreed(path: Path, layer: Layer, stores: Stores) -> bool:
-    """Whether the layer's tiles show enough; no pixel may be missing, none astray."""
+def agreed(path: Path, layer: Layer, stores: Stores, limb: int = 0) -> bool:
+    """Whether the layer's tiles show enough; no pixel may be missing but `limb` of a tile, none astray."""
     planned, seen = set(tiles_of(layer, layer.maxzoom)), 0
     for tile in around(layer):
         picture = (drawn(layer, stores, tile) if tile in planned else np.zeros((256, 256, 4), np.uint8))[::2, ::2]
         colours, sure = exact(path, tile, picture)
-        assert not (sure & (picture[..., 3] == 0)).sum(), tile
-        assert not sure.any() or psnr(picture[sure, :3], colours[sure]) > ENOUGH, tile
+        assert (sure & (picture[..., 3] == 0)).sum() <= limb, tile
+        both = sure & (picture[..., 3] > 0)
+        assert not both.any() or psnr(picture[both, :3], colours[both]) > ENOUGH, tile
         seen += int(sure.sum())
     return seen > SIDE * SIDE / 8
 
@@ -238,7 +242,6 @@ GEOTRANSFORMS = {
     "a rotated pole, across its antimeridian": (ROTATED_POLE, square(355.0, 5.0, 0.08)),
     "a pixel of a centimetre": ("EPSG:4326", square(7.0, 46.0, 1e-7)),
     "the globe, cylindrical": ("ESRI:54034", Affine(4e7 / SIDE, 0, -2e7, 0, -12e6 / SIDE, 6e6)),
-    "the globe, with corners off it": ("ESRI:54009", Affine(36e6 / SIDE, 0, -18e6, 0, -18e6 / SIDE, 9e6)),
     "a satellite's disc": (
         "+proj=geos +h=35785831 +lon_0=0 +sweep=y",
         Affine(11e6 / SIDE, 0, -5.5e6, 0, -11e6 / SIDE, 5.5e6),
@@ -254,6 +257,24 @@ def test_no_pixel_is_missing_and_none_astray_whatever_the_geotransform(
     assert agreed(path, make_layer(path, virtual=virtual, resampling="nearest"), stores)
 
 
+OFF_THE_GLOBE = {
+    "an oval": ("ESRI:54009", (-18.1e6, -9.05e6, 18.1e6, 9.05e6)),
+    "an oval, from the far side": ("+proj=moll +lon_0=150 +datum=WGS84", (-18.1e6, -7e6, 6e6, 6e6)),
+    "a satellite's disc": (GEOSTATIONARY, (-5.5e6, -5.5e6, 5.5e6, 5.5e6)),
+    "a disc across the antimeridian": (f"{GEOSTATIONARY}40.7", (-5.5e6, -5.5e6, 5.5e6, 5.5e6)),
+    "a part of its limb": (GEOSTATIONARY, (3.2e6, -4.5e6, 5.7e6, 4.5e6)),
+    "half a globe": ("+proj=ortho +lat_0=40 +lon_0=10", (-6.5e6, -6.5e6, 6.5e6, 6.5e6)),
+}
+
+
+@pytest.mark.parametrize("name", OFF_THE_GLOBE)
+def test_a_map_that_leaves_the_globe_is_whole(name: str, tmp_path: Path, make_layer: MakeLayer, stores: Stores) -> None:
+    crs, box = OFF_THE_GLOBE[name]
+    path = laid(tmp_path, crs, from_bounds(*box, 200, 200), landscape(200, 200))
+    assert agreed(path, make_layer(path, resampling="nearest"), stores, limb=LIMB)
+    assert survey(str(path), Options()).differs == ("placed",)
+
+
 REFUSED = {
     "no CRS": ("", square(7.0, 46.0, 1e-3), "no CRS", "--crs EPSG:CODE"),
     "a plant's own grid": ("EPSG:5817", square(0.0, 0.0, 1.0), "Tombak LNG plant", "--crs EPSG:CODE"),
@@ -261,6 +282,7 @@ REFUSED = {
     "geocentric": ("EPSG:4978", square(4e6, 4e6, 1.0), "'WGS 84'", "--crs EPSG:CODE"),
     "heights alone": ("EPSG:5773", square(0.0, 0.0, 1.0), "map of the earth", "--crs EPSG:CODE"),
     "a projection without an inverse": ("EPSG:2218", square(5e5, 8e6, 100.0), "Scoresbysund", "--crs EPSG:CODE"),
+    "a projection that PROJ lacks": ("EPSG:2301", square(5e5, 8e6, 100.0), "Qoornoq", "--crs EPSG:CODE"),
     "metres called degrees": ("EPSG:4326", square(5e5, 5e6, 10.0), "its geotransform is not", "--crs EPSG:CODE"),
     "metres called degrees, at the equator": ("EPSG:4326", square(5e5, 50.0, 1.0), "is not", "--crs EPSG:CODE"),
     "the moon": ("IAU_2015:30100", square(7.0, 46.0, 1e-3), "of radius 1,737,400 m", "--as-earth"),

@@ -55,6 +55,8 @@ class Options:
         """The options that are not as they are when nothing is asked for: a new option changes nothing for the rest."""
         plain = type(self)()
         said = {name: value for name, value in asdict(self).items() if value != getattr(plain, name)}
+        if said.get("gcps") == "polynomial":  # as without it
+            del said["gcps"]
         return {name: value for name, value in said.items() if name != "trust_source"}
 
     def to_json(self) -> dict[str, Any]:

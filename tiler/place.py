@@ -7,11 +7,12 @@ another datum, begin at another meridian, or be no degrees at all.
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 import rasterio.warp
 from affine import Affine
-from rasterio._err import CPLE_BaseError
+from rasterio._err import CPLE_BaseError, CPLE_NotSupportedError
 from rasterio.crs import CRS
 from rasterio.io import DatasetReader
 
@@ -30,6 +31,7 @@ FORMER = CRS.from_proj4(
 MISPLACED = 0.02  # of a pixel, which a layer may be off before its tiles count as wrong
 FARTHEST = 1e11  # of any unit, from the origin of a CRS; the globe takes a billion inches and a half
 TURNS = 2  # around the globe that degrees may lie from their meridian
+GRID = 257  # places along each side of a box that are looked up in a raster
 POLAR = 89.9  # degrees of latitude; beyond, longitudes say little
 AROUND = 0.84  # of a turn; GDAL takes so much for a whole one
 ON_EDGE = 1e-12  # turns that rounding adds or takes away
@@ -37,6 +39,19 @@ BEYOND = "it lies beyond 85.05 degrees of latitude, where Web Mercator ends"
 NAME_CRS = "add --crs EPSG:CODE"
 NAME_BOX = "add --bounds W,S,E,N, in the units of its CRS"
 MAPS = {"GeographicCRS", "DerivedGeographicCRS", "ProjectedCRS", "DerivedProjectedCRS"}
+
+
+class Reach(NamedTuple):
+    """How far a raster is seen to reach, degrees, and the steps, of longitude and latitude, that it was looked for in.
+
+    `east` is larger than `west`, and may pass 180.
+    """
+
+    west: float
+    south: float
+    east: float
+    north: float
+    step: tuple[float, float]
 
 
 def check_place(dataset: DatasetReader, *, placed: bool = False, missing: str = "EPSG:CODE") -> None:
@@ -82,6 +97,12 @@ def lonlat_bounds(dataset: DatasetReader) -> Bounds:
     Raises:
         BadSource: nothing of it lies in the Web Mercator world.
     """
+    box, whole = _outlined(dataset)
+    return box if whole else _joined(box, _reached(dataset, box))
+
+
+def _outlined(dataset: DatasetReader) -> tuple[Bounds, bool]:
+    """The box of the points of the raster's outline that lie on the globe, and whether that is all there is."""
     xs, ys = applied(dataset.transform, *_outline(dataset))
     longitudes, latitudes = carried(dataset.crs, LONLAT, xs, ys)
     known = np.isfinite(longitudes) & np.isfinite(latitudes)
@@ -94,7 +115,38 @@ def lonlat_bounds(dataset: DatasetReader) -> Bounds:
         if off_poles.any():
             xs, longitudes = xs[off_poles], longitudes[off_poles]
         longitudes = _unrolled(longitudes, xs * (360 / _turn(dataset.crs)), 360)
-    return _box(dataset.name, longitudes, latitudes, continuous=continuous)
+    return _box(dataset.name, longitudes, latitudes, continuous=continuous), continuous or bool(known.all())
+
+
+def _reached(dataset: DatasetReader, box: Bounds) -> Reach:
+    """How far the raster reaches around `box` where its outline leaves the globe: a disc, an oval.
+
+    Its sides say nothing there, so places on the globe are looked up in the raster.
+    """
+    around, high = min(2 * box.width, 360), box.north - box.south
+    first = box.west + box.width / 2 - around / 2
+    low, top = max(box.south - high / 2, -MAX_LATITUDE), min(box.north + high / 2, MAX_LATITUDE)
+    grid = np.meshgrid(np.linspace(first, first + around, GRID), np.linspace(low, top, GRID))
+    longitudes, latitudes = (axis.ravel() for axis in grid)
+    columns, rows = applied(~dataset.transform, *carried(LONLAT, dataset.crs, longitudes, latitudes))
+    with np.errstate(invalid="ignore"):  # neither inside nor outside
+        inside = (columns >= 0) & (columns <= dataset.width) & (rows >= 0) & (rows <= dataset.height)
+    step = (around / (GRID - 1), (top - low) / (GRID - 1))
+    if not inside.any():
+        return Reach(box.west, box.south, box.west + box.width, box.north, step)
+    west, south = float(longitudes[inside].min()), float(latitudes[inside].min())
+    return Reach(west, south, float(longitudes[inside].max()), float(latitudes[inside].max()), step)
+
+
+def _joined(box: Bounds, reach: Reach) -> Bounds:
+    """The box that holds `box`, and `reach` with a step around it."""
+    across, along = reach.step
+    west, east = min(box.west, reach.west - across), max(box.west + box.width, reach.east + across)
+    south, north = max(reach.south - along, -MAX_LATITUDE), min(reach.north + along, MAX_LATITUDE)
+    if east - west >= 360 - 1e-9:
+        west, east = -180.0, 180.0
+    turned = _turned(west, at_half_turn=-180.0), _turned(east, at_half_turn=180.0)
+    return Bounds(turned[0], min(box.south, south), turned[1], max(box.north, north))
 
 
 def _box(name: str, longitudes: Coordinates, latitudes: Coordinates, *, continuous: bool) -> Bounds:
@@ -209,9 +261,9 @@ def carried(source: CRS, target: CRS, xs: Coordinates, ys: Coordinates) -> tuple
     """Points carried from one CRS to another; infinite where the projection has no answer."""
     try:
         there = rasterio.warp.transform(source, target, xs, ys)
-    except CPLE_BaseError:
-        if xs.size == 1:
-            return np.full(1, np.inf), np.full(1, np.inf)
+    except CPLE_BaseError as error:
+        if xs.size == 1 or isinstance(error, CPLE_NotSupportedError):  # which no point helps
+            return np.full(xs.size, np.inf), np.full(xs.size, np.inf)
         halves = [
             carried(source, target, *half) for half in zip(np.array_split(xs, 2), np.array_split(ys, 2), strict=True)
         ]
@@ -246,7 +298,8 @@ def _step(start: Coordinates, stop: Coordinates) -> Coordinates:
 def differs_in_place(dataset: DatasetReader, bounds: Bounds, resolution: float) -> bool:
     """Whether earlier versions drew the raster elsewhere, or cut it off, by more than MISPLACED.
 
-    They left the shift of a datum out, and took the coordinates of every geographic CRS for degrees of WGS 84.
+    They left the shift of a datum out, took the coordinates of every geographic CRS for degrees of WGS 84, and lost
+    much of a map that leaves the globe.
     `resolution` is Mercator metres a pixel.
     """
     inside = np.meshgrid(np.linspace(0.02, 0.98, 9) * dataset.width, np.linspace(0.02, 0.98, 9) * dataset.height)
@@ -259,7 +312,7 @@ def differs_in_place(dataset: DatasetReader, bounds: Bounds, resolution: float) 
     if not (off <= allowed).all():
         return True
     if not dataset.crs.is_geographic:
-        return False
+        return not _outlined(dataset)[1]
     try:
         former = _box(dataset.name, *applied(dataset.transform, *_outline(dataset)), continuous=True)
     except BadSource:

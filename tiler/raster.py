@@ -212,6 +212,7 @@ def _target(window: Window, resampling: Resampling) -> dict[str, Any]:
         "init_dest_nodata": False,
         "INIT_DEST": "0",
         "UNIFIED_SRC_NODATA": "YES",
+        "SAMPLE_GRID": "YES",  # a window's sides do not say where its inside lies if the map is cut there, or ends
     }
 
 

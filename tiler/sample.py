@@ -11,7 +11,7 @@ import rasterio.windows
 from rasterio.io import DatasetReader
 
 from tiler.datasets import translated
-from tiler.pixels import bits, dtype_of, pixels
+from tiler.pixels import NATURAL, bits, dtype_of, pixels
 from tiler.reading import Reading
 from tiler.sparse import gaps_of
 from tiler.style import Meaning, Range, Values, meant
@@ -20,7 +20,7 @@ PERCENTILES = (2, 98)
 SAMPLE = 1024  # pixels a side that a coarse look has
 PATCHES, PATCH = 12, 128  # where there are no overviews: so many squares a side, of so many pixels
 OPAQUE = (1.0, 255.0)  # what alpha of any type may mean by opaque
-NATURAL = {"uint16": 65535.0, "int16": 32767.0}  # the same as GDAL has it; 255 for all other types
+FULL = {"int8": 127.0, "int16": 32767.0, "uint16": 65535.0, "float32": 65535.0, "float64": 65535.0}  # the most it may
 SHADES = 32  # values that lie between transparent and opaque; alpha that fades at its edges has hardly any
 
 Look = dict[str, Any]  # for rasterio's `read`
@@ -74,7 +74,7 @@ def hidden(dataset: DatasetReader, reading: Reading) -> bool:
 
 def _valid(dataset: DatasetReader, reading: Reading, how: Iterable[Look]) -> Values:
     """Valid values as they are stored, `(bands, values)`."""
-    none = np.empty((reading.count, 0), dataset.dtypes[reading.bands[0] - 1])
+    none = np.empty((reading.count, 0), dtype_of(dataset, reading.bands[0]))
     with translated(dataset.name):
         parts = (pixels(dataset, reading, **look) for look in how)
         return np.concatenate([none, *(values[:, mask > 0] for values, mask in parts)], axis=1)
@@ -113,7 +113,7 @@ def look_at_alpha(dataset: DatasetReader, band: int) -> Alpha:
     but where a coarse look shows no more than 1 the whole band is read, as it is of every other type.
     """
     few, dtype = bits(dataset, band), dtype_of(dataset, band)
-    usual = NATURAL.get(dtype, 255.0)
+    usual, full = NATURAL.get(dtype, 255.0), FULL.get(dtype, 255.0)
     with translated(dataset.name):
         sample = np.concatenate([_numbers(dataset.read(band, **look)).ravel() for look in looks(dataset)])
         highest, between = float(sample.max(initial=0)), False
@@ -122,7 +122,7 @@ def look_at_alpha(dataset: DatasetReader, band: int) -> Alpha:
                 part = _numbers(dataset.read(band, window=window))
                 highest = max(highest, float(part.max(initial=0)))
                 between |= bool(((part > 0) & (part < usual)).any())
-    whole = max(highest, float(2**few - 1) if few else usual)
+    whole = max(highest, float(2**few - 1) if few else full)
     top = min(each for each in (*OPAQUE, whole) if each >= highest) if highest else usual
     return Alpha(top, top != usual or (between and dtype in NATURAL), _picture(sample, top))
 
