@@ -14,7 +14,7 @@ What passes for the same, and why:
 - No place a pixel aside may fit much better (`shifted`): neighbours would hide a shift by one.
 - Cover is right within `COVER` of the oracle's pixel or of those that touch it: an edge is soft where alpha is
   warped and hard where a nodata value is.
-- A share `SHARE` of the pixels may miss all that, and `FEW` pixels of any raster.
+- A share `SHARE` of the pixels may miss all that, and `FEW` pixels of any raster, more along its edge.
 - Classes of a palette are never blended: a colour must be that of a class which the oracle has under the pixel or
   beside it.
 

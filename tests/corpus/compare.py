@@ -6,7 +6,7 @@ import io
 import json
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ EDGE = 64  # of 255 and weighed by the cover, where that is not full all around:
 COVER = 40  # of 255, likewise
 MEAN, LOWER = 2.0, 4.0  # levels from the very pixel, at the raster's own zoom and below
 RIM, ENOUGH = 3, 25  # pixels from what is missing, where kernels differ, and pixels farther in, for a mean to count
-SHARE, FEW = 0.002, 2  # of the pixels, and pixels, that may be farther off
+SHARE, FEW = 0.002, 2  # of the pixels that may be farther off; pixels, and a quarter of the root of all: an edge's
 BETTER = 0.6  # of its distance: a pixel aside that fits so much better shows a shift
 TILES = 24  # a zoom that are compared
 
@@ -66,7 +66,7 @@ class Found:
         hidden = (alpha < covers.min(axis=0) - COVER) | (alpha > covers.max(axis=0) + COVER)
         both = (alpha > 0) & (covers.max(axis=0) > 0)
         beyond = np.maximum(low - colour, colour - high).max(axis=-1)
-        wrong = both & np.where(covers.min(axis=0) == 255, beyond > self.levels, beyond * alpha / 255 > EDGE)
+        wrong = both & np.where(_inner(covers.min(axis=0) > 254), beyond > self.levels, beyond * alpha / 255 > EDGE)
         full = _inner((alpha == 255) & (covers.min(axis=0) > 254))
         apart = np.abs(colour - wanted[..., :3])[full]
         self.pixels += int(there.sum())
@@ -84,7 +84,7 @@ class Found:
     def wrong(self, most: float) -> Iterator[str]:
         """What does not pass."""
         for share, what in ((self.off, "colour"), (self.cover, "alpha")):
-            if share > max(FEW, SHARE * self.pixels):
+            if share > max(FEW + math.sqrt(self.pixels) / 4, SHARE * self.pixels):
                 yield f"{what} of {100 * share / self.pixels:.2g}% of pixels"
         if self.mean > most:
             yield f"mean {self.mean:.1f} levels"
@@ -146,8 +146,10 @@ def compared(path: str, stored: Stored, zooms: tuple[int, ...], most: int) -> tu
         TooLarge: the raster has more than `most` pixels.
     """
     meaning = meaning_of(path, tuple(stored.said["asked"]["bands"]), most)
-    ranges = [tuple(each) for each in stored.said["style"]["rescale"]]
-    meaning, wrong = stretched(meaning, ranges)
+    ranges = [tuple(each) for each in stored.said["style"]["rescale"]]  # in the units of `meant`
+    if not stored.said["style"].get("meant"):
+        meaning = replace(meaning, scaled=((1.0, 0.0),) * len(meaning.values))
+    wrong = stretched(meaning, ranges)
     finest = meaning.place.finest
     base = min(max(round(math.log2(2 * HALF / TILE / finest)), 0), 28) if finest else zooms[-1]
     if abs(base - stored.said["maxzoom"]) > 1:
@@ -159,14 +161,16 @@ def compared(path: str, stored: Stored, zooms: tuple[int, ...], most: int) -> tu
     return found, wrong
 
 
-def stretched(meaning: Meaning, ranges: list[tuple[float, ...]]) -> tuple[Meaning, list[str]]:
-    """The meaning in the units of the layer's stretch, and what is wrong with that."""
+def stretched(meaning: Meaning, ranges: list[tuple[float, ...]]) -> list[str]:
+    """What is wrong with a layer's stretch: it must lie within the valid values."""
     wrong: list[str] = []
-    for (low, high), (least, greatest) in zip(ranges, meaning.spans, strict=False):
+    for (low, high), ends, (scale, offset) in zip(ranges, meaning.spans, meaning.scaled, strict=False):
+        least, greatest = sorted(end * scale + offset for end in ends)
         slack = 1e-5 * max(abs(least), abs(greatest)) + 1e-30
-        if least < greatest and (low < least - slack or high > greatest + slack):
+        whole = meaning.dtype.kind in "ui" and low == 0 and math.log2(high + 1).is_integer()  # all that its bits hold
+        if not whole and least < greatest and (low < least - slack or high > greatest + slack):
             wrong.append(f"stretch {low:g},{high:g} beyond the values, {least:g} to {greatest:g}")
-    return meaning, wrong
+    return wrong
 
 
 def _zoom(meaning: Meaning, stored: Stored, z: int, ranges: tuple[tuple[float, ...], ...]) -> Found:
@@ -188,7 +192,10 @@ def _zoom(meaning: Meaning, stored: Stored, z: int, ranges: tuple[tuple[float, .
 def _levels(meaning: Meaning, ranges: tuple[tuple[float, ...], ...]) -> float:
     """The levels that a colour may be off: one step of whole numbers that are stretched, if that is more."""
     whole = meaning.dtype.kind in "ui"
-    return max(LEVELS, *(255 / (high - low) + 1 for low, high in ranges if whole and high > low), 0)
+    steps = [
+        255 * abs(scale) / (high - low) + 1 for (low, high), (scale, _) in zip(ranges, meaning.scaled, strict=False)
+    ]
+    return max([LEVELS, *(step for step in steps if whole)])
 
 
 def some(tiles: list[Tile], most: int) -> list[Tile]:
@@ -204,8 +211,9 @@ def picture(meaning: Meaning, values: Numbers, cover: Numbers, ranges: tuple[tup
         shown = meaning.palette[np.where(known, index, 0)]
         shown[..., 3] *= known * cover / 255
         return shown
+    meant = [band * scale + offset for band, (scale, offset) in zip(meaning.kept(values), meaning.scaled, strict=True)]
     bands = [
-        np.rint(np.clip((band - low) / (high - low), 0, 1) * 255) if high > low else band
-        for band, (low, high) in zip(meaning.kept(values), ranges or ((0, 255),) * len(values), strict=True)
+        np.rint(np.clip((band - low) / (high - low), 0, 1) * 255)
+        for band, (low, high) in zip(meant, ranges or ((0, 255),) * len(values), strict=True)
     ]
     return np.stack([*(bands * 3 if len(bands) == 1 else bands), np.where(cover > 0, cover, 0)], axis=-1)

@@ -19,6 +19,7 @@ from tests.corpus.place import HALF, TILE, Numbers, Place, place_of
 
 MARGIN = 8  # pixels around a tile from which it is halved
 COLOURS = (ColorInterp.red, ColorInterp.green, ColorInterp.blue)
+INKS = (ColorInterp.cyan, ColorInterp.magenta, ColorInterp.yellow, ColorInterp.black)
 OPAQUE = {"uint16": 65535.0, "int16": 32767.0, "uint32": 4294967295.0, "int32": 2147483647.0}  # of an alpha band
 
 Tile = tuple[int, int, int]  # z, x, y
@@ -70,6 +71,7 @@ def meaning_of(path: str, bands: tuple[int, ...], most: int) -> Meaning:
         shown = bands or _shown(roles)
         values = dataset.read(list(shown))
         cover = _declared(dataset, shown, alpha if alpha not in shown else 0)
+        values = _colours(dataset, np.abs(values) if values.dtype.kind == "c" else values)
         if values.dtype.kind == "f":
             cover = np.where(np.isfinite(values).all(axis=0), cover, 0)
         gcps, crs = dataset.gcps
@@ -89,28 +91,41 @@ def meaning_of(path: str, bands: tuple[int, ...], most: int) -> Meaning:
 
 
 def _shown(roles: list[ColorInterp]) -> tuple[int, ...]:
-    """The colours that a raster names, else its first three bands, else its first."""
-    if all(colour in roles for colour in COLOURS):
-        return tuple(roles.index(colour) + 1 for colour in COLOURS)
+    """The colours or inks that a raster names, else its first three bands, else its first."""
+    for wanted in (COLOURS, INKS):
+        if all(colour in roles for colour in wanted):
+            return tuple(roles.index(colour) + 1 for colour in wanted)
     plain = tuple(band for band, role in enumerate(roles, 1) if role != ColorInterp.alpha) or (1,)
     return plain[:3] if len(plain) >= 3 else plain[:1]
 
 
+def _colours(dataset: DatasetReader, values: Numbers) -> Numbers:
+    """Values with 0 as black, and inks as colours."""
+    said = dataset.tags(ns="IMAGE_STRUCTURE")
+    if values.dtype.kind == "u" and said.get("MINISWHITE") == "YES":
+        bits = dataset.tags(1, ns="IMAGE_STRUCTURE").get("NBITS", 8 * values.dtype.itemsize)
+        return np.asarray(values.dtype.type((1 << int(bits)) - 1) - values)
+    if len(values) == len(INKS):
+        light = 1 - values / np.iinfo(values.dtype).max
+        return np.asarray(np.rint(light[:3] * light[3] * np.iinfo(values.dtype).max).astype(values.dtype))
+    return values
+
+
 def _declared(dataset: DatasetReader, shown: tuple[int, ...], alpha: int) -> Numbers:
-    """The cover that alpha, mask and nodata values declare: a pixel is missing where every band is."""
-    cover = np.full(dataset.shape, 255.0)
+    """The cover that is declared: by alpha, else by a mask, else by nodata values in all bands that have one."""
     if alpha:
         band = dataset.read(alpha).astype(np.float64)
         full = OPAQUE.get(dataset.dtypes[alpha - 1], 255.0)
         if dataset.dtypes[alpha - 1].startswith("float") and np.nanmax(band) <= 1:
             full = 1.0
-        cover = np.clip(np.nan_to_num(band) * 255 / full, 0, 255)
-    flags = [dataset.mask_flag_enums[band - 1] for band in shown]
-    if MaskFlags.per_dataset in flags[0] and MaskFlags.alpha not in flags[0]:
-        cover = np.minimum(cover, dataset.read_masks(shown[0]))
-    elif all(MaskFlags.nodata in each for each in flags):
-        cover = np.minimum(cover, dataset.read_masks(list(shown)).max(axis=0))
-    return cover
+        return np.asarray(np.clip(np.nan_to_num(band) * 255 / full, 0, 255))
+    flags = {band: dataset.mask_flag_enums[band - 1] for band in shown}
+    if MaskFlags.per_dataset in flags[shown[0]]:
+        return np.asarray(dataset.read_masks(shown[0]).astype(np.float64))
+    having = [band for band in shown if MaskFlags.nodata in flags[band]]
+    if having:
+        return np.asarray(dataset.read_masks(having).max(axis=0).astype(np.float64))
+    return np.full(dataset.shape, 255.0)
 
 
 def _palette(dataset: DatasetReader, shown: tuple[int, ...], roles: list[ColorInterp]) -> Numbers | None:
