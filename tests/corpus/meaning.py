@@ -115,13 +115,14 @@ def _declared(dataset: DatasetReader, shown: tuple[int, ...], alpha: int) -> Num
     """The cover that is declared: by alpha, else by a mask, else by nodata values in all bands that have one."""
     if alpha:
         band = dataset.read(alpha).astype(np.float64)
-        full = OPAQUE.get(dataset.dtypes[alpha - 1], 255.0)
-        if dataset.dtypes[alpha - 1].startswith("float") and np.nanmax(band) <= 1:
+        most = np.nanmax(band)  # a type has room for more than many files use
+        full = 255.0 if 1 < most <= 255 else OPAQUE.get(dataset.dtypes[alpha - 1], 255.0)
+        if dataset.dtypes[alpha - 1].startswith("float") and most <= 1:
             full = 1.0
         return np.asarray(np.clip(np.nan_to_num(band) * 255 / full, 0, 255))
     flags = {band: dataset.mask_flag_enums[band - 1] for band in shown}
     if MaskFlags.per_dataset in flags[shown[0]]:
-        return np.asarray(dataset.read_masks(shown[0]).astype(np.float64))
+        return np.where(dataset.read_masks(shown[0]) > 0, 255.0, 0.0)
     having = [band for band in shown if MaskFlags.nodata in flags[band]]
     if having:
         return np.asarray(dataset.read_masks(having).max(axis=0).astype(np.float64))
@@ -187,6 +188,8 @@ def _turns(meaning: Meaning, left: float, right: float) -> list[int]:
     """The turns of the globe, degrees, by which a raster comes to lie between two sides, in Web Mercator metres."""
     if not meaning.transform or not meaning.crs.is_geographic:
         return [0]
+    if meaning.crs.to_epsg() != 4326:  # other poles, meridians and units
+        return [0, -360, 360]
     height, width = meaning.cover.shape
     corners = [(meaning.transform @ corner)[0] for corner in ((0, 0), (width, 0), (0, height), (width, height))]
     west, east = left / HALF * 180, right / HALF * 180
