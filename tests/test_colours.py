@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
+from rasterio.shutil import copy
 
 from tests.conftest import MakeLayer, MakeRaster, scene
 from tests.gdaldem import gdaldem
@@ -329,3 +330,19 @@ def test_what_names_no_class_of_a_palette_is_refused(
     file.write_text(text)
     with pytest.raises(BadOption, match=why):
         make_layer(path, colormap=checked(str(file)))
+
+
+def test_a_palette_without_colours_is_grey(
+    make_raster: MakeRaster, make_layer: MakeLayer, stores: Stores, tmp_path: Path
+) -> None:
+    source = tmp_path / "grey.vrt"
+    copy(make_raster(values=scene(60, 80)[:1]), source, driver="VRT")
+    grey = make_layer(source, name="grey")
+    said = source.read_text()
+    assert "<ColorInterp>Gray<" in said
+    source.write_text(said.replace("<ColorInterp>Gray<", "<ColorInterp>Palette<"))
+    layer = make_layer(source)
+    assert layer.style == grey.style
+    assert layer.resampling == "cubic"
+    tile = tiles_of(layer, layer.maxzoom)[0]
+    assert (drawn(layer, stores, tile) == drawn(grey, stores, tile)).all()

@@ -139,6 +139,11 @@ def test_a_full_palette_shows_nothing_beyond_it_either(dtype: str, beyond: int) 
     assert visible(picture).tolist() == [[[7, 0, 0, 255], [0, 0, 0, 0], [0, 0, 0, 255]]]
 
 
+def test_a_range_wider_than_a_float_holds_is_stretched_all_the_same() -> None:
+    values = np.array([[[-3e38, 1.5e38, 3e38]]], np.float32)
+    assert Style(((-3e38, 3e38),)).apply(values, None).pixels[0, :, 0].tolist() == [0, 191, 255]
+
+
 @pytest.mark.parametrize("ends", [(5, 5), (6, 5), (0.0, -0.5), (float("nan"), 1), (0, float("nan"))])
 def test_a_range_must_rise(ends: tuple[float, float]) -> None:
     with pytest.raises(BadOption, match="first value must be below the second"):

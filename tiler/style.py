@@ -159,7 +159,8 @@ def _stretched(values: Values, low: float, high: float) -> Pixels:
     """`values` with low at 0 and high at 255, the nearest of the 256 steps; same shape, uint8."""
     if _few(values.dtype):
         return _lookup(values.dtype.str, low, high).take(_unsigned(values))
-    return _steps(values if values.dtype == np.float32 else values.astype(np.float64), low, high)
+    narrow = values.dtype == np.float32 and high - low < float(np.finfo(np.float32).max)
+    return _steps(values if narrow else values.astype(np.float64), low, high)
 
 
 def _steps(values: npt.NDArray[np.floating[Any]], low: float, high: float) -> Pixels:

@@ -56,7 +56,11 @@ def _palette(dataset: DatasetReader, reading: Reading) -> tuple[Rgba, ...]:
     band = reading.bands[0]
     if len(reading.bands) > 1 or dataset.colorinterp[band - 1] != ColorInterp.palette:
         return ()
-    return _table({value: colour for value, colour in dataset.colormap(band).items() if value < 256})
+    try:
+        colours = dataset.colormap(band)
+    except ValueError:  # it calls itself a palette and has no colours
+        return ()
+    return _table({value: colour for value, colour in colours.items() if value < 256})
 
 
 def _style(dataset: DatasetReader, reading: Reading, options: Options, notes: list[str]) -> tuple[Style, bool]:

@@ -58,6 +58,7 @@ class Limits:
 def run(name: str, folder: Path, limits: Limits) -> None:
     """Write `report.json` of the folder; for a process that was forked for it."""
     os.setsid()  # so that its workers end with it
+    sys.stdout, sys.stderr = (os.fdopen(number, "w", closefd=False) for number in (1, 2))
     resource.setrlimit(resource.RLIMIT_AS, (limits.memory, limits.memory))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     began = time.monotonic()

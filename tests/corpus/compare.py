@@ -91,7 +91,7 @@ class Found:
         if self.aside:
             best = min(self.aside, key=lambda place: self.aside[place])
             if self.aside[best] < BETTER * self.aside[0, 0] and self.aside[0, 0] > self.pixels:
-                yield f"shifted by {best[1]},{best[0]} pixels"
+                yield f"shifted by {-best[1]},{-best[0]} pixels"
 
 
 def _inner(there: Numbers) -> Numbers:

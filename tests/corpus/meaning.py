@@ -43,6 +43,11 @@ class Meaning:
     gcps: tuple[GroundControlPoint, ...]
     place: Place
 
+    @property
+    def halving(self) -> Resampling:
+        """How layers halve: by a cubic kernel, but whole numbers of 32 bits by their mean, of which more are exact."""
+        return Resampling.average if self.dtype in (np.int32, np.uint32) else Resampling.cubic
+
     def kept(self, values: Numbers) -> Numbers:
         """Warped values as the raster's own type can hold them."""
         if self.dtype.kind not in "ui":
@@ -132,7 +137,10 @@ def _declared(dataset: DatasetReader, shown: tuple[int, ...], alpha: int) -> Num
 def _palette(dataset: DatasetReader, shown: tuple[int, ...], roles: list[ColorInterp]) -> Numbers | None:
     if len(shown) > 1 or roles[shown[0] - 1] != ColorInterp.palette:
         return None
-    colours = dataset.colormap(shown[0])
+    try:
+        colours = dataset.colormap(shown[0])
+    except ValueError:  # a palette without colours
+        return None
     table = np.zeros((max(colours) + 1, 4))
     for value, colour in colours.items():
         table[value] = colour
@@ -147,7 +155,7 @@ def warped(meaning: Meaning, tile: Tile, below: int = 0) -> tuple[Numbers, Numbe
     border = (1 << below) * (MARGIN if below else 1)
     values, cover = fine(meaning, tile, below, border)
     for _ in range(below):
-        values, cover = _halved(meaning.kept(values), cover)
+        values, cover = _halved(meaning.kept(values), cover, meaning.halving)
     aside = (values.shape[1] - TILE) // 2 - 1
     inner = slice(aside, values.shape[1] - aside)
     return values[:, inner, inner], cover[inner, inner]
@@ -205,15 +213,15 @@ def _sharp(place: Place, metres: float) -> dict[str, str]:
     return {name: "1" for name, side in sides if side > 0.9 * metres}
 
 
-def _halved(values: Numbers, cover: Numbers) -> tuple[Numbers, Numbers]:
-    """Half the size: values by GDAL's cubic kernel, weighted by the cover; of that the mean."""
+def _halved(values: Numbers, cover: Numbers, kernel: Resampling) -> tuple[Numbers, Numbers]:
+    """Half the size: values by GDAL's kernel, weighted by the cover; of that the mean."""
     source = np.concatenate([values, cover[np.newaxis]])
     plain = Affine(10, 0, 0, 0, -10, 0)  # anywhere; GDAL takes steps of 1 for no place
     out = _warp(
         source,
         Affine(20, 0, 0, 0, -20, 0),
         source.shape[1] // 2,
-        Resampling.cubic,
+        kernel,
         src_crs="EPSG:3857",
         src_transform=plain,
     )
