@@ -605,3 +605,81 @@ def test_a_value_a_band_must_fit_the_bands(stores: Stores, tmp_path: Path) -> No
     path = write(tmp_path / "a.tif", scene(SIDE, SIDE))
     with pytest.raises(BadOption, match="give one value or 3, one a band, not 2"):
         ingest(str(path), "land", Options(nodata=(1.0, 2.0)), stores, jobs=1, progress=silent)
+
+
+# Classes
+
+
+def test_a_palette_of_two_bytes_keeps_every_class(make_layer: MakeLayer, stores: Stores, tmp_path: Path) -> None:
+    rows, columns = np.indices((SIDE, SIDE))
+    values = (rows // 20 * 100 + columns // 20).astype(np.uint16)[np.newaxis]
+    colours = {int(each): (int(each) % 251, int(each) // 7 % 256, 99, 255) for each in np.unique(values)}
+    path = write(tmp_path / "a.tif", values, after=lambda out: out.write_colormap(1, colours))
+    layer = make_layer(path)
+    assert survey(str(path), Options()).differs == ("classes",)
+    assert parse(dump(layer), "index.json") == layer
+    shown = seen(layer, stores)
+    expected = np.array([colours[int(each)] for each in values.ravel()]).reshape(SIDE, SIDE, 4)
+    assert (shown == expected).all()
+    (below,) = tiles_of(layer, 12)
+    seen_below = {tuple(each) for each in drawn(layer, stores, below).reshape(-1, 4).tolist()}
+    assert seen_below <= {*colours.values(), (0, 0, 0, 0)}  # no class is blended with another
+
+
+def test_a_band_that_is_said_to_have_a_palette_and_has_none_is_grey(
+    make_layer: MakeLayer, stores: Stores, tmp_path: Path
+) -> None:
+    values = scene(SIDE, SIDE, bands=1)
+    rasterio.shutil.copy(str(write(tmp_path / "a.tif", values)), str(tmp_path / "a.vrt"), driver="VRT")
+    text = (tmp_path / "a.vrt").read_text().replace("<ColorInterp>Gray<", "<ColorInterp>Palette<")
+    assert "Palette" in text
+    (tmp_path / "a.vrt").write_text(text)
+    assert (grey(seen(make_layer(tmp_path / "a.vrt"), stores)) == values[0]).all()
+
+
+def table(fields: list[tuple[str, int]], rows: list[tuple[object, ...]], kind: str = "thematic") -> str:
+    """The sidecar with an attribute table: columns by name and GDAL's usage."""
+    columns = "".join(
+        f'<FieldDefn index="{at}"><Name>{name}</Name><Type>0</Type><Usage>{usage}</Usage></FieldDefn>'
+        for at, (name, usage) in enumerate(fields)
+    )
+    lines = "".join(
+        f'<Row index="{at}">{"".join(f"<F>{cell}</F>" for cell in row)}</Row>' for at, row in enumerate(rows)
+    )
+    there = f'<GDALRasterAttributeTable tableType="{kind}">{columns}{lines}</GDALRasterAttributeTable>'
+    return f'<PAMDataset><PAMRasterBand band="1">{there}</PAMRasterBand></PAMDataset>'
+
+
+RGB_COLUMNS = [("Red", 6), ("Green", 7), ("Blue", 8)]
+
+
+@pytest.mark.parametrize(
+    ("fields", "rows", "kind", "coloured"),
+    [
+        ([("Value", 5), *RGB_COLUMNS], [(3, 10, 200, 30), (7, 40, 50, 60)], "thematic", True),
+        ([("Class", 2), ("Value", 5), *RGB_COLUMNS], [("a", 3, 10, 200, 30), ("b", 7, 40, 50, 60)], "thematic", True),
+        ([("Value", 5), ("Count", 1)], [(3, 10), (7, 40)], "thematic", False),
+        ([("Value", 5), *RGB_COLUMNS], [(3, 10, 200, 30), (7, 40, 50, 60)], "athematic", False),
+        ([("Value", 5), *RGB_COLUMNS], [(3, 300, 200, 30), (-7, 1, 50, 60)], "thematic", False),
+    ],
+)
+def test_the_colours_of_an_attribute_table_are_those_of_its_classes(
+    fields: list[tuple[str, int]],
+    rows: list[tuple[object, ...]],
+    kind: str,
+    coloured: bool,
+    make_layer: MakeLayer,
+    stores: Stores,
+    tmp_path: Path,
+) -> None:
+    values = np.where(np.indices((SIDE, SIDE)).sum(axis=0) % 90 < 45, 3, 7).astype(np.uint8)[np.newaxis]
+    path = write(tmp_path / "a.tif", values)
+    (tmp_path / "a.tif.aux.xml").write_text(table(fields, rows, kind))
+    shown = seen(make_layer(path), stores)
+    if coloured:
+        assert (shown == np.where(values[0, ..., None] == 3, (10, 200, 30, 255), (40, 50, 60, 255))).all()
+    else:
+        assert (grey(shown) == values[0]).all()
+    assert bool(survey(str(path), Options()).differs) == coloured
+    asked = seen(make_layer(path, "ramp", rescale=((0.0, 7.0),)), stores)
+    assert (grey(asked) == np.rint(values[0].astype(float) * 255 / 7)).all()
