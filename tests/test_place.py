@@ -319,7 +319,7 @@ RIGHT = {
     **{name: PLACES[name] for name in sorted(NO_SHIFT)},
     "WGS 84": ("EPSG:4326", square(7.0, 46.0, 1e-4)),
     "WGS 84 in centimetres": ("EPSG:4326", square(7.0, 46.0, 1e-7)),
-    "WGS 84, 0 to 360": ("EPSG:4326", Affine(360 / SIDE, 0, 0, 0, -3, 80)),
+    "WGS 84, 0 to 300": ("EPSG:4326", square(0.0, 80.0, 2.5)),
     "NAD83": ("EPSG:4269", square(-100.0, 40.0, 1e-5)),
     "ETRS89": ("EPSG:4258", square(7.0, 46.0, 1e-5)),
     "UTM": ("EPSG:32632", square(5e5, 5e6, 0.1)),

@@ -33,6 +33,8 @@ FARTHEST = 1e11  # of any unit, from the origin of a CRS; the globe takes a bill
 TURNS = 2  # around the globe that degrees may lie from their meridian
 GRID = 257  # places along each side of a box that are looked up in a raster
 POLAR = 89.9  # degrees of latitude; beyond, longitudes say little
+AROUND = 0.84  # of a turn; GDAL takes so much for a whole one
+ON_EDGE = 1e-12  # turns that rounding adds or takes away
 BEYOND = "it lies beyond 85.05 degrees of latitude, where Web Mercator ends"
 NAME_CRS = "add --crs EPSG:CODE"
 NAME_BOX = "add --bounds W,S,E,N, in the units of its CRS"
@@ -239,6 +241,15 @@ def beneath_window(
     return columns.reshape(xs.shape), rows.reshape(ys.shape)
 
 
+def turns(dataset: DatasetReader) -> tuple[tuple[float, float], ...]:
+    """How many columns and rows away a point lies again: nowhere else, or a turn around the globe to each side."""
+    turn = _turn(dataset.crs)
+    if not turn:
+        return ((0.0, 0.0),)
+    back = ~dataset.transform
+    return tuple((back.a * turn * side, back.d * turn * side) for side in (0, -1, 1))
+
+
 def applied(transform: Affine, xs: Coordinates, ys: Coordinates) -> tuple[Coordinates, Coordinates]:
     """Points carried by an affine transform."""
     a, b, c, d, e, f = transform[:6]
@@ -308,3 +319,17 @@ def differs_in_place(dataset: DatasetReader, bounds: Bounds, resolution: float) 
         return True
     edges = np.abs(np.subtract(list(former), list(bounds)))
     return bool((np.minimum(edges, 360 - edges) > math.degrees(allowed / EXTENT * math.pi)).any())
+
+
+def differs_at_seam(dataset: DatasetReader) -> bool:
+    """Whether earlier versions blurred the raster: it goes around the globe, and past the sides of the map.
+
+    GDAL took the whole of it for the source of a window beside the antimeridian, and widened its kernel accordingly.
+    """
+    turn = _turn(dataset.crs)
+    if not turn:
+        return False
+    xs, _ = applied(dataset.transform, *_corners(dataset))
+    west, east = float(xs.min()) / turn, float(xs.max()) / turn
+    side = math.floor(west - 0.5 + ON_EDGE) + 1.5  # the first side of the map beyond the raster's own, in turns
+    return east - west > AROUND and side < east - ON_EDGE

@@ -6,9 +6,10 @@ The mask of everything here is `(height, width)` uint8, 0 transparent to 255 opa
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 import rasterio
 import rasterio.warp
 import rasterio.windows
@@ -21,13 +22,14 @@ from tiler.datasets import PLAIN, Manner, opened, translated
 from tiler.grid import Window
 from tiler.options import Resampling
 from tiler.pixels import dtype_of, pixels, shown
-from tiler.place import MERCATOR, beneath_window
+from tiler.place import MERCATOR, beneath_window, turns
 from tiler.reading import Box, Reading
 from tiler.style import Area, Pixels, Values
 
 WARP_MEMORY = 256  # megabytes that one warp may take
 READ = 2048 * 2048  # source pixels; a warp reads no more at once
 LIMB = 128  # pixels; a window this small whose points lie beyond the projection has nothing in it
+NEAR = 0.05  # a ratio that is so near to a whole number is taken for it, as GDAL does
 LEAST = 32  # pixels; a window this small is not divided again, its points are a pixel apart
 STRAIGHT = 1e-3  # source pixels that a column or a row may bend and still count as straight
 KERNEL: dict[Resampling, int] = {  # source pixels that a kernel reaches to each side
@@ -91,11 +93,11 @@ def _warp_into(
     values: Values, mask: Pixels, dataset: DatasetReader, reading: Reading, window: Window, resampling: Resampling
 ) -> None:
     """Warp to `window`, by quarters where it needs more of the raster than is read at once or leaves its projection."""
-    box, whole = _needed(dataset, window, resampling)
+    needed, whole = _needed(dataset, window, resampling)
     size = max(window.width, window.height)
-    if box is None and (whole or size <= LIMB):
+    if not needed and (whole or size <= LIMB):
         return
-    if size > LEAST and not (whole and box and (box[2] - box[0]) * (box[3] - box[1]) <= READ):
+    if size > LEAST and not (whole and needed and all(map(_readable, needed))):
         half = -(-size // 2)
         for y in range(0, window.height, half):
             for x in range(0, window.width, half):
@@ -105,12 +107,22 @@ def _warp_into(
                 there = (slice(y, y + half), slice(x, x + half))
                 _warp_into(values[:, *there], mask[there], dataset, reading, part, resampling)
         return
-    if box is None:
-        return
+    for each in needed:
+        some, cover = _warped(dataset, reading, window, resampling, each)
+        better = (cover > mask) & each.own
+        values[:, better], mask[better] = some[:, better], cover[better]
+
+
+def _warped(
+    dataset: DatasetReader, reading: Reading, window: Window, resampling: Resampling, needed: Needed
+) -> tuple[Values, Pixels]:
+    """What one box of the raster becomes in `window`: values and mask."""
+    box = needed.box
     some, cover, transform = _piece(dataset, reading, box)
     kind = some.dtype if some.dtype != np.int8 else np.dtype("int16")  # a signed byte has no room for a mask
     source = np.concatenate([some, cover[np.newaxis]], dtype=kind, casting="unsafe")
     out = np.zeros((len(source), window.height, window.width), kind)
+    shrunk = some.shape[2] / (box[2] - box[0]), some.shape[1] / (box[3] - box[1])
     with translated(dataset.name):
         rasterio.warp.reproject(
             source,
@@ -121,15 +133,17 @@ def _warp_into(
             dst_alpha=len(source),
             SRC_ALPHA_MAX="255",
             DST_ALPHA_MAX="255",
+            **_kernel(needed.ratio * shrunk),
             **_target(window, resampling),
         )
-    mask[:] = out[-1]
+    mask = out[-1].astype(np.uint8)
     if some.dtype == np.int8:
         np.clip(out, -128, 127, out=out)
-    values[:] = out[:-1]
+    values = out[:-1].astype(some.dtype, copy=False)
     if values.dtype.kind == "f":
         mask[~np.isfinite(values).all(axis=0)] = 0
     values[:, mask == 0] = 0
+    return values, mask
 
 
 def baked_dtype(dtype: str) -> str:
@@ -202,6 +216,16 @@ def _target(window: Window, resampling: Resampling) -> dict[str, Any]:
     }
 
 
+def _kernel(ratio: Coordinates) -> dict[str, str]:
+    """How wide GDAL's kernel is: `ratio` source pixels a pixel, across and down.
+
+    It would guess, and take the whole globe for the source of a window that touches both ends of the raster.
+    """
+    near = np.rint(ratio)
+    ratio = np.maximum(1, np.where(np.abs(ratio - near) < NEAR, near, ratio))
+    return {name: repr(1 / side) for name, side in zip(("XSCALE", "YSCALE"), ratio.tolist(), strict=True)}
+
+
 def covered(dataset: DatasetReader, window: Window, reach: float) -> Box | None:
     """The source pixels that `window` needs, `reach` more on every side.
 
@@ -211,17 +235,59 @@ def covered(dataset: DatasetReader, window: Window, reach: float) -> Box | None:
     return _box(columns, rows, reach, reach) if np.isfinite(columns).all() and np.isfinite(rows).all() else None
 
 
-def _needed(dataset: DatasetReader, window: Window, resampling: Resampling) -> tuple[Box | None, bool]:
-    """The source pixels that `window` needs, None where there are none; and whether it lies in the projection."""
+class Needed(NamedTuple):
+    """The source pixels that a window needs at a turn of the globe, and how many a pixel has, across and down.
+
+    `own` are the window's columns that lie at this turn.
+    """
+
+    box: Box
+    ratio: Coordinates
+    own: npt.NDArray[np.bool_]
+
+
+def _readable(needed: Needed) -> bool:
+    """Whether a box is small enough to be read at once."""
+    left, top, right, bottom = needed.box
+    return (right - left) * (bottom - top) <= READ
+
+
+def _needed(dataset: DatasetReader, window: Window, resampling: Resampling) -> tuple[list[Needed], bool]:
+    """What `window` needs of the raster, at each turn of the globe; and whether it lies in the projection."""
     columns, rows = _spread(dataset, window)
     known = np.isfinite(columns) & np.isfinite(rows)
     if not known.any():
-        return None, False
+        return [], False
+    around = turns(dataset)
+    nearest = _nearest(dataset, window, (columns, rows), around)
     columns, rows = columns[known], rows[known]
-    reach = (KERNEL[resampling] + 1) * np.maximum(1, [np.ptp(columns) / window.width, np.ptp(rows) / window.height])
-    left, top, right, bottom = _box(columns, rows, *reach)
-    box = max(left, 0), max(top, 0), min(right, dataset.width), min(bottom, dataset.height)
-    return (box if box[0] < box[2] and box[1] < box[3] else None), bool(known.all())
+    ratio = np.array([np.ptp(columns) / window.width, np.ptp(rows) / window.height])
+    reach = (KERNEL[resampling] + 1) * np.maximum(1, ratio)
+    found = []
+    for turn, (across, down) in enumerate(around):
+        left, top, right, bottom = _box(columns + across, rows + down, *reach)
+        box = max(left, 0), max(top, 0), min(right, dataset.width), min(bottom, dataset.height)
+        own = nearest == turn
+        if box[0] < box[2] and box[1] < box[3] and own.any():
+            found.append(Needed(box, ratio, own))
+    return found, bool(known.all())
+
+
+def _nearest(
+    dataset: DatasetReader,
+    window: Window,
+    places: tuple[Coordinates, Coordinates],
+    around: tuple[tuple[float, float], ...],
+) -> npt.NDArray[np.intp]:
+    """At which turn each of the window's columns lies in the raster, or nearest to it."""
+    if len(around) == 1:
+        return np.zeros(window.width, np.intp)
+    axis = int(abs(around[-1][1]) > abs(around[-1][0]))  # 1 where the raster's rows run around the globe
+    along, size = places[axis][len(places[axis]) // 2], dataset.shape[1 - axis]
+    at = np.interp(np.arange(window.width) + 0.5, np.linspace(0, window.width, len(along)), along)
+    outside = [np.maximum(0, np.abs(at + turn[axis] - size / 2) - size / 2) for turn in around]
+    found: npt.NDArray[np.intp] = np.argmin(outside, axis=0)
+    return found
 
 
 def _spread(dataset: DatasetReader, window: Window) -> tuple[Coordinates, Coordinates]:

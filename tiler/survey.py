@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -18,7 +18,7 @@ from tiler.grid import Bounds, zoom_for
 from tiler.options import Halving, Options, Resampling
 from tiler.parts import SUBDATASET, listed, subdatasets
 from tiler.pixels import declared, dtype_of, reading_of
-from tiler.place import check_place, differs_in_place, lonlat_bounds, resolution_of
+from tiler.place import check_place, differs_at_seam, differs_in_place, lonlat_bounds, resolution_of
 from tiler.raster import baked_dtype
 from tiler.reading import Reading
 from tiler.sample import look_at_alpha
@@ -36,6 +36,7 @@ HALVINGS: dict[Resampling, Halving] = {
     "average": "average",
     "mode": "mode",
 }
+SMOOTH = ("bilinear", "cubic", "cubic_spline", "lanczos")  # warps whose kernel GDAL stretches
 RECIPE = 3  # raised when the same source and options would be baked into other bytes
 
 
@@ -98,8 +99,16 @@ def survey(path: str, options: Options) -> Survey:
         stretched=look.stretched,
         manner=manner,
         notes=(*notes, *look.notes),
-        differs=(*differs, *look.differs, *(["placed"] if differs_in_place(dataset, bounds, resolution) else [])),
+        differs=(*differs, *look.differs, *_differs_there(dataset, bounds, resolution, resampling)),
     )
+
+
+def _differs_there(dataset: DatasetReader, bounds: Bounds, resolution: float, resampling: Resampling) -> Iterator[str]:
+    """In what its place is understood otherwise than by earlier versions."""
+    if differs_in_place(dataset, bounds, resolution):
+        yield "placed"
+    if resampling in SMOOTH and differs_at_seam(dataset):
+        yield "seam"
 
 
 def _check(dataset: DatasetReader, manner: Manner) -> None:
