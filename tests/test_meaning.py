@@ -454,6 +454,35 @@ def test_a_unit_that_is_no_length_is_refused_where_heights_are_wanted(run: Any, 
     assert run(path).exit_code == 0
 
 
+def test_heights_without_a_unit_on_a_map_in_feet_are_doubted(run: Any, tmp_path: Path) -> None:
+    path = tmp_path / "a.tif"
+    with rasterio.open(
+        *(path, "w"),
+        driver="GTiff",
+        width=SIDE,
+        height=SIDE,
+        count=1,
+        dtype="float32",
+        crs="EPSG:2263",
+        transform=Affine(10, 0, 980000, 0, -10, 200000),
+    ) as out:
+        out.write(relief())
+    doubt = "its CRS is in feet: add --unit ft or us-ft"
+    assert doubt in run(path, "--style", "hillshade").stderr
+    assert doubt not in run(path, "--style", "hillshade", "--unit", "m").stderr
+    assert doubt not in run(path).stderr
+
+
+def test_statistics_that_lie_change_nothing(make_layer: MakeLayer, stores: Stores, tmp_path: Path) -> None:
+    def after(out: Any) -> None:
+        out.update_tags(1, STATISTICS_MINIMUM="0", STATISTICS_MAXIMUM="1", STATISTICS_MEAN="0.5")
+
+    plain = make_layer(write(tmp_path / "a.tif", relief()))
+    lying = make_layer(write(tmp_path / "b.tif", relief(), after=after), "lying")
+    assert plain.style == lying.style
+    assert (seen(plain, stores) == seen(lying, stores)).all()
+
+
 @pytest.mark.parametrize(("scale", "offset"), [(0.0001, -0.1), (2.0, 0.0), (-0.5, 100.0)])
 @pytest.mark.parametrize("bands", [1, 3])
 def test_ranges_and_colormaps_take_the_values_that_are_meant(
