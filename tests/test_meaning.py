@@ -540,6 +540,43 @@ def test_gdal_turns_the_inks_of_a_tiff_into_light(make_layer: MakeLayer, stores:
     assert (shown[..., 3] == 255).all()
 
 
+def test_colours_are_found_by_their_names(make_layer: MakeLayer, stores: Stores, tmp_path: Path) -> None:
+    def after(out: Any) -> None:
+        out.colorinterp = [ColorInterp.blue, ColorInterp.undefined, ColorInterp.red, ColorInterp.green]
+
+    values = scene(SIDE, SIDE, bands=4)
+    shown = seen(make_layer(write(tmp_path / "a.tif", values, after=after)), stores)
+    assert (shown[..., :3] == np.moveaxis(values[[2, 3, 0]], 0, -1)).all()
+
+
+def test_bands_of_different_types_are_refused_with_a_cure(run: Any, tmp_path: Path) -> None:
+    for name, dtype in (("a", np.uint8), ("b", np.uint16), ("c", np.uint8)):
+        write(tmp_path / f"{name}.tif", scene(SIDE, SIDE, bands=1).astype(dtype))
+    bands = "".join(
+        f'<VRTRasterBand dataType="{kind}" band="{at}"><SimpleSource>'
+        f'<SourceFilename relativeToVRT="1">{name}.tif</SourceFilename></SimpleSource></VRTRasterBand>'
+        for at, (name, kind) in enumerate((("a", "Byte"), ("b", "UInt16"), ("c", "Byte")), 1)
+    )
+    with rasterio.open(tmp_path / "a.tif") as dataset:
+        place = ",".join(map(repr, dataset.transform.to_gdal()))
+    vrt = tmp_path / "a.vrt"
+    vrt.write_text(
+        f'<VRTDataset rasterXSize="{SIDE}" rasterYSize="{SIDE}"><SRS>EPSG:3857</SRS>'
+        f"<GeoTransform>{place}</GeoTransform>{bands}</VRTDataset>"
+    )
+    done = run(vrt)
+    assert done.exit_code == 2
+    assert "bands 1,2,3 differ in type (uint16, uint8): name others with --bands" in done.stderr
+    assert run(vrt, "--bands", "2").exit_code == 0
+
+
+def test_luminance_and_chrominance_are_shown_as_colours(make_layer: MakeLayer, stores: Stores, tmp_path: Path) -> None:
+    values = landscape(SIDE, SIDE)
+    how = {"photometric": "YCBCR", "compress": "JPEG", "jpeg_quality": 98, "interleave": "pixel"}
+    shown = seen(make_layer(write(tmp_path / "a.tif", values, **how)), stores)
+    assert np.abs(shown[..., :3].astype(int) - np.moveaxis(values, 0, -1)).mean() < 2
+
+
 @pytest.mark.parametrize(("dtype", "top"), [("uint8", 255), ("uint16", 65535)])
 def test_where_0_is_white_it_is_shown_white(
     dtype: str, top: int, make_layer: MakeLayer, stores: Stores, tmp_path: Path
