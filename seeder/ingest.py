@@ -60,6 +60,10 @@ def _parse_numbers(text: str) -> tuple[float, ...]:
     return numbers
 
 
+def _parse_unit(text: str) -> str:
+    return "" if text.lower() == NONE else check_unit(text)
+
+
 def _parse_nodata(text: str) -> float | tuple[float, ...]:
     if text.lower() == NONE:
         return ()
@@ -142,7 +146,7 @@ def raster_options(command: Command) -> Command:
     @click.option(
         "--unit",
         metavar="UNIT",
-        callback=parsed(check_unit),
+        callback=parsed(_parse_unit),
         help="Unit of heights: m, ft, us-ft, km, dm, cm, mm.  [default: the raster's own, else m]",
     )
     @click.option(

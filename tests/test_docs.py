@@ -41,10 +41,29 @@ def test_no_option_is_told_that_does_not_exist() -> None:
 
 
 def test_every_link_leads_somewhere() -> None:
-    pages = [ROOT / "README.md", *(ROOT / "docs").glob("*.md"), ROOT / "bench" / "README.md"]
+    pages = [ROOT / "README.md", *(ROOT / "docs").rglob("*.md"), ROOT / "bench" / "README.md"]
     for page in pages:
         for target in re.findall(r"\]\(([^)#]+)", page.read_text()):
             assert "://" in target or (page.parent / target).exists(), f"{page.name}: {target}"
+
+
+RASTERS = (ROOT / "docs" / "reference" / "rasters.md").read_text()
+ROWS = [
+    line for line in RASTERS.splitlines() if line.startswith("| ") and not line.startswith(("| the raster", "| ---"))
+]
+
+
+@pytest.mark.parametrize("row", ROWS)
+def test_every_row_about_rasters_names_tests_that_exist(row: str) -> None:
+    *_, proof, end = row.split(" |")
+    assert end == ""
+    named = re.findall(r"`(?:(test_\w+\.py)(?:::)?)?(test_\w+)?`", proof)
+    assert named or proof.strip().startswith("the same")
+    file = ""
+    for where, name in named:
+        file = where or file
+        text = (ROOT / "tests" / file).read_text()
+        assert not name or f"def {name}(" in text, f"{file}::{name}"
 
 
 def test_scripts_are_executable() -> None:

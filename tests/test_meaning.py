@@ -454,6 +454,35 @@ def test_a_unit_that_is_no_length_is_refused_where_heights_are_wanted(run: Any, 
     assert run(path).exit_code == 0
 
 
+def test_heights_without_a_unit_on_a_map_in_feet_are_doubted(run: Any, tmp_path: Path) -> None:
+    path = tmp_path / "a.tif"
+    with rasterio.open(
+        *(path, "w"),
+        driver="GTiff",
+        width=SIDE,
+        height=SIDE,
+        count=1,
+        dtype="float32",
+        crs="EPSG:2263",
+        transform=Affine(10, 0, 980000, 0, -10, 200000),
+    ) as out:
+        out.write(relief())
+    doubt = "its CRS is in feet: add --unit ft or us-ft"
+    assert doubt in run(path, "--style", "hillshade").stderr
+    assert doubt not in run(path, "--style", "hillshade", "--unit", "m").stderr
+    assert doubt not in run(path).stderr
+
+
+def test_statistics_that_lie_change_nothing(make_layer: MakeLayer, stores: Stores, tmp_path: Path) -> None:
+    def after(out: Any) -> None:
+        out.update_tags(1, STATISTICS_MINIMUM="0", STATISTICS_MAXIMUM="1", STATISTICS_MEAN="0.5")
+
+    plain = make_layer(write(tmp_path / "a.tif", relief()))
+    lying = make_layer(write(tmp_path / "b.tif", relief(), after=after), "lying")
+    assert plain.style == lying.style
+    assert (seen(plain, stores) == seen(lying, stores)).all()
+
+
 @pytest.mark.parametrize(("scale", "offset"), [(0.0001, -0.1), (2.0, 0.0), (-0.5, 100.0)])
 @pytest.mark.parametrize("bands", [1, 3])
 def test_ranges_and_colormaps_take_the_values_that_are_meant(
@@ -509,6 +538,43 @@ def test_gdal_turns_the_inks_of_a_tiff_into_light(make_layer: MakeLayer, stores:
     shown = seen(make_layer(write(tmp_path / "a.tif", inks, photometric="CMYK")), stores)
     assert np.abs(shown[..., :3] - np.moveaxis(light[:3] * light[3] / 255, 0, -1)).max() <= 1
     assert (shown[..., 3] == 255).all()
+
+
+def test_colours_are_found_by_their_names(make_layer: MakeLayer, stores: Stores, tmp_path: Path) -> None:
+    def after(out: Any) -> None:
+        out.colorinterp = [ColorInterp.blue, ColorInterp.undefined, ColorInterp.red, ColorInterp.green]
+
+    values = scene(SIDE, SIDE, bands=4)
+    shown = seen(make_layer(write(tmp_path / "a.tif", values, after=after)), stores)
+    assert (shown[..., :3] == np.moveaxis(values[[2, 3, 0]], 0, -1)).all()
+
+
+def test_bands_of_different_types_are_refused_with_a_cure(run: Any, tmp_path: Path) -> None:
+    for name, dtype in (("a", np.uint8), ("b", np.uint16), ("c", np.uint8)):
+        write(tmp_path / f"{name}.tif", scene(SIDE, SIDE, bands=1).astype(dtype))
+    bands = "".join(
+        f'<VRTRasterBand dataType="{kind}" band="{at}"><SimpleSource>'
+        f'<SourceFilename relativeToVRT="1">{name}.tif</SourceFilename></SimpleSource></VRTRasterBand>'
+        for at, (name, kind) in enumerate((("a", "Byte"), ("b", "UInt16"), ("c", "Byte")), 1)
+    )
+    with rasterio.open(tmp_path / "a.tif") as dataset:
+        place = ",".join(map(repr, dataset.transform.to_gdal()))
+    vrt = tmp_path / "a.vrt"
+    vrt.write_text(
+        f'<VRTDataset rasterXSize="{SIDE}" rasterYSize="{SIDE}"><SRS>EPSG:3857</SRS>'
+        f"<GeoTransform>{place}</GeoTransform>{bands}</VRTDataset>"
+    )
+    done = run(vrt)
+    assert done.exit_code == 2
+    assert "bands 1,2,3 differ in type (uint16, uint8): name others with --bands" in done.stderr
+    assert run(vrt, "--bands", "2").exit_code == 0
+
+
+def test_luminance_and_chrominance_are_shown_as_colours(make_layer: MakeLayer, stores: Stores, tmp_path: Path) -> None:
+    values = landscape(SIDE, SIDE)
+    how = {"photometric": "YCBCR", "compress": "JPEG", "jpeg_quality": 98, "interleave": "pixel"}
+    shown = seen(make_layer(write(tmp_path / "a.tif", values, **how)), stores)
+    assert np.abs(shown[..., :3].astype(int) - np.moveaxis(values, 0, -1)).mean() < 2
 
 
 @pytest.mark.parametrize(("dtype", "top"), [("uint8", 255), ("uint16", 65535)])
@@ -605,3 +671,81 @@ def test_a_value_a_band_must_fit_the_bands(stores: Stores, tmp_path: Path) -> No
     path = write(tmp_path / "a.tif", scene(SIDE, SIDE))
     with pytest.raises(BadOption, match="give one value or 3, one a band, not 2"):
         ingest(str(path), "land", Options(nodata=(1.0, 2.0)), stores, jobs=1, progress=silent)
+
+
+# Classes
+
+
+def test_a_palette_of_two_bytes_keeps_every_class(make_layer: MakeLayer, stores: Stores, tmp_path: Path) -> None:
+    rows, columns = np.indices((SIDE, SIDE))
+    values = (rows // 20 * 100 + columns // 20).astype(np.uint16)[np.newaxis]
+    colours = {int(each): (int(each) % 251, int(each) // 7 % 256, 99, 255) for each in np.unique(values)}
+    path = write(tmp_path / "a.tif", values, after=lambda out: out.write_colormap(1, colours))
+    layer = make_layer(path)
+    assert survey(str(path), Options()).differs == ("classes",)
+    assert parse(dump(layer), "index.json") == layer
+    shown = seen(layer, stores)
+    expected = np.array([colours[int(each)] for each in values.ravel()]).reshape(SIDE, SIDE, 4)
+    assert (shown == expected).all()
+    (below,) = tiles_of(layer, 12)
+    seen_below = {tuple(each) for each in drawn(layer, stores, below).reshape(-1, 4).tolist()}
+    assert seen_below <= {*colours.values(), (0, 0, 0, 0)}  # no class is blended with another
+
+
+def test_a_band_that_is_said_to_have_a_palette_and_has_none_is_grey(
+    make_layer: MakeLayer, stores: Stores, tmp_path: Path
+) -> None:
+    values = scene(SIDE, SIDE, bands=1)
+    rasterio.shutil.copy(str(write(tmp_path / "a.tif", values)), str(tmp_path / "a.vrt"), driver="VRT")
+    text = (tmp_path / "a.vrt").read_text().replace("<ColorInterp>Gray<", "<ColorInterp>Palette<")
+    assert "Palette" in text
+    (tmp_path / "a.vrt").write_text(text)
+    assert (grey(seen(make_layer(tmp_path / "a.vrt"), stores)) == values[0]).all()
+
+
+def table(fields: list[tuple[str, int]], rows: list[tuple[object, ...]], kind: str = "thematic") -> str:
+    """The sidecar with an attribute table: columns by name and GDAL's usage."""
+    columns = "".join(
+        f'<FieldDefn index="{at}"><Name>{name}</Name><Type>0</Type><Usage>{usage}</Usage></FieldDefn>'
+        for at, (name, usage) in enumerate(fields)
+    )
+    lines = "".join(
+        f'<Row index="{at}">{"".join(f"<F>{cell}</F>" for cell in row)}</Row>' for at, row in enumerate(rows)
+    )
+    there = f'<GDALRasterAttributeTable tableType="{kind}">{columns}{lines}</GDALRasterAttributeTable>'
+    return f'<PAMDataset><PAMRasterBand band="1">{there}</PAMRasterBand></PAMDataset>'
+
+
+RGB_COLUMNS = [("Red", 6), ("Green", 7), ("Blue", 8)]
+
+
+@pytest.mark.parametrize(
+    ("fields", "rows", "kind", "coloured"),
+    [
+        ([("Value", 5), *RGB_COLUMNS], [(3, 10, 200, 30), (7, 40, 50, 60)], "thematic", True),
+        ([("Class", 2), ("Value", 5), *RGB_COLUMNS], [("a", 3, 10, 200, 30), ("b", 7, 40, 50, 60)], "thematic", True),
+        ([("Value", 5), ("Count", 1)], [(3, 10), (7, 40)], "thematic", False),
+        ([("Value", 5), *RGB_COLUMNS], [(3, 10, 200, 30), (7, 40, 50, 60)], "athematic", False),
+        ([("Value", 5), *RGB_COLUMNS], [(3, 300, 200, 30), (-7, 1, 50, 60)], "thematic", False),
+    ],
+)
+def test_the_colours_of_an_attribute_table_are_those_of_its_classes(
+    fields: list[tuple[str, int]],
+    rows: list[tuple[object, ...]],
+    kind: str,
+    coloured: bool,
+    make_layer: MakeLayer,
+    stores: Stores,
+    tmp_path: Path,
+) -> None:
+    values = np.where(np.indices((SIDE, SIDE)).sum(axis=0) % 90 < 45, 3, 7).astype(np.uint8)[np.newaxis]
+    path = write(tmp_path / "a.tif", values)
+    (tmp_path / "a.tif.aux.xml").write_text(table(fields, rows, kind))
+    shown = seen(make_layer(path), stores)
+    if coloured:
+        assert (shown == np.where(values[0, ..., None] == 3, (10, 200, 30, 255), (40, 50, 60, 255))).all()
+    else:
+        assert (grey(shown) == values[0]).all()
+    assert bool(survey(str(path), Options()).differs) == coloured
+    asked = seen(make_layer(path, "ramp", rescale=((0.0, 7.0),)), stores)
+    assert (grey(asked) == np.rint(values[0].astype(float) * 255 / 7)).all()

@@ -232,7 +232,7 @@ def _tags(level: Level, blocks: Blocks, profile: Profile, *, masked: bool, reduc
         (325, LONG, blocks.size.ravel()),
         (339, SHORT, [_FORMATS[kind.kind]] * bands),
     ]
-    if profile.palette and not masked:
+    if 0 < len(profile.palette) <= 256 and not masked:
         table = np.zeros((256, 3), np.uint16)
         table[: len(profile.palette)] = [colour[:3] for colour in profile.palette]
         tags.append((320, SHORT, (table * 257).T.ravel()))
@@ -242,7 +242,7 @@ def _tags(level: Level, blocks: Blocks, profile: Profile, *, masked: bool, reduc
 def _photometric(profile: Profile, *, masked: bool) -> int:
     if masked:
         return 4
-    if profile.palette:
+    if 0 < len(profile.palette) <= 256:
         return 3
     return 2 if profile.bands == 3 else 1
 

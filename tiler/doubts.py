@@ -13,6 +13,7 @@ from tiler.bodies import called
 from tiler.errors import BadSource
 from tiler.options import Options
 from tiler.parts import SUBDATASET, listed, subdatasets
+from tiler.place import corners
 
 TURNS = 900.0  # degrees of longitude that no raster goes to
 POLE = 90.0  # degrees
@@ -52,8 +53,7 @@ def check_degrees(dataset: DatasetReader) -> None:
     if not dataset.crs.is_geographic:
         return
     degree = math.degrees(dataset.crs.units_factor[1])
-    left, bottom, right, top = (each * degree for each in dataset.bounds)
-    xs, ys = sorted((left, right)), sorted((bottom, top))
+    xs, ys = ((float(axis.min()) * degree, float(axis.max()) * degree) for axis in corners(dataset))
     place = f"x {xs[0]:.9g} to {xs[1]:.9g}, y {ys[0]:.9g} to {ys[1]:.9g}"
     if max(map(abs, xs)) > TURNS or max(map(abs, ys)) > TURNS:
         why = f"its coordinates ({place}) are no degrees, but its CRS, {called(dataset.crs)}, has degrees"
@@ -73,8 +73,8 @@ def doubts(dataset: DatasetReader, options: Options) -> Iterator[str]:
     crs = dataset.crs
     if not crs or crs.is_geographic:
         return
-    left, bottom, right, top = dataset.bounds
-    xs, ys = (max(abs(left), abs(right)), max(abs(bottom), abs(top)))
+    (left, right), (bottom, top) = ((float(axis.min()), float(axis.max())) for axis in corners(dataset))
+    xs, ys = max(abs(left), abs(right)), max(abs(bottom), abs(top))
     if xs <= 360 and ys <= POLE and abs(dataset.transform.determinant) < 1:
         yield f"its coordinates look like degrees, but its CRS, {called(crs)}, has none: --crs EPSG:4326 takes them so"
     elif crs.to_dict().get("proj") == "utm" and min(abs(left), abs(right)) > 1_200_000 and 0 < ys < 1_000_000:

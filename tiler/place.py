@@ -73,7 +73,7 @@ def check_place(dataset: DatasetReader, *, placed: bool = False, missing: str = 
         raise BadSource(name, f"{why}: add {AS_EARTH} to use its degrees as the earth's")
     if dataset.transform.is_degenerate or (dataset.transform.is_identity and not placed):
         raise BadSource(name, f"it has no geotransform: {NAME_BOX}")
-    xs, ys = applied(dataset.transform, *_corners(dataset))
+    xs, ys = corners(dataset)
     if not max(np.abs(xs).max(), np.abs(ys).max()) < FARTHEST:  # PROJ would turn around the globe for ever
         raise BadSource(name, f"its geotransform places it off the globe: {NAME_BOX}")
     if crs.is_geographic:
@@ -157,8 +157,10 @@ def _box(name: str, longitudes: Coordinates, latitudes: Coordinates, *, continuo
     return Bounds(west, south, east, north)
 
 
-def _corners(dataset: DatasetReader) -> tuple[Coordinates, Coordinates]:
-    return np.array([0, dataset.width] * 2), np.repeat([0, dataset.height], 2)
+def corners(dataset: DatasetReader) -> tuple[Coordinates, Coordinates]:
+    """The coordinates of a raster's four corners, in its own CRS."""
+    columns, rows = np.array([0, dataset.width] * 2), np.repeat([0, dataset.height], 2)
+    return applied(dataset.transform, columns, rows)
 
 
 def _outline(dataset: DatasetReader) -> tuple[Coordinates, Coordinates]:
@@ -329,7 +331,7 @@ def differs_at_seam(dataset: DatasetReader) -> bool:
     turn = _turn(dataset.crs)
     if not turn:
         return False
-    xs, _ = applied(dataset.transform, *_corners(dataset))
+    xs, _ = corners(dataset)
     west, east = float(xs.min()) / turn, float(xs.max()) / turn
     side = math.floor(west - 0.5 + ON_EDGE) + 1.5  # the first side of the map beyond the raster's own, in turns
     return east - west > AROUND and side < east - ON_EDGE

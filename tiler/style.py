@@ -176,7 +176,13 @@ def _lookup(dtype: str, low: float, high: float) -> Pixels:
 
 
 def _indexed(band: Values, mask: Pixels | None, palette: tuple[Rgba, ...]) -> Picture:
-    """`band` as indexes into the palette; what is no index is transparent."""
+    """`band` as indexes into the palette, as colours where those are more than 256; what is no index is transparent."""
+    if len(palette) > 256:
+        table = np.array([*palette, (0, 0, 0, 0)], np.uint8)
+        inside = (band >= 0) & (band < len(palette))
+        colours = table[np.where(inside, band, len(palette)).astype(np.intp)]
+        cover = colours[..., 3]
+        return Picture(colours[..., :3], cover if mask is None else np.minimum(mask, cover))
     if band.dtype != np.uint8:
         known = (band >= 0) & (band < 256)
         if not known.all():

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 from rasterio.enums import ColorInterp
 from rasterio.io import DatasetReader
 
+from tiler.classes import FEW, MOST, attributed, palette_of, table_of
 from tiler.colormap import colours_of, is_file, is_relative, stops_of
 from tiler.errors import BadOption
 from tiler.options import LOSSLESS, Options
@@ -28,11 +28,6 @@ class Shown:
     notes: tuple[str, ...]
 
 
-def _table(colours: Mapping[int, Rgba]) -> tuple[Rgba, ...]:
-    """A palette of the colours of some values; those between are transparent."""
-    return tuple(colours.get(value, (0, 0, 0, 0)) for value in range(max(colours, default=-1) + 1))
-
-
 def shown(dataset: DatasetReader, reading: Reading, options: Options) -> Shown:
     """How a raster is shown with these options.
 
@@ -45,6 +40,8 @@ def shown(dataset: DatasetReader, reading: Reading, options: Options) -> Shown:
     differs = []
     if style.meant and (not stretched or any(scale < 0 for scale, _ in style.meant)):
         differs.append("scale, offset, unit")
+    if len(style.palette) > FEW or (style.palette and dataset.colorinterp[reading.bands[0] - 1] != ColorInterp.palette):
+        differs.append("classes")
     if style.rescale and not (stretched or options.rescale or style.terrain) and style.rescale[0][1] != 255:
         differs.append("bits")
     if stretched and hidden(dataset, reading) and any(each != (0.0, 1.0) for each in style.rescale):
@@ -52,20 +49,19 @@ def shown(dataset: DatasetReader, reading: Reading, options: Options) -> Shown:
     return Shown(style, stretched, tuple(differs), tuple(notes))
 
 
-def _palette(dataset: DatasetReader, reading: Reading) -> tuple[Rgba, ...]:
-    band = reading.bands[0]
-    if len(reading.bands) > 1 or dataset.colorinterp[band - 1] != ColorInterp.palette:
+def _palette(dataset: DatasetReader, reading: Reading, options: Options) -> tuple[Rgba, ...]:
+    """The colours of the raster's classes, where it has one band of them and nobody asks for others."""
+    if len(reading.bands) > 1:
         return ()
-    try:
-        colours = dataset.colormap(band)
-    except ValueError:  # it calls itself a palette and has no colours
-        return ()
-    return _table({value: colour for value, colour in colours.items() if value < 256})
+    palette = palette_of(dataset, reading.bands[0])
+    if palette or options.colormap or options.rescale or options.style:
+        return palette
+    return attributed(dataset, reading.bands[0])
 
 
 def _style(dataset: DatasetReader, reading: Reading, options: Options, notes: list[str]) -> tuple[Style, bool]:
     """How the raster is shown, and whether its range was found here."""
-    palette = _palette(dataset, reading)
+    palette = _palette(dataset, reading, options)
     terrain, colormap, bands = options.style, options.colormap, reading.count
     _check_fit(reading, options)
     if palette and colormap and not terrain:
@@ -150,8 +146,8 @@ def _recoloured(palette: tuple[Rgba, ...], colormap: str) -> tuple[Rgba, ...]:
         raise BadOption("--colormap: a palette takes a file of its classes' colours, VALUE RED GREEN BLUE a line")
     colours = dict(enumerate(palette))
     for value, *colour in stops_of(colormap):
-        if not (value.is_integer() and 0 <= value < 256):
-            raise BadOption(f"--colormap: {value:g} is no class of a palette: write a whole number, 0 to 255")
+        if not (value.is_integer() and 0 <= value < MOST):
+            raise BadOption(f"--colormap: {value:g} is no class of a palette: write a whole number, 0 to 65535")
         red, green, blue, alpha = colour
         colours[int(value)] = red, green, blue, alpha
-    return _table(colours)
+    return table_of(colours)

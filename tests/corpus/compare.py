@@ -147,6 +147,9 @@ def compared(path: str, stored: Stored, zooms: tuple[int, ...], most: int) -> tu
     """
     meaning = meaning_of(path, tuple(stored.said["asked"]["bands"]), most)
     ranges = [tuple(each) for each in stored.said["style"]["rescale"]]  # in the units of `meant`
+    table = stored.said["style"]["palette"]
+    if meaning.palette is None and table:  # of an attribute table, which rasterio does not read
+        meaning = replace(meaning, palette=np.array(table, np.float64))
     if not stored.said["style"].get("meant"):
         meaning = replace(meaning, scaled=((1.0, 0.0),) * len(meaning.values))
     wrong = stretched(meaning, ranges)
