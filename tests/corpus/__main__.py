@@ -115,7 +115,9 @@ def summary(rows: list[Report], folder: Path, form: str = "plain") -> Iterator[s
 
 def kind(why: str, name: str) -> str:
     """A refusal without what is of its file alone."""
-    bare = why.replace(name, "FILE").replace(Path(name).name, "FILE")
+    bare = why.replace(name, "FILE")
+    if len(Path(name).name) > 3:  # a subdataset's may be part of any word
+        bare = bare.replace(Path(name).name, "FILE")
     bare = re.sub(r"(/[^\s:'\"()]+)+", "PATH", bare)
     bare = re.sub(r"'[^']*'", "'...'", re.sub(r'"[^"]*"', '"..."', bare))
     return re.sub(r"-?\d[\d,.e+]*", "N", bare)[:160]
