@@ -183,13 +183,6 @@ CASES: dict[str, Case] = {
         BadSource,
         "no geotransform",
     ),
-    "complex": (lambda make: make(values=np.ones((1, 99, 99), np.complex64)), {}, BadSource, "complex"),
-    "complex int": (
-        lambda make: complex_integers(make(values=np.ones((1, 99, 99), np.uint8))),
-        {},
-        BadSource,
-        "complex",
-    ),
     "junk": (lambda make: junk(make(values=scene(9, 9))), {}, BadSource, "cannot ingest"),
     "missing": (lambda _: "/nowhere/at/all.tif", {}, BadSource, "/nowhere/at/all.tif"),
     "all nodata": (
@@ -261,14 +254,6 @@ CASES: dict[str, Case] = {
     "empty range": (lambda make: make(values=scene(99, 99)), {"rescale": ((9.0, 9.0),)}, BadOption, "below"),
     "odd nodata": (lambda make: make(values=scene(99, 99)), {"nodata": -1.0}, BadOption, "uint8"),
 }
-
-
-def complex_integers(path: Path) -> Path:
-    """A VRT of the raster that says its values are complex integers."""
-    vrt = path.with_suffix(".vrt")
-    rasterio.shutil.copy(path, vrt, driver="VRT")
-    vrt.write_text(vrt.read_text().replace('<VRTRasterBand dataType="Byte"', '<VRTRasterBand dataType="CInt16"'))
-    return vrt
 
 
 @pytest.mark.parametrize("case", CASES)

@@ -71,7 +71,7 @@ def test_runs_of_older_programs_are_read_and_they_read_ours() -> None:
     sources = memory()
     put_run(sources, "job", RUN)
     said = json.loads(sources.get("jobs/job/run.json"))
-    assert said.keys() == OLD_FIELDS | {"by"}
+    assert said.keys() == OLD_FIELDS | {"by", "stale"}
     old = json.dumps({name: said[name] for name in OLD_FIELDS}).encode()
     sources.put("jobs/job/run.json", old, content_type="application/json")
     assert load_run(sources, "job") == replace(RUN, by=None)

@@ -15,7 +15,7 @@ from tiler.options import Options
 from tiler.parts import SUBDATASET, listed, subdatasets
 from tiler.place import corners
 
-TURNS = 900.0  # degrees of longitude that no raster goes to
+TURNS = 720.0  # degrees of longitude that no raster goes to
 POLE = 90.0  # degrees
 ELSEWHERE = {  # metadata domains that place each pixel, and the option of gdalwarp that follows them
     "RPC": ("rational polynomials (RPC)", "-rpc"),

@@ -61,7 +61,7 @@ def shown(alpha: Values, top: float) -> Pixels:
     """Alpha of any dtype, opaque at `top`, as 0 to 255."""
     if alpha.dtype == np.uint8 and top == 255:
         return alpha
-    share = np.nan_to_num(alpha.astype(np.float64) / top, nan=0.0)
+    share = np.nan_to_num(alpha.real.astype(np.float64) / top, nan=0.0)  # a warp adds it in the type of the values
     mask: Pixels = np.rint(np.clip(share, 0, 1) * 255).astype(np.uint8)
     return mask
 

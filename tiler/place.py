@@ -30,7 +30,6 @@ FORMER = CRS.from_proj4(
 )
 MISPLACED = 0.02  # of a pixel, which a layer may be off before its tiles count as wrong
 FARTHEST = 1e11  # of any unit, from the origin of a CRS; the globe takes a billion inches and a half
-TURNS = 2  # around the globe that degrees may lie from their meridian
 GRID = 257  # places along each side of a box that are looked up in a raster
 POLAR = 89.9  # degrees of latitude; beyond, longitudes say little
 AROUND = 0.84  # of a turn; GDAL takes so much for a whole one
@@ -77,16 +76,14 @@ def check_place(dataset: DatasetReader, *, placed: bool = False, missing: str = 
     if not max(np.abs(xs).max(), np.abs(ys).max()) < FARTHEST:  # PROJ would turn around the globe for ever
         raise BadSource(name, f"its geotransform places it off the globe: {NAME_BOX}")
     if crs.is_geographic:
-        _check_degrees(name, crs, float(np.abs(xs).max()), float(np.abs(ys).max()))
+        _check_turn(name, crs, float(np.abs(xs).max()))
 
 
-def _check_degrees(name: str, crs: CRS, longitude: float, latitude: float) -> None:
-    """Refuse the largest longitude and latitude of a raster, in units of its CRS, where they can be none."""
+def _check_turn(name: str, crs: CRS, longitude: float) -> None:
+    """Refuse the largest longitude of a raster, in units of its CRS, where GDAL turns it: by 360, whatever the unit."""
     turn = _turn(crs)
-    if max(longitude, 2 * latitude) > TURNS * turn:
-        raise BadSource(name, f"its CRS, {called(crs)}, is in degrees, its geotransform is not: {NAME_CRS}")
     reach = min(turn / 2, 360 - turn / 2)
-    if turn != 360 and longitude > reach:  # GDAL turns longitudes by 360, whatever their unit
+    if turn != 360 and longitude > reach:
         said = f"its longitudes pass {reach:g} {crs.units_factor[0]}s, where GDAL mistakes them"
         raise BadSource(name, f"{said}: give a CRS and a box in degrees with `--crs` and `--bounds`")
 

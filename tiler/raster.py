@@ -28,7 +28,7 @@ from tiler.style import Area, Pixels, Values
 
 WARP_MEMORY = 256  # megabytes that one warp may take
 READ = 2048 * 2048  # source pixels; a warp reads no more at once
-LIMB = 128  # pixels; a window this small whose points lie beyond the projection has nothing in it
+LIMB = 128  # pixels; a window this small is not divided because points of it lie beyond the projection
 NEAR = 0.05  # a ratio that is so near to a whole number is taken for it, as GDAL does
 LEAST = 32  # pixels; a window this small is not divided again, its points are a pixel apart
 STRAIGHT = 1e-3  # source pixels that a column or a row may bend and still count as straight
@@ -97,7 +97,7 @@ def _warp_into(
     size = max(window.width, window.height)
     if not needed and (whole or size <= LIMB):
         return
-    if size > LEAST and not (whole and needed and all(map(_readable, needed))):
+    if size > (LEAST if whole else LIMB) and not (whole and needed and all(map(_readable, needed))):
         half = -(-size // 2)
         for y in range(0, window.height, half):
             for x in range(0, window.width, half):

@@ -128,7 +128,7 @@ def look_at_alpha(dataset: DatasetReader, band: int) -> Alpha:
 
 
 def _numbers(alpha: Values) -> npt.NDArray[np.float64]:
-    return np.nan_to_num(alpha.astype(np.float64))
+    return np.nan_to_num(alpha.real.astype(np.float64))
 
 
 def _picture(alpha: npt.NDArray[np.float64], top: float) -> bool:
