@@ -30,6 +30,7 @@ from tiler.units import check_unit
 Command = Callable[..., None]
 PLACES = ("bounds", "geotransform")  # options of which one takes the place of the other
 EMPTIED = (*PLACES, "nodata", "scale", "offset")  # options that may be given as nothing
+NO_ALPHA = "no alpha"  # what `--no-alpha` stands for
 NONE = "none"  # takes an option back at a refresh
 
 
@@ -58,6 +59,14 @@ def _parse_numbers(text: str) -> tuple[float, ...]:
     if not all(map(math.isfinite, numbers)):
         raise BadOption(f"{text!r} is not finite: write a number")
     return numbers
+
+
+def _parse_alpha(text: str) -> int:
+    if text == NO_ALPHA:
+        return 0
+    if not (text.isdecimal() and int(text) >= 1):
+        raise BadOption(f"{text!r} is no band: write its number, from 1")
+    return int(text)
 
 
 def _parse_unit(text: str) -> str:
@@ -119,8 +128,8 @@ def raster_options(command: Command) -> Command:
         callback=parsed(_parse_nodata),
         help="Value that means no data, for all bands or one each, instead of the raster's own; none ignores that.",
     )
-    @click.option("--alpha", type=click.IntRange(1), metavar="BAND", help="Band that holds the opacity.")
-    @click.option("--no-alpha", "alpha", flag_value=0, type=int, help="Ignore the alpha band.")
+    @click.option("--alpha", metavar="BAND", callback=parsed(_parse_alpha), help="Band that holds the opacity.")
+    @click.option("--no-alpha", "alpha", flag_value=NO_ALPHA, help="Ignore the alpha band.")
     @click.option(
         "--bands", metavar="B[,B,B]", callback=parsed(_parse_bands), help="Band to show as grey, or three as RGB."
     )

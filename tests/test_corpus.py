@@ -31,7 +31,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     values[:, 100:140, 60:90] = 0
     raster = write_raster(folder / "rasters" / "alps.tif", Recipe(values=values, nodata=0))
     names = names_in(folder / "rasters")
-    [report] = list(through(names, folder / "kept", jobs=1, seconds=120.0, limits=LIMITS, keep=True))
+    [report] = list(through(names, folder / "kept", jobs=1, seconds=600.0, limits=LIMITS, keep=True))
     assert (report.result, report.why, report.untidy) == ("same", "", [])
     return raster, folder / "kept" / "0" / "data"
 

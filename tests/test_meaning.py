@@ -195,6 +195,10 @@ def test_a_class_of_a_palette_may_be_no_data(make_layer: MakeLayer, stores: Stor
     assert (shown[values[0] == 0, 3] == 0).all()
     assert (shown[values[0] == 1] == (200, 0, 0, 255)).all()
     assert (shown[values[0] == 2] == (0, 200, 0, 255)).all()
+    for name, nodata, gone in (("none", (), -1), ("other", 2.0, 2)):
+        other = seen(make_layer(path, name, nodata=nodata), stores)
+        assert ((other[..., 3] == 0) == (values[0] == gone)).all()
+        assert (other[values[0] == 0] == (9, 9, 9, 255)).all()
 
 
 # Alpha and masks
@@ -279,7 +283,9 @@ def test_infrared_that_is_flagged_as_alpha_can_be_ignored(
     path = infrared(tmp_path / "naip.tif")
     said = run(path)
     assert "band 4 is alpha but looks like a picture: add --no-alpha if it is infrared" in said.stderr
-    assert "looks like" not in run(path, "--no-alpha").stderr
+    plain = run(path, "--no-alpha")
+    assert plain.exit_code == 0
+    assert "looks like" not in plain.stderr
     shown = seen(make_layer(path, alpha=0), stores)
     assert (shown[..., 3] == 255).all()
     assert (shown[..., :3] == np.moveaxis(rasterio.open(path).read([1, 2, 3]), 0, -1)).all()
@@ -432,8 +438,8 @@ def test_the_user_has_the_last_word_on_unit_scale_and_offset(
     layer = make_layer(path, style="terrain-rgb", scale=(1.0,), offset=(0.0,))
     assert np.abs(heights(seen(layer, stores)) - relief()[0]).max() < 0.11
     for words, why in (
-        (["--unit", "yards"], "--unit yards: write m, ft, us-ft, km, dm, cm or mm"),
-        (["--scale", "1,2"], "--scale: give one number or 1, one a band, not 2"),
+        (["--unit", "yards"], "'yards' is no unit of heights: write m, ft, us-ft, km, dm, cm or mm"),
+        (["--scale", "1,2"], "--scale: give one number, not 2"),
         (["--scale", "x"], "'x' is no number"),
         (["--scale", "0", "--offset", "0"], "add --scale 1 --offset 0"),
     ):
@@ -503,7 +509,8 @@ def test_a_range_of_stored_values_is_refused_with_a_cure(run: Any, tmp_path: Pat
     path = scaled(tmp_path / "a.tif", landscape(SIDE, SIDE).astype(np.int16) * 20, 0.0001, 0.0)
     done = run(path, "--rescale", "100,5000")
     assert done.exit_code == 2
-    assert "--rescale 100,5000 holds no value" in done.stderr
+    assert "--rescale 100,5000 would show all values" in done.stderr
+    assert run(path, "--rescale", "0,5000").exit_code == 2
     assert "add --scale 1 --offset 0" in done.stderr
     assert run(path, "--rescale", "100,5000", "--scale", "1", "--offset", "0").exit_code == 0
     assert run(path, "--rescale", "0.01,0.5").exit_code == 0

@@ -19,14 +19,20 @@ VALUES, NAMED = (5, 3), {6: "red", 7: "green", 8: "blue", 9: "alpha"}  # what GD
 BLACK: Rgba = (0, 0, 0, 255)
 
 
-def palette_of(dataset: DatasetReader, band: int) -> tuple[Rgba, ...]:
-    """The colours of the values 0, 1, 2, ... of a band that has a palette; empty for every other."""
+def palette_of(dataset: DatasetReader, band: int, *, shown: bool = False) -> tuple[Rgba, ...]:
+    """The colours of the values 0, 1, 2, ... of a band that has a palette; empty for every other.
+
+    GDAL says that the raster's own nodata value is transparent; it is opaque if it is to be `shown`.
+    """
     if dataset.colorinterp[band - 1] != ColorInterp.palette:
         return ()
     try:
         colours: dict[int, Rgba] = dataset.colormap(band)
     except ValueError:  # it says that there is one, and there is none
         return ()
+    hidden = dataset.nodatavals[band - 1]
+    if shown and hidden in colours:
+        colours[int(hidden)] = (*colours[int(hidden)][:3], 255)
     last = max((value for value, colour in colours.items() if colour != BLACK), default=0)  # two bytes have all 65,536
     most = max(FEW, last + 1)
     return table_of({value: colour for value, colour in colours.items() if value < most})

@@ -67,7 +67,9 @@ def unrolled(dataset: DatasetReader, fit: str, resampling: str, nodata: Nodata) 
         with WarpedVRT(dataset, **how) as guess:
             return _on(_aligned(guess.transform, guess.width, guess.height), copy_of(guess))
     except (RasterioError, CPLE_BaseError, ValueError, OverflowError) as error:
-        raise BadSource(name, f"its {len(points)} ground control points place it nowhere ({error})") from error
+        raise BadSource(
+            name, f"its {len(points)} ground control points place it nowhere ({error}): add --crs and --bounds"
+        ) from error
 
 
 def _kernel(dataset: DatasetReader) -> str:

@@ -65,11 +65,16 @@ def check_degrees(dataset: DatasetReader) -> None:
         raise BadSource(dataset.name, f"its coordinates ({place}) have no latitudes: {cure}")
 
 
-def doubts(dataset: DatasetReader, options: Options) -> Iterator[str]:
-    """Notes for the user of what looks wrong and yet is taken as it is, one a line."""
-    there = subdatasets(dataset)
+def doubts(dataset: DatasetReader, plain: DatasetReader, options: Options) -> Iterator[str]:
+    """Notes for the user of what looks wrong and yet is taken as it is, one a line.
+
+    `plain` is the raster as it is without the options that lay it elsewhere.
+    """
+    there = subdatasets(plain)
     if len(there) > 1 and not options.subdataset:
         yield f"it holds {len(there)} rasters and this is the first: {SUBDATASET} takes one of {listed(there)}"
+    if options.gcps and not plain.gcps[0]:
+        yield f"--gcps {options.gcps} changes nothing: it has no ground control points"
     crs = dataset.crs
     if not crs or crs.is_geographic:
         return

@@ -112,7 +112,8 @@ def ingest(
         except SourceReadError:
             seen.check(options)
             raise
-        looks = doubts(opened(seen.path, manner=seen.survey.manner), options)
+        plain = opened(seen.path, manner=Manner(trusted=options.trust_source))
+        looks = doubts(opened(seen.path, manner=seen.survey.manner), plain, options)
         return replace(done, notes=(*seen.below.notes(), *seen.survey.notes, *looks))
     except SourceReadError as error:
         raise BadSource(source, f"{error} (is the file whole?)") from error

@@ -70,13 +70,14 @@ def crs_of(text: str) -> CRS:
     """
     cure = "write EPSG:CODE, WKT or a PROJ string"
     if not SAID.fullmatch(text.strip()):
-        raise BadOption(f"--crs {text[:60]!r} is no CRS: {cure}")
+        raise BadOption(f"{text[:60]!r} is no CRS: {cure}")
     try:
-        crs = CRS.from_user_input(text.strip())
+        with rasterio.Env():  # PROJ's own words go to a log
+            crs = CRS.from_user_input(text.strip())
     except (CRSError, ValueError) as error:
-        raise BadOption(f"--crs {text[:60]!r} is no CRS that PROJ knows: {cure}") from error
+        raise BadOption(f"{text[:60]!r} is no CRS that PROJ knows: {cure}") from error
     if not (crs.is_geographic or crs.is_projected) and not crs.to_wkt().startswith(("LOCAL_CS", "ENGCRS")):
-        raise BadOption(f"--crs {text[:60]!r} has no longitudes, latitudes or map coordinates: name another")
+        raise BadOption(f"{text[:60]!r} has no longitudes, latitudes or map coordinates: name another")
     return crs
 
 

@@ -31,7 +31,8 @@ def unpacked(path: str) -> str:
     if len(found) > 1:
         more = f" and {len(found) - SHOWN} more" if len(found) > SHOWN else ""
         raise BadSource(
-            path, f"it holds several rasters: name one, as /vsizip/{path}/ and {', '.join(found[:SHOWN])}{more}"
+            path,
+            f"it holds {', '.join(found[:SHOWN])}{more}: name one, as '/vsizip/{path}/{found[0]}'",
         )
     return f"/vsizip/{path}/{found[0]}"
 

@@ -51,4 +51,4 @@ def listed(there: Mapping[str, str]) -> str:
     """The first names, and how many there are."""
     names = list(there)
     more = f" or a number, 1 to {len(names)}" if len(names) > SHOWN else ""
-    return ", ".join(names[:SHOWN]) + more
+    return ", ".join(map(repr, names[:SHOWN])) + more

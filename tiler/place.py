@@ -62,6 +62,8 @@ def check_place(dataset: DatasetReader, *, placed: bool = False, missing: str = 
         BadSource: its CRS is missing or of no map of the earth; its geotransform is missing or leads off the globe.
     """
     name, crs = dataset.name, dataset.crs
+    if not crs and dataset.transform.is_identity and not placed:
+        raise BadSource(name, f"it has no CRS and no geotransform: add --crs {missing} --bounds W,S,E,N")
     if not crs:
         raise BadSource(name, f"it has no CRS: add --crs {missing}")
     if horizontal(crs).get("type") not in MAPS:

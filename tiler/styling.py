@@ -14,8 +14,10 @@ from tiler.options import LOSSLESS, Options
 from tiler.pixels import bits, dtype_of
 from tiler.reading import Reading
 from tiler.sample import extremes, hidden, samples, stretch
-from tiler.style import ENCODINGS, KERNELS, PLAIN, Meaning, Range, Rgba, Style, meant
+from tiler.style import ENCODINGS, KERNELS, PLAIN, Meaning, Range, Rgba, Style, Values, meant
 from tiler.units import in_feet, meaning_of, metres_of
+
+SHADE = 1 / 64  # of a range: values that fill less of it are hardly told apart
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +92,8 @@ def _check_fit(reading: Reading, options: Options) -> None:
     if options.rescale and len(options.rescale) not in (1, bands):
         most = "" if bands == 1 else f", or {bands}, one a band"
         raise BadOption(f"--rescale: give one range{most}, not {len(options.rescale)}")
+    if options.unit and not terrain:
+        raise BadOption(f"--unit {options.unit} converts heights for --style: name a style, or leave --unit out")
     if terrain in ENCODINGS and options.format not in (*LOSSLESS, "auto"):
         raise BadOption(f"--style {terrain} keeps heights, which {options.format} would blur: use --format png")
 
@@ -108,17 +112,22 @@ def _meaning(dataset: DatasetReader, reading: Reading, options: Options, notes: 
         return (PLAIN,) * reading.count
     meaning = meaning_of(dataset, reading.bands, options.scale, options.offset)
     if any(each != PLAIN for each in meaning):
-        said = ", ".join(f"stored value x {scale:g} + {offset:g}" for scale, offset in dict.fromkeys(meaning))
-        notes.append(f"its values are {said}: --rescale and --colormap take such values")
+        said = ", ".join(dict.fromkeys(map(_formula, meaning)))
+        notes.append(f"its values are {said}: give --rescale and --colormap in these values")
     if not options.style:
         return meaning
     metres, unit = metres_of(dataset, reading.bands[0], options.unit)
     if metres != 1:
-        notes.append(f"heights are converted to metres: 1 {unit} is {metres:.10g} m")
+        notes.append(f"heights are converted from {unit} to metres (x {metres:.10g})")
     elif not options.unit and in_feet(dataset, reading.bands[0]):
         notes.append("heights count as metres, but its CRS is in feet: add --unit ft or us-ft if they are too")
     ((scale, offset),) = meaning
     return ((scale * metres, offset * metres),)
+
+
+def _formula(meaning: Meaning) -> str:
+    scale, offset = meaning
+    return f"stored value x {scale:g}" + (f" {'-' if offset < 0 else '+'} {abs(offset):g}" if offset else "")
 
 
 def _check_ranges(dataset: DatasetReader, reading: Reading, options: Options, style: Style) -> None:
@@ -128,16 +137,18 @@ def _check_ranges(dataset: DatasetReader, reading: Reading, options: Options, st
     stored = samples(dataset, reading, (PLAIN,) * reading.count)
     for band, meaning, (low, high) in zip(stored, style.meant, style.rescale, strict=True):
         values = meant(band, meaning)
-        if (
-            band.size
-            and not (low <= values.max() and values.min() <= high)
-            and low <= band.max()
-            and band.min() <= high
-        ):
+        if _fill(values, low, high) < SHADE <= _fill(band, low, high):
             raise BadOption(
-                f"--rescale {low:g},{high:g} holds no value, which are {values.min():g} to {values.max():g}"
+                f"--rescale {low:g},{high:g} would show all values, {values.min():g} to {values.max():g}, as one shade"
                 " (scale and offset applied): give a range of those, or add --scale 1 --offset 0"
             )
+
+
+def _fill(values: Values, low: float, high: float) -> float:
+    """The share of a range that values fill."""
+    if not values.size:
+        return 1.0
+    return max(0.0, min(high, float(values.max())) - max(low, float(values.min()))) / (high - low)
 
 
 def _recoloured(palette: tuple[Rgba, ...], colormap: str) -> tuple[Rgba, ...]:

@@ -148,6 +148,9 @@ def _read(dataset: DatasetReader, options: Options) -> tuple[Reading, list[str],
         differs.append("nodata of each band")
     if (reading.alpha or reading.masked) and options.nodata is None and declared(dataset, reading.bands):
         differs.append("alpha, not nodata")
+        said = f"--nodata VALUE --alpha {reading.alpha}" if reading.alpha else "--nodata VALUE"
+        kind = "alpha" if reading.alpha else "a mask"
+        notes.append(f"its nodata value does not count beside {kind}: add {said} where it should")
     if dataset.dtypes[reading.bands[0] - 1].startswith("complex"):
         notes.append("its values are complex numbers: their amplitude is shown")
     if reading.cmyk:

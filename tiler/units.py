@@ -28,7 +28,7 @@ def check_unit(unit: str) -> str:
         BadOption: it is none.
     """
     if unit.strip().lower() not in METRES:
-        raise BadOption(f"--unit {unit}: write {UNITS}")
+        raise BadOption(f"{unit!r} is no unit of heights: write {UNITS}")
     return unit
 
 
@@ -54,7 +54,8 @@ def _each(option: str, given: tuple[float, ...], own: list[float]) -> list[float
     if not given:
         return own
     if len(given) not in (1, len(own)):
-        raise BadOption(f"{option}: give one number or {len(own)}, one a band, not {len(given)}")
+        most = "" if len(own) == 1 else f" or {len(own)}, one a band"
+        raise BadOption(f"{option}: give one number{most}, not {len(given)}")
     return list(given) * (len(own) // len(given))
 
 
