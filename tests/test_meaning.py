@@ -590,6 +590,20 @@ def test_the_overview_is_found_whatever_their_order(order: tuple[int, ...], tmp_
         assert there[overview_for(str(path), shrink)] == factor
 
 
+def test_an_overview_without_the_mask_is_passed_over(make_layer: MakeLayer, stores: Stores, tmp_path: Path) -> None:
+    mask = np.full((SIDE, SIDE), 255, np.uint8)
+    mask[:120, :120] = 0
+    path = write(tmp_path / "a.tif", scene(SIDE, SIDE), mask=mask)
+    with rasterio.Env(TIFF_USE_OVR=True), rasterio.open(path, "r+") as out:
+        out.build_overviews([2, 4])  # a file beside it, which has no mask
+    for options in ({"max_zoom": 13}, {"virtual": True}):
+        layer = make_layer(path, **options)
+        (tile,) = tiles_of(layer, 13)
+        assert drawn(layer, stores, tile)[:50, :50, 3].max() == 0
+        assert survey(str(path), Options(**options)).differs == ("mask of overviews",)
+    assert survey(str(path), Options()).differs == ()
+
+
 def test_metadata_of_before_is_read(make_layer: MakeLayer, stores: Stores, tmp_path: Path) -> None:
     values = scene(SIDE, SIDE)
     values[:, :50, :50] = 7
@@ -664,6 +678,17 @@ def test_the_largest_value_of_64_bits_may_be_no_data(
     shown = seen(make_layer(path, rescale=((0.0, 255.0),), virtual=True, **options), stores)
     assert ((shown[..., 3] == 0) == (values[0] == largest)).all()
     assert survey(str(path), Options(**options)).differs
+
+
+def test_a_nodata_value_that_alpha_hides_anyway_makes_no_other_revision(tmp_path: Path) -> None:
+    values = scene(SIDE, SIDE, bands=4)
+    values[3] = 255
+    values[:, :60] = 0
+    path = write(tmp_path / "a.tif", values, nodata=0, after=rgba)
+    assert survey(str(path), Options()).differs == ()
+    values[3, 30] = 9
+    again = write(tmp_path / "b.tif", values, nodata=0, after=rgba)
+    assert survey(str(again), Options()).differs == ("alpha, not nodata",)
 
 
 # Classes

@@ -19,9 +19,9 @@ from tiler.options import Halving, Options, Resampling
 from tiler.parts import SUBDATASET, listed, subdatasets
 from tiler.pixels import LONG, declared, dtype_of, reading_of
 from tiler.place import check_place, differs_at_seam, differs_in_place, lonlat_bounds, resolution_of
-from tiler.raster import baked_dtype
+from tiler.raster import baked_dtype, overviews_of
 from tiler.reading import Reading
-from tiler.sample import hides, look_at_alpha
+from tiler.sample import hides, holds, look_at_alpha
 from tiler.style import Style
 from tiler.styling import shown
 
@@ -79,6 +79,7 @@ def survey(path: str, options: Options) -> Survey:
     resolution = resolution_of(dataset)
     zoom = zoom_for(resolution)
     minzoom, maxzoom = _zooms(options, zoom)
+    shrunk = options.virtual or maxzoom < zoom
     look = shown(dataset, reading, options)
     palette = look.style.palette
     resampling = options.resampling or ("nearest" if palette else "cubic")
@@ -99,7 +100,12 @@ def survey(path: str, options: Options) -> Survey:
         stretched=look.stretched,
         manner=manner,
         notes=(*notes, *look.notes),
-        differs=(*differs, *look.differs, *_differs_there(dataset, bounds, resolution, resampling)),
+        differs=(
+            *differs,
+            *look.differs,
+            *_differs_there(dataset, bounds, resolution, resampling),
+            *(("mask of overviews",) if reading.masked and shrunk and 0 in overviews_of(path, manner) else ()),
+        ),
     )
 
 
@@ -151,7 +157,8 @@ def _differs_in_mask(dataset: DatasetReader, reading: Reading, options: Options)
         yield "mask of each band"
     if reading.alpha and reading.masked and options.alpha is None and hides(dataset, reading):
         yield "alpha and mask"
-    if (reading.alpha or reading.masked) and options.nodata is None and declared(dataset, reading.bands):
+    nodata = declared(dataset, reading.bands) if options.nodata is None else ()
+    if nodata and (reading.alpha or reading.masked) and holds(dataset, reading, nodata):
         yield "alpha, not nodata"
 
 
