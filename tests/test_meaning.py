@@ -14,6 +14,7 @@ import rasterio
 import rasterio.shutil
 from affine import Affine
 from click.testing import CliRunner, Result
+from rasterio.control import GroundControlPoint
 from rasterio.crs import CRS
 from rasterio.enums import ColorInterp
 
@@ -503,6 +504,17 @@ def test_inks_become_light(make_layer: MakeLayer, stores: Stores, tmp_path: Path
     assert any("cyan" in note for note in survey(str(path), Options()).notes)
 
 
+def test_inks_that_are_no_whole_numbers_are_refused_with_a_cure_that_cures(run: Any, tmp_path: Path) -> None:
+    def inks(out: Any) -> None:
+        out.colorinterp = [ColorInterp.cyan, ColorInterp.magenta, ColorInterp.yellow, ColorInterp.black]
+
+    path = write(tmp_path / "a.tif", scene(SIDE, SIDE, bands=4).astype(np.float32), after=inks)
+    refused = run(path)
+    assert refused.exit_code == 2
+    assert "its inks are no whole numbers: name one band or three with --bands" in refused.stderr
+    assert run(path, "--bands", "1,2,3").exit_code == 0
+
+
 def test_gdal_turns_the_inks_of_a_tiff_into_light(make_layer: MakeLayer, stores: Stores, tmp_path: Path) -> None:
     inks = scene(SIDE, SIDE, bands=4)
     light = 255 - inks.astype(float)
@@ -573,6 +585,29 @@ def test_an_amplitude_is_no_nodata_value(make_layer: MakeLayer, stores: Stores, 
     shown = seen(make_layer(write(tmp_path / "a.tif", values, nodata=5), rescale=((0.0, 10.0),)), stores)
     assert (shown[:60, :, 3] == 0).all()
     assert (shown[60:, :, 3] == 255).all()
+
+
+@pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
+@pytest.mark.parametrize(
+    ("said", "asked", "hidden"), [(-9999.9, (), False), (None, -9999.9, True), (-9999.9, None, True)]
+)
+def test_nodata_of_a_raster_of_control_points_is_what_the_user_says(
+    said: float | None, asked: Any, hidden: bool, make_layer: MakeLayer, stores: Stores, tmp_path: Path
+) -> None:
+    values = landscape(SIDE, SIDE, bands=1).astype(np.float32)
+    values[:, :60] = -9999.9
+    with rasterio.open(write(tmp_path / "a.tif", values, nodata=said)) as plain:
+        there, profile = plain.transform, {**plain.profile, "transform": Affine.identity(), "crs": None}
+    with rasterio.open(tmp_path / "b.tif", "w", **profile) as out:
+        out.write(values)
+        ends = [(row, column) for row in (0, SIDE) for column in (0, SIDE)]
+        x, y = there.c, there.f
+        points = [GroundControlPoint(row, column, x + column * PIXEL, y - row * PIXEL) for row, column in ends]
+        out.gcps = points, CRS.from_epsg(3857)
+    layer = make_layer(tmp_path / "b.tif", nodata=asked, resampling="nearest", rescale=((0.0, 255.0),))
+    (tile,) = (each for each in tiles_of(layer, 14) if (each.x, each.y) == CORNER)
+    shown = drawn(layer, stores, tile)[:SIDE, :SIDE]
+    assert (shown[..., 3] == np.where((values[0] < 0) & hidden, 0, 255)).all()
 
 
 # Overviews

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from rasterio.enums import ColorInterp, MaskFlags
 from rasterio.io import DatasetReader
 
-from tiler.errors import BadOption
+from tiler.errors import BadOption, BadSource
 from tiler.options import Nodata
 from tiler.reading import Reading
 from tiler.style import Pixels, Values
@@ -123,6 +123,8 @@ def reading_of(
         raise BadOption(
             f"bands {','.join(map(str, bands))} differ in type ({', '.join(sorted(kinds))}): name others with --bands"
         )
+    if len(bands) == len(INKS) and np.dtype(kinds.pop()).kind == "f":
+        raise BadSource(dataset.name, "its inks are no whole numbers: name one band or three with --bands")
     plain = Reading(bands, inverted=_inverted(dataset, bands), cmyk=len(bands) == len(INKS))
     if nodata is not None and nodata != ():
         return replace(plain, nodata=_fitting(nodata, bands, dataset), alpha=alpha or 0, top=_natural(dataset, alpha))
