@@ -14,6 +14,7 @@ import rasterio
 import rasterio.shutil
 from affine import Affine
 from click.testing import CliRunner, Result
+from rasterio.control import GroundControlPoint
 from rasterio.crs import CRS
 from rasterio.enums import ColorInterp
 
@@ -539,6 +540,17 @@ def test_inks_become_light(make_layer: MakeLayer, stores: Stores, tmp_path: Path
     assert any("cyan" in note for note in survey(str(path), Options()).notes)
 
 
+def test_inks_that_are_no_whole_numbers_are_refused_with_a_cure_that_cures(run: Any, tmp_path: Path) -> None:
+    def inks(out: Any) -> None:
+        out.colorinterp = [ColorInterp.cyan, ColorInterp.magenta, ColorInterp.yellow, ColorInterp.black]
+
+    path = write(tmp_path / "a.tif", scene(SIDE, SIDE, bands=4).astype(np.float32), after=inks)
+    refused = run(path)
+    assert refused.exit_code == 2
+    assert "its inks are no whole numbers: name one band or three with --bands" in refused.stderr
+    assert run(path, "--bands", "1,2,3").exit_code == 0
+
+
 def test_gdal_turns_the_inks_of_a_tiff_into_light(make_layer: MakeLayer, stores: Stores, tmp_path: Path) -> None:
     inks = scene(SIDE, SIDE, bands=4)
     light = 255 - inks.astype(float)
@@ -640,6 +652,37 @@ def test_of_complex_numbers_the_amplitude_is_shown(
     assert "its values are complex numbers: their amplitude is shown" in run(path).stderr
 
 
+def test_an_amplitude_is_no_nodata_value(make_layer: MakeLayer, stores: Stores, tmp_path: Path) -> None:
+    values = np.full((1, SIDE, SIDE), 3 + 4j, np.complex64)
+    values[:, :60] = 5
+    shown = seen(make_layer(write(tmp_path / "a.tif", values, nodata=5), rescale=((0.0, 10.0),)), stores)
+    assert (shown[:60, :, 3] == 0).all()
+    assert (shown[60:, :, 3] == 255).all()
+
+
+@pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
+@pytest.mark.parametrize(
+    ("said", "asked", "hidden"), [(-9999.9, (), False), (None, -9999.9, True), (-9999.9, None, True)]
+)
+def test_nodata_of_a_raster_of_control_points_is_what_the_user_says(
+    said: float | None, asked: Any, hidden: bool, make_layer: MakeLayer, stores: Stores, tmp_path: Path
+) -> None:
+    values = landscape(SIDE, SIDE, bands=1).astype(np.float32)
+    values[:, :60] = -9999.9
+    with rasterio.open(write(tmp_path / "a.tif", values, nodata=said)) as plain:
+        there, profile = plain.transform, {**plain.profile, "transform": Affine.identity(), "crs": None}
+    with rasterio.open(tmp_path / "b.tif", "w", **profile) as out:
+        out.write(values)
+        ends = [(row, column) for row in (0, SIDE) for column in (0, SIDE)]
+        x, y = there.c, there.f
+        points = [GroundControlPoint(row, column, x + column * PIXEL, y - row * PIXEL) for row, column in ends]
+        out.gcps = points, CRS.from_epsg(3857)
+    layer = make_layer(tmp_path / "b.tif", nodata=asked, resampling="nearest", rescale=((0.0, 255.0),))
+    (tile,) = (each for each in tiles_of(layer, 14) if (each.x, each.y) == CORNER)
+    shown = drawn(layer, stores, tile)[:SIDE, :SIDE]
+    assert (shown[..., 3] == np.where((values[0] < 0) & hidden, 0, 255)).all()
+
+
 # Overviews
 
 
@@ -653,6 +696,20 @@ def test_the_overview_is_found_whatever_their_order(order: tuple[int, ...], tmp_
         there = [1, *dataset.overviews(1)]
     for shrink, factor in ((1, 1), (1.9, 1), (2, 2), (3.9, 2), (4, 4), (7, 4), (8, 8), (100, 8)):
         assert there[overview_for(str(path), shrink)] == factor
+
+
+def test_an_overview_without_the_mask_is_passed_over(make_layer: MakeLayer, stores: Stores, tmp_path: Path) -> None:
+    mask = np.full((SIDE, SIDE), 255, np.uint8)
+    mask[:120, :120] = 0
+    path = write(tmp_path / "a.tif", scene(SIDE, SIDE), mask=mask)
+    with rasterio.Env(TIFF_USE_OVR=True), rasterio.open(path, "r+") as out:
+        out.build_overviews([2, 4])  # a file beside it, which has no mask
+    for options in ({"max_zoom": 13}, {"virtual": True}):
+        layer = make_layer(path, **options)
+        (tile,) = tiles_of(layer, 13)
+        assert drawn(layer, stores, tile)[:50, :50, 3].max() == 0
+        assert survey(str(path), Options(**options)).differs == ("mask of overviews",)
+    assert survey(str(path), Options()).differs == ()
 
 
 def test_metadata_of_before_is_read(make_layer: MakeLayer, stores: Stores, tmp_path: Path) -> None:
@@ -678,6 +735,68 @@ def test_a_value_a_band_must_fit_the_bands(stores: Stores, tmp_path: Path) -> No
     path = write(tmp_path / "a.tif", scene(SIDE, SIDE))
     with pytest.raises(BadOption, match="give one value or 3, one a band, not 2"):
         ingest(str(path), "land", Options(nodata=(1.0, 2.0)), stores, jobs=1, progress=silent)
+
+
+@pytest.mark.parametrize("virtual", [False, True])
+def test_alpha_and_a_mask_of_its_own_both_hide(
+    virtual: bool, make_layer: MakeLayer, stores: Stores, tmp_path: Path
+) -> None:
+    values = scene(SIDE, SIDE, bands=4)
+    values[3], mask = 200, np.full((SIDE, SIDE), 255, np.uint8)
+    values[3, :60], mask[:, :60] = 0, 0
+    path = write(tmp_path / "a.tif", values, mask=mask, after=rgba)
+    shown = seen(make_layer(path, virtual=virtual), stores)
+    assert (shown[..., 3] == np.minimum(values[3], mask)).all()
+    assert survey(str(path), Options()).differs == ("alpha and mask",)
+    again = write(tmp_path / "b.tif", values, mask=values[3], after=rgba)
+    assert survey(str(again), Options()).differs == ()
+
+
+@pytest.mark.parametrize("virtual", [False, True])
+def test_a_mask_of_each_band_hides_what_all_of_them_hide(
+    virtual: bool, make_layer: MakeLayer, stores: Stores, tmp_path: Path
+) -> None:
+    masks = np.full((3, SIDE, SIDE), 255, np.uint8)
+    masks[:, :60], masks[1, 60:90] = 0, 0
+    write(tmp_path / "masks.tif", masks)
+    rasterio.shutil.copy(str(write(tmp_path / "a.tif", scene(SIDE, SIDE))), str(tmp_path / "a.vrt"), driver="VRT")
+    source = "<SimpleSource><SourceFilename relativeToVRT='1'>masks.tif</SourceFilename><SourceBand>{}</SourceBand>"
+    whole = f"<MaskBand><VRTRasterBand dataType='Byte'>{source}</SimpleSource></VRTRasterBand></MaskBand>"
+    first, *rest = (tmp_path / "a.vrt").read_text().split("</VRTRasterBand>")
+    described = "".join(f"{whole.format(band)}</VRTRasterBand>{part}" for band, part in enumerate(rest, 1))
+    (tmp_path / "a.vrt").write_text(first + described)
+    layer = make_layer(tmp_path / "a.vrt", virtual=virtual)
+    assert (seen(layer, stores)[..., 3] == masks.max(axis=0)).all()
+    assert survey(str(tmp_path / "a.vrt"), Options()).differs == ("mask of each band",)
+
+
+@pytest.mark.parametrize("dtype", ["int64", "uint64"])
+@pytest.mark.parametrize("asked", [False, True])
+def test_the_largest_value_of_64_bits_may_be_no_data(
+    dtype: str, asked: bool, make_layer: MakeLayer, stores: Stores, tmp_path: Path
+) -> None:
+    values, largest = landscape(SIDE, SIDE, bands=1).astype(dtype), np.iinfo(dtype).max
+    values[:, :60] = largest
+    path = write(tmp_path / "a.tif", values)
+    if not asked:
+        rasterio.shutil.copy(str(path), str(tmp_path / "a.vrt"), driver="VRT")
+        path = tmp_path / "a.vrt"
+        path.write_text(with_nodata(path.read_text(), 1, largest))
+    options = {"nodata": float(largest)} if asked else {}
+    shown = seen(make_layer(path, rescale=((0.0, 255.0),), virtual=True, **options), stores)
+    assert ((shown[..., 3] == 0) == (values[0] == largest)).all()
+    assert survey(str(path), Options(**options)).differs
+
+
+def test_a_nodata_value_that_alpha_hides_anyway_makes_no_other_revision(tmp_path: Path) -> None:
+    values = scene(SIDE, SIDE, bands=4)
+    values[3] = 255
+    values[:, :60] = 0
+    path = write(tmp_path / "a.tif", values, nodata=0, after=rgba)
+    assert survey(str(path), Options()).differs == ()
+    values[3, 30] = 9
+    again = write(tmp_path / "b.tif", values, nodata=0, after=rgba)
+    assert survey(str(again), Options()).differs == ("alpha, not nodata",)
 
 
 # Classes
@@ -756,3 +875,26 @@ def test_the_colours_of_an_attribute_table_are_those_of_its_classes(
     assert bool(survey(str(path), Options()).differs) == coloured
     asked = seen(make_layer(path, "ramp", rescale=((0.0, 7.0),)), stores)
     assert (grey(asked) == np.rint(values[0].astype(float) * 255 / 7)).all()
+
+
+@pytest.mark.parametrize(
+    ("fields", "rows", "bins"),
+    [
+        ([("Min", 3), ("Max", 4), *RGB_COLUMNS], [(0, 4, 255, 0, 0), (4, 9, 0, 255, 0)], ""),
+        (RGB_COLUMNS, [(255, 0, 0), (0, 255, 0)], 'Row0Min="0" BinSize="5"'),
+    ],
+)
+def test_a_row_of_an_attribute_table_may_hold_a_range(
+    fields: list[tuple[str, int]],
+    rows: list[tuple[object, ...]],
+    bins: str,
+    make_layer: MakeLayer,
+    stores: Stores,
+    tmp_path: Path,
+) -> None:
+    values = (np.indices((SIDE, SIDE)).sum(axis=0) // 7 % 10).astype(np.uint8)[np.newaxis]
+    path = write(tmp_path / "a.tif", values)
+    said = table(fields, rows).replace("<GDALRasterAttributeTable ", f"<GDALRasterAttributeTable {bins} ")
+    (tmp_path / "a.tif.aux.xml").write_text(said)
+    expected = np.where(values[0, ..., None] < 5, (255, 0, 0, 255), (0, 255, 0, 255))
+    assert (seen(make_layer(path), stores) == expected).all()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from xml.etree import ElementTree as ET
 
@@ -15,7 +16,8 @@ from tiler.style import Rgba
 
 FEW = 256  # classes of a byte
 MOST = 1 << 16  # classes of two
-VALUES, NAMED = (5, 3), {6: "red", 7: "green", 8: "blue", 9: "alpha"}  # what GDAL uses columns of such a table for
+LOWEST, HIGHEST = (5, 3), (5, 4)  # what GDAL uses columns of such a table for that hold a row's values: one, or a range
+NAMED = {6: "red", 7: "green", 8: "blue", 9: "alpha"}  # and its colour
 BLACK: Rgba = (0, 0, 0, 255)
 
 
@@ -50,25 +52,35 @@ def attributed(dataset: DatasetReader, band: int) -> tuple[Rgba, ...]:
     table = copy_of(dataset).find(f"VRTRasterBand[@band='{band}']/GDALRasterAttributeTable")
     if table is None or table.get("tableType", "thematic") != "thematic":
         return ()
-    return table_of(dict(_rows(table)))
+    return table_of(dict(reversed(list(_rows(table)))))  # of rows that overlap the first counts
 
 
 def _rows(table: ET.Element) -> Iterator[tuple[int, Rgba]]:
-    """Values and colours, where both can be read."""
+    """Values and colours, where both can be read; of a row that holds a range, each value."""
     columns: dict[str, int] = {}
     for number, field in enumerate(table.findall("FieldDefn")):
         usage = int(field.findtext("Usage") or 0)
-        name = "value" if usage in VALUES else NAMED.get(usage, (field.findtext("Name") or "").strip().lower())
-        columns.setdefault(name, number)
+        name = NAMED.get(usage, (field.findtext("Name") or "").strip().lower())
+        names = [name for name, usages in (("lowest", LOWEST), ("highest", HIGHEST)) if usage in usages] or [name]
+        for each in names:
+            columns.setdefault(each, number)
+    if "value" in columns:
+        columns.setdefault("lowest", columns["value"])
     if not {"red", "green", "blue"} <= columns.keys():
         return
+    first, size = (float(table.get(name, usual)) for name, usual in (("Row0Min", 0), ("BinSize", 1)))
     for number, row in enumerate(table.findall("Row")):
         cells = [cell.text or "" for cell in row.findall("F")]
         try:
-            value = float(cells[columns["value"]]) if "value" in columns else float(number)
             red, green, blue = (round(float(cells[columns[name]])) for name in ("red", "green", "blue"))
             alpha = round(float(cells[columns["alpha"]])) if "alpha" in columns else 255
-        except (IndexError, ValueError):
+            if "lowest" in columns:
+                low = float(cells[columns["lowest"]])
+                high = math.floor(min(float(cells[columns.get("highest", columns["lowest"])]), MOST))
+            else:
+                low, high = first + number * size, math.ceil(first + (number + 1) * size) - 1
+            values = range(math.ceil(max(low, 0.0)), min(high + 1, MOST))
+        except (IndexError, ValueError, OverflowError):
             continue
-        if value.is_integer() and 0 <= value < MOST and all(0 <= each < FEW for each in (red, green, blue, alpha)):
-            yield int(value), (red, green, blue, alpha)
+        if all(0 <= each < FEW for each in (red, green, blue, alpha)):
+            yield from ((value, (red, green, blue, alpha)) for value in values)

@@ -9,6 +9,7 @@ import math
 from typing import Any
 from xml.etree import ElementTree as ET
 
+import numpy as np
 from affine import Affine
 from rasterio._err import CPLE_BaseError
 from rasterio.enums import ColorInterp
@@ -60,7 +61,9 @@ def unrolled(dataset: DatasetReader, fit: str, resampling: str, nodata: Nodata) 
     if isinstance(nodata, tuple) and nodata:
         raise BadOption("--nodata: give one value for all bands of a raster that control points place")
     if isinstance(nodata, float):
-        how |= {"src_nodata": nodata, "nodata": nodata}
+        single = dataset.dtypes[0] == "float32"
+        held = float(np.float32(nodata)) if single else nodata  # GDAL compares what pixels hold
+        how |= {"src_nodata": held, "nodata": held}
     else:
         how |= {"add_alpha": not own, "src_nodata": None if nodata == () else _declared(dataset)}
     try:

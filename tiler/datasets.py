@@ -177,8 +177,12 @@ def _description(dataset: DatasetReader, manner: Manner) -> ET.Element | None:
     if transform or not control.by_points(dataset):
         return moved
     warp = (manner.gcps, manner.resampling, manner.nodata)
+    if moved is None and manner.nodata == ():
+        moved = laid.copy_of(dataset)
     if moved is None:
         return control.unrolled(dataset, *warp)
+    if manner.nodata == ():
+        laid.forget_nodata(moved)
     with laid.Laid(moved, dataset.name) as source:
         return control.unrolled(source, *warp)
 

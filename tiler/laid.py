@@ -62,6 +62,13 @@ def placed(description: ET.Element, crs: CRS | None, transform: Affine | None) -
     return description
 
 
+def forget_nodata(description: ET.Element) -> None:
+    """Take the nodata value of each band out of `description`."""
+    for band in description.iter("VRTRasterBand"):
+        for each in band.findall("NoDataValue"):
+            band.remove(each)
+
+
 def crs_of(text: str) -> CRS:
     """The CRS that `--crs` names.
 

@@ -14,32 +14,42 @@ import numpy.typing as npt
 from rasterio.enums import ColorInterp, MaskFlags
 from rasterio.io import DatasetReader
 
-from tiler.errors import BadOption
+from tiler.errors import BadOption, BadSource
 from tiler.options import Nodata
 from tiler.reading import Reading
 from tiler.style import Pixels, Values
 
 NATURAL = {"uint16": 65535.0, "int16": 32767.0}  # alpha that is opaque, as GDAL has it; 255 of other types
+LONG = ("int64", "uint64")  # whose largest value no float holds
 INKS = [ColorInterp.cyan, ColorInterp.magenta, ColorInterp.yellow, ColorInterp.black]
 COLOURS = [ColorInterp.red, ColorInterp.green, ColorInterp.blue]
 
 
 def pixels(dataset: DatasetReader, reading: Reading, **how: Any) -> tuple[Values, Pixels]:
     """Values, `(bands, height, width)` in the raster's dtype, and the mask; `how` is for rasterio's `read`."""
-    values = dataset.read(list(reading.bands), **how)
+    values, nodata = dataset.read(list(reading.bands), **how), reading.nodata
     if values.dtype.kind == "c":
-        values = _amplitude(values, reading.nodata)
+        values, nodata = _amplitude(values, nodata), ()
     mask = np.full(values.shape[1:], 255, np.uint8)
     if reading.alpha:
         mask = shown(dataset.read(reading.alpha, **how), reading.top)
     if reading.masked:
-        cover = dataset.read_masks(reading.bands[0], **how)
+        cover = mask_of(dataset, reading, **how)
         mask = np.minimum(mask, cover if reading.soft else np.where(cover, np.uint8(255), np.uint8(0)))
-    mask[missing(values, reading.nodata)] = 0
+    mask[missing(values, nodata)] = 0
     if reading.inverted is not None:
         values = values.dtype.type(reading.inverted) - values
     made: Values = _rgb(values) if reading.cmyk else values
     return made, mask
+
+
+def mask_of(dataset: DatasetReader, reading: Reading, **how: Any) -> Pixels:
+    """The raster's own mask; where each band has one of its own, what some band shows."""
+    if dataset.mask_flag_enums[reading.bands[0] - 1]:
+        mask: Pixels = dataset.read_masks(reading.bands[0], **how)
+    else:
+        mask = dataset.read_masks(list(reading.bands), **how).max(axis=0)
+    return mask
 
 
 def dtype_of(dataset: DatasetReader, band: int) -> str:
@@ -61,7 +71,7 @@ def shown(alpha: Values, top: float) -> Pixels:
     """Alpha of any dtype, opaque at `top`, as 0 to 255."""
     if alpha.dtype == np.uint8 and top == 255:
         return alpha
-    share = np.nan_to_num(alpha.real.astype(np.float64) / top, nan=0.0)  # a warp adds it in the type of the values
+    share = np.nan_to_num(np.real(alpha).astype(np.float64) / top, nan=0.0)  # a warp adds it in the type of the values
     mask: Pixels = np.rint(np.clip(share, 0, 1) * 255).astype(np.uint8)
     return mask
 
@@ -113,13 +123,17 @@ def reading_of(
         raise BadOption(
             f"bands {','.join(map(str, bands))} differ in type ({', '.join(sorted(kinds))}): name others with --bands"
         )
+    if len(bands) == len(INKS) and np.dtype(kinds.pop()).kind == "f":
+        raise BadSource(dataset.name, "its inks are no whole numbers: name one band or three with --bands")
     plain = Reading(bands, inverted=_inverted(dataset, bands), cmyk=len(bands) == len(INKS))
     if nodata is not None and nodata != ():
         return replace(plain, nodata=_fitting(nodata, bands, dataset), alpha=alpha or 0, top=_natural(dataset, alpha))
-    if opacity and opacity not in bands:
-        return replace(plain, alpha=opacity, top=_natural(dataset, opacity))
     flags = dataset.mask_flag_enums[bands[0] - 1]
-    if MaskFlags.per_dataset in flags and MaskFlags.alpha not in flags:
+    masked = not flags or (MaskFlags.per_dataset in flags and MaskFlags.alpha not in flags)
+    if opacity and opacity not in bands:
+        masked &= MaskFlags.nodata not in flags
+        return replace(plain, alpha=opacity, top=_natural(dataset, opacity), masked=masked)
+    if masked:
         return replace(plain, masked=True)
     return replace(plain, nodata=declared(dataset, bands)) if nodata is None else plain
 
@@ -155,8 +169,16 @@ def _inverted(dataset: DatasetReader, bands: tuple[int, ...]) -> float | None:
 
 def declared(dataset: DatasetReader, bands: tuple[int, ...]) -> tuple[float | None, ...]:
     """The raster's own nodata values as its pixels hold them."""
-    found = tuple(_held(dataset.nodatavals[band - 1], dtype_of(dataset, band)) for band in bands)
+    found = tuple(_held(_said(dataset, band), dtype_of(dataset, band)) for band in bands)
     return () if all(value is None for value in found) else found
+
+
+def _said(dataset: DatasetReader, band: int) -> float | None:
+    """The nodata value of a band; rasterio leaves out the largest of 64 bits, which is beyond all floats of a pixel."""
+    nodata: float | None = dataset.nodatavals[band - 1]
+    if nodata is None and dtype_of(dataset, band) in LONG and MaskFlags.nodata in dataset.mask_flag_enums[band - 1]:
+        return int(np.iinfo(dtype_of(dataset, band)).max)
+    return nodata
 
 
 def _fitting(
@@ -185,4 +207,6 @@ def _held(nodata: float | None, dtype: str) -> float | None:
     if nodata != int(nodata):
         return None
     limits = np.iinfo(dtype)
+    if dtype in LONG and nodata == float(limits.max):
+        return int(limits.max)
     return nodata if limits.min <= nodata <= limits.max else None

@@ -322,10 +322,11 @@ def differs_in_place(dataset: DatasetReader, bounds: Bounds, resolution: float) 
     return bool((np.minimum(edges, 360 - edges) > math.degrees(allowed / EXTENT * math.pi)).any())
 
 
-def differs_at_seam(dataset: DatasetReader) -> bool:
-    """Whether earlier versions blurred the raster: it goes around the globe, and past the sides of the map.
+def past_seam(dataset: DatasetReader) -> bool:
+    """Whether the raster goes around the globe, and past the sides of the map.
 
-    GDAL took the whole of it for the source of a window beside the antimeridian, and widened its kernel accordingly.
+    GDAL takes the whole of it for the source of a window beside the antimeridian, and widens its kernel accordingly:
+    earlier versions blurred it there.
     """
     turn = _turn(dataset.crs)
     if not turn:

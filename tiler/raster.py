@@ -14,6 +14,7 @@ import rasterio
 import rasterio.warp
 import rasterio.windows
 from affine import Affine
+from rasterio.enums import MaskFlags
 from rasterio.enums import Resampling as GdalResampling
 from rasterio.io import DatasetReader
 
@@ -22,7 +23,7 @@ from tiler.datasets import PLAIN, Manner, opened, translated
 from tiler.grid import Window
 from tiler.options import Resampling
 from tiler.pixels import dtype_of, pixels, shown
-from tiler.place import MERCATOR, beneath_window, turns
+from tiler.place import MERCATOR, beneath_window, past_seam, turns
 from tiler.reading import Box, Reading
 from tiler.style import Area, Pixels, Values
 
@@ -43,9 +44,19 @@ KERNEL: dict[Resampling, int] = {  # source pixels that a kernel reaches to each
 }
 
 
+def overviews_of(path: str, manner: Manner = PLAIN) -> list[int]:
+    """How many times smaller the raster itself and its overviews are; 0 for those that lack the mask it has."""
+    factors = [1, *opened(path, manner=manner).overviews(1)]
+    if MaskFlags.per_dataset in opened(path, manner=manner).mask_flag_enums[0]:
+        for level in range(1, len(factors)):
+            if MaskFlags.per_dataset not in opened(path, level, manner=manner).mask_flag_enums[0]:
+                factors[level] = 0
+    return factors
+
+
 def overview_for(path: str, shrink: float, manner: Manner = PLAIN) -> int:
     """The coarsest overview (from 1; 0 is the raster itself) that is `shrink` or less smaller, in any order of them."""
-    factors = [1, *opened(path, manner=manner).overviews(1)]
+    factors = overviews_of(path, manner)
     return max(range(len(factors)), key=lambda level: factors[level] if factors[level] <= shrink * 1.01 else 0)
 
 
@@ -133,7 +144,7 @@ def _warped(
             dst_alpha=len(source),
             SRC_ALPHA_MAX="255",
             DST_ALPHA_MAX="255",
-            **_kernel(needed.ratio * shrunk),
+            **(_kernel(needed.ratio * shrunk) if past_seam(dataset) else {}),
             **_target(window, resampling),
         )
     mask = out[-1].astype(np.uint8)

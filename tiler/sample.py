@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -11,7 +12,7 @@ import rasterio.windows
 from rasterio.io import DatasetReader
 
 from tiler.datasets import translated
-from tiler.pixels import NATURAL, bits, dtype_of, pixels
+from tiler.pixels import NATURAL, bits, dtype_of, mask_of, missing, pixels
 from tiler.reading import Reading
 from tiler.sparse import gaps_of
 from tiler.style import Meaning, Range, Values, meant
@@ -127,8 +128,27 @@ def look_at_alpha(dataset: DatasetReader, band: int) -> Alpha:
     return Alpha(top, top != usual or (between and dtype in NATURAL), _picture(sample, top))
 
 
+def hides(dataset: DatasetReader, reading: Reading) -> bool:
+    """Whether the raster's own mask hides what its alpha band shows."""
+    with translated(dataset.name):
+        return any(
+            ((mask_of(dataset, reading, window=window) == 0) & (dataset.read(reading.alpha, window=window) > 0)).any()
+            for _, window in dataset.block_windows(reading.alpha)
+        )
+
+
+def holds(dataset: DatasetReader, reading: Reading, nodata: tuple[float | None, ...]) -> bool:
+    """Whether some pixel that is shown holds the nodata values."""
+    with translated(dataset.name):
+        for _, window in dataset.block_windows(reading.bands[0]):
+            values, mask = pixels(dataset, replace(reading, inverted=None, cmyk=False), window=window)
+            if (missing(values, nodata) & (mask > 0)).any():
+                return True
+    return False
+
+
 def _numbers(alpha: Values) -> npt.NDArray[np.float64]:
-    return np.nan_to_num(alpha.real.astype(np.float64))
+    return np.nan_to_num(np.real(alpha).astype(np.float64))
 
 
 def _picture(alpha: npt.NDArray[np.float64], top: float) -> bool:

@@ -19,7 +19,7 @@ from rasterio.enums import Interleaving
 from rasterio.io import DatasetReader
 
 from tiler.datasets import translated
-from tiler.pixels import dtype_of, pixels
+from tiler.pixels import dtype_of, mask_of, pixels
 from tiler.reading import Box, Reading
 
 Share = Literal["none", "some", "all"]
@@ -96,7 +96,7 @@ def bare(dataset: DatasetReader, reading: Reading, box: Box) -> bool:
         if reading.alpha:
             known = dataset.read(reading.alpha, window=window)
         elif reading.masked:
-            known = dataset.read_masks(reading.bands[0], window=window)
+            known = mask_of(dataset, reading, window=window)
         else:
             known = _seen(dataset, reading, window)
     return not known.any()

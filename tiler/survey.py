@@ -17,11 +17,11 @@ from tiler.errors import BadOption, BadSource, SourceReadError
 from tiler.grid import Bounds, zoom_for
 from tiler.options import Halving, Options, Resampling
 from tiler.parts import SUBDATASET, listed, subdatasets
-from tiler.pixels import declared, dtype_of, reading_of
-from tiler.place import check_place, differs_at_seam, differs_in_place, lonlat_bounds, resolution_of
-from tiler.raster import baked_dtype
+from tiler.pixels import LONG, declared, dtype_of, reading_of
+from tiler.place import check_place, differs_in_place, lonlat_bounds, past_seam, resolution_of
+from tiler.raster import baked_dtype, overviews_of
 from tiler.reading import Reading
-from tiler.sample import look_at_alpha
+from tiler.sample import hides, holds, look_at_alpha
 from tiler.style import Style
 from tiler.styling import shown
 
@@ -79,6 +79,7 @@ def survey(path: str, options: Options) -> Survey:
     resolution = resolution_of(dataset)
     zoom = zoom_for(resolution)
     minzoom, maxzoom = _zooms(options, zoom)
+    shrunk = options.virtual or maxzoom < zoom
     look = shown(dataset, reading, options)
     palette = look.style.palette
     resampling = options.resampling or ("nearest" if palette else "cubic")
@@ -99,7 +100,12 @@ def survey(path: str, options: Options) -> Survey:
         stretched=look.stretched,
         manner=manner,
         notes=(*notes, *look.notes),
-        differs=(*differs, *look.differs, *_differs_there(dataset, bounds, resolution, resampling)),
+        differs=(
+            *differs,
+            *look.differs,
+            *_differs_there(dataset, bounds, resolution, resampling),
+            *(("mask of overviews",) if reading.masked and shrunk and 0 in overviews_of(path, manner) else ()),
+        ),
     )
 
 
@@ -107,7 +113,7 @@ def _differs_there(dataset: DatasetReader, bounds: Bounds, resolution: float, re
     """In what its place is understood otherwise than by earlier versions."""
     if differs_in_place(dataset, bounds, resolution):
         yield "placed"
-    if resampling in SMOOTH and differs_at_seam(dataset):
+    if resampling in SMOOTH and past_seam(dataset):
         yield "seam"
 
 
@@ -138,19 +144,31 @@ def _zooms(options: Options, zoom: int) -> tuple[int, int]:
     return minzoom, maxzoom
 
 
+def _differs_in_mask(dataset: DatasetReader, reading: Reading, options: Options) -> Iterator[str]:
+    """In what its valid pixels are understood otherwise than by earlier versions."""
+    if isinstance(options.nodata, float) and reading.nodata and reading.nodata[0] != options.nodata:
+        yield "nodata"
+    first = reading.bands[0]
+    if dtype_of(dataset, first) in LONG and options.nodata is None and reading.nodata and dataset.nodata is None:
+        yield "nodata of 64 bits"
+    if options.nodata is None and len(set(reading.nodata)) > 1:
+        yield "nodata of each band"
+    if reading.masked and not dataset.mask_flag_enums[first - 1]:
+        yield "mask of each band"
+    if reading.alpha and reading.masked and options.alpha is None and hides(dataset, reading):
+        yield "alpha and mask"
+    nodata = declared(dataset, reading.bands) if options.nodata is None else ()
+    if nodata and (reading.alpha or reading.masked) and holds(dataset, reading, nodata):
+        yield "alpha, not nodata"
+
+
 def _read(dataset: DatasetReader, options: Options) -> tuple[Reading, list[str], list[str]]:
     """What to read of a raster, in what that differs from earlier versions, and notes for the user."""
     reading = reading_of(dataset, options.bands, options.nodata, options.alpha)
-    differs, notes = [], []
-    if isinstance(options.nodata, float) and reading.nodata and reading.nodata[0] != options.nodata:
-        differs.append("nodata")
-    if options.nodata is None and len(set(reading.nodata)) > 1:
-        differs.append("nodata of each band")
-    if (reading.alpha or reading.masked) and options.nodata is None and declared(dataset, reading.bands):
-        differs.append("alpha, not nodata")
-        said = f"--nodata VALUE --alpha {reading.alpha}" if reading.alpha else "--nodata VALUE"
-        kind = "alpha" if reading.alpha else "a mask"
-        notes.append(f"its nodata value does not count beside {kind}: add {said} where it should")
+    differs, notes = list(_differs_in_mask(dataset, reading, options)), []
+    if "alpha, not nodata" in differs:
+        kind, cure = ("alpha", f" --alpha {reading.alpha}") if reading.alpha else ("a mask", "")
+        notes.append(f"its nodata value does not count beside {kind}: add --nodata VALUE{cure} where it should")
     if dataset.dtypes[reading.bands[0] - 1].startswith("complex"):
         notes.append("its values are complex numbers: their amplitude is shown")
     if reading.cmyk:
