@@ -129,7 +129,9 @@ def raster_options(command: Command) -> Command:
         help="Value that means no data, for all bands or one each, instead of the raster's own; none ignores that.",
     )
     @click.option("--alpha", metavar="BAND", callback=parsed(_parse_alpha), help="Band that holds the opacity.")
-    @click.option("--no-alpha", "alpha", flag_value=NO_ALPHA, help="Ignore the alpha band.")
+    @click.option(
+        "--no-alpha", "alpha", flag_value=NO_ALPHA, callback=parsed(_parse_alpha), help="Ignore the alpha band."
+    )
     @click.option(
         "--bands", metavar="B[,B,B]", callback=parsed(_parse_bands), help="Band to show as grey, or three as RGB."
     )

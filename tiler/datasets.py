@@ -222,6 +222,19 @@ def _place(dataset: DatasetReader, manner: Manner) -> tuple[CRS | None, Affine |
     return crs, transform
 
 
+@contextmanager
+def as_it_is(path: str, manner: Manner) -> Iterator[DatasetReader]:
+    """The raster at `path` for a moment, laid nowhere else.
+
+    Raises:
+        SourceReadError, StoreError: as `opened`.
+    """
+    with translated(path), rasterio.Env(session=DummySession(), **NETWORK) as env:
+        drivers = None if manner.trusted else _known(env, DRIVERS)
+        with DatasetReader(_parse_path(path), driver=drivers) as dataset:
+            yield dataset
+
+
 def probed(path: str, drivers: Sequence[str]) -> list[str]:
     """The files of the raster at `path`, opened only by `drivers`, or by any driver if none are given.
 

@@ -16,7 +16,7 @@ from tiler.beneath import Beneath, beneath, beside
 from tiler.catalog import Layer
 from tiler.choose import choose
 from tiler.credit import plain_markup
-from tiler.datasets import Manner, forget, opened
+from tiler.datasets import Manner, as_it_is, forget, opened
 from tiler.doubts import doubts
 from tiler.errors import BadOption, BadSource, CatalogError, SourceReadError, TilerError, UnknownLayer
 from tiler.footprint import Footprint
@@ -112,8 +112,8 @@ def ingest(
         except SourceReadError:
             seen.check(options)
             raise
-        plain = opened(seen.path, manner=Manner(trusted=options.trust_source))
-        looks = doubts(opened(seen.path, manner=seen.survey.manner), plain, options)
+        with as_it_is(seen.path, seen.survey.manner) as plain:
+            looks = list(doubts(opened(seen.path, manner=seen.survey.manner), plain, options))
         return replace(done, notes=(*seen.below.notes(), *seen.survey.notes, *looks))
     except SourceReadError as error:
         raise BadSource(source, f"{error} (is the file whole?)") from error

@@ -55,7 +55,7 @@ def _palette(dataset: DatasetReader, reading: Reading, options: Options) -> tupl
     """The colours of the raster's classes, where it has one band of them and nobody asks for others."""
     if len(reading.bands) > 1:
         return ()
-    palette = palette_of(dataset, reading.bands[0])
+    palette = palette_of(dataset, reading.bands[0], shown=options.nodata is not None)
     if palette or options.colormap or options.rescale or options.style:
         return palette
     return attributed(dataset, reading.bands[0])
