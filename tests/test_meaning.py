@@ -376,6 +376,59 @@ def test_the_fast_path_and_the_slow_one_agree(dtype: str, kind: str, kernel: Res
         assert warp_valid(dataset, reading, window, kernel, box) is None
 
 
+@pytest.mark.parametrize(
+    ("dtype", "kind", "turned"),
+    [
+        ("uint8", "nodata", False),
+        ("uint8", "soft alpha", True),
+        ("uint16", "alpha", True),
+        ("int16", "mask", False),
+        ("float32", "not a number", True),
+        ("float32", "nodata", False),
+    ],
+)
+def test_a_bake_is_the_same_where_all_goes_the_slow_way(
+    dtype: str, kind: str, turned: bool, stores: Stores, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    side, rng = 1500, np.random.default_rng(5)
+    values = (landscape(side, side, bands=1) * 0.4 + 5).astype(dtype)
+    hole = np.zeros((side, side), bool)
+    for row, column in rng.integers(0, 500, (6, 2)):  # the rest is whole
+        hole[row : row + rng.integers(1, 60), column : column + rng.integers(1, 60)] = True
+    how: dict[str, Any] = {"crs": "EPSG:32631"} if turned else {}
+    if kind == "nodata":
+        values[:, hole], how["nodata"] = 1, 1
+    elif kind == "mask":
+        how["mask"] = np.where(hole, 0, 255).astype(np.uint8)
+    elif kind == "not a number":
+        values[:, hole] = np.nan
+    else:
+        top = np.iinfo(dtype).max
+        alpha = np.where(hole, 0 if kind == "alpha" else rng.integers(0, top, (side, side)), top).astype(dtype)
+        values = np.concatenate([values, alpha[np.newaxis]])
+        how["after"] = lambda out: setattr(out, "colorinterp", [ColorInterp.gray, ColorInterp.alpha])
+    path = write(tmp_path / "a.tif", values, **how)
+    asked = Options(rescale=((0.0, 255.0),), min_zoom=12)
+    fast, calls = [], warp_valid
+
+    def counted(*args: Any) -> Values | None:
+        found = calls(*args)
+        fast.append(found is not None)
+        return found
+
+    monkeypatch.setattr("tiler.bake.warp_valid", counted)
+    layer = ingest(str(path), "fast", asked, stores, jobs=1, progress=silent).layer
+    assert any(fast)
+    monkeypatch.setattr("tiler.bake.warp_valid", lambda *_: None)
+    slow = ingest(str(path), "slow", asked, stores, jobs=1, progress=silent).layer
+    for z in (layer.maxzoom, 13, 12):
+        for tile in tiles_of(layer, z):
+            one, other = (drawn(each, stores, tile).astype(int) for each in (layer, slow))
+            assert np.abs(one[..., 3] - other[..., 3]).max() <= 1, tile
+            shown = (one[..., 3] > 8) & (other[..., 3] > 8)
+            assert np.abs(one[shown] - other[shown]).max(initial=0) <= 1, tile
+
+
 def test_the_slow_path_reads_no_more_at_once_than_it_may(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     values = landscape(SIDE, SIDE)
     values[:, 100:110, 100:110] = 0
