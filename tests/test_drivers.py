@@ -68,6 +68,8 @@ def test_a_survey_opens_only_with_them(make_raster: MakeRaster) -> None:
     for refused in (survey, examined):
         with pytest.raises(BadSource, match="GDAL cannot open it"):
             refused(str(path), Options())
+    with pytest.raises(BadSource, match="rarer formats need --trust-source"):
+        examined(str(path), Options())
 
 
 @pytest.mark.parametrize("level", [0, 1])

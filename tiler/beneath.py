@@ -27,6 +27,7 @@ ROOTS = re.compile(rb"<(VRTDataset|GDALTileIndexDataset|VRTDerived|VRTWarped)", 
 ARCHIVE = re.compile(r"(?:/vsi(?:zip|tar|gzip|7z|rar)/)+")
 FOREIGN = re.compile(r"(?<![a-z0-9+])(?!file:)[a-z0-9+]+://|/vsi", re.IGNORECASE)  # anywhere in a name
 SIDECARS = (".ovr", ".msk", ".aux", ".ovr.ovr", ".ovr.msk", ".msk.ovr", ".msk.msk")  # ends of names that GDAL looks for
+UNKNOWN = "not recognized"  # GDAL's word for what none of its drivers opens
 TRUST = "add --trust-source to read it anyway"
 
 Stamp = tuple[int, int, int, int, int]
@@ -152,7 +153,9 @@ class _Walk:
             elif depth:
                 self.refuse(f"it refers to {name}, no raster on this disk in a supported format", TRUST)
             else:
-                raise BadSource(self.source, f"GDAL cannot open it ({error.__cause__ or error})") from error
+                why = f"GDAL cannot open it ({error.__cause__ or error})"
+                rare = UNKNOWN in why and not self.trusted
+                raise BadSource(self.source, why + ("; rarer formats need --trust-source" if rare else "")) from error
         for each in listed or [name]:
             parts = self.take(each)
             if not depth:
