@@ -308,7 +308,7 @@ def test_any_band_can_be_alpha(run: Any, make_layer: MakeLayer, stores: Stores, 
     assert parse(dump(layer), "index.json") == layer
     assert (seen(layer, stores)[..., 3] == values[4]).all()
     for words, why in (
-        (["--alpha", "6"], "--alpha 6: name a band of 1 to 5"),
+        (["--alpha", "6"], "--alpha 6: name one of bands 1 to 5"),
         (["--alpha", "2", "--bands", "1,2,3"], "--alpha 2 is one of --bands"),
     ):
         done = run(path, *words)

@@ -517,7 +517,7 @@ def test_the_word_of_the_user_takes_the_place_of_control_points(tmp_path: Path, 
     ("points", "crs", "why", "cure"),
     [
         ([(0, 0), (0, 300), (250, 0)], None, "its ground control points have no CRS", ["--crs", "EPSG:4326"]),
-        ([(0, 0), (100, 100), (200, 200)], "EPSG:4326", "control points place it nowhere", []),
+        ([(0, 0), (100, 100), (200, 200)], "EPSG:4326", "control points do not place it", []),
         ([(0, 0), (0, 300), (250, 0)], "IAU_2015:30100", "are of another body", ["--crs", "EPSG:4326"]),
     ],
 )
@@ -588,9 +588,9 @@ def test_what_is_placed_by_other_means_is_refused_with_the_line_that_cures(
 @pytest.mark.parametrize(
     ("crs", "bounds", "why", "cure"),
     [
-        ("EPSG:4326", BOX, "are no degrees, but its CRS, 'WGS 84', has degrees", ["--crs", "EPSG:32633"]),
-        ("EPSG:4326", (-40.0, 140.0, -39.0, 141.0), "have no latitudes: where they are swapped, add", []),
-        ("EPSG:4267", (-200.0, 140.0, -199.0, 141.0), "have no latitudes: add --bounds", ["--bounds", "9,3,10,4"]),
+        ("EPSG:4326", BOX, "are not degrees, as its CRS, 'WGS 84', says", ["--crs", "EPSG:32633"]),
+        ("EPSG:4326", (-40.0, 140.0, -39.0, 141.0), "not longitudes and latitudes: where they are swapped", []),
+        ("EPSG:4267", (-200.0, 140.0, -199.0, 141.0), "not longitudes and latitudes: add", ["--bounds", "9,3,10,4"]),
         ('LOCAL_CS["site",UNIT["metre",1]]', BOX, "not that of a map of the earth: add --crs", ["--crs", "EPSG:32633"]),
     ],
 )  # fmt: skip

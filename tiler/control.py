@@ -71,7 +71,7 @@ def unrolled(dataset: DatasetReader, fit: str, resampling: str, nodata: Nodata) 
             return _on(_aligned(guess.transform, guess.width, guess.height), copy_of(guess))
     except (RasterioError, CPLE_BaseError, ValueError, OverflowError) as error:
         raise BadSource(
-            name, f"its {len(points)} ground control points place it nowhere ({error}): add --crs and --bounds"
+            name, f"its {len(points)} ground control points do not place it ({error}): add --crs and --bounds"
         ) from error
 
 

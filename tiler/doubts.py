@@ -56,13 +56,13 @@ def check_degrees(dataset: DatasetReader) -> None:
     xs, ys = ((float(axis.min()) * degree, float(axis.max()) * degree) for axis in corners(dataset))
     place = f"x {xs[0]:.9g} to {xs[1]:.9g}, y {ys[0]:.9g} to {ys[1]:.9g}"
     if max(map(abs, xs)) > TURNS or max(map(abs, ys)) > TURNS:
-        why = f"its coordinates ({place}) are no degrees, but its CRS, {called(dataset.crs)}, has degrees"
+        why = f"its coordinates ({place}) are not degrees, as its CRS, {called(dataset.crs)}, says"
         raise BadSource(dataset.name, f"{why}: add --crs EPSG:CODE of a CRS in metres")
     if ys[0] > POLE or ys[1] < -POLE:
         west, east, south, north = (each / degree for each in (*ys, *xs))
         swapped = f"--bounds={west:.12g},{south:.12g},{east:.12g},{north:.12g}"
         cure = f"where they are swapped, add {swapped}" if max(map(abs, xs)) <= POLE else "add --bounds W,S,E,N"
-        raise BadSource(dataset.name, f"its coordinates ({place}) have no latitudes: {cure}")
+        raise BadSource(dataset.name, f"its coordinates ({place}) are not longitudes and latitudes: {cure}")
 
 
 def doubts(dataset: DatasetReader, plain: DatasetReader, options: Options) -> Iterator[str]:
@@ -81,6 +81,8 @@ def doubts(dataset: DatasetReader, plain: DatasetReader, options: Options) -> It
     (left, right), (bottom, top) = ((float(axis.min()), float(axis.max())) for axis in corners(dataset))
     xs, ys = max(abs(left), abs(right)), max(abs(bottom), abs(top))
     if xs <= 360 and ys <= POLE and abs(dataset.transform.determinant) < 1:
-        yield f"its coordinates look like degrees, but its CRS, {called(crs)}, has none: --crs EPSG:4326 takes them so"
+        why = f"its coordinates look like degrees, but its CRS, {called(crs)}, is in other units"
+        yield f"{why}: add --crs EPSG:4326 to read them as degrees"
     elif crs.to_dict().get("proj") == "utm" and min(abs(left), abs(right)) > 1_200_000 and 0 < ys < 1_000_000:
-        yield f"its axes look swapped (x {left:.9g} to {right:.9g} in {called(crs)}): --bounds W,S,E,N places it anew"
+        why = f"its axes look swapped (x {left:.9g} to {right:.9g} in {called(crs)})"
+        yield f"{why}: add --bounds W,S,E,N in the right order"

@@ -109,7 +109,7 @@ def reading_of(
     roles = list(dataset.colorinterp)
     flagged = roles.index(ColorInterp.alpha) + 1 if ColorInterp.alpha in roles else 0
     if alpha is not None and not 0 <= alpha <= dataset.count:
-        raise BadOption(f"--alpha {alpha}: name a band of 1 to {dataset.count}")
+        raise BadOption(f"--alpha {alpha}: name one of bands 1 to {dataset.count}")
     opacity = flagged if alpha is None else alpha
     if bands:
         if len(bands) not in (1, 3) or not all(1 <= band <= dataset.count for band in bands):

@@ -86,7 +86,7 @@ def _check_turn(name: str, crs: CRS, longitude: float) -> None:
     turn = _turn(crs)
     reach = min(turn / 2, 360 - turn / 2)
     if turn != 360 and longitude > reach:
-        said = f"its longitudes pass {reach:g} {crs.units_factor[0]}s, where GDAL mistakes them"
+        said = f"its longitudes pass {reach:g} {crs.units_factor[0]}s, where GDAL misreads them"
         raise BadSource(name, f"{said}: give a CRS and a box in degrees with `--crs` and `--bounds`")
 
 
