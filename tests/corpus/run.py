@@ -18,7 +18,8 @@ from typing import NamedTuple
 
 from tests.corpus.case import Limits, Report, run
 
-FORK = multiprocessing.get_context("fork")  # imports take longer than most rasters
+CLEAN = multiprocessing.get_context("forkserver")  # imports take longer than most rasters, and threads do not fork
+CLEAN.set_forkserver_preload(["tests.corpus.case"])
 BESIDE = (".aux.xml", ".ovr", ".msk")  # of another raster, not one of themselves
 ZARR = (".zgroup", ".zarray", "zarr.json")
 
@@ -48,7 +49,7 @@ def names_in(folder: Path) -> Iterator[str]:
 def begun(name: str, folder: Path, seconds: float, limits: Limits) -> Running:
     """The raster in a process of its own, with a scratch folder."""
     folder.mkdir(parents=True)
-    process = FORK.Process(target=run, args=(name, folder, limits))
+    process = CLEAN.Process(target=run, args=(name, folder, limits))
     process.start()
     return Running(name, folder, process, time.monotonic() + seconds)
 
