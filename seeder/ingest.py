@@ -29,7 +29,6 @@ from tiler.units import check_unit
 
 Command = Callable[..., None]
 PLACES = ("bounds", "geotransform")  # options of which one takes the place of the other
-EMPTIED = (*PLACES, "nodata", "scale", "offset")  # options that may be given as nothing
 NO_ALPHA = "no alpha"  # what `--no-alpha` stands for
 NONE = "none"  # takes an option back at a refresh
 
@@ -49,9 +48,12 @@ def _parse_bands(text: str) -> tuple[int, ...]:
         raise BadOption(f"{text!r} does not name bands: write one or three numbers, as in 4,3,2") from None
 
 
+def _or_none(parse: Callable[[str], Any], nothing: Any = ()) -> Callable[[str], Any]:
+    """A parser that takes `none` for `nothing`."""
+    return lambda text: nothing if text.lower() == NONE else parse(text)
+
+
 def _parse_numbers(text: str) -> tuple[float, ...]:
-    if text.lower() == NONE:
-        return ()
     try:
         numbers = tuple(float(part) for part in text.split(","))
     except ValueError:
@@ -69,17 +71,11 @@ def _parse_alpha(text: str) -> int:
     return int(text)
 
 
-def _parse_unit(text: str) -> str:
-    return "" if text.lower() == NONE else check_unit(text)
-
-
 def _parse_nodata(text: str) -> float | tuple[float, ...]:
-    if text.lower() == NONE:
-        return ()
     try:
         values = tuple(float(part) for part in text.split(","))
     except ValueError:
-        raise BadOption(f"{text!r} is no value: write one for all bands, one each as in 0,0,255, or none") from None
+        raise BadOption(f"{text!r} is not a nodata value: write one, one per band as in 0,0,255, or none") from None
     return values[0] if len({*map(str, values)}) == 1 else values
 
 
@@ -87,8 +83,6 @@ def _numbers(check: Callable[[Sequence[float]], object]) -> Callable[[str], tupl
     """A parser of numbers, comma-separated, that `check` accepts."""
 
     def parse(text: str) -> tuple[float, ...]:
-        if text.lower() == NONE:
-            return ()
         try:
             numbers = tuple(float(part) for part in text.split(","))
         except ValueError:
@@ -100,14 +94,8 @@ def _numbers(check: Callable[[Sequence[float]], object]) -> Callable[[str], tupl
 
 
 def _parse_crs(text: str) -> str:
-    if text.lower() == NONE:
-        return ""
     crs_of(text)
     return text.strip()
-
-
-def _parse_name(text: str) -> str:
-    return "" if text.lower() == NONE else text
 
 
 def raster_options(command: Command) -> Command:
@@ -125,10 +113,10 @@ def raster_options(command: Command) -> Command:
     @click.option(
         "--nodata",
         metavar="VALUE[,...]|none",
-        callback=parsed(_parse_nodata),
-        help="Value that means no data, for all bands or one each, instead of the raster's own; none ignores that.",
+        callback=parsed(_or_none(_parse_nodata)),
+        help="Treat this value as no data: one value, or one per band; none ignores the raster's own.",
     )
-    @click.option("--alpha", metavar="BAND", callback=parsed(_parse_alpha), help="Band that holds the opacity.")
+    @click.option("--alpha", metavar="BAND", callback=parsed(_parse_alpha), help="Use this band as opacity.")
     @click.option(
         "--no-alpha", "alpha", flag_value=NO_ALPHA, callback=parsed(_parse_alpha), help="Ignore the alpha band."
     )
@@ -145,19 +133,19 @@ def raster_options(command: Command) -> Command:
     @click.option(
         "--scale",
         metavar="NUMBER[,...]",
-        callback=parsed(_parse_numbers),
-        help="Factor of stored values, for all bands or one each, instead of the raster's own.",
+        callback=parsed(_or_none(_parse_numbers)),
+        help="Multiply stored values: one number, or one per band.  [default: the raster's own]",
     )
     @click.option(
         "--offset",
         metavar="NUMBER[,...]",
-        callback=parsed(_parse_numbers),
-        help="Number to add to scaled values, for all bands or one each, instead of the raster's own.",
+        callback=parsed(_or_none(_parse_numbers)),
+        help="Add to scaled values: one number, or one per band.  [default: the raster's own]",
     )
     @click.option(
         "--unit",
         metavar="UNIT",
-        callback=parsed(_parse_unit),
+        callback=parsed(_or_none(check_unit, "")),
         help="Unit of heights: m, ft, us-ft, km, dm, cm, mm.  [default: the raster's own, else m]",
     )
     @click.option(
@@ -185,32 +173,32 @@ def raster_options(command: Command) -> Command:
     @click.option(
         "--crs",
         metavar="CRS",
-        callback=parsed(_parse_crs),
-        help="EPSG:CODE, WKT or PROJ string: CRS of the raster, instead of its own.",
+        callback=parsed(_or_none(_parse_crs, "")),
+        help="Set the CRS of the raster: EPSG:CODE, WKT or a PROJ string.",
     )
     @click.option(
         "--bounds",
         metavar="W,S,E,N",
-        callback=parsed(_numbers(check_bounds)),
-        help="Where the raster's edges lie, in the units of its CRS, instead of its own geotransform.",
+        callback=parsed(_or_none(_numbers(check_bounds))),
+        help="Set the edges of the raster, in units of its CRS, instead of its geotransform.",
     )
     @click.option(
         "--geotransform",
         metavar="X,W,R,Y,R,H",
-        callback=parsed(_numbers(check_geotransform)),
+        callback=parsed(_or_none(_numbers(check_geotransform))),
         help="The same as GDAL's six numbers, in the order of gdal_translate -a_gt: corner X, pixel width, rotation, "
         "corner Y, rotation, pixel height (negative: north up).",
     )
     @click.option(
         "--subdataset",
         metavar="NAME|NUMBER",
-        callback=parsed(_parse_name),
+        callback=parsed(_or_none(str, "")),
         help="Variable, table or page of a file that holds several rasters; a wrong name lists them.",
     )
     @click.option(
         "--gcps",
         type=click.Choice(FITS),
-        help="Fit through ground control points: a polynomial, or a thin plate spline.  [default: polynomial]",
+        help="Fit ground control points with a polynomial or a thin plate spline.  [default: polynomial]",
     )
     @click.option("--virtual/--baked", default=None, help="Do not bake: read the raster where it is, more slowly.")
     @click.option(
@@ -221,7 +209,7 @@ def raster_options(command: Command) -> Command:
     @wraps(command)
     def given(*args: Any, **kwargs: Any) -> None:
         values = {name: kwargs.pop(name) for name in Options.__dataclass_fields__}
-        said = {name: value for name, value in values.items() if value is not None and (value != () or name in EMPTIED)}
+        said = {name: value for name, value in values.items() if value is not None and (name != "rescale" or value)}
         for one, other in (PLACES, PLACES[::-1]):  # at a refresh, one takes the place of the other
             if said.get(one):
                 said.setdefault(other, ())
