@@ -56,8 +56,8 @@ def unrolled(dataset: DatasetReader, fit: str, resampling: str, nodata: Nodata) 
         "src_crs": crs,
         "crs": FORMER if crs.to_epsg() == WGS_84 else MERCATOR,
         "resampling": GdalResampling[resampling or _kernel(dataset)],
+        "SRC_METHOD": "GCP_TPS" if fit == "tps" else "GCP_POLYNOMIAL",  # whatever else is said of its place
     }
-    how |= {"SRC_METHOD": "GCP_TPS" if fit == "tps" else "GCP_POLYNOMIAL"}  # whatever else is said of its place
     if isinstance(nodata, tuple) and nodata:
         raise BadOption("--nodata: give one value for all bands of a raster that control points place")
     if isinstance(nodata, float):

@@ -117,7 +117,7 @@ def reading_of(
         if alpha and alpha in bands:
             raise BadOption(f"--alpha {alpha} is one of --bands: name another band")
     else:
-        bands = _shown(dataset, opacity)
+        bands = _default_bands(dataset, opacity)
     kinds = {dtype_of(dataset, band) for band in bands}
     if len(kinds) > 1:
         raise BadOption(
@@ -127,18 +127,18 @@ def reading_of(
         raise BadSource(dataset.name, "its inks are no whole numbers: name one band or three with --bands")
     plain = Reading(bands, inverted=_inverted(dataset, bands), cmyk=len(bands) == len(INKS))
     if nodata is not None and nodata != ():
-        return replace(plain, nodata=_fitting(nodata, bands, dataset), alpha=alpha or 0, top=_natural(dataset, alpha))
+        return replace(plain, nodata=_fitting(nodata, bands, dataset), alpha=alpha or 0, top=natural(dataset, alpha))
     flags = dataset.mask_flag_enums[bands[0] - 1]
     masked = not flags or (MaskFlags.per_dataset in flags and MaskFlags.alpha not in flags)
     if opacity and opacity not in bands:
         masked &= MaskFlags.nodata not in flags
-        return replace(plain, alpha=opacity, top=_natural(dataset, opacity), masked=masked)
+        return replace(plain, alpha=opacity, top=natural(dataset, opacity), masked=masked)
     if masked:
         return replace(plain, masked=True)
     return replace(plain, nodata=declared(dataset, bands)) if nodata is None else plain
 
 
-def _shown(dataset: DatasetReader, alpha: int) -> tuple[int, ...]:
+def _default_bands(dataset: DatasetReader, alpha: int) -> tuple[int, ...]:
     """The bands to show where nobody named some."""
     roles = list(dataset.colorinterp)
     for wanted in (COLOURS, INKS):
@@ -154,7 +154,8 @@ def bits(dataset: DatasetReader, band: int) -> int | None:
     return int(said) if said.isdecimal() and dtype_of(dataset, band).startswith("u") else None
 
 
-def _natural(dataset: DatasetReader, band: int | None) -> float:
+def natural(dataset: DatasetReader, band: int | None) -> float:
+    """The alpha of a band that GDAL takes for opaque; that of a byte where there is none."""
     return NATURAL.get(dtype_of(dataset, band), 255.0) if band else 255.0
 
 

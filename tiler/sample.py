@@ -12,7 +12,7 @@ import rasterio.windows
 from rasterio.io import DatasetReader
 
 from tiler.datasets import translated
-from tiler.pixels import NATURAL, bits, dtype_of, mask_of, missing, pixels
+from tiler.pixels import NATURAL, bits, dtype_of, mask_of, missing, natural, pixels
 from tiler.reading import Reading
 from tiler.sparse import gaps_of
 from tiler.style import Meaning, Range, Values, meant
@@ -59,18 +59,19 @@ def written(dataset: DatasetReader, reading: Reading) -> Iterator[Look]:
         yield {"window": window, "out_shape": (min(PATCH, height), min(PATCH, width))}
 
 
-def samples(dataset: DatasetReader, reading: Reading, meaning: tuple[Meaning, ...]) -> list[npt.NDArray[Any]]:
+class Samples(NamedTuple):
+    """Valid values of each band, and whether they are seen only where a sparse raster is written."""
+
+    values: list[npt.NDArray[Any]]
+    hidden: bool
+
+
+def samples(dataset: DatasetReader, reading: Reading, meaning: tuple[Meaning, ...]) -> Samples:
     """Valid values of each band, spread over the raster; if none are seen so, over what is written of it."""
-    found = _valid(dataset, reading, looks(dataset))
+    found, hidden = _valid(dataset, reading, looks(dataset)), False
     if not found.size:
-        found = _valid(dataset, reading, written(dataset, reading))
-    return [meant(band, each) for band, each in zip(found, meaning, strict=True)]
-
-
-def hidden(dataset: DatasetReader, reading: Reading) -> bool:
-    """Whether valid values are seen only where a sparse raster is written."""
-    gaps = gaps_of(dataset, reading)
-    return gaps is not None and not _valid(dataset, reading, looks(dataset)).size
+        found, hidden = _valid(dataset, reading, written(dataset, reading)), True
+    return Samples([meant(band, each) for band, each in zip(found, meaning, strict=True)], hidden)
 
 
 def _valid(dataset: DatasetReader, reading: Reading, how: Iterable[Look]) -> Values:
@@ -114,7 +115,7 @@ def look_at_alpha(dataset: DatasetReader, band: int) -> Alpha:
     but where a coarse look shows no more than 1 the whole band is read, as it is of every other type.
     """
     few, dtype = bits(dataset, band), dtype_of(dataset, band)
-    usual, full = NATURAL.get(dtype, 255.0), FULL.get(dtype, 255.0)
+    usual, full = natural(dataset, band), FULL.get(dtype, 255.0)
     with translated(dataset.name):
         sample = np.concatenate([_numbers(dataset.read(band, **look)).ravel() for look in looks(dataset)])
         highest, between = float(sample.max(initial=0)), False

@@ -13,7 +13,7 @@ from tiler.errors import BadOption
 from tiler.options import LOSSLESS, Options
 from tiler.pixels import bits, dtype_of
 from tiler.reading import Reading
-from tiler.sample import extremes, hidden, samples, stretch
+from tiler.sample import extremes, samples, stretch
 from tiler.style import ENCODINGS, KERNELS, PLAIN, Meaning, Range, Rgba, Style, Values, meant
 from tiler.units import in_feet, meaning_of, metres_of
 
@@ -37,17 +37,15 @@ def shown(dataset: DatasetReader, reading: Reading, options: Options) -> Shown:
         BadOption, BadSource: one does not fit it.
     """
     notes: list[str] = []
-    style, stretched = _style(dataset, reading, options, notes)
+    differs: list[str] = []
+    style, stretched = _style(dataset, reading, options, notes, differs)
     _check_ranges(dataset, reading, options, style)
-    differs = []
     if style.meant and (not stretched or any(scale < 0 for scale, _ in style.meant)):
         differs.append("scale, offset, unit")
     if len(style.palette) > FEW or (style.palette and dataset.colorinterp[reading.bands[0] - 1] != ColorInterp.palette):
         differs.append("classes")
     if style.rescale and not (stretched or options.rescale or style.terrain) and style.rescale[0][1] != 255:
         differs.append("bits")
-    if stretched and hidden(dataset, reading) and any(each != (0.0, 1.0) for each in style.rescale):
-        differs.append("sampled")
     return Shown(style, stretched, tuple(differs), tuple(notes))
 
 
@@ -61,7 +59,9 @@ def _palette(dataset: DatasetReader, reading: Reading, options: Options) -> tupl
     return attributed(dataset, reading.bands[0])
 
 
-def _style(dataset: DatasetReader, reading: Reading, options: Options, notes: list[str]) -> tuple[Style, bool]:
+def _style(
+    dataset: DatasetReader, reading: Reading, options: Options, notes: list[str], differs: list[str]
+) -> tuple[Style, bool]:
     """How the raster is shown, and whether its range was found here."""
     palette = _palette(dataset, reading, options)
     terrain, colormap, bands = options.style, options.colormap, reading.count
@@ -82,7 +82,11 @@ def _style(dataset: DatasetReader, reading: Reading, options: Options, notes: li
         return Style(asked, palette, colours, stops, terrain, () if palette else meant), False
     if dtype_of(dataset, reading.bands[0]) == "uint8":
         return Style(_bytes(dataset, reading, one=bool(colours)), colours=colours), False
-    return Style(tuple(map(stretch, samples(dataset, reading, meaning))), colours=colours, meant=meant), True
+    found = samples(dataset, reading, meaning)
+    ranges = tuple(map(stretch, found.values))
+    if found.hidden and any(each != (0.0, 1.0) for each in ranges):
+        differs.append("sampled")
+    return Style(ranges, colours=colours, meant=meant), True
 
 
 def _check_fit(reading: Reading, options: Options) -> None:
@@ -134,7 +138,7 @@ def _check_ranges(dataset: DatasetReader, reading: Reading, options: Options, st
     """Refuse ranges of stored values where the raster has a scale."""
     if not style.meant or style.terrain or not options.rescale or options.scale or options.offset:
         return
-    stored = samples(dataset, reading, (PLAIN,) * reading.count)
+    stored = samples(dataset, reading, (PLAIN,) * reading.count).values
     for band, meaning, (low, high) in zip(stored, style.meant, style.rescale, strict=True):
         values = meant(band, meaning)
         if _fill(values, low, high) < SHADE <= _fill(band, low, high):
