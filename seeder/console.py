@@ -276,7 +276,7 @@ class Stages:
         self._began = time.monotonic()
 
     def __call__(self, what: str) -> None:
-        """Note what is under way."""
+        """Set the current stage."""
         self._what = what
 
     def end(self) -> None:
@@ -291,7 +291,7 @@ class Stages:
         self.end()
 
     def watch(self) -> None:
-        """Print what is under way, as it lasts, until the end."""
+        """Print the current stage until the end."""
         pause = self.FIRST
         while not self._ended.wait(pause):
             if self._what:

@@ -68,7 +68,7 @@ def empties(layer: Layer, stores: Stores, revisions: Collection[str], gaps: Gaps
 
 
 def _empty(job: Job, stores: Stores, gaps: GapsOf) -> Iterator[Piece]:
-    """The gaps that were empty for a job, block by block."""
+    """Gaps, by block, that are empty in the receipts of a job."""
     look = job.spec.look
     for batch in in_batches(finished(stores.sources, job.id), MANY):
         zooms = defaultdict[int, list[Block]](list)

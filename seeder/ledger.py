@@ -177,7 +177,7 @@ def load_run(sources: Store, job: str) -> Run | None:
 
 
 def record_stale(sources: Store, job: str, tiles: int) -> None:
-    """Put on record how many tiles are, or may be, stale that the job left alone."""
+    """Record the number of stale tiles at the end of a job."""
     run = load_run(sources, job)
     if run is not None and run.stale != tiles:
         put_run(sources, job, replace(run, stale=tiles))

@@ -107,7 +107,7 @@ def _warm(task: Task, way: Way, before: Layer | None) -> None:
 
 
 def _tell_new(task: Task, before: Layer, look: Look, zooms: tuple[int, ...]) -> None:
-    """Say how to seed the tiles of warm zooms that the revision `before` did not have."""
+    """Print the `seed` command for new tiles of warm zooms."""
     layer = task.layer
     audit = Audit.of(layer, Selection(zooms), look, task.stores)
     with interruptible(AGAIN), tile_bar(f"look for {layer.id}", None) as bar:

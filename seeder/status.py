@@ -191,7 +191,7 @@ def _state(facts: _Facts, depth_of: DepthOf) -> tuple[State, str, Depth | None]:
 
 
 def _stale(facts: _Facts) -> str:
-    """What the check at the job's end found."""
+    """The result of the check at the end of the job."""
     tiles = facts.run.stale if facts.run else 0
     many = f"{tiles:,} tile{' is' if tiles == 1 else 's are'}"
     return f"{many} or may be of another revision: `seeder refresh {facts.job.spec.layer}` renders them again"

@@ -267,7 +267,7 @@ def _baking(survey: Survey, bake: Bake, folder: Path, gaps: Gaps | None) -> Call
 
 
 def _regions(survey: Survey, bake: Bake, gaps: Gaps) -> Regions:
-    """Where the base has chunks to bake."""
+    """The regions of the base with chunks to bake."""
     dataset, reach = _view(survey)
 
     def share(row: int, column: int, side: int) -> Share:
