@@ -710,12 +710,15 @@ def test_of_complex_numbers_the_amplitude_is_shown(
     assert "its values are complex numbers: their amplitude is shown" in run(path).stderr
 
 
-def test_an_amplitude_is_no_nodata_value(make_layer: MakeLayer, stores: Stores, tmp_path: Path) -> None:
+def test_neither_amplitude_nor_real_part_is_a_nodata_value(
+    make_layer: MakeLayer, stores: Stores, tmp_path: Path
+) -> None:
     values = np.full((1, SIDE, SIDE), 3 + 4j, np.complex64)
     values[:, :60] = 5
+    values[:, 60:80] = 5 + 1j
     shown = seen(make_layer(write(tmp_path / "a.tif", values, nodata=5), rescale=((0.0, 10.0),)), stores)
     assert (shown[:60, :, 3] == 0).all()
-    assert (shown[60:, :, 3] == 255).all()
+    assert (shown[60:, :, 3] == 255).all(), "neither an amplitude nor a real part of 5 is the number 5"
 
 
 @pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")

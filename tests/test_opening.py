@@ -454,6 +454,36 @@ def test_control_points_place_a_raster_as_gdal_places_it(
     assert (seen[..., 3] == 0).any() or kind == "rgb"
 
 
+@pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
+@pytest.mark.parametrize(
+    ("dtype", "said", "asked"),
+    [("complex64", None, None), ("complex128", -99.0, None), ("complex_int16", None, -99.0), ("complex64", -99.0, ())],
+)
+def test_complex_numbers_that_control_points_place_are_warped_as_their_amplitude(
+    dtype: str, said: float | None, asked: Any, tmp_path: Path, stores: Stores
+) -> None:
+    rows, columns = np.mgrid[:250, :300]
+    size = 2000 + 1000 * np.sin(columns / 20) * np.cos(rows / 30)
+    values = np.round(size * np.exp(2j * np.pi * np.random.default_rng(1).random(size.shape)))
+    values[60:120, 100:150] = -99
+    hidden = values == -99 if (said, asked) not in [(None, None), (-99.0, ())] else np.zeros(values.shape, bool)
+    wanted = np.where(hidden, np.nan, np.abs(values))
+    plain = pinned(tmp_path / "plain.tif", bent, values=wanted[None].astype(np.float32))
+    with rasterio.open(plain) as dataset:
+        profile = {**dataset.profile, "dtype": dtype, "nodata": said, "transform": None}
+        points = dataset.gcps
+    with rasterio.open(tmp_path / "a.tif", "w", **profile) as out:
+        out.write(values[None].astype("complex128" if dtype == "complex128" else "complex64"))
+        out.gcps = points
+    right = made(plain, "right", stores, rescale=((0.0, 4000.0),))
+    layer = made(tmp_path / "a.tif", "it", stores, rescale=((0.0, 4000.0),), nodata=asked)
+    assert layer.bounds == right.bounds
+    for tile in tiles_of(right, right.maxzoom):
+        here, there = drawn(layer, stores, tile).astype(int), drawn(right, stores, tile).astype(int)
+        assert np.abs(here - there).max() <= 1
+    assert "amplitude is shown" in run(tmp_path / "data", tmp_path / "a.tif").stderr
+
+
 def painted(place: Place) -> Any:
     """Pixels whose value is a smooth function of where they lie."""
     columns, rows = np.meshgrid(np.arange(300) + 0.5, np.arange(250) + 0.5)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import math
 import re
 import threading
 from collections.abc import Iterator, Sequence
@@ -21,7 +22,7 @@ from rasterio.errors import RasterioError
 from rasterio.io import DatasetReader
 from rasterio.session import DummySession
 
-from tiler import bodies, control, laid, parts, remote
+from tiler import amplitude, bodies, control, laid, parts, remote
 from tiler.errors import MissingObject, SourceReadError, StoreError
 from tiler.options import Nodata, Options
 
@@ -177,6 +178,8 @@ def _description(dataset: DatasetReader, manner: Manner) -> ET.Element | None:
     if transform or not control.by_points(dataset):
         return moved
     warp = (manner.gcps, manner.resampling, manner.nodata)
+    if amplitude.is_complex(dataset):
+        return _warped_amplitude(dataset, laid.copy_of(dataset) if moved is None else moved, manner)
     if moved is None and manner.nodata == ():
         moved = laid.copy_of(dataset)
     if moved is None:
@@ -185,6 +188,12 @@ def _description(dataset: DatasetReader, manner: Manner) -> ET.Element | None:
         laid.forget_nodata(moved)
     with laid.Laid(moved, dataset.name) as source:
         return control.unrolled(source, *warp)
+
+
+def _warped_amplitude(dataset: DatasetReader, description: ET.Element, manner: Manner) -> ET.Element:
+    nodata = math.nan if isinstance(manner.nodata, float) else manner.nodata or None
+    with laid.Laid(amplitude.amplitude_of(dataset, description, manner.nodata), dataset.name) as source:
+        return amplitude.name_bands(control.unrolled(source, manner.gcps, manner.resampling, nodata))
 
 
 def part_of(path: str, manner: Manner) -> str:

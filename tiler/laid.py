@@ -69,6 +69,14 @@ def forget_nodata(description: ET.Element) -> None:
             band.remove(each)
 
 
+def declare_nodata(description: ET.Element, value: float) -> None:
+    """Give each band of `description` a nodata value; it must have none."""
+    for band in description.iter("VRTRasterBand"):
+        said = ET.Element("NoDataValue")
+        said.text = repr(value)
+        band.insert(0, said)
+
+
 def crs_of(text: str) -> CRS:
     """The CRS that `--crs` names.
 

@@ -61,9 +61,9 @@ def dtype_of(dataset: DatasetReader, band: int) -> str:
 
 
 def _amplitude(values: Values, nodata: tuple[float | None, ...]) -> Values:
-    """How large complex numbers are; no number where their real part is `nodata`."""
+    """How large complex numbers are; no number where they are `nodata`."""
     made: Values = np.abs(values)
-    made[:, missing(values.real, nodata)] = np.nan
+    made[:, missing(values.real, nodata) & (values.imag == 0).all(axis=0)] = np.nan
     return made
 
 

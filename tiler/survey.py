@@ -10,6 +10,7 @@ from pathlib import Path
 
 from rasterio.io import DatasetReader
 
+from tiler.amplitude import was_complex
 from tiler.beneath import Beneath, beneath
 from tiler.datasets import Manner, opened, translated
 from tiler.doubts import check_degrees, check_placed, crs_beside
@@ -169,7 +170,7 @@ def _read(dataset: DatasetReader, options: Options) -> tuple[Reading, list[str],
     if "alpha, not nodata" in differs:
         kind, cure = ("alpha", f" --alpha {reading.alpha}") if reading.alpha else ("a mask", "")
         notes.append(f"its nodata value does not count beside {kind}: add --nodata VALUE{cure} where it should")
-    if dataset.dtypes[reading.bands[0] - 1].startswith("complex"):
+    if was_complex(dataset, reading.bands[0]):
         notes.append("its values are complex numbers: their amplitude is shown")
     if reading.cmyk:
         differs.append("cmyk")

@@ -129,6 +129,8 @@ def _declared(dataset: DatasetReader, shown: tuple[int, ...], alpha: int) -> Num
     if MaskFlags.per_dataset in flags[shown[0]]:
         return np.where(dataset.read_masks(shown[0]) > 0, 255.0, 0.0)
     having = [band for band in shown if MaskFlags.nodata in flags[band]]
+    if having and dataset.dtypes[shown[0] - 1].startswith("complex"):  # GDAL's masks forget the imaginary part
+        return np.where(dataset.read(shown[0]) == dataset.nodatavals[shown[0] - 1], 0.0, 255.0)
     if having:
         return np.asarray(dataset.read_masks(having).max(axis=0).astype(np.float64))
     return np.full(dataset.shape, 255.0)

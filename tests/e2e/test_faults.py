@@ -94,7 +94,7 @@ def test_an_unreadable_source_is_told_and_nothing_of_it_is_stored(
     body[len(body) // 2 :] = bytes(len(body) - len(body) // 2)
     client.put_object(Bucket=stack.sources, Key=where, Body=bytes(body))
     with stack.working() as mapping:
-        ended = stack.run("seed", ALPS, "--queue", "sqs", "--wait", "--json", check=False)
+        ended = stack.run("seed", ALPS, "--queue", "sqs", "--wait", "--json", "--max-failed", "100", check=False)
         mapping.drained()
     said = json.loads(ended.stdout)
     assert ended.returncode == 1
