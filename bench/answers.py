@@ -14,11 +14,11 @@ from typing import Any
 
 STAGES = {  # functions as their callers look them up; the inner one is charged
     "settings, stores": ["tiler.http:_service"],
-    "metadata": ["tiler.catalog:Layers.get"],
-    "tile looked for": ["tiler.storage:Store.existing"],
-    "COG opened": ["tiler.render:opened"],
-    "rendered": ["tiler.fill:render"],
-    "put": ["tiler.storage:Store.put_all"],
+    "metadata": ["tiler.layers.catalog:Layers.get"],
+    "tile looked for": ["tiler.storage.store:Store.existing"],
+    "COG opened": ["tiler.layers.render:opened"],
+    "rendered": ["tiler.layers.fill:render"],
+    "put": ["tiler.storage.store:Store.put_all"],
 }
 
 

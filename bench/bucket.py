@@ -15,12 +15,12 @@ import mercantile
 import numpy as np
 from mercantile import Tile
 
-from tiler.catalog import Layer
-from tiler.footprint import Footprint
 from tiler.grid import Bounds
+from tiler.image.style import Style
+from tiler.layers.catalog import Layer
+from tiler.layers.footprint import Footprint
 from tiler.settings import S3
-from tiler.storage import Store, open_store
-from tiler.style import Style
+from tiler.storage.store import Store, open_store
 
 LATENCY = 0.03  # seconds
 SPAWN = multiprocessing.get_context("spawn")

@@ -34,11 +34,11 @@ from bucket import SPAWN
 from coldstart import Took
 from objects import Served, served
 
-from tiler.catalog import Layer, load_layer
-from tiler.fill import CACHE_CONTROL
 from tiler.keys import index_key, sources_prefix
-from tiler.render import Look
-from tiler.storage import Stores, open_store
+from tiler.layers.catalog import Layer, load_layer
+from tiler.layers.fill import CACHE_CONTROL
+from tiler.layers.render import Look
+from tiler.storage.store import Stores, open_store
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs" / "performance.md"

@@ -16,18 +16,18 @@ from dataclasses import astuple, dataclass
 from pathlib import Path
 from statistics import median
 
-from seeder.estimate import Question, estimate
-from seeder.jobs import Receipt
-from seeder.plan import count, prepare
-from seeder.prices import Prices
-from seeder.queues import LocalPool
-from seeder.selection import Selection
-from tiler.catalog import Layer, load_layer
+from seeder.cache.prepare_job import prepare
+from seeder.jobs.estimate import Question, estimate
+from seeder.jobs.messages import Receipt
+from seeder.jobs.prices import Prices
+from seeder.select.selection import Selection, count
+from seeder.workers.local_pool import LocalPool
 from tiler.grid import Bounds
 from tiler.keys import layer_prefix
-from tiler.render import Look
+from tiler.layers.catalog import Layer, load_layer
+from tiler.layers.render import Look
 from tiler.settings import Settings
-from tiler.storage import Stores
+from tiler.storage.store import Stores
 
 NAME = "relief"
 RUNS = 5

@@ -18,20 +18,20 @@ from typing import Any
 
 import numpy as np
 
-from seeder.jobs import Job, Spec
-from seeder.marks import Marks
-from seeder.plan import Plan, Tally, count
-from seeder.selection import Selection
-from seeder.sqs import SqsQueue
-from tiler import overlap
-from tiler.catalog import Layer, load_layer
-from tiler.fill import Request, fill
-from tiler.footprint import Footprint
+from seeder.jobs.block_set import Marks
+from seeder.jobs.messages import Job, Spec
+from seeder.jobs.plan import Plan, Tally
+from seeder.select.selection import Selection, count
+from seeder.workers.sqs import SqsQueue
 from tiler.grid import Block, Bounds
-from tiler.render import Look
+from tiler.image.style import Style
+from tiler.layers.catalog import Layer, load_layer
+from tiler.layers.fill import Request, fill
+from tiler.layers.footprint import Footprint
+from tiler.layers.render import Look
 from tiler.settings import S3
-from tiler.storage import Stores, open_store
-from tiler.style import Style
+from tiler.storage import concurrent
+from tiler.storage.store import Stores, open_store
 
 LATENCY = 0.03  # seconds
 BLOCKS = [Block(6, x, y) for y in (16, 24) for x in range(0, 64, 8)]
@@ -91,10 +91,10 @@ def puts(data: Path) -> None:
     far = open_store("s3://tiles", s3=S3(endpoint=f"http://127.0.0.1:{server.server_port}", region="us-east-1"))
     stores = Stores(far, open_store((data / "private").as_uri()), "")
     layer = load_layer(stores.sources, "relief")
-    spent: dict[int, list[float]] = {1: [], overlap.THREADS: []}
+    spent: dict[int, list[float]] = {1: [], concurrent.THREADS: []}
     for block in BLOCKS:
         for threads, seconds in spent.items():
-            overlap.THREADS = threads
+            concurrent.THREADS = threads
             start = time.perf_counter()
             fill(layer, stores, Request(block, block.full, Look(), force=True))
             seconds.append(time.perf_counter() - start)

@@ -27,21 +27,21 @@ from rasterio.transform import from_origin
 from supermercado.burntiles import burn
 from verify import held
 
-from seeder.asked import Asked, Places
-from seeder.curve import interleaved
-from seeder.geojson import read_geojson
-from seeder.jobs import SIZES
-from seeder.plan import prepare
-from seeder.selection import count, regions
-from seeder.shapes import Shapes
-from seeder.tileset import TileSet
-from tiler.catalog import Layer, load_layer, publish
-from tiler.footprint import Footprint
+from seeder.cache.prepare_job import prepare
+from seeder.cache.query import Asked, Places
+from seeder.jobs.messages import SIZES
+from seeder.select.burn import Shapes
+from seeder.select.geojson import read_geojson
+from seeder.select.morton import interleaved
+from seeder.select.selection import count, regions
+from seeder.select.tileset import TileSet
 from tiler.grid import EXTENT, Bounds, TileRange
-from tiler.render import Look
+from tiler.image.style import Style
+from tiler.layers.catalog import Layer, load_layer, publish
+from tiler.layers.footprint import Footprint
+from tiler.layers.render import Look
 from tiler.settings import Settings
-from tiler.storage import Stores, open_store
-from tiler.style import Style
+from tiler.storage.store import Stores, open_store
 
 ROOT = Path(__file__).parent.parent
 SECONDS, MEMORY = 30.0, 200.0  # that a plan may take; megabytes of the whole process

@@ -21,11 +21,11 @@ import obstore
 from bucket import INSIDE, OBJECT, SPAWN, Bucket, grid, opened, serving
 from mercantile import Tile
 
-from seeder.purge import purge
-from seeder.stored import Cost, Pick, stored
+from seeder.cache.purge import purge
+from seeder.cache.stored import Cost, Pick, stored
 from tiler.grid import Bounds
-from tiler.overlap import THREADS, overlap
-from tiler.storage import PAGE
+from tiler.storage.concurrent import THREADS, overlap
+from tiler.storage.store import PAGE
 
 Z, SIDE = 10, 400  # columns, and rows
 SOME = 400  # tiles that are deleted one by one where the rest is extrapolated

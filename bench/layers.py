@@ -28,15 +28,15 @@ from rasterio.enums import ColorInterp
 from rasterio.errors import NotGeoreferencedWarning
 from rasterio.transform import from_bounds
 
-from tiler.baked import Bake
-from tiler.catalog import Layer, load_layer, publish
-from tiler.cog import Blocks, Level, Profile, Spool, assemble, compress_mask, compress_values
-from tiler.footprint import Footprint
 from tiler.grid import TILE, Bounds, Window
+from tiler.image.style import Style
+from tiler.ingest.cog import Blocks, Level, Profile, Spool, assemble, compress_mask, compress_values
 from tiler.keys import source_key
+from tiler.layers.catalog import Layer, load_layer, publish
+from tiler.layers.cog_layout import Bake
+from tiler.layers.footprint import Footprint
 from tiler.settings import Settings
-from tiler.storage import Stores
-from tiler.style import Style
+from tiler.storage.store import Stores
 
 sys.path.append(str(Path(__file__).parent.parent / "scripts"))
 import demo_source

@@ -18,7 +18,7 @@ from typing import Any, ClassVar
 from bucket import Bucket, serving
 
 from tiler.settings import S3
-from tiler.storage import Store, open_store
+from tiler.storage.store import Store, open_store
 
 TOLD = "/-/asked"
 NOTHING = b"<ListBucketResult><Name>tiles</Name><IsTruncated>false</IsTruncated></ListBucketResult>"

@@ -18,8 +18,8 @@ from pathlib import Path
 from scale_fluid import Run, simulate
 from scale_world import FOREVER, PRICES, Bucket, Job, Queue, Worker, World, job
 
-from seeder.prices import LISTS, Cost, Demand
-from seeder.prices import cost as priced
+from seeder.jobs.prices import LISTS, Cost, Demand
+from seeder.jobs.prices import cost as priced
 
 PAGE = Path(__file__).parent.parent / "docs" / "scale.md"
 JOBS = {"1 M": 1_000_000, "100 M": 100_000_000, "1 B": 1_000_000_000}
@@ -46,7 +46,7 @@ class Case:
 
     @property
     def cost(self) -> Cost:
-        """At the prices of `seeder.prices`. S3 does not bill what it refuses."""
+        """At the prices of `seeder.jobs.prices`. S3 does not bill what it refuses."""
         run = self.run
         calls = run.received + run.splits
         demand = Demand(

@@ -1,7 +1,7 @@
 """One block under throttling: how long it takes and whether it fails, when S3 refuses a share of all requests.
 
-Many blocks are played at once in numpy, as `tiler.overlap` and obstore play them: one thread draws tiles, up to 16
-puts are under way, a refused put waits and is tried again, and after one that failed nothing more is drawn.
+Many blocks are played at once in numpy, as `tiler.storage.concurrent` and obstore play them: one thread draws tiles, up
+to 16 puts are under way, a refused put waits and is tried again, and after one that failed nothing more is drawn.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scale_world import TILES, Floats, Worker
 
-from seeder.prices import LISTS
+from seeder.jobs.prices import LISTS
 
 SAMPLES = 400
 SHARES = np.array([0, 0.02, 0.05, *np.arange(0.1, 0.9, 0.05), 0.9, 0.92, 0.94, 0.96, 0.98, 0.99])

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from scale_fluid import Run
 from scale_world import FOREVER, TILES, World
 
-from seeder.prices import LISTS
+from seeder.jobs.prices import LISTS
 
 BURST = 1.0  # seconds of the limit that may come at once
 

@@ -9,8 +9,8 @@ import numpy as np
 from scale_block import SHARES, Profile, mixed, profile_of
 from scale_world import FOREVER, TILES, Floats, Job, World
 
-from seeder.jobs import SIZES
-from seeder.prices import GETS
+from seeder.jobs.messages import SIZES
+from seeder.jobs.prices import GETS
 
 SAMPLES = 256  # blocks that stand for those that are in work at one time
 HALVINGS = 26  # of the span in which the rate is looked for

@@ -1,8 +1,8 @@
 """Small real runs to hold the model against: the product's workers, in processes, on a server that stands for S3.
 
-The layer is baked by the real ingest; messages go through `seeder.worker.attend`, which fills blocks and leaves
-receipts as it does on Lambda. The server answers after 30 ms, and what is over its limit with 503 SlowDown. In
-SQS's place is a queue of this process, which gives a failed message back after a fifteenth of the usual time. Every
+The layer is baked by the real ingest; messages go through `seeder.workers.lambda_handler.attend`, which fills blocks
+and leaves receipts as it does on Lambda. The server answers after 30 ms, and what is over its limit with 503 SlowDown.
+In SQS's place is a queue of this process, which gives a failed message back after a fifteenth of the usual time. Every
 message has a part of the bucket to itself, so that a few blocks stand for many.
 """
 
@@ -31,23 +31,23 @@ from scale_fluid import simulate
 from scale_server import counted, served
 from scale_world import FOREVER, TILES, Bucket, Job, Machine, Queue, Worker, World
 
-from seeder.jobs import Job as Order
-from seeder.jobs import Message, Spec
-from seeder.ledger import put_job
-from seeder.selection import Selection
-from seeder.work import PATIENCE
-from seeder.work import Worker as Station
-from seeder.worker import Again, attend
-from tiler.catalog import load_layer
+from seeder.jobs.ledger import put_job
+from seeder.jobs.messages import Job as Order
+from seeder.jobs.messages import Message, Spec
+from seeder.select.selection import Selection
+from seeder.workers.lambda_handler import Again, attend
+from seeder.workers.process_block import PATIENCE
+from seeder.workers.process_block import Worker as Station
 from tiler.errors import StoreError
-from tiler.fill import Request
 from tiler.grid import LEAF, Block
-from tiler.ingest import ingest
-from tiler.options import Options
-from tiler.overlap import THREADS
-from tiler.render import Look
+from tiler.ingest.ingest import ingest
+from tiler.layers.catalog import load_layer
+from tiler.layers.fill import Request
+from tiler.layers.render import Look
+from tiler.raster.options import Options
 from tiler.settings import S3, Settings
-from tiler.storage import Store, Stores, open_store
+from tiler.storage.concurrent import THREADS
+from tiler.storage.store import Store, Stores, open_store
 
 NAME, JOB, ZOOM, SIDE = "scale", "scale-job", 12, 4096  # the layer; pixels of its raster
 CORNER = 2048, 2040  # its first tile

@@ -10,14 +10,14 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
-from seeder.curve import places
-from seeder.jobs import SIZES
-from seeder.prices import Prices
-from seeder.work import PATIENCE
-from seeder.worker import FIRST_DELAY, LAST_DELAY
+from seeder.jobs.messages import SIZES
+from seeder.jobs.prices import Prices
+from seeder.select.morton import places
+from seeder.workers.lambda_handler import FIRST_DELAY, LAST_DELAY
+from seeder.workers.process_block import PATIENCE
 from tiler.grid import LEAF
-from tiler.overlap import THREADS
-from tiler.storage import LONGEST_WAIT
+from tiler.storage.concurrent import THREADS
+from tiler.storage.store import LONGEST_WAIT
 
 TILES = LEAF * LEAF  # of a block
 FOREVER = math.inf

@@ -32,17 +32,17 @@ from bucket import SPAWN
 from objects import Served, served
 from stopwatch import REST, Stopwatch
 
-from seeder.selection import Selection, regions
-from tiler.catalog import Layer, load_layer
-from tiler.cog import Profile, compress_values
-from tiler.datasets import opened
-from tiler.fill import Request, fill
+from seeder.select.selection import Selection, regions
 from tiler.grid import TILE
-from tiler.ingest import ingest
-from tiler.options import Options
-from tiler.remote import location
-from tiler.render import Look
-from tiler.storage import Store, Stores, open_store
+from tiler.ingest.cog import Profile, compress_values
+from tiler.ingest.ingest import ingest
+from tiler.layers.catalog import Layer, load_layer
+from tiler.layers.fill import Request, fill
+from tiler.layers.render import Look
+from tiler.raster.datasets import opened
+from tiler.raster.options import Options
+from tiler.storage.gdal_reads import location
+from tiler.storage.store import Store, Stores, open_store
 
 DOCS = Path(__file__).parent.parent / "docs" / "performance.md"
 NAMES = ("relief", "masked", "float32", "palette", "uint16")
@@ -52,21 +52,21 @@ BATCH = 64  # tiles whose floor is measured at once
 # Which functions belong to which stage, named as their callers look them up. Of functions that call each other the
 # inner one is charged, so what `encode` does beyond filter, deflate and file is the cut and the test for few colours.
 SEED = {
-    "read": ["tiler.render:read", "tiler.render:warp"],
-    "style": ["tiler.style:Style.apply"],
-    "cut, few colours": ["tiler.style:Picture.cut", "tiler.render:encode"],
-    "filter": ["tiler.encode:_filtered_up"],
-    "deflate": ["tiler.encode:deflate.zlib_compress"],
-    "file": ["tiler.encode:_file"],
-    "put": ["tiler.storage:Store.put_all", "tiler.storage:Store.put"],
+    "read": ["tiler.layers.render:read", "tiler.layers.render:warp"],
+    "style": ["tiler.image.style:Style.apply"],
+    "cut, few colours": ["tiler.image.style:Picture.cut", "tiler.layers.render:encode"],
+    "filter": ["tiler.image.encode:_filtered_up"],
+    "deflate": ["tiler.image.encode:deflate.zlib_compress"],
+    "file": ["tiler.image.encode:_file"],
+    "put": ["tiler.storage.store:Store.put_all", "tiler.storage.store:Store.put"],
 }
 INGEST = {
-    "survey, hash": ["tiler.ingest:survey", "tiler.ingest:revision_of"],
-    "warp": ["tiler.bake:Baker._read"],
-    "compress": ["tiler.bake:compress_values", "tiler.bake:compress_mask"],
-    "halve": ["tiler.bake:halved"],
-    "spool": ["tiler.bake:Spool.flush", "tiler.bake:Baker._rest", "tiler.bake:Baker._joined"],
-    "assemble": ["tiler.bake:assemble", "tiler.storage:Store.put_file"],
+    "survey, hash": ["tiler.ingest.ingest:survey", "tiler.ingest.ingest:revision_of"],
+    "warp": ["tiler.ingest.bake:Baker._read"],
+    "compress": ["tiler.ingest.bake:compress_values", "tiler.ingest.bake:compress_mask"],
+    "halve": ["tiler.ingest.bake:halved"],
+    "spool": ["tiler.ingest.bake:Spool.flush", "tiler.ingest.bake:Baker._rest", "tiler.ingest.bake:Baker._joined"],
+    "assemble": ["tiler.ingest.bake:assemble", "tiler.storage.store:Store.put_file"],
 }
 SEED_FLOOR, INGEST_FLOOR = ("memcpy", "deflate", "write"), ("read", "compress", "write")
 

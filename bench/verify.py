@@ -18,12 +18,12 @@ from urllib.parse import parse_qs, urlsplit
 from bucket import OBJECT, SPAWN, Bucket, grid, opened, serving
 from mercantile import Tile
 
-from seeder.audit import Audit
-from seeder.selection import Selection
+from seeder.cache.audit import Audit
+from seeder.select.selection import Selection
 from tiler.keys import TileName, tile_key, tile_prefix
-from tiler.overlap import THREADS, overlap
-from tiler.render import Look
-from tiler.storage import Stores, open_store
+from tiler.layers.render import Look
+from tiler.storage.concurrent import THREADS, overlap
+from tiler.storage.store import Stores, open_store
 
 Z = 10
 SIDES = (100, 316, 1000)  # columns, and rows: a column is one answer, of up to 1000 keys

@@ -12,10 +12,10 @@ from typing import Any
 
 from verify import held
 
-from seeder.jobs import Job, Spec
-from seeder.selection import Selection, regions
-from tiler.catalog import Layer
-from tiler.render import Look
+from seeder.jobs.messages import Job, Spec
+from seeder.select.selection import Selection, regions
+from tiler.layers.catalog import Layer
+from tiler.layers.render import Look
 
 BATCH = 5  # messages that the function gets at once
 Case = tuple[Layer, Look, int]  # and how many blocks
@@ -33,13 +33,15 @@ def peaks(environment: Mapping[str, str], cases: Iterable[Case]) -> list[float]:
     """Megabytes that this process held at most, before it began and after each layer's blocks."""
     os.environ |= environment
     sys.stdout = Path(os.devnull).open("w")  # noqa: SIM115 - the function logs for as long as it lives
-    from seeder import worker  # noqa: PLC0415 - it writes where stdout is now
+    from seeder.workers import lambda_handler  # noqa: PLC0415 - it writes where stdout is now
 
     found = [held("VmHWM")]
     for layer, look, blocks in cases:
         bodies = list(islice(cycle(_bodies(layer, look)), blocks))
         for first in range(0, blocks, BATCH):
-            answer = worker.handler({"Records": [_record(body) for body in bodies[first : first + BATCH]]}, Context())
+            answer = lambda_handler.handler(
+                {"Records": [_record(body) for body in bodies[first : first + BATCH]]}, Context()
+            )
             assert answer == {"batchItemFailures": []}, answer
         found.append(held("VmHWM"))
     return found

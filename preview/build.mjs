@@ -1,4 +1,4 @@
-/** Bundles the pages into the folder that is named, or into `seeder/assets/`: flat files that name each other relatively. */
+/** Bundles the pages into the folder that is named, or into `seeder/serve/assets/`: flat files that name each other relatively. */
 
 import { createHash } from "node:crypto";
 import { copyFile, mkdir, readFile, rename, rm, writeFile } from "node:fs/promises";
@@ -7,7 +7,7 @@ import { fileURLToPath } from "node:url";
 import { build } from "esbuild";
 
 const here = path.dirname(fileURLToPath(import.meta.url));
-const target = path.resolve(process.argv[2] ?? path.join(here, "..", "seeder", "assets"));
+const target = path.resolve(process.argv[2] ?? path.join(here, "..", "seeder", "serve", "assets"));
 const out = `${target}.new`; // takes the other's place when it is complete
 const maplibre = path.join(here, "node_modules", "maplibre-gl");
 const source = (name) => path.join(here, "src", name);

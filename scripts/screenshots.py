@@ -16,17 +16,17 @@ import click
 from PIL import Image
 from playwright.sync_api import Browser, expect
 
-from seeder.ledger import Run, put_run
-from seeder.plan import prepare
-from seeder.selection import Selection
-from seeder.work import Worker
+from seeder.cache.prepare_job import prepare
+from seeder.jobs.ledger import Run, put_run
+from seeder.select.selection import Selection
+from seeder.workers.process_block import Worker
 from tests.e2e.browser import Window, launched, looking
-from tests.served import serving
-from tiler.catalog import load_layer
+from tests.support.served import serving
 from tiler.grid import LEAF
-from tiler.render import Look
+from tiler.layers.catalog import load_layer
+from tiler.layers.render import Look
 from tiler.settings import Settings
-from tiler.storage import Stores
+from tiler.storage.store import Stores
 
 IMAGES = Path(__file__).parent.parent / "docs" / "images"
 DESK, PHONE = (1280, 800), (390, 844)  # pixels

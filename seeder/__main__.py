@@ -22,12 +22,12 @@ _interrupts = 0
 
 def seeder() -> NoReturn:
     """`seeder`, and `python -m seeder`."""
-    _run("seeder.cli", "main", "seeder")
+    _run("seeder.cli.main", "main", "seeder")
 
 
 def seed() -> NoReturn:
     """`seed`."""
-    _run("seeder.seed", "seed", "seed")
+    _run("seeder.cli.seed", "seed", "seed")
 
 
 def _run(module: str, name: str, program: str) -> NoReturn:
@@ -35,7 +35,7 @@ def _run(module: str, name: str, program: str) -> NoReturn:
     try:
         _answer(_interrupt)
         command = getattr(import_module(module), name)
-        code = import_module("seeder.console").exit_code(command, program)
+        code = import_module("seeder.cli.common").exit_code(command, program)
     except KeyboardInterrupt:
         pass
     finally:

@@ -26,24 +26,25 @@ from moto.server import ThreadedMotoServer
 from rasterio.enums import ColorInterp
 from rasterio.transform import from_bounds
 
-from seeder import pages, poll, work, worker
-from seeder.jobs import Message
-from seeder.queues import LocalPool
-from seeder.sqs import SqsQueue
-from seeder.work import Worker
-from seeder.worker import attend
+from seeder.jobs.messages import Message
+from seeder.serve import pages
+from seeder.workers import daemon, lambda_handler, process_block
+from seeder.workers.lambda_handler import attend
+from seeder.workers.local_pool import LocalPool
+from seeder.workers.process_block import Worker
+from seeder.workers.sqs import SqsQueue
 from tests.e2e import sqsserver
 from tests.e2e.proxy import Proxy
-from tests.function import Function, planned, png_tiles, started
-from tests.site import Site, copied, memory, private
-from tiler import datasets
-from tiler.catalog import Layer, load_layer
-from tiler.datasets import forget
-from tiler.ingest import ingest
-from tiler.options import Options
+from tests.support.function import Function, planned, png_tiles, started
+from tests.support.site import Site, copied, memory, private
+from tiler.image.style import Values
+from tiler.ingest.ingest import ingest
+from tiler.layers.catalog import Layer, load_layer
+from tiler.raster import datasets
+from tiler.raster.datasets import forget
+from tiler.raster.options import Options
 from tiler.settings import Settings
-from tiler.storage import Store, Stores, open_store
-from tiler.style import Values
+from tiler.storage.store import Store, Stores, open_store
 
 settings.register_profile("steady", deadline=None, derandomize=True, max_examples=40)
 settings.load_profile("steady")
@@ -296,7 +297,7 @@ def working(queue: SqsQueue, settings: Settings) -> Iterator[None]:
     def work() -> None:
         while not stop.wait(0.02):
             for delivery in queue.receive(10, wait=0):
-                poll._tell(queue, delivery, attend(station, delivery.body, delivery.receives))
+                daemon._tell(queue, delivery, attend(station, delivery.body, delivery.receives))
         datasets.forget()
 
     datasets.forget()
@@ -333,8 +334,8 @@ def function(
     """The worker function, in a process that was just started, and a job of zooms 5 to 9."""
     queue = make_queue(visibility=60)
     monkeypatch.setenv("TILER_QUEUE", queue.url)
-    monkeypatch.setattr(work, "PATIENCE", 0.3)
-    monkeypatch.setattr(worker, "_slowest", 0.0)
+    monkeypatch.setattr(process_block, "PATIENCE", 0.3)
+    monkeypatch.setattr(lambda_handler, "_slowest", 0.0)
     with started(queue, alps_copy, capsys) as made:
         yield made
 

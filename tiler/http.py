@@ -16,14 +16,14 @@ from http import HTTPStatus
 from typing import Any
 from urllib.parse import unquote
 
-from tiler.catalog import Layer, Layers, tilejson
 from tiler.errors import BadInput, SourceReadError, StoreError, TileOutside, TilerError, UnknownLayer
-from tiler.fill import Request, fill
 from tiler.grid import Block
 from tiler.keys import CONTENT_TYPES, TileName, layer_of_tilejson, parse_tile_key, tile_key
-from tiler.render import Look, nothing, render_tile
+from tiler.layers.catalog import Layer, Layers, tilejson
+from tiler.layers.fill import Request, fill
+from tiler.layers.render import Look, nothing, render_tile
 from tiler.settings import Settings
-from tiler.storage import Stores
+from tiler.storage.store import Stores
 
 LAYER_TTL = 5.0  # seconds that a layer's metadata is believed
 LONGEST = 29.0  # seconds that an answer may take: API Gateway gives up after 30

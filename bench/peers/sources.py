@@ -19,8 +19,8 @@ from rasterio.enums import Resampling
 from rasterio.transform import Affine, from_bounds, from_origin
 from rasterio.warp import transform_bounds
 
-from tiler.options import Options
-from tiler.survey import survey
+from tiler.ingest.survey import survey
+from tiler.raster.options import Options
 
 ROOT = Path(__file__).parent.parent.parent
 DEEP = 6  # zooms below a source's own that are made too

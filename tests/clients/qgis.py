@@ -11,7 +11,7 @@ from xml.etree import ElementTree as ET
 import urllib3
 from PIL import Image
 
-from seeder.wmts import SPACES
+from seeder.serve.wmts import SPACES
 from tests.clients.view import INSIDE, SIZE, Client, View, drawn, ran
 
 PYTHON = "/usr/bin/python3"

@@ -12,12 +12,12 @@ from PIL import Image
 from tests.clients.sites import LAYER, Place
 from tests.clients.view import CLOSE, SIZE, Client, View, distance, picture
 from tests.conftest import Recipe, scene, silent, write_raster
-from tests.oracle import alone
-from tests.site import memory
-from tiler.ingest import ingest
+from tests.support.oracle import alone
+from tests.support.site import memory
+from tiler.ingest.ingest import ingest
 from tiler.keys import TileName, tile_key
-from tiler.options import Options
-from tiler.storage import Stores
+from tiler.raster.options import Options
+from tiler.storage.store import Stores
 
 TILE = Tile(x=66, y=45, z=7)  # the raster fills it
 EDGE = Tile(x=65, y=45, z=7)  # the layer's last one to the west: what is asked for beyond it is not there

@@ -8,11 +8,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.served import serving
-from tiler.ingest import ingest
-from tiler.options import Options
+from tests.support.served import serving
+from tiler.ingest.ingest import ingest
+from tiler.raster.options import Options
 from tiler.settings import Settings
-from tiler.storage import Stores
+from tiler.storage.store import Stores
 
 LAYER = "alps"
 

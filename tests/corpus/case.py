@@ -16,8 +16,8 @@ from pathlib import Path
 
 import rasterio
 
-from seeder.cli import main
-from seeder.console import exit_code
+from seeder.cli.common import exit_code
+from seeder.cli.main import main
 from tests.corpus.compare import Stored, compared
 from tests.corpus.meaning import TooLarge
 

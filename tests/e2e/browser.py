@@ -26,19 +26,19 @@ from mercantile import LngLatBbox, Tile
 from PIL import Image
 from playwright.sync_api import Browser, ConsoleMessage, Locator, Page, Request, Response, expect, sync_playwright
 
-from seeder import feed, pages, site
-from seeder.console import where
+from seeder.cli.common import where
+from seeder.serve import events, pages, server
 from tests.conftest import Recipe, silent, write_raster
-from tests.served import serving
-from tiler.catalog import Layer, load_layer
+from tests.support.paths import ROOT
+from tests.support.served import serving
 from tiler.grid import Block
-from tiler.ingest import ingest
-from tiler.options import Options
+from tiler.image.style import Values
+from tiler.ingest.ingest import ingest
+from tiler.layers.catalog import Layer, load_layer
+from tiler.raster.options import Options
 from tiler.settings import Settings
-from tiler.storage import Stores
-from tiler.style import Values
+from tiler.storage.store import Stores
 
-ROOT = Path(__file__).parent.parent.parent
 PATIENCE = 20_000  # milliseconds that a condition may take to come true
 STATES = ("stored", "rendered", "empty", "failed")
 TILE = re.compile(r"/(?P<layer>[^/]+)/(?P<z>\d+)/(?P<x>\d+)/(?P<y>\d+)(?P<double>@2x)?\.(png|jpg|webp)")
@@ -346,9 +346,9 @@ def desk_data(flats_data: Path) -> Path:
 @pytest.fixture
 def desk(desk_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Desk]:
     """A desk of this test; its server tells quickly of what changes."""
-    for module in (feed, site):
+    for module in (events, server):
         monkeypatch.setattr(module, "PAUSE", 0.1)
-    monkeypatch.setattr(feed, "SHARE", 1)
+    monkeypatch.setattr(events, "SHARE", 1)
     data = Path(shutil.copytree(desk_data, tmp_path / "data"))
     settings = Settings.from_env({}, data=str(data))
     with serving(settings, where(settings)) as url:

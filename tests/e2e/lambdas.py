@@ -25,8 +25,8 @@ from typing import Any, Protocol, Self
 from uuid import uuid4
 
 from tests.e2e.wire import Exchange, Server
+from tests.support.paths import ROOT
 
-ROOT = Path(__file__).resolve().parents[2]  # where the handlers' modules are found
 REGION = "us-east-1"
 ACCOUNT = "123456789012"
 ANSWER_LIMIT = 6 * 1024 * 1024 + 100  # bytes of one answer

@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
-import subprocess
-import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,50 +14,12 @@ from botocore.exceptions import ClientError
 from moto.cloudformation.utils import validate_template_cfn_lint
 from moto.server import ThreadedMotoServer
 
-ROOT = Path(__file__).parents[2]
+from tests.e2e.serverless import lay_out, serverless
+
 REGION = "eu-central-1"
 
 # moto passes over what it does not know: the API, the alarms and the buckets' policies. test_template.py covers those.
 pytestmark = pytest.mark.filterwarnings("ignore:Tried to parse AWS:UserWarning")
-
-
-def lay_out(folder: Path) -> Path:
-    """A copy of what a deployment needs in `folder`, so that no test writes into the working tree."""
-    installed = ROOT / "node_modules" / ".package-lock.json"
-    if not installed.exists() or installed.stat().st_mtime < (ROOT / "package-lock.json").stat().st_mtime:
-        subprocess.run(["npm", "ci"], cwd=ROOT, check=True, capture_output=True)
-    for name in ("serverless.yml", "package.json"):
-        shutil.copy(ROOT / name, folder)
-    shutil.copytree(ROOT / "deploy", folder / "deploy")
-    (folder / "node_modules").symlink_to(ROOT / "node_modules")
-    (folder / "dist").mkdir()
-    for name in ("lambda-arm64.zip", "lambda-x86_64.zip"):
-        if (ROOT / "dist" / name).exists():
-            (folder / "dist" / name).symlink_to(ROOT / "dist" / name)
-        else:
-            with zipfile.ZipFile(folder / "dist" / name, "w") as stub:
-                stub.writestr("README", "stands for the package that scripts/package-lambda builds")
-    return folder
-
-
-def serverless(folder: Path, *arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
-    """Run the Serverless Framework in `folder`, with keys that open nothing."""
-    return subprocess.run(
-        ["npx", "--no", "serverless", *arguments],
-        cwd=folder,
-        env={
-            "PATH": os.environ["PATH"],
-            "HOME": str(folder),
-            "AWS_ACCESS_KEY_ID": "testing",
-            "AWS_SECRET_ACCESS_KEY": "testing",
-            "NPM_CONFIG_UPDATE_NOTIFIER": "false",  # asks the network
-            "SLS_AWS_MONITORING_FREQUENCY": "200",  # ms between looks at a stack
-            **environ,
-        },
-        capture_output=True,
-        text=True,
-        check=False,
-    )
 
 
 @pytest.fixture(scope="module")

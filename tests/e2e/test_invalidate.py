@@ -26,8 +26,8 @@ WAIT = 8  # seconds instead of 80: 5 that metadata is believed, and far longer t
 HASTY = f"""
 import sys
 from datetime import timedelta
-from seeder import fence
-from seeder.cli import main
+from seeder.cache import fence
+from seeder.cli.main import main
 fence.fence = lambda _: timedelta(seconds={WAIT})
 main()
 """

@@ -21,7 +21,8 @@ import pytest
 from elftools.elf.dynamic import DynamicSegment
 from elftools.elf.elffile import ELFFile
 
-from tests.test_package_lambda import COMPILER, ROOT, copy_of_the_project, package_lambda
+from tests.support.packaging import COMPILER, copy_of_the_project, package_lambda
+from tests.support.paths import ROOT
 
 MACHINES = {"arm64": "EM_AARCH64", "x86_64": "EM_X86_64"}
 EXPAT = "rasterio.libs/libexpat.so.1"
@@ -254,7 +255,7 @@ def test_another_folder_umask_time_zone_and_hash_seed_give_the_same_bytes(
 
 
 @under_its_python
-@pytest.mark.parametrize("handler", ["tiler.http", "seeder.worker"])
+@pytest.mark.parametrize("handler", ["tiler.http", "seeder.workers.lambda_handler"])
 def test_a_handler_can_be_imported(unpacked: Path, handler: str) -> None:
     code = "import importlib; print(callable(importlib.import_module(sys.argv[1]).handler))"
     assert on_lambda(unpacked, code, handler) == "True"
@@ -269,13 +270,13 @@ def test_the_redirect_path_does_not_import_boto3(unpacked: Path) -> None:
 FILL = """
 import sys
 from mercantile import Tile
-from tiler.catalog import load_layer
-from tiler.fill import Request, fill
+from tiler.layers.catalog import load_layer
+from tiler.layers.fill import Request, fill
 from tiler.grid import Block, tile_ranges
 from tiler.keys import FORMATS
-from tiler.render import Look
+from tiler.layers.render import Look
 from tiler.settings import Settings
-from tiler.storage import Stores
+from tiler.storage.store import Stores
 
 stores = Stores.open(Settings.from_env({}, data=sys.argv[1]), create=True)
 layer = load_layer(stores.sources, "alps")

@@ -12,11 +12,10 @@ import pytest
 from PIL import ImageChops
 from playwright.sync_api import expect
 
-from seeder.ledger import finished, jobs, read_receipts
-from seeder.plan import count
-from seeder.selection import Selection
+from seeder.jobs.ledger import finished, jobs, read_receipts
+from seeder.select.selection import Selection, count
 from tiler.grid import LEAF, Block
-from tiler.storage import Store
+from tiler.storage.store import Store
 
 if TYPE_CHECKING:
     from tests.e2e.browser import Desk, Look, Place, Window

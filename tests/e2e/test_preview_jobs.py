@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING
 
 from playwright.sync_api import expect
 
-from seeder.ledger import Run, put_run
-from seeder.plan import Plan, prepare
-from seeder.selection import Selection
-from seeder.work import Worker
+from seeder.cache.prepare_job import prepare
+from seeder.jobs.ledger import Run, put_run
+from seeder.jobs.plan import Plan
+from seeder.select.selection import Selection
+from seeder.workers.process_block import Worker
 from tiler.grid import LEAF
-from tiler.render import Look as Picture
+from tiler.layers.render import Look as Picture
 from tiler.settings import Settings
 
 if TYPE_CHECKING:

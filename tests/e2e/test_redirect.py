@@ -12,8 +12,8 @@ import urllib3
 from tests.e2e.s3 import S3, Get
 from tests.e2e.sqs import Sqs
 from tests.e2e.world import ALPS, Deployed, deployed, key
-from tests.site import private
-from tiler.catalog import load_layer
+from tests.support.site import private
+from tiler.layers.catalog import load_layer
 
 ORIGIN = {"Origin": "https://map.test"}
 

@@ -11,7 +11,7 @@ import pytest
 from cfnlint.api import lint
 from cfnlint.config import ManualArgs
 
-from tests.e2e.test_deploy import lay_out, serverless
+from tests.e2e.serverless import lay_out, serverless
 
 TOPIC = "arn:aws:sns:eu-central-1:123456789012:ops"
 VARIANTS = {
@@ -102,7 +102,10 @@ def test_cfn_lint_finds_nothing(template: Template) -> None:
     assert [str(match) for match in found] == []
 
 
-FUNCTIONS = {"HttpLambdaFunction": "tiler.http.handler", "WorkerLambdaFunction": "seeder.worker.handler"}
+FUNCTIONS = {
+    "HttpLambdaFunction": "tiler.http.handler",
+    "WorkerLambdaFunction": "seeder.workers.lambda_handler.handler",
+}
 
 
 @pytest.mark.parametrize(("function", "handler"), FUNCTIONS.items())

@@ -22,9 +22,9 @@ from tests.e2e.lambdas import Lambda
 from tests.e2e.mapping import SqsMapping
 from tests.e2e.s3 import S3
 from tests.e2e.sqs import Queue, Sqs
+from tests.support.paths import ROOT
 from tiler.keys import TileName, tile_key
 
-ROOT = Path(__file__).parent.parent.parent
 GLOBE = "globe"  # a layer of zooms 0 to 6 without a hole, so that zoom 6 is one block of 64 x 64 tiles
 ALPS = "alps"  # a layer of zooms 0 to 9
 
@@ -97,7 +97,7 @@ def deployed(
         worker_env = {**remote, **settings, "TILER_QUEUE": blocks.url}
         with (
             Lambda("tiler.http.handler", http_env, timeout=29, concurrency=2) as http,
-            Lambda("seeder.worker.handler", worker_env, timeout=60, concurrency=3) as worker,
+            Lambda("seeder.workers.lambda_handler.handler", worker_env, timeout=60, concurrency=3) as worker,
         ):
             late.function = http
             env = {"PATH": os.environ["PATH"], **keys, **settings, "TILER_QUEUE": blocks.url}

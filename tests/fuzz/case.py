@@ -14,12 +14,12 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from seeder.cli import main
-from seeder.console import exit_code
+from seeder.cli.common import exit_code
+from seeder.cli.main import main
 from tests.fuzz.rasters import make
-from tiler.catalog import list_layers, load_layer
+from tiler.layers.catalog import list_layers, load_layer
 from tiler.settings import Settings
-from tiler.storage import Stores
+from tiler.storage.store import Stores
 
 MEMORY = 4 << 30  # bytes of addresses
 SECONDS = 40  # of the CPU

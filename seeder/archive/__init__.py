@@ -1,0 +1,1 @@
+"""Tiles in one file: MBTiles and PMTiles."""

@@ -1,0 +1,1 @@
+"""Clients of AWS and what a deployed stack says of itself."""

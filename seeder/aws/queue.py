@@ -1,0 +1,126 @@
+"""A queue in SQS as its client sees it: bodies sent and received, what it holds, its dead-letter queue."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any, Self
+
+from seeder.aws import clients
+from tiler.inputs import read_json
+
+BATCH = 10  # messages that one request takes
+LONGEST_WAIT = 20  # seconds that SQS lets a receiver wait
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """A message as it was received; `handle` is valid until the visibility timeout passes."""
+
+    id: str
+    handle: str
+    body: str
+    receives: int  # this one included
+
+
+@dataclass(frozen=True, slots=True)
+class Depth:
+    """How many messages a queue holds, about: SQS counts with up to a minute's delay."""
+
+    waiting: int  # visible, or delayed
+    hidden: int  # received by a worker that has not deleted it yet
+    dead: int  # in the dead-letter queue
+
+    def __bool__(self) -> bool:
+        return bool(self.waiting or self.hidden)
+
+
+@dataclass(frozen=True, slots=True)
+class QueueClient:
+    """The queue at `url`."""
+
+    url: str
+    client: Any
+    region: str
+
+    @classmethod
+    def open(cls, url: str, region: str) -> Self:
+        """The queue at `url`; nothing is asked of it yet.
+
+        Raises:
+            BadCloud: there is no region.
+        """
+        return cls(url, clients.client("sqs", region), region)
+
+    def send_bodies(self, bodies: dict[str, str]) -> dict[str, str]:
+        """Send up to ten, by name; returns the refused ones with the reason. SQS says so inside an answer of 200."""
+        entries = [{"Id": name, "MessageBody": body} for name, body in bodies.items()]
+        with clients.translated(f"send to {self.url}"):
+            answer = self.client.send_message_batch(QueueUrl=self.url, Entries=entries)
+        return {each["Id"]: f"{each['Code']}: {each.get('Message', '')}" for each in answer.get("Failed", [])}
+
+    def receive(self, most: int, *, wait: int, hide: int | None = None) -> list[Delivery]:
+        """Up to `most` messages, after `wait` seconds at the latest.
+
+        Other receivers do not see them for `hide` seconds, else for as long as the queue says.
+        """
+        hidden = {} if hide is None else {"VisibilityTimeout": hide}
+        with clients.translated(f"receive from {self.url}"):
+            answer = self.client.receive_message(
+                QueueUrl=self.url,
+                MaxNumberOfMessages=min(most, BATCH),
+                WaitTimeSeconds=min(wait, LONGEST_WAIT),
+                MessageSystemAttributeNames=["ApproximateReceiveCount"],
+                **hidden,
+            )
+        return [
+            Delivery(
+                each["MessageId"],
+                each["ReceiptHandle"],
+                each["Body"],
+                int(each["Attributes"]["ApproximateReceiveCount"]),
+            )
+            for each in answer.get("Messages", [])
+        ]
+
+    def delete(self, delivery: Delivery) -> None:
+        """Tell that the message was worked off."""
+        with clients.translated(f"take a message off {self.url}"):
+            self.client.delete_message(QueueUrl=self.url, ReceiptHandle=delivery.handle)
+
+    def hide(self, handle: str, seconds: int) -> None:
+        """Keep a received message from other workers for so long from now; 0 gives it back at once."""
+        with clients.translated(f"change visibility in {self.url}"):
+            self.client.change_message_visibility(QueueUrl=self.url, ReceiptHandle=handle, VisibilityTimeout=seconds)
+
+    def attributes(self) -> dict[str, str]:
+        """All that SQS says of the queue."""
+        return self._attributes(self.url)
+
+    def dead_queue(self) -> Self | None:
+        """Its dead-letter queue, if it has one."""
+        url = self.dead_letters(self.attributes())
+        return replace(self, url=url) if url else None
+
+    def dead_letters(self, attributes: dict[str, str]) -> str:
+        """The URL of the dead-letter queue that the queue's `attributes` name, or nothing."""
+        arn = read_json(attributes.get("RedrivePolicy", "{}")).get("deadLetterTargetArn", "")
+        if not arn:
+            return ""
+        with clients.translated(f"find {arn}"):
+            found = self.client.get_queue_url(QueueName=arn.rpartition(":")[2])
+        return str(found["QueueUrl"])
+
+    def depth(self) -> Depth:
+        """How many messages there are."""
+        said = self.attributes()
+        dead = self.dead_letters(said)
+        return Depth(
+            waiting=int(said["ApproximateNumberOfMessages"]) + int(said["ApproximateNumberOfMessagesDelayed"]),
+            hidden=int(said["ApproximateNumberOfMessagesNotVisible"]),
+            dead=int(self._attributes(dead)["ApproximateNumberOfMessages"]) if dead else 0,
+        )
+
+    def _attributes(self, url: str) -> dict[str, str]:
+        with clients.translated(f"look at {url}"):
+            found: dict[str, str] = self.client.get_queue_attributes(QueueUrl=url, AttributeNames=["All"])["Attributes"]
+        return found

@@ -1,0 +1,98 @@
+"""A job made or taken up again: planned, put on record, its receipts held against what is stored."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from seeder.cache.audit import Audit
+from seeder.cache.stale import History
+from seeder.jobs.block_set import Marks
+from seeder.jobs.ledger import finished, outlived, put_job, put_plan, receipts, reopen, stopped, strike, unfinished
+from seeder.jobs.messages import Job, Spec
+from seeder.jobs.plan import Plan, Tally
+from seeder.select.blocks import Count
+from seeder.select.selection import Selection, count
+from tiler.errors import BadOption
+from tiler.grid import Block
+from tiler.keys import zoom_prefix
+from tiler.layers.catalog import Layer, load_layer
+from tiler.layers.render import Look
+from tiler.storage.store import Stores
+
+
+def prepare(layer: Layer, selection: Selection, look: Look, *, force: bool, stores: Stores) -> Plan:
+    """A job for the selection: the last one of the same kind if it was not finished, else a new one, put on record.
+
+    Raises:
+        ZoomOutside, BadOption: as `count`.
+    """
+    counts = count(layer, selection)
+    spec = Spec(layer.id, layer.revision, selection, look, force)
+    job = unfinished(stores.sources, spec)
+    if job is None:
+        job = Job.new(spec, datetime.now(UTC))
+    elif stopped(stores.sources, job.id):
+        reopen(stores.sources, job.id)
+    put_job(stores.sources, job)
+    return _plan(job, layer, counts, stores)
+
+
+def resume(job: Job, stores: Stores) -> Plan:
+    """What is left of a job, also of one that was stopped: from now on it is to be done.
+
+    Raises:
+        BadOption: its layer has another revision by now.
+        UnknownLayer: its layer is gone.
+    """
+    layer = current(job, stores)
+    counts = count(layer, job.spec.selection)
+    reopen(stores.sources, job.id)
+    return _plan(job, layer, counts, stores)
+
+
+def current(job: Job, stores: Stores) -> Layer:
+    """The layer of a job, at the revision that the job is of.
+
+    Raises:
+        BadOption: it has another revision by now, or had one in between.
+        UnknownLayer: it is gone.
+    """
+    layer = load_layer(stores.sources, job.spec.layer)
+    if layer.revision != job.spec.revision:
+        raise BadOption(
+            f"job {job.id} was to seed revision {job.spec.revision}, and the layer is at {layer.revision} by now: "
+            f"run `seed {layer.id}` instead"
+        )
+    if outlived(stores.sources, job):
+        raise BadOption(f"layer {layer.id} had another revision since job {job.id}: run `seed {layer.id}` instead")
+    return layer
+
+
+def _plan(job: Job, layer: Layer, counts: dict[int, Count], stores: Stores) -> Plan:
+    """The plan of a job, put on record, less the receipts that stand."""
+    put_plan(stores.sources, job.id, counts)
+    tally = Tally(job.id, layer.id, layer.revision, sum(each.tiles for each in counts.values()))
+    done = Marks()
+    fallen = []
+    lacking = _lacking(job, layer, stores)
+    for receipt in receipts(stores.sources, job.id):
+        if not lacking.get(receipt.block, 0) & ~receipt.outcome.empty:
+            tally.add(receipt.outcome)
+            done.add(receipt.block)
+        else:
+            fallen.append(receipt.block)
+    strike(stores.sources, job.id, "done", fallen)
+    fresh = frozenset(z for z in counts if stores.tiles.empty(zoom_prefix(layer.id, z)))
+    return Plan(job, layer, counts, tally, done, fresh)
+
+
+def _lacking(job: Job, layer: Layer, stores: Stores) -> dict[Block, int]:
+    """The planned tiles that are not stored, as masks, block by block; none where nothing of the job was done yet.
+
+    Whatever removed them since, a receipt that speaks of one of them is then no longer true.
+    """
+    if next(finished(stores.sources, job.id), None) is None:
+        return {}
+    audit = Audit(layer, job.spec.selection, job.spec.look, stores, (job,), History.of(layer, stores))
+    seen = (seen for looked in audit.looked() for seen in looked.blocks)
+    return {each.block: each.lacking for each in seen if each.lacking}

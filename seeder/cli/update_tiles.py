@@ -1,0 +1,370 @@
+"""What the commands share that take tiles away or put others in their place: options, waits, deletion, CDN."""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+from datetime import datetime
+from functools import wraps
+from typing import Any
+
+import click
+from tqdm import tqdm
+
+from seeder.cache.closing_check import suspects
+from seeder.cache.fence import countdown, left
+from seeder.cache.purge import Purged, purge
+from seeder.cache.rerender import StaleAt, Stock
+from seeder.cache.stale import History, settle
+from seeder.cache.stored import Cost, Pick
+from seeder.cli.common import check_meant, confirm_options, interruptible, tile_bar, tiles_said
+from seeder.cli.run_job import Way, perform_plan
+from seeder.select.selection import count
+from tiler.errors import BadOption, QueueError, Superseded, TilerError
+from tiler.grid import format_zooms
+from tiler.keys import clock_key
+from tiler.layers.catalog import Layer, announce, load_layer, named
+from tiler.settings import Settings
+from tiler.storage.store import Stores
+
+MANY = 100_000  # tiles above which is asked first
+AGAIN = "interrupted: run the same command again to finish"
+
+Command = Callable[..., None]
+
+
+@dataclass(frozen=True, slots=True)
+class Care:
+    """How careful a command that changes stored tiles is to be, and what CDN it tells."""
+
+    dry_run: bool
+    hurry: bool
+    cdn: str  # id of a CloudFront distribution, empty where there is none
+    cdn_wait: bool
+    yes: bool = False
+    above: int = MANY
+
+    def confirm(self, tiles: int, deed: str) -> None:
+        """Nothing, if so many tiles need no question, or the answer is yes.
+
+        Raises:
+            BadOption: it is not, or there is nobody to ask.
+        """
+        if not self.yes and tiles > self.above:
+            check_meant(f"{tiles_said(tiles)} would be {deed}, more than --confirm-above {self.above:,}")
+
+
+def cdn_options(command: Command) -> Command:
+    """Options of Care that ask nothing; the command gets `care`, which makes one of the settings."""
+
+    @click.option("--dry-run", is_flag=True, help="Say what would be done. Change nothing.")
+    @click.option("--no-wait", is_flag=True, help="Do not wait until nothing of an earlier revision is in flight.")
+    @click.option(
+        "--cloudfront", metavar="ID", help="CloudFront distribution to invalidate too.  [default: the stack's]"
+    )
+    @click.option("--wait", is_flag=True, help="Wait until CloudFront has carried the invalidation out.")
+    @wraps(command)
+    def careful(*args: Any, dry_run: bool, no_wait: bool, cloudfront: str | None, wait: bool, **kwargs: Any) -> None:
+        def care(settings: Settings) -> Care:
+            cdn = settings.cloudfront if cloudfront is None else cloudfront
+            if wait and not cdn:
+                raise BadOption("--wait waits for CloudFront: name its distribution with --cloudfront ID")
+            if cdn:
+                from seeder.cache.cloudfront import check  # noqa: PLC0415 - boto3 takes a third of a second
+
+                check(cdn, settings.s3.region)
+            return Care(dry_run, no_wait, cdn, wait)
+
+        command(*args, care=care, **kwargs)
+
+    return careful
+
+
+def care_options(command: Command) -> Command:
+    """Options of `cdn_options`, `--yes` and `--confirm-above`."""
+
+    @cdn_options
+    @confirm_options(MANY, "Ask, where more tiles are stored.")
+    @wraps(command)
+    def careful(*args: Any, care: Callable[[Settings], Care], yes: bool, confirm_above: int, **kwargs: Any) -> None:
+        command(*args, care=lambda settings: replace(care(settings), yes=yes, above=confirm_above), **kwargs)
+
+    return careful
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """What is to be done to which tiles, where, and how carefully."""
+
+    pick: Pick
+    stores: Stores
+    settings: Settings
+    care: Care
+    as_json: bool
+    succeeded: bool = False  # whether another revision is about to take the place of the layer's
+
+    @property
+    def layer(self) -> Layer:
+        """The layer whose tiles they are."""
+        return self.pick.layer
+
+    @property
+    def earlier(self) -> set[str]:
+        """The revisions before the one that is to be rendered."""
+        if self.succeeded:
+            return {self.layer.revision}
+        return {each.revision for each in History.of(self.layer, self.stores).known} - {self.layer.revision}
+
+
+def wait_out(task: Task, hint: str = "interrupted: nothing was removed") -> bool:
+    """Wait until nothing of an earlier revision can be put any more; returns whether that took any time."""
+    return not task.care.hurry and count_down(left(task.layer, task.stores), hint)
+
+
+def count_down(seconds: float, hint: str) -> bool:
+    """Wait, and show how long that is; returns whether it took any time."""
+    if not seconds:
+        return False
+    label, form = (
+        "waiting until no tile of an earlier revision is in flight (--no-wait skips)",
+        "{desc}: {n} of {total} s",
+    )
+    total = math.ceil(seconds)
+    with (
+        interruptible(hint),
+        tqdm(desc=label, total=total, file=sys.stderr, bar_format=form) as bar,
+    ):
+        for rest in countdown(seconds):
+            bar.update(total - math.ceil(rest) - bar.n)
+        bar.update(total - bar.n)
+    return True
+
+
+def take_away(task: Task, keys: Iterable[str], total: int | None) -> Purged:
+    """Delete tiles, and show how that goes."""
+    with interruptible(AGAIN), tile_bar(f"remove {task.layer.id}", total) as bar:
+        return purge(task.stores.tiles, keys, bar.update)
+
+
+def renew(task: Task, way: Way, stale_at: StaleAt | None = None) -> Stock | None:
+    """Render the tiles that are meant anew in place, those that `stale_at` says or all; returns what was stored before.
+
+    Tiles that an earlier revision had nothing on are rendered, too: they may have something now.
+    What the layer does not have any more is removed at last, so that the map never has a hole.
+
+    Raises:
+        Exit: with 1 if tiles failed; nothing was removed then.
+    """
+    if task.care.dry_run:
+        tell_stock(task, take_stock(task, stale_at))
+        return None
+    stock = agreed(task, stale_at)
+    if wait_out(task, AGAIN) or stock is None:
+        stock = take_stock(task, stale_at)
+    check_current(task)
+    since = None if task.care.hurry else task.stores.sources.clock(clock_key())
+    if not stock.stale and not stock.left:
+        click.echo(f"no stored tile of layer {task.layer.id} is to be rendered anew", err=True)
+    _perform(task, stock, way, since)
+    check_current(task)
+    told = take_away(task, stock.uncovered(), None)
+    finish(task, told, stock.cost, "that it does not have any more ", since)
+    return stock
+
+
+def check_current(task: Task) -> None:
+    """Stop if the task's layer has another revision by now.
+
+    Raises:
+        Superseded: it has.
+    """
+    now = load_layer(task.stores.sources, task.layer.id).revision
+    if now != task.layer.revision:
+        raise Superseded(
+            f"layer {task.layer.id} changed from revision {task.layer.revision} to {now} by now: "
+            f"stopped before the rest; run the same command again to go on"
+        )
+
+
+def agreed(task: Task, stale_at: StaleAt | None = None) -> Stock | None:
+    """What is stored, if it had to be looked at to know whether so much is meant.
+
+    Raises:
+        BadOption: it is not.
+    """
+    if task.care.yes:
+        return None
+    stock = take_stock(task, stale_at)
+    task.care.confirm(stock.rendered, "rendered anew")
+    return stock
+
+
+def take_stock(task: Task, stale_at: StaleAt | None = None) -> Stock:
+    """What is stored now."""
+    with interruptible("interrupted: nothing was changed"), tile_bar(f"look for {task.layer.id}", None) as bar:
+        stock = Stock.take(task.stores.tiles, task.pick, stale_at, bar.update)
+        stock.recall(task.stores, task.earlier)
+        return stock
+
+
+def _perform(task: Task, stock: Stock, way: Way, since: datetime | None) -> None:
+    """Render what is stale.
+
+    Raises:
+        Exit: with 1 if tiles failed.
+    """
+    failed = False
+    for plan in stock.plans(task.stores):
+        try:
+            perform_plan(plan, way, task.settings, task.stores, since=since)
+        except click.exceptions.Exit as end:
+            if end.exit_code != 1:
+                raise
+            failed = True
+    if failed:
+        click.echo("where it failed the tiles are as they were: run the same command again when it is mended", err=True)
+        raise click.exceptions.Exit(1)
+
+
+def tell_stock(task: Task, stock: Stock) -> None:
+    """Say what would be done about it."""
+    layer, care = task.layer, task.care
+    removed = sum(1 for _ in stock.uncovered())
+    found = paths_of(task.pick, stock.cost) if care.cdn else []
+    if task.as_json:
+        said = {
+            "layer": layer.id,
+            "existed": stock.tiles,
+            "rendered": stock.rendered,
+            "removed": removed,
+            "dry_run": True,
+        }
+        click.echo(json.dumps({**said, "cloudfront": care.cdn, "paths": found} if care.cdn else said))
+        return
+    again = f", {tiles_said(stock.left)} without data before" if stock.left else ""
+    click.echo(f"{tiles_said(stock.tiles)} of layer {layer.id} stored, {stock.stale:,} to be renewed{again}")
+    for look, selection in stock.selections():
+        tiles = tiles_said(sum(zoom.tiles for zoom in count(layer, selection).values()))
+        which = "that are stored, of" if selection.tiles is not None else "all of"
+        shape = f"{look.format}{' @2x' if look.scale == 2 else ''}"
+        click.echo(f"would render {tiles}, {which} zooms {format_zooms(selection.zooms)}, {shape}")
+    click.echo(f"would remove {tiles_said(removed)} that the layer does not have any more")
+    if found:
+        click.echo(f"CloudFront {care.cdn}: {cdn_cost(found)}")
+
+
+def finish(task: Task, told: Purged, cost: Cost, which: str = "", since: datetime | None = None) -> None:
+    """Have CloudFront and TileJSON tell of it, and say what was done; `which` are the tiles that were removed.
+
+    TileJSON comes last: it makes browsers ask for tiles under another address and keep what they get.
+
+    Raises:
+        Exit: with 1 if tiles could not be removed.
+    """
+    layer = task.layer
+    check_current(task)
+    history = History.of(layer, task.stores, since)
+    others = not told.failed and _others(task, history, cost)
+    said = {
+        "layer": layer.id,
+        "revision": layer.revision,
+        "existed": told.removed + told.failed,
+        "removed": told.removed,
+        "failed": told.failed,
+        "why": told.why,
+        "planned": cost.planned,
+        "listed": cost.listed,
+        "lists": cost.lists,
+        "deletes": told.requests,
+    }
+    if not task.as_json:
+        for line in _removed(layer, told, cost, which):
+            click.echo(line)
+    for key in told.keys:
+        click.echo(f"not removed: {key}", err=True)
+    if told.failed:
+        click.echo(f"error: {tiles_said(told.failed)} could not be removed: {told.why}", err=True)
+    else:
+        if task.care.cdn:
+            said |= tell_cdn(task.care, paths_of(task.pick, cost), task.settings, as_json=task.as_json)
+        if others:
+            old = named(layer.id, task.stores.tiles)
+            click.echo(f"tile.json goes on to name revision {old}: tiles of other revisions are stored", err=True)
+        elif task.care.hurry and history.mixed:
+            announce(layer, task.stores)
+        else:
+            settle(layer, task.stores)
+    if task.as_json:
+        click.echo(json.dumps(said))
+    if told.failed:
+        raise click.exceptions.Exit(1)
+
+
+def _others(task: Task, history: History, cost: Cost) -> bool:
+    """Whether tiles are stored that may be of another revision than the current one."""
+    if task.pick.everything or not history.mixed:
+        return False
+    more = Cost()
+    found = suspects(task.layer, task.stores, history, more)
+    cost.lists += more.lists
+    return found > 0
+
+
+def _removed(layer: Layer, told: Purged, cost: Cost, which: str) -> Iterator[str]:
+    if told.removed or told.failed:
+        yield f"layer {layer.id}: {tiles_said(told.removed + told.failed)} {which}existed, {told.removed:,} removed"
+    if cost.lists:
+        deletes = f"{told.requests:,} DELETE{'' if told.requests == 1 else 's'}"
+        yield f"looked for {said_cost(cost)}; {deletes}"
+
+
+def said_cost(cost: Cost) -> str:
+    """How tiles were looked for: in each zoom the way that takes fewer requests; nothing where it takes none."""
+    ways = (("by listing zoom", cost.listed), ("column by column in zoom", cost.planned))
+    some = " and ".join(f"{way} {format_zooms(tuple(sorted(zooms)))}" for way, zooms in ways if zooms)
+    return f"{some or 'in vain'}: {cost.lists:,} LIST{'' if cost.lists == 1 else 's'}" if cost.lists else ""
+
+
+def paths_of(pick: Pick, cost: Cost) -> list[str]:
+    """The paths that CloudFront is told; `cost` names the zooms that were looked through, the layer's or not."""
+    from seeder.cache.cloudfront import paths  # noqa: PLC0415 - boto3 takes a third of a second
+
+    if pick.zooms is None and not pick.whole and pick.named is None:
+        own = range(pick.layer.minzoom, pick.layer.maxzoom + 1)
+        pick = replace(pick, zooms=tuple(sorted({*own, *cost.planned, *cost.listed})))
+    return paths(pick)
+
+
+def tell_cdn(care: Care, found: list[str], settings: Settings, *, as_json: bool) -> dict[str, Any]:
+    """Have CloudFront forget paths, and say what that costs.
+
+    Raises:
+        QueueError: it does not.
+    """
+    from seeder.cache.cloudfront import PRICE, invalidate, wait  # noqa: PLC0415 - as above
+
+    if not found:
+        return {}
+    try:
+        number = invalidate(care.cdn, found, settings.s3.region)
+        if care.cdn_wait:
+            with interruptible(f"interrupted: CloudFront goes on with invalidation {number}"):
+                wait(care.cdn, number, settings.s3.region)
+    except TilerError as error:
+        raise QueueError(f"the tiles are done, but {error}; have it forget {' '.join(found)}") from error
+    if not as_json:
+        click.echo(f"CloudFront {care.cdn}: {cdn_cost(found)}; invalidation {number}{' is done' * care.cdn_wait}")
+    return {"cloudfront": care.cdn, "paths": found, "most": round(PRICE * len(found), 3), "invalidation": number}
+
+
+def cdn_cost(found: list[str]) -> str:
+    """Paths, and what they cost."""
+    from seeder.cache.cloudfront import PRICE  # noqa: PLC0415 - as above
+
+    many = f"{len(found)} path{'' if len(found) == 1 else 's'}"
+    return (
+        f"{many} ({', '.join(found)}), at most ${PRICE * len(found):.3f} where this month's thousand free ones are used"
+    )

@@ -1,0 +1,237 @@
+"""What a plan comes to, before anything is done: exact counts, and a small sample rendered for the rest."""
+
+from __future__ import annotations
+
+import math
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from seeder.jobs.messages import SIZES
+from seeder.jobs.prices import Cost, Demand, Prices, cost, wall_seconds
+from seeder.select.blocks import Count, Piece
+from seeder.select.order import GOLDEN
+from seeder.select.selection import Selection, regions
+from seeder.select.tileset import TileSet
+from tiler.errors import SourceReadError
+from tiler.ingest.processes import stream
+from tiler.keys import zoom_prefix
+from tiler.layers.catalog import Layer, load_layer
+from tiler.layers.fill import Outcome, Request, fill
+from tiler.layers.render import Look
+from tiler.settings import Settings
+from tiler.storage.store import Stores, open_store
+
+FEW, MANY = 6, 32  # blocks that are rendered of a zoom, and of the one with the most tiles
+BUDGET = 20.0  # seconds after which no further block is begun, if every zoom has one
+
+
+@dataclass(frozen=True, slots=True)
+class ZoomEstimate:
+    """What a zoom comes to. `tiles` and `blocks` are exact, the rest from `sample` tiles that were rendered.
+
+    `empty` is a share of the tiles. `spread` is twice the standard error of `bytes`, as a share of them, and
+    `slack` that of `seconds`; both are 0 where all blocks were rendered, and infinite for a sample of one.
+    """
+
+    tiles: int
+    blocks: int
+    sample: int
+    bytes: float
+    seconds: float
+    empty: float
+    spread: float
+    slack: float
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """What a plan comes to. `seconds` of rendering are added up over all processes; `wall` is what passes."""
+
+    layer: str
+    revision: str
+    zooms: dict[int, ZoomEstimate]
+    demand: Demand
+    cost: Cost
+    most: float  # dollars that it may cost at the upper end of the spread
+    workers: int
+    wall: float
+    prices: Prices
+
+    def to_json(self) -> dict[str, Any]:
+        """The JSON form."""
+        zooms = {str(z): _finite(asdict(zoom)) for z, zoom in self.zooms.items()}
+        return {
+            "layer": self.layer,
+            "revision": self.revision,
+            "tiles": round(self.demand.tiles),
+            "blocks": round(self.demand.blocks),
+            "bytes": round(self.demand.bytes),
+            "milliseconds": round(1000 * self.demand.seconds),
+            "messages": self.demand.messages,
+            "workers": self.workers,
+            "wall": round(self.wall, 1),
+            "cost": {**asdict(self.cost), "total": self.cost.total, "most": self.most},
+            "prices": self.prices.as_of,
+            "by_zoom": zooms,
+        }
+
+
+def _finite(said: dict[str, Any]) -> dict[str, Any]:
+    """JSON has no infinity."""
+    return {name: None if value == math.inf else value for name, value in said.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What is to be estimated: which tiles, how they look, who is to render them and what that costs.
+
+    `workers` are those of a queue if `queued`, else processes of this machine.
+    """
+
+    layer: Layer
+    selection: Selection
+    look: Look
+    force: bool
+    queued: bool
+    workers: int
+    prices: Prices
+
+
+def estimate(question: Question, settings: Settings, *, jobs: int, progress: Callable[[int], object]) -> Estimate:
+    """What the plan comes to, from a sample rendered into a throwaway folder by `jobs` processes.
+
+    Of each zoom blocks are drawn at random, a block of more tiles more often; of a zoom with few blocks, all.
+    `progress` is told of tiles as they are rendered. Tiles that exist already are counted as if they did not.
+
+    Raises:
+        SourceReadError: the layer cannot be read.
+        StoreError: the throwaway folder cannot be written.
+    """
+    layer, selection = question.layer, question.selection
+    totals = [(region, region.total()) for region in regions(layer, selection)]
+    found = [region for region, total in totals if total.tiles]
+    counts = {region.z: total for region, total in totals if total.tiles}
+    samples: dict[int, list[Outcome]] = {z: [] for z in counts}
+    with tempfile.TemporaryDirectory(prefix="seeder-") as folder:
+        make = partial(_rendering, settings, layer.id, question.look, Path(folder))
+        for z, outcome in stream(make, _drawn(found, counts, layer.revision), jobs=jobs):
+            samples[z].append(outcome)
+            progress(outcome.all.bit_count())
+    zooms = {z: _zoom(count, samples[z]) for z, count in counts.items()}
+    in_s3 = settings.tiles.startswith("s3:")
+    demand = _demand(question, zooms, found, settings)
+    paid = cost(demand, question.prices, in_s3=in_s3)
+    most = cost(_at_most(demand, zooms), question.prices, in_s3=in_s3)
+    local = demand.seconds / min(question.workers, max(1.0, demand.blocks))
+    wall = wall_seconds(demand, question.prices, question.workers) if question.queued else local
+    return Estimate(layer.id, layer.revision, zooms, demand, paid, most.total, question.workers, wall, question.prices)
+
+
+def _drawn(found: list[TileSet], counts: dict[int, Count], seed: str) -> Iterator[tuple[int, Piece]]:
+    """The sample, in rounds over the zooms, so that it may end early. The same layer gives the same sample."""
+    start = int(seed, 16) % 997 / 997
+    deep = max(counts, key=lambda z: counts[z].tiles)
+    ends = time.monotonic() + BUDGET
+    for number in range(MANY):
+        for region in found:
+            quota = MANY if region.z == deep else FEW
+            if number >= min(quota, counts[region.z].blocks) or (number and time.monotonic() > ends):
+                continue
+            if counts[region.z].blocks <= quota:
+                if number == 0:
+                    yield from ((region.z, piece) for piece in region.pieces())
+                continue
+            place = (start + number * GOLDEN) % 1
+            yield region.z, region.piece_of(int(place * counts[region.z].tiles))
+
+
+def _rendering(
+    settings: Settings, name: str, look: Look, folder: Path
+) -> Callable[[tuple[int, Piece]], tuple[int, Outcome]]:
+    """A process's task: fill a block in the throwaway folder."""
+    sources = Stores.open(settings).sources
+    layer = load_layer(sources, name)
+    stores = Stores(open_store(folder.as_uri(), create=True), sources, settings.url)
+    warm = False
+
+    def filled(item: tuple[int, Piece]) -> tuple[int, Outcome]:
+        nonlocal warm
+        z, piece = item
+        request = Request(piece.block, piece.tiles, look, force=True)
+        outcome = fill(layer, stores, request)
+        if not warm:  # the first block opens the source, which the others need not
+            warm = True
+            outcome = fill(layer, stores, request)
+        if outcome.failed:
+            raise SourceReadError(layer.source, outcome.why)
+        return z, outcome
+
+    return filled
+
+
+def _zoom(count: Count, sample: list[Outcome]) -> ZoomEstimate:
+    """Mean of tiles in the sampled blocks, for all tiles.
+
+    Blocks were drawn with a probability in proportion to their tiles, so that the mean over blocks of what a tile
+    takes is an unbiased mean over tiles (Hansen and Hurwitz 1943).
+    """
+    if len(sample) >= count.blocks:  # all there are
+        weights = [outcome.all.bit_count() / count.tiles for outcome in sample]
+    else:
+        weights = [1 / len(sample)] * len(sample)
+    each = [outcome.all.bit_count() for outcome in sample]
+
+    def mean(values: list[float]) -> float:
+        return sum(w * value / n for w, value, n in zip(weights, values, each, strict=True))
+
+    def error(values: list[float]) -> float:
+        rates = [value / n for value, n in zip(values, each, strict=True)]
+        if len(sample) >= count.blocks:
+            return 0.0
+        if len(sample) == 1:
+            return math.inf
+        if not any(values):
+            return 0.0
+        rest = 1 - len(sample) / count.blocks
+        return 2 * statistics.stdev(rates) * math.sqrt(rest / len(sample)) / statistics.mean(rates)
+
+    sizes = [float(outcome.bytes) for outcome in sample]
+    spent = [outcome.milliseconds / 1000 for outcome in sample]
+    return ZoomEstimate(
+        tiles=count.tiles,
+        blocks=count.blocks,
+        sample=sum(each),
+        bytes=count.tiles * mean(sizes),
+        seconds=count.tiles * mean(spent),
+        empty=mean([float(outcome.empty.bit_count()) for outcome in sample]),
+        spread=error(sizes),
+        slack=error(spent),
+    )
+
+
+def _demand(question: Question, zooms: dict[int, ZoomEstimate], found: list[TileSet], settings: Settings) -> Demand:
+    tiles = Stores.open(settings).tiles
+    fresh = all(tiles.empty(zoom_prefix(question.layer.id, z)) for z in zooms)
+    return Demand(
+        tiles=sum(zoom.tiles for zoom in zooms.values()),
+        blocks=sum(zoom.blocks for zoom in zooms.values()),
+        stored=sum(zoom.tiles * (1 - zoom.empty) for zoom in zooms.values()),
+        bytes=sum(zoom.bytes for zoom in zooms.values()),
+        seconds=sum(zoom.seconds for zoom in zooms.values()),
+        messages=sum(len(part.codes) for region in found for part in region.batches(SIZES)) if question.queued else 0,
+        looked=not (fresh or question.force),
+    )
+
+
+def _at_most(demand: Demand, zooms: dict[int, ZoomEstimate]) -> Demand:
+    """The same at the upper end of the spread; a sample of one is taken to be off by its own size."""
+    share = {z: (min(zoom.spread, 1.0), min(zoom.slack, 1.0)) for z, zoom in zooms.items()}
+    size = math.hypot(*(zoom.bytes * share[z][0] for z, zoom in zooms.items()))
+    spent = math.hypot(*(zoom.seconds * share[z][1] for z, zoom in zooms.items()))
+    return replace(demand, stored=demand.tiles, bytes=demand.bytes + size, seconds=demand.seconds + spent)

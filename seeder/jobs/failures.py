@@ -1,0 +1,177 @@
+"""What failed of a job: blocks with their error, and messages that nobody could work off."""
+
+from __future__ import annotations
+
+from collections.abc import Container, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from seeder.jobs.ledger import complete, finished, is_done, read_receipts
+from seeder.jobs.messages import Job, Message, Receipt, gist
+from seeder.jobs.plan import Tally
+from seeder.select.blocks import Piece
+from seeder.select.tilelist import tile_line
+from tiler.errors import MessageError, TilerError
+from tiler.grid import LEAF, Block
+from tiler.storage.concurrent import overlap
+from tiler.storage.store import Store
+
+if TYPE_CHECKING:
+    from seeder.aws.queue import Delivery, QueueClient  # which imports boto3: a third of a second of every command
+
+HIDE = 900  # seconds that dead letters are kept from others while they are read
+DEAD = "nobody could work it off: it came back from every worker"
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Tiles of a block that failed, and the error."""
+
+    piece: Piece
+    error: str
+
+    def lines(self) -> Iterator[str]:
+        """The tiles as a list names them, with the error as a comment."""
+        block = self.piece.block
+        mask = self.piece.tiles if block.size == LEAF else None
+        said = " ".join(self.error.split())
+        return (f"{tile_line(tile)}  # {said}" for tile in block.tiles(mask))
+
+
+@dataclass(slots=True)
+class Group:
+    """Failures with errors of a kind; `error` is the first of them."""
+
+    error: str
+    blocks: int = 0
+    tiles: int = 0
+    first: list[str] = field(default_factory=list)  # a few of the blocks
+
+    def add(self, failure: Failure) -> None:
+        """Count a failure."""
+        self.blocks += 1
+        self.tiles += len(failure.piece)
+        if len(self.first) < 3:
+            self.first.append(str(failure.piece.block))
+
+
+def grouped(failures: Iterable[Failure]) -> list[Group]:
+    """The failures by error, the most frequent first; errors of a kind are told by the first of them."""
+    groups: dict[str, Group] = {}
+    for failure in failures:
+        groups.setdefault(gist(failure.error), Group(failure.error)).add(failure)
+    return sorted(groups.values(), key=lambda group: -group.tiles)
+
+
+def failed_blocks(sources: Store, job: str) -> Iterator[Receipt]:
+    """The receipts of blocks that failed and were not done since, in any order.
+
+    Raises:
+        StoreError: the ledger could not be read.
+    """
+
+    def open_still(block: Block) -> Block | None:
+        return None if is_done(sources, job, block) else block
+
+    found = (block for block in overlap(open_still, finished(sources, job, "failed")) if block)
+    return read_receipts(sources, job, found, "failed")
+
+
+def failures(sources: Store, job: str) -> Iterator[Failure]:
+    """What failed, block by block."""
+    for receipt in failed_blocks(sources, job):
+        yield Failure(Piece(receipt.block, receipt.outcome.failed), receipt.outcome.error)
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """A message in the dead-letter queue that is of the job."""
+
+    delivery: Delivery
+    message: Message
+
+    @property
+    def failure(self) -> Failure:
+        """The same as a failure."""
+        request = self.message.request
+        return Failure(Piece(request.block, request.tiles), DEAD)
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetters:
+    """The dead-letter queue, if there is one, and what it holds of one job."""
+
+    queue: QueueClient | None
+    found: list[DeadLetter]
+
+    def open(self, sources: Store, job: str) -> list[DeadLetter]:
+        """Those whose block is not done: the job was resumed since, perhaps, and then all are settled."""
+        if not self.found or complete(sources, job):
+            return []
+        return [letter for letter in self.found if not is_done(sources, job, letter.message.request.block)]
+
+    def delete(self) -> None:
+        """Take them off the queue."""
+        for letter in self.found:
+            if self.queue:
+                self.queue.delete(letter.delivery)
+
+
+@contextmanager
+def dead_letters(queue: QueueClient, job: str) -> Iterator[DeadLetters]:
+    """What the dead-letter queue of `queue` holds of `job`; what is not deleted within is there again afterwards.
+
+    Raises:
+        BadCloud, QueueError: the queue cannot be asked.
+    """
+    dead = queue.dead_queue()
+    seen: list[Delivery] = []
+    try:
+        found = []
+        while dead and (deliveries := dead.receive(10, wait=1, hide=HIDE)):
+            seen += deliveries
+            found += [letter for letter in map(_letter, deliveries) if letter and letter.message.job == job]
+        yield DeadLetters(dead, found)
+    finally:
+        for delivery in seen:
+            if dead:
+                _give_back(dead, delivery)
+
+
+def _letter(delivery: Delivery) -> DeadLetter | None:
+    try:
+        return DeadLetter(delivery, Message.decode(delivery.body))
+    except MessageError:
+        return None
+
+
+def _give_back(dead: QueueClient, delivery: Delivery) -> None:
+    try:
+        dead.hide(delivery.handle, 0)
+    except TilerError:
+        return  # it was deleted, or comes back by itself
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """The failed blocks of a job as work to be done once more."""
+
+    job: Job
+    tally: Tally
+    pieces: list[Piece]
+
+    @classmethod
+    def of(cls, job: Job, sources: Store, letters: list[DeadLetter]) -> Retry:
+        """All that failed, and what the letters say."""
+        pieces = {}
+        for receipt in failed_blocks(sources, job.id):
+            pieces[receipt.block] = Piece(receipt.block, receipt.outcome.all)
+        for letter in letters:
+            pieces.setdefault(letter.message.request.block, letter.failure.piece)
+        tiles = sum(map(len, pieces.values()))
+        return cls(job, Tally(job.id, job.spec.layer, job.spec.revision, tiles), list(pieces.values()))
+
+    def messages(self, sizes: Container[int]) -> Iterator[Message]:
+        """What failed; see `Work.messages`."""
+        return (self.job.message(part) for piece in self.pieces for part in piece.divided(sizes))

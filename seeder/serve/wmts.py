@@ -1,0 +1,115 @@
+"""WMTS capabilities, by which QGIS, ArcGIS and GDAL find a layer's tiles.
+
+OGC 07-057r7 (WMTS 1.0.0), with addresses of resources only: there is no server behind a bucket that could answer
+queries. The tile matrices are those of WebMercatorQuad in OGC 17-083r4, whose scale set is GoogleMapsCompatible; of a
+layer's zooms only, for GDAL takes all that its set has for available, whatever the limits say.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from xml.etree import ElementTree as ET
+
+from tiler.grid import EXTENT, TILE
+from tiler.keys import CONTENT_TYPES, tile_template
+from tiler.layers.catalog import Layer
+from tiler.layers.credit import plain_markup
+
+NAME, TYPE = "wmts.xml", "application/xml"
+SET = "WebMercatorQuad"
+SCALE = 559082264.0287178  # denominator of zoom 0: metres a pixel / 0.00028 m, the pixel that OGC assumes
+ORIGIN = f"{-EXTENT:.7f} {EXTENT:.7f}"
+SPACES = {
+    "": "http://www.opengis.net/wmts/1.0",
+    "ows": "http://www.opengis.net/ows/1.1",
+    "xlink": "http://www.w3.org/1999/xlink",
+}
+
+
+def capabilities(layers: Iterable[tuple[Layer, str]], url: str, address: str) -> bytes:
+    """The capabilities document of layers, each with the revision that its addresses name, their tiles under `url`.
+
+    `url` has no slash at the end; `address` is where the document itself is found.
+    """
+    shown = list(layers)
+    for prefix, space in SPACES.items():
+        ET.register_namespace(prefix, space)
+    root = ET.Element(_name("Capabilities"), version="1.0.0")
+    service = _add(root, "ows:ServiceIdentification")
+    _add(service, "ows:Title", ", ".join(layer.id for layer, _ in shown) or "no layers")
+    _add(service, "ows:ServiceType", "OGC WMTS")
+    _add(service, "ows:ServiceTypeVersion", "1.0.0")
+    contents = _add(root, "Contents")
+    for layer, revision in shown:
+        _describe(contents, layer, revision, url)
+    for low, high in sorted({(layer.minzoom, layer.maxzoom) for layer, _ in shown}):
+        _tabulate(contents, low, high)
+    _add(root, "ServiceMetadataURL").set(_name("xlink:href"), address)
+    ET.indent(root, " ")
+    return b'<?xml version="1.0" encoding="UTF-8"?>\n' + ET.tostring(root) + b"\n"
+
+
+def _describe(contents: ET.Element, layer: Layer, revision: str, url: str) -> None:
+    """Add one layer."""
+    about = _add(contents, "Layer")
+    _add(about, "ows:Title", layer.id)
+    if layer.attribution:
+        _add(about, "ows:Abstract", plain_markup(layer.attribution))
+    west, south, east, north = layer.bounds.plain
+    box = _add(about, "ows:WGS84BoundingBox")
+    _add(box, "ows:LowerCorner", f"{west!r} {south!r}")
+    _add(box, "ows:UpperCorner", f"{east!r} {north!r}")
+    _add(about, "ows:Identifier", layer.id)
+    style = _add(about, "Style")
+    style.set("isDefault", "true")
+    _add(style, "ows:Identifier", "default")
+    _add(about, "Format", CONTENT_TYPES[layer.format])
+    link = _add(about, "TileMatrixSetLink")
+    _add(link, "TileMatrixSet", _set(layer.minzoom, layer.maxzoom))
+    limits = _add(link, "TileMatrixSetLimits")
+    for z in range(layer.minzoom, layer.maxzoom + 1):
+        ranges = layer.ranges(z)
+        if not ranges:
+            continue
+        limit = _add(limits, "TileMatrixLimits")
+        _add(limit, "TileMatrix", str(z))
+        _add(limit, "MinTileRow", str(min(each.y0 for each in ranges)))
+        _add(limit, "MaxTileRow", str(max(each.y1 for each in ranges) - 1))
+        _add(limit, "MinTileCol", str(min(each.x0 for each in ranges)))
+        _add(limit, "MaxTileCol", str(max(each.x1 for each in ranges) - 1))
+    resource = _add(about, "ResourceURL")
+    resource.set("format", CONTENT_TYPES[layer.format])
+    resource.set("resourceType", "tile")
+    names = tile_template(layer.id, layer.format, ("{TileMatrix}", "{TileCol}", "{TileRow}"))
+    resource.set("template", f"{url}/{names}?v={revision}")
+
+
+def _tabulate(contents: ET.Element, low: int, high: int) -> None:
+    """Add the tile matrix set of some zooms."""
+    grid = _add(contents, "TileMatrixSet")
+    _add(grid, "ows:Identifier", _set(low, high))
+    _add(grid, "ows:SupportedCRS", "urn:ogc:def:crs:EPSG::3857")
+    if low == 0:  # a set is of that kind only if it has the first scales
+        _add(grid, "WellKnownScaleSet", "urn:ogc:def:wkss:OGC:1.0:GoogleMapsCompatible")
+    for z in range(low, high + 1):
+        matrix = _add(grid, "TileMatrix")
+        _add(matrix, "ows:Identifier", str(z))
+        _add(matrix, "ScaleDenominator", repr(SCALE / 2**z))
+        _add(matrix, "TopLeftCorner", ORIGIN)
+        for name, number in (("TileWidth", TILE), ("TileHeight", TILE), ("MatrixWidth", 2**z), ("MatrixHeight", 2**z)):
+            _add(matrix, name, str(number))
+
+
+def _set(low: int, high: int) -> str:
+    return f"{SET}-{low}-{high}"
+
+
+def _add(parent: ET.Element, name: str, text: str | None = None) -> ET.Element:
+    element = ET.SubElement(parent, _name(name))
+    element.text = text
+    return element
+
+
+def _name(name: str) -> str:
+    prefix, _, local = name.rpartition(":")
+    return f"{{{SPACES[prefix]}}}{local}"

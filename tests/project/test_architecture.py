@@ -1,0 +1,99 @@
+"""Imports point one way, and what is dear to import stays where it is needed."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from graphlib import TopologicalSorter
+
+import pytest
+
+from tests.support.imports import MODULES, imports, package_of
+from tests.support.paths import ROOT
+
+# Each package, and those that it may import: a package's own modules, and of `tiler` what stands beside its packages,
+# are always allowed.
+BASE = {"tiler.alive", "tiler.errors", "tiler.grid", "tiler.inputs", "tiler.keys", "tiler.settings", "tiler.timing"}
+TILER = {
+    "tiler.storage": set[str](),
+    "tiler.image": set[str](),
+    "tiler.raster": {"tiler.storage", "tiler.image"},
+    "tiler.layers": {"tiler.storage", "tiler.image", "tiler.raster"},
+    "tiler.ingest": {"tiler.storage", "tiler.image", "tiler.raster", "tiler.layers"},
+    "tiler.http": {"tiler.storage", "tiler.layers"},
+}
+SEEDER = {
+    "seeder.select": set[str](),
+    "seeder.aws": set[str](),
+    "seeder.archive": {"seeder.select"},
+    "seeder.jobs": {"seeder.select", "seeder.aws"},
+    "seeder.workers": {"seeder.select", "seeder.aws", "seeder.jobs"},
+    "seeder.cache": {"seeder.select", "seeder.aws", "seeder.jobs", "seeder.workers"},
+    "seeder.serve": {"seeder.select", "seeder.aws", "seeder.jobs", "seeder.workers", "seeder.cache"},
+    "seeder.cli": {
+        *("seeder.select", "seeder.aws", "seeder.jobs", "seeder.workers", "seeder.cache", "seeder.serve"),
+        "seeder.archive",
+    },
+}
+ALLOWED = TILER | {package: below | TILER.keys() for package, below in SEEDER.items()}
+ENTRANCES = {"tiler", "seeder", "seeder.__main__"}
+
+
+def test_every_module_is_in_a_package() -> None:
+    assert {package_of(module) for module in MODULES} <= ALLOWED.keys() | BASE | ENTRANCES
+
+
+@pytest.mark.parametrize("module", sorted(MODULES.keys() - ENTRANCES))
+def test_a_package_imports_only_what_the_table_allows(module: str) -> None:
+    own = package_of(module)
+    below = BASE if own in BASE else ALLOWED[own] | BASE | {own}
+    up = {name for name in imports(module) & MODULES.keys() if package_of(name) not in below | {"tiler", "seeder"}}
+    assert not up, f"{module} must not import {', '.join(sorted(up))}: {own} may import {', '.join(sorted(below))}"
+
+
+def test_no_modules_import_each_other() -> None:
+    order = TopologicalSorter({module: imports(module) & MODULES.keys() - {module} for module in MODULES})
+    order.prepare()  # raises, naming the circle, if there is one
+    assert order.is_active()
+
+
+@pytest.mark.parametrize(
+    ("package", "homes"),
+    [
+        ("rasterio", {"tiler", "tiler.storage.gdal_reads", "tiler.layers.render", "tiler.raster", "tiler.ingest"}),
+        ("obstore", {"tiler.storage.store"}),
+        ("boto3", {"seeder.aws.clients"}),
+        ("aws_lambda_powertools", {"seeder.workers.lambda_handler"}),
+        ("tenacity", {"seeder.workers.sqs", "seeder.workers.daemon", "seeder.cache.purge"}),
+        ("cmap", {"tiler.image.colormap"}),
+        ("shapely", {"seeder.select.geometry"}),
+        ("pmtiles", {"seeder.archive.pmtiles"}),
+        ("PIL", {"tiler.image.encode", "tiler.ingest.overviews"}),
+        ("click", {"seeder.cli"}),
+        ("tqdm", {"seeder.cli"}),
+        ("starlette", {"seeder.serve"}),
+    ],
+)
+def test_a_dear_package_is_imported_only_at_home(package: str, homes: set[str]) -> None:
+    users = {module for module in MODULES if any(name.split(".")[0] == package for name in imports(module))}
+    assert users
+    assert {user for user in users if user not in homes and package_of(user) not in homes} == set()
+    assert {home for home in homes if not any(home in (user, package_of(user)) for user in users)} == set()
+
+
+def test_no_command_imports_boto3_before_it_needs_it() -> None:
+    """It takes a third of a second."""
+    loaded = "import sys, seeder.cli.main; print('boto3' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", loaded], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"
+
+
+def test_only_programs_touch_the_environment() -> None:
+    """And the Lambdas: they hand `os.environ` to Settings; nothing else may read it."""
+    readers = {module for module, path in MODULES.items() if re.search(r"os\.environ|getenv", path.read_text())}
+    assert readers == {"seeder.cli.common", "seeder.workers.lambda_handler", "tiler.http"}
+
+
+def test_no_module_passes_400_lines() -> None:
+    assert {module: n for module, path in MODULES.items() if (n := len(path.read_text().splitlines())) > 400} == {}

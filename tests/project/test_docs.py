@@ -1,0 +1,72 @@
+"""The README tells of every command and option, and of none that is not there."""
+
+from __future__ import annotations
+
+import re
+
+import click
+import pytest
+
+from seeder.cli import main as cli
+from tests.support.paths import ROOT
+
+README = (ROOT / "README.md").read_text()
+COMMANDS = sorted(cli.main.commands)
+
+
+def options(command: str) -> set[str]:
+    return {
+        name
+        for parameter in cli.main.commands[command].params
+        if isinstance(parameter, click.Option)
+        for name in (*parameter.opts, *parameter.secondary_opts)
+    }
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_is_in_the_table(command: str) -> None:
+    assert re.search(rf"^\| .*`seeder {command}\b", README, re.MULTILINE)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_option_is_told(command: str) -> None:
+    told = set(re.findall(r"`(--[a-z-]+)", README))
+    assert options(command) <= told
+
+
+def test_no_option_is_told_that_does_not_exist() -> None:
+    known = set.union({"--help"}, *(options(command) for command in COMMANDS))
+    assert set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", README)) <= known
+
+
+def test_every_link_leads_somewhere() -> None:
+    pages = [ROOT / "README.md", *(ROOT / "docs").rglob("*.md"), ROOT / "bench" / "README.md"]
+    for page in pages:
+        for target in re.findall(r"\]\(([^)#]+)", page.read_text()):
+            assert "://" in target or (page.parent / target).exists(), f"{page.name}: {target}"
+
+
+RASTERS = (ROOT / "docs" / "reference" / "rasters.md").read_text()
+ROWS = [
+    line for line in RASTERS.splitlines() if line.startswith("| ") and not line.startswith(("| the raster", "| ---"))
+]
+
+
+@pytest.mark.parametrize("row", ROWS)
+def test_every_row_about_rasters_names_tests_that_exist(row: str) -> None:
+    *_, proof, end = row.split(" |")
+    assert end == ""
+    named = re.findall(r"`(?:([\w/]*test_\w+\.py)(?:::)?)?(test_\w+)?`", proof)
+    assert named or proof.strip().startswith("the same")
+    file = ""
+    for where, name in named:
+        file = where or file
+        text = (ROOT / "tests" / file).read_text()
+        assert not name or f"def {name}(" in text, f"{file}::{name}"
+
+
+def test_scripts_are_executable() -> None:
+    scripts = [path for path in (ROOT / "scripts").iterdir() if path.is_file() and not path.suffix]
+    assert len(scripts) > 5
+    for path in (*scripts, ROOT / ".ci" / "run"):
+        assert path.stat().st_mode & 0o111, path.name

@@ -1,0 +1,328 @@
+"""`seeder doctor` finds nothing where all is well, and names each fault where one is."""
+
+from __future__ import annotations
+
+import io
+import json
+import threading
+import zipfile
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+from click.testing import CliRunner, Result
+from moto.core.exceptions import InvalidClientTokenIdError
+from moto.sts.responses import TokenResponse
+
+from seeder.aws.stack import read_stack
+from seeder.cli import main as cli
+from tests.conftest import MakeStack, upload
+from tiler.http import Service
+from tiler.layers.catalog import Layers
+from tiler.settings import Settings
+from tiler.storage.store import Stores
+
+LOCAL = ["machine", "tiles", "sources", "layers", "render"]
+ALL = ["machine", "credentials", "stack", "tiles", "sources", "queue", "dead letters", "workers", "layers", "render"]
+
+
+@dataclass
+class Website:
+    """The website of a tile bucket and the API that it redirects to. `faults` says what answers otherwise."""
+
+    root: str
+    stores: Stores | None = None
+    faults: dict[str, tuple[int, dict[str, str], bytes]] = field(default_factory=dict)  # by the path's first part
+
+    def answer(self, path: str) -> tuple[int, dict[str, str], bytes]:
+        """Status, headers and body of a GET."""
+        assert self.stores is not None
+        part, _, key = path.removeprefix("/").partition("/")
+        if part in self.faults:
+            return self.faults[part]
+        if part == "api" and key.startswith("alps/"):
+            self.stores.tiles.put(key, b"a tile", content_type="image/png")
+            return 302, {"Location": f"{self.root}/direct/{key}"}, b""
+        if part == "api":
+            service = Service(self.stores, Layers(self.stores.sources), f"{self.root}/direct")
+            said = service.answer({"rawPath": f"/{key}", "requestContext": {"http": {"method": "GET"}}})
+            return said["statusCode"], said["headers"], said["body"].encode()
+        if self.stores.tiles.has(key):
+            return 200, {"Content-Type": "image/png"}, self.stores.tiles.get(key)
+        return 307, {"Location": f"{self.root}/api/{key}"}, b""
+
+
+@pytest.fixture
+def website() -> Iterator[Website]:
+    """A website on this machine."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            status, headers, body = made.answer(self.path)
+            self.send_response(status)
+            for name, value in {**headers, "Content-Length": str(len(body))}.items():
+                self.send_header(name, value)
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: Any) -> None:
+            """Nobody reads it."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    made = Website(f"http://127.0.0.1:{server.server_port}")
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+    thread.start()
+    yield made
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+@dataclass(frozen=True)
+class Deployed:
+    """A stack with workers, a website and, once it is uploaded, a layer."""
+
+    stack: str
+    website: Website
+    outputs: dict[str, str]
+
+    def forget_tiles(self) -> None:
+        """Remove the tile that the last look made."""
+        assert self.website.stores is not None
+        tiles = self.website.stores.tiles
+        tiles.delete([entry.key for entry in tiles.list("alps/")])
+
+    def empty(self, bucket: str) -> None:
+        """Remove a bucket with all that is in it."""
+        client, name = boto3.client("s3"), self.outputs[bucket]
+        for each in client.list_objects_v2(Bucket=name).get("Contents", []):
+            client.delete_object(Bucket=name, Key=each["Key"])
+        client.delete_bucket(Bucket=name)
+
+
+def make_workers(name: str, queue: str) -> str:
+    """A function that a queue feeds; returns the id of its mapping."""
+    code = io.BytesIO()
+    with zipfile.ZipFile(code, "w") as archive:
+        archive.writestr("worker.py", "")
+    trust = json.dumps({"Version": "2012-10-17", "Statement": []})
+    role = boto3.client("iam").create_role(RoleName=name, AssumeRolePolicyDocument=trust)["Role"]["Arn"]
+    function = {"FunctionName": name, "Runtime": "python3.13", "Role": role, "Handler": "worker.handler"}
+    boto3.client("lambda").create_function(**function, Code={"ZipFile": code.getvalue()})
+    attributes = boto3.client("sqs").get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])["Attributes"]
+    mapping = boto3.client("lambda").create_event_source_mapping(
+        EventSourceArn=attributes["QueueArn"], FunctionName=name
+    )
+    return str(mapping["UUID"])
+
+
+@pytest.fixture
+def bare(make_stack: MakeStack, website: Website) -> Deployed:
+    """A stack as it is after the first deployment."""
+    worker = f"worker-{website.root.rpartition(':')[2]}"
+    urls = {"WebsiteUrl": f"{website.root}/site", "TileUrl": f"{website.root}/direct", "ApiUrl": f"{website.root}/api"}
+    stack = read_stack(make_stack(**urls, WorkerFunction=worker), "us-east-1")
+    website.stores = Stores.open(stack.settings(Settings.from_env({"AWS_ACCESS_KEY_ID": "testing", **endpoint()})))
+    return Deployed(stack.name, website, stack.outputs)
+
+
+def endpoint() -> dict[str, str]:
+    return {"AWS_ENDPOINT_URL": str(boto3.client("s3").meta.endpoint_url), "AWS_REGION": "us-east-1"}
+
+
+@pytest.fixture
+def deployed(bare: Deployed, alps_data: Path) -> Deployed:
+    """A stack with a layer."""
+    upload(alps_data / "private", bare.outputs["SourceBucket"])
+    return bare
+
+
+def doctor(*words: str) -> Result:
+    return CliRunner().invoke(cli.main, ["doctor", *words])
+
+
+def findings(result: Result) -> dict[str, dict[str, Any]]:
+    """What `--json` says, by what was looked at."""
+    lines = [json.loads(line) for line in result.stdout.splitlines()]
+    assert all(set(line) == {"what", "seen", "well"} for line in lines)
+    return {line["what"]: line for line in lines}
+
+
+def wrong(result: Result) -> dict[str, str]:
+    """What `--json` says of that which is not well."""
+    found = {what: each["seen"] for what, each in findings(result).items() if not each["well"]}
+    assert result.exit_code == bool(found)
+    return found
+
+
+@pytest.mark.usefixtures("alps_copy")
+def test_a_folder_with_a_layer_is_well() -> None:
+    result = doctor()
+    assert (result.exit_code, result.stderr) == (0, "")
+    lines = [line.split() for line in result.stdout.splitlines()]
+    assert [line[:2] for line in lines] == [["ok", what] for what in LOCAL]
+    assert "alps" in result.stdout
+    assert "alps/0/0/0.png" in result.stdout
+
+
+def test_a_look_at_a_folder_changes_nothing(alps_copy: Path) -> None:
+    before = {path: path.stat().st_mtime_ns for path in alps_copy.rglob("*")}
+    assert wrong(doctor("--json")) == {}
+    assert {path: path.stat().st_mtime_ns for path in alps_copy.rglob("*")} == before
+
+
+def test_a_stack_with_all_that_belongs_to_it_is_well(deployed: Deployed) -> None:
+    make_workers(deployed.outputs["WorkerFunction"], deployed.outputs["QueueUrl"])
+    result = doctor("--stack", deployed.stack, "--json")
+    assert wrong(result) == {}
+    found = findings(result)
+    assert list(found) == [*ALL, "website", "api", "tile"]
+    assert found["stack"]["seen"] == f"{deployed.stack}: CREATE_COMPLETE"
+    assert found["tile"]["seen"].endswith("200 image/png")
+    assert found["workers"]["seen"] == "event-source mapping Enabled"
+
+
+@pytest.mark.parametrize(
+    ("bucket", "what"), [("TileBucket", {"tiles"}), ("SourceBucket", {"sources", "layers"})], ids=["tiles", "sources"]
+)
+def test_a_bucket_that_is_gone_is_named(deployed: Deployed, bucket: str, what: set[str]) -> None:
+    deployed.empty(bucket)
+    deployed.website.faults["site"] = (404, {}, b"")
+    found = wrong(doctor("--stack", deployed.stack, "--json"))
+    assert what <= set(found)
+    assert all("NoSuchBucket" in found[each] for each in what)
+
+
+def test_dead_letters_are_counted_and_left_where_they_are(deployed: Deployed) -> None:
+    client = boto3.client("sqs")
+    (dead,) = [url for url in client.list_queues()["QueueUrls"] if f"{deployed.stack}-DeadLetterQueue" in url]
+    for number in range(3):
+        client.send_message(QueueUrl=dead, MessageBody=str(number))
+    for _ in range(2):
+        found = wrong(doctor("--stack", deployed.stack, "--json"))
+        assert found["dead letters"].startswith("3 in ")
+
+
+def test_a_queue_without_dead_letters_is_named(
+    deployed: Deployed, cloud: str, monkeypatch: pytest.MonkeyPatch, alps_copy: Path
+) -> None:
+    assert deployed
+    assert alps_copy
+    url = boto3.client("sqs", endpoint_url=cloud).create_queue(QueueName=f"{deployed.stack}-plain")["QueueUrl"]
+    monkeypatch.setenv("TILER_QUEUE", url)
+    assert "comes again for ever" in wrong(doctor("--json"))["dead letters"]
+
+
+@pytest.mark.usefixtures("alps_copy")
+def test_a_queue_that_is_gone_is_named(cloud: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TILER_QUEUE", f"{cloud}/123456789012/nowhere")
+    assert "queue does not exist" in wrong(doctor("--json"))["queue"]
+
+
+def test_workers_that_nothing_feeds_are_named(deployed: Deployed) -> None:
+    assert wrong(doctor("--stack", deployed.stack, "--json")) == {"workers": "event-source mapping is missing"}
+    mapping = make_workers(deployed.outputs["WorkerFunction"], deployed.outputs["QueueUrl"])
+    boto3.client("lambda").update_event_source_mapping(UUID=mapping, Enabled=False)
+    assert wrong(doctor("--stack", deployed.stack, "--json")) == {"workers": "event-source mapping Disabled"}
+
+
+def test_a_stack_without_a_layer_says_what_to_do_next(bare: Deployed) -> None:
+    found = findings(doctor("--stack", bare.stack, "--json"))
+    assert found["layers"]["seen"] == "none yet: run `seeder ingest SOURCE`"
+    assert not {"render", "tile"} & set(found)
+
+
+@pytest.mark.usefixtures("alps_copy")
+def test_a_layer_that_is_not_there_is_named() -> None:
+    assert "did you mean alps?" in wrong(doctor("--layer", "alp", "--json"))["layers"]
+
+
+def test_a_source_that_cannot_be_read_is_named(alps_copy: Path) -> None:
+    (source,) = alps_copy.glob("private/sources/alps/*/*.tif")
+    source.write_bytes(source.read_bytes()[:1000])
+    assert "cannot read" in wrong(doctor("--json"))["render"]
+
+
+def test_a_way_of_a_browser_that_ends_elsewhere_is_named(deployed: Deployed) -> None:
+    make_workers(deployed.outputs["WorkerFunction"], deployed.outputs["QueueUrl"])
+    cases: list[tuple[str, str, int, dict[str, str], bytes]] = [
+        ("website", "site", 404, {}, b"NoSuchKey"),
+        ("website", "site", 403, {}, b"AccessDenied"),
+        ("website", "site", 307, {"Location": "https://elsewhere.test/"}, b""),
+        ("api", "api", 500, {}, b'{"message":"Internal Server Error"}'),
+        ("api", "api", 404, {}, b'{"message":"Not Found"}'),
+        ("api", "api", 400, {}, b"<html>Bad Request</html>"),
+        ("api", "api", 400, {}, b"7"),
+        ("tile", "direct", 403, {}, b"AccessDenied"),
+        ("tile", "direct", 200, {"Content-Type": "text/html"}, b"<html>"),
+    ]
+    for what, part, status, headers, body in cases:
+        deployed.website.faults = {part: (status, headers, body)}
+        found = wrong(doctor("--stack", deployed.stack, "--json"))
+        assert set(found) == {what}, (part, status, body)
+        assert str(status) in found[what]
+        deployed.forget_tiles()
+
+
+def test_a_website_that_does_not_answer_is_named(make_stack: MakeStack) -> None:
+    name = make_stack(WebsiteUrl="http://127.0.0.1:9", TileUrl="http://127.0.0.1:9")
+    found = wrong(doctor("--stack", name, "--json"))
+    assert set(found) == {"redirect"}
+    assert "127.0.0.1" in found["redirect"]
+
+
+def test_a_stack_that_is_being_removed_is_named(deployed: Deployed, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = read_stack(deployed.stack, "us-east-1")
+    monkeypatch.setattr(
+        "seeder.aws.doctor.read_stack", lambda *_: type(found)(found.name, "DELETE_FAILED", found.outputs)
+    )
+    assert wrong(doctor("--stack", deployed.stack, "--json"))["stack"] == f"{deployed.stack}: DELETE_FAILED"
+
+
+def test_credentials_that_are_not_valid_are_named(deployed: Deployed, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_: TokenResponse) -> None:
+        raise InvalidClientTokenIdError
+
+    monkeypatch.setattr(TokenResponse, "get_caller_identity", refuse)
+    found = wrong(doctor("--stack", deployed.stack, "--json"))
+    assert "security token included in the request is invalid" in found["credentials"]
+
+
+@pytest.fixture
+def stranger(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A user who never configured anything, with stores in S3."""
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "credentials"))
+    monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)
+    monkeypatch.setenv("TILER_TILES", "s3://tiles")
+    monkeypatch.setenv("TILER_SOURCES", "s3://sources")
+
+
+@pytest.mark.usefixtures("stranger")
+def test_missing_credentials_are_named_with_the_cure() -> None:
+    found = wrong(doctor("--json"))
+    assert "AWS_ACCESS_KEY_ID" in found["credentials"]
+    assert {"tiles", "sources", "layers"} <= set(found)
+
+
+@pytest.mark.usefixtures("stranger")
+def test_a_missing_region_is_named_with_the_cure(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("AWS_REGION")
+    monkeypatch.delenv("AWS_DEFAULT_REGION")
+    assert "set AWS_REGION" in wrong(doctor("--json"))["credentials"]
+
+
+def test_a_fault_is_marked_for_people(alps_copy: Path) -> None:
+    assert alps_copy
+    result = doctor("--layer", "nowhere")
+    assert result.exit_code == 1
+    marks = [line.split()[0] for line in result.stdout.splitlines()]
+    assert set(marks[:-1]) == {"ok"}
+    assert result.stdout.splitlines()[-1].split()[:2] == ["WRONG", "layers"]

@@ -1,0 +1,141 @@
+"""A deployed stack's outputs become settings; what is not such a stack is named in one line."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import boto3
+import pytest
+from botocore.config import Config
+from click.testing import CliRunner, Result
+from moto.cloudformation.responses import CloudFormationResponse
+
+from seeder.aws import clients
+from seeder.aws.stack import NEEDED, Stack, read_stack
+from seeder.cli import main as cli
+from tests.conftest import MakeStack
+from tests.support.paths import ROOT
+from tiler.errors import BadCloud, BadInput, QueueError
+from tiler.settings import S3, Settings
+
+OUTPUTS = ROOT / "deploy" / "outputs.yml"
+SITE, TILES, API = "http://tiles.test", "https://tiles.test/direct", "https://api.test"
+COMMANDS = (("seed", "alps"), ("ingest", "alps.tif"), ("layers",), ("worker",), ("doctor",))
+
+
+def run(*words: str) -> Result:
+    return CliRunner().invoke(cli.main, words)
+
+
+def error(result: Result) -> str:
+    """The one line that tells what is wrong."""
+    assert (result.exit_code, result.stdout) == (2, "")
+    lines = result.stderr.splitlines()
+    assert len(lines) == 1
+    assert lines[0].startswith("error: ")
+    return lines[0]
+
+
+def test_the_outputs_become_settings(make_stack: MakeStack) -> None:
+    name = make_stack(WebsiteUrl=f"{SITE}/", TileUrl=f"{TILES}/", ApiUrl=API)
+    stack = read_stack(name, "us-east-1")
+    assert stack.status == "CREATE_COMPLETE"
+    base = Settings.from_env({"AWS_REGION": "us-east-1", "TILER_TILES": "s3://other", "TILER_URL": "http://other"})
+    found = stack.settings(base)
+    assert found == Settings(
+        tiles=f"s3://{stack.outputs['TileBucket']}",
+        sources=f"s3://{stack.outputs['SourceBucket']}",
+        url=SITE,
+        direct=TILES,
+        queue=stack.outputs["QueueUrl"],
+        s3=S3(region="us-east-1", keys=False),
+        stack=name,
+    )
+    queues = boto3.client("sqs").list_queues()["QueueUrls"]
+    assert found.queue.rpartition("/")[2] in {url.rpartition("/")[2] for url in queues}
+
+
+def test_the_project_deploys_every_output_that_is_looked_for() -> None:
+    deployed = set(re.findall(r"^  (\w+):", OUTPUTS.read_text(), re.MULTILINE))
+    assert {*NEEDED, "ApiUrl", "WorkerFunction"} <= deployed
+
+
+def test_a_stack_that_is_not_there_is_bad_input(cloud: str) -> None:
+    assert cloud
+    with pytest.raises(BadCloud, match=r"cannot read stack 'nowhere' in us-east-1: .*nowhere does not exist"):
+        read_stack("nowhere", "us-east-1")
+
+
+def test_a_stack_of_somebody_else_is_bad_input(make_stack: MakeStack) -> None:
+    stack = read_stack(make_stack(), "us-east-1")
+    with pytest.raises(BadCloud, match=r"CREATE_COMPLETE\) has no output WebsiteUrl, TileUrl: name the stack that"):
+        stack.settings(Settings.from_env({}))
+
+
+def test_a_stack_whose_deployment_failed_is_bad_input() -> None:
+    stack = Stack("seeder", "ROLLBACK_COMPLETE", {})
+    with pytest.raises(BadCloud, match=r"'seeder' \(ROLLBACK_COMPLETE\) has no output TileBucket, SourceBucket"):
+        stack.settings(Settings.from_env({}))
+
+
+def test_a_service_that_answers_nonsense_is_a_failure(cloud: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise RuntimeError("on fire")  # the server makes a page of HTML of it
+
+    assert cloud
+    monkeypatch.setattr(
+        clients, "CONFIG", clients.CONFIG.merge(Config(retries={"mode": "standard", "total_max_attempts": 1}))
+    )
+    monkeypatch.setattr(CloudFormationResponse, "describe_stacks", fail)
+    with pytest.raises(QueueError, match="cannot read stack 'seeder'"):
+        read_stack("seeder", "us-east-1")
+
+
+def test_no_region_is_bad_input_that_names_the_cure(
+    cloud: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    assert cloud
+    monkeypatch.delenv("AWS_REGION")
+    monkeypatch.delenv("AWS_DEFAULT_REGION")
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
+    with pytest.raises(BadInput, match=r"region.*set AWS_REGION"):
+        read_stack("seeder", "")
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=lambda words: words[0])
+def test_every_command_says_so_where_the_stack_is_not_there(cloud: str, command: tuple[str, ...]) -> None:
+    assert cloud
+    assert "nowhere does not exist" in error(run(*command, "--stack", "nowhere"))
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=lambda words: words[0])
+def test_a_stack_and_a_folder_are_two_places(cloud: str, command: tuple[str, ...], tmp_path: Path) -> None:
+    assert cloud
+    assert "--data and --stack name different places" in error(
+        run(*command, "--stack", "seeder", "--data", str(tmp_path / "data"))
+    )
+    assert not (tmp_path / "data").exists()
+
+
+def test_the_stack_of_the_environment_counts_as_named(cloud: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert cloud
+    monkeypatch.setenv("TILER_STACK", "nowhere")
+    assert "nowhere does not exist" in error(run("layers"))
+    assert "--data and --stack" in error(run("layers", "--data", "data"))
+
+
+def test_a_stack_may_be_named_before_the_command(cloud: str, make_stack: MakeStack) -> None:
+    assert cloud
+    assert "nowhere does not exist" in error(run("--stack", "nowhere", "layers"))
+    name = make_stack(WebsiteUrl=SITE, TileUrl=TILES)
+    result = run("--stack", "nowhere", "layers", "--stack", name)
+    assert result.exit_code == 0, "the nearer one counts"
+
+
+def test_a_command_works_in_the_stacks_buckets(make_stack: MakeStack, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TILER_TILES", "s3://other")
+    monkeypatch.setenv("TILER_SOURCES", "s3://other")
+    result = run("layers", "--stack", make_stack(WebsiteUrl=SITE, TileUrl=TILES))
+    assert (result.exit_code, result.stdout) == (0, "")
+    assert "no layers yet" in result.stderr

@@ -1,0 +1,87 @@
+"""Questions to an estimate, and blocks that come to what a test says."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
+from functools import cache, partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from seeder.jobs import estimate as estimation
+from seeder.jobs.estimate import Estimate, Question, estimate
+from seeder.jobs.prices import Prices
+from seeder.select.blocks import Piece
+from seeder.select.selection import Selection
+from tiler.image.style import Values
+from tiler.layers.catalog import Layer
+from tiler.layers.fill import Outcome
+from tiler.layers.render import Look
+from tiler.settings import Settings
+
+NOWHERE = Settings("memory://estimate-tiles", "memory://estimate-sources")
+EVERY = Selection(tuple(range(10)))  # zoom of alps
+Weigh = Callable[[Piece], Outcome]
+
+
+def question(layer: Layer, selection: Selection = EVERY, **changes: Any) -> Question:
+    base = Question(layer, selection, Look(), force=False, queued=False, workers=1, prices=Prices())
+    return replace(base, **changes)
+
+
+def answer(about: Question, settings: Settings = NOWHERE, *, jobs: int = 1) -> Estimate:
+    return estimate(about, settings, jobs=jobs, progress=lambda _: None)
+
+
+def plain(piece: Piece) -> Outcome:
+    """A block every tile of which takes 1000 bytes and 5 ms."""
+    return Outcome(written=piece.tiles, bytes=1000 * len(piece), milliseconds=5 * len(piece))
+
+
+def unrendered(patch: pytest.MonkeyPatch, weigh: Weigh = plain) -> list[tuple[int, Piece]]:
+    """Blocks come to what `weigh` says, and none is rendered; returns a list that the sample is added to."""
+    seen: list[tuple[int, Piece]] = []
+
+    def stream(_: object, items: Iterable[tuple[int, Piece]], *, jobs: int) -> Iterator[tuple[int, Outcome]]:
+        assert jobs
+        for z, piece in items:
+            seen.append((z, piece))
+            yield z, weigh(piece)
+
+    patch.setattr(estimation, "stream", stream)
+    return seen
+
+
+def settings_of(data: Path) -> Settings:
+    return Settings.from_env({}, data=str(data))
+
+
+def rates(seed: int, kind: str, z: int) -> Values:
+    """Bytes a tile in each block of zoom `z`: at random, along the map as relief is, or some far heavier."""
+    chance, side = np.random.default_rng(seed), max(1, 2**z // 8)
+    y, x = np.mgrid[0:side, 0:side] / side
+    noise = chance.normal(size=(side, side))
+    made = {
+        "random": 20_000 + 6000 * noise,
+        "smooth": 20_000 + 8000 * np.sin(9 * x + seed) * np.cos(7 * y) + 500 * noise,
+        "skewed": 4000 * np.exp(noise),
+        "crowded": 20_000 + 0 * noise,  # and what `unlike` makes of it
+    }
+    return np.asarray(np.maximum(100, made[kind]))
+
+
+def unlike(seed: int, kind: str) -> Weigh:
+    """Blocks that differ; some are empty in part. Of a `crowded` layer tiles are heavier where there are more."""
+    of = cache(partial(rates, seed, kind))
+
+    def weigh(piece: Piece) -> Outcome:
+        row, column = piece.block.y // 8, piece.block.x // 8
+        size = round(of(piece.block.z)[row, column] * len(piece) * (len(piece) / 64 if kind == "crowded" else 1))
+        lit = [piece.block.bit(tile) for tile in piece.block.tiles(piece.tiles)]
+        empty = sum(lit[: len(lit) * ((row + 3 * column) % 5) // 7])
+        return Outcome(written=piece.tiles & ~empty, empty=empty, bytes=size, milliseconds=size // 1000)
+
+    return weigh

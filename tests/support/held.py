@@ -1,0 +1,167 @@
+"""Commands in processes of their own that are held at a known point, so that no test waits for a moment in time.
+
+Run as a module it is the command `seeder`, but whoever comes to the function that is named in the environment first
+tells the test, and then waits until the test lets it go. Worker processes import this too, so they are held as well.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import select
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+from tests.support.paths import ROOT
+
+AT, PORT = "HELD_AT", "HELD_PORT"
+HANG = 120  # seconds after which a process that does not come is taken to hang
+
+
+@dataclass(frozen=True)
+class Held:
+    """A process that waits at the point."""
+
+    pid: int
+    blocks: list[str]  # those among the arguments of the function
+    _connection: socket.socket
+
+    def go(self) -> None:
+        """Let it go on."""
+        self._connection.close()
+
+
+class Gate:
+    """Where processes are held: before each call of a function, as `module:name` or `module:Class.name`."""
+
+    def __init__(self, at: str) -> None:
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._listener.settimeout(HANG)
+        self._held: list[Held] = []
+        self.environ = {AT: at, PORT: str(self._listener.getsockname()[1])}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.open()
+
+    def next(self) -> Held:
+        """The next process that comes, or came, to the point."""
+        connection, _ = self._listener.accept()
+        with connection.makefile() as lines:
+            said = json.loads(lines.readline())
+        self._held.append(Held(said["pid"], said["blocks"], connection))
+        return self._held[-1]
+
+    def passed(self, calls: int, *, jobs: int) -> list[Held]:
+        """Those of `jobs` processes that come next after so many calls were let go: nothing else is under way then."""
+        for _ in range(calls):
+            self.next().go()
+        return [self.next() for _ in range(jobs)]
+
+    def open(self) -> None:
+        """Hold nobody any more."""
+        self._listener.close()
+        for held in self._held:
+            held.go()
+
+
+@contextmanager
+def running(words: Sequence[str], environ: Mapping[str, str] = os.environ, **options: Any) -> Iterator[Any]:
+    """A process in a session of its own, as a terminal would start it; what is left of it is killed and reaped."""
+    options = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **options}
+    process = subprocess.Popen(words, cwd=ROOT, env=dict(environ), text=True, start_new_session=True, **options)
+    try:
+        yield process
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+
+
+@contextmanager
+def holding(at: str, *words: str) -> Iterator[tuple[Any, Gate]]:
+    """The command `seeder` with those words, held at a point."""
+    command = [sys.executable, "-m", "tests.support.held", *words]
+    with Gate(at) as gate, running(command, os.environ | gate.environ) as process:
+        yield process, gate
+
+
+@contextmanager
+def ending(pids: Sequence[int]) -> Iterator[None]:
+    """Processes that are alive before the block, and end in it or soon after."""
+    files = [os.pidfd_open(pid) for pid in pids]
+    try:
+        yield
+        for file in files:
+            assert select.select([file], [], [], HANG)[0], "a process outlived its parent"
+    finally:
+        for file in files:
+            os.close(file)
+
+
+def _hold(at: str, port: int) -> None:
+    """Put the wait before the function."""
+    module, _, path = at.partition(":")
+    *owners, name = path.split(".")
+    owner: Any = importlib.import_module(module)
+    for each in owners:
+        owner = getattr(owner, each)
+    function: Callable[..., Any] = getattr(owner, name)
+
+    def held(*args: Any, **kwargs: Any) -> Any:
+        blocks = [str(each.block) for each in args if hasattr(each, "block")]
+        with suppress(ConnectionError), socket.create_connection(("127.0.0.1", port)) as connection:
+            connection.sendall(json.dumps({"pid": os.getpid(), "blocks": blocks}).encode() + b"\n")
+            connection.recv(1)  # nothing comes: the other side closes
+        return function(*args, **kwargs)
+
+    setattr(owner, name, held)
+
+
+if AT in os.environ:
+    _hold(os.environ[AT], int(os.environ[PORT]))
+
+if __name__ == "__main__":
+    from seeder.cli.main import main
+
+    main()
+
+
+BLOCK, RECEIPT = (
+    "seeder.workers.process_block:fill",
+    "seeder.workers.process_block:put_receipt",
+)  # where a seeding is held: before a block, before its receipt
+TILE = "tiler.layers.fill:Guard.check"  # before each tile
+CHUNK = "tiler.ingest.bake:Baker._rest"  # where an ingest is held: a chunk lies in the spool file
+
+
+def children(pid: int) -> list[int]:
+    """The processes that `pid` started."""
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def workers(pid: int) -> list[int]:
+    return [child for child in children(pid) if b"spawn_main" in Path(f"/proc/{child}/cmdline").read_bytes()]
+
+
+@contextmanager
+def unreadable(data: Path) -> Iterator[None]:
+    """The second half of the source is overwritten within."""
+    (source,) = data.glob("private/sources/alps/*/*.tif")
+    good = source.read_bytes()
+    half = len(good) // 2
+    source.write_bytes(good[:half] + bytes(len(good) - half))
+    try:
+        yield
+    finally:
+        source.write_bytes(good)

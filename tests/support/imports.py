@@ -1,0 +1,33 @@
+"""The modules of both packages and what they import."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+from tests.support.paths import ROOT
+
+
+def _named(path: Path) -> str:
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+MODULES = {_named(path): path for top in ("tiler", "seeder") for path in sorted((ROOT / top).rglob("*.py"))}
+
+
+def imports(module: str) -> set[str]:
+    """Every module that `module` names in an import, wherever it stands."""
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(MODULES[module].read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
+    return names
+
+
+def package_of(module: str) -> str:
+    """The room of a module: its package, or itself where it stands beside the packages."""
+    top, *rest = module.split(".")
+    return f"{top}.{rest[0]}" if rest else top

@@ -1,0 +1,47 @@
+"""Layers and what is selected of them; mercantile and brute force say which tiles that is."""
+
+from __future__ import annotations
+
+import mercantile
+from hypothesis import strategies as st
+from mercantile import Tile
+
+from seeder.select.blocks import Piece
+from seeder.select.selection import Selection
+from tests.support.strategies import bounds, held, layers
+from tiler.grid import LEAF, Block, Bounds
+from tiler.layers.catalog import Layer
+
+ANY_SIZE = range(LEAF, 1 << 30)
+SIZES = [(LEAF,), (LEAF, 64), (LEAF, 64, 512), ANY_SIZE]
+
+
+@st.composite
+def asked(draw: st.DrawFn) -> tuple[Layer, Selection]:
+    """A layer and a selection of it, boxes on its own bounds among them."""
+    layer = draw(layers())
+    boxes = draw(st.lists(bounds() | st.just(layer.bounds), max_size=3))
+    zooms = draw(st.sets(st.integers(layer.minzoom, layer.maxzoom), min_size=1, max_size=2))
+    return layer, Selection(tuple(sorted(zooms)), tuple(boxes))
+
+
+def touched(box: Bounds, z: int) -> set[Tile]:
+    """What `box` touches: mercantile's answer, but for a half that only touches the antimeridian."""
+    west = -180.0 if box.west == 180 else box.west
+    east = 180.0 if box.east == -180 else box.east
+    return set(mercantile.tiles(west, box.south, east, box.north, z))
+
+
+def wanted(layer: Layer, boxes: tuple[Bounds, ...], z: int) -> set[Tile]:
+    found = touched(layer.bounds, z) & held(layer.footprint, z)
+    near = [touched(box, z) for box in boxes if box.overlaps(layer.bounds)]
+    return found.intersection(set().union(*near)) if boxes else found
+
+
+def tiles_of(piece: Piece) -> list[Tile]:
+    return list(piece.block.tiles(piece.tiles if piece.block.size == LEAF else None))
+
+
+def z_order(block: Block) -> int:
+    """The place on the Z curve of a block's north-west tile."""
+    return sum((block.x >> bit & 1) << 2 * bit | (block.y >> bit & 1) << 2 * bit + 1 for bit in range(block.z))

@@ -1,0 +1,188 @@
+"""An overview is the level below at half the size, without seams and without what the mask hides."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+import rasterio
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.conftest import MakeLayer, MakeRaster, scene
+from tiler.image.style import Pixels, Values
+from tiler.ingest import overviews
+from tiler.ingest.overviews import REACH, halved
+from tiler.raster.options import Halving
+from tiler.storage.gdal_reads import location
+from tiler.storage.store import Stores
+
+WAYS: list[Halving] = ["cubic", "average", "nearest", "mode"]
+DTYPES = ["uint8", "int8", "uint16", "int16", "float32"]
+seeds = st.integers(0, 2**32 - 1)
+
+
+def noise(dtype: str, shape: tuple[int, int, int] = (2, 40, 56), seed: int = 3) -> Values:
+    """Values all over the middle of the dtype's range, so that no kernel leaves it."""
+    kind = np.dtype(dtype)
+    low, high = (-1000.0, 3000.0) if kind.kind == "f" else (np.iinfo(kind).min * 0.4, np.iinfo(kind).max * 0.7)
+    return np.random.default_rng(seed).uniform(low, high, shape).astype(dtype)
+
+
+def cubic_weights() -> npt.NDArray[np.float64]:
+    """Keys' cubic kernel with a = -0.5, stretched to twice its width: what eight pixels weigh."""
+    away = np.abs(np.arange(8) - 3.5) / 2
+    near = 1.5 * away**3 - 2.5 * away**2 + 1
+    far = -0.5 * away**3 + 2.5 * away**2 - 4 * away + 2
+    weights = np.where(away < 1, near, far)
+    return np.asarray(weights / weights.sum())
+
+
+def slow_cubic(band: Values) -> npt.NDArray[np.float64]:
+    """The halving of one band by plain sums; without the REACH outermost pixels' results, which lack neighbours."""
+    weights = cubic_weights()
+    rows, columns = band.shape[0] // 2, band.shape[1] // 2
+    out = np.full((rows, columns), np.nan)
+    for row in range(2, rows - 2):
+        for column in range(2, columns - 2):
+            around = band[2 * row - 3 : 2 * row + 5, 2 * column - 3 : 2 * column + 5].astype(np.float64)
+            out[row, column] = weights @ around @ weights
+    return out
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_cubic_is_the_stretched_kernel(dtype: str) -> None:
+    values = noise(dtype)
+    half, mask = halved((values, None), "cubic")
+    assert mask is None
+    assert half.dtype == values.dtype
+    for band, out in zip(values, half, strict=True):
+        wanted = slow_cubic(band)
+        known = np.isfinite(wanted)
+        assert known.any()
+        error = np.abs(out[known].astype(np.float64) - wanted[known]).max()
+        assert error <= (1.0 if values.dtype.kind in "ui" else 0.01)
+
+
+@pytest.mark.parametrize("dtype", [*DTYPES, "int32", "uint32"])
+def test_average_is_the_mean_of_four(dtype: str) -> None:
+    values = noise(dtype)
+    half, _ = halved((values, None), "average")
+    wanted = values.astype(np.float64).reshape(2, 20, 2, 28, 2).mean(axis=(2, 4))
+    assert np.abs(half - wanted).max() <= (0.5 if values.dtype.kind in "ui" else 0.01)
+
+
+@given(seed=seeds, how=st.sampled_from(WAYS), dtype=st.sampled_from(DTYPES))
+def test_one_colour_stays_that_colour_under_any_mask(seed: int, how: Halving, dtype: str) -> None:
+    mask = np.random.default_rng(seed).choice(np.array([0, 80, 255], np.uint8), (16, 20))
+    values = np.where(mask > 0, noise(dtype, (1, 1, 1), seed)[0, 0, 0], 0)[np.newaxis].astype(dtype)
+    half, cover = halved((values, mask), how)
+    assert cover is not None
+    shown = cover > 0
+    assert (
+        np.abs(half[0][shown].astype(np.float64) - float(values.flat[np.abs(values.astype(float)).argmax()])).max(
+            initial=0
+        )
+        <= 1
+    )
+
+
+@given(seed=seeds, how=st.sampled_from(["cubic", "average"]))
+def test_what_the_mask_hides_leaves_no_trace(seed: int, how: Halving) -> None:
+    rng = np.random.default_rng(seed)
+    mask = rng.choice(np.array([0, 255], np.uint8), (16, 20))
+    values, other = noise("uint8", (3, 16, 20), seed), noise("uint8", (3, 16, 20), seed + 1)
+    other[:, mask > 0] = values[:, mask > 0]
+    (one, cover), (two, same) = halved((values, mask), how), halved((other, mask), how)
+    assert cover is not None
+    assert same is not None
+    assert np.array_equal(cover, same)
+    assert np.array_equal(one[:, cover > 0], two[:, cover > 0])
+
+
+@given(seed=seeds, how=st.sampled_from(WAYS), masked=st.booleans())
+def test_a_part_with_its_neighbours_is_halved_as_in_the_whole(seed: int, how: Halving, masked: bool) -> None:
+    reach = REACH + 1  # even
+    values = noise("uint8", (1, 32, 48), seed)
+    mask: Pixels | None = None
+    if masked:
+        mask = np.random.default_rng(seed).choice(np.array([0, 255, 255], np.uint8), (32, 48))
+    whole, cover = halved((values, mask), how)
+    part = (slice(8 - reach, 24 + reach), slice(16 - reach, 32 + reach))
+    piece, piece_cover = halved((values[:, *part], None if mask is None else mask[part]), how)
+    inner = slice(reach // 2, -reach // 2)
+    assert np.array_equal(piece[:, inner, inner], whole[:, 4:12, 8:16])
+    if cover is not None and piece_cover is not None:
+        assert np.array_equal(piece_cover[inner, inner], cover[4:12, 8:16])
+
+
+@pytest.mark.parametrize("masked", [False, True])
+def test_chunks_leave_no_seam_in_any_overview(
+    masked: bool, make_raster: MakeRaster, make_layer: MakeLayer, stores: Stores
+) -> None:
+    values = scene(1500, 1700)
+    mask = None
+    if masked:
+        mask = np.full(values.shape[1:], 255, np.uint8)
+        mask[300:900, 200:1500:7] = 0
+    layer = make_layer(make_raster(values=values, bounds=(0.0, 0.0, 4.0, 3.5), mask=mask))
+    path = location(stores.sources, layer.source)
+    assert layer.bake is not None
+    assert max(layer.bake.columns, layer.bake.rows) > 8, "one chunk has no seams"
+    assert layer.bake.levels > 4, "the second round of chunks is not reached"
+    below = None
+    for level in range(layer.bake.levels):
+        options = {"OVERVIEW_LEVEL": level - 1} if level else {}
+        with rasterio.open(path, **options) as cog:
+            here = cog.read(), cog.read_masks(1)
+        if below is not None:
+            made, cover = halved(below, "cubic")
+            edge = (slice(3, -3), slice(3, -3))  # the COG's own sides have no neighbours
+            assert cover is not None
+            assert np.array_equal(here[1][edge], cover[edge]), level
+            seen = cover[edge] > 0
+            differ = here[0][:, *edge][:, seen].astype(int) - made[:, *edge][:, seen]
+            assert np.abs(differ).max(initial=0) <= 1, level
+        below = here
+
+
+def often(four: list[tuple[int, ...]]) -> tuple[int, ...]:
+    """The most frequent, the first of those that are as frequent."""
+    return max(four, key=lambda one: (four.count(one), -four.index(one)))
+
+
+@given(seed=seeds, bands=st.sampled_from([1, 3]), colours=st.integers(1, 4))
+def test_mode_is_the_most_frequent_of_four_and_the_first_where_there_are_two(
+    seed: int, bands: int, colours: int
+) -> None:
+    values = np.random.default_rng(seed).integers(0, colours, (bands, 12, 16), dtype=np.uint8)
+    half, _ = halved((values, None), "mode")
+    for row in range(6):
+        for column in range(8):
+            around = values[:, 2 * row : 2 * row + 2, 2 * column : 2 * column + 2].reshape(bands, 4)
+            assert tuple(half[:, row, column].tolist()) == often([tuple(each) for each in around.T.tolist()])
+
+
+@given(seed=seeds, how=st.sampled_from(WAYS), dtype=st.sampled_from(["uint8", "uint16", "float32"]))
+@settings(max_examples=30)
+def test_an_area_is_halved_alike_in_patches_and_in_one(seed: int, how: Halving, dtype: str) -> None:
+    """Masks that touch some patches, their edges or margins, or hide whole ones."""
+    rng = np.random.default_rng(seed)
+    height, width = (2 * int(side) for side in rng.integers(140, 310, 2))
+    mask = np.full((height, width), 255, np.uint8)
+    for _ in range(rng.integers(1, 5)):
+        row, column = int(rng.integers(0, height)), int(rng.integers(0, width))
+        tall, wide = (int(side) for side in rng.choice([1, 2, 5, 300, 600], 2))
+        mask[row : row + tall, column : column + wide] = rng.choice([0, 0, 90])
+    values = np.where(mask > 0, noise(dtype, (1, height, width), seed), 0).astype(dtype)
+    half, cover = halved((values, mask), how)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(overviews, "PATCH", 1 << 20)
+        whole, whole_cover = halved((values, mask), how)
+    assert cover is not None
+    assert whole_cover is not None
+    assert np.array_equal(cover, whole_cover)
+    shown = cover > 0
+    differ = np.abs(half[:, shown].astype(np.float64) - whole[:, shown])
+    assert differ.max(initial=0) <= (1 if dtype[0] == "u" else 0.01)
+    assert (half[:, ~shown] == 0).all()

@@ -1,0 +1,101 @@
+"""What comes before the first chunk shows that it lives."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from seeder.cli import ingest as command
+from seeder.cli.common import Stages
+from tests.conftest import Recipe, scene, silent, write_raster
+from tiler.ingest.ingest import Ingested, ingest
+from tiler.ingest.survey import revision_of
+from tiler.raster.options import Options
+from tiler.storage.store import Stores
+
+
+class Clock:
+    """An end that is waited for `times` times in vain; `pauses` is how long."""
+
+    def __init__(self, times: int) -> None:
+        self.left = times
+        self.pauses: list[float] = []
+
+    def wait(self, pause: float) -> bool:
+        """Whether the end has come."""
+        self.pauses.append(pause)
+        self.left -= 1
+        return self.left < 0
+
+
+def test_a_stage_that_lasts_is_told_again_and_again_ever_more_rarely(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stages, clock = Stages("ingest alps"), Clock(6)
+    monkeypatch.setattr(stages, "_ended", clock)
+    stages("looking at its values")
+    stages.watch()
+    told = capsys.readouterr()
+    assert told.out == ""
+    assert len(re.findall(r"^ingest alps: looking at its values \(\d+ s\)$", told.err, re.MULTILINE)) == 6
+    assert clock.pauses == [4, 8, 16, 32, 60, 60, 60]
+
+
+def test_nothing_is_told_of_what_is_quick(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    stages = Stages("ingest alps")
+    stages("looking at its values")
+    monkeypatch.setattr(stages, "_ended", Clock(0))
+    stages.watch()
+    assert capsys.readouterr().err == ""
+
+
+def test_all_that_may_last_is_told_before_the_first_chunk(tmp_path: Path, stores: Stores) -> None:
+    path = write_raster(tmp_path / "alps.tif", Recipe(values=scene(60, 80)))
+    told: list[str] = []
+    ingest(
+        str(path),
+        "alps",
+        Options(),
+        stores,
+        jobs=1,
+        progress=lambda *_: told.append("chunk"),
+        stage=told.append,
+    )
+    assert told[: told.index("chunk")] == [
+        "looking for its files",
+        "looking at its values",
+        "reading it for its revision",
+        "reading 0 MB for its revision, 100% done",
+        "baking the first chunks",
+    ]
+
+
+def test_how_much_of_a_raster_is_read_for_its_revision_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write_raster(tmp_path / "alps.tif", Recipe(values=scene(60, 80)))
+    monkeypatch.setattr("tiler.ingest.survey.HASH_CHUNK", 1000)
+    told: list[int] = []
+    assert revision_of(str(path), Options(), told=told.append) == revision_of(str(path), Options())
+    size = path.stat().st_size
+    assert told == [*range(1000, size, 1000), size]
+
+
+def test_stages_end_with_the_first_chunk(tmp_path: Path, stores: Stores, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write_raster(tmp_path / "alps.tif", Recipe(values=scene(60, 80)))
+    ended: list[str] = []
+    monkeypatch.setattr(Stages, "watch", lambda _: None)
+    monkeypatch.setattr(Stages, "end", lambda _: ended.append("end"))
+
+    def make(*_: object, jobs: int, progress: object, stage: object) -> Ingested:
+        assert not ended
+        done = ingest(str(path), "alps", Options(), stores, jobs=jobs, progress=silent)
+        assert callable(progress)
+        assert callable(stage)
+        stage("baking the first chunks")
+        progress(1, 2)
+        assert ended
+        return done
+
+    monkeypatch.setattr(command, "ingest_raster", make)
+    command.make(str(path), "alps", Options(), stores, jobs=1)

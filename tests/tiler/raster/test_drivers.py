@@ -1,0 +1,99 @@
+"""Only the drivers of the list open a source, whenever it is opened, unless the source is trusted."""
+
+from __future__ import annotations
+
+import ast
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import rasterio
+import rasterio.shutil
+
+from tests.conftest import MakeLayer, MakeRaster, scene
+from tests.support.imports import MODULES
+from tests.support.oracle import drawn, tiles_of
+from tiler.errors import BadSource, SourceReadError
+from tiler.ingest.bake import Baker, lay_out
+from tiler.ingest.ingest import examined
+from tiler.ingest.survey import survey
+from tiler.raster.datasets import DRIVERS, Manner, forget, opened
+from tiler.raster.options import Options
+from tiler.storage.store import Stores
+
+OTHER = "MRF"  # names another file in its header
+
+
+def retold(path: Path) -> None:
+    """Have a file of the other driver at `path`, of the same pixels."""
+    copy = path.with_name("copy.tif")
+    path.rename(copy)
+    rasterio.shutil.copy(str(copy), str(path), driver=OTHER)
+    with rasterio.open(path) as dataset:
+        assert dataset.driver == OTHER
+        assert dataset.driver not in DRIVERS
+    forget()
+
+
+@pytest.mark.parametrize("trusted", [False, True])
+def test_a_virtual_layer_is_drawn_only_with_them(
+    trusted: bool, make_raster: MakeRaster, make_layer: MakeLayer, stores: Stores
+) -> None:
+    path = make_raster(values=scene(60, 60))
+    layer = replace(make_layer(path, virtual=True, trust_source=trusted), origins=())  # it is written anew below
+    tile = tiles_of(layer, layer.maxzoom)[0]
+    before = drawn(layer, stores, tile)
+    retold(path)
+    if trusted:
+        assert (drawn(layer, stores, tile) == before).all()
+    else:
+        with pytest.raises(SourceReadError):
+            drawn(layer, stores, tile)
+
+
+def test_a_bake_opens_only_with_them(make_raster: MakeRaster, tmp_path: Path) -> None:
+    path = make_raster(values=scene(60, 60))
+    plain, trusted = (survey(str(path), Options(trust_source=each)) for each in (False, True))
+    bake = lay_out(plain.bounds, plain.base)
+    retold(path)
+    Baker(trusted, bake, tmp_path)
+    with pytest.raises(SourceReadError):
+        Baker(plain, bake, tmp_path)
+
+
+def test_a_survey_opens_only_with_them(make_raster: MakeRaster) -> None:
+    path = make_raster(values=scene(60, 60))
+    retold(path)
+    assert survey(str(path), Options(trust_source=True)).bounds
+    for refused in (survey, examined):
+        with pytest.raises(BadSource, match="GDAL cannot open it"):
+            refused(str(path), Options())
+    with pytest.raises(BadSource, match="rarer formats need --trust-source"):
+        examined(str(path), Options())
+
+
+@pytest.mark.parametrize("level", [0, 1])
+def test_nothing_is_opened_otherwise_unless_it_is_said(level: int, make_raster: MakeRaster) -> None:
+    path = make_raster(values=scene(600, 600), overviews=(2,))
+    assert opened(str(path), level).driver == "GTiff"
+    retold(path)
+    assert opened(str(path), manner=Manner(trusted=True)).driver == OTHER
+    with pytest.raises(SourceReadError):
+        opened(str(path), level)
+    with pytest.raises(SourceReadError):
+        opened(str(path), level, cog=True)
+
+
+def test_rasters_are_opened_in_one_module() -> None:
+    """So that nothing goes around the list. What is opened there may be read through a VRT of it."""
+    homes: dict[str, set[str]] = {name: set() for name in ("rasterio.open", "DatasetReader", "WarpedVRT", "MemoryFile")}
+    for module, path in MODULES.items():
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Call) and ast.unparse(node.func) in homes:
+                homes[ast.unparse(node.func)].add(module)
+    assert homes == {
+        "rasterio.open": {"tiler.raster.datasets"},
+        "DatasetReader": {"tiler.raster.datasets"},
+        "WarpedVRT": {"tiler.raster.gcps"},
+        "MemoryFile": {"tiler.raster.vrt"},
+    }

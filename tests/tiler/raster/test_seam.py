@@ -1,0 +1,74 @@
+"""A world that begins elsewhere than at the map's side is the same world."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.conftest import MakeLayer, MakeRaster
+from tests.support.oracle import drawn, tiles_of
+from tiler.image.style import Pixels, Values
+from tiler.ingest.survey import survey
+from tiler.layers.catalog import Options
+from tiler.storage.store import Stores
+
+COLUMNS, ROWS = 144, 64
+PIXEL = 360 / COLUMNS  # degrees
+
+
+def world(*, holes: bool) -> Values:
+    """Noise around the globe, as sharp as can be; `holes` are 0."""
+    rng = np.random.default_rng(3)
+    values = rng.integers(1, 256, (1, ROWS, COLUMNS)).astype(np.uint8)
+    values[:, rng.random((ROWS, COLUMNS)) < 0.02 * holes] = 0
+    return values
+
+
+@pytest.mark.parametrize("turned", [1, COLUMNS // 2, COLUMNS - 1])
+@pytest.mark.parametrize("holes", [False, True])
+def test_a_world_that_begins_elsewhere_has_the_same_tiles(
+    turned: int, holes: bool, make_raster: MakeRaster, make_layer: MakeLayer, stores: Stores
+) -> None:
+    """GDAL widened its kernel beside the antimeridian, where such a raster lies on both sides of a window."""
+
+    def whole(columns: int) -> Pixels:
+        west = -180 + columns * PIXEL
+        path = make_raster(
+            values=np.roll(world(holes=holes), -columns, axis=2),
+            bounds=(west, -80.0, west + 360, 80.0),
+            nodata=0 if holes else None,
+        )
+        layer = make_layer(path, name=f"world{columns}", min_zoom=1, max_zoom=1)
+        return np.hstack([np.vstack([drawn(layer, stores, t) for t in tiles_of(layer, 1) if t.x == x]) for x in (0, 1)])
+
+    plain, other = whole(0), whole(turned)
+    wide = plain.shape[1] // COLUMNS + 1  # of a pixel
+    seams = {0, plain.shape[1], round(turned * plain.shape[1] / COLUMNS)}
+    columns = [x for x in range(plain.shape[1]) if all(abs(x - seam) > 4 * wide for seam in seams)]
+    assert (plain[:, columns, 3] > 0).mean() > 0.7
+    apart = np.abs(plain[:, columns].astype(int) - other[:, columns])
+    assert apart.mean() < 0.2
+    assert np.quantile(apart, 0.999) <= 2
+
+
+@pytest.mark.parametrize(
+    ("west", "columns", "resampling", "differs"),
+    [
+        (-180.0, COLUMNS, None, ()),
+        (-180.0 - 1e-9, COLUMNS, None, ("seam",)),
+        (0.0, COLUMNS, None, ("seam",)),
+        (-180.0 - PIXEL / 2, COLUMNS, None, ("seam",)),
+        (-180.0 - PIXEL / 2, COLUMNS, "nearest", ()),
+        (-180.0 + PIXEL / 2, COLUMNS - 1, None, ()),
+        (170.0, COLUMNS // 10, None, ()),
+    ],
+)
+def test_a_world_that_was_blurred_has_another_revision(
+    west: float, columns: int, resampling: str | None, differs: tuple[str, ...], make_raster: MakeRaster
+) -> None:
+    path: Path = make_raster(
+        values=world(holes=False)[..., :columns], bounds=(west, -80.0, west + columns * PIXEL, 80.0)
+    )
+    assert survey(str(path), Options(resampling=resampling)).differs == differs  # type: ignore[arg-type]

@@ -1,0 +1,167 @@
+"""The redirect path when a store fails: the client gets the tile all the same or is told; nothing false is kept."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.conftest import MakeLayer, MakeRaster, scene
+from tests.e2e.proxy import Fault, Proxy
+from tests.support.oracle import alone, tiles_of
+from tests.support.site import URL, Answer, Site, copied, memory, private, without_blocks
+from tiler import http
+from tiler.image.encode import blank
+from tiler.keys import CONTENT_TYPES, index_key, parse_tile_key
+from tiler.layers.catalog import Layer, publish
+from tiler.layers.render import Look
+from tiler.settings import S3
+from tiler.storage.store import Store, Stores, open_store
+
+NAMES = ["7/66/45.png", "7/66/45@2x.png", "7/66/45.jpg", "7/66/45@2x.webp"]
+
+
+def unstored(answer: Answer, key: str, layer: Layer, sources: Store) -> None:
+    """Checks that `answer` is the tile itself."""
+    name = parse_tile_key(key)
+    made = alone(layer, Stores(memory(), sources, URL), name.tile, Look(name.scale, name.format))
+    assert answer.status == 200
+    assert answer.body == (made or blank(256 * name.scale, name.format))
+    assert answer.headers["Content-Type"] == CONTENT_TYPES[name.format]
+    assert answer.headers["Cache-Control"] == "no-store"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_where_the_bucket_is_gone_the_client_gets_the_bytes(name: str, alps: Layer, site: Site, s3_url: str) -> None:
+    gone = Site.on(open_store(f"{s3_url}-gone"), site.sources.store)
+    unstored(gone.ask(f"/alps/{name}"), f"alps/{name}", alps, site.sources.store)
+
+
+@pytest.mark.parametrize("method", ["PUT", "HEAD", None], ids=["put", "look", "all"])
+@pytest.mark.parametrize("kind", ["slow down", "denied", "drop"])
+def test_where_the_tile_store_fails_the_client_gets_the_bytes(
+    kind: Any, method: str | None, alps: Layer, site: Site, s3_url: str, proxy: Proxy
+) -> None:
+    proxy.add(Fault(kind, method))
+    tiles = open_store(s3_url, s3=S3(proxy.url, patience=0.1))
+    failing = Site.on(tiles, site.sources.store)
+    unstored(failing.ask("/alps/7/66/45.png"), "alps/7/66/45.png", alps, site.sources.store)
+    proxy.clear()
+    assert failing.stored() == {}
+    assert failing.ask("/alps/7/66/45.png").status == 302
+    assert set(failing.stored()) == {"alps/7/66/45.png"}
+
+
+def halved(data: bytes) -> bytes:
+    """What is left of a file that was cut off."""
+    return data[: len(data) // 2]
+
+
+BREAKS: dict[str, Callable[[Store, str], None]] = {
+    "missing": lambda sources, key: sources.delete([key]),
+    "empty": lambda sources, key: sources.put(key, b"", content_type="image/tiff"),
+    "zeros": lambda sources, key: sources.put(key, bytes(100_000), content_type="image/tiff"),
+    "blocks of zeros": lambda sources, key: sources.put(
+        key, without_blocks(sources.get(key)), content_type="image/tiff"
+    ),
+    "half": lambda sources, key: sources.put(key, halved(sources.get(key)), content_type="image/tiff"),
+}
+
+
+def refused(answer: Answer, *secrets: str) -> None:
+    """Checks that `answer` says that the source failed, and no more."""
+    assert answer.status == 502
+    assert answer.headers["Cache-Control"] == "no-store"
+    assert answer.message
+    for secret in ("index.tif", "sources/", "memory:", "s3:", "/vsi", "127.0.0.1", *secrets):
+        assert secret not in answer.message
+
+
+BASE = ["/alps/9/266/180.png", "/alps/9/266/180@2x.webp"]  # read in place, and warped
+
+
+@pytest.mark.parametrize(
+    ("how", "path"),
+    [*product(BREAKS, BASE), *((how, "/alps/0/0/0.png") for how in BREAKS if how != "half")],  # overviews lie in front
+)
+def test_a_source_that_cannot_be_read_is_a_bad_gateway_and_stores_nothing(
+    how: str, path: str, site: Site, alps: Layer, caplog: pytest.LogCaptureFixture
+) -> None:
+    BREAKS[how](site.sources.store, alps.source)
+    for _ in range(2):
+        refused(site.ask(path), alps.source, site.sources.url)
+    assert site.stored() == {}
+    told = [getattr(record, "error", "") for record in caplog.records if record.levelno >= logging.WARNING]
+    assert told
+    assert all("index.tif" in each for each in told)  # those who run it learn where to look
+
+
+@pytest.mark.parametrize("path", BASE)
+def test_a_source_that_cannot_be_read_spoils_no_other_layer(path: str, site: Site, alps: Layer) -> None:
+    sources = site.sources.store
+    key = "sources/andes/0000/index.tif"
+    sources.put(key, without_blocks(sources.get(alps.source)), content_type="image/tiff")
+    publish(replace(alps, id="andes", revision="0000", source=key), Stores(memory(), sources, URL))
+    well, broken = path.replace("266", "268"), path.replace("alps", "andes")
+    for _ in range(2):
+        assert site.ask(well).status == 302
+        refused(site.ask(broken))
+        for key in site.stored():
+            site.tiles.store.delete([key])
+
+
+@pytest.mark.parametrize("kind", ["slow down", "denied", "drop", "gone"])
+def test_a_source_that_is_out_of_reach_is_a_bad_gateway_until_it_is_back(
+    kind: Any, alps: Layer, alps_data: Path, s3_url: str, proxy: Proxy
+) -> None:
+    copied(private(alps_data), open_store(s3_url))
+    site = Site.on(memory(), open_store(s3_url, s3=S3(proxy.url, patience=0.1)))
+    assert site.ask("/alps/7/0/0.png").status == 404  # the metadata is known
+    if kind == "gone":
+        proxy.stop_listening()
+    else:
+        proxy.add(Fault(kind))
+    refused(site.ask("/alps/7/66/45.png"), alps.source, s3_url, proxy.url)
+    assert site.stored() == {}
+    proxy.resume()
+    proxy.clear()
+    assert site.ask("/alps/7/66/45.png").status == 302
+
+
+def test_a_source_that_is_out_of_reach_is_given_up_well_before_the_gateway_gives_up(
+    alps_data: Path, s3_url: str, proxy: Proxy
+) -> None:
+    patience, most = 2.0, 20 / http.PATIENCE  # seconds, patiences; the gateway gives up after 29 seconds
+    copied(private(alps_data), open_store(s3_url))
+    site = Site.on(memory(), open_store(s3_url, s3=S3(proxy.url, patience=patience)))
+    assert site.ask("/alps/7/0/0.png").status == 404
+    proxy.add(Fault("slow down"))
+    start = time.monotonic()
+    refused(site.ask("/alps/7/66/45.png"))
+    assert time.monotonic() - start < most * patience
+
+
+def test_metadata_that_cannot_be_read_is_a_bad_gateway(s3_url: str, site: Site) -> None:
+    refused(
+        Site.on(memory(), open_store(f"{s3_url}/x", s3=S3("http://127.0.0.1:9", patience=0.1))).ask("/alps/0/0/0.png")
+    )
+    site.sources.store.put(index_key("alps"), b"{", content_type="application/json")
+    refused(site.ask("/alps/0/0/0.png"), "index.json")
+    refused(site.ask("/alps/tile.json"), "index.json")
+
+
+def test_where_a_virtual_layers_raster_lies_is_not_told(
+    make_raster: MakeRaster, make_layer: MakeLayer, stores: Stores, tmp_path: Path
+) -> None:
+    path = make_raster(values=scene(200, 300))
+    layer = make_layer(path, virtual=True)
+    path.unlink()
+    tile = tiles_of(layer, layer.maxzoom)[0]
+    answer = Site.on(stores.tiles, stores.sources).ask(f"/layer/{tile.z}/{tile.x}/{tile.y}.png")
+    refused(answer, str(tmp_path), path.name)

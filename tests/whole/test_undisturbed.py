@@ -1,0 +1,100 @@
+"""After every fault the same commands lead to the same bytes, by a comparison that asks nothing of the project."""
+
+from __future__ import annotations
+
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import Recipe, scene, write_raster
+from tests.support import undisturbed
+from tests.support.held import BLOCK, CHUNK, RECEIPT, ROOT, TILE, ending, holding, workers
+
+SEED = ("alps", "--zooms", "0-10", "--jobs", "2")
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A raster of 14 blocks or more."""
+    return write_raster(tmp_path_factory.mktemp("source") / "alps.tif", Recipe(values=scene(1400, 1800)))
+
+
+def ingest(source: Path) -> tuple[str, ...]:
+    return (str(source), "--layer", "alps", "--jobs", "2")
+
+
+@pytest.fixture(scope="module")
+def right(source: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a run that nothing disturbed."""
+    return undisturbed.run(tmp_path_factory.mktemp("right") / "data", ingest(source), SEED)
+
+
+@pytest.fixture
+def data(right: Path, tmp_path: Path) -> Path:
+    """A folder with the layer, of which no tile is stored."""
+    data = Path(shutil.copytree(right, tmp_path / "data"))
+    for zoom in (data / "tiles" / "alps").iterdir():
+        if zoom.is_dir():
+            shutil.rmtree(zoom)
+    shutil.rmtree(data / "private" / "jobs")
+    return data
+
+
+def killed(at: str, calls: int, data: Path, *words: str) -> None:
+    """Kill a command that is held at a point, after so many calls were let go."""
+    with holding(at, *words, "--data", str(data)) as (process, gate):
+        gate.passed(calls, jobs=1)
+        with ending(workers(process.pid)):
+            process.send_signal(signal.SIGKILL)
+
+
+def again(data: Path, *words: str) -> None:
+    """The command, undisturbed."""
+    subprocess.run([sys.executable, "-m", "seeder", *words, "--data", str(data)], capture_output=True, check=True)
+
+
+@pytest.mark.parametrize("at", [BLOCK, TILE, RECEIPT])
+def test_a_seeding_that_was_killed_comes_to_the_same_bytes(data: Path, right: Path, at: str) -> None:
+    killed(at, 3, data, "seed", *SEED)
+    assert list(undisturbed.differences(data, right)), "nothing was disturbed"
+    again(data, "seed", *SEED)
+    assert list(undisturbed.differences(data, right)) == []
+
+
+def test_an_ingest_that_was_killed_comes_to_the_same_bytes(source: Path, right: Path, tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    killed(CHUNK, 0, data, "ingest", *ingest(source))
+    assert not undisturbed.contents(data)
+    again(data, "ingest", *ingest(source))
+    again(data, "seed", *SEED)
+    assert list(undisturbed.differences(data, right)) == []
+
+
+def test_tiles_that_were_deleted_by_hand_are_made_again(data: Path, right: Path) -> None:
+    again(data, "seed", *SEED)
+    for path in sorted((data / "tiles" / "alps").glob("*/*/*.png"))[::3]:
+        path.unlink()
+    again(data, "seed", *SEED)
+    assert list(undisturbed.differences(data, right)) == []
+
+
+def test_it_tells_what_is_missing_too_many_or_of_other_bytes(source: Path, right: Path, tmp_path: Path) -> None:
+    data = Path(shutil.copytree(right, tmp_path / "data"))
+    tiles = sorted(path for path in data.glob("tiles/alps/10/*/*.png"))
+    tiles[0].unlink()
+    tiles[1].write_bytes(b"")
+    (data / "tiles" / "alps" / "10" / "0.png").write_bytes(b"x")
+    one, two = (path.relative_to(data) for path in tiles[:2])
+    said = {f"missing: {one}", f"other bytes: {two}", "too many: tiles/alps/10/0.png"}
+    assert set(undisturbed.differences(data, right)) == said
+    words = ["--ingest", " ".join(ingest(source)), "--seed", " ".join(SEED)]
+    command = [sys.executable, "-m", "tests.support.undisturbed", str(data), *words]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (done.returncode, set(done.stdout.splitlines()[:-1])) == (1, said)
+    command[3] = str(right)
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout.endswith(" files compared, 0 differ\n")) == (0, True)

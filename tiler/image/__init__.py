@@ -1,0 +1,1 @@
+"""Arrays of values and colours, without GDAL: styles, colour ramps, terrain, separable filters, encoded images."""

@@ -1,0 +1,199 @@
+"""Colormaps by name, and colour-relief files as gdaldem reads them.
+
+A line of such a file is `VALUE R G B [A]` or `VALUE NAME [A]`, its fields parted by blanks, tabs, commas or colons.
+VALUE is a number, a percentage of the range, or `nv`, which is passed over: no data stays transparent. Lines that begin
+with # or / are comments, but for the one with which a GMT palette begins; there a line holds two stops.
+"""
+
+from __future__ import annotations
+
+import difflib
+import math
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from tiler.errors import BadOption
+from tiler.image.style import Range, Rgba, Stop
+
+LARGEST = 1 << 20  # bytes of a file that can be one of colours
+STOPS = 4096  # at most; index.json holds them
+NAMED: dict[str, tuple[int, int, int]] = {  # gdaldem's, after GRASS
+    "white": (255, 255, 255),
+    "black": (0, 0, 0),
+    "red": (255, 0, 0),
+    "green": (0, 255, 0),
+    "blue": (0, 0, 255),
+    "yellow": (255, 255, 0),
+    "magenta": (255, 0, 255),
+    "cyan": (0, 255, 255),
+    "aqua": (0, 191, 191),
+    "grey": (191, 191, 191),
+    "gray": (191, 191, 191),
+    "orange": (255, 127, 0),
+    "brown": (191, 127, 63),
+    "purple": (127, 0, 255),
+    "violet": (127, 0, 255),
+    "indigo": (0, 127, 255),
+}
+BETWEEN = re.compile(r"[ ,\t:]+")
+HOW = "write VALUE RED GREEN BLUE [ALPHA] or VALUE NAME"
+
+
+class Entry(NamedTuple):
+    """A line: a value, or a share of the range (0 to 1), and its colour."""
+
+    at: float
+    share: bool
+    colour: Rgba
+
+
+def checked(said: str) -> str:
+    """What `--colormap` stands for: a name as it is, or the lines of a file in one spelling.
+
+    A name that is known goes before a file of that name; `./viridis` is the file.
+
+    Raises:
+        BadOption: it is neither, or a line of the file is wrong.
+    """
+    path = Path(said)
+    if not path.is_file() or (path.name == said and not path.suffix and _known(said)):
+        colours_of(said)
+        return said
+    try:
+        if path.stat().st_size > LARGEST:
+            raise BadOption(f"--colormap {said}: the file is too large to be one of colours")
+        lines = path.read_text("utf-8-sig", errors="replace").splitlines()
+    except OSError as error:
+        raise BadOption(f"--colormap {said}: {error.strerror}") from error
+    entries = list(_entries(lines, said))
+    if not 2 <= len(entries) <= STOPS:
+        raise BadOption(f"--colormap {said}: it has {len(entries)} stops; a colormap takes 2 to {STOPS}, {HOW} a line")
+    return "".join(f"{_spelled(entry)} {' '.join(map(str, entry.colour))}\n" for entry in entries)
+
+
+def is_file(text: str) -> bool:
+    """Whether a checked colormap came from a file."""
+    return text.endswith("\n")
+
+
+def is_relative(text: str) -> bool:
+    """Whether it speaks of percentages, so that it takes a range."""
+    return is_file(text) and any(entry.share for entry in _entries(text.splitlines(), "the colormap"))
+
+
+def stops_of(text: str, span: Range = (0.0, 1.0)) -> tuple[Stop, ...]:
+    """The stops of a checked file, ascending; percentages are of `span`."""
+    low, high = span
+    entries = _entries(text.splitlines(), "the colormap")
+    stops = [(low + entry.at * (high - low) if entry.share else entry.at, *entry.colour) for entry in entries]
+    return tuple(sorted(stops, key=lambda stop: stop[0]))
+
+
+def colours_of(name: str) -> tuple[Rgba, ...]:
+    """The 256 colours of a named map.
+
+    Raises:
+        BadOption: there is none of that name.
+    """
+    from cmap import Catalog, Colormap  # noqa: PLC0415 - takes a tenth of a second, and no Lambda has it
+
+    if not _known(name):
+        close = difflib.get_close_matches(name, Catalog().short_keys(), n=3)
+        hint = f" (did you mean {' or '.join(close)}?)" if close else ""
+        raise BadOption(f"--colormap {name}: neither one of matplotlib's names{hint} nor a file")
+    base = name.removesuffix("_r")
+    turned = base != name and not _listed(name)
+    table = Colormap(Catalog().resolve(base if turned else name))([step / 255 for step in range(256)], bytes=True)
+    colours = tuple((int(red), int(green), int(blue), int(alpha)) for red, green, blue, alpha in table.tolist())
+    return colours[::-1] if turned else colours
+
+
+def _known(name: str) -> bool:
+    return _listed(name) or (name.endswith("_r") and _listed(name.removesuffix("_r")))
+
+
+def _listed(name: str) -> bool:
+    from cmap import Catalog  # noqa: PLC0415 - as above
+
+    try:
+        Catalog().resolve(name)
+    except KeyError:
+        return False
+    return True
+
+
+def _spelled(entry: Entry) -> str:
+    return f"{entry.at * 100!r}%" if entry.share else repr(entry.at)
+
+
+def _entries(lines: Sequence[str], where: str) -> Iterator[Entry]:
+    palette = False  # GMT's
+    for number, line in enumerate(lines, 1):
+        fields = [field for field in BETWEEN.split(line) if field]
+        if not fields or fields[0][0] in "#/":
+            if "COLOR_MODEL" in line:
+                palette = True
+                if "RGB" not in line:
+                    raise BadOption(f"--colormap {where}, line {number}: only COLOR_MODEL = RGB is read")
+            continue
+        try:
+            yield from _palette_line(fields) if palette else _line(fields)
+        except ValueError as error:
+            raise BadOption(f"--colormap {where}, line {number}: {error}") from None
+
+
+def _palette_line(fields: list[str]) -> Iterator[Entry]:
+    """Two stops; a line of fewer fields tells of no data, or of what lies beyond the ends."""
+    if len(fields) >= 8:
+        yield from _line(fields[:4])
+        yield from _line(fields[4:8])
+    elif fields[0].upper() not in ("B", "F", "N"):
+        raise ValueError("write VALUE RED GREEN BLUE twice, as GMT does")
+
+
+def _line(fields: list[str]) -> Iterator[Entry]:
+    if fields[0].upper() == "INTERPOLATION":  # QGIS writes it
+        if [field.upper() for field in fields[1:]] != ["INTERPOLATED"]:
+            raise ValueError("colours are interpolated: export it from QGIS with linear interpolation")
+        return
+    if fields[0].lower() == "nv":
+        return
+    at, share = _position(fields[0])
+    yield Entry(at, share, _colour(fields[1:]))
+
+
+def _position(text: str) -> tuple[float, bool]:
+    share = text.endswith("%")
+    try:
+        at = float(text.removesuffix("%"))
+    except ValueError:
+        raise ValueError(f"{text!r} is no value: write a number, a percentage or nv") from None
+    if not math.isfinite(at):
+        raise ValueError(f"{text!r} is no value: write a number, a percentage or nv")
+    if share and not 0 <= at <= 100:
+        raise ValueError(f"{text} is no percentage: write 0% to 100%")
+    return (at / 100, True) if share else (at, False)
+
+
+def _colour(fields: list[str]) -> Rgba:
+    if fields and not fields[0][0].isdigit() and fields[0][0] not in "+-.":
+        if fields[0].lower() not in NAMED:
+            raise ValueError(f"unknown colour {fields[0]!r}: write three numbers or one of {', '.join(NAMED)}")
+        red, green, blue = NAMED[fields[0].lower()]
+        return red, green, blue, _level(fields[1]) if len(fields) > 1 else 255
+    if len(fields) < 3:
+        raise ValueError(f"it names no colour: {HOW}")
+    red, green, blue = map(_level, fields[:3])
+    return red, green, blue, _level(fields[3]) if len(fields) > 3 else 255
+
+
+def _level(text: str) -> int:
+    try:
+        level = int(float(text))
+    except (ValueError, OverflowError):
+        level = -1
+    if not 0 <= level <= 255:
+        raise ValueError(f"{text!r} is no part of a colour: write 0 to 255")
+    return level

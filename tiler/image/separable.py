@@ -1,0 +1,92 @@
+"""Cubic resampling one axis after the other, by products of small matrices.
+
+Where the pixels of a row all come from the same rows of the source, and those of a column from the same columns, a
+cubic kernel is a product of two that know one axis each. So it is from one overview to the next, and in a warp from
+degrees to Web Mercator. A matrix holds the weights of STRIP neighbouring pixels; most are zero, and it is still
+several times faster than to gather every pixel's own sixteen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from tiler.image.style import Values
+
+STRIP = 16  # pixels that share a matrix
+GROUP = 4 * STRIP  # rows that are made at once, small enough to stay in a processor's cache
+RADIUS = 2  # pixels that the kernel reaches to each side
+
+Coordinates = npt.NDArray[np.floating[Any]]
+
+
+class Strip(NamedTuple):
+    """Neighbouring pixels along an axis: which they are, what they are made of, and the weights.
+
+    `weights` is `(pixels, source pixels)` float32; every row's sum is 1.
+    """
+
+    pixels: slice
+    source: slice
+    weights: npt.NDArray[np.float32]
+
+
+def exact(dtype: np.dtype[Any]) -> bool:
+    """Whether the 32-bit floats of a product hold every value of `dtype`."""
+    return dtype.kind == "f" or dtype.itemsize <= 2
+
+
+def cubic(centres: Coordinates, size: int) -> list[Strip]:
+    """How to make pixels whose centres lie at `centres` of a source axis of `size` pixels.
+
+    Coordinates count from the outer edge of the first source pixel, so its centre is 0.5; they must go one way. The
+    kernel is Keys's with a = -0.5 ("Cubic convolution interpolation for digital image processing", 1981), stretched
+    where pixels are larger than the source's; what it would take from beyond the source counts for nothing.
+    """
+    steps = np.maximum(1, np.abs(np.gradient(centres))) if centres.size > 1 else np.ones(1)
+    strips = []
+    for start in range(0, centres.size, STRIP):
+        middle, step = centres[start : start + STRIP, None], steps[start : start + STRIP, None]
+        first = max(0, int(np.floor((middle - RADIUS * step).min())))
+        last = min(size, int(np.ceil((middle + RADIUS * step).max())))
+        weights = _keys((np.arange(first, last) + 0.5 - middle) / step)
+        weights /= weights.sum(axis=1, keepdims=True)
+        strips.append(Strip(slice(start, start + len(middle)), slice(first, last), weights.astype(np.float32)))
+    return strips
+
+
+def _keys(distance: Coordinates) -> Coordinates:
+    x = np.abs(distance)
+    near, far = (1.5 * x - 2.5) * x * x + 1, ((2.5 - 0.5 * x) * x - 4) * x + 2
+    weights: Coordinates = np.where(x < 1, near, np.where(x < RADIUS, far, 0))
+    return weights
+
+
+def resampled(values: Values, rows: Sequence[Strip], columns: Sequence[Strip], dtype: np.dtype[Any]) -> Values:
+    """`values`, `(bands, height, width)`, resampled along both axes; integers rounded and kept within their range."""
+    bands, width = len(values), values.shape[2]
+    out = np.empty((bands, rows[-1].pixels.stop, columns[-1].pixels.stop), dtype)
+    across = [(strip.pixels, strip.source, np.ascontiguousarray(strip.weights.T)) for strip in columns]
+    for start in range(0, len(rows), GROUP // STRIP):
+        group = rows[start : start + GROUP // STRIP]
+        top, bottom = group[0].pixels.start, group[-1].pixels.stop
+        first = min(strip.source.start for strip in group)
+        last = max(strip.source.stop for strip in group)
+        source = values[:, first:last].astype(np.float32)
+        tall = np.empty((bands, bottom - top, width), np.float32)
+        for pixels, taken, weights in group:
+            part = source[:, taken.start - first : taken.stop - first]
+            np.matmul(weights, part, out=tall[:, pixels.start - top : pixels.stop - top])
+        tall = tall.reshape(-1, width)
+        made = np.empty((len(tall), out.shape[2]), np.float32)
+        for pixels, taken, weights in across:
+            np.matmul(tall[:, taken], weights, out=made[:, pixels])
+        if dtype.kind in "ui":
+            limits = np.iinfo(dtype)
+            np.floor(np.add(made, 0.5, out=made), out=made)
+            np.clip(made, limits.min, limits.max, out=made)
+        out[:, top:bottom] = made.reshape(bands, bottom - top, -1)
+    return out

@@ -1,0 +1,139 @@
+"""Disk space: a scratch folder, and a check of whether a bake fits.
+
+A bake takes room twice: its spool files are whole when the COG is put together from them.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import numpy as np
+import rasterio.windows
+from rasterio.io import DatasetReader
+
+from tiler.alive import alive
+from tiler.errors import NoRoom
+from tiler.grid import TILE
+from tiler.ingest.cog import Profile, compress_values
+from tiler.ingest.survey import Survey
+from tiler.raster.datasets import opened, translated
+from tiler.raster.pixels import pixels
+from tiler.raster.reading import Reading
+from tiler.raster.sparse import gaps_of
+
+SCRATCH = "ingest-"  # what the names of scratch folders begin with; the process id follows
+LIMITS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # what a write says where no path is named
+SAMPLE = 6  # blocks along a side that are compressed
+OVERVIEWS = 4 / 3  # pixels of all levels, of those of the base
+SURE = 2  # a sample may be so many times too large
+
+
+@contextmanager
+def scratch(root: Path | None) -> Iterator[Path]:
+    """A folder on the disk of `root` that is gone afterwards; those of ingests that were killed go first.
+
+    Raises:
+        NoRoom: the disk is full.
+        OSError: whatever else the system says; it names a path.
+    """
+    parent = root.parent / "scratch" if root else Path(tempfile.gettempdir())
+    parent.mkdir(parents=True, exist_ok=True)
+    for old in parent.glob(f"{SCRATCH}*"):
+        if not alive(int(old.name.split("-")[1])):
+            shutil.rmtree(old, ignore_errors=True)
+    try:
+        with _made(parent) as folder:
+            yield folder
+    finally:
+        if root:
+            with suppress(OSError):  # another ingest has its folder there
+                parent.rmdir()
+
+
+@contextmanager
+def _made(parent: Path) -> Iterator[Path]:
+    folder = Path(tempfile.mkdtemp(prefix=f"{SCRATCH}{os.getpid()}-", dir=parent))
+    try:
+        yield folder
+    except OSError as error:
+        if error.filename or error.errno not in LIMITS:
+            raise
+        needed, free = 2 * _used(folder, "*.spool"), _free(folder) + _used(folder, "*")
+        if error.errno == errno.ENOSPC and needed > free:
+            raise NoRoom(str(parent), needed, free) from error
+        raise OSError(error.errno, error.strerror, str(parent)) from error
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        with suppress(OSError):  # that takes handles, of which none may be left; this takes none
+            folder.rmdir()
+
+
+def _free(folder: Path) -> int:
+    return shutil.disk_usage(folder).free
+
+
+def _used(folder: Path, pattern: str) -> int:
+    """Bytes of the files in a folder."""
+    return sum(file.stat().st_size for file in folder.glob(pattern))
+
+
+def check_room(folder: Path, found: Survey) -> None:
+    """Refuse a bake that certainly needs more than the free space, by a sample of the raster.
+
+    Raises:
+        NoRoom: it does.
+        SourceReadError: the sample cannot be read.
+    """
+    dataset, free = opened(found.path, manner=found.manner), _free(folder)
+    shrink = 4.0 ** (found.zoom - found.base)
+    gaps = gaps_of(dataset, found.reading)
+    share = float(gaps.written.mean()) if gaps else 1.0
+    area = OVERVIEWS * dataset.width * dataset.height * share / shrink
+    depth = np.dtype(found.dtype).itemsize * found.reading.count
+    if 2 * SURE * area * depth <= free:
+        return
+    needed = int(2 * area * _bytes_per_pixel(found))
+    if needed > SURE * free:
+        raise NoRoom(str(folder.parent), needed, free)
+
+
+def _bytes_per_pixel(found: Survey) -> float:
+    """Compressed bytes per pixel, from blocks across the raster."""
+    dataset = opened(found.path, manner=found.manner)
+    profile = Profile(found.dtype, found.reading.count, found.style.palette)
+    width, height = min(TILE, dataset.width), min(TILE, dataset.height)
+    size = area = 0
+    with translated(found.path):
+        for row, column in _spread(dataset, found.reading, dataset.height - height, dataset.width - width):
+            window = rasterio.windows.Window(column, row, width, height)
+            values, mask = pixels(dataset, found.reading, window=window)
+            size += len(compress_values((values * (mask > 0)).astype(found.dtype), profile))
+            area += mask.size
+    return size / area
+
+
+def _spread(dataset: DatasetReader, reading: Reading, rows: int, columns: int) -> Iterator[tuple[int, int]]:
+    """Rows and columns, at most `rows` and `columns`, spread over the raster or what is written of it."""
+    gaps = gaps_of(dataset, reading)
+    if gaps and gaps.written.any():
+        yield from ((min(row, rows), min(column, columns)) for row, column in gaps.spread(SAMPLE**2))
+        return
+    for row in np.unique(np.linspace(0, rows, SAMPLE).astype(int)).tolist():
+        yield from ((row, column) for column in np.unique(np.linspace(0, columns, SAMPLE).astype(int)).tolist())
+
+
+def check_rest(folder: Path, spooled: int, share: float) -> None:
+    """Stop a bake if the COG cannot fit beside `spooled` bytes; `share` of its chunks are done.
+
+    Raises:
+        NoRoom: it cannot.
+    """
+    free = _free(folder)
+    if spooled > free:
+        raise NoRoom(str(folder.parent), int(2 * spooled / share), free + spooled)

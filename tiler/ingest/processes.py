@@ -1,0 +1,138 @@
+"""A pool of worker processes that never outlives its parent and stops within a second.
+
+Workers are spawned, not forked: GDAL and obstore run threads. They ignore Ctrl-C and SIGHUP, which the parent answers
+for all of them, and end when the parent does, however it ends.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+import warnings
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from functools import partial
+from itertools import islice
+from multiprocessing.connection import wait as wait_for
+from typing import Any, NoReturn, TypeVar
+
+from tiler.errors import TilerError, WorkerDied
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+# what the parent answers for all; SIGTERM is how it ends them
+INTERRUPTS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGHUP") if hasattr(signal, name))
+STOPS = (signal.SIGTERM, *INTERRUPTS)
+CORES = os.cpu_count() or 1  # of this machine
+AHEAD = 2  # tasks a worker has waiting, so that none waits for the parent
+
+
+def stream(make: Callable[[], Callable[[T], R]], items: Iterable[T], *, jobs: int) -> Iterator[R]:
+    """The answers of a task to each of `items`, as they come; `items` is drawn as workers come free.
+
+    `make` runs once in every worker and gives the task, with whatever it keeps between items. With one job it
+    runs in this process. Closing the iterator, or an error or Ctrl-C while it runs, ends the workers at once.
+
+    Raises:
+        WorkerDied: a worker ended without an answer (killed, out of memory, crashed).
+    """
+    if jobs == 1:
+        yield from map(make(), items)
+        return
+    before = multiprocessing.active_children()
+    executor = ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn"), _begin, (make,))
+    try:
+        with interrupts_ignored():  # spawned processes inherit this
+            ready = [executor.submit(os.getpid) for _ in range(jobs)]
+        workers = [child for child in multiprocessing.active_children() if child not in before]
+        try:
+            yield from _flow(executor, items, jobs * AHEAD)
+            wait(ready)
+        except BrokenProcessPool as error:
+            raise WorkerDied from error
+        except BaseException:
+            for worker in workers:
+                worker.terminate()
+            raise
+    finally:
+        executor.shutdown(wait=True, cancel_futures=True)
+
+
+def _flow(executor: ProcessPoolExecutor, items: Iterable[T], room: int) -> Iterator[Any]:
+    source = iter(items)
+    running: set[Future[Any]] = set()
+    while True:
+        running |= {executor.submit(_answer, item) for item in islice(source, room - len(running))}
+        if not running:
+            return
+        done, running = wait(running, return_when=FIRST_COMPLETED)
+        for future in done:
+            yield future.result()
+
+
+_task: Callable[[Any], Any] | None = None  # this worker's
+
+
+def _begin(make: Callable[[], Callable[[Any], Any]]) -> None:
+    global _task  # noqa: PLW0603 - a pool hands its workers nothing else to keep
+    for number in INTERRUPTS:
+        signal.signal(number, signal.SIG_IGN)
+    if not sys.warnoptions:
+        warnings.simplefilter("ignore")  # they would stand among the lines of the command
+    end_with_parent()
+    try:
+        _task = make()
+    except (TilerError, OSError, MemoryError) as error:  # a pool would print a traceback and say nothing
+        _task = partial(_fail, error)
+
+
+def _fail(error: Exception, _item: object) -> NoReturn:
+    raise error
+
+
+def _answer(item: Any) -> Any:
+    assert _task is not None, "_begin runs first"
+    return _task(item)
+
+
+def end_with_parent() -> None:
+    """End this process when the one that started it is gone, however it ended."""
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        wait_for([parent.sentinel])
+        os._exit(1)
+
+
+@contextlib.contextmanager
+def signals(act: Callable[[], object]) -> Iterator[None]:
+    """SIGTERM, SIGHUP and Ctrl-C call `act` within, unless SIGHUP is ignored (`nohup`). For the main thread."""
+    heard = [number for number in STOPS if number == signal.SIGINT or signal.getsignal(number) != signal.SIG_IGN]
+    before = {number: signal.signal(number, lambda *_: act()) for number in heard}
+    try:
+        yield
+    finally:
+        for number, action in before.items():
+            signal.signal(number, action)
+
+
+@contextlib.contextmanager
+def interrupts_ignored() -> Iterator[None]:
+    """Ctrl-C is ignored within, and by processes that are started within."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)

@@ -1,0 +1,285 @@
+"""Open rasters: kept per thread, their errors in our words."""
+
+from __future__ import annotations
+
+import atexit
+import math
+import re
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, NamedTuple
+from xml.etree import ElementTree as ET
+
+import rasterio
+from affine import Affine
+from rasterio._err import CPLE_BaseError, stack_errors
+from rasterio._path import _parse_path
+from rasterio.crs import CRS
+from rasterio.errors import RasterioError
+from rasterio.io import DatasetReader
+from rasterio.session import DummySession
+
+from tiler.errors import MissingObject, SourceReadError, StoreError
+from tiler.raster import amplitude, bodies, gcps, subdatasets, vrt
+from tiler.raster.options import Nodata, Options
+from tiler.storage import gdal_reads
+
+OPEN_DATASETS = 32  # that a thread keeps
+NETWORK = {  # what GDAL is told where it reads from a network by itself
+    "GDAL_DISABLE_READDIR_ON_OPEN": "FALSE",
+    "GDAL_HTTP_CONNECTTIMEOUT": "10",
+    "GDAL_HTTP_TIMEOUT": "60",
+    "GDAL_HTTP_MAX_RETRY": "4",
+    "GDAL_HTTP_RETRY_DELAY": "0.5",
+    # a failure is not for ever: without this GDAL remembers it as long as the process lives
+    "CPL_VSIL_CURL_NON_CACHED": "/vsis3/:/vsicurl/:/vsigs/:/vsiaz/",
+    "GDAL_VRT_ENABLE_PYTHON": "NO",
+}
+# What opens a source: formats that hold their pixels themselves. Others name files and servers in their headers.
+DRIVERS = (
+    *("GTiff", "COG", "VRT", "GTI", "JP2OpenJPEG", "JP2KAK", "JP2ECW", "PNG", "JPEG", "JPEGXL", "WEBP"),
+    *("GIF", "BIGGIF", "BMP", "AVIF", "HEIF", "HFA", "netCDF", "HDF4", "HDF4Image", "HDF5", "HDF5Image"),
+    *("GRIB", "BAG", "S102", "S104", "S111", "AAIGrid", "GRASSASCIIGrid", "AIG", "SRTMHGT", "DTED", "USGSDEM"),
+    *("ISG", "XYZ", "GPKG", "MBTiles", "NITF", "PCIDSK", "ENVI", "EHdr", "RST", "SAGA", "GSAG"),
+    *("GSBG", "GS7BG", "PNM", "SGI", "Terragen", "ILWIS", "BT", "BYN", "NTv2", "GTX", "GXF"),
+    *("KRO", "PCRaster", "LCP", "RMF", "RRASTER", "ACE2", "SIGDEM", "SDTS", "SAFE", "SENTINEL2"),
+)
+INLINE = "vrt://"  # a VRT in one line: a name and what to do with it
+BESIDE = re.compile(r":::BASE:::[^/\\]*")  # how metadata names overviews that lie beside their raster
+FAR = re.compile(r"/vsi(curl|s3|gs|az|adls|oss|swift|webhdfs)|(?!file:)[a-z0-9+]+://")  # what GDAL reads from a network
+REFUSED = re.compile(r"HTTP response code: 4(?!08|29)")  # of such a source; all else may pass
+
+
+class Manner(NamedTuple):
+    """How to open a source: with any GDAL driver or only `DRIVERS`; where it lies, if not where it says.
+
+    `subdataset` is what to open of a file that holds several rasters. `crs` and one of `bounds` and `geotransform`
+    take the place of its own; `as_earth` moves it to the earth. How a raster of ground control points is warped say
+    `gcps`, `resampling` and `nodata`.
+    """
+
+    trusted: bool = False
+    as_earth: bool = False
+    crs: str = ""
+    bounds: tuple[float, ...] = ()
+    geotransform: tuple[float, ...] = ()
+    subdataset: str = ""
+    gcps: str = ""
+    resampling: str = ""
+    nodata: Nodata = None
+
+    @classmethod
+    def of(cls, options: Options) -> Manner:
+        """As `ingest` was asked."""
+        place = (options.crs, options.bounds, options.geotransform)
+        warp = (options.gcps, options.resampling or "", options.nodata)
+        return cls(options.trust_source, options.as_earth, *place, options.subdataset, *warp)
+
+    @property
+    def placed(self) -> bool:
+        """Whether the user says where each pixel lies."""
+        return bool(self.bounds or self.geotransform)
+
+
+PLAIN = Manner()
+
+
+def inline(name: str) -> str:
+    """The path inside a `vrt://` name; any other name unchanged."""
+    return name.removeprefix(INLINE).partition("?")[0] if name.startswith(INLINE) else name
+
+
+@contextmanager
+def translated(path: str) -> Iterator[None]:
+    """GDAL's errors as `SourceReadError`, or as `StoreError` where the store or the network failed beneath it.
+
+    What failed beneath is raised even if GDAL made something of it: it takes directories that it could not read
+    for empty ones. It may remember that, so all that is open is closed. Only that a file is not there is for GDAL to
+    judge: it looks for companions.
+    """
+    gdal_reads.fault()
+    path = inline(path)
+    try:
+        yield
+    except (RasterioError, CPLE_BaseError, OSError, ValueError) as error:
+        cause = error.__cause__ or error
+        with stack_errors():
+            pass  # which makes GDAL forget the error, lest it comes up again where nothing is wrong
+        try:
+            _raise_fault()
+        except MissingObject as missing:
+            raise SourceReadError(gdal_reads.shown(path), "there is no such object") from missing
+        if FAR.match(path) and not REFUSED.search(f"{error} {cause}"):
+            forget()
+            raise StoreError("read", path, cause) from error
+        raise SourceReadError(gdal_reads.shown(path), cause) from error
+    with suppress(MissingObject):
+        _raise_fault()
+
+
+def _raise_fault() -> None:
+    """Raise what went wrong beneath GDAL, if anything did."""
+    beneath = gdal_reads.fault()
+    if beneath:
+        forget()
+        raise beneath
+
+
+def opened(path: str, level: int = 0, *, cog: bool = False, manner: Manner = PLAIN) -> DatasetReader:
+    """The raster at `path`, kept open for this thread; `level` 1 is its first overview.
+
+    A file that changes on disk is opened again. A dataset is not for two threads at once. `cog` says that the file
+    is one of ours, which stands alone, so that none is looked for beside it; elsewhere than in a folder its `path`
+    is a mount's.
+
+    Raises:
+        SourceReadError: GDAL cannot open it, or not with the drivers that it may use.
+        BadSource: it cannot be laid on the earth.
+        StoreError: the store or the network failed; another time it may work.
+    """
+    try:
+        state = Path(path).stat()
+        stamp = (state.st_mtime_ns, state.st_size, state.st_ino)
+    except OSError:  # no file: an address that only GDAL knows
+        stamp = (0, 0, 0)
+    return _kept.opened(path, stamp, level, cog, manner)
+
+
+def _open(path: str, _stamp: tuple[int, int, int], level: int, cog: bool, manner: Manner) -> DatasetReader:
+    options: dict[str, Any] = {"OVERVIEW_LEVEL": level - 1} if level else {}
+    settings = {"GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR"} if cog else NETWORK
+    with translated(path), rasterio.Env(session=DummySession(), **settings) as env:
+        opener = gdal_reads.opener(path)
+        if cog or opener:
+            return rasterio.open(path, driver="GTiff", **options, **opener)
+        drivers = None if manner.trusted else _known(env, DRIVERS)
+        path = _part(path, drivers, manner.subdataset)
+        plain = DatasetReader(_parse_path(path), driver=drivers)
+        description = _description(plain, manner)
+        if description is None and not options:
+            return plain
+        plain.close()
+        if description is None:
+            return DatasetReader(_parse_path(path), driver=drivers, **options)
+        return vrt.Laid(description, plain.name, **options)
+
+
+def _description(dataset: DatasetReader, manner: Manner) -> ET.Element | None:
+    """A VRT to read a raster through; None where it is read as it is.
+
+    Raises:
+        BadOption: an option places it nowhere.
+        BadSource: it cannot be laid on the earth.
+    """
+    crs, transform = _place(dataset, manner)
+    moved = vrt.placed(vrt.copy_of(dataset), crs, transform) if crs or transform else None
+    if transform or not gcps.by_points(dataset):
+        return moved
+    warp = (manner.gcps, manner.resampling, manner.nodata)
+    if amplitude.is_complex(dataset):
+        return _warped_amplitude(dataset, vrt.copy_of(dataset) if moved is None else moved, manner)
+    if moved is None and manner.nodata == ():
+        moved = vrt.copy_of(dataset)
+    if moved is None:
+        return gcps.unrolled(dataset, *warp)
+    if manner.nodata == ():
+        vrt.forget_nodata(moved)
+    with vrt.Laid(moved, dataset.name) as source:
+        return gcps.unrolled(source, *warp)
+
+
+def _warped_amplitude(dataset: DatasetReader, description: ET.Element, manner: Manner) -> ET.Element:
+    nodata = math.nan if isinstance(manner.nodata, float) else manner.nodata or None
+    with vrt.Laid(amplitude.amplitude_of(dataset, description, manner.nodata), dataset.name) as source:
+        return amplitude.name_bands(gcps.unrolled(source, manner.gcps, manner.resampling, nodata))
+
+
+def part_of(path: str, manner: Manner) -> str:
+    """GDAL's name of the raster at `path`: its own, or that of the subdataset that is asked for.
+
+    Raises:
+        BadSource: there is no such subdataset.
+        SourceReadError: nothing opens it.
+        StoreError: the store or the network failed.
+    """
+    with translated(path), rasterio.Env(session=DummySession(), **NETWORK) as env:
+        return _part(path, None if manner.trusted else _known(env, DRIVERS), manner.subdataset)
+
+
+def _part(path: str, drivers: list[str] | None, subdataset: str) -> str:
+    if not subdataset:
+        return path
+    with DatasetReader(_parse_path(path), driver=drivers) as whole:
+        return subdatasets.chosen(whole, subdataset)
+
+
+def _place(dataset: DatasetReader, manner: Manner) -> tuple[CRS | None, Affine | None]:
+    """The CRS and the geotransform that a raster gets in place of its own; None where it keeps that.
+
+    Raises:
+        BadOption: they are none.
+        BadSource: it cannot be laid on the earth.
+    """
+    crs = vrt.crs_of(manner.crs) if manner.crs else None
+    transform = vrt.transform_of(manner.bounds, manner.geotransform, dataset.width, dataset.height)
+    if manner.as_earth:
+        moved = bodies.on_earth(crs or dataset.crs, transform or dataset.transform, dataset.name)
+        if moved:
+            return CRS.from_epsg(4326), moved
+    return crs, transform
+
+
+@contextmanager
+def as_it_is(path: str, manner: Manner) -> Iterator[DatasetReader]:
+    """The raster at `path` for a moment, laid nowhere else.
+
+    Raises:
+        SourceReadError, StoreError: as `opened`.
+    """
+    with translated(path), rasterio.Env(session=DummySession(), **NETWORK) as env:
+        drivers = None if manner.trusted else _known(env, DRIVERS)
+        with DatasetReader(_parse_path(path), driver=drivers) as dataset:
+            yield dataset
+
+
+def probed(path: str, drivers: Sequence[str]) -> list[str]:
+    """The files of the raster at `path`, opened only by `drivers`, or by any driver if none are given.
+
+    Raises:
+        SourceReadError: none of them opens it, or its overviews lie elsewhere.
+        StoreError: the store or the network failed.
+    """
+    with (
+        translated(path),
+        rasterio.Env(session=DummySession(), **NETWORK) as env,
+        DatasetReader(_parse_path(path), driver=_known(env, drivers)) as dataset,
+    ):
+        named = {key.upper(): said for key, said in dataset.tags(ns="OVERVIEWS").items()}.get("OVERVIEW_FILE")
+        if drivers and named and not BESIDE.fullmatch(named):
+            raise SourceReadError(path, "its metadata places overviews elsewhere")
+        return list(dataset.files)
+
+
+def _known(env: rasterio.Env, drivers: Sequence[str]) -> list[str] | None:
+    """The available ones of `drivers`; None means any."""
+    there = env.drivers()
+    return [each for each in drivers if each in there] or None
+
+
+@atexit.register
+def forget() -> None:
+    """Close what this thread keeps open, lest a sidecar or a part of a VRT has changed."""
+    _kept.opened.cache_clear()
+
+
+class _Kept(threading.local):
+    """A dataset of a store that is opened in one thread and closed in another ends the process."""
+
+    def __init__(self) -> None:
+        self.opened = lru_cache(maxsize=OPEN_DATASETS)(_open)
+
+
+_kept = _Kept()

@@ -1,0 +1,168 @@
+"""How a raster is shown: its palette, the range that becomes black to white, what stored values mean."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from rasterio.enums import ColorInterp
+from rasterio.io import DatasetReader
+
+from tiler.errors import BadOption
+from tiler.image.colormap import colours_of, is_file, is_relative, stops_of
+from tiler.image.style import ENCODINGS, KERNELS, PLAIN, Meaning, Range, Rgba, Style, Values, meant
+from tiler.raster.classes import FEW, MOST, attributed, palette_of, table_of
+from tiler.raster.options import LOSSLESS, Options
+from tiler.raster.pixels import bits, dtype_of
+from tiler.raster.reading import Reading
+from tiler.raster.sample import extremes, samples, stretch
+from tiler.raster.units import in_feet, meaning_of, metres_of
+
+SHADE = 1 / 64  # of a range: values that fill less of it are hardly told apart
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """The style of a raster; whether its range was found here; what it changes for earlier versions; notes to users."""
+
+    style: Style
+    stretched: bool
+    differs: tuple[str, ...]
+    notes: tuple[str, ...]
+
+
+def shown(dataset: DatasetReader, reading: Reading, options: Options) -> Shown:
+    """How a raster is shown with these options.
+
+    Raises:
+        BadOption, BadSource: one does not fit it.
+    """
+    notes: list[str] = []
+    differs: list[str] = []
+    style, stretched = _style(dataset, reading, options, notes, differs)
+    _check_ranges(dataset, reading, options, style)
+    if style.meant and (not stretched or any(scale < 0 for scale, _ in style.meant)):
+        differs.append("scale, offset, unit")
+    if len(style.palette) > FEW or (style.palette and dataset.colorinterp[reading.bands[0] - 1] != ColorInterp.palette):
+        differs.append("classes")
+    if style.rescale and not (stretched or options.rescale or style.terrain) and style.rescale[0][1] != 255:
+        differs.append("bits")
+    return Shown(style, stretched, tuple(differs), tuple(notes))
+
+
+def _palette(dataset: DatasetReader, reading: Reading, options: Options) -> tuple[Rgba, ...]:
+    """The colours of the raster's classes, where it has one band of them and nobody asks for others."""
+    if len(reading.bands) > 1:
+        return ()
+    palette = palette_of(dataset, reading.bands[0], shown=options.nodata is not None)
+    if palette or options.colormap or options.rescale or options.style:
+        return palette
+    return attributed(dataset, reading.bands[0])
+
+
+def _style(
+    dataset: DatasetReader, reading: Reading, options: Options, notes: list[str], differs: list[str]
+) -> tuple[Style, bool]:
+    """How the raster is shown, and whether its range was found here."""
+    palette = _palette(dataset, reading, options)
+    terrain, colormap, bands = options.style, options.colormap, reading.count
+    _check_fit(reading, options)
+    if palette and colormap and not terrain:
+        palette, colormap = _recoloured(palette, colormap), ""
+    asked = options.rescale * bands if len(options.rescale) == 1 else options.rescale
+    stops = stops_of(colormap) if is_file(colormap) else ()
+    colours = colours_of(colormap) if colormap and not stops else ()
+    meaning = _meaning(dataset, reading, options, notes)
+    meant = meaning if any(each != PLAIN for each in meaning) else ()
+    if is_relative(colormap):
+        span = asked[0] if asked else KERNELS.get(terrain) or extremes(dataset, reading, meaning[0])
+        asked, stops = (), stops_of(colormap, span)
+    if not asked and terrain in KERNELS and not stops:
+        asked = (KERNELS[terrain],)
+    if asked or stops or terrain or palette:
+        return Style(asked, palette, colours, stops, terrain, () if palette else meant), False
+    if dtype_of(dataset, reading.bands[0]) == "uint8":
+        return Style(_bytes(dataset, reading, one=bool(colours)), colours=colours), False
+    found = samples(dataset, reading, meaning)
+    ranges = tuple(map(stretch, found.values))
+    if found.hidden and any(each != (0.0, 1.0) for each in ranges):
+        differs.append("sampled")
+    return Style(ranges, colours=colours, meant=meant), True
+
+
+def _check_fit(reading: Reading, options: Options) -> None:
+    terrain, bands = options.style, reading.count
+    if (terrain or options.colormap) and bands > 1:
+        raise BadOption(f"--{'style' if terrain else 'colormap'} takes one band: name it with --bands")
+    if options.rescale and len(options.rescale) not in (1, bands):
+        most = "" if bands == 1 else f", or {bands}, one a band"
+        raise BadOption(f"--rescale: give one range{most}, not {len(options.rescale)}")
+    if options.unit and not terrain:
+        raise BadOption(f"--unit {options.unit} converts heights for --style: name a style, or leave --unit out")
+    if terrain in ENCODINGS and options.format not in (*LOSSLESS, "auto"):
+        raise BadOption(f"--style {terrain} keeps heights, which {options.format} would blur: use --format png")
+
+
+def _bytes(dataset: DatasetReader, reading: Reading, *, one: bool) -> tuple[Range, ...]:
+    """The range of bytes: none where that is theirs, so that they are shown as they are."""
+    few = bits(dataset, reading.bands[0])
+    if one:
+        return ((0.0, 2.0 ** (few or 8) - 1),)
+    return ((0.0, 2.0**few - 1),) * reading.count if few else ()
+
+
+def _meaning(dataset: DatasetReader, reading: Reading, options: Options, notes: list[str]) -> tuple[Meaning, ...]:
+    """What stored values mean, a band; of heights, metres."""
+    if reading.cmyk:
+        return (PLAIN,) * reading.count
+    meaning = meaning_of(dataset, reading.bands, options.scale, options.offset)
+    if any(each != PLAIN for each in meaning):
+        said = ", ".join(dict.fromkeys(map(_formula, meaning)))
+        notes.append(f"its values are {said}: give --rescale and --colormap in these values")
+    if not options.style:
+        return meaning
+    metres, unit = metres_of(dataset, reading.bands[0], options.unit)
+    if metres != 1:
+        notes.append(f"heights are converted from {unit} to metres (x {metres:.10g})")
+    elif not options.unit and in_feet(dataset, reading.bands[0]):
+        notes.append("heights count as metres, but its CRS is in feet: add --unit ft or us-ft if they are too")
+    ((scale, offset),) = meaning
+    return ((scale * metres, offset * metres),)
+
+
+def _formula(meaning: Meaning) -> str:
+    scale, offset = meaning
+    return f"stored value x {scale:g}" + (f" {'-' if offset < 0 else '+'} {abs(offset):g}" if offset else "")
+
+
+def _check_ranges(dataset: DatasetReader, reading: Reading, options: Options, style: Style) -> None:
+    """Refuse ranges of stored values where the raster has a scale."""
+    if not style.meant or style.terrain or not options.rescale or options.scale or options.offset:
+        return
+    stored = samples(dataset, reading, (PLAIN,) * reading.count).values
+    for band, meaning, (low, high) in zip(stored, style.meant, style.rescale, strict=True):
+        values = meant(band, meaning)
+        if _fill(values, low, high) < SHADE <= _fill(band, low, high):
+            raise BadOption(
+                f"--rescale {low:g},{high:g} would show all values, {values.min():g} to {values.max():g}, as one shade"
+                " (scale and offset applied): give a range of those, or add --scale 1 --offset 0"
+            )
+
+
+def _fill(values: Values, low: float, high: float) -> float:
+    """The share of a range that values fill."""
+    if not values.size:
+        return 1.0
+    return max(0.0, min(high, float(values.max())) - max(low, float(values.min()))) / (high - low)
+
+
+def _recoloured(palette: tuple[Rgba, ...], colormap: str) -> tuple[Rgba, ...]:
+    """A palette with the colours that a file gives to some of its classes."""
+    if not is_file(colormap) or is_relative(colormap):
+        raise BadOption("--colormap: a palette takes a file of its classes' colours, VALUE RED GREEN BLUE a line")
+    colours = dict(enumerate(palette))
+    for value, *colour in stops_of(colormap):
+        if not (value.is_integer() and 0 <= value < MOST):
+            raise BadOption(f"--colormap: {value:g} is no class of a palette: write a whole number, 0 to 65535")
+        red, green, blue, alpha = colour
+        colours[int(value)] = red, green, blue, alpha
+    return table_of(colours)

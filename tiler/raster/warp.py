@@ -1,0 +1,337 @@
+"""Reading rasters through GDAL: in place on their own grid, or warped to Web Mercator.
+
+The mask of everything here is `(height, width)` uint8, 0 transparent to 255 opaque, or None where all is opaque.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import rasterio
+import rasterio.warp
+import rasterio.windows
+from affine import Affine
+from rasterio.enums import MaskFlags
+from rasterio.enums import Resampling as GdalResampling
+from rasterio.io import DatasetReader
+
+from tiler.grid import Window
+from tiler.image.separable import Coordinates, cubic, exact, resampled
+from tiler.image.style import Area, Pixels, Values
+from tiler.raster.datasets import PLAIN, Manner, opened, translated
+from tiler.raster.options import Resampling
+from tiler.raster.pixels import dtype_of, pixels, shown
+from tiler.raster.place import MERCATOR, beneath_window, past_seam, turns
+from tiler.raster.reading import Box, Reading
+
+WARP_MEMORY = 256  # megabytes that one warp may take
+READ = 2048 * 2048  # source pixels; a warp reads no more at once
+LIMB = 128  # pixels; a window this small is not divided because points of it lie beyond the projection
+NEAR = 0.05  # a ratio that is so near to a whole number is taken for it, as GDAL does
+LEAST = 32  # pixels; a window this small is not divided again, its points are a pixel apart
+STRAIGHT = 1e-3  # source pixels that a column or a row may bend and still count as straight
+KERNEL: dict[Resampling, int] = {  # source pixels that a kernel reaches to each side
+    "nearest": 1,
+    "bilinear": 1,
+    "cubic": 2,
+    "cubic_spline": 2,
+    "lanczos": 3,
+    "average": 1,
+    "mode": 1,
+}
+
+
+def overviews_of(path: str, manner: Manner = PLAIN) -> list[int]:
+    """How many times smaller the raster itself and its overviews are; 0 for those that lack the mask it has."""
+    factors = [1, *opened(path, manner=manner).overviews(1)]
+    if MaskFlags.per_dataset in opened(path, manner=manner).mask_flag_enums[0]:
+        for level in range(1, len(factors)):
+            if MaskFlags.per_dataset not in opened(path, level, manner=manner).mask_flag_enums[0]:
+                factors[level] = 0
+    return factors
+
+
+def overview_for(path: str, shrink: float, manner: Manner = PLAIN) -> int:
+    """The coarsest overview (from 1; 0 is the raster itself) that is `shrink` or less smaller, in any order of them."""
+    factors = overviews_of(path, manner)
+    return max(range(len(factors)), key=lambda level: factors[level] if factors[level] <= shrink * 1.01 else 0)
+
+
+def read(dataset: DatasetReader, place: tuple[int, int, int, int], *, bands: int, masked: bool) -> Area:
+    """Pixels as they are: `(bands, height, width)` in the raster's dtype, and the mask.
+
+    `place` is (column, row, width, height) in pixels; what lies outside the raster is transparent.
+    """
+    column, row, width, height = place
+    left, top = max(column, 0), max(row, 0)
+    right, bottom = min(column + width, dataset.width), min(row + height, dataset.height)
+    inside = right - left == width and bottom - top == height
+    # pixel by pixel in memory, as the file has it and as encoders want it
+    make = np.empty if inside else np.zeros
+    values = np.moveaxis(make((height, width, bands), dataset.dtypes[0]), -1, 0)
+    mask = make((height, width), np.uint8) if masked or not inside else None
+    if right <= left or bottom <= top:
+        return values, np.zeros((height, width), np.uint8)
+    window = rasterio.windows.Window(left, top, right - left, bottom - top)
+    part = (slice(top - row, bottom - row), slice(left - column, right - column))
+    with translated(dataset.name):
+        dataset.read(list(range(1, bands + 1)), window=window, out=values[(slice(None), *part)])
+        if masked and mask is not None:
+            dataset.read_masks(1, window=window, out=mask[part])
+        elif mask is not None:
+            mask[part] = 255
+    return values, mask
+
+
+def warp(dataset: DatasetReader, reading: Reading, window: Window, resampling: Resampling) -> tuple[Values, Pixels]:
+    """Pixels warped to `window`: `(bands, height, width)`, and the mask.
+
+    The dtype is the raster's own up to 32 bits, else float32. Values under a zero of the mask are 0.
+
+    Raises:
+        SourceReadError: some pixel could not be read.
+    """
+    values = np.zeros((reading.count, window.height, window.width), baked_dtype(dtype_of(dataset, reading.bands[0])))
+    mask = np.zeros((window.height, window.width), np.uint8)
+    _warp_into(values, mask, dataset, reading, window, resampling)
+    return values, mask
+
+
+def _warp_into(
+    values: Values, mask: Pixels, dataset: DatasetReader, reading: Reading, window: Window, resampling: Resampling
+) -> None:
+    """Warp to `window`, by quarters where it needs more of the raster than is read at once or leaves its projection."""
+    needed, whole = _needed(dataset, window, resampling)
+    size = max(window.width, window.height)
+    if not needed and (whole or size <= LIMB):
+        return
+    if size > (LEAST if whole else LIMB) and not (whole and needed and all(map(_readable, needed))):
+        half = -(-size // 2)
+        for y in range(0, window.height, half):
+            for x in range(0, window.width, half):
+                part = Window(
+                    window.z, window.x + x, window.y + y, min(half, window.width - x), min(half, window.height - y)
+                )
+                there = (slice(y, y + half), slice(x, x + half))
+                _warp_into(values[:, *there], mask[there], dataset, reading, part, resampling)
+        return
+    for each in needed:
+        some, cover = _warped(dataset, reading, window, resampling, each)
+        better = (cover > mask) & each.own
+        values[:, better], mask[better] = some[:, better], cover[better]
+
+
+def _warped(
+    dataset: DatasetReader, reading: Reading, window: Window, resampling: Resampling, needed: Needed
+) -> tuple[Values, Pixels]:
+    """What one box of the raster becomes in `window`: values and mask."""
+    box = needed.box
+    some, cover, transform = _piece(dataset, reading, box)
+    kind = some.dtype if some.dtype != np.int8 else np.dtype("int16")  # a signed byte has no room for a mask
+    source = np.concatenate([some, cover[np.newaxis]], dtype=kind, casting="unsafe")
+    out = np.zeros((len(source), window.height, window.width), kind)
+    shrunk = some.shape[2] / (box[2] - box[0]), some.shape[1] / (box[3] - box[1])
+    with translated(dataset.name):
+        rasterio.warp.reproject(
+            source,
+            out,
+            src_transform=transform,
+            src_crs=dataset.crs,
+            src_alpha=len(source),
+            dst_alpha=len(source),
+            SRC_ALPHA_MAX="255",
+            DST_ALPHA_MAX="255",
+            **(_kernel(needed.ratio * shrunk) if past_seam(dataset) else {}),
+            **_target(window, resampling),
+        )
+    mask = out[-1].astype(np.uint8)
+    if some.dtype == np.int8:
+        np.clip(out, -128, 127, out=out)
+    values = out[:-1].astype(some.dtype, copy=False)
+    if values.dtype.kind == "f":
+        mask[~np.isfinite(values).all(axis=0)] = 0
+    values[:, mask == 0] = 0
+    return values, mask
+
+
+def baked_dtype(dtype: str) -> str:
+    """The dtype that pixels are kept in: the raster's own up to 32 bits, else float32."""
+    return dtype if np.dtype(dtype).itemsize <= 4 else "float32"
+
+
+def _piece(dataset: DatasetReader, reading: Reading, box: Box) -> tuple[Values, Pixels, Affine]:
+    """Values in the dtype that they are kept in, mask and geotransform of a box; fewer pixels of one too large."""
+    part = _part(box)
+    height, width = box[3] - box[1], box[2] - box[0]
+    step = max(1.0, math.sqrt(height * width / READ))
+    shape = (math.ceil(height / step), math.ceil(width / step))
+    with translated(dataset.name):
+        values, mask = pixels(dataset, reading, window=part, out_shape=shape)
+    values = values.astype(baked_dtype(values.dtype.name), copy=False)
+    values[:, mask == 0] = 0
+    a, b, c, d, e, f = rasterio.windows.transform(part, dataset.transform)[:6]
+    wide, high = width / shape[1], height / shape[0]
+    return values, mask, Affine(a * wide, b * high, c, d * wide, e * high, f)
+
+
+def warp_valid(
+    dataset: DatasetReader, reading: Reading, window: Window, resampling: Resampling, box: Box
+) -> Values | None:
+    """What `warp` gives, without a mask and several times faster; None where a source pixel is not valid and opaque.
+
+    `box` holds the source pixels; see `covered`. They are read first, so that GDAL sees neither mask nor nodata value.
+    Where the map keeps columns and rows as they are, GDAL is not needed at all.
+
+    Raises:
+        SourceReadError: some pixel could not be read.
+    """
+    part = _part(box)
+    with translated(dataset.name):
+        if reading.alpha and not (shown(dataset.read(reading.alpha, window=part), reading.top) == 255).all():
+            return None
+        values, mask = pixels(dataset, reading, window=part)
+    if mask.min() < 255:
+        return None
+    values = values.astype(baked_dtype(values.dtype.name), copy=False)
+    straight = _straight(dataset, window) if resampling == "cubic" and exact(values.dtype) else None
+    if straight:
+        columns, rows = (centres - start for centres, start in zip(straight, box, strict=False))
+        return resampled(values, cubic(rows, values.shape[1]), cubic(columns, values.shape[2]), values.dtype)
+    out = np.empty((len(values), window.height, window.width), values.dtype)
+    with translated(dataset.name):
+        rasterio.warp.reproject(
+            values,
+            out,
+            src_transform=rasterio.windows.transform(part, dataset.transform),
+            src_crs=dataset.crs,
+            **_target(window, resampling),
+        )
+    return out
+
+
+def _target(window: Window, resampling: Resampling) -> dict[str, Any]:
+    """Where and how a warp writes."""
+    left, top = window.corner
+    return {
+        "dst_transform": Affine(window.pixel, 0, left, 0, -window.pixel, top),
+        "dst_crs": MERCATOR,
+        "resampling": GdalResampling[resampling],
+        "warp_mem_limit": WARP_MEMORY,
+        "init_dest_nodata": False,
+        "INIT_DEST": "0",
+        "UNIFIED_SRC_NODATA": "YES",
+        "SAMPLE_GRID": "YES",  # a window's sides do not say where its inside lies if the map is cut there, or ends
+    }
+
+
+def _kernel(ratio: Coordinates) -> dict[str, str]:
+    """How wide GDAL's kernel is: `ratio` source pixels a pixel, across and down.
+
+    It would guess, and take the whole globe for the source of a window that touches both ends of the raster.
+    """
+    near = np.rint(ratio)
+    ratio = np.maximum(1, np.where(np.abs(ratio - near) < NEAR, near, ratio))
+    return {name: repr(1 / side) for name, side in zip(("XSCALE", "YSCALE"), ratio.tolist(), strict=True)}
+
+
+def covered(dataset: DatasetReader, window: Window, reach: float) -> Box | None:
+    """The source pixels that `window` needs, `reach` more on every side.
+
+    None where part of the window lies where the source's projection ends.
+    """
+    columns, rows = _spread(dataset, window)
+    return _box(columns, rows, reach, reach) if np.isfinite(columns).all() and np.isfinite(rows).all() else None
+
+
+class Needed(NamedTuple):
+    """The source pixels that a window needs at a turn of the globe, and how many a pixel has, across and down.
+
+    `own` are the window's columns that lie at this turn.
+    """
+
+    box: Box
+    ratio: Coordinates
+    own: npt.NDArray[np.bool_]
+
+
+def _readable(needed: Needed) -> bool:
+    """Whether a box is small enough to be read at once."""
+    left, top, right, bottom = needed.box
+    return (right - left) * (bottom - top) <= READ
+
+
+def _needed(dataset: DatasetReader, window: Window, resampling: Resampling) -> tuple[list[Needed], bool]:
+    """What `window` needs of the raster, at each turn of the globe; and whether it lies in the projection."""
+    columns, rows = _spread(dataset, window)
+    known = np.isfinite(columns) & np.isfinite(rows)
+    if not known.any():
+        return [], False
+    around = turns(dataset)
+    nearest = _nearest(dataset, window, (columns, rows), around)
+    columns, rows = columns[known], rows[known]
+    ratio = np.array([np.ptp(columns) / window.width, np.ptp(rows) / window.height])
+    reach = (KERNEL[resampling] + 1) * np.maximum(1, ratio)
+    found = []
+    for turn, (across, down) in enumerate(around):
+        left, top, right, bottom = _box(columns + across, rows + down, *reach)
+        box = max(left, 0), max(top, 0), min(right, dataset.width), min(bottom, dataset.height)
+        own = nearest == turn
+        if box[0] < box[2] and box[1] < box[3] and own.any():
+            found.append(Needed(box, ratio, own))
+    return found, bool(known.all())
+
+
+def _nearest(
+    dataset: DatasetReader,
+    window: Window,
+    places: tuple[Coordinates, Coordinates],
+    around: tuple[tuple[float, float], ...],
+) -> npt.NDArray[np.intp]:
+    """At which turn each of the window's columns lies in the raster, or nearest to it."""
+    if len(around) == 1:
+        return np.zeros(window.width, np.intp)
+    axis = int(abs(around[-1][1]) > abs(around[-1][0]))  # 1 where the raster's rows run around the globe
+    along, size = places[axis][len(places[axis]) // 2], dataset.shape[1 - axis]
+    at = np.interp(np.arange(window.width) + 0.5, np.linspace(0, window.width, len(along)), along)
+    outside = [np.maximum(0, np.abs(at + turn[axis] - size / 2) - size / 2) for turn in around]
+    found: npt.NDArray[np.intp] = np.argmin(outside, axis=0)
+    return found
+
+
+def _spread(dataset: DatasetReader, window: Window) -> tuple[Coordinates, Coordinates]:
+    """Where 33 x 33 points of `window` lie in the raster."""
+    across, down = np.linspace(0, window.width, 33), np.linspace(0, window.height, 33)
+    return beneath_window(dataset, window, *np.meshgrid(across, down))
+
+
+def _box(columns: Coordinates, rows: Coordinates, aside: float, above: float) -> Box:
+    """The pixels around points, so many more on each side, and a little: the sides bulge between the points."""
+    wide, high = np.ptp(columns) / 32 + aside, np.ptp(rows) / 32 + above
+    return (
+        int(np.floor(columns.min() - wide)),
+        int(np.floor(rows.min() - high)),
+        int(np.ceil(columns.max() + wide)),
+        int(np.ceil(rows.max() + high)),
+    )
+
+
+def _straight(dataset: DatasetReader, window: Window) -> tuple[Coordinates, Coordinates] | None:
+    """The source column of each column of `window` and the source row of each row, at the centres of its pixels.
+
+    None where a column or a row does not come from a single one.
+    """
+    across, down = np.linspace(0, window.width, 17), np.linspace(0, window.height, 17)
+    columns, rows = beneath_window(dataset, window, *np.meshgrid(across, down))
+    if not (np.ptp(columns, axis=0).max() < STRAIGHT and np.ptp(rows, axis=1).max() < STRAIGHT):
+        return None
+    xs, ys = np.arange(window.width) + 0.5, np.arange(window.height) + 0.5
+    columns, _ = beneath_window(dataset, window, xs, np.full(xs.size, window.height / 2))
+    _, rows = beneath_window(dataset, window, np.full(ys.size, window.width / 2.0), ys)
+    return columns, rows
+
+
+def _part(box: Box) -> rasterio.windows.Window:
+    return rasterio.windows.Window(box[0], box[1], box[2] - box[0], box[3] - box[1])
