@@ -37,7 +37,7 @@ from objects import Served, served
 from tiler.keys import index_key, sources_prefix
 from tiler.layers.catalog import Layer, load_layer
 from tiler.layers.fill import CACHE_CONTROL
-from tiler.layers.render import Look
+from tiler.layers.render import TileVariant
 from tiler.storage.store import Stores, open_store
 
 ROOT = Path(__file__).parent.parent
@@ -244,13 +244,13 @@ def _python(words: str) -> str:
 
 def memory(bench: Bench) -> Iterator[Row]:
     """What a worker function holds that fills blocks of every layer, and what ingests hold."""
-    looks = [(name, Look(1, bench.made.layer(name).format), BLOCKS) for name in layers.SOURCES]
-    looks += [(name, Look(2), SHARP_BLOCKS) for name in ("relief", "uint16")]
-    cases = [(bench.made.layer(name), look, blocks) for name, look, blocks in looks]
+    variants = [(name, TileVariant(1, bench.made.layer(name).format), BLOCKS) for name in layers.SOURCES]
+    variants += [(name, TileVariant(2), SHARP_BLOCKS) for name in ("relief", "uint16")]
+    cases = [(bench.made.layer(name), variant, blocks) for name, variant, blocks in variants]
     held = bench.alone().submit(working.peaks, bench.server.environment, cases).result()
     parts = ", ".join(
-        f"{layer.id}{'@2x' * (look.scale == 2)} {peak:.0f}"
-        for (layer, look, _), peak in zip(cases, held[1:], strict=True)
+        f"{layer.id}{'@2x' * (variant.scale == 2)} {peak:.0f}"
+        for (layer, variant, _), peak in zip(cases, held[1:], strict=True)
     )
     blocks = sum(count for _, _, count in cases)
     said = f"{held[-1]:.0f} at most (begun with {held[0]:.0f}; peak after each layer: {parts})"

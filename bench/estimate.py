@@ -25,7 +25,7 @@ from seeder.workers.local_pool import LocalPool
 from tiler.grid import Bounds
 from tiler.keys import layer_prefix
 from tiler.layers.catalog import Layer, load_layer
-from tiler.layers.render import Look
+from tiler.layers.render import TileVariant
 from tiler.settings import Settings
 from tiler.storage.store import Stores
 
@@ -52,7 +52,7 @@ class Figures:
 def estimated(layer: Layer, selection: Selection, settings: Settings) -> Figures:
     """What the estimate says."""
     start = time.perf_counter()
-    question = Question(layer, selection, Look(), force=False, queued=False, workers=JOBS, prices=Prices())
+    question = Question(layer, selection, TileVariant(), force=False, queued=False, workers=JOBS, prices=Prices())
     found = estimate(question, settings, jobs=JOBS, progress=lambda _: None)
     return Figures(found.demand.bytes, found.demand.seconds, time.perf_counter() - start)
 
@@ -63,7 +63,7 @@ def seeded(layer: Layer, selection: Selection, settings: Settings) -> Figures:
     stores.tiles.delete([entry.key for entry in stores.tiles.list(layer_prefix(layer.id))])
     receipts: list[Receipt] = []
     start = time.perf_counter()
-    plan = prepare(layer, selection, Look(), force=True, stores=stores)
+    plan = prepare(layer, selection, TileVariant(), force=True, stores=stores)
     LocalPool(settings, JOBS, receipts.append).send(plan.messages((8,)))
     wall = time.perf_counter() - start
     outcomes = [receipt.outcome for receipt in receipts]

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from seeder.jobs.block_set import Marks
+from seeder.jobs.block_set import BlockSet
 from seeder.jobs.messages import Job, Spec
 from seeder.jobs.plan import Plan, Tally
 from seeder.select.selection import Selection, count
@@ -28,7 +28,7 @@ from tiler.image.style import Style
 from tiler.layers.catalog import Layer, load_layer
 from tiler.layers.fill import Request, fill
 from tiler.layers.footprint import Footprint
-from tiler.layers.render import Look
+from tiler.layers.render import TileVariant
 from tiler.settings import S3
 from tiler.storage import concurrent
 from tiler.storage.store import Stores, open_store
@@ -74,9 +74,9 @@ def planning() -> None:
     client = _Counting()
     start = time.perf_counter()
     counts = count(layer, selection)
-    job = Job.new(Spec("world", "1", selection, Look()), datetime.now(UTC))
+    job = Job.new(Spec("world", "1", selection, TileVariant()), datetime.now(UTC))
     tiles = sum(each.tiles for each in counts.values())
-    plan = Plan(job, layer, counts, Tally(job.id, "world", "1", tiles), Marks(), frozenset())
+    plan = Plan(job, layer, counts, Tally(job.id, "world", "1", tiles), BlockSet(), frozenset())
     queue = SqsQueue("http://queue.test", client, "")
     queue.send(plan.messages(queue.sizes))
     spent = time.perf_counter() - start
@@ -96,7 +96,7 @@ def puts(data: Path) -> None:
         for threads, seconds in spent.items():
             concurrent.THREADS = threads
             start = time.perf_counter()
-            fill(layer, stores, Request(block, block.full, Look(), force=True))
+            fill(layer, stores, Request(block, block.full, TileVariant(), force=True))
             seconds.append(time.perf_counter() - start)
     one, many = (statistics.median(seconds) for seconds in spent.values())
     print(f"a block of 64 tiles into a store {1000 * LATENCY:.0f} ms away: {one:.2f} s one put at a time, ", end="")

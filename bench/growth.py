@@ -28,7 +28,7 @@ from supermercado.burntiles import burn
 from verify import held
 
 from seeder.cache.prepare_job import prepare
-from seeder.cache.query import Asked, Places
+from seeder.cache.query import Places, TileQuery
 from seeder.jobs.messages import SIZES
 from seeder.select.burn import Shapes
 from seeder.select.geojson import read_geojson
@@ -39,7 +39,7 @@ from tiler.grid import EXTENT, Bounds, TileRange
 from tiler.image.style import Style
 from tiler.layers.catalog import Layer, load_layer, publish
 from tiler.layers.footprint import Footprint
-from tiler.layers.render import Look
+from tiler.layers.render import TileVariant
 from tiler.settings import Settings
 from tiler.storage.store import Stores, open_store
 
@@ -136,11 +136,11 @@ def planned(z: int, file: Path, bounds: Bounds | None) -> Planned:
     layer, stores = globe(z), Stores(open_store("memory://tiles"), open_store("memory://ledger"), "")
     before, start, spent = held("VmRSS"), time.perf_counter(), time.process_time()
     shapes = None if bounds else read_geojson(file.read_text("utf-8"), file.name)
-    asked = Asked((z,), (bounds,) if bounds else (), Places((shapes,) if shapes else ()))
+    asked = TileQuery((z,), (bounds,) if bounds else (), Places((shapes,) if shapes else ()))
     selection, _ = asked.selection(layer, stores, int)
     tiles = count(layer, selection)[z].tiles
     counting = time.process_time() - spent
-    plan = prepare(layer, selection, Look(), force=False, stores=stores)
+    plan = prepare(layer, selection, TileVariant(), force=False, stores=stores)
     messages = sum(1 for message in plan.messages(SIZES) if message.encode())
     took = Took(time.perf_counter() - start, time.process_time() - spent, held("VmHWM"))
     (region,) = regions(layer, selection)

@@ -22,7 +22,7 @@ from bucket import INSIDE, OBJECT, SPAWN, Bucket, grid, opened, serving
 from mercantile import Tile
 
 from seeder.cache.purge import purge
-from seeder.cache.stored import Cost, Pick, stored
+from seeder.cache.stored import Cost, StoredFilter, stored
 from tiler.grid import Bounds
 from tiler.storage.concurrent import THREADS, overlap
 from tiler.storage.store import PAGE
@@ -79,7 +79,9 @@ def _listed(keys: list[str], folders: list[str], last: str) -> str:
 def invalidated(port: int, boxes: tuple[Bounds, ...]) -> tuple[int, float, str]:
     """Tiles, seconds and requests of what `seeder invalidate` does: look, and delete."""
     tiles, cost, start = opened(port), Cost(), time.perf_counter()
-    found = (each.key for batch in stored(tiles, Pick(grid("grid", Z, SIDE), boxes=boxes), cost) for each in batch)
+    found = (
+        each.key for batch in stored(tiles, StoredFilter(grid("grid", Z, SIDE), boxes=boxes), cost) for each in batch
+    )
     told = purge(tiles, found, lambda _: None)
     assert told.removed, told
     assert not told.failed, told

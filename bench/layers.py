@@ -33,7 +33,7 @@ from tiler.image.style import Style
 from tiler.ingest.cog import Blocks, Level, Profile, Spool, assemble, compress_mask, compress_values
 from tiler.keys import source_key
 from tiler.layers.catalog import Layer, load_layer, publish
-from tiler.layers.cog_layout import Bake
+from tiler.layers.cog_layout import CogLayout
 from tiler.layers.footprint import Footprint
 from tiler.settings import Settings
 from tiler.storage.store import Stores
@@ -176,7 +176,7 @@ def made(names: Sequence[str], width: int = WIDTH) -> Iterator[Made]:
 
 def large(stores: Stores, name: str, *, side: int, opaque: bool) -> Layer:
     """A layer of `side` x `side` blocks, all of them the same: it is made in a moment, and opened like any other."""
-    bake = Bake(LARGE, CORNER, CORNER, side, side, math.ceil(math.log2(side)) + 1, opaque=opaque)
+    bake = CogLayout(LARGE, CORNER, CORNER, side, side, math.ceil(math.log2(side)) + 1, opaque=opaque)
     profile = Profile("uint8", 3)
     with TemporaryDirectory(prefix="bench-") as folder:
         spool = Spool(Path(folder))

@@ -95,11 +95,11 @@ class Events:
 
         if block.failures:
             self.run.again += 1
-            self.requests(worker.serial + worker.looking - 2, lambda: self.at(self.looked(), begin))
+            self.requests(worker.serial + worker.looking - 2, lambda: self.at(self.batch(), begin))
         else:
             self.requests(worker.serial - 1, begin)
 
-    def looked(self) -> float:
+    def batch(self) -> float:
         """When all LISTs of a block are answered that are sent now."""
         return max(self.answered() for _ in range(LISTS))
 

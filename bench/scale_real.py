@@ -43,7 +43,7 @@ from tiler.grid import LEAF, Block
 from tiler.ingest.ingest import ingest
 from tiler.layers.catalog import load_layer
 from tiler.layers.fill import Request
-from tiler.layers.render import Look
+from tiler.layers.render import TileVariant
 from tiler.raster.options import Options
 from tiler.settings import S3, Settings
 from tiler.storage.concurrent import THREADS
@@ -91,14 +91,14 @@ def baked(folder: Path) -> None:
     options = Options(max_zoom=ZOOM)
     source = str(folder / "raster.tif")
     ingest(source, NAME, options, Stores(tiles, private, ""), jobs=2, progress=lambda _done, _all: None)
-    put_job(private, Order(JOB, Spec(NAME, load_layer(private, NAME).revision, Selection((ZOOM,)), Look())))
+    put_job(private, Order(JOB, Spec(NAME, load_layer(private, NAME).revision, Selection((ZOOM,)), TileVariant())))
 
 
 def messages(folder: Path, number: int) -> list[str]:
     """So many messages, of the layer's four blocks in turn."""
     layer = load_layer(open_store((folder / "private").as_uri()), NAME)
     blocks = [Block(ZOOM, CORNER[0] + x, CORNER[1] + y) for y in (0, LEAF) for x in (0, LEAF)]
-    made = [Message(JOB, NAME, layer.revision, Request(each, each.full, Look(), force=True)) for each in blocks]
+    made = [Message(JOB, NAME, layer.revision, Request(each, each.full, TileVariant(), force=True)) for each in blocks]
     return [made[each % len(made)].encode() for each in range(number)]
 
 

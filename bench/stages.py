@@ -38,7 +38,7 @@ from tiler.ingest.cog import Profile, compress_values
 from tiler.ingest.ingest import ingest
 from tiler.layers.catalog import Layer, load_layer
 from tiler.layers.fill import Request, fill
-from tiler.layers.render import Look
+from tiler.layers.render import TileVariant
 from tiler.raster.datasets import opened
 from tiler.raster.options import Options
 from tiler.storage.gdal_reads import location
@@ -91,7 +91,7 @@ def seeding(stores: Stores, name: str) -> Found:
     layer = load_layer(stores.sources, name)
     zooms = tuple(range(layer.minzoom, layer.maxzoom + 1))
     pieces = [piece for region in regions(layer, Selection(zooms)) for piece in region.pieces()]
-    requests = [Request(piece.block, piece.tiles, Look(), force=True) for piece in pieces]
+    requests = [Request(piece.block, piece.tiles, TileVariant(), force=True) for piece in pieces]
     fill(layer, stores, requests[-1])  # opens what stays open
     watch = Stopwatch()
     watch.wrap(SEED)

@@ -21,7 +21,7 @@ from mercantile import Tile
 from seeder.cache.audit import Audit
 from seeder.select.selection import Selection
 from tiler.keys import TileName, tile_key, tile_prefix
-from tiler.layers.render import Look
+from tiler.layers.render import TileVariant
 from tiler.storage.concurrent import THREADS, overlap
 from tiler.storage.store import Stores, open_store
 
@@ -83,7 +83,7 @@ def stores(port: int) -> Stores:
 
 def audited(port: int, side: int) -> Figures:
     """All of a layer."""
-    audit = Audit.of(grid(f"grid{side}", Z, side), Selection((Z,)), Look(), stores(port))
+    audit = Audit.of(grid(f"grid{side}", Z, side), Selection((Z,)), TileVariant(), stores(port))
     before, start, checked = held("VmRSS"), time.perf_counter(), 0
 
     def progress(tiles: int) -> None:

@@ -15,10 +15,10 @@ from verify import held
 from seeder.jobs.messages import Job, Spec
 from seeder.select.selection import Selection, regions
 from tiler.layers.catalog import Layer
-from tiler.layers.render import Look
+from tiler.layers.render import TileVariant
 
 BATCH = 5  # messages that the function gets at once
-Case = tuple[Layer, Look, int]  # and how many blocks
+Case = tuple[Layer, TileVariant, int]  # and how many blocks
 
 
 class Context:
@@ -36,8 +36,8 @@ def peaks(environment: Mapping[str, str], cases: Iterable[Case]) -> list[float]:
     from seeder.workers import lambda_handler  # noqa: PLC0415 - it writes where stdout is now
 
     found = [held("VmHWM")]
-    for layer, look, blocks in cases:
-        bodies = list(islice(cycle(_bodies(layer, look)), blocks))
+    for layer, variant, blocks in cases:
+        bodies = list(islice(cycle(_bodies(layer, variant)), blocks))
         for first in range(0, blocks, BATCH):
             answer = lambda_handler.handler(
                 {"Records": [_record(body) for body in bodies[first : first + BATCH]]}, Context()
@@ -47,11 +47,11 @@ def peaks(environment: Mapping[str, str], cases: Iterable[Case]) -> list[float]:
     return found
 
 
-def _bodies(layer: Layer, look: Look) -> list[str]:
+def _bodies(layer: Layer, variant: TileVariant) -> list[str]:
     """The messages of all blocks of which the pixels lie in the COG, the deepest first, rendered in any case."""
-    zooms = tuple(range(layer.minzoom, layer.maxzoom + 2 - look.scale))
+    zooms = tuple(range(layer.minzoom, layer.maxzoom + 2 - variant.scale))
     selection = Selection(zooms)
-    job = Job.new(Spec(layer.id, layer.revision, selection, look, force=True), datetime.now(UTC))
+    job = Job.new(Spec(layer.id, layer.revision, selection, variant, force=True), datetime.now(UTC))
     pieces = [piece for region in regions(layer, selection) for piece in region.pieces()]
     return [job.message(piece).encode() for piece in reversed(pieces)]
 

@@ -24,7 +24,7 @@ from tests.e2e.browser import Window, launched, looking
 from tests.support.served import serving
 from tiler.grid import LEAF
 from tiler.layers.catalog import load_layer
-from tiler.layers.render import Look
+from tiler.layers.render import TileVariant
 from tiler.settings import Settings
 from tiler.storage.store import Stores
 
@@ -66,7 +66,7 @@ def half_done(settings: Settings, name: str) -> None:
     stores = Stores.open(settings)
     layer = load_layer(stores.sources, name)
     everything = Selection(tuple(range(layer.minzoom, layer.maxzoom + 1)))
-    plan = prepare(layer, everything, Look(1, layer.format), force=True, stores=stores)
+    plan = prepare(layer, everything, TileVariant(1, layer.format), force=True, stores=stores)
     put_run(stores.sources, plan.job.id, Run("", datetime.now(UTC), 1.0))
     worker = Worker.open(settings)
     for message in islice(plan.messages((LEAF,)), round(SHARE * plan.blocks)):

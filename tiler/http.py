@@ -21,7 +21,7 @@ from tiler.grid import Block
 from tiler.keys import CONTENT_TYPES, TileName, layer_of_tilejson, parse_tile_key, tile_key
 from tiler.layers.catalog import Layer, Layers, tilejson
 from tiler.layers.fill import Request, fill
-from tiler.layers.render import Look, nothing, render_tile
+from tiler.layers.render import TileVariant, nothing, render_tile
 from tiler.settings import Settings
 from tiler.storage.store import Stores
 
@@ -122,8 +122,8 @@ class Service:
             TileOutside: the layer has no such tile.
             SourceReadError: its pixels could not be read.
         """
-        look = _request(layer, name).look
-        data = render_tile(layer, self.stores.sources, name.tile, look) or nothing(layer, look)
+        variant = _request(layer, name).variant
+        data = render_tile(layer, self.stores.sources, name.tile, variant) or nothing(layer, variant)
         body = base64.b64encode(data).decode()
         return {**_answer(HTTPStatus.OK, body, CONTENT_TYPES[name.format], NEVER), "isBase64Encoded": True}
 
@@ -143,7 +143,7 @@ def _request(layer: Layer, name: TileName) -> Request:
     if not layer.has(name.tile):
         raise TileOutside(layer.id, tile_key(name))
     block = Block.of(name.tile)
-    return Request(block, block.bit(name.tile), Look(name.scale, name.format), blanks=True)
+    return Request(block, block.bit(name.tile), TileVariant(name.scale, name.format), blanks=True)
 
 
 def _said(status: HTTPStatus, message: str, cached: str) -> Answer:

@@ -36,16 +36,16 @@ def timed(command: list[str]) -> Figures:
     """
     environ = {name: value for name, value in os.environ.items() if not name.startswith("TILER_")}
     done = threading.Event()
-    looks = [0.0]
+    variants = [0.0]
 
-    def look(pid: int) -> None:
+    def variant(pid: int) -> None:
         while not done.wait(TICK):
-            looks.append(held(pid))
+            variants.append(held(pid))
 
     with tempfile.TemporaryFile() as errors:
         start = time.monotonic()
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=errors, env=environ)
-        watch = threading.Thread(target=look, args=(process.pid,))
+        watch = threading.Thread(target=variant, args=(process.pid,))
         watch.start()
         _, status, usage = os.wait4(process.pid, 0)
         wall = time.monotonic() - start
@@ -57,7 +57,7 @@ def timed(command: list[str]) -> Figures:
     if process.returncode:
         last = next((line.strip() for line in reversed(said) if line.strip()), "it said nothing")
         raise Failed(f"exit {process.returncode}: {last}")
-    return Figures(wall, usage.ru_utime + usage.ru_stime, max(looks))
+    return Figures(wall, usage.ru_utime + usage.ru_stime, max(variants))
 
 
 def version(*command: str) -> str:

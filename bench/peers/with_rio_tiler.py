@@ -21,8 +21,8 @@ opened: dict[str, Any] = {}  # what a process of the pool holds
 def begin(source: str, folder: str, kernel: str, heights: tuple[float, ...]) -> None:
     """Open the source."""
     reader: Any = Reader(source)
-    look = {"colormap": reader.colormap} if reader.colormap else {}
-    opened.update(reader=reader, folder=Path(folder), kernel=kernel, heights=heights, look=look)
+    variant = {"colormap": reader.colormap} if reader.colormap else {}
+    opened.update(reader=reader, folder=Path(folder), kernel=kernel, heights=heights, variant=variant)
 
 
 def make(tile: mercantile.Tile) -> None:

@@ -1,25 +1,25 @@
 /** What is stored of a layer's zooms, as the server counts it. */
 
-/** @typedef {[x: number, y: number, planned: number, warm: number, empty: number, missing: number, failed: number, stale?: number]} Block */
-/** @typedef {{planned: number, warm: number, empty: number, missing: number, failed: number, stale?: number}} Counts */
+/** @typedef {[x: number, y: number, planned: number, stored: number, empty: number, missing: number, failed: number, stale?: number]} Block */
+/** @typedef {{planned: number, stored: number, empty: number, missing: number, failed: number, stale?: number}} Counts */
 /** @typedef {{z: number, side: number, tiles: Counts, blocks: Block[]}} Answer */
 /** @typedef {import("./palette.js").BlockState} BlockState */
 
 export const MOST = 20_000; // blocks that the server tells of in one answer
 const DEEPER = 3; // zooms below the view whose blocks are as large on the map as its tiles
 
-/** @type {readonly ("planned" | "warm" | "empty" | "missing" | "failed")[]} */
-export const COLUMNS = ["planned", "warm", "empty", "missing", "failed"];
+/** @type {readonly ("planned" | "stored" | "empty" | "missing" | "failed")[]} */
+export const COLUMNS = ["planned", "stored", "empty", "missing", "failed"];
 
 /**
  * The one word for a block.
  * @param {Block} block
  * @returns {BlockState}
  */
-export function stateOf([, , , warm, empty, missing, failed, stale = 0]) {
+export function stateOf([, , , stored, empty, missing, failed, stale = 0]) {
   if (failed) return "failed";
-  if (missing || stale) return warm + empty ? "partly" : "missing";
-  return warm ? "warm" : "empty";
+  if (missing || stale) return stored + empty ? "partly" : "missing";
+  return stored ? "stored" : "empty";
 }
 
 /**

@@ -14,7 +14,7 @@ import { ask, messageOf, Refused } from "./site.js";
 
 const PAUSE = 3000; // milliseconds between two countings that a job asks for
 const SMALL = 14; // pixels: smaller blocks are filled without a pattern
-const NAMES = { warm: "warm", partly: "partly warm", missing: "missing", empty: "empty", failed: "failed" };
+const NAMES = { stored: "stored", partly: "partly stored", missing: "missing", empty: "empty", failed: "failed" };
 
 export class Coverage {
   /**
@@ -306,8 +306,8 @@ export class Coverage {
 /**
  * @param {Answer} answer @param {Block} block
  */
-function describe({ z }, [x, y, planned, warm, empty, missing, failed, stale = 0]) {
-  const parts = Object.entries({ warm, empty, missing, failed, stale }).filter(([, number]) => number);
+function describe({ z }, [x, y, planned, stored, empty, missing, failed, stale = 0]) {
+  const parts = Object.entries({ stored, empty, missing, failed, stale }).filter(([, number]) => number);
   return `Block ${z}/${x}/${y}: ${parts.map(([state, number]) => `${count(number)} ${state}`).join(", ")} of ${count(planned)}`;
 }
 

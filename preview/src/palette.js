@@ -34,7 +34,7 @@ export function colour(name) {
 }
 
 /** The states of a block that are drawn. */
-export const BLOCK_STATES = /** @type {const} */ (["warm", "partly", "missing", "empty", "failed"]);
+export const BLOCK_STATES = /** @type {const} */ (["stored", "partly", "missing", "empty", "failed"]);
 
 /** @typedef {typeof BLOCK_STATES[number]} BlockState */
 
@@ -42,7 +42,7 @@ export const BLOCK_STATES = /** @type {const} */ (["warm", "partly", "missing", 
 
 /** @type {Record<BlockState, Mark>} */
 const MARKS = {
-  warm: { colour: "stored", wash: 0.3, over: "stored", stroke: null },
+  stored: { colour: "stored", wash: 0.3, over: "stored", stroke: null },
   partly: { colour: "stored", wash: 0.2, over: "missing", stroke: (context, side) => slash(context, side, true) },
   missing: { colour: "missing", wash: 0.2, over: "missing", stroke: (context, side) => slash(context, side, false) },
   empty: { colour: "empty", wash: 0.14, over: "empty", stroke: (context, side) => dot(context, side) },

@@ -42,8 +42,8 @@ test("only a tile that nobody has answered is forgotten", () => {
 });
 
 test("a block is what is worst in it", () => {
-  assert.equal(stateOf([0, 0, 64, 64, 0, 0, 0]), "warm");
-  assert.equal(stateOf([0, 0, 64, 60, 4, 0, 0]), "warm");
+  assert.equal(stateOf([0, 0, 64, 64, 0, 0, 0]), "stored");
+  assert.equal(stateOf([0, 0, 64, 60, 4, 0, 0]), "stored");
   assert.equal(stateOf([0, 0, 64, 0, 64, 0, 0]), "empty");
   assert.equal(stateOf([0, 0, 64, 0, 0, 64, 0]), "missing");
   assert.equal(stateOf([0, 0, 64, 60, 0, 4, 0]), "partly");
@@ -56,7 +56,7 @@ test("a block is found at every place inside it, in every world", () => {
     const side = 8;
     const corner = () => Math.floor(random(0, 2 ** z / side)) * side;
     const block = /** @type {import("../src/blocks.js").Block} */ ([corner(), corner(), 64, 64, 0, 0, 0]);
-    const answer = { z, side, tiles: { planned: 64, warm: 64, empty: 0, missing: 0, failed: 0 }, blocks: [block] };
+    const answer = { z, side, tiles: { planned: 64, stored: 64, empty: 0, missing: 0, failed: 0 }, blocks: [block] };
     const world = Math.floor(random(-2, 3));
     const at = (/** @type {number} */ tile) => (tile + random(0.001, side - 0.001)) / 2 ** z;
     assert.equal(blockAt(answer, at(block[0]) + world, at(block[1])), block);

@@ -28,7 +28,7 @@ from tiler.grid import Bounds
 from tiler.inputs import read_json
 from tiler.keys import TileName, tile_key
 from tiler.layers.catalog import Layer, addressed, load_layer, tilejson
-from tiler.layers.render import Look
+from tiler.layers.render import TileVariant
 from tiler.storage.concurrent import overlap
 from tiler.storage.store import Stores
 
@@ -121,7 +121,7 @@ class Source:
     """Tiles of a layer that are stored, in one format and scale."""
 
     layer: Layer
-    look: Look
+    variant: TileVariant
     stores: Stores
     tiles: TileSets
 
@@ -136,13 +136,13 @@ class Source:
         return {
             "name": layer.id,
             "revision": "..".join(both),
-            "format": self.look.format,
-            "scale": str(self.look.scale),
+            "format": self.variant.format,
+            "scale": str(self.variant.scale),
         }
 
     def key(self, tile: Tile) -> str:
         """Where a tile is stored."""
-        return tile_key(TileName(self.layer.id, tile, self.look.scale, self.look.format))
+        return tile_key(TileName(self.layer.id, tile, self.variant.scale, self.variant.format))
 
     def fetch(self, tile: Tile) -> tuple[Tile, bytes]:
         """A tile and its bytes, none where it is gone since it was listed.
@@ -158,10 +158,10 @@ class Source:
     def tilejson(self, zooms: tuple[int, ...], origin: Mapping[str, str]) -> dict[str, Any]:
         """TileJSON of an archive of these tiles that has those zooms, with what else archives tell of themselves."""
         box = self.layer.bounds if self.layer.bounds.crosses else _shared(self.layer.bounds, extent(self.tiles))
-        part = replace(self.layer, bounds=box, minzoom=zooms[0], maxzoom=zooms[-1], format=self.look.format)
+        part = replace(self.layer, bounds=box, minzoom=zooms[0], maxzoom=zooms[-1], format=self.variant.format)
         said: dict[str, Any] = read_json(tilejson(part, "", origin["revision"]))
-        ending = f"{'@2x' if self.look.scale == 2 else ''}.{self.look.format}"
-        said |= {"tiles": ["{z}/{x}/{y}" + ending], "type": "baselayer" if self.look.format == "jpg" else "overlay"}
+        ending = f"{'@2x' if self.variant.scale == 2 else ''}.{self.variant.format}"
+        said |= {"tiles": ["{z}/{x}/{y}" + ending], "type": "baselayer" if self.variant.format == "jpg" else "overlay"}
         return {**said, **origin}
 
 

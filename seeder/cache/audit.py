@@ -15,7 +15,7 @@ from mercantile import Tile
 from seeder.cache.stale import UNMIXED, History
 from seeder.jobs.ledger import Kind, jobs, jobs_of, layer_of, read_receipt
 from seeder.jobs.messages import Job
-from seeder.select.blocks import Piece
+from seeder.select.blocks import BlockMask
 from seeder.select.order import stride
 from seeder.select.selection import Selection, regions
 from seeder.select.tilelist import tile_line
@@ -38,7 +38,7 @@ from tiler.keys import (
 )
 from tiler.layers.catalog import Layer, load_layer
 from tiler.layers.fill import Outcome
-from tiler.layers.render import Look, nothing, render
+from tiler.layers.render import TileVariant, nothing, render
 from tiler.settings import Settings
 from tiler.storage.concurrent import THREADS, overlap
 from tiler.storage.leftovers import sweep
@@ -67,20 +67,20 @@ class Finding:
     tile: str = ""
 
 
-class Seen(NamedTuple):
+class BlockAudit(NamedTuple):
     """A block as listings show it: masks of the tiles that are planned, and of those of them that are stored."""
 
     block: Block
     planned: int
     stored: int
-    hollow: int  # stored, but without a byte
+    zero_bytes: int  # stored, but without a byte
     stale: int = 0  # stored, but of another revision than the current one
     unsure: int = 0  # stored, and perhaps of another revision: a comparison tells
 
     @property
     def lacking(self) -> int:
         """The tiles that are planned and not stored with at least a byte."""
-        return self.gaps | self.hollow
+        return self.gaps | self.zero_bytes
 
     @property
     def gaps(self) -> int:
@@ -88,10 +88,10 @@ class Seen(NamedTuple):
         return self.planned & ~self.stored
 
 
-class Looked(NamedTuple):
+class AuditBatch(NamedTuple):
     """What listings of one zoom show: planned blocks, and what is unexpected among their tiles."""
 
-    blocks: list[Seen]
+    blocks: list[BlockAudit]
     strays: list[Finding]
 
     @property
@@ -99,16 +99,16 @@ class Looked(NamedTuple):
         """How many tiles are planned."""
         return sum(seen.planned.bit_count() for seen in self.blocks)
 
-    def parts(self) -> Iterator[Looked]:
+    def parts(self) -> Iterator[AuditBatch]:
         """The same in parts: only the last block of each may have gaps, so that many are asked about at once."""
-        part, strays = list[Seen](), self.strays
+        part, strays = list[BlockAudit](), self.strays
         for seen in self.blocks:
             part.append(seen)
             if seen.gaps:
-                yield Looked(part, strays)
+                yield AuditBatch(part, strays)
                 part, strays = [], []
         if part or strays:
-            yield Looked(part, strays)
+            yield AuditBatch(part, strays)
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,17 +120,17 @@ class Audit:
 
     layer: Layer
     selection: Selection
-    look: Look
+    variant: TileVariant
     stores: Stores
     known: tuple[Job, ...]
     history: History = UNMIXED
 
     @classmethod
-    def of(cls, layer: Layer, selection: Selection, look: Look, stores: Stores) -> Audit:
+    def of(cls, layer: Layer, selection: Selection, variant: TileVariant, stores: Stores) -> Audit:
         """The audit of a selection, with the jobs of the layer's revision that rendered at its scale."""
-        own, wanted = jobs_of(stores.sources, layer.id), (layer.revision, look.scale)
-        known = (job for job in own if (job.spec.revision, job.spec.look.scale) == wanted)
-        return cls(layer, selection, look, stores, tuple(known), History.of(layer, stores))
+        own, wanted = jobs_of(stores.sources, layer.id), (layer.revision, variant.scale)
+        known = (job for job in own if (job.spec.revision, job.spec.variant.scale) == wanted)
+        return cls(layer, selection, variant, stores, tuple(known), History.of(layer, stores))
 
     def jobs_of(self, z: int) -> Iterator[Job]:
         """The known jobs that have blocks of zoom `z`, the newest first."""
@@ -158,15 +158,15 @@ class Audit:
         Raises:
             StoreError: something could not be listed or read.
         """
-        for planned, found in overlap(self._wrong, self.looked()):
+        for planned, found in overlap(self._wrong, self.batches()):
             yield from found
             progress(planned)
         if self.selection.whole:
             yield from self._strays()
 
-    def looked(self) -> Iterator[Looked]:
-        """All planned blocks as listings show them, about in order; see `Looked.parts`."""
-        for strip in overlap(_Strip.look, self._strips()):
+    def batches(self) -> Iterator[AuditBatch]:
+        """All planned blocks as listings show them, about in order; see `AuditBatch.parts`."""
+        for strip in overlap(_Strip.batch, self._strips()):
             yield from strip.parts()
 
     def sweep(self) -> None:
@@ -179,24 +179,24 @@ class Audit:
         for folder in (sources_prefix(self.layer.id), *own) if sources else ():
             sweep(sources, folder, deep=True)
 
-    def unsure(self) -> Iterator[Piece]:
+    def unsure(self) -> Iterator[BlockMask]:
         """The stored tiles of which a listing cannot tell whether they are stale, block by block."""
         if self.history.mixed:
-            for looked in self.looked():
-                yield from (Piece(seen.block, seen.unsure) for seen in looked.blocks if seen.unsure)
+            for batch in self.batches():
+                yield from (BlockMask(seen.block, seen.unsure) for seen in batch.blocks if seen.unsure)
 
-    def _wrong(self, looked: Looked) -> tuple[int, list[Finding]]:
+    def _wrong(self, batch: AuditBatch) -> tuple[int, list[Finding]]:
         """How many tiles are planned, and what is wrong."""
-        found = list(looked.strays)
-        for seen in looked.blocks:
+        found = list(batch.strays)
+        for seen in batch.blocks:
             missing = seen.gaps & ~self.empty(seen.block, seen.gaps)
             found += [self._finding(tile, "missing") for tile in seen.block.tiles(missing)]
-            found += [self._finding(tile, "no bytes") for tile in seen.block.tiles(seen.hollow)]
+            found += [self._finding(tile, "no bytes") for tile in seen.block.tiles(seen.zero_bytes)]
             found += [self._finding(tile, "stale") for tile in seen.block.tiles(seen.stale)]
-        return looked.planned, found
+        return batch.planned, found
 
     def _finding(self, tile: Tile, problem: Problem) -> Finding:
-        key = tile_key(TileName(self.layer.id, tile, self.look.scale, self.look.format))
+        key = tile_key(TileName(self.layer.id, tile, self.variant.scale, self.variant.format))
         return Finding(key, problem, tile_line(tile))
 
     def _strips(self) -> Iterator[_Strip]:
@@ -241,15 +241,15 @@ class Audit:
 
     def _all_below(self, prefix: str) -> Iterator[Finding]:
         found = self.stores.tiles.list(prefix)
-        return (Finding(entry.key, "unexpected") for entry in found if not self.variant(entry.key))
+        return (Finding(entry.key, "unexpected") for entry in found if not self.is_other_variant(entry.key))
 
-    def variant(self, key: str) -> bool:
+    def is_other_variant(self, key: str) -> bool:
         """Whether it is the key of a tile in another format or scale, which is another audit's."""
         try:
             name = parse_tile_key(key)
         except BadInput:
             return False
-        return (name.scale, name.format) != (self.look.scale, self.look.format)
+        return (name.scale, name.format) != (self.variant.scale, self.variant.format)
 
 
 @dataclass(frozen=True, slots=True)
@@ -261,23 +261,26 @@ class _Strip:
     x: int  # of the west-most tiles
     there: frozenset[str] | None  # the columns of tiles in which something is stored, None where nobody knows
 
-    def look(self) -> Looked:
+    def batch(self) -> AuditBatch:
         """What is stored of what is planned, and beside it."""
-        seen = {piece.block: Seen(piece.block, piece.tiles, 0, 0) for piece in self.region.pieces()}
+        seen = {
+            block_mask.block: BlockAudit(block_mask.block, block_mask.tiles, 0, 0)
+            for block_mask in self.region.block_masks()
+        }
         strays: list[Finding] = []
         for column in self._columns(seen):
             prefix = tile_prefix(self.audit.layer.id, self.region.z, column)
             for entry in self.audit.stores.tiles.list(prefix):
                 strays += self._place(entry, seen)
-        return Looked(list(seen.values()), strays)
+        return AuditBatch(list(seen.values()), strays)
 
-    def _columns(self, seen: dict[Block, Seen]) -> Iterator[int]:
+    def _columns(self, seen: dict[Block, BlockAudit]) -> Iterator[int]:
         """The columns of tiles to be listed: where strays do not count, those alone that tiles are planned in."""
         planned = reduce(or_, (each.planned for each in seen.values()), 0)
         meant = (dx for dx in range(LEAF) if self.audit.selection.whole or planned & COLUMN << dx)
         return (self.x + dx for dx in meant if self.there is None or str(self.x + dx) in self.there)
 
-    def _place(self, entry: Entry, seen: dict[Block, Seen]) -> Iterator[Finding]:
+    def _place(self, entry: Entry, seen: dict[Block, BlockAudit]) -> Iterator[Finding]:
         """Note an object that is stored."""
         whole = self.audit.selection.whole
         try:
@@ -286,7 +289,7 @@ class _Strip:
             if whole:
                 yield Finding(entry.key, "unexpected")
             return
-        if self.audit.variant(entry.key):
+        if self.audit.is_other_variant(entry.key):
             return
         block = Block.of(name.tile)
         bit = block.bit(name.tile)
@@ -296,7 +299,7 @@ class _Strip:
             state = history.state(entry.modified) if history.mixed else "current"
             seen[block] = before._replace(
                 stored=before.stored | bit,
-                hollow=before.hollow | (0 if entry.size else bit),
+                zero_bytes=before.zero_bytes | (0 if entry.size else bit),
                 stale=before.stale | (bit if state == "stale" else 0),
                 unsure=before.unsure | (bit if state == "unsure" else 0),
             )
@@ -306,15 +309,15 @@ class _Strip:
     def _on_demand(self, entry: Entry, name: TileName) -> bool:
         """Whether the object may be the blank tile that the redirect path stores where the layer has no data."""
         layer = self.audit.layer
-        return layer.has(name.tile) and entry.size == len(nothing(layer, self.audit.look))
+        return layer.has(name.tile) and entry.size == len(nothing(layer, self.audit.variant))
 
 
-def sampled(audit: Audit, number: int | None) -> Iterator[Piece]:
+def sampled(audit: Audit, number: int | None) -> Iterator[BlockMask]:
     """Planned tiles one by one, so many of all zooms at random, the same each time; None means all, block by block."""
     found = list(regions(audit.layer, audit.selection))
     if number is None:
         for region in found:
-            yield from region.pieces()
+            yield from region.block_masks()
         return
     counts = [region.total().tiles for region in found]
     total = sum(counts)
@@ -323,17 +326,17 @@ def sampled(audit: Audit, number: int | None) -> Iterator[Piece]:
         place = (start + turn * step) % total
         for region, tiles in zip(found, counts, strict=True):
             if place < tiles:
-                piece = region.piece_of(place)
-                bits = [piece.block.bit(tile) for tile in piece.block.tiles(piece.tiles)]
-                yield Piece(piece.block, bits[place % len(bits)])
+                block_mask = region.block_mask_of(place)
+                bits = [block_mask.block.bit(tile) for tile in block_mask.block.tiles(block_mask.tiles)]
+                yield BlockMask(block_mask.block, bits[place % len(bits)])
                 break
             place -= tiles
 
 
 def deep_findings(
-    audit: Audit, pieces: Iterable[Piece], settings: Settings, *, jobs: int, progress: Callable[[int], object]
+    audit: Audit, block_masks: Iterable[BlockMask], settings: Settings, *, jobs: int, progress: Callable[[int], object]
 ) -> Iterator[Finding]:
-    """What decoding the stored tiles of `pieces` shows, and holding them against a fresh render, by `jobs` processes.
+    """What the stored tiles of `block_masks` are, decoded and compared with a fresh render, by `jobs` processes.
 
     Tiles that are not stored or have no bytes are passed over: a listing shows them.
 
@@ -341,43 +344,43 @@ def deep_findings(
         SourceReadError: the layer cannot be read.
         StoreError: a tile cannot be read.
     """
-    for planned, found in stream(partial(_comparing, settings, audit.layer.id, audit.look), pieces, jobs=jobs):
+    for planned, found in stream(partial(_comparing, settings, audit.layer.id, audit.variant), block_masks, jobs=jobs):
         yield from found
         progress(planned)
 
 
-def _comparing(settings: Settings, name: str, look: Look) -> Callable[[Piece], tuple[int, list[Finding]]]:
+def _comparing(settings: Settings, name: str, variant: TileVariant) -> Callable[[BlockMask], tuple[int, list[Finding]]]:
     """A process's task: compare the tiles of a piece."""
     stores = Stores.open(settings)
     layer = load_layer(stores.sources, name)
 
-    def compared(piece: Piece) -> tuple[int, list[Finding]]:
-        found, void = [], nothing(layer, look)
-        for tile, fresh in render(layer, stores.sources, piece.block, piece.tiles, look):
-            key = tile_key(TileName(layer.id, tile, look.scale, look.format))
-            problem = _problem(stores.tiles, key, fresh or void, look, encoded=bool(layer.style.encoding))
+    def compared(block_mask: BlockMask) -> tuple[int, list[Finding]]:
+        found, void = [], nothing(layer, variant)
+        for tile, fresh in render(layer, stores.sources, block_mask.block, block_mask.tiles, variant):
+            key = tile_key(TileName(layer.id, tile, variant.scale, variant.format))
+            problem = _problem(stores.tiles, key, fresh or void, variant, encoded=bool(layer.style.encoding))
             if problem:
                 found.append(Finding(key, problem, tile_line(tile)))
-        return len(piece), found
+        return len(block_mask), found
 
     return compared
 
 
-def _problem(tiles: Store, key: str, fresh: bytes, look: Look, *, encoded: bool) -> Problem | None:
+def _problem(tiles: Store, key: str, fresh: bytes, variant: TileVariant, *, encoded: bool) -> Problem | None:
     """What is wrong with the tile under `key`, which should show what `fresh` does."""
     try:
         data, kind = tiles.typed(key)
     except MissingObject:
         return None
-    if not data or (data == fresh and kind in ("", CONTENT_TYPES[look.format])):
+    if not data or (data == fresh and kind in ("", CONTENT_TYPES[variant.format])):
         return None
-    if kind not in ("", CONTENT_TYPES[look.format]):
+    if kind not in ("", CONTENT_TYPES[variant.format]):
         return "wrong type"
     try:
         form, pixels = decode(data)
     except BadImage:
         return "damaged"
-    if form != look.format or pixels.shape[:2] != (look.size, look.size):
+    if form != variant.format or pixels.shape[:2] != (variant.size, variant.size):
         return "wrong type"
     return None if _alike(pixels, decode(fresh)[1], encoded=encoded) else "differs"
 

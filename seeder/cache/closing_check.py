@@ -10,10 +10,10 @@ from itertools import islice
 from seeder.cache.audit import Audit, Finding, deep_findings
 from seeder.cache.fence import left
 from seeder.cache.stale import History, settle
-from seeder.cache.stored import Cost, Pick, stored
-from seeder.jobs.ledger import strike
+from seeder.cache.stored import Cost, StoredFilter, stored
+from seeder.jobs.ledger import delete_receipts
 from seeder.jobs.plan import Plan
-from seeder.select.blocks import Piece
+from seeder.select.blocks import BlockMask
 from seeder.select.tilelist import tile_line
 from tiler.grid import Block
 from tiler.layers.catalog import Layer, named
@@ -56,12 +56,12 @@ class Check:
             StoreError: something could not be listed or read.
         """
         spec, layer = plan.job.spec, plan.layer
-        audit = Audit(layer, spec.selection, spec.look, stores, (plan.job,), History.of(layer, stores, since))
+        audit = Audit(layer, spec.selection, spec.variant, stores, (plan.job,), History.of(layer, stores, since))
         missing = stale = 0
         names: list[str] = []
         broken: list[Block] = []
-        unsure: list[Piece] = []
-        for seen in (seen for looked in audit.looked() for seen in looked.blocks):
+        unsure: list[BlockMask] = []
+        for seen in (seen for batch in audit.batches() for seen in batch.blocks):
             gaps = seen.lacking & ~audit.empty(seen.block, seen.lacking) if seen.lacking else 0
             if gaps:
                 missing += gaps.bit_count()
@@ -69,8 +69,8 @@ class Check:
                 broken.append(seen.block)
             stale += seen.stale.bit_count()
             if seen.unsure:
-                unsure.append(Piece(seen.block, seen.unsure))
-        strike(stores.sources, plan.job.id, "done", broken)
+                unsure.append(BlockMask(seen.block, seen.unsure))
+        delete_receipts(stores.sources, plan.job.id, "done", broken)
         doubtful = sum(map(len, unsure))
         compared = doubtful <= COMPARED
         if doubtful and compared:
@@ -83,16 +83,16 @@ class Check:
         return replace(found, named=old) if old != layer.revision else found
 
 
-def _differing(audit: Audit, pieces: list[Piece], settings: Settings, jobs: int) -> list[Finding]:
+def _differing(audit: Audit, block_masks: list[BlockMask], settings: Settings, jobs: int) -> list[Finding]:
     """The tiles that differ from a fresh render."""
-    few = min(jobs, len(pieces))
-    return list(deep_findings(audit, pieces, settings, jobs=few, progress=lambda _: None))
+    few = min(jobs, len(block_masks))
+    return list(deep_findings(audit, block_masks, settings, jobs=few, progress=lambda _: None))
 
 
 def suspects(layer: Layer, stores: Stores, history: History, cost: Cost, *, most: int = 0) -> int:
     """Count stored tiles that are stale or unsure; stop soon after `most`. `cost` adds up the requests."""
     number = 0
-    for batch in stored(stores.tiles, Pick(layer), cost):
+    for batch in stored(stores.tiles, StoredFilter(layer), cost):
         number += sum(history.suspect(each.modified) for each in batch)
         if number > most:
             break

@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 
 from seeder.aws import clients
-from seeder.cache.stored import Pick
+from seeder.cache.stored import StoredFilter
 from seeder.select.morton import Numbers
 from seeder.select.tileset import TileSet
 from tiler.grid import TileRange, tile_ranges
@@ -152,11 +152,11 @@ class _Cover:
     both: dict[int, _Rectangles]
 
     @classmethod
-    def of(cls, pick: Pick, zooms: tuple[int, ...]) -> _Cover:
-        """What `pick` selects of these zooms."""
-        layer = pick.layer
+    def of(cls, stored_filter: StoredFilter, zooms: tuple[int, ...]) -> _Cover:
+        """What `stored_filter` selects of these zooms."""
+        layer = stored_filter.layer
         ranges = {z: tile_ranges(layer.bounds, z) for z in {*range(layer.minzoom, layer.maxzoom + 1), *zooms}}
-        meant = {z: _meant(pick, z) for z in zooms}
+        meant = {z: _meant(stored_filter, z) for z in zooms}
         both = {z: each.clipped(ranges[z]) for z, each in meant.items()}
         return cls(meant, {z: _Rectangles.of_ranges(each) for z, each in ranges.items()}, both)
 
@@ -169,7 +169,7 @@ class _Cover:
         return _count(self.own, part) - _count(self.both, part)
 
     @property
-    def looks(self) -> int:
+    def steps(self) -> int:
         """How often it may be asked for smaller parts: about a second's worth."""
         return max(50, MILLION // (500 + sum(len(each.x0) for each in self.meant.values()) // 10))
 
@@ -178,12 +178,14 @@ class _Cover:
         return [each for each in part.smaller() if self.selected(each)]
 
 
-def _meant(pick: Pick, z: int) -> _Rectangles:
+def _meant(stored_filter: StoredFilter, z: int) -> _Rectangles:
     """The tiles of zoom `z` that are meant; boxes, which may be large, by arithmetic."""
-    if pick.tiles is not None or pick.footprint:
-        return _Rectangles.of(pick.at(z))
+    if stored_filter.tiles is not None or stored_filter.footprint:
+        return _Rectangles.of(stored_filter.at(z))
     world = (TileRange(z, 0, 0, 2**z, 2**z),)
-    return _Rectangles.of_ranges([each for box in pick.boxes for each in tile_ranges(box, z)] if pick.boxes else world)
+    return _Rectangles.of_ranges(
+        [each for box in stored_filter.boxes for each in tile_ranges(box, z)] if stored_filter.boxes else world
+    )
 
 
 def _count(found: dict[int, _Rectangles], part: _Part) -> int:
@@ -192,22 +194,22 @@ def _count(found: dict[int, _Rectangles], part: _Part) -> int:
     )
 
 
-def paths(pick: Pick) -> list[str]:
-    """The fewest wildcard paths that cover what `pick` selects, whatever its age, and nothing else that the layer has.
+def paths(stored_filter: StoredFilter) -> list[str]:
+    """The fewest wildcard paths that cover what `stored_filter` selects, of any age, and nothing else of the layer.
 
     Where that takes more than MOST, the paths that cost least: what they cover beside it is fetched from S3 again.
     """
-    layer = pick.layer
-    zooms = tuple(range(layer.minzoom, layer.maxzoom + 1)) if pick.zooms is None else pick.zooms
-    if pick.zooms is None and pick.named is not None:
-        zooms = pick.named.zooms
-    cover = _Cover.of(pick, zooms)
+    layer = stored_filter.layer
+    zooms = tuple(range(layer.minzoom, layer.maxzoom + 1)) if stored_filter.zooms is None else stored_filter.zooms
+    if stored_filter.zooms is None and stored_filter.named is not None:
+        zooms = stored_filter.named.zooms
+    cover = _Cover.of(stored_filter, zooms)
     if not cover.selected(_Part()):
         return []
-    parts = [_Part()] if pick.whole and pick.zooms is None else _exact(cover)
+    parts = [_Part()] if stored_filter.whole and stored_filter.zooms is None else _exact(cover)
     worth = WORTH
     while not parts:
-        parts = _cheapest(cover, _Part(), worth, cover.looks)[1]
+        parts = _cheapest(cover, _Part(), worth, cover.steps)[1]
         if sum(len(each.paths("")) for each in parts) > MOST:
             parts, worth = [], 4 * worth
     return list(chain.from_iterable(part.paths(layer.id) for part in parts))
@@ -229,16 +231,16 @@ def _exact(cover: _Cover) -> list[_Part]:
     return found if sum(len(each.paths("")) for each in found) <= MOST else []
 
 
-def _cheapest(cover: _Cover, part: _Part, worth: int, looks: int) -> tuple[float, list[_Part]]:
+def _cheapest(cover: _Cover, part: _Part, worth: int, steps: int) -> tuple[float, list[_Part]]:
     """What it costs, in paths, to invalidate what is selected of `part`, and the parts that cost so little.
 
-    `looks` bounds how many parts are divided to find that out.
+    `steps` bounds how many parts are divided to find that out.
     """
     whole = len(part.paths("")) + cover.others(part) / worth
-    smaller = cover.smaller(part) if looks and whole > 2 else []
+    smaller = cover.smaller(part) if steps and whole > 2 else []
     if whole <= len(smaller) or not smaller:
         return whole, [part]
-    costs = [_cheapest(cover, each, worth, (looks - 1) // len(smaller)) for each in smaller]
+    costs = [_cheapest(cover, each, worth, (steps - 1) // len(smaller)) for each in smaller]
     divided = sum(cost for cost, _ in costs)
     if whole <= divided:
         return whole, [part]

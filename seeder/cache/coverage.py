@@ -1,4 +1,4 @@
-"""What is warm of a layer, block by block, for a map: the same look at the stores as an audit's, told of every tile."""
+"""What is stored of a layer, block by block, for a map: an audit's listing, told of every tile."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from itertools import chain
 from typing import Any, NamedTuple
 
-from seeder.cache.audit import Audit, Looked, Seen
+from seeder.cache.audit import Audit, AuditBatch, BlockAudit
 from seeder.jobs.ledger import block_of
 from seeder.jobs.messages import Job
 from seeder.select.selection import Selection, regions
@@ -17,7 +17,7 @@ from tiler.errors import BadOption
 from tiler.grid import LEAF, Block
 from tiler.keys import job_key
 from tiler.layers.catalog import Layer
-from tiler.layers.render import Look
+from tiler.layers.render import TileVariant
 from tiler.storage.concurrent import overlap
 from tiler.storage.store import Stores
 
@@ -29,7 +29,7 @@ class Tiles(NamedTuple):
     """Numbers of tiles; those that are planned are each in one of the other states."""
 
     planned: int
-    warm: int
+    stored: int
     empty: int
     missing: int
     failed: int
@@ -39,13 +39,12 @@ class Tiles(NamedTuple):
 class Covered(NamedTuple):
     """What became of a block's tiles, as masks; those that are planned are each in one of the other states.
 
-    A tile is warm if it is stored and not without bytes, be it a blank one, unless it is stale. What is not stored is
-    empty if the receipt of a done block says so, else failed if the latest word on it says so, else missing.
+    An object counts as stored if it has bytes, be it a blank tile, unless it is stale. What is not stored is empty if the receipt of a done block says so, else failed if the latest word on it says so, else missing.
     """
 
     block: Block
     planned: int
-    warm: int
+    stored: int
     empty: int
     failed: int
     stale: int = 0
@@ -53,12 +52,12 @@ class Covered(NamedTuple):
     @property
     def missing(self) -> int:
         """The tiles that are in no other state."""
-        return self.planned & ~(self.warm | self.stale | self.empty | self.failed)
+        return self.planned & ~(self.stored | self.stale | self.empty | self.failed)
 
     @property
     def tiles(self) -> Tiles:
         """How many they are."""
-        masks = (self.planned, self.warm, self.empty, self.missing, self.failed, self.stale)
+        masks = (self.planned, self.stored, self.empty, self.missing, self.failed, self.stale)
         return Tiles(*(mask.bit_count() for mask in masks))
 
 
@@ -71,7 +70,7 @@ class ZoomCoverage:
 
     @classmethod
     def of(cls, audit: Audit, z: int) -> ZoomCoverage:
-        """What is warm of one zoom of the audit's layer, as far as its boxes and tiles allow.
+        """What is stored of one zoom of the audit's layer, as far as its boxes and tiles allow.
 
         Raises:
             BadOption, ZoomOutside, StoreError: as `coverage`.
@@ -119,8 +118,8 @@ def coverage(audit: Audit) -> Iterator[Covered]:
         StoreError: something could not be listed or read.
     """
     check_size(audit.layer, audit.selection)
-    look = _Coverage(audit)
-    return chain.from_iterable(overlap(look.states, look.parts()))
+    walk = _Coverage(audit)
+    return chain.from_iterable(overlap(walk.states, walk.parts()))
 
 
 @dataclass(slots=True)
@@ -128,15 +127,15 @@ class Audits:
     """Audits that are kept for a few seconds: which jobs know of a layer's tiles is asked once for all its zooms."""
 
     stores: Stores
-    _kept: dict[tuple[str, str, Look], tuple[float, Audit]] = field(default_factory=dict)
+    _kept: dict[tuple[str, str, TileVariant], tuple[float, Audit]] = field(default_factory=dict)
 
-    def of(self, layer: Layer, selection: Selection, look: Look) -> Audit:
+    def of(self, layer: Layer, selection: Selection, variant: TileVariant) -> Audit:
         """The audit of a selection; see `Audit.of`."""
-        name, now = (layer.id, layer.revision, look), time.monotonic()
+        name, now = (layer.id, layer.revision, variant), time.monotonic()
         made, audit = self._kept.get(name, (-KEPT, None))
         if audit is None or now - made >= KEPT:
             self._kept = {each: known for each, known in self._kept.items() if now - known[0] < KEPT}
-            audit = Audit.of(layer, selection, look, self.stores)
+            audit = Audit.of(layer, selection, variant, self.stores)
             self._kept[name] = now, audit
         return replace(audit, selection=selection)
 
@@ -148,9 +147,9 @@ class _Coverage:
     audit: Audit
     failed: dict[int, dict[Block, set[str]]] = field(default_factory=dict)
 
-    def parts(self) -> Iterator[Looked]:
+    def parts(self) -> Iterator[AuditBatch]:
         """What the audit sees. Which blocks of a zoom failed is known before the first that has gaps is given."""
-        for part in self.audit.looked():
+        for part in self.audit.batches():
             if part.blocks and part.blocks[-1].gaps:
                 self._learn(part.blocks[-1].block.z)
             yield part
@@ -171,15 +170,15 @@ class _Coverage:
                 found[block].add(job)
         self.failed[z] = dict(found)
 
-    def states(self, looked: Looked) -> list[Covered]:
+    def states(self, batch: AuditBatch) -> list[Covered]:
         """The states of the tiles of blocks."""
-        return [self._state(seen) for seen in looked.blocks]
+        return [self._state(seen) for seen in batch.blocks]
 
-    def _state(self, seen: Seen) -> Covered:
+    def _state(self, seen: BlockAudit) -> Covered:
         empty = self.audit.empty(seen.block, seen.gaps)
         failed = self._failed(seen.block, seen.gaps & ~empty)
-        warm = seen.stored & ~seen.hollow & ~seen.stale
-        return Covered(seen.block, seen.planned, warm, empty, failed, seen.stale & ~seen.hollow)
+        stored = seen.stored & ~seen.zero_bytes & ~seen.stale
+        return Covered(seen.block, seen.planned, stored, empty, failed, seen.stale & ~seen.zero_bytes)
 
     def _failed(self, block: Block, tiles: int) -> int:
         """Those of the block's `tiles` of which the latest receipt that speaks of them says that they failed.

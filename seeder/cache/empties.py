@@ -13,18 +13,18 @@ from typing import NamedTuple
 from seeder.cache.audit import Audit
 from seeder.jobs.ledger import finished, jobs_of, read_receipts
 from seeder.jobs.messages import Job
-from seeder.select.blocks import Piece
+from seeder.select.blocks import BlockMask
 from seeder.select.selection import Selection
 from seeder.select.tileset import TileSet
 from tiler.grid import Block
 from tiler.layers.catalog import Layer
-from tiler.layers.render import Look
+from tiler.layers.render import TileVariant
 from tiler.storage.concurrent import in_batches, overlap
 from tiler.storage.store import Stores
 
 MANY = 4096  # blocks that are looked at together
 
-GapsOf = Callable[[Look, int], TileSet]  # the planned tiles of a zoom that are not stored
+GapsOf = Callable[[TileVariant, int], TileSet]  # the planned tiles of a zoom that are not stored
 
 
 class Empties(NamedTuple):
@@ -39,7 +39,9 @@ class Empties(NamedTuple):
         return cls(TileSet.nothing(z), TileSet.nothing(z))
 
 
-def empties(layer: Layer, stores: Stores, revisions: Collection[str], gaps: GapsOf) -> dict[Look, dict[int, Empties]]:
+def empties(
+    layer: Layer, stores: Stores, revisions: Collection[str], gaps: GapsOf
+) -> dict[TileVariant, dict[int, Empties]]:
     """Gaps of which receipts of one of `revisions` say that there was nothing; zooms without any are left out.
 
     A receipt counts only while all its other tiles are stored. If the layer's own revision is among `revisions`,
@@ -51,42 +53,42 @@ def empties(layer: Layer, stores: Stores, revisions: Collection[str], gaps: Gaps
     if not revisions:
         return {}
     known = jobs_of(stores.sources, layer.id)
-    found: dict[tuple[Look, int], list[Piece]] = defaultdict(list)
+    found: dict[tuple[TileVariant, int], list[BlockMask]] = defaultdict(list)
     kept = cache(gaps)
     for job in known:
         if job.spec.revision in revisions:
-            for piece in _empty(job, stores, kept):
-                found[job.spec.look, piece.block.z].append(piece)
+            for block_mask in _empty(job, stores, kept):
+                found[job.spec.variant, block_mask.block.z].append(block_mask)
     current = [] if layer.revision in revisions else [job for job in known if job.spec.revision == layer.revision]
-    said: dict[Look, dict[int, Empties]] = defaultdict(dict)
-    for (look, z), pieces in sorted(found.items(), key=lambda each: each[0][1]):
-        every = TileSet.marked(z, pieces)
-        jobs = tuple(job for job in current if job.spec.look.scale == look.scale)
-        audit = Audit(layer, Selection((z,)), look, stores, jobs)
-        said[look][z] = Empties(every, every - _looked_at(audit, every))
+    said: dict[TileVariant, dict[int, Empties]] = defaultdict(dict)
+    for (variant, z), block_masks in sorted(found.items(), key=lambda each: each[0][1]):
+        every = TileSet.marked(z, block_masks)
+        jobs = tuple(job for job in current if job.spec.variant.scale == variant.scale)
+        audit = Audit(layer, Selection((z,)), variant, stores, jobs)
+        said[variant][z] = Empties(every, every - _looked_at(audit, every))
     return dict(said)
 
 
-def _empty(job: Job, stores: Stores, gaps: GapsOf) -> Iterator[Piece]:
+def _empty(job: Job, stores: Stores, gaps: GapsOf) -> Iterator[BlockMask]:
     """Gaps, by block, that are empty in the receipts of a job."""
-    look = job.spec.look
+    variant = job.spec.variant
     for batch in in_batches(finished(stores.sources, job.id), MANY):
         zooms = defaultdict[int, list[Block]](list)
         for block in batch:
             zooms[block.z].append(block)
         for z, blocks in zooms.items():
-            near = TileSet.marked(z, (Piece(block, block.full) for block in blocks)) & gaps(look, z)
-            masks = {piece.block: piece.tiles for piece in near.pieces()}
+            near = TileSet.marked(z, (BlockMask(block, block.full) for block in blocks)) & gaps(variant, z)
+            masks = {block_mask.block: block_mask.tiles for block_mask in near.block_masks()}
             for receipt in read_receipts(stores.sources, job.id, masks):
                 mask, outcome = masks[receipt.block], receipt.outcome
                 if outcome.empty & mask and not mask & (outcome.written | outcome.skipped):
-                    yield Piece(receipt.block, outcome.empty & mask)
+                    yield BlockMask(receipt.block, outcome.empty & mask)
 
 
 def _looked_at(audit: Audit, tiles: TileSet) -> TileSet:
     """Those of `tiles` of which the audit's jobs say that they are empty."""
 
-    def told(piece: Piece) -> Piece:
-        return Piece(piece.block, audit.empty(piece.block, piece.tiles))
+    def told(block_mask: BlockMask) -> BlockMask:
+        return BlockMask(block_mask.block, audit.empty(block_mask.block, block_mask.tiles))
 
-    return TileSet.marked(tiles.z, overlap(told, tiles.pieces() if audit.known else ()))
+    return TileSet.marked(tiles.z, overlap(told, tiles.block_masks() if audit.known else ()))

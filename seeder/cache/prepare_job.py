@@ -6,8 +6,18 @@ from datetime import UTC, datetime
 
 from seeder.cache.audit import Audit
 from seeder.cache.stale import History
-from seeder.jobs.block_set import Marks
-from seeder.jobs.ledger import finished, outlived, put_job, put_plan, receipts, reopen, stopped, strike, unfinished
+from seeder.jobs.block_set import BlockSet
+from seeder.jobs.ledger import (
+    delete_receipts,
+    finished,
+    outlived,
+    put_job,
+    put_plan,
+    receipts,
+    reopen,
+    stopped,
+    unfinished,
+)
 from seeder.jobs.messages import Job, Spec
 from seeder.jobs.plan import Plan, Tally
 from seeder.select.blocks import Count
@@ -16,18 +26,18 @@ from tiler.errors import BadOption
 from tiler.grid import Block
 from tiler.keys import zoom_prefix
 from tiler.layers.catalog import Layer, load_layer
-from tiler.layers.render import Look
+from tiler.layers.render import TileVariant
 from tiler.storage.store import Stores
 
 
-def prepare(layer: Layer, selection: Selection, look: Look, *, force: bool, stores: Stores) -> Plan:
+def prepare(layer: Layer, selection: Selection, variant: TileVariant, *, force: bool, stores: Stores) -> Plan:
     """A job for the selection: the last one of the same kind if it was not finished, else a new one, put on record.
 
     Raises:
         ZoomOutside, BadOption: as `count`.
     """
     counts = count(layer, selection)
-    spec = Spec(layer.id, layer.revision, selection, look, force)
+    spec = Spec(layer.id, layer.revision, selection, variant, force)
     job = unfinished(stores.sources, spec)
     if job is None:
         job = Job.new(spec, datetime.now(UTC))
@@ -72,7 +82,7 @@ def _plan(job: Job, layer: Layer, counts: dict[int, Count], stores: Stores) -> P
     """The plan of a job, put on record, less the receipts that stand."""
     put_plan(stores.sources, job.id, counts)
     tally = Tally(job.id, layer.id, layer.revision, sum(each.tiles for each in counts.values()))
-    done = Marks()
+    done = BlockSet()
     fallen = []
     lacking = _lacking(job, layer, stores)
     for receipt in receipts(stores.sources, job.id):
@@ -81,7 +91,7 @@ def _plan(job: Job, layer: Layer, counts: dict[int, Count], stores: Stores) -> P
             done.add(receipt.block)
         else:
             fallen.append(receipt.block)
-    strike(stores.sources, job.id, "done", fallen)
+    delete_receipts(stores.sources, job.id, "done", fallen)
     fresh = frozenset(z for z in counts if stores.tiles.empty(zoom_prefix(layer.id, z)))
     return Plan(job, layer, counts, tally, done, fresh)
 
@@ -93,6 +103,6 @@ def _lacking(job: Job, layer: Layer, stores: Stores) -> dict[Block, int]:
     """
     if next(finished(stores.sources, job.id), None) is None:
         return {}
-    audit = Audit(layer, job.spec.selection, job.spec.look, stores, (job,), History.of(layer, stores))
-    seen = (seen for looked in audit.looked() for seen in looked.blocks)
+    audit = Audit(layer, job.spec.selection, job.spec.variant, stores, (job,), History.of(layer, stores))
+    seen = (seen for batch in audit.batches() for seen in batch.blocks)
     return {each.block: each.lacking for each in seen if each.lacking}

@@ -8,8 +8,8 @@ from datetime import datetime
 from typing import Literal
 
 from seeder.cache.audit import Audit
-from seeder.cache.missing import missing, warm
-from seeder.cache.stored import Pick
+from seeder.cache.missing import missing, stored_planned
+from seeder.cache.stored import StoredFilter
 from seeder.select.burn import Shapes
 from seeder.select.selection import Selection, boxed, count
 from seeder.select.tileset import TileSet, TileSets
@@ -18,7 +18,7 @@ from tiler.errors import BadOption
 from tiler.grid import Bounds, TileRange
 from tiler.keys import Format, Scale
 from tiler.layers.catalog import Layer
-from tiler.layers.render import Look
+from tiler.layers.render import TileVariant
 from tiler.storage.store import Stores
 
 State = Literal["missing", "existing"]  # of a tile
@@ -43,7 +43,7 @@ def _touched(shapes: Shapes, z: int, windows: Iterable[TileRange]) -> TileSet:
 
 
 @dataclass(frozen=True, slots=True)
-class Traced:
+class TrafficFilter:
     """The most requested tiles that logs tell of: so many, or those that have a `share` of all requests."""
 
     read: Callable[[str], Traffic]  # of a layer
@@ -56,7 +56,7 @@ class Traced:
 
 
 @dataclass(frozen=True, slots=True)
-class Places:
+class SpatialFilter:
     """Where tiles are to be, other than in boxes: what `shapes`, `lists` and `areas` all allow, without `exclude`."""
 
     shapes: tuple[Shapes, ...] = ()
@@ -96,13 +96,13 @@ class Places:
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class TileQuery:
     """What the options say, before the layer is known. No `footprint` means what the command does by itself."""
 
     zooms: tuple[int, ...] | None = None
     boxes: tuple[Bounds, ...] = ()
-    places: Places = field(default_factory=Places)
-    traced: Traced | None = None
+    places: SpatialFilter = field(default_factory=SpatialFilter)
+    traced: TrafficFilter | None = None
     footprint: bool | None = None
     state: State | None = None
     scale: Scale = 1
@@ -127,13 +127,13 @@ class Asked:
         """Whether any option says which tiles, other than whether they are stored."""
         return bool(self.zooms or self.boxes or self.places or self.traced)
 
-    def look(self, layer: Layer) -> Look:
+    def variant(self, layer: Layer) -> TileVariant:
         """How the tiles of `layer` look.
 
         Raises:
             BadOption: the layer cannot be had in that format.
         """
-        return Look(self.scale, layer.check_format(self.format or layer.format))
+        return TileVariant(self.scale, layer.check_format(self.format or layer.format))
 
     def zooms_of(self, layer: Layer) -> tuple[int, ...]:
         """The zooms that are meant. Without `--zooms` a list may name zooms that the layer lacks.
@@ -175,12 +175,12 @@ class Asked:
         found = Selection(zooms, self.boxes, tiles, self.footprint is not False)
         if self.state:
             count(layer, found)
-            audit = Audit.of(layer, found, self.look(layer), stores)
-            states = missing if self.state == "missing" else warm
+            audit = Audit.of(layer, found, self.variant(layer), stores)
+            states = missing if self.state == "missing" else stored_planned
             found = replace(found, boxes=(), tiles=states(audit, progress))
         return found, traffic
 
-    def pick(self, layer: Layer, before: datetime | None) -> Pick:
+    def stored_filter(self, layer: Layer, before: datetime | None) -> StoredFilter:
         """The stored tiles of `layer` that are meant, whether or not it has them still, as far as they are older.
 
         Raises:
@@ -197,4 +197,4 @@ class Asked:
         if self.traced:
             chosen = self.traced.tiles(self.traced.read(layer.id), self.zooms_of(layer))
             places = replace(places, lists=(*places.lists, chosen))
-        return Pick(layer, zooms, boxes, places.named or places or None, before, bool(self.footprint))
+        return StoredFilter(layer, zooms, boxes, places.named or places or None, before, bool(self.footprint))

@@ -33,7 +33,7 @@ AFTER = "0"  # sorts after the slash
 NUMBER = re.compile("0|[1-9][0-9]{0,8}")
 
 
-class Stored(NamedTuple):
+class StoredTile(NamedTuple):
     """A tile that is stored, and when it was last written (UTC)."""
 
     key: str
@@ -41,7 +41,7 @@ class Stored(NamedTuple):
     modified: datetime
 
 
-class Wanted(Protocol):
+class TilesByZoom(Protocol):
     """Tiles that are asked for zoom by zoom."""
 
     def at(self, z: int) -> TileSet:
@@ -50,7 +50,7 @@ class Wanted(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Pick:
+class StoredFilter:
     """Which of a layer's stored tiles are meant, whether or not the layer still has them.
 
     No zooms mean every one that is stored, no boxes the whole world; a tile that touches any of the boxes is meant.
@@ -61,7 +61,7 @@ class Pick:
     layer: Layer
     zooms: tuple[int, ...] | None = None
     boxes: tuple[Bounds, ...] = ()
-    tiles: Wanted | None = None
+    tiles: TilesByZoom | None = None
     before: datetime | None = None
     footprint: bool = False
     _known: dict[int, TileSet] = field(default_factory=dict, compare=False, repr=False)
@@ -90,14 +90,14 @@ class Pick:
             self._known[z] = found if self.tiles is None else found & self.tiles.at(z)
         return self._known[z]
 
-    def meant(self, z: int, found: Sequence[Stored]) -> list[Stored]:
+    def meant(self, z: int, found: Sequence[StoredTile]) -> list[StoredTile]:
         """Those of the stored tiles of zoom `z` that are meant."""
         late = [] if self.before is None else [each.modified >= self.before for each in found]
         fit = [True] * len(found) if self.whole else self.at(z).holds(interleaved(*columns_rows(found)))
         return [each for number, each in enumerate(found) if fit[number] and not (late and late[number])]
 
 
-def columns_rows(found: Sequence[Stored]) -> tuple[Numbers, Numbers]:
+def columns_rows(found: Sequence[StoredTile]) -> tuple[Numbers, Numbers]:
     """The columns and the rows of tiles."""
     x, y = ([getattr(each.name.tile, axis) for each in found] for axis in "xy")
     return np.array(x, np.int64), np.array(y, np.int64)
@@ -122,8 +122,8 @@ class _Span:
     before: str = ""
 
 
-def stored(tiles: Store, pick: Pick, cost: Cost) -> Iterator[list[Stored]]:
-    """The stored tiles that `pick` means, in lists, about low zooms first; `cost` is told of the requests.
+def stored(tiles: Store, stored_filter: StoredFilter, cost: Cost) -> Iterator[list[StoredTile]]:
+    """The stored tiles that `stored_filter` means, in lists, about low zooms first; `cost` is told of the requests.
 
     Memory holds a few pages of listings, whatever is stored.
 
@@ -131,9 +131,9 @@ def stored(tiles: Store, pick: Pick, cost: Cost) -> Iterator[list[Stored]]:
         StoreError: something could not be listed.
     """
 
-    def look(span: _Span) -> tuple[_Span, int, list[Stored], bool]:
+    def variant(span: _Span) -> tuple[_Span, int, list[StoredTile], bool]:
         """What is left of the span if the last is true, the requests that it took, and what was found."""
-        found, pages = list[Stored](), 0
+        found, pages = list[StoredTile](), 0
         for page in tiles.pages(span.prefix, after=span.after, before=span.before):
             pages += 1
             found += _tiles_of(page)
@@ -141,22 +141,22 @@ def stored(tiles: Store, pick: Pick, cost: Cost) -> Iterator[list[Stored]]:
                 return replace(span, after=page[-1].key), pages, found, True
         return span, max(1, pages), found, False
 
-    spans: Iterable[_Span] = _spans(tiles, pick, cost)
+    spans: Iterable[_Span] = _spans(tiles, stored_filter, cost)
     while spans:
         rest = []
-        for span, pages, found, more in overlap(look, spans):
+        for span, pages, found, more in overlap(variant, spans):
             cost.lists += pages if tiles.ordered else 0
             rest += [span] if more else []
-            if meant := pick.meant(span.z, found):
+            if meant := stored_filter.meant(span.z, found):
                 yield meant
         spans = rest
 
 
-def _tiles_of(page: Iterable[Entry]) -> Iterator[Stored]:
+def _tiles_of(page: Iterable[Entry]) -> Iterator[StoredTile]:
     """The tiles among what a listing shows."""
     for entry in page:
         try:
-            yield Stored(entry.key, parse_tile_key(entry.key), entry.modified)
+            yield StoredTile(entry.key, parse_tile_key(entry.key), entry.modified)
         except BadInput:
             continue  # it lies among the tiles and is none
 
@@ -168,26 +168,26 @@ def _folders(tiles: Store, prefix: str, cost: Cost) -> list[int]:
     return [int(name) for name in names if NUMBER.fullmatch(name)]
 
 
-def _spans(tiles: Store, pick: Pick, cost: Cost) -> Iterator[_Span]:
+def _spans(tiles: Store, stored_filter: StoredFilter, cost: Cost) -> Iterator[_Span]:
     """What is to be listed, one zoom after the other."""
-    there = {z for z in _folders(tiles, layer_prefix(pick.layer.id), cost) if z <= MAX_ZOOM}
-    for z in sorted(there if pick.zooms is None else there.intersection(pick.zooms)):
-        size = _Size.of(pick.layer, z)
-        if pick.whole:
+    there = {z for z in _folders(tiles, layer_prefix(stored_filter.layer.id), cost) if z <= MAX_ZOOM}
+    for z in sorted(there if stored_filter.zooms is None else there.intersection(stored_filter.zooms)):
+        size = _Size.of(stored_filter.layer, z)
+        if stored_filter.whole:
             cost.listed.append(z)
-            yield from _listed(tiles, pick.layer, size, None, cost)
+            yield from _listed(tiles, stored_filter.layer, size, None, cost)
             continue
-        rows = pick.at(z).columns()
+        rows = stored_filter.at(z).columns()
         columns, first = np.unique(rows[0], return_index=True)
         if not len(columns):
             continue
         tall = np.maximum.reduceat(rows[2], first) - np.minimum.reduceat(rows[1], first)
         if _columns_first(size, tall):
             cost.planned.append(z)
-            yield from _planned(tiles, pick.layer, size, rows, cost)
+            yield from _planned(tiles, stored_filter.layer, size, rows, cost)
         else:
             cost.listed.append(z)
-            yield from _listed(tiles, pick.layer, size, columns, cost)
+            yield from _listed(tiles, stored_filter.layer, size, columns, cost)
 
 
 class _Size(NamedTuple):

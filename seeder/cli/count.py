@@ -7,7 +7,7 @@ import json
 import click
 from tabulate import tabulate
 
-from seeder.cache.query import Asked
+from seeder.cache.query import TileQuery
 from seeder.cli.common import guarded, json_option, located
 from seeder.cli.selection_options import order_option, selected, selectors
 from seeder.select.order import Order
@@ -24,7 +24,7 @@ from tiler.storage.store import Stores
 @guarded
 @located
 @selectors
-def count_tiles(layer: str, asked: Asked, as_json: bool, settings: Settings) -> None:
+def count_tiles(layer: str, query: TileQuery, as_json: bool, settings: Settings) -> None:
     """Print how many tiles of LAYER are selected, a zoom at a time. Exact, and quick however many they are.
 
     \b
@@ -33,7 +33,7 @@ def count_tiles(layer: str, asked: Asked, as_json: bool, settings: Settings) -> 
       seeder count alps --area 0-10=world --area 11-16=towns.geojson --json
     """
     stores = Stores.open(settings)
-    _, counts = selected(asked, load_layer(stores.sources, layer), stores)
+    _, counts = selected(query, load_layer(stores.sources, layer), stores)
     total = sum(each.tiles for each in counts.values())
     if as_json:
         click.echo(json.dumps({"tiles": total, "by_zoom": {str(z): each.tiles for z, each in counts.items()}}))
@@ -50,7 +50,7 @@ def count_tiles(layer: str, asked: Asked, as_json: bool, settings: Settings) -> 
 @located
 @selectors
 @order_option
-def list_tiles(layer: str, asked: Asked, order: Order, as_json: bool, settings: Settings) -> None:
+def list_tiles(layer: str, query: TileQuery, order: Order, as_json: bool, settings: Settings) -> None:
     """Print the tiles of LAYER that are selected, z/x/y a line; with --json [x, y, z], as mercantile has them.
 
     \b
@@ -60,6 +60,6 @@ def list_tiles(layer: str, asked: Asked, order: Order, as_json: bool, settings: 
     """
     stores = Stores.open(settings)
     found = load_layer(stores.sources, layer)
-    selection, _ = selected(asked, found, stores)
-    for piece in order.pieces(regions(found, selection)):
-        click.echo("\n".join(map(json_line if as_json else tile_line, piece.block.tiles(piece.tiles))))
+    selection, _ = selected(query, found, stores)
+    for block_mask in order.block_masks(regions(found, selection)):
+        click.echo("\n".join(map(json_line if as_json else tile_line, block_mask.block.tiles(block_mask.tiles))))

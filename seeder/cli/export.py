@@ -9,8 +9,8 @@ import click
 
 from seeder.archive.export import Export, Kind, Source, Target
 from seeder.cache.audit import Audit
-from seeder.cache.missing import warm
-from seeder.cache.query import Asked
+from seeder.cache.missing import stored_planned
+from seeder.cache.query import TileQuery
 from seeder.cli.common import guarded, interruptible, json_option, located, say, tile_bar, tiles_said
 from seeder.cli.selection_options import selected, selectors
 from tiler.errors import BadOption
@@ -45,7 +45,7 @@ class Exported:
 @guarded
 @located
 @selectors
-def export(layer: str, file: str, overwrite: bool, asked: Asked, as_json: bool, settings: Settings) -> None:
+def export(layer: str, file: str, overwrite: bool, query: TileQuery, as_json: bool, settings: Settings) -> None:
     """Write the stored tiles of LAYER into a PMTiles or an MBTiles file, or into a folder.
 
     Nothing is rendered: what is not stored is not in it. Tiles are gathered in FILE.part, so that the same command
@@ -60,17 +60,17 @@ def export(layer: str, file: str, overwrite: bool, asked: Asked, as_json: bool, 
     target = Target.parse(file, overwrite=overwrite)
     stores = Stores.open(settings)
     found = load_layer(stores.sources, layer)
-    if asked.state == "missing":
+    if query.state == "missing":
         raise BadOption("what is missing cannot be exported: leave --missing out, or seed it")
-    selection, counts = selected(replace(asked, state=None), found, stores)
-    look = asked.look(found)
+    selection, counts = selected(replace(query, state=None), found, stores)
+    variant = query.variant(found)
     old = shown(layer, stores.tiles)
     if old not in ("", found.revision):
         say(f"tiles of revision {old} are stored: `seeder invalidate {layer} --all --reseed` renews them", err=True)
     with interruptible(f"interrupted: the same command goes on with {target.part.name}"):
         with tile_bar(f"list {layer}", sum(each.tiles for each in counts.values())) as bar:
-            tiles = warm(Audit.of(found, selection, look, stores), bar.update)
-        with Export.open(Source(found, look, stores, tiles), target) as work:
+            tiles = stored_planned(Audit.of(found, selection, variant, stores), bar.update)
+        with Export.open(Source(found, variant, stores, tiles), target) as work:
             done = _exported(work)
     if as_json:
         click.echo(json.dumps(asdict(done)))
@@ -100,8 +100,8 @@ def _exported(work: Export) -> Exported:
         revision=work.origin["revision"],
         file=str(target.path),
         kind=target.kind,
-        format=source.look.format,
-        scale=source.look.scale,
+        format=source.variant.format,
+        scale=source.variant.scale,
         tiles=tiles,
         distinct=distinct,
         resumed=work.had,

@@ -13,18 +13,18 @@ from itertools import chain
 import click
 from tabulate import tabulate
 
-from seeder.cache.query import Asked
-from seeder.cache.stored import Cost, Pick, stored
+from seeder.cache.query import TileQuery
+from seeder.cache.stored import Cost, StoredFilter, stored
 from seeder.cli.common import guarded, interruptible, json_option, located, parsed, tile_bar, tiles_said
-from seeder.cli.run_job import MakeWay, follow_options
+from seeder.cli.run_job import MakeRunOptions, follow_flags
 from seeder.cli.selection_options import places
 from seeder.cli.update_tiles import (
     MANY,
-    Care,
-    Task,
-    care_options,
+    UpdateOptions,
+    UpdateTask,
     cdn_cost,
     check_current,
+    confirmed_update_flags,
     finish,
     paths_of,
     renew,
@@ -74,16 +74,16 @@ def parse_age(text: str) -> datetime:
 @guarded
 @located
 @places
-@care_options
-@follow_options("local")
+@confirmed_update_flags
+@follow_flags("local")
 def invalidate(
     layer: str,
     older_than: datetime | None,
     everything: bool,
     reseed: bool,
-    asked: Asked,
-    care: Callable[[Settings], Care],
-    way: MakeWay,
+    query: TileQuery,
+    update_options: Callable[[Settings], UpdateOptions],
+    run_options: MakeRunOptions,
     as_json: bool,
     settings: Settings,
 ) -> None:
@@ -98,17 +98,17 @@ def invalidate(
       seeder invalidate alps --zooms 12-14 --older-than 30d --dry-run
       seeder invalidate alps --all --reseed
     """
-    careful, how = care(settings), way(settings, "", as_json=as_json)
-    if not (asked.anything or older_than or everything):
+    careful, how = update_options(settings), run_options(settings, "", as_json=as_json)
+    if not (query.anything or older_than or everything):
         raise BadOption(
             "say which tiles: --zooms, --bbox, --tiles or another selector, --older-than, or --all for every one"
         )
-    if everything and (asked.anything or older_than):
+    if everything and (query.anything or older_than):
         raise BadOption("--all means every tile: leave it out, or leave the other selectors out")
     stores = Stores.open(settings)
     found = load_layer(stores.sources, layer)
-    pick = asked.pick(found, older_than)
-    task = Task(pick, stores, settings, careful, as_json)
+    stored_filter = query.stored_filter(found, older_than)
+    task = UpdateTask(stored_filter, stores, settings, careful, as_json)
     if reseed:
         renew(task, how)
     else:
@@ -124,39 +124,39 @@ class Found:
     cost: Cost
 
 
-def _invalidate(task: Task) -> None:
+def _invalidate(task: UpdateTask) -> None:
     """Remove the tiles that are meant."""
-    look = None if task.care.yes and not task.care.dry_run else _look(task)
-    if look is not None:
-        total = look.zooms.total()
+    first = None if task.update_options.yes and not task.update_options.dry_run else _first_listing(task)
+    if first is not None:
+        total = first.zooms.total()
         if not total:
-            _check_place(task.pick)
-        if task.care.dry_run:
-            _tell(task, look)
+            _check_place(task.stored_filter)
+        if task.update_options.dry_run:
+            _tell(task, first)
             return
-        task.care.confirm(total, "removed")
+        task.update_options.confirm(total, "removed")
     waited = wait_out(task)
     check_current(task)
-    if look is None or look.keys is None or waited:
+    if first is None or first.keys is None or waited:
         cost = Cost()
-        keys = (each.key for each in chain.from_iterable(stored(task.stores.tiles, task.pick, cost)))
-        purged = take_away(task, keys, look.zooms.total() if look else None)
-        cost.lists += look.cost.lists if look else 0
+        keys = (each.key for each in chain.from_iterable(stored(task.stores.tiles, task.stored_filter, cost)))
+        purged = take_away(task, keys, first.zooms.total() if first else None)
+        cost.lists += first.cost.lists if first else 0
     else:
-        cost, purged = look.cost, take_away(task, look.keys, len(look.keys))
+        cost, purged = first.cost, take_away(task, first.keys, len(first.keys))
     if not purged.removed and not purged.failed:
-        _check_place(task.pick)
+        _check_place(task.stored_filter)
         click.echo("none of the selected tiles is stored: nothing was removed", err=True)
     finish(task, purged, cost)
 
 
-def _look(task: Task) -> Found:
+def _first_listing(task: UpdateTask) -> Found:
     """What is stored now."""
     zooms: Counter[int] = Counter()
     keys: list[str] | None = []
     cost = Cost()
     with interruptible("interrupted: nothing was removed"), tile_bar(f"look for {task.layer.id}", None) as bar:
-        for batch in stored(task.stores.tiles, task.pick, cost):
+        for batch in stored(task.stores.tiles, task.stored_filter, cost):
             zooms.update(each.name.tile.z for each in batch)
             bar.update(len(batch))
             if keys is not None:
@@ -165,26 +165,28 @@ def _look(task: Task) -> Found:
     return Found(zooms, keys, cost)
 
 
-def _check_place(pick: Pick) -> None:
+def _check_place(stored_filter: StoredFilter) -> None:
     """Nothing, if the selection holds tiles that the layer has, none of which is stored.
 
     Raises:
         ZoomOutside, BadOption: it holds none, so it was hardly meant.
     """
-    layer = pick.layer
-    if pick.zooms is not None and not any(layer.minzoom <= z <= layer.maxzoom for z in pick.zooms):
-        layer.check_zooms(pick.zooms)
+    layer = stored_filter.layer
+    if stored_filter.zooms is not None and not any(layer.minzoom <= z <= layer.maxzoom for z in stored_filter.zooms):
+        layer.check_zooms(stored_filter.zooms)
     own = tuple(range(layer.minzoom, layer.maxzoom + 1))
-    zooms = own if pick.zooms is None else tuple(z for z in pick.zooms if z in own)
-    if not any(len(region & pick.at(region.z)) for region in regions(layer, Selection(zooms, pick.boxes))):
+    zooms = own if stored_filter.zooms is None else tuple(z for z in stored_filter.zooms if z in own)
+    if not any(
+        len(region & stored_filter.at(region.z)) for region in regions(layer, Selection(zooms, stored_filter.boxes))
+    ):
         raise BadOption(f"nothing was removed: the selected tiles are neither stored nor among those of {layer.id!r}")
 
 
-def _tell(task: Task, look: Found) -> None:
+def _tell(task: UpdateTask, first: Found) -> None:
     """Say what would be removed."""
-    total, cost, cdn = look.zooms.total(), look.cost, task.care.cdn
-    zooms = sorted(look.zooms.items())
-    found = paths_of(task.pick, cost) if cdn else []
+    total, cost, cdn = first.zooms.total(), first.cost, task.update_options.cdn
+    zooms = sorted(first.zooms.items())
+    found = paths_of(task.stored_filter, cost) if cdn else []
     if task.as_json:
         said = {"layer": task.layer.id, "existed": total, "removed": 0, "dry_run": True}
         said |= {"planned": cost.planned, "listed": cost.listed, "lists": cost.lists}

@@ -17,14 +17,14 @@ from tabulate import tabulate
 from seeder.cache.prepare_job import current, resume
 from seeder.cli.common import check_folder, guarded, interruptible, json_option, located, say, tiles_said
 from seeder.cli.run_job import (
-    MakeWay,
-    Way,
+    MakeRunOptions,
+    RunOptions,
     perform_plan,
     print_sent,
     print_tally,
     run_all,
+    run_flags,
     send_all,
-    way_options,
 )
 from seeder.jobs.failures import DeadLetters, Group, Retry, dead_letters, failures, grouped
 from seeder.jobs.ledger import (
@@ -226,8 +226,8 @@ def _say_cancelled(job: Job, how: str, *, as_json: bool) -> None:
 @json_option
 @guarded
 @located
-@way_options(None)
-def resume_command(job: str, way: MakeWay, as_json: bool, settings: Settings) -> None:
+@run_flags(None)
+def resume_command(job: str, run_options: MakeRunOptions, as_json: bool, settings: Settings) -> None:
     """Do what is left of JOB: after cancel, failures, dead letters, lost messages or a killed run.
 
     \b
@@ -236,7 +236,7 @@ def resume_command(job: str, way: MakeWay, as_json: bool, settings: Settings) ->
     """
     stores = Stores.open(settings, create=True)
     found = find_job(stores.sources, job)
-    how = way(settings, _queue(found, stores.sources), as_json=as_json)
+    how = run_options(settings, _queue(found, stores.sources), as_json=as_json)
     plan = resume(found, stores)
     perform_plan(plan, how, settings, stores, again=True)
 
@@ -256,8 +256,10 @@ def _queue(job: Job, sources: Store) -> str:
 @json_option
 @guarded
 @located
-@way_options(None)
-def errors(job: str, export: TextIO | None, retry: bool, way: MakeWay, as_json: bool, settings: Settings) -> None:
+@run_flags(None)
+def errors(
+    job: str, export: TextIO | None, retry: bool, run_options: MakeRunOptions, as_json: bool, settings: Settings
+) -> None:
     """Say what of JOB failed and why, dead letters too; exit 1 if anything did.
 
     \b
@@ -269,7 +271,7 @@ def errors(job: str, export: TextIO | None, retry: bool, way: MakeWay, as_json: 
     stores = Stores.open(settings, create=retry)
     found = find_job(stores.sources, job, listed=False)
     url = _queue(found, stores.sources)
-    how = way(settings, url, as_json=as_json)
+    how = run_options(settings, url, as_json=as_json)
     with _letters(url, found, settings) as letters:
         dead = letters.open(stores.sources, found.id)
         if retry:
@@ -278,7 +280,7 @@ def errors(job: str, export: TextIO | None, retry: bool, way: MakeWay, as_json: 
         else:
             failed = [*failures(stores.sources, found.id), *(letter.failure for letter in dead)]
     if retry:
-        if again.pieces and how.queue and how.wait:
+        if again.block_masks and how.queue and how.wait:
             _watch(found, stores.sources, settings, as_json=as_json)
         return
     if export:
@@ -298,28 +300,28 @@ def _letters(url: str, job: Job, settings: Settings) -> AbstractContextManager[D
     return dead_letters(SqsQueue.open(url, settings.s3.region), job.id)
 
 
-def _retry(again: Retry, letters: DeadLetters, way: Way, settings: Settings, stores: Stores) -> None:
+def _retry(again: Retry, letters: DeadLetters, run_options: RunOptions, settings: Settings, stores: Stores) -> None:
     """Do what failed once more, here or in the queue. Letters are not needed any more then."""
     job = again.job
     current(job, stores)
     why = stopped(stores.sources, job.id)
     if why is not None and why.asked:
         raise BadOption(f"job {job.id} was cancelled: `seeder resume {job.id}` goes on with it")
-    if not again.pieces:
+    if not again.block_masks:
         letters.delete()
         click.echo(f"nothing of job {job.id} failed")
         return
     reopen(stores.sources, job.id)
-    if not way.queue:
-        why_not = run_all(again, way, settings, stores)
+    if not run_options.queue:
+        why_not = run_all(again, run_options, settings, stores)
         letters.delete()
-        print_tally(again.tally, stores.tiles.url, why_not, as_json=way.as_json)
+        print_tally(again.tally, stores.tiles.url, why_not, as_json=run_options.as_json)
         return
     from seeder.workers.sqs import SqsQueue  # noqa: PLC0415 - as above
 
-    number = send_all(again, SqsQueue.open(way.queue, settings.s3.region), way, stores, again=True)
+    number = send_all(again, SqsQueue.open(run_options.queue, settings.s3.region), run_options, stores, again=True)
     letters.delete()
-    print_sent(again.tally, number, way)
+    print_sent(again.tally, number, run_options)
 
 
 def _print_errors(job: Job, groups: list[Group], *, as_json: bool) -> None:

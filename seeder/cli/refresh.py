@@ -1,4 +1,4 @@
-"""The commands that give a layer another revision and warm tiles with it: `refresh` and `rollback`."""
+"""The commands that give a layer another revision and re-render its stored tiles: `refresh` and `rollback`."""
 
 from __future__ import annotations
 
@@ -13,17 +13,26 @@ from seeder.cache.audit import Audit
 from seeder.cache.missing import missing
 from seeder.cache.rerender import planned
 from seeder.cache.stale import History
-from seeder.cache.stored import Pick
+from seeder.cache.stored import StoredFilter
 from seeder.cli.common import given, guarded, interruptible, json_option, located, tile_bar, tiles_said
 from seeder.cli.ingest import make, raster_options, tell
-from seeder.cli.run_job import MakeWay, Way, follow_options
-from seeder.cli.update_tiles import AGAIN, Care, Task, agreed, care_options, renew, take_stock, tell_stock
+from seeder.cli.run_job import MakeRunOptions, RunOptions, follow_flags
+from seeder.cli.update_tiles import (
+    AGAIN,
+    UpdateOptions,
+    UpdateTask,
+    agreed,
+    confirmed_update_flags,
+    list_stored_tiles,
+    print_stored_tiles,
+    renew,
+)
 from seeder.select.selection import Selection
 from tiler.errors import BadOption, CatalogError
 from tiler.grid import format_zooms
 from tiler.ingest.ingest import check_unchanged, examined, kept, restore
 from tiler.layers.catalog import Layer, load_layer, load_revision, revisions, shown, undone
-from tiler.layers.render import Look
+from tiler.layers.render import TileVariant
 from tiler.settings import Settings
 from tiler.storage.store import Stores
 
@@ -34,15 +43,15 @@ from tiler.storage.store import Stores
 @json_option
 @guarded
 @located
-@care_options
-@follow_options("local")
+@confirmed_update_flags
+@follow_flags("local")
 @raster_options
 def refresh(
     layer: str,
     source: str | None,
     said: dict[str, Any],
-    care: Callable[[Settings], Care],
-    way: MakeWay,
+    update_options: Callable[[Settings], UpdateOptions],
+    run_options: MakeRunOptions,
     as_json: bool,
     settings: Settings,
 ) -> None:
@@ -59,25 +68,25 @@ def refresh(
       seeder refresh ortho
       seeder refresh alps sentinel-0612.tif --stack tile-seeder-dev --queue sqs --cloudfront E2ABCDEF
     """
-    careful, how = care(settings), way(settings, "", as_json=as_json)
+    careful, how = update_options(settings), run_options(settings, "", as_json=as_json)
     stores = Stores.open(settings, create=not careful.dry_run)
     current = load_layer(stores.sources, layer)
     if source is None:
         if said:
             raise BadOption(f"raster options need a raster: run `seeder refresh {layer} SOURCE ...`")
         check_unchanged(current)
-        _warm(Task(Pick(current), stores, settings, careful, as_json), how, _before(current, stores))
+        _warm(UpdateTask(StoredFilter(current), stores, settings, careful, as_json), how, _before(current, stores))
         return
     options = replace(current.asked, **{"trust_source": False, **said})  # another raster is not trusted unasked
-    task = Task(Pick(current), stores, settings, careful, as_json, succeeded=True)
+    task = UpdateTask(StoredFilter(current), stores, settings, careful, as_json, succeeded=True)
     if careful.dry_run:
         _tell_next(current, examined(source, options)[2], as_json=as_json)
-        tell_stock(task, take_stock(task))
+        print_stored_tiles(task, list_stored_tiles(task))
         return
     agreed(task)
     done = make(source, layer, options, stores, jobs=how.jobs)
     tell(done, as_json=as_json)
-    task = Task(Pick(done.layer), stores, settings, replace(careful, yes=True), as_json)
+    task = UpdateTask(StoredFilter(done.layer), stores, settings, replace(careful, yes=True), as_json)
     _warm(task, how, _before(done.layer, stores))
 
 
@@ -98,24 +107,24 @@ def _before(layer: Layer, stores: Stores) -> Layer | None:
         return None
 
 
-def _warm(task: Task, way: Way, before: Layer | None) -> None:
+def _warm(task: UpdateTask, run_options: RunOptions, before: Layer | None) -> None:
     """Render again what was stored before nothing but the layer's current revision was."""
-    stock = renew(task, way, History.of(task.layer, task.stores).suspect)
-    if stock and before and not task.as_json:
-        for look, zooms in stock.grown(before):
-            _tell_new(task, before, look, zooms)
+    stored_tiles = renew(task, run_options, History.of(task.layer, task.stores).suspect)
+    if stored_tiles and before and not task.as_json:
+        for variant, zooms in stored_tiles.grown(before):
+            _tell_new(task, before, variant, zooms)
 
 
-def _tell_new(task: Task, before: Layer, look: Look, zooms: tuple[int, ...]) -> None:
-    """Print the `seed` command for new tiles of warm zooms."""
+def _tell_new(task: UpdateTask, before: Layer, variant: TileVariant, zooms: tuple[int, ...]) -> None:
+    """Print the `seed` command for new tiles of zooms that were seeded."""
     layer = task.layer
-    audit = Audit.of(layer, Selection(zooms), look, task.stores)
+    audit = Audit.of(layer, Selection(zooms), variant, task.stores)
     with interruptible(AGAIN), tile_bar(f"look for {layer.id}", None) as bar:
         found = missing(audit, bar.update)
     new = {z: number for z in found.zooms if (number := len(found.at(z) - planned(before, z)))}
     if new:
-        scale = " --scale 2" if look.scale == 2 else ""
-        form = f" --format {look.format}" if look.format != layer.format else ""
+        scale = " --scale 2" if variant.scale == 2 else ""
+        form = f" --format {variant.format}" if variant.format != layer.format else ""
         words = f"{layer.id} --zooms {format_zooms(tuple(new))}{scale}{form}{given()}"
         click.echo(f"next: seed {words} ({tiles_said(sum(new.values()))} there are new)")
 
@@ -126,13 +135,13 @@ def _tell_new(task: Task, before: Layer, look: Look, zooms: tuple[int, ...]) -> 
 @json_option
 @guarded
 @located
-@care_options
-@follow_options("local")
+@confirmed_update_flags
+@follow_flags("local")
 def rollback(
     layer: str,
     revision: str | None,
-    care: Callable[[Settings], Care],
-    way: MakeWay,
+    update_options: Callable[[Settings], UpdateOptions],
+    run_options: MakeRunOptions,
     as_json: bool,
     settings: Settings,
 ) -> None:
@@ -145,16 +154,16 @@ def rollback(
       seeder rollback ortho --dry-run
       seeder rollback ortho
     """
-    careful, how = care(settings), way(settings, "", as_json=as_json)
+    careful, how = update_options(settings), run_options(settings, "", as_json=as_json)
     stores = Stores.open(settings, create=not careful.dry_run)
     current = load_layer(stores.sources, layer)
     target = revision or _previous(current, stores)
     if careful.dry_run or not careful.yes:
         aim = current if target == current.revision else kept(layer, target, stores.sources)
-        task = Task(Pick(aim), stores, settings, careful, as_json)
+        task = UpdateTask(StoredFilter(aim), stores, settings, careful, as_json)
         if careful.dry_run:
             _tell_next(current, target, as_json=as_json)
-            tell_stock(task, take_stock(task))
+            print_stored_tiles(task, list_stored_tiles(task))
             return
         agreed(task)
     found = current if target == current.revision else restore(layer, target, stores)
@@ -162,7 +171,7 @@ def rollback(
         click.echo(
             f"layer {layer}: revision {target}" + (f" instead of {current.revision}" if found != current else "")
         )
-    task = Task(Pick(found), stores, settings, replace(careful, yes=True), as_json)
+    task = UpdateTask(StoredFilter(found), stores, settings, replace(careful, yes=True), as_json)
     _warm(task, how, current if current != found else _before(found, stores))
 
 

@@ -13,7 +13,7 @@ import click
 from seeder.cache.fence import fence
 from seeder.cache.purge import purge
 from seeder.cli.common import guarded, interruptible, json_option, located, tile_bar
-from seeder.cli.update_tiles import AGAIN, Care, cdn_cost, cdn_options, count_down, tell_cdn
+from seeder.cli.update_tiles import AGAIN, UpdateOptions, cdn_cost, count_down, tell_cdn, update_flags
 from seeder.jobs.ledger import jobs, layer_of
 from tiler.errors import BadOption, StoreError, Superseded, UnknownLayer
 from tiler.keys import check_layer, index_key, job_key, layer_prefix, revision_key, sources_prefix, tilejson_key
@@ -70,12 +70,12 @@ def leftovers(layer: str, stores: Stores) -> tuple[Share, ...]:
 @json_option
 @guarded
 @located
-@cdn_options
+@update_flags
 def remove(
     layer: str,
     old_revisions: bool,
     confirm: str | None,
-    care: Callable[[Settings], Care],
+    update_options: Callable[[Settings], UpdateOptions],
     as_json: bool,
     settings: Settings,
 ) -> None:
@@ -87,7 +87,7 @@ def remove(
       seeder remove ortho
       seeder remove ortho --old-revisions
     """
-    careful = care(settings)
+    careful = update_options(settings)
     stores = Stores.open(settings)
     found = leftovers(layer, stores) if old_revisions else shares(check_layer(layer), stores)
     sizes = {share.what: share.size() for share in found}
@@ -119,11 +119,11 @@ def remove(
     _tell(layer, sizes, f"removed of layer {layer}: {said}", as_json=as_json, **cdn)
 
 
-def _stop(layer: str, stores: Stores, care: Care) -> None:
+def _stop(layer: str, stores: Stores, update_options: UpdateOptions) -> None:
     """See to it that nobody renders a tile of the layer any more."""
     stores.sources.delete([index_key(layer)])
     stores.tiles.delete([tilejson_key(layer)])
-    if not care.hurry:
+    if not update_options.hurry:
         count_down(fence(stores.tiles).total_seconds(), AGAIN)
     if stores.sources.has(index_key(layer)):
         raise Superseded(f"layer {layer} was ingested again meanwhile, so its tiles and sources stay")

@@ -26,11 +26,11 @@ if TYPE_CHECKING:
     from seeder.workers.sqs import SqsQueue
 
 Command = Callable[..., None]
-MakeWay = Callable[..., "Way"]
+MakeRunOptions = Callable[..., "RunOptions"]
 
 
 @dataclass(frozen=True, slots=True)
-class Way:
+class RunOptions:
     """How work is done: by whom, by how many processes, what share of failed blocks is borne, followed or not."""
 
     queue: str  # URL, empty for this machine
@@ -40,29 +40,29 @@ class Way:
     wait: bool = True
 
 
-def way_options(default: str | None) -> Callable[[Command], Command]:
-    """Option `--wait` and those of `follow_options`, for commands that need not follow a job to its end."""
+def run_flags(default: str | None) -> Callable[[Command], Command]:
+    """Option `--wait` and those of `follow_flags`, for commands that need not follow a job to its end."""
 
     def decorate(command: Command) -> Command:
-        @follow_options(default)
+        @follow_flags(default)
         @click.option("--wait", is_flag=True, help="Follow a job in SQS to its end; exit 1 if a tile is missing then.")
         @wraps(command)
-        def given(*args: Any, way: MakeWay, wait: bool, **kwargs: Any) -> None:
-            def patient(settings: Settings, before: str, *, as_json: bool) -> Way:
-                return replace(way(settings, before, as_json=as_json), wait=wait)
+        def given(*args: Any, run_options: MakeRunOptions, wait: bool, **kwargs: Any) -> None:
+            def patient(settings: Settings, before: str, *, as_json: bool) -> RunOptions:
+                return replace(run_options(settings, before, as_json=as_json), wait=wait)
 
-            command(*args, way=patient, **kwargs)
+            command(*args, run_options=patient, **kwargs)
 
         return given
 
     return decorate
 
 
-def follow_options(default: str | None) -> Callable[[Command], Command]:
+def follow_flags(default: str | None) -> Callable[[Command], Command]:
     """Options `--queue`, `--jobs` and `--max-failed`; `default` is the queue unless one is named.
 
-    The command gets `way`, which makes a Way of the settings, the queue that was named before, and whether JSON is
-    asked for.
+    The command gets `run_options`, which makes RunOptions of the settings, the queue that was named before,
+    and whether JSON is asked for.
     """
 
     def decorate(command: Command) -> Command:
@@ -85,11 +85,11 @@ def follow_options(default: str | None) -> Callable[[Command], Command]:
         @jobs_option
         @wraps(command)
         def given(*args: Any, queue: str | None, max_failed: float, jobs: int, **kwargs: Any) -> None:
-            def way(settings: Settings, before: str, *, as_json: bool) -> Way:
+            def run_options(settings: Settings, before: str, *, as_json: bool) -> RunOptions:
                 url = before if queue is None else _queue_url(queue, settings)
-                return Way(url, jobs, max_failed / 100, as_json)
+                return RunOptions(url, jobs, max_failed / 100, as_json)
 
-            command(*args, way=way, **kwargs)
+            command(*args, run_options=run_options, **kwargs)
 
         return given
 
@@ -110,7 +110,7 @@ def _queue_url(choice: str, settings: Settings) -> str:
 
 def perform_plan(
     plan: Plan,
-    way: Way,
+    run_options: RunOptions,
     settings: Settings,
     stores: Stores,
     *,
@@ -125,33 +125,35 @@ def perform_plan(
     if plan.resumed:
         click.echo(f"resuming job {plan.job.id}: {plan.tally.done:,} of {plan.tally.tiles:,} tiles are done", err=True)
     why = ""
-    if way.queue:
+    if run_options.queue:
         from seeder.workers.sqs import SqsQueue  # noqa: PLC0415 - boto3 takes a third of a second
 
-        queue = SqsQueue.open(way.queue, settings.s3.region)
-        messages = 0 if len(plan.done) == plan.blocks else send_all(plan, queue, way, stores, again=again)
-        if not way.wait:
-            print_sent(plan.tally, messages, way)
+        queue = SqsQueue.open(run_options.queue, settings.s3.region)
+        messages = 0 if len(plan.done) == plan.blocks else send_all(plan, queue, run_options, stores, again=again)
+        if not run_options.wait:
+            print_sent(plan.tally, messages, run_options)
             return
         why = _follow(plan, queue, stores)
     elif len(plan.done) < plan.blocks:
         check_unchanged(plan.layer)
-        why = run_all(plan, way, settings, stores)
-    check = None if why or plan.tally.failed else Check.of(plan, stores, settings, way.jobs, since)
+        why = run_all(plan, run_options, settings, stores)
+    check = None if why or plan.tally.failed else Check.of(plan, stores, settings, run_options.jobs, since)
     if check:
         record_stale(stores.sources, plan.job.id, check.stale + check.unsure)
-    print_tally(plan.tally, stores.tiles.url, why, as_json=way.as_json, check=check)
+    print_tally(plan.tally, stores.tiles.url, why, as_json=run_options.as_json, check=check)
 
 
-def run_all(work: Work, way: Way, settings: Settings, stores: Stores) -> str:
+def run_all(work: Work, run_options: RunOptions, settings: Settings, stores: Stores) -> str:
     """Render on this machine; returns why not all was."""
     tally = work.tally
     hint = f"interrupted: what is done is kept; run the same command again, or `seeder resume {tally.job}`"
     with interruptible(hint), tile_bar(f"seed {tally.layer}", tally.tiles, tally.done) as bar:
-        return run(work, partial(LocalPool, settings, way.jobs), stores, most=way.most, progress=bar.update)
+        return run(
+            work, partial(LocalPool, settings, run_options.jobs), stores, most=run_options.most, progress=bar.update
+        )
 
 
-def send_all(work: Work, queue: SqsQueue, way: Way, stores: Stores, *, again: bool) -> int:
+def send_all(work: Work, queue: SqsQueue, run_options: RunOptions, stores: Stores, *, again: bool) -> int:
     """Send what is left, or see to it that it is under way; returns how many messages were sent."""
     tally = work.tally
     click.echo(f"job {tally.job}", err=True)
@@ -159,7 +161,7 @@ def send_all(work: Work, queue: SqsQueue, way: Way, stores: Stores, *, again: bo
     from seeder.workers.fanout import send  # noqa: PLC0415 - as above
 
     with interruptible(hint), tile_bar(f"send {tally.layer}", tally.tiles, tally.done) as bar:
-        return send(work, queue, stores, progress=bar.update, most=way.most, again=again)
+        return send(work, queue, stores, progress=bar.update, most=run_options.most, again=again)
 
 
 def _follow(plan: Plan, queue: SqsQueue, stores: Stores) -> str:
@@ -172,18 +174,22 @@ def _follow(plan: Plan, queue: SqsQueue, stores: Stores) -> str:
         return follow(Watch(plan, queue, stores, bar.update))
 
 
-def print_sent(tally: Tally, messages: int, way: Way) -> None:
+def print_sent(tally: Tally, messages: int, run_options: RunOptions) -> None:
     """Say what is in the queue now."""
-    if way.as_json:
+    if run_options.as_json:
         said: dict[str, Any] = {"job": tally.job, "layer": tally.layer, "revision": tally.revision}
-        click.echo(json.dumps({**said, "tiles": tally.tiles, "messages": messages, "queue": way.queue}))
+        click.echo(json.dumps({**said, "tiles": tally.tiles, "messages": messages, "queue": run_options.queue}))
     elif messages:
-        click.echo(f"job {tally.job}: {messages:,} messages for {tally.tiles - tally.done:,} tiles are in {way.queue}")
+        click.echo(
+            f"job {tally.job}: {messages:,} messages for {tally.tiles - tally.done:,} tiles are in {run_options.queue}"
+        )
         say(f"`seeder status {tally.job} --watch` follows it, `seeder cancel {tally.job}` stops it")
     elif tally.done == tally.tiles:
         click.echo(f"job {tally.job}: all of {tally.tiles:,} tiles are done")
     else:
-        click.echo(f"job {tally.job} is under way in {way.queue}: {tally.done:,} of {tally.tiles:,} tiles are done")
+        click.echo(
+            f"job {tally.job} is under way in {run_options.queue}: {tally.done:,} of {tally.tiles:,} tiles are done"
+        )
 
 
 def print_tally(tally: Tally, url: str, why: str, *, as_json: bool, check: Check | None = None) -> None:

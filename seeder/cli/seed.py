@@ -12,7 +12,7 @@ import click
 from tabulate import tabulate
 
 from seeder.cache.prepare_job import prepare
-from seeder.cache.query import Asked
+from seeder.cache.query import TileQuery
 from seeder.cli.common import (
     check_meant,
     confirm_options,
@@ -23,7 +23,7 @@ from seeder.cli.common import (
     tile_bar,
     tiles_said,
 )
-from seeder.cli.run_job import MakeWay, Way, perform_plan, way_options
+from seeder.cli.run_job import MakeRunOptions, RunOptions, perform_plan, run_flags
 from seeder.cli.selection_options import order_option, selected, selectors
 from seeder.jobs.estimate import MANY, Estimate, Question, ZoomEstimate, estimate
 from seeder.jobs.prices import Demand, Prices
@@ -72,7 +72,7 @@ class Limits:
 @located
 @selectors
 @order_option
-@way_options("local")
+@run_flags("local")
 def seed(
     layer: str,
     force: bool,
@@ -82,9 +82,9 @@ def seed(
     max_cost: float | None,
     concurrency: int,
     prices: Path | None,
-    asked: Asked,
+    query: TileQuery,
     order: Order,
-    way: MakeWay,
+    run_options: MakeRunOptions,
     as_json: bool,
     settings: Settings,
 ) -> None:
@@ -101,31 +101,31 @@ def seed(
       seed alps --zooms 5-14 --stack tile-seeder-dev --queue sqs --wait
       seeder verify alps --zooms 5-14 | seed alps --tiles -
     """
-    how = way(settings, "", as_json=as_json)
+    how = run_options(settings, "", as_json=as_json)
     rates = Prices.load(prices) if prices else Prices()
     stores = Stores.open(settings)
     found = load_layer(stores.sources, layer)
-    if asked.nothing:
+    if query.nothing:
         click.echo("the list names no tile: nothing to do", err=True)
         return
-    look = asked.look(found)
-    selection, counts = selected(asked, found, stores)
+    variant = query.variant(found)
+    selection, counts = selected(query, found, stores)
     total = sum(each.tiles for each in counts.values())
     if not total:
-        click.echo(f"none of these tiles is {asked.state}: nothing to do", err=True)
+        click.echo(f"none of these tiles is {query.state}: nothing to do", err=True)
         return
     workers = concurrency if how.queue else how.jobs
-    question = Question(found, selection, look, force, bool(how.queue), workers, rates)
+    question = Question(found, selection, variant, force, bool(how.queue), workers, rates)
     if dry_run:
         _print(_estimated(question, settings, how.jobs), as_json=as_json)
         return
     _check(question, total, settings, how, Limits(confirm_above, max_cost, yes))
     stores = Stores.open(settings, create=True)
-    plan = prepare(found, selection, look, force=force, stores=stores)
+    plan = prepare(found, selection, variant, force=force, stores=stores)
     perform_plan(replace(plan, order=order), how, settings, stores)
 
 
-def _check(question: Question, total: int, settings: Settings, way: Way, limits: Limits) -> None:
+def _check(question: Question, total: int, settings: Settings, run_options: RunOptions, limits: Limits) -> None:
     """Nothing, if the plan is within the limits, or wanted all the same.
 
     Raises:
@@ -134,7 +134,7 @@ def _check(question: Question, total: int, settings: Settings, way: Way, limits:
     ask = total > limits.tiles and not limits.yes
     if limits.dollars is None and not ask:
         return
-    found = _estimated(question, settings, way.jobs)
+    found = _estimated(question, settings, run_options.jobs)
     if limits.dollars is not None and found.most > limits.dollars:
         raise BadOption(
             f"it may cost up to {_dollars(found.most)}, more than --max-cost {limits.dollars:g}: "

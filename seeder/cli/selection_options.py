@@ -12,7 +12,7 @@ from typing import Any, TextIO, cast
 
 import click
 
-from seeder.cache.query import Area, Asked, Places, State, Traced
+from seeder.cache.query import Area, SpatialFilter, State, TileQuery, TrafficFilter
 from seeder.cli.common import Bar, interruptible, parsed, tile_bar, tiles_said
 from seeder.select.blocks import Count
 from seeder.select.burn import Shapes
@@ -93,7 +93,7 @@ class _Given:
         if sum(name in STDIN for name in (*files, *map(str, self.traffic))) > 1:
             raise BadOption("standard input can be read once: give files for the other options")
 
-    def asked(self) -> Asked:
+    def query(self) -> TileQuery:
         """What they ask for.
 
         Raises:
@@ -104,10 +104,12 @@ class _Given:
         if self.listed is not None:
             tiles = parse_tiles(lines(self.listed, _name(self.listed)), _name(self.listed))
             lists = (tiles if self.expand is None else tiles.expanded(self.expand),)
-        places = Places(tuple(self._shapes()), lists, tuple(map(_area, self.area)), tuple(map(_excluded, self.exclude)))
-        traced = Traced(partial(read_traffic, self.traffic), self.top, self.share) if self.traffic else None
+        places = SpatialFilter(
+            tuple(self._shapes()), lists, tuple(map(_area, self.area)), tuple(map(_excluded, self.exclude))
+        )
+        traced = TrafficFilter(partial(read_traffic, self.traffic), self.top, self.share) if self.traffic else None
         state: State | None = "missing" if self.missing else "existing" if self.existing else None
-        return Asked(self.zooms, self.bbox, places, traced, self.footprint, state)
+        return TileQuery(self.zooms, self.bbox, places, traced, self.footprint, state)
 
     def _shapes(self) -> Iterator[Shapes]:
         from seeder.select.geojson import around  # noqa: PLC0415 - it imports shapely
@@ -169,7 +171,7 @@ def _place(text: str) -> Bounds | Shapes | None:
 
 
 def places(command: Command) -> Command:
-    """The options that say which tiles, whatever they look like; the command gets `asked` in their place."""
+    """The options that say which tiles, whatever they look like; the command gets `query` in their place."""
 
     @click.option(
         "--zooms",
@@ -248,13 +250,13 @@ def places(command: Command) -> Command:
     @wraps(command)
     def place(*args: Any, **kwargs: Any) -> None:
         given = {name: kwargs.pop(name) for name in _Given.__dataclass_fields__}
-        command(*args, asked=_Given(**given).asked(), **kwargs)
+        command(*args, query=_Given(**given).query(), **kwargs)
 
     return place
 
 
 def selectors(command: Command) -> Command:
-    """Options of `places`, `--scale` and `--format`; the command gets `asked` in their place."""
+    """Options of `places`, `--scale` and `--format`; the command gets `query` in their place."""
 
     @places
     @click.option(
@@ -266,8 +268,8 @@ def selectors(command: Command) -> Command:
     )
     @click.option("--format", "form", type=click.Choice(FORMATS), help="Format of the tiles.  [default: the layer's]")
     @wraps(command)
-    def select(*args: Any, asked: Asked, scale: str, form: Format | None, **kwargs: Any) -> None:
-        command(*args, asked=replace(asked, scale=cast(Scale, int(scale)), format=form), **kwargs)
+    def select(*args: Any, query: TileQuery, scale: str, form: Format | None, **kwargs: Any) -> None:
+        command(*args, query=replace(query, scale=cast(Scale, int(scale)), format=form), **kwargs)
 
     return select
 
@@ -284,7 +286,7 @@ def order_option(command: Command) -> Command:
     )(command)
 
 
-def selected(asked: Asked, layer: Layer, stores: Stores) -> tuple[Selection, dict[int, Count]]:
+def selected(query: TileQuery, layer: Layer, stores: Stores) -> tuple[Selection, dict[int, Count]]:
     """The tiles of `layer` that are meant, and how many they are; what is left out and served is told.
 
     They are none only if `--missing` or `--existing` leave none.
@@ -294,21 +296,23 @@ def selected(asked: Asked, layer: Layer, stores: Stores) -> tuple[Selection, dic
         BadOption: not one tile is selected.
         StoreError: it cannot be told what is stored.
     """
-    asked.check_listed()
-    if asked.state:
+    query.check_listed()
+    if query.state:
         with interruptible("interrupted: nothing was changed"), tile_bar(f"look for {layer.id}", None) as bar:
-            selection, traffic = asked.selection(layer, stores, bar.update)
+            selection, traffic = query.selection(layer, stores, bar.update)
         counts = {region.z: region.total() for region in regions(layer, selection)}
     else:
-        selection, traffic = asked.selection(layer, stores, int)
+        selection, traffic = query.selection(layer, stores, int)
         counts = count(layer, selection)
-        if asked.places.shapes and not counts[max(counts)].tiles:
+        if query.places.shapes and not counts[max(counts)].tiles:
             hint = "the shapes lie beside the layer, or their longitudes and latitudes are swapped"
             click.echo(f"no tile of zoom {max(counts)} is selected: {hint}", err=True)
     found = sum(each.tiles for each in counts.values())
-    listed = sum(map(len, asked.places.lists))
-    if asked.places.lists and found != listed:
-        alone = asked == Asked(places=Places(lists=asked.places.lists), scale=asked.scale, format=asked.format)
+    listed = sum(map(len, query.places.lists))
+    if query.places.lists and found != listed:
+        alone = query == TileQuery(
+            places=SpatialFilter(lists=query.places.lists), scale=query.scale, format=query.format
+        )
         which = "not among the layer's" if alone else "not among the layer's, or not selected otherwise"
         click.echo(f"{listed - found:,} of {listed:,} listed tiles are {which}, and left out", err=True)
     if traffic:

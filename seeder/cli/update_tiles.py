@@ -17,11 +17,11 @@ from tqdm import tqdm
 from seeder.cache.closing_check import suspects
 from seeder.cache.fence import countdown, left
 from seeder.cache.purge import Purged, purge
-from seeder.cache.rerender import StaleAt, Stock
+from seeder.cache.rerender import StaleAt, StoredTiles
 from seeder.cache.stale import History, settle
-from seeder.cache.stored import Cost, Pick
+from seeder.cache.stored import Cost, StoredFilter
 from seeder.cli.common import check_meant, confirm_options, interruptible, tile_bar, tiles_said
-from seeder.cli.run_job import Way, perform_plan
+from seeder.cli.run_job import RunOptions, perform_plan
 from seeder.select.selection import count
 from tiler.errors import BadOption, QueueError, Superseded, TilerError
 from tiler.grid import format_zooms
@@ -37,7 +37,7 @@ Command = Callable[..., None]
 
 
 @dataclass(frozen=True, slots=True)
-class Care:
+class UpdateOptions:
     """How careful a command that changes stored tiles is to be, and what CDN it tells."""
 
     dry_run: bool
@@ -57,8 +57,8 @@ class Care:
             check_meant(f"{tiles_said(tiles)} would be {deed}, more than --confirm-above {self.above:,}")
 
 
-def cdn_options(command: Command) -> Command:
-    """Options of Care that ask nothing; the command gets `care`, which makes one of the settings."""
+def update_flags(command: Command) -> Command:
+    """Options of Care that ask nothing; the command gets `update_options`, which makes one of the settings."""
 
     @click.option("--dry-run", is_flag=True, help="Say what would be done. Change nothing.")
     @click.option("--no-wait", is_flag=True, help="Do not wait until nothing of an earlier revision is in flight.")
@@ -68,7 +68,7 @@ def cdn_options(command: Command) -> Command:
     @click.option("--wait", is_flag=True, help="Wait until CloudFront has carried the invalidation out.")
     @wraps(command)
     def careful(*args: Any, dry_run: bool, no_wait: bool, cloudfront: str | None, wait: bool, **kwargs: Any) -> None:
-        def care(settings: Settings) -> Care:
+        def update_options(settings: Settings) -> UpdateOptions:
             cdn = settings.cloudfront if cloudfront is None else cloudfront
             if wait and not cdn:
                 raise BadOption("--wait waits for CloudFront: name its distribution with --cloudfront ID")
@@ -76,40 +76,46 @@ def cdn_options(command: Command) -> Command:
                 from seeder.cache.cloudfront import check  # noqa: PLC0415 - boto3 takes a third of a second
 
                 check(cdn, settings.s3.region)
-            return Care(dry_run, no_wait, cdn, wait)
+            return UpdateOptions(dry_run, no_wait, cdn, wait)
 
-        command(*args, care=care, **kwargs)
+        command(*args, update_options=update_options, **kwargs)
 
     return careful
 
 
-def care_options(command: Command) -> Command:
-    """Options of `cdn_options`, `--yes` and `--confirm-above`."""
+def confirmed_update_flags(command: Command) -> Command:
+    """Options of `update_flags`, `--yes` and `--confirm-above`."""
 
-    @cdn_options
+    @update_flags
     @confirm_options(MANY, "Ask, where more tiles are stored.")
     @wraps(command)
-    def careful(*args: Any, care: Callable[[Settings], Care], yes: bool, confirm_above: int, **kwargs: Any) -> None:
-        command(*args, care=lambda settings: replace(care(settings), yes=yes, above=confirm_above), **kwargs)
+    def careful(
+        *args: Any, update_options: Callable[[Settings], UpdateOptions], yes: bool, confirm_above: int, **kwargs: Any
+    ) -> None:
+        command(
+            *args,
+            update_options=lambda settings: replace(update_options(settings), yes=yes, above=confirm_above),
+            **kwargs,
+        )
 
     return careful
 
 
 @dataclass(frozen=True, slots=True)
-class Task:
+class UpdateTask:
     """What is to be done to which tiles, where, and how carefully."""
 
-    pick: Pick
+    stored_filter: StoredFilter
     stores: Stores
     settings: Settings
-    care: Care
+    update_options: UpdateOptions
     as_json: bool
     succeeded: bool = False  # whether another revision is about to take the place of the layer's
 
     @property
     def layer(self) -> Layer:
         """The layer whose tiles they are."""
-        return self.pick.layer
+        return self.stored_filter.layer
 
     @property
     def earlier(self) -> set[str]:
@@ -119,9 +125,9 @@ class Task:
         return {each.revision for each in History.of(self.layer, self.stores).known} - {self.layer.revision}
 
 
-def wait_out(task: Task, hint: str = "interrupted: nothing was removed") -> bool:
+def wait_out(task: UpdateTask, hint: str = "interrupted: nothing was removed") -> bool:
     """Wait until nothing of an earlier revision can be put any more; returns whether that took any time."""
-    return not task.care.hurry and count_down(left(task.layer, task.stores), hint)
+    return not task.update_options.hurry and count_down(left(task.layer, task.stores), hint)
 
 
 def count_down(seconds: float, hint: str) -> bool:
@@ -143,13 +149,13 @@ def count_down(seconds: float, hint: str) -> bool:
     return True
 
 
-def take_away(task: Task, keys: Iterable[str], total: int | None) -> Purged:
+def take_away(task: UpdateTask, keys: Iterable[str], total: int | None) -> Purged:
     """Delete tiles, and show how that goes."""
     with interruptible(AGAIN), tile_bar(f"remove {task.layer.id}", total) as bar:
         return purge(task.stores.tiles, keys, bar.update)
 
 
-def renew(task: Task, way: Way, stale_at: StaleAt | None = None) -> Stock | None:
+def renew(task: UpdateTask, run_options: RunOptions, stale_at: StaleAt | None = None) -> StoredTiles | None:
     """Render the tiles that are meant anew in place, those that `stale_at` says or all; returns what was stored before.
 
     Tiles that an earlier revision had nothing on are rendered, too: they may have something now.
@@ -158,24 +164,24 @@ def renew(task: Task, way: Way, stale_at: StaleAt | None = None) -> Stock | None
     Raises:
         Exit: with 1 if tiles failed; nothing was removed then.
     """
-    if task.care.dry_run:
-        tell_stock(task, take_stock(task, stale_at))
+    if task.update_options.dry_run:
+        print_stored_tiles(task, list_stored_tiles(task, stale_at))
         return None
-    stock = agreed(task, stale_at)
-    if wait_out(task, AGAIN) or stock is None:
-        stock = take_stock(task, stale_at)
+    stored_tiles = agreed(task, stale_at)
+    if wait_out(task, AGAIN) or stored_tiles is None:
+        stored_tiles = list_stored_tiles(task, stale_at)
     check_current(task)
-    since = None if task.care.hurry else task.stores.sources.clock(clock_key())
-    if not stock.stale and not stock.left:
+    since = None if task.update_options.hurry else task.stores.sources.clock(clock_key())
+    if not stored_tiles.stale and not stored_tiles.left:
         click.echo(f"no stored tile of layer {task.layer.id} is to be rendered anew", err=True)
-    _perform(task, stock, way, since)
+    _perform(task, stored_tiles, run_options, since)
     check_current(task)
-    told = take_away(task, stock.uncovered(), None)
-    finish(task, told, stock.cost, "that it does not have any more ", since)
-    return stock
+    told = take_away(task, stored_tiles.uncovered(), None)
+    finish(task, told, stored_tiles.cost, "that it does not have any more ", since)
+    return stored_tiles
 
 
-def check_current(task: Task) -> None:
+def check_current(task: UpdateTask) -> None:
     """Stop if the task's layer has another revision by now.
 
     Raises:
@@ -189,37 +195,37 @@ def check_current(task: Task) -> None:
         )
 
 
-def agreed(task: Task, stale_at: StaleAt | None = None) -> Stock | None:
+def agreed(task: UpdateTask, stale_at: StaleAt | None = None) -> StoredTiles | None:
     """What is stored, if it had to be looked at to know whether so much is meant.
 
     Raises:
         BadOption: it is not.
     """
-    if task.care.yes:
+    if task.update_options.yes:
         return None
-    stock = take_stock(task, stale_at)
-    task.care.confirm(stock.rendered, "rendered anew")
-    return stock
+    stored_tiles = list_stored_tiles(task, stale_at)
+    task.update_options.confirm(stored_tiles.rendered, "rendered anew")
+    return stored_tiles
 
 
-def take_stock(task: Task, stale_at: StaleAt | None = None) -> Stock:
+def list_stored_tiles(task: UpdateTask, stale_at: StaleAt | None = None) -> StoredTiles:
     """What is stored now."""
     with interruptible("interrupted: nothing was changed"), tile_bar(f"look for {task.layer.id}", None) as bar:
-        stock = Stock.take(task.stores.tiles, task.pick, stale_at, bar.update)
-        stock.recall(task.stores, task.earlier)
-        return stock
+        stored_tiles = StoredTiles.take(task.stores.tiles, task.stored_filter, stale_at, bar.update)
+        stored_tiles.recall(task.stores, task.earlier)
+        return stored_tiles
 
 
-def _perform(task: Task, stock: Stock, way: Way, since: datetime | None) -> None:
+def _perform(task: UpdateTask, stored_tiles: StoredTiles, run_options: RunOptions, since: datetime | None) -> None:
     """Render what is stale.
 
     Raises:
         Exit: with 1 if tiles failed.
     """
     failed = False
-    for plan in stock.plans(task.stores):
+    for plan in stored_tiles.plans(task.stores):
         try:
-            perform_plan(plan, way, task.settings, task.stores, since=since)
+            perform_plan(plan, run_options, task.settings, task.stores, since=since)
         except click.exceptions.Exit as end:
             if end.exit_code != 1:
                 raise
@@ -229,34 +235,38 @@ def _perform(task: Task, stock: Stock, way: Way, since: datetime | None) -> None
         raise click.exceptions.Exit(1)
 
 
-def tell_stock(task: Task, stock: Stock) -> None:
+def print_stored_tiles(task: UpdateTask, stored_tiles: StoredTiles) -> None:
     """Say what would be done about it."""
-    layer, care = task.layer, task.care
-    removed = sum(1 for _ in stock.uncovered())
-    found = paths_of(task.pick, stock.cost) if care.cdn else []
+    layer, update_options = task.layer, task.update_options
+    removed = sum(1 for _ in stored_tiles.uncovered())
+    found = paths_of(task.stored_filter, stored_tiles.cost) if update_options.cdn else []
     if task.as_json:
         said = {
             "layer": layer.id,
-            "existed": stock.tiles,
-            "rendered": stock.rendered,
+            "existed": stored_tiles.tiles,
+            "rendered": stored_tiles.rendered,
             "removed": removed,
             "dry_run": True,
         }
-        click.echo(json.dumps({**said, "cloudfront": care.cdn, "paths": found} if care.cdn else said))
+        click.echo(
+            json.dumps({**said, "cloudfront": update_options.cdn, "paths": found} if update_options.cdn else said)
+        )
         return
-    again = f", {tiles_said(stock.left)} without data before" if stock.left else ""
-    click.echo(f"{tiles_said(stock.tiles)} of layer {layer.id} stored, {stock.stale:,} to be renewed{again}")
-    for look, selection in stock.selections():
+    again = f", {tiles_said(stored_tiles.left)} without data before" if stored_tiles.left else ""
+    click.echo(
+        f"{tiles_said(stored_tiles.tiles)} of layer {layer.id} stored, {stored_tiles.stale:,} to be renewed{again}"
+    )
+    for variant, selection in stored_tiles.selections():
         tiles = tiles_said(sum(zoom.tiles for zoom in count(layer, selection).values()))
         which = "that are stored, of" if selection.tiles is not None else "all of"
-        shape = f"{look.format}{' @2x' if look.scale == 2 else ''}"
+        shape = f"{variant.format}{' @2x' if variant.scale == 2 else ''}"
         click.echo(f"would render {tiles}, {which} zooms {format_zooms(selection.zooms)}, {shape}")
     click.echo(f"would remove {tiles_said(removed)} that the layer does not have any more")
     if found:
-        click.echo(f"CloudFront {care.cdn}: {cdn_cost(found)}")
+        click.echo(f"CloudFront {update_options.cdn}: {cdn_cost(found)}")
 
 
-def finish(task: Task, told: Purged, cost: Cost, which: str = "", since: datetime | None = None) -> None:
+def finish(task: UpdateTask, told: Purged, cost: Cost, which: str = "", since: datetime | None = None) -> None:
     """Have CloudFront and TileJSON tell of it, and say what was done; `which` are the tiles that were removed.
 
     TileJSON comes last: it makes browsers ask for tiles under another address and keep what they get.
@@ -288,12 +298,14 @@ def finish(task: Task, told: Purged, cost: Cost, which: str = "", since: datetim
     if told.failed:
         click.echo(f"error: {tiles_said(told.failed)} could not be removed: {told.why}", err=True)
     else:
-        if task.care.cdn:
-            said |= tell_cdn(task.care, paths_of(task.pick, cost), task.settings, as_json=task.as_json)
+        if task.update_options.cdn:
+            said |= tell_cdn(
+                task.update_options, paths_of(task.stored_filter, cost), task.settings, as_json=task.as_json
+            )
         if others:
             old = named(layer.id, task.stores.tiles)
             click.echo(f"tile.json goes on to name revision {old}: tiles of other revisions are stored", err=True)
-        elif task.care.hurry and history.mixed:
+        elif task.update_options.hurry and history.mixed:
             announce(layer, task.stores)
         else:
             settle(layer, task.stores)
@@ -303,9 +315,9 @@ def finish(task: Task, told: Purged, cost: Cost, which: str = "", since: datetim
         raise click.exceptions.Exit(1)
 
 
-def _others(task: Task, history: History, cost: Cost) -> bool:
+def _others(task: UpdateTask, history: History, cost: Cost) -> bool:
     """Whether tiles are stored that may be of another revision than the current one."""
-    if task.pick.everything or not history.mixed:
+    if task.stored_filter.everything or not history.mixed:
         return False
     more = Cost()
     found = suspects(task.layer, task.stores, history, more)
@@ -324,21 +336,21 @@ def _removed(layer: Layer, told: Purged, cost: Cost, which: str) -> Iterator[str
 def said_cost(cost: Cost) -> str:
     """How tiles were looked for: in each zoom the way that takes fewer requests; nothing where it takes none."""
     ways = (("by listing zoom", cost.listed), ("column by column in zoom", cost.planned))
-    some = " and ".join(f"{way} {format_zooms(tuple(sorted(zooms)))}" for way, zooms in ways if zooms)
+    some = " and ".join(f"{run_options} {format_zooms(tuple(sorted(zooms)))}" for run_options, zooms in ways if zooms)
     return f"{some or 'in vain'}: {cost.lists:,} LIST{'' if cost.lists == 1 else 's'}" if cost.lists else ""
 
 
-def paths_of(pick: Pick, cost: Cost) -> list[str]:
+def paths_of(stored_filter: StoredFilter, cost: Cost) -> list[str]:
     """The paths that CloudFront is told; `cost` names the zooms that were looked through, the layer's or not."""
     from seeder.cache.cloudfront import paths  # noqa: PLC0415 - boto3 takes a third of a second
 
-    if pick.zooms is None and not pick.whole and pick.named is None:
-        own = range(pick.layer.minzoom, pick.layer.maxzoom + 1)
-        pick = replace(pick, zooms=tuple(sorted({*own, *cost.planned, *cost.listed})))
-    return paths(pick)
+    if stored_filter.zooms is None and not stored_filter.whole and stored_filter.named is None:
+        own = range(stored_filter.layer.minzoom, stored_filter.layer.maxzoom + 1)
+        stored_filter = replace(stored_filter, zooms=tuple(sorted({*own, *cost.planned, *cost.listed})))
+    return paths(stored_filter)
 
 
-def tell_cdn(care: Care, found: list[str], settings: Settings, *, as_json: bool) -> dict[str, Any]:
+def tell_cdn(update_options: UpdateOptions, found: list[str], settings: Settings, *, as_json: bool) -> dict[str, Any]:
     """Have CloudFront forget paths, and say what that costs.
 
     Raises:
@@ -349,15 +361,23 @@ def tell_cdn(care: Care, found: list[str], settings: Settings, *, as_json: bool)
     if not found:
         return {}
     try:
-        number = invalidate(care.cdn, found, settings.s3.region)
-        if care.cdn_wait:
+        number = invalidate(update_options.cdn, found, settings.s3.region)
+        if update_options.cdn_wait:
             with interruptible(f"interrupted: CloudFront goes on with invalidation {number}"):
-                wait(care.cdn, number, settings.s3.region)
+                wait(update_options.cdn, number, settings.s3.region)
     except TilerError as error:
         raise QueueError(f"the tiles are done, but {error}; have it forget {' '.join(found)}") from error
     if not as_json:
-        click.echo(f"CloudFront {care.cdn}: {cdn_cost(found)}; invalidation {number}{' is done' * care.cdn_wait}")
-    return {"cloudfront": care.cdn, "paths": found, "most": round(PRICE * len(found), 3), "invalidation": number}
+        click.echo(
+            f"CloudFront {update_options.cdn}: {cdn_cost(found)}; "
+            f"invalidation {number}{' is done' * update_options.cdn_wait}"
+        )
+    return {
+        "cloudfront": update_options.cdn,
+        "paths": found,
+        "most": round(PRICE * len(found), 3),
+        "invalidation": number,
+    }
 
 
 def cdn_cost(found: list[str]) -> str:

@@ -10,7 +10,7 @@ from dataclasses import asdict, replace
 import click
 
 from seeder.cache.audit import TO_SEED, Audit, Finding, deep_findings, sampled
-from seeder.cache.query import Asked
+from seeder.cache.query import TileQuery
 from seeder.cli.common import guarded, interruptible, jobs_option, json_option, located, say, tile_bar, tiles_said
 from seeder.cli.selection_options import selected, selectors
 from tiler.ingest.ingest import check_unchanged
@@ -46,7 +46,7 @@ def _sample(_: click.Context, __: click.Parameter, text: str) -> int | None:
 @located
 @selectors
 def verify(
-    layer: str, deep: bool, sample: int | None, jobs: int, asked: Asked, as_json: bool, settings: Settings
+    layer: str, deep: bool, sample: int | None, jobs: int, query: TileQuery, as_json: bool, settings: Settings
 ) -> None:
     """List what is stored of LAYER and print the tiles that should be there and are not; exit 1 if anything is wrong.
 
@@ -61,10 +61,10 @@ def verify(
     stores = Stores.open(settings)
     found = load_layer(stores.sources, layer)
     check_unchanged(found)
-    look = asked.look(found)
-    selection, counts = selected(asked, found, stores)
+    variant = query.variant(found)
+    selection, counts = selected(query, found, stores)
     total = sum(each.tiles for each in counts.values())
-    audit = Audit.of(found, selection, look, stores)
+    audit = Audit.of(found, selection, variant, stores)
     problems: Counter[str] = Counter()
     strays: list[str] = []
     with interruptible("interrupted: not all was verified"):
@@ -78,9 +78,9 @@ def verify(
                 for finding in deep_findings(audit, unsure, settings, jobs=jobs, progress=bar.update):
                     _tell(replace(finding, problem="stale"), problems, strays, as_json=as_json)
         if deep:
-            pieces = sampled(audit, sample)
+            block_masks = sampled(audit, sample)
             with tile_bar("compare", total if sample is None else min(sample, total)) as bar:
-                for finding in deep_findings(audit, pieces, settings, jobs=jobs, progress=bar.update):
+                for finding in deep_findings(audit, block_masks, settings, jobs=jobs, progress=bar.update):
                     _tell(finding, problems, strays, as_json=as_json)
     say("\n".join([*strays, *_summary(total, problems, layer)]), err=True)
     if problems:

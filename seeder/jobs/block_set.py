@@ -7,7 +7,7 @@ from tiler.grid import LEAF, Block
 GROUP = LEAF * LEAF  # tiles along the side of the square whose blocks share an entry
 
 
-class Marks:
+class BlockSet:
     """A set of blocks of 8 x 8 tiles: 64 neighbours are the bits of one number."""
 
     def __init__(self) -> None:

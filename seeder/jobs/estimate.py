@@ -14,7 +14,7 @@ from typing import Any
 
 from seeder.jobs.messages import SIZES
 from seeder.jobs.prices import Cost, Demand, Prices, cost, wall_seconds
-from seeder.select.blocks import Count, Piece
+from seeder.select.blocks import BlockMask, Count
 from seeder.select.order import GOLDEN
 from seeder.select.selection import Selection, regions
 from seeder.select.tileset import TileSet
@@ -23,7 +23,7 @@ from tiler.ingest.processes import stream
 from tiler.keys import zoom_prefix
 from tiler.layers.catalog import Layer, load_layer
 from tiler.layers.fill import Outcome, Request, fill
-from tiler.layers.render import Look
+from tiler.layers.render import TileVariant
 from tiler.settings import Settings
 from tiler.storage.store import Stores, open_store
 
@@ -96,7 +96,7 @@ class Question:
 
     layer: Layer
     selection: Selection
-    look: Look
+    variant: TileVariant
     force: bool
     queued: bool
     workers: int
@@ -119,7 +119,7 @@ def estimate(question: Question, settings: Settings, *, jobs: int, progress: Cal
     counts = {region.z: total for region, total in totals if total.tiles}
     samples: dict[int, list[Outcome]] = {z: [] for z in counts}
     with tempfile.TemporaryDirectory(prefix="seeder-") as folder:
-        make = partial(_rendering, settings, layer.id, question.look, Path(folder))
+        make = partial(_rendering, settings, layer.id, question.variant, Path(folder))
         for z, outcome in stream(make, _drawn(found, counts, layer.revision), jobs=jobs):
             samples[z].append(outcome)
             progress(outcome.all.bit_count())
@@ -133,7 +133,7 @@ def estimate(question: Question, settings: Settings, *, jobs: int, progress: Cal
     return Estimate(layer.id, layer.revision, zooms, demand, paid, most.total, question.workers, wall, question.prices)
 
 
-def _drawn(found: list[TileSet], counts: dict[int, Count], seed: str) -> Iterator[tuple[int, Piece]]:
+def _drawn(found: list[TileSet], counts: dict[int, Count], seed: str) -> Iterator[tuple[int, BlockMask]]:
     """The sample, in rounds over the zooms, so that it may end early. The same layer gives the same sample."""
     start = int(seed, 16) % 997 / 997
     deep = max(counts, key=lambda z: counts[z].tiles)
@@ -145,25 +145,25 @@ def _drawn(found: list[TileSet], counts: dict[int, Count], seed: str) -> Iterato
                 continue
             if counts[region.z].blocks <= quota:
                 if number == 0:
-                    yield from ((region.z, piece) for piece in region.pieces())
+                    yield from ((region.z, block_mask) for block_mask in region.block_masks())
                 continue
             place = (start + number * GOLDEN) % 1
-            yield region.z, region.piece_of(int(place * counts[region.z].tiles))
+            yield region.z, region.block_mask_of(int(place * counts[region.z].tiles))
 
 
 def _rendering(
-    settings: Settings, name: str, look: Look, folder: Path
-) -> Callable[[tuple[int, Piece]], tuple[int, Outcome]]:
+    settings: Settings, name: str, variant: TileVariant, folder: Path
+) -> Callable[[tuple[int, BlockMask]], tuple[int, Outcome]]:
     """A process's task: fill a block in the throwaway folder."""
     sources = Stores.open(settings).sources
     layer = load_layer(sources, name)
     stores = Stores(open_store(folder.as_uri(), create=True), sources, settings.url)
     warm = False
 
-    def filled(item: tuple[int, Piece]) -> tuple[int, Outcome]:
+    def filled(item: tuple[int, BlockMask]) -> tuple[int, Outcome]:
         nonlocal warm
-        z, piece = item
-        request = Request(piece.block, piece.tiles, look, force=True)
+        z, block_mask = item
+        request = Request(block_mask.block, block_mask.tiles, variant, force=True)
         outcome = fill(layer, stores, request)
         if not warm:  # the first block opens the source, which the others need not
             warm = True

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from seeder.jobs.ledger import complete, finished, is_done, read_receipts
-from seeder.jobs.messages import Job, Message, Receipt, gist
+from seeder.jobs.messages import Job, Message, Receipt, error_kind
 from seeder.jobs.plan import Tally
-from seeder.select.blocks import Piece
+from seeder.select.blocks import BlockMask
 from seeder.select.tilelist import tile_line
 from tiler.errors import MessageError, TilerError
 from tiler.grid import LEAF, Block
@@ -28,13 +28,13 @@ DEAD = "nobody could work it off: it came back from every worker"
 class Failure:
     """Tiles of a block that failed, and the error."""
 
-    piece: Piece
+    block_mask: BlockMask
     error: str
 
     def lines(self) -> Iterator[str]:
         """The tiles as a list names them, with the error as a comment."""
-        block = self.piece.block
-        mask = self.piece.tiles if block.size == LEAF else None
+        block = self.block_mask.block
+        mask = self.block_mask.tiles if block.size == LEAF else None
         said = " ".join(self.error.split())
         return (f"{tile_line(tile)}  # {said}" for tile in block.tiles(mask))
 
@@ -51,16 +51,16 @@ class Group:
     def add(self, failure: Failure) -> None:
         """Count a failure."""
         self.blocks += 1
-        self.tiles += len(failure.piece)
+        self.tiles += len(failure.block_mask)
         if len(self.first) < 3:
-            self.first.append(str(failure.piece.block))
+            self.first.append(str(failure.block_mask.block))
 
 
 def grouped(failures: Iterable[Failure]) -> list[Group]:
     """The failures by error, the most frequent first; errors of a kind are told by the first of them."""
     groups: dict[str, Group] = {}
     for failure in failures:
-        groups.setdefault(gist(failure.error), Group(failure.error)).add(failure)
+        groups.setdefault(error_kind(failure.error), Group(failure.error)).add(failure)
     return sorted(groups.values(), key=lambda group: -group.tiles)
 
 
@@ -81,7 +81,7 @@ def failed_blocks(sources: Store, job: str) -> Iterator[Receipt]:
 def failures(sources: Store, job: str) -> Iterator[Failure]:
     """What failed, block by block."""
     for receipt in failed_blocks(sources, job):
-        yield Failure(Piece(receipt.block, receipt.outcome.failed), receipt.outcome.error)
+        yield Failure(BlockMask(receipt.block, receipt.outcome.failed), receipt.outcome.error)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +95,7 @@ class DeadLetter:
     def failure(self) -> Failure:
         """The same as a failure."""
         request = self.message.request
-        return Failure(Piece(request.block, request.tiles), DEAD)
+        return Failure(BlockMask(request.block, request.tiles), DEAD)
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,19 +159,19 @@ class Retry:
 
     job: Job
     tally: Tally
-    pieces: list[Piece]
+    block_masks: list[BlockMask]
 
     @classmethod
     def of(cls, job: Job, sources: Store, letters: list[DeadLetter]) -> Retry:
         """All that failed, and what the letters say."""
-        pieces = {}
+        block_masks = {}
         for receipt in failed_blocks(sources, job.id):
-            pieces[receipt.block] = Piece(receipt.block, receipt.outcome.all)
+            block_masks[receipt.block] = BlockMask(receipt.block, receipt.outcome.all)
         for letter in letters:
-            pieces.setdefault(letter.message.request.block, letter.failure.piece)
-        tiles = sum(map(len, pieces.values()))
-        return cls(job, Tally(job.id, job.spec.layer, job.spec.revision, tiles), list(pieces.values()))
+            block_masks.setdefault(letter.message.request.block, letter.failure.block_mask)
+        tiles = sum(map(len, block_masks.values()))
+        return cls(job, Tally(job.id, job.spec.layer, job.spec.revision, tiles), list(block_masks.values()))
 
     def messages(self, sizes: Container[int]) -> Iterator[Message]:
         """What failed; see `Work.messages`."""
-        return (self.job.message(part) for piece in self.pieces for part in piece.divided(sizes))
+        return (self.job.message(part) for block_mask in self.block_masks for part in block_mask.divided(sizes))

@@ -73,7 +73,7 @@ def receipts(sources: Store, job: str) -> Iterator[Receipt]:
     return read_receipts(sources, job, finished(sources, job))
 
 
-def strike(sources: Store, job: str, kind: Kind, blocks: Iterable[Block] | None = None) -> None:
+def delete_receipts(sources: Store, job: str, kind: Kind, blocks: Iterable[Block] | None = None) -> None:
     """Take receipts off the record, those of `blocks` or all, because their blocks are to be done again."""
     struck = finished(sources, job, kind) if blocks is None else blocks
     sources.delete(job_key(job, kind, str(block)) for block in struck)

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from typing import Any, Literal
 
-from seeder.select.blocks import Piece
+from seeder.select.blocks import BlockMask
 from seeder.select.selection import Selection
 from seeder.select.tileset import TileSets
 from tiler.errors import BadInput, GridError, MessageError
@@ -18,7 +18,7 @@ from tiler.grid import LEAF, Block, Bounds, format_zooms, parse_zooms
 from tiler.inputs import read_json
 from tiler.keys import FORMATS, check_layer
 from tiler.layers.fill import Outcome, Request
-from tiler.layers.render import Look
+from tiler.layers.render import TileVariant
 
 VERSION = 1
 TIME = "%Y%m%dT%H%M%S.%f"  # in the id of a job, UTC
@@ -55,7 +55,7 @@ class Spec:
     layer: str
     revision: str
     selection: Selection
-    look: Look
+    variant: TileVariant
     force: bool = False
 
     def to_json(self) -> dict[str, Any]:
@@ -66,8 +66,8 @@ class Spec:
             "zooms": format_zooms(self.selection.zooms),
             "boxes": [list(box) for box in self.selection.boxes],
             "tiles": None if self.selection.tiles is None else self.selection.tiles.digest,
-            "scale": self.look.scale,
-            "format": self.look.format,
+            "scale": self.variant.scale,
+            "format": self.variant.format,
             "force": self.force,
             **({} if self.selection.footprint else {"footprint": False}),
         }
@@ -87,8 +87,8 @@ class Spec:
                 raise MessageError("the tiles of a job are not those that it was given")
             boxes = tuple(Bounds(*box) for box in said["boxes"])
             selection = Selection(parse_zooms(said["zooms"]), boxes, listed, said.get("footprint", True))
-            look = Look(said["scale"], said["format"])
-            return cls(said["layer"], said["revision"], selection, look, said["force"])
+            variant = TileVariant(said["scale"], said["format"])
+            return cls(said["layer"], said["revision"], selection, variant, said["force"])
         except (KeyError, TypeError, ValueError, BadInput) as error:
             raise MessageError(f"not the spec of a job: {error!r}") from error
 
@@ -110,10 +110,10 @@ class Job:
         """A job that begins `now` (UTC)."""
         return cls(f"{spec.layer}-{spec.digest}-{now:{TIME}}", spec)
 
-    def message(self, piece: Piece, *, force: bool = False) -> Message:
+    def message(self, block_mask: BlockMask, *, force: bool = False) -> Message:
         """What a worker needs to know of one of the job's blocks; `force` spares it the look for existing tiles."""
         spec = self.spec
-        request = Request(piece.block, piece.tiles, spec.look, spec.force or force)
+        request = Request(block_mask.block, block_mask.tiles, spec.variant, spec.force or force)
         return Message(self.id, spec.layer, spec.revision, request)
 
 
@@ -134,7 +134,7 @@ class Message:
 
     def encode(self) -> str:
         """The message's JSON."""
-        block, look = self.request.block, self.request.look
+        block, variant = self.request.block, self.request.variant
         return json.dumps(
             {
                 "v": VERSION,
@@ -146,8 +146,8 @@ class Message:
                 "y": block.y,
                 "size": block.size,
                 "tiles": f"{self.request.tiles:016x}",
-                "scale": look.scale,
-                "format": look.format,
+                "scale": variant.scale,
+                "format": variant.format,
                 "force": self.request.force,
             },
             separators=(",", ":"),
@@ -169,8 +169,8 @@ class Message:
                     raise MessageError(f"not a message: {name} is {said[name]!r}")
             _check_words(said)
             block = Block(said["z"], said["x"], said["y"], said["size"])
-            look = Look(said["scale"], said["format"])
-            request = Request(block, int(said["tiles"], 16), look, said["force"])
+            variant = TileVariant(said["scale"], said["format"])
+            request = Request(block, int(said["tiles"], 16), variant, said["force"])
             return cls(said["job"], said["layer"], said["revision"], request)
         except (KeyError, TypeError, ValueError, BadInput) as error:
             raise MessageError(f"not a message: {error!r}") from error
@@ -226,7 +226,7 @@ class Receipt:
             raise MessageError(f"{name} is not a receipt: {error!r}") from error
 
 
-def gist(error: str) -> str:
+def error_kind(error: str) -> str:
     """What errors have in common that differ only in where they happened: the text with its numbers left out."""
     return re.sub(r"\d+", "#", error)
 

@@ -10,18 +10,18 @@ from datetime import UTC, datetime
 from itertools import takewhile
 from typing import Protocol
 
-from seeder.jobs.block_set import Marks
+from seeder.jobs.block_set import BlockSet
 from seeder.jobs.ledger import (
     Run,
+    delete_receipts,
     load_run,
     put_run,
     stopped,
-    strike,
 )
-from seeder.jobs.messages import Job, Message, Receipt, gist
+from seeder.jobs.messages import Job, Message, Receipt, error_kind
 from seeder.jobs.queue import Queue
 from seeder.jobs.runner import Runner
-from seeder.select.blocks import Count, Piece
+from seeder.select.blocks import BlockMask, Count
 from seeder.select.order import Order
 from seeder.select.selection import regions
 from tiler.errors import StoreError, TilerError
@@ -74,7 +74,9 @@ class Tally:
         self.failed += outcome.failed.bit_count()
         self.bytes += outcome.bytes
         if outcome.error:
-            alike = next((error for error in self.errors if gist(error) == gist(outcome.error)), outcome.error)
+            alike = next(
+                (error for error in self.errors if error_kind(error) == error_kind(outcome.error)), outcome.error
+            )
             self.errors[alike] = self.errors.get(alike, 0) + outcome.failed.bit_count()
         return self.done - before
 
@@ -90,7 +92,7 @@ class Plan:
     layer: Layer
     counts: dict[int, Count]
     tally: Tally
-    done: Marks
+    done: BlockSet
     fresh: frozenset[int]
     order: Order = field(default_factory=Order)
 
@@ -106,16 +108,16 @@ class Plan:
 
     def messages(self, sizes: Container[int]) -> Iterator[Message]:
         """The blocks that are left, in `sizes`, as they are drawn."""
-        for piece in self.order.pieces(regions(self.layer, self.job.spec.selection), sizes):
-            for left in self._left(piece):
+        for block_mask in self.order.block_masks(regions(self.layer, self.job.spec.selection), sizes):
+            for left in self._left(block_mask):
                 yield self.job.message(left, force=left.block.z in self.fresh)
 
-    def _left(self, piece: Piece) -> Iterator[Piece]:
+    def _left(self, block_mask: BlockMask) -> Iterator[BlockMask]:
         """What of a piece is not done."""
-        if not self.done.touches(piece.block):
-            yield piece
-        elif piece.block.size > LEAF:
-            for part in piece.parts():
+        if not self.done.touches(block_mask.block):
+            yield block_mask
+        elif block_mask.block.size > LEAF:
+            for part in block_mask.parts():
                 yield from self._left(part)
 
 
@@ -153,16 +155,16 @@ def run(
     tally, job = work.tally, work.job.id
     dropped = ""
 
-    def heard(receipt: Receipt) -> None:
+    def add_receipt(receipt: Receipt) -> None:
         nonlocal dropped
         if receipt.fate == "dropped":
             dropped = receipt.outcome.error
         else:
             progress(tally.add(receipt.outcome))
 
-    strike(stores.sources, job, "failed")
+    delete_receipts(stores.sources, job, "failed")
     with tally.timed(), _on_record(job, stores.sources, Run("", datetime.now(UTC), most, by=Runner.here())):
-        pool = queue(heard)
+        pool = queue(add_receipt)
         pool.send(takewhile(lambda _: not dropped, work.messages(pool.sizes)))
     stop = stopped(stores.sources, job) if dropped else None
     return stop.why if stop else dropped

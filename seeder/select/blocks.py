@@ -22,7 +22,7 @@ class Count:
 
 
 @dataclass(frozen=True, slots=True)
-class Piece:
+class BlockMask:
     """A block and which of its tiles are wanted; a block larger than 8 x 8 is wholly wanted."""
 
     block: Block
@@ -31,11 +31,11 @@ class Piece:
     def __len__(self) -> int:
         return self.tiles.bit_count() if self.block.size == LEAF else self.block.side**2
 
-    def parts(self) -> Iterator[Piece]:
+    def parts(self) -> Iterator[BlockMask]:
         """What a block larger than 8 x 8 consists of, in blocks of an eighth of its size."""
-        return (Piece(part, part.full if part.size == LEAF else 0) for part in self.block.parts())
+        return (BlockMask(part, part.full if part.size == LEAF else 0) for part in self.block.parts())
 
-    def divided(self, sizes: Container[int]) -> Iterator[Piece]:
+    def divided(self, sizes: Container[int]) -> Iterator[BlockMask]:
         """The piece, or the parts that it is divided into until they are of one of `sizes`."""
         if self.block.size in sizes:
             yield self
@@ -52,14 +52,14 @@ BELOW = np.zeros(IN_BLOCK + 1, np.uint64)  # the mask of a block's first tiles i
 np.bitwise_or.accumulate(np.uint64(1) << SHIFTS, out=BELOW[1:])
 
 
-class Pieces(NamedTuple):
+class BlockMasks(NamedTuple):
     """Blocks as arrays: the codes of their north-west tiles, their sizes in tiles a side, their masks."""
 
     codes: Numbers
     sizes: Numbers
     masks: npt.NDArray[np.uint64]
 
-    def at(self, z: int | Numbers) -> Iterator[Piece]:
+    def at(self, z: int | Numbers) -> Iterator[BlockMask]:
         """The blocks one by one; `z` is their zoom, or each one's."""
         zooms = np.broadcast_to(z, self.codes.shape)
         for first in range(0, len(self.codes), 4096):  # as plain numbers they take ten times the room
@@ -67,16 +67,16 @@ class Pieces(NamedTuple):
             x, y = places(self.codes[part])
             rows = (zooms[part], x, y, self.sizes[part], self.masks[part])
             for zoom, column, row, size, mask in zip(*(each.tolist() for each in rows), strict=True):
-                yield Piece(Block(zoom, column, row, size), mask)
+                yield BlockMask(Block(zoom, column, row, size), mask)
 
     @classmethod
-    def joined(cls, parts: list[Pieces]) -> Pieces:
+    def joined(cls, parts: list[BlockMasks]) -> BlockMasks:
         """The blocks of all parts, one part after the other."""
         return cls(*map(np.concatenate, zip(*parts, strict=True)))
 
-    def take(self, order: npt.NDArray[np.intp]) -> Pieces:
+    def take(self, order: npt.NDArray[np.intp]) -> BlockMasks:
         """The same blocks in another order, or some of them."""
-        return Pieces(self.codes[order], self.sizes[order], self.masks[order])
+        return BlockMasks(self.codes[order], self.sizes[order], self.masks[order])
 
 
 def masks_of(starts: Numbers, stops: Numbers) -> tuple[Numbers, npt.NDArray[np.uint64]]:

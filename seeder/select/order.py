@@ -12,7 +12,7 @@ import mercantile
 import numpy as np
 import numpy.typing as npt
 
-from seeder.select.blocks import Piece, Pieces
+from seeder.select.blocks import BlockMask, BlockMasks
 from seeder.select.morton import Numbers, places
 from seeder.select.tileset import TileSet
 from tiler.errors import BadOption
@@ -51,7 +51,7 @@ class Order:
             raise BadOption(f"{text!r} is not an order: write zoom, hilbert or near:LON,LAT")
         return cls(hilbert=text == "hilbert")
 
-    def pieces(self, regions: Iterable[TileSet], sizes: Container[int] = (LEAF,)) -> Iterator[Piece]:
+    def block_masks(self, regions: Iterable[TileSet], sizes: Container[int] = (LEAF,)) -> Iterator[BlockMask]:
         """The blocks of regions, which come low zooms first; wholly wanted ones as large as `sizes` has them.
 
         By distance they are of 64 x 64 tiles at most, so that what is far within a larger one does not come too early.
@@ -62,22 +62,22 @@ class Order:
         spread = LEAF**2 in sizes
         for region in regions:
             if not (spread or self.hilbert):
-                yield from region.pieces(sizes)
+                yield from region.block_masks(sizes)
                 continue
-            for piece in self._apart(region, spread=spread).at(region.z):
-                parts = list(piece.divided(sizes))
+            for block_mask in self._apart(region, spread=spread).at(region.z):
+                parts = list(block_mask.divided(sizes))
                 yield from _ranked(parts, partial(hilbert, region.z)) if self.hilbert else parts
 
-    def _apart(self, region: TileSet, *, spread: bool) -> Pieces:
+    def _apart(self, region: TileSet, *, spread: bool) -> BlockMasks:
         """The blocks of a region in the order of the curve, or, to be spread, neighbours apart."""
-        found = Pieces.joined([*region.batches(COARSE)] or [NONE])
+        found = BlockMasks.joined([*region.batches(COARSE)] or [NONE])
         if self.hilbert:
             found = found.take(np.argsort(hilbert(region.z, *places(found.codes))))
         turns = STRETCHES if self.hilbert else len(found.codes)
         return found.take(_in_turn(len(found.codes), turns)) if spread else found
 
 
-NONE = Pieces(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0, np.uint64))
+NONE = BlockMasks(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0, np.uint64))
 
 
 def _in_turn(total: int, stretches: int) -> Ranks:
@@ -97,26 +97,26 @@ def stride(total: int) -> int:
     return step
 
 
-def _nearest(regions: list[TileSet], sizes: Container[int], place: tuple[float, float]) -> Iterator[Piece]:
+def _nearest(regions: list[TileSet], sizes: Container[int], place: tuple[float, float]) -> Iterator[BlockMask]:
     """Blocks by how far their nearest edge is from a place; of those as far, which may hold it, low zooms first."""
     east, north = mercantile.xy(place[0], min(max(place[1], -MAX_LATITUDE), MAX_LATITUDE))
     point = 0.5 + east / EXTENT / 2, 0.5 - north / EXTENT / 2  # of the square world, from its north-west corner
     batches = [(region.z, batch) for region in regions for batch in region.batches(COARSE[:2])]
-    found = Pieces.joined([NONE, *(batch for _, batch in batches)])
+    found = BlockMasks.joined([NONE, *(batch for _, batch in batches)])
     zooms = np.concatenate([NONE.codes, *(np.full(len(batch.codes), z) for z, batch in batches)])
     order = np.lexsort((zooms, _distances(zooms, *places(found.codes), sides=found.sizes, point=point)))
-    for piece in found.take(order).at(zooms[order]):
-        parts = list(piece.divided(sizes))
+    for block_mask in found.take(order).at(zooms[order]):
+        parts = list(block_mask.divided(sizes))
         side = np.array([parts[0].block.size])
-        yield from _ranked(parts, partial(_distances, np.array([piece.block.z]), sides=side, point=point))
+        yield from _ranked(parts, partial(_distances, np.array([block_mask.block.z]), sides=side, point=point))
 
 
-def _ranked(pieces: list[Piece], rank: Callable[[Numbers, Numbers], npt.NDArray[Any]]) -> list[Piece]:
+def _ranked(block_masks: list[BlockMask], rank: Callable[[Numbers, Numbers], npt.NDArray[Any]]) -> list[BlockMask]:
     """Pieces of blocks of one size by what `rank` says of their columns and rows."""
-    if len(pieces) == 1:
-        return pieces
-    x, y = (np.array([getattr(piece.block, axis) for piece in pieces]) for axis in "xy")
-    return [pieces[number] for number in np.argsort(rank(x, y), kind="stable")]
+    if len(block_masks) == 1:
+        return block_masks
+    x, y = (np.array([getattr(block_mask.block, axis) for block_mask in block_masks]) for axis in "xy")
+    return [block_masks[number] for number in np.argsort(rank(x, y), kind="stable")]
 
 
 def _distances(zooms: Numbers, x: Numbers, y: Numbers, *, sides: Numbers, point: tuple[float, float]) -> Places:

@@ -13,7 +13,7 @@ from zipfile import BadZipFile
 
 import numpy as np
 
-from seeder.select.blocks import BELOW, IN_BLOCK, NONE, SHIFTS, Count, Piece, Pieces, masks_of
+from seeder.select.blocks import BELOW, IN_BLOCK, NONE, SHIFTS, BlockMask, BlockMasks, Count, masks_of
 from seeder.select.morton import Flags, Numbers, begins, counted, interleaved, once, places, spread, squares_of
 from tiler.grid import LEAF, TileRange
 
@@ -46,9 +46,9 @@ class TileSet:
         return cls.runs(z, found, found + 1)
 
     @classmethod
-    def marked(cls, z: int, pieces: Iterable[Piece]) -> TileSet:
+    def marked(cls, z: int, block_masks: Iterable[BlockMask]) -> TileSet:
         """The tiles of blocks of 8 x 8, which may overlap."""
-        places = [(piece.block.x, piece.block.y, piece.tiles) for piece in pieces]
+        places = [(block_mask.block.x, block_mask.block.y, block_mask.tiles) for block_mask in block_masks]
         x, y, masks = (np.array(each, np.uint64) for each in zip(*places, strict=True)) if places else 3 * [NONE]
         corners = interleaved(x.astype(np.int64), y.astype(np.int64))
         bits = masks[:, None] >> SHIFTS & np.uint64(1) > 0
@@ -196,16 +196,16 @@ class TileSet:
         again = int((first[1:] == last[:-1]).sum())  # blocks that two runs share
         return Count(len(self), int((last - first + 1).sum()) - again)
 
-    def pieces(self, sizes: Container[int] = (LEAF,)) -> Iterator[Piece]:
+    def block_masks(self, sizes: Container[int] = (LEAF,)) -> Iterator[BlockMask]:
         """The blocks that hold tiles, in Z-order; wholly wanted ones as large as `sizes` has them."""
         for part in self.batches(sizes):
             yield from part.at(self.z)
 
-    def batches(self, sizes: Container[int] = (LEAF,)) -> Iterator[Pieces]:
+    def batches(self, sizes: Container[int] = (LEAF,)) -> Iterator[BlockMasks]:
         """The same as arrays, some thousands of blocks at a time."""
         levels = [3, *(level for level in range(4, self.z + 1) if 1 << level in sizes)]
         for part in self._parts(1 << 2 * (levels[-1] + 6)):
-            yield part._pieces(levels)  # noqa: SLF001 - its own kind
+            yield part._block_masks(levels)  # noqa: SLF001 - its own kind
 
     def _parts(self, most: int) -> Iterator[TileSet]:
         """The tiles in parts of whole blocks: of not many runs, and within so many codes."""
@@ -218,7 +218,7 @@ class TileSet:
             yield TileSet(self.z, np.maximum(self.starts[at:last], start), np.minimum(self.stops[at:last], end))
             at = last if self.stops[last - 1] <= end else last - 1
 
-    def _pieces(self, levels: list[int]) -> Pieces:
+    def _block_masks(self, levels: list[int]) -> BlockMasks:
         block, past = self.starts // IN_BLOCK, self.stops // IN_BLOCK
         first, last = -(-self.starts // IN_BLOCK), past  # whole blocks, first <= n < last
         alone = block == past  # within one block and short of its end
@@ -228,21 +228,21 @@ class TileSet:
         whole = first < last
         codes, sides = squares_of(first[whole] * IN_BLOCK, last[whole] * IN_BLOCK, levels)
         cut, masks = masks_of(starts, stops)
-        found = Pieces(
+        found = BlockMasks(
             np.concatenate([codes, cut]),
             np.concatenate([sides, np.full(len(cut), LEAF)]),
             np.concatenate([np.where(sides == LEAF, BELOW[-1], np.uint64(0)), masks]),
         )
         return found.take(np.argsort(found.codes))
 
-    def piece_of(self, number: int) -> Piece:
+    def block_mask_of(self, number: int) -> BlockMask:
         """The block of 8 x 8 that holds a tile; tiles are numbered from 0 in Z-order."""
         before = np.cumsum(self.stops - self.starts)
         run = int(np.searchsorted(before, number, "right"))
         code = int(self.stops[run]) - int(before[run]) + number
         start = code // IN_BLOCK * IN_BLOCK
-        (piece,) = (self & TileSet(self.z, np.array([start]), np.array([start + IN_BLOCK]))).pieces()
-        return piece
+        (block_mask,) = (self & TileSet(self.z, np.array([start]), np.array([start + IN_BLOCK]))).block_masks()
+        return block_mask
 
     def strips(self, columns: Iterable[int] = ()) -> Iterator[tuple[int, TileSet]]:
         """What lies in each column of blocks, by the x of the column's west-most tiles, ascending.

@@ -36,7 +36,7 @@ class Feed:
     def __post_init__(self) -> None:
         self._layers = Layers(self.sources, PAUSE / 2)
 
-    def look(self, layer: str | None = None) -> Snapshot:
+    def snapshot(self, layer: str | None = None) -> Snapshot:
         """`layers` and `jobs`, the newest first, of all layers or of one; see `docs/how-it-works.md`.
 
         Raises:
@@ -65,8 +65,8 @@ class Feed:
 
     def _progress(self, name: str) -> Progress | None:
         """How far a job is, None where it is not on record."""
-        looked, before = self._ended.get(name, (0.0, None))
-        if before and (before.state == "done" or time.monotonic() - looked < AGAIN):
+        batch, before = self._ended.get(name, (0.0, None))
+        if before and (before.state == "done" or time.monotonic() - batch < AGAIN):
             return before
         try:
             job = load_job(self.sources, name, listed=False)

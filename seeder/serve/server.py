@@ -44,7 +44,7 @@ from tiler.keys import CONTENT_TYPES, check_layer, parse_tile_key
 from tiler.layers import catalog
 from tiler.layers.catalog import Layer, facts
 from tiler.layers.credit import plain_markup
-from tiler.layers.render import Look
+from tiler.layers.render import TileVariant
 from tiler.settings import Settings
 from tiler.storage.folder import inside
 from tiler.storage.store import Stores
@@ -236,13 +236,13 @@ class Site:
         return _json({"layer": layer.id, "revision": layer.revision, "zooms": said})
 
     def coverage(self, request: Request) -> Response:
-        """What of one zoom is warm, all of it or within a box; 413 where that is too much to look at."""
+        """What of one zoom is stored, all of it or within a box; 413 where that is too much to look at."""
         layer, asked = self._layer(request), request.query_params
         boxes = (Bounds.parse(asked["bbox"]),) if "bbox" in asked else ()
-        look = Look(2 if asked.get("scale") == "2" else 1, layer.format)
+        variant = TileVariant(2 if asked.get("scale") == "2" else 1, layer.format)
         selection = Selection((request.path_params["z"],), boxes)
         try:
-            found = ZoomCoverage.of(self.audits.of(layer, selection, look), *selection.zooms)
+            found = ZoomCoverage.of(self.audits.of(layer, selection, variant), *selection.zooms)
         except BadOption as error:
             return _said(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, str(error), FRESH)
         return _json(found.to_json())
@@ -257,7 +257,7 @@ class Site:
         before: dict[str, str] = {}
         while True:
             try:
-                seen = await run_in_threadpool(self.feed.look, layer)
+                seen = await run_in_threadpool(self.feed.snapshot, layer)
             except TilerError as error:  # another time it may work
                 log.warning("not looked", extra={"error": str(error)})
                 seen = {}

@@ -10,10 +10,10 @@ import numpy as np
 from mercantile import Tile
 
 from tiler.grid import EXTENT, TILE, resolution
-from tiler.image.encode import blank, decode, encode
+from tiler.image.encode import blank_tile, decode, encode
 from tiler.image.style import KERNELS, Picture, Pixels, Style
 from tiler.layers.catalog import Layer
-from tiler.layers.render import Look, render_tile
+from tiler.layers.render import TileVariant, render_tile
 from tiler.storage.store import Store
 
 WIDTH, HEIGHT = 320, 200  # pixels
@@ -35,7 +35,7 @@ def thumbnail(layer: Layer, sources: Store) -> bytes:
             pixels = _tile(layer, sources, Tile(x=x % side, y=y, z=z))
             if pixels is not None:
                 _paste(canvas, pixels, y * TILE - top, x * TILE - left)
-    return encode(Picture(canvas[..., :3], canvas[..., 3]), "png") or blank(TILE, "png")
+    return encode(Picture(canvas[..., :3], canvas[..., 3]), "png") or blank_tile(TILE, "png")
 
 
 def _view(layer: Layer) -> tuple[int, int, int]:
@@ -52,7 +52,7 @@ def _view(layer: Layer) -> tuple[int, int, int]:
 
 def _tile(layer: Layer, sources: Store, tile: Tile) -> Pixels | None:
     """The tile's pixels as `(rows, columns, 4)` RGBA, or None where the layer has nothing."""
-    data = render_tile(layer, sources, tile, Look(format=layer.format)) if layer.has(tile) else None
+    data = render_tile(layer, sources, tile, TileVariant(format=layer.format)) if layer.has(tile) else None
     return None if data is None else decode(data)[1]
 
 

@@ -46,7 +46,7 @@ class Breaker:
         self._sources = sources
         self._windows: dict[str, _Window] = {}
 
-    def heard(self, job: str, receipt: Receipt) -> None:
+    def add_receipt(self, job: str, receipt: Receipt) -> None:
         """Take note of a block of `job`; where that passes the limit, put on record that the job is stopped.
 
         Raises:

@@ -8,11 +8,11 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 from seeder.aws.queue import Depth
-from seeder.jobs.ledger import Run, finished, load_run, put_run, read_receipts, stopped, strike
+from seeder.jobs.ledger import Run, delete_receipts, finished, load_run, put_run, read_receipts, stopped
 from seeder.jobs.messages import Message, Receipt
 from seeder.jobs.plan import Plan, Work
 from seeder.jobs.runner import Runner
-from seeder.select.blocks import Piece
+from seeder.select.blocks import BlockMask
 from seeder.workers.breaker import DEFAULT
 from seeder.workers.sqs import SqsQueue
 from tiler.errors import TilerError
@@ -35,7 +35,7 @@ class Watch:
     pause: float = PAUSE
     quiet: float = QUIET
 
-    def heard(self, receipt: Receipt) -> None:
+    def add_receipt(self, receipt: Receipt) -> None:
         """Count a receipt."""
         self.progress(self.plan.tally.add(receipt.outcome))
 
@@ -66,11 +66,11 @@ def send(
     def told() -> Iterator[Message]:
         for message in work.messages(queue.sizes):
             yield message
-            progress(len(Piece(message.request.block, message.request.tiles)))
+            progress(len(BlockMask(message.request.block, message.request.tiles)))
 
     run = Run(queue.url, datetime.now(UTC), most, by=Runner.here())
     put_run(sources, job, run)
-    strike(sources, job, "failed")
+    delete_receipts(sources, job, "failed")
     number = queue.send(told())
     put_run(sources, job, replace(run, sent=True))
     return number
@@ -108,7 +108,7 @@ def follow(watch: Watch) -> str:
         why = _ended(watch, layers, failed, silence)
         if why is not None:
             for receipt in read_receipts(sources, job.id, failed, "failed"):
-                watch.heard(receipt)
+                watch.add_receipt(receipt)
             return why
         time.sleep(max(watch.pause, 2 * (time.monotonic() - start)))
 
@@ -147,7 +147,7 @@ def _read(watch: Watch) -> int:
     fresh = [block for block in finished(sources, job) if block not in done]
     for receipt in read_receipts(sources, job, fresh):
         done.add(receipt.block)
-        watch.heard(receipt)
+        watch.add_receipt(receipt)
     return len(fresh)
 
 

@@ -67,7 +67,7 @@ class Worker:
             return _dropped(request, str(error))
         receipt = Receipt(request.block, outcome)
         put_receipt(self.stores.sources, message.job, receipt)
-        self.breaker.heard(message.job, receipt)
+        self.breaker.add_receipt(message.job, receipt)
         return receipt
 
     def _left(self, message: Message) -> Request:

@@ -18,7 +18,7 @@ import rasterio
 
 from seeder.cli.common import exit_code
 from seeder.cli.main import main
-from tests.corpus.compare import Stored, compared
+from tests.corpus.compare import StoredTile, compared
 from tests.corpus.meaning import TooLarge
 
 LAYER = "it"
@@ -105,7 +105,7 @@ def _steps(report: Report, folder: Path, limits: Limits) -> Iterator[str]:
         report.why = _error(folder / "ingest.err") or f"exit code {code}"
         return
     yield "seed"
-    stored = Stored.of(folder / "data", LAYER)
+    stored = StoredTile.of(folder / "data", LAYER)
     deepest = stored.said["maxzoom"]
     zooms = tuple(range(max(stored.said["minzoom"], deepest - ZOOMS + 1), deepest + 1))
     code = _command("seed", [LAYER, "--zooms", f"{zooms[0]}-{deepest}", "--jobs", "1", "--yes"], folder)
@@ -118,7 +118,7 @@ def _steps(report: Report, folder: Path, limits: Limits) -> Iterator[str]:
         _judge(report, stored, zooms, limits)
 
 
-def _judge(report: Report, stored: Stored, zooms: tuple[int, ...], limits: Limits) -> None:
+def _judge(report: Report, stored: StoredTile, zooms: tuple[int, ...], limits: Limits) -> None:
     try:
         found, wrong = compared(report.name, stored, zooms, limits.pixels)
     except TooLarge:

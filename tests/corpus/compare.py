@@ -113,14 +113,14 @@ def _weighed(picture: Numbers) -> Numbers:
 
 
 @dataclass(frozen=True)
-class Stored:
+class StoredTile:
     """A layer in a folder of tiles, as its files say."""
 
     tiles: Path
     said: dict[str, Any]  # index.json
 
     @classmethod
-    def of(cls, data: Path, layer: str) -> Stored:
+    def of(cls, data: Path, layer: str) -> StoredTile:
         """The layer below a data folder."""
         return cls(
             data / "tiles" / layer, json.loads((data / "private" / "sources" / layer / "index.json").read_text())
@@ -139,7 +139,7 @@ class Stored:
         return np.asarray(Image.open(io.BytesIO(path.read_bytes())).convert("RGBA")).astype(np.float64)
 
 
-def compared(path: str, stored: Stored, zooms: tuple[int, ...], most: int) -> tuple[dict[int, Found], list[str]]:
+def compared(path: str, stored: StoredTile, zooms: tuple[int, ...], most: int) -> tuple[dict[int, Found], list[str]]:
     """How far the layer's tiles of `zooms` are from what the raster at `path` means, and what is wrong with that.
 
     Raises:
@@ -176,7 +176,7 @@ def stretched(meaning: Meaning, ranges: list[tuple[float, ...]]) -> list[str]:
     return wrong
 
 
-def _zoom(meaning: Meaning, stored: Stored, z: int, ranges: tuple[tuple[float, ...], ...]) -> Found:
+def _zoom(meaning: Meaning, stored: StoredTile, z: int, ranges: tuple[tuple[float, ...], ...]) -> Found:
     found = Found(_levels(meaning, ranges))
     there = stored.at(z)
     wanted = {(z, int(x), int(y)) for x, y in np.unique(np.floor(meaning.place.points * (1 << z)).astype(int), axis=0)}

@@ -310,7 +310,7 @@ def flats_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def mixed_data(flats_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same with tiles in every state, to be copied.
 
-    Of zoom 6 the block in the north-west is warm, that in the north-east missing, that in the south-west failed, and
+    Of zoom 6 the block in the north-west is stored, that in the north-east missing, that in the south-west failed, and
     that in the south-east warm where the others' colours reach into it, and empty elsewhere. Two more are missing.
     """
     data = Path(shutil.copytree(flats_data, tmp_path_factory.mktemp("mixed") / "data"))
@@ -328,7 +328,7 @@ def mixed_data(flats_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Pa
 
 @pytest.fixture(scope="session")
 def globe_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A data folder with GLOBE, all of it warm, to be copied."""
+    """A data folder with GLOBE, all of it stored, to be copied."""
     data = tmp_path_factory.mktemp("globe") / "data"
     rows, columns = np.mgrid[0:2048, 0:4096]
     pattern = (40 + (columns // 256 * 17 + rows // 256 * 31) % 200).astype(np.uint8)[np.newaxis]

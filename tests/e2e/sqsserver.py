@@ -34,13 +34,13 @@ def locked(method: Callable[..., Any]) -> Callable[..., Any]:
     return call
 
 
-def polling(look: Callable[..., list[Any]]) -> Callable[..., list[Any]]:
-    """`look`, again and again until it finds something or the long poll's seconds are over."""
+def polling(variant: Callable[..., list[Any]]) -> Callable[..., list[Any]]:
+    """`variant`, again and again until it finds something or the long poll's seconds are over."""
 
     def receive(self: Any, queue_name: str, count: int, wait: int, visibility: int, *names: Any) -> list[Any]:
         end = time.monotonic() + wait
         while True:
-            found = look(self, queue_name, count, 0, visibility, *names)
+            found = variant(self, queue_name, count, 0, visibility, *names)
             if found or time.monotonic() >= end:
                 return found
             time.sleep(PAUSE)

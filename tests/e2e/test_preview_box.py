@@ -26,7 +26,7 @@ CLIPBOARD = ["clipboard-read", "clipboard-write"]
 
 @pytest.fixture
 def desk_data(globe_data: Path) -> Path:
-    """The whole world, all of it warm."""
+    """The whole world, all of it stored."""
     return globe_data
 
 

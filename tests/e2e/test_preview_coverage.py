@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 
 pytest_plugins = ["tests.e2e.browser"]
 
-STATES = ("planned", "warm", "empty", "missing", "failed")
+STATES = ("planned", "stored", "empty", "missing", "failed")
 ZOOMS = tuple(range(7))
-WARM, MISSING, FAILED, EMPTY = Block(6, 24, 24), Block(6, 32, 24), Block(6, 24, 32), Block(6, 32, 32)
+STORED, MISSING, FAILED, EMPTY = Block(6, 24, 24), Block(6, 32, 24), Block(6, 24, 32), Block(6, 32, 32)
 ROWS = """() => {
   const rows = [...document.querySelectorAll("[data-testid=coverage] [data-zoom]")];
   const cells = (row) => [...row.querySelectorAll("[data-state][data-count]")];
@@ -77,7 +77,7 @@ def test_the_tables_counts_are_those_of_the_plan_of_the_store_of_the_ledger_and_
     assert said == [[str(found[z][state]) for state in STATES] for z in ZOOMS]
     for z, cells in found.items():
         assert cells["planned"] == plan[z].tiles == sum(cells[state] for state in STATES[1:])
-        assert cells["warm"] == stored[z]
+        assert cells["stored"] == stored[z]
         assert cells["missing"] + cells["failed"] == gaps[z]
         assert cells["failed"] == lost[z]
     assert all(found[6][state] for state in STATES)
@@ -91,12 +91,12 @@ def test_what_is_rendered_by_looking_is_warm_when_counted_again(desk: Desk, look
         window.until(lambda: window.summary["rendered"])
         window.part("coverage-refresh").click()
         stored = Counter(tile.z for tile in desk.tiles("flats"))
-        window.until(lambda: table(window)[6]["warm"] == stored[6])
+        window.until(lambda: table(window)[6]["stored"] == stored[6])
         assert table(window)[6]["missing"] == 16 - window.summary["rendered"]
 
 
 def test_each_block_is_drawn_where_it_is_and_told_of_under_the_pointer(desk: Desk, look: Look) -> None:
-    said = {WARM: "16 warm", MISSING: "16 missing", FAILED: "16 failed", EMPTY: "7 warm, 5 empty"}
+    said = {STORED: "16 stored", MISSING: "16 missing", FAILED: "16 failed", EMPTY: "7 stored, 5 empty"}
     with look(f"{desk.url}/flats/#3/0/1.5", size=(1100, 600)) as window:
         window.still()
         window.until(lambda: window.colours([(-8.0, 8.0)]) == desk.truth("flats", [(-8.0, 8.0)]))

@@ -68,17 +68,17 @@ def test_a_job_that_fails_tells_how_much_did(desk: Desk, look: Look) -> None:
 
 
 def test_the_coverage_table_follows_a_job_in_every_zoom(desk: Desk, look: Look) -> None:
-    def warm() -> dict[int, int]:
-        cells = window.part("coverage").locator("[data-zoom] [data-state=warm]")
+    def counted() -> dict[int, int]:
+        cells = window.part("coverage").locator("[data-zoom] [data-state=stored]")
         return dict(enumerate(int(each.get_attribute("data-count") or -1) for each in cells.all()))
 
     with look(f"{desk.url}/flats/#0/0/0") as window:
         window.part("coverage-toggle").check()
-        window.until(lambda: len(warm()) == 7)
-        assert not any(warm()[z] for z in range(3, 7))
+        window.until(lambda: len(counted()) == 7)
+        assert not any(counted()[z] for z in range(3, 7))
         plan = begun(desk, tuple(range(3, 7)))
         worker = Worker.open(Settings.from_env({}, data=str(desk.data)))
         for message in plan.messages((LEAF,)):
             worker.work(message)
         stored = Counter(tile.z for tile in desk.tiles("flats"))
-        window.until(lambda: all(warm().get(z) == stored[z] for z in range(3, 7)))
+        window.until(lambda: all(counted().get(z) == stored[z] for z in range(3, 7)))

@@ -13,7 +13,7 @@ from PIL import Image
 from tests.conftest import Recipe, scene, write_raster
 from tests.corpus.__main__ import kind, summary
 from tests.corpus.case import Limits, Report, untidy
-from tests.corpus.compare import Stored, compared
+from tests.corpus.compare import StoredTile, compared
 from tests.corpus.run import names_in, through
 from tests.support.oracle import landscape
 from tiler.image.style import Pixels
@@ -69,7 +69,7 @@ def test_a_wrong_tile_is_found(
 ) -> None:
     raster, data = made
     shutil.copytree(data, tmp_path / "data")
-    stored = Stored.of(tmp_path / "data", "it")
+    stored = StoredTile.of(tmp_path / "data", "it")
     deepest = stored.said["maxzoom"]
     for path in (stored.tiles / str(deepest)).glob("*/*.png"):
         pixels = np.asarray(Image.open(path).convert("RGBA"))
@@ -83,7 +83,7 @@ def test_a_wrong_tile_is_found(
 
 def test_a_stretch_beyond_the_values_is_found(made: tuple[Path, Path]) -> None:
     raster, data = made
-    stored = Stored.of(data, "it")
+    stored = StoredTile.of(data, "it")
     stored.said["style"]["rescale"] = [[-9999.0, 200.0]] * 3
     _, wrong = compared(str(raster), stored, (), MOST)
     assert "stretch -9999,200 beyond the values" in wrong[0]

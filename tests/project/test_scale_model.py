@@ -134,7 +134,10 @@ def test_a_job_has_the_blocks_and_messages_that_the_planner_sends(tiles: int) ->
     for z in reversed(made.zooms):
         (region,) = regions(grid("layer", z, side), Selection((z,)))
         assert region.total().blocks == made.blocks[made.zooms.index(z)]
-        sizes.update(piece.block.size if piece.block.size in SIZES else SIZES[0] for piece in region.pieces(SIZES))
+        sizes.update(
+            block_mask.block.size if block_mask.block.size in SIZES else SIZES[0]
+            for block_mask in region.block_masks(SIZES)
+        )
         side = -(-side // 2)
     assert {size: number for size, number in made.messages.items() if number} == sizes
     assert made.leaves == sizes[8] + 64 * made.splits[64]

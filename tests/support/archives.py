@@ -24,13 +24,13 @@ from tests.support.site import Spy, memory
 from tests.support.strategies import GLOBE
 from tiler.keys import CONTENT_TYPES, TileName, tile_key
 from tiler.layers.catalog import Layer, publish
-from tiler.layers.render import Look
+from tiler.layers.render import TileVariant
 from tiler.storage.store import Store, Stores
 
 NAMES: dict[Kind, str] = {"pmtiles": "out.pmtiles", "mbtiles": "out.mbtiles", "folder": "out"}
 READERS: dict[Kind, str] = {"pmtiles": "read_pmtiles", "mbtiles": "read_mbtiles", "folder": "_read_folder"}
 KINDS = tuple(NAMES)
-PLAIN = Look()
+PLAIN = TileVariant()
 Content = dict[Tile, bytes]
 
 
@@ -177,15 +177,17 @@ class Shelf:
     layer: Layer
     tiles: Spy
     sources: Store
-    look: Look = PLAIN
+    variant: TileVariant = PLAIN
 
     @classmethod
-    def of(cls, content: Content, layer: Layer = GLOBE, look: Look = PLAIN, store: Store | None = None) -> Shelf:
+    def of(
+        cls, content: Content, layer: Layer = GLOBE, variant: TileVariant = PLAIN, store: Store | None = None
+    ) -> Shelf:
         """A shelf with such tiles, in a store of its own unless there is one."""
-        shelf = cls(layer, Spy(store or memory()), memory(), look)
+        shelf = cls(layer, Spy(store or memory()), memory(), variant)
         publish(layer, shelf.stores)
         for tile, data in content.items():
-            shelf.tiles.put(shelf.key(tile), data, content_type=CONTENT_TYPES[look.format])
+            shelf.tiles.put(shelf.key(tile), data, content_type=CONTENT_TYPES[variant.format])
         shelf.tiles.seen.clear()
         return shelf
 
@@ -196,11 +198,11 @@ class Shelf:
 
     def key(self, tile: Tile) -> str:
         """Where a tile is."""
-        return tile_key(TileName(self.layer.id, tile, self.look.scale, self.look.format))
+        return tile_key(TileName(self.layer.id, tile, self.variant.scale, self.variant.format))
 
     def source(self, tiles: TileSets) -> Source:
         """What an export makes an archive of."""
-        return Source(self.layer, self.look, self.stores, tiles)
+        return Source(self.layer, self.variant, self.stores, tiles)
 
     def fetched(self) -> int:
         """Tiles that were asked for since the last call."""

@@ -18,18 +18,18 @@ from seeder.select.tilelist import parse_tiles, tile_line
 from tests.support.oracle import lines
 from tests.support.selections import wanted
 from tests.support.site import memory
-from tests.support.strategies import GLOBE, bounds, layers, looks, tiles
+from tests.support.strategies import GLOBE, bounds, layers, tiles, variants
 from tiler.errors import BadInput
 from tiler.grid import Block, Bounds
-from tiler.image.encode import blank
+from tiler.image.encode import blank_tile
 from tiler.keys import TileName, parse_tile_key, tile_key
 from tiler.layers.catalog import Layer
 from tiler.layers.fill import Outcome
-from tiler.layers.render import Look
+from tiler.layers.render import TileVariant
 from tiler.storage.store import Entry, Store, Stores
 
 NOON = datetime(2025, 3, 1, 12, tzinfo=UTC)
-PNG, LARGE = Look(), Look(scale=2)
+PNG, LARGE = TileVariant(), TileVariant(scale=2)
 Told = list[tuple[str, str]]  # key, problem
 
 
@@ -38,8 +38,8 @@ def put(store: Store, objects: dict[str, bytes], kind: str = "image/png") -> Non
         store.put(key, data, content_type=kind)
 
 
-def key_of(layer: Layer, tile: Tile, look: Look = PNG) -> str:
-    return tile_key(TileName(layer.id, tile, look.scale, look.format))
+def key_of(layer: Layer, tile: Tile, variant: TileVariant = PNG) -> str:
+    return tile_key(TileName(layer.id, tile, variant.scale, variant.format))
 
 
 def everything(layer: Layer) -> Selection:
@@ -52,7 +52,7 @@ class Case:
 
     layer: Layer
     selection: Selection
-    look: Look
+    variant: TileVariant
     empty: set[Tile]
     stored: dict[str, bytes]
 
@@ -66,7 +66,7 @@ class Case:
 
     def expected(self) -> Told:
         """What an audit must tell, found object by object."""
-        planned = {key_of(self.layer, tile, self.look): tile for tile in self.planned()}
+        planned = {key_of(self.layer, tile, self.variant): tile for tile in self.planned()}
         told = [(key, "missing") for key in planned.keys() - self.stored.keys() if planned[key] not in self.empty]
         for key, data in self.stored.items():
             if key in planned:
@@ -88,8 +88,8 @@ class Case:
         except BadInput:
             return True
         inside = any(name.tile in each for each in self.layer.ranges(name.tile.z))
-        variant = (name.scale, name.format) != (self.look.scale, self.look.format)
-        return not variant and not (inside and len(data) == len(blank(self.look.size, self.look.format)))
+        variant = (name.scale, name.format) != (self.variant.scale, self.variant.format)
+        return not variant and not (inside and len(data) == len(blank_tile(self.variant.size, self.variant.format)))
 
     def stores(self) -> Stores:
         """Stores in memory that hold all that."""
@@ -101,7 +101,7 @@ class Case:
         for turn, (block, mask) in enumerate(masks.items()):
             low = mask & -mask  # one job knows of one tile, another of the rest
             for number, part in enumerate((low, mask & ~low) if turn % 2 else (mask, 0)):
-                spec = Spec(self.layer.id, self.layer.revision, self.selection, self.look)
+                spec = Spec(self.layer.id, self.layer.revision, self.selection, self.variant)
                 job = Job.new(spec, NOON + timedelta(hours=number))
                 put_job(stores.sources, job)
                 put_receipt(stores.sources, job.id, Receipt(block, Outcome(empty=part, written=1)))
@@ -109,7 +109,7 @@ class Case:
 
     def audit(self) -> Audit:
         """The audit of all that."""
-        return Audit.of(self.layer, self.selection, self.look, self.stores())
+        return Audit.of(self.layer, self.selection, self.variant, self.stores())
 
 
 JUNK = (
@@ -137,23 +137,23 @@ def cases(draw: st.DrawFn) -> Case:
     if draw(st.booleans()):
         zooms = tuple(sorted(draw(st.sets(st.sampled_from(zooms), min_size=1))))
     selection = Selection(zooms, tuple(draw(st.sampled_from(([], [draw(bounds())], [draw(bounds()), layer.bounds])))))
-    case = Case(layer, selection, draw(looks), set(), {})
+    case = Case(layer, selection, draw(variants), set(), {})
     if draw(st.integers(0, 3)) == 0:
         some = draw(st.sets(tiles(4), max_size=5)) | set(sorted(case.planned())[::3])
         case = replace(case, selection=replace(selection, tiles=parse_tiles(map(tile_line, some), "tiles")))
     all_tiles = sorted(tile for z in everything(layer).zooms for tile in wanted(layer, (), z))
     own = st.sampled_from(all_tiles or [Tile(0, 0, 0)])
-    stored = {key_of(layer, tile, case.look): b"tile" for tile in all_tiles}
+    stored = {key_of(layer, tile, case.variant): b"tile" for tile in all_tiles}
     empty = draw(st.sets(own, max_size=6))
     for tile in draw(st.sets(own, max_size=6)) | set(sorted(empty)[1:]):
-        stored.pop(key_of(layer, tile, case.look), None)
-    void = blank(case.look.size, case.look.format)
+        stored.pop(key_of(layer, tile, case.variant), None)
+    void = blank_tile(case.variant.size, case.variant.format)
     beside = st.builds(lambda tile, x: Tile(x=(tile.x ^ x) % 2**tile.z, y=tile.y, z=tile.z), own, st.integers(1, 7))
     for tile in draw(st.sets(own | beside | tiles(6), max_size=8)):
-        stored[key_of(layer, tile, case.look)] = draw(st.sampled_from((b"", b"more", void)))
+        stored[key_of(layer, tile, case.variant)] = draw(st.sampled_from((b"", b"more", void)))
     for tile in draw(st.sets(own, max_size=4)):
-        other = draw(looks)
-        if other != case.look:
+        other = draw(variants)
+        if other != case.variant:
             stored[key_of(layer, tile, other)] = b""
         for name in draw(st.sets(st.sampled_from(JUNK), max_size=3)):
             stored[f"{layer.id}/{name.format(z=tile.z, x=tile.x)}"] = draw(st.sampled_from((b"", b"junk", void)))
@@ -173,10 +173,10 @@ def listed(audit: Audit) -> Told:
 NEAR = replace(GLOBE, id="near", minzoom=3, maxzoom=5, bounds=Bounds(5, 5, 60, 60))  # columns 16 to 21 at zoom 5
 
 
-def whole(more: dict[str, bytes] | None = None, layer: Layer = NEAR, look: Look = PNG) -> Case:
+def whole(more: dict[str, bytes] | None = None, layer: Layer = NEAR, variant: TileVariant = PNG) -> Case:
     """A layer all of whose tiles are stored, and more."""
-    stored = {key_of(layer, tile, look): b"tile" for z in everything(layer).zooms for tile in wanted(layer, (), z)}
-    return Case(layer, everything(layer), look, set(), stored | (more or {}))
+    stored = {key_of(layer, tile, variant): b"tile" for z in everything(layer).zooms for tile in wanted(layer, (), z)}
+    return Case(layer, everything(layer), variant, set(), stored | (more or {}))
 
 
 OWN = Spec("near", NEAR.revision, Selection((5,)), PNG)

@@ -17,7 +17,7 @@ from seeder.jobs.status import State
 from seeder.select.selection import Selection
 from seeder.workers.process_block import Worker
 from tiler.layers.catalog import load_layer
-from tiler.layers.render import Look
+from tiler.layers.render import TileVariant
 from tiler.settings import Settings
 from tiler.storage.store import Stores
 
@@ -45,7 +45,7 @@ class Begun:
         self.stores = Stores.open(self.settings)
         self.sources = self.stores.sources
         layer = load_layer(self.sources, "alps")
-        self.plan = prepare(layer, Selection(ZOOMS), Look(), force=False, stores=self.stores)
+        self.plan = prepare(layer, Selection(ZOOMS), TileVariant(), force=False, stores=self.stores)
         self.id = self.plan.job.id
 
     def work(self, first: int = 0, end: int = 3) -> None:

@@ -14,21 +14,21 @@ import pytest
 from seeder.jobs import estimate as estimation
 from seeder.jobs.estimate import Estimate, Question, estimate
 from seeder.jobs.prices import Prices
-from seeder.select.blocks import Piece
+from seeder.select.blocks import BlockMask
 from seeder.select.selection import Selection
 from tiler.image.style import Values
 from tiler.layers.catalog import Layer
 from tiler.layers.fill import Outcome
-from tiler.layers.render import Look
+from tiler.layers.render import TileVariant
 from tiler.settings import Settings
 
 NOWHERE = Settings("memory://estimate-tiles", "memory://estimate-sources")
 EVERY = Selection(tuple(range(10)))  # zoom of alps
-Weigh = Callable[[Piece], Outcome]
+Weigh = Callable[[BlockMask], Outcome]
 
 
 def question(layer: Layer, selection: Selection = EVERY, **changes: Any) -> Question:
-    base = Question(layer, selection, Look(), force=False, queued=False, workers=1, prices=Prices())
+    base = Question(layer, selection, TileVariant(), force=False, queued=False, workers=1, prices=Prices())
     return replace(base, **changes)
 
 
@@ -36,20 +36,20 @@ def answer(about: Question, settings: Settings = NOWHERE, *, jobs: int = 1) -> E
     return estimate(about, settings, jobs=jobs, progress=lambda _: None)
 
 
-def plain(piece: Piece) -> Outcome:
+def plain(block_mask: BlockMask) -> Outcome:
     """A block every tile of which takes 1000 bytes and 5 ms."""
-    return Outcome(written=piece.tiles, bytes=1000 * len(piece), milliseconds=5 * len(piece))
+    return Outcome(written=block_mask.tiles, bytes=1000 * len(block_mask), milliseconds=5 * len(block_mask))
 
 
-def unrendered(patch: pytest.MonkeyPatch, weigh: Weigh = plain) -> list[tuple[int, Piece]]:
+def unrendered(patch: pytest.MonkeyPatch, weigh: Weigh = plain) -> list[tuple[int, BlockMask]]:
     """Blocks come to what `weigh` says, and none is rendered; returns a list that the sample is added to."""
-    seen: list[tuple[int, Piece]] = []
+    seen: list[tuple[int, BlockMask]] = []
 
-    def stream(_: object, items: Iterable[tuple[int, Piece]], *, jobs: int) -> Iterator[tuple[int, Outcome]]:
+    def stream(_: object, items: Iterable[tuple[int, BlockMask]], *, jobs: int) -> Iterator[tuple[int, Outcome]]:
         assert jobs
-        for z, piece in items:
-            seen.append((z, piece))
-            yield z, weigh(piece)
+        for z, block_mask in items:
+            seen.append((z, block_mask))
+            yield z, weigh(block_mask)
 
     patch.setattr(estimation, "stream", stream)
     return seen
@@ -77,11 +77,13 @@ def unlike(seed: int, kind: str) -> Weigh:
     """Blocks that differ; some are empty in part. Of a `crowded` layer tiles are heavier where there are more."""
     of = cache(partial(rates, seed, kind))
 
-    def weigh(piece: Piece) -> Outcome:
-        row, column = piece.block.y // 8, piece.block.x // 8
-        size = round(of(piece.block.z)[row, column] * len(piece) * (len(piece) / 64 if kind == "crowded" else 1))
-        lit = [piece.block.bit(tile) for tile in piece.block.tiles(piece.tiles)]
+    def weigh(block_mask: BlockMask) -> Outcome:
+        row, column = block_mask.block.y // 8, block_mask.block.x // 8
+        size = round(
+            of(block_mask.block.z)[row, column] * len(block_mask) * (len(block_mask) / 64 if kind == "crowded" else 1)
+        )
+        lit = [block_mask.block.bit(tile) for tile in block_mask.block.tiles(block_mask.tiles)]
         empty = sum(lit[: len(lit) * ((row + 3 * column) % 5) // 7])
-        return Outcome(written=piece.tiles & ~empty, empty=empty, bytes=size, milliseconds=size // 1000)
+        return Outcome(written=block_mask.tiles & ~empty, empty=empty, bytes=size, milliseconds=size // 1000)
 
     return weigh

@@ -22,7 +22,7 @@ from seeder.select.selection import Selection
 from seeder.workers import lambda_handler
 from seeder.workers.sqs import SqsQueue
 from tiler.layers.catalog import load_layer
-from tiler.layers.render import Look
+from tiler.layers.render import TileVariant
 from tiler.settings import Settings
 from tiler.storage.store import Stores
 
@@ -39,7 +39,7 @@ def png_tiles(data: Path) -> dict[str, bytes]:
 def planned(data: Path) -> Plan:
     """A job for all tiles of `alps` of zooms 5 to 9."""
     stores = Stores.open(Settings.from_env({}, data=str(data)))
-    return prepare(load_layer(stores.sources, "alps"), Selection(ZOOMS), Look(), force=False, stores=stores)
+    return prepare(load_layer(stores.sources, "alps"), Selection(ZOOMS), TileVariant(), force=False, stores=stores)
 
 
 @dataclass

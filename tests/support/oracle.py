@@ -23,11 +23,11 @@ from seeder.select.tileset import TileSets
 from tiler.grid import Block
 from tiler.image.style import Pixels, Values
 from tiler.layers.catalog import Layer
-from tiler.layers.render import Look, render
+from tiler.layers.render import TileVariant, render
 from tiler.storage.store import Stores
 
 HALF = math.pi * 6378137  # metres from the middle of the world to its side
-PNG = Look()
+PNG = TileVariant()
 EXACT = 99.0  # what psnr() says of equal pictures
 
 
@@ -46,16 +46,16 @@ def decoded(data: bytes | None, size: int = 256) -> Pixels:
     return np.asarray(Image.open(io.BytesIO(data)).convert("RGBA"))
 
 
-def alone(layer: Layer, stores: Stores, tile: Tile, look: Look = PNG) -> bytes | None:
+def alone(layer: Layer, stores: Stores, tile: Tile, variant: TileVariant = PNG) -> bytes | None:
     """The bytes of one tile, asked for by itself."""
     block = Block.of(tile)
-    ((_, data),) = render(layer, stores.sources, block, block.bit(tile), look)
+    ((_, data),) = render(layer, stores.sources, block, block.bit(tile), variant)
     return data
 
 
-def drawn(layer: Layer, stores: Stores, tile: Tile, look: Look = PNG) -> Pixels:
+def drawn(layer: Layer, stores: Stores, tile: Tile, variant: TileVariant = PNG) -> Pixels:
     """The pixels of one tile, RGBA."""
-    return decoded(alone(layer, stores, tile, look), look.size)
+    return decoded(alone(layer, stores, tile, variant), variant.size)
 
 
 def tiles_of(layer: Layer, z: int) -> list[Tile]:
@@ -164,5 +164,5 @@ def files_under(folder: Path) -> dict[str, tuple[int, int]]:
 
 def lines(tiles: TileSets) -> list[str]:
     """All tiles of a list as it names them."""
-    pieces = (piece for z in tiles.zooms for piece in tiles.at(z).pieces())
-    return [tile_line(tile) for piece in pieces for tile in piece.block.tiles(piece.tiles)]
+    block_masks = (block_mask for z in tiles.zooms for block_mask in tiles.at(z).block_masks())
+    return [tile_line(tile) for block_mask in block_masks for tile in block_mask.block.tiles(block_mask.tiles)]

@@ -6,7 +6,7 @@ import mercantile
 from hypothesis import strategies as st
 from mercantile import Tile
 
-from seeder.select.blocks import Piece
+from seeder.select.blocks import BlockMask
 from seeder.select.selection import Selection
 from tests.support.strategies import bounds, held, layers
 from tiler.grid import LEAF, Block, Bounds
@@ -38,8 +38,8 @@ def wanted(layer: Layer, boxes: tuple[Bounds, ...], z: int) -> set[Tile]:
     return found.intersection(set().union(*near)) if boxes else found
 
 
-def tiles_of(piece: Piece) -> list[Tile]:
-    return list(piece.block.tiles(piece.tiles if piece.block.size == LEAF else None))
+def tiles_of(block_mask: BlockMask) -> list[Tile]:
+    return list(block_mask.block.tiles(block_mask.tiles if block_mask.block.size == LEAF else None))
 
 
 def z_order(block: Block) -> int:

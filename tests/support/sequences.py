@@ -20,7 +20,7 @@ from seeder.cli import main as cli
 from seeder.jobs.messages import Message, Receipt
 from seeder.workers.process_block import Worker
 from tests.conftest import Recipe, write_raster
-from tiler.image.encode import blank
+from tiler.image.encode import blank_tile
 from tiler.keys import parse_tile_key
 from tiler.layers.catalog import load_layer, named
 from tiler.settings import Settings
@@ -42,19 +42,19 @@ class Selected:
 
     zooms: tuple[int, int]
     box: Box | None = None
-    look: tuple[str, ...] = ()
+    variant: tuple[str, ...] = ()
 
     @property
     def words(self) -> list[str]:
         """The options."""
         box = ["--bbox", ",".join(map(str, self.box))] if self.box else []
-        return ["--zooms", f"{self.zooms[0]}-{self.zooms[1]}", *box, *self.look]
+        return ["--zooms", f"{self.zooms[0]}-{self.zooms[1]}", *box, *self.variant]
 
     def of(self, keys: Iterator[str] | Tiles) -> set[str]:
         """Those of `keys` that are selected."""
         zooms = range(self.zooms[0], self.zooms[1] + 1)
         inside = set(mercantile.tiles(*(self.box or (-180, -85, 180, 85)), zooms))
-        scale, form = 2 if "2" in self.look else 1, "webp" if "webp" in self.look else "png"
+        scale, form = 2 if "2" in self.variant else 1, "webp" if "webp" in self.variant else "png"
         names = {key: parse_tile_key(key) for key in keys}
         return {k for k, name in names.items() if name.tile in inside and (name.scale, name.format) == (scale, form)}
 
@@ -131,7 +131,7 @@ class Truth:
     def right(self, key: str, data: bytes, *, holed: bool) -> bool:
         """Whether these bytes may be stored under the key while this revision is the current one."""
         name = parse_tile_key(key)
-        return data == (self.tiles.get(key) or (blank(256 * name.scale, name.format) if holed else None))
+        return data == (self.tiles.get(key) or (blank_tile(256 * name.scale, name.format) if holed else None))
 
 
 def truths(folder: Path) -> dict[str, Truth]:
@@ -140,8 +140,8 @@ def truths(folder: Path) -> dict[str, Truth]:
     for name, path in rasters(folder).items():
         place = Place.folder(folder / name)
         assert place.run("ingest", str(path), *INGEST).exit_code == 0
-        for look in LOOKS:
-            result = place.run("seed", LAYER, *Selected((0, TOP), None, look).words, "--jobs", "1")
+        for variant in LOOKS:
+            result = place.run("seed", LAYER, *Selected((0, TOP), None, variant).words, "--jobs", "1")
             assert result.exit_code == 0, result.output
         found[name] = Truth(path, load_layer(place.stores.sources, LAYER).revision, place.tiles())
     return found

@@ -16,10 +16,10 @@ from tiler.grid import MAX_LATITUDE, MAX_ZOOM, Block, Bounds
 from tiler.image.style import Rgba, Style
 from tiler.keys import FORMATS, Format, Scale
 from tiler.layers.catalog import Layer
-from tiler.layers.cog_layout import Bake
+from tiler.layers.cog_layout import CogLayout
 from tiler.layers.fill import Outcome, Request
 from tiler.layers.footprint import Footprint
-from tiler.layers.render import Look
+from tiler.layers.render import TileVariant
 from tiler.raster.options import RESAMPLINGS
 
 WORLD = Bounds(-180.0, -90.0, 180.0, 90.0)
@@ -43,7 +43,7 @@ APART = 1e-6  # degrees between the opposite edges of a box; much more than roun
 SCALES: tuple[Scale, ...] = (1, 2)
 
 formats: st.SearchStrategy[Format] = st.sampled_from(FORMATS)
-looks: st.SearchStrategy[Look] = st.builds(Look, st.sampled_from(SCALES), formats)
+variants: st.SearchStrategy[TileVariant] = st.builds(TileVariant, st.sampled_from(SCALES), formats)
 layer_ids: st.SearchStrategy[str] = st.from_regex(r"\A[a-z0-9][a-z0-9._-]{0,62}\Z").filter(
     lambda name: name not in {"sources", "jobs"}
 )
@@ -146,7 +146,7 @@ def layers(draw: st.DrawFn, deepest: int = 7) -> Layer:
         format=draw(formats),
         style=draw(_styles()),
         footprint=draw(footprints()),
-        bake=draw(st.none() | st.builds(Bake, place, place, place, place, place, place, st.booleans())),
+        bake=draw(st.none() | st.builds(CogLayout, place, place, place, place, place, place, st.booleans())),
         bands=tuple(draw(st.lists(st.integers(1, 12), min_size=1, max_size=3))),
         resampling=draw(st.sampled_from(RESAMPLINGS)),
         nodata=draw(st.none() | st.floats(allow_nan=False)),
@@ -161,7 +161,7 @@ def selections(draw: st.DrawFn, lowest: int = 0, deepest: int = MAX_ZOOM) -> Sel
 
 
 def specs() -> st.SearchStrategy[Spec]:
-    return st.builds(Spec, layer_ids, st.text("0123456789abcdef", min_size=1), selections(), looks, st.booleans())
+    return st.builds(Spec, layer_ids, st.text("0123456789abcdef", min_size=1), selections(), variants, st.booleans())
 
 
 def jobs() -> st.SearchStrategy[Job]:
@@ -176,7 +176,7 @@ key_parts = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._-]{0,40}", fullmatch=True)  #
 def messages(draw: st.DrawFn) -> Message:
     block = draw(blocks())
     mask = draw(st.integers(0, block.full)) & block.full if block.size == 8 else 0
-    request = Request(block, mask, draw(looks), draw(st.booleans()))
+    request = Request(block, mask, draw(variants), draw(st.booleans()))
     return Message(draw(key_parts), draw(layer_ids), draw(key_parts), request)
 
 

@@ -30,13 +30,13 @@ from tests.support.strategies import layers
 from tiler import http
 from tiler.grid import MAX_ZOOM
 from tiler.http import LAYER_TTL
-from tiler.image.encode import blank
+from tiler.image.encode import blank_tile
 from tiler.ingest.ingest import ingest
 from tiler.keys import CONTENT_TYPES, TileName, index_key, parse_tile_key, tile_key
 from tiler.layers.catalog import Layer, dump, publish
 from tiler.layers.fill import Outcome, Request
 from tiler.layers.footprint import Footprint
-from tiler.layers.render import Look
+from tiler.layers.render import TileVariant
 from tiler.raster.options import Options
 from tiler.storage.store import Store, Stores, open_store
 
@@ -219,18 +219,22 @@ def empties(layer: Layer, sources: Store) -> list[Tile]:
     return [tile for tile in tiles_of(layer, layer.maxzoom) if alone(layer, stores, tile) is None]
 
 
-@pytest.mark.parametrize("look", [Look(1, "png"), Look(2, "png"), Look(1, "jpg"), Look(2, "webp")], ids=str)
-def test_an_empty_tile_within_the_bounds_is_stored_as_the_one_blank_tile(look: Look, half: tuple[Layer, Store]) -> None:
+@pytest.mark.parametrize(
+    "look", [TileVariant(1, "png"), TileVariant(2, "png"), TileVariant(1, "jpg"), TileVariant(2, "webp")], ids=str
+)
+def test_an_empty_tile_within_the_bounds_is_stored_as_the_one_blank_tile(
+    variant: TileVariant, half: tuple[Layer, Store]
+) -> None:
     layer, sources = half
     site = Site.on(memory(), sources)
     tiles = empties(layer, sources)[:3]
     assert len(tiles) == 3
-    keys = [tile_key(TileName("half", tile, look.scale, look.format)) for tile in tiles]
+    keys = [tile_key(TileName("half", tile, variant.scale, variant.format)) for tile in tiles]
     for key in keys:
         answer = site.ask(f"/{key}")
         assert (answer.status, answer.headers["Location"]) == (302, f"{DIRECT}/{key}?v={layer.revision}")
-    assert site.stored() == dict.fromkeys(keys, blank(look.size, look.format))
-    assert Image.open(io.BytesIO(blank(look.size, look.format))).size == (look.size, look.size)
+    assert site.stored() == dict.fromkeys(keys, blank_tile(variant.size, variant.format))
+    assert Image.open(io.BytesIO(blank_tile(variant.size, variant.format))).size == (variant.size, variant.size)
 
 
 def test_where_the_bucket_is_gone_an_empty_tile_is_answered_as_the_blank_one(
@@ -240,7 +244,7 @@ def test_where_the_bucket_is_gone_an_empty_tile_is_answered_as_the_blank_one(
     tile = empties(layer, sources)[0]
     answer = Site.on(open_store(f"{s3_url}-gone"), sources).ask(f"/half/{tile.z}/{tile.x}/{tile.y}.png")
     assert (answer.status, answer.headers["Cache-Control"]) == (200, "no-store")
-    assert (answer.headers["Content-Type"], answer.body) == ("image/png", blank(256, "png"))
+    assert (answer.headers["Content-Type"], answer.body) == ("image/png", blank_tile(256, "png"))
 
 
 @pytest.mark.parametrize("where", OUTSIDE)

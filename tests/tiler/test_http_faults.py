@@ -17,10 +17,10 @@ from tests.e2e.proxy import Fault, Proxy
 from tests.support.oracle import alone, tiles_of
 from tests.support.site import URL, Answer, Site, copied, memory, private, without_blocks
 from tiler import http
-from tiler.image.encode import blank
+from tiler.image.encode import blank_tile
 from tiler.keys import CONTENT_TYPES, index_key, parse_tile_key
 from tiler.layers.catalog import Layer, publish
-from tiler.layers.render import Look
+from tiler.layers.render import TileVariant
 from tiler.settings import S3
 from tiler.storage.store import Store, Stores, open_store
 
@@ -30,9 +30,9 @@ NAMES = ["7/66/45.png", "7/66/45@2x.png", "7/66/45.jpg", "7/66/45@2x.webp"]
 def unstored(answer: Answer, key: str, layer: Layer, sources: Store) -> None:
     """Checks that `answer` is the tile itself."""
     name = parse_tile_key(key)
-    made = alone(layer, Stores(memory(), sources, URL), name.tile, Look(name.scale, name.format))
+    made = alone(layer, Stores(memory(), sources, URL), name.tile, TileVariant(name.scale, name.format))
     assert answer.status == 200
-    assert answer.body == (made or blank(256 * name.scale, name.format))
+    assert answer.body == (made or blank_tile(256 * name.scale, name.format))
     assert answer.headers["Content-Type"] == CONTENT_TYPES[name.format]
     assert answer.headers["Cache-Control"] == "no-store"
 

@@ -42,7 +42,7 @@ from tests.support.sequences import (
 
 EXAMPLES = int(os.environ.get("SEQUENCES", "5"))  # more of them in a long run
 SELECTED = st.builds(
-    lambda low, high, box, look: Selected((min(low, high), max(low, high)), box, look),
+    lambda low, high, box, variant: Selected((min(low, high), max(low, high)), box, variant),
     st.integers(0, TOP),
     st.integers(0, TOP),
     st.sampled_from(BOXES),
@@ -161,7 +161,7 @@ class Sequences(RuleBasedStateMachine):
     def invalidate(self, selected: Selected) -> None:
         """Exactly what is selected vanishes."""
         words = selected.words[: 4 if selected.box else 2]
-        meant = {key for look in LOOKS for key in Selected(selected.zooms, selected.box, look).of(self.before)}
+        meant = {key for variant in LOOKS for key in Selected(selected.zooms, selected.box, variant).of(self.before)}
         code = self.done(self.place.run("invalidate", LAYER, *words), 0, 2)
         assert self.place.tiles() == {k: data for k, data in self.before.items() if code or k not in meant}
 

@@ -53,7 +53,7 @@ def told(data: Path, queue: SqsQueue, job: Job) -> Progress:
 def missing(data: Path, plan: Plan) -> set[str]:
     """The tiles that an audit misses, by z/x/y.png; it must find nothing else."""
     stores = Stores.open(Settings.from_env({}, data=str(data)))
-    audit = Audit.of(plan.layer, plan.job.spec.selection, plan.job.spec.look, stores)
+    audit = Audit.of(plan.layer, plan.job.spec.selection, plan.job.spec.variant, stores)
     found = list(audit.findings(lambda _: None))
     assert {finding.problem for finding in found} <= {"missing"}
     return {f"{finding.tile}.png" for finding in found}

@@ -51,7 +51,7 @@ def encode(picture: Picture, form: Format) -> bytes | None:
 
 
 @cache
-def blank(size: int, form: Format, ground: tuple[int, ...] | None = None) -> bytes:
+def blank_tile(size: int, form: Format, ground: tuple[int, ...] | None = None) -> bytes:
     """The one tile of `size` pixels with nothing on it, for those who must answer with something.
 
     It is transparent, or of the colour `ground` (RGB) where that means something even so; see `Style.ground`.

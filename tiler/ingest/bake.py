@@ -27,7 +27,7 @@ from tiler.ingest.disk_space import check_rest
 from tiler.ingest.overviews import halved
 from tiler.ingest.processes import stream
 from tiler.ingest.survey import Survey
-from tiler.layers.cog_layout import Bake
+from tiler.layers.cog_layout import CogLayout
 from tiler.raster.datasets import opened
 from tiler.raster.reading import Box
 from tiler.raster.sparse import Gaps, Regions, Share, bare, gaps_of
@@ -47,7 +47,7 @@ Ref = tuple[str, int]  # spool and offset of a halved chunk
 
 
 @dataclass(frozen=True, slots=True)
-class Task:
+class BakeTask:
     """A chunk to bake: at level 0 from the raster, deeper from `parts`.
 
     Those are (row, column, where) of each block of the chunk and of its halo, counted from the chunk's first.
@@ -66,14 +66,14 @@ class Baked:
     `places` is rows of (level, row, column, offset, size, mask offset, mask size), the offsets in `spool`.
     """
 
-    task: Task
+    task: BakeTask
     spool: str
     places: npt.NDArray[np.int64]
     opaque: bool
     rest: Ref | None
 
 
-def lay_out(bounds: Bounds, z: int) -> Bake:
+def lay_out(bounds: Bounds, z: int) -> CogLayout:
     """Where the COG of `bounds` lies on the grid of zoom `z`.
 
     Its overviews end with the first that is no larger than a block. It begins and ends on such a tile edge that
@@ -92,14 +92,14 @@ def lay_out(bounds: Bounds, z: int) -> Bake:
         columns = min(columns, 2**z)
         halvings = math.ceil(math.log2(max(columns, rows)))
         if halvings - EXACT <= align or align == z:
-            return Bake(z, left, top, columns, rows, halvings + 1, opaque=False)
+            return CogLayout(z, left, top, columns, rows, halvings + 1, opaque=False)
         align = min(halvings - EXACT, z)
 
 
 class Baker:
     """What one worker keeps between chunks: its spool and its view of the raster."""
 
-    def __init__(self, survey: Survey, bake: Bake, folder: Path, gaps: Gaps | None = None) -> None:
+    def __init__(self, survey: Survey, bake: CogLayout, folder: Path, gaps: Gaps | None = None) -> None:
         self.survey = survey
         self.bake = bake
         self.gaps = gaps
@@ -107,7 +107,7 @@ class Baker:
         self.spool = Spool(folder)
         self.dataset, self.reach = _view(survey)
 
-    def bake_chunk(self, task: Task) -> Baked:
+    def bake_chunk(self, task: BakeTask) -> Baked:
         """Bake one chunk into the spool."""
         with rasterio.Env(session=DummySession(), GDAL_CACHEMAX=CACHE):
             area = self._joined(task) if task.level else self._read(task)
@@ -126,7 +126,7 @@ class Baker:
         table = np.array(places, np.int64).reshape(-1, 7)
         return Baked(task, str(self.spool.path), table, opaque, rest)
 
-    def _read(self, task: Task) -> Area | None:
+    def _read(self, task: BakeTask) -> Area | None:
         """The chunk's pixels and its halo; where that leaves the COG, its last pixels again."""
         window, aside, above = _window(self.bake, task.row, task.column)
         area = self._warped(window)
@@ -216,7 +216,7 @@ class Baker:
         offset, _ = self.spool.add(values.tobytes() + cover.tobytes())
         return str(self.spool.path), offset
 
-    def _joined(self, task: Task) -> Area | None:
+    def _joined(self, task: BakeTask) -> Area | None:
         size = TILE * TILE
         depth = self.profile.bands * np.dtype(self.profile.dtype).itemsize
         parts = []
@@ -233,12 +233,14 @@ class Baker:
 def _view(survey: Survey) -> tuple[DatasetReader, float]:
     """The raster or its overview that is warped, and how many of its pixels a kernel looks past a window."""
     shrink = 2.0 ** (survey.zoom - survey.base)
-    dataset = opened(survey.path, overview_for(survey.path, shrink, survey.manner), manner=survey.manner)
-    left = shrink * dataset.width / opened(survey.path, manner=survey.manner).width  # to shrink from there
+    dataset = opened(
+        survey.path, overview_for(survey.path, shrink, survey.open_options), open_options=survey.open_options
+    )
+    left = shrink * dataset.width / opened(survey.path, open_options=survey.open_options).width  # to shrink from there
     return dataset, (KERNEL[survey.resampling] + 1) * max(1.0, left)
 
 
-def _window(bake: Bake, row: int, column: int, side: int = 1) -> tuple[Window, tuple[int, int], tuple[int, int]]:
+def _window(bake: CogLayout, row: int, column: int, side: int = 1) -> tuple[Window, tuple[int, int], tuple[int, int]]:
     """A square of chunks with its halo, cut to the COG; and what was cut off its columns and its rows."""
     left, width, aside = _span(column, bake.columns, side)
     top, height, above = _span(row, bake.rows, side)
@@ -260,13 +262,13 @@ def _core(area: Area, halo: int) -> Area:
     return values[:, *inside], cover
 
 
-def _baking(survey: Survey, bake: Bake, folder: Path, gaps: Gaps | None) -> Callable[[Task], Baked]:
+def _baking(survey: Survey, bake: CogLayout, folder: Path, gaps: Gaps | None) -> Callable[[BakeTask], Baked]:
     """A worker's task."""
     threadpool_limits(1)  # there is a worker for each core: threads of theirs would only wait for each other
     return Baker(survey, bake, folder, gaps).bake_chunk
 
 
-def _regions(survey: Survey, bake: Bake, gaps: Gaps) -> Regions:
+def _regions(survey: Survey, bake: CogLayout, gaps: Gaps) -> Regions:
     """The regions of the base with chunks to bake."""
     dataset, reach = _view(survey)
 
@@ -314,7 +316,7 @@ class _Collected:
 
 def bake_cog(
     survey: Survey, path: Path, *, jobs: int, progress: Callable[[int, int], None]
-) -> tuple[Bake, npt.NDArray[np.bool_]]:
+) -> tuple[CogLayout, npt.NDArray[np.bool_]]:
     """Bake the raster of `survey` into a COG at `path`, with scratch files beside it.
 
     `progress` is told the chunks done and those to do. Returns where the COG lies on the grid and which
@@ -375,12 +377,12 @@ def _chunks_around(row: int, column: int) -> set[tuple[int, int]]:
 
 def _tasks(
     level: int, shape: tuple[int, int], parts: dict[tuple[int, int], list[tuple[int, int, Ref]]], regions: Regions
-) -> Iterator[Task]:
+) -> Iterator[BakeTask]:
     """The chunks of a level: at the base those that something is written in, deeper all, with what was left of them."""
     for row in range(-(-shape[0] // CHUNK)):
         for column in range(-(-shape[1] // CHUNK)):
             if level == 0:
                 if not regions.bare(row, column):
-                    yield Task(0, row, column)
+                    yield BakeTask(0, row, column)
             else:
-                yield Task(level, row, column, tuple(parts.get((row, column), ())))
+                yield BakeTask(level, row, column, tuple(parts.get((row, column), ())))

@@ -7,7 +7,7 @@ from mercantile import Tile
 
 from tiler.keys import Format
 from tiler.layers.catalog import Layer
-from tiler.layers.render import Look, render_tile
+from tiler.layers.render import TileVariant, render_tile
 from tiler.storage.store import Store
 
 SAMPLE = 12  # tiles that are rendered, more where one place has several
@@ -65,4 +65,4 @@ def _places(layer: Layer) -> list[tuple[int, int, int]]:
 
 def _bytes(layer: Layer, sources: Store, tiles: list[Tile], form: Format) -> int:
     """What the tiles take in a format."""
-    return sum(len(render_tile(layer, sources, tile, Look(format=form)) or b"") for tile in tiles)
+    return sum(len(render_tile(layer, sources, tile, TileVariant(format=form)) or b"") for tile in tiles)

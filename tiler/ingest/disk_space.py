@@ -90,7 +90,7 @@ def check_room(folder: Path, found: Survey) -> None:
         NoRoom: it does.
         SourceReadError: the sample cannot be read.
     """
-    dataset, free = opened(found.path, manner=found.manner), _free(folder)
+    dataset, free = opened(found.path, open_options=found.open_options), _free(folder)
     shrink = 4.0 ** (found.zoom - found.base)
     gaps = gaps_of(dataset, found.reading)
     share = float(gaps.written.mean()) if gaps else 1.0
@@ -105,7 +105,7 @@ def check_room(folder: Path, found: Survey) -> None:
 
 def _bytes_per_pixel(found: Survey) -> float:
     """Compressed bytes per pixel, from blocks across the raster."""
-    dataset = opened(found.path, manner=found.manner)
+    dataset = opened(found.path, open_options=found.open_options)
     profile = Profile(found.dtype, found.reading.count, found.style.palette)
     width, height = min(TILE, dataset.width), min(TILE, dataset.height)
     size = area = 0

@@ -17,7 +17,7 @@ from tiler.ingest.bake import bake_cog
 from tiler.ingest.choose_format import choose
 from tiler.ingest.disk_space import check_room, scratch
 from tiler.ingest.doubts import doubts
-from tiler.ingest.source_files import Beneath, beneath, beside
+from tiler.ingest.source_files import SourceFiles, beneath, beside
 from tiler.ingest.survey import Survey, revision_of, survey
 from tiler.keys import Format
 from tiler.layers import catalog, history
@@ -27,7 +27,7 @@ from tiler.layers.footprint import Footprint
 from tiler.layers.origin import check_origins
 from tiler.layers.origin import origins as files_now
 from tiler.raster.archived import unpacked
-from tiler.raster.datasets import Manner, as_it_is, forget, opened
+from tiler.raster.datasets import OpenOptions, as_it_is, forget, opened
 from tiler.raster.options import Options
 from tiler.raster.warp import overview_for, warp
 from tiler.storage.leftovers import sweep
@@ -65,7 +65,7 @@ class Examined(NamedTuple):
     path: str
     survey: Survey
     revision: str
-    below: Beneath
+    below: SourceFiles
 
     def check(self, options: Options) -> None:
         """Refuse a raster that changed since it was examined.
@@ -74,7 +74,7 @@ class Examined(NamedTuple):
             BadSource: it changed.
         """
         try:
-            now = beneath(self.path, Manner.of(options))
+            now = beneath(self.path, OpenOptions.of(options))
             same = now.as_before(self.below) and (
                 self.below.sure or revision_of(self.path, options, now, self.survey.differs) == self.revision
             )
@@ -113,9 +113,9 @@ def ingest(
         except SourceReadError:
             seen.check(options)
             raise
-        with as_it_is(seen.path, seen.survey.manner) as plain:
-            looks = list(doubts(opened(seen.path, manner=seen.survey.manner), plain, options))
-        return replace(done, notes=(*seen.below.notes(), *seen.survey.notes, *looks))
+        with as_it_is(seen.path, seen.survey.open_options) as plain:
+            suspicions = list(doubts(opened(seen.path, open_options=seen.survey.open_options), plain, options))
+        return replace(done, notes=(*seen.below.notes(), *seen.survey.notes, *suspicions))
     except SourceReadError as error:
         raise BadSource(source, f"{error} (is the file whole?)") from error
 
@@ -141,7 +141,7 @@ def _made(
         seen.check(options)
         catalog.publish(made, stores)
         return Ingested(made, found, fresh=True)
-    blank = Layer(
+    draft = Layer(
         id=keys.check_layer(layer),
         revision=revision,
         source=path,
@@ -160,13 +160,13 @@ def _made(
         previous=previous,
         origins=origins,
     )
-    with _undone(blank, stores):
+    with _undone(draft, stores):
         if options.virtual:
-            made = replace(blank, footprint=_footprint(found))
+            made = replace(draft, footprint=_footprint(found))
             if not made.footprint.cells.any():
                 raise BadSource(found.path, EMPTY)
         else:
-            made = _baked(blank, seen, stores.sources, jobs=jobs, progress=progress)
+            made = _baked(draft, seen, stores.sources, jobs=jobs, progress=progress)
         form, why = _decided(made, current, stores.sources)
         made = replace(made, format=form)
         if options.virtual:
@@ -176,7 +176,7 @@ def _made(
 
 
 @contextmanager
-def _undone(blank: Layer, stores: Stores) -> Iterator[None]:
+def _undone(draft: Layer, stores: Stores) -> Iterator[None]:
     """Undo a failed ingest: restore a folder store to its earlier content and free space.
 
     Nothing is undone in S3: an unanswered put may still succeed later.
@@ -185,16 +185,16 @@ def _undone(blank: Layer, stores: Stores) -> Iterator[None]:
     if not (tiles.root and sources.root):
         yield
         return
-    public = keys.tilejson_key(blank.id)
+    public = keys.tilejson_key(draft.id)
     before = tiles.get(public) if tiles.has(public) else None
-    ours = (keys.source_key(blank.id, blank.revision), keys.revision_key(blank.id, blank.revision))
+    ours = (keys.source_key(draft.id, draft.revision), keys.revision_key(draft.id, draft.revision))
     new = [key for key in ours if not sources.has(key)]
     try:
         yield
     except BaseException:
         with suppress(TilerError):
-            current = _current(sources, blank.id)
-            if current is None or current.revision != blank.revision:
+            current = _current(sources, draft.id)
+            if current is None or current.revision != draft.revision:
                 sources.delete(new)
                 if before is None:
                     tiles.delete([public])
@@ -223,7 +223,7 @@ def examined(source: str, options: Options, stage: Stage = _silent) -> Examined:
     if options.virtual:  # it is read from anywhere later on
         path = beside(path, Path.cwd() / "here")
     stage("looking for its files")
-    below = beneath(path, Manner.of(options))
+    below = beneath(path, OpenOptions.of(options))
     try:
         stage("looking at its values")
         found = survey(path, options)
@@ -246,7 +246,7 @@ def check_unchanged(layer: Layer) -> None:
     """
     if layer.origins:
         check_origins(layer.id, layer.source, layer.origins)  # also where a file is gone, which nobody can open
-        now = beneath(layer.source, Manner.of(layer.asked)).origins
+        now = beneath(layer.source, OpenOptions.of(layer.asked)).origins
         check_origins(layer.id, layer.source, layer.origins, now)
 
 
@@ -314,20 +314,20 @@ def _complete(layer: Layer, stores: Stores) -> bool:
     return parts and (layer.bake is None or stores.sources.has(layer.source))
 
 
-def _baked(blank: Layer, seen: Examined, sources: Store, *, jobs: int, progress: Callable[[int, int], None]) -> Layer:
-    """`blank` with its COG baked and stored."""
+def _baked(draft: Layer, seen: Examined, sources: Store, *, jobs: int, progress: Callable[[int, int], None]) -> Layer:
+    """`draft` with its COG baked and stored."""
     with scratch(sources.root) as folder:
         check_room(folder, seen.survey)
         file = folder / "index.tif"
         bake, cells = bake_cog(seen.survey, file, jobs=jobs, progress=progress)
-        seen.check(blank.asked)
+        seen.check(draft.asked)
         if not cells.any():
             raise BadSource(seen.path, EMPTY)
-        key = keys.source_key(blank.id, blank.revision)
+        key = keys.source_key(draft.id, draft.revision)
         sources.put_file(key, file, content_type="image/tiff")
     footprint = Footprint.within(bake.z, bake.x, bake.y, cells)
     return replace(
-        blank, source=key, bake=bake, footprint=footprint, bands=tuple(range(1, seen.survey.reading.count + 1))
+        draft, source=key, bake=bake, footprint=footprint, bands=tuple(range(1, seen.survey.reading.count + 1))
     )
 
 
@@ -339,13 +339,16 @@ def _footprint(found: Survey) -> Footprint:
         ranges = tile_ranges(found.bounds, z)
     west, north = ranges[0].x0, ranges[0].y0
     columns, rows = sum(each.x1 - each.x0 for each in ranges), ranges[0].y1 - north
-    look = LOOK
-    while look < TILE and 4 * columns * rows * look**2 <= CLOSE:
-        look *= 2
-    fine = z + look.bit_length() - 1 - 8  # a tile of `look` pixels is one of 256 pixels so many zooms lower
+    samples = LOOK
+    while samples < TILE and 4 * columns * rows * samples**2 <= CLOSE:
+        samples *= 2
+    fine = z + samples.bit_length() - 1 - 8  # a tile of `samples` pixels is one of 256 pixels so many zooms lower
     shrink = 2.0 ** (found.zoom - fine)
-    dataset = opened(found.path, overview_for(found.path, shrink, found.manner), manner=found.manner)
+    dataset = opened(found.path, overview_for(found.path, shrink, found.open_options), open_options=found.open_options)
     _, mask = warp(
-        dataset, found.reading, Window(fine, west * look, north * look, columns * look, rows * look), "average"
+        dataset,
+        found.reading,
+        Window(fine, west * samples, north * samples, columns * samples, rows * samples),
+        "average",
     )
-    return Footprint(z, west, north, np.asarray(mask.reshape(rows, look, columns, look).any(axis=(1, 3))))
+    return Footprint(z, west, north, np.asarray(mask.reshape(rows, samples, columns, samples).any(axis=(1, 3))))

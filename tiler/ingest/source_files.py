@@ -14,7 +14,7 @@ from xml.etree import ElementTree as ET
 
 from tiler.errors import BadSource, SourceReadError
 from tiler.layers.origin import Origin
-from tiler.raster.datasets import BESIDE, DRIVERS, INLINE, PLAIN, Manner, forget, inline, part_of, probed
+from tiler.raster.datasets import BESIDE, DRIVERS, INLINE, PLAIN, OpenOptions, forget, inline, part_of, probed
 
 HEAD = 2048  # bytes that tell an XML description from a raster
 DESCRIPTION = 1 << 28  # bytes of the largest description that is read
@@ -34,7 +34,7 @@ Stamp = tuple[int, int, int, int, int]
 
 
 @dataclass(frozen=True, slots=True)
-class Beneath:
+class SourceFiles:
     """The files on disk that a raster is read from, each once, and the names of what no file on disk is.
 
     `members` are those files that a description names, `stamps` what the system says of each file.
@@ -57,7 +57,7 @@ class Beneath:
         each = zip(self.files, self.stamps, strict=True)
         return tuple(Origin(str(file), size, written, touched) for file, (size, _, _, written, touched) in each)
 
-    def as_before(self, other: Beneath) -> bool:
+    def as_before(self, other: SourceFiles) -> bool:
         """Whether the files are the same and unchanged."""
         return (self.files, self.unknown, self.stamps) == (other.files, other.unknown, other.stamps)
 
@@ -75,7 +75,7 @@ def _some(names: Iterable[str]) -> str:
     return ", ".join(every[:3]) + (f" and {len(every) - 3} more" if len(every) > 3 else "")
 
 
-def beneath(path: str, manner: Manner = PLAIN) -> Beneath:
+def beneath(path: str, open_options: OpenOptions = PLAIN) -> SourceFiles:
     """The files of the raster at `path`, and of the subdataset of it that is opened.
 
     Unless it is trusted, a VRT or tile index may refer only to ordinary rasters on this disk.
@@ -85,14 +85,14 @@ def beneath(path: str, manner: Manner = PLAIN) -> Beneath:
         StoreError: the network failed.
     """
     seen = time.time_ns()
-    walk = _Walk(path, manner.trusted)
+    walk = _Walk(path, open_options.trusted)
     name = path.removeprefix("file://")
     walk.enter(name, 0)
-    if manner.subdataset:
-        walk.member(part_of(name, manner), 1)
+    if open_options.subdataset:
+        walk.member(part_of(name, open_options), 1)
     forget()
     files = tuple(dict.fromkeys([*walk.first, *walk.files]))
-    return Beneath(
+    return SourceFiles(
         files,
         tuple(each for each in walk.members if each not in walk.first[:1]),
         tuple(walk.unknown),

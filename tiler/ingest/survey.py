@@ -14,9 +14,9 @@ from tiler.errors import BadOption, BadSource, SourceReadError
 from tiler.grid import Bounds, zoom_for
 from tiler.image.style import Style
 from tiler.ingest.doubts import check_degrees, check_placed, crs_beside
-from tiler.ingest.source_files import Beneath, beneath
+from tiler.ingest.source_files import SourceFiles, beneath
 from tiler.raster.amplitude import was_complex
-from tiler.raster.datasets import Manner, opened, translated
+from tiler.raster.datasets import OpenOptions, opened, translated
 from tiler.raster.options import Halving, Options, Resampling
 from tiler.raster.pixels import LONG, declared, dtype_of, reading_of
 from tiler.raster.place import check_place, differs_in_place, lonlat_bounds, past_seam, resolution_of
@@ -57,7 +57,7 @@ class Survey:
     resampling: Resampling  # of the warp
     overview: Halving  # of the levels below it
     stretched: bool  # `style.rescale` was found here, not asked for
-    manner: Manner  # of opening it
+    open_options: OpenOptions  # of opening it
     notes: tuple[str, ...] = ()  # for the user
     differs: tuple[str, ...] = ()  # in what it is understood otherwise than by earlier versions; see `revision_of`
 
@@ -69,20 +69,20 @@ def survey(path: str, options: Options) -> Survey:
         BadSource: it cannot become a layer.
         BadOption: an option does not fit it.
     """
-    manner = Manner.of(options)
+    open_options = OpenOptions.of(options)
     try:
-        dataset = opened(path, manner=manner)
+        dataset = opened(path, open_options=open_options)
     except SourceReadError as error:
         raise BadSource(path, f"GDAL cannot open it ({error.__cause__ or error})") from error
-    _check(dataset, manner)
+    _check(dataset, open_options)
     reading, differs, notes = _read(dataset, options)
     bounds = lonlat_bounds(dataset)
     resolution = resolution_of(dataset)
     zoom = zoom_for(resolution)
     minzoom, maxzoom = _zooms(options, zoom)
     shrunk = options.virtual or maxzoom < zoom
-    look = shown(dataset, reading, options)
-    palette = look.style.palette
+    display = shown(dataset, reading, options)
+    palette = display.style.palette
     resampling = options.resampling or ("nearest" if palette else "cubic")
     if palette and resampling not in ("nearest", "mode"):
         raise BadOption(f"--resampling {resampling} would blend palette entries: use nearest or mode")
@@ -95,17 +95,17 @@ def survey(path: str, options: Options) -> Survey:
         base=min(zoom, maxzoom),
         minzoom=minzoom,
         maxzoom=maxzoom,
-        style=look.style,
+        style=display.style,
         resampling=resampling,
         overview="mode" if palette else HALVINGS[resampling],
-        stretched=look.stretched,
-        manner=manner,
-        notes=(*notes, *look.notes),
+        stretched=display.stretched,
+        open_options=open_options,
+        notes=(*notes, *display.notes),
         differs=(
             *differs,
-            *look.differs,
+            *display.differs,
             *_differs_there(dataset, bounds, resolution, resampling),
-            *(("mask of overviews",) if reading.masked and shrunk and 0 in overviews_of(path, manner) else ()),
+            *(("mask of overviews",) if reading.masked and shrunk and 0 in overviews_of(path, open_options) else ()),
         ),
     )
 
@@ -118,7 +118,7 @@ def _differs_there(dataset: DatasetReader, bounds: Bounds, resolution: float, re
         yield "seam"
 
 
-def _check(dataset: DatasetReader, manner: Manner) -> None:
+def _check(dataset: DatasetReader, open_options: OpenOptions) -> None:
     name = dataset.name
     if dataset.count == 0:
         there = subdatasets(dataset)
@@ -126,11 +126,11 @@ def _check(dataset: DatasetReader, manner: Manner) -> None:
             name,
             f"it holds several rasters: add {SUBDATASET} with one of {listed(there)}" if there else "it has no bands",
         )
-    if dataset.transform.is_identity and not manner.placed:
+    if dataset.transform.is_identity and not open_options.placed:
         check_placed(dataset)
     if dataset.crs:
         check_degrees(dataset)
-    check_place(dataset, placed=manner.placed, missing=crs_beside(name))
+    check_place(dataset, placed=open_options.placed, missing=crs_beside(name))
 
 
 def _zooms(options: Options, zoom: int) -> tuple[int, int]:
@@ -191,7 +191,7 @@ def _read(dataset: DatasetReader, options: Options) -> tuple[Reading, list[str],
 def revision_of(
     path: str,
     options: Options,
-    below: Beneath | None = None,
+    below: SourceFiles | None = None,
     differs: Sequence[str] = (),
     told: Callable[[int], None] | None = None,
 ) -> str:
@@ -205,9 +205,9 @@ def revision_of(
     """
     said = [RECIPE, options.changed(), *([sorted(differs)] if differs else [])]
     digest = hashlib.blake2b(json.dumps(said, default=str).encode(), digest_size=6)
-    below = below or beneath(path, Manner.of(replace(options, trust_source=True)))
+    below = below or beneath(path, OpenOptions.of(replace(options, trust_source=True)))
     if below.unknown:
-        dataset = opened(path, manner=Manner.of(options))
+        dataset = opened(path, open_options=OpenOptions.of(options))
         digest.update(f"{path} {dataset.profile} {dataset.tags()}".encode())
         with translated(path):
             coarse = dataset.read(out_shape=(dataset.count, min(512, dataset.height), min(512, dataset.width)))

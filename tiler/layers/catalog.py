@@ -18,7 +18,7 @@ from tiler.image.style import TERRAINS, Style
 from tiler.inputs import read_json
 from tiler.keys import Format
 from tiler.layers import history
-from tiler.layers.cog_layout import Bake
+from tiler.layers.cog_layout import CogLayout
 from tiler.layers.credit import plain_markup
 from tiler.layers.footprint import Footprint
 from tiler.layers.origin import Origin
@@ -53,7 +53,7 @@ class Layer:
     format: Format
     style: Style
     footprint: Footprint
-    bake: Bake | None
+    bake: CogLayout | None
     bands: tuple[int, ...]
     resampling: Resampling
     nodata: float | None = None
@@ -180,7 +180,7 @@ def parse(data: bytes, key: str) -> Layer:
             origins=tuple(Origin(*each) for each in said.get("origins", ())),
             reading=_reading(said.get("reading")),
             style=_style(said["style"]),
-            bake=Bake(**said["bake"]) if said["bake"] else None,
+            bake=CogLayout(**said["bake"]) if said["bake"] else None,
             footprint=Footprint.from_json(said["footprint"], key),
         )
     except (KeyError, TypeError, ValueError, BadInput) as error:

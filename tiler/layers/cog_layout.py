@@ -8,7 +8,7 @@ DIRECTORY = 2048  # bytes that an image directory of a COG takes, its colour tab
 
 
 @dataclass(frozen=True, slots=True)
-class Bake:
+class CogLayout:
     """Where a layer's baked COG lies on the XYZ grid.
 
     Its base is `columns` x `rows` tiles of zoom `z` from tile (x, y); `levels` counts the base and its

@@ -11,7 +11,7 @@ from tiler.errors import GridError, SourceReadError, StoreError, Superseded
 from tiler.grid import LEAF, Block
 from tiler.keys import CONTENT_TYPES, TileName, tile_key
 from tiler.layers.catalog import Layer
-from tiler.layers.render import Look, nothing, render
+from tiler.layers.render import TileVariant, nothing, render
 from tiler.storage.store import Store, Stores
 
 CHECK = 5.0  # seconds that a layer is believed to be the current revision while a block is filled
@@ -55,7 +55,7 @@ class Request:
 
     block: Block
     tiles: int  # mask
-    look: Look
+    variant: TileVariant
     force: bool = False
     blanks: bool = False
 
@@ -105,8 +105,10 @@ def fill(layer: Layer, stores: Stores, request: Request, guard: Guard | None = N
         Superseded: the layer has another revision by now, or none; the tiles that were left were not put.
     """
     start, guard = time.monotonic(), guard or Guard(lambda: "")
-    block, look = request.block, request.look
-    names = {tile: tile_key(TileName(layer.id, tile, look.scale, look.format)) for tile in block.tiles(request.tiles)}
+    block, variant = request.block, request.variant
+    names = {
+        tile: tile_key(TileName(layer.id, tile, variant.scale, variant.format)) for tile in block.tiles(request.tiles)
+    }
     skipped = 0
     if not request.force:
         there = stores.tiles.existing(names.values(), least=1)  # one without a byte is none
@@ -118,16 +120,16 @@ def fill(layer: Layer, stores: Stores, request: Request, guard: Guard | None = N
 
     def tiles() -> Generator[tuple[str, bytes], None, None]:
         nonlocal empty
-        for tile, data in render(layer, stores.sources, block, left, look):
+        for tile, data in render(layer, stores.sources, block, left, variant):
             guard.check()
             if data is None and not request.blanks:
                 empty |= block.bit(tile)
                 continue
-            shown = data or nothing(layer, look)
+            shown = data or nothing(layer, variant)
             drawn[names[tile]] = (block.bit(tile), len(shown))
             yield names[tile], shown
 
-    kind, lone = CONTENT_TYPES[look.format], left.bit_count() == 1
+    kind, lone = CONTENT_TYPES[variant.format], left.bit_count() == 1
     try:
         if left:
             with closing(tiles()) as made:  # at once, also after a fault: it holds GDAL's settings
@@ -137,7 +139,7 @@ def fill(layer: Layer, stores: Stores, request: Request, guard: Guard | None = N
                     size += length
         if empty and request.force:
             old = (names[tile] for tile in block.tiles(empty))
-            size += _cleared(stores.tiles, old, nothing(layer, look), kind, guard)
+            size += _cleared(stores.tiles, old, nothing(layer, variant), kind, guard)
     except SourceReadError as fault:
         error = str(fault)
     return Outcome(

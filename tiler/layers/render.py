@@ -14,14 +14,14 @@ from rasterio.session import DummySession
 
 from tiler.errors import BadOption
 from tiler.grid import TILE, Block, Window, resolution
-from tiler.image.encode import blank, encode
+from tiler.image.encode import blank_tile, encode
 from tiler.image.style import KERNELS, Area
 from tiler.image.terrain import derived
 from tiler.keys import FORMATS, Format, Scale
 from tiler.layers.catalog import Layer
-from tiler.layers.cog_layout import Bake
+from tiler.layers.cog_layout import CogLayout
 from tiler.layers.origin import check_origins
-from tiler.raster.datasets import Manner, opened
+from tiler.raster.datasets import OpenOptions, opened
 from tiler.raster.options import Resampling
 from tiler.raster.pixels import reading_of
 from tiler.raster.place import resolution_of
@@ -34,7 +34,7 @@ CACHE = 128  # megabytes of decoded blocks that GDAL keeps in a process
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class TileVariant:
     """How tiles are asked for: 256 pixels a side for scale 1, 512 for 2, in one format.
 
     Raises:
@@ -57,7 +57,9 @@ class Look:
 Read = Callable[[Window], Area]
 
 
-def render(layer: Layer, sources: Store, block: Block, mask: int, look: Look) -> Iterator[tuple[Tile, bytes | None]]:
+def render(
+    layer: Layer, sources: Store, block: Block, mask: int, variant: TileVariant
+) -> Iterator[tuple[Tile, bytes | None]]:
     """The tiles of `block` that `mask` names; None for a tile with nothing on it.
 
     A tile is the same bytes whether it is asked for alone or with its neighbours.
@@ -67,20 +69,22 @@ def render(layer: Layer, sources: Store, block: Block, mask: int, look: Look) ->
         SourceReadError: some pixel could not be read, or the raster of a virtual layer changed since it was ingested;
             tiles given before that are whole.
     """
-    layer.check_format(look.format)
+    layer.check_format(variant.format)
     if layer.origins:
-        made = list(_rendered(layer, sources, block, mask, look))
+        made = list(_rendered(layer, sources, block, mask, variant))
         check_origins(layer.id, layer.source, layer.origins)  # no file was touched until all was read
         yield from made
     else:
-        yield from _rendered(layer, sources, block, mask, look)
+        yield from _rendered(layer, sources, block, mask, variant)
 
 
-def _rendered(layer: Layer, sources: Store, block: Block, mask: int, look: Look) -> Iterator[tuple[Tile, bytes | None]]:
+def _rendered(
+    layer: Layer, sources: Store, block: Block, mask: int, variant: TileVariant
+) -> Iterator[tuple[Tile, bytes | None]]:
     """The same, of a raster that is as it was."""
     path = location(sources, layer.source, layer.bake.head) if layer.bake else layer.source
-    zoom = block.z + look.scale - 1  # at scale 2 a tile shows the pixels of the next zoom
-    size = look.size
+    zoom = block.z + variant.scale - 1  # at scale 2 a tile shows the pixels of the next zoom
+    size = variant.size
     with rasterio.Env(session=DummySession(), GDAL_CACHEMAX=CACHE, **sources.gdal_options):
         level = _level(layer.bake, zoom) if layer.bake else None
         if layer.bake and level is not None:
@@ -103,22 +107,22 @@ def _rendered(layer: Layer, sources: Store, block: Block, mask: int, look: Look)
                 area = derived(layer.style.terrain, area, window)
             picture = layer.style.apply(*area)
             for tile in tiles:
-                yield tile, encode(picture.cut((tile.y - top) * size, (tile.x - left) * size, size), look.format)
+                yield tile, encode(picture.cut((tile.y - top) * size, (tile.x - left) * size, size), variant.format)
 
 
-def render_tile(layer: Layer, sources: Store, tile: Tile, look: Look) -> bytes | None:
+def render_tile(layer: Layer, sources: Store, tile: Tile, variant: TileVariant) -> bytes | None:
     """One tile alone; see `render`."""
     block = Block.of(tile)
-    ((_, data),) = render(layer, sources, block, block.bit(tile), look)
+    ((_, data),) = render(layer, sources, block, block.bit(tile), variant)
     return data
 
 
-def nothing(layer: Layer, look: Look) -> bytes:
+def nothing(layer: Layer, variant: TileVariant) -> bytes:
     """What stands for a tile of the layer with nothing on it where there must be something."""
-    return blank(look.size, look.format, layer.style.ground)
+    return blank_tile(variant.size, variant.format, layer.style.ground)
 
 
-def _level(bake: Bake, zoom: int) -> int | None:
+def _level(bake: CogLayout, zoom: int) -> int | None:
     """Which level of the COG has the pixels of `zoom`, if one has."""
     level = bake.z - zoom
     return level if 0 <= level < bake.levels else None
@@ -177,7 +181,7 @@ def _over(area: Area, other: Area) -> Area:
     return np.where(hidden, below, values), np.where(hidden, 255 if below_cover is None else below_cover, cover)
 
 
-def _reading(layer: Layer, bake: Bake, path: str, level: int) -> Read:
+def _reading(layer: Layer, bake: CogLayout, path: str, level: int) -> Read:
     """Reads pixels that lie in the COG as they are."""
     dataset = opened(path, level, cog=True)
     left, top = bake.x * TILE >> level, bake.y * TILE >> level
@@ -213,9 +217,9 @@ def _nearest_level(layer: Layer, path: str, zoom: int) -> tuple[DatasetReader, R
     """
     bake = layer.bake
     if bake is None:
-        manner = Manner.of(layer.asked)
-        shrink = resolution(zoom) / resolution_of(opened(path, manner=manner))
-        return opened(path, overview_for(path, shrink, manner), manner=manner), layer.resampling
+        open_options = OpenOptions.of(layer.asked)
+        shrink = resolution(zoom) / resolution_of(opened(path, open_options=open_options))
+        return opened(path, overview_for(path, shrink, open_options), open_options=open_options), layer.resampling
     if zoom > bake.z:
         return opened(path, cog=True), layer.resampling
     small: Resampling = "nearest" if layer.style.palette or layer.resampling == "nearest" else "average"

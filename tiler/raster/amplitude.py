@@ -8,7 +8,7 @@ from rasterio.enums import MaskFlags
 from rasterio.io import DatasetReader
 
 from tiler.raster.options import Nodata
-from tiler.raster.vrt import Laid, copy_of, declare_nodata, forget_nodata
+from tiler.raster.vrt import VrtReader, copy_of, declare_nodata, forget_nodata
 
 NAME = "amplitude"  # of such a band
 TYPES = {"CFloat64": "Float64"}  # of the amplitude of a type; of all others it is a Float32
@@ -34,7 +34,7 @@ def amplitude_of(dataset: DatasetReader, description: ET.Element, nodata: Nodata
         forget_nodata(description)
     if isinstance(nodata, float):
         declare_nodata(description, nodata)
-    with Laid(description, dataset.name) as source:
+    with VrtReader(description, dataset.name) as source:
         sizes, made = copy_of(source), copy_of(source)
         by_value = MaskFlags.nodata in source.mask_flag_enums[0]
         value = abs(source.nodata) if by_value else None

@@ -53,7 +53,7 @@ FAR = re.compile(r"/vsi(curl|s3|gs|az|adls|oss|swift|webhdfs)|(?!file:)[a-z0-9+]
 REFUSED = re.compile(r"HTTP response code: 4(?!08|29)")  # of such a source; all else may pass
 
 
-class Manner(NamedTuple):
+class OpenOptions(NamedTuple):
     """How to open a source: with any GDAL driver or only `DRIVERS`; where it lies, if not where it says.
 
     `subdataset` is what to open of a file that holds several rasters. `crs` and one of `bounds` and `geotransform`
@@ -72,7 +72,7 @@ class Manner(NamedTuple):
     nodata: Nodata = None
 
     @classmethod
-    def of(cls, options: Options) -> Manner:
+    def of(cls, options: Options) -> OpenOptions:
         """As `ingest` was asked."""
         place = (options.crs, options.bounds, options.geotransform)
         warp = (options.gcps, options.resampling or "", options.nodata)
@@ -84,7 +84,7 @@ class Manner(NamedTuple):
         return bool(self.bounds or self.geotransform)
 
 
-PLAIN = Manner()
+PLAIN = OpenOptions()
 
 
 def inline(name: str) -> str:
@@ -128,7 +128,7 @@ def _raise_fault() -> None:
         raise beneath
 
 
-def opened(path: str, level: int = 0, *, cog: bool = False, manner: Manner = PLAIN) -> DatasetReader:
+def opened(path: str, level: int = 0, *, cog: bool = False, open_options: OpenOptions = PLAIN) -> DatasetReader:
     """The raster at `path`, kept open for this thread; `level` 1 is its first overview.
 
     A file that changes on disk is opened again. A dataset is not for two threads at once. `cog` says that the file
@@ -145,59 +145,59 @@ def opened(path: str, level: int = 0, *, cog: bool = False, manner: Manner = PLA
         stamp = (state.st_mtime_ns, state.st_size, state.st_ino)
     except OSError:  # no file: an address that only GDAL knows
         stamp = (0, 0, 0)
-    return _kept.opened(path, stamp, level, cog, manner)
+    return _kept.opened(path, stamp, level, cog, open_options)
 
 
-def _open(path: str, _stamp: tuple[int, int, int], level: int, cog: bool, manner: Manner) -> DatasetReader:
+def _open(path: str, _stamp: tuple[int, int, int], level: int, cog: bool, open_options: OpenOptions) -> DatasetReader:
     options: dict[str, Any] = {"OVERVIEW_LEVEL": level - 1} if level else {}
     settings = {"GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR"} if cog else NETWORK
     with translated(path), rasterio.Env(session=DummySession(), **settings) as env:
         opener = gdal_reads.opener(path)
         if cog or opener:
             return rasterio.open(path, driver="GTiff", **options, **opener)
-        drivers = None if manner.trusted else _known(env, DRIVERS)
-        path = _part(path, drivers, manner.subdataset)
+        drivers = None if open_options.trusted else _known(env, DRIVERS)
+        path = _part(path, drivers, open_options.subdataset)
         plain = DatasetReader(_parse_path(path), driver=drivers)
-        description = _description(plain, manner)
+        description = _description(plain, open_options)
         if description is None and not options:
             return plain
         plain.close()
         if description is None:
             return DatasetReader(_parse_path(path), driver=drivers, **options)
-        return vrt.Laid(description, plain.name, **options)
+        return vrt.VrtReader(description, plain.name, **options)
 
 
-def _description(dataset: DatasetReader, manner: Manner) -> ET.Element | None:
+def _description(dataset: DatasetReader, open_options: OpenOptions) -> ET.Element | None:
     """A VRT to read a raster through; None where it is read as it is.
 
     Raises:
         BadOption: an option places it nowhere.
         BadSource: it cannot be laid on the earth.
     """
-    crs, transform = _place(dataset, manner)
+    crs, transform = _place(dataset, open_options)
     moved = vrt.placed(vrt.copy_of(dataset), crs, transform) if crs or transform else None
     if transform or not gcps.by_points(dataset):
         return moved
-    warp = (manner.gcps, manner.resampling, manner.nodata)
+    warp = (open_options.gcps, open_options.resampling, open_options.nodata)
     if amplitude.is_complex(dataset):
-        return _warped_amplitude(dataset, vrt.copy_of(dataset) if moved is None else moved, manner)
-    if moved is None and manner.nodata == ():
+        return _warped_amplitude(dataset, vrt.copy_of(dataset) if moved is None else moved, open_options)
+    if moved is None and open_options.nodata == ():
         moved = vrt.copy_of(dataset)
     if moved is None:
         return gcps.unrolled(dataset, *warp)
-    if manner.nodata == ():
+    if open_options.nodata == ():
         vrt.forget_nodata(moved)
-    with vrt.Laid(moved, dataset.name) as source:
+    with vrt.VrtReader(moved, dataset.name) as source:
         return gcps.unrolled(source, *warp)
 
 
-def _warped_amplitude(dataset: DatasetReader, description: ET.Element, manner: Manner) -> ET.Element:
-    nodata = math.nan if isinstance(manner.nodata, float) else manner.nodata or None
-    with vrt.Laid(amplitude.amplitude_of(dataset, description, manner.nodata), dataset.name) as source:
-        return amplitude.name_bands(gcps.unrolled(source, manner.gcps, manner.resampling, nodata))
+def _warped_amplitude(dataset: DatasetReader, description: ET.Element, open_options: OpenOptions) -> ET.Element:
+    nodata = math.nan if isinstance(open_options.nodata, float) else open_options.nodata or None
+    with vrt.VrtReader(amplitude.amplitude_of(dataset, description, open_options.nodata), dataset.name) as source:
+        return amplitude.name_bands(gcps.unrolled(source, open_options.gcps, open_options.resampling, nodata))
 
 
-def part_of(path: str, manner: Manner) -> str:
+def part_of(path: str, open_options: OpenOptions) -> str:
     """GDAL's name of the raster at `path`: its own, or that of the subdataset that is asked for.
 
     Raises:
@@ -206,7 +206,7 @@ def part_of(path: str, manner: Manner) -> str:
         StoreError: the store or the network failed.
     """
     with translated(path), rasterio.Env(session=DummySession(), **NETWORK) as env:
-        return _part(path, None if manner.trusted else _known(env, DRIVERS), manner.subdataset)
+        return _part(path, None if open_options.trusted else _known(env, DRIVERS), open_options.subdataset)
 
 
 def _part(path: str, drivers: list[str] | None, subdataset: str) -> str:
@@ -216,16 +216,16 @@ def _part(path: str, drivers: list[str] | None, subdataset: str) -> str:
         return subdatasets.chosen(whole, subdataset)
 
 
-def _place(dataset: DatasetReader, manner: Manner) -> tuple[CRS | None, Affine | None]:
+def _place(dataset: DatasetReader, open_options: OpenOptions) -> tuple[CRS | None, Affine | None]:
     """The CRS and the geotransform that a raster gets in place of its own; None where it keeps that.
 
     Raises:
         BadOption: they are none.
         BadSource: it cannot be laid on the earth.
     """
-    crs = vrt.crs_of(manner.crs) if manner.crs else None
-    transform = vrt.transform_of(manner.bounds, manner.geotransform, dataset.width, dataset.height)
-    if manner.as_earth:
+    crs = vrt.crs_of(open_options.crs) if open_options.crs else None
+    transform = vrt.transform_of(open_options.bounds, open_options.geotransform, dataset.width, dataset.height)
+    if open_options.as_earth:
         moved = bodies.on_earth(crs or dataset.crs, transform or dataset.transform, dataset.name)
         if moved:
             return CRS.from_epsg(4326), moved
@@ -233,14 +233,14 @@ def _place(dataset: DatasetReader, manner: Manner) -> tuple[CRS | None, Affine |
 
 
 @contextmanager
-def as_it_is(path: str, manner: Manner) -> Iterator[DatasetReader]:
+def as_it_is(path: str, open_options: OpenOptions) -> Iterator[DatasetReader]:
     """The raster at `path` for a moment, laid nowhere else.
 
     Raises:
         SourceReadError, StoreError: as `opened`.
     """
     with translated(path), rasterio.Env(session=DummySession(), **NETWORK) as env:
-        drivers = None if manner.trusted else _known(env, DRIVERS)
+        drivers = None if open_options.trusted else _known(env, DRIVERS)
         with DatasetReader(_parse_path(path), driver=drivers) as dataset:
             yield dataset
 

@@ -24,7 +24,7 @@ OPAQUE = (1.0, 255.0)  # what alpha of any type may mean by opaque
 FULL = {"int8": 127.0, "int16": 32767.0, "uint16": 65535.0, "float32": 65535.0, "float64": 65535.0}  # the most it may
 SHADES = 32  # values that lie between transparent and opaque; alpha that fades at its edges has hardly any
 
-Look = dict[str, Any]  # for rasterio's `read`
+TileVariant = dict[str, Any]  # for rasterio's `read`
 
 
 class Alpha(NamedTuple):
@@ -35,7 +35,7 @@ class Alpha(NamedTuple):
     picture: bool
 
 
-def looks(dataset: DatasetReader) -> Iterator[Look]:
+def coarse_reads(dataset: DatasetReader) -> Iterator[TileVariant]:
     """How to read a raster coarsely: all of it at once if that is cheap, else squares spread over it."""
     small = dataset.width * dataset.height <= 16 * SAMPLE * SAMPLE
     if small or dataset.overviews(1):
@@ -48,7 +48,7 @@ def looks(dataset: DatasetReader) -> Iterator[Look]:
             yield {"window": rasterio.windows.Window(column, row, *size)}
 
 
-def written(dataset: DatasetReader, reading: Reading) -> Iterator[Look]:
+def written(dataset: DatasetReader, reading: Reading) -> Iterator[TileVariant]:
     """How to read coarsely what is written of a sparse raster; nothing of any other."""
     gaps = gaps_of(dataset, reading)
     if gaps is None:
@@ -68,17 +68,17 @@ class Samples(NamedTuple):
 
 def samples(dataset: DatasetReader, reading: Reading, meaning: tuple[Meaning, ...]) -> Samples:
     """Valid values of each band, spread over the raster; if none are seen so, over what is written of it."""
-    found, hidden = _valid(dataset, reading, looks(dataset)), False
+    found, hidden = _valid(dataset, reading, coarse_reads(dataset)), False
     if not found.size:
         found, hidden = _valid(dataset, reading, written(dataset, reading)), True
     return Samples([meant(band, each) for band, each in zip(found, meaning, strict=True)], hidden)
 
 
-def _valid(dataset: DatasetReader, reading: Reading, how: Iterable[Look]) -> Values:
+def _valid(dataset: DatasetReader, reading: Reading, how: Iterable[TileVariant]) -> Values:
     """Valid values as they are stored, `(bands, values)`."""
     none = np.empty((reading.count, 0), dtype_of(dataset, reading.bands[0]))
     with translated(dataset.name):
-        parts = (pixels(dataset, reading, **look) for look in how)
+        parts = (pixels(dataset, reading, **options) for options in how)
         return np.concatenate([none, *(values[:, mask > 0] for values, mask in parts)], axis=1)
 
 
@@ -117,7 +117,7 @@ def look_at_alpha(dataset: DatasetReader, band: int) -> Alpha:
     few, dtype = bits(dataset, band), dtype_of(dataset, band)
     usual, full = natural(dataset, band), FULL.get(dtype, 255.0)
     with translated(dataset.name):
-        sample = np.concatenate([_numbers(dataset.read(band, **look)).ravel() for look in looks(dataset)])
+        sample = np.concatenate([_numbers(dataset.read(band, **options)).ravel() for options in coarse_reads(dataset)])
         highest, between = float(sample.max(initial=0)), False
         if dtype != "uint8" or highest <= 1 or few:
             for _, window in dataset.block_windows(band):

@@ -20,7 +20,7 @@ from tiler.errors import BadOption
 SAID = re.compile(r"\w+:[\w.]+|.*[\[+{].*", re.DOTALL)  # an authority's code, WKT, PROJ: no file and no address
 
 
-class Laid(DatasetReader):  # type: ignore[misc]  # rasterio has no types
+class VrtReader(DatasetReader):  # type: ignore[misc]  # rasterio has no types
     """A raster that is described by a VRT, under the name of what it is read from."""
 
     def __init__(self, description: ET.Element, called: str, **how: Any) -> None:

@@ -21,7 +21,7 @@ from rasterio.io import DatasetReader
 from tiler.grid import Window
 from tiler.image.separable import Coordinates, cubic, exact, resampled
 from tiler.image.style import Area, Pixels, Values
-from tiler.raster.datasets import PLAIN, Manner, opened, translated
+from tiler.raster.datasets import PLAIN, OpenOptions, opened, translated
 from tiler.raster.options import Resampling
 from tiler.raster.pixels import dtype_of, pixels, shown
 from tiler.raster.place import MERCATOR, beneath_window, past_seam, turns
@@ -44,19 +44,19 @@ KERNEL: dict[Resampling, int] = {  # source pixels that a kernel reaches to each
 }
 
 
-def overviews_of(path: str, manner: Manner = PLAIN) -> list[int]:
+def overviews_of(path: str, open_options: OpenOptions = PLAIN) -> list[int]:
     """How many times smaller the raster itself and its overviews are; 0 for those that lack the mask it has."""
-    factors = [1, *opened(path, manner=manner).overviews(1)]
-    if MaskFlags.per_dataset in opened(path, manner=manner).mask_flag_enums[0]:
+    factors = [1, *opened(path, open_options=open_options).overviews(1)]
+    if MaskFlags.per_dataset in opened(path, open_options=open_options).mask_flag_enums[0]:
         for level in range(1, len(factors)):
-            if MaskFlags.per_dataset not in opened(path, level, manner=manner).mask_flag_enums[0]:
+            if MaskFlags.per_dataset not in opened(path, level, open_options=open_options).mask_flag_enums[0]:
                 factors[level] = 0
     return factors
 
 
-def overview_for(path: str, shrink: float, manner: Manner = PLAIN) -> int:
+def overview_for(path: str, shrink: float, open_options: OpenOptions = PLAIN) -> int:
     """The coarsest overview (from 1; 0 is the raster itself) that is `shrink` or less smaller, in any order of them."""
-    factors = overviews_of(path, manner)
+    factors = overviews_of(path, open_options)
     return max(range(len(factors)), key=lambda level: factors[level] if factors[level] <= shrink * 1.01 else 0)
 
 

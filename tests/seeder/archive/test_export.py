@@ -44,7 +44,7 @@ from tests.support.strategies import GLOBE, layers
 from tiler.errors import BadOption, MissingObject
 from tiler.grid import Bounds
 from tiler.layers.catalog import Layer
-from tiler.layers.render import Look
+from tiler.layers.render import TileVariant
 from tiler.storage.store import Store, Stores
 
 
@@ -158,9 +158,9 @@ def test_mbtiles_are_what_the_specification_says(tmp_path: Path) -> None:
 def test_an_archive_tells_what_the_layer_s_tilejson_does(kind: Kind, tmp_path: Path) -> None:
     content = {tile: data for tile, data in pyramid(4).items() if tile.z >= 2}
     layer = replace(GLOBE, attribution="us", format="jpg")
-    look = Look(scale=2, format="jpg")
+    variant = TileVariant(scale=2, format="jpg")
     target = Target.parse(str(tmp_path / NAMES[kind]))
-    made(Shelf.of(content, layer, look).source(chosen(content)), target)
+    made(Shelf.of(content, layer, variant).source(chosen(content)), target)
     if kind == "pmtiles":
         found = pmtiles(target.path)
         said: dict[str, Any] = found.metadata
@@ -202,7 +202,7 @@ def test_bounds_of_an_archive_lie_within_the_layer_s(layer: Layer, data: st.Data
         if len(codes):
             tiles[z] = TileSet.of(z, codes[data.draw(st.lists(st.integers(0, len(codes) - 1), min_size=1))])
     assume(tiles)
-    source = Source(layer, Look(format=layer.format), Stores(memory(), memory(), ""), TileSets(tiles))
+    source = Source(layer, TileVariant(format=layer.format), Stores(memory(), memory(), ""), TileSets(tiles))
     zooms = tuple(sorted(tiles))
     said = source.tilejson(zooms, {"revision": "1"})
     west, south, east, north = said["bounds"]

@@ -34,7 +34,7 @@ from tests.support.archives import (
 from tests.support.strategies import GLOBE
 from tiler.errors import BadOption, StoreError, Superseded
 from tiler.layers.catalog import Layer, publish
-from tiler.layers.render import Look
+from tiler.layers.render import TileVariant
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -126,7 +126,7 @@ def test_a_part_of_other_tiles_is_begun_anew(other: Layer, said: str, tmp_path: 
     with Export.open(first.source(chosen(content)), target) as work:
         work.fetch(nobody)
     changed = {tile: data[::-1] for tile, data in content.items()}
-    shelf = Shelf.of(changed, other, Look(format=other.format))
+    shelf = Shelf.of(changed, other, TileVariant(format=other.format))
     with Export.open(shelf.source(chosen(content)), target) as work:
         assert (work.had, work.begun) == (0, said)
     made(shelf.source(chosen(content)), target)

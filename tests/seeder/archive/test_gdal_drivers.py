@@ -22,7 +22,7 @@ from tiler.image.style import Pixels
 from tiler.ingest.ingest import ingest
 from tiler.keys import Format
 from tiler.layers.catalog import Layer, load_layer
-from tiler.layers.render import Look
+from tiler.layers.render import TileVariant
 from tiler.raster.options import Options
 from tiler.settings import Settings
 from tiler.storage.store import Stores
@@ -106,7 +106,7 @@ def test_each_zoom_is_shown_by_its_own_tiles_in_each_format(form: Format, driver
         for z in (2, 1, 0):
             seen = shown(dataset, Tile(x=0, y=0, z=2), tiles=4, side=2**z * TILE)
             truth = joined(
-                lambda tile: decoded(alone(layer, stores, tile, Look(format=form))),
+                lambda tile: decoded(alone(layer, stores, tile, TileVariant(format=form))),
                 Tile(x=0, y=0, z=z),
                 columns=2**z,
                 rows=2**z,

@@ -15,7 +15,7 @@ from mercantile import Tile
 from seeder.cache.audit import TO_SEED, Audit, sampled
 from seeder.jobs.ledger import put_job, put_receipt
 from seeder.jobs.messages import Job, Receipt, Spec
-from seeder.select.blocks import Piece
+from seeder.select.blocks import BlockMask
 from seeder.select.selection import Selection, regions
 from seeder.select.tilelist import parse_tiles, tile_line
 from tests.support.audited import NEAR, NOON, OWN, PNG, Case, Wide, cases, everything, key_of, listed, told, whole
@@ -24,10 +24,10 @@ from tests.support.selections import tiles_of, wanted
 from tests.support.site import memory
 from tests.support.strategies import GLOBE, bounds, layers
 from tiler.grid import LEAF, Block, Bounds
-from tiler.image.encode import blank
+from tiler.image.encode import blank_tile
 from tiler.layers.catalog import Layer
 from tiler.layers.fill import Outcome
-from tiler.layers.render import Look
+from tiler.layers.render import TileVariant
 from tiler.storage.store import Store, Stores
 
 # any layer, any selection, any objects; no tile is rendered
@@ -91,12 +91,14 @@ def test_an_audit_of_a_part_asks_nothing_of_the_rest(selection: Selection) -> No
     assert listed(case.audit()) == [("near/5/16/15.png", "missing")]
 
 
-@pytest.mark.parametrize("look", [Look(), Look(scale=2), Look(format="webp"), Look(format="jpg")])
-def test_blanks_that_the_redirect_path_stores_are_fine_inside_the_bounds_only(look: Look) -> None:
+@pytest.mark.parametrize(
+    "look", [TileVariant(), TileVariant(scale=2), TileVariant(format="webp"), TileVariant(format="jpg")]
+)
+def test_blanks_that_the_redirect_path_stores_are_fine_inside_the_bounds_only(variant: TileVariant) -> None:
     hole = replace(NEAR.footprint, z=5, x=17, y=9, cells=np.ones((2, 2), np.bool_))
-    case = whole(None, replace(NEAR, footprint=hole), look)
-    void = blank(look.size, look.format)
-    inside, outside = (key_of(NEAR, Tile(x=20, y=y, z=5), look) for y in (12, 20))
+    case = whole(None, replace(NEAR, footprint=hole), variant)
+    void = blank_tile(variant.size, variant.format)
+    inside, outside = (key_of(NEAR, Tile(x=20, y=y, z=5), variant) for y in (12, 20))
     case.stored.update({inside: void, outside: void})
     assert listed(case.audit()) == [(outside, "unexpected")]
     case.stored[inside] += b"!"
@@ -126,10 +128,10 @@ def note(stores: Stores, spec: Spec, line: str, fate: str = "empty") -> None:
     ("spec", "known"),
     [
         (OWN, True),
-        (replace(OWN, look=Look(format="webp")), True),  # what is empty is so in every format
+        (replace(OWN, variant=TileVariant(format="webp")), True),  # what is empty is so in every format
         (replace(OWN, selection=Selection((3, 4, 5), (Bounds(0, 0, 1, 1),))), True),
         (replace(OWN, revision="0123"), False),
-        (replace(OWN, look=Look(scale=2)), False),
+        (replace(OWN, variant=TileVariant(scale=2)), False),
         (replace(OWN, layer="near-2"), False),
         (replace(OWN, layer="nea"), False),
     ],
@@ -182,8 +184,8 @@ def test_findings_come_while_most_columns_are_not_yet_listed() -> None:
 # samples
 
 
-def tile_of(piece: Piece) -> Tile:
-    (tile,) = tiles_of(piece)
+def tile_of(block_mask: BlockMask) -> Tile:
+    (tile,) = tiles_of(block_mask)
     return tile
 
 
@@ -193,29 +195,29 @@ def test_a_sample_is_of_planned_tiles_once_each_and_always(layer: Layer, boxes: 
     selection = Selection(everything(layer).zooms, tuple(boxes))
     audit = Audit(layer, selection, PNG, Stores(memory(), memory(), ""), ())
     planned = {tile for z in selection.zooms for tile in wanted(layer, selection.boxes, z)}
-    found = [tile_of(piece) for piece in sampled(audit, number)]
+    found = [tile_of(block_mask) for block_mask in sampled(audit, number)]
     assert planned.issuperset(found)
     assert len(found) == min(number, len(planned))
     assert len(set(found)) == len(found)
-    assert [tile_of(piece) for piece in sampled(audit, number)] == found
+    assert [tile_of(block_mask) for block_mask in sampled(audit, number)] == found
 
 
 @given(layers(deepest=4))
 def test_all_as_a_sample_is_all_that_is_planned(layer: Layer) -> None:
     audit = Audit(layer, everything(layer), PNG, Stores(memory(), memory(), ""), ())
-    found = [piece for region in regions(layer, audit.selection) for piece in region.pieces()]
+    found = [block_mask for region in regions(layer, audit.selection) for block_mask in region.block_masks()]
     assert list(sampled(audit, None)) == found
 
 
 def test_a_sample_as_large_as_the_layer_leaves_no_tile_out() -> None:
     planned = {tile for z in (3, 4, 5) for tile in wanted(NEAR, (), z)}
     audit = Audit(NEAR, everything(NEAR), PNG, Stores(memory(), memory(), ""), ())
-    assert {tile_of(piece) for piece in sampled(audit, len(planned))} == planned
+    assert {tile_of(block_mask) for block_mask in sampled(audit, len(planned))} == planned
 
 
 def test_a_small_sample_of_the_world_is_drawn_from_all_over_it() -> None:
     audit = Audit(GLOBE, Selection((7, 8)), PNG, Stores(memory(), memory(), ""), ())
-    found = [tile_of(piece) for piece in sampled(audit, 200)]
+    found = [tile_of(block_mask) for block_mask in sampled(audit, 200)]
     corners = Counter((tile.z, tile.x >> tile.z - 1, tile.y >> tile.z - 1) for tile in found)
     assert len(corners) == 8
     assert {z: sum(number for key, number in corners.items() if key[0] == z) for z in (7, 8)} == {

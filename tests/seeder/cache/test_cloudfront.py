@@ -24,7 +24,7 @@ from moto.cloudfront.models import Invalidation
 from seeder.aws.stack import read_stack
 from seeder.cache import cloudfront
 from seeder.cache.cloudfront import MOST, PRICE, invalidate, paths, wait
-from seeder.cache.stored import Pick
+from seeder.cache.stored import StoredFilter
 from seeder.cli import main as cli
 from seeder.select.tilelist import parse_tiles, tile_line
 from seeder.select.tileset import TileSets
@@ -67,14 +67,17 @@ def listed(*chosen: Tile) -> TileSets:
     return parse_tiles(map(tile_line, chosen), "-")
 
 
-def selected(pick: Pick) -> set[Tile]:
+def selected(stored_filter: StoredFilter) -> set[Tile]:
     """What is meant, tile by tile."""
-    own = None if pick.tiles is None else set(lines(pick.tiles))
+    own = None if stored_filter.tiles is None else set(lines(stored_filter.tiles))
     return {
         tile
         for tile in GRID
-        if (pick.zooms is None or tile.z in pick.zooms)
-        and (not pick.boxes or any(tile in each for box in pick.boxes for each in tile_ranges(box, tile.z)))
+        if (stored_filter.zooms is None or tile.z in stored_filter.zooms)
+        and (
+            not stored_filter.boxes
+            or any(tile in each for box in stored_filter.boxes for each in tile_ranges(box, tile.z))
+        )
         and (own is None or tile_line(tile) in own)
     }
 
@@ -89,7 +92,7 @@ def fewest(meant: set[str], others: set[str]) -> set[str]:
 
 
 @st.composite
-def picks(draw: st.DrawFn) -> Pick:
+def picks(draw: st.DrawFn) -> StoredFilter:
     """Selections of layers of low zooms, some of tiles that the layer lacks."""
     low, high = sorted((draw(st.integers(0, DEEPEST)), draw(st.integers(0, DEEPEST))))
     box = draw(st.sampled_from([WORLD, SMALL]) | bounds())
@@ -98,38 +101,47 @@ def picks(draw: st.DrawFn) -> Pick:
     boxes = tuple(draw(st.lists(bounds(), max_size=2)))
     few = st.lists(tiles(DEEPEST) | st.sampled_from(GRID[-300:]), min_size=1, max_size=8)
     chosen = draw(st.none() | few.map(lambda found: listed(*found)))
-    return Pick(layer, zooms, boxes, chosen)
+    return StoredFilter(layer, zooms, boxes, chosen)
 
 
 @given(picks())
-def test_every_tile_that_is_meant_is_reached_at_every_scale_and_in_every_format(pick: Pick) -> None:
-    found = paths(pick)
-    meant = {url(pick.layer.id, tile, scale, form) for tile in selected(pick) for scale in (1, 2) for form in FORMATS}
+def test_every_tile_that_is_meant_is_reached_at_every_scale_and_in_every_format(stored_filter: StoredFilter) -> None:
+    found = paths(stored_filter)
+    meant = {
+        url(stored_filter.layer.id, tile, scale, form)
+        for tile in selected(stored_filter)
+        for scale in (1, 2)
+        for form in FORMATS
+    }
     assert reached(found, meant) == meant
 
 
 @given(picks())
-def test_a_path_has_one_wildcard_at_its_end_and_names_one_layer(pick: Pick) -> None:
-    found = paths(pick)
+def test_a_path_has_one_wildcard_at_its_end_and_names_one_layer(stored_filter: StoredFilter) -> None:
+    found = paths(stored_filter)
     assert len(set(found)) == len(found) <= MOST
     for path in found:
-        assert re.fullmatch(rf"/{re.escape(pick.layer.id)}/[0-9/.@]*\*", path)
+        assert re.fullmatch(rf"/{re.escape(stored_filter.layer.id)}/[0-9/.@]*\*", path)
 
 
-def owned(pick: Pick, zooms: Iterable[int]) -> set[str]:
+def owned(stored_filter: StoredFilter, zooms: Iterable[int]) -> set[str]:
     """The paths of what lies in the layer's bounds and is not meant."""
-    ranges = {z: tile_ranges(pick.layer.bounds, z) for z in zooms if z <= DEEPEST}
+    ranges = {z: tile_ranges(stored_filter.layer.bounds, z) for z in zooms if z <= DEEPEST}
     inside = {tile for tile in GRID if any(tile in each for each in ranges.get(tile.z, ()))}
-    return urls(pick.layer.id, inside - selected(pick))
+    return urls(stored_filter.layer.id, inside - selected(stored_filter))
 
 
 @given(picks())
-def test_where_few_paths_do_they_are_the_fewest_and_reach_nothing_else_of_the_layer(pick: Pick) -> None:
-    own = range(pick.layer.minzoom, pick.layer.maxzoom + 1)
-    meant, others = urls(pick.layer.id, selected(pick)), owned(pick, own)
-    wary = fewest(meant, owned(pick, (*own, *(pick.zooms or ()))))  # an older revision may have had those zooms too
+def test_where_few_paths_do_they_are_the_fewest_and_reach_nothing_else_of_the_layer(
+    stored_filter: StoredFilter,
+) -> None:
+    own = range(stored_filter.layer.minzoom, stored_filter.layer.maxzoom + 1)
+    meant, others = urls(stored_filter.layer.id, selected(stored_filter)), owned(stored_filter, own)
+    wary = fewest(
+        meant, owned(stored_filter, (*own, *(stored_filter.zooms or ())))
+    )  # an older revision may have had those zooms too
     if len(wary) <= MOST:
-        found = paths(pick)
+        found = paths(stored_filter)
         assert reached(found, others) == set()
         assert len(fewest(meant, others)) <= len(found) <= len(wary)
 
@@ -138,20 +150,20 @@ def test_where_few_paths_do_they_are_the_fewest_and_reach_nothing_else_of_the_la
 def test_all_of_a_layer_is_one_path_and_a_zoom_is_one_that_reaches_no_other(data: st.DataObject) -> None:
     low, high = sorted((data.draw(st.integers(0, 28)), data.draw(st.integers(0, 28))))
     layer = replace(GLOBE, minzoom=low, maxzoom=high, bounds=data.draw(bounds()))
-    assert paths(Pick(layer)) == ["/globe/*"]
+    assert paths(StoredFilter(layer)) == ["/globe/*"]
     z = data.draw(st.integers(low, high))
-    (path,) = paths(Pick(layer, (z,)))
+    (path,) = paths(StoredFilter(layer, (z,)))
     zooms = {other: url(layer.id, Tile(x=0, y=0, z=other)) for other in range(low, high + 1)}
     assert reached([path], zooms.values()) == {zooms[z]}
 
 
 def test_tiles_that_look_alike_in_writing_share_a_path() -> None:
     alike = [Tile(x=300, y=y, z=9) for y in (4, *range(40, 50), *range(400, 500))]
-    assert paths(Pick(GLOBE, (9,), (), listed(*alike))) == ["/globe/9/300/4*"]
+    assert paths(StoredFilter(GLOBE, (9,), (), listed(*alike))) == ["/globe/9/300/4*"]
 
 
 def test_a_list_without_a_tile_of_those_zooms_is_no_path() -> None:
-    assert paths(Pick(GLOBE, (3,), (), listed(Tile(x=1, y=1, z=9)))) == []
+    assert paths(StoredFilter(GLOBE, (3,), (), listed(Tile(x=1, y=1, z=9)))) == []
 
 
 def test_a_hundred_thousand_scattered_tiles_are_looked_through_a_few_hundred_times(
@@ -159,14 +171,14 @@ def test_a_hundred_thousand_scattered_tiles_are_looked_through_a_few_hundred_tim
 ) -> None:
     numbers = np.random.default_rng(7).integers(0, 2**14, (100_000, 2)).tolist()
     chosen = parse_tiles((f"14/{x}/{y}" for x, y in numbers), "-")
-    looks, within = Counter[str](), cloudfront._Rectangles.within
+    variants, within = Counter[str](), cloudfront._Rectangles.within
     monkeypatch.setattr(
         cloudfront._Rectangles,
         "within",
-        lambda found, *spans: (looks.update(tiles=len(found.x0)), within(found, *spans))[1],
+        lambda found, *spans: (variants.update(tiles=len(found.x0)), within(found, *spans))[1],
     )
-    assert paths(Pick(replace(GLOBE, maxzoom=14), None, (), chosen)) == ["/globe/14*"]
-    assert looks.total() < 60_000_000  # a fiftieth of a second each million
+    assert paths(StoredFilter(replace(GLOBE, maxzoom=14), None, (), chosen)) == ["/globe/14*"]
+    assert variants.total() < 60_000_000  # a fiftieth of a second each million
 
 
 @pytest.mark.parametrize("box", [WORLD, Bounds(5.5, 45.0, 10.5, 47.5)], ids=["world", "alps"])
@@ -176,7 +188,7 @@ def test_boxes_of_deep_zooms_are_counted_some_thousand_times(
 ) -> None:
     counts, count = Counter[str](), cloudfront._count
     monkeypatch.setattr(cloudfront, "_count", lambda *args: (counts.update(["calls"]), count(*args))[1])
-    found = paths(Pick(replace(GLOBE, bounds=box, maxzoom=20), None, (chosen,)))
+    found = paths(StoredFilter(replace(GLOBE, bounds=box, maxzoom=20), None, (chosen,)))
     assert counts.total() < 50_000
     ranges = [each for z in range(21) for each in tile_ranges(chosen, z)]
     meant = urls("globe", (Tile(x=each.x1 - 1, y=each.y0, z=each.z) for each in ranges))

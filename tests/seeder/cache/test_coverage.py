@@ -34,13 +34,13 @@ from tests.support.site import Nothing, Spy, memory
 from tests.support.strategies import GLOBE
 from tiler.errors import BadOption, ZoomOutside
 from tiler.grid import LEAF, Block, Bounds
-from tiler.image.encode import blank
+from tiler.image.encode import blank_tile
 from tiler.keys import job_key
 from tiler.layers.fill import Outcome
 from tiler.settings import Settings
 from tiler.storage.store import Store, Stores
 
-STATES = ("warm", "empty", "missing", "failed")
+STATES = ("stored", "empty", "missing", "failed")
 
 
 def state_of(found: list[Covered]) -> dict[Tile, str]:
@@ -52,7 +52,7 @@ def state_of(found: list[Covered]) -> dict[Tile, str]:
             (state,) = (name for name in STATES if getattr(each, name) & bit)
             assert tile not in told
             told[tile] = state
-        assert each.warm | each.empty | each.missing | each.failed == each.planned
+        assert each.stored | each.empty | each.missing | each.failed == each.planned
     return told
 
 
@@ -77,7 +77,7 @@ class Word:
 
 def jobs_for(case: Case) -> list[Job]:
     """The newest first, all newer than those of the case: one of another revision, whose word does not count, first."""
-    spec = Spec(case.layer.id, case.layer.revision, everything(case.layer), case.look)
+    spec = Spec(case.layer.id, case.layer.revision, everything(case.layer), case.variant)
     old = replace(spec, revision=f"{spec.revision}0")
     ages = ((old, 5), (spec, 4), (replace(spec, force=True), 3), (spec, 2))
     return [Job.new(each, NOON + timedelta(hours=hour)) for each, hour in ages]
@@ -88,7 +88,7 @@ def worded(draw: st.DrawFn) -> tuple[Case, list[Word]]:
     """A case, and what receipts say of a few of its tiles, most of them not stored; some contradict others."""
     case = draw(cases() | st.builds(whole))
     tiles = draw(st.sets(st.sampled_from(sorted(case.planned())), max_size=4)) if case.planned() else set()
-    gone = {key_of(case.layer, tile, case.look) for tile in sorted(tiles)[1:]}
+    gone = {key_of(case.layer, tile, case.variant) for tile in sorted(tiles)[1:]}
     case = replace(case, stored={key: data for key, data in case.stored.items() if key not in gone})
     fates: dict[Kind, tuple[str, ...]] = {"done": ("written", "skipped", "empty"), "failed": ("failed", "written")}
     words = []
@@ -118,10 +118,10 @@ def expected(case: Case, words: list[Word]) -> dict[Tile, str]:
     said = {(word.job.id, word.kind, word.tile): word.fate for word in words}
     told = {}
     for tile in case.planned():
-        data = case.stored.get(key_of(case.layer, tile, case.look))
+        data = case.stored.get(key_of(case.layer, tile, case.variant))
         fates = [said.get((job.id, kind, tile)) for job in jobs for kind in ("done", "failed")]
         if data is not None:
-            told[tile] = "warm" if data else "missing"
+            told[tile] = "stored" if data else "missing"
         elif tile in case.empty or "empty" in fates:
             told[tile] = "empty"
         else:
@@ -137,7 +137,7 @@ def test_each_planned_tile_is_in_the_state_that_its_object_and_the_latest_receip
     case, words = drawn
     stores = case.stores()
     note(stores.sources, words)
-    audit = Audit.of(case.layer, case.selection, case.look, stores)
+    audit = Audit.of(case.layer, case.selection, case.variant, stores)
     told = state_of(list(coverage(audit)))
     assert told == expected(case, words)
     counts = Counter(told.values())
@@ -157,8 +157,8 @@ def test_every_store_tells_the_same_and_agrees_with_verify(store: Store, seed: i
     job = Job.new(replace(OWN, selection=everything(NEAR)), NOON)
     truth, words = {}, []
     for tile in planned:
-        truth[tile] = chance.choice(("warm", "empty", "missing", "failed", "no bytes"))
-        data = {"warm": chance.choice((b"tile", blank(256, "png"))), "no bytes": b""}.get(truth[tile])
+        truth[tile] = chance.choice(("stored", "empty", "missing", "failed", "no bytes"))
+        data = {"stored": chance.choice((b"tile", blank_tile(256, "png"))), "no bytes": b""}.get(truth[tile])
         if data is not None:
             store.put(key_of(NEAR, tile), data, content_type="image/png")
         if truth[tile] == "failed":
@@ -187,10 +187,10 @@ def test_the_counts_of_a_job_that_failed_are_those_of_verify_and_of_the_ledger(a
         assert (found.tiles.planned, len(found.blocks)) == (total.tiles, total.blocks)
         assert {each.block for each in found.blocks if each.failed} == set(failed[z])
         assert (found.tiles.failed, found.tiles.missing) == (len(lines), 0)
-        assert found.tiles.warm == len(list((alps_copy / "tiles/alps" / str(z)).glob("*/*.png")))
+        assert found.tiles.stored == len(list((alps_copy / "tiles/alps" / str(z)).glob("*/*.png")))
     assert CliRunner().invoke(main, ["resume", plan.job.id, "--jobs", "1"]).exit_code == 0
     tiles = [ZoomCoverage.of(audit, z).tiles for z in ZOOMS]
-    assert [each.warm for each in tiles] == [each.planned for each in tiles]
+    assert [each.stored for each in tiles] == [each.planned for each in tiles]
 
 
 # what a map is told
@@ -265,7 +265,7 @@ def spied(case: Case, words: list[Word]) -> tuple[Audit, Spy, Spy]:
     note(stores.sources, words)
     tiles, sources = Spy(stores.tiles), Spy(stores.sources)
     watched = Stores(cast(Store, tiles), cast(Store, sources), "")
-    audit = Audit.of(case.layer, case.selection, case.look, watched)
+    audit = Audit.of(case.layer, case.selection, case.variant, watched)
     tiles.seen.clear()
     sources.seen.clear()
     return audit, tiles, sources
@@ -276,7 +276,7 @@ def test_of_a_layer_that_is_wholly_stored_the_ledger_is_not_asked() -> None:
     jobs = [Job.new(replace(OWN, force=force), NOON) for force in (False, True)]
     audit, tiles, sources = spied(case, [Word(job, "failed", Tile(x=17, y=12, z=5), "failed") for job in jobs])
     assert len(audit.known) == 2
-    assert set(state_of(list(coverage(audit))).values()) == {"warm"}
+    assert set(state_of(list(coverage(audit))).values()) == {"stored"}
     assert sources.seen == []
     assert set(tiles.seen) == {("folders", f"near/{z}/") for z in (3, 4, 5)} | {
         ("list", f"near/{tile.z}/{tile.x}/") for tile in case.planned()
@@ -293,7 +293,7 @@ def test_receipts_are_listed_once_a_job_that_has_the_zoom_and_read_only_of_block
     words = [Word(job, "failed", tile, "failed") for job in jobs for tile in (gap, Tile(x=17, y=8, z=5))]
     audit, _, sources = spied(case, [*words, Word(other, "failed", stored, "failed")])
     told = state_of(list(coverage(audit)))
-    assert Counter(told.values()) == Counter({"warm": len(told) - 3, "missing": 2, "failed": 1})
+    assert Counter(told.values()) == Counter({"stored": len(told) - 3, "missing": 2, "failed": 1})
     asked = Counter(sources.seen)
     own = [job.id for job in jobs]
     assert {key: n for (verb, key), n in asked.items() if verb == "list"} == {f"jobs/{job}/failed/": 1 for job in own}
@@ -335,7 +335,7 @@ def test_a_wide_box_asks_first_which_columns_are_there() -> None:
     box = Bounds(-170, -60, 170, 60)
     case = Case(replace(GLOBE, maxzoom=6), Selection((6,), (box,)), PNG, set(), {"globe/6/33/20.png": b"tile"})
     audit, tiles, _ = spied(case, [])
-    assert Counter(state_of(list(coverage(audit))).values())["warm"] == 1
+    assert Counter(state_of(list(coverage(audit))).values())["stored"] == 1
     assert tiles.seen == [("folders", "globe/6/"), ("list", "globe/6/33/")]
 
 

@@ -17,10 +17,10 @@ from seeder.cli import main as cli
 from seeder.cli.seed import seed
 from tests.conftest import Recipe, scene, write_raster
 from tests.support.hints import cut_off, follow, hints
-from tiler.image.encode import blank
+from tiler.image.encode import blank_tile
 
 BOX = (5.0, 15.0, 45.0, 55.0)
-BLANKS = {blank(size, "png") for size in (256, 512)}
+BLANKS = {blank_tile(size, "png") for size in (256, 512)}
 JOBS = ("ingest", "seed", "refresh", "verify", "rollback", "invalidate")
 PART = "--bbox", "6,16,20,30"
 

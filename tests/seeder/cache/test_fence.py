@@ -32,7 +32,7 @@ from tiler.keys import index_key
 from tiler.layers import catalog, fill
 from tiler.layers.catalog import Layer, Layers, announce, load_layer, publish, shown
 from tiler.layers.fill import CHECK, Request
-from tiler.layers.render import Look
+from tiler.layers.render import TileVariant
 from tiler.settings import Settings
 from tiler.storage.store import REQUEST, Store, Stores, open_store
 
@@ -289,7 +289,7 @@ class Bench:
     def fill(self, *, force: bool) -> Receipt:
         """A block of 8 x 8 tiles."""
         block = Block(9, 256, 176)
-        plan = prepare(self.layer, Selection((9,)), Look(), force=force, stores=self.stores)
+        plan = prepare(self.layer, Selection((9,)), TileVariant(), force=force, stores=self.stores)
         bench = self
 
         class Ledger:
@@ -308,7 +308,7 @@ class Bench:
 
         stores = Stores(cast(Store, self), cast(Store, Ledger()), "")
         worker = Worker(stores, Layers(stores.sources), lambda _: 0, Breaker(stores.sources))
-        request = Request(block, block.full, Look(), force)
+        request = Request(block, block.full, TileVariant(), force)
         receipt = worker.work(Message(plan.job.id, "alps", self.layer.revision, request))
         self.receipts = list(finished(self.stores.sources, plan.job.id))
         return receipt
@@ -411,7 +411,7 @@ def test_messages_of_the_old_revision_are_dropped_by_whoever_gets_them(make_queu
     queue, settings = make_queue(), Settings.from_env({}, data=str(alps_copy))
     stores = Stores.open(settings)
     layer = load_layer(stores.sources, "alps")
-    plan = prepare(layer, Selection((5, 6, 7)), Look(), force=True, stores=stores)
+    plan = prepare(layer, Selection((5, 6, 7)), TileVariant(), force=True, stores=stores)
     queue.send(plan.messages(queue.sizes))
     publish(replace(layer, revision="0002"), stores)
     with working(queue, settings):

@@ -1,4 +1,4 @@
-"""What is warm and what is missing, as sets of tiles; the options `--existing` and `--missing` ask for them."""
+"""What is stored and what is missing, as sets of tiles; the options `--existing` and `--missing` ask for them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from seeder.cache import missing as module
 from seeder.cache.audit import Audit
-from seeder.cache.missing import missing, warm
+from seeder.cache.missing import missing, stored_planned
 from seeder.select.selection import Selection
 from seeder.select.tilelist import tile_line
 from seeder.select.tileset import TileSets
@@ -24,7 +24,7 @@ from tests.support.oracle import files_under, lines
 from tiler.ingest.ingest import ingest
 from tiler.keys import parse_tile_key
 from tiler.layers.catalog import load_layer
-from tiler.layers.render import Look
+from tiler.layers.render import TileVariant
 from tiler.raster.options import Options
 from tiler.settings import Settings
 from tiler.storage.store import Stores, open_store
@@ -42,8 +42,8 @@ def named(tiles: TileSets) -> set[str]:
 def of_case(case: Case) -> tuple[set[str], set[str], set[str]]:
     """Planned tiles, those of them that are stored with bytes, those that are not stored and not known to be empty."""
     planned = case.planned()
-    stored = {tile for tile in planned if case.stored.get(key_of(case.layer, tile, case.look))}
-    there = {tile for tile in planned if key_of(case.layer, tile, case.look) in case.stored}
+    stored = {tile for tile in planned if case.stored.get(key_of(case.layer, tile, case.variant))}
+    there = {tile for tile in planned if key_of(case.layer, tile, case.variant) in case.stored}
     names = ({tile_line(tile) for tile in some} for some in (planned, stored, planned - there - case.empty))
     return next(names), next(names), next(names)
 
@@ -53,7 +53,7 @@ def test_warm_and_missing_are_what_looking_at_each_object_shows(case: Case, many
     planned, stored, gaps = of_case(case)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "MANY", many)
-        for states, wanted in ((warm, stored), (missing, gaps)):
+        for states, wanted in ((stored_planned, stored), (missing, gaps)):
             seen: list[int] = []
             assert named(states(case.audit(), seen.append)) == wanted
             assert sum(seen) == len(planned), "progress is told of each planned tile once"
@@ -201,11 +201,11 @@ def test_seeding_what_exists_anew_leaves_the_rest_cold(data: Path) -> None:
 
 
 def test_a_tile_without_a_byte_is_neither_warm_nor_missing(data: Path) -> None:
-    hollow = max(made(data))
-    (data / f"tiles/patches/{hollow.z}/{hollow.x}/{hollow.y}.png").write_bytes(b"")
-    assert hollow not in listed("patches", "--existing")
-    assert hollow not in listed("patches", "--zooms", "8-10", "--missing")
-    assert tile_line(hollow) in seeder("verify", "patches", "--zooms", "8-10").stdout.split()
+    zero_bytes = max(made(data))
+    (data / f"tiles/patches/{zero_bytes.z}/{zero_bytes.x}/{zero_bytes.y}.png").write_bytes(b"")
+    assert zero_bytes not in listed("patches", "--existing")
+    assert zero_bytes not in listed("patches", "--zooms", "8-10", "--missing")
+    assert tile_line(zero_bytes) in seeder("verify", "patches", "--zooms", "8-10").stdout.split()
 
 
 def test_what_is_missing_cannot_be_taken_away_and_what_exists_can(data: Path) -> None:
@@ -244,12 +244,12 @@ def test_states_of_nothing_selected_are_refused_as_without_them(data: Path) -> N
 def test_the_sets_are_those_of_a_store_in_the_cloud_too(data: Path, s3_url: str) -> None:
     stores = Stores.open(Settings.from_env({}, data=str(data)))
     layer = load_layer(stores.sources, "patches")
-    audit = Audit.of(layer, Selection((8, 9, 10)), Look(), stores)
+    audit = Audit.of(layer, Selection((8, 9, 10)), TileVariant(), stores)
     cloud = Stores(open_store(s3_url), stores.sources, "http://tiles.test")
     for tile in made(data):
         cloud.tiles.put(key_of(layer, tile), b"tile", content_type="image/png")
     gone = min(made(data))
     cloud.tiles.delete([key_of(layer, gone)])
-    far = Audit.of(layer, Selection((8, 9, 10)), Look(), cloud)
-    assert named(warm(audit, int)) - named(warm(far, int)) == {tile_line(gone)}
+    far = Audit.of(layer, Selection((8, 9, 10)), TileVariant(), cloud)
+    assert named(stored_planned(audit, int)) - named(stored_planned(far, int)) == {tile_line(gone)}
     assert named(missing(far, int)) == {tile_line(gone)}

@@ -42,7 +42,7 @@ from tiler.keys import index_key, parse_tile_key
 from tiler.layers import catalog, fill, render
 from tiler.layers.catalog import Layer, Layers, load_layer, publish
 from tiler.layers.fill import CHECK
-from tiler.layers.render import Look
+from tiler.layers.render import TileVariant
 from tiler.raster import datasets
 from tiler.raster.options import Options
 from tiler.storage.store import REQUEST, Entry, Store, Stores, open_store
@@ -63,7 +63,7 @@ class Pace:
     """Seconds that an actor takes: to hear of metadata, to look into the ledger, for a tile, to put it."""
 
     told: float = 0.0
-    looked: float = 0.0
+    batch: float = 0.0
     drawn: float = 0.0
     put: float = 0.0
 
@@ -151,7 +151,7 @@ class Played:
     def has(self, key: str) -> bool:
         """See `Store.has`."""
         found = self.store.has(key)
-        self.stage.sleep(self.stage.pace.looked * key.endswith("/cancelled"))
+        self.stage.sleep(self.stage.pace.batch * key.endswith("/cancelled"))
         return found
 
     def put(self, key: str, data: bytes, **headers: str) -> None:
@@ -241,9 +241,9 @@ class Play:
         self.stores = Stores(cast(Store, self.tiles), cast(Store, sources), "http://tiles.test")
         for layer in (greys.old, greys.new, self.before):
             publish(layer, self.stores)
-        plan = prepare(self.before, Selection((6, 7)), Look(), force=False, stores=self.stores)
+        plan = prepare(self.before, Selection((6, 7)), TileVariant(), force=False, stores=self.stores)
         self.messages = list(plan.messages((8,)))
-        forced = prepare(self.before, Selection((6, 7)), Look(), force=True, stores=self.stores)
+        forced = prepare(self.before, Selection((6, 7)), TileVariant(), force=True, stores=self.stores)
         self.messages += forced.messages((8,))
 
     def worker(self, when: float, pace: Pace) -> None:

@@ -20,7 +20,7 @@ from mercantile import Tile
 
 from seeder.cache import stored as module
 from seeder.cache.purge import purge
-from seeder.cache.stored import Cost, Pick, stored
+from seeder.cache.stored import Cost, StoredFilter, stored
 from seeder.select.tilelist import parse_tiles, tile_line
 from tests.support import strategies
 from tests.support.door import Door, fill, held
@@ -81,7 +81,7 @@ def touches(box: Bounds, tile: Tile) -> bool:
 class Question:
     """A pick, and its list of tiles as a set."""
 
-    pick: Pick
+    stored_filter: StoredFilter
     named: frozenset[Tile] | None
 
     def means(self, key: str) -> bool:
@@ -92,12 +92,12 @@ class Question:
         z, x, y = map(int, match.groups())
         if z > 28 or max(x, y) >= 2**z:
             return False
-        tile, pick = Tile(x=x, y=y, z=z), self.pick
+        tile, stored_filter = Tile(x=x, y=y, z=z), self.stored_filter
         return (
-            (pick.zooms is None or z in pick.zooms)
-            and (not pick.boxes or any(touches(box, tile) for box in pick.boxes))
+            (stored_filter.zooms is None or z in stored_filter.zooms)
+            and (not stored_filter.boxes or any(touches(box, tile) for box in stored_filter.boxes))
             and (self.named is None or tile in self.named)
-            and (pick.before is None or hours(key) < pick.before)
+            and (stored_filter.before is None or hours(key) < stored_filter.before)
         )
 
 
@@ -130,7 +130,7 @@ def questions(draw: st.DrawFn) -> Question:
     tiles = None if named is None else parse_tiles(map(tile_line, named), "tiles.txt")
     before = draw(st.none() | st.integers(0, 10).map(lambda hour: NOON + timedelta(hours=hour)))
     layer = draw(st.sampled_from(LAYERS))
-    return Question(Pick(layer, zooms, tuple(areas), tiles, before), named)
+    return Question(StoredFilter(layer, zooms, tuple(areas), tiles, before), named)
 
 
 @dataclass(frozen=True)
@@ -159,9 +159,9 @@ tunings = st.builds(
 )
 
 
-def columns(pick: Pick) -> int:
+def columns(stored_filter: StoredFilter) -> int:
     """How many columns a pick plans at most."""
-    return max((each.x1 - each.x0 for box in pick.boxes for each in tile_ranges(box, 12)), default=0)
+    return max((each.x1 - each.x0 for box in stored_filter.boxes for each in tile_ranges(box, 12)), default=0)
 
 
 def holds(store: Store, examples: int) -> Counter[str]:
@@ -172,12 +172,12 @@ def holds(store: Store, examples: int) -> Counter[str]:
     @settings(max_examples=examples)
     @given(questions(), tunings)
     def law(question: Question, tuned: Tuning) -> None:
-        many = columns(question.pick) > 200  # each would take its listing
+        many = columns(question.stored_filter) > 200  # each would take its listing
         tuning = replace(tuned, way="listed") if many else tuned
         cost, yielded = Cost(), list[str]()
         with pytest.MonkeyPatch.context() as patch:
             tuning.set(patch)
-            for some in stored(store, question.pick, cost):
+            for some in stored(store, question.stored_filter, cost):
                 assert some
                 yielded += (each.key for each in some)
                 assert all(each.modified == hours(each.key) for each in some)
@@ -206,9 +206,9 @@ def test_and_so_they_do_where_listings_are_in_order(monkeypatch: pytest.MonkeyPa
     assert min(ways["planned"], ways["listed"]) > 20
 
 
-def keys_of(pick: Pick, store: Store) -> set[str]:
+def keys_of(stored_filter: StoredFilter, store: Store) -> set[str]:
     """The keys that are found."""
-    return {each.key for some in stored(store, pick, Cost()) for each in some}
+    return {each.key for some in stored(store, stored_filter, Cost()) for each in some}
 
 
 @pytest.mark.parametrize("box", [(7.0, 45.0, 7.0 + 1e-12, 46.0), (180.0 - 1e-13, 45.0, -180.0 + 1e-13, 46.0)])
@@ -216,7 +216,7 @@ def test_a_box_that_is_too_narrow_to_touch_a_tile_means_none(box: tuple[float, f
     store = memory()
     fill(store, {f"relief/{z}/{2**z // 2}/0.png" for z in range(5)})
     assert not tile_ranges(Bounds(*box), 9)
-    assert keys_of(Pick(RELIEF, boxes=(Bounds(*box),)), store) == set()
+    assert keys_of(StoredFilter(RELIEF, boxes=(Bounds(*box),)), store) == set()
 
 
 EMPTY = open_store("memory://nothing")
@@ -225,10 +225,10 @@ ROWS = st.integers(0, 2**17 - 1) | st.sampled_from(
 )
 
 
-def spanned(pick: Pick, rows: set[int]) -> None:
+def spanned(stored_filter: StoredFilter, rows: set[int]) -> None:
     """Check that the planned listings show the tiles of these rows of column 5, in every form."""
     size = module._Size.of(RELIEF, 17)
-    spans = module._planned(EMPTY, RELIEF, size, pick.at(17).columns(), Cost())
+    spans = module._planned(EMPTY, RELIEF, size, stored_filter.at(17).columns(), Cost())
     (span,) = (span for span in spans if span.prefix == "relief/17/5/")
     for row, form in product(rows, (".jpg", ".png", ".webp", "@2x.jpg", "@2x.png", "@2x.webp")):
         assert span.after < f"relief/17/5/{row}{form}" < span.before
@@ -239,23 +239,23 @@ def test_a_planned_column_is_looked_through_between_its_rows(ends: tuple[int, in
     low, high = sorted(ends)
     box = between(Tile(x=5, y=low, z=17), Tile(x=5, y=high, z=17))
     inner = {max(low, min(high, row)) for row in (*some, *(10**n for n in range(7)), *(10**n - 1 for n in range(7)))}
-    spanned(Pick(RELIEF, boxes=(box,)), inner)
+    spanned(StoredFilter(RELIEF, boxes=(box,)), inner)
 
 
 @given(st.sets(ROWS, min_size=1))
 def test_a_planned_column_is_looked_through_for_all_listed_rows(rows: set[int]) -> None:
-    spanned(Pick(RELIEF, tiles=parse_tiles((f"17/5/{row}" for row in rows), "tiles.txt")), rows)
+    spanned(StoredFilter(RELIEF, tiles=parse_tiles((f"17/5/{row}" for row in rows), "tiles.txt")), rows)
 
 
 # requests
 
 SQUARE = replace(RELIEF, bounds=between(Tile(x=8, y=0, z=6), Tile(x=12, y=13, z=6)))
 PICKS = {
-    "all": Pick(SQUARE),
-    "a box": Pick(SQUARE, boxes=(between(Tile(x=9, y=2, z=6), Tile(x=10, y=11, z=6)),)),
-    "a wide box": Pick(SQUARE, boxes=(between(Tile(x=0, y=5, z=6), Tile(x=60, y=60, z=6)),)),
-    "two columns": Pick(SQUARE, tiles=parse_tiles(["6/8/0", "6/8/13", "6/12/9"], "tiles.txt")),
-    "a zoom that is not there": Pick(SQUARE, zooms=(9,)),
+    "all": StoredFilter(SQUARE),
+    "a box": StoredFilter(SQUARE, boxes=(between(Tile(x=9, y=2, z=6), Tile(x=10, y=11, z=6)),)),
+    "a wide box": StoredFilter(SQUARE, boxes=(between(Tile(x=0, y=5, z=6), Tile(x=60, y=60, z=6)),)),
+    "two columns": StoredFilter(SQUARE, tiles=parse_tiles(["6/8/0", "6/8/13", "6/12/9"], "tiles.txt")),
+    "a zoom that is not there": StoredFilter(SQUARE, zooms=(9,)),
 }
 
 
@@ -272,12 +272,12 @@ def test_as_many_listings_are_told_as_s3_saw(
     for each in (module, storage):
         monkeypatch.setattr(each, "PAGE", page)
     wrong = {}
-    for (name, pick), few, full in product(PICKS.items(), (0, 1 << 30), (1, 4)):
+    for (name, stored_filter), few, full in product(PICKS.items(), (0, 1 << 30), (1, 4)):
         monkeypatch.setattr(module, "FEW", few)
         monkeypatch.setattr(module, "FULL", full)
         door.forget()
         cost = Cost()
-        for _ in stored(behind, pick, cost):
+        for _ in stored(behind, stored_filter, cost):
             pass
         if cost.lists != door.seen["LIST"]:
             wrong[name, few, full] = f"told {cost.lists}, saw {door.seen['LIST']}"
@@ -287,7 +287,7 @@ def test_as_many_listings_are_told_as_s3_saw(
 def test_no_request_is_told_of_a_folder(store: Store) -> None:
     fill(store, ["relief/6/8/9.png"])
     cost = Cost()
-    assert list(stored(store, Pick(SQUARE), cost))
+    assert list(stored(store, StoredFilter(SQUARE), cost))
     assert (cost.lists > 0) == store.ordered
 
 
@@ -296,18 +296,20 @@ WHOLE = {f"relief/5/{x}/{y}.png" for x in range(25) for y in range(32)}
 
 
 @st.composite
-def parts(draw: st.DrawFn) -> Pick:
+def parts(draw: st.DrawFn) -> StoredFilter:
     """Picks of zoom 5: boxes, lists, both."""
     tile = st.builds(Tile, st.integers(0, 31), st.integers(0, 31), st.just(5))
     areas = draw(st.lists(st.builds(between, tile, tile), max_size=2))
     named = draw(st.sets(tile, min_size=1)) if not areas or draw(st.booleans()) else None
     tiles = None if named is None else parse_tiles(map(tile_line, named), "tiles.txt")
-    return Pick(FIFTH, (5,), tuple(areas), tiles)
+    return StoredFilter(FIFTH, (5,), tuple(areas), tiles)
 
 
 @settings(max_examples=100)
 @given(parts(), st.sampled_from([3, 8, 30]))
-def test_the_way_that_is_taken_never_takes_many_more_requests_than_the_other(pick: Pick, page: int) -> None:
+def test_the_way_that_is_taken_never_takes_many_more_requests_than_the_other(
+    stored_filter: StoredFilter, page: int
+) -> None:
     store, lists = open_store("memory://whole"), dict[str, int]()
     if store.empty("relief/"):
         fill(store, WHOLE)
@@ -317,7 +319,7 @@ def test_the_way_that_is_taken_never_takes_many_more_requests_than_the_other(pic
             patch.setattr(storage, "PAGE", page)
             Tuning(page, 4, 4, way).set(patch)
             cost = Cost()
-            for _ in stored(store, pick, cost):
+            for _ in stored(store, stored_filter, cost):
                 pass
             lists[way] = cost.lists
     assert lists["cheaper"] in (lists["planned"], lists["listed"])
@@ -367,9 +369,9 @@ def test_no_more_than_a_few_columns_are_held(
     most = 2 * module.FULL * page
     for each in (module, storage):
         monkeypatch.setattr(each, "PAGE", page)
-    pick = Pick(replace(RELIEF, bounds=Bounds(*edges), maxzoom=14))
+    stored_filter = StoredFilter(replace(RELIEF, bounds=Bounds(*edges), maxzoom=14))
     total = 0
-    for number, some in enumerate(stored(memory(), pick, Cost()), 1):
+    for number, some in enumerate(stored(memory(), stored_filter, Cost()), 1):
         total += len(some)
         assert len(some) <= most
         assert bucket.begun <= number + THREADS

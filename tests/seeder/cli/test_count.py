@@ -90,8 +90,8 @@ def exported(folder: Path) -> Tiles:
 @pytest.mark.usefixtures("files")
 @pytest.mark.parametrize("sample", SAMPLES)
 def test_every_command_means_the_same_tiles(sample: str, alps_copy: Path, warm_alps: Path) -> None:
-    where, look = SAMPLES[sample], ("--scale", "2", "--format", "webp") if sample == "polygon" else ()
-    words = ("alps", *where, *look)
+    where, variant = SAMPLES[sample], ("--scale", "2", "--format", "webp") if sample == "polygon" else ()
+    words = ("alps", *where, *variant)
     wanted = listed(*words)
     assert 0 < len(wanted) < len(stored(warm_alps))
     assert said(seeder("count", *words, "--json"))["tiles"] == len(wanted)
@@ -101,14 +101,14 @@ def test_every_command_means_the_same_tiles(sample: str, alps_copy: Path, warm_a
     before = seeder("verify", *words)
     assert (before.exit_code, len(before.stdout.splitlines())) == (1, len(wanted))
     assert said(seeder("seed", *words, "--jobs", 1, "--json"))["written"] == len(wanted)
-    assert stored(alps_copy) == stored(alps_copy, "@2x.webp" if look else ".png") == wanted
+    assert stored(alps_copy) == stored(alps_copy, "@2x.webp" if variant else ".png") == wanted
     after = seeder("verify", *words)
     assert (after.exit_code, after.stdout) == (0, "")
     shutil.copytree(warm_alps / "tiles", alps_copy / "tiles", dirs_exist_ok=True)
     assert said(seeder("export", words[0], "out", *words[1:], "--json"))["tiles"] == len(wanted)
     assert exported(Path("out")) == wanted
     removed = said(seeder("invalidate", "alps", *where, "--yes", "--json"))["removed"]
-    assert removed == len(wanted) * (2 if look else 1), "it takes those of every scale and format"
+    assert removed == len(wanted) * (2 if variant else 1), "it takes those of every scale and format"
     assert stored(alps_copy) == stored(warm_alps) - wanted
 
 

@@ -1,4 +1,4 @@
-"""The command `export`: what is warm, in one file that other programs open, whatever happens on the way."""
+"""The command `export`: what is stored, in one file that other programs open, whatever happens on the way."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ from tiler.errors import StoreError
 from tiler.image.encode import decode
 from tiler.keys import parse_tile_key
 from tiler.layers.catalog import load_layer, publish
-from tiler.layers.render import Look
+from tiler.layers.render import TileVariant
 from tiler.settings import Settings
 from tiler.storage.store import Store, Stores
 
@@ -46,15 +46,15 @@ ZOOMS = tuple(range(9))
 def seeded(alps_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A data folder with the layer `alps`, of which zooms 0 to 8 are seeded; to be copied."""
     data = Path(shutil.copytree(alps_data, tmp_path_factory.mktemp("seeded") / "data"))
-    for look in (Look(), Look(scale=2, format="webp")):
-        seed(data, look, ZOOMS if look.scale == 1 else ZOOMS[3:6])
+    for variant in (TileVariant(), TileVariant(scale=2, format="webp")):
+        seed(data, variant, ZOOMS if variant.scale == 1 else ZOOMS[3:6])
     return data
 
 
-def seed(data: Path, look: Look, zooms: tuple[int, ...]) -> None:
+def seed(data: Path, variant: TileVariant, zooms: tuple[int, ...]) -> None:
     given = Settings.from_env({}, data=str(data))
     stores = Stores.open(given)
-    plan = prepare(load_layer(stores.sources, "alps"), Selection(zooms), look, force=False, stores=stores)
+    plan = prepare(load_layer(stores.sources, "alps"), Selection(zooms), variant, force=False, stores=stores)
     LocalPool(given, 1, lambda _: None).send(plan.messages((8,)))
 
 

@@ -306,7 +306,7 @@ def test_an_interrupted_invalidation_is_finished_by_another(
     fill(tiles, MANY)
     before, now = shown(tiles), revised(alps_copy)
 
-    def broken(task: update_tiles.Task, keys: Iterator[str], total: int | None) -> Any:
+    def broken(task: update_tiles.UpdateTask, keys: Iterator[str], total: int | None) -> Any:
         def drawn() -> Iterator[str]:
             for number, key in enumerate(keys):
                 if number == 100:

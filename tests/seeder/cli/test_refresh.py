@@ -24,12 +24,12 @@ from tests.support.hints import Run, cut_off
 from tests.support.oracle import files_under
 from tiler.grid import Block
 from tiler.http import Service
-from tiler.image.encode import blank
+from tiler.image.encode import blank_tile
 from tiler.ingest import ingest as ingest_module
 from tiler.ingest.ingest import ingest
 from tiler.keys import parse_tile_key
 from tiler.layers.catalog import Layer, Layers, load_layer, publish
-from tiler.layers.render import Look, render
+from tiler.layers.render import TileVariant, render
 from tiler.raster.options import Options
 from tiler.settings import Settings
 from tiler.storage.store import Store, Stores
@@ -102,7 +102,7 @@ class Land:
         """Whether a layer has a tile."""
         tile = parse_tile_key(key).tile
         (region,) = regions(layer, Selection((tile.z,)))
-        return any(tile in set(piece.block.tiles(piece.tiles)) for piece in region.pieces())
+        return any(tile in set(block_mask.block.tiles(block_mask.tiles)) for block_mask in region.block_masks())
 
     def ask(self, *paths: str) -> None:
         """Somebody asks for tiles that are not stored."""
@@ -116,10 +116,10 @@ class Land:
         layer, found = self.layer, self.tiles()
         for key, data in found.items():
             name = parse_tile_key(key)
-            block, look = Block.of(name.tile), Look(name.scale, name.format)
-            ((_, fresh),) = render(layer, self.stores.sources, block, block.bit(name.tile), look)
+            block, variant = Block.of(name.tile), TileVariant(name.scale, name.format)
+            ((_, fresh),) = render(layer, self.stores.sources, block, block.bit(name.tile), variant)
             inside = any(name.tile in each for each in layer.ranges(name.tile.z))
-            if not inside or data != (fresh or blank(look.size, look.format)):
+            if not inside or data != (fresh or blank_tile(variant.size, variant.format)):
                 return False
         return bool(found)
 
@@ -186,7 +186,11 @@ def test_a_refresh_renews_what_is_stored_and_leaves_no_hole(land: Land, run: Run
     assert sorted(keys[puts:]) == sorted(gone)
     for z in (4, 5, 6):  # which were warm, and are whole now
         (region,) = regions(land.layer, Selection((z,)))
-        whole = {f"land/{z}/{t.x}/{t.y}.png" for piece in region.pieces() for t in piece.block.tiles(piece.tiles)}
+        whole = {
+            f"land/{z}/{t.x}/{t.y}.png"
+            for block_mask in region.block_masks()
+            for t in block_mask.block.tiles(block_mask.tiles)
+        }
         assert whole == {key for key in land.tiles() if re.fullmatch(rf"land/{z}/\d+/\d+\.png", key)}
     sparse = {key for key in before if key.startswith("land/7/")} - gone
     assert sparse == {key for key in land.tiles() if key.startswith("land/7/")}

@@ -35,7 +35,7 @@ from tiler.http import Service
 from tiler.keys import FORMATS, TileName, index_key, source_key, tile_key, tilejson_key
 from tiler.layers.catalog import Layer, Layers, list_layers, publish
 from tiler.layers.fill import Outcome, Request
-from tiler.layers.render import Look
+from tiler.layers.render import TileVariant
 from tiler.settings import Settings
 from tiler.storage.store import Store, Stores
 
@@ -66,7 +66,7 @@ def put(store: Store, keys: Iterable[str]) -> None:
 
 def job_of(layer: str, revision: str = "9f2c", days: int = 0) -> Job:
     selection = Selection((5,), (), parse_tiles(["5/3/2"], "-"))
-    return Job.new(Spec(layer, revision, selection, Look()), NOW.replace(day=3 + days))
+    return Job.new(Spec(layer, revision, selection, TileVariant()), NOW.replace(day=3 + days))
 
 
 def furnish(stores: Stores, name: str, junk: Iterable[str] = ()) -> Layer:
@@ -223,7 +223,7 @@ def test_during_the_wait_nobody_renders_the_layer_and_nothing_else_is_gone_yet(
 ) -> None:
     waits: list[float] = []
     before = listing(alone)
-    message = Message(job_of(NAME).id, NAME, "bbbb", Request(BLOCK, 1, Look()))
+    message = Message(job_of(NAME).id, NAME, "bbbb", Request(BLOCK, 1, TileVariant()))
     path = f"/{tile_key(TileName(NAME, Tile(x=4, y=4, z=5), 1, 'png'))}"
 
     def ask(seconds: float, *_: object) -> bool:

@@ -258,7 +258,9 @@ def test_what_costs_nothing_passes_any_limit(data: Path) -> None:
 
 
 def test_the_upper_end_of_the_cost_is_what_counts(bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    unrendered(monkeypatch, lambda piece: Outcome(empty=piece.tiles, milliseconds=1))  # by chance: others may not be
+    unrendered(
+        monkeypatch, lambda block_mask: Outcome(empty=block_mask.tiles, milliseconds=1)
+    )  # by chance: others may not be
     paid = told(run("--dry-run", "--json"))["cost"]
     assert paid["total"] < 0.9 * paid["most"]
     refusal(run("--max-cost", repr(paid["most"] * 0.999)))

@@ -31,12 +31,12 @@ from tests.support.audited import PNG, Told, everything, key_of, listed, put, to
 from tests.support.selections import wanted
 from tests.support.site import memory
 from tiler.grid import LEAF
-from tiler.image.encode import blank, decode
+from tiler.image.encode import blank_tile, decode
 from tiler.image.style import Pixels
 from tiler.ingest.ingest import ingest
 from tiler.keys import CONTENT_TYPES, Format, Scale
 from tiler.layers.catalog import Layer
-from tiler.layers.render import Look
+from tiler.layers.render import TileVariant
 from tiler.raster.options import Options
 from tiler.settings import S3, Settings
 from tiler.storage.store import Store, Stores, open_store
@@ -142,7 +142,7 @@ SPOILT: dict[str, tuple[Callable[[bytes], bytes], str]] = {  # how, and what a d
     "zeros": (lambda data: bytes(len(data)), "damaged"),
     "turned bits": (lambda data: data[:60] + bytes(each ^ 255 for each in data[60:]), "damaged"),
     "larger than any picture": (lambda _: vast(60_000), "damaged or wrong type"),
-    "blank": (lambda _: blank(256, "png"), "differs"),
+    "blank": (lambda _: blank_tile(256, "png"), "differs"),
     "no bytes": (lambda _: b"", ""),  # which a listing tells
 }
 PAINTED: dict[str, tuple[Callable[[Pixels], bytes], str]] = {
@@ -230,22 +230,22 @@ def line_of(key: str) -> str:
 def test_a_tile_on_which_there_is_nothing_may_be_missing_or_blank(reef: Reef) -> None:
     first, second, third, *_ = reef.empty()
     tiles = reef.on(memory()).tiles
-    put(tiles, {first: blank(256, "png"), second: reef.tiles["reef/3/3/3.png"], third: b"\x89PNG"})
+    put(tiles, {first: blank_tile(256, "png"), second: reef.tiles["reef/3/3/3.png"], third: b"\x89PNG"})
     named = parse_tiles(map(line_of, reef.empty()), "holes")
     assert reef.looked(tiles, 6, named=named) == sorted([(second, "differs"), (third, "damaged")])
 
 
 @pytest.mark.parametrize(("scale", "form"), [(1, "jpg"), (2, "webp"), (2, "png")])
 def test_each_look_is_held_against_its_own_render(scale: Scale, form: Format, reef: Reef) -> None:
-    look, selection = Look(scale, form), Selection((1,))
+    variant, selection = TileVariant(scale, form), Selection((1,))
     stores = Stores(memory(), reef.sources, "http://tiles.test")
     where = Settings(stores.tiles.url, stores.sources.url)
-    plan = prepare(reef.layer, selection, look, force=True, stores=stores)
+    plan = prepare(reef.layer, selection, variant, force=True, stores=stores)
     LocalPool(where, 1, lambda _: None).send(plan.messages((LEAF,)))
-    audit = Audit.of(reef.layer, selection, look, stores)
+    audit = Audit.of(reef.layer, selection, variant, stores)
     key, good = next((entry.key, stores.tiles.get(entry.key)) for entry in stores.tiles.list("reef/1/"))
     own, other = {"png": ("PNG", "WEBP"), "webp": ("WEBP", "JPEG"), "jpg": ("JPEG", "PNG")}[form]
-    grey = np.full((look.size, look.size, 4), 99, np.uint8)
+    grey = np.full((variant.size, variant.size, 4), 99, np.uint8)
     for data, problem in (
         (good, []),
         (saved(decode(good)[1], other), ["wrong type"]),
@@ -273,7 +273,7 @@ def test_every_store_tells_the_same(reef: Reef, reached: Store) -> None:
     spoilt = {"reef/4/7/7.png": "cut short", "reef/4/8/8.png": "one pixel", "reef/3/4/3.png": "a JPEG"}
     put(stores.tiles, {key: changed(reef.tiles[key], kind) for key, kind in spoilt.items()})
     put(stores.tiles, dict.fromkeys([*(f"reef/{name}" for name in stray), *ignored], b"stale"))
-    put(stores.tiles, {"reef/5/15/14.png": b"", reef.empty()[0]: blank(256, "png")})
+    put(stores.tiles, {"reef/5/15/14.png": b"", reef.empty()[0]: blank_tile(256, "png")})
     stores.tiles.delete(removed)
     expected = [*((f"reef/{name}", "unexpected") for name in stray), *((key, "missing") for key in removed)]
     expected.append(("reef/5/15/14.png", "no bytes"))
@@ -342,11 +342,11 @@ def test_what_lies_where_nothing_should_is_mended_too(junk: bytes, tiles: Path, 
     place = tiles / reef.empty()[0]
     place.parent.mkdir(exist_ok=True)
     place.write_bytes(junk)
-    look = ("verify", "reef", "--deep", "--sample", "all", "--tiles", "-")
-    first = run(*look, stdin=line_of(reef.empty()[0]))
+    variant = ("verify", "reef", "--deep", "--sample", "all", "--tiles", "-")
+    first = run(*variant, stdin=line_of(reef.empty()[0]))
     assert first.exit_code == 1
     assert run("seed", "reef", "--tiles", "-", "--force", stdin=first.stdout).exit_code == 0
-    assert run(*look, stdin=line_of(reef.empty()[0])).stdout == ""
+    assert run(*variant, stdin=line_of(reef.empty()[0])).stdout == ""
 
 
 def test_missing_tiles_alone_need_no_force(tiles: Path) -> None:

@@ -11,15 +11,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from seeder.jobs.block_set import Marks
+from seeder.jobs.block_set import BlockSet
 from seeder.jobs.messages import Job, Message, Spec
 from seeder.jobs.plan import Plan, Tally
-from seeder.select.blocks import Piece
+from seeder.select.blocks import BlockMask
 from seeder.select.selection import Selection, count, regions
-from tests.support.strategies import GLOBE, bounds, looks, messages
+from tests.support.strategies import GLOBE, bounds, messages, variants
 from tiler.grid import LEAF, Block
 from tiler.layers.fill import Request
-from tiler.layers.render import Look
+from tiler.layers.render import TileVariant
 
 NOON = datetime(2025, 3, 1, 12, tzinfo=UTC)
 SIZES = (8, 16, 32, 64, 128, 256, 512)
@@ -44,8 +44,8 @@ def leaves(block: Block) -> Iterator[Block]:
             yield from leaves(part)
 
 
-def marked(blocks: Iterable[Block]) -> Marks:
-    marks = Marks()
+def marked(blocks: Iterable[Block]) -> BlockSet:
+    marks = BlockSet()
     for block in blocks:
         marks.add(block)
     return marks
@@ -88,8 +88,8 @@ def test_marks_of_a_million_tiles_take_less_than_100_kb() -> None:
 @settings(max_examples=30)
 @given(near_blocks(SIZES[1:-1]), messages())
 def test_the_parts_of_a_block_cover_it_once_and_are_wholly_wanted(block: Block, other: Message) -> None:
-    look, force = other.request.look, other.request.force
-    message = Message(other.job, other.layer, other.revision, Request(block, 0, look, force))
+    variant, force = other.request.variant, other.request.force
+    message = Message(other.job, other.layer, other.revision, Request(block, 0, variant, force))
 
     def split(whole: Message) -> Iterator[Message]:
         if whole.request.block.size == LEAF:
@@ -104,19 +104,19 @@ def test_the_parts_of_a_block_cover_it_once_and_are_wholly_wanted(block: Block, 
     assert len(covered) == len(set(covered)) == len(area)
     assert all(tile in area for tile in covered)
     assert {(part.job, part.layer, part.revision) for part in found} == {(other.job, other.layer, other.revision)}
-    assert {(part.request.look, part.request.force) for part in found} == {(look, force)}
+    assert {(part.request.variant, part.request.force) for part in found} == {(variant, force)}
 
 
 def test_the_blocks_that_are_sent_split_into_64() -> None:
     for size in (64, 512):
-        message = Message("nightly", "relief", "9f2c", Request(Block(12, 512, 1024, size), 0, Look()))
+        message = Message("nightly", "relief", "9f2c", Request(Block(12, 512, 1024, size), 0, TileVariant()))
         parts = list(message.parts())
         assert len(parts) == 64
         assert {part.request.block.size for part in parts} == {size // 8}
 
 
 def planned(selection: Selection, done: Iterable[Block], *, fresh: Iterable[int] = ()) -> Plan:
-    job = Job.new(Spec(GLOBE.id, GLOBE.revision, selection, Look()), NOON)
+    job = Job.new(Spec(GLOBE.id, GLOBE.revision, selection, TileVariant()), NOON)
     counts = count(GLOBE, selection)
     tally = Tally(job.id, GLOBE.id, GLOBE.revision, sum(each.tiles for each in counts.values()))
     return Plan(job, GLOBE, counts, tally, marked(done), frozenset(fresh))
@@ -124,8 +124,8 @@ def planned(selection: Selection, done: Iterable[Block], *, fresh: Iterable[int]
 
 def wanted(selection: Selection) -> dict[Block, int]:
     """The blocks of 8 x 8 that a selection comes to, with the masks of their tiles."""
-    pieces = [piece for region in regions(GLOBE, selection) for piece in region.pieces()]
-    return {piece.block: piece.tiles for piece in pieces}
+    block_masks = [block_mask for region in regions(GLOBE, selection) for block_mask in region.block_masks()]
+    return {block_mask.block: block_mask.tiles for block_mask in block_masks}
 
 
 @st.composite
@@ -166,9 +166,9 @@ def test_a_large_block_stays_whole_unless_part_of_it_is_done(case: tuple[Selecti
     selection, done = case
     messages = {message.request.block for message in planned(selection, done).messages((8, 64, 512))}
     for region in regions(GLOBE, selection):
-        for piece in region.pieces((8, 64, 512)):
-            if piece.block.size > LEAF:
-                assert (piece.block in messages) == done.isdisjoint(leaves(piece.block))
+        for block_mask in region.block_masks((8, 64, 512)):
+            if block_mask.block.size > LEAF:
+                assert (block_mask.block in messages) == done.isdisjoint(leaves(block_mask.block))
 
 
 def test_the_world_down_to_zoom_9_is_sent_in_few_messages() -> None:
@@ -176,7 +176,7 @@ def test_the_world_down_to_zoom_9_is_sent_in_few_messages() -> None:
     blocks = [message.request.block for message in plan.messages((8, 64, 512))]
     assert [block.z for block in blocks] == sorted(block.z for block in blocks)
     assert Counter(block.size for block in blocks) == {8: 1 + 1 + 1 + 1 + 4 + 16, 64: 1 + 4 + 16, 512: 1}
-    assert sum(len(Piece(block, block.full if block.size == LEAF else 0)) for block in blocks) == plan.tally.tiles
+    assert sum(len(BlockMask(block, block.full if block.size == LEAF else 0)) for block in blocks) == plan.tally.tiles
 
 
 def test_one_block_that_is_done_splits_only_those_that_hold_it() -> None:
@@ -194,8 +194,8 @@ def test_zooms_without_any_tile_are_rendered_without_a_look_for_tiles() -> None:
     }
 
 
-@given(near_blocks(SIZES), looks, st.booleans())
-def test_large_blocks_survive_the_queue(block: Block, look: Look, force: bool) -> None:
+@given(near_blocks(SIZES), variants, st.booleans())
+def test_large_blocks_survive_the_queue(block: Block, variant: TileVariant, force: bool) -> None:
     tiles = block.full if block.size == LEAF else 0
-    message = Message("nightly", "relief", "9f2c", Request(block, tiles, look, force))
+    message = Message("nightly", "relief", "9f2c", Request(block, tiles, variant, force))
     assert Message.decode(message.encode()) == message

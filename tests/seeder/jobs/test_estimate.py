@@ -20,7 +20,7 @@ from seeder.cache.prepare_job import prepare
 from seeder.jobs import estimate as estimation
 from seeder.jobs.estimate import FEW, MANY, Estimate, ZoomEstimate, estimate
 from seeder.jobs.messages import SIZES
-from seeder.select.blocks import Count, Piece
+from seeder.select.blocks import BlockMask, Count
 from seeder.select.order import GOLDEN
 from seeder.select.selection import Selection, count, regions
 from seeder.select.tilelist import parse_tiles
@@ -44,7 +44,7 @@ from tests.support.strategies import GLOBE
 from tiler.grid import Block
 from tiler.layers.catalog import Layer, load_layer
 from tiler.layers.fill import Outcome
-from tiler.layers.render import Look
+from tiler.layers.render import TileVariant
 from tiler.settings import Settings
 from tiler.storage.store import Stores
 
@@ -81,7 +81,7 @@ def test_counts_and_messages_are_those_of_the_plan_and_what_all_tiles_have_alike
     assert {z: Count(zoom.tiles, zoom.blocks) for z, zoom in here.zooms.items()} == planned
     assert here.demand.tiles == sum(each.tiles for each in planned.values())
     assert here.demand.blocks == sum(each.blocks for each in planned.values())
-    assert far.demand.messages == sum(1 for region in found for _ in region.pieces(SIZES))
+    assert far.demand.messages == sum(1 for region in found for _ in region.block_masks(SIZES))
     assert here.demand.messages == 0
     for zoom in here.zooms.values():
         assert (zoom.bytes, zoom.seconds) == pytest.approx((1000 * zoom.tiles, 0.005 * zoom.tiles))
@@ -119,7 +119,7 @@ def seeded(settings: Settings, name: str, selection: Selection) -> dict[int, lis
     """What becomes of the blocks of a local seeding, by zoom."""
     made: dict[int, list[Outcome]] = defaultdict(list)
     stores = Stores.open(settings)
-    plan = prepare(load_layer(stores.sources, name), selection, Look(), force=False, stores=stores)
+    plan = prepare(load_layer(stores.sources, name), selection, TileVariant(), force=False, stores=stores)
     pool = LocalPool(settings, 1, lambda receipt: made[receipt.block.z].append(receipt.outcome))
     pool.send(plan.messages(pool.sizes))
     return made
@@ -186,23 +186,23 @@ def counts_of(found: list[TileSet]) -> dict[int, Count]:
     return {region.z: region.total() for region in found}
 
 
-def sample_of(found: list[TileSet], start: int) -> dict[int, list[Piece]]:
+def sample_of(found: list[TileSet], start: int) -> dict[int, list[BlockMask]]:
     """The blocks that are drawn of each zoom, for one of the STARTS."""
-    drawn: dict[int, list[Piece]] = defaultdict(list)
-    for z, piece in estimation._drawn(found, counts_of(found), f"{start:x}"):
-        drawn[z].append(piece)
+    drawn: dict[int, list[BlockMask]] = defaultdict(list)
+    for z, block_mask in estimation._drawn(found, counts_of(found), f"{start:x}"):
+        drawn[z].append(block_mask)
     return drawn
 
 
 @pytest.fixture(scope="module")
-def samples(world: list[TileSet]) -> list[dict[int, list[Piece]]]:
+def samples(world: list[TileSet]) -> list[dict[int, list[BlockMask]]]:
     """The blocks of many different starts."""
     return [sample_of(world, start) for start in random.Random(3).sample(range(STARTS), 250)]
 
 
 def truth(region: TileSet, weigh: Weigh) -> dict[str, float]:
     """What all blocks come to."""
-    every = [weigh(piece) for piece in region.pieces()]
+    every = [weigh(block_mask) for block_mask in region.block_masks()]
     return {
         "bytes": sum(each.bytes for each in every),
         "seconds": sum(each.milliseconds for each in every) / 1000,
@@ -217,19 +217,19 @@ def test_a_block_is_drawn_as_often_as_it_has_tiles(world: list[TileSet]) -> None
         drawn: Counter[Block] = Counter()
         for start in range(STARTS):
             place = (start / STARTS + number * GOLDEN) % 1
-            drawn[region.piece_of(int(place * counts[region.z].tiles)).block] += 1
-        for piece in region.pieces():
-            due = STARTS * len(piece) / counts[region.z].tiles
-            assert drawn[piece.block] == pytest.approx(due, abs=1.001)
+            drawn[region.block_mask_of(int(place * counts[region.z].tiles)).block] += 1
+        for block_mask in region.block_masks():
+            due = STARTS * len(block_mask) / counts[region.z].tiles
+            assert drawn[block_mask.block] == pytest.approx(due, abs=1.001)
     for start in (0, 1, 500, STARTS - 1):  # and these are the blocks that the estimate takes
         places = [(start / STARTS + number * GOLDEN) % 1 for number in range(MANY)]
-        want = [region.piece_of(int(place * counts[region.z].tiles)) for place in places]
+        want = [region.block_mask_of(int(place * counts[region.z].tiles)) for place in places]
         assert sample_of([region], start)[region.z] == want
 
 
 @pytest.mark.parametrize("kind", ["random", "smooth", "skewed", "crowded"])
 def test_many_different_samples_average_to_the_truth(
-    world: list[TileSet], samples: list[dict[int, list[Piece]]], kind: str
+    world: list[TileSet], samples: list[dict[int, list[BlockMask]]], kind: str
 ) -> None:
     weigh = unlike(1, kind)
     for region in world:
@@ -242,10 +242,12 @@ def test_many_different_samples_average_to_the_truth(
             assert error < 0.05 * value, "the bound says nothing"
 
 
-def covered(region: TileSet, samples: list[dict[int, list[Piece]]], kind: str) -> float:
+def covered(region: TileSet, samples: list[dict[int, list[BlockMask]]], kind: str) -> float:
     """How often the spread around an estimate holds the truth, for different layers and samples."""
     total, hits = region.total(), 0
-    places = [(piece.block.y // 8, piece.block.x // 8, len(piece)) for piece in region.pieces()]
+    places = [
+        (block_mask.block.y // 8, block_mask.block.x // 8, len(block_mask)) for block_mask in region.block_masks()
+    ]
     rows, columns, tiles = np.array(places).T
     for seed, drawn in enumerate(samples):
         rate = rates(seed, kind, region.z)
@@ -259,14 +261,14 @@ def covered(region: TileSet, samples: list[dict[int, list[Piece]]], kind: str) -
 
 
 def test_the_spread_of_many_blocks_holds_the_truth_about_95_times_in_100(
-    world: list[TileSet], samples: list[dict[int, list[Piece]]]
+    world: list[TileSet], samples: list[dict[int, list[BlockMask]]]
 ) -> None:
     assert 0.91 <= covered(world[1], samples, "random") <= 0.99
     assert covered(world[1], samples, "smooth") >= 0.91
 
 
 def test_the_spread_of_few_blocks_holds_the_truth_about_90_times_in_100(
-    world: list[TileSet], samples: list[dict[int, list[Piece]]]
+    world: list[TileSet], samples: list[dict[int, list[BlockMask]]]
 ) -> None:
     assert 0.83 <= covered(world[0], samples, "random") <= 0.97
 

@@ -26,10 +26,10 @@ from seeder.jobs.failures import (
     failures,
     grouped,
 )
-from seeder.jobs.ledger import put_receipt, strike
+from seeder.jobs.ledger import delete_receipts, put_receipt
 from seeder.jobs.messages import Job, Message, Receipt, Spec
 from seeder.jobs.plan import Tally
-from seeder.select.blocks import Piece
+from seeder.select.blocks import BlockMask
 from seeder.select.selection import Selection
 from seeder.select.tilelist import parse_tiles
 from seeder.workers import fanout
@@ -44,34 +44,36 @@ from tests.support.strategies import blocks, specs
 from tiler.errors import TilerError
 from tiler.grid import Block
 from tiler.layers.fill import Outcome, Request
-from tiler.layers.render import Look
+from tiler.layers.render import TileVariant
 from tiler.settings import Settings
 from tiler.storage.store import Store
 
-SPEC = Spec("alps", "9f2c", Selection((5, 9)), Look())
+SPEC = Spec("alps", "9f2c", Selection((5, 9)), TileVariant())
 JOB = Job("alps-00000000-20250301T120000.000000", SPEC)
 ONE, TWO, THREE = Block(5, 8, 8), Block(9, 256, 176), Block(9, 264, 176)
 
-pieces = st.builds(lambda block, mask: Piece(block, (mask & block.full) or 1), blocks(sizes=(8,)), st.integers(1))
-found_failures = st.lists(st.builds(Failure, pieces, st.sampled_from(["cannot read a", "cannot read b", "#"])))
+block_masks = st.builds(
+    lambda block, mask: BlockMask(block, (mask & block.full) or 1), blocks(sizes=(8,)), st.integers(1)
+)
+found_failures = st.lists(st.builds(Failure, block_masks, st.sampled_from(["cannot read a", "cannot read b", "#"])))
 
 
 def fail(store: Store, block: Block, **outcome: Any) -> None:
     put_receipt(store, JOB.id, Receipt(block, Outcome(**{"failed": 3, "error": "cannot read", **outcome})))
 
 
-@given(pieces, st.text())
-@example(Piece(ONE, 3), "cannot read index.tif:\nband 1\r\nband 2")
-def test_a_list_of_failed_tiles_is_taken_back(piece: Piece, error: str) -> None:
-    text = "".join(f"{line}\n" for line in Failure(piece, error).lines())
+@given(block_masks, st.text())
+@example(BlockMask(ONE, 3), "cannot read index.tif:\nband 1\r\nband 2")
+def test_a_list_of_failed_tiles_is_taken_back(block_mask: BlockMask, error: str) -> None:
+    text = "".join(f"{line}\n" for line in Failure(block_mask, error).lines())
     parsed = parse_tiles(io.StringIO(text, newline=None), "failed.txt")
-    wanted = [f"{tile.z}/{tile.x}/{tile.y}" for tile in piece.block.tiles(piece.tiles)]
+    wanted = [f"{tile.z}/{tile.x}/{tile.y}" for tile in block_mask.block.tiles(block_mask.tiles)]
     assert sorted(lines(parsed)) == sorted(wanted)
 
 
 def test_a_large_block_that_failed_is_listed_tile_by_tile() -> None:
-    piece = Piece(Block(9, 256, 128, 64), 0)
-    assert len(parse_tiles(Failure(piece, DEAD).lines(), "x")) == len(piece) == 4096
+    block_mask = BlockMask(Block(9, 256, 128, 64), 0)
+    assert len(parse_tiles(Failure(block_mask, DEAD).lines(), "x")) == len(block_mask) == 4096
 
 
 @given(found_failures)
@@ -79,13 +81,13 @@ def test_groups_add_up_and_the_most_frequent_comes_first(given: list[Failure]) -
     groups = grouped(given)
     blocks, tiles = Counter(each.error for each in given), Counter[str]()
     for each in given:
-        tiles[each.error] += each.piece.tiles.bit_count()
+        tiles[each.error] += each.block_mask.tiles.bit_count()
     assert {group.error: (group.blocks, group.tiles) for group in groups} == {
         error: (blocks[error], tiles[error]) for error in blocks
     }
     assert [group.tiles for group in groups] == sorted(tiles.values(), reverse=True)
     for group in groups:
-        assert group.first == [str(each.piece.block) for each in given if each.error == group.error][:3]
+        assert group.first == [str(each.block_mask.block) for each in given if each.error == group.error][:3]
 
 
 def test_what_failed_and_was_done_since_is_no_failure(store: Store) -> None:
@@ -93,9 +95,9 @@ def test_what_failed_and_was_done_since_is_no_failure(store: Store) -> None:
         fail(store, block)
     put_receipt(store, JOB.id, Receipt(TWO, Outcome(written=3)))
     assert {receipt.block for receipt in failed_blocks(store, JOB.id)} == {ONE, THREE}
-    assert {(each.piece, each.error) for each in failures(store, JOB.id)} == {
-        (Piece(ONE, 3), "cannot read"),
-        (Piece(THREE, 3), "cannot read"),
+    assert {(each.block_mask, each.error) for each in failures(store, JOB.id)} == {
+        (BlockMask(ONE, 3), "cannot read"),
+        (BlockMask(THREE, 3), "cannot read"),
     }
 
 
@@ -103,7 +105,7 @@ def test_only_the_tiles_that_failed_are_failures() -> None:
     store = memory()
     fail(store, ONE, written=4, empty=8, failed=2)
     (found,) = failures(store, JOB.id)
-    assert found.piece == Piece(ONE, 2)
+    assert found.block_mask == BlockMask(ONE, 2)
 
 
 def test_a_failure_that_is_struck_while_it_is_read_is_passed_over() -> None:
@@ -112,7 +114,7 @@ def test_a_failure_that_is_struck_while_it_is_read_is_passed_over() -> None:
 
     class Struck(Spy):
         def has(self, key: str) -> bool:
-            strike(store, JOB.id, "failed")
+            delete_receipts(store, JOB.id, "failed")
             return self.store.has(key)
 
     fail(store, ONE)
@@ -132,7 +134,7 @@ def test_a_retry_takes_every_failure_and_every_letter_once(
         if done:
             put_receipt(store, job.id, Receipt(block, Outcome(written=block.full)))
         if dead and not done:
-            message = job.message(Piece(block, block.full))
+            message = job.message(BlockMask(block, block.full))
             letters += [letter(message), letter(message)]
         if (failed or dead) and not done:
             wanted[block] = block.full
@@ -174,7 +176,7 @@ def mail(queue: SqsQueue, *bodies: str) -> None:
 
 
 def message(job: str, block: Block) -> Message:
-    return Message(job, "alps", "9f2c", Request(block, 3, Look()))
+    return Message(job, "alps", "9f2c", Request(block, 3, TileVariant()))
 
 
 @pytest.mark.usefixtures("prompt")
@@ -210,7 +212,7 @@ def test_deleted_letters_are_gone_and_no_others(make_queue: MakeQueue) -> None:
     own, other = message(JOB.id, ONE), message(f"{JOB.id}0", ONE)
     mail(queue, own.encode(), other.encode(), own.encode())
     with dead_letters(queue, JOB.id) as letters:
-        assert [each.failure for each in letters.found] == [Failure(Piece(ONE, 3), DEAD)] * 2
+        assert [each.failure for each in letters.found] == [Failure(BlockMask(ONE, 3), DEAD)] * 2
         letters.delete()
     assert taken(dead(queue)) == [other]
 
@@ -405,7 +407,7 @@ def test_status_of_a_job_in_a_queue_tells_its_depth(begun: Begun, make_queue: Ma
 def test_errors_that_differ_in_numbers_only_are_told_once() -> None:
     torn = [f"cannot read a.tif: failed at offset {place}" for place in (8, 16, 123)]
     errors = [*torn, "cannot read b.tif: failed at offset 8"]
-    found = grouped(Failure(Piece(Block(6, 8 * n, 0), 3), error) for n, error in enumerate(errors))
+    found = grouped(Failure(BlockMask(Block(6, 8 * n, 0), 3), error) for n, error in enumerate(errors))
     assert [(group.error, group.blocks, group.tiles) for group in found] == [(torn[0], 3, 6), (errors[3], 1, 2)]
     tally = Tally("job", "a", "1", 8)
     for error in errors:

@@ -18,6 +18,7 @@ from seeder.jobs.ledger import (
     Stop,
     begun,
     cancelled,
+    delete_receipts,
     find_job,
     finished,
     jobs,
@@ -33,7 +34,6 @@ from seeder.jobs.ledger import (
     reopen,
     stop,
     stopped,
-    strike,
     unfinished,
 )
 from seeder.jobs.messages import Job, Receipt, Spec
@@ -44,11 +44,11 @@ from tests.support.strategies import jobs as any_jobs
 from tiler.errors import MessageError, MissingObject, UnknownJob
 from tiler.grid import Block
 from tiler.layers.fill import Outcome
-from tiler.layers.render import Look
+from tiler.layers.render import TileVariant
 from tiler.storage.store import Store, open_store
 
 NOON = datetime(2025, 3, 1, 12, tzinfo=UTC)
-SPEC = Spec("relief", "9f2c", Selection((5, 6)), Look())
+SPEC = Spec("relief", "9f2c", Selection((5, 6)), TileVariant())
 JOB = Job.new(SPEC, NOON)
 PLAN = {5: Count(7, 1), 12: Count(70, 3)}
 RUN = Run("https://sqs.test/1/blocks", NOON, 0.25, sent=True, ended=True, why="it was interrupted")
@@ -288,13 +288,13 @@ def test_struck_receipts_are_gone_and_no_others(store: Store) -> None:
     for block in blocks:
         put_receipt(store, JOB.id, Receipt(block, Outcome(written=1)))
         put_receipt(store, JOB.id, Receipt(block, Outcome(failed=1)))
-    strike(store, JOB.id, "done", blocks[:1])
+    delete_receipts(store, JOB.id, "done", blocks[:1])
     assert set(finished(store, JOB.id)) == set(blocks[1:])
     assert set(finished(store, JOB.id, "failed")) == set(blocks)
-    strike(store, JOB.id, "failed")
+    delete_receipts(store, JOB.id, "failed")
     assert set(finished(store, JOB.id)) == set(blocks[1:])
     assert set(finished(store, JOB.id, "failed")) == set()
-    strike(store, JOB.id, "failed")
+    delete_receipts(store, JOB.id, "failed")
 
 
 def test_failed_receipts_are_read_apart_from_those_that_are_done(store: Store) -> None:

@@ -13,19 +13,19 @@ from hypothesis import given
 
 from seeder.jobs.ledger import load_job, put_job, put_plan, put_receipt, receipts, unfinished
 from seeder.jobs.messages import Job, Message, Receipt, Spec
-from seeder.select.blocks import Count, Piece
+from seeder.select.blocks import BlockMask, Count
 from seeder.select.selection import Selection
 from tests.support.strategies import blocks, jobs, messages, outcomes, specs
 from tiler.errors import MessageError, MissingObject
 from tiler.grid import Block, Bounds
 from tiler.layers.fill import Outcome, Request
-from tiler.layers.render import Look
+from tiler.layers.render import TileVariant
 from tiler.storage.store import Store, open_store
 
-SPEC = Spec("relief", "9f2c", Selection((5, 6), (Bounds(5.5, 45, 9, 48),)), Look())
+SPEC = Spec("relief", "9f2c", Selection((5, 6), (Bounds(5.5, 45, 9, 48),)), TileVariant())
 NOON = datetime(2025, 3, 1, 12, tzinfo=UTC)
 JOB = Job.new(SPEC, NOON)
-MESSAGE = Message("nightly", "relief", "9f2c", Request(Block(14, 8192, 5416), 2**64 - 1, Look()))
+MESSAGE = Message("nightly", "relief", "9f2c", Request(Block(14, 8192, 5416), 2**64 - 1, TileVariant()))
 RECEIPT = Receipt(Block(14, 8192, 5416), Outcome(written=5, empty=2, bytes=900, milliseconds=12))
 DESIGN = (
     '{"v":1,"job":"nightly","layer":"relief","revision":"9f2c","z":14,"x":8192,"y":5416,"size":8,'
@@ -59,10 +59,10 @@ def test_the_message_of_the_design_is_written_to_the_letter() -> None:
 @given(jobs(), messages())
 def test_a_jobs_message_says_all_that_its_spec_does(job: Job, other: Message) -> None:
     block, mask = other.request.block, other.request.tiles
-    message = job.message(Piece(block, mask))
+    message = job.message(BlockMask(block, mask))
     spec = job.spec
     assert (message.job, message.layer, message.revision) == (job.id, spec.layer, spec.revision)
-    assert message.request == Request(block, mask, spec.look, spec.force)
+    assert message.request == Request(block, mask, spec.variant, spec.force)
 
 
 @pytest.mark.parametrize("junk", JUNK)
@@ -230,8 +230,8 @@ def test_the_latest_job_of_a_spec_is_the_one_that_counts(store: Store) -> None:
         lambda spec: replace(spec, revision="0000"),
         lambda spec: replace(spec, layer="relief-2"),
         lambda spec: replace(spec, force=True),
-        lambda spec: replace(spec, look=Look(scale=2)),
-        lambda spec: replace(spec, look=Look(format="webp")),
+        lambda spec: replace(spec, variant=TileVariant(scale=2)),
+        lambda spec: replace(spec, variant=TileVariant(format="webp")),
         lambda spec: replace(spec, selection=replace(spec.selection, zooms=(5, 7))),
         lambda spec: replace(spec, selection=replace(spec.selection, boxes=())),
     ],

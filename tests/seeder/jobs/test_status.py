@@ -28,10 +28,10 @@ from tiler.grid import Block
 from tiler.keys import index_key
 from tiler.layers.catalog import Layers, dump
 from tiler.layers.fill import Outcome
-from tiler.layers.render import Look
+from tiler.layers.render import TileVariant
 from tiler.storage.store import Store, open_store
 
-SPEC = Spec("globe", GLOBE.revision, Selection((3, 4, 5)), Look())
+SPEC = Spec("globe", GLOBE.revision, Selection((3, 4, 5)), TileVariant())
 PLAN = {3: Count(64, 1), 4: Count(256, 4), 5: Count(1000, 16)}
 BLOCKS = [Block(3, 0, 0)] + [Block(z, x, y) for z in (4, 5) for x in range(0, 2**z, 8) for y in range(0, 2**z, 8)]
 TILES = 1320

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from mercantile import Tile
 from pmtiles.tile import zxy_to_tileid
 
-from seeder.select.blocks import IN_BLOCK, Piece
+from seeder.select.blocks import IN_BLOCK, BlockMask
 from seeder.select.morton import interleaved
 from seeder.select.order import GOLDEN, Order, _in_turn, hilbert, stride
 from seeder.select.tileset import TileSet
@@ -45,35 +45,37 @@ def some_regions(draw: st.DrawFn, zooms: tuple[int, ...] = SHALLOW + DEEP) -> li
     return [draw(tile_sets(z, WINDOW)) for z in sorted(chosen)]
 
 
-def set_of(z: int, pieces: list[Piece]) -> TileSet:
+def set_of(z: int, block_masks: list[BlockMask]) -> TileSet:
     """The tiles of pieces of one zoom."""
-    large = [piece.block for piece in pieces if piece.block.size > LEAF]
+    large = [block_mask.block for block_mask in block_masks if block_mask.block.size > LEAF]
     x, y, sides = (np.array([getattr(block, name) for block in large], np.int64) for name in ("x", "y", "side"))
     codes = interleaved(x, y)
-    leaves = TileSet.marked(z, [piece for piece in pieces if piece.block.size == LEAF])
+    leaves = TileSet.marked(z, [block_mask for block_mask in block_masks if block_mask.block.size == LEAF])
     return leaves | TileSet.runs(z, codes, codes + sides**2)
 
 
 @given(some_regions(), orders, st.sampled_from(SIZES))
 def test_every_order_has_all_tiles_once(regions: list[TileSet], order: Order, sizes: tuple[int, ...]) -> None:
-    pieces = list(order.pieces(iter(regions), sizes))
-    assert {piece.block.size for piece in pieces} <= {*sizes}
+    block_masks = list(order.block_masks(iter(regions), sizes))
+    assert {block_mask.block.size for block_mask in block_masks} <= {*sizes}
     for region in regions:
-        mine = [piece for piece in pieces if piece.block.z == region.z]
+        mine = [block_mask for block_mask in block_masks if block_mask.block.z == region.z]
         assert set_of(region.z, mine) == region
         assert sum(map(len, mine)) == len(region)
-    assert {piece.block.z for piece in pieces} <= {region.z for region in regions}
+    assert {block_mask.block.z for block_mask in block_masks} <= {region.z for region in regions}
 
 
 @given(some_regions(), st.booleans(), st.sampled_from(SIZES))
 def test_along_a_curve_low_zooms_come_first(regions: list[TileSet], curve: bool, sizes: tuple[int, ...]) -> None:
-    zooms = [piece.block.z for piece in Order(hilbert=curve).pieces(regions, sizes)]
+    zooms = [block_mask.block.z for block_mask in Order(hilbert=curve).block_masks(regions, sizes)]
     assert zooms == sorted(zooms)
 
 
 @given(some_regions())
 def test_the_plain_order_is_the_z_curve(regions: list[TileSet]) -> None:
-    assert list(Order().pieces(regions)) == [piece for region in regions for piece in region.pieces()]
+    assert list(Order().block_masks(regions)) == [
+        block_mask for region in regions for block_mask in region.block_masks()
+    ]
 
 
 # the Hilbert curve
@@ -89,9 +91,9 @@ def test_the_hilbert_curve_is_that_of_pmtiles(data: st.DataObject, z: int) -> No
     assert [*zip(x.tolist(), y.tolist(), strict=True)] == found
 
 
-def along(piece: Piece) -> int:
+def along(block_mask: BlockMask) -> int:
     """The lowest place along the Hilbert curve that a tile of the block has."""
-    block = piece.block
+    block = block_mask.block
     area = block.side**2
     return int(zxy_to_tileid(block.z, block.x, block.y) - zxy_to_tileid(block.z, 0, 0)) // area * area
 
@@ -99,12 +101,12 @@ def along(piece: Piece) -> int:
 @given(some_regions(DEEP))
 def test_blocks_that_are_rendered_here_follow_the_hilbert_curve(regions: list[TileSet]) -> None:
     for region in regions:
-        ranks = [along(piece) for piece in Order(hilbert=True).pieces([region])]
+        ranks = [along(block_mask) for block_mask in Order(hilbert=True).block_masks([region])]
         assert ranks == sorted(set(ranks))
 
 
 def test_a_whole_square_follows_the_hilbert_curve_too() -> None:
-    ranks = [along(piece) for piece in Order(hilbert=True).pieces([TileSet.world(6)])]
+    ranks = [along(block_mask) for block_mask in Order(hilbert=True).block_masks([TileSet.world(6)])]
     assert ranks == sorted(ranks)
 
 
@@ -113,7 +115,7 @@ def test_blocks_for_many_workers_follow_it_at_sixteen_places_at_once(
     regions: list[TileSet], sizes: tuple[int, ...]
 ) -> None:
     for region in regions:
-        found = list(Order(hilbert=True).pieces([region], sizes))
+        found = list(Order(hilbert=True).block_masks([region], sizes))
         turns = sorted(range(len(found)), key=lambda number: along(found[number]))
         later = [two - one for one, two in pairwise(turns)]
         assert sum(not 0 < steps <= 16 for steps in later) <= 15
@@ -153,8 +155,8 @@ def test_of_64_blocks_in_a_row_no_band_of_columns_has_many_more_than_its_share(
 ) -> None:
     area = AREAS[name]
     region = TileSet.ranges(area.z, [area])
-    pieces = Order(hilbert=curve).pieces([region], (LEAF, 64, 512))
-    bands = [(max(piece.block.x, area.x0) - area.x0) * BANDS // (area.x1 - area.x0) for piece in pieces]
+    block_masks = Order(hilbert=curve).block_masks([region], (LEAF, 64, 512))
+    bands = [(max(block_mask.block.x, area.x0) - area.x0) * BANDS // (area.x1 - area.x0) for block_mask in block_masks]
     share = max(Counter(bands).values()) * 64 / len(bands)
     now = Counter(bands[:64])
     most = max(now.values())
@@ -186,7 +188,7 @@ def metres(block: Block, place: tuple[float, float]) -> float:
 def test_blocks_never_come_nearer_to_the_place_again(
     regions: list[TileSet], place: tuple[float, float], sizes: tuple[int, ...]
 ) -> None:
-    found = [metres(piece.block, place) for piece in Order(near=place).pieces(regions, sizes)]
+    found = [metres(block_mask.block, place) for block_mask in Order(near=place).block_masks(regions, sizes)]
     assert all(one <= two + NEARLY for one, two in pairwise(found))
 
 
@@ -196,8 +198,8 @@ def test_whole_blocks_of_64_never_come_nearer_nor_do_their_parts(
 ) -> None:
     by_zoom = {region.z: region for region in regions}
     found = []
-    for piece in Order(near=place).pieces(regions):
-        block = piece.block
+    for block_mask in Order(near=place).block_masks(regions):
+        block = block_mask.block
         code = int(interleaved(*(np.array([number], np.int64) for number in (block.x, block.y)))[0])
         large = block.z >= 6 and whole_in(by_zoom[block.z], code, 64 * IN_BLOCK)
         around = Block.of(Tile(x=block.x, y=block.y, z=block.z), 64) if large else block
@@ -210,9 +212,9 @@ def test_whole_blocks_of_64_never_come_nearer_nor_do_their_parts(
 @given(places, st.sets(st.integers(0, MAX_ZOOM), min_size=2, max_size=5))
 def test_of_those_that_hold_the_place_low_zooms_come_first(place: tuple[float, float], zooms: set[int]) -> None:
     regions = [TileSet.of(z, np.array([code_of(mercantile.tile(*place, z))])) for z in sorted(zooms)]
-    pieces = list(Order(near=place).pieces(regions))
-    assert [metres(piece.block, place) for piece in pieces] == [0] * len(zooms)
-    assert [piece.block.z for piece in pieces] == sorted(zooms)
+    block_masks = list(Order(near=place).block_masks(regions))
+    assert [metres(block_mask.block, place) for block_mask in block_masks] == [0] * len(zooms)
+    assert [block_mask.block.z for block_mask in block_masks] == sorted(zooms)
 
 
 @settings(max_examples=20)
@@ -221,12 +223,12 @@ def test_what_lies_across_the_antimeridian_is_near(z: int, latitude: float, off:
     place = (-180 + off if west else 180 - off), latitude
     blocks = [Block.of(mercantile.tile(each, latitude, z)) for each in (place[0], -place[0], 0)]
     region = TileSet.ranges(z, [block.range for block in blocks])
-    assert [piece.block for piece in Order(near=place).pieces([region])] == blocks
+    assert [block_mask.block for block_mask in Order(near=place).block_masks([region])] == blocks
 
 
 @given(some_regions(), st.floats(-180, 180), st.sampled_from([-1, 1]))
 def test_a_pole_is_the_edge_of_the_square_world(regions: list[TileSet], longitude: float, side: int) -> None:
-    pole, edge = (list(Order(near=(longitude, side * y)).pieces(regions)) for y in (90, MAX_LATITUDE))
+    pole, edge = (list(Order(near=(longitude, side * y)).block_masks(regions)) for y in (90, MAX_LATITUDE))
     assert pole == edge
 
 
@@ -237,16 +239,16 @@ def test_a_pole_is_the_edge_of_the_square_world(regions: list[TileSet], longitud
 def test_a_billion_tiles_are_put_in_order_by_their_blocks(order: Order) -> None:
     region = TileSet.ranges(BILLION.z, [BILLION])
     tracemalloc.start()
-    some = list(islice(order.pieces([region], (LEAF, 64, 512)), 1000))
+    some = list(islice(order.block_masks([region], (LEAF, 64, 512)), 1000))
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    assert len({piece.block for piece in some}) == 1000
+    assert len({block_mask.block for block_mask in some}) == 1000
     assert peak < 50e6
 
 
 def test_a_world_that_nobody_could_put_in_order_streams_along_the_z_curve() -> None:
-    pieces = Order().pieces(map(TileSet.world, (0, MAX_ZOOM)))
-    found = [piece.block.z for piece in islice(pieces, 3)]
+    block_masks = Order().block_masks(map(TileSet.world, (0, MAX_ZOOM)))
+    found = [block_mask.block.z for block_mask in islice(block_masks, 3)]
     assert found == [0, MAX_ZOOM, MAX_ZOOM]
 
 

@@ -32,7 +32,7 @@ Question = tuple[Layer, Selection]
 def test_the_pieces_hold_every_wanted_tile_once_and_no_other(question: Question, sizes: Container[int]) -> None:
     layer, selection = question
     for region in regions(layer, selection):
-        found = [tile for piece in region.pieces(sizes) for tile in tiles_of(piece)]
+        found = [tile for block_mask in region.block_masks(sizes) for tile in tiles_of(block_mask)]
         assert len(found) == len(set(found))
         assert set(found) == wanted(layer, selection.boxes, region.z)
 
@@ -40,9 +40,9 @@ def test_the_pieces_hold_every_wanted_tile_once_and_no_other(question: Question,
 @given(asked(), st.sampled_from(SIZES))
 def test_no_piece_is_empty_or_has_bits_off_its_block(question: Question, sizes: Container[int]) -> None:
     for region in regions(*question):
-        for piece in region.pieces(sizes):
-            assert len(piece) == len(tiles_of(piece)) > 0
-            assert piece.tiles | piece.block.full == piece.block.full
+        for block_mask in region.block_masks(sizes):
+            assert len(block_mask) == len(tiles_of(block_mask)) > 0
+            assert block_mask.tiles | block_mask.block.full == block_mask.block.full
 
 
 @given(asked(), st.sampled_from(SIZES))
@@ -50,26 +50,30 @@ def test_a_large_piece_is_wholly_wanted_and_of_a_size_that_is_taken(question: Qu
     layer, selection = question
     for region in regions(layer, selection):
         every = wanted(layer, selection.boxes, region.z)
-        for piece in region.pieces(sizes):
-            assert piece.block.size in sizes
-            assert piece.block.size == LEAF or every.issuperset(piece.block.tiles())
+        for block_mask in region.block_masks(sizes):
+            assert block_mask.block.size in sizes
+            assert block_mask.block.size == LEAF or every.issuperset(block_mask.block.tiles())
 
 
 @given(asked())
 def test_large_pieces_take_the_place_of_the_leaves_that_fill_them(question: tuple[Layer, Selection]) -> None:
     for region in regions(*question):
-        large = [piece for piece in region.pieces((LEAF, 64, 512)) if piece.block.size > LEAF]
-        inside = {Block.of(tile) for piece in large for tile in piece.block.tiles()}
-        leaves = list(region.pieces())
-        assert [piece for piece in leaves if piece.block not in inside] == [
-            piece for piece in region.pieces((LEAF, 64, 512)) if piece.block.size == LEAF
+        large = [block_mask for block_mask in region.block_masks((LEAF, 64, 512)) if block_mask.block.size > LEAF]
+        inside = {Block.of(tile) for block_mask in large for tile in block_mask.block.tiles()}
+        leaves = list(region.block_masks())
+        assert [block_mask for block_mask in leaves if block_mask.block not in inside] == [
+            block_mask for block_mask in region.block_masks((LEAF, 64, 512)) if block_mask.block.size == LEAF
         ]
-        assert all(piece.tiles == piece.block.full for piece in leaves if piece.block in inside)
+        assert all(block_mask.tiles == block_mask.block.full for block_mask in leaves if block_mask.block in inside)
 
 
 @given(asked(), st.sampled_from(SIZES))
 def test_low_zooms_come_first_and_blocks_follow_the_z_curve(question: Question, sizes: Container[int]) -> None:
-    order = [(piece.block.z, z_order(piece.block)) for region in regions(*question) for piece in region.pieces(sizes)]
+    order = [
+        (block_mask.block.z, z_order(block_mask.block))
+        for region in regions(*question)
+        for block_mask in region.block_masks(sizes)
+    ]
     assert order == sorted(set(order))
     assert [region.z for region in regions(*question)] == list(question[1].zooms)
 
@@ -78,7 +82,7 @@ def test_low_zooms_come_first_and_blocks_follow_the_z_curve(question: Question, 
 def test_totals_are_what_counting_gives(question: tuple[Layer, Selection]) -> None:
     layer, selection = question
     for region in regions(layer, selection):
-        leaves = list(region.pieces())
+        leaves = list(region.block_masks())
         assert region.total() == Count(len(wanted(layer, selection.boxes, region.z)), len(leaves))
         assert sum(map(len, leaves)) == region.total().tiles
 
@@ -106,7 +110,7 @@ def test_a_box_beside_the_layer_selects_not_even_the_low_zooms_that_hold_both() 
 @given(st.lists(crossing_bounds(), min_size=1, max_size=3), st.integers(0, 6))
 def test_boxes_across_the_antimeridian_select_both_sides(boxes: list[Bounds], z: int) -> None:
     (region,) = regions(PLAIN, Selection((z,), tuple(boxes)))
-    found = {tile for piece in region.pieces() for tile in tiles_of(piece)}
+    found = {tile for block_mask in region.block_masks() for tile in tiles_of(block_mask)}
     assert found == wanted(PLAIN, tuple(boxes), z)
     assert {0, 2**z - 1} <= {tile.x for tile in found}
 
@@ -116,7 +120,7 @@ def test_a_box_beyond_the_square_world_selects_its_outermost_row(latitude: float
     south, north = sorted((side * latitude, side * 90.0))
     (region,) = regions(PLAIN, Selection((z,), (Bounds(-180, south, 180, north),)))
     row = 0 if side > 0 else 2**z - 1
-    assert {tile for piece in region.pieces() for tile in tiles_of(piece)} == {
+    assert {tile for block_mask in region.block_masks() for tile in tiles_of(block_mask)} == {
         Tile(x=x, y=row, z=z) for x in range(2**z)
     }
 
@@ -138,7 +142,7 @@ def test_a_box_selects_what_supermercado_burns(data: st.DataObject, z: int) -> N
     ring = [[west, south], [east, south], [east, north], [west, north], [west, south]]
     burnt = burntiles.burn([{"geometry": {"type": "Polygon", "coordinates": [ring]}}], z)
     (region,) = regions(PLAIN, Selection((z,), (Bounds(west, south, east, north),)))
-    found = {tile for piece in region.pieces() for tile in tiles_of(piece)}
+    found = {tile for block_mask in region.block_masks() for tile in tiles_of(block_mask)}
     assert found == {Tile(x=int(x), y=int(y), z=z) for x, y, _ in burnt}
 
 
@@ -157,11 +161,11 @@ def test_the_bounds_limit_what_the_footprint_holds(footprint: Footprint, z: int)
     box = Bounds(*mercantile.bounds(Tile(x=0, y=0, z=1)))
     layer = replace(PLAIN, footprint=footprint, bounds=box)
     (region,) = regions(layer, Selection((z,)))
-    found = {tile for piece in region.pieces() for tile in tiles_of(piece)}
+    found = {tile for block_mask in region.block_masks() for tile in tiles_of(block_mask)}
     assert found == {tile for tile in held(footprint, z) if tile.x < 2**z / 2 and tile.y < 2**z / 2}
 
 
 def test_a_world_of_a_billion_tiles_is_planned_in_a_handful_of_blocks() -> None:
     (region,) = regions(PLAIN, Selection((15,)))
-    assert len(list(region.pieces((1 << 12,)))) == 4**3
+    assert len(list(region.block_masks((1 << 12,)))) == 4**3
     assert region.total() == Count(4**15, 4**12)

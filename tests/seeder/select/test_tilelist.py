@@ -42,7 +42,7 @@ from tests.support.strategies import GLOBE, layers
 from tiler.errors import BadOption, MessageError, ZoomOutside
 from tiler.grid import LEAF, MAX_ZOOM, Bounds
 from tiler.layers.catalog import Layer
-from tiler.layers.render import Look
+from tiler.layers.render import TileVariant
 from tiler.storage.store import Store, open_store
 
 NOON = datetime(2025, 3, 1, 12, tzinfo=UTC)
@@ -420,7 +420,7 @@ def test_many_tiles_are_as_large_as_their_edge_is_long() -> None:
     assert len(made.at(18).starts) == 1
     (region,) = regions(replace(GLOBE, maxzoom=18), Selection((18,), tiles=made))
     assert region.total() == Count(side**2, (side // LEAF) ** 2)
-    assert sum(len(piece) for piece in region.pieces()) == side**2
+    assert sum(len(block_mask) for block_mask in region.block_masks()) == side**2
 
 
 # what a selection takes of it
@@ -447,11 +447,15 @@ def test_a_list_selects_what_is_listed_and_would_have_been_selected_anyway(
     assert selection.tiles is not None
     mine = set(named(selection.tiles))
     for region in regions(layer, selection):
-        pieces = list(region.pieces(sizes))
-        found = [tile for piece in pieces for tile in tiles_of(piece)]
+        block_masks = list(region.block_masks(sizes))
+        found = [tile for block_mask in block_masks for tile in tiles_of(block_mask)]
         assert len(found) == len(set(found))
         assert set(found) == mine & wanted(layer, selection.boxes, region.z)
-        assert all(piece.tiles and piece.tiles & ~piece.block.full == 0 for piece in pieces if piece.block.size == LEAF)
+        assert all(
+            block_mask.tiles and block_mask.tiles & ~block_mask.block.full == 0
+            for block_mask in block_masks
+            if block_mask.block.size == LEAF
+        )
 
 
 @given(questions())
@@ -459,10 +463,10 @@ def test_listed_blocks_follow_the_z_curve_once_each_as_many_as_the_total_says(qu
     found = list(regions(*question))
     assert [region.z for region in found] == list(question[1].zooms)
     for region in found:
-        pieces = list(region.pieces())
-        order = [z_order(piece.block) for piece in pieces]
+        block_masks = list(region.block_masks())
+        order = [z_order(block_mask.block) for block_mask in block_masks]
         assert order == sorted(set(order))
-        assert region.total() == Count(sum(map(len, pieces)), len(pieces))
+        assert region.total() == Count(sum(map(len, block_masks)), len(block_masks))
 
 
 @settings(max_examples=25)
@@ -470,7 +474,7 @@ def test_listed_blocks_follow_the_z_curve_once_each_as_many_as_the_total_says(qu
 def test_a_list_of_all_that_is_selected_changes_nothing(question: Question) -> None:
     layer, selection = question
     plain = list(regions(layer, selection))
-    everything = {tile for region in plain for piece in region.pieces() for tile in tiles_of(piece)}
+    everything = {tile for region in plain for block_mask in region.block_masks() for tile in tiles_of(block_mask)}
     assert list(regions(layer, replace(selection, tiles=listed(everything)))) == plain
 
 
@@ -478,8 +482,8 @@ def test_a_list_of_all_that_is_selected_changes_nothing(question: Question) -> N
 @given(questions() | asked())
 def test_the_tiles_of_a_region_are_numbered_along_its_pieces(question: Question) -> None:
     for region in regions(*question):
-        numbered = [piece for piece in region.pieces() for _ in range(len(piece))]
-        assert [region.piece_of(number) for number in range(region.total().tiles)] == numbered
+        numbered = [block_mask for block_mask in region.block_masks() for _ in range(len(block_mask))]
+        assert [region.block_mask_of(number) for number in range(region.total().tiles)] == numbered
 
 
 @settings(max_examples=40)
@@ -492,8 +496,10 @@ def test_strips_part_the_pieces_by_their_columns(question: Question) -> None:
         for x, strip in strips:
             assert x % LEAF == 0
             assert strip.z == region.z
-            assert {piece.block.x for piece in strip.pieces()} <= {x}
-            assert list(strip.pieces()) == [piece for piece in region.pieces() if piece.block.x == x]
+            assert {block_mask.block.x for block_mask in strip.block_masks()} <= {x}
+            assert list(strip.block_masks()) == [
+                block_mask for block_mask in region.block_masks() if block_mask.block.x == x
+            ]
         assert sum(strip.total().tiles for _, strip in strips) == region.total().tiles
         assert sum(strip.total().blocks for _, strip in strips) == region.total().blocks
 
@@ -502,7 +508,7 @@ def test_zooms_of_a_list_that_are_not_selected_are_left_out() -> None:
     tiles = listed({Tile(x=1, y=1, z=4), Tile(x=1, y=1, z=5), Tile(x=1, y=1, z=6)})
     found = list(regions(GLOBE, Selection((4, 6, 7), tiles=tiles)))
     assert [(region.z, region.total().tiles) for region in found] == [(4, 1), (6, 1), (7, 0)]
-    assert list(found[2].pieces()) == []
+    assert list(found[2].block_masks()) == []
     assert list(found[2].strips()) == []
 
 
@@ -527,7 +533,9 @@ def test_a_selection_with_a_list_is_not_whole() -> None:
 # on record
 
 
-SPEC = Spec("relief", "9f2c", Selection((4, 5), tiles=listed({Tile(x=3, y=1, z=4), Tile(x=2, y=2, z=5)})), Look())
+SPEC = Spec(
+    "relief", "9f2c", Selection((4, 5), tiles=listed({Tile(x=3, y=1, z=4), Tile(x=2, y=2, z=5)})), TileVariant()
+)
 
 
 @given(tile_sets, st.data())

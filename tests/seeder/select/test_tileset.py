@@ -19,7 +19,7 @@ from hypothesis.extra.numpy import arrays
 from mercantile import Tile
 
 from seeder.select import tileset
-from seeder.select.blocks import IN_BLOCK, Count, Piece
+from seeder.select.blocks import IN_BLOCK, BlockMask, Count
 from seeder.select.morton import Flags, Numbers, interleaved, places
 from seeder.select.tileset import TileSet, TileSets
 from tests.support.selections import SIZES, touched
@@ -163,18 +163,18 @@ def test_a_range_of_the_deepest_zoom_has_the_tiles_that_its_sides_say(data: st.D
 @given(work_sets, st.data())
 def test_marked_blocks_are_the_set_again_in_any_order_and_twice(tiles: TileSet, data: st.DataObject) -> None:
     tiles &= TileSet.runs(tiles.z, tiles.starts, tiles.starts + 3 * IN_BLOCK)  # one by one they are many
-    pieces = list(tiles.pieces())
-    again = data.draw(st.permutations([*pieces, *pieces[:3]]))
+    block_masks = list(tiles.block_masks())
+    again = data.draw(st.permutations([*block_masks, *block_masks[:3]]))
     assert TileSet.marked(tiles.z, again) == tiles
 
 
 @given(st.data(), zooms)
 def test_a_mask_marks_the_tiles_of_its_bits(data: st.DataObject, z: int) -> None:
     blocks = [Block.of(tile_of(z, data.draw(places_between(0, z)) % 4**z)) for _ in range(2)]
-    pieces = [Piece(block, data.draw(st.integers(0, 2**64 - 1)) & block.full) for block in blocks]
-    made = TileSet.marked(z, pieces)
+    block_masks = [BlockMask(block, data.draw(st.integers(0, 2**64 - 1)) & block.full) for block in blocks]
+    made = TileSet.marked(z, block_masks)
     assert in_form(made)
-    assert tiles_in(made) == {tile for piece in pieces for tile in piece.block.tiles(piece.tiles)}
+    assert tiles_in(made) == {tile for block_mask in block_masks for tile in block_mask.block.tiles(block_mask.tiles)}
 
 
 @given(st.data(), st.integers(0, 4))
@@ -310,10 +310,10 @@ def test_the_squares_are_aligned_part_the_tiles_and_none_could_be_larger(tiles: 
 # sets as work
 
 
-def codes_of(piece: Piece) -> Sequence[int]:
-    block = piece.block
+def codes_of(block_mask: BlockMask) -> Sequence[int]:
+    block = block_mask.block
     if block.size == LEAF:
-        return sorted(code_of(tile) for tile in block.tiles(piece.tiles))
+        return sorted(code_of(tile) for tile in block.tiles(block_mask.tiles))
     first = code_of(Tile(x=block.x, y=block.y, z=block.z))
     return range(first, first + block.side**2)
 
@@ -325,37 +325,37 @@ def test_pieces_are_the_tiles_in_their_order_in_blocks_as_large_as_they_can_be(
 ) -> None:
     larger = [1 << level for level in range(4, tiles.z + 1) if 1 << level in sizes]
     after, number = 0, 0
-    for piece in tiles.pieces(sizes):
-        codes = codes_of(piece)
+    for block_mask in tiles.block_masks(sizes):
+        codes = codes_of(block_mask)
         assert codes[0] // IN_BLOCK * IN_BLOCK >= after
-        assert len(codes) == len(piece) > 0
+        assert len(codes) == len(block_mask) > 0
         assert all(tiles.holds(np.array(codes[:: max(1, len(codes) // 99)])))
-        assert piece.block.size == LEAF or whole_in(tiles, codes[0], len(codes))
-        assert not any(whole_in(tiles, codes[0], side**2) for side in larger if side > piece.block.size)
+        assert block_mask.block.size == LEAF or whole_in(tiles, codes[0], len(codes))
+        assert not any(whole_in(tiles, codes[0], side**2) for side in larger if side > block_mask.block.size)
         after, number = codes[-1] // IN_BLOCK * IN_BLOCK + min(IN_BLOCK, 4**tiles.z), number + len(codes)
     assert number == len(tiles)
 
 
 @given(few_sets, st.sampled_from(SIZES))
 def test_at_the_lowest_zooms_the_one_piece_is_the_whole_grid(tiles: TileSet, sizes: Container[int]) -> None:
-    pieces = list(tiles.pieces(sizes))
-    assert [piece.block for piece in pieces] == ([Block(tiles.z, 0, 0)] if len(tiles) else [])
-    assert {tile for piece in pieces for tile in piece.block.tiles(piece.tiles)} == tiles_in(tiles)
+    block_masks = list(tiles.block_masks(sizes))
+    assert [block_mask.block for block_mask in block_masks] == ([Block(tiles.z, 0, 0)] if len(tiles) else [])
+    assert {tile for block_mask in block_masks for tile in block_mask.block.tiles(block_mask.tiles)} == tiles_in(tiles)
 
 
 @given(st.sampled_from(DEEP).flatmap(lambda z: tile_sets(z, WINDOW)), st.sampled_from(SIZES), st.integers(2, 4))
 def test_however_many_runs_are_taken_at_a_time_the_pieces_are_the_same(
     tiles: TileSet, sizes: Container[int], many: int
 ) -> None:
-    at_once = list(tiles.pieces(sizes))
+    at_once = list(tiles.block_masks(sizes))
     with mock.patch.object(tileset, "MANY", many):
-        assert list(tiles.pieces(sizes)) == at_once
+        assert list(tiles.block_masks(sizes)) == at_once
 
 
 def test_a_large_block_stays_whole_where_one_lot_of_runs_ends() -> None:
     tiles = TileSet.runs(7, np.array([0, 4096, 8200]), np.array([1, 8192, 8201]))
     with mock.patch.object(tileset, "MANY", 2):
-        assert [piece.block.size for piece in tiles.pieces((LEAF, 64))] == [LEAF, 64, LEAF]
+        assert [block_mask.block.size for block_mask in tiles.block_masks((LEAF, 64))] == [LEAF, 64, LEAF]
 
 
 @given(work_sets, st.integers(3, 6), st.integers(2, 9))
@@ -384,8 +384,8 @@ def test_totals_are_exact_however_many_there_are(tiles: TileSet) -> None:
 
 @given(work_sets)
 def test_totals_are_what_pieces_add_up_to(tiles: TileSet) -> None:
-    pieces = list(tiles.pieces())
-    assert tiles.total() == Count(sum(map(len, pieces)), len(pieces))
+    block_masks = list(tiles.block_masks())
+    assert tiles.total() == Count(sum(map(len, block_masks)), len(block_masks))
 
 
 @given(many_sets.filter(len), st.data())
@@ -393,9 +393,11 @@ def test_a_tile_of_any_number_is_in_the_piece_of_its_block(tiles: TileSet, data:
     start, stop = data.draw(st.sampled_from(spans(tiles)))
     code = data.draw(st.sampled_from([start, stop - 1]) | st.integers(start, stop - 1))
     number = code - start + sum(stop - start for start, stop in spans(tiles) if stop <= code)
-    piece = tiles.piece_of(number)
-    assert piece.block == Block.of(tile_of(tiles.z, code))
-    assert {*piece.block.tiles(piece.tiles)} == {tile for tile in piece.block.tiles() if held_by(tiles, code_of(tile))}
+    block_mask = tiles.block_mask_of(number)
+    assert block_mask.block == Block.of(tile_of(tiles.z, code))
+    assert {*block_mask.block.tiles(block_mask.tiles)} == {
+        tile for tile in block_mask.block.tiles() if held_by(tiles, code_of(tile))
+    }
 
 
 @settings(max_examples=30)

@@ -33,35 +33,35 @@ def seed(zooms: str, *more: str) -> None:
 
 def test_who_asks_at_once_is_told_the_same_and_a_new_job_after_a_pause(sources: Store, clock: Clock) -> None:
     watched = Feed(sources, lambda _: None)
-    assert watched.look()["jobs"] == []
+    assert watched.snapshot()["jobs"] == []
     seed("0-3")
-    assert watched.look()["jobs"] == []
+    assert watched.snapshot()["jobs"] == []
     clock.now += events.PAUSE
-    (job,) = watched.look()["jobs"]
+    (job,) = watched.snapshot()["jobs"]
     assert (job["state"], job["done"], job["failed"]) == ("done", job["tiles"], 0)
 
 
 def test_a_look_that_takes_long_is_rarely_taken(sources: Store, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
-    watched, looks = Feed(sources, lambda _: None), []
+    watched, variants = Feed(sources, lambda _: None), []
 
     def slow(store: Store) -> list[str]:
-        looks.append(clock.now)
+        variants.append(clock.now)
         clock.now += 7
         return jobs(store)
 
     monkeypatch.setattr(events, "jobs", slow)
     start = clock.now
     while clock.now < start + 1000:
-        watched.look()
+        watched.snapshot()
         clock.now += 1
-    assert 7 * len(looks) <= 1000 / events.SHARE + 7
+    assert 7 * len(variants) <= 1000 / events.SHARE + 7
 
 
 @pytest.mark.usefixtures("clock")
 def test_of_each_layer_the_newest_jobs_are_told_the_newest_first(sources: Store) -> None:
     for z in range(SHOWN + 2):
         seed(str(z))
-    told = [job["job"] for job in Feed(sources, lambda _: None).look("alps")["jobs"]]
+    told = [job["job"] for job in Feed(sources, lambda _: None).snapshot("alps")["jobs"]]
     assert told == list(reversed(jobs(sources)))[:SHOWN]
 
 
@@ -70,10 +70,10 @@ def test_a_job_that_is_done_is_not_looked_at_again(
 ) -> None:
     seed("0-3")
     watched = Feed(sources, lambda _: None)
-    first = watched.look()
+    first = watched.snapshot()
     monkeypatch.setattr(events, "progress", None)  # to call it would raise
     clock.now += 10 * events.AGAIN
-    assert watched.look() == first
+    assert watched.snapshot() == first
 
 
 def test_a_job_that_stopped_is_seen_to_go_on(sources: Store, clock: Clock) -> None:
@@ -83,15 +83,15 @@ def test_a_job_that_stopped_is_seen_to_go_on(sources: Store, clock: Clock) -> No
     kept = {key: sources.get(key) for key in done}
     sources.delete(done)
     watched = Feed(sources, lambda _: None)
-    assert watched.look()["jobs"][0]["state"] == "stalled"
+    assert watched.snapshot()["jobs"][0]["state"] == "stalled"
     for key, data in kept.items():
         sources.put(key, data, content_type="application/json")
     clock.now += events.AGAIN
-    assert watched.look()["jobs"][0]["state"] == "done"
+    assert watched.snapshot()["jobs"][0]["state"] == "done"
 
 
 def test_a_job_that_cannot_be_read_is_passed_over(sources: Store) -> None:
     seed("0-3")
     (job,) = jobs(sources)
     sources.put(f"jobs/{job}/job.json", b"{}", content_type="application/json")
-    assert Feed(sources, lambda _: None).look()["jobs"] == []
+    assert Feed(sources, lambda _: None).snapshot()["jobs"] == []

@@ -27,7 +27,7 @@ from tiler.grid import Block
 from tiler.ingest.ingest import ingest
 from tiler.keys import Format, Scale, TileName, tile_key
 from tiler.layers.catalog import load_layer
-from tiler.layers.render import Look, render
+from tiler.layers.render import TileVariant, render
 from tiler.raster.options import Options
 from tiler.settings import Settings
 from tiler.storage.store import Stores
@@ -47,7 +47,7 @@ def url(settings: Settings, assets: Path) -> Iterator[str]:  # noqa: ARG001 - wh
 def fresh(stores: Stores, key: TileName) -> bytes | None:
     """The tile as the renderer makes it."""
     layer, block = load_layer(stores.sources, key.layer), Block.of(key.tile)
-    ((_, data),) = render(layer, stores.sources, block, block.bit(key.tile), Look(key.scale, key.format))
+    ((_, data),) = render(layer, stores.sources, block, block.bit(key.tile), TileVariant(key.scale, key.format))
     return data
 
 
@@ -198,14 +198,14 @@ def test_coverage_is_told_a_zoom_at_a_time(url: str, monkeypatch: pytest.MonkeyP
         warm = each["tiles"] if each["z"] <= 3 else 0
         assert said["tiles"] == {
             "planned": each["tiles"],
-            "warm": warm,
+            "stored": warm,
             "empty": 0,
             "missing": each["tiles"] - warm,
             "failed": 0,
             "stale": 0,
         }
         assert len(said["blocks"]) == each["blocks"]
-    assert told(f"{url}/_/coverage/alps/3?scale=2")["tiles"]["warm"] == 0
+    assert told(f"{url}/_/coverage/alps/3?scale=2")["tiles"]["stored"] == 0
     assert told(f"{url}/_/coverage/alps/9?bbox=170,-10,171,-9")["blocks"] == []
     assert ask(f"{url}/_/coverage/alps/10").status == ask(f"{url}/_/coverage/alps/3?bbox=1,2").status == 400
     monkeypatch.setattr(coverage, "MOST", 1)

@@ -21,7 +21,18 @@ from hypothesis import strategies as st
 
 from seeder.cache.prepare_job import prepare, resume
 from seeder.cli import main as cli
-from seeder.jobs.ledger import CANCELLED, Run, Stop, load_run, put_receipt, put_run, receipts, stop, stopped, strike
+from seeder.jobs.ledger import (
+    CANCELLED,
+    Run,
+    Stop,
+    delete_receipts,
+    load_run,
+    put_receipt,
+    put_run,
+    receipts,
+    stop,
+    stopped,
+)
 from seeder.jobs.messages import Receipt
 from seeder.jobs.plan import Plan, run
 from seeder.jobs.status import progress
@@ -37,7 +48,7 @@ from tiler.grid import Block
 from tiler.ingest.ingest import ingest
 from tiler.layers.catalog import Layer, Layers, publish
 from tiler.layers.fill import Outcome, Request
-from tiler.layers.render import Look
+from tiler.layers.render import TileVariant
 from tiler.raster.options import Options
 from tiler.settings import Settings
 from tiler.storage.store import Store, Stores
@@ -87,7 +98,7 @@ class Crew:
     def begin(self) -> None:
         """Begin a run, as `seed` and `resume` do."""
         self.runs += 1
-        strike(self.sources, JOB, "failed")
+        delete_receipts(self.sources, JOB, "failed")
         put_run(self.sources, JOB, Run("", NOON + timedelta(hours=self.runs), self.most))
 
     def hear(self, blocks: str, worker: int = 0) -> bool:
@@ -95,7 +106,7 @@ class Crew:
         for each in blocks:
             receipt = Receipt(next(self.blocks), BAD if each == "x" else GOOD)
             put_receipt(self.sources, JOB, receipt)
-            self.breakers[worker].heard(JOB, receipt)
+            self.breakers[worker].add_receipt(JOB, receipt)
         return self.stopped
 
     @property
@@ -203,7 +214,7 @@ def test_jobs_are_judged_apart_and_few_are_remembered() -> None:
     for number in range(3 * KNOWN):
         receipt = Receipt(BLOCKS[number], BAD)
         put_receipt(crew.sources, f"{JOB}{number}", receipt)
-        crew.breakers[0].heard(f"{JOB}{number}", receipt)
+        crew.breakers[0].add_receipt(f"{JOB}{number}", receipt)
         assert stopped(crew.sources, f"{JOB}{number}") is None
     assert len(crew.breakers[0]._windows) == KNOWN
     assert not crew.stopped
@@ -324,7 +335,7 @@ class Arena:
         publish(GLOBE, self.stores)
         lines = [f"5/{x}/{y}" for x in range(0, 32, 8) for y in range(0, 32, 8)]
         selection = Selection((5,), (), parse_tiles(lines, "lines"))
-        self.plan = prepare(GLOBE, selection, Look(), force=False, stores=self.stores)
+        self.plan = prepare(GLOBE, selection, TileVariant(), force=False, stores=self.stores)
         self.job, self.chance, self.lock, self.likely = self.plan.job, random.Random(seed), threading.Lock(), 0.1
         self.ends: list[object] = []
         monkeypatch.setattr(process_block, "fill", self.fill)

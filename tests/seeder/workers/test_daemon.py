@@ -33,7 +33,7 @@ from tiler.errors import QueueError
 from tiler.grid import Block
 from tiler.layers.catalog import load_layer
 from tiler.layers.fill import Request
-from tiler.layers.render import Look
+from tiler.layers.render import TileVariant
 from tiler.settings import Settings
 from tiler.storage.store import Stores
 
@@ -115,7 +115,7 @@ def sent(alps_copy: Path) -> list[Message]:
     """Messages of the deepest zoom's blocks, more than are in hand at once."""
     revision = load_layer(Stores.open(Settings.from_env({}, data=str(alps_copy))).sources, "alps").revision
     blocks = [Block(9, x, y) for y in range(160, 208, 8) for x in range(248, 280, 8)]
-    return [Message(JOB, "alps", revision, Request(block, 1, Look())) for block in blocks]
+    return [Message(JOB, "alps", revision, Request(block, 1, TileVariant())) for block in blocks]
 
 
 @contextmanager

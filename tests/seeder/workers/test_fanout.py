@@ -31,7 +31,7 @@ from tiler.errors import BadCloud, QueueError
 from tiler.grid import Block
 from tiler.layers.catalog import load_layer, publish
 from tiler.layers.fill import Outcome
-from tiler.layers.render import Look
+from tiler.layers.render import TileVariant
 from tiler.settings import Settings
 from tiler.storage.store import Stores, open_store
 
@@ -57,7 +57,7 @@ def stores() -> Stores:
 
 def planned(stores: Stores) -> Plan:
     """What a command plans that is run now."""
-    return prepare(GLOBE, Selection(ZOOMS), Look(), force=False, stores=stores)
+    return prepare(GLOBE, Selection(ZOOMS), TileVariant(), force=False, stores=stores)
 
 
 def silent(_: int) -> None:
@@ -182,7 +182,7 @@ def test_a_job_that_is_done_is_not_sent(make_queue: MakeQueue, stores: Stores) -
 def test_other_jobs_in_the_queue_do_not_keep_a_new_one_from_being_sent(make_queue: MakeQueue, stores: Stores) -> None:
     queue, one = make_queue(), planned(stores)
     send(one, queue, stores, progress=silent)
-    other = prepare(GLOBE, Selection((6,)), Look(), force=False, stores=stores)
+    other = prepare(GLOBE, Selection((6,)), TileVariant(), force=False, stores=stores)
     assert send(other, queue, stores, progress=silent) == 1  # a block of 64 x 64
     assert send(other, queue, stores, progress=silent) == 0
 
@@ -402,7 +402,7 @@ def test_the_queue_is_not_asked_while_receipts_come(
 def test_a_job_goes_through_the_queue_to_its_end(make_queue: MakeQueue, alps_copy: Path) -> None:
     settings = Settings.from_env({}, data=str(alps_copy))
     stores, queue = Stores.open(settings), make_queue()
-    plan = prepare(load_layer(stores.sources, "alps"), Selection((5, 6, 7)), Look(), force=False, stores=stores)
+    plan = prepare(load_layer(stores.sources, "alps"), Selection((5, 6, 7)), TileVariant(), force=False, stores=stores)
     with working(queue, settings):
         assert send(plan, queue, stores, progress=silent) == plan.blocks
         assert follow(watch(plan, queue, stores)) == ""

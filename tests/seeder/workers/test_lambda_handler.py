@@ -17,7 +17,7 @@ from tests.support.function import Context, Function
 from tiler.grid import Block
 from tiler.layers.catalog import publish
 from tiler.layers.fill import Request
-from tiler.layers.render import Look
+from tiler.layers.render import TileVariant
 
 
 def test_every_record_is_worked_off_and_acknowledged(function: Function, truth: dict[str, bytes]) -> None:
@@ -134,7 +134,7 @@ def test_a_process_that_met_a_slow_block_wants_twice_its_time_and_forgets_by_a_f
 
 def test_a_large_block_becomes_64_messages_in_the_queue(function: Function) -> None:
     message = Message(
-        function.plan.job.id, "alps", function.plan.layer.revision, Request(Block(9, 256, 128, 64), 0, Look())
+        function.plan.job.id, "alps", function.plan.layer.revision, Request(Block(9, 256, 128, 64), 0, TileVariant())
     )
     assert function.invoke(function.records(message.encode())) == []
     assert Counter(taken(function.queue)) == Counter(message.parts())
@@ -144,9 +144,9 @@ def test_a_large_block_becomes_64_messages_in_the_queue(function: Function) -> N
 
 
 @pytest.mark.parametrize("look", ["forced", "looked for"])
-def test_a_record_that_is_delivered_twice_changes_nothing_the_second_time(function: Function, look: str) -> None:
+def test_a_record_that_is_delivered_twice_changes_nothing_the_second_time(function: Function, variant: str) -> None:
     """A message of a zoom that was empty when it was planned spares the worker the look for existing tiles."""
-    sent = [replace(each, request=replace(each.request, force=look == "forced")) for each in function.messages[:4]]
+    sent = [replace(each, request=replace(each.request, force=variant == "forced")) for each in function.messages[:4]]
     records = function.records(*(message.encode() for message in sent))
     assert function.invoke(records) == []
     tiles, first = function.tiles(), {receipt.block: receipt.outcome.written for receipt in function.receipts()}

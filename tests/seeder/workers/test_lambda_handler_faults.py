@@ -18,7 +18,7 @@ from tests.support.function import Function
 from tiler.errors import StoreError
 from tiler.grid import Block
 from tiler.layers.fill import Request
-from tiler.layers.render import Look
+from tiler.layers.render import TileVariant
 from tiler.storage.store import Stores
 
 DEAD = "http://127.0.0.1:9"  # nobody listens there
@@ -145,7 +145,7 @@ def test_a_large_block_whose_parts_cannot_be_sent_comes_again(
     function: Function, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     message = Message(
-        function.plan.job.id, "alps", function.plan.layer.revision, Request(Block(9, 256, 128, 64), 0, Look())
+        function.plan.job.id, "alps", function.plan.layer.revision, Request(Block(9, 256, 128, 64), 0, TileVariant())
     )
     records = function.records(message.encode())
     monkeypatch.setenv("TILER_QUEUE", f"{function.queue.url}-nowhere")

@@ -32,7 +32,7 @@ from tiler.errors import BadCloud, QueueError
 from tiler.grid import Block
 from tiler.layers.catalog import load_layer
 from tiler.layers.fill import Request
-from tiler.layers.render import Look
+from tiler.layers.render import TileVariant
 from tiler.settings import Settings
 from tiler.storage.concurrent import THREADS
 from tiler.storage.store import Stores
@@ -43,7 +43,8 @@ AHEAD = (THREADS + 1) * sqs.BATCH  # messages that are drawn before they were se
 
 def numbered(count: int) -> list[Message]:
     return [
-        Message("nightly", "relief", "9f2c", Request(Block(14, 8 * number, 0), 1, Look())) for number in range(count)
+        Message("nightly", "relief", "9f2c", Request(Block(14, 8 * number, 0), 1, TileVariant()))
+        for number in range(count)
     ]
 
 
@@ -81,7 +82,7 @@ def wire(monkeypatch: pytest.MonkeyPatch) -> Wire:
     seen, send = Wire(), SQSBackend.send_message_batch
     monkeypatch.setattr(sqs, "_RETRYING", sqs._RETRYING.copy(sleep=seen.waits.append))
 
-    def heard(self: SQSBackend, queue: str, entries: dict[str, dict[str, Any]]) -> tuple[list[Any], list[Any]]:
+    def add_receipt(self: SQSBackend, queue: str, entries: dict[str, dict[str, Any]]) -> tuple[list[Any], list[Any]]:
         seen.hear([entry["MessageBody"] for entry in entries.values()])
         refused = {name for name, entry in entries.items() if seen.refuses(entry["MessageBody"])}
         left = {name: entry for name, entry in entries.items() if name not in refused}
@@ -89,7 +90,7 @@ def wire(monkeypatch: pytest.MonkeyPatch) -> Wire:
         said = {"SenderFault": False, "Code": "InternalError", "Message": "try again"}
         return sent, [*failed, *({"Id": entries[name]["Id"], **said} for name in sorted(refused))]
 
-    monkeypatch.setattr(SQSBackend, "send_message_batch", heard)
+    monkeypatch.setattr(SQSBackend, "send_message_batch", add_receipt)
     return seen
 
 
@@ -327,7 +328,7 @@ def stores_of_alps(alps_copy: Path) -> Stores:
 
 def planned(stores: Stores) -> Plan:
     layer = load_layer(stores.sources, "alps")
-    return prepare(layer, Selection((5, 6, 7)), Look(), force=False, stores=stores)
+    return prepare(layer, Selection((5, 6, 7)), TileVariant(), force=False, stores=stores)
 
 
 def test_every_block_that_is_sent_gets_one_receipt(carrier: Carrier, stores_of_alps: Stores) -> None:
@@ -355,7 +356,7 @@ def test_a_block_that_is_sent_twice_still_has_one_receipt(carrier: Carrier, stor
 def test_a_large_block_is_worked_off_in_parts(make_queue: MakeQueue, alps_copy: Path, stores_of_alps: Stores) -> None:
     plan, queue = planned(stores_of_alps), make_queue()
     large = Block(7, 64, 32, 32)
-    message = Message(plan.job.id, "alps", plan.layer.revision, Request(large, 0, Look()))
+    message = Message(plan.job.id, "alps", plan.layer.revision, Request(large, 0, TileVariant()))
     with working(queue, Settings.from_env({}, data=str(alps_copy))):
         queue.send([message])
         emptied(queue)

@@ -17,7 +17,7 @@ from rasterio.io import MemoryFile
 from tests.conftest import scene
 from tests.support.oracle import psnr
 from tests.support.pictures import Cover, Kind, painted, pictures, table, visible
-from tiler.image.encode import blank, encode
+from tiler.image.encode import blank_tile, encode
 from tiler.image.style import Picture, Pixels, Values
 from tiler.keys import CONTENT_TYPES, Format
 
@@ -203,22 +203,22 @@ def test_every_chunk_is_whole(picture: Picture) -> None:
 @pytest.mark.parametrize("size", [256, 512])
 @pytest.mark.parametrize("form", get_args(Format))
 def test_the_blank_tile_shows_nothing(form: Format, size: int) -> None:
-    image = opened(blank(size, form))
+    image = opened(blank_tile(size, form))
     assert image.size == (size, size)
     assert Image.MIME[str(image.format)] == CONTENT_TYPES[form]
     if form == "jpg":
         assert (np.asarray(image.convert("RGB")) == 255).all()
     else:
         assert not np.asarray(image.convert("RGBA"))[..., 3].any()
-    assert len(blank(size, form)) < 8000  # of which there may be many
+    assert len(blank_tile(size, form)) < 8000  # of which there may be many
 
 
 @pytest.mark.parametrize("form", get_args(Format))
 def test_the_blank_tile_is_always_the_same_bytes(form: Format) -> None:
-    first = blank(256, form)
-    blank.cache_clear()
-    assert blank(256, form) == first
-    assert blank(512, form) != first
+    first = blank_tile(256, form)
+    blank_tile.cache_clear()
+    assert blank_tile(256, form) == first
+    assert blank_tile(512, form) != first
 
 
 def rgb(values: Values) -> Picture:

@@ -18,13 +18,13 @@ from tests.support.oracle import alone, decoded, drawn, tiles_of
 from tests.support.site import Site, memory
 from tiler.errors import BadOption
 from tiler.grid import TILE, Block, Window
-from tiler.image.encode import blank, encode
+from tiler.image.encode import blank_tile, encode
 from tiler.image.style import Style, Terrain, Values
 from tiler.image.terrain import derived, ground
 from tiler.keys import Format, Scale, TileName, tile_key
 from tiler.layers.catalog import Layer, tilejson
 from tiler.layers.fill import Request, fill
-from tiler.layers.render import Look, render
+from tiler.layers.render import TileVariant, render
 from tiler.raster.datasets import opened
 from tiler.storage.gdal_reads import location
 from tiler.storage.store import Stores
@@ -122,7 +122,7 @@ def test_a_layers_tiles_show_gdaldems_shade_and_slope_of_its_own_pixels(
     factor = {"hillshade": 1.0, "slope": 255 / 90}[kind]  # slope is shown from 0 to 90 degrees
     compared = 0
     for tile in tiles_of(layer, z)[:3]:
-        picture = drawn(layer, stores, tile, Look(scale=scale))
+        picture = drawn(layer, stores, tile, TileVariant(scale=scale))
         row, column = tile.y * size - top + 599, tile.x * size - left + 599
         seen = padded[row : row + size + 2, column : column + size + 2]
         assert np.array_equal(picture[..., 3] > 0, ~np.isnan(seen[1:-1, 1:-1]))
@@ -146,7 +146,7 @@ def test_around_the_globe_the_neighbour_of_the_first_column_is_the_last(
     heights, left, top = own(layer, stores, z)
     assert (left, top, heights.shape[1]) == (0, 0, TILE << z)
     block = Block(z, 0, 0)
-    tiles = {tile: decoded(data) for tile, data in render(layer, stores.sources, block, block.full, Look())}
+    tiles = {tile: decoded(data) for tile, data in render(layer, stores.sources, block, block.full, TileVariant())}
     world = np.vstack([np.hstack([tiles[Tile(x=x, y=y, z=z)] for x in range(2**z)]) for y in range(2**z)])
     turned, half = np.roll(heights, TILE, axis=1), np.roll(world[..., 0], TILE, axis=1)  # the cut is inside now
     around = np.pad(np.pad(turned, ((0, 0), (1, 1)), "wrap"), ((1, 1), (0, 0)), constant_values=np.nan)
@@ -210,7 +210,7 @@ def test_the_tiles_of_a_block_are_the_tiles_that_are_asked_for_alone(
         wanted = set(tiles_of(layer, z))
         for block in {Block.of(tile) for tile in wanted}:
             mask = sum(block.bit(tile) for tile in block.tiles() if tile in wanted)
-            for tile, data in list(render(layer, stores.sources, block, mask, Look()))[::3]:
+            for tile, data in list(render(layer, stores.sources, block, mask, TileVariant()))[::3]:
                 assert data == alone(layer, stores, tile), tile
                 compared += data is not None
     assert compared > 3
@@ -276,9 +276,9 @@ def test_the_tiles_of_every_zoom_hold_the_heights_of_that_zoom(
     plain = make_layer(path, "plain", rescale=((-2550.0, 2550.0),), virtual=virtual, max_zoom=10)
     for z in (8, 10):
         for scale in (1, 2):
-            tile, look = tiles_of(coded, z)[0], Look(scale=scale)
-            grey = drawn(plain, stores, tile, look)
-            picture = drawn(coded, stores, tile, look)
+            tile, variant = tiles_of(coded, z)[0], TileVariant(scale=scale)
+            grey = drawn(plain, stores, tile, variant)
+            picture = drawn(coded, stores, tile, variant)
             seen = grey[..., 3] > 0
             off = heights_of(picture, kind) - (grey[..., 0] * 20.0 - 2550)
             assert np.abs(off[seen]).max() <= 10 + STEPS[kind]  # half of a grey level
@@ -302,19 +302,19 @@ def test_a_tile_that_is_stored_where_there_is_nothing_shows_height_0(
     kind: Terrain, scale: Scale, make_raster: MakeRaster, make_layer: MakeLayer, stores: Stores
 ) -> None:
     layer, tile = with_a_hole(make_raster, make_layer, kind)
-    block, look = Block.of(tile), Look(scale=scale)
+    block, variant = Block.of(tile), TileVariant(scale=scale)
     key = tile_key(TileName(layer.id, tile, scale, "png"))
-    assert alone(layer, stores, tile, look) is None
-    assert fill(layer, stores, Request(block, block.bit(tile), look)).empty
+    assert alone(layer, stores, tile, variant) is None
+    assert fill(layer, stores, Request(block, block.bit(tile), variant)).empty
     assert not stores.tiles.has(key)
-    fill(layer, stores, Request(block, block.bit(tile), look, blanks=True))
-    void = blank(look.size, "png", layer.style.ground)
+    fill(layer, stores, Request(block, block.bit(tile), variant, blanks=True))
+    void = blank_tile(variant.size, "png", layer.style.ground)
     assert stores.tiles.get(key) == void
-    picture = decoded(void, look.size)
+    picture = decoded(void, variant.size)
     assert (heights_of(picture, kind) == 0).all()
     assert (picture[..., 3] == 255).all()
     stores.tiles.put(key, b"older", content_type="image/png")
-    fill(layer, stores, Request(block, block.bit(tile), look, force=True))
+    fill(layer, stores, Request(block, block.bit(tile), variant, force=True))
     assert stores.tiles.get(key) == void
     site = Site.on(memory(), stores.sources)
     assert site.ask(f"/{key}").status == 302
@@ -332,7 +332,7 @@ def test_heights_are_not_had_in_a_lossy_format(
     layer = make_layer(path, style=kind)
     tile = tiles_of(layer, layer.maxzoom)[0]
     with pytest.raises(BadOption, match=f"{form} would blur: ask for png"):
-        alone(layer, stores, tile, Look(format=form))
+        alone(layer, stores, tile, TileVariant(format=form))
     site = Site.on(memory(), stores.sources)
     assert site.ask(f"/{tile_key(TileName(layer.id, tile, 1, form))}").status == 400
     assert site.stored() == {}

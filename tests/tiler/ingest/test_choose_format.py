@@ -19,7 +19,7 @@ from tiler.grid import EXTENT
 from tiler.image.style import Values
 from tiler.ingest.ingest import Ingested, ingest
 from tiler.layers.catalog import Layer, load_layer
-from tiler.layers.render import Look
+from tiler.layers.render import TileVariant
 from tiler.raster.options import Options
 from tiler.settings import Settings
 from tiler.storage.store import Stores
@@ -82,7 +82,9 @@ def weights(layer: Layer, stores: Stores) -> dict[str, int]:
     """The bytes of all tiles of the deepest zoom, by format."""
     tiles = tiles_of(layer, layer.maxzoom)
     forms = ("png", "jpg", "webp")
-    return {form: sum(len(alone(layer, stores, tile, Look(format=form)) or b"") for tile in tiles) for form in forms}
+    return {
+        form: sum(len(alone(layer, stores, tile, TileVariant(format=form)) or b"") for tile in tiles) for form in forms
+    }
 
 
 @pytest.mark.parametrize(

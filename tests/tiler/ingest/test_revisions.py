@@ -26,7 +26,7 @@ from tiler.ingest.ingest import Ingested, ingest, restore
 from tiler.keys import clock_key, index_key, source_key, tilejson_key
 from tiler.layers.catalog import (
     RESAMPLINGS,
-    Bake,
+    CogLayout,
     Layer,
     Options,
     announce,
@@ -41,7 +41,7 @@ from tiler.layers.catalog import (
 from tiler.storage.store import Store, Stores, open_store
 
 NAME = "globe"
-BAKED = replace(GLOBE, bake=Bake(9, 0, 0, 512, 512, 10, opaque=True))
+BAKED = replace(GLOBE, bake=CogLayout(9, 0, 0, 512, 512, 10, opaque=True))
 numbers = st.floats(allow_nan=True, allow_infinity=True)
 finite = st.floats(allow_nan=False, allow_infinity=False)
 options = st.builds(

@@ -22,7 +22,7 @@ from tiler.grid import Block
 from tiler.ingest.ingest import ingest
 from tiler.layers.catalog import Layer
 from tiler.layers.fill import Request, fill
-from tiler.layers.render import Look, render
+from tiler.layers.render import TileVariant, render
 from tiler.raster.options import Options
 from tiler.storage.concurrent import overlap
 from tiler.storage.gdal_reads import location
@@ -40,22 +40,24 @@ def test_a_tile_is_the_same_bytes_alone_and_in_its_block(
     zoom = make_layer(path).maxzoom
     layer = make_layer(path, virtual=virtual, max_zoom=zoom + 1)
     zooms = (zoom - 1, zoom) if virtual else range(zoom + 2)
-    whole: dict[tuple[Block, Look], dict[Tile, bytes | None]] = {}
+    whole: dict[tuple[Block, TileVariant], dict[Tile, bytes | None]] = {}
     forms = ("png", "webp", "jpg")
-    looks = st.just(Look()) if virtual else st.builds(Look, st.sampled_from((1, 2)), st.sampled_from(forms))
+    variants = (
+        st.just(TileVariant()) if virtual else st.builds(TileVariant, st.sampled_from((1, 2)), st.sampled_from(forms))
+    )
     tiles = st.sampled_from(zooms).flatmap(lambda z: st.sampled_from(tiles_of(layer, z)))
     bits = st.sets(st.integers(0, 63), max_size=4).map(lambda some: sum(1 << bit for bit in some))
 
-    @given(tiles, looks, bits)
+    @given(tiles, variants, bits)
     @settings(max_examples=6 if virtual else 14, phases=(Phase.generate,))
-    def same(tile: Tile, look: Look, others: int) -> None:
+    def same(tile: Tile, variant: TileVariant, others: int) -> None:
         block = Block.of(tile)
-        if (block, look) not in whole:
-            whole[block, look] = dict(render(layer, stores.sources, block, block.full, look))
-        known = whole[block, look]
-        same_alone = alone(layer, stores, tile, look) == known[tile]
+        if (block, variant) not in whole:
+            whole[block, variant] = dict(render(layer, stores.sources, block, block.full, variant))
+        known = whole[block, variant]
+        same_alone = alone(layer, stores, tile, variant) == known[tile]
         assert same_alone, tile
-        some = render(layer, stores.sources, block, others & block.full | block.bit(tile), look)
+        some = render(layer, stores.sources, block, others & block.full | block.bit(tile), variant)
         assert [each for each, data in some if data != known[each]] == []
 
     same()
@@ -74,7 +76,7 @@ def test_every_tile_of_a_layer_is_the_same_alone_and_with_all_that_are_planned(
     for z in range(layer.maxzoom + 1):
         (region,) = regions(layer, Selection((z,)))
         for piece in region.pieces():
-            tiles = dict(render(layer, stores.sources, piece.block, piece.tiles, Look()))
+            tiles = dict(render(layer, stores.sources, piece.block, piece.tiles, TileVariant()))
             assert [tile for tile, data in tiles.items() if data != alone(layer, stores, tile)] == []
             assert any(tiles.values())
 
@@ -196,7 +198,7 @@ def test_a_put_that_fails_leaves_none_of_gdals_settings_behind(
     gc.disable()
     try:
         with pytest.raises(StoreError):
-            fill(layer, stores, Request(block, block.full, Look(), force=True, blanks=True))
+            fill(layer, stores, Request(block, block.full, TileVariant(), force=True, blanks=True))
         assert not rasterio.env.hasenv()
     finally:
         gc.enable()

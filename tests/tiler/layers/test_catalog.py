@@ -19,7 +19,7 @@ from tiler.grid import Bounds, tile_ranges
 from tiler.image.style import Style
 from tiler.layers.catalog import (
     KNOWN,
-    Bake,
+    CogLayout,
     Layer,
     Layers,
     Options,
@@ -44,7 +44,7 @@ RELIEF = Layer(
     format="png",
     style=Style(rescale=((0.0, 4000.0),)),
     footprint=Footprint(3, 4, 2, np.ones((1, 1), bool)),
-    bake=Bake(z=12, x=2110, y=1437, columns=57, rows=44, levels=10, opaque=True),
+    bake=CogLayout(z=12, x=2110, y=1437, columns=57, rows=44, levels=10, opaque=True),
     bands=(1,),
     resampling="cubic",
     attribution="somebody",

@@ -19,7 +19,7 @@ from tiler.errors import BadSource
 from tiler.ingest.ingest import ingest, restore
 from tiler.layers.catalog import Layer, load_layer
 from tiler.raster.bodies import foreign_radius
-from tiler.raster.datasets import Manner, opened
+from tiler.raster.datasets import OpenOptions, opened
 from tiler.raster.options import Options
 from tiler.storage.store import Stores
 
@@ -156,10 +156,10 @@ def test_a_raster_that_breaks_off_is_named_as_it_was_given(make_raster: MakeRast
 def test_overviews_are_read_as_they_are(make_raster: MakeRaster) -> None:
     crs, bounds = MAPS["europa"]
     path = str(make_raster(values=scene(600, 800), crs=crs, bounds=bounds, overviews=(2, 4)))
-    far = Manner(as_earth=True)
-    assert opened(path, manner=far).overviews(1) == [2, 4]
-    assert (opened(path, 1, manner=far).read() == opened(path, 1).read()).all()
-    assert opened(path, 1, manner=far).crs.to_epsg() == 4326
+    far = OpenOptions(as_earth=True)
+    assert opened(path, open_options=far).overviews(1) == [2, 4]
+    assert (opened(path, 1, open_options=far).read() == opened(path, 1).read()).all()
+    assert opened(path, 1, open_options=far).crs.to_epsg() == 4326
 
 
 @pytest.mark.parametrize("code", [4326, 3857, 4267, 27700, 31370, 4047, 32632])

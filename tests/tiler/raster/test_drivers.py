@@ -17,7 +17,7 @@ from tiler.errors import BadSource, SourceReadError
 from tiler.ingest.bake import Baker, lay_out
 from tiler.ingest.ingest import examined
 from tiler.ingest.survey import survey
-from tiler.raster.datasets import DRIVERS, Manner, forget, opened
+from tiler.raster.datasets import DRIVERS, OpenOptions, forget, opened
 from tiler.raster.options import Options
 from tiler.storage.store import Stores
 
@@ -77,7 +77,7 @@ def test_nothing_is_opened_otherwise_unless_it_is_said(level: int, make_raster: 
     path = make_raster(values=scene(600, 600), overviews=(2,))
     assert opened(str(path), level).driver == "GTiff"
     retold(path)
-    assert opened(str(path), manner=Manner(trusted=True)).driver == OTHER
+    assert opened(str(path), open_options=OpenOptions(trusted=True)).driver == OTHER
     with pytest.raises(SourceReadError):
         opened(str(path), level)
     with pytest.raises(SourceReadError):

@@ -18,7 +18,7 @@ from tiler.grid import Block
 from tiler.image.style import Values
 from tiler.layers.catalog import Layer
 from tiler.layers.fill import Request, fill
-from tiler.layers.render import Look, render
+from tiler.layers.render import TileVariant, render
 from tiler.storage.store import Stores
 
 ENOUGH = 38.0  # dB
@@ -41,7 +41,7 @@ def rendered(layer: Layer, stores: Stores, z: int) -> dict[Tile, Values]:
     return {
         tile: decoded(data)
         for piece in region_of(layer, z).pieces()
-        for tile, data in render(layer, stores.sources, piece.block, piece.tiles, Look())
+        for tile, data in render(layer, stores.sources, piece.block, piece.tiles, TileVariant())
         if data
     }
 
@@ -216,11 +216,11 @@ def test_a_source_that_breaks_later_fails_its_tiles_and_writes_none(
     broken.write_bytes(path.read_bytes()[: path.stat().st_size // 8])
     layer = replace(layer, source=str(broken))
     before = files_under(tmp_path / "data")
-    outcome = fill(layer, stores, Request(block, block.bit(last), Look()))
+    outcome = fill(layer, stores, Request(block, block.bit(last), TileVariant()))
     assert (outcome.written, outcome.empty, outcome.skipped) == (0, 0, 0)
     assert outcome.failed == block.bit(last)
     assert str(broken) in outcome.error
     assert files_under(tmp_path / "data") == before
     gone = replace(layer, source=str(path.with_name("gone.tif")))
-    assert fill(gone, stores, Request(block, block.full, Look())).failed == block.full
+    assert fill(gone, stores, Request(block, block.full, TileVariant())).failed == block.full
     assert files_under(tmp_path / "data") == before

@@ -33,7 +33,7 @@ from tiler.ingest.ingest import ingest, restore
 from tiler.ingest.source_files import beneath
 from tiler.ingest.survey import revision_of
 from tiler.layers.catalog import Layer, Options, load_layer
-from tiler.raster.datasets import Manner, opened
+from tiler.raster.datasets import OpenOptions, opened
 from tiler.storage.store import Stores
 
 BOX = (440_000.0, 4_990_000.0, 446_000.0, 4_995_000.0)  # metres
@@ -122,10 +122,10 @@ def test_overviews_and_masks_are_read_of_a_file_of_any_name(name: str, sidecars:
         with rasterio.Env(TIFF_USE_OVR=sidecars), rasterio.open(path, "r+") as out:
             out.build_overviews([2, 4])
     assert Path(f"{path}.ovr").exists() == Path(f"{path}.msk").exists() == sidecars
-    plain, laid = Manner(), Manner(crs="EPSG:32633", bounds=BOX)
-    assert opened(str(path), manner=laid).name == str(path)
+    plain, laid = OpenOptions(), OpenOptions(crs="EPSG:32633", bounds=BOX)
+    assert opened(str(path), open_options=laid).name == str(path)
     for level in (0, 1, 2):
-        one, other = (opened(str(path), level, manner=manner) for manner in (plain, laid))
+        one, other = (opened(str(path), level, open_options=open_options) for open_options in (plain, laid))
         assert other.overviews(1) == one.overviews(1)
         assert (other.read() == one.read()).all()
         assert (other.read_masks() == one.read_masks()).all()
@@ -141,7 +141,7 @@ def test_metadata_of_bands_survives(tmp_path: Path) -> None:
         out.descriptions = ("height", "Größe")
         out.update_tags(note="Größe")
         out.update_tags(1, STATISTICS_MINIMUM="3")
-    laid = opened(str(path), manner=Manner(crs="EPSG:32633"))
+    laid = opened(str(path), open_options=OpenOptions(crs="EPSG:32633"))
     assert (laid.scales, laid.offsets, laid.units) == ((0.5, 2.0), (10.0, 0.0), ("ft", "m"))
     assert laid.descriptions == ("height", "Größe")
     assert laid.tags()["note"] == "Größe"
@@ -351,7 +351,7 @@ def test_a_name_of_a_part_reaches_no_network(tmp_path: Path) -> None:
     with rasterio.open(path, "r+") as out:
         out.update_tags(ns="SUBDATASETS", SUBDATASET_1_NAME="/vsicurl/http://127.0.0.1:9/a.tif", SUBDATASET_1_DESC="a")
     with pytest.raises(BadSource, match="network"):
-        beneath(str(path), Manner(subdataset="1"))
+        beneath(str(path), OpenOptions(subdataset="1"))
 
 
 def test_refresh_takes_an_option_back_or_replaces_it(tmp_path: Path, stores: Stores) -> None:

@@ -13,7 +13,7 @@ from tests.support.oracle import PNG, alone, decoded, drawn, joined, landscape, 
 from tiler.grid import tile_ranges
 from tiler.image.style import Values
 from tiler.layers.catalog import Layer
-from tiler.layers.render import Look
+from tiler.layers.render import TileVariant
 from tiler.storage.gdal_reads import location
 from tiler.storage.store import Stores
 
@@ -147,7 +147,7 @@ def test_a_tile_of_scale_2_is_the_four_tiles_of_the_next_zoom(
     for z in range(layer.maxzoom - 1, layer.maxzoom - 3, -1):
         for tile in tiles_of(layer, z):
             four = joined(lambda each: drawn(layer, stores, each), Tile(x=2 * tile.x, y=2 * tile.y, z=z + 1))
-            assert np.array_equal(drawn(layer, stores, tile, Look(scale=2)), four), tile
+            assert np.array_equal(drawn(layer, stores, tile, TileVariant(scale=2)), four), tile
 
 
 def test_a_tile_of_scale_2_at_the_base_is_what_gdal_warps_the_baked_raster_to(
@@ -155,7 +155,7 @@ def test_a_tile_of_scale_2_at_the_base_is_what_gdal_warps_the_baked_raster_to(
 ) -> None:
     layer = make_layer(make_raster(values=scene(350, 450)))
     tile = tiles_of(layer, layer.maxzoom)[0]
-    picture = drawn(layer, stores, tile, Look(scale=2))
+    picture = drawn(layer, stores, tile, TileVariant(scale=2))
     values, alpha = warped(location(stores.sources, layer.source), tile, size=512)
     both = (picture[..., 3] == 255) & (alpha == 255)
     assert both.sum() > COMPARED
@@ -222,7 +222,7 @@ def test_lossy_formats_look_like_the_lossless_one(
         exact = drawn(layer, stores, tile, PNG)
         seen = exact[..., 3] == 255
         for form in ("webp", "jpg"):
-            picture = decoded(alone(layer, stores, tile, Look(format=form)))
+            picture = decoded(alone(layer, stores, tile, TileVariant(format=form)))
             assert psnr(picture[seen, :3], exact[seen, :3]) > 30, (tile, form)
         white = picture[exact[..., 3] == 0, :3]
         assert white.size == 0 or psnr(white, np.full_like(white, 255)) > 25

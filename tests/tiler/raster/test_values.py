@@ -267,8 +267,8 @@ def test_lower_zooms_of_a_palette_show_the_most_frequent_of_four(
     layer = make_layer(make_raster(values=classes(500, 600), palette=PALETTE, bounds=(-3.0, -3.0, 4.0, 4.0)))
     allowed = {*PALETTE.values(), (0, 0, 0, 0)}
     ties = compared = 0
-    for z, pick in ((layer.maxzoom - 1, slice(None)), (layer.maxzoom - 2, slice(1))):
-        for tile in tiles_of(layer, z)[pick]:
+    for z, stored_filter in ((layer.maxzoom - 1, slice(None)), (layer.maxzoom - 2, slice(1))):
+        for tile in tiles_of(layer, z)[stored_filter]:
             below = joined(lambda each: drawn(layer, stores, each), Tile(x=2 * tile.x, y=2 * tile.y, z=z + 1))
             picture = drawn(layer, stores, tile).tolist()
             four = below.reshape(256, 2, 256, 2, 4).transpose(0, 2, 1, 3, 4).reshape(256, 256, 4, 4).tolist()

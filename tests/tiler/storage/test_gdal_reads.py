@@ -25,7 +25,7 @@ from tiler.grid import EXTENT
 from tiler.image.style import Area
 from tiler.ingest.cog import Blocks, Level, Profile, Spool, assemble, compress_mask, compress_values
 from tiler.layers.catalog import Layer
-from tiler.layers.cog_layout import DIRECTORY, Bake
+from tiler.layers.cog_layout import DIRECTORY, CogLayout
 from tiler.raster.datasets import forget, opened
 from tiler.raster.warp import read
 from tiler.settings import S3
@@ -117,7 +117,7 @@ def test_a_tile_of_a_cold_cog_takes_three_requests(level: int, wide: Path, monke
 
     monkeypatch.setattr(Store, "first", counted(Store.first))
     monkeypatch.setattr(Store, "ranges", counted(Store.ranges))
-    head = Bake(10, 0, 0, SIDE, SIDE, LEVELS, opaque=False).head
+    head = CogLayout(10, 0, 0, SIDE, SIDE, LEVELS, opaque=False).head
     row, column = held(SIDE >> level)[-1]
     values, mask = pixels(location(store, KEY, head), level, (column * 256, row * 256, 256, 256))
     assert values.any()
