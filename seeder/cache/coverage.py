@@ -39,7 +39,8 @@ class Tiles(NamedTuple):
 class Covered(NamedTuple):
     """What became of a block's tiles, as masks; those that are planned are each in one of the other states.
 
-    An object counts as stored if it has bytes, be it a blank tile, unless it is stale. What is not stored is empty if the receipt of a done block says so, else failed if the latest word on it says so, else missing.
+    An object counts as stored if it has bytes, be it a blank tile, unless it is stale. What is not stored is
+    empty if the receipt of a done block says so, else failed if the latest word on it says so, else missing.
     """
 
     block: Block
