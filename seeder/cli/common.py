@@ -22,6 +22,7 @@ from click.core import ParameterSource
 from tqdm import tqdm
 
 from seeder import INTERRUPTED
+from seeder.operations.report import Advance, Report
 from tiler.errors import BadInput, BadOption, TilerError
 from tiler.ingest.processes import CORES
 from tiler.settings import DEFAULT_DATA, Settings
@@ -336,3 +337,17 @@ def tile_bar(label: str, total: int | None, done: int = 0, *, unit: str = "tile"
 def tiles_said(number: int) -> str:
     """So many tiles, in words."""
     return f"{number:,} tile{'' if number == 1 else 's'}"
+
+
+class TerminalReport(Report):
+    """Progress bars, lines on stderr, and a question where somebody can answer it."""
+
+    @contextmanager
+    def stage(self, label: str, total: int | None, *, done: int = 0, interrupted: str = "") -> Iterator[Advance]:
+        """See `Report.stage`."""
+        with interruptible(interrupted), tile_bar(label, total, done) as bar:
+            yield bar.update
+
+    def note(self, text: str) -> None:
+        """See `Report.note`."""
+        say(text, err=True)

@@ -98,7 +98,7 @@ def invalidate(
       seeder invalidate alps --zooms 12-14 --older-than 30d --dry-run
       seeder invalidate alps --all --reseed
     """
-    careful, how = update_options(settings), run_options(settings, "", as_json=as_json)
+    careful, how = update_options(settings), run_options(settings, "")
     if not (query.anything or older_than or everything):
         raise BadOption(
             "say which tiles: --zooms, --bbox, --tiles or another selector, --older-than, or --all for every one"

@@ -15,17 +15,17 @@ import click
 from tabulate import tabulate
 
 from seeder.cache.prepare_job import current, resume
-from seeder.cli.common import check_folder, guarded, interruptible, json_option, located, say, tiles_said
-from seeder.cli.run_job import (
-    MakeRunOptions,
-    RunOptions,
-    perform_plan,
-    print_sent,
-    print_tally,
-    run_all,
-    run_flags,
-    send_all,
+from seeder.cli.common import (
+    TerminalReport,
+    check_folder,
+    guarded,
+    interruptible,
+    json_option,
+    located,
+    say,
+    tiles_said,
 )
+from seeder.cli.run_job import MakeRunOptions, perform_plan, print_result, print_sent, run_flags
 from seeder.jobs.failures import DeadLetters, Group, Retry, dead_letters, failures, grouped
 from seeder.jobs.ledger import (
     CANCELLED,
@@ -42,6 +42,7 @@ from seeder.jobs.ledger import (
 )
 from seeder.jobs.messages import Job
 from seeder.jobs.status import FINAL, Progress, progress, queue_depth, utcnow
+from seeder.operations.run import RunOptions, RunResult, render_work, send_work
 from tiler.errors import BadOption, MessageError, MissingObject
 from tiler.layers.catalog import Layers
 from tiler.settings import Settings
@@ -236,9 +237,9 @@ def resume_command(job: str, run_options: MakeRunOptions, as_json: bool, setting
     """
     stores = Stores.open(settings, create=True)
     found = find_job(stores.sources, job)
-    how = run_options(settings, _queue(found, stores.sources), as_json=as_json)
+    how = run_options(settings, _queue(found, stores.sources))
     plan = resume(found, stores)
-    perform_plan(plan, how, settings, stores, again=True)
+    perform_plan(plan, how, settings, stores, as_json=as_json, again=True)
 
 
 def _queue(job: Job, sources: Store) -> str:
@@ -271,12 +272,12 @@ def errors(
     stores = Stores.open(settings, create=retry)
     found = find_job(stores.sources, job, listed=False)
     url = _queue(found, stores.sources)
-    how = run_options(settings, url, as_json=as_json)
+    how = run_options(settings, url)
     with _letters(url, found, settings) as letters:
         dead = letters.open(stores.sources, found.id)
         if retry:
             again = Retry.of(found, stores.sources, dead)
-            _retry(again, letters, how, settings, stores)
+            _retry(again, letters, how, settings, stores, as_json=as_json)
         else:
             failed = [*failures(stores.sources, found.id), *(letter.failure for letter in dead)]
     if retry:
@@ -300,7 +301,9 @@ def _letters(url: str, job: Job, settings: Settings) -> AbstractContextManager[D
     return dead_letters(SqsQueue.open(url, settings.s3.region), job.id)
 
 
-def _retry(again: Retry, letters: DeadLetters, run_options: RunOptions, settings: Settings, stores: Stores) -> None:
+def _retry(
+    again: Retry, letters: DeadLetters, run_options: RunOptions, settings: Settings, stores: Stores, *, as_json: bool
+) -> None:
     """Do what failed once more, here or in the queue. Letters are not needed any more then."""
     job = again.job
     current(job, stores)
@@ -313,15 +316,16 @@ def _retry(again: Retry, letters: DeadLetters, run_options: RunOptions, settings
         return
     reopen(stores.sources, job.id)
     if not run_options.queue:
-        why_not = run_all(again, run_options, settings, stores)
+        why_not = render_work(again, run_options, settings, stores, TerminalReport())
         letters.delete()
-        print_tally(again.tally, stores.tiles.url, why_not, as_json=run_options.as_json)
+        print_result(RunResult(again.tally, why_not), stores.tiles.url, as_json=as_json)
         return
     from seeder.workers.sqs import SqsQueue  # noqa: PLC0415 - as above
 
-    number = send_all(again, SqsQueue.open(run_options.queue, settings.s3.region), run_options, stores, again=True)
+    queue = SqsQueue.open(run_options.queue, settings.s3.region)
+    number = send_work(again, queue, run_options, stores, TerminalReport(), again=True)
     letters.delete()
-    print_sent(again.tally, number, run_options)
+    print_sent(again.tally, number, run_options.queue, as_json=as_json)
 
 
 def _print_errors(job: Job, groups: list[Group], *, as_json: bool) -> None:

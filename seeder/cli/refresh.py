@@ -16,7 +16,7 @@ from seeder.cache.stale import History
 from seeder.cache.stored import StoredFilter
 from seeder.cli.common import given, guarded, interruptible, json_option, located, tile_bar, tiles_said
 from seeder.cli.ingest import make, raster_options, tell
-from seeder.cli.run_job import MakeRunOptions, RunOptions, follow_flags
+from seeder.cli.run_job import MakeRunOptions, follow_flags
 from seeder.cli.update_tiles import (
     AGAIN,
     UpdateOptions,
@@ -27,6 +27,7 @@ from seeder.cli.update_tiles import (
     print_stored_tiles,
     renew,
 )
+from seeder.operations.run import RunOptions
 from seeder.select.selection import Selection
 from tiler.errors import BadOption, CatalogError
 from tiler.grid import format_zooms
@@ -68,7 +69,7 @@ def refresh(
       seeder refresh ortho
       seeder refresh alps sentinel-0612.tif --stack tile-seeder-dev --queue sqs --cloudfront E2ABCDEF
     """
-    careful, how = update_options(settings), run_options(settings, "", as_json=as_json)
+    careful, how = update_options(settings), run_options(settings, "")
     stores = Stores.open(settings, create=not careful.dry_run)
     current = load_layer(stores.sources, layer)
     if source is None:
@@ -154,7 +155,7 @@ def rollback(
       seeder rollback ortho --dry-run
       seeder rollback ortho
     """
-    careful, how = update_options(settings), run_options(settings, "", as_json=as_json)
+    careful, how = update_options(settings), run_options(settings, "")
     stores = Stores.open(settings, create=not careful.dry_run)
     current = load_layer(stores.sources, layer)
     target = revision or _previous(current, stores)

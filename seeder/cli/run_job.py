@@ -4,40 +4,23 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
-from datetime import datetime
-from functools import partial, wraps
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from functools import wraps
+from typing import Any
 
 import click
 
 from seeder.cache.closing_check import Check
-from seeder.cli.common import interruptible, jobs_option, say, tile_bar, tiles_said
-from seeder.jobs.ledger import record_stale
-from seeder.jobs.plan import Plan, Tally, Work, run
+from seeder.cli.common import TerminalReport, jobs_option, say, tiles_said
+from seeder.jobs.plan import Plan, Tally
+from seeder.operations.run import RunOptions, RunResult, run_plan
 from seeder.workers.breaker import DEFAULT
-from seeder.workers.local_pool import LocalPool
 from tiler.errors import BadOption
-from tiler.ingest.ingest import check_unchanged
 from tiler.settings import Settings
 from tiler.storage.store import Stores
 
-if TYPE_CHECKING:
-    from seeder.workers.sqs import SqsQueue
-
 Command = Callable[..., None]
-MakeRunOptions = Callable[..., "RunOptions"]
-
-
-@dataclass(frozen=True, slots=True)
-class RunOptions:
-    """How work is done: by whom, by how many processes, what share of failed blocks is borne, followed or not."""
-
-    queue: str  # URL, empty for this machine
-    jobs: int
-    most: float
-    as_json: bool
-    wait: bool = True
+MakeRunOptions = Callable[[Settings, str], RunOptions]
 
 
 def run_flags(default: str | None) -> Callable[[Command], Command]:
@@ -48,8 +31,8 @@ def run_flags(default: str | None) -> Callable[[Command], Command]:
         @click.option("--wait", is_flag=True, help="Follow a job in SQS to its end; exit 1 if a tile is missing then.")
         @wraps(command)
         def given(*args: Any, run_options: MakeRunOptions, wait: bool, **kwargs: Any) -> None:
-            def patient(settings: Settings, before: str, *, as_json: bool) -> RunOptions:
-                return replace(run_options(settings, before, as_json=as_json), wait=wait)
+            def patient(settings: Settings, before: str) -> RunOptions:
+                return replace(run_options(settings, before), wait=wait)
 
             command(*args, run_options=patient, **kwargs)
 
@@ -61,8 +44,7 @@ def run_flags(default: str | None) -> Callable[[Command], Command]:
 def follow_flags(default: str | None) -> Callable[[Command], Command]:
     """Options `--queue`, `--jobs` and `--max-failed`; `default` is the queue unless one is named.
 
-    The command gets `run_options`, which makes RunOptions of the settings, the queue that was named before,
-    and whether JSON is asked for.
+    The command gets `run_options`, which makes RunOptions of the settings and the queue that was named before.
     """
 
     def decorate(command: Command) -> Command:
@@ -85,9 +67,9 @@ def follow_flags(default: str | None) -> Callable[[Command], Command]:
         @jobs_option
         @wraps(command)
         def given(*args: Any, queue: str | None, max_failed: float, jobs: int, **kwargs: Any) -> None:
-            def run_options(settings: Settings, before: str, *, as_json: bool) -> RunOptions:
+            def run_options(settings: Settings, before: str) -> RunOptions:
                 url = before if queue is None else _queue_url(queue, settings)
-                return RunOptions(url, jobs, max_failed / 100, as_json)
+                return RunOptions(url, jobs, max_failed / 100)
 
             command(*args, run_options=run_options, **kwargs)
 
@@ -114,100 +96,52 @@ def perform_plan(
     settings: Settings,
     stores: Stores,
     *,
+    as_json: bool,
     again: bool = False,
-    since: datetime | None = None,
 ) -> None:
-    """Do what is left of a plan. What is in a queue already is sent only `again` if asked; for `since` see `History`.
+    """Run a plan and print what became of it; see `run_plan`.
 
     Raises:
         Exit: with 1 if tiles failed or are missing.
     """
-    if plan.resumed:
-        click.echo(f"resuming job {plan.job.id}: {plan.tally.done:,} of {plan.tally.tiles:,} tiles are done", err=True)
-    why = ""
-    if run_options.queue:
-        from seeder.workers.sqs import SqsQueue  # noqa: PLC0415 - boto3 takes a third of a second
-
-        queue = SqsQueue.open(run_options.queue, settings.s3.region)
-        messages = 0 if len(plan.done) == plan.blocks else send_all(plan, queue, run_options, stores, again=again)
-        if not run_options.wait:
-            print_sent(plan.tally, messages, run_options)
-            return
-        why = _follow(plan, queue, stores)
-    elif len(plan.done) < plan.blocks:
-        check_unchanged(plan.layer)
-        why = run_all(plan, run_options, settings, stores)
-    check = None if why or plan.tally.failed else Check.of(plan, stores, settings, run_options.jobs, since)
-    if check:
-        record_stale(stores.sources, plan.job.id, check.stale + check.unsure)
-    print_tally(plan.tally, stores.tiles.url, why, as_json=run_options.as_json, check=check)
+    result = run_plan(plan, run_options, settings, stores, TerminalReport(), again=again)
+    if result.messages is not None:
+        print_sent(result.tally, result.messages, run_options.queue, as_json=as_json)
+    else:
+        print_result(result, stores.tiles.url, as_json=as_json)
 
 
-def run_all(work: Work, run_options: RunOptions, settings: Settings, stores: Stores) -> str:
-    """Render on this machine; returns why not all was."""
-    tally = work.tally
-    hint = f"interrupted: what is done is kept; run the same command again, or `seeder resume {tally.job}`"
-    with interruptible(hint), tile_bar(f"seed {tally.layer}", tally.tiles, tally.done) as bar:
-        return run(
-            work, partial(LocalPool, settings, run_options.jobs), stores, most=run_options.most, progress=bar.update
-        )
-
-
-def send_all(work: Work, queue: SqsQueue, run_options: RunOptions, stores: Stores, *, again: bool) -> int:
-    """Send what is left, or see to it that it is under way; returns how many messages were sent."""
-    tally = work.tally
-    click.echo(f"job {tally.job}", err=True)
-    hint = f"interrupted: not all of job {tally.job} was sent; run the same command again to send the rest"
-    from seeder.workers.fanout import send  # noqa: PLC0415 - as above
-
-    with interruptible(hint), tile_bar(f"send {tally.layer}", tally.tiles, tally.done) as bar:
-        return send(work, queue, stores, progress=bar.update, most=run_options.most, again=again)
-
-
-def _follow(plan: Plan, queue: SqsQueue, stores: Stores) -> str:
-    """Follow the job to its end; returns why it did not come to a good one."""
-    from seeder.workers.fanout import Watch, follow  # noqa: PLC0415 - as above
-
-    tally = plan.tally
-    hint = f"interrupted: job {tally.job} goes on; run the same command again to follow it"
-    with interruptible(hint), tile_bar(f"seed {tally.layer}", tally.tiles, tally.done) as bar, tally.timed():
-        return follow(Watch(plan, queue, stores, bar.update))
-
-
-def print_sent(tally: Tally, messages: int, run_options: RunOptions) -> None:
+def print_sent(tally: Tally, messages: int, queue: str, *, as_json: bool) -> None:
     """Say what is in the queue now."""
-    if run_options.as_json:
+    if as_json:
         said: dict[str, Any] = {"job": tally.job, "layer": tally.layer, "revision": tally.revision}
-        click.echo(json.dumps({**said, "tiles": tally.tiles, "messages": messages, "queue": run_options.queue}))
+        click.echo(json.dumps({**said, "tiles": tally.tiles, "messages": messages, "queue": queue}))
     elif messages:
-        click.echo(
-            f"job {tally.job}: {messages:,} messages for {tally.tiles - tally.done:,} tiles are in {run_options.queue}"
-        )
+        click.echo(f"job {tally.job}: {messages:,} messages for {tally.tiles - tally.done:,} tiles are in {queue}")
         say(f"`seeder status {tally.job} --watch` follows it, `seeder cancel {tally.job}` stops it")
     elif tally.done == tally.tiles:
         click.echo(f"job {tally.job}: all of {tally.tiles:,} tiles are done")
     else:
-        click.echo(
-            f"job {tally.job} is under way in {run_options.queue}: {tally.done:,} of {tally.tiles:,} tiles are done"
-        )
+        click.echo(f"job {tally.job} is under way in {queue}: {tally.done:,} of {tally.tiles:,} tiles are done")
 
 
-def print_tally(tally: Tally, url: str, why: str, *, as_json: bool, check: Check | None = None) -> None:
-    """Print a summary of the tiles.
+def print_result(result: RunResult, url: str, *, as_json: bool) -> None:
+    """Print a summary of the tiles, which are in the store at `url`.
 
     Raises:
-        Exit: with 1 if some failed, if `why` says why some were not made, or if `check` did not pass.
+        Exit: with 1 if it did not pass.
     """
+    tally, check = result.tally, result.check
     said = {**tally.to_json(), **(check.to_json() if check else {})}
     click.echo(json.dumps(said) if as_json else "\n".join(_summary(tally, url)))
     for error, number in tally.errors.items():
         click.echo(f"failed: {tiles_said(number)}: {error}", err=True)
-    if why:
+    if result.why:
         left = tally.tiles - tally.done
-        click.echo(f"error: {tiles_said(left)} {'was' if left == 1 else 'were'} not made: {why}", err=True)
+        click.echo(f"error: {tiles_said(left)} {'was' if left == 1 else 'were'} not made: {result.why}", err=True)
     for line in _shortfall(tally, check) if check else ():
         say(line, err=True)
-    if tally.failed or why or (check and not check.passed):
+    if not result.passed:
         raise click.exceptions.Exit(1)
 
 

@@ -23,10 +23,11 @@ from seeder.cli.common import (
     tile_bar,
     tiles_said,
 )
-from seeder.cli.run_job import MakeRunOptions, RunOptions, perform_plan, run_flags
+from seeder.cli.run_job import MakeRunOptions, perform_plan, run_flags
 from seeder.cli.selection_options import order_option, selected, selectors
 from seeder.jobs.estimate import MANY, Estimate, Question, ZoomEstimate, estimate
 from seeder.jobs.prices import Demand, Prices
+from seeder.operations.run import RunOptions
 from seeder.select.order import Order
 from tiler.errors import BadOption
 from tiler.layers.catalog import load_layer
@@ -101,7 +102,7 @@ def seed(
       seed alps --zooms 5-14 --stack tile-seeder-dev --queue sqs --wait
       seeder verify alps --zooms 5-14 | seed alps --tiles -
     """
-    how = run_options(settings, "", as_json=as_json)
+    how = run_options(settings, "")
     rates = Prices.load(prices) if prices else Prices()
     stores = Stores.open(settings)
     found = load_layer(stores.sources, layer)
@@ -122,7 +123,7 @@ def seed(
     _check(question, total, settings, how, Limits(confirm_above, max_cost, yes))
     stores = Stores.open(settings, create=True)
     plan = prepare(found, selection, variant, force=force, stores=stores)
-    perform_plan(replace(plan, order=order), how, settings, stores)
+    perform_plan(replace(plan, order=order), how, settings, stores, as_json=as_json)
 
 
 def _check(question: Question, total: int, settings: Settings, run_options: RunOptions, limits: Limits) -> None:

@@ -20,8 +20,9 @@ from seeder.cache.purge import Purged, purge
 from seeder.cache.rerender import StaleAt, StoredTiles
 from seeder.cache.stale import History, settle
 from seeder.cache.stored import Cost, StoredFilter
-from seeder.cli.common import check_meant, confirm_options, interruptible, tile_bar, tiles_said
-from seeder.cli.run_job import RunOptions, perform_plan
+from seeder.cli.common import TerminalReport, check_meant, confirm_options, interruptible, tile_bar, tiles_said
+from seeder.cli.run_job import print_result
+from seeder.operations.run import RunOptions, run_plan
 from seeder.select.selection import count
 from tiler.errors import BadOption, QueueError, Superseded, TilerError
 from tiler.grid import format_zooms
@@ -222,15 +223,15 @@ def _perform(task: UpdateTask, stored_tiles: StoredTiles, run_options: RunOption
     Raises:
         Exit: with 1 if tiles failed.
     """
-    failed = False
+    passed = True
     for plan in stored_tiles.plans(task.stores):
+        result = run_plan(plan, run_options, task.settings, task.stores, TerminalReport(), since=since)
+        passed = passed and result.passed
         try:
-            perform_plan(plan, run_options, task.settings, task.stores, since=since)
-        except click.exceptions.Exit as end:
-            if end.exit_code != 1:
-                raise
-            failed = True
-    if failed:
+            print_result(result, task.stores.tiles.url, as_json=task.as_json)
+        except click.exceptions.Exit:
+            continue
+    if not passed:
         click.echo("where it failed the tiles are as they were: run the same command again when it is mended", err=True)
         raise click.exceptions.Exit(1)
 

@@ -31,9 +31,12 @@ SEEDER = {
     "seeder.workers": {"seeder.select", "seeder.aws", "seeder.jobs"},
     "seeder.cache": {"seeder.select", "seeder.aws", "seeder.jobs", "seeder.workers"},
     "seeder.serve": {"seeder.select", "seeder.aws", "seeder.jobs", "seeder.workers", "seeder.cache"},
+    "seeder.operations": {
+        *("seeder.select", "seeder.aws", "seeder.jobs", "seeder.workers", "seeder.cache", "seeder.archive"),
+    },
     "seeder.cli": {
-        *("seeder.select", "seeder.aws", "seeder.jobs", "seeder.workers", "seeder.cache", "seeder.serve"),
-        "seeder.archive",
+        *("seeder.select", "seeder.aws", "seeder.jobs", "seeder.workers", "seeder.cache", "seeder.archive"),
+        *("seeder.operations", "seeder.serve"),
     },
 }
 ALLOWED = TILER | {package: below | TILER.keys() for package, below in SEEDER.items()}
