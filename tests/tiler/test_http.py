@@ -220,7 +220,7 @@ def empties(layer: Layer, sources: Store) -> list[Tile]:
 
 
 @pytest.mark.parametrize(
-    "look", [TileVariant(1, "png"), TileVariant(2, "png"), TileVariant(1, "jpg"), TileVariant(2, "webp")], ids=str
+    "variant", [TileVariant(1, "png"), TileVariant(2, "png"), TileVariant(1, "jpg"), TileVariant(2, "webp")], ids=str
 )
 def test_an_empty_tile_within_the_bounds_is_stored_as_the_one_blank_tile(
     variant: TileVariant, half: tuple[Layer, Store]

@@ -92,7 +92,7 @@ def test_an_audit_of_a_part_asks_nothing_of_the_rest(selection: Selection) -> No
 
 
 @pytest.mark.parametrize(
-    "look", [TileVariant(), TileVariant(scale=2), TileVariant(format="webp"), TileVariant(format="jpg")]
+    "variant", [TileVariant(), TileVariant(scale=2), TileVariant(format="webp"), TileVariant(format="jpg")]
 )
 def test_blanks_that_the_redirect_path_stores_are_fine_inside_the_bounds_only(variant: TileVariant) -> None:
     hole = replace(NEAR.footprint, z=5, x=17, y=9, cells=np.ones((2, 2), np.bool_))

@@ -233,7 +233,7 @@ ONE_BY_ONE = parse_tiles(map(tile_line, WORLD), "-")
 
 @pytest.mark.parametrize("number", [0, 1, 2, 3, 4])
 @pytest.mark.parametrize(
-    "pick", [StoredFilter(GLOBE), StoredFilter(GLOBE, (1,)), StoredFilter(GLOBE, None, (GLOBE.bounds,))]
+    "stored_filter", [StoredFilter(GLOBE), StoredFilter(GLOBE, (1,)), StoredFilter(GLOBE, None, (GLOBE.bounds,))]
 )
 def test_half_of_a_zoom_is_enough(stored_filter: StoredFilter, number: int) -> None:
     bag: Bag = {(TileVariant(), tile): NOON for tile in WORLD[:number]}
@@ -241,7 +241,7 @@ def test_half_of_a_zoom_is_enough(stored_filter: StoredFilter, number: int) -> N
 
 
 @pytest.mark.parametrize("number", [1, 2, 3])
-@pytest.mark.parametrize("pick", [StoredFilter(GLOBE, tiles=ONE_BY_ONE), StoredFilter(GLOBE, before=NOON + HOUR)])
+@pytest.mark.parametrize("stored_filter", [StoredFilter(GLOBE, tiles=ONE_BY_ONE), StoredFilter(GLOBE, before=NOON + HOUR)])
 def test_no_zoom_is_whole_where_tiles_were_picked_one_by_one_or_by_age(
     stored_filter: StoredFilter, number: int
 ) -> None:

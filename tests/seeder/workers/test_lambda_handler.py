@@ -144,9 +144,9 @@ def test_a_large_block_becomes_64_messages_in_the_queue(function: Function) -> N
 
 
 @pytest.mark.parametrize("look", ["forced", "looked for"])
-def test_a_record_that_is_delivered_twice_changes_nothing_the_second_time(function: Function, variant: str) -> None:
+def test_a_record_that_is_delivered_twice_changes_nothing_the_second_time(function: Function, look: str) -> None:
     """A message of a zoom that was empty when it was planned spares the worker the look for existing tiles."""
-    sent = [replace(each, request=replace(each.request, force=variant == "forced")) for each in function.messages[:4]]
+    sent = [replace(each, request=replace(each.request, force=look == "forced")) for each in function.messages[:4]]
     records = function.records(*(message.encode() for message in sent))
     assert function.invoke(records) == []
     tiles, first = function.tiles(), {receipt.block: receipt.outcome.written for receipt in function.receipts()}
