@@ -241,7 +241,9 @@ def test_half_of_a_zoom_is_enough(stored_filter: StoredFilter, number: int) -> N
 
 
 @pytest.mark.parametrize("number", [1, 2, 3])
-@pytest.mark.parametrize("stored_filter", [StoredFilter(GLOBE, tiles=ONE_BY_ONE), StoredFilter(GLOBE, before=NOON + HOUR)])
+@pytest.mark.parametrize(
+    "stored_filter", [StoredFilter(GLOBE, tiles=ONE_BY_ONE), StoredFilter(GLOBE, before=NOON + HOUR)]
+)
 def test_no_zoom_is_whole_where_tiles_were_picked_one_by_one_or_by_age(
     stored_filter: StoredFilter, number: int
 ) -> None:
