@@ -20,6 +20,7 @@ from seeder.cache.prepare_job import prepare
 from seeder.jobs.estimate import Question, estimate
 from seeder.jobs.messages import Receipt
 from seeder.jobs.prices import Prices
+from seeder.select.blocks import Count
 from seeder.select.selection import Selection, count
 from seeder.workers.local_pool import LocalPool
 from tiler.grid import Bounds
@@ -83,7 +84,7 @@ def main(data: Path) -> None:
         print("| | tiles | MB said | MB made | ratio | s said | s taken | ratio | least to most | estimating, s |")
         print("| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |")
         for title, selection in SELECTIONS.items():
-            tiles = sum(each.tiles for each in count(layer, selection).values())
+            tiles = Count.total(count(layer, selection)).tiles
             runs = [[figures(layer, selection, settings) for figures in (estimated, seeded)] for _ in range(RUNS)]
             said, made = (
                 Figures(*map(median, zip(*map(astuple, each), strict=True))) for each in zip(*runs, strict=True)

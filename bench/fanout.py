@@ -21,6 +21,7 @@ import numpy as np
 from seeder.jobs.block_set import BlockSet
 from seeder.jobs.messages import Job, Spec
 from seeder.jobs.plan import Plan, Tally
+from seeder.select.blocks import Count
 from seeder.select.selection import Selection, count
 from seeder.workers.sqs import SqsQueue
 from tiler.grid import Block, Bounds
@@ -75,7 +76,7 @@ def planning() -> None:
     start = time.perf_counter()
     counts = count(layer, selection)
     job = Job.new(Spec("world", "1", selection, TileVariant()), datetime.now(UTC))
-    tiles = sum(each.tiles for each in counts.values())
+    tiles = Count.total(counts).tiles
     plan = Plan(job, layer, counts, Tally(job.id, "world", "1", tiles), BlockSet(), frozenset())
     queue = SqsQueue("http://queue.test", client, "")
     queue.send(plan.messages(queue.sizes))

@@ -36,7 +36,6 @@ from seeder.jobs.messages import Job as Order
 from seeder.jobs.messages import Message, Spec
 from seeder.select.selection import Selection
 from seeder.workers.lambda_handler import Again, attend
-from seeder.workers.process_block import PATIENCE
 from seeder.workers.process_block import Worker as Station
 from tiler.errors import StoreError
 from tiler.grid import LEAF, Block
@@ -48,11 +47,12 @@ from tiler.raster.options import Options
 from tiler.settings import S3, Settings
 from tiler.storage.concurrent import THREADS
 from tiler.storage.store import Store, Stores, open_store
+from tiler.timing import WORKER_RETRY_SECONDS
 
 NAME, JOB, ZOOM, SIDE = "scale", "scale-job", 12, 4096  # the layer; pixels of its raster
 CORNER = 2048, 2040  # its first tile
 FASTER = 15  # times that failed messages come sooner
-HASTY = PATIENCE / FASTER  # seconds
+HASTY = WORKER_RETRY_SECONDS / FASTER  # seconds
 KEYS = "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"
 
 Task = tuple[int, int, str]  # the message's number, how often it came, its body
@@ -124,7 +124,7 @@ class Setting:
     workers: int
     limit: float
     blocks: int
-    patience: float = PATIENCE
+    patience: float = WORKER_RETRY_SECONDS
 
 
 @dataclass(frozen=True)
@@ -218,7 +218,7 @@ def patience(folder: Path) -> tuple[float, float]:
     """How often the product tries each of some puts that are always refused, and when the last one ends, in seconds."""
     with served(str(folder), 0.0) as address:
         settings = Settings("s3://tiles", "s3://private", s3=S3(endpoint=address, region="us-east-1"))
-        stores, start = Stores.open(settings.within(PATIENCE)), time.perf_counter()
+        stores, start = Stores.open(settings.within(WORKER_RETRY_SECONDS)), time.perf_counter()
         try:
             some = ((f"{number}", b"") for number in range(THREADS))
             list(stores.tiles.put_all(some, content_type="image/png", cache_control=""))

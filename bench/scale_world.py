@@ -13,11 +13,10 @@ from numpy.typing import NDArray
 from seeder.jobs.messages import SIZES
 from seeder.jobs.prices import Prices
 from seeder.select.morton import places
-from seeder.workers.lambda_handler import FIRST_DELAY, LAST_DELAY
-from seeder.workers.process_block import PATIENCE
 from tiler.grid import LEAF
 from tiler.storage.concurrent import THREADS
 from tiler.storage.store import LONGEST_WAIT
+from tiler.timing import RETRY_DELAYS_SECONDS, WORKER_RETRY_SECONDS
 
 TILES = LEAF * LEAF  # of a block
 FOREVER = math.inf
@@ -49,7 +48,7 @@ class Worker:
     threads: int = THREADS
     retries: int = 1000  # the time ends them
     backoff: float = 0.1
-    patience: float = PATIENCE
+    patience: float = WORKER_RETRY_SECONDS
     cold: float = 2.5  # of a new execution environment
     between: float = 0.05  # of a batch, that Lambda is not at work and that is not billed
     batch: int = int(PRICES.lambda_batch)
@@ -98,8 +97,8 @@ class Queue:
     more: float = PRICES.lambda_more / 60
     shuffled: bool = True
     boxes: int = 1
-    delay: float = FIRST_DELAY
-    longest: float = LAST_DELAY
+    delay: float = RETRY_DELAYS_SECONDS[0]
+    longest: float = RETRY_DELAYS_SECONDS[-1]
     receives: int = RECEIVES
 
     def workers(self, second: float) -> float:

@@ -28,7 +28,7 @@ from rasterio.transform import from_bounds
 
 from seeder.jobs.messages import Message
 from seeder.serve import pages
-from seeder.workers import daemon, lambda_handler, process_block
+from seeder.workers import daemon, lambda_handler
 from seeder.workers.lambda_handler import attend
 from seeder.workers.local_pool import LocalPool
 from seeder.workers.process_block import Worker
@@ -37,6 +37,7 @@ from tests.e2e import sqsserver
 from tests.e2e.proxy import Proxy
 from tests.support.function import Function, planned, png_tiles, started
 from tests.support.site import Site, copied, memory, private
+from tiler import timing
 from tiler.image.style import Values
 from tiler.ingest.ingest import ingest
 from tiler.layers.catalog import Layer, load_layer
@@ -334,7 +335,7 @@ def function(
     """The worker function, in a process that was just started, and a job of zooms 5 to 9."""
     queue = make_queue(visibility=60)
     monkeypatch.setenv("TILER_QUEUE", queue.url)
-    monkeypatch.setattr(process_block, "PATIENCE", 0.3)
+    monkeypatch.setattr(timing, "WORKER_RETRY_SECONDS", 0.3)
     monkeypatch.setattr(lambda_handler, "_slowest", 0.0)
     with started(queue, alps_copy, capsys) as made:
         yield made

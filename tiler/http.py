@@ -16,6 +16,7 @@ from http import HTTPStatus
 from typing import Any
 from urllib.parse import unquote
 
+from tiler import timing
 from tiler.errors import BadInput, SourceReadError, StoreError, TileOutside, TilerError, UnknownLayer
 from tiler.grid import Block
 from tiler.keys import CONTENT_TYPES, TileName, layer_of_tilejson, parse_tile_key, tile_key
@@ -25,9 +26,6 @@ from tiler.layers.render import TileVariant, nothing, render_tile
 from tiler.settings import Settings
 from tiler.storage.store import Stores
 
-LAYER_TTL = 5.0  # seconds that a layer's metadata is believed
-LONGEST = 29.0  # seconds that an answer may take: API Gateway gives up after 30
-PATIENCE = 5.0  # seconds that one request to a store is tried again; the client waits
 STATUS: dict[type[TilerError], HTTPStatus] = {  # the first that fits
     UnknownLayer: HTTPStatus.NOT_FOUND,
     TileOutside: HTTPStatus.NOT_FOUND,
@@ -51,7 +49,7 @@ def handler(event: dict[str, Any], _context: object) -> Answer:
 
 @cache
 def _service() -> Service:
-    return Service.open(Settings.from_env(os.environ), LAYER_TTL)
+    return Service.open(Settings.from_env(os.environ), timing.LAYER_TTL_SECONDS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +68,7 @@ class Service:
     @classmethod
     def open(cls, settings: Settings, ttl: float) -> Service:
         """The service on the stores of `settings`; a layer's metadata is believed for `ttl` seconds."""
-        stores = Stores.open(settings.within(PATIENCE))
+        stores = Stores.open(settings.within(timing.HTTP_RETRY_SECONDS))
         return cls(stores, Layers(stores.sources, ttl), settings.direct, settings.any_format)
 
     def answer(self, event: dict[str, Any]) -> Answer:

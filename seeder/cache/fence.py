@@ -10,21 +10,15 @@ import time
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 
-from seeder.workers.process_block import PATIENCE
-from tiler.http import LAYER_TTL, LONGEST
+from tiler import timing
 from tiler.keys import clock_key, index_key
 from tiler.layers.catalog import Layer, revisions
-from tiler.layers.fill import CHECK
-from tiler.storage.store import REQUEST, Store, Stores
-
-ROUNDED = 1.0  # second, that S3 leaves out of the time of an object
-HERE = 10.0  # seconds that a tile may be on its way into a folder, where no put is tried again
+from tiler.storage.store import Store, Stores
 
 
 def fence(tiles: Store) -> timedelta:
     """How long after another revision was published a tile of the one before may still be put."""
-    longest = HERE if tiles.root else max(LONGEST, CHECK + PATIENCE + REQUEST)
-    return timedelta(seconds=LAYER_TTL + longest)
+    return timedelta(seconds=timing.fence_seconds(folder=bool(tiles.root)))
 
 
 def settled(layer: Layer, stores: Stores) -> datetime:
@@ -43,7 +37,7 @@ def settled(layer: Layer, stores: Stores) -> datetime:
 
 def _whole(stores: Stores) -> timedelta:
     """The fence by the private store's clock."""
-    return fence(stores.tiles) + timedelta(seconds=0 if stores.sources.root else ROUNDED)
+    return fence(stores.tiles) + timedelta(seconds=0 if stores.sources.root else timing.S3_ROUNDING_SECONDS)
 
 
 def left(layer: Layer, stores: Stores) -> float:

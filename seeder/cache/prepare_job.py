@@ -25,7 +25,7 @@ from seeder.select.selection import Selection, count
 from tiler.errors import BadOption
 from tiler.grid import Block
 from tiler.keys import zoom_prefix
-from tiler.layers.catalog import Layer, load_layer
+from tiler.layers.catalog import Layer, load_layer, superseding
 from tiler.layers.render import TileVariant
 from tiler.storage.store import Stores
 
@@ -68,7 +68,7 @@ def current(job: Job, stores: Stores) -> Layer:
         UnknownLayer: it is gone.
     """
     layer = load_layer(stores.sources, job.spec.layer)
-    if layer.revision != job.spec.revision:
+    if superseding(layer, job.spec.revision):
         raise BadOption(
             f"job {job.id} was to seed revision {job.spec.revision}, and the layer is at {layer.revision} by now: "
             f"run `seed {layer.id}` instead"
@@ -81,7 +81,7 @@ def current(job: Job, stores: Stores) -> Layer:
 def _plan(job: Job, layer: Layer, counts: dict[int, Count], stores: Stores) -> Plan:
     """The plan of a job, put on record, less the receipts that stand."""
     put_plan(stores.sources, job.id, counts)
-    tally = Tally(job.id, layer.id, layer.revision, sum(each.tiles for each in counts.values()))
+    tally = Tally(job.id, layer.id, layer.revision, Count.total(counts).tiles)
     done = BlockSet()
     fallen = []
     lacking = _lacking(job, layer, stores)

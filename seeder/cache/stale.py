@@ -11,7 +11,8 @@ from datetime import UTC, datetime, timedelta
 from functools import lru_cache, partial
 from typing import Literal
 
-from seeder.cache.fence import ROUNDED, fence
+from seeder.cache.fence import fence
+from tiler import timing
 from tiler.keys import index_key
 from tiler.layers.catalog import Layer, announce, load_layer, named
 from tiler.layers.history import Publication, forget, publications
@@ -45,7 +46,7 @@ class History:
             CatalogError, StoreError: it cannot be read.
         """
         known = publications(stores.sources, layer.id, layer.revision, partial(named, layer.id, stores.tiles))
-        rounded = timedelta(seconds=0 if stores.tiles.root else ROUNDED)
+        rounded = timedelta(seconds=0 if stores.tiles.root else timing.S3_ROUNDING_SECONDS)
         now = datetime.now(UTC) if stores.tiles.root else None  # what a clock of S3 writes is past
         found = cls(known, fence(stores.tiles), rounded, now=now, since=since)
         return replace(found, doubted=_doubted(found, layer, stores)) if found.mixed else found

@@ -10,6 +10,7 @@ from tabulate import tabulate
 from seeder.cache.query import TileQuery
 from seeder.cli.common import guarded, json_option, located
 from seeder.cli.selection_options import order_option, selected, selectors
+from seeder.select.blocks import Count
 from seeder.select.order import Order
 from seeder.select.selection import regions
 from seeder.select.tilelist import json_line, tile_line
@@ -34,12 +35,12 @@ def count_tiles(layer: str, query: TileQuery, as_json: bool, settings: Settings)
     """
     stores = Stores.open(settings)
     _, counts = selected(query, load_layer(stores.sources, layer), stores)
-    total = sum(each.tiles for each in counts.values())
+    total = Count.total(counts).tiles
     if as_json:
         click.echo(json.dumps({"tiles": total, "by_zoom": {str(z): each.tiles for z, each in counts.items()}}))
         return
     rows = [(str(z), f"{each.tiles:,}", f"{each.blocks:,}") for z, each in counts.items()]
-    rows.append(("all", f"{total:,}", f"{sum(each.blocks for each in counts.values()):,}"))
+    rows.append(("all", f"{total:,}", f"{Count.total(counts).blocks:,}"))
     click.echo(tabulate(rows, headers=("zoom", "tiles", "blocks"), colalign=3 * ["right"], disable_numparse=True))
 
 

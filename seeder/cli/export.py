@@ -13,6 +13,7 @@ from seeder.cache.missing import stored_planned
 from seeder.cache.query import TileQuery
 from seeder.cli.common import guarded, interruptible, json_option, located, say, tile_bar, tiles_said
 from seeder.cli.selection_options import selected, selectors
+from seeder.select.blocks import Count
 from tiler.errors import BadOption
 from tiler.keys import Format, Scale
 from tiler.layers.catalog import load_layer, shown
@@ -68,7 +69,7 @@ def export(layer: str, file: str, overwrite: bool, query: TileQuery, as_json: bo
     if old not in ("", found.revision):
         say(f"tiles of revision {old} are stored: `seeder invalidate {layer} --all --reseed` renews them", err=True)
     with interruptible(f"interrupted: the same command goes on with {target.part.name}"):
-        with tile_bar(f"list {layer}", sum(each.tiles for each in counts.values())) as bar:
+        with tile_bar(f"list {layer}", Count.total(counts).tiles) as bar:
             tiles = stored_planned(Audit.of(found, selection, variant, stores), bar.update)
         with Export.open(Source(found, variant, stores, tiles), target) as work:
             done = _exported(work)

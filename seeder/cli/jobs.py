@@ -43,12 +43,12 @@ from seeder.jobs.ledger import (
 from seeder.jobs.messages import Job
 from seeder.jobs.status import FINAL, Progress, progress, queue_depth, utcnow
 from seeder.operations.run import RunOptions, RunResult, render_work, send_work
+from tiler import timing
 from tiler.errors import BadOption, MessageError, MissingObject
 from tiler.layers.catalog import Layers
 from tiler.settings import Settings
 from tiler.storage.store import Store, Stores
 
-PAUSE = 2.0  # seconds between two looks, and more where a look takes long
 GOOD = ("planning", "running", "done")  # states that need nobody's attention
 
 
@@ -94,7 +94,7 @@ def _watch(job: Job, sources: Store, settings: Settings, *, as_json: bool) -> No
             if seen.state in FINAL:
                 break
             _show(seen, as_json=as_json)
-            time.sleep(max(PAUSE, 2 * (time.monotonic() - start)))
+            time.sleep(max(timing.POLL_SECONDS, 2 * (time.monotonic() - start)))
     _show(seen, as_json=as_json)
 
 

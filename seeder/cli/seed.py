@@ -28,6 +28,7 @@ from seeder.cli.selection_options import order_option, selected, selectors
 from seeder.jobs.estimate import MANY, Estimate, Question, ZoomEstimate, estimate
 from seeder.jobs.prices import Demand, Prices
 from seeder.operations.run import RunOptions
+from seeder.select.blocks import Count
 from seeder.select.order import Order
 from tiler.errors import BadOption
 from tiler.layers.catalog import load_layer
@@ -111,7 +112,7 @@ def seed(
         return
     variant = query.variant(found)
     selection, counts = selected(query, found, stores)
-    total = sum(each.tiles for each in counts.values())
+    total = Count.total(counts).tiles
     if not total:
         click.echo(f"none of these tiles is {query.state}: nothing to do", err=True)
         return

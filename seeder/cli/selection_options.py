@@ -307,7 +307,7 @@ def selected(query: TileQuery, layer: Layer, stores: Stores) -> tuple[Selection,
         if query.places.shapes and not counts[max(counts)].tiles:
             hint = "the shapes lie beside the layer, or their longitudes and latitudes are swapped"
             click.echo(f"no tile of zoom {max(counts)} is selected: {hint}", err=True)
-    found = sum(each.tiles for each in counts.values())
+    found = Count.total(counts).tiles
     listed = sum(map(len, query.places.lists))
     if query.places.lists and found != listed:
         alone = query == TileQuery(

@@ -23,6 +23,7 @@ from seeder.cache.stored import Cost, StoredFilter
 from seeder.cli.common import TerminalReport, check_meant, confirm_options, interruptible, tile_bar, tiles_said
 from seeder.cli.run_job import print_result
 from seeder.operations.run import RunOptions, run_plan
+from seeder.select.blocks import Count
 from seeder.select.selection import count
 from tiler.errors import BadOption, QueueError, Superseded, TilerError
 from tiler.grid import format_zooms
@@ -258,7 +259,7 @@ def print_stored_tiles(task: UpdateTask, stored_tiles: StoredTiles) -> None:
         f"{tiles_said(stored_tiles.tiles)} of layer {layer.id} stored, {stored_tiles.stale:,} to be renewed{again}"
     )
     for variant, selection in stored_tiles.selections():
-        tiles = tiles_said(sum(zoom.tiles for zoom in count(layer, selection).values()))
+        tiles = tiles_said(Count.total(count(layer, selection)).tiles)
         which = "that are stored, of" if selection.tiles is not None else "all of"
         shape = f"{variant.format}{' @2x' if variant.scale == 2 else ''}"
         click.echo(f"would render {tiles}, {which} zooms {format_zooms(selection.zooms)}, {shape}")

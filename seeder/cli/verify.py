@@ -13,6 +13,7 @@ from seeder.cache.audit import TO_SEED, Audit, Finding, deep_findings, sampled
 from seeder.cache.query import TileQuery
 from seeder.cli.common import guarded, interruptible, jobs_option, json_option, located, say, tile_bar, tiles_said
 from seeder.cli.selection_options import selected, selectors
+from seeder.select.blocks import Count
 from tiler.ingest.ingest import check_unchanged
 from tiler.layers.catalog import load_layer
 from tiler.settings import Settings
@@ -63,7 +64,7 @@ def verify(
     check_unchanged(found)
     variant = query.variant(found)
     selection, counts = selected(query, found, stores)
-    total = sum(each.tiles for each in counts.values())
+    total = Count.total(counts).tiles
     audit = Audit.of(found, selection, variant, stores)
     problems: Counter[str] = Counter()
     strays: list[str] = []

@@ -20,7 +20,7 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Any, Literal
 
-from seeder.jobs.messages import TIME, VERSION, Job, Receipt, Spec, block_named
+from seeder.jobs.messages import TIME, VERSION, Job, Receipt, Spec, block_named, check_version
 from seeder.jobs.runner import Runner
 from seeder.select.blocks import Count
 from seeder.select.tileset import TileSets
@@ -165,7 +165,7 @@ def load_run(sources: Store, job: str) -> Run | None:
     """
     key = job_key(job, "run.json")
     try:
-        said = _spoken(sources.get(key))
+        said = _spoken(key, sources.get(key))
         begun = datetime.fromisoformat(said["begun"])
         by = Runner.from_json(said.get("by"))
         said = {**said, "stale": said.get("stale", 0)}  # which earlier versions did not check
@@ -225,7 +225,7 @@ def load_plan(sources: Store, job: str) -> dict[int, Count] | None:
     """
     key = job_key(job, "plan.json")
     try:
-        said = _spoken(sources.get(key))
+        said = _spoken(key, sources.get(key))
         return {int(z): Count(count["tiles"], count["blocks"]) for z, count in said["zooms"].items()}
     except MissingObject:
         return None
@@ -238,7 +238,7 @@ def complete(sources: Store, job: str) -> bool:
     plan = load_plan(sources, job)
     if plan is None:
         return False
-    return sum(1 for _ in finished(sources, job)) >= sum(zoom.blocks for zoom in plan.values())
+    return sum(1 for _ in finished(sources, job)) >= Count.total(plan).blocks
 
 
 def is_done(sources: Store, job: str, block: Block) -> bool:
@@ -321,11 +321,10 @@ def unfinished(sources: Store, spec: Spec) -> Job | None:
     return None if complete(sources, job.id) else job
 
 
-def _spoken(data: bytes) -> Any:
-    """What `data` says in this version's words."""
+def _spoken(key: str, data: bytes) -> Any:
+    """What `data`, of `key`, says in this version's words."""
     said = read_json(data)
-    if said["v"] != VERSION:
-        raise ValueError(f"version {said['v']}: this program speaks {VERSION}")
+    check_version(said, key)
     return said
 
 

@@ -48,6 +48,17 @@ Fate = Literal[
 ]
 
 
+def check_version(said: dict[str, Any], what: str) -> None:
+    """Nothing, if this version of the program wrote `what`, whose JSON is `said`.
+
+    Raises:
+        MessageError: another one did.
+        KeyError: it has no version.
+    """
+    if said["v"] != VERSION:
+        raise MessageError(f"{what} is of version {said['v']}: this program speaks {VERSION}")
+
+
 @dataclass(frozen=True, slots=True)
 class Spec:
     """What a job does: which tiles of which revision of a layer, how they look, whether existing ones too."""
@@ -80,8 +91,7 @@ class Spec:
             MessageError: it is no spec of this version.
         """
         try:
-            if said["v"] != VERSION:
-                raise MessageError(f"the spec of a job is of version {said['v']}: this program speaks {VERSION}")
+            check_version(said, "the spec of a job")
             listed = None if said["tiles"] is None else tiles()
             if listed and listed.digest != said["tiles"]:
                 raise MessageError("the tiles of a job are not those that it was given")
@@ -162,8 +172,7 @@ class Message:
         """
         try:
             said = read_json(text)
-            if said["v"] != VERSION:
-                raise MessageError(f"message version {said['v']}: this program speaks {VERSION}")
+            check_version(said, "a message")
             for name, kind in FIELDS.items():
                 if type(said[name]) is not kind:
                     raise MessageError(f"not a message: {name} is {said[name]!r}")
@@ -217,8 +226,7 @@ class Receipt:
         """
         try:
             said = read_json(data)
-            if said["v"] != VERSION:
-                raise MessageError(f"receipt {name} is of another version")
+            check_version(said, f"receipt {name}")
             del said["v"]
             masks = {mask: int(said[mask], 16) for mask in MASKS}
             return cls(block_named(name), Outcome(**{**said, **masks}))

@@ -104,7 +104,7 @@ class Plan:
     @property
     def blocks(self) -> int:
         """Blocks of 8 x 8 tiles, those that are done included."""
-        return sum(each.blocks for each in self.counts.values())
+        return Count.total(self.counts).blocks
 
     def messages(self, sizes: Container[int]) -> Iterator[Message]:
         """The blocks that are left, in `sizes`, as they are drawn."""

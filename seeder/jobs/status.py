@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from seeder.jobs.ledger import Kind, Run, Stop, begun, load_plan, load_run, stopped
 from seeder.jobs.messages import Job
+from seeder.jobs.stuck import is_stuck
 from seeder.select.blocks import Count
+from tiler import timing
 from tiler.errors import CatalogError, MissingObject, TilerError
 from tiler.keys import job_key
-from tiler.layers.catalog import Layers
+from tiler.layers.catalog import Layers, superseding
 from tiler.layers.history import publications
 from tiler.storage.concurrent import overlap
 from tiler.storage.store import PAGE, Store
@@ -26,8 +28,6 @@ if TYPE_CHECKING:
 State = Literal["planning", "running", "done", "failed", "cancelled", "superseded", "stalled"]
 FINAL: tuple[State, ...] = ("done", "failed", "cancelled", "superseded", "stalled")  # nothing more happens by itself
 
-QUIET = 120.0  # seconds without a receipt until a job that nobody has work for is stalled
-BUSY = 1200.0  # the same while its queue holds messages: one that failed comes again after a quarter of an hour
 STEP = 2.0  # seconds; receipts are counted by when they were written, so coarsely
 RECENT = 60.0  # seconds over which the rate is taken
 
@@ -119,7 +119,7 @@ def progress(job: Job, sources: Store, layers: Layers, depth_of: DepthOf, now: d
         for z, count in plan.items()
     }
     layer = layers.get(job.spec.layer)
-    stale = "" if layer and layer.revision == job.spec.revision else layer.revision if layer else "nothing"
+    stale = superseding(layer, job.spec.revision)
     mixed = bool(run and run.stale and layer) and _mixed(sources, job)
     last = max((each.last for each in (done, failed) if each.last), default=None)
     facts = _Facts(job, zooms, run, stopped(sources, job.id), stale, last, begun(job.id), now, mixed)
@@ -165,10 +165,10 @@ class _Facts:
 
     @property
     def quiet(self) -> float:
-        """Seconds since the last sign of progress; dates further ahead than `QUIET` are ignored."""
+        """Seconds since the last sign of progress; dates further ahead than STUCK_SECONDS are ignored."""
         heard = (self.begun, self.last, self.run.begun if self.run else None)
         passed = [(self.now - each).total_seconds() for each in heard if each]
-        return max(0.0, min((each for each in passed if each > -QUIET), default=0.0))
+        return max(0.0, min((each for each in passed if each > -timing.STUCK_SECONDS), default=0.0))
 
 
 def _state(facts: _Facts, depth_of: DepthOf) -> tuple[State, str, Depth | None]:
@@ -215,14 +215,16 @@ def _stalled(facts: _Facts, depth: Depth | None) -> str:
     if run and run.abandoned:
         return f"the process that ran it ended: `seeder resume {facts.job.id}` goes on"
     silence = f"no receipt for {_span(facts.quiet)}"
-    if run and run.queue and not run.sent:
-        return f"{silence}, and not all messages were sent" if facts.quiet > QUIET else ""
-    if run and run.queue and (depth is None or depth):
-        return silence if facts.quiet > BUSY else ""
-    if run and run.queue and depth is not None and facts.quiet > QUIET:
-        dead = f", {depth.dead:,} messages are dead letters" if depth.dead else ""
-        return f"{silence}, and the queue is empty{dead}"
-    return silence if facts.quiet > QUIET else ""
+    queued = bool(run and run.queue)
+    sent = bool(run and queued and run.sent)
+    if not is_stuck(facts.quiet, depth, asked=sent):
+        return ""
+    if queued and not sent:
+        return f"{silence}, and not all messages were sent"
+    if not queued or depth is None or depth:
+        return silence
+    dead = f", {depth.dead:,} messages are dead letters" if depth.dead else ""
+    return f"{silence}, and the queue is empty{dead}"
 
 
 def _span(seconds: float) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterator
+from collections.abc import Container, Iterator, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -19,6 +19,11 @@ class Count:
 
     tiles: int
     blocks: int
+
+    @classmethod
+    def total(cls, counts: Mapping[int, Count]) -> Count:
+        """All zooms together."""
+        return Count(sum(each.tiles for each in counts.values()), sum(each.blocks for each in counts.values()))
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,11 +9,11 @@ from typing import Any
 
 from seeder.jobs.ledger import jobs, layer_of, load_job
 from seeder.jobs.status import FINAL, DepthOf, Progress, progress, utcnow
+from tiler import timing
 from tiler.errors import MessageError, MissingObject
 from tiler.layers.catalog import Layers, list_layers
 from tiler.storage.store import Store
 
-PAUSE = 2.0  # seconds between two looks
 SHARE = 10  # of its time that looking may take: a job of a million blocks is a thousand requests
 SHOWN = 5  # jobs of a layer that are told of, the newest
 AGAIN = 30.0  # seconds after which a job that stopped is looked at again: somebody may have resumed it
@@ -34,7 +34,7 @@ class Feed:
     _ended: dict[str, tuple[float, Progress]] = field(default_factory=dict)  # when a job was last looked at
 
     def __post_init__(self) -> None:
-        self._layers = Layers(self.sources, PAUSE / 2)
+        self._layers = Layers(self.sources, timing.POLL_SECONDS / 2)
 
     def snapshot(self, layer: str | None = None) -> Snapshot:
         """`layers` and `jobs`, the newest first, of all layers or of one; see `docs/how-it-works.md`.
@@ -47,7 +47,7 @@ class Feed:
             if start >= self._until:
                 self._last = self._looked()
                 now = time.monotonic()
-                self._until = now + max(PAUSE, SHARE * (now - start))
+                self._until = now + max(timing.POLL_SECONDS, SHARE * (now - start))
             seen = self._last
         return {**seen, "jobs": [job for job in seen["jobs"] if layer in (None, job["layer"])]}
 

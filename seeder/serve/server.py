@@ -34,8 +34,9 @@ from seeder.jobs.status import queue_depth
 from seeder.select.selection import Selection, count
 from seeder.serve import pages, wmts
 from seeder.serve.answers import POLICY, Guarded, sent
-from seeder.serve.events import PAUSE, Feed
+from seeder.serve.events import Feed
 from seeder.serve.thumbnail import thumbnail
+from tiler import timing
 from tiler.errors import BadInput, BadOption, MissingObject, TilerError, UnknownLayer
 from tiler.grid import Bounds
 from tiler.http import CORS, Answer, Service, status_of
@@ -266,7 +267,7 @@ class Site:
                 if text != before.get(event):
                     before[event] = text
                     yield ServerSentEvent(text, event=event)
-            await asyncio.sleep(PAUSE)
+            await asyncio.sleep(timing.POLL_SECONDS)
 
     def _layer(self, request: Request) -> Layer:
         name = request.path_params["layer"]

@@ -5,23 +5,22 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from seeder.aws.queue import Depth
 from seeder.jobs.ledger import Run, delete_receipts, finished, load_run, put_run, read_receipts, stopped
 from seeder.jobs.messages import Message, Receipt
 from seeder.jobs.plan import Plan, Work
 from seeder.jobs.runner import Runner
+from seeder.jobs.stuck import is_stuck
 from seeder.select.blocks import BlockMask
 from seeder.workers.breaker import DEFAULT
 from seeder.workers.sqs import SqsQueue
+from tiler import timing
 from tiler.errors import TilerError
 from tiler.grid import Block
-from tiler.layers.catalog import Layers
+from tiler.layers.catalog import Layers, superseding
 from tiler.storage.store import Stores
-
-PAUSE = 2.0  # seconds between two looks at the ledger, and more where a look takes long
-QUIET = 90.0  # seconds of an empty queue without receipts until what is missing is lost; SQS counts a minute late
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,8 +31,7 @@ class Watch:
     queue: SqsQueue
     stores: Stores
     progress: Callable[[int], object]
-    pause: float = PAUSE
-    quiet: float = QUIET
+    pause: float = timing.POLL_SECONDS
 
     def add_receipt(self, receipt: Receipt) -> None:
         """Count a receipt."""
@@ -81,18 +79,25 @@ class _Silence:
     """How long there was neither a receipt nor a message."""
 
     since: float = field(default_factory=time.monotonic)
+    held: float = 0.0  # when the queue last held messages, or did not answer
 
     def seconds(self) -> float:
         return time.monotonic() - self.since
 
+    def empty(self) -> float:
+        return time.monotonic() - self.held
+
     def broken(self) -> None:
         self.since = time.monotonic()
+
+    def full(self) -> None:
+        self.held = time.monotonic()
 
 
 def follow(watch: Watch) -> str:
     """Wait until every block has a receipt, done or failed; returns why if that does not come to pass, else nothing.
 
-    The queue's own counts are asked only when no receipt came for a while.
+    The queue's own counts are asked only when no receipt came for a while. When a job is stuck tells `is_stuck`.
 
     Raises:
         StoreError: the ledger could not be read.
@@ -119,16 +124,16 @@ def _ended(watch: Watch, layers: Layers, failed: list[Block], silence: _Silence)
     if len(plan.done) + len(failed) >= plan.blocks:
         return ""
     layer = layers.get(spec.layer)
-    if layer is None or layer.revision != spec.revision:
+    if superseding(layer, spec.revision):
         return f"revision {spec.revision} of the layer was superseded: seed again"
     stop = stopped(watch.stores.sources, plan.job.id)
     if stop is not None:
         return stop.why
-    if silence.seconds() > watch.quiet / 3:
+    if min(silence.seconds(), silence.empty()) > timing.STUCK_SECONDS / 4:
         depth = _depth(watch)
         if depth is None or depth:
-            silence.broken()
-        elif silence.seconds() > watch.quiet:
+            silence.full()
+        if is_stuck(silence.seconds(), depth, asked=True, empty=silence.empty()):
             if _receipts(watch) <= len(plan.done) + len(failed):
                 return _lost(watch, failed, depth)
             silence.broken()
@@ -159,7 +164,10 @@ def _depth(watch: Watch) -> Depth | None:
         return None
 
 
-def _lost(watch: Watch, failed: list[Block], depth: Depth) -> str:
+def _lost(watch: Watch, failed: list[Block], depth: Depth | None) -> str:
     missing = watch.plan.blocks - len(watch.plan.done) - len(failed)
+    if depth is None or depth:
+        span = timedelta(seconds=timing.STUCK_BUSY_SECONDS)
+        return f"{missing:,} blocks have no receipt, and none came for {span}: look at the workers, then run it again"
     dead = f", {depth.dead:,} messages are in the dead-letter queue" if depth.dead else ""
     return f"{missing:,} blocks have no receipt though the queue is empty{dead}: run the same command again"

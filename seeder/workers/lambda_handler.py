@@ -14,10 +14,10 @@ from aws_lambda_powertools.metrics import MetricUnit
 
 from seeder.jobs.messages import Message, Receipt
 from seeder.workers.process_block import Worker
+from tiler import timing
 from tiler.errors import MessageError, TilerError
 from tiler.settings import Settings
 
-FIRST_DELAY, LAST_DELAY = 15, 900  # seconds until a failed message comes again; four times longer each time
 FORGET = 0.8  # a block later, so much is left of how slow one was: what throttled it passes
 MARGIN = 10.0  # seconds that must be left of an invocation for a block to be begun
 
@@ -79,7 +79,8 @@ def attend(worker: Worker, body: str, receives: int) -> Receipt | Again:
         else:
             log.exception("returned", body=body)
         # a message that nobody understands need not wait for better times: it is soon a dead letter
-        return Again(0 if isinstance(error, MessageError) else min(LAST_DELAY, FIRST_DELAY * 4 ** (receives - 1)))
+        delays = timing.RETRY_DELAYS_SECONDS
+        return Again(0 if isinstance(error, MessageError) else delays[min(receives, len(delays)) - 1])
     _slowest = max(FORGET * _slowest, time.monotonic() - start)
     outcome = receipt.outcome
     log.info(

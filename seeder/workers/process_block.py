@@ -8,14 +8,13 @@ from dataclasses import dataclass, replace
 from seeder.jobs.ledger import cancelled, load_job, put_receipt
 from seeder.jobs.messages import Message, Receipt
 from seeder.workers.breaker import Breaker
+from tiler import timing
 from tiler.errors import MessageError, MissingObject, Superseded
 from tiler.grid import LEAF
-from tiler.layers.catalog import Layer, Layers
+from tiler.layers.catalog import Layer, Layers, superseding
 from tiler.layers.fill import Guard, Outcome, Request, fill
 from tiler.settings import Settings
 from tiler.storage.store import Stores
-
-PATIENCE = 40.0  # seconds that one request to a store is tried again before the message goes back to the queue
 
 Send = Callable[[Iterable[Message]], int]
 
@@ -39,7 +38,7 @@ class Worker:
     @classmethod
     def open(cls, settings: Settings, send: Send = _refuse) -> Worker:
         """A worker on the stores of `settings`."""
-        stores = Stores.open(settings.within(PATIENCE), create=True)
+        stores = Stores.open(settings.within(timing.WORKER_RETRY_SECONDS), create=True)
         return cls(stores, Layers(stores.sources), send, Breaker(stores.sources))
 
     def work(self, message: Message, *, again: bool = False) -> Receipt:
@@ -84,9 +83,8 @@ class Worker:
 
     def _stale(self, message: Message, layer: Layer | None) -> str:
         """Why the message is dropped, or nothing."""
-        if layer is None or layer.revision != message.revision:
-            now = f"revision {layer.revision}" if layer else "nothing"
-            return f"revision {message.revision} was superseded by {now}"
+        if now := superseding(layer, message.revision):
+            return f"revision {message.revision} was superseded by {f'revision {now}' if layer else now}"
         return f"job {message.job} was stopped" if cancelled(self.stores.sources, message.job) else ""
 
 

@@ -27,10 +27,11 @@ from PIL import Image
 from playwright.sync_api import Browser, ConsoleMessage, Locator, Page, Request, Response, expect, sync_playwright
 
 from seeder.cli.common import where
-from seeder.serve import events, pages, server
+from seeder.serve import events, pages
 from tests.conftest import Recipe, silent, write_raster
 from tests.support.paths import ROOT
 from tests.support.served import serving
+from tiler import timing
 from tiler.grid import Block
 from tiler.image.style import Values
 from tiler.ingest.ingest import ingest
@@ -346,8 +347,7 @@ def desk_data(flats_data: Path) -> Path:
 @pytest.fixture
 def desk(desk_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Desk]:
     """A desk of this test; its server tells quickly of what changes."""
-    for module in (events, server):
-        monkeypatch.setattr(module, "PAUSE", 0.1)
+    monkeypatch.setattr(timing, "POLL_SECONDS", 0.1)
     monkeypatch.setattr(events, "SHARE", 1)
     data = Path(shutil.copytree(desk_data, tmp_path / "data"))
     settings = Settings.from_env({}, data=str(data))

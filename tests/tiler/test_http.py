@@ -29,7 +29,6 @@ from tests.support.site import DIRECT, URL, Answer, Site, Spy, answered, copied,
 from tests.support.strategies import layers
 from tiler import http
 from tiler.grid import MAX_ZOOM
-from tiler.http import LAYER_TTL
 from tiler.image.encode import blank_tile
 from tiler.ingest.ingest import ingest
 from tiler.keys import CONTENT_TYPES, TileName, index_key, parse_tile_key, tile_key
@@ -39,6 +38,7 @@ from tiler.layers.footprint import Footprint
 from tiler.layers.render import TileVariant
 from tiler.raster.options import Options
 from tiler.storage.store import Store, Stores, open_store
+from tiler.timing import LAYER_TTL_SECONDS
 
 SHORTLY = 60  # seconds that a client may believe that there is no such tile
 NAMES = ["7/66/45.png", "7/66/45@2x.png", "7/66/45.jpg", "7/66/45@2x.webp"]
@@ -316,7 +316,7 @@ def test_a_layers_metadata_is_believed_for_a_while(deployed: str, alps: Layer, m
     before = asked("/alps/tile.json").body
     stores = Stores(memory(), open_store(f"{deployed}/private"), URL)
     publish(replace(alps, revision="0000", maxzoom=8, attribution="new"), stores)
-    now[0] += LAYER_TTL - 0.1
+    now[0] += LAYER_TTL_SECONDS - 0.1
     assert asked("/alps/tile.json").body == before
     assert asked("/alps/9/266/180.png").status == 302
     now[0] += 0.2
@@ -331,7 +331,7 @@ def test_that_there_is_no_such_layer_is_believed_for_a_while(
     monkeypatch.setattr("tiler.layers.catalog.time.monotonic", lambda: now[0])
     assert asked("/andes/tile.json").status == 404
     publish(replace(alps, id="andes"), Stores(memory(), open_store(f"{deployed}/private"), URL))
-    now[0] += LAYER_TTL - 0.1
+    now[0] += LAYER_TTL_SECONDS - 0.1
     assert asked("/andes/tile.json").status == 404
     now[0] += 0.2
     assert asked("/andes/tile.json").status == 200

@@ -16,7 +16,7 @@ from tests.conftest import MakeLayer, MakeRaster, scene
 from tests.e2e.proxy import Fault, Proxy
 from tests.support.oracle import alone, tiles_of
 from tests.support.site import URL, Answer, Site, copied, memory, private, without_blocks
-from tiler import http
+from tiler import timing
 from tiler.image.encode import blank_tile
 from tiler.keys import CONTENT_TYPES, index_key, parse_tile_key
 from tiler.layers.catalog import Layer, publish
@@ -137,7 +137,7 @@ def test_a_source_that_is_out_of_reach_is_a_bad_gateway_until_it_is_back(
 def test_a_source_that_is_out_of_reach_is_given_up_well_before_the_gateway_gives_up(
     alps_data: Path, s3_url: str, proxy: Proxy
 ) -> None:
-    patience, most = 2.0, 20 / http.PATIENCE  # seconds, patiences; the gateway gives up after 29 seconds
+    patience, most = 2.0, 20 / timing.HTTP_RETRY_SECONDS  # seconds, patiences; the gateway gives up after 29 seconds
     copied(private(alps_data), open_store(s3_url))
     site = Site.on(memory(), open_store(s3_url, s3=S3(proxy.url, patience=patience)))
     assert site.ask("/alps/7/0/0.png").status == 404

@@ -13,10 +13,11 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from seeder.cache import closing_check, fence
+from seeder.cache import closing_check
 from seeder.cli import main as cli
 from seeder.cli import update_tiles
 from tests.conftest import Recipe, scene, write_raster
+from tests.support.clock import nothing_in_flight
 from tiler.layers.catalog import load_layer
 from tiler.settings import Settings
 from tiler.storage.store import Stores
@@ -63,8 +64,7 @@ class Land:
 @pytest.fixture
 def land(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Land:
     """Nothing is in flight, so nobody waits."""
-    for name in ("LAYER_TTL", "HERE", "LONGEST", "CHECK", "PATIENCE", "REQUEST", "ROUNDED"):
-        monkeypatch.setattr(fence, name, 0.0)
+    nothing_in_flight(monkeypatch)
     rasters = [
         write_raster(tmp_path / f"{name}.tif", Recipe(values=scene(64, 64, 3, seed=seed)))
         for name, seed in (("a", 1), ("b", 2))

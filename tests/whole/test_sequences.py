@@ -22,9 +22,10 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from seeder.cache import fence, stale
+from seeder.cache import stale
 from seeder.jobs.messages import Message
 from seeder.workers.process_block import Worker
+from tests.support.clock import nothing_in_flight
 from tests.support.sequences import (
     BOXES,
     INGEST,
@@ -39,6 +40,7 @@ from tests.support.sequences import (
     overheard,
     truths,
 )
+from tiler import timing
 
 EXAMPLES = int(os.environ.get("SEQUENCES", "5"))  # more of them in a long run
 SELECTED = st.builds(
@@ -57,9 +59,7 @@ KNOWN: dict[str, Truth] = {}
 def known(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """The truth, made once. Nothing is in flight here, so nobody waits."""
     with pytest.MonkeyPatch.context() as patch:
-        for name in ("LAYER_TTL", "HERE", "LONGEST", "CHECK", "PATIENCE", "REQUEST", "ROUNDED"):
-            patch.setattr(fence, name, 0.0)
-        patch.setattr(stale, "ROUNDED", 0.0)
+        nothing_in_flight(patch)
         patch.setenv("AWS_ACCESS_KEY_ID", "testing")
         KNOWN.update(truths(tmp_path_factory.mktemp("truths")))
         yield
@@ -268,7 +268,7 @@ def test_nor_where_times_cannot_tell_whose_a_tile_is(monkeypatch: pytest.MonkeyP
 
 def test_nor_in_s3(s3_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(InABucket, "url", s3_url)
-    monkeypatch.setattr(stale, "ROUNDED", 1.0)
+    monkeypatch.setattr(timing, "S3_ROUNDING_SECONDS", 1.0)
     play(InABucket, EXAMPLES // 4)
 
 

@@ -13,7 +13,7 @@ from seeder.cache.prepare_job import resume
 from seeder.jobs.failures import dead_letters
 from seeder.jobs.messages import Job
 from seeder.jobs.plan import Plan
-from seeder.jobs.status import QUIET, Progress, progress, utcnow
+from seeder.jobs.status import Progress, progress, utcnow
 from seeder.workers.fanout import send
 from seeder.workers.sqs import SqsQueue
 from tests.conftest import MakeQueue, emptied, working
@@ -22,6 +22,7 @@ from tests.support.held import unreadable
 from tiler.layers.catalog import Layers
 from tiler.settings import Settings
 from tiler.storage.store import Stores
+from tiler.timing import STUCK_SECONDS
 
 
 def lose(queue: SqsQueue, number: int) -> None:
@@ -46,7 +47,7 @@ def poison(queue: SqsQueue, number: int) -> None:
 def told(data: Path, queue: SqsQueue, job: Job) -> Progress:
     """What is told of the job a good while later."""
     stores = Stores.open(Settings.from_env({}, data=str(data)))
-    later = utcnow() + timedelta(seconds=QUIET + 1)
+    later = utcnow() + timedelta(seconds=STUCK_SECONDS + 1)
     return progress(job, stores.sources, Layers(stores.sources), lambda _: queue.depth(), later)
 
 

@@ -202,6 +202,13 @@ def facts(layer: Layer) -> dict[str, Any]:
     }
 
 
+def superseding(layer: Layer | None, revision: str) -> str:
+    """The revision that took the place of `revision`, "nothing" where the layer is gone; empty if it is current."""
+    if layer is None:
+        return "nothing"
+    return layer.revision if layer.revision != revision else ""
+
+
 def load_layer(sources: Store, layer: str) -> Layer:
     """The layer's current revision.
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
 
+from tiler import timing
 from tiler.errors import GridError, SourceReadError, StoreError, Superseded
 from tiler.grid import LEAF, Block
 from tiler.keys import CONTENT_TYPES, TileName, tile_key
@@ -14,7 +15,6 @@ from tiler.layers.catalog import Layer
 from tiler.layers.render import TileVariant, nothing, render
 from tiler.storage.store import Store, Stores
 
-CHECK = 5.0  # seconds that a layer is believed to be the current revision while a block is filled
 TRIES = 3  # at finding that out in less time
 CACHE_CONTROL = "public, max-age=3600"  # of tiles; TileJSON carries the revision for those who cannot wait
 
@@ -67,7 +67,7 @@ class Request:
 
 @dataclass(slots=True)
 class Guard:
-    """Sees to it that no tile is put later than CHECK seconds after its layer was the current revision.
+    """Sees to it that no tile is put later than REVISION_CHECK_SECONDS after its layer was the current revision.
 
     It is made before the layer's metadata is read. `superseded` says why no more tiles of that revision may be put,
     or nothing; what it says is believed as of when it was asked.
@@ -85,12 +85,12 @@ class Guard:
         """
         for _ in range(TRIES):
             now = time.monotonic()
-            if now - self.checked <= CHECK:
+            if now - self.checked <= timing.REVISION_CHECK_SECONDS:
                 return
             if why := self.superseded():
                 raise Superseded(why)
             self.checked = now
-        raise StoreError("read", "the layer's metadata", f"it takes longer than {CHECK:.0f} s")
+        raise StoreError("read", "the layer's metadata", f"it takes longer than {timing.REVISION_CHECK_SECONDS:.0f} s")
 
 
 def fill(layer: Layer, stores: Stores, request: Request, guard: Guard | None = None) -> Outcome:

@@ -14,7 +14,8 @@ from contextlib import suppress
 from itertools import count
 from pathlib import Path
 
-AGE = 60.0  # seconds; no put into a folder takes as long, and none is tried again there
+from tiler import timing
+
 STAGED = re.compile(r"[^#]+#\d+")
 
 
@@ -46,7 +47,7 @@ def _staged(place: Path, *, deep: bool) -> Iterator[Path]:
 def _remove(staged: Path) -> bool:
     """Remove a file if it is old enough; whether it is gone. Where nobody may, it stays."""
     with suppress(OSError):
-        if time.time() - staged.lstat().st_mtime > AGE:
+        if time.time() - staged.lstat().st_mtime > timing.LEFTOVER_SECONDS:
             staged.unlink()
             return True
     return False

@@ -19,6 +19,7 @@ import obstore
 from obstore.exceptions import BaseError
 from obstore.store import LocalStore, MemoryStore, S3Store
 
+from tiler import timing
 from tiler.errors import BadStore, MissingObject, StoreError
 from tiler.settings import AMAZON, S3, Settings
 from tiler.storage.concurrent import in_batches, overlap
@@ -29,7 +30,6 @@ PAGE = 1000  # keys a ListObjectsV2 answer holds
 DELETE_BATCH = 1000  # keys a DeleteObjects call takes
 READ, LOOK = "read", "look for"  # what tells that there is no such object; other verbs fail for other reasons
 CONNECT = "10s"  # to wait for a connection
-REQUEST = 30  # seconds that one request may take
 LONGEST_WAIT = 5.0  # seconds between two tries of a request
 
 
@@ -339,7 +339,11 @@ def _bucket(url: str, s3: S3) -> S3Store:
         return S3Store.from_url(
             url,
             config=config,
-            client_options={"allow_http": True, "connect_timeout": CONNECT, "timeout": f"{REQUEST}s"},
+            client_options={
+                "allow_http": True,
+                "connect_timeout": CONNECT,
+                "timeout": f"{timing.STORE_REQUEST_SECONDS}s",
+            },
             retry_config=_retries(s3.patience),
             credential_provider=None if s3.keys else _credentials(url),
         )

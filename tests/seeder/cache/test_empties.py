@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
-from seeder.cache import fence
 from seeder.cli import main as cli
 from seeder.cli.seed import seed
 from tests.conftest import Recipe, scene, write_raster
+from tests.support.clock import nothing_in_flight
 from tests.support.hints import cut_off, follow, hints
 from tiler.image.encode import blank_tile
 
@@ -88,8 +88,7 @@ def right(seeded: Islands) -> dict[str, dict[str, bytes]]:
 @pytest.fixture(autouse=True)
 def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing is in flight, so nobody waits."""
-    for name in ("LAYER_TTL", "HERE", "LONGEST", "CHECK", "PATIENCE", "REQUEST", "ROUNDED"):
-        monkeypatch.setattr(fence, name, 0.0)
+    nothing_in_flight(monkeypatch)
 
 
 @pytest.fixture

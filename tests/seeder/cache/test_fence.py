@@ -22,19 +22,19 @@ from seeder.jobs.messages import Message, Receipt
 from seeder.select.selection import Selection
 from seeder.workers import process_block
 from seeder.workers.breaker import Breaker
-from seeder.workers.process_block import PATIENCE, Worker
+from seeder.workers.process_block import Worker
 from tests.conftest import MakeQueue, taken, working
 from tests.support.site import Site, memory
 from tests.support.strategies import GLOBE
+from tiler import timing
 from tiler.grid import Block
-from tiler.http import LAYER_TTL, LONGEST
 from tiler.keys import index_key
 from tiler.layers import catalog, fill
 from tiler.layers.catalog import Layer, Layers, announce, load_layer, publish, shown
-from tiler.layers.fill import CHECK, Request
+from tiler.layers.fill import Request
 from tiler.layers.render import TileVariant
 from tiler.settings import Settings
-from tiler.storage.store import REQUEST, Store, Stores, open_store
+from tiler.storage.store import Store, Stores, open_store
 
 NOON = datetime(2026, 11, 1, 12, tzinfo=UTC)
 A_TILE = 0.4  # seconds
@@ -108,9 +108,14 @@ OLDER, NEWER = replace(GLOBE, revision="0001"), replace(GLOBE, revision="0002", 
 
 def test_the_fence_outlasts_whoever_may_still_put(store: Store) -> None:
     spent = fence.fence(store).total_seconds()
-    assert spent >= LAYER_TTL + (0 if store.root else LONGEST)
-    assert store.root or spent >= CHECK + PATIENCE + REQUEST
-    assert spent <= 2 * (CHECK + PATIENCE + REQUEST), "nobody waits so long"
+    assert spent >= timing.LAYER_TTL_SECONDS + (0 if store.root else timing.HTTP_ANSWER_SECONDS)
+    assert (
+        store.root
+        or spent >= timing.REVISION_CHECK_SECONDS + timing.WORKER_RETRY_SECONDS + timing.STORE_REQUEST_SECONDS
+    )
+    assert spent <= 2 * (timing.REVISION_CHECK_SECONDS + timing.WORKER_RETRY_SECONDS + timing.STORE_REQUEST_SECONDS), (
+        "nobody waits so long"
+    )
 
 
 @dataclass(frozen=True)
@@ -182,7 +187,7 @@ def test_no_wait_is_longer_than_the_fence_whatever_the_date(folder: bool, step: 
     sources, stores, _ = case.begun()
     sources.date(index_key("globe"), sources.now + ahead)
     whole = fence.fence(stores.tiles).total_seconds()
-    assert left(NEWER, stores) <= whole + fence.ROUNDED
+    assert left(NEWER, stores) <= whole + timing.S3_ROUNDING_SECONDS
     sources.put("tile", b"", content_type="image/png")
     if ahead > step:
         assert left(NEWER, stores) >= min(ahead, whole) - step, "it may have been published just now"
@@ -193,7 +198,7 @@ def test_a_first_revision_dated_ahead_is_not_waited_for_longer_either() -> None:
     sources, stores = dated(memory())
     publish(OLDER, replace(stores, tiles=memory()))
     sources.date(index_key("globe"), 365 * 86400.0)
-    assert left(OLDER, stores) <= fence.fence(stores.tiles).total_seconds() + fence.ROUNDED
+    assert left(OLDER, stores) <= fence.fence(stores.tiles).total_seconds() + timing.S3_ROUNDING_SECONDS
 
 
 def test_a_first_revision_is_not_waited_for(stores: Stores) -> None:
@@ -207,7 +212,7 @@ def test_the_clock_of_this_machine_is_not_asked(store: Store, monkeypatch: pytes
     for layer in (OLDER, NEWER):
         publish(layer, stores)
     monkeypatch.setattr(fence, "time", None)
-    most = fence.fence(stores.tiles).total_seconds() + 2 * fence.ROUNDED
+    most = fence.fence(stores.tiles).total_seconds() + 2 * timing.S3_ROUNDING_SECONDS
     assert most - 3 <= left(NEWER, stores) <= most
 
 
@@ -240,14 +245,14 @@ class Slow:
 def test_metadata_is_believed_only_since_it_was_asked_for(clock: Clock, seconds: float) -> None:
     stores = Stores(memory(), memory(), "")
     publish(OLDER, stores)
-    layers = Layers(cast(Store, Slow(stores.sources, clock, seconds)), LAYER_TTL)
+    layers = Layers(cast(Store, Slow(stores.sources, clock, seconds)), timing.LAYER_TTL_SECONDS)
     asked = clock.now
     assert layers.get("globe") == OLDER
     publish(NEWER, stores)
-    clock.now = max(clock.now, asked + LAYER_TTL - 0.01)
-    late = clock.now - asked >= LAYER_TTL
+    clock.now = max(clock.now, asked + timing.LAYER_TTL_SECONDS - 0.01)
+    late = clock.now - asked >= timing.LAYER_TTL_SECONDS
     assert layers.get("globe") == (NEWER if late else OLDER)
-    clock.now = max(clock.now, asked + LAYER_TTL)
+    clock.now = max(clock.now, asked + timing.LAYER_TTL_SECONDS)
     assert layers.get("globe") == NEWER
 
 
@@ -338,7 +343,7 @@ def test_no_put_begins_long_after_the_revision_changed(bench: Bench, after: floa
     assert "superseded by revision 0002" in receipt.outcome.error
     assert bench.receipts == []
     assert after < A_TILE or bench.puts, "nothing was put before"
-    assert all(begun <= bench.changed + CHECK + A_TILE for _, begun in bench.puts)
+    assert all(begun <= bench.changed + timing.REVISION_CHECK_SECONDS + A_TILE for _, begun in bench.puts)
 
 
 def test_a_block_whose_revision_stays_is_filled_whole(bench: Bench) -> None:
@@ -356,7 +361,7 @@ def test_no_blank_is_put_long_after_the_revision_changed(bench: Bench) -> None:
     bench.changed = bench.clock.now + 64 * A_TILE + 3  # by then the drawn ones are put
     assert bench.fill(force=True).fate == "dropped"
     assert len(bench.puts) > 32
-    assert all(begun <= bench.changed + CHECK + A_TILE for _, begun in bench.puts)
+    assert all(begun <= bench.changed + timing.REVISION_CHECK_SECONDS + A_TILE for _, begun in bench.puts)
 
 
 @pytest.mark.parametrize("verb", ["has", "get"])
@@ -365,7 +370,7 @@ def test_a_slow_ledger_lets_no_put_begin_later(bench: Bench, verb: str, after: f
     bench.changed = bench.clock.now + after
     bench.slow = lambda asked: 20.0 * (asked == verb and bench.changed - bench.clock.now < A_TILE)
     assert bench.fill(force=False).fate == "dropped"
-    assert [begun for _, begun in bench.puts if begun > bench.changed + CHECK + A_TILE] == []
+    assert [begun for _, begun in bench.puts if begun > bench.changed + timing.REVISION_CHECK_SECONDS + A_TILE] == []
 
 
 def test_the_redirect_names_the_revision_that_was_rendered(site: Site, alps: Layer) -> None:

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from seeder.cache import fence
 from seeder.cli import main as cli
+from tests.support.clock import nothing_in_flight
 from tests.support.site import private
 from tiler.ingest.ingest import restore
 from tiler.layers.catalog import Layer, announce, load_layer, publish
@@ -21,8 +21,7 @@ from tiler.storage.store import Stores
 @pytest.fixture
 def stores(alps_copy: Path, monkeypatch: pytest.MonkeyPatch) -> Stores:
     """The layer `alps`, of which zooms 0 to 4 are stored; nothing is in flight."""
-    for name in ("LAYER_TTL", "HERE"):
-        monkeypatch.setattr(fence, name, 0.0)
+    nothing_in_flight(monkeypatch)
     run("seed", "alps", "--zooms", "0-4", "--jobs", "1")
     return Stores.open(Settings.from_env({}, data=str(alps_copy)))
 

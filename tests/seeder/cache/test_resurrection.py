@@ -31,25 +31,27 @@ from seeder.jobs.messages import Message
 from seeder.select.selection import Selection
 from seeder.workers import process_block
 from seeder.workers.breaker import Breaker
-from seeder.workers.process_block import PATIENCE, Worker
+from seeder.workers.process_block import Worker
 from tests.conftest import Recipe, silent, write_raster
 from tests.support.site import copied, event, memory
+from tiler import timing
 from tiler.errors import BadInput, StoreError
-from tiler.http import LAYER_TTL, LONGEST, Service
+from tiler.http import Service
 from tiler.image.encode import decode
 from tiler.ingest.ingest import ingest
 from tiler.keys import index_key, parse_tile_key
 from tiler.layers import catalog, fill, render
 from tiler.layers.catalog import Layer, Layers, load_layer, publish
-from tiler.layers.fill import CHECK
 from tiler.layers.render import TileVariant
 from tiler.raster import datasets
 from tiler.raster.options import Options
-from tiler.storage.store import REQUEST, Entry, Store, Stores, open_store
+from tiler.storage.store import Entry, Store, Stores, open_store
 
 EPOCH = datetime(2026, 11, 1, tzinfo=UTC)
 CHANGE = 30.9  # when the revision changes; nearly a whole second that the times of S3 leave out
-SLOWEST = PATIENCE + REQUEST  # seconds that a worker's put may take, tried again and again
+SLOWEST = (
+    timing.WORKER_RETRY_SECONDS + timing.STORE_REQUEST_SECONDS
+)  # seconds that a worker's put may take, tried again and again
 OLD, NEW = 60, 200  # the greys of the revisions
 ASKED = ("tile.json", "6/33/22.png", "7/66/45.png", "7/65/45@2x.png", "7/66/44.webp", "5/16/11.png")
 
@@ -262,9 +264,9 @@ class Play:
 
         self.stage.enter(when, work, pace)
 
-    def visitor(self, when: float, pace: Pace, gap: float = LAYER_TTL) -> None:
+    def visitor(self, when: float, pace: Pace, gap: float = timing.LAYER_TTL_SECONDS) -> None:
         """An instance of the HTTP function that is asked for one tile after the other."""
-        service = Service(self.stores, Layers(self.stores.sources, LAYER_TTL), "http://tiles.test")
+        service = Service(self.stores, Layers(self.stores.sources, timing.LAYER_TTL_SECONDS), "http://tiles.test")
 
         def ask() -> None:
             for path in ASKED:
@@ -336,24 +338,28 @@ def begin(request: pytest.FixtureRequest, greys: Greys, tmp_path: Path) -> Begin
 
 def limits(kind: Kind) -> tuple[float, float]:
     """Seconds that a worker's put and a whole answer may take at most."""
-    return (fence.HERE - CHECK, fence.HERE) if kind == "local" else (SLOWEST, LONGEST)
+    return (
+        (timing.FOLDER_PUT_SECONDS - timing.REVISION_CHECK_SECONDS, timing.FOLDER_PUT_SECONDS)
+        if kind == "local"
+        else (SLOWEST, timing.HTTP_ANSWER_SECONDS)
+    )
 
 
 def late_worker(play: Play) -> None:
     """Hears of the old revision at the last moment, tells its tiles until it must look again, and puts for long."""
-    play.worker(CHANGE - 0.1, Pace(drawn=CHECK - 0.2, put=limits(play.tiles.kind)[0]))
+    play.worker(CHANGE - 0.1, Pace(drawn=timing.REVISION_CHECK_SECONDS - 0.2, put=limits(play.tiles.kind)[0]))
 
 
 def slow_worker(play: Play) -> None:
     """Takes half of that time to hear and to look into the ledger."""
-    quarter = CHECK / 4 - 0.1
+    quarter = timing.REVISION_CHECK_SECONDS / 4 - 0.1
     play.worker(CHANGE - 0.1, Pace(quarter, quarter, 2 * quarter, put=limits(play.tiles.kind)[0]))
 
 
 def late_visitor(play: Play) -> None:
     """Believes what was so at the last moment as long as it may, and answers as late as it may."""
     half = limits(play.tiles.kind)[1] / 2
-    play.visitor(CHANGE - 0.1, Pace(drawn=half, put=half), gap=LAYER_TTL - 0.01)
+    play.visitor(CHANGE - 0.1, Pace(drawn=half, put=half), gap=timing.LAYER_TTL_SECONDS - 0.01)
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -396,5 +402,5 @@ def test_no_tile_of_the_old_revision_is_left(
             play.worker(when, Pace(SLOWEST * one**2 * two, SLOWEST * one**2 * (1 - two), 20 * two, longest * three))
         else:
             pace = Pace(answer * one / 3, 0, answer * two / 3, answer * three / 3)
-            play.visitor(when, pace, gap=LAYER_TTL * one)
+            play.visitor(when, pace, gap=timing.LAYER_TTL_SECONDS * one)
     assert not play.left()

@@ -26,6 +26,7 @@ from seeder.workers.sqs import SqsQueue
 from tests.conftest import MakeQueue, MakeStack, emptied, taken, upload, working
 from tests.support.function import png_tiles
 from tests.support.held import HANG, holding, running
+from tiler import timing
 from tiler.settings import Settings
 
 Run = Callable[..., Result]
@@ -42,7 +43,8 @@ def queue(make_queue: MakeQueue, alps_copy: Path) -> SqsQueue:
 @pytest.fixture
 def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
     """Patience of half a second."""
-    monkeypatch.setattr(fanout, "Watch", partial(fanout.Watch, pause=0.05, quiet=0.5))
+    monkeypatch.setattr(fanout, "Watch", partial(fanout.Watch, pause=0.05))
+    monkeypatch.setattr(timing, "STUCK_SECONDS", 0.5)
     monkeypatch.setattr(
         clients, "CONFIG", clients.CONFIG.merge(Config(retries={"mode": "standard", "total_max_attempts": 1}))
     )
@@ -251,7 +253,8 @@ def test_blocks_that_end_between_a_look_at_the_ledger_and_one_at_the_queue_are_n
             works.pop()()
         return depth(watch)
 
-    monkeypatch.setattr(fanout, "Watch", partial(fanout.Watch, pause=0.01, quiet=0.0))
+    monkeypatch.setattr(fanout, "Watch", partial(fanout.Watch, pause=0.01))
+    monkeypatch.setattr(timing, "STUCK_SECONDS", 0.0)
     monkeypatch.setattr(fanout, "_depth", late)
     result = run("--queue", queue.url, "--wait", "--json")
     assert "no receipt" not in result.stderr
@@ -313,7 +316,8 @@ def test_ctrl_c_while_waiting_says_that_the_job_goes_on_and_the_same_command_pic
     assert f"interrupted: job {job} goes on; run the same command again to follow it" in errors
     assert "Traceback" not in errors
     assert queue.depth().waiting == 3
-    monkeypatch.setattr(fanout, "Watch", partial(fanout.Watch, pause=0.05, quiet=0.5))
+    monkeypatch.setattr(fanout, "Watch", partial(fanout.Watch, pause=0.05))
+    monkeypatch.setattr(timing, "STUCK_SECONDS", 0.5)
     with working(queue, Settings.from_env({}, data=str(alps_copy))):
         result = run("--queue", queue.url, "--wait", "--json")
     assert (result.exit_code, told(result)["job"], told(result)["written"]) == (0, job, 14)

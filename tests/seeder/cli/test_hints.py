@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from seeder.cache import fence
 from seeder.cli import main as cli
 from tests.conftest import MakeStack, Recipe, scene, write_raster
+from tests.support.clock import nothing_in_flight
 from tests.support.hints import follow, hints, run
 
 SITE = "http://tiles.test"
@@ -20,8 +20,7 @@ SITE = "http://tiles.test"
 @pytest.fixture
 def rasters(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, Path]:
     """Two rasters of one place. Nothing is in flight, so nobody waits."""
-    for name in ("LAYER_TTL", "HERE", "LONGEST", "CHECK", "PATIENCE", "REQUEST", "ROUNDED"):
-        monkeypatch.setattr(fence, name, 0.0)
+    nothing_in_flight(monkeypatch)
     monkeypatch.setenv("TILER_DATA", str(tmp_path / "elsewhere"))
     one, other = (
         write_raster(tmp_path / f"the {seed}.tif", Recipe(values=scene(64, 64, seed=seed))) for seed in (1, 2)

@@ -14,14 +14,15 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from seeder.cache import fence
 from seeder.cli import main as cli
 from seeder.select.selection import Selection, regions
 from seeder.workers import fanout
 from tests.conftest import MakeQueue, Recipe, scene, silent, upload, working, write_raster
+from tests.support.clock import nothing_in_flight
 from tests.support.files import raw
 from tests.support.hints import Run, cut_off
 from tests.support.oracle import files_under
+from tiler import timing
 from tiler.grid import Block
 from tiler.http import Service
 from tiler.image.encode import blank_tile
@@ -56,8 +57,7 @@ def rasters(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 @pytest.fixture(autouse=True)
 def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing is in flight here, so nobody need wait; and what was written is stale from one step to the next."""
-    for name in ("LAYER_TTL", "HERE", "LONGEST", "CHECK", "PATIENCE", "REQUEST", "ROUNDED"):
-        monkeypatch.setattr(fence, name, 0.0)
+    nothing_in_flight(monkeypatch)
 
 
 Watched = list[tuple[str, str]]  # verbs and keys
@@ -377,7 +377,7 @@ def test_workers_of_a_queue_renew_the_tiles_of_a_bucket(
     places = {"TILER_TILES": f"{s3_url}/tiles", "TILER_SOURCES": f"{s3_url}/private"}
     for place in places.items():
         monkeypatch.setenv(*place)
-    monkeypatch.setattr(fence, "LAYER_TTL", 60.0)  # S3 tells whole seconds: all is stale, though nobody waits
+    monkeypatch.setattr(timing, "fence_seconds", lambda *, folder: 60.0)  # noqa: ARG005 - S3 tells whole seconds: all is stale, though nobody waits
     monkeypatch.setattr(fanout, "Watch", partial(fanout.Watch, pause=0.05))
     settings, queue = Settings.from_env(places), make_queue()
     land = Land(settings)

@@ -41,6 +41,7 @@ from tests.support.function import png_tiles
 from tests.support.oracle import lines
 from tests.support.site import Spy, memory
 from tests.support.strategies import blocks, specs
+from tiler import timing
 from tiler.errors import TilerError
 from tiler.grid import Block
 from tiler.layers.fill import Outcome, Request
@@ -160,7 +161,8 @@ def prompt(monkeypatch: pytest.MonkeyPatch) -> None:
         return receive(queue, most, wait=0, hide=hide)
 
     monkeypatch.setattr(SqsQueue, "receive", at_once)
-    monkeypatch.setattr(fanout, "Watch", partial(fanout.Watch, pause=0.02, quiet=0.3))
+    monkeypatch.setattr(fanout, "Watch", partial(fanout.Watch, pause=0.02))
+    monkeypatch.setattr(timing, "STUCK_SECONDS", 0.3)
 
 
 def dead(queue: SqsQueue) -> SqsQueue:

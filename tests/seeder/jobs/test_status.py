@@ -19,7 +19,7 @@ from seeder.jobs import status
 from seeder.jobs.ledger import CANCELLED, Run, Stop, put_job, put_plan, put_receipt, put_run, stop
 from seeder.jobs.messages import Job, Receipt, Spec
 from seeder.jobs.runner import Runner
-from seeder.jobs.status import BUSY, FINAL, QUIET, Progress, ZoomProgress, progress
+from seeder.jobs.status import FINAL, Progress, ZoomProgress, progress
 from seeder.select.blocks import Count
 from seeder.select.selection import Selection
 from tests.support.site import Spy
@@ -30,6 +30,7 @@ from tiler.layers.catalog import Layers, dump
 from tiler.layers.fill import Outcome
 from tiler.layers.render import TileVariant
 from tiler.storage.store import Store, open_store
+from tiler.timing import STUCK_BUSY_SECONDS, STUCK_SECONDS
 
 SPEC = Spec("globe", GLOBE.revision, Selection((3, 4, 5)), TileVariant())
 PLAN = {3: Count(64, 1), 4: Count(256, 4), 5: Count(1000, 16)}
@@ -115,18 +116,20 @@ GONE = "the process that ran it ended: `seeder resume JOB`"
 CASES = {
     "just begun": Case("planning", "", plan={}),
     "planned and not begun": Case("planning", ""),
-    "planned and killed": Case("stalled", "no receipt for 0:02:01", begun=QUIET + 1),
-    "killed while planning": Case("stalled", "no receipt for 0:02:01", plan={}, begun=QUIET + 1),
+    "planned and killed": Case("stalled", "no receipt for 0:02:01", begun=STUCK_SECONDS + 1),
+    "killed while planning": Case("stalled", "no receipt for 0:02:01", plan={}, begun=STUCK_SECONDS + 1),
     "being sent": Case("planning", "", run=SENDING, depth=FULL),
     "being sent, and worked off": Case("planning", "", done=3, run=SENDING, depth=FULL, begun=9000),
     "running here": Case("running", "", run=HERE),
-    "running here, some done": Case("running", "", done=3, run=HERE, later=QUIET - 5, begun=9000),
+    "running here, some done": Case("running", "", done=3, run=HERE, later=STUCK_SECONDS - 5, begun=9000),
     "running here, some failed": Case("running", "", done=3, failed=2, run=HERE),
     "running in a queue": Case("running", "", done=3, run=SENT, depth=FULL),
-    "running in a queue, quiet": Case("running", "", done=3, run=SENT, depth=FULL, later=BUSY - 5),
-    "running in a queue, all in work": Case("running", "", done=3, run=SENT, depth=Depth(0, 2, 0), later=BUSY - 5),
-    "running in a queue that nobody can ask": Case("running", "", done=3, run=SENT, later=BUSY - 5),
-    "the queue is empty, just so": Case("running", "", done=3, run=SENT, depth=EMPTY, later=QUIET - 5),
+    "running in a queue, quiet": Case("running", "", done=3, run=SENT, depth=FULL, later=STUCK_BUSY_SECONDS - 5),
+    "running in a queue, all in work": Case(
+        "running", "", done=3, run=SENT, depth=Depth(0, 2, 0), later=STUCK_BUSY_SECONDS - 5
+    ),
+    "running in a queue that nobody can ask": Case("running", "", done=3, run=SENT, later=STUCK_BUSY_SECONDS - 5),
+    "the queue is empty, just so": Case("running", "", done=3, run=SENT, depth=EMPTY, later=STUCK_SECONDS - 5),
     "all done": Case("done", "", done=21, run=replace(HERE, ended=True)),
     "all done, long ago": Case("done", "", done=21, run=SENT, later=1e6),
     "all done, and cancelled": Case("done", "", done=21, stop=ASKED),
@@ -145,18 +148,18 @@ CASES = {
     "interrupted": Case(
         "stalled", "it was interrupted", done=3, run=replace(HERE, ended=True, why="it was interrupted")
     ),
-    "killed here": Case("stalled", "no receipt for 0:02:05", done=3, run=HERE, later=QUIET + 5),
-    "killed before the first receipt": Case("stalled", "no receipt for 0:02:05", run=HERE, begun=QUIET + 5),
+    "killed here": Case("stalled", "no receipt for 0:02:05", done=3, run=HERE, later=STUCK_SECONDS + 5),
+    "killed before the first receipt": Case("stalled", "no receipt for 0:02:05", run=HERE, begun=STUCK_SECONDS + 5),
     "silent for days": Case("stalled", "no receipt for 2 days, 0:00:00", done=3, run=HERE, later=2 * 86400),
     "begun by a clock a year ahead": Case(
-        "stalled", "no receipt for 0:02:05", run=HERE, begun=-31_536_000, later=QUIET + 5, done=3
+        "stalled", "no receipt for 0:02:05", run=HERE, begun=-31_536_000, later=STUCK_SECONDS + 5, done=3
     ),
     "begun by a clock a little ahead": Case("running", "", run=HERE, begun=-5),
     "running here, by one that lives": Case("running", "", done=3, run=replace(HERE, by=ME)),
     "killed here, a moment ago": Case("stalled", f"{GONE} goes on", done=3, run=replace(HERE, by=DEAD_HERE)),
     "killed elsewhere, a moment ago": Case("running", "", done=3, run=replace(HERE, by=DEAD_THERE)),
     "killed elsewhere": Case(
-        "stalled", "no receipt for 0:02:05", done=3, run=replace(HERE, by=DEAD_THERE), later=QUIET + 5
+        "stalled", "no receipt for 0:02:05", done=3, run=replace(HERE, by=DEAD_THERE), later=STUCK_SECONDS + 5
     ),
     "ended with a reason, by one that is gone": Case(
         "stalled", "no space", done=3, run=replace(HERE, ended=True, why="no space", by=DEAD_HERE)
@@ -165,10 +168,19 @@ CASES = {
     "killed while sending, a moment ago": Case("stalled", f"{GONE} goes on", run=replace(SENDING, by=DEAD_HERE)),
     "in a queue, the sender gone": Case("running", "", done=3, run=replace(SENT, by=DEAD_HERE), depth=FULL),
     "killed while sending": Case(
-        "stalled", "no receipt for 0:02:05, and not all messages were sent", run=SENDING, begun=QUIET + 5, depth=FULL
+        "stalled",
+        "no receipt for 0:02:05, and not all messages were sent",
+        run=SENDING,
+        begun=STUCK_SECONDS + 5,
+        depth=FULL,
     ),
     "messages lost": Case(
-        "stalled", "no receipt for 0:02:05, and the queue is empty", done=3, run=SENT, depth=EMPTY, later=QUIET + 5
+        "stalled",
+        "no receipt for 0:02:05, and the queue is empty",
+        done=3,
+        run=SENT,
+        depth=EMPTY,
+        later=STUCK_SECONDS + 5,
     ),
     "dead letters": Case(
         "stalled",
@@ -176,10 +188,14 @@ CASES = {
         done=3,
         run=SENT,
         depth=DEAD,
-        later=QUIET + 5,
+        later=STUCK_SECONDS + 5,
     ),
-    "nobody works": Case("stalled", "no receipt for 0:20:05", done=3, run=SENT, depth=FULL, later=BUSY + 5),
-    "nobody can ask for long": Case("stalled", "no receipt for 0:20:05", done=3, run=SENT, later=BUSY + 5),
+    "nobody works": Case(
+        "stalled", "no receipt for 0:20:05", done=3, run=SENT, depth=FULL, later=STUCK_BUSY_SECONDS + 5
+    ),
+    "nobody can ask for long": Case(
+        "stalled", "no receipt for 0:20:05", done=3, run=SENT, later=STUCK_BUSY_SECONDS + 5
+    ),
 }
 
 

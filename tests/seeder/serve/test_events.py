@@ -12,6 +12,7 @@ from seeder.jobs.ledger import jobs
 from seeder.serve import events
 from seeder.serve.events import SHOWN, Feed
 from tests.support.clock import Clock
+from tiler import timing
 from tiler.storage.store import Store, open_store
 
 
@@ -36,7 +37,7 @@ def test_who_asks_at_once_is_told_the_same_and_a_new_job_after_a_pause(sources: 
     assert watched.snapshot()["jobs"] == []
     seed("0-3")
     assert watched.snapshot()["jobs"] == []
-    clock.now += events.PAUSE
+    clock.now += timing.POLL_SECONDS
     (job,) = watched.snapshot()["jobs"]
     assert (job["state"], job["done"], job["failed"]) == ("done", job["tiles"], 0)
 

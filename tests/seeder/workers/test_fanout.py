@@ -27,6 +27,7 @@ from seeder.workers.sqs import SqsQueue
 from tests.conftest import MakeQueue, taken, working
 from tests.support.held import HANG
 from tests.support.strategies import GLOBE
+from tiler import timing
 from tiler.errors import BadCloud, QueueError
 from tiler.grid import Block
 from tiler.layers.catalog import load_layer, publish
@@ -37,7 +38,7 @@ from tiler.storage.store import Stores, open_store
 
 ZOOMS = (3, 4, 5)
 BLOCKS = 1 + 4 + 16
-QUIET = 0.3  # seconds
+QUIET = 0.3  # seconds without a receipt until a job is stuck
 
 
 def sent(stores: Stores, plan: Plan) -> bool:
@@ -55,6 +56,12 @@ def stores() -> Stores:
     return made
 
 
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A job is stuck soon."""
+    monkeypatch.setattr(timing, "STUCK_SECONDS", QUIET)
+
+
 def planned(stores: Stores) -> Plan:
     """What a command plans that is run now."""
     return prepare(GLOBE, Selection(ZOOMS), TileVariant(), force=False, stores=stores)
@@ -65,7 +72,7 @@ def silent(_: int) -> None:
 
 
 def watch(plan: Plan, queue: SqsQueue, stores: Stores, progress: Callable[[int], object] = silent) -> Watch:
-    return Watch(plan, queue, stores, progress, pause=0.02, quiet=QUIET)
+    return Watch(plan, queue, stores, progress, pause=0.02)
 
 
 def settle(stores: Stores, plan: Plan, blocks: list[Block], **failure: Any) -> None:
@@ -84,7 +91,7 @@ def settling(stores: Stores, plan: Plan, monkeypatch: pytest.MonkeyPatch) -> Non
     left, now = blocks_of(plan), [time.monotonic()]
 
     def sleep(_: float) -> None:
-        now[0] += QUIET / 3 * 0.9
+        now[0] += QUIET / 4 * 0.9
         settle(stores, plan, [left.pop()])
 
     monkeypatch.setattr(fanout, "time", SimpleNamespace(monotonic=lambda: now[0], sleep=sleep))
@@ -356,7 +363,7 @@ def test_nothing_is_lost_while_a_message_waits_or_is_worked_on(
         return found
 
     def looked(times: int) -> None:
-        """Wait until the queue was asked so often: each time a third of QUIET was over."""
+        """Wait until the queue was asked so often: each time a quarter of QUIET was over."""
         assert all(asked.acquire(timeout=HANG) for _ in range(times))
 
     monkeypatch.setattr(SqsQueue, "depth", counted)
@@ -381,7 +388,7 @@ def test_nothing_is_lost_while_nobody_knows_how_deep_the_queue_is(
 
     monkeypatch.setattr(SqsQueue, "depth", fail)
     taken(queue)
-    assert all(asked.acquire(timeout=HANG) for _ in range(8)), "each time a third of QUIET was over"
+    assert all(asked.acquire(timeout=HANG) for _ in range(8)), "each time a quarter of QUIET was over"
     assert ends == []
     settle(stores, plan, blocks_of(plan))
 

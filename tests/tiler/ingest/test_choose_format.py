@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from seeder.cache import fence
 from seeder.cli import main as cli
 from tests.conftest import MakeLayer, MakeRaster, Recipe, scene, silent
+from tests.support.clock import nothing_in_flight
 from tests.support.oracle import alone, drawn, tiles_of
 from tiler.grid import EXTENT
 from tiler.image.style import Values
@@ -169,8 +169,7 @@ def test_ingest_says_what_was_chosen_and_why(words: tuple[str, ...], make_raster
 def test_a_refresh_keeps_style_colours_ranges_and_format(
     make_raster: MakeRaster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name in ("LAYER_TTL", "HERE"):  # nothing is in flight here, so nobody need wait
-        monkeypatch.setattr(fence, name, 0.0)
+    nothing_in_flight(monkeypatch)
     data = str(tmp_path / "data")
     sources = Stores.open(Settings.from_env({}, data=data), create=True).sources
 

@@ -21,8 +21,9 @@ from seeder.cli.verify import verify
 from tests.conftest import Recipe, scene, write_raster
 from tests.support.served import serving
 from tiler.settings import Settings
-from tiler.storage.leftovers import AGE, sweep, sweep_beside
+from tiler.storage.leftovers import sweep, sweep_beside
 from tiler.storage.store import Store, Stores, open_store
+from tiler.timing import LEFTOVER_SECONDS
 
 KILLED = """
 import resource, signal, sys
@@ -40,7 +41,7 @@ def run(command: click.Command, *words: object) -> Result:
     return CliRunner().invoke(command, list(map(str, words)))
 
 
-def leave(file: Path, age: float = AGE + 1) -> Path:
+def leave(file: Path, age: float = LEFTOVER_SECONDS + 1) -> Path:
     """A file that a put left, so many seconds ago."""
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_bytes(b"half a tile")
@@ -81,7 +82,8 @@ def test_a_killed_put_leaves_a_file_of_the_name_that_is_swept(folder: Store) -> 
 def test_a_put_removes_what_earlier_puts_of_its_key_left_and_nothing_else(folder: Store) -> None:
     assert folder.root
     first, second, young = (
-        leave(folder.root / f"{KEY}#{number}", age) for number, age in ((1, AGE + 1), (2, AGE + 9), (3, 0))
+        leave(folder.root / f"{KEY}#{number}", age)
+        for number, age in ((1, LEFTOVER_SECONDS + 1), (2, LEFTOVER_SECONDS + 9), (3, 0))
     )
     other = leave(folder.root / "alps/5/16/12.png#1")
     folder.put(KEY, b"a tile", content_type="image/png")
