@@ -13,10 +13,13 @@ from xml.etree import ElementTree as ET
 from xml.sax.saxutils import escape
 
 import pytest
+from tenacity import wait_none
 
+from seeder.cache import purge as module
 from tests.e2e.proxy import Proxy
 from tests.e2e.wire import FRAMING, Exchange
 from tiler.settings import S3
+from tiler.storage import store as storage
 from tiler.storage.store import Store, open_store
 
 
@@ -127,3 +130,17 @@ def guard(folder: Store, keys: set[str], monkeypatch: pytest.MonkeyPatch, times:
         unlink(path, **options)
 
     monkeypatch.setattr(Path, "unlink", refuse)
+
+
+@pytest.fixture(name="tens")
+def batches_of_ten(monkeypatch: pytest.MonkeyPatch) -> int:
+    """As many keys as one request takes in this test."""
+    for each in (module, storage):
+        monkeypatch.setattr(each, "DELETE_BATCH", 10)
+    return 10
+
+
+@pytest.fixture(autouse=True)
+def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No waits between attempts."""
+    monkeypatch.setattr(module, "RETRYING", module.RETRYING.copy(wait=wait_none()))

@@ -26,6 +26,7 @@ from seeder.select.geojson import read_geojson
 from seeder.select.tilelist import parse_tiles
 from seeder.select.tileset import TileSets
 from seeder.select.traffic import read_traffic
+from tests.support.imports import MODULES
 from tiler import inputs
 from tiler.errors import BadOption, CatalogError, MessageError
 from tiler.inputs import lines, whole
@@ -170,13 +171,8 @@ def test_metadata_that_cannot_be_is_one_line(data: bytes, tmp_path: Path) -> Non
 
 def test_only_one_place_parses_json() -> None:
     """And so knows of all that can be wrong with it."""
-    homes = {
-        path.name
-        for folder in ("seeder", "tiler")
-        for path in (Path(__file__).parent.parent / folder).glob("*.py")
-        if re.search(r"json\.loads?\(|JSONDecoder", path.read_text())
-    }
-    assert homes == {"inputs.py", "geojson.py", "tilelist.py"}
+    homes = {module for module, path in MODULES.items() if re.search(r"json\.loads?\(|JSONDecoder", path.read_text())}
+    assert homes == {"tiler.inputs", "seeder.select.geojson", "seeder.select.tilelist"}
 
 
 def test_a_footprint_that_unpacks_to_more_than_its_cells_is_none() -> None:

@@ -12,30 +12,24 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tenacity import wait_none
 
-from seeder.cache import purge as module
 from seeder.cache.purge import ATTEMPTS, TOLD, Purged, purge
 from tests.e2e.proxy import Fault
-from tests.support.door import FOREVER, Door, fill, guard, held
+from tests.support.door import (  # noqa: F401 - some are fixtures
+    FOREVER,
+    Door,
+    a_door,
+    a_store_behind,
+    batches_of_ten,
+    fill,
+    guard,
+    hasty,
+    held,
+)
 from tests.support.site import memory
 from tiler.errors import StoreError
 from tiler.storage import store as storage
 from tiler.storage.store import Store, open_store
-
-
-@pytest.fixture(autouse=True)
-def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No waits between attempts."""
-    monkeypatch.setattr(module, "RETRYING", module.RETRYING.copy(wait=wait_none()))
-
-
-@pytest.fixture
-def tens(monkeypatch: pytest.MonkeyPatch) -> int:
-    """As many keys as one request takes in this test."""
-    for each in (module, storage):
-        monkeypatch.setattr(each, "DELETE_BATCH", 10)
-    return 10
 
 
 def named(number: int, layer: str = "relief") -> list[str]:

@@ -23,7 +23,7 @@ from seeder.cache.purge import purge
 from seeder.cache.stored import Cost, StoredFilter, stored
 from seeder.select.tilelist import parse_tiles, tile_line
 from tests.support import strategies
-from tests.support.door import Door, fill, held
+from tests.support.door import Door, a_door, a_store_behind, fill, held  # noqa: F401 - fixtures
 from tests.support.site import memory
 from tests.support.strategies import GLOBE
 from tiler.grid import EDGE, MAX_LATITUDE, Bounds, tile_ranges

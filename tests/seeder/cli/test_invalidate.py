@@ -22,7 +22,17 @@ from seeder.cli import invalidate as module
 from seeder.cli import main as cli
 from seeder.cli import update_tiles
 from seeder.cli.invalidate import parse_age
-from tests.support.door import FOREVER, Door, fill, guard, held
+from tests.support.door import (  # noqa: F401 - some are fixtures
+    FOREVER,
+    Door,
+    a_door,
+    a_store_behind,
+    batches_of_ten,
+    fill,
+    guard,
+    hasty,
+    held,
+)
 from tiler.errors import BadOption, StoreError
 from tiler.keys import parse_tile_key
 from tiler.layers.catalog import load_layer, publish
