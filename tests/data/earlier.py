@@ -1,8 +1,8 @@
 """Makes earlier.tar.gz: a data folder of the version before the rooms, with a job that is half done.
 
 Run it at commit c7ae09d, from the root of the repository: `python tests/data/earlier.py FOLDER`. It imports modules
-by the names that they had then. What it writes is read by tests/whole/test_earlier.py; a tar keeps the times of files, on
-which the ledger rests.
+by the names that they had then. What it writes is read by tests/whole/test_earlier.py; a tar keeps the times of files,
+on which the ledger rests.
 """
 
 from __future__ import annotations
