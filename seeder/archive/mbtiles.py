@@ -17,7 +17,7 @@ from tiler.errors import BadOption
 
 APPLICATION = 0x4D504258  # tells files of this kind from other databases
 CACHE = 32  # MB of the file that are kept at hand
-MANY = 65536  # rows that are looked at at once
+ROWS_AT_ONCE = 65536  # rows that are looked at at once
 # As the specification allows, `tiles` is a view. That a picture is found by the MD5 of its bytes is what other
 # programs that keep each once do too.
 SCHEMA = """
@@ -128,7 +128,7 @@ class Part:
             SELECT tile_column, tile_row FROM map WHERE zoom_level = ? AND (tile_column, tile_row) > (?, ?)
             ORDER BY tile_column, tile_row LIMIT ?
         """
-        while rows := self._base.execute(query, (z, *last, MANY)).fetchall():
+        while rows := self._base.execute(query, (z, *last, ROWS_AT_ONCE)).fetchall():
             x, row = np.array(rows, np.int64).T
             beside = np.flatnonzero(~kept.holds(interleaved(x, 2**z - 1 - row))).tolist()
             gone = ((z, *rows[number]) for number in beside)

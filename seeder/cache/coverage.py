@@ -21,8 +21,8 @@ from tiler.layers.render import TileVariant
 from tiler.storage.concurrent import overlap
 from tiler.storage.store import Stores
 
-KEPT = 5.0  # seconds
-MOST = 20_000  # blocks that are looked at: a map cannot show more, nor anybody wait for their listings
+AUDIT_TTL_SECONDS = 5.0  # seconds
+MAX_BLOCKS = 20_000  # blocks that are looked at: a map cannot show more, nor anybody wait for their listings
 
 
 class Tiles(NamedTuple):
@@ -101,12 +101,14 @@ def check_size(layer: Layer, selection: Selection) -> None:
     """Nothing, if the selection has few enough blocks to be looked at; found by arithmetic.
 
     Raises:
-        BadOption: it has more than `MOST`.
+        BadOption: it has more than `MAX_BLOCKS`.
         ZoomOutside: the layer lacks one of the zooms.
     """
     blocks = sum(region.total().blocks for region in regions(layer, selection))
-    if blocks > MOST:
-        raise BadOption(f"{blocks:,} blocks of layer {layer.id!r} are too many for a map: ask for {MOST:,} with a bbox")
+    if blocks > MAX_BLOCKS:
+        raise BadOption(
+            f"{blocks:,} blocks of layer {layer.id!r} are too many for a map: ask for {MAX_BLOCKS:,} with a bbox"
+        )
 
 
 def coverage(audit: Audit) -> Iterator[Covered]:
@@ -133,9 +135,9 @@ class Audits:
     def of(self, layer: Layer, selection: Selection, variant: TileVariant) -> Audit:
         """The audit of a selection; see `Audit.of`."""
         name, now = (layer.id, layer.revision, variant), time.monotonic()
-        made, audit = self._kept.get(name, (-KEPT, None))
-        if audit is None or now - made >= KEPT:
-            self._kept = {each: known for each, known in self._kept.items() if now - known[0] < KEPT}
+        made, audit = self._kept.get(name, (-AUDIT_TTL_SECONDS, None))
+        if audit is None or now - made >= AUDIT_TTL_SECONDS:
+            self._kept = {each: known for each, known in self._kept.items() if now - known[0] < AUDIT_TTL_SECONDS}
             audit = Audit.of(layer, selection, variant, self.stores)
             self._kept[name] = now, audit
         return replace(audit, selection=selection)

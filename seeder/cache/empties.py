@@ -22,7 +22,7 @@ from tiler.layers.render import TileVariant
 from tiler.storage.concurrent import in_batches, overlap
 from tiler.storage.store import Stores
 
-MANY = 4096  # blocks that are looked at together
+BLOCKS_AT_ONCE = 4096  # blocks that are looked at together
 
 GapsOf = Callable[[TileVariant, int], TileSet]  # the planned tiles of a zoom that are not stored
 
@@ -72,7 +72,7 @@ def empties(
 def _empty(job: Job, stores: Stores, gaps: GapsOf) -> Iterator[BlockMask]:
     """Gaps, by block, that are empty in the receipts of a job."""
     variant = job.spec.variant
-    for batch in in_batches(finished(stores.sources, job.id), MANY):
+    for batch in in_batches(finished(stores.sources, job.id), BLOCKS_AT_ONCE):
         zooms = defaultdict[int, list[Block]](list)
         for block in batch:
             zooms[block.z].append(block)

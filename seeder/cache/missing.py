@@ -10,7 +10,7 @@ from seeder.select.blocks import BlockMask
 from seeder.select.tileset import TileSet, TileSets
 from tiler.storage.concurrent import in_batches, overlap
 
-MANY = 4096  # blocks whose tiles are joined at a time
+BLOCKS_AT_ONCE = 4096  # blocks whose tiles are joined at a time
 
 
 def stored_planned(audit: Audit, progress: Callable[[int], object]) -> TileSets:
@@ -45,7 +45,7 @@ def missing(audit: Audit, progress: Callable[[int], object]) -> TileSets:
 def _joined(parts: Iterator[list[BlockMask]]) -> TileSets:
     """All their tiles, by zoom."""
     found: dict[int, list[TileSet]] = defaultdict(list)
-    for batch in in_batches((block_mask for part in parts for block_mask in part if block_mask.tiles), MANY):
+    for batch in in_batches((block_mask for part in parts for block_mask in part if block_mask.tiles), BLOCKS_AT_ONCE):
         zooms = defaultdict[int, list[BlockMask]](list)
         for block_mask in batch:
             zooms[block_mask.block.z].append(block_mask)

@@ -27,7 +27,7 @@ from tiler.storage.store import PAGE, Entry, Store
 
 FEW = 5  # requests that one listing after the other may take; what takes more is made in parts at the same time
 FULL = 4  # requests that a part should take
-MANY = 4  # planned columns for each request that would tell which of them are there
+COLUMNS_A_REQUEST = 4  # planned columns for each request that would tell which of them are there
 PAST = "A"  # sorts after what follows the row in a key, "." or "@", and digits
 AFTER = "0"  # sorts after the slash
 NUMBER = re.compile("0|[1-9][0-9]{0,8}")
@@ -228,7 +228,7 @@ def _planned(
         first, last = ends.get(x, (low, high))
         ends[x] = min(first, low), max(last, high)
     columns = set(ends)
-    if tiles.ordered and len(columns) > MANY * (1 + size.wide / PAGE):
+    if tiles.ordered and len(columns) > COLUMNS_A_REQUEST * (1 + size.wide / PAGE):
         columns.intersection_update(_folders(tiles, zoom_prefix(layer.id, size.z), cost))
     for x in sorted(columns):
         prefix, (first, last) = tile_prefix(layer.id, size.z, x), ends[x]

@@ -14,7 +14,7 @@ from seeder.cache.closing_check import Check
 from seeder.cli.common import TerminalReport, jobs_option, say, tiles_said
 from seeder.jobs.plan import Plan, Tally
 from seeder.operations.run import RunOptions, RunResult, run_plan
-from seeder.workers.breaker import DEFAULT
+from seeder.workers.breaker import MAX_FAILED_SHARE
 from tiler.errors import BadOption
 from tiler.settings import Settings
 from tiler.storage.store import Stores
@@ -59,7 +59,7 @@ def follow_flags(default: str | None) -> Callable[[Command], Command]:
         @click.option(
             "--max-failed",
             type=click.FloatRange(0, 100),
-            default=100 * DEFAULT,
+            default=100 * MAX_FAILED_SHARE,
             show_default=True,
             metavar="PERCENT",
             help="Stop the job when more of its last 1000 blocks fail, and at least 20; 100 never stops.",

@@ -25,7 +25,7 @@ from seeder.cli.common import (
 )
 from seeder.cli.run_job import MakeRunOptions, perform_plan, run_flags
 from seeder.cli.selection_options import order_option, selected, selectors
-from seeder.jobs.estimate import MANY, Estimate, Question, ZoomEstimate, estimate
+from seeder.jobs.estimate import SAMPLE_BLOCKS_DEEPEST, Estimate, Question, ZoomEstimate, estimate
 from seeder.jobs.prices import Demand, Prices
 from seeder.operations.run import RunOptions
 from seeder.select.blocks import Count
@@ -171,7 +171,7 @@ def _lines(found: Estimate) -> Iterator[str]:
         disable_numparse=True,
     )
     yield f"tiles and blocks are exact; the rest comes from {sample:,} tiles rendered now, at random, at most"
-    yield f"{MANY} blocks of a zoom; +- is twice the standard error"
+    yield f"{SAMPLE_BLOCKS_DEEPEST} blocks of a zoom; +- is twice the standard error"
     who = f"{found.workers} workers" if demand.messages else f"{found.workers} processes here"
     yield f"time: about {_time(found.wall)} with {who}" + (f", {demand.messages:,} messages" if demand.messages else "")
     parts = {"Lambda": paid.compute, "S3 requests": paid.s3, "SQS": paid.sqs, "logs": paid.logs}

@@ -27,8 +27,8 @@ from tiler.layers.render import TileVariant
 from tiler.settings import Settings
 from tiler.storage.store import Stores, open_store
 
-FEW, MANY = 6, 32  # blocks that are rendered of a zoom, and of the one with the most tiles
-BUDGET = 20.0  # seconds after which no further block is begun, if every zoom has one
+SAMPLE_BLOCKS, SAMPLE_BLOCKS_DEEPEST = 6, 32  # blocks that are rendered of a zoom, and of the one with the most tiles
+SAMPLE_SECONDS = 20.0  # seconds after which no further block is begun, if every zoom has one
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,10 +137,10 @@ def _drawn(found: list[TileSet], counts: dict[int, Count], seed: str) -> Iterato
     """The sample, in rounds over the zooms, so that it may end early. The same layer gives the same sample."""
     start = int(seed, 16) % 997 / 997
     deep = max(counts, key=lambda z: counts[z].tiles)
-    ends = time.monotonic() + BUDGET
-    for number in range(MANY):
+    ends = time.monotonic() + SAMPLE_SECONDS
+    for number in range(SAMPLE_BLOCKS_DEEPEST):
         for region in found:
-            quota = MANY if region.z == deep else FEW
+            quota = SAMPLE_BLOCKS_DEEPEST if region.z == deep else SAMPLE_BLOCKS
             if number >= min(quota, counts[region.z].blocks) or (number and time.monotonic() > ends):
                 continue
             if counts[region.z].blocks <= quota:

@@ -20,7 +20,7 @@ from tiler.storage.store import Store
 if TYPE_CHECKING:
     from seeder.aws.queue import Delivery, QueueClient  # which imports boto3: a third of a second of every command
 
-HIDE = 900  # seconds that dead letters are kept from others while they are read
+HIDE_SECONDS = 900  # seconds that dead letters are kept from others while they are read
 DEAD = "nobody could work it off: it came back from every worker"
 
 
@@ -129,7 +129,7 @@ def dead_letters(queue: QueueClient, job: str) -> Iterator[DeadLetters]:
     seen: list[Delivery] = []
     try:
         found = []
-        while dead and (deliveries := dead.receive(10, wait=1, hide=HIDE)):
+        while dead and (deliveries := dead.receive(10, wait=1, hide=HIDE_SECONDS)):
             seen += deliveries
             found += [letter for letter in map(_letter, deliveries) if letter and letter.message.job == job]
         yield DeadLetters(dead, found)

@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 State = Literal["planning", "running", "done", "failed", "cancelled", "superseded", "stalled"]
 FINAL: tuple[State, ...] = ("done", "failed", "cancelled", "superseded", "stalled")  # nothing more happens by itself
 
-STEP = 2.0  # seconds; receipts are counted by when they were written, so coarsely
-RECENT = 60.0  # seconds over which the rate is taken
+STEP_SECONDS = 2.0  # seconds; receipts are counted by when they were written, so coarsely
+RATE_SECONDS = 60.0  # seconds over which the rate is taken
 
 DepthOf = Callable[[str], "Depth | None"]  # of the queue at a URL; None where nobody knows
 
@@ -254,10 +254,10 @@ class _Receipts:
         if self.last is None:
             return 0.0
         end = self.last.timestamp()
-        start = max(since.timestamp(), end - RECENT) if recent else since.timestamp()
+        start = max(since.timestamp(), end - RATE_SECONDS) if recent else since.timestamp()
         each = {z: count.tiles / count.blocks for z, count in plan.items() if count.blocks}
-        tiles = sum(n * each.get(z, 0) for (step, z), n in self.steps.items() if (step + 1) * STEP > start)
-        return tiles / max(end - start, STEP)
+        tiles = sum(n * each.get(z, 0) for (step, z), n in self.steps.items() if (step + 1) * STEP_SECONDS > start)
+        return tiles / max(end - start, STEP_SECONDS)
 
 
 def _receipts(sources: Store, job: str, kind: Kind, plan: dict[int, Count], asked: frozenset[str]) -> _Receipts:
@@ -272,7 +272,7 @@ def _receipts(sources: Store, job: str, kind: Kind, plan: dict[int, Count], aske
             z = int(name.partition("-")[0])
             found.blocks[z] += 1
             found.again[z] += name in asked
-            found.steps[int(entry.modified.timestamp() // STEP), z] += 1
+            found.steps[int(entry.modified.timestamp() // STEP_SECONDS), z] += 1
             found.last = max(found.last or entry.modified, entry.modified)
             if kind == "failed":
                 found.names.append(name)

@@ -11,7 +11,7 @@ from seeder.cache.closing_check import Check
 from seeder.jobs.ledger import record_stale
 from seeder.jobs.plan import Plan, Tally, Work, run
 from seeder.operations.report import Report
-from seeder.workers.breaker import DEFAULT
+from seeder.workers.breaker import MAX_FAILED_SHARE
 from seeder.workers.local_pool import LocalPool
 from tiler.ingest.ingest import check_unchanged
 from tiler.ingest.processes import CORES
@@ -28,7 +28,7 @@ class RunOptions:
 
     queue: str = ""  # URL, empty for this machine
     jobs: int = CORES
-    most: float = DEFAULT
+    most: float = MAX_FAILED_SHARE
     wait: bool = True
 
 

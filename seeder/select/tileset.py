@@ -17,7 +17,7 @@ from seeder.select.blocks import BELOW, IN_BLOCK, NONE, SHIFTS, BlockMask, Block
 from seeder.select.morton import Flags, Numbers, begins, counted, interleaved, once, places, spread, squares_of
 from tiler.grid import LEAF, TileRange
 
-MANY = 65_536  # runs that are made blocks at a time
+RUNS_AT_ONCE = 65_536  # runs that are made blocks at a time
 LARGEST = 1 << 32  # bytes of runs that are read; a quarter of a billion runs
 
 _DAMAGED = (  # numpy reads a header with Python's tokenizer
@@ -211,7 +211,7 @@ class TileSet:
         """The tiles in parts of whole blocks: of not many runs, and within so many codes."""
         at, end = 0, 0  # the next run, and up to which code all is given
         while at < len(self.starts):
-            start, few = max(end, int(self.starts[at])), min(at + MANY, len(self.starts)) - 1
+            start, few = max(end, int(self.starts[at])), min(at + RUNS_AT_ONCE, len(self.starts)) - 1
             reach = int((self.stops if few == len(self.starts) - 1 else self.starts)[few])
             end = min((start // most + 1) * most, -(-reach // IN_BLOCK) * IN_BLOCK)
             last = int(np.searchsorted(self.starts, end, "left"))

@@ -14,9 +14,9 @@ from tiler.errors import MessageError, MissingObject
 from tiler.layers.catalog import Layers, list_layers
 from tiler.storage.store import Store
 
-SHARE = 10  # of its time that looking may take: a job of a million blocks is a thousand requests
+LISTING_RATIO = 10  # of its time that looking may take: a job of a million blocks is a thousand requests
 SHOWN = 5  # jobs of a layer that are told of, the newest
-AGAIN = 30.0  # seconds after which a job that stopped is looked at again: somebody may have resumed it
+STOPPED_TTL_SECONDS = 30.0  # seconds after which a job that stopped is looked at again: somebody may have resumed it
 
 Snapshot = dict[str, list[dict[str, Any]]]
 
@@ -47,7 +47,7 @@ class Feed:
             if start >= self._until:
                 self._last = self._looked()
                 now = time.monotonic()
-                self._until = now + max(timing.POLL_SECONDS, SHARE * (now - start))
+                self._until = now + max(timing.POLL_SECONDS, LISTING_RATIO * (now - start))
             seen = self._last
         return {**seen, "jobs": [job for job in seen["jobs"] if layer in (None, job["layer"])]}
 
@@ -66,7 +66,7 @@ class Feed:
     def _progress(self, name: str) -> Progress | None:
         """How far a job is, None where it is not on record."""
         batch, before = self._ended.get(name, (0.0, None))
-        if before and (before.state == "done" or time.monotonic() - batch < AGAIN):
+        if before and (before.state == "done" or time.monotonic() - batch < STOPPED_TTL_SECONDS):
             return before
         try:
             job = load_job(self.sources, name, listed=False)

@@ -17,16 +17,16 @@ from seeder.jobs.ledger import Stop, finished, load_run, stop
 from seeder.jobs.messages import Receipt
 from tiler.storage.store import PAGE, Store
 
-LEAST = 20  # failed blocks before anything is stopped
-WINDOW = 1000  # blocks that a worker looks back
+LEAST_FAILED = 20  # failed blocks before anything is stopped
+WINDOW_BLOCKS = 1000  # blocks that a worker looks back
 NEVER = 1.0  # a share of failed blocks that cannot be passed
-DEFAULT = 0.01
+MAX_FAILED_SHARE = 0.01
 KNOWN = 16  # jobs that a worker remembers
 
 
 def judged(failed: int, blocks: int, most: float) -> str:
     """Why a job of which `failed` of `blocks` failed should be stopped, or nothing; a share of `most` is borne."""
-    if failed < LEAST or failed <= most * blocks:
+    if failed < LEAST_FAILED or failed <= most * blocks:
         return ""
     return f"{failed:,} of {blocks:,} blocks failed, more than {100 * most:g}%"
 
@@ -36,7 +36,7 @@ class _Window:
     """Whether each of the last blocks of a run failed."""
 
     begun: datetime | None = None
-    last: deque[bool] = field(default_factory=lambda: deque(maxlen=WINDOW))
+    last: deque[bool] = field(default_factory=lambda: deque(maxlen=WINDOW_BLOCKS))
 
 
 class Breaker:
@@ -57,10 +57,10 @@ class Breaker:
         if not receipt.outcome.failed:
             return
         run = load_run(self._sources, job)
-        most = run.most if run else DEFAULT
+        most = run.most if run else MAX_FAILED_SHARE
         if run and window.begun not in (None, run.begun):  # what failed in an earlier run is forgiven
             kept = [*(each for each in window.last if not each), True]
-            self._windows[job] = window = _Window(last=deque(kept, WINDOW))
+            self._windows[job] = window = _Window(last=deque(kept, WINDOW_BLOCKS))
         window.begun = run.begun if run else None
         if most < NEVER:
             why = self._why(job, window.last, most)
@@ -80,7 +80,7 @@ class Breaker:
         if why:
             return why
         failed = sum(1 for _ in islice(finished(self._sources, job, "failed"), PAGE))
-        if failed < LEAST or random.random() > LEAST / failed:  # noqa: S311 - no secret
+        if failed < LEAST_FAILED or random.random() > LEAST_FAILED / failed:  # noqa: S311 - no secret
             return ""
         enough = round(failed / most) if most else 0  # with so many done besides, nothing is stopped
         done = sum(1 for _ in islice(finished(self._sources, job), enough))

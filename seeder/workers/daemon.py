@@ -26,8 +26,8 @@ from tiler.ingest.processes import end_with_parent, interrupts_ignored, signals
 from tiler.settings import Settings
 
 AHEAD = 4  # messages that a process takes at once
-WAIT = 5  # seconds that SQS may let a process wait: what it takes at most to stop an idle one
-PAUSE = 2.0  # seconds before a worker that died is replaced
+RECEIVE_SECONDS = 5  # seconds that SQS may let a process wait: what it takes at most to stop an idle one
+REPLACE_SECONDS = 2.0  # seconds before a worker that died is replaced
 
 
 def work_queue(settings: Settings, *, jobs: int) -> None:
@@ -48,7 +48,7 @@ def work_queue(settings: Settings, *, jobs: int) -> None:
             for number, worker in enumerate(workers):
                 if not worker.is_alive() and not stop.is_set():
                     log.error("worker died", code=worker.exitcode)
-                    stop.wait(PAUSE)
+                    stop.wait(REPLACE_SECONDS)
                     queue.attributes()  # a queue that is gone ends this
                     workers[number] = _started(settings, visibility)
         log.info("stopping: blocks that were begun are finished")
@@ -117,7 +117,7 @@ def _received(queue: SqsQueue, stop: threading.Event) -> Iterator[list[Delivery]
             before_sleep=tell,
             retry_error_callback=lambda _: [],
         )
-        yield ask(queue.receive, AHEAD, wait=WAIT)
+        yield ask(queue.receive, AHEAD, wait=RECEIVE_SECONDS)
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from seeder.jobs.plan import Plan, Work
 from seeder.jobs.runner import Runner
 from seeder.jobs.stuck import is_stuck
 from seeder.select.blocks import BlockMask
-from seeder.workers.breaker import DEFAULT
+from seeder.workers.breaker import MAX_FAILED_SHARE
 from seeder.workers.sqs import SqsQueue
 from tiler import timing
 from tiler.errors import TilerError
@@ -44,7 +44,7 @@ def send(
     stores: Stores,
     *,
     progress: Callable[[int], object],
-    most: float = DEFAULT,
+    most: float = MAX_FAILED_SHARE,
     again: bool = False,
 ) -> int:
     """Send what is left to do; returns how many messages, 0 where they are under way already.

@@ -348,7 +348,7 @@ def desk_data(flats_data: Path) -> Path:
 def desk(desk_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Desk]:
     """A desk of this test; its server tells quickly of what changes."""
     monkeypatch.setattr(timing, "POLL_SECONDS", 0.1)
-    monkeypatch.setattr(events, "SHARE", 1)
+    monkeypatch.setattr(events, "LISTING_RATIO", 1)
     data = Path(shutil.copytree(desk_data, tmp_path / "data"))
     settings = Settings.from_env({}, data=str(data))
     with serving(settings, where(settings)) as url:

@@ -94,7 +94,7 @@ def test_a_part_of_another_selection_gives_what_both_have(one: Content, two: Con
     both = one | two
     shelf = Shelf.of(both)
     with TemporaryDirectory() as name, pytest.MonkeyPatch.context() as patch:
-        patch.setattr(mbtiles_file, "MANY", 3)
+        patch.setattr(mbtiles_file, "ROWS_AT_ONCE", 3)
         target = Target.parse(f"{name}/out.mbtiles")
         with Export.open(shelf.source(chosen(one)), target) as work:
             work.fetch(nobody)

@@ -249,9 +249,9 @@ def test_too_many_blocks_are_refused_before_anything_is_looked_at() -> None:
 
 def test_blocks_are_refused_just_when_there_are_more_than_the_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     blocks = sum(each.blocks for each in count(NEAR, everything(NEAR)).values())
-    monkeypatch.setattr(rooms, "MOST", blocks)
+    monkeypatch.setattr(rooms, "MAX_BLOCKS", blocks)
     check_size(NEAR, everything(NEAR))
-    monkeypatch.setattr(rooms, "MOST", blocks - 1)
+    monkeypatch.setattr(rooms, "MAX_BLOCKS", blocks - 1)
     with pytest.raises(BadOption, match=f"{blocks} blocks"):
         check_size(NEAR, everything(NEAR))
 

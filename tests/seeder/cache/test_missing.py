@@ -48,11 +48,11 @@ def of_case(case: Case) -> tuple[set[str], set[str], set[str]]:
     return next(names), next(names), next(names)
 
 
-@given(cases(), st.sampled_from([1, 3, module.MANY]))
+@given(cases(), st.sampled_from([1, 3, module.BLOCKS_AT_ONCE]))
 def test_warm_and_missing_are_what_looking_at_each_object_shows(case: Case, many: int) -> None:
     planned, stored, gaps = of_case(case)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(module, "MANY", many)
+        patch.setattr(module, "BLOCKS_AT_ONCE", many)
         for states, wanted in ((stored_planned, stored), (missing, gaps)):
             seen: list[int] = []
             assert named(states(case.audit(), seen.append)) == wanted

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from seeder.cache.prepare_job import prepare
 from seeder.jobs import estimate as estimation
-from seeder.jobs.estimate import FEW, MANY, Estimate, ZoomEstimate, estimate
+from seeder.jobs.estimate import SAMPLE_BLOCKS, SAMPLE_BLOCKS_DEEPEST, Estimate, ZoomEstimate, estimate
 from seeder.jobs.messages import SIZES
 from seeder.select.blocks import BlockMask, Count
 from seeder.select.order import GOLDEN
@@ -98,15 +98,15 @@ def test_few_blocks_of_a_zoom_and_many_of_the_largest_are_rendered_and_all_where
     assert {z: (each.blocks, blocks[z]) for z, each in found.zooms.items()} == {
         3: (1, 1),
         4: (4, 4),
-        5: (16, FEW),
-        7: (256, MANY),
+        5: (16, SAMPLE_BLOCKS),
+        7: (256, SAMPLE_BLOCKS_DEEPEST),
     }
     assert sum(told) == sum(zoom.sample for zoom in found.zooms.values()) == 64 * sum(blocks.values())
 
 
 def test_once_the_time_is_over_no_zoom_has_more_than_its_first_block(monkeypatch: pytest.MonkeyPatch) -> None:
     seen = unrendered(monkeypatch)
-    monkeypatch.setattr(estimation, "BUDGET", -1.0)
+    monkeypatch.setattr(estimation, "SAMPLE_SECONDS", -1.0)
     found = answer(question(GLOBE, Selection((4, 6, 8))))
     assert Counter(z for z, _ in seen) == {4: 4, 6: 1, 8: 1}
     assert [zoom.spread for zoom in found.zooms.values()] == [0, math.inf, math.inf]
@@ -222,7 +222,7 @@ def test_a_block_is_drawn_as_often_as_it_has_tiles(world: list[TileSet]) -> None
             due = STARTS * len(block_mask) / counts[region.z].tiles
             assert drawn[block_mask.block] == pytest.approx(due, abs=1.001)
     for start in (0, 1, 500, STARTS - 1):  # and these are the blocks that the estimate takes
-        places = [(start / STARTS + number * GOLDEN) % 1 for number in range(MANY)]
+        places = [(start / STARTS + number * GOLDEN) % 1 for number in range(SAMPLE_BLOCKS_DEEPEST)]
         want = [region.block_mask_of(int(place * counts[region.z].tiles)) for place in places]
         assert sample_of([region], start)[region.z] == want
 

@@ -363,7 +363,7 @@ def test_existing_tiles_are_looked_for_where_there_are_any_and_they_may_stay(
 
 def test_json_says_what_the_estimate_does_and_has_no_infinity(monkeypatch: pytest.MonkeyPatch) -> None:
     unrendered(monkeypatch, unlike(2, "random"))
-    monkeypatch.setattr(estimation, "BUDGET", -1.0)
+    monkeypatch.setattr(estimation, "SAMPLE_SECONDS", -1.0)
     found = answer(question(GLOBE, Selection((3, 4, 7)), queued=True, workers=3))
     said = json.loads(json.dumps(found.to_json(), allow_nan=False))
     assert (said["layer"], said["revision"], said["workers"]) == ("globe", "9f2c", 3)

@@ -55,7 +55,7 @@ def test_a_look_that_takes_long_is_rarely_taken(sources: Store, clock: Clock, mo
     while clock.now < start + 1000:
         watched.snapshot()
         clock.now += 1
-    assert 7 * len(variants) <= 1000 / events.SHARE + 7
+    assert 7 * len(variants) <= 1000 / events.LISTING_RATIO + 7
 
 
 @pytest.mark.usefixtures("clock")
@@ -73,7 +73,7 @@ def test_a_job_that_is_done_is_not_looked_at_again(
     watched = Feed(sources, lambda _: None)
     first = watched.snapshot()
     monkeypatch.setattr(events, "progress", None)  # to call it would raise
-    clock.now += 10 * events.AGAIN
+    clock.now += 10 * events.STOPPED_TTL_SECONDS
     assert watched.snapshot() == first
 
 
@@ -87,7 +87,7 @@ def test_a_job_that_stopped_is_seen_to_go_on(sources: Store, clock: Clock) -> No
     assert watched.snapshot()["jobs"][0]["state"] == "stalled"
     for key, data in kept.items():
         sources.put(key, data, content_type="application/json")
-    clock.now += events.AGAIN
+    clock.now += events.STOPPED_TTL_SECONDS
     assert watched.snapshot()["jobs"][0]["state"] == "done"
 
 

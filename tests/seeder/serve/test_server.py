@@ -208,7 +208,7 @@ def test_coverage_is_told_a_zoom_at_a_time(url: str, monkeypatch: pytest.MonkeyP
     assert told(f"{url}/_/coverage/alps/3?scale=2")["tiles"]["stored"] == 0
     assert told(f"{url}/_/coverage/alps/9?bbox=170,-10,171,-9")["blocks"] == []
     assert ask(f"{url}/_/coverage/alps/10").status == ask(f"{url}/_/coverage/alps/3?bbox=1,2").status == 400
-    monkeypatch.setattr(coverage, "MOST", 1)
+    monkeypatch.setattr(coverage, "MAX_BLOCKS", 1)
     assert ask(f"{url}/_/coverage/alps/9").status == 413
 
 

@@ -39,7 +39,7 @@ from seeder.jobs.status import progress
 from seeder.select.selection import Selection
 from seeder.select.tilelist import parse_tiles
 from seeder.workers import process_block
-from seeder.workers.breaker import DEFAULT, KNOWN, LEAST, NEVER, WINDOW, Breaker, judged
+from seeder.workers.breaker import KNOWN, LEAST_FAILED, MAX_FAILED_SHARE, NEVER, WINDOW_BLOCKS, Breaker, judged
 from seeder.workers.local_pool import LocalPool
 from tests.conftest import Recipe, scene, silent, write_raster
 from tests.support.site import Spy, memory
@@ -87,7 +87,7 @@ def test_the_reason_names_the_figures(failed: int, blocks: int, most: float, say
 class Crew:
     """Workers of a job, each with what it remembers, over one ledger."""
 
-    def __init__(self, workers: int = 1, *, most: float = DEFAULT, sources: Store | None = None) -> None:
+    def __init__(self, workers: int = 1, *, most: float = MAX_FAILED_SHARE, sources: Store | None = None) -> None:
         self.sources = sources or memory()
         self.breakers = [Breaker(self.sources) for _ in range(workers)]
         self.blocks = iter(BLOCKS)
@@ -120,7 +120,7 @@ def test_one_worker_stops_its_job_at_the_first_failure_that_is_too_many(blocks: 
     crew = Crew(most=most)
     for number, each in enumerate(blocks, 1):
         so_far = blocks[:number].count("x")
-        too_many = each == "x" and so_far >= LEAST and so_far > most * number and most < NEVER
+        too_many = each == "x" and so_far >= LEAST_FAILED and so_far > most * number and most < NEVER
         assert crew.hear(each) == too_many
         if too_many:
             return
@@ -136,14 +136,14 @@ def test_the_order_of_messages_and_who_gets_which_does_not_matter(
     chance.shuffle(order)
     for each in order:
         crew.hear(each, worker=chance.randrange(workers))
-    assert crew.stopped == (bad >= LEAST)
+    assert crew.stopped == (bad >= LEAST_FAILED)
 
 
 def test_failures_that_are_scattered_over_workers_are_counted_together() -> None:
-    crew = Crew(LEAST)
-    for worker in range(LEAST - 1):
+    crew = Crew(LEAST_FAILED)
+    for worker in range(LEAST_FAILED - 1):
         assert not crew.hear(".x", worker)
-    assert crew.hear("x", LEAST - 1)
+    assert crew.hear("x", LEAST_FAILED - 1)
     assert stopped(crew.sources, JOB) == Stop(
         "20 of 39 blocks failed, more than 1%; the last one: cannot read index.tif", asked=False
     )
@@ -151,12 +151,12 @@ def test_failures_that_are_scattered_over_workers_are_counted_together() -> None
 
 def test_scattered_failures_are_borne_where_much_more_was_done(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(random, "random", lambda: 0.0)  # the ledger is asked at each failure
-    crew = Crew(LEAST + 1)
+    crew = Crew(LEAST_FAILED + 1)
     for block in BLOCKS[-1980:]:
         put_receipt(crew.sources, JOB, Receipt(block, GOOD))
-    for worker in range(LEAST):
+    for worker in range(LEAST_FAILED):
         assert not crew.hear("x", worker)
-    assert crew.hear("x", LEAST)
+    assert crew.hear("x", LEAST_FAILED)
 
 
 def test_the_ledger_is_asked_the_more_rarely_the_more_failed(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -183,7 +183,7 @@ def test_a_share_of_all_never_stops_a_job(workers: int) -> None:
 def test_a_worker_looks_back_a_thousand_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(random, "random", lambda: 1.0)  # the ledger is asked by nobody
     crew = Crew(most=0.02)
-    assert not crew.hear("x" * 19 + "." * (WINDOW - 19) + "x" * 20)
+    assert not crew.hear("x" * 19 + "." * (WINDOW_BLOCKS - 19) + "x" * 20)
     assert crew.hear("x")
 
 
@@ -286,7 +286,7 @@ def test_a_seeding_whose_source_is_half_unreadable_stops_and_says_why(world: Pat
     assert re.search(
         r"error: \d\d tiles were not made: 2\d of \d\d blocks failed, more than 1%; .* cannot read", result.stderr
     )
-    assert LEAST <= failed < LEAST + 8
+    assert LEAST_FAILED <= failed < LEAST_FAILED + 8
     assert done + failed < 60, "the rest was rendered all the same"
     assert drawn(world).items() <= whole.items()
     seen = CliRunner().invoke(cli.main, ["status", "world"])
@@ -299,7 +299,7 @@ def test_a_seeding_that_is_never_to_stop_makes_all_that_can_be_made(world: Path,
     result = seed(world, "--max-failed", "100")
     done, failed = counted(world)
     assert (result.exit_code, done + failed) == (1, 64)
-    assert failed > LEAST
+    assert failed > LEAST_FAILED
     assert len(drawn(world)) == done
     assert drawn(world).items() <= whole.items()
 
@@ -313,7 +313,7 @@ def test_a_job_that_was_stopped_goes_on_when_its_source_is_mended(
     if verb == "resume":
         assert seeder("resume", "world").exit_code == 1
     done, failed = counted(world)
-    assert (failed, done + failed < 64) == (LEAST, True)
+    assert (failed, done + failed < 64) == (LEAST_FAILED, True)
     mend()
     words = {"resume": ("resume", "world"), "retry": ("errors", "world", "--retry")}
     result = seed(world) if verb == "seed" else seeder(*words[verb])

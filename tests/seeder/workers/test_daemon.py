@@ -56,7 +56,7 @@ def slowly(layer, stores, request, superseded):  # and tells when it begins
 
 process_block.fill = slowly
 clients.CONFIG = clients.CONFIG.merge(Config(retries={"mode": "standard", "total_max_attempts": 2}))
-daemon.WAIT, daemon.PAUSE = 1, 0.5
+daemon.RECEIVE_SECONDS, daemon.REPLACE_SECONDS = 1, 0.5
 if __name__ == "__main__":
     cli.main()
 """  # processes that are spawned run it too, so their blocks are as slow
