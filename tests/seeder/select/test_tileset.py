@@ -348,13 +348,13 @@ def test_however_many_runs_are_taken_at_a_time_the_pieces_are_the_same(
     tiles: TileSet, sizes: Container[int], many: int
 ) -> None:
     at_once = list(tiles.block_masks(sizes))
-    with mock.patch.object(tileset, "MANY", many):
+    with mock.patch.object(tileset, "RUNS_AT_ONCE", many):
         assert list(tiles.block_masks(sizes)) == at_once
 
 
 def test_a_large_block_stays_whole_where_one_lot_of_runs_ends() -> None:
     tiles = TileSet.runs(7, np.array([0, 4096, 8200]), np.array([1, 8192, 8201]))
-    with mock.patch.object(tileset, "MANY", 2):
+    with mock.patch.object(tileset, "RUNS_AT_ONCE", 2):
         assert [block_mask.block.size for block_mask in tiles.block_masks((LEAF, 64))] == [LEAF, 64, LEAF]
 
 
@@ -365,7 +365,7 @@ def test_parts_are_the_tiles_in_whole_blocks_and_of_no_more_codes_than_are_said(
     most = 4**level
     before = -1
     tiles &= TileSet.runs(tiles.z, tiles.starts, tiles.starts + 9 * most)
-    with mock.patch.object(tileset, "MANY", many):
+    with mock.patch.object(tileset, "RUNS_AT_ONCE", many):
         parts = list(tiles._parts(most))
     for part in parts:
         assert in_form(part)
