@@ -35,6 +35,7 @@ from seeder.workers.process_block import Worker
 from seeder.workers.sqs import SqsQueue
 from tests.e2e import sqsserver
 from tests.e2e.proxy import Proxy
+from tests.support.effort import examples
 from tests.support.function import Function, planned, png_tiles, started
 from tests.support.site import Site, copied, memory, private
 from tiler import timing
@@ -47,7 +48,7 @@ from tiler.raster.options import Options
 from tiler.settings import Settings
 from tiler.storage.store import Store, Stores, open_store
 
-settings.register_profile("steady", deadline=None, derandomize=True, max_examples=40)
+settings.register_profile("steady", deadline=None, derandomize=True, max_examples=examples(40))
 settings.load_profile("steady")
 
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell that starts us in the background has it ignored

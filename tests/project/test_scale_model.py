@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.support.effort import examples
 from tests.support.paths import ROOT
 
 sys.path.insert(0, str(ROOT / "bench"))
@@ -45,7 +46,7 @@ buckets = st.builds(
 queues = st.builds(Queue, concurrency=st.integers(2, 1000), shuffled=st.booleans(), boxes=st.sampled_from([1, 16]))
 worlds = st.builds(World, bucket=buckets, queue=queues)
 jobs = st.sampled_from([1_000, 50_000, 1_000_000]).map(job)
-few = settings(max_examples=6)
+few = settings(max_examples=examples(6))
 
 
 @given(worlds, jobs)

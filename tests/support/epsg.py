@@ -118,7 +118,7 @@ def lacking(folder: Path, area: Area) -> str:
     world, astray = TILE << found.base, 0.0
     right = ((longitudes + 180) / 360 % 1 * world).astype(int)
     down = ((1 - np.arcsinh(np.tan(np.radians(latitudes))) / np.pi) / 2 * world).astype(int)
-    for window, values, mask in block_masks(found, folder):
+    for window, values, mask in windows(found, folder):
         x, y = right - window.x, down - window.y
         here = np.flatnonzero((x >= 0) & (y >= 0) & (x < window.width) & (y < window.height))
         planned[here] = True
@@ -136,7 +136,7 @@ def lacking(folder: Path, area: Area) -> str:
     return ""
 
 
-def block_masks(found: Survey, folder: Path) -> Iterator[tuple[Window, Values, Pixels]]:
+def windows(found: Survey, folder: Path) -> Iterator[tuple[Window, Values, Pixels]]:
     """The planned tiles as a bake makes them, as far as the bounds and MARGIN more; and which pixels are shown."""
     baker = Baker(found, lay_out(found.bounds, found.base), folder)
     world, (_, south, _, north) = TILE << found.base, found.bounds

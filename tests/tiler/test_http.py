@@ -23,6 +23,7 @@ from seeder.cli import main as cli
 from seeder.select.morton import interleaved
 from seeder.select.selection import Selection, regions
 from tests.conftest import MakeLayer, MakeRaster, Recipe, scene, silent, write_raster
+from tests.support.effort import examples
 from tests.support.oracle import alone, tiles_of
 from tests.support.paths import ROOT
 from tests.support.site import DIRECT, URL, Answer, Site, Spy, answered, copied, deaf, event, memory, private
@@ -359,7 +360,7 @@ def planned(layer: Layer, tile: Tile) -> bool:
     return bool(region.holds(interleaved(np.array([tile.x]), np.array([tile.y]))).all())
 
 
-@settings(max_examples=150)
+@settings(max_examples=examples(150))
 @given(st.data())
 def test_a_tile_is_served_exactly_if_the_seeder_counts_it_to_the_bounds(data: st.DataObject) -> None:
     layer = data.draw(layers())

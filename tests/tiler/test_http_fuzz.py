@@ -11,6 +11,7 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from tests.conftest import Recipe, scene, silent, write_raster
+from tests.support.effort import examples
 from tests.support.site import DIRECT, READS, URL, WRITES, Site, Spy, memory
 from tiler.ingest.ingest import ingest
 from tiler.keys import parse_tile_key
@@ -132,7 +133,9 @@ def checked(site: Site, path: str, method: str) -> int:
 def test_no_path_makes_a_server_error_or_reaches_past_its_layer(site: Site) -> None:
     found: Counter[int] = Counter()
 
-    @settings(max_examples=100, phases=[Phase.explicit, Phase.generate])  # a path that fails is plain as it is
+    @settings(
+        max_examples=examples(100), phases=[Phase.explicit, Phase.generate]
+    )  # a path that fails is plain as it is
     @given(st.lists(st.tuples(paths(), METHODS), min_size=PATHS, max_size=PATHS))
     def each(asked: list[tuple[str, str]]) -> None:
         found.update(checked(site, path, method) for path, method in asked)

@@ -39,6 +39,7 @@ from tests.support.archives import (
     pyramid,
     read,
 )
+from tests.support.effort import examples
 from tests.support.site import memory
 from tests.support.strategies import GLOBE, layers
 from tiler.errors import BadOption, MissingObject
@@ -49,7 +50,7 @@ from tiler.storage.store import Store, Stores
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@settings(max_examples=10)
+@settings(max_examples=examples(10))
 @given(contents(), st.data())
 def test_an_archive_holds_what_is_stored_byte_for_byte(kind: Kind, content: Content, data: st.DataObject) -> None:
     shelf = Shelf.of(content)
@@ -74,7 +75,7 @@ def test_tiles_come_in_the_order_of_pmtiles_numbers(content: Content) -> None:
     assert [hilbert_tile(number) for number, _ in found] == [tile for _, tile in found]
 
 
-@settings(max_examples=15)
+@settings(max_examples=examples(15))
 @given(contents(), st.integers(1, 5))
 def test_pmtiles_are_clustered_and_hold_each_picture_once(content: Content, size: int) -> None:
     with TemporaryDirectory() as name, pytest.MonkeyPatch.context() as patch:

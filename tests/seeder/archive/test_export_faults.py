@@ -31,6 +31,7 @@ from tests.support.archives import (
     pyramid,
     read,
 )
+from tests.support.effort import examples
 from tests.support.strategies import GLOBE
 from tiler.errors import BadOption, StoreError, Superseded
 from tiler.layers.catalog import Layer, publish
@@ -89,7 +90,7 @@ class Uncommitted:
 
 
 @given(contents(deepest=3), contents(deepest=3))
-@settings(max_examples=10)
+@settings(max_examples=examples(10))
 def test_a_part_of_another_selection_gives_what_both_have(one: Content, two: Content) -> None:
     both = one | two
     shelf = Shelf.of(both)

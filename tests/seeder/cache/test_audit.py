@@ -19,6 +19,7 @@ from seeder.select.blocks import BlockMask
 from seeder.select.selection import Selection, regions
 from seeder.select.tilelist import parse_tiles, tile_line
 from tests.support.audited import NEAR, NOON, OWN, PNG, Case, Wide, cases, everything, key_of, listed, told, whole
+from tests.support.effort import examples
 from tests.support.oracle import lines
 from tests.support.selections import tiles_of, wanted
 from tests.support.site import memory
@@ -33,7 +34,7 @@ from tiler.storage.store import Store, Stores
 # any layer, any selection, any objects; no tile is rendered
 
 
-@settings(max_examples=120)
+@settings(max_examples=examples(120))
 @given(cases())
 def test_an_audit_tells_what_is_wrong_once_and_nothing_else(case: Case) -> None:
     steps: list[int] = []
@@ -189,7 +190,7 @@ def tile_of(block_mask: BlockMask) -> Tile:
     return tile
 
 
-@settings(max_examples=60)
+@settings(max_examples=examples(60))
 @given(layers(deepest=4), st.lists(bounds(), max_size=1), st.integers(1, 60))
 def test_a_sample_is_of_planned_tiles_once_each_and_always(layer: Layer, boxes: list[Bounds], number: int) -> None:
     selection = Selection(everything(layer).zooms, tuple(boxes))

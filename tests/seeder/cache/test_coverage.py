@@ -27,6 +27,7 @@ from seeder.jobs.messages import Job, Receipt, Spec
 from seeder.select.selection import Selection, count
 from seeder.workers.local_pool import LocalPool
 from tests.support.audited import NEAR, NOON, OWN, PNG, Case, Wide, cases, everything, key_of, whole
+from tests.support.effort import examples
 from tests.support.function import ZOOMS, planned
 from tests.support.held import unreadable
 from tests.support.selections import wanted
@@ -129,7 +130,7 @@ def expected(case: Case, words: list[Word]) -> dict[Tile, str]:
     return told
 
 
-@settings(max_examples=110)
+@settings(max_examples=examples(110))
 @given(worded())
 def test_each_planned_tile_is_in_the_state_that_its_object_and_the_latest_receipt_say(
     drawn: tuple[Case, list[Word]],

@@ -26,6 +26,7 @@ from tests.support.door import (  # noqa: F401 - some are fixtures
     hasty,
     held,
 )
+from tests.support.effort import examples
 from tests.support.site import memory
 from tiler.errors import StoreError
 from tiler.storage import store as storage
@@ -44,7 +45,7 @@ def purged(store: Store, keys: Iterable[str]) -> tuple[Purged, int]:
     return told, sum(steps)
 
 
-@settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(20), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.sets(st.sampled_from(named(40) + named(40, "relief2")), max_size=50))
 def test_just_the_keys_that_are_named_are_deleted(store: Store, keys: set[str]) -> None:
     whole = set(named(40) + named(40, "relief2"))

@@ -19,6 +19,7 @@ from seeder.cache.stored import StoredFilter
 from seeder.jobs.ledger import jobs, load_job
 from seeder.select.selection import regions
 from seeder.select.tilelist import parse_tiles, tile_line
+from tests.support.effort import examples
 from tests.support.oracle import lines
 from tests.support.site import memory
 from tests.support.strategies import GLOBE, bounds, footprints, held, layers, tiles, variants
@@ -182,7 +183,7 @@ def removed(stored_tiles: StoredTiles) -> list[tuple[TileVariant, Tile]]:
     return [(TileVariant(name.scale, name.format), name.tile) for name in names]
 
 
-@settings(max_examples=40)
+@settings(max_examples=examples(40))
 @given(stocked())
 def test_all_that_is_meant_is_found_and_nothing_else(case: Case) -> None:
     stored_tiles = case.stored_tiles()
@@ -190,7 +191,7 @@ def test_all_that_is_meant_is_found_and_nothing_else(case: Case) -> None:
     assert stored_tiles.stale == len(case.stale)
 
 
-@settings(max_examples=40)
+@settings(max_examples=examples(40))
 @given(stocked())
 def test_what_is_stale_is_rendered_anew_or_removed_and_never_both(case: Case) -> None:
     stored_tiles = case.stored_tiles()
@@ -201,14 +202,14 @@ def test_what_is_stale_is_rendered_anew_or_removed_and_never_both(case: Case) ->
     assert case.stale <= set(anew) | set(gone)
 
 
-@settings(max_examples=40)
+@settings(max_examples=examples(40))
 @given(stocked())
 def test_what_is_removed_is_stale_and_the_layer_lacks_it(case: Case) -> None:
     gone = set(removed(case.stored_tiles()))
     assert gone == {(variant, tile) for variant, tile in case.stale if tile not in case.had}
 
 
-@settings(max_examples=40)
+@settings(max_examples=examples(40))
 @given(stocked())
 def test_zooms_are_whole_where_half_is_stored_and_else_only_what_is_stale(case: Case) -> None:
     stored_filter, anew = case.stored_filter, set(rendered(case.stored_tiles()))

@@ -33,6 +33,7 @@ from seeder.workers import process_block
 from seeder.workers.breaker import Breaker
 from seeder.workers.process_block import Worker
 from tests.conftest import Recipe, silent, write_raster
+from tests.support.effort import examples
 from tests.support.site import copied, event, memory
 from tiler import timing
 from tiler.errors import BadInput, StoreError
@@ -390,7 +391,9 @@ def casts(draw: st.DrawFn) -> list[tuple[bool, float, list[float]]]:
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-@settings(max_examples=5, phases=[Phase.generate], suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=examples(5), phases=[Phase.generate], suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(cast=casts())
 def test_no_tile_of_the_old_revision_is_left(
     begin: Begin, command: str, cast: list[tuple[bool, float, list[float]]]

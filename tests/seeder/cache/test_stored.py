@@ -24,6 +24,7 @@ from seeder.cache.stored import Cost, StoredFilter, stored
 from seeder.select.tilelist import parse_tiles, tile_line
 from tests.support import strategies
 from tests.support.door import Door, a_door, a_store_behind, fill, held  # noqa: F401 - fixtures
+from tests.support.effort import examples
 from tests.support.site import memory
 from tests.support.strategies import GLOBE
 from tiler.grid import EDGE, MAX_LATITUDE, Bounds, tile_ranges
@@ -305,7 +306,7 @@ def parts(draw: st.DrawFn) -> StoredFilter:
     return StoredFilter(FIFTH, (5,), tuple(areas), tiles)
 
 
-@settings(max_examples=100)
+@settings(max_examples=examples(100))
 @given(parts(), st.sampled_from([3, 8, 30]))
 def test_the_way_that_is_taken_never_takes_many_more_requests_than_the_other(
     stored_filter: StoredFilter, page: int

@@ -28,6 +28,7 @@ from seeder.select.tileset import TileSets
 from seeder.workers.local_pool import LocalPool
 from tests.conftest import Recipe, scene, silent, write_raster
 from tests.support.audited import PNG, Told, everything, key_of, listed, put, told
+from tests.support.effort import examples
 from tests.support.selections import wanted
 from tests.support.site import memory
 from tiler.grid import LEAF
@@ -185,7 +186,7 @@ def test_a_deep_look_tells_what_became_of_a_tile(kind: str, reef: Reef) -> None:
 SURE = sorted(kind for kind in (*SPOILT, *PAINTED) if " or " not in verdict(kind))
 
 
-@settings(max_examples=25)
+@settings(max_examples=examples(25))
 @given(st.data())
 def test_what_was_removed_and_spoilt_is_found_and_nothing_else(reef: Reef, data: st.DataObject) -> None:
     zooms = (2, 3, 4)
@@ -201,7 +202,7 @@ def test_what_was_removed_and_spoilt_is_found_and_nothing_else(reef: Reef, data:
     assert listed(audit) == sorted(pair for pair in flat.items() if pair[1])
 
 
-@settings(max_examples=60)
+@settings(max_examples=examples(60))
 @given(st.data())
 def test_whatever_bytes_are_stored_a_deep_look_goes_on(reef: Reef, data: st.DataObject) -> None:
     key = "reef/1/0/0.png"

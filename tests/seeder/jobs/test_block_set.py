@@ -16,6 +16,7 @@ from seeder.jobs.messages import Job, Message, Spec
 from seeder.jobs.plan import Plan, Tally
 from seeder.select.blocks import BlockMask
 from seeder.select.selection import Selection, count, regions
+from tests.support.effort import examples
 from tests.support.strategies import GLOBE, bounds, messages, variants
 from tiler.grid import LEAF, Block
 from tiler.layers.fill import Request
@@ -85,7 +86,7 @@ def test_marks_of_a_million_tiles_take_less_than_100_kb() -> None:
     assert size < 100_000
 
 
-@settings(max_examples=30)
+@settings(max_examples=examples(30))
 @given(near_blocks(SIZES[1:-1]), messages())
 def test_the_parts_of_a_block_cover_it_once_and_are_wholly_wanted(block: Block, other: Message) -> None:
     variant, force = other.request.variant, other.request.force
@@ -143,7 +144,7 @@ def interrupted(draw: st.DrawFn) -> tuple[Selection, set[Block]]:
     return selection, done
 
 
-@settings(max_examples=25)
+@settings(max_examples=examples(25))
 @given(interrupted(), st.sampled_from(SENT))
 def test_a_plan_sends_each_block_that_is_not_done_once(case: tuple[Selection, set[Block]], sizes: tuple[int]) -> None:
     selection, done = case
@@ -160,7 +161,7 @@ def test_a_plan_sends_each_block_that_is_not_done_once(case: tuple[Selection, se
     assert len(found) == plan.blocks - len(done)
 
 
-@settings(max_examples=25)
+@settings(max_examples=examples(25))
 @given(interrupted())
 def test_a_large_block_stays_whole_unless_part_of_it_is_done(case: tuple[Selection, set[Block]]) -> None:
     selection, done = case

@@ -27,6 +27,7 @@ from seeder.select.tilelist import parse_tiles
 from seeder.select.tileset import TileSet
 from seeder.workers.local_pool import LocalPool
 from tests.conftest import MakeLayer, MakeRaster, scene
+from tests.support.effort import examples
 from tests.support.estimates import (
     EVERY,
     NOWHERE,
@@ -66,7 +67,7 @@ def outcome(mean: float, *, tiles: int = 64, empty: int = 0) -> Outcome:
 # Counts
 
 
-@hypothesis_settings(max_examples=30)
+@hypothesis_settings(max_examples=examples(30))
 @given(asked())
 def test_counts_and_messages_are_those_of_the_plan_and_what_all_tiles_have_alike_is_exact(
     about: tuple[Layer, Selection],

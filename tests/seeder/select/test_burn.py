@@ -20,6 +20,7 @@ from supermercado import burntiles
 from seeder.select.burn import LINE, NEAR, ROUNDING, Floats, Shapes
 from seeder.select.morton import Flags, Numbers, places
 from seeder.select.tileset import TileSet
+from tests.support.effort import examples
 from tests.support.strategies import tiles
 from tiler.grid import TileRange
 
@@ -194,7 +195,7 @@ def drawn_together(features_: Sequence[Drawn], side: float) -> Shapes:
     return Shapes.joined(each.shapes(side) for each in features_)
 
 
-@settings(max_examples=250)
+@settings(max_examples=examples(250))
 @given(drawings())
 def test_shapes_touch_what_gdal_burns_but_for_rims_that_are_met_alone(drawing: tuple[int, list[Drawn]]) -> None:
     z, drawn = drawing
@@ -203,7 +204,7 @@ def test_shapes_touch_what_gdal_burns_but_for_rims_that_are_met_alone(drawing: t
     assert only_rims(drawn, np.argwhere(found != burnt), 2**z)
 
 
-@settings(max_examples=100)
+@settings(max_examples=examples(100))
 @given(drawings(rectilinear))
 def test_of_what_runs_along_tiles_gdal_burns_the_same(drawing: tuple[int, list[Drawn]]) -> None:
     z, drawn = drawing
@@ -228,7 +229,7 @@ def in_world(place: Place) -> Place:
 
 
 @pytest.mark.filterwarnings("ignore:Mercantile 2.0:FutureWarning")  # supermercado asks it for column 2**z
-@settings(max_examples=100)
+@settings(max_examples=examples(100))
 @given(
     st.lists(features(st.tuples(anywhere(-100, 356), anywhere(-60, 316))), min_size=1, max_size=3), st.integers(0, 8)
 )
@@ -297,7 +298,7 @@ def ring_of(corners: Floats) -> Floats:
     return np.hstack([corners, np.roll(corners, -1, 0)])
 
 
-@settings(max_examples=15)
+@settings(max_examples=examples(15))
 @given(st.integers(3, 400), st.integers(4, 9), st.integers(0, 99))
 def test_a_tile_is_within_if_the_polygon_covers_it_and_only_then(number: int, z: int, seed: int) -> None:
     outer, hole = stars(number, 0.5, seed), stars(number, 0.5, seed) * 0.4 + 0.3

@@ -27,6 +27,7 @@ from seeder.select.geojson import NOWHERE, around, looks_like_geojson, read_geoj
 from seeder.select.geometry import GLOBE, Paths, widened
 from seeder.select.morton import Flags, interleaved, places
 from seeder.select.tileset import TileSet
+from tests.support.effort import examples
 from tests.support.paths import ROOT
 from tests.support.strategies import tiles
 from tiler.errors import BadOption
@@ -123,7 +124,7 @@ def test_shapes_are_the_edges_and_points_of_geometries_where_mercantile_puts_the
 
 
 @pytest.mark.filterwarnings("ignore:Mercantile 2.0:FutureWarning")  # supermercado asks it for column 2**z
-@settings(max_examples=20)
+@settings(max_examples=examples(20))
 @given(st.lists(geometries.filter(lambda of: not of["type"].startswith("Multi")), min_size=1, max_size=3))
 def test_tiles_are_those_that_supermercado_burns(several: list[Geometry]) -> None:
     inside = [
@@ -190,7 +191,7 @@ def test_a_long_ring_is_one_chain_that_ends_where_it_began() -> None:
 
 @pytest.mark.parametrize("options", [[], ["--collect"], ["--seq"], ["--seq", "--indent", "2"], ["--geographic"]])
 @given(tile=tiles(deepest=16))
-@settings(max_examples=10)
+@settings(max_examples=examples(10))
 def test_mercantiles_shapes_of_a_tile_are_that_tile(options: list[str], tile: Tile) -> None:
     tile = Tile(x=tile.x, y=tile.y, z=tile.z)
     printed = CliRunner().invoke(mercantile_cli, ["shapes", *options], f"[{tile.x}, {tile.y}, {tile.z}]\n")
@@ -502,7 +503,7 @@ def test_a_buffer_of_a_polygon_adds_what_is_near_its_ring(walk: tuple[list[Place
 
 
 @given(st.lists(st.tuples(st.floats(-179, 179), st.floats(-84, 84)), min_size=1, max_size=5), st.floats(10, 400))
-@settings(max_examples=15)
+@settings(max_examples=examples(15))
 def test_every_tile_that_has_ground_within_the_buffer_is_selected(several: list[Place], km: float) -> None:
     z, samples = 5, 4
     touched = read(geometry("MultiPoint", several), buffer=km * 1000).touched(z, world(z))
@@ -536,7 +537,7 @@ def in_one(paths: Paths, points: Floats, metres: float) -> Any:
 
 
 @given(st.lists(rings, min_size=1, max_size=2), st.floats(1e3, 2e5))
-@settings(max_examples=5)
+@settings(max_examples=examples(5))
 def test_a_buffer_is_the_same_however_it_is_cut_to_be_united(several: list[list[Place]], metres: float) -> None:
     """Also in which order threads end: the parts keep theirs, and each is told of."""
     vertices = np.concatenate([np.reshape([in_plane(place) for place in ring[:-1]], (-1, 2)) for ring in several])

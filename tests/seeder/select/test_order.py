@@ -19,6 +19,7 @@ from seeder.select.blocks import IN_BLOCK, BlockMask
 from seeder.select.morton import interleaved
 from seeder.select.order import GOLDEN, Order, _in_turn, hilbert, stride
 from seeder.select.tileset import TileSet
+from tests.support.effort import examples
 from tests.support.strategies import tiles
 from tests.support.tilesets import BILLION, DEEP, SHALLOW, WINDOW, code_of, tile_sets, whole_in
 from tiler.errors import BadOption, GridError
@@ -217,7 +218,7 @@ def test_of_those_that_hold_the_place_low_zooms_come_first(place: tuple[float, f
     assert [block_mask.block.z for block_mask in block_masks] == sorted(zooms)
 
 
-@settings(max_examples=20)
+@settings(max_examples=examples(20))
 @given(st.integers(5, MAX_ZOOM), st.floats(-85, 85), st.floats(0.001, 0.02), st.booleans())
 def test_what_lies_across_the_antimeridian_is_near(z: int, latitude: float, off: float, west: bool) -> None:
     place = (-180 + off if west else 180 - off), latitude

@@ -36,6 +36,7 @@ from seeder.select.selection import Selection, regions
 from seeder.select.tilelist import json_line, parse_tiles, tile_line
 from seeder.select.tileset import TileSet, TileSets
 from tests.support import strategies
+from tests.support.effort import examples
 from tests.support.oracle import files_under, lines
 from tests.support.selections import ANY_SIZE, asked, tiles_of, wanted, z_order
 from tests.support.strategies import GLOBE, layers
@@ -92,7 +93,7 @@ def written(form: str, tiles: Iterable[Tile]) -> list[str]:
 
 
 @pytest.mark.parametrize("form", FORMS)
-@settings(max_examples=20)
+@settings(max_examples=examples(20))
 @given(tile_sets)
 def test_every_form_reads_as_the_same_tiles(form: str, tiles: set[Tile]) -> None:
     assert parse_tiles(written(form, tiles), "tiles.txt") == TileSets(
@@ -154,7 +155,7 @@ def test_what_mercantile_prints_is_read() -> None:
     assert parse_tiles(ran(mercantile_cli, "children", stdin=printed), "-") == listed(below)
 
 
-@settings(max_examples=15)
+@settings(max_examples=examples(15))
 @given(st.sets(strategies.tiles().filter(lambda tile: tile.z > 0), min_size=1, max_size=30))
 def test_mercantile_reads_what_is_listed_as_json_and_the_other_way_round(tiles: set[Tile]) -> None:
     wanted = listed(tiles)
@@ -386,7 +387,7 @@ def outcome(given: Iterable[str], many: int = 99) -> TileSets | None:
             return None
 
 
-@settings(max_examples=300)
+@settings(max_examples=examples(300))
 @given(st.lists(st.text(list('0123459/-[]{},:"xyz # \t\r\x1e\ufeff.e'), max_size=20), max_size=4), st.integers(1, 4))
 def test_a_line_means_the_same_whatever_stands_around_it(some: list[str], many: int) -> None:
     alone = outcome(some)
@@ -398,7 +399,7 @@ def test_a_line_means_the_same_whatever_stands_around_it(some: list[str], many: 
         assert mixed == listed({*named(alone), *named(more)})
 
 
-@settings(max_examples=100)
+@settings(max_examples=examples(100))
 @given(tile_sets.filter(bool), st.sampled_from(ONE_LINE), st.sampled_from(JUNK), st.integers(1, 40), st.data())
 def test_the_line_of_an_error_is_counted_over_all_that_is_read(
     tiles: set[Tile], form: str, junk: str, many: int, data: st.DataObject
@@ -469,7 +470,7 @@ def test_listed_blocks_follow_the_z_curve_once_each_as_many_as_the_total_says(qu
         assert region.total() == Count(sum(map(len, block_masks)), len(block_masks))
 
 
-@settings(max_examples=25)
+@settings(max_examples=examples(25))
 @given(asked())
 def test_a_list_of_all_that_is_selected_changes_nothing(question: Question) -> None:
     layer, selection = question
@@ -478,7 +479,7 @@ def test_a_list_of_all_that_is_selected_changes_nothing(question: Question) -> N
     assert list(regions(layer, replace(selection, tiles=listed(everything)))) == plain
 
 
-@settings(max_examples=30)
+@settings(max_examples=examples(30))
 @given(questions() | asked())
 def test_the_tiles_of_a_region_are_numbered_along_its_pieces(question: Question) -> None:
     for region in regions(*question):
@@ -486,7 +487,7 @@ def test_the_tiles_of_a_region_are_numbered_along_its_pieces(question: Question)
         assert [region.block_mask_of(number) for number in range(region.total().tiles)] == numbered
 
 
-@settings(max_examples=40)
+@settings(max_examples=examples(40))
 @given(questions() | asked())
 def test_strips_part_the_pieces_by_their_columns(question: Question) -> None:
     for region in regions(*question):

@@ -22,6 +22,7 @@ from seeder.select import tileset
 from seeder.select.blocks import IN_BLOCK, BlockMask, Count
 from seeder.select.morton import Flags, Numbers, interleaved, places
 from seeder.select.tileset import TileSet, TileSets
+from tests.support.effort import examples
 from tests.support.selections import SIZES, touched
 from tests.support.strategies import bounds
 from tests.support.tilesets import BILLION, DEEP, SHALLOW, WINDOW, code_of, places_between, spans, tile_sets, whole_in
@@ -318,7 +319,7 @@ def codes_of(block_mask: BlockMask) -> Sequence[int]:
     return range(first, first + block.side**2)
 
 
-@settings(max_examples=30)
+@settings(max_examples=examples(30))
 @given(work_sets, st.sampled_from(SIZES))
 def test_pieces_are_the_tiles_in_their_order_in_blocks_as_large_as_they_can_be(
     tiles: TileSet, sizes: Container[int]
@@ -400,7 +401,7 @@ def test_a_tile_of_any_number_is_in_the_piece_of_its_block(tiles: TileSet, data:
     }
 
 
-@settings(max_examples=30)
+@settings(max_examples=examples(30))
 @given(zooms.flatmap(lambda z: tile_sets(z, 5)), st.data())
 def test_strips_are_the_columns_of_blocks_and_those_that_are_asked_for(tiles: TileSet, data: st.DataObject) -> None:
     column = st.integers(0, max(0, 2**tiles.z // LEAF - 1)).map(lambda number: number * LEAF)
@@ -415,7 +416,7 @@ def test_strips_are_the_columns_of_blocks_and_those_that_are_asked_for(tiles: Ti
     assert [each for each, _ in tiles.strips()] == sorted(set(columns.tolist()))
 
 
-@settings(max_examples=30)
+@settings(max_examples=examples(30))
 @given(zooms.flatmap(lambda z: tile_sets(z, 5)))
 def test_columns_are_the_tiles_and_each_is_cut_as_seldom_as_it_can_be(tiles: TileSet) -> None:
     x, y = places(tiles.codes)

@@ -15,6 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from seeder.serve.answers import POLICY
+from tests.support.effort import examples
 from tests.support.served import ask, serving
 from tiler.settings import Settings
 
@@ -150,7 +151,7 @@ def test_a_part_is_sent_on_its_own(url: str, path: str) -> None:
 ENDS = st.integers(0, 2 * len(DATA))
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60, deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=examples(60), deadline=None)
 @given(first=st.none() | ENDS, last=st.none() | ENDS)
 def test_parts_are_those_of_the_whole(url: str, first: int | None, last: int | None) -> None:
     said = f"bytes={'' if first is None else first}-{'' if last is None else last}"

@@ -15,6 +15,7 @@ from PIL import Image
 from rasterio.io import MemoryFile
 
 from tests.conftest import scene
+from tests.support.effort import examples
 from tests.support.oracle import psnr
 from tests.support.pictures import Cover, Kind, painted, pictures, table, visible
 from tiler.image.encode import blank_tile, encode
@@ -66,7 +67,7 @@ def header(data: bytes) -> tuple[int, int]:
     return data[24], data[25]
 
 
-@settings(max_examples=300)
+@settings(max_examples=examples(300))
 @given(pictures())
 def test_png_keeps_every_visible_pixel(picture: Picture) -> None:
     wanted = visible(picture)
@@ -78,7 +79,7 @@ def test_png_keeps_every_visible_pixel(picture: Picture) -> None:
         assert (seen(data) == wanted).all()
 
 
-@settings(max_examples=300)
+@settings(max_examples=examples(300))
 @given(pictures())
 @example(painted("rgb", (40, 40), 255, "binary", 1))
 @example(painted("rgb", (40, 40), 256, "binary", 1))  # with the hidden pixels 257 colours

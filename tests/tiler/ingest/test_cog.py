@@ -15,6 +15,7 @@ from rasterio.enums import ColorInterp, MaskFlags
 from rasterio.windows import Window
 from rio_cogeo.cogeo import cog_validate
 
+from tests.support.effort import examples
 from tiler.grid import TILE
 from tiler.image.style import Pixels, Values
 from tiler.ingest.cog import Blocks, Level, Profile, Spool, assemble, compress_mask, compress_values
@@ -213,7 +214,7 @@ def test_it_is_a_valid_cog(name: str, tmp_path: Path, *, masked: bool) -> None:
     assert cog_validate(write(tmp_path, PROFILES[name], masked=masked).path, strict=True, quiet=True) == (True, [], [])
 
 
-@settings(max_examples=12)
+@settings(max_examples=examples(12))
 @given(
     st.integers(0, 2**32),
     st.sampled_from([0.0, 0.2, 0.7, 1.0]),

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.conftest import MakeLayer, MakeRaster, scene
+from tests.support.effort import examples
 from tiler.image.style import Pixels, Values
 from tiler.ingest import overviews
 from tiler.ingest.overviews import REACH, halved
@@ -164,7 +165,7 @@ def test_mode_is_the_most_frequent_of_four_and_the_first_where_there_are_two(
 
 
 @given(seed=seeds, how=st.sampled_from(WAYS), dtype=st.sampled_from(["uint8", "uint16", "float32"]))
-@settings(max_examples=30)
+@settings(max_examples=examples(30))
 def test_an_area_is_halved_alike_in_patches_and_in_one(seed: int, how: Halving, dtype: str) -> None:
     """Masks that touch some patches, their edges or margins, or hide whole ones."""
     rng = np.random.default_rng(seed)

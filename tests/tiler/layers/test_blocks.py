@@ -16,6 +16,7 @@ from rio_cogeo.cogeo import cog_validate
 
 from seeder.select.selection import Selection, regions
 from tests.conftest import MakeLayer, MakeRaster, scene
+from tests.support.effort import examples
 from tests.support.oracle import HALF, alone, drawn, joined, landscape, psnr, tiles_of, warped
 from tiler.errors import StoreError
 from tiler.grid import Block
@@ -49,7 +50,7 @@ def test_a_tile_is_the_same_bytes_alone_and_in_its_block(
     bits = st.sets(st.integers(0, 63), max_size=4).map(lambda some: sum(1 << bit for bit in some))
 
     @given(tiles, variants, bits)
-    @settings(max_examples=6 if virtual else 14, phases=(Phase.generate,))
+    @settings(max_examples=examples(6 if virtual else 14), phases=(Phase.generate,))
     def same(tile: Tile, variant: TileVariant, others: int) -> None:
         block = Block.of(tile)
         if (block, variant) not in whole:

@@ -14,6 +14,7 @@ from rasterio.crs import CRS
 from seeder.cli.ingest import ingest as ingest_command
 from seeder.cli.refresh import refresh
 from tests.conftest import MakeRaster, scene, silent
+from tests.support.clock import nothing_in_flight
 from tests.support.oracle import drawn, tiles_of
 from tiler.errors import BadSource
 from tiler.ingest.ingest import ingest, restore
@@ -125,7 +126,10 @@ def test_an_option_that_is_not_given_is_no_part_of_the_revision() -> None:
     assert Options(as_earth=True).changed() == {"as_earth": True}
 
 
-def test_refresh_takes_the_option_over(make_raster: MakeRaster, stores: Stores, tmp_path: Path) -> None:
+def test_refresh_takes_the_option_over(
+    make_raster: MakeRaster, stores: Stores, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nothing_in_flight(monkeypatch)
     crs, bounds = MAPS["europa"]
     made(make_raster(values=scene(40, 40), crs=crs, bounds=bounds), "far", stores, as_earth=True)
     path = make_raster(values=scene(40, 40, seed=8), crs=crs, bounds=bounds, name="next.tif")

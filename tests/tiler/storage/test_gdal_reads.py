@@ -18,6 +18,7 @@ from rasterio.session import DummySession
 
 from tests.conftest import MakeLayer, MakeRaster, scene
 from tests.e2e.proxy import Fault, Proxy
+from tests.support.effort import examples
 from tests.support.oracle import alone
 from tests.support.site import copied, memory, private, without_blocks
 from tiler.errors import SourceReadError, StoreError
@@ -94,7 +95,7 @@ def elsewhere(request: pytest.FixtureRequest) -> Store:
     return memory() if request.param == "memory" else open_store(f"{request.getfixturevalue('s3_url')}/some/prefix")
 
 
-@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(40), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(windows())
 @example((0, (-10, -20, 600, 700)))
 @example((1, (SIDE // 2 * 256 - 100, SIDE // 2 * 256 - 100, 300, 300)))

@@ -21,6 +21,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from obstore.store import S3Store
 
+from tests.support.effort import examples
 from tiler.errors import BadStore, MissingObject, StoreError
 from tiler.settings import Settings
 from tiler.storage import store as storage
@@ -213,7 +214,7 @@ def test_the_first_bytes_come_with_the_size_of_all(store: Store, length: int) ->
     assert store.first("sources/index.tif", length) == (data[:length], 100)
 
 
-@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(40), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.tuples(st.integers(0, 2999), st.integers(1, 3000)), max_size=12))
 def test_ranges_are_the_parts_asked_for_in_their_order(store: Store, parts: list[tuple[int, int]]) -> None:
     data = bytes(number * 7 % 251 for number in range(3000))
@@ -259,7 +260,7 @@ TILE_KEYS = st.builds("5/{}/{}{}".format, st.sampled_from([3, 30]), NUMBERS, st.
 LOOSE_KEYS = st.sampled_from(["tile.json", "5/3.png", "5/3/deep/9.png", "5/3/9.webp", "5/3/9.png.bak", "5/3/9"])
 
 
-@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(40), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.sets(TILE_KEYS | LOOSE_KEYS, max_size=14), st.lists(TILE_KEYS | LOOSE_KEYS, max_size=40))
 @example({f"5/3/{y}.png" for y in (9, 10, 99, 100)}, [f"5/3/{y}.png" for y in (100, 99, 11, 10, 9, 8, 9)])
 @example({f"5/3/{y}@2x.png" for y in (9, 10)}, [f"5/3/{y}{end}" for y in (9, 10) for end in (".png", "@2x.png")])
