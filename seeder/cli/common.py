@@ -22,7 +22,7 @@ from click.core import ParameterSource
 from tqdm import tqdm
 
 from seeder import INTERRUPTED
-from seeder.operations.report import Advance, Report
+from seeder.operations.report import Activity, Advance, Chunks, Report
 from tiler.errors import BadInput, BadOption, TilerError
 from tiler.ingest.processes import CORES
 from tiler.settings import DEFAULT_DATA, Settings
@@ -343,10 +343,29 @@ class TerminalReport(Report):
     """Progress bars, lines on stderr, and a question where somebody can answer it."""
 
     @contextmanager
-    def stage(self, label: str, total: int | None, *, done: int = 0, interrupted: str = "") -> Iterator[Advance]:
+    def stage(
+        self, label: str, total: int | None, *, done: int = 0, unit: str = "tile", interrupted: str = ""
+    ) -> Iterator[Advance]:
         """See `Report.stage`."""
-        with interruptible(interrupted), tile_bar(label, total, done) as bar:
+        with interruptible(interrupted), tile_bar(label, total, done, unit=unit) as bar:
             yield bar.update
+
+    @contextmanager
+    def bake(self, label: str, *, interrupted: str = "") -> Iterator[tuple[Chunks, Activity]]:
+        """See `Report.bake`."""
+        with interruptible(interrupted), Stages(label) as stages, Bar(label) as bar:
+
+            def progress(done: int, total: int) -> None:
+                stages.end()
+                bar(done, total)
+
+            yield progress, stages
+
+    @contextmanager
+    def interruptible(self, interrupted: str) -> Iterator[None]:
+        """See `Report.interruptible`."""
+        with interruptible(interrupted):
+            yield
 
     def note(self, text: str) -> None:
         """See `Report.note`."""

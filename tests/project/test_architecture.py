@@ -15,6 +15,7 @@ from tests.support.paths import ROOT
 # Each package, and those that it may import: a package's own modules, and of `tiler` what stands beside its packages,
 # are always allowed.
 BASE = {"tiler.alive", "tiler.errors", "tiler.grid", "tiler.inputs", "tiler.keys", "tiler.settings", "tiler.timing"}
+BASE.add("tiler.without_boto3")
 TILER = {
     "tiler.storage": set[str](),
     "tiler.image": set[str](),
@@ -64,7 +65,7 @@ def test_no_modules_import_each_other() -> None:
 @pytest.mark.parametrize(
     ("package", "homes"),
     [
-        ("rasterio", {"tiler", "tiler.storage.gdal_reads", "tiler.layers.render", "tiler.raster", "tiler.ingest"}),
+        ("rasterio", {"tiler.without_boto3", "tiler.storage.gdal_reads", "tiler.layers.render", "tiler.raster", "tiler.ingest"}),
         ("obstore", {"tiler.storage.store"}),
         ("boto3", {"seeder.aws.clients"}),
         ("aws_lambda_powertools", {"seeder.workers.lambda_handler"}),
