@@ -47,9 +47,6 @@ class Verified:
         """Whether nothing is wrong."""
         return not self.findings
 
-    def __bool__(self) -> bool:
-        return self.passed
-
 
 class Layer:
     """A layer of a workspace, by name; each call sees the layer as it is then.

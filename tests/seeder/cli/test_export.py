@@ -251,7 +251,7 @@ def test_a_killed_run_is_taken_up(data: Path) -> None:
     """A process that dies as SIGKILL has it, in the middle of what one commit keeps."""
     script = """
 import os, signal
-from seeder.archive import export
+from seeder.archive import export as archive
 from seeder.cli.export import export
 from tiler.storage.store import Store
 given, whole = 0, Store.get
@@ -261,7 +261,7 @@ def get(store, key):
     if given == 33:
         os.kill(os.getpid(), signal.SIGKILL)
     return whole(store, key)
-export.COMMIT = 8
+archive.COMMIT = 8
 Store.get = get
 export(["alps", "out.mbtiles"])
 """
