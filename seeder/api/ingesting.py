@@ -74,7 +74,7 @@ def _option(name: str, value: Any) -> Any:
 def _one_of(choices: Collection[str]) -> Callable[[Any], str]:
     def parse(value: Any) -> str:
         if value not in choices:
-            raise ValueError(f"choose one of {', '.join(choices)}")
+            raise ValueError(f"choose one of {', '.join(filter(None, choices))}")
         return str(value)
 
     return parse

@@ -92,7 +92,9 @@ def _several(value: Any) -> list[Any]:
 
 
 def _is_box(value: Any) -> bool:
-    return isinstance(value, str | Bounds) or (len(value) == 4 and all(isinstance(each, int | float) for each in value))
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return len(value) == 4 and all(isinstance(each, int | float) for each in value)
+    return isinstance(value, str | Bounds)
 
 
 def _box(value: Any) -> Bounds:
