@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import math
 import os
 import re
 import shlex
@@ -340,7 +341,10 @@ def tiles_said(number: int) -> str:
 
 
 class TerminalReport(Report):
-    """Progress bars, lines on stderr, and a question where somebody can answer it."""
+    """Progress bars, lines on stderr, and a question where somebody can answer it: about more than `confirm_above`."""
+
+    def __init__(self, *, confirm_above: int | None = None) -> None:
+        self._confirm_above = confirm_above
 
     @contextmanager
     def stage(
@@ -362,6 +366,13 @@ class TerminalReport(Report):
             yield progress, stages
 
     @contextmanager
+    def countdown(self, label: str, seconds: float, *, interrupted: str = "") -> Iterator[Callable[[float], object]]:
+        """See `Report.countdown`."""
+        total, form = math.ceil(seconds), "{desc} (--no-wait skips): {n} of {total} s"
+        with interruptible(interrupted), tqdm(desc=label, total=total, file=sys.stderr, bar_format=form) as bar:
+            yield lambda remaining: bar.update(total - math.ceil(remaining) - bar.n)
+
+    @contextmanager
     def interruptible(self, interrupted: str) -> Iterator[None]:
         """See `Report.interruptible`."""
         with interruptible(interrupted):
@@ -370,3 +381,8 @@ class TerminalReport(Report):
     def note(self, text: str) -> None:
         """See `Report.note`."""
         say(text, err=True)
+
+    def confirm(self, tiles: int, deed: str) -> None:
+        """See `Report.confirm`."""
+        if self._confirm_above is not None and tiles > self._confirm_above:
+            check_meant(f"{tiles_said(tiles)} would be {deed}, more than --confirm-above {self._confirm_above:,}")

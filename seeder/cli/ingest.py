@@ -240,7 +240,7 @@ def ingest(source: str, layer: str | None, said: dict[str, Any], jobs: int, as_j
     """
     name = check_layer(layer) if layer else layer_from(Path(source).stem)
     stores = Stores.open(settings, create=True)
-    done = make(source, name, Options(**said), stores, jobs=jobs)
+    done = ingest_raster(source, name, Options(**said), stores, TerminalReport(), jobs=jobs)
     tell(done, as_json=as_json)
     if as_json:
         return
@@ -249,11 +249,6 @@ def ingest(source: str, layer: str | None, said: dict[str, Any], jobs: int, as_j
         click.echo(f"next: seed {done.layer.id} --zooms {done.layer.minzoom}-{done.layer.maxzoom}{given()}")
     elif old not in ("", done.layer.revision):
         click.echo(f"next: seeder refresh {done.layer.id}{given()} (stored tiles are of revision {old})")
-
-
-def make(source: str, layer: str, options: Options, stores: Stores, *, jobs: int) -> Ingested:
-    """Ingest a raster, and show how that goes; see `seeder.operations.ingest.ingest`."""
-    return ingest_raster(source, layer, options, stores, TerminalReport(), jobs=jobs)
 
 
 def tell(done: Ingested, *, as_json: bool) -> None:
