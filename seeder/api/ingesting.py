@@ -19,6 +19,7 @@ from tiler.raster.units import check_unit
 from tiler.raster.vrt import check_bounds, check_geotransform, crs_of
 
 Numbers = float | Sequence[float]
+PLACES = ("bounds", "geotransform")  # of a raster: one takes the place of the other
 
 
 class Ingesting(TypedDict, total=False):
@@ -59,9 +60,26 @@ def options_of(given: Mapping[str, Any]) -> Options:
     Raises:
         BadOption: an option is unknown, or cannot have this value.
     """
+    return Options(**_checked(given))
+
+
+def changes_of(given: Mapping[str, Any]) -> dict[str, Any]:
+    """What was given, as it changes the options of an earlier ingest: a new place takes that of the old.
+
+    Raises:
+        BadOption: as `options_of`.
+    """
+    found = _checked(given)
+    for one, other in (PLACES, PLACES[::-1]):
+        if found.get(one):
+            found.setdefault(other, ())
+    return found
+
+
+def _checked(given: Mapping[str, Any]) -> dict[str, Any]:
     given = {name: value for name, value in given.items() if value is not None}
     check_names(given, Options.__dataclass_fields__, "option of ingest")
-    return Options(**{name: _option(name, value) for name, value in given.items()})
+    return {name: _option(name, value) for name, value in given.items()}
 
 
 def _option(name: str, value: Any) -> Any:

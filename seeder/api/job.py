@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 
 from seeder.api.progress import CallbackReport, Progress
 from seeder.jobs.failures import Failure
@@ -165,3 +166,12 @@ def chooser(
         return RunOptions(url, jobs or processes.CORES, max_failed, wait=False)
 
     return choose
+
+
+def followed(settings: Settings, queue: str | None, jobs: int | None) -> RunOptions:
+    """The options of a run that is followed to its end, on this machine unless a queue is named.
+
+    Raises:
+        BadOption: `queue` is none.
+    """
+    return replace(chooser(settings, queue, jobs)(""), wait=True)

@@ -4,20 +4,28 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from os import PathLike, fspath
-from typing import Any, Unpack
+from typing import Any, Literal, Unpack
 
 from mercantile import Tile
 
-from seeder.api.job import Job, chooser
+from seeder.api.ingesting import Ingesting, changes_of
+from seeder.api.job import Job, chooser, followed
 from seeder.api.notebook import html_of
 from seeder.api.progress import CallbackReport, Progress
 from seeder.api.selecting import Selecting, query_of
 from seeder.api.tiles import Tiles
+from seeder.api.updating import Age, check_own, context_of, filter_of
 from seeder.cache.audit import Finding, Problem
 from seeder.cache.query import TileQuery
 from seeder.jobs.estimate import Estimate
+from seeder.operations import invalidate as updates
+from seeder.operations import refresh as revise
 from seeder.operations.export import Exported, export
+from seeder.operations.refresh import NextSource
+from seeder.operations.remove import RemovedLayer, remove, remove_old_revisions
+from seeder.operations.renew import RenewResult
 from seeder.operations.seed import CONCURRENCY, Limits, SeedRequest, estimate_seed, seed
+from seeder.operations.update import RemovedTiles
 from seeder.operations.verify import SAMPLE, VerifyOptions, verify
 from seeder.select.order import Order
 from seeder.workers.breaker import DEFAULT
@@ -237,9 +245,122 @@ class Layer:
         """What the operations take for `tiles`."""
         if tiles is None:
             return TileQuery()
-        if tiles.layer != self.name:
-            raise BadOption(f"these are tiles of layer {tiles.layer!r}, not of {self.name!r}")
+        check_own(self.name, tiles)
         return tiles.query
+
+    # Updates
+
+    def invalidate(
+        self,
+        tiles: Tiles | Literal["all"],
+        *,
+        older_than: Age | None = None,
+        hurry: bool = False,
+        cloudfront: str | None = None,
+        cdn_wait: bool = False,
+        progress: Progress | None = None,
+    ) -> RemovedTiles:
+        """Remove stored tiles at every scale and in every format; they are rendered when somebody asks for them.
+
+        What is removed is what `tiles` were selected by, as far as it was written before `older_than` (a time, or an
+        age). After a new revision it waits first until nothing in flight can put an older tile back, unless in a
+        `hurry`. `cloudfront` is a distribution to invalidate too, the stack's unless named, "" for none; `cdn_wait`
+        waits until it has.
+
+        Raises:
+            BadOption: the tiles are neither stored nor the layer's.
+            Superseded: the layer has another revision by now.
+            StoreError, BadCloud, QueueError: the store or CloudFront failed.
+        """
+        context = context_of(self._settings, progress, hurry, cloudfront, cdn_wait)
+        stored_filter = filter_of(self._load(context.stores), tiles, older_than)
+        return updates.invalidate(stored_filter, context)
+
+    def reseed(
+        self,
+        tiles: Tiles | Literal["all"],
+        *,
+        older_than: Age | None = None,
+        queue: str | None = None,
+        jobs: int | None = None,
+        hurry: bool = False,
+        cloudfront: str | None = None,
+        cdn_wait: bool = False,
+        progress: Progress | None = None,
+    ) -> RenewResult:
+        """Render stored tiles again in place, and remove only what the layer lacks now; see `invalidate`."""
+        context = context_of(self._settings, progress, hurry, cloudfront, cdn_wait)
+        stored_filter = filter_of(self._load(context.stores), tiles, older_than)
+        return updates.reseed(stored_filter, context, followed(self._settings, queue, jobs))
+
+    def refresh(
+        self,
+        source: str | PathLike[str] | None = None,
+        *,
+        queue: str | None = None,
+        jobs: int | None = None,
+        hurry: bool = False,
+        cloudfront: str | None = None,
+        cdn_wait: bool = False,
+        progress: Progress | None = None,
+        **changes: Unpack[Ingesting],
+    ) -> RenewResult:
+        """Make `source` the layer's next revision, and render stored tiles again in place; without, stale ones only.
+
+        The source is ingested with the options of the layer's last ingest, but for `changes`. The map never has a
+        hole: tiles that the source does not cover go last.
+
+        Raises:
+            BadSource, BadOption: the raster cannot become the layer's next revision.
+            Superseded: the layer has another revision by now.
+            StoreError, BadCloud, QueueError, WorkerDied: a store, a queue or CloudFront failed.
+        """
+        if source is None and changes:
+            raise BadOption("raster options need a raster: give a source")
+        wanted = None if source is None else NextSource(fspath(source), changes_of(changes))
+        run_options = followed(self._settings, queue, jobs)
+        context = context_of(self._settings, progress, hurry, cloudfront, cdn_wait)
+        return revise.refresh(self.name, context, run_options, wanted)
+
+    def rollback(
+        self,
+        revision: str = "",
+        *,
+        queue: str | None = None,
+        jobs: int | None = None,
+        hurry: bool = False,
+        cloudfront: str | None = None,
+        cdn_wait: bool = False,
+        progress: Progress | None = None,
+    ) -> RenewResult:
+        """Make an earlier revision, the previous one unless named, the current one again; see `refresh`."""
+        context = context_of(self._settings, progress, hurry, cloudfront, cdn_wait)
+        return revise.rollback(self.name, context, followed(self._settings, queue, jobs), revision)
+
+    def remove(
+        self,
+        *,
+        hurry: bool = False,
+        cloudfront: str | None = None,
+        cdn_wait: bool = False,
+        progress: Progress | None = None,
+    ) -> RemovedLayer:
+        """Remove the layer: its tiles, its sources of every revision, its jobs. There is no way back.
+
+        Raises:
+            UnknownLayer: nothing is there of the layer.
+            Superseded: it was ingested again meanwhile.
+            StoreError, BadCloud, QueueError: a store or CloudFront failed.
+        """
+        return remove(self.name, context_of(self._settings, progress, hurry, cloudfront, cdn_wait))
+
+    def remove_old_revisions(self, *, progress: Progress | None = None) -> RemovedLayer:
+        """Remove the sources of revisions before the previous one.
+
+        Raises:
+            UnknownLayer, StoreError: there is no such layer, or a store failed.
+        """
+        return remove_old_revisions(self.name, context_of(self._settings, progress))
 
     def __repr__(self) -> str:
         try:

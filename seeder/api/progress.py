@@ -26,15 +26,15 @@ class CallbackReport(Report):
         total: int | None,
         *,
         done: int = 0,
-        unit: str = "tile",
+        unit: str = "tile",  # noqa: ARG002
         interrupted: str = "",  # noqa: ARG002
     ) -> Iterator[Advance]:
-        """See `Report.stage`. Stages of unknown length, and those that count no tiles, are not told."""
+        """See `Report.stage`. Stages of unknown length are not told."""
 
         def advance(number: int) -> None:
             nonlocal done
             done += number
-            if self._progress and total is not None and unit == "tile":
+            if self._progress and total is not None:
                 self._progress(done, total)
 
         yield advance

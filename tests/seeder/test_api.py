@@ -26,7 +26,7 @@ from tests.support.archives import KINDS, NAMES, read
 from tests.support.begun import Begun
 from tests.support.commands import geojson, said
 from tests.support.commands import seeder as command
-from tests.support.files import snapshot
+from tests.support.files import files_of, snapshot
 from tests.support.function import png_tiles
 from tests.support.paths import ROOT
 from tiler.raster.options import Options
@@ -53,11 +53,6 @@ def silence(capfd: pytest.CaptureFixture[str]) -> Iterator[Callable[[], None]]:
     """Fails a test in which anything is printed; commands of a test print elsewhere."""
     yield lambda: None
     assert capfd.readouterr() == ("", "")
-
-
-def contents(folder: Path) -> dict[str, bytes]:
-    """Files by name."""
-    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
 # Imports
@@ -210,7 +205,7 @@ def test_a_call_seeds_what_the_command_seeds(
     tiles = layer.select(**given)
     job = layer.seed(tiles, jobs=1)
     done = said(command("seed", "alps", *words, "--jobs", "1", "--json", "--data", str(other)))
-    assert contents(one / "tiles") == contents(other / "tiles")
+    assert files_of(one / "tiles") == files_of(other / "tiles")
     assert job.result
     mine = job.result.to_json()
     assert job.result.passed
