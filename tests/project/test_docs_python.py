@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 import seeder
+from seeder.cache import fence
 from seeder.workers import fanout
 from seeder.workers.sqs import SqsQueue
 from tests.conftest import MakeStack, Recipe, scene, working, write_raster
@@ -22,10 +23,13 @@ STACK = "tile-seeder-dev"
 
 @pytest.fixture
 def namespace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
-    """What examples share; the current folder holds `ortho.tif`, and one process renders."""
-    write_raster(tmp_path / "ortho.tif", Recipe(values=scene()))
+    """What examples share; the current folder holds their rasters, and one process renders."""
+    for name, seed in (("ortho", 7), ("ortho-may", 8)):
+        write_raster(tmp_path / f"{name}.tif", Recipe(values=scene(seed=seed)))
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(processes, "CORES", 1)
+    for constant in ("LAYER_TTL", "HERE", "ROUNDED"):  # nothing is in flight here, so nobody need wait
+        monkeypatch.setattr(fence, constant, 0.0)
     return {}
 
 
@@ -48,6 +52,7 @@ def test_the_example_on_aws_runs(
     name = make_stack(WebsiteUrl="http://tiles.test/", TileUrl="http://direct.test/")
     settings = seeder.open(stack=name).settings
     (block,) = (block for block in BLOCKS if STACK in block)
+    write_raster(Path("ortho.tif"), Recipe(values=scene(220, 300)))
     namespace["seeder"] = seeder
     with working(SqsQueue.open(settings.queue, settings.s3.region), settings):
         exec(block.replace(STACK, name), namespace)
