@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import partial
 from os import PathLike, fspath
 from typing import Any, Literal, TypedDict
 
-from seeder.api.selecting import check_names
-from tiler.errors import BadOption
+from seeder.api.checks import check_names, parsed
 from tiler.grid import MAX_ZOOM
 from tiler.image.colormap import checked
 from tiler.image.style import TERRAINS, Terrain
@@ -79,14 +79,7 @@ def changes_of(given: Mapping[str, Any]) -> dict[str, Any]:
 def _checked(given: Mapping[str, Any]) -> dict[str, Any]:
     given = {name: value for name, value in given.items() if value is not None}
     check_names(given, Options.__dataclass_fields__, "option of ingest")
-    return {name: _option(name, value) for name, value in given.items()}
-
-
-def _option(name: str, value: Any) -> Any:
-    try:
-        return _PARSERS[name](value)
-    except (TypeError, ValueError) as error:
-        raise BadOption(f"{name}={value!r} cannot be: {error}") from error
+    return {name: parsed(name, value, partial(_PARSERS[name], value)) for name, value in given.items()}
 
 
 def _one_of(choices: Collection[str]) -> Callable[[Any], str]:

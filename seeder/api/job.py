@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import replace
 
+from seeder.api.checks import check_between, processes_of
 from seeder.api.progress import CallbackReport, Progress
 from seeder.jobs.failures import Failure
 from seeder.jobs.ledger import find_job, layer_of
@@ -21,7 +22,6 @@ from seeder.operations.jobs import (
 )
 from seeder.operations.run import RunOptions, RunResult, queue_url
 from seeder.workers.breaker import DEFAULT
-from tiler.ingest import processes
 from tiler.settings import Settings
 from tiler.storage.store import Stores
 
@@ -77,7 +77,7 @@ class Job:
             seen = self.status()
             if seen.queue and seen.state in ("running", "done"):
                 report = CallbackReport(progress)
-                self.result = follow_job(self.id, jobs or processes.CORES, self._settings, report)
+                self.result = follow_job(self.id, processes_of(jobs), self._settings, report)
             elif seen.state in FINAL:
                 return seen
             else:
@@ -158,12 +158,13 @@ def chooser(
     """Makes the options of a run of the queue that a job was in, unless `queue` names another. Jobs are not followed.
 
     Raises:
-        BadOption: when called: `queue` is none.
+        BadOption: when called: an argument cannot be.
     """
 
     def choose(before: str) -> RunOptions:
         url = before if queue is None else queue_url(queue, settings)
-        return RunOptions(url, jobs or processes.CORES, max_failed, wait=False)
+        check_between("max_failed", max_failed, 0, 1)
+        return RunOptions(url, processes_of(jobs), max_failed, wait=False)
 
     return choose
 
@@ -172,6 +173,6 @@ def followed(settings: Settings, queue: str | None, jobs: int | None) -> RunOpti
     """The options of a run that is followed to its end, on this machine unless a queue is named.
 
     Raises:
-        BadOption: `queue` is none.
+        BadOption: an argument cannot be.
     """
     return replace(chooser(settings, queue, jobs)(""), wait=True)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from os import PathLike, fspath
 from typing import Any, Literal, Unpack
 
 from mercantile import Tile
 
+from seeder.api.checks import check_between, processes_of
 from seeder.api.ingesting import Ingesting, changes_of
 from seeder.api.job import Job, chooser, followed
 from seeder.api.notebook import html_of
@@ -31,7 +33,6 @@ from seeder.select.order import Order
 from seeder.workers.breaker import DEFAULT
 from tiler.errors import BadOption, GridError, MissingObject, TilerError
 from tiler.grid import MAX_ZOOM, Bounds
-from tiler.ingest import processes
 from tiler.inputs import read_json
 from tiler.keys import Format, Scale, TileName, tile_key
 from tiler.layers import catalog
@@ -165,6 +166,7 @@ class Layer:
         Raises:
             BadOption, SourceReadError, StoreError: no tile is selected, or no sample can be rendered.
         """
+        check_between("concurrency", concurrency, 1, 1000)
         request = SeedRequest(self.name, self._query(tiles), force, concurrency=concurrency)
         run_options = chooser(self._settings, queue, jobs)("")
         found = estimate_seed(request, run_options, self._settings, CallbackReport(None))
@@ -197,6 +199,8 @@ class Layer:
         """
         request = SeedRequest(self.name, self._query(tiles), force, Order.parse(order))
         run_options = chooser(self._settings, queue, jobs, max_failed)("")
+        if max_cost is not None:
+            check_between("max_cost", max_cost, 0, math.inf)
         limits = None if max_cost is None else Limits(max_cost)
         result = seed(request, run_options, self._settings, CallbackReport(progress), limits)
         return Job(self._settings, self.name, result.tally.job if result else "", result)
@@ -217,7 +221,9 @@ class Layer:
             SourceReadError, StoreError, WorkerDied: tiles cannot be listed, read or rendered.
         """
         findings: list[Finding] = []
-        options = VerifyOptions(deep, sample, jobs or processes.CORES)
+        if sample is not None:
+            check_between("sample", sample, 1, math.inf)
+        options = VerifyOptions(deep, sample, processes_of(jobs))
         report = CallbackReport(progress)
         done = verify(self.name, self._query(tiles), options, self._settings, report, findings.append)
         return Verified(done.layer, done.tiles, dict(done.problems), tuple(findings))

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
+from functools import partial
 from io import StringIO
 from pathlib import Path
 from typing import Any, TextIO, TypedDict
 
 from mercantile import Tile
 
+from seeder.api.checks import check_names, parsed
 from seeder.cache.query import Area, TileQuery
 from seeder.operations.selectors import Selectors, Text
 from seeder.select.burn import Shapes
@@ -61,19 +63,11 @@ def query_of(arguments: Mapping[str, Any]) -> TileQuery:
     check_names(given, _PARSERS, "selector")
     with ExitStack() as files:
         texts = _Texts(files)
-        parts: dict[str, Any] = {_FIELDS.get(name, name): _PARSERS[name](value, texts) for name, value in given.items()}
+        parts: dict[str, Any] = {
+            _FIELDS.get(name, name): parsed(name, value, partial(_PARSERS[name], value, texts))
+            for name, value in given.items()
+        }
         return Selectors(**parts).query()
-
-
-def check_names(given: Iterable[str], known: Iterable[str], what: str) -> None:
-    """Nothing, if all names are known.
-
-    Raises:
-        BadOption: one is not.
-    """
-    unknown = sorted({*given} - {*known})
-    if unknown:
-        raise BadOption(f"no {what} is called {', '.join(unknown)}; there are {', '.join(sorted(known))}")
 
 
 def zooms_of(zooms: Zooms) -> tuple[int, ...]:

@@ -8,6 +8,7 @@ from os import PathLike, fspath
 from pathlib import Path
 from typing import Unpack
 
+from seeder.api.checks import processes_of
 from seeder.api.ingesting import Ingesting, options_of
 from seeder.api.job import Job
 from seeder.api.layer import Layer
@@ -15,7 +16,6 @@ from seeder.api.progress import CallbackReport, Progress
 from seeder.jobs.ledger import jobs, layer_of
 from seeder.operations.ingest import ingest
 from tiler.errors import BadOption
-from tiler.ingest import processes
 from tiler.keys import check_layer, layer_from
 from tiler.layers.catalog import list_layers, load_layer
 from tiler.settings import Settings
@@ -89,10 +89,10 @@ class Workspace:
         """
         path = fspath(source)
         name = check_layer(layer) if layer else layer_from(Path(path).stem)
-        wanted = options_of(options)
+        wanted, workers = options_of(options), processes_of(jobs)
         stores = Stores.open(self.settings, create=True)
         report = CallbackReport(progress)
-        done = ingest(path, name, wanted, stores, report, jobs=jobs or processes.CORES)
+        done = ingest(path, name, wanted, stores, report, jobs=workers)
         return Layer(self.settings, done.layer.id, tuple(done.notes))
 
     def jobs(self, layer: str | None = None) -> list[Job]:

@@ -516,11 +516,32 @@ def test_what_ingest_remarks_is_kept(make_raster: MakeRaster, tmp_path: Path) ->
         ({"format": "gif"}, "BadOption", "not 1 and gif"),
         ({"scale": 3}, "BadOption", "scale 1 or 2"),
         ({"traffic": "no.log", "share": 1.5}, "BadOption", "share=1.5"),
+        ({"bbox": 5}, "BadOption", "bbox=5 cannot be"),
+        ({"around": 7, "radius": 1}, "BadOption", "around=7 cannot be"),
+        ({"area": "world"}, "BadOption", "area='world' cannot be"),
+        ({"tiles": 5}, "BadOption", "tiles=5 cannot be"),
+        ({"geojson": HOLE, "buffer": "5"}, "BadOption", "buffer='5' cannot be"),
     ],
 )
 def test_selectors_that_cannot_be_are_refused(alps: seeder.Layer, given: dict[str, Any], kind: str, why: str) -> None:
     with pytest.raises(getattr(seeder.errors, kind), match=re.escape(why)):
         alps.select(**given)
+
+
+def test_arguments_that_cannot_be_are_refused(alps: seeder.Layer, ws: seeder.Workspace, tmp_path: Path) -> None:
+    for call in (
+        lambda: alps.seed(jobs=0),
+        lambda: alps.seed(jobs=1, max_failed=5),
+        lambda: alps.seed(jobs=1, max_cost=-1),
+        lambda: alps.seed(jobs=1, order="west"),
+        lambda: alps.verify(jobs=257),
+        lambda: alps.verify(deep=True, sample=0),
+        lambda: alps.estimate(concurrency=0),
+        lambda: ws.ingest(tmp_path / "no.tif", jobs=-1),
+    ):
+        with pytest.raises(seeder.errors.BadOption):
+            call()
+    assert ws.jobs() == []
 
 
 def test_what_is_not_there_is_said(ws: seeder.Workspace, alps: seeder.Layer, tmp_path: Path) -> None:
