@@ -22,6 +22,7 @@ from seeder.operations.jobs import (
 )
 from seeder.operations.run import RunOptions, RunResult, queue_url
 from seeder.workers.breaker import DEFAULT
+from tiler.errors import BadOption, UnknownLayer
 from tiler.settings import Settings
 from tiler.storage.store import Stores
 
@@ -71,13 +72,17 @@ class Job:
         has what was found.
 
         Raises:
+            BadOption: `jobs` can be no number of processes.
             BadCloud, QueueError, StoreError: the queue or the ledger cannot be read.
         """
+        workers = processes_of(jobs)
         while self._goes_on():
             seen = self.status()
             if seen.queue and seen.state in ("running", "done"):
-                report = CallbackReport(progress)
-                self.result = follow_job(self.id, processes_of(jobs), self._settings, report)
+                try:
+                    self.result = follow_job(self.id, workers, self._settings, CallbackReport(progress))
+                except (BadOption, UnknownLayer):  # another revision took the layer's place: nothing is left to compare
+                    return self.status()
             elif seen.state in FINAL:
                 return seen
             else:

@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -29,8 +30,10 @@ from tests.support.commands import seeder as command
 from tests.support.files import files_of, snapshot
 from tests.support.function import png_tiles
 from tests.support.paths import ROOT
+from tiler.layers.catalog import load_layer, publish
 from tiler.raster.options import Options
 from tiler.settings import Settings
+from tiler.storage.store import Stores
 
 BOX = (6.0, 45.5, 7.0, 46.5)
 HOLE = {"type": "Polygon", "coordinates": [[[6, 45.5], [7, 45.5], [6.5, 46.5], [6, 45.5]]]}
@@ -305,6 +308,9 @@ def test_a_job_in_a_queue_is_cancelled_resumed_and_followed(
     assert job.result.passed
     assert job.result.check
     assert alps.verify(tiles).passed
+    stores = Stores.open(ws.settings)
+    publish(replace(load_layer(stores.sources, "alps"), revision="0000"), stores)
+    assert ws.job(job.id).wait(jobs=1).state == "done"
     assert seen in ([], [(len(tiles), len(tiles))]) or seen[-1] == (len(tiles), len(tiles))
 
 
