@@ -60,6 +60,16 @@ def resume(job: Job, stores: Stores) -> Plan:
     return _plan(job, layer, counts, stores)
 
 
+def reload(job: Job, stores: Stores) -> Plan:
+    """What is left of a job that is under way or has ended; whether it was stopped stays on record.
+
+    Raises:
+        BadOption, UnknownLayer: as `current`.
+    """
+    layer = current(job, stores)
+    return _plan(job, layer, count(layer, job.spec.selection), stores)
+
+
 def current(job: Job, stores: Stores) -> Layer:
     """The layer of a job, at the revision that the job is of.
 

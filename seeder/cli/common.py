@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import math
 import os
 import re
 import shlex
@@ -22,7 +23,7 @@ from click.core import ParameterSource
 from tqdm import tqdm
 
 from seeder import INTERRUPTED
-from seeder.operations.report import Advance, Report
+from seeder.operations.report import Activity, Advance, Chunks, Report
 from tiler.errors import BadInput, BadOption, TilerError
 from tiler.ingest.processes import CORES
 from tiler.settings import DEFAULT_DATA, Settings
@@ -340,14 +341,48 @@ def tiles_said(number: int) -> str:
 
 
 class TerminalReport(Report):
-    """Progress bars, lines on stderr, and a question where somebody can answer it."""
+    """Progress bars, lines on stderr, and a question where somebody can answer it: about more than `confirm_above`."""
+
+    def __init__(self, *, confirm_above: int | None = None) -> None:
+        self._confirm_above = confirm_above
 
     @contextmanager
-    def stage(self, label: str, total: int | None, *, done: int = 0, interrupted: str = "") -> Iterator[Advance]:
+    def stage(
+        self, label: str, total: int | None, *, done: int = 0, unit: str = "tile", interrupted: str = ""
+    ) -> Iterator[Advance]:
         """See `Report.stage`."""
-        with interruptible(interrupted), tile_bar(label, total, done) as bar:
+        with interruptible(interrupted), tile_bar(label, total, done, unit=unit) as bar:
             yield bar.update
+
+    @contextmanager
+    def bake(self, label: str, *, interrupted: str = "") -> Iterator[tuple[Chunks, Activity]]:
+        """See `Report.bake`."""
+        with interruptible(interrupted), Stages(label) as stages, Bar(label) as bar:
+
+            def progress(done: int, total: int) -> None:
+                stages.end()
+                bar(done, total)
+
+            yield progress, stages
+
+    @contextmanager
+    def countdown(self, label: str, seconds: float, *, interrupted: str = "") -> Iterator[Callable[[float], object]]:
+        """See `Report.countdown`."""
+        total, form = math.ceil(seconds), "{desc} (--no-wait skips): {n} of {total} s"
+        with interruptible(interrupted), tqdm(desc=label, total=total, file=sys.stderr, bar_format=form) as bar:
+            yield lambda remaining: bar.update(total - math.ceil(remaining) - bar.n)
+
+    @contextmanager
+    def interruptible(self, interrupted: str) -> Iterator[None]:
+        """See `Report.interruptible`."""
+        with interruptible(interrupted):
+            yield
 
     def note(self, text: str) -> None:
         """See `Report.note`."""
         say(text, err=True)
+
+    def confirm(self, tiles: int, deed: str) -> None:
+        """See `Report.confirm`."""
+        if self._confirm_above is not None and tiles > self._confirm_above:
+            check_meant(f"{tiles_said(tiles)} would be {deed}, more than --confirm-above {self._confirm_above:,}")

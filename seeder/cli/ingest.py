@@ -11,13 +11,12 @@ from typing import Any
 
 import click
 
-from seeder.cli.common import Bar, Stages, given, guarded, interruptible, jobs_option, json_option, located, parsed
+from seeder.cli.common import TerminalReport, given, guarded, jobs_option, json_option, located, parsed
+from seeder.operations.ingest import ingest as ingest_raster
 from tiler.errors import BadOption
 from tiler.image.colormap import checked
 from tiler.image.style import TERRAINS
 from tiler.ingest.ingest import Ingested
-from tiler.ingest.ingest import ingest as ingest_raster
-from tiler.inputs import check_source
 from tiler.keys import FORMATS, check_layer, layer_from
 from tiler.layers.catalog import facts, shown
 from tiler.raster.gcps import FITS
@@ -241,7 +240,7 @@ def ingest(source: str, layer: str | None, said: dict[str, Any], jobs: int, as_j
     """
     name = check_layer(layer) if layer else layer_from(Path(source).stem)
     stores = Stores.open(settings, create=True)
-    done = make(source, name, Options(**said), stores, jobs=jobs)
+    done = ingest_raster(source, name, Options(**said), stores, TerminalReport(), jobs=jobs)
     tell(done, as_json=as_json)
     if as_json:
         return
@@ -250,22 +249,6 @@ def ingest(source: str, layer: str | None, said: dict[str, Any], jobs: int, as_j
         click.echo(f"next: seed {done.layer.id} --zooms {done.layer.minzoom}-{done.layer.maxzoom}{given()}")
     elif old not in ("", done.layer.revision):
         click.echo(f"next: seeder refresh {done.layer.id}{given()} (stored tiles are of revision {old})")
-
-
-def make(source: str, layer: str, options: Options, stores: Stores, *, jobs: int) -> Ingested:
-    """Ingest a raster, and show how that goes; see `tiler.ingest.ingest.ingest`."""
-    check_source(source)
-    name = f"ingest {layer}"
-    with interruptible("interrupted: nothing was changed"), Stages(name) as stages, Bar(name) as bar:
-
-        def progress(done: int, total: int) -> None:
-            stages.end()
-            bar(done, total)
-
-        done = ingest_raster(source, layer, options, stores, jobs=jobs, progress=progress, stage=stages)
-    for note in done.notes:
-        click.echo(note, err=True)
-    return done
 
 
 def tell(done: Ingested, *, as_json: bool) -> None:

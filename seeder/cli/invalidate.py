@@ -4,35 +4,28 @@ from __future__ import annotations
 
 import json
 import re
-from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from itertools import chain
 
 import click
 from tabulate import tabulate
 
 from seeder.cache.query import TileQuery
-from seeder.cache.stored import Cost, StoredFilter, stored
-from seeder.cli.common import guarded, interruptible, json_option, located, parsed, tile_bar, tiles_said
+from seeder.cli.common import guarded, json_option, located, parsed, tiles_said
 from seeder.cli.run_job import MakeRunOptions, follow_flags
 from seeder.cli.selection_options import places
 from seeder.cli.update_tiles import (
-    MANY,
-    UpdateOptions,
-    UpdateTask,
-    cdn_cost,
-    check_current,
+    UpdateArguments,
+    UpdateReport,
     confirmed_update_flags,
-    finish,
-    paths_of,
-    renew,
+    print_cdn_plan,
+    print_end,
+    print_renew_plan,
+    print_renewed,
     said_cost,
-    take_away,
-    wait_out,
 )
-from seeder.select.selection import Selection, regions
+from seeder.operations import invalidate as operations
+from seeder.operations.invalidate import InvalidationPlan
 from tiler.errors import BadOption
 from tiler.layers.catalog import load_layer
 from tiler.settings import Settings
@@ -82,7 +75,7 @@ def invalidate(
     everything: bool,
     reseed: bool,
     query: TileQuery,
-    update_options: Callable[[Settings], UpdateOptions],
+    update_arguments: Callable[[Settings], UpdateArguments],
     run_options: MakeRunOptions,
     as_json: bool,
     settings: Settings,
@@ -98,7 +91,7 @@ def invalidate(
       seeder invalidate alps --zooms 12-14 --older-than 30d --dry-run
       seeder invalidate alps --all --reseed
     """
-    careful, how = update_options(settings), run_options(settings, "")
+    arguments, how = update_arguments(settings), run_options(settings, "")
     if not (query.anything or older_than or everything):
         raise BadOption(
             "say which tiles: --zooms, --bbox, --tiles or another selector, --older-than, or --all for every one"
@@ -106,97 +99,28 @@ def invalidate(
     if everything and (query.anything or older_than):
         raise BadOption("--all means every tile: leave it out, or leave the other selectors out")
     stores = Stores.open(settings)
-    found = load_layer(stores.sources, layer)
-    stored_filter = query.stored_filter(found, older_than)
-    task = UpdateTask(stored_filter, stores, settings, careful, as_json)
-    if reseed:
-        renew(task, how)
+    stored_filter = query.stored_filter(load_layer(stores.sources, layer), older_than)
+    report = UpdateReport(stores.tiles.url, as_json=as_json, confirm_above=arguments.confirm_above)
+    context = arguments.context(settings, stores, report)
+    if reseed and arguments.dry_run:
+        print_renew_plan(operations.plan_reseed(stored_filter, context), context.options.cdn, as_json=as_json)
+    elif reseed:
+        print_renewed(operations.reseed(stored_filter, context, how), as_json=as_json)
+    elif arguments.dry_run:
+        _print_plan(operations.plan_invalidation(stored_filter, context), context.options.cdn, as_json=as_json)
     else:
-        _invalidate(task)
+        print_end(operations.invalidate(stored_filter, context), as_json=as_json)
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
-    """What a first look showed: tiles a zoom, and their keys unless they are too many to keep."""
-
-    zooms: Counter[int]
-    keys: list[str] | None
-    cost: Cost
-
-
-def _invalidate(task: UpdateTask) -> None:
-    """Remove the tiles that are meant."""
-    first = None if task.update_options.yes and not task.update_options.dry_run else _first_listing(task)
-    if first is not None:
-        total = first.zooms.total()
-        if not total:
-            _check_place(task.stored_filter)
-        if task.update_options.dry_run:
-            _tell(task, first)
-            return
-        task.update_options.confirm(total, "removed")
-    waited = wait_out(task)
-    check_current(task)
-    if first is None or first.keys is None or waited:
-        cost = Cost()
-        keys = (each.key for each in chain.from_iterable(stored(task.stores.tiles, task.stored_filter, cost)))
-        purged = take_away(task, keys, first.zooms.total() if first else None)
-        cost.lists += first.cost.lists if first else 0
-    else:
-        cost, purged = first.cost, take_away(task, first.keys, len(first.keys))
-    if not purged.removed and not purged.failed:
-        _check_place(task.stored_filter)
-        click.echo("none of the selected tiles is stored: nothing was removed", err=True)
-    finish(task, purged, cost)
-
-
-def _first_listing(task: UpdateTask) -> Found:
-    """What is stored now."""
-    zooms: Counter[int] = Counter()
-    keys: list[str] | None = []
-    cost = Cost()
-    with interruptible("interrupted: nothing was removed"), tile_bar(f"look for {task.layer.id}", None) as bar:
-        for batch in stored(task.stores.tiles, task.stored_filter, cost):
-            zooms.update(each.name.tile.z for each in batch)
-            bar.update(len(batch))
-            if keys is not None:
-                keys += (each.key for each in batch)
-                keys = keys if len(keys) <= MANY else None
-    return Found(zooms, keys, cost)
-
-
-def _check_place(stored_filter: StoredFilter) -> None:
-    """Nothing, if the selection holds tiles that the layer has, none of which is stored.
-
-    Raises:
-        ZoomOutside, BadOption: it holds none, so it was hardly meant.
-    """
-    layer = stored_filter.layer
-    if stored_filter.zooms is not None and not any(layer.minzoom <= z <= layer.maxzoom for z in stored_filter.zooms):
-        layer.check_zooms(stored_filter.zooms)
-    own = tuple(range(layer.minzoom, layer.maxzoom + 1))
-    zooms = own if stored_filter.zooms is None else tuple(z for z in stored_filter.zooms if z in own)
-    if not any(
-        len(region & stored_filter.at(region.z)) for region in regions(layer, Selection(zooms, stored_filter.boxes))
-    ):
-        raise BadOption(f"nothing was removed: the selected tiles are neither stored nor among those of {layer.id!r}")
-
-
-def _tell(task: UpdateTask, first: Found) -> None:
+def _print_plan(plan: InvalidationPlan, cdn: str, *, as_json: bool) -> None:
     """Say what would be removed."""
-    total, cost, cdn = first.zooms.total(), first.cost, task.update_options.cdn
-    zooms = sorted(first.zooms.items())
-    found = paths_of(task.stored_filter, cost) if cdn else []
-    if task.as_json:
-        said = {"layer": task.layer.id, "existed": total, "removed": 0, "dry_run": True}
-        said |= {"planned": cost.planned, "listed": cost.listed, "lists": cost.lists}
-        said |= {"zooms": {str(z): number for z, number in zooms}, "cloudfront": cdn, "paths": found}
-        click.echo(json.dumps(said))
+    if as_json:
+        click.echo(json.dumps({**plan.to_json(), "cloudfront": cdn, "paths": plan.paths}))
         return
-    if zooms:
-        rows = [(z, f"{number:,}") for z, number in zooms]
+    if plan.zooms:
+        rows = [(z, f"{number:,}") for z, number in sorted(plan.zooms.items())]
         click.echo(tabulate(rows, headers=("zoom", "stored"), colalign=("right", "right"), disable_numparse=True))
-    ways = f", found {said_cost(cost)}" if cost.lists else ""
-    click.echo(f"{tiles_said(total)} of layer {task.layer.id} would be removed{ways}")
+    ways = f", found {said_cost(plan.cost)}" if plan.cost.lists else ""
+    click.echo(f"{tiles_said(plan.tiles)} of layer {plan.stored_filter.layer.id} would be removed{ways}")
     if cdn:
-        click.echo(f"CloudFront {cdn}: {cdn_cost(found)}")
+        print_cdn_plan(cdn, plan.paths)

@@ -6,15 +6,13 @@ import json
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, nullcontext
-from dataclasses import asdict, replace
-from functools import cache
+from dataclasses import asdict
+from functools import cache, partial
 from typing import TextIO
 
 import click
 from tabulate import tabulate
 
-from seeder.cache.prepare_job import current, resume
 from seeder.cli.common import (
     TerminalReport,
     check_folder,
@@ -25,24 +23,12 @@ from seeder.cli.common import (
     say,
     tiles_said,
 )
-from seeder.cli.run_job import MakeRunOptions, perform_plan, print_result, print_sent, run_flags
-from seeder.jobs.failures import DeadLetters, Group, Retry, dead_letters, failures, grouped
-from seeder.jobs.ledger import (
-    CANCELLED,
-    Stop,
-    complete,
-    find_job,
-    jobs,
-    layer_of,
-    load_job,
-    load_run,
-    reopen,
-    stop,
-    stopped,
-)
+from seeder.cli.run_job import MakeRunOptions, run_flags, show_result
+from seeder.jobs.failures import Group, grouped
+from seeder.jobs.ledger import find_job, jobs, layer_of, load_job
 from seeder.jobs.messages import Job
 from seeder.jobs.status import FINAL, Progress, progress, queue_depth, utcnow
-from seeder.operations.run import RunOptions, RunResult, render_work, send_work
+from seeder.operations.jobs import ChooseOptions, cancel_job, job_failures, job_progress, resume_job, retry_job
 from tiler import timing
 from tiler.errors import BadOption, MessageError, MissingObject
 from tiler.layers.catalog import Layers
@@ -80,7 +66,7 @@ def status(job: str | None, layer: str | None, watch: bool, as_json: bool, setti
     if watch:
         _watch(found, sources, settings, as_json=as_json)
     else:
-        _show(_look(found, sources, settings), as_json=as_json)
+        _show(job_progress(found, sources, settings), as_json=as_json)
 
 
 def _watch(job: Job, sources: Store, settings: Settings, *, as_json: bool) -> None:
@@ -88,7 +74,7 @@ def _watch(job: Job, sources: Store, settings: Settings, *, as_json: bool) -> No
     with interruptible("stopped watching; the job goes on"):
         while True:
             start = time.monotonic()
-            seen = _look(job, sources, settings)
+            seen = job_progress(job, sources, settings)
             if not as_json and sys.stdout.isatty():
                 click.clear()
             if seen.state in FINAL:
@@ -110,14 +96,6 @@ def _show(seen: Progress, *, as_json: bool) -> None:
         say("\n".join(_report(seen)))
     if seen.state not in GOOD:
         raise click.exceptions.Exit(1)
-
-
-def _look(job: Job, sources: Store, settings: Settings) -> Progress:
-    """How far the job is, and how deep its queue, whatever the state."""
-    seen = progress(job, sources, Layers(sources), lambda url: queue_depth(url, settings.s3.region), utcnow())
-    if not seen.queue or seen.depth is not None:
-        return seen
-    return replace(seen, depth=queue_depth(seen.queue, settings.s3.region))
 
 
 def _list(sources: Store, layer: str | None, settings: Settings, *, as_json: bool) -> None:
@@ -203,16 +181,8 @@ def cancel(job: str, as_json: bool, settings: Settings) -> None:
     Example:
       seeder cancel relief
     """
-    sources = Stores.open(settings).sources
-    found = find_job(sources, job, listed=False)
-    before = stopped(sources, found.id)
-    if before is not None and before.asked:
-        _say_cancelled(found, "was cancelled before", as_json=as_json)
-        return
-    if complete(sources, found.id):
-        raise BadOption(f"job {found.id} is done: there is nothing to cancel")
-    stop(sources, found.id, Stop(CANCELLED))
-    _say_cancelled(found, "is cancelled", as_json=as_json)
+    done = cancel_job(job, settings)
+    _say_cancelled(done.job, "was cancelled before" if done.before else "is cancelled", as_json=as_json)
 
 
 def _say_cancelled(job: Job, how: str, *, as_json: bool) -> None:
@@ -235,17 +205,8 @@ def resume_command(job: str, run_options: MakeRunOptions, as_json: bool, setting
     Example:
       seeder resume relief --wait
     """
-    stores = Stores.open(settings, create=True)
-    found = find_job(stores.sources, job)
-    how = run_options(settings, _queue(found, stores.sources))
-    plan = resume(found, stores)
-    perform_plan(plan, how, settings, stores, as_json=as_json, again=True)
-
-
-def _queue(job: Job, sources: Store) -> str:
-    """The queue that the job was in last, empty for this machine."""
-    run = load_run(sources, job.id)
-    return run.queue if run else ""
+    result = resume_job(job, partial(run_options, settings), settings, TerminalReport())
+    show_result(result, settings.tiles, as_json=as_json)
 
 
 @click.command("errors")
@@ -269,21 +230,11 @@ def errors(
       seeder errors relief --export failed.txt
       seeder errors relief --retry --wait
     """
-    stores = Stores.open(settings, create=retry)
-    found = find_job(stores.sources, job, listed=False)
-    url = _queue(found, stores.sources)
-    how = run_options(settings, url)
-    with _letters(url, found, settings) as letters:
-        dead = letters.open(stores.sources, found.id)
-        if retry:
-            again = Retry.of(found, stores.sources, dead)
-            _retry(again, letters, how, settings, stores, as_json=as_json)
-        else:
-            failed = [*failures(stores.sources, found.id), *(letter.failure for letter in dead)]
+    choose = partial(run_options, settings)
     if retry:
-        if again.block_masks and how.queue and how.wait:
-            _watch(found, stores.sources, settings, as_json=as_json)
+        _retry(job, choose, settings, as_json=as_json)
         return
+    found, failed = job_failures(job, choose, settings)
     if export:
         export.writelines(f"{line}\n" for failure in failed for line in failure.lines())
     if not (export and export.name == "<stdout>"):
@@ -292,40 +243,15 @@ def errors(
         raise click.exceptions.Exit(1)
 
 
-def _letters(url: str, job: Job, settings: Settings) -> AbstractContextManager[DeadLetters]:
-    """The job's dead letters; a job of this machine has none."""
-    if not url:
-        return nullcontext(DeadLetters(None, []))
-    from seeder.workers.sqs import SqsQueue  # noqa: PLC0415 - boto3 takes a third of a second
-
-    return dead_letters(SqsQueue.open(url, settings.s3.region), job.id)
-
-
-def _retry(
-    again: Retry, letters: DeadLetters, run_options: RunOptions, settings: Settings, stores: Stores, *, as_json: bool
-) -> None:
-    """Do what failed once more, here or in the queue. Letters are not needed any more then."""
-    job = again.job
-    current(job, stores)
-    why = stopped(stores.sources, job.id)
-    if why is not None and why.asked:
-        raise BadOption(f"job {job.id} was cancelled: `seeder resume {job.id}` goes on with it")
-    if not again.block_masks:
-        letters.delete()
-        click.echo(f"nothing of job {job.id} failed")
+def _retry(job: str, choose: ChooseOptions, settings: Settings, *, as_json: bool) -> None:
+    """Do what failed once more, here or in the queue, and follow it there if asked."""
+    found, result = retry_job(job, choose, settings, TerminalReport())
+    if result is None:
+        click.echo(f"nothing of job {found.id} failed")
         return
-    reopen(stores.sources, job.id)
-    if not run_options.queue:
-        why_not = render_work(again, run_options, settings, stores, TerminalReport())
-        letters.delete()
-        print_result(RunResult(again.tally, why_not), stores.tiles.url, as_json=as_json)
-        return
-    from seeder.workers.sqs import SqsQueue  # noqa: PLC0415 - as above
-
-    queue = SqsQueue.open(run_options.queue, settings.s3.region)
-    number = send_work(again, queue, run_options, stores, TerminalReport(), again=True)
-    letters.delete()
-    print_sent(again.tally, number, run_options.queue, as_json=as_json)
+    show_result(result, settings.tiles, as_json=as_json)
+    if result.queue and choose(result.queue).wait:
+        _watch(found, Stores.open(settings).sources, settings, as_json=as_json)
 
 
 def _print_errors(job: Job, groups: list[Group], *, as_json: bool) -> None:

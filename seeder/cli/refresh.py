@@ -4,38 +4,68 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 import click
 
-from seeder.cache.audit import Audit
-from seeder.cache.missing import missing
-from seeder.cache.rerender import planned
-from seeder.cache.stale import History
-from seeder.cache.stored import StoredFilter
-from seeder.cli.common import given, guarded, interruptible, json_option, located, tile_bar, tiles_said
-from seeder.cli.ingest import make, raster_options, tell
+from seeder.cli.common import given, guarded, json_option, located, tiles_said
+from seeder.cli.ingest import raster_options, tell
 from seeder.cli.run_job import MakeRunOptions, follow_flags
 from seeder.cli.update_tiles import (
-    AGAIN,
-    UpdateOptions,
-    UpdateTask,
-    agreed,
+    UpdateArguments,
+    UpdateReport,
     confirmed_update_flags,
-    list_stored_tiles,
-    print_stored_tiles,
-    renew,
+    print_renew_plan,
+    print_renewed,
 )
-from seeder.operations.run import RunOptions
-from seeder.select.selection import Selection
-from tiler.errors import BadOption, CatalogError
+from seeder.operations import refresh as operations
+from seeder.operations.refresh import NextSource, RevisionChange
+from seeder.operations.renew import NewTiles
+from tiler.errors import BadOption
 from tiler.grid import format_zooms
-from tiler.ingest.ingest import check_unchanged, examined, kept, restore
-from tiler.layers.catalog import Layer, load_layer, load_revision, revisions, shown, undone
-from tiler.layers.render import TileVariant
+from tiler.ingest.ingest import Ingested
+from tiler.layers.catalog import load_layer
 from tiler.settings import Settings
 from tiler.storage.store import Stores
+
+
+class RefreshReport(UpdateReport):
+    """Prints also what a raster became, which revision takes the place of which, and how to seed new tiles."""
+
+    def ended(self, step: object) -> None:
+        """See `Report.ended`."""
+        match step:
+            case Ingested():
+                tell(step, as_json=self._as_json)
+            case RevisionChange():
+                _print_change(step, as_json=self._as_json)
+            case NewTiles() if not self._as_json:
+                _print_new(step)
+            case _:
+                super().ended(step)
+
+
+def _print_change(change: RevisionChange, *, as_json: bool) -> None:
+    """Say which revision takes, or would take, the place of which."""
+    same = change.revision == change.previous
+    if as_json:
+        if change.planned:
+            click.echo(json.dumps(change.to_json()))
+    elif not change.planned:
+        instead = "" if same else f" instead of {change.previous}"
+        click.echo(f"layer {change.layer}: revision {change.revision}{instead}")
+    elif same:
+        click.echo(f"layer {change.layer} is up to date: revision {change.revision}")
+    else:
+        click.echo(f"revision {change.revision} would take the place of {change.previous}")
+
+
+def _print_new(new: NewTiles) -> None:
+    """Print the `seed` command for new tiles of zooms that were seeded."""
+    scale = " --scale 2" if new.variant.scale == 2 else ""
+    form = f" --format {new.variant.format}" if new.variant.format != new.layer.format else ""
+    words = f"{new.layer.id} --zooms {format_zooms(tuple(new.zooms))}{scale}{form}{given()}"
+    click.echo(f"next: seed {words} ({tiles_said(new.tiles)} there are new)")
 
 
 @click.command("refresh")
@@ -51,7 +81,7 @@ def refresh(
     layer: str,
     source: str | None,
     said: dict[str, Any],
-    update_options: Callable[[Settings], UpdateOptions],
+    update_arguments: Callable[[Settings], UpdateArguments],
     run_options: MakeRunOptions,
     as_json: bool,
     settings: Settings,
@@ -69,65 +99,20 @@ def refresh(
       seeder refresh ortho
       seeder refresh alps sentinel-0612.tif --stack tile-seeder-dev --queue sqs --cloudfront E2ABCDEF
     """
-    careful, how = update_options(settings), run_options(settings, "")
-    stores = Stores.open(settings, create=not careful.dry_run)
-    current = load_layer(stores.sources, layer)
-    if source is None:
-        if said:
-            raise BadOption(f"raster options need a raster: run `seeder refresh {layer} SOURCE ...`")
-        check_unchanged(current)
-        _warm(UpdateTask(StoredFilter(current), stores, settings, careful, as_json), how, _before(current, stores))
-        return
-    options = replace(current.asked, **{"trust_source": False, **said})  # another raster is not trusted unasked
-    task = UpdateTask(StoredFilter(current), stores, settings, careful, as_json, succeeded=True)
-    if careful.dry_run:
-        _tell_next(current, examined(source, options)[2], as_json=as_json)
-        print_stored_tiles(task, list_stored_tiles(task))
-        return
-    agreed(task)
-    done = make(source, layer, options, stores, jobs=how.jobs)
-    tell(done, as_json=as_json)
-    task = UpdateTask(StoredFilter(done.layer), stores, settings, replace(careful, yes=True), as_json)
-    _warm(task, how, _before(done.layer, stores))
-
-
-def _tell_next(current: Layer, revision: str, *, as_json: bool) -> None:
-    if as_json:
-        click.echo(json.dumps({"layer": current.id, "revision": revision, "previous": current.revision}))
-    elif revision == current.revision:
-        click.echo(f"layer {current.id} is up to date: revision {revision}")
+    arguments, how = update_arguments(settings), run_options(settings, "")
+    stores = Stores.open(settings, create=not arguments.dry_run)
+    if source is None and said:
+        load_layer(stores.sources, layer)  # an unknown layer is the first to be told of
+        raise BadOption(f"raster options need a raster: run `seeder refresh {layer} SOURCE ...`")
+    next_source = None if source is None else NextSource(source, said)
+    report = RefreshReport(stores.tiles.url, as_json=as_json, confirm_above=arguments.confirm_above)
+    context = arguments.context(settings, stores, report)
+    if arguments.dry_run:
+        plan = operations.plan_refresh(layer, context, next_source)
+        print_renew_plan(plan, context.options.cdn, as_json=as_json)
     else:
-        click.echo(f"revision {revision} would take the place of {current.revision}")
-
-
-def _before(layer: Layer, stores: Stores) -> Layer | None:
-    """The revision that the layer's took the place of, if it is kept and can be read."""
-    try:
-        return load_revision(stores.sources, layer.id, layer.previous) if layer.previous else None
-    except CatalogError:
-        return None
-
-
-def _warm(task: UpdateTask, run_options: RunOptions, before: Layer | None) -> None:
-    """Render again what was stored before nothing but the layer's current revision was."""
-    stored_tiles = renew(task, run_options, History.of(task.layer, task.stores).suspect)
-    if stored_tiles and before and not task.as_json:
-        for variant, zooms in stored_tiles.grown(before):
-            _tell_new(task, before, variant, zooms)
-
-
-def _tell_new(task: UpdateTask, before: Layer, variant: TileVariant, zooms: tuple[int, ...]) -> None:
-    """Print the `seed` command for new tiles of zooms that were seeded."""
-    layer = task.layer
-    audit = Audit.of(layer, Selection(zooms), variant, task.stores)
-    with interruptible(AGAIN), tile_bar(f"look for {layer.id}", None) as bar:
-        found = missing(audit, bar.update)
-    new = {z: number for z in found.zooms if (number := len(found.at(z) - planned(before, z)))}
-    if new:
-        scale = " --scale 2" if variant.scale == 2 else ""
-        form = f" --format {variant.format}" if variant.format != layer.format else ""
-        words = f"{layer.id} --zooms {format_zooms(tuple(new))}{scale}{form}{given()}"
-        click.echo(f"next: seed {words} ({tiles_said(sum(new.values()))} there are new)")
+        result = operations.refresh(layer, context, how, next_source, count_new=not as_json)
+        print_renewed(result, as_json=as_json)
 
 
 @click.command("rollback")
@@ -141,7 +126,7 @@ def _tell_new(task: UpdateTask, before: Layer, variant: TileVariant, zooms: tupl
 def rollback(
     layer: str,
     revision: str | None,
-    update_options: Callable[[Settings], UpdateOptions],
+    update_arguments: Callable[[Settings], UpdateArguments],
     run_options: MakeRunOptions,
     as_json: bool,
     settings: Settings,
@@ -155,38 +140,13 @@ def rollback(
       seeder rollback ortho --dry-run
       seeder rollback ortho
     """
-    careful, how = update_options(settings), run_options(settings, "")
-    stores = Stores.open(settings, create=not careful.dry_run)
-    current = load_layer(stores.sources, layer)
-    target = revision or _previous(current, stores)
-    if careful.dry_run or not careful.yes:
-        aim = current if target == current.revision else kept(layer, target, stores.sources)
-        task = UpdateTask(StoredFilter(aim), stores, settings, careful, as_json)
-        if careful.dry_run:
-            _tell_next(current, target, as_json=as_json)
-            print_stored_tiles(task, list_stored_tiles(task))
-            return
-        agreed(task)
-    found = current if target == current.revision else restore(layer, target, stores)
-    if not as_json:
-        click.echo(
-            f"layer {layer}: revision {target}" + (f" instead of {current.revision}" if found != current else "")
-        )
-    task = UpdateTask(StoredFilter(found), stores, settings, replace(careful, yes=True), as_json)
-    _warm(task, how, current if current != found else _before(found, stores))
-
-
-def _previous(current: Layer, stores: Stores) -> str:
-    """The revision to go back to: the current one where an earlier rollback to it was cut off.
-
-    Raises:
-        BadOption: it is the first.
-    """
-    back = undone(stores.sources, current.id)
-    if back and (shown(current.id, stores.tiles) != current.revision or History.of(current, stores).mixed):
-        return current.revision
-    if not current.previous:
-        others = sorted(set(revisions(stores.sources, current.id)) - {current.revision})
-        rest = f"--to takes {', '.join(others)}" if others else "no other one is kept"
-        raise BadOption(f"revision {current.revision} is the first of layer {current.id!r}: {rest}")
-    return current.previous
+    arguments, how = update_arguments(settings), run_options(settings, "")
+    stores = Stores.open(settings, create=not arguments.dry_run)
+    report = RefreshReport(stores.tiles.url, as_json=as_json, confirm_above=arguments.confirm_above)
+    context = arguments.context(settings, stores, report)
+    if arguments.dry_run:
+        plan = operations.plan_rollback(layer, context, revision or "")
+        print_renew_plan(plan, context.options.cdn, as_json=as_json)
+    else:
+        result = operations.rollback(layer, context, how, revision or "", count_new=not as_json)
+        print_renewed(result, as_json=as_json)

@@ -11,13 +11,11 @@ from typing import Any
 import click
 
 from seeder.cache.closing_check import Check
-from seeder.cli.common import TerminalReport, jobs_option, say, tiles_said
-from seeder.jobs.plan import Plan, Tally
-from seeder.operations.run import RunOptions, RunResult, run_plan
+from seeder.cli.common import jobs_option, say, tiles_said
+from seeder.jobs.plan import Tally
+from seeder.operations.run import RunOptions, RunResult, queue_url
 from seeder.workers.breaker import MAX_FAILED_SHARE
-from tiler.errors import BadOption
 from tiler.settings import Settings
-from tiler.storage.store import Stores
 
 Command = Callable[..., None]
 MakeRunOptions = Callable[[Settings, str], RunOptions]
@@ -68,7 +66,7 @@ def follow_flags(default: str | None) -> Callable[[Command], Command]:
         @wraps(command)
         def given(*args: Any, queue: str | None, max_failed: float, jobs: int, **kwargs: Any) -> None:
             def run_options(settings: Settings, before: str) -> RunOptions:
-                url = before if queue is None else _queue_url(queue, settings)
+                url = before if queue is None else queue_url(queue, settings)
                 return RunOptions(url, jobs, max_failed / 100)
 
             command(*args, run_options=run_options, **kwargs)
@@ -78,37 +76,16 @@ def follow_flags(default: str | None) -> Callable[[Command], Command]:
     return decorate
 
 
-def _queue_url(choice: str, settings: Settings) -> str:
-    """The URL of the queue that `--queue` means, empty for this machine."""
-    if choice == "sqs" and not settings.queue:
-        raise BadOption("--queue sqs needs a queue: name a deployed stack with --stack, or give the queue's URL")
-    if choice not in ("local", "sqs") and "://" not in choice:
-        raise BadOption(f"{choice!r} is no queue: write local, sqs or a queue's URL")
-    url = {"local": "", "sqs": settings.queue}.get(choice, choice)
-    if ".amazonaws.com" in url and not settings.sources.startswith("s3:"):
-        raise BadOption(f"workers in AWS cannot see {settings.sources}: name a deployed stack with --stack")
-    return url
-
-
-def perform_plan(
-    plan: Plan,
-    run_options: RunOptions,
-    settings: Settings,
-    stores: Stores,
-    *,
-    as_json: bool,
-    again: bool = False,
-) -> None:
-    """Run a plan and print what became of it; see `run_plan`.
+def show_result(result: RunResult, url: str, *, as_json: bool) -> None:
+    """Print what became of a job; its tiles are in the store at `url`.
 
     Raises:
         Exit: with 1 if tiles failed or are missing.
     """
-    result = run_plan(plan, run_options, settings, stores, TerminalReport(), again=again)
     if result.messages is not None:
-        print_sent(result.tally, result.messages, run_options.queue, as_json=as_json)
+        print_sent(result.tally, result.messages, result.queue, as_json=as_json)
     else:
-        print_result(result, stores.tiles.url, as_json=as_json)
+        print_result(result, url, as_json=as_json)
 
 
 def print_sent(tally: Tally, messages: int, queue: str, *, as_json: bool) -> None:
@@ -132,8 +109,7 @@ def print_result(result: RunResult, url: str, *, as_json: bool) -> None:
         Exit: with 1 if it did not pass.
     """
     tally, check = result.tally, result.check
-    said = {**tally.to_json(), **(check.to_json() if check else {})}
-    click.echo(json.dumps(said) if as_json else "\n".join(_summary(tally, url)))
+    click.echo(json.dumps(result.to_json()) if as_json else "\n".join(_summary(tally, url)))
     for error, number in tally.errors.items():
         click.echo(f"failed: {tiles_said(number)}: {error}", err=True)
     if result.why:

@@ -5,46 +5,31 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
 from pathlib import Path
 
 import click
 from tabulate import tabulate
 
-from seeder.cache.prepare_job import prepare
 from seeder.cache.query import TileQuery
 from seeder.cli.common import (
+    TerminalReport,
     check_meant,
     confirm_options,
     guarded,
-    interruptible,
     json_option,
     located,
-    tile_bar,
     tiles_said,
 )
-from seeder.cli.run_job import MakeRunOptions, perform_plan, run_flags
-from seeder.cli.selection_options import order_option, selected, selectors
-from seeder.jobs.estimate import SAMPLE_BLOCKS_DEEPEST, Estimate, Question, ZoomEstimate, estimate
+from seeder.cli.run_job import MakeRunOptions, run_flags, show_result
+from seeder.cli.selection_options import order_option, selectors
+from seeder.jobs.estimate import SAMPLE_BLOCKS_DEEPEST, Estimate, ZoomEstimate
 from seeder.jobs.prices import Demand, Prices
-from seeder.operations.run import RunOptions
-from seeder.select.blocks import Count
+from seeder.operations.seed import CONCURRENCY, Limits, SeedRequest, dollars, estimate_seed
+from seeder.operations.seed import seed as seed_tiles
 from seeder.select.order import Order
-from tiler.errors import BadOption
-from tiler.layers.catalog import load_layer
 from tiler.settings import Settings
-from tiler.storage.store import Stores
 
 MANY_TILES = 1_000_000  # above which a plan is shown first
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """What needs no question: so many tiles, so many dollars."""
-
-    tiles: int
-    dollars: float | None
-    yes: bool
 
 
 @click.command("seed")
@@ -58,7 +43,7 @@ class Limits:
 @click.option(
     "--concurrency",
     type=click.IntRange(1, 1000),
-    default=32,
+    default=CONCURRENCY,
     show_default=True,
     metavar="N",
     help="Workers of the stack at once, for the estimate of the time.",
@@ -105,52 +90,22 @@ def seed(
     """
     how = run_options(settings, "")
     rates = Prices.load(prices) if prices else Prices()
-    stores = Stores.open(settings)
-    found = load_layer(stores.sources, layer)
-    if query.nothing:
-        click.echo("the list names no tile: nothing to do", err=True)
-        return
-    variant = query.variant(found)
-    selection, counts = selected(query, found, stores)
-    total = Count.total(counts).tiles
-    if not total:
-        click.echo(f"none of these tiles is {query.state}: nothing to do", err=True)
-        return
-    workers = concurrency if how.queue else how.jobs
-    question = Question(found, selection, variant, force, bool(how.queue), workers, rates)
+    request = SeedRequest(layer, query, force, order, concurrency, rates)
+    report = TerminalReport()
     if dry_run:
-        _print(_estimated(question, settings, how.jobs), as_json=as_json)
+        found = estimate_seed(request, how, settings, report)
+        if found:
+            _print(found, as_json=as_json)
         return
-    _check(question, total, settings, how, Limits(confirm_above, max_cost, yes))
-    stores = Stores.open(settings, create=True)
-    plan = prepare(found, selection, variant, force=force, stores=stores)
-    perform_plan(replace(plan, order=order), how, settings, stores, as_json=as_json)
 
+    def confirm(tiles: int, found: Estimate) -> None:
+        click.echo("\n".join(_lines(found)), err=True)
+        check_meant(f"{tiles_said(tiles)}, more than --confirm-above {confirm_above:,}")
 
-def _check(question: Question, total: int, settings: Settings, run_options: RunOptions, limits: Limits) -> None:
-    """Nothing, if the plan is within the limits, or wanted all the same.
-
-    Raises:
-        BadOption: it costs too much, or was not confirmed.
-    """
-    ask = total > limits.tiles and not limits.yes
-    if limits.dollars is None and not ask:
-        return
-    found = _estimated(question, settings, run_options.jobs)
-    if limits.dollars is not None and found.most > limits.dollars:
-        raise BadOption(
-            f"it may cost up to {_dollars(found.most)}, more than --max-cost {limits.dollars:g}: "
-            f"select less, or see --dry-run"
-        )
-    if not ask:
-        return
-    click.echo("\n".join(_lines(found)), err=True)
-    check_meant(f"{tiles_said(total)}, more than --confirm-above {limits.tiles:,}")
-
-
-def _estimated(question: Question, settings: Settings, jobs: int) -> Estimate:
-    with interruptible("interrupted: nothing was changed"), tile_bar("sample", None) as bar:
-        return estimate(question, settings, jobs=jobs, progress=bar.update)
+    limits = Limits(max_cost, None if yes else confirm_above, confirm)
+    result = seed_tiles(request, how, settings, report, limits)
+    if result:
+        show_result(result, settings.tiles, as_json=as_json)
 
 
 def _print(found: Estimate, *, as_json: bool) -> None:
@@ -175,10 +130,10 @@ def _lines(found: Estimate) -> Iterator[str]:
     who = f"{found.workers} workers" if demand.messages else f"{found.workers} processes here"
     yield f"time: about {_time(found.wall)} with {who}" + (f", {demand.messages:,} messages" if demand.messages else "")
     parts = {"Lambda": paid.compute, "S3 requests": paid.s3, "SQS": paid.sqs, "logs": paid.logs}
-    listed = ", ".join(f"{name} {_dollars(value)}" for name, value in parts.items() if value)
+    listed = ", ".join(f"{name} {dollars(value)}" for name, value in parts.items() if value)
     if paid.total:
-        yield f"cost: {listed}, a month of storage {_dollars(paid.storage)}; in all {_dollars(paid.total)}, at most"
-        yield f"{_dollars(found.most)} (prices of {found.prices.as_of}; --prices FILE sets yours)"
+        yield f"cost: {listed}, a month of storage {dollars(paid.storage)}; in all {dollars(paid.total)}, at most"
+        yield f"{dollars(found.most)} (prices of {found.prices.as_of}; --prices FILE sets yours)"
     else:
         yield "cost: nothing, it all happens on this machine"
 
@@ -190,11 +145,6 @@ def _row(name: str, size: ZoomEstimate | Demand, around: tuple[str, str], empty:
 
 def _around(share: float) -> str:
     return "?" if share == math.inf else f"{100 * share:.0f}%" if share else ""
-
-
-def _dollars(number: float) -> str:
-    """An amount, rounded up, so that nothing looks as if it were for nothing."""
-    return f"${number:,.2f}" if number >= 0.1 else f"${math.ceil(1e4 * number) / 1e4:.4f}" if number else "$0"
 
 
 def _time(seconds: float) -> str:

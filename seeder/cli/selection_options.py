@@ -2,33 +2,35 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
-from functools import partial, wraps
-from io import StringIO
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import replace
+from functools import wraps
 from pathlib import Path
 from typing import Any, TextIO, cast
 
 import click
 
-from seeder.cache.query import Area, SpatialFilter, State, TileQuery, TrafficFilter
-from seeder.cli.common import Bar, interruptible, parsed, tile_bar, tiles_said
+from seeder.cache.query import TileQuery
+from seeder.cli.common import Bar, TerminalReport, parsed
+from seeder.operations.select import select_tiles
+from seeder.operations.selectors import Selectors, Text, parse_area
 from seeder.select.blocks import Count
-from seeder.select.burn import Shapes
 from seeder.select.order import Order
-from seeder.select.selection import Selection, count, regions
-from seeder.select.tilelist import parse_tiles
-from seeder.select.tileset import TileSets
-from seeder.select.traffic import parse_share, read_traffic
+from seeder.select.selection import Selection
+from seeder.select.traffic import parse_share
 from tiler.errors import BadOption
 from tiler.grid import Bounds, parse_place, parse_zooms
-from tiler.inputs import check_file, lines, whole
+from tiler.inputs import check_file
 from tiler.keys import FORMATS, Format, Scale
 from tiler.layers.catalog import Layer
 from tiler.storage.store import Stores
 
 Command = Callable[..., None]
+SELECTORS = (  # the parameters of `places`
+    *("zooms", "bbox", "geojson", "buffer", "around", "radius", "area", "listed", "expand", "traffic", "top", "share"),
+    *("exclude", "footprint", "missing", "existing"),
+)
 STDIN = ("-", "<stdin>")
 PATIENCE = 1.0  # seconds before a bar appears of what is mostly done by then
 
@@ -49,125 +51,43 @@ class _Text(click.File):
 TEXT = _Text(encoding="utf-8-sig", errors="replace")
 
 
-@dataclass(frozen=True, slots=True)
-class _Given:
-    """The options as they were given."""
-
-    zooms: tuple[int, ...] | None
-    bbox: tuple[Bounds, ...]
-    geojson: tuple[TextIO, ...]
-    buffer: float | None
-    around: tuple[tuple[float, float], ...]
-    radius: float | None
-    area: tuple[str, ...]
-    listed: TextIO | None
-    expand: tuple[int, ...] | None
-    traffic: tuple[Path, ...]
-    top: int | None
-    share: float | None
-    exclude: tuple[TextIO, ...]
-    footprint: bool | None
-    missing: bool
-    existing: bool
-
-    def check(self) -> None:
-        """Nothing, if no option lacks the one that it belongs to.
-
-        Raises:
-            BadOption: one does.
-        """
-        pairs = (
-            (self.buffer is not None, bool(self.geojson), "--buffer needs --geojson FILE"),
-            (self.radius is not None, bool(self.around), "--radius needs --around LON,LAT"),
-            (bool(self.around), self.radius is not None, "--around needs --radius KM"),
-            (self.expand is not None, self.listed is not None, "--expand needs --tiles FILE"),
-            (self.top is not None, bool(self.traffic), "--top needs --traffic LOG"),
-            (self.share is not None, bool(self.traffic), "--share needs --traffic LOG"),
-            (bool(self.traffic), (self.top is None) != (self.share is None), "--traffic needs --top N or --share P%"),
-            (self.missing, not self.existing, "--missing and --existing leave nothing: give one of them"),
-        )
-        for given, well, why in pairs:
-            if given and not well:
-                raise BadOption(why)
-        files = [_name(file) for file in (*self.geojson, *self.exclude, *([self.listed] if self.listed else []))]
-        if sum(name in STDIN for name in (*files, *map(str, self.traffic))) > 1:
-            raise BadOption("standard input can be read once: give files for the other options")
-
-    def query(self) -> TileQuery:
-        """What they ask for.
-
-        Raises:
-            BadOption: an option lacks the one that it belongs to, or a file cannot be understood.
-        """
-        self.check()
-        lists: tuple[TileSets, ...] = ()
-        if self.listed is not None:
-            tiles = parse_tiles(lines(self.listed, _name(self.listed)), _name(self.listed))
-            lists = (tiles if self.expand is None else tiles.expanded(self.expand),)
-        places = SpatialFilter(
-            tuple(self._shapes()), lists, tuple(map(_area, self.area)), tuple(map(_excluded, self.exclude))
-        )
-        traced = TrafficFilter(partial(read_traffic, self.traffic), self.top, self.share) if self.traffic else None
-        state: State | None = "missing" if self.missing else "existing" if self.existing else None
-        return TileQuery(self.zooms, self.bbox, places, traced, self.footprint, state)
-
-    def _shapes(self) -> Iterator[Shapes]:
-        from seeder.select.geojson import around  # noqa: PLC0415 - it imports shapely
-
-        if self.geojson:
-            buffer = self.buffer or 0.0
-            yield Shapes.joined(_widened(file, buffer) for file in self.geojson)
-        if self.around:
-            yield Shapes.joined(around(*place, self.radius or 0.0) for place in self.around)
+def _text(file: TextIO) -> Text:
+    return Text(file, getattr(file, "name", "-"))
 
 
-def _widened(file: TextIO, buffer: float) -> Shapes:
-    """The shapes of a file, widened by `buffer` metres."""
-    from seeder.select.geojson import read_geojson  # noqa: PLC0415 - as above
-
-    with Bar(f"widen {Path(_name(file)).name}", unit="part", delay=PATIENCE) as bar:
-        return read_geojson(whole(file, _name(file)), _name(file), buffer=buffer, progress=bar)
-
-
-def _name(file: TextIO) -> str:
-    return getattr(file, "name", "-")
-
-
-def _excluded(file: TextIO) -> Shapes | TileSets:
-    """What a file of shapes or of tiles leaves out."""
-    from seeder.select.geojson import looks_like_geojson, read_geojson  # noqa: PLC0415 - as above
-
-    text = whole(file, _name(file))
-    if looks_like_geojson(text):
-        return read_geojson(text, _name(file), dissolve=True)
-    return parse_tiles(StringIO(text), _name(file))
-
-
-def _area(text: str) -> Area:
-    """`ZOOMS=world`, `ZOOMS=W,S,E,N` or `ZOOMS=FILE`.
+def _query(
+    *,
+    geojson: tuple[TextIO, ...],
+    area: tuple[str, ...],
+    listed: TextIO | None,
+    exclude: tuple[TextIO, ...],
+    **given: Any,
+) -> TileQuery:
+    """What the options ask for.
 
     Raises:
-        BadOption, GridError: it is none of them, or the file cannot be understood.
+        BadOption: an option lacks the one that it belongs to, or a file cannot be understood.
     """
-    zooms, equals, place = text.partition("=")
-    if not equals or not place:
-        raise BadOption(f"--area {text!r}: write ZOOMS=world, ZOOMS=FILE or ZOOMS=W,S,E,N, as in 0-8=world")
-    return Area(parse_zooms(zooms), _place(place))
+    selectors = Selectors(
+        geojson=tuple(map(_text, geojson)),
+        areas=(parse_area(text, _opened) for text in area),
+        tiles=None if listed is None else _text(listed),
+        exclude=tuple(map(_text, exclude)),
+        **given,
+    )
+    selectors.check()
+    texts = (*selectors.geojson, *selectors.exclude, *([selectors.tiles] if selectors.tiles else []))
+    if sum(name in STDIN for name in (*(text.name for text in texts), *map(str, selectors.traffic))) > 1:
+        raise BadOption("standard input can be read once: give files for the other options")
+    return selectors.query(_widening)
 
 
-def _place(text: str) -> Bounds | Shapes | None:
-    from seeder.select.geojson import read_geojson  # noqa: PLC0415 - as above
+def _opened(path: str) -> AbstractContextManager[TextIO]:
+    return cast(AbstractContextManager[TextIO], click.open_file(path, encoding="utf-8-sig", errors="replace"))
 
-    if text == "world":
-        return None
-    if re.fullmatch(r"[-+.\deE ]+(,[-+.\deE ]+){3}", text):
-        return Bounds.parse(text)
-    check_file(text)
-    try:
-        with click.open_file(text, encoding="utf-8-sig", errors="replace") as file:
-            return read_geojson(whole(cast(TextIO, file), text), text)
-    except OSError as error:
-        raise BadOption(f"--area: {text} cannot be read: {error.strerror}") from error
+
+def _widening(name: str) -> Bar:
+    return Bar(f"widen {Path(name).name}", unit="part", delay=PATIENCE)
 
 
 def places(command: Command) -> Command:
@@ -249,8 +169,8 @@ def places(command: Command) -> Command:
     @click.option("--existing", is_flag=True, help="Only tiles that are stored.")
     @wraps(command)
     def place(*args: Any, **kwargs: Any) -> None:
-        given = {name: kwargs.pop(name) for name in _Given.__dataclass_fields__}
-        command(*args, query=_Given(**given).query(), **kwargs)
+        given = {name: kwargs.pop(name) for name in SELECTORS}
+        command(*args, query=_query(**given), **kwargs)
 
     return place
 
@@ -287,37 +207,5 @@ def order_option(command: Command) -> Command:
 
 
 def selected(query: TileQuery, layer: Layer, stores: Stores) -> tuple[Selection, dict[int, Count]]:
-    """The tiles of `layer` that are meant, and how many they are; what is left out and served is told.
-
-    They are none only if `--missing` or `--existing` leave none.
-
-    Raises:
-        ZoomOutside: the layer lacks one of the zooms.
-        BadOption: not one tile is selected.
-        StoreError: it cannot be told what is stored.
-    """
-    query.check_listed()
-    if query.state:
-        with interruptible("interrupted: nothing was changed"), tile_bar(f"look for {layer.id}", None) as bar:
-            selection, traffic = query.selection(layer, stores, bar.update)
-        counts = {region.z: region.total() for region in regions(layer, selection)}
-    else:
-        selection, traffic = query.selection(layer, stores, int)
-        counts = count(layer, selection)
-        if query.places.shapes and not counts[max(counts)].tiles:
-            hint = "the shapes lie beside the layer, or their longitudes and latitudes are swapped"
-            click.echo(f"no tile of zoom {max(counts)} is selected: {hint}", err=True)
-    found = Count.total(counts).tiles
-    listed = sum(map(len, query.places.lists))
-    if query.places.lists and found != listed:
-        alone = query == TileQuery(
-            places=SpatialFilter(lists=query.places.lists), scale=query.scale, format=query.format
-        )
-        which = "not among the layer's" if alone else "not among the layer's, or not selected otherwise"
-        click.echo(f"{listed - found:,} of {listed:,} listed tiles are {which}, and left out", err=True)
-    if traffic:
-        served = traffic.served({region.z: region for region in regions(layer, selection)})
-        every = traffic.asked(selection.zooms)
-        share = f"{served:,} of {every:,} requests for these zooms ({served / max(1, every):.1%})"
-        click.echo(f"{tiles_said(found)} would have served {share}", err=True)
-    return selection, counts
+    """The tiles of `layer` that are meant, and how many they are; see `select_tiles`."""
+    return select_tiles(query, layer, stores, TerminalReport())

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from seeder.cache.closing_check import Check
 from seeder.jobs.ledger import record_stale
@@ -13,6 +13,7 @@ from seeder.jobs.plan import Plan, Tally, Work, run
 from seeder.operations.report import Report
 from seeder.workers.breaker import MAX_FAILED_SHARE
 from seeder.workers.local_pool import LocalPool
+from tiler.errors import BadOption
 from tiler.ingest.ingest import check_unchanged
 from tiler.ingest.processes import CORES
 from tiler.settings import Settings
@@ -34,17 +35,41 @@ class RunOptions:
 
 @dataclass(frozen=True, slots=True)
 class RunResult:
-    """What became of a job. `why` says why not all was done; `messages` were sent, of a job that is not followed."""
+    """What became of a job. `why` says why not all was done; `messages` were sent, of a job that is not followed.
+
+    `queue` is the URL of the queue that has the job, empty for this machine.
+    """
 
     tally: Tally
     why: str = ""
     check: Check | None = None  # of all planned tiles, where nothing failed
     messages: int | None = None
+    queue: str = ""
 
     @property
     def passed(self) -> bool:
         """Whether every tile is stored or empty and of the layer's revision, as far as the job was followed."""
         return not self.tally.failed and not self.why and (self.check is None or self.check.passed)
+
+    def to_json(self) -> dict[str, Any]:
+        """The numbers: tiles by what became of them, bytes, seconds, and what the closing check found."""
+        return {**self.tally.to_json(), **(self.check.to_json() if self.check else {})}
+
+
+def queue_url(choice: str, settings: Settings) -> str:
+    """The URL of the queue that `local`, `sqs` or a URL names, empty for this machine.
+
+    Raises:
+        BadOption: it names none, or workers there could not see the stores.
+    """
+    if choice == "sqs" and not settings.queue:
+        raise BadOption("--queue sqs needs a queue: name a deployed stack with --stack, or give the queue's URL")
+    if choice not in ("local", "sqs") and "://" not in choice:
+        raise BadOption(f"{choice!r} is no queue: write local, sqs or a queue's URL")
+    url = {"local": "", "sqs": settings.queue}.get(choice, choice)
+    if ".amazonaws.com" in url and not settings.sources.startswith("s3:"):
+        raise BadOption(f"workers in AWS cannot see {settings.sources}: name a deployed stack with --stack")
+    return url
 
 
 def run_plan(
@@ -74,16 +99,16 @@ def run_plan(
         settled = len(plan.done) == plan.blocks
         messages = 0 if settled else send_work(plan, queue, options, stores, report, again=again)
         if not options.wait:
-            return RunResult(plan.tally, messages=messages)
+            return RunResult(plan.tally, messages=messages, queue=options.queue)
         why = _follow(plan, queue, stores, report)
     elif len(plan.done) < plan.blocks:
         check_unchanged(plan.layer)
         why = render_work(plan, options, settings, stores, report)
     if why or plan.tally.failed:
-        return RunResult(plan.tally, why)
+        return RunResult(plan.tally, why, queue=options.queue)
     check = Check.of(plan, stores, settings, options.jobs, since)
     record_stale(stores.sources, plan.job.id, check.stale + check.unsure)
-    return RunResult(plan.tally, check=check)
+    return RunResult(plan.tally, check=check, queue=options.queue)
 
 
 def render_work(work: Work, options: RunOptions, settings: Settings, stores: Stores, report: Report) -> str:

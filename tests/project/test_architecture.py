@@ -14,7 +14,10 @@ from tests.support.paths import ROOT
 
 # Each package, and those that it may import: a package's own modules, and of `tiler` what stands beside its packages,
 # are always allowed.
-BASE = {"tiler.alive", "tiler.errors", "tiler.grid", "tiler.inputs", "tiler.keys", "tiler.settings", "tiler.timing"}
+BASE = {
+    *("tiler.alive", "tiler.errors", "tiler.grid", "tiler.inputs", "tiler.keys", "tiler.settings", "tiler.timing"),
+    "tiler.without_boto3",
+}
 TILER = {
     "tiler.storage": set[str](),
     "tiler.image": set[str](),
@@ -33,6 +36,10 @@ SEEDER = {
     "seeder.serve": {"seeder.select", "seeder.aws", "seeder.jobs", "seeder.workers", "seeder.cache"},
     "seeder.operations": {
         *("seeder.select", "seeder.aws", "seeder.jobs", "seeder.workers", "seeder.cache", "seeder.archive"),
+    },
+    "seeder.api": {
+        *("seeder.select", "seeder.aws", "seeder.jobs", "seeder.workers", "seeder.cache", "seeder.archive"),
+        *("seeder.operations", "seeder.serve"),
     },
     "seeder.cli": {
         *("seeder.select", "seeder.aws", "seeder.jobs", "seeder.workers", "seeder.cache", "seeder.archive"),
@@ -64,7 +71,10 @@ def test_no_modules_import_each_other() -> None:
 @pytest.mark.parametrize(
     ("package", "homes"),
     [
-        ("rasterio", {"tiler", "tiler.storage.gdal_reads", "tiler.layers.render", "tiler.raster", "tiler.ingest"}),
+        (
+            "rasterio",
+            {"tiler.without_boto3", "tiler.storage.gdal_reads", "tiler.layers.render", "tiler.raster", "tiler.ingest"},
+        ),
         ("obstore", {"tiler.storage.store"}),
         ("boto3", {"seeder.aws.clients"}),
         ("aws_lambda_powertools", {"seeder.workers.lambda_handler"}),
@@ -93,9 +103,11 @@ def test_no_command_imports_boto3_before_it_needs_it() -> None:
 
 
 def test_only_programs_touch_the_environment() -> None:
-    """And the Lambdas: they hand `os.environ` to Settings; nothing else may read it."""
+    """And the Lambdas, and `seeder.open`: they hand `os.environ` to Settings; nothing else may read it."""
     readers = {module for module, path in MODULES.items() if re.search(r"os\.environ|getenv", path.read_text())}
-    assert readers == {"seeder.cli.common", "seeder.workers.lambda_handler", "tiler.http"}
+    assert readers == {
+        *("seeder.cli.common", "seeder.api.workspace", "seeder.workers.lambda_handler", "tiler.http"),
+    }
 
 
 def test_no_module_passes_400_lines() -> None:

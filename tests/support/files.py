@@ -43,3 +43,8 @@ def raw(path: Path, secret: Path) -> Path:
     described(path, inside=RAW.format(name=secret))
     path.write_text(path.read_text().replace('band="1"', 'band="1" subClass="VRTRawRasterBand"'))
     return path
+
+
+def files_of(folder: Path) -> dict[str, bytes]:
+    """The bytes of all files below a folder, by name."""
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}

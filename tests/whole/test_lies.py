@@ -15,7 +15,8 @@ from click.testing import CliRunner, Result
 
 from seeder.cache import closing_check
 from seeder.cli import main as cli
-from seeder.cli import update_tiles
+from seeder.operations import renew, update
+from seeder.operations.report import Report
 from tests.conftest import Recipe, scene, write_raster
 from tests.support.clock import nothing_in_flight
 from tiler.layers.catalog import load_layer
@@ -225,16 +226,16 @@ def test_a_command_that_waited_leaves_a_layer_alone_that_has_another_revision_by
     newest = write_raster(tmp_path / "newest.tif", Recipe(values=scene(64, 64, 3, seed=4)))
 
     def meanwhile(*_: object) -> bool:
-        monkeypatch.setattr(update_tiles, "count_down", lambda *_: True)
+        monkeypatch.setattr(update, "count_down", lambda *_: True)
         land.ingest(newest)
         assert land.run("seed", "land", "--force").exit_code == 0
         return True
 
-    monkeypatch.setattr(update_tiles, "count_down", meanwhile)
+    monkeypatch.setattr(update, "count_down", meanwhile)
     result = land.run(*(far if word == "far" else word for word in words))
     assert result.exit_code == 1, result.output
     assert "by now" in result.stderr
-    monkeypatch.setattr(update_tiles, "count_down", lambda *_: True)
+    monkeypatch.setattr(update, "count_down", lambda *_: True)
     assert land.run("verify", "land", "--deep", "--sample", "all").exit_code == 0
     stores = Stores.open(Settings.from_env({}, data=str(land.data)))
     current = load_layer(stores.sources, "land")
@@ -264,10 +265,10 @@ def test_a_rollback_that_was_cut_off_is_finished_by_the_same_command_also_after_
     third = write_raster(tmp_path / "c.tif", Recipe(values=scene(64, 64, 3, seed=5)))
     assert land.run("refresh", "land", land.b, "--no-wait").exit_code == 0
     wanted = json.loads(land.index.read_text())["revision"]
-    go_on: Callable[..., bool] = update_tiles.count_down
+    go_on: Callable[..., bool] = update.count_down
     for words in (("refresh", "land", third), ("rollback", "land")):
-        monkeypatch.setattr(update_tiles, "wait_out", interrupted)
+        monkeypatch.setattr(renew, "wait_for_fence", interrupted)
         assert land.run(*words).exit_code == 130
-    monkeypatch.setattr(update_tiles, "wait_out", lambda *_: go_on(0.0, ""))
+    monkeypatch.setattr(renew, "wait_for_fence", lambda *_: go_on(0.0, "", Report()))
     assert land.run("rollback", "land").exit_code == 0
     assert json.loads(land.index.read_text())["revision"] == wanted

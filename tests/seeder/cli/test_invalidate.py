@@ -18,10 +18,10 @@ from click.testing import CliRunner, Result
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seeder.cli import invalidate as module
 from seeder.cli import main as cli
-from seeder.cli import update_tiles
 from seeder.cli.invalidate import parse_age
+from seeder.operations import invalidate as operation
+from seeder.operations import update
 from tests.support.door import (  # noqa: F401 - some are fixtures
     FOREVER,
     Door,
@@ -316,17 +316,17 @@ def test_an_interrupted_invalidation_is_finished_by_another(
     fill(tiles, MANY)
     before, now = shown(tiles), revised(alps_copy)
 
-    def broken(task: update_tiles.UpdateTask, keys: Iterator[str], total: int | None) -> Any:
+    def broken(task: update.UpdateTask, keys: Iterator[str], total: int | None) -> Any:
         def drawn() -> Iterator[str]:
             for number, key in enumerate(keys):
                 if number == 100:
                     raise error
                 yield key
 
-        return update_tiles.take_away(task, drawn(), total)
+        return update.delete_tiles(task, drawn(), total)
 
     with monkeypatch.context() as patch:
-        patch.setattr(module, "take_away", broken)
+        patch.setattr(operation, "delete_tiles", broken)
         result = run("alps", "--all", "--no-wait", *flags)
     assert result.exit_code == code
     assert ("run the same command again" if code == 130 else "no answer") in result.stderr

@@ -305,7 +305,7 @@ def test_a_seeding_that_was_killed_is_stalled_after_a_while_and_resumed(
     put_run(job.sources, job.id, replace(run, by=None))  # nobody knows by whom, as of another machine
     assert job.state() == "running"
     with monkeypatch.context() as patch:
-        patch.setattr(jobs, "utcnow", lambda: datetime.now(UTC) + timedelta(seconds=130))
+        patch.setattr("seeder.operations.jobs.utcnow", lambda: datetime.now(UTC) + timedelta(seconds=130))
         result = seeder("status", job.id)
     assert result.exit_code == 1
     assert f"job {job.id}: stalled, no receipt for 0:02:1" in result.stdout

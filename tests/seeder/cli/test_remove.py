@@ -22,6 +22,7 @@ from seeder.cli import main as cli
 from seeder.cli import remove as remove_module
 from seeder.jobs.ledger import Stop, layer_of, put_job, put_plan, put_receipt, stop
 from seeder.jobs.messages import Job, Message, Receipt, Spec
+from seeder.operations import remove as remove_operation
 from seeder.select.blocks import Count
 from seeder.select.selection import Selection
 from seeder.select.tilelist import parse_tiles
@@ -160,7 +161,7 @@ def test_removing_one_of_two_layers_leaves_the_other(one: str, other: str) -> No
     for name in {one, other}:
         put_job(stores.sources, job_of(name))
         put(stores.tiles, [f"{name}/5/3/2.png"])
-    keys = {share.what: list(share.keys()) for share in remove_module.shares(one, stores)}
+    keys = {share.what: list(share.keys()) for share in remove_operation.shares(one, stores)}
     assert keys["tiles"] == [f"{one}/5/3/2.png"]
     assert {key.split("/")[1] for key in keys["jobs"]} == {job_of(one).id}
 
@@ -235,7 +236,7 @@ def test_during_the_wait_nobody_renders_the_layer_and_nothing_else_is_gone_yet(
         assert listing(alone).keys() == before.keys() - {index_key(NAME), tilejson_key(NAME)}
         return True
 
-    monkeypatch.setattr(remove_module, "count_down", ask)
+    monkeypatch.setattr(remove_operation, "count_down", ask)
     assert run(NAME, "--confirm", NAME).exit_code == 0
     assert waits == [fence(alone.tiles).total_seconds()]
     assert waits[0] > 30

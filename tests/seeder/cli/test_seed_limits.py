@@ -216,7 +216,7 @@ def test_more_than_a_million_tiles_are_not_seeded_unasked(data: Path, monkeypatc
     stores = Stores.open(Settings.from_env({}, data=str(data)))
     publish(replace(load_layer(stores.sources, "alps"), maxzoom=17), stores)
     unrendered(monkeypatch)
-    monkeypatch.setattr("seeder.cli.seed.prepare", None)  # should they be seeded, not all of them
+    monkeypatch.setattr("seeder.operations.seed.prepare", None)  # should they be seeded, not all of them
     before = snapshot(data)
     tiles = TILES[9] * 4**8  # about: the layer's edges do not lie on tiles'
     says = re.fullmatch(

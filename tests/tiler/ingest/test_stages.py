@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from seeder.cli import ingest as command
-from seeder.cli.common import Stages
+from seeder.cli.common import Stages, TerminalReport
+from seeder.operations import ingest as operation
 from tests.conftest import Recipe, scene, silent, write_raster
 from tiler.ingest.ingest import Ingested, ingest
 from tiler.ingest.survey import revision_of
@@ -97,5 +97,5 @@ def test_stages_end_with_the_first_chunk(tmp_path: Path, stores: Stores, monkeyp
         assert ended
         return done
 
-    monkeypatch.setattr(command, "ingest_raster", make)
-    command.make(str(path), "alps", Options(), stores, jobs=1)
+    monkeypatch.setattr(operation, "ingest_raster", make)
+    operation.ingest(str(path), "alps", Options(), stores, TerminalReport(), jobs=1)

@@ -1,0 +1,1 @@
+"""The Python API: a workspace, its layers, their tiles, and jobs. `import seeder` gives all of it."""

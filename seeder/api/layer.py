@@ -1,0 +1,380 @@
+"""A handle on a layer: its facts, its tiles, and what can be done with them."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from os import PathLike, fspath
+from typing import Any, Literal, Unpack
+
+from mercantile import Tile
+
+from seeder.api.checks import check_between, processes_of
+from seeder.api.ingesting import Ingesting, changes_of
+from seeder.api.job import Job, chooser, followed
+from seeder.api.notebook import html_of
+from seeder.api.progress import CallbackReport, Progress
+from seeder.api.selecting import Selecting, query_of
+from seeder.api.tiles import Tiles
+from seeder.api.updating import Age, check_own, context_of, filter_of
+from seeder.cache.audit import Finding, Problem
+from seeder.cache.query import TileQuery
+from seeder.jobs.estimate import Estimate
+from seeder.operations import invalidate as updates
+from seeder.operations import refresh as revise
+from seeder.operations.export import Exported, export
+from seeder.operations.refresh import NextSource
+from seeder.operations.remove import RemovedLayer, remove, remove_old_revisions
+from seeder.operations.renew import RenewResult
+from seeder.operations.seed import CONCURRENCY, Limits, SeedRequest, estimate_seed, seed
+from seeder.operations.update import RemovedTiles
+from seeder.operations.verify import SAMPLE, VerifyOptions, verify
+from seeder.select.order import Order
+from seeder.workers.breaker import MAX_FAILED_SHARE
+from tiler.errors import BadOption, GridError, MissingObject, TilerError
+from tiler.grid import MAX_ZOOM, Bounds
+from tiler.inputs import read_json
+from tiler.keys import Format, Scale, TileName, tile_key
+from tiler.layers import catalog
+from tiler.layers.catalog import addressed, load_layer
+from tiler.layers.render import render_tile
+from tiler.settings import Settings
+from tiler.storage.store import Stores
+
+
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """How many tiles were verified, and what is wrong; `problems` counts the findings by kind."""
+
+    layer: str
+    tiles: int
+    problems: dict[Problem, int]
+    findings: tuple[Finding, ...]
+
+    @property
+    def passed(self) -> bool:
+        """Whether nothing is wrong."""
+        return not self.findings
+
+
+class Layer:
+    """A layer of a workspace, by name; each call sees the layer as it is then.
+
+    `notes` is what an ingest in this process remarked on the raster.
+    """
+
+    __slots__ = ("_settings", "name", "notes")
+
+    def __init__(self, settings: Settings, name: str, notes: tuple[str, ...] = ()) -> None:
+        self._settings = settings
+        self.name = name
+        self.notes = notes
+
+    # Facts
+
+    def _load(self, stores: Stores | None = None) -> catalog.Layer:
+        return load_layer((stores or Stores.open(self._settings)).sources, self.name)
+
+    @property
+    def revision(self) -> str:
+        """The current revision: 8 hex digits or more that change with pixels and options."""
+        return self._load().revision
+
+    @property
+    def bounds(self) -> Bounds:
+        """West, south, east and north, in degrees; west > east across the antimeridian."""
+        return self._load().bounds
+
+    @property
+    def minzoom(self) -> int:
+        """The lowest zoom."""
+        return self._load().minzoom
+
+    @property
+    def maxzoom(self) -> int:
+        """The highest zoom."""
+        return self._load().maxzoom
+
+    @property
+    def format(self) -> Format:
+        """The format of tiles, unless another is named."""
+        return self._load().format
+
+    def facts(self) -> dict[str, Any]:
+        """What `seeder layers --json` prints of the layer."""
+        return catalog.facts(self._load())
+
+    def tilejson(self) -> dict[str, Any]:
+        """TileJSON 3.0.0, with the revision that tile addresses name now."""
+        stores = Stores.open(self._settings)
+        layer = self._load(stores)
+        found: dict[str, Any] = read_json(catalog.tilejson(layer, stores.url, addressed(layer, stores.tiles)))
+        return found
+
+    # Tiles
+
+    def select(self, *, scale: Scale = 1, format: Format | None = None, **selectors: Unpack[Selecting]) -> Tiles:  # noqa: A002 - the option's name
+        """The tiles of the layer that the selectors leave; without any, all that hold data.
+
+        Raises:
+            BadOption, GridError, ZoomOutside: a selector cannot be understood or met, or no tile is selected.
+            StoreError: the stored tiles could not be listed.
+        """
+        query = query_of(selectors)
+        asked = TileQuery(
+            query.zooms, query.boxes, query.places, query.traced, query.footprint, query.state, scale, format
+        )
+        stores = Stores.open(self._settings)
+        return Tiles.of(self._load(stores), asked, stores)
+
+    def tile(self, z: int, x: int, y: int, *, scale: Scale = 1, format: Format | None = None) -> bytes | None:  # noqa: A002
+        """A tile as a map gets it: as it is stored, else rendered (and not stored); None where the layer has no data.
+
+        Raises:
+            GridError: there is no such tile.
+            BadOption: the layer has no tiles of that scale or format.
+            SourceReadError, StoreError: it cannot be rendered or read.
+        """
+        if not (0 <= z <= MAX_ZOOM and 0 <= x < 2**z and 0 <= y < 2**z):
+            raise GridError(
+                f"there is no tile {z}/{x}/{y}: zooms run from 0 to {MAX_ZOOM}, columns and rows to 2^z - 1"
+            )
+        stores, tile = Stores.open(self._settings), Tile(x=x, y=y, z=z)
+        layer = self._load(stores)
+        variant = TileQuery(scale=scale, format=format).variant(layer)
+        if not layer.has(tile):
+            return None
+        try:
+            data = stores.tiles.get(tile_key(TileName(layer.id, tile, variant.scale, variant.format)))
+        except MissingObject:
+            data = b""
+        return data or render_tile(layer, stores.sources, tile, variant)
+
+    # Operations
+
+    def estimate(
+        self,
+        tiles: Tiles | None = None,
+        *,
+        force: bool = False,
+        queue: str = "local",
+        jobs: int | None = None,
+        concurrency: int = CONCURRENCY,
+    ) -> Estimate:
+        """What it would take to seed the tiles: bytes, time, cost, from a small sample. Writes nothing.
+
+        Raises:
+            BadOption, SourceReadError, StoreError: no tile is selected, or no sample can be rendered.
+        """
+        check_between("concurrency", concurrency, 1, 1000)
+        request = SeedRequest(self.name, self._query(tiles), force, concurrency=concurrency)
+        run_options = chooser(self._settings, queue, jobs)("")
+        found = estimate_seed(request, run_options, self._settings, CallbackReport(None))
+        if found is None:
+            raise BadOption("no tile is selected: there is nothing to estimate")
+        return found
+
+    def seed(
+        self,
+        tiles: Tiles | None = None,
+        *,
+        force: bool = False,
+        order: str = "zoom",
+        queue: str | None = None,
+        jobs: int | None = None,
+        max_failed: float = MAX_FAILED_SHARE,
+        max_cost: float | None = None,
+        progress: Progress | None = None,
+    ) -> Job:
+        """Render the tiles that are missing, or with `force` all; without `tiles` all of the layer.
+
+        Without a `queue` this machine renders in `jobs` processes, and the job that is returned knows its `result`:
+        look at `job.result.passed`. With `queue="sqs"` or a queue's URL the work is sent there: see `Job.wait`. A job
+        stops when more than `max_failed` (a part of 1) of its last 1000 blocks fail. `progress` is called with the
+        tiles done and all tiles.
+
+        Raises:
+            BadOption, ZoomOutside: no tile of the layer is selected, or it may cost more than `max_cost` dollars.
+            BadSource, BadCloud, QueueError, StoreError, WorkerDied: the work cannot be done.
+        """
+        request = SeedRequest(self.name, self._query(tiles), force, Order.parse(order))
+        run_options = chooser(self._settings, queue, jobs, max_failed)("")
+        if max_cost is not None:
+            check_between("max_cost", max_cost, 0, math.inf)
+        limits = None if max_cost is None else Limits(max_cost)
+        result = seed(request, run_options, self._settings, CallbackReport(progress), limits)
+        return Job(self._settings, self.name, result.tally.job if result else "", result)
+
+    def verify(
+        self,
+        tiles: Tiles | None = None,
+        *,
+        deep: bool = False,
+        sample: int | None = SAMPLE,
+        jobs: int | None = None,
+        progress: Progress | None = None,
+    ) -> Verified:
+        """Compare what is stored with what should be; `deep` also renders `sample` tiles (None: all) anew.
+
+        Raises:
+            BadOption, ZoomOutside, BadSource: no tile is selected, or the raster of a virtual layer changed.
+            SourceReadError, StoreError, WorkerDied: tiles cannot be listed, read or rendered.
+        """
+        findings: list[Finding] = []
+        if sample is not None:
+            check_between("sample", sample, 1, math.inf)
+        options = VerifyOptions(deep, sample, processes_of(jobs))
+        report = CallbackReport(progress)
+        done = verify(self.name, self._query(tiles), options, self._settings, report, findings.append)
+        return Verified(done.layer, done.tiles, dict(done.problems), tuple(findings))
+
+    def export(
+        self,
+        file: str | PathLike[str],
+        tiles: Tiles | None = None,
+        *,
+        overwrite: bool = False,
+        progress: Progress | None = None,
+    ) -> Exported:
+        """Write stored tiles into FILE.pmtiles, FILE.mbtiles or a folder; nothing is rendered.
+
+        `progress` is called in four stages: list, fetch, write, verify.
+
+        Raises:
+            BadOption: no tile is selected or stored, or something is in the archive's place.
+            StoreError, Superseded: a tile cannot be read, the archive cannot be written, or the layer changed.
+        """
+        query, report = self._query(tiles), CallbackReport(progress)
+        return export(self.name, fspath(file), query, self._settings, report, overwrite=overwrite)
+
+    def _query(self, tiles: Tiles | None) -> TileQuery:
+        """What the operations take for `tiles`."""
+        if tiles is None:
+            return TileQuery()
+        check_own(self.name, tiles)
+        return tiles.query
+
+    # Updates
+
+    def invalidate(
+        self,
+        tiles: Tiles | Literal["all"],
+        *,
+        older_than: Age | None = None,
+        hurry: bool = False,
+        cloudfront: str | None = None,
+        cdn_wait: bool = False,
+        progress: Progress | None = None,
+    ) -> RemovedTiles:
+        """Remove stored tiles at every scale and in every format; they are rendered when somebody asks for them.
+
+        What is removed is what `tiles` were selected by, as far as it was written before `older_than` (a time, or an
+        age). After a new revision it waits first until nothing in flight can put an older tile back, unless in a
+        `hurry`. `cloudfront` is a distribution to invalidate too, the stack's unless named, "" for none; `cdn_wait`
+        waits until it has.
+
+        Raises:
+            BadOption: the tiles are neither stored nor the layer's.
+            Superseded: the layer has another revision by now.
+            StoreError, BadCloud, QueueError: the store or CloudFront failed.
+        """
+        context = context_of(self._settings, progress, hurry, cloudfront, cdn_wait)
+        stored_filter = filter_of(self._load(context.stores), tiles, older_than)
+        return updates.invalidate(stored_filter, context)
+
+    def reseed(
+        self,
+        tiles: Tiles | Literal["all"],
+        *,
+        older_than: Age | None = None,
+        queue: str | None = None,
+        jobs: int | None = None,
+        hurry: bool = False,
+        cloudfront: str | None = None,
+        cdn_wait: bool = False,
+        progress: Progress | None = None,
+    ) -> RenewResult:
+        """Render stored tiles again in place, and remove only what the layer lacks now; see `invalidate`."""
+        context = context_of(self._settings, progress, hurry, cloudfront, cdn_wait)
+        stored_filter = filter_of(self._load(context.stores), tiles, older_than)
+        return updates.reseed(stored_filter, context, followed(self._settings, queue, jobs))
+
+    def refresh(
+        self,
+        source: str | PathLike[str] | None = None,
+        *,
+        queue: str | None = None,
+        jobs: int | None = None,
+        hurry: bool = False,
+        cloudfront: str | None = None,
+        cdn_wait: bool = False,
+        progress: Progress | None = None,
+        **changes: Unpack[Ingesting],
+    ) -> RenewResult:
+        """Make `source` the layer's next revision, and render stored tiles again in place; without, stale ones only.
+
+        The source is ingested with the options of the layer's last ingest, but for `changes`. The map never has a
+        hole: tiles that the source does not cover go last.
+
+        Raises:
+            BadSource, BadOption: the raster cannot become the layer's next revision.
+            Superseded: the layer has another revision by now.
+            StoreError, BadCloud, QueueError, WorkerDied: a store, a queue or CloudFront failed.
+        """
+        if source is None and changes:
+            raise BadOption("raster options need a raster: give a source")
+        wanted = None if source is None else NextSource(fspath(source), changes_of(changes))
+        run_options = followed(self._settings, queue, jobs)
+        context = context_of(self._settings, progress, hurry, cloudfront, cdn_wait)
+        return revise.refresh(self.name, context, run_options, wanted)
+
+    def rollback(
+        self,
+        revision: str = "",
+        *,
+        queue: str | None = None,
+        jobs: int | None = None,
+        hurry: bool = False,
+        cloudfront: str | None = None,
+        cdn_wait: bool = False,
+        progress: Progress | None = None,
+    ) -> RenewResult:
+        """Make an earlier revision, the previous one unless named, the current one again; see `refresh`."""
+        context = context_of(self._settings, progress, hurry, cloudfront, cdn_wait)
+        return revise.rollback(self.name, context, followed(self._settings, queue, jobs), revision)
+
+    def remove(
+        self,
+        *,
+        hurry: bool = False,
+        cloudfront: str | None = None,
+        cdn_wait: bool = False,
+        progress: Progress | None = None,
+    ) -> RemovedLayer:
+        """Remove the layer: its tiles, its sources of every revision, its jobs. There is no way back.
+
+        Raises:
+            UnknownLayer: nothing is there of the layer.
+            Superseded: it was ingested again meanwhile.
+            StoreError, BadCloud, QueueError: a store or CloudFront failed.
+        """
+        return remove(self.name, context_of(self._settings, progress, hurry, cloudfront, cdn_wait))
+
+    def remove_old_revisions(self, *, progress: Progress | None = None) -> RemovedLayer:
+        """Remove the sources of revisions before the previous one.
+
+        Raises:
+            UnknownLayer, StoreError: there is no such layer, or a store failed.
+        """
+        return remove_old_revisions(self.name, context_of(self._settings, progress))
+
+    def __repr__(self) -> str:
+        try:
+            layer = self._load()
+        except TilerError:
+            return f"<Layer {self.name}: not readable>"
+        return f"<Layer {layer.id}: revision {layer.revision}, zooms {layer.minzoom}-{layer.maxzoom}, {layer.format}>"
+
+    def _repr_html_(self) -> str:
+        stores = Stores.open(self._settings)
+        return html_of(self._load(stores), stores.sources)

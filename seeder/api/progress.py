@@ -1,0 +1,54 @@
+"""What an operation reports, handed to a callable."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from seeder.operations.report import Activity, Advance, Chunks, Report
+
+Progress = Callable[[int, int], object]  # takes what is done, and all that there is to do
+
+log = logging.getLogger(__name__)
+
+
+class CallbackReport(Report):
+    """Calls `progress` with what is done and all there is to do, from the beginning in each stage; logs notes."""
+
+    def __init__(self, progress: Progress | None) -> None:
+        self._progress = progress
+
+    @contextmanager
+    def stage(
+        self,
+        label: str,  # noqa: ARG002
+        total: int | None,
+        *,
+        done: int = 0,
+        unit: str = "tile",  # noqa: ARG002
+        interrupted: str = "",  # noqa: ARG002
+    ) -> Iterator[Advance]:
+        """See `Report.stage`. Stages of unknown length are not told."""
+
+        def advance(number: int) -> None:
+            nonlocal done
+            done += number
+            if self._progress and total is not None:
+                self._progress(done, total)
+
+        yield advance
+
+    @contextmanager
+    def bake(self, label: str, *, interrupted: str = "") -> Iterator[tuple[Chunks, Activity]]:  # noqa: ARG002
+        """See `Report.bake`."""
+
+        def chunks(done: int, total: int) -> None:
+            if self._progress:
+                self._progress(done, total)
+
+        yield chunks, lambda what: log.debug("%s", what)
+
+    def note(self, text: str) -> None:
+        """See `Report.note`."""
+        log.info("%s", text)

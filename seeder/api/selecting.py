@@ -1,0 +1,197 @@
+"""The arguments of `Layer.select` as a query."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from functools import partial
+from io import StringIO
+from pathlib import Path
+from typing import Any, TextIO, TypedDict
+
+from mercantile import Tile
+
+from seeder.api.checks import check_names, parsed
+from seeder.cache.query import Area, TileQuery
+from seeder.operations.selectors import Selectors, Text
+from seeder.select.burn import Shapes
+from seeder.select.tilelist import tile_line
+from seeder.select.traffic import parse_share
+from tiler.errors import BadOption, GridError
+from tiler.grid import Bounds, parse_place, parse_zooms
+from tiler.inputs import check_file, whole
+
+Zooms = str | int | Iterable[int]
+Box = Bounds | tuple[float, float, float, float]
+Shape = str | Path | Mapping[str, Any]  # a file of GeoJSON, or GeoJSON itself
+TileList = str | Path | Iterable[Tile | str]  # a file of tiles, or tiles, or their names as z/x/y
+
+
+class Selecting(TypedDict, total=False):
+    """Which tiles: see `docs/selecting.md`. Each narrows what the others leave; lists add up.
+
+    Boxes are W, S, E, N in degrees, places longitude and latitude. `buffer` is in metres, `radius` in kilometres.
+    `area` maps zooms to `"world"`, a box or GeoJSON.
+    """
+
+    zooms: Zooms
+    bbox: Box | list[Box] | str
+    geojson: Shape | list[Shape]
+    buffer: float
+    around: tuple[float, float] | list[tuple[float, float]]
+    radius: float
+    area: Mapping[str, Shape | Box]
+    tiles: TileList
+    expand: Zooms
+    traffic: str | Path | list[str | Path]
+    top: int
+    share: str | float
+    exclude: Shape | list[Shape]
+    footprint: bool
+    missing: bool
+    existing: bool
+
+
+def query_of(arguments: Mapping[str, Any]) -> TileQuery:
+    """What the arguments ask for; those that are None ask for nothing.
+
+    Raises:
+        BadOption, GridError: an argument is unknown, cannot be understood, or lacks another that it belongs to.
+    """
+    given = {name: value for name, value in arguments.items() if value is not None}
+    check_names(given, _PARSERS, "selector")
+    with ExitStack() as files:
+        texts = _Texts(files)
+        parts: dict[str, Any] = {
+            _FIELDS.get(name, name): parsed(name, value, partial(_PARSERS[name], value, texts))
+            for name, value in given.items()
+        }
+        return Selectors(**parts).query()
+
+
+def zooms_of(zooms: Zooms) -> tuple[int, ...]:
+    """Zooms as `parse_zooms` gives them, from a text such as `5-14`, a number, or numbers.
+
+    Raises:
+        GridError: there is no such zoom.
+    """
+    return parse_zooms(zooms if isinstance(zooms, str) else ",".join(map(str, _several(zooms))))
+
+
+def _several(value: Any) -> list[Any]:
+    """One value or several as a list; texts, paths and mappings are one."""
+    alone = isinstance(value, str | Path | Mapping | int) or not isinstance(value, Iterable)
+    return [value] if alone or hasattr(value, "__geo_interface__") else list(value)
+
+
+def _is_box(value: Any) -> bool:
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return len(value) == 4 and all(isinstance(each, int | float) for each in value)
+    return isinstance(value, str | Bounds)
+
+
+def _box(value: Any) -> Bounds:
+    if isinstance(value, str):
+        return Bounds.parse(value)
+    if not _is_box(value):
+        raise GridError(f"{value!r} is not a box: give (west, south, east, north) in degrees")
+    return value if isinstance(value, Bounds) else Bounds(*map(float, value))
+
+
+def _boxes(value: Any, _: _Texts) -> tuple[Bounds, ...]:
+    return tuple(map(_box, [value] if _is_box(value) else value))
+
+
+def _around(value: Any, _: _Texts) -> tuple[tuple[float, float], ...]:
+    places = [value] if len(value) == 2 and not isinstance(value[0], Sequence) else value
+    return tuple(parse_place(",".join(map(str, place))) for place in places)
+
+
+def _share(value: Any, _: _Texts) -> float:
+    if isinstance(value, str):
+        return parse_share(value)
+    if not 0 < value <= 1:
+        raise BadOption(f"share={value!r} is not a part of the requests: give one above 0 and up to 1, or '95%'")
+    return float(value)
+
+
+def _at_least(least: float, name: str) -> Callable[[Any, _Texts], Any]:
+    def parse(value: Any, _: _Texts) -> Any:
+        if not value >= least:
+            raise BadOption(f"{name}={value!r} is too small: give {least} or more")
+        return value
+
+    return parse
+
+
+class _Texts:
+    """Opens what arguments name, until the end of `files`."""
+
+    def __init__(self, files: ExitStack) -> None:
+        self._files = files
+
+    def shape(self, value: Any, name: str) -> Text:
+        """GeoJSON: a file, a mapping, or an object with a `__geo_interface__`."""
+        if isinstance(value, str | Path):
+            return self._file(value)
+        value = getattr(value, "__geo_interface__", value)
+        try:
+            return Text(StringIO(json.dumps(value)), name)
+        except (TypeError, ValueError) as error:
+            raise BadOption(f"{name} is no GeoJSON: {error}") from error
+
+    def place(self, value: Any) -> Bounds | Shapes | None:
+        """A part of the world, None for all of it."""
+        from seeder.select.geojson import read_geojson  # noqa: PLC0415 - it imports shapely
+
+        if isinstance(value, str) and value == "world":
+            return None
+        if isinstance(value, Bounds | tuple | list):
+            return _box(value)
+        text = self.shape(value, "area")
+        return read_geojson(whole(*text), text.name)
+
+    def tiles(self, value: TileList) -> Text:
+        """A list of tiles: a file, or tiles themselves."""
+        if isinstance(value, str | Path):
+            return self._file(value)
+        return Text(StringIO("\n".join(_lines(value))), "tiles")
+
+    def _file(self, path: str | Path) -> Text:
+        check_file(path)
+        try:
+            file: TextIO = self._files.enter_context(
+                Path(path).expanduser().open(encoding="utf-8-sig", errors="replace")
+            )
+        except OSError as error:
+            raise BadOption(f"{path} cannot be read: {error.strerror}") from error
+        return Text(file, str(path))
+
+
+def _lines(tiles: Iterable[Tile | str]) -> Iterator[str]:
+    for tile in tiles:
+        if not isinstance(tile, str | Tile):
+            raise BadOption(f"{tile!r} is not a tile: give mercantile.Tile(x, y, z) or 'z/x/y'")
+        yield tile if isinstance(tile, str) else tile_line(tile)
+
+
+_FIELDS = {"area": "areas"}  # of Selectors, where they have another name
+_PARSERS: dict[str, Callable[[Any, _Texts], Any]] = {
+    "zooms": lambda value, _: zooms_of(value),
+    "bbox": _boxes,
+    "geojson": lambda value, texts: tuple(texts.shape(each, "geojson") for each in _several(value)),
+    "buffer": _at_least(0, "buffer"),
+    "around": _around,
+    "radius": _at_least(0, "radius"),
+    "area": lambda value, texts: [Area(zooms_of(zooms), texts.place(place)) for zooms, place in value.items()],
+    "tiles": lambda value, texts: texts.tiles(value),
+    "expand": lambda value, _: zooms_of(value),
+    "traffic": lambda value, _: tuple(map(Path, _several(value))),
+    "top": _at_least(1, "top"),
+    "share": _share,
+    "exclude": lambda value, texts: tuple(texts.shape(each, "exclude") for each in _several(value)),
+    "footprint": lambda value, _: bool(value),
+    "missing": lambda value, _: bool(value),
+    "existing": lambda value, _: bool(value),
+}

@@ -1,0 +1,95 @@
+"""Tiles of a layer that were selected."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+from mercantile import Tile
+
+from seeder.api.progress import CallbackReport
+from seeder.cache.query import SpatialFilter, TileQuery
+from seeder.operations.select import select_tiles
+from seeder.select.morton import interleaved
+from seeder.select.order import Order
+from seeder.select.selection import regions
+from seeder.select.tileset import TileSet
+from tiler.layers.catalog import Layer
+from tiler.layers.render import TileVariant
+from tiler.storage.store import Stores
+
+
+class Tiles:
+    """Tiles of a layer, fixed when they were selected: `len`, iteration low zooms first, `in`, `count()`.
+
+    Iteration gives `mercantile.Tile`, whose fields are x, y, z. Sets of a billion tiles take little memory.
+    """
+
+    __slots__ = ("_asked", "_query", "_sets", "layer", "variant")
+
+    def __init__(
+        self, layer: str, variant: TileVariant, asked: TileQuery, query: TileQuery, sets: list[TileSet]
+    ) -> None:
+        self.layer = layer
+        self.variant = variant
+        self._asked = asked
+        self._query = query
+        self._sets = sets
+
+    @classmethod
+    def of(cls, layer: Layer, asked: TileQuery, stores: Stores) -> Tiles:
+        """The tiles of `layer` that a query asks for.
+
+        Raises:
+            ZoomOutside, BadOption: the layer lacks one of the zooms, or no tile is selected.
+            StoreError: the stored tiles could not be listed.
+        """
+        asked.check_listed()
+        variant = asked.variant(layer)
+        selection, _ = select_tiles(asked, layer, stores, CallbackReport(None))
+        lists = () if selection.tiles is None else (selection.tiles,)
+        query = TileQuery(
+            zooms=selection.zooms,
+            boxes=selection.boxes,
+            places=SpatialFilter(lists=lists),
+            footprint=selection.footprint,
+            scale=variant.scale,
+            format=variant.format,
+        )
+        return cls(layer.id, variant, asked, query, list(regions(layer, selection)))
+
+    @property
+    def query(self) -> TileQuery:
+        """These tiles, as operations take them."""
+        return self._query
+
+    @property
+    def asked(self) -> TileQuery:
+        """What they were selected by."""
+        return self._asked
+
+    def count(self) -> dict[int, int]:
+        """How many tiles of each zoom, exactly and quickly."""
+        return {each.z: len(each) for each in self._sets}
+
+    def __len__(self) -> int:
+        return sum(map(len, self._sets))
+
+    def __bool__(self) -> bool:
+        return len(self) > 0
+
+    def __iter__(self) -> Iterator[Tile]:
+        for block_mask in Order().block_masks(self._sets):
+            yield from block_mask.block.tiles(block_mask.tiles)
+
+    def __contains__(self, tile: object) -> bool:
+        if not isinstance(tile, Tile) or not (0 <= tile.x < 2**tile.z and 0 <= tile.y < 2**tile.z):
+            return False
+        code = interleaved(np.array([tile.x]), np.array([tile.y]))
+        return any(each.z == tile.z and bool(each.holds(code)[0]) for each in self._sets)
+
+    def __repr__(self) -> str:
+        zooms = [z for z, number in self.count().items() if number]
+        span = f", zooms {zooms[0]}-{zooms[-1]}" if zooms else ""
+        scale = " @2x" if self.variant.scale == 2 else ""
+        return f"<Tiles of {self.layer}: {len(self):,}{span}, {self.variant.format}{scale}>"

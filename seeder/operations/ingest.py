@@ -1,0 +1,25 @@
+"""Make a layer of a raster, or its next revision."""
+
+from __future__ import annotations
+
+from seeder.operations.report import Report
+from tiler.ingest.ingest import Ingested
+from tiler.ingest.ingest import ingest as ingest_raster
+from tiler.inputs import check_source
+from tiler.raster.options import Options
+from tiler.storage.store import Stores
+
+
+def ingest(source: str, layer: str, options: Options, stores: Stores, report: Report, *, jobs: int) -> Ingested:
+    """Make `source` the current revision of `layer`; see `tiler.ingest.ingest.ingest`.
+
+    Raises:
+        BadSource: the raster cannot become a layer.
+        BadOption: an option does not fit it.
+    """
+    check_source(source)
+    with report.bake(f"ingest {layer}", interrupted="interrupted: nothing was changed") as (progress, activity):
+        done = ingest_raster(source, layer, options, stores, jobs=jobs, progress=progress, stage=activity)
+    for note in done.notes:
+        report.note(note)
+    return done

@@ -1,0 +1,181 @@
+"""Give a layer another revision, a newer or an earlier one, and render its stored tiles again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from seeder.cache.audit import Audit
+from seeder.cache.missing import missing
+from seeder.cache.rerender import planned
+from seeder.cache.stale import History
+from seeder.cache.stored import StoredFilter
+from seeder.operations.ingest import ingest
+from seeder.operations.renew import NewTiles, RenewPlan, RenewResult, confirm_renewal, plan_renewal, renew
+from seeder.operations.run import RunOptions
+from seeder.operations.update import RERUN_HINT, UpdateContext, UpdateTask
+from seeder.select.selection import Selection
+from tiler.errors import BadOption, CatalogError
+from tiler.ingest.ingest import check_unchanged, examined, kept, restore
+from tiler.layers.catalog import Layer, load_layer, load_revision, revisions, shown, undone
+from tiler.raster.options import Options
+from tiler.storage.store import Stores
+
+
+@dataclass(frozen=True, slots=True)
+class RevisionChange:
+    """The revision that takes the place of a layer's, which may be the same one; in a plan it only would."""
+
+    layer: str
+    revision: str
+    previous: str
+    planned: bool
+
+    def to_json(self) -> dict[str, Any]:
+        """The JSON form."""
+        return {"layer": self.layer, "revision": self.revision, "previous": self.previous}
+
+
+@dataclass(frozen=True, slots=True)
+class NextSource:
+    """The raster of a layer's next revision: path, and options by name that differ from those of the last ingest."""
+
+    path: str
+    changes: Mapping[str, Any]
+
+    def options(self, layer: Layer) -> Options:
+        """The options to ingest it with. Another raster is not trusted unasked."""
+        return replace(layer.asked, **{"trust_source": False, **self.changes})
+
+
+def plan_refresh(layer: str, context: UpdateContext, source: NextSource | None = None) -> RenewPlan:
+    """What `refresh` would do now. The step that ends is a `RevisionChange`, if there is a source.
+
+    Raises:
+        UnknownLayer, BadSource, BadOption, StoreError: see `refresh`.
+    """
+    current = load_layer(context.stores.sources, layer)
+    if source is None:
+        check_unchanged(current)
+        return plan_renewal(UpdateTask(StoredFilter(current), context), History.of(current, context.stores).suspect)
+    revision = examined(source.path, source.options(current))[2]
+    context.report.ended(RevisionChange(layer, revision, current.revision, planned=True))
+    return plan_renewal(UpdateTask(StoredFilter(current), context, succeeded=True))
+
+
+def refresh(
+    layer: str,
+    context: UpdateContext,
+    run_options: RunOptions,
+    source: NextSource | None = None,
+    *,
+    count_new: bool = True,
+) -> RenewResult:
+    """Make `source` the next revision of a layer, and render its stored tiles again in place.
+
+    Without a source only stale tiles are rendered again. `count_new` also looks for tiles that the layer did not have
+    before, in zooms that were seeded. The steps that end are `Ingested`, those of `renew`, and each `NewTiles`.
+
+    Raises:
+        UnknownLayer: there is no such layer.
+        BadSource, BadOption: the raster cannot become its next revision, or so many tiles are not meant.
+        Superseded: the layer has another revision by now.
+        StoreError, QueueError: a store or a queue failed.
+    """
+    current = load_layer(context.stores.sources, layer)
+    if source is None:
+        check_unchanged(current)
+        return _renew_stale(current, context, run_options, _before(current, context.stores) if count_new else None)
+    options = source.options(current)
+    confirm_renewal(UpdateTask(StoredFilter(current), context, succeeded=True))
+    done = ingest(source.path, layer, options, context.stores, context.report, jobs=run_options.jobs)
+    context.report.ended(done)
+    before = _before(done.layer, context.stores) if count_new else None
+    return _renew_stale(done.layer, context.confirmed, run_options, before)
+
+
+def plan_rollback(layer: str, context: UpdateContext, revision: str = "") -> RenewPlan:
+    """What `rollback` would do now. The step that ends is a `RevisionChange`.
+
+    Raises:
+        UnknownLayer, BadOption, StoreError: see `rollback`.
+    """
+    current = load_layer(context.stores.sources, layer)
+    target = revision or _previous(current, context.stores)
+    aim = current if target == current.revision else kept(layer, target, context.stores.sources)
+    context.report.ended(RevisionChange(layer, target, current.revision, planned=True))
+    return plan_renewal(UpdateTask(StoredFilter(aim), context))
+
+
+def rollback(
+    layer: str, context: UpdateContext, run_options: RunOptions, revision: str = "", *, count_new: bool = True
+) -> RenewResult:
+    """Make an earlier revision of a layer the current one again, and render its stored tiles again in place.
+
+    It is the previous one unless `revision` names another one that is kept. For `count_new` see `refresh`. The steps
+    that end are a `RevisionChange`, those of `renew`, and each `NewTiles`.
+
+    Raises:
+        UnknownLayer: there is no such layer.
+        BadOption: no such revision is kept, or so many tiles are not meant.
+        BadSource: the raster of a virtual layer changed.
+        Superseded: the layer has another revision by now.
+        StoreError, QueueError: a store or a queue failed.
+    """
+    stores = context.stores
+    current = load_layer(stores.sources, layer)
+    target = revision or _previous(current, stores)
+    if not context.options.confirmed:
+        aim = current if target == current.revision else kept(layer, target, stores.sources)
+        confirm_renewal(UpdateTask(StoredFilter(aim), context))
+    found = current if target == current.revision else restore(layer, target, stores)
+    context.report.ended(RevisionChange(layer, target, current.revision, planned=False))
+    before = current if current != found else _before(found, stores)
+    return _renew_stale(found, context.confirmed, run_options, before if count_new else None)
+
+
+def _previous(current: Layer, stores: Stores) -> str:
+    """The revision to go back to: the current one where an earlier rollback to it was cut off.
+
+    Raises:
+        BadOption: it is the first.
+    """
+    back = undone(stores.sources, current.id)
+    if back and (shown(current.id, stores.tiles) != current.revision or History.of(current, stores).mixed):
+        return current.revision
+    if not current.previous:
+        others = sorted(set(revisions(stores.sources, current.id)) - {current.revision})
+        rest = f"--to takes {', '.join(others)}" if others else "no other one is kept"
+        raise BadOption(f"revision {current.revision} is the first of layer {current.id!r}: {rest}")
+    return current.previous
+
+
+def _before(layer: Layer, stores: Stores) -> Layer | None:
+    """The revision that the layer's took the place of, if it is kept and can be read."""
+    try:
+        return load_revision(stores.sources, layer.id, layer.previous) if layer.previous else None
+    except CatalogError:
+        return None
+
+
+def _renew_stale(layer: Layer, context: UpdateContext, run_options: RunOptions, before: Layer | None) -> RenewResult:
+    """Render stale tiles again; then count the tiles that a layer has and the one `before` had not."""
+    task = UpdateTask(StoredFilter(layer), context)
+    result = renew(task, run_options, History.of(layer, context.stores).suspect)
+    if before is None or not result.passed:
+        return result
+    return replace(result, new_tiles=tuple(_new_tiles(task, result, before)))
+
+
+def _new_tiles(task: UpdateTask, result: RenewResult, before: Layer) -> Iterator[NewTiles]:
+    """Missing tiles that the layer `before` had not, of zooms that were seeded."""
+    for variant, zooms in result.stored_tiles.grown(before):
+        audit = Audit.of(task.layer, Selection(zooms), variant, task.stores)
+        with task.report.stage(f"look for {task.layer.id}", None, interrupted=RERUN_HINT) as advance:
+            found = missing(audit, advance)
+        new = {z: number for z in found.zooms if (number := len(found.at(z) - planned(before, z)))}
+        if new:
+            new_tiles = NewTiles(task.layer, variant, new)
+            task.report.ended(new_tiles)
+            yield new_tiles

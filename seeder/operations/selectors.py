@@ -1,0 +1,151 @@
+"""Which tiles are meant, as the options of a command or the arguments of a call say it, made a query."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from functools import partial
+from io import StringIO
+from pathlib import Path
+from typing import NamedTuple, TextIO
+
+from seeder.cache.query import Area, SpatialFilter, State, TileQuery, TrafficFilter
+from seeder.select.burn import Shapes
+from seeder.select.tilelist import parse_tiles
+from seeder.select.tileset import TileSets
+from seeder.select.traffic import read_traffic
+from tiler.errors import BadOption
+from tiler.grid import Bounds, parse_zooms
+from tiler.inputs import check_file, lines, whole
+
+Widening = Callable[[str], AbstractContextManager[Callable[[int, int], object]]]
+
+
+class Text(NamedTuple):
+    """An open text, and the name by which messages call it."""
+
+    file: TextIO
+    name: str
+
+
+def _silent(_: str) -> AbstractContextManager[Callable[[int, int], object]]:
+    return nullcontext(lambda _done, _total: None)
+
+
+@dataclass(frozen=True, slots=True)
+class Selectors:
+    """Selectors as they were given: each narrows what the others leave, repeated ones add to each other.
+
+    `buffer` is in metres, `radius` in kilometres, `share` a part of 1. `areas` is drawn after the lists and shapes
+    were read.
+    """
+
+    zooms: tuple[int, ...] | None = None
+    bbox: tuple[Bounds, ...] = ()
+    geojson: tuple[Text, ...] = ()
+    buffer: float | None = None
+    around: tuple[tuple[float, float], ...] = ()  # longitude and latitude, degrees
+    radius: float | None = None
+    areas: Iterable[Area] = ()
+    tiles: Text | None = None
+    expand: tuple[int, ...] | None = None
+    traffic: tuple[Path, ...] = ()
+    top: int | None = None
+    share: float | None = None
+    exclude: tuple[Text, ...] = ()
+    footprint: bool | None = None
+    missing: bool = False
+    existing: bool = False
+
+    def check(self) -> None:
+        """Nothing, if no selector lacks the one that it belongs to.
+
+        Raises:
+            BadOption: one does.
+        """
+        pairs = (
+            (self.buffer is not None, bool(self.geojson), "--buffer needs --geojson FILE"),
+            (self.radius is not None, bool(self.around), "--radius needs --around LON,LAT"),
+            (bool(self.around), self.radius is not None, "--around needs --radius KM"),
+            (self.expand is not None, self.tiles is not None, "--expand needs --tiles FILE"),
+            (self.top is not None, bool(self.traffic), "--top needs --traffic LOG"),
+            (self.share is not None, bool(self.traffic), "--share needs --traffic LOG"),
+            (bool(self.traffic), (self.top is None) != (self.share is None), "--traffic needs --top N or --share P%"),
+            (self.missing, not self.existing, "--missing and --existing leave nothing: give one of them"),
+        )
+        for given, well, why in pairs:
+            if given and not well:
+                raise BadOption(why)
+
+    def query(self, widening: Widening = _silent) -> TileQuery:
+        """What they ask for. `widening` shows how the shapes of a file are widened, chunks done of all.
+
+        Raises:
+            BadOption: a selector lacks the one that it belongs to, or a file cannot be understood.
+        """
+        self.check()
+        lists: tuple[TileSets, ...] = ()
+        if self.tiles is not None:
+            tiles = parse_tiles(lines(*self.tiles), self.tiles.name)
+            lists = (tiles if self.expand is None else tiles.expanded(self.expand),)
+        places = SpatialFilter(
+            tuple(self._shapes(widening)), lists, tuple(self.areas), tuple(map(_excluded, self.exclude))
+        )
+        traced = TrafficFilter(partial(read_traffic, self.traffic), self.top, self.share) if self.traffic else None
+        state: State | None = "missing" if self.missing else "existing" if self.existing else None
+        return TileQuery(self.zooms, self.bbox, places, traced, self.footprint, state)
+
+    def _shapes(self, widening: Widening) -> Iterator[Shapes]:
+        from seeder.select.geojson import around  # noqa: PLC0415 - it imports shapely
+
+        if self.geojson:
+            yield Shapes.joined(_widened(text, self.buffer or 0.0, widening) for text in self.geojson)
+        if self.around:
+            yield Shapes.joined(around(*place, self.radius or 0.0) for place in self.around)
+
+
+def _widened(text: Text, buffer: float, widening: Widening) -> Shapes:
+    """The shapes of a file, widened by `buffer` metres."""
+    from seeder.select.geojson import read_geojson  # noqa: PLC0415 - as above
+
+    with widening(text.name) as progress:
+        return read_geojson(whole(*text), text.name, buffer=buffer, progress=progress)
+
+
+def _excluded(text: Text) -> Shapes | TileSets:
+    """What a file of shapes or of tiles leaves out."""
+    from seeder.select.geojson import looks_like_geojson, read_geojson  # noqa: PLC0415 - as above
+
+    read = whole(*text)
+    if looks_like_geojson(read):
+        return read_geojson(read, text.name, dissolve=True)
+    return parse_tiles(StringIO(read), text.name)
+
+
+def parse_area(text: str, opened: Callable[[str], AbstractContextManager[TextIO]]) -> Area:
+    """`ZOOMS=world`, `ZOOMS=W,S,E,N` or `ZOOMS=FILE`, which `opened` opens.
+
+    Raises:
+        BadOption, GridError: it is none of them, or the file cannot be understood.
+    """
+    zooms, equals, place = text.partition("=")
+    if not equals or not place:
+        raise BadOption(f"--area {text!r}: write ZOOMS=world, ZOOMS=FILE or ZOOMS=W,S,E,N, as in 0-8=world")
+    return Area(parse_zooms(zooms), _place(place, opened))
+
+
+def _place(text: str, opened: Callable[[str], AbstractContextManager[TextIO]]) -> Bounds | Shapes | None:
+    from seeder.select.geojson import read_geojson  # noqa: PLC0415 - as above
+
+    if text == "world":
+        return None
+    if re.fullmatch(r"[-+.\deE ]+(,[-+.\deE ]+){3}", text):
+        return Bounds.parse(text)
+    check_file(text)
+    try:
+        with opened(text) as file:
+            return read_geojson(whole(file, text), text)
+    except OSError as error:
+        raise BadOption(f"--area: {text} cannot be read: {error.strerror}") from error

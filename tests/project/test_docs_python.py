@@ -1,0 +1,59 @@
+"""Every example of docs/python.md runs, in the order in which they stand."""
+
+from __future__ import annotations
+
+import re
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import seeder
+from seeder.cache import fence
+from seeder.workers import fanout
+from seeder.workers.sqs import SqsQueue
+from tests.conftest import MakeStack, Recipe, scene, working, write_raster
+from tests.support.paths import ROOT
+from tiler.ingest import processes
+
+BLOCKS = re.findall(r"^```python\n(.*?)^```$", (ROOT / "docs" / "python.md").read_text(), re.MULTILINE | re.DOTALL)
+STACK = "tile-seeder-dev"
+
+
+@pytest.fixture
+def namespace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """What examples share; the current folder holds their rasters, and one process renders."""
+    for name, seed in (("ortho", 7), ("ortho-may", 8)):
+        write_raster(tmp_path / f"{name}.tif", Recipe(values=scene(seed=seed)))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(processes, "CORES", 1)
+    for constant in ("LAYER_TTL", "HERE", "ROUNDED"):  # nothing is in flight here, so nobody need wait
+        monkeypatch.setattr(fence, constant, 0.0)
+    return {}
+
+
+def test_the_examples_run(namespace: dict[str, Any], capfd: pytest.CaptureFixture[str]) -> None:
+    blocks = [block for block in BLOCKS if STACK not in block]
+    assert len(blocks) == len(BLOCKS) - 1
+    for block in blocks:
+        exec(block, namespace)
+    printed = capfd.readouterr().out
+    assert re.search(r"^<Layer ortho: revision \w+, zooms 0-9, png>$", printed, re.MULTILINE)
+    assert "no layer 'orto': did you mean ortho?" in printed
+    assert namespace["png"].startswith(b"\x89PNG")
+    assert Path("ortho.pmtiles").read_bytes().startswith(b"PMTiles")
+
+
+def test_the_example_on_aws_runs(
+    namespace: dict[str, Any], make_stack: MakeStack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fanout, "Watch", partial(fanout.Watch, pause=0.05))
+    name = make_stack(WebsiteUrl="http://tiles.test/", TileUrl="http://direct.test/")
+    settings = seeder.open(stack=name).settings
+    (block,) = (block for block in BLOCKS if STACK in block)
+    write_raster(Path("ortho.tif"), Recipe(values=scene(220, 300)))
+    namespace["seeder"] = seeder
+    with working(SqsQueue.open(settings.queue, settings.s3.region), settings):
+        exec(block.replace(STACK, name), namespace)
+    assert namespace["job"].status().state == "done"

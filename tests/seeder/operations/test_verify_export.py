@@ -1,0 +1,90 @@
+"""The operations `verify` and `export`: stages that add up, findings as they come, results and errors of ours."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from seeder.cache.audit import Finding
+from seeder.cache.query import TileQuery
+from seeder.operations.export import export
+from seeder.operations.run import RunOptions
+from seeder.operations.seed import SeedRequest, seed
+from seeder.operations.verify import VerifyOptions, verify
+from tests.support.function import png_tiles
+from tests.support.recorded import Recorder
+from tiler.errors import BadOption, UnknownLayer
+from tiler.settings import Settings
+
+LOW = TileQuery(zooms=(5, 6, 7))
+
+
+@pytest.fixture(scope="module")
+def seeded(alps_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """`alps` with zooms 5 to 7 seeded; to be copied."""
+    data = Path(shutil.copytree(alps_data, tmp_path_factory.mktemp("seeded") / "data"))
+    seed(SeedRequest("alps", LOW), RunOptions(jobs=1), Settings.from_env({}, data=str(data)), Recorder())
+    return data
+
+
+@pytest.fixture
+def settings(seeded: Path, tmp_path: Path) -> Settings:
+    """The stores of a copy."""
+    return Settings.from_env({}, data=str(shutil.copytree(seeded, tmp_path / "data")))
+
+
+def test_each_finding_is_told_once_and_counted(settings: Settings, tmp_path: Path) -> None:
+    found, report = list[Finding](), Recorder()
+    assert verify("alps", LOW, VerifyOptions(), settings, report, found.append).passed
+    assert found == []
+    assert [stage.label for stage in report.stages] == ["verify alps"]
+    names = sorted(png_tiles(tmp_path / "data"))
+    folder = tmp_path / "data" / "tiles" / "alps"
+    (folder / names[0]).unlink()
+    (folder / names[1]).write_bytes(b"no picture")
+    again = Recorder()
+    result = verify("alps", LOW, VerifyOptions(deep=True, sample=None, jobs=1), settings, again, found.append)
+    assert [(each.tile + ".png", each.problem) for each in found] == [(names[0], "missing"), (names[1], "damaged")]
+    assert result.problems == {"missing": 1, "damaged": 1}
+    assert (result.passed, result.to_seed, result.tiles) == (False, {"missing", "damaged"}, len(names))
+    assert [stage.label for stage in again.stages] == ["verify alps", "compare"]
+    assert again.whole()
+    assert report.whole()
+
+
+def test_an_export_has_four_stages_and_goes_on_where_it_was_cut_off(settings: Settings, tmp_path: Path) -> None:
+    class Cut(Recorder):
+        def note(self, text: str) -> None:
+            raise AssertionError(text)
+
+    class Stopping(Recorder):
+        """Ends the run when all tiles are fetched."""
+
+        def stage(self, label: str, total: int | None, **kwargs: object) -> object:  # type: ignore[override]
+            if label == "write":
+                raise KeyboardInterrupt
+            return super().stage(label, total, **kwargs)  # type: ignore[arg-type]
+
+    file = str(tmp_path / "out.pmtiles")
+    with pytest.raises(KeyboardInterrupt):
+        export("alps", file, LOW, settings, Stopping())
+    report = Recorder()
+    done = export("alps", file, LOW, settings, report)
+    assert [stage.label for stage in report.stages] == ["list alps", "fetch", "write", "verify"]
+    assert report.whole()
+    assert done.resumed == done.tiles == report.stages[1].done
+    assert report.notes == [f"{done.tiles} tiles of out.pmtiles.part are there already"]
+    fresh = export("alps", str(tmp_path / "fresh.pmtiles"), LOW, settings, Cut())
+    assert (fresh.resumed, fresh.bytes) == (0, done.bytes)
+
+
+def test_what_cannot_be_is_our_error(settings: Settings, tmp_path: Path) -> None:
+    with pytest.raises(BadOption, match="what is missing cannot be exported"):
+        export("alps", str(tmp_path / "out"), TileQuery(state="missing"), settings, Recorder())
+    with pytest.raises(BadOption, match="no kind of archive"):
+        export("alps", str(tmp_path / "out.zip"), LOW, settings, Recorder())
+    with pytest.raises(UnknownLayer):
+        verify("alp", LOW, VerifyOptions(), settings, Recorder(), print)
+    assert list(tmp_path.iterdir()) == [tmp_path / "data"]
