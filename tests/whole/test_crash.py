@@ -15,8 +15,8 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import Recipe, scene, write_raster
 from tests.support.held import BLOCK, CHUNK, HANG, RECEIPT, TILE, Gate, ending, holding, workers
+from tests.support.rasters import Recipe, scene, write_raster
 
 ZOOMS = "0-10"
 

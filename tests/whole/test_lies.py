@@ -16,7 +16,7 @@ from click.testing import CliRunner, Result
 from seeder.cache import closing_check, fence
 from seeder.cli import main as cli
 from seeder.cli import update_tiles
-from tests.conftest import Recipe, scene, write_raster
+from tests.support.rasters import Recipe, scene, write_raster
 from tiler.layers.catalog import load_layer
 from tiler.settings import Settings
 from tiler.storage.store import Stores

@@ -11,8 +11,9 @@ from click.testing import CliRunner, Result
 
 from seeder.cache import fence
 from seeder.cli import main as cli
-from tests.conftest import MakeStack, Recipe, scene, write_raster
+from tests.support.aws import MakeStack
 from tests.support.hints import follow, hints, run
+from tests.support.rasters import Recipe, scene, write_raster
 
 SITE = "http://tiles.test"
 

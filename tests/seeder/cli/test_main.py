@@ -16,8 +16,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from seeder.cli import main as cli
-from tests.conftest import MakeRaster, scene
 from tests.support.files import snapshot
+from tests.support.rasters import MakeRaster, scene
 
 Run = Callable[..., Result]
 

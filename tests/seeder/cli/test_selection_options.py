@@ -21,8 +21,8 @@ from hypothesis import strategies as st
 from mercantile import Tile
 from supermercado import burntiles
 
-from tests.conftest import MakeQueue, taken
 from tests.support.commands import Tiles, complaint, geojson, listed, said, seeder, together
+from tests.support.queues import MakeQueue, taken
 from tests.support.selections import touched
 from tests.support.strategies import GLOBE, bounds, cells_of, held, tiles
 from tiler.grid import Bounds

@@ -41,7 +41,8 @@ from seeder.select.tilelist import parse_tiles
 from seeder.workers import process_block
 from seeder.workers.breaker import DEFAULT, KNOWN, LEAST, NEVER, WINDOW, Breaker, judged
 from seeder.workers.local_pool import LocalPool
-from tests.conftest import Recipe, scene, silent, write_raster
+from tests.support.layers import silent
+from tests.support.rasters import Recipe, scene, write_raster
 from tests.support.site import Spy, memory
 from tests.support.strategies import GLOBE
 from tiler.grid import Block

@@ -13,8 +13,9 @@ from click.testing import CliRunner
 
 from seeder.cache import fence
 from seeder.cli import main as cli
-from tests.conftest import MakeLayer, MakeRaster, Recipe, scene, silent
+from tests.support.layers import MakeLayer, silent
 from tests.support.oracle import alone, drawn, tiles_of
+from tests.support.rasters import MakeRaster, Recipe, scene
 from tiler.grid import EXTENT
 from tiler.image.style import Values
 from tiler.ingest.ingest import Ingested, ingest
