@@ -38,10 +38,10 @@ from tests.support.estimates import (
     unrendered,
 )
 from tests.support.files import snapshot
+from tests.support.layer_strategies import GLOBE
 from tests.support.layers import MakeLayer
 from tests.support.rasters import MakeRaster, scene
 from tests.support.selections import asked
-from tests.support.strategies import GLOBE
 from tiler.grid import Block
 from tiler.layers.catalog import Layer, load_layer
 from tiler.layers.fill import Outcome

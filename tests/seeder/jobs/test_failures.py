@@ -37,10 +37,11 @@ from seeder.workers.sqs import SqsQueue
 from tests.support.begun import Begun, seeder, told
 from tests.support.files import snapshot
 from tests.support.function import png_tiles
+from tests.support.job_strategies import specs
 from tests.support.oracle import lines
 from tests.support.queues import MakeQueue, emptied, taken, working
 from tests.support.site import Spy, memory
-from tests.support.strategies import blocks, specs
+from tests.support.strategies import blocks
 from tiler.errors import TilerError
 from tiler.grid import Block
 from tiler.layers.fill import Outcome, Request

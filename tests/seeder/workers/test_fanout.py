@@ -25,8 +25,8 @@ from seeder.workers import fanout
 from seeder.workers.fanout import Watch, follow, send
 from seeder.workers.sqs import SqsQueue
 from tests.support.held import HANG
+from tests.support.layer_strategies import GLOBE
 from tests.support.queues import MakeQueue, taken, working
-from tests.support.strategies import GLOBE
 from tiler.errors import BadCloud, QueueError
 from tiler.grid import Block
 from tiler.layers.catalog import load_layer, publish
