@@ -28,7 +28,7 @@ from supermercado.burntiles import burn
 from verify import held
 
 from seeder.cache.prepare_job import prepare
-from seeder.cache.query import Places, TileQuery
+from seeder.cache.query import SpatialFilter, TileQuery
 from seeder.jobs.messages import SIZES
 from seeder.select.burn import Shapes
 from seeder.select.geojson import read_geojson
@@ -136,7 +136,7 @@ def planned(z: int, file: Path, bounds: Bounds | None) -> Planned:
     layer, stores = globe(z), Stores(open_store("memory://tiles"), open_store("memory://ledger"), "")
     before, start, spent = held("VmRSS"), time.perf_counter(), time.process_time()
     shapes = None if bounds else read_geojson(file.read_text("utf-8"), file.name)
-    asked = TileQuery((z,), (bounds,) if bounds else (), Places((shapes,) if shapes else ()))
+    asked = TileQuery((z,), (bounds,) if bounds else (), SpatialFilter((shapes,) if shapes else ()))
     selection, _ = asked.selection(layer, stores, int)
     tiles = count(layer, selection)[z].tiles
     counting = time.process_time() - spent

@@ -11,8 +11,9 @@ from PIL import Image
 
 from tests.clients.sites import LAYER, Place
 from tests.clients.view import CLOSE, SIZE, Client, View, distance, picture
-from tests.conftest import Recipe, scene, silent, write_raster
+from tests.support.layers import silent
 from tests.support.oracle import alone
+from tests.support.rasters import Recipe, scene, write_raster
 from tests.support.site import memory
 from tiler.ingest.ingest import ingest
 from tiler.keys import TileName, tile_key

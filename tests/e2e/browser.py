@@ -28,8 +28,9 @@ from playwright.sync_api import Browser, ConsoleMessage, Locator, Page, Request,
 
 from seeder.cli.common import where
 from seeder.serve import events, pages
-from tests.conftest import Recipe, silent, write_raster
+from tests.support.layers import silent
 from tests.support.paths import ROOT
+from tests.support.rasters import Recipe, write_raster
 from tests.support.served import serving
 from tiler import timing
 from tiler.grid import Block

@@ -16,10 +16,10 @@ import mercantile
 import pytest
 import urllib3
 
-from tests.conftest import Recipe, scene, write_raster
 from tests.e2e.s3 import S3
 from tests.e2e.sqs import Sqs
 from tests.e2e.world import ALPS, ROOT, Deployed, deployed, log_lines, seeded
+from tests.support.rasters import Recipe, scene, write_raster
 from tiler.keys import parse_tile_key
 
 WAIT = 8  # seconds instead of 80: 5 that metadata is believed, and far longer than anything takes here

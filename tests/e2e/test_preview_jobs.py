@@ -14,7 +14,7 @@ from seeder.jobs.plan import Plan
 from seeder.select.selection import Selection
 from seeder.workers.process_block import Worker
 from tiler.grid import LEAF
-from tiler.layers.render import Look as Picture
+from tiler.layers.render import TileVariant
 from tiler.settings import Settings
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ SHARE = "(bar) => bar.value / bar.max"
 def begun(desk: Desk, zooms: tuple[int, ...]) -> Plan:
     """A job that this process says to be working on."""
     stores = desk.stores
-    plan = prepare(desk.layer("flats"), Selection(zooms), Picture(), force=False, stores=stores)
+    plan = prepare(desk.layer("flats"), Selection(zooms), TileVariant(), force=False, stores=stores)
     put_run(stores.sources, plan.job.id, Run("", datetime.now(UTC), 1.0))
     return plan
 

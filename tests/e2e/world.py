@@ -16,13 +16,13 @@ from typing import Any
 import numpy as np
 from mercantile import Tile
 
-from tests.conftest import Recipe, scene, write_raster
 from tests.e2e.gateway import Gateway
 from tests.e2e.lambdas import Lambda
 from tests.e2e.mapping import SqsMapping
 from tests.e2e.s3 import S3
 from tests.e2e.sqs import Queue, Sqs
 from tests.support.paths import ROOT
+from tests.support.rasters import Recipe, scene, write_raster
 from tiler.keys import TileName, tile_key
 
 GLOBE = "globe"  # a layer of zooms 0 to 6 without a hole, so that zoom 6 is one block of 64 x 64 tiles

@@ -10,7 +10,7 @@ import numpy as np
 import rasterio
 import rasterio.shutil
 
-from tests.conftest import Recipe, write_raster
+from tests.support.rasters import Recipe, write_raster
 
 Rng = np.random.Generator
 PLACES = (

@@ -11,7 +11,7 @@ from PIL import Image
 from tests.clients.run import GOOD, TILE, tried, truth
 from tests.clients.sites import LAYER, Place, local
 from tests.clients.view import CLOSE, Client, Failed, View, distance, picture
-from tests.conftest import Recipe, scene, write_raster
+from tests.support.rasters import Recipe, scene, write_raster
 from tests.support.served import ask
 
 

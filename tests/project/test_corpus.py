@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.conftest import Recipe, scene, write_raster
 from tests.corpus.__main__ import kind, summary
 from tests.corpus.case import Limits, Report, untidy
 from tests.corpus.compare import StoredTile, compared
 from tests.corpus.run import names_in, through
 from tests.support.oracle import landscape
+from tests.support.rasters import Recipe, scene, write_raster
 from tiler.image.style import Pixels
 
 LIMITS = Limits()

@@ -40,10 +40,17 @@ def test_no_option_is_told_that_does_not_exist() -> None:
 
 
 def test_every_link_leads_somewhere() -> None:
-    pages = [ROOT / "README.md", *(ROOT / "docs").rglob("*.md"), ROOT / "bench" / "README.md"]
+    pages = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md"), ROOT / "bench" / "README.md"]
     for page in pages:
         for target in re.findall(r"\]\(([^)#]+)", page.read_text()):
             assert "://" in target or (page.parent / target).exists(), f"{page.name}: {target}"
+
+
+def test_every_path_for_contributors_exists() -> None:
+    text = (ROOT / "CONTRIBUTING.md").read_text()
+    paths = set(re.findall(r"(?<![\w/])((?:tests|tiler|seeder|scripts|bench|docs|preview|deploy|\.ci)/[\w./-]*)", text))
+    assert len(paths) > 20
+    assert {path for path in paths if not (ROOT / path).exists()} == set()
 
 
 RASTERS = (ROOT / "docs" / "reference" / "rasters.md").read_text()

@@ -13,8 +13,10 @@ import seeder
 from seeder.cache import fence
 from seeder.workers import fanout
 from seeder.workers.sqs import SqsQueue
-from tests.conftest import MakeStack, Recipe, scene, working, write_raster
+from tests.support.aws import MakeStack
 from tests.support.paths import ROOT
+from tests.support.queues import working
+from tests.support.rasters import Recipe, scene, write_raster
 from tiler.ingest import processes
 
 BLOCKS = re.findall(r"^```python\n(.*?)^```$", (ROOT / "docs" / "python.md").read_text(), re.MULTILINE | re.DOTALL)

@@ -22,14 +22,16 @@ from seeder.api.ingesting import Ingesting
 from seeder.api.selecting import _PARSERS, Selecting
 from seeder.archive.export import Target
 from seeder.workers import fanout
-from tests.conftest import MakeQueue, MakeRaster, MakeStack, Recipe, scene, upload, working
 from tests.support.archives import KINDS, NAMES, read
+from tests.support.aws import MakeStack, upload
 from tests.support.begun import Begun
 from tests.support.commands import geojson, said
 from tests.support.commands import seeder as command
 from tests.support.files import files_of, snapshot
 from tests.support.function import png_tiles
 from tests.support.paths import ROOT
+from tests.support.queues import MakeQueue, working
+from tests.support.rasters import MakeRaster, Recipe, scene
 from tiler.layers.catalog import load_layer, publish
 from tiler.raster.options import Options
 from tiler.settings import Settings
@@ -576,7 +578,7 @@ def test_what_is_not_there_is_said(ws: seeder.Workspace, alps: seeder.Layer, tmp
 
 
 def _tiny(folder: Path) -> tuple[Path, str]:
-    from tests.conftest import write_raster  # noqa: PLC0415
+    from tests.support.rasters import write_raster  # noqa: PLC0415
 
     return write_raster(folder / "tiny.tif", Recipe(values=scene(30, 30))), "tiny"
 

@@ -12,10 +12,10 @@ import pytest
 
 import seeder
 from seeder.cache import fence
-from tests.conftest import Recipe, scene, write_raster
 from tests.support.commands import said
 from tests.support.commands import seeder as command
 from tests.support.files import files_of
+from tests.support.rasters import Recipe, scene, write_raster
 
 WEST, EAST = (5.0, 45.0, 8.0, 48.0), (6.5, 45.0, 9.5, 48.0)
 

@@ -20,8 +20,8 @@ from mercantile import Tile
 from seeder.archive.export import Export, Kind, Source, Target
 from seeder.select.morton import interleaved
 from seeder.select.tileset import TileSet, TileSets
+from tests.support.layer_strategies import GLOBE
 from tests.support.site import Spy, memory
-from tests.support.strategies import GLOBE
 from tiler.keys import CONTENT_TYPES, TileName, tile_key
 from tiler.layers.catalog import Layer, publish
 from tiler.layers.render import TileVariant

@@ -15,10 +15,12 @@ from seeder.jobs.ledger import put_job, put_receipt
 from seeder.jobs.messages import Job, Receipt, Spec
 from seeder.select.selection import Selection
 from seeder.select.tilelist import parse_tiles, tile_line
+from tests.support.job_strategies import variants
+from tests.support.layer_strategies import GLOBE, layers
 from tests.support.oracle import lines
 from tests.support.selections import wanted
 from tests.support.site import memory
-from tests.support.strategies import GLOBE, bounds, layers, tiles, variants
+from tests.support.strategies import bounds, tiles
 from tiler.errors import BadInput
 from tiler.grid import Block, Bounds
 from tiler.image.encode import blank_tile

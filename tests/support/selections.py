@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import mercantile
 from hypothesis import strategies as st
 from mercantile import Tile
 
 from seeder.select.blocks import BlockMask
 from seeder.select.selection import Selection
-from tests.support.strategies import bounds, held, layers
+from tests.support.layer_strategies import held, layers
+from tests.support.strategies import bounds
+from tests.support.tilesets import touched
 from tiler.grid import LEAF, Block, Bounds
 from tiler.layers.catalog import Layer
-
-ANY_SIZE = range(LEAF, 1 << 30)
-SIZES = [(LEAF,), (LEAF, 64), (LEAF, 64, 512), ANY_SIZE]
 
 
 @st.composite
@@ -23,13 +21,6 @@ def asked(draw: st.DrawFn) -> tuple[Layer, Selection]:
     boxes = draw(st.lists(bounds() | st.just(layer.bounds), max_size=3))
     zooms = draw(st.sets(st.integers(layer.minzoom, layer.maxzoom), min_size=1, max_size=2))
     return layer, Selection(tuple(sorted(zooms)), tuple(boxes))
-
-
-def touched(box: Bounds, z: int) -> set[Tile]:
-    """What `box` touches: mercantile's answer, but for a half that only touches the antimeridian."""
-    west = -180.0 if box.west == 180 else box.west
-    east = 180.0 if box.east == -180 else box.east
-    return set(mercantile.tiles(west, box.south, east, box.north, z))
 
 
 def wanted(layer: Layer, boxes: tuple[Bounds, ...], z: int) -> set[Tile]:

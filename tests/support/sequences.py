@@ -19,7 +19,7 @@ from click.testing import CliRunner, Result
 from seeder.cli import main as cli
 from seeder.jobs.messages import Message, Receipt
 from seeder.workers.process_block import Worker
-from tests.conftest import Recipe, write_raster
+from tests.support.rasters import Recipe, write_raster
 from tiler.image.encode import blank_tile
 from tiler.keys import parse_tile_key
 from tiler.layers.catalog import load_layer, named

@@ -8,16 +8,25 @@ from hypothesis import strategies as st
 from mercantile import Tile
 
 from seeder.select.tileset import TileSet
-from tiler.grid import MAX_ZOOM, TileRange
+from tiler.grid import LEAF, MAX_ZOOM, Bounds, TileRange
 
 SHALLOW = (0, 1, 2, 3)
 DEEP = (5, 9, 13, MAX_ZOOM)
 WINDOW = 7  # sets that are made of pieces lie within some squares of 2**WINDOW tiles a side
+ANY_SIZE = range(LEAF, 1 << 30)
+SIZES = [(LEAF,), (LEAF, 64), (LEAF, 64, 512), ANY_SIZE]
 BILLION = TileRange(18, 100_003, 50_001, 100_003 + 31_700, 50_001 + 31_700)
 
 
 def code_of(tile: Tile) -> int:
     return int(mercantile.quadkey(tile) or "0", 4)
+
+
+def touched(box: Bounds, z: int) -> set[Tile]:
+    """What `box` touches: mercantile's answer, but for a half that only touches the antimeridian."""
+    west = -180.0 if box.west == 180 else box.west
+    east = 180.0 if box.east == -180 else box.east
+    return set(mercantile.tiles(west, box.south, east, box.north, z))
 
 
 def spans(tiles: TileSet) -> list[tuple[int, int]]:

@@ -22,12 +22,13 @@ from PIL import Image
 from seeder.cli import main as cli
 from seeder.select.morton import interleaved
 from seeder.select.selection import Selection, regions
-from tests.conftest import MakeLayer, MakeRaster, Recipe, scene, silent, write_raster
 from tests.support.effort import examples
+from tests.support.layer_strategies import layers
+from tests.support.layers import MakeLayer, silent
 from tests.support.oracle import alone, tiles_of
 from tests.support.paths import ROOT
+from tests.support.rasters import MakeRaster, Recipe, scene, write_raster
 from tests.support.site import DIRECT, URL, Answer, Site, Spy, answered, copied, deaf, event, memory, private
-from tests.support.strategies import layers
 from tiler import http
 from tiler.grid import MAX_ZOOM
 from tiler.image.encode import blank_tile

@@ -12,9 +12,10 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import MakeLayer, MakeRaster, scene
 from tests.e2e.proxy import Fault, Proxy
+from tests.support.layers import MakeLayer
 from tests.support.oracle import alone, tiles_of
+from tests.support.rasters import MakeRaster, scene
 from tests.support.site import URL, Answer, Site, copied, memory, private, without_blocks
 from tiler import timing
 from tiler.image.encode import blank_tile

@@ -10,8 +10,9 @@ import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
-from tests.conftest import Recipe, scene, silent, write_raster
 from tests.support.effort import examples
+from tests.support.layers import silent
+from tests.support.rasters import Recipe, scene, write_raster
 from tests.support.site import DIRECT, READS, URL, WRITES, Site, Spy, memory
 from tiler.ingest.ingest import ingest
 from tiler.keys import parse_tile_key

@@ -16,9 +16,9 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import Recipe, scene, write_raster
 from tests.support.effort import some
 from tests.support.held import BLOCK, CHUNK, HANG, RECEIPT, TILE, Gate, ending, holding, workers
+from tests.support.rasters import Recipe, scene, write_raster
 
 ZOOMS = "0-10"
 

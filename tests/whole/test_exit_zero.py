@@ -16,7 +16,7 @@ import pytest
 from click.testing import CliRunner
 
 from seeder.cli import main as cli
-from tests.conftest import Recipe, scene, write_raster
+from tests.support.rasters import Recipe, scene, write_raster
 
 ZOOMS = "5-7"
 BOUNDS = (5.0, 45.0, 9.0, 48.0)  # of `alps`

@@ -19,8 +19,8 @@ from seeder.archive import mbtiles
 from seeder.cli.export import export
 from seeder.cli.ingest import ingest
 from seeder.cli.seed import seed
-from tests.conftest import Recipe, scene, write_raster
 from tests.support.full_disk import Disk
+from tests.support.rasters import Recipe, scene, write_raster
 from tests.support.undisturbed import contents
 from tiler.errors import NoRoom
 from tiler.ingest import disk_space

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 from rasterio.shutil import copy
 
-from tests.conftest import MakeRaster, scene
 from tests.fuzz.case import Case
 from tests.fuzz.rasters import make
 from tests.support.paths import ROOT
+from tests.support.rasters import MakeRaster, scene
 from tiler.errors import BadSource
 from tiler.ingest.survey import survey
 from tiler.raster.options import Options

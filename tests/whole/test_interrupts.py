@@ -18,7 +18,7 @@ from click.testing import CliRunner
 
 from seeder.cli import common
 from seeder.cli.common import exit_code, guarded
-from tests.conftest import Recipe, scene, write_raster
+from tests.support.rasters import Recipe, scene, write_raster
 from tiler.ingest.processes import stream
 
 ENDS = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]

@@ -17,8 +17,8 @@ from seeder.cache import closing_check
 from seeder.cli import main as cli
 from seeder.operations import renew, update
 from seeder.operations.report import Report
-from tests.conftest import Recipe, scene, write_raster
 from tests.support.clock import nothing_in_flight
+from tests.support.rasters import Recipe, scene, write_raster
 from tiler.layers.catalog import load_layer
 from tiler.settings import Settings
 from tiler.storage.store import Stores

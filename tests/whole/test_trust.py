@@ -16,9 +16,9 @@ from seeder.jobs.plan import Plan
 from seeder.jobs.status import Progress, progress, utcnow
 from seeder.workers.fanout import send
 from seeder.workers.sqs import SqsQueue
-from tests.conftest import MakeQueue, emptied, working
 from tests.support.function import planned, png_tiles
 from tests.support.held import unreadable
+from tests.support.queues import MakeQueue, emptied, working
 from tiler.layers.catalog import Layers
 from tiler.settings import Settings
 from tiler.storage.store import Stores

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import Recipe, scene, write_raster
 from tests.support import undisturbed
 from tests.support.effort import some
 from tests.support.held import BLOCK, CHUNK, RECEIPT, ROOT, TILE, ending, holding, workers
+from tests.support.rasters import Recipe, scene, write_raster
 
 SEED = ("alps", "--zooms", "0-10", "--jobs", "2")
 

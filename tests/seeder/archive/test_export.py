@@ -40,8 +40,8 @@ from tests.support.archives import (
     read,
 )
 from tests.support.effort import examples
+from tests.support.layer_strategies import GLOBE, layers
 from tests.support.site import memory
-from tests.support.strategies import GLOBE, layers
 from tiler.errors import BadOption, MissingObject
 from tiler.grid import Bounds
 from tiler.layers.catalog import Layer

@@ -32,7 +32,7 @@ from tests.support.archives import (
     read,
 )
 from tests.support.effort import examples
-from tests.support.strategies import GLOBE
+from tests.support.layer_strategies import GLOBE
 from tiler.errors import BadOption, StoreError, Superseded
 from tiler.layers.catalog import Layer, publish
 from tiler.layers.render import TileVariant

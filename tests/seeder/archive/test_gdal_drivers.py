@@ -14,8 +14,9 @@ from mercantile import Tile
 from rasterio.io import DatasetReader
 from rasterio.windows import Window
 
-from tests.conftest import Recipe, scene, silent, write_raster
+from tests.support.layers import silent
 from tests.support.oracle import EXACT, alone, decoded, drawn, joined, psnr
+from tests.support.rasters import Recipe, scene, write_raster
 from tests.support.served import serving
 from tiler.grid import EXTENT, TILE, resolution
 from tiler.image.style import Pixels

@@ -20,7 +20,7 @@ from moto.sts.responses import TokenResponse
 
 from seeder.aws.stack import read_stack
 from seeder.cli import main as cli
-from tests.conftest import MakeStack, upload
+from tests.support.aws import MakeStack, upload
 from tiler.http import Service
 from tiler.layers.catalog import Layers
 from tiler.settings import Settings

@@ -14,7 +14,7 @@ from moto.cloudformation.responses import CloudFormationResponse
 from seeder.aws import clients
 from seeder.aws.stack import NEEDED, Stack, read_stack
 from seeder.cli import main as cli
-from tests.conftest import MakeStack
+from tests.support.aws import MakeStack
 from tests.support.paths import ROOT
 from tiler.errors import BadCloud, BadInput, QueueError
 from tiler.settings import S3, Settings

@@ -20,10 +20,11 @@ from seeder.select.selection import Selection, regions
 from seeder.select.tilelist import parse_tiles, tile_line
 from tests.support.audited import NEAR, NOON, OWN, PNG, Case, Wide, cases, everything, key_of, listed, told, whole
 from tests.support.effort import examples
+from tests.support.layer_strategies import GLOBE, layers
 from tests.support.oracle import lines
 from tests.support.selections import tiles_of, wanted
 from tests.support.site import memory
-from tests.support.strategies import GLOBE, bounds, layers
+from tests.support.strategies import bounds
 from tiler.grid import LEAF, Block, Bounds
 from tiler.image.encode import blank_tile
 from tiler.layers.catalog import Layer

@@ -28,9 +28,11 @@ from seeder.cache.stored import StoredFilter
 from seeder.cli import main as cli
 from seeder.select.tilelist import parse_tiles, tile_line
 from seeder.select.tileset import TileSets
-from tests.conftest import MakeRaster, MakeStack, scene
+from tests.support.aws import MakeStack
+from tests.support.layer_strategies import GLOBE
 from tests.support.oracle import lines
-from tests.support.strategies import GLOBE, WORLD, bounds, layer_ids, tiles
+from tests.support.rasters import MakeRaster, scene
+from tests.support.strategies import WORLD, bounds, layer_ids, tiles
 from tiler.errors import BadCloud, QueueError
 from tiler.grid import Bounds, tile_ranges
 from tiler.keys import FORMATS, Format, TileName, index_key, tile_key

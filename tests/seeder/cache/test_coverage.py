@@ -30,9 +30,9 @@ from tests.support.audited import NEAR, NOON, OWN, PNG, Case, Wide, cases, every
 from tests.support.effort import examples
 from tests.support.function import ZOOMS, planned
 from tests.support.held import unreadable
+from tests.support.layer_strategies import GLOBE
 from tests.support.selections import wanted
 from tests.support.site import Nothing, Spy, memory
-from tests.support.strategies import GLOBE
 from tiler.errors import BadOption, ZoomOutside
 from tiler.grid import LEAF, Block, Bounds
 from tiler.image.encode import blank_tile

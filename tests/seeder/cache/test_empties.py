@@ -14,9 +14,9 @@ from click.testing import CliRunner, Result
 
 from seeder.cli import main as cli
 from seeder.cli.seed import seed
-from tests.conftest import Recipe, scene, write_raster
 from tests.support.clock import nothing_in_flight
 from tests.support.hints import cut_off, follow, hints
+from tests.support.rasters import Recipe, scene, write_raster
 from tiler.image.encode import blank_tile
 
 BOX = (5.0, 15.0, 45.0, 55.0)

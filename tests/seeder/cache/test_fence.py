@@ -23,9 +23,9 @@ from seeder.select.selection import Selection
 from seeder.workers import process_block
 from seeder.workers.breaker import Breaker
 from seeder.workers.process_block import Worker
-from tests.conftest import MakeQueue, taken, working
+from tests.support.layer_strategies import GLOBE
+from tests.support.queues import MakeQueue, taken, working
 from tests.support.site import Site, memory
-from tests.support.strategies import GLOBE
 from tiler import timing
 from tiler.grid import Block
 from tiler.keys import index_key

@@ -17,10 +17,11 @@ from seeder.cache.missing import missing, stored_planned
 from seeder.select.selection import Selection
 from seeder.select.tilelist import tile_line
 from seeder.select.tileset import TileSets
-from tests.conftest import Recipe, scene, silent, write_raster
 from tests.support.audited import Case, cases, key_of
 from tests.support.commands import Tiles, complaint, listed, said, seeder
+from tests.support.layers import silent
 from tests.support.oracle import files_under, lines
+from tests.support.rasters import Recipe, scene, write_raster
 from tiler.ingest.ingest import ingest
 from tiler.keys import parse_tile_key
 from tiler.layers.catalog import load_layer

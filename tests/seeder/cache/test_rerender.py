@@ -20,9 +20,11 @@ from seeder.jobs.ledger import jobs, load_job
 from seeder.select.selection import regions
 from seeder.select.tilelist import parse_tiles, tile_line
 from tests.support.effort import examples
+from tests.support.job_strategies import variants
+from tests.support.layer_strategies import GLOBE, footprints, held, layers
 from tests.support.oracle import lines
 from tests.support.site import memory
-from tests.support.strategies import GLOBE, bounds, footprints, held, layers, tiles, variants
+from tests.support.strategies import bounds, tiles
 from tiler.grid import Bounds, TileRange, tile_ranges
 from tiler.keys import FORMATS, TileName, parse_tile_key, tile_key
 from tiler.layers.catalog import Layer, publish

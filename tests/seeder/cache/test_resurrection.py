@@ -32,8 +32,9 @@ from seeder.select.selection import Selection
 from seeder.workers import process_block
 from seeder.workers.breaker import Breaker
 from seeder.workers.process_block import Worker
-from tests.conftest import Recipe, silent, write_raster
 from tests.support.effort import examples
+from tests.support.layers import silent
+from tests.support.rasters import Recipe, write_raster
 from tests.support.site import copied, event, memory
 from tiler import timing
 from tiler.errors import BadInput, StoreError

@@ -25,8 +25,8 @@ from seeder.select.tilelist import parse_tiles, tile_line
 from tests.support import strategies
 from tests.support.door import Door, a_door, a_store_behind, fill, held  # noqa: F401 - fixtures
 from tests.support.effort import examples
+from tests.support.layer_strategies import GLOBE
 from tests.support.site import memory
-from tests.support.strategies import GLOBE
 from tiler.grid import EDGE, MAX_LATITUDE, Bounds, tile_ranges
 from tiler.storage import store as storage
 from tiler.storage.concurrent import THREADS, in_batches

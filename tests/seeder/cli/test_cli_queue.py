@@ -23,9 +23,10 @@ from seeder.aws.stack import read_stack
 from seeder.cli import main as cli
 from seeder.workers import fanout
 from seeder.workers.sqs import SqsQueue
-from tests.conftest import MakeQueue, MakeStack, emptied, taken, upload, working
+from tests.support.aws import MakeStack, upload
 from tests.support.function import png_tiles
 from tests.support.held import HANG, holding, running
+from tests.support.queues import MakeQueue, emptied, taken, working
 from tiler import timing
 from tiler.settings import Settings
 

@@ -19,10 +19,10 @@ from pmtiles.tile import zxy_to_tileid
 from supermercado.scripts.cli import cli as supermercado_cli
 
 from seeder.cli import main as cli
-from tests.conftest import MakeQueue, emptied, taken, working
 from tests.support.commands import Tiles, complaint, geojson, listed, said, seeder, together
+from tests.support.layer_strategies import GLOBE
 from tests.support.oracle import files_under
-from tests.support.strategies import GLOBE
+from tests.support.queues import MakeQueue, emptied, taken, working
 from tiler.grid import Block
 from tiler.keys import parse_tile_key
 from tiler.layers.catalog import publish

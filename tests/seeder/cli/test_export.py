@@ -28,8 +28,8 @@ from seeder.cache.prepare_job import prepare
 from seeder.cli.export import export
 from seeder.select.selection import Selection
 from seeder.workers.local_pool import LocalPool
-from tests.conftest import upload
 from tests.support.archives import KINDS, NAMES, Content, pmtiles, read
+from tests.support.aws import upload
 from tests.support.paths import ROOT
 from tiler.errors import StoreError
 from tiler.image.encode import decode

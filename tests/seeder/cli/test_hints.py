@@ -10,9 +10,10 @@ import pytest
 from click.testing import CliRunner, Result
 
 from seeder.cli import main as cli
-from tests.conftest import MakeStack, Recipe, scene, write_raster
+from tests.support.aws import MakeStack
 from tests.support.clock import nothing_in_flight
 from tests.support.hints import follow, hints, run
+from tests.support.rasters import Recipe, scene, write_raster
 
 SITE = "http://tiles.test"
 

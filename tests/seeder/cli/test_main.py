@@ -16,8 +16,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from seeder.cli import main as cli
-from tests.conftest import MakeRaster, scene
 from tests.support.files import snapshot
+from tests.support.rasters import MakeRaster, scene
 
 Run = Callable[..., Result]
 
@@ -216,7 +216,7 @@ def test_tiles_seeded_into_s3_are_the_local_ones_with_their_type(
         assert (answer["Body"].read(), answer["ContentType"]) == (data, "image/png")
 
 
-@pytest.mark.parametrize("command", ["main", "ingest", "seed", "layers"])
+@pytest.mark.parametrize("command", ["main", *cli.main.commands])
 def test_every_help_has_an_example(command: str) -> None:
     words = [] if command == "main" else [command]
     lines = CliRunner().invoke(cli.main, [*words, "--help"]).stdout.splitlines()

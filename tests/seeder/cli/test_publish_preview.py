@@ -12,7 +12,7 @@ from click.testing import CliRunner, Result
 from seeder.cli.main import main
 from seeder.serve import pages
 from seeder.serve.wmts import SPACES
-from tests.conftest import MakeRaster, scene
+from tests.support.rasters import MakeRaster, scene
 from tiler.grid import Bounds
 from tiler.ingest.ingest import ingest
 from tiler.layers.catalog import load_layer, publish

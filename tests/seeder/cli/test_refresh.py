@@ -17,11 +17,14 @@ from click.testing import CliRunner, Result
 from seeder.cli import main as cli
 from seeder.select.selection import Selection, regions
 from seeder.workers import fanout
-from tests.conftest import MakeQueue, Recipe, scene, silent, upload, working, write_raster
+from tests.support.aws import upload
 from tests.support.clock import nothing_in_flight
 from tests.support.files import raw
 from tests.support.hints import Run, cut_off
+from tests.support.layers import silent
 from tests.support.oracle import files_under
+from tests.support.queues import MakeQueue, working
+from tests.support.rasters import Recipe, scene, write_raster
 from tiler import timing
 from tiler.grid import Block
 from tiler.http import Service

@@ -27,9 +27,10 @@ from seeder.select.blocks import Count
 from seeder.select.selection import Selection
 from seeder.select.tilelist import parse_tiles
 from seeder.workers.process_block import Worker
+from tests.support.job_strategies import jobs as any_jobs
+from tests.support.layer_strategies import GLOBE
 from tests.support.site import answered, event, memory
-from tests.support.strategies import GLOBE, layer_ids
-from tests.support.strategies import jobs as any_jobs
+from tests.support.strategies import layer_ids
 from tiler.errors import StoreError
 from tiler.grid import Block
 from tiler.http import Service

@@ -20,10 +20,10 @@ from click.testing import CliRunner, Result
 from seeder.cli import main as cli
 from seeder.jobs import estimate as estimation
 from seeder.jobs.prices import Prices
-from tests.conftest import MakeQueue
 from tests.support.estimates import unrendered
 from tests.support.files import snapshot
 from tests.support.function import png_tiles
+from tests.support.queues import MakeQueue
 from tiler.ingest import processes
 from tiler.layers.catalog import load_layer, publish
 from tiler.layers.fill import Outcome

@@ -21,10 +21,11 @@ from hypothesis import strategies as st
 from mercantile import Tile
 from supermercado import burntiles
 
-from tests.conftest import MakeQueue, taken
 from tests.support.commands import Tiles, complaint, geojson, listed, said, seeder, together
-from tests.support.selections import touched
-from tests.support.strategies import GLOBE, bounds, cells_of, held, tiles
+from tests.support.layer_strategies import GLOBE, cells_of, held
+from tests.support.queues import MakeQueue, taken
+from tests.support.strategies import bounds, tiles
+from tests.support.tilesets import touched
 from tiler.grid import Bounds
 from tiler.layers.catalog import publish
 from tiler.layers.footprint import Footprint

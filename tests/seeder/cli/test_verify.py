@@ -26,9 +26,10 @@ from seeder.select.selection import Selection
 from seeder.select.tilelist import parse_tiles
 from seeder.select.tileset import TileSets
 from seeder.workers.local_pool import LocalPool
-from tests.conftest import Recipe, scene, silent, write_raster
 from tests.support.audited import PNG, Told, everything, key_of, listed, put, told
 from tests.support.effort import examples
+from tests.support.layers import silent
+from tests.support.rasters import Recipe, scene, write_raster
 from tests.support.selections import wanted
 from tests.support.site import memory
 from tiler.grid import LEAF

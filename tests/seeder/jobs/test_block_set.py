@@ -17,7 +17,9 @@ from seeder.jobs.plan import Plan, Tally
 from seeder.select.blocks import BlockMask
 from seeder.select.selection import Selection, count, regions
 from tests.support.effort import examples
-from tests.support.strategies import GLOBE, bounds, messages, variants
+from tests.support.job_strategies import messages, variants
+from tests.support.layer_strategies import GLOBE
+from tests.support.strategies import bounds
 from tiler.grid import LEAF, Block
 from tiler.layers.fill import Request
 from tiler.layers.render import TileVariant

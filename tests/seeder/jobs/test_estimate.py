@@ -26,7 +26,6 @@ from seeder.select.selection import Selection, count, regions
 from seeder.select.tilelist import parse_tiles
 from seeder.select.tileset import TileSet
 from seeder.workers.local_pool import LocalPool
-from tests.conftest import MakeLayer, MakeRaster, scene
 from tests.support.effort import examples
 from tests.support.estimates import (
     EVERY,
@@ -40,8 +39,10 @@ from tests.support.estimates import (
     unrendered,
 )
 from tests.support.files import snapshot
+from tests.support.layer_strategies import GLOBE
+from tests.support.layers import MakeLayer
+from tests.support.rasters import MakeRaster, scene
 from tests.support.selections import asked
-from tests.support.strategies import GLOBE
 from tiler.grid import Block
 from tiler.layers.catalog import Layer, load_layer
 from tiler.layers.fill import Outcome

@@ -34,13 +34,14 @@ from seeder.select.selection import Selection
 from seeder.select.tilelist import parse_tiles
 from seeder.workers import fanout
 from seeder.workers.sqs import SqsQueue
-from tests.conftest import MakeQueue, emptied, taken, working
 from tests.support.begun import Begun, seeder, told
 from tests.support.files import snapshot
 from tests.support.function import png_tiles
+from tests.support.job_strategies import specs
 from tests.support.oracle import lines
+from tests.support.queues import MakeQueue, emptied, taken, working
 from tests.support.site import Spy, memory
-from tests.support.strategies import blocks, specs
+from tests.support.strategies import blocks
 from tiler import timing
 from tiler.errors import TilerError
 from tiler.grid import Block

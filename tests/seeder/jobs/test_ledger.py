@@ -40,7 +40,7 @@ from seeder.jobs.messages import Job, Receipt, Spec
 from seeder.select.blocks import Count
 from seeder.select.selection import Selection
 from seeder.select.tilelist import parse_tiles
-from tests.support.strategies import jobs as any_jobs
+from tests.support.job_strategies import jobs as any_jobs
 from tiler.errors import MessageError, MissingObject, UnknownJob
 from tiler.grid import Block
 from tiler.layers.fill import Outcome

@@ -15,7 +15,8 @@ from seeder.jobs.ledger import load_job, put_job, put_plan, put_receipt, receipt
 from seeder.jobs.messages import Job, Message, Receipt, Spec
 from seeder.select.blocks import BlockMask, Count
 from seeder.select.selection import Selection
-from tests.support.strategies import blocks, jobs, messages, outcomes, specs
+from tests.support.job_strategies import jobs, messages, outcomes, specs
+from tests.support.strategies import blocks
 from tiler.errors import MessageError, MissingObject
 from tiler.grid import Block, Bounds
 from tiler.layers.fill import Outcome, Request

@@ -15,7 +15,7 @@ from seeder.jobs import estimate as estimation
 from seeder.jobs.prices import Cost, Demand, Prices, cost, lambda_seconds, wall_seconds
 from seeder.select.selection import Selection
 from tests.support.estimates import NOWHERE, answer, question, settings_of, unlike, unrendered
-from tests.support.strategies import GLOBE
+from tests.support.layer_strategies import GLOBE
 from tiler.errors import BadOption
 from tiler.keys import tile_prefix
 from tiler.layers.catalog import load_layer

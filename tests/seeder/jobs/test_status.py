@@ -22,8 +22,8 @@ from seeder.jobs.runner import Runner
 from seeder.jobs.status import FINAL, Progress, ZoomProgress, progress
 from seeder.select.blocks import Count
 from seeder.select.selection import Selection
+from tests.support.layer_strategies import GLOBE
 from tests.support.site import Spy
-from tests.support.strategies import GLOBE
 from tiler.grid import Block
 from tiler.keys import index_key
 from tiler.layers.catalog import Layers, dump

@@ -15,8 +15,10 @@ from supermercado import burntiles
 
 from seeder.select.blocks import Count
 from seeder.select.selection import Selection, regions
-from tests.support.selections import SIZES, asked, tiles_of, wanted, z_order
-from tests.support.strategies import WORLD, bounds, crossing_bounds, footprints, held, layers
+from tests.support.layer_strategies import footprints, held, layers
+from tests.support.selections import asked, tiles_of, wanted, z_order
+from tests.support.strategies import WORLD, bounds, crossing_bounds
+from tests.support.tilesets import SIZES
 from tiler.errors import ZoomOutside
 from tiler.grid import EXTENT, LEAF, Block, Bounds
 from tiler.image.style import Style

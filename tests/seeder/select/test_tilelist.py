@@ -37,9 +37,11 @@ from seeder.select.tilelist import json_line, parse_tiles, tile_line
 from seeder.select.tileset import TileSet, TileSets
 from tests.support import strategies
 from tests.support.effort import examples
+from tests.support.job_strategies import specs
+from tests.support.layer_strategies import GLOBE, layers
 from tests.support.oracle import files_under, lines
-from tests.support.selections import ANY_SIZE, asked, tiles_of, wanted, z_order
-from tests.support.strategies import GLOBE, layers
+from tests.support.selections import asked, tiles_of, wanted, z_order
+from tests.support.tilesets import ANY_SIZE
 from tiler.errors import BadOption, MessageError, ZoomOutside
 from tiler.grid import LEAF, MAX_ZOOM, Bounds
 from tiler.layers.catalog import Layer
@@ -541,7 +543,7 @@ SPEC = Spec(
 
 @given(tile_sets, st.data())
 def test_a_job_with_a_list_survives_the_ledger(tiles: set[Tile], data: st.DataObject) -> None:
-    spec = data.draw(strategies.specs())
+    spec = data.draw(specs())
     job = Job.new(replace(spec, selection=replace(spec.selection, tiles=listed(tiles))), NOON)
     ledger = open_store(f"memory://{uuid4().hex}")
     put_job(ledger, job)

@@ -23,9 +23,20 @@ from seeder.select.blocks import IN_BLOCK, BlockMask, Count
 from seeder.select.morton import Flags, Numbers, interleaved, places
 from seeder.select.tileset import TileSet, TileSets
 from tests.support.effort import examples
-from tests.support.selections import SIZES, touched
 from tests.support.strategies import bounds
-from tests.support.tilesets import BILLION, DEEP, SHALLOW, WINDOW, code_of, places_between, spans, tile_sets, whole_in
+from tests.support.tilesets import (
+    BILLION,
+    DEEP,
+    SHALLOW,
+    SIZES,
+    WINDOW,
+    code_of,
+    places_between,
+    spans,
+    tile_sets,
+    touched,
+    whole_in,
+)
 from tiler.grid import LEAF, MAX_ZOOM, Block, Bounds, TileRange, tile_ranges
 
 shallow = st.sampled_from(SHALLOW)

@@ -21,7 +21,8 @@ from seeder.cache import coverage
 from seeder.cli.common import where
 from seeder.cli.main import main
 from seeder.serve import pages
-from tests.conftest import MakeRaster, MakeStack, scene, upload
+from tests.support.aws import MakeStack, upload
+from tests.support.rasters import MakeRaster, scene
 from tests.support.served import ask, events, serving, told
 from tiler.grid import Block
 from tiler.ingest.ingest import ingest

@@ -7,9 +7,10 @@ from collections.abc import Callable, Iterator
 import pytest
 from mercantile import Tile
 
-from tests.conftest import MakeRaster, Recipe, silent, write_raster
+from tests.support.layers import silent
 from tests.support.oracle import alone, landscape, tiles_of
 from tests.support.rangeserver import Served, serving
+from tests.support.rasters import MakeRaster, Recipe, write_raster
 from tests.support.site import memory
 from tiler.errors import SourceReadError, StoreError
 from tiler.ingest.ingest import ingest

@@ -41,9 +41,10 @@ from seeder.select.tilelist import parse_tiles
 from seeder.workers import process_block
 from seeder.workers.breaker import KNOWN, LEAST_FAILED, MAX_FAILED_SHARE, NEVER, WINDOW_BLOCKS, Breaker, judged
 from seeder.workers.local_pool import LocalPool
-from tests.conftest import Recipe, scene, silent, write_raster
+from tests.support.layer_strategies import GLOBE
+from tests.support.layers import silent
+from tests.support.rasters import Recipe, scene, write_raster
 from tests.support.site import Spy, memory
-from tests.support.strategies import GLOBE
 from tiler.grid import Block
 from tiler.ingest.ingest import ingest
 from tiler.layers.catalog import Layer, Layers, publish

@@ -26,9 +26,9 @@ from seeder.jobs.ledger import finished
 from seeder.jobs.messages import Message
 from seeder.workers import daemon
 from seeder.workers.sqs import SqsQueue
-from tests.conftest import MakeQueue, taken
 from tests.support.held import HANG, ending, workers
 from tests.support.paths import ROOT
+from tests.support.queues import MakeQueue, taken
 from tiler.errors import QueueError
 from tiler.grid import Block
 from tiler.layers.catalog import load_layer

@@ -24,9 +24,9 @@ from seeder.select.selection import Selection
 from seeder.workers import fanout
 from seeder.workers.fanout import Watch, follow, send
 from seeder.workers.sqs import SqsQueue
-from tests.conftest import MakeQueue, taken, working
 from tests.support.held import HANG
-from tests.support.strategies import GLOBE
+from tests.support.layer_strategies import GLOBE
+from tests.support.queues import MakeQueue, taken, working
 from tiler import timing
 from tiler.errors import BadCloud, QueueError
 from tiler.grid import Block

@@ -12,8 +12,8 @@ import pytest
 
 from seeder.jobs.messages import Message
 from seeder.workers import lambda_handler
-from tests.conftest import taken
 from tests.support.function import Context, Function
+from tests.support.queues import taken
 from tiler.grid import Block
 from tiler.layers.catalog import publish
 from tiler.layers.fill import Request

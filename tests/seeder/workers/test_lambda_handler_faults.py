@@ -13,8 +13,9 @@ from seeder.jobs.ledger import finished, put_job, read_receipts
 from seeder.jobs.messages import Message, Receipt
 from seeder.workers import lambda_handler, process_block
 from seeder.workers.sqs import SqsQueue
-from tests.conftest import MakeQueue, upload
+from tests.support.aws import upload
 from tests.support.function import Function
+from tests.support.queues import MakeQueue
 from tiler.errors import StoreError
 from tiler.grid import Block
 from tiler.layers.fill import Request

@@ -27,7 +27,7 @@ from seeder.select.selection import Selection
 from seeder.workers import sqs
 from seeder.workers.local_pool import LocalPool
 from seeder.workers.sqs import SqsQueue
-from tests.conftest import MakeQueue, emptied, taken, working
+from tests.support.queues import MakeQueue, emptied, taken, working
 from tiler.errors import BadCloud, QueueError
 from tiler.grid import Block
 from tiler.layers.catalog import load_layer

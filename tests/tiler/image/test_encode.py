@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 from PIL import Image
 from rasterio.io import MemoryFile
 
-from tests.conftest import scene
 from tests.support.effort import examples
 from tests.support.oracle import psnr
 from tests.support.pictures import Cover, Kind, painted, pictures, table, visible
+from tests.support.rasters import scene
 from tiler.image.encode import blank_tile, encode
 from tiler.image.style import Picture, Pixels, Values
 from tiler.keys import CONTENT_TYPES, Format

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rasterio.io import DatasetReader
 
-from tests.conftest import MakeRaster, scene
 from tests.support.oracle import psnr
+from tests.support.rasters import MakeRaster, scene
 from tiler.grid import EXTENT, Window, resolution, zoom_for
 from tiler.image.separable import STRIP, cubic, exact, resampled
 from tiler.raster import warp

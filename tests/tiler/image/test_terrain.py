@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from mercantile import Tile
 
-from tests.conftest import MakeLayer, MakeRaster
 from tests.support.gdaldem import gdaldem
+from tests.support.layers import MakeLayer
 from tests.support.oracle import alone, decoded, drawn, tiles_of
+from tests.support.rasters import MakeRaster
 from tests.support.site import Site, memory
 from tiler.errors import BadOption
 from tiler.grid import TILE, Block, Window

@@ -12,9 +12,10 @@ import pytest
 from click.testing import CliRunner
 
 from seeder.cli import main as cli
-from tests.conftest import MakeLayer, MakeRaster, Recipe, scene, silent
 from tests.support.clock import nothing_in_flight
+from tests.support.layers import MakeLayer, silent
 from tests.support.oracle import alone, drawn, tiles_of
+from tests.support.rasters import MakeRaster, Recipe, scene
 from tiler.grid import EXTENT
 from tiler.image.style import Values
 from tiler.ingest.ingest import Ingested, ingest

@@ -14,8 +14,9 @@ import rasterio
 import rasterio.shutil
 from affine import Affine
 
-from tests.conftest import MakeLayer, MakeRaster, scene
+from tests.support.layers import MakeLayer
 from tests.support.oracle import drawn, files_under, landscape, psnr, tiles_of, warped
+from tests.support.rasters import MakeRaster, scene
 from tiler.errors import BadName, BadOption, BadSource, TilerError, UnknownLayer
 from tiler.ingest.ingest import Ingested, ingest
 from tiler.ingest.survey import revision_of

@@ -9,8 +9,9 @@ import rasterio
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.conftest import MakeLayer, MakeRaster, scene
 from tests.support.effort import examples
+from tests.support.layers import MakeLayer
+from tests.support.rasters import MakeRaster, scene
 from tiler.image.style import Pixels, Values
 from tiler.ingest import overviews
 from tiler.ingest.overviews import REACH, halved

@@ -15,10 +15,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from seeder.jobs.ledger import jobs
-from tests.conftest import MakeRaster, scene, silent
+from tests.support.layer_strategies import GLOBE, layers
+from tests.support.layers import silent
 from tests.support.oracle import alone, tiles_of
+from tests.support.rasters import MakeRaster, scene
 from tests.support.site import memory
-from tests.support.strategies import GLOBE, formats, layers
+from tests.support.strategies import formats
 from tiler.errors import BadInput, BadOption, MissingObject, StoreError, UnknownLayer
 from tiler.image.style import TERRAINS
 from tiler.ingest import ingest as ingest_module

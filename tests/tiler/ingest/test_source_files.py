@@ -22,9 +22,10 @@ from hypothesis import strategies as st
 from rasterio.crs import CRS
 from rasterio.vrt import WarpedVRT
 
-from tests.conftest import MakeRaster, Recipe, scene, silent, write_raster
 from tests.support.files import SOURCE, accompanied, described, raw
+from tests.support.layers import silent
 from tests.support.oracle import files_under
+from tests.support.rasters import MakeRaster, Recipe, scene, write_raster
 from tests.support.site import memory
 from tiler.errors import BadSource, TilerError, UnknownLayer
 from tiler.ingest import ingest as ingest_module

@@ -9,7 +9,8 @@ import pytest
 
 from seeder.cli.common import Stages, TerminalReport
 from seeder.operations import ingest as operation
-from tests.conftest import Recipe, scene, silent, write_raster
+from tests.support.layers import silent
+from tests.support.rasters import Recipe, scene, write_raster
 from tiler.ingest.ingest import Ingested, ingest
 from tiler.ingest.survey import revision_of
 from tiler.raster.options import Options

@@ -15,9 +15,10 @@ from mercantile import Tile
 from rio_cogeo.cogeo import cog_validate
 
 from seeder.select.selection import Selection, regions
-from tests.conftest import MakeLayer, MakeRaster, scene
 from tests.support.effort import examples
+from tests.support.layers import MakeLayer
 from tests.support.oracle import HALF, alone, drawn, joined, landscape, psnr, tiles_of, warped
+from tests.support.rasters import MakeRaster, scene
 from tiler.errors import StoreError
 from tiler.grid import Block
 from tiler.ingest.ingest import ingest

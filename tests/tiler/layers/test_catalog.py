@@ -13,7 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support.clock import Clock
-from tests.support.strategies import crossing_bounds, layers
+from tests.support.layer_strategies import layers
+from tests.support.strategies import crossing_bounds
 from tiler.errors import BadName, CatalogError, StoreError, UnknownLayer, ZoomOutside
 from tiler.grid import Bounds, tile_ranges
 from tiler.image.style import Style

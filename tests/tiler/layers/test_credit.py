@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.conftest import MakeLayer, MakeRaster, scene
+from tests.support.layers import MakeLayer
+from tests.support.rasters import MakeRaster, scene
 from tiler.ingest.ingest import examined
 from tiler.layers.catalog import Layer, tilejson
 from tiler.layers.credit import plain_markup

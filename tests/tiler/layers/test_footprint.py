@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from mercantile import Tile
 
 from seeder.select import selection
-from tests.support.strategies import cells_of, footprints, held, tiles
+from tests.support.layer_strategies import cells_of, footprints, held
+from tests.support.strategies import tiles
 from tiler.errors import CatalogError
 from tiler.layers.footprint import CELLS, Footprint
 

@@ -14,8 +14,8 @@ import rasterio.shutil
 from click.testing import CliRunner, Result
 
 from seeder.cli import main as cli
-from tests.conftest import Recipe, scene, write_raster
 from tests.support.files import accompanied
+from tests.support.rasters import Recipe, scene, write_raster
 from tiler.layers import render
 from tiler.layers.catalog import dump, load_layer, parse
 from tiler.layers.origin import check_origins

@@ -13,9 +13,10 @@ from rasterio.crs import CRS
 
 from seeder.cli.ingest import ingest as ingest_command
 from seeder.cli.refresh import refresh
-from tests.conftest import MakeRaster, scene, silent
 from tests.support.clock import nothing_in_flight
+from tests.support.layers import silent
 from tests.support.oracle import drawn, tiles_of
+from tests.support.rasters import MakeRaster, scene
 from tiler.errors import BadSource
 from tiler.ingest.ingest import ingest, restore
 from tiler.layers.catalog import Layer, load_layer

@@ -12,10 +12,11 @@ from hypothesis import strategies as st
 from PIL import Image
 from rasterio.shutil import copy
 
-from tests.conftest import MakeLayer, MakeRaster, scene
 from tests.support.gdaldem import gdaldem
+from tests.support.layers import MakeLayer
 from tests.support.oracle import alone, drawn, landscape, tiles_of
 from tests.support.pictures import visible
+from tests.support.rasters import MakeRaster, scene
 from tiler.errors import BadOption
 from tiler.image.colormap import checked, colours_of, is_relative, stops_of
 from tiler.image.style import CELLS, Stop, Style

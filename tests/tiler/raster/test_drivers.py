@@ -10,9 +10,10 @@ import pytest
 import rasterio
 import rasterio.shutil
 
-from tests.conftest import MakeLayer, MakeRaster, scene
 from tests.support.imports import MODULES
+from tests.support.layers import MakeLayer
 from tests.support.oracle import drawn, tiles_of
+from tests.support.rasters import MakeRaster, scene
 from tiler.errors import BadSource, SourceReadError
 from tiler.ingest.bake import Baker, lay_out
 from tiler.ingest.ingest import examined

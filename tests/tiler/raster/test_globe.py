@@ -12,8 +12,9 @@ from rasterio.transform import from_bounds
 
 from seeder.select.selection import Selection, regions
 from seeder.select.tileset import TileSet
-from tests.conftest import MakeLayer, MakeRaster, scene
+from tests.support.layers import MakeLayer
 from tests.support.oracle import alone, decoded, drawn, files_under, landscape, psnr, sampled, tiles_of, warped
+from tests.support.rasters import MakeRaster, scene
 from tiler.grid import Block
 from tiler.image.style import Values
 from tiler.layers.catalog import Layer

@@ -19,8 +19,9 @@ from rasterio.crs import CRS
 from rasterio.enums import ColorInterp
 
 from seeder.cli import main as cli
-from tests.conftest import MakeLayer, scene, silent
+from tests.support.layers import MakeLayer, silent
 from tests.support.oracle import drawn, landscape, tiles_of
+from tests.support.rasters import scene
 from tiler.errors import BadOption, BadSource
 from tiler.grid import Window
 from tiler.image.style import Values

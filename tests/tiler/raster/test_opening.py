@@ -26,8 +26,9 @@ from rasterio.rpc import RPC
 
 from seeder.cli.ingest import ingest as ingest_command
 from seeder.cli.refresh import refresh
-from tests.conftest import Recipe, scene, silent, write_raster
+from tests.support.layers import silent
 from tests.support.oracle import HALF, drawn, tiles_of
+from tests.support.rasters import Recipe, scene, write_raster
 from tiler.errors import BadSource
 from tiler.ingest.ingest import ingest, restore
 from tiler.ingest.source_files import beneath

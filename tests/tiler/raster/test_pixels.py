@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from mercantile import Tile
 
-from tests.conftest import MakeLayer, MakeRaster, scene
+from tests.support.layers import MakeLayer
 from tests.support.oracle import PNG, alone, decoded, drawn, joined, landscape, psnr, quarters, tiles_of, warped
+from tests.support.rasters import MakeRaster, scene
 from tiler.grid import tile_ranges
 from tiler.image.style import Values
 from tiler.layers.catalog import Layer

@@ -17,8 +17,8 @@ from mercantile import Tile
 from rasterio.crs import CRS
 from rasterio.transform import from_bounds
 
-from tests.conftest import MakeLayer
 from tests.support.epsg import areas, complaints
+from tests.support.layers import MakeLayer
 from tests.support.oracle import drawn, landscape, psnr, tiles_of, warped
 from tiler.errors import BadSource
 from tiler.grid import EXTENT

@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.conftest import MakeLayer, MakeRaster
+from tests.support.layers import MakeLayer
 from tests.support.oracle import drawn, tiles_of
+from tests.support.rasters import MakeRaster
 from tiler.image.style import Pixels, Values
 from tiler.ingest.survey import survey
 from tiler.layers.catalog import Options

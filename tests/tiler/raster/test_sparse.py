@@ -16,8 +16,9 @@ from affine import Affine
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.conftest import MakeLayer, scene, silent
+from tests.support.layers import MakeLayer, silent
 from tests.support.oracle import drawn, tiles_of
+from tests.support.rasters import scene
 from tiler.errors import NoRoom
 from tiler.image.style import PLAIN
 from tiler.ingest import bake

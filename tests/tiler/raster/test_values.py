@@ -12,8 +12,9 @@ import rasterio.shutil
 from mercantile import Tile
 from PIL import Image
 
-from tests.conftest import MakeLayer, MakeRaster, scene
+from tests.support.layers import MakeLayer
 from tests.support.oracle import alone, drawn, joined, landscape, psnr, tiles_of, warped
+from tests.support.rasters import MakeRaster, scene
 from tiler.image.style import Pixels, Values
 from tiler.layers.catalog import Layer
 from tiler.storage.store import Stores

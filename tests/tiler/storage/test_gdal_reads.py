@@ -16,10 +16,11 @@ from hypothesis import strategies as st
 from mercantile import Tile
 from rasterio.session import DummySession
 
-from tests.conftest import MakeLayer, MakeRaster, scene
 from tests.e2e.proxy import Fault, Proxy
 from tests.support.effort import examples
+from tests.support.layers import MakeLayer
 from tests.support.oracle import alone
+from tests.support.rasters import MakeRaster, scene
 from tests.support.site import copied, memory, private, without_blocks
 from tiler.errors import SourceReadError, StoreError
 from tiler.grid import EXTENT

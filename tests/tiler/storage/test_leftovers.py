@@ -18,7 +18,7 @@ from click.testing import CliRunner, Result
 from seeder.cli.ingest import ingest
 from seeder.cli.seed import seed
 from seeder.cli.verify import verify
-from tests.conftest import Recipe, scene, write_raster
+from tests.support.rasters import Recipe, scene, write_raster
 from tests.support.served import serving
 from tiler.settings import Settings
 from tiler.storage.leftovers import sweep, sweep_beside

@@ -1,0 +1,46 @@
+"""Buckets and stacks in the cloud of the environment's endpoint."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import boto3
+
+MakeStack = Callable[..., str]
+
+
+def new_bucket() -> str:
+    """The name of an empty bucket."""
+    bucket = f"tiles-{uuid4().hex[:12]}"
+    boto3.client("s3").create_bucket(Bucket=bucket)
+    return bucket
+
+
+def upload(folder: Path, bucket: str) -> None:
+    """Put all files below a folder into a bucket."""
+    client = boto3.client("s3")
+    for path in folder.rglob("*"):
+        if path.is_file():
+            client.upload_file(str(path), bucket, str(path.relative_to(folder)))
+
+
+def new_stack(**outputs: str) -> str:
+    """The name of a stack with buckets and queues as the project's has; keywords are more outputs."""
+    redrive = {"deadLetterTargetArn": {"Fn::GetAtt": ["DeadLetterQueue", "Arn"]}, "maxReceiveCount": 5}
+    resources: dict[str, Any] = {
+        "TileBucket": {"Type": "AWS::S3::Bucket"},
+        "SourceBucket": {"Type": "AWS::S3::Bucket"},
+        "Queue": {"Type": "AWS::SQS::Queue", "Properties": {"RedrivePolicy": redrive}},
+        "DeadLetterQueue": {"Type": "AWS::SQS::Queue"},
+    }
+    named = {"TileBucket": "TileBucket", "SourceBucket": "SourceBucket", "QueueUrl": "Queue"}
+    name = f"seeder-{uuid4().hex[:8]}"
+    told: dict[str, Any] = {output: {"Value": {"Ref": resource}} for output, resource in named.items()}
+    told |= {output: {"Value": value} for output, value in outputs.items()}
+    template = json.dumps({"Resources": resources, "Outputs": told})
+    boto3.client("cloudformation").create_stack(StackName=name, TemplateBody=template)
+    return name
