@@ -52,8 +52,8 @@ def _bodies(layer: Layer, variant: TileVariant) -> list[str]:
     zooms = tuple(range(layer.minzoom, layer.maxzoom + 2 - variant.scale))
     selection = Selection(zooms)
     job = Job.new(Spec(layer.id, layer.revision, selection, variant, force=True), datetime.now(UTC))
-    pieces = [piece for region in regions(layer, selection) for piece in region.pieces()]
-    return [job.message(piece).encode() for piece in reversed(pieces)]
+    masks = [mask for region in regions(layer, selection) for mask in region.block_masks()]
+    return [job.message(mask).encode() for mask in reversed(masks)]
 
 
 def _record(body: str) -> dict[str, Any]:

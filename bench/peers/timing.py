@@ -8,11 +8,13 @@ import tempfile
 import threading
 import time
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from demo import Figures, held
+from tiny import sized
 
-TICK = 0.2  # seconds between two looks at the memory
+TICK = sized(0.2, 0.05)  # seconds between two looks at the memory
 
 
 @dataclass(frozen=True)
@@ -60,6 +62,7 @@ def timed(command: list[str]) -> Figures:
     return Figures(wall, usage.ru_utime + usage.ru_stime, max(variants))
 
 
+@cache
 def version(*command: str) -> str:
     """The first line that `command` prints.
 
