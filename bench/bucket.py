@@ -7,12 +7,12 @@ import os
 import pickle
 import threading
 import time
-from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Callable, Iterator
+from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from multiprocessing.connection import Connection
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import mercantile
 import numpy as np
@@ -69,7 +69,7 @@ def serving(handler: type[Bucket]) -> Iterator[int]:
     """The port at which a process answers until the end of the block."""
     os.environ |= dict.fromkeys(("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"), "bench")  # of a server that asks none
     ours, theirs = SPAWN.Pipe()
-    if TINY:  # a process takes longer to begin than all the rest
+    if TINY:  # see alone
         passed = pickle.loads(pickle.dumps(handler))  # noqa: S301 - as a process gets it
         threading.Thread(target=_serve, args=(passed, theirs), daemon=True).start()
         yield ours.recv()
@@ -83,9 +83,17 @@ def serving(handler: type[Bucket]) -> Iterator[int]:
         server.terminate()
 
 
-def alone() -> ProcessPoolExecutor:
-    """Runs each call in a process of its own; those of a tiny run share one."""
-    return ProcessPoolExecutor(1, SPAWN, max_tasks_per_child=sized(1, None))
+class _Here(ThreadPoolExecutor):
+    """Takes only what a process could be given, and runs it in this one."""
+
+    def submit(self, call: Callable[..., Any], /, *values: Any) -> Future[Any]:  # type: ignore[override]
+        call, values = pickle.loads(pickle.dumps((call, values)))  # noqa: S301 - our own
+        return super().submit(call, *values)
+
+
+def alone() -> Executor:
+    """Runs each call in a process of its own; a tiny run begins none, for that takes longer than all the rest."""
+    return _Here(1) if TINY else ProcessPoolExecutor(1, SPAWN, max_tasks_per_child=1)
 
 
 def opened(port: int) -> Store:

@@ -16,7 +16,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import Executor
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -100,7 +100,7 @@ class Bench:
         return Path(self.stack.enter_context(TemporaryDirectory(prefix="bench-")))
 
     @cached_property
-    def alone(self) -> ProcessPoolExecutor:
+    def alone(self) -> Executor:
         """Runs each call in a process of its own."""
         return self.stack.enter_context(bucket.alone())
 

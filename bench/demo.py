@@ -18,7 +18,7 @@ from pathlib import Path
 from tiny import JOBS, TINY, arguments, parser_for, sized, write_relief
 
 ROOT = Path(__file__).parent.parent
-TICK = sized(0.5, 0.05)  # seconds between two looks at the memory
+TICK = sized(0.5, 0.2)  # seconds between two looks at the memory
 INGEST = sized("ingest 10800 x 5400 RGB", "ingest 512 x 256 RGB")
 ZOOMS, TILES = sized(("0-6", 5461), ("0-1", 5))
 

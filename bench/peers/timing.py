@@ -12,9 +12,8 @@ from functools import cache
 from pathlib import Path
 
 from demo import Figures, held
-from tiny import sized
 
-TICK = sized(0.2, 0.05)  # seconds between two looks at the memory
+TICK = 0.2  # seconds between two looks at the memory
 
 
 @dataclass(frozen=True)
@@ -72,5 +71,6 @@ def version(*command: str) -> str:
     try:
         done = subprocess.run(command, capture_output=True, text=True, check=True)
     except (OSError, subprocess.CalledProcessError) as error:
-        raise Failed(f"{Path(command[0]).name} cannot be run") from error
+        said = getattr(error, "stderr", "").strip().rpartition("\n")[2]
+        raise Failed(f"{Path(command[0]).name} cannot be run{said and ': '}{said}") from error
     return done.stdout.strip().split("\n")[0]

@@ -92,9 +92,10 @@ def gdal2tiles() -> str:
 def _versions(command: str, *packages: str) -> str:
     """What `packages` and GDAL are in the environment of the Python at `command`."""
     code = f"""
-import rasterio
 from importlib.metadata import version
-print(*(f"{{name}} {{version(name)}}," for name in {packages}), "GDAL", rasterio.__gdal_version__)
+found = [f"{{name}} {{version(name)}}," for name in {packages}]
+import rasterio
+print(*found, "GDAL", rasterio.__gdal_version__)
 """
     return version(command, "-c", code)
 
