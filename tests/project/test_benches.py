@@ -49,7 +49,7 @@ RUNS = (
     Run("fanout.py", 2, (DATA,)),
     Run("growth.py", 5),
     Run("invalidate.py", 4),
-    Run("scale.py", 6, ("--validate",)),
+    Run("scale.py", 5, ("--validate",)),
     Run("stages.py", 16, (DATA, "relief")),
     Run("stages.py", 13, ("--ingest",)),
     Run("verify.py", 6),
