@@ -56,7 +56,8 @@ Values = npt.NDArray[Any]
 def relief(width: int) -> Values:
     """The relief, `(3, width / 2, width)`."""
     if TINY:
-        return tiny_relief(width)
+        made: Values = tiny_relief(width)
+        return made
     try:
         found = demo_source.picture()
     except PackageNotFoundError:

@@ -70,9 +70,9 @@ class Apart(Store):
         """Store `data` in this part."""
         Store.put(self, f"{self.part}/{key}", data, content_type=content_type, cache_control=cache_control)
 
-    def existing(self, keys: Iterable[str]) -> set[str]:
+    def existing(self, keys: Iterable[str], *, least: int = 0) -> set[str]:
         """Those of `keys` that this part has."""
-        found = Store.existing(self, [f"{self.part}/{key}" for key in keys])
+        found = Store.existing(self, [f"{self.part}/{key}" for key in keys], least=least)
         return {key.removeprefix(f"{self.part}/") for key in found}
 
 
