@@ -21,6 +21,7 @@ ROOT = Path(__file__).parent.parent
 TICK = sized(0.5, 0.2)  # seconds between two looks at the memory
 INGEST = sized("ingest 10800 x 5400 RGB", "ingest 512 x 256 RGB")
 ZOOMS, TILES = sized(("0-6", 5461), ("0-1", 5))
+SEED = f"seed zooms {ZOOMS}, {TILES} tiles"
 
 
 @dataclass(frozen=True)
@@ -86,15 +87,7 @@ def main(runs: int) -> None:
             data = str(Path(folder) / str(number))  # ext4 makes files slowly where many were just deleted
             steps = {
                 INGEST: [str(tools / "seeder"), "ingest", source, "--data", data, *JOBS],
-                f"seed zooms {ZOOMS}, {TILES} tiles": [
-                    str(tools / "seed"),
-                    "relief",
-                    "--zooms",
-                    ZOOMS,
-                    "--data",
-                    data,
-                    *JOBS,
-                ],
+                SEED: [str(tools / "seed"), "relief", "--zooms", ZOOMS, "--data", data, *JOBS],
             }
             for name, command in steps.items():
                 figures.setdefault(name, []).append(measured(*command))
