@@ -12,7 +12,7 @@ import os
 import sqlite3
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from peers.report import Entry, Measured, Report, machine, tables
 from peers.sources import MAKERS, Source, make
 from peers.timing import Failed, Run, timed
 from peers.tools import TOOLS, Tool
+from tiny import TINY, arguments, parser_for, sized
 
 DOCS = Path(__file__).parent.parent / "docs" / "performance.md"
 
@@ -32,7 +33,7 @@ def main() -> None:
     if asked.origin:
         show(Report.load(asked.origin), docs=asked.docs)
         return
-    tools = [TOOLS[name] for name in asked.tools]
+    tools = [*installed(TOOLS[name] for name in asked.tools)]
     report = Report(machine(), {tool.name: versions(tool) for tool in tools}, asked.runs)
     with tempfile.TemporaryDirectory(dir=asked.work) as folder:
         for name in asked.sources:
@@ -96,6 +97,18 @@ def run_of(tool: Tool, source: Source, target: Path) -> Run:
     return Run(steps, tiles, size)
 
 
+def installed(tools: Iterable[Tool]) -> Iterator[Tool]:
+    """The tools; a tiny run, which installs none, goes without those that are not there, and says so."""
+    for tool in tools:
+        try:
+            tool.version()
+        except Failed as error:
+            if TINY and not tool.ours:
+                say(f"{tool.name} is skipped: {error}")
+                continue
+        yield tool
+
+
 def versions(tool: Tool) -> str:
     """What `tool` is made of."""
     try:
@@ -120,12 +133,12 @@ def options() -> argparse.Namespace:
 
         return names
 
-    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
+    parser = parser_for(__doc__)
     for name, known in (("sources", MAKERS), ("tools", TOOLS)):
         parser.add_argument(
             f"--{name}", type=among(known), default=list(known), metavar="NAME[,NAME]", help=",".join(known)
         )
-    parser.add_argument("--runs", type=int, default=3, metavar="N", help="runs of each tool; medians count")
+    parser.add_argument("--runs", type=int, default=sized(3, 1), metavar="N", help="runs of each tool; medians count")
     parser.add_argument(
         "--slow", type=float, default=120, metavar="S", help="seconds after which a tool runs only once"
     )
@@ -134,7 +147,7 @@ def options() -> argparse.Namespace:
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures there too")
     parser.add_argument("--docs", action="store_true", help="put the tables into docs/performance.md, too")
     parser.add_argument("--from", type=Path, metavar="FILE", dest="origin", help="print the tables of such a file")
-    return parser.parse_args()
+    return arguments(parser)
 
 
 if __name__ == "__main__":

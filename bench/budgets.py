@@ -8,7 +8,6 @@ the table into docs/performance.md.
 
 from __future__ import annotations
 
-import argparse
 import os
 import random
 import re
@@ -17,7 +16,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import Executor
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -26,13 +25,14 @@ from statistics import mean, median
 from tempfile import TemporaryDirectory
 
 import boto3
+import bucket
 import coldstart
 import layers
 import markers
 import working
-from bucket import SPAWN
 from coldstart import Took
 from objects import Served, served
+from tiny import TINY, arguments, parser_for, sized
 
 from tiler.keys import index_key, sources_prefix
 from tiler.layers.catalog import Layer, load_layer
@@ -43,14 +43,22 @@ from tiler.storage.store import Stores, open_store
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs" / "performance.md"
 
-WARM, WARM_UP, A_ZOOM = 3.0, 12, 60  # milliseconds of CPU a tile; tiles before it counts; tiles of a zoom
+NAMES = sized(tuple(layers.SOURCES), ("relief",))
+WARM = 3.0  # milliseconds of CPU a tile
+WARM_UP, A_ZOOM = sized((12, 60), (2, 2))  # tiles before it counts; tiles of a zoom
 READS = 3  # requests for bytes of a COG
-PUT, PUTS, PUT_SIZE, PUT_RUNS = 0.5, 2000, 25_000, 3  # milliseconds of CPU; objects; bytes; of which the middle counts
+PUT, PUT_SIZE = 0.5, 25_000  # milliseconds of CPU; bytes
+PUTS, PUT_RUNS = sized((2000, 3), (20, 1))  # objects; of which the middle counts
 PLAN, PLAN_MEMORY = 20.0, 200.0  # seconds, megabytes
-MEMORY, BLOCKS, SHARP_BLOCKS = 512.0, 100, 24  # megabytes; blocks of a layer, and of one at scale 2
-IMPORT, IMPORT_RUNS = 1.3, 15  # times `import rasterio`
+MEMORY = 512.0  # megabytes
+BLOCKS, SHARP_BLOCKS = sized((100, 24), (2, 1))  # blocks of a layer, and of one at scale 2
+IMPORT, IMPORT_RUNS, IMPORT_WARM_UP = 1.3, *sized((15, 1), (1, 0))  # times `import rasterio`
 OFF_CENTRE = 0.53  # where among a zoom's tiles, column by column, the one lies that is asked for
-SIDE = 160  # tiles of a large COG: 40,960 pixels
+SHARP = sized(("relief", "uint16"), ("relief",))
+KINDS = sized(("opaque", "masked"), ("masked",))  # of large layers
+READ = sized(NAMES, ())  # besides those
+BELOW = sized(((0, ""), (2, ""), (99, ""), (1, "@2x")), ((2, ""), (1, "@2x")))  # zooms below the deepest, and scales
+SIDE = sized(160, 8)  # tiles of a large COG: 40,960 pixels
 
 
 @dataclass(frozen=True)
@@ -83,7 +91,7 @@ class Bench:
     @cached_property
     def made(self) -> layers.Made:
         """All layers, which lie in the server, too."""
-        made = self.stack.enter_context(layers.made(tuple(layers.SOURCES), self.width))
+        made = self.stack.enter_context(layers.made(NAMES, self.width))
         self.server.upload(made.data / "private")
         return made
 
@@ -91,14 +99,15 @@ class Bench:
         """An empty one."""
         return Path(self.stack.enter_context(TemporaryDirectory(prefix="bench-")))
 
-    def alone(self) -> ProcessPoolExecutor:
+    @cached_property
+    def alone(self) -> Executor:
         """Runs each call in a process of its own."""
-        return self.stack.enter_context(ProcessPoolExecutor(1, SPAWN, max_tasks_per_child=1))
+        return self.stack.enter_context(bucket.alone())
 
 
 def warm(bench: Bench) -> Iterator[Row]:
     """One tile after another by the handler of the redirect path."""
-    for name in layers.SOURCES:
+    for name in NAMES:
         layer, chosen = bench.made.layer(name), random.Random(7)  # noqa: S311 - a sample
         every = [_paths(layer, z) for z in range(layer.maxzoom + 1)]
         paths = [path for zoom in every for path in chosen.sample(zoom, min(A_ZOOM, len(zoom)))]
@@ -128,9 +137,9 @@ def _one(layer: Layer, z: int, scale: str = "") -> str:
 
 def reads(bench: Bench) -> Iterator[Row]:
     """Requests of a process that has just begun, for one tile."""
-    found = _asked(bench.server, [bench.made.layer(name) for name in layers.SOURCES])
+    found = _asked(bench.server, [bench.made.layer(name) for name in READ])
     far = Stores(bench.server.store("tiles"), bench.server.store("sources"), "")
-    big = [layers.large(far, f"large-{kind}", side=SIDE, opaque=kind == "opaque") for kind in ("opaque", "masked")]
+    big = [layers.large(far, f"large-{kind}", side=SIDE, opaque=kind == "opaque") for kind in KINDS]
     found |= _asked(bench.server, big)
     demo = open_store((bench.demo / "private").as_uri())
     if demo.has(index_key("relief")):
@@ -156,9 +165,8 @@ def _asked(server: Served, some: Sequence[Layer]) -> dict[str, Counter[str]]:
     """What tiles of different zooms and scales take, each in a new process: how many of which requests."""
     found = {}
     for layer in some:
-        deep = layer.maxzoom
-        for z, scale in ((deep, ""), (deep - 2, ""), (0, ""), (deep - 1, "@2x")):
-            path = _one(layer, z, scale)
+        for below, scale in BELOW:
+            path = _one(layer, max(0, layer.maxzoom - below), scale)
             server.asked()
             coldstart.answers(coldstart.OWN, server.environment, [path])
             cog = f"/sources/{layer.source}"
@@ -176,7 +184,7 @@ def _kind(where: str) -> str:
 def put(bench: Bench) -> Iterator[Row]:
     """Objects into S3, by the product and by boto3, in turn."""
     took: dict[Callable[[Served], Took], list[Took]] = {_ours: [], _boto: []}
-    alone = bench.alone()
+    alone = bench.alone
     for _ in range(PUT_RUNS):
         for way, found in took.items():
             found.append(alone.submit(way, bench.server).result())
@@ -244,10 +252,10 @@ def _python(words: str) -> str:
 
 def memory(bench: Bench) -> Iterator[Row]:
     """What a worker function holds that fills blocks of every layer, and what ingests hold."""
-    variants = [(name, TileVariant(1, bench.made.layer(name).format), BLOCKS) for name in layers.SOURCES]
-    variants += [(name, TileVariant(2), SHARP_BLOCKS) for name in ("relief", "uint16")]
+    variants = [(name, TileVariant(1, bench.made.layer(name).format), BLOCKS) for name in NAMES]
+    variants += [(name, TileVariant(2), SHARP_BLOCKS) for name in SHARP]
     cases = [(bench.made.layer(name), variant, blocks) for name, variant, blocks in variants]
-    held = bench.alone().submit(working.peaks, bench.server.environment, cases).result()
+    held = bench.alone.submit(working.peaks, bench.server.environment, cases).result()
     parts = ", ".join(
         f"{layer.id}{'@2x' * (variant.scale == 2)} {peak:.0f}"
         for (layer, variant, _), peak in zip(cases, held[1:], strict=True)
@@ -276,10 +284,10 @@ print(1000 * (time.perf_counter() - wall), 1000 * (time.process_time() - cpu))
 def imports(_: Bench) -> Iterator[Row]:
     """The handler's module beside rasterio, in turn, each in a new process."""
     found: dict[str, list[Took]] = {name: [] for name in IMPORTS}
-    for number in range(1 + IMPORT_RUNS):
+    for number in range(IMPORT_WARM_UP + IMPORT_RUNS):
         for name, words in IMPORTS.items():
             told = _python(IMPORTING.format(root=str(ROOT), words=words))
-            if number:  # the first brings the files into memory
+            if number >= IMPORT_WARM_UP:  # the first brings the files into memory
                 found[name].append(Took(*map(float, told.split())))
     took = {name: Took(*map(median, zip(*each, strict=True))) for name, each in found.items()}
     ours, plain, alone = took.values()
@@ -318,14 +326,14 @@ BUDGETS: dict[str, Callable[[Bench], Iterator[Row]]] = {
 
 def main() -> None:
     """Print the table, and put it into the documentation if asked; exit 1 if a budget is missed."""
-    parser = argparse.ArgumentParser(description="What the product may cost, and what it does.")
+    parser = parser_for(__doc__)
     parser.add_argument(
         "--only", nargs="+", choices=BUDGETS, default=list(BUDGETS), metavar="NAME", help=" ".join(BUDGETS)
     )
     parser.add_argument("--docs", action="store_true", help="write the table into docs/performance.md, too")
     parser.add_argument("--data", type=Path, default=ROOT / "data", help="where scripts/demo made its layer")
     parser.add_argument("--width", type=int, default=layers.WIDTH, metavar="PIXELS", help="of the world's rasters")
-    asked = parser.parse_args()
+    asked = arguments(parser)
     bench = Bench(asked.width, asked.data)
     rows: list[Row] = []
     with bench.stack:
@@ -336,7 +344,7 @@ def main() -> None:
     print(table)
     if asked.docs:
         markers.fill(DOCS, "budgets", table)
-    sys.exit(not all(row.met for row in rows))
+    sys.exit(not TINY and not all(row.met for row in rows))
 
 
 if __name__ == "__main__":

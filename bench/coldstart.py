@@ -8,7 +8,6 @@ project's own environment is measured, and that is said. `scripts/package-lambda
 
 from __future__ import annotations
 
-import argparse
 import json
 import platform
 import subprocess
@@ -27,14 +26,16 @@ import markers
 from answers import STAGES
 from objects import Served, served
 from stopwatch import REST
+from tiny import arguments, parser_for, sized
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs" / "performance.md"
 ANSWERS = Path(__file__).parent / "answers.py"
-RUNS = 7
+RUNS = sized(7, 1)
 FOUND = 302
+PATH = sized("/relief/3/4/2.png", "/relief/1/1/0.png")
 ORDER = ("interpreter", "imports", *STAGES, REST)
-WARM_UP = 2  # runs before the first that counts: the disk's pages are in memory then
+WARM_UP = sized(2, 0)  # runs before the first that counts: the disk's pages are in memory then
 
 sys.path.append(str(ROOT / "scripts"))
 from package_lambda import MACHINES, find_compiler, inputs, known  # noqa: E402 - scripts are no package
@@ -139,16 +140,16 @@ def table(settings: Sequence[Setting], server: Served, path: str) -> str:
 
 def main() -> None:
     """Print the table, and put it into the documentation if asked."""
-    parser = argparse.ArgumentParser(description="From the start of a process to its first tile.")
+    parser = parser_for(__doc__)
     parser.add_argument("--docs", action="store_true", help="write the table into docs/performance.md, too")
     parser.add_argument("--width", type=int, default=layers.WIDTH, metavar="PIXELS", help="of the world's raster")
-    asked = parser.parse_args()
+    asked = arguments(parser)
     with ExitStack() as stack:
         server = stack.enter_context(served())
         made = stack.enter_context(layers.made(["relief"], asked.width))
         server.upload(made.data / "private")
         folder = Path(stack.enter_context(TemporaryDirectory(prefix="bench-")))
-        found = table(packaged(folder), server, "/relief/3/4/2.png")
+        found = table(packaged(folder), server, PATH)
     print(found)
     if asked.docs:
         markers.fill(DOCS, "coldstart", found)

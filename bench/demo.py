@@ -1,4 +1,4 @@
-"""How long the demo's ingest and seed take and how much memory they hold: `bench/demo.py [RUNS]`.
+"""How long the demo's ingest and seed take and how much memory they hold: `bench/demo.py [--tiny] [RUNS]`.
 
 Needs what scripts/demo installs. Prints a Markdown table of medians; memory is the largest sum, over time, of the
 proportional set sizes of all processes (Linux).
@@ -15,8 +15,13 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from tiny import JOBS, TINY, arguments, parser_for, sized, write_relief
+
 ROOT = Path(__file__).parent.parent
-TICK = 0.5  # seconds between two looks at the memory
+TICK = sized(0.5, 0.2)  # seconds between two looks at the memory
+INGEST = sized("ingest 10800 x 5400 RGB", "ingest 512 x 256 RGB")
+ZOOMS, TILES = sized(("0-6", 5461), ("0-1", 5))
+SEED = f"seed zooms {ZOOMS}, {TILES} tiles"
 
 
 @dataclass(frozen=True)
@@ -63,18 +68,26 @@ def measured(*command: str) -> Figures:
     return Figures(time.monotonic() - start, cpu, peak)
 
 
+def make_source(path: str) -> None:
+    """Write the demo's raster."""
+    if TINY:
+        write_relief(Path(path))
+    else:
+        subprocess.run([sys.executable, str(ROOT / "scripts" / "demo_source.py"), path], check=True)
+
+
 def main(runs: int) -> None:
     """Print the table."""
     tools = Path(sys.executable).parent
     with tempfile.TemporaryDirectory() as folder:
         source = str(Path(folder) / "relief.tif")
-        subprocess.run([sys.executable, str(ROOT / "scripts" / "demo_source.py"), source], check=True)
+        make_source(source)
         figures: dict[str, list[Figures]] = {}
         for number in range(runs):
             data = str(Path(folder) / str(number))  # ext4 makes files slowly where many were just deleted
             steps = {
-                "ingest 10800 x 5400 RGB": [str(tools / "seeder"), "ingest", source, "--data", data],
-                "seed zooms 0-6, 5461 tiles": [str(tools / "seed"), "relief", "--zooms", "0-6", "--data", data],
+                INGEST: [str(tools / "seeder"), "ingest", source, "--data", data, *JOBS],
+                SEED: [str(tools / "seed"), "relief", "--zooms", ZOOMS, "--data", data, *JOBS],
             }
             for name, command in steps.items():
                 figures.setdefault(name, []).append(measured(*command))
@@ -88,4 +101,6 @@ def main(runs: int) -> None:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else 5)
+    parser = parser_for(__doc__)
+    parser.add_argument("runs", nargs="?", type=int, default=sized(5, 1), metavar="RUNS")
+    main(arguments(parser).runs)

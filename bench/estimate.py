@@ -1,4 +1,4 @@
-"""How near the estimate comes: `python bench/estimate.py [DATA]`.
+"""How near the estimate comes: `python bench/estimate.py [--tiny] [DATA]`.
 
 Estimates the demo's relief and seeds the same into a throwaway folder, five times in turn, and compares the bytes and
 the milliseconds of all receipts: medians. DATA is the folder in which `scripts/demo` made the layer; nothing is
@@ -16,6 +16,9 @@ from dataclasses import astuple, dataclass
 from pathlib import Path
 from statistics import median
 
+import layers
+from tiny import arguments, parser_for, sized
+
 from seeder.cache.prepare_job import prepare
 from seeder.jobs.estimate import Question, estimate
 from seeder.jobs.messages import Receipt
@@ -31,14 +34,17 @@ from tiler.settings import Settings
 from tiler.storage.store import Stores
 
 NAME = "relief"
-RUNS = 5
-JOBS = os.cpu_count() or 1
-SELECTIONS = {
-    "all zooms": Selection(tuple(range(7))),
-    "zoom 6": Selection((6,)),
-    "zoom 6 of Europe and Africa": Selection((6,), (Bounds(-20, -35, 60, 70),)),
-    "zooms 0-6 of the Alps": Selection(tuple(range(7)), (Bounds(5, 43, 17, 49),)),
-}
+RUNS = sized(5, 1)
+JOBS = sized(os.cpu_count() or 1, 1)
+SELECTIONS = sized(
+    {
+        "all zooms": Selection(tuple(range(7))),
+        "zoom 6": Selection((6,)),
+        "zoom 6 of Europe and Africa": Selection((6,), (Bounds(-20, -35, 60, 70),)),
+        "zooms 0-6 of the Alps": Selection(tuple(range(7)), (Bounds(5, 43, 17, 49),)),
+    },
+    {"all zooms": Selection((0, 1))},
+)
 
 
 @dataclass(frozen=True)
@@ -97,4 +103,7 @@ def main(data: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1] if len(sys.argv) > 1 else "data"))
+    parser = parser_for(__doc__)
+    parser.add_argument("data", nargs="?", type=Path, metavar="DATA", help="where scripts/demo made its layer")
+    with layers.demo(arguments(parser).data) as data:
+        main(data)

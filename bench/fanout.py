@@ -1,4 +1,4 @@
-"""What fanning out costs: `python bench/fanout.py`.
+"""What fanning out costs: `python bench/fanout.py [--tiny] [DATA]`.
 
 Planning the world's zooms 5 to 14 for SQS, and filling blocks of the demo's relief into a store that answers each
 request after 30 ms, as S3 does, with one put at a time and with many. `scripts/demo` makes the layer.
@@ -16,7 +16,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+import layers
 import numpy as np
+from tiny import arguments, parser_for, sized
 
 from seeder.jobs.block_set import BlockSet
 from seeder.jobs.messages import Job, Spec
@@ -34,8 +36,9 @@ from tiler.settings import S3
 from tiler.storage import concurrent
 from tiler.storage.store import Stores, open_store
 
-LATENCY = 0.03  # seconds
-BLOCKS = [Block(6, x, y) for y in (16, 24) for x in range(0, 64, 8)]
+LATENCY = sized(0.03, 0.001)  # seconds
+BLOCKS = sized([Block(6, x, y) for y in (16, 24) for x in range(0, 64, 8)], [Block(1, 0, 0)])
+ZOOMS = range(5, sized(15, 9))
 
 
 class _Counting:
@@ -71,7 +74,7 @@ def planning() -> None:
     everywhere = Footprint(0, 0, 0, np.ones((1, 1), bool))
     globe = Bounds(-180, -85.06, 180, 85.06)
     layer = Layer("world", "1", "", globe, 0, 14, "png", Style(), everywhere, None, (1,), "nearest")
-    selection = Selection(tuple(range(5, 15)))
+    selection = Selection(tuple(ZOOMS))
     client = _Counting()
     start = time.perf_counter()
     counts = count(layer, selection)
@@ -99,9 +102,10 @@ def puts(data: Path) -> None:
             start = time.perf_counter()
             fill(layer, stores, Request(block, block.full, TileVariant(), force=True))
             seconds.append(time.perf_counter() - start)
+    tiles = BLOCKS[0].full.bit_count()
     one, many = (statistics.median(seconds) for seconds in spent.values())
-    print(f"a block of 64 tiles into a store {1000 * LATENCY:.0f} ms away: {one:.2f} s one put at a time, ", end="")
-    print(f"{many:.2f} s with {max(spent)} under way: {one / many:.1f} x")
+    print(f"a block of {tiles} tiles into a store {1000 * LATENCY:.0f} ms away: ", end="")
+    print(f"{one:.2f} s one put at a time, {many:.2f} s with {max(spent)} under way: {one / many:.1f} x")
     server.shutdown()
 
 
@@ -109,5 +113,8 @@ if __name__ == "__main__":
     os.environ |= dict.fromkeys(
         ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"), "bench"
     )  # of the store that takes everything
+    parser = parser_for(__doc__)
+    parser.add_argument("data", nargs="?", type=Path, metavar="DATA", help="where scripts/demo made its layer")
     planning()
-    puts(Path("data"))
+    with layers.demo(arguments(parser).data) as data:
+        puts(data)

@@ -13,7 +13,6 @@ import os
 import subprocess
 import sys
 import time
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -22,9 +21,10 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 import rasterio
-from bucket import SPAWN
+from bucket import alone
 from rasterio.transform import from_origin
 from supermercado.burntiles import burn
+from tiny import JOBS, arguments, parser_for, sized
 from verify import held
 
 from seeder.cache.prepare_job import prepare
@@ -45,12 +45,13 @@ from tiler.storage.store import Stores, open_store
 
 ROOT = Path(__file__).parent.parent
 SECONDS, MEMORY = 30.0, 200.0  # that a plan may take; megabytes of the whole process
-ZOOMS = (8, 10, 12, 14, 16, 18)
-BURNT = 14  # the deepest zoom of the peer: the next would hold 63 M tiles of 24 bytes, several times over
+COMMANDS = sized(slice(None), slice(2, 3))  # of those below
+ZOOMS = sized((8, 10, 12, 14, 16, 18), (8, 10))
+BURNT = sized(14, 8)  # the deepest zoom of the peer: the next would hold 63 M tiles of 24 bytes, several times over
 SEED = 8
 
 CENTRE, RADIUS = 0.53 + 0.36j, 0.085  # of the country, in widths of the world from its north-west corner
-CORNERS, BORDER, SHORE = 6, 14, 12  # to begin with, and how often each segment is halved
+CORNERS, BORDER, SHORE = sized((6, 14, 12), (6, 6, 4))  # to begin with, and how often each segment is halved
 ROUGH = 0.25  # how far a middle is moved, as a share of its segment's length (standard deviation)
 
 COLUMNS = (
@@ -136,8 +137,8 @@ def planned(z: int, file: Path, bounds: Bounds | None) -> Planned:
     layer, stores = globe(z), Stores(open_store("memory://tiles"), open_store("memory://ledger"), "")
     before, start, spent = held("VmRSS"), time.perf_counter(), time.process_time()
     shapes = None if bounds else read_geojson(file.read_text("utf-8"), file.name)
-    asked = TileQuery((z,), (bounds,) if bounds else (), SpatialFilter((shapes,) if shapes else ()))
-    selection, _ = asked.selection(layer, stores, int)
+    query = TileQuery((z,), (bounds,) if bounds else (), SpatialFilter((shapes,) if shapes else ()))
+    selection, _ = query.selection(layer, stores, int)
     tiles = count(layer, selection)[z].tiles
     counting = time.process_time() - spent
     plan = prepare(layer, selection, TileVariant(), force=False, stores=stores)
@@ -176,15 +177,15 @@ def growth(file: Path) -> bool:
     print(f"| {' | '.join(COLUMNS)} |\n| --- |" + 10 * " ---: |" + " --- |" + 3 * " ---: |")
     sizes: dict[int, int] = {}
     well = True
-    with ProcessPoolExecutor(1, SPAWN, max_tasks_per_child=1) as alone:
+    with alone() as apart:
         for z in ZOOMS:
-            found = alone.submit(planned, z, file, None).result()
-            peer = alone.submit(burnt, z, file).result() if z <= BURNT else None
+            found = apart.submit(planned, z, file, None).result()
+            peer = apart.submit(burnt, z, file).result() if z <= BURNT else None
             print(_line("country", z, found, peer), flush=True)
             sizes[z] = found.tiles
             well &= found.took.verdict == "ok"
         for z, tiles in sizes.items():
-            found = alone.submit(planned, z, file, box(tiles, z)).result()
+            found = apart.submit(planned, z, file, box(tiles, z)).result()
             print(_line("box", z, found, None), flush=True)
             well &= found.took.verdict == "ok"
     return well
@@ -194,21 +195,26 @@ def commands(folder: Path, file: Path) -> bool:
     """Print what commands say and take; returns whether those that only plan are within the budget."""
     _world(folder)
     well = True
-    country, everything = ("--geojson", str(file)), ("--zooms", "0-18")
+    deep = ZOOMS[-1]
+    country, everything = ("--geojson", str(file)), ("--zooms", f"0-{deep}")
     print("\n| | tiles | wall s | CPU s | MB at most | |\n| --- |" + 4 * " ---: |" + " --- |")
-    for name, budgeted, command in (
-        ("count --zooms 18 --geojson FILE", True, ("count", "--zooms", "18", *country)),
-        ("count --zooms 0-18 --geojson FILE", True, ("count", *everything, *country)),
-        ("count --area 0-8=world --area 9-18=FILE", True, ("count", "--area", "0-8=world", "--area", f"9-18={file}")),
+    every: tuple[tuple[str, bool, tuple[str, ...]], ...] = (
+        (f"count --zooms {deep} --geojson FILE", True, ("count", "--zooms", f"{deep}", *country)),
+        (f"count --zooms 0-{deep} --geojson FILE", True, ("count", *everything, *country)),
         (
-            "count --zooms 0-18 --geojson FILE --buffer 1000",
+            f"count --area 0-8=world --area 9-{deep}=FILE",
+            True,
+            ("count", "--area", "0-8=world", "--area", f"9-{deep}={file}"),
+        ),
+        (
+            f"count --zooms 0-{deep} --geojson FILE --buffer 1000",
             False,
             ("count", *everything, *country, "--buffer", "1000"),
         ),
-        ("seed --zooms 0-18 --geojson FILE --dry-run", False, ("seed", *everything, *country, "--dry-run")),
-    ):
-        verb, *options = command
-        said, took = _ran(sys.executable, "-m", "seeder", verb, "world", *options, "--json", "--data", str(folder))
+        (f"seed --zooms 0-{deep} --geojson FILE --dry-run", False, ("seed", *everything, *country, "--dry-run")),
+    )
+    for name, budgeted, (verb, *words) in every[COMMANDS]:
+        said, took = _ran(sys.executable, "-m", "seeder", verb, "world", *words, "--json", "--data", str(folder))
         cells = f"{took.wall:.1f} | {took.cpu:.1f} | {took.peak:.0f} | {took.verdict if budgeted else ''}"
         print(f"| `{name}` | {said['tiles']:,} | {cells} |", flush=True)
         well &= not budgeted or took.verdict == "ok"
@@ -217,12 +223,12 @@ def commands(folder: Path, file: Path) -> bool:
 
 def _world(folder: Path) -> None:
     """Make a layer of the world, of noise, to zoom 18."""
-    pixels, source = 1024, folder / "world.tif"
+    pixels, source = sized(1024, 256), folder / "world.tif"
     values = np.random.default_rng(SEED).integers(0, 256, (3, pixels, pixels), np.uint8)
     place = from_origin(-EXTENT, EXTENT, 2 * EXTENT / pixels, 2 * EXTENT / pixels)
     with rasterio.open(source, "w", "GTiff", pixels, pixels, 3, "EPSG:3857", place, "uint8") as raster:
         raster.write(values)
-    _ran(sys.executable, "-m", "seeder", "ingest", str(source), "--virtual", "--json", "--data", str(folder))
+    _ran(sys.executable, "-m", "seeder", "ingest", str(source), "--virtual", "--json", *JOBS, "--data", str(folder))
     stores = Stores.open(Settings.from_env({}, data=str(folder)))
     publish(replace(load_layer(stores.sources, "world"), maxzoom=ZOOMS[-1]), stores)
 
@@ -250,6 +256,7 @@ def _line(name: str, z: int, found: Planned, peer: Took | None) -> str:
 
 def main() -> None:
     """Print the tables."""
+    arguments(parser_for(__doc__))
     with TemporaryDirectory() as name:
         folder = Path(name)
         file = folder / "country.geojson"

@@ -11,15 +11,15 @@ import re
 import time
 from bisect import bisect_right
 from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
 from http.server import BaseHTTPRequestHandler
 from typing import ClassVar
 from urllib.parse import parse_qs, unquote, urlsplit
 
 import mercantile
 import obstore
-from bucket import INSIDE, OBJECT, SPAWN, Bucket, grid, opened, serving
+from bucket import INSIDE, OBJECT, Bucket, alone, grid, opened, serving
 from mercantile import Tile
+from tiny import arguments, parser_for, sized
 
 from seeder.cache.purge import purge
 from seeder.cache.stored import Cost, StoredFilter, stored
@@ -27,8 +27,10 @@ from tiler.grid import Bounds
 from tiler.storage.concurrent import THREADS, overlap
 from tiler.storage.store import PAGE
 
-Z, SIDE = 10, 400  # columns, and rows
-SOME = 400  # tiles that are deleted one by one where the rest is extrapolated
+Z, SIDE = 10, sized(400, 40)  # columns, and rows
+BOX = sized((100, 139), (10, 13))  # the first and the last column and row of a box
+FEW = sized((300, 301), (30, 31))  # columns whose tiles are deleted one by one
+SOME = SIDE  # tiles that are deleted one by one where the rest is extrapolated
 BUCKET = "/tiles/"
 
 
@@ -39,8 +41,8 @@ class _Bucket(Bucket, BaseHTTPRequestHandler):
     gone: ClassVar[set[str]] = set()
 
     def do_GET(self) -> None:
-        asked = {name: values[0] for name, values in parse_qs(urlsplit(self.path).query).items()}
-        self.answer(self._listing(asked["prefix"], asked).encode())
+        query = {name: values[0] for name, values in parse_qs(urlsplit(self.path).query).items()}
+        self.answer(self._listing(query["prefix"], query).encode())
 
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers["Content-Length"])).decode()
@@ -53,11 +55,11 @@ class _Bucket(Bucket, BaseHTTPRequestHandler):
         self.gone.add(unquote(urlsplit(self.path).path).removeprefix(BUCKET))
         self.answer(b"", status=204)
 
-    def _listing(self, prefix: str, asked: dict[str, str]) -> str:
-        if "delimiter" in asked:
+    def _listing(self, prefix: str, query: dict[str, str]) -> str:
+        if "delimiter" in query:
             names = {key[len(prefix) :].partition("/")[0] for key in self.keys if key.startswith(prefix)}
             return _listed([], [f"{prefix}{name}/" for name in sorted(names)], last="")
-        after = asked.get("continuation-token") or asked.get("start-after") or prefix
+        after = query.get("continuation-token") or query.get("start-after") or prefix
         page: list[str] = []
         for number in range(bisect_right(self.keys, after), len(self.keys)):
             if not self.keys[number].startswith(prefix):
@@ -90,7 +92,7 @@ def invalidated(port: int, boxes: tuple[Bounds, ...]) -> tuple[int, float, str]:
 
 def box(port: int) -> tuple[int, float, str]:
     """A tenth of the columns and of the rows."""
-    first, last = (mercantile.bounds(Tile(x=place, y=place, z=Z)) for place in (100, 139))
+    first, last = (mercantile.bounds(Tile(x=place, y=place, z=Z)) for place in BOX)
     area = Bounds(first.west + INSIDE, last.south + INSIDE, last.east - INSIDE, first.north - INSIDE)
     return invalidated(port, (area,))
 
@@ -104,14 +106,14 @@ def in_turn(port: int) -> tuple[int, float, str]:
     """One DELETE after the other."""
     tiles, start = opened(port), time.perf_counter()
     for y in range(SOME):
-        obstore.delete(tiles.backend, f"grid/{Z}/300/{y}.png")
+        obstore.delete(tiles.backend, f"grid/{Z}/{FEW[0]}/{y}.png")
     return SOME, time.perf_counter() - start, f"{SOME:,} DELETE"
 
 
 def at_once(port: int) -> tuple[int, float, str]:
     """A DELETE for each tile, as many at once as the program has requests under way."""
     tiles, start = opened(port), time.perf_counter()
-    gone = sum(1 for _ in overlap(lambda y: obstore.delete(tiles.backend, f"grid/{Z}/301/{y}.png"), range(SOME)))
+    gone = sum(1 for _ in overlap(lambda y: obstore.delete(tiles.backend, f"grid/{Z}/{FEW[1]}/{y}.png"), range(SOME)))
     return gone, time.perf_counter() - start, f"{SOME:,} DELETE"
 
 
@@ -125,11 +127,12 @@ WAYS: dict[str, Callable[[int], tuple[int, float, str]]] = {
 
 def main() -> None:
     """Print the table."""
+    arguments(parser_for(__doc__))
     print("| | tiles | seconds | tiles/s | requests |\n| --- | ---: | ---: | ---: | --- |")
     total = 0
-    with serving(_Bucket) as port, ProcessPoolExecutor(1, SPAWN, max_tasks_per_child=1) as alone:
+    with serving(_Bucket) as port, alone() as apart:
         for title, way in WAYS.items():
-            tiles, seconds, requests = alone.submit(way, port).result()
+            tiles, seconds, requests = apart.submit(way, port).result()
             total += tiles
             print(f"| {title} | {tiles:,} | {seconds:,.1f} | {tiles / seconds:,.0f} | {requests} |", flush=True)
     assert total == SIDE**2, total

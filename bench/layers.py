@@ -27,6 +27,9 @@ from PIL import Image
 from rasterio.enums import ColorInterp
 from rasterio.errors import NotGeoreferencedWarning
 from rasterio.transform import from_bounds
+from tiny import JOBS, TINY, sized
+from tiny import WIDTH as TINY_WIDTH
+from tiny import relief as tiny_relief
 
 from tiler.grid import TILE, Bounds, Window
 from tiler.image.style import Style
@@ -41,7 +44,7 @@ from tiler.storage.store import Stores
 sys.path.append(str(Path(__file__).parent.parent / "scripts"))
 import demo_source
 
-WIDTH = 5400  # pixels of the world; half of them high
+WIDTH = sized(5400, TINY_WIDTH)  # pixels of the world; half of them high
 CLASSES = 24
 LARGE = 14  # the zoom of the large layer
 CORNER = 1 << 13  # column and row of its first tile
@@ -52,6 +55,9 @@ Values = npt.NDArray[Any]
 
 def relief(width: int) -> Values:
     """The relief, `(3, width / 2, width)`."""
+    if TINY:
+        made: Values = tiny_relief(width)
+        return made
     try:
         found = demo_source.picture()
     except PackageNotFoundError:
@@ -169,9 +175,19 @@ def made(names: Sequence[str], width: int = WIDTH) -> Iterator[Made]:
         data, took = Path(folder) / "data", {}
         for name, path in rasters(Path(folder), names, width).items():
             print(f"making the layer {name}", file=sys.stderr)
-            words = ["ingest", str(path), "--layer", name, "--data", str(data), *SOURCES[name].options]
+            words = ["ingest", str(path), "--layer", name, "--data", str(data), *SOURCES[name].options, *JOBS]
             took[name] = measured(sys.executable, "-m", "seeder", *words)
         yield Made(data, took)
+
+
+@contextmanager
+def demo(data: Path | None) -> Iterator[Path]:
+    """The data folder of scripts/demo, or `data`; a tiny run without one makes the layer relief itself."""
+    if data or not TINY:
+        yield data or Path("data")
+    else:
+        with made(["relief"]) as found:
+            yield found.data
 
 
 def large(stores: Stores, name: str, *, side: int, opaque: bool) -> Layer:

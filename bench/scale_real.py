@@ -30,6 +30,7 @@ from scale_events import played
 from scale_fluid import simulate
 from scale_server import counted, served
 from scale_world import FOREVER, TILES, Bucket, Job, Machine, Queue, Worker, World
+from tiny import sized
 
 from seeder.jobs.ledger import put_job
 from seeder.jobs.messages import Job as Order
@@ -38,7 +39,7 @@ from seeder.select.selection import Selection
 from seeder.workers.lambda_handler import Again, attend
 from seeder.workers.process_block import Worker as Station
 from tiler.errors import StoreError
-from tiler.grid import LEAF, Block
+from tiler.grid import LEAF, TILE, Block
 from tiler.ingest.ingest import ingest
 from tiler.layers.catalog import load_layer
 from tiler.layers.fill import Request
@@ -49,7 +50,8 @@ from tiler.storage.concurrent import THREADS
 from tiler.storage.store import Store, Stores, open_store
 from tiler.timing import WORKER_RETRY_SECONDS
 
-NAME, JOB, ZOOM, SIDE = "scale", "scale-job", 12, 4096  # the layer; pixels of its raster
+NAME, JOB, ZOOM, SIDE = "scale", "scale-job", 12, sized(4096, 2048)  # the layer; pixels of its raster
+TRIED = sized(WORKER_RETRY_SECONDS, 1.0)  # seconds that puts are tried which are always refused
 CORNER = 2048, 2040  # its first tile
 FASTER = 15  # times that failed messages come sooner
 HASTY = WORKER_RETRY_SECONDS / FASTER  # seconds
@@ -68,9 +70,9 @@ class Apart(Store):
         """Store `data` in this part."""
         Store.put(self, f"{self.part}/{key}", data, content_type=content_type, cache_control=cache_control)
 
-    def existing(self, keys: Iterable[str]) -> set[str]:
+    def existing(self, keys: Iterable[str], *, least: int = 0) -> set[str]:
         """Those of `keys` that this part has."""
-        found = Store.existing(self, [f"{self.part}/{key}" for key in keys])
+        found = Store.existing(self, [f"{self.part}/{key}" for key in keys], least=least)
         return {key.removeprefix(f"{self.part}/") for key in found}
 
 
@@ -90,14 +92,15 @@ def baked(folder: Path) -> None:
     tiles, private = (open_store((folder / name).as_uri(), create=True) for name in ("public", "private"))
     options = Options(max_zoom=ZOOM)
     source = str(folder / "raster.tif")
-    ingest(source, NAME, options, Stores(tiles, private, ""), jobs=2, progress=lambda _done, _all: None)
+    ingest(source, NAME, options, Stores(tiles, private, ""), jobs=sized(2, 1), progress=lambda _done, _all: None)
     put_job(private, Order(JOB, Spec(NAME, load_layer(private, NAME).revision, Selection((ZOOM,)), TileVariant())))
 
 
 def messages(folder: Path, number: int) -> list[str]:
-    """So many messages, of the layer's four blocks in turn."""
+    """So many messages, of the layer's blocks in turn."""
     layer = load_layer(open_store((folder / "private").as_uri()), NAME)
-    blocks = [Block(ZOOM, CORNER[0] + x, CORNER[1] + y) for y in (0, LEAF) for x in (0, LEAF)]
+    places = range(0, SIDE // TILE, LEAF)
+    blocks = [Block(ZOOM, CORNER[0] + x, CORNER[1] + y) for y in places for x in places]
     made = [Message(JOB, NAME, layer.revision, Request(each, each.full, TileVariant(), force=True)) for each in blocks]
     return [made[each % len(made)].encode() for each in range(number)]
 
@@ -218,7 +221,7 @@ def patience(folder: Path) -> tuple[float, float]:
     """How often the product tries each of some puts that are always refused, and when the last one ends, in seconds."""
     with served(str(folder), 0.0) as address:
         settings = Settings("s3://tiles", "s3://private", s3=S3(endpoint=address, region="us-east-1"))
-        stores, start = Stores.open(settings.within(WORKER_RETRY_SECONDS)), time.perf_counter()
+        stores, start = Stores.open(settings.within(TRIED)), time.perf_counter()
         try:
             some = ((f"{number}", b"") for number in range(THREADS))
             list(stores.tiles.put_all(some, content_type="image/png", cache_control=""))

@@ -134,6 +134,7 @@ class Limited(Bucket):
 @contextmanager
 def served(folder: str, limit: float) -> Iterator[str]:
     """The address of a server."""
+    _STATE.tiles.clear()  # of the one before, which a tiny run had in this process
     with serving(cast(type[Bucket], partial(Limited, Server(folder, limit)))) as port:
         yield f"http://127.0.0.1:{port}"
 

@@ -12,12 +12,10 @@ name a layer of a data folder instead; it is not changed.
 
 from __future__ import annotations
 
-import argparse
 import struct
 import sys
 import zlib
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -28,9 +26,10 @@ import layers
 import markers
 import numpy as np
 import rasterio
-from bucket import SPAWN
+from bucket import alone
 from objects import Served, served
 from stopwatch import REST, Stopwatch
+from tiny import arguments, parser_for, sized
 
 from seeder.select.selection import Selection, regions
 from tiler.grid import TILE
@@ -46,7 +45,8 @@ from tiler.storage.store import Store, Stores, open_store
 
 DOCS = Path(__file__).parent.parent / "docs" / "performance.md"
 NAMES = ("relief", "masked", "float32", "palette", "uint16")
-RUNS = 3  # of which the middle one counts
+SEEDED = sized(NAMES, ("float32",))
+RUNS = sized(3, 1)  # of which the middle one counts
 BATCH = 64  # tiles whose floor is measured at once
 
 # Which functions belong to which stage, named as their callers look them up. Of functions that call each other the
@@ -90,8 +90,8 @@ def seeding(stores: Stores, name: str) -> Found:
     """All of a layer's tiles into `stores`; the middle one of some runs."""
     layer = load_layer(stores.sources, name)
     zooms = tuple(range(layer.minzoom, layer.maxzoom + 1))
-    pieces = [piece for region in regions(layer, Selection(zooms)) for piece in region.pieces()]
-    requests = [Request(piece.block, piece.tiles, TileVariant(), force=True) for piece in pieces]
+    masks = [mask for region in regions(layer, Selection(zooms)) for mask in region.block_masks()]
+    requests = [Request(mask.block, mask.tiles, TileVariant(), force=True) for mask in masks]
     fill(layer, stores, requests[-1])  # opens what stays open
     watch = Stopwatch()
     watch.wrap(SEED)
@@ -227,11 +227,11 @@ def seed_table(data: Path, names: Sequence[str]) -> str:
     """Milliseconds a tile."""
     stages = [*SEED, REST]
     columns = []
-    with served() as server, ProcessPoolExecutor(1, SPAWN, max_tasks_per_child=1) as alone:
+    with served() as server, alone() as apart:
         for name in names:
             print(f"seeding {name}", file=sys.stderr)
-            found, floor = alone.submit(seeded, data, name).result()
-            far = alone.submit(seeded_far, server, data, name).result()
+            found, floor = apart.submit(seeded, data, name).result()
+            far = apart.submit(seeded_far, server, data, name).result()
             cells = column(found, floor, stages, digits=3, scale=1000)
             columns.append([*cells, *(f"{1000 * each / far.tiles:.3f}" for each in (far.stages["put"], far.total))])
             columns[-1].append(f"{found.tiles:,}")
@@ -245,23 +245,23 @@ def ingest_table(names: Sequence[str], width: int) -> str:
     """Seconds a raster."""
     stages = [*INGEST, REST]
     columns = []
-    with TemporaryDirectory(prefix="bench-") as folder, ProcessPoolExecutor(1, SPAWN, max_tasks_per_child=1) as alone:
+    with TemporaryDirectory(prefix="bench-") as folder, alone() as apart:
         for name, raster in layers.rasters(Path(folder), names, width).items():
             print(f"ingesting {name}", file=sys.stderr)
-            columns.append(column(*alone.submit(ingested, raster, name).result(), stages, digits=2, scale=1))
+            columns.append(column(*apart.submit(ingested, raster, name).result(), stages, digits=2, scale=1))
     rows = [*stages, "**in all**", *(f"floor: {each}" for each in INGEST_FLOOR), "**floor**", "in all / floor"]
     return f"Seconds for {width} x {width // 2} pixels, one process, and their share.\n\n" + shown(names, columns, rows)
 
 
 def main() -> None:
     """Print the table, and put it into the documentation if asked."""
-    parser = argparse.ArgumentParser(description="Where each millisecond of a tile goes.")
+    parser = parser_for(__doc__)
     parser.add_argument("--ingest", action="store_true", help="where ingest's time goes instead")
     parser.add_argument("--docs", action="store_true", help="write the table into docs/performance.md, too")
     parser.add_argument("--width", type=int, default=layers.WIDTH, metavar="PIXELS", help="of the world's rasters")
     parser.add_argument("data", nargs="?", type=Path, metavar="DATA", help="a data folder to take the layer from")
     parser.add_argument("layer", nargs="?")
-    asked = parser.parse_args()
+    asked = arguments(parser)
     if asked.data and (asked.layer is None or asked.ingest):
         parser.error("name DATA and LAYER, without --ingest")
     if asked.ingest:
@@ -269,8 +269,8 @@ def main() -> None:
     elif asked.data:
         name, table = "stages", seed_table(asked.data, [asked.layer])
     else:
-        with layers.made(NAMES, asked.width) as made:
-            name, table = "stages", seed_table(made.data, NAMES)
+        with layers.made(SEEDED, asked.width) as made:
+            name, table = "stages", seed_table(made.data, SEEDED)
     print(table)
     if asked.docs:
         markers.fill(DOCS, name, table)

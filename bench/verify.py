@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import re
 import time
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import cache
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
-from bucket import OBJECT, SPAWN, Bucket, grid, opened, serving
+from bucket import OBJECT, Bucket, alone, grid, opened, serving
 from mercantile import Tile
+from tiny import arguments, parser_for, sized
 
 from seeder.cache.audit import Audit
 from seeder.select.selection import Selection
@@ -26,8 +26,8 @@ from tiler.storage.concurrent import THREADS, overlap
 from tiler.storage.store import Stores, open_store
 
 Z = 10
-SIDES = (100, 316, 1000)  # columns, and rows: a column is one answer, of up to 1000 keys
-COLUMNS, HEADS = 40, 400  # that are asked for where the rest is extrapolated
+SIDES = sized((100, 316, 1000), (12, 20))  # columns, and rows: a column is one answer, of up to 1000 keys
+COLUMNS, HEADS = sized((40, 400), (12, 40))  # that are asked for where the rest is extrapolated
 
 ANSWER = "<ListBucketResult><Name>tiles</Name><IsTruncated>false</IsTruncated>{body}</ListBucketResult>"
 
@@ -36,8 +36,11 @@ class _Bucket(Bucket, BaseHTTPRequestHandler):
     """A bucket that holds the tiles of every layer `gridSIDE`."""
 
     def do_GET(self) -> None:
-        asked = parse_qs(urlsplit(self.path).query)
-        self.answer(_listing(asked["prefix"][0]))
+        query = parse_qs(urlsplit(self.path).query)
+        if "prefix" in query:
+            self.answer(_listing(query["prefix"][0]))
+        else:  # a layer without metadata
+            self.answer(b"<Error><Code>NoSuchKey</Code></Error>", status=404)
 
     def do_HEAD(self) -> None:
         self.answer(b"", length=28000, Last_Modified="Sat, 01 Mar 2025 12:00:00 GMT", ETag='"0"')
@@ -122,11 +125,12 @@ WAYS = {
 
 def main() -> None:
     """Print the table."""
+    arguments(parser_for(__doc__))
     print("| | tiles | seconds | keys/s | MB before | MB at most |\n| --- | ---: | ---: | ---: | ---: | ---: |")
-    with serving(_Bucket) as port, ProcessPoolExecutor(1, SPAWN, max_tasks_per_child=1) as alone:
+    with serving(_Bucket) as port, alone() as apart:
         for title, way in WAYS.items():
             for side in SIDES:
-                found = alone.submit(way, port, side).result()
+                found = apart.submit(way, port, side).result()
                 print(f"| {title} | {side**2:,} | {found.seconds:,.1f} | {side**2 / found.seconds:,.0f}", end="")
                 print(f" | {found.before:.0f} | {found.peak:.0f} |", flush=True)
 

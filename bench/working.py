@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import redirect_stdout
 from datetime import UTC, datetime
 from itertools import cycle, islice
 from pathlib import Path
@@ -32,10 +32,15 @@ class Context:
 def peaks(environment: Mapping[str, str], cases: Iterable[Case]) -> list[float]:
     """Megabytes that this process held at most, before it began and after each layer's blocks."""
     os.environ |= environment
-    sys.stdout = Path(os.devnull).open("w")  # noqa: SIM115 - the function logs for as long as it lives
+    silence = Path(os.devnull).open("w")  # noqa: SIM115 - the function logs for as long as it lives
+    with redirect_stdout(silence):
+        return [*_peaks(cases)]
+
+
+def _peaks(cases: Iterable[Case]) -> Iterator[float]:
     from seeder.workers import lambda_handler  # noqa: PLC0415 - it writes where stdout is now
 
-    found = [held("VmHWM")]
+    yield held("VmHWM")
     for layer, variant, blocks in cases:
         bodies = list(islice(cycle(_bodies(layer, variant)), blocks))
         for first in range(0, blocks, BATCH):
@@ -43,8 +48,7 @@ def peaks(environment: Mapping[str, str], cases: Iterable[Case]) -> list[float]:
                 {"Records": [_record(body) for body in bodies[first : first + BATCH]]}, Context()
             )
             assert answer == {"batchItemFailures": []}, answer
-        found.append(held("VmHWM"))
-    return found
+        yield held("VmHWM")
 
 
 def _bodies(layer: Layer, variant: TileVariant) -> list[str]:
@@ -52,8 +56,8 @@ def _bodies(layer: Layer, variant: TileVariant) -> list[str]:
     zooms = tuple(range(layer.minzoom, layer.maxzoom + 2 - variant.scale))
     selection = Selection(zooms)
     job = Job.new(Spec(layer.id, layer.revision, selection, variant, force=True), datetime.now(UTC))
-    pieces = [piece for region in regions(layer, selection) for piece in region.pieces()]
-    return [job.message(piece).encode() for piece in reversed(pieces)]
+    masks = [mask for region in regions(layer, selection) for mask in region.block_masks()]
+    return [job.message(mask).encode() for mask in reversed(masks)]
 
 
 def _record(body: str) -> dict[str, Any]:

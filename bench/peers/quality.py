@@ -23,13 +23,14 @@ from PIL import Image
 from rasterio.enums import Resampling
 from rasterio.vrt import WarpedVRT
 from rasterio.warp import transform
+from tiny import sized
 
 from peers.sources import Source
 from peers.written import Written
 
 Pixels = npt.NDArray[np.uint8]  # (256, 256, 4), RGBA
 
-SAMPLE = 60  # tiles, half of them of the highest zoom
+SAMPLE = sized(60, 4)  # tiles, half of them of the highest zoom
 SIZE, STRIP, MARGIN = 256, 32, 8  # pixels
 FEW = 1000  # pixels of a tile that are too few to judge it by
 NOTHING = 1e-6  # pixels that a place may be off; WarpedVRT fails with 0

@@ -18,16 +18,17 @@ from PIL import Image
 from rasterio.enums import Resampling
 from rasterio.transform import Affine, from_bounds, from_origin
 from rasterio.warp import transform_bounds
+from tiny import TINY, sized, write_relief
 
 from tiler.ingest.survey import survey
 from tiler.raster.options import Options
 
 ROOT = Path(__file__).parent.parent.parent
-DEEP = 6  # zooms below a source's own that are made too
+DEEP = sized(6, 1)  # zooms below a source's own that are made too
 SMALL = 4  # so many times smaller a side is every source for a first try
 UTM_CORNER = 500_000.0, 5_210_000.0  # metres in EPSG:32633: 15 degrees east, 47 north
 UTM_PIXEL = 0.75  # metres
-TERRAIN = 6000  # pixels a side, one second of arc each
+TERRAIN = sized(6000, 400)  # pixels a side, one second of arc each
 ROUGHNESS = 1.7  # power by which the terrain's waves shrink with their frequency
 HEIGHTS = 0.0, 3000.0  # metres that become black and white
 COLOURS = 32
@@ -79,13 +80,16 @@ def make(name: str, folder: Path, *, small: bool) -> Source:
         made |= {"colours": _vrt(path, looked_up), "resampling": "nearest", "palette": True}
     with rasterio.open(path) as dataset:
         said = f"{title}, {dataset.width} x {dataset.height}, {dataset.crs}"
-    own = survey(str(path), Options(rescale=HEIGHTS if name == "dem" else None)).maxzoom
+    own = survey(str(path), Options(rescale=(HEIGHTS,) if name == "dem" else ())).maxzoom
     return Source(name, said, path, minzoom=max(0, own - DEEP), maxzoom=own, **made)
 
 
 def _relief(path: Path, shrink: int) -> None:
     whole = path.with_name("relief.tif")
-    subprocess.run([sys.executable, str(ROOT / "scripts" / "demo_source.py"), str(whole)], check=True)
+    if TINY:
+        write_relief(whole, 1024)
+    else:
+        subprocess.run([sys.executable, str(ROOT / "scripts" / "demo_source.py"), str(whole)], check=True)
     if path != whole:
         values = _pixels(path.parent, shrink)
         with _written(path, values, crs="EPSG:4326", transform=_world(values), photometric="RGB"):

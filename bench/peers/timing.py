@@ -8,6 +8,7 @@ import tempfile
 import threading
 import time
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from demo import Figures, held
@@ -60,6 +61,7 @@ def timed(command: list[str]) -> Figures:
     return Figures(wall, usage.ru_utime + usage.ru_stime, max(variants))
 
 
+@cache
 def version(*command: str) -> str:
     """The first line that `command` prints.
 
@@ -69,5 +71,6 @@ def version(*command: str) -> str:
     try:
         done = subprocess.run(command, capture_output=True, text=True, check=True)
     except (OSError, subprocess.CalledProcessError) as error:
-        raise Failed(f"{Path(command[0]).name} cannot be run") from error
+        said = getattr(error, "stderr", "").strip().rpartition("\n")[2]
+        raise Failed(f"{Path(command[0]).name} cannot be run{said and ': '}{said}") from error
     return done.stdout.strip().split("\n")[0]

@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
+from tiny import TINY, sized
+
 from peers.sources import Source
 from peers.timing import Failed, version
 from peers.written import Folder, MBTiles, Written
@@ -19,7 +21,7 @@ from peers.written import Folder, MBTiles, Written
 HERE = Path(__file__).parent
 OURS = Path(sys.executable).parent  # where the commands are installed
 PEERS = HERE / ".venv"
-JOBS = 2
+JOBS = sized(2, 1)
 GDAL_TILES = (3, 11)  # the first GDAL with `gdal raster tile`
 
 
@@ -43,7 +45,7 @@ class Tool:
 
 @cache
 def python() -> str:
-    """The Python of the peers' environment, which is made if it is not there.
+    """The Python of the peers' environment, which is made if it is not there; in a tiny run this one does instead.
 
     Raises:
         Failed: a package cannot be installed.
@@ -52,6 +54,8 @@ def python() -> str:
     stamp, digest = PEERS / "installed", hashlib.sha256(wanted.read_bytes()).hexdigest()
     command = str(PEERS / "bin" / "python")
     if not stamp.exists() or stamp.read_text() != digest:
+        if TINY:
+            return sys.executable
         print("installing the peers", file=sys.stderr)
         install = [command, "-m", "pip", "install", "--quiet", "--quiet", "--disable-pip-version-check", "--no-deps"]
         try:
@@ -88,9 +92,10 @@ def gdal2tiles() -> str:
 def _versions(command: str, *packages: str) -> str:
     """What `packages` and GDAL are in the environment of the Python at `command`."""
     code = f"""
-import rasterio
 from importlib.metadata import version
-print(*(f"{{name}} {{version(name)}}," for name in {packages}), "GDAL", rasterio.__gdal_version__)
+found = [f"{{name}} {{version(name)}}," for name in {packages}]
+import rasterio
+print(*found, "GDAL", rasterio.__gdal_version__)
 """
     return version(command, "-c", code)
 

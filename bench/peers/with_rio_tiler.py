@@ -38,7 +38,7 @@ def make(tile: mercantile.Tile) -> None:
         image.rescale(in_range=(opened["heights"],))
     path = opened["folder"] / str(tile.z) / str(tile.x) / f"{tile.y}.png"
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(image.render(img_format="PNG", **opened["look"]))
+    path.write_bytes(image.render(img_format="PNG", **opened["variant"]))
 
 
 def main(source: str, folder: str, zooms: str, kernel: str, jobs: str, rescale: str = "") -> None:

@@ -8,18 +8,17 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib.metadata import version
 
-import mercantile
 import urllib3
 from mercantile import Tile
 
 from seeder.aws import clients
 from seeder.aws.queue import QueueClient
 from seeder.aws.stack import Stack, read_stack
-from tiler.errors import TilerError
+from tiler.errors import SourceReadError, TilerError
 from tiler.inputs import read_json
 from tiler.keys import TileName, tile_key
 from tiler.layers.catalog import Layer, list_layers, load_layer
-from tiler.layers.render import TileVariant, render_tile
+from tiler.layers.render import TileVariant, nothing, render_tile
 from tiler.settings import Settings
 from tiler.storage.store import Store, Stores
 
@@ -32,6 +31,7 @@ DEPLOYED = {
     "UPDATE_ROLLBACK_COMPLETE",
 }
 HOPS = urllib3.Retry(total=None, connect=0, read=0, status=0, other=0, redirect=5)
+CURE = "check that its raster is complete, then `seeder remove` the layer and ingest it again"
 MOVED = (301, 302, 303, 307, 308)
 
 
@@ -121,15 +121,26 @@ def _layers(settings: Settings, layer: str | None, found: list[Layer]) -> Iterat
     names = list(list_layers(sources))
     yield CheckResult("layers", ", ".join(names) or "none yet: run `seeder ingest SOURCE`")
     if layer or names:
-        found.append(load_layer(sources, layer or names[0]))
+        chosen = load_layer(sources, layer or names[0])
+        if chosen.footprint.cells.any():
+            found.append(chosen)
+        else:
+            yield CheckResult("render", f"the footprint of {chosen.id} holds no data; {CURE}", well=False)
 
 
 def _render(settings: Settings, layer: Layer) -> Iterator[CheckResult]:
-    """A tile of the layer, from its source, not stored."""
-    start = time.monotonic()
-    data = render_tile(layer, Stores.open(settings).sources, _middle(layer), TileVariant(1, layer.format))
+    """A tile that holds data, from its source, not stored."""
+    start, key = time.monotonic(), _key(layer)
+    try:
+        data = render_tile(layer, Stores.open(settings).sources, _tile(layer), _variant(layer))
+    except SourceReadError as error:
+        yield CheckResult("render", f"{key}: {error}; {CURE}", well=False)
+        return
     spent = round(1000 * (time.monotonic() - start))
-    yield CheckResult("render", f"{_key(layer)}: {len(data or b''):,} bytes in {spent} ms")
+    if data is None or data == nothing(layer, _variant(layer)):
+        yield CheckResult("render", f"{key}: empty, but the layer's footprint has data there; {CURE}", well=False)
+    else:
+        yield CheckResult("render", f"{key}: {len(data):,} bytes in {spent} ms")
 
 
 def _redirect(settings: Settings, stack: Stack, found: list[Layer]) -> Iterator[CheckResult]:
@@ -150,7 +161,10 @@ def _redirect(settings: Settings, stack: Stack, found: list[Layer]) -> Iterator[
         url = f"{settings.url}/{_key(found[0])}"
         last = pool.request("GET", url, retries=HOPS)
         kind = last.headers.get("Content-Type", "")
-        yield CheckResult("tile", f"{url}: {last.status} {kind}", last.status == 200 and kind.startswith("image/"))
+        blank = last.data == nothing(found[0], _variant(found[0]))
+        well = last.status == 200 and kind.startswith("image/") and not blank
+        empty = f", but empty; run `seeder invalidate {found[0].id} --all`" * blank
+        yield CheckResult("tile", f"{url}: {last.status} {kind}{empty}", well)
 
 
 def _says(body: bytes) -> bool:
@@ -162,12 +176,25 @@ def _says(body: bytes) -> bool:
     return isinstance(said, dict) and "message" in said
 
 
-def _middle(layer: Layer) -> Tile:
-    """The tile of the lowest zoom in the middle of the layer, or the first of its zoom."""
-    ranges = layer.ranges(layer.minzoom)
-    tile = mercantile.tile(*layer.bounds.center, layer.minzoom)
-    return tile if any(tile in each for each in ranges) else Tile(x=ranges[0].x0, y=ranges[0].y0, z=layer.minzoom)
+def _tile(layer: Layer) -> Tile:
+    """A tile that holds data, near the middle of the layer: of the footprint's zoom, or the layer's nearest to it.
+
+    A lower zoom would not do: there a small layer is less than a pixel.
+    """
+    zoom = min(max(layer.footprint.z, layer.minzoom), layer.maxzoom)
+    tile = layer.footprint.central_tile(zoom)
+    if layer.has(tile):
+        return tile
+    inside = (  # a cell of a lower zoom reaches past the layer's bounds
+        Tile(x=min(max(tile.x, each.x0), each.x1 - 1), y=min(max(tile.y, each.y0), each.y1 - 1), z=zoom)
+        for each in layer.ranges(zoom)
+    )
+    return min(inside, key=lambda each: abs(each.x - tile.x))
+
+
+def _variant(layer: Layer) -> TileVariant:
+    return TileVariant(1, layer.format)
 
 
 def _key(layer: Layer) -> str:
-    return tile_key(TileName(layer.id, _middle(layer), 1, layer.format))
+    return tile_key(TileName(layer.id, _tile(layer), 1, layer.format))

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+from mercantile import Tile
 
 from tiler.errors import CatalogError
 from tiler.grid import MAX_ZOOM
@@ -47,6 +48,27 @@ class Footprint:
         while cells.size > CELLS and z > 0:
             z, x, y, cells = _coarser(z, x, y, cells)
         return cls(z, x, y, cells)
+
+    def central_tile(self, z: int) -> Tile:
+        """A tile of zoom `z` in a cell that holds data, near the middle of `cells`; at deeper zooms the cell's middle.
+
+        A cell among eight others that hold data is preferred to one at an edge.
+
+        Raises:
+            ValueError: no cell holds data.
+        """
+        padded = np.pad(self.cells, 1)
+        inner = np.lib.stride_tricks.sliding_window_view(padded, (3, 3)).all(axis=(2, 3))
+        places = np.argwhere(inner if inner.any() else self.cells)
+        if not len(places):
+            raise ValueError("no cell of the footprint holds data")
+        middle = (np.array(self.cells.shape) - 1) / 2
+        row, column = places[((places - middle) ** 2).sum(axis=1).argmin()].tolist()
+        x, y, deeper = (self.x + column) % 2**self.z, self.y + row, z - self.z
+        if deeper <= 0:
+            return Tile(x=x >> -deeper, y=y >> -deeper, z=z)
+        half = (1 << deeper) // 2
+        return Tile(x=(x << deeper) + half, y=(y << deeper) + half, z=z)
 
     def to_json(self) -> dict[str, object]:
         """The JSON form: bits row by row, deflated, base64."""

@@ -4,25 +4,36 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import threading
 import zipfile
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import boto3
+import mercantile
+import numpy as np
 import pytest
 from click.testing import CliRunner, Result
+from mercantile import Tile
 from moto.core.exceptions import InvalidClientTokenIdError
 from moto.sts.responses import TokenResponse
 
 from seeder.aws.stack import read_stack
 from seeder.cli import main as cli
 from tests.support.aws import MakeStack, upload
+from tests.support.rasters import Recipe, scene, write_raster
 from tiler.http import Service
-from tiler.layers.catalog import Layers
+from tiler.image.encode import blank_tile
+from tiler.image.style import Values
+from tiler.ingest.ingest import ingest
+from tiler.layers.catalog import Layers, load_layer, publish
+from tiler.layers.footprint import Footprint
+from tiler.layers.render import TileVariant, render_tile
+from tiler.raster.options import Options
 from tiler.settings import Settings
 from tiler.storage.store import Stores
 
@@ -166,7 +177,7 @@ def test_a_folder_with_a_layer_is_well() -> None:
     lines = [line.split() for line in result.stdout.splitlines()]
     assert [line[:2] for line in lines] == [["ok", what] for what in LOCAL]
     assert "alps" in result.stdout
-    assert "alps/0/0/0.png" in result.stdout
+    assert re.search(r"alps/9/\d+/\d+\.png: [\d,]{3,} bytes", result.stdout)
 
 
 def test_a_look_at_a_folder_changes_nothing(alps_copy: Path) -> None:
@@ -183,6 +194,8 @@ def test_a_stack_with_all_that_belongs_to_it_is_well(deployed: Deployed) -> None
     assert list(found) == [*ALL, "website", "api", "tile"]
     assert found["stack"]["seen"] == f"{deployed.stack}: CREATE_COMPLETE"
     assert found["tile"]["seen"].endswith("200 image/png")
+    rendered = found["render"]["seen"].partition(":")[0]
+    assert f"/{rendered}: " in found["tile"]["seen"], "both look at the tile that holds data"
     assert found["workers"]["seen"] == "event-source mapping Enabled"
 
 
@@ -244,7 +257,79 @@ def test_a_layer_that_is_not_there_is_named() -> None:
 def test_a_source_that_cannot_be_read_is_named(alps_copy: Path) -> None:
     (source,) = alps_copy.glob("private/sources/alps/*/*.tif")
     source.write_bytes(source.read_bytes()[:1000])
-    assert "cannot read" in wrong(doctor("--json"))["render"]
+    seen = wrong(doctor("--json"))["render"]
+    assert "cannot read" in seen
+    assert "ingest it again" in seen
+
+
+def test_a_source_of_no_bytes_is_named(alps_copy: Path) -> None:
+    (source,) = alps_copy.glob("private/sources/alps/*/*.tif")
+    source.write_bytes(b"")
+    assert "ingest it again" in wrong(doctor("--json"))["render"]
+    result = doctor()
+    assert result.exit_code == 1
+    assert next(line for line in result.stdout.splitlines() if " render " in line).startswith("WRONG")
+
+
+def ring_mask(rows: int = 700, columns: int = 900) -> Values:
+    """A mask of a ring: the middle third and more of both sides is a hole."""
+    mask = np.full((rows, columns), 255, np.uint8)
+    mask[rows // 4 : -rows // 4, columns // 4 : -columns // 4] = 0
+    return mask
+
+
+@pytest.fixture
+def ring(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Stores:
+    """A folder with a layer whose middle is a hole."""
+    path = write_raster(tmp_path / "ring.tif", Recipe(values=scene(), mask=ring_mask()))
+    monkeypatch.setenv("TILER_DATA", str(tmp_path / "data"))
+    stores = Stores.open(Settings.from_env({}, data=str(tmp_path / "data")), create=True)
+    ingest(str(path), "ring", Options(), stores, jobs=1, progress=lambda *_: None)
+    return stores
+
+
+def test_a_layer_whose_middle_is_a_hole_is_well(ring: Stores) -> None:
+    layer = load_layer(ring.sources, "ring")
+    middle = mercantile.tile(*layer.bounds.center, layer.maxzoom)
+    assert render_tile(layer, ring.sources, middle, TileVariant()) is None
+    result = doctor("--json")
+    assert wrong(result) == {}
+    seen = findings(result)["render"]["seen"]
+    assert int(re.sub(r".*: ([\d,]+) bytes.*", r"\1", seen).replace(",", "")) > 1000, seen
+
+
+def test_a_layer_smaller_than_a_pixel_of_its_lowest_zoom_is_well(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write_raster(tmp_path / "drone.tif", Recipe(values=scene(300, 400), bounds=(7.0, 46.0, 7.0004, 46.0003)))
+    monkeypatch.setenv("TILER_DATA", str(tmp_path / "data"))
+    stores = Stores.open(Settings.from_env({}, data=str(tmp_path / "data")), create=True)
+    layer = ingest(str(path), "drone", Options(min_zoom=0), stores, jobs=1, progress=lambda *_: None).layer
+    assert render_tile(layer, stores.sources, Tile(x=0, y=0, z=0), TileVariant()) is None
+    result = doctor("--json")
+    assert wrong(result) == {}
+    assert not findings(result)["render"]["seen"].startswith("drone/0/")
+
+
+def test_a_render_that_is_empty_is_named(ring: Stores) -> None:
+    layer = load_layer(ring.sources, "ring")
+    hole = mercantile.tile(*layer.bounds.center, layer.maxzoom)
+    elsewhere = Footprint(layer.maxzoom, hole.x, hole.y, np.ones((1, 1), bool))
+    publish(replace(layer, footprint=elsewhere), ring)
+    seen = wrong(doctor("--json"))["render"]
+    assert seen.startswith(f"ring/{hole.z}/{hole.x}/{hole.y}.png: empty")
+    assert "ingest it again" in seen
+    publish(replace(layer, footprint=replace(elsewhere, cells=np.zeros((1, 1), bool))), ring)
+    assert "holds no data" in wrong(doctor("--json"))["render"]
+
+
+def test_a_stored_tile_that_is_empty_is_named(deployed: Deployed) -> None:
+    make_workers(deployed.outputs["WorkerFunction"], deployed.outputs["QueueUrl"])
+    blank = blank_tile(256, "png")
+    deployed.website.faults["direct"] = (200, {"Content-Type": "image/png"}, blank)
+    found = wrong(doctor("--stack", deployed.stack, "--json"))
+    assert set(found) == {"tile"}
+    assert "seeder invalidate alps --all" in found["tile"]
 
 
 def test_a_way_of_a_browser_that_ends_elsewhere_is_named(deployed: Deployed) -> None:

@@ -77,7 +77,7 @@ def test_every_tile_of_a_layer_is_the_same_alone_and_with_all_that_are_planned(
     assert layer.bake.z >= 4  # at zoom 3 a block is the whole world and is read at once
     for z in range(layer.maxzoom + 1):
         (region,) = regions(layer, Selection((z,)))
-        for piece in region.pieces():
+        for piece in region.block_masks():
             tiles = dict(render(layer, stores.sources, piece.block, piece.tiles, TileVariant()))
             assert [tile for tile, data in tiles.items() if data != alone(layer, stores, tile)] == []
             assert any(tiles.values())

@@ -19,7 +19,7 @@ from tiler.layers.footprint import CELLS, Footprint
 
 def tiles_at(footprint: Footprint, z: int) -> set[Tile]:
     """The tiles of zoom `z` that a selection takes for data."""
-    return {tile for piece in selection.held(footprint).at(z).pieces() for tile in piece.block.tiles(piece.tiles)}
+    return {tile for mask in selection.held(footprint).at(z).block_masks() for tile in mask.block.tiles(mask.tiles)}
 
 
 @given(footprints(), st.integers(0, 2))
@@ -31,6 +31,25 @@ def test_a_deeper_zoom_has_the_tiles_that_lie_in_the_cells(footprint: Footprint,
 @given(footprints(), st.integers(0, 20))
 def test_a_cell_holds_all_its_tiles(footprint: Footprint, down: int) -> None:
     assert len(selection.held(footprint).at(footprint.z + down)) == len(cells_of(footprint)) * 4**down
+
+
+@given(footprints(), st.integers(0, 7))
+def test_the_central_tile_holds_data(footprint: Footprint, z: int) -> None:
+    if footprint.cells.any():
+        assert footprint.central_tile(z) in held(footprint, z)
+    else:
+        with pytest.raises(ValueError, match="no cell"):
+            footprint.central_tile(z)
+
+
+def test_the_central_tile_is_the_middle_one_and_away_from_edges() -> None:
+    whole = Footprint(4, 3, 5, np.ones((5, 7), bool))
+    assert whole.central_tile(4) == Tile(x=6, y=7, z=4)
+    assert whole.central_tile(5) == Tile(x=13, y=15, z=5)
+    holed = np.ones((9, 9), bool)
+    holed[4, 4] = False
+    tile = Footprint(4, 3, 5, holed).central_tile(4)
+    assert max(abs(tile.x - 7), abs(tile.y - 9)) == 2, "a neighbour of the hole is an edge"
 
 
 def test_columns_past_the_antimeridian_lie_on_its_far_side() -> None:

@@ -34,14 +34,14 @@ def region_of(layer: Layer, z: int) -> TileSet:
 
 def planned(layer: Layer, z: int) -> set[Tile]:
     """The tiles that would be seeded."""
-    return {tile for piece in region_of(layer, z).pieces() for tile in piece.block.tiles(piece.tiles)}
+    return {tile for piece in region_of(layer, z).block_masks() for tile in piece.block.tiles(piece.tiles)}
 
 
 def rendered(layer: Layer, stores: Stores, z: int) -> dict[Tile, Values]:
     """What seeding a zoom makes, block by block; tiles with nothing on them are left out."""
     return {
         tile: decoded(data)
-        for piece in region_of(layer, z).pieces()
+        for piece in region_of(layer, z).block_masks()
         for tile, data in render(layer, stores.sources, piece.block, piece.tiles, TileVariant())
         if data
     }
