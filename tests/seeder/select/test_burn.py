@@ -244,13 +244,17 @@ def test_shapes_touch_what_supermercado_burns_of_each(drawn: list[Drawn], z: int
 
 @given(tiles())
 @example(Tile(x=0, y=0, z=0))
+@example(Tile(x=127, y=0, z=8))
 def test_the_outline_of_a_tile_touches_that_tile_and_those_above_and_below_it(tile: Tile) -> None:
     edges = mercantile.bounds(tile)
     ring = [(edges.west, edges.north), (edges.east, edges.north), (edges.east, edges.south), (edges.west, edges.south)]
     outline = Drawn("Polygon", [[*ring, ring[0]]]).moved(in_world).shapes()
     own = TileSet.ranges(tile.z, [TileRange(tile.z, tile.x, tile.y, tile.x + 1, tile.y + 1)])
     for z in range(max(0, tile.z - 13), tile.z + 2):  # GDAL passes over what is smaller than NEAR
-        assert outline.touched(z, world(z)) == own.at(z)
+        if z >= tile.z - 6:
+            assert outline.touched(z, world(z)) == own.at(z)
+        else:  # to GDAL, what is narrower than a hundredth of a tile lies on the edge that it reaches
+            assert not own.at(z) - outline.touched(z, world(z))
         assert outline.within(z, world(z)) == (own.at(z) if z >= tile.z else TileSet.nothing(z))
 
 
