@@ -19,7 +19,7 @@ from tiler.layers.footprint import CELLS, Footprint
 
 def tiles_at(footprint: Footprint, z: int) -> set[Tile]:
     """The tiles of zoom `z` that a selection takes for data."""
-    return {tile for piece in selection.held(footprint).at(z).pieces() for tile in piece.block.tiles(piece.tiles)}
+    return {tile for piece in selection.held(footprint).at(z).block_masks() for tile in piece.block.tiles(piece.tiles)}
 
 
 @given(footprints(), st.integers(0, 2))
