@@ -11,7 +11,7 @@ import pytest
 
 from tests.support.paths import ROOT
 
-DEAR = ("moto", "boto3", "botocore", "PIL", "obstore", "shapely", "starlette")  # to import; rasterio brings click along
+DEAR = ("moto", "boto3", "botocore", "rasterio", "click", "PIL", "obstore", "shapely", "starlette")  # to import
 PURE = (
     *("seeder.select.tileset", "seeder.select.order", "seeder.select.burn", "tiler.keys", "tiler.grid"),
     *("tests.conftest", "tests.fixtures.layers", "tests.fixtures.aws"),

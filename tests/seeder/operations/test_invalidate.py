@@ -19,9 +19,9 @@ from seeder.operations.invalidate import invalidate, plan_invalidation
 from seeder.operations.report import Report
 from seeder.operations.update import RemovedTiles, UpdateContext, UpdateOptions
 from tests.support.door import fill, guard, held
+from tests.support.layer_strategies import GLOBE
 from tests.support.oracle import files_under
 from tests.support.reports import Recorded
-from tests.support.strategies import GLOBE
 from tiler.errors import BadCloud, BadOption, QueueError, Superseded, ZoomOutside
 from tiler.grid import Bounds
 from tiler.keys import parse_tile_key

@@ -29,8 +29,9 @@ from seeder.operations.report import Report
 from seeder.operations.run import RunOptions, RunResult, run_plan
 from seeder.operations.update import RemovedTiles, UpdateContext, UpdateOptions
 from seeder.select.selection import Selection, regions
-from tests.conftest import Recipe, scene, silent, write_raster
+from tests.support.layers import silent
 from tests.support.oracle import files_under
+from tests.support.rasters import Recipe, scene, write_raster
 from tests.support.reports import Recorded
 from tiler.errors import BadOption, BadSource, TilerError, UnknownLayer
 from tiler.ingest.ingest import Ingested, ingest

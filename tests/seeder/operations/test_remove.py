@@ -23,8 +23,8 @@ from seeder.operations.update import UpdateContext, UpdateOptions
 from seeder.select.blocks import Count
 from seeder.select.selection import Selection
 from tests.support.door import fill
+from tests.support.layer_strategies import GLOBE
 from tests.support.reports import Recorded
-from tests.support.strategies import GLOBE
 from tiler.errors import BadOption, StoreError, Superseded, UnknownLayer
 from tiler.keys import index_key, source_key, tilejson_key
 from tiler.layers.catalog import publish
