@@ -95,6 +95,24 @@ def test_a_dear_package_is_imported_only_at_home(package: str, homes: set[str]) 
     assert {home for home in homes if not any(home in (user, package_of(user)) for user in users)} == set()
 
 
+@pytest.mark.parametrize(
+    "package", ["seeder.archive", "seeder.jobs", "seeder.workers", "seeder.cache", "seeder.operations"]
+)
+def test_what_commands_call_knows_no_terminal(package: str) -> None:
+    """Neither by itself nor through other modules: programs without a command line call it, too."""
+    reached = new = {module for module in MODULES if package_of(module) == package}
+    assert reached
+    while new := {name for module in new for name in imports(module) & MODULES.keys()} - reached:
+        reached = reached | new
+    users = {
+        f"{module} imports {name}"
+        for module in reached
+        for name in imports(module)
+        if name.split(".")[0] in {"click", "tqdm", "tabulate"} or package_of(name) == "seeder.cli"
+    }
+    assert users == set()
+
+
 def test_no_command_imports_boto3_before_it_needs_it() -> None:
     """It takes a third of a second."""
     loaded = "import sys, seeder.cli.main; print('boto3' in sys.modules)"
