@@ -96,7 +96,7 @@ def test_a_dear_package_is_imported_only_at_home(package: str, homes: set[str]) 
 
 
 @pytest.mark.parametrize(
-    "package", ["seeder.archive", "seeder.jobs", "seeder.workers", "seeder.cache", "seeder.operations"]
+    "package", ["seeder.archive", "seeder.jobs", "seeder.workers", "seeder.cache", "seeder.operations", "seeder.api"]
 )
 def test_what_commands_call_knows_no_terminal(package: str) -> None:
     """Neither by itself nor through other modules: programs without a command line call it, too."""

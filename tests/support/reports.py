@@ -19,6 +19,7 @@ class Stage:
     total: int | None
     unit: str
     done: int  # before it began, then so far
+    begun: int  # before it began
 
 
 @dataclass
@@ -39,7 +40,7 @@ class Recorded(Report):
     ) -> Iterator[Advance]:
         """See `Report.stage`."""
         assert interrupted
-        stage = Stage(label, total, unit, done)
+        stage = Stage(label, total, unit, done, done)
         self.stages.append(stage)
 
         def advance(number: int) -> None:

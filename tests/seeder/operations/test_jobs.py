@@ -10,7 +10,7 @@ from seeder.operations.jobs import cancel_job, follow_job, job_failures, job_pro
 from seeder.operations.run import RunOptions, queue_url
 from tests.support.begun import Begun
 from tests.support.function import png_tiles
-from tests.support.recorded import Recorder
+from tests.support.reports import Recorded
 from tiler.errors import BadOption, UnknownJob
 from tiler.settings import Settings
 
@@ -29,12 +29,12 @@ def here(before: str) -> RunOptions:
 
 def test_a_resumed_job_does_what_is_left(begun: Begun) -> None:
     begun.work(end=1)
-    report = Recorder()
+    report = Recorded()
     result = resume_job(begun.id, here, begun.settings, report)
     assert result.passed
-    assert report.whole()
+    assert report.unfinished == []
     (stage,) = report.stages
-    assert stage.done > 0
+    assert stage.begun > 0
     assert result.tally.done == stage.total == len(png_tiles(begun.data))
 
 
@@ -43,14 +43,14 @@ def test_what_failed_is_retried_and_nothing_else(begun: Begun) -> None:
     with begun.unreadable():
         begun.work(1)
         _, failed = job_failures(begun.id, here, begun.settings)
-    report = Recorder()
+    report = Recorded()
     job, result = retry_job(begun.id, here, begun.settings, report)
     assert result
     assert (job.id, result.passed) == (begun.id, True)
-    assert report.whole()
+    assert report.unfinished == []
     assert report.stages[0].total == sum(len(each.block_mask) for each in failed) == result.tally.written
     assert job_failures(begun.id, here, begun.settings)[1] == []
-    assert retry_job(begun.id, here, begun.settings, Recorder()) == (job, None)
+    assert retry_job(begun.id, here, begun.settings, Recorded()) == (job, None)
 
 
 def test_a_cancelled_job_is_not_retried_or_followed_but_resumed(begun: Begun) -> None:
@@ -58,11 +58,11 @@ def test_a_cancelled_job_is_not_retried_or_followed_but_resumed(begun: Begun) ->
     assert not cancel_job(begun.id, begun.settings).before
     assert cancel_job(begun.id, begun.settings).before
     with pytest.raises(BadOption, match="was cancelled"):
-        retry_job(begun.id, here, begun.settings, Recorder())
-    followed = follow_job(begun.id, 1, begun.settings, Recorder())
+        retry_job(begun.id, here, begun.settings, Recorded())
+    followed = follow_job(begun.id, 1, begun.settings, Recorded())
     assert (followed.passed, followed.why) == (False, "the job was cancelled")
     assert job_progress(begun.plan.job, begun.sources, begun.settings).state == "cancelled"
-    assert resume_job(begun.id, here, begun.settings, Recorder()).passed
+    assert resume_job(begun.id, here, begun.settings, Recorded()).passed
     assert job_progress(begun.plan.job, begun.sources, begun.settings).state == "done"
     with pytest.raises(BadOption, match="nothing to cancel"):
         cancel_job(begun.id, begun.settings)
@@ -71,9 +71,9 @@ def test_a_cancelled_job_is_not_retried_or_followed_but_resumed(begun: Begun) ->
 def test_a_job_that_is_not_there_is_our_error(begun: Begun) -> None:
     for operation in (
         lambda name: cancel_job(name, begun.settings),
-        lambda name: resume_job(name, here, begun.settings, Recorder()),
-        lambda name: follow_job(name, 1, begun.settings, Recorder()),
-        lambda name: retry_job(name, here, begun.settings, Recorder()),
+        lambda name: resume_job(name, here, begun.settings, Recorded()),
+        lambda name: follow_job(name, 1, begun.settings, Recorded()),
+        lambda name: retry_job(name, here, begun.settings, Recorded()),
         lambda name: job_failures(name, here, begun.settings),
     ):
         with pytest.raises(UnknownJob):

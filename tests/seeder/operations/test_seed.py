@@ -13,7 +13,7 @@ from seeder.select.tileset import TileSets
 from tests.support.begun import ZOOMS, Begun
 from tests.support.files import snapshot
 from tests.support.function import png_tiles
-from tests.support.recorded import Recorder
+from tests.support.reports import Recorded
 from tiler.errors import BadOption, UnknownLayer, ZoomOutside
 from tiler.settings import Settings
 
@@ -28,38 +28,38 @@ def settings(alps_copy: Path) -> Settings:
 
 
 def test_the_stage_ends_when_all_tiles_are_done(settings: Settings, alps_copy: Path) -> None:
-    report = Recorder()
+    report = Recorded()
     result = seed(SeedRequest("alps", LOW), HERE, settings, report)
     assert result
     assert result.passed
     assert result.queue == ""
     assert result.messages is None
     assert [stage.label for stage in report.stages] == ["seed alps"]
-    assert report.whole()
+    assert report.unfinished == []
     assert report.stages[0].total == result.tally.written == len(png_tiles(alps_copy))
-    again = Recorder()
+    again = Recorded()
     assert seed(SeedRequest("alps", LOW, force=True), HERE, settings, again)
-    assert again.whole()
+    assert again.unfinished == []
 
 
 def test_what_is_left_of_a_job_begins_where_it_was_left(alps_copy: Path) -> None:
-    begun, report = Begun(alps_copy), Recorder()
+    begun, report = Begun(alps_copy), Recorded()
     begun.work(end=1)
     result = seed(SeedRequest("alps", TileQuery(zooms=ZOOMS)), HERE, begun.settings, report)
     assert result
     assert result.tally.job == begun.id
     (stage,) = report.stages
-    assert report.whole()
-    assert stage.done > 0
-    assert report.notes == [f"resuming job {begun.id}: {stage.done} of {stage.total} tiles are done"]
+    assert report.unfinished == []
+    assert stage.begun > 0
+    assert report.notes == [f"resuming job {begun.id}: {stage.begun} of {stage.total} tiles are done"]
 
 
 def test_an_estimate_writes_nothing(settings: Settings, alps_copy: Path) -> None:
-    before, report = snapshot(alps_copy), Recorder()
+    before, report = snapshot(alps_copy), Recorded()
     found = estimate_seed(SeedRequest("alps", LOW), HERE, settings, report)
     assert found
     assert [(stage.label, stage.total) for stage in report.stages] == [("sample", None)]
-    assert report.stages[0].reached == sum(zoom.sample for zoom in found.zooms.values())
+    assert report.stages[0].done == sum(zoom.sample for zoom in found.zooms.values())
     assert snapshot(alps_copy) == before
 
 
@@ -71,7 +71,7 @@ def test_an_estimate_writes_nothing(settings: Settings, alps_copy: Path) -> None
     ],
 )
 def test_nothing_to_do_is_noted(settings: Settings, alps_copy: Path, query: TileQuery, note: str) -> None:
-    before, report = snapshot(alps_copy), Recorder()
+    before, report = snapshot(alps_copy), Recorded()
     assert seed(SeedRequest("alps", query), HERE, settings, report) is None
     assert estimate_seed(SeedRequest("alps", query), HERE, settings, report) is None
     assert report.notes == [note, note]
@@ -87,12 +87,12 @@ def test_limits_are_kept_before_anything_is_written(settings: Settings, alps_cop
 
     request = SeedRequest("alps", LOW)
     with pytest.raises(BadOption, match="not meant"):
-        seed(request, HERE, settings, Recorder(), Limits(tiles=0, confirm=refuse))
+        seed(request, HERE, settings, Recorded(), Limits(tiles=0, confirm=refuse))
     queued = RunOptions("http://queue.test/blocks", 1)
     with pytest.raises(BadOption, match="more than --max-cost 0:"):
-        seed(request, queued, settings, Recorder(), Limits(dollars=0, tiles=0, confirm=refuse))
+        seed(request, queued, settings, Recorded(), Limits(dollars=0, tiles=0, confirm=refuse))
     assert snapshot(alps_copy) == before
-    result = seed(request, HERE, settings, Recorder(), Limits(tiles=asked[0], confirm=refuse))
+    result = seed(request, HERE, settings, Recorded(), Limits(tiles=asked[0], confirm=refuse))
     assert result
     assert asked == [result.tally.tiles]
 
@@ -109,7 +109,7 @@ def test_what_cannot_be_seeded_is_our_error(
     settings: Settings, layer: str, query: TileQuery, error: type[Exception]
 ) -> None:
     with pytest.raises(error):
-        seed(SeedRequest(layer, query), HERE, settings, Recorder())
+        seed(SeedRequest(layer, query), HERE, settings, Recorded())
 
 
 def test_dollars_are_rounded_up() -> None:

@@ -14,7 +14,7 @@ from seeder.operations.run import RunOptions
 from seeder.operations.seed import SeedRequest, seed
 from seeder.operations.verify import VerifyOptions, verify
 from tests.support.function import png_tiles
-from tests.support.recorded import Recorder
+from tests.support.reports import Recorded
 from tiler.errors import BadOption, UnknownLayer
 from tiler.settings import Settings
 
@@ -25,7 +25,7 @@ LOW = TileQuery(zooms=(5, 6, 7))
 def seeded(alps_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """`alps` with zooms 5 to 7 seeded; to be copied."""
     data = Path(shutil.copytree(alps_data, tmp_path_factory.mktemp("seeded") / "data"))
-    seed(SeedRequest("alps", LOW), RunOptions(jobs=1), Settings.from_env({}, data=str(data)), Recorder())
+    seed(SeedRequest("alps", LOW), RunOptions(jobs=1), Settings.from_env({}, data=str(data)), Recorded())
     return data
 
 
@@ -36,7 +36,7 @@ def settings(seeded: Path, tmp_path: Path) -> Settings:
 
 
 def test_each_finding_is_told_once_and_counted(settings: Settings, tmp_path: Path) -> None:
-    found, report = list[Finding](), Recorder()
+    found, report = list[Finding](), Recorded()
     assert verify("alps", LOW, VerifyOptions(), settings, report, found.append).passed
     assert found == []
     assert [stage.label for stage in report.stages] == ["verify alps"]
@@ -44,22 +44,23 @@ def test_each_finding_is_told_once_and_counted(settings: Settings, tmp_path: Pat
     folder = tmp_path / "data" / "tiles" / "alps"
     (folder / names[0]).unlink()
     (folder / names[1]).write_bytes(b"no picture")
-    again = Recorder()
+    again = Recorded()
     result = verify("alps", LOW, VerifyOptions(deep=True, sample=None, jobs=1), settings, again, found.append)
-    assert [(each.tile + ".png", each.problem) for each in found] == [(names[0], "missing"), (names[1], "damaged")]
+    told = sorted((each.tile + ".png", each.problem) for each in found)
+    assert told == [(names[0], "missing"), (names[1], "damaged")]
     assert result.problems == {"missing": 1, "damaged": 1}
     assert (result.passed, result.to_seed, result.tiles) == (False, {"missing", "damaged"}, len(names))
     assert [stage.label for stage in again.stages] == ["verify alps", "compare"]
-    assert again.whole()
-    assert report.whole()
+    assert again.unfinished == []
+    assert report.unfinished == []
 
 
 def test_an_export_has_four_stages_and_goes_on_where_it_was_cut_off(settings: Settings, tmp_path: Path) -> None:
-    class Cut(Recorder):
+    class Cut(Recorded):
         def note(self, text: str) -> None:
             raise AssertionError(text)
 
-    class Stopping(Recorder):
+    class Stopping(Recorded):
         """Ends the run when all tiles are fetched."""
 
         def stage(self, label: str, total: int | None, **kwargs: object) -> object:  # type: ignore[override]
@@ -70,11 +71,11 @@ def test_an_export_has_four_stages_and_goes_on_where_it_was_cut_off(settings: Se
     file = str(tmp_path / "out.pmtiles")
     with pytest.raises(KeyboardInterrupt):
         export("alps", file, LOW, settings, Stopping())
-    report = Recorder()
+    report = Recorded()
     done = export("alps", file, LOW, settings, report)
     assert [stage.label for stage in report.stages] == ["list alps", "fetch", "write", "verify"]
-    assert report.whole()
-    assert done.resumed == done.tiles == report.stages[1].done
+    assert report.unfinished == []
+    assert done.resumed == done.tiles == report.stages[1].begun
     assert report.notes == [f"{done.tiles} tiles of out.pmtiles.part are there already"]
     fresh = export("alps", str(tmp_path / "fresh.pmtiles"), LOW, settings, Cut())
     assert (fresh.resumed, fresh.bytes) == (0, done.bytes)
@@ -82,9 +83,9 @@ def test_an_export_has_four_stages_and_goes_on_where_it_was_cut_off(settings: Se
 
 def test_what_cannot_be_is_our_error(settings: Settings, tmp_path: Path) -> None:
     with pytest.raises(BadOption, match="what is missing cannot be exported"):
-        export("alps", str(tmp_path / "out"), TileQuery(state="missing"), settings, Recorder())
+        export("alps", str(tmp_path / "out"), TileQuery(state="missing"), settings, Recorded())
     with pytest.raises(BadOption, match="no kind of archive"):
-        export("alps", str(tmp_path / "out.zip"), LOW, settings, Recorder())
+        export("alps", str(tmp_path / "out.zip"), LOW, settings, Recorded())
     with pytest.raises(UnknownLayer):
-        verify("alp", LOW, VerifyOptions(), settings, Recorder(), print)
+        verify("alp", LOW, VerifyOptions(), settings, Recorded(), print)
     assert list(tmp_path.iterdir()) == [tmp_path / "data"]
