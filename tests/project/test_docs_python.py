@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 import seeder
-from seeder.cache import fence
 from seeder.workers import fanout
 from seeder.workers.sqs import SqsQueue
 from tests.support.aws import MakeStack
+from tests.support.clock import nothing_in_flight
 from tests.support.paths import ROOT
 from tests.support.queues import working
 from tests.support.rasters import Recipe, scene, write_raster
@@ -30,8 +30,7 @@ def namespace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]
         write_raster(tmp_path / f"{name}.tif", Recipe(values=scene(seed=seed)))
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(processes, "CORES", 1)
-    for constant in ("LAYER_TTL", "HERE", "ROUNDED"):  # nothing is in flight here, so nobody need wait
-        monkeypatch.setattr(fence, constant, 0.0)
+    nothing_in_flight(monkeypatch)
     return {}
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 import seeder
-from seeder.cache import fence
+from tests.support.clock import nothing_in_flight
 from tests.support.commands import said
 from tests.support.commands import seeder as command
 from tests.support.files import files_of
@@ -23,8 +23,7 @@ WEST, EAST = (5.0, 45.0, 8.0, 48.0), (6.5, 45.0, 9.5, 48.0)
 @pytest.fixture(autouse=True)
 def hasty(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Iterator[None]:
     """Nothing is in flight here, so nobody need wait; and nothing is printed."""
-    for name in ("LAYER_TTL", "HERE", "LONGEST", "CHECK", "PATIENCE", "REQUEST", "ROUNDED"):
-        monkeypatch.setattr(fence, name, 0.0)
+    nothing_in_flight(monkeypatch)
     yield
     assert capfd.readouterr() == ("", "")
 

@@ -12,7 +12,6 @@ from typing import Any
 import pytest
 from mercantile import Tile
 
-from seeder.cache import fence
 from seeder.cache.prepare_job import prepare
 from seeder.cache.stored import StoredFilter
 from seeder.operations.invalidate import plan_reseed, reseed
@@ -29,6 +28,7 @@ from seeder.operations.report import Report
 from seeder.operations.run import RunOptions, RunResult, run_plan
 from seeder.operations.update import RemovedTiles, UpdateContext, UpdateOptions
 from seeder.select.selection import Selection, regions
+from tests.support.clock import nothing_in_flight
 from tests.support.layers import silent
 from tests.support.oracle import files_under
 from tests.support.rasters import Recipe, scene, write_raster
@@ -112,8 +112,7 @@ def seeded(tmp_path_factory: pytest.TempPathFactory) -> Land:
 @pytest.fixture
 def land(seeded: Land, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Land:
     """A copy of it, where nothing is in flight and no wait is needed."""
-    for name in ("LAYER_TTL", "HERE", "ROUNDED"):
-        monkeypatch.setattr(fence, name, 0.0)
+    nothing_in_flight(monkeypatch)
     return Land(Path(shutil.copytree(seeded.data, tmp_path / "data")), seeded.rasters)
 
 
