@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable
+from os import PathLike, fspath
 from typing import TypeVar
 
 from tiler.errors import BadOption
@@ -29,8 +31,9 @@ def check_between(name: str, value: float, low: float, high: float) -> None:
     Raises:
         BadOption: it does not.
     """
-    if not low <= value <= high:
-        raise BadOption(f"{name}={value!r} cannot be: give {low:g} to {high:g}")
+    span = f"{low:g} or more" if high == math.inf else f"{low:g} to {high:g}"
+    if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
+        raise BadOption(f"{name}={repr(value)[:80]} cannot be: give {span}")
 
 
 def parsed(name: str, value: object, parse: Callable[[], T]) -> T:
@@ -45,6 +48,42 @@ def parsed(name: str, value: object, parse: Callable[[], T]) -> T:
         raise BadOption(f"{name}={repr(value)[:80]} cannot be: {error}") from error
 
 
+def check_whole(name: str, value: object, low: float, high: float) -> None:
+    """Nothing, if the argument is a whole number between two, or is one of them.
+
+    Raises:
+        BadOption: it is not.
+    """
+    if not isinstance(value, int):
+        raise BadOption(f"{name}={repr(value)[:80]} cannot be: give a whole number")
+    check_between(name, value, low, high)
+
+
+def check_text(name: str, value: object) -> None:
+    """Nothing, if the argument is a text.
+
+    Raises:
+        BadOption: it is not.
+    """
+    if not isinstance(value, str):
+        raise BadOption(f"{name}={repr(value)[:80]} cannot be: give a text")
+
+
+def path_of(name: str, value: str | PathLike[str]) -> str:
+    """The path that the argument names.
+
+    Raises:
+        BadOption: it names none.
+    """
+    try:
+        path = fspath(value)
+    except TypeError as error:
+        raise BadOption(f"{name}={repr(value)[:80]} cannot be: give a path") from error
+    if not isinstance(path, str) or "\0" in path:
+        raise BadOption(f"{name}={repr(value)[:80]} cannot be: give a path as a text")
+    return path
+
+
 def processes_of(jobs: int | None) -> int:
     """How many processes render: as many as there are cores, unless said.
 
@@ -53,5 +92,5 @@ def processes_of(jobs: int | None) -> int:
     """
     if jobs is None:
         return processes.CORES
-    check_between("jobs", jobs, 1, MOST_JOBS)
+    check_whole("jobs", jobs, 1, MOST_JOBS)
     return jobs

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import replace
 
-from seeder.api.checks import check_between, processes_of
+from seeder.api.checks import check_between, check_text, processes_of
 from seeder.api.progress import CallbackReport, Progress
 from seeder.jobs.failures import Failure
 from seeder.jobs.ledger import find_job, layer_of
@@ -50,6 +50,7 @@ class Job:
         Raises:
             UnknownJob: there is none, or there are several.
         """
+        check_text("job", name)
         job = find_job(Stores.open(settings).sources, name, listed=False).id
         return cls(settings, layer_of(job), job)
 
@@ -167,6 +168,8 @@ def chooser(
     """
 
     def choose(before: str) -> RunOptions:
+        if queue is not None:
+            check_text("queue", queue)
         url = before if queue is None else queue_url(queue, settings)
         check_between("max_failed", max_failed, 0, 1)
         return RunOptions(url, processes_of(jobs), max_failed, wait=False)

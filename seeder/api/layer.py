@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from os import PathLike, fspath
+from os import PathLike
 from typing import Any, Literal, Unpack
 
 from mercantile import Tile
 
-from seeder.api.checks import check_between, processes_of
+from seeder.api.checks import check_between, check_text, check_whole, path_of, processes_of
 from seeder.api.ingesting import Ingesting, changes_of
 from seeder.api.job import Job, chooser, followed
 from seeder.api.notebook import html_of
@@ -135,6 +135,8 @@ class Layer:
             BadOption: the layer has no tiles of that scale or format.
             SourceReadError, StoreError: it cannot be rendered or read.
         """
+        for name, each in (("z", z), ("x", x), ("y", y)):
+            check_whole(name, each, -math.inf, math.inf)
         if not (0 <= z <= MAX_ZOOM and 0 <= x < 2**z and 0 <= y < 2**z):
             raise GridError(
                 f"there is no tile {z}/{x}/{y}: zooms run from 0 to {MAX_ZOOM}, columns and rows to 2^z - 1"
@@ -166,7 +168,7 @@ class Layer:
         Raises:
             BadOption, SourceReadError, StoreError: no tile is selected, or no sample can be rendered.
         """
-        check_between("concurrency", concurrency, 1, 1000)
+        check_whole("concurrency", concurrency, 1, 1000)
         request = SeedRequest(self.name, self._query(tiles), force, concurrency=concurrency)
         run_options = chooser(self._settings, queue, jobs)("")
         found = estimate_seed(request, run_options, self._settings, CallbackReport(None))
@@ -197,6 +199,7 @@ class Layer:
             BadOption, ZoomOutside: no tile of the layer is selected, or it may cost more than `max_cost` dollars.
             BadSource, BadCloud, QueueError, StoreError, WorkerDied: the work cannot be done.
         """
+        check_text("order", order)
         request = SeedRequest(self.name, self._query(tiles), force, Order.parse(order))
         run_options = chooser(self._settings, queue, jobs, max_failed)("")
         if max_cost is not None:
@@ -222,7 +225,7 @@ class Layer:
         """
         findings: list[Finding] = []
         if sample is not None:
-            check_between("sample", sample, 1, math.inf)
+            check_whole("sample", sample, 1, math.inf)
         options = VerifyOptions(deep, sample, processes_of(jobs))
         report = CallbackReport(progress)
         done = verify(self.name, self._query(tiles), options, self._settings, report, findings.append)
@@ -245,7 +248,7 @@ class Layer:
             StoreError, Superseded: a tile cannot be read, the archive cannot be written, or the layer changed.
         """
         query, report = self._query(tiles), CallbackReport(progress)
-        return export(self.name, fspath(file), query, self._settings, report, overwrite=overwrite)
+        return export(self.name, path_of("file", file), query, self._settings, report, overwrite=overwrite)
 
     def _query(self, tiles: Tiles | None) -> TileQuery:
         """What the operations take for `tiles`."""
@@ -323,7 +326,7 @@ class Layer:
         """
         if source is None and changes:
             raise BadOption("raster options need a raster: give a source")
-        wanted = None if source is None else NextSource(fspath(source), changes_of(changes))
+        wanted = None if source is None else NextSource(path_of("source", source), changes_of(changes))
         run_options = followed(self._settings, queue, jobs)
         context = context_of(self._settings, progress, hurry, cloudfront, cdn_wait)
         return revise.refresh(self.name, context, run_options, wanted)

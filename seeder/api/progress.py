@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from seeder.operations.report import Activity, Advance, Chunks, Report
+from tiler.errors import BadOption
 
 Progress = Callable[[int, int], object]  # takes what is done, and all that there is to do
 
@@ -17,6 +18,10 @@ class CallbackReport(Report):
     """Calls `progress` with what is done and all there is to do, from the beginning in each stage; logs notes."""
 
     def __init__(self, progress: Progress | None) -> None:
+        if progress is not None and not callable(progress):
+            raise BadOption(
+                f"progress={repr(progress)[:80]} cannot be: give a function of what is done and all there is"
+            )
         self._progress = progress
 
     @contextmanager

@@ -67,6 +67,9 @@ def query_of(arguments: Mapping[str, Any]) -> TileQuery:
             _FIELDS.get(name, name): parsed(name, value, partial(_PARSERS[name], value, texts))
             for name, value in given.items()
         }
+        for name in given:
+            if isinstance(found := parts[_FIELDS.get(name, name)], tuple | list) and not found:
+                raise BadOption(f"{name} names nothing: leave it out to mean all, or name something")
         return Selectors(**parts).query()
 
 
@@ -87,14 +90,14 @@ def _several(value: Any) -> list[Any]:
 
 def _is_box(value: Any) -> bool:
     if isinstance(value, Sequence) and not isinstance(value, str):
-        return len(value) == 4 and all(isinstance(each, int | float) for each in value)
+        return bool(value) and all(isinstance(each, int | float) for each in value)
     return isinstance(value, str | Bounds)
 
 
 def _box(value: Any) -> Bounds:
     if isinstance(value, str):
         return Bounds.parse(value)
-    if not _is_box(value):
+    if not _is_box(value) or (not isinstance(value, Bounds) and len(value) != 4):
         raise GridError(f"{value!r} is not a box: give (west, south, east, north) in degrees")
     return value if isinstance(value, Bounds) else Bounds(*map(float, value))
 
@@ -123,6 +126,12 @@ def _at_least(least: float, name: str) -> Callable[[Any, _Texts], Any]:
         return value
 
     return parse
+
+
+def _flag(name: str, value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise BadOption(f"{name}={repr(value)[:80]} cannot be: give True or False")
+    return value
 
 
 class _Texts:
@@ -191,7 +200,7 @@ _PARSERS: dict[str, Callable[[Any, _Texts], Any]] = {
     "top": _at_least(1, "top"),
     "share": _share,
     "exclude": lambda value, texts: tuple(texts.shape(each, "exclude") for each in _several(value)),
-    "footprint": lambda value, _: bool(value),
-    "missing": lambda value, _: bool(value),
-    "existing": lambda value, _: bool(value),
+    "footprint": lambda value, _: _flag("footprint", value),
+    "missing": lambda value, _: _flag("missing", value),
+    "existing": lambda value, _: _flag("existing", value),
 }

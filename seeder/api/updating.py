@@ -62,6 +62,8 @@ def check_own(layer: str, tiles: Tiles) -> None:
     Raises:
         BadOption: they are not.
     """
+    if not isinstance(tiles, Tiles):
+        raise BadOption(f"{repr(tiles)[:80]} are no tiles: give what select() returns")
     if tiles.layer != layer:
         raise BadOption(f"these are tiles of layer {tiles.layer!r}, not of {layer!r}")
 
@@ -74,6 +76,8 @@ def _before(age: Age | None) -> datetime | None:
     """
     if age is None:
         return None
+    if not isinstance(age, datetime | timedelta):
+        raise BadOption(f"older_than={repr(age)[:80]} cannot be: give a datetime, or a timedelta")
     now = datetime.now(UTC)
     found = now - age if isinstance(age, timedelta) else age if age.tzinfo else age.replace(tzinfo=UTC)
     if found > now:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, replace
-from os import PathLike, fspath
+from os import PathLike
 from pathlib import Path
 from typing import Unpack
 
-from seeder.api.checks import processes_of
+from seeder.api.checks import check_text, path_of, processes_of
 from seeder.api.ingesting import Ingesting, options_of
 from seeder.api.job import Job
 from seeder.api.layer import Layer
@@ -40,7 +40,7 @@ def open(  # noqa: A001 - it is always called seeder.open
         raise BadOption("data and stack name different places: give one of them")
     named = data is not None or stack is not None
     environ = {name: value for name, value in os.environ.items() if not (named and name in PLACES)}
-    settings = Settings.from_env(environ, data=None if data is None else fspath(data))
+    settings = Settings.from_env(environ, data=None if data is None else path_of("data", data))
     if region:
         settings = replace(settings, s3=replace(settings.s3, region=region))
     name = stack or ("" if named else os.environ.get("TILER_STACK", ""))
@@ -68,6 +68,7 @@ class Workspace:
             BadName, UnknownLayer: there is none.
             CatalogError: its metadata is not what this version wrote.
         """
+        check_text("layer", name)
         return Layer(self.settings, load_layer(Stores.open(self.settings).sources, name).id)
 
     def ingest(
@@ -87,11 +88,12 @@ class Workspace:
             BadName, BadOption, BadSource: a name, an option or the raster cannot be used.
             NoRoom, StoreError, WorkerDied: it could not be baked; the layer is what it was.
         """
-        path = fspath(source)
+        path = path_of("source", source)
+        if layer is not None:
+            check_text("layer", layer)
         name = check_layer(layer) if layer else layer_from(Path(path).stem)
-        wanted, workers = options_of(options), processes_of(jobs)
+        wanted, workers, report = options_of(options), processes_of(jobs), CallbackReport(progress)
         stores = Stores.open(self.settings, create=True)
-        report = CallbackReport(progress)
         done = ingest(path, name, wanted, stores, report, jobs=workers)
         return Layer(self.settings, done.layer.id, tuple(done.notes))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from seeder.archive.export import Export, Kind, Source, Target
 from seeder.cache.audit import Audit
@@ -49,6 +50,7 @@ def export(
     """
     target = Target.parse(file, overwrite=overwrite)
     stores = Stores.open(settings)
+    check_apart(target.path, stores)
     found = load_layer(stores.sources, layer)
     if query.state == "missing":
         raise BadOption("what is missing cannot be exported: leave --missing out, or seed it")
@@ -64,6 +66,18 @@ def export(
             tiles = stored_planned(Audit.of(found, selection, variant, stores), advance)
         with Export.open(Source(found, variant, stores, tiles), target) as work:
             return _exported(work, report, hint)
+
+
+def check_apart(path: Path, stores: Stores) -> None:
+    """Nothing, if an archive at `path` lies apart from the tiles and the sources.
+
+    Raises:
+        BadOption: it lies among them, or would take their place.
+    """
+    place = path.resolve()
+    for root in (stores.tiles.root, stores.sources.root):
+        if root and (place.is_relative_to(root.resolve()) or root.resolve().is_relative_to(place)):
+            raise BadOption(f"{path} lies in the data folder: write the archive elsewhere")
 
 
 def _exported(work: Export, report: Report, hint: str) -> Exported:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from seeder.cache.closing_check import Check
 from seeder.jobs.ledger import record_stale
@@ -64,7 +65,8 @@ def queue_url(choice: str, settings: Settings) -> str:
     """
     if choice == "sqs" and not settings.queue:
         raise BadOption("--queue sqs needs a queue: name a deployed stack with --stack, or give the queue's URL")
-    if choice not in ("local", "sqs") and "://" not in choice:
+    parts = urlsplit(choice)
+    if choice not in ("local", "sqs") and not (parts.scheme in ("http", "https") and parts.netloc):
         raise BadOption(f"{choice!r} is no queue: write local, sqs or a queue's URL")
     url = {"local": "", "sqs": settings.queue}.get(choice, choice)
     if ".amazonaws.com" in url and not settings.sources.startswith("s3:"):

@@ -537,20 +537,74 @@ def test_selectors_that_cannot_be_are_refused(alps: seeder.Layer, given: dict[st
         alps.select(**given)
 
 
-def test_arguments_that_cannot_be_are_refused(alps: seeder.Layer, ws: seeder.Workspace, tmp_path: Path) -> None:
-    for call in (
-        lambda: alps.seed(jobs=0),
-        lambda: alps.seed(jobs=1, max_failed=5),
-        lambda: alps.seed(jobs=1, max_cost=-1),
-        lambda: alps.seed(jobs=1, order="west"),
-        lambda: alps.verify(jobs=257),
-        lambda: alps.verify(deep=True, sample=0),
-        lambda: alps.estimate(concurrency=0),
-        lambda: ws.ingest(tmp_path / "no.tif", jobs=-1),
-    ):
-        with pytest.raises(seeder.errors.BadOption):
-            call()
-    assert ws.jobs() == []
+CANNOT_BE: dict[str, Callable[[seeder.Layer, seeder.Workspace], object]] = {
+    "no process": lambda alps, _: alps.seed(jobs=0),
+    "too many failures": lambda alps, _: alps.seed(jobs=1, max_failed=5),
+    "a negative cost": lambda alps, _: alps.seed(jobs=1, max_cost=-1),
+    "an unknown order": lambda alps, _: alps.seed(jobs=1, order="west"),
+    "257 processes": lambda alps, _: alps.verify(jobs=257),
+    "no sample": lambda alps, _: alps.verify(deep=True, sample=0),
+    "no worker": lambda alps, _: alps.estimate(concurrency=0),
+    "a negative number of processes": lambda _, ws: ws.ingest("no.tif", jobs=-1),
+    **{
+        f"{name} of another type": call
+        for name, call in {
+            "tiles": lambda alps, _: alps.seed("5-7"),
+            "tiles to verify": lambda alps, _: alps.verify([Tile(0, 0, 0)]),
+            "tiles to estimate": lambda alps, _: alps.estimate("5"),
+            "tiles to export": lambda alps, _: alps.export("a.pmtiles", "5"),
+            "older_than": lambda alps, _: alps.invalidate("all", older_than="7d"),
+            "order": lambda alps, _: alps.seed(jobs=1, order=5),
+            "jobs": lambda alps, _: alps.seed(jobs="2"),
+            "part of jobs": lambda alps, _: alps.seed(jobs=1.5, force=True),
+            "max_failed": lambda alps, _: alps.seed(jobs=1, max_failed="x"),
+            "max_cost": lambda alps, _: alps.seed(jobs=1, max_cost="x"),
+            "concurrency": lambda alps, _: alps.estimate(concurrency="x"),
+            "sample": lambda alps, _: alps.verify(deep=True, sample="all"),
+            "queue": lambda alps, _: alps.seed(queue=5),
+            "tile": lambda alps, _: alps.tile("5", 16, 11),
+            "part of a tile": lambda alps, _: alps.tile(5.0, 16, 11),
+            "layer": lambda _, ws: ws.layer(None),
+            "job": lambda _, ws: ws.job(5),
+            "source": lambda _, ws: ws.ingest(5),
+            "name": lambda _, ws: ws.ingest("no.tif", 5),
+            "data": lambda *_: seeder.open(5),
+            "file": lambda alps, _: alps.export(None),
+            "existing": lambda alps, _: alps.select(existing="no"),
+            "progress of remove": lambda alps, _: alps.remove(progress=5),
+            "progress of rollback": lambda alps, _: alps.rollback(progress=5),
+            "progress of seed": lambda alps, _: alps.seed(jobs=1, progress=5),
+        }.items()
+    },
+    "a queue without a host": lambda alps, _: alps.seed(queue="http://"),
+    "a queue of another kind": lambda alps, _: alps.seed(queue="ftp://a/b"),
+    "a file that no system has": lambda alps, _: alps.export("a\0.pmtiles"),
+    "no box": lambda alps, _: alps.select(bbox=[]),
+    "no shape": lambda alps, _: alps.select(geojson=[]),
+    "no area": lambda alps, _: alps.select(area={}),
+    "no place": lambda alps, _: alps.select(around=[], radius=5),
+    "half a box": lambda alps, _: alps.select(bbox=(1, 2)),
+}
+
+
+@pytest.mark.parametrize("what", CANNOT_BE)
+def test_an_argument_that_cannot_be_is_refused_and_changes_nothing(
+    what: str, alps: seeder.Layer, ws: seeder.Workspace, alps_copy: Path
+) -> None:
+    before = snapshot(alps_copy)
+    with pytest.raises((seeder.errors.BadOption, seeder.errors.GridError)) as refused:
+        CANNOT_BE[what](alps, ws)
+    assert len(str(refused.value).splitlines()) == 1
+    assert snapshot(alps_copy) == before
+
+
+@pytest.mark.parametrize("where", ["tiles/alps", "tiles/a.pmtiles", "private/out", ".", ".."])
+def test_an_archive_never_takes_the_place_of_the_tiles(where: str, alps: seeder.Layer, alps_copy: Path) -> None:
+    alps.seed(alps.select(zooms="5-6"), jobs=1)
+    before = snapshot(alps_copy)
+    with pytest.raises(seeder.errors.BadOption):
+        alps.export(alps_copy / where, alps.select(zooms=5), overwrite=True)
+    assert snapshot(alps_copy) == before
 
 
 def test_what_is_not_there_is_said(ws: seeder.Workspace, alps: seeder.Layer, tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
@@ -31,7 +31,7 @@ class Footprint:
     z: int
     x: int
     y: int
-    cells: Cells
+    cells: Cells = field(repr=False)
 
     def __eq__(self, other: object) -> bool:
         return (
