@@ -41,7 +41,7 @@ from tiler.raster.options import Options
 from tiler.settings import Settings
 from tiler.storage.store import Stores
 
-PATIENCE = 20_000  # milliseconds that a condition may take to come true
+PATIENCE = 60_000  # milliseconds that a condition may take to come true
 STATES = ("stored", "rendered", "empty", "failed")
 TILE = re.compile(r"/(?P<layer>[^/]+)/(?P<z>\d+)/(?P<x>\d+)/(?P<y>\d+)(?P<double>@2x)?\.(png|jpg|webp)")
 HARMLESS = "GL Driver Message"  # software WebGL says that reading pixels back is slow

@@ -100,9 +100,10 @@ def test_an_unreadable_source_is_told_and_nothing_of_it_is_stored(
     assert ended.returncode == 1
     assert "cannot read" in ended.stderr
     assert said["failed"] > 0
-    assert said["written"] + said["failed"] == len(alps)
+    # a block that is delivered again finds what its first delivery stored
+    assert said["written"] + said["skipped"] + said["failed"] == len(alps)
     stored = stack.stored(ALPS)
-    assert len(stored) == said["written"]
+    assert len(stored) == said["written"] + said["skipped"]
     assert stored.items() <= alps.items()
     assert len(stack.ledger("failed")) >= 1
     assert stack.queue.dead() == [], "a permanent fault is acknowledged"

@@ -274,7 +274,7 @@ from tiler.layers.catalog import load_layer
 from tiler.layers.fill import Request, fill
 from tiler.grid import Block, tile_ranges
 from tiler.keys import FORMATS
-from tiler.layers.render import Look
+from tiler.layers.render import TileVariant
 from tiler.settings import Settings
 from tiler.storage.store import Stores
 
@@ -286,7 +286,7 @@ for zoom in (8, 11):  # in the COG, and past its last zoom, where it is warped
     mask = sum(block.bit(tile) for tile in block.tiles() if tile in tiles)
     for scale in (1, 2):
         for format in FORMATS:
-            outcome = fill(layer, stores, Request(block, mask, Look(scale, format)))
+            outcome = fill(layer, stores, Request(block, mask, TileVariant(scale, format)))
             assert not outcome.error and outcome.written, outcome
 """
 

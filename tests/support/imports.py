@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from functools import cache
 from pathlib import Path
 
 from tests.support.paths import ROOT
@@ -16,6 +17,7 @@ def _named(path: Path) -> str:
 MODULES = {_named(path): path for top in ("tiler", "seeder") for path in sorted((ROOT / top).rglob("*.py"))}
 
 
+@cache
 def imports(module: str) -> set[str]:
     """Every module that `module` names in an import, wherever it stands."""
     names: set[str] = set()

@@ -84,9 +84,7 @@ def seeding(data: Path, at: str = BLOCK) -> Iterator[tuple[Any, Gate]]:
         yield held
 
 
-@pytest.mark.parametrize(
-    ("at", "calls"), some([*product((BLOCK, TILE, RECEIPT), (0, 1, 7))], (BLOCK, 0), (TILE, 7), (RECEIPT, 1))
-)
+@pytest.mark.parametrize(("at", "calls"), some([*product((BLOCK, TILE, RECEIPT), (0, 1, 7))], (TILE, 7), (RECEIPT, 1)))
 def test_a_killed_seeding_is_finished_by_the_next_run(
     data: Path, undisturbed: dict[str, bytes], at: str, calls: int
 ) -> None:
@@ -153,7 +151,7 @@ def test_tiles_removed_between_two_runs_are_made_again(data: Path, undisturbed: 
     assert tiles(data) == undisturbed
 
 
-@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
+@pytest.mark.parametrize("how", some([signal.SIGINT, signal.SIGKILL], signal.SIGKILL))
 def test_an_ingest_that_is_stopped_leaves_no_half_layer(tmp_path: Path, how: signal.Signals) -> None:
     source = write_raster(tmp_path / "big.tif", Recipe(values=scene(1200, 1500), bounds=(5, 45, 5.1, 45.07)))
     data = tmp_path / "data"

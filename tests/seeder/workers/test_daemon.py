@@ -26,6 +26,7 @@ from seeder.jobs.ledger import finished
 from seeder.jobs.messages import Message
 from seeder.workers import daemon
 from seeder.workers.sqs import SqsQueue
+from tests.support.effort import some
 from tests.support.held import HANG, ending, workers
 from tests.support.paths import ROOT
 from tests.support.queues import MakeQueue, taken
@@ -150,7 +151,7 @@ def working(queue: SqsQueue, data: Path, *, seconds: float, jobs: int = 2, endpo
     assert "Traceback" not in (folder / "errors").read_text()
 
 
-@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("how", some([signal.SIGTERM, signal.SIGINT], signal.SIGTERM))
 def test_told_to_stop_it_finishes_what_it_began_and_gives_back_the_rest(
     make_queue: MakeQueue, alps_copy: Path, sent: list[Message], how: signal.Signals
 ) -> None:
