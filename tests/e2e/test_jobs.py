@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -127,7 +128,8 @@ def test_lost_messages_and_dead_letters_are_told_and_sent_again(
     for _ in range(2):  # looking takes none away
         told = stack.run("errors", job, check=False)
         assert told.returncode == 1
-        assert f"in {dead:,} blocks" in told.stdout
+        (blocks,) = re.findall(r"in (\d+) blocks", told.stdout)
+        assert 0 < int(blocks) <= dead, "messages of blocks that are done may have come too often as well"
     proxy.clear()
     with stack.working() as mapping:
         stack.run("errors", job, "--retry")
