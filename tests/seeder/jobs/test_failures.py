@@ -396,7 +396,6 @@ def test_dead_letters_of_blocks_that_were_done_since_are_no_errors(
     assert (result.exit_code, result.stdout) == (0, f"nothing of job {begun.id} failed\n")
 
 
-@pytest.mark.usefixtures("prompt")
 def test_status_of_a_job_in_a_queue_tells_its_depth(begun: Begun, make_queue: MakeQueue) -> None:
     queue = sent(begun, make_queue)
     assert (
