@@ -25,6 +25,11 @@ def check_names(given: Iterable[str], known: Iterable[str], what: str) -> None:
         raise BadOption(f"no {what} is called {', '.join(unknown)}; there are {', '.join(sorted(known))}")
 
 
+def refusal(name: str, value: object, cure: str) -> BadOption:
+    """The error for an argument of a wrong type or value."""
+    return BadOption(f"{name}={repr(value)[:80]} cannot be: {cure}")
+
+
 def check_between(name: str, value: float, low: float, high: float) -> None:
     """Nothing, if the argument lies between two numbers, or is one of them.
 
@@ -33,7 +38,7 @@ def check_between(name: str, value: float, low: float, high: float) -> None:
     """
     span = f"{low:g} or more" if high == math.inf else f"{low:g} to {high:g}"
     if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
-        raise BadOption(f"{name}={repr(value)[:80]} cannot be: give {span}")
+        raise refusal(name, value, f"give {span}")
 
 
 def parsed(name: str, value: object, parse: Callable[[], T]) -> T:
@@ -45,7 +50,7 @@ def parsed(name: str, value: object, parse: Callable[[], T]) -> T:
     try:
         return parse()
     except (TypeError, ValueError, AttributeError, LookupError) as error:
-        raise BadOption(f"{name}={repr(value)[:80]} cannot be: {error}") from error
+        raise refusal(name, value, str(error)) from error
 
 
 def check_whole(name: str, value: object, low: float, high: float) -> None:
@@ -55,7 +60,7 @@ def check_whole(name: str, value: object, low: float, high: float) -> None:
         BadOption: it is not.
     """
     if not isinstance(value, int):
-        raise BadOption(f"{name}={repr(value)[:80]} cannot be: give a whole number")
+        raise refusal(name, value, "give a whole number")
     check_between(name, value, low, high)
 
 
@@ -66,7 +71,7 @@ def check_text(name: str, value: object) -> None:
         BadOption: it is not.
     """
     if not isinstance(value, str):
-        raise BadOption(f"{name}={repr(value)[:80]} cannot be: give a text")
+        raise refusal(name, value, "give a text")
 
 
 def path_of(name: str, value: str | PathLike[str]) -> str:
@@ -78,9 +83,9 @@ def path_of(name: str, value: str | PathLike[str]) -> str:
     try:
         path = fspath(value)
     except TypeError as error:
-        raise BadOption(f"{name}={repr(value)[:80]} cannot be: give a path") from error
+        raise refusal(name, value, "give a path") from error
     if not isinstance(path, str) or "\0" in path:
-        raise BadOption(f"{name}={repr(value)[:80]} cannot be: give a path as a text")
+        raise refusal(name, value, "give a path as a text")
     return path
 
 

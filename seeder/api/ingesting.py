@@ -14,12 +14,11 @@ from tiler.image.colormap import checked
 from tiler.image.style import TERRAINS, Terrain
 from tiler.keys import FORMATS
 from tiler.raster.gcps import FITS
-from tiler.raster.options import RESAMPLINGS, Choice, Options, Resampling
+from tiler.raster.options import RESAMPLINGS, Choice, Options, Resampling, with_one_place
 from tiler.raster.units import check_unit
 from tiler.raster.vrt import check_bounds, check_geotransform, crs_of
 
 Numbers = float | Sequence[float]
-PLACES = ("bounds", "geotransform")  # of a raster: one takes the place of the other
 
 
 class Ingesting(TypedDict, total=False):
@@ -55,7 +54,7 @@ class Ingesting(TypedDict, total=False):
 
 
 def options_of(given: Mapping[str, Any]) -> Options:
-    """What was given, as an ingest takes it; what is None was not given.
+    """The options of an ingest; an argument of None counts as not given.
 
     Raises:
         BadOption: an option is unknown, or cannot have this value.
@@ -64,16 +63,12 @@ def options_of(given: Mapping[str, Any]) -> Options:
 
 
 def changes_of(given: Mapping[str, Any]) -> dict[str, Any]:
-    """What was given, as it changes the options of an earlier ingest: a new place takes that of the old.
+    """Changes of the options of an earlier ingest; a new place replaces the old one.
 
     Raises:
         BadOption: as `options_of`.
     """
-    found = _checked(given)
-    for one, other in (PLACES, PLACES[::-1]):
-        if found.get(one):
-            found.setdefault(other, ())
-    return found
+    return with_one_place(_checked(given))
 
 
 def _checked(given: Mapping[str, Any]) -> dict[str, Any]:

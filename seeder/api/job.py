@@ -22,11 +22,10 @@ from seeder.operations.jobs import (
 )
 from seeder.operations.run import RunOptions, RunResult, queue_url
 from seeder.workers.breaker import MAX_FAILED_SHARE
+from tiler import timing
 from tiler.errors import BadOption, UnknownLayer
 from tiler.settings import Settings
 from tiler.storage.store import Stores
-
-PAUSE = 2.0  # seconds between two looks at a job that another process runs
 
 
 class Job:
@@ -89,7 +88,7 @@ class Job:
             else:
                 if progress:
                     progress(seen.done, seen.tiles)
-                time.sleep(PAUSE)
+                time.sleep(timing.POLL_SECONDS)
         return self.status()
 
     def _goes_on(self) -> bool:
@@ -178,7 +177,7 @@ def chooser(
 
 
 def followed(settings: Settings, queue: str | None, jobs: int | None) -> RunOptions:
-    """The options of a run that is followed to its end, on this machine unless a queue is named.
+    """Options of a run to be followed to its end, on this machine unless a queue is named.
 
     Raises:
         BadOption: an argument cannot be.

@@ -6,8 +6,8 @@ import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from seeder.api.checks import refusal
 from seeder.operations.report import Activity, Advance, Chunks, Report
-from tiler.errors import BadOption
 
 Progress = Callable[[int, int], object]  # takes what is done, and all that there is to do
 
@@ -15,13 +15,11 @@ log = logging.getLogger(__name__)
 
 
 class CallbackReport(Report):
-    """Calls `progress` with what is done and all there is to do, from the beginning in each stage; logs notes."""
+    """Calls `progress` with the tiles done and all tiles, from the beginning in each stage; logs notes."""
 
     def __init__(self, progress: Progress | None) -> None:
         if progress is not None and not callable(progress):
-            raise BadOption(
-                f"progress={repr(progress)[:80]} cannot be: give a function of what is done and all there is"
-            )
+            raise refusal("progress", progress, "give a function of what is done and all there is")
         self._progress = progress
 
     @contextmanager

@@ -12,7 +12,7 @@ from typing import Any, TextIO, TypedDict
 
 from mercantile import Tile
 
-from seeder.api.checks import check_names, parsed
+from seeder.api.checks import check_names, parsed, refusal
 from seeder.cache.query import Area, TileQuery
 from seeder.operations.selectors import Selectors, Text
 from seeder.select.burn import Shapes
@@ -29,7 +29,7 @@ TileList = str | Path | Iterable[Tile | str]  # a file of tiles, or tiles, or th
 
 
 class Selecting(TypedDict, total=False):
-    """Which tiles: see `docs/selecting.md`. Each narrows what the others leave; lists add up.
+    """Selectors of tiles; see `docs/selecting.md`. Different ones narrow each other; the items of a list add up.
 
     Boxes are W, S, E, N in degrees, places longitude and latitude. `buffer` is in metres, `radius` in kilometres.
     `area` maps zooms to `"world"`, a box or GeoJSON.
@@ -130,7 +130,7 @@ def _at_least(least: float, name: str) -> Callable[[Any, _Texts], Any]:
 
 def _flag(name: str, value: Any) -> bool:
     if not isinstance(value, bool):
-        raise BadOption(f"{name}={repr(value)[:80]} cannot be: give True or False")
+        raise refusal(name, value, "give True or False")
     return value
 
 
@@ -151,7 +151,7 @@ class _Texts:
             raise BadOption(f"{name} is no GeoJSON: {error}") from error
 
     def place(self, value: Any) -> Bounds | Shapes | None:
-        """A part of the world, None for all of it."""
+        """A part of the world; None is all of it."""
         from seeder.select.geojson import read_geojson  # noqa: PLC0415 - it imports shapely
 
         if isinstance(value, str) and value == "world":

@@ -65,7 +65,7 @@ class Tiles:
 
     @property
     def asked(self) -> TileQuery:
-        """What they were selected by."""
+        """The selectors of these tiles, as a query."""
         return self._asked
 
     def count(self) -> dict[int, int]:

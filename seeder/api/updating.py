@@ -1,10 +1,11 @@
-"""How calls that remove or replace stored tiles are made of their arguments."""
+"""Turn arguments of a call into an update of stored tiles."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from typing import Literal
 
+from seeder.api.checks import refusal
 from seeder.api.progress import CallbackReport, Progress
 from seeder.api.tiles import Tiles
 from seeder.cache.query import TileQuery
@@ -77,7 +78,7 @@ def _before(age: Age | None) -> datetime | None:
     if age is None:
         return None
     if not isinstance(age, datetime | timedelta):
-        raise BadOption(f"older_than={repr(age)[:80]} cannot be: give a datetime, or a timedelta")
+        raise refusal("older_than", age, "give a datetime, or a timedelta")
     now = datetime.now(UTC)
     found = now - age if isinstance(age, timedelta) else age if age.tzinfo else age.replace(tzinfo=UTC)
     if found > now:

@@ -1,4 +1,4 @@
-"""A queue in SQS as its client sees it: bodies sent and received, what it holds, its dead-letter queue."""
+"""A client of a queue in SQS: send and receive bodies, count messages, find the dead-letter queue."""
 
 from __future__ import annotations
 

@@ -20,14 +20,13 @@ from tiler.ingest.ingest import Ingested
 from tiler.keys import FORMATS, check_layer, layer_from
 from tiler.layers.catalog import facts, shown
 from tiler.raster.gcps import FITS
-from tiler.raster.options import RESAMPLINGS, Options
+from tiler.raster.options import RESAMPLINGS, Options, with_one_place
 from tiler.raster.units import check_unit
 from tiler.raster.vrt import check_bounds, check_geotransform, crs_of
 from tiler.settings import Settings
 from tiler.storage.store import Stores
 
 Command = Callable[..., None]
-PLACES = ("bounds", "geotransform")  # options of which one takes the place of the other
 NO_ALPHA = "no alpha"  # what `--no-alpha` stands for
 NONE = "none"  # takes an option back at a refresh
 
@@ -209,10 +208,7 @@ def raster_options(command: Command) -> Command:
     def given(*args: Any, **kwargs: Any) -> None:
         values = {name: kwargs.pop(name) for name in Options.__dataclass_fields__}
         said = {name: value for name, value in values.items() if value is not None and (name != "rescale" or value)}
-        for one, other in (PLACES, PLACES[::-1]):  # at a refresh, one takes the place of the other
-            if said.get(one):
-                said.setdefault(other, ())
-        command(*args, said=said, **kwargs)
+        command(*args, said=with_one_place(said), **kwargs)
 
     return given
 

@@ -122,7 +122,7 @@ def reseed(stored_filter: StoredFilter, context: UpdateContext, run_options: Run
 
 
 def _list_selected(task: UpdateTask) -> _Listing:
-    """What is stored now of what is selected."""
+    """The selected tiles that are stored now."""
     zooms: Counter[int] = Counter()
     keys: list[str] | None = []
     cost = Cost()

@@ -56,7 +56,7 @@ class RenewResult:
 
 @dataclass(frozen=True, slots=True)
 class RenewPlan:
-    """What a renewal would do: keys that it would remove, and paths that CloudFront would be told."""
+    """Plan of a renewal: keys to remove, and CloudFront paths to invalidate."""
 
     stored_tiles: StoredTiles
     removed: int

@@ -58,7 +58,7 @@ class RunResult:
 
 
 def queue_url(choice: str, settings: Settings) -> str:
-    """The URL of the queue that `local`, `sqs` or a URL names, empty for this machine.
+    """The URL of a queue by `local`, `sqs` or its URL; empty for this machine.
 
     Raises:
         BadOption: it names none, or workers there could not see the stores.

@@ -87,6 +87,14 @@ class Options:
         )
 
 
+def with_one_place(changes: dict[str, Any]) -> dict[str, Any]:
+    """Changes of options: `bounds` takes the place of an earlier `geotransform`, and the reverse."""
+    for one, other in (("bounds", "geotransform"), ("geotransform", "bounds")):
+        if changes.get(one):
+            changes = {other: (), **changes}
+    return changes
+
+
 def _text(number: float | None) -> str | None:
     return None if number is None else str(number)
 
