@@ -1,4 +1,4 @@
-"""Plan, fan out and follow the seeding of a layer's tiles.
+"""Precompute the tiles of raster layers, and keep them true.
 
     import seeder
 
@@ -6,7 +6,7 @@
     layer = ws.ingest("ortho.tif")
     job = layer.seed(layer.select(zooms="5-14"))
 
-See `docs/python.md`. What is named in `__all__` is imported when it is first used.
+See `docs/python.md`. The names in `__all__` are imported on first use.
 """
 
 from __future__ import annotations

@@ -1,37 +1,60 @@
-"""Checks of arguments that a command leaves to its options."""
+"""Checks of arguments; a command leaves the same checks to its options."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+import re
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from os import PathLike, fspath
 from typing import TypeVar
 
-from tiler.errors import BadOption
+from tiler.errors import BadOption, TilerError
 from tiler.ingest import processes
 
 T = TypeVar("T")
 MOST_JOBS = 256  # processes
+ARGUMENTS = {"dry-run": "estimate()", "no-alpha": "alpha=0", "to": "revision"}  # of options with another name
+
+
+@contextmanager
+def argument_names() -> Iterator[None]:
+    """Name arguments instead of options in the errors raised inside: `max_zoom`, not `--max-zoom`."""
+    try:
+        yield
+    except TilerError as error:
+        error.args = tuple(as_arguments(part) if isinstance(part, str) else part for part in error.args)
+        raise
+
+
+def as_arguments(text: str) -> str:
+    """A message with its options named as arguments; commands in backticks stay."""
+
+    def argument(match: re.Match[str]) -> str:
+        name = match["option"]
+        return f"`{ARGUMENTS.get(name, name.replace('-', '_'))}`" if name else match[0]
+
+    return re.sub(r"`[^`]* [^`]*`|(?<![\w-])(?:`--|--)(?P<option>[a-z][a-z-]*)`?", argument, text)
 
 
 def check_names(given: Iterable[str], known: Iterable[str], what: str) -> None:
-    """Nothing, if all names are known.
+    """Check that all names are known.
 
     Raises:
-        BadOption: one is not.
+        BadOption: a name is unknown.
     """
     unknown = sorted({*given} - {*known})
     if unknown:
-        raise BadOption(f"no {what} is called {', '.join(unknown)}; there are {', '.join(sorted(known))}")
+        raise BadOption(f"unknown {what}: {', '.join(unknown)}; choose from {', '.join(sorted(known))}")
 
 
 def refusal(name: str, value: object, cure: str) -> BadOption:
-    """The error for an argument of a wrong type or value."""
-    return BadOption(f"{name}={repr(value)[:80]} cannot be: {cure}")
+    """The error for an argument of a wrong type or value; `cure` names a right one."""
+    return BadOption(f"{name}={repr(value)[:80]} is invalid: {cure}")
 
 
 def check_between(name: str, value: float, low: float, high: float) -> None:
-    """Nothing, if the argument lies between two numbers, or is one of them.
+    """Check that a number lies in the closed interval from `low` to `high`.
 
     Raises:
         BadOption: it does not.
@@ -42,10 +65,10 @@ def check_between(name: str, value: float, low: float, high: float) -> None:
 
 
 def parsed(name: str, value: object, parse: Callable[[], T]) -> T:
-    """What `parse` makes of an argument.
+    """The argument as `parse` returns it.
 
     Raises:
-        BadOption: it has a type or a form that it cannot have.
+        BadOption: it has a wrong type or form.
     """
     try:
         return parse()
@@ -54,7 +77,7 @@ def parsed(name: str, value: object, parse: Callable[[], T]) -> T:
 
 
 def check_whole(name: str, value: object, low: float, high: float) -> None:
-    """Nothing, if the argument is a whole number between two, or is one of them.
+    """Check that an argument is a whole number in the closed interval from `low` to `high`.
 
     Raises:
         BadOption: it is not.
@@ -65,35 +88,35 @@ def check_whole(name: str, value: object, low: float, high: float) -> None:
 
 
 def check_text(name: str, value: object) -> None:
-    """Nothing, if the argument is a text.
+    """Check that an argument is a string.
 
     Raises:
         BadOption: it is not.
     """
     if not isinstance(value, str):
-        raise refusal(name, value, "give a text")
+        raise refusal(name, value, "give a string")
 
 
 def path_of(name: str, value: str | PathLike[str]) -> str:
-    """The path that the argument names.
+    """An argument as a path.
 
     Raises:
-        BadOption: it names none.
+        BadOption: it is not a path.
     """
     try:
         path = fspath(value)
     except TypeError as error:
         raise refusal(name, value, "give a path") from error
     if not isinstance(path, str) or "\0" in path:
-        raise refusal(name, value, "give a path as a text")
+        raise refusal(name, value, "give a path as a string")
     return path
 
 
 def processes_of(jobs: int | None) -> int:
-    """How many processes render: as many as there are cores, unless said.
+    """The number of worker processes, by default one per core.
 
     Raises:
-        BadOption: it can be no number of processes.
+        BadOption: it is not between 1 and `MOST_JOBS`.
     """
     if jobs is None:
         return processes.CORES

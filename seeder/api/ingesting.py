@@ -1,4 +1,4 @@
-"""The options of `Workspace.ingest`, checked as those of the command are."""
+"""The options of `Workspace.ingest`, checked like those of the command."""
 
 from __future__ import annotations
 
@@ -19,14 +19,15 @@ from tiler.raster.units import check_unit
 from tiler.raster.vrt import check_bounds, check_geotransform, crs_of
 
 Numbers = float | Sequence[float]
+NUMBERS = "give a finite number, or one per band"
 
 
 class Ingesting(TypedDict, total=False):
-    """Options of an ingest, those of `seeder ingest`; what is not given, the raster decides.
+    """Options of an ingest, as of `seeder ingest`; by default they follow from the raster.
 
-    `nodata`, `scale` and `offset` take a number for all bands or one a band; `nodata=()` ignores the raster's own.
-    `rescale` takes a range for all bands or one a band, `alpha` a band or 0 for none. `bounds` are W, S, E, N in
-    units of the CRS, `geotransform` six numbers in GDAL's order.
+    `nodata`, `scale` and `offset` take one number for all bands or one per band; `nodata=()` ignores the raster's.
+    `rescale` takes one range for all bands or one per band. `alpha` takes a band, or 0 for none. `bounds` are W, S, E,
+    N in units of the CRS; `geotransform` is six numbers in GDAL's order.
     """
 
     min_zoom: int
@@ -54,16 +55,16 @@ class Ingesting(TypedDict, total=False):
 
 
 def options_of(given: Mapping[str, Any]) -> Options:
-    """The options of an ingest; an argument of None counts as not given.
+    """The options of an ingest; None means the default.
 
     Raises:
-        BadOption: an option is unknown, or cannot have this value.
+        BadOption: an option is unknown, or its value is invalid.
     """
     return Options(**_checked(given))
 
 
 def changes_of(given: Mapping[str, Any]) -> dict[str, Any]:
-    """Changes of the options of an earlier ingest; a new place replaces the old one.
+    """Changes to the options of an earlier ingest; a new georeference replaces the earlier one.
 
     Raises:
         BadOption: as `options_of`.
@@ -75,6 +76,18 @@ def _checked(given: Mapping[str, Any]) -> dict[str, Any]:
     given = {name: value for name, value in given.items() if value is not None}
     check_names(given, Options.__dataclass_fields__, "option of ingest")
     return {name: parsed(name, value, partial(_PARSERS[name], value)) for name, value in given.items()}
+
+
+def _form(cure: str, parse: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """`parse`, with an error that names the right form."""
+
+    def parse_or_explain(value: Any) -> Any:
+        try:
+            return parse(value)
+        except (TypeError, ValueError) as error:
+            raise ValueError(cure) from error
+
+    return parse_or_explain
 
 
 def _one_of(choices: Collection[str]) -> Callable[[Any], str]:
@@ -95,7 +108,7 @@ def _zoom(value: Any) -> int:
 def _numbers(value: Any) -> tuple[float, ...]:
     numbers = tuple(map(float, value)) if isinstance(value, Sequence) else (float(value),)
     if not all(map(math.isfinite, numbers)):
-        raise ValueError("give finite numbers")
+        raise ValueError
     return numbers
 
 
@@ -118,7 +131,7 @@ def _bands(value: Any) -> tuple[int, ...]:
 
 def _alpha(value: Any) -> int:
     if int(value) < 0:
-        raise ValueError("give a band's number, from 1, or 0 for none")
+        raise ValueError
     return int(value)
 
 
@@ -143,9 +156,9 @@ _PARSERS: dict[str, Callable[[Any], Any]] = {
     "min_zoom": _zoom,
     "max_zoom": _zoom,
     "resampling": _one_of(RESAMPLINGS),
-    "nodata": _nodata,
-    "bands": _bands,
-    "rescale": _ranges,
+    "nodata": _form("give a number, or one per band", _nodata),
+    "bands": _form("give a band's number, or several", _bands),
+    "rescale": _form("give (low, high), or one such pair per band", _ranges),
     "format": _one_of((*FORMATS, "auto")),
     "attribution": str,
     "virtual": bool,
@@ -158,8 +171,8 @@ _PARSERS: dict[str, Callable[[Any], Any]] = {
     "geotransform": _placed(check_geotransform),
     "subdataset": str,
     "gcps": _one_of(("", *FITS)),
-    "alpha": _alpha,
-    "scale": _numbers,
-    "offset": _numbers,
+    "alpha": _form("give a band's number, from 1, or 0 for none", _alpha),
+    "scale": _form(NUMBERS, _numbers),
+    "offset": _form(NUMBERS, _numbers),
     "unit": lambda value: check_unit(value) if value else "",
 }

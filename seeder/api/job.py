@@ -1,4 +1,4 @@
-"""A handle on a job: its progress, its result, what failed, and what to do about it."""
+"""A handle on a job: status, result, failures, and actions."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ from tiler.storage.store import Stores
 
 
 class Job:
-    """A job of a layer. `result` is what became of it, as far as this process ran or followed it to the end.
+    """A job of a layer. `result` is its outcome if this process ran it or followed it to its end, else None.
 
-    A job for which nothing was to do has the id "".
+    A job without work has the id "".
     """
 
     __slots__ = ("_settings", "id", "layer", "result")
@@ -44,17 +44,17 @@ class Job:
 
     @classmethod
     def named(cls, settings: Settings, name: str) -> Job:
-        """The job of that id, or the only one whose id begins so, or the newest of the layer of that name.
+        """Find a job by id, by an unambiguous prefix of it, or as the newest of the layer `name`.
 
         Raises:
-            UnknownJob: there is none, or there are several.
+            UnknownJob: no job matches, or several do.
         """
         check_text("job", name)
         job = find_job(Stores.open(settings).sources, name, listed=False).id
         return cls(settings, layer_of(job), job)
 
     def status(self) -> JobProgress:
-        """How far the job is: `state`, `percent`, `done` of `tiles`, `rate`, `left`, and `zooms` one by one.
+        """The progress: `state`, `percent`, `done` of `tiles`, `rate`, `left`, and the same by zoom in `zooms`.
 
         Raises:
             StoreError, MessageError: the ledger cannot be read.
@@ -66,13 +66,13 @@ class Job:
         return job_progress(find_job(sources, self.id, listed=False), sources, self._settings)
 
     def wait(self, *, jobs: int | None = None, progress: Progress | None = None) -> JobProgress:
-        """Wait until the job has ended; returns its status then.
+        """Wait until the job has ended, and return its status.
 
-        A job in a queue is followed, and its stored tiles are compared with the plan by `jobs` processes: `result`
-        has what was found.
+        A job in a queue is followed, then its stored tiles are compared with the plan in `jobs` processes; `result`
+        holds the findings.
 
         Raises:
-            BadOption: `jobs` can be no number of processes.
+            BadOption: `jobs` is not a number of processes.
             BadCloud, QueueError, StoreError: the queue or the ledger cannot be read.
         """
         workers = processes_of(jobs)
@@ -81,7 +81,7 @@ class Job:
             if seen.queue and seen.state in ("running", "done"):
                 try:
                     self.result = follow_job(self.id, workers, self._settings, CallbackReport(progress))
-                except (BadOption, UnknownLayer):  # another revision took the layer's place: nothing is left to compare
+                except (BadOption, UnknownLayer):  # the layer has another revision: nothing is left to compare
                     return self.status()
             elif seen.state in FINAL:
                 return seen
@@ -92,7 +92,7 @@ class Job:
         return self.status()
 
     def _goes_on(self) -> bool:
-        """Whether the job may go on without this process."""
+        """Whether the job may continue without this process."""
         return bool(self.id) and (self.result is None or self.result.messages is not None)
 
     def resume(
@@ -103,11 +103,11 @@ class Job:
         max_failed: float = MAX_FAILED_SHARE,
         progress: Progress | None = None,
     ) -> Job:
-        """Do what is left of the job, here or in `queue`: where it was before, unless another is named.
+        """Finish the job in `queue`, by default where it ran before.
 
         Raises:
-            BadOption, UnknownLayer: the layer has another revision by now, or is gone.
-            BadSource, BadCloud, QueueError, StoreError, WorkerDied: the work cannot go on.
+            BadOption, UnknownLayer: the layer has another revision now, or was removed.
+            BadSource, BadCloud, QueueError, StoreError, WorkerDied: the work cannot continue.
         """
         if self.id:
             choose = chooser(self._settings, queue, jobs, max_failed)
@@ -122,7 +122,7 @@ class Job:
         max_failed: float = MAX_FAILED_SHARE,
         progress: Progress | None = None,
     ) -> Job:
-        """Do what failed of the job once more, dead letters too; see `resume`.
+        """Retry the job's failed blocks and dead letters; see `resume`.
 
         Raises:
             BadOption: the job was cancelled; and as `resume`.
@@ -134,7 +134,7 @@ class Job:
         return self
 
     def failures(self) -> list[Failure]:
-        """What failed and was not done since, with the error, dead letters too.
+        """The job's open failures with their errors, including dead letters.
 
         Raises:
             BadCloud, QueueError, StoreError, MessageError: the queue or the ledger cannot be read.
@@ -142,13 +142,22 @@ class Job:
         return job_failures(self.id, chooser(self._settings), self._settings)[1] if self.id else []
 
     def cancel(self) -> None:
-        """Have workers stop after the block that they are at; `resume` goes on.
+        """Stop workers after their current block; `resume` continues.
 
         Raises:
             BadOption: the job is done.
         """
         if self.id:
             cancel_job(self.id, self._settings)
+
+    def __eq__(self, other: object) -> bool:
+        """Whether both name the same job of the same workspace; a job without an id equals itself only."""
+        if not isinstance(other, Job):
+            return NotImplemented
+        return self is other or (bool(self.id) and (self._settings, self.id) == (other._settings, other.id))
+
+    def __hash__(self) -> int:
+        return hash((self._settings, self.id))
 
     def __repr__(self) -> str:
         return f"<Job {self.id}>" if self.id else f"<Job of {self.layer}: nothing to do>"
@@ -160,10 +169,10 @@ def chooser(
     jobs: int | None = None,
     max_failed: float = MAX_FAILED_SHARE,
 ) -> ChooseOptions:
-    """Makes the options of a run of the queue that a job was in, unless `queue` names another. Jobs are not followed.
+    """A function that returns run options for a job's own queue, or for `queue`. Jobs are not followed.
 
     Raises:
-        BadOption: when called: an argument cannot be.
+        BadOption: when called: an argument is invalid.
     """
 
     def choose(before: str) -> RunOptions:
@@ -177,9 +186,9 @@ def chooser(
 
 
 def followed(settings: Settings, queue: str | None, jobs: int | None) -> RunOptions:
-    """Options of a run to be followed to its end, on this machine unless a queue is named.
+    """Options of a run that is followed to its end, by default on this machine.
 
     Raises:
-        BadOption: an argument cannot be.
+        BadOption: an argument is invalid.
     """
     return replace(chooser(settings, queue, jobs)(""), wait=True)

@@ -1,15 +1,14 @@
-"""A handle on a layer: its facts, its tiles, and what can be done with them."""
+"""A handle on a layer: its facts, its tiles, its operations."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from os import PathLike
 from typing import Any, Literal, Unpack
 
 from mercantile import Tile
 
-from seeder.api.checks import check_between, check_text, check_whole, path_of, processes_of
+from seeder.api.checks import argument_names, check_between, check_text, check_whole, path_of, processes_of
 from seeder.api.ingesting import Ingesting, changes_of
 from seeder.api.job import Job, chooser, followed
 from seeder.api.notebook import html_of
@@ -17,7 +16,8 @@ from seeder.api.progress import CallbackReport, Progress
 from seeder.api.selecting import Selecting, query_of
 from seeder.api.tiles import Tiles
 from seeder.api.updating import Age, check_own, context_of, filter_of
-from seeder.cache.audit import Finding, Problem
+from seeder.api.verified import Verified
+from seeder.cache.audit import Finding
 from seeder.cache.query import TileQuery
 from seeder.jobs.estimate import Estimate
 from seeder.operations import invalidate as updates
@@ -42,25 +42,10 @@ from tiler.settings import Settings
 from tiler.storage.store import Stores
 
 
-@dataclass(frozen=True, slots=True)
-class Verified:
-    """How many tiles were verified, and what is wrong; `problems` counts the findings by kind."""
-
-    layer: str
-    tiles: int
-    problems: dict[Problem, int]
-    findings: tuple[Finding, ...]
-
-    @property
-    def passed(self) -> bool:
-        """Whether nothing is wrong."""
-        return not self.findings
-
-
 class Layer:
-    """A layer of a workspace, by name; each call sees the layer as it is then.
+    """A layer of a workspace, by name; each call reads its current state.
 
-    `notes` is what an ingest in this process remarked on the raster.
+    `notes` holds the remarks of an ingest by this process.
     """
 
     __slots__ = ("_settings", "name", "notes")
@@ -77,7 +62,7 @@ class Layer:
 
     @property
     def revision(self) -> str:
-        """The current revision: 8 hex digits or more that change with pixels and options."""
+        """The current revision: 8 or more hex digits, a hash of pixels and options."""
         return self._load().revision
 
     @property
@@ -97,28 +82,29 @@ class Layer:
 
     @property
     def format(self) -> Format:
-        """The format of tiles, unless another is named."""
+        """The default format of its tiles."""
         return self._load().format
 
     def facts(self) -> dict[str, Any]:
-        """What `seeder layers --json` prints of the layer."""
+        """The layer's facts, as in `seeder layers --json`."""
         return catalog.facts(self._load())
 
     def tilejson(self) -> dict[str, Any]:
-        """TileJSON 3.0.0, with the revision that tile addresses name now."""
+        """TileJSON 3.0.0 with the current tile addresses."""
         stores = Stores.open(self._settings)
         layer = self._load(stores)
-        found: dict[str, Any] = read_json(catalog.tilejson(layer, stores.url, addressed(layer, stores.tiles)))
-        return found
+        document: dict[str, Any] = read_json(catalog.tilejson(layer, stores.url, addressed(layer, stores.tiles)))
+        return document
 
     # Tiles
 
+    @argument_names()
     def select(self, *, scale: Scale = 1, format: Format | None = None, **selectors: Unpack[Selecting]) -> Tiles:  # noqa: A002 - the option's name
-        """The tiles of the layer that the selectors leave; without any, all that hold data.
+        """Select tiles of the layer, by default all tiles that hold data.
 
         Raises:
-            BadOption, GridError, ZoomOutside: a selector cannot be understood or met, or no tile is selected.
-            StoreError: the stored tiles could not be listed.
+            BadOption, GridError, ZoomOutside: a selector is invalid, or no tile is selected.
+            StoreError: the stored tiles cannot be listed.
         """
         query = query_of(selectors)
         asked = TileQuery(
@@ -128,18 +114,20 @@ class Layer:
         return Tiles.of(self._load(stores), asked, stores)
 
     def tile(self, z: int, x: int, y: int, *, scale: Scale = 1, format: Format | None = None) -> bytes | None:  # noqa: A002
-        """A tile as a map gets it: as it is stored, else rendered (and not stored); None where the layer has no data.
+        """A tile's bytes: the stored tile, else a fresh render, which is not stored.
+
+        None where the layer has no data, and outside its zooms.
 
         Raises:
-            GridError: there is no such tile.
-            BadOption: the layer has no tiles of that scale or format.
-            SourceReadError, StoreError: it cannot be rendered or read.
+            GridError: the tile does not exist.
+            BadOption: the layer has no tiles of this scale or format.
+            SourceReadError, StoreError: the tile cannot be rendered or read.
         """
         for name, each in (("z", z), ("x", x), ("y", y)):
             check_whole(name, each, -math.inf, math.inf)
         if not (0 <= z <= MAX_ZOOM and 0 <= x < 2**z and 0 <= y < 2**z):
             raise GridError(
-                f"there is no tile {z}/{x}/{y}: zooms run from 0 to {MAX_ZOOM}, columns and rows to 2^z - 1"
+                f"tile {z}/{x}/{y} does not exist: zooms run from 0 to {MAX_ZOOM}, columns and rows to 2^z - 1"
             )
         stores, tile = Stores.open(self._settings), Tile(x=x, y=y, z=z)
         layer = self._load(stores)
@@ -154,6 +142,7 @@ class Layer:
 
     # Operations
 
+    @argument_names()
     def estimate(
         self,
         tiles: Tiles | None = None,
@@ -163,7 +152,7 @@ class Layer:
         jobs: int | None = None,
         concurrency: int = CONCURRENCY,
     ) -> Estimate:
-        """What it would take to seed the tiles: bytes, time, cost, from a small sample. Writes nothing.
+        """Estimate bytes, time and cost of seeding the tiles from a small sample. Writes nothing.
 
         Raises:
             BadOption, SourceReadError, StoreError: no tile is selected, or no sample can be rendered.
@@ -171,11 +160,12 @@ class Layer:
         check_whole("concurrency", concurrency, 1, 1000)
         request = SeedRequest(self.name, self._query(tiles), force, concurrency=concurrency)
         run_options = chooser(self._settings, queue, jobs)("")
-        found = estimate_seed(request, run_options, self._settings, CallbackReport(None))
-        if found is None:
-            raise BadOption("no tile is selected: there is nothing to estimate")
-        return found
+        estimate = estimate_seed(request, run_options, self._settings, CallbackReport(None))
+        if estimate is None:
+            raise BadOption("no tile is selected: nothing to estimate")
+        return estimate
 
+    @argument_names()
     def seed(
         self,
         tiles: Tiles | None = None,
@@ -188,15 +178,15 @@ class Layer:
         max_cost: float | None = None,
         progress: Progress | None = None,
     ) -> Job:
-        """Render the tiles that are missing, or with `force` all; without `tiles` all of the layer.
+        """Render missing tiles, by default of the whole layer; with `force` re-render stored ones too.
 
-        Without a `queue` this machine renders in `jobs` processes, and the job that is returned knows its `result`:
-        look at `job.result.passed`. With `queue="sqs"` or a queue's URL the work is sent there: see `Job.wait`. A job
-        stops when more than `max_failed` (a part of 1) of its last 1000 blocks fail. `progress` is called with the
-        tiles done and all tiles.
+        Without a `queue` this machine renders in `jobs` processes and waits; check `job.result.passed`. With
+        `queue="sqs"` or a queue's URL, send the blocks and return; then see `Job.wait`. A job stops if more than
+        `max_failed` (a part of 1) of its last 1000 blocks fail. `order` is `zoom`, `hilbert` or `near:LON,LAT`.
+        `progress` takes the number of tiles done and of all tiles.
 
         Raises:
-            BadOption, ZoomOutside: no tile of the layer is selected, or it may cost more than `max_cost` dollars.
+            BadOption, ZoomOutside: no tile of the layer is selected, or the estimate exceeds `max_cost` (US dollars).
             BadSource, BadCloud, QueueError, StoreError, WorkerDied: the work cannot be done.
         """
         check_text("order", order)
@@ -208,6 +198,7 @@ class Layer:
         result = seed(request, run_options, self._settings, CallbackReport(progress), limits)
         return Job(self._settings, self.name, result.tally.job if result else "", result)
 
+    @argument_names()
     def verify(
         self,
         tiles: Tiles | None = None,
@@ -217,7 +208,7 @@ class Layer:
         jobs: int | None = None,
         progress: Progress | None = None,
     ) -> Verified:
-        """Compare what is stored with what should be; `deep` also renders `sample` tiles (None: all) anew.
+        """Compare stored tiles with the plan; `deep` also compares `sample` tiles (None: all) with a fresh render.
 
         Raises:
             BadOption, ZoomOutside, BadSource: no tile is selected, or the raster of a virtual layer changed.
@@ -231,6 +222,7 @@ class Layer:
         done = verify(self.name, self._query(tiles), options, self._settings, report, findings.append)
         return Verified(done.layer, done.tiles, dict(done.problems), tuple(findings))
 
+    @argument_names()
     def export(
         self,
         file: str | PathLike[str],
@@ -241,17 +233,17 @@ class Layer:
     ) -> Exported:
         """Write stored tiles into FILE.pmtiles, FILE.mbtiles or a folder; nothing is rendered.
 
-        `progress` is called in four stages: list, fetch, write, verify.
+        `progress` starts over in each of four stages: list, fetch, write, verify.
 
         Raises:
-            BadOption: no tile is selected or stored, or something is in the archive's place.
+            BadOption: no tile is selected or stored, or the archive exists.
             StoreError, Superseded: a tile cannot be read, the archive cannot be written, or the layer changed.
         """
         query, report = self._query(tiles), CallbackReport(progress)
         return export(self.name, path_of("file", file), query, self._settings, report, overwrite=overwrite)
 
     def _query(self, tiles: Tiles | None) -> TileQuery:
-        """What the operations take for `tiles`."""
+        """The query for `tiles`."""
         if tiles is None:
             return TileQuery()
         check_own(self.name, tiles)
@@ -259,6 +251,7 @@ class Layer:
 
     # Updates
 
+    @argument_names()
     def invalidate(
         self,
         tiles: Tiles | Literal["all"],
@@ -269,22 +262,22 @@ class Layer:
         cdn_wait: bool = False,
         progress: Progress | None = None,
     ) -> RemovedTiles:
-        """Remove stored tiles at every scale and in every format; they are rendered when somebody asks for them.
+        """Remove stored tiles at every scale and in every format; the next request renders each again.
 
-        What is removed is what `tiles` were selected by, as far as it was written before `older_than` (a time, or an
-        age). After a new revision it waits first until nothing in flight can put an older tile back, unless in a
-        `hurry`. `cloudfront` is a distribution to invalidate too, the stack's unless named, "" for none; `cdn_wait`
-        waits until it has.
+        The selectors of `tiles` apply to the tiles stored now; `older_than` (a time or an age) narrows them. After a
+        new revision, first wait until no write in flight can put an older tile back; `hurry` skips this wait.
+        `cloudfront` is a distribution to invalidate, by default the stack's, "" for none; `cdn_wait` waits for it.
 
         Raises:
-            BadOption: the tiles are neither stored nor the layer's.
-            Superseded: the layer has another revision by now.
+            BadOption: no selected tile is stored or in the layer.
+            Superseded: the layer changed to another revision meanwhile.
             StoreError, BadCloud, QueueError: the store or CloudFront failed.
         """
         context = context_of(self._settings, progress, hurry, cloudfront, cdn_wait)
         stored_filter = filter_of(self._load(context.stores), tiles, older_than)
         return updates.invalidate(stored_filter, context)
 
+    @argument_names()
     def reseed(
         self,
         tiles: Tiles | Literal["all"],
@@ -297,11 +290,12 @@ class Layer:
         cdn_wait: bool = False,
         progress: Progress | None = None,
     ) -> RenewResult:
-        """Render stored tiles again in place, and remove only what the layer lacks now; see `invalidate`."""
+        """Re-render stored tiles in place, and remove those outside the layer; see `invalidate`."""
         context = context_of(self._settings, progress, hurry, cloudfront, cdn_wait)
         stored_filter = filter_of(self._load(context.stores), tiles, older_than)
         return updates.reseed(stored_filter, context, followed(self._settings, queue, jobs))
 
+    @argument_names()
     def refresh(
         self,
         source: str | PathLike[str] | None = None,
@@ -314,23 +308,24 @@ class Layer:
         progress: Progress | None = None,
         **changes: Unpack[Ingesting],
     ) -> RenewResult:
-        """Make `source` the layer's next revision, and render stored tiles again in place; without, stale ones only.
+        """Make `source` the layer's next revision and re-render stored tiles; without it, re-render stale tiles only.
 
-        The source is ingested with the options of the layer's last ingest, but for `changes`. The map never has a
-        hole: tiles that the source does not cover go last.
+        The source is ingested with the options of the layer's last ingest, except for `changes`. The map never has a
+        hole: tiles outside the new revision are removed last.
 
         Raises:
             BadSource, BadOption: the raster cannot become the layer's next revision.
-            Superseded: the layer has another revision by now.
+            Superseded: the layer changed to another revision meanwhile.
             StoreError, BadCloud, QueueError, WorkerDied: a store, a queue or CloudFront failed.
         """
         if source is None and changes:
-            raise BadOption("raster options need a raster: give a source")
+            raise BadOption("options of a raster need a source: give the raster as source")
         wanted = None if source is None else NextSource(path_of("source", source), changes_of(changes))
         run_options = followed(self._settings, queue, jobs)
         context = context_of(self._settings, progress, hurry, cloudfront, cdn_wait)
         return revise.refresh(self.name, context, run_options, wanted)
 
+    @argument_names()
     def rollback(
         self,
         revision: str = "",
@@ -342,7 +337,7 @@ class Layer:
         cdn_wait: bool = False,
         progress: Progress | None = None,
     ) -> RenewResult:
-        """Make an earlier revision, the previous one unless named, the current one again; see `refresh`."""
+        """Make an earlier revision current again, by default the previous one; see `refresh`."""
         context = context_of(self._settings, progress, hurry, cloudfront, cdn_wait)
         return revise.rollback(self.name, context, followed(self._settings, queue, jobs), revision)
 
@@ -354,10 +349,10 @@ class Layer:
         cdn_wait: bool = False,
         progress: Progress | None = None,
     ) -> RemovedLayer:
-        """Remove the layer: its tiles, its sources of every revision, its jobs. There is no way back.
+        """Remove the layer for ever: its tiles, the sources of every revision, its jobs.
 
         Raises:
-            UnknownLayer: nothing is there of the layer.
+            UnknownLayer: the layer does not exist.
             Superseded: it was ingested again meanwhile.
             StoreError, BadCloud, QueueError: a store or CloudFront failed.
         """
@@ -367,9 +362,18 @@ class Layer:
         """Remove the sources of revisions before the previous one.
 
         Raises:
-            UnknownLayer, StoreError: there is no such layer, or a store failed.
+            UnknownLayer, StoreError: the layer does not exist, or a store failed.
         """
         return remove_old_revisions(self.name, context_of(self._settings, progress))
+
+    def __eq__(self, other: object) -> bool:
+        """Whether both name the same layer of the same workspace."""
+        if not isinstance(other, Layer):
+            return NotImplemented
+        return (self._settings, self.name) == (other._settings, other.name)
+
+    def __hash__(self) -> int:
+        return hash((self._settings, self.name))
 
     def __repr__(self) -> str:
         try:

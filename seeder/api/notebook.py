@@ -12,7 +12,7 @@ from tiler.storage.store import Store
 
 
 def html_of(layer: Layer, sources: Store) -> str:
-    """A small picture of the layer, where it can be rendered, and its facts as a table; text is escaped."""
+    """A thumbnail of the layer, or the error of rendering it, and its facts as a table; text is escaped."""
     try:
         data = base64.b64encode(thumbnail(layer, sources)).decode()
         picture = f'<img alt="{escape(layer.id)}" src="data:image/png;base64,{data}">'

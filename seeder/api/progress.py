@@ -1,4 +1,4 @@
-"""What an operation reports, handed to a callable."""
+"""Hand the progress of an operation to a callable."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from contextlib import contextmanager
 from seeder.api.checks import refusal
 from seeder.operations.report import Activity, Advance, Chunks, Report
 
-Progress = Callable[[int, int], object]  # takes what is done, and all that there is to do
+Progress = Callable[[int, int], object]  # takes the number of tiles done, and of all tiles
 
 log = logging.getLogger(__name__)
 
 
 class CallbackReport(Report):
-    """Calls `progress` with the tiles done and all tiles, from the beginning in each stage; logs notes."""
+    """Call `progress` with the tiles done and all tiles, starting over in each stage; log notes."""
 
     def __init__(self, progress: Progress | None) -> None:
         if progress is not None and not callable(progress):
-            raise refusal("progress", progress, "give a function of what is done and all there is")
+            raise refusal("progress", progress, "give a function of two numbers, the tiles done and all tiles")
         self._progress = progress
 
     @contextmanager
@@ -32,7 +32,7 @@ class CallbackReport(Report):
         unit: str = "tile",  # noqa: ARG002
         interrupted: str = "",  # noqa: ARG002
     ) -> Iterator[Advance]:
-        """See `Report.stage`. Stages of unknown length are not told."""
+        """See `Report.stage`. A stage of unknown length is not reported."""
 
         def advance(number: int) -> None:
             nonlocal done

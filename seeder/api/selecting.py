@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from functools import partial
 from io import StringIO
+from itertools import islice
 from pathlib import Path
 from typing import Any, TextIO, TypedDict
 
@@ -19,7 +20,7 @@ from seeder.select.burn import Shapes
 from seeder.select.tilelist import tile_line
 from seeder.select.traffic import parse_share
 from tiler.errors import BadOption, GridError
-from tiler.grid import Bounds, parse_place, parse_zooms
+from tiler.grid import MAX_ZOOM, Bounds, parse_place, parse_zooms
 from tiler.inputs import check_file, whole
 
 Zooms = str | int | Iterable[int]
@@ -29,7 +30,7 @@ TileList = str | Path | Iterable[Tile | str]  # a file of tiles, or tiles, or th
 
 
 class Selecting(TypedDict, total=False):
-    """Selectors of tiles; see `docs/selecting.md`. Different ones narrow each other; the items of a list add up.
+    """Selectors of tiles; see `docs/selecting.md`. Different ones narrow each other; the items of one add up.
 
     Boxes are W, S, E, N in degrees, places longitude and latitude. `buffer` is in metres, `radius` in kilometres.
     `area` maps zooms to `"world"`, a box or GeoJSON.
@@ -54,10 +55,10 @@ class Selecting(TypedDict, total=False):
 
 
 def query_of(arguments: Mapping[str, Any]) -> TileQuery:
-    """What the arguments ask for; those that are None ask for nothing.
+    """The query of the arguments; None means not given.
 
     Raises:
-        BadOption, GridError: an argument is unknown, cannot be understood, or lacks another that it belongs to.
+        BadOption, GridError: an argument is unknown or invalid, or lacks its partner.
     """
     given = {name: value for name, value in arguments.items() if value is not None}
     check_names(given, _PARSERS, "selector")
@@ -68,24 +69,34 @@ def query_of(arguments: Mapping[str, Any]) -> TileQuery:
             for name, value in given.items()
         }
         for name in given:
-            if isinstance(found := parts[_FIELDS.get(name, name)], tuple | list) and not found:
-                raise BadOption(f"{name} names nothing: leave it out to mean all, or name something")
+            if isinstance(value := parts[_FIELDS.get(name, name)], tuple | list) and not value:
+                raise BadOption(f"{name} is empty: leave it out to select all, or give a value")
         return Selectors(**parts).query()
 
 
 def zooms_of(zooms: Zooms) -> tuple[int, ...]:
-    """Zooms as `parse_zooms` gives them, from a text such as `5-14`, a number, or numbers.
+    """Zooms as `parse_zooms` returns them, from a text such as `5-14`, a number, or numbers.
 
     Raises:
-        GridError: there is no such zoom.
+        GridError: a zoom does not exist.
     """
-    return parse_zooms(zooms if isinstance(zooms, str) else ",".join(map(str, _several(zooms))))
+    if isinstance(zooms, str):
+        return parse_zooms(zooms)
+    numbers = list(islice(_each(zooms), MAX_ZOOM + 2))
+    if len(numbers) > MAX_ZOOM + 1:
+        raise GridError(f"too many zooms: give each of 0 to {MAX_ZOOM} at most once")
+    return parse_zooms(",".join(map(str, numbers)))
 
 
 def _several(value: Any) -> list[Any]:
-    """One value or several as a list; texts, paths and mappings are one."""
+    """One value or several, as a list."""
+    return list(_each(value))
+
+
+def _each(value: Any) -> Iterator[Any]:
+    """One value or several; a text, a path or a mapping is one value."""
     alone = isinstance(value, str | Path | Mapping | int) or not isinstance(value, Iterable)
-    return [value] if alone or hasattr(value, "__geo_interface__") else list(value)
+    return iter([value] if alone or hasattr(value, "__geo_interface__") else value)
 
 
 def _is_box(value: Any) -> bool:
@@ -115,7 +126,7 @@ def _share(value: Any, _: _Texts) -> float:
     if isinstance(value, str):
         return parse_share(value)
     if not 0 < value <= 1:
-        raise BadOption(f"share={value!r} is not a part of the requests: give one above 0 and up to 1, or '95%'")
+        raise BadOption(f"share={value!r} is invalid: give a number above 0 and up to 1, or a text such as '95%'")
     return float(value)
 
 
@@ -135,7 +146,7 @@ def _flag(name: str, value: Any) -> bool:
 
 
 class _Texts:
-    """Opens what arguments name, until the end of `files`."""
+    """Open the files of arguments; `files` closes them."""
 
     def __init__(self, files: ExitStack) -> None:
         self._files = files
@@ -148,10 +159,10 @@ class _Texts:
         try:
             return Text(StringIO(json.dumps(value)), name)
         except (TypeError, ValueError) as error:
-            raise BadOption(f"{name} is no GeoJSON: {error}") from error
+            raise BadOption(f"{name} is not GeoJSON: {error}") from error
 
     def place(self, value: Any) -> Bounds | Shapes | None:
-        """A part of the world; None is all of it."""
+        """A box or shapes; None is the whole world."""
         from seeder.select.geojson import read_geojson  # noqa: PLC0415 - it imports shapely
 
         if isinstance(value, str) and value == "world":
@@ -162,7 +173,7 @@ class _Texts:
         return read_geojson(whole(*text), text.name)
 
     def tiles(self, value: TileList) -> Text:
-        """A list of tiles: a file, or tiles themselves."""
+        """A list of tiles: a file, or the tiles."""
         if isinstance(value, str | Path):
             return self._file(value)
         return Text(StringIO("\n".join(_lines(value))), "tiles")
@@ -185,7 +196,7 @@ def _lines(tiles: Iterable[Tile | str]) -> Iterator[str]:
         yield tile if isinstance(tile, str) else tile_line(tile)
 
 
-_FIELDS = {"area": "areas"}  # of Selectors, where they have another name
+_FIELDS = {"area": "areas"}  # of Selectors with another name
 _PARSERS: dict[str, Callable[[Any, _Texts], Any]] = {
     "zooms": lambda value, _: zooms_of(value),
     "bbox": _boxes,

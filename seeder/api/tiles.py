@@ -1,4 +1,4 @@
-"""Tiles of a layer that were selected."""
+"""Selected tiles of a layer."""
 
 from __future__ import annotations
 
@@ -20,9 +20,10 @@ from tiler.storage.store import Stores
 
 
 class Tiles:
-    """Tiles of a layer, fixed when they were selected: `len`, iteration low zooms first, `in`, `count()`.
+    """Selected tiles of a layer: `len`, `in`, `count()`, and iteration from low zooms to high.
 
-    Iteration gives `mercantile.Tile`, whose fields are x, y, z. Sets of a billion tiles take little memory.
+    The list of tiles is fixed when it is selected. Iteration yields `mercantile.Tile` with the fields x, y, z. A
+    billion tiles take little memory.
     """
 
     __slots__ = ("_asked", "_query", "_sets", "layer", "variant")
@@ -38,11 +39,11 @@ class Tiles:
 
     @classmethod
     def of(cls, layer: Layer, asked: TileQuery, stores: Stores) -> Tiles:
-        """The tiles of `layer` that a query asks for.
+        """Select the tiles of a query.
 
         Raises:
             ZoomOutside, BadOption: the layer lacks one of the zooms, or no tile is selected.
-            StoreError: the stored tiles could not be listed.
+            StoreError: the stored tiles cannot be listed.
         """
         asked.check_listed()
         variant = asked.variant(layer)
@@ -60,16 +61,16 @@ class Tiles:
 
     @property
     def query(self) -> TileQuery:
-        """These tiles, as operations take them."""
+        """The query for exactly these tiles."""
         return self._query
 
     @property
     def asked(self) -> TileQuery:
-        """The selectors of these tiles, as a query."""
+        """The query of their selectors."""
         return self._asked
 
     def count(self) -> dict[int, int]:
-        """How many tiles of each zoom, exactly and quickly."""
+        """The number of tiles by zoom, from arithmetic."""
         return {each.z: len(each) for each in self._sets}
 
     def __len__(self) -> int:

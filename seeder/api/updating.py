@@ -1,4 +1,4 @@
-"""Turn arguments of a call into an update of stored tiles."""
+"""Turn arguments into the context and the tiles of an update."""
 
 from __future__ import annotations
 
@@ -26,51 +26,53 @@ def context_of(
     cloudfront: str | None = None,
     cdn_wait: bool = False,  # noqa: FBT002 - as above
 ) -> UpdateContext:
-    """Where an update takes place, and how careful it is.
+    """The context of an update.
 
     Raises:
-        BadOption: there is no distribution to wait for.
+        BadOption: `cdn_wait` was given without a distribution.
         BadCloud, QueueError: the distribution cannot be used.
     """
     cdn = settings.cloudfront if cloudfront is None else cloudfront
     if cdn_wait and not cdn:
-        raise BadOption("cdn_wait waits for CloudFront: name its distribution with cloudfront=ID")
+        raise BadOption("cdn_wait needs a CloudFront distribution: add cloudfront=ID")
     if cdn:
         from seeder.cache.cloudfront import check  # noqa: PLC0415 - boto3 takes a third of a second
 
         check(cdn, settings.s3.region)
-    options = UpdateOptions(hurry, cdn, cdn_wait)
+    options = UpdateOptions(
+        hurry, cdn, cdn_wait, confirmed=progress is None
+    )  # progress needs the number of tiles first
     return UpdateContext(Stores.open(settings), settings, options, CallbackReport(progress))
 
 
 def filter_of(layer: Layer, tiles: Tiles | Literal["all"], older_than: Age | None = None) -> StoredFilter:
-    """The stored tiles that `tiles` were selected by, at every scale and in every format, as far as they are older.
+    """The filter for stored tiles at every scale and in every format, by the selectors of `tiles`, and by age.
 
     Raises:
-        BadOption: they are of another layer, or it can be none.
+        BadOption: the tiles belong to another layer, or the age lies in the future.
     """
     if isinstance(tiles, Tiles):
         check_own(layer.id, tiles)
     elif tiles != "all":
-        raise BadOption(f"{tiles!r} are no tiles: give what select() returns, or 'all'")
+        raise BadOption(f"tiles={repr(tiles)[:80]} is invalid: give the result of select(), or 'all'")
     query = tiles.asked if isinstance(tiles, Tiles) else TileQuery()
     return query.stored_filter(layer, _before(older_than))
 
 
 def check_own(layer: str, tiles: Tiles) -> None:
-    """Nothing, if the tiles are of the layer of that name.
+    """Check that the tiles belong to a layer.
 
     Raises:
-        BadOption: they are not.
+        BadOption: they do not.
     """
     if not isinstance(tiles, Tiles):
-        raise BadOption(f"{repr(tiles)[:80]} are no tiles: give what select() returns")
+        raise BadOption(f"tiles={repr(tiles)[:80]} is invalid: give the result of select()")
     if tiles.layer != layer:
-        raise BadOption(f"these are tiles of layer {tiles.layer!r}, not of {layer!r}")
+        raise BadOption(f"the tiles belong to layer {tiles.layer!r}, not to {layer!r}")
 
 
 def _before(age: Age | None) -> datetime | None:
-    """The time (UTC) that was so long ago; a time without a zone is in UTC.
+    """The time (UTC) at this age, or this time; a time without a zone is in UTC.
 
     Raises:
         BadOption: it lies in the future.
@@ -80,7 +82,7 @@ def _before(age: Age | None) -> datetime | None:
     if not isinstance(age, datetime | timedelta):
         raise refusal("older_than", age, "give a datetime, or a timedelta")
     now = datetime.now(UTC)
-    found = now - age if isinstance(age, timedelta) else age if age.tzinfo else age.replace(tzinfo=UTC)
-    if found > now:
-        raise BadOption(f"{age} lies in the future: nothing stored is older than that and nothing is newer")
-    return found
+    time = now - age if isinstance(age, timedelta) else age if age.tzinfo else age.replace(tzinfo=UTC)
+    if time > now:
+        raise BadOption(f"older_than={age} lies in the future: give a time in the past, or a positive timedelta")
+    return time

@@ -1,4 +1,4 @@
-"""Where layers, tiles and jobs are kept: a folder, buckets, or a deployed stack."""
+"""A workspace holds layers, tiles and jobs: in a folder, in buckets, or in a deployed stack."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from os import PathLike
 from pathlib import Path
 from typing import Unpack
 
-from seeder.api.checks import check_text, path_of, processes_of
+from seeder.api.checks import argument_names, as_arguments, check_text, path_of, processes_of
 from seeder.api.ingesting import Ingesting, options_of
 from seeder.api.job import Job
 from seeder.api.layer import Layer
@@ -21,23 +21,23 @@ from tiler.layers.catalog import list_layers, load_layer
 from tiler.settings import Settings
 from tiler.storage.store import Stores
 
-PLACES = ("TILER_DATA", "TILER_TILES", "TILER_SOURCES")  # variables that say which stores are meant
+PLACES = ("TILER_DATA", "TILER_TILES", "TILER_SOURCES")  # variables that name the stores
 
 
 def open(  # noqa: A001 - it is always called seeder.open
     data: str | PathLike[str] | None = None, *, stack: str | None = None, region: str | None = None
 ) -> Workspace:
-    """The workspace in the folder `data`, or that of a deployed stack; with neither, what the environment names.
+    """Open the workspace in the folder `data` or of a deployed stack; by default the environment names it.
 
-    The folder need not exist yet. Of the environment, AWS variables count always, `TILER_DATA`, `TILER_TILES`,
-    `TILER_SOURCES` and `TILER_STACK` only where neither is given. `region` is the AWS region.
+    The folder need not exist yet. AWS variables always apply; `TILER_DATA`, `TILER_TILES`, `TILER_SOURCES` and
+    `TILER_STACK` apply only without `data` and `stack`. `region` is the AWS region of stack and buckets.
 
     Raises:
-        BadOption: both were given, or a variable has no meaning.
+        BadOption: both were given, or a variable is invalid.
         BadCloud: the stack cannot be read.
     """
     if data is not None and stack is not None:
-        raise BadOption("data and stack name different places: give one of them")
+        raise BadOption("data and stack exclude each other: give one of them")
     named = data is not None or stack is not None
     environ = {name: value for name, value in os.environ.items() if not (named and name in PLACES)}
     settings = Settings.from_env(environ, data=None if data is None else path_of("data", data))
@@ -53,7 +53,7 @@ def open(  # noqa: A001 - it is always called seeder.open
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Workspace:
-    """Layers, their tiles and their jobs. `settings` say where they are."""
+    """Layers, their tiles and their jobs, in the stores that `settings` name."""
 
     settings: Settings
 
@@ -62,15 +62,16 @@ class Workspace:
         return [Layer(self.settings, name) for name in list_layers(Stores.open(self.settings).sources)]
 
     def layer(self, name: str) -> Layer:
-        """The layer of that name.
+        """The layer `name`.
 
         Raises:
-            BadName, UnknownLayer: there is none.
-            CatalogError: its metadata is not what this version wrote.
+            BadName, UnknownLayer: it does not exist.
+            CatalogError: its metadata cannot be read by this version.
         """
         check_text("layer", name)
         return Layer(self.settings, load_layer(Stores.open(self.settings).sources, name).id)
 
+    @argument_names()
     def ingest(
         self,
         source: str | PathLike[str],
@@ -80,13 +81,13 @@ class Workspace:
         progress: Progress | None = None,
         **options: Unpack[Ingesting],
     ) -> Layer:
-        """Make a layer, or its next revision, of a raster that GDAL opens; its name comes from the file's.
+        """Ingest a raster as a layer, or as its next revision; by default the file names the layer.
 
-        The same raster with the same options changes nothing. `progress` is called with the chunks done and all.
+        The same raster with the same options changes nothing. `progress` takes the number of chunks done and of all.
 
         Raises:
-            BadName, BadOption, BadSource: a name, an option or the raster cannot be used.
-            NoRoom, StoreError, WorkerDied: it could not be baked; the layer is what it was.
+            BadName, BadOption, BadSource: the name, an option or the raster is invalid.
+            NoRoom, StoreError, WorkerDied: the bake failed; the layer is unchanged.
         """
         path = path_of("source", source)
         if layer is not None:
@@ -95,18 +96,18 @@ class Workspace:
         wanted, workers, report = options_of(options), processes_of(jobs), CallbackReport(progress)
         stores = Stores.open(self.settings, create=True)
         done = ingest(path, name, wanted, stores, report, jobs=workers)
-        return Layer(self.settings, done.layer.id, tuple(done.notes))
+        return Layer(self.settings, done.layer.id, tuple(map(as_arguments, done.notes)))
 
     def jobs(self, layer: str | None = None) -> list[Job]:
-        """All jobs, or those of a layer, the newest first."""
-        found = ((layer_of(name), name) for name in reversed(jobs(Stores.open(self.settings).sources)))
-        return [Job(self.settings, of, name) for of, name in found if layer in (None, of)]
+        """All jobs, or those of a layer, newest first."""
+        pairs = ((layer_of(name), name) for name in reversed(jobs(Stores.open(self.settings).sources)))
+        return [Job(self.settings, of, name) for of, name in pairs if layer in (None, of)]
 
     def job(self, name: str) -> Job:
-        """The job of that id, or the only one whose id begins so, or the newest of the layer of that name.
+        """Find a job by id, by an unambiguous prefix of it, or as the newest of the layer `name`.
 
         Raises:
-            UnknownJob: there is none, or there are several.
+            UnknownJob: no job matches, or several do.
         """
         return Job.named(self.settings, name)
 

@@ -1,4 +1,4 @@
-"""CloudFront in front of stored tiles: the paths that an operation has it forget."""
+"""Invalidate the CloudFront paths of changed tiles."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from tiler.errors import QueueError, TilerError
 
 @dataclass(frozen=True, slots=True)
 class CdnInvalidation:
-    """Paths that CloudFront was told to forget."""
+    """Paths that CloudFront was asked to invalidate."""
 
     distribution: str
     paths: tuple[str, ...]
     number: str  # id of the invalidation
-    most: float  # US dollars, where this month's free paths are used
-    done: bool  # whether CloudFront has carried it out
+    most: float  # US dollars, if this month's free paths are used up
+    done: bool  # whether CloudFront has completed it
 
     def to_json(self) -> dict[str, Any]:
         """The JSON fields of a result."""
@@ -31,7 +31,7 @@ class CdnInvalidation:
 
 
 def cdn_paths(stored_filter: StoredFilter, cost: Cost) -> tuple[str, ...]:
-    """The paths that CloudFront is told; `cost` names the zooms that were looked through, the layer's or not."""
+    """The paths to invalidate; `cost` names the zooms that were listed, also those outside the layer."""
     from seeder.cache.cloudfront import paths  # noqa: PLC0415 - boto3 takes a third of a second
 
     if stored_filter.zooms is None and not stored_filter.whole and stored_filter.named is None:
@@ -43,10 +43,10 @@ def cdn_paths(stored_filter: StoredFilter, cost: Cost) -> tuple[str, ...]:
 def invalidate_paths(
     distribution: str, paths: tuple[str, ...], region: str, report: Report, *, wait: bool
 ) -> CdnInvalidation | None:
-    """Have CloudFront forget paths, if there are any; `wait` until it has. The step that ends is the result.
+    """Invalidate paths, if there are any, and with `wait` wait for completion. The step that ends is the result.
 
     Raises:
-        QueueError: it does not.
+        QueueError: CloudFront refused.
     """
     if not paths:
         return None
@@ -55,10 +55,12 @@ def invalidate_paths(
     try:
         number = cloudfront.invalidate(distribution, list(paths), region)
         if wait:
-            with report.interruptible(f"interrupted: CloudFront goes on with invalidation {number}"):
+            with report.interruptible(f"interrupted: CloudFront completes invalidation {number} by itself"):
                 cloudfront.wait(distribution, number, region)
     except TilerError as error:
-        raise QueueError(f"the tiles are done, but {error}; have it forget {' '.join(paths)}") from error
+        raise QueueError(
+            f"the tiles are done, but {error}; invalidate {' '.join(paths)} in CloudFront yourself"
+        ) from error
     invalidation = CdnInvalidation(distribution, paths, number, cloudfront.PRICE * len(paths), wait)
     report.ended(invalidation)
     return invalidation

@@ -1,4 +1,4 @@
-"""Export a layer: gather stored tiles, write an archive of them, read it back, put it in its place."""
+"""Export a layer: fetch stored tiles, write an archive, read it back, move it into place."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tiler.storage.store import Stores
 
 @dataclass(frozen=True, slots=True)
 class Exported:
-    """What an archive holds. Of its tiles `resumed` were fetched by an earlier run; `left_out` are not among them."""
+    """Facts of an archive. An earlier run fetched `resumed` of its tiles; `left_out` selected tiles are not in it."""
 
     layer: str
     revision: str
@@ -30,7 +30,7 @@ class Exported:
     format: Format
     scale: Scale
     tiles: int
-    distinct: int  # tiles that are unlike each other
+    distinct: int  # tiles with different bytes
     resumed: int
     left_out: int
     bytes: int
@@ -39,40 +39,40 @@ class Exported:
 def export(
     layer: str, file: str, query: TileQuery, settings: Settings, report: Report, *, overwrite: bool = False
 ) -> Exported:
-    """Write the stored tiles that are selected into FILE.pmtiles, FILE.mbtiles or a folder.
+    """Write the selected stored tiles into FILE.pmtiles, FILE.mbtiles or a folder; nothing is rendered.
 
-    Nothing is rendered. Tiles are gathered in FILE.part, with which the same call goes on after an interruption.
+    Fetched tiles are kept in FILE.part: after an interruption the same call resumes from it.
 
     Raises:
-        UnknownLayer, ZoomOutside, BadOption: no tile is selected or stored, or something is in the archive's place.
+        UnknownLayer, ZoomOutside, BadOption: no tile is selected or stored, or the archive exists already.
         StoreError: a tile cannot be read, or the archive cannot be written.
-        Superseded: the layer got another revision meanwhile.
+        Superseded: the layer changed to another revision meanwhile.
     """
     target = Target.parse(file, overwrite=overwrite)
     stores = Stores.open(settings)
     check_apart(target.path, stores)
-    found = load_layer(stores.sources, layer)
+    current = load_layer(stores.sources, layer)
     if query.state == "missing":
-        raise BadOption("what is missing cannot be exported: leave --missing out, or seed it")
-    selection, counts = select_tiles(replace(query, state=None), found, stores, report)
-    variant = query.variant(found)
+        raise BadOption("missing tiles cannot be exported: leave --missing out, or seed them first")
+    selection, counts = select_tiles(replace(query, state=None), current, stores, report)
+    variant = query.variant(current)
     old = shown(layer, stores.tiles)
-    if old not in ("", found.revision):
-        report.note(f"tiles of revision {old} are stored: `seeder invalidate {layer} --all --reseed` renews them")
-    hint = f"interrupted: the same command goes on with {target.part.name}"
+    if old not in ("", current.revision):
+        report.note(f"tiles of revision {old} are stored: `seeder invalidate {layer} --all --reseed` re-renders them")
+    hint = f"interrupted: run the same command again to resume from {target.part.name}"
     with report.interruptible(hint):
         total = Count.total(counts).tiles
         with report.stage(f"list {layer}", total, interrupted=hint) as advance:
-            tiles = stored_planned(Audit.of(found, selection, variant, stores), advance)
-        with Export.open(Source(found, variant, stores, tiles), target) as work:
+            tiles = stored_planned(Audit.of(current, selection, variant, stores), advance)
+        with Export.open(Source(current, variant, stores, tiles), target) as work:
             return _exported(work, report, hint)
 
 
 def check_apart(path: Path, stores: Stores) -> None:
-    """Nothing, if an archive at `path` lies apart from the tiles and the sources.
+    """Refuse an archive at `path` that would lie among the tiles or the sources, or replace them.
 
     Raises:
-        BadOption: it lies among them, or would take their place.
+        BadOption: it would.
     """
     place = path.resolve()
     for root in (stores.tiles.root, stores.sources.root):
@@ -81,16 +81,16 @@ def check_apart(path: Path, stores: Stores) -> None:
 
 
 def _exported(work: Export, report: Report, hint: str) -> Exported:
-    """What was made, when it is in its place."""
+    """Fetch, write, verify and move the archive into place."""
     source, target = work.source, work.target
     if work.begun:
-        report.note(f"{target.part.name} held other tiles ({work.begun}): begun anew")
+        report.note(f"{target.part.name} held other tiles ({work.begun}): starting over")
     elif work.had:
-        report.note(f"{_tiles(work.had)} of {target.part.name} are there already")
+        report.note(f"{_tiles(work.had)} already fetched: resuming from {target.part.name}")
     with report.stage("fetch", len(source.tiles), done=work.had, interrupted=hint) as advance:
         left = work.fetch(advance)
     if left:
-        report.note(f"{_tiles(left)} left out: gone since they were listed, or without a byte")
+        report.note(f"{_tiles(left)} left out: removed since the listing, or zero bytes long")
     tiles, distinct = len(work.part), work.part.distinct
     for label, step in (("write", work.write), ("verify", work.check)):
         with report.stage(label, tiles, interrupted=hint) as advance:

@@ -1,4 +1,4 @@
-"""Make a layer of a raster, or its next revision."""
+"""Ingest a raster as a layer, or as its next revision."""
 
 from __future__ import annotations
 

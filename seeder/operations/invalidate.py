@@ -1,4 +1,4 @@
-"""Remove stored tiles, or render them again in place."""
+"""Remove stored tiles, or re-render them in place."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ from seeder.operations.update import (
 from seeder.select.selection import Selection, regions
 from tiler.errors import BadOption
 
-HELD_KEYS = 100_000  # keys of a first listing that are held in memory, to be deleted without another listing
+HELD_KEYS = 100_000  # keys of a first listing held in memory, deleted without another listing
 
 
 @dataclass(frozen=True, slots=True)
 class InvalidationPlan:
-    """What an invalidation would remove: tiles by zoom, found at some cost; and the paths CloudFront would be told."""
+    """Plan of an invalidation: tiles to remove by zoom, the requests to find them, and CloudFront paths."""
 
     stored_filter: StoredFilter
     zooms: Counter[int]
@@ -37,7 +37,7 @@ class InvalidationPlan:
 
     @property
     def tiles(self) -> int:
-        """How many tiles are stored and selected."""
+        """The number of selected stored tiles."""
         return self.zooms.total()
 
     def to_json(self) -> dict[str, Any]:
@@ -56,7 +56,7 @@ class InvalidationPlan:
 
 @dataclass(frozen=True, slots=True)
 class _Listing:
-    """Selected tiles that are stored: their number by zoom, and their keys unless they are too many to hold."""
+    """Selected stored tiles: their number by zoom, and their keys up to `HELD_KEYS`."""
 
     zooms: Counter[int]
     keys: list[str] | None
@@ -64,10 +64,10 @@ class _Listing:
 
 
 def plan_invalidation(stored_filter: StoredFilter, context: UpdateContext) -> InvalidationPlan:
-    """What `invalidate` would do now.
+    """Plan an `invalidate` and change nothing.
 
     Raises:
-        ZoomOutside, BadOption: the selected tiles are neither stored nor the layer's.
+        ZoomOutside, BadOption: no selected tile is stored or in the layer.
         StoreError: something could not be listed.
     """
     task = UpdateTask(stored_filter, context)
@@ -79,14 +79,14 @@ def plan_invalidation(stored_filter: StoredFilter, context: UpdateContext) -> In
 
 
 def invalidate(stored_filter: StoredFilter, context: UpdateContext) -> RemovedTiles:
-    """Remove the selected tiles that are stored; they are rendered when somebody asks for them.
+    """Remove the selected stored tiles; the next request renders each again.
 
-    After a new revision it waits first until nothing in flight can put an older tile back.
+    After a new revision, first wait until no write in flight can put an older tile back.
     The steps that end are those of `finish`.
 
     Raises:
-        ZoomOutside, BadOption: the selected tiles are neither stored nor the layer's, or so many are not meant.
-        Superseded: the layer has another revision by now.
+        ZoomOutside, BadOption: no selected tile is stored or in the layer, or the number was not confirmed.
+        Superseded: the layer changed to another revision meanwhile.
         StoreError, QueueError: the store or CloudFront failed.
     """
     task = UpdateTask(stored_filter, context)
@@ -107,22 +107,22 @@ def invalidate(stored_filter: StoredFilter, context: UpdateContext) -> RemovedTi
     removed = RemovedTiles(task.layer, purged, cost)
     if not removed.existed:
         _check_own(stored_filter)
-        context.report.note("none of the selected tiles is stored: nothing was removed")
+        context.report.note("no selected tile is stored: nothing was removed")
     return finish(task, removed)
 
 
 def plan_reseed(stored_filter: StoredFilter, context: UpdateContext) -> RenewPlan:
-    """What `reseed` would do now; see `plan_renewal`."""
+    """Plan a `reseed` and change nothing; see `plan_renewal`."""
     return plan_renewal(UpdateTask(stored_filter, context))
 
 
 def reseed(stored_filter: StoredFilter, context: UpdateContext, run_options: RunOptions) -> RenewResult:
-    """Render the selected tiles again in place; remove only what the layer lacks now. See `renew`."""
+    """Re-render the selected tiles in place and remove those outside the layer. See `renew`."""
     return renew(UpdateTask(stored_filter, context), run_options)
 
 
 def _list_selected(task: UpdateTask) -> _Listing:
-    """The selected tiles that are stored now."""
+    """List the selected tiles that are stored now."""
     zooms: Counter[int] = Counter()
     keys: list[str] | None = []
     cost = Cost()
@@ -138,7 +138,7 @@ def _list_selected(task: UpdateTask) -> _Listing:
 
 
 def _check_own(stored_filter: StoredFilter) -> None:
-    """Nothing, if the selection holds tiles that the layer has, none of which is stored.
+    """Check that a selection without a stored tile holds tiles of the layer.
 
     Raises:
         ZoomOutside, BadOption: it holds none, so it is probably a mistake.
@@ -151,4 +151,4 @@ def _check_own(stored_filter: StoredFilter) -> None:
     if not any(
         len(region & stored_filter.at(region.z)) for region in regions(layer, Selection(zooms, stored_filter.boxes))
     ):
-        raise BadOption(f"nothing was removed: the selected tiles are neither stored nor among those of {layer.id!r}")
+        raise BadOption(f"nothing was removed: no selected tile is stored or lies in layer {layer.id!r}")

@@ -1,4 +1,4 @@
-"""Act on a job: resume, follow, retry or cancel it, see its progress and what failed."""
+"""Act on a job: resume, follow, retry or cancel it, read its progress and its failures."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from tiler.layers.catalog import Layers
 from tiler.settings import Settings
 from tiler.storage.store import Store, Stores
 
-ChooseOptions = Callable[[str], RunOptions]  # takes the URL of the queue that the job was in, empty for this machine
+ChooseOptions = Callable[[str], RunOptions]  # takes the URL of the job's queue, empty for this machine
 
 
 def job_progress(job: Job, sources: Store, settings: Settings) -> Progress:
-    """How far the job is, and how deep its queue, whatever the state.
+    """A job's progress, with the depth of its queue in every state.
 
     Raises:
-        MessageError: the ledger was not written by this version.
+        MessageError: another version wrote the ledger.
         StoreError: the ledger could not be read.
     """
     seen = progress(job, sources, Layers(sources), lambda url: queue_depth(url, settings.s3.region), utcnow())
@@ -36,18 +36,18 @@ def job_progress(job: Job, sources: Store, settings: Settings) -> Progress:
 
 @dataclass(frozen=True, slots=True)
 class Cancelled:
-    """A job of which nothing more is to be rendered; `before` if that was so already."""
+    """A cancelled job; `before` if it was cancelled already."""
 
     job: Job
     before: bool
 
 
 def cancel_job(name: str, settings: Settings) -> Cancelled:
-    """Have workers stop after the block that they are at.
+    """Stop workers after their current block.
 
     Raises:
-        UnknownJob: there is no such job.
-        BadOption: it is done.
+        UnknownJob: the job does not exist.
+        BadOption: the job is done.
     """
     sources = Stores.open(settings).sources
     job = find_job(sources, name, listed=False)
@@ -61,11 +61,11 @@ def cancel_job(name: str, settings: Settings) -> Cancelled:
 
 
 def resume_job(name: str, choose: ChooseOptions, settings: Settings, report: Report) -> RunResult:
-    """Do what is left of a job: after cancel, failures, dead letters, lost messages or a killed run.
+    """Finish a job after a cancellation, failures, dead letters, lost messages or a killed run.
 
     Raises:
-        UnknownJob: there is no such job.
-        BadOption, UnknownLayer: its layer has another revision by now, or is gone.
+        UnknownJob: the job does not exist.
+        BadOption, UnknownLayer: its layer has another revision now, or was removed.
         BadSource, BadCloud, QueueError, StoreError, WorkerDied: see `run_plan`.
     """
     stores = Stores.open(settings, create=True)
@@ -76,9 +76,9 @@ def resume_job(name: str, choose: ChooseOptions, settings: Settings, report: Rep
 
 
 def follow_job(name: str, jobs: int, settings: Settings, report: Report) -> RunResult:
-    """Follow a job that is in a queue to its end, and compare the stored tiles with its plan, by `jobs` processes.
+    """Follow a job in a queue to its end, then compare the stored tiles with its plan in `jobs` processes.
 
-    What was not sent of it yet is sent; a job that was cancelled is not gone on with.
+    Unsent blocks are sent first. A cancelled job stays cancelled.
 
     Raises:
         UnknownJob, BadOption, UnknownLayer, BadCloud, QueueError, StoreError: see `resume_job`.
@@ -93,10 +93,10 @@ def follow_job(name: str, jobs: int, settings: Settings, report: Report) -> RunR
 
 
 def job_failures(name: str, choose: ChooseOptions, settings: Settings) -> tuple[Job, list[Failure]]:
-    """A job, and what of it failed and was not done since, dead letters too.
+    """A job and its open failures, including dead letters.
 
     Raises:
-        UnknownJob: there is no such job.
+        UnknownJob: the job does not exist.
         BadCloud, QueueError: its queue cannot be used.
         StoreError, MessageError: the ledger cannot be read.
     """
@@ -110,13 +110,13 @@ def job_failures(name: str, choose: ChooseOptions, settings: Settings) -> tuple[
 
 
 def retry_job(name: str, choose: ChooseOptions, settings: Settings, report: Report) -> tuple[Job, RunResult | None]:
-    """Do what failed of a job once more, here or in its queue; no result if nothing failed.
+    """Retry a job's failed blocks, here or in its queue; no result if nothing failed.
 
-    Dead letters are deleted then. A job in a queue is not followed.
+    Their dead letters are deleted. A job in a queue is not followed.
 
     Raises:
-        UnknownJob: there is no such job.
-        BadOption, UnknownLayer: it was cancelled, or its layer has another revision by now, or is gone.
+        UnknownJob: the job does not exist.
+        BadOption, UnknownLayer: it was cancelled, or its layer has another revision now, or was removed.
         BadCloud, QueueError, StoreError, WorkerDied: see `run_plan`.
     """
     stores = Stores.open(settings, create=True)
@@ -135,7 +135,7 @@ def _retried(
     current(job, stores)
     why = stopped(stores.sources, job.id)
     if why is not None and why.asked:
-        raise BadOption(f"job {job.id} was cancelled: `seeder resume {job.id}` goes on with it")
+        raise BadOption(f"job {job.id} was cancelled: run `seeder resume {job.id}` to continue it")
     if not again.block_masks:
         letters.delete()
         return None
@@ -153,13 +153,13 @@ def _retried(
 
 
 def _queue(job: Job, sources: Store) -> str:
-    """The queue that the job was in last, empty for this machine."""
+    """The URL of the job's last queue, empty for this machine."""
     run = load_run(sources, job.id)
     return run.queue if run else ""
 
 
 def _letters(url: str, job: Job, settings: Settings) -> AbstractContextManager[DeadLetters]:
-    """The job's dead letters; a job of this machine has none."""
+    """The job's dead letters; none without a queue."""
     if not url:
         return nullcontext(DeadLetters(None, []))
     from seeder.workers.sqs import SqsQueue  # noqa: PLC0415 - as above

@@ -1,4 +1,4 @@
-"""Give a layer another revision, a newer or an earlier one, and render its stored tiles again."""
+"""Give a layer a newer or an earlier revision and re-render its stored tiles."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from tiler.storage.store import Stores
 
 @dataclass(frozen=True, slots=True)
 class RevisionChange:
-    """The revision that takes the place of a layer's, which may be the same one; in a plan it only would."""
+    """A layer's next current revision, possibly the same one; `planned` if nothing was changed yet."""
 
     layer: str
     revision: str
@@ -39,18 +39,18 @@ class RevisionChange:
 
 @dataclass(frozen=True, slots=True)
 class NextSource:
-    """The raster of a layer's next revision: path, and options by name that differ from those of the last ingest."""
+    """The raster of a layer's next revision: its path, and the options that differ from the last ingest's."""
 
     path: str
     changes: Mapping[str, Any]
 
     def options(self, layer: Layer) -> Options:
-        """The options to ingest it with. Another raster is not trusted unasked."""
+        """The options of its ingest. Trust in the last raster does not extend to this one."""
         return replace(layer.asked, **{"trust_source": False, **self.changes})
 
 
 def plan_refresh(layer: str, context: UpdateContext, source: NextSource | None = None) -> RenewPlan:
-    """What `refresh` would do now. The step that ends is a `RevisionChange`, if there is a source.
+    """Plan a `refresh` and change nothing. With a source, the step that ends is a `RevisionChange`.
 
     Raises:
         UnknownLayer, BadSource, BadOption, StoreError: see `refresh`.
@@ -72,15 +72,15 @@ def refresh(
     *,
     count_new: bool = True,
 ) -> RenewResult:
-    """Make `source` the next revision of a layer, and render its stored tiles again in place.
+    """Make `source` the next revision of a layer and re-render its stored tiles in place.
 
-    Without a source only stale tiles are rendered again. `count_new` also looks for tiles that the layer did not have
-    before, in zooms that were seeded. The steps that end are `Ingested`, those of `renew`, and each `NewTiles`.
+    Without a source, re-render stale tiles only. `count_new` also counts missing tiles that the previous revision did
+    not cover, in seeded zooms. The steps that end are `Ingested`, those of `renew`, and each `NewTiles`.
 
     Raises:
-        UnknownLayer: there is no such layer.
-        BadSource, BadOption: the raster cannot become its next revision, or so many tiles are not meant.
-        Superseded: the layer has another revision by now.
+        UnknownLayer: the layer does not exist.
+        BadSource, BadOption: the raster cannot become its next revision, or the number of tiles was not confirmed.
+        Superseded: the layer changed to another revision meanwhile.
         StoreError, QueueError: a store or a queue failed.
     """
     current = load_layer(context.stores.sources, layer)
@@ -96,7 +96,7 @@ def refresh(
 
 
 def plan_rollback(layer: str, context: UpdateContext, revision: str = "") -> RenewPlan:
-    """What `rollback` would do now. The step that ends is a `RevisionChange`.
+    """Plan a `rollback` and change nothing. The step that ends is a `RevisionChange`.
 
     Raises:
         UnknownLayer, BadOption, StoreError: see `rollback`.
@@ -111,16 +111,16 @@ def plan_rollback(layer: str, context: UpdateContext, revision: str = "") -> Ren
 def rollback(
     layer: str, context: UpdateContext, run_options: RunOptions, revision: str = "", *, count_new: bool = True
 ) -> RenewResult:
-    """Make an earlier revision of a layer the current one again, and render its stored tiles again in place.
+    """Make an earlier revision of a layer current again and re-render its stored tiles in place.
 
-    It is the previous one unless `revision` names another one that is kept. For `count_new` see `refresh`. The steps
-    that end are a `RevisionChange`, those of `renew`, and each `NewTiles`.
+    `revision` names a kept revision, by default the previous one. For `count_new` see `refresh`. The steps that end
+    are a `RevisionChange`, those of `renew`, and each `NewTiles`.
 
     Raises:
-        UnknownLayer: there is no such layer.
-        BadOption: no such revision is kept, or so many tiles are not meant.
+        UnknownLayer: the layer does not exist.
+        BadOption: the revision is not kept, or the number of tiles was not confirmed.
         BadSource: the raster of a virtual layer changed.
-        Superseded: the layer has another revision by now.
+        Superseded: the layer changed to another revision meanwhile.
         StoreError, QueueError: a store or a queue failed.
     """
     stores = context.stores
@@ -129,30 +129,30 @@ def rollback(
     if not context.options.confirmed:
         aim = current if target == current.revision else kept(layer, target, stores.sources)
         confirm_renewal(UpdateTask(StoredFilter(aim), context))
-    found = current if target == current.revision else restore(layer, target, stores)
+    restored = current if target == current.revision else restore(layer, target, stores)
     context.report.ended(RevisionChange(layer, target, current.revision, planned=False))
-    before = current if current != found else _before(found, stores)
-    return _renew_stale(found, context.confirmed, run_options, before if count_new else None)
+    before = current if current != restored else _before(restored, stores)
+    return _renew_stale(restored, context.confirmed, run_options, before if count_new else None)
 
 
 def _previous(current: Layer, stores: Stores) -> str:
-    """The revision to go back to: the current one where an earlier rollback to it was cut off.
+    """The target of a rollback: the current revision if an earlier rollback to it was interrupted.
 
     Raises:
-        BadOption: it is the first.
+        BadOption: the layer has no earlier revision.
     """
     back = undone(stores.sources, current.id)
     if back and (shown(current.id, stores.tiles) != current.revision or History.of(current, stores).mixed):
         return current.revision
     if not current.previous:
         others = sorted(set(revisions(stores.sources, current.id)) - {current.revision})
-        rest = f"--to takes {', '.join(others)}" if others else "no other one is kept"
+        rest = f"choose another with --to {' or '.join(others)}" if others else "no other revision is kept"
         raise BadOption(f"revision {current.revision} is the first of layer {current.id!r}: {rest}")
     return current.previous
 
 
 def _before(layer: Layer, stores: Stores) -> Layer | None:
-    """The revision that the layer's took the place of, if it is kept and can be read."""
+    """The previous revision, if it is kept and readable."""
     try:
         return load_revision(stores.sources, layer.id, layer.previous) if layer.previous else None
     except CatalogError:
@@ -160,7 +160,7 @@ def _before(layer: Layer, stores: Stores) -> Layer | None:
 
 
 def _renew_stale(layer: Layer, context: UpdateContext, run_options: RunOptions, before: Layer | None) -> RenewResult:
-    """Render stale tiles again; then count the tiles that a layer has and the one `before` had not."""
+    """Re-render stale tiles, then count the tiles that `before` did not cover."""
     task = UpdateTask(StoredFilter(layer), context)
     result = renew(task, run_options, History.of(layer, context.stores).suspect)
     if before is None or not result.passed:
@@ -169,12 +169,12 @@ def _renew_stale(layer: Layer, context: UpdateContext, run_options: RunOptions, 
 
 
 def _new_tiles(task: UpdateTask, result: RenewResult, before: Layer) -> Iterator[NewTiles]:
-    """Missing tiles that the layer `before` had not, of zooms that were seeded."""
+    """Missing tiles of seeded zooms that `before` did not cover."""
     for variant, zooms in result.stored_tiles.grown(before):
         audit = Audit.of(task.layer, Selection(zooms), variant, task.stores)
         with task.report.stage(f"look for {task.layer.id}", None, interrupted=RERUN_HINT) as advance:
-            found = missing(audit, advance)
-        new = {z: number for z in found.zooms if (number := len(found.at(z) - planned(before, z)))}
+            lacking = missing(audit, advance)
+        new = {z: number for z in lacking.zooms if (number := len(lacking.at(z) - planned(before, z)))}
         if new:
             new_tiles = NewTiles(task.layer, variant, new)
             task.report.ended(new_tiles)

@@ -19,18 +19,18 @@ from tiler.storage.store import Store, Stores
 
 @dataclass(frozen=True, slots=True)
 class Share:
-    """Objects of a layer that are removed together: what they are, their store, what their keys begin with."""
+    """Objects of a layer of one kind: their name, their store, the prefixes of their keys."""
 
     what: str
     store: Store
     prefixes: tuple[str, ...]
 
     def keys(self) -> Iterator[str]:
-        """Their keys, as they are listed."""
+        """Their keys, in the order of a listing."""
         return (entry.key for prefix in self.prefixes for entry in self.store.list(prefix))
 
     def size(self) -> tuple[int, int]:
-        """How many there are, and their bytes."""
+        """Their number and bytes."""
         number = size = 0
         for prefix in self.prefixes:
             for entry in self.store.list(prefix):
@@ -41,10 +41,7 @@ class Share:
 
 @dataclass(frozen=True, slots=True)
 class RemovedLayer:
-    """Number and bytes of a layer's objects that were removed, by kind; in a plan they only would be.
-
-    `paths` are those that CloudFront is told.
-    """
+    """Number and bytes of a layer's removed objects, by kind; `paths` are invalidated in CloudFront."""
 
     layer: str
     sizes: Mapping[str, tuple[int, int]]
@@ -53,7 +50,7 @@ class RemovedLayer:
 
     @property
     def objects(self) -> int:
-        """How many objects they are."""
+        """The number of objects."""
         return sum(number for number, _ in self.sizes.values())
 
     def to_json(self) -> dict[str, Any]:
@@ -63,7 +60,7 @@ class RemovedLayer:
 
 
 def shares(layer: str, stores: Stores) -> tuple[Share, ...]:
-    """All that there is of a layer."""
+    """All objects of a layer, by kind."""
     known = tuple(job_key(job, "") for job in jobs(stores.sources) if layer_of(job) == layer)
     return (
         Share("tiles", stores.tiles, (layer_prefix(layer),)),
@@ -73,108 +70,112 @@ def shares(layer: str, stores: Stores) -> tuple[Share, ...]:
 
 
 def old_revisions(layer: str, stores: Stores) -> tuple[Share, ...]:
-    """The sources of revisions that are neither the layer's current one, nor its previous, nor rolled back last."""
+    """The sources of all revisions but the current, the previous and the one rolled back last."""
     current = load_layer(stores.sources, layer)
     others = set(revisions(stores.sources, layer)) - {current.revision, current.previous}
     others.discard(undone(stores.sources, layer))
-    old = [name for name in sorted(others) if stores.sources.has(revision_key(layer, name))]  # else an ingest is at it
+    old = [
+        name for name in sorted(others) if stores.sources.has(revision_key(layer, name))
+    ]  # else an ingest is writing it
     return (Share("sources", stores.sources, tuple(f"{sources_prefix(layer)}{name}/" for name in old)),)
 
 
 def plan_removal(layer: str, context: UpdateContext) -> RemovedLayer:
-    """What `remove` would remove now.
+    """Plan a `remove` and change nothing.
 
     Raises:
-        UnknownLayer: nothing is there of such a layer.
-        StoreError: something could not be listed.
+        UnknownLayer: the layer has no object.
+        StoreError: objects cannot be listed.
     """
     return _measured(layer, context, shares(check_layer(layer), context.stores))
 
 
 def remove(layer: str, context: UpdateContext) -> RemovedLayer:
-    """Remove a layer: its tiles, its sources of every revision, its jobs. There is no way back.
+    """Remove a layer for ever: its tiles, the sources of every revision, its jobs.
 
-    Its metadata goes first, so that nobody renders it any more. The step that ends is a `CdnInvalidation`.
+    Its metadata is removed first, so that no worker renders it any more. The step that ends is a `CdnInvalidation`.
 
     Raises:
-        UnknownLayer: nothing is there of such a layer.
-        BadOption: it is not meant.
+        UnknownLayer: the layer has no object.
+        BadOption: it was not confirmed.
         Superseded: it was ingested again meanwhile.
         StoreError, QueueError: a store or CloudFront failed.
     """
-    found = shares(check_layer(layer), context.stores)
-    removed = _measured(layer, context, found)
+    kinds = shares(check_layer(layer), context.stores)
+    removed = _measured(layer, context, kinds)
     context.report.confirm_removal(layer, removed.sizes)
     _stop(layer, context)
-    _delete(found, removed.sizes, context)
+    _delete(kinds, removed.sizes, context)
     return replace(removed, cdn=context.invalidate(removed.paths))
 
 
 def plan_removal_of_old_revisions(layer: str, context: UpdateContext) -> RemovedLayer:
-    """What `remove_old_revisions` would remove now.
+    """Plan a `remove_old_revisions` and change nothing.
 
     Raises:
-        UnknownLayer: there is no such layer.
-        StoreError: something could not be listed.
+        UnknownLayer: the layer does not exist.
+        StoreError: objects cannot be listed.
     """
     return RemovedLayer(layer, _sizes(old_revisions(layer, context.stores)))
 
 
 def remove_old_revisions(layer: str, context: UpdateContext) -> RemovedLayer:
-    """Remove the sources of a layer's revisions before the previous one, if there are any.
+    """Remove the sources of a layer's revisions before the previous one.
 
     Raises:
-        UnknownLayer: there is no such layer.
-        BadOption: it is not meant.
+        UnknownLayer: the layer does not exist.
+        BadOption: it was not confirmed.
         StoreError: a store failed.
     """
-    found = old_revisions(layer, context.stores)
-    removed = RemovedLayer(layer, _sizes(found))
+    kinds = old_revisions(layer, context.stores)
+    removed = RemovedLayer(layer, _sizes(kinds))
     if removed.objects:
         context.report.confirm_removal(layer, removed.sizes)
-        _delete(found, removed.sizes, context)
+        _delete(kinds, removed.sizes, context)
     return removed
 
 
-def _sizes(found: tuple[Share, ...]) -> dict[str, tuple[int, int]]:
-    return {share.what: share.size() for share in found}
+def _sizes(kinds: tuple[Share, ...]) -> dict[str, tuple[int, int]]:
+    return {share.what: share.size() for share in kinds}
 
 
-def _measured(layer: str, context: UpdateContext, found: tuple[Share, ...]) -> RemovedLayer:
+def _measured(layer: str, context: UpdateContext, kinds: tuple[Share, ...]) -> RemovedLayer:
     """All that there is of a layer.
 
     Raises:
-        UnknownLayer: there is nothing.
+        UnknownLayer: the layer has no object.
     """
-    measured = RemovedLayer(layer, _sizes(found), (f"/{layer}/*",) if context.options.cdn else ())
+    measured = RemovedLayer(layer, _sizes(kinds), (f"/{layer}/*",) if context.options.cdn else ())
     if not measured.objects:
         raise UnknownLayer(layer, list_layers(context.stores.sources))
     return measured
 
 
 def _stop(layer: str, context: UpdateContext) -> None:
-    """See to it that nobody renders a tile of the layer any more."""
+    """Remove the layer's metadata and wait until no worker renders it any more."""
     stores = context.stores
     stores.sources.delete([index_key(layer)])
     stores.tiles.delete([tilejson_key(layer)])
     if not context.options.hurry:
         count_down(fence(stores.tiles).total_seconds(), RERUN_HINT, context.report)
     if stores.sources.has(index_key(layer)):
-        raise Superseded(f"layer {layer} was ingested again meanwhile, so its tiles and sources stay")
+        raise Superseded(f"layer {layer} was ingested again meanwhile: its tiles and sources are kept")
 
 
-def _delete(found: tuple[Share, ...], sizes: Mapping[str, tuple[int, int]], context: UpdateContext) -> None:
-    """Delete objects, kind by kind.
+def _delete(kinds: tuple[Share, ...], sizes: Mapping[str, tuple[int, int]], context: UpdateContext) -> None:
+    """Delete objects, one kind after the other.
 
     Raises:
         StoreError: some could not be deleted.
     """
-    for share in found:
+    for share in kinds:
         label, total = f"remove {share.what}", sizes[share.what][0]
         with context.report.stage(label, total, unit="object", interrupted=RERUN_HINT) as advance:
             purged = purge(share.store, share.keys(), advance)
+            if not purged.failed and total > purged.removed:
+                advance(total - purged.removed)  # those that were deleted before
         if purged.failed:
-            why = f"{purged.why}; {purged.failed:,} objects of {share.what} are left"
+            why = f"{purged.why}; {purged.failed:,} objects of {share.what} were not deleted"
             raise StoreError("delete", purged.keys[0], why)
         for prefix in share.prefixes:
             share.store.clear(prefix)

@@ -1,4 +1,4 @@
-"""Render stored tiles again in place, and remove those that the layer does not have any more."""
+"""Re-render stored tiles in place and remove those that the layer no longer covers."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from tiler.layers.render import TileVariant
 
 @dataclass(frozen=True, slots=True)
 class NewTiles:
-    """Tiles that are missing, by zoom, of zooms that were seeded before the layer grew."""
+    """Missing tiles by zoom, in zooms that were seeded before the layer grew."""
 
     layer: Layer
     variant: TileVariant
@@ -34,13 +34,13 @@ class NewTiles:
 
     @property
     def tiles(self) -> int:
-        """How many they are in all."""
+        """Their total."""
         return sum(self.zooms.values())
 
 
 @dataclass(frozen=True, slots=True)
 class RenewResult:
-    """Stored tiles that were rendered again in place. Nothing was removed where a run failed."""
+    """The outcome of a renewal. After a failed run nothing is removed."""
 
     layer: Layer
     stored_tiles: StoredTiles  # as they were before
@@ -50,13 +50,13 @@ class RenewResult:
 
     @property
     def passed(self) -> bool:
-        """Whether every tile was rendered, and every tile that the layer lacks now was removed."""
+        """Whether every tile was re-rendered and every uncovered tile removed."""
         return self.removed is not None and self.removed.passed
 
 
 @dataclass(frozen=True, slots=True)
 class RenewPlan:
-    """Plan of a renewal: keys to remove, and CloudFront paths to invalidate."""
+    """Plan of a renewal: tiles to re-render, the number to remove, and CloudFront paths to invalidate."""
 
     stored_tiles: StoredTiles
     removed: int
@@ -74,7 +74,7 @@ class RenewPlan:
 
 
 def plan_renewal(task: UpdateTask, stale_at: StaleAt | None = None) -> RenewPlan:
-    """What `renew` would do now.
+    """Plan a `renew` and change nothing.
 
     Raises:
         StoreError: something could not be listed.
@@ -86,15 +86,15 @@ def plan_renewal(task: UpdateTask, stale_at: StaleAt | None = None) -> RenewPlan
 
 
 def renew(task: UpdateTask, run_options: RunOptions, stale_at: StaleAt | None = None) -> RenewResult:
-    """Render the selected tiles again in place: those that are stale by `stale_at`, or all.
+    """Re-render the selected tiles in place: those that are stale by `stale_at`, or all.
 
-    Tiles that an earlier revision had nothing on are rendered, too: they may have something now.
-    Tiles that the layer does not have any more are removed at last, so that the map never has a hole.
+    Tiles that were empty in an earlier revision are rendered too: they may hold data now.
+    Uncovered tiles are removed last, so that the map never has a hole.
     The steps that end are each `RunResult`, then those of `finish`.
 
     Raises:
-        BadOption: so many tiles are not meant.
-        Superseded: the layer has another revision by now.
+        BadOption: the number of tiles was not confirmed.
+        Superseded: the layer changed to another revision meanwhile.
         StoreError, QueueError: a store or a queue failed.
     """
     stored_tiles = confirm_renewal(task, stale_at)
@@ -103,7 +103,7 @@ def renew(task: UpdateTask, run_options: RunOptions, stale_at: StaleAt | None = 
     check_current(task)
     since = None if task.options.hurry else task.stores.sources.clock(clock_key())
     if not stored_tiles.stale and not stored_tiles.left:
-        task.report.note(f"no stored tile of layer {task.layer.id} is to be rendered anew")
+        task.report.note(f"no stored tile of layer {task.layer.id} needs re-rendering")
     runs = tuple(_run_plans(task, stored_tiles, run_options, since))
     if not all(run.passed for run in runs):
         return RenewResult(task.layer, stored_tiles, runs)
@@ -116,7 +116,7 @@ def renew(task: UpdateTask, run_options: RunOptions, stale_at: StaleAt | None = 
 def _run_plans(
     task: UpdateTask, stored_tiles: StoredTiles, run_options: RunOptions, since: datetime | None
 ) -> Iterator[RunResult]:
-    """Render what is stale, also after a run that failed."""
+    """Run each plan, also after a failed one."""
     for plan in stored_tiles.plans(task.stores):
         result = run_plan(plan, run_options, task.context.settings, task.stores, task.report, since=since)
         task.report.ended(result)
@@ -124,20 +124,20 @@ def _run_plans(
 
 
 def confirm_renewal(task: UpdateTask, stale_at: StaleAt | None = None) -> StoredTiles | None:
-    """What is stored, if it had to be listed to ask whether so much is meant.
+    """Ask for confirmation if it was not given; returns the stored tiles if they were listed for it.
 
     Raises:
-        BadOption: it is not.
+        BadOption: the number of tiles was not confirmed.
     """
     if task.options.confirmed:
         return None
     stored_tiles = list_stored_tiles(task, stale_at)
-    task.report.confirm(stored_tiles.rendered, "rendered anew")
+    task.report.confirm(stored_tiles.rendered, "re-rendered")
     return stored_tiles
 
 
 def list_stored_tiles(task: UpdateTask, stale_at: StaleAt | None = None) -> StoredTiles:
-    """What is stored now, and what earlier revisions had nothing on.
+    """The tiles that are stored now, and those that were empty in earlier revisions.
 
     Raises:
         StoreError: something could not be listed.

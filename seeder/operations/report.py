@@ -1,17 +1,17 @@
-"""What an operation tells and asks while it runs."""
+"""Progress, notes and questions of an operation while it runs."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
-Advance = Callable[[int], object]  # takes the number of tiles that were done since the last call
-Chunks = Callable[[int, int], None]  # takes the chunks that are done, and all that are to be done
-Activity = Callable[[str], None]  # takes a few words on what is under way
+Advance = Callable[[int], object]  # takes the number of tiles done since the last call
+Chunks = Callable[[int, int], None]  # takes the number of chunks done, and of all chunks
+Activity = Callable[[str], None]  # takes a few words on the current step
 
 
 class Report:
-    """Silent, and content with everything. Commands and programs tell more."""
+    """Print nothing and confirm everything. Commands and programs override it."""
 
     @contextmanager
     def stage(
@@ -23,43 +23,43 @@ class Report:
         unit: str = "tile",  # noqa: ARG002
         interrupted: str = "",  # noqa: ARG002
     ) -> Iterator[Advance]:
-        """A part of the operation, of `total` tiles if they are known, of which `done` are done.
+        """A stage of `total` tiles (None: unknown), `done` of them by an earlier run.
 
-        `unit` names what is counted; `interrupted` says what becomes of it where Ctrl-C ends it.
+        `unit` names the things counted; `interrupted` is the text shown after Ctrl-C.
         """
         yield lambda _: None
 
     @contextmanager
     def bake(self, label: str, *, interrupted: str = "") -> Iterator[tuple[Chunks, Activity]]:  # noqa: ARG002
-        """An ingest: the activities before the first chunk, then the chunks."""
+        """An ingest: its activities before the first chunk, then its chunks."""
         yield lambda _done, _total: None, lambda _: None
 
     @contextmanager
     def countdown(self, label: str, seconds: float, *, interrupted: str = "") -> Iterator[Callable[[float], object]]:  # noqa: ARG002
-        """A wait of so many seconds; takes the seconds that remain."""
+        """A wait of `seconds`; the callback takes the remaining seconds."""
         yield lambda _: None
 
     @contextmanager
     def interruptible(self, interrupted: str) -> Iterator[None]:  # noqa: ARG002
-        """A part that shows no progress; `interrupted` says what becomes of it where Ctrl-C ends it."""
+        """A stage without progress; `interrupted` is the text shown after Ctrl-C."""
         yield
 
     def note(self, text: str) -> None:
-        """A line beside the result."""
+        """One line of text for the user, beside the result."""
 
     def ended(self, step: object) -> None:
-        """The result of a step, as soon as the step has ended; the operation names the types."""
+        """Take the result of a step when it ends; each operation names its types."""
 
     def confirm(self, tiles: int, deed: str) -> None:
-        """Nothing, if so many tiles are meant: `deed` says what would happen to them.
+        """Ask whether `tiles` may be `deed`, such as "removed".
 
         Raises:
-            BadOption: they are not meant.
+            BadOption: the answer was no.
         """
 
     def confirm_removal(self, layer: str, sizes: Mapping[str, tuple[int, int]]) -> None:
-        """Nothing, if all of this may be lost for ever: number and bytes of a layer's objects, by kind.
+        """Ask whether a layer's objects may be deleted for ever: their number and bytes, by kind.
 
         Raises:
-            BadOption: it may not.
+            BadOption: the answer was no.
         """

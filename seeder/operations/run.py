@@ -1,4 +1,4 @@
-"""A plan is run: here or by a queue, followed to its end, compared with what is stored."""
+"""Run a plan here or through a queue, follow it to its end, and compare it with the stored tiles."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class RunOptions:
-    """How work is done: by whom, by how many processes, what share of failed blocks is borne, followed or not."""
+    """How to run a plan: where, in how many processes, and whether to follow it. `most` failed of 1 stop the job."""
 
     queue: str = ""  # URL, empty for this machine
     jobs: int = CORES
@@ -36,9 +36,10 @@ class RunOptions:
 
 @dataclass(frozen=True, slots=True)
 class RunResult:
-    """What became of a job. `why` says why not all was done; `messages` were sent, of a job that is not followed.
+    """The outcome of a job.
 
-    `queue` is the URL of the queue that has the job, empty for this machine.
+    `why` is the reason if it is unfinished; `messages` counts those sent if the job is not followed; `queue` is the
+    URL of its queue, empty for this machine.
     """
 
     tally: Tally
@@ -49,28 +50,28 @@ class RunResult:
 
     @property
     def passed(self) -> bool:
-        """Whether every tile is stored or empty and of the layer's revision, as far as the job was followed."""
+        """Whether every tile is stored or empty and current, as far as the job was followed."""
         return not self.tally.failed and not self.why and (self.check is None or self.check.passed)
 
     def to_json(self) -> dict[str, Any]:
-        """The numbers: tiles by what became of them, bytes, seconds, and what the closing check found."""
+        """Tiles by outcome, bytes, seconds, and the findings of the closing check."""
         return {**self.tally.to_json(), **(self.check.to_json() if self.check else {})}
 
 
 def queue_url(choice: str, settings: Settings) -> str:
-    """The URL of a queue by `local`, `sqs` or its URL; empty for this machine.
+    """The URL of the queue named by `local`, `sqs` or its URL; empty for this machine.
 
     Raises:
-        BadOption: it names none, or workers there could not see the stores.
+        BadOption: it names no queue, or workers there cannot read the stores.
     """
     if choice == "sqs" and not settings.queue:
-        raise BadOption("--queue sqs needs a queue: name a deployed stack with --stack, or give the queue's URL")
+        raise BadOption("no queue is known: name a deployed stack with --stack, or give the queue's URL to --queue")
     parts = urlsplit(choice)
     if choice not in ("local", "sqs") and not (parts.scheme in ("http", "https") and parts.netloc):
-        raise BadOption(f"{choice!r} is no queue: write local, sqs or a queue's URL")
+        raise BadOption(f"{choice!r} is not a queue: give local, sqs or a queue's URL")
     url = {"local": "", "sqs": settings.queue}.get(choice, choice)
     if ".amazonaws.com" in url and not settings.sources.startswith("s3:"):
-        raise BadOption(f"workers in AWS cannot see {settings.sources}: name a deployed stack with --stack")
+        raise BadOption(f"workers in AWS cannot read {settings.sources}: name a deployed stack with --stack")
     return url
 
 
@@ -84,12 +85,12 @@ def run_plan(
     again: bool = False,
     since: datetime | None = None,
 ) -> RunResult:
-    """Do what is left of a plan. What is in a queue already is sent only `again` if asked; for `since` see `History`.
+    """Finish a plan. Blocks that are in a queue already are sent `again` on request; for `since` see `History`.
 
     Raises:
         BadSource: the raster of a virtual layer changed.
         BadCloud, QueueError: the queue cannot be used, or refused blocks.
-        StoreError, WorkerDied: this machine could not go on.
+        StoreError, WorkerDied: this machine cannot continue.
     """
     if plan.resumed:
         report.note(f"resuming job {plan.job.id}: {plan.tally.done:,} of {plan.tally.tiles:,} tiles are done")
@@ -114,15 +115,15 @@ def run_plan(
 
 
 def render_work(work: Work, options: RunOptions, settings: Settings, stores: Stores, report: Report) -> str:
-    """Render on this machine; returns why not all was."""
+    """Render on this machine; returns the reason if work is left."""
     tally = work.tally
-    hint = f"interrupted: what is done is kept; run the same command again, or `seeder resume {tally.job}`"
+    hint = f"interrupted: finished tiles are kept; run the same command again, or `seeder resume {tally.job}`"
     with report.stage(f"seed {tally.layer}", tally.tiles, done=tally.done, interrupted=hint) as advance:
         return run(work, partial(LocalPool, settings, options.jobs), stores, most=options.most, progress=advance)
 
 
 def send_work(work: Work, queue: SqsQueue, options: RunOptions, stores: Stores, report: Report, *, again: bool) -> int:
-    """Send what is left, or see to it that it is under way; returns how many messages were sent."""
+    """Send the remaining blocks unless they are in the queue; returns the number of messages."""
     from seeder.workers.fanout import send  # noqa: PLC0415 - as above
 
     tally = work.tally
@@ -133,11 +134,11 @@ def send_work(work: Work, queue: SqsQueue, options: RunOptions, stores: Stores, 
 
 
 def _follow(plan: Plan, queue: SqsQueue, stores: Stores, report: Report) -> str:
-    """Follow the job to its end; returns why it did not come to a good one."""
+    """Follow the job to its end; returns the reason if work is left."""
     from seeder.workers.fanout import Watch, follow  # noqa: PLC0415 - as above
 
     tally = plan.tally
-    hint = f"interrupted: job {tally.job} goes on; run the same command again to follow it"
+    hint = f"interrupted: job {tally.job} continues; run the same command again to follow it"
     stage = report.stage(f"seed {tally.layer}", tally.tiles, done=tally.done, interrupted=hint)
     with stage as advance, tally.timed():
         return follow(Watch(plan, queue, stores, advance))

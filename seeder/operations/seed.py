@@ -1,4 +1,4 @@
-"""Seed a layer: select tiles, estimate them, stay within limits, put the job on record, run it."""
+"""Seed a layer: select tiles, estimate, stay within limits, record the job, run it."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from tiler.layers.catalog import load_layer
 from tiler.settings import Settings
 from tiler.storage.store import Stores
 
-CONCURRENCY = 32  # workers of a stack at once, unless an estimate is told otherwise
+CONCURRENCY = 32  # concurrent workers of a stack, by default of an estimate
 
-Confirm = Callable[[int, Estimate], object]  # takes the number of tiles; raises BadOption if they are not meant
+Confirm = Callable[[int, Estimate], object]  # takes the number of tiles; raises BadOption unless confirmed
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What a plan may come to: more than `dollars` is refused, more than `tiles` only done if `confirm` agrees."""
+    """Limits of a plan: abort above `dollars` (US), call `confirm` above `tiles`."""
 
     dollars: float | None = None
     tiles: int | None = None
@@ -36,7 +36,7 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class SeedRequest:
-    """What to seed. `concurrency` is how many workers of a queue an estimate assumes; `prices` are its prices."""
+    """Tiles to seed. An estimate assumes `concurrency` workers of a queue, and `prices`."""
 
     layer: str
     query: TileQuery
@@ -47,7 +47,7 @@ class SeedRequest:
 
 
 def estimate_seed(request: SeedRequest, run_options: RunOptions, settings: Settings, report: Report) -> Estimate | None:
-    """What the request comes to; None, and a note, if there is nothing to do. Writes nothing.
+    """Estimate a request and write nothing; None, and a note, if there is nothing to do.
 
     Raises:
         UnknownLayer, ZoomOutside, BadOption: no tile of the layer is selected.
@@ -64,13 +64,12 @@ def seed(
     report: Report,
     limits: Limits | None = None,
 ) -> RunResult | None:
-    """Render the requested tiles that are missing; None, and a note, if there is nothing to do.
+    """Render the missing tiles of a request; None, and a note, if there is nothing to do.
 
-    The last job of the same kind is gone on with if it was not finished. A result may have failed: see
-    `RunResult.passed`.
+    An unfinished job for the same tiles is resumed. Check `RunResult.passed`: a job may fail.
 
     Raises:
-        UnknownLayer, ZoomOutside, BadOption: no tile of the layer is selected, or the limits forbid it.
+        UnknownLayer, ZoomOutside, BadOption: no tile of the layer is selected, or it exceeds the limits.
         BadSource, BadCloud, QueueError, StoreError, WorkerDied: see `run_plan`.
     """
     question, total = _question(request, run_options, Stores.open(settings), report)
@@ -86,16 +85,16 @@ def seed(
 def _question(
     request: SeedRequest, run_options: RunOptions, stores: Stores, report: Report
 ) -> tuple[Question | None, int]:
-    """Which tiles are to be rendered, by whom, and how many they are; None if there are none."""
+    """The question for an estimate and the number of tiles; None if there are none."""
     query, layer = request.query, load_layer(stores.sources, request.layer)
     if query.nothing:
-        report.note("the list names no tile: nothing to do")
+        report.note("the list is empty: nothing to do")
         return None, 0
     variant = query.variant(layer)
     selection, counts = select_tiles(query, layer, stores, report)
     total = Count.total(counts).tiles
     if not total:
-        report.note(f"none of these tiles is {query.state}: nothing to do")
+        report.note(f"no selected tile is {'stored' if query.state == 'existing' else query.state}: nothing to do")
         return None, 0
     queued = bool(run_options.queue)
     workers = request.concurrency if queued else run_options.jobs
@@ -103,22 +102,22 @@ def _question(
 
 
 def _check(question: Question, total: int, limits: Limits, settings: Settings, jobs: int, report: Report) -> None:
-    """Nothing, if the plan is within the limits, or confirmed.
+    """Raise unless the plan is within the limits, or confirmed.
 
     Raises:
-        BadOption: it costs too much, or is not confirmed.
+        BadOption: it costs too much, or was not confirmed.
     """
-    ask = limits.tiles is not None and total > limits.tiles
-    if limits.dollars is None and not ask:
+    confirm = limits.tiles is not None and total > limits.tiles
+    if limits.dollars is None and not confirm:
         return
-    found = _estimated(question, settings, jobs, report)
-    if limits.dollars is not None and found.most > limits.dollars:
+    estimated = _estimated(question, settings, jobs, report)
+    if limits.dollars is not None and estimated.most > limits.dollars:
         raise BadOption(
-            f"it may cost up to {dollars(found.most)}, more than --max-cost {limits.dollars:g}: "
-            f"select less, or see --dry-run"
+            f"the estimate is up to {dollars(estimated.most)}, above --max-cost {limits.dollars:g}: "
+            f"select fewer tiles, or raise the limit (--dry-run shows the estimate)"
         )
-    if ask:
-        limits.confirm(total, found)
+    if confirm:
+        limits.confirm(total, estimated)
 
 
 def _estimated(question: Question, settings: Settings, jobs: int, report: Report) -> Estimate:
@@ -127,5 +126,5 @@ def _estimated(question: Question, settings: Settings, jobs: int, report: Report
 
 
 def dollars(number: float) -> str:
-    """An amount, rounded up, so that nothing looks as if it were for nothing."""
+    """An amount in US dollars, rounded up so that a small one never reads $0."""
     return f"${number:,.2f}" if number >= 0.1 else f"${math.ceil(1e4 * number) / 1e4:.4f}" if number else "$0"

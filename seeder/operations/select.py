@@ -1,4 +1,4 @@
-"""A query's tiles of a layer, counted; what is left out of what was asked is noted."""
+"""Select and count the tiles of a query; note the listed tiles that are left out."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from tiler.storage.store import Stores
 
 
 def select_tiles(query: TileQuery, layer: Layer, stores: Stores, report: Report) -> tuple[Selection, dict[int, Count]]:
-    """The tiles of `layer` that are meant, and how many a zoom; notes what is left out, and what traffic is served.
+    """The selected tiles of `layer` and their number by zoom; notes listed tiles left out and traffic covered.
 
-    They are none only if the query asks for missing or stored tiles and leaves none.
+    A selection is empty only if it was narrowed to missing or stored tiles.
 
     Raises:
         ZoomOutside: the layer lacks one of the zooms.
-        BadOption: not one tile is selected.
+        BadOption: no tile is selected.
         StoreError: the stored tiles could not be listed.
     """
     query.check_listed()
@@ -29,19 +29,19 @@ def select_tiles(query: TileQuery, layer: Layer, stores: Stores, report: Report)
         selection, traffic = query.selection(layer, stores, int)
         counts = count(layer, selection)
         if query.places.shapes and not counts[max(counts)].tiles:
-            hint = "the shapes lie beside the layer, or their longitudes and latitudes are swapped"
+            hint = "the shapes lie outside the layer, or their longitudes and latitudes are swapped"
             report.note(f"no tile of zoom {max(counts)} is selected: {hint}")
-    found = Count.total(counts).tiles
+    selected = Count.total(counts).tiles
     listed = sum(map(len, query.places.lists))
-    if query.places.lists and found != listed:
+    if query.places.lists and selected != listed:
         alone = query == TileQuery(
             places=SpatialFilter(lists=query.places.lists), scale=query.scale, format=query.format
         )
-        which = "not among the layer's" if alone else "not among the layer's, or not selected otherwise"
-        report.note(f"{listed - found:,} of {listed:,} listed tiles are {which}, and left out")
+        which = "outside the layer" if alone else "outside the layer, or excluded by another selector"
+        report.note(f"{listed - selected:,} of {listed:,} listed tiles are left out: {which}")
     if traffic:
         served = traffic.served({region.z: region for region in regions(layer, selection)})
         every = traffic.asked(selection.zooms)
         share = f"{served:,} of {every:,} requests for these zooms ({served / max(1, every):.1%})"
-        report.note(f"{found:,} tile{'' if found == 1 else 's'} would have served {share}")
+        report.note(f"{selected:,} tile{'' if selected == 1 else 's'} would have served {share}")
     return selection, counts

@@ -1,4 +1,4 @@
-"""Which tiles are meant, as the options of a command or the arguments of a call say it, made a query."""
+"""Turn selectors, from options of a command or arguments of a call, into a query."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Widening = Callable[[str], AbstractContextManager[Callable[[int, int], object]]]
 
 
 class Text(NamedTuple):
-    """An open text, and the name by which messages call it."""
+    """An open text, and its name in messages."""
 
     file: TextIO
     name: str
@@ -36,10 +36,9 @@ def _silent(_: str) -> AbstractContextManager[Callable[[int, int], object]]:
 
 @dataclass(frozen=True, slots=True)
 class Selectors:
-    """Selectors as they were given: each narrows what the others leave, repeated ones add to each other.
+    """Selectors of tiles. Different ones narrow each other; the items of one add up.
 
-    `buffer` is in metres, `radius` in kilometres, `share` a part of 1. `areas` is drawn after the lists and shapes
-    were read.
+    `buffer` is in metres, `radius` in kilometres, `share` a part of 1. `areas` is consumed after lists and shapes.
     """
 
     zooms: tuple[int, ...] | None = None
@@ -60,10 +59,10 @@ class Selectors:
     existing: bool = False
 
     def check(self) -> None:
-        """Nothing, if no selector lacks the one that it belongs to.
+        """Check that selectors which need each other come together.
 
         Raises:
-            BadOption: one does.
+            BadOption: one lacks its partner.
         """
         pairs = (
             (self.buffer is not None, bool(self.geojson), "--buffer needs --geojson FILE"),
@@ -73,17 +72,17 @@ class Selectors:
             (self.top is not None, bool(self.traffic), "--top needs --traffic LOG"),
             (self.share is not None, bool(self.traffic), "--share needs --traffic LOG"),
             (bool(self.traffic), (self.top is None) != (self.share is None), "--traffic needs --top N or --share P%"),
-            (self.missing, not self.existing, "--missing and --existing leave nothing: give one of them"),
+            (self.missing, not self.existing, "--missing and --existing exclude each other: give one of them"),
         )
         for given, well, why in pairs:
             if given and not well:
                 raise BadOption(why)
 
     def query(self, widening: Widening = _silent) -> TileQuery:
-        """What they ask for. `widening` shows how the shapes of a file are widened, chunks done of all.
+        """The query. `widening` shows the progress of buffering the shapes of a file: chunks done of all.
 
         Raises:
-            BadOption: a selector lacks the one that it belongs to, or a file cannot be understood.
+            BadOption: a selector lacks its partner, or a file cannot be parsed.
         """
         self.check()
         lists: tuple[TileSets, ...] = ()
@@ -107,7 +106,7 @@ class Selectors:
 
 
 def _widened(text: Text, buffer: float, widening: Widening) -> Shapes:
-    """The shapes of a file, widened by `buffer` metres."""
+    """The shapes of a file, buffered by `buffer` metres."""
     from seeder.select.geojson import read_geojson  # noqa: PLC0415 - as above
 
     with widening(text.name) as progress:
@@ -115,7 +114,7 @@ def _widened(text: Text, buffer: float, widening: Widening) -> Shapes:
 
 
 def _excluded(text: Text) -> Shapes | TileSets:
-    """What a file of shapes or of tiles leaves out."""
+    """The shapes or tiles of a file to exclude."""
     from seeder.select.geojson import looks_like_geojson, read_geojson  # noqa: PLC0415 - as above
 
     read = whole(*text)
@@ -125,10 +124,10 @@ def _excluded(text: Text) -> Shapes | TileSets:
 
 
 def parse_area(text: str, opened: Callable[[str], AbstractContextManager[TextIO]]) -> Area:
-    """`ZOOMS=world`, `ZOOMS=W,S,E,N` or `ZOOMS=FILE`, which `opened` opens.
+    """Parse `ZOOMS=world`, `ZOOMS=W,S,E,N` or `ZOOMS=FILE`; `opened` opens the file.
 
     Raises:
-        BadOption, GridError: it is none of them, or the file cannot be understood.
+        BadOption, GridError: it has none of these forms, or the file cannot be parsed.
     """
     zooms, equals, place = text.partition("=")
     if not equals or not place:

@@ -1,4 +1,4 @@
-"""What the operations share that remove or replace stored tiles: care, waits, deletion, CloudFront before TileJSON."""
+"""Shared steps of removing and replacing stored tiles: wait, delete, CloudFront before TileJSON."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ RERUN_HINT = "interrupted: run the same command again to finish"
 
 @dataclass(frozen=True, slots=True)
 class UpdateOptions:
-    """How careful an update is, and which CDN it invalidates."""
+    """Waits and confirmation of an update, and the CDN to invalidate."""
 
-    hurry: bool = False  # do not wait until nothing of an earlier revision is in flight
-    cdn: str = ""  # id of a CloudFront distribution, empty where there is none
-    cdn_wait: bool = False  # wait until CloudFront has carried the invalidation out
-    confirmed: bool = True  # do not list tiles first to ask `Report.confirm`
+    hurry: bool = False  # do not wait for tiles of an earlier revision in flight
+    cdn: str = ""  # id of a CloudFront distribution, or empty
+    cdn_wait: bool = False  # wait until CloudFront has completed the invalidation
+    confirmed: bool = True  # do not list tiles first for `Report.confirm`
 
 
 @dataclass(frozen=True, slots=True)
 class UpdateContext:
-    """Where an update takes place, how careful it is, and where it reports."""
+    """Stores, settings, options and report of an update."""
 
     stores: Stores
     settings: Settings
@@ -42,13 +42,13 @@ class UpdateContext:
     report: Report = field(default_factory=Report)
 
     def invalidate(self, paths: tuple[str, ...]) -> CdnInvalidation | None:
-        """Have CloudFront forget paths, if there are any; see `invalidate_paths`."""
+        """Invalidate paths in CloudFront, if there are any; see `invalidate_paths`."""
         region = self.settings.s3.region
         return invalidate_paths(self.options.cdn, paths, region, self.report, wait=self.options.cdn_wait)
 
     @property
     def confirmed(self) -> UpdateContext:
-        """The same, once the person has agreed."""
+        """The same, with confirmation given."""
         return replace(self, options=replace(self.options, confirmed=True))
 
 
@@ -58,7 +58,7 @@ class UpdateTask:
 
     stored_filter: StoredFilter
     context: UpdateContext
-    succeeded: bool = False  # whether another revision is about to take the place of the layer's
+    succeeded: bool = False  # whether a new revision is about to replace the layer's
 
     @property
     def layer(self) -> Layer:
@@ -67,22 +67,22 @@ class UpdateTask:
 
     @property
     def stores(self) -> Stores:
-        """The stores of the tiles and of their sources."""
+        """The stores of tiles and sources."""
         return self.context.stores
 
     @property
     def options(self) -> UpdateOptions:
-        """How careful the update is."""
+        """The options of the update."""
         return self.context.options
 
     @property
     def report(self) -> Report:
-        """Where the update reports."""
+        """The report of the update."""
         return self.context.report
 
     @property
     def earlier(self) -> set[str]:
-        """The revisions before the one that is to be rendered."""
+        """The revisions before the one to render."""
         if self.succeeded:
             return {self.layer.revision}
         return {each.revision for each in History.of(self.layer, self.stores).known} - {self.layer.revision}
@@ -90,22 +90,22 @@ class UpdateTask:
 
 @dataclass(frozen=True, slots=True)
 class RemovedTiles:
-    """Tiles that were removed, and what that took."""
+    """Removed tiles, and the requests that removing took."""
 
     layer: Layer
     purged: Purged
     cost: Cost
-    uncovered: bool = False  # whether only tiles that the layer does not have any more were to go
+    uncovered: bool = False  # whether only tiles outside the layer were selected
     cdn: CdnInvalidation | None = None
 
     @property
     def existed(self) -> int:
-        """How many tiles were stored that were to go."""
+        """The number of selected tiles that were stored."""
         return self.purged.removed + self.purged.failed
 
     @property
     def passed(self) -> bool:
-        """Whether all of them could be removed."""
+        """Whether all of them were removed."""
         return not self.purged.failed
 
     def to_json(self) -> dict[str, Any]:
@@ -126,15 +126,15 @@ class RemovedTiles:
 
 
 def wait_for_fence(task: UpdateTask, hint: str = "interrupted: nothing was removed") -> bool:
-    """Wait until nothing of an earlier revision can be put any more; returns whether that took any time."""
+    """Wait until no tile of an earlier revision can be put any more; returns whether it had to wait."""
     return not task.options.hurry and count_down(left(task.layer, task.stores), hint, task.report)
 
 
 def count_down(seconds: float, hint: str, report: Report) -> bool:
-    """Wait so many seconds; returns whether that took any time."""
+    """Wait `seconds`; returns whether it had to wait."""
     if not seconds:
         return False
-    label = "waiting until no tile of an earlier revision is in flight"
+    label = "waiting for tiles of an earlier revision in flight"
     with report.countdown(label, seconds, interrupted=hint) as remaining:
         for rest in countdown(seconds):
             remaining(rest)
@@ -143,16 +143,16 @@ def count_down(seconds: float, hint: str, report: Report) -> bool:
 
 
 def check_current(task: UpdateTask) -> None:
-    """Stop if the task's layer has another revision by now.
+    """Check that the task's revision is still the layer's.
 
     Raises:
-        Superseded: it has.
+        Superseded: the layer changed to another revision.
     """
     now = load_layer(task.stores.sources, task.layer.id).revision
     if now != task.layer.revision:
         raise Superseded(
-            f"layer {task.layer.id} changed from revision {task.layer.revision} to {now} by now: "
-            f"stopped before the rest; run the same command again to go on"
+            f"layer {task.layer.id} changed from revision {task.layer.revision} to {now}: "
+            f"stopped; run the same command again to finish"
         )
 
 
@@ -160,21 +160,21 @@ def delete_tiles(task: UpdateTask, keys: Iterable[str], total: int | None) -> Pu
     """Delete tiles, `total` if that is known.
 
     Raises:
-        StoreError: not one of a thousand could be deleted.
+        StoreError: none of a batch of 1000 could be deleted.
     """
     with task.report.stage(f"remove {task.layer.id}", total, interrupted=RERUN_HINT) as advance:
         return purge(task.stores.tiles, keys, advance)
 
 
 def finish(task: UpdateTask, removed: RemovedTiles, since: datetime | None = None) -> RemovedTiles:
-    """Tell CloudFront, then TileJSON, of tiles that were changed; neither, where some could not be removed.
+    """Invalidate changed tiles in CloudFront, then update TileJSON; do neither if a removal failed.
 
-    TileJSON comes last: it makes browsers ask for tiles under another address and keep what they get. The steps that
-    end are `removed` and a `CdnInvalidation`.
+    TileJSON comes last: its new tile addresses make browsers fetch tiles and keep them. The steps that end are
+    `removed` and a `CdnInvalidation`.
 
     Raises:
-        Superseded: the layer has another revision by now.
-        QueueError: CloudFront refuses.
+        Superseded: the layer changed to another revision meanwhile.
+        QueueError: CloudFront refused.
     """
     check_current(task)
     history = History.of(task.layer, task.stores, since)
@@ -187,7 +187,7 @@ def finish(task: UpdateTask, removed: RemovedTiles, since: datetime | None = Non
         removed = replace(removed, cdn=task.context.invalidate(paths))
     if others:
         old = named(task.layer.id, task.stores.tiles)
-        task.report.note(f"tile.json goes on to name revision {old}: tiles of other revisions are stored")
+        task.report.note(f"tile.json keeps naming revision {old}: tiles of other revisions are still stored")
     elif task.options.hurry and history.mixed:
         announce(task.layer, task.stores)
     else:
@@ -196,10 +196,10 @@ def finish(task: UpdateTask, removed: RemovedTiles, since: datetime | None = Non
 
 
 def _others(task: UpdateTask, history: History, cost: Cost) -> bool:
-    """Whether tiles are stored that may be of another revision than the current one."""
+    """Whether tiles of another revision may still be stored."""
     if task.stored_filter.everything or not history.mixed:
         return False
     more = Cost()
-    found = suspects(task.layer, task.stores, history, more)
+    number = suspects(task.layer, task.stores, history, more)
     cost.lists += more.lists
-    return found > 0
+    return number > 0

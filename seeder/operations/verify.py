@@ -21,13 +21,13 @@ from tiler.storage.store import Stores
 if TYPE_CHECKING:
     from seeder.select.blocks import BlockMask
 
-SAMPLE = 500  # tiles that a deep verification compares, unless told otherwise
-INTERRUPTED = "interrupted: not all was verified"
+SAMPLE = 500  # tiles compared by a deep verification, by default
+INTERRUPTED = "interrupted: some tiles were not verified"
 
 
 @dataclass(frozen=True, slots=True)
 class VerifyOptions:
-    """`deep` also compares `sample` stored tiles (None: all) with a fresh render, by `jobs` processes."""
+    """`deep` also compares `sample` stored tiles (None: all) with a fresh render, in `jobs` processes."""
 
     deep: bool = False
     sample: int | None = SAMPLE
@@ -36,7 +36,7 @@ class VerifyOptions:
 
 @dataclass(slots=True)
 class VerifyResult:
-    """How many planned tiles were verified, and how often each problem was found."""
+    """The number of verified tiles, and of findings by problem."""
 
     layer: str
     tiles: int
@@ -44,12 +44,12 @@ class VerifyResult:
 
     @property
     def passed(self) -> bool:
-        """Whether all is as it should be."""
+        """Whether there are no findings."""
         return not self.problems
 
     @property
     def to_seed(self) -> frozenset[Problem]:
-        """The problems that seeding cures."""
+        """The problems found that seeding mends."""
         return TO_SEED & self.problems.keys()
 
 
@@ -61,23 +61,23 @@ def verify(
     report: Report,
     on_finding: Callable[[Finding], object],
 ) -> VerifyResult:
-    """List what is stored of the selected tiles and compare it with the plan; `on_finding` takes problems as they come.
+    """List the stored tiles of a selection and compare them with the plan; `on_finding` takes each finding.
 
-    Tiles that a receipt says to be empty are not missing. Where tiles of several revisions may be stored, those that
-    a listing cannot tell apart are compared with a fresh render.
+    Tiles with a receipt of being empty are not missing. If tiles of several revisions may be stored, those that a
+    listing cannot tell apart are compared with a fresh render.
 
     Raises:
         UnknownLayer, ZoomOutside, BadOption: no tile of the layer is selected.
         BadSource: the raster of a virtual layer changed.
-        SourceReadError, StoreError, WorkerDied: something could not be listed, read or rendered.
+        SourceReadError, StoreError, WorkerDied: tiles cannot be listed, read or rendered.
     """
     stores = Stores.open(settings)
-    found = load_layer(stores.sources, layer)
-    check_unchanged(found)
-    variant = query.variant(found)
-    selection, counts = select_tiles(query, found, stores, report)
+    current = load_layer(stores.sources, layer)
+    check_unchanged(current)
+    variant = query.variant(current)
+    selection, counts = select_tiles(query, current, stores, report)
     result = VerifyResult(layer, Count.total(counts).tiles)
-    audit = Audit.of(found, selection, variant, stores)
+    audit = Audit.of(current, selection, variant, stores)
 
     def tell(finding: Finding) -> None:
         result.problems[finding.problem] += 1

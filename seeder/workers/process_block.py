@@ -83,8 +83,10 @@ class Worker:
 
     def _stale(self, message: Message, layer: Layer | None) -> str:
         """Why the message is dropped, or nothing."""
+        if layer is None:
+            return f"layer {message.layer} was removed"
         if now := superseding(layer, message.revision):
-            return f"revision {message.revision} was superseded by {f'revision {now}' if layer else now}"
+            return f"revision {message.revision} was superseded by revision {now}"
         return f"job {message.job} was stopped" if cancelled(self.stores.sources, message.job) else ""
 
 

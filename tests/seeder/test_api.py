@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import re
 import shutil
@@ -18,6 +19,7 @@ import pytest
 from mercantile import Tile
 
 import seeder
+from seeder.api.checks import ARGUMENTS, as_arguments
 from seeder.api.ingesting import Ingesting
 from seeder.api.selecting import _PARSERS, Selecting
 from seeder.archive.export import Target
@@ -263,7 +265,7 @@ def test_what_may_cost_too_much_is_refused(ws: seeder.Workspace, alps_copy: Path
     estimate = alps.estimate(tiles, queue="http://queue.test/blocks", jobs=1)
     assert estimate.demand.tiles == len(tiles)
     assert estimate.most > 0
-    with pytest.raises(seeder.errors.BadOption, match="it may cost up to"):
+    with pytest.raises(seeder.errors.BadOption, match="the estimate is up to"):
         alps.seed(tiles, queue="http://queue.test/blocks", jobs=1, max_cost=0)
     assert snapshot(alps_copy) == before
 
@@ -468,14 +470,14 @@ def test_every_option_of_an_ingest_is_typed() -> None:
 @pytest.mark.parametrize(
     ("given", "why"),
     [
-        ({"rescaling": (0, 1)}, "no option of ingest is called rescaling"),
+        ({"rescaling": (0, 1)}, "unknown option of ingest: rescaling"),
         ({"style": "shade"}, "choose one of hillshade"),
         ({"format": "gif"}, "choose one of"),
         ({"max_zoom": 29}, "zooms run from 0 to 28"),
-        ({"rescale": "1,2"}, "rescale='1,2' cannot be"),
-        ({"rescale": (1, 2, 3)}, "cannot be"),
-        ({"bands": "red"}, "cannot be"),
-        ({"bounds": (1, 2, 3)}, "--bounds takes four numbers"),
+        ({"rescale": "1,2"}, "rescale='1,2' is invalid"),
+        ({"rescale": (1, 2, 3)}, "rescale=(1, 2, 3) is invalid: give (low, high), or one such pair per band"),
+        ({"bands": "red"}, "bands='red' is invalid: give a band's number, or several"),
+        ({"bounds": (1, 2, 3)}, "`bounds` takes four numbers"),
         ({"crs": "EPSG:0"}, "no CRS"),
         ({"scale": float("nan")}, "finite"),
         ({"colormap": "no such"}, "no such"),
@@ -506,35 +508,66 @@ def test_what_ingest_remarks_is_kept(make_raster: MakeRaster, tmp_path: Path) ->
 @pytest.mark.parametrize(
     ("given", "kind", "why"),
     [
-        ({"zoom": 5}, "BadOption", "no selector is called zoom; there are"),
+        ({"zoom": 5}, "BadOption", "unknown selector: zoom; choose from"),
         ({"zooms": "9-5"}, "GridError", "runs backwards"),
         ({"zooms": 12}, "ZoomOutside", "has zooms 0-9, not 12"),
         ({"zooms": []}, "GridError", "is not a zoom range"),
+        ({"zooms": range(10**12)}, "GridError", "too many zooms"),
         ({"bbox": (1, 2, 3)}, "GridError", "is not a box"),
         ({"bbox": (100, 0, 110, 10)}, "BadOption", "no tile of layer 'alps' is selected"),
         ({"geojson": {"type": "Pumpkin"}}, "BadOption", "geojson"),
-        ({"geojson": {"type": {1, 2}}}, "BadOption", "geojson is no GeoJSON"),
+        ({"geojson": {"type": {1, 2}}}, "BadOption", "geojson is not GeoJSON"),
         ({"geojson": "no/such.json"}, "BadOption", "cannot be read"),
-        ({"buffer": 5}, "BadOption", "--buffer needs --geojson"),
-        ({"around": (7, 46)}, "BadOption", "--around needs --radius"),
+        ({"buffer": 5}, "BadOption", "`buffer` needs `geojson`"),
+        ({"around": (7, 46)}, "BadOption", "`around` needs `radius`"),
         ({"around": (7, 46), "radius": -1}, "BadOption", "radius=-1 is too small"),
         ({"tiles": [(5, 16, 11)]}, "BadOption", r"give mercantile.Tile(x, y, z) or 'z/x/y'"),
         ({"tiles": ["5/99/11"]}, "BadOption", "tiles, line 1: tile 5/99/11 is off the grid"),
         ({"tiles": []}, "BadOption", "the list names no tile"),
-        ({"missing": True, "existing": True}, "BadOption", "leave nothing"),
+        ({"missing": True, "existing": True}, "BadOption", "exclude each other"),
         ({"format": "gif"}, "BadOption", "not 1 and gif"),
         ({"scale": 3}, "BadOption", "scale 1 or 2"),
         ({"traffic": "no.log", "share": 1.5}, "BadOption", "share=1.5"),
-        ({"bbox": 5}, "BadOption", "bbox=5 cannot be"),
-        ({"around": 7, "radius": 1}, "BadOption", "around=7 cannot be"),
-        ({"area": "world"}, "BadOption", "area='world' cannot be"),
-        ({"tiles": 5}, "BadOption", "tiles=5 cannot be"),
-        ({"geojson": HOLE, "buffer": "5"}, "BadOption", "buffer='5' cannot be"),
+        ({"bbox": 5}, "BadOption", "bbox=5 is invalid"),
+        ({"around": 7, "radius": 1}, "BadOption", "around=7 is invalid"),
+        ({"area": "world"}, "BadOption", "area='world' is invalid"),
+        ({"tiles": 5}, "BadOption", "tiles=5 is invalid"),
+        ({"geojson": HOLE, "buffer": "5"}, "BadOption", "buffer='5' is invalid"),
     ],
 )
 def test_selectors_that_cannot_be_are_refused(alps: seeder.Layer, given: dict[str, Any], kind: str, why: str) -> None:
     with pytest.raises(getattr(seeder.errors, kind), match=re.escape(why)):
         alps.select(**given)
+
+
+@pytest.mark.parametrize("folder", ["tiler", "seeder/operations", "seeder/select", "seeder/cache", "seeder/archive"])
+def test_an_option_in_a_message_becomes_an_argument_of_a_call(folder: str) -> None:
+    """Each is either an argument by its own name, or one of those that are translated."""
+    calls = (seeder.Workspace.ingest, *(getattr(seeder.Layer, name) for name in dir(seeder.Layer) if name[0] != "_"))
+    known = {name for call in calls if callable(call) for name in inspect.signature(call).parameters}
+    known |= {*Selecting.__annotations__, *Ingesting.__annotations__, "stack", *ARGUMENTS.values()}
+    known = {f"`{name}`" for name in known}
+    options = {
+        option
+        for file in (ROOT / folder).rglob("*.py")
+        for line in file.read_text().splitlines()
+        if re.search(r"Bad(Option|Source)\(|notes|yield|why|cure|[=(] ?f?\"", line) and '"""' not in line
+        for option in re.findall(r"(?<![\w`-])--[a-z][a-z-]*", line)
+    }
+    assert options
+    assert {as_arguments(option) for option in options - {"--reseed", "--all"}} <= known  # those two: of a command
+
+
+def test_handles_on_the_same_thing_are_equal(ws: seeder.Workspace, tmp_path: Path) -> None:
+    layer, other = ws.layer("alps"), seeder.open(tmp_path)
+    assert layer == ws.layer("alps")
+    assert {layer, ws.layer("alps")} == {layer}
+    assert layer != seeder.Layer(other.settings, "alps")
+    assert layer != "alps"
+    job = layer.seed(layer.select(zooms="0-3"))
+    assert ws.job(job.id) == job
+    assert {ws.job(job.id), job} == {job}
+    assert layer.seed(layer.select(zooms="0-3", missing=True)) != layer.seed(layer.select(zooms="0-3", missing=True))
 
 
 CANNOT_BE: dict[str, Callable[[seeder.Layer, seeder.Workspace], object]] = {
@@ -619,12 +652,12 @@ def test_what_is_not_there_is_said(ws: seeder.Workspace, alps: seeder.Layer, tmp
         alps.export(tmp_path / "out.pmtiles")
     with pytest.raises(errors.BadSource):
         ws.ingest(tmp_path / "no.tif", jobs=1)
-    with pytest.raises(errors.BadOption, match="is no queue"):
+    with pytest.raises(errors.BadOption, match="is not a queue"):
         alps.seed(queue="somewhere")
-    with pytest.raises(errors.BadOption, match="--queue sqs needs a queue"):
+    with pytest.raises(errors.BadOption, match="no queue is known: name a deployed stack with `stack`"):
         alps.seed(queue="sqs")
     ws.ingest(*_tiny(tmp_path), jobs=1)
-    with pytest.raises(errors.BadOption, match="tiles of layer 'tiny', not of 'alps'"):
+    with pytest.raises(errors.BadOption, match="the tiles belong to layer 'tiny', not to 'alps'"):
         alps.seed(ws.layer("tiny").select())
     shutil.rmtree(tmp_path / "data" / "private")
     assert repr(alps) == "<Layer alps: not readable>"

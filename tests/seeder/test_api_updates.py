@@ -77,7 +77,9 @@ def test_all_goes_or_what_is_old(pair: tuple[seeder.Layer, Path], tmp_path: Path
     kept = files_of(tmp_path / "one" / "tiles")
     assert layer.invalidate("all", older_than=timedelta(days=1)).existed == 0
     assert files_of(tmp_path / "one" / "tiles") == kept
-    assert layer.invalidate("all", older_than=datetime.now(UTC)).passed
+    seen: list[tuple[int, int]] = []
+    assert layer.invalidate("all", older_than=datetime.now(UTC), progress=lambda *each: seen.append(each)).passed
+    assert seen[-1] == (len(kept) - 1, len(kept) - 1)  # tile.json stays
     command("invalidate", "land", "--all", "--yes", "--data", other)
     assert same(tmp_path)
     for wrong in (timedelta(days=-1), datetime(2999, 1, 1)):  # noqa: DTZ001 - without a zone it is in UTC
@@ -88,13 +90,13 @@ def test_all_goes_or_what_is_old(pair: tuple[seeder.Layer, Path], tmp_path: Path
 def test_what_is_meant_must_be_said(pair: tuple[seeder.Layer, Path], tmp_path: Path) -> None:
     layer, _ = pair
     before = files_of(tmp_path / "one" / "tiles")
-    with pytest.raises(seeder.errors.BadOption, match="give what select"):
+    with pytest.raises(seeder.errors.BadOption, match="give the result of select"):
         layer.invalidate("everything")  # type: ignore[arg-type]
     with pytest.raises(seeder.errors.BadOption, match="missing is not stored"):
         layer.invalidate(layer.select(missing=True, zooms="0-3"))
-    with pytest.raises(seeder.errors.BadOption, match="name its distribution"):
+    with pytest.raises(seeder.errors.BadOption, match="needs a CloudFront distribution"):
         layer.invalidate("all", cdn_wait=True)
-    with pytest.raises(seeder.errors.BadOption, match="options need a raster"):
+    with pytest.raises(seeder.errors.BadOption, match="options of a raster need a source"):
         layer.refresh(max_zoom=5)
     assert files_of(tmp_path / "one" / "tiles") == before
 
@@ -126,8 +128,11 @@ def test_a_layer_is_refreshed_rolled_back_and_reseeded_as_by_command(
 def test_a_layer_is_removed(pair: tuple[seeder.Layer, Path], tmp_path: Path) -> None:
     layer, _ = pair
     stored = len(files_of(tmp_path / "one"))
-    done = layer.remove()
+    seen: list[tuple[int, int]] = []
+    done = layer.remove(progress=lambda *each: seen.append(each))
     assert done.objects <= stored
+    kinds = [number for number, _ in done.sizes.values() if number]
+    assert [each for each in seen if each[0] == each[1]] == [(number, number) for number in kinds]
     assert files_of(tmp_path / "one" / "tiles") == {}
     assert seeder.open(tmp_path / "one").layers() == []
     with pytest.raises(seeder.errors.UnknownLayer):

@@ -153,7 +153,7 @@ def test_what_was_seeded_is_seeded_of_the_next_revision(
     said = json.loads(islands.run("seed", "land", "--json").stdout)
     assert (said["missing"], said["stale"], said["written"]) == (0, 0, 0)
     before = islands.jobs()
-    assert "is to be rendered anew" in islands.run("refresh", "land").stderr
+    assert "needs re-rendering" in islands.run("refresh", "land").stderr
     assert islands.jobs() == before
 
 
@@ -193,7 +193,7 @@ def test_a_block_that_lost_a_tile_excuses_none(partly: Islands) -> None:
 def test_a_dry_run_and_the_limit_count_what_was_empty(islands: Islands) -> None:
     said = json.loads(islands.run("refresh", "land", "2.tif", "--dry-run", "--json").stdout.splitlines()[-1])
     refused = islands.run("refresh", "land", "2.tif", "--confirm-above", str(said["rendered"] - 1), code=2)
-    assert f"{said['rendered']} tiles would be rendered anew" in refused.stderr
+    assert f"{said['rendered']} tiles would be re-rendered" in refused.stderr
     told = islands.run("refresh", "land", "2.tif", "--json").stdout.splitlines()
     assert sum(json.loads(line).get("tiles", 0) for line in told) == said["rendered"]
 

@@ -53,7 +53,7 @@ def following(layer: Layer, revision: str) -> Layer:
 def test_the_old_revision_is_named_until_none_of_its_tiles_is_left(stores: Stores, first: Layer) -> None:
     publish(following(first, "0002"), stores)
     told = run("invalidate", "alps", "--zooms", "2", "--yes")
-    assert f"tile.json goes on to name revision {first.revision}" in told.stderr
+    assert f"tile.json keeps naming revision {first.revision}" in told.stderr
     assert named(stores) == first.revision
     run("invalidate", "alps", "--bbox", "5.5,45.5,8.5,47.5", "--zooms", "0-3", "--yes")
     assert named(stores) == first.revision
@@ -69,7 +69,7 @@ def test_the_new_revision_is_named_once_every_tile_was_meant(stores: Stores, fir
 
 def test_the_same_revision_stays_named_whatever_is_removed(stores: Stores, first: Layer) -> None:
     told = run("invalidate", "alps", "--zooms", "2", "--yes")
-    assert "goes on to name" not in told.stderr
+    assert "keeps naming" not in told.stderr
     assert named(stores) == first.revision
 
 

@@ -130,9 +130,9 @@ def test_local_overrides_the_queue_of_the_environment(
     [
         (("--queue", "sqs"), "", "name a deployed stack with --stack, or give the queue's URL"),
         ((), "sqs", "name a deployed stack with --stack, or give the queue's URL"),
-        (("--queue", "nonsense"), "", "'nonsense' is no queue: write local, sqs or a queue's URL"),
-        ((), "nonsense", "'nonsense' is no queue"),
-        (("--queue", "https://sqs.eu-west-1.amazonaws.com/1/blocks"), "", "workers in AWS cannot see file://"),
+        (("--queue", "nonsense"), "", "'nonsense' is not a queue: give local, sqs or a queue's URL"),
+        ((), "nonsense", "'nonsense' is not a queue"),
+        (("--queue", "https://sqs.eu-west-1.amazonaws.com/1/blocks"), "", "workers in AWS cannot read file://"),
         (("--queue", "{nowhere}"), "", "queue does not exist"),
         (("--queue", "{nowhere}", "--wait"), "", "queue does not exist"),
     ],
@@ -314,7 +314,7 @@ def test_ctrl_c_while_waiting_says_that_the_job_goes_on_and_the_same_command_pic
         out, errors = process.communicate(timeout=HANG)
     assert (process.returncode, out) == (130, "")
     (job,) = jobs(alps_copy)
-    assert f"interrupted: job {job} goes on; run the same command again to follow it" in errors
+    assert f"interrupted: job {job} continues; run the same command again to follow it" in errors
     assert "Traceback" not in errors
     assert queue.depth().waiting == 3
     monkeypatch.setattr(fanout, "Watch", partial(fanout.Watch, pause=0.05))

@@ -219,7 +219,7 @@ def test_an_error_of_the_store_ends_the_run_and_what_is_there_is_kept(
     assert not Path("out.pmtiles").exists()
     done = run("out.pmtiles")
     assert done.exit_code == 0
-    assert "30 tiles of out.pmtiles.part are there already" in done.stderr
+    assert "30 tiles already fetched: resuming from out.pmtiles.part" in done.stderr
     assert read(target("out.pmtiles")) == stored(data)
 
 
@@ -228,7 +228,7 @@ def test_ctrl_c_is_130_with_a_hint(data: Path, monkeypatch: pytest.MonkeyPatch) 
         patch.setattr("seeder.archive.export.digest", interrupt)
         done = run("out.pmtiles")
     assert done.exit_code == 130
-    assert "the same command goes on with out.pmtiles.part" in done.stderr
+    assert "run the same command again to resume from out.pmtiles.part" in done.stderr
     told = said("out.pmtiles")
     assert told["resumed"] == told["tiles"] == len(stored(data))
 
@@ -243,7 +243,7 @@ def test_a_part_of_another_format_is_begun_anew_and_that_is_said(data: Path, mon
         assert run("out.pmtiles").exit_code == 1
     done = run("out.pmtiles", "--scale", "2", "--format", "webp")
     assert done.exit_code == 0
-    assert "out.pmtiles.part held other tiles (png, 1): begun anew" in done.stderr
+    assert "out.pmtiles.part held other tiles (png, 1): starting over" in done.stderr
     assert read(target("out.pmtiles")) == stored(data, "@2x.webp")
 
 

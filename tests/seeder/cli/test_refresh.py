@@ -321,7 +321,7 @@ def test_a_rollback_goes_to_any_revision_that_is_kept(land: Land, run: Run) -> N
     run("rollback", "land", "--to", first)
     assert land.warm_at(first)
     refused = run("rollback", "land", code=2).stderr
-    assert re.search(f"revision {first} is the first of layer 'land': --to takes .*{second}", refused)
+    assert re.search(f"revision {first} is the first of layer 'land': choose another with --to .*{second}", refused)
     for words in ((), ("--yes",), ("--dry-run",)):
         refused = run("rollback", "land", "--to", "nonsense", *words, code=2).stderr
         assert "revision nonsense of layer 'land' is not kept; there are" in refused
@@ -330,7 +330,7 @@ def test_a_rollback_goes_to_any_revision_that_is_kept(land: Land, run: Run) -> N
 def test_the_only_revision_cannot_be_rolled_back(run: Run, tmp_path: Path) -> None:
     run("ingest", "west", "--layer", "land", "--virtual")
     before = files_under(tmp_path / "data")
-    assert "is the first of layer 'land': no other one is kept" in run("rollback", "land", code=2).stderr
+    assert "is the first of layer 'land': no other revision is kept" in run("rollback", "land", code=2).stderr
     assert files_under(tmp_path / "data") == before
 
 
@@ -367,7 +367,7 @@ def test_more_tiles_than_the_limit_need_a_yes(land: Land, run: Run, command: str
     run("refresh", "land", "again")
     words, number, before = MEANT[command], len(land.tiles()), files_under(tmp_path / "data")
     refused = run(*words, "--confirm-above", str(number - 1), code=2).stderr
-    assert f"{number} tiles would be rendered anew, more than --confirm-above {number - 1}" in refused
+    assert f"{number} tiles would be re-rendered, more than --confirm-above {number - 1}" in refused
     assert files_under(tmp_path / "data") == before
     run(*words, "--confirm-above", str(number))
     assert land.renewed()
@@ -412,5 +412,5 @@ def test_without_a_raster_nothing_but_stale_tiles_is_rendered(run: Run, land: La
     fresh = land.tiles()
     assert all(fresh[key] != data for key, data in stale.items() if key in fresh)
     assert "stale" not in run("verify", "land", "--deep", code=1).stderr  # some were never stored
-    assert "is to be rendered anew" in run("refresh", "land", "--no-wait").stderr
+    assert "needs re-rendering" in run("refresh", "land", "--no-wait").stderr
     assert land.tiles() == fresh

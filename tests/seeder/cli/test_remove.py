@@ -216,7 +216,7 @@ def test_what_refuses_to_go_is_named_and_the_rest_of_its_kind_goes(
     assert result.exit_code == 1
     (line,) = [line for line in result.stderr.splitlines() if line.startswith("error: ")]
     assert stuck in line
-    assert "1 objects of tiles are left" in line
+    assert "1 objects of tiles were not deleted" in line
     assert [entry.key for entry in alone.tiles.list(f"{NAME}/")] == [stuck]
 
 

@@ -242,7 +242,7 @@ def test_an_answer_is_asked_for_before_anything_is_sent(data: Path, make_queue: 
 def test_what_may_cost_too_much_is_refused_and_nothing_written(data: Path, bucket: str) -> None:
     before = snapshot(data)
     says = refusal(run("--max-cost", "0.00001"))
-    assert "more than --max-cost 1e-05: select less, or see --dry-run" in says
+    assert "above --max-cost 1e-05: select fewer tiles, or raise the limit" in says
     assert "--max-cost 0:" in refusal(run("--max-cost", "0", "--yes"))
     assert stored(bucket) == []
     assert snapshot(data) == before
@@ -292,7 +292,7 @@ def test_a_file_sets_other_prices(tmp_path: Path) -> None:
     assert said["cost"]["total"] == pytest.approx(2 * (TOTAL + 3))
     assert f"in all ${2 * (TOTAL + 3)}.00" in run("--dry-run", "--prices", str(path)).stdout
     says = refusal(run("--max-cost", "20", "--prices", str(path)))
-    assert f"it may cost up to ${2 * (TOTAL + 3)}.00, more than --max-cost 20" in says
+    assert f"the estimate is up to ${2 * (TOTAL + 3)}.00, above --max-cost 20" in says
 
 
 @pytest.mark.usefixtures("unchanged")

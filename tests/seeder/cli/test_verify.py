@@ -381,7 +381,7 @@ def test_only_what_is_selected_is_verified(tiles: Path) -> None:
     assert run("verify", "reef", "--zooms", "1", "--bbox", "1,1,2,2").stdout == "1/1/0\n"
     listed = run("verify", "reef", "--tiles", "-", stdin="2/1/1\n9/1/1\n2/0/0\n")
     assert (listed.exit_code, listed.stdout) == (1, "2/1/1\n")
-    assert "2 of 3 listed tiles are not among the layer's" in listed.stderr
+    assert "2 of 3 listed tiles are left out: outside the layer" in listed.stderr
 
 
 @pytest.mark.usefixtures("tiles")

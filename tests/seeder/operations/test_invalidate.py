@@ -90,7 +90,7 @@ def test_the_result_counts_what_vanished_and_progress_comes_to_as_many(
     assert report.done("look for globe") == (0 if confirmed else len(meant))
     assert report.unfinished == []
     assert report.questions == ([] if confirmed else [(len(meant), "removed")])
-    assert report.notes[: not meant] == ["none of the selected tiles is stored: nothing was removed"][: not meant]
+    assert report.notes[: not meant] == ["no selected tile is stored: nothing was removed"][: not meant]
     assert result.to_json()["existed"] == len(meant)
 
 
@@ -205,5 +205,7 @@ def test_ctrl_c_is_raised_as_it_is(layer: Layer, stores: Stores, monkeypatch: py
 
 def test_tiles_of_other_revisions_that_are_left_are_noted(layer: Layer, stores: Stores, report: Recorded) -> None:
     invalidate(StoredFilter(layer, (3,)), context(stores, report))
-    assert report.notes == [f"tile.json goes on to name revision {GLOBE.revision}: tiles of other revisions are stored"]
+    assert report.notes == [
+        f"tile.json keeps naming revision {GLOBE.revision}: tiles of other revisions are still stored"
+    ]
     assert shown(stores) == GLOBE.revision

@@ -166,7 +166,7 @@ def test_the_result_counts_what_changed_and_every_stage_comes_to_its_whole(land:
     assert before.keys() - after.keys(), "the other raster covers all"
     written = sum(run.tally.written for run in result.runs)
     assert written == len(after)
-    assert report.questions == [(asked, "rendered anew")]
+    assert report.questions == [(asked, "re-rendered")]
     assert name == "refresh" or asked == sum(run.tally.tiles for run in result.runs)
     assert [type(step) for step in report.steps] == [*FIRST[name], *[RunResult] * len(result.runs), RemovedTiles]
     assert [step for step in report.steps if isinstance(step, RunResult)] == list(result.runs)
@@ -223,7 +223,7 @@ def test_without_a_source_only_stale_tiles_are_rendered(land: Land) -> None:
     report = Recorded()
     result = refresh("land", land.context(report), ONE)
     assert (result.passed, result.runs) == (True, ())
-    assert report.notes == ["no stored tile of layer land is to be rendered anew"]
+    assert report.notes == ["no stored tile of layer land needs re-rendering"]
     land.ingest("east")
     stale = len(land.tiles())
     assert plan_refresh("land", land.context(Report())).stored_tiles.stale == stale

@@ -66,8 +66,8 @@ def test_an_estimate_writes_nothing(settings: Settings, alps_copy: Path) -> None
 @pytest.mark.parametrize(
     ("query", "note"),
     [
-        (TileQuery(places=SpatialFilter(lists=(TileSets({}),))), "the list names no tile: nothing to do"),
-        (TileQuery(zooms=(5,), state="existing"), "none of these tiles is existing: nothing to do"),
+        (TileQuery(places=SpatialFilter(lists=(TileSets({}),))), "the list is empty: nothing to do"),
+        (TileQuery(zooms=(5,), state="existing"), "no selected tile is stored: nothing to do"),
     ],
 )
 def test_nothing_to_do_is_noted(settings: Settings, alps_copy: Path, query: TileQuery, note: str) -> None:
@@ -89,7 +89,7 @@ def test_limits_are_kept_before_anything_is_written(settings: Settings, alps_cop
     with pytest.raises(BadOption, match="not meant"):
         seed(request, HERE, settings, Recorded(), Limits(tiles=0, confirm=refuse))
     queued = RunOptions("http://queue.test/blocks", 1)
-    with pytest.raises(BadOption, match="more than --max-cost 0:"):
+    with pytest.raises(BadOption, match="above --max-cost 0:"):
         seed(request, queued, settings, Recorded(), Limits(dollars=0, tiles=0, confirm=refuse))
     assert snapshot(alps_copy) == before
     result = seed(request, HERE, settings, Recorded(), Limits(tiles=asked[0], confirm=refuse))

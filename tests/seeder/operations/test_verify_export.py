@@ -76,13 +76,13 @@ def test_an_export_has_four_stages_and_goes_on_where_it_was_cut_off(settings: Se
     assert [stage.label for stage in report.stages] == ["list alps", "fetch", "write", "verify"]
     assert report.unfinished == []
     assert done.resumed == done.tiles == report.stages[1].begun
-    assert report.notes == [f"{done.tiles} tiles of out.pmtiles.part are there already"]
+    assert report.notes == [f"{done.tiles} tiles already fetched: resuming from out.pmtiles.part"]
     fresh = export("alps", str(tmp_path / "fresh.pmtiles"), LOW, settings, Cut())
     assert (fresh.resumed, fresh.bytes) == (0, done.bytes)
 
 
 def test_what_cannot_be_is_our_error(settings: Settings, tmp_path: Path) -> None:
-    with pytest.raises(BadOption, match="what is missing cannot be exported"):
+    with pytest.raises(BadOption, match="missing tiles cannot be exported"):
         export("alps", str(tmp_path / "out"), TileQuery(state="missing"), settings, Recorded())
     with pytest.raises(BadOption, match="no kind of archive"):
         export("alps", str(tmp_path / "out.zip"), LOW, settings, Recorded())

@@ -610,7 +610,7 @@ def test_a_list_is_seeded_but_for_tiles_that_the_layer_lacks(alps_copy: Path) ->
     lines = "6/33/22\n9/264/182 # a comment\n\n6/0/0\n12/1/1\n6/33/22\n"
     result = seed("--tiles", "-", "--json", stdin=lines)
     assert (result.exit_code, json.loads(result.stdout)["written"]) == (0, 2)
-    assert "2 of 4 listed tiles are not among the layer's" in result.stderr
+    assert "2 of 4 listed tiles are left out: outside the layer" in result.stderr
     assert made(alps_copy) == {"6/33/22.png", "9/264/182.png"}
 
 
@@ -627,8 +627,8 @@ def test_a_list_may_be_a_file_and_is_limited_by_zooms_and_boxes(alps_copy: Path,
 @pytest.mark.parametrize(
     ("lines", "code", "says"),
     [
-        ("", 0, "the list names no tile: nothing to do"),
-        ("# nothing\n\n", 0, "the list names no tile: nothing to do"),
+        ("", 0, "the list is empty: nothing to do"),
+        ("# nothing\n\n", 0, "the list is empty: nothing to do"),
         ("6/33/22\n\n6/33\n", 2, "<stdin>, line 3: '6/33' is not a tile: write z/x/y"),
         ("6/33/22\n6/64/0\n", 2, "<stdin>, line 2: tile 6/64/0 is off the grid of its zoom"),
         ("6/0/0\n12/1/1\n", 2, "no tile of layer 'alps' is selected"),

@@ -88,7 +88,7 @@ def cancel(function: Function) -> Message:
 
 
 @pytest.mark.parametrize(
-    ("cause", "says"), [(supersede, "superseded by revision 0000"), (rename, "by nothing"), (cancel, "was stopped")]
+    ("cause", "says"), [(supersede, "superseded by revision 0000"), (rename, "was removed"), (cancel, "was stopped")]
 )
 def test_what_is_out_of_date_is_dropped(function: Function, cause: Callable[[Function], Message], says: str) -> None:
     body = cause(function).encode()
