@@ -2,24 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Self
 
 from seeder.aws import clients
+from seeder.aws.delivery import TRIES, Delivery, delivered
 from tiler.inputs import read_json
 
 BATCH = 10  # messages that one request takes
 LONGEST_WAIT = 20  # seconds that SQS lets a receiver wait
-
-
-@dataclass(frozen=True, slots=True)
-class Delivery:
-    """A message as it was received; `handle` is valid until the visibility timeout passes."""
-
-    id: str
-    handle: str
-    body: str
-    receives: int  # this one included
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,9 +43,12 @@ class QueueClient:
         """
         return cls(url, clients.client("sqs", region), region)
 
-    def send_bodies(self, bodies: dict[str, str]) -> dict[str, str]:
-        """Send up to ten, by name; returns the refused ones with the reason. SQS says so inside an answer of 200."""
-        entries = [{"Id": name, "MessageBody": body} for name, body in bodies.items()]
+    def send_bodies(self, bodies: Mapping[str, str], tries: Mapping[str, int] | None = None) -> dict[str, str]:
+        """Send up to ten bodies by name, some with earlier tries; returns the refused ones with the reason."""
+        entries: list[dict[str, Any]] = [{"Id": name, "MessageBody": body} for name, body in bodies.items()]
+        for entry in entries:
+            if earlier := (tries or {}).get(entry["Id"]):
+                entry["MessageAttributes"] = {TRIES: {"DataType": "Number", "StringValue": str(earlier)}}
         with clients.translated(f"send to {self.url}"):
             answer = self.client.send_message_batch(QueueUrl=self.url, Entries=entries)
         return {each["Id"]: f"{each['Code']}: {each.get('Message', '')}" for each in answer.get("Failed", [])}
@@ -70,14 +65,16 @@ class QueueClient:
                 MaxNumberOfMessages=min(most, BATCH),
                 WaitTimeSeconds=min(wait, LONGEST_WAIT),
                 MessageSystemAttributeNames=["ApproximateReceiveCount"],
+                MessageAttributeNames=[TRIES],
                 **hidden,
             )
         return [
-            Delivery(
+            delivered(
                 each["MessageId"],
                 each["ReceiptHandle"],
                 each["Body"],
-                int(each["Attributes"]["ApproximateReceiveCount"]),
+                each["Attributes"]["ApproximateReceiveCount"],
+                each.get("MessageAttributes", {}).get(TRIES, {}).get("StringValue"),
             )
             for each in answer.get("Messages", [])
         ]
@@ -86,6 +83,33 @@ class QueueClient:
         """Tell that the message was worked off."""
         with clients.translated(f"take a message off {self.url}"):
             self.client.delete_message(QueueUrl=self.url, ReceiptHandle=delivery.handle)
+
+    def release(self, deliveries: Sequence[Delivery]) -> list[Delivery]:
+        """Replace up to ten messages that nobody tried by new ones, so that this receive counts for nothing.
+
+        A crash in between leaves both, and the work of one is done twice. Returns those that SQS refused.
+        """
+        bodies = {str(number): each.body for number, each in enumerate(deliveries)}
+        tries = {str(number): each.tries - 1 for number, each in enumerate(deliveries)}
+        refused = self.send_bodies(bodies, tries)
+        sent = [each for number, each in enumerate(deliveries) if str(number) not in refused]
+        self.delete_all(sent)
+        return [each for each in deliveries if each not in sent]
+
+    def bury(self, delivery: Delivery) -> bool:
+        """Move a message to the dead-letter queue, if the queue has one; returns whether it was moved."""
+        dead = self.dead_queue()
+        if dead is None or dead.send_bodies({"0": delivery.body}):
+            return False
+        self.delete(delivery)
+        return True
+
+    def delete_all(self, deliveries: Sequence[Delivery]) -> None:
+        """Delete up to ten messages."""
+        entries = [{"Id": str(number), "ReceiptHandle": each.handle} for number, each in enumerate(deliveries)]
+        if entries:
+            with clients.translated(f"take messages off {self.url}"):
+                self.client.delete_message_batch(QueueUrl=self.url, Entries=entries)
 
     def hide(self, handle: str, seconds: int) -> None:
         """Keep a received message from other workers for so long from now; 0 gives it back at once."""

@@ -18,7 +18,8 @@ from tiler.storage.concurrent import overlap
 from tiler.storage.store import Store
 
 if TYPE_CHECKING:
-    from seeder.aws.queue import Delivery, QueueClient  # which imports boto3: a third of a second of every command
+    from seeder.aws.delivery import Delivery
+    from seeder.aws.queue import QueueClient  # which imports boto3: a third of a second of every command
 
 HIDE_SECONDS = 900  # seconds that dead letters are kept from others while they are read
 DEAD = "nobody could work it off: it came back from every worker"

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import multiprocessing
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from multiprocessing.connection import wait
 from multiprocessing.context import SpawnProcess
 
@@ -16,11 +17,12 @@ from tenacity import RetryCallState, Retrying, retry_if_exception_type, wait_ran
 from tenacity.nap import sleep_using_event
 from tenacity.stop import stop_when_event_set
 
-from seeder.aws.queue import Delivery
+from seeder.aws.delivery import Delivery
 from seeder.jobs.messages import Receipt
 from seeder.workers.lambda_handler import Again, attend, log
 from seeder.workers.process_block import Worker
 from seeder.workers.sqs import SqsQueue
+from seeder.workers.turns import is_spent, turns
 from tiler.errors import QueueError, TilerError
 from tiler.ingest.processes import end_with_parent, interrupts_ignored, signals
 from tiler.settings import Settings
@@ -74,10 +76,15 @@ def _tend(settings: Settings, visibility: int) -> None:
         worker = Worker.open(settings, queue.send)
         for deliveries in _received(queue, stop):
             with _held(queue, visibility, deliveries) as held:
-                for delivery in deliveries:
-                    answer = Again(0) if stop.is_set() else attend(worker, delivery.body, delivery.receives)
+
+                def release(rest: Sequence[Delivery], held: list[Delivery] = held) -> None:
+                    held[:] = [delivery for delivery in held if delivery not in rest]
+                    _release(queue, rest)
+
+                for delivery in turns(deliveries, lambda _: not stop.is_set(), release, partial(_bury, queue)):
+                    answer = attend(worker, delivery.body, delivery.tries)
                     held.remove(delivery)
-                    _tell(queue, delivery, answer)
+                    settle(queue, delivery, answer)
 
 
 @contextmanager
@@ -90,15 +97,36 @@ def _last_words() -> Iterator[None]:
         raise SystemExit(1) from error
 
 
-def _tell(queue: SqsQueue, delivery: Delivery, answer: Receipt | Again) -> None:
-    """Delete a message or say when it comes again. What cannot be said to the queue it finds out by its timeout."""
+def settle(queue: SqsQueue, delivery: Delivery, answer: Receipt | Again) -> None:
+    """Delete a message, set when it comes again, or move it to the dead-letter queue after its last try.
+
+    If the queue does not answer, the message comes again after its visibility timeout.
+    """
     try:
-        if isinstance(answer, Again):
-            queue.hide(delivery.handle, answer.seconds)
-        else:
+        if isinstance(answer, Receipt):
             queue.delete(delivery)
+        elif not (is_spent(delivery) and _bury(queue, delivery)):
+            queue.hide(delivery.handle, answer.seconds)
     except TilerError as error:
-        log.warning("queue not told", error=str(error))
+        log.warning("message not settled", error=str(error))
+
+
+def _bury(queue: SqsQueue, delivery: Delivery) -> bool:
+    """Move a message to the dead-letter queue; returns whether that was possible."""
+    try:
+        return queue.bury(delivery)
+    except TilerError as error:
+        log.warning("not moved to the dead-letter queue", error=str(error))
+        return False
+
+
+def _release(queue: SqsQueue, deliveries: Sequence[Delivery]) -> None:
+    """Release messages; those that SQS did not take come again at once, and count as tried."""
+    try:
+        for delivery in queue.release(deliveries) if deliveries else ():
+            queue.hide(delivery.handle, 0)
+    except TilerError as error:
+        log.warning("not released", error=str(error))
 
 
 def _received(queue: SqsQueue, stop: threading.Event) -> Iterator[list[Delivery]]:

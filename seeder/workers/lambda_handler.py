@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 from aws_lambda_powertools import Logger, Metrics
 from aws_lambda_powertools.metrics import MetricUnit
 
+from seeder.aws.delivery import TRIES, Delivery, delivered
 from seeder.jobs.messages import Message, Receipt
 from seeder.workers.process_block import Worker
+from seeder.workers.turns import is_spent, turns
 from tiler import timing
 from tiler.errors import MessageError, TilerError
 from tiler.settings import Settings
@@ -44,35 +46,49 @@ class Context(Protocol):
 
 
 def handler(event: Event, context: Context) -> Event:
-    """Work off a batch of SQS records; says which of them must come again.
+    """Process a batch of SQS records; returns those that must come again.
 
-    Those that failed come again after a while, longer each time; those that were not begun for lack of time, at once.
-    The first is always begun, so that none is put off for ever.
+    Failed ones come again after a delay that grows with each try. Those without time left are released: they come
+    again at once, as if this worker had not received them. At least one is begun.
     """
-    back: list[tuple[Event, int]] = []
-    for number, record in enumerate(event["Records"]):
-        if number and context.get_remaining_time_in_millis() / 1000 < max(MARGIN, 2 * _slowest):
-            back.append((record, 0))
-            continue
-        answer = attend(_worker(), record["body"], int(record["attributes"]["ApproximateReceiveCount"]))
-        if isinstance(answer, Again):
-            back.append((record, answer.seconds))
-        else:
+    back: list[tuple[Delivery, int]] = []
+    done: list[Delivery] = []
+
+    def release(deliveries: Sequence[Delivery]) -> None:
+        _delete(done)
+        back.extend((delivery, 0) for delivery in _released(deliveries))
+
+    def goes_on(begun: int) -> bool:
+        return not begun or context.get_remaining_time_in_millis() / 1000 >= max(MARGIN, 2 * _slowest)
+
+    for delivery in turns([_delivery(record) for record in event["Records"]], goes_on, release, _buried):
+        answer = attend(_worker(), delivery.body, delivery.tries)
+        if isinstance(answer, Receipt):
             _count(answer)
+            done.append(delivery)
+        elif not (is_spent(delivery) and _buried(delivery)):
+            back.append((delivery, answer.seconds))
     if back:
         metrics.add_metric("Returned", MetricUnit.Count, len(back))
         _give_back(back)
     metrics.flush_metrics()
-    return {"batchItemFailures": [{"itemIdentifier": record["messageId"]} for record, _ in back]}
+    return {"batchItemFailures": [{"itemIdentifier": delivery.id} for delivery, _ in back]}
 
 
-def attend(worker: Worker, body: str, receives: int) -> Receipt | Again:
-    """Work one message off and log it; `receives` counts how often it came."""
+def _delivery(record: Event) -> Delivery:
+    """A record of the event-source mapping."""
+    receives = record["attributes"]["ApproximateReceiveCount"]
+    earlier = record["messageAttributes"].get(TRIES, {}).get("stringValue")
+    return delivered(record["messageId"], record["receiptHandle"], record["body"], receives, earlier)
+
+
+def attend(worker: Worker, body: str, tries: int) -> Receipt | Again:
+    """Process one message and log it; `tries` includes this one."""
     global _slowest  # noqa: PLW0603 - learnt over the life of the process
     start = time.monotonic()
     try:
         message = Message.decode(body)
-        receipt = worker.work(message, again=receives > 1)
+        receipt = worker.work(message, again=tries > 1)
     except Exception as error:
         if isinstance(error, TilerError):
             log.warning("returned", error=str(error), body=body)
@@ -80,7 +96,7 @@ def attend(worker: Worker, body: str, receives: int) -> Receipt | Again:
             log.exception("returned", body=body)
         # a message that nobody understands need not wait for better times: it is soon a dead letter
         delays = timing.RETRY_DELAYS_SECONDS
-        return Again(0 if isinstance(error, MessageError) else delays[min(receives, len(delays)) - 1])
+        return Again(0 if isinstance(error, MessageError) else delays[min(tries, len(delays)) - 1])
     _slowest = max(FORGET * _slowest, time.monotonic() - start)
     outcome = receipt.outcome
     log.info(
@@ -114,11 +130,44 @@ def _count(receipt: Receipt) -> None:
         metrics.add_metric("Split" if receipt.fate == "split" else "Dropped", MetricUnit.Count, 1)
 
 
-def _give_back(back: Iterable[tuple[Event, int]]) -> None:
-    """Say when records come again. Where that fails they come when the visibility timeout passes."""
+def _delete(done: Sequence[Delivery]) -> None:
+    """Delete messages now that Lambda would delete after the invocation."""
     try:
-        for record, seconds in back:
-            _queue().hide(record["receiptHandle"], seconds)
+        if done:
+            _queue().delete_all(done)
+    except TilerError as error:
+        log.warning("not deleted", error=str(error))
+
+
+def _released(deliveries: Sequence[Delivery]) -> Sequence[Delivery]:
+    """Release messages; returns those that SQS did not take."""
+    if not deliveries:
+        return ()
+    metrics.add_metric("Released", MetricUnit.Count, len(deliveries))
+    try:
+        return cast("Sequence[Delivery]", _queue().release(deliveries))
+    except TilerError as error:
+        log.warning("not released", error=str(error))
+        return deliveries
+
+
+def _buried(delivery: Delivery) -> bool:
+    """Move a message to the dead-letter queue; returns whether that was possible."""
+    try:
+        if not _queue().bury(delivery):
+            return False
+    except TilerError as error:
+        log.warning("not moved to the dead-letter queue", error=str(error))
+        return False
+    metrics.add_metric("DeadLetters", MetricUnit.Count, 1)
+    return True
+
+
+def _give_back(back: Sequence[tuple[Delivery, int]]) -> None:
+    """Set when messages come again. If that fails they come after the visibility timeout."""
+    try:
+        for delivery, seconds in back:
+            _queue().hide(delivery.handle, seconds)
     except TilerError as error:
         log.warning("visibility unchanged", error=str(error))
 

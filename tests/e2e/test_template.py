@@ -199,6 +199,8 @@ QUEUE = {
     for verb in ("ReceiveMessage", "DeleteMessage", "GetQueueAttributes", "ChangeMessageVisibility", "SendMessage")
 }
 
+DEAD_LETTERS = {(f"sqs:{verb}", "${DeadLetterQueue.Arn}") for verb in ("GetQueueUrl", "SendMessage")}
+
 
 def logs(group: str) -> set[tuple[str, str]]:
     return {("logs:CreateLogStream", f"${{{group}.Arn}}"), ("logs:PutLogEvents", f"${{{group}.Arn}}")}
@@ -209,7 +211,9 @@ def test_the_http_function_may_do_this_and_no_more(template: Template) -> None:
 
 
 def test_the_worker_may_do_this_and_no_more(template: Template) -> None:
-    assert grants(template, "WorkerRole") == LIST | TILES | SOURCES | JOBS | QUEUE | logs("WorkerLogGroup")
+    assert grants(template, "WorkerRole") == (
+        LIST | TILES | SOURCES | JOBS | QUEUE | DEAD_LETTERS | logs("WorkerLogGroup")
+    )
 
 
 @pytest.mark.parametrize("role", ["HttpRole", "WorkerRole"])

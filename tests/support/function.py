@@ -78,7 +78,10 @@ class Function:
         for body in bodies:
             self.queue.client.send_message(QueueUrl=self.queue.url, MessageBody=body)
         found = self.queue.client.receive_message(
-            QueueUrl=self.queue.url, MaxNumberOfMessages=most, MessageSystemAttributeNames=["All"]
+            QueueUrl=self.queue.url,
+            MaxNumberOfMessages=most,
+            MessageSystemAttributeNames=["All"],
+            MessageAttributeNames=["All"],
         )
         return [
             {
@@ -86,7 +89,10 @@ class Function:
                 "receiptHandle": each["ReceiptHandle"],
                 "body": each["Body"],
                 "attributes": each["Attributes"],
-                "messageAttributes": {},
+                "messageAttributes": {
+                    name: {"stringValue": value["StringValue"], "dataType": value["DataType"]}
+                    for name, value in each.get("MessageAttributes", {}).items()
+                },
                 "md5OfBody": each["MD5OfBody"],
                 "eventSource": "aws:sqs",
                 "eventSourceARN": "arn:aws:sqs:us-east-1:123456789012:blocks",

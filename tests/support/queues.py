@@ -62,7 +62,7 @@ def working(queue: SqsQueue, settings: Settings) -> Iterator[None]:
     def work() -> None:
         while not stop.wait(0.02):
             for delivery in queue.receive(10, wait=0):
-                daemon._tell(queue, delivery, attend(station, delivery.body, delivery.receives))
+                daemon.settle(queue, delivery, attend(station, delivery.body, delivery.tries))
         datasets.forget()
 
     datasets.forget()

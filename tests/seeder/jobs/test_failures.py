@@ -14,7 +14,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from seeder.aws.queue import Delivery
+from seeder.aws.delivery import Delivery
 from seeder.jobs.failures import (
     DEAD,
     DeadLetter,

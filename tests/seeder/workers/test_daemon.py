@@ -21,7 +21,7 @@ from urllib.parse import urlsplit
 import pytest
 from moto.server import ThreadedMotoServer
 
-from seeder.aws.queue import Delivery
+from seeder.aws.delivery import Delivery
 from seeder.jobs.ledger import finished
 from seeder.jobs.messages import Message
 from seeder.workers import daemon

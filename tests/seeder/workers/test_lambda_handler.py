@@ -12,6 +12,7 @@ import pytest
 
 from seeder.jobs.messages import Message
 from seeder.workers import lambda_handler
+from seeder.workers.sqs import SqsQueue
 from tests.support.function import Context, Function
 from tests.support.queues import taken
 from tiler.grid import Block
@@ -109,18 +110,26 @@ def test_a_layer_that_is_ingested_again_is_noticed_by_a_process_that_knew_it(fun
     assert function.counted()["Dropped"] == 1
 
 
-def test_records_are_returned_unstarted_when_little_time_is_left(function: Function) -> None:
+def released(function: Function) -> list[str]:
+    """The bodies of the messages in the queue, which come as if for the first time."""
+    records = function.records()
+    assert all(lambda_handler._delivery(record).tries == 1 for record in records)
+    return sorted(record["body"] for record in records)
+
+
+def test_records_are_released_when_little_time_is_left(function: Function) -> None:
     bodies = [message.encode() for message in function.messages[:5]]
-    assert function.invoke(function.records(*bodies), seconds=[60, 60, lambda_handler.MARGIN - 1]) == bodies[3:]
+    assert function.invoke(function.records(*bodies), seconds=[60, 60, lambda_handler.MARGIN - 1]) == []
     assert len(function.receipts()) == 3
-    assert function.counted()["Returned"] == 2
-    assert [record["body"] for record in function.records()] == bodies[3:], "they were not given back at once"
+    assert function.counted()["Released"] == 2
+    assert released(function) == sorted(bodies[3:])
 
 
 def test_the_first_record_is_begun_however_little_time_is_left(function: Function) -> None:
     bodies = [message.encode() for message in function.messages[:2]]
-    assert function.invoke(function.records(*bodies), seconds=[0]) == bodies[1:]
+    assert function.invoke(function.records(*bodies), seconds=[0]) == []
     assert len(function.receipts()) == 1
+    assert released(function) == bodies[1:]
 
 
 @pytest.mark.parametrize(("left", "back"), [([31], 2), ([33, 25], 1), ([33, 26], 0)])
@@ -129,7 +138,42 @@ def test_a_process_that_met_a_slow_block_wants_twice_its_time_and_forgets_by_a_f
 ) -> None:
     bodies = [message.encode() for message in function.messages[:3]]
     monkeypatch.setattr(lambda_handler, "_slowest", 20.0)
-    assert function.invoke(function.records(*bodies), seconds=left) == bodies[3 - back :]
+    assert function.invoke(function.records(*bodies), seconds=left) == []
+    assert released(function) == sorted(bodies[3 - back :])
+
+
+def test_a_message_that_fails_between_releases_is_a_dead_letter_after_five_tries(
+    function: Function, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hide = SqsQueue.hide
+    monkeypatch.setattr(SqsQueue, "hide", lambda queue, handle, _: hide(queue, handle, 0))
+    function.obstruct(9)
+    good, bad = function.messages[0].encode(), function.messages[-1].encode()
+    records = function.records(good, bad)
+    for failures in range(5):
+        for _ in range(3):  # more receives than the queue allows
+            records = [record for record in records if record["body"] == bad]
+            (record,) = records
+            assert lambda_handler._delivery(record).tries == failures + 1
+            assert function.invoke(function.records(good, most=1) + records, seconds=[0]) == []
+            records = function.records()
+        assert function.queue.depth().dead == 0
+        back = function.invoke(records)
+        assert back == ([bad] if failures < 4 else [])
+        records = function.records()
+    assert records == []
+    assert function.queue.depth().dead == 1
+    (letter,) = function.queue.dead_queue().receive(10, wait=0)
+    assert letter.body == bad
+    assert function.counted()["Returned"] == 4
+
+
+def test_what_cannot_be_released_is_returned(function: Function, monkeypatch: pytest.MonkeyPatch) -> None:
+    bodies = [message.encode() for message in function.messages[:2]]
+    records = function.records(*bodies)
+    monkeypatch.setenv("TILER_QUEUE", f"{function.queue.url}-nowhere")
+    assert function.invoke(records, seconds=[0]) == bodies[1:]
+    assert len(function.lines("not released")) == 1
 
 
 def test_a_large_block_becomes_64_messages_in_the_queue(function: Function) -> None:

@@ -267,8 +267,8 @@ def test_a_message_that_was_hidden_comes_again_when_it_is_told_to(make_queue: Ma
     assert queue.receive(10, wait=0) == []
     queue.hide(first.handle, 0)
     (second,) = queue.receive(10, wait=0)
-    assert (first.id, first.body, first.receives) == (second.id, second.body, 1)
-    assert second.receives == 2
+    assert (first.id, first.body, first.tries) == (second.id, second.body, 1)
+    assert second.tries == 2
     queue.delete(second)
     assert queue.depth() == Depth(0, 0, 0)
 
