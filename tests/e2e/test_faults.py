@@ -126,7 +126,8 @@ def test_poison_ends_in_the_dead_letter_queue_and_hinders_nobody(
             # a block that comes again after a second finds what its first delivery stored
             assert said["written"] + said["skipped"] == len(alps)
             mapping.drained(within=90)
-        assert sorted(stack.queue.dead()) == sorted(poison)
+        # one may be released, and received again, within the second that it is hidden: then it dies twice
+        assert set(stack.queue.dead()) == set(poison)
         assert stack.stored(ALPS) == alps
 
 
