@@ -126,6 +126,8 @@ class BadStore(BadInput):
 class BadCloud(BadInput):
     """AWS cannot be asked: no credentials, no region, no such stack or queue."""
 
+    denied = False  # whether only a policy forbids it
+
 
 class SourceReadError(TilerError):
     """Pixels could not be read; no tile is written."""

@@ -20,9 +20,9 @@ CONFIG = Config(
     read_timeout=40,
     max_pool_connections=32,
 )
+DENIALS = {"AccessDenied", "AccessDeniedException"}  # error codes of a policy that does not allow an action
 REFUSALS = {  # error codes that no retry mends
-    "AccessDenied",
-    "AccessDeniedException",
+    *DENIALS,
     "AWS.SimpleQueueService.NonExistentQueue",
     "ExpiredToken",
     "ExpiredTokenException",
@@ -58,8 +58,12 @@ def translated(doing: str) -> Iterator[None]:
     except ClientError as error:
         said = error.response.get("Error", {})
         code, message = said.get("Code", ""), said.get("Message", "") or str(error)
-        kind = BadCloud if code in REFUSALS else QueueError
-        raise kind(f"cannot {doing}: {message} ({code})") from error
+        why = f"cannot {doing}: {message} ({code})"
+        if code not in REFUSALS:
+            raise QueueError(why) from error
+        refusal = BadCloud(why)
+        refusal.denied = code in DENIALS
+        raise refusal from error
     except (HTTPClientError, NoConnectionError, ResponseParserError, WaiterError) as error:
         raise QueueError(f"cannot {doing}: {error}") from error
     except BotoCoreError as error:

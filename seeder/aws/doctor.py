@@ -14,7 +14,7 @@ from mercantile import Tile
 from seeder.aws import clients
 from seeder.aws.queue import QueueClient
 from seeder.aws.stack import Stack, read_stack
-from tiler.errors import SourceReadError, TilerError
+from tiler.errors import BadCloud, SourceReadError, TilerError
 from tiler.inputs import read_json
 from tiler.keys import TileName, tile_key
 from tiler.layers.catalog import Layer, list_layers, load_layer
@@ -75,9 +75,12 @@ def examine(settings: Settings, layer: str | None) -> Iterator[CheckResult]:
 
 
 def _guarded(what: str, check: Check) -> Iterator[CheckResult]:
-    """A check whose own failure is a finding too."""
+    """A check whose own failure is a finding too; one that the policy does not allow is passed over with a hint."""
     try:
         yield from check()
+    except BadCloud as error:
+        hint = "not checked; deploy/policies/reader.json allows it: " if error.denied else ""
+        yield CheckResult(what, f"{hint}{error}", well=error.denied)
     except (TilerError, urllib3.exceptions.HTTPError) as error:
         yield CheckResult(what, str(error), well=False)
 
@@ -109,11 +112,15 @@ def _queue(settings: Settings, stack: Stack | None) -> Iterator[CheckResult]:
         cure = "; look at one with `aws sqs receive-message`, then seed again" if depth.dead else ""
         yield CheckResult("dead letters", f"{depth.dead:,} in {dead}{cure}", not depth.dead)
     if stack and stack.outputs.get("WorkerFunction"):
-        client = clients.client("lambda", settings.s3.region)
-        with clients.translated("look at the event-source mapping"):
-            mappings = client.list_event_source_mappings(FunctionName=stack.outputs["WorkerFunction"])
-        states = [each["State"] for each in mappings["EventSourceMappings"]]
-        yield CheckResult("workers", f"event-source mapping {', '.join(states) or 'is missing'}", states == ["Enabled"])
+        yield from _guarded("workers", lambda: _workers(settings, stack))
+
+
+def _workers(settings: Settings, stack: Stack) -> Iterator[CheckResult]:
+    client = clients.client("lambda", settings.s3.region)
+    with clients.translated("look at the event-source mapping"):
+        mappings = client.list_event_source_mappings(FunctionName=stack.outputs["WorkerFunction"])
+    states = [each["State"] for each in mappings["EventSourceMappings"]]
+    yield CheckResult("workers", f"event-source mapping {', '.join(states) or 'is missing'}", states == ["Enabled"])
 
 
 def _layers(settings: Settings, layer: str | None, found: list[Layer]) -> Iterator[CheckResult]:

@@ -204,6 +204,9 @@ def _refuse(exchange: Exchange, kind: str) -> None:
     if "X-Amz-Target" in exchange.headers:
         body = json.dumps({"__type": f"com.amazonaws.sqs#{SQS_CODES[kind]}", "message": message})
         headers = [("Content-Type", "application/x-amz-json-1.0")]
+    elif exchange.target.startswith("/2015-03-31/"):  # Lambda
+        body = json.dumps({"message": message})
+        headers = [("Content-Type", "application/json"), ("x-amzn-ErrorType", f"{code}Exception")]
     else:
         body = (
             f'<?xml version="1.0" encoding="UTF-8"?>\n<Error><Code>{code}</Code><Message>{message}</Message>'

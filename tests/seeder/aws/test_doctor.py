@@ -24,6 +24,7 @@ from moto.sts.responses import TokenResponse
 
 from seeder.aws.stack import read_stack
 from seeder.cli import main as cli
+from tests.e2e.proxy import Fault, Proxy
 from tests.support.aws import MakeStack, upload
 from tests.support.rasters import Recipe, scene, write_raster
 from tiler.http import Service
@@ -218,6 +219,18 @@ def test_dead_letters_are_counted_and_left_where_they_are(deployed: Deployed) ->
     for _ in range(2):
         found = wrong(doctor("--stack", deployed.stack, "--json"))
         assert found["dead letters"].startswith("3 in ")
+
+
+@pytest.mark.parametrize(("call", "what"), [("event-source-mappings", "workers"), ("GetQueueAttributes", "queue")])
+def test_what_a_policy_does_not_allow_is_passed_over_with_a_hint(
+    deployed: Deployed, proxy: Proxy, monkeypatch: pytest.MonkeyPatch, call: str, what: str
+) -> None:
+    make_workers(deployed.outputs["WorkerFunction"], deployed.outputs["QueueUrl"])
+    monkeypatch.setenv("AWS_ENDPOINT_URL", proxy.url)
+    proxy.add(Fault("denied", key=call))
+    result = doctor("--stack", deployed.stack, "--json")
+    assert wrong(result) == {}
+    assert findings(result)[what]["seen"].startswith("not checked; deploy/policies/reader.json allows it: ")
 
 
 def test_a_queue_without_dead_letters_is_named(

@@ -1,0 +1,107 @@
+"""IAM's names of the actions that clients ask of AWS, by what goes over the wire."""
+
+from __future__ import annotations
+
+import fnmatch
+import json
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from urllib.parse import parse_qsl, urlsplit
+
+from tests.e2e.proxy import Proxy
+from tests.e2e.wire import Exchange
+from tests.support.paths import ROOT
+
+FREE = "sts:GetCallerIdentity"  # everybody may ask this
+SERVICE = re.compile(r"Credential=[^/]+/\d{8}/[\w-]*/(\w+)/aws4_request")
+REST = (  # service, method, pattern of the path, action
+    ("lambda", "GET", r"/2015-03-31/event-source-mappings/?", "ListEventSourceMappings"),
+    ("cloudfront", "POST", r"/2020-05-31/distribution/\w+/invalidation", "CreateInvalidation"),
+    ("cloudfront", "GET", r"/2020-05-31/distribution/\w+/invalidation/\w+", "GetInvalidation"),
+    ("cloudfront", "GET", r"/2020-05-31/distribution/\w+", "GetDistribution"),
+)
+S3 = (  # method, a parameter of the query or nothing, action on an object
+    ("POST", "delete", "DeleteObject"),
+    ("POST", "uploads", "PutObject"),
+    ("POST", "uploadId", "PutObject"),
+    ("GET", "uploadId", "ListMultipartUploadParts"),
+    ("DELETE", "uploadId", "AbortMultipartUpload"),
+    ("GET", "", "GetObject"),
+    ("HEAD", "", "GetObject"),
+    ("PUT", "", "PutObject"),
+    ("DELETE", "", "DeleteObject"),
+)
+
+
+class Recorder(Proxy):
+    """A proxy that notes the actions of all requests, in `actions`."""
+
+    def __init__(self, upstream: str) -> None:
+        self.actions: set[str] = set()
+        super().__init__(upstream)
+
+    def _serve(self, exchange: Exchange) -> None:
+        self.actions.add(action(exchange))
+        super()._serve(exchange)
+
+
+def action(exchange: Exchange) -> str:
+    """The action of a signed request.
+
+    Raises:
+        AssertionError: it is none that is known here.
+    """
+    authorization = exchange.headers.get("Authorization", "")
+    scope = SERVICE.search(authorization)
+    assert scope, f"{exchange.method} {exchange.target} is not signed"
+    service, parts = scope[1], urlsplit(exchange.target)
+    if service in ("sqs", "sts", "cloudformation"):
+        return f"{service}:{_called(exchange)}"
+    if service == "s3":
+        return f"s3:{_of_s3(exchange.method, parts.path, dict(parse_qsl(parts.query, keep_blank_values=True)))}"
+    for owner, method, pattern, name in REST:
+        if (owner, method) == (service, exchange.method) and re.fullmatch(pattern, parts.path):
+            return f"{service}:{name}"
+    raise AssertionError(f"{service}: {exchange.method} {exchange.target} is an unknown action")
+
+
+def _called(exchange: Exchange) -> str:
+    """The operation that a header or the form names; a batch needs the right to one."""
+    if target := exchange.headers.get("X-Amz-Target", ""):
+        return target.partition(".")[2].removesuffix("Batch")
+    body = exchange.body()
+    exchange.pieces = lambda: iter((body,))  # type: ignore[method-assign] - it is passed on
+    return dict(parse_qsl(body.decode()))["Action"]
+
+
+def _of_s3(method: str, path: str, query: dict[str, str]) -> str:
+    if method == "GET" and "list-type" in query:
+        return "ListBucket"
+    for verb, parameter, name in S3:
+        if verb == method and (not parameter or parameter in query) and (parameter == "delete" or path.count("/") > 1):
+            return name
+    raise AssertionError(f"s3: {method} {path} {query} is an unknown action")
+
+
+def policy(name: str) -> Path:
+    """The file of a policy in deploy/policies."""
+    return ROOT / "deploy" / "policies" / f"{name}.json"
+
+
+def allowed(name: str) -> set[str]:
+    """The actions that a policy allows."""
+    statements = json.loads(policy(name).read_text())["Statement"]
+    assert {statement["Effect"] for statement in statements} == {"Allow"}
+    return {each for statement in statements for each in statement["Action"]}
+
+
+def resources(name: str, action: str) -> list[str]:
+    """The patterns of the resources on which a policy allows an action."""
+    statements = json.loads(policy(name).read_text())["Statement"]
+    return [resource for statement in statements if action in statement["Action"] for resource in statement["Resource"]]
+
+
+def covers(patterns: Iterable[str], arn: str) -> bool:
+    """Whether one of IAM's patterns matches."""
+    return any(fnmatch.fnmatchcase(arn, pattern) for pattern in patterns)
