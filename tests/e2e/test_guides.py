@@ -1,0 +1,141 @@
+"""The pages of the guides, opened in a real browser as files: each shows the tiles' own colours."""
+
+from __future__ import annotations
+
+import json
+import re
+import threading
+from collections.abc import Iterator
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+from tests.support.paths import ROOT
+from tests.support.rasters import Recipe
+
+if TYPE_CHECKING:
+    from tests.e2e.browser import Colour, Desk, Look, Window
+
+pytest_plugins = ["tests.e2e.browser"]
+
+GUIDES = ROOT / "docs" / "guides"
+PACKAGES = ROOT / "tests" / "clients"
+CDN = re.compile(r"https://unpkg\.com/([\w-]+)@([\d.]+)")
+SERVER = "http://localhost:8000"
+BOUNDS = (6.0, 45.0, 8.0, 47.0)
+CREDIT = "Survey of the test"
+COLOURS = ((230, 60, 40), (40, 160, 60), (50, 80, 220), (250, 220, 30))  # of the quarters, row by row
+WIDTH, HEIGHT = 960, 600  # pixels of the window
+NEAR = 30  # pixels from its middle to a place in each quarter
+ZOOM_BY = {  # each library's call for two zooms beyond the tiles
+    "Leaflet": "shown.setZoom(11)",
+    "OpenLayers": "shown.getView().setZoom(11)",
+    "MapLibre GL JS": "shown.setZoom(10)",
+}
+
+
+class Library(SimpleHTTPRequestHandler):
+    """The packages, as a CDN serves them: to pages of any origin."""
+
+    def end_headers(self) -> None:
+        """Allow every origin."""
+        self.send_header("Access-Control-Allow-Origin", "*")
+        super().end_headers()
+
+    def log_message(self, *_: object) -> None:
+        """Log nothing."""
+
+
+@pytest.fixture(scope="module")
+def library() -> Iterator[str]:
+    """The address of a server that stands in for the CDN."""
+    folder = PACKAGES / "node_modules"
+    assert folder.is_dir(), "the libraries are not installed: run `npm ci` in tests/clients"
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Library, directory=str(folder))) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()
+
+
+@pytest.fixture(scope="module")
+def guide_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data folder with `ortho`, four flat quarters, and `heights`, a ridge from north to south; no tile is stored."""
+    from tests.e2e.browser import add, flat  # noqa: PLC0415 - a plugin is not imported
+
+    data = tmp_path_factory.mktemp("guides") / "data"
+    add(data, "ortho", Recipe(values=flat(*COLOURS), bounds=BOUNDS, alpha=True), attribution=CREDIT)
+    slopes = 6000 - 20 * np.abs(np.arange(512) - 255.5)
+    ridge = np.broadcast_to(slopes, (1, 512, 512)).astype(np.float32)
+    add(data, "heights", Recipe(values=ridge, bounds=BOUNDS), style="terrain-rgb")
+    return data
+
+
+@pytest.fixture
+def desk_data(guide_data: Path) -> Path:
+    """The folder that the server has a copy of."""
+    return guide_data
+
+
+def page(guide: str, section: str, folder: Path, *, tiles: str, library: str) -> str:
+    """The address of a guide's page, saved as a file, with servers of this machine, and its map as `shown`."""
+    text = (GUIDES / guide).read_text()
+    found = re.search(rf"^## {section}\n.*?^```html\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    assert found
+    html = found[1]
+    pinned = json.loads((PACKAGES / "package.json").read_text())["dependencies"]
+    assert CDN.findall(html)
+    for name, version in CDN.findall(html):
+        assert pinned[name] == version
+    html = CDN.sub(rf"{library}/\1", html).replace(SERVER, tiles)
+    file = folder / "page.html"
+    file.write_text(html.replace("const map =", "const map = window.shown ="))
+    return file.as_uri()
+
+
+def quarters(window: Window) -> list[Colour]:
+    """The colours around the middle of the window."""
+    picture = window.picture()
+    places = [(x, y) for y in (-NEAR, NEAR) for x in (-NEAR, NEAR)]
+    return [picture.getpixel((WIDTH // 2 + x, HEIGHT // 2 + y)) for x, y in places]  # type: ignore[misc]
+
+
+def right(window: Window) -> bool:
+    """Whether the quarters have the tiles' colours."""
+    return bool(np.abs(np.subtract(quarters(window), COLOURS)).max() <= 3)
+
+
+@pytest.mark.parametrize("density", [1, 2])
+@pytest.mark.parametrize("section", list(ZOOM_BY))
+def test_a_page_shows_the_tiles_and_requests_no_other(
+    desk: Desk, look: Look, library: str, tmp_path: Path, section: str, density: int
+) -> None:
+    url = page("use-the-tiles.md", section, tmp_path, tiles=desk.url, library=library)
+    with look(url, size=(WIDTH, HEIGHT), home={desk.url, library}, device_scale_factor=density) as window:
+        window.until(lambda: right(window))
+        assert CREDIT in window.page.content()
+        window.page.evaluate(ZOOM_BY[section])
+        window.until(lambda: right(window) and max(tile.z for tile, _ in window.asked("ortho")) == 9)
+        layer = desk.layer("ortho")
+        assert layer.maxzoom == 9
+        for tile, double in window.asked("ortho"):
+            assert layer.has(tile)
+            assert double == (density == 2)
+
+
+def test_the_page_of_heights_shows_the_lit_slope_lighter_than_the_other(
+    desk: Desk, look: Look, library: str, tmp_path: Path
+) -> None:
+    url = page("terrain.md", "Encoded heights: shade and 3D in the browser", tmp_path, tiles=desk.url, library=library)
+    with look(url, size=(WIDTH, HEIGHT), home={desk.url, library}) as window:
+
+        def grey(x: int) -> float:
+            box = (WIDTH // 2 + x, HEIGHT // 2 - NEAR, WIDTH // 2 + x + NEAR, HEIGHT // 2 + NEAR)
+            return float(np.asarray(window.picture().crop(box).convert("L")).mean())
+
+        window.until(lambda: grey(-2 * NEAR) > grey(NEAR) + 20)  # light comes from the north-west

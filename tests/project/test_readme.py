@@ -1,0 +1,82 @@
+"""The README's tour and its Python run as typed."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.paths import ROOT
+from tests.support.rasters import Recipe, scene, write_raster
+from tests.support.served import ask
+from tiler.ingest import processes
+
+README = (ROOT / "README.md").read_text()
+SERVE = "seeder serve --open"
+PLACE = (6.660, 46.496, 6.666, 46.500)
+FIELD = [[6.661, 46.497], [6.664, 46.497], [6.663, 46.499], [6.661, 46.497]]
+# nothing is in flight in a folder of one user, so no command waits
+NO_FENCE = "from tiler import timing\ntiming.fence_seconds = lambda *, folder: 0.0\n"
+
+
+def block(section: str, language: str) -> str:
+    """The code of a section."""
+    pattern = rf"^## {section}\n.*?^```{language}\n(.*?)^```$"
+    found = re.search(pattern, README, re.MULTILINE | re.DOTALL)
+    assert found
+    return found[1]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A clone as the README's reader has it: `.venv`, two rasters, a polygon."""
+    (tmp_path / ".venv").symlink_to(sys.prefix)
+    for name, seed in (("ortho", 7), ("ortho-may", 8)):
+        write_raster(tmp_path / f"{name}.tif", Recipe(values=scene(400, 600, seed=seed), bounds=PLACE))
+    (tmp_path / "field.geojson").write_text(json.dumps({"type": "Polygon", "coordinates": [FIELD]}))
+    return tmp_path
+
+
+@pytest.fixture
+def environ(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """The environment of commands without a fence, with a browser that prints the address."""
+    patch = tmp_path_factory.mktemp("patch")
+    (patch / "sitecustomize.py").write_text(NO_FENCE)
+    path = os.pathsep.join((str(patch), str(ROOT)))
+    return {**os.environ, "PYTHONPATH": path, "BROWSER": "echo opened %s"}
+
+
+def test_the_tour_runs_as_typed(folder: Path, environ: dict[str, str]) -> None:
+    activate, *lines, serve = block("The tour", "sh").splitlines()
+    assert serve.startswith(SERVE)
+    tour = "\n".join((activate, "set -eux", *lines))
+    done = subprocess.run(["sh", "-c", tour], cwd=folder, env=environ, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert list((folder / "data/tiles/ortho").glob("17/*/*.png"))
+    assert (folder / "ortho.pmtiles").read_bytes().startswith(b"PMTiles")
+
+    words = f"{activate}\nexec {SERVE} --port 0"  # the port of the tour may be taken
+    with subprocess.Popen(["sh", "-c", words], cwd=folder, env=environ, stdout=subprocess.PIPE, text=True) as server:
+        try:
+            assert server.stdout
+            address = server.stdout.readline().removeprefix("opened ").strip()
+            assert ask(f"{address}ortho/tile.json").status == 200
+            server.send_signal(signal.SIGINT)
+            assert server.wait(30) in (0, 130)
+        finally:
+            server.kill()
+
+
+def test_the_python_runs_as_typed(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(folder)
+    monkeypatch.setattr(processes, "CORES", 1)
+    namespace: dict[str, Any] = {}
+    exec(block("Python", "python"), namespace)
+    assert namespace["png"].startswith(b"\x89PNG")
