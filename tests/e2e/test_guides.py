@@ -30,6 +30,7 @@ BOUNDS = (6.0, 45.0, 8.0, 47.0)
 CREDIT = "Survey of the test"
 COLOURS = ((230, 60, 40), (40, 160, 60), (50, 80, 220), (250, 220, 30))  # of the quarters, row by row
 WIDTH, HEIGHT = 960, 600  # pixels of the window
+FITTING = 8  # the zoom at which a pixel of a tile is about one of the window, when the window shows all of the layer
 NEAR = 30  # pixels from its middle to a place in each quarter
 ZOOM_BY = {  # each library's call for two zooms beyond the tiles
     "Leaflet": "shown.setZoom(11)",
@@ -70,7 +71,7 @@ def guide_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     data = tmp_path_factory.mktemp("guides") / "data"
     add(data, "ortho", Recipe(values=flat(*COLOURS), bounds=BOUNDS, alpha=True), attribution=CREDIT)
-    slopes = 6000 - 20 * np.abs(np.arange(512) - 255.5)
+    slopes = 8000 - 30 * np.abs(np.arange(512) - 255.5)
     ridge = np.broadcast_to(slopes, (1, 512, 512)).astype(np.float32)
     add(data, "heights", Recipe(values=ridge, bounds=BOUNDS), style="terrain-rgb")
     return data
@@ -118,6 +119,7 @@ def test_a_page_shows_the_tiles_and_requests_no_other(
     url = page("use-the-tiles.md", section, tmp_path, tiles=desk.url, library=library)
     with look(url, size=(WIDTH, HEIGHT), home={desk.url, library}, device_scale_factor=density) as window:
         window.until(lambda: right(window))
+        assert max(tile.z for tile, _ in window.asked("ortho")) == FITTING
         assert CREDIT in window.page.content()
         window.page.evaluate(ZOOM_BY[section])
         window.until(lambda: right(window) and max(tile.z for tile, _ in window.asked("ortho")) == 9)
@@ -138,4 +140,4 @@ def test_the_page_of_heights_shows_the_lit_slope_lighter_than_the_other(
             box = (WIDTH // 2 + x, HEIGHT // 2 - NEAR, WIDTH // 2 + x + NEAR, HEIGHT // 2 + NEAR)
             return float(np.asarray(window.picture().crop(box).convert("L")).mean())
 
-        window.until(lambda: grey(-2 * NEAR) > grey(NEAR) + 20)  # light comes from the north-west
+        window.until(lambda: grey(-2 * NEAR) > grey(NEAR) + 8)  # light comes from the north-west
