@@ -1,4 +1,4 @@
-"""The README's tour and its Python run as typed."""
+"""The README's tour and its Python, and the commands of the guides, run as typed."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from tests.support.paths import ROOT
@@ -22,8 +23,17 @@ README = (ROOT / "README.md").read_text()
 SERVE = "seeder serve --open"
 PLACE = (6.660, 46.496, 6.666, 46.500)
 FIELD = [[6.661, 46.497], [6.664, 46.497], [6.663, 46.499], [6.661, 46.497]]
-# nothing is in flight in a folder of one user, so no command waits
-NO_FENCE = "from tiler import timing\ntiming.fence_seconds = lambda *, folder: 0.0\n"
+# Python reads this at its start. One process renders, since it takes longer to start two; nothing is in flight.
+QUICK = """
+import os
+from tiler import timing
+os.cpu_count = lambda: 1
+timing.fence_seconds = lambda *, folder: 0.0
+"""
+
+
+GUIDES = ("terrain", "which-format")
+APART = ("seeder serve", "python bench/")  # one does not end, the other wants more rasters
 
 
 def block(section: str, language: str) -> str:
@@ -40,25 +50,33 @@ def folder(tmp_path: Path) -> Path:
     (tmp_path / ".venv").symlink_to(sys.prefix)
     for name, seed in (("ortho", 7), ("ortho-may", 8)):
         write_raster(tmp_path / f"{name}.tif", Recipe(values=scene(400, 600, seed=seed), bounds=PLACE))
+    heights = 10 * scene(300, 300, bands=1).astype(np.float32)
+    write_raster(tmp_path / "dem.tif", Recipe(values=heights, bounds=(6.0, 46.0, 6.3, 46.3)))
     (tmp_path / "field.geojson").write_text(json.dumps({"type": "Polygon", "coordinates": [FIELD]}))
     return tmp_path
 
 
 @pytest.fixture
 def environ(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """The environment of commands without a fence, with a browser that prints the address."""
+    """The environment of quick commands, with a browser that prints the address."""
     patch = tmp_path_factory.mktemp("patch")
-    (patch / "sitecustomize.py").write_text(NO_FENCE)
+    (patch / "sitecustomize.py").write_text(QUICK)
     path = os.pathsep.join((str(patch), str(ROOT)))
     return {**os.environ, "PYTHONPATH": path, "BROWSER": "echo opened %s"}
+
+
+def run(commands: list[str], folder: Path, environ: dict[str, str]) -> None:
+    """Run commands in a shell; each must succeed."""
+    script = "\n".join((". .venv/bin/activate", "set -eux", *commands))
+    done = subprocess.run(["sh", "-c", script], cwd=folder, env=environ, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
 
 
 def test_the_tour_runs_as_typed(folder: Path, environ: dict[str, str]) -> None:
     activate, *lines, serve = block("The tour", "sh").splitlines()
     assert serve.startswith(SERVE)
-    tour = "\n".join((activate, "set -eux", *lines))
-    done = subprocess.run(["sh", "-c", tour], cwd=folder, env=environ, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
+    assert activate == ". .venv/bin/activate"
+    run(lines, folder, environ)
     assert list((folder / "data/tiles/ortho").glob("17/*/*.png"))
     assert (folder / "ortho.pmtiles").read_bytes().startswith(b"PMTiles")
 
@@ -80,3 +98,12 @@ def test_the_python_runs_as_typed(folder: Path, monkeypatch: pytest.MonkeyPatch)
     namespace: dict[str, Any] = {}
     exec(block("Python", "python"), namespace)
     assert namespace["png"].startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize("guide", GUIDES)
+def test_the_commands_of_a_guide_run_as_typed(guide: str, folder: Path, environ: dict[str, str]) -> None:
+    text = (ROOT / "docs" / "guides" / f"{guide}.md").read_text()
+    blocks = re.findall(r"^```sh\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    lines = [line for each in blocks for line in each.replace("\\\n", "").splitlines() if not line.startswith(APART)]
+    assert len(lines) > 3
+    run(lines, folder, environ)
