@@ -17,7 +17,8 @@ OUTSIDE = {  # page of the site, and its file in the repository
 }
 PAGES = {path: page for page, path in OUTSIDE.items()}
 LINK = re.compile(r"\]\((?P<target>[^)#\s]+)(?P<anchor>#[^)]*)?\)")
-REMOTE = re.compile(r"<(?:script|link|img|iframe|source)\b[^>]*\b(?:src|href)=[\"']?(?:https?:)?//[^>]*>")
+LOADING = r"script|img|iframe|source|link(?![^>]*rel=[\"']?canonical)"
+REMOTE = re.compile(rf"<(?:{LOADING})\b[^>]*\b(?:src|href)=[\"']?(?:https?:)?//[^>]*>")
 
 
 def on_files(files: Files, config: Any) -> Files:
