@@ -1,9 +1,10 @@
-"""Hooks of the documentation site: pages from outside docs/, and no request to another host."""
+"""Hooks of the documentation site: pages and files from outside docs/, and no request to another host."""
 
 from __future__ import annotations
 
 import posixpath
 import re
+from pathlib import Path
 from typing import Any
 
 from mkdocs.exceptions import PluginError
@@ -15,6 +16,8 @@ OUTSIDE = {  # page of the site, and its file in the repository
     "changelog.md": "CHANGELOG.md",
     "benchmarks.md": "bench/README.md",
 }
+ROOT = Path(__file__).parent.parent
+OUTSIDE |= {path: path for path in (str(each.relative_to(ROOT)) for each in ROOT.glob("deploy/policies/*.json"))}
 PAGES = {path: page for page, path in OUTSIDE.items()}
 LINK = re.compile(r"\]\((?P<target>[^)#\s]+)(?P<anchor>#[^)]*)?\)")
 LOADING = r"script|img|iframe|source|link(?![^>]*rel=[\"']?canonical)"
@@ -22,9 +25,9 @@ REMOTE = re.compile(rf"<(?:{LOADING})\b[^>]*\b(?:src|href)=[\"']?(?:https?:)?//[
 
 
 def on_files(files: Files, config: Any) -> Files:
-    """Add the pages from outside docs/."""
+    """Add the pages and files from outside docs/."""
     for page, path in OUTSIDE.items():
-        files.append(File.generated(config, page, abs_src_path=path))
+        files.append(File.generated(config, page, abs_src_path=str(ROOT / path)))
     return files
 
 
