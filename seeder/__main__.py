@@ -35,7 +35,7 @@ def _run(module: str, name: str, program: str) -> NoReturn:
     try:
         _answer(_interrupt)
         command = getattr(import_module(module), name)
-        code = import_module("seeder.cli.common").exit_code(command, program)
+        code = import_module("seeder.cli.messages").exit_code(command, program)
     except KeyboardInterrupt:
         pass
     finally:

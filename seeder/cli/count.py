@@ -1,4 +1,4 @@
-"""The commands `count` and `list`: what a selection comes to, and which tiles it is."""
+"""The commands `count` and `list`: the number of selected tiles, and the tiles."""
 
 from __future__ import annotations
 
@@ -8,7 +8,10 @@ import click
 from tabulate import tabulate
 
 from seeder.cache.query import TileQuery
-from seeder.cli.common import guarded, json_option, located
+from seeder.cli.common import json_option, located
+from seeder.cli.completion import layer_argument
+from seeder.cli.grouping import command
+from seeder.cli.messages import guarded
 from seeder.cli.selection_options import order_option, selected, selectors
 from seeder.select.blocks import Count
 from seeder.select.order import Order
@@ -19,14 +22,16 @@ from tiler.settings import Settings
 from tiler.storage.store import Stores
 
 
-@click.command("count")
-@click.argument("layer")
+@command("count")
+@layer_argument
 @json_option
 @guarded
 @located
 @selectors
 def count_tiles(layer: str, query: TileQuery, as_json: bool, settings: Settings) -> None:
-    """Print how many tiles of LAYER are selected, a zoom at a time. Exact, and quick however many they are.
+    """Count the selected tiles of each zoom.
+
+    The count is exact, and quick at any size.
 
     \b
     Examples:
@@ -44,15 +49,17 @@ def count_tiles(layer: str, query: TileQuery, as_json: bool, settings: Settings)
     click.echo(tabulate(rows, headers=("zoom", "tiles", "blocks"), colalign=3 * ["right"], disable_numparse=True))
 
 
-@click.command("list")
-@click.argument("layer")
+@command("list")
+@layer_argument
 @json_option
 @guarded
 @located
 @selectors
-@order_option
+@order_option("Output")
 def list_tiles(layer: str, query: TileQuery, order: Order, as_json: bool, settings: Settings) -> None:
-    """Print the tiles of LAYER that are selected, z/x/y a line; with --json [x, y, z], as mercantile has them.
+    """List the selected tiles as z/x/y.
+
+    Print one tile per line; with --json, print [x, y, z] as mercantile does.
 
     \b
     Examples:

@@ -8,25 +8,29 @@ from dataclasses import asdict
 import click
 
 from seeder.cache.query import TileQuery
-from seeder.cli.common import TerminalReport, guarded, json_option, located, tiles_said
+from seeder.cli.common import json_option, located
+from seeder.cli.completion import layer_argument
+from seeder.cli.grouping import command, complete_file, option
+from seeder.cli.messages import count_of_tiles, guarded
+from seeder.cli.progress import TerminalReport
 from seeder.cli.selection_options import selectors
 from seeder.operations.export import export as export_tiles
 from tiler.settings import Settings
 
 
-@click.command("export")
-@click.argument("layer")
-@click.argument("file", metavar="FILE.pmtiles|FILE.mbtiles|DIR")
-@click.option("--overwrite", is_flag=True, help="Replace an archive of that name.")
+@command("export")
+@layer_argument
+@click.argument("file", metavar="FILE.pmtiles|FILE.mbtiles|DIR", shell_complete=complete_file)
+@option("--overwrite", group="Safety", is_flag=True, help="Replace an existing archive.")
 @json_option
 @guarded
 @located
 @selectors
 def export(layer: str, file: str, overwrite: bool, query: TileQuery, as_json: bool, settings: Settings) -> None:
-    """Write the stored tiles of LAYER into a PMTiles or an MBTiles file, or into a folder.
+    """Write stored tiles to PMTiles, MBTiles or a folder.
 
-    Nothing is rendered: what is not stored is not in it. Tiles are gathered in FILE.part, so that the same command
-    takes up a run that was cut off. Before FILE gets its name every tile is read back from it.
+    Nothing is rendered. Tiles are collected in FILE.part, and each is read back before the file gets its name.
+    Run the same command again after an interruption to continue.
 
     \b
     Examples:
@@ -38,5 +42,5 @@ def export(layer: str, file: str, overwrite: bool, query: TileQuery, as_json: bo
     if as_json:
         click.echo(json.dumps(asdict(done)))
     else:
-        told = f"{tiles_said(done.tiles)}, {done.distinct:,} of them distinct, in {file}"
-        click.echo(f"{told}: {done.bytes / 1e6:,.1f} MB, all read back as they are stored")
+        tiles = f"{count_of_tiles(done.tiles)}, {done.distinct:,} of them distinct, in {file}"
+        click.echo(f"{tiles}: {done.bytes / 1e6:,.1f} MB, each read back and identical to the stored tile")

@@ -1,4 +1,4 @@
-"""The command `ingest`, and what `refresh` shares with it."""
+"""The command `ingest`, and its options and output that `refresh` shares."""
 
 from __future__ import annotations
 
@@ -11,13 +11,17 @@ from typing import Any
 
 import click
 
-from seeder.cli.common import TerminalReport, given, guarded, jobs_option, json_option, located, parsed
+from seeder.cli.common import jobs_option, json_option, located, parsed
+from seeder.cli.grouping import command, complete_file, option, quiet
+from seeder.cli.messages import guarded, say_next, typed_place
+from seeder.cli.progress import TerminalReport
 from seeder.operations.ingest import ingest as ingest_raster
 from tiler.errors import BadOption
 from tiler.image.colormap import checked
 from tiler.image.style import TERRAINS
+from tiler.ingest.choose_format import smaller_format
 from tiler.ingest.ingest import Ingested
-from tiler.keys import FORMATS, check_layer, layer_from
+from tiler.keys import FORMATS, check_layer, layer_from, tile_template
 from tiler.layers.catalog import facts, shown
 from tiler.raster.gcps import FITS
 from tiler.raster.options import RESAMPLINGS, Options, with_one_place
@@ -27,15 +31,15 @@ from tiler.settings import Settings
 from tiler.storage.store import Stores
 
 Command = Callable[..., None]
-NO_ALPHA = "no alpha"  # what `--no-alpha` stands for
-NONE = "none"  # takes an option back at a refresh
+NO_ALPHA = "no alpha"  # the value of `--no-alpha`
+NONE = "none"  # clears an option at a refresh
 
 
 def _parse_range(text: str) -> tuple[float, float]:
     try:
         low, high = (float(part) for part in text.split(","))
     except ValueError:
-        raise BadOption(f"{text!r} is not a range: write MIN,MAX, as in 0,3000") from None
+        raise BadOption(f"{text!r} is not a range: write MIN,MAX, such as 0,3000") from None
     return low, high
 
 
@@ -43,11 +47,11 @@ def _parse_bands(text: str) -> tuple[int, ...]:
     try:
         return tuple(int(part) for part in text.split(","))
     except ValueError:
-        raise BadOption(f"{text!r} does not name bands: write one or three numbers, as in 4,3,2") from None
+        raise BadOption(f"{text!r} does not name bands: write one or three numbers, such as 4,3,2") from None
 
 
 def _or_none(parse: Callable[[str], Any], nothing: Any = ()) -> Callable[[str], Any]:
-    """A parser that takes `none` for `nothing`."""
+    """A parser that turns `none` into `nothing`."""
     return lambda text: nothing if text.lower() == NONE else parse(text)
 
 
@@ -55,9 +59,11 @@ def _parse_numbers(text: str) -> tuple[float, ...]:
     try:
         numbers = tuple(float(part) for part in text.split(","))
     except ValueError:
-        raise BadOption(f"{text!r} is no number: write one for all bands, or one each, as in 0.1,0.1,0.2") from None
+        raise BadOption(
+            f"{text!r} is not a number: write one for all bands, or one per band, such as 0.1,0.1,0.2"
+        ) from None
     if not all(map(math.isfinite, numbers)):
-        raise BadOption(f"{text!r} is not finite: write a number")
+        raise BadOption(f"{text!r} is not finite: write a finite number")
     return numbers
 
 
@@ -65,7 +71,7 @@ def _parse_alpha(text: str) -> int:
     if text == NO_ALPHA:
         return 0
     if not (text.isdecimal() and int(text) >= 1):
-        raise BadOption(f"{text!r} is no band: write its number, from 1")
+        raise BadOption(f"{text!r} is not a band: write its number, from 1")
     return int(text)
 
 
@@ -73,12 +79,12 @@ def _parse_nodata(text: str) -> float | tuple[float, ...]:
     try:
         values = tuple(float(part) for part in text.split(","))
     except ValueError:
-        raise BadOption(f"{text!r} is not a nodata value: write one, one per band as in 0,0,255, or none") from None
+        raise BadOption(f"{text!r} is not a nodata value: write one, one per band such as 0,0,255, or none") from None
     return values[0] if len({*map(str, values)}) == 1 else values
 
 
 def _numbers(check: Callable[[Sequence[float]], object]) -> Callable[[str], tuple[float, ...]]:
-    """A parser of numbers, comma-separated, that `check` accepts."""
+    """A parser of comma-separated numbers, validated by `check`."""
 
     def parse(text: str) -> tuple[float, ...]:
         try:
@@ -97,135 +103,177 @@ def _parse_crs(text: str) -> str:
 
 
 def raster_options(command: Command) -> Command:
-    """Options of how a raster becomes a layer; the command gets `said`, those that were given, by their names."""
+    """Options of how a raster becomes a layer; the command gets those that were typed, by name, as `changes`."""
 
-    @click.option("--min-zoom", type=click.IntRange(0, 28), metavar="Z", help="Lowest zoom of the layer.  [default: 0]")
-    @click.option(
-        "--max-zoom", type=click.IntRange(0, 28), metavar="Z", help="Highest zoom; up to 3 past the raster's own."
+    @option(
+        "--subdataset",
+        group="Select",
+        metavar="NAME|NUMBER",
+        callback=parsed(_or_none(str, "")),
+        help="Variable, table or page of a file with several rasters; a wrong name lists them.",
     )
-    @click.option(
-        "--resampling",
-        type=click.Choice(RESAMPLINGS),
-        help="Kernel of the warp.  [default: cubic; nearest for palettes]",
+    @option(
+        "--bands",
+        group="Select",
+        metavar="B[,B,B]",
+        callback=parsed(_parse_bands),
+        help="One band to show as grey, or three as RGB.",
     )
-    @click.option(
+    @option("--alpha", group="Select", metavar="BAND", callback=parsed(_parse_alpha), help="Use this band as opacity.")
+    @option(
+        "--no-alpha",
+        "alpha",
+        group="Select",
+        flag_value=NO_ALPHA,
+        callback=parsed(_parse_alpha),
+        help="Ignore the alpha band.",
+    )
+    @option(
         "--nodata",
+        group="Select",
         metavar="VALUE[,...]|none",
         callback=parsed(_or_none(_parse_nodata)),
         help="Treat this value as no data: one value, or one per band; none ignores the raster's own.",
     )
-    @click.option("--alpha", metavar="BAND", callback=parsed(_parse_alpha), help="Use this band as opacity.")
-    @click.option(
-        "--no-alpha", "alpha", flag_value=NO_ALPHA, callback=parsed(_parse_alpha), help="Ignore the alpha band."
+    @option(
+        "--min-zoom",
+        group="Select",
+        type=click.IntRange(0, 28),
+        metavar="Z",
+        help="Lowest zoom of the layer.  [default: 0]",
     )
-    @click.option(
-        "--bands", metavar="B[,B,B]", callback=parsed(_parse_bands), help="Band to show as grey, or three as RGB."
+    @option(
+        "--max-zoom",
+        group="Select",
+        type=click.IntRange(0, 28),
+        metavar="Z",
+        help="Highest zoom, up to 3 above the raster's own.  [default: the raster's own]",
     )
-    @click.option(
-        "--rescale",
-        metavar="MIN,MAX",
-        multiple=True,
-        callback=parsed(_parse_range),
-        help="Values that become black and white; once for all bands, or once for each.",
-    )
-    @click.option(
-        "--scale",
-        metavar="NUMBER[,...]",
-        callback=parsed(_or_none(_parse_numbers)),
-        help="Multiply stored values: one number, or one per band.  [default: the raster's own]",
-    )
-    @click.option(
-        "--offset",
-        metavar="NUMBER[,...]",
-        callback=parsed(_or_none(_parse_numbers)),
-        help="Add to scaled values: one number, or one per band.  [default: the raster's own]",
-    )
-    @click.option(
-        "--unit",
-        metavar="UNIT",
-        callback=parsed(_or_none(check_unit, "")),
-        help="Unit of heights: m, ft, us-ft, km, dm, cm, mm.  [default: the raster's own, else m]",
-    )
-    @click.option(
-        "--style",
-        type=click.Choice(TERRAINS),
-        help="What heights in metres are shown as: shade, slope in degrees, or colours that encode them.",
-    )
-    @click.option(
-        "--colormap",
-        metavar="NAME|FILE",
-        callback=parsed(checked),
-        help="Colours for one band: one of matplotlib's (viridis, terrain, Blues_r), or a GDAL colour-relief file.",
-    )
-    @click.option(
-        "--format",
-        type=click.Choice([*FORMATS, "auto"]),
-        help="Format of the tiles; auto is lossy where that halves them.  [default: png]",
-    )
-    @click.option("--attribution", metavar="TEXT", help="Credit that maps show.")
-    @click.option(
-        "--as-earth/--no-as-earth",
-        default=None,
-        help="Take the longitudes and latitudes of another celestial body for the earth's.",
-    )
-    @click.option(
+    @option(
         "--crs",
+        group="Georeference",
         metavar="CRS",
         callback=parsed(_or_none(_parse_crs, "")),
         help="Set the CRS of the raster: EPSG:CODE, WKT or a PROJ string.",
     )
-    @click.option(
+    @option(
         "--bounds",
+        group="Georeference",
         metavar="W,S,E,N",
         callback=parsed(_or_none(_numbers(check_bounds))),
         help="Set the edges of the raster, in units of its CRS, instead of its geotransform.",
     )
-    @click.option(
+    @option(
         "--geotransform",
+        group="Georeference",
         metavar="X,W,R,Y,R,H",
         callback=parsed(_or_none(_numbers(check_geotransform))),
-        help="The same as GDAL's six numbers, in the order of gdal_translate -a_gt: corner X, pixel width, rotation, "
-        "corner Y, rotation, pixel height (negative: north up).",
+        help="Set GDAL's six numbers, as gdal_translate -a_gt: corner X, pixel width, rotation, corner Y, rotation, "
+        "pixel height. A negative pixel height is north up.",
     )
-    @click.option(
-        "--subdataset",
-        metavar="NAME|NUMBER",
-        callback=parsed(_or_none(str, "")),
-        help="Variable, table or page of a file that holds several rasters; a wrong name lists them.",
-    )
-    @click.option(
+    @option(
         "--gcps",
+        group="Georeference",
         type=click.Choice(FITS),
         help="Fit ground control points with a polynomial or a thin plate spline.  [default: polynomial]",
     )
-    @click.option("--virtual/--baked", default=None, help="Do not bake: read the raster where it is, more slowly.")
-    @click.option(
-        "--trust-source/--no-trust-source",
+    @option(
+        "--as-earth/--no-as-earth",
+        group="Georeference",
         default=None,
-        help="Also read raw bytes, networks and other formats that SOURCE names.",
+        help="Use longitudes and latitudes of another celestial body as the Earth's.",
     )
+    @option(
+        "--resampling",
+        group="Render",
+        type=click.Choice(RESAMPLINGS),
+        help="Resampling kernel of the warp.  [default: cubic; nearest for palettes]",
+    )
+    @option(
+        "--rescale",
+        group="Render",
+        metavar="MIN,MAX",
+        multiple=True,
+        callback=parsed(_parse_range),
+        help="Values to show as black and white; once for all bands, or once per band.",
+    )
+    @option(
+        "--scale",
+        group="Render",
+        metavar="NUMBER[,...]",
+        callback=parsed(_or_none(_parse_numbers)),
+        help="Multiply stored values: one number, or one per band.  [default: the raster's own]",
+    )
+    @option(
+        "--offset",
+        group="Render",
+        metavar="NUMBER[,...]",
+        callback=parsed(_or_none(_parse_numbers)),
+        help="Add to scaled values: one number, or one per band.  [default: the raster's own]",
+    )
+    @option(
+        "--unit",
+        group="Render",
+        metavar="UNIT",
+        callback=parsed(_or_none(check_unit, "")),
+        help="Unit of heights: m, ft, us-ft, km, dm, cm, mm.  [default: the raster's own, else m]",
+    )
+    @option(
+        "--style",
+        group="Render",
+        type=click.Choice(TERRAINS),
+        help="Show heights as shaded relief, as slope in degrees, or as colours that encode them.",
+    )
+    @option(
+        "--colormap",
+        group="Render",
+        metavar="NAME|FILE",
+        callback=parsed(checked),
+        help="Colours for one band: a matplotlib colormap (viridis, terrain, Blues_r) or a GDAL colour-relief file.",
+    )
+    @option(
+        "--virtual/--baked",
+        group="Render",
+        default=None,
+        help="Render from the raster itself, more slowly, or from a baked copy.  [default: --baked]",
+    )
+    @option(
+        "--trust-source/--no-trust-source",
+        group="Safety",
+        default=None,
+        help="Also open raw files, network addresses and other formats that SOURCE refers to.",
+    )
+    @option(
+        "--format",
+        group="Output",
+        type=click.Choice([*FORMATS, "auto"]),
+        help="Format of the tiles; auto chooses a lossy one if that halves their size.  [default: png]",
+    )
+    @option("--attribution", group="Output", metavar="TEXT", help="Attribution text.")
     @wraps(command)
-    def given(*args: Any, **kwargs: Any) -> None:
+    def with_changes(*args: Any, **kwargs: Any) -> None:
         values = {name: kwargs.pop(name) for name in Options.__dataclass_fields__}
-        said = {name: value for name, value in values.items() if value is not None and (name != "rescale" or value)}
-        command(*args, said=with_one_place(said), **kwargs)
+        typed = {name: value for name, value in values.items() if value is not None and (name != "rescale" or value)}
+        command(*args, changes=with_one_place(typed), **kwargs)
 
-    return given
+    return with_changes
 
 
-@click.command("ingest")
-@click.argument("source")
-@click.option("--layer", metavar="NAME", help="Name of the layer.  [default: from the file's name]")
+@command("ingest")
+@click.argument("source", shell_complete=complete_file)
+@option("--layer", group="Output", metavar="NAME", help="Name of the layer.  [default: from the file's name]")
 @raster_options
 @jobs_option
 @json_option
 @guarded
 @located
-def ingest(source: str, layer: str | None, said: dict[str, Any], jobs: int, as_json: bool, settings: Settings) -> None:
-    """Make a layer of SOURCE, any raster that GDAL opens.
+def ingest(
+    source: str, layer: str | None, changes: dict[str, Any], jobs: int, as_json: bool, settings: Settings
+) -> None:
+    """Make a layer from a raster, or its next revision.
 
-    It is warped once into a cloud-optimized GeoTIFF on the tile grid. The same raster with the same options
-    changes nothing; another raster under the same name is the layer's next revision.
+    SOURCE is any raster that GDAL opens. It is warped once into a cloud-optimized GeoTIFF on the tile grid. The same
+    raster with the same options changes nothing; another raster becomes the layer's next revision.
 
     \b
     Examples:
@@ -236,19 +284,36 @@ def ingest(source: str, layer: str | None, said: dict[str, Any], jobs: int, as_j
     """
     name = check_layer(layer) if layer else layer_from(Path(source).stem)
     stores = Stores.open(settings, create=True)
-    done = ingest_raster(source, name, Options(**said), stores, TerminalReport(), jobs=jobs)
-    tell(done, as_json=as_json)
-    if as_json:
+    done = ingest_raster(source, name, Options(**changes), stores, TerminalReport(), jobs=jobs)
+    print_ingested(done, as_json=as_json)
+    if not as_json and not quiet():
+        for line in _next_steps(done, stores):
+            say_next(line)
+
+
+def _next_steps(done: Ingested, stores: Stores) -> Iterator[str]:
+    """The address of the tiles, a smaller format, and the next command."""
+    layer = done.layer
+    stored = shown(layer.id, stores.tiles)
+    yield f"tiles: {stores.url}/{tile_template(layer.id, layer.format)}"
+    if done.fresh and (saving := smaller_format(layer, stores.sources)):
+        yield f"--format auto would choose {saving}"
+    seed = f"seed {layer.id} --zooms {layer.minzoom}-{layer.maxzoom}"
+    refresh = f"seeder refresh {layer.id}"
+    if stored not in ("", layer.revision):
+        command, why = refresh, f" (stored tiles are of revision {stored})"
+    elif done.fresh:
+        command, why = seed, ""
+    else:
         return
-    old = shown(done.layer.id, stores.tiles)
-    if old in ("", done.layer.revision) and done.fresh:
-        click.echo(f"next: seed {done.layer.id} --zooms {done.layer.minzoom}-{done.layer.maxzoom}{given()}")
-    elif old not in ("", done.layer.revision):
-        click.echo(f"next: seeder refresh {done.layer.id}{given()} (stored tiles are of revision {old})")
+    if done.doubts:
+        yield f"next: check the warnings above. Ingest again with other options, or run `{command}`{why}"
+    else:
+        yield f"next: {command}{typed_place()}{why}"
 
 
-def tell(done: Ingested, *, as_json: bool) -> None:
-    """Say what a raster became."""
+def print_ingested(done: Ingested, *, as_json: bool) -> None:
+    """Print the layer."""
     if as_json:
         click.echo(json.dumps({**facts(done.layer), "fresh": done.fresh, "why": done.why}))
     else:
@@ -266,7 +331,7 @@ def _ingested(done: Ingested) -> Iterator[str]:
         " (across the antimeridian)" if west > east else ""
     )
     if done.why:
-        yield f"format {layer.format}: {done.why} (--format NAME sets another)"
+        yield f"format {layer.format}: {done.why} (--format NAME overrides)"
     if done.survey.stretched:
         ranges = " ".join(f"{low:g},{high:g}" for low, high in layer.style.rescale)
-        yield f"rescale {ranges} (the 2nd to the 98th percentile; --rescale MIN,MAX sets another)"
+        yield f"rescale {ranges} (the 2nd to the 98th percentile; --rescale MIN,MAX overrides)"

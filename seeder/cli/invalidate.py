@@ -11,18 +11,21 @@ import click
 from tabulate import tabulate
 
 from seeder.cache.query import TileQuery
-from seeder.cli.common import guarded, json_option, located, parsed, tiles_said
+from seeder.cli.common import json_option, located, parsed
+from seeder.cli.completion import layer_argument
+from seeder.cli.grouping import command, option
+from seeder.cli.messages import count_of_tiles, guarded
 from seeder.cli.run_job import MakeRunOptions, follow_flags
 from seeder.cli.selection_options import places
 from seeder.cli.update_tiles import (
     UpdateArguments,
     UpdateReport,
     confirmed_update_flags,
+    cost_in_words,
     print_cdn_plan,
     print_end,
     print_renew_plan,
     print_renewed,
-    said_cost,
 )
 from seeder.operations import invalidate as operations
 from seeder.operations.invalidate import InvalidationPlan
@@ -35,7 +38,7 @@ UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 
 def parse_age(text: str) -> datetime:
-    """The time (UTC) that was so long ago, or the time itself: `90m`, `36h`, `7d`, `2w`, 2026-11-01, an ISO time.
+    """The time (UTC) of an age such as `90m`, `36h`, `7d` or `2w`, of a date, or of an ISO time.
 
     Raises:
         BadOption: it is neither, or lies in the future.
@@ -46,23 +49,29 @@ def parse_age(text: str) -> datetime:
             return now - timedelta(**{UNITS[match[2]]: int(match[1])})
         found = datetime.fromisoformat(text)
     except (ValueError, OverflowError) as error:
-        raise BadOption(f"{text!r} is no age: write 36h, 7d or 2w, or a date as in 2026-11-01") from error
+        raise BadOption(f"{text!r} is not an age: write 36h, 7d or 2w, or a date such as 2026-11-01") from error
     found = found if found.tzinfo else found.replace(tzinfo=UTC)
     if found > now:
-        raise BadOption(f"{text} lies in the future: nothing stored is older than that and nothing is newer")
+        raise BadOption(f"{text} lies in the future: write an earlier date, or --all for all tiles")
     return found
 
 
-@click.command("invalidate")
-@click.argument("layer")
-@click.option(
+@command("invalidate")
+@layer_argument
+@option(
     "--older-than",
+    group="Select",
     metavar="AGE|DATE",
     callback=parsed(parse_age),
-    help="Only tiles last written longer ago, as in 36h, 7d, 2w, or before a date or time, UTC unless it says.",
+    help="Only tiles older than this: 36h, 7d, 2w, a date or a time (UTC by default).",
 )
-@click.option("--all", "everything", is_flag=True, help="All tiles of the layer.")
-@click.option("--reseed", is_flag=True, help="Render the tiles anew instead; remove only what the layer lacks now.")
+@option("--all", "everything", group="Select", is_flag=True, help="All tiles of the layer.")
+@option(
+    "--reseed",
+    group="Render",
+    is_flag=True,
+    help="Re-render the tiles in place; remove only those outside the layer.",
+)
 @json_option
 @guarded
 @located
@@ -80,10 +89,10 @@ def invalidate(
     as_json: bool,
     settings: Settings,
 ) -> None:
-    """Remove stored tiles of LAYER, at every scale and in every format; they are rendered when somebody asks for them.
+    """Remove or re-render stored tiles.
 
-    After a new revision it waits first until nothing in flight can put an older tile back. Tiles that the layer does
-    not have any more are removed too.
+    This covers every scale and format. Removed tiles are rendered on the next request. After a new revision, the
+    command first waits until no older tile is in flight. Tiles outside the layer are removed too.
 
     \b
     Examples:
@@ -94,10 +103,10 @@ def invalidate(
     arguments, how = update_arguments(settings), run_options(settings, "")
     if not (query.anything or older_than or everything):
         raise BadOption(
-            "say which tiles: --zooms, --bbox, --tiles or another selector, --older-than, or --all for every one"
+            "no tiles selected: add --zooms, --bbox, --tiles or another selector, --older-than, or --all for all tiles"
         )
     if everything and (query.anything or older_than):
-        raise BadOption("--all means every tile: leave it out, or leave the other selectors out")
+        raise BadOption("--all and other selectors exclude each other: remove --all or the others")
     stores = Stores.open(settings)
     stored_filter = query.stored_filter(load_layer(stores.sources, layer), older_than)
     report = UpdateReport(stores.tiles.url, as_json=as_json, confirm_above=arguments.confirm_above)
@@ -113,14 +122,14 @@ def invalidate(
 
 
 def _print_plan(plan: InvalidationPlan, cdn: str, *, as_json: bool) -> None:
-    """Say what would be removed."""
+    """Print the number of tiles to be removed, by zoom."""
     if as_json:
         click.echo(json.dumps({**plan.to_json(), "cloudfront": cdn, "paths": plan.paths}))
         return
     if plan.zooms:
         rows = [(z, f"{number:,}") for z, number in sorted(plan.zooms.items())]
         click.echo(tabulate(rows, headers=("zoom", "stored"), colalign=("right", "right"), disable_numparse=True))
-    ways = f", found {said_cost(plan.cost)}" if plan.cost.lists else ""
-    click.echo(f"{tiles_said(plan.tiles)} of layer {plan.stored_filter.layer.id} would be removed{ways}")
+    cost = f", found {cost_in_words(plan.cost)}" if plan.cost.lists else ""
+    click.echo(f"{count_of_tiles(plan.tiles)} of layer {plan.stored_filter.layer.id} would be removed{cost}")
     if cdn:
         print_cdn_plan(cdn, plan.paths)

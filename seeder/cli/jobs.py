@@ -13,16 +13,11 @@ from typing import TextIO
 import click
 from tabulate import tabulate
 
-from seeder.cli.common import (
-    TerminalReport,
-    check_folder,
-    guarded,
-    interruptible,
-    json_option,
-    located,
-    say,
-    tiles_said,
-)
+from seeder.cli.common import check_folder, json_option, located, place_name
+from seeder.cli.completion import complete_layer, job_argument
+from seeder.cli.grouping import command, option
+from seeder.cli.messages import count_of_tiles, guarded, interruptible, note, say, say_next
+from seeder.cli.progress import TerminalReport
 from seeder.cli.run_job import MakeRunOptions, run_flags, show_result
 from seeder.jobs.failures import Group, grouped
 from seeder.jobs.ledger import find_job, jobs, layer_of, load_job
@@ -35,20 +30,27 @@ from tiler.layers.catalog import Layers
 from tiler.settings import Settings
 from tiler.storage.store import Store, Stores
 
-GOOD = ("planning", "running", "done")  # states that need nobody's attention
+GOOD = ("planning", "running", "done")  # states that need no action
 
 
-@click.command("status")
-@click.argument("job", required=False)
-@click.option("--layer", metavar="NAME", help="List only this layer's jobs.")
-@click.option("--watch", is_flag=True, help="Look again every two seconds, until the job has ended.")
+@command("status")
+@job_argument(required=False)
+@option(
+    "--layer",
+    group="Select",
+    metavar="NAME",
+    shell_complete=complete_layer,
+    help="List the jobs of this layer only.",
+)
+@option("--watch", group="Output", is_flag=True, help="Refresh every two seconds until the job ends.")
 @json_option
 @guarded
 @located
 def status(job: str | None, layer: str | None, watch: bool, as_json: bool, settings: Settings) -> None:
-    """Say how far JOB is, or list all jobs; exit 1 if JOB failed, stopped or stalled.
+    """Show a job's progress, or list all jobs.
 
-    JOB is an id, the beginning of one, or a layer's name for its newest job.
+    JOB is a job's id, its first characters, or a layer's name for the layer's newest job. Exit with code 1 if JOB
+    failed, stopped or stalled.
 
     \b
     Examples:
@@ -57,7 +59,7 @@ def status(job: str | None, layer: str | None, watch: bool, as_json: bool, setti
     """
     sources = Stores.open(settings).sources
     if job is None and watch:
-        raise BadOption("--watch watches one job: name it, `seeder status` lists them")
+        raise BadOption("--watch needs a job: name one; `seeder status` lists them")
     if job is None:
         check_folder(settings)
         _list(sources, layer, settings, as_json=as_json)
@@ -70,25 +72,25 @@ def status(job: str | None, layer: str | None, watch: bool, as_json: bool, setti
 
 
 def _watch(job: Job, sources: Store, settings: Settings, *, as_json: bool) -> None:
-    """Show how far the job is until it has ended; see `_show`."""
-    with interruptible("stopped watching; the job goes on"):
+    """Show the progress until the job ends; see `_show`."""
+    with interruptible("stopped watching; the job continues"):
         while True:
             start = time.monotonic()
-            seen = job_progress(job, sources, settings)
+            current = job_progress(job, sources, settings)
             if not as_json and sys.stdout.isatty():
                 click.clear()
-            if seen.state in FINAL:
+            if current.state in FINAL:
                 break
-            _show(seen, as_json=as_json)
+            _show(current, as_json=as_json)
             time.sleep(max(timing.POLL_SECONDS, 2 * (time.monotonic() - start)))
-    _show(seen, as_json=as_json)
+    _show(current, as_json=as_json)
 
 
 def _show(seen: Progress, *, as_json: bool) -> None:
-    """Print how far a job is.
+    """Print a job's progress.
 
     Raises:
-        Exit: with 1 where nothing more will be done by itself, and something is left.
+        Exit: with 1 if the job ended, or stalled, before all its tiles were done.
     """
     if as_json:
         click.echo(json.dumps(seen.to_json()))
@@ -106,7 +108,7 @@ def _list(sources: Store, layer: str | None, settings: Settings, *, as_json: boo
             try:
                 found.append(progress(load_job(sources, name, listed=False), sources, layers, depth_of, utcnow()))
             except (MissingObject, MessageError) as error:
-                click.echo(f"job {name} cannot be told: {error}", err=True)
+                click.echo(f"cannot read job {name}: {error}", err=True)
     if as_json:
         for seen in found:
             click.echo(json.dumps(seen.to_json()))
@@ -131,7 +133,7 @@ def _list(sources: Store, layer: str | None, settings: Settings, *, as_json: boo
             )
         )
     else:
-        say("no jobs yet: run `seed LAYER`", err=True)
+        note(f"no jobs yet in {place_name(settings)}: run `seed LAYER`")
 
 
 def _report(seen: Progress) -> Iterator[str]:
@@ -148,12 +150,12 @@ def _report(seen: Progress) -> Iterator[str]:
             disable_numparse=True,
         )
     ends = f", {_ago(seen.left)} left" if seen.left is not None else ""
-    yield f"{seen.percent:.1f}% of {tiles_said(seen.tiles)}, {seen.rate:,.0f} tiles/s{ends}"
+    yield f"{seen.percent:.1f}% of {count_of_tiles(seen.tiles)}, {seen.rate:,.0f} tiles/s{ends}"
     if seen.state in ("failed", "cancelled", "stalled") and seen.percent < 100:
-        yield f"`seeder resume {seen.job}` does what is left"
+        yield f"`seeder resume {seen.job}` continues it"
     if seen.depth is not None:
         yield (
-            f"queue: {seen.depth.waiting:,} messages wait, {seen.depth.hidden:,} are in work or come again later, "
+            f"queue: {seen.depth.waiting:,} messages waiting, {seen.depth.hidden:,} in flight, "
             f"{seen.depth.dead:,} dead letters (of all jobs)"
         )
 
@@ -169,52 +171,61 @@ def _ago(seconds: float) -> str:
     return f"{max(0, seconds):.0f} s"
 
 
-@click.command("cancel")
-@click.argument("job")
+@command("cancel")
+@job_argument()
 @json_option
 @guarded
 @located
 def cancel(job: str, as_json: bool, settings: Settings) -> None:
-    """Stop JOB: workers end with the block they are at, and messages that are left drain unrendered.
+    """Cancel a job.
+
+    Workers finish their current block and discard the remaining messages. JOB is a job's id, its first characters,
+    or a layer's name for the layer's newest job.
 
     \b
-    Example:
+    Examples:
       seeder cancel relief
+      seeder cancel relief --stack tile-seeder-dev
     """
     done = cancel_job(job, settings)
-    _say_cancelled(done.job, "was cancelled before" if done.before else "is cancelled", as_json=as_json)
-
-
-def _say_cancelled(job: Job, how: str, *, as_json: bool) -> None:
     if as_json:
-        click.echo(json.dumps({"job": job.id, "state": "cancelled"}))
-    else:
-        say(f"job {job.id} {how}; `seeder resume {job.id}` goes on with it")
+        click.echo(json.dumps({"job": done.job.id, "state": "cancelled"}))
+        return
+    click.echo(f"job {done.job.id} {'was already' if done.before else 'is'} cancelled")
+    say_next(f"continue it: `seeder resume {done.job.id}`")
 
 
-@click.command("resume")
-@click.argument("job")
+@command("resume")
+@job_argument()
 @json_option
 @guarded
 @located
 @run_flags(None)
 def resume_command(job: str, run_options: MakeRunOptions, as_json: bool, settings: Settings) -> None:
-    """Do what is left of JOB: after cancel, failures, dead letters, lost messages or a killed run.
+    """Resume an unfinished job.
+
+    Render the remaining blocks after a cancellation, failures, dead letters, lost messages or a killed run. JOB is a
+    job's id, its first characters, or a layer's name for the layer's newest job.
 
     \b
-    Example:
+    Examples:
       seeder resume relief --wait
+      seeder resume relief --queue local
     """
     result = resume_job(job, partial(run_options, settings), settings, TerminalReport())
     show_result(result, settings.tiles, as_json=as_json)
 
 
-@click.command("errors")
-@click.argument("job")
-@click.option(
-    "--export", metavar="FILE|-", type=click.File("w"), help="Write the failed tiles as `seed --tiles` reads."
+@command("errors")
+@job_argument()
+@option(
+    "--export",
+    group="Output",
+    metavar="FILE|-",
+    type=click.File("w"),
+    help="Write the failed tiles as a list for `seed --tiles`.",
 )
-@click.option("--retry", is_flag=True, help="Do what failed once more.")
+@option("--retry", group="Render", is_flag=True, help="Retry failed blocks.")
 @json_option
 @guarded
 @located
@@ -222,7 +233,10 @@ def resume_command(job: str, run_options: MakeRunOptions, as_json: bool, setting
 def errors(
     job: str, export: TextIO | None, retry: bool, run_options: MakeRunOptions, as_json: bool, settings: Settings
 ) -> None:
-    """Say what of JOB failed and why, dead letters too; exit 1 if anything did.
+    """Show or retry a job's failed tiles.
+
+    Dead letters count as failed. JOB is a job's id, its first characters, or a layer's name for the layer's newest
+    job. Exit with code 1 if a tile failed.
 
     \b
     Examples:
@@ -244,10 +258,10 @@ def errors(
 
 
 def _retry(job: str, choose: ChooseOptions, settings: Settings, *, as_json: bool) -> None:
-    """Do what failed once more, here or in the queue, and follow it there if asked."""
+    """Retry failed blocks on this machine or in the queue; with `--wait`, follow the job there."""
     found, result = retry_job(job, choose, settings, TerminalReport())
     if result is None:
-        click.echo(f"nothing of job {found.id} failed")
+        click.echo(f"no tile of job {found.id} failed")
         return
     show_result(result, settings.tiles, as_json=as_json)
     if result.queue and choose(result.queue).wait:
@@ -259,8 +273,8 @@ def _print_errors(job: Job, groups: list[Group], *, as_json: bool) -> None:
         for group in groups:
             click.echo(json.dumps({"job": job.id, **asdict(group)}))
     elif not groups:
-        click.echo(f"nothing of job {job.id} failed")
+        click.echo(f"no tile of job {job.id} failed")
     for group in [] if as_json else groups:
         some = ", ".join(group.first) + (", ..." if group.blocks > len(group.first) else "")
         blocks = f"{group.blocks:,} block{'' if group.blocks == 1 else 's'}"
-        click.echo(f"{tiles_said(group.tiles)} in {blocks} ({some}): {group.error}")
+        click.echo(f"{count_of_tiles(group.tiles)} in {blocks} ({some}): {group.error}")

@@ -6,30 +6,34 @@ import json
 
 import click
 
-from seeder.cli.common import guarded, json_option, located, where
+from seeder.cli.common import dry_run_option, json_option, located, where
+from seeder.cli.completion import layer_argument
+from seeder.cli.grouping import command
+from seeder.cli.messages import guarded
 from seeder.serve import pages, wmts
 from tiler.keys import page_key
 from tiler.layers.catalog import addressed, load_layer
 from tiler.settings import Settings
 from tiler.storage.store import Stores
 
-LIST = ("layers.css", "layers.js")  # what only the list of layers needs
+LIST = ("layers.css", "layers.js")  # files of the list of layers, which is not published
 
 
-@click.command("publish-preview")
-@click.argument("layer")
-@click.option("--dry-run", is_flag=True, help="Say what would be written; change nothing.")
+@command("publish-preview")
+@layer_argument
+@dry_run_option("Show the number and size of the files; change nothing.")
 @json_option
 @guarded
 @located
 def publish_preview(layer: str, dry_run: bool, as_json: bool, settings: Settings) -> None:
-    """Write a page that shows LAYER, and all that it needs, beside its tiles; and WMTS capabilities.
+    """Publish a preview page and WMTS.
 
-    Tiles that are not stored are rendered when somebody looks at them, as on any map.
+    Write the page, its scripts and the WMTS capabilities beside the tiles. Missing tiles are rendered on request.
 
     \b
-    Example:
+    Examples:
       seeder publish-preview ortho --stack tile-seeder-dev
+      seeder publish-preview ortho --dry-run
     """
     stores = Stores.open(settings)
     found = load_layer(stores.sources, layer)
@@ -37,8 +41,9 @@ def publish_preview(layer: str, dry_run: bool, as_json: bool, settings: Settings
     shown = [(found, addressed(found, stores.tiles))]
     files = {name: (pages.asset(name), pages.kind(name)) for name in pages.assets() if name not in LIST}
     files[wmts.NAME] = wmts.capabilities(shown, settings.url, f"{settings.url}/{address}"), wmts.TYPE
-    config = {"layer": layer, "where": where(settings) if settings.stack else ""}  # a folder is nobody else's business
-    files["index.html"] = pages.page(pages.LAYER, config), pages.kind(pages.LAYER)  # last: it needs the rest
+    place = where(settings) if settings.stack else ""  # a folder of this machine is not published
+    config = {"layer": layer, "where": place}
+    files["index.html"] = pages.page(pages.LAYER, config), pages.kind(pages.LAYER)  # last: it refers to the others
     url = f"{settings.url}/{page_key(layer)}"
     if not dry_run:
         for name, (data, kind) in files.items():
@@ -47,5 +52,5 @@ def publish_preview(layer: str, dry_run: bool, as_json: bool, settings: Settings
     if as_json:
         click.echo(json.dumps({"layer": layer, "url": url, "files": list(files), "bytes": size, "dry_run": dry_run}))
     else:
-        did = "would be written" if dry_run else "written"
-        click.echo(f"{len(files)} files ({size / 1e6:.1f} MB) {did}: {url}")
+        verb = "would be written" if dry_run else "written"
+        click.echo(f"{len(files)} files ({size / 1e6:.1f} MB) {verb}: {url}")

@@ -8,8 +8,11 @@ from typing import Any
 
 import click
 
-from seeder.cli.common import given, guarded, json_option, located, tiles_said
-from seeder.cli.ingest import raster_options, tell
+from seeder.cli.common import json_option, located
+from seeder.cli.completion import layer_argument
+from seeder.cli.grouping import command, complete_file, option
+from seeder.cli.ingest import print_ingested, raster_options
+from seeder.cli.messages import count_of_tiles, guarded, say_next, typed_place
 from seeder.cli.run_job import MakeRunOptions, follow_flags
 from seeder.cli.update_tiles import (
     UpdateArguments,
@@ -30,13 +33,13 @@ from tiler.storage.store import Stores
 
 
 class RefreshReport(UpdateReport):
-    """Prints also what a raster became, which revision takes the place of which, and how to seed new tiles."""
+    """Prints also the ingested layer, the change of revision, and the `seed` command for new tiles."""
 
     def ended(self, step: object) -> None:
         """See `Report.ended`."""
         match step:
             case Ingested():
-                tell(step, as_json=self._as_json)
+                print_ingested(step, as_json=self._as_json)
             case RevisionChange():
                 _print_change(step, as_json=self._as_json)
             case NewTiles() if not self._as_json:
@@ -46,7 +49,7 @@ class RefreshReport(UpdateReport):
 
 
 def _print_change(change: RevisionChange, *, as_json: bool) -> None:
-    """Say which revision takes, or would take, the place of which."""
+    """Print the new revision and the previous one."""
     same = change.revision == change.previous
     if as_json:
         if change.planned:
@@ -57,20 +60,20 @@ def _print_change(change: RevisionChange, *, as_json: bool) -> None:
     elif same:
         click.echo(f"layer {change.layer} is up to date: revision {change.revision}")
     else:
-        click.echo(f"revision {change.revision} would take the place of {change.previous}")
+        click.echo(f"revision {change.revision} would replace {change.previous}")
 
 
 def _print_new(new: NewTiles) -> None:
     """Print the `seed` command for new tiles of zooms that were seeded."""
     scale = " --scale 2" if new.variant.scale == 2 else ""
     form = f" --format {new.variant.format}" if new.variant.format != new.layer.format else ""
-    words = f"{new.layer.id} --zooms {format_zooms(tuple(new.zooms))}{scale}{form}{given()}"
-    click.echo(f"next: seed {words} ({tiles_said(new.tiles)} there are new)")
+    words = f"{new.layer.id} --zooms {format_zooms(tuple(new.zooms))}{scale}{form}{typed_place()}"
+    say_next(f"next: seed {words} ({count_of_tiles(new.tiles)} of these zooms are new)")
 
 
-@click.command("refresh")
-@click.argument("layer")
-@click.argument("source", required=False)
+@command("refresh")
+@layer_argument
+@click.argument("source", required=False, shell_complete=complete_file)
 @json_option
 @guarded
 @located
@@ -80,31 +83,30 @@ def _print_new(new: NewTiles) -> None:
 def refresh(
     layer: str,
     source: str | None,
-    said: dict[str, Any],
+    changes: dict[str, Any],
     update_arguments: Callable[[Settings], UpdateArguments],
     run_options: MakeRunOptions,
     as_json: bool,
     settings: Settings,
 ) -> None:
-    """Make SOURCE the next revision of LAYER and render again, in place, the tiles that are stored.
+    """Replace a layer's raster; re-render stored tiles.
 
-    SOURCE is ingested with the options that LAYER was ingested with, but for those given here. Zooms of which at
-    least half is stored are rendered whole. Nothing is removed before what takes its place is there; at last the
-    tiles go that SOURCE does not cover. Without SOURCE only stale tiles are rendered again: those that are, or may
-    be, of an earlier revision.
+    Ingest SOURCE with the options of the previous ingest, and with those given here. Re-render stored tiles in
+    place, and render zooms completely of which at least half is stored. Then remove the tiles that SOURCE does not
+    cover. Without SOURCE, re-render stale tiles only.
 
     \b
     Examples:
       seeder refresh ortho ortho-may.tif
       seeder refresh ortho
-      seeder refresh alps sentinel-0612.tif --stack tile-seeder-dev --queue sqs --cloudfront E2ABCDEF
+      seeder refresh alps new.tif --stack tile-seeder-dev --queue sqs
     """
     arguments, how = update_arguments(settings), run_options(settings, "")
     stores = Stores.open(settings, create=not arguments.dry_run)
-    if source is None and said:
-        load_layer(stores.sources, layer)  # an unknown layer is the first to be told of
-        raise BadOption(f"raster options need a raster: run `seeder refresh {layer} SOURCE ...`")
-    next_source = None if source is None else NextSource(source, said)
+    if source is None and changes:
+        load_layer(stores.sources, layer)  # an unknown layer is reported first
+        raise BadOption(f"raster options need SOURCE: run `seeder refresh {layer} SOURCE ...`")
+    next_source = None if source is None else NextSource(source, changes)
     report = RefreshReport(stores.tiles.url, as_json=as_json, confirm_above=arguments.confirm_above)
     context = arguments.context(settings, stores, report)
     if arguments.dry_run:
@@ -115,9 +117,11 @@ def refresh(
         print_renewed(result, as_json=as_json)
 
 
-@click.command("rollback")
-@click.argument("layer")
-@click.option("--to", "revision", metavar="REVISION", help="Another revision that is kept.  [default: the one before]")
+@command("rollback")
+@layer_argument
+@option(
+    "--to", "revision", group="Select", metavar="REVISION", help="Revision to restore.  [default: the previous one]"
+)
 @json_option
 @guarded
 @located
@@ -131,9 +135,9 @@ def rollback(
     as_json: bool,
     settings: Settings,
 ) -> None:
-    """Make the previous revision of LAYER the current one again, and render again the tiles that are stored.
+    """Restore an earlier revision of a layer.
 
-    Nothing is ingested: the sources of earlier revisions are kept.
+    Re-render the stored tiles in place. The sources of earlier revisions are kept, so nothing is ingested.
 
     \b
     Examples:

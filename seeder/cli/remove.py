@@ -8,7 +8,10 @@ from collections.abc import Callable, Mapping
 
 import click
 
-from seeder.cli.common import guarded, json_option, located
+from seeder.cli.common import json_option, located
+from seeder.cli.completion import layer_argument
+from seeder.cli.grouping import command, option
+from seeder.cli.messages import guarded
 from seeder.cli.update_tiles import UpdateArguments, UpdateReport, print_cdn_plan, update_flags
 from seeder.operations import remove as operations
 from tiler.errors import BadOption
@@ -17,7 +20,7 @@ from tiler.storage.store import Stores
 
 
 class RemoveReport(UpdateReport):
-    """Asks for the layer's name, unless it was given."""
+    """Asks for the layer's name, unless `name` is given."""
 
     def __init__(self, url: str, name: str | None, *, as_json: bool) -> None:
         super().__init__(url, as_json=as_json)
@@ -28,17 +31,22 @@ class RemoveReport(UpdateReport):
         name = self._name
         if name is None:
             if not sys.stdin.isatty():
-                raise BadOption(f"removing has no way back: run it again with --confirm {layer}")
+                raise BadOption(f"removal cannot be undone: add --confirm {layer} to confirm")
             click.echo(_sizes(sizes), err=True)
-            name = click.prompt("This cannot be undone. Type the layer's name to remove that", err=True)
+            name = click.prompt("This cannot be undone. Type the layer's name to remove these objects", err=True)
         if name != layer:
             raise BadOption(f"{name!r} is not {layer!r}: nothing was removed")
 
 
-@click.command("remove")
-@click.argument("layer")
-@click.option("--old-revisions", is_flag=True, help="Only the sources of revisions before the previous one.")
-@click.option("--confirm", metavar="LAYER", help="The layer's name once more, where nobody can be asked for it.")
+@command("remove")
+@layer_argument
+@option(
+    "--old-revisions",
+    group="Select",
+    is_flag=True,
+    help="Remove sources only; keep those of the current and previous revision.",
+)
+@option("--confirm", group="Safety", metavar="LAYER", help="Confirm without a prompt: the layer's name.")
 @json_option
 @guarded
 @located
@@ -51,7 +59,9 @@ def remove(
     as_json: bool,
     settings: Settings,
 ) -> None:
-    """Remove LAYER: its tiles, its sources of every revision, its jobs. There is no way back.
+    """Remove a layer: tiles, sources and jobs.
+
+    The sources of all revisions are removed. This cannot be undone.
 
     \b
     Examples:
@@ -69,25 +79,25 @@ def remove(
         act = operations.remove_old_revisions if old_revisions else operations.remove
         removed = act(layer, context)
     if not removed.objects:
-        click.echo(f"nothing older is kept of layer {layer}", err=True)
+        click.echo(f"layer {layer} has no sources of older revisions: nothing was removed", err=True)
     elif arguments.dry_run:
         _print_plan(removed, context.options.cdn, as_json=as_json)
     elif as_json:
         click.echo(json.dumps(removed.to_json()))
     else:
-        click.echo(f"removed of layer {layer}: {_sizes(removed.sizes)}")
+        click.echo(f"removed from layer {layer}: {_sizes(removed.sizes)}")
 
 
 def _print_plan(plan: operations.RemovedLayer, cdn: str, *, as_json: bool) -> None:
-    """Say what would be removed."""
+    """Print the objects to be removed."""
     if as_json:
         paths = {"cloudfront": cdn, "paths": plan.paths} if plan.paths else {}
         click.echo(json.dumps({**plan.to_json(), "dry_run": True, **paths}))
         return
-    click.echo(f"would be removed of layer {plan.layer}: {_sizes(plan.sizes)}")
+    click.echo(f"would be removed from layer {plan.layer}: {_sizes(plan.sizes)}")
     if plan.paths:
         print_cdn_plan(cdn, plan.paths)
 
 
 def _sizes(sizes: Mapping[str, tuple[int, int]]) -> str:
-    return ", ".join(f"{number:,} objects of {what} ({size / 1e6:,.1f} MB)" for what, (number, size) in sizes.items())
+    return ", ".join(f"{number:,} objects of {kind} ({size / 1e6:,.1f} MB)" for kind, (number, size) in sizes.items())

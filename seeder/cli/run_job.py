@@ -1,4 +1,4 @@
-"""What `seed`, `resume` and `errors --retry` share: work is done here or by a queue, shown, and exits by the truth."""
+"""Shared by `seed`, `resume` and `errors --retry`: the options of a run, and its result as text, JSON and exit code."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ from typing import Any
 import click
 
 from seeder.cache.closing_check import Check
-from seeder.cli.common import jobs_option, say, tiles_said
+from seeder.cli.common import jobs_option
+from seeder.cli.grouping import option
+from seeder.cli.messages import count_of_tiles, note, say, say_next
 from seeder.jobs.plan import Tally
 from seeder.operations.run import RunOptions, RunResult, queue_url
 from seeder.workers.breaker import MAX_FAILED_SHARE
@@ -22,17 +24,22 @@ MakeRunOptions = Callable[[Settings, str], RunOptions]
 
 
 def run_flags(default: str | None) -> Callable[[Command], Command]:
-    """Option `--wait` and those of `follow_flags`, for commands that need not follow a job to its end."""
+    """Option `--wait` and those of `follow_flags`, for commands that return before the job ends."""
 
     def decorate(command: Command) -> Command:
         @follow_flags(default)
-        @click.option("--wait", is_flag=True, help="Follow a job in SQS to its end; exit 1 if a tile is missing then.")
+        @option(
+            "--wait",
+            group="Render",
+            is_flag=True,
+            help="Follow a job in SQS to its end; exit with code 1 if a tile is missing.",
+        )
         @wraps(command)
         def given(*args: Any, run_options: MakeRunOptions, wait: bool, **kwargs: Any) -> None:
-            def patient(settings: Settings, before: str) -> RunOptions:
+            def with_wait(settings: Settings, before: str) -> RunOptions:
                 return replace(run_options(settings, before), wait=wait)
 
-            command(*args, run_options=patient, **kwargs)
+            command(*args, run_options=with_wait, **kwargs)
 
         return given
 
@@ -40,27 +47,29 @@ def run_flags(default: str | None) -> Callable[[Command], Command]:
 
 
 def follow_flags(default: str | None) -> Callable[[Command], Command]:
-    """Options `--queue`, `--jobs` and `--max-failed`; `default` is the queue unless one is named.
+    """Options `--queue`, `--jobs` and `--max-failed`; `default` is the queue, None for the queue of the job.
 
-    The command gets `run_options`, which makes RunOptions of the settings and the queue that was named before.
+    The command gets `run_options`, which makes RunOptions of the settings and the queue of the job.
     """
 
     def decorate(command: Command) -> Command:
-        @click.option(
+        @option(
             "--queue",
+            group="Render",
             metavar="local|sqs|URL",
             envvar="TILER_QUEUE" if default else None,
             default=default,
-            show_default=default or "as before",
-            help="Who renders: this machine, or the workers of the stack's queue.",
+            show_default=default or "the job's queue",
+            help="Render on this machine, or send blocks to the stack's queue or to URL.",
         )
-        @click.option(
+        @option(
             "--max-failed",
+            group="Safety",
             type=click.FloatRange(0, 100),
             default=100 * MAX_FAILED_SHARE,
             show_default=True,
             metavar="PERCENT",
-            help="Stop the job when more of its last 1000 blocks fail, and at least 20; 100 never stops.",
+            help="Stop the job if more of its last 1000 blocks fail, and at least 20; 100 never stops it.",
         )
         @jobs_option
         @wraps(command)
@@ -77,7 +86,7 @@ def follow_flags(default: str | None) -> Callable[[Command], Command]:
 
 
 def show_result(result: RunResult, url: str, *, as_json: bool) -> None:
-    """Print what became of a job; its tiles are in the store at `url`.
+    """Print the result of a run; the tiles are in the store at `url`.
 
     Raises:
         Exit: with 1 if tiles failed or are missing.
@@ -89,17 +98,17 @@ def show_result(result: RunResult, url: str, *, as_json: bool) -> None:
 
 
 def print_sent(tally: Tally, messages: int, queue: str, *, as_json: bool) -> None:
-    """Say what is in the queue now."""
+    """Print the number of messages in the queue."""
     if as_json:
-        said: dict[str, Any] = {"job": tally.job, "layer": tally.layer, "revision": tally.revision}
-        click.echo(json.dumps({**said, "tiles": tally.tiles, "messages": messages, "queue": queue}))
+        fields: dict[str, Any] = {"job": tally.job, "layer": tally.layer, "revision": tally.revision}
+        click.echo(json.dumps({**fields, "tiles": tally.tiles, "messages": messages, "queue": queue}))
     elif messages:
         click.echo(f"job {tally.job}: {messages:,} messages for {tally.tiles - tally.done:,} tiles are in {queue}")
-        say(f"`seeder status {tally.job} --watch` follows it, `seeder cancel {tally.job}` stops it")
+        say_next(f"follow it: `seeder status {tally.job} --watch`; stop it: `seeder cancel {tally.job}`")
     elif tally.done == tally.tiles:
-        click.echo(f"job {tally.job}: all of {tally.tiles:,} tiles are done")
+        click.echo(f"job {tally.job}: all {count_of_tiles(tally.tiles)} done")
     else:
-        click.echo(f"job {tally.job} is under way in {queue}: {tally.done:,} of {tally.tiles:,} tiles are done")
+        click.echo(f"job {tally.job} is running in {queue}: {tally.done:,} of {count_of_tiles(tally.tiles)} done")
 
 
 def print_result(result: RunResult, url: str, *, as_json: bool) -> None:
@@ -111,34 +120,35 @@ def print_result(result: RunResult, url: str, *, as_json: bool) -> None:
     tally, check = result.tally, result.check
     click.echo(json.dumps(result.to_json()) if as_json else "\n".join(_summary(tally, url)))
     for error, number in tally.errors.items():
-        click.echo(f"failed: {tiles_said(number)}: {error}", err=True)
+        click.echo(f"failed: {count_of_tiles(number)}: {error}", err=True)
     if result.why:
         left = tally.tiles - tally.done
-        click.echo(f"error: {tiles_said(left)} {'was' if left == 1 else 'were'} not made: {result.why}", err=True)
+        click.echo(f"error: {count_of_tiles(left)} not rendered: {result.why}", err=True)
     for line in _shortfall(tally, check) if check else ():
         say(line, err=True)
+    if check and check.passed and check.named:
+        cure = f"`seeder refresh {tally.layer}` re-renders its remaining tiles"
+        note(f"tile.json still names revision {check.named}: {cure}")
     if not result.passed:
         raise click.exceptions.Exit(1)
 
 
 def _shortfall(tally: Tally, check: Check) -> Iterator[str]:
-    """The tiles that are missing or stale, and the cure."""
+    """Missing and stale tiles, and the command that repairs them."""
     if check.missing:
         names = ", ".join(check.names) + (", ..." if check.missing > len(check.names) else "")
-        yield f"error: not stored: {tiles_said(check.missing)} ({names}): run the same command again"
-    cure = f"`seeder refresh {tally.layer}` renders them again"
+        yield f"error: not stored: {count_of_tiles(check.missing)} ({names}): run the same command again"
+    cure = f"re-render them with `seeder refresh {tally.layer}`"
     if check.stale:
-        yield f"error: stale, of another revision than {tally.revision}: {tiles_said(check.stale)}: {cure}"
+        yield f"error: stale, of a revision other than {tally.revision}: {count_of_tiles(check.stale)}: {cure}"
     if check.unsure:
-        yield f"error: perhaps stale, too many to be compared: {tiles_said(check.unsure)}: {cure}"
-    if check.passed and check.named:
-        left = f"`seeder refresh {tally.layer}` renders its remaining tiles"
-        yield f"tile.json goes on to name revision {check.named}: {left}"
+        yield f"error: possibly stale, too many to compare: {count_of_tiles(check.unsure)}: {cure}"
 
 
 def _summary(tally: Tally, url: str) -> Iterator[str]:
+    written = f"{tally.written:,} written ({tally.bytes / 1e6:,.1f} MB)"
     yield (
-        f"{tiles_said(tally.tiles)} in {tally.seconds:.1f} s: {tally.written:,} written ({tally.bytes / 1e6:,.1f} MB), "
-        f"{tally.empty:,} empty, {tally.skipped:,} there already, {tally.failed:,} failed"
+        f"{count_of_tiles(tally.tiles)} in {tally.seconds:.1f} s: {written}, {tally.empty:,} empty, "
+        f"{tally.skipped:,} already stored, {tally.failed:,} failed"
     )
     yield f"job {tally.job}; tiles in {url}/{tally.layer}"

@@ -1,4 +1,4 @@
-"""The command `seed`, and the estimate that it shows before much is done."""
+"""The command `seed`, and its estimate in words."""
 
 from __future__ import annotations
 
@@ -11,15 +11,11 @@ import click
 from tabulate import tabulate
 
 from seeder.cache.query import TileQuery
-from seeder.cli.common import (
-    TerminalReport,
-    check_meant,
-    confirm_options,
-    guarded,
-    json_option,
-    located,
-    tiles_said,
-)
+from seeder.cli.common import confirm_options, dry_run_option, json_option, located
+from seeder.cli.completion import layer_argument
+from seeder.cli.grouping import command, option
+from seeder.cli.messages import check_meant, count_of_tiles, guarded, say_next, typed_place
+from seeder.cli.progress import TerminalReport
 from seeder.cli.run_job import MakeRunOptions, run_flags, show_result
 from seeder.cli.selection_options import order_option, selectors
 from seeder.jobs.estimate import SAMPLE_BLOCKS_DEEPEST, Estimate, ZoomEstimate
@@ -27,38 +23,48 @@ from seeder.jobs.prices import Demand, Prices
 from seeder.operations.seed import CONCURRENCY, Limits, SeedRequest, dollars, estimate_seed
 from seeder.operations.seed import seed as seed_tiles
 from seeder.select.order import Order
-from tiler.settings import Settings
+from tiler.keys import tile_template
+from tiler.layers.catalog import load_layer
+from tiler.settings import DEFAULT_URL, Settings
+from tiler.storage.store import Stores
 
-MANY_TILES = 1_000_000  # above which a plan is shown first
+CONFIRM_ABOVE = 1_000_000  # tiles
+SNIPPETS = "docs/guides/use-the-tiles.md"
 
 
-@click.command("seed")
-@click.argument("layer")
-@click.option("--force", is_flag=True, help="Render tiles that exist too.")
-@click.option(
-    "--dry-run", is_flag=True, help="Print what it comes to: tiles, blocks, bytes, time, cost. Write nothing."
+@command("seed")
+@layer_argument
+@option("--force", group="Render", is_flag=True, help="Re-render stored tiles too.")
+@dry_run_option("Show an estimate of tiles, bytes, time and cost; change nothing.")
+@confirm_options(CONFIRM_ABOVE, "Show the estimate and ask for confirmation above this number of tiles.")
+@option(
+    "--max-cost",
+    group="Safety",
+    type=click.FloatRange(0),
+    metavar="USD",
+    help="Abort if the estimate exceeds this.",
 )
-@confirm_options(MANY_TILES, "Print that and ask, where there are more tiles.")
-@click.option("--max-cost", type=click.FloatRange(0), metavar="USD", help="Refuse what may cost more.")
-@click.option(
+@option(
     "--concurrency",
+    group="Safety",
     type=click.IntRange(1, 1000),
     default=CONCURRENCY,
     show_default=True,
     metavar="N",
-    help="Workers of the stack at once, for the estimate of the time.",
+    help="Concurrent workers of the stack, for the estimated time.",
 )
-@click.option(
+@option(
     "--prices",
+    group="Safety",
     metavar="FILE",
     type=click.Path(path_type=Path),
-    help="TOML file with prices that differ from those built in.",
+    help="TOML file of prices, to replace the built-in ones.",
 )
 @json_option
 @guarded
 @located
 @selectors
-@order_option
+@order_option("Render")
 @run_flags("local")
 def seed(
     layer: str,
@@ -75,11 +81,10 @@ def seed(
     as_json: bool,
     settings: Settings,
 ) -> None:
-    """Render the tiles of LAYER that are missing.
+    """Render the missing tiles of a layer.
 
-    What an earlier run did is not done again: run the same command after an interruption and it finishes the rest.
-    With --queue sqs the blocks are sent to the workers of the queue and the command returns; --wait, or
-    `seeder status JOB --watch`, follows them.
+    Run the same command again after an interruption: stored tiles are not rendered again. With --queue sqs, workers
+    render the tiles and the command returns at once; follow the job with --wait or `seeder status JOB --watch`.
 
     \b
     Examples:
@@ -100,12 +105,25 @@ def seed(
 
     def confirm(tiles: int, found: Estimate) -> None:
         click.echo("\n".join(_lines(found)), err=True)
-        check_meant(f"{tiles_said(tiles)}, more than --confirm-above {confirm_above:,}")
+        check_meant(f"{count_of_tiles(tiles)}, more than --confirm-above {confirm_above:,}")
 
     limits = Limits(max_cost, None if yes else confirm_above, confirm)
     result = seed_tiles(request, how, settings, report, limits)
     if result:
         show_result(result, settings.tiles, as_json=as_json)
+        if result.messages is None and not as_json:
+            _say_next_steps(request, settings)
+
+
+def _say_next_steps(request: SeedRequest, settings: Settings) -> None:
+    """Print the address of the tiles, and the command that shows them."""
+    query = request.query
+    form = query.format or load_layer(Stores.open(settings).sources, request.layer).format
+    name = tile_template(request.layer, form)
+    if query.scale == 2:
+        name = name.replace("{y}", "{y}@2x")
+    say_next(f"tiles: {settings.url}/{name}")
+    say_next(f"next: seeder serve{typed_place()} (preview: {DEFAULT_URL}/{request.layer}/; on a map: {SNIPPETS})")
 
 
 def _print(found: Estimate, *, as_json: bool) -> None:
@@ -125,17 +143,18 @@ def _lines(found: Estimate) -> Iterator[str]:
         colalign=("right",) * 9,
         disable_numparse=True,
     )
-    yield f"tiles and blocks are exact; the rest comes from {sample:,} tiles rendered now, at random, at most"
-    yield f"{SAMPLE_BLOCKS_DEEPEST} blocks of a zoom; +- is twice the standard error"
-    who = f"{found.workers} workers" if demand.messages else f"{found.workers} processes here"
-    yield f"time: about {_time(found.wall)} with {who}" + (f", {demand.messages:,} messages" if demand.messages else "")
+    yield f"tiles and blocks are exact; the rest is estimated from {sample:,} random tiles, rendered now, of at most"
+    yield f"{SAMPLE_BLOCKS_DEEPEST} blocks of each zoom; +- is twice the standard error"
+    workers = f"{found.workers} workers" if demand.messages else f"{found.workers} processes on this machine"
+    messages = f", {demand.messages:,} messages" if demand.messages else ""
+    yield f"time: about {_time(found.wall)} with {workers}{messages}"
     parts = {"Lambda": paid.compute, "S3 requests": paid.s3, "SQS": paid.sqs, "logs": paid.logs}
     listed = ", ".join(f"{name} {dollars(value)}" for name, value in parts.items() if value)
     if paid.total:
-        yield f"cost: {listed}, a month of storage {dollars(paid.storage)}; in all {dollars(paid.total)}, at most"
-        yield f"{dollars(found.most)} (prices of {found.prices.as_of}; --prices FILE sets yours)"
+        yield f"cost: {listed}, one month of storage {dollars(paid.storage)}; total {dollars(paid.total)}, at most"
+        yield f"{dollars(found.most)} (prices of {found.prices.as_of}; --prices FILE replaces them)"
     else:
-        yield "cost: nothing, it all happens on this machine"
+        yield "cost: nothing, because all work is done on this machine"
 
 
 def _row(name: str, size: ZoomEstimate | Demand, around: tuple[str, str], empty: float, sample: int) -> tuple[str, ...]:

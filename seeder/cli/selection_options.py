@@ -1,18 +1,20 @@
-"""The options that say which tiles a command acts on, the same for every command."""
+"""The options that select tiles, the same for every command."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import replace
-from functools import wraps
+from functools import partial, wraps
 from pathlib import Path
 from typing import Any, TextIO, cast
 
 import click
 
 from seeder.cache.query import TileQuery
-from seeder.cli.common import Bar, TerminalReport, parsed
+from seeder.cli.common import parsed
+from seeder.cli.grouping import OptionGroup, option
+from seeder.cli.progress import Bar, TerminalReport
 from seeder.operations.select import select_tiles
 from seeder.operations.selectors import Selectors, Text, parse_area
 from seeder.select.blocks import Count
@@ -32,11 +34,11 @@ SELECTORS = (  # the parameters of `places`
     *("exclude", "footprint", "missing", "existing"),
 )
 STDIN = ("-", "<stdin>")
-PATIENCE = 1.0  # seconds before a bar appears of what is mostly done by then
+BAR_DELAY = 1.0  # seconds before a bar appears; most files are read by then
 
 
 class _Text(click.File):
-    """A text file that has an end."""
+    """A regular text file: no device, no socket."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """The open file."""
@@ -63,10 +65,10 @@ def _query(
     exclude: tuple[TextIO, ...],
     **given: Any,
 ) -> TileQuery:
-    """What the options ask for.
+    """The query of the options.
 
     Raises:
-        BadOption: an option lacks the one that it belongs to, or a file cannot be understood.
+        BadOption: an option lacks its companion, or a file is invalid.
     """
     selectors = Selectors(
         geojson=tuple(map(_text, geojson)),
@@ -78,7 +80,7 @@ def _query(
     selectors.check()
     texts = (*selectors.geojson, *selectors.exclude, *([selectors.tiles] if selectors.tiles else []))
     if sum(name in STDIN for name in (*(text.name for text in texts), *map(str, selectors.traffic))) > 1:
-        raise BadOption("standard input can be read once: give files for the other options")
+        raise BadOption("standard input can be read once: use - for one option, and files for the others")
     return selectors.query(_widening)
 
 
@@ -87,86 +89,88 @@ def _opened(path: str) -> AbstractContextManager[TextIO]:
 
 
 def _widening(name: str) -> Bar:
-    return Bar(f"widen {Path(name).name}", unit="part", delay=PATIENCE)
+    return Bar(f"widen {Path(name).name}", unit="part", delay=BAR_DELAY)
+
+
+_select = partial(option, group="Select")
 
 
 def places(command: Command) -> Command:
-    """The options that say which tiles, whatever they look like; the command gets `query` in their place."""
+    """The options that select tiles by place, list, traffic or state; the command gets `query` in their place."""
 
-    @click.option(
+    @_select(
         "--zooms",
         metavar="Z",
         callback=parsed(parse_zooms),
-        help="7, 5-14 or 0-3,7,9-11.  [default: all of the layer's]",
+        help="Zooms: 7, 5-14 or 0-3,7,9-11.  [default: all of the layer's]",
     )
-    @click.option(
+    @_select(
         "--bbox",
         metavar="W,S,E,N",
         multiple=True,
         callback=parsed(Bounds.parse),
-        help="Only tiles that touch this box, in degrees; repeatable. West > east crosses the antimeridian.",
+        help="Tiles that touch this box, in degrees; repeatable. West > east crosses the antimeridian.",
     )
-    @click.option(
-        "--geojson", metavar="FILE|-", multiple=True, type=TEXT, help="Only tiles that touch its shapes; repeatable."
-    )
-    @click.option(
-        "--buffer", metavar="METRES", type=click.FloatRange(0), help="How far around the shapes of --geojson too."
-    )
-    @click.option(
+    @_select("--geojson", metavar="FILE|-", multiple=True, type=TEXT, help="Tiles that touch these shapes; repeatable.")
+    @_select("--buffer", metavar="METRES", type=click.FloatRange(0), help="Widen the shapes of --geojson by METRES.")
+    @_select(
         "--around",
         metavar="LON,LAT",
         multiple=True,
         callback=parsed(parse_place),
-        help="Only tiles within --radius of this place; repeatable.",
+        help="Tiles within --radius of this place; repeatable.",
     )
-    @click.option("--radius", metavar="KM", type=click.FloatRange(0, min_open=True), help="How far around.")
-    @click.option(
+    @_select(
+        "--radius", metavar="KM", type=click.FloatRange(0, min_open=True), help="Radius of --around, in kilometres."
+    )
+    @_select(
         "--area",
         metavar="Z=PLACE",
         multiple=True,
-        help="Other places for other zooms: world, a box or a GeoJSON file, as in 9-14=cities.geojson; repeatable.",
+        help="A place for some zooms, as in 9-14=cities.geojson; PLACE is world, a box or a GeoJSON file; repeatable.",
     )
-    @click.option(
+    @_select(
         "--tiles",
         "listed",
         metavar="FILE|-",
         type=TEXT,
-        help="Only the tiles that this file names: z/x/y, z-x-y, quadkeys or JSON; - is standard input.",
+        help="Tiles listed in a file (- is stdin): z/x/y, z-x-y, quadkeys or JSON.",
     )
-    @click.option(
+    @_select(
         "--expand",
         metavar="Z",
         callback=parsed(parse_zooms),
-        help="A tile of --tiles stands for those of these zooms that lie in it or hold it.",
+        help="Also include parents and children of --tiles at these zooms.",
     )
-    @click.option(
+    @_select(
         "--traffic",
         metavar="LOG",
         multiple=True,
         type=click.Path(path_type=Path, allow_dash=True),
-        help="Only what was asked for most, with the tiles above: CloudFront, S3 or web server logs; repeatable.",
+        help="Most requested tiles and their parents, from CloudFront, S3 or web server logs; repeatable.",
     )
-    @click.option("--top", metavar="N", type=click.IntRange(1), help="So many tiles of --traffic.")
-    @click.option(
+    @_select("--top", metavar="N", type=click.IntRange(1), help="Keep the N most requested tiles of --traffic.")
+    @_select(
         "--share",
         metavar="P%",
         callback=parsed(parse_share),
-        help="As few tiles of --traffic as have that share.",
+        help="Keep the fewest tiles of --traffic that cover P% of requests.",
     )
-    @click.option(
+    @_select(
         "--exclude",
         metavar="FILE",
         multiple=True,
         type=TEXT,
-        help="Not the tiles inside these GeoJSON polygons, or those that a list names; repeatable.",
+        help="Exclude tiles inside GeoJSON polygons, or listed in a file; repeatable.",
     )
-    @click.option(
+    @_select(
         "--footprint/--no-footprint",
         default=None,
-        help="Only tiles where the layer has data, or all within its bounds.  [default: --footprint; invalidate: all]",
+        help="Only tiles with data, or all tiles of the layer's bounds."
+        "  [default: --footprint; invalidate: --no-footprint]",
     )
-    @click.option("--missing", is_flag=True, help="Only tiles that are not stored and not known to be empty.")
-    @click.option("--existing", is_flag=True, help="Only tiles that are stored.")
+    @_select("--missing", is_flag=True, help="Only tiles that are neither stored nor known to be empty.")
+    @_select("--existing", is_flag=True, help="Only stored tiles.")
     @wraps(command)
     def place(*args: Any, **kwargs: Any) -> None:
         given = {name: kwargs.pop(name) for name in SELECTORS}
@@ -179,14 +183,14 @@ def selectors(command: Command) -> Command:
     """Options of `places`, `--scale` and `--format`; the command gets `query` in their place."""
 
     @places
-    @click.option(
+    @_select(
         "--scale",
         type=click.Choice(["1", "2"]),
         default="1",
         show_default=True,
-        help="2 means @2x tiles of 512 pixels.",
+        help="2 selects @2x tiles of 512 pixels.",
     )
-    @click.option("--format", "form", type=click.Choice(FORMATS), help="Format of the tiles.  [default: the layer's]")
+    @_select("--format", "form", type=click.Choice(FORMATS), help="Format of the tiles.  [default: the layer's]")
     @wraps(command)
     def select(*args: Any, query: TileQuery, scale: str, form: Format | None, **kwargs: Any) -> None:
         command(*args, query=replace(query, scale=cast(Scale, int(scale)), format=form), **kwargs)
@@ -194,18 +198,19 @@ def selectors(command: Command) -> Command:
     return select
 
 
-def order_option(command: Command) -> Command:
+def order_option(group: OptionGroup) -> Callable[[Command], Command]:
     """The option `--order`."""
-    return click.option(
+    return option(
         "--order",
+        group=group,
         metavar="zoom|hilbert|near:LON,LAT",
         default="zoom",
         show_default=True,
         callback=parsed(Order.parse),
-        help="Which tiles come first.",
-    )(command)
+        help="Order of the tiles: low zooms first, along a curve, or nearest to a place first.",
+    )
 
 
 def selected(query: TileQuery, layer: Layer, stores: Stores) -> tuple[Selection, dict[int, Count]]:
-    """The tiles of `layer` that are meant, and how many they are; see `select_tiles`."""
+    """The selected tiles of `layer` and their number by zoom; see `select_tiles`."""
     return select_tiles(query, layer, stores, TerminalReport())

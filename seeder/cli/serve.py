@@ -11,27 +11,44 @@ from dataclasses import replace
 
 import click
 
-from seeder.cli.common import check_folder, guarded, located, where
+from seeder.cli.common import check_folder, located, no_layers, where
+from seeder.cli.grouping import command, option
+from seeder.cli.messages import guarded, note
 from seeder.serve import pages
 from tiler.errors import BadOption
 from tiler.ingest.processes import signals
+from tiler.layers.catalog import list_layers
 from tiler.settings import Settings
 
 PORT = 8000
 
 
-@click.command("serve")
-@click.option("--port", type=click.IntRange(0, 65535), default=PORT, show_default=True, help="0 takes any free one.")
-@click.option("--host", metavar="ADDRESS", default="127.0.0.1", show_default=True, help="0.0.0.0 lets others look too.")
-@click.option("--open", "browse", is_flag=True, help="Open the list of layers in a browser.")
-@click.option("--any-format", is_flag=True, help="Also render formats other than the layer's.")
+@command("serve")
+@option(
+    "--port",
+    group="Output",
+    type=click.IntRange(0, 65535),
+    default=PORT,
+    show_default=True,
+    help="Port; 0 chooses a free one.",
+)
+@option(
+    "--host",
+    group="Output",
+    metavar="ADDRESS",
+    default="127.0.0.1",
+    show_default=True,
+    help="Address to listen on; 0.0.0.0 listens on all interfaces.",
+)
+@option("--open", "browse", group="Output", is_flag=True, help="Open the list of layers in a browser.")
+@option("--any-format", group="Render", is_flag=True, help="Render formats other than the layer's too.")
 @guarded
 @located
 def serve(port: int, host: str, browse: bool, any_format: bool, settings: Settings) -> None:
-    """Serve the layers as the deployed system does, with a preview and a coverage map of each, until Ctrl-C.
+    """Serve tiles, previews and WMTS from this machine.
 
-    A tile that is not stored is rendered and stored by the code of the Lambda. With --stack it is the stack's buckets
-    that are shown, and filled. A tile of another format than the layer's is answered by a redirect to the layer's own.
+    Addresses are those of the deployed system. A missing tile is rendered and stored; with --stack, in the stack's
+    buckets. A tile of another format redirects to the layer's own format. Stop with Ctrl-C.
 
     \b
     Examples:
@@ -48,9 +65,11 @@ def serve(port: int, host: str, browse: bool, any_format: bool, settings: Settin
     listening = listen(host, port)
     with listening, signals(lambda: sys.exit(0)), Site.open(settings, where(settings)) as site:
         address = f"http://{f'[{host}]' if ':' in host else host}:{listening.getsockname()[1]}/"
-        click.echo(f"{settings.tiles} at {address} (Ctrl-C ends it)", err=True)
+        click.echo(f"serving {settings.tiles} at {address} (stop with Ctrl-C)", err=True)
         if not pages.assets():
-            click.echo(f"tiles, TileJSON and WMTS are served, but {pages.CURE}", err=True)
+            note(f"tiles, TileJSON and WMTS are served, but {pages.CURE}")
+        if not any(list_layers(site.stores.sources)):
+            note(no_layers(settings))
         if browse:
             webbrowser.open(address)
         config = uvicorn.Config(site.app(), log_config=None, access_log=False, timeout_graceful_shutdown=5)
@@ -58,10 +77,10 @@ def serve(port: int, host: str, browse: bool, any_format: bool, settings: Settin
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """A socket that listens there.
+    """A socket that listens on `port` of `host`.
 
     Raises:
-        BadOption: nobody may, or somebody else does.
+        BadOption: the address is not allowed, or in use.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
@@ -69,16 +88,16 @@ def listen(host: str, port: int) -> socket.socket:
     except OSError as error:
         reason = str(error.strerror).partition(" (")[0]
         why = f"cannot listen on port {port} of {host} ({reason})"
-        raise BadOption(f"{why}: name others with --port and --host") from error
-    # asyncio would set it only for a socket that says TCP: without it, a tile in two packets waits 40 ms for the first
+        raise BadOption(f"{why}: choose others with --port and --host") from error
+    # asyncio sets it only for sockets declared as TCP; without it, the second packet of a tile is 40 ms late
     listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return listening
 
 
 def _log_to_terminal() -> None:
-    """Show what goes wrong in the render path, of which the client is not told all."""
-    # rasterio silences this of its own arrays, in a way that does not hold while threads warp
+    """Show errors of the render path, of which clients see only a part."""
+    # rasterio ignores this warning for its own arrays, but not while other threads warp
     warnings.filterwarnings("ignore", "Dataset has no geotransform")
-    said = logging.Formatter("%(levelname)s %(message)s %(path)s %(error)s", defaults={"path": "", "error": ""})
+    form = logging.Formatter("%(levelname)s %(message)s %(path)s %(error)s", defaults={"path": "", "error": ""})
     for handler in logging.getLogger().handlers:
-        handler.setFormatter(said)
+        handler.setFormatter(form)

@@ -1,4 +1,4 @@
-"""What the commands share that remove or replace stored tiles: options, and the results of the steps in words."""
+"""Shared by the commands that remove or re-render stored tiles: options, and results in words."""
 
 from __future__ import annotations
 
@@ -12,7 +12,10 @@ from typing import Any
 import click
 
 from seeder.cache.stored import Cost
-from seeder.cli.common import TerminalReport, confirm_options, tiles_said
+from seeder.cli.common import confirm_options, dry_run_option
+from seeder.cli.grouping import option
+from seeder.cli.messages import count_of_tiles
+from seeder.cli.progress import TerminalReport
 from seeder.cli.run_job import print_result
 from seeder.operations.cdn import CdnInvalidation
 from seeder.operations.renew import RenewPlan, RenewResult
@@ -25,26 +28,26 @@ from tiler.grid import format_zooms
 from tiler.settings import Settings
 from tiler.storage.store import Stores
 
-CONFIRM_ABOVE = 100_000  # tiles above which is asked first
+CONFIRM_ABOVE = 100_000  # tiles
 
 Command = Callable[..., None]
 
 
 @dataclass(frozen=True, slots=True)
 class UpdateArguments:
-    """Options of a command that changes stored tiles, as they were given."""
+    """Options of a command that changes stored tiles, as typed."""
 
     options: UpdateOptions
     dry_run: bool
     confirm_above: int = CONFIRM_ABOVE
 
     def context(self, settings: Settings, stores: Stores, report: TerminalReport) -> UpdateContext:
-        """Where and how the operation works."""
+        """The context of the operation."""
         return UpdateContext(stores, settings, self.options, report)
 
 
 class UpdateReport(TerminalReport):
-    """Prints the result of each step: of the runs in both forms, of the rest as text."""
+    """Prints the result of each step: a run as text or JSON, any other step as text only."""
 
     def __init__(self, url: str, *, as_json: bool, confirm_above: int = CONFIRM_ABOVE) -> None:
         super().__init__(confirm_above=confirm_above)
@@ -65,20 +68,28 @@ class UpdateReport(TerminalReport):
 
 
 def update_flags(command: Command) -> Command:
-    """Options that ask nothing; the command gets `update_arguments`, which makes UpdateArguments of the settings."""
+    """Options without confirmation; the command gets `update_arguments`, a function of the settings."""
 
-    @click.option("--dry-run", is_flag=True, help="Say what would be done. Change nothing.")
-    @click.option("--no-wait", is_flag=True, help="Do not wait until nothing of an earlier revision is in flight.")
-    @click.option(
-        "--cloudfront", metavar="ID", help="CloudFront distribution to invalidate too.  [default: the stack's]"
+    @dry_run_option("Show the tiles to be changed; change nothing.")
+    @option(
+        "--no-wait",
+        group="Safety",
+        is_flag=True,
+        help="Do not wait until no tile of an earlier revision is in flight.",
     )
-    @click.option("--wait", is_flag=True, help="Wait until CloudFront has carried the invalidation out.")
+    @option(
+        "--cloudfront",
+        group="Output",
+        metavar="ID",
+        help="Also invalidate this CloudFront distribution.  [default: the stack's]",
+    )
+    @option("--wait", group="Output", is_flag=True, help="Wait for the CloudFront invalidation to complete.")
     @wraps(command)
-    def careful(*args: Any, dry_run: bool, no_wait: bool, cloudfront: str | None, wait: bool, **kwargs: Any) -> None:
+    def update(*args: Any, dry_run: bool, no_wait: bool, cloudfront: str | None, wait: bool, **kwargs: Any) -> None:
         def update_arguments(settings: Settings) -> UpdateArguments:
             cdn = settings.cloudfront if cloudfront is None else cloudfront
             if wait and not cdn:
-                raise BadOption("--wait waits for CloudFront: name its distribution with --cloudfront ID")
+                raise BadOption("--wait needs a CloudFront distribution: add --cloudfront ID")
             if cdn:
                 from seeder.cache.cloudfront import check  # noqa: PLC0415 - boto3 takes a third of a second
 
@@ -87,29 +98,29 @@ def update_flags(command: Command) -> Command:
 
         command(*args, update_arguments=update_arguments, **kwargs)
 
-    return careful
+    return update
 
 
 def confirmed_update_flags(command: Command) -> Command:
     """Options of `update_flags`, `--yes` and `--confirm-above`."""
 
     @update_flags
-    @confirm_options(CONFIRM_ABOVE, "Ask, where more tiles are stored.")
+    @confirm_options(CONFIRM_ABOVE, "Ask for confirmation above this number of tiles.")
     @wraps(command)
-    def careful(
+    def update(
         *args: Any,
         update_arguments: Callable[[Settings], UpdateArguments],
         yes: bool,
         confirm_above: int,
         **kwargs: Any,
     ) -> None:
-        def asking(settings: Settings) -> UpdateArguments:
-            found = update_arguments(settings)
-            return replace(found, options=replace(found.options, confirmed=yes), confirm_above=confirm_above)
+        def with_confirmation(settings: Settings) -> UpdateArguments:
+            arguments = update_arguments(settings)
+            return replace(arguments, options=replace(arguments.options, confirmed=yes), confirm_above=confirm_above)
 
-        command(*args, update_arguments=asking, **kwargs)
+        command(*args, update_arguments=with_confirmation, **kwargs)
 
-    return careful
+    return update
 
 
 def print_renewed(result: RenewResult, *, as_json: bool) -> None:
@@ -119,13 +130,16 @@ def print_renewed(result: RenewResult, *, as_json: bool) -> None:
         Exit: with 1 if tiles failed; nothing was removed then.
     """
     if result.removed is None:
-        click.echo("where it failed the tiles are as they were: run the same command again when it is mended", err=True)
+        click.echo(
+            "tiles that failed are unchanged: run the same command again after you fix the cause",
+            err=True,
+        )
         raise click.exceptions.Exit(1)
     print_end(result.removed, as_json=as_json)
 
 
 def print_end(removed: RemovedTiles, *, as_json: bool) -> None:
-    """Print the JSON form of tiles that were removed, of which the text was printed before.
+    """Print removed tiles as JSON; their text was printed with the step.
 
     Raises:
         Exit: with 1 if tiles could not be removed.
@@ -137,7 +151,7 @@ def print_end(removed: RemovedTiles, *, as_json: bool) -> None:
 
 
 def _print_removed(removed: RemovedTiles, *, as_json: bool) -> None:
-    """Say which tiles were removed, and which could not be."""
+    """Print the number of removed tiles, and the keys of those that remain."""
     purged = removed.purged
     if not as_json:
         for line in _removed(removed):
@@ -145,55 +159,54 @@ def _print_removed(removed: RemovedTiles, *, as_json: bool) -> None:
     for key in purged.keys:
         click.echo(f"not removed: {key}", err=True)
     if purged.failed:
-        click.echo(f"error: {tiles_said(purged.failed)} could not be removed: {purged.why}", err=True)
+        click.echo(f"error: {count_of_tiles(purged.failed)} could not be removed: {purged.why}", err=True)
 
 
 def _removed(removed: RemovedTiles) -> Iterator[str]:
     layer, purged, cost = removed.layer, removed.purged, removed.cost
-    which = "that it does not have any more " if removed.uncovered else ""
+    outside = " outside the layer" if removed.uncovered else ""
     if removed.existed:
-        yield f"layer {layer.id}: {tiles_said(removed.existed)} {which}existed, {purged.removed:,} removed"
+        yield f"layer {layer.id}: {count_of_tiles(removed.existed)} stored{outside}, {purged.removed:,} removed"
     if cost.lists:
         deletes = f"{purged.requests:,} DELETE{'' if purged.requests == 1 else 's'}"
-        yield f"looked for {said_cost(cost)}; {deletes}"
+        yield f"found {cost_in_words(cost)}; {deletes}"
 
 
 def print_renew_plan(plan: RenewPlan, cdn: str, *, as_json: bool) -> None:
-    """Say what would be rendered and removed."""
+    """Print the tiles to be rendered and removed."""
     stored_tiles, layer = plan.stored_tiles, plan.stored_tiles.stored_filter.layer
     if as_json:
-        said = plan.to_json()
-        click.echo(json.dumps({**said, "cloudfront": cdn, "paths": plan.paths} if cdn else said))
+        fields = plan.to_json()
+        click.echo(json.dumps({**fields, "cloudfront": cdn, "paths": plan.paths} if cdn else fields))
         return
-    again = f", {tiles_said(stored_tiles.left)} without data before" if stored_tiles.left else ""
-    click.echo(
-        f"{tiles_said(stored_tiles.tiles)} of layer {layer.id} stored, {stored_tiles.stale:,} to be renewed{again}"
-    )
+    empty = f", {count_of_tiles(stored_tiles.left)} empty before" if stored_tiles.left else ""
+    stored = f"{count_of_tiles(stored_tiles.tiles)} of layer {layer.id} stored"
+    click.echo(f"{stored}, {stored_tiles.stale:,} to be re-rendered{empty}")
     for variant, selection in stored_tiles.selections():
-        tiles = tiles_said(Count.total(count(layer, selection)).tiles)
-        which = "that are stored, of" if selection.tiles is not None else "all of"
+        tiles = count_of_tiles(Count.total(count(layer, selection)).tiles)
+        extent = "the stored ones of" if selection.tiles is not None else "all of"
         shape = f"{variant.format}{' @2x' if variant.scale == 2 else ''}"
-        click.echo(f"would render {tiles}, {which} zooms {format_zooms(selection.zooms)}, {shape}")
-    click.echo(f"would remove {tiles_said(plan.removed)} that the layer does not have any more")
+        click.echo(f"would render {tiles}, {extent} zooms {format_zooms(selection.zooms)}, {shape}")
+    click.echo(f"would remove {count_of_tiles(plan.removed)} outside the layer")
     if plan.paths:
         print_cdn_plan(cdn, plan.paths)
 
 
-def said_cost(cost: Cost) -> str:
-    """How tiles were looked for: in each zoom the way that takes fewer requests; nothing where it takes none."""
-    ways = (("by listing zoom", cost.listed), ("column by column in zoom", cost.planned))
-    some = " and ".join(f"{way} {format_zooms(tuple(sorted(zooms)))}" for way, zooms in ways if zooms)
-    return f"{some or 'in vain'}: {cost.lists:,} LIST{'' if cost.lists == 1 else 's'}" if cost.lists else ""
+def cost_in_words(cost: Cost) -> str:
+    """The listings that found the tiles, and their number; empty if there were none."""
+    listings = (("by listing zoom", cost.listed), ("by listing the columns of zoom", cost.planned))
+    used = " and ".join(f"{how} {format_zooms(tuple(sorted(zooms)))}" for how, zooms in listings if zooms)
+    return f"{used or 'nothing'}: {cost.lists:,} LIST{'' if cost.lists == 1 else 's'}" if cost.lists else ""
 
 
 def print_cdn_plan(cdn: str, paths: tuple[str, ...]) -> None:
-    """Say which paths CloudFront would be told, and what that costs."""
+    """Print the paths of a CloudFront invalidation and its price."""
     from seeder.cache.cloudfront import PRICE  # noqa: PLC0415 - boto3 takes a third of a second
 
     click.echo(f"CloudFront {cdn}: {cdn_cost(paths, PRICE * len(paths))}")
 
 
 def cdn_cost(paths: tuple[str, ...], dollars: float) -> str:
-    """Paths, and what they cost at most."""
-    many = f"{len(paths)} path{'' if len(paths) == 1 else 's'}"
-    return f"{many} ({', '.join(paths)}), at most ${dollars:.3f} where this month's thousand free ones are used"
+    """Paths, and their price once the free paths of the month are used."""
+    number = f"{len(paths)} path{'' if len(paths) == 1 else 's'}"
+    return f"{number} ({', '.join(paths)}), at most ${dollars:.3f} if this month's 1,000 free paths are used"

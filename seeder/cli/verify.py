@@ -11,33 +11,38 @@ import click
 
 from seeder.cache.audit import TO_SEED, Finding
 from seeder.cache.query import TileQuery
-from seeder.cli.common import TerminalReport, guarded, jobs_option, json_option, located, say, tiles_said
+from seeder.cli.common import jobs_option, json_option, located
+from seeder.cli.completion import layer_argument
+from seeder.cli.grouping import command, option
+from seeder.cli.messages import count_of_tiles, guarded, note, say
+from seeder.cli.progress import TerminalReport
 from seeder.cli.selection_options import selectors
 from seeder.operations.verify import SAMPLE, VerifyOptions, VerifyResult
 from seeder.operations.verify import verify as verify_tiles
 from tiler.settings import Settings
 
-SHOWN = 20  # unexpected keys that are named to people
+SHOWN = 20  # unexpected keys in the text output
 
 
 def _sample(_: click.Context, __: click.Parameter, text: str) -> int | None:
     if text == "all":
         return None
     if not text.isdecimal() or int(text) == 0:
-        raise click.BadParameter("write a number of tiles, or all")
+        raise click.BadParameter("write a number of tiles from 1, or all")
     return int(text)
 
 
-@click.command("verify")
-@click.argument("layer")
-@click.option("--deep", is_flag=True, help="Also decode stored tiles and compare them with a fresh render.")
-@click.option(
+@command("verify")
+@layer_argument
+@option("--deep", group="Render", is_flag=True, help="Also decode stored tiles and compare them with a fresh render.")
+@option(
     "--sample",
+    group="Render",
     metavar="N|all",
     default=str(SAMPLE),
     show_default=True,
     callback=_sample,
-    help="How many tiles --deep looks at.",
+    help="Number of tiles for --deep.",
 )
 @jobs_option
 @json_option
@@ -47,9 +52,10 @@ def _sample(_: click.Context, __: click.Parameter, text: str) -> int | None:
 def verify(
     layer: str, deep: bool, sample: int | None, jobs: int, query: TileQuery, as_json: bool, settings: Settings
 ) -> None:
-    """List what is stored of LAYER and print the tiles that should be there and are not; exit 1 if anything is wrong.
+    """Find missing, stale and damaged tiles.
 
-    Tiles that a receipt says to be empty are not missing. What is printed, z/x/y a line, `seed LAYER --tiles -` takes.
+    Compare stored tiles with the selection, and print each tile to seed as z/x/y, for `seed LAYER --tiles -`.
+    Tiles recorded as empty are not missing. Exit with code 1 if a tile is missing or wrong.
 
     \b
     Examples:
@@ -60,18 +66,20 @@ def verify(
     shown: Counter[str] = Counter()
     strays: list[str] = []
 
-    def tell(finding: Finding) -> None:
-        _tell(finding, shown, strays, as_json=as_json)
+    def show(finding: Finding) -> None:
+        _show(finding, shown, strays, as_json=as_json)
 
     options = VerifyOptions(deep, sample, jobs)
-    result = verify_tiles(layer, query, options, settings, TerminalReport(), tell)
-    say("\n".join([*strays, *_summary(result)]), err=True)
+    result = verify_tiles(layer, query, options, settings, TerminalReport(), show)
+    say("\n".join([*strays, _summary(result)]), err=True)
+    for hint in _hints(result):
+        note(hint)
     if not result.passed:
         raise click.exceptions.Exit(1)
 
 
-def _tell(finding: Finding, shown: Counter[str], strays: list[str], *, as_json: bool) -> None:
-    """Print a finding, or keep it for the end where it is no tile to be seeded."""
+def _show(finding: Finding, shown: Counter[str], strays: list[str], *, as_json: bool) -> None:
+    """Print a finding; keep it for the end if it is not a tile to seed."""
     shown[finding.problem] += 1
     if as_json:
         click.echo(json.dumps(asdict(finding)))
@@ -81,12 +89,15 @@ def _tell(finding: Finding, shown: Counter[str], strays: list[str], *, as_json: 
         strays.append(f"{finding.problem}: {finding.key}")
 
 
-def _summary(result: VerifyResult) -> Iterator[str]:
-    problems, layer = result.problems, result.layer
-    said = ", ".join(f"{number:,} {problem}" for problem, number in problems.items())
-    yield f"{tiles_said(result.tiles)} verified: {said or 'all as they should be'}"
+def _summary(result: VerifyResult) -> str:
+    problems = ", ".join(f"{number:,} {problem}" for problem, number in result.problems.items())
+    return f"{count_of_tiles(result.tiles)} verified: {problems or 'no problems'}"
+
+
+def _hints(result: VerifyResult) -> Iterator[str]:
+    """The commands that repair the tiles."""
+    if "stale" in result.problems:
+        yield f"re-render stale tiles: `seeder refresh {result.layer}`"
     if result.to_seed:
-        there = result.to_seed - {"missing"}
-        if "stale" in problems:
-            yield f"stale tiles are of another revision: `seeder refresh {layer}` renders them again"
-        yield f"what is printed can be seeded: `seed {layer} --tiles -{' --force' if there else ''}`"
+        force = " --force" if result.to_seed - {"missing"} else ""
+        yield f"render the tiles printed above: `seed {result.layer} --tiles -{force}`"

@@ -16,8 +16,8 @@ from pathlib import Path
 
 import rasterio
 
-from seeder.cli.common import exit_code
 from seeder.cli.main import main
+from seeder.cli.messages import exit_code
 from tests.corpus.compare import StoredTile, compared
 from tests.corpus.meaning import TooLarge
 

@@ -14,8 +14,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from seeder.cli.common import exit_code
 from seeder.cli.main import main
+from seeder.cli.messages import exit_code
 from tests.fuzz.rasters import make
 from tiler.layers.catalog import list_layers, load_layer
 from tiler.settings import Settings

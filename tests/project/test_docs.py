@@ -1,4 +1,4 @@
-"""The README names no option that does not exist; every link and every named path exists."""
+"""The reference has every command and option, and no page has one that does not exist."""
 
 from __future__ import annotations
 
@@ -9,8 +9,11 @@ import pytest
 
 from seeder.cli import main as cli
 from tests.support.paths import ROOT
+from tests.support.scripts import script
 
 README = (ROOT / "README.md").read_text()
+REFERENCE = (ROOT / "docs" / "reference" / "cli.md").read_text()
+SECTIONS = {part.split("\n", 1)[0]: part for part in REFERENCE.split("\n## ")}
 COMMANDS = sorted(cli.main.commands)
 
 
@@ -18,14 +21,27 @@ def options(command: str) -> set[str]:
     return {
         name
         for parameter in cli.main.commands[command].params
-        if isinstance(parameter, click.Option)
+        if isinstance(parameter, click.Option) and not parameter.hidden
         for name in (*parameter.opts, *parameter.secondary_opts)
     }
 
 
-def test_no_option_is_told_that_does_not_exist() -> None:
+def test_the_reference_is_up_to_date() -> None:
+    assert script("reference").page() == REFERENCE, "run scripts/reference"
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_and_its_options_are_in_the_reference(command: str) -> None:
+    assert f"](#seeder-{command})" in SECTIONS["All commands"]
+    rows = re.findall(r"^\| `(-[^`]*)` \| \S", SECTIONS[f"seeder {command}"], re.MULTILINE)
+    documented = [name for row in rows for name in re.findall(r"(?<![\w-])--?[a-z][a-z-]*", row)]
+    assert len(documented) == len(set(documented))
+    assert set(documented) == options(command) | {"-h", "--help"}
+
+
+def test_no_page_names_an_option_that_does_not_exist() -> None:
     known = set.union({"--help"}, *(options(command) for command in COMMANDS))
-    assert set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", README)) <= known
+    assert set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", README + REFERENCE)) <= known | {"--version"}
 
 
 def test_every_link_leads_somewhere() -> None:

@@ -2,27 +2,13 @@
 
 from __future__ import annotations
 
-import importlib.util
 import shutil
-import sys
 from pathlib import Path
-from types import ModuleType
 
 from tests.support.paths import ROOT
+from tests.support.scripts import script
 
-
-def script() -> ModuleType:
-    """scripts/package_lambda.py as a module."""
-    spec = importlib.util.spec_from_file_location("package_lambda", ROOT / "scripts" / "package_lambda.py")
-    assert spec
-    assert spec.loader
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-package_lambda = script()
+package_lambda = script("package_lambda")
 COMPILER = package_lambda.find_compiler()
 
 

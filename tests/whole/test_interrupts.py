@@ -16,8 +16,8 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from seeder.cli import common
-from seeder.cli.common import exit_code, guarded
+from seeder.cli import messages
+from seeder.cli.messages import exit_code, guarded
 from tests.support.rasters import Recipe, scene, write_raster
 from tiler.ingest.processes import stream
 
@@ -27,7 +27,7 @@ HOLD = """
 import sys, types
 import click
 from seeder.__main__ import seeder
-from seeder.cli.common import guarded
+from seeder.cli.messages import guarded
 
 @click.command()
 @guarded
@@ -135,7 +135,7 @@ def test_what_the_operating_system_says_is_one_line(
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys, "argv", ["fails", "word"])
-        patch.setattr(common.warnings, "simplefilter", lambda _: None)
+        patch.setattr(messages.warnings, "simplefilter", lambda _: None)
         parsed = click.Command("fails", params=[click.Argument(["word"], callback=parse)])
         assert exit_code(parsed, "fails") == 1
     assert capsys.readouterr().err == done.stderr

@@ -11,10 +11,25 @@ from tiler.layers.render import TileVariant, render_tile
 from tiler.storage.store import Store
 
 SAMPLE = 12  # tiles that are rendered, more where one place has several
+FEW = 4  # sample tiles of a suggestion
 WORTH = 0.5  # of PNG's bytes that a lossy format may take
 
 
-def choose(layer: Layer, sources: Store) -> tuple[Format, str]:
+def smaller_format(layer: Layer, sources: Store) -> str:
+    """The format that `auto` would choose for a PNG layer and why, from few tiles; empty if it would choose PNG.
+
+    A virtual layer is not sampled, because its raster may take long to read.
+
+    Raises:
+        SourceReadError: some pixel could not be read.
+    """
+    if layer.format != "png" or layer.asked.format == "auto" or layer.bake is None:
+        return ""
+    form, reason = choose(layer, sources, sample=FEW)
+    return f"{form}: {reason}" if form != "png" else ""
+
+
+def choose(layer: Layer, sources: Store, *, sample: int = SAMPLE) -> tuple[Format, str]:
     """The format for the tiles of `layer`, of which everything but that is known, and why.
 
     Colours that mean something, or come from few, stay as they are. Of pictures a sample is rendered.
@@ -28,7 +43,7 @@ def choose(layer: Layer, sources: Store) -> tuple[Format, str]:
     if style.terrain:
         return "png", f"{style.terrain} stays exact"
     lossy: Format = "jpg" if _opaque(layer) else "webp"
-    tiles = [Tile(x=x, y=y, z=z) for z, x, y in _places(layer)]
+    tiles = [Tile(x=x, y=y, z=z) for z, x, y in _places(layer, sample)]
     plain, small = (_bytes(layer, sources, tiles, form) for form in ("png", lossy))
     if not plain:
         return "png", "the sample holds nothing"
@@ -45,11 +60,11 @@ def _opaque(layer: Layer) -> bool:
     return not any(edge % side for edge in (bake.x, bake.y, bake.columns, bake.rows))
 
 
-def _places(layer: Layer) -> list[tuple[int, int, int]]:
+def _places(layer: Layer, sample: int) -> list[tuple[int, int, int]]:
     """Some tiles in which the layer has data, of its deepest zoom with pixels of its own, evenly over the footprint."""
     footprint = layer.footprint
     cells = np.argwhere(footprint.cells)
-    some = cells[np.unique(np.linspace(0, len(cells) - 1, SAMPLE).round().astype(int))]
+    some = cells[np.unique(np.linspace(0, len(cells) - 1, sample).round().astype(int))]
     z = min(layer.maxzoom, layer.bake.z if layer.bake else layer.maxzoom)
     found = []
     for row, column in some.tolist():

@@ -53,6 +53,7 @@ class Ingested:
     fresh: bool
     why: str = ""
     notes: tuple[str, ...] = ()
+    doubts: tuple[str, ...] = ()  # those of the notes that question the place of the raster
 
 
 def _silent(_stage: str) -> None:
@@ -114,8 +115,8 @@ def ingest(
             seen.check(options)
             raise
         with as_it_is(seen.path, seen.survey.open_options) as plain:
-            suspicions = list(doubts(opened(seen.path, open_options=seen.survey.open_options), plain, options))
-        return replace(done, notes=(*seen.below.notes(), *seen.survey.notes, *suspicions))
+            doubted = tuple(doubts(opened(seen.path, open_options=seen.survey.open_options), plain, options))
+        return replace(done, notes=(*seen.below.notes(), *seen.survey.notes, *doubted), doubts=doubted)
     except SourceReadError as error:
         raise BadSource(source, f"{error} (is the file whole?)") from error
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from seeder.cli.common import Stages, TerminalReport
+from seeder.cli.progress import Stages, TerminalReport
 from seeder.operations import ingest as operation
 from tests.support.layers import silent
 from tests.support.rasters import Recipe, scene, write_raster

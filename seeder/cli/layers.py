@@ -1,0 +1,53 @@
+"""The command `layers`."""
+
+from __future__ import annotations
+
+import json
+
+import click
+from tabulate import tabulate
+
+from seeder.cli.common import check_folder, json_option, located, no_layers
+from seeder.cli.grouping import command
+from seeder.cli.messages import guarded, note
+from tiler.layers.catalog import facts, list_layers, load_layer
+from tiler.settings import Settings
+from tiler.storage.store import Stores
+
+HEADERS = ("layer", "revision", "zooms", "format", "bounds", "source")
+
+
+@command("layers")
+@json_option
+@guarded
+@located
+def layers(as_json: bool, settings: Settings) -> None:
+    """List the layers.
+
+    \b
+    Examples:
+      seeder layers
+      seeder layers --stack tile-seeder-dev --json
+    """
+    check_folder(settings)
+    sources = Stores.open(settings).sources
+    found = [load_layer(sources, name) for name in list_layers(sources)]
+    if as_json:
+        for layer in found:
+            click.echo(json.dumps(facts(layer)))
+        return
+    rows = [
+        (
+            layer.id,
+            layer.revision,
+            f"{layer.minzoom}-{layer.maxzoom}",
+            layer.format,
+            ",".join(f"{edge:.5g}" for edge in layer.bounds),
+            "baked" if layer.bake else "virtual",
+        )
+        for layer in found
+    ]
+    if rows:
+        click.echo(tabulate(rows, headers=HEADERS, disable_numparse=True))
+    else:
+        note(no_layers(settings))

@@ -1,0 +1,79 @@
+"""The commands `worker` and `doctor`."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, replace
+
+import click
+
+from seeder.cli.common import check_folder, jobs_option, json_option, located
+from seeder.cli.completion import complete_layer
+from seeder.cli.grouping import command, option
+from seeder.cli.messages import guarded, say
+from tiler.errors import BadOption
+from tiler.settings import Settings
+
+
+@command("worker")
+@option(
+    "--queue",
+    group="Select",
+    metavar="URL",
+    envvar="TILER_QUEUE",
+    help="URL of the queue.  [default: the stack's queue]",
+)
+@jobs_option
+@guarded
+@located
+def worker(queue: str | None, jobs: int, settings: Settings) -> None:
+    """Process a queue on this machine.
+
+    Render blocks until SIGTERM or Ctrl-C, then finish the current blocks and stop.
+
+    \b
+    Examples:
+      seeder worker --stack tile-seeder-dev --jobs 4
+      seeder worker --queue https://sqs.us-east-1.amazonaws.com/123456789012/tiles
+    """
+    from seeder.workers.daemon import work_queue  # noqa: PLC0415 - boto3 takes a third of a second
+
+    url = queue if queue and "://" in queue else settings.queue
+    if not url:
+        raise BadOption("no queue: name a deployed stack with --stack NAME, or a queue with --queue URL")
+    work_queue(replace(settings, queue=url), jobs=jobs)
+
+
+@command("doctor")
+@option(
+    "--layer",
+    group="Select",
+    metavar="NAME",
+    shell_complete=complete_layer,
+    help="Layer for the test render.  [default: the first]",
+)
+@json_option
+@guarded
+@located
+def doctor(layer: str | None, as_json: bool, settings: Settings) -> None:
+    """Check credentials, stack, buckets and queue.
+
+    Render one tile as a test. Exit with code 1 if a check fails.
+
+    \b
+    Examples:
+      seeder doctor --stack tile-seeder-dev
+      seeder doctor --data ./data --layer ortho --json
+    """
+    from seeder.aws.doctor import examine  # noqa: PLC0415 - as above
+
+    check_folder(settings)
+    well = True
+    for finding in examine(settings, layer):
+        well = well and finding.well
+        if as_json:
+            click.echo(json.dumps(asdict(finding)))
+        else:
+            say(f"{'ok   ' if finding.well else 'WRONG'}  {finding.what:<12}  {finding.seen}")
+    if not well:
+        raise click.exceptions.Exit(1)
