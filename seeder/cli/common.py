@@ -82,7 +82,7 @@ def located(command: Command) -> Command:
         except UnknownLayer as error:
             if any(list_layers(Stores.open(settings).sources)):
                 raise
-            raise BadOption(no_layers(settings)) from error
+            raise BadOption(f"no layer {error.layer!r}: {no_layers(settings)}") from error
 
     return locate
 

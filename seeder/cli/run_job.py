@@ -128,7 +128,7 @@ def print_result(result: RunResult, url: str, *, as_json: bool) -> None:
         say(line, err=True)
     if check and check.passed and check.named:
         cure = f"`seeder refresh {tally.layer}` re-renders its remaining tiles"
-        note(f"tile.json still names revision {check.named}: {cure}")
+        note(f"tile.json keeps naming revision {check.named}: {cure}")
     if not result.passed:
         raise click.exceptions.Exit(1)
 

@@ -145,7 +145,8 @@ def _lines(found: Estimate) -> Iterator[str]:
     )
     yield f"tiles and blocks are exact; the rest is estimated from {sample:,} random tiles, rendered now, of at most"
     yield f"{SAMPLE_BLOCKS_DEEPEST} blocks of each zoom; +- is twice the standard error"
-    workers = f"{found.workers} workers" if demand.messages else f"{found.workers} processes on this machine"
+    several = "" if found.workers == 1 else "es"
+    workers = f"{found.workers} workers" if demand.messages else f"{found.workers} process{several} on this machine"
     messages = f", {demand.messages:,} messages" if demand.messages else ""
     yield f"time: about {_time(found.wall)} with {workers}{messages}"
     parts = {"Lambda": paid.compute, "S3 requests": paid.s3, "SQS": paid.sqs, "logs": paid.logs}

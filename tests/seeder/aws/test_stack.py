@@ -112,7 +112,7 @@ def test_every_command_says_so_where_the_stack_is_not_there(cloud: str, command:
 @pytest.mark.parametrize("command", COMMANDS, ids=lambda words: words[0])
 def test_a_stack_and_a_folder_are_two_places(cloud: str, command: tuple[str, ...], tmp_path: Path) -> None:
     assert cloud
-    assert "--data and --stack name different places" in error(
+    assert "--data and --stack exclude each other" in error(
         run(*command, "--stack", "seeder", "--data", str(tmp_path / "data"))
     )
     assert not (tmp_path / "data").exists()

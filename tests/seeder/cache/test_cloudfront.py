@@ -348,7 +348,7 @@ def test_to_wait_for_no_distribution_is_refused_before_anything_is_changed(
     typed, before = (*words(command), "--wait"), contents(data)
     result = run(*typed)
     assert (result.exit_code, result.stdout, contents(data)) == (2, "", before)
-    assert "name its distribution with --cloudfront ID" in result.stderr
+    assert "--wait needs a CloudFront distribution: add --cloudfront ID" in result.stderr
 
 
 @pytest.mark.parametrize("command", COMMANDS)

@@ -220,7 +220,7 @@ def test_new_tiles_of_warm_zooms_are_told_with_the_command_that_seeds_them(
     data = ("--data", grown.data)
     result = grown.run("refresh", "land", "large.tif", *data)
     missing = grown.run("verify", "land", code=1).stdout.split()
-    assert f" ({len(missing)} tiles there are new)" in result.stdout
+    assert f" ({len(missing)} tiles of these zooms are new)" in result.stdout
     (hint,) = hints(result)
     zooms = sorted({int(tile.partition("/")[0]) for tile in missing})
     assert hint.split() == ["seed", "land", "--zooms", f"{zooms[0]}-{zooms[-1]}", *map(str, data)]

@@ -89,7 +89,7 @@ def test_sending_prints_the_job_and_returns_before_any_tile_is_made(queue: SqsQu
     assert result.exit_code == 0
     (job,) = jobs(alps_copy)
     assert f"job {job}: 3 messages for 14 tiles are in {queue.url}" in result.stdout
-    assert f"`seeder status {job} --watch` follows it" in result.stdout
+    assert f"follow it: `seeder status {job} --watch`" in result.stdout
     assert f"job {job}" in result.stderr
     assert png_tiles(alps_copy) == {}
     sent = taken(queue)
@@ -178,7 +178,7 @@ def test_the_same_command_again_does_not_send_again(queue: SqsQueue, alps_copy: 
     again = run("--queue", queue.url)
     (job,) = jobs(alps_copy)
     assert again.exit_code == 0
-    assert f"job {job} is under way in {queue.url}: 0 of 14 tiles are done" in again.stdout
+    assert f"job {job} is running in {queue.url}: 0 of 14 tiles done" in again.stdout
     assert len(taken(queue)) == 3
 
 
@@ -200,7 +200,7 @@ def test_waiting_ends_well_when_all_tiles_are_made(queue: SqsQueue, alps_copy: P
     with working(queue, Settings.from_env({}, data=str(alps_copy))):
         result = run("--queue", queue.url, "--wait")
     assert result.exit_code == 0
-    assert re.search(r"14 tiles in .* s: 14 written \(.* MB\), 0 empty, 0 there already, 0 failed", result.stdout)
+    assert re.search(r"14 tiles in .* s: 14 written \(.* MB\), 0 empty, 0 already stored, 0 failed", result.stdout)
     assert "error" not in result.stderr
     assert len(png_tiles(alps_copy)) == 14
 
@@ -285,7 +285,7 @@ def test_waiting_fails_when_messages_were_lost(
     result = run("--queue", queue.url, "--wait", "--json")
     assert result.exit_code == 1
     assert told(result)["written"] == 0
-    assert "error: 14 tiles were not made: 3 blocks have no receipt though the queue is empty" in result.stderr
+    assert "error: 14 tiles not rendered: 3 blocks have no receipt though the queue is empty" in result.stderr
     assert "run the same command again" in result.stderr
     assert len(jobs(alps_copy)) == 1
 
@@ -299,7 +299,7 @@ def test_waiting_fails_when_the_job_is_cancelled(
     at_the_first_look(monkeypatch, (alps_copy / "private" / "jobs" / job / "cancelled").touch)
     result = run("--queue", queue.url, "--wait")
     assert result.exit_code == 1
-    assert "error: 14 tiles were not made: the job was cancelled" in result.stderr
+    assert "error: 14 tiles not rendered: the job was cancelled" in result.stderr
 
 
 def test_ctrl_c_while_waiting_says_that_the_job_goes_on_and_the_same_command_picks_it_up(
@@ -358,7 +358,7 @@ def test_a_worker_without_a_queue_says_which_to_name(alps_copy: Path, words: tup
     assert alps_copy
     result = CliRunner().invoke(cli.main, ["worker", *words])
     assert (result.exit_code, result.stdout) == (2, "")
-    assert result.stderr.startswith("error: a worker needs a queue: name a deployed stack with --stack")
+    assert result.stderr.startswith("error: no queue: name a deployed stack with --stack")
 
 
 def test_a_worker_on_a_queue_that_is_not_there_ends_at_once(queue: SqsQueue) -> None:

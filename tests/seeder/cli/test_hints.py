@@ -93,9 +93,9 @@ def test_a_stack_that_was_typed_is_named(make_stack: MakeStack, monkeypatch: pyt
     for words in (("seed", "nowhere", "--stack", name), ("--stack", name, "seed", "nowhere")):
         monkeypatch.setenv("TILER_STACK", other)
         (hint,) = hints(CliRunner().invoke(cli.main, words))
-        assert hint == f"seeder ingest --stack {name}"
+        assert hint == f"seeder ingest SOURCE --stack {name}"
     (hint,) = hints(run("seed", "nowhere"))
-    assert hint == "seeder ingest"
+    assert hint == "seeder ingest SOURCE"
 
 
 @pytest.mark.parametrize(

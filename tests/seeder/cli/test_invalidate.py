@@ -129,13 +129,13 @@ def test_a_dry_run_tells_how_many_and_changes_nothing(tiles: Store, run: Run, na
 
 
 WRONG: dict[str, tuple[tuple[str, ...], str]] = {
-    "nothing selected": (("alps",), "say which tiles"),
-    "only what is stored": (("alps", "--existing"), "say which tiles"),
-    "only where there is data": (("alps", "--footprint"), "say which tiles"),
-    "all and zooms": (("alps", "--all", "--zooms", "5"), "--all means every tile"),
-    "all and a box": (("alps", "--all", "--bbox", "5,45,6,46"), "--all means every tile"),
-    "all and an age": (("alps", "--all", "--older-than", "1d"), "--all means every tile"),
-    "all and a list": (("alps", "--all", "--tiles", "-"), "--all means every tile"),
+    "nothing selected": (("alps",), "no tiles selected"),
+    "only what is stored": (("alps", "--existing"), "no tiles selected"),
+    "only where there is data": (("alps", "--footprint"), "no tiles selected"),
+    "all and zooms": (("alps", "--all", "--zooms", "5"), "--all and other selectors exclude each other"),
+    "all and a box": (("alps", "--all", "--bbox", "5,45,6,46"), "--all and other selectors exclude each other"),
+    "all and an age": (("alps", "--all", "--older-than", "1d"), "--all and other selectors exclude each other"),
+    "all and a list": (("alps", "--all", "--tiles", "-"), "--all and other selectors exclude each other"),
     "an empty list": (("alps", "--tiles", "-"), "names no tile"),
     "a list off the layer": (
         ("alps", "--tiles", "-", "--zooms", "4-20"),
@@ -164,7 +164,7 @@ AGES = (
     "2026-02-30",
     "1e3d",
 )
-WRONG |= {f"age {age!r}": (("alps", "--older-than", age), "is no age") for age in AGES}
+WRONG |= {f"age {age!r}": (("alps", "--older-than", age), "is not an age") for age in AGES}
 
 
 @pytest.mark.parametrize("flag", ["--yes", "--dry-run"])
@@ -211,7 +211,7 @@ def test_the_answer_at_a_terminal_decides(tiles: Store, run: Run, monkeypatch: p
     monkeypatch.setattr(click.testing._NamedTextIOWrapper, "isatty", lambda _: True)
     result = run("alps", "--all", "--confirm-above", 0, input=f"{answer}\n")
     assert "9 tiles would be removed" in result.stderr
-    assert "Go on?" in result.stderr
+    assert "Continue?" in result.stderr
     if answer == "y":
         assert (result.exit_code, held(tiles)) == (0, OTHERS)
     else:
@@ -290,7 +290,7 @@ def test_where_tiles_could_not_be_removed_it_names_the_one_before(
     assert held(tiles) == OTHERS | {"alps/9/9/99.png"}
     assert "not removed: alps/9/9/99.png" in result.stderr
     assert re.search(r"1 tile could not be removed: .*Permission denied", complaint(result))
-    assert "9 tiles existed, 8 removed" in result.stdout
+    assert "9 tiles stored, 8 removed" in result.stdout
     assert run("alps", "--all", "--no-wait").exit_code == 0
     assert (held(tiles), shown(tiles)) == (OTHERS, now)
 
@@ -399,7 +399,7 @@ def test_keys_that_s3_refuses_are_told_by_name(door: Door, bucket: Store, run: R
         told = said(result)
         assert (told["existed"], told["removed"], told["failed"]) == (45 + len(TILES), 42 + len(TILES), 3)
     else:
-        assert "54 tiles existed, 51 removed" in result.stdout
+        assert "54 tiles stored, 51 removed" in result.stdout
     door.kept = {}
     assert run("alps", "--all").exit_code == 0
     assert held(bucket) == OTHERS

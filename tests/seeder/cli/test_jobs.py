@@ -160,7 +160,8 @@ def test_jobs_are_listed_the_newest_first_and_by_layer(begun: Begun) -> None:
 def test_without_jobs_the_list_is_empty_and_says_how_to_begin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TILER_DATA", str(tmp_path / "nowhere"))
     result = seeder("status")
-    assert (result.exit_code, result.stdout, result.stderr) == (0, "", "no jobs yet: run `seed LAYER`\n")
+    hint = f"no jobs yet in {tmp_path / 'nowhere'}: run `seed LAYER`\n"
+    assert (result.exit_code, result.stdout, result.stderr) == (0, "", hint)
     assert not list(tmp_path.iterdir())
 
 
@@ -217,7 +218,7 @@ def test_ctrl_c_while_watching_leaves_the_job_alone(begun: Begun, monkeypatch: p
     watching(monkeypatch, interrupt)
     result = seeder("status", begun.id, "--watch")
     assert result.exit_code == 130
-    assert "the job goes on" in result.stderr
+    assert "the job continues" in result.stderr
     assert snapshot(begun.data) == before
 
 
@@ -274,14 +275,14 @@ def paused(alps_copy: Path, tmp_path: Path) -> Iterator[Paused]:
 
 def test_cancel_stops_a_seeding_in_another_process_within_a_block(paused: Paused, made: dict[str, bytes]) -> None:
     job = paused.job
-    hint = f"`seeder resume {job.id}` goes on with it\n"
+    hint = f"\ncontinue it: `seeder resume {job.id}`\n"
     said = [seeder("cancel", "alps").stdout for _ in range(2)]
-    assert said == [f"job {job.id} is cancelled; {hint}", f"job {job.id} was cancelled before; {hint}"]
+    assert said == [f"job {job.id} is cancelled{hint}", f"job {job.id} was already cancelled{hint}"]
     assert json.loads(seeder("cancel", "alps", "--json").stdout) == {"job": job.id, "state": "cancelled"}
     code, out, errors = paused.went_on()
     assert code == 1
     assert "5 written" in out
-    assert f"error: 9 tiles were not made: {CANCELLED}" in errors
+    assert f"error: 9 tiles not rendered: {CANCELLED}" in errors
     assert "Traceback" not in errors
     assert len(paused.blocks()) == job.blocks() == 2, "a block was begun after the job was cancelled"
     assert seeder("status", job.id).stdout.startswith(f"job {job.id}: cancelled, {CANCELLED}")
@@ -321,7 +322,7 @@ def test_a_seeding_that_is_resumed_elsewhere_may_go_on_too(paused: Paused, made:
     assert seeder("resume", job.id).exit_code == 0
     assert job.state() == "done"
     code, out, _ = paused.went_on()
-    assert (code, "13 written" in out or "there already" in out) == (0, True)
+    assert (code, "13 written" in out or "already stored" in out) == (0, True)
     assert job.state() == "done"
     assert png_tiles(job.data) == made
     assert sum(receipt.outcome.all.bit_count() for receipt in receipts(job.sources, job.id)) == 14

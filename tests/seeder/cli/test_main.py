@@ -16,6 +16,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from seeder.cli import main as cli
+from seeder.cli.seed import seed
 from tests.support.files import snapshot
 from tests.support.rasters import MakeRaster, scene
 
@@ -225,7 +226,7 @@ def test_every_help_has_an_example(command: str) -> None:
 
 
 def test_seed_is_seeder_seed() -> None:
-    alone = CliRunner().invoke(cli.seed, ["--help"]).stdout
+    alone = CliRunner().invoke(seed, ["--help"]).stdout
     assert alone.partition("\n")[2] == CliRunner().invoke(cli.main, ["seed", "--help"]).stdout.partition("\n")[2]
 
 

@@ -198,7 +198,7 @@ def test_a_refresh_renews_what_is_stored_and_leaves_no_hole(land: Land, run: Run
     sparse = {key for key in before if key.startswith("land/7/")} - gone
     assert sparse == {key for key in land.tiles() if key.startswith("land/7/")}
     assert sparse
-    assert f"{len(gone)} tiles that it does not have any more existed, {len(gone)} removed" in result.stdout
+    assert f"{len(gone)} tiles stored outside the layer, {len(gone)} removed" in result.stdout
 
 
 def test_options_are_inherited_from_the_last_ingest_and_can_be_overridden(run: Run, tmp_path: Path) -> None:
@@ -245,7 +245,7 @@ def test_a_dry_run_changes_nothing_and_tells_what_would_be_done(
         run(*words)
         assert said["rendered"] == len(land.tiles())
     else:
-        assert "would take the place of" in text
+        assert "would replace" in text
 
 
 CUTS = [("put", 1), ("put", 7), ("delete", 1)]
@@ -288,7 +288,7 @@ def test_a_block_that_fails_keeps_its_old_tiles_and_is_told(land: Land, run: Run
     cog = tmp_path / "data" / "private" / land.layer.source
     whole = cog.read_bytes()
     cog.write_bytes(whole[: len(whole) // 3])
-    assert "run the same command again when it is mended" in run(*MEANT["invalidate"], code=1).stderr
+    assert "run the same command again after you fix the cause" in run(*MEANT["invalidate"], code=1).stderr
     assert set(before) <= set(land.tiles())
     assert land.shown == shown != land.layer.revision
     assert before.items() & land.tiles().items(), "nothing failed"
@@ -405,7 +405,7 @@ def test_without_a_raster_nothing_but_stale_tiles_is_rendered(run: Run, land: La
     stale = land.tiles()
     wrong = run("verify", "land", code=1).stdout.split()
     assert len(wrong) >= len(stale) > 0
-    assert "raster options need a raster" in run("refresh", "land", "--nodata", "3", code=2).stderr
+    assert "raster options need SOURCE" in run("refresh", "land", "--nodata", "3", code=2).stderr
     run("refresh", "land", "--dry-run")
     assert land.tiles() == stale
     run("refresh", "land", "--no-wait")

@@ -312,7 +312,7 @@ def test_a_dry_run_asks_nothing_and_changes_nothing(both: Stores) -> None:
     result = run(NAME, "--dry-run")
     assert (result.exit_code, listing(both)) == (0, before)
     assert "Type the layer" not in result.stderr
-    assert result.stdout.startswith(f"would be removed of layer {NAME}: 19 objects of tiles (")
+    assert result.stdout.startswith(f"would be removed from layer {NAME}: 19 objects of tiles (")
 
 
 @pytest.mark.parametrize("name", ["a-", "a-b-", "A-B", "..", "sources", "jobs", "a-b/5", "", "nothing"])
@@ -379,4 +379,4 @@ def test_old_revisions_are_those_that_neither_shows_nor_would_be_rolled_back_to(
     assert Layers(both.sources).get(NAME) == replace(layer, previous="aaaa")
     result = run(NAME, *OLD)
     assert (result.exit_code, listing(both)) == (0, keep)
-    assert "nothing older is kept" in result.stderr
+    assert "has no sources of older revisions" in result.stderr

@@ -114,10 +114,10 @@ def test_a_dry_run_shows_each_zoom_the_time_and_the_cost() -> None:
     assert {row[1] for name, row in shown.items() if name != "all"} == {"1"}
     assert (shown["all"][1], shown["all"][-1]) == ("3", str(TOTAL))
     text = result.stdout.replace("\n", " ")
-    assert "tiles and blocks are exact; the rest comes from" in text
+    assert "tiles and blocks are exact; the rest is estimated from" in text
     assert "+- is twice the standard error" in text
-    assert "with 1 processes here" in text
-    assert "cost: nothing, it all happens on this machine" in text
+    assert "with 1 process on this machine" in text
+    assert "cost: nothing, because all work is done on this machine" in text
 
 
 @pytest.mark.usefixtures("unchanged")
@@ -145,9 +145,9 @@ def test_a_dry_run_foretells_the_bytes_of_the_run(data: Path) -> None:
 
 def test_a_dry_run_into_s3_names_what_is_paid_for_and_writes_nothing(bucket: str) -> None:
     result = run("--dry-run")
-    amounts = r"cost: S3 requests \$0\.000[12], a month of storage \$0\.0001; in all \$0\.000[12], at most"
+    amounts = r"cost: S3 requests \$0\.000[12], one month of storage \$0\.0001; total \$0\.000[12], at most"
     assert re.search(amounts, result.stdout)
-    assert f"(prices of {Prices().as_of}; --prices FILE sets yours)" in result.stdout
+    assert f"(prices of {Prices().as_of}; --prices FILE replaces them)" in result.stdout
     assert "Lambda" not in result.stdout
     paid = told(run("--dry-run", "--json"))["cost"]
     assert paid["s3"] == pytest.approx((TOTAL + 3) * 5e-6 + 3 * 6 * 0.4e-6)
@@ -177,9 +177,7 @@ def test_a_dry_run_for_a_queue_counts_its_messages_and_sends_none(
 def test_more_tiles_than_the_limit_are_shown_and_refused_where_nobody_can_be_asked() -> None:
     result = run("--confirm-above", str(TOTAL - 1))
     says = refusal(result)
-    assert (
-        says == f"error: {TOTAL} tiles, more than --confirm-above {TOTAL - 1}: run it again with --yes if that is meant"
-    )
+    assert says == f"error: {TOTAL} tiles, more than --confirm-above {TOTAL - 1}: add --yes to confirm"
     assert "tiles and blocks are exact" in result.stderr
 
 
@@ -196,7 +194,7 @@ def test_a_yes_at_the_terminal_goes_on(data: Path) -> None:
     result = run("--confirm-above", "1", "--json", typed="y\n")
     assert told(result)["written"] == len(png_tiles(data)) == TOTAL
     assert "tiles and blocks are exact" in result.stderr
-    assert f"{TOTAL} tiles, more than --confirm-above 1. Go on? [y/N]" in result.stderr
+    assert f"{TOTAL} tiles, more than --confirm-above 1. Continue? [y/N]" in result.stderr
 
 
 @pytest.mark.usefixtures("unchanged")
@@ -220,7 +218,7 @@ def test_more_than_a_million_tiles_are_not_seeded_unasked(data: Path, monkeypatc
     before = snapshot(data)
     tiles = TILES[9] * 4**8  # about: the layer's edges do not lie on tiles'
     says = re.fullmatch(
-        r"error: ([\d,]+) tiles, more than --confirm-above 1,000,000: run it again with --yes if that is meant",
+        r"error: ([\d,]+) tiles, more than --confirm-above 1,000,000: add --yes to confirm",
         refusal(run(zooms="17")),
     )
     assert says
@@ -279,7 +277,7 @@ def test_a_queue_gets_nothing_that_costs_too_much(data: Path, make_queue: MakeQu
 def test_a_refusal_for_the_cost_comes_before_the_question(bucket: str) -> None:
     result = run("--max-cost", "0", "--confirm-above", "1", typed="y\n")
     assert "--max-cost 0" in refusal(result)
-    assert "Go on?" not in result.stderr
+    assert "Continue?" not in result.stderr
     assert stored(bucket) == []
 
 
@@ -290,7 +288,7 @@ def test_a_file_sets_other_prices(tmp_path: Path) -> None:
     said = told(run("--dry-run", "--json", "--prices", str(path)))
     assert said["prices"] == "2031-01, the moon"
     assert said["cost"]["total"] == pytest.approx(2 * (TOTAL + 3))
-    assert f"in all ${2 * (TOTAL + 3)}.00" in run("--dry-run", "--prices", str(path)).stdout
+    assert f"total ${2 * (TOTAL + 3)}.00" in run("--dry-run", "--prices", str(path)).stdout
     says = refusal(run("--max-cost", "20", "--prices", str(path)))
     assert f"the estimate is up to ${2 * (TOTAL + 3)}.00, above --max-cost 20" in says
 

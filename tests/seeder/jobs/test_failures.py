@@ -239,7 +239,7 @@ def made(truth: dict[str, bytes]) -> dict[str, bytes]:
 
 
 def test_errors_are_told_in_groups_and_exported_as_a_list(begun: Begun, tmp_path: Path) -> None:
-    assert seeder("errors", "alps").stdout == f"nothing of job {begun.id} failed\n"
+    assert seeder("errors", "alps").stdout == f"no tile of job {begun.id} failed\n"
     with begun.unreadable():
         begun.work()
     target = tmp_path / "failed.txt"
@@ -267,7 +267,7 @@ def test_resuming_a_job_of_a_layer_that_is_gone_is_refused(begun: Begun) -> None
 
 @pytest.mark.parametrize(
     ("words", "says"),
-    [(("status", "--watch"), "--watch watches one job"), (("seed", "alps", "--max-failed", "101"), "0<=x<=100")],
+    [(("status", "--watch"), "--watch needs a job"), (("seed", "alps", "--max-failed", "101"), "0<=x<=100")],
     ids=" ".join,
 )
 def test_a_command_that_cannot_be_changes_nothing(begun: Begun, words: tuple[str, ...], says: str) -> None:
@@ -393,14 +393,12 @@ def test_dead_letters_of_blocks_that_were_done_since_are_no_errors(
     assert png_tiles(begun.data) == made
     assert begun.state() == "done"
     result = seeder("errors", begun.id)
-    assert (result.exit_code, result.stdout) == (0, f"nothing of job {begun.id} failed\n")
+    assert (result.exit_code, result.stdout) == (0, f"no tile of job {begun.id} failed\n")
 
 
 def test_status_of_a_job_in_a_queue_tells_its_depth(begun: Begun, make_queue: MakeQueue) -> None:
     queue = sent(begun, make_queue)
-    assert (
-        "queue: 3 messages wait, 0 are in work or come again later, 0 dead letters" in seeder("status", "alps").stdout
-    )
+    assert "queue: 3 messages waiting, 0 in flight, 0 dead letters" in seeder("status", "alps").stdout
     taken(queue)
     result = seeder("status", "alps", "--json")
     assert (result.exit_code, told(result)["depth"]) == (0, {"waiting": 0, "hidden": 0, "dead": 0})

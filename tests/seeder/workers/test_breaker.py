@@ -285,7 +285,7 @@ def test_a_seeding_whose_source_is_half_unreadable_stops_and_says_why(world: Pat
     done, failed = counted(world)
     assert result.exit_code == 1
     assert re.search(
-        r"error: \d\d tiles were not made: 2\d of \d\d blocks failed, more than 1%; .* cannot read", result.stderr
+        r"error: \d\d tiles not rendered: 2\d of \d\d blocks failed, more than 1%; .* cannot read", result.stderr
     )
     assert LEAST_FAILED <= failed < LEAST_FAILED + 8
     assert done + failed < 60, "the rest was rendered all the same"

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from seeder.cli import progress
 from seeder.cli.progress import Stages, TerminalReport
 from seeder.operations import ingest as operation
 from tests.support.layers import silent
@@ -34,6 +35,7 @@ class Clock:
 def test_a_stage_that_lasts_is_told_again_and_again_ever_more_rarely(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    monkeypatch.setattr(progress, "on_terminal", lambda: True)
     stages, clock = Stages("ingest alps"), Clock(6)
     monkeypatch.setattr(stages, "_ended", clock)
     stages("looking at its values")

@@ -500,7 +500,7 @@ def test_the_user_has_the_last_word_on_unit_scale_and_offset(
     for words, why in (
         (["--unit", "yards"], "'yards' is no unit of heights: write m, ft, us-ft, km, dm, cm or mm"),
         (["--scale", "1,2"], "--scale: give one number, not 2"),
-        (["--scale", "x"], "'x' is no number"),
+        (["--scale", "x"], "'x' is not a number"),
         (["--scale", "0", "--offset", "0"], "add --scale 1 --offset 0"),
     ):
         done = run(path, "--style", "hillshade", *words)
