@@ -92,9 +92,11 @@ def texts_in_code() -> Iterator[tuple[str, str]]:
     names = {kind.__name__ for kind in classes()} | SPEAKERS
     for package in PACKAGES:
         for path in sorted(Path(package.__path__[0]).rglob("*.py")):
-            for node in ast.walk(ast.parse(path.read_text())):
+            place = path.relative_to(Path(package.__path__[0]).parent)
+            nodes = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.expr | ast.stmt)]
+            for node in sorted(nodes, key=lambda node: node.lineno):
                 for text in _texts(node, names):
-                    yield f"{path.relative_to(Path(package.__path__[0]).parent)}:{node.lineno}", text  # type: ignore[attr-defined]
+                    yield f"{place}:{node.lineno}", text
 
 
 def _texts(node: ast.AST, names: set[str]) -> Iterator[str]:

@@ -181,7 +181,7 @@ def raster_options(command: Command) -> Command:
         "--as-earth/--no-as-earth",
         group="Georeference",
         default=None,
-        help="Use longitudes and latitudes of another celestial body as the Earth's.",
+        help="Read coordinates of another celestial body as longitudes and latitudes of the Earth.",
     )
     @option(
         "--resampling",
