@@ -1,6 +1,6 @@
 """The programs `seeder` and `seed`, from the first import to the exit code.
 
-Only what is cheap is imported before Ctrl-C is answered: the rest takes a second.
+Little is imported before Ctrl-C is handled: the rest takes up to a second.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from typing import NoReturn
 
 from seeder import INTERRUPTED
 
-PATIENCE = 3  # interrupts until the program ends without clearing up
+PATIENCE = 3  # signals until the program ends without clean-up
 STOPS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
-USUAL = (signal.default_int_handler, signal.SIG_DFL)  # what a signal does that nobody asked to be ignored
+USUAL = (signal.default_int_handler, signal.SIG_DFL)  # handlers of a signal that the shell does not ignore
 
 _interrupts = 0
 
@@ -33,17 +33,17 @@ def seed() -> NoReturn:
 def _run(module: str, name: str, program: str) -> NoReturn:
     code = INTERRUPTED
     try:
-        _answer(_interrupt)
+        _handle(_interrupt)
         command = getattr(import_module(module), name)
         code = import_module("seeder.cli.messages").exit_code(command, program)
     except KeyboardInterrupt:
         pass
     finally:
-        _answer(_leave)
+        _handle(_leave)
     sys.exit(INTERRUPTED if _interrupts else code)
 
 
-def _answer(act: signal._HANDLER) -> None:
+def _handle(act: signal._HANDLER) -> None:
     """Call `act` on Ctrl-C, SIGTERM and SIGHUP, except signals ignored by the shell or `nohup`."""
     for number in STOPS:
         if signal.getsignal(number) in (*USUAL, _interrupt):
@@ -51,7 +51,7 @@ def _answer(act: signal._HANDLER) -> None:
 
 
 def _interrupt(*_: object) -> None:
-    """Raise for the first one; while that is answered let others pass, and end at once if they go on."""
+    """Raise KeyboardInterrupt at the first signal; ignore the second during clean-up; end at once at the third."""
     global _interrupts  # noqa: PLW0603 - signals have no other memory
     _interrupts += 1
     if _interrupts == 1:
@@ -61,7 +61,7 @@ def _interrupt(*_: object) -> None:
 
 
 def _leave(*_: object) -> None:
-    """End without another word; workers end with their parent."""
+    """End at once, without clean-up; worker processes end with their parent."""
     os._exit(INTERRUPTED)
 
 

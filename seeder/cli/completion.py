@@ -23,8 +23,8 @@ def complete_layer(context: click.Context, _: click.Parameter, incomplete: str) 
         url = urlsplit(environment_settings(context.params.get("data")).sources)
         if url.scheme != "file":
             return []
-        found = Path(unquote(url.path), SOURCES).glob("*/index.json")
-        return sorted(path.parent.name for path in found if path.parent.name.startswith(incomplete))
+        files = Path(unquote(url.path), SOURCES).glob("*/index.json")
+        return sorted(path.parent.name for path in files if path.parent.name.startswith(incomplete))
     except (OSError, TilerError):
         return []
 

@@ -67,7 +67,7 @@ def list_tiles(layer: str, query: TileQuery, order: Order, as_json: bool, settin
       seeder list alps --zooms 12 --geojson town.geojson --json | supermercado union
     """
     stores = Stores.open(settings)
-    found = load_layer(stores.sources, layer)
-    selection, _ = selected(query, found, stores)
-    for block_mask in order.block_masks(regions(found, selection)):
+    loaded = load_layer(stores.sources, layer)
+    selection, _ = selected(query, loaded, stores)
+    for block_mask in order.block_masks(regions(loaded, selection)):
         click.echo("\n".join(map(json_line if as_json else tile_line, block_mask.block.tiles(block_mask.tiles))))

@@ -83,11 +83,11 @@ def general_options() -> list[click.Parameter]:
 
 def options_by_group(command: click.Command, context: click.Context) -> dict[OptionGroup, list[click.Option]]:
     """The visible options of a command, groups in the order of the help; groups without options are left out."""
-    found: dict[OptionGroup, list[click.Option]] = {group: [] for group in GROUPS}
+    grouped: dict[OptionGroup, list[click.Option]] = {group: [] for group in GROUPS}
     for each in command.get_params(context):
         if isinstance(each, click.Option) and not each.hidden:
-            found[each.group if isinstance(each, GroupedOption) else "General"].append(each)
-    return {group: options for group, options in found.items() if options}
+            grouped[each.group if isinstance(each, GroupedOption) else "General"].append(each)
+    return {group: options for group, options in grouped.items() if options}
 
 
 def _write_options(command: click.Command, context: click.Context, formatter: click.HelpFormatter) -> None:
@@ -182,7 +182,7 @@ class Program(click.Group):
         _write_options(self, ctx, formatter)
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem[str]]:
-        """Names of commands, or else what click completes of any command: its options."""
+        """Names of commands, and the options of the program."""
         names = [(name, home.summary) for name, home in self.homes.items() if name.startswith(incomplete)]
         return [CompletionItem(name, help=summary) for name, summary in names] + click.Command.shell_complete(
             self, ctx, incomplete

@@ -47,13 +47,13 @@ def parse_age(text: str) -> datetime:
     try:
         if match := re.fullmatch(r"(\d{1,6})([mhdw])", text):
             return now - timedelta(**{UNITS[match[2]]: int(match[1])})
-        found = datetime.fromisoformat(text)
+        time = datetime.fromisoformat(text)
     except (ValueError, OverflowError) as error:
         raise BadOption(f"{text!r} is not an age: write 36h, 7d or 2w, or a date such as 2026-11-01") from error
-    found = found if found.tzinfo else found.replace(tzinfo=UTC)
-    if found > now:
+    time = time if time.tzinfo else time.replace(tzinfo=UTC)
+    if time > now:
         raise BadOption(f"{text} lies in the future: write an earlier date, or --all for all tiles")
-    return found
+    return time
 
 
 @command("invalidate")

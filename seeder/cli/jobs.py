@@ -64,11 +64,11 @@ def status(job: str | None, layer: str | None, watch: bool, as_json: bool, setti
         check_folder(settings)
         _list(sources, layer, settings, as_json=as_json)
         return
-    found = find_job(sources, job, listed=False)
+    target = find_job(sources, job, listed=False)
     if watch:
-        _watch(found, sources, settings, as_json=as_json)
+        _watch(target, sources, settings, as_json=as_json)
     else:
-        _show(job_progress(found, sources, settings), as_json=as_json)
+        _show(job_progress(target, sources, settings), as_json=as_json)
 
 
 def _watch(job: Job, sources: Store, settings: Settings, *, as_json: bool) -> None:
@@ -102,17 +102,17 @@ def _show(seen: Progress, *, as_json: bool) -> None:
 
 def _list(sources: Store, layer: str | None, settings: Settings, *, as_json: bool) -> None:
     layers, depth_of = Layers(sources, ttl=60), cache(lambda url: queue_depth(url, settings.s3.region))
-    found = []
+    listed = []
     for name in reversed(jobs(sources)):
         if layer in (None, layer_of(name)):
             try:
-                found.append(progress(load_job(sources, name, listed=False), sources, layers, depth_of, utcnow()))
+                listed.append(progress(load_job(sources, name, listed=False), sources, layers, depth_of, utcnow()))
             except (MissingObject, MessageError) as error:
                 click.echo(f"cannot read job {name}: {error}", err=True)
     if as_json:
-        for seen in found:
+        for seen in listed:
             click.echo(json.dumps(seen.to_json()))
-    elif found:
+    elif listed:
         rows = [
             (
                 seen.job,
@@ -122,7 +122,7 @@ def _list(sources: Store, layer: str | None, settings: Settings, *, as_json: boo
                 f"{seen.rate:,.0f}",
                 _ago((utcnow() - seen.begun).total_seconds()),
             )
-            for seen in found
+            for seen in listed
         ]
         click.echo(
             tabulate(
@@ -248,24 +248,24 @@ def errors(
     if retry:
         _retry(job, choose, settings, as_json=as_json)
         return
-    found, failed = job_failures(job, choose, settings)
+    target, failed = job_failures(job, choose, settings)
     if export:
         export.writelines(f"{line}\n" for failure in failed for line in failure.lines())
     if not (export and export.name == "<stdout>"):
-        _print_errors(found, grouped(failed), as_json=as_json)
+        _print_errors(target, grouped(failed), as_json=as_json)
     if failed:
         raise click.exceptions.Exit(1)
 
 
 def _retry(job: str, choose: ChooseOptions, settings: Settings, *, as_json: bool) -> None:
     """Retry failed blocks on this machine or in the queue; with `--wait`, follow the job there."""
-    found, result = retry_job(job, choose, settings, TerminalReport())
+    target, result = retry_job(job, choose, settings, TerminalReport())
     if result is None:
-        click.echo(f"no tile of job {found.id} failed")
+        click.echo(f"no tile of job {target.id} failed")
         return
     show_result(result, settings.tiles, as_json=as_json)
     if result.queue and choose(result.queue).wait:
-        _watch(found, Stores.open(settings).sources, settings, as_json=as_json)
+        _watch(target, Stores.open(settings).sources, settings, as_json=as_json)
 
 
 def _print_errors(job: Job, groups: list[Group], *, as_json: bool) -> None:

@@ -31,9 +31,9 @@ def layers(as_json: bool, settings: Settings) -> None:
     """
     check_folder(settings)
     sources = Stores.open(settings).sources
-    found = [load_layer(sources, name) for name in list_layers(sources)]
+    loaded = [load_layer(sources, name) for name in list_layers(sources)]
     if as_json:
-        for layer in found:
+        for layer in loaded:
             click.echo(json.dumps(facts(layer)))
         return
     rows = [
@@ -45,7 +45,7 @@ def layers(as_json: bool, settings: Settings) -> None:
             ",".join(f"{edge:.5g}" for edge in layer.bounds),
             "baked" if layer.bake else "virtual",
         )
-        for layer in found
+        for layer in loaded
     ]
     if rows:
         click.echo(tabulate(rows, headers=HEADERS, disable_numparse=True))

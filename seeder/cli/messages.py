@@ -39,7 +39,7 @@ def guarded(command: Command) -> Command:
 def exit_code(command: click.Command, program: str) -> int:
     """Run a program and return its exit code; print any error as one line."""
     if not sys.warnoptions:
-        warnings.simplefilter("ignore")  # they are meant for developers
+        warnings.simplefilter("ignore")  # warnings address developers
     try:
         with _errors_printed():
             code = command.main(prog_name=program, standalone_mode=False)

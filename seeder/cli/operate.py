@@ -68,12 +68,12 @@ def doctor(layer: str | None, as_json: bool, settings: Settings) -> None:
     from seeder.aws.doctor import examine  # noqa: PLC0415 - as above
 
     check_folder(settings)
-    well = True
+    passed = True
     for finding in examine(settings, layer):
-        well = well and finding.well
+        passed = passed and finding.well
         if as_json:
             click.echo(json.dumps(asdict(finding)))
         else:
             say(f"{'ok   ' if finding.well else 'WRONG'}  {finding.what:<12}  {finding.seen}")
-    if not well:
+    if not passed:
         raise click.exceptions.Exit(1)

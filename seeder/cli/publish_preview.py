@@ -36,9 +36,9 @@ def publish_preview(layer: str, dry_run: bool, as_json: bool, settings: Settings
       seeder publish-preview ortho --dry-run
     """
     stores = Stores.open(settings)
-    found = load_layer(stores.sources, layer)
+    loaded = load_layer(stores.sources, layer)
     address = page_key(layer, wmts.NAME)
-    shown = [(found, addressed(found, stores.tiles))]
+    shown = [(loaded, addressed(loaded, stores.tiles))]
     files = {name: (pages.asset(name), pages.kind(name)) for name in pages.assets() if name not in LIST}
     files[wmts.NAME] = wmts.capabilities(shown, settings.url, f"{settings.url}/{address}"), wmts.TYPE
     place = where(settings) if settings.stack else ""  # a folder of this machine is not published

@@ -35,13 +35,13 @@ def run_flags(default: str | None) -> Callable[[Command], Command]:
             help="Follow a job in SQS to its end; exit with code 1 if a tile is missing.",
         )
         @wraps(command)
-        def given(*args: Any, run_options: MakeRunOptions, wait: bool, **kwargs: Any) -> None:
+        def run(*args: Any, run_options: MakeRunOptions, wait: bool, **kwargs: Any) -> None:
             def with_wait(settings: Settings, before: str) -> RunOptions:
                 return replace(run_options(settings, before), wait=wait)
 
             command(*args, run_options=with_wait, **kwargs)
 
-        return given
+        return run
 
     return decorate
 
@@ -73,14 +73,14 @@ def follow_flags(default: str | None) -> Callable[[Command], Command]:
         )
         @jobs_option
         @wraps(command)
-        def given(*args: Any, queue: str | None, max_failed: float, jobs: int, **kwargs: Any) -> None:
+        def run(*args: Any, queue: str | None, max_failed: float, jobs: int, **kwargs: Any) -> None:
             def run_options(settings: Settings, before: str) -> RunOptions:
                 url = before if queue is None else queue_url(queue, settings)
                 return RunOptions(url, jobs, max_failed / 100)
 
             command(*args, run_options=run_options, **kwargs)
 
-        return given
+        return run
 
     return decorate
 

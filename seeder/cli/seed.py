@@ -98,13 +98,13 @@ def seed(
     request = SeedRequest(layer, query, force, order, concurrency, rates)
     report = TerminalReport()
     if dry_run:
-        found = estimate_seed(request, how, settings, report)
-        if found:
-            _print(found, as_json=as_json)
+        estimate = estimate_seed(request, how, settings, report)
+        if estimate:
+            _print(estimate, as_json=as_json)
         return
 
-    def confirm(tiles: int, found: Estimate) -> None:
-        click.echo("\n".join(_lines(found)), err=True)
+    def confirm(tiles: int, estimate: Estimate) -> None:
+        click.echo("\n".join(_lines(estimate)), err=True)
         check_meant(f"{count_of_tiles(tiles)}, more than --confirm-above {confirm_above:,}")
 
     limits = Limits(max_cost, None if yes else confirm_above, confirm)
@@ -126,16 +126,16 @@ def _say_next_steps(request: SeedRequest, settings: Settings) -> None:
     say_next(f"next: seeder serve{typed_place()} (preview: {DEFAULT_URL}/{request.layer}/; on a map: {SNIPPETS})")
 
 
-def _print(found: Estimate, *, as_json: bool) -> None:
-    click.echo(json.dumps(found.to_json()) if as_json else "\n".join(_lines(found)))
+def _print(estimate: Estimate, *, as_json: bool) -> None:
+    click.echo(json.dumps(estimate.to_json()) if as_json else "\n".join(_lines(estimate)))
 
 
-def _lines(found: Estimate) -> Iterator[str]:
+def _lines(estimate: Estimate) -> Iterator[str]:
     rows = [
         _row(str(z), zoom, (_around(zoom.spread), _around(zoom.slack)), zoom.empty, zoom.sample)
-        for z, zoom in found.zooms.items()
+        for z, zoom in estimate.zooms.items()
     ]
-    demand, paid, sample = found.demand, found.cost, sum(zoom.sample for zoom in found.zooms.values())
+    demand, paid, sample = estimate.demand, estimate.cost, sum(zoom.sample for zoom in estimate.zooms.values())
     rows.append(_row("all", demand, ("", ""), 1 - demand.stored / demand.tiles, sample))
     yield tabulate(
         rows,
@@ -145,15 +145,17 @@ def _lines(found: Estimate) -> Iterator[str]:
     )
     yield f"tiles and blocks are exact; the rest is estimated from {sample:,} random tiles, rendered now, of at most"
     yield f"{SAMPLE_BLOCKS_DEEPEST} blocks of each zoom; +- is twice the standard error"
-    several = "" if found.workers == 1 else "es"
-    workers = f"{found.workers} workers" if demand.messages else f"{found.workers} process{several} on this machine"
+    several = "" if estimate.workers == 1 else "es"
+    workers = (
+        f"{estimate.workers} workers" if demand.messages else f"{estimate.workers} process{several} on this machine"
+    )
     messages = f", {demand.messages:,} messages" if demand.messages else ""
-    yield f"time: about {_time(found.wall)} with {workers}{messages}"
+    yield f"time: about {_time(estimate.wall)} with {workers}{messages}"
     parts = {"Lambda": paid.compute, "S3 requests": paid.s3, "SQS": paid.sqs, "logs": paid.logs}
     listed = ", ".join(f"{name} {dollars(value)}" for name, value in parts.items() if value)
     if paid.total:
         yield f"cost: {listed}, one month of storage {dollars(paid.storage)}; total {dollars(paid.total)}, at most"
-        yield f"{dollars(found.most)} (prices of {found.prices.as_of}; --prices FILE replaces them)"
+        yield f"{dollars(estimate.most)} (prices of {estimate.prices.as_of}; --prices FILE replaces them)"
     else:
         yield "cost: nothing, because all work is done on this machine"
 

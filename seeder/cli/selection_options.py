@@ -63,7 +63,7 @@ def _query(
     area: tuple[str, ...],
     listed: TextIO | None,
     exclude: tuple[TextIO, ...],
-    **given: Any,
+    **options: Any,
 ) -> TileQuery:
     """The query of the options.
 
@@ -75,7 +75,7 @@ def _query(
         areas=(parse_area(text, _opened) for text in area),
         tiles=None if listed is None else _text(listed),
         exclude=tuple(map(_text, exclude)),
-        **given,
+        **options,
     )
     selectors.check()
     texts = (*selectors.geojson, *selectors.exclude, *([selectors.tiles] if selectors.tiles else []))
@@ -173,8 +173,8 @@ def places(command: Command) -> Command:
     @_select("--existing", is_flag=True, help="Only stored tiles.")
     @wraps(command)
     def place(*args: Any, **kwargs: Any) -> None:
-        given = {name: kwargs.pop(name) for name in SELECTORS}
-        command(*args, query=_query(**given), **kwargs)
+        options = {name: kwargs.pop(name) for name in SELECTORS}
+        command(*args, query=_query(**options), **kwargs)
 
     return place
 

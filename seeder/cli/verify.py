@@ -64,21 +64,21 @@ def verify(
       seeder verify alps --deep --sample all
     """
     shown: Counter[str] = Counter()
-    strays: list[str] = []
+    unexpected: list[str] = []
 
     def show(finding: Finding) -> None:
-        _show(finding, shown, strays, as_json=as_json)
+        _show(finding, shown, unexpected, as_json=as_json)
 
     options = VerifyOptions(deep, sample, jobs)
     result = verify_tiles(layer, query, options, settings, TerminalReport(), show)
-    say("\n".join([*strays, _summary(result)]), err=True)
+    say("\n".join([*unexpected, _summary(result)]), err=True)
     for hint in _hints(result):
         note(hint)
     if not result.passed:
         raise click.exceptions.Exit(1)
 
 
-def _show(finding: Finding, shown: Counter[str], strays: list[str], *, as_json: bool) -> None:
+def _show(finding: Finding, shown: Counter[str], unexpected: list[str], *, as_json: bool) -> None:
     """Print a finding; keep it for the end if it is not a tile to seed."""
     shown[finding.problem] += 1
     if as_json:
@@ -86,7 +86,7 @@ def _show(finding: Finding, shown: Counter[str], strays: list[str], *, as_json: 
     elif finding.problem in TO_SEED:
         click.echo(finding.tile)
     elif shown[finding.problem] <= SHOWN:
-        strays.append(f"{finding.problem}: {finding.key}")
+        unexpected.append(f"{finding.problem}: {finding.key}")
 
 
 def _summary(result: VerifyResult) -> str:
