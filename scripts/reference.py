@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import html
+import inspect
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -91,7 +93,7 @@ def _command(name: str) -> Iterator[str]:
     context = click.Context(command, info_name=name, **command.context_settings)
     yield f"## seeder {name}\n"
     yield f"    seeder {' '.join([name, *command.collect_usage_pieces(context)])}\n"
-    text, _, examples = (command.help or "").partition("\b\n")
+    text, _, examples = inspect.cleandoc(command.help or "").partition("\b\n")
     yield f"{text.strip()}\n"
     lines = [line.strip() for line in examples.splitlines()[1:] if line.strip()]
     yield "\n".join(["```sh", *lines, "```\n"])
@@ -103,13 +105,13 @@ def _tables(command: click.Command, context: click.Context) -> Iterator[str]:
         yield f"| {group} | |\n| --- | --- |"
         for each in options:
             names, meaning = each.get_help_record(context) or ("", "")
-            yield f"| `{_cell(names)}` | {_cell(meaning)} |"
+            yield f"| <code>{_cell(names)}</code> | {_cell(meaning)} |"
         yield ""
 
 
 def _cell(text: str) -> str:
-    """Text for a table, whose columns end at bars."""
-    return text.replace("|", "\\|").replace("<", "&lt;").replace("  [", " [")
+    """Text for a table. A bar would end its column: renderers disagree on a backslash before it in code."""
+    return html.escape(text.replace("  [", " ["), quote=False).replace("|", "&#124;")
 
 
 def run() -> int:

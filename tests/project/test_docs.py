@@ -33,7 +33,7 @@ def test_the_reference_is_up_to_date() -> None:
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_and_its_options_are_in_the_reference(command: str) -> None:
     assert f"](#seeder-{command})" in SECTIONS["All commands"]
-    rows = re.findall(r"^\| `(-[^`]*)` \| \S", SECTIONS[f"seeder {command}"], re.MULTILINE)
+    rows = re.findall(r"^\| <code>(-.*?)</code> \| \S", SECTIONS[f"seeder {command}"], re.MULTILINE)
     documented = [name for row in rows for name in re.findall(r"(?<![\w-])--?[a-z][a-z-]*", row)]
     assert len(documented) == len(set(documented))
     assert set(documented) == options(command) | {"-h", "--help"}

@@ -144,7 +144,7 @@ def test_what_the_operating_system_says_is_one_line(
 @pytest.mark.parametrize("handles", [3, 11, 13, 18])  # before the scratch folder, in it, and in the pool
 def test_too_few_file_handles_are_one_line(handles: int, tmp_path: Path) -> None:
     script = (
-        "import resource, seeder.cli.main; from seeder.__main__ import seeder; "
+        "import resource, seeder.cli.main, seeder.cli.ingest; from seeder.__main__ import seeder; "
         f"resource.setrlimit(resource.RLIMIT_NOFILE, ({handles}, {handles})); seeder()"
     )
     source = write_raster(tmp_path / "alps.tif", Recipe(values=scene(200, 200)))
