@@ -110,7 +110,7 @@ class Command(click.Command):
 
     def make_context(self, *args: Any, **settings: Any) -> click.Context:
         """The context of a command line, logging set up before its options are parsed."""
-        logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+        logging.basicConfig(format="%(levelname)s %(name)s: %(message)s")
         return super().make_context(*args, **settings)
 
 

@@ -5,8 +5,11 @@ from __future__ import annotations
 import io
 import json
 import logging
+import os
 import re
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -222,6 +225,16 @@ def test_verbose_logs(words: tuple[str, ...], level: str | None, monkeypatch: py
     monkeypatch.setattr(logging.Logger, "setLevel", lambda _, number: levels.append(number))
     assert within(lambda: None, *words).exit_code == 0
     assert levels == ([logging.getLevelName(level)] if level else [])
+
+
+@pytest.mark.parametrize(
+    ("words", "logged"), [(("-v", "layers"), True), (("layers", "-v"), True), (("layers",), False)], ids=str
+)
+def test_a_verbose_program_logs_to_stderr(words: tuple[str, ...], logged: bool, tmp_path: Path) -> None:
+    env = {**os.environ, "TILER_DATA": str(tmp_path)}
+    done = subprocess.run([sys.executable, "-m", "seeder", *words], env=env, capture_output=True, text=True, check=True)
+    assert done.stdout == ""
+    assert (f"INFO seeder.cli.common: tiles in {tmp_path.as_uri()}/tiles" in done.stderr) is logged
 
 
 def test_a_command_knows_its_own_options_only() -> None:
