@@ -49,7 +49,7 @@ SAMPLES: dict[type[TilerError], tuple[Any, ...]] = {
     errors.WorkerDied: (),
 }
 SPEAKERS = {  # functions and methods whose first argument people read
-    *("say", "note", "say_next", "echo", "check_meant", "confirm", "prompt", "fail", "BadParameter", "stage"),
+    *("say", "note", "say_next", "echo", "require_confirmation", "confirm", "prompt", "fail", "BadParameter", "stage"),
     *("bake", "countdown", "interruptible", "info", "warning", "error", "interrupted"),
 }
 

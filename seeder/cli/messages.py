@@ -137,7 +137,7 @@ def typed_place() -> str:
     return str(context.meta.get(PLACE, "")) if context else ""
 
 
-def check_meant(action: str) -> None:
+def require_confirmation(action: str) -> None:
     """Ask for confirmation on a terminal.
 
     Raises:

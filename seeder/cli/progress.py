@@ -15,7 +15,7 @@ import click
 from tqdm import tqdm
 
 from seeder.cli.grouping import quiet
-from seeder.cli.messages import check_meant, count_of_tiles, interruptible, note
+from seeder.cli.messages import count_of_tiles, interruptible, note, require_confirmation
 from seeder.operations.report import Activity, Advance, Chunks, Report
 
 log = logging.getLogger(__name__)
@@ -232,4 +232,6 @@ class TerminalReport(Report):
     def confirm(self, tiles: int, deed: str) -> None:
         """See `Report.confirm`."""
         if self._confirm_above is not None and tiles > self._confirm_above:
-            check_meant(f"{count_of_tiles(tiles)} would be {deed}, more than --confirm-above {self._confirm_above:,}")
+            require_confirmation(
+                f"{count_of_tiles(tiles)} would be {deed}, more than --confirm-above {self._confirm_above:,}"
+            )

@@ -14,7 +14,7 @@ from seeder.cache.query import TileQuery
 from seeder.cli.common import confirm_options, dry_run_option, json_option, located
 from seeder.cli.completion import layer_argument
 from seeder.cli.grouping import command, option
-from seeder.cli.messages import check_meant, count_of_tiles, guarded, say_next, typed_place
+from seeder.cli.messages import count_of_tiles, guarded, require_confirmation, say_next, typed_place
 from seeder.cli.progress import TerminalReport
 from seeder.cli.run_job import MakeRunOptions, run_flags, show_result
 from seeder.cli.selection_options import order_option, selectors
@@ -105,7 +105,7 @@ def seed(
 
     def confirm(tiles: int, estimate: Estimate) -> None:
         click.echo("\n".join(_lines(estimate)), err=True)
-        check_meant(f"{count_of_tiles(tiles)}, more than --confirm-above {confirm_above:,}")
+        require_confirmation(f"{count_of_tiles(tiles)}, more than --confirm-above {confirm_above:,}")
 
     limits = Limits(max_cost, None if yes else confirm_above, confirm)
     result = seed_tiles(request, how, settings, report, limits)
