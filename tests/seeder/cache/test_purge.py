@@ -259,5 +259,5 @@ def test_a_killed_invalidation_is_finished_by_another(alps_copy: Path) -> None:
     assert 0 < len(left) < 100
     again = [sys.executable, "-m", "seeder", "invalidate", "alps", "--all"]
     second = subprocess.run(again, capture_output=True, check=True, timeout=60, text=True)
-    assert f"{len(left)} tiles existed, {len(left)} removed" in second.stdout
+    assert f"{len(left)} tiles stored, {len(left)} removed" in second.stdout
     assert held(tiles) == {"alps/tile.json"}
