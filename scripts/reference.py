@@ -16,7 +16,7 @@ from seeder.cli.main import main
 
 PAGE = Path(__file__).parents[1] / "docs" / "reference" / "cli.md"
 HEADER = """\
-# Commands
+# Commands and options
 
 <!-- scripts/reference writes this page from the commands: change those, and run it. -->
 
