@@ -66,7 +66,7 @@ def test_a_job_that_is_sent_goes_on_without_its_sender(stack: Deployed, alps: di
     sent = stack.run("seed", ALPS, "--queue", "sqs", "--json")
     assert json.loads(sent.stdout)["tiles"] == len(alps)
     again = stack.run("seed", ALPS, "--queue", "sqs")
-    assert "is under way" in again.stdout
+    assert "is running in" in again.stdout
     assert json.loads(sent.stdout)["job"] in again.stdout
     with stack.working() as mapping:
         mapping.drained()
