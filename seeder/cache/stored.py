@@ -16,7 +16,7 @@ from typing import NamedTuple, Protocol
 import numpy as np
 
 from seeder.select.morton import Numbers, interleaved
-from seeder.select.selection import boxed, held
+from seeder.select.selection import boxed, data_tiles
 from seeder.select.tileset import TileSet, TileSets
 from tiler.errors import BadInput
 from tiler.grid import MAX_ZOOM, Bounds, tile_ranges
@@ -86,7 +86,7 @@ class StoredFilter:
         if z not in self._known:
             found = boxed(self.boxes, z) if self.boxes else TileSet.world(z)
             if self.footprint:
-                found &= held(self.layer.footprint).at(z)
+                found &= data_tiles(self.layer.footprint).at(z)
             self._known[z] = found if self.tiles is None else found & self.tiles.at(z)
         return self._known[z]
 

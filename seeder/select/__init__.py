@@ -1,1 +1,1 @@
-"""Which tiles are meant: zooms, boxes, shapes, lists, traffic; sets of tiles and blocks, and their order."""
+"""Select tiles by zooms, boxes, shapes, lists and traffic; sets of tiles, blocks and their order."""

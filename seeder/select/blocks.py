@@ -1,4 +1,4 @@
-"""Blocks and which of their tiles are wanted: one by one, and as arrays."""
+"""Blocks with masks of their selected tiles: one by one, and as arrays."""
 
 from __future__ import annotations
 
@@ -15,33 +15,33 @@ from tiler.grid import LEAF, Block
 
 @dataclass(frozen=True, slots=True)
 class Count:
-    """How many tiles and how many blocks of 8 x 8 a zoom has."""
+    """Numbers of tiles and of 8 x 8 blocks at a zoom."""
 
     tiles: int
     blocks: int
 
     @classmethod
     def total(cls, counts: Mapping[int, Count]) -> Count:
-        """All zooms together."""
+        """The sum over all zooms."""
         return Count(sum(each.tiles for each in counts.values()), sum(each.blocks for each in counts.values()))
 
 
 @dataclass(frozen=True, slots=True)
 class BlockMask:
-    """A block and which of its tiles are wanted; a block larger than 8 x 8 is wholly wanted."""
+    """A block and a mask of its selected tiles; in a block larger than 8 x 8 all tiles are selected."""
 
     block: Block
-    tiles: int  # mask
+    tiles: int  # mask, 0 in a block larger than 8 x 8
 
     def __len__(self) -> int:
         return self.tiles.bit_count() if self.block.size == LEAF else self.block.side**2
 
     def parts(self) -> Iterator[BlockMask]:
-        """What a block larger than 8 x 8 consists of, in blocks of an eighth of its size."""
+        """The 64 next smaller blocks of a block larger than 8 x 8."""
         return (BlockMask(part, part.full if part.size == LEAF else 0) for part in self.block.parts())
 
     def divided(self, sizes: Container[int]) -> Iterator[BlockMask]:
-        """The piece, or the parts that it is divided into until they are of one of `sizes`."""
+        """The block itself if its size is one of `sizes`, otherwise the smaller blocks that have one of these sizes."""
         if self.block.size in sizes:
             yield self
         else:
@@ -53,7 +53,7 @@ IN_BLOCK = LEAF * LEAF  # codes of a block of 8 x 8 tiles
 COLUMNS, ROWS = places(np.arange(IN_BLOCK))  # of a block's tiles in Z-order
 SHIFTS = (LEAF * ROWS + COLUMNS).astype(np.uint64)  # of their bits in its mask
 NONE = np.zeros(0, np.uint64)
-BELOW = np.zeros(IN_BLOCK + 1, np.uint64)  # the mask of a block's first tiles in Z-order, so many
+BELOW = np.zeros(IN_BLOCK + 1, np.uint64)  # BELOW[n]: mask of a block's first n tiles in Z-order
 np.bitwise_or.accumulate(np.uint64(1) << SHIFTS, out=BELOW[1:])
 
 
@@ -65,9 +65,9 @@ class BlockMasks(NamedTuple):
     masks: npt.NDArray[np.uint64]
 
     def at(self, z: int | Numbers) -> Iterator[BlockMask]:
-        """The blocks one by one; `z` is their zoom, or each one's."""
+        """The blocks one by one; `z` is one zoom for all, or an array with a zoom for each."""
         zooms = np.broadcast_to(z, self.codes.shape)
-        for first in range(0, len(self.codes), 4096):  # as plain numbers they take ten times the room
+        for first in range(0, len(self.codes), 4096):  # Python integers take ten times the memory
             part = slice(first, first + 4096)
             x, y = places(self.codes[part])
             rows = (zooms[part], x, y, self.sizes[part], self.masks[part])
@@ -80,12 +80,12 @@ class BlockMasks(NamedTuple):
         return cls(*map(np.concatenate, zip(*parts, strict=True)))
 
     def take(self, order: npt.NDArray[np.intp]) -> BlockMasks:
-        """The same blocks in another order, or some of them."""
+        """The blocks at the indices `order`: reordered, or a part of them."""
         return BlockMasks(self.codes[order], self.sizes[order], self.masks[order])
 
 
 def masks_of(starts: Numbers, stops: Numbers) -> tuple[Numbers, npt.NDArray[np.uint64]]:
-    """The blocks of runs that each lie within one: the codes of their north-west tiles, ascending, and their masks."""
+    """The blocks of runs, each run within one block: codes of the north-west tiles, ascending, and masks."""
     corner = starts // IN_BLOCK * IN_BLOCK
     order = np.argsort(corner, kind="stable")
     corner, starts, stops = corner[order], starts[order], stops[order]

@@ -1,7 +1,7 @@
-"""GeoJSON as shapes in the plane of the square world, and what lies within some metres of them on the ground.
+"""GeoJSON as shapes in the plane of the square world, optionally with a buffer in metres on the ground.
 
-Edges are straight in Mercator between their vertices, as in supermercado, and longitudes are taken as they stand: from
-170 to -170 a line runs the long way, from 170 to 190 across the antimeridian.
+Edges are straight in Mercator between their vertices, as in supermercado, and longitudes are not wrapped: a line from
+170 to -170 runs the long way, from 170 to 190 across the antimeridian.
 """
 
 from __future__ import annotations
@@ -15,49 +15,48 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from seeder.select.burn import LINE, Floats, Shapes
-from seeder.select.geometry import FARTHEST, Paths, Progress, dissolved, placed, untold, widened
+from seeder.select.geometry import FARTHEST, Paths, Progress, dissolved, no_progress, placed, widened
 from seeder.select.morton import Numbers
 from tiler.errors import BadOption
 
-MOST_EAST = 540  # degrees; what crosses the antimeridian may run on
-METRES = 1000  # no degrees are that many, so coordinates that are must be something else
-MOST = 1 << 24  # commas, two a position; parsed, that takes 1 GB
-POINTS = -2  # stands for a polygon's number where a part is some points
+MOST_EAST = 540  # degrees; shapes may continue beyond the antimeridian
+METRES = 1000  # too many for degrees, so coordinates from here on are probably metres
+MOST = 1 << 24  # commas, two per position; parsed, they take 1 GB
+POINTS = -2  # instead of a polygon's number, for points
 
 NOWHERE = np.zeros((0, 2))
 
 _GAP = re.compile(r"[\s\x1e\ufeff]*")  # RFC 8142 begins each text with an RS
-_TILE = re.compile(r'\{\s*"[xyz]"')  # how an object begins that is a tile
+_TILE = re.compile(r'\{\s*"[xyz]"')  # start of an object that is a tile
 _DEGREES = re.compile(r"(?:CRS84h?|EPSG(?:[:/][\d.]*)?[:/]4326)$", re.IGNORECASE)
 _KINDS = ("Point", "LineString", "Polygon", "MultiPoint", "MultiLineString", "MultiPolygon")
-_CURE = "GeoJSON has degrees, longitude first: convert it by `ogr2ogr -t_srs EPSG:4326 OUT.geojson IN.geojson`"
+_CURE = "GeoJSON uses degrees, longitude first: convert it with `ogr2ogr -t_srs EPSG:4326 OUT.geojson IN.geojson`"
 
 
 def looks_like_geojson(text: str) -> bool:
-    """Whether `text` is meant to be GeoJSON, well-formed or not; otherwise it may be a list of tiles."""
+    """Whether `text` is meant as GeoJSON, well-formed or not, and not as a list of tiles."""
     start = _past_gap(text, 0)
     return text.startswith("{", start) and not _TILE.match(text, start)
 
 
 def read_geojson(
-    text: str, name: str, *, buffer: float = 0.0, dissolve: bool = False, progress: Progress = untold
+    text: str, name: str, *, buffer: float = 0.0, dissolve: bool = False, progress: Progress = no_progress
 ) -> Shapes:
     """The shapes of collections, features and bare geometries: one object, or several one after the other.
 
-    `name` is the file's. Features without a geometry are passed over. `buffer`, in metres on the ground, adds what
-    lies so near to points, lines and polygons; it is wider than that by up to 1%, never narrower. With `dissolve`
-    polygons that overlap or share borders become one, so that no ring runs through the inside of others. `progress` is
-    told how many parts of the shapes have been widened.
+    `name` is the name of the file. Features without a geometry are skipped. `buffer`, in metres on the ground, widens
+    points, lines and polygons; it is up to 1% too wide, never too narrow. `dissolve` merges polygons that overlap or
+    share borders, so that no ring crosses the inside of another polygon. `progress` gets the number of buffered parts.
 
     Raises:
-        BadOption: this is no GeoJSON, not in degrees, without any geometry, or too much of it; says where.
+        BadOption: the text is not GeoJSON, not in degrees, has no geometry, or is too large; names the place.
     """
     _check_distance(buffer / 1000, "--buffer")
     if text.count(",") > MOST:
         raise BadOption(f"{name} has more than {MOST // 2:,} positions: split or simplify it")
     parts = list(_parts(_documents(text, name)))
     if not parts:
-        raise BadOption(f"{name}: there is no geometry in it, so it selects no tile")
+        raise BadOption(f"{name}: no geometry, so no tile is selected: give a Feature with a geometry")
     paths, points = _in_plane(parts)
     if buffer:
         paths, points = widened(paths, points, buffer, progress), NOWHERE
@@ -65,32 +64,32 @@ def read_geojson(
 
 
 def around(longitude: float, latitude: float, km: float) -> Shapes:
-    """What lies within `km` of a place, in degrees, on the ground; wider than that by up to 1%, never narrower.
+    """A circle of `km` on the ground around a place in degrees; up to 1% too wide, never too narrow.
 
     Raises:
-        BadOption: it lies off the globe, or the circle is larger than half of it.
+        BadOption: the place is off the globe, or the circle is larger than half of the globe.
     """
     _check_distance(km, "--radius")
-    place = np.array([[longitude, latitude]], np.float64)
-    _check(place, np.zeros(1, np.int64), [_Place("--around")])
-    return widened(Paths.rings(NOWHERE, np.zeros(0, np.int64)), placed(place), km * 1000).shapes(NOWHERE)
+    centre = np.array([[longitude, latitude]], np.float64)
+    _check_on_globe(centre, np.zeros(1, np.int64), [_Place("--around")])
+    return widened(Paths.rings(NOWHERE, np.zeros(0, np.int64)), placed(centre), km * 1000).shapes(NOWHERE)
 
 
 def _check_distance(km: float, option: str) -> None:
-    """Nothing, if so many kilometres can be drawn around something.
+    """Check a radius or a buffer.
 
     Raises:
-        BadOption: they cannot.
+        BadOption: it is negative or above FARTHEST.
     """
     if not 0 <= km <= FARTHEST:
-        raise BadOption(f"{option}: {km:g} km cannot be drawn around a place: take 0 to {FARTHEST:,} km, or --bbox")
+        raise BadOption(f"{option}: {km:g} km is out of range: choose 0 to {FARTHEST:,} km, or use --bbox")
 
 
 # GeoJSON as text
 
 
 class _Place(NamedTuple):
-    """Where something stands: in a file or a line of it, and of which feature there."""
+    """A place in the input, for messages: a file or a line of it, and the number of a feature there."""
 
     source: str
     feature: int = 0
@@ -108,7 +107,7 @@ class _Part(NamedTuple):
 
 
 def _documents(text: str, name: str) -> Iterator[tuple[_Place, Any]]:
-    """Each JSON text in `text`, and where it stands."""
+    """Each JSON document in `text`, and its place."""
     decoder, line, begin, end = json.JSONDecoder(), 1, 0, _past_gap(text, 0)
     alone = True
     while end < len(text):
@@ -117,9 +116,9 @@ def _documents(text: str, name: str) -> Iterator[tuple[_Place, Any]]:
         try:
             document, end = decoder.raw_decode(text, begin)
         except (ValueError, RecursionError) as error:
-            bad, why = getattr(error, "lineno", line), getattr(error, "msg", "nested too deeply, or a number too long")
+            bad, why = getattr(error, "lineno", line), getattr(error, "msg", "nested too deeply, or number too long")
             raise BadOption(
-                f"{name}, line {bad}: this is no JSON ({why}): give GeoJSON, as a whole or one feature a line"
+                f"{name}, line {bad}: invalid JSON ({why}): give GeoJSON as one document or one feature per line"
             ) from None
         end = _past_gap(text, end)
         alone &= end == len(text)
@@ -133,7 +132,7 @@ def _past_gap(text: str, start: int) -> int:
 
 
 def _parts(documents: Iterable[tuple[_Place, Any]]) -> Iterator[_Part]:
-    """The rings, lines and points of GeoJSON objects, those of one polygon after each other."""
+    """The rings, lines and points of GeoJSON objects; the rings of a polygon follow each other."""
     polygon = -1
     for document in documents:
         for place, kind, coordinates in _geometries(*document):
@@ -148,7 +147,7 @@ def _parts(documents: Iterable[tuple[_Place, Any]]) -> Iterator[_Part]:
 
 
 def _geometries(place: _Place, document: Any) -> Iterator[tuple[_Place, str, list[Any]]]:
-    """Kind and coordinates of every geometry of a GeoJSON object that is no collection."""
+    """Type and coordinates of every geometry in a GeoJSON object; collections are expanded."""
     todo = [(place, document)]
     while todo:
         place, value = todo.pop()
@@ -165,36 +164,36 @@ def _geometries(place: _Place, document: Any) -> Iterator[tuple[_Place, str, lis
         elif kind in _KINDS:
             yield place, kind, _listed(place, value.get("coordinates"), '"coordinates"')
         else:
-            said = json.dumps(value)
+            text = json.dumps(value)
             raise BadOption(
-                f"{place}: {said if len(said) < 80 else said[:76] + ' ...'} is no GeoJSON: write a FeatureCollection, "
-                "a Feature or a geometry; a list of tiles belongs to --tiles"
+                f"{place}: {text if len(text) < 80 else text[:76] + ' ...'} is not GeoJSON: give a FeatureCollection, "
+                "a Feature or a geometry, or use --tiles for a list of tiles"
             )
         _check_crs(place, value.get("crs"))
 
 
-def _listed(place: _Place, value: Any, what: str) -> list[Any]:
+def _listed(place: _Place, value: Any, name: str) -> list[Any]:
     if not isinstance(value, list):
-        raise BadOption(f"{place}: {what} must be a list, in brackets")
+        raise BadOption(f"{place}: {name} must be an array in brackets")
     return value
 
 
 def _check_crs(place: _Place, crs: Any) -> None:
-    """Nothing, if the reference system is that of GeoJSON or left unsaid.
+    """Check the CRS of an object, if it names one.
 
     Raises:
-        BadOption: it is another one.
+        BadOption: it is not WGS 84 in degrees.
     """
     if crs is None:
         return
     properties = crs.get("properties") if isinstance(crs, dict) else None
     name = properties.get("name") if isinstance(properties, dict) else None
     if not isinstance(name, str) or not _DEGREES.search(name):
-        raise BadOption(f"{place}: its reference system is {repr(name) if name else json.dumps(crs)[:80]}, but {_CURE}")
+        raise BadOption(f"{place}: unsupported CRS {repr(name) if name else json.dumps(crs)[:80]}: {_CURE}")
 
 
 def _read(place: _Place, owner: int, parts: list[Any]) -> Iterator[_Part]:
-    """Positions as numbers; what is empty is passed over."""
+    """Positions as numbers; empty parts are skipped."""
     for part in parts:
         try:
             fit = {len(position) for position in part} <= {2, 3}
@@ -202,7 +201,7 @@ def _read(place: _Place, owner: int, parts: list[Any]) -> Iterator[_Part]:
         except (TypeError, ValueError, KeyError):
             found = np.array(None)
         if found.size and (found.ndim != 2 or found.dtype.kind not in "iuf"):
-            raise BadOption(f"{place}: a position must be two or three numbers: longitude, latitude and maybe a height")
+            raise BadOption(f"{place}: a position must be two or three numbers: longitude, latitude, perhaps height")
         if found.size:
             yield _Part(place, owner, found)
 
@@ -221,14 +220,14 @@ def _in_plane(parts: list[_Part]) -> tuple[Paths, Floats]:
     positions = np.concatenate([part.positions for part in parts]).astype(np.float64)
     places = [part.place for part in parts]
     ends = np.cumsum(lengths)
-    _check(positions, ends - lengths, places)
+    _check_on_globe(positions, ends - lengths, places)
     closed = (owners >= 0) & np.all(positions[ends - lengths] == positions[ends - 1], axis=1)
     kept = np.ones(len(positions), bool)
     kept[ends[closed] - 1] = False
     lengths -= closed
     for short, why in (
-        ((owners >= 0) & (lengths < 3), "a ring needs three positions, besides the one that closes it"),
-        ((owners == LINE) & (lengths < 2), "a line needs two positions"),
+        ((owners >= 0) & (lengths < 3), "a ring needs at least three positions and a closing one"),
+        ((owners == LINE) & (lengths < 2), "a line needs at least two positions"),
     ):
         if short.any():
             raise BadOption(f"{places[int(short.argmax())]}: {why}")
@@ -236,11 +235,11 @@ def _in_plane(parts: list[_Part]) -> tuple[Paths, Floats]:
     return every.take(owners != POINTS), every.take(owners == POINTS).vertices
 
 
-def _check(positions: Floats, starts: Numbers, places: list[_Place]) -> None:
-    """Nothing, if all positions lie on the globe.
+def _check_on_globe(positions: Floats, starts: Numbers, places: list[_Place]) -> None:
+    """Check that all positions are on the globe.
 
     Raises:
-        BadOption: one does not; says which.
+        BadOption: a position is not; names it.
     """
     longitudes, latitudes = positions.T
     good = (np.abs(longitudes) <= MOST_EAST) & (np.abs(latitudes) <= 90)
@@ -252,9 +251,9 @@ def _check(positions: Floats, starts: Numbers, places: list[_Place]) -> None:
     if not (math.isfinite(longitude) and math.isfinite(latitude)):
         why = "is not finite"
     elif max(abs(longitude), abs(latitude)) >= METRES:
-        why = f"looks like metres, but {_CURE}"
+        why = f"looks like metres: {_CURE}"
     elif abs(latitude) > 90:
-        why = "has a latitude beyond -90 to 90: longitudes come first"
+        why = "has a latitude outside -90 to 90: write the longitude first"
     else:
-        why = f"has a longitude beyond -{MOST_EAST} to {MOST_EAST}"
+        why = f"has a longitude outside -{MOST_EAST} to {MOST_EAST}"
     raise BadOption(f"{place}: position {longitude:.10g}, {latitude:.10g} {why}")

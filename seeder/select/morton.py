@@ -1,7 +1,7 @@
 """Tiles along the Z curve of their zoom, as arrays of codes and of runs of codes.
 
-A tile's code holds the bits of its column and its row in turn, the column's lowest (Morton 1966). The tiles of an
-aligned square, and so those below a tile of a lower zoom, are one run of codes.
+A tile's code interleaves the bits of its column and its row, the column's lowest bit first (Morton 1966). The tiles of
+an aligned square are one run of codes, and so are all descendants of a tile at one zoom.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import numpy.typing as npt
 Numbers = npt.NDArray[np.int64]
 Flags = npt.NDArray[np.bool_]
 
-_STEPS = (  # of spreading the bits of a number: shift, then keep
+_STEPS = (  # of spreading the bits of a number: shift, then mask
     (16, 0x0000FFFF0000FFFF),
     (8, 0x00FF00FF00FF00FF),
     (4, 0x0F0F0F0F0F0F0F0F),
@@ -34,41 +34,41 @@ def places(codes: Numbers) -> tuple[Numbers, Numbers]:
 
 
 def spread(numbers: Numbers) -> Numbers:
-    """Each number with a zero between any two of its bits."""
-    found = numbers.astype(np.int64)
+    """Each number with a zero inserted after every bit."""
+    bits = numbers.astype(np.int64)
     for shift, keep in _STEPS:
-        found = (found | found << shift) & keep
-    return found
+        bits = (bits | bits << shift) & keep
+    return bits
 
 
 def _joined(codes: Numbers) -> Numbers:
-    """Every other bit of each code, the lowest first; the inverse of `spread`."""
-    found = codes & _STEPS[-1][1]
+    """Every other bit of each code, from the lowest; the inverse of `spread`."""
+    bits = codes & _STEPS[-1][1]
     for (shift, _), keep in zip(reversed(_STEPS), [*(keep for _, keep in _STEPS[-2::-1]), 0xFFFFFFFF], strict=True):
-        found = (found | found >> shift) & keep
-    return found
+        bits = (bits | bits >> shift) & keep
+    return bits
 
 
 def begins(numbers: Numbers) -> Flags:
-    """Where a number is not the one before it, as `(numbers,)` bool."""
-    found = np.ones(len(numbers), bool)
-    found[1:] = numbers[1:] != numbers[:-1]
-    return found
+    """Whether each number differs from the previous one, as `(numbers,)` bool."""
+    flags = np.ones(len(numbers), bool)
+    flags[1:] = numbers[1:] != numbers[:-1]
+    return flags
 
 
-def once(ascending: Numbers) -> Numbers:
-    """Numbers without those that are said again; `np.unique` takes sixteen times as long."""
+def distinct(ascending: Numbers) -> Numbers:
+    """Remove repeats from ascending numbers; `np.unique` takes sixteen times as long."""
     return ascending[begins(ascending)]
 
 
-def counted(first: Numbers, number: Numbers) -> Numbers:
-    """The numbers from each of `first` on, so many of each, one after the other."""
+def consecutive(first: Numbers, number: Numbers) -> Numbers:
+    """Concatenated ranges of `number` consecutive numbers, each from `first` on."""
     ends = np.cumsum(number)
     return np.arange(int(ends[-1]) if len(ends) else 0) + np.repeat(first - ends + number, number)
 
 
 def squares_of(starts: Numbers, stops: Numbers, levels: Iterable[int]) -> tuple[Numbers, Numbers]:
-    """The largest aligned squares of sides 2**level that runs are made of: codes, and sides in tiles; in no order."""
+    """Divide runs into the largest aligned squares with sides 2**level: codes, and sides in tiles; unordered."""
     codes, sides = [], []
     ascending = sorted(levels)
     for level, above in zip(ascending, [*ascending[1:], None], strict=True):
@@ -82,12 +82,12 @@ def squares_of(starts: Numbers, stops: Numbers, levels: Iterable[int]) -> tuple[
             ends = [(starts, np.where(short, stops, first)), (np.where(short, stops, last), stops)]
             starts, stops = first[~short], last[~short]
         for low, high in ends:
-            found = _counted_by(low, (high - low) // step, step)
-            codes.append(found)
-            sides.append(np.full(len(found), 1 << level))
+            squares = _stepped(low, (high - low) // step, step)
+            codes.append(squares)
+            sides.append(np.full(len(squares), 1 << level))
     return np.concatenate(codes), np.concatenate(sides)
 
 
-def _counted_by(first: Numbers, number: Numbers, step: int) -> Numbers:
-    """As `counted`, in steps."""
-    return np.repeat(first, number) + counted(np.zeros_like(first), number) * step
+def _stepped(first: Numbers, number: Numbers, step: int) -> Numbers:
+    """As `consecutive`, in steps."""
+    return np.repeat(first, number) + consecutive(np.zeros_like(first), number) * step

@@ -1,4 +1,4 @@
-"""The order in which blocks are rendered: spread over S3's partitions, along a curve, or from a place on."""
+"""The order in which blocks are rendered: spread over S3's partitions, along a curve, or nearest to a place first."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from seeder.select.tileset import TileSet
 from tiler.errors import BadOption
 from tiler.grid import EXTENT, LEAF, MAX_LATITUDE, parse_place
 
-GOLDEN = (5**0.5 - 1) / 2  # multiples of it, modulo 1, lie evenly, however many there are (Weyl 1910): for samples
-COARSE = (LEAF, LEAF**2, LEAF**3)  # sizes of blocks that are put in order; what is larger than wanted is divided then
-STRETCHES = 16  # of the Hilbert curve that are followed in turn
+GOLDEN = (5**0.5 - 1) / 2  # its multiples, modulo 1, are evenly distributed (Weyl 1910): for samples
+COARSE = (LEAF, LEAF**2, LEAF**3)  # sizes of blocks that are sorted; larger ones are divided afterwards
+STRETCHES = 16  # of the Hilbert curve, interleaved
 
 Places = npt.NDArray[np.float64]
 Ranks = npt.NDArray[np.intp]
@@ -28,10 +28,10 @@ Ranks = npt.NDArray[np.intp]
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """Low zooms first, along the Z curve or, if `hilbert`, the Hilbert curve; or by the distance from `near`.
+    """Low zooms first, along the Z curve or, if `hilbert`, the Hilbert curve; or by distance from `near`.
 
-    That is a longitude and a latitude in degrees. Where large blocks are taken, many workers will render: blocks of a
-    zoom then follow each other that lie far apart, because S3 keeps neighbouring columns in one partition.
+    `near` is a longitude and a latitude in degrees. Large blocks mean many workers: consecutive blocks of a zoom are
+    then far apart, because S3 keeps neighbouring columns in one partition.
     """
 
     hilbert: bool = False
@@ -42,19 +42,19 @@ class Order:
         """`zoom`, `hilbert` or `near:LON,LAT`.
 
         Raises:
-            BadOption, GridError: it is none of them.
+            BadOption, GridError: the text is none of these.
         """
         kind, colon, place = text.partition(":")
         if kind == "near" and colon:
             return cls(near=parse_place(place))
         if text not in ("zoom", "hilbert"):
-            raise BadOption(f"{text!r} is not an order: write zoom, hilbert or near:LON,LAT")
+            raise BadOption(f"unknown order {text!r}: choose zoom, hilbert or near:LON,LAT")
         return cls(hilbert=text == "hilbert")
 
     def block_masks(self, regions: Iterable[TileSet], sizes: Container[int] = (LEAF,)) -> Iterator[BlockMask]:
-        """The blocks of regions, which come low zooms first; wholly wanted ones as large as `sizes` has them.
+        """The blocks of regions, given low zooms first; complete blocks have the largest of `sizes` possible.
 
-        By distance they are of 64 x 64 tiles at most, so that what is far within a larger one does not come too early.
+        Ordered by distance, blocks have at most 64 x 64 tiles, so that a large block's far tiles do not come too early.
         """
         if self.near is not None:
             yield from _nearest(list(regions), sizes, self.near)
@@ -69,28 +69,28 @@ class Order:
                 yield from _ranked(parts, partial(hilbert, region.z)) if self.hilbert else parts
 
     def _apart(self, region: TileSet, *, spread: bool) -> BlockMasks:
-        """The blocks of a region in the order of the curve, or, to be spread, neighbours apart."""
-        found = BlockMasks.joined([*region.batches(COARSE)] or [NONE])
+        """The blocks of a region along the curve, or with neighbours far apart if `spread`."""
+        blocks = BlockMasks.joined([*region.batches(COARSE)] or [NONE])
         if self.hilbert:
-            found = found.take(np.argsort(hilbert(region.z, *places(found.codes))))
-        turns = STRETCHES if self.hilbert else len(found.codes)
-        return found.take(_in_turn(len(found.codes), turns)) if spread else found
+            blocks = blocks.take(np.argsort(hilbert(region.z, *places(blocks.codes))))
+        stretches = STRETCHES if self.hilbert else len(blocks.codes)
+        return blocks.take(_interleaved(len(blocks.codes), stretches)) if spread else blocks
 
 
 NONE = BlockMasks(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0, np.uint64))
 
 
-def _in_turn(total: int, stretches: int) -> Ranks:
-    """The numbers below `total` in stretches of equal length, of which one number each is taken in turn."""
+def _interleaved(total: int, stretches: int) -> Ranks:
+    """The numbers below `total`, divided into stretches of equal length and taken one from each in turn."""
     if stretches >= total:
         return np.arange(total) * stride(total) % max(1, total)
     long = -(-total // stretches)
-    found = np.arange(long * stretches).reshape(stretches, long).T.ravel()
-    return found[found < total]
+    ranks = np.arange(long * stretches).reshape(stretches, long).T.ravel()
+    return ranks[ranks < total]
 
 
 def stride(total: int) -> int:
-    """A step near the golden section of `total` that, taken again and again, comes to every place once."""
+    """A step near the golden section of `total`; repeated modulo `total`, it visits every place once."""
     step = max(1, round(total * GOLDEN))
     while math.gcd(step, total) > 1:
         step += 1
@@ -98,21 +98,21 @@ def stride(total: int) -> int:
 
 
 def _nearest(regions: list[TileSet], sizes: Container[int], place: tuple[float, float]) -> Iterator[BlockMask]:
-    """Blocks by how far their nearest edge is from a place; of those as far, which may hold it, low zooms first."""
+    """Blocks by the distance of their nearest edge from a place; at equal distances low zooms first."""
     east, north = mercantile.xy(place[0], min(max(place[1], -MAX_LATITUDE), MAX_LATITUDE))
     point = 0.5 + east / EXTENT / 2, 0.5 - north / EXTENT / 2  # of the square world, from its north-west corner
     batches = [(region.z, batch) for region in regions for batch in region.batches(COARSE[:2])]
-    found = BlockMasks.joined([NONE, *(batch for _, batch in batches)])
+    blocks = BlockMasks.joined([NONE, *(batch for _, batch in batches)])
     zooms = np.concatenate([NONE.codes, *(np.full(len(batch.codes), z) for z, batch in batches)])
-    order = np.lexsort((zooms, _distances(zooms, *places(found.codes), sides=found.sizes, point=point)))
-    for block_mask in found.take(order).at(zooms[order]):
+    order = np.lexsort((zooms, _distances(zooms, *places(blocks.codes), sides=blocks.sizes, point=point)))
+    for block_mask in blocks.take(order).at(zooms[order]):
         parts = list(block_mask.divided(sizes))
         side = np.array([parts[0].block.size])
         yield from _ranked(parts, partial(_distances, np.array([block_mask.block.z]), sides=side, point=point))
 
 
 def _ranked(block_masks: list[BlockMask], rank: Callable[[Numbers, Numbers], npt.NDArray[Any]]) -> list[BlockMask]:
-    """Pieces of blocks of one size by what `rank` says of their columns and rows."""
+    """Block masks of one size, sorted by `rank` of their columns and rows."""
     if len(block_masks) == 1:
         return block_masks
     x, y = (np.array([getattr(block_mask.block, axis) for block_mask in block_masks]) for axis in "xy")
@@ -120,25 +120,25 @@ def _ranked(block_masks: list[BlockMask], rank: Callable[[Numbers, Numbers], npt
 
 
 def _distances(zooms: Numbers, x: Numbers, y: Numbers, *, sides: Numbers, point: tuple[float, float]) -> Places:
-    """How far squares of tiles are from a place, in widths of the world, over the antimeridian where that is less."""
+    """Distances of squares of tiles from a place, in widths of the world, across the antimeridian if shorter."""
     scale = np.exp2(-zooms.astype(float))
     half = np.minimum(sides * scale, 1.0) / 2
     across = np.abs(x * scale + half - point[0])
     across = np.maximum(np.minimum(across, 1 - across) - half, 0)
     down = np.maximum(np.abs(y * scale + half - point[1]) - half, 0)
-    found: Places = np.hypot(across, down)
-    return found
+    distances: Places = np.hypot(across, down)
+    return distances
 
 
 def hilbert(z: int, x: Numbers, y: Numbers) -> Numbers:
-    """The places of tiles along the Hilbert curve of their zoom, as PMTiles numbers them (Hilbert 1891)."""
-    x, y, found = x.copy(), y.copy(), np.zeros_like(x)
+    """The positions of tiles along the Hilbert curve of their zoom, as PMTiles numbers them (Hilbert 1891)."""
+    x, y, position = x.copy(), y.copy(), np.zeros_like(x)
     for level in range(z - 1, -1, -1):
         right, low = x >> level & 1, y >> level & 1
-        found = found << 2 | (3 * right ^ low)
-        flip = (low == 0) & (right == 1)  # the quarter is turned about, then all of the upper ones are mirrored
+        position = position << 2 | (3 * right ^ low)
+        flip = (low == 0) & (right == 1)  # rotate this quarter by 180 degrees, then mirror both upper quarters
         last = (1 << level) - 1
         x, y = x & last, y & last
         x, y = np.where(flip, last - x, x), np.where(flip, last - y, y)
         x, y = np.where(low == 0, y, x), np.where(low == 0, x, y)
-    return found
+    return position

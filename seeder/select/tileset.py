@@ -1,4 +1,4 @@
-"""Sets of tiles of one zoom as runs along the Z curve: as large as their edge is long, whatever they enclose."""
+"""Sets of tiles of one zoom as runs along the Z curve: their size grows with their edge, not with their area."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from zipfile import BadZipFile
 import numpy as np
 
 from seeder.select.blocks import BELOW, IN_BLOCK, NONE, SHIFTS, BlockMask, BlockMasks, Count, masks_of
-from seeder.select.morton import Flags, Numbers, begins, counted, interleaved, once, places, spread, squares_of
+from seeder.select.morton import Flags, Numbers, begins, consecutive, distinct, interleaved, places, spread, squares_of
 from tiler.grid import LEAF, TileRange
 
-RUNS_AT_ONCE = 65_536  # runs that are made blocks at a time
-LARGEST = 1 << 32  # bytes of runs that are read; a quarter of a billion runs
+RUNS_AT_ONCE = 65_536  # runs converted to blocks at a time
+LARGEST = 1 << 32  # bytes of runs to read at most: a quarter of a billion runs
 
-_DAMAGED = (  # numpy reads a header with Python's tokenizer
+_DAMAGED = (  # raised by numpy and zipfile for damaged archives; numpy parses headers with Python's tokenizer
     *(BadZipFile, EOFError, KeyError, MemoryError, OSError, OverflowError, RuntimeError, SyntaxError, TokenError),
     *(TypeError, ValueError, zlib.error),
 )
@@ -28,22 +28,22 @@ _DAMAGED = (  # numpy reads a header with Python's tokenizer
 
 @dataclass(frozen=True, eq=False)
 class TileSet:
-    """Tiles of zoom `z`: codes from `starts` up to `stops`, in runs that are ascending and do not touch.
+    """Tiles of zoom `z`: codes from `starts` up to but without `stops`, in ascending runs with gaps between them.
 
-    Both are `(runs,)` int64. Sets of one zoom can be joined, shared and taken from each other by `|`, `&` and `-`.
+    Both are `(runs,)` int64. `|`, `&` and `-` give the union, intersection and difference of sets of one zoom.
     """
 
     z: int
     starts: Numbers
     stops: Numbers
 
-    # Sets from what there is
+    # Constructors
 
     @classmethod
     def of(cls, z: int, codes: Numbers) -> TileSet:
-        """The tiles that have those codes, in any order and however often."""
-        found = np.sort(codes)
-        return cls.runs(z, found, found + 1)
+        """The tiles with these codes, in any order and possibly repeated."""
+        starts = np.sort(codes)
+        return cls.runs(z, starts, starts + 1)
 
     @classmethod
     def marked(cls, z: int, block_masks: Iterable[BlockMask]) -> TileSet:
@@ -56,7 +56,7 @@ class TileSet:
 
     @classmethod
     def runs(cls, z: int, starts: Numbers, stops: Numbers) -> TileSet:
-        """The tiles of runs that may touch, overlap, be empty or stand in any order."""
+        """The tiles of runs, in any order, which may touch, overlap or be empty."""
         some = starts < stops
         starts, stops = starts[some], stops[some]
         if not len(starts):
@@ -101,37 +101,37 @@ class TileSet:
 
     @classmethod
     def filled(cls, z: int, edge: Numbers, inside: Callable[[Numbers, Numbers], Flags]) -> TileSet:
-        """The tiles that `inside` says to be in, of (x, y) as `(tiles,)` bool.
+        """The tiles for which `inside` is true; it takes columns and rows and returns `(tiles,)` bool.
 
-        `edge` are the codes, in any order, of tiles that may differ from their neighbours: an aligned square that
-        holds none of them is wholly in or wholly out, so that few tiles are asked about.
+        `edge` are the codes, in any order, of tiles that may differ from their neighbours. An aligned square without
+        such a tile is wholly inside or wholly outside, so `inside` is called for few tiles.
         """
-        edge = once(np.sort(edge))
-        asked, sizes = [edge], [np.ones(len(edge), np.int64)]
-        parts = edge  # the codes, at each level, of the squares that hold some of the edge
+        edge = distinct(np.sort(edge))
+        corners, sizes = [edge], [np.ones(len(edge), np.int64)]
+        parts = edge  # at each level, the codes of the squares with tiles of the edge
         for level in range(z):
-            above = once(parts >> 2)
+            above = distinct(parts >> 2)
             children = (above[:, None] << 2 | np.arange(4)).ravel()
             clean = np.setdiff1d(children, parts, assume_unique=True)
-            asked.append(clean << 2 * level)
+            corners.append(clean << 2 * level)
             sizes.append(np.full(len(clean), 1 << 2 * level, np.int64))
             parts = above
         if not len(parts):  # no edge at all
-            asked.append(np.zeros(1, np.int64))
+            corners.append(np.zeros(1, np.int64))
             sizes.append(np.full(1, 4**z))
-        codes, size = np.concatenate(asked), np.concatenate(sizes)
+        codes, size = np.concatenate(corners), np.concatenate(sizes)
         held = inside(*places(codes))
         return cls.runs(z, codes[held], codes[held] + size[held])
 
     def at(self, z: int) -> TileSet:
-        """All tiles of zoom `z` that lie in these, or in which one of these lies."""
+        """The tiles of zoom `z` that are ancestors or descendants of these tiles."""
         if z >= self.z:
             deeper = 2 * (z - self.z)
             return TileSet(z, self.starts << deeper, self.stops << deeper)
         higher = 2 * (self.z - z)
         return TileSet.runs(z, self.starts >> higher, ((self.stops - 1) >> higher) + 1)
 
-    # Sets as sets
+    # Set operations
 
     def __len__(self) -> int:
         return int((self.stops - self.starts).sum())
@@ -148,12 +148,12 @@ class TileSet:
 
     @classmethod
     def union(cls, z: int, sets: Iterable[TileSet]) -> TileSet:
-        """The tiles of any of the sets, which are of zoom `z`."""
-        found = list(sets)
-        if not found:
+        """The union of sets of zoom `z`."""
+        several = list(sets)
+        if not several:
             return cls.nothing(z)
         return cls.runs(
-            z, np.concatenate([each.starts for each in found]), np.concatenate([each.stops for each in found])
+            z, np.concatenate([each.starts for each in several]), np.concatenate([each.stops for each in several])
         )
 
     def __or__(self, other: TileSet) -> TileSet:
@@ -165,7 +165,7 @@ class TileSet:
         last = np.searchsorted(many.starts, few.stops, "left")
         number = np.maximum(last - first, 0)
         mine = np.repeat(np.arange(len(few.starts)), number)
-        theirs = counted(first, number)
+        theirs = consecutive(first, number)
         starts = np.maximum(few.starts[mine], many.starts[theirs])
         stops = np.minimum(few.stops[mine], many.stops[theirs])
         return TileSet(self.z, starts, stops)
@@ -174,42 +174,42 @@ class TileSet:
         return self & TileSet.runs(self.z, np.r_[0, other.stops], np.r_[other.starts, 4**self.z])
 
     def holds(self, codes: Numbers) -> Flags:
-        """Which of the tiles that have those codes are in, as `(tiles,)` bool."""
+        """Whether the set contains the tile of each code, as `(tiles,)` bool."""
         run = np.searchsorted(self.stops, codes, "right")
-        found: Flags = np.r_[self.starts, 4**self.z][run] <= codes
-        return found
+        flags: Flags = np.r_[self.starts, 4**self.z][run] <= codes
+        return flags
 
     @property
     def codes(self) -> Numbers:
         """The codes of all tiles, eight bytes each."""
-        return counted(self.starts, self.stops - self.starts)
+        return consecutive(self.starts, self.stops - self.starts)
 
     def squares(self) -> tuple[Numbers, Numbers]:
-        """The fewest aligned squares that the tiles make: the codes of their north-west tiles, their sides in tiles."""
+        """The fewest aligned squares that cover the tiles: codes of their north-west tiles, sides in tiles."""
         return squares_of(self.starts, self.stops, range(self.z + 1))
 
-    # Sets as work
+    # Blocks
 
     def total(self) -> Count:
-        """Exact totals, without listing the tiles."""
+        """Exact numbers of tiles and blocks, without listing the tiles."""
         first, last = self.starts // IN_BLOCK, (self.stops - 1) // IN_BLOCK
-        again = int((first[1:] == last[:-1]).sum())  # blocks that two runs share
-        return Count(len(self), int((last - first + 1).sum()) - again)
+        shared = int((first[1:] == last[:-1]).sum())  # blocks with tiles of two runs
+        return Count(len(self), int((last - first + 1).sum()) - shared)
 
     def block_masks(self, sizes: Container[int] = (LEAF,)) -> Iterator[BlockMask]:
-        """The blocks that hold tiles, in Z-order; wholly wanted ones as large as `sizes` has them."""
+        """The blocks with tiles, in Z-order; complete blocks have the largest of `sizes` possible."""
         for part in self.batches(sizes):
             yield from part.at(self.z)
 
     def batches(self, sizes: Container[int] = (LEAF,)) -> Iterator[BlockMasks]:
-        """The same as arrays, some thousands of blocks at a time."""
+        """The same as `block_masks`, as arrays of some thousands of blocks."""
         levels = [3, *(level for level in range(4, self.z + 1) if 1 << level in sizes)]
         for part in self._parts(1 << 2 * (levels[-1] + 6)):
-            yield part._block_masks(levels)  # noqa: SLF001 - its own kind
+            yield part._block_masks(levels)  # noqa: SLF001 - another instance of this class
 
     def _parts(self, most: int) -> Iterator[TileSet]:
-        """The tiles in parts of whole blocks: of not many runs, and within so many codes."""
-        at, end = 0, 0  # the next run, and up to which code all is given
+        """The tiles in parts of whole blocks, each of at most RUNS_AT_ONCE runs and a span of `most` codes."""
+        at, end = 0, 0  # the next run; the end of the codes already yielded
         while at < len(self.starts):
             start, few = max(end, int(self.starts[at])), min(at + RUNS_AT_ONCE, len(self.starts)) - 1
             reach = int((self.stops if few == len(self.starts) - 1 else self.starts)[few])
@@ -221,22 +221,22 @@ class TileSet:
     def _block_masks(self, levels: list[int]) -> BlockMasks:
         block, past = self.starts // IN_BLOCK, self.stops // IN_BLOCK
         first, last = -(-self.starts // IN_BLOCK), past  # whole blocks, first <= n < last
-        alone = block == past  # within one block and short of its end
+        alone = block == past  # within one block, not reaching its end
         head, tail = first > block, (self.stops > past * IN_BLOCK) & ~alone
         starts = np.concatenate([self.starts[alone | head], past[tail] * IN_BLOCK])
         stops = np.concatenate([np.where(alone, self.stops, first * IN_BLOCK)[alone | head], self.stops[tail]])
         whole = first < last
         codes, sides = squares_of(first[whole] * IN_BLOCK, last[whole] * IN_BLOCK, levels)
         cut, masks = masks_of(starts, stops)
-        found = BlockMasks(
+        block_masks = BlockMasks(
             np.concatenate([codes, cut]),
             np.concatenate([sides, np.full(len(cut), LEAF)]),
             np.concatenate([np.where(sides == LEAF, BELOW[-1], np.uint64(0)), masks]),
         )
-        return found.take(np.argsort(found.codes))
+        return block_masks.take(np.argsort(block_masks.codes))
 
     def block_mask_of(self, number: int) -> BlockMask:
-        """The block of 8 x 8 that holds a tile; tiles are numbered from 0 in Z-order."""
+        """The 8 x 8 block of the tile with this number; tiles are numbered from 0 in Z-order."""
         before = np.cumsum(self.stops - self.starts)
         run = int(np.searchsorted(before, number, "right"))
         code = int(self.stops[run]) - int(before[run]) + number
@@ -245,28 +245,28 @@ class TileSet:
         return block_mask
 
     def strips(self, columns: Iterable[int] = ()) -> Iterator[tuple[int, TileSet]]:
-        """What lies in each column of blocks, by the x of the column's west-most tiles, ascending.
+        """The tiles of each column of blocks, with the x of the column's westernmost tiles, ascending.
 
-        That is of the columns in which something lies, and of `columns`, which may hold nothing.
+        Columns without tiles are left out, except those in `columns`.
         """
         codes, sides = self.squares()
         x, y = places(codes)
         top, bottom = int(y.min(initial=2**self.z)) // LEAF * LEAF, int((y + sides).max(initial=0))
         rows = spread(np.arange(top, bottom, LEAF)) << 1
         blocks = min(IN_BLOCK, 4**self.z)
-        some = counted(x // LEAF, (x + sides - 1) // LEAF - x // LEAF + 1) * LEAF
+        some = consecutive(x // LEAF, (x + sides - 1) // LEAF - x // LEAF + 1) * LEAF
         for column in sorted({*np.unique(some).tolist(), *columns}):
             starts = rows | spread(np.array([column]))
             yield column, self & TileSet.runs(self.z, starts, starts + blocks)
 
     def columns(self) -> tuple[Numbers, Numbers, Numbers]:
-        """Columns of tiles, and of each the rows first <= y < last of some that follow each other.
+        """Vertical runs of tiles: their columns, and their rows first <= y < last.
 
-        Ascending by column; a column stands as often as its tiles are cut.
+        Ascending by column; a column is repeated for each of its runs.
         """
         codes, sides = self.squares()
         x, y = places(codes)
-        column = counted(x, sides)
+        column = consecutive(x, sides)
         top, bottom = np.repeat(y, sides), np.repeat(y + sides, sides)
         order = np.lexsort((top, column))
         column, top, bottom = column[order], top[order], bottom[order]
@@ -278,7 +278,7 @@ class TileSet:
 
 @dataclass(frozen=True)
 class TileSets:
-    """Tiles by zoom, low zooms first. Sets of the same tiles are equal."""
+    """Sets of tiles by zoom, low zooms first. Two with the same tiles are equal."""
 
     sets: Mapping[int, TileSet]
 
@@ -296,7 +296,7 @@ class TileSets:
 
     @property
     def zooms(self) -> tuple[int, ...]:
-        """The zooms that tiles are of, ascending."""
+        """The zooms with tiles, ascending."""
         return tuple(z for z, each in sorted(self.sets.items()) if len(each.starts))
 
     def at(self, z: int) -> TileSet:
@@ -304,21 +304,21 @@ class TileSets:
         return self.sets.get(z) or TileSet.nothing(z)
 
     def expanded(self, zooms: Iterable[int]) -> TileSets:
-        """Of those zooms the tiles that lie in one of these, or that one of these lies in."""
+        """The tiles of these zooms that are ancestors or descendants of a tile of the set."""
         return TileSets({z: TileSet.union(z, (each.at(z) for each in self.sets.values())) for z in zooms})
 
     @property
     def digest(self) -> str:
-        """16 hex digits that tell these tiles from others."""
-        found = hashlib.blake2b(digest_size=8)
+        """A hash of the tiles, 16 hex digits."""
+        digest = hashlib.blake2b(digest_size=8)
         for z in self.zooms:
             each = self.sets[z]
-            found.update(f"{z}:{len(each.starts)}:".encode())
-            found.update(each.starts.astype("<i8").tobytes() + each.stops.astype("<i8").tobytes())
-        return found.hexdigest()
+            digest.update(f"{z}:{len(each.starts)}:".encode())
+            digest.update(each.starts.astype("<i8").tobytes() + each.stops.astype("<i8").tobytes())
+        return digest.hexdigest()
 
     def encode(self) -> bytes:
-        """A compressed npz archive: of each zoom `(2, runs)` starts and stops."""
+        """A compressed npz archive with an array `(2, runs)` of starts and stops for each zoom."""
         data = io.BytesIO()
         runs: dict[str, Any] = {str(z): [self.sets[z].starts, self.sets[z].stops] for z in self.zooms}
         np.savez_compressed(data, **runs)
@@ -329,24 +329,24 @@ class TileSets:
         """The inverse of `encode`.
 
         Raises:
-            ValueError: it is none.
+            ValueError: the archive is damaged, too large or holds something else.
         """
         try:
-            with np.load(io.BytesIO(data), allow_pickle=False) as found:
-                if sum(each.file_size for each in found.zip.infolist()) > LARGEST:
-                    raise ValueError(f"they take more than {LARGEST >> 30} GB")
-                return cls({int(z): TileSet.runs(int(z), *_runs(found[z])) for z in sorted(found, key=int)})
+            with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
+                if sum(each.file_size for each in arrays.zip.infolist()) > LARGEST:
+                    raise ValueError(f"more than {LARGEST >> 30} GB unpacked")
+                return cls({int(z): TileSet.runs(int(z), *_runs(arrays[z])) for z in sorted(arrays, key=int)})
         except _DAMAGED as error:
-            raise ValueError(f"these are no tiles: {error!r}") from error
+            raise ValueError(f"not an archive of tile sets: {error!r}") from error
 
 
-def _runs(found: Any) -> Numbers:
+def _runs(array: Any) -> Numbers:
     """Check stored starts and stops.
 
     Raises:
-        ValueError: they are something else.
+        ValueError: the array has another type or shape.
     """
-    if found.dtype != np.int64 or found.ndim != 2 or len(found) != 2:
-        raise ValueError(f"{found.dtype} of shape {found.shape} are not runs")
-    runs: Numbers = found
+    if array.dtype != np.int64 or array.ndim != 2 or len(array) != 2:
+        raise ValueError(f"{array.dtype} of shape {array.shape}, not int64 of shape (2, runs)")
+    runs: Numbers = array
     return runs

@@ -143,7 +143,7 @@ WRONG: dict[str, tuple[tuple[str, ...], str]] = {
     ),
     "an unknown layer": (("alp", "--all"), "did you mean alps?"),
     "no layer's name": (("../alps", "--all"), "cannot name a layer"),
-    "a box beside the layer": (("alps", "--bbox", "20,45,21,46"), "lies within 5,45,9,48"),
+    "a box beside the layer": (("alps", "--bbox", "20,45,21,46"), "within 5,45,9,48"),
     "zooms without tiles that the layer lacks": (("alps", "--zooms", "10-11"), "has zooms 0-9"),
     "the future": (("alps", "--older-than", "2999-01-01"), "lies in the future"),
     "zooms backwards": (("alps", "--zooms", "9-5"), "runs backwards"),

@@ -36,7 +36,7 @@ from tiler.grid import EXTENT, MAX_LATITUDE, TileRange
 Place = tuple[float, float]
 Geometry = dict[str, Any]
 
-DEGREES = "GeoJSON has degrees, longitude first: convert it by `ogr2ogr -t_srs EPSG:4326 OUT.geojson IN.geojson`"
+DEGREES = "GeoJSON uses degrees, longitude first: convert it with `ogr2ogr -t_srs EPSG:4326 OUT.geojson IN.geojson`"
 LOOSE = 1.01  # of a buffer; how much wider it may be
 
 
@@ -255,19 +255,19 @@ def crs(name: object) -> Geometry:
 @pytest.mark.parametrize(
     ("document", "why"),
     [
-        (collection(), "a.geojson: there is no geometry in it"),
-        (collection(None), "a.geojson: there is no geometry in it"),
-        (None, "a.geojson: there is no geometry in it"),
-        (geometry("Point", []), "a.geojson: there is no geometry in it"),
-        ({}, "a.geojson: {} is no GeoJSON"),
-        ([5, 16, 11], "a.geojson: [5, 16, 11] is no GeoJSON: write a FeatureCollection, a Feature or a geometry; "),
-        ({"x": 1, "y": 2, "z": 3}, "a list of tiles belongs to --tiles"),
+        (collection(), "a.geojson: no geometry, so no tile is selected"),
+        (collection(None), "a.geojson: no geometry, so no tile is selected"),
+        (None, "a.geojson: no geometry, so no tile is selected"),
+        (geometry("Point", []), "a.geojson: no geometry, so no tile is selected"),
+        ({}, "a.geojson: {} is not GeoJSON"),
+        ([5, 16, 11], "a.geojson: [5, 16, 11] is not GeoJSON: give a FeatureCollection, a Feature or a geometry"),
+        ({"x": 1, "y": 2, "z": 3}, "use --tiles for a list of tiles"),
         ({"type": "Topology", "arcs": [[0] * 99]}, 'a.geojson: {"type": "Topology", "arcs": [[0'),
-        ({"type": "FeatureCollection"}, 'a.geojson: "features" must be a list'),
-        ({"type": "GeometryCollection", "geometries": {}}, 'a.geojson: "geometries" must be a list'),
-        (collection(None, {"type": "Point"}), 'a.geojson, feature 2: "coordinates" must be a list'),
+        ({"type": "FeatureCollection"}, 'a.geojson: "features" must be an array'),
+        ({"type": "GeometryCollection", "geometries": {}}, 'a.geojson: "geometries" must be an array'),
+        (collection(None, {"type": "Point"}), 'a.geojson, feature 2: "coordinates" must be an array'),
         (geometry("Polygon", [7]), "a.geojson: a position must be two or three numbers"),
-        (geometry("MultiPolygon", [7]), "a.geojson: a polygon's rings must be a list"),
+        (geometry("MultiPolygon", [7]), "a.geojson: a polygon's rings must be an array"),
         (geometry("Polygon", SQUARE), "a.geojson: a position must be two or three numbers"),
         (geometry("Point", [[1, 2]]), "a.geojson: a position must be two or three numbers"),
         (geometry("Point", [1]), "a.geojson: a position must be two or three numbers"),
@@ -280,16 +280,16 @@ def crs(name: object) -> Geometry:
         (geometry("Point", [10**400, 2]), "a.geojson: a position must be two or three numbers"),
         (geometry("Point", [math.nan, 2]), "a.geojson: position nan, 2 is not finite"),
         (geometry("Point", [7, -math.inf]), "a.geojson: position 7, -inf is not finite"),
-        (geometry("Point", [46.5, 97.5]), "position 46.5, 97.5 has a latitude beyond -90 to 90: longitudes come first"),
-        (geometry("Point", [540.5, 0]), "position 540.5, 0 has a longitude beyond -540 to 540"),
-        (geometry("Point", [830000, 5800000]), f"position 830000, 5800000 looks like metres, but {DEGREES}"),
-        (collection(geometry("Point", [1, 2]), geometry("LineString", [[1, 2]])), "feature 2: a line needs two"),
-        (geometry("Polygon", [SQUARE, SQUARE[:2]]), "a ring needs three positions, besides the one that closes it"),
-        (geometry("Polygon", [[*SQUARE[:2], SQUARE[0]]]), "a ring needs three positions"),
-        (crs("EPSG:3857"), f"a.geojson: its reference system is 'EPSG:3857', but {DEGREES}"),
-        (crs("urn:ogc:def:crs:EPSG::14326"), "its reference system is 'urn:ogc:def:crs:EPSG::14326'"),
-        (crs(None), 'its reference system is {"type": "name"'),
-        ({**collection(), "crs": "EPSG:4326"}, 'its reference system is "EPSG:4326"'),
+        (geometry("Point", [46.5, 97.5]), "46.5, 97.5 has a latitude outside -90 to 90: write the longitude first"),
+        (geometry("Point", [540.5, 0]), "position 540.5, 0 has a longitude outside -540 to 540"),
+        (geometry("Point", [830000, 5800000]), f"position 830000, 5800000 looks like metres: {DEGREES}"),
+        (collection(geometry("Point", [1, 2]), geometry("LineString", [[1, 2]])), "feature 2: a line needs at least"),
+        (geometry("Polygon", [SQUARE, SQUARE[:2]]), "a ring needs at least three positions and a closing one"),
+        (geometry("Polygon", [[*SQUARE[:2], SQUARE[0]]]), "a ring needs at least three positions"),
+        (crs("EPSG:3857"), f"a.geojson: unsupported CRS 'EPSG:3857': {DEGREES}"),
+        (crs("urn:ogc:def:crs:EPSG::14326"), "unsupported CRS 'urn:ogc:def:crs:EPSG::14326'"),
+        (crs(None), 'unsupported CRS {"type": "name"'),
+        ({**collection(), "crs": "EPSG:4326"}, 'unsupported CRS "EPSG:4326"'),
     ],
 )  # fmt: skip
 def test_what_cannot_be_read_is_refused_in_one_line_that_says_where(document: object, why: str) -> None:
@@ -302,12 +302,12 @@ def test_what_cannot_be_read_is_refused_in_one_line_that_says_where(document: ob
 @pytest.mark.parametrize(
     ("text", "why"),
     [
-        ('{\n "type": "Point",\n}', "a.geojson, line 3: this is no JSON ("),
-        ("tiles:\n5/16/11\n", "a.geojson, line 1: this is no JSON ("),
-        ("5/16/11\n", "a.geojson, line 1: 5 is no GeoJSON"),
-        ("[" * 100_000, "a.geojson, line 1: this is no JSON (nested too deeply"),
-        ("9" * 5000, "a.geojson, line 1: this is no JSON ("),
-        ('{"type": "Point", "coordinates": [1, 2]}\n{"type": "Po', "a.geojson, line 2: this is no JSON ("),
+        ('{\n "type": "Point",\n}', "a.geojson, line 3: invalid JSON ("),
+        ("tiles:\n5/16/11\n", "a.geojson, line 1: invalid JSON ("),
+        ("5/16/11\n", "a.geojson, line 1: 5 is not GeoJSON"),
+        ("[" * 100_000, "a.geojson, line 1: invalid JSON (nested too deeply"),
+        ("9" * 5000, "a.geojson, line 1: invalid JSON ("),
+        ('{"type": "Point", "coordinates": [1, 2]}\n{"type": "Po', "a.geojson, line 2: invalid JSON ("),
         (
             '{"type": "Point",\n "coordinates": [1, 2]}\n\n{"type": "Point", "coordinates": [1, 92]}\n',
             "a.geojson, line 4: position 1, 92",
@@ -326,14 +326,14 @@ def test_a_line_that_cannot_be_read_is_named(text: str, why: str) -> None:
 
 @pytest.mark.parametrize("km", [-1, 10_001, math.nan, math.inf])
 def test_a_distance_that_no_circle_has_is_refused(km: float) -> None:
-    with pytest.raises(BadOption, match=r"--buffer: .* take 0 to 10,000 km, or --bbox"):
+    with pytest.raises(BadOption, match=r"--buffer: .* choose 0 to 10,000 km, or use --bbox"):
         read(geometry("Point", [7, 46]), buffer=km * 1000)
-    with pytest.raises(BadOption, match=r"--radius: .* take 0 to 10,000 km, or --bbox"):
+    with pytest.raises(BadOption, match=r"--radius: .* choose 0 to 10,000 km, or use --bbox"):
         around(7, 46, km)
 
 
 def test_a_place_off_the_globe_is_refused() -> None:
-    with pytest.raises(BadOption, match="--around: position 7, 91 has a latitude beyond -90 to 90"):
+    with pytest.raises(BadOption, match="--around: position 7, 91 has a latitude outside -90 to 90"):
         around(7, 91, 5)
 
 

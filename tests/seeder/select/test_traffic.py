@@ -349,7 +349,7 @@ def test_a_file_without_a_request_is_named_with_what_can_be_read(tmp_path: Path)
     write(tmp_path / ".notes", "no log")
     assert read_traffic([tmp_path], LAYER).requests == 1
     write(tmp_path / "readme.md", "no", "log")
-    with pytest.raises(BadOption, match=r"readme.md: none of 2 lines is a request: give CloudFront .* S3 .* Common"):
+    with pytest.raises(BadOption, match=r"readme.md: no request found in 2 lines: give CloudFront .* S3 .* Common"):
         read_traffic([tmp_path], LAYER)
 
 
@@ -357,7 +357,7 @@ def test_a_file_without_a_request_is_named_with_what_can_be_read(tmp_path: Path)
 def test_a_log_that_was_cut_off_is_not_half_read(tmp_path: Path, keep: slice) -> None:
     path = tmp_path / "log.gz"
     path.write_bytes(gzip.compress(common(tile_hit()).encode())[keep])
-    with pytest.raises(BadOption, match=r"log\.gz is damaged or cut off .*: fetch it again"):
+    with pytest.raises(BadOption, match=r"log\.gz is damaged or truncated .*: download it again"):
         read_traffic([path], LAYER)
 
 
@@ -365,7 +365,7 @@ def test_a_damaged_log_is_named(tmp_path: Path) -> None:
     packed = bytearray(gzip.compress(common(tile_hit()).encode()))
     packed[20] ^= 0xFF
     (tmp_path / "log.gz").write_bytes(packed)
-    with pytest.raises(BadOption, match=r"log\.gz is damaged or cut off"):
+    with pytest.raises(BadOption, match=r"log\.gz is damaged or truncated"):
         read_traffic([tmp_path / "log.gz"], LAYER)
 
 
@@ -455,12 +455,12 @@ def test_a_share_in_percent_is_exact(whole: int, tenths: int) -> None:
 
 @pytest.mark.parametrize("text", ["", "%", "0", "0%", "100.1%", "-5%", "95%%", "half", "1e1", "9,5%", "nan", "٩٥"])
 def test_what_is_no_share_is_refused(text: str) -> None:
-    with pytest.raises(BadOption, match="is not a share of the requests: write 95%"):
+    with pytest.raises(BadOption, match="is not a share of requests: write a percentage"):
         parse_share(text)
 
 
 @pytest.mark.parametrize(("text", "cure"), [("0.95", "0.95% or 95.00%"), ("1", "1% or 100%")])
 def test_a_share_that_may_mean_a_part_of_one_is_asked_back(text: str, cure: str) -> None:
-    with pytest.raises(BadOption, match=f"may be {cure}: write the one you mean"):
+    with pytest.raises(BadOption, match=f"ambiguous share {text}: write {cure}"):
         parse_share(text)
     assert parse_share(f"{text}%") < 0.02
