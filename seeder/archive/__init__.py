@@ -1,1 +1,1 @@
-"""Tiles in one file: MBTiles and PMTiles."""
+"""Archives of tiles: MBTiles, PMTiles and folders."""

@@ -1,7 +1,7 @@
-"""Stored tiles as one archive: PMTiles, MBTiles, or a folder.
+"""Export stored tiles to an archive: PMTiles, MBTiles, or a folder.
 
-Tiles are gathered in FILE.part, which is an MBTiles file whatever is asked for, so that each is fetched once however
-often the run is cut off. The archive is made of it, read back, and only then put in its place.
+Tiles are collected in FILE.part, always an MBTiles file, so that each is fetched once even if runs are interrupted. The
+archive is written from it, read back, and only then moved into place.
 """
 
 from __future__ import annotations
@@ -35,23 +35,23 @@ from tiler.storage.store import Stores
 Kind = Literal["pmtiles", "mbtiles", "folder"]
 Progress = Callable[[int], object]
 
-COMMIT = 512  # tiles that are fetched again at most after a run that was killed
-FACTS = "tile.json"  # what a folder says of itself
+COMMIT = 512  # tiles to fetch again at most after a killed run
+FACTS = "tile.json"  # the TileJSON of a folder of tiles
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Where an archive is put. `path` is not there, or may be replaced."""
+    """The destination of an archive. `path` does not exist, or may be replaced."""
 
     path: Path
     kind: Kind
 
     @classmethod
     def parse(cls, text: str, *, overwrite: bool = False) -> Target:
-        """The archive that `text` names: FILE.pmtiles, FILE.mbtiles, or a folder.
+        """Parse the path of an archive: FILE.pmtiles, FILE.mbtiles, or a folder.
 
         Raises:
-            BadOption: it has another ending, is there already, or its folder is not.
+            BadOption: the suffix is unsupported, the path exists, or its folder does not.
         """
         path = Path(text)
         kind: Kind = "folder"
@@ -61,43 +61,43 @@ class Target:
         elif ending == ".mbtiles":
             kind = "mbtiles"
         elif ending[1:].isalpha() and not text.endswith("/") and not path.is_dir():
-            raise BadOption(f"{text} is no kind of archive: name it .pmtiles or .mbtiles, or end a folder with a slash")
+            raise BadOption(f"unsupported archive type: {text}: use .pmtiles or .mbtiles, or end a folder with a slash")
         target = cls(path.absolute(), kind)
         if not target.path.parent.is_dir():
-            raise BadOption(f"there is no folder {target.path.parent}: make it first")
+            raise BadOption(f"{target.path.parent} is not a folder: create it first")
         target.check_free(overwrite=overwrite)
         return target
 
     def check_free(self, *, overwrite: bool) -> None:
-        """Nothing, if nothing is there, or what may be replaced.
+        """Check that the path is free or may be replaced.
 
         Raises:
-            BadOption: something is.
+            BadOption: it exists and may not be replaced.
         """
         path = self.path
         if not path.exists() or (self.kind == "folder" and path.is_dir() and not any(path.iterdir())):
             return
         if path.is_dir() != (self.kind == "folder"):
-            raise BadOption(f"{path} is {'a folder' if path.is_dir() else 'no folder'}: give another name")
+            raise BadOption(f"{path} is {'a folder' if path.is_dir() else 'not a folder'}: choose another name")
         if not overwrite:
-            raise BadOption(f"{path} is there already: give another name, or --overwrite to replace it")
+            raise BadOption(f"{path} already exists: choose another name, or replace it with --overwrite")
         if self.kind == "folder":
             others = [each.name for each in path.iterdir() if each.name != FACTS and not each.name.isdecimal()]
             if others or not (path / FACTS).is_file():
-                raise BadOption(f"{path} holds other things than tiles, so it is not replaced: give another name")
+                raise BadOption(f"{path} is not replaced because it has other files than tiles: choose another name")
 
     @property
     def part(self) -> Path:
-        """Where tiles are gathered."""
+        """The file in which tiles are collected."""
         return self._beside("part")
 
     @property
     def made(self) -> Path:
-        """Where the archive is made."""
+        """The path at which the archive is written."""
         return self.part if self.kind == "mbtiles" else self._beside("part-archive")
 
     def replace(self) -> None:
-        """Put what was made in its place. Of a folder that was there something may be left if this is cut off."""
+        """Move the finished archive into place. If interrupted, parts of a replaced folder may remain."""
         old = self._beside("part-old")
         if self.kind == "folder" and self.path.exists():
             remove(old)
@@ -106,19 +106,19 @@ class Target:
         for path in (self.part, old):
             remove(path)
 
-    def _beside(self, what: str) -> Path:
-        return self.path.with_name(f"{self.path.name}.{what}")
+    def _beside(self, suffix: str) -> Path:
+        return self.path.with_name(f"{self.path.name}.{suffix}")
 
     @property
     def size(self) -> int:
-        """Bytes of the archive."""
+        """The size of the archive in bytes."""
         files = self.path.rglob("*") if self.kind == "folder" else [self.path]
         return sum(each.stat().st_size for each in files if each.is_file())
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Tiles of a layer that are stored, in one format and scale."""
+    """Stored tiles of a layer, in one format and scale."""
 
     layer: Layer
     variant: TileVariant
@@ -127,9 +127,9 @@ class Source:
 
     @property
     def origin(self) -> dict[str, str]:
-        """What tiles must have in common to be in one archive.
+        """The common properties of all tiles in one archive.
 
-        Both revisions are told while one takes the place of the other: nobody knows then which one a tile is of.
+        While one revision replaces another, both are named, because a tile may belong to either.
         """
         layer = load_layer(self.stores.sources, self.layer.id)
         both = dict.fromkeys((addressed(layer, self.stores.tiles), layer.revision))
@@ -141,11 +141,11 @@ class Source:
         }
 
     def key(self, tile: Tile) -> str:
-        """Where a tile is stored."""
+        """The key of a tile in the store."""
         return tile_key(TileName(self.layer.id, tile, self.variant.scale, self.variant.format))
 
     def fetch(self, tile: Tile) -> tuple[Tile, bytes]:
-        """A tile and its bytes, none where it is gone since it was listed.
+        """A tile and its bytes; no bytes if it was removed after it was listed.
 
         Raises:
             StoreError: it could not be read.
@@ -156,25 +156,25 @@ class Source:
             return tile, b""
 
     def tilejson(self, zooms: tuple[int, ...], origin: Mapping[str, str]) -> dict[str, Any]:
-        """TileJSON of an archive of these tiles that has those zooms, with what else archives tell of themselves."""
+        """TileJSON of an archive of these tiles with `zooms`, including the properties in `origin`."""
         box = self.layer.bounds if self.layer.bounds.crosses else _shared(self.layer.bounds, extent(self.tiles))
         part = replace(self.layer, bounds=box, minzoom=zooms[0], maxzoom=zooms[-1], format=self.variant.format)
-        said: dict[str, Any] = read_json(tilejson(part, "", origin["revision"]))
-        ending = f"{'@2x' if self.variant.scale == 2 else ''}.{self.variant.format}"
-        said |= {"tiles": ["{z}/{x}/{y}" + ending], "type": "baselayer" if self.variant.format == "jpg" else "overlay"}
-        return {**said, **origin}
+        document: dict[str, Any] = read_json(tilejson(part, "", origin["revision"]))
+        suffix = f"{'@2x' if self.variant.scale == 2 else ''}.{self.variant.format}"
+        kind = "baselayer" if self.variant.format == "jpg" else "overlay"
+        return {**document, "tiles": ["{z}/{x}/{y}" + suffix], "type": kind, **origin}
 
 
 def extent(tiles: TileSets) -> Bounds:
-    """The box around the tiles that no deeper ones lie in; those above them lie about it."""
+    """The box around the tiles without descendants in the set; tiles above them extend beyond it."""
     boxes, deeper = [], None
     for z in reversed(tiles.zooms):
-        mine = tiles.at(z)
-        above = mine if deeper is None else deeper.at(z)
-        ends = mine if deeper is None else mine - above
-        deeper = mine | above
-        if len(ends.starts):
-            codes, sides = ends.squares()
+        own = tiles.at(z)
+        above = own if deeper is None else deeper.at(z)
+        deepest = own if deeper is None else own - above
+        deeper = own | above
+        if len(deepest.starts):
+            codes, sides = deepest.squares()
             x, y = places(codes)
             first = mercantile.bounds(int(x.min()), int(y.min()), z)
             last = mercantile.bounds(int((x + sides).max()) - 1, int((y + sides).max()) - 1, z)
@@ -184,7 +184,7 @@ def extent(tiles: TileSets) -> Bounds:
 
 
 def _shared(one: Bounds, other: Bounds) -> Bounds:
-    """What two boxes share, or `one` if they do no more than touch: a layer may lie beyond the square world."""
+    """The intersection of two boxes, or `one` if they only touch: a layer may lie outside the square world."""
     west, south = max(one.west, other.west), max(one.south, other.south)
     east, north = min(one.east, other.east), min(one.north, other.north)
     return Bounds(west, south, east, north) if west < east and south < north else one
@@ -192,7 +192,7 @@ def _shared(one: Bounds, other: Bounds) -> Bounds:
 
 @dataclass(slots=True)
 class Export:
-    """An archive in the making. `had` tiles of it were fetched by an earlier run; `begun` says why not more were."""
+    """An unfinished archive. Earlier runs fetched `had` tiles; `begun` names a discarded part's other origin."""
 
     source: Source
     target: Target
@@ -204,25 +204,25 @@ class Export:
     @classmethod
     @contextmanager
     def open(cls, source: Source, target: Target) -> Iterator[Export]:
-        """The archive of all that is in `source`, begun or taken up.
+        """Start or continue the archive of all tiles in `source`.
 
         Raises:
-            BadOption: there is nothing in it, or something else is in the way.
+            BadOption: no tile is stored, or another file is in the way.
             StoreError: a file cannot be written.
         """
         if not source.tiles:
             raise BadOption(
-                f"no tile of what is selected of layer {source.layer.id!r} is stored: `seed {source.layer.id}` first"
+                f"no selected tile of layer {source.layer.id!r} is stored: run `seed {source.layer.id}` first"
             )
         origin = source.origin
-        with _told(target):
+        with _translated(target):
             part, other = Part.open(target.part, origin)
             try:
                 part.keep(source.tiles)
-                said = ", ".join(value for name, value in other.items() if value != origin[name])
-                yield cls(source, target, origin, part, len(part), said)
+                discarded = ", ".join(value for name, value in other.items() if value != origin[name])
+                yield cls(source, target, origin, part, len(part), discarded)
             except BaseException:
-                if target.made != target.part:  # the next run makes it anew
+                if target.made != target.part:  # the next run writes it again
                     with suppress(OSError):
                         remove(target.made)
                 raise
@@ -230,50 +230,50 @@ class Export:
                 part.close()
 
     def fetch(self, progress: Progress) -> int:
-        """Take the tiles that are not there yet; how many are left out, gone or without a byte.
+        """Fetch the tiles missing in the part; return the number of tiles left out: removed since, or of 0 bytes.
 
-        What is there is kept if this ends early, by whatever.
+        Fetched tiles are kept however this ends.
 
         Raises:
             StoreError: a tile could not be read.
-            Superseded: the layer has another revision by now.
-            BadOption: all are gone.
+            Superseded: the layer's revision changed meanwhile.
+            BadOption: all tiles were removed.
         """
-        left = 0
+        omitted = 0
         wanted = (tile for _, tile in ordered(self.source.tiles) if not self.part.digest(tile))
         try:
             for number, (tile, data) in enumerate(overlap(self.source.fetch, wanted), 1):
                 if data:
                     self.part.put(tile, data)
                 else:
-                    left += 1
+                    omitted += 1
                 if number % COMMIT == 0:
                     self.part.commit()
                 progress(1)
         finally:
             self.part.commit()
         if self.source.origin != self.origin:
-            raise Superseded(f"layer {self.source.layer.id!r} has another revision by now: run the same command again")
+            raise Superseded(f"layer {self.source.layer.id!r} has a new revision: run the same command again")
         if not len(self.part):
-            raise BadOption(f"all tiles of layer {self.source.layer.id!r} that were listed are gone: seed them again")
-        return left
+            raise BadOption(f"all listed tiles of layer {self.source.layer.id!r} were removed: seed them again")
+        return omitted
 
     def write(self, progress: Progress) -> None:
-        """Make the archive, beside the place where it belongs."""
-        said = self.source.tilejson(self.part.zooms, self.origin)
+        """Write the archive next to its destination."""
+        document = self.source.tilejson(self.part.zooms, self.origin)
         if self.target.kind == "pmtiles":
-            write_pmtiles(self.target.made, self.part, self.source.tiles, said, progress)
+            write_pmtiles(self.target.made, self.part, self.source.tiles, document, progress)
         elif self.target.kind == "folder":
-            _write_folder(self.target.made, self.part, self.source.tiles, said, progress)
+            _write_folder(self.target.made, self.part, self.source.tiles, document, progress)
         else:
-            self.part.describe(said)
+            self.part.describe(document)
             progress(len(self.part))
 
     def check(self, progress: Progress) -> None:
-        """Read the archive and hold every tile against what was fetched.
+        """Read the archive and compare every tile with the fetched bytes.
 
         Raises:
-            StoreError: one is not the same; nothing is left of it.
+            StoreError: a tile differs; the archive is removed.
         """
         wanted = (tile for _, tile in ordered(self.source.tiles))
         read = {"pmtiles": read_pmtiles, "mbtiles": read_mbtiles, "folder": _read_folder}[self.target.kind]
@@ -288,38 +288,40 @@ class Export:
             for path in (self.target.made, self.target.part):
                 remove(path)
             raise StoreError(
-                "verify", str(self.target.path), f"{wrong:,} tiles read back wrong: see to the disk, then run it again"
+                "verify",
+                str(self.target.path),
+                f"{wrong:,} tiles differ when read back: check the disk, then run the same command again",
             )
 
     def place(self) -> None:
-        """Put the archive in its place; nothing else is left."""
+        """Move the archive into place and remove temporary files."""
         self.part.close()
         self.target.replace()
 
 
-def _write_folder(path: Path, part: Part, tiles: TileSets, said: Mapping[str, Any], progress: Progress) -> None:
-    """A file for each tile, named as in the store, and TileJSON whose addresses begin at its own."""
+def _write_folder(path: Path, part: Part, tiles: TileSets, document: Mapping[str, Any], progress: Progress) -> None:
+    """Write a file for each tile, named as in the store, and TileJSON with relative addresses."""
     remove(path)
     path.mkdir()
     for _, tile in ordered(tiles):
         image = part.image(tile)
         if image:
-            file = path / said["tiles"][0].format(z=tile.z, x=tile.x, y=tile.y)
+            file = path / document["tiles"][0].format(z=tile.z, x=tile.x, y=tile.y)
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_bytes(part.bytes_of(image.number))
             progress(1)
-    (path / FACTS).write_text(json.dumps(said, indent=1) + "\n")
+    (path / FACTS).write_text(json.dumps(document, indent=1) + "\n")
 
 
 def _read_folder(path: Path, tiles: Iterable[Tile]) -> Iterator[tuple[Tile, bytes]]:
     template = read_json((path / FACTS).read_text())["tiles"][0]
     for tile in tiles:
-        with suppress(FileNotFoundError):  # it is not one of the archive's
+        with suppress(FileNotFoundError):  # the tile is not in the archive
             yield tile, (path / template.format(z=tile.z, x=tile.x, y=tile.y)).read_bytes()
 
 
 def remove(path: Path) -> None:
-    """Have nothing at `path`."""
+    """Remove the file or folder at `path`, if any."""
     if path.is_dir():
         shutil.rmtree(path)
     else:
@@ -327,11 +329,11 @@ def remove(path: Path) -> None:
 
 
 @contextmanager
-def _told(target: Target) -> Iterator[None]:
-    """Errors of the disk as errors of the archive.
+def _translated(target: Target) -> Iterator[None]:
+    """Translate errors of the disk and of SQLite.
 
     Raises:
-        StoreError: the file that is being made cannot be written or read; says what to do.
+        StoreError: a temporary file cannot be written or read; names the cure.
     """
     try:
         yield

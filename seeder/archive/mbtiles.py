@@ -1,4 +1,4 @@
-"""MBTiles 1.3: tiles in an SQLite file, of those that are alike one. Every archive begins as one, see `Part`."""
+"""MBTiles 1.3: tiles in an SQLite file, identical ones stored once. Every archive starts as one, see `Part`."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from seeder.select.morton import interleaved
 from seeder.select.tileset import TileSet, TileSets
 from tiler.errors import BadOption
 
-APPLICATION = 0x4D504258  # tells files of this kind from other databases
-CACHE = 32  # MB of the file that are kept at hand
-ROWS_AT_ONCE = 65536  # rows that are looked at at once
-# As the specification allows, `tiles` is a view. That a picture is found by the MD5 of its bytes is what other
-# programs that keep each once do too.
+APPLICATION = 0x4D504258  # application id of MBTiles in SQLite's header
+CACHE = 32  # MB, of pages in memory
+ROWS_AT_ONCE = 65536  # rows read at a time
+# The specification allows `tiles` to be a view. Images are keyed by the MD5 of their bytes, as in other programs that
+# store identical tiles once.
 SCHEMA = """
 BEGIN;
 CREATE TABLE metadata (name TEXT NOT NULL PRIMARY KEY, value TEXT);
@@ -34,22 +34,22 @@ CREATE VIEW tiles AS
 
 
 class Image(NamedTuple):
-    """Bytes that tiles show: a number from 1, how many they are."""
+    """The bytes of one or more identical tiles: a number from 1, and a length."""
 
     number: int
     length: int
 
 
 def digest(data: bytes) -> str:
-    """What tells bytes from others."""
+    """The key of an image: the MD5 of its bytes."""
     return hashlib.md5(data, usedforsecurity=False).hexdigest()
 
 
 class Part:
-    """What there is of an archive in the making, on disk: tiles, and what they are of.
+    """The tiles of an unfinished archive, on disk, with the origin of the tiles.
 
-    It is an MBTiles file already, but for its metadata. Nothing is lost of what was committed, whenever its process
-    ends; only one process at a time can have it open.
+    It is an MBTiles file except for its metadata. Committed tiles survive a killed process; only one process at a time
+    can open it.
     """
 
     def __init__(self, path: Path, connection: sqlite3.Connection) -> None:
@@ -58,11 +58,11 @@ class Part:
 
     @classmethod
     def open(cls, path: Path, origin: Mapping[str, str]) -> tuple[Part, dict[str, str]]:
-        """The part at `path`, and of what other origin the one was that had to go; empty if none had.
+        """The part at `path`, and the origin of a discarded part; empty if none was discarded.
 
         Raises:
-            BadOption: something else is there.
-            sqlite3.OperationalError: another process has it open, or it cannot be written.
+            BadOption: another kind of file is in the way.
+            sqlite3.OperationalError: another process is using it, or it cannot be written.
         """
         base = _connect(path)
         try:
@@ -82,7 +82,7 @@ class Part:
         return cls(path, base), known if known != origin else {}
 
     def close(self) -> None:
-        """Let go of the file; what was not committed is lost."""
+        """Close the file; uncommitted tiles are lost."""
         self._base.close()
 
     def __len__(self) -> int:
@@ -90,7 +90,7 @@ class Part:
 
     @property
     def distinct(self) -> int:
-        """How many tiles are unlike each other."""
+        """The number of distinct images."""
         return self._number("SELECT count(*) FROM images")
 
     @property
@@ -100,21 +100,21 @@ class Part:
 
     @property
     def zooms(self) -> tuple[int, ...]:
-        """The zooms that tiles are of, ascending."""
+        """The zooms with tiles, ascending."""
         return tuple(z for (z,) in self._base.execute("SELECT DISTINCT zoom_level FROM map ORDER BY 1"))
 
     def put(self, tile: Tile, data: bytes) -> None:
-        """Take a tile, to be kept from the next commit on."""
+        """Add a tile; it is saved with the next commit."""
         name = digest(data)
         self._base.execute("INSERT OR IGNORE INTO images VALUES (?, ?)", (name, data))
         self._base.execute("INSERT OR REPLACE INTO map VALUES (?, ?, ?, ?)", (*_place(tile), name))
 
     def commit(self) -> None:
-        """Keep what was taken."""
+        """Save all added tiles."""
         self._base.commit()
 
     def keep(self, tiles: TileSets) -> int:
-        """Give up every tile that is not one of `tiles`; how many those were."""
+        """Remove every tile outside `tiles`; return their number."""
         number = sum(self._drop(z, tiles.at(z)) for z in self.zooms)
         if number:
             self._base.execute("DELETE FROM images WHERE tile_id NOT IN (SELECT tile_id FROM map)")
@@ -122,73 +122,74 @@ class Part:
         return number
 
     def _drop(self, z: int, kept: TileSet) -> int:
-        """Give up the tiles of zoom `z` that are not to be kept; how many those were."""
-        found, last = 0, (-1, -1)
+        """Remove the tiles of zoom `z` outside `kept`; return their number."""
+        number, last = 0, (-1, -1)
         query = """
             SELECT tile_column, tile_row FROM map WHERE zoom_level = ? AND (tile_column, tile_row) > (?, ?)
             ORDER BY tile_column, tile_row LIMIT ?
         """
         while rows := self._base.execute(query, (z, *last, ROWS_AT_ONCE)).fetchall():
             x, row = np.array(rows, np.int64).T
-            beside = np.flatnonzero(~kept.holds(interleaved(x, 2**z - 1 - row))).tolist()
-            gone = ((z, *rows[number]) for number in beside)
+            outside = np.flatnonzero(~kept.holds(interleaved(x, 2**z - 1 - row))).tolist()
+            gone = ((z, *rows[index]) for index in outside)
             self._base.executemany("DELETE FROM map WHERE (zoom_level, tile_column, tile_row) = (?, ?, ?)", gone)
-            found, last = found + len(beside), rows[-1]
-        return found
+            number, last = number + len(outside), rows[-1]
+        return number
 
     def digest(self, tile: Tile) -> str:
-        """The digest that a tile's bytes had when they were taken; empty if the tile is not there."""
-        found = self._base.execute(
+        """The digest of a tile's bytes when it was added; empty if the tile is missing."""
+        row = self._base.execute(
             "SELECT tile_id FROM map WHERE (zoom_level, tile_column, tile_row) = (?, ?, ?)", _place(tile)
         ).fetchone()
-        return found[0] if found else ""
+        return row[0] if row else ""
 
     def image(self, tile: Tile) -> Image | None:
-        """What a tile shows, None if it is not there."""
+        """The image of a tile, or None if the tile is missing."""
         query = """
             SELECT images.rowid, length(tile_data) FROM map JOIN images USING (tile_id)
             WHERE (zoom_level, tile_column, tile_row) = (?, ?, ?)
         """
-        found = self._base.execute(query, _place(tile)).fetchone()
-        return Image(*found) if found else None
+        row = self._base.execute(query, _place(tile)).fetchone()
+        return Image(*row) if row else None
 
     def bytes_of(self, number: int) -> bytes:
-        """The bytes of the image of that number."""
+        """The bytes of the image with this number."""
         return bytes(self._base.execute("SELECT tile_data FROM images WHERE rowid = ?", (number,)).fetchone()[0])
 
-    def describe(self, said: Mapping[str, Any]) -> None:
-        """Make it an MBTiles file, of which `said` is the TileJSON, and let others read it."""
-        rows = {name: said[name] for name in ("minzoom", "maxzoom", "attribution", "encoding", "type") if name in said}
-        rows |= {name: ",".join(f"{number:.10g}" for number in said[name]) for name in ("bounds", "center")}
+    def describe(self, tilejson: Mapping[str, Any]) -> None:
+        """Add the metadata of MBTiles from `tilejson`, and unlock the file for readers."""
+        names = ("minzoom", "maxzoom", "attribution", "encoding", "type")
+        rows = {name: tilejson[name] for name in names if name in tilejson}
+        rows |= {name: ",".join(f"{number:.10g}" for number in tilejson[name]) for name in ("bounds", "center")}
         rows |= {"scheme": "tms", "version": 1}
         self._base.executemany("INSERT OR REPLACE INTO metadata VALUES (?, ?)", ((n, str(v)) for n, v in rows.items()))
         self._base.commit()
         self._base.execute("PRAGMA locking_mode = NORMAL")
-        len(self)  # the lock goes with the next access
+        len(self)  # the next access releases the lock
 
     def _number(self, query: str) -> int:
         return int(self._base.execute(query).fetchone()[0])
 
 
 def read_mbtiles(path: Path, tiles: Iterable[Tile]) -> Iterator[tuple[Tile, bytes]]:
-    """Those of `tiles` that the file has, with their bytes, as any reader finds them."""
+    """The tiles of `tiles` in the file, with their bytes, read through the public view."""
     base = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
     try:
         for tile in tiles:
-            found = base.execute(
+            row = base.execute(
                 "SELECT tile_data FROM tiles WHERE (zoom_level, tile_column, tile_row) = (?, ?, ?)", _place(tile)
             ).fetchone()
-            if found:
-                yield tile, bytes(found[0])
+            if row:
+                yield tile, bytes(row[0])
     finally:
         base.close()
 
 
 def _connect(path: Path) -> sqlite3.Connection:
-    """The database at `path`, for nobody else until it is closed.
+    """Open the database at `path`, locked for other processes until it is closed.
 
     Raises:
-        BadOption: there is something else.
+        BadOption: another kind of file is in the way.
     """
     base = sqlite3.connect(path, timeout=0)
     try:
@@ -206,14 +207,14 @@ def _connect(path: Path) -> sqlite3.Connection:
 
 
 def _alien(path: Path) -> BadOption:
-    return BadOption(f"{path} is in the way and no part of an export: move it away")
+    return BadOption(f"{path} is in the way: it is not a part of an export: move it elsewhere")
 
 
-def _origin(base: sqlite3.Connection, path: Path, asked: Iterable[str]) -> dict[str, str]:
-    """What a part says of itself under the names that are `asked` for, nothing if it is a new one.
+def _origin(base: sqlite3.Connection, path: Path, names: Iterable[str]) -> dict[str, str]:
+    """Read the properties `names` of a part's origin; empty if the part is new.
 
     Raises:
-        BadOption: it is no part.
+        BadOption: it is not a part of an export.
     """
     tables = {name for (name,) in base.execute("SELECT name FROM sqlite_master")}
     if not tables:
@@ -222,9 +223,9 @@ def _origin(base: sqlite3.Connection, path: Path, asked: Iterable[str]) -> dict[
     if kind != APPLICATION or not tables >= {"metadata", "map", "images"}:
         raise _alien(path)
     known = dict(base.execute("SELECT name, value FROM metadata"))
-    return {name: known.get(name, "") for name in asked}
+    return {name: known.get(name, "") for name in names}
 
 
 def _place(tile: Tile) -> tuple[int, int, int]:
-    """Zoom, column and row of a tile as MBTiles counts them: rows from the south."""
+    """Zoom, column and row of a tile in MBTiles, with rows counted from the south."""
     return tile.z, tile.x, 2**tile.z - 1 - tile.y

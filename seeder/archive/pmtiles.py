@@ -1,7 +1,7 @@
-"""PMTiles 3: tiles in one file along the Hilbert curve, of those that are alike one, under a directory.
+"""PMTiles 3: a directory and tiles along the Hilbert curve in one file, identical tiles stored once.
 
-The library's writer takes all tiles in one run and holds the whole directory in memory; so it writes the directory's
-parts here, and reads what is written.
+The library's own writer needs all tiles in one run and holds the whole directory in memory. So only its functions for
+parts of the directory and for reading are used here.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ from tiler.keys import Format
 from tiler.storage.concurrent import in_batches
 
 HEADER = 127  # bytes
-ROOT = 16384 - HEADER  # bytes that the root directory may take
-LEAF = 4096  # entries of a leaf directory, unless that makes too many
-LEAVES = 1200  # that the root has room for: an entry takes 12 bytes at most
-SPOOL = 1 << 24  # bytes of the directory that are kept in memory
+ROOT = 16384 - HEADER  # bytes, the largest root directory
+LEAF = 4096  # entries of a leaf directory, more if there were too many leaves
+LEAVES = 1200  # leaf directories in the root: an entry takes at most 12 bytes
+SPOOL = 1 << 24  # bytes of the directory kept in memory
 TYPES: dict[Format, TileType] = {"png": TileType.PNG, "jpg": TileType.JPEG, "webp": TileType.WEBP}
 
 
@@ -44,7 +44,7 @@ def ordered(tiles: TileSets) -> Iterator[tuple[int, Tile]]:
     for z in tiles.zooms:
         codes, sides = tiles.at(z).squares()
         before, area = (4**z - 1) // 3, sides**2
-        first = hilbert(z, *places(codes)) // area * area + before  # the tiles of a square follow each other
+        first = hilbert(z, *places(codes)) // area * area + before  # the tiles of a square are consecutive
         order = np.argsort(first)
         for batch in in_batches(order, LEAF):
             for start, number in zip(first[batch].tolist(), area[batch].tolist(), strict=True):
@@ -54,8 +54,8 @@ def ordered(tiles: TileSets) -> Iterator[tuple[int, Tile]]:
 
 
 @dataclass(slots=True)
-class _Laid:
-    """Where the bytes of each image begin in the section of tiles, by its number, -1 where nothing shows it."""
+class _Layout:
+    """The layout of the tile section: offsets of images by their number, -1 for unused images, and counts."""
 
     offsets: Numbers
     end: int = 0
@@ -63,7 +63,7 @@ class _Laid:
     entries: int = 0
 
     def entry(self, place: int, number: int, length: int) -> Entry:
-        """A directory entry of one tile; bytes that are met for the first time come next."""
+        """A directory entry of one tile; a new image is placed at the end."""
         self.tiles += 1
         if self.offsets[number] < 0:
             self.offsets[number] = self.end
@@ -72,59 +72,59 @@ class _Laid:
 
     @property
     def images(self) -> Numbers:
-        """The numbers of the images that are shown, in the order of their bytes."""
+        """The numbers of the used images, in the order of their offsets."""
         order = np.argsort(self.offsets, kind="stable")
         return order[self.offsets[order] >= 0]
 
 
 def write_pmtiles(
-    path: Path, part: Part, tiles: TileSets, said: Mapping[str, Any], progress: Callable[[int], object]
+    path: Path, part: Part, tiles: TileSets, tilejson: Mapping[str, Any], progress: Callable[[int], object]
 ) -> None:
-    """Write those of `tiles` that `part` has, one at least, under a TileJSON.
+    """Write the tiles of `tiles` in `part`, at least one, with metadata from `tilejson`.
 
-    Memory holds 8 bytes for each image, and an entry of the root directory for each leaf. `progress` is told of tiles
-    that are in the directory.
+    Memory holds 8 bytes per image and one root entry per leaf directory. `progress` gets the number of tiles added to
+    the directory.
     """
-    laid = _Laid(np.full(part.last + 1, -1, np.int64))
-    metadata = gzip.compress(json.dumps(_metadata(said)).encode(), mtime=0)
+    layout = _Layout(np.full(part.last + 1, -1, np.int64))
+    metadata = gzip.compress(json.dumps(_metadata(tilejson)).encode(), mtime=0)
     with SpooledTemporaryFile(SPOOL, dir=str(path.parent)) as leaves, path.open("wb") as file:
-        root = _directory(_merged(_entries(part, tiles, laid, progress), laid), len(part), leaves)
-        file.write(_header(said, laid, (len(root), len(metadata), leaves.tell())))
+        root = _directory(_merged(_entries(part, tiles, layout, progress), layout), len(part), leaves)
+        file.write(_header(tilejson, layout, (len(root), len(metadata), leaves.tell())))
         file.write(root)
         file.write(metadata)
         leaves.seek(0)
         shutil.copyfileobj(leaves, file)
-        for number in laid.images:
+        for number in layout.images:
             file.write(part.bytes_of(int(number)))
         file.flush()
         os.fsync(file.fileno())
 
 
-def _entries(part: Part, tiles: TileSets, laid: _Laid, progress: Callable[[int], object]) -> Iterator[Entry]:
-    """An entry for each tile that there is."""
+def _entries(part: Part, tiles: TileSets, layout: _Layout, progress: Callable[[int], object]) -> Iterator[Entry]:
+    """A directory entry for each tile in the part."""
     for place, tile in ordered(tiles):
         image = part.image(tile)
         if image:
-            yield laid.entry(place, *image)
+            yield layout.entry(place, *image)
             progress(1)
 
 
-def _merged(entries: Iterator[Entry], laid: _Laid) -> Iterator[Entry]:
-    """The same, with tiles in a row that show the same as one entry."""
+def _merged(entries: Iterator[Entry], layout: _Layout) -> Iterator[Entry]:
+    """The same entries, with runs of identical tiles merged into one."""
     last = next(entries)
     for entry in entries:
         if (entry.tile_id, entry.offset) == (last.tile_id + last.run_length, last.offset):
             last.run_length += 1
             continue
-        laid.entries += 1
+        layout.entries += 1
         yield last
         last = entry
-    laid.entries += 1
+    layout.entries += 1
     yield last
 
 
 def _directory(entries: Iterator[Entry], most: int, leaves: IO[bytes]) -> bytes:
-    """The root directory; leaf directories are written to `leaves`, unless the root has room for all."""
+    """The root directory; leaf directories are written to `leaves`, unless all entries fit into the root."""
     parts = in_batches(entries, max(LEAF, -(-most // LEAVES)))
     first = next(parts)
     second = next(parts, None)
@@ -138,17 +138,18 @@ def _directory(entries: Iterator[Entry], most: int, leaves: IO[bytes]) -> bytes:
     return serialize_directory(root)
 
 
-def _metadata(said: Mapping[str, Any]) -> dict[str, Any]:
-    """What the header has no place for."""
-    rest = {name: said[name] for name in ("name", "attribution", "encoding", "type", "format") if name in said}
-    return {**rest, "version": said["revision"], "scale": said["scale"]}
+def _metadata(tilejson: Mapping[str, Any]) -> dict[str, Any]:
+    """The JSON metadata: properties without a field in the header."""
+    names = ("name", "attribution", "encoding", "type", "format")
+    rest = {name: tilejson[name] for name in names if name in tilejson}
+    return {**rest, "version": tilejson["revision"], "scale": tilejson["scale"]}
 
 
-def _header(said: Mapping[str, Any], laid: _Laid, lengths: tuple[int, int, int]) -> bytes:
+def _header(tilejson: Mapping[str, Any], layout: _Layout, lengths: tuple[int, int, int]) -> bytes:
     root, metadata, leaves = lengths
-    west, south, east, north = (round(1e7 * edge) for edge in said["bounds"])
-    longitude, latitude, zoom = said["center"]
-    found: bytes = serialize_header(
+    west, south, east, north = (round(1e7 * edge) for edge in tilejson["bounds"])
+    longitude, latitude, zoom = tilejson["center"]
+    header: bytes = serialize_header(
         {
             "version": 3,
             "root_offset": HEADER,
@@ -158,16 +159,16 @@ def _header(said: Mapping[str, Any], laid: _Laid, lengths: tuple[int, int, int])
             "leaf_directory_offset": HEADER + root + metadata,
             "leaf_directory_length": leaves,
             "tile_data_offset": HEADER + root + metadata + leaves,
-            "tile_data_length": laid.end,
-            "addressed_tiles_count": laid.tiles,
-            "tile_entries_count": laid.entries,
-            "tile_contents_count": len(laid.images),
+            "tile_data_length": layout.end,
+            "addressed_tiles_count": layout.tiles,
+            "tile_entries_count": layout.entries,
+            "tile_contents_count": len(layout.images),
             "clustered": True,
             "internal_compression": Compression.GZIP,
             "tile_compression": Compression.NONE,
-            "tile_type": TYPES[said["format"]],
-            "min_zoom": said["minzoom"],
-            "max_zoom": said["maxzoom"],
+            "tile_type": TYPES[tilejson["format"]],
+            "min_zoom": tilejson["minzoom"],
+            "max_zoom": tilejson["maxzoom"],
             "min_lon_e7": west,
             "min_lat_e7": south,
             "max_lon_e7": east,
@@ -177,11 +178,11 @@ def _header(said: Mapping[str, Any], laid: _Laid, lengths: tuple[int, int, int])
             "center_lat_e7": round(1e7 * latitude),
         }
     )
-    return found
+    return header
 
 
 def read_pmtiles(path: Path, _: Iterable[Tile]) -> Iterator[tuple[Tile, bytes]]:
-    """All tiles of the file with their bytes, as the library reads them, up to where its directory is damaged."""
+    """All tiles of the file with their bytes, read by the library; reading stops where the directory is damaged."""
     with path.open("rb") as file:
 
         def part(offset: int, length: int) -> bytes:

@@ -1,1 +1,1 @@
-"""Clients of AWS and what a deployed stack says of itself."""
+"""Clients of AWS services, and the outputs of a deployed stack."""

@@ -1,4 +1,4 @@
-"""Clients of AWS services other than S3, and their errors in our words. The only home of boto3."""
+"""Clients of AWS services other than S3, with errors translated to TilerError. The only module that imports boto3."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ CONFIG = Config(
     max_pool_connections=32,
 )
 DENIALS = {"AccessDenied", "AccessDeniedException"}  # error codes of a policy that does not allow an action
-REFUSALS = {  # error codes that no retry mends
+REFUSALS = {  # error codes for which a retry is useless
     *DENIALS,
     "AWS.SimpleQueueService.NonExistentQueue",
     "ExpiredToken",
@@ -39,25 +39,25 @@ def client(service: str, region: str) -> Any:
     """A client of `service`; an empty `region` means the profile's.
 
     Raises:
-        BadCloud: there is no region, or the profile is not there.
+        BadCloud: no region is configured, or the profile does not exist.
     """
-    with translated(f"ask {service}"):
+    with translated(f"create a client of {service}"):
         return boto3.client(service, region_name=region or None, config=CONFIG)
 
 
 @contextmanager
 def translated(doing: str) -> Iterator[None]:
-    """Botocore's errors as ours; `doing` says what was tried.
+    """Translate botocore's errors; `doing` is the attempted action, after "cannot".
 
     Raises:
-        BadCloud: credentials, region, names or permissions are wrong; trying again does not help.
-        QueueError: the service failed or does not answer; it was tried several times.
+        BadCloud: credentials, region, names or permissions are wrong; a retry is useless.
+        QueueError: the service failed or did not answer, after several attempts.
     """
     try:
         yield
     except ClientError as error:
-        said = error.response.get("Error", {})
-        code, message = said.get("Code", ""), said.get("Message", "") or str(error)
+        details = error.response.get("Error", {})
+        code, message = details.get("Code", ""), details.get("Message", "") or str(error)
         why = f"cannot {doing}: {message} ({code})"
         if code not in REFUSALS:
             raise QueueError(why) from error
@@ -68,4 +68,4 @@ def translated(doing: str) -> Iterator[None]:
         raise QueueError(f"cannot {doing}: {error}") from error
     except BotoCoreError as error:
         cure = "set AWS_REGION and AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
-        raise BadCloud(f"cannot {doing}: {error}; {cure}") from error
+        raise BadCloud(f"cannot {doing}: {str(error).rstrip('.')}: {cure}") from error

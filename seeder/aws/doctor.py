@@ -1,4 +1,4 @@
-"""Is everything there and does it work? Looked at from outside, as users and workers meet it."""
+"""Checks of an installation from outside, as users and workers see it."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ from tiler.layers.render import TileVariant, nothing, render_tile
 from tiler.settings import Settings
 from tiler.storage.store import Store, Stores
 
-PROBE = "jobs/0/0/0.png"  # a tile that can never be, for no layer may be named so
-TIMEOUT = 30.0  # seconds; a Lambda that starts takes a few
+PROBE = "jobs/0/0/0.png"  # never a tile, because `jobs` is a reserved name
+TIMEOUT = 30.0  # seconds; a cold start of a Lambda takes a few
 DEPLOYED = {
     "CREATE_COMPLETE",
     "UPDATE_COMPLETE",
@@ -37,7 +37,7 @@ MOVED = (301, 302, 303, 307, 308)
 
 @dataclass(frozen=True, slots=True)
 class CheckResult:
-    """What was looked at, whether it is as it should be, and what was seen."""
+    """The subject of a check, its finding, and whether it passed."""
 
     what: str
     seen: str
@@ -48,10 +48,10 @@ Check = Callable[[], Iterator[CheckResult]]
 
 
 def examine(settings: Settings, layer: str | None) -> Iterator[CheckResult]:
-    """Findings as they are made, from the machine to a tile that a browser gets.
+    """Yield the result of each check, from this machine to a tile as a browser gets it.
 
-    `layer` names the layer to render a tile of; else the first one. Nothing is changed, but that the tile which the
-    redirect path is asked for is stored, as for anybody who asks.
+    `layer` is the layer to render a tile of; by default the first. Nothing changes, except that the redirect path
+    stores the requested tile, as for any visitor.
     """
     stack = read_stack(settings.stack, settings.s3.region) if settings.stack else None
     python = ".".join(map(str, sys.version_info[:3]))
@@ -62,20 +62,20 @@ def examine(settings: Settings, layer: str | None) -> Iterator[CheckResult]:
         yield from _guarded("credentials", lambda: _credentials(settings))
     if stack:
         yield CheckResult("stack", f"{stack.name}: {stack.status}", stack.status in DEPLOYED)
-    found: list[Layer] = []
+    chosen: list[Layer] = []
     yield from _guarded("tiles", lambda: _store(settings, tiles=True))
     yield from _guarded("sources", lambda: _store(settings, tiles=False))
     if settings.queue:
         yield from _guarded("queue", lambda: _queue(settings, stack))
-    yield from _guarded("layers", lambda: _layers(settings, layer, found))
-    if found:
-        yield from _guarded("render", lambda: _render(settings, found[0]))
+    yield from _guarded("layers", lambda: _layers(settings, layer, chosen))
+    if chosen:
+        yield from _guarded("render", lambda: _render(settings, chosen[0]))
     if stack:
-        yield from _guarded("redirect", lambda: _redirect(settings, stack, found))
+        yield from _guarded("redirect", lambda: _redirect(settings, stack, chosen))
 
 
 def _guarded(what: str, check: Check) -> Iterator[CheckResult]:
-    """A check whose own failure is a finding too; one that the policy does not allow is passed over with a hint."""
+    """Run a check; report an error as a failed check, or with a hint if the policy does not allow the check."""
     try:
         yield from check()
     except BadCloud as error:
@@ -87,9 +87,9 @@ def _guarded(what: str, check: Check) -> Iterator[CheckResult]:
 
 def _credentials(settings: Settings) -> Iterator[CheckResult]:
     client = clients.client("sts", settings.s3.region)
-    with clients.translated("ask who I am"):
-        me = client.get_caller_identity()
-    yield CheckResult("credentials", f"{me['Arn']} in {client.meta.region_name}")
+    with clients.translated("get the caller identity"):
+        identity = client.get_caller_identity()
+    yield CheckResult("credentials", f"{identity['Arn']} in {client.meta.region_name}")
 
 
 def _store(settings: Settings, *, tiles: bool) -> Iterator[CheckResult]:
@@ -100,16 +100,15 @@ def _store(settings: Settings, *, tiles: bool) -> Iterator[CheckResult]:
 
 def _queue(settings: Settings, stack: Stack | None) -> Iterator[CheckResult]:
     queue = QueueClient.open(settings.queue, settings.s3.region)
-    said = queue.attributes()
-    dead = queue.dead_letters(said)
+    dead = queue.dead_letters(queue.attributes())
     depth = queue.depth()
-    yield CheckResult("queue", f"{queue.url}: {depth.waiting:,} waiting, {depth.hidden:,} being worked off")
+    yield CheckResult("queue", f"{queue.url}: {depth.waiting:,} waiting, {depth.hidden:,} in progress")
     if not dead:
         yield CheckResult(
-            "dead letters", "the queue has no dead-letter queue: what fails comes again for ever", well=False
+            "dead letters", "no dead-letter queue: failed messages return forever; deploy again", well=False
         )
     else:
-        cure = "; look at one with `aws sqs receive-message`, then seed again" if depth.dead else ""
+        cure = ": read one with `aws sqs receive-message`, then seed again" if depth.dead else ""
         yield CheckResult("dead letters", f"{depth.dead:,} in {dead}{cure}", not depth.dead)
     if stack and stack.outputs.get("WorkerFunction"):
         yield from _guarded("workers", lambda: _workers(settings, stack))
@@ -117,26 +116,26 @@ def _queue(settings: Settings, stack: Stack | None) -> Iterator[CheckResult]:
 
 def _workers(settings: Settings, stack: Stack) -> Iterator[CheckResult]:
     client = clients.client("lambda", settings.s3.region)
-    with clients.translated("look at the event-source mapping"):
+    with clients.translated("list the event-source mappings"):
         mappings = client.list_event_source_mappings(FunctionName=stack.outputs["WorkerFunction"])
     states = [each["State"] for each in mappings["EventSourceMappings"]]
     yield CheckResult("workers", f"event-source mapping {', '.join(states) or 'is missing'}", states == ["Enabled"])
 
 
-def _layers(settings: Settings, layer: str | None, found: list[Layer]) -> Iterator[CheckResult]:
+def _layers(settings: Settings, layer: str | None, chosen: list[Layer]) -> Iterator[CheckResult]:
     sources: Store = Stores.open(settings).sources
     names = list(list_layers(sources))
     yield CheckResult("layers", ", ".join(names) or "none yet: run `seeder ingest SOURCE`")
     if layer or names:
-        chosen = load_layer(sources, layer or names[0])
-        if chosen.footprint.cells.any():
-            found.append(chosen)
+        candidate = load_layer(sources, layer or names[0])
+        if candidate.footprint.cells.any():
+            chosen.append(candidate)
         else:
-            yield CheckResult("render", f"the footprint of {chosen.id} holds no data; {CURE}", well=False)
+            yield CheckResult("render", f"the footprint of {candidate.id} has no data: {CURE}", well=False)
 
 
 def _render(settings: Settings, layer: Layer) -> Iterator[CheckResult]:
-    """A tile that holds data, from its source, not stored."""
+    """Render a tile with data from its source, without storing it."""
     start, key = time.monotonic(), _key(layer)
     try:
         data = render_tile(layer, Stores.open(settings).sources, _tile(layer), _variant(layer))
@@ -145,54 +144,54 @@ def _render(settings: Settings, layer: Layer) -> Iterator[CheckResult]:
         return
     spent = round(1000 * (time.monotonic() - start))
     if data is None or data == nothing(layer, _variant(layer)):
-        yield CheckResult("render", f"{key}: empty, but the layer's footprint has data there; {CURE}", well=False)
+        yield CheckResult("render", f"{key}: empty, although the layer's footprint has data here: {CURE}", well=False)
     else:
         yield CheckResult("render", f"{key}: {len(data):,} bytes in {spent} ms")
 
 
-def _redirect(settings: Settings, stack: Stack, found: list[Layer]) -> Iterator[CheckResult]:
-    """The way of a browser: the website, what it redirects to, the tile."""
+def _redirect(settings: Settings, stack: Stack, chosen: list[Layer]) -> Iterator[CheckResult]:
+    """Follow a browser's requests: the website, its redirect, the tile."""
     pool = urllib3.PoolManager(timeout=TIMEOUT, retries=False)
     url = f"{settings.url}/{PROBE}"
     first = pool.request("GET", url, redirect=False)
-    there = first.headers.get("Location", "")
-    way = first.status in MOVED and there.startswith(stack.outputs.get("ApiUrl", "https:"))
-    yield CheckResult("website", f"{url}: {first.status} {there}", way)
-    if not way:
+    target = first.headers.get("Location", "")
+    redirected = first.status in MOVED and target.startswith(stack.outputs.get("ApiUrl", "https:"))
+    yield CheckResult("website", f"{url}: {first.status} {target}", redirected)
+    if not redirected:
         return
-    second = pool.request("GET", there, redirect=False)
-    known = second.status == 400 and _says(second.data)
-    said = "" if known else second.data[:200].decode(errors="replace")
-    yield CheckResult("api", f"{there}: {second.status} {said}", known)
-    if known and found:
-        url = f"{settings.url}/{_key(found[0])}"
+    second = pool.request("GET", target, redirect=False)
+    ours = second.status == 400 and _has_message(second.data)
+    body = "" if ours else second.data[:200].decode(errors="replace")
+    yield CheckResult("api", f"{target}: {second.status} {body}", ours)
+    if ours and chosen:
+        url = f"{settings.url}/{_key(chosen[0])}"
         last = pool.request("GET", url, retries=HOPS)
         kind = last.headers.get("Content-Type", "")
-        blank = last.data == nothing(found[0], _variant(found[0]))
+        blank = last.data == nothing(chosen[0], _variant(chosen[0]))
         well = last.status == 200 and kind.startswith("image/") and not blank
-        empty = f", but empty; run `seeder invalidate {found[0].id} --all`" * blank
+        empty = f", but empty: run `seeder invalidate {chosen[0].id} --all`" * blank
         yield CheckResult("tile", f"{url}: {last.status} {kind}{empty}", well)
 
 
-def _says(body: bytes) -> bool:
-    """Whether a body is one of our own answers."""
+def _has_message(body: bytes) -> bool:
+    """Whether a body is an error message of the http Lambda."""
     try:
-        said = read_json(body)
+        answer = read_json(body)
     except ValueError:
         return False
-    return isinstance(said, dict) and "message" in said
+    return isinstance(answer, dict) and "message" in answer
 
 
 def _tile(layer: Layer) -> Tile:
-    """A tile that holds data, near the middle of the layer: of the footprint's zoom, or the layer's nearest to it.
+    """A tile with data near the middle of the layer, at the layer's zoom nearest to the footprint's.
 
-    A lower zoom would not do: there a small layer is less than a pixel.
+    At a lower zoom a small layer may be less than a pixel.
     """
     zoom = min(max(layer.footprint.z, layer.minzoom), layer.maxzoom)
     tile = layer.footprint.central_tile(zoom)
     if layer.has(tile):
         return tile
-    inside = (  # a cell of a lower zoom reaches past the layer's bounds
+    inside = (  # a cell of a lower zoom extends beyond the layer's bounds
         Tile(x=min(max(tile.x, each.x0), each.x1 - 1), y=min(max(tile.y, each.y0), each.y1 - 1), z=zoom)
         for each in layer.ranges(zoom)
     )

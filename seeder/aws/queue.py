@@ -1,4 +1,4 @@
-"""A client of a queue in SQS: send and receive bodies, count messages, find the dead-letter queue."""
+"""A client of an SQS queue: send and receive message bodies, count messages, find the dead-letter queue."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from seeder.aws import clients
 from seeder.aws.delivery import TRIES, Delivery, delivered
 from tiler.inputs import read_json
 
-BATCH = 10  # messages that one request takes
-LONGEST_WAIT = 20  # seconds that SQS lets a receiver wait
+BATCH = 10  # messages per request at most
+LONGEST_WAIT = 20  # seconds, the maximum of SQS for long polling
 
 
 @dataclass(frozen=True, slots=True)
 class Depth:
-    """How many messages a queue holds, about: SQS counts with up to a minute's delay."""
+    """Approximate numbers of messages in a queue: SQS counts with up to a minute's delay."""
 
     waiting: int  # visible, or delayed
-    hidden: int  # received by a worker that has not deleted it yet
+    hidden: int  # received by a worker and not deleted yet
     dead: int  # in the dead-letter queue
 
     def __bool__(self) -> bool:
@@ -36,15 +36,15 @@ class QueueClient:
 
     @classmethod
     def open(cls, url: str, region: str) -> Self:
-        """The queue at `url`; nothing is asked of it yet.
+        """A client of the queue at `url`; no request is sent yet.
 
         Raises:
-            BadCloud: there is no region.
+            BadCloud: no region is configured.
         """
         return cls(url, clients.client("sqs", region), region)
 
     def send_bodies(self, bodies: Mapping[str, str], tries: Mapping[str, int] | None = None) -> dict[str, str]:
-        """Send up to ten bodies by name, some with earlier tries; returns the refused ones with the reason."""
+        """Send up to ten bodies by name, some with earlier tries; return the refused ones with the reason."""
         entries: list[dict[str, Any]] = [{"Id": name, "MessageBody": body} for name, body in bodies.items()]
         for entry in entries:
             if earlier := (tries or {}).get(entry["Id"]):
@@ -54,9 +54,9 @@ class QueueClient:
         return {each["Id"]: f"{each['Code']}: {each.get('Message', '')}" for each in answer.get("Failed", [])}
 
     def receive(self, most: int, *, wait: int, hide: int | None = None) -> list[Delivery]:
-        """Up to `most` messages, after `wait` seconds at the latest.
+        """Receive up to `most` messages, waiting at most `wait` seconds.
 
-        Other receivers do not see them for `hide` seconds, else for as long as the queue says.
+        They stay hidden from other receivers for `hide` seconds, by default for the queue's visibility timeout.
         """
         hidden = {} if hide is None else {"VisibilityTimeout": hide}
         with clients.translated(f"receive from {self.url}"):
@@ -80,14 +80,14 @@ class QueueClient:
         ]
 
     def delete(self, delivery: Delivery) -> None:
-        """Tell that the message was worked off."""
-        with clients.translated(f"take a message off {self.url}"):
+        """Delete a processed message from the queue."""
+        with clients.translated(f"delete a message from {self.url}"):
             self.client.delete_message(QueueUrl=self.url, ReceiptHandle=delivery.handle)
 
     def release(self, deliveries: Sequence[Delivery]) -> list[Delivery]:
-        """Replace up to ten messages that nobody tried by new ones, so that this receive counts for nothing.
+        """Replace up to ten untried messages by new ones, so that this receive does not count.
 
-        A crash in between leaves both, and the work of one is done twice. Returns those that SQS refused.
+        A crash in between leaves both, and one block is rendered twice. Return the messages refused by SQS.
         """
         bodies = {str(number): each.body for number, each in enumerate(deliveries)}
         tries = {str(number): each.tries - 1 for number, each in enumerate(deliveries)}
@@ -97,7 +97,7 @@ class QueueClient:
         return [each for each in deliveries if each not in sent]
 
     def bury(self, delivery: Delivery) -> bool:
-        """Move a message to the dead-letter queue, if the queue has one; returns whether it was moved."""
+        """Move a message to the dead-letter queue, if there is one; return whether it was moved."""
         dead = self.dead_queue()
         if dead is None or dead.send_bodies({"0": delivery.body}):
             return False
@@ -108,43 +108,44 @@ class QueueClient:
         """Delete up to ten messages."""
         entries = [{"Id": str(number), "ReceiptHandle": each.handle} for number, each in enumerate(deliveries)]
         if entries:
-            with clients.translated(f"take messages off {self.url}"):
+            with clients.translated(f"delete messages from {self.url}"):
                 self.client.delete_message_batch(QueueUrl=self.url, Entries=entries)
 
     def hide(self, handle: str, seconds: int) -> None:
-        """Keep a received message from other workers for so long from now; 0 gives it back at once."""
-        with clients.translated(f"change visibility in {self.url}"):
+        """Hide a received message from other workers for `seconds` from now; 0 returns it at once."""
+        with clients.translated(f"change the visibility of a message in {self.url}"):
             self.client.change_message_visibility(QueueUrl=self.url, ReceiptHandle=handle, VisibilityTimeout=seconds)
 
     def attributes(self) -> dict[str, str]:
-        """All that SQS says of the queue."""
+        """All attributes of the queue."""
         return self._attributes(self.url)
 
     def dead_queue(self) -> Self | None:
-        """Its dead-letter queue, if it has one."""
+        """A client of the dead-letter queue, or None if there is none."""
         url = self.dead_letters(self.attributes())
         return replace(self, url=url) if url else None
 
     def dead_letters(self, attributes: dict[str, str]) -> str:
-        """The URL of the dead-letter queue that the queue's `attributes` name, or nothing."""
+        """The URL of the dead-letter queue in the queue's `attributes`, or an empty string."""
         arn = read_json(attributes.get("RedrivePolicy", "{}")).get("deadLetterTargetArn", "")
         if not arn:
             return ""
         with clients.translated(f"find {arn}"):
-            found = self.client.get_queue_url(QueueName=arn.rpartition(":")[2])
-        return str(found["QueueUrl"])
+            answer = self.client.get_queue_url(QueueName=arn.rpartition(":")[2])
+        return str(answer["QueueUrl"])
 
     def depth(self) -> Depth:
-        """How many messages there are."""
-        said = self.attributes()
-        dead = self.dead_letters(said)
+        """The numbers of messages in the queue and its dead-letter queue."""
+        counts = self.attributes()
+        dead = self.dead_letters(counts)
         return Depth(
-            waiting=int(said["ApproximateNumberOfMessages"]) + int(said["ApproximateNumberOfMessagesDelayed"]),
-            hidden=int(said["ApproximateNumberOfMessagesNotVisible"]),
+            waiting=int(counts["ApproximateNumberOfMessages"]) + int(counts["ApproximateNumberOfMessagesDelayed"]),
+            hidden=int(counts["ApproximateNumberOfMessagesNotVisible"]),
             dead=int(self._attributes(dead)["ApproximateNumberOfMessages"]) if dead else 0,
         )
 
     def _attributes(self, url: str) -> dict[str, str]:
-        with clients.translated(f"look at {url}"):
-            found: dict[str, str] = self.client.get_queue_attributes(QueueUrl=url, AttributeNames=["All"])["Attributes"]
-        return found
+        with clients.translated(f"read the attributes of {url}"):
+            answer = self.client.get_queue_attributes(QueueUrl=url, AttributeNames=["All"])
+        attributes: dict[str, str] = answer["Attributes"]
+        return attributes

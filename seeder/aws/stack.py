@@ -1,4 +1,4 @@
-"""A deployed stack's outputs, so that nobody copies names of buckets and queues."""
+"""Outputs of a deployed stack: buckets, queue and addresses by the stack's name alone."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ NEEDED = ("TileBucket", "SourceBucket", "QueueUrl", "WebsiteUrl", "TileUrl")
 
 @dataclass(frozen=True, slots=True)
 class Stack:
-    """What CloudFormation says of a stack: its status and its outputs by name."""
+    """A stack in CloudFormation: its status, and its outputs by name."""
 
     name: str
     status: str
@@ -23,13 +23,13 @@ class Stack:
         """`base` with the stack's stores, addresses and queue.
 
         Raises:
-            BadCloud: it lacks outputs, so it is not one of ours or was not deployed to the end.
+            BadCloud: outputs are missing: this is another kind of stack, or its deployment did not finish.
         """
         missing = [name for name in NEEDED if not self.outputs.get(name)]
         if missing:
             raise BadCloud(
                 f"stack {self.name!r} ({self.status}) has no output {', '.join(missing)}: "
-                "name the stack that `npm run deploy` made, or deploy again"
+                "give the name of a stack made by `npm run deploy`, or deploy again"
             )
         return replace(
             base,
@@ -44,14 +44,14 @@ class Stack:
 
 
 def read_stack(name: str, region: str) -> Stack:
-    """The stack of that name.
+    """Read the stack with this name.
 
     Raises:
-        BadCloud: there is none, or it may not be looked at.
+        BadCloud: it does not exist, or access is denied.
         QueueError: CloudFormation does not answer.
     """
     client = clients.client("cloudformation", region)
     with clients.translated(f"read stack {name!r} in {client.meta.region_name}"):
-        found = client.describe_stacks(StackName=name)["Stacks"][0]
-    outputs = {each["OutputKey"]: each["OutputValue"] for each in found.get("Outputs", [])}
-    return Stack(name, found["StackStatus"], outputs)
+        stack = client.describe_stacks(StackName=name)["Stacks"][0]
+    outputs = {each["OutputKey"]: each["OutputValue"] for each in stack.get("Outputs", [])}
+    return Stack(name, stack["StackStatus"], outputs)

@@ -225,7 +225,7 @@ def test_nothing_to_export_is_told_with_the_cure(tmp_path: Path) -> None:
         pass
     assert list(tmp_path.iterdir()) == []
     shelf.tiles.delete([shelf.key(tile) for tile in content])
-    with pytest.raises(BadOption, match="are gone: seed them again"):
+    with pytest.raises(BadOption, match="were removed: seed them again"):
         made(shelf.source(chosen(content)), target)
 
 
@@ -248,8 +248,8 @@ def test_a_name_tells_the_kind(name: str, kind: Kind, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "said"),
     [
-        ("a.zip", "name it .pmtiles or .mbtiles, or end a folder with a slash"),
-        ("no/a.pmtiles", "make it first"),
+        ("a.zip", "use .pmtiles or .mbtiles, or end a folder with a slash"),
+        ("no/a.pmtiles", "create it first"),
         ("there.pmtiles", "--overwrite"),
         ("there", "--overwrite"),
         ("folder.pmtiles", "is a folder"),
@@ -281,7 +281,7 @@ def test_an_archive_is_replaced_only_when_that_is_asked_for(kind: Kind, tmp_path
 def test_a_folder_that_is_no_archive_is_never_replaced(others: list[str], tmp_path: Path) -> None:
     for other in others:
         (tmp_path / other).touch()
-    with pytest.raises(BadOption, match="holds other things than tiles"):
+    with pytest.raises(BadOption, match="has other files than tiles"):
         Target.parse(f"{tmp_path}/", overwrite=True)
 
 

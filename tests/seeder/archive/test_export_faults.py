@@ -173,7 +173,7 @@ def test_damage_is_found_before_the_archive_gets_its_name(kind: Kind, tmp_path: 
         work.write(nobody)
         victim = target.made / "3/4/4.png" if kind == "folder" else target.made
         victim.write_bytes(victim.read_bytes().replace(b"\5" * 40, b"\6" + b"\5" * 39))
-        with pytest.raises(StoreError, match="read back wrong: see to the disk"):
+        with pytest.raises(StoreError, match="differ when read back: check the disk"):
             work.check(nobody)
     assert list(tmp_path.iterdir()) == []
     made(source, target)
@@ -189,7 +189,7 @@ def test_a_pmtiles_file_that_was_cut_short_is_found(place: int, tmp_path: Path) 
         work.fetch(nobody)
         work.write(nobody)
         target.made.write_bytes(target.made.read_bytes()[:place])
-        with pytest.raises(StoreError, match="read back wrong: see to the disk"):
+        with pytest.raises(StoreError, match="differ when read back: check the disk"):
             work.check(nobody)
     assert list(tmp_path.iterdir()) == []
 
@@ -203,7 +203,7 @@ def test_an_archive_that_lacks_a_tile_is_found(kind: Kind, tmp_path: Path, monke
         work.write(nobody)
         read = getattr(export, READERS[kind])
         monkeypatch.setattr(export, READERS[kind], lambda *which: list(read(*which))[1:])
-        with pytest.raises(StoreError, match="1 tiles read back wrong"):
+        with pytest.raises(StoreError, match="1 tiles differ when read back"):
             work.check(nobody)
 
 
@@ -212,13 +212,13 @@ def test_a_part_that_is_somebody_else_s_is_left_alone(tmp_path: Path) -> None:
     source = Shelf.of(content).source(chosen(content))
     target = Target.parse(str(tmp_path / "out.pmtiles"))
     target.part.write_text("my notes, longer than a header of a hundred bytes " * 10)
-    with pytest.raises(BadOption, match="move it away"), Export.open(source, target):
+    with pytest.raises(BadOption, match="move it elsewhere"), Export.open(source, target):
         pass
     assert target.part.read_text().startswith("my notes")
     target.part.unlink()
     with closing(sqlite3.connect(target.part)) as base:
         base.execute("CREATE TABLE map (mine)")
-    with pytest.raises(BadOption, match="move it away"), Export.open(source, target):
+    with pytest.raises(BadOption, match="move it elsewhere"), Export.open(source, target):
         pass
     with closing(sqlite3.connect(target.part)) as base:
         assert base.execute("SELECT name FROM sqlite_master").fetchall() == [("map",)]

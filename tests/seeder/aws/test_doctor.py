@@ -240,7 +240,7 @@ def test_a_queue_without_dead_letters_is_named(
     assert alps_copy
     url = boto3.client("sqs", endpoint_url=cloud).create_queue(QueueName=f"{deployed.stack}-plain")["QueueUrl"]
     monkeypatch.setenv("TILER_QUEUE", url)
-    assert "comes again for ever" in wrong(doctor("--json"))["dead letters"]
+    assert "return forever" in wrong(doctor("--json"))["dead letters"]
 
 
 @pytest.mark.usefixtures("alps_copy")
@@ -333,7 +333,7 @@ def test_a_render_that_is_empty_is_named(ring: Stores) -> None:
     assert seen.startswith(f"ring/{hole.z}/{hole.x}/{hole.y}.png: empty")
     assert "ingest it again" in seen
     publish(replace(layer, footprint=replace(elsewhere, cells=np.zeros((1, 1), bool))), ring)
-    assert "holds no data" in wrong(doctor("--json"))["render"]
+    assert "has no data" in wrong(doctor("--json"))["render"]
 
 
 def test_a_stored_tile_that_is_empty_is_named(deployed: Deployed) -> None:

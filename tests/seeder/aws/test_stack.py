@@ -69,7 +69,9 @@ def test_a_stack_that_is_not_there_is_bad_input(cloud: str) -> None:
 
 def test_a_stack_of_somebody_else_is_bad_input(make_stack: MakeStack) -> None:
     stack = read_stack(make_stack(), "us-east-1")
-    with pytest.raises(BadCloud, match=r"CREATE_COMPLETE\) has no output WebsiteUrl, TileUrl: name the stack that"):
+    with pytest.raises(
+        BadCloud, match=r"CREATE_COMPLETE\) has no output WebsiteUrl, TileUrl: give the name of a stack made by"
+    ):
         stack.settings(Settings.from_env({}))
 
 

@@ -167,9 +167,9 @@ def test_nothing_warm_is_told_with_the_cure(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "cure"),
     [
-        (["out.zip"], "name it .pmtiles or .mbtiles"),
+        (["out.zip"], "use .pmtiles or .mbtiles"),
         (["data"], "is there already"),
-        (["data", "--overwrite"], "holds other things than tiles"),
+        (["data", "--overwrite"], "has other files than tiles"),
         (["out.pmtiles", "--missing"], "leave --missing out"),
         (["out.pmtiles", "--zooms", "12"], "has zooms 0-9"),
         (["out.pmtiles", "--scale", "2"], "`seed alps` first"),

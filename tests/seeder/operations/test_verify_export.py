@@ -84,7 +84,7 @@ def test_an_export_has_four_stages_and_goes_on_where_it_was_cut_off(settings: Se
 def test_what_cannot_be_is_our_error(settings: Settings, tmp_path: Path) -> None:
     with pytest.raises(BadOption, match="missing tiles cannot be exported"):
         export("alps", str(tmp_path / "out"), TileQuery(state="missing"), settings, Recorded())
-    with pytest.raises(BadOption, match="no kind of archive"):
+    with pytest.raises(BadOption, match="unsupported archive type"):
         export("alps", str(tmp_path / "out.zip"), LOW, settings, Recorded())
     with pytest.raises(UnknownLayer):
         verify("alp", LOW, VerifyOptions(), settings, Recorded(), print)
