@@ -1,7 +1,7 @@
 """Small real runs to hold the model against: the product's workers, in processes, on a server that stands for S3.
 
-The layer is baked by the real ingest; messages go through `seeder.workers.lambda_handler.attend`, which fills blocks
-and leaves receipts as it does on Lambda. The server answers after 30 ms, and what is over its limit with 503 SlowDown.
+The layer is baked by the real ingest; messages go through `seeder.workers.lambda_handler.handle_record`, which fills
+blocks and puts receipts as on Lambda. The server answers after 30 ms, and what is over its limit with 503 SlowDown.
 In SQS's place is a queue of this process, which gives a failed message back after a fifteenth of the usual time. Every
 message has a part of the bucket to itself, so that a few blocks stand for many.
 """
@@ -36,7 +36,7 @@ from seeder.jobs.ledger import put_job
 from seeder.jobs.messages import Job as Order
 from seeder.jobs.messages import Message, Spec
 from seeder.select.selection import Selection
-from seeder.workers.lambda_handler import Again, attend
+from seeder.workers.lambda_handler import Redeliver, handle_record
 from seeder.workers.process_block import Worker as Station
 from tiler.errors import StoreError
 from tiler.grid import LEAF, TILE, Block
@@ -109,14 +109,14 @@ def _work(settings: Settings, first: str, patience: float, tasks: Any, results: 
     """A worker: one block to begin with, which opens the source, then what comes, until there is nothing more."""
     station = Station.open(settings)
     bucket = open_store(settings.tiles, s3=settings.within(patience).s3)
-    attend(station, first, 1)
+    handle_record(station, first, 1)
     before = time.process_time()
     results.put(("ready", 0.0))
     while (task := tasks.get()) is not None:
         number, receives, body = task
         tiles = Apart(bucket.url, bucket.backend, bucket.s3, f"{number}")
-        answer = attend(replace(station, stores=replace(station.stores, tiles=tiles)), body, receives)
-        results.put(("again" if isinstance(answer, Again) else "done", task))
+        answer = handle_record(replace(station, stores=replace(station.stores, tiles=tiles)), body, receives)
+        results.put(("again" if isinstance(answer, Redeliver) else "done", task))
     results.put(("cpu", time.process_time() - before))
 
 

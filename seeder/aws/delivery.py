@@ -1,15 +1,15 @@
-"""A message as a worker receives it from SQS. Importing this imports no boto3."""
+"""Messages received from SQS. This module does not import boto3."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-TRIES = "Tries"  # message attribute: the tries of the messages that this one replaces
+TRIES = "Tries"  # message attribute: tries of the messages replaced by this one
 
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """A received message; `handle` is valid until the visibility timeout passes."""
+    """A received message; `handle` is valid until the visibility timeout ends."""
 
     id: str
     handle: str
@@ -19,6 +19,6 @@ class Delivery:
 
 
 def delivered(id: str, handle: str, body: str, receives: str, earlier: str | None) -> Delivery:  # noqa: A002 - SQS's name
-    """A message by the counts of SQS: its receives, and the tries of the messages that it replaces."""
+    """A message with tries computed from SQS's receives and from the tries of replaced messages."""
     before = int(earlier) if earlier and earlier.isdecimal() else 0
     return Delivery(id, handle, body, before + int(receives), copied=before > 0)

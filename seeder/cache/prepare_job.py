@@ -10,11 +10,11 @@ from seeder.jobs.block_set import BlockSet
 from seeder.jobs.ledger import (
     delete_receipts,
     finished,
-    outlived,
     put_job,
     put_plan,
     receipts,
     reopen,
+    republished,
     stopped,
     unfinished,
 )
@@ -83,7 +83,7 @@ def current(job: Job, stores: Stores) -> Layer:
             f"job {job.id} was to seed revision {job.spec.revision}, and the layer is at {layer.revision} by now: "
             f"run `seed {layer.id}` instead"
         )
-    if outlived(stores.sources, job):
+    if republished(stores.sources, job):
         raise BadOption(f"layer {layer.id} had another revision since job {job.id}: run `seed {layer.id}` instead")
     return layer
 

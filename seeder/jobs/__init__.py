@@ -1,1 +1,1 @@
-"""What a job is, costs and has come to: its plan, messages, ledger, status and failures."""
+"""Jobs: plan, estimate, messages, ledger, status and failures."""

@@ -1,14 +1,14 @@
-"""A set of blocks in little memory: a billion tiles' worth takes some 50 MB."""
+"""A compact set of blocks: the blocks of a billion tiles take about 50 MB."""
 
 from __future__ import annotations
 
 from tiler.grid import LEAF, Block
 
-GROUP = LEAF * LEAF  # tiles along the side of the square whose blocks share an entry
+GROUP = LEAF * LEAF  # tiles per side of a group of blocks in one entry
 
 
 class BlockSet:
-    """A set of blocks of 8 x 8 tiles: 64 neighbours are the bits of one number."""
+    """A set of 8 x 8 blocks; 64 neighbours are the bits of one number."""
 
     def __init__(self) -> None:
         self._bits: dict[tuple[int, int, int], int] = {}
@@ -18,18 +18,18 @@ class BlockSet:
         return self._count
 
     def __contains__(self, block: Block) -> bool:
-        place, bit = _place(block)
-        return bool(self._bits.get(place, 0) & bit)
+        group, bit = _group_and_bit(block)
+        return bool(self._bits.get(group, 0) & bit)
 
     def add(self, block: Block) -> None:
-        """Put `block` in, if it is not in yet."""
-        place, bit = _place(block)
-        before = self._bits.get(place, 0)
-        self._bits[place] = before | bit
+        """Add `block`; harmless to repeat."""
+        group, bit = _group_and_bit(block)
+        before = self._bits.get(group, 0)
+        self._bits[group] = before | bit
         self._count += not before & bit
 
     def touches(self, block: Block) -> bool:
-        """Whether any block within `block`, whatever its size, is in."""
+        """Whether the set has any block within `block`, which may have any size."""
         if block.size == LEAF:
             return block in self
         if block.size < GROUP:
@@ -38,7 +38,7 @@ class BlockSet:
         return any((block.z, x + dx, y + dy) in self._bits for dy in range(side) for dx in range(side))
 
 
-def _place(block: Block) -> tuple[tuple[int, int, int], int]:
-    """Where a block's bit is: its group and the bit."""
+def _group_and_bit(block: Block) -> tuple[tuple[int, int, int], int]:
+    """The group of a block, and its bit in the group."""
     column, row = block.x // LEAF, block.y // LEAF
     return (block.z, column // LEAF, row // LEAF), 1 << (row % LEAF * LEAF + column % LEAF)

@@ -1,4 +1,4 @@
-"""What a plan comes to, before anything is done: exact counts, and a small sample rendered for the rest."""
+"""Estimate a plan before it runs: exact counts, and bytes and times from a small rendered sample."""
 
 from __future__ import annotations
 
@@ -27,16 +27,16 @@ from tiler.layers.render import TileVariant
 from tiler.settings import Settings
 from tiler.storage.store import Stores, open_store
 
-SAMPLE_BLOCKS, SAMPLE_BLOCKS_DEEPEST = 6, 32  # blocks that are rendered of a zoom, and of the one with the most tiles
-SAMPLE_SECONDS = 20.0  # seconds after which no further block is begun, if every zoom has one
+SAMPLE_BLOCKS, SAMPLE_BLOCKS_DEEPEST = 6, 32  # blocks rendered per zoom, and of the zoom with most tiles
+SAMPLE_SECONDS = 20.0  # seconds; no block starts later, except the first of each zoom
 
 
 @dataclass(frozen=True, slots=True)
 class ZoomEstimate:
-    """What a zoom comes to. `tiles` and `blocks` are exact, the rest from `sample` tiles that were rendered.
+    """The estimate of a zoom. `tiles` and `blocks` are exact, the rest comes from `sample` rendered tiles.
 
-    `empty` is a share of the tiles. `spread` is twice the standard error of `bytes`, as a share of them, and
-    `slack` that of `seconds`; both are 0 where all blocks were rendered, and infinite for a sample of one.
+    `empty` is a fraction of the tiles. `spread` is twice the standard error of `bytes` as a fraction, and `slack` the
+    same for `seconds`; both are 0 if all blocks were rendered, and infinite for a sample of one block.
     """
 
     tiles: int
@@ -51,14 +51,14 @@ class ZoomEstimate:
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """What a plan comes to. `seconds` of rendering are added up over all processes; `wall` is what passes."""
+    """The estimate of a plan. `demand.seconds` are summed over all processes; `wall` is elapsed time in seconds."""
 
     layer: str
     revision: str
     zooms: dict[int, ZoomEstimate]
     demand: Demand
     cost: Cost
-    most: float  # dollars that it may cost at the upper end of the spread
+    most: float  # US dollars at the upper end of the spread
     workers: int
     wall: float
     prices: Prices
@@ -82,16 +82,16 @@ class Estimate:
         }
 
 
-def _finite(said: dict[str, Any]) -> dict[str, Any]:
-    """JSON has no infinity."""
-    return {name: None if value == math.inf else value for name, value in said.items()}
+def _finite(values: dict[str, Any]) -> dict[str, Any]:
+    """Replace infinity, which JSON lacks, by None."""
+    return {name: None if value == math.inf else value for name, value in values.items()}
 
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What is to be estimated: which tiles, how they look, who is to render them and what that costs.
+    """The subject of an estimate: tiles, their variant, workers and prices.
 
-    `workers` are those of a queue if `queued`, else processes of this machine.
+    `workers` are workers of a queue if `queued`, otherwise processes of this machine.
     """
 
     layer: Layer
@@ -104,42 +104,44 @@ class Question:
 
 
 def estimate(question: Question, settings: Settings, *, jobs: int, progress: Callable[[int], object]) -> Estimate:
-    """What the plan comes to, from a sample rendered into a throwaway folder by `jobs` processes.
+    """Estimate a plan from a sample, rendered into a temporary folder by `jobs` processes.
 
-    Of each zoom blocks are drawn at random, a block of more tiles more often; of a zoom with few blocks, all.
-    `progress` is told of tiles as they are rendered. Tiles that exist already are counted as if they did not.
+    Blocks of each zoom are drawn at random, with a probability proportional to their tiles; if a zoom has few blocks,
+    all are rendered. `progress` gets the number of rendered tiles. Stored tiles count as if they were missing.
 
     Raises:
-        SourceReadError: the layer cannot be read.
-        StoreError: the throwaway folder cannot be written.
+        SourceReadError: the layer's source cannot be read.
+        StoreError: the temporary folder cannot be written.
     """
     layer, selection = question.layer, question.selection
     totals = [(region, region.total()) for region in regions(layer, selection)]
-    found = [region for region, total in totals if total.tiles]
+    tile_sets = [region for region, total in totals if total.tiles]
     counts = {region.z: total for region, total in totals if total.tiles}
     samples: dict[int, list[Outcome]] = {z: [] for z in counts}
     with tempfile.TemporaryDirectory(prefix="seeder-") as folder:
         make = partial(_rendering, settings, layer.id, question.variant, Path(folder))
-        for z, outcome in stream(make, _drawn(found, counts, layer.revision), jobs=jobs):
+        for z, outcome in stream(make, _drawn(tile_sets, counts, layer.revision), jobs=jobs):
             samples[z].append(outcome)
             progress(outcome.all.bit_count())
     zooms = {z: _zoom(count, samples[z]) for z, count in counts.items()}
     in_s3 = settings.tiles.startswith("s3:")
-    demand = _demand(question, zooms, found, settings)
-    paid = cost(demand, question.prices, in_s3=in_s3)
+    demand = _demand(question, zooms, tile_sets, settings)
+    dollars = cost(demand, question.prices, in_s3=in_s3)
     most = cost(_at_most(demand, zooms), question.prices, in_s3=in_s3)
     local = demand.seconds / min(question.workers, max(1.0, demand.blocks))
     wall = wall_seconds(demand, question.prices, question.workers) if question.queued else local
-    return Estimate(layer.id, layer.revision, zooms, demand, paid, most.total, question.workers, wall, question.prices)
+    return Estimate(
+        layer.id, layer.revision, zooms, demand, dollars, most.total, question.workers, wall, question.prices
+    )
 
 
-def _drawn(found: list[TileSet], counts: dict[int, Count], seed: str) -> Iterator[tuple[int, BlockMask]]:
-    """The sample, in rounds over the zooms, so that it may end early. The same layer gives the same sample."""
+def _drawn(tile_sets: list[TileSet], counts: dict[int, Count], seed: str) -> Iterator[tuple[int, BlockMask]]:
+    """Draw the sample in rounds over the zooms, so that it can end early; it is the same for the same revision."""
     start = int(seed, 16) % 997 / 997
     deep = max(counts, key=lambda z: counts[z].tiles)
     ends = time.monotonic() + SAMPLE_SECONDS
     for number in range(SAMPLE_BLOCKS_DEEPEST):
-        for region in found:
+        for region in tile_sets:
             quota = SAMPLE_BLOCKS_DEEPEST if region.z == deep else SAMPLE_BLOCKS
             if number >= min(quota, counts[region.z].blocks) or (number and time.monotonic() > ends):
                 continue
@@ -147,26 +149,26 @@ def _drawn(found: list[TileSet], counts: dict[int, Count], seed: str) -> Iterato
                 if number == 0:
                     yield from ((region.z, block_mask) for block_mask in region.block_masks())
                 continue
-            place = (start + number * GOLDEN) % 1
-            yield region.z, region.block_mask_of(int(place * counts[region.z].tiles))
+            position = (start + number * GOLDEN) % 1
+            yield region.z, region.block_mask_of(int(position * counts[region.z].tiles))
 
 
 def _rendering(
     settings: Settings, name: str, variant: TileVariant, folder: Path
 ) -> Callable[[tuple[int, BlockMask]], tuple[int, Outcome]]:
-    """A process's task: fill a block in the throwaway folder."""
+    """The task of a process: fill a block in the temporary folder."""
     sources = Stores.open(settings).sources
     layer = load_layer(sources, name)
     stores = Stores(open_store(folder.as_uri(), create=True), sources, settings.url)
-    warm = False
+    source_open = False
 
     def filled(item: tuple[int, BlockMask]) -> tuple[int, Outcome]:
-        nonlocal warm
+        nonlocal source_open
         z, block_mask = item
         request = Request(block_mask.block, block_mask.tiles, variant, force=True)
         outcome = fill(layer, stores, request)
-        if not warm:  # the first block opens the source, which the others need not
-            warm = True
+        if not source_open:  # repeat the first block, which opened the source, to time it like the others
+            source_open = True
             outcome = fill(layer, stores, request)
         if outcome.failed:
             raise SourceReadError(layer.source, outcome.why)
@@ -176,12 +178,12 @@ def _rendering(
 
 
 def _zoom(count: Count, sample: list[Outcome]) -> ZoomEstimate:
-    """Mean of tiles in the sampled blocks, for all tiles.
+    """The estimate of a zoom from the means of its sample.
 
-    Blocks were drawn with a probability in proportion to their tiles, so that the mean over blocks of what a tile
-    takes is an unbiased mean over tiles (Hansen and Hurwitz 1943).
+    Blocks were drawn with a probability proportional to their tiles, so the mean over blocks of a value per tile is an
+    unbiased mean over tiles (Hansen and Hurwitz 1943).
     """
-    if len(sample) >= count.blocks:  # all there are
+    if len(sample) >= count.blocks:  # all blocks of the zoom
         weights = [outcome.all.bit_count() / count.tiles for outcome in sample]
     else:
         weights = [1 / len(sample)] * len(sample)
@@ -215,7 +217,7 @@ def _zoom(count: Count, sample: list[Outcome]) -> ZoomEstimate:
     )
 
 
-def _demand(question: Question, zooms: dict[int, ZoomEstimate], found: list[TileSet], settings: Settings) -> Demand:
+def _demand(question: Question, zooms: dict[int, ZoomEstimate], tile_sets: list[TileSet], settings: Settings) -> Demand:
     tiles = Stores.open(settings).tiles
     fresh = all(tiles.empty(zoom_prefix(question.layer.id, z)) for z in zooms)
     return Demand(
@@ -224,13 +226,15 @@ def _demand(question: Question, zooms: dict[int, ZoomEstimate], found: list[Tile
         stored=sum(zoom.tiles * (1 - zoom.empty) for zoom in zooms.values()),
         bytes=sum(zoom.bytes for zoom in zooms.values()),
         seconds=sum(zoom.seconds for zoom in zooms.values()),
-        messages=sum(len(part.codes) for region in found for part in region.batches(SIZES)) if question.queued else 0,
+        messages=sum(len(part.codes) for region in tile_sets for part in region.batches(SIZES))
+        if question.queued
+        else 0,
         looked=not (fresh or question.force),
     )
 
 
 def _at_most(demand: Demand, zooms: dict[int, ZoomEstimate]) -> Demand:
-    """The same at the upper end of the spread; a sample of one is taken to be off by its own size."""
+    """The demand at the upper end of the spread; a sample of one block counts as 100% uncertain."""
     share = {z: (min(zoom.spread, 1.0), min(zoom.slack, 1.0)) for z, zoom in zooms.items()}
     size = math.hypot(*(zoom.bytes * share[z][0] for z, zoom in zooms.items()))
     spent = math.hypot(*(zoom.seconds * share[z][1] for z, zoom in zooms.items()))

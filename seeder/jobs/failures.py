@@ -1,4 +1,4 @@
-"""What failed of a job: blocks with their error, and messages that nobody could work off."""
+"""Failures of a job: failed blocks with their errors, and messages in the dead-letter queue."""
 
 from __future__ import annotations
 
@@ -19,35 +19,35 @@ from tiler.storage.store import Store
 
 if TYPE_CHECKING:
     from seeder.aws.delivery import Delivery
-    from seeder.aws.queue import QueueClient  # which imports boto3: a third of a second of every command
+    from seeder.aws.queue import QueueClient  # imports boto3, which takes 0.3 s
 
-HIDE_SECONDS = 900  # seconds that dead letters are kept from others while they are read
-DEAD = "nobody could work it off: it came back from every worker"
+HIDE_SECONDS = 900  # seconds to hide dead letters from other readers
+DEAD = "dead letter: no worker could process this message"
 
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """Tiles of a block that failed, and the error."""
+    """The failed tiles of a block, and their error."""
 
     block_mask: BlockMask
     error: str
 
     def lines(self) -> Iterator[str]:
-        """The tiles as a list names them, with the error as a comment."""
+        """The tiles as lines of a list, with the error as a comment."""
         block = self.block_mask.block
         mask = self.block_mask.tiles if block.size == LEAF else None
-        said = " ".join(self.error.split())
-        return (f"{tile_line(tile)}  # {said}" for tile in block.tiles(mask))
+        comment = " ".join(self.error.split())
+        return (f"{tile_line(tile)}  # {comment}" for tile in block.tiles(mask))
 
 
 @dataclass(slots=True)
 class Group:
-    """Failures with errors of a kind; `error` is the first of them."""
+    """Failures with similar errors; `error` is the first of them."""
 
     error: str
     blocks: int = 0
     tiles: int = 0
-    first: list[str] = field(default_factory=list)  # a few of the blocks
+    first: list[str] = field(default_factory=list)  # blocks, at most three
 
     def add(self, failure: Failure) -> None:
         """Count a failure."""
@@ -58,7 +58,7 @@ class Group:
 
 
 def grouped(failures: Iterable[Failure]) -> list[Group]:
-    """The failures by error, the most frequent first; errors of a kind are told by the first of them."""
+    """Group failures by similar errors, the most frequent first."""
     groups: dict[str, Group] = {}
     for failure in failures:
         groups.setdefault(error_kind(failure.error), Group(failure.error)).add(failure)
@@ -66,54 +66,54 @@ def grouped(failures: Iterable[Failure]) -> list[Group]:
 
 
 def failed_blocks(sources: Store, job: str) -> Iterator[Receipt]:
-    """The receipts of blocks that failed and were not done since, in any order.
+    """The receipts of failed blocks that are not done since, in any order.
 
     Raises:
         StoreError: the ledger could not be read.
     """
 
-    def open_still(block: Block) -> Block | None:
+    def undone(block: Block) -> Block | None:
         return None if is_done(sources, job, block) else block
 
-    found = (block for block in overlap(open_still, finished(sources, job, "failed")) if block)
-    return read_receipts(sources, job, found, "failed")
+    blocks = (block for block in overlap(undone, finished(sources, job, "failed")) if block)
+    return read_receipts(sources, job, blocks, "failed")
 
 
 def failures(sources: Store, job: str) -> Iterator[Failure]:
-    """What failed, block by block."""
+    """The failures of a job, block by block."""
     for receipt in failed_blocks(sources, job):
         yield Failure(BlockMask(receipt.block, receipt.outcome.failed), receipt.outcome.error)
 
 
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
-    """A message in the dead-letter queue that is of the job."""
+    """A message of the job in the dead-letter queue."""
 
     delivery: Delivery
     message: Message
 
     @property
     def failure(self) -> Failure:
-        """The same as a failure."""
+        """The message as a failure."""
         request = self.message.request
         return Failure(BlockMask(request.block, request.tiles), DEAD)
 
 
 @dataclass(frozen=True, slots=True)
 class DeadLetters:
-    """The dead-letter queue, if there is one, and what it holds of one job."""
+    """The dead-letter queue, if there is one, and its messages of one job."""
 
     queue: QueueClient | None
     found: list[DeadLetter]
 
     def open(self, sources: Store, job: str) -> list[DeadLetter]:
-        """Those whose block is not done: the job was resumed since, perhaps, and then all are settled."""
+        """The dead letters of blocks that are not done; a resumed job may have done them since."""
         if not self.found or complete(sources, job):
             return []
         return [letter for letter in self.found if not is_done(sources, job, letter.message.request.block)]
 
     def delete(self) -> None:
-        """Take them off the queue."""
+        """Delete the messages from the queue."""
         for letter in self.found:
             if self.queue:
                 self.queue.delete(letter.delivery)
@@ -121,19 +121,19 @@ class DeadLetters:
 
 @contextmanager
 def dead_letters(queue: QueueClient, job: str) -> Iterator[DeadLetters]:
-    """What the dead-letter queue of `queue` holds of `job`; what is not deleted within is there again afterwards.
+    """The messages of `job` in the dead-letter queue of `queue`; messages not deleted in the block return afterwards.
 
     Raises:
-        BadCloud, QueueError: the queue cannot be asked.
+        BadCloud, QueueError: the queue cannot be read.
     """
     dead = queue.dead_queue()
     seen: list[Delivery] = []
     try:
-        found = []
+        letters = []
         while dead and (deliveries := dead.receive(10, wait=1, hide=HIDE_SECONDS)):
             seen += deliveries
-            found += [letter for letter in map(_letter, deliveries) if letter and letter.message.job == job]
-        yield DeadLetters(dead, found)
+            letters += [letter for letter in map(_letter, deliveries) if letter and letter.message.job == job]
+        yield DeadLetters(dead, letters)
     finally:
         for delivery in seen:
             if dead:
@@ -151,12 +151,12 @@ def _give_back(dead: QueueClient, delivery: Delivery) -> None:
     try:
         dead.hide(delivery.handle, 0)
     except TilerError:
-        return  # it was deleted, or comes back by itself
+        return  # it was deleted, or returns after HIDE_SECONDS
 
 
 @dataclass(frozen=True, slots=True)
 class Retry:
-    """The failed blocks of a job as work to be done once more."""
+    """The failed blocks of a job, to be rendered again."""
 
     job: Job
     tally: Tally
@@ -164,7 +164,7 @@ class Retry:
 
     @classmethod
     def of(cls, job: Job, sources: Store, letters: list[DeadLetter]) -> Retry:
-        """All that failed, and what the letters say."""
+        """All failed blocks of the ledger, and those of dead letters."""
         block_masks = {}
         for receipt in failed_blocks(sources, job.id):
             block_masks[receipt.block] = BlockMask(receipt.block, receipt.outcome.all)
@@ -174,5 +174,5 @@ class Retry:
         return cls(job, Tally(job.id, job.spec.layer, job.spec.revision, tiles), list(block_masks.values()))
 
     def messages(self, sizes: Container[int]) -> Iterator[Message]:
-        """What failed; see `Work.messages`."""
+        """The messages of failed blocks; see `Work.messages`."""
         return (self.job.message(part) for block_mask in self.block_masks for part in block_mask.divided(sizes))

@@ -1,12 +1,12 @@
-"""The ledger, all of it objects in the private store: what a job was asked for, what became of it, how it ended.
+"""The ledger of jobs: objects in the private store.
 
-jobs/{job}/job.json       what was asked for
-jobs/{job}/tiles.npz      the tiles as runs along the Z curve, where not all of the zooms and boxes were meant
-jobs/{job}/plan.json      exact totals a zoom, once planning is complete
-jobs/{job}/run.json       who renders, since when, and how that ended
-jobs/{job}/done/{block}   what became of a block's tiles
-jobs/{job}/failed/{block} the same where some failed; it counts until there is a `done`
-jobs/{job}/cancelled      why nothing more is to be rendered
+jobs/{job}/job.json       the job's spec
+jobs/{job}/tiles.npz      selected tiles as runs along the Z curve, if zooms and boxes do not describe them
+jobs/{job}/plan.json      exact totals for each zoom, once planning is complete
+jobs/{job}/run.json       the latest run: queue, process, start and end
+jobs/{job}/done/{block}   the receipt of a block
+jobs/{job}/failed/{block} the receipt of a block with failed tiles; it counts until there is a `done`
+jobs/{job}/cancelled      the reason why workers must stop
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from tiler.keys import JOBS, index_key, job_key
 from tiler.storage.concurrent import overlap
 from tiler.storage.store import Store
 
-ID = re.compile(r".+-[0-9a-f]{8}-\d{8}T\d{6}\.\d{6}")  # of a job; see Job.new
+ID = re.compile(r".+-[0-9a-f]{8}-\d{8}T\d{6}\.\d{6}")  # of a job, as in Job.new
 JSON, BINARY = "application/json", "application/octet-stream"
 TILES = "tiles.npz"
 
@@ -39,24 +39,24 @@ Kind = Literal["done", "failed"]  # of receipts
 
 
 def put_receipt(sources: Store, job: str, receipt: Receipt) -> None:
-    """Put a receipt on record; harmless to repeat."""
+    """Record a receipt; harmless to repeat."""
     kind = "failed" if receipt.outcome.failed else "done"
     sources.put(job_key(job, kind, str(receipt.block)), receipt.encode(), content_type=JSON)
 
 
 def finished(sources: Store, job: str, kind: Kind = "done") -> Iterator[Block]:
-    """The blocks that have a receipt of that kind."""
+    """The blocks with a receipt of this kind."""
     for entry in sources.list(job_key(job, f"{kind}/")):
         yield block_of(entry.key)
 
 
 def block_of(key: str) -> Block:
-    """The block whose receipt `key` is."""
+    """The block of the receipt at `key`."""
     return block_named(key.rpartition("/")[2])
 
 
 def read_receipt(sources: Store, job: str, kind: Kind, block: Block) -> Receipt | None:
-    """The block's receipt of that kind, if there is one."""
+    """The block's receipt of this kind, or None."""
     try:
         return Receipt.decode(str(block), sources.get(job_key(job, kind, str(block))))
     except MissingObject:
@@ -64,7 +64,7 @@ def read_receipt(sources: Store, job: str, kind: Kind, block: Block) -> Receipt 
 
 
 def read_receipts(sources: Store, job: str, blocks: Iterable[Block], kind: Kind = "done") -> Iterator[Receipt]:
-    """The receipts of blocks that have one, in any order; those that are struck meanwhile are passed over."""
+    """The receipts of blocks, in any order; missing ones are skipped, as they may be deleted meanwhile."""
     return (receipt for receipt in overlap(partial(read_receipt, sources, job, kind), blocks) if receipt)
 
 
@@ -74,9 +74,9 @@ def receipts(sources: Store, job: str) -> Iterator[Receipt]:
 
 
 def delete_receipts(sources: Store, job: str, kind: Kind, blocks: Iterable[Block] | None = None) -> None:
-    """Take receipts off the record, those of `blocks` or all, because their blocks are to be done again."""
-    struck = finished(sources, job, kind) if blocks is None else blocks
-    sources.delete(job_key(job, kind, str(block)) for block in struck)
+    """Delete the receipts of `blocks`, or all, so that the blocks are rendered again."""
+    deleted = finished(sources, job, kind) if blocks is None else blocks
+    sources.delete(job_key(job, kind, str(block)) for block in deleted)
 
 
 CANCELLED = "the job was cancelled"
@@ -84,22 +84,22 @@ CANCELLED = "the job was cancelled"
 
 @dataclass(frozen=True, slots=True)
 class Stop:
-    """Why nothing more of a job is to be rendered, and whether somebody asked for that or too much failed."""
+    """The reason why a job was stopped; `asked` tells a user's `cancel` from too many failures."""
 
     why: str
     asked: bool = True
 
 
 def stop(sources: Store, job: str, stopped: Stop) -> None:
-    """Put on record that nothing more of the job is to be rendered. Workers see it before their next block."""
+    """Record that the job is stopped. Workers check this before each block."""
     sources.put(_stop_key(job), _json(asdict(stopped)), content_type=JSON)
 
 
 def stopped(sources: Store, job: str) -> Stop | None:
-    """Why nothing more of the job is to be rendered, if so. Workers stop whatever the object holds."""
+    """The reason why the job was stopped, or None. Any object at this key stops workers, even a damaged one."""
     try:
-        said = read_json(sources.get(_stop_key(job)))
-        return Stop(str(said["why"]), bool(said["asked"]))
+        document = read_json(sources.get(_stop_key(job)))
+        return Stop(str(document["why"]), bool(document["asked"]))
     except MissingObject:
         return None
     except (KeyError, TypeError, ValueError):
@@ -107,12 +107,12 @@ def stopped(sources: Store, job: str) -> Stop | None:
 
 
 def cancelled(sources: Store, job: str) -> bool:
-    """Whether nothing more of the job is to be rendered; costs less than to ask why."""
+    """Whether the job was stopped; cheaper than `stopped`."""
     return sources.has(_stop_key(job))
 
 
 def reopen(sources: Store, job: str) -> None:
-    """Take off the record that the job was stopped. What was in a queue then may be gone, so it counts as not sent."""
+    """Delete the record of a stop. Messages may have been dropped meanwhile, so they count as not sent."""
     run = load_run(sources, job)
     if run is not None:
         put_run(sources, job, replace(run, sent=False, ended=False))
@@ -125,11 +125,11 @@ def _stop_key(job: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One go at a job. `queue` is the URL of a queue, empty for the machine that ran it.
+    """One run of a job. `queue` is the URL of a queue, empty for a run on one machine.
 
-    `sent` says that all messages are in the queue, `ended` that no more work is done, `why` what was left then.
-    `most` is the share of failed blocks beyond which workers stop the job. `by` is the process that sends or renders.
-    `stale` are the planned tiles that are, or may be, of another revision, as of the check at its end.
+    `sent` means that all messages are in the queue, `ended` that the run is over, `why` the reason if it ended early.
+    Workers stop the job if more than the fraction `most` of its blocks fail. `by` is the process that sends or renders.
+    `stale` is the number of planned tiles of another revision, or possibly so, found by the check at the end.
     """
 
     queue: str
@@ -147,29 +147,29 @@ class Run:
 
     @property
     def abandoned(self) -> bool:
-        """Whether the process behind it ended without a record of its end."""
-        needed = not self.ended and not (self.queue and self.sent)
-        return needed and self.by is not None and self.by.gone
+        """Whether the run's process died before it recorded an end."""
+        needs_process = not self.ended and not (self.queue and self.sent)
+        return needs_process and self.by is not None and self.by.gone
 
 
 def put_run(sources: Store, job: str, run: Run) -> None:
-    """Put on record who works on a job, in place of who did before."""
+    """Record a run of a job, in place of the previous one."""
     sources.put(job_key(job, "run.json"), _json(run.to_json()), content_type=JSON)
 
 
 def load_run(sources: Store, job: str) -> Run | None:
-    """Who works on a job, if it was begun.
+    """The latest run of a job, or None if none was started.
 
     Raises:
         MessageError: it was not written by this version.
     """
     key = job_key(job, "run.json")
     try:
-        said = _spoken(key, sources.get(key))
-        begun = datetime.fromisoformat(said["begun"])
-        by = Runner.from_json(said.get("by"))
-        said = {**said, "stale": said.get("stale", 0)}  # which earlier versions did not check
-        return Run(said["queue"], begun, said["most"], said["sent"], said["ended"], said["why"], by, said["stale"])
+        run = _parsed(key, sources.get(key))
+        begun = datetime.fromisoformat(run["begun"])
+        by = Runner.from_json(run.get("by"))
+        stale = run.get("stale", 0)  # earlier versions did not check
+        return Run(run["queue"], begun, run["most"], run["sent"], run["ended"], run["why"], by, stale)
     except MissingObject:
         return None
     except (AttributeError, KeyError, TypeError, ValueError) as error:
@@ -184,25 +184,25 @@ def record_stale(sources: Store, job: str, tiles: int) -> None:
 
 
 def put_job(sources: Store, job: Job) -> None:
-    """Put on record what a job is asked to do."""
+    """Record a job's spec."""
     tiles = job.spec.selection.tiles
     if tiles is not None:
         sources.put(job_key(job.id, TILES), tiles.encode(), content_type=BINARY)
-    said = _json({"v": VERSION, "job": job.id, **job.spec.to_json()})
-    sources.put(job_key(job.id, "job.json"), said, content_type=JSON)
+    document = _json({"v": VERSION, "job": job.id, **job.spec.to_json()})
+    sources.put(job_key(job.id, "job.json"), document, content_type=JSON)
 
 
 def load_job(sources: Store, job: str, *, listed: bool = True) -> Job:
-    """The job of that id; unless `listed`, the tiles that alone were selected are left out, which may be many.
+    """The job with this id; unless `listed`, its set of tiles is not read, which may be large.
 
     Raises:
-        MissingObject: there is none.
+        MissingObject: there is no such job.
         MessageError: it was not written by this version.
     """
     key = job_key(job, "job.json")
     try:
-        said = read_json(sources.get(key))
-        return Job(job, Spec.from_json(said, lambda: _tiles(sources, job) if listed else TileSets({})))
+        document = read_json(sources.get(key))
+        return Job(job, Spec.from_json(document, lambda: _tiles(sources, job) if listed else TileSets({})))
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise MessageError(f"{key} is not a job: {error!r}") from error
 
@@ -212,21 +212,21 @@ def _tiles(sources: Store, job: str) -> TileSets:
 
 
 def put_plan(sources: Store, job: str, plan: dict[int, Count]) -> None:
-    """Put on record what a job comes to, a zoom at a time."""
+    """Record a job's totals for each zoom."""
     zooms = {str(z): asdict(count) for z, count in plan.items()}
     sources.put(job_key(job, "plan.json"), _json({"v": VERSION, "zooms": zooms}), content_type=JSON)
 
 
 def load_plan(sources: Store, job: str) -> dict[int, Count] | None:
-    """What a job comes to, if it was planned.
+    """A job's totals for each zoom, or None if planning did not finish.
 
     Raises:
         MessageError: it was not written by this version.
     """
     key = job_key(job, "plan.json")
     try:
-        said = _spoken(key, sources.get(key))
-        return {int(z): Count(count["tiles"], count["blocks"]) for z, count in said["zooms"].items()}
+        plan = _parsed(key, sources.get(key))
+        return {int(z): Count(count["tiles"], count["blocks"]) for z, count in plan["zooms"].items()}
     except MissingObject:
         return None
     except (AttributeError, KeyError, TypeError, ValueError) as error:
@@ -234,7 +234,7 @@ def load_plan(sources: Store, job: str) -> dict[int, Count] | None:
 
 
 def complete(sources: Store, job: str) -> bool:
-    """Whether the job was planned and every block is done."""
+    """Whether planning finished and every block is done."""
     plan = load_plan(sources, job)
     if plan is None:
         return False
@@ -247,21 +247,21 @@ def is_done(sources: Store, job: str, block: Block) -> bool:
 
 
 def jobs(sources: Store) -> list[str]:
-    """The ids of all jobs, the newest last. What else lies among them is passed over."""
+    """The ids of all jobs, the newest last; other folders are skipped."""
     return sorted((name for name in sources.folders(JOBS) if ID.fullmatch(name)), key=begun)
 
 
 def jobs_of(sources: Store, layer: str) -> list[Job]:
-    """The layer's jobs that are on record, the newest first, without the tiles that alone were selected.
+    """The recorded jobs of a layer, the newest first, without their sets of tiles.
 
     Raises:
-        MessageError: one was not written by this version.
+        MessageError: a job was not written by this version.
     """
 
     def loaded(name: str) -> Job | None:
         try:
             return load_job(sources, name, listed=False)
-        except MissingObject:  # it was cut off before it was on record
+        except MissingObject:  # interrupted before job.json was written
             return None
 
     own = (name for name in jobs(sources) if layer_of(name) == layer)
@@ -269,20 +269,20 @@ def jobs_of(sources: Store, layer: str) -> list[Job]:
 
 
 def begun(job: str) -> datetime:
-    """When a job was begun, as its id says (UTC)."""
+    """The start of a job (UTC), from its id."""
     return datetime.strptime(job.rpartition("-")[2], TIME).replace(tzinfo=UTC)
 
 
 def layer_of(job: str) -> str:
-    """The layer of a job, as its id says."""
+    """The layer of a job, from its id."""
     return job.rsplit("-", 2)[0]
 
 
 def find_job(sources: Store, named: str, *, listed: bool = True) -> Job:
-    """The job of that id, or the only one whose id begins so, or the newest of the layer of that name; see `load_job`.
+    """Find a job by its id, by a unique prefix of it, or by a layer's name, which means the layer's newest job.
 
     Raises:
-        UnknownJob: there is none, or there are several.
+        UnknownJob: no job matches, or several do.
         MessageError: it was not written by this version.
     """
     known = jobs(sources)
@@ -297,11 +297,11 @@ def find_job(sources: Store, named: str, *, listed: bool = True) -> Job:
     raise UnknownJob(named, alike[:3] or difflib.get_close_matches(named, known, n=3))
 
 
-def outlived(sources: Store, job: Job) -> bool:
-    """Whether the layer was published anew since the job was on record.
+def republished(sources: Store, job: Job) -> bool:
+    """Whether the layer was published again after the job was recorded.
 
-    If it is at the job's revision all the same, another one was current in between, and the tiles that receipts speak
-    of may be of that one.
+    If the layer still has the job's revision, another one was current in between, and the tiles of receipts may be of
+    that revision.
     """
     try:
         return sources.written(job_key(job.id, "job.json")) < sources.written(index_key(job.spec.layer))
@@ -310,23 +310,23 @@ def outlived(sources: Store, job: Job) -> bool:
 
 
 def unfinished(sources: Store, spec: Spec) -> Job | None:
-    """The latest job of `spec`, if it has blocks without a `done`, nobody cancelled it and its receipts still hold."""
+    """The latest job of `spec` if it has unfinished blocks, was not cancelled and its receipts are still valid."""
     begun = sorted(name for name in sources.folders(JOBS) if name.startswith(f"{spec.layer}-{spec.digest}-"))
     if not begun:
         return None
     job = Job(begun[-1], spec)
     why = stopped(sources, job.id)
-    if (why is not None and why.asked) or outlived(sources, job):
+    if (why is not None and why.asked) or republished(sources, job):
         return None
     return None if complete(sources, job.id) else job
 
 
-def _spoken(key: str, data: bytes) -> Any:
-    """What `data`, of `key`, says in this version's words."""
-    said = read_json(data)
-    check_version(said, key)
-    return said
+def _parsed(key: str, data: bytes) -> Any:
+    """Parse `data` of `key` and check its version."""
+    document = read_json(data)
+    check_version(document, key)
+    return document
 
 
-def _json(said: dict[str, Any]) -> bytes:
-    return (json.dumps(said, indent=1) + "\n").encode()
+def _json(document: dict[str, Any]) -> bytes:
+    return (json.dumps(document, indent=1) + "\n").encode()

@@ -1,4 +1,4 @@
-"""Jobs, the messages that carry their blocks, and the receipts that say what became of them: values and their JSON."""
+"""Jobs, messages for their blocks, and receipts of processed blocks: values and their JSON."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from tiler.layers.fill import Outcome, Request
 from tiler.layers.render import TileVariant
 
 VERSION = 1
-TIME = "%Y%m%dT%H%M%S.%f"  # in the id of a job, UTC
-FIELDS = {  # of a message, and their types
+TIME = "%Y%m%dT%H%M%S.%f"  # UTC, in the id of a job
+FIELDS = {  # fields of a message and their types
     "job": str,
     "layer": str,
     "revision": str,
@@ -35,33 +35,33 @@ FIELDS = {  # of a message, and their types
     "format": str,
     "force": bool,
 }
-SIZES = (LEAF, LEAF**2, LEAF**3)  # of blocks that messages to a queue name: workers split the larger ones
+SIZES = (LEAF, LEAF**2, LEAF**3)  # of blocks in messages to a queue; workers split the larger ones
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")  # of a job or a revision, as part of a key
 MASK = re.compile(r"[0-9a-f]{1,16}")
 MASKS = ("written", "empty", "skipped", "failed")
 
 
 Fate = Literal[
-    "filled",  # and on record
-    "split",  # into messages of smaller blocks
-    "dropped",  # superseded or cancelled: nothing was done, nothing is on record
+    "filled",  # rendered and recorded
+    "split",  # into messages for smaller blocks
+    "dropped",  # superseded or cancelled: not rendered, not recorded
 ]
 
 
-def check_version(said: dict[str, Any], what: str) -> None:
-    """Nothing, if this version of the program wrote `what`, whose JSON is `said`.
+def check_version(document: dict[str, Any], name: str) -> None:
+    """Check that this version of the program wrote `document`; `name` is its name in the message.
 
     Raises:
-        MessageError: another one did.
-        KeyError: it has no version.
+        MessageError: another version did.
+        KeyError: there is no version.
     """
-    if said["v"] != VERSION:
-        raise MessageError(f"{what} is of version {said['v']}: this program speaks {VERSION}")
+    if document["v"] != VERSION:
+        raise MessageError(f"{name} has version {document['v']}: this program reads version {VERSION}")
 
 
 @dataclass(frozen=True, slots=True)
 class Spec:
-    """What a job does: which tiles of which revision of a layer, how they look, whether existing ones too."""
+    """The specification of a job: layer and revision, selection, variant; `force` re-renders stored tiles."""
 
     layer: str
     revision: str
@@ -70,7 +70,7 @@ class Spec:
     force: bool = False
 
     def to_json(self) -> dict[str, Any]:
-        """The JSON form, which also identifies the spec."""
+        """The JSON form, which is hashed as the identity of the spec."""
         return {
             "layer": self.layer,
             "revision": self.revision,
@@ -84,44 +84,44 @@ class Spec:
         }
 
     @classmethod
-    def from_json(cls, said: dict[str, Any], tiles: Callable[[], TileSets]) -> Spec:
-        """The inverse of `to_json`; `tiles` is asked for those that alone were selected, if the spec says so.
+    def from_json(cls, document: dict[str, Any], tiles: Callable[[], TileSets]) -> Spec:
+        """The inverse of `to_json`; `tiles` is called to load a set of tiles if the spec has one.
 
         Raises:
-            MessageError: it is no spec of this version.
+            MessageError: the document is not a spec of this version.
         """
         try:
-            check_version(said, "the spec of a job")
-            listed = None if said["tiles"] is None else tiles()
-            if listed and listed.digest != said["tiles"]:
-                raise MessageError("the tiles of a job are not those that it was given")
-            boxes = tuple(Bounds(*box) for box in said["boxes"])
-            selection = Selection(parse_zooms(said["zooms"]), boxes, listed, said.get("footprint", True))
-            variant = TileVariant(said["scale"], said["format"])
-            return cls(said["layer"], said["revision"], selection, variant, said["force"])
+            check_version(document, "the spec of a job")
+            listed = None if document["tiles"] is None else tiles()
+            if listed and listed.digest != document["tiles"]:
+                raise MessageError("the set of tiles differs from the hash in the spec")
+            boxes = tuple(Bounds(*box) for box in document["boxes"])
+            selection = Selection(parse_zooms(document["zooms"]), boxes, listed, document.get("footprint", True))
+            variant = TileVariant(document["scale"], document["format"])
+            return cls(document["layer"], document["revision"], selection, variant, document["force"])
         except (KeyError, TypeError, ValueError, BadInput) as error:
             raise MessageError(f"not the spec of a job: {error!r}") from error
 
     @property
     def digest(self) -> str:
-        """8 hex digits that tell this spec from others."""
+        """A hash of the spec, 8 hex digits."""
         return hashlib.blake2b(json.dumps(self.to_json()).encode(), digest_size=4).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A spec with an id. The id names the layer, the spec and the time, so that a spec's jobs are found by name."""
+    """A spec with an id made of layer, hash of the spec and time, so that a spec's jobs can be listed by prefix."""
 
     id: str
     spec: Spec
 
     @classmethod
     def new(cls, spec: Spec, now: datetime) -> Job:
-        """A job that begins `now` (UTC)."""
+        """A job starting at `now` (UTC)."""
         return cls(f"{spec.layer}-{spec.digest}-{now:{TIME}}", spec)
 
     def message(self, block_mask: BlockMask, *, force: bool = False) -> Message:
-        """What a worker needs to know of one of the job's blocks; `force` spares it the look for existing tiles."""
+        """The message for one of the job's blocks; `force` skips the check for stored tiles."""
         spec = self.spec
         request = Request(block_mask.block, block_mask.tiles, spec.variant, spec.force or force)
         return Message(self.id, spec.layer, spec.revision, request)
@@ -129,7 +129,7 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One block's work, on its way to a worker."""
+    """The work of one block, sent to a worker."""
 
     job: str
     layer: str
@@ -137,7 +137,7 @@ class Message:
     request: Request
 
     def parts(self) -> Iterator[Message]:
-        """The messages of the smaller blocks that a block larger than 8 x 8 consists of."""
+        """The messages for the 64 next smaller blocks of a block larger than 8 x 8."""
         for block in self.request.block.parts():
             tiles = block.full if block.size == LEAF else 0
             yield replace(self, request=replace(self.request, block=block, tiles=tiles))
@@ -168,44 +168,44 @@ class Message:
         """The inverse of `encode`.
 
         Raises:
-            MessageError: it is no message of this version.
+            MessageError: the text is not a message of this version.
         """
         try:
-            said = read_json(text)
-            check_version(said, "a message")
+            fields = read_json(text)
+            check_version(fields, "a message")
             for name, kind in FIELDS.items():
-                if type(said[name]) is not kind:
-                    raise MessageError(f"not a message: {name} is {said[name]!r}")
-            _check_words(said)
-            block = Block(said["z"], said["x"], said["y"], said["size"])
-            variant = TileVariant(said["scale"], said["format"])
-            request = Request(block, int(said["tiles"], 16), variant, said["force"])
-            return cls(said["job"], said["layer"], said["revision"], request)
+                if type(fields[name]) is not kind:
+                    raise MessageError(f"not a message: {name} is {fields[name]!r}")
+            _check_values(fields)
+            block = Block(fields["z"], fields["x"], fields["y"], fields["size"])
+            variant = TileVariant(fields["scale"], fields["format"])
+            request = Request(block, int(fields["tiles"], 16), variant, fields["force"])
+            return cls(fields["job"], fields["layer"], fields["revision"], request)
         except (KeyError, TypeError, ValueError, BadInput) as error:
             raise MessageError(f"not a message: {error!r}") from error
 
 
-def _check_words(said: dict[str, Any]) -> None:
-    """Check a message's names before they become keys.
+def _check_values(fields: dict[str, Any]) -> None:
+    """Check a message's values before they become parts of keys.
 
     Raises:
-        ValueError, BadName: one may not.
+        ValueError, BadName: a value is invalid.
     """
-    check_layer(said["layer"])
+    check_layer(fields["layer"])
     for name, good in (
-        ("job", NAME.fullmatch(said["job"])),
-        ("revision", NAME.fullmatch(said["revision"])),
-        ("tiles", MASK.fullmatch(said["tiles"])),
-        ("scale", said["scale"] in (1, 2)),
-        ("format", said["format"] in FORMATS),
+        ("job", NAME.fullmatch(fields["job"])),
+        ("revision", NAME.fullmatch(fields["revision"])),
+        ("tiles", MASK.fullmatch(fields["tiles"])),
+        ("scale", fields["scale"] in (1, 2)),
+        ("format", fields["format"] in FORMATS),
     ):
         if not good:
-            raise ValueError(f"{name} cannot be {str(said[name])[:80]!r}")
+            raise ValueError(f"invalid {name}: {str(fields[name])[:80]!r}")
 
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """What became of one message's tiles."""
+    """The result of one message."""
 
     block: Block
     outcome: Outcome
@@ -213,39 +213,39 @@ class Receipt:
 
     def encode(self) -> bytes:
         """The receipt's JSON."""
-        said = asdict(self.outcome)
-        masks = {name: f"{said[name]:016x}" for name in MASKS}
-        return json.dumps({"v": VERSION, **said, **masks}, separators=(",", ":")).encode()
+        fields = asdict(self.outcome)
+        masks = {name: f"{fields[name]:016x}" for name in MASKS}
+        return json.dumps({"v": VERSION, **fields, **masks}, separators=(",", ":")).encode()
 
     @classmethod
     def decode(cls, name: str, data: bytes) -> Receipt:
-        """The inverse of `encode` and of the key's last part.
+        """The inverse of `encode`; `name` is the last part of the key.
 
         Raises:
-            MessageError: it is no receipt of this version.
+            MessageError: the data are not a receipt of this version.
         """
         try:
-            said = read_json(data)
-            check_version(said, f"receipt {name}")
-            del said["v"]
-            masks = {mask: int(said[mask], 16) for mask in MASKS}
-            return cls(block_named(name), Outcome(**{**said, **masks}))
+            fields = read_json(data)
+            check_version(fields, f"receipt {name}")
+            del fields["v"]
+            masks = {mask: int(fields[mask], 16) for mask in MASKS}
+            return cls(block_named(name), Outcome(**{**fields, **masks}))
         except (KeyError, TypeError, ValueError, BadInput) as error:
             raise MessageError(f"{name} is not a receipt: {error!r}") from error
 
 
 def error_kind(error: str) -> str:
-    """What errors have in common that differ only in where they happened: the text with its numbers left out."""
+    """The text of an error without its numbers, equal for the same error at different places."""
     return re.sub(r"\d+", "#", error)
 
 
 def block_named(name: str) -> Block:
-    """The inverse of a block's str.
+    """Parse the name of a block, the inverse of `str(block)`.
 
     Raises:
-        MessageError: it names none.
+        MessageError: `name` is not a block's name.
     """
     try:
         return Block(*map(int, name.split("-")))
     except (TypeError, ValueError, GridError) as error:
-        raise MessageError(f"{name} does not name a block: {error}") from error
+        raise MessageError(f"{name} is not the name of a block: {error}") from error

@@ -1,4 +1,4 @@
-"""Seeding a layer: plan its blocks, send those that are not done, add up what became of them."""
+"""Run a job: plan its blocks, send the unfinished ones, add up their receipts."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from tiler.storage.store import Store, Stores
 
 @dataclass(slots=True)
 class Tally:
-    """What became of a job's tiles so far. `tiles` is all that it has to do; the rest counts what is done."""
+    """Running totals of a job. `tiles` is the number of planned tiles; the other fields count finished ones."""
 
     job: str
     layer: str
@@ -45,11 +45,11 @@ class Tally:
     failed: int = 0
     bytes: int = 0
     seconds: float = 0.0
-    errors: dict[str, int] = field(default_factory=dict)  # the first of its kind: tiles
+    errors: dict[str, int] = field(default_factory=dict)  # first error of each kind: failed tiles
 
     @property
     def done(self) -> int:
-        """Tiles that are settled, one way or another."""
+        """The number of finished tiles, whatever their result."""
         return self.written + self.empty + self.skipped + self.failed
 
     def to_json(self) -> dict[str, str | int | float]:
@@ -58,7 +58,7 @@ class Tally:
 
     @contextmanager
     def timed(self) -> Iterator[None]:
-        """Adds the seconds that pass within."""
+        """Add the seconds spent in the block."""
         start = time.monotonic()
         try:
             yield
@@ -66,7 +66,7 @@ class Tally:
             self.seconds = round(self.seconds + time.monotonic() - start, 3)
 
     def add(self, outcome: Outcome) -> int:
-        """Count a block's tiles; returns how many there were."""
+        """Add the outcome of a block; return its number of tiles."""
         before = self.done
         self.written += outcome.written.bit_count()
         self.empty += outcome.empty.bit_count()
@@ -83,9 +83,9 @@ class Tally:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """A job and what is left of it: `tally` counts what earlier runs did, `done` holds their blocks.
+    """A job and its remaining work: `tally` counts the tiles of earlier runs, `done` has their blocks.
 
-    `fresh` are the zooms of which no tile was there when the plan was made, so that none need be looked for.
+    `fresh` are the zooms without any stored tile at planning time, so that workers need not check for tiles.
     """
 
     job: Job
@@ -98,31 +98,31 @@ class Plan:
 
     @property
     def resumed(self) -> bool:
-        """Whether an earlier run did part of it."""
+        """Whether an earlier run finished any block."""
         return bool(self.done)
 
     @property
     def blocks(self) -> int:
-        """Blocks of 8 x 8 tiles, those that are done included."""
+        """The number of 8 x 8 blocks, including finished ones."""
         return Count.total(self.counts).blocks
 
     def messages(self, sizes: Container[int]) -> Iterator[Message]:
-        """The blocks that are left, in `sizes`, as they are drawn."""
+        """The messages of the remaining blocks, of `sizes`, generated lazily."""
         for block_mask in self.order.block_masks(regions(self.layer, self.job.spec.selection), sizes):
-            for left in self._left(block_mask):
-                yield self.job.message(left, force=left.block.z in self.fresh)
+            for remaining in self._remaining(block_mask):
+                yield self.job.message(remaining, force=remaining.block.z in self.fresh)
 
-    def _left(self, block_mask: BlockMask) -> Iterator[BlockMask]:
-        """What of a piece is not done."""
+    def _remaining(self, block_mask: BlockMask) -> Iterator[BlockMask]:
+        """The parts of a block mask that are not done."""
         if not self.done.touches(block_mask.block):
             yield block_mask
         elif block_mask.block.size > LEAF:
             for part in block_mask.parts():
-                yield from self._left(part)
+                yield from self._remaining(part)
 
 
 class Work(Protocol):
-    """What is to be rendered of a job."""
+    """The blocks of a job to be rendered."""
 
     @property
     def job(self) -> Job:
@@ -131,11 +131,11 @@ class Work(Protocol):
 
     @property
     def tally(self) -> Tally:
-        """What is done already, and who hears of what follows."""
+        """The totals so far, to which new receipts are added."""
         ...
 
     def messages(self, sizes: Container[int]) -> Iterator[Message]:
-        """What is left, in blocks of `sizes`."""
+        """The messages of the remaining blocks, of `sizes`."""
         ...
 
 
@@ -147,10 +147,10 @@ def run(
     most: float,
     progress: Callable[[int], object],
 ) -> str:
-    """Send what is left and add up the receipts; returns why not all of it was done, or nothing.
+    """Send the remaining blocks and add up their receipts; return the reason if the job was stopped, or nothing.
 
-    `queue` makes the queue from what hears of receipts. `most` is the share of failed blocks beyond which the job is
-    stopped. `progress` is told of tiles as they are settled.
+    `queue` creates the queue, given a callback for receipts. The job is stopped if more than the fraction `most` of its
+    blocks fail. `progress` gets the number of finished tiles.
     """
     tally, job = work.tally, work.job.id
     dropped = ""
@@ -163,7 +163,7 @@ def run(
             progress(tally.add(receipt.outcome))
 
     delete_receipts(stores.sources, job, "failed")
-    with tally.timed(), _on_record(job, stores.sources, Run("", datetime.now(UTC), most, by=Runner.here())):
+    with tally.timed(), _recorded(job, stores.sources, Run("", datetime.now(UTC), most, by=Runner.here())):
         pool = queue(add_receipt)
         pool.send(takewhile(lambda _: not dropped, work.messages(pool.sizes)))
     stop = stopped(stores.sources, job) if dropped else None
@@ -171,10 +171,10 @@ def run(
 
 
 @contextmanager
-def _on_record(job: str, sources: Store, run: Run) -> Iterator[None]:
-    """The run stands in the ledger, with its end."""
+def _recorded(job: str, sources: Store, run: Run) -> Iterator[None]:
+    """Record the start and the end of a run in the ledger."""
     put_run(sources, job, run)
-    why = "it was interrupted"
+    why = "interrupted"
     try:
         yield
         why = ""
@@ -182,7 +182,7 @@ def _on_record(job: str, sources: Store, run: Run) -> Iterator[None]:
         why = str(error) or type(error).__name__
         raise
     finally:
-        with suppress(StoreError):  # what made it end matters more
-            now = load_run(sources, job)
-            if now and now.begun == run.begun:  # nobody took over meanwhile
+        with suppress(StoreError):  # the error that ended the run matters more
+            latest = load_run(sources, job)
+            if latest and latest.begun == run.begun:  # no other run replaced it meanwhile
                 put_run(sources, job, replace(run, ended=True, why=why))

@@ -1,4 +1,4 @@
-"""What AWS asks for its services, and how fast it is: every figure that an estimate of cost and time rests on."""
+"""Prices and speeds of AWS: all figures behind an estimate of cost and time."""
 
 from __future__ import annotations
 
@@ -11,63 +11,63 @@ from tiler.errors import BadOption
 from tiler.inputs import check_file, whole
 
 MILLION = 1_000_000
-LARGEST = 1 << 20  # characters of a file that can be one of prices
+LARGEST = 1 << 20  # characters of a file of prices
 
 
 @dataclass(frozen=True, slots=True)
 class Prices:
-    """US dollars without taxes and free tiers, and what the workers of the stack are. `--prices FILE` sets others.
+    """Prices in US dollars without taxes and free tiers, and properties of workers; `--prices FILE` replaces them.
 
-    `lambda_wait` is what a block of 64 tiles waits for S3 beside its rendering, measured with 30 ms a request
-    (`bench/fanout.py`); `lambda_speed` is the speed of a worker's CPU, one core of this machine being 1.
+    `lambda_wait` is the time a block of 64 tiles waits for S3 besides rendering, measured at 30 ms per request
+    (`bench/fanout.py`); `lambda_speed` is the speed of a worker's CPU relative to one core of this machine.
     """
 
     as_of: str = "2025-06, us-east-1"
     lambda_gb_second: float = 0.0000133334  # arm64; 0.0000166667 on x86_64
     lambda_million_requests: float = 0.20
-    s3_million_puts: float = 5.00  # and as much for LIST
-    s3_million_gets: float = 0.40  # and for HEAD
+    s3_million_puts: float = 5.00  # also for LIST
+    s3_million_gets: float = 0.40  # also for HEAD
     s3_gb_month: float = 0.023
     sqs_million_requests: float = 0.40
     logs_gb: float = 0.50
-    lambda_gb: float = 1769 / 1024  # memory of a worker; 1769 MB is one whole CPU
-    lambda_batch: float = 5  # messages that one call of a worker takes
+    lambda_gb: float = 1769 / 1024  # memory of a worker; 1769 MB gives one full CPU
+    lambda_batch: float = 5  # messages per invocation
     lambda_wait: float = 0.3  # seconds
     lambda_speed: float = 1.0
-    lambda_first: float = 5  # workers that begin at once
-    lambda_more: float = 300  # workers that are added a minute
+    lambda_first: float = 5  # workers available at once
+    lambda_more: float = 300  # workers added per minute
 
     @classmethod
     def load(cls, path: Path) -> Prices:
-        """These prices with what the TOML file at `path` says instead.
+        """The default prices, updated from the TOML file at `path`.
 
         Raises:
-            BadOption: it cannot be read, names no price of ours, or what it says is no price.
+            BadOption: the file cannot be read, or has an unknown name or an invalid value.
         """
         try:
             check_file(path)
             with path.open(encoding="utf-8") as file:
-                said = tomllib.loads(whole(file, str(path), LARGEST))
+                values = tomllib.loads(whole(file, str(path), LARGEST))
         except (OSError, RecursionError, ValueError) as error:
             raise BadOption(f"cannot read prices from {path}: {error}") from error
         known = {field.name for field in fields(cls)}
-        unknown = sorted(set(said) - known)
+        unknown = sorted(set(values) - known)
         if unknown:
-            raise BadOption(f"{path}: no price is called {', '.join(unknown)}; there are {', '.join(sorted(known))}")
-        for name, value in said.items():
+            raise BadOption(f"{path}: unknown price {', '.join(unknown)}: choose from {', '.join(sorted(known))}")
+        for name, value in values.items():
             number = type(value) in (int, float) and 0 <= value < float("inf")
             if not (type(value) is str if name == "as_of" else number):
                 raise BadOption(f"{path}: {name} = {value!r} is not a price")
             if not value and name in ("lambda_batch", "lambda_speed", "lambda_first"):
-                raise BadOption(f"{path}: {name} = 0 means that nothing is ever done")
-        return replace(cls(), **said)
+                raise BadOption(f"{path}: {name} must be above 0")
+        return replace(cls(), **values)
 
 
 @dataclass(frozen=True, slots=True)
 class Demand:
-    """What is to be paid for: blocks with their tiles, of which so many are stored, in bytes, and seconds of rendering.
+    """The quantities behind a cost: tiles, blocks, tiles to be `stored`, bytes, and seconds of rendering.
 
-    `looked` says that workers look for existing tiles first; `messages` is 0 where no queue is used.
+    `looked` means that workers check for stored tiles first; `messages` is 0 without a queue.
     """
 
     tiles: float
@@ -81,7 +81,7 @@ class Demand:
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """US dollars, once; `storage` is for a month."""
+    """US dollars, paid once; `storage` is for one month."""
 
     compute: float = 0.0
     s3: float = 0.0
@@ -91,17 +91,17 @@ class Cost:
 
     @property
     def total(self) -> float:
-        """All of it, with one month of storage."""
+        """The sum, with one month of storage."""
         return self.compute + self.s3 + self.sqs + self.logs + self.storage
 
 
-LISTS = 10  # that looking for a block's tiles takes: one a column, and more where numbers gain a digit
-GETS = 6  # of a block: the layer, whether its job goes on, the pixels
-LOGGED = 1300  # bytes that a block adds to the log
+LISTS = 10  # LIST requests to check a block's tiles: one per column, more where numbers gain a digit
+GETS = 6  # GET requests of a block: the layer, the job's stop, the pixels
+LOGGED = 1300  # bytes of log per block
 
 
 def cost(demand: Demand, prices: Prices, *, in_s3: bool) -> Cost:
-    """What `demand` costs; tiles in a folder cost nothing, and neither does rendering on this machine."""
+    """The cost of `demand`; tiles in a folder and rendering on this machine cost nothing."""
     queued = demand.messages > 0
     puts = demand.stored + demand.blocks * (1 + (LISTS if demand.looked else 0))
     s3 = puts * prices.s3_million_puts + demand.blocks * GETS * prices.s3_million_gets
@@ -117,18 +117,18 @@ def cost(demand: Demand, prices: Prices, *, in_s3: bool) -> Cost:
 
 
 def lambda_seconds(demand: Demand, prices: Prices) -> float:
-    """Seconds that workers are busy, all together."""
+    """Busy seconds, summed over all workers."""
     return demand.seconds / prices.lambda_speed + demand.tiles / 64 * prices.lambda_wait
 
 
 def wall_seconds(demand: Demand, prices: Prices, workers: int) -> float:
-    """How long so many workers take, of which Lambda adds so many a minute."""
+    """Elapsed seconds with up to `workers` workers, as Lambda adds them over time."""
     busy = lambda_seconds(demand, prices)
     first, more = min(prices.lambda_first, workers), prices.lambda_more / 60
     if not more:
         return busy / first
-    rise = (workers - first) / more
-    risen = (first + workers) / 2 * rise  # worker-seconds until all are there
+    rise = (workers - first) / more  # seconds until all workers run
+    risen = (first + workers) / 2 * rise  # worker-seconds until then
     if busy >= risen:
         return rise + (busy - risen) / workers
-    return (math.sqrt(first**2 + 2 * more * busy) - first) / more  # of busy = first * t + more * t^2 / 2
+    return (math.sqrt(first**2 + 2 * more * busy) - first) / more  # solves busy = first * t + more * t^2 / 2

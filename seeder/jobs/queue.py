@@ -1,4 +1,4 @@
-"""Where the blocks of a job are sent to be rendered."""
+"""The interface of queues: destinations for the blocks of a job."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from seeder.jobs.messages import Message
 
 
 class Queue(Protocol):
-    """Takes messages to workers, each at least once."""
+    """Delivers messages to workers, each at least once."""
 
     @property
     def sizes(self) -> Container[int]:
-        """Sizes of the blocks that it takes, in tiles a side."""
+        """The supported sizes of blocks, in tiles per side."""
         ...
 
     def send(self, messages: Iterable[Message]) -> int:
-        """Send `messages` as they come, holding only a few; return how many.
+        """Send a stream of `messages`, holding only a few; return their number.
 
         Raises:
             QueueError: some were refused.
-            StoreError, WorkerDied: a local worker could not go on.
+            StoreError, WorkerDied: a local worker failed.
         """
         ...

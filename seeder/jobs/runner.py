@@ -1,4 +1,4 @@
-"""The process that runs a job, and whether it still exists, as far as this machine can tell."""
+"""The process of a run, and whether it still exists, as far as this machine knows."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from tiler.alive import alive
 
 PROC = Path("/proc")
 NAMES = ("host", "machine", "boot", "room", "started")
-ENDED = ("Z", "X")  # states of a process of which only the entry in the table is left
+ENDED = ("Z", "X")  # states of an ended process that is still in the process table
 
 
 @dataclass(frozen=True, slots=True)
 class Runner:
     """A process: machine, boot, process-id namespace, id and start time.
 
-    `started` is in the kernel's ticks since the boot and tells the process from a later one of the same id. What a
-    system does not tell is empty.
+    `started`, in kernel ticks since the boot, distinguishes the process from a later one with the same id. Unknown
+    fields are empty.
     """
 
     host: str
@@ -33,15 +33,15 @@ class Runner:
 
     @classmethod
     def here(cls) -> Runner:
-        """The process that asks."""
-        return cls(*_place(), os.getpid(), _started(os.getpid()))
+        """The current process."""
+        return cls(*_identity(), os.getpid(), _started(os.getpid()))
 
     @classmethod
-    def from_json(cls, said: Any) -> Runner | None:
-        """The process of that JSON form, None where it is none."""
+    def from_json(cls, document: Any) -> Runner | None:
+        """The inverse of `to_json`; None for anything else."""
         try:
-            host, machine, boot, room, started = (str(said[name]) for name in NAMES)
-            return cls(host, machine, boot, room, int(said["pid"]), started)
+            host, machine, boot, room, started = (str(document[name]) for name in NAMES)
+            return cls(host, machine, boot, room, int(document["pid"]), started)
         except (KeyError, TypeError, ValueError):
             return None
 
@@ -51,17 +51,17 @@ class Runner:
 
     @property
     def gone(self) -> bool:
-        """Whether the process has certainly ended; False for a process of another machine."""
-        host, machine, boot, room = _place()
+        """Whether the process has ended for certain; False for a process of another machine."""
+        host, machine, boot, room = _identity()
         if self.host != host or self.machine != machine:
             return False
         if self.boot != boot:
-            return bool(machine)  # a machine that is known by more than its name was started again since
+            return bool(machine)  # the same machine, not just the same name, was restarted since
         return self.room == room and not _lives(self.pid, self.started)
 
 
 def _lives(pid: int, started: str) -> bool:
-    """Whether the process that started then is there."""
+    """Whether the process with this id and start time exists."""
     if not alive(pid):
         return False
     now = _started(pid)
@@ -69,23 +69,23 @@ def _lives(pid: int, started: str) -> bool:
 
 
 def _started(pid: int) -> str:
-    """When the process started, in ticks since the boot; empty where nobody tells, `ended` of one that has."""
-    state, *fields = _said(PROC / str(pid) / "stat").rpartition(")")[2].split() or [""]
+    """The start of a process in ticks since the boot; empty if unknown, `ended` if it has ended."""
+    state, *fields = _text(PROC / str(pid) / "stat").rpartition(")")[2].split() or [""]
     return "ended" if state in ENDED else fields[18] if len(fields) > 18 else ""
 
 
 @cache
-def _place() -> tuple[str, str, str, str]:
-    """Host, machine, boot and room of process ids of this process."""
+def _identity() -> tuple[str, str, str, str]:
+    """Host, machine, boot and process-id namespace of this process."""
     try:
         room = (PROC / "self" / "ns" / "pid").readlink().name
     except OSError:
         room = ""
-    machine = _said(Path("/etc/machine-id"))
-    return socket.gethostname(), machine, _said(PROC / "sys" / "kernel" / "random" / "boot_id"), room
+    machine = _text(Path("/etc/machine-id"))
+    return socket.gethostname(), machine, _text(PROC / "sys" / "kernel" / "random" / "boot_id"), room
 
 
-def _said(path: Path) -> str:
+def _text(path: Path) -> str:
     """The text of a file; empty if unreadable."""
     try:
         return path.read_text().strip()

@@ -1,4 +1,4 @@
-"""How far a job is, from a listing of its receipts: the same from any machine, for whoever renders it."""
+"""Progress and state of a job, from a listing of its receipts: the same from any machine."""
 
 from __future__ import annotations
 
@@ -23,20 +23,26 @@ from tiler.storage.concurrent import overlap
 from tiler.storage.store import PAGE, Store
 
 if TYPE_CHECKING:
-    from seeder.aws.queue import Depth  # which imports boto3: a third of a second of every command
+    from seeder.aws.queue import Depth  # imports boto3, which takes 0.3 s
 
 State = Literal["planning", "running", "done", "failed", "cancelled", "superseded", "stalled"]
-FINAL: tuple[State, ...] = ("done", "failed", "cancelled", "superseded", "stalled")  # nothing more happens by itself
+FINAL: tuple[State, ...] = (
+    "done",
+    "failed",
+    "cancelled",
+    "superseded",
+    "stalled",
+)  # nothing more happens without a command
 
-STEP_SECONDS = 2.0  # seconds; receipts are counted by when they were written, so coarsely
-RATE_SECONDS = 60.0  # seconds over which the rate is taken
+STEP_SECONDS = 2.0  # resolution of the times at which receipts are counted
+RATE_SECONDS = 60.0  # the rate is an average over this time
 
-DepthOf = Callable[[str], "Depth | None"]  # of the queue at a URL; None where nobody knows
+DepthOf = Callable[[str], "Depth | None"]  # the depth of the queue at a URL; None if unknown
 
 
 @dataclass(frozen=True, slots=True)
 class ZoomProgress:
-    """Tiles and blocks of a zoom, and how many of its blocks are done, or failed and not done since."""
+    """Tiles and blocks of a zoom, and its numbers of done blocks and of failed blocks not done since."""
 
     tiles: int
     blocks: int
@@ -46,7 +52,7 @@ class ZoomProgress:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far a job is. `rate` is in tiles a second, `left` in seconds, None where nothing tells."""
+    """A job's progress. `rate` is in tiles per second, `left` in seconds, None if unknown."""
 
     job: str
     layer: str
@@ -55,30 +61,30 @@ class Progress:
     why: str
     zooms: dict[int, ZoomProgress]
     begun: datetime
-    last: datetime | None  # receipt
+    last: datetime | None  # of receipts
     rate: float
     queue: str
     depth: Depth | None
 
     @property
     def tiles(self) -> int:
-        """All tiles."""
+        """The number of planned tiles."""
         return sum(zoom.tiles for zoom in self.zooms.values())
 
     @property
     def done(self) -> int:
-        """Tiles that are done, about: a block that is begun counts as the mean of its zoom."""
+        """The approximate number of finished tiles: each block counts as the mean of its zoom."""
         return round(sum(zoom.tiles * zoom.done / zoom.blocks for zoom in self.zooms.values() if zoom.blocks))
 
     @property
     def percent(self) -> float:
-        """Tiles done of all; 100 only if nothing is left."""
+        """Percentage of finished tiles; 100 only if no block is left."""
         whole = sum(zoom.blocks - zoom.done for zoom in self.zooms.values()) == 0
         return 100.0 if self.zooms and whole else min(99.9, 100 * self.done / max(1, self.tiles))
 
     @property
     def left(self) -> float | None:
-        """Seconds until it is done, at this rate."""
+        """Seconds until the job is done, at the current rate."""
         failed = sum(zoom.tiles * zoom.failed / zoom.blocks for zoom in self.zooms.values() if zoom.blocks)
         return (self.tiles - self.done - failed) / self.rate if self.rate and self.state == "running" else None
 
@@ -105,7 +111,7 @@ class Progress:
 
 
 def progress(job: Job, sources: Store, layers: Layers, depth_of: DepthOf, now: datetime) -> Progress:
-    """How far `job` is at `now` (UTC). `depth_of` is asked only where the state hangs on it.
+    """The progress of `job` at `now` (UTC). `depth_of` is called only if the state depends on it.
 
     Raises:
         MessageError: the ledger was not written by this version.
@@ -122,7 +128,7 @@ def progress(job: Job, sources: Store, layers: Layers, depth_of: DepthOf, now: d
     stale = superseding(layer, job.spec.revision)
     mixed = bool(run and run.stale and layer) and _mixed(sources, job)
     last = max((each.last for each in (done, failed) if each.last), default=None)
-    facts = _Facts(job, zooms, run, stopped(sources, job.id), stale, last, begun(job.id), now, mixed)
+    facts = _Facts(job, zooms, run, stopped(sources, job.id), stale, last, begun(job.id), now, mixed, layer is None)
     state, why, depth = _state(facts, depth_of)
     return Progress(
         job=job.id,
@@ -141,42 +147,44 @@ def progress(job: Job, sources: Store, layers: Layers, depth_of: DepthOf, now: d
 
 @dataclass(frozen=True, slots=True)
 class _Facts:
-    """What a job's state follows from."""
+    """The facts behind a job's state."""
 
     job: Job
     zooms: dict[int, ZoomProgress]
     run: Run | None
     stop: Stop | None
-    stale: str  # what took the place of the layer's revision, if something did
+    stale: str  # the layer's current revision, or its absence, if the job's is superseded
     last: datetime | None
     begun: datetime
     now: datetime
-    mixed: bool = False  # whether tiles of another revision that the job left alone may still be stored
+    mixed: bool = False  # whether tiles of another revision, skipped by the job, may still be stored
+    removed: bool = False  # whether the layer was removed
 
     @property
     def left(self) -> int:
-        """Blocks that are not done."""
+        """The number of blocks that are not done."""
         return sum(zoom.blocks - zoom.done for zoom in self.zooms.values())
 
     @property
     def failed(self) -> int:
-        """Blocks that failed."""
+        """The number of failed blocks."""
         return sum(zoom.failed for zoom in self.zooms.values())
 
     @property
     def quiet(self) -> float:
-        """Seconds since the last sign of progress; dates further ahead than STUCK_SECONDS are ignored."""
-        heard = (self.begun, self.last, self.run.begun if self.run else None)
-        passed = [(self.now - each).total_seconds() for each in heard if each]
-        return max(0.0, min((each for each in passed if each > -timing.STUCK_SECONDS), default=0.0))
+        """Seconds since the last sign of progress; times more than STUCK_SECONDS in the future are ignored."""
+        signs = (self.begun, self.last, self.run.begun if self.run else None)
+        ages = [(self.now - each).total_seconds() for each in signs if each]
+        return max(0.0, min((each for each in ages if each > -timing.STUCK_SECONDS), default=0.0))
 
 
 def _state(facts: _Facts, depth_of: DepthOf) -> tuple[State, str, Depth | None]:
-    """The state, why it is so, and the depth of the queue if it was asked."""
+    """The state, its reason, and the depth of the queue if it was read."""
     if facts.zooms and not facts.left:
         return ("failed", _stale(facts), None) if facts.mixed and not facts.stale else ("done", "", None)
     if facts.stale:
-        return "superseded", f"the layer is at revision {facts.stale} by now", None
+        why = "the layer was removed" if facts.removed else f"the layer is now at revision {facts.stale}"
+        return "superseded", why, None
     if facts.stop:
         return "cancelled" if facts.stop.asked else "failed", facts.stop.why, None
     if facts.zooms and facts.failed == facts.left:
@@ -191,10 +199,10 @@ def _state(facts: _Facts, depth_of: DepthOf) -> tuple[State, str, Depth | None]:
 
 
 def _stale(facts: _Facts) -> str:
-    """The result of the check at the end of the job."""
+    """The result of the check at the end of the job, as a reason."""
     tiles = facts.run.stale if facts.run else 0
-    many = f"{tiles:,} tile{' is' if tiles == 1 else 's are'}"
-    return f"{many} or may be of another revision: `seeder refresh {facts.job.spec.layer}` renders them again"
+    count = f"{tiles:,} tile{' is' if tiles == 1 else 's are'}"
+    return f"{count} stale or may be: run `seeder refresh {facts.job.spec.layer}` to re-render them"
 
 
 def _mixed(sources: Store, job: Job) -> bool:
@@ -208,22 +216,22 @@ def _mixed(sources: Store, job: Job) -> bool:
 
 
 def _stalled(facts: _Facts, depth: Depth | None) -> str:
-    """Why nothing more will come, or nothing."""
+    """The reason why no further receipt will come, or nothing."""
     run = facts.run
     if run and run.ended:
-        return run.why or "it ended before all was done"
+        return run.why or "the run ended before all blocks were done"
     if run and run.abandoned:
-        return f"the process that ran it ended: `seeder resume {facts.job.id}` goes on"
+        return f"its process ended: run `seeder resume {facts.job.id}` to continue"
     silence = f"no receipt for {_span(facts.quiet)}"
     queued = bool(run and run.queue)
     sent = bool(run and queued and run.sent)
-    if not is_stuck(facts.quiet, depth, asked=sent):
+    if not is_stuck(facts.quiet, depth, sent=sent):
         return ""
     if queued and not sent:
-        return f"{silence}, and not all messages were sent"
+        return f"{silence}, and only a part of the messages was sent"
     if not queued or depth is None or depth:
         return silence
-    dead = f", {depth.dead:,} messages are dead letters" if depth.dead else ""
+    dead = f"; {depth.dead:,} messages are dead letters" if depth.dead else ""
     return f"{silence}, and the queue is empty{dead}"
 
 
@@ -233,16 +241,16 @@ def _span(seconds: float) -> str:
 
 @dataclass(slots=True)
 class _Receipts:
-    """Receipts counted by zoom and by when they were written; the names of the blocks where they are few."""
+    """Receipts counted by zoom and by time of writing, and the names of failed blocks."""
 
     blocks: Counter[int]
-    again: Counter[int]  # those of blocks that a caller asked about
-    steps: Counter[tuple[int, int]]  # by step of time and zoom
+    again: Counter[int]  # of these, receipts of blocks in a given set
+    steps: Counter[tuple[int, int]]  # by time step and zoom
     names: list[str]
     last: datetime | None = None
 
     def add(self, other: _Receipts) -> None:
-        """Count the other's too."""
+        """Add the counts of `other`."""
         self.blocks += other.blocks
         self.again += other.again
         self.steps += other.steps
@@ -250,7 +258,7 @@ class _Receipts:
         self.last = max((last for last in (self.last, other.last) if last), default=None)
 
     def rate(self, plan: dict[int, Count], since: datetime, *, recent: bool) -> float:
-        """Tiles a second since then, or of the last minute of them."""
+        """Tiles per second since `since`, or, if `recent`, over the last minute with receipts."""
         if self.last is None:
             return 0.0
         end = self.last.timestamp()
@@ -260,38 +268,38 @@ class _Receipts:
         return tiles / max(end - start, STEP_SECONDS)
 
 
-def _receipts(sources: Store, job: str, kind: Kind, plan: dict[int, Count], asked: frozenset[str]) -> _Receipts:
-    """The receipts of one kind; a long listing is made in parts at the same time."""
+def _receipts(sources: Store, job: str, kind: Kind, plan: dict[int, Count], known: frozenset[str]) -> _Receipts:
+    """Count the receipts of one kind, and those among `known`; long listings are made in parallel parts."""
     root = job_key(job, kind, "")
     cuts = [root + cut for cut in _cuts(plan)] if sources.ordered else []
 
-    def counted(span: tuple[str, str]) -> _Receipts:
-        found = _Receipts(Counter(), Counter(), Counter(), [])
+    def count_part(span: tuple[str, str]) -> _Receipts:
+        part = _Receipts(Counter(), Counter(), Counter(), [])
         for entry in sources.list(root, after=span[0], before=span[1]):
             name = entry.key[len(root) :]
             z = int(name.partition("-")[0])
-            found.blocks[z] += 1
-            found.again[z] += name in asked
-            found.steps[int(entry.modified.timestamp() // STEP_SECONDS), z] += 1
-            found.last = max(found.last or entry.modified, entry.modified)
+            part.blocks[z] += 1
+            part.again[z] += name in known
+            part.steps[int(entry.modified.timestamp() // STEP_SECONDS), z] += 1
+            part.last = max(part.last or entry.modified, entry.modified)
             if kind == "failed":
-                found.names.append(name)
-        return found
+                part.names.append(name)
+        return part
 
     total = _Receipts(Counter(), Counter(), Counter(), [])
-    for part in overlap(counted, pairwise(["", *sorted(cuts), ""])):
+    for part in overlap(count_part, pairwise(["", *sorted(cuts), ""])):
         total.add(part)
     return total
 
 
 def _cuts(plan: dict[int, Count]) -> Iterator[str]:
-    """Where to divide a listing of blocks: at each first digit of the column, of zooms that fill several pages."""
+    """Prefixes that divide a listing of blocks: each first digit of the column, for zooms of several pages."""
     return (f"{z}-{digit}" for z, count in plan.items() if count.blocks > 2 * PAGE for digit in string.digits)
 
 
 def queue_depth(url: str, region: str) -> Depth | None:
-    """How much waits in the queue at `url`, None where nobody can tell."""
-    from seeder.aws.queue import QueueClient  # noqa: PLC0415 - boto3 takes a third of a second
+    """The depth of the queue at `url`, or None if it cannot be read."""
+    from seeder.aws.queue import QueueClient  # noqa: PLC0415 - boto3 takes 0.3 s to import
 
     try:
         return QueueClient.open(url, region).depth()

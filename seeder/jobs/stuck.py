@@ -1,4 +1,4 @@
-"""When a job is stuck: nothing more comes of it unless somebody resumes it."""
+"""The rule for stuck jobs, which make no progress until they are resumed."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING
 from tiler import timing
 
 if TYPE_CHECKING:
-    from seeder.aws.queue import Depth  # which imports boto3: a third of a second of every command
+    from seeder.aws.queue import Depth  # imports boto3, which takes 0.3 s
 
 
-def is_stuck(silence: float, depth: Depth | None, *, asked: bool, empty: float = math.inf) -> bool:
-    """Whether a job is stuck that had no receipt for `silence` seconds.
+def is_stuck(silence: float, depth: Depth | None, *, sent: bool, empty: float = math.inf) -> bool:
+    """Whether a job without a receipt for `silence` seconds is stuck.
 
-    `asked` says that its messages are all in a queue, `depth` what that holds (None if it does not answer). A message
-    that failed comes again after a quarter of an hour. `empty` is the number of seconds since the queue last held
-    something, where that is known: its counts are late.
+    `sent` means that all its messages are in a queue, and `depth` is the depth of this queue (None if it does not
+    answer). A failed message returns after up to a quarter of an hour. `empty` is the number of seconds since the queue
+    last held a message, if known: its counts are delayed.
     """
-    if asked and (depth is None or depth):
+    if sent and (depth is None or depth):
         return silence > timing.STUCK_BUSY_SECONDS
     return min(silence, empty) > timing.STUCK_SECONDS

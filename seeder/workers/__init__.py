@@ -1,1 +1,1 @@
-"""Who renders blocks: the queue, the pool of this machine, the Lambda, and who follows them."""
+"""Workers: the pool of this machine, the SQS queue, the worker Lambda, and the follower of jobs."""

@@ -1,7 +1,6 @@
-"""The circuit breaker: a job of which too much fails is stopped before it costs more.
+"""The circuit breaker: stop a job with too many failed blocks before it costs more.
 
-A worker knows only its own last blocks, and the ledger only what became of all of them. So a job is stopped by
-whichever shows it first: that too many of a worker's last blocks failed, or too many of all.
+A job is stopped as soon as too many of a worker's recent blocks failed, or too many of all blocks in the ledger.
 """
 
 from __future__ import annotations
@@ -17,15 +16,15 @@ from seeder.jobs.ledger import Stop, finished, load_run, stop
 from seeder.jobs.messages import Receipt
 from tiler.storage.store import PAGE, Store
 
-LEAST_FAILED = 20  # failed blocks before anything is stopped
-WINDOW_BLOCKS = 1000  # blocks that a worker looks back
-NEVER = 1.0  # a share of failed blocks that cannot be passed
+LEAST_FAILED = 20  # failed blocks before a job can be stopped
+WINDOW_BLOCKS = 1000  # recent blocks of a worker that count
+NEVER = 1.0  # a fraction of failed blocks that cannot be exceeded
 MAX_FAILED_SHARE = 0.01
-KNOWN = 16  # jobs that a worker remembers
+KNOWN = 16  # jobs with a window per worker
 
 
-def judged(failed: int, blocks: int, most: float) -> str:
-    """Why a job of which `failed` of `blocks` failed should be stopped, or nothing; a share of `most` is borne."""
+def reason_to_stop(failed: int, blocks: int, most: float) -> str:
+    """The reason to stop a job if more than a fraction `most` of `blocks` failed, otherwise nothing."""
     if failed < LEAST_FAILED or failed <= most * blocks:
         return ""
     return f"{failed:,} of {blocks:,} blocks failed, more than {100 * most:g}%"
@@ -33,21 +32,21 @@ def judged(failed: int, blocks: int, most: float) -> str:
 
 @dataclass(slots=True)
 class _Window:
-    """Whether each of the last blocks of a run failed."""
+    """Flags of a run's recent blocks: whether each failed."""
 
     begun: datetime | None = None
     last: deque[bool] = field(default_factory=lambda: deque(maxlen=WINDOW_BLOCKS))
 
 
 class Breaker:
-    """What a worker remembers of its jobs."""
+    """Recent blocks of a worker's jobs."""
 
     def __init__(self, sources: Store) -> None:
         self._sources = sources
         self._windows: dict[str, _Window] = {}
 
     def add_receipt(self, job: str, receipt: Receipt) -> None:
-        """Take note of a block of `job`; where that passes the limit, put on record that the job is stopped.
+        """Count a block of `job`; if too many failed, record that the job is stopped.
 
         Raises:
             StoreError: the ledger could not be read or written.
@@ -58,7 +57,7 @@ class Breaker:
             return
         run = load_run(self._sources, job)
         most = run.most if run else MAX_FAILED_SHARE
-        if run and window.begun not in (None, run.begun):  # what failed in an earlier run is forgiven
+        if run and window.begun not in (None, run.begun):  # failures of an earlier run do not count
             kept = [*(each for each in window.last if not each), True]
             self._windows[job] = window = _Window(last=deque(kept, WINDOW_BLOCKS))
         window.begun = run.begun if run else None
@@ -75,13 +74,13 @@ class Breaker:
         return self._windows[job]
 
     def _why(self, job: str, last: Sequence[bool], most: float) -> str:
-        """What the last blocks tell, or else the ledger. It is asked the more rarely the more failed: that is dear."""
-        why = judged(sum(last), len(last), most)
+        """The reason to stop the job. Listing the ledger is expensive, so it is done less often the more failed."""
+        why = reason_to_stop(sum(last), len(last), most)
         if why:
             return why
         failed = sum(1 for _ in islice(finished(self._sources, job, "failed"), PAGE))
-        if failed < LEAST_FAILED or random.random() > LEAST_FAILED / failed:  # noqa: S311 - no secret
+        if failed < LEAST_FAILED or random.random() > LEAST_FAILED / failed:  # noqa: S311 - not for security
             return ""
-        enough = round(failed / most) if most else 0  # with so many done besides, nothing is stopped
+        enough = round(failed / most) if most else 0  # with this many done, the limit is not exceeded
         done = sum(1 for _ in islice(finished(self._sources, job), enough))
-        return judged(failed, failed + done, most)
+        return reason_to_stop(failed, failed + done, most)

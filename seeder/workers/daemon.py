@@ -1,6 +1,6 @@
-"""Workers on any machine: processes that take messages from the queue until they are told to stop.
+"""Workers on any machine: processes that handle messages of the queue until they are stopped.
 
-The same loop as the Lambda's, for EC2, ECS, Kubernetes or a machine at hand.
+The same loop as the worker Lambda's, for EC2, ECS, Kubernetes or any other machine.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from tenacity.stop import stop_when_event_set
 
 from seeder.aws.delivery import Delivery
 from seeder.jobs.messages import Receipt
-from seeder.workers.lambda_handler import Again, attend, log
+from seeder.workers.lambda_handler import Redeliver, handle_record, log
 from seeder.workers.process_block import Worker
 from seeder.workers.sqs import SqsQueue
 from seeder.workers.turns import is_spent, turns
@@ -27,15 +27,15 @@ from tiler.errors import QueueError, TilerError
 from tiler.ingest.processes import end_with_parent, interrupts_ignored, signals
 from tiler.settings import Settings
 
-AHEAD = 4  # messages that a process takes at once
-RECEIVE_SECONDS = 5  # seconds that SQS may let a process wait: what it takes at most to stop an idle one
-REPLACE_SECONDS = 2.0  # seconds before a worker that died is replaced
+AHEAD = 4  # messages that a process receives at once
+RECEIVE_SECONDS = 5  # seconds of long polling, and so the longest time to stop an idle process
+REPLACE_SECONDS = 2.0  # seconds before a dead worker is replaced
 
 
 def work_queue(settings: Settings, *, jobs: int) -> None:
-    """Work the queue off with `jobs` processes until SIGTERM or Ctrl-C, then finish the blocks that were begun.
+    """Process the queue with `jobs` processes until SIGTERM or Ctrl-C, then finish the current blocks.
 
-    A process that dies is replaced; its messages come again when their visibility timeout passes.
+    A process that dies is replaced; its messages return when their visibility timeout ends.
 
     Raises:
         BadCloud, QueueError: the queue cannot be used.
@@ -51,9 +51,9 @@ def work_queue(settings: Settings, *, jobs: int) -> None:
                 if not worker.is_alive() and not stop.is_set():
                     log.error("worker died", code=worker.exitcode)
                     stop.wait(REPLACE_SECONDS)
-                    queue.attributes()  # a queue that is gone ends this
+                    queue.attributes()  # raises an error if the queue was deleted
                     workers[number] = _started(settings, visibility)
-        log.info("stopping: blocks that were begun are finished")
+        log.info("stopping: finishing the current blocks")
         for worker in workers:
             worker.terminate()
         for worker in workers:
@@ -61,35 +61,35 @@ def work_queue(settings: Settings, *, jobs: int) -> None:
 
 
 def _started(settings: Settings, visibility: int) -> SpawnProcess:
-    worker = multiprocessing.get_context("spawn").Process(target=_tend, args=(settings, visibility))
-    with interrupts_ignored():  # spawned processes inherit this: the command tells them when to stop
+    worker = multiprocessing.get_context("spawn").Process(target=_handle_messages, args=(settings, visibility))
+    with interrupts_ignored():  # spawned processes inherit this: only the command stops them
         worker.start()
     return worker
 
 
-def _tend(settings: Settings, visibility: int) -> None:
-    """One process: receive, work, delete, until told to stop."""
+def _handle_messages(settings: Settings, visibility: int) -> None:
+    """Receive, process and delete messages until SIGTERM, in a process of its own."""
     end_with_parent()
     stop = threading.Event()
-    with signals(stop.set), _last_words():
+    with signals(stop.set), _errors_logged():
         queue = SqsQueue.open(settings.queue, settings.s3.region)
         worker = Worker.open(settings, queue.send)
         for deliveries in _received(queue, stop):
-            with _held(queue, visibility, deliveries) as held:
+            with _hidden(queue, visibility, deliveries) as hidden:
 
-                def release(rest: Sequence[Delivery], held: list[Delivery] = held) -> None:
-                    held[:] = [delivery for delivery in held if delivery not in rest]
+                def release(rest: Sequence[Delivery], hidden: list[Delivery] = hidden) -> None:
+                    hidden[:] = [delivery for delivery in hidden if delivery not in rest]
                     _release(queue, rest)
 
                 for delivery in turns(deliveries, lambda _: not stop.is_set(), release, partial(_bury, queue)):
-                    answer = attend(worker, delivery.body, delivery.tries)
-                    held.remove(delivery)
-                    settle(queue, delivery, answer)
+                    result = handle_record(worker, delivery.body, delivery.tries)
+                    hidden.remove(delivery)
+                    settle(queue, delivery, result)
 
 
 @contextmanager
-def _last_words() -> Iterator[None]:
-    """An error that no waiting mends ends the process with a line."""
+def _errors_logged() -> Iterator[None]:
+    """Log an error that a retry cannot cure, and end the process."""
     try:
         yield
     except TilerError as error:
@@ -97,22 +97,22 @@ def _last_words() -> Iterator[None]:
         raise SystemExit(1) from error
 
 
-def settle(queue: SqsQueue, delivery: Delivery, answer: Receipt | Again) -> None:
-    """Delete a message, set when it comes again, or move it to the dead-letter queue after its last try.
+def settle(queue: SqsQueue, delivery: Delivery, result: Receipt | Redeliver) -> None:
+    """Delete a message, set when it returns, or move it to the dead-letter queue after its last try.
 
-    If the queue does not answer, the message comes again after its visibility timeout.
+    If the queue does not answer, the message returns after its visibility timeout.
     """
     try:
-        if isinstance(answer, Receipt):
+        if isinstance(result, Receipt):
             queue.delete(delivery)
         elif not (is_spent(delivery) and _bury(queue, delivery)):
-            queue.hide(delivery.handle, answer.seconds)
+            queue.hide(delivery.handle, result.seconds)
     except TilerError as error:
         log.warning("message not settled", error=str(error))
 
 
 def _bury(queue: SqsQueue, delivery: Delivery) -> bool:
-    """Move a message to the dead-letter queue; returns whether that was possible."""
+    """Move a message to the dead-letter queue; return whether it was moved."""
     try:
         return queue.bury(delivery)
     except TilerError as error:
@@ -121,7 +121,7 @@ def _bury(queue: SqsQueue, delivery: Delivery) -> bool:
 
 
 def _release(queue: SqsQueue, deliveries: Sequence[Delivery]) -> None:
-    """Release messages; those that SQS did not take come again at once, and count as tried."""
+    """Release messages; the ones refused by SQS return at once, and count as tried."""
     try:
         for delivery in queue.release(deliveries) if deliveries else ():
             queue.hide(delivery.handle, 0)
@@ -130,34 +130,34 @@ def _release(queue: SqsQueue, deliveries: Sequence[Delivery]) -> None:
 
 
 def _received(queue: SqsQueue, stop: threading.Event) -> Iterator[list[Delivery]]:
-    """Messages as they come, until `stop`; a queue that does not answer is asked more and more rarely."""
+    """Receive messages until `stop`; retry with growing pauses if the queue does not answer."""
 
-    def tell(state: RetryCallState) -> None:
+    def warn(state: RetryCallState) -> None:
         error = state.outcome.exception() if state.outcome else None
         log.warning("the queue does not answer", error=str(error))
 
     while not stop.is_set():
-        ask = Retrying(
+        retrying = Retrying(
             retry=retry_if_exception_type(QueueError),
             wait=wait_random_exponential(multiplier=1, max=60),
             stop=stop_when_event_set(stop),
             sleep=sleep_using_event(stop),
-            before_sleep=tell,
+            before_sleep=warn,
             retry_error_callback=lambda _: [],
         )
-        yield ask(queue.receive, AHEAD, wait=RECEIVE_SECONDS)
+        yield retrying(queue.receive, AHEAD, wait=RECEIVE_SECONDS)
 
 
 @contextmanager
-def _held(queue: SqsQueue, visibility: int, deliveries: list[Delivery]) -> Iterator[list[Delivery]]:
-    """Keeps received messages from other workers as long as they stand in the list that is given."""
-    held = list(deliveries)
+def _hidden(queue: SqsQueue, visibility: int, deliveries: list[Delivery]) -> Iterator[list[Delivery]]:
+    """Hide received messages from other workers as long as they are in the yielded list."""
+    hidden = list(deliveries)
     done = threading.Event()
 
     def extend() -> None:
         while not done.wait(visibility / 3):
             for delivery in deliveries:
-                if delivery not in held:
+                if delivery not in hidden:
                     continue
                 try:
                     queue.hide(delivery.handle, visibility)
@@ -167,7 +167,7 @@ def _held(queue: SqsQueue, visibility: int, deliveries: list[Delivery]) -> Itera
     thread = threading.Thread(target=extend, daemon=True)
     thread.start()
     try:
-        yield held
+        yield hidden
     finally:
         done.set()
         thread.join()

@@ -1,4 +1,4 @@
-"""A job for the workers of a queue: sent, and followed by its receipts to an end that tells the truth."""
+"""Send a job to the workers of a queue, and follow its receipts to the end."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from tiler.storage.store import Stores
 
 @dataclass(frozen=True, slots=True)
 class Watch:
-    """A job to follow: who hears of receipts, and how patiently."""
+    """A job to follow. `progress` gets the number of finished tiles; `pause` is the polling interval in seconds."""
 
     plan: Plan
     queue: SqsQueue
@@ -47,21 +47,21 @@ def send(
     most: float = MAX_FAILED_SHARE,
     again: bool = False,
 ) -> int:
-    """Send what is left to do; returns how many messages, 0 where they are under way already.
+    """Send the remaining messages; return their number, 0 if they are in the queue already.
 
-    They are taken to be, unless `again`, when all were sent once and the queue is not empty, so that following a job
-    does not send it twice. `most` is the share of failed blocks beyond which workers stop the job. `progress` is told
-    of tiles as they are sent.
+    If all were sent before and the queue is not empty, nothing is sent unless `again`, so following a job does not send
+    it twice. Workers stop the job if more than the fraction `most` of its blocks fail. `progress` gets the number of
+    tiles sent.
 
     Raises:
-        BadCloud, QueueError: the queue cannot be used, or refused blocks; the same call again sends the rest.
+        BadCloud, QueueError: the queue cannot be used, or refused blocks; repeat the call to send the rest.
     """
     sources, job = stores.sources, work.job.id
     before = load_run(sources, job)
     if not again and before and before.sent and before.queue == queue.url and queue.depth():
         return 0
 
-    def told() -> Iterator[Message]:
+    def counted() -> Iterator[Message]:
         for message in work.messages(queue.sizes):
             yield message
             progress(len(BlockMask(message.request.block, message.request.tiles)))
@@ -69,14 +69,14 @@ def send(
     run = Run(queue.url, datetime.now(UTC), most, by=Runner.here())
     put_run(sources, job, run)
     delete_receipts(sources, job, "failed")
-    number = queue.send(told())
+    number = queue.send(counted())
     put_run(sources, job, replace(run, sent=True))
     return number
 
 
 @dataclass(slots=True)
 class _Silence:
-    """How long there was neither a receipt nor a message."""
+    """Times since the last receipt and since the queue last held a message."""
 
     since: float = field(default_factory=time.monotonic)
     held: float = 0.0  # when the queue last held messages, or did not answer
@@ -95,9 +95,9 @@ class _Silence:
 
 
 def follow(watch: Watch) -> str:
-    """Wait until every block has a receipt, done or failed; returns why if that does not come to pass, else nothing.
+    """Wait until every block has a receipt, done or failed; return nothing, or the reason if this cannot happen.
 
-    The queue's own counts are asked only when no receipt came for a while. When a job is stuck tells `is_stuck`.
+    The queue's counts are read only if no receipt came for a while. `is_stuck` decides when to give up.
 
     Raises:
         StoreError: the ledger could not be read.
@@ -119,7 +119,7 @@ def follow(watch: Watch) -> str:
 
 
 def _ended(watch: Watch, layers: Layers, failed: list[Block], silence: _Silence) -> str | None:
-    """Why nothing more is to come: nothing where all is settled, None while something may."""
+    """The reason why no more receipts will come, empty if all blocks have one; None while more may come."""
     plan, spec = watch.plan, watch.plan.job.spec
     if len(plan.done) + len(failed) >= plan.blocks:
         return ""
@@ -133,21 +133,21 @@ def _ended(watch: Watch, layers: Layers, failed: list[Block], silence: _Silence)
         depth = _depth(watch)
         if depth is None or depth:
             silence.full()
-        if is_stuck(silence.seconds(), depth, asked=True, empty=silence.empty()):
+        if is_stuck(silence.seconds(), depth, sent=True, empty=silence.empty()):
             if _receipts(watch) <= len(plan.done) + len(failed):
-                return _lost(watch, failed, depth)
+                return _stuck(watch, failed, depth)
             silence.broken()
     return None
 
 
 def _receipts(watch: Watch) -> int:
-    """How many blocks have a receipt by now; the last may have come after a look, just before the queue was empty."""
+    """Count the blocks with a receipt again: the last may have been written just before the queue became empty."""
     sources, job = watch.stores.sources, watch.plan.job.id
     return len({*finished(sources, job), *finished(sources, job, "failed")})
 
 
 def _read(watch: Watch) -> int:
-    """Count the receipts that are new; returns how many."""
+    """Add up new receipts; return their number."""
     sources, job, done = watch.stores.sources, watch.plan.job.id, watch.plan.done
     fresh = [block for block in finished(sources, job) if block not in done]
     for receipt in read_receipts(sources, job, fresh):
@@ -157,17 +157,20 @@ def _read(watch: Watch) -> int:
 
 
 def _depth(watch: Watch) -> Depth | None:
-    """How deep the queue is, None where nobody knows."""
+    """The depth of the queue, or None if it cannot be read."""
     try:
         return watch.queue.depth()
     except TilerError:
         return None
 
 
-def _lost(watch: Watch, failed: list[Block], depth: Depth | None) -> str:
+def _stuck(watch: Watch, failed: list[Block], depth: Depth | None) -> str:
     missing = watch.plan.blocks - len(watch.plan.done) - len(failed)
     if depth is None or depth:
         span = timedelta(seconds=timing.STUCK_BUSY_SECONDS)
-        return f"{missing:,} blocks have no receipt, and none came for {span}: look at the workers, then run it again"
+        return (
+            f"{missing:,} blocks have no receipt, and none came for {span}: "
+            "check the workers, then run the same command again"
+        )
     dead = f", {depth.dead:,} messages are in the dead-letter queue" if depth.dead else ""
-    return f"{missing:,} blocks have no receipt though the queue is empty{dead}: run the same command again"
+    return f"{missing:,} blocks have no receipt although the queue is empty{dead}: run the same command again"

@@ -1,4 +1,4 @@
-"""The worker Lambda, and what it shares with the `seeder worker` command: one record worked off, and told in JSON."""
+"""The worker Lambda, and `handle_record`, shared with the `seeder worker` command: process one message and log JSON."""
 
 from __future__ import annotations
 
@@ -20,36 +20,36 @@ from tiler import timing
 from tiler.errors import MessageError, TilerError
 from tiler.settings import Settings
 
-FORGET = 0.8  # a block later, so much is left of how slow one was: what throttled it passes
-MARGIN = 10.0  # seconds that must be left of an invocation for a block to be begun
+FORGET = 0.8  # decay of the slowest time with each block: throttling passes
+MARGIN = 10.0  # seconds that an invocation must have left to start a block
 
 log = Logger(service="worker")
 metrics = Metrics(namespace="TileSeeder", service="worker")
-_slowest = 0.0  # seconds that a block took in this process, of late
+_slowest = 0.0  # seconds of the slowest recent block in this process
 
 Event = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
-class Again:
-    """A message that was not worked off must come again after so many seconds."""
+class Redeliver:
+    """The result of a failed message: redeliver it after `seconds`."""
 
     seconds: int
 
 
 class Context(Protocol):
-    """What the handler asks of Lambda's context."""
+    """The part of Lambda's context in use."""
 
     def get_remaining_time_in_millis(self) -> int:
-        """Until the invocation is ended by force."""
+        """Milliseconds until Lambda ends the invocation."""
         ...
 
 
 def handler(event: Event, context: Context) -> Event:
-    """Process a batch of SQS records; returns those that must come again.
+    """Process a batch of SQS records; return the ones to be redelivered.
 
-    Failed ones come again after a delay that grows with each try. Those without time left are released: they come
-    again at once, as if this worker had not received them. At least one is begun.
+    Failed records return after a delay that grows with each try. Records without time left are released: they return at
+    once, as if this worker had not received them. At least one is started.
     """
     back: list[tuple[Delivery, int]] = []
     done: list[Delivery] = []
@@ -62,12 +62,12 @@ def handler(event: Event, context: Context) -> Event:
         return not begun or context.get_remaining_time_in_millis() / 1000 >= max(MARGIN, 2 * _slowest)
 
     for delivery in turns([_delivery(record) for record in event["Records"]], goes_on, release, _buried):
-        answer = attend(_worker(), delivery.body, delivery.tries)
-        if isinstance(answer, Receipt):
-            _count(answer)
+        result = handle_record(_worker(), delivery.body, delivery.tries)
+        if isinstance(result, Receipt):
+            _count(result)
             done.append(delivery)
         elif not (is_spent(delivery) and _buried(delivery)):
-            back.append((delivery, answer.seconds))
+            back.append((delivery, result.seconds))
     if back:
         metrics.add_metric("Returned", MetricUnit.Count, len(back))
         _give_back(back)
@@ -82,9 +82,9 @@ def _delivery(record: Event) -> Delivery:
     return delivered(record["messageId"], record["receiptHandle"], record["body"], receives, earlier)
 
 
-def attend(worker: Worker, body: str, tries: int) -> Receipt | Again:
-    """Process one message and log it; `tries` includes this one."""
-    global _slowest  # noqa: PLW0603 - learnt over the life of the process
+def handle_record(worker: Worker, body: str, tries: int) -> Receipt | Redeliver:
+    """Process one message and log the result; `tries` includes this one."""
+    global _slowest  # noqa: PLW0603 - kept for the life of the process
     start = time.monotonic()
     try:
         message = Message.decode(body)
@@ -94,9 +94,9 @@ def attend(worker: Worker, body: str, tries: int) -> Receipt | Again:
             log.warning("returned", error=str(error), body=body)
         else:
             log.exception("returned", body=body)
-        # a message that nobody understands need not wait for better times: it is soon a dead letter
+        # an invalid message is redelivered at once, so that it soon becomes a dead letter
         delays = timing.RETRY_DELAYS_SECONDS
-        return Again(0 if isinstance(error, MessageError) else delays[min(tries, len(delays)) - 1])
+        return Redeliver(0 if isinstance(error, MessageError) else delays[min(tries, len(delays)) - 1])
     _slowest = max(FORGET * _slowest, time.monotonic() - start)
     outcome = receipt.outcome
     log.info(
@@ -131,7 +131,7 @@ def _count(receipt: Receipt) -> None:
 
 
 def _delete(done: Sequence[Delivery]) -> None:
-    """Delete messages now that Lambda would delete after the invocation."""
+    """Delete messages now instead of by Lambda after the invocation."""
     try:
         if done:
             _queue().delete_all(done)
@@ -140,7 +140,7 @@ def _delete(done: Sequence[Delivery]) -> None:
 
 
 def _released(deliveries: Sequence[Delivery]) -> Sequence[Delivery]:
-    """Release messages; returns those that SQS did not take."""
+    """Release messages; return the ones refused by SQS."""
     if not deliveries:
         return ()
     metrics.add_metric("Released", MetricUnit.Count, len(deliveries))
@@ -152,7 +152,7 @@ def _released(deliveries: Sequence[Delivery]) -> Sequence[Delivery]:
 
 
 def _buried(delivery: Delivery) -> bool:
-    """Move a message to the dead-letter queue; returns whether that was possible."""
+    """Move a message to the dead-letter queue; return whether it was moved."""
     try:
         if not _queue().bury(delivery):
             return False
@@ -164,7 +164,7 @@ def _buried(delivery: Delivery) -> bool:
 
 
 def _give_back(back: Sequence[tuple[Delivery, int]]) -> None:
-    """Set when messages come again. If that fails they come after the visibility timeout."""
+    """Set when messages return. If that fails, they return after the visibility timeout."""
     try:
         for delivery, seconds in back:
             _queue().hide(delivery.handle, seconds)
@@ -184,6 +184,6 @@ def _worker() -> Worker:
 
 @cache
 def _queue() -> Any:
-    from seeder.workers.sqs import SqsQueue  # noqa: PLC0415 - boto3 takes a third of a second, and most never need it
+    from seeder.workers.sqs import SqsQueue  # noqa: PLC0415 - boto3 takes 0.3 s, rarely needed
 
     return SqsQueue.open(_settings().queue, _settings().s3.region)

@@ -1,4 +1,4 @@
-"""The pool of this machine, to which blocks are sent to be rendered. `sqs` has the other queue."""
+"""The queue of this machine: a pool of processes that render blocks. `sqs` has the other queue."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from tiler.settings import Settings
 
 @dataclass(frozen=True, slots=True)
 class LocalPool:
-    """The queue that needs no cloud: `jobs` processes of this machine, each with its own worker.
+    """A queue without AWS: `jobs` processes of this machine, each with its own worker.
 
-    `send` returns when the last message was worked off; `on_receipt` hears of each as it is.
+    `send` returns after the last message was processed; `on_receipt` is called with each receipt.
     """
 
     settings: Settings
@@ -30,7 +30,7 @@ class LocalPool:
         return (LEAF,)
 
     def send(self, messages: Iterable[Message]) -> int:
-        """Work `messages` off; see `Queue.send`."""
+        """Process `messages`; see `Queue.send`."""
         sent = 0
         for receipt in stream(partial(_working, self.settings), messages, jobs=self.jobs):
             self.on_receipt(receipt)
@@ -39,5 +39,5 @@ class LocalPool:
 
 
 def _working(settings: Settings) -> Callable[[Message], Receipt]:
-    """A worker process's task."""
+    """The task of a worker process."""
     return Worker.open(settings).work

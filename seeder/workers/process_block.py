@@ -1,4 +1,4 @@
-"""What a worker does with a message: check it, fill its block or split it, leave a receipt."""
+"""Process a message: check it, fill or split its block, put a receipt."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ Send = Callable[[Iterable[Message]], int]
 
 
 def _refuse(_: Iterable[Message]) -> int:
-    raise MessageError("a block larger than 8 x 8 can be split only by workers of a queue")
+    raise MessageError("only workers of a queue can split a block larger than 8 x 8")
 
 
 @dataclass(frozen=True, slots=True)
 class Worker:
-    """What a worker keeps between messages: its stores, each layer's metadata as last read, where parts are sent.
+    """The state of a worker between messages: its stores, cached metadata of layers, and the queue for split blocks.
 
-    And how its last blocks went: `breaker` stops a job of which too much fails.
+    `breaker` counts failed blocks and stops a job with too many.
     """
 
     stores: Stores
@@ -42,16 +42,15 @@ class Worker:
         return cls(stores, Layers(stores.sources), send, Breaker(stores.sources))
 
     def work(self, message: Message, *, again: bool = False) -> Receipt:
-        """Fill the message's block and put the receipt on record; split a block larger than 8 x 8.
+        """Fill the message's block and record the receipt; split a block larger than 8 x 8.
 
-        `again` says that the message was delivered before: what it stored then is not made once more. A message of a
-        revision that is not the layer's current one is dropped, for its tiles would be out of date,
-        and so is one of a cancelled job; if need be in the middle of its block. Harmless to repeat.
+        `again` means that the message was delivered before: tiles stored then are not rendered again. A message of a
+        superseded revision or a cancelled job is dropped, if necessary in the middle of its block. Harmless to repeat.
 
         Raises:
-            StoreError, QueueError: nothing says that the block is done; the message must come again.
+            StoreError, QueueError: the block is not recorded as done; the message must be redelivered.
         """
-        request = self._left(message) if again and message.request.force else message.request
+        request = self._redelivered(message) if again and message.request.force else message.request
         guard = Guard(lambda: self._stale(message, self.layers.get(message.layer)))
         layer = self.layers.get(message.layer)
         why = self._stale(message, layer)
@@ -69,11 +68,11 @@ class Worker:
         self.breaker.add_receipt(message.job, receipt)
         return receipt
 
-    def _left(self, message: Message) -> Request:
-        """The request of a message that comes again.
+    def _redelivered(self, message: Message) -> Request:
+        """The request of a redelivered message.
 
-        Where its zoom was empty it says not to look for tiles, but by now some may be there; only a job that renders
-        what exists needs them once more.
+        If its zoom was empty at planning time, the message skips the check for stored tiles. By now some may be stored,
+        and only a job that re-renders existing tiles needs them again.
         """
         try:
             forced = load_job(self.stores.sources, message.job, listed=False).spec.force
@@ -82,11 +81,11 @@ class Worker:
         return replace(message.request, force=forced)
 
     def _stale(self, message: Message, layer: Layer | None) -> str:
-        """Why the message is dropped, or nothing."""
+        """The reason to drop the message, or nothing."""
         if layer is None:
             return f"layer {message.layer} was removed"
-        if now := superseding(layer, message.revision):
-            return f"revision {message.revision} was superseded by revision {now}"
+        if current := superseding(layer, message.revision):
+            return f"revision {message.revision} was superseded by revision {current}"
         return f"job {message.job} was stopped" if cancelled(self.stores.sources, message.job) else ""
 
 

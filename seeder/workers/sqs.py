@@ -1,4 +1,4 @@
-"""The queue in SQS: batches of ten, many under way, what is refused tried again and at last reported by name."""
+"""The SQS queue: parallel batches of ten; refused messages are retried, and finally reported by block."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from seeder.jobs.messages import SIZES, Message
 from tiler.errors import QueueError
 from tiler.storage.concurrent import in_batches, overlap
 
-ATTEMPTS = 6  # at an entry that SQS refuses
+ATTEMPTS = 6  # per message refused by SQS
 _RETRYING = Retrying(
     retry=retry_if_result(bool),
     stop=stop_after_attempt(ATTEMPTS),
@@ -23,20 +23,20 @@ _RETRYING = Retrying(
 
 @dataclass(frozen=True, slots=True)
 class SqsQueue(QueueClient):
-    """The queue at `url`, which takes blocks."""
+    """The queue at `url`, as a queue for blocks."""
 
     @property
     def sizes(self) -> tuple[int, ...]:
-        """Sizes of the blocks that it takes."""
+        """See `Queue.sizes`."""
         return SIZES
 
     def send(self, messages: Iterable[Message]) -> int:
-        """Send `messages` as they come, ten to a request, many requests under way; return how many.
+        """Send a stream of `messages`, ten per request, several requests in parallel; return their number.
 
         Raises:
-            BadCloud: the queue is not there, or may not be used.
-            QueueError: some were refused again and again; names their blocks. Of the others, some may not have been
-                sent either.
+            BadCloud: the queue does not exist, or access is denied.
+            QueueError: some messages were refused after all retries; names their blocks. Of the other messages, some
+                may be unsent too.
         """
         refused: list[str] = []
         reason = ""
@@ -48,9 +48,9 @@ class SqsQueue(QueueClient):
                 yield batch
 
         sent = 0
-        for number, left in overlap(self._send, batches()):
+        for number, failed in overlap(self._send, batches()):
             sent += number
-            for block, why in left.items():
+            for block, why in failed.items():
                 refused.append(block)
                 reason = why
         if refused:
@@ -58,18 +58,18 @@ class SqsQueue(QueueClient):
         return sent
 
     def _send(self, batch: Sequence[Message]) -> tuple[int, dict[str, str]]:
-        """Send up to ten; returns how many were sent, and of the others block and reason."""
-        left = {str(number): message for number, message in enumerate(batch)}
+        """Send up to ten messages; return the number sent, and the reasons of the refused ones by block."""
+        unsent = {str(number): message for number, message in enumerate(batch)}
 
         def attempt() -> dict[str, str]:
-            nonlocal left
-            refused = self._try_to_send(left)
-            left = {name: left[name] for name in refused}
+            nonlocal unsent
+            refused = self._try_to_send(unsent)
+            unsent = {name: unsent[name] for name in refused}
             return refused
 
         reasons = _RETRYING(attempt)
-        return len(batch) - len(left), {str(left[name].request.block): why for name, why in reasons.items()}
+        return len(batch) - len(unsent), {str(unsent[name].request.block): why for name, why in reasons.items()}
 
     def _try_to_send(self, messages: dict[str, Message]) -> dict[str, str]:
-        """Send up to ten; returns the refused ones with the reason."""
+        """Send up to ten messages; return the refused ones with the reason."""
         return self.send_bodies({name: message.encode() for name, message in messages.items()})

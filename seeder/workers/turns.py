@@ -1,9 +1,9 @@
-"""The order in which a worker begins the messages that it received, so that none is a dead letter before it was tried.
+"""The order in which a worker starts its received messages, so that no untried message becomes a dead letter.
 
-SQS counts receives, and moves a message to the dead-letter queue after so many (`maxReceiveCount`). A receive without a
-try must not count: if the time of the invocation is up, or if another message of the batch ended the process. So a
-worker releases the messages that it does not begin: it replaces each by a new one with the same number of tries. And a
-message that was tried before may be what ended a process: it is begun last and alone, after all others are settled.
+SQS counts receives, and moves a message to the dead-letter queue after a number of them (`maxReceiveCount`). A receive
+without a try must not count: if the time of the invocation is up, or if another message of the batch ended the process.
+So a worker releases messages that it does not start: it replaces each by a new one with the same number of tries. A
+message tried before may have ended a process: it is started last and alone, after all others are settled.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ def turns(
     release: Callable[[Sequence[Delivery]], object],
     bury: Callable[[Delivery], bool],
 ) -> Iterator[Delivery]:
-    """Yield the messages to begin, fewest tries first, and release the rest.
+    """Yield the messages to start, fewest tries first, and release the rest.
 
-    `goes_on` takes the number of messages begun and returns whether there is time for another one. `release` also
-    settles the messages that are done, before one that was tried before is begun. `bury` moves a message
-    to the dead-letter queue and returns whether it could: all its tries ended without an answer.
+    `goes_on` gets the number of started messages and returns whether there is time for another one. `release` also
+    settles finished messages before a message tried earlier is started. `bury` moves a message whose tries all ended
+    without a result to the dead-letter queue, and returns whether it was moved.
     """
     lost = [each for each in deliveries if each.copied and each.tries > MAX_TRIES and bury(each)]
     waiting = sorted((each for each in deliveries if each not in lost), key=lambda each: each.tries)
@@ -43,5 +43,5 @@ def turns(
 
 
 def is_spent(delivery: Delivery) -> bool:
-    """Whether a failed message is a dead letter by its tries, although SQS counts fewer receives."""
+    """Whether a failed message has used all its tries, although SQS counts fewer receives."""
     return delivery.copied and delivery.tries >= MAX_TRIES

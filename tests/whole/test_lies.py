@@ -184,7 +184,7 @@ def test_a_job_is_not_done_where_its_seed_was_not_until_the_cure_has_cured(
     told = json.loads(said.stdout.splitlines()[-1])
     result = land.run("status", told["job"])
     assert result.exit_code == 1
-    assert f"failed, {told['stale'] + told['unsure']} tiles are or may be of another revision" in result.stdout
+    assert f"failed, {told['stale'] + told['unsure']} tiles are stale or may be" in result.stdout
     assert "`seeder refresh land`" in result.stdout
     assert "resume" not in result.stdout, "nothing is left to be done"
     assert [json.loads(line)["state"] for line in land.run("status", "--json").stdout.splitlines()] == [

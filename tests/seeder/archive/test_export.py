@@ -253,7 +253,7 @@ def test_a_name_tells_the_kind(name: str, kind: Kind, tmp_path: Path) -> None:
         ("there.pmtiles", "--overwrite"),
         ("there", "--overwrite"),
         ("folder.pmtiles", "is a folder"),
-        ("file", "is no folder"),
+        ("file", "is not a folder"),
     ],
 )
 def test_a_name_that_cannot_be_is_refused_with_the_cure(name: str, said: str, tmp_path: Path) -> None:

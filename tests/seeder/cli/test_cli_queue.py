@@ -285,7 +285,7 @@ def test_waiting_fails_when_messages_were_lost(
     result = run("--queue", queue.url, "--wait", "--json")
     assert result.exit_code == 1
     assert told(result)["written"] == 0
-    assert "error: 14 tiles not rendered: 3 blocks have no receipt though the queue is empty" in result.stderr
+    assert "error: 14 tiles not rendered: 3 blocks have no receipt although the queue is empty" in result.stderr
     assert "run the same command again" in result.stderr
     assert len(jobs(alps_copy)) == 1
 

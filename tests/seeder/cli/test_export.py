@@ -168,7 +168,7 @@ def test_nothing_warm_is_told_with_the_cure(tmp_path: Path) -> None:
     ("words", "cure"),
     [
         (["out.zip"], "use .pmtiles or .mbtiles"),
-        (["data"], "is there already"),
+        (["data"], "already exists"),
         (["data", "--overwrite"], "has other files than tiles"),
         (["out.pmtiles", "--missing"], "leave --missing out"),
         (["out.pmtiles", "--zooms", "12"], "has zooms 0-9"),

@@ -51,7 +51,7 @@ def running(job: Begun) -> None:
 
 def interrupted(job: Begun) -> None:
     job.work(end=1)
-    put_run(job.sources, job.id, replace(HERE, ended=True, why="it was interrupted"))
+    put_run(job.sources, job.id, replace(HERE, ended=True, why="interrupted"))
 
 
 def failed(job: Begun) -> None:
@@ -98,7 +98,7 @@ SITUATIONS: dict[str, tuple[Callable[[Begun], None], State, str, str]] = {
     "broken": (broken, "failed", "20 of 30 blocks failed", "11010000"),
     "cancelled": (cancelled, "cancelled", CANCELLED, "11002000"),
     "superseded": (superseded, "superseded", "revision 0000", "11002021"),
-    "interrupted": (interrupted, "stalled", "it was interrupted", "11000000"),
+    "interrupted": (interrupted, "stalled", "interrupted", "11000000"),
 }
 
 
@@ -300,7 +300,7 @@ def test_a_seeding_that_was_killed_is_stalled_after_a_while_and_resumed(
     paused.process.communicate()
     result = seeder("status", job.id)
     assert result.exit_code == 1
-    assert f"job {job.id}: stalled, the process that ran it ended" in result.stdout
+    assert f"job {job.id}: stalled, its process ended" in result.stdout
     run = load_run(job.sources, job.id)
     assert run
     put_run(job.sources, job.id, replace(run, by=None))  # nobody knows by whom, as of another machine
@@ -342,6 +342,6 @@ def test_an_interrupted_seeding_says_so_until_it_is_resumed(
     assert result.exit_code == 130
     assert f"`seeder resume {begun.id}`" in result.stderr
     result = seeder("status", begun.id)
-    assert (result.exit_code, "stalled, it was interrupted" in result.stdout) == (1, True)
+    assert (result.exit_code, "stalled, interrupted" in result.stdout) == (1, True)
     assert seeder("resume", begun.id).exit_code == 0
     assert png_tiles(begun.data) == made

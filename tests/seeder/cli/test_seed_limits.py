@@ -296,7 +296,7 @@ def test_a_file_sets_other_prices(tmp_path: Path) -> None:
 @pytest.mark.usefixtures("unchanged")
 @pytest.mark.parametrize(
     ("text", "says"),
-    [("s3_puts = 1\n", "no price is called s3_puts"), ("s3_gb_month = -1\n", "is not a price"), ("", "cannot read")],
+    [("s3_puts = 1\n", "unknown price s3_puts"), ("s3_gb_month = -1\n", "is not a price"), ("", "cannot read")],
 )
 @pytest.mark.parametrize("words", [(), ("--dry-run",)], ids=["run", "dry run"])
 def test_prices_that_cannot_be_are_refused_before_anything_is_done(

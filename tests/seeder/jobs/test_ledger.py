@@ -51,7 +51,7 @@ NOON = datetime(2025, 3, 1, 12, tzinfo=UTC)
 SPEC = Spec("relief", "9f2c", Selection((5, 6)), TileVariant())
 JOB = Job.new(SPEC, NOON)
 PLAN = {5: Count(7, 1), 12: Count(70, 3)}
-RUN = Run("https://sqs.test/1/blocks", NOON, 0.25, sent=True, ended=True, why="it was interrupted")
+RUN = Run("https://sqs.test/1/blocks", NOON, 0.25, sent=True, ended=True, why="interrupted")
 JUNK = ("", "{", "null", "5", '"text"', "[]", "[1]", "{}", '{"v":1}', "\udcff", "1" * 5000)
 JSON = "application/json"
 LAYERS = ("alps", "alps-2", "alp", "relief", "a.b_c")

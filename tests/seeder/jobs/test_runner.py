@@ -48,9 +48,9 @@ def test_nothing_is_said_of_a_process_elsewhere(differs: str) -> None:
 
 def test_what_ran_before_this_machine_was_started_again_is_gone(monkeypatch: pytest.MonkeyPatch) -> None:
     place = ("host", "machine", "boot", "room")
-    monkeypatch.setattr(runner, "_place", lambda: place)
+    monkeypatch.setattr(runner, "_identity", lambda: place)
     assert replace(Runner.here(), boot="before", room="other").gone
-    monkeypatch.setattr(runner, "_place", lambda: ("host", "", "boot", "room"))
+    monkeypatch.setattr(runner, "_identity", lambda: ("host", "", "boot", "room"))
     assert not replace(Runner.here(), boot="before").gone, "two machines may have one name"
 
 

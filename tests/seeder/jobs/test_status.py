@@ -112,7 +112,7 @@ ME = Runner.here()
 DEAD_HERE, DEAD_THERE = replace(ME, started="1"), replace(ME, host="elsewhere", started="1")
 FULL, EMPTY, DEAD = Depth(3, 0, 0), Depth(0, 0, 0), Depth(0, 0, 1200)
 ASKED, BROKEN = Stop(CANCELLED), Stop("20 of 30 blocks failed", asked=False)
-GONE = "the process that ran it ended: `seeder resume JOB`"
+GONE = "its process ended: run `seeder resume JOB`"
 CASES = {
     "just begun": Case("planning", "", plan={}),
     "planned and not begun": Case("planning", ""),
@@ -141,13 +141,13 @@ CASES = {
     "cancelled": Case("cancelled", CANCELLED, done=3, stop=ASKED, run=SENT),
     "cancelled before it began": Case("cancelled", CANCELLED, plan={}, stop=ASKED),
     "cancelled, and the rest failed": Case("cancelled", CANCELLED, done=19, failed=2, stop=ASKED),
-    "superseded": Case("superseded", "the layer is at revision 0000 by now", done=3, revision="0000", run=SENT),
-    "superseded by nothing": Case("superseded", "the layer is at revision nothing by now", revision=""),
-    "superseded and cancelled": Case("superseded", "the layer is at revision 0000 by now", revision="0000", stop=ASKED),
-    "ended before its end": Case("stalled", "it ended before all was done", done=3, run=replace(HERE, ended=True)),
-    "interrupted": Case(
-        "stalled", "it was interrupted", done=3, run=replace(HERE, ended=True, why="it was interrupted")
+    "superseded": Case("superseded", "the layer is now at revision 0000", done=3, revision="0000", run=SENT),
+    "superseded by nothing": Case("superseded", "the layer was removed", revision=""),
+    "superseded and cancelled": Case("superseded", "the layer is now at revision 0000", revision="0000", stop=ASKED),
+    "ended before its end": Case(
+        "stalled", "the run ended before all blocks were done", done=3, run=replace(HERE, ended=True)
     ),
+    "interrupted": Case("stalled", "interrupted", done=3, run=replace(HERE, ended=True, why="interrupted")),
     "killed here": Case("stalled", "no receipt for 0:02:05", done=3, run=HERE, later=STUCK_SECONDS + 5),
     "killed before the first receipt": Case("stalled", "no receipt for 0:02:05", run=HERE, begun=STUCK_SECONDS + 5),
     "silent for days": Case("stalled", "no receipt for 2 days, 0:00:00", done=3, run=HERE, later=2 * 86400),
@@ -156,7 +156,7 @@ CASES = {
     ),
     "begun by a clock a little ahead": Case("running", "", run=HERE, begun=-5),
     "running here, by one that lives": Case("running", "", done=3, run=replace(HERE, by=ME)),
-    "killed here, a moment ago": Case("stalled", f"{GONE} goes on", done=3, run=replace(HERE, by=DEAD_HERE)),
+    "killed here, a moment ago": Case("stalled", f"{GONE} to continue", done=3, run=replace(HERE, by=DEAD_HERE)),
     "killed elsewhere, a moment ago": Case("running", "", done=3, run=replace(HERE, by=DEAD_THERE)),
     "killed elsewhere": Case(
         "stalled", "no receipt for 0:02:05", done=3, run=replace(HERE, by=DEAD_THERE), later=STUCK_SECONDS + 5
@@ -165,11 +165,11 @@ CASES = {
         "stalled", "no space", done=3, run=replace(HERE, ended=True, why="no space", by=DEAD_HERE)
     ),
     "all done by one that is gone": Case("done", "", done=21, run=replace(HERE, by=DEAD_HERE)),
-    "killed while sending, a moment ago": Case("stalled", f"{GONE} goes on", run=replace(SENDING, by=DEAD_HERE)),
+    "killed while sending, a moment ago": Case("stalled", f"{GONE} to continue", run=replace(SENDING, by=DEAD_HERE)),
     "in a queue, the sender gone": Case("running", "", done=3, run=replace(SENT, by=DEAD_HERE), depth=FULL),
     "killed while sending": Case(
         "stalled",
-        "no receipt for 0:02:05, and not all messages were sent",
+        "no receipt for 0:02:05, and only a part of the messages was sent",
         run=SENDING,
         begun=STUCK_SECONDS + 5,
         depth=FULL,
@@ -184,7 +184,7 @@ CASES = {
     ),
     "dead letters": Case(
         "stalled",
-        "no receipt for 0:02:05, and the queue is empty, 1,200 messages are dead letters",
+        "no receipt for 0:02:05, and the queue is empty; 1,200 messages are dead letters",
         done=3,
         run=SENT,
         depth=DEAD,

@@ -39,7 +39,7 @@ from seeder.jobs.status import progress
 from seeder.select.selection import Selection
 from seeder.select.tilelist import parse_tiles
 from seeder.workers import process_block
-from seeder.workers.breaker import KNOWN, LEAST_FAILED, MAX_FAILED_SHARE, NEVER, WINDOW_BLOCKS, Breaker, judged
+from seeder.workers.breaker import KNOWN, LEAST_FAILED, MAX_FAILED_SHARE, NEVER, WINDOW_BLOCKS, Breaker, reason_to_stop
 from seeder.workers.local_pool import LocalPool
 from tests.support.layer_strategies import GLOBE
 from tests.support.layers import silent
@@ -66,7 +66,7 @@ def test_a_job_is_stopped_from_twenty_failures_on_if_they_are_more_than_its_shar
 ) -> None:
     blocks = failed + good
     passed = failed >= 20 and Fraction(failed, blocks) > most
-    assert bool(judged(failed, blocks, float(most))) == passed or abs(failed - most * blocks) < 1e-9
+    assert bool(reason_to_stop(failed, blocks, float(most))) == passed or abs(failed - most * blocks) < 1e-9
 
 
 @pytest.mark.parametrize(
@@ -82,7 +82,7 @@ def test_a_job_is_stopped_from_twenty_failures_on_if_they_are_more_than_its_shar
     ],
 )
 def test_the_reason_names_the_figures(failed: int, blocks: int, most: float, says: str) -> None:
-    assert judged(failed, blocks, most) == says
+    assert reason_to_stop(failed, blocks, most) == says
 
 
 class Crew:

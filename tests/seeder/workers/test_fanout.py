@@ -315,7 +315,7 @@ def test_blocks_that_nobody_will_work_on_are_lost(make_queue: MakeQueue, stores:
     settle(stores, plan, blocks_of(plan)[:5])
     settle(stores, plan, blocks_of(plan)[5:7], error="cannot read globe.tif")
     why = follow(watch(plan, make_queue(), stores))
-    assert why == f"{BLOCKS - 7} blocks have no receipt though the queue is empty: run the same command again"
+    assert why == f"{BLOCKS - 7} blocks have no receipt although the queue is empty: run the same command again"
 
 
 def test_receipts_of_tiles_that_were_removed_since_do_not_count(make_queue: MakeQueue, stores: Stores) -> None:

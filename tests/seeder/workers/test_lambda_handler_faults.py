@@ -163,12 +163,12 @@ def test_a_block_that_comes_again_is_made_again_only_for_a_job_that_renders_what
     message = function.messages[-1]
     assert message.request.force, "the zoom is not empty, so the block looks for tiles anyway"
     tiles = message.request.tiles
-    first = lambda_handler.attend(lambda_handler._worker(), message.encode(), 1)
+    first = lambda_handler.handle_record(lambda_handler._worker(), message.encode(), 1)
     assert isinstance(first, Receipt)
     assert first.outcome.written == tiles
     lost = max(function.tiles())
     (function.data / "tiles" / "alps" / lost).unlink()
-    again = lambda_handler.attend(lambda_handler._worker(), message.encode(), 2)
+    again = lambda_handler.handle_record(lambda_handler._worker(), message.encode(), 2)
     assert isinstance(again, Receipt)
     assert again.outcome.written.bit_count() == (tiles.bit_count() if forced else 1)
     assert again.outcome.written | again.outcome.skipped == tiles
@@ -197,8 +197,8 @@ def test_a_record_that_failed_comes_again_after_a_delay_that_grows(
 @pytest.mark.parametrize(("receives", "seconds"), [(1, 15), (2, 60), (3, 240), (4, 900), (5, 900), (60, 900)])
 def test_the_delay_grows_to_a_quarter_of_an_hour(function: Function, receives: int, seconds: int) -> None:
     function.obstruct(5)
-    answer = lambda_handler.attend(lambda_handler._worker(), function.messages[0].encode(), receives)
-    assert answer == lambda_handler.Again(seconds)
+    answer = lambda_handler.handle_record(lambda_handler._worker(), function.messages[0].encode(), receives)
+    assert answer == lambda_handler.Redeliver(seconds)
 
 
 def test_a_fault_that_nobody_foresaw_returns_the_record_and_not_the_batch(
