@@ -1,1 +1,1 @@
-"""The stored tiles: asked for, verified, invalidated, re-rendered, purged, in S3 and in CloudFront."""
+"""Stored tiles, in S3 and in CloudFront: query, verify, invalidate, re-render, delete."""

@@ -1,4 +1,4 @@
-"""What is stored, held against what should be: by listing, and on request by rendering a sample anew."""
+"""Compare stored tiles with the plan, by listing, and optionally with fresh renders."""
 
 from __future__ import annotations
 
@@ -46,21 +46,21 @@ from tiler.storage.store import PAGE, Entry, Store, Stores
 
 Problem = Literal[
     "missing",  # planned, not known to be empty, not stored
-    "no bytes",  # stored, but empty
-    "unexpected",  # stored where the layer has nothing, or no tile at all
-    "wrong type",  # its content type, its format or its size is another
-    "damaged",  # it cannot be decoded
-    "differs",  # it shows something else than a fresh render
-    "stale",  # it is of another revision than the current one
+    "no bytes",  # stored with 0 bytes
+    "unexpected",  # stored outside the layer, or not a tile
+    "wrong type",  # another content type, format or size
+    "damaged",  # cannot be decoded
+    "differs",  # differs from a fresh render
+    "stale",  # of another revision than the current one
 ]
 TO_SEED: frozenset[Problem] = frozenset({"missing", "no bytes", "wrong type", "damaged", "differs", "stale"})
-COLUMN = sum(1 << LEAF * dy for dy in range(LEAF))  # the west-most tiles of a block's mask
-TOLERANCE = 3  # levels of 255 that a pixel may be off: libraries of another version or machine round differently
+COLUMN = sum(1 << LEAF * dy for dy in range(LEAF))  # mask of a block's westernmost column
+TOLERANCE = 3  # of 255 levels; other versions of libraries and other CPUs round differently
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """An object that is not as it should be; `tile` is its z/x/y, empty where it is not a tile of the layer."""
+    """An object with a problem; `tile` is its z/x/y, empty if it is not a tile of the layer."""
 
     key: str
     problem: Problem
@@ -68,43 +68,43 @@ class Finding:
 
 
 class BlockAudit(NamedTuple):
-    """A block as listings show it: masks of the tiles that are planned, and of those of them that are stored."""
+    """The result of listing a block: masks of planned tiles, and of their states."""
 
     block: Block
     planned: int
     stored: int
-    zero_bytes: int  # stored, but without a byte
-    stale: int = 0  # stored, but of another revision than the current one
-    unsure: int = 0  # stored, and perhaps of another revision: a comparison tells
+    zero_bytes: int  # stored with 0 bytes
+    stale: int = 0  # stored, of another revision than the current one
+    unsure: int = 0  # stored, current or stale: only a comparison decides
 
     @property
     def lacking(self) -> int:
-        """The tiles that are planned and not stored with at least a byte."""
+        """The planned tiles that are not stored or have 0 bytes."""
         return self.gaps | self.zero_bytes
 
     @property
     def gaps(self) -> int:
-        """The tiles that are planned and not stored."""
+        """The planned tiles that are not stored."""
         return self.planned & ~self.stored
 
 
 class AuditBatch(NamedTuple):
-    """What listings of one zoom show: planned blocks, and what is unexpected among their tiles."""
+    """The result of listings of one zoom: planned blocks, and unexpected objects among their tiles."""
 
     blocks: list[BlockAudit]
     strays: list[Finding]
 
     @property
     def planned(self) -> int:
-        """How many tiles are planned."""
-        return sum(seen.planned.bit_count() for seen in self.blocks)
+        """The number of planned tiles."""
+        return sum(audited.planned.bit_count() for audited in self.blocks)
 
     def parts(self) -> Iterator[AuditBatch]:
-        """The same in parts: only the last block of each may have gaps, so that many are asked about at once."""
+        """Divide the batch after each block with gaps, so that the receipts of several blocks are read in parallel."""
         part, strays = list[BlockAudit](), self.strays
-        for seen in self.blocks:
-            part.append(seen)
-            if seen.gaps:
+        for audited in self.blocks:
+            part.append(audited)
+            if audited.gaps:
                 yield AuditBatch(part, strays)
                 part, strays = [], []
         if part or strays:
@@ -113,9 +113,9 @@ class AuditBatch(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Audit:
-    """What is to be checked. `known` are the jobs whose receipts tell of its tiles, the newest first.
+    """A selection to be checked. `known` are the jobs with receipts for its tiles, the newest first.
 
-    Another selection of the same layer can be checked by the same jobs (`dataclasses.replace`).
+    The same jobs can check another selection of the layer (`dataclasses.replace`).
     """
 
     layer: Layer
@@ -127,45 +127,45 @@ class Audit:
 
     @classmethod
     def of(cls, layer: Layer, selection: Selection, variant: TileVariant, stores: Stores) -> Audit:
-        """The audit of a selection, with the jobs of the layer's revision that rendered at its scale."""
+        """The audit of a selection, with the jobs of the layer's current revision and the variant's scale."""
         own, wanted = jobs_of(stores.sources, layer.id), (layer.revision, variant.scale)
         known = (job for job in own if (job.spec.revision, job.spec.variant.scale) == wanted)
         return cls(layer, selection, variant, stores, tuple(known), History.of(layer, stores))
 
     def jobs_of(self, z: int) -> Iterator[Job]:
-        """The known jobs that have blocks of zoom `z`, the newest first."""
+        """The known jobs with blocks of zoom `z`, the newest first."""
         return (job for job in self.known if z in job.spec.selection.zooms)
 
-    def told(self, job: Job, kind: Kind, block: Block) -> Outcome:
-        """What a job's receipt of that kind says of the block, nothing at all if there is none."""
+    def outcome(self, job: Job, kind: Kind, block: Block) -> Outcome:
+        """The outcome in a job's receipt of this kind for the block; without a receipt, one with no tiles."""
         receipt = read_receipt(self.stores.sources, job.id, kind, block)
         return receipt.outcome if receipt else Outcome()
 
     def empty(self, block: Block, tiles: int) -> int:
-        """Those of the block's `tiles` of which the receipt of a job says that there is nothing on them."""
-        left = tiles
+        """The tiles among the block's `tiles` that are empty in a job's receipt."""
+        remaining = tiles
         for job in self.jobs_of(block.z):
-            if not left:
+            if not remaining:
                 break
-            left &= ~self.told(job, "done", block).empty
-        return tiles & ~left
+            remaining &= ~self.outcome(job, "done", block).empty
+        return tiles & ~remaining
 
     def findings(self, progress: Callable[[int], object]) -> Iterator[Finding]:
-        """All that a listing shows, about in order. Memory holds a few columns of blocks, whatever the layer's size.
+        """All problems found by listing, roughly in order. Memory holds a few columns of blocks, for any layer.
 
-        `progress` is told of planned tiles as they are checked.
+        `progress` gets the number of checked tiles.
 
         Raises:
-            StoreError: something could not be listed or read.
+            StoreError: an object could not be listed or read.
         """
-        for planned, found in overlap(self._wrong, self.batches()):
-            yield from found
+        for planned, problems in overlap(self._problems, self.batches()):
+            yield from problems
             progress(planned)
         if self.selection.whole:
             yield from self._strays()
 
     def batches(self) -> Iterator[AuditBatch]:
-        """All planned blocks as listings show them, about in order; see `AuditBatch.parts`."""
+        """All planned blocks with the results of listing, roughly in order; see `AuditBatch.parts`."""
         for strip in overlap(_Strip.batch, self._strips()):
             yield from strip.parts()
 
@@ -180,46 +180,47 @@ class Audit:
             sweep(sources, folder, deep=True)
 
     def unsure(self) -> Iterator[BlockMask]:
-        """The stored tiles of which a listing cannot tell whether they are stale, block by block."""
+        """The stored tiles that may be stale, as far as times tell, block by block."""
         if self.history.mixed:
             for batch in self.batches():
-                yield from (BlockMask(seen.block, seen.unsure) for seen in batch.blocks if seen.unsure)
+                yield from (BlockMask(each.block, each.unsure) for each in batch.blocks if each.unsure)
 
-    def _wrong(self, batch: AuditBatch) -> tuple[int, list[Finding]]:
-        """How many tiles are planned, and what is wrong."""
-        found = list(batch.strays)
-        for seen in batch.blocks:
-            missing = seen.gaps & ~self.empty(seen.block, seen.gaps)
-            found += [self._finding(tile, "missing") for tile in seen.block.tiles(missing)]
-            found += [self._finding(tile, "no bytes") for tile in seen.block.tiles(seen.zero_bytes)]
-            found += [self._finding(tile, "stale") for tile in seen.block.tiles(seen.stale)]
-        return batch.planned, found
+    def _problems(self, batch: AuditBatch) -> tuple[int, list[Finding]]:
+        """The number of planned tiles, and the problems found."""
+        problems = list(batch.strays)
+        for audited in batch.blocks:
+            block, missing = audited.block, audited.gaps & ~self.empty(audited.block, audited.gaps)
+            problems += [self._finding(tile, "missing") for tile in block.tiles(missing)]
+            problems += [self._finding(tile, "no bytes") for tile in block.tiles(audited.zero_bytes)]
+            problems += [self._finding(tile, "stale") for tile in block.tiles(audited.stale)]
+        return batch.planned, problems
 
     def _finding(self, tile: Tile, problem: Problem) -> Finding:
         key = tile_key(TileName(self.layer.id, tile, self.variant.scale, self.variant.format))
         return Finding(key, problem, tile_line(tile))
 
     def _strips(self) -> Iterator[_Strip]:
-        """The columns of blocks that tiles are planned in.
+        """The columns of blocks with planned tiles.
 
-        Which columns of tiles are there at all is asked where all matter, or where that is sooner told than all are
-        listed: the one takes a request for every `PAGE` columns in turn, the other one for each, `THREADS` at once.
+        The columns that exist are listed first if the whole layer is checked, or if that is faster than listing every
+        column: it takes one request per `PAGE` columns, one after the other, instead of one per column, `THREADS` at a
+        time.
         """
         for region in regions(self.layer, self.selection):
             wide = sum(each.x1 - each.x0 for each in self.layer.ranges(region.z))
             strips = region.strips(self._block_columns(region.z) if self.selection.whole else ())
             few = THREADS * (1 + wide // PAGE) // LEAF
             first = list(islice(strips, few + 1))
-            there = None
+            stored = None
             if self.selection.whole or len(first) > few:
-                there = frozenset(self.stores.tiles.folders(zoom_prefix(self.layer.id, region.z)))
+                stored = frozenset(self.stores.tiles.folders(zoom_prefix(self.layer.id, region.z)))
             for x, strip in chain(first, strips):
-                yield _Strip(self, strip, x, there)
+                yield _Strip(self, strip, x, stored)
 
     def _strays(self) -> Iterator[Finding]:
-        """What is stored beside the layer's columns, in the zooms that are selected.
+        """Objects outside the layer's columns, in the selected zooms.
 
-        All zooms selected, also what is stored of zooms that the layer lacks.
+        If all zooms are selected, also objects in zooms outside the layer's range.
         """
         tiles = self.stores.tiles
         for z in self.selection.zooms:
@@ -236,15 +237,15 @@ class Audit:
                     yield from self._all_below(f"{layer_prefix(self.layer.id)}{name}/")
 
     def _block_columns(self, z: int) -> set[int]:
-        """The columns of blocks that the layer touches, which are checked whole."""
+        """The columns of blocks that the layer touches; these are checked completely."""
         return {x // LEAF * LEAF for each in self.layer.ranges(z) for x in range(each.x0, each.x1)}
 
     def _all_below(self, prefix: str) -> Iterator[Finding]:
-        found = self.stores.tiles.list(prefix)
-        return (Finding(entry.key, "unexpected") for entry in found if not self.is_other_variant(entry.key))
+        entries = self.stores.tiles.list(prefix)
+        return (Finding(entry.key, "unexpected") for entry in entries if not self.is_other_variant(entry.key))
 
     def is_other_variant(self, key: str) -> bool:
-        """Whether it is the key of a tile in another format or scale, which is another audit's."""
+        """Whether the key is of a tile in another format or scale, which this audit ignores."""
         try:
             name = parse_tile_key(key)
         except BadInput:
@@ -254,34 +255,34 @@ class Audit:
 
 @dataclass(frozen=True, slots=True)
 class _Strip:
-    """One column of blocks, and what is planned in it."""
+    """One column of blocks, and the tiles planned in it."""
 
     audit: Audit
     region: TileSet
-    x: int  # of the west-most tiles
-    there: frozenset[str] | None  # the columns of tiles in which something is stored, None where nobody knows
+    x: int  # of the westernmost tiles
+    stored: frozenset[str] | None  # the columns of tiles with objects, None if not listed
 
     def batch(self) -> AuditBatch:
-        """What is stored of what is planned, and beside it."""
-        seen = {
+        """The results of listing this column, and unexpected objects."""
+        audited = {
             block_mask.block: BlockAudit(block_mask.block, block_mask.tiles, 0, 0)
             for block_mask in self.region.block_masks()
         }
         strays: list[Finding] = []
-        for column in self._columns(seen):
+        for column in self._columns(audited):
             prefix = tile_prefix(self.audit.layer.id, self.region.z, column)
             for entry in self.audit.stores.tiles.list(prefix):
-                strays += self._place(entry, seen)
-        return AuditBatch(list(seen.values()), strays)
+                strays += self._record(entry, audited)
+        return AuditBatch(list(audited.values()), strays)
 
-    def _columns(self, seen: dict[Block, BlockAudit]) -> Iterator[int]:
-        """The columns of tiles to be listed: where strays do not count, those alone that tiles are planned in."""
-        planned = reduce(or_, (each.planned for each in seen.values()), 0)
-        meant = (dx for dx in range(LEAF) if self.audit.selection.whole or planned & COLUMN << dx)
-        return (self.x + dx for dx in meant if self.there is None or str(self.x + dx) in self.there)
+    def _columns(self, audited: dict[Block, BlockAudit]) -> Iterator[int]:
+        """The columns of tiles to list; without a check for strays, only those with planned tiles."""
+        planned = reduce(or_, (each.planned for each in audited.values()), 0)
+        wanted = (dx for dx in range(LEAF) if self.audit.selection.whole or planned & COLUMN << dx)
+        return (self.x + dx for dx in wanted if self.stored is None or str(self.x + dx) in self.stored)
 
-    def _place(self, entry: Entry, seen: dict[Block, BlockAudit]) -> Iterator[Finding]:
-        """Note an object that is stored."""
+    def _record(self, entry: Entry, audited: dict[Block, BlockAudit]) -> Iterator[Finding]:
+        """Record a stored object."""
         whole = self.audit.selection.whole
         try:
             name = parse_tile_key(entry.key)
@@ -293,11 +294,11 @@ class _Strip:
             return
         block = Block.of(name.tile)
         bit = block.bit(name.tile)
-        before = seen.get(block)
+        before = audited.get(block)
         if before and before.planned & bit:
             history = self.audit.history
             state = history.state(entry.modified) if history.mixed else "current"
-            seen[block] = before._replace(
+            audited[block] = before._replace(
                 stored=before.stored | bit,
                 zero_bytes=before.zero_bytes | (0 if entry.size else bit),
                 stale=before.stale | (bit if state == "stale" else 0),
@@ -307,67 +308,71 @@ class _Strip:
             yield Finding(entry.key, "unexpected")
 
     def _on_demand(self, entry: Entry, name: TileName) -> bool:
-        """Whether the object may be the blank tile that the redirect path stores where the layer has no data."""
+        """Whether the object may be a blank tile, stored by the redirect path outside the footprint."""
         layer = self.audit.layer
         return layer.has(name.tile) and entry.size == len(nothing(layer, self.audit.variant))
 
 
 def sampled(audit: Audit, number: int | None) -> Iterator[BlockMask]:
-    """Planned tiles one by one, so many of all zooms at random, the same each time; None means all, block by block."""
-    found = list(regions(audit.layer, audit.selection))
+    """A reproducible random sample of `number` planned tiles of all zooms; None means all tiles, block by block."""
+    tile_sets = list(regions(audit.layer, audit.selection))
     if number is None:
-        for region in found:
+        for region in tile_sets:
             yield from region.block_masks()
         return
-    counts = [region.total().tiles for region in found]
+    counts = [region.total().tiles for region in tile_sets]
     total = sum(counts)
     start, step = int(audit.layer.revision, 16), stride(total)
     for turn in range(min(number, total)):
-        place = (start + turn * step) % total
-        for region, tiles in zip(found, counts, strict=True):
-            if place < tiles:
-                block_mask = region.block_mask_of(place)
+        position = (start + turn * step) % total
+        for region, tiles in zip(tile_sets, counts, strict=True):
+            if position < tiles:
+                block_mask = region.block_mask_of(position)
                 bits = [block_mask.block.bit(tile) for tile in block_mask.block.tiles(block_mask.tiles)]
-                yield BlockMask(block_mask.block, bits[place % len(bits)])
+                yield BlockMask(block_mask.block, bits[position % len(bits)])
                 break
-            place -= tiles
+            position -= tiles
 
 
 def deep_findings(
     audit: Audit, block_masks: Iterable[BlockMask], settings: Settings, *, jobs: int, progress: Callable[[int], object]
 ) -> Iterator[Finding]:
-    """What the stored tiles of `block_masks` are, decoded and compared with a fresh render, by `jobs` processes.
+    """Problems of the stored tiles of `block_masks`, decoded and compared with fresh renders by `jobs` processes.
 
-    Tiles that are not stored or have no bytes are passed over: a listing shows them.
+    Missing tiles and tiles of 0 bytes are skipped: listing finds them.
 
     Raises:
-        SourceReadError: the layer cannot be read.
+        SourceReadError: the layer's source cannot be read.
         StoreError: a tile cannot be read.
     """
-    for planned, found in stream(partial(_comparing, settings, audit.layer.id, audit.variant), block_masks, jobs=jobs):
-        yield from found
+    for planned, problems in stream(
+        partial(_compare_task, settings, audit.layer.id, audit.variant), block_masks, jobs=jobs
+    ):
+        yield from problems
         progress(planned)
 
 
-def _comparing(settings: Settings, name: str, variant: TileVariant) -> Callable[[BlockMask], tuple[int, list[Finding]]]:
-    """A process's task: compare the tiles of a piece."""
+def _compare_task(
+    settings: Settings, name: str, variant: TileVariant
+) -> Callable[[BlockMask], tuple[int, list[Finding]]]:
+    """The task of a process: compare the stored tiles of a block with fresh renders."""
     stores = Stores.open(settings)
     layer = load_layer(stores.sources, name)
 
-    def compared(block_mask: BlockMask) -> tuple[int, list[Finding]]:
-        found, void = [], nothing(layer, variant)
+    def compare(block_mask: BlockMask) -> tuple[int, list[Finding]]:
+        problems, blank = [], nothing(layer, variant)
         for tile, fresh in render(layer, stores.sources, block_mask.block, block_mask.tiles, variant):
             key = tile_key(TileName(layer.id, tile, variant.scale, variant.format))
-            problem = _problem(stores.tiles, key, fresh or void, variant, encoded=bool(layer.style.encoding))
+            problem = _problem(stores.tiles, key, fresh or blank, variant, encoded=bool(layer.style.encoding))
             if problem:
-                found.append(Finding(key, problem, tile_line(tile)))
-        return len(block_mask), found
+                problems.append(Finding(key, problem, tile_line(tile)))
+        return len(block_mask), problems
 
-    return compared
+    return compare
 
 
 def _problem(tiles: Store, key: str, fresh: bytes, variant: TileVariant, *, encoded: bool) -> Problem | None:
-    """What is wrong with the tile under `key`, which should show what `fresh` does."""
+    """The problem of the tile at `key`, compared with the image `fresh`, or None."""
     try:
         data, kind = tiles.typed(key)
     except MissingObject:
@@ -386,7 +391,7 @@ def _problem(tiles: Store, key: str, fresh: bytes, variant: TileVariant, *, enco
 
 
 def _alike(one: Pixels, other: Pixels, *, encoded: bool = False) -> bool:
-    """Whether two RGBA pictures show the same within TOLERANCE, of colours or of `encoded` heights that can be seen."""
+    """Whether two RGBA images agree within TOLERANCE, in colours or in `encoded` heights of visible pixels."""
     if encoded:
         a, b = (each[..., :3] @ np.array([65536, 256, 1]) * (each[..., 3] > 0) for each in (one, other))
     else:

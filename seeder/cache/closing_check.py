@@ -1,4 +1,4 @@
-"""What is stored of a job when it ends: planned tiles that are missing, and stale ones that it left alone."""
+"""The check at the end of a job: planned tiles that are missing, and stale tiles that the job skipped."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from datetime import datetime
 from itertools import islice
 
 from seeder.cache.audit import Audit, Finding, deep_findings
-from seeder.cache.fence import left
+from seeder.cache.fence import seconds_remaining
 from seeder.cache.stale import History, settle
 from seeder.cache.stored import Cost, StoredFilter, stored
 from seeder.jobs.ledger import delete_receipts
@@ -20,21 +20,21 @@ from tiler.layers.catalog import Layer, named
 from tiler.settings import Settings
 from tiler.storage.store import Stores
 
-NAMED = 5  # missing tiles that are named to people
-COMPARED = 10_000  # tiles that are compared with a fresh render at most
+NAMED = 5  # missing tiles listed by name
+COMPARED = 10_000  # tiles compared with fresh renders at most
 
 Progress = Callable[[int], object]
 
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """Numbers of a job's planned tiles. `unsure` may be stale: they are too many to be compared."""
+    """Counts of a job's planned tiles. `unsure` tiles may be stale, but are too many to compare."""
 
     missing: int
     names: tuple[str, ...]  # z/x/y of the first missing tiles
     stale: int
     unsure: int
-    named: str = ""  # revision in TileJSON, if it is not the current one
+    named: str = ""  # revision in TileJSON if not the current one
 
     @property
     def passed(self) -> bool:
@@ -47,13 +47,13 @@ class Check:
 
     @classmethod
     def of(cls, plan: Plan, stores: Stores, settings: Settings, jobs: int, since: datetime | None = None) -> Check:
-        """Compare what is stored with the plan of a job that has ended; for `since` see `History`.
+        """Compare stored tiles with the plan of a finished job; for `since` see `History`.
 
-        Receipts of blocks with missing tiles are deleted, so that the job can be resumed. Where all stored tiles of
-        the layer turn out to be of its current revision, TileJSON names that one from now on.
+        Receipts of blocks with missing tiles are deleted, so that the job can be resumed. If all stored tiles of the
+        layer are of its current revision, TileJSON names this revision from now on.
 
         Raises:
-            StoreError: something could not be listed or read.
+            StoreError: an object could not be listed or read.
         """
         spec, layer = plan.job.spec, plan.layer
         audit = Audit(layer, spec.selection, spec.variant, stores, (plan.job,), History.of(layer, stores, since))
@@ -61,26 +61,26 @@ class Check:
         names: list[str] = []
         broken: list[Block] = []
         unsure: list[BlockMask] = []
-        for seen in (seen for batch in audit.batches() for seen in batch.blocks):
-            gaps = seen.lacking & ~audit.empty(seen.block, seen.lacking) if seen.lacking else 0
+        for audited in (each for batch in audit.batches() for each in batch.blocks):
+            gaps = audited.lacking & ~audit.empty(audited.block, audited.lacking) if audited.lacking else 0
             if gaps:
                 missing += gaps.bit_count()
-                names += map(tile_line, islice(seen.block.tiles(gaps), NAMED - len(names)))
-                broken.append(seen.block)
-            stale += seen.stale.bit_count()
-            if seen.unsure:
-                unsure.append(BlockMask(seen.block, seen.unsure))
+                names += map(tile_line, islice(audited.block.tiles(gaps), NAMED - len(names)))
+                broken.append(audited.block)
+            stale += audited.stale.bit_count()
+            if audited.unsure:
+                unsure.append(BlockMask(audited.block, audited.unsure))
         delete_receipts(stores.sources, plan.job.id, "done", broken)
-        doubtful = sum(map(len, unsure))
-        compared = doubtful <= COMPARED
-        if doubtful and compared:
+        suspected = sum(map(len, unsure))
+        compared = suspected <= COMPARED
+        if suspected and compared:
             stale += sum(1 for _ in _differing(audit, unsure, settings, jobs))
-        found = cls(missing, tuple(names), stale, 0 if compared else doubtful)
+        check = cls(missing, tuple(names), stale, 0 if compared else suspected)
         mixed = audit.history.mixed
-        if mixed and found.passed and suspects(layer, stores, audit.history, Cost(), most=doubtful) <= doubtful:
+        if mixed and check.passed and suspects(layer, stores, audit.history, Cost(), most=suspected) <= suspected:
             _settle(audit)
-        old = named(layer.id, stores.tiles) if mixed and since is None else ""
-        return replace(found, named=old) if old != layer.revision else found
+        revision = named(layer.id, stores.tiles) if mixed and since is None else ""
+        return replace(check, named=revision) if revision != layer.revision else check
 
 
 def _differing(audit: Audit, block_masks: list[BlockMask], settings: Settings, jobs: int) -> list[Finding]:
@@ -100,6 +100,6 @@ def suspects(layer: Layer, stores: Stores, history: History, cost: Cost, *, most
 
 
 def _settle(audit: Audit) -> None:
-    """Have TileJSON name the current revision, unless tiles of another one may still be put."""
-    if not left(audit.layer, audit.stores):
+    """Name the current revision in TileJSON, unless tiles of another one may still be put."""
+    if not seconds_remaining(audit.layer, audit.stores):
         settle(audit.layer, audit.stores)

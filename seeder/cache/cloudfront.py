@@ -1,6 +1,6 @@
-"""CloudFront in front of the tiles: which wildcard paths cover a selection, and having them invalidated.
+"""CloudFront in front of the tiles: wildcard paths for a selection, and their invalidation.
 
-A wildcard stands only at the end of a path and matches whatever follows, the query string too.
+A wildcard is only allowed at the end of a path and matches anything, including the query string.
 """
 
 from __future__ import annotations
@@ -20,31 +20,31 @@ from seeder.select.morton import Numbers
 from seeder.select.tileset import TileSet
 from tiler.grid import TileRange, tile_ranges
 
-MOST = 15  # wildcard paths that CloudFront lets be under way at a time
-PRICE = 0.005  # US dollars a path, a wildcard or not, after the first thousand of a month (2025-06)
-WORTH = 12_500  # tiles: to fetch so many from S3 once more costs as much as a path
+MOST = 15  # wildcard paths in progress at a time, a quota of CloudFront
+PRICE = 0.005  # US dollars per path, with or without a wildcard, after the first thousand of a month (2025-06)
+WORTH = 12_500  # tiles: fetching this many from S3 again costs as much as a path
 DIGITS = "0123456789"
 MILLION = 1_000_000
 
-Spans = list[tuple[int, int]]  # of numbers, low <= n < high
+Spans = list[tuple[int, int]]  # ranges of numbers, low <= n < high
 
 
 @dataclass(frozen=True, slots=True)
 class _Part:
-    """The tiles whose paths begin alike: what zoom, column and row begin with; a slash or a dot at the end ends one."""
+    """Tiles with a common prefix of zoom, column and row in their paths; a final slash or dot ends a number."""
 
     z: str = ""
     x: str = ""
     y: str = ""
 
     def paths(self, layer: str) -> list[str]:
-        """What CloudFront is told."""
+        """The wildcard paths for CloudFront."""
         stem = f"/{layer}/{self.z}{self.x}"
         ends = (".", "@") if self.y.endswith(".") else ("",)  # a row's tiles of scale 1 and 2
         return [f"{stem}{self.y.rstrip('.')}{end}*" for end in ends]
 
     def smaller(self) -> Iterator[_Part]:
-        """The same tiles in smaller parts; none where it is a row."""
+        """The same tiles in smaller parts; nothing for a single row."""
         if not self.z.endswith("/"):
             yield from (replace(self, z=longer) for longer in _longer(self.z, "/"))
         elif not self.x.endswith("/"):
@@ -61,17 +61,17 @@ def _longer(text: str, end: str) -> Iterator[str]:
 
 
 def _spans(text: str, z: int) -> Spans:
-    """The numbers below 2**z that are written beginning with `text`."""
+    """The numbers below 2**z with the decimal prefix `text`."""
     if not text:
         return [(0, 2**z)]
     if not text.isdecimal():
         return [(int(text[:-1]), int(text[:-1]) + 1)]
-    found = [(int(text) * 10**more, min((int(text) + 1) * 10**more, 2**z)) for more in range(10)]
-    return [(low, high) for low, high in (found[:1] if text == "0" else found) if low < high]
+    spans = [(int(text) * 10**more, min((int(text) + 1) * 10**more, 2**z)) for more in range(10)]
+    return [(low, high) for low, high in (spans[:1] if text == "0" else spans) if low < high]
 
 
 class _Rectangles(NamedTuple):
-    """Tiles of a zoom as rectangles that do not overlap: `(rectangles,)` x0 <= x < x1, y0 <= y < y1."""
+    """Tiles of a zoom as disjoint rectangles: `(rectangles,)` x0 <= x < x1, y0 <= y < y1."""
 
     x0: Numbers
     x1: Numbers
@@ -80,7 +80,7 @@ class _Rectangles(NamedTuple):
 
     @classmethod
     def of(cls, tiles: TileSet) -> _Rectangles:
-        """The tiles of a set: what is alike in columns that follow each other is one rectangle."""
+        """The tiles of a set: equal runs of rows in consecutive columns become one rectangle."""
         x, top, bottom = tiles.columns()
         order = np.lexsort((x, bottom, top))
         x, top, bottom = x[order], top[order], bottom[order]
@@ -95,7 +95,7 @@ class _Rectangles(NamedTuple):
         return cls(*np.array(apart, np.int64).reshape(-1, 4).T)
 
     def clipped(self, ranges: Iterable[TileRange]) -> _Rectangles:
-        """Those of the tiles that lie in ranges, which do not overlap."""
+        """The tiles within disjoint ranges."""
         parts = [
             (
                 np.clip(self.x0, r.x0, r.x1),
@@ -108,29 +108,29 @@ class _Rectangles(NamedTuple):
         return _Rectangles(*map(np.concatenate, zip(*parts, strict=True))) if parts else _Rectangles.of_ranges(())
 
     def within(self, columns: Spans, rows: Spans) -> int:
-        """How many of the tiles lie there."""
+        """The number of tiles in these columns and rows."""
         return int((_shared(self.x0, self.x1, columns) * _shared(self.y0, self.y1, rows)).sum())
 
 
 def _shared(low: Numbers, high: Numbers, spans: Spans) -> Numbers:
-    """How many of the numbers from low on, below high, lie in one of the spans."""
+    """The number of n with low <= n < high in any of the spans."""
     shared = (np.minimum(high, end) - np.maximum(low, start) for start, end in spans)
     return sum((np.maximum(each, 0) for each in shared), np.zeros_like(low))
 
 
 def _disjoint(ranges: Iterable[TileRange]) -> list[TileRange]:
-    """The same tiles in ranges that do not overlap."""
-    found: list[TileRange] = []
+    """The same tiles in disjoint ranges."""
+    disjoint: list[TileRange] = []
     for each in ranges:
         parts = [each]
-        for other in found:
+        for other in disjoint:
             parts = [rest for part in parts for rest in _less(part, other)]
-        found += [part for part in parts if len(part)]
-    return found
+        disjoint += [part for part in parts if len(part)]
+    return disjoint
 
 
 def _less(one: TileRange, other: TileRange) -> list[TileRange]:
-    """`one` without `other`: up to four ranges, above, below, left and right of what they share."""
+    """`one` without `other`: up to four ranges, above, below, left and right of their intersection."""
     shared = one & other
     if not len(shared):
         return [one]
@@ -145,41 +145,41 @@ def _less(one: TileRange, other: TileRange) -> list[TileRange]:
 
 @dataclass(frozen=True, slots=True)
 class _Cover:
-    """Tiles by zoom: those that are selected, those that the layer may have, and those that are both."""
+    """Tiles by zoom: selected tiles, tiles within the layer's bounds, and their intersection."""
 
-    meant: dict[int, _Rectangles]
+    chosen: dict[int, _Rectangles]
     own: dict[int, _Rectangles]
     both: dict[int, _Rectangles]
 
     @classmethod
     def of(cls, stored_filter: StoredFilter, zooms: tuple[int, ...]) -> _Cover:
-        """What `stored_filter` selects of these zooms."""
+        """The tiles selected by `stored_filter` in these zooms."""
         layer = stored_filter.layer
         ranges = {z: tile_ranges(layer.bounds, z) for z in {*range(layer.minzoom, layer.maxzoom + 1), *zooms}}
-        meant = {z: _meant(stored_filter, z) for z in zooms}
-        both = {z: each.clipped(ranges[z]) for z, each in meant.items()}
-        return cls(meant, {z: _Rectangles.of_ranges(each) for z, each in ranges.items()}, both)
+        chosen = {z: _chosen(stored_filter, z) for z in zooms}
+        both = {z: each.clipped(ranges[z]) for z, each in chosen.items()}
+        return cls(chosen, {z: _Rectangles.of_ranges(each) for z, each in ranges.items()}, both)
 
     def selected(self, part: _Part) -> int:
-        """Tiles of the part that are meant."""
-        return _count(self.meant, part)
+        """The number of selected tiles in the part."""
+        return _count(self.chosen, part)
 
     def others(self, part: _Part) -> int:
-        """Tiles of the part that lie in the layer's bounds and are not meant."""
+        """The number of tiles in the part that are within the layer's bounds but not selected."""
         return _count(self.own, part) - _count(self.both, part)
 
     @property
     def steps(self) -> int:
-        """How often it may be asked for smaller parts: about a second's worth."""
-        return max(50, MILLION // (500 + sum(len(each.x0) for each in self.meant.values()) // 10))
+        """The limit of divisions into smaller parts, for about a second of work."""
+        return max(50, MILLION // (500 + sum(len(each.x0) for each in self.chosen.values()) // 10))
 
     def smaller(self, part: _Part) -> list[_Part]:
-        """The smaller parts in which something is selected."""
+        """The smaller parts with selected tiles."""
         return [each for each in part.smaller() if self.selected(each)]
 
 
-def _meant(stored_filter: StoredFilter, z: int) -> _Rectangles:
-    """The tiles of zoom `z` that are meant; boxes, which may be large, by arithmetic."""
+def _chosen(stored_filter: StoredFilter, z: int) -> _Rectangles:
+    """The selected tiles of zoom `z`; boxes, which may be large, by arithmetic."""
     if stored_filter.tiles is not None or stored_filter.footprint:
         return _Rectangles.of(stored_filter.at(z))
     world = (TileRange(z, 0, 0, 2**z, 2**z),)
@@ -188,16 +188,16 @@ def _meant(stored_filter: StoredFilter, z: int) -> _Rectangles:
     )
 
 
-def _count(found: dict[int, _Rectangles], part: _Part) -> int:
+def _count(tiles: dict[int, _Rectangles], part: _Part) -> int:
     return sum(
-        each.within(_spans(part.x, z), _spans(part.y, z)) for z, each in found.items() if f"{z}/".startswith(part.z)
+        each.within(_spans(part.x, z), _spans(part.y, z)) for z, each in tiles.items() if f"{z}/".startswith(part.z)
     )
 
 
 def paths(stored_filter: StoredFilter) -> list[str]:
-    """The fewest wildcard paths that cover what `stored_filter` selects, of any age, and nothing else of the layer.
+    """The fewest wildcard paths that cover exactly the tiles selected by `stored_filter`, of any age.
 
-    Where that takes more than MOST, the paths that cost least: what they cover beside it is fetched from S3 again.
+    If these are more than MOST, the cheapest paths: other tiles that they cover have to be fetched from S3 again.
     """
     layer = stored_filter.layer
     zooms = tuple(range(layer.minzoom, layer.maxzoom + 1)) if stored_filter.zooms is None else stored_filter.zooms
@@ -216,25 +216,25 @@ def paths(stored_filter: StoredFilter) -> list[str]:
 
 
 def _exact(cover: _Cover) -> list[_Part]:
-    """Parts that hold what is selected and nothing else; none where they are too many."""
-    found: list[_Part] = []
+    """Parts that contain exactly the selected tiles; none if they are too many."""
+    parts: list[_Part] = []
     todo = [_Part()]
     while todo:
-        if len(todo) + sum(len(each.paths("")) for each in found) > MOST:
+        if len(todo) + sum(len(each.paths("")) for each in parts) > MOST:
             return []
         each = todo.pop()
         smaller = cover.smaller(each) if cover.others(each) else []
         if smaller:
             todo += reversed(smaller)
         else:
-            found.append(each)
-    return found if sum(len(each.paths("")) for each in found) <= MOST else []
+            parts.append(each)
+    return parts if sum(len(each.paths("")) for each in parts) <= MOST else []
 
 
 def _cheapest(cover: _Cover, part: _Part, worth: int, steps: int) -> tuple[float, list[_Part]]:
-    """What it costs, in paths, to invalidate what is selected of `part`, and the parts that cost so little.
+    """The lowest cost, in paths, to invalidate the selected tiles of `part`, and the parts with this cost.
 
-    `steps` bounds how many parts are divided to find that out.
+    `steps` limits the number of divided parts.
     """
     whole = len(part.paths("")) + cover.others(part) / worth
     smaller = cover.smaller(part) if steps and whole > 2 else []
@@ -248,31 +248,31 @@ def _cheapest(cover: _Cover, part: _Part, worth: int, steps: int) -> tuple[float
 
 
 def check(distribution: str, region: str) -> None:
-    """Nothing, if there is such a distribution, or if that may not be asked.
+    """Check that the distribution exists; skip the check without permission for it.
 
     Raises:
-        BadCloud, QueueError: there is none, or CloudFront does not answer.
+        BadCloud, QueueError: it does not exist, or CloudFront does not answer.
     """
     client = clients.client("cloudfront", region)
     with clients.translated(f"find CloudFront distribution {distribution!r}"), suppress(client.exceptions.AccessDenied):
         client.get_distribution(Id=distribution)
 
 
-def invalidate(distribution: str, found: list[str], region: str) -> str:
-    """Have CloudFront forget those paths; returns the id of the invalidation.
+def invalidate(distribution: str, wildcards: list[str], region: str) -> str:
+    """Invalidate paths in CloudFront; return the id of the invalidation.
 
     Raises:
-        BadCloud, QueueError: there is no such distribution, or CloudFront refuses.
+        BadCloud, QueueError: the distribution does not exist, or CloudFront refuses.
     """
     client = clients.client("cloudfront", region)
-    batch = {"Paths": {"Quantity": len(found), "Items": found}, "CallerReference": f"seeder-{time.time_ns()}"}
+    batch = {"Paths": {"Quantity": len(wildcards), "Items": wildcards}, "CallerReference": f"seeder-{time.time_ns()}"}
     with clients.translated(f"invalidate paths of CloudFront distribution {distribution}"):
         answer = client.create_invalidation(DistributionId=distribution, InvalidationBatch=batch)
     return str(answer["Invalidation"]["Id"])
 
 
 def wait(distribution: str, invalidation: str, region: str) -> None:
-    """Return when the invalidation is carried out everywhere.
+    """Wait until the invalidation is complete everywhere.
 
     Raises:
         BadCloud, QueueError: it takes longer than ten minutes, or CloudFront does not answer.

@@ -1,4 +1,4 @@
-"""What is stored of a layer, block by block, for a map: an audit's listing, told of every tile."""
+"""Coverage of a layer for a map: the states of all tiles, block by block, from an audit."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from tiler.layers.render import TileVariant
 from tiler.storage.concurrent import overlap
 from tiler.storage.store import Stores
 
-AUDIT_TTL_SECONDS = 5.0  # seconds
-MAX_BLOCKS = 20_000  # blocks that are looked at: a map cannot show more, nor anybody wait for their listings
+AUDIT_TTL_SECONDS = 5.0
+MAX_BLOCKS = 20_000  # blocks of a coverage map at most, for the sake of the screen and of waiting time
 
 
 class Tiles(NamedTuple):
-    """Numbers of tiles; those that are planned are each in one of the other states."""
+    """Numbers of tiles by state; each planned tile is in one of the other states."""
 
     planned: int
     stored: int
@@ -37,10 +37,10 @@ class Tiles(NamedTuple):
 
 
 class Covered(NamedTuple):
-    """What became of a block's tiles, as masks; those that are planned are each in one of the other states.
+    """The states of a block's tiles, as masks; each planned tile is in one of the other states.
 
-    An object counts as stored if it has bytes, be it a blank tile, unless it is stale. What is not stored is
-    empty if the receipt of a done block says so, else failed if the latest word on it says so, else missing.
+    An object with bytes counts as stored, even a blank tile, unless it is stale. A tile that is not stored is empty if
+    the receipt of a done block says so, otherwise failed if its latest receipt says so, otherwise missing.
     """
 
     block: Block
@@ -52,12 +52,12 @@ class Covered(NamedTuple):
 
     @property
     def missing(self) -> int:
-        """The tiles that are in no other state."""
+        """The planned tiles in no other state."""
         return self.planned & ~(self.stored | self.stale | self.empty | self.failed)
 
     @property
     def tiles(self) -> Tiles:
-        """How many they are."""
+        """The numbers of tiles."""
         masks = (self.planned, self.stored, self.empty, self.missing, self.failed, self.stale)
         return Tiles(*(mask.bit_count() for mask in masks))
 
@@ -71,21 +71,21 @@ class ZoomCoverage:
 
     @classmethod
     def of(cls, audit: Audit, z: int) -> ZoomCoverage:
-        """What is stored of one zoom of the audit's layer, as far as its boxes and tiles allow.
+        """The coverage of one zoom, within the audit's selection.
 
         Raises:
             BadOption, ZoomOutside, StoreError: as `coverage`.
         """
-        found = coverage(replace(audit, selection=replace(audit.selection, zooms=(z,))))
-        return cls(z, tuple(sorted(found, key=lambda each: (each.block.y, each.block.x))))
+        blocks = coverage(replace(audit, selection=replace(audit.selection, zooms=(z,))))
+        return cls(z, tuple(sorted(blocks, key=lambda each: (each.block.y, each.block.x))))
 
     @property
     def tiles(self) -> Tiles:
-        """How many tiles they hold."""
+        """The numbers of tiles in all blocks."""
         return Tiles(*map(sum, zip(*(each.tiles for each in self.blocks), strict=True))) if self.blocks else NOTHING
 
     def to_json(self) -> dict[str, Any]:
-        """The JSON form. `side` is in tiles; a block is named by its north-west tile, with its numbers of tiles."""
+        """The JSON form. `side` is in tiles; a block is its north-west tile's x and y, then its numbers of tiles."""
         return {
             "z": self.z,
             "side": min(LEAF, 2**self.z),
@@ -98,27 +98,27 @@ NOTHING = Tiles(0, 0, 0, 0, 0)
 
 
 def check_size(layer: Layer, selection: Selection) -> None:
-    """Nothing, if the selection has few enough blocks to be looked at; found by arithmetic.
+    """Check the number of blocks in the selection, without listing anything.
 
     Raises:
-        BadOption: it has more than `MAX_BLOCKS`.
+        BadOption: there are more than `MAX_BLOCKS`.
         ZoomOutside: the layer lacks one of the zooms.
     """
     blocks = sum(region.total().blocks for region in regions(layer, selection))
     if blocks > MAX_BLOCKS:
         raise BadOption(
-            f"{blocks:,} blocks of layer {layer.id!r} are too many for a map: ask for {MAX_BLOCKS:,} with a bbox"
+            f"{blocks:,} blocks of layer {layer.id!r} are too many for a map: choose a bbox with at most {MAX_BLOCKS:,}"
         )
 
 
 def coverage(audit: Audit) -> Iterator[Covered]:
-    """Every planned block of the audit's selection, about in order; none where nothing is selected.
+    """The coverage of every planned block of the audit's selection, roughly in order.
 
-    Memory holds a few columns of blocks, and the names of blocks that failed.
+    Memory holds a few columns of blocks, and the names of failed blocks.
 
     Raises:
-        BadOption, ZoomOutside: as `check_size`, at once; what follows only while it is drawn from.
-        StoreError: something could not be listed or read.
+        BadOption, ZoomOutside: as `check_size`, when called.
+        StoreError: an object could not be listed or read, during iteration.
     """
     check_size(audit.layer, audit.selection)
     walk = _Coverage(audit)
@@ -127,7 +127,7 @@ def coverage(audit: Audit) -> Iterator[Covered]:
 
 @dataclass(slots=True)
 class Audits:
-    """Audits that are kept for a few seconds: which jobs know of a layer's tiles is asked once for all its zooms."""
+    """A cache of audits for a few seconds, so that a layer's jobs are listed once for all its zooms."""
 
     stores: Stores
     _kept: dict[tuple[str, str, TileVariant], tuple[float, Audit]] = field(default_factory=dict)
@@ -145,56 +145,56 @@ class Audits:
 
 @dataclass(frozen=True, slots=True)
 class _Coverage:
-    """An audit, and of the zooms that have gaps the blocks that failed, with the jobs that say so."""
+    """An audit with the failed blocks of each zoom with gaps, and the jobs in which they failed."""
 
     audit: Audit
     failed: dict[int, dict[Block, set[str]]] = field(default_factory=dict)
 
     def parts(self) -> Iterator[AuditBatch]:
-        """What the audit sees. Which blocks of a zoom failed is known before the first that has gaps is given."""
+        """The audit's batches. A zoom's failed blocks are listed before its first block with gaps is yielded."""
         for part in self.audit.batches():
             if part.blocks and part.blocks[-1].gaps:
-                self._learn(part.blocks[-1].block.z)
+                self._list_failed(part.blocks[-1].block.z)
             yield part
 
-    def _learn(self, z: int) -> None:
-        """List a zoom's failed receipts, unless that was done."""
+    def _list_failed(self, z: int) -> None:
+        """List a zoom's failed receipts, once."""
         if z in self.failed:
             return
-        sources, found = self.audit.stores.sources, defaultdict[Block, set[str]](set)
+        sources, failed = self.audit.stores.sources, defaultdict[Block, set[str]](set)
 
         def listed(job: Job) -> list[tuple[Block, str]]:
             root = job_key(job.id, "failed", "")
-            entries = sources.list(root, after=f"{root}{z}-", before=f"{root}{z}.")  # the dot follows the dash
+            entries = sources.list(root, after=f"{root}{z}-", before=f"{root}{z}.")  # "." sorts after "-"
             return [(block_of(entry.key), job.id) for entry in entries]
 
         for pairs in overlap(listed, self.audit.jobs_of(z)):
             for block, job in pairs:
-                found[block].add(job)
-        self.failed[z] = dict(found)
+                failed[block].add(job)
+        self.failed[z] = dict(failed)
 
     def states(self, batch: AuditBatch) -> list[Covered]:
         """The states of the tiles of blocks."""
-        return [self._state(seen) for seen in batch.blocks]
+        return [self._state(audited) for audited in batch.blocks]
 
-    def _state(self, seen: BlockAudit) -> Covered:
-        empty = self.audit.empty(seen.block, seen.gaps)
-        failed = self._failed(seen.block, seen.gaps & ~empty)
-        stored = seen.stored & ~seen.zero_bytes & ~seen.stale
-        return Covered(seen.block, seen.planned, stored, empty, failed, seen.stale & ~seen.zero_bytes)
+    def _state(self, audited: BlockAudit) -> Covered:
+        empty = self.audit.empty(audited.block, audited.gaps)
+        failed = self._failed(audited.block, audited.gaps & ~empty)
+        stored = audited.stored & ~audited.zero_bytes & ~audited.stale
+        return Covered(audited.block, audited.planned, stored, empty, failed, audited.stale & ~audited.zero_bytes)
 
     def _failed(self, block: Block, tiles: int) -> int:
-        """Those of the block's `tiles` of which the latest receipt that speaks of them says that they failed.
+        """The tiles among the block's `tiles` that failed in the latest receipt that contains them.
 
-        Of a job's own two the one that says done is the later.
+        Of a job's own two receipts, the `done` one is the later.
         """
-        said = self.failed[block.z].get(block, set()) if tiles else set()
+        jobs = self.failed[block.z].get(block, set()) if tiles else set()
         failed = 0
-        for job in self.audit.jobs_of(block.z) if said else ():
-            words = [self.audit.told(job, "done", block)]
-            if job.id in said:
-                words.append(self.audit.told(job, "failed", block))
-            for word in words:
-                failed |= word.failed & tiles
-                tiles &= ~word.all
+        for job in self.audit.jobs_of(block.z) if jobs else ():
+            outcomes = [self.audit.outcome(job, "done", block)]
+            if job.id in jobs:
+                outcomes.append(self.audit.outcome(job, "failed", block))
+            for outcome in outcomes:
+                failed |= outcome.failed & tiles
+                tiles &= ~outcome.all
         return failed

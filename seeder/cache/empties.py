@@ -1,6 +1,6 @@
-"""Gaps that are known: planned tiles that are not stored because an earlier revision had nothing on them.
+"""Known empty tiles: planned tiles that are not stored because an earlier revision had no data there.
 
-What the current revision has there nobody knows until somebody looks: such tiles are rendered with the stale ones.
+The current revision may have data there, so these tiles are rendered together with the stale ones.
 """
 
 from __future__ import annotations
@@ -22,30 +22,30 @@ from tiler.layers.render import TileVariant
 from tiler.storage.concurrent import in_batches, overlap
 from tiler.storage.store import Stores
 
-BLOCKS_AT_ONCE = 4096  # blocks that are looked at together
+BLOCKS_AT_ONCE = 4096  # blocks read at a time
 
-GapsOf = Callable[[TileVariant, int], TileSet]  # the planned tiles of a zoom that are not stored
+GapsOf = Callable[[TileVariant, int], TileSet]  # the planned tiles of a zoom that are not stored, by variant and zoom
 
 
 class Empties(NamedTuple):
-    """Gaps of one zoom at which an earlier revision was empty, and those that the current one did not look at yet."""
+    """Tiles of one zoom that were empty in an earlier revision, and the part not yet rendered in the current one."""
 
     known: TileSet
     left: TileSet
 
     @classmethod
     def nothing(cls, z: int) -> Empties:
-        """No gap."""
+        """No tiles."""
         return cls(TileSet.nothing(z), TileSet.nothing(z))
 
 
 def empties(
     layer: Layer, stores: Stores, revisions: Collection[str], gaps: GapsOf
 ) -> dict[TileVariant, dict[int, Empties]]:
-    """Gaps of which receipts of one of `revisions` say that there was nothing; zooms without any are left out.
+    """Missing tiles that are empty in receipts of `revisions`, by variant and zoom; zooms without any are left out.
 
-    A receipt counts only while all its other tiles are stored. If the layer's own revision is among `revisions`,
-    another one follows, which has looked at nothing yet.
+    A receipt counts only while all its other tiles are stored. If the layer's own revision is among `revisions`, it is
+    about to be replaced, and the next revision has rendered nothing yet.
 
     Raises:
         StoreError: the ledger could not be read.
@@ -53,24 +53,24 @@ def empties(
     if not revisions:
         return {}
     known = jobs_of(stores.sources, layer.id)
-    found: dict[tuple[TileVariant, int], list[BlockMask]] = defaultdict(list)
-    kept = cache(gaps)
+    masks: dict[tuple[TileVariant, int], list[BlockMask]] = defaultdict(list)
+    cached_gaps = cache(gaps)
     for job in known:
         if job.spec.revision in revisions:
-            for block_mask in _empty(job, stores, kept):
-                found[job.spec.variant, block_mask.block.z].append(block_mask)
+            for block_mask in _empty(job, stores, cached_gaps):
+                masks[job.spec.variant, block_mask.block.z].append(block_mask)
     current = [] if layer.revision in revisions else [job for job in known if job.spec.revision == layer.revision]
-    said: dict[TileVariant, dict[int, Empties]] = defaultdict(dict)
-    for (variant, z), block_masks in sorted(found.items(), key=lambda each: each[0][1]):
+    result: dict[TileVariant, dict[int, Empties]] = defaultdict(dict)
+    for (variant, z), block_masks in sorted(masks.items(), key=lambda each: each[0][1]):
         every = TileSet.marked(z, block_masks)
         jobs = tuple(job for job in current if job.spec.variant.scale == variant.scale)
         audit = Audit(layer, Selection((z,)), variant, stores, jobs)
-        said[variant][z] = Empties(every, every - _looked_at(audit, every))
-    return dict(said)
+        result[variant][z] = Empties(every, every - _empty_now(audit, every))
+    return dict(result)
 
 
 def _empty(job: Job, stores: Stores, gaps: GapsOf) -> Iterator[BlockMask]:
-    """Gaps, by block, that are empty in the receipts of a job."""
+    """Missing tiles, by block, that are empty in the receipts of a job."""
     variant = job.spec.variant
     for batch in in_batches(finished(stores.sources, job.id), BLOCKS_AT_ONCE):
         zooms = defaultdict[int, list[Block]](list)
@@ -85,10 +85,10 @@ def _empty(job: Job, stores: Stores, gaps: GapsOf) -> Iterator[BlockMask]:
                     yield BlockMask(receipt.block, outcome.empty & mask)
 
 
-def _looked_at(audit: Audit, tiles: TileSet) -> TileSet:
-    """Those of `tiles` of which the audit's jobs say that they are empty."""
+def _empty_now(audit: Audit, tiles: TileSet) -> TileSet:
+    """The tiles of `tiles` that are empty in receipts of the audit's jobs."""
 
-    def told(block_mask: BlockMask) -> BlockMask:
+    def empty(block_mask: BlockMask) -> BlockMask:
         return BlockMask(block_mask.block, audit.empty(block_mask.block, block_mask.tiles))
 
-    return TileSet.marked(tiles.z, overlap(told, tiles.block_masks() if audit.known else ()))
+    return TileSet.marked(tiles.z, overlap(empty, tiles.block_masks() if audit.known else ()))

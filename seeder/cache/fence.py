@@ -1,7 +1,8 @@
-"""How long a revision that is no longer the current one may still put tiles.
+"""The fence: the time for which a superseded revision may still put tiles.
 
-An instance of the HTTP function believes a layer's metadata for a while and then takes its time for one tile. A worker
-looks at the metadata before each block and every few seconds of it; its last put may be tried again for long.
+An instance of the http Lambda caches a layer's metadata for some seconds, and then needs some time to render a tile. A
+worker checks the metadata before each block and every few seconds while it renders; its last put may be retried for
+long.
 """
 
 from __future__ import annotations
@@ -17,18 +18,18 @@ from tiler.storage.store import Store, Stores
 
 
 def fence(tiles: Store) -> timedelta:
-    """How long after another revision was published a tile of the one before may still be put."""
+    """The time after a publication for which tiles of the previous revision may still be put."""
     return timedelta(seconds=timing.fence_seconds(folder=bool(tiles.root)))
 
 
 def settled(layer: Layer, stores: Stores) -> datetime:
-    """From when on (UTC) nothing but tiles of the layer's current revision is put.
+    """The time (UTC) from which only tiles of the layer's current revision are put.
 
-    A date ahead of the store's clock tells nothing of when the revision was published: it lies ahead of all tiles then,
-    so that each of them counts as older. Nobody waits for it; see `left`.
+    If the publication's date is ahead of the store's clock, the true time is unknown. This date is then later than all
+    tiles, so that each of them counts as older. `seconds_remaining` does not wait for it.
 
     Raises:
-        StoreError: the layer's metadata could not be looked at.
+        StoreError: the layer's metadata could not be read.
     """
     published = stores.sources.written(index_key(layer.id))
     others = set(revisions(stores.sources, layer.id)) - {layer.revision}
@@ -40,15 +41,15 @@ def _whole(stores: Stores) -> timedelta:
     return fence(stores.tiles) + timedelta(seconds=0 if stores.sources.root else timing.S3_ROUNDING_SECONDS)
 
 
-def left(layer: Layer, stores: Stores) -> float:
-    """Seconds until then, by the store's clock; 0 where it is past, and never more than the whole fence."""
-    rest = settled(layer, stores) - stores.sources.clock(clock_key())
-    return max(0.0, min(rest, _whole(stores)).total_seconds())
+def seconds_remaining(layer: Layer, stores: Stores) -> float:
+    """Seconds until `settled`, by the store's clock; at least 0 and at most the whole fence."""
+    remaining = settled(layer, stores) - stores.sources.clock(clock_key())
+    return max(0.0, min(remaining, _whole(stores)).total_seconds())
 
 
 def countdown(seconds: float) -> Iterator[float]:
-    """What is left of `seconds`, about one after the other as they pass."""
+    """Yield the remaining seconds, about once per second, until `seconds` have passed."""
     end = time.monotonic() + seconds
-    while (left := end - time.monotonic()) > 0:
-        yield left
-        time.sleep(min(left, 1.0))
+    while (remaining := end - time.monotonic()) > 0:
+        yield remaining
+        time.sleep(min(remaining, 1.0))

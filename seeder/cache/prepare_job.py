@@ -1,4 +1,4 @@
-"""A job made or taken up again: planned, put on record, its receipts held against what is stored."""
+"""Prepare a new or resumed job: plan and record it, and compare its receipts with stored tiles."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from tiler.storage.store import Stores
 
 
 def prepare(layer: Layer, selection: Selection, variant: TileVariant, *, force: bool, stores: Stores) -> Plan:
-    """A job for the selection: the last one of the same kind if it was not finished, else a new one, put on record.
+    """Continue the last unfinished job of the same spec, or record a new one.
 
     Raises:
         ZoomOutside, BadOption: as `count`.
@@ -48,11 +48,11 @@ def prepare(layer: Layer, selection: Selection, variant: TileVariant, *, force: 
 
 
 def resume(job: Job, stores: Stores) -> Plan:
-    """What is left of a job, also of one that was stopped: from now on it is to be done.
+    """The remaining work of a job; a stop is removed from the ledger.
 
     Raises:
-        BadOption: its layer has another revision by now.
-        UnknownLayer: its layer is gone.
+        BadOption: its layer has another revision now.
+        UnknownLayer: its layer was removed.
     """
     layer = current(job, stores)
     counts = count(layer, job.spec.selection)
@@ -61,7 +61,7 @@ def resume(job: Job, stores: Stores) -> Plan:
 
 
 def reload(job: Job, stores: Stores) -> Plan:
-    """What is left of a job that is under way or has ended; whether it was stopped stays on record.
+    """The remaining work of a job; a stop stays in the ledger.
 
     Raises:
         BadOption, UnknownLayer: as `current`.
@@ -71,48 +71,48 @@ def reload(job: Job, stores: Stores) -> Plan:
 
 
 def current(job: Job, stores: Stores) -> Layer:
-    """The layer of a job, at the revision that the job is of.
+    """The layer of a job, at the job's revision.
 
     Raises:
-        BadOption: it has another revision by now, or had one in between.
-        UnknownLayer: it is gone.
+        BadOption: the layer has another revision now, or had one in between.
+        UnknownLayer: the layer was removed.
     """
     layer = load_layer(stores.sources, job.spec.layer)
     if superseding(layer, job.spec.revision):
         raise BadOption(
-            f"job {job.id} was to seed revision {job.spec.revision}, and the layer is at {layer.revision} by now: "
+            f"job {job.id} is for revision {job.spec.revision}, but the layer is now at {layer.revision}: "
             f"run `seed {layer.id}` instead"
         )
     if republished(stores.sources, job):
-        raise BadOption(f"layer {layer.id} had another revision since job {job.id}: run `seed {layer.id}` instead")
+        raise BadOption(f"layer {layer.id} had another revision after job {job.id}: run `seed {layer.id}` instead")
     return layer
 
 
 def _plan(job: Job, layer: Layer, counts: dict[int, Count], stores: Stores) -> Plan:
-    """The plan of a job, put on record, less the receipts that stand."""
+    """Record the plan of a job, and subtract its valid receipts."""
     put_plan(stores.sources, job.id, counts)
     tally = Tally(job.id, layer.id, layer.revision, Count.total(counts).tiles)
     done = BlockSet()
-    fallen = []
+    invalid = []
     lacking = _lacking(job, layer, stores)
     for receipt in receipts(stores.sources, job.id):
         if not lacking.get(receipt.block, 0) & ~receipt.outcome.empty:
             tally.add(receipt.outcome)
             done.add(receipt.block)
         else:
-            fallen.append(receipt.block)
-    delete_receipts(stores.sources, job.id, "done", fallen)
+            invalid.append(receipt.block)
+    delete_receipts(stores.sources, job.id, "done", invalid)
     fresh = frozenset(z for z in counts if stores.tiles.empty(zoom_prefix(layer.id, z)))
     return Plan(job, layer, counts, tally, done, fresh)
 
 
 def _lacking(job: Job, layer: Layer, stores: Stores) -> dict[Block, int]:
-    """The planned tiles that are not stored, as masks, block by block; none where nothing of the job was done yet.
+    """The planned tiles that are not stored, as masks by block; nothing if no block of the job is done.
 
-    Whatever removed them since, a receipt that speaks of one of them is then no longer true.
+    A receipt that calls one of them stored is invalid, whatever removed the tile.
     """
     if next(finished(stores.sources, job.id), None) is None:
         return {}
     audit = Audit(layer, job.spec.selection, job.spec.variant, stores, (job,), History.of(layer, stores))
-    seen = (seen for batch in audit.batches() for seen in batch.blocks)
-    return {each.block: each.lacking for each in seen if each.lacking}
+    audited = (each for batch in audit.batches() for each in batch.blocks)
+    return {each.block: each.lacking for each in audited if each.lacking}

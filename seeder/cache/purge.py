@@ -1,4 +1,4 @@
-"""Deleting many objects: a thousand a request, many requests at once, what is refused tried again and told by name."""
+"""Delete many objects: a thousand per request, several requests in parallel, with retries of refused keys."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from tiler.errors import StoreError
 from tiler.storage.concurrent import in_batches, overlap
 from tiler.storage.store import DELETE_BATCH, Store
 
-ATTEMPTS = 4  # at keys that are refused
-TOLD = 20  # keys that are remembered by name
+ATTEMPTS = 4  # per refused key
+NAMED = 20  # failed keys listed by name
 RETRYING = Retrying(
     retry=retry_if_result(lambda refused: bool(refused[0])),
     stop=stop_after_attempt(ATTEMPTS),
@@ -23,24 +23,24 @@ RETRYING = Retrying(
 
 @dataclass(slots=True)
 class Purged:
-    """What became of the keys: so many were removed by so many requests, and so many could not be, and why."""
+    """The result of a purge: numbers of removed and failed keys and of requests, and the reason of failures."""
 
     removed: int = 0
     requests: int = 0
     failed: int = 0
-    keys: list[str] = field(default_factory=list)  # a few that failed
+    keys: list[str] = field(default_factory=list)  # some of the failed ones
     why: str = ""
 
 
 def purge(store: Store, keys: Iterable[str], progress: Callable[[int], object]) -> Purged:
-    """Delete `keys`, all of which are there, as they are drawn; `progress` is told of those that are gone.
+    """Delete a stream of existing `keys`; `progress` gets the number of deleted ones.
 
-    A request may delete some keys and refuse others. What it refused is what is still there; that is tried again.
+    A request may delete some keys and refuse others. Keys that still exist afterwards are tried again.
 
     Raises:
-        StoreError: not one of a thousand could be deleted, so that nothing more was tried.
+        StoreError: no key of a batch could be deleted; the remaining keys were not tried.
     """
-    told = Purged()
+    result = Purged()
 
     def delete(batch: list[str]) -> tuple[list[str], StoreError | None]:
         try:
@@ -50,32 +50,32 @@ def purge(store: Store, keys: Iterable[str], progress: Callable[[int], object]) 
         return batch, None
 
     for batch, error in overlap(delete, in_batches(keys, DELETE_BATCH)):
-        told.requests += 1
-        left: list[str] = []
+        result.requests += 1
+        refused: list[str] = []
         if error is not None:
-            left, why = RETRYING.copy()(_again, store, batch, told)
-            if len(left) == len(batch):
+            refused, why = RETRYING.copy()(_retry, store, batch, result)
+            if len(refused) == len(batch):
                 raise error if why is None else why
-            _remember(told, left, why or error)
-        told.removed += len(batch) - len(left)
-        progress(len(batch) - len(left))
-    return told
+            _add_failures(result, refused, why or error)
+        result.removed += len(batch) - len(refused)
+        progress(len(batch) - len(refused))
+    return result
 
 
-def _again(store: Store, batch: list[str], told: Purged) -> tuple[list[str], StoreError | None]:
-    """Delete what is still there of a batch; returns what is left then, and why."""
+def _retry(store: Store, batch: list[str], result: Purged) -> tuple[list[str], StoreError | None]:
+    """Delete the remaining keys of a batch; return the keys that still exist, and the error."""
     why = None
     try:
         rest = sorted(store.existing(batch))
-        told.requests += bool(rest)
+        result.requests += bool(rest)
         store.delete(rest)
     except StoreError as error:
         why = error
     return sorted(store.existing(batch)) if why else [], why
 
 
-def _remember(told: Purged, left: list[str], why: StoreError) -> None:
-    if left:
-        told.failed += len(left)
-        told.keys += left[: TOLD - len(told.keys)]
-        told.why = str(why)
+def _add_failures(result: Purged, refused: list[str], why: StoreError) -> None:
+    if refused:
+        result.failed += len(refused)
+        result.keys += refused[: NAMED - len(result.keys)]
+        result.why = str(why)

@@ -1,4 +1,4 @@
-"""What a command's selectors ask for: each kind narrows what the others leave, of one kind each adds to the others."""
+"""The selectors of a command as a query: selectors of different kinds intersect, selectors of one kind unite."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ State = Literal["missing", "existing"]  # of a tile
 
 @dataclass(frozen=True, slots=True)
 class Area:
-    """Where the tiles of some zooms are: in a box, touched by shapes, or anywhere."""
+    """The place of tiles in some zooms: a box, shapes, or the world."""
 
     zooms: tuple[int, ...]
     place: Bounds | Shapes | None
 
     def at(self, z: int, windows: Iterable[TileRange]) -> TileSet:
-        """The tiles of zoom `z`, within `windows` where that spares work."""
+        """The tiles of zoom `z`, limited to `windows` if that saves time."""
         if self.place is None:
             return TileSet.world(z)
         return boxed((self.place,), z) if isinstance(self.place, Bounds) else _touched(self.place, z, windows)
@@ -44,20 +44,20 @@ def _touched(shapes: Shapes, z: int, windows: Iterable[TileRange]) -> TileSet:
 
 @dataclass(frozen=True, slots=True)
 class TrafficFilter:
-    """The most requested tiles that logs tell of: so many, or those that have a `share` of all requests."""
+    """The most requested tiles in access logs: the `top` ones, or the ones that cover a `share` of all requests."""
 
     read: Callable[[str], Traffic]  # of a layer
     top: int | None
     share: float | None
 
     def tiles(self, traffic: Traffic, zooms: Container[int]) -> TileSets:
-        """The tiles with their ancestors."""
+        """The selected tiles and their ancestors."""
         return traffic.share(self.share or 0, zooms) if self.top is None else traffic.top(self.top, zooms)
 
 
 @dataclass(frozen=True, slots=True)
 class SpatialFilter:
-    """Where tiles are to be, other than in boxes: what `shapes`, `lists` and `areas` all allow, without `exclude`."""
+    """The spatial selectors other than boxes: the intersection of `shapes`, `lists` and `areas`, minus `exclude`."""
 
     shapes: tuple[Shapes, ...] = ()
     lists: tuple[TileSets, ...] = ()
@@ -69,7 +69,7 @@ class SpatialFilter:
 
     @property
     def named(self) -> TileSets | None:
-        """The tiles, if all of them are listed."""
+        """The selected tiles if they come from lists alone, otherwise None."""
         if not self.lists or self.shapes or self.areas:
             return None
         return TileSets({z: self.at(z) for z in self.lists[0].zooms})
@@ -79,25 +79,25 @@ class SpatialFilter:
         return self.within(z, (TileRange(z, 0, 0, 2**z, 2**z),))
 
     def within(self, z: int, windows: tuple[TileRange, ...]) -> TileSet:
-        """The tiles of zoom `z`, all of those in `windows` among them."""
-        found = TileSet.world(z)
+        """The selected tiles of zoom `z`, complete within `windows`."""
+        selected = TileSet.world(z)
         for tiles in self.lists:
-            found &= tiles.at(z)
+            selected &= tiles.at(z)
         for shapes in self.shapes:
-            found &= _touched(shapes, z, windows)
+            selected &= _touched(shapes, z, windows)
         if self.areas:
-            found &= TileSet.union(z, (area.at(z, windows) for area in self.areas if z in area.zooms))
+            selected &= TileSet.union(z, (area.at(z, windows) for area in self.areas if z in area.zooms))
         for each in self.exclude:
             if isinstance(each, TileSets):
-                found -= each.at(z)
+                selected -= each.at(z)
             else:
-                found -= TileSet.union(z, (each.within(z, window) for window in windows))
-        return found
+                selected -= TileSet.union(z, (each.within(z, window) for window in windows))
+        return selected
 
 
 @dataclass(frozen=True, slots=True)
 class TileQuery:
-    """What the options say, before the layer is known. No `footprint` means what the command does by itself."""
+    """The selectors of a command, independent of a layer. `footprint` is None for the command's default."""
 
     zooms: tuple[int, ...] | None = None
     boxes: tuple[Bounds, ...] = ()
@@ -110,36 +110,36 @@ class TileQuery:
 
     @property
     def nothing(self) -> bool:
-        """Whether a list was given that names no tile."""
+        """Whether a list without tiles was given."""
         return not all(self.places.lists)
 
     def check_listed(self) -> None:
-        """Nothing, unless a list was given that names no tile.
+        """Check that no list of tiles is empty.
 
         Raises:
-            BadOption: one was.
+            BadOption: a list is empty.
         """
         if self.nothing:
-            raise BadOption("the list names no tile: give one that does, or leave --tiles out")
+            raise BadOption("the list of tiles is empty: give a list with tiles, or leave --tiles out")
 
     @property
     def anything(self) -> bool:
-        """Whether any option says which tiles, other than whether they are stored."""
+        """Whether any selector is given, other than the state of tiles."""
         return bool(self.zooms or self.boxes or self.places or self.traced)
 
     def variant(self, layer: Layer) -> TileVariant:
-        """How the tiles of `layer` look.
+        """The variant of the tiles of `layer`.
 
         Raises:
-            BadOption: the layer cannot be had in that format.
+            BadOption: the layer does not support the format.
         """
         return TileVariant(self.scale, layer.check_format(self.format or layer.format))
 
     def zooms_of(self, layer: Layer) -> tuple[int, ...]:
-        """The zooms that are meant. Without `--zooms` a list may name zooms that the layer lacks.
+        """The selected zooms. Without `--zooms`, a list may contain zooms outside the layer's range.
 
         Raises:
-            BadOption: an `--area` is given for none of those in `--zooms`.
+            BadOption: no `--area` covers any of `--zooms`.
         """
         own = tuple(range(layer.minzoom, layer.maxzoom + 1))
         named = tuple(sorted({z for area in self.places.areas for z in area.zooms}))
@@ -147,7 +147,7 @@ class TileQuery:
         if self.zooms and named:
             zooms = tuple(z for z in zooms if z in named)
         if not zooms:
-            raise BadOption("no --area is for one of these --zooms: give an area for them, or leave --zooms out")
+            raise BadOption("no --area covers these --zooms: give an area for one of them, or leave --zooms out")
         if self.zooms or named:
             return zooms
         return tuple(z for z in zooms if all(z in tiles.zooms for tiles in self.places.lists))
@@ -155,14 +155,14 @@ class TileQuery:
     def selection(
         self, layer: Layer, stores: Stores, progress: Callable[[int], object]
     ) -> tuple[Selection, Traffic | None]:
-        """The tiles of `layer` that are meant, and the traffic by which they were chosen.
+        """The selected tiles of `layer`, and the traffic used to select them.
 
-        `progress` is told of tiles as it is looked whether they are stored, where that matters.
+        `progress` gets the number of checked tiles, if the query depends on whether tiles are stored.
 
         Raises:
             ZoomOutside: the layer lacks one of the zooms.
-            BadOption: a log cannot be read; or, where it matters whether tiles are stored, none is selected.
-            StoreError: it cannot be told what is stored.
+            BadOption: a log cannot be read; or no tile is selected and the query depends on stored tiles.
+            StoreError: stored tiles could not be listed.
         """
         zooms, places, traffic = self.zooms_of(layer), self.places, None
         layer.check_zooms(zooms)
@@ -172,26 +172,28 @@ class TileQuery:
         tiles = None
         if places:
             tiles = TileSets({z: places.within(z, layer.ranges(z)) for z in zooms})
-        found = Selection(zooms, self.boxes, tiles, self.footprint is not False)
+        selection = Selection(zooms, self.boxes, tiles, self.footprint is not False)
         if self.state:
-            count(layer, found)
-            audit = Audit.of(layer, found, self.variant(layer), stores)
+            count(layer, selection)
+            audit = Audit.of(layer, selection, self.variant(layer), stores)
             states = missing if self.state == "missing" else stored_planned
-            found = replace(found, boxes=(), tiles=states(audit, progress))
-        return found, traffic
+            selection = replace(selection, boxes=(), tiles=states(audit, progress))
+        return selection, traffic
 
     def stored_filter(self, layer: Layer, before: datetime | None) -> StoredFilter:
-        """The stored tiles of `layer` that are meant, whether or not it has them still, as far as they are older.
+        """The stored tiles selected, also outside the layer's current range; with `before`, only older ones.
 
         Raises:
-            BadOption: it can be none.
+            BadOption: no stored tile can match.
         """
         self.check_listed()
         if self.state == "missing":
-            raise BadOption("what is missing is not stored: leave --missing out, or seed it")
+            raise BadOption("missing tiles are not stored: leave --missing out, or seed them first")
         boxes = tuple(box for box in self.boxes if box.overlaps(layer.bounds))
         if self.boxes and not boxes:
-            raise BadOption(f"no tile is selected: layer {layer.id!r} lies within {layer.bounds} (W,S,E,N)")
+            raise BadOption(
+                f"no tile of layer {layer.id!r} is selected: choose a place within {layer.bounds} (W,S,E,N)"
+            )
         zooms = self.zooms_of(layer) if self.places.areas else self.zooms
         places = self.places
         if self.traced:

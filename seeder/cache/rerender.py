@@ -1,4 +1,4 @@
-"""Tiles rendered anew where they lie: which of those that are stored, and which have nothing to come back to."""
+"""Re-render stored tiles in place: choose the tiles to render, and find those outside the layer's new range."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ from tiler.layers.catalog import Layer
 from tiler.layers.render import TileVariant
 from tiler.storage.store import Store, Stores
 
-StaleAt = Callable[[datetime], bool]  # whether a tile that was last written then is to be rendered anew
+StaleAt = Callable[[datetime], bool]  # whether to re-render a tile with this time of last write
 
-STORED_SHARE = 0.5  # share of a zoom's tiles that must be stored for the zoom to be rendered whole
+STORED_SHARE = 0.5  # fraction of a zoom's tiles that must be stored to render the whole zoom
 
 
 @dataclass(frozen=True, slots=True)
 class StoredZoom:
-    """Stored tiles of one zoom and look; which of them are stale, and which the layer has, as `(tiles,)` bool."""
+    """Stored tiles of one variant and zoom; whether each is stale, and whether the layer has it, as `(tiles,)` bool."""
 
     codes: Numbers
     stale: Flags
@@ -41,7 +41,7 @@ BARE = StoredZoom(np.zeros(0, np.int64), np.zeros(0, bool), np.zeros(0, bool))
 
 @dataclass(slots=True)
 class StoredTiles:
-    """What is stored of a layer, shelves by look and zoom; and of what is not, what earlier receipts say is empty."""
+    """The stored tiles of a layer by variant and zoom, and the tiles that are empty in earlier receipts."""
 
     stored_filter: StoredFilter
     stored_zooms: dict[TileVariant, dict[int, StoredZoom]]
@@ -50,12 +50,12 @@ class StoredTiles:
 
     @property
     def tiles(self) -> int:
-        """All tiles."""
+        """The number of stored tiles."""
         return sum(len(stored_zoom.codes) for zooms in self.stored_zooms.values() for stored_zoom in zooms.values())
 
     @property
     def stale(self) -> int:
-        """Those that are to be rendered anew or removed."""
+        """The number of tiles to be re-rendered or removed."""
         return sum(
             int(stored_zoom.stale.sum()) for zooms in self.stored_zooms.values() for stored_zoom in zooms.values()
         )
@@ -64,22 +64,22 @@ class StoredTiles:
     def take(
         cls, tiles: Store, stored_filter: StoredFilter, stale_at: StaleAt | None, progress: Callable[[int], object]
     ) -> StoredTiles:
-        """What is stored of what `stored_filter` means; stale is what `stale_at` says of its time (UTC), or all of it.
+        """List the stored tiles of `stored_filter`; a tile is stale if `stale_at` is true of its time, or None.
 
-        Ten bytes a tile are held. `progress` is told of tiles as they are found.
+        Memory takes ten bytes per tile. `progress` gets the number of listed tiles.
 
         Raises:
-            StoreError: something could not be listed.
+            StoreError: an object could not be listed.
         """
         stored_tiles = cls(stored_filter, {})
-        found: dict[tuple[TileVariant, int], list[tuple[Numbers, Flags]]] = defaultdict(list)
+        groups: dict[tuple[TileVariant, int], list[tuple[Numbers, Flags]]] = defaultdict(list)
         for batch in stored(tiles, stored_filter, stored_tiles.cost):
             progress(len(batch))
             for variant, each in _by_variant(batch).items():
                 stale = np.array([stale_at is None or stale_at(one.modified) for one in each], bool)
-                found[variant, each[0].name.tile.z].append((interleaved(*columns_rows(each)), stale))
-        for variant, z in sorted(found, key=lambda place: (place[0].scale, place[0].format, place[1])):
-            codes, stale = (np.concatenate(parts) for parts in zip(*found[variant, z], strict=True))
+                groups[variant, each[0].name.tile.z].append((interleaved(*columns_rows(each)), stale))
+        for variant, z in sorted(groups, key=lambda group: (group[0].scale, group[0].format, group[1])):
+            codes, stale = (np.concatenate(parts) for parts in zip(*groups[variant, z], strict=True))
             order = np.argsort(codes)
             own = covered(stored_filter.layer, z, codes[order]) & stored_filter.layer.takes(variant.format)
             stored_zoom = StoredZoom(codes[order], stale[order], own)
@@ -87,7 +87,7 @@ class StoredTiles:
         return stored_tiles
 
     def recall(self, stores: Stores, revisions: Collection[str]) -> None:
-        """Learn which tiles are not stored because one of `revisions` had nothing on them.
+        """Find the missing tiles that were empty in one of `revisions`.
 
         Raises:
             StoreError: the ledger could not be read.
@@ -97,14 +97,14 @@ class StoredTiles:
 
     @property
     def left(self) -> int:
-        """How many tiles were empty that nobody has looked at since."""
+        """The number of tiles that were empty and not rendered since."""
         return sum(len(each.left) for zooms in self.empties.values() for each in zooms.values())
 
     def selections(self) -> Iterator[tuple[TileVariant, Selection]]:
-        """What is to be rendered anew: the stale tiles, and those that were empty before.
+        """The tiles to be re-rendered, by variant: stale tiles, and tiles that were empty before.
 
-        Of a zoom of which at least STORED_SHARE is stored or was empty, all that was selected, so that it is as
-        complete as before where the layer has grown. Where tiles were picked one by one or by age, only those.
+        If at least STORED_SHARE of a zoom is stored or was empty, all its selected tiles, so that the zoom stays as
+        complete as before where the layer has grown. If tiles were selected one by one or by age, only those.
         """
         for variant in {**self.stored_zooms, **self.empties}:
             whole, single = self._divided(variant)
@@ -114,23 +114,23 @@ class StoredTiles:
                 yield variant, Selection(tuple(single), (), TileSets(single))
 
     def grown(self, before: Layer) -> Iterator[tuple[TileVariant, tuple[int, ...]]]:
-        """Zooms of which enough was stored of the revision `before`, that are not rendered whole and have new tiles."""
+        """Zooms with new tiles that are not rendered whole, although enough of the revision `before` was stored."""
         for variant, stored_zooms in self.stored_zooms.items():
             if not self.stored_filter.layer.takes(variant.format):
                 continue
             whole, _ = self._divided(variant)
             zooms = (z for z in stored_zooms if z not in whole and before.minzoom <= z <= before.maxzoom)
-            found = tuple(z for z in zooms if self._outgrown(before, variant, z))
-            if found:
-                yield variant, found
+            outgrown = tuple(z for z in zooms if self._outgrown(before, variant, z))
+            if outgrown:
+                yield variant, outgrown
 
     def _outgrown(self, before: Layer, variant: TileVariant, z: int) -> bool:
-        had = planned(before, z)
-        there = int(had.holds(self.stored_zooms[variant][z].codes).sum()) + len(self._empties(variant, z).known)
-        return there >= STORED_SHARE * len(had) and len(planned(self.stored_filter.layer, z) - had) > 0
+        old = planned(before, z)
+        finished = int(old.holds(self.stored_zooms[variant][z].codes).sum()) + len(self._empties(variant, z).known)
+        return finished >= STORED_SHARE * len(old) and len(planned(self.stored_filter.layer, z) - old) > 0
 
     def _divided(self, variant: TileVariant) -> tuple[list[int], dict[int, TileSet]]:
-        """The zooms that are rendered whole, and tiles of others."""
+        """The zooms to be rendered whole, and single tiles of other zooms."""
         grows = self.stored_filter.named is None and self.stored_filter.before is None
         whole, single = [], {}
         for z in sorted({*self.stored_zooms.get(variant, ()), *self.empties.get(variant, ())}):
@@ -148,7 +148,7 @@ class StoredTiles:
         return self.empties.get(variant, {}).get(z) or Empties.nothing(z)
 
     def _gaps(self, variant: TileVariant, z: int) -> TileSet:
-        """What is selected of a zoom and not stored."""
+        """The selected tiles of a zoom that are not stored."""
         if not self.stored_filter.layer.takes(variant.format) or (
             self.stored_filter.zooms is not None and z not in self.stored_filter.zooms
         ):
@@ -158,17 +158,17 @@ class StoredTiles:
 
     @property
     def rendered(self) -> int:
-        """How many tiles would be rendered anew, those that are not stored among them."""
-        found = (count(self.stored_filter.layer, selection) for _, selection in self.selections())
-        return sum(zoom.tiles for zooms in found for zoom in zooms.values())
+        """The number of tiles to be rendered, including tiles not yet stored."""
+        counts = (count(self.stored_filter.layer, selection) for _, selection in self.selections())
+        return sum(zoom.tiles for zooms in counts for zoom in zooms.values())
 
     def plans(self, stores: Stores) -> Iterator[Plan]:
-        """Jobs, put on record as they are drawn, that render anew what is stale."""
+        """Jobs to re-render stale tiles; each is recorded when yielded."""
         for variant, selection in self.selections():
             yield prepare(self.stored_filter.layer, selection, variant, force=True, stores=stores)
 
     def uncovered(self) -> Iterator[str]:
-        """The keys of stale tiles that the layer does not have any more."""
+        """The keys of stale tiles outside the layer's current range."""
         for variant, stored_zooms in self.stored_zooms.items():
             for z, stored_zoom in stored_zooms.items():
                 rest = stored_zoom.codes[stored_zoom.stale & ~stored_zoom.own]
@@ -178,17 +178,17 @@ class StoredTiles:
                     )
 
     def _selected(self, *zooms: int) -> Selection:
-        """All tiles of zooms that are selected, stored or not."""
+        """All selected tiles of zooms, stored or not."""
         tiles = None if self.stored_filter.tiles is None else TileSets({z: self.stored_filter.at(z) for z in zooms})
         return Selection(zooms, self.stored_filter.boxes, tiles)
 
     def _planned(self, z: int) -> TileSet:
-        """All of the layer's tiles of a zoom that are selected, stored or not."""
+        """All selected tiles of the layer at a zoom, stored or not."""
         return planned(self.stored_filter.layer, z, self._selected(z))
 
 
 def planned(layer: Layer, z: int, selection: Selection | None = None) -> TileSet:
-    """The layer's tiles of zoom `z`, which it may lack, as far as they are selected."""
+    """The layer's selected tiles of zoom `z`; none outside its range of zooms."""
     if not layer.minzoom <= z <= layer.maxzoom:
         return TileSet.nothing(z)
     (region,) = regions(layer, selection or Selection((z,)))
@@ -196,7 +196,7 @@ def planned(layer: Layer, z: int, selection: Selection | None = None) -> TileSet
 
 
 def _by_variant(batch: list[StoredTile]) -> dict[TileVariant, list[StoredTile]]:
-    found: dict[TileVariant, list[StoredTile]] = defaultdict(list)
+    groups: dict[TileVariant, list[StoredTile]] = defaultdict(list)
     for each in batch:
-        found[TileVariant(each.name.scale, each.name.format)].append(each)
-    return found
+        groups[TileVariant(each.name.scale, each.name.format)].append(each)
+    return groups

@@ -1,7 +1,7 @@
 """Stale tiles: stored, but of another revision than the layer's current one.
 
-Whose a tile is follows from when it was written and from the layer's publications. Around a publication nobody can
-tell for as long as the fence: then only a comparison with a fresh render decides.
+A tile's revision follows from its time of last write and the layer's publications. For the length of the fence after a
+publication it is unsure: then only a comparison with a fresh render decides.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ from tiler.layers.history import Publication, forget, publications
 from tiler.storage.store import Stores
 
 State = Literal["current", "unsure", "stale"]
-SAME = timedelta(milliseconds=1)  # that a store may round a time by between two ways to ask for it
+SAME = timedelta(milliseconds=1)  # difference between two ways to read the same time from a store
 
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """The publications of which tiles may be stored, the current one last, and how exact times are.
+    """The publications with possibly stored tiles, the current one last, and the precision of times.
 
-    A revision may put tiles from its publication until `fence` after the next one. The store leaves out up to
-    `rounded` of an object's time. Times tell nothing where `doubted`, as of a folder that was copied; nor do those of
-    tiles that were written after `now`. From `since` on only the current revision puts tiles, by the store's clock.
+    A revision may put tiles from its publication until `fence` after the next one. The store may round an object's time
+    down by up to `rounded`. Times are useless if `doubted`, as in a copied folder, and for tiles written after `now`.
+    From `since` on, by the store's clock, only the current revision puts tiles.
     """
 
     known: tuple[Publication, ...]
@@ -43,13 +43,13 @@ class History:
         """The history of a layer.
 
         Raises:
-            CatalogError, StoreError: it cannot be read.
+            CatalogError, StoreError: the history cannot be read.
         """
         known = publications(stores.sources, layer.id, layer.revision, partial(named, layer.id, stores.tiles))
         rounded = timedelta(seconds=0 if stores.tiles.root else timing.S3_ROUNDING_SECONDS)
-        now = datetime.now(UTC) if stores.tiles.root else None  # what a clock of S3 writes is past
-        found = cls(known, fence(stores.tiles), rounded, now=now, since=since)
-        return replace(found, doubted=_doubted(found, layer, stores)) if found.mixed else found
+        now = datetime.now(UTC) if stores.tiles.root else None  # times of S3 are never in the future
+        history = cls(known, fence(stores.tiles), rounded, now=now, since=since)
+        return replace(history, doubted=_doubted(history, layer, stores)) if history.mixed else history
 
     @property
     def current(self) -> str:
@@ -58,11 +58,11 @@ class History:
 
     @property
     def mixed(self) -> bool:
-        """Whether tiles of another revision than the current one may be stored at all."""
+        """Whether tiles of another revision than the current one may be stored."""
         return any(each.revision != self.current for each in self.known)
 
     def revisions(self, modified: datetime) -> set[str]:
-        """The revisions of which a tile may be that was last written then (UTC)."""
+        """The possible revisions of a tile with this time of last write (UTC)."""
         if self.since and modified >= self.since + self.rounded:
             return {self.current}
         if self.doubted or (self.now and modified > self.now):
@@ -76,10 +76,10 @@ class History:
 
     def state(self, modified: datetime) -> State:
         """A tile's state, by the time of its last write (UTC); unsure means current or stale."""
-        found = self.revisions(modified)
-        if self.current not in found:
+        possible = self.revisions(modified)
+        if self.current not in possible:
             return "stale"
-        return "unsure" if len(found) > 1 else "current"
+        return "unsure" if len(possible) > 1 else "current"
 
     def suspect(self, modified: datetime) -> bool:
         """Whether a tile is stale or unsure."""
@@ -98,11 +98,11 @@ def _ends(known: tuple[Publication, ...]) -> tuple[datetime | None, ...]:
 
 
 def _doubted(history: History, layer: Layer, stores: Stores) -> bool:
-    """Whether the store's times differ from the history's, or lie in the future."""
+    """Whether the store's times differ from the history's, or are in the future."""
     at = history.known[-1].at
-    kept = at is not None and abs(stores.sources.written(index_key(layer.id)) - at) <= SAME
+    agrees = at is not None and abs(stores.sources.written(index_key(layer.id)) - at) <= SAME
     ahead = any(each.at and history.now and each.at > history.now for each in history.known)
-    return ahead or not kept
+    return ahead or not agrees
 
 
 UNMIXED = History((Publication(""),), timedelta(0), timedelta(0))  # all stored tiles are of the current revision

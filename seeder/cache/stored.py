@@ -1,7 +1,7 @@
-"""What is stored of a layer: the tiles that a selection means, of every format and scale, found by listing.
+"""List the stored tiles of a layer that match a filter, in every format and scale.
 
-S3 does not say whether a key that it deletes was there, so planned keys are looked for too: each planned column of
-tiles by a LIST between its first and its last row, or, where that costs more requests, the whole zoom.
+S3 does not report whether a deleted key existed, so planned tiles are listed too: each planned column of tiles by a
+LIST between its first and its last row, or the whole zoom if that takes fewer requests.
 """
 
 from __future__ import annotations
@@ -25,16 +25,16 @@ from tiler.layers.catalog import Layer
 from tiler.storage.concurrent import in_batches, overlap
 from tiler.storage.store import PAGE, Entry, Store
 
-FEW = 5  # requests that one listing after the other may take; what takes more is made in parts at the same time
-FULL = 4  # requests that a part should take
-COLUMNS_A_REQUEST = 4  # planned columns for each request that would tell which of them are there
-PAST = "A"  # sorts after what follows the row in a key, "." or "@", and digits
-AFTER = "0"  # sorts after the slash
+FEW = 5  # sequential LIST requests at most; longer listings are divided into parallel parts
+FULL = 4  # LIST requests of a part
+COLUMNS_A_REQUEST = 4  # planned columns per request for listing the existing columns
+PAST = "A"  # sorts after "." and "@", which follow the row in a key, and after digits
+AFTER = "0"  # sorts after a slash
 NUMBER = re.compile("0|[1-9][0-9]{0,8}")
 
 
 class StoredTile(NamedTuple):
-    """A tile that is stored, and when it was last written (UTC)."""
+    """A stored tile, and its time of last write (UTC)."""
 
     key: str
     name: TileName
@@ -42,20 +42,20 @@ class StoredTile(NamedTuple):
 
 
 class TilesByZoom(Protocol):
-    """Tiles that are asked for zoom by zoom."""
+    """Tiles available zoom by zoom."""
 
     def at(self, z: int) -> TileSet:
-        """Those of zoom `z`."""
+        """The tiles of zoom `z`."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class StoredFilter:
-    """Which of a layer's stored tiles are meant, whether or not the layer still has them.
+    """A filter of a layer's stored tiles, including tiles outside its current range.
 
-    No zooms mean every one that is stored, no boxes the whole world; a tile that touches any of the boxes is meant.
-    With `tiles` only those are, with `before` (UTC) only what was written earlier, with `footprint` only tiles of which
-    the layer's current revision has data.
+    No zooms mean all stored ones, no boxes the whole world; a tile matches if it touches any of the boxes. With `tiles`
+    only these match, with `before` (UTC) only tiles written earlier, with `footprint` only tiles with data in the
+    layer's current revision.
     """
 
     layer: Layer
@@ -68,44 +68,44 @@ class StoredFilter:
 
     @property
     def whole(self) -> bool:
-        """Whether all of each zoom is meant."""
+        """Whether all tiles of each zoom match."""
         return not self.boxes and self.tiles is None and not self.footprint
 
     @property
     def named(self) -> TileSets | None:
-        """The tiles, if they were named one by one."""
+        """The tiles if they were listed one by one, otherwise None."""
         return self.tiles if isinstance(self.tiles, TileSets) else None
 
     @property
     def everything(self) -> bool:
-        """Whether every stored tile is meant."""
+        """Whether every stored tile matches."""
         return self.whole and self.zooms is None and self.before is None
 
     def at(self, z: int) -> TileSet:
-        """The tiles of zoom `z` that are meant, stored or not."""
+        """The matching tiles of zoom `z`, stored or not."""
         if z not in self._known:
-            found = boxed(self.boxes, z) if self.boxes else TileSet.world(z)
+            matching = boxed(self.boxes, z) if self.boxes else TileSet.world(z)
             if self.footprint:
-                found &= data_tiles(self.layer.footprint).at(z)
-            self._known[z] = found if self.tiles is None else found & self.tiles.at(z)
+                matching &= data_tiles(self.layer.footprint).at(z)
+            self._known[z] = matching if self.tiles is None else matching & self.tiles.at(z)
         return self._known[z]
 
-    def meant(self, z: int, found: Sequence[StoredTile]) -> list[StoredTile]:
-        """Those of the stored tiles of zoom `z` that are meant."""
-        late = [] if self.before is None else [each.modified >= self.before for each in found]
-        fit = [True] * len(found) if self.whole else self.at(z).holds(interleaved(*columns_rows(found)))
-        return [each for number, each in enumerate(found) if fit[number] and not (late and late[number])]
+    def matching(self, z: int, tiles: Sequence[StoredTile]) -> list[StoredTile]:
+        """The matching ones among stored tiles of zoom `z`."""
+        late = [] if self.before is None else [each.modified >= self.before for each in tiles]
+        fit = [True] * len(tiles) if self.whole else self.at(z).holds(interleaved(*columns_rows(tiles)))
+        return [each for number, each in enumerate(tiles) if fit[number] and not (late and late[number])]
 
 
-def columns_rows(found: Sequence[StoredTile]) -> tuple[Numbers, Numbers]:
-    """The columns and the rows of tiles."""
-    x, y = ([getattr(each.name.tile, axis) for each in found] for axis in "xy")
+def columns_rows(tiles: Sequence[StoredTile]) -> tuple[Numbers, Numbers]:
+    """The columns and rows of tiles."""
+    x, y = ([getattr(each.name.tile, axis) for each in tiles] for axis in "xy")
     return np.array(x, np.int64), np.array(y, np.int64)
 
 
 @dataclass(slots=True)
 class Cost:
-    """The zooms that were looked through in either way, and how many LIST requests S3 was sent."""
+    """The zooms listed by planned columns and as a whole, and the number of LIST requests sent to S3."""
 
     planned: list[int] = field(default_factory=list)
     listed: list[int] = field(default_factory=list)
@@ -114,7 +114,7 @@ class Cost:
 
 @dataclass(frozen=True, slots=True)
 class _Span:
-    """Keys of one zoom that one listing shows: those below `prefix` between two keys."""
+    """The keys of one listing, in one zoom: below `prefix`, between two keys."""
 
     z: int
     prefix: str
@@ -123,55 +123,55 @@ class _Span:
 
 
 def stored(tiles: Store, stored_filter: StoredFilter, cost: Cost) -> Iterator[list[StoredTile]]:
-    """The stored tiles that `stored_filter` means, in lists, about low zooms first; `cost` is told of the requests.
+    """The stored tiles matching `stored_filter`, in lists, low zooms roughly first; `cost` counts the requests.
 
-    Memory holds a few pages of listings, whatever is stored.
+    Memory holds a few pages of listings, for any number of tiles.
 
     Raises:
-        StoreError: something could not be listed.
+        StoreError: an object could not be listed.
     """
 
-    def variant(span: _Span) -> tuple[_Span, int, list[StoredTile], bool]:
-        """What is left of the span if the last is true, the requests that it took, and what was found."""
-        found, pages = list[StoredTile](), 0
+    def list_part(span: _Span) -> tuple[_Span, int, list[StoredTile], bool]:
+        """The rest of the span if the last value is true, the number of requests, and the listed tiles."""
+        listed, pages = list[StoredTile](), 0
         for page in tiles.pages(span.prefix, after=span.after, before=span.before):
             pages += 1
-            found += _tiles_of(page)
-            if tiles.ordered and page and len(found) > FULL * PAGE:
-                return replace(span, after=page[-1].key), pages, found, True
-        return span, max(1, pages), found, False
+            listed += _tiles_of(page)
+            if tiles.ordered and page and len(listed) > FULL * PAGE:
+                return replace(span, after=page[-1].key), pages, listed, True
+        return span, max(1, pages), listed, False
 
     spans: Iterable[_Span] = _spans(tiles, stored_filter, cost)
     while spans:
         rest = []
-        for span, pages, found, more in overlap(variant, spans):
+        for span, pages, listed, more in overlap(list_part, spans):
             cost.lists += pages if tiles.ordered else 0
             rest += [span] if more else []
-            if meant := stored_filter.meant(span.z, found):
-                yield meant
+            if matching := stored_filter.matching(span.z, listed):
+                yield matching
         spans = rest
 
 
 def _tiles_of(page: Iterable[Entry]) -> Iterator[StoredTile]:
-    """The tiles among what a listing shows."""
+    """The tiles among the objects of a listing."""
     for entry in page:
         try:
             yield StoredTile(entry.key, parse_tile_key(entry.key), entry.modified)
         except BadInput:
-            continue  # it lies among the tiles and is none
+            continue  # another object among the tiles
 
 
 def _folders(tiles: Store, prefix: str, cost: Cost) -> list[int]:
-    """The numbers that folders below `prefix` are named by."""
+    """The folders below `prefix` with a number as their name."""
     names, entries = tiles.below(prefix)
     cost.lists += max(1, -(-(len(names) + len(entries)) // PAGE)) if tiles.ordered else 0
     return [int(name) for name in names if NUMBER.fullmatch(name)]
 
 
 def _spans(tiles: Store, stored_filter: StoredFilter, cost: Cost) -> Iterator[_Span]:
-    """What is to be listed, one zoom after the other."""
-    there = {z for z in _folders(tiles, layer_prefix(stored_filter.layer.id), cost) if z <= MAX_ZOOM}
-    for z in sorted(there if stored_filter.zooms is None else there.intersection(stored_filter.zooms)):
+    """The listings to make, one zoom after the other."""
+    existing = {z for z in _folders(tiles, layer_prefix(stored_filter.layer.id), cost) if z <= MAX_ZOOM}
+    for z in sorted(existing if stored_filter.zooms is None else existing.intersection(stored_filter.zooms)):
         size = _Size.of(stored_filter.layer, z)
         if stored_filter.whole:
             cost.listed.append(z)
@@ -191,7 +191,7 @@ def _spans(tiles: Store, stored_filter: StoredFilter, cost: Cost) -> Iterator[_S
 
 
 class _Size(NamedTuple):
-    """What the layer's bounds hold of a zoom: columns, rows, tiles."""
+    """The extent of the layer's bounds at a zoom: columns, rows, tiles."""
 
     z: int
     wide: int
@@ -206,21 +206,21 @@ class _Size(NamedTuple):
 
     @property
     def together(self) -> int:
-        """How many columns one listing shows at best."""
+        """The number of columns in one listing at best."""
         return max(1, FULL * PAGE // self.tall)
 
 
 def _columns_first(size: _Size, tall: Numbers) -> bool:
-    """Whether asking for each planned column, of which so many rows are looked through, takes fewer requests."""
+    """Whether listing each planned column, of `tall` rows each, takes fewer requests than listing the zoom."""
     return bool(len(tall) + np.minimum(tall, size.tall).sum() / PAGE < 1 + size.tiles / PAGE)
 
 
 def _planned(
     tiles: Store, layer: Layer, size: _Size, rows: tuple[Numbers, Numbers, Numbers], cost: Cost
 ) -> Iterator[_Span]:
-    """A listing for each planned column, from its first row to its last as S3 sorts them, which is as text.
+    """A listing for each planned column, from its first to its last row in S3's order, which is text order.
 
-    Where they are far more than listing the zoom's columns takes requests, those that are not there are left out.
+    If the columns are many more than the requests for listing the zoom's existing columns, missing ones are left out.
     """
     ends: dict[int, tuple[str, str]] = {}
     for x, top, bottom in zip(*(each.tolist() for each in rows), strict=True):
@@ -237,24 +237,24 @@ def _planned(
 
 @lru_cache(maxsize=1)  # a box has the same rows in each column
 def _text_ends(low: int, high: int) -> tuple[str, str]:
-    """What sorts before and after the numbers low <= n < high as text: those of each length are in order."""
+    """The lowest and highest text of the numbers low <= n < high; numbers of one length sort numerically."""
     runs = [(max(low, 10**digits if digits else 0), min(high, 10 ** (digits + 1)) - 1) for digits in range(9)]
     ends = [(str(first), f"{last}{PAST}") for first, last in runs if first <= last]
     return min(first for first, _ in ends), max(last for _, last in ends)
 
 
 def _listed(tiles: Store, layer: Layer, size: _Size, columns: Numbers | None, cost: Cost) -> Iterator[_Span]:
-    """Listings of all columns that are there and meant, with those in small gaps; in S3 several columns in one."""
+    """Listings of all existing selected columns, and columns in small gaps; in S3 several columns per listing."""
     prefix = zoom_prefix(layer.id, size.z)
     if tiles.ordered and 4**size.z <= FEW * PAGE:
         yield _Span(size.z, prefix)
         return
-    there = np.array(_folders(tiles, prefix, cost), np.int64)
+    existing = np.array(_folders(tiles, prefix, cost), np.int64)
     if columns is not None:
-        after = np.searchsorted(columns, there)
+        after = np.searchsorted(columns, existing)
         low, high = columns[np.maximum(after, 1) - 1], columns[np.minimum(after, len(columns) - 1)]
-        there = there[(high == there) | (low < there) & (there < high) & (high - low <= size.together)]
-    for group in in_batches(sorted(map(str, there.tolist())), size.together if tiles.ordered else 1):
+        existing = existing[(high == existing) | (low < existing) & (existing < high) & (high - low <= size.together)]
+    for group in in_batches(sorted(map(str, existing.tolist())), size.together if tiles.ordered else 1):
         if tiles.ordered:
             yield _Span(size.z, prefix, f"{prefix}{group[0]}/", f"{prefix}{group[-1]}{AFTER}")
         else:

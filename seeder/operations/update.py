@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from seeder.cache.closing_check import suspects
-from seeder.cache.fence import countdown, left
+from seeder.cache.fence import countdown, seconds_remaining
 from seeder.cache.purge import Purged, purge
 from seeder.cache.stale import History, settle
 from seeder.cache.stored import Cost, StoredFilter
@@ -127,7 +127,7 @@ class RemovedTiles:
 
 def wait_for_fence(task: UpdateTask, hint: str = "interrupted: nothing was removed") -> bool:
     """Wait until no tile of an earlier revision can be put any more; returns whether it had to wait."""
-    return not task.options.hurry and count_down(left(task.layer, task.stores), hint, task.report)
+    return not task.options.hurry and count_down(seconds_remaining(task.layer, task.stores), hint, task.report)
 
 
 def count_down(seconds: float, hint: str, report: Report) -> bool:

@@ -92,7 +92,7 @@ def test_what_is_meant_must_be_said(pair: tuple[seeder.Layer, Path], tmp_path: P
     before = files_of(tmp_path / "one" / "tiles")
     with pytest.raises(seeder.errors.BadOption, match="give the result of select"):
         layer.invalidate("everything")  # type: ignore[arg-type]
-    with pytest.raises(seeder.errors.BadOption, match="missing is not stored"):
+    with pytest.raises(seeder.errors.BadOption, match="missing tiles are not stored"):
         layer.invalidate(layer.select(missing=True, zooms="0-3"))
     with pytest.raises(seeder.errors.BadOption, match="needs a CloudFront distribution"):
         layer.invalidate("all", cdn_wait=True)

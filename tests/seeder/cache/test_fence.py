@@ -15,7 +15,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from seeder.cache import fence
-from seeder.cache.fence import countdown, left, settled
+from seeder.cache.fence import countdown, seconds_remaining, settled
 from seeder.cache.prepare_job import prepare
 from seeder.jobs.ledger import finished
 from seeder.jobs.messages import Message, Receipt
@@ -164,7 +164,7 @@ JUST_BEFORE = Case(1.0, 0.0, 10.9, folder=False, late=-0.5)
 @example(JUST_BEFORE)
 def test_nobody_stops_waiting_before_the_fence_is_past(case: Case) -> None:
     sources, stores, end = case.begun()
-    wait = left(NEWER, stores)
+    wait = seconds_remaining(NEWER, stores)
     assert sources.now + wait >= end - 1e-5
     assert sources.now + wait <= max(sources.now, end + 2 * case.step + 2), "it is waited for longer than need be"
 
@@ -176,7 +176,7 @@ def test_what_is_put_before_the_fence_is_past_is_told_from_what_is_put_later(cas
     sources.put("tile", b"", content_type="image/png")
     if sources.now < end - 1e-5:
         assert sources.written("tile") < settled(NEWER, stores), "an old tile counts as new"
-    sources.now += left(NEWER, stores) + 1e-5
+    sources.now += seconds_remaining(NEWER, stores) + 1e-5
     sources.put("tile", b"", content_type="image/png")
     assert sources.written("tile") >= settled(NEWER, stores), "a new tile counts as old"
 
@@ -187,10 +187,10 @@ def test_no_wait_is_longer_than_the_fence_whatever_the_date(folder: bool, step: 
     sources, stores, _ = case.begun()
     sources.date(index_key("globe"), sources.now + ahead)
     whole = fence.fence(stores.tiles).total_seconds()
-    assert left(NEWER, stores) <= whole + timing.S3_ROUNDING_SECONDS
+    assert seconds_remaining(NEWER, stores) <= whole + timing.S3_ROUNDING_SECONDS
     sources.put("tile", b"", content_type="image/png")
     if ahead > step:
-        assert left(NEWER, stores) >= min(ahead, whole) - step, "it may have been published just now"
+        assert seconds_remaining(NEWER, stores) >= min(ahead, whole) - step, "it may have been published just now"
         assert sources.written("tile") < settled(NEWER, stores), "nothing tells that the tile is new"
 
 
@@ -198,13 +198,13 @@ def test_a_first_revision_dated_ahead_is_not_waited_for_longer_either() -> None:
     sources, stores = dated(memory())
     publish(OLDER, replace(stores, tiles=memory()))
     sources.date(index_key("globe"), 365 * 86400.0)
-    assert left(OLDER, stores) <= fence.fence(stores.tiles).total_seconds() + timing.S3_ROUNDING_SECONDS
+    assert seconds_remaining(OLDER, stores) <= fence.fence(stores.tiles).total_seconds() + timing.S3_ROUNDING_SECONDS
 
 
 def test_a_first_revision_is_not_waited_for(stores: Stores) -> None:
     publish(OLDER, stores)
     assert settled(OLDER, stores) == stores.sources.written(index_key("globe"))
-    assert left(OLDER, stores) == 0
+    assert seconds_remaining(OLDER, stores) == 0
 
 
 def test_the_clock_of_this_machine_is_not_asked(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -213,7 +213,7 @@ def test_the_clock_of_this_machine_is_not_asked(store: Store, monkeypatch: pytes
         publish(layer, stores)
     monkeypatch.setattr(fence, "time", None)
     most = fence.fence(stores.tiles).total_seconds() + 2 * timing.S3_ROUNDING_SECONDS
-    assert most - 3 <= left(NEWER, stores) <= most
+    assert most - 3 <= seconds_remaining(NEWER, stores) <= most
 
 
 @given(st.floats(0, 200))

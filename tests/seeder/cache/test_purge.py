@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from seeder.cache.purge import ATTEMPTS, TOLD, Purged, purge
+from seeder.cache.purge import ATTEMPTS, NAMED, Purged, purge
 from tests.e2e.proxy import Fault
 from tests.support.door import (  # noqa: F401 - some are fixtures
     FOREVER,
@@ -110,7 +110,7 @@ def test_of_many_that_are_refused_all_are_counted_and_some_are_named(door: Door,
     fill(behind, keys)
     door.kept = dict.fromkeys(keys[:50], FOREVER)
     told, _ = purged(behind, keys)
-    assert (told.removed, told.failed, len(told.keys)) == (10, 50, TOLD)
+    assert (told.removed, told.failed, len(told.keys)) == (10, 50, NAMED)
     assert set(told.keys) <= set(keys[:50]) == held(behind)
 
 

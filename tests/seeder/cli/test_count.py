@@ -175,7 +175,7 @@ WRONG = {
     "'' is not a zoom range": ("--area", "=world"),
     "nowhere.json cannot be read": ("--area", "9=nowhere.json"),
     "nowhere.json': No such file": ("--geojson", "nowhere.json"),
-    "is for one of these --zooms": ("--area", "0-4=world", "--zooms", "5-7"),
+    "covers these --zooms": ("--area", "0-4=world", "--zooms", "5-7"),
     "has zooms 0-9, not 10, 11": ("--area", "8-11=world"),
     "list.txt, line 1: 6 is not GeoJSON": ("--geojson", "list.txt"),
     "road.json, line 1: GeoJSON is not a list of tiles": ("--tiles", "road.json"),

@@ -136,7 +136,7 @@ WRONG: dict[str, tuple[tuple[str, ...], str]] = {
     "all and a box": (("alps", "--all", "--bbox", "5,45,6,46"), "--all and other selectors exclude each other"),
     "all and an age": (("alps", "--all", "--older-than", "1d"), "--all and other selectors exclude each other"),
     "all and a list": (("alps", "--all", "--tiles", "-"), "--all and other selectors exclude each other"),
-    "an empty list": (("alps", "--tiles", "-"), "names no tile"),
+    "an empty list": (("alps", "--tiles", "-"), "the list of tiles is empty"),
     "a list off the layer": (
         ("alps", "--tiles", "-", "--zooms", "4-20"),
         "no selected tile is stored or lies in layer 'alps'",

@@ -393,7 +393,7 @@ def test_only_what_is_selected_is_verified(tiles: Path) -> None:
         (("reef", "--bbox", "100,0,101,1"), "no tile of layer 'reef' is selected"),
         (("reef", "--deep", "--sample", "0"), "a number of tiles from 1, or all"),
         (("reef", "--tiles", "nowhere.txt"), "nowhere.txt"),
-        (("reef", "--tiles", "-"), "the list names no tile"),
+        (("reef", "--tiles", "-"), "the list of tiles is empty"),
     ],
 )
 def test_wrong_options_are_one_line_and_exit_2(words: tuple[str, ...], says: str) -> None:
