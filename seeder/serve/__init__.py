@@ -1,1 +1,1 @@
-"""The local server, its pages and the documents that map clients read."""
+"""The local server, its pages, and documents for map clients."""

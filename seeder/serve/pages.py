@@ -1,4 +1,4 @@
-"""The pages of the preview: built by `scripts/preview` into `assets/`, told here where they are."""
+"""The pages of the preview, built by `scripts/preview` into `assets/`, with their configuration filled in."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ from tiler.errors import BadOption
 
 ASSETS = Path(__file__).parent / "assets"
 LAYER, LAYERS = "layer.html", "layers.html"
-CONFIG = '<script type="application/json" id="config">{}</script>'  # in each page once; its braces are filled
+CONFIG = '<script type="application/json" id="config">{}</script>'  # once in each page; its braces are replaced
 CURE = "the preview is not built: run scripts/preview (it needs Node 20)"
 
 
 def page(name: str, config: Mapping[str, str]) -> bytes:
-    """A page that knows `config`: its layer and, where a server stands behind it, how that is asked.
+    """A page with its configuration: the layer and, if served by `seeder serve`, the address of the API.
 
     Raises:
         BadOption: the pages are not built.
     """
     text = asset(name).decode()
-    said = json.dumps(dict(config)).replace("<", "\\u003c")  # so that nothing in it ends the script
-    return text.replace(CONFIG, CONFIG.replace("{}", said)).encode()
+    filled = json.dumps(dict(config)).replace("<", "\\u003c")  # so that no value can close the script element
+    return text.replace(CONFIG, CONFIG.replace("{}", filled)).encode()
 
 
 def asset(name: str) -> bytes:
-    """What the pages need beside themselves, or a page as it was built.
+    """The bytes of an asset, or of a page without its configuration.
 
     Raises:
         BadOption: the pages are not built.
@@ -39,7 +39,7 @@ def asset(name: str) -> bytes:
 
 
 def built(name: str) -> float:
-    """When an asset was built, in seconds since 1970.
+    """The time at which an asset was built, in seconds since 1970.
 
     Raises:
         BadOption: the pages are not built.
@@ -51,12 +51,12 @@ def built(name: str) -> float:
 
 
 def assets() -> tuple[str, ...]:
-    """The names of all files that are not pages; none where nothing is built."""
+    """The names of all assets except pages; empty if nothing is built."""
     pages = (LAYER, LAYERS)
     return tuple(sorted(path.name for path in ASSETS.glob("*.*") if path.name not in pages))
 
 
 def kind(name: str) -> str:
     """The content type of a page or an asset."""
-    found, _ = mimetypes.guess_type(name)
-    return {"text/html": "text/html; charset=utf-8"}.get(found or "", found or "application/octet-stream")
+    guess, _ = mimetypes.guess_type(name)
+    return {"text/html": "text/html; charset=utf-8"}.get(guess or "", guess or "application/octet-stream")

@@ -1,10 +1,10 @@
-"""The local server: what the deployed system serves, under the same addresses, and the pages to look at it with.
+"""The local server: the same addresses as the deployed system, and the pages of the preview.
 
-/{layer}/{z}/{x}/{y}.png   the stored tile, or 307 to the render path; every Location is absolute
-/_/render/...              the Lambda behind the redirect path: 302 to the tile that it stored
+/{layer}/{z}/{x}/{y}.png   the stored tile, or 307 to the render path; each Location is absolute
+/_/render/...              the http Lambda: 302 to the tile it stored
 /_/stored/...              the stored tile, never a redirect
 /{layer}/tile.json  /{layer}/wmts.xml  /wmts.xml
-/  /{layer}/               pages; what they ask is under /_/ as well
+/  /{layer}/               pages; their API is also below /_/
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from seeder.cache.coverage import Audits, ZoomCoverage
 from seeder.jobs.status import queue_depth
 from seeder.select.selection import Selection, count
 from seeder.serve import pages, wmts
-from seeder.serve.answers import POLICY, Guarded, sent
+from seeder.serve.answers import POLICY, Guarded, respond
 from seeder.serve.events import Feed
 from seeder.serve.thumbnail import thumbnail
 from tiler import timing
@@ -55,18 +55,18 @@ log = logging.getLogger(__name__)
 API = "/_"
 STORED = f"{API}/stored"
 RENDER = f"{API}/render"
-FRESH = {"Cache-Control": "no-cache"}  # whoever works on a map wants to see what is there now
+FRESH = {"Cache-Control": "no-cache"}  # pages must show the current state
 PUBLIC = {**CORS, **FRESH}
-LASTING = "public, max-age=3600"  # of what its address names the revision of
+LASTING = "public, max-age=3600"  # for addresses with a revision
 
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """What the server keeps between requests.
+    """The state of the server between requests.
 
-    `service` is the Lambda's, told with each request where `STORED` is, the address that never redirects; `where` is
-    what the commands that the pages show must say to mean the same stores. Pictures are rendered by `renderers`, whose
-    threads keep rasters open.
+    `service` is that of the http Lambda, with the address of `STORED`, which never redirects, set for each request.
+    `where` are the options that make the commands on the pages use the same stores. `renderers` are threads that keep
+    rasters open.
     """
 
     service: Service
@@ -78,8 +78,8 @@ class Site:
     @classmethod
     @contextmanager
     def open(cls, settings: Settings, where: str) -> Iterator[Site]:
-        """The site of what `settings` name; its renderers end with it."""
-        service = Service.open(settings, ttl=0)  # a new layer is there at once
+        """A site for the stores of `settings`; its renderers end with the context."""
+        service = Service.open(settings, ttl=0)  # so that a new layer appears at once
         feed = Feed(service.stores.sources, lambda url: queue_depth(url, settings.s3.region))
         with ThreadPoolExecutor(CORES, "renderer") as renderers:
             yield cls(service, feed, Audits(service.stores), where, renderers)
@@ -114,44 +114,44 @@ class Site:
             exception_handlers={TilerError: _refused},
         )
 
-    # What a bucket and the Lambda behind it would answer
+    # Responses of the bucket and the http Lambda
 
     def object(self, request: Request) -> Response:
-        """A stored tile, or where it is rendered; what the pages are made of; a layer's page, which ends in a slash."""
+        """A stored tile or a redirect to the render path; an asset of the pages; a redirect to a layer's page."""
         key = request.path_params["key"]
         folder, _, name = key.rpartition("/")
         if "/" not in folder and name in pages.assets():
-            return sent(request, pages.asset(name), pages.kind(name), FRESH, written=pages.built(name))
+            return respond(request, pages.asset(name), pages.kind(name), FRESH, written=pages.built(name))
         if not folder and key in catalog.list_layers(self.stores.sources):
             return RedirectResponse(f"{_base(request)}/{key}/", 302, FRESH)
-        found = self._stored(request, key)
-        return found or RedirectResponse(f"{_base(request)}{RENDER}/{quote(key)}", 307, PUBLIC)
+        tile = self._stored(request, key)
+        return tile or RedirectResponse(f"{_base(request)}{RENDER}/{quote(key)}", 307, PUBLIC)
 
     def stored_tile(self, request: Request) -> Response:
         """A stored tile, or 404."""
-        found = self._stored(request, request.path_params["key"])
-        return found or _said(HTTPStatus.NOT_FOUND, "there is no such tile", PUBLIC)
+        tile = self._stored(request, request.path_params["key"])
+        return tile or _message(HTTPStatus.NOT_FOUND, "no such tile", PUBLIC)
 
     def _stored(self, request: Request, key: str) -> Response | None:
         try:
             name = parse_tile_key(key)
-            if self._astray(key):
-                return _said(HTTPStatus.NOT_FOUND, "there is no such tile", PUBLIC)
+            if self._invalid(key):
+                return _message(HTTPStatus.NOT_FOUND, "no such tile", PUBLIC)
             written = self._written(key)
             data, _ = self.stores.tiles.typed(key)
         except (BadInput, MissingObject):
             return None
-        return sent(request, data, CONTENT_TYPES[name.format], PUBLIC, written=written)
+        return respond(request, data, CONTENT_TYPES[name.format], PUBLIC, written=written)
 
-    def _astray(self, key: str) -> bool:
-        """Whether `key` is a leftover of a killed put, or lies outside the folder through a link."""
+    def _invalid(self, key: str) -> bool:
+        """Whether `key` is a leftover of a killed put, or leaves the folder through a link."""
         root = self.stores.tiles.root
         if root is None:
             return False
         return "#" in key or not inside(root / key, root)
 
     def _written(self, key: str) -> float | None:
-        """The time `key` was last written; None in a bucket, to save a request."""
+        """The time of last write of `key`; None in a bucket, to save a request."""
         root = self.stores.tiles.root
         try:
             return None if root is None else (root / key).stat().st_mtime
@@ -159,20 +159,20 @@ class Site:
             return None
 
     async def render(self, request: Request) -> Response:
-        """What the Lambda answers."""
+        """The response of the http Lambda."""
         key = request.path_params["key"]
-        if await run_in_threadpool(self._astray, key):  # it would be written there
-            return _said(HTTPStatus.NOT_FOUND, "there is no such tile", PUBLIC)
+        if await run_in_threadpool(self._invalid, key):  # the tile would be written there
+            return _message(HTTPStatus.NOT_FOUND, "no such tile", PUBLIC)
         path = f"/{quote(key)}"
         event = {"rawPath": path, "requestContext": {"http": {"method": request.method}}}
         service = replace(self.service, direct=f"{_base(request)}{STORED}")
-        return _carried(await self._rendered(service.answer, event))
+        return _converted(await self._rendered(service.answer, event))
 
     def tilejson(self, request: Request) -> Response:
-        """The layer's TileJSON, its tiles where this server is asked."""
+        """The layer's TileJSON, with tiles of this server."""
         layer = self._layer(request)
-        said = catalog.tilejson(layer, _base(request), catalog.addressed(layer, self.stores.tiles))
-        return sent(request, said, "application/json", PUBLIC)
+        document = catalog.tilejson(layer, _base(request), catalog.addressed(layer, self.stores.tiles))
+        return respond(request, document, "application/json", PUBLIC)
 
     def capabilities(self, request: Request) -> Response:
         """WMTS capabilities of one layer."""
@@ -184,10 +184,10 @@ class Site:
 
     def _capabilities(self, request: Request, layers: list[Layer]) -> Response:
         shown = [(layer, catalog.addressed(layer, self.stores.tiles)) for layer in layers]
-        said = wmts.capabilities(shown, _base(request), str(request.url))
-        return sent(request, said, wmts.TYPE, PUBLIC)
+        document = wmts.capabilities(shown, _base(request), str(request.url))
+        return respond(request, document, wmts.TYPE, PUBLIC)
 
-    # Pages, and what they ask
+    # Pages and their API
 
     def layers_page(self, request: Request) -> Response:
         """The list of layers."""
@@ -200,57 +200,57 @@ class Site:
     def _page(self, request: Request, name: str, config: dict[str, str]) -> Response:
         if not pages.assets():
             return PlainTextResponse(pages.CURE, HTTPStatus.SERVICE_UNAVAILABLE, FRESH)
-        said = pages.page(name, {**config, "api": API, "where": self.where})
-        return sent(request, said, pages.kind(name), {**FRESH, "Content-Security-Policy": POLICY})
+        page = pages.page(name, {**config, "api": API, "where": self.where})
+        return respond(request, page, pages.kind(name), {**FRESH, "Content-Security-Policy": POLICY})
 
     def list_layers(self, _: Request) -> Response:
         """All layers."""
         return _json({"layers": [_facts(layer) for layer in self._all()]})
 
     def describe_layer(self, request: Request) -> Response:
-        """One layer, and which of its revisions are kept."""
+        """One layer, and its available revisions."""
         layer, sources = self._layer(request), self.stores.sources
         kept = [name for name in sorted(catalog.revisions(sources, layer.id)) if name != layer.revision]
         return _json({**_facts(layer), "revisions": [layer.revision, *kept]})
 
     async def thumbnail(self, request: Request) -> Response:
-        """A small picture of a layer."""
+        """A thumbnail of a layer."""
         layer = await run_in_threadpool(self._layer, request)
         data = await self._rendered(thumbnail, layer, self.stores.sources)
-        return sent(request, data, CONTENT_TYPES["png"], {"Cache-Control": LASTING})
+        return respond(request, data, CONTENT_TYPES["png"], {"Cache-Control": LASTING})
 
     async def kept_tile(self, request: Request) -> Response:
-        """A tile of a revision that is kept, rendered for this one look."""
+        """A tile of an earlier revision, rendered and not stored."""
         layer, revision, rest = (request.path_params[part] for part in ("layer", "revision", "rest"))
         name = parse_tile_key(f"{layer}/{rest}")
-        check_layer(revision)  # no other name is a folder's
-        found = await run_in_threadpool(catalog.load_revision, self.stores.sources, layer, revision)
-        if found is None:
-            return _said(HTTPStatus.NOT_FOUND, f"revision {revision} of layer {layer!r} is not kept", FRESH)
-        return _carried(await self._rendered(self.service.unstored, found, name))
+        check_layer(revision)  # a folder's name must be valid
+        earlier = await run_in_threadpool(catalog.load_revision, self.stores.sources, layer, revision)
+        if earlier is None:
+            return _message(HTTPStatus.NOT_FOUND, f"revision {revision} of layer {layer!r} is not available", FRESH)
+        return _converted(await self._rendered(self.service.unstored, earlier, name))
 
     def planned(self, request: Request) -> Response:
-        """What a layer comes to, a zoom at a time."""
+        """The numbers of tiles and blocks of a layer, by zoom."""
         layer = self._layer(request)
         zooms = count(layer, Selection(tuple(range(layer.minzoom, layer.maxzoom + 1))))
-        said = [{"z": z, **asdict(each)} for z, each in zooms.items()]
-        return _json({"layer": layer.id, "revision": layer.revision, "zooms": said})
+        totals = [{"z": z, **asdict(each)} for z, each in zooms.items()]
+        return _json({"layer": layer.id, "revision": layer.revision, "zooms": totals})
 
     def coverage(self, request: Request) -> Response:
-        """What of one zoom is stored, all of it or within a box; 413 where that is too much to look at."""
-        layer, asked = self._layer(request), request.query_params
-        boxes = (Bounds.parse(asked["bbox"]),) if "bbox" in asked else ()
-        variant = TileVariant(2 if asked.get("scale") == "2" else 1, layer.format)
+        """The coverage of one zoom, whole or within a box; 413 if it has too many blocks."""
+        layer, parameters = self._layer(request), request.query_params
+        boxes = (Bounds.parse(parameters["bbox"]),) if "bbox" in parameters else ()
+        variant = TileVariant(2 if parameters.get("scale") == "2" else 1, layer.format)
         selection = Selection((request.path_params["z"],), boxes)
         try:
-            found = ZoomCoverage.of(self.audits.of(layer, selection, variant), *selection.zooms)
+            zoom = ZoomCoverage.of(self.audits.of(layer, selection, variant), *selection.zooms)
         except BadOption as error:
-            return _said(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, str(error), FRESH)
-        return _json(found.to_json())
+            return _message(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, str(error), FRESH)
+        return _json(zoom.to_json())
 
     async def events(self, request: Request) -> Response:
-        """Layers and jobs as they change, until the client leaves."""
-        if request.method == "HEAD":  # its body would never end
+        """Changes of layers and jobs, until the client disconnects."""
+        if request.method == "HEAD":  # the body would never end
             return Response(headers={"Cache-Control": "no-store"}, media_type="text/event-stream")
         return EventSourceResponse(self._changes(request.query_params.get("layer")))
 
@@ -258,11 +258,11 @@ class Site:
         before: dict[str, str] = {}
         while True:
             try:
-                seen = await run_in_threadpool(self.feed.snapshot, layer)
-            except TilerError as error:  # another time it may work
-                log.warning("not looked", extra={"error": str(error)})
-                seen = {}
-            for event, data in seen.items():
+                snapshot = await run_in_threadpool(self.feed.snapshot, layer)
+            except TilerError as error:  # the next attempt may succeed
+                log.warning("events not updated", extra={"error": str(error)})
+                snapshot = {}
+            for event, data in snapshot.items():
                 text = json.dumps(data)
                 if text != before.get(event):
                     before[event] = text
@@ -277,11 +277,11 @@ class Site:
         return layer
 
     def _all(self) -> list[Layer]:
-        found = (self.service.layers.get(name) for name in catalog.list_layers(self.stores.sources))
-        return [layer for layer in found if layer]
+        layers = (self.service.layers.get(name) for name in catalog.list_layers(self.stores.sources))
+        return [layer for layer in layers if layer]
 
     async def _rendered(self, make: Any, *args: Any, **kwargs: Any) -> Any:
-        """What `make` gives, made by a renderer."""
+        """The result of `make`, called in a renderer's thread."""
         return await asyncio.wrap_future(self.renderers.submit(make, *args, **kwargs))
 
 
@@ -293,20 +293,20 @@ def _base(request: Request) -> str:
     return str(request.base_url).rstrip("/")
 
 
-def _carried(answer: Answer) -> Response:
-    """A Lambda's answer as this server's."""
+def _converted(answer: Answer) -> Response:
+    """Convert a Lambda's response to one of this server."""
     body = base64.b64decode(answer["body"]) if answer["isBase64Encoded"] else answer["body"]
     return Response(body, answer["statusCode"], answer["headers"])
 
 
 def _refused(_: Request, error: Exception) -> Response:
     assert isinstance(error, TilerError)
-    return _said(status_of(error), str(error), {**CORS, "Cache-Control": "no-store"})
+    return _message(status_of(error), str(error), {**CORS, "Cache-Control": "no-store"})
 
 
-def _said(status: HTTPStatus, message: str, headers: dict[str, str]) -> Response:
+def _message(status: HTTPStatus, message: str, headers: dict[str, str]) -> Response:
     return JSONResponse({"message": message}, status, headers)
 
 
-def _json(said: dict[str, Any]) -> Response:
-    return JSONResponse(said, headers={"Cache-Control": "no-store"})
+def _json(document: dict[str, Any]) -> Response:
+    return JSONResponse(document, headers={"Cache-Control": "no-store"})

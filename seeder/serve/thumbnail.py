@@ -1,4 +1,4 @@
-"""A small picture of a layer, put together from tiles that are rendered for it and not stored."""
+"""Thumbnails of layers, made of tiles that are rendered and not stored."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ WIDTH, HEIGHT = 320, 200  # pixels
 
 
 def thumbnail(layer: Layer, sources: Store) -> bytes:
-    """The middle of the layer as PNG, 320 x 200 pixels, at the deepest zoom that shows the whole of it.
+    """The middle of the layer as PNG, 320 x 200 pixels, at the deepest zoom that fits the whole layer.
 
     Raises:
-        SourceReadError: some pixel could not be read.
+        SourceReadError: the layer's source could not be read.
     """
-    if layer.style.encoding:  # heights are no picture
+    if layer.style.encoding:  # encoded heights are not a picture
         layer = replace(layer, style=Style((KERNELS["hillshade"],), terrain="hillshade"))
     z, left, top = _view(layer)
     side = 2**z
@@ -39,7 +39,7 @@ def thumbnail(layer: Layer, sources: Store) -> bytes:
 
 
 def _view(layer: Layer) -> tuple[int, int, int]:
-    """Zoom, first column and first row, in pixels; columns past either side are a turn around the world further."""
+    """Zoom, first column and first row, in pixels; columns outside the world wrap around."""
     bounds = layer.bounds
     (_, south), (_, north) = (mercantile.xy(0, latitude, truncate=True) for latitude in (bounds.south, bounds.north))
     south, north = max(south, -EXTENT), min(north, EXTENT)
@@ -51,13 +51,13 @@ def _view(layer: Layer) -> tuple[int, int, int]:
 
 
 def _tile(layer: Layer, sources: Store, tile: Tile) -> Pixels | None:
-    """The tile's pixels as `(rows, columns, 4)` RGBA, or None where the layer has nothing."""
+    """The tile's pixels as `(rows, columns, 4)` RGBA, or None if it is empty."""
     data = render_tile(layer, sources, tile, TileVariant(format=layer.format)) if layer.has(tile) else None
     return None if data is None else decode(data)[1]
 
 
 def _paste(canvas: Pixels, pixels: Pixels, row: int, column: int) -> None:
-    """Lay `pixels` over the canvas from (row, column), which may lie outside."""
+    """Copy `pixels` to the canvas at (row, column), which may be outside."""
     height, width = canvas.shape[:2]
     rows = slice(max(0, -row), min(TILE, height - row))
     columns = slice(max(0, -column), min(TILE, width - column))

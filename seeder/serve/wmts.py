@@ -1,8 +1,8 @@
-"""WMTS capabilities, by which QGIS, ArcGIS and GDAL find a layer's tiles.
+"""WMTS capabilities of layers, for QGIS, ArcGIS and GDAL.
 
-OGC 07-057r7 (WMTS 1.0.0), with addresses of resources only: there is no server behind a bucket that could answer
-queries. The tile matrices are those of WebMercatorQuad in OGC 17-083r4, whose scale set is GoogleMapsCompatible; of a
-layer's zooms only, for GDAL takes all that its set has for available, whatever the limits say.
+OGC 07-057r7 (WMTS 1.0.0), with resource URLs only, because a bucket cannot answer queries. The tile matrices are those
+of WebMercatorQuad in OGC 17-083r4, with the scale set GoogleMapsCompatible. Each set has only a layer's zooms, because
+GDAL assumes tiles at all zooms of a set, whatever the limits are.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from tiler.layers.credit import plain_markup
 
 NAME, TYPE = "wmts.xml", "application/xml"
 SET = "WebMercatorQuad"
-SCALE = 559082264.0287178  # denominator of zoom 0: metres a pixel / 0.00028 m, the pixel that OGC assumes
+SCALE = 559082264.0287178  # denominator of zoom 0: metres per pixel / 0.00028 m, OGC's standard pixel
 ORIGIN = f"{-EXTENT:.7f} {EXTENT:.7f}"
 SPACES = {
     "": "http://www.opengis.net/wmts/1.0",
@@ -27,9 +27,9 @@ SPACES = {
 
 
 def capabilities(layers: Iterable[tuple[Layer, str]], url: str, address: str) -> bytes:
-    """The capabilities document of layers, each with the revision that its addresses name, their tiles under `url`.
+    """The capabilities document of layers, each with the revision in its tile URLs; tiles are below `url`.
 
-    `url` has no slash at the end; `address` is where the document itself is found.
+    `url` has no slash at the end; `address` is the URL of the document itself.
     """
     shown = list(layers)
     for prefix, space in SPACES.items():
@@ -50,7 +50,7 @@ def capabilities(layers: Iterable[tuple[Layer, str]], url: str, address: str) ->
 
 
 def _describe(contents: ET.Element, layer: Layer, revision: str, url: str) -> None:
-    """Add one layer."""
+    """Add a layer."""
     about = _add(contents, "Layer")
     _add(about, "ows:Title", layer.id)
     if layer.attribution:
@@ -85,11 +85,11 @@ def _describe(contents: ET.Element, layer: Layer, revision: str, url: str) -> No
 
 
 def _tabulate(contents: ET.Element, low: int, high: int) -> None:
-    """Add the tile matrix set of some zooms."""
+    """Add the tile matrix set of a range of zooms."""
     grid = _add(contents, "TileMatrixSet")
     _add(grid, "ows:Identifier", _set(low, high))
     _add(grid, "ows:SupportedCRS", "urn:ogc:def:crs:EPSG::3857")
-    if low == 0:  # a set is of that kind only if it has the first scales
+    if low == 0:  # only a set with the first scales is well-known
         _add(grid, "WellKnownScaleSet", "urn:ogc:def:wkss:OGC:1.0:GoogleMapsCompatible")
     for z in range(low, high + 1):
         matrix = _add(grid, "TileMatrix")
