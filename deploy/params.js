@@ -1,9 +1,9 @@
 'use strict';
 
-// The params of serverless.yml, each checked, as numbers where numbers are meant (the command line gives text),
-// and the values that follow from them. serverless.yml and its parts read them as ${self:custom.NAME}.
+// Checks the params of serverless.yml, converts text of the command line to numbers, and derives further values.
+// serverless.yml and deploy/*.yml read them as ${self:custom.NAME}.
 
-const VISIBILITY = 6; // times the worker's timeout: what AWS asks for, so that no message is handed out while in work
+const VISIBILITY = 6; // times the worker's timeout: AWS recommends this, so that no message is redelivered during work
 
 const whole = (low, high) => ({
   says: `a whole number from ${low} to ${high}`,
@@ -34,8 +34,8 @@ const RULES = {
   httpTimeout: whole(1, 29),
   httpReserved: optional(whole(1, 1000)),
   workerMemory: whole(128, 10240),
-  workerTimeout: whole(60, 900), // a request to S3 is tried again for 40 s before its message goes back
-  batchSize: whole(1, 10), // more would need a batching window, which makes every message wait
+  workerTimeout: whole(60, 900), // requests to S3 are retried for 40 s before the message is returned
+  batchSize: whole(1, 10), // more would need a batching window, which delays every message
   maximumConcurrency: whole(2, 1000),
   logLevel: oneOf('DEBUG', 'INFO', 'WARN', 'ERROR'),
   logRetention: oneOf(...DAYS),
@@ -43,16 +43,16 @@ const RULES = {
   alarmTopic: optional(like(TOPIC, 'the ARN of an SNS topic')),
   formats: oneOf('layer', 'all'),
   tileBucket: optional(like(BUCKET, 'a bucket name: 3 to 63 of a-z, 0-9, dots and hyphens')),
-  url: optional(like(ADDRESS, 'an address such as https://tiles.example.com, without a slash at the end')),
+  url: optional(like(ADDRESS, 'a URL such as https://tiles.example.com, without a slash at the end')),
   cloudFront: optional(like(DISTRIBUTION, 'the id of a CloudFront distribution, such as E1A2B3C4D5E6F7')),
 };
 
-// An error of which only the text is shown.
+// An error shown without its stack.
 const wrong = (text) => Object.assign(new Error(text), { stack: text });
 
 const refuseUnknown = (given) => {
   for (const name of given.map((param) => param.split('=')[0])) {
-    if (!Object.hasOwn(RULES, name)) throw wrong(`no param ${name}; there are ${Object.keys(RULES).join(', ')}`);
+    if (!Object.hasOwn(RULES, name)) throw wrong(`unknown param ${name}: choose from ${Object.keys(RULES).join(', ')}`);
   }
 };
 
@@ -64,8 +64,8 @@ const checked = (name, value) => {
   return known;
 };
 
-// Where stored tiles answer over HTTPS. Amazon's certificate fits no host whose bucket name has dots: that name goes
-// into the path.
+// The base URL of stored tiles over HTTPS. Amazon's certificate does not cover bucket names with dots as a host, so they
+// are put into the path.
 const tileUrl = (bucket) => ({
   'Fn::Sub': bucket?.includes('.')
     ? 'https://s3.${AWS::Region}.${AWS::URLSuffix}/${TileBucket}'

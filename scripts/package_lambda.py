@@ -1,10 +1,10 @@
-"""Packs `tiler` and `seeder` for AWS Lambda into dist/lambda-arm64.zip and dist/lambda-x86_64.zip.
+"""Package `tiler` and `seeder` for AWS Lambda into dist/lambda-arm64.zip and dist/lambda-x86_64.zip.
 
-A zip holds both packages and all that they import, built for Lambda's Python 3.13, without what a Lambda never reads.
+A zip has both packages and their dependencies, built for Lambda's Python 3.13, without files that a Lambda never reads.
 
-The same inputs give the same bytes, whenever and wherever. Inputs are this file, the two packages, what
-requirements-lambda.txt pins and the version of the Python 3.13 on this machine, which compiles the modules. Without a
-Python 3.13 nothing is compiled: that zip works too, but its Lambdas start more slowly.
+Builds are reproducible: the same inputs give the same bytes. Inputs are this file, the two packages,
+requirements-lambda.txt and the version of the Python 3.13 on this machine, which compiles the modules. Without a Python
+3.13 nothing is compiled: the zip works too, but its Lambdas start more slowly.
 """
 
 from __future__ import annotations
@@ -26,19 +26,19 @@ import deflate
 
 ROOT = Path(__file__).resolve().parent.parent
 OURS = ("tiler", "seeder")
-MACHINES = {"arm64": "aarch64", "x86_64": "x86_64"}  # Lambda's names of the architectures, and those of wheels
+MACHINES = {"arm64": "aarch64", "x86_64": "x86_64"}  # names of architectures at Lambda, and in wheels
 PYTHON = "3.13"  # of the Lambdas
-GLIBC = 34  # Amazon Linux 2023, under that Python, has glibc 2.34
+GLIBC = 34  # Amazon Linux 2023, the system of that Python, has glibc 2.34
 LOCKED = "requirements-lambda.txt"
 PIN = re.compile(r"^[\w.-]+==[\w.+-]+", re.MULTILINE)
 HOME = "/var/task"  # where Lambda unpacks a zip
-LIMIT = 262_144_000  # bytes that Lambda takes, unzipped
+LIMIT = 262_144_000  # bytes unzipped, Lambda's limit
 MIB = 1 << 20
 
-# GDAL in rasterio's wheels needs libexpat.so.1, which wheels may expect of a system, and which Lambda's Python has not.
-# This is one of the few wheels that bring it along, for both architectures: AlmaLinux 8's expat 2.5.0 with its later
-# security fixes, content with glibc 2.25. Taken from a wheel it needs no compiler here. The loader finds it by the
-# file's name beside GDAL, whose RPATH is $ORIGIN.
+# GDAL in rasterio's wheels needs libexpat.so.1 from the system, but Lambda's Python does not have it. This is one of
+# the few wheels with a copy for both architectures: AlmaLinux 8's expat 2.5.0 with its later security fixes, for glibc
+# 2.25 and newer. Taking it from a wheel needs no compiler. The loader finds it by its name next to GDAL, with RPATH
+# $ORIGIN.
 EXPAT_WHEEL = "pyvalhalla"
 EXPAT = re.compile(r"pyvalhalla\.libs/libexpat-\w+\.so\.1\.8\.10")
 EXPAT_PATH = "rasterio.libs/libexpat.so.1"
@@ -54,7 +54,7 @@ LEFT_OUT = re.compile(
     | [^/]+\.dist-info/(?!METADATA$|sboms/|(.*/)?(LICEN[CS]E|NOTICE|COPYING))  # security scanners read the first two
     | aws_lambda_powertools/event_handler/openapi/swagger_ui/.*\.(js|css)$
     | boto3/(data|examples)/
-    | botocore/data/(?!sqs/)[^/]+/  # boto3 is there for SQS alone
+    | botocore/data/(?!sqs/)[^/]+/  # boto3 is used for SQS only
     | numpy/(f2py|_pyinstaller|_core/include)/
     | rasterio/(rio/|_example\.)
     """,
@@ -63,11 +63,11 @@ LEFT_OUT = re.compile(
 
 
 class Failure(Exception):
-    """There is no package; the message says why in one line."""
+    """Packaging failed; the message is one line."""
 
 
 class File(NamedTuple):
-    """A file of the zip, and which distribution it is of."""
+    """A file of the zip, and its distribution."""
 
     owner: str
     data: bytes
@@ -77,22 +77,22 @@ Files = dict[str, File]  # by path in the zip
 
 
 class Compiler(NamedTuple):
-    """A Python of the Lambdas' version on this machine."""
+    """A Python on this machine with the Lambdas' version."""
 
     path: str
     version: str  # as in 3.13.0
 
 
 def pins() -> list[str]:
-    """The packages that requirements-lambda.txt pins, each with its version, but for the wheel with libexpat.
+    """The pinned packages of requirements-lambda.txt, with versions, except the wheel with libexpat.
 
     Raises:
-        Failure: its versions are not those of requirements.txt, which the commands are tested with.
+        Failure: a version differs from requirements.txt, with which the commands are tested.
     """
     locked, tested = (PIN.findall((ROOT / name).read_text("utf-8")) for name in (LOCKED, "requirements.txt"))
     ours = [pin for pin in locked if not pin.startswith(f"{EXPAT_WHEEL}==")]
     if loose := [pin for pin in ours if pin not in tested]:
-        raise Failure(f"requirements.txt does not pin {', '.join(loose)}, as {LOCKED} does: run scripts/lock")
+        raise Failure(f"{LOCKED} pins {', '.join(loose)}, but requirements.txt does not: run scripts/lock")
     return ours
 
 
@@ -106,13 +106,13 @@ def own_files() -> Files:
 
 
 def find_compiler() -> Compiler | None:
-    """A Python of the Lambdas' version: the one that runs this, or on the PATH, or installed by pyenv or uv."""
+    """Find a Python of the Lambdas' version: the current one, on the PATH, or installed by pyenv or uv."""
     name = f"python{PYTHON}"
     installed = [*Path.home().glob(f".pyenv/versions/{PYTHON}.*/bin/{name}")]
     installed += Path.home().glob(f".local/share/uv/python/cpython-{PYTHON}.*/bin/{name}")
     for path in (sys.executable, shutil.which(name), *map(str, sorted(installed))):
         if path:
-            # pyenv puts scripts on the PATH that start nothing unless their version is chosen, so ask.
+            # pyenv puts scripts on the PATH that only work if their version is selected, so run it.
             question = [path, "-I", "-S", "-c", "import platform; print(platform.python_version())"]
             answer = subprocess.run(question, capture_output=True, text=True, check=False).stdout.strip()  # noqa: S603
             if answer.startswith(f"{PYTHON}."):
@@ -121,7 +121,7 @@ def find_compiler() -> Compiler | None:
 
 
 def inputs(arch: str, compiler: Compiler | None) -> str:
-    """A digest of all that decides what the zip holds."""
+    """A digest of all inputs of the zip."""
     pins()
     items = [arch, (ROOT / LOCKED).read_text("utf-8"), compiler.version if compiler else ""]
     items.append(_sha256(Path(__file__).read_bytes()))
@@ -134,10 +134,10 @@ def _sha256(data: bytes) -> str:
 
 
 def dependencies(arch: str) -> Files:
-    """What the wheels hold, without what a Lambda never reads, and libexpat.
+    """The files of the wheels, without files that a Lambda never reads, and libexpat.
 
     Raises:
-        Failure: a wheel cannot be had, or it has another libexpat than this script knows.
+        Failure: a wheel cannot be downloaded, or has an unknown libexpat.
     """
     files: Files = {}
     with TemporaryDirectory() as folder:
@@ -151,12 +151,12 @@ def dependencies(arch: str) -> Files:
                     elif owner != EXPAT_WHEEL and not path.endswith("/") and not LEFT_OUT.match(path):
                         files[path] = File(owner, members.read(path))
     if EXPAT_PATH not in files or _sha256(files[EXPAT_PATH].data) != EXPAT_SHA256[arch]:
-        raise Failure(f"{EXPAT_WHEEL} for {arch} has not the libexpat whose digest this script knows")
+        raise Failure(f"{EXPAT_WHEEL} for {arch} has an unexpected libexpat: update EXPAT and EXPAT_SHA256")
     return files
 
 
 def _download(arch: str, folder: str) -> None:
-    # pip must be told every glibc that would do: it takes one platform to mean no other.
+    # pip needs each compatible glibc as a platform of its own.
     tags = [f"manylinux_2_{minor}_{MACHINES[arch]}" for minor in range(GLIBC, 16, -1)]
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-input"]
     command.append("--require-hashes")
@@ -167,7 +167,7 @@ def _download(arch: str, folder: str) -> None:
     )
     if result.returncode:
         errors = re.findall(r"^ERROR: (.*)", result.stderr, re.MULTILINE) or [f"exit code {result.returncode}"]
-        offline = "the package index cannot be reached; " if "Retrying (" in result.stderr else ""
+        offline = "the package index is not reachable; " if "Retrying (" in result.stderr else ""
         raise Failure(f"{offline}pip cannot download the wheels for {arch}: {errors[-1]}")
 
 
@@ -185,15 +185,15 @@ class Segment(NamedTuple):
 
 
 SEGMENT = struct.Struct("<2I6Q")
-LOADED = 1  # kind of the segments that are mapped into memory
+LOADED = 1  # kind of segments mapped into memory
 
 
 def slim(library: bytes) -> bytes:
-    """A shared library without what is never loaded: debug information, names of local symbols, section headers.
+    """Strip a shared library of everything that is never loaded: debug information, local symbols, section headers.
 
-    That is half of the bytes of all extension modules, and most of rasterio's. What is loaded stays the same, at the
-    same addresses. `strip` is not everywhere, may not know the architecture, and writes what its version sees fit.
-    A file of another layout than linkers give comes back as it is.
+    This is half of the bytes of all extension modules, and most of rasterio's. Loaded bytes stay the same, at the same
+    addresses. `strip` is not always installed, may not support the architecture, and its output depends on its version.
+    A file with an unusual layout is returned unchanged.
     """
     if not library.startswith(b"\x7fELF\2\1"):  # 64 bits, little-endian
         return library
@@ -205,22 +205,22 @@ def slim(library: bytes) -> bytes:
     if not loaded or loaded[0].offset or loaded[0].size < table + count * SEGMENT.size:
         return library
     out = bytearray()
-    moves: list[tuple[range, int]] = []  # which bytes of the library, by how much
+    moves: list[tuple[range, int]] = []  # ranges of bytes, and their shift
     for segment in loaded:
-        out += bytes((segment.offset - len(out)) % segment.align)  # offset and address agree within a page
+        out += bytes((segment.offset - len(out)) % segment.align)  # offset and address must be equal modulo the page
         kept = range(segment.offset, segment.offset + segment.size)
         moves.append((kept, len(out) - segment.offset))
         out += library[kept.start : kept.stop]
     for place, segment in zip(places, segments, strict=True):
         move = next((move for kept, move in moves if segment.offset in kept), 0)
         SEGMENT.pack_into(out, place, *segment._replace(offset=segment.offset + move))
-    struct.pack_into("<Q", out, 40, 0)  # where the section headers are; then their size, their number, their names
+    struct.pack_into("<Q", out, 40, 0)  # offset of the section headers; then their size, number and names
     struct.pack_into("<3H", out, 58, 0, 0, 0)
     return bytes(out)
 
 
 def compiled(files: Files, compiler: Compiler) -> Files:
-    """The compiled form of every module, never checked against its source, with paths as they are on Lambda.
+    """Compile every module, without checks of its source at run time, and with paths as on Lambda.
 
     Raises:
         Failure: a module cannot be compiled.
@@ -236,8 +236,8 @@ def compiled(files: Files, compiler: Compiler) -> Files:
         command += ["--invalidation-mode", "unchecked-hash", folder]
         result = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
         if result.returncode:
-            said = (result.stdout + result.stderr).strip().splitlines() or ["no reason given"]
-            raise Failure(f"{compiler.path} cannot compile the modules: {said[-1]}")
+            lines = (result.stdout + result.stderr).strip().splitlines() or ["no reason given"]
+            raise Failure(f"{compiler.path} cannot compile the modules: {lines[-1]}")
         for target in Path(folder).rglob("*.pyc"):
             module = target.parent.parent / f"{target.name.partition('.')[0]}.py"
             owner = files[module.relative_to(folder).as_posix()].owner
@@ -246,10 +246,10 @@ def compiled(files: Files, compiler: Compiler) -> Files:
 
 
 def contents(arch: str, compiler: Compiler | None) -> Files:
-    """Everything in the zip for `arch`.
+    """All files of the zip for `arch`.
 
     Raises:
-        Failure: it cannot be had, or is more than Lambda takes.
+        Failure: dependencies cannot be downloaded, or modules not compiled.
     """
     files = dependencies(arch)
     for path, file in files.items():
@@ -267,10 +267,10 @@ END = struct.Struct("<4s4H2IH")
 
 
 def write_zip(path: Path, files: Files, comment: str) -> None:
-    """Write the zip, in which neither the time, the machine nor its zlib show.
+    """Write the zip, independent of time, machine and version of zlib.
 
-    Entries are sorted, readable for all and of 1 January 1980, the first day that a zip knows. libdeflate packs them:
-    zlib's output differs with its version and with who built it.
+    Entries are sorted, readable for all and dated 1 January 1980, the first day of the zip format. libdeflate
+    compresses them, because zlib's output depends on its version and build.
     """
     part = path.with_suffix(".part")
     directory = bytearray()
@@ -292,19 +292,19 @@ def write_zip(path: Path, files: Files, comment: str) -> None:
 
 
 def known(path: Path) -> str:
-    """The digest of the inputs that the zip at `path` was built from; empty if there is no whole zip."""
+    """The digest of the inputs of the zip at `path`; empty if there is no complete zip."""
     try:
-        with ZipFile(path) as found:
-            return found.comment.decode()
+        with ZipFile(path) as archive:
+            return archive.comment.decode()
     except (OSError, BadZipFile, ValueError):
         return ""
 
 
 def package(arch: str, compiler: Compiler | None, *, force: bool) -> None:
-    """Build the zip for `arch` unless it is up to date, and print what became of it.
+    """Build the zip for `arch` unless it is up to date, and print the result.
 
     Raises:
-        Failure: it cannot be built, or is larger than Lambda takes.
+        Failure: it cannot be built, or exceeds Lambda's limit.
     """
     path = ROOT / "dist" / f"lambda-{arch}.zip"
     name = path.relative_to(ROOT)
@@ -318,20 +318,20 @@ def package(arch: str, compiler: Compiler | None, *, force: bool) -> None:
     for file in files.values():
         sizes[file.owner] += len(file.data)
     largest = ", ".join(f"{owner} {size / MIB:.1f}" for owner, size in sizes.most_common(5))
-    unzipped = f"{sizes.total() / MIB:.1f} MiB unzipped, of {LIMIT / MIB:.0f} that Lambda takes: {largest}"
+    unzipped = f"{sizes.total() / MIB:.1f} MiB unzipped, limit {LIMIT / MIB:.0f}: {largest}"
     if sizes.total() > LIMIT:
-        raise Failure(f"{name} would be too large: {unzipped}")
+        raise Failure(f"{name} is too large for Lambda: {unzipped}")
     path.parent.mkdir(exist_ok=True)
     write_zip(path, files, digest)
-    how = f"compiled by Python {compiler.version}" if compiler else f"not compiled, as there is no python{PYTHON} here"
+    how = f"compiled by Python {compiler.version}" if compiler else f"not compiled: python{PYTHON} is missing"
     click.echo(f"{name}: {path.stat().st_size / MIB:.1f} MiB, {how}\n  {unzipped}")
 
 
 @click.command()
 @click.argument("architectures", metavar="[arm64] [x86_64]", nargs=-1, type=click.Choice(list(MACHINES)))
-@click.option("-f", "--force", is_flag=True, help="Build what is up to date, too.")
+@click.option("-f", "--force", is_flag=True, help="Build even if up to date.")
 def main(architectures: tuple[str, ...], *, force: bool) -> None:
-    """Build dist/lambda-arm64.zip and dist/lambda-x86_64.zip, or the one that is named, for AWS Lambda.
+    """Build dist/lambda-arm64.zip and dist/lambda-x86_64.zip, or only the given one, for AWS Lambda.
 
     \b
     Example:
@@ -343,7 +343,7 @@ def main(architectures: tuple[str, ...], *, force: bool) -> None:
 
 
 def run() -> int:
-    """The command: 0 done, 1 failed, 2 asked for what there is not."""
+    """Run the command; return 0 if done, 1 if failed, 2 for wrong usage, 130 if interrupted."""
     try:
         main(prog_name="scripts/package-lambda", standalone_mode=False)
     except click.UsageError as error:

@@ -1,6 +1,6 @@
-"""Makes the pictures in docs/images: the pages as a browser shows them, on a copy of a data folder.
+"""Take the screenshots in docs/images: the pages in a browser, on a copy of a data folder.
 
-One layer is shown as it is and on a phone, one with a job that is half done, and one beside another.
+They show one layer on a desktop and a phone, one with an unfinished job, and two in comparison.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ from tiler.storage.store import Stores
 
 IMAGES = Path(__file__).parent.parent / "docs" / "images"
 DESK, PHONE = (1280, 800), (390, 844)  # pixels
-MOST = 300_000  # bytes of a picture
-SHARE = 0.6  # of the job's blocks that are done
+MOST = 300_000  # bytes of a screenshot
+SHARE = 0.6  # fraction of finished blocks in the job
 
 
 def keep(window: Window, name: str) -> None:
-    """Write what the window shows, once it does not change any more, in fewer colours where it is too large a file."""
+    """Save a screenshot once the window is still, with fewer colours if the file is too large."""
     before = b""
     while (now := window.page.screenshot(scale="css")) != before:
         before = now
@@ -50,7 +50,7 @@ def keep(window: Window, name: str) -> None:
 
 
 def _reduced(picture: Image.Image, colours: int) -> Image.Image:
-    """A picture in so many colours, and in 64 more that its right part has: the panel, which is not to suffer."""
+    """Reduce a picture to a number of colours, plus 64 for the panel at its right."""
     panel = picture.crop((7 * picture.width // 10, 0, *picture.size)).quantize(64, Image.Quantize.MAXCOVERAGE)
     few = Image.new("P", (1, 1))
     few.putpalette([*_palette(picture.quantize(colours), colours), *_palette(panel, 64)])
@@ -62,7 +62,7 @@ def _palette(picture: Image.Image, colours: int) -> list[int]:
 
 
 def half_done(settings: Settings, name: str) -> None:
-    """Begin a job for all tiles of a layer, and leave it running when most blocks are done."""
+    """Start a job for all tiles of a layer, and leave it running with most blocks done."""
     stores = Stores.open(settings)
     layer = load_layer(stores.sources, name)
     everything = Selection(tuple(range(layer.minzoom, layer.maxzoom + 1)))
@@ -74,7 +74,7 @@ def half_done(settings: Settings, name: str) -> None:
 
 
 def take(browser: Browser, url: str, names: tuple[str, str, str, str]) -> None:
-    """All pictures, of the layers of those names: shown, with a job, and two to compare."""
+    """Take all screenshots; `names` are the layers to show, with a job, and two to compare."""
     shown, busy, left, right = names
     with looking(browser, f"{url}/", size=DESK) as window:
         for card in window.part("layer-card").all():
@@ -84,7 +84,7 @@ def take(browser: Browser, url: str, names: tuple[str, str, str, str]) -> None:
     with looking(browser, f"{url}/{shown}/", size=DESK) as window:
         window.still()
         window.part("tiles-toggle").check()
-        window.page.reload()  # so that they are stored
+        window.page.reload()  # now the tiles are stored
         window.still()
         window.part("tiles-toggle").check()
         keep(window, "preview")
@@ -94,7 +94,7 @@ def take(browser: Browser, url: str, names: tuple[str, str, str, str]) -> None:
         zooms = window.part("coverage").locator("[data-zoom]")
         expect(zooms.locator("[data-state=missing]")).to_have_count(zooms.count())
         expect(window.part("job")).to_have_attribute("data-state", "running")
-        window.part("coverage-zoom").select_option(index=zooms.count())  # the deepest: the first is that of the view
+        window.part("coverage-zoom").select_option(index=zooms.count())  # the deepest; the first is the view's
         _scroll(window, "#coverage-title")
         keep(window, "coverage")
     with looking(browser, f"{url}/{left}/", size=DESK) as window:
@@ -108,7 +108,7 @@ def take(browser: Browser, url: str, names: tuple[str, str, str, str]) -> None:
 
 
 def _scroll(window: Window, part: str) -> None:
-    """Turn the wheel over the panel until a part of it is at the top."""
+    """Scroll the panel until a part of it is at the top."""
     box = window.page.locator(part).bounding_box()
     assert box
     window.page.mouse.move(box["x"], DESK[1] / 2)
@@ -117,11 +117,11 @@ def _scroll(window: Window, part: str) -> None:
 
 @click.command()
 @click.argument("data", type=click.Path(exists=True, file_okay=False, path_type=Path))
-@click.option("--show", required=True, metavar="LAYER", help="Shown with tile borders, and on a phone.")
-@click.option("--job", required=True, metavar="LAYER", help="Shown with its coverage, while a job runs.")
-@click.option("--compare", required=True, nargs=2, metavar="LAYER LAYER", help="Shown beside each other.")
+@click.option("--show", required=True, metavar="LAYER", help="Layer for the views with tile borders and on a phone.")
+@click.option("--job", required=True, metavar="LAYER", help="Layer for the view of coverage and a running job.")
+@click.option("--compare", required=True, nargs=2, metavar="LAYER LAYER", help="Layers for the comparison.")
 def main(data: Path, show: str, job: str, compare: tuple[str, str]) -> None:
-    """Make the pictures in docs/images of layers in the folder DATA, which stays as it is.
+    """Take the screenshots in docs/images from layers in the folder DATA, which is not changed.
 
     \b
     Example:

@@ -105,7 +105,7 @@ def test_a_change_builds_again(project: Project, monkeypatch: pytest.MonkeyPatch
         project.zip.write_bytes(project.zip.read_bytes()[:-50])
     code, said, _ = project.run("arm64", *(["--force"] if change == "force" else []))
     assert code == 0
-    assert " MiB unzipped, of 250 " in said
+    assert " MiB unzipped, limit 250: " in said
     assert project.zip.stat().st_mtime_ns > before
 
 
@@ -113,7 +113,7 @@ def test_without_a_python_313_the_modules_are_not_compiled(project: Project, mon
     monkeypatch.setattr(package_lambda, "find_compiler", lambda: None)
     code, said, _ = project.run("arm64")
     assert code == 0
-    assert "not compiled, as there is no python3.13 here" in said
+    assert "not compiled: python3.13 is missing" in said
     with ZipFile(project.zip) as opened:
         assert {posixpath.splitext(name)[1] for name in opened.namelist()} == {".py"}
 
@@ -122,7 +122,7 @@ def test_a_package_that_is_too_large_is_not_written(project: Project, monkeypatc
     monkeypatch.setattr(package_lambda, "LIMIT", 100_000)
     code, _, complaint = project.run("arm64")
     assert code == 1
-    assert complaint.startswith("package-lambda: dist/lambda-arm64.zip would be too large: ")
+    assert complaint.startswith("package-lambda: dist/lambda-arm64.zip is too large for Lambda: ")
     assert complaint.count("\n") == 1
     assert not project.zip.exists()
 
@@ -149,7 +149,7 @@ def test_a_missing_network_is_told_in_a_line(project: Project, monkeypatch: pyte
     monkeypatch.setenv("PIP_INDEX_URL", "http://127.0.0.1:9/simple")
     code, _, complaint = project.run("arm64")
     assert code == 1
-    assert complaint.startswith("package-lambda: the package index cannot be reached; pip cannot download ")
+    assert complaint.startswith("package-lambda: the package index is not reachable; pip cannot download ")
     assert complaint.count("\n") == 1
     assert not (project.root / "dist").exists()
 
@@ -160,8 +160,7 @@ def test_a_version_that_the_commands_do_not_have_is_an_error(project: Project) -
     code, _, complaint = project.run("arm64")
     assert code == 1
     assert complaint == (
-        "package-lambda: requirements.txt does not pin leftpad==1.0, "
-        "as requirements-lambda.txt does: run scripts/lock\n"
+        "package-lambda: requirements-lambda.txt pins leftpad==1.0, but requirements.txt does not: run scripts/lock\n"
     )
 
 
