@@ -1,52 +1,52 @@
-/** What the panel says of the layer, and what passes by. */
+/** The panel's facts about the layer, and short notes. */
 
-import { button, byId, make, plainMarkup, say, sayBreakable } from "./dom.js";
+import { button, byId, make, plainMarkup, setBreakableText, setText } from "./dom.js";
 import { degrees, zooms } from "./format.js";
 import { hasHeights } from "./picture.js";
 import { messageOf } from "./site.js";
 
 /** @typedef {import("./site.js").Layer} Layer */
 
-/** Whether the window is as narrow as a phone's: the panel is a sheet over the map then. */
+/** Matches windows as narrow as a phone's: there the panel is a sheet over the map. */
 export const NARROW = matchMedia("(width <= 720px)");
 
-const SHOWN = 8000; // milliseconds that a note stays
+const SHOWN = 8000; // milliseconds a note is shown
 
 /**
- * Fills in what the panel says of the layer.
+ * Fills in the panel's facts about the layer.
  * @param {Layer} layer @param {string} template
  */
 export function describe(layer, template) {
   document.title = layer.layer;
-  say(byId("name"), layer.layer);
+  setText(byId("name"), layer.layer);
   const facts = [
     layer.format.toUpperCase(),
     `zooms ${zooms(layer.minzoom, layer.maxzoom)}`,
     layer.style,
     layer.revision,
   ];
-  say(byId("facts"), facts.filter(Boolean).join(" \u00b7 "));
+  setText(byId("facts"), facts.filter(Boolean).join(" \u00b7 "));
   byId("facts").title = `West, south, east, north: ${layer.bounds.map(degrees).join(", ")}`;
   byId("attribution").replaceChildren(plainMarkup(layer.attribution));
   byId("attribution").hidden = !layer.attribution;
   byId("heights-row").hidden = !hasHeights(layer.style);
-  sayBreakable(byId("address-xyz"), template);
+  setBreakableText(byId("address-xyz"), template);
 }
 
 /**
- * Tells something for a while.
+ * Shows a note for some seconds.
  * @param {string} text
  */
 export function note(text) {
-  const told = make("p", {}, text);
-  byId("notes").replaceChildren(told);
-  setTimeout(() => told.remove(), SHOWN);
+  const element = make("p", {}, text);
+  byId("notes").replaceChildren(element);
+  setTimeout(() => element.remove(), SHOWN);
 }
 
 /** @param {unknown} error */
-export const tell = (error) => note(messageOf(error));
+export const showError = (error) => note(messageOf(error));
 
-/** Lets the sheet give way to the map. */
+/** Makes the sheet collapsible. */
 export function sheet() {
   const toggle = button("panel-toggle");
   const fold = (/** @type {boolean} */ open) => {

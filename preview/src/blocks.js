@@ -1,18 +1,18 @@
-/** What is stored of a layer's zooms, as the server counts it. */
+/** Blocks of a layer and the states of their tiles, as counted by the server. */
 
 /** @typedef {[x: number, y: number, planned: number, stored: number, empty: number, missing: number, failed: number, stale?: number]} Block */
 /** @typedef {{planned: number, stored: number, empty: number, missing: number, failed: number, stale?: number}} Counts */
 /** @typedef {{z: number, side: number, tiles: Counts, blocks: Block[]}} Answer */
 /** @typedef {import("./palette.js").BlockState} BlockState */
 
-export const MOST = 20_000; // blocks that the server tells of in one answer
-const DEEPER = 3; // zooms below the view whose blocks are as large on the map as its tiles
+export const MOST = 20_000; // blocks in one response of the server
+const DEEPER = 3; // zooms between the view and the zoom with blocks as large as its tiles
 
 /** @type {readonly ("planned" | "stored" | "empty" | "missing" | "failed")[]} */
 export const COLUMNS = ["planned", "stored", "empty", "missing", "failed"];
 
 /**
- * The one word for a block.
+ * The state of a whole block.
  * @param {Block} block
  * @returns {BlockState}
  */
@@ -23,13 +23,13 @@ export function stateOf([, , , stored, empty, missing, failed, stale = 0]) {
 }
 
 /**
- * The zoom whose blocks tell most in a view of tiles of zoom `z`.
- * @param {number | null} z null where the view is too far away @param {number} minzoom @param {number} maxzoom
+ * The best zoom of blocks for a view with tiles of zoom `z`.
+ * @param {number | null} z null if the view is too far out @param {number} minzoom @param {number} maxzoom
  */
 export const drawnZoom = (z, minzoom, maxzoom) => Math.min(maxzoom, (z ?? minzoom) + DEEPER);
 
 /**
- * The block that holds a point of the unit square.
+ * The block at a point of the unit square.
  * @param {Answer} answer @param {number} x @param {number} y
  */
 export function blockAt({ z, side, blocks }, x, y) {

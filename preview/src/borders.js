@@ -1,4 +1,4 @@
-/** The borders of the tiles in view, with the state and the milliseconds of each. */
+/** Borders of the tiles in view, with each tile's state and milliseconds. */
 
 import { make } from "./dom.js";
 import { count, milliseconds } from "./format.js";
@@ -11,20 +11,20 @@ import { keyOf, STATES } from "./tiles.js";
 /** @typedef {import("./mercator.js").Tile} Tile */
 /** @typedef {import("./tiles.js").State} State */
 
-/** @type {Record<State | "asked", {letter: string, dash: number[], width: number, said: string}>} */
+/** @type {Record<State | "asked", {letter: string, dash: number[], width: number, label: string}>} */
 const LOOKS = {
-  stored: { letter: "S", dash: [], width: 1.5, said: "stored" },
-  rendered: { letter: "R", dash: [10, 4], width: 2, said: "rendered now" },
-  empty: { letter: "E", dash: [2, 4], width: 1.5, said: "empty" },
-  failed: { letter: "F", dash: [], width: 4, said: "failed" },
-  asked: { letter: "\u2026", dash: [1, 6], width: 1, said: "asked for" },
+  stored: { letter: "S", dash: [], width: 1.5, label: "stored" },
+  rendered: { letter: "R", dash: [10, 4], width: 2, label: "rendered now" },
+  empty: { letter: "E", dash: [2, 4], width: 1.5, label: "empty" },
+  failed: { letter: "F", dash: [], width: 4, label: "failed" },
+  asked: { letter: "\u2026", dash: [1, 6], width: 1, label: "loading" },
 };
 
-const LEAST = 32; // pixels that a tile must be wide for the letter of its state
-const ROOM = 160; // and for its name
+const LEAST = 32; // pixels, minimum width of a tile to show the letter of its state
+const ROOM = 160; // pixels, minimum width of a tile to show its name
 
 /**
- * The tiles in view that have been asked for.
+ * The requested tiles in view.
  * @param {View} view @param {number | null} z @param {import("./tiles.js").TileLog} log
  */
 export const inView = (view, z, log) => (z === null ? [] : cover(view, z).filter((tile) => log.get(tile)));
@@ -57,7 +57,7 @@ export function paintBorders(context, view, tiles, log) {
 }
 
 /**
- * Writes a letter and words into a tile's corner, or as near to it as can be seen.
+ * Writes a letter and text into a tile's corner, or as near to it as visible.
  * @param {CanvasRenderingContext2D} context @param {{left: number, top: number, side: number}} tile
  * @param {string} ink @param {string} letter @param {string} words
  */
@@ -84,18 +84,18 @@ function label(context, { left, top, side }, ink, letter, words) {
 }
 
 /**
- * Says how many tiles are in which state.
+ * Shows the number of tiles in each state.
  * @param {HTMLElement} element @param {ReturnType<import("./tiles.js").TileLog["summary"]>} summary
- * @param {boolean} near whether the view is near enough for the layer to be shown
+ * @param {boolean} near whether the view is near enough to show the layer
  */
-export function saySummary(element, summary, near) {
+export function showSummary(element, summary, near) {
   for (const state of STATES) element.dataset[state] = String(summary[state]);
   const parts = STATES.filter((state) => summary[state]).map(
-    (state) => `${count(summary[state])} ${LOOKS[state].said}`,
+    (state) => `${count(summary[state])} ${LOOKS[state].label}`,
   );
-  if (summary.asked) parts.push(`${count(summary.asked)} asked for`);
+  if (summary.asked) parts.push(`${count(summary.asked)} loading`);
   if (!Number.isNaN(summary.median)) parts.push(`median ${milliseconds(summary.median)}`);
-  const nothing = near ? "None of the layer\u2019s tiles." : "The layer begins at a deeper zoom.";
+  const nothing = near ? "No tiles of this layer in view." : "Zoom in to see this layer.";
   const text = parts.length ? parts.join(" \u00b7 ") : nothing;
   if (element.textContent === text) return;
   const spans = parts.map((part) => make("span", {}, part));
@@ -105,13 +105,13 @@ export function saySummary(element, summary, near) {
 }
 
 /**
- * What the borders mean.
+ * Fills the legend of the borders.
  * @param {HTMLElement} list
  */
 export function fillLegend(list) {
   list.replaceChildren(
     ...STATES.map((state) =>
-      make("li", {}, make("span", { class: `mark mark-${state}` }, LOOKS[state].letter), LOOKS[state].said),
+      make("li", {}, make("span", { class: `mark mark-${state}` }, LOOKS[state].letter), LOOKS[state].label),
     ),
   );
 }

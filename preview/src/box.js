@@ -7,7 +7,7 @@ import { latitudeAt, longitudeAt, MAX_LATITUDE, wrapLongitude } from "./mercator
 /** @typedef {import("./mercator.js").Square} Square */
 
 /**
- * The box of a rectangle in the unit square, rounded outward to about a pixel of zoom `z`.
+ * The box of a rectangle in the unit square, rounded outward to roughly a pixel of zoom `z`.
  * @param {Square} square its corners in any order @param {number} z
  * @returns {Bounds}
  */
@@ -34,26 +34,26 @@ const down = (value, digits) =>
 const up = (value, digits) => -down(-value, digits) || 0;
 
 /**
- * What is wrong with a box, empty where nothing is.
+ * The error of a box, empty if it is valid.
  * @param {Bounds} box
  */
 export function faultOf([west, south, east, north]) {
-  if (![west, south, east, north].every(Number.isFinite)) return "Give all four edges, in degrees.";
-  if (Math.abs(west) > 180 || Math.abs(east) > 180) return "West and east lie between -180 and 180.";
-  if (Math.abs(south) > 90 || Math.abs(north) > 90) return "South and north lie between -90 and 90.";
-  if (south >= north) return "South must lie below north.";
-  return west === east ? "The box has no width." : "";
+  if (![west, south, east, north].every(Number.isFinite)) return "Enter all four edges in degrees.";
+  if (Math.abs(west) > 180 || Math.abs(east) > 180) return "West and east must be between -180 and 180.";
+  if (Math.abs(south) > 90 || Math.abs(north) > 90) return "South and north must be between -90 and 90.";
+  if (south >= north) return "South must be less than north.";
+  return west === east ? "West and east must differ." : "";
 }
 
 /**
- * The commands that fill and empty the layer's tiles in a box, or everywhere.
+ * The commands to seed and to invalidate the layer's tiles in a box, or everywhere.
  * @param {{layer: string, where: string, low: number, high: number, box: Bounds | null}} asked
  */
 export function commands({ layer, where, low, high, box }) {
   const zooms = low === high ? `${low}` : `${low}-${high}`;
-  // with "=" a west that begins with a minus is no option of its own
-  const what = `${layer} --zooms ${zooms}${box ? ` --bbox=${box.map(plain).join(",")}` : ""}${where}`;
-  return { seed: `seed ${what}`, invalidate: `seeder invalidate ${what}` };
+  // "=" keeps a negative west from being read as an option
+  const options = `${layer} --zooms ${zooms}${box ? ` --bbox=${box.map(plain).join(",")}` : ""}${where}`;
+  return { seed: `seed ${options}`, invalidate: `seeder invalidate ${options}` };
 }
 
 /**

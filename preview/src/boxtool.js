@@ -1,7 +1,7 @@
-/** The box: drawn on the map or given as numbers, and the commands for it. */
+/** The box: drawn on the map or entered as numbers, with the commands for it. */
 
 import { boxOf, commands, faultOf } from "./box.js";
-import { button, byId, input, say, sayBreakable } from "./dom.js";
+import { button, byId, input, setBreakableText, setText } from "./dom.js";
 import { outline } from "./grid.js";
 import { copies, squareOf, toScreen, toWorld, visible } from "./mercator.js";
 import { colour } from "./palette.js";
@@ -10,7 +10,7 @@ import { colour } from "./palette.js";
 /** @typedef {import("./mercator.js").View} View */
 
 const EDGES = ["west", "south", "east", "north"];
-const LEAST = 4; // pixels that a drag must cover
+const LEAST = 4; // pixels, shortest drag that draws a box
 
 export class BoxTool {
   /**
@@ -28,14 +28,14 @@ export class BoxTool {
     this.high = input("box-high");
     this.zooms(low, high);
     for (const field of this.fields) field.addEventListener("input", () => this.typed());
-    for (const field of [this.low, this.high]) field.addEventListener("input", () => this.said());
+    for (const field of [this.low, this.high]) field.addEventListener("input", () => this.update());
     button("box-view").addEventListener("click", () => this.set(this.boxed(visible(this.look()))));
     button("box-clear").addEventListener("click", () => this.set(null));
     this.sketching();
   }
 
   /**
-   * Offers the zooms that the layer has.
+   * Sets the layer's range of zooms.
    * @param {number} low @param {number} high
    */
   zooms(low, high) {
@@ -45,7 +45,7 @@ export class BoxTool {
     }
     this.low.value = String(low);
     this.high.value = String(high);
-    this.said();
+    this.update();
   }
 
   /** @param {import("./mercator.js").Square} square */
@@ -57,44 +57,44 @@ export class BoxTool {
   set(box) {
     this.box = box;
     for (const [i, field] of this.fields.entries()) field.value = box ? String(box[i]) : "";
-    this.said();
+    this.update();
   }
 
-  /** Takes the numbers as they stand. */
+  /** Reads the box from the input fields. */
   typed() {
     const empty = this.fields.every((field) => field.value === "" && !field.validity.badInput);
     const numbers = this.fields.map((field) => field.valueAsNumber);
     this.box = empty ? null : /** @type {Bounds} */ (/** @type {unknown} */ (numbers));
-    this.said();
+    this.update();
   }
 
-  /** Tells what is wrong, or the commands. */
-  said() {
+  /** Shows the error, or the commands. */
+  update() {
     const { box } = this;
     const [low, high] = [this.low.valueAsNumber, this.high.valueAsNumber];
-    const wrong = box ? faultOf(box) : "";
-    const off = zoomFault(low, high, Number(this.low.min), Number(this.high.max));
-    for (const field of this.fields) field.setAttribute("aria-invalid", String(wrong !== ""));
-    for (const field of [this.low, this.high]) field.setAttribute("aria-invalid", String(off !== ""));
-    say(byId("box-fault"), wrong || off);
+    const boxError = box ? faultOf(box) : "";
+    const zoomError = zoomFault(low, high, Number(this.low.min), Number(this.high.max));
+    for (const field of this.fields) field.setAttribute("aria-invalid", String(boxError !== ""));
+    for (const field of [this.low, this.high]) field.setAttribute("aria-invalid", String(zoomError !== ""));
+    setText(byId("box-fault"), boxError || zoomError);
     button("box-clear").disabled = !box;
-    const told = wrong || off ? { seed: "", invalidate: "" } : commands({ ...this.named, low, high, box });
-    for (const [verb, command] of Object.entries(told)) {
+    const shown = boxError || zoomError ? { seed: "", invalidate: "" } : commands({ ...this.named, low, high, box });
+    for (const [verb, command] of Object.entries(shown)) {
       const code = byId(`command-${verb}`);
-      sayBreakable(code, command);
+      setBreakableText(code, command);
       /** @type {HTMLElement} */ (code.parentElement).hidden = command === "";
     }
     this.changed();
   }
 
-  /** Lets the box be drawn: after the button with any pointer, at any time with a mouse while Shift is down. */
+  /** Enables drawing: after the button with any pointer, or with a mouse while Shift is pressed. */
   sketching() {
     const sketch = byId("sketch");
     const draw = button("box-draw");
     const mode = (/** @type {boolean} */ on) => {
       draw.setAttribute("aria-pressed", String(on));
       sketch.hidden = !on;
-      say(byId("box-hint"), on ? "Drag a box on the map. Escape ends it." : "");
+      setText(byId("box-hint"), on ? "Drag a box on the map. Press Escape to cancel." : "");
     };
     draw.addEventListener("click", () => mode(Boolean(sketch.hidden)));
     addEventListener("keydown", (event) => {
@@ -104,7 +104,7 @@ export class BoxTool {
     });
     const begin = (/** @type {PointerEvent} */ event, /** @type {HTMLElement} */ on) => {
       if (event.button !== 0 || !event.isPrimary) return;
-      event.preventDefault(); // nor does the map move
+      event.preventDefault(); // keeps the map from moving
       event.stopPropagation();
       this.drag(event, on, () => mode(false));
     };
@@ -172,7 +172,7 @@ export class BoxTool {
  * @param {number} low @param {number} high @param {number} first @param {number} last
  */
 function zoomFault(low, high, first, last) {
-  if (![low, high].every(Number.isInteger)) return "Zooms are whole numbers.";
-  if (low > high) return "The first zoom must not lie beyond the last.";
-  return low < first || high > last ? `The layer has zooms ${first} to ${last}.` : "";
+  if (![low, high].every(Number.isInteger)) return "Zooms must be whole numbers.";
+  if (low > high) return "Min zoom must not exceed max zoom.";
+  return low < first || high > last ? `Zooms must be between ${first} and ${last}.` : "";
 }

@@ -1,7 +1,7 @@
-/** A second map over the first, seen on one side of a divider. */
+/** A second map over the first, visible on one side of a divider. */
 
 import { Map as GlMap } from "maplibre-gl";
-import { byId, input, say, select } from "./dom.js";
+import { byId, input, select, setText } from "./dom.js";
 import { show } from "./picture.js";
 import { ask } from "./site.js";
 import { templateIn } from "./tiles.js";
@@ -17,7 +17,7 @@ export class Compare {
    * @param {object} given
    * @param {GlMap} given.map
    * @param {string} given.api
-   * @param {string} given.root the address below which all layers lie
+   * @param {string} given.root the URL of the folder of all layers
    * @param {() => import("./picture.js").How} given.how
    * @param {() => void} given.changed
    */
@@ -29,7 +29,7 @@ export class Compare {
     this.changed = changed;
     /** @type {GlMap | null} */
     this.other = null;
-    this.ready = false; // to be drawn on
+    this.ready = false; // whether it can be drawn on
     /** @type {Picture | null} */
     this.picture = null;
     this.choice = select("compare");
@@ -41,18 +41,18 @@ export class Compare {
     this.dragging();
   }
 
-  /** Whether two pictures are shown. */
+  /** Whether two maps are shown. */
   get on() {
     return this.picture !== null;
   }
 
-  /** Where the divider stands, as a share of the map's width. */
+  /** The divider's position as a fraction of the map's width. */
   get share() {
     return this.on ? this.slider.valueAsNumber / STEP : 1;
   }
 
   /**
-   * Offers the layer's revisions, where there is more than the one that is shown, and the other layers.
+   * Lists the layer's revisions, if any but the shown one, and the other layers.
    * @param {Layer} layer @param {string} shown the revision of its tiles @param {Layer[]} layers
    */
   offer(layer, shown, layers) {
@@ -68,10 +68,10 @@ export class Compare {
       return [made];
     };
     this.choice.replaceChildren(
-      new Option("nothing", ""),
+      new Option("none", ""),
       ...group(
         "Revisions of this layer",
-        revisions.map((each) => [`revision:${each}`, each === shown ? `${each}, anew` : each]),
+        revisions.map((each) => [`revision:${each}`, each === shown ? `${each} (rendered now)` : each]),
       ),
       ...group(
         "Layers",
@@ -84,23 +84,26 @@ export class Compare {
     this.choose();
   }
 
-  /** Shows what is chosen. */
+  /** Shows the chosen revision or layer. */
   async choose() {
     const [kind, name = ""] = this.choice.value.split(":");
     const picture = kind === "layer" ? await this.ofLayer(name) : kind === "revision" ? this.ofRevision(name) : null;
-    if (this.choice.value !== (picture ? `${kind}:${name}` : "")) return; // another was chosen meanwhile
+    if (this.choice.value !== (picture ? `${kind}:${name}` : "")) return; // the choice changed meanwhile
     this.picture = picture;
     byId("compare-row").hidden = byId("divider").hidden = byId("other").hidden = !picture;
     for (const side of document.querySelectorAll(".side")) /** @type {HTMLElement} */ (side).hidden = !picture;
     if (picture) await this.second();
     this.redraw();
     if (this.picture !== picture) return;
-    say(/** @type {Element} */ (document.querySelector(".side-left")), this.own);
-    say(/** @type {Element} */ (document.querySelector(".side-right")), kind === "layer" ? name : `revision ${name}`);
+    setText(/** @type {Element} */ (document.querySelector(".side-left")), this.own);
+    setText(
+      /** @type {Element} */ (document.querySelector(".side-right")),
+      kind === "layer" ? name : `revision ${name}`,
+    );
     this.place();
   }
 
-  /** Draws the second picture as the first is drawn. */
+  /** Draws the second map with the first one's settings. */
   redraw() {
     if (this.other && this.ready) show(this.other, NAME, this.picture, this.how());
   }
@@ -125,7 +128,7 @@ export class Compare {
     return { ...layer, template };
   }
 
-  /** The second map, made when it is first needed. */
+  /** Creates the second map on first use. */
   async second() {
     if (this.other) {
       this.follow();
@@ -141,7 +144,7 @@ export class Compare {
       fadeDuration: 0,
     });
     this.other = other;
-    other.on("error", () => {}); // a tile that failed is no end
+    other.on("error", () => {}); // ignore failed tiles
     other.getCanvas().tabIndex = -1;
     this.map.on("move", () => this.follow());
     this.follow();
@@ -149,12 +152,12 @@ export class Compare {
     this.ready = true;
   }
 
-  /** Moves the second map to where the first is. */
+  /** Moves the second map to the first one's view. */
   follow() {
     if (this.on) this.other?.jumpTo({ center: this.map.getCenter(), zoom: this.map.getZoom() });
   }
 
-  /** Puts the divider where the slider says. */
+  /** Moves the divider to the slider's position. */
   place() {
     const at = `${100 * this.share}%`;
     byId("divider").style.left = at;
@@ -164,7 +167,7 @@ export class Compare {
     this.changed();
   }
 
-  /** Lets the divider be dragged. */
+  /** Makes the divider draggable. */
   dragging() {
     const divider = byId("divider");
     divider.addEventListener("pointerdown", (event) => {

@@ -1,6 +1,6 @@
-/** Buttons that copy the text of the element they name. */
+/** Buttons that copy the text of another element. */
 
-import { byId, say } from "./dom.js";
+import { byId, setText } from "./dom.js";
 
 /** @param {string} text */
 async function copy(text) {
@@ -9,10 +9,10 @@ async function copy(text) {
       await navigator.clipboard.writeText(text);
       return;
     } catch {
-      // the browser may refuse; the old way may still do
+      // denied by the browser; try the old way
     }
   }
-  const area = document.createElement("textarea"); // pages without https have no clipboard
+  const area = document.createElement("textarea"); // pages without HTTPS have no clipboard API
   const before = document.activeElement;
   area.value = text;
   area.style.cssText = "position:fixed;top:0;opacity:0";
@@ -24,7 +24,7 @@ async function copy(text) {
   if (!done) throw new Error("not copied");
 }
 
-/** Has every button with `data-copies`, now and later, copy what that element says. */
+/** Makes every button with `data-copies`, present or future, copy the text of that element. */
 export function copyButtons() {
   addEventListener("click", async ({ target }) => {
     const button = target instanceof Element ? target.closest("button[data-copies]") : null;
@@ -33,7 +33,7 @@ export function copyButtons() {
       () => true,
       () => false,
     );
-    say(button, done ? "Copied" : "Select it");
-    setTimeout(() => say(button, "Copy"), 2000);
+    setText(button, done ? "Copied" : "Copy failed");
+    setTimeout(() => setText(button, "Copy"), 2000);
   });
 }

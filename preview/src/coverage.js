@@ -1,7 +1,7 @@
-/** The coverage map: a table of all zooms, and the blocks of one of them over the map. */
+/** The coverage map: a table of all zooms, and the blocks of one zoom on the map. */
 
 import { blockAt, COLUMNS, drawnZoom, MOST, stateOf } from "./blocks.js";
-import { button, byId, grouped, input, make, paced, say, select } from "./dom.js";
+import { button, byId, grouped, input, make, paced, select, setText } from "./dom.js";
 import { count } from "./format.js";
 import { copies, toScreen, toWorld, viewBounds, visible } from "./mercator.js";
 import { BLOCK_STATES, blockColour, blockFill, colour } from "./palette.js";
@@ -12,27 +12,27 @@ import { ask, messageOf, Refused } from "./site.js";
 /** @typedef {import("./blocks.js").Block} Block */
 /** @typedef {import("./site.js").Job} Job */
 
-const PAUSE = 3000; // milliseconds between two countings that a job asks for
-const SMALL = 14; // pixels: smaller blocks are filled without a pattern
+const PAUSE = 3000; // milliseconds between counts while a job runs
+const SMALL = 14; // pixels; smaller blocks are drawn without a pattern
 const NAMES = { stored: "stored", partly: "partly stored", missing: "missing", empty: "empty", failed: "failed" };
 
 export class Coverage {
   /**
    * @param {{url: string, look: () => View, zoom: () => number | null, changed: () => void}} given
-   * `zoom` is that of the tiles in view
+   * `zoom` is the zoom of the tiles in view
    */
   constructor({ url, look, zoom, changed }) {
     this.url = url;
     this.look = look;
     this.zoom = zoom;
     this.changed = changed;
-    /** @type {Map<number, {tiles: number, blocks: number}>} what each zoom is planned to have */
+    /** @type {Map<number, {tiles: number, blocks: number}>} planned tiles and blocks of each zoom */
     this.planned = new Map();
     /** @type {Map<number, Answer>} */
     this.answers = new Map();
-    /** @type {Map<string, string> | null} how far each job was with each zoom when it last told */
-    this.heard = null;
-    /** @type {Set<number>} zooms to count again when the time comes */
+    /** @type {Map<string, string> | null} progress of each job at each zoom in the last event */
+    this.progress = null;
+    /** @type {Set<number>} zooms to be counted again */
     this.stale = new Set();
     this.running = new AbortController();
     this.loading = Promise.resolve();
@@ -52,7 +52,7 @@ export class Coverage {
     return this.toggle.checked;
   }
 
-  /** The zoom whose blocks are drawn. */
+  /** The zoom of the blocks on the map. */
   get drawn() {
     if (this.choice.value !== "") return Number(this.choice.value);
     const zooms = [...this.planned.keys()];
@@ -67,7 +67,7 @@ export class Coverage {
     this.changed();
   }
 
-  /** Counts all zooms, the low ones first. */
+  /** Counts all zooms, low ones first. */
   async start() {
     if (!this.on) return;
     this.running.abort();
@@ -81,22 +81,22 @@ export class Coverage {
       this.rows();
       const all = [...this.planned.keys()];
       const { signal } = this.running;
-      await this.load(all, (z, nth) => this.note(`Counting zoom ${z}, ${nth} of ${all.length} \u2026`));
+      await this.load(all, (z, nth) => this.note(`Counting zoom ${z} (${nth} of ${all.length}) \u2026`));
       if (!signal.aborted) this.note("");
     } catch (error) {
-      if (!aborted(error)) this.note(`Not counted: ${messageOf(error)}`);
+      if (!aborted(error)) this.note(`Cannot count tiles: ${messageOf(error)}`);
     }
   }
 
   /**
-   * Counts `zooms` one after the other, after what is being counted.
+   * Counts `zooms` one after the other, after any count in progress.
    * @param {number[]} zooms @param {(z: number, nth: number) => void} [before] called before each
    */
   load(zooms, before) {
     const { signal } = this.running;
     const earlier = this.loading;
     this.loading = (async () => {
-      await earlier; // so that no older count takes the place of a newer one
+      await earlier; // so that an older count never replaces a newer one
       for (const [i, z] of zooms.entries()) {
         if (signal.aborted) return;
         before?.(z, i + 1);
@@ -120,27 +120,27 @@ export class Coverage {
       this.row(z, answer, [...(boxed ? ["in view"] : []), ...(stale ? [`${count(stale)} stale`] : [])].join(", "));
     } catch (error) {
       if (aborted(error)) return;
-      const many = error instanceof Refused && error.status === 413;
+      const tooMany = error instanceof Refused && error.status === 413;
       this.answers.delete(z);
-      this.row(z, null, many ? "too many blocks here: zoom in" : messageOf(error));
+      this.row(z, null, tooMany ? "too many blocks here: zoom in" : messageOf(error));
     }
     this.changed();
   }
 
   /**
-   * Whether a zoom has too many blocks to be told of at once, so that only the view is asked for.
+   * Whether a zoom has too many blocks for one response, so that only the view is counted.
    * @param {number} z
    */
   boxed(z) {
     return (this.planned.get(z)?.blocks ?? 0) > MOST;
   }
 
-  /** After the view has changed. */
+  /** Handles a change of the view. */
   moved() {
     if (!this.on) return;
     const z = this.drawn;
     for (const row of this.body.rows) row.classList.toggle("drawn", row.dataset.zoom === String(z));
-    say(/** @type {HTMLElement} */ (this.choice.options[0]), this.followed(z));
+    setText(/** @type {HTMLElement} */ (this.choice.options[0]), this.followed(z));
     if (this.boxed(z)) {
       this.stale.add(z);
       this.later();
@@ -150,28 +150,28 @@ export class Coverage {
 
   /** @param {number} z */
   followed(z) {
-    return this.choice.value === "" && z >= 0 ? `with the view (z${z})` : "with the view";
+    return this.choice.value === "" && z >= 0 ? `follow the view (z${z})` : "follow the view";
   }
 
   /**
-   * After jobs have told how far they are: counts the zooms again that they have got further with.
+   * Handles progress of jobs: counts zooms with progress again.
    * @param {Job[]} jobs
    */
-  told(jobs) {
+  jobsChanged(jobs) {
     /** @type {Map<string, string>} */
     const now = new Map();
     for (const { job, by_zoom } of jobs) {
       for (const [z, { done, failed }] of Object.entries(by_zoom)) {
         const key = `${job} ${z}`;
         now.set(key, `${done} ${failed}`);
-        if (this.heard && (this.heard.get(key) ?? "0 0") !== now.get(key)) this.stale.add(Number(z));
+        if (this.progress && (this.progress.get(key) ?? "0 0") !== now.get(key)) this.stale.add(Number(z));
       }
     }
-    this.heard = now;
+    this.progress = now;
     if (this.stale.size) this.later();
   }
 
-  /** Counts again what may have changed. */
+  /** Counts zooms again that may have changed. */
   async recount() {
     const zooms = [...this.stale].filter((z) => this.planned.has(z)).sort((a, b) => a - b);
     this.stale.clear();
@@ -180,14 +180,14 @@ export class Coverage {
 
   /** @param {string} text */
   note(text) {
-    say(byId("coverage-note"), text);
+    setText(byId("coverage-note"), text);
   }
 
   rows() {
     const chosen = this.choice.value;
     const zooms = [...this.planned.keys()];
     this.choice.replaceChildren(
-      new Option("with the view", ""),
+      new Option("follow the view", ""),
       ...zooms.map((z) => new Option(`zoom ${z}`, String(z))),
     );
     this.choice.value = zooms.includes(Number(chosen)) ? chosen : "";
@@ -226,7 +226,7 @@ export class Coverage {
       }
     } else {
       planned.replaceChildren(...grouped(this.planned.get(z)?.tiles ?? 0));
-      cells.push(make("td", { class: "said", colspan: "4" }, remark || "\u2026"));
+      cells.push(make("td", { class: "remark", colspan: "4" }, remark || "\u2026"));
     }
     row.replaceChildren(head, ...cells);
   }
@@ -238,7 +238,7 @@ export class Coverage {
     this.swatches();
   }
 
-  /** Paints the legend with what the map is painted with. */
+  /** Paints the legend with the map's fills. */
   swatches() {
     for (const swatch of document.querySelectorAll("canvas[data-swatch]")) {
       const element = /** @type {HTMLCanvasElement} */ (swatch);
@@ -257,7 +257,7 @@ export class Coverage {
   }
 
   /**
-   * The blocks.
+   * Paints the blocks.
    * @param {CanvasRenderingContext2D} context @param {View} view
    */
   paint(context, view) {
@@ -293,13 +293,13 @@ export class Coverage {
   }
 
   /**
-   * Says what the block at a place of the map holds.
-   * @param {[left: number, top: number] | null} place pixels; null is nowhere
+   * Shows the counts of the block at a place on the map.
+   * @param {[left: number, top: number] | null} place pixels; null for no place
    */
   point(place) {
     const answer = this.on && this.answers.get(this.drawn);
     const block = answer && place ? blockAt(answer, ...toWorld(this.look(), ...place)) : null;
-    say(byId("coverage-block"), block && answer ? describe(answer, block) : "");
+    setText(byId("coverage-block"), block && answer ? describe(answer, block) : "");
   }
 }
 
@@ -314,7 +314,7 @@ function describe({ z }, [x, y, planned, stored, empty, missing, failed, stale =
 /** @param {unknown} error */
 const aborted = (error) => error instanceof DOMException && error.name === "AbortError";
 
-/** The crosshair that shows which block is told of while the keyboard moves the map. */
+/** The crosshair at the described block while the keyboard moves the map. */
 export const paintCross = (/** @type {CanvasRenderingContext2D} */ context, /** @type {View} */ view) => {
   const [x, y] = [view.width / 2, view.height / 2];
   for (const [ink, width] of /** @type {const} */ ([

@@ -1,14 +1,14 @@
-/** The page's elements. */
+/** Helpers for the page's elements. */
 
 /**
- * The element of that id, which the page has.
+ * The element with this id, which must exist.
  * @template {HTMLElement} [T=HTMLElement]
  * @param {string} id
  */
 export function byId(id) {
-  const found = document.getElementById(id);
-  if (!found) throw new Error(`the page has no #${id}`);
-  return /** @type {T} */ (found);
+  const element = document.getElementById(id);
+  if (!element) throw new Error(`the page has no #${id}`);
+  return /** @type {T} */ (element);
 }
 
 /** @param {string} id */
@@ -24,10 +24,10 @@ export const button = (id) => /** @type {HTMLButtonElement} */ (byId(id));
 export const canvas = (id) => /** @type {HTMLCanvasElement} */ (byId(id));
 
 /**
- * A new element.
+ * Creates an element.
  * @template {keyof HTMLElementTagNameMap} K
  * @param {K} tag
- * @param {Record<string, string>} [attributes] `class`, `data-state` and the like
+ * @param {Record<string, string>} [attributes] such as `class` and `data-state`
  * @param {...(Node | string)} children
  * @returns {HTMLElementTagNameMap[K]}
  */
@@ -39,18 +39,18 @@ export function make(tag, attributes = {}, ...children) {
 }
 
 /**
- * Sets an element's text, where it differs: what a screen reader is told of stays as it is otherwise.
+ * Sets an element's text if it differs, so that screen readers do not repeat unchanged text.
  * @param {Element} element @param {string} text
  */
-export function say(element, text) {
+export function setText(element, text) {
   if (element.textContent !== text) element.textContent = text;
 }
 
 /**
- * Sets an element's text so that a narrow line breaks between a command's options or after an address's slashes.
+ * Sets an element's text with line breaks allowed between a command's options or after a URL's slashes.
  * @param {Element} element @param {string} text
  */
-export function sayBreakable(element, text) {
+export function setBreakableText(element, text) {
   if (element.textContent === text) return;
   const [first = "", ...options] = text.split(" --");
   if (options.length) {
@@ -63,7 +63,7 @@ export function sayBreakable(element, text) {
 }
 
 /**
- * Puts `items` into an element, where they are not in it already: what has the focus keeps it.
+ * Sets the children of an element unless they are the same, so that the focus is kept.
  * @param {Element} element @param {Element[]} items
  */
 export function fill(element, items) {
@@ -72,7 +72,7 @@ export function fill(element, items) {
 }
 
 /**
- * Digits in groups of three that are set apart by space alone, so that what is copied is the plain number.
+ * Digits in groups of three, separated by CSS spacing only, so that the copied text is a plain number.
  * @param {number} number
  */
 export function grouped(number) {
@@ -82,7 +82,7 @@ export function grouped(number) {
 }
 
 /**
- * Calls `then` at most once a frame.
+ * Calls `then` at most once per frame.
  * @param {() => void} then
  */
 export function framed(then) {
@@ -98,7 +98,7 @@ export function framed(then) {
 }
 
 /**
- * Calls `then` at once, and again at most every `pause` milliseconds: however often it is asked for, the last asking counts.
+ * Calls `then` at once, and at most every `pause` milliseconds; the last request is never lost.
  * @param {() => void} then @param {number} pause
  */
 export function paced(then, pause) {
@@ -119,12 +119,12 @@ export function paced(then, pause) {
 }
 
 /**
- * The links and the text of what an attribution says; all other markup is left out.
+ * The text and links of an attribution, without other markup.
  * @param {string} html
  */
 export function plainMarkup(html) {
   const parsed = new DOMParser().parseFromString(html, "text/html").body;
-  const kept = document.createDocumentFragment();
+  const fragment = document.createDocumentFragment();
   const walk = (/** @type {Node} */ from, /** @type {Node} */ into) => {
     for (const node of from.childNodes) {
       if (node instanceof Text) into.appendChild(new Text(node.data));
@@ -134,6 +134,6 @@ export function plainMarkup(html) {
       } else if (node instanceof HTMLElement && !(node instanceof HTMLScriptElement)) walk(node, into);
     }
   };
-  walk(parsed, kept);
-  return kept;
+  walk(parsed, fragment);
+  return fragment;
 }

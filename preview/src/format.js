@@ -1,4 +1,4 @@
-/** Numbers as people read them. */
+/** Numbers formatted for people. */
 
 const WHOLE = new Intl.NumberFormat("en", { maximumFractionDigits: 0 });
 
@@ -18,7 +18,7 @@ export function milliseconds(ms) {
 }
 
 /**
- * How long something takes, in the two largest units that say enough.
+ * A duration in its one or two largest units.
  * @param {number} seconds
  */
 export function duration(seconds) {
@@ -31,11 +31,11 @@ export function duration(seconds) {
   return `${Math.round(hours / 24)} days`;
 }
 
-/** @param {number} rate tiles a second */
+/** @param {number} rate tiles per second */
 export const speed = (rate) => `${rate < 10 ? rate.toFixed(1) : count(rate)} tiles/s`;
 
 /**
- * The share as a percentage that says 100 only where all is done.
+ * A percentage that is 100 only if nothing is left.
  * @param {number} percent
  */
 export function percentage(percent) {
@@ -44,13 +44,13 @@ export function percentage(percent) {
 }
 
 /**
- * Decimals of a degree that tell the pixels of a zoom apart.
+ * Decimals of a degree needed to distinguish the pixels of a zoom.
  * @param {number} zoom of 256-pixel tiles
  */
 export const decimals = (zoom) => Math.max(0, Math.min(8, Math.ceil(Math.log10((256 * 2 ** zoom) / 360))));
 
 /**
- * Whole degrees without the trailing zeros that tell nothing.
+ * Degrees without trailing zeros.
  * @param {number} degrees
  */
 export const degrees = (degrees) => String(Number(degrees.toFixed(4)));
@@ -62,7 +62,7 @@ export const degrees = (degrees) => String(Number(degrees.toFixed(4)));
 export const zooms = (low, high) => (low === high ? `${low}` : `${low}\u2013${high}`);
 
 /**
- * The middle of the numbers, NaN of none.
+ * The median of numbers, NaN if there are none.
  * @param {number[]} numbers
  */
 export function median(numbers) {

@@ -1,12 +1,12 @@
-/** Which meridians and parallels to draw, and how to name them. */
+/** Meridians and parallels to draw, and their labels. */
 
-const FINEST = 7; // digits behind the point: a centimetre
-const APART = 96; // pixels that lines keep between them at least
+const FINEST = 7; // decimals of a degree: a centimetre
+const APART = 96; // pixels, minimum distance of lines
 const STEPS = [45, 30, 15, 10, 5, 2, 1]; // degrees, from coarse to fine
 for (let digit = 1; digit <= FINEST; digit++) STEPS.push(...[5, 2, 1].map((each) => each / 10 ** digit));
 
 /**
- * Degrees between two lines, where a degree of longitude is so many pixels wide.
+ * Degrees between two lines, if a degree of longitude is `pixels` wide.
  * @param {number} pixels
  */
 export const spacing = (pixels) => STEPS.findLast((step) => step * pixels >= APART) ?? 45;
@@ -22,7 +22,7 @@ export function lines(low, high, step) {
 }
 
 /**
- * Digits that tell multiples of `step` apart.
+ * Decimals needed to distinguish multiples of `step`.
  * @param {number} step
  */
 export const digits = (step) => Math.max(0, Math.ceil(-Math.log10(step) - 1e-9));

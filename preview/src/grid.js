@@ -1,4 +1,4 @@
-/** Meridians and parallels under the layer, their degrees along the edges of the map. */
+/** Meridians and parallels under the layer, with degrees along the edges of the map. */
 
 import { lines, meridian, parallel, spacing } from "./graticule.js";
 import { copies, latitudeAt, longitudeAt, squareOf, toScreen, visible, worldX, worldY } from "./mercator.js";
@@ -8,7 +8,7 @@ import { font, write } from "./surface.js";
 /** @typedef {import("./surface.js").Painter} Painter */
 /** @typedef {import("./mercator.js").Bounds} Bounds */
 
-const EDGE = 44; // pixels from the edge within which a label would touch another's
+const EDGE = 44; // pixels from the edge, within which labels would overlap
 
 /** @param {import("./mercator.js").View} view */
 function ruled(view) {
@@ -22,7 +22,7 @@ function ruled(view) {
 }
 
 /**
- * The lines.
+ * Paints the lines.
  * @type {Painter}
  */
 export function paintGrid(context, view) {
@@ -46,7 +46,7 @@ export function paintGrid(context, view) {
 }
 
 /**
- * Their degrees, west to east along the top and north to south along the left edge.
+ * Paints the degrees, along the top and the left edge.
  * @type {Painter}
  */
 export function paintDegrees(context, view) {
@@ -67,7 +67,7 @@ export function paintDegrees(context, view) {
 }
 
 /**
- * The outline of a box.
+ * Paints the outline of a box.
  * @param {CanvasRenderingContext2D} context @param {import("./mercator.js").View} view @param {Bounds} bounds
  */
 export function outline(context, view, bounds) {

@@ -1,4 +1,4 @@
-/** The view in the page's address: `#zoom/latitude/longitude`, its zoom that of the 256-pixel tiles seen at full size. */
+/** The view in the page's URL: `#zoom/latitude/longitude`, with the zoom of 256-pixel tiles. */
 
 import { decimals } from "./format.js";
 
@@ -11,7 +11,7 @@ export function formatHash({ zoom, latitude, longitude }) {
 }
 
 /**
- * The place that a hash names, null where it names none.
+ * The place in a hash, null if it is invalid.
  * @param {string} hash
  * @returns {Place | null}
  */

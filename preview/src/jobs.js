@@ -1,6 +1,6 @@
-/** The layer's jobs, as they run. */
+/** The layer's jobs and their progress. */
 
-import { byId, fill, make, say } from "./dom.js";
+import { byId, fill, make, setText } from "./dom.js";
 import { count, counted, duration, percentage, speed } from "./format.js";
 
 /** @typedef {import("./site.js").Job} Job */
@@ -17,7 +17,7 @@ const STATES = {
 };
 
 /**
- * How far a job is, in one line.
+ * The progress of a job in one line.
  * @param {Job} job
  */
 function lineOf({ state, tiles, done, percent, rate, left }) {
@@ -36,7 +36,7 @@ export class Jobs {
   }
 
   /**
-   * Shows `jobs`, and keeps the elements of those that are shown already.
+   * Shows `jobs`, and keeps existing elements.
    * @param {Job[]} jobs
    */
   update(jobs) {
@@ -44,18 +44,18 @@ export class Jobs {
     fill(this.list, items);
     byId("no-jobs").hidden = jobs.length > 0;
     const news = jobs.filter((job) => this.known.has(job.job) && this.known.get(job.job)?.state !== job.state);
-    for (const { job, state } of news) say(byId("job-news"), `Job ${job}: ${STATES[state] ?? state}`);
+    for (const { job, state } of news) setText(byId("job-news"), `Job ${job}: ${STATES[state] ?? state}`);
     this.known = new Map(jobs.map((job) => [job.job, job]));
   }
 
   /** @param {Job} job */
   item(job) {
-    const found = [...this.list.children].find((item) => /** @type {HTMLElement} */ (item).dataset.job === job.job);
-    const item = /** @type {HTMLElement} */ (found ?? empty(job.job));
+    const existing = [...this.list.children].find((item) => /** @type {HTMLElement} */ (item).dataset.job === job.job);
+    const item = /** @type {HTMLElement} */ (existing ?? empty(job.job));
     item.dataset.state = job.state;
     const set = (/** @type {string} */ name, /** @type {string} */ text) => {
       const part = /** @type {HTMLElement} */ (item.querySelector(`.job-${name}`));
-      say(part, text);
+      setText(part, text);
       part.hidden = text === "";
     };
     set("state", STATES[job.state] ?? job.state);

@@ -1,7 +1,7 @@
-/** Where the page of one layer begins. */
+/** Entry point of the page of one layer. */
 
 import { setWorkerUrl } from "maplibre-gl";
-import { sheet, tell } from "./about.js";
+import { sheet, showError } from "./about.js";
 import { copyButtons } from "./copy.js";
 import { byId } from "./dom.js";
 import { follow } from "./live.js";
@@ -18,10 +18,10 @@ const { layer: name, api } = settings;
 const root = new URL("../", folder()).href; // of all layers
 
 /**
- * What is known of the layer; without a server, what its TileJSON says.
+ * Fetches the layer's facts, from the server or else from its TileJSON.
  * @returns {Promise<{layer: Layer, template: string}>}
  */
-async function learn() {
+async function fetchLayer() {
   /** @type {TileJson} */
   const tiles = await ask("tile.json");
   const template = templateIn(tiles.tiles[0] ?? "", folder());
@@ -34,7 +34,7 @@ async function learn() {
 }
 
 async function start() {
-  const page = new Page(await learn(), learn, settings, root);
+  const page = new Page(await fetchLayer(), fetchLayer, settings, root);
   Object.assign(window, { preview: { map: page.map, state: page.state } });
   if (api) follow(page, api);
 }
@@ -46,4 +46,4 @@ byId("all-layers").hidden = !api;
 /** @type {HTMLAnchorElement} */ (byId("all-layers")).href = root;
 sheet();
 copyButtons();
-start().catch(tell);
+start().catch(showError);

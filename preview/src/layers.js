@@ -1,7 +1,7 @@
 /** The list of layers. */
 
 import { copyButtons } from "./copy.js";
-import { byId, fill, make, say, sayBreakable } from "./dom.js";
+import { byId, fill, make, setBreakableText, setText } from "./dom.js";
 import { counted, degrees, zooms } from "./format.js";
 import { ask, config, folder, listen } from "./site.js";
 import { templateIn } from "./tiles.js";
@@ -11,21 +11,21 @@ import { templateIn } from "./tiles.js";
 const { api, where } = config();
 let newest = 0;
 
-/** Shows the layers that there are. */
+/** Shows all layers. */
 async function refresh() {
   newest += 1;
-  const asked = newest;
+  const request = newest;
   /** @type {Layer[]} */
   const layers = (await ask(`${api}/layers`)).layers;
   const cards = await Promise.all(layers.map(card));
-  if (asked !== newest) return; // a later answer is on its way
+  if (request !== newest) return; // a newer request is pending
   fill(byId("layers"), cards);
   byId("nothing").hidden = cards.length > 0;
-  say(byId("summary"), cards.length ? counted(cards.length, "layer") : "");
+  setText(byId("summary"), cards.length ? counted(cards.length, "layer") : "");
 }
 
 /**
- * The card of a layer; the one that is shown is kept while its revision stays.
+ * The card of a layer; an existing one is kept as long as the revision is the same.
  * @param {Layer} layer
  */
 async function card(layer) {
@@ -39,7 +39,7 @@ async function card(layer) {
   const address = tiles ? templateIn(tiles.tiles[0], root) : `${root}{z}/{x}/{y}.${layer.format}`;
   const picture = make("img", {
     src: `${api}/thumbnail/${name}?v=${revision}`,
-    alt: `Picture of ${name}`,
+    alt: `Thumbnail of ${name}`,
     width: "320",
     height: "200",
     loading: "lazy",
@@ -54,10 +54,10 @@ async function card(layer) {
     make("a", { href: `${root}wmts.xml`, "aria-label": `WMTS of ${name}` }, "WMTS"),
   );
   const code = make("code", { id: `xyz-${name}` });
-  sayBreakable(code, address);
+  setBreakableText(code, address);
   const copy = make(
     "button",
-    { type: "button", "data-copies": code.id, "aria-label": `Copy the tile address of ${name}` },
+    { type: "button", "data-copies": code.id, "aria-label": `Copy the tile URL of ${name}` },
     "Copy",
   );
   const about = make(
@@ -79,7 +79,7 @@ async function card(layer) {
 /** @param {Layer} layer */
 function facts(layer) {
   const format = [layer.format.toUpperCase(), layer.style, layer.virtual ? "virtual" : ""].filter(Boolean).join(", ");
-  const said = {
+  const facts = {
     Zooms: zooms(layer.minzoom, layer.maxzoom),
     Format: format,
     Bounds: layer.bounds.map(degrees).join(", "),
@@ -88,14 +88,14 @@ function facts(layer) {
   return make(
     "dl",
     {},
-    ...Object.entries(said).flatMap(([term, what]) => [make("dt", {}, term), make("dd", {}, what)]),
+    ...Object.entries(facts).flatMap(([term, value]) => [make("dt", {}, term), make("dd", {}, value)]),
   );
 }
 
-sayBreakable(byId("command-ingest"), `seeder ingest YOUR.tif${where}`);
+setBreakableText(byId("command-ingest"), `seeder ingest YOUR.tif${where}`);
 copyButtons();
-const again = () => refresh().catch((error) => say(byId("summary"), String(error)));
+const again = () => refresh().catch((error) => setText(byId("summary"), String(error)));
 listen(`${api}/events`, { layers: again }, (open) =>
-  say(byId("summary"), open ? "" : "Connection lost; trying again \u2026"),
+  setText(byId("summary"), open ? "" : "Connection lost, reconnecting \u2026"),
 );
 again();

@@ -1,7 +1,7 @@
-/** Following what a server tells: the layer's new revisions, and its jobs. */
+/** Follows the server's events: new revisions of the layer, and its jobs. */
 
-import { note, tell } from "./about.js";
-import { byId, say } from "./dom.js";
+import { note, showError } from "./about.js";
+import { byId, setText } from "./dom.js";
 import { Jobs } from "./jobs.js";
 import { ask, listen } from "./site.js";
 import { revisionOf } from "./tiles.js";
@@ -9,46 +9,46 @@ import { revisionOf } from "./tiles.js";
 /** @typedef {import("./page.js").Page} Page */
 /** @typedef {{layer: string, revision: string}} Named */
 
-const AGAIN = 3000; // milliseconds between two looks at which revision the tiles are of, while it is not the newest
+const AGAIN = 3000; // milliseconds between checks of the tiles' revision while it is not the newest
 
 /**
- * Keeps `page` up to date with what happens behind `api`.
+ * Updates `page` with the events of `api`.
  * @param {Page} page @param {string} api
  */
 export function follow(page, api) {
   const jobs = new Jobs();
   const handlers = {
-    layers: (/** @type {Named[]} */ layers) => changed(page, api, layers).catch(tell),
-    jobs: (/** @type {import("./site.js").Job[]} */ told) => {
-      jobs.update(told);
-      page.coverage?.told(told);
-      page.state.jobs = told;
+    layers: (/** @type {Named[]} */ layers) => changed(page, api, layers).catch(showError),
+    jobs: (/** @type {import("./site.js").Job[]} */ latest) => {
+      jobs.update(latest);
+      page.coverage?.jobsChanged(latest);
+      page.state.jobs = latest;
     },
   };
-  setInterval(() => placed(page).catch(() => {}), AGAIN); // a server that is away is told of elsewhere
+  setInterval(() => placed(page).catch(() => {}), AGAIN); // a lost connection is shown elsewhere
   listen(`${api}/events?layer=${encodeURIComponent(page.layer.layer)}`, handlers, (open) =>
-    say(byId("connection"), open ? "" : "Connection lost; trying again \u2026"),
+    setText(byId("connection"), open ? "" : "Connection lost, reconnecting \u2026"),
   );
 }
 
 /** @param {Page} page @param {string} api @param {Named[]} layers */
 async function changed(page, api, layers) {
-  const now = layers.find((each) => each.layer === page.layer.layer);
-  if (!now) note("This layer was removed.");
-  if (now && now.revision !== page.layer.revision && (await page.renew())) {
+  const current = layers.find((each) => each.layer === page.layer.layer);
+  if (!current) note("This layer was removed.");
+  if (current && current.revision !== page.layer.revision && (await page.renew())) {
     const { layer, template } = page;
     const shown = revisionOf(template);
-    const still = shown && shown !== layer.revision ? `; the tiles are still those of ${shown}` : " and is shown now";
+    const still = shown && shown !== layer.revision ? `; the tiles are still of ${shown}` : " and is now shown";
     note(`Revision ${layer.revision} was ingested${still}.`);
   }
   page.compare?.offer(page.layer, revisionOf(page.template), (await ask(`${api}/layers`)).layers);
 }
 
 /**
- * Somebody may have put the tiles of the newest revision in their place.
+ * Checks whether the tiles are now of the newest revision.
  * @param {Page} page
  */
 async function placed(page) {
   if (revisionOf(page.template) === page.layer.revision || !(await page.renew())) return;
-  note(`The tiles are those of revision ${revisionOf(page.template)} now.`);
+  note(`The tiles are now of revision ${revisionOf(page.template)}.`);
 }

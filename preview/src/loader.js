@@ -1,4 +1,4 @@
-/** MapLibre's tiles, fetched by the page itself, so that it knows what became of each. */
+/** Fetches MapLibre's tiles in the page itself, to record the result of each. */
 
 import { addProtocol } from "maplibre-gl";
 import { touches } from "./mercator.js";
@@ -8,11 +8,11 @@ import { address } from "./tiles.js";
 /** @typedef {import("./mercator.js").Bounds} Bounds */
 /** @typedef {import("./tiles.js").TileLog} TileLog */
 /**
- * @typedef {object} Origin where the tiles of a source come from
+ * @typedef {object} Origin the tiles of a source
  * @property {string} template
- * @property {Bounds} bounds outside of which nothing is asked for
- * @property {boolean} double whether the tiles of 512 pixels are wanted
- * @property {boolean} heights whether colours are numbers and must stay exact
+ * @property {Bounds} bounds outside of which no tile is requested
+ * @property {boolean} double whether to request tiles of 512 pixels
+ * @property {boolean} heights whether colours encode heights and must stay exact
  * @property {RequestCache} cache
  * @property {TileLog} [log]
  */
@@ -24,7 +24,7 @@ const NOTHING = { data: /** @type {any} */ (null) }; // drawn as a transparent t
 const origins = new Map();
 
 /**
- * The address by which MapLibre asks for the tiles of `origin`.
+ * The URL template by which MapLibre requests the tiles of `origin`.
  * @param {string} name @param {Origin} origin
  */
 export function serve(name, origin) {
@@ -32,9 +32,9 @@ export function serve(name, origin) {
   return `${SCHEME}://${name}/{z}/{x}/{y}`;
 }
 
-/** Have MapLibre ask this page for its tiles. */
+/** Registers the page as MapLibre's source of tiles. */
 export function register() {
-  addEventListener("resourcetimingbufferfull", () => performance.clearResourceTimings()); // it would take no more
+  addEventListener("resourcetimingbufferfull", () => performance.clearResourceTimings()); // a full buffer records nothing
   addProtocol(SCHEME, ({ url }, controller) => load(url, controller.signal));
 }
 
@@ -48,7 +48,7 @@ async function load(url, signal) {
   const start = performance.now();
   origin.log?.note(tile, "asked");
   try {
-    const { state, ms, data } = await ask(origin, address(origin.template, tile, origin.double), start, signal);
+    const { state, ms, data } = await fetchTile(origin, address(origin.template, tile, origin.double), start, signal);
     origin.log?.note(tile, state, ms);
     return data ? { data } : NOTHING;
   } catch (error) {
@@ -59,25 +59,25 @@ async function load(url, signal) {
 }
 
 /**
- * The milliseconds that an answer took as the browser's network saw it: by the page's own clock what else the page is
- * busy with, such as drawing, counts too.
- * @param {string} url @param {number} start when it was asked for
+ * The milliseconds of a request as measured by the browser's network; the page's own clock would include other work,
+ * such as drawing.
+ * @param {string} url @param {number} start time of the request
  */
-function took(url, start) {
-  const seen = performance.getEntriesByName(url, "resource").findLast((entry) => entry.startTime >= start);
-  return seen ? seen.duration : performance.now() - start;
+function elapsed(url, start) {
+  const entry = performance.getEntriesByName(url, "resource").findLast((each) => each.startTime >= start);
+  return entry ? entry.duration : performance.now() - start;
 }
 
 /**
  * @param {Origin} origin @param {string} url @param {number} start @param {AbortSignal} signal
  * @returns {Promise<{state: import("./tiles.js").State, ms: number, data: ImageBitmap | null}>}
  */
-async function ask(origin, url, start, signal) {
+async function fetchTile(origin, url, start, signal) {
   const response = await fetch(url, { signal, cache: origin.cache });
-  if (response.status === 404) return { state: "empty", ms: took(url, start), data: null };
+  if (response.status === 404) return { state: "empty", ms: elapsed(url, start), data: null };
   if (!response.ok) throw new Error(`${response.status} for ${url}`);
   const blob = await response.blob();
-  const ms = took(url, start);
+  const ms = elapsed(url, start);
   const exact = /** @type {const} */ ({ premultiplyAlpha: "none", colorSpaceConversion: "none" });
   const picture = await createImageBitmap(blob, origin.heights ? exact : undefined);
   if (blob.type !== "image/jpeg" && !hasPixels(picture)) return { state: "empty", ms, data: null };

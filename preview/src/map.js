@@ -1,4 +1,4 @@
-/** The map, without what is shown in it: where it begins, how it is moved, what its address says. */
+/** The map without its layers: first view, controls, and the view in the page's URL. */
 
 import { Map as GlMap } from "maplibre-gl";
 import { NARROW } from "./about.js";
@@ -9,11 +9,11 @@ import { worldX, worldY } from "./mercator.js";
 /** @typedef {import("./mercator.js").Bounds} Bounds */
 /** @typedef {import("./site.js").Layer} Layer */
 
-const DEEPER = 4; // zooms that the map goes beyond the layer's last
-const WIDER = -1; // MapLibre's zooms count tiles of 512 pixels: one less than those of 256
+const DEEPER = 4; // zooms of the map beyond the layer's maximum
+const WIDER = -1; // MapLibre's zooms are for tiles of 512 pixels: one less than for 256
 
 /**
- * A map that neither turns nor tilts, so that all that is drawn over it is upright.
+ * Creates a map without rotation and tilt, so that everything drawn over it is upright.
  * @param {Layer} layer
  */
 export function makeMap(layer) {
@@ -32,8 +32,10 @@ export function makeMap(layer) {
   });
   map.touchZoomRotate.disableRotation();
   map.keyboard.disableRotation();
-  map.on("error", () => {}); // what a failed tile means is told by its border
-  map.getCanvas().setAttribute("aria-label", `Map of ${layer.layer}: arrow keys move it, plus and minus zoom`);
+  map.on("error", () => {}); // a failed tile is shown by its border
+  map
+    .getCanvas()
+    .setAttribute("aria-label", `Map of ${layer.layer}. Move with the arrow keys, zoom with plus and minus.`);
   keepAddress(map);
   button("zoom-in").addEventListener("click", () => map.zoomIn());
   button("zoom-out").addEventListener("click", () => map.zoomOut());
@@ -44,7 +46,7 @@ export function makeMap(layer) {
 export const deepest = (layer) => layer.maxzoom + DEEPER + WIDER;
 
 /**
- * What the map shows.
+ * The map's view.
  * @param {GlMap} map
  * @returns {import("./mercator.js").View}
  */
@@ -55,7 +57,7 @@ export function viewOf(map) {
 }
 
 /**
- * Bounds as MapLibre takes them, and room around them.
+ * Bounds in MapLibre's form, with padding.
  * @param {Bounds} bounds
  * @returns {[[number, number, number, number], {padding: import("maplibre-gl").PaddingOptions}]}
  */
@@ -67,7 +69,7 @@ export function fit([west, south, east, north]) {
 }
 
 /**
- * Where the map begins: at what the address names, or with the whole layer.
+ * The first view: from the URL, or the whole layer.
  * @param {Layer} layer
  */
 function firstView(layer) {
@@ -84,7 +86,7 @@ const camera = ({ zoom, latitude, longitude }) => ({
 });
 
 /**
- * Keeps the view in the page's address, and goes where that is changed to.
+ * Keeps the view in the page's URL, and follows changes of the URL.
  * @param {GlMap} map
  */
 function keepAddress(map) {

@@ -4,13 +4,13 @@
  */
 
 /** @typedef {[west: number, south: number, east: number, north: number]} Bounds degrees; west > east crosses 180° */
-/** @typedef {{x: number, y: number, world: number, width: number, height: number}} View the centre in the unit square, the width of the world and the sides of the picture in CSS pixels */
+/** @typedef {{x: number, y: number, world: number, width: number, height: number}} View the centre in the unit square, the width of the world and the size of the map in CSS pixels */
 /** @typedef {{z: number, x: number, y: number, wrap: number}} Tile `wrap` counts worlds east of the first */
 /** @typedef {[x0: number, y0: number, x1: number, y1: number]} Square in the unit square, or in pixels */
 
 export const MAX_LATITUDE = (Math.atan(Math.sinh(Math.PI)) * 180) / Math.PI;
 
-const EDGE = 1e-9; // of a tile: a box that merely touches a tile's edge is not in it
+const EDGE = 1e-9; // of a tile: a box that only touches a tile's edge is outside it
 
 /** @param {number} longitude */
 export const worldX = (longitude) => longitude / 360 + 0.5;
@@ -37,7 +37,7 @@ export function wrapLongitude(longitude) {
 }
 
 /**
- * Where a point of the unit square is in the picture, pixels from its north-west corner.
+ * The position of a point of the unit square on the screen, in pixels from the map's north-west corner.
  * @param {View} view @param {number} x @param {number} y
  * @returns {[number, number]}
  */
@@ -57,7 +57,7 @@ export const toWorld = (view, left, top) => [
 ];
 
 /**
- * What the picture shows of the unit square; x may lie outside it, where the world repeats itself.
+ * The visible part of the unit square; x may be outside it, where the world repeats.
  * @param {View} view
  * @returns {Square}
  */
@@ -68,7 +68,7 @@ export function visible(view) {
 }
 
 /**
- * The bounds of what the picture shows.
+ * The bounds of the view.
  * @param {View} view
  * @returns {Bounds}
  */
@@ -79,7 +79,7 @@ export function viewBounds(view) {
 }
 
 /**
- * The tiles of zoom `z` that the picture shows a part of.
+ * The tiles of zoom `z` in the view, also partly visible ones.
  * @param {View} view @param {number} z
  * @returns {Tile[]}
  */
@@ -97,9 +97,9 @@ export function cover(view, z) {
 }
 
 /**
- * The zoom of the 256-pixel tiles that a picture is made of, as MapLibre picks it.
+ * The zoom of the 256-pixel tiles in a view, as chosen by MapLibre.
  * @param {View} view @param {number} minzoom @param {number} maxzoom
- * @returns {number | null} null where the view is too far away for the layer to be shown
+ * @returns {number | null} null if the view is too far out to show the layer
  */
 export function tileZoom(view, minzoom, maxzoom) {
   const z = Math.max(0, Math.round(Math.log2(view.world / 256)));
@@ -107,7 +107,7 @@ export function tileZoom(view, minzoom, maxzoom) {
 }
 
 /**
- * Where a box lies in the unit square, its east always right of its west: x may exceed 1.
+ * A box in the unit square, its east always right of its west, so x may exceed 1.
  * @param {Bounds} bounds
  * @returns {Square}
  */
@@ -130,9 +130,9 @@ export function touches(bounds, z, x, y) {
 }
 
 /**
- * How often, and from which world on, something from x0 to x1 is seen in the picture.
+ * The worlds in which the range from x0 to x1 is visible.
  * @param {View} view @param {number} x0 @param {number} x1
- * @returns {number[]} worlds to shift it by
+ * @returns {number[]} worlds to shift the range by
  */
 export function copies(view, x0, x1) {
   const [left, , right] = visible(view);

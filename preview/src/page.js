@@ -1,7 +1,7 @@
-/** The page of one layer: its picture, and all that is drawn over it and told beside it. */
+/** The page of one layer: its map, everything drawn over it, and the panel. */
 
 import { describe } from "./about.js";
-import { fillLegend, inView, paintBorders, saySummary } from "./borders.js";
+import { fillLegend, inView, paintBorders, showSummary } from "./borders.js";
 import { BoxTool } from "./boxtool.js";
 import { Compare } from "./compare.js";
 import { Coverage, paintCross } from "./coverage.js";
@@ -12,25 +12,25 @@ import { tileZoom } from "./mercator.js";
 import { colour, watchPalette } from "./palette.js";
 import { reload, show } from "./picture.js";
 import { Pointer } from "./pointer.js";
-import { sayReadout } from "./readout.js";
+import { showReadout } from "./readout.js";
 import { Surface } from "./surface.js";
 import { TileLog } from "./tiles.js";
 
 /** @typedef {import("./site.js").Layer} Layer */
-/** @typedef {{layer: Layer, template: string}} Known `template` is the address of the layer's tiles */
+/** @typedef {{layer: Layer, template: string}} Known `template` is the URL template of the layer's tiles */
 
 const NAME = "layer";
-const DENSE = 1.5; // pixels of the screen for one of the page, from which on tiles of 512 pixels are seen to be sharper
+const DENSE = 1.5; // device pixels per CSS pixel from which on tiles of 512 pixels look sharper
 
 export class Page {
   /**
-   * @param {Known} known @param {() => Promise<Known>} learn asks for it again
-   * @param {import("./site.js").Config} config @param {string} root the address below which all layers lie
+   * @param {Known} known @param {() => Promise<Known>} fetchLayer fetches it again
+   * @param {import("./site.js").Config} config @param {string} root the URL of the folder of all layers
    */
-  constructor({ layer, template }, learn, { api, where }, root) {
+  constructor({ layer, template }, fetchLayer, { api, where }, root) {
     this.layer = layer;
     this.template = template;
-    this.learn = learn;
+    this.fetchLayer = fetchLayer;
     this.live = api !== "";
     this.refresh = framed(() => this.redraw());
     this.log = new TileLog(this.refresh);
@@ -45,19 +45,19 @@ export class Page {
     this.compare = this.live ? new Compare({ ...around, ...compared }) : null;
     this.ground = new Surface(canvas("ground"), around.look, [paintGrid]);
     this.overlay = new Surface(canvas("overlay"), around.look, this.painters());
-    /** What tests and curious people can look at. */
+    /** For tests and the console. */
     this.state = { layer, tiles: {}, jobs: /** @type {import("./site.js").Job[]} */ ([]), page: this };
     this.wire();
     describe(layer, template);
   }
 
-  /** The zoom of the tiles in view, null where the view is too far away. */
+  /** The zoom of the tiles in view, null if the view is too far out. */
   get zoom() {
     return tileZoom(viewOf(this.map), this.layer.minzoom, this.layer.maxzoom);
   }
 
   /**
-   * How the tiles are wanted.
+   * The options for drawing the tiles.
    * @returns {import("./picture.js").How}
    */
   get how() {
@@ -65,12 +65,12 @@ export class Page {
     return {
       double: retina === "on" || (retina === "auto" && devicePixelRatio >= DENSE),
       raw: select("heights").value === "raw",
-      cache: this.live ? "no-cache" : "default", // whoever works on a layer sees what is stored now
+      cache: this.live ? "no-cache" : "default", // shows the current state of a local layer
     };
   }
 
   /**
-   * What is drawn over the picture, from the lowest to the topmost.
+   * The painters over the map, from bottom to top.
    * @returns {import("./surface.js").Painter[]}
    */
   painters() {
@@ -89,12 +89,12 @@ export class Page {
         paintBorders(context, view, inView(view, this.zoom, this.log), this.log);
       },
       (context, view) => this.box.paint(context, view),
-      (context, view) => this.borders.checked || paintDegrees(context, view), // the tiles' names stand there
+      (context, view) => this.borders.checked || paintDegrees(context, view), // tile names would overlap the degrees
       (context, view) => this.coverage?.on && this.pointer.keyboard && paintCross(context, view),
     ];
   }
 
-  /** Has the controls do what they say. */
+  /** Connects the controls. */
   wire() {
     const { map } = this;
     map.on("load", () => this.draw());
@@ -122,7 +122,7 @@ export class Page {
     });
   }
 
-  /** Shows the picture, its tiles asked for anew. */
+  /** Draws the layer with newly requested tiles. */
   draw() {
     this.log.clear();
     show(this.map, NAME, { ...this.layer, template: this.template }, { ...this.how, log: this.log });
@@ -130,24 +130,24 @@ export class Page {
     this.refresh();
   }
 
-  /** Draws and tells all that depends on the view. */
+  /** Updates everything that depends on the view. */
   redraw() {
     this.ground.draw();
     this.overlay.draw();
-    sayReadout(viewOf(this.map), this.pointer.mouse);
+    showReadout(viewOf(this.map), this.pointer.mouse);
     const summary = this.log.summary(inView(viewOf(this.map), this.zoom, this.log));
-    saySummary(byId("tile-summary"), summary, this.zoom !== null);
+    showSummary(byId("tile-summary"), summary, this.zoom !== null);
     this.state.tiles = summary;
     this.coverage?.point(this.pointer.place);
   }
 
   /**
-   * Learns of the layer again, and shows it as it is now.
+   * Fetches the layer again, and shows its current state.
    * @returns {Promise<boolean>} whether it has changed
    */
   async renew() {
     const { layer: before, template } = this;
-    const known = await this.learn();
+    const known = await this.fetchLayer();
     if (known.layer.revision === before.revision && known.template === template) return false;
     Object.assign(this, known);
     const { layer } = this;

@@ -1,4 +1,4 @@
-/** The page's colours, and the patterns that tell states apart without them. */
+/** The page's colours, and patterns that distinguish states without colours. */
 
 /** @typedef {(context: CanvasRenderingContext2D, side: number) => void} Stroke draws one pattern cell */
 
@@ -9,7 +9,7 @@ const patterns = new Map();
 const CELL = 12; // pixels
 
 /**
- * Forgets the colours when the screen turns dark or light.
+ * Clears the colours when the screen switches between dark and light.
  * @param {() => void} changed
  */
 export function watchPalette(changed) {
@@ -21,19 +21,19 @@ export function watchPalette(changed) {
 }
 
 /**
- * The colour of that name in the style sheet.
+ * The colour with this name in the style sheet.
  * @param {string} name
  */
 export function colour(name) {
-  let found = known.get(name);
-  if (found === undefined) {
-    found = getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
-    known.set(name, found);
+  let value = known.get(name);
+  if (value === undefined) {
+    value = getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
+    known.set(name, value);
   }
-  return found;
+  return value;
 }
 
-/** The states of a block that are drawn. */
+/** The drawn states of a block. */
 export const BLOCK_STATES = /** @type {const} */ (["stored", "partly", "missing", "empty", "failed"]);
 
 /** @typedef {typeof BLOCK_STATES[number]} BlockState */
@@ -53,7 +53,7 @@ const MARKS = {
 export const blockColour = (state) => colour(MARKS[state].over);
 
 /**
- * What squares of blocks in a state are filled with.
+ * The fill of blocks in a state.
  * @param {CanvasRenderingContext2D} context @param {BlockState} state
  * @param {boolean} plain whether the squares are too small for a pattern
  * @returns {CanvasPattern | string}
@@ -62,8 +62,8 @@ export function blockFill(context, state, plain) {
   const mark = MARKS[state];
   const ratio = devicePixelRatio || 1;
   const key = `${state}${plain ? "" : ratio}`;
-  const found = patterns.get(key);
-  if (found) return found;
+  const pattern = patterns.get(key);
+  if (pattern) return pattern;
   const cell = document.createElement("canvas");
   cell.width = cell.height = Math.round(CELL * ratio);
   const brush = cell.getContext("2d");
@@ -83,7 +83,7 @@ export function blockFill(context, state, plain) {
 }
 
 /**
- * Diagonals that go on from cell to cell.
+ * Diagonals that continue from cell to cell.
  * @param {CanvasRenderingContext2D} context @param {number} side @param {boolean} falling
  */
 function slash(context, side, falling) {

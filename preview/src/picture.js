@@ -1,4 +1,4 @@
-/** How a layer's tiles become a picture in a map. */
+/** Draws a layer's tiles in a map. */
 
 import { serve } from "./loader.js";
 import { colour } from "./palette.js";
@@ -11,22 +11,22 @@ import { colour } from "./palette.js";
  * @property {import("./mercator.js").Bounds} bounds
  * @property {number} minzoom
  * @property {number} maxzoom
- * @property {string} style the layer's; heights that colours spell are shown as a relief
+ * @property {string} style the layer's style; encoded heights are drawn as a relief
  */
 /** @typedef {{double: boolean, raw: boolean, cache: RequestCache, log?: import("./tiles.js").TileLog}} How */
 
 /** @type {Record<string, "mapbox" | "terrarium">} */
 const ENCODINGS = { "terrain-rgb": "mapbox", terrarium: "terrarium", mapbox: "mapbox" };
-const SIDE = 256; // pixels that a tile is wide on the map
+const SIDE = 256; // pixels of a tile on the map
 
 /**
- * Whether a style spells heights.
+ * Whether a style encodes heights.
  * @param {string} style
  */
 export const hasHeights = (style) => style in ENCODINGS;
 
 /**
- * Shows `picture` in `map` in place of what it showed.
+ * Shows `picture` in `map` in place of the previous one.
  * @param {GlMap} map @param {string} name of its own for each map @param {Picture | null} picture @param {How} how
  */
 export function show(map, name, picture, how) {
@@ -64,7 +64,7 @@ function shades() {
 }
 
 /**
- * Asks for the tiles in view again.
+ * Reloads the tiles in view.
  * @param {GlMap} map @param {string} name
  */
 export function reload(map, name) {

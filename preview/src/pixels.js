@@ -1,7 +1,7 @@
-/** Looking at a tile's pixels. */
+/** Inspects a tile's pixels. */
 
 /**
- * Whether anything of the picture can be seen.
+ * Whether any pixel is visible.
  * @param {ImageBitmap} picture
  */
 export function hasPixels(picture) {

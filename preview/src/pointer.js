@@ -1,4 +1,4 @@
-/** The place of the map that somebody means: with a mouse, a finger or the keyboard. */
+/** The place on the map at the mouse, the last tap or the keyboard's crosshair. */
 
 /** @typedef {[left: number, top: number]} Point pixels from the map's north-west corner */
 
@@ -30,7 +30,7 @@ export class Pointer {
   }
 
   /**
-   * The place that is meant: for the keyboard the middle.
+   * The current place; for the keyboard, the middle.
    * @returns {Point | null}
    */
   get place() {

@@ -1,9 +1,9 @@
-/** What the page knows of where it stands, and what it can ask there. */
+/** The page's configuration, and requests to the server. */
 
 import { byId } from "./dom.js";
 
 /** @typedef {import("./mercator.js").Bounds} Bounds */
-/** @typedef {{layer: string, api: string, where: string}} Config `api` is empty where no server stands behind the page */
+/** @typedef {{layer: string, api: string, where: string}} Config `api` is empty without a server */
 /**
  * @typedef {object} Layer
  * @property {string} layer
@@ -46,10 +46,10 @@ import { byId } from "./dom.js";
 /** @returns {Config} */
 export const config = () => ({ layer: "", api: "", where: "", ...JSON.parse(byId("config").textContent ?? "{}") });
 
-/** The address of the folder that the page lies in. */
+/** The URL of the page's folder. */
 export const folder = () => new URL("./", document.baseURI).href;
 
-/** An answer that says what is wrong. */
+/** An error response of the server. */
 export class Refused extends Error {
   /** @param {number} status @param {string} message */
   constructor(status, message) {
@@ -62,19 +62,19 @@ export class Refused extends Error {
 export const messageOf = (error) => (error instanceof Error ? error.message : String(error));
 
 /**
- * What the server answers, as JSON.
+ * The server's response as JSON.
  * @param {string} url @param {AbortSignal} [signal]
  * @returns {Promise<any>}
  */
 export async function ask(url, signal) {
   const response = await fetch(url, { cache: "no-cache", signal: signal ?? null });
-  const said = await response.json().catch(() => ({}));
-  if (!response.ok) throw new Refused(response.status, said.message ?? `${response.status} for ${url}`);
-  return said;
+  const body = await response.json().catch(() => ({}));
+  if (!response.ok) throw new Refused(response.status, body.message ?? `${response.status} for ${url}`);
+  return body;
 }
 
 /**
- * Listens to what changes, and goes on listening when the connection is lost.
+ * Listens to events, and reconnects when the connection is lost.
  * @param {string} url
  * @param {Record<string, (data: any) => void>} handlers by the event's name
  * @param {(open: boolean) => void} connected
@@ -84,7 +84,7 @@ export function listen(url, handlers, connected) {
   source.addEventListener("open", () => connected(true));
   source.addEventListener("error", () => {
     connected(false);
-    if (source.readyState !== EventSource.CLOSED) return; // it tries again by itself
+    if (source.readyState !== EventSource.CLOSED) return; // the browser reconnects
     setTimeout(() => listen(url, handlers, connected), 3000);
   });
   for (const [name, handle] of Object.entries(handlers)) {

@@ -1,15 +1,15 @@
-/** Canvases that lie under and over the map and move with it. */
+/** Canvases under and over the map that move with it. */
 
 import { framed } from "./dom.js";
 
 /** @typedef {import("./mercator.js").View} View */
 /** @typedef {(context: CanvasRenderingContext2D, view: View) => void} Painter */
 
-/** A canvas that fills its parent, drawn anew by its painters whenever the view or what they show changes. */
+/** A canvas that fills its parent, redrawn by its painters whenever the view or their data change. */
 export class Surface {
   /**
    * @param {HTMLCanvasElement} canvas @param {() => View} look
-   * @param {Painter[]} painters from the lowest to the topmost
+   * @param {Painter[]} painters from bottom to top
    */
   constructor(canvas, look, painters) {
     const context = canvas.getContext("2d");
@@ -40,7 +40,7 @@ export class Surface {
 }
 
 /**
- * Writes text that can be read over anything.
+ * Writes text with a halo, readable on any background.
  * @param {CanvasRenderingContext2D} context @param {string} text @param {number} left @param {number} top
  * @param {{ink: string, halo: string}} colours
  */
@@ -53,5 +53,5 @@ export function write(context, text, left, top, { ink, halo }) {
   context.fillText(text, left, top);
 }
 
-/** The font of what is written on a canvas. */
+/** The font for text on a canvas. */
 export const font = (size = 11) => `500 ${size}px ${getComputedStyle(document.body).fontFamily}`;

@@ -1,4 +1,4 @@
-/** Where a layer's tiles are, and what came of asking for them. */
+/** URLs of a layer's tiles, and results of requests. */
 
 import { median } from "./format.js";
 
@@ -15,18 +15,18 @@ const REMEMBERED = 20_000; // tiles
 export const keyOf = ({ z, x, y }) => `${z}/${x}/${y}`;
 
 /**
- * A TileJSON's tile template with the part before `{z}` replaced: the page works wherever its folder lies.
- * @param {string} template @param {string} folder the address of the layer's folder, with its last slash
+ * A TileJSON's tile template with the part before `{z}` replaced, so that the page works in any folder.
+ * @param {string} template @param {string} folder the URL of the layer's folder, with a trailing slash
  */
 export function templateIn(template, folder) {
   const start = template.indexOf("{z}");
-  if (start < 0) throw new Error(`no {z} in the tile address ${template}`);
+  if (start < 0) throw new Error(`no {z} in the tile URL ${template}`);
   return folder + template.slice(start);
 }
 
 /**
- * The address of one tile.
- * @param {string} template @param {Name} tile @param {boolean} double whether the tile of 512 pixels is meant
+ * The URL of one tile.
+ * @param {string} template @param {Name} tile @param {boolean} double whether to use the tile of 512 pixels
  */
 export function address(template, { z, x, y }, double) {
   const row = double ? `${y}@2x` : `${y}`;
@@ -34,12 +34,12 @@ export function address(template, { z, x, y }, double) {
 }
 
 /**
- * The revision that a tile address asks for, empty where it names none.
+ * The revision in a tile URL, empty if there is none.
  * @param {string} template
  */
 export const revisionOf = (template) => new URLSearchParams(template.split("?")[1] ?? "").get("v") ?? "";
 
-/** What became of each tile that was asked for, the latest answer of each. */
+/** The latest result for each requested tile. */
 export class TileLog {
   /** @param {() => void} changed called after each change */
   constructor(changed = () => {}) {
@@ -51,7 +51,7 @@ export class TileLog {
   /** @param {Name} tile @param {State | "asked"} state @param {number} ms */
   note(tile, state, ms = 0) {
     const key = keyOf(tile);
-    this.seen.delete(key); // so that the map's order is by age
+    this.seen.delete(key); // keeps the map ordered by age
     this.seen.set(key, { state, ms });
     const oldest = this.seen.size > REMEMBERED ? this.seen.keys().next().value : undefined;
     if (oldest !== undefined) this.seen.delete(oldest);
@@ -64,7 +64,7 @@ export class TileLog {
   }
 
   /**
-   * An asked tile that nobody waits for any more.
+   * Removes a cancelled request.
    * @param {Name} tile
    */
   forget(tile) {
@@ -78,7 +78,7 @@ export class TileLog {
   }
 
   /**
-   * How many of `tiles` are in each state, and the median milliseconds of those that were answered.
+   * The number of `tiles` in each state, and the median milliseconds of the successful ones.
    * @param {Iterable<Name>} tiles
    */
   summary(tiles) {

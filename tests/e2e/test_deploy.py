@@ -155,7 +155,7 @@ BAD = {
     "maximumConcurrency=1": 'param maximumConcurrency must be a whole number from 2 to 1000, not "1"',
     "url=https://tiles.example.com/": "without a slash at the end",
     "cloudFront=d111111abcdef8.cloudfront.net": "the id of a CloudFront distribution, such as E1A2B3C4D5E6F7",
-    "workerTimout=60": "no param workerTimout; there are arch, ",
+    "workerTimout=60": "unknown param workerTimout: choose from arch, ",
 }
 
 

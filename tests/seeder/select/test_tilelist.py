@@ -106,7 +106,7 @@ def test_every_form_reads_as_the_same_tiles(form: str, tiles: set[Tile]) -> None
 @given(st.lists(st.tuples(strategies.tiles(), st.sampled_from(list(FORMS))), max_size=30), st.integers(1, 9))
 def test_forms_may_be_mixed_and_read_some_lines_at_a_time(some: list[tuple[Tile, str]], many: int) -> None:
     mixed = [line for tile, form in some for line in written(form, [tile])]
-    with mock.patch.object(tilelist, "_MANY", many):
+    with mock.patch.object(tilelist, "_CHUNK_LINES", many):
         assert parse_tiles(iter(mixed), "mixed.txt") == listed(tile for tile, _ in some)
 
 
@@ -220,7 +220,7 @@ def test_a_list_takes_the_memory_of_its_tiles_however_often_it_names_them() -> N
     side = 64
     again = (f"18/{place % side * 2}/{place // side % side * 2}\n" for place in range(50 * side**2))
     tracemalloc.start()
-    with mock.patch.object(tilelist, "_MANY", side**2):
+    with mock.patch.object(tilelist, "_CHUNK_LINES", side**2):
         made = parse_tiles(again, "again.txt")
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
@@ -379,7 +379,7 @@ def test_numbers_that_no_tile_has_are_off_the_grid(off: str) -> None:
 
 def outcome(given: Iterable[str], many: int = 99) -> TileSets | None:
     """The tiles, or None where the lines are refused."""
-    with mock.patch.object(tilelist, "_MANY", many):
+    with mock.patch.object(tilelist, "_CHUNK_LINES", many):
         try:
             return parse_tiles(given, "a")
         except BadOption:
@@ -406,7 +406,7 @@ def test_the_line_of_an_error_is_counted_over_all_that_is_read(
     some = written(form, tiles)
     place = data.draw(st.integers(0, len(some)))
     with (
-        mock.patch.object(tilelist, "_MANY", many),
+        mock.patch.object(tilelist, "_CHUNK_LINES", many),
         pytest.raises(BadOption, match=f"^a, line {place + 1}: .* is not a tile"),
     ):
         parse_tiles([*some[:place], junk, *some[place:]], "a")

@@ -237,7 +237,7 @@ def test_a_server_that_fails_is_asked_again_and_then_reported(
         raise RuntimeError("on fire")
 
     monkeypatch.setattr(SQSBackend, "get_queue_attributes", fail)
-    with pytest.raises(QueueError, match="cannot look at"):
+    with pytest.raises(QueueError, match="cannot read the attributes of"):
         queue.depth()
     assert len(asked) == 2
 
