@@ -1,4 +1,4 @@
-"""The Python API does what the commands do: the same tiles, the same bytes, the same findings, and prints nothing."""
+"""The Python API does the same as the commands: the same tiles, bytes and findings, without output."""
 
 from __future__ import annotations
 
@@ -45,19 +45,19 @@ HOLE = {"type": "Polygon", "coordinates": [[[6, 45.5], [7, 45.5], [6.5, 46.5], [
 
 @pytest.fixture
 def ws(alps_copy: Path) -> seeder.Workspace:
-    """A workspace with the layer `alps`, where every command finds it."""
+    """A workspace with the layer `alps`, shared with every command."""
     return seeder.open(alps_copy)
 
 
 @pytest.fixture
 def alps(ws: seeder.Workspace) -> seeder.Layer:
-    """Its layer."""
+    """The layer of the workspace."""
     return ws.layer("alps")
 
 
 @pytest.fixture(autouse=True)
 def silence(capfd: pytest.CaptureFixture[str]) -> Iterator[Callable[[], None]]:
-    """Fails a test in which anything is printed; commands of a test print elsewhere."""
+    """Fail a test that prints anything; commands of a test print elsewhere."""
     yield lambda: None
     assert capfd.readouterr() == ("", "")
 
@@ -83,7 +83,7 @@ def test_all_that_is_public_is_there() -> None:
         seeder.close  # noqa: B018
 
 
-# Where
+# Workspaces
 
 
 def test_a_folder_that_is_named_goes_before_the_environment(
@@ -318,7 +318,7 @@ def test_a_job_in_a_queue_is_cancelled_resumed_and_followed(
     assert seen in ([], [(len(tiles), len(tiles))]) or seen[-1] == (len(tiles), len(tiles))
 
 
-# Verifying, exporting, looking
+# Verify, export, tile
 
 
 def test_a_call_finds_what_the_command_finds(ws: seeder.Workspace, alps_copy: Path) -> None:
@@ -340,7 +340,7 @@ def test_a_call_finds_what_the_command_finds(ws: seeder.Workspace, alps_copy: Pa
     assert result.exit_code == 1
     lines = [json.loads(line) for line in result.stdout.splitlines()]
     mine = [{"key": each.key, "problem": each.problem, "tile": each.tile} for each in found.findings]
-    assert sorted(mine, key=str) == sorted(lines, key=str)  # they come about in order
+    assert sorted(mine, key=str) == sorted(lines, key=str)  # findings are in order
     assert set(found.problems) == {"missing", "no bytes", "damaged", "differs", "unexpected"}
     assert (found.passed, found.tiles) == (False, len(tiles))
 
@@ -397,7 +397,7 @@ def test_tilejson_is_what_is_published(ws: seeder.Workspace, alps_copy: Path) ->
 
 
 def stages(seen: list[tuple[int, int]]) -> list[list[tuple[int, int]]]:
-    """Progress by stages: each begins where less is done than before."""
+    """Progress by stages: each starts where the count falls."""
     found: list[list[tuple[int, int]]] = []
     for each in seen:
         if not found or each[0] <= found[-1][-1][0]:

@@ -1,4 +1,4 @@
-"""`invalidate`, `reseed`, `refresh`, `rollback` and `remove` of the Python API leave what the commands leave."""
+"""`invalidate`, `reseed`, `refresh`, `rollback` and `remove` of the Python API have the results of the commands."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ WEST, EAST = (5.0, 45.0, 8.0, 48.0), (6.5, 45.0, 9.5, 48.0)
 
 @pytest.fixture(autouse=True)
 def hasty(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Iterator[None]:
-    """Nothing is in flight here, so nobody need wait; and nothing is printed."""
+    """The fence has passed, so nothing waits; and nothing is printed."""
     nothing_in_flight(monkeypatch)
     yield
     assert capfd.readouterr() == ("", "")
@@ -30,7 +30,7 @@ def hasty(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) ->
 
 @pytest.fixture(scope="module")
 def seeded(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a raster, another one that overlaps it, and the first as a layer that is seeded; to be copied."""
+    """A folder with a raster, another one that overlaps it, and the first as a seeded layer; to be copied."""
     folder = tmp_path_factory.mktemp("land")
     for name, seed, bounds in (("west", 3, WEST), ("east", 4, EAST)):
         write_raster(folder / f"{name}.tif", Recipe(values=scene(200, 200, seed=seed), bounds=bounds))
@@ -41,13 +41,13 @@ def seeded(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def pair(seeded: Path, tmp_path: Path) -> tuple[seeder.Layer, Path]:
-    """The layer in a folder, and another folder with the same."""
+    """The layer in a folder, and another folder with a copy."""
     one, other = (Path(shutil.copytree(seeded / "data", tmp_path / name)) for name in ("one", "other"))
     return seeder.open(one).layer("land"), other
 
 
 def same(tmp_path: Path) -> bool:
-    """Whether the two folders hold the same tiles, of the same revision."""
+    """Whether the two folders have the same tiles, of the same revision."""
     return files_of(tmp_path / "one" / "tiles") == files_of(tmp_path / "other" / "tiles")
 
 

@@ -1,1 +1,1 @@
-"""What tests share: fixtures, oracles, servers."""
+"""Shared by tests: factories, oracles, servers, strategies."""

@@ -1,4 +1,4 @@
-"""Archives as tests read them, by readers that owe nothing to the code, and layers to make them of."""
+"""Independent readers of archives, and layers to export."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ SHORT = (
 
 @dataclass
 class Pmtiles:
-    """A PMTiles 3 file as its specification reads."""
+    """A reader of PMTiles 3, written from the specification."""
 
     header: dict[str, int]
     metadata: dict[str, Any]
@@ -104,7 +104,7 @@ def varints(data: bytes) -> Iterator[int]:
 
 
 def hilbert_tile(number: int) -> Tile:
-    """The tile of a PMTiles number, found by walking down the quarters."""
+    """The tile of a PMTiles number, by descending through the quarters."""
     z = 0
     while number >= 4**z:
         number -= 4**z
@@ -153,7 +153,7 @@ def chosen(tiles: Content) -> TileSets:
 
 @st.composite
 def contents(draw: st.DrawFn, deepest: int = 6) -> Content:
-    """Sparse pyramids, of whose tiles many are alike."""
+    """Sparse pyramids with many identical tiles."""
     found = Content()
     for z in draw(st.sets(st.integers(0, deepest), min_size=1, max_size=4)):
         column = st.integers(0, 2**z - 1)
@@ -172,7 +172,7 @@ def each_of(z: int) -> Iterator[Tile]:
 
 @dataclass
 class Shelf:
-    """A layer whose tiles are stored, where they are watched."""
+    """A layer with stored tiles in a store that records requests."""
 
     layer: Layer
     tiles: Spy
@@ -183,7 +183,7 @@ class Shelf:
     def of(
         cls, content: Content, layer: Layer = GLOBE, variant: TileVariant = PLAIN, store: Store | None = None
     ) -> Shelf:
-        """A shelf with such tiles, in a store of its own unless there is one."""
+        """A shelf with these tiles, in a store of its own unless given."""
         shelf = cls(layer, Spy(store or memory()), memory(), variant)
         publish(layer, shelf.stores)
         for tile, data in content.items():
@@ -193,30 +193,30 @@ class Shelf:
 
     @property
     def stores(self) -> Stores:
-        """Its stores as an export gets them."""
+        """The stores for an export."""
         return Stores(cast(Store, self.tiles), self.sources, "http://tiles.test")
 
     def key(self, tile: Tile) -> str:
-        """Where a tile is."""
+        """The key of a tile."""
         return tile_key(TileName(self.layer.id, tile, self.variant.scale, self.variant.format))
 
     def source(self, tiles: TileSets) -> Source:
-        """What an export makes an archive of."""
+        """The source of an export."""
         return Source(self.layer, self.variant, self.stores, tiles)
 
     def fetched(self) -> int:
-        """Tiles that were asked for since the last call."""
+        """Tiles fetched since the last call."""
         number = sum(verb == "get" and not key.endswith(".json") for verb, key in self.tiles.seen)
         self.tiles.seen.clear()
         return number
 
 
 def nobody(_: int) -> None:
-    """Progress that nobody looks at."""
+    """Ignore progress."""
 
 
 def made(source: Source, target: Target) -> int:
-    """Make an archive; how many tiles are left out."""
+    """Make an archive; return the number of omitted tiles."""
     with Export.open(source, target) as work:
         left = work.fetch(nobody)
         work.write(nobody)
@@ -226,7 +226,7 @@ def made(source: Source, target: Target) -> int:
 
 
 def fails_after(number: int, error: BaseException, store: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Have the store raise instead of giving more tiles than so many."""
+    """Make the store raise after a number of tiles."""
     given, whole = 0, store.get
 
     def get(key: str) -> bytes:

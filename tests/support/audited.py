@@ -1,4 +1,4 @@
-"""What an audit must tell: any layer, any selection, any objects, found object by object; no tile is rendered."""
+"""The expected findings of an audit, object by object, for any layer, selection and objects, without rendering."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def everything(layer: Layer) -> Selection:
 
 @dataclass(frozen=True)
 class Case:
-    """A layer of which these tiles are known to be empty, and what is stored, by key."""
+    """A layer, its known empty tiles, and the stored objects by key."""
 
     layer: Layer
     selection: Selection
@@ -59,7 +59,7 @@ class Case:
     stored: dict[str, bytes]
 
     def planned(self) -> set[Tile]:
-        """The tiles that are selected."""
+        """The selected tiles."""
         found = {tile for z in self.selection.zooms for tile in wanted(self.layer, self.selection.boxes, z)}
         if self.selection.tiles is None:
             return found
@@ -67,7 +67,7 @@ class Case:
         return {tile for tile in found if tile_line(tile) in named}
 
     def expected(self) -> Told:
-        """What an audit must tell, found object by object."""
+        """The expected findings, object by object."""
         planned = {key_of(self.layer, tile, self.variant): tile for tile in self.planned()}
         told = [(key, "missing") for key in planned.keys() - self.stored.keys() if planned[key] not in self.empty]
         for key, data in self.stored.items():
@@ -78,7 +78,7 @@ class Case:
         return sorted(told)
 
     def _in_scope(self, key: str) -> bool:
-        """Whether the audit answers for the object: it lies in one of the zooms' folders, or any, if all are asked."""
+        """Whether the object is in the audit's scope: in a selected zoom's folder, or anywhere if all are."""
         layer, *rest = key.split("/")
         if layer != self.layer.id or len(rest) < 2 or not self.selection.whole:
             return False
@@ -94,14 +94,14 @@ class Case:
         return not variant and not (inside and len(data) == len(blank_tile(self.variant.size, self.variant.format)))
 
     def stores(self) -> Stores:
-        """Stores in memory that hold all that."""
+        """Stores in memory with these objects."""
         stores = Stores(memory(), memory(), "http://tiles.test")
         put(stores.tiles, self.stored)
         masks: dict[Block, int] = defaultdict(int)
         for tile in self.empty:
             masks[Block.of(tile)] |= Block.of(tile).bit(tile)
         for turn, (block, mask) in enumerate(masks.items()):
-            low = mask & -mask  # one job knows of one tile, another of the rest
+            low = mask & -mask  # receipts: one tile in one job, the rest in another
             for number, part in enumerate((low, mask & ~low) if turn % 2 else (mask, 0)):
                 spec = Spec(self.layer.id, self.layer.revision, self.selection, self.variant)
                 job = Job.new(spec, NOON + timedelta(hours=number))
@@ -110,7 +110,7 @@ class Case:
         return stores
 
     def audit(self) -> Audit:
-        """The audit of all that."""
+        """The audit of this case."""
         return Audit.of(self.layer, self.selection, self.variant, self.stores())
 
 
@@ -133,7 +133,7 @@ JUNK = (
 
 @st.composite
 def cases(draw: st.DrawFn) -> Case:
-    """Layers of low zooms, and changes among and around their tiles."""
+    """Layers of low zooms, with changes among and around their tiles."""
     layer = draw(layers(deepest=4))
     zooms = everything(layer).zooms
     if draw(st.booleans()):
@@ -176,7 +176,7 @@ NEAR = replace(GLOBE, id="near", minzoom=3, maxzoom=5, bounds=Bounds(5, 5, 60, 6
 
 
 def whole(more: dict[str, bytes] | None = None, layer: Layer = NEAR, variant: TileVariant = PNG) -> Case:
-    """A layer all of whose tiles are stored, and more."""
+    """A layer with all tiles stored, and other objects."""
     stored = {key_of(layer, tile, variant): b"tile" for z in everything(layer).zooms for tile in wanted(layer, (), z)}
     return Case(layer, everything(layer), variant, set(), stored | (more or {}))
 
@@ -185,7 +185,7 @@ OWN = Spec("near", NEAR.revision, Selection((5,)), PNG)
 
 
 class Wide:
-    """A tile store of one zoom, with two tiles in each column; counts the columns that were listed."""
+    """A tile store of one zoom, with two tiles in each column; counts listed columns."""
 
     def __init__(self, z: int) -> None:
         self.z, self.begun = z, 0

@@ -1,4 +1,4 @@
-"""Buckets and stacks in the cloud of the environment's endpoint."""
+"""Buckets and stacks at the endpoint of the environment."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ MakeStack = Callable[..., str]
 
 
 def new_bucket() -> str:
-    """The name of an empty bucket."""
+    """Create an empty bucket; return its name."""
     bucket = f"tiles-{uuid4().hex[:12]}"
     boto3.client("s3").create_bucket(Bucket=bucket)
     return bucket
 
 
 def upload(folder: Path, bucket: str) -> None:
-    """Put all files below a folder into a bucket."""
+    """Upload all files below a folder to a bucket."""
     client = boto3.client("s3")
     for path in folder.rglob("*"):
         if path.is_file():
@@ -29,7 +29,7 @@ def upload(folder: Path, bucket: str) -> None:
 
 
 def new_stack(**outputs: str) -> str:
-    """The name of a stack with buckets and queues as the project's has; keywords are more outputs."""
+    """Create a stack with buckets and queues like the project's; keywords add outputs. Return its name."""
     redrive = {"deadLetterTargetArn": {"Fn::GetAtt": ["DeadLetterQueue", "Arn"]}, "maxReceiveCount": 5}
     resources: dict[str, Any] = {
         "TileBucket": {"Type": "AWS::S3::Bucket"},

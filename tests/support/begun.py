@@ -1,4 +1,4 @@
-"""A job that was begun, and commands on it."""
+"""An unfinished job, and commands for it."""
 
 from __future__ import annotations
 
@@ -49,14 +49,14 @@ class Begun:
         self.id = self.plan.job.id
 
     def work(self, first: int = 0, end: int = 3) -> None:
-        """Do some of its blocks."""
+        """Render some of its blocks."""
         worker = Worker.open(self.settings)
         for message in list(self.plan.messages((8,)))[first:end]:
             worker.work(message)
 
     @contextmanager
     def unreadable(self) -> Iterator[None]:
-        """The layer's source is cut off within."""
+        """Truncate the layer's source within the block."""
         (path,) = self.data.glob("private/sources/alps/*/*.tif")
         whole = path.read_bytes()
         path.write_bytes(whole[:1000])
@@ -64,10 +64,10 @@ class Begun:
         path.write_bytes(whole)
 
     def blocks(self) -> int:
-        """How many are done."""
+        """The number of finished blocks."""
         return sum(1 for _ in finished(self.sources, self.id))
 
     def state(self) -> State:
-        """Its state, said by `status`."""
+        """Its state according to `status`."""
         said: State = told(seeder("status", self.id, "--json"))["state"]
         return said

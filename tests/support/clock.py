@@ -1,4 +1,4 @@
-"""A time that passes when told to."""
+"""A clock advanced by the test."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from tiler import timing
 
 
 class Clock:
-    """In the place of the module `time`."""
+    """A replacement for the module `time`."""
 
     def __init__(self) -> None:
         self.now = 1000.0
@@ -19,6 +19,6 @@ class Clock:
 
 
 def nothing_in_flight(patch: pytest.MonkeyPatch) -> None:
-    """Nobody puts tiles of an earlier revision any more, so that nobody waits."""
+    """Pretend that the fence has passed, so that nothing waits."""
     patch.setattr(timing, "fence_seconds", lambda *, folder: 0.0)  # noqa: ARG005
     patch.setattr(timing, "S3_ROUNDING_SECONDS", 0.0)

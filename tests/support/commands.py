@@ -1,4 +1,4 @@
-"""Commands in this process, and what they print."""
+"""Commands run in this process, and their output."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def said(result: Result) -> dict[str, Any]:
 
 
 def complaint(result: Result) -> str:
-    """The one line that says what is wrong."""
+    """The single line of the error."""
     assert (result.exit_code, result.stdout) == (2, ""), result.output
     (line,) = [line for line in result.stderr.splitlines() if line.lower().startswith("error: ")]
     assert isinstance(result.exception, SystemExit)
@@ -36,7 +36,7 @@ def complaint(result: Result) -> str:
 
 
 def listed(*words: object, stdin: str | None = None) -> Tiles:
-    """What `list` prints, each tile once."""
+    """The tiles printed by `list`, each once."""
     result = seeder("list", *words, stdin=stdin)
     assert result.exit_code == 0, result.output
     rows = [line.split("/") for line in result.stdout.splitlines()]

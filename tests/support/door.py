@@ -1,4 +1,4 @@
-"""A proxy before S3 that counts requests, shows short pages and holds on to keys."""
+"""A proxy in front of S3 that counts requests, returns short pages and refuses to delete keys."""
 
 from __future__ import annotations
 
@@ -24,21 +24,21 @@ from tiler.storage.store import Store, open_store
 
 
 class Door(Proxy):
-    """A proxy before S3 that counts listings and deletions, shows short pages and holds on to some keys.
+    """A proxy in front of S3: counts listings and deletions, returns short pages, refuses to delete some keys.
 
-    A request to delete several keys is answered as S3 does it: 200, and an `<Error>` for each that is kept.
+    The response to a request to delete several keys is S3's: 200, with an `<Error>` for each refused key.
     """
 
     def __init__(self, upstream: str) -> None:
         super().__init__(upstream)
-        self.page = 0  # keys that a listing shows at once; 0 means a thousand
-        self.kept: dict[str, int] = {}  # how often a key is still refused
+        self.page = 0  # keys per page of a listing; 0 means a thousand
+        self.kept: dict[str, int] = {}  # remaining refusals by key
         self.seen: Counter[str] = Counter()  # LIST, DELETE
         self.sizes: list[int] = []  # keys of each DELETE
         self._lock = threading.Lock()
 
     def forget(self) -> None:
-        """Count from nothing again."""
+        """Reset the counts."""
         self.seen.clear()
         self.sizes.clear()
 
@@ -71,7 +71,7 @@ class Door(Proxy):
         exchange.send(200, [("Content-Type", "application/xml")], body.encode())
 
     def _holds(self, key: str) -> bool:
-        """Whether `key` is refused this time; the keys that are told to be kept know nothing of the prefix."""
+        """Whether `key` is refused this time; the given keys have no prefix."""
         name = next((name for name in self.kept if key.endswith(f"/{name}")), None)
         if name is None or not self.kept[name]:
             return False
@@ -91,7 +91,7 @@ class Door(Proxy):
 
 @pytest.fixture(name="door")
 def a_door(s3_server: str) -> Iterator[Door]:
-    """A door before the S3 server."""
+    """A door in front of the S3 server."""
     with Door(s3_server) as door:
         yield door
 
@@ -103,7 +103,7 @@ def a_store_behind(door: Door, s3_url: str) -> Store:
 
 
 def fill(store: Store, keys: Iterable[str]) -> None:
-    """Put something under each of `keys`."""
+    """Put an object at each of `keys`."""
     for _ in store.put_all(((key, b"tile") for key in keys), content_type="image/png", cache_control=""):
         pass
 
@@ -114,11 +114,11 @@ def held(store: Store) -> set[str]:
 
 
 FOREVER = 1 << 30  # times
-PATIENCE = 0.1  # seconds that obstore tries a failing request again
+PATIENCE = 0.1  # seconds for which obstore retries a failing request
 
 
 def guard(folder: Store, keys: set[str], monkeypatch: pytest.MonkeyPatch, times: int = FOREVER) -> None:
-    """Refuse so often to delete the files of `keys`, as a folder does that may not be written in."""
+    """Refuse a number of times to delete the files of `keys`, as in a read-only folder."""
     assert folder.root
     left = {folder.root / key: times for key in keys}
     unlink = Path.unlink
@@ -134,7 +134,7 @@ def guard(folder: Store, keys: set[str], monkeypatch: pytest.MonkeyPatch, times:
 
 @pytest.fixture(name="tens")
 def batches_of_ten(monkeypatch: pytest.MonkeyPatch) -> int:
-    """As many keys as one request takes in this test."""
+    """Limit requests to ten keys."""
     for each in (module, storage):
         monkeypatch.setattr(each, "DELETE_BATCH", 10)
     return 10

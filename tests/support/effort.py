@@ -1,4 +1,4 @@
-"""How much a test run plays: what fits into CI, or several times as much (`LONG=yes`, as scripts/full says)."""
+"""The size of a test run: short enough for CI, or several times longer (`LONG=yes`, as in scripts/full)."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ LONG = bool(os.environ.get("LONG"))
 
 
 def examples(number: int) -> int:
-    """Examples of a law, of which `number` is usual: three fifths in CI, three times as many in a long run."""
+    """The number of examples of a law: 60% of `number` in CI, 300% in a long run."""
     return 3 * number if LONG else -(-3 * number // 5)
 
 
 def some(every: Sequence[T], *few: T) -> Sequence[T]:
-    """All of `every` in a long run, else `few`."""
+    """All of `every` in a long run, otherwise `few`."""
     return every if LONG else few

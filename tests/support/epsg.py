@@ -1,4 +1,4 @@
-"""Every CRS of EPSG's that maps the earth, a raster in the middle of its area of use, and what its tiles lack."""
+"""Every CRS of EPSG for the earth, a raster in the middle of its area of use, and defects of its tiles."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from tiler.raster.place import applied
 SIDE = 40  # pixels of a raster
 MARGIN = 16  # pixels of tiles
 STEP = 6  # levels from one column or row to the next
-FARTHEST = 84.0  # degrees of latitude, where Web Mercator still shows the middle of a raster
+FARTHEST = 84.0  # degrees of latitude, the limit for the middle of a raster in Web Mercator
 KINDS = ("geographic 2D", "geographic 3D", "projected", "compound")
 QUERY = f"""
     select crs.code, crs.name, extent.west_lon, extent.south_lat, extent.east_lon, extent.north_lat
@@ -58,19 +58,19 @@ class Area(NamedTuple):
 
     @property
     def span(self) -> float:
-        """Degrees of latitude of a raster that lies well within."""
+        """Degrees of latitude of a raster well inside the area."""
         wide = (self.east - self.west) % 360 or 360.0
         return min(max(min(wide, self.north - self.south) / 8, 0.002), 0.5)
 
 
 def areas() -> list[Area]:
-    """All of them, as the database of rasterio's PROJ has them."""
+    """All areas in the database of rasterio's PROJ."""
     with sqlite3.connect(Path(rasterio.__file__).with_name("proj_data") / "proj.db") as database:
         return [Area(*row) for row in database.execute(QUERY)]
 
 
 def placed(area: Area) -> Affine | None:
-    """The geotransform of a raster in the middle of an area; None where PROJ does not know how."""
+    """The geotransform of a raster in the middle of an area; None if PROJ cannot compute it."""
     longitude, latitude = area.middle
     ends = [latitude - area.span / 2, latitude, latitude + area.span / 2]
     try:
@@ -82,7 +82,7 @@ def placed(area: Area) -> Affine | None:
 
 
 def written(folder: Path, area: Area, transform: Affine) -> Path:
-    """A raster whose columns are told by its first band and whose rows by its second."""
+    """A raster with its column numbers in the first band and its row numbers in the second."""
     values = np.zeros((3, SIDE, SIDE), np.uint8)
     values[0], values[1] = np.meshgrid(np.arange(SIDE) * STEP, np.arange(SIDE) * STEP)
     path = folder / f"{area.code}.tif"
@@ -93,7 +93,7 @@ def written(folder: Path, area: Area, transform: Affine) -> Path:
 
 
 def torn(longitudes: Values, latitudes: Values) -> bool:
-    """Whether PROJ shifts a part of a raster otherwise than the rest, as it does at the rims of areas of use."""
+    """Whether PROJ uses different shifts for parts of a raster, as at the edges of areas of use."""
     for axis in (longitudes, latitudes):
         step = max(float(np.abs(np.diff(axis, axis=along)).max()) for along in (0, 1))
         if max(float(np.abs(np.diff(axis, 2, axis=along)).max()) for along in (0, 1)) > step / 4:
@@ -102,7 +102,7 @@ def torn(longitudes: Values, latitudes: Values) -> bool:
 
 
 def lacking(folder: Path, area: Area) -> str:
-    """What is wrong with the tiles of that raster; empty if nothing is."""
+    """The defects of the tiles of the raster; empty if there are none."""
     transform = placed(area)
     path = written(folder, area, transform or Affine(100, 0, 0, 0, -100, 0))
     try:
@@ -127,7 +127,7 @@ def lacking(folder: Path, area: Area) -> str:
         for band, axis in zip(values, (columns, rows), strict=False):
             off = np.abs(band[y[seen], x[seen]] / STEP - axis[seen])
             astray = max(astray, float(off.max(initial=0)))
-    missing = int((~planned | ~shown & ~edge).sum())  # a tile's pixel there may have its middle outside
+    missing = int((~planned | ~shown & ~edge).sum())  # an edge pixel of a tile may have its centre outside
     path.unlink()
     forget()
     tear = torn(*(np.unwrap(axis.reshape(SIDE, SIDE), period=360) for axis in (longitudes, latitudes)))
@@ -137,7 +137,7 @@ def lacking(folder: Path, area: Area) -> str:
 
 
 def windows(found: Survey, folder: Path) -> Iterator[tuple[Window, Values, Pixels]]:
-    """The planned tiles as a bake makes them, as far as the bounds and MARGIN more; and which pixels are shown."""
+    """The planned tiles as baked, within the bounds plus MARGIN, and the mask of valid pixels."""
     baker = Baker(found, lay_out(found.bounds, found.base), folder)
     world, (_, south, _, north) = TILE << found.base, found.bounds
     for (west, east), tiles in zip(found.bounds.halves(), tile_ranges(found.bounds, found.base), strict=True):
@@ -153,5 +153,5 @@ def windows(found: Survey, folder: Path) -> Iterator[tuple[Window, Values, Pixel
 
 
 def complaints(folder: Path, chosen: Iterable[Area]) -> list[str]:
-    """What is wrong with the tiles of the rasters in some CRSs."""
+    """The defects of the tiles of rasters in some CRSs."""
     return [said for area in chosen if (said := lacking(folder, area))]

@@ -1,4 +1,4 @@
-"""Questions to an estimate, and blocks that come to what a test says."""
+"""Questions for estimates, and blocks with given sizes and times."""
 
 from __future__ import annotations
 
@@ -37,12 +37,12 @@ def answer(about: Question, settings: Settings = NOWHERE, *, jobs: int = 1) -> E
 
 
 def plain(block_mask: BlockMask) -> Outcome:
-    """A block every tile of which takes 1000 bytes and 5 ms."""
+    """A block with 1000 bytes and 5 ms for each tile."""
     return Outcome(written=block_mask.tiles, bytes=1000 * len(block_mask), milliseconds=5 * len(block_mask))
 
 
 def unrendered(patch: pytest.MonkeyPatch, weigh: Weigh = plain) -> list[tuple[int, BlockMask]]:
-    """Blocks come to what `weigh` says, and none is rendered; returns a list that the sample is added to."""
+    """Replace rendering by `weigh`; return a list to which the sample is appended."""
     seen: list[tuple[int, BlockMask]] = []
 
     def stream(_: object, items: Iterable[tuple[int, BlockMask]], *, jobs: int) -> Iterator[tuple[int, Outcome]]:
@@ -60,7 +60,7 @@ def settings_of(data: Path) -> Settings:
 
 
 def rates(seed: int, kind: str, z: int) -> Values:
-    """Bytes a tile in each block of zoom `z`: at random, along the map as relief is, or some far heavier."""
+    """Bytes per tile in each block of zoom `z`: random, smooth along the map like relief, or with heavy outliers."""
     chance, side = np.random.default_rng(seed), max(1, 2**z // 8)
     y, x = np.mgrid[0:side, 0:side] / side
     noise = chance.normal(size=(side, side))
@@ -68,13 +68,13 @@ def rates(seed: int, kind: str, z: int) -> Values:
         "random": 20_000 + 6000 * noise,
         "smooth": 20_000 + 8000 * np.sin(9 * x + seed) * np.cos(7 * y) + 500 * noise,
         "skewed": 4000 * np.exp(noise),
-        "crowded": 20_000 + 0 * noise,  # and what `unlike` makes of it
+        "crowded": 20_000 + 0 * noise,  # and the result of `unlike`
     }
     return np.asarray(np.maximum(100, made[kind]))
 
 
 def unlike(seed: int, kind: str) -> Weigh:
-    """Blocks that differ; some are empty in part. Of a `crowded` layer tiles are heavier where there are more."""
+    """Different blocks, some partly empty. In a `crowded` layer, tiles are heavier in fuller blocks."""
     of = cache(partial(rates, seed, kind))
 
     def weigh(block_mask: BlockMask) -> Outcome:

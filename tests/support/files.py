@@ -1,4 +1,4 @@
-"""Files of a folder, held against each other."""
+"""Comparisons of the files of a folder."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ RAW = (
 
 
 def accompanied(old: Path, _new: Path) -> None:
-    """A sidecar appears that says another nodata value."""
+    """Add a sidecar file with another nodata value."""
     sidecar = "<PAMDataset><PAMRasterBand band='1'><NoDataValue>90</NoDataValue></PAMRasterBand></PAMDataset>"
     old.with_name(f"{old.name}.aux.xml").write_text(sidecar)
 
@@ -33,7 +33,7 @@ def snapshot(root: Path) -> dict[str, tuple[bytes, int]]:
 
 
 def described(path: Path, *names: object, inside: str = "") -> Path:
-    """A VRT that names others, which lie in the same place."""
+    """A VRT of other rasters at the same place."""
     path.write_text(VRT.format(inside=inside or "".join(SOURCE.format(name=name) for name in names)))
     return path
 

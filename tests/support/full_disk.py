@@ -1,4 +1,4 @@
-"""A disk that becomes full at a write of the test's choice, and has room again when something is deleted."""
+"""A disk that becomes full at a chosen write, and has space again after a deletion."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT
 
 
 class Disk:
-    """Counts all that takes room: writes, new files and folders, renames, puts. The one after `room` fails first."""
+    """Counts writes, new files and folders, renames and puts. The first one after `room` fails."""
 
     def __init__(self, patch: pytest.MonkeyPatch, room: int) -> None:
         self.room = room
@@ -40,14 +40,14 @@ class Disk:
         return self.writes > self.room
 
     def take(self, path: object = None) -> None:
-        """Take a little room."""
+        """Use some space."""
         self.writes += 1
         self.full |= self.writes == self.room + 1
         if self.full:
             raise OSError(errno.ENOSPC, FULL, *([path] if isinstance(path, str) else []))
 
     def put(self, put: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-        """As obstore says it."""
+        """The error of obstore."""
         try:
             self.take()
         except OSError as error:
@@ -55,7 +55,7 @@ class Disk:
         return put(*args, **kwargs)
 
     def made(self, opened: Callable[..., int], path: Any, flags: int, *args: Any, **kwargs: Any) -> int:
-        """A file opened by its number."""
+        """A file opened by its descriptor."""
         if flags & WRITES:
             self.take(path)
         return opened(path, flags, *args, **kwargs)
@@ -86,7 +86,7 @@ class Disk:
 
 
 class Written:
-    """A file that is open for writing."""
+    """A file open for writing."""
 
     def __init__(self, file: Any, disk: Disk) -> None:
         self._file, self._disk = file, disk

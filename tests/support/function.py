@@ -1,4 +1,4 @@
-"""The worker function in this process: a real queue, records as Lambda makes them, what the function prints."""
+"""The worker function in this process: a real queue, records in Lambda's form, and the printed output."""
 
 from __future__ import annotations
 
@@ -44,18 +44,18 @@ def planned(data: Path) -> Plan:
 
 @dataclass
 class Context:
-    """Lambda's context; `seconds` is what is left at each look, the last one for ever."""
+    """Lambda's context; `seconds` are the remaining times of consecutive calls, the last one repeated."""
 
     seconds: list[float]
 
     def get_remaining_time_in_millis(self) -> int:
-        """What is left of the invocation."""
+        """The remaining milliseconds of the invocation."""
         return round(1000 * (self.seconds.pop(0) if len(self.seconds) > 1 else self.seconds[0]))
 
 
 @dataclass
 class Function:
-    """The function as it is deployed: its queue, its stores, a job to work on, what it printed."""
+    """The deployed function: its queue, its stores, a job, and the printed output."""
 
     queue: SqsQueue
     data: Path
@@ -70,11 +70,11 @@ class Function:
 
     @property
     def messages(self) -> list[Message]:
-        """The job's, low zooms first."""
+        """The messages of the job, low zooms first."""
         return list(self.plan.messages((8,)))
 
     def records(self, *bodies: str, most: int = 10) -> list[dict[str, Any]]:
-        """Records of the bodies that are sent, and of what waits already, as the event-source mapping makes them."""
+        """Records of sent bodies and of waiting messages, in the form of the event-source mapping."""
         for body in bodies:
             self.queue.client.send_message(QueueUrl=self.queue.url, MessageBody=body)
         found = self.queue.client.receive_message(
@@ -102,7 +102,7 @@ class Function:
         ]
 
     def invoke(self, records: list[dict[str, Any]], *, seconds: list[float] | None = None) -> list[str]:
-        """The bodies of the records that the function returned; the others are taken off the queue, as Lambda does."""
+        """The bodies of the returned records; the other messages are deleted, as by Lambda."""
         answer = lambda_handler.handler({"Records": records}, Context(seconds or [120]))
         assert set(answer) == {"batchItemFailures"}
         back = {each["itemIdentifier"] for each in answer["batchItemFailures"]}
@@ -112,11 +112,11 @@ class Function:
         return [record["body"] for record in records if record["messageId"] in back]
 
     def lines(self, message: str) -> list[dict[str, Any]]:
-        """What was logged under that message."""
+        """The log lines with this message."""
         return [line for line in map(json.loads, self.logged.getvalue().splitlines()) if line["message"] == message]
 
     def counted(self) -> Counter[str]:
-        """The sums of the metrics that were printed since the last look."""
+        """The sums of the metrics printed since the last call."""
         sums: Counter[str] = Counter()
         for line in map(json.loads, self.capture.readouterr().out.splitlines()):
             (directive,) = line["_aws"]["CloudWatchMetrics"]
@@ -126,7 +126,7 @@ class Function:
         return sums
 
     def tiles(self) -> dict[str, bytes]:
-        """The tiles that are stored."""
+        """The stored tiles."""
         return png_tiles(self.data)
 
     def receipts(self, kind: Kind = "done") -> list[Receipt]:
@@ -135,7 +135,7 @@ class Function:
         return list(read_receipts(sources, job, list(finished(sources, job, kind)), kind))
 
     def obstruct(self, z: int) -> Path:
-        """Keep tiles of zoom `z` from being written, until the path that is returned is removed."""
+        """Prevent writes of tiles of zoom `z` until the returned path is removed."""
         obstacle = self.data / "tiles" / "alps" / str(z)
         obstacle.write_text("in the way of the folder")
         return obstacle
@@ -143,7 +143,7 @@ class Function:
 
 @contextmanager
 def started(queue: SqsQueue, data: Path, capture: pytest.CaptureFixture[str]) -> Iterator[Function]:
-    """The function in a process that was just started."""
+    """The function in a fresh process."""
     logged = io.StringIO()
     handler = next(each for each in lambda_handler.log.handlers if isinstance(each, logging.StreamHandler))
     before = handler.setStream(logged)

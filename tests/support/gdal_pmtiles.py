@@ -1,6 +1,6 @@
-"""GDAL's reader of PMTiles, which rasterio's wheels lack and pyogrio's have: prints the digest of each tile asked for.
+"""GDAL's PMTiles reader of pyogrio's wheels, missing in rasterio's: print the digest of each requested tile.
 
-A program of its own: two GDALs in one process disturb each other.
+This is a separate program, because two GDALs in one process interfere.
 """
 
 from __future__ import annotations

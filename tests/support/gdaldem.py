@@ -1,4 +1,4 @@
-"""GDAL's own gdaldem: rasterio brings the library, though not the program."""
+"""GDAL's own gdaldem: rasterio has the library without the program."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def _library() -> ctypes.CDLL:
 def gdaldem(
     mode: str, heights: Values, folder: Path, *options: str, metres: float = 1.0, colours: Path | None = None
 ) -> Values:
-    """What `gdaldem MODE` makes of `heights`, `(height, width)`, NaN for no data; `(bands, height, width)`.
+    """The result of `gdaldem MODE` for `heights`, `(height, width)`, NaN for no data; `(bands, height, width)`.
 
     A pixel measures `metres` on the ground.
     """

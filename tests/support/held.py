@@ -1,7 +1,7 @@
-"""Commands in processes of their own that are held at a known point, so that no test waits for a moment in time.
+"""Commands in separate processes, held at a known point so that tests need no sleeps.
 
-Run as a module it is the command `seeder`, but whoever comes to the function that is named in the environment first
-tells the test, and then waits until the test lets it go. Worker processes import this too, so they are held as well.
+As a module it is the command `seeder`, except that each call of the function named in the environment first notifies
+the test, then waits until the test releases it. Worker processes import this module too, so they are held as well.
 """
 
 from __future__ import annotations
@@ -23,24 +23,24 @@ from typing import Any, Self
 from tests.support.paths import ROOT
 
 AT, PORT = "HELD_AT", "HELD_PORT"
-HANG = 120  # seconds after which a process that does not come is taken to hang
+HANG = 120  # seconds after which a missing process counts as hanging
 
 
 @dataclass(frozen=True)
 class Held:
-    """A process that waits at the point."""
+    """A process waiting at the point."""
 
     pid: int
-    blocks: list[str]  # those among the arguments of the function
+    blocks: list[str]  # blocks among the arguments of the function
     _connection: socket.socket
 
     def go(self) -> None:
-        """Let it go on."""
+        """Release the process."""
         self._connection.close()
 
 
 class Gate:
-    """Where processes are held: before each call of a function, as `module:name` or `module:Class.name`."""
+    """A gate before each call of a function, given as `module:name` or `module:Class.name`."""
 
     def __init__(self, at: str) -> None:
         self._listener = socket.create_server(("127.0.0.1", 0))
@@ -55,7 +55,7 @@ class Gate:
         self.open()
 
     def next(self) -> Held:
-        """The next process that comes, or came, to the point."""
+        """The next process at the point, past or future."""
         connection, _ = self._listener.accept()
         with connection.makefile() as lines:
             said = json.loads(lines.readline())
@@ -63,13 +63,13 @@ class Gate:
         return self._held[-1]
 
     def passed(self, calls: int, *, jobs: int) -> list[Held]:
-        """Those of `jobs` processes that come next after so many calls were let go: nothing else is under way then."""
+        """Release a number of calls, then return the next `jobs` processes: no other work is in progress then."""
         for _ in range(calls):
             self.next().go()
         return [self.next() for _ in range(jobs)]
 
     def open(self) -> None:
-        """Hold nobody any more."""
+        """Release all processes."""
         self._listener.close()
         for held in self._held:
             held.go()
@@ -77,7 +77,7 @@ class Gate:
 
 @contextmanager
 def running(words: Sequence[str], environ: Mapping[str, str] = os.environ, **options: Any) -> Iterator[Any]:
-    """A process in a session of its own, as a terminal would start it; what is left of it is killed and reaped."""
+    """A process in a session of its own, as from a terminal; remaining processes are killed and reaped."""
     options = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **options}
     process = subprocess.Popen(words, cwd=ROOT, env=dict(environ), text=True, start_new_session=True, **options)
     try:
@@ -90,7 +90,7 @@ def running(words: Sequence[str], environ: Mapping[str, str] = os.environ, **opt
 
 @contextmanager
 def holding(at: str, *words: str) -> Iterator[tuple[Any, Gate]]:
-    """The command `seeder` with those words, held at a point."""
+    """The command `seeder` with arguments, held at a point."""
     command = [sys.executable, "-m", "tests.support.held", *words]
     with Gate(at) as gate, running(command, os.environ | gate.environ) as process:
         yield process, gate
@@ -98,7 +98,7 @@ def holding(at: str, *words: str) -> Iterator[tuple[Any, Gate]]:
 
 @contextmanager
 def ending(pids: Sequence[int]) -> Iterator[None]:
-    """Processes that are alive before the block, and end in it or soon after."""
+    """Check that processes alive before the block end in it or soon after."""
     files = [os.pidfd_open(pid) for pid in pids]
     try:
         yield
@@ -110,7 +110,7 @@ def ending(pids: Sequence[int]) -> Iterator[None]:
 
 
 def _hold(at: str, port: int) -> None:
-    """Put the wait before the function."""
+    """Add the wait before the function."""
     module, _, path = at.partition(":")
     *owners, name = path.split(".")
     owner: Any = importlib.import_module(module)
@@ -122,7 +122,7 @@ def _hold(at: str, port: int) -> None:
         blocks = [str(each.block) for each in args if hasattr(each, "block")]
         with suppress(ConnectionError), socket.create_connection(("127.0.0.1", port)) as connection:
             connection.sendall(json.dumps({"pid": os.getpid(), "blocks": blocks}).encode() + b"\n")
-            connection.recv(1)  # nothing comes: the other side closes
+            connection.recv(1)  # the other side closes without data
         return function(*args, **kwargs)
 
     setattr(owner, name, held)
@@ -140,13 +140,13 @@ if __name__ == "__main__":
 BLOCK, RECEIPT = (
     "seeder.workers.process_block:fill",
     "seeder.workers.process_block:put_receipt",
-)  # where a seeding is held: before a block, before its receipt
+)  # points in a seeding: before a block, before its receipt
 TILE = "tiler.layers.fill:Guard.check"  # before each tile
-CHUNK = "tiler.ingest.bake:Baker._rest"  # where an ingest is held: a chunk lies in the spool file
+CHUNK = "tiler.ingest.bake:Baker._rest"  # point in an ingest: a chunk is in the spool file
 
 
 def children(pid: int) -> list[int]:
-    """The processes that `pid` started."""
+    """The child processes of `pid`."""
     return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
@@ -156,7 +156,7 @@ def workers(pid: int) -> list[int]:
 
 @contextmanager
 def unreadable(data: Path) -> Iterator[None]:
-    """The second half of the source is overwritten within."""
+    """Overwrite the second half of the source within the block."""
     (source,) = data.glob("private/sources/alps/*/*.tif")
     good = source.read_bytes()
     half = len(good) // 2

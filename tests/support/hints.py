@@ -1,4 +1,4 @@
-"""The commands that a program names, and what becomes of who follows them."""
+"""Commands suggested by the program's output, and how to run them."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def run(*words: object) -> Result:
 
 
 def hints(result: Result) -> list[str]:
-    """The commands that its output names."""
+    """The commands in the output."""
     return [one or other for one, other in NAMED.findall(result.output)]
 
 
@@ -40,7 +40,7 @@ Run = Callable[..., Result]
 
 
 def cut_off(run: Run, words: tuple[str, ...], verb: str, number: int) -> None:
-    """Interrupt the command at its nth tile that is put, or nth batch that is deleted."""
+    """Interrupt the command at the nth put tile or the nth deleted batch."""
     real, seen = getattr(Store, verb), 0
 
     def cut(store: Store, what: Any, *data: bytes, **headers: str) -> None:

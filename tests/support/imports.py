@@ -19,7 +19,7 @@ MODULES = {_named(path): path for top in ("tiler", "seeder") for path in sorted(
 
 @cache
 def imports(module: str) -> set[str]:
-    """Every module that `module` names in an import, wherever it stands."""
+    """Every module imported by `module`, anywhere in the file."""
     names: set[str] = set()
     for node in ast.walk(ast.parse(MODULES[module].read_text())):
         if isinstance(node, ast.Import):
@@ -30,6 +30,6 @@ def imports(module: str) -> set[str]:
 
 
 def package_of(module: str) -> str:
-    """The room of a module: its package, or itself where it stands beside the packages."""
+    """The package of a module, or the module itself if it is not in a package."""
     top, *rest = module.split(".")
     return f"{top}.{rest[0]}" if rest else top

@@ -32,7 +32,7 @@ GLOBE = Layer(
 
 @st.composite
 def footprints(draw: st.DrawFn, deepest: int = 5) -> Footprint:
-    """Any cells anywhere, whole belts and footprints that run on past the antimeridian among them."""
+    """Any cells anywhere, including whole belts and footprints across the antimeridian."""
     corner = draw(tiles(deepest))
     width = 2**corner.z
     rows = draw(st.integers(1, width - corner.y))
@@ -41,7 +41,7 @@ def footprints(draw: st.DrawFn, deepest: int = 5) -> Footprint:
 
 
 def cells_of(footprint: Footprint) -> set[Tile]:
-    """The tiles of the footprint's own zoom that are set, one by one."""
+    """The set tiles of the footprint's own zoom, one by one."""
     return {
         Tile(x=(footprint.x + int(column)) % 2**footprint.z, y=footprint.y + int(row), z=footprint.z)
         for row, column in np.argwhere(footprint.cells)
@@ -49,7 +49,7 @@ def cells_of(footprint: Footprint) -> set[Tile]:
 
 
 def held(footprint: Footprint, z: int) -> set[Tile]:
-    """The tiles of zoom `z` that share ground with a set cell, one by one."""
+    """The tiles of zoom `z` that overlap a set cell, one by one."""
     found: set[Tile] = set()
     for cell in cells_of(footprint):
         if z <= cell.z:
@@ -71,7 +71,7 @@ def _styles() -> st.SearchStrategy[Style]:
 
 @st.composite
 def layers(draw: st.DrawFn, deepest: int = 7) -> Layer:
-    """Layers whose bounds and footprint know nothing of each other."""
+    """Layers with independent bounds and footprints."""
     minzoom, maxzoom = sorted((draw(st.integers(0, deepest)), draw(st.integers(0, deepest))))
     place = st.integers(0, 1 << 20)
     return Layer(

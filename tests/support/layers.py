@@ -15,11 +15,11 @@ MakeLayer = Callable[..., Layer]
 
 
 def silent(_done: int, _total: int) -> None:
-    """Progress that nobody looks at."""
+    """Ignore progress."""
 
 
 def local_stores(data: Path) -> Stores:
-    """The stores of a data folder, which are made if they are not there."""
+    """The stores of a data folder, created if missing."""
     return Stores(
         open_store((data / "tiles").as_uri(), create=True),
         open_store((data / "private").as_uri(), create=True),

@@ -1,4 +1,4 @@
-"""A server that speaks for S3, SQS and the rest of AWS."""
+"""A server for S3, SQS and other AWS services."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from tests.e2e import sqsserver
 
 @contextmanager
 def serving() -> Iterator[str]:
-    """The server's address, until the end of the block."""
+    """Run the server within the block; yield its address."""
     sqsserver.mend()
-    logging.getLogger("werkzeug").setLevel(logging.WARNING)  # a line a request would hide what matters
+    logging.getLogger("werkzeug").setLevel(logging.WARNING)  # a log line per request would hide important ones
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
     host, port = server.get_host_and_port()

@@ -1,4 +1,4 @@
-"""What tiles should look like: GDAL's own warp, direct sampling, and slow arithmetic."""
+"""Oracles for tiles: GDAL's own warp, direct sampling, slow arithmetic."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ from tiler.layers.catalog import Layer
 from tiler.layers.render import TileVariant, render
 from tiler.storage.store import Stores
 
-HALF = math.pi * 6378137  # metres from the middle of the world to its side
+HALF = math.pi * 6378137  # metres from the middle of the world to its edge
 PNG = TileVariant()
-EXACT = 99.0  # what psnr() says of equal pictures
+EXACT = 99.0  # psnr() of equal pictures
 
 
 def psnr(one: Values, other: Values) -> float:
@@ -40,14 +40,14 @@ def psnr(one: Values, other: Values) -> float:
 
 
 def decoded(data: bytes | None, size: int = 256) -> Pixels:
-    """A tile as `(size, size, 4)` RGBA; all 0 for a tile that is empty."""
+    """A tile as `(size, size, 4)` RGBA; all 0 if it is empty."""
     if data is None:
         return np.zeros((size, size, 4), np.uint8)
     return np.asarray(Image.open(io.BytesIO(data)).convert("RGBA"))
 
 
 def alone(layer: Layer, stores: Stores, tile: Tile, variant: TileVariant = PNG) -> bytes | None:
-    """The bytes of one tile, asked for by itself."""
+    """The bytes of a tile rendered alone."""
     block = Block.of(tile)
     ((_, data),) = render(layer, stores.sources, block, block.bit(tile), variant)
     return data
@@ -59,7 +59,7 @@ def drawn(layer: Layer, stores: Stores, tile: Tile, variant: TileVariant = PNG) 
 
 
 def tiles_of(layer: Layer, z: int) -> list[Tile]:
-    """The tiles that the layer's bounds touch."""
+    """The tiles that touch the layer's bounds."""
     return [
         Tile(x=x, y=y, z=z)
         for each in layer.ranges(z)
@@ -111,13 +111,13 @@ def warped(
 
 
 def as_alpha(band: Values) -> Pixels:
-    """GDAL's alpha, which is full at the largest value of its dtype (255 for floats), as 0 to 255."""
+    """GDAL's alpha scaled to 0 to 255; its maximum is the largest value of the dtype (255 for floats)."""
     full = 255 if band.dtype.kind == "f" else np.iinfo(band.dtype).max
     return np.clip(np.rint(band.astype(np.float64) * 255 / full), 0, 255).astype(np.uint8)
 
 
 def sampled(values: Values, transform: Affine, crs: str, tile: Tile) -> tuple[Values, npt.NDArray[np.bool_]]:
-    """The nearest pixels of a raster, `(256, 256, bands)`, longitudes taken at any turn; and where there are some."""
+    """The nearest pixels of a raster, `(256, 256, bands)`, with longitudes wrapped, and the mask of valid ones."""
     steps = (np.arange(256) + 0.5) / 256
     longitudes, ys = np.meshgrid((tile.x + steps) / 2**tile.z * 360 - 180, (1 - 2 * (tile.y + steps) / 2**tile.z))
     latitudes = np.degrees(np.arctan(np.sinh(np.pi * ys)))
@@ -142,7 +142,7 @@ def quarters(picture: Values) -> Iterator[Values]:
 
 
 def landscape(height: int = 700, width: int = 900, bands: int = 3) -> Values:
-    """A picture as smooth as a photograph from the air, with one soft edge; `(bands, height, width)`, never 0."""
+    """A picture as smooth as an aerial photograph, with one soft edge; `(bands, height, width)`, never 0."""
     rows, columns = np.mgrid[0:height, 0:width]
     waves = [
         128
@@ -163,6 +163,6 @@ def files_under(folder: Path) -> dict[str, tuple[int, int]]:
 
 
 def lines(tiles: TileSets) -> list[str]:
-    """All tiles of a list as it names them."""
+    """All tiles as lines of a list."""
     block_masks = (block_mask for z in tiles.zooms for block_mask in tiles.at(z).block_masks())
     return [tile_line(tile) for block_mask in block_masks for tile in block_mask.block.tiles(block_mask.tiles)]

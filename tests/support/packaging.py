@@ -1,4 +1,4 @@
-"""scripts/package_lambda.py as a module, and a copy of what it needs."""
+"""scripts/package_lambda.py as a module, and a copy of its inputs."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ COMPILER = package_lambda.find_compiler()
 
 
 def copy_of_the_project(folder: Path) -> Path:
-    """What the script needs, elsewhere."""
+    """A copy of the script's inputs in another folder."""
     for name in ("tiler", "seeder", "scripts"):
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("requirements.txt", "requirements-lambda.txt"):

@@ -1,4 +1,4 @@
-"""Where things are."""
+"""Paths in the project."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pictures of every kind, and what of them can be seen."""
+"""Pictures of every kind, and their visible pixels."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ COLOURS = st.sampled_from([1, 2, 3, 4, 5, 16, 17, 255, 256, 257, 4000])
 
 
 def visible(picture: Picture) -> Pixels:
-    """What the eye gets of a picture: `(height, width, 4)` RGBA, all zero where nothing shows."""
+    """The visible pixels of a picture: `(height, width, 4)` RGBA, all zero where transparent."""
     if picture.palette is not None:
         seen = picture.palette[picture.pixels[..., 0]].copy()
     else:
@@ -31,7 +31,7 @@ def visible(picture: Picture) -> Pixels:
 
 
 def table(colours: int, seed: int, *, clear: bool = False) -> Pixels:
-    """A palette whose first `colours` entries are distinct, some of them transparent or half so with `clear`."""
+    """A palette with distinct first `colours` entries, some of them transparent or translucent with `clear`."""
     random = np.random.default_rng(seed)
     out = np.zeros((256, 4), np.uint8)
     numbers = random.choice(1 << 24, colours, replace=False)
@@ -41,7 +41,7 @@ def table(colours: int, seed: int, *, clear: bool = False) -> Pixels:
 
 
 def painted(kind: Kind, shape: tuple[int, int], colours: int, cover: Cover, seed: int) -> Picture:
-    """A picture of random pixels with at most so many colours, every one of them there if there is room."""
+    """A picture of random pixels with a number of colours, each used at least once if possible."""
     random = np.random.default_rng(seed)
     most = colours if kind == "rgb" else min(colours, 256)
     order = random.permutation(shape[0] * shape[1])

@@ -1,4 +1,4 @@
-"""Queues of SQS, what lies in them, and a worker that processes them."""
+"""SQS queues, their messages, and a worker that processes them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ MakeQueue = Callable[..., SqsQueue]
 
 
 def new_queue(*, visibility: int = 30, receives: int = 5) -> SqsQueue:
-    """An empty queue with its visibility timeout, in seconds, and after how many receives a message is dead."""
+    """An empty queue with a visibility timeout in seconds and a number of receives before the dead-letter queue."""
     client, name = boto3.client("sqs"), f"blocks-{uuid4().hex[:12]}"
     dead = client.create_queue(QueueName=f"{name}-dead")["QueueUrl"]
     arn = client.get_queue_attributes(QueueUrl=dead, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
@@ -33,7 +33,7 @@ def new_queue(*, visibility: int = 30, receives: int = 5) -> SqsQueue:
 
 
 def taken(queue: SqsQueue) -> list[Message]:
-    """The messages that a worker could get now, taken off the queue."""
+    """Receive and delete all visible messages."""
     found = []
     while deliveries := queue.receive(10, wait=0):
         for delivery in deliveries:
@@ -46,7 +46,7 @@ def emptied(queue: SqsQueue) -> None:
     """Wait until the queue is empty."""
     end = time.monotonic() + 300
     while queue.depth():
-        assert time.monotonic() < end, "nobody works the queue off"
+        assert time.monotonic() < end, "the queue is not processed"
         time.sleep(0.02)
 
 
@@ -54,7 +54,7 @@ def emptied(queue: SqsQueue) -> None:
 def working(queue: SqsQueue, settings: Settings) -> Iterator[None]:
     """A worker on the queue, in a thread, until the end of the block.
 
-    GDAL must close a raster of a bucket in the thread that opened it, so none is kept open from one to the other.
+    GDAL must close a raster of a bucket in the thread that opened it, so none stays open between threads.
     """
     stop = threading.Event()
     station = Worker.open(settings, queue.send)

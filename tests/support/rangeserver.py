@@ -1,8 +1,8 @@
-"""A web server of its own process for the files of a folder, in ranges, in any weather.
+"""A web server in a separate process for the files of a folder, with ranges and faults.
 
-GDAL holds the interpreter while it opens a raster, so a server within the test's process could never answer it.
-The file `weather` in the folder says how requests fare: `fair`, a status such as `503`, `drop` or `cut`; a number
-behind it says how many requests have it so, then it is fair again.
+GDAL holds the GIL while it opens a raster, so a server in the test's process could never respond. The file `weather` in
+the folder has the fault: `fair`, a status such as `503`, `drop` or `cut`; a number after it limits the fault to this
+number of requests.
 """
 
 from __future__ import annotations
@@ -21,19 +21,19 @@ WEATHER = "weather"
 
 @dataclass(frozen=True)
 class Served:
-    """A folder and the address that its files have."""
+    """A folder and the URL of its files."""
 
     folder: Path
     url: str
 
     def weather(self, kind: str, times: int | None = None) -> None:
-        """Say how requests fare from now on."""
+        """Set the fault of further requests."""
         (self.folder / WEATHER).write_text(kind if times is None else f"{kind} {times}")
 
 
 @contextmanager
 def serving(folder: Path) -> Iterator[Served]:
-    """The server, until the end of the block."""
+    """Run the server within the block."""
     words = [sys.executable, __file__, str(folder)]
     with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout
@@ -49,7 +49,7 @@ class Handler(BaseHTTPRequestHandler):
     """Answers GET and HEAD."""
 
     def do_GET(self) -> None:
-        """A file, or the part of it that was asked for."""
+        """A file, or a requested range of it."""
         weather = self._weather()
         path = FOLDER / self.path[1:]
         status = 404 if weather == "fair" and not path.is_file() else int(weather) if weather.isdigit() else 200
@@ -70,7 +70,7 @@ class Handler(BaseHTTPRequestHandler):
         if self.command == "GET":
             self.wfile.write(data[: len(data) // 2] if weather == "cut" else data)
 
-    do_HEAD = do_GET  # noqa: N815 - the name http.server calls
+    do_HEAD = do_GET  # noqa: N815 - name required by http.server
 
     def _weather(self) -> str:
         kind, _, times = (FOLDER / WEATHER).read_text().partition(" ")

@@ -1,4 +1,4 @@
-"""Rasters made to order."""
+"""Synthetic rasters."""
 
 from __future__ import annotations
 

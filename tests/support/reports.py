@@ -1,4 +1,4 @@
-"""A report that remembers all that an operation told and asked."""
+"""A report that records an operation's messages and questions."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ from tiler.errors import BadOption
 
 @dataclass
 class Stage:
-    """A stage, and all that it advanced by."""
+    """A stage, and its progress."""
 
     label: str
     total: int | None
     unit: str
-    done: int  # before it began, then so far
-    begun: int  # before it began
+    done: int  # numbers before the stage, then cumulative
+    begun: int  # before the stage
 
 
 @dataclass
 class Recorded(Report):
-    """Remembers; agrees to everything unless it is to refuse."""
+    """Records everything; agrees to questions unless `refuse` is set."""
 
     refuse: bool = False
     during_wait: Callable[[], object] = lambda: None
     stages: list[Stage] = field(default_factory=list)
-    waits: list[list[float]] = field(default_factory=list)  # seconds in all, then those that remained
+    waits: list[list[float]] = field(default_factory=list)  # total seconds, then remaining ones
     notes: list[str] = field(default_factory=list)
     steps: list[object] = field(default_factory=list)
     questions: list[tuple[Any, ...]] = field(default_factory=list)
@@ -79,10 +79,10 @@ class Recorded(Report):
             raise BadOption("not meant")
 
     def done(self, label: str) -> int:
-        """All that the stages of that label advanced by."""
+        """The sum of progress in stages with this label."""
         return sum(stage.done for stage in self.stages if stage.label == label)
 
     @property
     def unfinished(self) -> list[Stage]:
-        """The stages that did not come to their total, or passed it."""
+        """The stages that ended below or above their total."""
         return [stage for stage in self.stages if stage.total is not None and stage.done != stage.total]

@@ -1,4 +1,4 @@
-"""Layers and what is selected of them; mercantile and brute force say which tiles that is."""
+"""Layers and selections, with mercantile and brute force as oracles."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tiler.layers.catalog import Layer
 
 @st.composite
 def asked(draw: st.DrawFn) -> tuple[Layer, Selection]:
-    """A layer and a selection of it, boxes on its own bounds among them."""
+    """A layer and a selection of it; some boxes lie on its bounds."""
     layer = draw(layers())
     boxes = draw(st.lists(bounds() | st.just(layer.bounds), max_size=3))
     zooms = draw(st.sets(st.integers(layer.minzoom, layer.maxzoom), min_size=1, max_size=2))
@@ -34,5 +34,5 @@ def tiles_of(block_mask: BlockMask) -> list[Tile]:
 
 
 def z_order(block: Block) -> int:
-    """The place on the Z curve of a block's north-west tile."""
+    """The position of a block's north-west tile on the Z curve."""
     return sum((block.x >> bit & 1) << 2 * bit | (block.y >> bit & 1) << 2 * bit + 1 for bit in range(block.z))

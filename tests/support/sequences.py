@@ -1,4 +1,4 @@
-"""What may be stored of a layer: the tiles of undisturbed runs, and a folder or a memory that commands change."""
+"""Valid tiles from undisturbed runs, and stores changed by commands."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ LOOKS: tuple[tuple[str, ...], ...] = ((), ("--scale", "2"), ("--format", "webp")
 
 @dataclass(frozen=True)
 class Selected:
-    """Zooms, a box and a look, as words of a command and as the keys that they mean."""
+    """Zooms, a box and a variant, as options of a command and as keys."""
 
     zooms: tuple[int, int]
     box: Box | None = None
@@ -51,7 +51,7 @@ class Selected:
         return ["--zooms", f"{self.zooms[0]}-{self.zooms[1]}", *box, *self.variant]
 
     def of(self, keys: Iterator[str] | Tiles) -> set[str]:
-        """Those of `keys` that are selected."""
+        """The selected ones of `keys`."""
         zooms = range(self.zooms[0], self.zooms[1] + 1)
         inside = set(mercantile.tiles(*(self.box or (-180, -85, 180, 85)), zooms))
         scale, form = 2 if "2" in self.variant else 1, "webp" if "webp" in self.variant else "png"
@@ -60,7 +60,7 @@ class Selected:
 
 
 def rasters(folder: Path) -> dict[str, Path]:
-    """Three rasters of a grey each: the second is smaller, the third has a hole."""
+    """Three rasters, each of one grey: the second is smaller, the third has a hole."""
     holed = np.full((1, 64, 64), 200, np.uint8)
     holed[:, 8:56, 8:56] = 0  # wide enough for blank tiles
     made = {
@@ -77,7 +77,7 @@ def run(env: dict[str, str], *words: str) -> Result:
 
 
 class Place:
-    """Stores that commands change; all that is told of them comes from listings and bytes."""
+    """Stores changed by commands; checked only by listings and bytes."""
 
     def __init__(self, env: dict[str, str]) -> None:
         self.env = env
@@ -86,18 +86,18 @@ class Place:
 
     @classmethod
     def folder(cls, data: Path) -> Place:
-        """Below a folder."""
+        """In a folder."""
         return cls({"TILER_DATA": str(data)})
 
     @classmethod
     def memory(cls) -> Place:
-        """In the memory of this process."""
+        """In memory."""
         name = uuid4().hex
         return cls({"TILER_TILES": f"memory://{name}-tiles", "TILER_SOURCES": f"memory://{name}-sources"})
 
     @classmethod
     def bucket(cls, url: str) -> Place:
-        """Below a prefix of its own in a bucket."""
+        """In a bucket, below a unique prefix."""
         root = f"{url}/{uuid4().hex}"
         return cls({"TILER_TILES": f"{root}/tiles", "TILER_SOURCES": f"{root}/sources"})
 
@@ -116,20 +116,20 @@ class Place:
 
     @property
     def shown(self) -> str:
-        """The revision that TileJSON names."""
+        """The revision in TileJSON."""
         return named(LAYER, self.stores.tiles)
 
 
 @dataclass(frozen=True)
 class Truth:
-    """A raster, its revision, and its tiles as an undisturbed run makes them."""
+    """A raster, its revision, and its tiles from an undisturbed run."""
 
     path: Path
     revision: str
     tiles: Tiles
 
     def right(self, key: str, data: bytes, *, holed: bool) -> bool:
-        """Whether these bytes may be stored under the key while this revision is the current one."""
+        """Whether these bytes are valid at the key while this revision is current."""
         name = parse_tile_key(key)
         return data == (self.tiles.get(key) or (blank_tile(256 * name.scale, name.format) if holed else None))
 
@@ -152,7 +152,7 @@ INGEST = ("--layer", LAYER, "--max-zoom", str(TOP), "--rescale", "0,255", "--job
 
 @contextmanager
 def cut(after: int) -> Iterator[None]:
-    """Ctrl-C comes when so many tiles were put."""
+    """Interrupt after a number of put tiles."""
     real, seen = Store.put, 0
 
     def put(store: Store, key: str, data: bytes, **how: Any) -> None:
@@ -170,7 +170,7 @@ def cut(after: int) -> Iterator[None]:
 
 @contextmanager
 def overheard(messages: list[Message]) -> Iterator[None]:
-    """Messages that workers get are noted."""
+    """Record the messages of workers."""
     real = Worker.work
 
     def work(worker: Worker, message: Message, *, again: bool = False) -> Receipt:

@@ -1,4 +1,4 @@
-"""The local server as a fixture would want it: over real HTTP, in a thread."""
+"""The local server for tests: over real HTTP, in a thread."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ HTTP = urllib3.PoolManager(retries=urllib3.Retry(connect=0, read=0, redirect=5))
 
 @contextmanager
 def serving(settings: Settings, where: str = "") -> Iterator[str]:
-    """The address, without a slash at the end, of a server on the stores of `settings`."""
+    """Run a server for the stores of `settings`; yield its URL without a slash at the end."""
     with listen("127.0.0.1", 0) as listening, Site.open(settings, where) as site:
         server = uvicorn.Server(uvicorn.Config(site.app(), log_config=None, timeout_graceful_shutdown=1))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
@@ -38,12 +38,12 @@ def serving(settings: Settings, where: str = "") -> Iterator[str]:
 def ask(
     url: str, *, redirect: bool = False, method: str = "GET", headers: dict[str, str] | None = None
 ) -> urllib3.BaseHTTPResponse:
-    """The answer under `url`; redirects are followed only on request."""
+    """The response of `url`; redirects are followed only on request."""
     return HTTP.request(method, url, redirect=redirect, headers=headers)
 
 
 def told(url: str) -> Any:
-    """The JSON under `url`."""
+    """The JSON of `url`."""
     return json.loads(ask(url).data)
 
 

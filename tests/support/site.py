@@ -1,4 +1,4 @@
-"""A redirect path to ask: events as API Gateway makes them, answers as clients get them, stores that are watched."""
+"""A redirect path for tests: API Gateway's events, responses as seen by clients, and recording stores."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ WRITES = ("put", "put_all", "put_file", "delete")
 
 
 def event(path: str, method: str = "GET") -> dict[str, Any]:
-    """What API Gateway hands to the function, payload format 2.0, for a request of a `$default` route."""
+    """API Gateway's event for a request of a `$default` route, payload format 2.0."""
     return {
         "version": "2.0",
         "routeKey": "$default",
@@ -63,7 +63,7 @@ def event(path: str, method: str = "GET") -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Answer:
-    """What a client gets."""
+    """A response as seen by a client."""
 
     status: int
     headers: dict[str, str]
@@ -71,7 +71,7 @@ class Answer:
 
     @property
     def message(self) -> str:
-        """What an error says."""
+        """The message of an error."""
         assert self.headers["Content-Type"] == "application/json"
         said = json.loads(self.body)
         assert list(said) == ["message"]
@@ -79,7 +79,7 @@ class Answer:
 
 
 def answered(given: dict[str, Any]) -> Answer:
-    """The client's view of what the function gave; what holds for every answer is checked here."""
+    """Convert the function's result to a response, and check the rules for all responses."""
     given = json.loads(json.dumps(given))  # as Lambda passes it on
     assert set(given) == {"statusCode", "headers", "body", "isBase64Encoded"}
     assert type(given["statusCode"]) is int
@@ -91,14 +91,14 @@ def answered(given: dict[str, Any]) -> Answer:
     assert bool(body) == ("Content-Type" in given["headers"])
     assert given["statusCode"] == 302 or "Location" not in given["headers"]
     if given["statusCode"] == 302:
-        there = urlsplit(given["headers"]["Location"])  # QGIS resolves no relative one
+        there = urlsplit(given["headers"]["Location"])  # QGIS does not resolve relative ones
         assert there.scheme in ("http", "https")
         assert there.hostname
     return Answer(given["statusCode"], given["headers"], body)
 
 
 class Spy:
-    """A store that notes each verb with its key, puts among them as their objects are drawn."""
+    """A store that records each verb with its key; streamed puts are recorded as they are consumed."""
 
     def __init__(self, store: Store) -> None:
         self.store = store
@@ -126,13 +126,13 @@ class Spy:
         yield from self.store.put_all(noted(), **how)
 
     def count(self, *verbs: str) -> int:
-        """How often one of `verbs` was asked of it."""
+        """The number of calls of `verbs`."""
         return sum(verb in verbs for verb, _ in self.seen)
 
 
 @dataclass
 class Site:
-    """A service and its two stores; unless told otherwise it makes tiles of all formats."""
+    """A service and its two stores; by default it renders all formats."""
 
     tiles: Spy
     sources: Spy
@@ -145,27 +145,27 @@ class Site:
 
     @classmethod
     def on(cls, tiles: Store, sources: Store) -> Site:
-        """A site on stores that nobody else watches."""
+        """A site on unrecorded stores."""
         return cls(Spy(tiles), Spy(sources))
 
     def ask(self, path: str, method: str = "GET") -> Answer:
-        """The answer to a request."""
+        """The response to a request."""
         return answered(self.service.answer(event(path, method)))
 
     def stored(self) -> dict[str, bytes]:
-        """All that the tile store holds."""
+        """All objects of the tile store."""
         return {entry.key: self.tiles.store.get(entry.key) for entry in self.tiles.store.list("")}
 
 
 def copied(source: Store, target: Store) -> Store:
-    """`target` with all that `source` holds."""
+    """Copy all objects of `source` to `target`."""
     for entry in source.list(""):
         target.put(entry.key, source.get(entry.key), content_type="application/octet-stream")
     return target
 
 
 def without_blocks(data: bytes) -> bytes:
-    """The header of a COG of ours, and zeros where its blocks were."""
+    """The header of a COG, with its blocks replaced by zeros."""
     end = data.index(b"\x28\xb5\x2f\xfd")  # Zstandard's magic number
     return data[:end].ljust(len(data), b"\0")
 
@@ -181,13 +181,13 @@ def private(data: Path) -> Store:
 
 
 class Nothing:
-    """A store of which nothing may be asked."""
+    """A store that fails on any call."""
 
     def __getattr__(self, name: str) -> Any:
         pytest.fail(f"`{name}` was asked of a store")
 
 
 def deaf() -> Service:
-    """A service that may not ask its stores for anything."""
+    """A service whose stores fail on any call."""
     nothing = cast(Store, Nothing())
     return Service(Stores(nothing, nothing, URL), Layers(nothing), DIRECT)

@@ -1,4 +1,4 @@
-"""What the laws of pure code are tried on: tiles, blocks, bounds, names."""
+"""Strategies for pure code: tiles, blocks, bounds, names."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tiler.keys import FORMATS, Format, Scale
 
 WORLD = Bounds(-180.0, -90.0, 180.0, 90.0)
 
-APART = 1e-6  # degrees between the opposite edges of a box; much more than rounding, much less than a tile
+APART = 1e-6  # degrees, smallest side of a box; much more than rounding, much less than a tile
 SCALES: tuple[Scale, ...] = (1, 2)
 
 formats: st.SearchStrategy[Format] = st.sampled_from(FORMATS)
@@ -41,7 +41,7 @@ def _latitudes() -> st.SearchStrategy[float]:
 
 
 def _a_hair_past_180(longitude: float) -> bool:
-    """Whether a box would touch the next tile by less than counts."""
+    """Whether a box extends past 180 degrees by a negligible amount."""
     return 0 < 180 - abs(longitude) < APART
 
 
@@ -58,6 +58,6 @@ def bounds(draw: st.DrawFn) -> Bounds:
 
 
 def crossing_bounds() -> st.SearchStrategy[Bounds]:
-    """Boxes that hold ground on both sides of the antimeridian."""
+    """Boxes with area on both sides of the antimeridian."""
     boxes = bounds().filter(lambda box: {box.west, box.east}.isdisjoint({-180, 180}))
     return boxes.map(lambda box: Bounds(max(box.west, box.east), box.south, min(box.west, box.east), box.north))

@@ -12,7 +12,7 @@ from tiler.grid import LEAF, MAX_ZOOM, Bounds, TileRange
 
 SHALLOW = (0, 1, 2, 3)
 DEEP = (5, 9, 13, MAX_ZOOM)
-WINDOW = 7  # sets that are made of pieces lie within some squares of 2**WINDOW tiles a side
+WINDOW = 7  # sets made of parts are within squares of 2**WINDOW tiles per side
 ANY_SIZE = range(LEAF, 1 << 30)
 SIZES = [(LEAF,), (LEAF, 64), (LEAF, 64, 512), ANY_SIZE]
 BILLION = TileRange(18, 100_003, 50_001, 100_003 + 31_700, 50_001 + 31_700)
@@ -23,20 +23,20 @@ def code_of(tile: Tile) -> int:
 
 
 def touched(box: Bounds, z: int) -> set[Tile]:
-    """What `box` touches: mercantile's answer, but for a half that only touches the antimeridian."""
+    """The tiles that touch `box`: mercantile's result, except for a half that only touches the antimeridian."""
     west = -180.0 if box.west == 180 else box.west
     east = 180.0 if box.east == -180 else box.east
     return set(mercantile.tiles(west, box.south, east, box.north, z))
 
 
 def spans(tiles: TileSet) -> list[tuple[int, int]]:
-    """The runs as plain numbers."""
+    """The runs as Python integers."""
     return list(zip(tiles.starts.tolist(), tiles.stops.tolist(), strict=True))
 
 
 @st.composite
 def places_between(draw: st.DrawFn, first: int, levels: int) -> int:
-    """A code up to 4**levels after `first`, mostly at or beside the edge of a square."""
+    """A code up to 4**levels after `first`, mostly at or next to the edge of a square."""
     step, last = 1 << 2 * draw(st.integers(0, levels)), 1 << 2 * levels
     found = draw(st.integers(0, last // step)) * step + draw(st.just(0) | st.integers(-2, 2))
     return first + min(max(found, 0), last)
@@ -54,6 +54,6 @@ def tile_sets(draw: st.DrawFn, z: int, levels: int = MAX_ZOOM) -> TileSet:
 
 
 def whole_in(tiles: TileSet, code: int, area: int) -> bool:
-    """Whether the aligned square of `area` tiles that holds `code` is all there."""
+    """Whether the aligned square of `area` tiles around `code` is complete."""
     first = code // area * area
     return any(start <= first and first + area <= stop for start, stop in spans(tiles))

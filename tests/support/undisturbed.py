@@ -1,7 +1,7 @@
-"""A data folder held against a run that nothing disturbed, by content: every key, byte for byte.
+"""Compare a data folder with an undisturbed run by content: every key, byte for byte.
 
-What the project believes of itself (receipts, listings, `verify`) is not asked. The other run is made by the public
-commands, in a folder that was empty. From a shell, with the words of the two commands:
+The project's own checks (receipts, listings, `verify`) are not used. The other run uses the public commands in an empty
+folder. From a shell, with the arguments of the two commands:
 
     python -m tests.support.undisturbed data --ingest "relief.tif --layer relief" --seed "relief --zooms 0-10"
 """
@@ -20,10 +20,10 @@ BAKED = ".tif"
 
 
 def run(data: Path, ingest: Sequence[str], seed: Sequence[str]) -> Path:
-    """Ingest and seed into a folder that is empty; returns it.
+    """Ingest and seed into an empty folder; return it.
 
     Raises:
-        CalledProcessError: a command failed, so that there is nothing to hold against.
+        CalledProcessError: a command failed.
     """
     for words in (["ingest", *ingest], ["seed", *seed]):
         command = [sys.executable, "-m", "seeder", *words, "--data", str(data)]
@@ -32,7 +32,7 @@ def run(data: Path, ingest: Sequence[str], seed: Sequence[str]) -> Path:
 
 
 def contents(data: Path) -> dict[str, bytes]:
-    """Every public file of a folder and every baked raster, by key. Where the folder lies does not count."""
+    """Every public file of a folder and every baked raster, by key, independent of the folder's path."""
     here = data.resolve().as_uri().encode()
     public, private = data / "tiles", data / "private"
     files = [path for path in public.rglob("*") if path.is_file()] + sorted(private.rglob(f"*{BAKED}"))
@@ -40,7 +40,7 @@ def contents(data: Path) -> dict[str, bytes]:
 
 
 def differences(data: Path, right: Path) -> Iterator[str]:
-    """One line for each key that is missing, too many or of other bytes, in order."""
+    """One line per missing, extra or different key, in order."""
     found, wanted = contents(data), contents(right)
     for key in sorted(found.keys() | wanted.keys()):
         if key not in found:
@@ -52,7 +52,7 @@ def differences(data: Path, right: Path) -> Iterator[str]:
 
 
 def main() -> int:
-    """The command: 0 if all is the same, else 1 and a line for each difference."""
+    """Run the command; return 0 if equal, otherwise 1 with a line per difference."""
     parser = argparse.ArgumentParser(description="Compare a data folder with an undisturbed run, byte for byte.")
     parser.add_argument("data", type=Path)
     parser.add_argument("--ingest", required=True, help="the words behind `seeder ingest`")

@@ -1,4 +1,4 @@
-"""Archives: each holds what was stored, byte for byte, for readers of every make, whatever cut the run off."""
+"""Archives contain the stored tiles, byte for byte, for independent readers, after any interruption."""
 
 from __future__ import annotations
 
@@ -116,7 +116,7 @@ def test_a_large_pmtiles_directory_has_leaves_and_a_root_that_is_read_at_once(tm
 
 
 def test_the_root_directory_has_room_for_all_its_leaves() -> None:
-    """The dearest entries: far apart at the deepest zooms, of lengths that vary as much as they can."""
+    """The largest entries: far apart at the deepest zooms, of lengths that vary as much as possible."""
     rng = np.random.default_rng(5)
     numbers = np.sort(rng.integers(0, 4**28, LEAVES)).tolist()
     lengths = rng.integers(1 << 14, 1 << 20, LEAVES).tolist()
@@ -214,7 +214,7 @@ def test_bounds_of_an_archive_lie_within_the_layer_s(layer: Layer, data: st.Data
     assert south <= said["center"][1] <= north
 
 
-# Where it goes
+# Destination
 
 
 def test_nothing_to_export_is_told_with_the_cure(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Archives whose making was cut off, or met a fault: nothing is fetched twice, nothing wrong gets its name."""
+"""Interrupted and faulty exports: nothing is fetched twice, and no wrong archive gets the final name."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def test_a_run_that_was_cut_off_is_taken_up_where_it_was(
 
 
 def test_what_was_fetched_is_on_disk_before_the_run_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As a run that is killed leaves it: nothing of it gets to close the file."""
+    """As after a killed run: the file is never closed."""
     content = pyramid(5)
     shelf = Shelf.of(content)
     target = Target.parse(str(tmp_path / "out.pmtiles"))
@@ -73,7 +73,7 @@ def test_what_was_fetched_is_on_disk_before_the_run_ends(tmp_path: Path, monkeyp
 
 
 class Uncommitted:
-    """A part whose second commit never comes."""
+    """A part without a second commit."""
 
     def __init__(self, part: Part) -> None:
         self._part = part
@@ -135,7 +135,7 @@ def test_a_part_of_other_tiles_is_begun_anew(other: Layer, said: str, tmp_path: 
 
 
 def test_a_part_whose_tiles_were_being_replaced_is_begun_anew(tmp_path: Path) -> None:
-    """While the addresses name the old revision and the layer is the new one, tiles of both are stored."""
+    """While TileJSON names the old revision and the layer has the new one, tiles of both are stored."""
     content = pyramid(2)
     shelf = Shelf.of(content)
     shelf.layer = replace(GLOBE, revision="beef")
@@ -182,7 +182,7 @@ def test_damage_is_found_before_the_archive_gets_its_name(kind: Kind, tmp_path: 
 
 @pytest.mark.parametrize("place", [150, 1000, -10])
 def test_a_pmtiles_file_that_was_cut_short_is_found(place: int, tmp_path: Path) -> None:
-    """In its root directory, in its leaves, in its tiles."""
+    """In the root directory, in the leaves, in the tiles."""
     content = pyramid(6)
     target = Target.parse(str(tmp_path / "out.pmtiles"))
     with Export.open(Shelf.of(content).source(chosen(content)), target) as work:

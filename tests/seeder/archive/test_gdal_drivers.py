@@ -28,14 +28,14 @@ from tiler.raster.options import Options
 from tiler.settings import Settings
 from tiler.storage.store import Stores
 
-# rasterio hides this one in a way that does not hold while two threads warp
+# rasterio's way to hide this warning fails while two threads warp
 
 WORLD = (-180.0, -90.0, 180.0, 90.0)
 BOTH = pytest.mark.parametrize("driver", ["TMS", "WMTS"])
 
 
 def described(url: str, layer: Layer) -> str:
-    """What GDAL's driver WMS is told of a layer's tiles."""
+    """The description of a layer's tiles for GDAL's WMS driver."""
     return f"""<GDAL_WMS>
     <Service name="TMS"><ServerUrl>{url}/{layer.id}/${{z}}/${{x}}/${{y}}.{layer.format}</ServerUrl></Service>
     <DataWindow>
@@ -52,14 +52,14 @@ def described(url: str, layer: Layer) -> str:
 
 @contextmanager
 def opened(name: str) -> Iterator[DatasetReader]:
-    """The layer as GDAL sees it, which keeps no tiles in files."""
+    """The layer opened by GDAL, without a cache in files."""
     with rasterio.Env(GDAL_ENABLE_WMS_CACHE="NO"), rasterio.open(name) as dataset:
         assert dataset.crs.to_epsg() == 3857
         yield dataset
 
 
 def through(driver: str, url: str, layer: Layer) -> str:
-    """What makes GDAL open the layer by one of its drivers."""
+    """The name by which GDAL opens the layer with a driver."""
     return described(url, layer) if driver == "TMS" else f"WMTS:{url}/{layer.id}/wmts.xml"
 
 
@@ -76,12 +76,12 @@ def shown(dataset: DatasetReader, corner: Tile, *, tiles: int = 2, side: int = 2
 
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
-    """Where `made` puts layers."""
+    """The settings for layers of `made`."""
     return Settings.from_env({}, data=str(tmp_path / "data"))
 
 
 def made(settings: Settings, name: str, bounds: tuple[float, float, float, float] = WORLD, **options: Any) -> Layer:
-    """A layer of which no tile is stored."""
+    """A layer without stored tiles."""
     stores = Stores.open(settings, create=True)
     path = write_raster(Path(f"{stores.sources.root}.{name}.tif"), Recipe(values=scene(600, 800), bounds=bounds))
     return ingest(str(path), name, Options(**options), stores, jobs=1, progress=silent).layer

@@ -1,4 +1,4 @@
-"""Who may use a bucket is found where every AWS tool finds it, and where nothing is found it is said."""
+"""Credentials for a bucket come from the places of every AWS tool; without any, the error says so."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tiler.storage.store import open_store
 
 @pytest.fixture
 def no_keys(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
-    """No keys in the environment, none of a machine's role, and a file for profiles that is empty."""
+    """No keys in the environment, no role of the machine, and an empty file of profiles."""
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.delenv(name)
     profiles = tmp_path / "credentials"
@@ -26,7 +26,7 @@ def no_keys(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
 
 
 def test_a_profile_opens_a_bucket(s3_url: str, no_keys: Path, proxy: Proxy, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its tile store is used as `Settings` finds it: nothing says where the keys are but the profile's name."""
+    """A tile store from `Settings` finds the keys by the profile's name alone."""
     no_keys.write_text("[maps]\naws_access_key_id = from-the-profile\naws_secret_access_key = secret\n")
     monkeypatch.setenv("AWS_PROFILE", "maps")
     environ = {"AWS_ENDPOINT_URL_S3": proxy.url, "AWS_REGION": "us-east-1", "TILER_TILES": s3_url}

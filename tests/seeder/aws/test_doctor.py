@@ -1,4 +1,4 @@
-"""`seeder doctor` finds nothing where all is well, and names each fault where one is."""
+"""`seeder doctor` passes a working installation, and names each fault."""
 
 from __future__ import annotations
 
@@ -44,11 +44,11 @@ ALL = ["machine", "credentials", "stack", "tiles", "sources", "queue", "dead let
 
 @dataclass
 class Website:
-    """The website of a tile bucket and the API that it redirects to. `faults` says what answers otherwise."""
+    """The website of a tile bucket and its API. `faults` replaces responses."""
 
     root: str
     stores: Stores | None = None
-    faults: dict[str, tuple[int, dict[str, str], bytes]] = field(default_factory=dict)  # by the path's first part
+    faults: dict[str, tuple[int, dict[str, str], bytes]] = field(default_factory=dict)  # by the first part of the path
 
     def answer(self, path: str) -> tuple[int, dict[str, str], bytes]:
         """Status, headers and body of a GET."""
@@ -82,7 +82,7 @@ def website() -> Iterator[Website]:
             self.wfile.write(body)
 
         def log_message(self, *_: Any) -> None:
-            """Nobody reads it."""
+            """Print nothing."""
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     made = Website(f"http://127.0.0.1:{server.server_port}")
@@ -103,13 +103,13 @@ class Deployed:
     outputs: dict[str, str]
 
     def forget_tiles(self) -> None:
-        """Remove the tile that the last look made."""
+        """Remove the tile of the last check."""
         assert self.website.stores is not None
         tiles = self.website.stores.tiles
         tiles.delete([entry.key for entry in tiles.list("alps/")])
 
     def empty(self, bucket: str) -> None:
-        """Remove a bucket with all that is in it."""
+        """Remove a bucket with all its objects."""
         client, name = boto3.client("s3"), self.outputs[bucket]
         for each in client.list_objects_v2(Bucket=name).get("Contents", []):
             client.delete_object(Bucket=name, Key=each["Key"])
@@ -117,7 +117,7 @@ class Deployed:
 
 
 def make_workers(name: str, queue: str) -> str:
-    """A function that a queue feeds; returns the id of its mapping."""
+    """A function fed by a queue; return the id of its mapping."""
     code = io.BytesIO()
     with zipfile.ZipFile(code, "w") as archive:
         archive.writestr("worker.py", "")
@@ -134,7 +134,7 @@ def make_workers(name: str, queue: str) -> str:
 
 @pytest.fixture
 def bare(make_stack: MakeStack, website: Website) -> Deployed:
-    """A stack as it is after the first deployment."""
+    """A stack after the first deployment."""
     worker = f"worker-{website.root.rpartition(':')[2]}"
     urls = {"WebsiteUrl": f"{website.root}/site", "TileUrl": f"{website.root}/direct", "ApiUrl": f"{website.root}/api"}
     stack = read_stack(make_stack(**urls, WorkerFunction=worker), "us-east-1")
@@ -158,14 +158,14 @@ def doctor(*words: str) -> Result:
 
 
 def findings(result: Result) -> dict[str, dict[str, Any]]:
-    """What `--json` says, by what was looked at."""
+    """The results of `--json` by check."""
     lines = [json.loads(line) for line in result.stdout.splitlines()]
     assert all(set(line) == {"what", "seen", "well"} for line in lines)
     return {line["what"]: line for line in lines}
 
 
 def wrong(result: Result) -> dict[str, str]:
-    """What `--json` says of that which is not well."""
+    """The failed checks of `--json`."""
     found = {what: each["seen"] for what, each in findings(result).items() if not each["well"]}
     assert result.exit_code == bool(found)
     return found
@@ -285,7 +285,7 @@ def test_a_source_of_no_bytes_is_named(alps_copy: Path) -> None:
 
 
 def ring_mask(rows: int = 700, columns: int = 900) -> Values:
-    """A mask of a ring: the middle third and more of both sides is a hole."""
+    """A mask with a large hole in its middle."""
     mask = np.full((rows, columns), 255, np.uint8)
     mask[rows // 4 : -rows // 4, columns // 4 : -columns // 4] = 0
     return mask
@@ -293,7 +293,7 @@ def ring_mask(rows: int = 700, columns: int = 900) -> Values:
 
 @pytest.fixture
 def ring(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Stores:
-    """A folder with a layer whose middle is a hole."""
+    """A folder with a layer with a hole in its middle."""
     path = write_raster(tmp_path / "ring.tif", Recipe(values=scene(), mask=ring_mask()))
     monkeypatch.setenv("TILER_DATA", str(tmp_path / "data"))
     stores = Stores.open(Settings.from_env({}, data=str(tmp_path / "data")), create=True)
@@ -392,7 +392,7 @@ def test_credentials_that_are_not_valid_are_named(deployed: Deployed, monkeypatc
 
 @pytest.fixture
 def stranger(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """A user who never configured anything, with stores in S3."""
+    """A user without any configuration, with stores in S3."""
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.delenv(name)
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")

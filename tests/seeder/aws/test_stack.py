@@ -1,4 +1,4 @@
-"""A deployed stack's outputs become settings; what is not such a stack is named in one line."""
+"""Outputs of a deployed stack become settings; any other stack gives an error of one line."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def run(*words: str) -> Result:
 
 
 def error(result: Result) -> str:
-    """The one line that tells what is wrong."""
+    """The single line of the error."""
     assert (result.exit_code, result.stdout) == (2, "")
     lines = result.stderr.splitlines()
     assert len(lines) == 1
@@ -83,7 +83,7 @@ def test_a_stack_whose_deployment_failed_is_bad_input() -> None:
 
 def test_a_service_that_answers_nonsense_is_a_failure(cloud: str, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: object) -> None:
-        raise RuntimeError("on fire")  # the server makes a page of HTML of it
+        raise RuntimeError("on fire")  # the server's response is a page of HTML
 
     assert cloud
     monkeypatch.setattr(

@@ -1,4 +1,4 @@
-"""An audit finds what was removed, emptied, spoilt, replaced and added, each once, and nothing else."""
+"""An audit finds each removed, emptied, damaged, replaced and added object once, and nothing else."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from tiler.layers.fill import Outcome
 from tiler.layers.render import TileVariant
 from tiler.storage.store import Store, Stores
 
-# any layer, any selection, any objects; no tile is rendered
+# any layer, selection and objects; no tile is rendered
 
 
 @settings(max_examples=examples(120))
@@ -108,7 +108,7 @@ def test_blanks_that_the_redirect_path_stores_are_fine_inside_the_bounds_only(va
 
 
 def without(*lines: str) -> Case:
-    """The layer without a tile or two."""
+    """The layer without one or two tiles."""
     case = whole()
     for line in lines:
         del case.stored[f"near/{line}.png"]
@@ -116,7 +116,7 @@ def without(*lines: str) -> Case:
 
 
 def note(stores: Stores, spec: Spec, line: str, fate: str = "empty") -> None:
-    """A receipt that says what became of one tile."""
+    """A receipt with the result of one tile."""
     z, x, y = map(int, line.split("/"))
     block = Block.of(Tile(x=x, y=y, z=z))
     mask = block.bit(Tile(x=x, y=y, z=z))
@@ -130,7 +130,7 @@ def note(stores: Stores, spec: Spec, line: str, fate: str = "empty") -> None:
     ("spec", "known"),
     [
         (OWN, True),
-        (replace(OWN, variant=TileVariant(format="webp")), True),  # what is empty is so in every format
+        (replace(OWN, variant=TileVariant(format="webp")), True),  # empty tiles are empty in every format
         (replace(OWN, selection=Selection((3, 4, 5), (Bounds(0, 0, 1, 1),))), True),
         (replace(OWN, revision="0123"), False),
         (replace(OWN, variant=TileVariant(scale=2)), False),

@@ -1,4 +1,4 @@
-"""CloudFront is told of all that was selected, of nothing else where that can be said, and only when it was meant."""
+"""Invalidations cover all selected tiles, only these where paths allow it, and are sent only if intended."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ from tiler.layers.catalog import Layer, dump, publish
 from tiler.settings import Settings
 from tiler.storage.store import Stores
 
-DEEPEST = 5  # zoom of the tiles that are looked at one by one
+DEEPEST = 5  # zoom of the tiles checked one by one
 GRID = [Tile(x=x, y=y, z=z) for z in range(DEEPEST + 1) for x in range(2**z) for y in range(2**z)]
 SMALL = Bounds(6.9, 45.8, 7.1, 46.0)
 NOWHERE = "E0NOWHERE00000"
@@ -51,17 +51,17 @@ COMMANDS = get_args(Command)
 
 
 def url(layer: str, tile: Tile, scale: Literal[1, 2] = 1, form: Format = "png") -> str:
-    """A tile's path as CloudFront sees it."""
+    """A tile's path in CloudFront."""
     return f"/{tile_key(TileName(layer, tile, scale, form))}?v=9f2c"
 
 
 def urls(layer: str, chosen: Iterable[Tile]) -> set[str]:
-    """One path of each scale: formats differ behind the dot, where no wildcard begins."""
+    """One path per scale: formats differ after the dot, where no wildcard starts."""
     return {url(layer, tile, scale) for tile in chosen for scale in (1, 2)}
 
 
 def reached(found: Iterable[str], among: Iterable[str]) -> set[str]:
-    """Those of `among` that CloudFront forgets, by its rule."""
+    """The paths of `among` that CloudFront invalidates, by its rule."""
     return {each for each in among for path in found if each.startswith(path.removesuffix("*"))}
 
 
@@ -70,7 +70,7 @@ def listed(*chosen: Tile) -> TileSets:
 
 
 def selected(stored_filter: StoredFilter) -> set[Tile]:
-    """What is meant, tile by tile."""
+    """The selected tiles, one by one."""
     own = None if stored_filter.tiles is None else set(lines(stored_filter.tiles))
     return {
         tile
@@ -85,7 +85,7 @@ def selected(stored_filter: StoredFilter) -> set[Tile]:
 
 
 def fewest(meant: set[str], others: set[str]) -> set[str]:
-    """The shortest beginnings of `meant` that none of `others` has: whatever else is exact needs as many at least."""
+    """The shortest prefixes of `meant` without any of `others`: a lower bound for any exact set of paths."""
     taken = {other[:end] for other in others for end in range(len(other) + 1)}
     return {
         next(each[:end] for end in range(each.index("/", 1) + 1, len(each)) if each[:end] not in taken)
@@ -95,7 +95,7 @@ def fewest(meant: set[str], others: set[str]) -> set[str]:
 
 @st.composite
 def picks(draw: st.DrawFn) -> StoredFilter:
-    """Selections of layers of low zooms, some of tiles that the layer lacks."""
+    """Selections of layers of low zooms, some outside the layer's range."""
     low, high = sorted((draw(st.integers(0, DEEPEST)), draw(st.integers(0, DEEPEST))))
     box = draw(st.sampled_from([WORLD, SMALL]) | bounds())
     layer = replace(GLOBE, id=draw(layer_ids), bounds=box, minzoom=low, maxzoom=high)
@@ -127,7 +127,7 @@ def test_a_path_has_one_wildcard_at_its_end_and_names_one_layer(stored_filter: S
 
 
 def owned(stored_filter: StoredFilter, zooms: Iterable[int]) -> set[str]:
-    """The paths of what lies in the layer's bounds and is not meant."""
+    """The paths of unselected tiles within the layer's bounds."""
     ranges = {z: tile_ranges(stored_filter.layer.bounds, z) for z in zooms if z <= DEEPEST}
     inside = {tile for tile in GRID if any(tile in each for each in ranges.get(tile.z, ()))}
     return urls(stored_filter.layer.id, inside - selected(stored_filter))
@@ -141,7 +141,7 @@ def test_where_few_paths_do_they_are_the_fewest_and_reach_nothing_else_of_the_la
     meant, others = urls(stored_filter.layer.id, selected(stored_filter)), owned(stored_filter, own)
     wary = fewest(
         meant, owned(stored_filter, (*own, *(stored_filter.zooms or ())))
-    )  # an older revision may have had those zooms too
+    )  # an older revision may have had these zooms too
     if len(wary) <= MOST:
         found = paths(stored_filter)
         assert reached(found, others) == set()
@@ -180,7 +180,7 @@ def test_a_hundred_thousand_scattered_tiles_are_looked_through_a_few_hundred_tim
         lambda found, *spans: (variants.update(tiles=len(found.x0)), within(found, *spans))[1],
     )
     assert paths(StoredFilter(replace(GLOBE, maxzoom=14), None, (), chosen)) == ["/globe/14*"]
-    assert variants.total() < 60_000_000  # a fiftieth of a second each million
+    assert variants.total() < 60_000_000  # 0.02 s per million
 
 
 @pytest.mark.parametrize("box", [WORLD, Bounds(5.5, 45.0, 10.5, 47.5)], ids=["world", "alps"])
@@ -199,12 +199,12 @@ def test_boxes_of_deep_zooms_are_counted_some_thousand_times(
 
 @dataclass(frozen=True)
 class Distribution:
-    """A distribution, and what it was told."""
+    """A distribution, and the paths of its invalidations."""
 
     id: str
 
     def told(self) -> list[list[str]]:
-        """The paths of each invalidation, the first one first."""
+        """The paths of each invalidation, the oldest first."""
         client = boto3.client("cloudfront")
         listing = client.list_invalidations(DistributionId=self.id)["InvalidationList"]
         found = [
@@ -216,7 +216,7 @@ class Distribution:
 
 @pytest.fixture
 def distribution(cloud: str) -> Distribution:
-    """A distribution that was never told anything."""
+    """A distribution without invalidations."""
     assert cloud
     origin = {"Id": "tiles", "DomainName": "tiles.s3.amazonaws.com", "S3OriginConfig": {"OriginAccessIdentity": ""}}
     config = {
@@ -231,7 +231,7 @@ def distribution(cloud: str) -> Distribution:
 
 @pytest.fixture
 def slow(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """What CloudFront says of an invalidation at each look, the last one for ever; nobody sleeps between looks."""
+    """Statuses of an invalidation in consecutive polls, the last one repeated; nothing sleeps between polls."""
     states = ["InProgress", "InProgress", "Completed"]
     status = property(lambda _: states.pop(0) if len(states) > 1 else states[0], lambda *_: None)
     monkeypatch.setattr(Invalidation, "status", status, raising=False)
@@ -274,7 +274,7 @@ Words = tuple[str, ...]
 
 
 def fill(stores: Stores, layer: Layer, zooms: Iterable[int]) -> set[str]:
-    """Store a tile of each zoom; returns their keys."""
+    """Store a tile of each zoom; return their keys."""
     names = {tile_key(TileName(layer.id, CENTRE[z], 1, "png")) for z in zooms}
     for key in names:
         stores.tiles.put(key, b"old", content_type="image/png")
@@ -283,7 +283,7 @@ def fill(stores: Stores, layer: Layer, zooms: Iterable[int]) -> set[str]:
 
 @pytest.fixture
 def data(stores: Stores, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Stores:
-    """The layers `relief` and `relief-2`, six tiles of each, where every command of this test finds them."""
+    """The layers `relief` and `relief-2`, with six tiles each, for all commands of a test."""
     monkeypatch.setenv("TILER_DATA", str(tmp_path / "data"))
     for layer in (RELIEF, OTHER):
         publish(layer, stores)
@@ -293,7 +293,7 @@ def data(stores: Stores, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Sto
 
 @pytest.fixture
 def words(make_raster: MakeRaster) -> Callable[[Command], Words]:
-    """What is typed to change all tiles of `relief`."""
+    """Commands that change all tiles of `relief`."""
     raster = str(make_raster(values=scene(64, 64), bounds=SMALL))
     typed: dict[Command, Words] = {
         "invalidate": ("invalidate", "relief", "--all"),
@@ -388,7 +388,7 @@ def test_what_was_removed_is_told_of_though_the_layer_has_such_zooms_no_more(
 
 @pytest.fixture
 def staged(make_stack: MakeStack) -> Callable[[str], str]:
-    """Makes a stack with the layer `relief` whose output names a distribution; returns the stack's name."""
+    """Create a stack with the layer `relief` and a distribution; return its name."""
 
     def make(output: str) -> str:
         name = make_stack(WebsiteUrl="http://tiles.test", TileUrl="https://tiles.test", CloudFront=output)

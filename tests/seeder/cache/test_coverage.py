@@ -1,4 +1,4 @@
-"""Coverage tells of each planned tile what became of it, as its object and receipts say, and agrees with verify."""
+"""Coverage has the state of each planned tile according to its object and receipts, and agrees with verify."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ STATES = ("stored", "empty", "missing", "failed")
 
 
 def state_of(found: list[Covered]) -> dict[Tile, str]:
-    """Each planned tile's state, which must be exactly one."""
+    """The state of each planned tile, which must be exactly one."""
     told: dict[Tile, str] = {}
     for each in found:
         for tile in each.block.tiles(each.planned):
@@ -58,7 +58,7 @@ def state_of(found: list[Covered]) -> dict[Tile, str]:
 
 
 def uncovered(audit: Audit) -> int:
-    """How many tiles verify wants to be seeded."""
+    """The number of tiles that verify reports as to be seeded."""
     problems = Counter(finding.problem for finding in audit.findings(lambda _: None))
     return problems["missing"] + problems["no bytes"]
 
@@ -68,7 +68,7 @@ def uncovered(audit: Audit) -> int:
 
 @dataclass(frozen=True)
 class Word:
-    """What a receipt says of one tile."""
+    """The result of one tile in a receipt."""
 
     job: Job
     kind: Kind
@@ -77,7 +77,7 @@ class Word:
 
 
 def jobs_for(case: Case) -> list[Job]:
-    """The newest first, all newer than those of the case: one of another revision, whose word does not count, first."""
+    """Jobs, the newest first, all newer than the case's; the first one is of another revision and must not count."""
     spec = Spec(case.layer.id, case.layer.revision, everything(case.layer), case.variant)
     old = replace(spec, revision=f"{spec.revision}0")
     ages = ((old, 5), (spec, 4), (replace(spec, force=True), 3), (spec, 2))
@@ -86,7 +86,7 @@ def jobs_for(case: Case) -> list[Job]:
 
 @st.composite
 def worded(draw: st.DrawFn) -> tuple[Case, list[Word]]:
-    """A case, and what receipts say of a few of its tiles, most of them not stored; some contradict others."""
+    """A case with receipts for a few of its tiles, most of them not stored; some contradict others."""
     case = draw(cases() | st.builds(whole))
     tiles = draw(st.sets(st.sampled_from(sorted(case.planned())), max_size=4)) if case.planned() else set()
     gone = {key_of(case.layer, tile, case.variant) for tile in sorted(tiles)[1:]}
@@ -102,7 +102,7 @@ def worded(draw: st.DrawFn) -> tuple[Case, list[Word]]:
 
 
 def note(sources: Store, words: list[Word]) -> None:
-    """Put receipts on record, one for all that a job says of a block."""
+    """Record receipts, one per job and block."""
     masks: dict[tuple[str, Kind, Block], Counter[str]] = defaultdict(Counter)
     for word in words:
         put_job(sources, word.job)
@@ -114,7 +114,7 @@ def note(sources: Store, words: list[Word]) -> None:
 
 
 def expected(case: Case, words: list[Word]) -> dict[Tile, str]:
-    """The state of each planned tile, found tile by tile."""
+    """The state of each planned tile, tile by tile."""
     jobs = [job for job in jobs_for(case) if job.spec.revision == case.layer.revision]
     said = {(word.job.id, word.kind, word.tile): word.fate for word in words}
     told = {}
@@ -194,7 +194,7 @@ def test_the_counts_of_a_job_that_failed_are_those_of_verify_and_of_the_ledger(a
     assert [each.stored for each in tiles] == [each.planned for each in tiles]
 
 
-# what a map is told
+# the JSON for a map
 
 
 def test_a_zoom_in_json_names_each_block_once_with_numbers_that_add_up() -> None:
@@ -233,7 +233,7 @@ def test_a_box_off_the_layer_covers_nothing() -> None:
 
 
 def nowhere() -> Stores:
-    """Stores of which nothing may be asked."""
+    """Stores that fail on any call."""
     nothing = cast(Store, Nothing())
     return Stores(nothing, nothing, "")
 
@@ -261,7 +261,7 @@ def test_blocks_are_refused_just_when_there_are_more_than_the_limit(monkeypatch:
 
 
 def spied(case: Case, words: list[Word]) -> tuple[Audit, Spy, Spy]:
-    """An audit of stores that note what they are asked."""
+    """An audit of stores that record calls."""
     stores = case.stores()
     note(stores.sources, words)
     tiles, sources = Spy(stores.tiles), Spy(stores.sources)
@@ -304,7 +304,7 @@ def test_receipts_are_listed_once_a_job_that_has_the_zoom_and_read_only_of_block
 
 
 class Patient(Spy):
-    """A store that answers about two receipts at the same time or not at all."""
+    """A store that returns receipts only two at a time."""
 
     def __init__(self, store: Store) -> None:
         super().__init__(store)

@@ -1,4 +1,4 @@
-"""What was seeded stays seeded from one revision to the next, also where there is nothing; new places are told."""
+"""Refreshes keep a layer complete, including tiles that were empty, and report new places."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ PART = "--bbox", "6,16,20,30"
 
 
 def dots(path: Path, seed: int) -> Path:
-    """A raster with a few pixels, so that most tiles of its high zooms are empty."""
+    """A raster with few pixels, so that most tiles of high zooms are empty."""
     values = np.zeros((3, 160, 160), np.uint8)
     for row, column in np.random.default_rng(seed).integers(0, 160, (9, 2)):
         values[:, row, column] = 40 + 20 * seed
@@ -35,13 +35,13 @@ def dots(path: Path, seed: int) -> Path:
 
 @dataclass(frozen=True)
 class Islands:
-    """The layer `land` in a data folder, and rasters by name."""
+    """The layer `land` in a data folder, and named rasters."""
 
     data: Path
     rasters: Path
 
     def run(self, *words: object, code: int = 0) -> Result:
-        """A command with one process; rasters go by their names."""
+        """Run a command with one process; rasters are given by name."""
         some = ("--jobs", "1") if words[0] in JOBS else ()
         program, rest = (seed, words[1:]) if words[0] == "seed" else (cli.main, words)
         said = [str(self.rasters / word) if str(word).endswith(".tif") else str(word) for word in rest]
@@ -54,11 +54,11 @@ class Islands:
         self.run("ingest", raster, "--layer", "land", "--max-zoom", "6")
 
     def jobs(self) -> set[str]:
-        """The jobs on record."""
+        """The recorded jobs."""
         return {path.name for path in (self.data / "private" / "jobs").iterdir()}
 
     def seen(self) -> dict[str, bytes]:
-        """The stored tiles that show something."""
+        """The stored tiles that are not blank."""
         folder = self.data / "tiles" / "land"
         found = {str(path.relative_to(folder)): path.read_bytes() for path in folder.glob("*/*/*.png")}
         return {name: data for name, data in found.items() if data not in BLANKS}
@@ -66,7 +66,7 @@ class Islands:
 
 @pytest.fixture(scope="module")
 def seeded(tmp_path_factory: pytest.TempPathFactory) -> Islands:
-    """A data folder, all of whose layer is seeded."""
+    """A data folder with a completely seeded layer."""
     folder = tmp_path_factory.mktemp("islands")
     for number in (1, 2):
         dots(folder / f"{number}.tif", number)
@@ -78,7 +78,7 @@ def seeded(tmp_path_factory: pytest.TempPathFactory) -> Islands:
 
 @pytest.fixture(scope="module")
 def right(seeded: Islands) -> dict[str, dict[str, bytes]]:
-    """What an empty folder holds once a raster is seeded."""
+    """The objects of an empty folder after seeding a raster."""
     other = Islands(seeded.data.with_name("other"), seeded.rasters)
     other.ingest("2.tif")
     other.run("seed", "land")
@@ -87,13 +87,13 @@ def right(seeded: Islands) -> dict[str, dict[str, bytes]]:
 
 @pytest.fixture(autouse=True)
 def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing is in flight, so nobody waits."""
+    """Pretend that the fence has passed, so that nothing waits."""
     nothing_in_flight(monkeypatch)
 
 
 @pytest.fixture
 def islands(seeded: Islands, tmp_path: Path) -> Islands:
-    """A copy of it."""
+    """A copy of `seeded`."""
     return Islands(Path(shutil.copytree(seeded.data, tmp_path / "data")), seeded.rasters)
 
 
@@ -167,7 +167,7 @@ def test_at_every_scale(islands: Islands) -> None:
 
 @pytest.fixture
 def partly(islands: Islands) -> Islands:
-    """Of the highest zoom less than half is seeded."""
+    """Less than half of the highest zoom is seeded."""
     for name in ("tiles/land/6", "private/jobs"):
         shutil.rmtree(islands.data / name)
     islands.run("seed", "land", "--zooms", "6", *PART)
@@ -203,7 +203,7 @@ def test_a_dry_run_and_the_limit_count_what_was_empty(islands: Islands) -> None:
 
 @pytest.fixture
 def grown(tmp_path: Path) -> Islands:
-    """A warm layer of a raster, and another one that covers four times as much."""
+    """A seeded layer of a raster, and another raster of four times its area."""
     for name, size in (("small", 150), ("large", 300)):
         recipe = Recipe(values=scene(size, size), bounds=(5.0, 25.0, 5.0 + size / 15, 25.0 + size / 15))
         write_raster(tmp_path / f"{name}.tif", recipe)

@@ -1,4 +1,4 @@
-"""How long a revision that was replaced may still put tiles, and that nobody puts one later."""
+"""The time in which a superseded revision may still put tiles, and that none is put later."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ A_TILE = 0.4  # seconds
 
 
 class Clock:
-    """Time that passes only when it is told to; it stands for the module `time`."""
+    """A clock advanced by the test, in place of the module `time`."""
 
     def __init__(self) -> None:
         self.now = 1000.0
@@ -57,8 +57,8 @@ class Clock:
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    """The time of whoever believes, fills and waits."""
-    clock, guard = Clock(), fill.Guard  # which knows the time from when its class was made
+    """The clock of caches, fills and waits."""
+    clock, guard = Clock(), fill.Guard  # it reads the time when its class is created
     for module in (catalog, fill, fence, process_block):
         monkeypatch.setattr(module, "time", clock, raising=False)
     for module in (fill, process_block):
@@ -67,7 +67,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 
 class Dated:
-    """A store with a clock of its own, `skew` seconds before ours, that tells times in steps of `step` seconds."""
+    """A store with its own clock, `skew` seconds behind ours, with times in steps of `step` seconds."""
 
     def __init__(self, store: Store, *, step: float = 0.0, skew: float = 0.0) -> None:
         self.store = store
@@ -89,7 +89,7 @@ class Dated:
         return NOON + timedelta(seconds=told // self._step * self._step if self._step else told)
 
     def date(self, key: str, moment: float) -> None:
-        """Make it that the object under `key` was written at `moment`."""
+        """Set the time of last write of the object at `key`."""
         self._times[key] = moment
 
     def clock(self, key: str) -> datetime:
@@ -120,7 +120,7 @@ def test_the_fence_outlasts_whoever_may_still_put(store: Store) -> None:
 
 @dataclass(frozen=True)
 class Case:
-    """A store's clock, which tells time in steps and is off; when a revision was published in a folder or not; a look.
+    """A store's clock with steps and an offset, a publication in a folder or not, and the time of a check.
 
     `late` are the seconds from the end of the fence to the look.
     """
@@ -133,11 +133,11 @@ class Case:
 
     @property
     def tiles(self) -> Store:
-        """Where the tiles are."""
+        """The tile store."""
         return open_store("file:///tmp") if self.folder else memory()
 
     def begun(self) -> tuple[Dated, Stores, float]:
-        """The private store at the time of the look, and when the fence ends."""
+        """The private store at the time of the check, and the end of the fence."""
         sources, stores = dated(self.tiles, step=self.step, skew=self.skew)
         for layer in (OLDER, NEWER):
             publish(layer, replace(stores, tiles=memory()))
@@ -229,7 +229,7 @@ def test_the_countdown_takes_its_time(seconds: float) -> None:
 
 
 class Slow:
-    """A store whose every answer takes a while to come."""
+    """A store with slow responses."""
 
     def __init__(self, store: Store, clock: Clock, seconds: float) -> None:
         self._store, self._clock, self._seconds = store, clock, seconds
@@ -258,7 +258,7 @@ def test_metadata_is_believed_only_since_it_was_asked_for(clock: Clock, seconds:
 
 @dataclass
 class Bench:
-    """A worker on `alps`, whose tiles take A_TILE to draw; what it puts, when; and the change of the revision."""
+    """A worker on `alps` that needs A_TILE per tile; its puts with their times, and a change of the revision."""
 
     clock: Clock
     stores: Stores
@@ -273,7 +273,7 @@ class Bench:
         return getattr(self.stores.tiles, name)
 
     def pass_by(self, seconds: float) -> None:
-        """Time passes, in which somebody may publish a revision."""
+        """Let time pass, with a publication if it is due."""
         if self.clock.now < self.changed <= self.clock.now + seconds:
             publish(replace(self.layer, revision="0002"), self.stores)
         self.clock.now += seconds
@@ -286,7 +286,7 @@ class Bench:
             yield key
 
     def render(self, *asked: Any) -> Iterator[Any]:
-        """Tiles with nothing on every second of them."""
+        """Blank tiles; every second one is empty."""
         for number, tile in enumerate(asked[2].tiles(asked[3])):
             self.pass_by(A_TILE)
             yield tile, None if number % 2 else b"drawn"
@@ -321,7 +321,7 @@ class Bench:
 
 @pytest.fixture
 def bench(clock: Clock, site: Site, alps: Layer, monkeypatch: pytest.MonkeyPatch) -> Bench:
-    """A worker, and tiles of every place of its block that are stored already."""
+    """A worker, and stored tiles in every place of its block."""
     bench = Bench(clock, Stores(site.tiles.store, site.sources.store, ""), alps)
     monkeypatch.setattr(fill, "render", bench.render)
     return bench
@@ -358,14 +358,14 @@ def test_a_block_whose_revision_stays_is_filled_whole(bench: Bench) -> None:
 def test_no_blank_is_put_long_after_the_revision_changed(bench: Bench) -> None:
     stocked(bench)
     bench.slow = lambda verb: 2.0 * (verb == "put" and len(bench.puts) > 32)
-    bench.changed = bench.clock.now + 64 * A_TILE + 3  # by then the drawn ones are put
+    bench.changed = bench.clock.now + 64 * A_TILE + 3  # by then the rendered ones are put
     assert bench.fill(force=True).fate == "dropped"
     assert len(bench.puts) > 32
     assert all(begun <= bench.changed + timing.REVISION_CHECK_SECONDS + A_TILE for _, begun in bench.puts)
 
 
 @pytest.mark.parametrize("verb", ["has", "get"])
-@pytest.mark.parametrize("after", [0.1, 5.3])  # at the first look, and at the next
+@pytest.mark.parametrize("after", [0.1, 5.3])  # at the first check, and at the next
 def test_a_slow_ledger_lets_no_put_begin_later(bench: Bench, verb: str, after: float) -> None:
     bench.changed = bench.clock.now + after
     bench.slow = lambda asked: 20.0 * (asked == verb and bench.changed - bench.clock.now < A_TILE)

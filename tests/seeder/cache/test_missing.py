@@ -1,4 +1,4 @@
-"""What is stored and what is missing, as sets of tiles; the options `--existing` and `--missing` ask for them."""
+"""Stored and missing tiles as sets; the options `--existing` and `--missing` select them."""
 
 from __future__ import annotations
 
@@ -30,18 +30,18 @@ from tiler.raster.options import Options
 from tiler.settings import Settings
 from tiler.storage.store import Stores, open_store
 
-# any layer, any selection, any objects; no tile is rendered
+# any layer, selection and objects; no tile is rendered
 
 
 def named(tiles: TileSets) -> set[str]:
-    """The tiles of a set, z/x/y; each once, low zooms first."""
+    """The tiles of a set as z/x/y, each once, low zooms first."""
     found = list(lines(tiles))
     assert len(found) == len(set(found)) == len(tiles)
     return set(found)
 
 
 def of_case(case: Case) -> tuple[set[str], set[str], set[str]]:
-    """Planned tiles, those of them that are stored with bytes, those that are not stored and not known to be empty."""
+    """Planned tiles, those stored with bytes, and those neither stored nor known to be empty."""
     planned = case.planned()
     stored = {tile for tile in planned if case.stored.get(key_of(case.layer, tile, case.variant))}
     there = {tile for tile in planned if key_of(case.layer, tile, case.variant) in case.stored}
@@ -60,7 +60,7 @@ def test_warm_and_missing_are_what_looking_at_each_object_shows(case: Case, many
             assert sum(seen) == len(planned), "progress is told of each planned tile once"
 
 
-# as commands say it
+# through commands
 
 
 @pytest.fixture(scope="module")
@@ -84,7 +84,7 @@ def patches_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def data(patches_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The same, where commands find it."""
+    """A copy of `patches_data` for commands."""
     folder = Path(shutil.copytree(patches_data, tmp_path / "data"))
     monkeypatch.setenv("TILER_DATA", str(folder))
     monkeypatch.chdir(tmp_path)
@@ -103,7 +103,7 @@ def counted(*words: object) -> int:
 
 
 def take(data: Path, number: int) -> Tiles:
-    """Remove so many of the stored tiles; returns them."""
+    """Remove a number of stored tiles; return them."""
     gone = set(sorted(made(data))[:number])
     for tile in gone:
         (data / f"tiles/patches/{tile.z}/{tile.x}/{tile.y}.png").unlink()

@@ -1,4 +1,4 @@
-"""Between two revisions: what `tile.json` names, and where `rollback` goes, when not all is done yet."""
+"""Between two revisions: the revision in `tile.json`, and the target of `rollback`, while tiles are pending."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tiler.storage.store import Stores
 
 @pytest.fixture
 def stores(alps_copy: Path, monkeypatch: pytest.MonkeyPatch) -> Stores:
-    """The layer `alps`, of which zooms 0 to 4 are stored; nothing is in flight."""
+    """The layer `alps` with stored zooms 0 to 4; the fence has passed."""
     nothing_in_flight(monkeypatch)
     run("seed", "alps", "--zooms", "0-4", "--jobs", "1")
     return Stores.open(Settings.from_env({}, data=str(alps_copy)))
@@ -46,7 +46,7 @@ def named(stores: Stores) -> str:
 
 
 def following(layer: Layer, revision: str) -> Layer:
-    """Another revision in the place of `layer`, with the same source."""
+    """Another revision after `layer`, with the same source."""
     return replace(layer, revision=revision, previous=layer.revision)
 
 
@@ -79,7 +79,7 @@ def test_a_rollback_that_was_cut_off_is_finished_and_goes_no_further(stores: Sto
     announce(second, stores)
     publish(following(second, "0003"), stores)
     announce(following(second, "0003"), stores)
-    assert restore("alps", "0002", stores).previous == first.revision  # and then it was cut off
+    assert restore("alps", "0002", stores).previous == first.revision  # interrupted here
     run("rollback", "alps", "--jobs", "1")
     assert load_layer(stores.sources, "alps").revision == named(stores) == "0002"
     run("rollback", "alps", "--jobs", "1")
@@ -91,6 +91,6 @@ def test_going_to_and_fro_between_two_revisions_does_not_look_like_a_rollback(st
     for layer in (second, replace(first, previous="0002")):
         publish(layer, stores)
         announce(layer, stores)
-    publish(second, stores)  # its tiles were not made yet
+    publish(second, stores)  # its tiles were not rendered yet
     run("rollback", "alps", "--jobs", "1")
     assert load_layer(stores.sources, "alps").revision == named(stores) == first.revision

@@ -1,4 +1,4 @@
-"""Deleting tiles: how many requests that takes, what becomes of keys that the store refuses to let go."""
+"""Deletion of tiles: the number of requests, and keys that the store refuses to delete."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ from tiler.storage.store import Store, open_store
 
 
 def named(number: int, layer: str = "relief") -> list[str]:
-    """So many keys of one column of tiles."""
+    """A number of keys in one column of tiles."""
     return [f"{layer}/9/7/{y}.png" for y in range(number)]
 
 
 def purged(store: Store, keys: Iterable[str]) -> tuple[Purged, int]:
-    """What became of `keys`, and of how many progress told."""
+    """Purge `keys`; return the result and the sum of progress."""
     steps: list[int] = []
     told = purge(store, keys, steps.append)
     return told, sum(steps)
@@ -77,7 +77,7 @@ def test_keys_are_drawn_as_they_are_deleted(tens: int, monkeypatch: pytest.Monke
 
     monkeypatch.setattr(Store, "delete", lambda _, batch: gone.extend(batch))
     assert purge(memory(), keys(), lambda _: None).removed == 5000
-    assert ahead <= 2 * 16 * tens  # so many are under way at once; an answer may be there and not be told yet
+    assert ahead <= 2 * 16 * tens  # this many are in progress; a response may not be counted yet
 
 
 @pytest.mark.parametrize("times", range(1, ATTEMPTS + 1))
@@ -89,13 +89,13 @@ def test_what_is_refused_is_tried_again_until_it_mends(door: Door, behind: Store
     assert not held(behind)
     assert (told.removed, told.failed, told.keys, told.why, seen) == (30, 0, [], "", 30)
     assert told.requests == door.seen["DELETE"] == 1 + times
-    assert door.sizes == [30, *[len(keys[::7])] * times]  # only what is left is asked for again
+    assert door.sizes == [30, *[len(keys[::7])] * times]  # only the remaining keys are requested again
 
 
 def test_what_is_refused_for_good_is_told_by_name(door: Door, behind: Store, tens: int) -> None:
     keys = named(35)
     fill(behind, keys)
-    kept = {keys[3], keys[4], keys[17], keys[31]}  # of three different requests
+    kept = {keys[3], keys[4], keys[17], keys[31]}  # from three different requests
     door.kept = dict.fromkeys(kept, FOREVER)
     told, seen = purged(behind, keys)
     assert held(behind) == kept

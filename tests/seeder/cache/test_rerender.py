@@ -1,4 +1,4 @@
-"""What is rendered anew and what is removed, of all that may lie in a tile store, held against tiles counted singly."""
+"""Re-rendered and removed tiles for any contents of a tile store, compared with tile-by-tile counts."""
 
 from __future__ import annotations
 
@@ -35,11 +35,11 @@ NOON = datetime(2026, 11, 1, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)
 DEEPEST = 4
 
-Bag = dict[tuple[TileVariant, Tile], datetime]  # what is stored, and since when
+Bag = dict[tuple[TileVariant, Tile], datetime]  # stored tiles and their times
 
 
 class Shelves:
-    """A store with empty tiles of any age, and clutter; listed in parts where it is `ordered`."""
+    """A store with empty tiles of any age, and other objects; listed in parts if `ordered`."""
 
     def __init__(self, layer: Layer, bag: Bag, *, ordered: bool) -> None:
         self._store, self.ordered = memory(), ordered
@@ -65,7 +65,7 @@ def within(tile: Tile, ranges: tuple[TileRange, ...]) -> bool:
 
 
 def boxed(tile: Tile, boxes: tuple[Bounds, ...]) -> bool:
-    """Whether a tile touches any of the boxes, if there are some."""
+    """Whether a tile touches any of the boxes, if there are boxes."""
     return not boxes or any(within(tile, tile_ranges(box, tile.z)) for box in boxes)
 
 
@@ -76,7 +76,7 @@ def had(layer: Layer, z: int) -> set[Tile]:
 
 @dataclass(frozen=True)
 class Case:
-    """A layer, what is meant of it, what is stored, before when it is stale, and what a store is asked like."""
+    """A layer, a filter, stored tiles, the time before which tiles are stale, and the kind of store."""
 
     stored_filter: StoredFilter
     bag: Bag
@@ -84,19 +84,19 @@ class Case:
     ordered: bool
 
     def stored_tiles(self) -> StoredTiles:
-        """What is found."""
+        """The stored tiles that match."""
         store = Shelves(self.stored_filter.layer, self.bag, ordered=self.ordered)
         return StoredTiles.take(cast(Store, store), self.stored_filter, self.stale_at, lambda _: None)
 
     @property
     def stale_at(self) -> Callable[[datetime], bool] | None:
-        """Whether a tile is stale that was written then."""
+        """Whether a tile with this time of last write is stale."""
         before = self.before
         return before and (lambda modified: modified < before)
 
     @cached_property
     def found(self) -> Bag:
-        """What is meant of what is stored."""
+        """The matching stored tiles."""
         stored_filter = self.stored_filter
         named = None if stored_filter.tiles is None else set(lines(stored_filter.tiles))
 
@@ -114,7 +114,7 @@ class Case:
 
     @cached_property
     def stale(self) -> set[tuple[TileVariant, Tile]]:
-        """What of it is stale."""
+        """The stale ones."""
         return {place for place, at in self.found.items() if self.before is None or at < self.before}
 
     @cached_property
@@ -124,7 +124,7 @@ class Case:
 
 
 def chosen(found: set[Tile], share: str, seed: int) -> list[Tile]:
-    """About so many of tiles."""
+    """Each tile with a probability."""
     half = -(-len(found) // 2)
     number = {"none": 0, "one": 1, "under": half - 1, "half": half, "all": len(found)}[share]
     return random.Random(seed).sample(sorted(found), min(len(found), max(0, number)))
@@ -132,7 +132,7 @@ def chosen(found: set[Tile], share: str, seed: int) -> list[Tile]:
 
 @st.composite
 def lands(draw: st.DrawFn) -> Layer:
-    """Layers large and small, most of them with a footprint that fits."""
+    """Layers large and small, most with a suitable footprint."""
     whole = st.just(GLOBE.footprint)
     return replace(
         draw(layers(DEEPEST)),

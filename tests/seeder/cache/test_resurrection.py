@@ -1,4 +1,4 @@
-"""Whoever seeds, asks or answers late while a layer changes its revision: no tile of the old one is left.
+"""Late workers, visitors and seedings while a layer changes its revision: no tile of the old one remains.
 
 Time is played: every actor is a thread of which one runs at a time, and the clock jumps to whoever wakes next. So waits
 have their real lengths, delays fall where they hurt most, and a run takes milliseconds.
@@ -50,11 +50,11 @@ from tiler.raster.options import Options
 from tiler.storage.store import Entry, Store, Stores, open_store
 
 EPOCH = datetime(2026, 11, 1, tzinfo=UTC)
-CHANGE = 30.9  # when the revision changes; nearly a whole second that the times of S3 leave out
+CHANGE = 30.9  # time of the publication; nearly a whole second that S3's times leave out
 SLOWEST = (
     timing.WORKER_RETRY_SECONDS + timing.STORE_REQUEST_SECONDS
-)  # seconds that a worker's put may take, tried again and again
-OLD, NEW = 60, 200  # the greys of the revisions
+)  # seconds that a worker's put may take with retries
+OLD, NEW = 60, 200  # the grey values of the revisions
 ASKED = ("tile.json", "6/33/22.png", "7/66/45.png", "7/65/45@2x.png", "7/66/44.webp", "5/16/11.png")
 
 Kind = Literal["local", "memory", "s3"]
@@ -64,7 +64,7 @@ COMMANDS = ("invalidate", "reseed", "refresh", "rollback")
 
 @dataclass(frozen=True)
 class Pace:
-    """Seconds that an actor takes: to hear of metadata, to look into the ledger, for a tile, to put it."""
+    """Seconds that an actor takes: to read metadata, to read the ledger, to render a tile, to put it."""
 
     told: float = 0.0
     batch: float = 0.0
@@ -73,7 +73,7 @@ class Pace:
 
 
 class Stage:
-    """A clock, and actors who come on at their times. Its `monotonic` and `sleep` stand for those of `time`."""
+    """A clock, and actors that start at given times. Its `monotonic` and `sleep` replace those of `time`."""
 
     def __init__(self) -> None:
         self.now = 0.0
@@ -85,16 +85,16 @@ class Stage:
 
     @property
     def pace(self) -> Pace:
-        """That of the actor who is on."""
+        """The pace of the current actor."""
         found: Pace = getattr(self._local, "pace", Pace())
         return found
 
     def monotonic(self) -> float:
-        """Seconds since the play began."""
+        """Seconds since the start."""
         return self.now
 
     def sleep(self, seconds: float) -> None:
-        """Let the others act."""
+        """Let other actors run."""
         if seconds > 0:
             turn = threading.Event()
             self.at(self.now + seconds, lambda: self._give(turn.set))
@@ -102,11 +102,11 @@ class Stage:
             turn.wait()
 
     def at(self, when: float, deed: Callable[[], object]) -> None:
-        """Something happens by itself."""
+        """Schedule an event."""
         heapq.heappush(self._turns, (when, next(self._number), deed))
 
     def enter(self, when: float, part: Callable[[], object], pace: Pace) -> None:
-        """An actor comes on."""
+        """Start an actor."""
 
         def act() -> None:
             self._local.pace = pace
@@ -125,7 +125,7 @@ class Stage:
         assert self._over.wait(120), "an actor hangs"
 
     def run(self) -> None:
-        """The play, to its end."""
+        """Run to the end."""
         while self._turns:
             self.now, _, deed = heapq.heappop(self._turns)
             deed()
@@ -135,7 +135,7 @@ class Stage:
 
 @dataclass
 class Played:
-    """A store whose clock is the stage's, and whose verbs take their time. Puts to S3 are under way at once."""
+    """A store with the stage's clock, and with calls that take time. Puts to S3 are parallel."""
 
     stage: Stage
     store: Store
@@ -199,7 +199,7 @@ class Played:
 
 @dataclass(frozen=True)
 class Greys:
-    """A layer's two revisions, kept in a store, and the raster of the newer one, which covers less."""
+    """A layer's two revisions in a store, and the raster of the newer one, which covers less."""
 
     sources: Store
     old: Layer
@@ -208,7 +208,7 @@ class Greys:
     drawn: dict[tuple[Any, ...], list[Any]] = field(default_factory=dict)
 
     def render(self, layer: Layer, *asked: Any) -> list[Any]:
-        """What `tiler.layers.render.render` gives, each once."""
+        """The result of `tiler.layers.render.render`, computed once."""
         if (layer.revision, *asked) not in self.drawn:
             self.drawn[layer.revision, *asked] = list(render.render(layer, self.sources, *asked))
             datasets.forget()
@@ -217,7 +217,7 @@ class Greys:
 
 @pytest.fixture(scope="module")
 def greys(tmp_path_factory: pytest.TempPathFactory) -> Greys:
-    """Revisions that are told apart by the colour of any tile."""
+    """Revisions distinguished by the colour of any tile."""
     folder, stores = tmp_path_factory.mktemp("greys"), Stores(memory(), memory(), "")
 
     def made(grey: int, east: float) -> Layer:
@@ -231,7 +231,7 @@ def greys(tmp_path_factory: pytest.TempPathFactory) -> Greys:
 
 
 class Play:
-    """One run: stores, actors, and what changes the revision."""
+    """One run: stores, actors, and the change of the revision."""
 
     def __init__(self, greys: Greys, tiles: Store, kind: Kind, command: str) -> None:
         self.greys = greys
@@ -251,7 +251,7 @@ class Play:
         self.messages += forced.messages((8,))
 
     def worker(self, when: float, pace: Pace) -> None:
-        """A worker gets the job's messages, which came before or will come again."""
+        """A worker gets the job's messages, delivered before or redelivered."""
 
         def refuse(_: Iterable[Message]) -> int:
             raise AssertionError
@@ -261,13 +261,13 @@ class Play:
 
         def work() -> None:
             for message in self.messages:
-                with suppress(StoreError):  # too slow: the message comes again
+                with suppress(StoreError):  # too slow: the message is redelivered
                     station.work(message)
 
         self.stage.enter(when, work, pace)
 
     def visitor(self, when: float, pace: Pace, gap: float = timing.LAYER_TTL_SECONDS) -> None:
-        """An instance of the HTTP function that is asked for one tile after the other."""
+        """An instance of the http function that renders one tile after the other."""
         service = Service(self.stores, Layers(self.stores.sources, timing.LAYER_TTL_SECONDS), "http://tiles.test")
 
         def ask() -> None:
@@ -278,7 +278,7 @@ class Play:
         self.stage.enter(when, ask, pace)
 
     def operate(self, *more: str) -> None:
-        """What the operator does when it is time for it."""
+        """The operator's actions at the given time."""
         words = {
             "invalidate": ["invalidate", "grey", "--all"],
             "reseed": ["invalidate", "grey", "--all", "--reseed", "--jobs", "1"],
@@ -292,12 +292,12 @@ class Play:
         assert load_layer(self.stores.sources, "grey").revision == self.after.revision
 
     def left(self, *more: str) -> set[str]:
-        """The tiles of the old revision that are there when all is over; there are others."""
+        """The remaining tiles of the old revision at the end; there are others."""
         self.stage.enter(CHANGE, lambda: self.operate(*more), Pace())
         with pytest.MonkeyPatch.context() as patch:
             for module in (catalog, fill, fence, process_block):
                 patch.setattr(module, "time", self.stage, raising=False)
-            guard = fill.Guard  # knows the time from when its class was made
+            guard = fill.Guard  # it reads the time when its class is created
             for module in (fill, process_block):
                 patch.setattr(module, "Guard", lambda superseded: guard(superseded, self.stage.now))
             patch.setattr(Stores, "open", lambda *_, **__: self.stores)
@@ -313,7 +313,7 @@ class Play:
         pixels = decode(self.tiles.store.get(key))[1]
         seen = pixels[pixels[..., 3] == 255][:, 0].astype(int)
         assert all(np.ptp(seen) < 9 for _ in seen[:1]), "it shows both revisions"
-        return bool(np.any(abs(seen - self.grey) > 9))  # WebP is not exact
+        return bool(np.any(abs(seen - self.grey) > 9))  # WebP is lossy
 
     def _render(self, layer: Layer, _: Store, *asked: Any) -> Iterator[Any]:
         for each in self.greys.render(layer, *asked):
@@ -326,7 +326,7 @@ Begin = Callable[[str], Play]
 
 @pytest.fixture(params=KINDS)
 def begin(request: pytest.FixtureRequest, greys: Greys, tmp_path: Path) -> Begin:
-    """Begins a play of a command, in tile stores of each kind."""
+    """Start a play of a command, for each kind of tile store."""
     kind: Kind = request.param
     bucket = request.getfixturevalue("s3_url") if kind == "s3" else ""
 
@@ -339,7 +339,7 @@ def begin(request: pytest.FixtureRequest, greys: Greys, tmp_path: Path) -> Begin
 
 
 def limits(kind: Kind) -> tuple[float, float]:
-    """Seconds that a worker's put and a whole answer may take at most."""
+    """Longest times in seconds of a worker's put and of a whole request."""
     return (
         (timing.FOLDER_PUT_SECONDS - timing.REVISION_CHECK_SECONDS, timing.FOLDER_PUT_SECONDS)
         if kind == "local"
@@ -348,18 +348,18 @@ def limits(kind: Kind) -> tuple[float, float]:
 
 
 def late_worker(play: Play) -> None:
-    """Hears of the old revision at the last moment, tells its tiles until it must look again, and puts for long."""
+    """Reads the old revision at the last moment, renders until the next check, and puts for long."""
     play.worker(CHANGE - 0.1, Pace(drawn=timing.REVISION_CHECK_SECONDS - 0.2, put=limits(play.tiles.kind)[0]))
 
 
 def slow_worker(play: Play) -> None:
-    """Takes half of that time to hear and to look into the ledger."""
+    """Needs half of this time to read metadata and the ledger."""
     quarter = timing.REVISION_CHECK_SECONDS / 4 - 0.1
     play.worker(CHANGE - 0.1, Pace(quarter, quarter, 2 * quarter, put=limits(play.tiles.kind)[0]))
 
 
 def late_visitor(play: Play) -> None:
-    """Believes what was so at the last moment as long as it may, and answers as late as it may."""
+    """Caches the old metadata and responds as late as possible."""
     half = limits(play.tiles.kind)[1] / 2
     play.visitor(CHANGE - 0.1, Pace(drawn=half, put=half), gap=timing.LAYER_TTL_SECONDS - 0.01)
 
@@ -383,7 +383,7 @@ def test_only_what_is_later_than_can_be_comes_back(begin: Begin, command: str) -
 
 @st.composite
 def casts(draw: st.DrawFn) -> list[tuple[bool, float, list[float]]]:
-    """Actors: whether they are workers, when they come on, how much of their time they take for what."""
+    """Actors: whether they are workers, their start, and fractions of their time for each step."""
     times = st.floats(0, 1).map(lambda share: round(share, 2)) | st.sampled_from([0.0, 1.0])
     when = st.floats(0, 2 * CHANGE).map(lambda moment: round(moment, 1)) | st.sampled_from([CHANGE - 0.1, CHANGE + 0.1])
     return draw(

@@ -1,4 +1,4 @@
-"""Which stored tiles are found: just those that are meant, by either way, with as many requests as are told."""
+"""Listing finds exactly the matching stored tiles, by either method, with the reported number of requests."""
 
 from __future__ import annotations
 
@@ -57,13 +57,13 @@ NOON = datetime(2025, 3, 1, 12, tzinfo=UTC)
 
 
 def hours(key: str) -> datetime:
-    """When a key was written, as far as these tests are concerned: one of ten hours."""
+    """A key's time of last write in these tests: one of ten hours."""
     return NOON + timedelta(hours=zlib.crc32(key.encode()) % 10)
 
 
 @pytest.fixture
 def dated(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Has listings tell the hour of each key."""
+    """Make listings report the hour of each key."""
     monkeypatch.setattr(storage, "Entry", lambda key, size, _: Entry(key, size, hours(key)))
 
 
@@ -80,13 +80,13 @@ def touches(box: Bounds, tile: Tile) -> bool:
 
 @dataclass(frozen=True)
 class Question:
-    """A pick, and its list of tiles as a set."""
+    """A filter, and its list of tiles as a set."""
 
     stored_filter: StoredFilter
     named: frozenset[Tile] | None
 
     def means(self, key: str) -> bool:
-        """Whether it means the object under `key`: one key after the other, by hand."""
+        """Whether it matches the object at `key`: one key after the other, without our code."""
         match = re.fullmatch(r"relief/(\d+)/(\d+)/(\d+)(?:@2x)?\.(?:png|jpg|webp)", key)
         if not match or any(number != str(int(number)) for number in match.groups()):
             return False
@@ -103,7 +103,7 @@ class Question:
 
 
 def between(one: Tile, other: Tile) -> Bounds:
-    """The box of two tiles and what lies between them, a little smaller."""
+    """A slightly shrunk box around two tiles."""
     parts = [mercantile.bounds(tile) for tile in (one, other)]
     west, south = (min(getattr(part, edge) for part in parts) for edge in ("west", "south"))
     east, north = (max(getattr(part, edge) for part in parts) for edge in ("east", "north"))
@@ -112,7 +112,7 @@ def between(one: Tile, other: Tile) -> Bounds:
 
 @st.composite
 def boxes(draw: st.DrawFn) -> Bounds:
-    """Boxes anywhere, of one stored tile, between two, often of a column, and from there around the globe."""
+    """Boxes: anywhere, of one stored tile, between two, often of a column, and across the antimeridian."""
     one = draw(st.sampled_from(TILES))
     column = [tile for tile in TILES if (tile.z, tile.x) == (one.z, one.x)]
     near = between(one, draw(st.sampled_from(draw(st.sampled_from([column, TILES])))))
@@ -122,7 +122,7 @@ def boxes(draw: st.DrawFn) -> Bounds:
 
 @st.composite
 def questions(draw: st.DrawFn) -> Question:
-    """Selections of every kind, and mixed."""
+    """Filters of every kind, and combinations."""
     some = draw(st.none() | st.sets(st.sampled_from([0, 3, 5, 7, 10, 12]), min_size=1))
     zooms = None if some is None else tuple(sorted(some))
     areas = draw(st.just([]) | st.lists(boxes(), min_size=1, max_size=4))
@@ -136,7 +136,7 @@ def questions(draw: st.DrawFn) -> Question:
 
 @dataclass(frozen=True)
 class Tuning:
-    """What the ways of looking are weighed by; `way` is the one that is taken."""
+    """Parameters of the choice between the methods; `way` is the chosen one."""
 
     page: int
     few: int
@@ -144,7 +144,7 @@ class Tuning:
     way: str
 
     def set(self, patch: pytest.MonkeyPatch) -> None:
-        """Look so from now on."""
+        """Apply these parameters."""
         for name, value in (("PAGE", self.page), ("FEW", self.few), ("FULL", self.full)):
             patch.setattr(module, name, value)
         if self.way != "cheaper":
@@ -161,19 +161,19 @@ tunings = st.builds(
 
 
 def columns(stored_filter: StoredFilter) -> int:
-    """How many columns a pick plans at most."""
+    """The largest number of columns that a filter plans."""
     return max((each.x1 - each.x0 for box in stored_filter.boxes for each in tile_ranges(box, 12)), default=0)
 
 
 def holds(store: Store, examples: int) -> Counter[str]:
-    """Try that just what is meant vanishes; returns how often each way was taken."""
+    """Check that exactly the matching tiles are removed; return how often each method was used."""
     fill(store, BAG)
     ways: Counter[str] = Counter()
 
     @settings(max_examples=examples)
     @given(questions(), tunings)
     def law(question: Question, tuned: Tuning) -> None:
-        many = columns(question.stored_filter) > 200  # each would take its listing
+        many = columns(question.stored_filter) > 200  # each would be listed in turn
         tuning = replace(tuned, way="listed") if many else tuned
         cost, yielded = Cost(), list[str]()
         with pytest.MonkeyPatch.context() as patch:
@@ -202,13 +202,13 @@ def test_exactly_the_tiles_that_are_meant_vanish(store: Store) -> None:
 
 @pytest.mark.usefixtures("dated")
 def test_and_so_they_do_where_listings_are_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Store, "ordered", property(lambda _: True))  # a listing of memory is, as one of S3
+    monkeypatch.setattr(Store, "ordered", property(lambda _: True))  # a listing of memory is ordered like S3's
     ways = holds(memory(), 120)
     assert min(ways["planned"], ways["listed"]) > 20
 
 
 def keys_of(stored_filter: StoredFilter, store: Store) -> set[str]:
-    """The keys that are found."""
+    """The listed keys."""
     return {each.key for some in stored(store, stored_filter, Cost()) for each in some}
 
 
@@ -227,7 +227,7 @@ ROWS = st.integers(0, 2**17 - 1) | st.sampled_from(
 
 
 def spanned(stored_filter: StoredFilter, rows: set[int]) -> None:
-    """Check that the planned listings show the tiles of these rows of column 5, in every form."""
+    """Check that the planned listings contain the tiles of these rows of column 5, in every form."""
     size = module._Size.of(RELIEF, 17)
     spans = module._planned(EMPTY, RELIEF, size, stored_filter.at(17).columns(), Cost())
     (span,) = (span for span in spans if span.prefix == "relief/17/5/")
@@ -260,7 +260,7 @@ PICKS = {
 }
 
 
-@pytest.mark.parametrize("page", [5, 6, 7, 1000])  # there are 5 columns of 14 rows
+@pytest.mark.parametrize("page", [5, 6, 7, 1000])  # 5 columns of 14 rows
 def test_as_many_listings_are_told_as_s3_saw(
     door: Door,
     behind: Store,
@@ -298,7 +298,7 @@ WHOLE = {f"relief/5/{x}/{y}.png" for x in range(25) for y in range(32)}
 
 @st.composite
 def parts(draw: st.DrawFn) -> StoredFilter:
-    """Picks of zoom 5: boxes, lists, both."""
+    """Filters of zoom 5: boxes, lists, both."""
     tile = st.builds(Tile, st.integers(0, 31), st.integers(0, 31), st.just(5))
     areas = draw(st.lists(st.builds(between, tile, tile), max_size=2))
     named = draw(st.sets(tile, min_size=1)) if not areas or draw(st.booleans()) else None
@@ -324,7 +324,7 @@ def test_the_way_that_is_taken_never_takes_many_more_requests_than_the_other(
                 pass
             lists[way] = cost.lists
     assert lists["cheaper"] in (lists["planned"], lists["listed"])
-    assert lists["cheaper"] <= 2 * min(lists.values()) + 2  # what text order brings along is not weighed
+    assert lists["cheaper"] <= 2 * min(lists.values()) + 2  # extra keys due to text order are not counted
 
 
 # memory
@@ -332,7 +332,7 @@ def test_the_way_that_is_taken_never_takes_many_more_requests_than_the_other(
 
 @dataclass
 class Listings:
-    """What obstore lists of a bucket with a zoom of so many columns and rows; counts the listings that were begun."""
+    """The obstore listing of a bucket with a zoom of some columns and rows; counts listings."""
 
     columns: int
     rows: int

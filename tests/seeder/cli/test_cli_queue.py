@@ -1,4 +1,4 @@
-"""`seed --queue` sends, tells the job at once, and with --wait follows it to an exit code that tells the truth."""
+"""`seed --queue` sends and prints the job at once; with --wait it follows the job to a correct exit code."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def queue(make_queue: MakeQueue, alps_copy: Path) -> SqsQueue:
 
 @pytest.fixture
 def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Patience of half a second."""
+    """Short timeouts of half a second."""
     monkeypatch.setattr(fanout, "Watch", partial(fanout.Watch, pause=0.05))
     monkeypatch.setattr(timing, "STUCK_SECONDS", 0.5)
     monkeypatch.setattr(
@@ -56,7 +56,7 @@ def run(*words: str) -> Result:
 
 
 def at_the_first_look(monkeypatch: pytest.MonkeyPatch, act: Callable[[], object]) -> None:
-    """Let something happen when the job is followed already."""
+    """Run an action once the job is followed."""
     acts, read = [act], fanout._read
 
     def acted(watch: fanout.Watch) -> int:
@@ -79,7 +79,7 @@ def jobs(data: Path) -> list[str]:
 
 
 def worked_off(queue: SqsQueue, data: Path) -> None:
-    """Let a worker work until the queue is empty."""
+    """Run a worker until the queue is empty."""
     with working(queue, Settings.from_env({}, data=str(data))):
         emptied(queue)
 

@@ -1,4 +1,4 @@
-"""Tiles are counted exactly and listed for other tools to read; every command means the same ones by its options."""
+"""Tiles are counted exactly and listed for other tools; the options mean the same tiles for every command."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture(scope="module")
 def warm_alps(alps_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A data folder in which all tiles of `alps` are stored; to be copied."""
+    """A data folder with all tiles of `alps` stored; to be copied."""
     data = Path(shutil.copytree(alps_data, tmp_path_factory.mktemp("warm") / "data"))
     done = seeder("seed", "alps", "--data", data, "--jobs", 1)
     assert done.exit_code == 0, done.output
@@ -76,13 +76,13 @@ def warm_alps(alps_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
 
 
 def stored(data: Path, ending: str = "") -> Tiles:
-    """The tiles in a data folder, or those of them whose keys end so."""
+    """The tiles in a data folder, optionally only keys with this suffix."""
     names = (str(path.relative_to(data / "tiles")) for path in data.glob("tiles/alps/*/*/*.*"))
     return {parse_tile_key(name).tile for name in names if name.endswith(ending)}
 
 
 def exported(folder: Path) -> Tiles:
-    """The tiles in an archive that is a folder."""
+    """The tiles in an exported folder."""
     names = (path.relative_to(folder).parts for path in folder.glob("*/*/*.*"))
     return {Tile(z=int(z), x=int(x), y=int(re.split("[@.]", name)[0])) for z, x, name in names}
 
@@ -95,7 +95,7 @@ def test_every_command_means_the_same_tiles(sample: str, alps_copy: Path, warm_a
     wanted = listed(*words)
     assert 0 < len(wanted) < len(stored(warm_alps))
     assert said(seeder("count", *words, "--json"))["tiles"] == len(wanted)
-    if sample in ("polygon", "top"):  # it renders a sample, which takes as long as all the rest
+    if sample in ("polygon", "top"):  # renders a sample, which takes as long as all other commands
         assert said(seeder("seed", *words, "--dry-run", "--jobs", 1, "--json"))["tiles"] == len(wanted)
     assert not stored(alps_copy)
     before = seeder("verify", *words)
@@ -156,7 +156,7 @@ def test_logs_add_up() -> None:
         assert parts == listed("alps", *choice, "--traffic", "access.log")
 
 
-# What is refused
+# Errors
 
 
 APART = {
@@ -252,18 +252,18 @@ def test_a_polygon_cut_off_is_one_job_until_its_last_tile(make_queue: MakeQueue,
     assert json.loads(seeder("status", sent["job"], "--json").stdout)["state"] == "done"
 
 
-# What other tools make of it
+# Output of other tools
 
 
 def tool(command: click.Command, *words: object, stdin: str) -> str:
-    """What mercantile or supermercado print."""
+    """The output of mercantile or supermercado."""
     result = CliRunner().invoke(command, [*map(str, words)], input=stdin)
     assert result.exit_code == 0, result.output
     return result.stdout
 
 
 def rows(text: str) -> Tiles:
-    """Tiles as mercantile and supermercado print them."""
+    """Tiles in the form of mercantile and supermercado."""
     return {Tile(*json.loads(line)) for line in text.splitlines()}
 
 
@@ -284,7 +284,7 @@ def test_a_list_in_json_goes_through_mercantile_and_back() -> None:
     )
 
 
-@pytest.mark.filterwarnings("ignore:Sequences of Features:FutureWarning")  # of cligj, on which supermercado stands
+@pytest.mark.filterwarnings("ignore:Sequences of Features:FutureWarning")  # from cligj, which supermercado uses
 @pytest.mark.usefixtures("files", "alps_copy")
 def test_a_list_in_json_goes_through_supermercado_and_back() -> None:
     words = ("alps", "--zooms", "9", "--geojson", "triangle.json")
@@ -313,7 +313,7 @@ def test_what_verify_prints_can_be_counted_and_listed_again() -> None:
     assert said(seeder("count", "alps", "--tiles", "-", "--json", stdin=gaps))["tiles"] == len(gaps.splitlines())
 
 
-# What is printed
+# Output
 
 
 def test_counts_are_json_and_a_table(alps_copy: Path) -> None:

@@ -1,4 +1,4 @@
-"""The command `export`: what is stored, in one file that other programs open, whatever happens on the way."""
+"""The command `export`: stored tiles in one file that other programs can open, despite interruptions."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ ZOOMS = tuple(range(9))
 
 @pytest.fixture(scope="module")
 def seeded(alps_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A data folder with the layer `alps`, of which zooms 0 to 8 are seeded; to be copied."""
+    """A data folder with the layer `alps` and stored zooms 0 to 8; to be copied."""
     data = Path(shutil.copytree(alps_data, tmp_path_factory.mktemp("seeded") / "data"))
     for variant in (TileVariant(), TileVariant(scale=2, format="webp")):
         seed(data, variant, ZOOMS if variant.scale == 1 else ZOOMS[3:6])
@@ -60,7 +60,7 @@ def seed(data: Path, variant: TileVariant, zooms: tuple[int, ...]) -> None:
 
 @pytest.fixture
 def data(seeded: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The same where the command finds it, and the working folder beside it."""
+    """A copy of `seeded` for the command, and the working folder beside it."""
     folder = Path(shutil.copytree(seeded, tmp_path / "data"))
     monkeypatch.setenv("TILER_DATA", str(folder))
     monkeypatch.chdir(tmp_path)
@@ -151,7 +151,7 @@ def test_gdal_opens_mbtiles_and_sees_the_same(words: tuple[str, ...], data: Path
 
 
 def window(file: Any, tile: Tile, side: int) -> Window:
-    """Where a tile lies in a raster of its resolution."""
+    """The window of a tile in a raster of its resolution."""
     corner, edge = mercantile.xy_bounds(tile), file.transform
     return Window(round((corner.left - edge.c) / edge.a), round((corner.top - edge.f) / edge.e), side, side)
 
@@ -248,7 +248,7 @@ def test_a_part_of_another_format_is_begun_anew_and_that_is_said(data: Path, mon
 
 
 def test_a_killed_run_is_taken_up(data: Path) -> None:
-    """A process that dies as SIGKILL has it, in the middle of what one commit keeps."""
+    """A process killed by SIGKILL in the middle of a commit's tiles."""
     script = """
 import os, signal
 from seeder.archive import export as archive

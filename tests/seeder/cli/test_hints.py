@@ -1,4 +1,4 @@
-"""Commands that messages name can be run as printed: they mean the stores that the command before them meant."""
+"""Commands in messages can be run as printed: they use the stores of the command before."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SITE = "http://tiles.test"
 
 @pytest.fixture
 def rasters(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, Path]:
-    """Two rasters of one place. Nothing is in flight, so nobody waits."""
+    """Two rasters of one place. The fence has passed, so nothing waits."""
     nothing_in_flight(monkeypatch)
     monkeypatch.setenv("TILER_DATA", str(tmp_path / "elsewhere"))
     one, other = (
@@ -31,7 +31,7 @@ def rasters(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, Path
 
 @pytest.fixture
 def data(tmp_path: Path) -> tuple[str, str]:
-    """A folder whose name needs quotes, as it is given."""
+    """A folder with a name that needs quotes, as an option."""
     return "--data", str(tmp_path / "my maps")
 
 
@@ -42,7 +42,7 @@ def test_the_next_step_can_be_run_as_printed(rasters: tuple[Path, Path], data: t
 
 
 def followed(raster: Path, data: tuple[str, str]) -> list[str]:
-    """Ingest a raster and do what it says."""
+    """Ingest a raster and run the suggested command."""
     found = hints(run("ingest", raster, "--layer", "land", "--max-zoom", "5", *data))
     for hint in found:
         result = follow(hint)
@@ -77,7 +77,7 @@ def test_whatever_command_a_message_names_means_the_same_stores(
     message: str, rasters: tuple[Path, Path], data: tuple[str, str]
 ) -> None:
     stale(rasters, data)
-    next(Path(data[1]).glob("private/jobs/*/done/*")).unlink()  # so that there is something to cancel
+    next(Path(data[1]).glob("private/jobs/*/done/*")).unlink()  # so that a job can be cancelled
     found = hints(SAID[message](data))
     assert found
     assert all(data[1] in " ".join(shlex.split(hint)) and "--data" in hint for hint in found), found

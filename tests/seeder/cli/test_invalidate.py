@@ -1,4 +1,4 @@
-"""The command `invalidate`: what it asks, tells and leaves behind, and how it exits."""
+"""The command `invalidate`: questions, output, remaining tiles, exit codes."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ OTHERS = {"alps/tile.json", "alps/index.html", "alps/9/264/notes.txt", "alps2/9/
 
 @pytest.fixture
 def tiles(alps_copy: Path) -> Store:
-    """The tiles of `alps`, zooms 0 to 9, and some of before, and what else lies there."""
+    """The tiles of `alps`, zooms 0 to 9, some older ones, and other objects."""
     store = open_store((alps_copy / "tiles").as_uri())
     fill(store, TILES | OTHERS - {"alps/tile.json"})
     return store
@@ -57,7 +57,7 @@ def tiles(alps_copy: Path) -> Store:
 
 @pytest.fixture
 def run() -> Run:
-    """Runs `seeder invalidate`."""
+    """Run `seeder invalidate`."""
 
     def call(*words: object, **options: Any) -> Result:
         return CliRunner().invoke(cli.main, ["invalidate", *map(str, words)], **options)
@@ -73,7 +73,7 @@ def said(result: Result) -> dict[str, Any]:
 
 
 def complaint(result: Result) -> str:
-    """The one line that says what is wrong."""
+    """The single line of the error."""
     lines = [line for line in result.stderr.splitlines() if line.startswith(("error: ", "Error: "))]
     assert len(lines) == 1
     return lines[0]
@@ -189,7 +189,7 @@ def test_that_nothing_is_stored_is_told(tiles: Store, run: Run, words: tuple[str
     assert "0 tiles" in run("alps", *words, "--dry-run").stdout
 
 
-# asking first
+# confirmation
 
 
 def test_many_tiles_are_not_removed_unasked(tiles: Store, run: Run) -> None:
@@ -223,7 +223,7 @@ def test_the_answer_at_a_terminal_decides(tiles: Store, run: Run, monkeypatch: p
 
 
 def aged(store: Store, key: str, at: datetime) -> None:
-    """Have a file look as if it was written then."""
+    """Set the time of last write of a file."""
     assert store.root
     os.utime(store.root / key, (at.timestamp(), at.timestamp()))
 
@@ -252,18 +252,18 @@ def test_whatever_is_no_age_is_refused_and_what_is_lies_behind(text: str) -> Non
         assert parse_age(text) <= datetime.now(UTC)
 
 
-# what the TileJSON says
+# TileJSON
 
 
 def revised(alps_copy: Path) -> str:
-    """Publish another revision; its name."""
+    """Publish another revision; return its name."""
     stores = Stores.open(Settings.from_env({}, data=str(alps_copy)))
     publish(replace(load_layer(stores.sources, "alps"), revision="beef"), stores)
     return "beef"
 
 
 def shown(tiles: Store) -> str:
-    """The revision that the TileJSON names."""
+    """The revision in TileJSON."""
     (url,) = json.loads(tiles.get("alps/tile.json"))["tiles"]
     return str(url).partition("?v=")[2]
 
@@ -346,7 +346,7 @@ def test_an_interrupted_invalidation_is_finished_by_another(
 
 @pytest.fixture
 def bucket(door: Door, behind: Store, alps_copy: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
-    """Tiles in S3 behind the door, the private part in a folder."""
+    """Tiles in S3 behind the proxy, the private part in a folder."""
     assert alps_copy
     fill(behind, TILES | OTHERS)
     monkeypatch.setenv("AWS_ENDPOINT_URL", door.url)

@@ -1,4 +1,4 @@
-"""`status`, `cancel`, `resume`: what they say of a job in every state, how they exit, what is made in the end."""
+"""`status`, `cancel`, `resume`: their output in every state of a job, exit codes, and the final tiles."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ HERE = Run("", datetime(2025, 3, 1, tzinfo=UTC), 0.01)
 
 @pytest.fixture
 def begun(alps_copy: Path) -> Begun:
-    """A job that was planned, no block of which is done."""
+    """A planned job without finished blocks."""
     return Begun(alps_copy)
 
 
 @pytest.fixture
 def made(truth: dict[str, bytes]) -> dict[str, bytes]:
-    """The job's tiles as a seeding makes them that nothing disturbs."""
+    """The job's tiles from an undisturbed seeding."""
     return {name: data for name, data in truth.items() if int(name.partition("/")[0]) in ZOOMS}
 
 
@@ -90,7 +90,7 @@ VERBS = {
     "seed": ("seed", "alps", "--zooms", "5-7"),
 }
 SITUATIONS: dict[str, tuple[Callable[[Begun], None], State, str, str]] = {
-    # how it came about, the state, its reason, and how the verbs exit, in their order
+    # cause, state, reason, and exit codes of the commands in their order
     "planned": (lambda _: None, "planning", "", "00000000"),
     "running": (running, "running", "", "00000000"),
     "done": (Begun.work, "done", "", "00000200"),
@@ -182,7 +182,7 @@ def test_a_job_that_is_not_plain_is_refused(begun: Begun, verb: str) -> None:
 
 
 def watching(monkeypatch: pytest.MonkeyPatch, *steps: Callable[[], object]) -> None:
-    """Between two looks of `--watch` one step is made."""
+    """One step is made between two updates of `--watch`."""
     left = iter(steps)
     monkeypatch.setattr(jobs, "time", SimpleNamespace(sleep=lambda _: next(left)(), monotonic=time.monotonic))
 
@@ -239,26 +239,26 @@ cli.main()
 
 @dataclass
 class Paused:
-    """A seeding in another process. It ends its second block when `go` lies in the folder, which shows those begun."""
+    """A seeding in another process. It ends its second block when `go` is in the folder, which lists started blocks."""
 
     job: Begun
     process: subprocess.Popen[str]
     folder: Path
 
     def went_on(self) -> tuple[int, str, str]:
-        """Let it go on to its end: its exit code and what it printed."""
+        """Let it run to its end: its exit code and output."""
         (self.folder / "go").touch()
         out, errors = self.process.communicate(timeout=HANG)
         return self.process.returncode, out, errors
 
     def blocks(self) -> list[str]:
-        """Those that it began."""
+        """The started blocks."""
         return [path.name for path in self.folder.glob("*-*")]
 
 
 @pytest.fixture
 def paused(alps_copy: Path, tmp_path: Path) -> Iterator[Paused]:
-    """A seeding in another process that has done one block and begun the second."""
+    """A seeding in another process with one finished block and a second one in progress."""
     folder = tmp_path / "begun"
     folder.mkdir()
     words = [sys.executable, "-c", PAUSED, str(folder), "seed", "alps", "--zooms", "5-7", "--jobs", "1"]
@@ -303,7 +303,7 @@ def test_a_seeding_that_was_killed_is_stalled_after_a_while_and_resumed(
     assert f"job {job.id}: stalled, its process ended" in result.stdout
     run = load_run(job.sources, job.id)
     assert run
-    put_run(job.sources, job.id, replace(run, by=None))  # nobody knows by whom, as of another machine
+    put_run(job.sources, job.id, replace(run, by=None))  # process unknown, as for another machine
     assert job.state() == "running"
     with monkeypatch.context() as patch:
         patch.setattr("seeder.operations.jobs.utcnow", lambda: datetime.now(UTC) + timedelta(seconds=130))

@@ -1,4 +1,4 @@
-"""The commands: what they print, what they leave behind, how they exit."""
+"""The commands: output, results, exit codes."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ Run = Callable[..., Result]
 
 @pytest.fixture
 def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
-    """Runs `seeder` with one process, its data in an empty folder."""
+    """Run `seeder` with one process and data in an empty folder."""
     monkeypatch.setenv("TILER_DATA", str(tmp_path / "data"))
 
     def call(*words: object) -> Result:
@@ -38,7 +38,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
 
 @pytest.fixture
 def alps(alps_data: Path, tmp_path: Path) -> str:
-    """A layer of zooms 0 to 9 whose tiles are all data."""
+    """A layer of zooms 0 to 9 with data in all tiles."""
     shutil.copytree(alps_data, tmp_path / "data")
     return "alps"
 

@@ -1,4 +1,4 @@
-"""`publish-preview`: a page and all that it needs beside a layer's tiles."""
+"""`publish-preview`: a page and its assets beside a layer's tiles."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def test_a_published_page_is_the_built_one_and_knows_its_layer(alps_copy: Path) 
     before = {entry.key for entry in tiles.list("")}
     assert run("alps").exit_code == 0
     new = {entry.key for entry in tiles.list("")} - before
-    assert new == {"alps/index.html", "alps/preview.js", "alps/wmts.xml"}  # but not what the list of layers needs
+    assert new == {"alps/index.html", "alps/preview.js", "alps/wmts.xml"}  # without the assets of the list of layers
     assert tiles.get("alps/preview.js") == pages.asset("preview.js")
     assert tiles.get("alps/index.html") == pages.page(pages.LAYER, {"layer": "alps", "where": ""})
 

@@ -1,4 +1,4 @@
-"""`invalidate --reseed`, `refresh` and `rollback`: the tiles are renewed where they lie, and there is never a hole."""
+"""`invalidate --reseed`, `refresh` and `rollback`: tiles are renewed in place, and no tile is ever missing."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ MEANT = {
 
 @pytest.fixture(scope="module")
 def rasters(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """Two rasters that overlap, zooms 0 to 7."""
+    """Two overlapping rasters, zooms 0 to 7."""
     folder = tmp_path_factory.mktemp("rasters")
     made = {
         name: Recipe(values=scene(200, 200, seed=seed), bounds=bounds)
@@ -59,7 +59,7 @@ def rasters(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 
 @pytest.fixture(autouse=True)
 def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing is in flight here, so nobody need wait; and what was written is stale from one step to the next."""
+    """The fence has passed, so nothing waits; written tiles are stale at the next step."""
     nothing_in_flight(monkeypatch)
 
 
@@ -68,7 +68,7 @@ Watched = list[tuple[str, str]]  # verbs and keys
 
 @pytest.fixture
 def run(rasters: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
-    """Runs a command on a data folder; rasters go by their names."""
+    """Run a command on a data folder; rasters are given by name."""
     monkeypatch.setenv("TILER_DATA", str(tmp_path / "data"))
 
     def run(*words: str, code: int = 0) -> Result:
@@ -80,14 +80,14 @@ def run(rasters: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
 
 class Land:
-    """The layer `land` and what is stored of it."""
+    """The layer `land` and its stored tiles."""
 
     def __init__(self, settings: Settings) -> None:
         self.stores = Stores.open(settings, create=True)
 
     @property
     def layer(self) -> Layer:
-        """Its current revision."""
+        """The layer's current revision."""
         return load_layer(self.stores.sources, "land")
 
     def tiles(self) -> dict[str, bytes]:
@@ -97,7 +97,7 @@ class Land:
 
     @property
     def shown(self) -> str:
-        """The revision that browsers are told of."""
+        """The revision in TileJSON."""
         (address,) = json.loads(self.stores.tiles.get("land/tile.json"))["tiles"]
         return str(address).partition("?v=")[2]
 
@@ -108,14 +108,14 @@ class Land:
         return any(tile in set(block_mask.block.tiles(block_mask.tiles)) for block_mask in region.block_masks())
 
     def ask(self, *paths: str) -> None:
-        """Somebody asks for tiles that are not stored."""
+        """Request tiles that are not stored."""
         service = Service(self.stores, Layers(self.stores.sources), "")
         for path in paths:
             event = {"rawPath": f"/land/{path}", "requestContext": {"http": {"method": "GET"}}}
             assert service.answer(event)["statusCode"] == 302
 
     def renewed(self) -> bool:
-        """Whether every stored tile is what would be rendered now, a blank one where the layer is empty."""
+        """Whether every stored tile equals a fresh render, a blank one where the layer is empty."""
         layer, found = self.layer, self.tiles()
         for key, data in found.items():
             name = parse_tile_key(key)
@@ -127,13 +127,13 @@ class Land:
         return bool(found)
 
     def warm_at(self, revision: str) -> bool:
-        """Whether it is at a revision, says so, and all its tiles are of that one."""
+        """Whether the layer is at a revision, TileJSON names it, and all tiles are of it."""
         return self.layer.revision == self.shown == revision and self.renewed()
 
 
 @pytest.fixture(scope="module")
 def baked(rasters: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A data folder with the layer, of which zooms 4 to 6 are warm and of zoom 7 four tiles.
+    """A data folder with the layer: zooms 4 to 6 and four tiles of zoom 7 are stored.
 
     The other revisions are kept beside, so that they are baked but once.
     """
@@ -151,14 +151,14 @@ def baked(rasters: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> 
 
 @pytest.fixture
 def land(baked: Path, tmp_path: Path) -> Land:
-    """The layer in the folder of every command of this test."""
+    """The layer in the data folder of every command."""
     data = shutil.copytree(baked, tmp_path / "data")
     return Land(Settings.from_env({}, data=str(data)))
 
 
 @pytest.fixture
 def watched(monkeypatch: pytest.MonkeyPatch) -> Watched:
-    """Tiles as they are put and deleted."""
+    """Puts and deletions of tiles."""
     seen: Watched = []
 
     def watch(verb: str, real: Callable[..., None]) -> Callable[..., None]:
@@ -187,7 +187,7 @@ def test_a_refresh_renews_what_is_stored_and_leaves_no_hole(land: Land, run: Run
     assert set(verbs[puts:]) == {"delete"}, "something was removed before all was there"
     assert set(before) - gone <= set(keys[:puts])
     assert sorted(keys[puts:]) == sorted(gone)
-    for z in (4, 5, 6):  # which were warm, and are whole now
+    for z in (4, 5, 6):  # which were complete, and are complete now
         (region,) = regions(land.layer, Selection((z,)))
         whole = {
             f"land/{z}/{t.x}/{t.y}.png"
@@ -303,7 +303,7 @@ def test_a_rollback_goes_to_the_revision_before_and_bakes_nothing(
     first, tiles = land.layer, land.tiles()
     run("refresh", "land", "east")
     second = land.layer
-    monkeypatch.setattr(ingest_module, "bake_cog", None)  # nobody may call it
+    monkeypatch.setattr(ingest_module, "bake_cog", None)  # a reserved name
     assert f"revision {first.revision} instead of {second.revision}" in run("rollback", "land").stdout
     assert land.layer == first
     assert land.warm_at(first.revision)

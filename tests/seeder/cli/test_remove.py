@@ -1,4 +1,4 @@
-"""Removing takes away all of a layer and nothing else, only when it is meant, and can be cut off anywhere."""
+"""Removing deletes all of a layer and nothing else, only after confirmation, and may be interrupted anywhere."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def job_of(layer: str, revision: str = "9f2c", days: int = 0) -> Job:
 
 
 def furnish(stores: Stores, name: str, junk: Iterable[str] = ()) -> Layer:
-    """A layer with two revisions, tiles of every kind, two jobs with all that a ledger holds, and `junk`."""
+    """A layer with two revisions, tiles of every kind, two jobs with all ledger objects, and `junk`."""
     layers = [replace(GLOBE, id=name, revision=revision) for revision in ("aaaa", "bbbb")]
     for days, layer in enumerate(layers):
         job = job_of(name, layer.revision, days)
@@ -99,7 +99,7 @@ def listing(stores: Stores) -> dict[str, int]:
 
 @pytest.fixture
 def both(store: Store, monkeypatch: pytest.MonkeyPatch) -> Stores:
-    """One store for tiles and sources, where every command of this test finds it."""
+    """One store for tiles and sources, for all commands of a test."""
     monkeypatch.setenv("TILER_TILES", store.url)
     monkeypatch.setenv("TILER_SOURCES", store.url)
     return Stores(store, store, "http://tiles.test")
@@ -107,7 +107,7 @@ def both(store: Store, monkeypatch: pytest.MonkeyPatch) -> Stores:
 
 @pytest.fixture
 def alone(monkeypatch: pytest.MonkeyPatch) -> Stores:
-    """The layer in memory, with one other."""
+    """The layer in memory, with one other layer."""
     stores = Stores(memory(), memory(), "http://tiles.test")
     monkeypatch.setenv("TILER_TILES", stores.tiles.url)
     monkeypatch.setenv("TILER_SOURCES", stores.sources.url)
@@ -284,7 +284,7 @@ def test_without_a_terminal_the_name_must_be_given_once_more(words: tuple[str, .
 
 @pytest.fixture
 def terminal(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Somebody sits before the command."""
+    """A user at a terminal."""
     monkeypatch.setattr(remove_module, "sys", SimpleNamespace(stdin=SimpleNamespace(isatty=lambda: True)))
 
 
@@ -331,7 +331,7 @@ def test_an_unknown_layer_is_told_with_those_that_are_close(alone: Stores) -> No
 
 @pytest.fixture
 def folder(stores: Stores, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The layer, with junk, in a data folder that it has for itself."""
+    """The layer, with junk, in a data folder of its own."""
     monkeypatch.setenv("TILER_DATA", str(tmp_path / "data"))
     furnish(stores, NAME, JUNK)
     return tmp_path / "data"

@@ -1,4 +1,4 @@
-"""`seed` says what it will come to, asks before much, and refuses what costs too much; nothing is changed by then."""
+"""`seed` shows an estimate, asks before large jobs, and refuses expensive ones; none of this changes anything."""
 
 from __future__ import annotations
 
@@ -35,15 +35,15 @@ TOTAL = sum(TILES[z] for z in (5, 6, 7))
 
 
 class Terminal(io.BytesIO):
-    """Standard input at which somebody sits."""
+    """Standard input of a terminal."""
 
     def isatty(self) -> bool:
-        """So the command believes."""
+        """Return True."""
         return True
 
 
 def run(*words: str, zooms: str = "5-7", typed: str | None = None) -> Result:
-    """`seed alps`; what is `typed` comes from a terminal, else there is none."""
+    """Run `seed alps`; `typed` comes from a terminal, without it there is none."""
     stdin = None if typed is None else Terminal(typed.encode())
     return CliRunner().invoke(cli.main, ["seed", "alps", "--zooms", zooms, "--jobs", "1", *words], input=stdin)
 
@@ -57,7 +57,7 @@ def told(result: Result) -> dict[str, Any]:
 
 
 def refusal(result: Result) -> str:
-    """The one error of a command that refused: exit 2, nothing on stdout."""
+    """The single error of a refused command: exit 2, nothing on stdout."""
     assert (result.exit_code, result.stdout) == (2, "")
     (line,) = [line for line in result.stderr.splitlines() if line.startswith("error: ")]
     return line
@@ -71,7 +71,7 @@ def data(alps_copy: Path) -> Path:
 
 @pytest.fixture
 def unchanged(data: Path) -> Iterator[None]:
-    """The test changes nothing in the data folder."""
+    """Check that nothing in the data folder changes."""
     before = snapshot(data)
     yield
     assert snapshot(data) == before
@@ -87,7 +87,7 @@ def bucket(data: Path, s3_url: str, monkeypatch: pytest.MonkeyPatch) -> str:
 
 @pytest.fixture
 def second_a_block(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every block of the sample takes a second, by the clock of the estimate."""
+    """Every block of the sample takes a second by the estimate's clock."""
 
     def stream(make: Callable[[], Callable[[Any], Any]], items: Iterable[Any], *, jobs: int) -> Iterator[Any]:
         for z, outcome in processes.stream(make, items, jobs=jobs):
@@ -100,7 +100,7 @@ def stored(bucket: str) -> list[str]:
     return [each["Key"] for each in boto3.client("s3").list_objects_v2(Bucket=bucket).get("Contents", [])]
 
 
-# What it says
+# Output
 
 
 @pytest.mark.usefixtures("unchanged")
@@ -170,7 +170,7 @@ def test_a_dry_run_for_a_queue_counts_its_messages_and_sends_none(
     assert stored(bucket) == []
 
 
-# Asking
+# Confirmation
 
 
 @pytest.mark.usefixtures("unchanged")
@@ -214,9 +214,9 @@ def test_more_than_a_million_tiles_are_not_seeded_unasked(data: Path, monkeypatc
     stores = Stores.open(Settings.from_env({}, data=str(data)))
     publish(replace(load_layer(stores.sources, "alps"), maxzoom=17), stores)
     unrendered(monkeypatch)
-    monkeypatch.setattr("seeder.operations.seed.prepare", None)  # should they be seeded, not all of them
+    monkeypatch.setattr("seeder.operations.seed.prepare", None)  # only tiles to be seeded count, not all
     before = snapshot(data)
-    tiles = TILES[9] * 4**8  # about: the layer's edges do not lie on tiles'
+    tiles = TILES[9] * 4**8  # approximately: the layer's edges are not on tile edges
     says = re.fullmatch(
         r"error: ([\d,]+) tiles, more than --confirm-above 1,000,000: add --yes to confirm",
         refusal(run(zooms="17")),
@@ -234,7 +234,7 @@ def test_an_answer_is_asked_for_before_anything_is_sent(data: Path, make_queue: 
     assert told(run("--queue", queue.url, "--confirm-above", "1", "--json", typed="y\n"))["messages"] == 3
 
 
-# Money
+# Cost
 
 
 def test_what_may_cost_too_much_is_refused_and_nothing_written(data: Path, bucket: str) -> None:
@@ -346,7 +346,7 @@ def test_limits_that_cannot_be_are_bad_input(words: tuple[str, str]) -> None:
     assert f"Invalid value for '{words[0]}'" in result.stderr
 
 
-# What it leaves
+# Side effects
 
 
 def test_a_dry_run_makes_no_folder_for_tiles(data: Path) -> None:

@@ -1,4 +1,4 @@
-"""The options that say which tiles: kinds narrow each other, repeats join, and every command means the same by them."""
+"""Selectors: different kinds intersect, repeats unite, and every command means the same tiles by them."""
 
 from __future__ import annotations
 
@@ -44,27 +44,27 @@ Floats = npt.NDArray[np.float64]
 
 @pytest.fixture(autouse=True)
 def no_keys(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Spare rasterio its search for keys of AWS whenever supermercado burns, which takes longer than all else."""
+    """Skip rasterio's slow search for AWS keys whenever supermercado burns."""
     monkeypatch.setattr("rasterio.session.boto3", None)
 
 
 @pytest.fixture(scope="module")
 def pacific(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A data folder with the layer `pacific`, across the antimeridian, of which nothing is ever stored."""
+    """A data folder with the layer `pacific`, across the antimeridian, without stored tiles."""
     data = tmp_path_factory.mktemp("pacific")
     publish(PACIFIC, Stores.open(Settings.from_env({}, data=str(data)), create=True))
     return data
 
 
-# What options mean, found tile by tile
+# Meaning of options, tile by tile
 
 
 @dataclass(frozen=True)
 class Kind:
-    """Options of one kind, each with its value or, as bytes, the text of its file; and the tiles that they mean."""
+    """Options of one kind, each with its value or, as bytes, its file's text; and their tiles."""
 
     given: tuple[tuple[str, str | bytes], ...]
-    means: Callable[[int], Tiles]  # of a zoom, and others, which the layer lacks
+    means: Callable[[int], Tiles]  # of a zoom, and others outside the layer's range
 
 
 @cache
@@ -74,7 +74,7 @@ def all_of(z: int) -> frozenset[Tile]:
 
 
 def burnt(geometry: Mapping[str, Any], z: int) -> Tiles:
-    """What supermercado burns of a geometry that may run on past the antimeridian."""
+    """Supermercado's burn of a geometry that may cross the antimeridian."""
     found = set[Tile]()
     for turn in (-360, 0, 360):
         moved = shapely.transform(shapely.geometry.shape(geometry), lambda at, by=turn: np.add(at, [by, 0]))
@@ -85,14 +85,14 @@ def burnt(geometry: Mapping[str, Any], z: int) -> Tiles:
 
 
 def in_world(degrees: Floats) -> Floats:
-    """Places in the square world, (0, 0) its north-west corner."""
+    """Places in the square world, with (0, 0) its north-west corner."""
     size = 2 * math.pi * 6378137
     metres = np.array([mercantile.xy(*place) for place in degrees])
     return np.asarray(metres * [1 / size, -1 / size] + 0.5)
 
 
 def inside(geometries: Sequence[Mapping[str, Any]], z: int) -> Tiles:
-    """The tiles that lie wholly in the polygons together."""
+    """The tiles wholly inside the union of the polygons."""
     shape = shapely.union_all([shapely.transform(shapely.geometry.shape(each), in_world) for each in geometries])
     shapely.prepare(shape)
     some = sorted(all_of(z))
@@ -102,7 +102,7 @@ def inside(geometries: Sequence[Mapping[str, Any]], z: int) -> Tiles:
 
 
 def related(one: Tile, other: Tile) -> bool:
-    """Whether one of the tiles holds the other one."""
+    """Whether one of the tiles contains the other."""
     low, deep = sorted((one, other), key=lambda tile: tile.z)
     return (deep.x >> deep.z - low.z, deep.y >> deep.z - low.z) == (low.x, low.y)
 
@@ -118,7 +118,7 @@ def on_earth(world: Floats) -> Ring:
 
 @st.composite
 def spots(draw: st.DrawFn, number: int) -> Floats:
-    """Places in the square world, near each other or far, some of them told from the other end of it."""
+    """Places in the square world, near each other or far apart, some shifted by a whole world."""
     some = SPOTS[draw(st.lists(st.integers(0, 999), min_size=number, max_size=number, unique=True))]
     scale, turn = draw(st.sampled_from([1.0, 0.3, 0.02])), draw(st.sampled_from([0, -1]))
     return np.asarray(some[0] + scale * (some - some[0]) + [turn, 0])
@@ -126,7 +126,7 @@ def spots(draw: st.DrawFn, number: int) -> Floats:
 
 @st.composite
 def polygons(draw: st.DrawFn) -> dict[str, Any]:
-    """Triangles, of which some have a smaller one for a hole."""
+    """Triangles, some with a smaller one as a hole."""
     corners = draw(spots(3))
     middle = corners.mean(axis=0)
     rings = [corners, middle + 0.4 * (corners - middle)][: draw(st.integers(1, 2))]
@@ -147,7 +147,7 @@ def said_zooms(zooms: Iterable[int]) -> str:
 
 
 def boxes() -> st.SearchStrategy[Bounds]:
-    """Any, and such as lie about the layer."""
+    """Any boxes, and boxes around the layer."""
 
     def between(ends: Floats) -> Bounds:
         (west, south), (east, north) = on_earth(ends % 1)
@@ -172,7 +172,7 @@ def shape_kinds(draw: st.DrawFn) -> Kind:
 
 
 def lists() -> st.SearchStrategy[Tiles]:
-    """Some tiles, most of them the layer's."""
+    """Tiles, most of them the layer's."""
     own = st.sampled_from(sorted(together(map(all_of, ZOOMS))))
     return st.sets(own | tiles(8), min_size=1, max_size=8)
 
@@ -192,7 +192,7 @@ def list_kinds(draw: st.DrawFn) -> Kind:
 
 @st.composite
 def area_kinds(draw: st.DrawFn) -> Kind:
-    """Places for some zooms; at others, nothing."""
+    """Places for some zooms; nothing at the others."""
     areas = draw(st.lists(st.tuples(few(), st.none() | boxes() | geometries()), min_size=1, max_size=3))
 
     def word(zooms: list[int], place: Bounds | dict[str, Any] | None) -> str | bytes:
@@ -211,7 +211,7 @@ def area_kinds(draw: st.DrawFn) -> Kind:
 
 @st.composite
 def exclude_kinds(draw: st.DrawFn) -> Kind:
-    """What is left by polygons, those of a file together, and by lists."""
+    """The tiles remaining after excluding polygons, of one file together, and lists."""
     files = draw(st.lists(lists() | st.lists(polygons(), min_size=1, max_size=2), min_size=1, max_size=2))
     words = tuple(("--exclude", text_of(file) if isinstance(file, set) else geojson(*file).encode()) for file in files)
     return Kind(
@@ -242,7 +242,7 @@ def questions(draw: st.DrawFn) -> list[Kind]:
 
 
 def meant(kinds: Sequence[Kind], z: int) -> Tiles:
-    """The layer's tiles that are of each kind, and hold data if nobody says otherwise."""
+    """The layer's tiles that match each kind, and have data unless the footprint is ignored."""
     found: Tiles = all_of(z) if NO_FOOTPRINT in kinds else all_of(z) & held(PACIFIC.footprint, z)
     for kind in kinds:
         found = found and found & kind.means(z)
@@ -250,7 +250,7 @@ def meant(kinds: Sequence[Kind], z: int) -> Tiles:
 
 
 def words_of(kinds: Iterable[Kind], folder: Path) -> list[str]:
-    """The command line; its files are put into a folder."""
+    """The command line; its files are written to a folder."""
     words = list[str]()
     for number, (option, value) in enumerate(each for kind in kinds for each in kind.given):
         name = folder / f"{number}.txt"

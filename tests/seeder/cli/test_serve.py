@@ -1,4 +1,4 @@
-"""The command `serve`: where it listens, what it says, how it ends."""
+"""The command `serve`: addresses, output, shutdown."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`verify`: what it finds of a layer that was rendered, in every store, and that `seed --tiles` mends just that."""
+"""`verify`: findings for a rendered layer in every store; `seed --tiles` repairs exactly these."""
 
 from __future__ import annotations
 
@@ -57,17 +57,17 @@ class Reef:
     tiles: dict[str, bytes]
 
     def on(self, tiles: Store) -> Stores:
-        """Its stores, the tiles in `tiles`, which it fills."""
+        """The reef on a tile store, filled with its tiles."""
         put(tiles, self.tiles)
         return Stores(tiles, self.sources, "http://tiles.test")
 
     def empty(self) -> list[str]:
-        """The keys of planned tiles on which there is nothing."""
+        """The keys of planned empty tiles."""
         planned = {key_of(self.layer, tile) for z in range(7) for tile in wanted(self.layer, (), z)}
         return sorted(planned - self.tiles.keys())
 
     def looked(self, tiles: Store, *zooms: int, named: TileSets | None = None) -> Told:
-        """What a deep look at all tiles of some zooms, or at `named`, tells; what a listing tells is left out."""
+        """The findings of a deep check of some zooms, or of `named`, without those of a listing."""
         where = Settings(tiles.url, self.sources.url, s3=tiles.s3)
         audit = Audit.of(self.layer, Selection(zooms, tiles=named), PNG, Stores(tiles, self.sources, ""))
         return told(deep_findings(audit, sampled(audit, None), where, jobs=1, progress=lambda _: None))
@@ -95,7 +95,7 @@ def reef(tmp_path_factory: pytest.TempPathFactory) -> Reef:
     return Reef(folder / "data", layer, stores.sources, tiles)
 
 
-# what a deep look tells
+# findings of a deep check
 
 
 def saved(pixels: Pixels, form: str = "PNG", **options: Any) -> bytes:
@@ -106,29 +106,29 @@ def saved(pixels: Pixels, form: str = "PNG", **options: Any) -> bytes:
 
 
 def lighter(pixels: Pixels, by: int, where: Any = ...) -> Pixels:
-    """The red of some pixels changed by so much, down where there is no room above."""
+    """Change the red of some pixels by an amount, downwards where they are too bright."""
     red = pixels[..., 0].astype(int)
     red[where] = np.where(red + by < 256, red + by, red - by)[where]
     return np.dstack((red.astype(np.uint8), pixels[..., 1:]))
 
 
 def veiled(pixels: Pixels, alpha: int) -> Pixels:
-    """No pixel more opaque than that."""
+    """Limit the opacity of all pixels."""
     return np.dstack((pixels[..., :3], np.minimum(pixels[..., 3], alpha)))
 
 
 def hidden_red(pixels: Pixels) -> Pixels:
-    """Red where nobody sees it."""
+    """Red in invisible pixels."""
     return np.where(pixels[..., 3:] > 0, pixels, np.array([255, 0, 0, 0], np.uint8))
 
 
 def dot(pixels: Pixels) -> tuple[Any, ...]:
-    """One pixel that is seen."""
+    """One visible pixel."""
     return tuple(np.argwhere(pixels[..., 3] == 255)[0])
 
 
 def vast(side: int) -> bytes:
-    """A PNG of a few bytes that claims to be very large."""
+    """A PNG of a few bytes with a very large declared size."""
 
     def chunk(name: bytes, body: bytes) -> bytes:
         return struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
@@ -137,7 +137,7 @@ def vast(side: int) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", zlib.compress(bytes(99))) + chunk(b"IEND", b"")
 
 
-SPOILT: dict[str, tuple[Callable[[bytes], bytes], str]] = {  # how, and what a deep look says of it
+SPOILT: dict[str, tuple[Callable[[bytes], bytes], str]] = {  # change, and finding of a deep check
     "cut short": (lambda data: data[: len(data) // 2], "damaged"),
     "the head only": (lambda data: data[:20], "damaged"),
     "text": (lambda _: b"<Error><Code>AccessDenied</Code></Error>", "damaged"),
@@ -145,7 +145,7 @@ SPOILT: dict[str, tuple[Callable[[bytes], bytes], str]] = {  # how, and what a d
     "turned bits": (lambda data: data[:60] + bytes(each ^ 255 for each in data[60:]), "damaged"),
     "larger than any picture": (lambda _: vast(60_000), "damaged or wrong type"),
     "blank": (lambda _: blank_tile(256, "png"), "differs"),
-    "no bytes": (lambda _: b"", ""),  # which a listing tells
+    "no bytes": (lambda _: b"", ""),  # found by listing
 }
 PAINTED: dict[str, tuple[Callable[[Pixels], bytes], str]] = {
     "a JPEG": (lambda pixels: saved(pixels, "JPEG"), "wrong type"),
@@ -166,7 +166,7 @@ PAINTED: dict[str, tuple[Callable[[Pixels], bytes], str]] = {
 
 
 def changed(data: bytes, kind: str) -> bytes:
-    """What becomes of a tile's bytes."""
+    """The changed bytes of a tile."""
     return SPOILT[kind][0](data) if kind in SPOILT else PAINTED[kind][0](decode(data)[1])
 
 
@@ -225,7 +225,7 @@ def test_black_is_told_from_nothing() -> None:
 
 
 def line_of(key: str) -> str:
-    """A tile's key as a list names it."""
+    """A tile's key as a line of a list."""
     return key.removeprefix("reef/").removesuffix(".png")
 
 
@@ -262,7 +262,7 @@ def test_each_look_is_held_against_its_own_render(scale: Scale, form: Format, re
 
 @pytest.fixture
 def reached(store: Store, request: pytest.FixtureRequest) -> Store:
-    """A store with what leads to it from elsewhere: the address of the server."""
+    """The store with the address of its server, for other processes."""
     return replace(store, s3=S3(request.getfixturevalue("s3_server"), "us-east-1")) if store.ordered else store
 
 
@@ -299,14 +299,14 @@ def test_another_content_type_is_told_of_a_store_that_keeps_it(
 
 @pytest.fixture
 def tiles(reef: Reef, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The folder of the tiles of `reef`, a copy that commands find."""
+    """A copy of the folder of the tiles of `reef`, for commands."""
     data = Path(shutil.copytree(reef.folder, tmp_path / "data"))
     monkeypatch.setenv("TILER_DATA", str(data))
     return data / "tiles"
 
 
 class Stdin(io.BytesIO):
-    """Standard input, which has a name."""
+    """Standard input with a name."""
 
     name = "<stdin>"
 

@@ -1,4 +1,4 @@
-"""Marks are a set of blocks, super-blocks are their parts, and a plan sends what is not marked."""
+"""A set of blocks: large blocks are their parts, and a plan sends the blocks outside the set."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ SENT = ((8,), (8, 64), (8, 64, 512))
 
 @st.composite
 def near_blocks(draw: st.DrawFn, sizes: tuple[int, ...] = (LEAF,)) -> Block:
-    """Blocks of a few zooms, near the corner of the grid, so that many are the same or hold one another."""
+    """Blocks of a few zooms near the corner of the grid, so that many are equal or nested."""
     z, size = draw(st.sampled_from((0, 2, 4, 7, 11))), draw(st.sampled_from(sizes))
     place = st.integers(0, min(2**z, 1024) - 1)
     side = min(size, 2**z)
@@ -39,7 +39,7 @@ def near_blocks(draw: st.DrawFn, sizes: tuple[int, ...] = (LEAF,)) -> Block:
 
 
 def leaves(block: Block) -> Iterator[Block]:
-    """The blocks of 8 x 8 tiles that a block consists of, itself if it is one."""
+    """The 8 x 8 blocks of a block, or the block itself."""
     if block.size == LEAF:
         yield block
     else:
@@ -126,14 +126,14 @@ def planned(selection: Selection, done: Iterable[Block], *, fresh: Iterable[int]
 
 
 def wanted(selection: Selection) -> dict[Block, int]:
-    """The blocks of 8 x 8 that a selection comes to, with the masks of their tiles."""
+    """The 8 x 8 blocks of a selection, with the masks of their tiles."""
     block_masks = [block_mask for region in regions(GLOBE, selection) for block_mask in region.block_masks()]
     return {block_mask.block: block_mask.tiles for block_mask in block_masks}
 
 
 @st.composite
 def interrupted(draw: st.DrawFn) -> tuple[Selection, set[Block]]:
-    """A selection of at least a tenth of the world, and blocks of it that are done, alone and in heaps."""
+    """A selection of at least a tenth of the world, and finished blocks of it, single and in groups."""
     z = draw(st.sampled_from((2, 5, 6, 7)))
     wide = bounds().filter(lambda box: (box.east - box.west) % 360 * (box.north - box.south) > 6400)
     selection = Selection((z,), tuple(draw(st.lists(wide, max_size=2))))

@@ -1,4 +1,4 @@
-"""Estimates: exact where they say so, right on average elsewhere, and honest about how far they may be off."""
+"""Estimates: exact where documented, unbiased elsewhere, with a correct spread."""
 
 from __future__ import annotations
 
@@ -50,16 +50,16 @@ from tiler.layers.render import TileVariant
 from tiler.settings import Settings
 from tiler.storage.store import Stores
 
-STARTS = 997  # different samples that a layer's revision may lead to
+STARTS = 997  # different samples, for different revisions of a layer
 
 
 def zoom_estimate(number: int, sample: list[Outcome]) -> ZoomEstimate:
-    """Of a zoom with so many whole blocks."""
+    """The estimate of a zoom with a number of whole blocks."""
     return estimation._zoom(Count(64 * number, number), sample)
 
 
 def outcome(mean: float, *, tiles: int = 64, empty: int = 0) -> Outcome:
-    """A block whose tiles take so many bytes and milliseconds each, on average."""
+    """A block with these average bytes and milliseconds per tile."""
     whole = (1 << tiles) - 1
     none = (1 << empty) - 1
     return Outcome(written=whole & ~none, empty=none, bytes=round(mean * tiles), milliseconds=round(mean * tiles))
@@ -118,7 +118,7 @@ def test_once_the_time_is_over_no_zoom_has_more_than_its_first_block(monkeypatch
 
 
 def seeded(settings: Settings, name: str, selection: Selection) -> dict[int, list[Outcome]]:
-    """What becomes of the blocks of a local seeding, by zoom."""
+    """The outcomes of the blocks of a local seeding, by zoom."""
     made: dict[int, list[Outcome]] = defaultdict(list)
     stores = Stores.open(settings)
     plan = prepare(load_layer(stores.sources, name), selection, TileVariant(), force=False, stores=stores)
@@ -167,7 +167,7 @@ def test_a_layer_with_holes_has_an_empty_share_and_stores_less(
 
 
 def scattered() -> list[TileSet]:
-    """Zooms 6 and 8 of a world, as a list of tiles: about a tenth to nine tenths of each block is wanted."""
+    """Zooms 6 and 8 of a world, as a list of tiles: about 10% to 90% of each block are selected."""
     chance = np.random.default_rng(5)
     lines = []
     for z in (6, 8):
@@ -180,7 +180,7 @@ def scattered() -> list[TileSet]:
 
 @pytest.fixture(scope="module")
 def world() -> list[TileSet]:
-    """Zooms of 48 and 768 blocks with unlike numbers of wanted tiles."""
+    """Zooms of 48 and 768 blocks with different numbers of selected tiles."""
     return scattered()
 
 
@@ -189,7 +189,7 @@ def counts_of(found: list[TileSet]) -> dict[int, Count]:
 
 
 def sample_of(found: list[TileSet], start: int) -> dict[int, list[BlockMask]]:
-    """The blocks that are drawn of each zoom, for one of the STARTS."""
+    """The drawn blocks of each zoom, for one of the STARTS."""
     drawn: dict[int, list[BlockMask]] = defaultdict(list)
     for z, block_mask in estimation._drawn(found, counts_of(found), f"{start:x}"):
         drawn[z].append(block_mask)
@@ -198,12 +198,12 @@ def sample_of(found: list[TileSet], start: int) -> dict[int, list[BlockMask]]:
 
 @pytest.fixture(scope="module")
 def samples(world: list[TileSet]) -> list[dict[int, list[BlockMask]]]:
-    """The blocks of many different starts."""
+    """The blocks for many different starts."""
     return [sample_of(world, start) for start in random.Random(3).sample(range(STARTS), 250)]
 
 
 def truth(region: TileSet, weigh: Weigh) -> dict[str, float]:
-    """What all blocks come to."""
+    """The totals of all blocks."""
     every = [weigh(block_mask) for block_mask in region.block_masks()]
     return {
         "bytes": sum(each.bytes for each in every),
@@ -223,7 +223,7 @@ def test_a_block_is_drawn_as_often_as_it_has_tiles(world: list[TileSet]) -> None
         for block_mask in region.block_masks():
             due = STARTS * len(block_mask) / counts[region.z].tiles
             assert drawn[block_mask.block] == pytest.approx(due, abs=1.001)
-    for start in (0, 1, 500, STARTS - 1):  # and these are the blocks that the estimate takes
+    for start in (0, 1, 500, STARTS - 1):  # and the estimate uses these blocks
         places = [(start / STARTS + number * GOLDEN) % 1 for number in range(SAMPLE_BLOCKS_DEEPEST)]
         want = [region.block_mask_of(int(place * counts[region.z].tiles)) for place in places]
         assert sample_of([region], start)[region.z] == want
@@ -245,7 +245,7 @@ def test_many_different_samples_average_to_the_truth(
 
 
 def covered(region: TileSet, samples: list[dict[int, list[BlockMask]]], kind: str) -> float:
-    """How often the spread around an estimate holds the truth, for different layers and samples."""
+    """How often the spread around an estimate contains the true value, over different layers and samples."""
     total, hits = region.total(), 0
     places = [
         (block_mask.block.y // 8, block_mask.block.x // 8, len(block_mask)) for block_mask in region.block_masks()
@@ -307,17 +307,17 @@ def test_a_census_is_a_sum_without_any_spread(blocks: list[tuple[int, float]]) -
 def test_the_spread_is_twice_the_standard_error_as_a_share_by_hand() -> None:
     found = zoom_estimate(16, [outcome(mean) for mean in (100, 200, 300, 400)])
     assert found.bytes == 250 * 16 * 64
-    error = math.sqrt((150**2 + 50**2 + 50**2 + 150**2) / 3 / 4 * (1 - 4 / 16))  # of a sample without repetition
+    error = math.sqrt((150**2 + 50**2 + 50**2 + 150**2) / 3 / 4 * (1 - 4 / 16))  # for a sample without repetition
     assert found.spread == pytest.approx(2 * error / 250)
     assert found.slack == pytest.approx(found.spread)
 
 
-# What it leaves
+# Side effects
 
 
 @pytest.fixture
 def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The folder for temporary files, of this process and of those that it starts."""
+    """The folder for temporary files, of this process and its children."""
     folder = tmp_path / "temporary"
     folder.mkdir()
     monkeypatch.setenv("TMPDIR", str(folder))

@@ -1,4 +1,4 @@
-"""What failed, died or was lost is shown and done again, here and in a queue; other jobs are left alone."""
+"""Failed, dead and lost blocks are shown and done again, locally and in a queue; other jobs are unchanged."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ def test_only_the_tiles_that_failed_are_failures() -> None:
 
 
 def test_a_failure_that_is_struck_while_it_is_read_is_passed_over() -> None:
-    """Somebody retries or resumes the job at this moment."""
+    """A retry or resume of the job at this moment."""
     store = memory()
 
     class Struck(Spy):
@@ -154,7 +154,7 @@ def letter(message: Message) -> DeadLetter:
 
 @pytest.fixture
 def prompt(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nobody waits for messages, nor for long for receipts."""
+    """No waits for messages, and short ones for receipts."""
     receive = SqsQueue.receive
 
     def at_once(queue: SqsQueue, most: int, *, wait: int, hide: int | None = None) -> list[Delivery]:
@@ -173,7 +173,7 @@ def dead(queue: SqsQueue) -> SqsQueue:
 
 
 def mail(queue: SqsQueue, *bodies: str) -> None:
-    """Put bodies into the dead-letter queue."""
+    """Send bodies to the dead-letter queue."""
     for body in bodies:
         queue.client.send_message(QueueUrl=dead(queue).url, MessageBody=body)
 
@@ -228,13 +228,13 @@ def test_a_queue_without_a_dead_letter_queue_has_no_letters(make_queue: MakeQueu
 
 @pytest.fixture
 def begun(alps_copy: Path) -> Begun:
-    """A job of zooms 5 to 7 of `alps`, no block of which is done."""
+    """A job of zooms 5 to 7 of `alps` without finished blocks."""
     return Begun(alps_copy)
 
 
 @pytest.fixture
 def made(truth: dict[str, bytes]) -> dict[str, bytes]:
-    """Its tiles as a seeding makes them that nothing disturbs."""
+    """Its tiles from an undisturbed seeding."""
     return {name: data for name, data in truth.items() if int(name.partition("/")[0]) in (5, 6, 7)}
 
 
@@ -278,14 +278,14 @@ def test_a_command_that_cannot_be_changes_nothing(begun: Begun, words: tuple[str
 
 
 def sent(begun: Begun, make_queue: MakeQueue) -> SqsQueue:
-    """The queue in which the job is."""
+    """The queue with the job's messages."""
     queue = make_queue()
     assert told(seeder("seed", "alps", "--zooms", "5-7", "--queue", queue.url, "--json"))["job"] == begun.id
     return queue
 
 
 def worked_off(queue: SqsQueue, begun: Begun) -> None:
-    """Let a worker work until the queue is empty."""
+    """Run a worker until the queue is empty."""
     with working(queue, Settings.from_env({}, data=str(begun.data))):
         emptied(queue)
 
@@ -353,7 +353,7 @@ def test_resume_may_move_a_job(begun: Begun, make_queue: MakeQueue, made: dict[s
 
 
 def buried(begun: Begun, make_queue: MakeQueue) -> SqsQueue:
-    """The queue of a job of which one block is done and two are dead letters, among those of another job."""
+    """The queue of a job with one finished block and two dead letters, among those of another job."""
     queue = sent(begun, make_queue)
     gone = taken(queue)
     begun.work(end=1)

@@ -1,4 +1,4 @@
-"""The ledger: jobs are found by what people call them, a stop is a stop, and no other version is guessed at."""
+"""The ledger: jobs are found by id, prefix or layer, stops are kept, and other versions are refused."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def memory() -> Store:
 
 
 def of(layer: str, minutes: int) -> Job:
-    """A job of a layer that was begun so many minutes after noon."""
+    """A job of a layer, started a number of minutes after noon."""
     return Job.new(replace(SPEC, layer=layer), NOON + timedelta(minutes=minutes))
 
 

@@ -1,4 +1,4 @@
-"""Messages and receipts are read as they were written, and the ledger tells what is left to do."""
+"""Messages and receipts survive encoding, and the remaining work follows from the ledger."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a demand costs and how long it takes: figures worked out by hand, laws, and a simulation step by step."""
+"""Costs and durations of demands: figures by hand, laws, and a step-by-step simulation."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ flags = st.booleans()
 
 
 def demands(queued: bool | None = None) -> st.SearchStrategy[Demand]:
-    """Demands of any size; with or without a queue, or either."""
+    """Demands of any size, with or without a queue, or both."""
     messages = st.just(0) if queued is False else st.integers(0 if queued is None else 1, 10**6)
     return st.builds(Demand, amounts, amounts, amounts, amounts, amounts, messages, flags)
 
@@ -53,9 +53,9 @@ def paid(demand: Demand, prices: Prices = ROUND, *, in_s3: bool = True) -> dict[
 def test_two_hundred_blocks_of_32_tiles_cost_what_they_do_by_hand() -> None:
     assert paid(HALVES) == pytest.approx(
         {
-            "compute": (50 + 100 * 0.25) * 2 * 0.001 + 40 * 2 / 1e6,  # 64 tiles wait as long as a whole block; 40 calls
-            "s3": (6000 + 200) * 5 / 1e6 + 1200 * 4 / 1e6,  # tiles and receipts; 6 GETs a block
-            "sqs": (20 + 2 * 40) * 3 / 1e6,  # 10 messages a send; a receive and a delete a call
+            "compute": (50 + 100 * 0.25) * 2 * 0.001 + 40 * 2 / 1e6,  # 64 tiles wait like a whole block; 40 calls
+            "s3": (6000 + 200) * 5 / 1e6 + 1200 * 4 / 1e6,  # tiles and receipts; 6 GETs per block
+            "sqs": (20 + 2 * 40) * 3 / 1e6,  # 10 messages per send; a receive and a delete per invocation
             "logs": 200 * 1300 / 1e9 * 10,
             "storage": 2 * 0.5,
         }
@@ -71,7 +71,7 @@ def test_looking_for_existing_tiles_costs_ten_lists_a_block_at_the_price_of_puts
 def test_a_million_tiles_cost_five_dollars_of_puts_and_cents_of_compute_by_amazons_list() -> None:
     million = Demand(tiles=1e6, blocks=15625, stored=1e6, bytes=25e9, seconds=5000, messages=15625, looked=False)
     found = cost(million, Prices(lambda_wait=0), in_s3=True)
-    assert found.s3 == pytest.approx(5.00 + 0.078 + 0.0375, rel=0.001)  # and as many receipts as blocks, and 6 GETs
+    assert found.s3 == pytest.approx(5.00 + 0.078 + 0.0375, rel=0.001)  # and one receipt per block, and 6 GETs
     assert found.compute == pytest.approx(0.116, rel=0.01)
     assert found.storage == pytest.approx(0.575)
     assert found.sqs < found.logs < 0.02
@@ -125,7 +125,7 @@ def test_more_of_anything_is_never_cheaper(demand: Demand, in_s3: bool, name: st
     assert cost(larger, Prices(), in_s3=in_s3).total >= cost(demand, Prices(), in_s3=in_s3).total
 
 
-PRICED = {  # what of HALVES is paid for at a price, and the part of the cost that it belongs to
+PRICED = {  # the part of HALVES paid at each price, and its field of the cost
     "lambda_gb_second": ("compute", 75 * 2),
     "lambda_million_requests": ("compute", 40 / 1e6),
     "lambda_gb": ("compute", 75 * 0.001),
@@ -136,7 +136,7 @@ PRICED = {  # what of HALVES is paid for at a price, and the part of the cost th
     "sqs_million_requests": ("sqs", 100 / 1e6),
     "logs_gb": ("logs", 260_000 / 1e9),
 }
-FREE = {"as_of", "lambda_first", "lambda_more"}  # these say when, and how long it takes
+FREE = {"as_of", "lambda_first", "lambda_more"}  # these are dates and durations
 DIVIDED = {"lambda_batch", "lambda_speed"}
 
 
@@ -171,23 +171,23 @@ def test_how_soon_workers_come_costs_nothing() -> None:
     assert paid(HALVES, replace(ROUND, lambda_first=1, lambda_more=1, as_of="today")) == paid(HALVES)
 
 
-# How long it takes
+# Duration
 
-STEPS = 1000  # of the shortest time there can be
+STEPS = 1000  # of the shortest possible time
 
 
 def busy(seconds: float) -> Demand:
-    """So many seconds of work."""
+    """A number of seconds of work."""
     return Demand(tiles=0, blocks=0, stored=0, bytes=0, seconds=seconds, messages=1, looked=False)
 
 
 def ramp(first: float, more: float) -> Prices:
-    """So many workers at once, and so many more a minute."""
+    """A number of workers at once, and a number added per minute."""
     return Prices(lambda_first=first, lambda_more=more)
 
 
 def simulated(seconds: float, prices: Prices, workers: int) -> float:
-    """When the work is done, if in every step as many work as there are by then."""
+    """The time until the work is done, if every step does as much work as there are workers."""
     step, passed, left = seconds / workers / STEPS, 0.0, seconds
     while left > 0:
         there = min(workers, prices.lambda_first + prices.lambda_more / 60 * (passed + step / 2))
@@ -241,7 +241,7 @@ def test_the_seconds_of_workers_are_rendering_at_their_speed_and_waiting_for_s3(
     assert lambda_seconds(HALVES, Prices(lambda_speed=0.5, lambda_wait=0.25)) == 50 / 0.5 + 100 * 0.25
 
 
-# Prices of one's own
+# Custom prices
 
 
 def written(folder: Path, text: str) -> Path:
@@ -312,7 +312,7 @@ def test_a_file_that_cannot_be_read_is_refused_with_its_name(tmp_path: Path) -> 
             Prices.load(path)
 
 
-# What an estimate makes of them
+# Use in an estimate
 
 
 def test_what_is_paid_and_how_long_it_takes_follow_from_the_demand(monkeypatch: pytest.MonkeyPatch) -> None:

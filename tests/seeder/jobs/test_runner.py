@@ -1,4 +1,4 @@
-"""A process is said to be gone only where that is certain."""
+"""A process counts as gone only if this is certain."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.support.site import memory
 
 ME = Runner.here()
 RUN = Run("", datetime(2026, 11, 1, tzinfo=UTC), 0.01, by=ME)
-OLD_FIELDS = {"v", "queue", "begun", "most", "sent", "ended", "why"}  # of a run before it named a process
+OLD_FIELDS = {"v", "queue", "begun", "most", "sent", "ended", "why"}  # from a run recorded before processes were
 
 
 def test_this_process_is_not_gone() -> None:
@@ -36,7 +36,7 @@ def test_a_process_is_gone_as_soon_as_it_has_ended_waited_for_or_not() -> None:
         assert not one.gone
         assert replace(one, started="1").gone, "another process has its id by now"
         process.kill()
-        os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)  # it has ended, and is a zombie still
+        os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)  # it has ended, but is still a zombie
         assert one.gone
     assert one.gone
 

@@ -1,4 +1,4 @@
-"""A job's state follows from its ledger and is the truth; counts are exact however the receipts are listed."""
+"""A job's state follows from its ledger; counts are exact for every way of listing."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def memory() -> Store:
 
 
 def unasked(_: str) -> Depth | None:
-    """The depth of a queue that nobody should ask."""
+    """The depth of a queue that must not be read."""
     pytest.fail("the queue was asked")
 
 
@@ -68,22 +68,22 @@ def look(store: Store, job: Job, now: datetime, depth_of: Callable[[str], Depth 
 
 @dataclass(frozen=True)
 class Case:
-    """A situation and what is to be said of it. Times are in seconds; receipts are written now."""
+    """A situation and the expected state and reason. Times are in seconds; receipts are written now."""
 
     state: str
     why: str
     done: int = 0  # blocks, the first ones
     failed: int = 0  # blocks, the last ones
     run: Run | None = None
-    begun: float = 10.0  # ago: job and run
-    later: float = 0.0  # when it is looked at, after the last receipt
+    begun: float = 10.0  # seconds ago: job and run
+    later: float = 0.0  # time of the check, in seconds after the last receipt
     stop: Stop | None = None
     plan: dict[int, Count] = field(default_factory=lambda: PLAN)
     depth: Depth | None = None
-    revision: str = GLOBE.revision  # of the layer, by now
+    revision: str = GLOBE.revision  # of the layer now
 
     def seen(self) -> Progress:
-        """What is said of it."""
+        """The progress of the job."""
         store, start = memory(), datetime.now(UTC)
         if self.revision:
             moved = replace(GLOBE, revision=self.revision)
@@ -217,7 +217,7 @@ def test_the_queue_is_not_asked_where_the_state_is_plain(state: str) -> None:
 
 
 def written(store: Store, job: Job, kind: str, blocks: list[Block], when: datetime) -> None:
-    """Make it that receipts in a folder were written at `when`."""
+    """Set the time at which receipts in a folder were written."""
     assert store.root
     for block in blocks:
         os.utime(store.root / "jobs" / job.id / kind / str(block), (when.timestamp(), when.timestamp()))
@@ -263,29 +263,29 @@ def test_a_job_that_is_not_planned_is_at_nought_percent() -> None:
 
 @dataclass(frozen=True)
 class Timed:
-    """A job in a folder, whose receipts were written when we say. `start` is when it was begun."""
+    """A job in a folder with receipts at given times. `start` is its start."""
 
     store: Store
     job: Job
     start: datetime
 
     def at(self, seconds: float, *blocks: Block, kind: str = "done") -> None:
-        """Receipts of `blocks` were written so many seconds after the start."""
+        """Write receipts of `blocks` a number of seconds after the start."""
         settle(self.store, self.job, *((list(blocks), []) if kind == "done" else ([], list(blocks))))
         written(self.store, self.job, kind, list(blocks), self.start + seconds * SECOND)
 
     def run(self, seconds: float, *, ended: bool = False) -> None:
-        """A run was begun so many seconds after the start."""
+        """Start a run a number of seconds after the start."""
         put_run(self.store, self.job.id, replace(HERE, begun=self.start + seconds * SECOND, ended=ended))
 
     def seen(self, seconds: float) -> Progress:
-        """What is said of it so many seconds after the start."""
+        """The progress a number of seconds after the start."""
         return look(self.store, self.job, self.start + seconds * SECOND)
 
 
 @pytest.fixture
 def timed(tmp_path: Path) -> Timed:
-    """A job begun at noon, which lies at the beginning of a step in which receipts are counted."""
+    """A job started at noon, the beginning of a time step of receipts."""
     store = open_store(tmp_path.as_uri(), create=True)
     store.put(index_key("globe"), dump(GLOBE), content_type="application/json")
     start = datetime(2025, 3, 1, 12, tzinfo=UTC)
@@ -296,11 +296,11 @@ def timed(tmp_path: Path) -> Timed:
 
 
 def test_rate_and_time_left_are_those_of_the_last_minute(timed: Timed) -> None:
-    """Zoom 3 has 64 tiles a block, zoom 4 too, zoom 5 has 62.5."""
+    """Zooms 3 and 4 have 64 tiles per block, zoom 5 has 62.5."""
     timed.run(0)
     timed.at(20, *BLOCKS[:5])  # 320 tiles, more than a minute before the last one
     timed.at(71, *BLOCKS[5:7])
-    timed.at(101, *BLOCKS[7:13])  # with those 500 tiles in 60 seconds
+    timed.at(101, *BLOCKS[7:13])  # together with those, 500 tiles in 60 seconds
     seen = timed.seen(102)
     assert seen.state == "running"
     assert seen.done == 820
@@ -320,7 +320,7 @@ def test_failed_tiles_are_not_waited_for(timed: Timed) -> None:
 
 
 def test_a_job_of_which_block_after_block_fails_is_not_stalled(timed: Timed) -> None:
-    """A failed receipt is a receipt: whoever works is not silent."""
+    """A failed receipt also counts as progress."""
     timed.run(0)
     timed.at(10, *BLOCKS[:5])
     timed.at(900, *BLOCKS[17:], kind="failed")

@@ -1,4 +1,4 @@
-"""Invalidation, called directly: its result, its progress, the order of its effects, and what it raises."""
+"""Invalidation, called directly: result, progress, order of effects, errors."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ CDN = UpdateOptions(cdn="E2ABCDEF")
 
 @pytest.fixture
 def layer(stores: Stores) -> Layer:
-    """A layer of two revisions, of which tiles are stored; TileJSON names the first one."""
+    """A layer of two revisions with stored tiles; TileJSON names the first one."""
     publish(GLOBE, stores)
     fill(stores.tiles, TILES | OTHERS - {"globe/tile.json"})
     publish(replace(GLOBE, revision="beef", previous=GLOBE.revision), stores)
@@ -46,7 +46,7 @@ def layer(stores: Stores) -> Layer:
 
 @pytest.fixture
 def report(monkeypatch: pytest.MonkeyPatch) -> Recorded:
-    """A report of operations whose waits take no time."""
+    """A report of operations without real waits."""
     monkeypatch.setattr(update, "countdown", lambda seconds: iter((seconds, seconds / 2)))
     return Recorded()
 
@@ -62,7 +62,7 @@ def zooms(*meant: int) -> set[str]:
 
 
 def shown(stores: Stores) -> str:
-    """The revision that TileJSON names."""
+    """The revision in TileJSON."""
     (address,) = json.loads(stores.tiles.get("globe/tile.json"))["tiles"]
     return str(address).partition("?v=")[2]
 

@@ -1,4 +1,4 @@
-"""The operations on jobs: resume, follow, retry, cancel, and what they say of a job in each state."""
+"""Operations on jobs: resume, follow, retry, cancel, and their results in each state."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from tiler.settings import Settings
 
 @pytest.fixture
 def begun(alps_copy: Path) -> Begun:
-    """A job that was planned, no block of which is done."""
+    """A planned job without finished blocks."""
     return Begun(alps_copy)
 
 
 def here(before: str) -> RunOptions:
-    """Always this machine."""
+    """Run on this machine."""
     assert before == ""
     return RunOptions(jobs=1, most=1)
 

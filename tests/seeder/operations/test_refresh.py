@@ -1,4 +1,4 @@
-"""Refresh, rollback and reseed, called directly: results, plans, progress, and what they raise instead of exiting."""
+"""Refresh, rollback and reseed, called directly: results, plans, progress, errors."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ ONE = RunOptions(jobs=1)
 
 @dataclass(frozen=True)
 class Land:
-    """The layer `land` in a folder, zooms 4 to 7, all of them stored; its raster, and another one."""
+    """The layer `land` in a folder, zooms 4 to 7, all stored; its raster, and another one."""
 
     data: Path
     rasters: Path
@@ -64,7 +64,7 @@ class Land:
 
     @property
     def shown(self) -> str:
-        """The revision that TileJSON names."""
+        """The revision in TileJSON."""
         (address,) = json.loads(self.stores.tiles.get("land/tile.json"))["tiles"]
         return str(address).partition("?v=")[2]
 
@@ -73,16 +73,16 @@ class Land:
         return NextSource(str(self.rasters / f"{name}.tif"), {})
 
     def context(self, report: Report, **options: Any) -> UpdateContext:
-        """Where the operation works."""
+        """The context of operations."""
         settings = Settings.from_env({}, data=str(self.data))
         return UpdateContext(self.stores, settings, UpdateOptions(**options), report)
 
     def ingest(self, name: str) -> None:
-        """Publish a raster; the stored tiles stay."""
+        """Publish a raster; stored tiles stay."""
         ingest(self.source(name).path, "land", self.layer.asked, self.stores, jobs=1, progress=silent)
 
     def prepare(self, operation: str) -> None:
-        """Give it another revision for what is not to do so itself: for a rollback with its tiles."""
+        """Add the revision that an operation needs: for a rollback with its tiles."""
         if operation != "refresh":
             self.ingest("east")
         if operation == "rollback":
@@ -111,7 +111,7 @@ def seeded(tmp_path_factory: pytest.TempPathFactory) -> Land:
 
 @pytest.fixture
 def land(seeded: Land, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Land:
-    """A copy of it, where nothing is in flight and no wait is needed."""
+    """A copy of `seeded`; the fence has passed, so nothing waits."""
     nothing_in_flight(monkeypatch)
     return Land(Path(shutil.copytree(seeded.data, tmp_path / "data")), seeded.rasters)
 
@@ -186,7 +186,7 @@ def test_a_plan_changes_nothing_and_names_what_the_operation_then_does(land: Lan
     current = land.layer.revision
     result = OPERATIONS[name](land, land.context(Report()))
     assert plan.stored_tiles.tiles == result.stored_tiles.tiles
-    if name != "refresh":  # what the raster of the next revision covers is not known before it is baked
+    if name != "refresh":  # the extent of the next revision's raster is unknown before the bake
         assert plan.stored_tiles.rendered == sum(run.tally.tiles for run in result.runs)
         assert result.removed
         assert plan.removed == result.removed.existed

@@ -1,4 +1,4 @@
-"""Removing a layer, called directly: its result, its progress, the order of its effects, and what it raises."""
+"""Removing a layer, called directly: result, progress, order of effects, errors."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from tiler.layers.render import TileVariant
 from tiler.settings import Settings
 from tiler.storage.store import Stores
 
-REVISIONS = ("aaaa", "bbbb", "cccc", "dddd")  # the last one is the current one
+REVISIONS = ("aaaa", "bbbb", "cccc", "dddd")  # the last one is current
 NOW = datetime(2026, 11, 3, tzinfo=UTC)
 TILES = [f"globe/3/{x}/{y}.png" for x in range(5) for y in range(7)]
 CDN = UpdateOptions(hurry=True, cdn="E2ABCDEF")
@@ -40,7 +40,7 @@ CDN = UpdateOptions(hurry=True, cdn="E2ABCDEF")
 
 @pytest.fixture
 def context(stores: Stores, monkeypatch: pytest.MonkeyPatch) -> UpdateContext:
-    """The layer `globe` of several revisions, and one whose name begins alike; waits take no time."""
+    """The layer `globe` of several revisions, and one with the same prefix; waits take no time."""
     monkeypatch.setattr("seeder.operations.update.countdown", lambda seconds: iter((seconds,)))
     for name in ("globe", "globe-2"):
         for number, revision in enumerate(REVISIONS):
@@ -61,13 +61,13 @@ def told(context: UpdateContext) -> Recorded:
 
 
 def objects(stores: Stores) -> dict[tuple[str, str], int]:
-    """The size of every object, by its kind and key, whatever is told of it."""
+    """The size of every object, by kind and key, independent of the code."""
     public = {("tiles", entry.key): entry.size for entry in stores.tiles.list("")}
     return public | {(entry.key.split("/")[0], entry.key): entry.size for entry in stores.sources.list("")}
 
 
 def sizes(before: dict[tuple[str, str], int], after: dict[tuple[str, str], int]) -> dict[str, tuple[int, int]]:
-    """Number and bytes of what is gone, by kind."""
+    """Number and bytes of removed objects, by kind."""
     gone = [(kind, size) for (kind, key), size in before.items() if (kind, key) not in after]
     return {kind: (len(each), sum(each)) for kind in dict(gone) if (each := [size for k, size in gone if k == kind])}
 

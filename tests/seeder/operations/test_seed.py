@@ -1,4 +1,4 @@
-"""The operation `seed`: stages that add up, limits, and notes where there is nothing to do."""
+"""The operation `seed`: progress of stages, limits, and notes if nothing is to do."""
 
 from __future__ import annotations
 

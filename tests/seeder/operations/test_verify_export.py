@@ -1,4 +1,4 @@
-"""The operations `verify` and `export`: stages that add up, findings as they come, results and errors of ours."""
+"""The operations `verify` and `export`: progress of stages, streamed findings, results and errors."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def test_an_export_has_four_stages_and_goes_on_where_it_was_cut_off(settings: Se
             raise AssertionError(text)
 
     class Stopping(Recorded):
-        """Ends the run when all tiles are fetched."""
+        """Ends the run after all tiles are fetched."""
 
         def stage(self, label: str, total: int | None, **kwargs: object) -> object:  # type: ignore[override]
             if label == "write":

@@ -1,4 +1,4 @@
-"""Shapes touch the tiles that supermercado burns, and GDAL to the last rounding; they cost what their edges cost."""
+"""Shapes touch the tiles burnt by supermercado, and by GDAL up to rounding; their cost grows with their edges."""
 
 from __future__ import annotations
 
@@ -30,22 +30,22 @@ Place = tuple[float, float]
 
 @pytest.fixture(autouse=True)
 def no_keys(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Spare rasterio its search for keys of AWS at every call, which takes longer than all else."""
+    """Skip rasterio's slow search for AWS keys at every call."""
     monkeypatch.setattr("rasterio.session.boto3", None)
 
 
 class Drawn(NamedTuple):
-    """A feature: rings, which are closed, or one line, or one point."""
+    """A feature: closed rings, one line, or one point."""
 
     kind: str
     parts: Sequence[Sequence[Place]]
 
     def moved(self, by: Callable[[Place], Place]) -> Drawn:
-        """The feature with each of its places moved."""
+        """The feature with all places transformed."""
         return Drawn(self.kind, [[by(place) for place in part] for part in self.parts])
 
     def east(self, by: float) -> Drawn:
-        """The feature moved to the east."""
+        """The feature shifted to the east."""
         return self.moved(lambda place: (place[0] + by, place[1]))
 
     @property
@@ -57,11 +57,11 @@ class Drawn(NamedTuple):
 
     @property
     def xs(self) -> list[float]:
-        """All its x."""
+        """All x coordinates."""
         return [x for part in self.parts for x, _ in part]
 
     def shapes(self, side: float = 1.0) -> Shapes:
-        """The feature in a world that is `side` wide."""
+        """The feature as shapes in a world `side` wide."""
         if self.kind == "Point":
             return Shapes(points=np.array(self.parts[0]) / side)
         segments = [np.hstack([part[:-1], part[1:]]) for part in map(np.array, self.parts)]
@@ -85,20 +85,20 @@ def together(some: Iterable[Grid]) -> Grid:
 
 
 def turned(feature: Drawn, burn: Callable[[Drawn], Grid], side: float) -> Grid:
-    """What a feature burns in a world that is `side` wide, with what of it lies beyond it moved into it."""
+    """The burn of a feature in a world `side` wide, with the parts outside wrapped into it."""
     first, last = math.floor(min(feature.xs) / side), math.floor(max(feature.xs) / side)
     if feature.kind == "Polygon" and last > first and max(feature.xs) == last * side:
-        last -= 1  # it meets the world's edge and lies to the west of it
+        last -= 1  # it touches the world's edge from the west
     return together(burn(feature.east(-turn * side)) for turn in range(first, last + 1))
 
 
 def by_gdal(feature: Drawn, z: int) -> Grid:
-    """What GDAL burns of a feature in tiles of a zoom."""
+    """GDAL's burn of a feature in tiles of a zoom."""
     return np.asarray(rasterize([feature.geometry], out_shape=(2**z, 2**z), all_touched=True), np.bool_)
 
 
 def by_supermercado(feature: Drawn, z: int) -> Grid:
-    """What supermercado burns of a feature in degrees."""
+    """Supermercado's burn of a feature in degrees."""
     found = np.zeros((2**z, 2**z), bool)
     burnt = burntiles.burn([{"geometry": feature.geometry}], z)
     found[burnt[:, 1], burnt[:, 0]] = True
@@ -106,7 +106,7 @@ def by_supermercado(feature: Drawn, z: int) -> Grid:
 
 
 def only_rims(drawn: Sequence[Drawn], which: Numbers, side: int) -> bool:
-    """Whether lines and rings meet the rims of those tiles, (row, column), but nothing else of them."""
+    """Whether lines and rings touch only the borders of these tiles, (row, column)."""
     if not len(which):
         return True
     lines = [each.east(turn * side) for each in drawn if each.kind != "Point" for turn in range(-4, 5)]
@@ -116,11 +116,11 @@ def only_rims(drawn: Sequence[Drawn], which: Numbers, side: int) -> bool:
     return bool(np.all(shapely.intersects(outer, network) & ~shapely.intersects(inner, network)))
 
 
-# what is drawn
+# drawings
 
 
 def lattice(low: int, high: int) -> st.SearchStrategy[float]:
-    """Places on tiles' edges and middles, and as near to them as GDAL's thresholds lie."""
+    """Places on tiles' edges and centres, and within GDAL's thresholds of them."""
     offsets = (
         0,
         0,
@@ -140,7 +140,7 @@ def lattice(low: int, high: int) -> st.SearchStrategy[float]:
 
 
 def anywhere(low: int, high: int) -> st.SearchStrategy[float]:
-    """Places that are never on an edge of a tile, nor apart by just what GDAL's thresholds are."""
+    """Places never on a tile's edge, nor exactly at GDAL's thresholds."""
     return st.integers(low * 1024, high * 1024).map(lambda part: (part + 0.37) / 1024.7)
 
 
@@ -154,7 +154,7 @@ def walks(draw: st.DrawFn, start: st.SearchStrategy[Place]) -> list[Place]:
 
 @st.composite
 def stairs(draw: st.DrawFn, place: st.SearchStrategy[Place], leans: Sequence[float] = (0.0,)) -> list[Place]:
-    """A line to the east or west and to the north or south in turn, about as straight as `leans` has it."""
+    """A line in steps to the east or west and the north or south in turn, about as straight as `leans`."""
     corners, lean = draw(st.lists(place, min_size=2, max_size=5)), st.sampled_from(leans)
     after = [*corners[1:], corners[0]]
     between = [(x1 + draw(lean), y0 + draw(lean)) for (_, y0), (x1, _) in zip(corners, after, strict=True)]
@@ -163,7 +163,7 @@ def stairs(draw: st.DrawFn, place: st.SearchStrategy[Place], leans: Sequence[flo
 
 @st.composite
 def drawn_by(draw: st.DrawFn, path: st.SearchStrategy[list[Place]]) -> Drawn:
-    """A polygon of up to three rings, that may cross each other or be slivers, or a line."""
+    """A polygon of up to three rings, which may cross each other or be slivers, or a line."""
     if draw(st.booleans()):
         return Drawn("Polygon", [[*ring, ring[0]] for ring in draw(st.lists(path, min_size=1, max_size=3))])
     return Drawn("LineString", [draw(path)])
@@ -176,13 +176,13 @@ def features(place: st.SearchStrategy[Place]) -> st.SearchStrategy[Drawn]:
 
 
 def rectilinear(place: st.SearchStrategy[Place]) -> st.SearchStrategy[Drawn]:
-    """Polygons and lines that run to the east, west, north and south."""
+    """Polygons and lines with horizontal and vertical edges only."""
     return drawn_by(stairs(place))
 
 
 @st.composite
 def drawings(draw: st.DrawFn, kind: Callable[..., st.SearchStrategy[Drawn]] = features) -> tuple[int, list[Drawn]]:
-    """A zoom, and up to three features in its tiles; some lie beyond the world."""
+    """A zoom, and up to three features in its tiles; some are outside the world."""
     z = draw(st.integers(0, 5))
     side = 2**z
     one = st.sampled_from([lattice, anywhere]).flatmap(
@@ -217,12 +217,12 @@ def test_of_what_runs_along_tiles_gdal_burns_the_same(drawing: tuple[int, list[D
 
 
 def on_earth(place: Place) -> Place:
-    """Degrees of a place in tiles of zoom 8; near the poles beyond the grid."""
+    """Degrees of a place in tiles of zoom 8; near the poles outside the grid."""
     return place[0] / 256 * 360 - 180, math.degrees(math.atan(math.sinh(math.pi * (1 - place[1] / 128))))
 
 
 def in_world(place: Place) -> Place:
-    """The place in the square world of one in degrees."""
+    """The place in the square world of a place in degrees."""
     x, y = mercantile.xy(*place)
     size = 2 * math.pi * 6378137
     return x / size + 0.5, 0.5 - y / size
@@ -246,12 +246,12 @@ def test_shapes_touch_what_supermercado_burns_of_each(drawn: list[Drawn], z: int
 @example(Tile(x=0, y=0, z=0))
 @example(Tile(x=127, y=0, z=8))
 def test_the_outline_of_a_tile_touches_that_tile_and_those_above_and_below_it(tile: Tile) -> None:
-    side = 1 / 2**tile.z  # of the tile in the square world, exactly
+    side = 1 / 2**tile.z  # the tile's corners in the square world, exactly
     west, north = tile.x * side, tile.y * side
     ring = [(west, north), (west + side, north), (west + side, north + side), (west, north + side)]
     outline = Drawn("Polygon", [[*ring, ring[0]]]).shapes()
     own = TileSet.ranges(tile.z, [TileRange(tile.z, tile.x, tile.y, tile.x + 1, tile.y + 1)])
-    for z in range(max(0, tile.z - 6), tile.z + 2):  # narrower than a hundredth of a tile it lies on an edge, to GDAL
+    for z in range(max(0, tile.z - 6), tile.z + 2):  # narrower than 0.01 tiles, GDAL puts it on an edge
         assert outline.touched(z, world(z)) == own.at(z)
         assert outline.within(z, world(z)) == (own.at(z) if z >= tile.z else TileSet.nothing(z))
 
@@ -284,7 +284,7 @@ def test_no_shapes_touch_nothing() -> None:
 
 
 def stars(number: int, rough: float, seed: int) -> Floats:
-    """The places of a ring that goes once around the middle of the world, as ragged as a coast: `(number, 2)`.
+    """The vertices of a ring around the middle of the world, as ragged as a coast: `(number, 2)`.
 
     Its distance from there is a sum of waves, each half as high as the one that is half as fast.
     """

@@ -1,4 +1,4 @@
-"""GeoJSON in all its shapes is read as it stands, and a buffer holds what lies near on the ground, and nothing else."""
+"""GeoJSON of all kinds is read unchanged, and a buffer contains the near places and nothing else."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ Place = tuple[float, float]
 Geometry = dict[str, Any]
 
 DEGREES = "GeoJSON uses degrees, longitude first: convert it with `ogr2ogr -t_srs EPSG:4326 OUT.geojson IN.geojson`"
-LOOSE = 1.01  # of a buffer; how much wider it may be
+LOOSE = 1.01  # of a buffer: largest excess width
 
 
 def world(z: int) -> TileRange:
@@ -66,7 +66,7 @@ def same(one: Shapes, other: Shapes) -> bool:
     )
 
 
-# Places of no tile's edge or middle, so that no rounding decides, and in any turn of the world
+# Places not on any tile's edge or centre, so that rounding is irrelevant, in any turn of the world
 longitudes = st.integers(-900, 900).map(lambda number: number * 0.59 + 0.0137)
 latitudes = st.integers(-200, 200).map(lambda number: number * 0.41 + 0.0137)
 spots = st.tuples(longitudes, latitudes)
@@ -88,7 +88,7 @@ geometries: st.SearchStrategy[Geometry] = (
 
 
 def in_plane(place: Place) -> Place:
-    """A place in the plane, by mercantile."""
+    """A place in the plane, from mercantile."""
     x, y = mercantile.xy(*place)
     return 0.5 + x / 2 / EXTENT, 0.5 - y / 2 / EXTENT
 
@@ -243,7 +243,7 @@ def test_the_reference_system_of_geojson_may_be_named(name: str) -> None:
     assert same(read({**collection(point), "crs": None}), read(point))
 
 
-# What is refused
+# Errors
 
 SQUARE = [[0, 0], [1, 0], [1, 1]]
 
@@ -354,7 +354,7 @@ def test_what_is_meant_to_be_geojson_looks_like_it_broken_or_not(text: str) -> N
 
 
 def holds(shapes: Shapes, longitude: Floats, latitude: Floats) -> Flags:
-    """Which places lie in one of the polygons, in whichever turn of the world: by even-odd, one by one."""
+    """Whether each place is in a polygon, in any turn of the world: by even-odd, one by one."""
     x, y = (
         part[:, None] for part in (longitude / 360 + 0.5, 0.5 - np.arcsinh(np.tan(np.radians(latitude))) / math.tau)
     )
@@ -382,12 +382,12 @@ def distances(longitude: Floats, latitude: Floats, others: Floats) -> Floats:
 
 
 def on_the_way(line: list[Place], number: int) -> Floats:
-    """Places along a line, which is straight in Mercator."""
+    """Places along a line that is straight in Mercator."""
     heights = np.arcsinh(np.tan(np.radians([latitude for _, latitude in line])))
     found = []
     for ((west, _), low), ((east, _), high) in pairwise(zip(line, heights, strict=True)):
         part = np.linspace(0, 1, number)
-        if max(abs(low), abs(high)) > 4:  # the way to a pole is infinite, most of it off the grid
+        if max(abs(low), abs(high)) > 4:  # the way to a pole is infinite, most of it outside the grid
             part = np.clip(np.r_[part, (np.linspace(-4, 4, 2 * number) - low) / (high - low or 1)], 0, 1)
         found.append(
             np.column_stack([west + part * (east - west), np.degrees(np.arctan(np.sinh(low + part * (high - low))))])
@@ -396,7 +396,7 @@ def on_the_way(line: list[Place], number: int) -> Floats:
 
 
 def scattered(near: Floats, metres: float, seed: int, number: int = 160) -> tuple[Floats, Floats]:
-    """Places on the grid near some others, most of them about `metres` away, by their distance and bearing."""
+    """Places on the grid near others, most of them about `metres` away, by distance and bearing."""
     drawn = np.random.default_rng(seed)
     away = metres / GLOBE * drawn.choice([0.3, 0.9, 0.99, 0.999, 0.9999, 1.011, 1.02, 1.1, 2], number)
     longitude, latitude = np.radians(near[drawn.integers(0, len(near), len(away))]).T
@@ -442,7 +442,7 @@ def test_what_is_around_a_place_is_a_circle_on_the_ground(place: Place, metres: 
 
 @st.composite
 def walks(draw: st.DrawFn) -> tuple[list[Place], float]:
-    """A line of up to some twenty of its buffers, and the buffer in metres; near a pole more often than by chance."""
+    """A line of up to about twenty times its buffer, and the buffer in metres; often near a pole."""
     metres = draw(st.floats(0, 6.2).map(lambda digits: 10.0**digits))
     line = [draw(anywhere)]
     for _ in range(draw(st.integers(1, 3))):
@@ -471,11 +471,11 @@ ZIGZAG = [(8 + number * 0.003, 47 + number % 2 * 0.0015) for number in range(40)
         ([(0.0, -84.9), (90.0, -84.9)], 20e3),
         (ZIGZAG, 5e3),
         (ZIGZAG, 100.0),
-        ([(20.0, 87.4), (20.0, 87.5)], 300e3),  # around the pole, and on the grid for its nearer side alone
+        ([(20.0, 87.4), (20.0, 87.5)], 300e3),  # around the pole, with only its nearer side on the grid
         ([(-60.0, 78.0), (60.0, 89.0)], 700e3),  # towards the pole
-        ([(0.0, 32.6), (4.5, 32.8)], 6345e3),  # around its one end holds the pole, around its other not
-        ([(-100.0, -80.0), (100.0, -80.0)], 1150e3),  # around all of it
-        ([(0.0, 20.0), (1.0, 20.0)], 7790e3),  # barely over it
+        ([(0.0, 32.6), (4.5, 32.8)], 6345e3),  # contains the pole around one end, not around the other
+        ([(-100.0, -80.0), (100.0, -80.0)], 1150e3),  # all of it
+        ([(0.0, 20.0), (1.0, 20.0)], 7790e3),  # barely
     ],
 )
 def test_a_buffer_is_as_wide_as_it_should_be_where_maps_stretch(line: list[Place], metres: float) -> None:
@@ -523,7 +523,7 @@ def test_a_circle_that_holds_a_pole_reaches_the_end_of_the_world_at_every_longit
 
 
 def test_a_buffer_of_a_detailed_line_needs_few_segments() -> None:
-    """Of a coast whose positions lie 20 m apart few matter to 5 km around it; 2 m around it are drawn once."""
+    """Around a coast with positions 20 m apart, few matter for 5 km; for 2 m, most do."""
     drawn = np.random.default_rng(5)
     steps = np.cumsum(drawn.normal([1e-4, 0], 2e-4, (4000, 2)), axis=0)
     coast = geometry("LineString", (steps + np.array([8, 47])).tolist())
@@ -532,14 +532,14 @@ def test_a_buffer_of_a_detailed_line_needs_few_segments() -> None:
 
 
 def in_one(paths: Paths, points: Floats, metres: float) -> Any:
-    """All that is widened as one geometry of shapely, made of one union that knows no parts."""
+    """The buffer as one geometry of shapely, made by one union."""
     return shapely.union_all(widened(paths, points, metres).polygons())
 
 
 @given(st.lists(rings, min_size=1, max_size=2), st.floats(1e3, 2e5))
 @settings(max_examples=examples(5))
 def test_a_buffer_is_the_same_however_it_is_cut_to_be_united(several: list[list[Place]], metres: float) -> None:
-    """Also in which order threads end: the parts keep theirs, and each is told of."""
+    """Parts keep their order, and progress counts each, independent of the threads."""
     vertices = np.concatenate([np.reshape([in_plane(place) for place in ring[:-1]], (-1, 2)) for ring in several])
     paths, told = Paths(vertices, np.array([len(ring) - 1 for ring in several]), np.full(len(several), LINE)), []
     whole = in_one(paths, NOWHERE, metres)
@@ -586,7 +586,7 @@ def test_a_tile_across_a_shared_border_is_within_what_is_dissolved(
 
 @given(st.lists(st.lists(st.integers(3, 6), min_size=1, max_size=2), min_size=1, max_size=3), seeds)
 def test_dissolved_polygons_hold_what_one_of_them_holds(several: list[list[int]], seed: int) -> None:
-    """And so do those whose rings cross themselves and each other, by even-odd, in any turn of the world."""
+    """Also for rings that cross themselves and each other, by even-odd, in any turn of the world."""
     drawn = np.random.default_rng(seed)
     coordinates = [
         [drawn.uniform([-500, -85], [500, 85], (sides, 2)).tolist() for sides in polygon] for polygon in several

@@ -1,4 +1,4 @@
-"""Orders are permutations of the same blocks: along curves, away from a place, and spread over S3's partitions."""
+"""Orders are permutations of the same blocks: along curves, away from a place, or spread over S3's partitions."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ orders = st.just(Order()) | st.just(Order(hilbert=True)) | st.builds(Order, near
 
 
 def middle(tile: Tile) -> tuple[float, float]:
-    """Metres of the middle of the deepest tile at a tile's north-west corner: no place on the edge of any tile."""
+    """Metres of the centre of the deepest tile at a tile's north-west corner: never on the edge of a tile."""
     box = mercantile.xy_bounds(tile)
     half = EXTENT / 2**MAX_ZOOM
     return box.left + half, box.top - half
@@ -41,13 +41,13 @@ def middle(tile: Tile) -> tuple[float, float]:
 
 @st.composite
 def some_regions(draw: st.DrawFn, zooms: tuple[int, ...] = SHALLOW + DEEP) -> list[TileSet]:
-    """Sets of ascending zooms, whole blocks of 64 among them."""
+    """Sets of ascending zooms, including whole blocks of 64."""
     chosen = draw(st.sets(st.sampled_from(zooms), min_size=1, max_size=2))
     return [draw(tile_sets(z, WINDOW)) for z in sorted(chosen)]
 
 
 def set_of(z: int, block_masks: list[BlockMask]) -> TileSet:
-    """The tiles of pieces of one zoom."""
+    """The tiles of block masks of one zoom."""
     large = [block_mask.block for block_mask in block_masks if block_mask.block.size > LEAF]
     x, y, sides = (np.array([getattr(block, name) for block in large], np.int64) for name in ("x", "y", "side"))
     codes = interleaved(x, y)
@@ -93,7 +93,7 @@ def test_the_hilbert_curve_is_that_of_pmtiles(data: st.DataObject, z: int) -> No
 
 
 def along(block_mask: BlockMask) -> int:
-    """The lowest place along the Hilbert curve that a tile of the block has."""
+    """The lowest position of the block's tiles on the Hilbert curve."""
     block = block_mask.block
     area = block.side**2
     return int(zxy_to_tileid(block.z, block.x, block.y) - zxy_to_tileid(block.z, 0, 0)) // area * area
@@ -167,14 +167,14 @@ def test_of_64_blocks_in_a_row_no_band_of_columns_has_many_more_than_its_share(
         most = max(most, now[new])
     assert len(set(bands)) == BANDS
     assert most <= share + beyond
-    assert share + beyond < 40  # in their order along a curve all 64 are of one band
+    assert share + beyond < 40  # along a curve, all 64 would be in one partition
 
 
-# from a place on
+# nearest first
 
 
 def metres(block: Block, place: tuple[float, float]) -> float:
-    """Mercator metres from a place to a block's nearest edge, around the globe if that is shorter; within it 0."""
+    """Mercator metres from a place to a block's nearest edge, across the antimeridian if shorter; 0 inside."""
     x, y = mercantile.xy(*place)
     last = Tile(x=block.x + block.side - 1, y=block.y + block.side - 1, z=block.z)
     north_west, south_east = mercantile.xy_bounds(block.x, block.y, block.z), mercantile.xy_bounds(last)

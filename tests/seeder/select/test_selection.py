@@ -1,4 +1,4 @@
-"""Selections become blocks that hold every wanted tile once; mercantile and brute force are the oracles."""
+"""Selections become blocks with every selected tile once; mercantile and brute force are the oracles."""
 
 from __future__ import annotations
 
@@ -129,7 +129,7 @@ def test_a_box_beyond_the_square_world_selects_its_outermost_row(latitude: float
 
 @st.composite
 def quarters(draw: st.DrawFn, z: int) -> tuple[float, float]:
-    """Two places along a side of the world, metres, each in the middle of a quarter of a tile of zoom `z`."""
+    """Two places along a side of the world, metres, each in the centre of a quarter of a tile of zoom `z`."""
     first, last = sorted(draw(st.sets(st.integers(0, 4 * 2**z - 1), min_size=2, max_size=2)))
     width = EXTENT / 2 / 2**z
     return (first + 0.5) * width - EXTENT, (last + 0.5) * width - EXTENT

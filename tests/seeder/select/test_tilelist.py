@@ -1,4 +1,4 @@
-"""Tiles named one by one, however they are written, are a set, and a selection takes of them what it would anyway."""
+"""Lists of tiles in any form become sets, and selections intersect with them."""
 
 from __future__ import annotations
 
@@ -59,23 +59,23 @@ def listed(tiles: Iterable[Tile]) -> TileSets:
 
 
 def named(tiles: TileSets) -> list[Tile]:
-    """The tiles of a list in its order."""
+    """The tiles of a list in order."""
     numbers = (map(int, line.split("/")) for line in lines(tiles))
     return [Tile(x=x, y=y, z=z) for z, x, y in numbers]
 
 
 def curve(tile: Tile) -> int:
-    """The place of a tile on the Z curve of its zoom."""
+    """The position of a tile on the Z curve of its zoom."""
     return sum((tile.x >> bit & 1) << 2 * bit | (tile.y >> bit & 1) << 2 * bit + 1 for bit in range(tile.z))
 
 
-# how a tile is written: a line, or some that belong together
+# forms of a tile: a line, or several lines
 
 
 FORMS: dict[str, Callable[[Tile], str]] = {
     "slashes": lambda tile: f"{tile.z}/{tile.x}/{tile.y}",
     "dashes": lambda tile: f"{tile.z}-{tile.x}-{tile.y}",
-    "quadkey": lambda tile: mercantile.quadkey(tile) or "0/0/0",  # that of the world is no text at all
+    "quadkey": lambda tile: mercantile.quadkey(tile) or "0/0/0",  # the world's quadkey is empty
     "array": json.dumps,
     "compact array": lambda tile: json.dumps(tile, separators=(",", ":")),
     "array after a separator": lambda tile: f"\x1e{json.dumps(tile)}",
@@ -90,7 +90,7 @@ ONE_LINE = [name for name in FORMS if "over lines" not in name]
 
 
 def written(form: str, tiles: Iterable[Tile]) -> list[str]:
-    """The lines of tiles that are all of one form."""
+    """The lines of tiles in one form."""
     return [line for tile in tiles for line in FORMS[form](tile).split("\n")]
 
 
@@ -132,14 +132,14 @@ def test_digits_up_to_3_alone_are_a_quadkey() -> None:
     assert lines(parse_tiles(["0"], "a")) == ["1/0/0"]
 
 
-# lines that other tools write and read
+# lines written and read by other tools
 
 
 def ran(command: click.Group, *words: str, stdin: Iterable[str] = ()) -> list[str]:
-    """The lines that a command of another tool prints."""
+    """The output lines of another tool's command."""
     result = CliRunner().invoke(command, words, input="".join(f"{line}\n" for line in stdin))
     assert result.exit_code == 0, result.output
-    return list(io.StringIO(result.stdout))  # splitlines would take separators of records for ends of lines
+    return list(io.StringIO(result.stdout))  # splitlines would split at record separators
 
 
 BOX = (5.2, 44.9, 21.3, 57.8)
@@ -187,7 +187,7 @@ def test_supermercado_reads_what_is_listed_and_what_it_prints_is_read() -> None:
         ran(mercantile_cli, "shapes", "--seq", stdin=["[16, 11, 5]"]),
         ran(mercantile_cli, "shapes", "--collect", "--indent", "2", stdin=["[16, 11, 5]"]),
         ran(supermercado_cli, "union", stdin=["[16, 11, 5]", "[17, 11, 5]"]),
-        ['{"type": "FeatureCollection", "features": [', '{"type": "Feature"},'],  # cut off
+        ['{"type": "FeatureCollection", "features": [', '{"type": "Feature"},'],  # truncated
     ],
     ids=["features", "sequence", "collection", "union", "cut off"],
 )
@@ -200,11 +200,11 @@ def test_shapes_are_no_list_and_who_gives_them_hears_where_they_belong(shapes: l
 
 def test_an_expiry_list_of_osm2pgsql_is_read() -> None:
     tiles = set(mercantile.tiles(*BOX, (9, 10, 11)))
-    expired = random.Random(1).choices(sorted(tiles), k=500)  # the same tile once more where it was edited again
+    expired = random.Random(1).choices(sorted(tiles), k=500)  # the same tile again where the list was edited
     assert parse_tiles((f"{tile.z}/{tile.x}/{tile.y}\n" for tile in expired), "expire.txt") == listed(expired)
 
 
-# the list itself
+# the set itself
 
 
 @given(tile_sets)
@@ -225,7 +225,7 @@ def test_a_list_takes_the_memory_of_its_tiles_however_often_it_names_them() -> N
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert len(made) == len(made.at(18).starts) == side**2
-    assert peak < 3e6  # of which the text of so many lines is the half
+    assert peak < 3e6  # half of it is the text of the lines
 
 
 @given(tile_sets, st.data())
@@ -298,7 +298,7 @@ JUNK = [
     "0" * (MAX_ZOOM + 1),
     "\x00",
     "5/16/\ufffd",
-    "\u0665/1/1",  # a digit, but not of these
+    "\u0665/1/1",  # a digit, but not an ASCII one
     "9" * 500,
     "[1, 2]",
     "[1, 2, 3, 4]",
@@ -365,7 +365,7 @@ def test_a_tile_off_the_grid_is_refused_with_file_and_line(form: str, off: str) 
         str(refused.value),
     )
     assert found
-    line = len(inside) + (2 if form == "array of one over lines" else 1)  # there it stands below its bracket
+    line = len(inside) + (2 if form == "array of one over lines" else 1)  # here it is below its bracket
     last = MAX_ZOOM if z > MAX_ZOOM else 2**z - 1
     assert found.groups() == (str(line), off, "zooms" if z > MAX_ZOOM else "columns and rows", str(last))
 
@@ -378,7 +378,7 @@ def test_numbers_that_no_tile_has_are_off_the_grid(off: str) -> None:
 
 
 def outcome(given: Iterable[str], many: int = 99) -> TileSets | None:
-    """The tiles, or None where the lines are refused."""
+    """The tiles, or None if the lines are refused."""
     with mock.patch.object(tilelist, "_CHUNK_LINES", many):
         try:
             return parse_tiles(given, "a")
@@ -423,12 +423,12 @@ def test_many_tiles_are_as_large_as_their_edge_is_long() -> None:
     assert sum(len(block_mask) for block_mask in region.block_masks()) == side**2
 
 
-# what a selection takes of it
+# selections with a list
 
 
 @st.composite
 def questions(draw: st.DrawFn) -> Question:
-    """A layer, and a selection of it with a list: of wanted tiles, of tiles nearby, of tiles anywhere."""
+    """A layer, and a selection of it with a list: of selected tiles, of tiles nearby, of any tiles."""
     layer, selection = draw(asked())
     z = draw(st.sampled_from(selection.zooms))
     inside = sorted(wanted(layer, selection.boxes, z)) or [Tile(x=0, y=0, z=z)]
@@ -530,7 +530,7 @@ def test_a_selection_with_a_list_is_not_whole() -> None:
     assert not Selection((5,), (Bounds(0, 0, 1, 1),)).whole
 
 
-# on record
+# in the ledger
 
 
 SPEC = Spec(
@@ -593,13 +593,13 @@ def seed(*words: str, stdin: str = "") -> Result:
 
 
 class Stdin(io.BytesIO):
-    """Standard input, which has a name."""
+    """Standard input with a name."""
 
     name = "<stdin>"
 
 
 def made(data: Path) -> set[str]:
-    """The tiles that are stored."""
+    """The stored tiles."""
     return {str(path.relative_to(data / "tiles/alps")) for path in data.glob("tiles/alps/*/*/*.png")}
 
 

@@ -1,4 +1,4 @@
-"""Sets of tiles by their runs: plain sets are the oracle where few tiles are, the ends of runs where many are."""
+"""Sets of tiles as runs: plain sets are the oracle for few tiles, ends of runs for many."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ zooms = st.sampled_from(SHALLOW + DEEP)
 
 
 def tile_of(z: int, code: int) -> Tile:
-    """The tile that has a code, whose digits to the base of 4 are those of its quadkey."""
+    """The tile with a code, whose base-4 digits are its quadkey."""
     return mercantile.quadkey_to_tile(np.base_repr(code, 4).zfill(z)) if z else Tile(0, 0, 0)
 
 
@@ -57,7 +57,7 @@ def tiles_in(tiles: TileSet) -> set[Tile]:
 
 
 def in_form(tiles: TileSet) -> bool:
-    """Whether its runs are on the grid, ascending, none of them empty, and do not touch."""
+    """Whether the runs are on the grid, ascending, non-empty, and separated."""
     edges = [edge for span in spans(tiles) for edge in span]
     plain = tiles.starts.dtype == tiles.stops.dtype == np.int64
     return plain and all(one < two for one, two in pairwise([-1, *edges, 4**tiles.z + 1]))
@@ -68,14 +68,14 @@ def held_by(tiles: TileSet, code: int) -> bool:
 
 
 def probes(*sets: TileSet) -> list[int]:
-    """The codes at which any of the sets may change: sets that agree on them are equal."""
+    """The codes at which any of the sets may change: sets that agree there are equal."""
     edges = {edge for each in sets for span in spans(each) for edge in span} | {0, 4 ** sets[0].z}
     return sorted(edge + by for edge in edges for by in (-1, 0) if 0 <= edge + by < 4 ** sets[0].z)
 
 
 @st.composite
 def runs(draw: st.DrawFn, z: int) -> tuple[Numbers, Numbers]:
-    """Runs in any order that overlap, touch, are empty or run backwards."""
+    """Runs in any order that overlap, touch, are empty or reversed."""
     found = draw(st.lists(st.tuples(places_between(0, z), places_between(0, z)), max_size=6))
     return np.array([start for start, _ in found], np.int64), np.array([stop for _, stop in found], np.int64)
 
@@ -99,7 +99,7 @@ def test_codes_are_quadkeys_to_the_base_of_4(data: st.DataObject, z: int) -> Non
     assert [each.tolist() for each in places(codes)] == [x.tolist(), y.tolist()]
 
 
-# sets from what there is
+# constructors
 
 
 @given(st.data(), shallow)
@@ -115,7 +115,7 @@ def test_runs_of_a_deep_zoom_too(data: st.DataObject, z: int) -> None:
     starts, stops = data.draw(runs(z))
     made = TileSet.runs(z, starts, stops)
     given = [*zip(starts.tolist(), stops.tolist(), strict=True)]
-    edges = TileSet(z, np.sort(starts), np.sort(stops))  # no set, but its ends are theirs
+    edges = TileSet(z, np.sort(starts), np.sort(stops))  # not a valid set; only its ends are used
     assert in_form(made)
     for code in probes(made, edges):
         assert held_by(made, code) == any(start <= code < stop for start, stop in given)
@@ -174,7 +174,7 @@ def test_a_range_of_the_deepest_zoom_has_the_tiles_that_its_sides_say(data: st.D
 
 @given(work_sets, st.data())
 def test_marked_blocks_are_the_set_again_in_any_order_and_twice(tiles: TileSet, data: st.DataObject) -> None:
-    tiles &= TileSet.runs(tiles.z, tiles.starts, tiles.starts + 3 * IN_BLOCK)  # one by one they are many
+    tiles &= TileSet.runs(tiles.z, tiles.starts, tiles.starts + 3 * IN_BLOCK)  # limits their number
     block_masks = list(tiles.block_masks())
     again = data.draw(st.permutations([*block_masks, *block_masks[:3]]))
     assert TileSet.marked(tiles.z, again) == tiles
@@ -194,7 +194,7 @@ def test_filling_asks_about_the_edge_and_the_squares_between(data: st.DataObject
     side = 2**z
     wanted = data.draw(arrays(np.bool_, (side, side)) | arrays(np.bool_, (side, side), fill=st.just(value=False)))
     edge = [
-        data.draw(st.sampled_from([one, two]))  # either of two neighbours that differ
+        data.draw(st.sampled_from([one, two]))  # one of two neighbours that differ
         for one in np.ndindex(side, side)
         for two in ((one[0] + 1, one[1]), (one[0], one[1] + 1))
         if max(two) < side and wanted[one] != wanted[two]
@@ -214,13 +214,13 @@ def test_filling_asks_about_the_edge_and_the_squares_between(data: st.DataObject
     assert len(asked) == len(set(asked)) <= max(1, (3 * z + 1) * len(set(edge)))
 
 
-# sets as sets
+# set operations
 
 OPERATORS: list[Callable[[bool, bool], bool]] = [operator.or_, operator.and_, lambda mine, theirs: mine and not theirs]
 
 
 def joined(one: TileSet, two: TileSet) -> list[TileSet]:
-    """What each of OPERATORS makes of two sets."""
+    """The result of each of OPERATORS for two sets."""
     return [one | two, one & two, one - two]
 
 
@@ -273,7 +273,7 @@ def test_at_lower_zooms_stand_the_parents_and_at_deeper_ones_the_children(tiles:
 
 
 def relatives(tile: Tile, z: int) -> list[Tile]:
-    """The tiles of zoom `z` that lie in a tile, or the one that it lies in."""
+    """The descendants or the ancestor of a tile at zoom `z`."""
     if z == tile.z:
         return [tile]
     return mercantile.children(tile, zoom=z) if z > tile.z else [mercantile.parent(tile, zoom=z)]
@@ -293,7 +293,7 @@ def test_a_tile_of_a_lower_zoom_is_there_where_a_tile_lies_in_it(tiles: TileSet,
     bits = 2 * (tiles.z - z)
     made = tiles.at(z)
     assert in_form(made)
-    ends = TileSet(z, tiles.starts >> bits, tiles.stops >> bits)  # no set, but it may change there
+    ends = TileSet(z, tiles.starts >> bits, tiles.stops >> bits)  # not a valid set; only its ends are used
     for code in probes(made, ends):
         assert held_by(made, code) == any(
             start < code + 1 << bits and code << bits < stop for start, stop in spans(tiles)
@@ -319,7 +319,7 @@ def test_the_squares_are_aligned_part_the_tiles_and_none_could_be_larger(tiles: 
         assert area == 4**tiles.z or not whole_in(tiles, code, 4 * area)
 
 
-# sets as work
+# blocks
 
 
 def codes_of(block_mask: BlockMask) -> Sequence[int]:
@@ -460,7 +460,7 @@ def test_its_pieces_cover_it_and_nothing_else() -> None:
     for batch in made.batches((LEAF, 64, 512)):
         ends = batch.codes + batch.sizes**2
         assert batch.codes[0] >= after
-        assert np.all(batch.codes[1:] >= ends[:-1])  # none lies over another
+        assert np.all(batch.codes[1:] >= ends[:-1])  # none overlaps another
         after = int(ends[-1])
         leaf = batch.sizes == LEAF
         x, y = places(batch.codes[~leaf])
@@ -478,7 +478,7 @@ def test_its_pieces_cover_it_and_nothing_else() -> None:
 
 
 def whole_blocks(area: TileRange, size: int) -> int:
-    """How many blocks of a size lie wholly within a range."""
+    """The number of blocks of a size wholly within a range."""
     return (area.x1 // size - -(-area.x0 // size)) * (area.y1 // size - -(-area.y0 // size))
 
 

@@ -1,4 +1,4 @@
-"""Access logs of every kind come to the same counts, and what they make worth having is the least that does it."""
+"""Access logs of every kind give the same counts, and the selected tiles are the fewest for a share."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ READS = ["WEBSITE.GET.OBJECT", "REST.GET.OBJECT"]
 
 @dataclass(frozen=True)
 class Hit:
-    """A request: of `tile`, if the path is one's."""
+    """A request: of `tile`, if the path is a tile's."""
 
     path: str
     tile: Tile | None
@@ -55,11 +55,11 @@ class Hit:
         return self.tile is not None and self.method == "GET" and self.status in {"200", "204", "206", "304"}
 
 
-# The kinds of logs
+# Formats of logs
 
 
 def w3c(hit: Hit, fields: Sequence[str] = FIELDS, between: str = "\t") -> str:
-    """A line of CloudFront's, its absent fields shown by a dash."""
+    """A line of CloudFront, with a dash for absent fields."""
     return between.join(record(hit).get(field) or "-" for field in fields)
 
 
@@ -92,7 +92,7 @@ def s3(hit: Hit, operation: str, requester: str = "-", agent: str = "Mozilla/5.0
 
 @st.composite
 def lines(draw: st.DrawFn, hit: Hit) -> str:
-    """A line for the request, or several of which all but the last say what the fields are."""
+    """The line of the request, or several lines of which the first ones are headers."""
     kind = draw(st.sampled_from(["w3c", "json", "common", "combined", "s3"]))
     if kind == "w3c":
         fields = draw(st.permutations(FIELDS))
@@ -109,7 +109,7 @@ def lines(draw: st.DrawFn, hit: Hit) -> str:
 
 @st.composite
 def paths(draw: st.DrawFn, tile: Tile) -> str:
-    """Where a request finds a tile: whatever stands before the layer, and however it is encoded."""
+    """Paths of a tile, with any prefix before the layer and any encoding."""
     key = tile_key(TileName(LAYER, tile, draw(st.sampled_from(strategies.SCALES)), draw(strategies.formats)))
     for _ in range(draw(st.integers(0, 2))):
         key = quote(key, safe="/" if draw(st.booleans()) else "/@")
@@ -171,7 +171,7 @@ def code(tile: Tile) -> int:
 
 
 def made(requests: Counter[Tile]) -> Traffic:
-    """Traffic of those requests."""
+    """Traffic of these requests."""
     by_zoom = {}
     for z in {tile.z for tile in requests}:
         pairs = sorted((code(tile), count) for tile, count in requests.items() if tile.z == z)
@@ -273,7 +273,7 @@ def test_lines_that_are_no_request_are_counted_and_passed_over(tmp_path: Path) -
 
 
 def test_requests_that_no_browser_makes_are_requests(tmp_path: Path) -> None:
-    """A server logs what it was sent, and S3 what it does by itself."""
+    """A server logs its requests, and S3 its own operations."""
     odd = [
         '192.0.2.3 - - [01/Mar/2026:21:02:31 +0100] "\\x16\\x03\\x01" 400 157 "-" "-"',
         '192.0.2.3 - - [01/Mar/2026:21:02:31 +0100] "-" 408 0',
@@ -288,7 +288,7 @@ def test_requests_that_no_browser_makes_are_requests(tmp_path: Path) -> None:
 @pytest.mark.parametrize("last", ["cs-method", "cs-uri-stem", "sc-status", "time-taken"])
 def test_fields_are_where_the_last_line_about_them_says(tmp_path: Path, last: str) -> None:
     turned = sorted(FIELDS, key=lambda field: field == last)
-    nothing = header(["date", "time"])  # without what is asked for, it says nothing
+    nothing = header(["date", "time"])  # without the needed fields
     texts = [w3c(tile_hit(1)), header(turned) + nothing + w3c(tile_hit(2), turned), header(FIELDS) + w3c(tile_hit(3))]
     assert sorted(tile.x for tile in counted(read_traffic([write(tmp_path / "log", *texts)], LAYER))) == [1, 2, 3]
 
@@ -378,7 +378,7 @@ def test_what_is_not_there_is_named(tmp_path: Path) -> None:
         read_traffic([tmp_path], "Relief")
 
 
-# Choosing
+# Selection of tiles
 
 tallies = st.dictionaries(strategies.tiles(4) | strategies.tiles(), st.integers(1, 5), min_size=1, max_size=25).map(
     Counter

@@ -1,4 +1,4 @@
-"""The laws of HTTP that clients of the local server rely on, for every kind of address."""
+"""The rules of HTTP that clients of the local server rely on, for every kind of address."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ OTHERS = [
 
 @pytest.fixture
 def data(alps_copy: Path) -> Path:
-    """A data folder with one tile, stored long ago."""
+    """A data folder with one tile, written long ago."""
     tile = alps_copy / "tiles" / STORED
     tile.parent.mkdir(parents=True)
     tile.write_bytes(DATA)
@@ -82,7 +82,7 @@ def test_head_is_answered_as_get_without_a_body(url: str, path: str) -> None:
 
 
 def _lasting(answer: urllib3.BaseHTTPResponse) -> dict[str, str]:
-    """The headers, without the time of the day."""
+    """The headers without the date."""
     return {name.lower(): value for name, value in answer.headers.items() if name.lower() != "date"}
 
 
@@ -128,7 +128,7 @@ def test_a_tile_that_changed_is_sent_and_its_tag_counts_before_its_date(url: str
 
 
 def test_a_tile_that_was_just_written_has_no_date(url: str, data: Path) -> None:
-    """Another may be written within the same second."""
+    """Another version may be written within the same second."""
     ahead = 1e10  # seconds since 1970
     os.utime(data / "tiles" / STORED, (ahead, ahead))
     assert "last-modified" not in ask(f"{url}/{STORED}").headers
@@ -173,7 +173,7 @@ def test_other_ranges_get_the_whole(url: str, said: str) -> None:
 
 @pytest.mark.parametrize("depth", [1, 2, 3, 4])
 def test_no_link_leads_out_of_the_store(url: str, data: Path, tmp_path: Path, depth: int) -> None:
-    """A link to a file, or of any folder above it; nothing is read there, nothing is written there."""
+    """A link to a file, or of a folder above it; nothing is read or written there."""
     outside = tmp_path / "outside"
     parts = STORED.split("/")
     (outside / Path(*parts[depth - 1 :])).parent.mkdir(parents=True)

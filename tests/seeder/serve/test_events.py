@@ -1,4 +1,4 @@
-"""What changes while somebody looks: asked often, looked at rarely."""
+"""Live data for pages: requested often, read rarely."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def test_a_job_that_is_done_is_not_looked_at_again(
     seed("0-3")
     watched = Feed(sources, lambda _: None)
     first = watched.snapshot()
-    monkeypatch.setattr(events, "progress", None)  # to call it would raise
+    monkeypatch.setattr(events, "progress", None)  # calling it would raise
     clock.now += 10 * events.STOPPED_TTL_SECONDS
     assert watched.snapshot() == first
 

@@ -1,4 +1,4 @@
-"""The local server: the same answers as the bucket and the Lambda behind it, and what the pages ask."""
+"""The local server: the same responses as the bucket and the http Lambda, and the API of the pages."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def url(settings: Settings, assets: Path) -> Iterator[str]:  # noqa: ARG001 - wh
 
 
 def fresh(stores: Stores, key: TileName) -> bytes | None:
-    """The tile as the renderer makes it."""
+    """The freshly rendered tile."""
     layer, block = load_layer(stores.sources, key.layer), Block.of(key.tile)
     ((_, data),) = render(layer, stores.sources, block, block.bit(key.tile), TileVariant(key.scale, key.format))
     return data
@@ -54,7 +54,7 @@ def fresh(stores: Stores, key: TileName) -> bytes | None:
 
 @pytest.mark.parametrize(("scale", "form"), [(1, "png"), (2, "webp")])
 def test_a_tile_is_rendered_stored_and_then_there(url: str, settings: Settings, scale: Scale, form: Format) -> None:
-    """Three answers, as from the bucket, the Lambda and the bucket again; the next time one."""
+    """Three responses, as from the bucket, the Lambda and the bucket again; the next time one."""
     stores = Stores.open(settings)
     name = TileName("alps", some_tile(stores), scale, form)
     key = tile_key(name)
@@ -72,13 +72,13 @@ def test_a_tile_is_rendered_stored_and_then_there(url: str, settings: Settings, 
 
 
 def some_tile(stores: Stores) -> Tile:
-    """A tile of zoom 3 that the layer has."""
+    """A tile of the layer at zoom 3."""
     found = load_layer(stores.sources, "alps").ranges(3)[0]
     return Tile(found.x0, found.y0, 3)
 
 
 def test_the_buckets_of_a_stack_are_served_and_filled(make_stack: MakeStack, alps_data: Path, alps_copy: Path) -> None:
-    """What is in a bucket is shown, what is not is put there; and it is the tile that the folder's server makes."""
+    """Stored tiles of a bucket are shown, missing ones are stored; both equal the tiles from a folder."""
     stack = read_stack(make_stack(WebsiteUrl="http://tiles.test", TileUrl="https://direct.test"), "us-east-1")
     upload(alps_data / "private", stack.outputs["SourceBucket"])
     deployed = stack.settings(Settings.from_env(os.environ))
@@ -95,7 +95,7 @@ def test_the_buckets_of_a_stack_are_served_and_filled(make_stack: MakeStack, alp
 @pytest.mark.parametrize(
     ("path", "status"),
     [
-        ("alps/3/0/0.png", 404),  # outside
+        ("alps/3/0/0.png", 404),  # outside the bounds
         ("alps/12/2144/1440.png", 404),  # deeper than the layer
         ("alps/3/9/9.png", 400),  # off the grid
         ("alps/3/4/2.gif", 400),

@@ -1,4 +1,4 @@
-"""Virtual layers of rasters on the web: what a server's weather does to a tile is told apart, and forgotten."""
+"""Virtual layers of rasters on the web: a server's temporary faults are distinguished from permanent ones."""
 
 from __future__ import annotations
 
@@ -37,10 +37,10 @@ Virtual = tuple[Served, Layer, Callable[[int], bytes | None]]
 
 @pytest.fixture(scope="module", params=["", "/vsicurl/"], ids=["url", "vsicurl"])
 def layered(request: pytest.FixtureRequest, web: Served) -> Iterator[Virtual]:
-    """A virtual layer of a raster on the web, and what draws its deepest tiles, by number."""
+    """A virtual layer of a raster on the web, and a function that renders its deepest tiles, by number."""
     stores = Stores(memory(), memory(), "")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(datasets.NETWORK, "GDAL_HTTP_RETRY_DELAY", "0.01")  # seconds; twice as long each time
+        patch.setitem(datasets.NETWORK, "GDAL_HTTP_RETRY_DELAY", "0.01")  # seconds, doubled at each retry
         source = f"{request.param}{web.url}/alps.tif"
         layer = ingest(source, "web", Options(virtual=True), stores, jobs=1, progress=silent).layer
         (inside,) = layer.ranges(layer.maxzoom)
@@ -54,7 +54,7 @@ def layered(request: pytest.FixtureRequest, web: Served) -> Iterator[Virtual]:
 
 @pytest.fixture
 def virtual(layered: Virtual) -> Virtual:
-    """The same in fair weather, nothing of it open."""
+    """The same without faults, with nothing open."""
     layered[0].weather("fair")
     forget()
     return layered

@@ -1,4 +1,4 @@
-"""What stops a job: that too much of it fails, or that somebody asks; and what lets it go on."""
+"""A job stops if too many blocks fail or a user cancels it, and can be resumed."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def test_the_reason_names_the_figures(failed: int, blocks: int, most: float, say
 
 
 class Crew:
-    """Workers of a job, each with what it remembers, over one ledger."""
+    """Workers of a job, each with its own window, over one ledger."""
 
     def __init__(self, workers: int = 1, *, most: float = MAX_FAILED_SHARE, sources: Store | None = None) -> None:
         self.sources = sources or memory()
@@ -97,13 +97,13 @@ class Crew:
         self.begin()
 
     def begin(self) -> None:
-        """Begin a run, as `seed` and `resume` do."""
+        """Start a run, as `seed` and `resume` do."""
         self.runs += 1
         delete_receipts(self.sources, JOB, "failed")
         put_run(self.sources, JOB, Run("", NOON + timedelta(hours=self.runs), self.most))
 
     def hear(self, blocks: str, worker: int = 0) -> bool:
-        """A worker leaves receipts, of a block that failed for each `x`; whether the job is stopped then."""
+        """A worker puts receipts, of a failed block for each `x`; return whether the job is stopped then."""
         for each in blocks:
             receipt = Receipt(next(self.blocks), BAD if each == "x" else GOOD)
             put_receipt(self.sources, JOB, receipt)
@@ -131,7 +131,7 @@ def test_one_worker_stops_its_job_at_the_first_failure_that_is_too_many(blocks: 
 def test_the_order_of_messages_and_who_gets_which_does_not_matter(
     bad: int, good: int, workers: int, chance: random.Random
 ) -> None:
-    """Up to a thousand blocks, and at one percent: 20 are too many whatever else was done, 19 never."""
+    """For up to a thousand blocks at one percent: 20 are always too many, 19 never."""
     crew = Crew(workers)
     order = [*"x" * bad, *"." * good]
     chance.shuffle(order)
@@ -151,7 +151,7 @@ def test_failures_that_are_scattered_over_workers_are_counted_together() -> None
 
 
 def test_scattered_failures_are_borne_where_much_more_was_done(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(random, "random", lambda: 0.0)  # the ledger is asked at each failure
+    monkeypatch.setattr(random, "random", lambda: 0.0)  # the ledger is read at each failure
     crew = Crew(LEAST_FAILED + 1)
     for block in BLOCKS[-1980:]:
         put_receipt(crew.sources, JOB, Receipt(block, GOOD))
@@ -171,7 +171,7 @@ def test_the_ledger_is_asked_the_more_rarely_the_more_failed(monkeypatch: pytest
         crew.hear("x", worker)
     asked = sum(seen == ("list", f"jobs/{JOB}/done/") for seen in spy.seen)
     assert not crew.stopped
-    assert 20 < asked < 120  # 66 are to be expected: 20 (1 + 1/20 + ... + 1/200)
+    assert 20 < asked < 120  # 66 are expected: 20 (1 + 1/20 + ... + 1/200)
 
 
 @pytest.mark.parametrize("workers", [1, 40])
@@ -182,7 +182,7 @@ def test_a_share_of_all_never_stops_a_job(workers: int) -> None:
 
 
 def test_a_worker_looks_back_a_thousand_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(random, "random", lambda: 1.0)  # the ledger is asked by nobody
+    monkeypatch.setattr(random, "random", lambda: 1.0)  # the ledger is not read
     crew = Crew(most=0.02)
     assert not crew.hear("x" * 19 + "." * (WINDOW_BLOCKS - 19) + "x" * 20)
     assert crew.hear("x")
@@ -221,12 +221,12 @@ def test_jobs_are_judged_apart_and_few_are_remembered() -> None:
     assert not crew.stopped
 
 
-WORLD = [f"6/{8 * x + 4}/{8 * y + 4}" for x in range(8) for y in range(8)]  # one tile each of 64 blocks
+WORLD = [f"6/{8 * x + 4}/{8 * y + 4}" for x in range(8) for y in range(8)]  # one tile in each of 64 blocks
 
 
 @pytest.fixture(scope="module")
 def world_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A data folder with the layer `world`, whose every block of zoom 6 lies in a block of its source."""
+    """A data folder with the layer `world`; each block of zoom 6 is in one block of its source."""
     folder = tmp_path_factory.mktemp("world")
     raster = write_raster(folder / "world.tif", Recipe(values=scene(512, 1024, 1), bounds=(-180, -85, 180, 85)))
     root = folder / "data"
@@ -238,7 +238,7 @@ def world_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def world(world_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, collected: None) -> Path:
-    """A copy of it, where every command finds it."""
+    """A copy of `world_data` for every command."""
     assert collected is None
     data = Path(shutil.copytree(world_data, tmp_path / "data"))
     monkeypatch.setenv("TILER_DATA", str(data))
@@ -246,13 +246,13 @@ def world(world_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, col
 
 
 def drawn(data: Path) -> dict[str, bytes]:
-    """The tiles that are stored."""
+    """The stored tiles."""
     return {str(path.relative_to(data)): path.read_bytes() for path in data.glob("tiles/world/6/*/*.png")}
 
 
 @pytest.fixture(scope="module")
 def whole(world_data: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
-    """The tiles of a seeding that nothing disturbs."""
+    """The tiles of an undisturbed seeding."""
     data = Path(shutil.copytree(world_data, tmp_path_factory.mktemp("whole") / "data"))
     assert seed(data, "--data", str(data)).exit_code == 0
     return drawn(data)
@@ -267,7 +267,7 @@ def seed(data: Path, *words: str) -> Result:
 
 
 def halve(data: Path) -> Callable[[], object]:
-    """Make half of the source unreadable; returns what mends it."""
+    """Make half of the source unreadable; return a function that restores it."""
     (source,) = data.glob("private/sources/world/*/*.tif")
     good = source.read_bytes()
     source.write_bytes(good[: len(good) // 2].ljust(len(good), b"\0"))
@@ -275,7 +275,7 @@ def halve(data: Path) -> Callable[[], object]:
 
 
 def counted(data: Path) -> tuple[int, int]:
-    """Receipts: how many blocks are done, and how many failed."""
+    """Numbers of receipts: done and failed blocks."""
     return len(list(data.glob("private/jobs/*/done/*"))), len(list(data.glob("private/jobs/*/failed/*")))
 
 
@@ -328,7 +328,7 @@ def test_a_job_that_was_stopped_goes_on_when_its_source_is_mended(
 
 
 class Arena:
-    """A job in memory whose blocks cost nothing. While they are made somebody cancels it now and then."""
+    """A job in memory with free blocks. A user cancels it at random."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, seed: int) -> None:
         self.settings = Settings.from_env({f"TILER_{name}": f"memory://{uuid4().hex}" for name in ("TILES", "SOURCES")})
@@ -342,7 +342,7 @@ class Arena:
         monkeypatch.setattr(process_block, "fill", self.fill)
 
     def fill(self, _: Layer, stores: Stores, request: Request, __: object) -> Outcome:
-        """Put tiles that nobody drew."""
+        """Put tiles without rendering."""
         with self.lock:
             if self.chance.random() < self.likely:
                 stop(self.stores.sources, self.job.id, Stop(CANCELLED))
@@ -351,12 +351,12 @@ class Arena:
         return Outcome(written=request.tiles, bytes=4)
 
     def calm(self) -> None:
-        """From now on nobody cancels."""
+        """Stop cancelling."""
         with self.lock:
             self.likely = 0
 
     def resume(self) -> tuple[Plan, str]:
-        """What `resume` does; the plan with its tally, and why not all was done."""
+        """Do the same as `resume`; return the plan with its tally, and the reason of an early end."""
         plan = resume(self.job, self.stores)
         return plan, run(plan, partial(LocalPool, self.settings, 1), self.stores, most=1, progress=lambda _: None)
 
@@ -370,7 +370,7 @@ class Arena:
 
 @pytest.fixture
 def nervous() -> Iterator[None]:
-    """Threads take turns far more often."""
+    """Threads switch far more often."""
     before = sys.getswitchinterval()
     sys.setswitchinterval(1e-5)
     yield

@@ -1,4 +1,4 @@
-"""`seeder worker` loses nothing: told to stop it drains, killed it is replaced, without a queue it waits."""
+"""`seeder worker` loses nothing: stopped it drains, killed it is replaced, without a queue it waits."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ clients.CONFIG = clients.CONFIG.merge(Config(retries={"mode": "standard", "total
 daemon.RECEIVE_SECONDS, daemon.REPLACE_SECONDS = 1, 0.5
 if __name__ == "__main__":
     cli.main()
-"""  # processes that are spawned run it too, so their blocks are as slow
+"""  # spawned processes run it too, so their blocks are slow as well
 
 
 def eventually(claim: Any, within: float = HANG) -> None:
@@ -72,7 +72,7 @@ def eventually(claim: Any, within: float = HANG) -> None:
 
 @dataclass
 class Crew:
-    """The command at work on a queue. Of each block it says when it is begun, in `begun`."""
+    """The command at work on a queue. The start of each block is recorded in `begun`."""
 
     process: subprocess.Popen[str]
     queue: SqsQueue
@@ -83,21 +83,21 @@ class Crew:
 
     @property
     def begun(self) -> Counter[str]:
-        """How often each block was begun."""
+        """The number of starts of each block."""
         return Counter(line.split()[0] for line in self._lines())
 
     @property
     def busy(self) -> set[int]:
-        """Processes that began a block."""
+        """Processes that started a block."""
         return {int(line.split()[1]) for line in self._lines()}
 
     @property
     def done(self) -> set[str]:
-        """The blocks that have a receipt."""
+        """The blocks with a receipt."""
         return {str(block) for block in finished(self.stores.sources, JOB)}
 
     def logged(self, message: str) -> list[dict[str, Any]]:
-        """The lines that were logged under that message."""
+        """The log lines with this message."""
         lines = [json.loads(line) for line in self.log.read_text().splitlines(keepends=True) if line.endswith("}\n")]
         return [line for line in lines if line["message"] == message]
 
@@ -105,7 +105,7 @@ class Crew:
         return self.file.read_text().splitlines() if self.file.exists() else []
 
     def stopped(self, how: signal.Signals = signal.SIGTERM) -> int:
-        """Tell it to stop, Ctrl-C as a terminal does to all processes at once; returns the exit code."""
+        """Stop it like Ctrl-C in a terminal, for all processes at once; return the exit code."""
         os.killpg(self.process.pid, how) if how == signal.SIGINT else self.process.send_signal(how)
         self.process.wait(timeout=HANG)
         return self.process.returncode
@@ -113,7 +113,7 @@ class Crew:
 
 @pytest.fixture
 def sent(alps_copy: Path) -> list[Message]:
-    """Messages of the deepest zoom's blocks, more than are in hand at once."""
+    """Messages of the deepest zoom's blocks, more than are received at once."""
     revision = load_layer(Stores.open(Settings.from_env({}, data=str(alps_copy))).sources, "alps").revision
     blocks = [Block(9, x, y) for y in range(160, 208, 8) for x in range(248, 280, 8)]
     return [Message(JOB, "alps", revision, Request(block, 1, TileVariant())) for block in blocks]
@@ -121,7 +121,7 @@ def sent(alps_copy: Path) -> list[Message]:
 
 @contextmanager
 def working(queue: SqsQueue, data: Path, *, seconds: float, jobs: int = 2, endpoint: str = "") -> Iterator[Crew]:
-    """`seeder worker` in a session of its own, each block taking `seconds`; what is left of it is killed."""
+    """`seeder worker` in a session of its own, each block taking `seconds`; remaining processes are killed."""
     folder = data.parent
     (folder / "slow.py").write_text(SLOW)
     environ = {
@@ -212,7 +212,7 @@ def test_a_block_that_takes_longer_than_the_visibility_timeout_is_worked_on_once
 
 def test_an_endpoint_that_is_lost_is_waited_for(make_queue: MakeQueue, alps_copy: Path, sent: list[Message]) -> None:
     queue = make_queue()
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)  # a second door to the same queues
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)  # a second endpoint of the same queues
     server.start()
     host, port = server.get_host_and_port()
     there = replace(queue, url=f"http://{host}:{port}{urlsplit(queue.url).path}")
@@ -249,7 +249,7 @@ def test_a_queue_that_does_not_answer_is_asked_more_and_more_rarely(monkeypatch:
     waits: list[float] = []
 
     class Stop(threading.Event):
-        """Set after a dozen waits, none of which takes any time."""
+        """Set after a dozen waits without duration."""
 
         def wait(self, timeout: float | None = None) -> bool:
             assert timeout is not None

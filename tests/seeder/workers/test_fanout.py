@@ -1,4 +1,4 @@
-"""A job that was sent is followed to an end that tells the truth, and is never sent twice without need."""
+"""A sent job is followed to a correct end, and is never sent twice without need."""
 
 from __future__ import annotations
 
@@ -42,14 +42,14 @@ QUIET = 0.3  # seconds without a receipt until a job is stuck
 
 
 def sent(stores: Stores, plan: Plan) -> bool:
-    """Whether all messages are on record as sent."""
+    """Whether all messages are recorded as sent."""
     run = load_run(stores.sources, plan.job.id)
     return run is not None and run.sent
 
 
 @pytest.fixture
 def stores() -> Stores:
-    """Stores in memory that hold the layer."""
+    """Stores in memory with the layer."""
     name = uuid4().hex
     made = Stores(open_store(f"memory://{name}-tiles"), open_store(f"memory://{name}-sources"), "http://tiles.test")
     publish(GLOBE, made)
@@ -58,17 +58,17 @@ def stores() -> Stores:
 
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A job is stuck soon."""
+    """Short limits for a stuck job."""
     monkeypatch.setattr(timing, "STUCK_SECONDS", QUIET)
 
 
 def planned(stores: Stores) -> Plan:
-    """What a command plans that is run now."""
+    """The plan of a command run now."""
     return prepare(GLOBE, Selection(ZOOMS), TileVariant(), force=False, stores=stores)
 
 
 def silent(_: int) -> None:
-    """Progress that nobody looks at."""
+    """Ignore progress."""
 
 
 def watch(plan: Plan, queue: SqsQueue, stores: Stores, progress: Callable[[int], object] = silent) -> Watch:
@@ -76,7 +76,7 @@ def watch(plan: Plan, queue: SqsQueue, stores: Stores, progress: Callable[[int],
 
 
 def settle(stores: Stores, plan: Plan, blocks: list[Block], **failure: Any) -> None:
-    """Put receipts of `blocks` as a worker does, and their tiles, unless they failed."""
+    """Put receipts of `blocks` like a worker, and their tiles, unless they failed."""
     for block in blocks:
         outcome = Outcome(failed=block.full, **failure) if failure else Outcome(written=block.full, bytes=7)
         if not failure:
@@ -87,7 +87,7 @@ def settle(stores: Stores, plan: Plan, blocks: list[Block], **failure: Any) -> N
 
 
 def settling(stores: Stores, plan: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A receipt comes between any two looks, and a little less than the time after which the queue is asked."""
+    """Put a receipt between any two polls, a little before the queue would be read."""
     left, now = blocks_of(plan), [time.monotonic()]
 
     def sleep(_: float) -> None:
@@ -341,7 +341,7 @@ def test_dead_letters_are_named_where_blocks_are_lost(make_queue: MakeQueue, sto
 
 @pytest.fixture
 def following(make_queue: MakeQueue, stores: Stores) -> Iterator[tuple[SqsQueue, Plan, list[str]]]:
-    """A queue, and a job that is followed in a thread: its end goes into the list."""
+    """A queue, and a job followed in a thread; its result goes into the list."""
     queue, plan, ends = make_queue(visibility=60), planned(stores), []
     thread = threading.Thread(target=lambda: ends.append(follow(watch(plan, queue, stores))))
     queue.send(list(plan.messages((8,)))[:1])
@@ -363,7 +363,7 @@ def test_nothing_is_lost_while_a_message_waits_or_is_worked_on(
         return found
 
     def looked(times: int) -> None:
-        """Wait until the queue was asked so often: each time a quarter of QUIET was over."""
+        """Wait until the queue was read a number of times, each after a quarter of QUIET."""
         assert all(asked.acquire(timeout=HANG) for _ in range(times))
 
     monkeypatch.setattr(SqsQueue, "depth", counted)

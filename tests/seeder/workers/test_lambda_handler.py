@@ -1,4 +1,4 @@
-"""The worker Lambda: what it does with the records of a real queue, what it leaves, logs and counts."""
+"""The worker Lambda: records of a real queue, and its receipts, logs and metrics."""
 
 from __future__ import annotations
 
@@ -189,7 +189,7 @@ def test_a_large_block_becomes_64_messages_in_the_queue(function: Function) -> N
 
 @pytest.mark.parametrize("look", ["forced", "looked for"])
 def test_a_record_that_is_delivered_twice_changes_nothing_the_second_time(function: Function, look: str) -> None:
-    """A message of a zoom that was empty when it was planned spares the worker the look for existing tiles."""
+    """For a zoom that was empty at planning time, the message skips the check for stored tiles."""
     sent = [replace(each, request=replace(each.request, force=look == "forced")) for each in function.messages[:4]]
     records = function.records(*(message.encode() for message in sent))
     assert function.invoke(records) == []

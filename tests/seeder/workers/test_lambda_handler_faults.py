@@ -1,4 +1,4 @@
-"""Faults that the worker Lambda meets: what passes comes again, what stays is on record, nothing wrong is stored."""
+"""Faults of the worker Lambda: temporary ones are redelivered, permanent ones recorded, nothing wrong is stored."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tiler.layers.fill import Request
 from tiler.layers.render import TileVariant
 from tiler.storage.store import Stores
 
-DEAD = "http://127.0.0.1:9"  # nobody listens there
+DEAD = "http://127.0.0.1:9"  # nothing listens there
 POISON = ("{", "[]", '{"v":2}', "\u00fcber")
 
 

@@ -1,4 +1,4 @@
-"""The queue takes every message once, tells what it refuses, and both queues end in one receipt a block."""
+"""The queue takes every message once and names refused ones; both queues end in one receipt per block."""
 
 from __future__ import annotations
 
@@ -37,8 +37,8 @@ from tiler.settings import Settings
 from tiler.storage.concurrent import THREADS
 from tiler.storage.store import Stores
 
-DEAD = "http://127.0.0.1:9"  # nobody listens there
-AHEAD = (THREADS + 1) * sqs.BATCH  # messages that are drawn before they were sent, at most
+DEAD = "http://127.0.0.1:9"  # nothing listens there
+AHEAD = (THREADS + 1) * sqs.BATCH  # messages consumed before they were sent, at most
 
 
 def numbered(count: int) -> list[Message]:
@@ -50,23 +50,23 @@ def numbered(count: int) -> list[Message]:
 
 @dataclass
 class Wire:
-    """What came over the wire to the server: batches of bodies. `refuses` says which entries it does not take."""
+    """The batches sent to the server, as bodies. `refuses` decides which entries the server refuses."""
 
     batches: list[list[str]] = field(default_factory=list)
     refuses: Callable[[str], bool] = lambda _: False
-    together: int = 1  # requests that must be under way at once before the first is answered
+    together: int = 1  # parallel requests before the first is answered
     under_way: int = 0
-    most: int = 0  # that were under way at once
-    waits: list[float] = field(default_factory=list)  # seconds before it was tried again; nobody really waits
+    most: int = 0  # parallel requests seen
+    waits: list[float] = field(default_factory=list)  # seconds before retries; no real waits
     changed: threading.Condition = field(default_factory=threading.Condition)
 
     @property
     def bodies(self) -> list[str]:
-        """What came, again and again where it was refused."""
+        """The bodies received, with repeats of refused ones."""
         return [body for batch in self.batches for body in batch]
 
     def hear(self, bodies: list[str]) -> None:
-        """Note a batch."""
+        """Record a batch."""
         with self.changed:
             self.under_way += 1
             self.most = max(self.most, self.under_way)
@@ -78,7 +78,7 @@ class Wire:
 
 @pytest.fixture
 def wire(monkeypatch: pytest.MonkeyPatch) -> Wire:
-    """Listens to the server and lets it refuse entries inside an answer of 200."""
+    """Record the requests to the server; it may refuse entries within a 200 response."""
     seen, send = Wire(), SQSBackend.send_message_batch
     monkeypatch.setattr(sqs, "_RETRYING", sqs._RETRYING.copy(sleep=seen.waits.append))
 
@@ -96,7 +96,7 @@ def wire(monkeypatch: pytest.MonkeyPatch) -> Wire:
 
 @pytest.fixture
 def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Clients that give up soon."""
+    """Clients with few retries."""
     monkeypatch.setattr(
         clients, "CONFIG", clients.CONFIG.merge(Config(retries={"mode": "standard", "total_max_attempts": 2}))
     )
@@ -195,7 +195,7 @@ def test_a_queue_that_does_not_exist_is_bad_input(make_queue: MakeQueue) -> None
 
 @pytest.fixture
 def no_profile(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """A user who never configured anything."""
+    """A user without any configuration."""
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_REGION", "AWS_DEFAULT_REGION"):
         monkeypatch.delenv(name)
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
@@ -279,7 +279,7 @@ def test_the_depth_tells_what_waits_what_is_hidden_and_what_is_dead(make_queue: 
     assert queue.depth() == Depth(waiting=6, hidden=0, dead=0)
     for delivery in queue.receive(2, wait=0):
         queue.hide(delivery.handle, 0)
-    queue.receive(10, wait=0)  # four; the two that come a second time are dead
+    queue.receive(10, wait=0)  # four; the two redelivered ones are dead
     assert queue.depth() == Depth(waiting=0, hidden=4, dead=2)
     assert queue.depth()
     assert not Depth(waiting=0, hidden=0, dead=2)
@@ -297,7 +297,7 @@ def test_a_queue_without_dead_letters_has_none(cloud: str) -> None:
 
 @dataclass(frozen=True)
 class Carrier:
-    """A queue with its workers. `carry` sends messages and returns, when they were worked off, how many it sent."""
+    """A queue with its workers. `carry` sends messages and returns their number after they were processed."""
 
     queue: Queue
     carry: Callable[[Iterable[Message]], int]
