@@ -84,7 +84,7 @@ class Target:
         if self.kind == "folder":
             others = [each.name for each in path.iterdir() if each.name != FACTS and not each.name.isdecimal()]
             if others or not (path / FACTS).is_file():
-                raise BadOption(f"{path} is not replaced because it has other files than tiles: choose another name")
+                raise BadOption(f"{path} contains files other than tiles, so it is not replaced: choose another name")
 
     @property
     def part(self) -> Path:

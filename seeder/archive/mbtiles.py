@@ -207,7 +207,7 @@ def _connect(path: Path) -> sqlite3.Connection:
 
 
 def _alien(path: Path) -> BadOption:
-    return BadOption(f"{path} is in the way: it is not a part of an export: move it elsewhere")
+    return BadOption(f"{path} is not a part of an export: move it elsewhere")
 
 
 def _origin(base: sqlite3.Connection, path: Path, names: Iterable[str]) -> dict[str, str]:

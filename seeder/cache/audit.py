@@ -202,9 +202,8 @@ class Audit:
     def _strips(self) -> Iterator[_Strip]:
         """The columns of blocks with planned tiles.
 
-        The columns that exist are listed first if the whole layer is checked, or if that is faster than listing every
-        column: it takes one request per `PAGE` columns, one after the other, instead of one per column, `THREADS` at a
-        time.
+        Existing columns are listed first for a whole layer, or if this is faster than listing every column: it takes
+        one request per `PAGE` columns, one after the other, instead of one per column, `THREADS` at a time.
         """
         for region in regions(self.layer, self.selection):
             wide = sum(each.x1 - each.x0 for each in self.layer.ranges(region.z))

@@ -57,7 +57,8 @@ class Prices:
         for name, value in values.items():
             number = type(value) in (int, float) and 0 <= value < float("inf")
             if not (type(value) is str if name == "as_of" else number):
-                raise BadOption(f"{path}: {name} = {value!r} is not a price")
+                cure = "text in quotes" if name == "as_of" else "a number, 0 or more"
+                raise BadOption(f"{path}: {name} = {value!r} is not a price: write {cure}")
             if not value and name in ("lambda_batch", "lambda_speed", "lambda_first"):
                 raise BadOption(f"{path}: {name} must be above 0")
         return replace(cls(), **values)

@@ -228,7 +228,7 @@ def _stalled(facts: _Facts, depth: Depth | None) -> str:
     if not is_stuck(facts.quiet, depth, sent=sent):
         return ""
     if queued and not sent:
-        return f"{silence}, and only a part of the messages was sent"
+        return f"{silence}, and only some messages were sent"
     if not queued or depth is None or depth:
         return silence
     dead = f"; {depth.dead:,} messages are dead letters" if depth.dead else ""

@@ -201,7 +201,8 @@ def _read(place: _Place, owner: int, parts: list[Any]) -> Iterator[_Part]:
         except (TypeError, ValueError, KeyError):
             found = np.array(None)
         if found.size and (found.ndim != 2 or found.dtype.kind not in "iuf"):
-            raise BadOption(f"{place}: a position must be two or three numbers: longitude, latitude, perhaps height")
+            form = "longitude, latitude and optionally height"
+            raise BadOption(f"{place}: a position must be two or three numbers: {form}")
         if found.size:
             yield _Part(place, owner, found)
 

@@ -125,7 +125,7 @@ def _ended(watch: Watch, layers: Layers, failed: list[Block], silence: _Silence)
         return ""
     layer = layers.get(spec.layer)
     if superseding(layer, spec.revision):
-        return f"revision {spec.revision} of the layer was superseded: seed again"
+        return f"revision {spec.revision} of the layer was superseded: run `seed` again"
     stop = stopped(watch.stores.sources, plan.job.id)
     if stop is not None:
         return stop.why

@@ -281,7 +281,7 @@ def test_an_archive_is_replaced_only_when_that_is_asked_for(kind: Kind, tmp_path
 def test_a_folder_that_is_no_archive_is_never_replaced(others: list[str], tmp_path: Path) -> None:
     for other in others:
         (tmp_path / other).touch()
-    with pytest.raises(BadOption, match="has other files than tiles"):
+    with pytest.raises(BadOption, match="contains files other than tiles"):
         Target.parse(f"{tmp_path}/", overwrite=True)
 
 

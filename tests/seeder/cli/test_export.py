@@ -169,7 +169,7 @@ def test_nothing_warm_is_told_with_the_cure(tmp_path: Path) -> None:
     [
         (["out.zip"], "use .pmtiles or .mbtiles"),
         (["data"], "already exists"),
-        (["data", "--overwrite"], "has other files than tiles"),
+        (["data", "--overwrite"], "contains files other than tiles"),
         (["out.pmtiles", "--missing"], "leave --missing out"),
         (["out.pmtiles", "--zooms", "12"], "has zooms 0-9"),
         (["out.pmtiles", "--scale", "2"], "`seed alps` first"),

@@ -169,7 +169,7 @@ CASES = {
     "in a queue, the sender gone": Case("running", "", done=3, run=replace(SENT, by=DEAD_HERE), depth=FULL),
     "killed while sending": Case(
         "stalled",
-        "no receipt for 0:02:05, and only a part of the messages was sent",
+        "no receipt for 0:02:05, and only some messages were sent",
         run=SENDING,
         begun=STUCK_SECONDS + 5,
         depth=FULL,

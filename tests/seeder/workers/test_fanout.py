@@ -285,7 +285,7 @@ def test_a_layer_that_was_ingested_again_ends_it(make_queue: MakeQueue, stores: 
     settle(stores, plan, blocks_of(plan)[:5])
     publish(replace(GLOBE, revision="0000"), stores)
     why = follow(watch(plan, make_queue(), stores))
-    assert why == "revision 9f2c of the layer was superseded: seed again"
+    assert why == "revision 9f2c of the layer was superseded: run `seed` again"
     assert plan.tally.written == sum(block.side**2 for block in blocks_of(plan)[:5])
 
 
