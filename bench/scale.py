@@ -57,7 +57,7 @@ class Case:
             bytes=self.job.tiles * self.world.tile_bytes * run.done / self.job.leaves,
             seconds=run.busy * PRICES.lambda_speed,
             messages=1,
-            looked=False,
+            checked=False,
         )
         memory = self.world.worker.memory / 1024
         return priced(demand, replace(PRICES, lambda_gb=memory), in_s3=True)

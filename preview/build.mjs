@@ -1,4 +1,4 @@
-/** Bundles the pages into the folder that is named, or into `seeder/serve/assets/`: flat files that name each other relatively. */
+/** Bundles the pages into the given folder or `seeder/serve/assets/`, as flat files with relative links. */
 
 import { createHash } from "node:crypto";
 import { copyFile, mkdir, readFile, rename, rm, writeFile } from "node:fs/promises";
@@ -8,7 +8,7 @@ import { build } from "esbuild";
 
 const here = path.dirname(fileURLToPath(import.meta.url));
 const target = path.resolve(process.argv[2] ?? path.join(here, "..", "seeder", "serve", "assets"));
-const out = `${target}.new`; // takes the other's place when it is complete
+const out = `${target}.new`; // replaces the target when complete
 const maplibre = path.join(here, "node_modules", "maplibre-gl");
 const source = (name) => path.join(here, "src", name);
 
@@ -35,7 +35,7 @@ await build({
 await copyFile(path.join(maplibre, "dist", "maplibre-gl-worker.mjs"), path.join(out, "maplibre-worker.js"));
 await copyFile(path.join(maplibre, "LICENSE.txt"), path.join(out, "maplibre-license.txt"));
 
-// what a page refers to carries the hash of its content, so that no browser mixes two builds
+// links to assets carry a hash of their content, so that browsers never mix two builds
 for (const page of ["layer.html", "layers.html"]) {
   let text = await readFile(source(page), "utf8");
   for (const name of ["preview.js", "preview.css", "layers.js", "layers.css"]) {

@@ -229,7 +229,7 @@ def _demand(question: Question, zooms: dict[int, ZoomEstimate], tile_sets: list[
         messages=sum(len(part.codes) for region in tile_sets for part in region.batches(SIZES))
         if question.queued
         else 0,
-        looked=not (fresh or question.force),
+        checked=not (fresh or question.force),
     )
 
 

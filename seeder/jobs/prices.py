@@ -68,7 +68,7 @@ class Prices:
 class Demand:
     """The quantities behind a cost: tiles, blocks, tiles to be `stored`, bytes, and seconds of rendering.
 
-    `looked` means that workers check for stored tiles first; `messages` is 0 without a queue.
+    `checked` means that workers check for stored tiles first; `messages` is 0 without a queue.
     """
 
     tiles: float
@@ -77,7 +77,7 @@ class Demand:
     bytes: float
     seconds: float
     messages: int
-    looked: bool
+    checked: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +104,7 @@ LOGGED = 1300  # bytes of log per block
 def cost(demand: Demand, prices: Prices, *, in_s3: bool) -> Cost:
     """The cost of `demand`; tiles in a folder and rendering on this machine cost nothing."""
     queued = demand.messages > 0
-    puts = demand.stored + demand.blocks * (1 + (LISTS if demand.looked else 0))
+    puts = demand.stored + demand.blocks * (1 + (LISTS if demand.checked else 0))
     s3 = puts * prices.s3_million_puts + demand.blocks * GETS * prices.s3_million_gets
     calls = demand.blocks / prices.lambda_batch
     gb_seconds = lambda_seconds(demand, prices) * prices.lambda_gb

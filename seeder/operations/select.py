@@ -41,7 +41,7 @@ def select_tiles(query: TileQuery, layer: Layer, stores: Stores, report: Report)
         report.note(f"{listed - selected:,} of {listed:,} listed tiles are left out: {which}")
     if traffic:
         served = traffic.served({region.z: region for region in regions(layer, selection)})
-        every = traffic.asked(selection.zooms)
+        every = traffic.requests_at(selection.zooms)
         share = f"{served:,} of {every:,} requests for these zooms ({served / max(1, every):.1%})"
         report.note(f"{selected:,} tile{'' if selected == 1 else 's'} would have served {share}")
     return selection, counts

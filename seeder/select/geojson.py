@@ -197,14 +197,14 @@ def _read(place: _Place, owner: int, parts: list[Any]) -> Iterator[_Part]:
     for part in parts:
         try:
             fit = {len(position) for position in part} <= {2, 3}
-            found = np.array([position[:2] for position in part] if fit else None)
+            positions = np.array([position[:2] for position in part] if fit else None)
         except (TypeError, ValueError, KeyError):
-            found = np.array(None)
-        if found.size and (found.ndim != 2 or found.dtype.kind not in "iuf"):
+            positions = np.array(None)
+        if positions.size and (positions.ndim != 2 or positions.dtype.kind not in "iuf"):
             form = "longitude, latitude and optionally height"
             raise BadOption(f"{place}: a position must be two or three numbers: {form}")
-        if found.size:
-            yield _Part(place, owner, found)
+        if positions.size:
+            yield _Part(place, owner, positions)
 
 
 # Positions in the plane

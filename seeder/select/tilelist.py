@@ -161,17 +161,17 @@ def _numbers(match: re.Match[str]) -> Place:
 
 def _whole(text: str, number: int, source: Iterator[tuple[int, str]], name: str) -> tuple[str, int]:
     """JSON from its first line to its closing bracket; and the number of the last line."""
-    held = io.StringIO()
+    buffer = io.StringIO()
     depth, begin = 0, number
     while True:
-        if held.write(text) and held.tell() > LONGEST:
+        if buffer.write(text) and buffer.tell() > LONGEST:
             raise BadOption(f"{name}, line {begin}: JSON longer than {LONGEST >> 20} MB: write one tile per line")
         depth += sum(map(text.count, "[{")) - sum(map(text.count, "]}"))
         if depth <= 0:
-            return held.getvalue(), number
+            return buffer.getvalue(), number
         number, line = next(source, (0, ""))
         if not number:
-            raise _not_a_tile(held.getvalue(), name, begin, "has an unclosed bracket")
+            raise _not_a_tile(buffer.getvalue(), name, begin, "has an unclosed bracket")
         text = "\n" + _bare(line)
 
 

@@ -98,9 +98,9 @@ class Traffic:
     @property
     def requests(self) -> int:
         """Number of requests for tiles of the layer."""
-        return self.asked(self.by_zoom)
+        return self.requests_at(self.by_zoom)
 
-    def asked(self, zooms: Container[int]) -> int:
+    def requests_at(self, zooms: Container[int]) -> int:
         """Number of requests for tiles of these zooms."""
         return sum(int(counts.sum()) for z, (_, counts) in self.by_zoom.items() if z in zooms)
 

@@ -33,7 +33,7 @@ ROUND = Prices(
     lambda_batch=5,
     lambda_wait=0.25,
 )
-HALVES = Demand(tiles=6400, blocks=200, stored=6000, bytes=2e9, seconds=50, messages=7, looked=False)
+HALVES = Demand(tiles=6400, blocks=200, stored=6000, bytes=2e9, seconds=50, messages=7, checked=False)
 PARTS = [field.name for field in fields(Cost)]
 
 amounts = st.just(0.0) | st.floats(1e-3, 1e9)
@@ -63,13 +63,13 @@ def test_two_hundred_blocks_of_32_tiles_cost_what_they_do_by_hand() -> None:
 
 
 def test_looking_for_existing_tiles_costs_ten_lists_a_block_at_the_price_of_puts() -> None:
-    looked = paid(replace(HALVES, looked=True))
+    looked = paid(replace(HALVES, checked=True))
     assert looked.pop("s3") == pytest.approx(paid(HALVES)["s3"] + 200 * 10 * 5 / 1e6)
     assert looked.items() <= paid(HALVES).items()
 
 
 def test_a_million_tiles_cost_five_dollars_of_puts_and_cents_of_compute_by_amazons_list() -> None:
-    million = Demand(tiles=1e6, blocks=15625, stored=1e6, bytes=25e9, seconds=5000, messages=15625, looked=False)
+    million = Demand(tiles=1e6, blocks=15625, stored=1e6, bytes=25e9, seconds=5000, messages=15625, checked=False)
     found = cost(million, Prices(lambda_wait=0), in_s3=True)
     assert found.s3 == pytest.approx(5.00 + 0.078 + 0.0375, rel=0.001)  # and one receipt per block, and 6 GETs
     assert found.compute == pytest.approx(0.116, rel=0.01)
@@ -105,9 +105,9 @@ def test_workers_that_write_into_a_folder_cost_no_s3(demand: Demand) -> None:
 
 @given(demands(queued=True), demands(queued=True), flags)
 def test_two_demands_cost_together_what_they_cost_apart(one: Demand, other: Demand, looked: bool) -> None:
-    pair = (replace(one, looked=looked), replace(other, looked=looked))
+    pair = (replace(one, checked=looked), replace(other, checked=looked))
     numbers = [asdict(demand) for demand in pair]
-    both = Demand(**{name: numbers[0][name] + numbers[1][name] for name in numbers[0]} | {"looked": looked})
+    both = Demand(**{name: numbers[0][name] + numbers[1][name] for name in numbers[0]} | {"checked": looked})
     first, second = map(paid, pair)
     assert paid(both) == pytest.approx({part: first[part] + second[part] for part in PARTS})
 
@@ -178,7 +178,7 @@ STEPS = 1000  # of the shortest possible time
 
 def busy(seconds: float) -> Demand:
     """A number of seconds of work."""
-    return Demand(tiles=0, blocks=0, stored=0, bytes=0, seconds=seconds, messages=1, looked=False)
+    return Demand(tiles=0, blocks=0, stored=0, bytes=0, seconds=seconds, messages=1, checked=False)
 
 
 def ramp(first: float, more: float) -> Prices:
@@ -358,7 +358,7 @@ def test_existing_tiles_are_looked_for_where_there_are_any_and_they_may_stay(
     if there:
         stores.tiles.put(f"{tile_prefix('alps', 9, 263)}181.png", b"-", content_type="image/png")
     found = answer(question(load_layer(stores.sources, "alps"), force=force), settings)
-    assert found.demand.looked is looked
+    assert found.demand.checked is looked
 
 
 def test_json_says_what_the_estimate_does_and_has_no_infinity(monkeypatch: pytest.MonkeyPatch) -> None:

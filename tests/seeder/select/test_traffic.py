@@ -408,7 +408,7 @@ def test_a_share_takes_the_fewest_tiles_that_had_it(requests: Counter[Tile], tex
     chosen = found.share(parse_share(text), zooms)
     assert tiles_of(chosen) == above(order[:fewest], zooms)
     assert found.served(chosen) >= least
-    assert found.asked(zooms) == sum(requests[tile] for tile in order)
+    assert found.requests_at(zooms) == sum(requests[tile] for tile in order)
 
 
 @pytest.mark.parametrize("step", [1, 7])
@@ -436,7 +436,7 @@ def test_more_is_never_less(requests: Counter[Tile], one: str, other: str, zooms
 def test_all_of_the_requests_are_all_of_the_tiles(requests: Counter[Tile], zooms: Container[int]) -> None:
     found = made(requests)
     assert found.share(1.0, zooms) == found.top(len(requests), zooms)
-    assert found.served(found.share(1.0, zooms)) == found.asked(zooms)
+    assert found.served(found.share(1.0, zooms)) == found.requests_at(zooms)
 
 
 @given(tallies, st.sets(strategies.tiles(4), max_size=20))
