@@ -234,7 +234,7 @@ def test_a_command_that_waited_leaves_a_layer_alone_that_has_another_revision_by
     monkeypatch.setattr(update, "count_down", meanwhile)
     result = land.run(*(far if word == "far" else word for word in words))
     assert result.exit_code == 1, result.output
-    assert "by now" in result.stderr
+    assert "changed from revision" in result.stderr
     monkeypatch.setattr(update, "count_down", lambda *_: True)
     assert land.run("verify", "land", "--deep", "--sample", "all").exit_code == 0
     stores = Stores.open(Settings.from_env({}, data=str(land.data)))
