@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from importlib.metadata import version
+
 import click
 
 from seeder.cli.grouping import Home, Program, option
@@ -37,9 +39,25 @@ SECTIONS = {
 }
 
 
+def _show_versions(context: click.Context, _: click.Parameter, value: bool) -> None:
+    if value and not context.resilient_parsing:
+        from tiler.raster.datasets import versions  # noqa: PLC0415 - rasterio takes half a second
+
+        gdal, rasterio = versions()
+        click.echo(f"seeder, version {version('tile-seeder')} (GDAL {gdal}, rasterio {rasterio})")
+        context.exit()
+
+
 @click.group(cls=Program, sections=SECTIONS)
 @option("--stack", group="General", metavar="NAME", help="Use the buckets and the queue of this deployed stack.")
-@click.version_option(package_name="tile-seeder", prog_name="seeder")
+@click.option(
+    "--version",
+    is_flag=True,
+    expose_value=False,
+    is_eager=True,
+    callback=_show_versions,
+    help="Show the versions of seeder, GDAL and rasterio.",
+)
 def main(stack: str | None) -> None:
     """Precompute the map tiles of rasters.
 

@@ -12,7 +12,18 @@ from tiler.errors import BadOption
 ASSETS = Path(__file__).parent / "assets"
 LAYER, LAYERS = "layer.html", "layers.html"
 CONFIG = '<script type="application/json" id="config">{}</script>'  # once in each page; its braces are replaced
-CURE = "the preview is not built: run scripts/preview (it needs Node 20)"
+
+
+def cure(root: Path) -> str:
+    """How to get the pages that are missing; `root` is the folder of the packages, in a clone or installed."""
+    if (root / "scripts" / "preview").exists():
+        step = "run scripts/preview, which needs Node 20 or newer"
+    else:
+        step = "install tile-seeder from a build with Node 20 or newer, without TILER_BUILD_PAGES=no"
+    return f"the preview's pages are missing: {step}"
+
+
+CURE = cure(Path(__file__).parents[2])
 
 
 def page(name: str, config: Mapping[str, str]) -> bytes:

@@ -263,6 +263,11 @@ def probed(path: str, drivers: Sequence[str]) -> list[str]:
         return list(dataset.files)
 
 
+def versions() -> tuple[str, str]:
+    """The versions of GDAL and of rasterio."""
+    return rasterio.__gdal_version__, rasterio.__version__
+
+
 def _known(env: rasterio.Env, drivers: Sequence[str]) -> list[str] | None:
     """The available ones of `drivers`; None means any."""
     there = env.drivers()

@@ -22,6 +22,7 @@ from seeder.cli.common import where
 from seeder.cli.main import main
 from seeder.serve import pages
 from tests.support.aws import MakeStack, upload
+from tests.support.paths import ROOT
 from tests.support.rasters import MakeRaster, scene
 from tests.support.served import ask, events, serving, told
 from tiler.grid import Block
@@ -158,6 +159,15 @@ def test_without_built_pages_the_tiles_are_served_all_the_same(url: str, assets:
     assert answer.status == 503
     assert b"scripts/preview" in answer.data
     assert ask(f"{url}/alps/0/0/0.png", redirect=True).status == 200
+
+
+def test_the_cure_of_missing_pages_exists_where_it_is_named(tmp_path: Path) -> None:
+    assert (ROOT / "scripts" / "preview").exists()
+    assert "run scripts/preview" in pages.cure(ROOT)
+    installed = pages.cure(tmp_path)  # it has no scripts
+    assert "scripts/" not in installed
+    assert "TILER_BUILD_PAGES" in installed
+    assert "TILER_BUILD_PAGES" in (ROOT / "setup.py").read_text()
 
 
 @pytest.mark.usefixtures("assets")
