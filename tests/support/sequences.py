@@ -134,16 +134,22 @@ class Truth:
         return data == (self.tiles.get(key) or (blank_tile(256 * name.scale, name.format) if holed else None))
 
 
-def truths(folder: Path) -> dict[str, Truth]:
-    """The truth of every raster."""
-    found = {}
+def seed_all(folder: Path) -> None:
+    """Seed every raster, each into a folder of its own."""
     for name, path in rasters(folder).items():
         place = Place.folder(folder / name)
         assert place.run("ingest", str(path), *INGEST).exit_code == 0
         for variant in LOOKS:
             result = place.run("seed", LAYER, *Selected((0, TOP), None, variant).words, "--jobs", "1")
             assert result.exit_code == 0, result.output
-        found[name] = Truth(path, load_layer(place.stores.sources, LAYER).revision, place.tiles())
+
+
+def truths(folder: Path) -> dict[str, Truth]:
+    """The truth of every raster that `seed_all` seeded."""
+    found = {}
+    for path in folder.glob("*.tif"):
+        place = Place.folder(folder / path.stem)
+        found[path.stem] = Truth(path, load_layer(place.stores.sources, LAYER).revision, place.tiles())
     return found
 
 

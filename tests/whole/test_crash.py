@@ -19,6 +19,7 @@ import pytest
 from tests.support.effort import some
 from tests.support.held import BLOCK, CHUNK, HANG, RECEIPT, TILE, Gate, ending, holding, workers
 from tests.support.rasters import Recipe, scene, write_raster
+from tests.support.shared import shared_folder
 
 ZOOMS = "0-10"
 
@@ -56,10 +57,12 @@ def jobs_next(data: Path) -> int:
 @pytest.fixture(scope="module")
 def alps_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A data folder with a layer of more blocks than any test lets go."""
-    folder = tmp_path_factory.mktemp("alps")
-    source = write_raster(folder / "alps.tif", Recipe(values=scene(1400, 1800)))
-    subprocess.run(command(folder / "data", "ingest", str(source)), capture_output=True, check=True)
-    return folder / "data"
+
+    def fill(folder: Path) -> None:
+        source = write_raster(folder / "alps.tif", Recipe(values=scene(1400, 1800)))
+        subprocess.run(command(folder / "data", "ingest", str(source)), capture_output=True, check=True)
+
+    return shared_folder(tmp_path_factory, "crash-alps", fill) / "data"
 
 
 @pytest.fixture
@@ -71,10 +74,11 @@ def data(alps_data: Path, tmp_path: Path) -> Path:
 @pytest.fixture(scope="module")
 def undisturbed(alps_data: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
     """The tiles of a seeding that nothing disturbed."""
-    folder = tmp_path_factory.mktemp("undisturbed") / "data"
-    shutil.copytree(alps_data, folder)
-    seeded(folder)
-    return tiles(folder)
+
+    def fill(folder: Path) -> None:
+        seeded(Path(shutil.copytree(alps_data, folder / "data")))
+
+    return tiles(shared_folder(tmp_path_factory, "crash-undisturbed", fill) / "data")
 
 
 @contextmanager

@@ -38,8 +38,10 @@ from tests.support.sequences import (
     cut,
     last_json,
     overheard,
+    seed_all,
     truths,
 )
+from tests.support.shared import shared_folder
 from tiler import timing
 
 EXAMPLES = int(os.environ.get("SEQUENCES", "5"))  # more of them in a long run
@@ -61,7 +63,7 @@ def known(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         nothing_in_flight(patch)
         patch.setenv("AWS_ACCESS_KEY_ID", "testing")
-        KNOWN.update(truths(tmp_path_factory.mktemp("truths")))
+        KNOWN.update(truths(shared_folder(tmp_path_factory, "truths", seed_all)))
         yield
     KNOWN.clear()
 

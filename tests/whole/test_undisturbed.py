@@ -12,8 +12,9 @@ import pytest
 
 from tests.support import undisturbed
 from tests.support.effort import some
-from tests.support.held import BLOCK, CHUNK, RECEIPT, ROOT, TILE, ending, holding, workers
+from tests.support.held import BLOCK, CHUNK, RECEIPT, TILE, ending, holding, workers
 from tests.support.rasters import Recipe, scene, write_raster
+from tests.support.shared import shared_folder
 
 SEED = ("alps", "--zooms", "0-10", "--jobs", "2")
 
@@ -21,7 +22,11 @@ SEED = ("alps", "--zooms", "0-10", "--jobs", "2")
 @pytest.fixture(scope="module")
 def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A raster of 14 blocks or more."""
-    return write_raster(tmp_path_factory.mktemp("source") / "alps.tif", Recipe(values=scene(1400, 1800)))
+
+    def fill(folder: Path) -> None:
+        write_raster(folder / "alps.tif", Recipe(values=scene(1400, 1800)))
+
+    return shared_folder(tmp_path_factory, "undisturbed-source", fill) / "alps.tif"
 
 
 def ingest(source: Path) -> tuple[str, ...]:
@@ -31,7 +36,11 @@ def ingest(source: Path) -> tuple[str, ...]:
 @pytest.fixture(scope="module")
 def right(source: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a run that nothing disturbed."""
-    return undisturbed.run(tmp_path_factory.mktemp("right") / "data", ingest(source), SEED)
+
+    def fill(folder: Path) -> None:
+        undisturbed.run(folder / "data", ingest(source), SEED)
+
+    return shared_folder(tmp_path_factory, "undisturbed-right", fill) / "data"
 
 
 @pytest.fixture
@@ -83,7 +92,9 @@ def test_tiles_that_were_deleted_by_hand_are_made_again(data: Path, right: Path)
     assert list(undisturbed.differences(data, right)) == []
 
 
-def test_it_tells_what_is_missing_too_many_or_of_other_bytes(source: Path, right: Path, tmp_path: Path) -> None:
+def test_it_tells_what_is_missing_too_many_or_of_other_bytes(
+    source: Path, right: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     data = Path(shutil.copytree(right, tmp_path / "data"))
     tiles = sorted(path for path in data.glob("tiles/alps/10/*/*.png"))
     tiles[0].unlink()
@@ -92,10 +103,16 @@ def test_it_tells_what_is_missing_too_many_or_of_other_bytes(source: Path, right
     one, two = (path.relative_to(data) for path in tiles[:2])
     said = {f"missing: {one}", f"other bytes: {two}", "too many: tiles/alps/10/0.png"}
     assert set(undisturbed.differences(data, right)) == said
-    words = ["--ingest", " ".join(ingest(source)), "--seed", " ".join(SEED)]
-    command = [sys.executable, "-m", "tests.support.undisturbed", str(data), *words]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    assert (done.returncode, set(done.stdout.splitlines()[:-1])) == (1, said)
-    command[3] = str(right)
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stdout.endswith(" files compared, 0 differ\n")) == (0, True)
+
+    def run(folder: Path, *words: object) -> Path:  # `right` shows what the real one does
+        assert words == ([*ingest(source)], [*SEED])
+        return Path(shutil.copytree(right, folder))
+
+    monkeypatch.setattr(undisturbed, "run", run)
+    for subject, code, lines in ((data, 1, said), (right, 0, set[str]())):
+        words = ["undisturbed", str(subject), "--ingest", " ".join(ingest(source)), "--seed", " ".join(SEED)]
+        monkeypatch.setattr(sys, "argv", words)
+        assert undisturbed.main() == code
+        *found, last = capsys.readouterr().out.splitlines()
+        assert set(found) == lines
+        assert last.endswith(f" files compared, {len(lines)} differ")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Sequence
 from functools import lru_cache
 from itertools import product
 from typing import Any
@@ -33,11 +33,17 @@ def halved(area: Area, how: Halving) -> Area:
     values, mask = area
     if how == "cubic" and not exact(values.dtype):
         how = "average"
-    half = _plain(values, how)
     if mask is None:
-        return half, None
+        return _plain(values, how), None
+    half = np.zeros((len(values), mask.shape[0] // 2, mask.shape[1] // 2), values.dtype)
     cover = np.full(half.shape[1:], 255, np.uint8)
-    for patch, inner, there in _patches(mask):
+    opaque, others = _patches(mask)
+    if opaque:  # most of an area may be transparent, beside a small raster and in low zooms
+        rows, columns = (_around([patch[axis] for patch in opaque], side) for axis, side in enumerate(mask.shape))
+        if how == "cubic" and values.dtype != np.uint8:
+            columns = slice(0, mask.shape[1])  # the last bit of a product may depend on its width, but not of bytes
+        half[:, _halves(rows), _halves(columns)] = _plain(values[:, rows, columns], how)
+    for patch, inner, there in others:
         if mask[patch].any():
             some, shown = _masked(values[:, *patch], mask[patch], how)
             half[:, *there], cover[there] = some[:, *inner], shown[inner]
@@ -62,16 +68,30 @@ def _masked(values: Values, mask: Pixels, how: Halving) -> tuple[Values, Pixels]
     return _weighted(values, mask, how), ((_sum(mask[np.newaxis].astype(np.uint16))[0] + 2) // 4).astype(np.uint8)
 
 
-def _patches(mask: Pixels) -> Iterator[tuple[Part, Part, Part]]:
-    """The parts of an area that are not wholly opaque as far as a kernel looks.
+def _patches(mask: Pixels) -> tuple[list[Part], list[tuple[Part, Part, Part]]]:
+    """The patches of an area that are wholly opaque as far as a kernel looks, without their margins; and the others.
 
-    Each as rows and columns of the area, with a margin; of what lies inside the margin in the part's half; and of that
-    in the area's half.
+    Of the others: rows and columns with a margin; of the patch's half those without margin; and their place in the
+    area's half.
     """
+    opaque, others = [], []
     rows, columns = (_spans(side) for side in mask.shape)
     for (tall, inner_rows, top), (wide, inner_columns, left) in product(rows, columns):
-        if mask[tall, wide].min() < 255:
-            yield (tall, wide), (inner_rows, inner_columns), (top, left)
+        if mask[tall, wide].min() == 255:
+            opaque.append((slice(2 * top.start, 2 * top.stop), slice(2 * left.start, 2 * left.stop)))
+        else:
+            others.append(((tall, wide), (inner_rows, inner_columns), (top, left)))
+    return opaque, others
+
+
+def _around(spans: Sequence[slice], side: int) -> slice:
+    """From the first to the last of `spans`, and a patch more at each end: pixels are grouped as in the whole side."""
+    first, last = min(span.start for span in spans), max(span.stop for span in spans)
+    return slice(max(first - PATCH, 0), min(last + PATCH, side))
+
+
+def _halves(span: slice) -> slice:
+    return slice(span.start // 2, span.stop // 2)
 
 
 def _spans(side: int) -> list[tuple[slice, slice, slice]]:
