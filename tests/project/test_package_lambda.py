@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import posixpath
 import re
+import shutil
 import sys
 from io import BytesIO
 from pathlib import Path
@@ -67,8 +68,12 @@ class Project:
 
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Project:
-    """A copy of the project that has no dependencies, for speed."""
-    monkeypatch.setattr(package_lambda, "ROOT", copy_of_the_project(tmp_path / "project"))
+    """A copy of the project that has no dependencies and few modules, for speed."""
+    root = copy_of_the_project(tmp_path / "project")
+    for path in (*(root / "tiler").iterdir(), *(root / "seeder").iterdir()):
+        if path.is_dir():
+            shutil.rmtree(path)
+    monkeypatch.setattr(package_lambda, "ROOT", root)
     monkeypatch.setattr(package_lambda, "dependencies", lambda _arch: {})
     return Project(tmp_path / "project", monkeypatch, capsys)
 
@@ -119,7 +124,7 @@ def test_without_a_python_313_the_modules_are_not_compiled(project: Project, mon
 
 
 def test_a_package_that_is_too_large_is_not_written(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(package_lambda, "LIMIT", 100_000)
+    monkeypatch.setattr(package_lambda, "LIMIT", 10_000)
     code, _, complaint = project.run("arm64")
     assert code == 1
     assert complaint.startswith("package-lambda: dist/lambda-arm64.zip is too large for Lambda: ")
