@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from importlib.metadata import version
-
 import click
 
 from seeder.cli.grouping import Home, Program, option
@@ -41,6 +39,8 @@ SECTIONS = {
 
 def _show_versions(context: click.Context, _: click.Parameter, value: bool) -> None:
     if value and not context.resilient_parsing:
+        from importlib.metadata import version  # noqa: PLC0415 - not for every command
+
         from tiler.raster.datasets import versions  # noqa: PLC0415 - rasterio takes half a second
 
         gdal, rasterio = versions()
