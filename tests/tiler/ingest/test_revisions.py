@@ -192,13 +192,13 @@ def test_a_revision_that_is_restored_is_what_it_was_and_the_others_are_untouched
 def test_a_revision_that_is_not_kept_is_refused_with_those_that_are(revision: str, stores: Stores) -> None:
     published(stores, "0001", "0002")
     before = contents(stores)
-    with pytest.raises(BadInput, match=r"not kept; there are 0001, 0002"):
+    with pytest.raises(BadInput, match=r"not kept: choose one of 0001, 0002"):
         restore(NAME, revision, stores)
     assert contents(stores) == before
 
 
 def test_a_layer_that_is_not_there_has_nothing_to_restore(store: Store) -> None:
-    with pytest.raises(BadOption, match="not kept; there are none"):
+    with pytest.raises(BadOption, match="not kept: no other revision is kept"):
         restore(NAME, "0001", Stores(store, store, "http://tiles.test"))
     assert list(store.list("")) == []
 
