@@ -15,8 +15,8 @@ from mercantile import Tile
 
 from tiler.errors import GridError
 
-LEAF = 8  # tiles along the side of the blocks that are rendered
-TILE = 256  # pixels along a tile's side at scale 1
+LEAF = 8  # tiles per side of the smallest blocks
+TILE = 256  # pixels per side of a tile at scale 1
 MAX_ZOOM = 28  # a tile is then 0.15 m wide
 RADIUS = 6378137.0  # metres, of the sphere of EPSG:3857
 EXTENT = math.pi * RADIUS  # metres from the origin to each side of the square world

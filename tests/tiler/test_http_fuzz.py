@@ -1,4 +1,4 @@
-"""Paths of every kind: no server error, no pixel read and no key written but for a tile of a layer's own."""
+"""Any path: no server error, and no read or write except for the layer's own tiles."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def long() -> st.SearchStrategy[str]:
 
 
 def paths() -> st.SearchStrategy[str]:
-    """Anything that may come as a path; what no client could send too."""
+    """Any text as a path, also such as no client can send."""
     known = st.sampled_from([f"/{name}/tile.json" for name in NAMES])
     return shaped() | mutated() | mutated() | good() | good() | known | long() | st.text(max_size=30).map("/".__add__)
 

@@ -1,4 +1,4 @@
-"""Inputs that have no end, or that cannot be what they stand for: one line, at once."""
+"""Endless or invalid inputs are rejected at once, with a message of one line."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ GOOD = {
 
 @pytest.fixture
 def fifo(tmp_path: Path) -> Path:
-    """A named pipe that nobody writes into."""
+    """A named pipe without a writer."""
     os.mkfifo(tmp_path / "pipe")
     return tmp_path / "pipe"
 

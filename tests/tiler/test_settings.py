@@ -1,4 +1,4 @@
-"""Settings: what the environment says, and what holds where it says nothing."""
+"""Settings from the environment, and their defaults."""
 
 from __future__ import annotations
 

@@ -165,7 +165,7 @@ def _few_colours(pixels: Pixels) -> bytes | None:
     if not colours:
         return None
     table = np.array(colours, np.uint8)
-    return _palette_file(_places(packed, _packed(table[np.newaxis])[0]), table)
+    return _palette_file(_indexes(packed, _packed(table[np.newaxis])[0]), table)
 
 
 def _packed(pixels: Pixels) -> Packed:
@@ -185,7 +185,7 @@ def _colours(packed: Packed) -> list[tuple[int, ...]] | None:
     return None if counted is None else sorted(colour for _, colour in counted)
 
 
-def _places(packed: Packed, colours: Packed) -> Pixels:
+def _indexes(packed: Packed, colours: Packed) -> Pixels:
     """The index in `colours`, which are distinct, of each pixel's colour.
 
     Uses a table over 16 bits of a product, for the first factor without collisions; a search if every factor has some.
@@ -195,14 +195,14 @@ def _places(packed: Packed, colours: Packed) -> Pixels:
         if np.unique(slots).size == colours.size:
             table = np.zeros(1 << 16, np.uint8)
             table[slots] = np.arange(colours.size)
-            places: Pixels = table[packed * factor >> np.uint32(16)]
-            return places
+            indexes: Pixels = table[packed * factor >> np.uint32(16)]
+            return indexes
     order = np.argsort(colours)
     return order[np.searchsorted(colours, packed, sorter=order)].astype(np.uint8)
 
 
 def _palette_file(indexes: Pixels, table: Pixels) -> bytes:
-    """A palette PNG of 1, 2, 4 or 8 bits a pixel; `table` is `(colours, 4)` RGBA."""
+    """A palette PNG of 1, 2, 4 or 8 bits per pixel; `table` is `(colours, 4)` RGBA."""
     bits = next(bits for bits in (1, 2, 4, 8) if len(table) <= 1 << bits)
     height, width = indexes.shape
     joined = np.pad(indexes, ((0, 0), (0, -width % (8 // bits)))) if width % (8 // bits) else indexes

@@ -17,7 +17,7 @@ ROWS = 64  # rows of a block to style at once: twice as fast while they fit into
 
 Pixels = npt.NDArray[np.uint8]
 Values = npt.NDArray[Any]
-Places = npt.NDArray[np.intp]
+Indexes = npt.NDArray[np.intp]
 Area = tuple[Values, Pixels | None]  # values (bands, height, width), and the mask
 Rgba = tuple[int, int, int, int]
 Range = tuple[float, float]
@@ -204,19 +204,19 @@ def _along(band: Values, mask: Pixels | None, stops: tuple[Stop, ...]) -> Pictur
     """The colours of `band` along a ramp, as indexes into a palette if 256 colours suffice."""
     ramp = _ramp(stops)
     if band.dtype.itemsize == 1:
-        return Picture(_unsigned(band)[..., np.newaxis], mask, ramp.table.take(_places(band.dtype.str, stops), axis=0))
+        return Picture(_unsigned(band)[..., np.newaxis], mask, ramp.table.take(_indexes(band.dtype.str, stops), axis=0))
     indexed = len(ramp.table) <= 256
     kept = np.arange(len(ramp.table), dtype=np.uint8)[:, np.newaxis] if indexed else ramp.table[:, :3].copy()
     alpha = ramp.table[:, 3].copy()
     pixels = np.empty((*band.shape, kept.shape[1]), np.uint8)
     cover = None if indexed or alpha.min() == 255 else np.empty(band.shape, np.uint8)
     for top in range(0, len(band), ROWS):
-        some = band[top : top + ROWS]
+        part = band[top : top + ROWS]
         known = _few(band.dtype)
-        places = _places(band.dtype.str, stops).take(_unsigned(some)) if known else ramp.places(some)
-        kept.take(places, axis=0, out=pixels[top : top + ROWS], mode="clip")
+        indexes = _indexes(band.dtype.str, stops).take(_unsigned(part)) if known else ramp.indexes(part)
+        kept.take(indexes, axis=0, out=pixels[top : top + ROWS], mode="clip")
         if cover is not None:
-            alpha.take(places, out=cover[top : top + ROWS], mode="clip")
+            alpha.take(indexes, out=cover[top : top + ROWS], mode="clip")
     if indexed:
         return Picture(pixels, mask, np.pad(ramp.table, ((0, 256 - len(ramp.table)), (0, 0))))
     return Picture(pixels, cover if mask is None else mask if cover is None else np.minimum(mask, cover))
@@ -232,7 +232,7 @@ class _Ramp:
 
     edges: npt.NDArray[np.float64]
     table: Pixels
-    base: Places
+    base: Indexes
     turns: int
 
     @classmethod
@@ -245,7 +245,7 @@ class _Ramp:
         beyond = np.concatenate((before[2:], np.full(2, edges.size)))
         return cls(edges, table, base, int((beyond - base).max()))
 
-    def places(self, values: Values) -> Places:
+    def indexes(self, values: Values) -> Indexes:
         """The index in the table of each value's colour; same shape."""
         floats = values if values.dtype == np.float32 else values.astype(np.float64)
         ends = np.append(self.edges, np.inf).astype(floats.dtype)
@@ -253,14 +253,14 @@ class _Ramp:
             return np.searchsorted(ends, floats)
         low, high = self.edges[0], self.edges[-1]
         cells = (np.clip(floats, low, high) - low) * (CELLS / (high - low))
-        places: Places = self.base.take(cells.astype(np.intp))
+        indexes: Indexes = self.base.take(cells.astype(np.intp))
         for _ in range(self.turns):
-            places += floats > ends.take(places)
-        return places
+            indexes += floats > ends.take(indexes)
+        return indexes
 
 
 @lru_cache(maxsize=16)
-def _places(dtype: str, stops: tuple[Stop, ...]) -> Places:
+def _indexes(dtype: str, stops: tuple[Stop, ...]) -> Indexes:
     """The index in a ramp's table of every 1 or 2 byte integer."""
     return np.searchsorted(_ramp(stops).edges, _every(dtype).astype(np.float64))
 

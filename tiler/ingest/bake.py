@@ -63,13 +63,13 @@ class BakeTask:
 class Baked:
     """A baked chunk.
 
-    `places` has a row (level, row, column, offset, size, mask offset, mask size) for each block; offsets are into
+    `blocks` has a row (level, row, column, offset, size, mask offset, mask size) for each block; offsets are into
     `spool`, in bytes.
     """
 
     task: BakeTask
     spool: str
-    places: npt.NDArray[np.int64]
+    blocks: npt.NDArray[np.int64]
     opaque: bool
     rest: Ref | None
 
@@ -111,19 +111,19 @@ class Baker:
         """Bake one chunk into the spool."""
         with rasterio.Env(session=DummySession(), GDAL_CACHEMAX=CACHE):
             area = self._join(task) if task.level else self._read(task)
-        places: list[tuple[int, ...]] = []
+        rows: list[tuple[int, ...]] = []
         level, halo, opaque = task.level, HALO, False
         row, column = task.row * CHUNK, task.column * CHUNK
         last = min(task.level + HALVINGS, self.bake.levels)
         while area is not None and level < last:
             core = _core(area, halo)
             opaque |= level == task.level and core[1] is None
-            places += self._spool_blocks(core, level, row, column)
+            rows += self._spool_blocks(core, level, row, column)
             area = halved(area, self.survey.overview)
             level, halo, row, column = level + 1, halo // 2, row // 2, column // 2
         rest = self._spool_halved(_core(area, halo)) if area is not None and level < self.bake.levels else None
         self.spool.flush()
-        table = np.array(places, np.int64).reshape(-1, 7)
+        table = np.array(rows, np.int64).reshape(-1, 7)
         return Baked(task, str(self.spool.path), table, opaque, rest)
 
     def _read(self, task: BakeTask) -> Area | None:
@@ -196,7 +196,7 @@ class Baker:
         return values, None if mask.min() == 255 else mask
 
     def _spool_blocks(self, area: Area, level: int, row: int, column: int) -> Iterator[tuple[int, ...]]:
-        """Compress the area's blocks into the spool; yields the row of `Baked.places` for each."""
+        """Compress the area's blocks into the spool; yields the row of `Baked.blocks` for each."""
         values, mask = area
         for y in range(0, values.shape[1], TILE):
             for x in range(0, values.shape[2], TILE):
@@ -299,7 +299,7 @@ class _Collected:
             self.spools.append(baked.spool)
         spool = self.spools.index(baked.spool)
         self.opaque &= baked.opaque or baked.task.level > 0  # overviews extend beyond the raster
-        for level, row, column, *place in baked.places.tolist():
+        for level, row, column, *place in baked.blocks.tolist():
             self.size += place[1] + place[3]
             self.values[level].set(row, column, spool, (place[0], place[1]))
             if place[3]:

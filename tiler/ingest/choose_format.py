@@ -43,7 +43,7 @@ def choose(layer: Layer, sources: Store, *, sample: int = SAMPLE) -> tuple[Forma
     if style.terrain:
         return "png", f"{style.terrain} needs exact colours"
     lossy: Format = "jpg" if _opaque(layer) else "webp"
-    tiles = [Tile(x=x, y=y, z=z) for z, x, y in _places(layer, sample)]
+    tiles = [Tile(x=x, y=y, z=z) for z, x, y in _sample_tiles(layer, sample)]
     lossless_bytes, lossy_bytes = (_bytes(layer, sources, tiles, form) for form in ("png", lossy))
     if not lossless_bytes:
         return "png", "the sample tiles are empty"
@@ -60,13 +60,13 @@ def _opaque(layer: Layer) -> bool:
     return not any(edge % side for edge in (bake.x, bake.y, bake.columns, bake.rows))
 
 
-def _places(layer: Layer, sample: int) -> list[tuple[int, int, int]]:
+def _sample_tiles(layer: Layer, sample: int) -> list[tuple[int, int, int]]:
     """Tiles (z, x, y) with data, spread over the footprint, at the highest zoom that has pixels of its own."""
     footprint = layer.footprint
     cells = np.argwhere(footprint.cells)
     chosen = cells[np.unique(np.linspace(0, len(cells) - 1, sample).round().astype(int))]
     z = min(layer.maxzoom, layer.bake.z if layer.bake else layer.maxzoom)
-    places = set()
+    tiles = set()
     for row, column in chosen.tolist():
         x, y = (footprint.x + column) % 2**footprint.z, footprint.y + row
         if z >= footprint.z:  # the cell's middle
@@ -74,8 +74,8 @@ def _places(layer: Layer, sample: int) -> list[tuple[int, int, int]]:
             x, y = (x << (z - footprint.z)) + half, (y << (z - footprint.z)) + half
         else:
             x, y = x >> (footprint.z - z), y >> (footprint.z - z)
-        places.add((z, x, y))
-    return sorted(places)
+        tiles.add((z, x, y))
+    return sorted(tiles)
 
 
 def _bytes(layer: Layer, sources: Store, tiles: list[Tile], form: Format) -> int:

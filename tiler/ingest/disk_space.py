@@ -87,37 +87,37 @@ def _used(folder: Path, pattern: str) -> int:
     return sum(file.stat().st_size for file in folder.glob(pattern))
 
 
-def check_room(folder: Path, found: Survey) -> None:
+def check_room(folder: Path, survey: Survey) -> None:
     """Stop before a bake that certainly needs more than the free space, estimated from a sample of the raster.
 
     Raises:
         NoRoom: it needs more.
         SourceReadError: the sample cannot be read.
     """
-    dataset, free = opened(found.path, open_options=found.open_options), _free(folder)
-    shrink = 4.0 ** (found.zoom - found.base)
-    gaps = gaps_of(dataset, found.reading)
+    dataset, free = opened(survey.path, open_options=survey.open_options), _free(folder)
+    shrink = 4.0 ** (survey.zoom - survey.base)
+    gaps = gaps_of(dataset, survey.reading)
     share = float(gaps.written.mean()) if gaps else 1.0
     area = OVERVIEWS * dataset.width * dataset.height * share / shrink
-    depth = np.dtype(found.dtype).itemsize * found.reading.count
+    depth = np.dtype(survey.dtype).itemsize * survey.reading.count
     if 2 * SURE * area * depth <= free:
         return
-    needed = int(2 * area * _bytes_per_pixel(found))
+    needed = int(2 * area * _bytes_per_pixel(survey))
     if needed > SURE * free:
         raise NoRoom(str(folder.parent), needed, free)
 
 
-def _bytes_per_pixel(found: Survey) -> float:
+def _bytes_per_pixel(survey: Survey) -> float:
     """Compressed bytes per pixel, from blocks across the raster."""
-    dataset = opened(found.path, open_options=found.open_options)
-    profile = Profile(found.dtype, found.reading.count, found.style.palette)
+    dataset = opened(survey.path, open_options=survey.open_options)
+    profile = Profile(survey.dtype, survey.reading.count, survey.style.palette)
     width, height = min(TILE, dataset.width), min(TILE, dataset.height)
     size = area = 0
-    with translated(found.path):
-        for row, column in _spread(dataset, found.reading, dataset.height - height, dataset.width - width):
+    with translated(survey.path):
+        for row, column in _spread(dataset, survey.reading, dataset.height - height, dataset.width - width):
             window = rasterio.windows.Window(column, row, width, height)
-            values, mask = pixels(dataset, found.reading, window=window)
-            size += len(compress_values((values * (mask > 0)).astype(found.dtype), profile))
+            values, mask = pixels(dataset, survey.reading, window=window)
+            size += len(compress_values((values * (mask > 0)).astype(survey.dtype), profile))
             area += mask.size
     return size / area
 

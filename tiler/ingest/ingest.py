@@ -36,8 +36,8 @@ from tiler.storage.store import Store, Stores
 CHANGED = "it changed while it was read: run the same command again"
 EMPTY = "it has no valid pixels: all are nodata, masked or transparent"
 Stage = Callable[[str], None]  # receives the current step, before there are chunks to count
-LOOK = 8  # pixels per tile in a virtual layer's footprint mask, at least
-CLOSE = 1 << 18  # pixels in the mask of a small layer: GDAL averages only whole pixels
+FOOTPRINT_SAMPLES = 8  # pixels per tile in a virtual layer's footprint mask, at least
+FOOTPRINT_PIXELS = 1 << 18  # pixels in the mask of a small layer: GDAL averages only whole pixels
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +127,7 @@ def ingest(
 def _publish(
     raster: Examined, layer: str, options: Options, stores: Stores, *, jobs: int, progress: Callable[[int, int], None]
 ) -> Ingested:
-    path, found, revision, _ = raster
+    path, surveyed, revision, _ = raster
     sweep(stores.sources.root, keys.sources_prefix(keys.check_layer(layer)), deep=True)
     current = _current(stores.sources, layer)
     same = current is not None and current.revision == revision
@@ -137,28 +137,28 @@ def _publish(
             raster.check(options)
             current = replace(current, origins=origins)
             catalog.publish(current, stores)
-        return Ingested(current, found, fresh=False)
+        return Ingested(current, surveyed, fresh=False)
     previous = "" if current is None else current.previous if same else current.revision
     old = _kept(stores.sources, layer, revision)
     if old and (old.bake is None or stores.sources.has(old.source)):
         restored = replace(old, previous=previous, source=old.source if old.bake else path, origins=origins)
         raster.check(options)
         catalog.publish(restored, stores)
-        return Ingested(restored, found, fresh=True)
+        return Ingested(restored, surveyed, fresh=True)
     draft = Layer(
         id=keys.check_layer(layer),
         revision=revision,
         source=path,
-        bounds=found.bounds,
-        minzoom=found.minzoom,
-        maxzoom=found.maxzoom,
+        bounds=surveyed.bounds,
+        minzoom=surveyed.minzoom,
+        maxzoom=surveyed.maxzoom,
         format="png" if options.format == "auto" else options.format,
-        style=found.style,
+        style=surveyed.style,
         footprint=Footprint(0, 0, 0, np.ones((1, 1), bool)),
         bake=None,
-        bands=found.reading.bands,
-        resampling=found.resampling,
-        reading=found.reading if options.virtual else None,
+        bands=surveyed.reading.bands,
+        resampling=surveyed.resampling,
+        reading=surveyed.reading if options.virtual else None,
         attribution=plain_markup(options.attribution),
         asked=options,
         previous=previous,
@@ -166,9 +166,9 @@ def _publish(
     )
     with _undo_on_error(draft, stores):
         if options.virtual:
-            done = replace(draft, footprint=_footprint(found))
+            done = replace(draft, footprint=_footprint(surveyed))
             if not done.footprint.cells.any():
-                raise BadSource(found.path, _why_empty(found))
+                raise BadSource(surveyed.path, _why_empty(surveyed))
         else:
             done = _bake(draft, raster, stores.sources, jobs=jobs, progress=progress)
         form, why = _format_of(done, current, stores.sources)
@@ -176,7 +176,7 @@ def _publish(
         if options.virtual:
             raster.check(options)
         catalog.publish(done, stores)
-    return Ingested(done, found, fresh=True, why=why)
+    return Ingested(done, surveyed, fresh=True, why=why)
 
 
 @contextmanager
@@ -233,14 +233,14 @@ def examined(source: str, options: Options, stage: Stage = _silent) -> Examined:
         raise BadSource(source, error.strerror or str(error)) from error
     try:
         stage("sampling its values")
-        found = survey(path, options)
+        surveyed = survey(path, options)
         stage("reading it to compute its revision")
         size = sum(each[0] for each in below.stamps)
 
         def progress(done: int) -> None:
             stage(f"reading {size / 1e6:,.0f} MB to compute its revision, {done / max(size, 1):.0%} done")
 
-        return Examined(path, found, revision_of(path, options, below, found.differs, progress), below)
+        return Examined(path, surveyed, revision_of(path, options, below, surveyed.differs, progress), below)
     except OSError as error:  # a file was removed meanwhile
         raise BadSource(path, CHANGED) from error
 
@@ -339,29 +339,32 @@ def _bake(draft: Layer, raster: Examined, sources: Store, *, jobs: int, progress
     )
 
 
-def _why_empty(found: Survey) -> str:
+def _why_empty(surveyed: Survey) -> str:
     """The reason for a layer without any valid pixel: holes of a raster can hide all of it at a low zoom."""
-    if found.base == found.zoom:
+    if surveyed.base == surveyed.zoom:
         return EMPTY
-    return f"it has no valid pixel at zoom {found.base}: try --max-zoom {found.zoom}, unless all its pixels are nodata"
+    why = f"it has no valid pixel at zoom {surveyed.base}"
+    return f"{why}: unless all its pixels are nodata, try --max-zoom {surveyed.zoom}"
 
 
-def _footprint(found: Survey) -> Footprint:
+def _footprint(surveyed: Survey) -> Footprint:
     """The tiles that hold data, from a coarse mask of the raster: a tile counts if any pixel of its mask is set."""
-    z, ranges = found.base, tile_ranges(found.bounds, found.base)
+    z, ranges = surveyed.base, tile_ranges(surveyed.bounds, surveyed.base)
     while z > 0 and sum(map(len, ranges)) > 1 << 14:
         z -= 1
-        ranges = tile_ranges(found.bounds, z)
+        ranges = tile_ranges(surveyed.bounds, z)
     west, north = ranges[0].x0, ranges[0].y0
     columns, rows = sum(each.x1 - each.x0 for each in ranges), ranges[0].y1 - north
-    samples = LOOK
-    while samples < TILE and 4 * columns * rows * samples**2 <= CLOSE:
+    samples = FOOTPRINT_SAMPLES
+    while samples < TILE and 4 * columns * rows * samples**2 <= FOOTPRINT_PIXELS:
         samples *= 2
     fine = z + samples.bit_length() - 1 - 8  # the zoom at which a pixel of 256 per tile has this size
-    shrink = 2.0 ** (found.zoom - fine)
-    dataset = opened(found.path, overview_for(found.path, shrink, found.open_options), open_options=found.open_options)
+    shrink = 2.0 ** (surveyed.zoom - fine)
+    dataset = opened(
+        surveyed.path, overview_for(surveyed.path, shrink, surveyed.open_options), open_options=surveyed.open_options
+    )
     window = Window(fine, west * samples, north * samples, columns * samples, rows * samples)
-    _, mask = warp(dataset, found.reading, window, "average")
+    _, mask = warp(dataset, surveyed.reading, window, "average")
     if not mask.any():  # GDAL averages no raster that contains no whole pixel, but other kernels may fill one
-        _, mask = warp(dataset, found.reading, window, found.resampling)
+        _, mask = warp(dataset, surveyed.reading, window, surveyed.resampling)
     return Footprint(z, west, north, np.asarray(mask.reshape(rows, samples, columns, samples).any(axis=(1, 3))))

@@ -62,7 +62,7 @@ class SourceFiles:
         return (self.files, self.unknown, self.stamps) == (other.files, other.unknown, other.stamps)
 
     def notes(self) -> Iterator[str]:
-        """Notes for the user, one a line."""
+        """Notes for the user, one per line."""
         if self.members:
             noun = "file" if len(self.members) == 1 else "files"
             yield f"reads {len(self.members)} other {noun}: {_first_names(map(str, self.members))}"

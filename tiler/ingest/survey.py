@@ -88,8 +88,8 @@ def survey(path: str, options: Options) -> Survey:
     minzoom, maxzoom = _zooms(options, zoom)
     covered = first_covered_zoom(dataset, bounds, min(maxzoom, zoom))
     if covered > maxzoom:
-        why = f"--max-zoom {maxzoom}: the raster covers no pixel at zoom {maxzoom}"
-        raise BadOption(f"{why}: use --max-zoom {min(zoom, covered + WHOLE[resampling])} or higher")
+        cure = f"use --max-zoom {min(zoom, covered + WHOLE[resampling])} or higher"
+        raise BadOption(f"the raster covers no pixel at zoom {maxzoom}: {cure}")
     shrunk = options.virtual or maxzoom < zoom
     return Survey(
         path=path,
@@ -144,11 +144,9 @@ def _zooms(options: Options, zoom: int) -> tuple[int, int]:
     minzoom = 0 if options.min_zoom is None else options.min_zoom
     maxzoom = max(zoom, minzoom) if options.max_zoom is None else options.max_zoom
     if minzoom > maxzoom:
-        raise BadOption(f"--min-zoom {minzoom} is above --max-zoom {maxzoom}")
+        raise BadOption(f"--min-zoom {minzoom} is above --max-zoom {maxzoom}: lower one or raise the other")
     if maxzoom > zoom + OVERZOOM:
-        raise BadOption(
-            f"zoom {maxzoom} is too high for the raster's own zoom, {zoom}: use zooms up to {zoom + OVERZOOM}"
-        )
+        raise BadOption(f"zoom {maxzoom} is too high for a raster of zoom {zoom}: use zooms up to {zoom + OVERZOOM}")
     return minzoom, maxzoom
 
 

@@ -247,7 +247,7 @@ def probed(path: str, drivers: Sequence[str]) -> list[str]:
     """The files of the raster at `path`, opened only by `drivers`, or by any driver if none are given.
 
     Raises:
-        SourceReadError: none of them opens it, or its overviews lie elsewhere.
+        SourceReadError: no driver opens it, or its metadata refers to overviews elsewhere.
         StoreError: the store or the network failed.
     """
     with (

@@ -216,7 +216,7 @@ def _unrolled(longitudes: Coordinates, guide: Coordinates, turn: float) -> Coord
     known = np.flatnonzero(np.isfinite(offset))
     if not known.size:
         return longitudes
-    with np.errstate(invalid="ignore"):  # infinite less infinite
+    with np.errstate(invalid="ignore"):  # infinity minus infinity
         unrolled: Coordinates = longitudes + np.round((offset - offset[known[0]]) / turn) * turn
     return unrolled
 
@@ -288,7 +288,7 @@ def resolution_of(dataset: DatasetReader) -> float:
     right, down = np.array([[0.0, step_x, 0.0], [0.0, 0.0, step_y]])[..., None]
     xs, ys = applied(dataset.transform, columns + right, rows + down)
     corners = np.reshape(carried(dataset.crs, MERCATOR, xs.ravel(), ys.ravel()), (2, *xs.shape)).swapaxes(0, 1)
-    with np.errstate(invalid="ignore"):  # infinite less infinite
+    with np.errstate(invalid="ignore"):  # infinity minus infinity
         across, along = _step(corners[0], corners[1]) / step_x, _step(corners[0], corners[2]) / step_y
     areas = np.abs(across[0] * along[1] - across[1] * along[0])
     usable = np.isfinite(areas) & (areas > 0) & (np.abs(corners[0][1]) <= EXTENT)
@@ -314,7 +314,7 @@ def differs_in_place(dataset: DatasetReader, bounds: Bounds, resolution: float) 
     xs, ys = applied(dataset.transform, *(axis.ravel() for axis in inside))
     now, then = (np.asarray(carried(dataset.crs, target, xs, ys)) for target in (MERCATOR, FORMER))
     known = np.isfinite(now).all(axis=0) & (np.abs(now[1]) <= EXTENT)
-    with np.errstate(invalid="ignore"):  # infinite less infinite
+    with np.errstate(invalid="ignore"):  # infinity minus infinity
         off = np.hypot(*_step(now[:, known], then[:, known]))
     allowed = MISPLACED * resolution
     if not (off <= allowed).all():

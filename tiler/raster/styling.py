@@ -83,10 +83,10 @@ def _style(
         return Style(rescale, palette, colours, stops, terrain, () if palette else meant), False
     if dtype_of(dataset, reading.bands[0]) == "uint8":
         return Style(_bytes(dataset, reading, one=bool(colours)), colours=colours), False
-    found = samples(dataset, reading, meaning)
-    ranges = tuple(map(stretch, found.values))
-    notes.extend(_constant_bands(found.values, colour="the colormap's first colour" if colours else "black"))
-    if found.hidden and any(each != (0.0, 1.0) for each in ranges):
+    sampled = samples(dataset, reading, meaning)
+    ranges = tuple(map(stretch, sampled.values))
+    notes.extend(_constant_bands(sampled.values, colour="the colormap's first colour" if colours else "black"))
+    if sampled.hidden and any(each != (0.0, 1.0) for each in ranges):
         differs.append("sampled")
     return Style(ranges, colours=colours, meant=meant), True
 

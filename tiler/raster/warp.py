@@ -6,6 +6,7 @@ Every mask is `(height, width)` uint8, 0 transparent to 255 opaque, or None if a
 from __future__ import annotations
 
 import math
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,6 +19,7 @@ from rasterio.enums import MaskFlags
 from rasterio.enums import Resampling as GdalResampling
 from rasterio.io import DatasetReader
 
+from tiler.errors import SourceReadError
 from tiler.grid import MAX_ZOOM, TILE, Bounds, Window
 from tiler.image.separable import Coordinates, cubic, exact, resampled
 from tiler.image.style import Area, Pixels, Values
@@ -204,7 +206,7 @@ def _covers_pixel(dataset: DatasetReader, bounds: Bounds, zoom: int) -> bool:
         return True
     rows, columns = min(dataset.height, SAMPLE_SIDE), min(dataset.width, SAMPLE_SIDE)
     target = np.zeros((window.height, window.width), np.uint8)
-    with translated(dataset.name):
+    with suppress(SourceReadError), translated(dataset.name):
         rasterio.warp.reproject(
             np.ones((rows, columns), np.uint8),
             target,
@@ -212,7 +214,8 @@ def _covers_pixel(dataset: DatasetReader, bounds: Bounds, zoom: int) -> bool:
             src_crs=dataset.crs,
             **_target(window, "nearest"),
         )
-    return bool(target.any())
+        return bool(target.any())
+    return True  # partly off the projection: the warp by smaller windows decides
 
 
 def warp_valid(

@@ -141,7 +141,7 @@ class Store:
             return False
 
     def written(self, key: str) -> datetime:
-        """When the object under `key` was last written (UTC).
+        """The time of the last write of the object under `key` (UTC).
 
         Raises:
             MissingObject: the store has no such object.
@@ -386,7 +386,7 @@ def _folder(url: str, root: Path, *, create: bool) -> LocalStore | MemoryStore:
     except (OSError, ValueError) as error:
         raise BadStore(url, f"{getattr(error, 'strerror', None) or error}: {shortened(str(root))}") from error
     if create and not os.access(root, os.W_OK | os.X_OK):
-        raise BadStore(url, f"no permission to write in {root}")
+        raise BadStore(url, f"no permission to write in {root}; {ALLOW_WRITING}")
     return LocalStore(root)
 
 

@@ -1,4 +1,4 @@
-"""PNG keeps every visible pixel in the smallest kind that holds it; JPEG and WebP keep the look."""
+"""PNG keeps every visible pixel in the smallest colour type; JPEG and WebP look the same."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Values become colours as plain arithmetic says."""
+"""Values become colours by plain arithmetic."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ NARROWEST = 1e-3  # width of a range of floats in terms of its ends: single prec
 
 
 def stretched(values: Values, low: float, high: float) -> Values:
-    """The oracle: where `values` lie between low (0) and high (255), not yet rounded; float64."""
+    """The oracle: `values` rescaled from low-high to 0-255, not yet rounded; float64."""
     return np.clip((values.astype(np.float64) - low) / (high - low), 0, 1) * 255
 
 

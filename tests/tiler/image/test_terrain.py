@@ -1,4 +1,4 @@
-"""Shade and slope are gdaldem's, without seams; heights come back from the colours that encode them."""
+"""Hillshade and slope equal gdaldem's, without seams; encoded heights can be decoded."""
 
 from __future__ import annotations
 

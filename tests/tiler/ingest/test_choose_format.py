@@ -1,4 +1,4 @@
-"""A format that is left open is lossy where that pays, and never where colours mean something."""
+"""Format `auto` is lossy if that saves enough, and never for palettes, colormaps and terrain."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An ingest makes a layer in one go or changes nothing."""
+"""An ingest makes a layer completely or changes nothing."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ AROUND_ZERO = (-2.5, -2.2, 3.1, 2.9)
 
 
 def quiet(done: int, total: int) -> None:
-    """Progress that nobody watches."""
+    """Ignore the progress."""
     assert 0 < done <= total
 
 

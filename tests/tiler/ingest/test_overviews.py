@@ -1,4 +1,4 @@
-"""An overview is the level below at half the size, without seams and without what the mask hides."""
+"""An overview is the level below at half the size, without seams and without masked pixels."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def noise(dtype: str, shape: tuple[int, int, int] = (2, 40, 56), seed: int = 3) 
 
 
 def cubic_weights() -> npt.NDArray[np.float64]:
-    """Keys' cubic kernel with a = -0.5, stretched to twice its width: what eight pixels weigh."""
+    """Keys' cubic kernel with a = -0.5, stretched to twice its width: the weights of eight pixels."""
     away = np.abs(np.arange(8) - 3.5) / 2
     near = 1.5 * away**3 - 2.5 * away**2 + 1
     far = -0.5 * away**3 + 2.5 * away**2 - 4 * away + 2

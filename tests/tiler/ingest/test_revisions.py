@@ -1,4 +1,4 @@
-"""A layer's revisions: each is kept as it was, can come back, and no crash leaves a layer that is neither."""
+"""Revisions of a layer are kept unchanged and can be restored; a crash leaves either the old or the new one."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ def take(path: object, stores: Stores, **asked: Any) -> Ingested:
 
 
 def named(stores: Stores, layer: str) -> str:
-    """The revision in the address of the tiles that maps are told."""
+    """The revision in the tile URLs of TileJSON."""
     (address,) = json.loads(stores.tiles.get(tilejson_key(layer)))["tiles"]
     return str(address.partition("?v=")[2])
 

@@ -87,7 +87,7 @@ def test_a_hole_in_the_place_of_the_only_pixel_is_no_claim_about_all_pixels(
     values = np.full((1, 200, 200), 7, np.uint8)
     values[:, 4:-4, 4:-4] = 0
     path = make_raster(values=values, nodata=0)
-    with pytest.raises(BadSource, match=r"it has no valid pixel at zoom 0: try --max-zoom \d+") as refused:
+    with pytest.raises(BadSource, match=r"it has no valid pixel at zoom 0: .*, try --max-zoom \d+") as refused:
         take(path, stores, max_zoom=0, resampling="nearest")
     assert EMPTY not in str(refused.value)
     with pytest.raises(BadSource, match=EMPTY):

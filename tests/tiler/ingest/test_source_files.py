@@ -1,4 +1,4 @@
-"""What was hashed is what was baked; all that GDAL reads beneath a name counts, and only what may be read is read."""
+"""The hashed files are the baked ones; all files that GDAL reads count, and only permitted files are read."""
 
 from __future__ import annotations
 

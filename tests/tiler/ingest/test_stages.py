@@ -1,4 +1,4 @@
-"""What comes before the first chunk shows that it lives."""
+"""The steps before the first chunk are reported."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def test_how_much_of_a_raster_is_read_for_its_revision_is_told(tmp_path: Path, m
     path = write_raster(tmp_path / "alps.tif", Recipe(values=scene(60, 80)))
     monkeypatch.setattr("tiler.ingest.survey.HASH_CHUNK", 1000)
     told: list[int] = []
-    assert revision_of(str(path), Options(), told=told.append) == revision_of(str(path), Options())
+    assert revision_of(str(path), Options(), progress=told.append) == revision_of(str(path), Options())
     size = path.stat().st_size
     assert told == [*range(1000, size, 1000), size]
 

@@ -1,4 +1,4 @@
-"""Footprints hold tiles, coarsen and survive JSON exactly; brute force is the oracle."""
+"""Footprints contain the right tiles, also at lower zooms and after JSON; brute force is the oracle."""
 
 from __future__ import annotations
 

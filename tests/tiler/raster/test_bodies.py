@@ -1,4 +1,4 @@
-"""A raster of another celestial body is refused in a line, or laid on the earth by its longitudes and latitudes."""
+"""A raster of another celestial body is rejected, or placed at the same longitudes and latitudes of the earth."""
 
 from __future__ import annotations
 

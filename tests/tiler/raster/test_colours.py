@@ -1,4 +1,4 @@
-"""Colormaps: named ones as matplotlib has them, files as gdaldem reads them."""
+"""Colormaps: names as in matplotlib, files as in gdaldem."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Only the drivers of the list open a source, whenever it is opened, unless the source is trusted."""
+"""Only the listed drivers ever open a source, unless it is trusted."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a raster says of its values, and what users say instead: nodata, alpha, masks, scale, offset, unit, colours."""
+"""The meaning of values, from the raster or the user: nodata, alpha, masks, scale, offset, unit, colours."""
 
 from __future__ import annotations
 

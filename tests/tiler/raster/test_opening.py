@@ -1,4 +1,4 @@
-"""A source is opened as the user says: where it lies, which part of a file it is, by which control points."""
+"""Options of opening a source: georeferencing, subdataset, control points."""
 
 from __future__ import annotations
 
@@ -668,7 +668,7 @@ def test_the_first_of_several_pages_is_taken_and_said(tmp_path: Path) -> None:
 
 
 def packed(folder: Path, *names: str) -> Path:
-    """An archive of rasters, each in its own picture, and of what else people pack."""
+    """An archive of rasters with different values, and of other files."""
     with zipfile.ZipFile(folder / "Über alles.zip", "w") as archive:
         archive.writestr("read me.txt", "nothing")
         archive.writestr("__MACOSX/._a.tif", "nothing")

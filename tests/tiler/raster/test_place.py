@@ -1,4 +1,4 @@
-"""A raster's pixels, its bounds and its plan lie where PROJ carries them, whatever its CRS and its geotransform."""
+"""The pixels, bounds and plan of a raster agree with PROJ, in any CRS and with any geotransform."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def square(x: float, y: float, pixel: float) -> Affine:
 
 
 def laid(folder: Path, crs: str, transform: Affine, values: Values | None = None) -> Path:
-    """A raster in any CRS: a VRT says it where GeoTIFF has no words for it."""
+    """A raster in any CRS; a VRT holds a CRS that GeoTIFF cannot express."""
     values = landscape(SIDE, SIDE) if values is None else values
     path = folder / "source.tif"
     bands, height, width = values.shape

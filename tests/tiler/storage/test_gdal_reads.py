@@ -1,4 +1,4 @@
-"""COGs in S3 read as files do, in few requests; what fails on the way is told for what it is, and forgotten."""
+"""COGs in S3 read like files, in few requests; errors are reported precisely, and not cached."""
 
 from __future__ import annotations
 
@@ -152,7 +152,7 @@ def test_the_head_of_a_cog_holds_its_directories_and_little_more(
 
 
 class Flaky:
-    """A store in memory that fails at the requests that it is told to, numbered from 1."""
+    """A store in memory that fails at the given requests, numbered from 1."""
 
     root = None
     url = "memory://flaky"

@@ -1,4 +1,4 @@
-"""Stores: one contract over a folder, memory and S3, then what only one of them promises."""
+"""Stores: one contract for a folder, memory and S3, then the promises of each."""
 
 from __future__ import annotations
 
