@@ -216,7 +216,7 @@ def half(tmp_path_factory: pytest.TempPathFactory) -> tuple[Layer, Store]:
 
 
 def empties(layer: Layer, sources: Store) -> list[Tile]:
-    """The tiles of the deepest zoom that lie in the bounds and hold nothing."""
+    """Empty tiles of the highest zoom, within the bounds."""
     stores = Stores(memory(), sources, URL)
     return [tile for tile in tiles_of(layer, layer.maxzoom) if alone(layer, stores, tile) is None]
 

@@ -60,7 +60,7 @@ def test_where_the_tile_store_fails_the_client_gets_the_bytes(
 
 
 def halved(data: bytes) -> bytes:
-    """What is left of a file that was cut off."""
+    """The rest of a truncated file."""
     return data[: len(data) // 2]
 
 

@@ -26,7 +26,7 @@ def stretched(values: Values, low: float, high: float) -> Values:
 
 @st.composite
 def whole(draw: st.DrawFn) -> tuple[Values, int, int]:
-    """Integers of some dtype and a range that may lie partly outside of it."""
+    """Integers of a dtype, and a range that may be partly outside of it."""
     limits = np.iinfo(draw(st.sampled_from(INTEGERS)))
     near = st.integers(limits.min - 10, limits.max + 10)
     low = draw(near)

@@ -144,7 +144,7 @@ def test_a_layer_whose_baked_file_is_gone_is_baked_again(make_raster: MakeRaster
 
 
 def without(path: Path, *, crs: bool = False, transform: bool = False) -> Path:
-    """A raster that lacks its CRS or its transform."""
+    """A raster without CRS or transform."""
     bare = path.with_name("bare.tif")
     with rasterio.open(path) as source:
         profile = (

@@ -333,7 +333,7 @@ def test_a_restore_that_is_killed_before_any_put_can_be_done_again(number: int, 
 
 @pytest.fixture
 def root(tmp_path: Path) -> Iterator[Path]:
-    """The folder of a store, with a sibling that is none of its business."""
+    """The folder of a store, with a sibling outside of it."""
     (tmp_path / "root").mkdir()
     (tmp_path / "beside.png").write_bytes(b"keep")
     yield tmp_path / "root"

@@ -72,7 +72,7 @@ def gone(old: Path, _new: Path) -> None:
 
 @cache
 def undisturbed(seed: int, form: str, *, sidecar: bool) -> tuple[str, bytes]:
-    """Revision and COG where nothing changes on the way."""
+    """Revision and COG of an undisturbed ingest."""
     with tempfile.TemporaryDirectory() as folder:
         member = plain(Path(folder, "member.tif"), seed)
         if sidecar:
@@ -346,7 +346,7 @@ NETWORK_VRT = SOURCE.replace('relativeToVRT="1"', 'relativeToVRT="0"').format(na
 
 
 def hidden(folder: Path, how: str) -> Path:
-    """A raster that names a network in a way that is easily overlooked."""
+    """A raster that refers to a network in an inconspicuous way."""
     path = plain(folder / "a.tif", 1)
     evil = described(folder / "evil.vrt", inside=NETWORK_VRT).read_text()
     if how == "behind other text":

@@ -77,7 +77,7 @@ def grey(values: Values) -> Values:
 
 
 def heights(picture: Values) -> Values:
-    """Metres that Terrain-RGB means."""
+    """Metres from Terrain-RGB colours."""
     red, green, blue = (picture[..., band].astype(float) for band in range(3))
     return -10000 + (red * 65536 + green * 256 + blue) * 0.1
 

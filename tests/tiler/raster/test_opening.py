@@ -372,13 +372,13 @@ def test_refresh_takes_an_option_back_or_replaces_it(tmp_path: Path, stores: Sto
 
 
 def bent(columns: Any, rows: Any) -> tuple[Any, Any]:
-    """Longitude and latitude of pixels of a map that hangs askew: a polynomial of the second order."""
+    """Longitude and latitude of pixels of a skewed map: a polynomial of the second order."""
     x, y = columns / 300, rows / 250
     return 14 + 0.05 * x + 0.01 * y + 0.004 * x * y, 45 - 0.04 * y + 0.012 * x + 0.003 * x * x
 
 
 def waved(columns: Any, rows: Any) -> tuple[Any, Any]:
-    """The same of a map that no polynomial straightens."""
+    """The same for a map that no polynomial fits."""
     longitude, latitude = bent(columns, rows)
     return longitude + 0.002 * np.sin(rows / 40), latitude + 0.002 * np.sin(columns / 45)
 
@@ -391,7 +391,7 @@ Place = Callable[[Any, Any], tuple[Any, Any]]
 
 
 def pinned(path: Path, place: Place, steps: int = 3, **fields: Any) -> Path:
-    """A raster that `steps` x `steps` control points place, and nothing else."""
+    """A raster with `steps` x `steps` control points, and no other georeferencing."""
     write_raster(path, Recipe(**{**WRONG, **fields}))
     points = [
         GroundControlPoint(row=float(row), col=float(column), **dict(zip("xy", place(column, row), strict=True)))
@@ -569,7 +569,7 @@ def test_control_points_that_place_nothing_are_refused_in_a_line(
 
 
 def polynomials(path: Path) -> Path:
-    """A raster that RPC place between 14 and 14.1 degrees east, 44.9 and 45 north."""
+    """A raster georeferenced by RPCs, from 14 to 14.1 degrees east and 44.9 to 45 north."""
     bare(write_raster(path, Recipe(values=scene(250, 300), **WRONG)))
     one, east, south = ([float(number == place) for number in range(20)] for place in (0, 1, 2))
     with rasterio.open(path, "r+") as out:

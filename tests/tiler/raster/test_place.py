@@ -97,7 +97,7 @@ def around(layer: Layer) -> list[Tile]:
 
 
 def inside(path: Path, tile: Tile, rows: Values, columns: Values) -> Values:
-    """Which pixels of a tile lie in the raster, by more than GDAL's warp may be off."""
+    """The pixels of a tile within the raster, by more than GDAL's warp error."""
     with rasterio.open(path) as dataset:
         pixel = 2 * EXTENT / 256 / 2**tile.z
         xs = (tile.x * 256 + columns + 0.5) * pixel - EXTENT
@@ -196,7 +196,7 @@ def exact(path: Path, tile: Tile, picture: Pixels) -> tuple[Values, Values]:
 
 
 def agreed(path: Path, layer: Layer, stores: Stores, limb: int = 0) -> bool:
-    """Whether the layer's tiles show enough; no pixel may be missing but `limb` of a tile, none astray."""
+    """Whether the layer's tiles are complete: at most `limb` of a tile's pixels missing, none misplaced."""
     planned, seen = set(tiles_of(layer, layer.maxzoom)), 0
     for tile in around(layer):
         picture = (drawn(layer, stores, tile) if tile in planned else np.zeros((256, 256, 4), np.uint8))[::2, ::2]

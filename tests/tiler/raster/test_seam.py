@@ -20,7 +20,7 @@ PIXEL = 360 / COLUMNS  # degrees
 
 
 def world(*, holes: bool) -> Values:
-    """Noise around the globe, as sharp as can be; `holes` are 0."""
+    """Noise around the globe, of maximal contrast; `holes` are 0."""
     rng = np.random.default_rng(3)
     values = rng.integers(1, 256, (1, ROWS, COLUMNS)).astype(np.uint8)
     values[:, rng.random((ROWS, COLUMNS)) < 0.02 * holes] = 0
