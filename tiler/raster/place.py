@@ -71,7 +71,7 @@ def check_place(dataset: DatasetReader, *, placed: bool = False, missing: str = 
     radius = foreign_radius(crs)  # first, because PROJ may take minutes to fail on other bodies
     if radius:
         why = f"its CRS, {called(crs)}, belongs to another body, of radius {radius:,.12g} m"
-        raise BadSource(name, f"{why}: add {AS_EARTH} to place it at the same longitudes and latitudes of the earth")
+        raise BadSource(name, f"{why}: add {AS_EARTH} to use its degrees as the earth's")
     if dataset.transform.is_degenerate or (dataset.transform.is_identity and not placed):
         raise BadSource(name, f"it has no geotransform: {NAME_BOX}")
     xs, ys = corners(dataset)

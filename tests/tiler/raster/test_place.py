@@ -280,7 +280,7 @@ REFUSED = {
     "a plant's own grid": ("EPSG:5817", square(0.0, 0.0, 1.0), "Tombak LNG plant", "--crs EPSG:CODE"),
     "a local grid": ('LOCAL_CS["here",UNIT["metre",1]]', square(0.0, 0.0, 1.0), "'here'", "--crs EPSG:CODE"),
     "geocentric": ("EPSG:4978", square(4e6, 4e6, 1.0), "'WGS 84'", "--crs EPSG:CODE"),
-    "heights alone": ("EPSG:5773", square(0.0, 0.0, 1.0), "map of the earth", "--crs EPSG:CODE"),
+    "heights alone": ("EPSG:5773", square(0.0, 0.0, 1.0), "does not map the earth", "--crs EPSG:CODE"),
     "a projection without an inverse": ("EPSG:2218", square(5e5, 8e6, 100.0), "Scoresbysund", "--crs EPSG:CODE"),
     "a projection that PROJ lacks": ("EPSG:2301", square(5e5, 8e6, 100.0), "Qoornoq", "--crs EPSG:CODE"),
     "metres called degrees": ("EPSG:4326", square(5e5, 5e6, 10.0), "are not degrees", "--crs EPSG:CODE"),
