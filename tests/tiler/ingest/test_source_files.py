@@ -248,8 +248,8 @@ HOSTILE: dict[str, tuple[Callable[[Path], Path], str]] = {
     "network plainly": (told("HTTP://127.0.0.1:9/a.tif"), "network"),
     "network, a CDATA": (told("<![CDATA[/vsicurl/http://127.0.0.1:9/a.tif]]>"), "network"),
     "network, escaped": (told("&#47;vsicurl/http://127.0.0.1:9/a.tif"), "network"),
-    "no raster": (lambda folder: told(str(secret(folder)))(folder), "no raster"),
-    "standard input": (told("/vsistdin/"), "no file"),
+    "no raster": (lambda folder: told(str(secret(folder)))(folder), "not a raster"),
+    "standard input": (told("/vsistdin/"), "instead of a file on this disk"),
     "a description in place": (told("&lt;VRTDataset/&gt;"), "description"),
 }
 
@@ -284,7 +284,7 @@ def test_programs_in_a_description_never_run(tmp_path: Path) -> None:
     path = described(tmp_path / "p.vrt", inside=program)
     path.write_text(path.read_text().replace('band="1"', 'band="1" subClass="VRTDerivedRasterBand"'))
     for trusted in (False, True):
-        with pytest.raises(BadSource, match="never runs"):
+        with pytest.raises(BadSource, match="is never run"):
             take(path, empty(), trust_source=trusted)
 
 
