@@ -29,6 +29,7 @@ from tiler.raster.options import RESAMPLINGS, Options, with_one_place
 from tiler.raster.units import check_unit
 from tiler.raster.vrt import check_bounds, check_geotransform, crs_of
 from tiler.settings import Settings
+from tiler.storage.store import Stores
 
 Command = Callable[..., None]
 NO_ALPHA = "no alpha"  # the value of `--no-alpha`
