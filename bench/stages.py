@@ -65,7 +65,11 @@ INGEST = {
     "warp": ["tiler.ingest.bake:Baker._read"],
     "compress": ["tiler.ingest.bake:compress_values", "tiler.ingest.bake:compress_mask"],
     "halve": ["tiler.ingest.bake:halved"],
-    "spool": ["tiler.ingest.bake:Spool.flush", "tiler.ingest.bake:Baker._rest", "tiler.ingest.bake:Baker._joined"],
+    "spool": [
+        "tiler.ingest.bake:Spool.flush",
+        "tiler.ingest.bake:Baker._spool_halved",
+        "tiler.ingest.bake:Baker._join",
+    ],
     "assemble": ["tiler.ingest.bake:assemble", "tiler.storage.store:Store.put_file"],
 }
 SEED_FLOOR, INGEST_FLOOR = ("memcpy", "deflate", "write"), ("read", "compress", "write")

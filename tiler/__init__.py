@@ -1,1 +1,1 @@
-"""Everything that makes or stores a tile."""
+"""Make and store tiles; no knowledge of jobs."""

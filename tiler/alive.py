@@ -1,4 +1,4 @@
-"""Whether a process lives; apart from `processes`, whose imports a Lambda need not wait for."""
+"""Check whether a process is running; apart from `processes`, whose imports would slow down a Lambda."""
 
 from __future__ import annotations
 
@@ -11,6 +11,6 @@ def alive(pid: int) -> bool:
         os.kill(pid, 0)
     except ProcessLookupError:
         return False
-    except (OSError, OverflowError):  # somebody else's
+    except (OSError, OverflowError):  # another user's process
         return True
     return True

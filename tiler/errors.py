@@ -1,27 +1,28 @@
 """The error tree.
 
 TilerError
-├── BadInput                what the user typed or brought is wrong: exit 2, nothing changed
-│   ├── GridError           a zoom, tile, block or bounds that cannot be
-│   ├── BadName             a layer id that cannot be a key
-│   ├── UnknownLayer        the catalogue has no such layer
-│   ├── UnknownJob          the ledger has no such job
-│   ├── ZoomOutside         a zoom that the layer does not have
-│   ├── TileOutside         a tile that the layer does not have
-│   ├── BadSource           a raster that cannot become a layer
-│   ├── BadOption           an option that does not fit the layer or the source
-│   ├── BadStore            a store URL that is malformed, or a root that cannot be written
-│   └── BadCloud            AWS cannot be asked: no credentials, no region, no such stack or queue
+├── BadInput                invalid argument, option or file: exit 2, nothing changed
+│   ├── GridError           invalid zoom, tile, block or bounds
+│   ├── BadName             invalid layer name
+│   ├── UnknownLayer        no such layer in the catalog
+│   ├── UnknownJob          no such job in the ledger
+│   ├── ZoomOutside         zoom outside the layer's range
+│   ├── TileOutside         tile outside the layer's bounds or zooms
+│   ├── BadSource           raster that cannot become a layer
+│   ├── BadOption           option that does not fit the layer or the source
+│   ├── BadStore            malformed store URL, or a folder without write permission
+│   └── BadCloud            AWS not reachable: no credentials, no region, no such stack or queue
 ├── SourceReadError         pixels could not be read; no tile is written
 ├── StoreError              an object could not be read, written, listed or deleted
-│   └── MissingObject       there is no such object
-├── Superseded              the layer has another revision by now; no more tiles of this one are written
-├── CatalogError            a layer's metadata is not what this version wrote
+│   └── MissingObject       no such object
+├── Superseded              the layer has a newer revision; no more tiles of this one are written
+├── CatalogError            layer metadata in an unknown format, or damaged
 ├── QueueError              messages were refused, or the queue does not answer
-├── MessageError            a message or a receipt that this version does not speak
-├── BadImage                bytes that are no picture
-├── NoRoom                  a disk has too little room for a bake; the layer is what it was
-└── WorkerDied              a worker process ended without an answer
+├── MessageError            message or receipt in an unknown format
+├── BadImage                bytes that do not decode as a tile image
+├── NoRoom                  too little disk space for a bake; the layer is unchanged
+├── OutOfMemory             too little memory; the layer is unchanged
+└── WorkerDied              a worker process ended without a result
 """
 
 from __future__ import annotations
@@ -29,42 +30,49 @@ from __future__ import annotations
 import difflib
 from collections.abc import Callable, Iterable, Sequence
 
+NAME_LENGTH = 200  # characters of a path, URL or name that a message shows
+
 
 class TilerError(Exception):
-    """Everything that this project raises on purpose; it passes between processes as it is."""
+    """Base of all errors that this project raises; can be pickled between processes."""
 
     def __reduce__(self) -> tuple[Callable[..., TilerError], tuple[object, ...]]:
-        return _revived, (type(self), self.args, self.__dict__)
+        return _unpickled, (type(self), self.args, self.__dict__)
 
 
-def _revived(kind: type[TilerError], args: tuple[object, ...], state: dict[str, object]) -> TilerError:
-    """A pickled error: its message was built already, so no constructor runs."""
+def _unpickled(kind: type[TilerError], args: tuple[object, ...], state: dict[str, object]) -> TilerError:
+    """An error from its pickle; skips the constructor, because the message is already built."""
     error = kind.__new__(kind, *args)
     error.__dict__.update(state)
     return error
 
 
+def shortened(name: str) -> str:
+    """A name for a message: its ends, if it is longer than NAME_LENGTH characters."""
+    return name if len(name) <= NAME_LENGTH else f"{name[: NAME_LENGTH // 2]}...{name[-NAME_LENGTH // 2 :]}"
+
+
 class BadInput(TilerError):
-    """What the user typed or brought is wrong; nothing was changed."""
+    """An argument, option or file is invalid; nothing was changed."""
 
 
 class GridError(BadInput):
-    """A zoom, tile, block or bounds that cannot be."""
+    """A zoom, tile, block or bounds is invalid."""
 
 
 class BadName(BadInput):
-    """A layer id that cannot be part of a key."""
+    """A layer name cannot be part of a key."""
 
     def __init__(self, layer: str) -> None:
         super().__init__(
-            f"{layer!r} cannot name a layer: use 1 to 63 of a-z 0-9 . _ - beginning with a letter or digit "
-            "(`sources` and `jobs` are reserved)"
+            f"{shortened(layer)!r} cannot name a layer: use 1 to 63 characters a-z 0-9 . _ - and start with a letter "
+            "or digit (`sources` and `jobs` are reserved)"
         )
         self.layer = layer
 
 
 class UnknownLayer(BadInput):
-    """The catalogue has no such layer."""
+    """The catalog has no such layer."""
 
     def __init__(self, layer: str, known: Iterable[str] = ()) -> None:
         close = difflib.get_close_matches(layer, list(known), n=3)
@@ -75,56 +83,56 @@ class UnknownLayer(BadInput):
 
 
 class UnknownJob(BadInput):
-    """The ledger has no such job, or several that the name fits."""
+    """The ledger has no such job, or several jobs match the name."""
 
     def __init__(self, job: str, alike: Sequence[str] = ()) -> None:
-        hint = f"did you mean {' or '.join(alike)}?" if alike else "`seeder status` lists them"
+        hint = f"did you mean {' or '.join(alike)}?" if alike else "run `seeder status` to list jobs"
         super().__init__(f"no job {job!r}: {hint}")
         self.job = job
 
 
 class ZoomOutside(BadInput):
-    """A zoom that the layer does not have."""
+    """A zoom is outside the layer's range."""
 
     def __init__(self, layer: str, zooms: Sequence[int], minzoom: int, maxzoom: int) -> None:
-        asked = ", ".join(map(str, zooms))
+        outside = ", ".join(map(str, zooms))
         super().__init__(
-            f"layer {layer!r} has zooms {minzoom}-{maxzoom}, not {asked}: "
-            f"ask for those, or ingest again with --min-zoom or --max-zoom"
+            f"layer {layer!r} has zooms {minzoom}-{maxzoom}, not {outside}: "
+            f"choose a zoom in that range, or ingest again with --min-zoom or --max-zoom"
         )
         self.layer = layer
 
 
 class TileOutside(BadInput):
-    """A tile that the layer does not have."""
+    """A tile is outside the layer's bounds or zooms."""
 
     def __init__(self, layer: str, key: str) -> None:
-        super().__init__(f"{key} lies outside the bounds or the zooms of layer {layer!r}")
+        super().__init__(f"{key} is outside the bounds or zooms of layer {layer!r}")
         self.layer = layer
 
 
 class BadSource(BadInput):
-    """A raster that cannot become a layer."""
+    """A raster cannot become a layer."""
 
     def __init__(self, source: str, why: str) -> None:
-        super().__init__(f"cannot ingest {source}: {why}")
+        super().__init__(f"cannot ingest {shortened(source)}: {why}")
         self.source = source
 
 
 class BadOption(BadInput):
-    """An option that does not fit the layer or the source."""
+    """An option does not fit the layer or the source."""
 
 
 class BadStore(BadInput):
-    """A store URL that is malformed, or a root that cannot be written."""
+    """A store URL is malformed, or its folder cannot be written."""
 
     def __init__(self, url: str, why: str) -> None:
-        super().__init__(f"cannot use {url} as a store: {why}")
+        super().__init__(f"cannot use {shortened(url)} as a store: {why}")
         self.url = url
 
 
 class BadCloud(BadInput):
-    """AWS cannot be asked: no credentials, no region, no such stack or queue."""
+    """AWS is not reachable: no credentials, no region, no such stack or queue."""
 
     denied = False  # whether only a policy forbids it
 
@@ -146,26 +154,26 @@ class StoreError(TilerError):
 
 
 class MissingObject(StoreError):
-    """There is no such object."""
+    """The store has no such object."""
 
     def __init__(self, key: str) -> None:
-        super().__init__("find", key, "there is no such object")
+        super().__init__("find", key, "no such object")
 
 
 class Superseded(TilerError):
-    """The layer has another revision by now, or none; no more tiles of this one are written."""
+    """The layer has a newer revision or was removed; no more tiles of this one are written."""
 
 
 class CatalogError(TilerError):
-    """A layer's metadata is not what this version wrote."""
+    """Layer metadata is damaged, or in the format of another version."""
 
     def __init__(self, key: str, why: object) -> None:
-        super().__init__(f"{key} does not describe a layer ({why}): run `seeder ingest` again")
+        super().__init__(f"invalid layer metadata in {key} ({why}): run `seeder ingest` again")
         self.key = key
 
 
 class QueueError(TilerError):
-    """Messages were refused, or the queue does not answer; `refused` names the blocks."""
+    """Messages were refused, or the queue does not answer; `refused` lists the blocks."""
 
     def __init__(self, why: object, refused: Sequence[str] = ()) -> None:
         named = f": {', '.join(refused[:10])}{', ...' if len(refused) > 10 else ''}" if refused else ""
@@ -174,19 +182,19 @@ class QueueError(TilerError):
 
 
 class MessageError(TilerError):
-    """A message or a receipt that this version does not speak."""
+    """A message or a receipt is in an unknown format."""
 
 
 class BadImage(TilerError):
-    """Bytes that are no picture."""
+    """Bytes do not decode as a tile image."""
 
 
 class NoRoom(TilerError):
-    """A disk has too little room for a bake; the layer is what it was."""
+    """A disk has too little space for a bake; the layer is unchanged."""
 
     def __init__(self, folder: str, needed: int, free: int) -> None:
         super().__init__(
-            f"no room in {folder}: about {_megabytes(needed)} are needed, {_megabytes(free)} are free: "
+            f"not enough disk space in {folder}: about {_megabytes(needed)} needed, {_megabytes(free)} free: "
             "free some space and run the same command again"
         )
 
@@ -195,11 +203,22 @@ def _megabytes(size: int) -> str:
     return f"{size / 1e6:,.1f} MB"
 
 
-class WorkerDied(TilerError):
-    """A worker process ended without an answer."""
+class OutOfMemory(TilerError):
+    """An ingest needs more memory than there is; the layer is unchanged."""
 
     def __init__(self) -> None:
+        super().__init__("not enough memory: run the same command again with fewer --jobs")
+
+
+class WorkerDied(TilerError):
+    """A worker process ended without a result; `starting` if no worker had started yet."""
+
+    def __init__(self, *, starting: bool = False) -> None:
         super().__init__(
-            "a worker process died, most often for lack of memory: run the same command again to go on, "
-            "with fewer --jobs if it happens again"
+            "the worker processes ended while starting: a Python script needs "
+            '`if __name__ == "__main__":` around its calls, or jobs=1; otherwise try again with fewer --jobs'
+            if starting
+            else "a worker process died, usually out of memory: run the same command again to continue, "
+            "with fewer --jobs if it dies again"
         )
+        self.starting = starting

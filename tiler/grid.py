@@ -15,22 +15,22 @@ from mercantile import Tile
 
 from tiler.errors import GridError
 
-LEAF = 8  # tiles along the side of the blocks that are rendered
-TILE = 256  # pixels along a tile's side at scale 1
+LEAF = 8  # tiles per side of the smallest blocks
+TILE = 256  # pixels per side of a tile at scale 1
 MAX_ZOOM = 28  # a tile is then 0.15 m wide
 RADIUS = 6378137.0  # metres, of the sphere of EPSG:3857
 EXTENT = math.pi * RADIUS  # metres from the origin to each side of the square world
 MAX_LATITUDE = math.degrees(math.atan(math.sinh(math.pi)))  # 85.0511, where the square world ends
-EDGE = 1e-11  # degrees; bounds that pass a tile edge by less do not touch the next tile (as in mercantile)
+EDGE = 1e-11  # degrees; bounds that pass a tile edge by less do not touch the next tile, as in mercantile
 
 _ZOOMS = re.compile(r"(\d{1,2})(?:-(\d{1,2}))?")
 
 
 def parse_zooms(text: str) -> tuple[int, ...]:
-    """The zooms that `text` names, ascending and once each: `7`, `5-14`, `0-3,7,9-11`.
+    """The zooms of a text such as `7`, `5-14` or `0-3,7,9-11`: ascending, without duplicates.
 
     Raises:
-        GridError: it is not of that form, runs backwards, or passes MAX_ZOOM.
+        GridError: the text has another form, a range runs backwards, or a zoom is above MAX_ZOOM.
     """
     zooms: set[int] = set()
     for part in text.split(","):
@@ -42,13 +42,13 @@ def parse_zooms(text: str) -> tuple[int, ...]:
         if low > high:
             raise GridError(f"zoom range {part.strip()} runs backwards: write {high}-{low}")
         if high > MAX_ZOOM:
-            raise GridError(f"zoom {high} is too deep: {MAX_ZOOM} is the last")
+            raise GridError(f"zoom {high} is too high: the highest is {MAX_ZOOM}")
         zooms.update(range(low, high + 1))
     return tuple(sorted(zooms))
 
 
 def format_zooms(zooms: tuple[int, ...]) -> str:
-    """The inverse of `parse_zooms`, with runs joined: (0, 1, 2, 7) is `0-2,7`."""
+    """The inverse of `parse_zooms`, with runs as ranges: (0, 1, 2, 7) is `0-2,7`."""
     runs: list[list[int]] = []
     for zoom in zooms:
         if runs and zoom == runs[-1][1] + 1:
@@ -73,13 +73,13 @@ class Bounds:
 
     def __post_init__(self) -> None:
         if not all(math.isfinite(edge) for edge in self):
-            raise GridError(f"bounds {self} are not all numbers")
+            raise GridError(f"bounds {self}: every edge must be a finite number")
         if not (-180 <= self.west <= 180 and -180 <= self.east <= 180):
             raise GridError(f"bounds {self}: longitudes run from -180 to 180")
         if not -90 <= self.south < self.north <= 90:
             raise GridError(f"bounds {self}: south must lie below north, both within -90 to 90")
         if self.west == self.east or (self.west, self.east) == (180, -180):
-            raise GridError(f"bounds {self}: west equals east, so they hold nothing")
+            raise GridError(f"bounds {self}: west equals east, so the box is empty")
 
     def __iter__(self) -> Iterator[float]:
         return iter((self.west, self.south, self.east, self.north))
@@ -115,12 +115,12 @@ class Bounds:
 
     @property
     def plain(self) -> Bounds:
-        """The box, or all longitudes of its latitudes where it crosses the antimeridian: what older formats can say."""
+        """The box, widened to all longitudes if it crosses the antimeridian, for formats without such boxes."""
         return Bounds(-180.0, self.south, 180.0, self.north) if self.crosses else self
 
     @property
     def width(self) -> float:
-        """Degrees from west to east; 360 for all around the globe."""
+        """Degrees from west to east; 360 for the whole globe."""
         return (self.east - self.west) % 360 or 360.0
 
     @property
@@ -159,30 +159,30 @@ class TileRange:
 
 
 def tile_ranges(bounds: Bounds, z: int) -> tuple[TileRange, ...]:
-    """The tiles of zoom `z` that `bounds` touch: one range, or two where they cross the antimeridian.
+    """The tiles of zoom `z` that `bounds` touch: one range, or two if they cross the antimeridian.
 
-    An edge that lies on a tile edge does not touch the tile beyond it. Latitudes beyond the square world
-    mean its edge. The rule is mercantile's (`mercantile.tiles`), which also is its oracle in the tests.
+    An edge on a tile edge does not touch the tile beyond it. Latitudes are clamped to the square world. The rule
+    is that of `mercantile.tiles`, the oracle in the tests.
     """
     north = min(max(bounds.north, -MAX_LATITUDE), MAX_LATITUDE)
     south = min(max(bounds.south, -MAX_LATITUDE), MAX_LATITUDE)
-    found = []
+    ranges = []
     for west, east in bounds.halves():
         if east - west <= EDGE:  # a half that only touches the antimeridian
             continue
         first = mercantile.tile(west, north, z)
         last = mercantile.tile(east - EDGE, south + EDGE, z)
-        found.append(TileRange(z, first.x, first.y, max(first.x, last.x) + 1, max(first.y, last.y) + 1))
-    if len(found) == 2 and found[1].x1 > found[0].x0:  # both halves touch one column: count it once
-        found = [TileRange(z, 0, found[0].y0, 2**z, found[0].y1)]
-    return tuple(found)
+        ranges.append(TileRange(z, first.x, first.y, max(first.x, last.x) + 1, max(first.y, last.y) + 1))
+    if len(ranges) == 2 and ranges[1].x1 > ranges[0].x0:  # both halves touch one column: count it once
+        ranges = [TileRange(z, 0, ranges[0].y0, 2**z, ranges[0].y1)]
+    return tuple(ranges)
 
 
 def parse_place(text: str) -> tuple[float, float]:
     """Longitude and latitude, degrees, from `LON,LAT`.
 
     Raises:
-        GridError: it is not of that form, or off the globe.
+        GridError: the text has another form, or the place is off the globe.
     """
     try:
         longitude, latitude = (float(part) for part in text.split(","))
@@ -194,15 +194,15 @@ def parse_place(text: str) -> tuple[float, float]:
 
 
 def resolution(z: int) -> float:
-    """Mercator metres a pixel of a 256-pixel tile at zoom `z`."""
+    """Mercator metres per pixel of a 256-pixel tile at zoom `z`."""
     return 2 * EXTENT / (TILE * 2.0**z)
 
 
 def zoom_for(metres: float) -> int:
-    """The lowest zoom whose pixels are no larger than `metres` (mercator metres a pixel).
+    """The lowest zoom whose pixels are no larger than `metres` (Mercator metres per pixel).
 
-    ceil(log2(2 pi 6378137 / (metres * 256))), with 1% of slack so that a raster made on the grid of a zoom
-    keeps that zoom in spite of rounding.
+    ceil(log2(2 pi 6378137 / (metres * 256))), with 1% tolerance so that a raster on the grid of a zoom keeps
+    that zoom in spite of rounding.
     """
     exact = math.log2(2 * EXTENT / (metres * TILE))
     return min(max(math.ceil(exact - math.log2(1.01)), 0), MAX_ZOOM)
@@ -215,7 +215,7 @@ class Block:
     Where the grid is narrower than `size`, the block is the whole grid.
 
     Raises:
-        GridError: the corner is off the grid or off a block boundary.
+        GridError: the corner is off the grid or not aligned to a block boundary.
     """
 
     z: int
@@ -231,14 +231,14 @@ class Block:
         if not (0 <= self.x < 2**self.z and 0 <= self.y < 2**self.z):
             raise GridError(f"block {self} is off the grid of zoom {self.z}")
         if self.x % self.side or self.y % self.side:
-            raise GridError(f"block {self} is off a block boundary")
+            raise GridError(f"block {self} is not aligned to a block boundary")
 
     def __str__(self) -> str:
         return f"{self.z}-{self.x}-{self.y}" + (f"-{self.size}" if self.size != LEAF else "")
 
     @classmethod
     def of(cls, tile: Tile, size: int = LEAF) -> Block:
-        """The block that holds `tile`."""
+        """The block that contains `tile`."""
         side = min(size, 2**tile.z)
         return cls(tile.z, tile.x // side * side, tile.y // side * side, size)
 
@@ -254,12 +254,12 @@ class Block:
 
     @property
     def full(self) -> int:
-        """The mask that wants every tile of an 8 x 8 block."""
+        """The mask of every tile of an 8 x 8 block."""
         row = (1 << self.side) - 1
         return sum(row << (8 * dy) for dy in range(self.side))
 
     def parts(self) -> Iterator[Block]:
-        """The blocks of an eighth of the size, at least 8 x 8 tiles, that a larger block consists of."""
+        """The blocks that make up a larger block: an eighth of its size, at least 8 x 8 tiles."""
         size = max(LEAF, self.size // LEAF)
         for y in range(self.y, self.y + self.side, size):
             for x in range(self.x, self.x + self.side, size):
@@ -270,7 +270,7 @@ class Block:
         return 1 << int(8 * (tile.y - self.y) + (tile.x - self.x))
 
     def tiles(self, mask: int | None = None) -> Iterator[Tile]:
-        """The block's tiles row by row; with `mask` only those whose bit is set (8 x 8 blocks)."""
+        """The block's tiles row by row; with `mask`, only those with their bit set (8 x 8 blocks)."""
         for dy in range(self.side):
             for dx in range(self.side):
                 if mask is None or mask >> (8 * dy + dx) & 1:
@@ -279,9 +279,9 @@ class Block:
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """A rectangle of pixels on the grid of zoom `z`, 256 pixels a tile, (x, y) its north-west pixel.
+    """A rectangle of pixels on the grid of zoom `z`, 256 pixels per tile, (x, y) its north-west pixel.
 
-    Columns may pass the antimeridian: pixel x + 256 * 2**z shows the same place as pixel x.
+    Columns may pass the antimeridian: pixel x + 256 * 2**z is the same place as pixel x.
     """
 
     z: int
@@ -292,7 +292,7 @@ class Window:
 
     @property
     def pixel(self) -> float:
-        """Mercator metres a pixel."""
+        """Mercator metres per pixel."""
         return resolution(self.z)
 
     @property

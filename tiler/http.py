@@ -1,6 +1,6 @@
-"""The Lambda behind the redirect path: renders the tile that S3 did not have, stores it, sends the client back to it.
+"""The Lambda behind the redirect: renders a missing tile, stores it, and redirects the client to it.
 
-Requests and answers are API Gateway's, payload format 2.0.
+Requests and answers use API Gateway's payload format 2.0.
 """
 
 from __future__ import annotations
@@ -26,20 +26,20 @@ from tiler.layers.render import TileVariant, nothing, render_tile
 from tiler.settings import Settings
 from tiler.storage.store import Stores
 
-STATUS: dict[type[TilerError], HTTPStatus] = {  # the first that fits
+STATUS: dict[type[TilerError], HTTPStatus] = {  # the first match counts
     UnknownLayer: HTTPStatus.NOT_FOUND,
     TileOutside: HTTPStatus.NOT_FOUND,
     BadInput: HTTPStatus.BAD_REQUEST,
     TilerError: HTTPStatus.BAD_GATEWAY,
 }
-BRIEFLY = "public, max-age=60"  # how long clients believe that there is no such tile
-NEVER = "no-store"
+SHORT_CACHE = "public, max-age=60"  # so a tile that becomes available later is found within a minute
+NO_CACHE = "no-store"
 CORS = {"Access-Control-Allow-Origin": "*"}
-CURE = "ask for /LAYER/Z/X/Y.png, or for /LAYER/tile.json"
+CURE = "request /LAYER/Z/X/Y.png or /LAYER/tile.json"
 
 Answer = dict[str, Any]
 
-log = logging.getLogger(__name__)  # Lambda's own JSON format writes what `extra` holds
+log = logging.getLogger(__name__)  # Lambda's JSON log format includes the fields of `extra`
 
 
 def handler(event: dict[str, Any], _context: object) -> Answer:
@@ -56,8 +56,8 @@ def _service() -> Service:
 class Service:
     """State kept between requests.
 
-    `direct` is where a stored tile answers without a redirect. `any_format` says that tiles of other
-    formats than the layer's are rendered too; else they redirect to the layer's own.
+    `direct` is the base URL that serves stored tiles without a redirect. With `any_format`, tiles are rendered in
+    formats other than the layer's too; without it, such requests redirect to the layer's own format.
     """
 
     stores: Stores
@@ -67,16 +67,16 @@ class Service:
 
     @classmethod
     def open(cls, settings: Settings, ttl: float) -> Service:
-        """The service on the stores of `settings`; a layer's metadata is believed for `ttl` seconds."""
+        """The service on the stores of `settings`; layer metadata is cached for `ttl` seconds."""
         stores = Stores.open(settings.within(timing.HTTP_RETRY_SECONDS))
         return cls(stores, Layers(stores.sources, ttl), settings.direct, settings.any_format)
 
     def answer(self, event: dict[str, Any]) -> Answer:
-        """302 to the stored tile, 200 with its bytes where it could not be stored, or the error's status."""
+        """302 to the stored tile, 200 with its bytes if it could not be stored, or the error's status."""
         path = unquote(event["rawPath"]).removeprefix("/")
         method = event["requestContext"]["http"]["method"]
         if method not in ("GET", "HEAD"):
-            return _said(HTTPStatus.METHOD_NOT_ALLOWED, f"{method} is not allowed: {CURE}", BRIEFLY)
+            return _error(HTTPStatus.METHOD_NOT_ALLOWED, f"{method} is not allowed: {CURE}", SHORT_CACHE)
         start = time.monotonic()
         try:
             layer = layer_of_tilejson(path)
@@ -84,22 +84,22 @@ class Service:
         except TilerError as error:
             status = status_of(error)
             if status < HTTPStatus.INTERNAL_SERVER_ERROR:
-                return _said(status, str(error), BRIEFLY)
+                return _error(status, str(error), SHORT_CACHE)
             log.warning("failed", extra={"path": path, "error": str(error)})
-            return _said(status, "the tile's source cannot be read", NEVER)  # where it lies is nobody's business
-        spent = round(1000 * (time.monotonic() - start))
-        log.info("served", extra={"path": path, "status": answer["statusCode"], "milliseconds": spent})
+            return _error(status, "the tile's source cannot be read", NO_CACHE)  # without internal paths
+        milliseconds = round(1000 * (time.monotonic() - start))
+        log.info("served", extra={"path": path, "status": answer["statusCode"], "milliseconds": milliseconds})
         return answer
 
     def _tilejson(self, layer: str) -> Answer:
-        found = self._layer(layer)
-        body = tilejson(found, self.stores.url, found.revision).decode()
+        current = self._layer(layer)
+        body = tilejson(current, self.stores.url, current.revision).decode()
         return _answer(HTTPStatus.OK, body, "application/json", "no-cache")
 
     def _tile(self, path: str) -> Answer:
         name = parse_tile_key(path)
         layer = self._layer(name.layer)
-        if not self.any_format:  # the same picture once more, rendered and stored, would help nobody
+        if not self.any_format:  # rendering and storing the same tile twice would waste time and space
             name = replace(name, format=layer.format)
         request = _request(layer, name)
         try:
@@ -109,12 +109,12 @@ class Service:
             return self.unstored(layer, name)
         if outcome.failed:
             raise SourceReadError(layer.source, outcome.why)
-        # S3 passes over the query; browsers keep the tile of another revision apart from this one
-        there = f"{self.direct}/{tile_key(name)}?v={layer.revision}"
-        return _answer(HTTPStatus.FOUND, "", "", NEVER, Location=there)
+        # S3 ignores the query; it keeps revisions apart in browser caches
+        location = f"{self.direct}/{tile_key(name)}?v={layer.revision}"
+        return _answer(HTTPStatus.FOUND, "", "", NO_CACHE, Location=location)
 
     def unstored(self, layer: Layer, name: TileName) -> Answer:
-        """The tile itself: the map must show it though it could not be stored.
+        """An answer with the tile itself, so that the map shows it although it could not be stored.
 
         Raises:
             TileOutside: the layer has no such tile.
@@ -123,7 +123,7 @@ class Service:
         variant = _request(layer, name).variant
         data = render_tile(layer, self.stores.sources, name.tile, variant) or nothing(layer, variant)
         body = base64.b64encode(data).decode()
-        return {**_answer(HTTPStatus.OK, body, CONTENT_TYPES[name.format], NEVER), "isBase64Encoded": True}
+        return {**_answer(HTTPStatus.OK, body, CONTENT_TYPES[name.format], NO_CACHE), "isBase64Encoded": True}
 
     def _layer(self, name: str) -> Layer:
         layer = self.layers.get(name)
@@ -133,7 +133,7 @@ class Service:
 
 
 def status_of(error: TilerError) -> HTTPStatus:
-    """The status that tells of an error."""
+    """The HTTP status of an error."""
     return next(status for kind, status in STATUS.items() if isinstance(error, kind))
 
 
@@ -144,7 +144,7 @@ def _request(layer: Layer, name: TileName) -> Request:
     return Request(block, block.bit(name.tile), TileVariant(name.scale, name.format), blanks=True)
 
 
-def _said(status: HTTPStatus, message: str, cached: str) -> Answer:
+def _error(status: HTTPStatus, message: str, cached: str) -> Answer:
     return _answer(status, json.dumps({"message": message}), "application/json", cached)
 
 

@@ -1,4 +1,4 @@
-"""Checks of input files: of a readable kind, and within bounds."""
+"""Checks of input files: file type and size."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from typing import Any, TextIO
 
 from tiler.errors import BadOption, BadSource
 
-LARGEST = 1 << 28  # characters of a text that is held whole, such as GeoJSON
-LONGEST = 1 << 26  # of a line
+LARGEST = 1 << 28  # characters of a text held in memory, such as GeoJSON
+LONGEST = 1 << 26  # characters of a line
 METADATA = 1 << 26  # bytes or characters of a JSON text that this program wrote itself
-ENDLESS = 1 << 34  # of all lines together: a billion tiles
+ENDLESS = 1 << 34  # characters of all lines together: a billion tiles
 
 _KINDS = (
     (stat.S_ISFIFO, "a named pipe"),
@@ -21,21 +21,21 @@ _KINDS = (
     (stat.S_ISCHR, "a device"),
     (stat.S_ISBLK, "a device"),
 )
-_OPEN = ("/dev/fd/", "/dev/stdin", "/proc/")  # a pipe there is open already, so somebody writes into it
+_OPEN = ("/dev/fd/", "/dev/stdin", "/proc/")  # a pipe here is already open, so it has a writer
 
 
 def check_file(path: str | Path) -> None:
-    """Refuse special files, but for an open pipe and standard input (`-`).
+    """Reject special files, except an open pipe and standard input (`-`).
 
     Raises:
-        BadOption: it is something else, which may have no end.
+        BadOption: it is another special file, which may never end.
     """
     if kind := _special(path):
         raise BadOption(f"{str(path)!r} is {kind}: give a file, or - for standard input")
 
 
 def check_source(source: str) -> None:
-    """Refuse special files as a raster.
+    """Reject special files as a raster.
 
     Raises:
         BadSource: it is a pipe, a socket or a device.
@@ -58,7 +58,7 @@ def read_json(data: bytes | str) -> Any:
     """Parse JSON, except GeoJSON and tile lists.
 
     Raises:
-        ValueError: it is none, too large, or nested too deeply.
+        ValueError: it is not JSON, too large, or nested too deeply.
     """
     if len(data) > METADATA:
         raise ValueError(f"it is larger than {METADATA >> 20} MB")
@@ -81,10 +81,10 @@ def whole(file: TextIO, name: str, most: int = LARGEST) -> str:
 
 
 def lines(file: TextIO, name: str, *, longest: int = LONGEST, most: int = ENDLESS) -> Iterator[str]:
-    """The lines of a text as they come.
+    """The lines of a text, read one at a time.
 
     Raises:
-        BadOption: a line, or all together, has more characters than that.
+        BadOption: a line has more than `longest` characters, or all lines have more than `most`.
     """
     number = read = 0
     while line := file.readline(longest + 1):

@@ -1,4 +1,4 @@
-"""Object keys: the only module that knows how they look.
+"""Object keys: the only module that builds and parses them.
 
 public bucket    {layer}/{z}/{x}/{y}.png   {layer}/{z}/{x}/{y}@2x.png   {layer}/tile.json   {layer}/index.html
 private bucket   sources/{layer}/index.json   .../history.json   sources/{layer}/{revision}/index.json   .../index.tif
@@ -30,7 +30,7 @@ _TILE = re.compile(rf"([^/]+)/{_NUMBER}/{_NUMBER}/{_NUMBER}(@2x)?\.({'|'.join(FO
 
 @dataclass(frozen=True, slots=True)
 class TileName:
-    """What a tile's key says."""
+    """The parts of a tile's key."""
 
     layer: str
     tile: Tile
@@ -39,10 +39,10 @@ class TileName:
 
 
 def check_layer(layer: str) -> str:
-    """`layer`, if it can name a layer.
+    """Return `layer` if it is a valid layer name.
 
     Raises:
-        BadName: it cannot.
+        BadName: it is not.
     """
     if not _LAYER.fullmatch(layer) or layer in _RESERVED:
         raise BadName(layer)
@@ -53,7 +53,7 @@ def layer_from(stem: str) -> str:
     """The layer id nearest to a file's stem: `Ortho Mosaic (2)` is `ortho-mosaic-2`.
 
     Raises:
-        BadName: nothing usable is left.
+        BadName: no valid character is left.
     """
     name = re.sub(r"[^a-z0-9._]+", "-", stem.lower()).strip("-._")[:63]
     return check_layer(name)
@@ -66,20 +66,20 @@ def tile_key(name: TileName) -> str:
 
 
 def tile_template(layer: str, form: Format, names: tuple[str, str, str] = ("{z}", "{x}", "{y}")) -> str:
-    """What all keys of a layer's tiles look like, with names in the places of zoom, column and row."""
+    """The pattern of a layer's tile keys, with `names` in place of zoom, column and row."""
     return f"{layer_prefix(layer)}{'/'.join(names)}.{form}"
 
 
 def parse_tile_key(key: str) -> TileName:
-    """The tile that `key` names.
+    """The tile of a key; the inverse of `tile_key`.
 
     Raises:
-        GridError: it names no tile of the grid.
-        BadName: its first part cannot be a layer.
+        GridError: it is not a tile's key, or the tile is off the grid.
+        BadName: its first part is not a valid layer name.
     """
     match = _TILE.fullmatch(key)
     if not match:
-        raise GridError(f"{key!r} is no tile: a tile is LAYER/Z/X/Y.png, or @2x before the dot")
+        raise GridError(f"{key!r} is not a tile path: write LAYER/Z/X/Y.png or LAYER/Z/X/Y@2x.png")
     z, x, y = int(match[2]), int(match[3]), int(match[4])
     if z > MAX_ZOOM or x >= 2**z or y >= 2**z:
         raise GridError(f"{key!r} is off the grid of zoom {z}")
@@ -88,17 +88,17 @@ def parse_tile_key(key: str) -> TileName:
 
 
 def layer_prefix(layer: str) -> str:
-    """What the keys of a layer's public objects begin with."""
+    """The prefix of a layer's public objects."""
     return f"{layer}/"
 
 
 def zoom_prefix(layer: str, z: int) -> str:
-    """What the keys of one zoom's tiles begin with."""
+    """The prefix of one zoom's tiles."""
     return f"{layer}/{z}/"
 
 
 def tile_prefix(layer: str, z: int, x: int) -> str:
-    """What the keys of one column of tiles begin with."""
+    """The prefix of one column of tiles."""
     return f"{layer}/{z}/{x}/"
 
 
@@ -108,12 +108,12 @@ def tilejson_key(layer: str) -> str:
 
 
 def page_key(layer: str, name: str = "index.html") -> str:
-    """The key of a file that lies beside a layer's TileJSON: its published preview, and what that is made of."""
+    """The key of a file beside a layer's TileJSON: the published preview and its assets."""
     return f"{layer_prefix(layer)}{name}"
 
 
 def layer_of_tilejson(key: str) -> str | None:
-    """The layer whose TileJSON `key` is, if it is one's."""
+    """The layer of a TileJSON key; None for any other key."""
     layer, _, rest = key.partition("/")
     return layer if rest == "tile.json" else None
 
@@ -128,22 +128,22 @@ def index_key(layer: str) -> str:
 
 
 def history_key(layer: str) -> str:
-    """The key of a layer's publications since all stored tiles were of one revision."""
+    """The key of a layer's publication history; see `tiler.layers.history`."""
     return f"{sources_prefix(layer)}history.json"
 
 
 def sources_prefix(layer: str) -> str:
-    """What the keys of a layer's private objects begin with."""
+    """The prefix of a layer's private objects."""
     return f"{SOURCES}{layer}/"
 
 
 def revision_key(layer: str, revision: str) -> str:
-    """The key of what a revision's metadata was when it was the current one."""
+    """The key of a revision's own copy of its metadata."""
     return f"{sources_prefix(layer)}{revision}/index.json"
 
 
 def layer_of_index(key: str) -> str | None:
-    """The layer whose metadata `key` holds, if it holds one's."""
+    """The layer of a metadata key; None for any other key."""
     parts = key.split("/")
     return parts[1] if len(parts) == 3 and parts[0] == "sources" and parts[2] == "index.json" else None
 
@@ -154,10 +154,10 @@ def source_key(layer: str, revision: str) -> str:
 
 
 def clock_key() -> str:
-    """The key of an object that is there to be dated."""
+    """The key of an object that is put only to read the store's clock."""
     return f"{JOBS}clock"
 
 
 def job_key(job: str, *rest: str) -> str:
-    """A key of a job's ledger."""
+    """A key in a job's ledger."""
     return JOBS + "/".join((job, *rest))

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from tiler.errors import BadOption
+from tiler.errors import BadOption, shortened
 
 DEFAULT_DATA = "data"
 DEFAULT_URL = "http://localhost:8000"
@@ -14,12 +14,12 @@ DEFAULT_URL = "http://localhost:8000"
 
 @dataclass(frozen=True, slots=True)
 class S3:
-    """How S3 is reached."""
+    """How to connect to S3."""
 
-    endpoint: str = ""  # URL of a server that is not Amazon's
-    region: str = ""  # empty: what the profile says
-    keys: bool = True  # they stand in the environment; else boto3 looks in profiles, SSO and roles
-    patience: float = 120  # seconds that a throttled or failing request is tried again
+    endpoint: str = ""  # URL of another S3 server than Amazon's
+    region: str = ""  # empty: the profile's
+    keys: bool = True  # whether the environment holds keys; else boto3 looks in profiles, SSO and roles
+    patience: float = 120  # seconds to retry a throttled or failing request
 
 
 AMAZON = S3()
@@ -27,12 +27,12 @@ AMAZON = S3()
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Where things are.
+    """Where tiles, sources and the queue are.
 
-    `tiles` and `sources` are store URLs (`file://`, `s3://`, `memory://`). `url` is where the public tile store is
-    served; `direct` is where it answers for itself and never redirects, which in S3 is another address. Neither has
-    a slash at the end. `queue` is the URL of an SQS queue, empty where there is none. `any_format` says that the
-    redirect path makes tiles of other formats than the layer's too.
+    `tiles` and `sources` are store URLs (`file://`, `s3://`, `memory://`). `url` is the public address of the tile
+    store; `direct` serves the same tiles without ever redirecting, which in S3 is another address. Neither ends with
+    a slash. `queue` is the URL of an SQS queue, or empty. With `any_format`, the redirect also makes tiles in formats
+    other than the layer's.
     """
 
     tiles: str
@@ -41,28 +41,28 @@ class Settings:
     direct: str = DEFAULT_URL
     queue: str = ""
     s3: S3 = AMAZON
-    stack: str = ""  # that named all this
+    stack: str = ""  # the deployed stack that these settings were read from
     any_format: bool = False
-    cloudfront: str = ""  # id of the distribution before the tiles, empty where there is none
+    cloudfront: str = ""  # id of the distribution in front of the tiles, or empty
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str], *, data: str | None = None) -> Settings:
         """Settings from the environment.
 
-        `TILER_DATA` (or `data`, which wins) is the local root: tiles under `tiles/`, the private part under
+        `TILER_DATA` (`data` overrides it) is the local root: tiles under `tiles/`, the private store under
         `private/`. `TILER_TILES` and `TILER_SOURCES` override each with any store URL. `TILER_URL` is the
-        public address that TileJSON names, `TILER_DIRECT` the one that never redirects, `TILER_QUEUE` the URL of
-        the queue. `TILER_FORMATS` is `layer` or `all`: the formats in which the redirect path makes tiles.
+        public address in TileJSON, `TILER_DIRECT` the one that never redirects, `TILER_QUEUE` the URL of
+        the queue. `TILER_FORMATS` is `layer` or `all`: the formats in which the redirect makes tiles.
         `AWS_ENDPOINT_URL_S3` and `AWS_ENDPOINT_URL` name another S3 server, `AWS_REGION` and
-        `AWS_DEFAULT_REGION` the region, as they do for every AWS SDK.
+        `AWS_DEFAULT_REGION` the region, as in every AWS SDK.
 
         Raises:
-            BadOption: a value is none that its variable may have.
+            BadOption: a variable has an invalid value.
         """
-        said = data or environ.get("TILER_DATA") or DEFAULT_DATA
-        _check_folder(said)
-        root = Path(said).expanduser().absolute()
-        queue = environ.get("TILER_QUEUE") or ""  # for the command `seed` it may also say `local` or `sqs`
+        folder = data or environ.get("TILER_DATA") or DEFAULT_DATA
+        _check_folder(folder)
+        root = _absolute(folder)
+        queue = environ.get("TILER_QUEUE") or ""  # the command `seed` also accepts `local` and `sqs` here
         url = (environ.get("TILER_URL") or DEFAULT_URL).rstrip("/")
         return cls(
             tiles=environ.get("TILER_TILES") or (root / "tiles").as_uri(),
@@ -79,32 +79,47 @@ class Settings:
         )
 
     def within(self, seconds: float) -> Settings:
-        """The same for one who must answer soon: failing requests are tried again for `seconds` only."""
+        """The same settings, but failing requests are retried for `seconds` only."""
         return replace(self, s3=replace(self.s3, patience=seconds))
 
 
-def _any_format(said: str) -> bool:
-    if said not in ("layer", "all"):
-        raise BadOption(f"TILER_FORMATS is {said!r}: set it to layer or all")
-    return said == "all"
+def _any_format(value: str) -> bool:
+    if value not in ("layer", "all"):
+        raise BadOption(f"TILER_FORMATS is {value!r}: set it to layer or all")
+    return value == "all"
 
 
-def _direct(said: str) -> str:
-    """The address without its last slash: redirects lead there, and QGIS follows absolute ones alone."""
-    if said and not said.startswith(("http://", "https://")):
-        raise BadOption(f"TILER_DIRECT is {said!r}: begin it with http:// or https://")
-    return said.rstrip("/")
+def _direct(value: str) -> str:
+    """The address without its last slash; absolute, because QGIS follows no relative redirects."""
+    if value and not value.startswith(("http://", "https://")):
+        raise BadOption(f"TILER_DIRECT is {value!r}: start it with http:// or https://")
+    return value.rstrip("/")
 
 
 def _check_folder(folder: str) -> None:
-    """Nothing, if a URL can spell the folder's name.
+    """Reject a folder name that no URL can hold.
 
     Raises:
-        BadOption: the name is not UTF-8, or holds a NUL.
+        BadOption: the name is not UTF-8, or contains a NUL.
     """
     try:
-        good = "\0" not in str(folder).encode().decode()
+        valid = "\0" not in str(folder).encode().decode()
     except UnicodeEncodeError:
-        good = False
-    if not good:
-        raise BadOption(f"the data folder {str(folder)!a} is not named in UTF-8: rename it, or give another one")
+        valid = False
+    if not valid:
+        raise BadOption(f"the name of the data folder {str(folder)!a} is not UTF-8: rename it, or choose another one")
+
+
+def _absolute(folder: str) -> Path:
+    """An absolute path.
+
+    Raises:
+        BadOption: it begins with `~` and there is no such home folder, or the working directory was deleted.
+    """
+    try:
+        return Path(folder).expanduser().absolute()
+    except (OSError, RuntimeError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise BadOption(
+            f"cannot resolve the data folder {shortened(folder)!r} ({reason}): use an absolute path"
+        ) from error

@@ -1,7 +1,7 @@
-"""Importing this imports rasterio, and keeps rasterio from importing boto3.
+"""Import rasterio without boto3.
 
-rasterio takes boto3 along where it is installed: a third of a second that serving a tile does not need. GDAL and
-obstore find keys by themselves. The packages whose modules use rasterio import this first.
+rasterio imports boto3 if it is installed, which takes a third of a second that serving a tile does not need. GDAL and
+obstore find keys themselves. Packages whose modules use rasterio import this module first.
 """
 
 import sys

@@ -14,7 +14,7 @@ from seeder.api.job import Job
 from seeder.api.layer import Layer
 from seeder.api.progress import CallbackReport, Progress
 from seeder.jobs.ledger import jobs, layer_of
-from seeder.operations.ingest import ingest
+from seeder.operations.ingest import created_stores, ingest
 from tiler.errors import BadOption
 from tiler.keys import check_layer, layer_from
 from tiler.layers.catalog import list_layers, load_layer
@@ -94,8 +94,8 @@ class Workspace:
             check_text("layer", layer)
         name = check_layer(layer) if layer else layer_from(Path(path).stem)
         wanted, workers, report = options_of(options), processes_of(jobs), CallbackReport(progress)
-        stores = Stores.open(self.settings, create=True)
-        done = ingest(path, name, wanted, stores, report, jobs=workers)
+        with created_stores(self.settings) as stores:
+            done = ingest(path, name, wanted, stores, report, jobs=workers)
         return Layer(self.settings, done.layer.id, tuple(map(as_arguments, done.notes)))
 
     def jobs(self, layer: str | None = None) -> list[Job]:

@@ -15,6 +15,7 @@ from seeder.cli.common import jobs_option, json_option, located, parsed
 from seeder.cli.grouping import command, complete_file, option, quiet
 from seeder.cli.messages import guarded, say_next, typed_place
 from seeder.cli.progress import TerminalReport
+from seeder.operations.ingest import created_stores
 from seeder.operations.ingest import ingest as ingest_raster
 from tiler.errors import BadOption
 from tiler.image.colormap import checked
@@ -283,8 +284,8 @@ def ingest(
       seeder ingest dem.tif --layer heights --colormap terrain --rescale 0,4000
     """
     name = check_layer(layer) if layer else layer_from(Path(source).stem)
-    stores = Stores.open(settings, create=True)
-    done = ingest_raster(source, name, Options(**changes), stores, TerminalReport(), jobs=jobs)
+    with created_stores(settings) as stores:
+        done = ingest_raster(source, name, Options(**changes), stores, TerminalReport(), jobs=jobs)
     print_ingested(done, as_json=as_json)
     if not as_json and not quiet():
         for line in _next_steps(done, stores):

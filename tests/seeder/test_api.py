@@ -478,11 +478,11 @@ def test_every_option_of_an_ingest_is_typed() -> None:
         ({"rescale": (1, 2, 3)}, "rescale=(1, 2, 3) is invalid: give (low, high), or one such pair per band"),
         ({"bands": "red"}, "bands='red' is invalid: give a band's number, or several"),
         ({"bounds": (1, 2, 3)}, "`bounds` takes four numbers"),
-        ({"crs": "EPSG:0"}, "no CRS"),
+        ({"crs": "EPSG:0"}, "not a CRS"),
         ({"scale": float("nan")}, "finite"),
         ({"colormap": "no such"}, "no such"),
         ({"alpha": -1}, "give a band's number"),
-        ({"unit": "ell"}, "no unit of heights"),
+        ({"unit": "ell"}, "not a unit of heights"),
     ],
 )
 def test_options_that_cannot_be_are_refused(
@@ -525,7 +525,7 @@ def test_what_ingest_remarks_is_kept(make_raster: MakeRaster, tmp_path: Path) ->
         ({"tiles": ["5/99/11"]}, "BadOption", "tiles, line 1: tile 5/99/11 does not exist"),
         ({"tiles": []}, "BadOption", "the list of tiles is empty"),
         ({"missing": True, "existing": True}, "BadOption", "exclude each other"),
-        ({"format": "gif"}, "BadOption", "not 1 and gif"),
+        ({"format": "gif"}, "BadOption", "no tiles at scale 1 as gif"),
         ({"scale": 3}, "BadOption", "scale 1 or 2"),
         ({"traffic": "no.log", "share": 1.5}, "BadOption", "share=1.5"),
         ({"bbox": 5}, "BadOption", "bbox=5 is invalid"),

@@ -148,7 +148,7 @@ def windows(found: Survey, folder: Path) -> Iterator[tuple[Window, Values, Pixel
         x0, y0 = max(math.floor(left) - MARGIN, tiles.x0 * TILE), max(math.floor(top) - MARGIN, tiles.y0 * TILE)
         x1, y1 = min(math.ceil(right) + MARGIN, tiles.x1 * TILE), min(math.ceil(bottom) + MARGIN, tiles.y1 * TILE)
         window = Window(found.base, x0, y0, x1 - x0, y1 - y0)
-        values, mask = baker._warped(window) or (np.zeros((3, y1 - y0, x1 - x0)), np.zeros((y1 - y0, x1 - x0)))
+        values, mask = baker._warp(window) or (np.zeros((3, y1 - y0, x1 - x0)), np.zeros((y1 - y0, x1 - x0)))
         yield window, values, np.full(values.shape[1:], 255, np.uint8) if mask is None else mask
 
 

@@ -1,4 +1,4 @@
-"""The error tree is whole, and its errors pass between processes."""
+"""The error tree is complete, and its errors can be pickled."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The redirect path: what a client is answered, what is stored for it, and what is read before."""
+"""The redirect: answers to clients, stored tiles, and reads of stores."""
 
 from __future__ import annotations
 
@@ -216,7 +216,7 @@ def half(tmp_path_factory: pytest.TempPathFactory) -> tuple[Layer, Store]:
 
 
 def empties(layer: Layer, sources: Store) -> list[Tile]:
-    """The tiles of the deepest zoom that lie in the bounds and hold nothing."""
+    """Empty tiles of the highest zoom, within the bounds."""
     stores = Stores(memory(), sources, URL)
     return [tile for tile in tiles_of(layer, layer.maxzoom) if alone(layer, stores, tile) is None]
 
@@ -344,7 +344,7 @@ EVERYWHERE = Footprint(0, 0, 0, np.ones((1, 1), bool))
 
 @st.composite
 def near(draw: st.DrawFn, layer: Layer) -> Tile:
-    """A tile of any zoom that lies in the layer's bounds, at their edge or anywhere."""
+    """A tile of any zoom: within the layer's bounds, at their edge, or anywhere."""
     z = draw(st.integers(layer.minzoom, layer.maxzoom) | st.integers(0, layer.maxzoom + 1))
     ranges = replace(layer, minzoom=0, maxzoom=MAX_ZOOM).ranges(z)
     edges = [each for r in ranges for each in ((r.x0, r.y0), (r.x1 - 1, r.y1 - 1))]

@@ -1,4 +1,4 @@
-"""The redirect path when a store fails: the client gets the tile all the same or is told; nothing false is kept."""
+"""The redirect when a store fails: the client gets the tile or an error, and no wrong tile is stored."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def test_where_the_tile_store_fails_the_client_gets_the_bytes(
 
 
 def halved(data: bytes) -> bytes:
-    """What is left of a file that was cut off."""
+    """The rest of a truncated file."""
     return data[: len(data) // 2]
 
 
@@ -76,7 +76,7 @@ BREAKS: dict[str, Callable[[Store, str], None]] = {
 
 
 def refused(answer: Answer, *secrets: str) -> None:
-    """Checks that `answer` says that the source failed, and no more."""
+    """Check that `answer` reports a failed source, without details."""
     assert answer.status == 502
     assert answer.headers["Cache-Control"] == "no-store"
     assert answer.message

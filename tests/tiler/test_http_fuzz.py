@@ -1,4 +1,4 @@
-"""Paths of every kind: no server error, no pixel read and no key written but for a tile of a layer's own."""
+"""Any path: no server error, and no read or write except for the layer's own tiles."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def digits() -> st.SearchStrategy[str]:
 
 @st.composite
 def shaped(draw: st.DrawFn) -> str:
-    """A path with the parts of a tile's, most of them as they should be."""
+    """A path with the parts of a tile's path, most of them valid."""
     parts = [draw(st.sampled_from(NAMES) | st.text(max_size=6))] + [draw(digits()) for _ in range(3)]
     glue = [draw(st.just("/") | st.just("/") | st.just("/") | st.sampled_from(SEPARATORS)) for _ in parts]
     path = "".join(each for pair in zip(glue, parts, strict=True) for each in pair)
@@ -56,7 +56,7 @@ def shaped(draw: st.DrawFn) -> str:
 
 @st.composite
 def good(draw: st.DrawFn) -> str:
-    """A path that is some layer's tile, in its bounds or not."""
+    """A path of a layer's tile, within its bounds or not."""
     z = draw(st.integers(0, 7))
     near = st.integers(0, 2**z - 1) | st.sampled_from([2**z // 2, 2**z * 11 // 32]).map(lambda n: min(n, 2**z - 1))
     name, scale = draw(st.sampled_from(LAYERS)), draw(st.sampled_from(["", "@2x"]))
@@ -86,7 +86,7 @@ def long() -> st.SearchStrategy[str]:
 
 
 def paths() -> st.SearchStrategy[str]:
-    """Anything that may come as a path; what no client could send too."""
+    """Any text as a path, also such as no client can send."""
     known = st.sampled_from([f"/{name}/tile.json" for name in NAMES])
     return shaped() | mutated() | mutated() | good() | good() | known | long() | st.text(max_size=30).map("/".__add__)
 
@@ -104,7 +104,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Site:
 
 
 def checked(site: Site, path: str, method: str) -> int:
-    """The status of the answer to a request, if all is as it should be."""
+    """The expected status of the answer to a request."""
     site.tiles.seen.clear()
     site.sources.seen.clear()
     answer = site.ask(path, method)

@@ -1,4 +1,4 @@
-"""Inputs that have no end, or that cannot be what they stand for: one line, at once."""
+"""Endless or invalid inputs are rejected at once, with a message of one line."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ GOOD = {
 
 @pytest.fixture
 def fifo(tmp_path: Path) -> Path:
-    """A named pipe that nobody writes into."""
+    """A named pipe without a writer."""
     os.mkfifo(tmp_path / "pipe")
     return tmp_path / "pipe"
 
@@ -178,7 +178,7 @@ def test_only_one_place_parses_json() -> None:
 def test_a_footprint_that_unpacks_to_more_than_its_cells_is_none() -> None:
     bits = base64.b64encode(zlib.compress(bytes(1 << 24))).decode()
     said: dict[str, object] = {"zoom": 3, "x": 0, "y": 0, "columns": 8, "rows": 8, "bits": bits}
-    with pytest.raises(CatalogError, match="9 bytes are not 8 x 8"):
+    with pytest.raises(CatalogError, match="9 bytes do not fit 8 x 8"):
         Footprint.from_json(said, "index.json")
     with pytest.raises(CatalogError, match="too many"):
         Footprint.from_json({**said, "zoom": 24, "columns": 1 << 24, "rows": 1 << 24}, "index.json")

@@ -1,4 +1,4 @@
-"""Keys name tiles, and nothing else is taken for one."""
+"""Keys of tiles survive a round trip; any other text is rejected."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Settings: what the environment says, and what holds where it says nothing."""
+"""Settings from the environment, and their defaults."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def test_addresses_lose_their_last_slash_and_the_direct_one_is_the_public_one_un
 
 @pytest.mark.parametrize("said", ["bucket.test", "/tiles", "//bucket.test", "s3://bucket"])
 def test_a_direct_address_that_would_make_redirects_relative_is_refused(said: str) -> None:
-    with pytest.raises(BadOption, match=rf"^TILER_DIRECT is '{said}': begin it with http:// or https://$"):
+    with pytest.raises(BadOption, match=rf"^TILER_DIRECT is '{said}': start it with http:// or https://$"):
         Settings.from_env({"TILER_DIRECT": said})
 
 

@@ -1,4 +1,4 @@
-"""Times that rest on each other keep their order, also those that the deployment names."""
+"""Durations that depend on each other keep their order, also in the deployment's files."""
 
 from __future__ import annotations
 

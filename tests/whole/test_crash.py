@@ -185,7 +185,7 @@ def test_a_raster_that_breaks_off_is_named_by_whichever_process_reads_it(tmp_pat
         command(tmp_path / "data", "ingest", str(source)), capture_output=True, text=True, check=False
     )
     assert done.returncode == 2
-    assert "is the file whole?" in done.stderr
+    assert "is the file complete?" in done.stderr
     assert "Traceback" not in done.stderr
     assert not list((tmp_path / "data").glob("**/*.*"))
 

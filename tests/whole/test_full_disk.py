@@ -168,7 +168,7 @@ def test_a_bake_is_refused_only_where_a_sample_needs_twice_what_is_free(
     free = 1
     with pytest.raises(NoRoom) as refused:
         check_room(tmp_path / "scratch", found)
-    assert f"no room in {tmp_path}: about " in str(refused.value)
+    assert f"not enough disk space in {tmp_path}: about " in str(refused.value)
     needed = int(2 * disk_space.OVERVIEWS * 700 * 900 * disk_space._bytes_per_pixel(found))
     free = needed // 2 + 1
     check_room(tmp_path, found)
@@ -190,5 +190,5 @@ def test_a_bake_ends_where_its_cog_cannot_fit_beside_what_is_spooled(
 ) -> None:
     monkeypatch.setattr(disk_space.shutil, "disk_usage", lambda _: SimpleNamespace(free=1000))
     check_rest(tmp_path, 1000, 0.5)
-    with pytest.raises(NoRoom, match="no room in"):
+    with pytest.raises(NoRoom, match="not enough disk space in"):
         check_rest(tmp_path, 1001, 0.5)

@@ -251,7 +251,7 @@ def test_nothing_is_deleted_beyond_a_link_that_leads_out(land: Land, tmp_path: P
     (land.data / "tiles" / "land" / "notes").symlink_to(outside)
     result = land.run("remove", "land", "--confirm", "land", "--no-wait")
     assert result.exit_code == 1
-    assert "leads out of the folder" in result.stderr
+    assert "is outside the folder" in result.stderr
     assert [path.read_text() for path in (outside / "notes.txt", outside / "deep" / "1.png")] == ["mine", "mine"]
 
 

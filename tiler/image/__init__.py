@@ -1,1 +1,1 @@
-"""Arrays of values and colours, without GDAL: styles, colour ramps, terrain, separable filters, encoded images."""
+"""Arrays of values and colours, without GDAL: styles, colour ramps, terrain, separable filters, image encoders."""

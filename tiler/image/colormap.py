@@ -1,8 +1,8 @@
-"""Colormaps by name, and colour-relief files as gdaldem reads them.
+"""Named colormaps, and colour-relief files in gdaldem's format.
 
-A line of such a file is `VALUE R G B [A]` or `VALUE NAME [A]`, its fields parted by blanks, tabs, commas or colons.
-VALUE is a number, a percentage of the range, or `nv`, which is passed over: no data stays transparent. Lines that begin
-with # or / are comments, but for the one with which a GMT palette begins; there a line holds two stops.
+A line of such a file is `VALUE R G B [A]` or `VALUE NAME [A]`, with fields separated by blanks, tabs, commas or colons.
+VALUE is a number, a percentage of the range, or `nv`, which is ignored: nodata stays transparent. Lines that start with
+# or / are comments, except the COLOR_MODEL line of a GMT palette, whose lines have two stops.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from tiler.errors import BadOption
+from tiler.errors import BadOption, shortened
 from tiler.image.style import Range, Rgba, Stop
 
-LARGEST = 1 << 20  # bytes of a file that can be one of colours
-STOPS = 4096  # at most; index.json holds them
-NAMED: dict[str, tuple[int, int, int]] = {  # gdaldem's, after GRASS
+LARGEST = 1 << 20  # most bytes of a colour-relief file
+STOPS = 4096  # most stops, because index.json holds them
+NAMED: dict[str, tuple[int, int, int]] = {  # as in gdaldem and GRASS
     "white": (255, 255, 255),
     "black": (0, 0, 0),
     "red": (255, 0, 0),
@@ -42,34 +42,36 @@ HOW = "write VALUE RED GREEN BLUE [ALPHA] or VALUE NAME"
 
 
 class Entry(NamedTuple):
-    """A line: a value, or a share of the range (0 to 1), and its colour."""
+    """A stop: a value, or a share of the range (0 to 1), and its colour."""
 
     at: float
     share: bool
     colour: Rgba
 
 
-def checked(said: str) -> str:
-    """What `--colormap` stands for: a name as it is, or the lines of a file in one spelling.
+def checked(value: str) -> str:
+    """Check a value of `--colormap`: a name is returned unchanged, a file as normalized lines.
 
-    A name that is known goes before a file of that name; `./viridis` is the file.
+    A known name takes precedence over a file of that name; `./viridis` is the file.
 
     Raises:
-        BadOption: it is neither, or a line of the file is wrong.
+        BadOption: it is neither, or a line of the file is invalid.
     """
-    path = Path(said)
-    if not path.is_file() or (path.name == said and not path.suffix and _known(said)):
-        colours_of(said)
-        return said
+    path = Path(value)
     try:
+        if not path.is_file() or (path.name == value and not path.suffix and _known(value)):
+            colours_of(value)
+            return value
         if path.stat().st_size > LARGEST:
-            raise BadOption(f"--colormap {said}: the file is too large to be one of colours")
+            raise BadOption(f"--colormap {value}: the file is too large for a colormap, over {LARGEST >> 20} MB")
         lines = path.read_text("utf-8-sig", errors="replace").splitlines()
-    except OSError as error:
-        raise BadOption(f"--colormap {said}: {error.strerror}") from error
-    entries = list(_entries(lines, said))
+    except (OSError, ValueError) as error:
+        raise BadOption(f"--colormap {shortened(value)}: {getattr(error, 'strerror', None) or error}") from error
+    entries = list(_entries(lines, value))
     if not 2 <= len(entries) <= STOPS:
-        raise BadOption(f"--colormap {said}: it has {len(entries)} stops; a colormap takes 2 to {STOPS}, {HOW} a line")
+        raise BadOption(
+            f"--colormap {value}: a colormap needs 2 to {STOPS} stops, not {len(entries)}: {HOW} on each line"
+        )
     return "".join(f"{_spelled(entry)} {' '.join(map(str, entry.colour))}\n" for entry in entries)
 
 
@@ -79,12 +81,12 @@ def is_file(text: str) -> bool:
 
 
 def is_relative(text: str) -> bool:
-    """Whether it speaks of percentages, so that it takes a range."""
+    """Whether a checked colormap has percentages, which need a range."""
     return is_file(text) and any(entry.share for entry in _entries(text.splitlines(), "the colormap"))
 
 
 def stops_of(text: str, span: Range = (0.0, 1.0)) -> tuple[Stop, ...]:
-    """The stops of a checked file, ascending; percentages are of `span`."""
+    """The stops of a checked file, ascending; percentages refer to `span`."""
     low, high = span
     entries = _entries(text.splitlines(), "the colormap")
     stops = [(low + entry.at * (high - low) if entry.share else entry.at, *entry.colour) for entry in entries]
@@ -92,22 +94,22 @@ def stops_of(text: str, span: Range = (0.0, 1.0)) -> tuple[Stop, ...]:
 
 
 def colours_of(name: str) -> tuple[Rgba, ...]:
-    """The 256 colours of a named map.
+    """The 256 colours of a named colormap.
 
     Raises:
-        BadOption: there is none of that name.
+        BadOption: no colormap has that name.
     """
-    from cmap import Catalog, Colormap  # noqa: PLC0415 - takes a tenth of a second, and no Lambda has it
+    from cmap import Catalog, Colormap  # noqa: PLC0415 - takes a tenth of a second, and is not installed in Lambdas
 
     if not _known(name):
         close = difflib.get_close_matches(name, Catalog().short_keys(), n=3)
         hint = f" (did you mean {' or '.join(close)}?)" if close else ""
-        raise BadOption(f"--colormap {name}: neither one of matplotlib's names{hint} nor a file")
+        raise BadOption(f"--colormap {shortened(name)}: not a matplotlib name{hint}, nor a file")
     base = name.removesuffix("_r")
-    turned = base != name and not _listed(name)
-    table = Colormap(Catalog().resolve(base if turned else name))([step / 255 for step in range(256)], bytes=True)
+    reverse = base != name and not _listed(name)
+    table = Colormap(Catalog().resolve(base if reverse else name))([step / 255 for step in range(256)], bytes=True)
     colours = tuple((int(red), int(green), int(blue), int(alpha)) for red, green, blue, alpha in table.tolist())
-    return colours[::-1] if turned else colours
+    return colours[::-1] if reverse else colours
 
 
 def _known(name: str) -> bool:
@@ -129,14 +131,14 @@ def _spelled(entry: Entry) -> str:
 
 
 def _entries(lines: Sequence[str], where: str) -> Iterator[Entry]:
-    palette = False  # GMT's
+    palette = False  # of GMT
     for number, line in enumerate(lines, 1):
         fields = [field for field in BETWEEN.split(line) if field]
         if not fields or fields[0][0] in "#/":
             if "COLOR_MODEL" in line:
                 palette = True
                 if "RGB" not in line:
-                    raise BadOption(f"--colormap {where}, line {number}: only COLOR_MODEL = RGB is read")
+                    raise BadOption(f"--colormap {where}, line {number}: only COLOR_MODEL = RGB is supported")
             continue
         try:
             yield from _palette_line(fields) if palette else _line(fields)
@@ -145,18 +147,18 @@ def _entries(lines: Sequence[str], where: str) -> Iterator[Entry]:
 
 
 def _palette_line(fields: list[str]) -> Iterator[Entry]:
-    """Two stops; a line of fewer fields tells of no data, or of what lies beyond the ends."""
+    """The two stops of a line; shorter lines are for nodata and values beyond the ends."""
     if len(fields) >= 8:
         yield from _line(fields[:4])
         yield from _line(fields[4:8])
     elif fields[0].upper() not in ("B", "F", "N"):
-        raise ValueError("write VALUE RED GREEN BLUE twice, as GMT does")
+        raise ValueError("write VALUE RED GREEN BLUE twice, as in GMT")
 
 
 def _line(fields: list[str]) -> Iterator[Entry]:
     if fields[0].upper() == "INTERPOLATION":  # QGIS writes it
         if [field.upper() for field in fields[1:]] != ["INTERPOLATED"]:
-            raise ValueError("colours are interpolated: export it from QGIS with linear interpolation")
+            raise ValueError("only linear interpolation is supported: choose it in QGIS and export again")
         return
     if fields[0].lower() == "nv":
         return
@@ -169,11 +171,11 @@ def _position(text: str) -> tuple[float, bool]:
     try:
         at = float(text.removesuffix("%"))
     except ValueError:
-        raise ValueError(f"{text!r} is no value: write a number, a percentage or nv") from None
+        raise ValueError(f"{text!r} is not a value: write a number, a percentage or nv") from None
     if not math.isfinite(at):
-        raise ValueError(f"{text!r} is no value: write a number, a percentage or nv")
+        raise ValueError(f"{text!r} is not a value: write a number, a percentage or nv")
     if share and not 0 <= at <= 100:
-        raise ValueError(f"{text} is no percentage: write 0% to 100%")
+        raise ValueError(f"{text} is not a valid percentage: write 0% to 100%")
     return (at / 100, True) if share else (at, False)
 
 
@@ -184,7 +186,7 @@ def _colour(fields: list[str]) -> Rgba:
         red, green, blue = NAMED[fields[0].lower()]
         return red, green, blue, _level(fields[1]) if len(fields) > 1 else 255
     if len(fields) < 3:
-        raise ValueError(f"it names no colour: {HOW}")
+        raise ValueError(f"the colour is missing: {HOW}")
     red, green, blue = map(_level, fields[:3])
     return red, green, blue, _level(fields[3]) if len(fields) > 3 else 255
 
@@ -195,5 +197,5 @@ def _level(text: str) -> int:
     except (ValueError, OverflowError):
         level = -1
     if not 0 <= level <= 255:
-        raise ValueError(f"{text!r} is no part of a colour: write 0 to 255")
+        raise ValueError(f"{text!r} is not a colour level: write 0 to 255")
     return level

@@ -1,8 +1,8 @@
-"""Pictures to PNG, JPEG or WebP bytes.
+"""Encode pictures as PNG, JPEG or WebP.
 
-The PNG encoder is our own because a tile costs Pillow 11 ms and this less than one: one cheap filter in numpy,
-libdeflate, and as few colours as the picture really has. It is lossless, and the same picture always becomes the
-same bytes (ISA-L is faster, but now and then answers the same input with other bytes). JPEG and WebP are Pillow's.
+The PNG encoder is our own because Pillow takes 11 ms per tile and this one less than 1 ms: one cheap filter in numpy,
+libdeflate, and a palette if possible. It is lossless and deterministic (ISA-L is faster, but sometimes compresses the
+same input to other bytes). JPEG and WebP use Pillow.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from tiler.image.style import Picture, Pixels
 from tiler.keys import Format
 
 QUALITY = 85  # of JPEG and WebP
-LARGEST = 4096  # pixels along a side that are decoded
+LARGEST = 4096  # most pixels per side of an image to decode
 BOMBS = (Image.DecompressionBombError, Image.DecompressionBombWarning)
 LEVEL = 1  # of libdeflate's 0 to 12
 FACTORS = [np.uint32(factor) for factor in (0x9E3779B1, 0x85EBCA77, 0xC2B2AE3D, 0x27D4EB2F, 0x165667B1, 0x7FEB352D)]
@@ -36,9 +36,9 @@ Packed = npt.NDArray[np.uint32]
 
 
 def encode(picture: Picture, form: Format) -> bytes | None:
-    """The bytes of `picture` in `form`, or None where it is wholly transparent.
+    """The bytes of `picture` in `form`, or None if it is wholly transparent.
 
-    PNG keeps every visible pixel as it is. JPEG has no transparency: what is transparent turns white.
+    PNG keeps every visible pixel. JPEG has no transparency: transparent pixels become white.
     """
     picture = _simplest(picture)
     if picture.mask is not None and not picture.mask.any():
@@ -52,37 +52,37 @@ def encode(picture: Picture, form: Format) -> bytes | None:
 
 @cache
 def blank_tile(size: int, form: Format, ground: tuple[int, ...] | None = None) -> bytes:
-    """The one tile of `size` pixels with nothing on it, for those who must answer with something.
+    """The blank tile of `size` pixels, for an empty tile that must have bytes.
 
-    It is transparent, or of the colour `ground` (RGB) where that means something even so; see `Style.ground`.
+    It is transparent, or has the colour `ground` (RGB) in styles that need one; see `Style.ground`.
     """
     if ground:
-        clear = Picture(np.full((size, size, len(ground)), ground, np.uint8))
+        blank = Picture(np.full((size, size, len(ground)), ground, np.uint8))
     else:
-        clear = Picture(np.zeros((size, size, 1), np.uint8), np.zeros((size, size), np.uint8))
-    return _png(clear) if form == "png" else _lossy(clear, form)
+        blank = Picture(np.zeros((size, size, 1), np.uint8), np.zeros((size, size), np.uint8))
+    return _png(blank) if form == "png" else _lossy(blank, form)
 
 
 def decode(data: bytes) -> tuple[str, Pixels]:
-    """The format of a picture, `png`, `jpg` or `webp`, and its pixels as `(rows, columns, 4)` RGBA.
+    """The format of an image, `png`, `jpg` or `webp`, and its pixels as `(rows, columns, 4)` RGBA.
 
     Raises:
-        BadImage: the bytes are not one, break off, or claim to be larger than any tile.
+        BadImage: the bytes are not an image, are truncated, or have more pixels than any tile.
     """
     try:
         with warnings.catch_warnings(action="error", category=Image.DecompressionBombWarning):
             image = Image.open(io.BytesIO(data), formats=("PNG", "JPEG", "WEBP"))
         with image:
             if max(image.size) > LARGEST:
-                raise BadImage(f"no tile has {image.width} x {image.height} pixels")
+                raise BadImage(f"{image.width} x {image.height} pixels are too many for a tile")
             form = str(image.format).lower()
             return {"jpeg": "jpg"}.get(form, form), np.asarray(image.convert("RGBA"))
     except (*BOMBS, OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error) as error:
-        raise BadImage(f"no picture: {error}") from error
+        raise BadImage(f"not a valid image: {error}") from error
 
 
 def _simplest(picture: Picture) -> Picture:
-    """`picture` with a palette's own transparency moved to the mask, and no mask where all is opaque."""
+    """`picture` with the palette's transparency moved to the mask, and no mask if all is opaque."""
     mask = picture.mask
     if picture.palette is not None:
         shown = picture.palette[:, 3].take(picture.pixels[..., 0])
@@ -125,7 +125,7 @@ def _png(picture: Picture) -> bytes:
 
 
 def _joined(pixels: Pixels, mask: Pixels) -> Pixels:
-    """Colours and mask as one picture; colours that cannot be seen become 0, so that they cost nothing."""
+    """Colours and mask in one array; invisible colours become 0, so that they compress well."""
     out = np.empty((*mask.shape, pixels.shape[-1] + 1), np.uint8)
     shown = (mask > 0).view(np.uint8)
     for channel in range(pixels.shape[-1]):
@@ -135,10 +135,10 @@ def _joined(pixels: Pixels, mask: Pixels) -> Pixels:
 
 
 def _indexed(indexes: Pixels, table: Pixels, mask: Pixels | None) -> bytes | None:
-    """A palette PNG with only the colours in use, or None where the mask needs more than that.
+    """A palette PNG with only the colours in use, or None if a palette does not suffice.
 
-    Hidden pixels get an entry of their own. A pixel that is neither hidden nor as opaque as its entry does
-    not fit a palette, nor do 256 colours and a hidden pixel.
+    Hidden pixels get their own entry. A palette cannot hold a pixel whose opacity is neither 0 nor that of its entry,
+    nor 256 colours and a hidden pixel.
     """
     hidden = None if mask is None else mask == 0
     if hidden is not None and not (hidden | (mask == table[:, 3].take(indexes))).all():
@@ -157,19 +157,19 @@ def _indexed(indexes: Pixels, table: Pixels, mask: Pixels | None) -> bytes | Non
 
 
 def _few_colours(pixels: Pixels) -> bytes | None:
-    """A palette PNG of RGB or RGBA pixels, or None where 256 colours do not suffice."""
-    if not _colours(_packed(pixels[::8, ::4])):  # a few pixels tell most photographs
+    """A palette PNG of RGB or RGBA pixels, or None if they have more than 256 colours."""
+    if not _colours(_packed(pixels[::8, ::4])):  # a few pixels rule out most photographs
         return None
     packed = _packed(pixels)
     colours = _colours(packed)
     if not colours:
         return None
     table = np.array(colours, np.uint8)
-    return _palette_file(_places(packed, _packed(table[np.newaxis])[0]), table)
+    return _palette_file(_indexes(packed, _packed(table[np.newaxis])[0]), table)
 
 
 def _packed(pixels: Pixels) -> Packed:
-    """RGB or RGBA as one number a pixel, opaque if nothing else is said; little-endian, so that its bytes are RGBA."""
+    """RGB or RGBA as one number per pixel, RGB as opaque; little-endian, so that its bytes are RGBA."""
     packed: Packed = pixels[..., 0].astype("<u4")
     packed |= pixels[..., 1].astype(np.uint32) << np.uint32(8)
     packed |= pixels[..., 2].astype(np.uint32) << np.uint32(16)
@@ -179,36 +179,36 @@ def _packed(pixels: Pixels) -> Packed:
 
 
 def _colours(packed: Packed) -> list[tuple[int, ...]] | None:
-    """The colours in order, as RGBA, or None where they are more than 256."""
+    """The distinct colours, sorted, as RGBA; None if they are more than 256."""
     height, width = packed.shape
     counted: Any = Image.frombuffer("RGBA", (width, height), packed, "raw", "RGBA", 0, 1).getcolors(256)
     return None if counted is None else sorted(colour for _, colour in counted)
 
 
-def _places(packed: Packed, colours: Packed) -> Pixels:
-    """Where in `colours`, which are distinct, each pixel's colour stands.
+def _indexes(packed: Packed, colours: Packed) -> Pixels:
+    """The index in `colours`, which are distinct, of each pixel's colour.
 
-    By a table over 16 bits of a product, for the first factor that keeps the colours apart; in the end by a search.
+    Uses a table over 16 bits of a product, for the first factor without collisions; a search if every factor has some.
     """
     for factor in FACTORS:
         slots = colours * factor >> np.uint32(16)
         if np.unique(slots).size == colours.size:
             table = np.zeros(1 << 16, np.uint8)
             table[slots] = np.arange(colours.size)
-            places: Pixels = table[packed * factor >> np.uint32(16)]
-            return places
+            indexes: Pixels = table[packed * factor >> np.uint32(16)]
+            return indexes
     order = np.argsort(colours)
     return order[np.searchsorted(colours, packed, sorter=order)].astype(np.uint8)
 
 
 def _palette_file(indexes: Pixels, table: Pixels) -> bytes:
-    """A palette PNG of 1, 2, 4 or 8 bits a pixel; `table` is `(colours, 4)` RGBA."""
+    """A palette PNG of 1, 2, 4 or 8 bits per pixel; `table` is `(colours, 4)` RGBA."""
     bits = next(bits for bits in (1, 2, 4, 8) if len(table) <= 1 << bits)
     height, width = indexes.shape
     joined = np.pad(indexes, ((0, 0), (0, -width % (8 // bits)))) if width % (8 // bits) else indexes
-    for filled in range(bits.bit_length() - 1, 3):  # until a byte is full, the leftmost pixel highest
+    for filled in range(bits.bit_length() - 1, 3):  # until a byte is full; the leftmost pixel has the highest bits
         joined = joined[:, ::2] << np.uint8(1 << filled) | joined[:, 1::2]
-    rows = np.zeros((height, joined.shape[1] + 1), np.uint8)  # filter 0: neighbouring indexes mean nothing
+    rows = np.zeros((height, joined.shape[1] + 1), np.uint8)  # filter 0, because neighbouring indexes are unrelated
     rows[:, 1:] = joined
     extra = _chunk(b"PLTE", table[:, :3].tobytes())
     opaque = np.flatnonzero(table[:, 3] != 255)
@@ -218,7 +218,7 @@ def _palette_file(indexes: Pixels, table: Pixels) -> bytes:
 
 
 def _filtered_up(pixels: Pixels) -> Pixels:
-    """PNG scanlines with filter 2: each byte less the one above it; `(height, 1 + width * channels)`."""
+    """PNG scanlines with filter 2: each byte minus the one above it; `(height, 1 + width * channels)`."""
     height, width, channels = pixels.shape
     rows = np.empty((height, 1 + width * channels), np.uint8)
     rows[:, 0] = 2

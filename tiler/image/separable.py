@@ -1,9 +1,9 @@
-"""Cubic resampling one axis after the other, by products of small matrices.
+"""Cubic resampling of one axis after the other, as products of small matrices.
 
-Where the pixels of a row all come from the same rows of the source, and those of a column from the same columns, a
-cubic kernel is a product of two that know one axis each. So it is from one overview to the next, and in a warp from
-degrees to Web Mercator. A matrix holds the weights of STRIP neighbouring pixels; most are zero, and it is still
-several times faster than to gather every pixel's own sixteen.
+If all pixels of a row come from the same source rows, and those of a column from the same source columns, a cubic
+kernel is separable. This holds from one overview to the next, and in a warp from degrees to Web Mercator. A matrix
+holds the weights of STRIP neighbouring pixels; most are zero, and yet this is several times faster than gathering the
+sixteen source pixels of each pixel.
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ import numpy.typing as npt
 
 from tiler.image.style import Values
 
-STRIP = 16  # pixels that share a matrix
-GROUP = 4 * STRIP  # rows that are made at once, small enough to stay in a processor's cache
-RADIUS = 2  # pixels that the kernel reaches to each side
+STRIP = 16  # pixels per matrix
+GROUP = 4 * STRIP  # rows to compute at once, few enough for a processor's cache
+RADIUS = 2  # pixels to each side of the kernel
 
 Coordinates = npt.NDArray[np.floating[Any]]
 
 
 class Strip(NamedTuple):
-    """Neighbouring pixels along an axis: which they are, what they are made of, and the weights.
+    """Neighbouring pixels along an axis, their source pixels, and the weights.
 
-    `weights` is `(pixels, source pixels)` float32; every row's sum is 1.
+    `weights` is `(pixels, source pixels)` float32; each row sums to 1.
     """
 
     pixels: slice
@@ -35,16 +35,16 @@ class Strip(NamedTuple):
 
 
 def exact(dtype: np.dtype[Any]) -> bool:
-    """Whether the 32-bit floats of a product hold every value of `dtype`."""
+    """Whether a float32 holds every value of `dtype` exactly."""
     return dtype.kind == "f" or dtype.itemsize <= 2
 
 
 def cubic(centres: Coordinates, size: int) -> list[Strip]:
-    """How to make pixels whose centres lie at `centres` of a source axis of `size` pixels.
+    """The weights of pixels with their centres at `centres` along a source axis of `size` pixels.
 
-    Coordinates count from the outer edge of the first source pixel, so its centre is 0.5; they must go one way. The
-    kernel is Keys's with a = -0.5 ("Cubic convolution interpolation for digital image processing", 1981), stretched
-    where pixels are larger than the source's; what it would take from beyond the source counts for nothing.
+    Coordinates start at the outer edge of the first source pixel, so its centre is 0.5; they must be monotonic. The
+    kernel is that of Keys with a = -0.5 ("Cubic convolution interpolation for digital image processing", 1981),
+    stretched if pixels are larger than the source's; pixels beyond the source have no weight.
     """
     steps = np.maximum(1, np.abs(np.gradient(centres))) if centres.size > 1 else np.ones(1)
     strips = []
@@ -66,7 +66,7 @@ def _keys(distance: Coordinates) -> Coordinates:
 
 
 def resampled(values: Values, rows: Sequence[Strip], columns: Sequence[Strip], dtype: np.dtype[Any]) -> Values:
-    """`values`, `(bands, height, width)`, resampled along both axes; integers rounded and kept within their range."""
+    """`values`, `(bands, height, width)`, resampled along both axes; integers are rounded and clipped."""
     bands, width = len(values), values.shape[2]
     out = np.empty((bands, rows[-1].pixels.stop, columns[-1].pixels.stop), dtype)
     across = [(strip.pixels, strip.source, np.ascontiguousarray(strip.weights.T)) for strip in columns]
@@ -81,12 +81,12 @@ def resampled(values: Values, rows: Sequence[Strip], columns: Sequence[Strip], d
             part = source[:, taken.start - first : taken.stop - first]
             np.matmul(weights, part, out=tall[:, pixels.start - top : pixels.stop - top])
         tall = tall.reshape(-1, width)
-        made = np.empty((len(tall), out.shape[2]), np.float32)
+        wide = np.empty((len(tall), out.shape[2]), np.float32)
         for pixels, taken, weights in across:
-            np.matmul(tall[:, taken], weights, out=made[:, pixels])
+            np.matmul(tall[:, taken], weights, out=wide[:, pixels])
         if dtype.kind in "ui":
             limits = np.iinfo(dtype)
-            np.floor(np.add(made, 0.5, out=made), out=made)
-            np.clip(made, limits.min, limits.max, out=made)
-        out[:, top:bottom] = made.reshape(bands, bottom - top, -1)
+            np.floor(np.add(wide, 0.5, out=wide), out=wide)
+            np.clip(wide, limits.min, limits.max, out=wide)
+        out[:, top:bottom] = wide.reshape(bands, bottom - top, -1)
     return out

@@ -1,4 +1,4 @@
-"""Source values to what a screen shows: bands, rescale, palettes, colour ramps, heights as colours."""
+"""Styles: from values to pixels, by rescaling, palettes, colour ramps, or heights encoded as colours."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ import numpy.typing as npt
 
 from tiler.errors import BadOption
 
-ROWS = 64  # of a block that are stretched at once: what is still in the processor's cache takes half the time
+ROWS = 64  # rows of a block to style at once: twice as fast while they fit into the processor's cache
 
 Pixels = npt.NDArray[np.uint8]
 Values = npt.NDArray[Any]
-Places = npt.NDArray[np.intp]
+Indexes = npt.NDArray[np.intp]
 Area = tuple[Values, Pixels | None]  # values (bands, height, width), and the mask
 Rgba = tuple[int, int, int, int]
 Range = tuple[float, float]
@@ -26,24 +26,24 @@ Stop = tuple[float, int, int, int, int]  # a value and its colour
 Terrain = Literal["", "hillshade", "slope", "terrain-rgb", "terrarium"]
 
 TERRAINS: tuple[Terrain, ...] = get_args(Terrain)[1:]
-KERNELS: dict[Terrain, Range] = {"hillshade": (0.0, 255.0), "slope": (0.0, 90.0)}  # with the values that they make
-ENCODINGS: dict[Terrain, tuple[float, int]] = {  # the height that is written as 0, and steps a metre
+KERNELS: dict[Terrain, Range] = {"hillshade": (0.0, 255.0), "slope": (0.0, 90.0)}  # with the range of their values
+ENCODINGS: dict[Terrain, tuple[float, int]] = {  # the height encoded as 0, and steps per metre
     "terrain-rgb": (-10000.0, 10),  # Mapbox: h = -10000 + (R * 65536 + G * 256 + B) * 0.1
     "terrarium": (-32768.0, 256),  # Tilezen: h = R * 256 + G + B / 256 - 32768
 }
 PLAIN: Meaning = (1.0, 0.0)
-HIGHEST = (1 << 24) - 1  # what three bytes hold
-CELLS, TURNS = 1 << 14, 8  # of a ramp: how finely values are sorted at once, and how many colours are then looked at
+HIGHEST = (1 << 24) - 1  # largest number in three bytes
+CELLS, TURNS = 1 << 14, 8  # of a ramp: the cells of its lookup, and the most edges to compare within one
 
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """What one tile or block looks like.
+    """The picture of a tile or block.
 
     `pixels` is `(height, width, channels)` uint8, channels 1 (grey, or an index into `palette`) or 3 (RGB).
-    `mask` is `(height, width)` uint8, 0 transparent to 255 opaque, or None where all is opaque.
-    `palette` is `(256, 4)` uint8 RGBA, or None. A `solid` picture, which has no palette, is drawn opaque, what is
-    transparent too, unless all of it is.
+    `mask` is `(height, width)` uint8, 0 transparent to 255 opaque, or None if all is opaque.
+    `palette` is `(256, 4)` uint8 RGBA, or None. A `solid` picture, which has no palette, is drawn opaque despite its
+    mask, unless all of it is transparent.
     """
 
     pixels: Pixels
@@ -60,15 +60,17 @@ class Picture:
 
 @dataclass(frozen=True, slots=True)
 class Style:
-    """How values become colours.
+    """The mapping of values to colours.
 
-    `rescale` holds (low, high) a band, stretched linearly to 0-255; empty means that values are 0-255 already.
-    `palette` holds RGBA for the values 0, 1, 2, ...; values beyond it are transparent. `colours` holds 256 RGBA for
-    what `rescale` makes of one band. `stops` are values of one band in ascending order, linear between two, the first
-    and the last colour beyond them; of two stops at one value the first holds below and at it.
-    `terrain` is what heights in metres become before any of that: a kernel's values, or colours that encode them.
-    `meant` is (scale, offset) a band: all of these speak of stored values times the first plus the second. It is empty
-    where values are stored as they are.
+    `rescale` holds (low, high) per band, stretched linearly to 0-255; empty means that values are 0-255 already.
+    `palette` holds RGBA for the values 0, 1, 2, ...; other values are transparent. `colours` holds 256 RGBA for one
+    rescaled band. `stops` are values of one band with colours, ascending, linear between two, constant beyond the first
+    and the last; of two stops at one value, the first applies below and at it. `terrain` converts heights in metres
+    before all of these: to a kernel's values, or to colours that encode them. `meant` is (scale, offset) per band:
+    everything else applies to stored values times scale plus offset. It is empty if values are stored unscaled.
+
+    Raises:
+        BadOption: a range is empty, or two settings exclude each other.
     """
 
     rescale: tuple[Range, ...] = ()
@@ -81,41 +83,41 @@ class Style:
     def __post_init__(self) -> None:
         for low, high in self.rescale:
             if not low < high or math.isinf(low) or math.isinf(high):
-                raise BadOption(f"rescale {low:g},{high:g}: the first value must be below the second, both numbers")
+                raise BadOption(f"rescale {low:g},{high:g}: the first value must be below the second, and both finite")
         if self.palette and (self.colours or self.stops or self.terrain):
-            raise BadOption("a palette has colours of its own, and holds no heights: drop --style")
+            raise BadOption("a palette has its own colours, and no heights: drop --style and --colormap")
         if self.rescale and self.palette:
-            raise BadOption("a palette shows values as they are: drop --rescale")
+            raise BadOption("a palette gives each value its colour: drop --rescale")
         if self.rescale and self.stops:
-            raise BadOption("the colormap says which value gets which colour: drop --rescale")
+            raise BadOption("the colormap file gives each value its colour: drop --rescale")
         if self.encoding and (self.rescale or self.colours or self.stops):
-            raise BadOption(f"--style {self.terrain} keeps heights as they are: drop --rescale and --colormap")
+            raise BadOption(f"--style {self.terrain} encodes unchanged heights: drop --rescale and --colormap")
         if self.colours and (len(self.colours), len(self.rescale)) != (256, 1):
-            raise BadOption("a colormap has 256 colours over one range")
+            raise BadOption("a colormap needs 256 colours and one range")
 
     @property
     def encoding(self) -> tuple[float, int] | None:
-        """The height that is written as 0 and the steps a metre, where colours encode heights."""
+        """The height encoded as 0 and the steps per metre, if colours encode heights; else None."""
         return ENCODINGS.get(self.terrain)
 
     @property
     def ground(self) -> tuple[int, ...] | None:
-        """The RGB of height 0, which tiles of encoded heights have where there is nothing; None for other styles."""
+        """The RGB of height 0, for transparent pixels of encoded heights; None for other styles."""
         if not self.encoding:
             return None
         return tuple(_encoded(np.zeros((1, 1), np.float32), None, *self.encoding)[0, 0].tolist())
 
     def meaning(self, values: Values) -> Values:
-        """What stored `values`, bands first, stand for."""
+        """Scaled values of stored `values`, bands first."""
         if not self.meant:
             return values
         return np.stack([meant(band, each) for band, each in zip(values, self.meant, strict=True)])
 
     def apply(self, values: Values, mask: Pixels | None) -> Picture:
-        """The picture of `values`, of which `meaning` was taken.
+        """The picture of scaled `values`; see `meaning`.
 
         `values` is `(bands, height, width)` of any real dtype, bands 1 or 3; `mask` is `(height, width)`
-        uint8, 0 transparent to 255 opaque, or None where all is valid.
+        uint8, 0 transparent to 255 opaque, or None if all is valid.
         """
         if self.palette:
             return _indexed(values[0], mask, self.palette)
@@ -134,18 +136,18 @@ class Style:
 
 
 def meant(values: Values, meaning: Meaning) -> Values:
-    """Stored `values` times a scale plus an offset; themselves where that changes nothing."""
+    """Stored `values` times scale plus offset; the same array if that changes nothing."""
     scale, offset = meaning
     return values if meaning == PLAIN else values.astype(np.float64) * scale + offset
 
 
 def _few(dtype: np.dtype[Any]) -> bool:
-    """Whether a table can hold all values of a dtype."""
+    """Whether a table for all values of a dtype is small."""
     return dtype.kind in "ui" and dtype.itemsize <= 2
 
 
 def _unsigned(values: Values) -> Values:
-    """Where each value stands in such a table."""
+    """The index of each value in such a table."""
     return values.view(f"u{values.dtype.itemsize}")
 
 
@@ -156,7 +158,7 @@ def _every(dtype: str) -> Values:
 
 
 def _stretched(values: Values, low: float, high: float) -> Pixels:
-    """`values` with low at 0 and high at 255, the nearest of the 256 steps; same shape, uint8."""
+    """`values` rescaled from low-high to 0-255, rounded to the nearest step; same shape, uint8."""
     if _few(values.dtype):
         return _lookup(values.dtype.str, low, high).take(_unsigned(values))
     narrow = values.dtype == np.float32 and high - low < float(np.finfo(np.float32).max)
@@ -171,12 +173,12 @@ def _steps(values: npt.NDArray[np.floating[Any]], low: float, high: float) -> Pi
 
 @lru_cache(maxsize=16)
 def _lookup(dtype: str, low: float, high: float) -> Pixels:
-    """The stretch of every value that a 1 or 2 byte integer can hold."""
+    """The rescaled value of every 1 or 2 byte integer."""
     return _steps(_every(dtype).astype(np.float64), low, high)
 
 
 def _indexed(band: Values, mask: Pixels | None, palette: tuple[Rgba, ...]) -> Picture:
-    """`band` as indexes into the palette, as colours where those are more than 256; what is no index is transparent."""
+    """`band` as indexes into the palette, or as RGB for more than 256 colours; other values are transparent."""
     if len(palette) > 256:
         table = np.array([*palette, (0, 0, 0, 0)], np.uint8)
         inside = (band >= 0) & (band < len(palette))
@@ -199,22 +201,22 @@ def _table(palette: tuple[Rgba, ...]) -> Pixels:
 
 
 def _along(band: Values, mask: Pixels | None, stops: tuple[Stop, ...]) -> Picture:
-    """The colours of `band` along a ramp: indexes into a palette where 256 colours suffice."""
+    """The colours of `band` along a ramp, as indexes into a palette if 256 colours suffice."""
     ramp = _ramp(stops)
     if band.dtype.itemsize == 1:
-        return Picture(_unsigned(band)[..., np.newaxis], mask, ramp.table.take(_places(band.dtype.str, stops), axis=0))
+        return Picture(_unsigned(band)[..., np.newaxis], mask, ramp.table.take(_indexes(band.dtype.str, stops), axis=0))
     indexed = len(ramp.table) <= 256
     kept = np.arange(len(ramp.table), dtype=np.uint8)[:, np.newaxis] if indexed else ramp.table[:, :3].copy()
     alpha = ramp.table[:, 3].copy()
     pixels = np.empty((*band.shape, kept.shape[1]), np.uint8)
     cover = None if indexed or alpha.min() == 255 else np.empty(band.shape, np.uint8)
     for top in range(0, len(band), ROWS):
-        some = band[top : top + ROWS]
+        part = band[top : top + ROWS]
         known = _few(band.dtype)
-        places = _places(band.dtype.str, stops).take(_unsigned(some)) if known else ramp.places(some)
-        kept.take(places, axis=0, out=pixels[top : top + ROWS], mode="clip")
+        indexes = _indexes(band.dtype.str, stops).take(_unsigned(part)) if known else ramp.indexes(part)
+        kept.take(indexes, axis=0, out=pixels[top : top + ROWS], mode="clip")
         if cover is not None:
-            alpha.take(places, out=cover[top : top + ROWS], mode="clip")
+            alpha.take(indexes, out=cover[top : top + ROWS], mode="clip")
     if indexed:
         return Picture(pixels, mask, np.pad(ramp.table, ((0, 256 - len(ramp.table)), (0, 0))))
     return Picture(pixels, cover if mask is None else mask if cover is None else np.minimum(mask, cover))
@@ -222,20 +224,20 @@ def _along(band: Values, mask: Pixels | None, stops: tuple[Stop, ...]) -> Pictur
 
 @dataclass(frozen=True, slots=True)
 class _Ramp:
-    """The values at which a ramp's colour changes, `edges`, and `table`, `(edges + 1, 4)`: below, between and above.
+    """The values at which a ramp's colour changes, `edges`, and the colours between them, `table`, `(edges + 1, 4)`.
 
-    To find the values' places, their range is cut into CELLS; `base` says how many edges lie before the cell ahead of
-    each, which leaves `turns` edges at most to look at, rounding allowed for.
+    For lookups, the range is divided into CELLS; `base` counts the edges before the cell that precedes each, which
+    leaves at most `turns` edges to compare, allowing for rounding.
     """
 
     edges: npt.NDArray[np.float64]
     table: Pixels
-    base: Places
+    base: Indexes
     turns: int
 
     @classmethod
     def of(cls, edges: npt.NDArray[np.float64], table: Pixels) -> _Ramp:
-        """The ramp with its cells."""
+        """A ramp with its lookup cells."""
         if edges.size < 2 or edges[0] == edges[-1]:
             return cls(edges, table, np.zeros(1, np.intp), 0)
         before = np.searchsorted(edges, np.linspace(edges[0], edges[-1], CELLS + 1))
@@ -243,32 +245,29 @@ class _Ramp:
         beyond = np.concatenate((before[2:], np.full(2, edges.size)))
         return cls(edges, table, base, int((beyond - base).max()))
 
-    def places(self, values: Values) -> Places:
-        """Where in the table the colours of `values` stand; same shape."""
-        some = values if values.dtype == np.float32 else values.astype(np.float64)
-        ends = np.append(self.edges, np.inf).astype(some.dtype)
+    def indexes(self, values: Values) -> Indexes:
+        """The index in the table of each value's colour; same shape."""
+        floats = values if values.dtype == np.float32 else values.astype(np.float64)
+        ends = np.append(self.edges, np.inf).astype(floats.dtype)
         if not 0 < self.turns <= TURNS:
-            return np.searchsorted(ends, some)
+            return np.searchsorted(ends, floats)
         low, high = self.edges[0], self.edges[-1]
-        cells = (np.clip(some, low, high) - low) * (CELLS / (high - low))
-        found: Places = self.base.take(cells.astype(np.intp))
+        cells = (np.clip(floats, low, high) - low) * (CELLS / (high - low))
+        indexes: Indexes = self.base.take(cells.astype(np.intp))
         for _ in range(self.turns):
-            found += some > ends.take(found)
-        return found
+            indexes += floats > ends.take(indexes)
+        return indexes
 
 
 @lru_cache(maxsize=16)
-def _places(dtype: str, stops: tuple[Stop, ...]) -> Places:
-    """Where in a ramp's table the colour of every value stands that a 1 or 2 byte integer can hold."""
+def _indexes(dtype: str, stops: tuple[Stop, ...]) -> Indexes:
+    """The index in a ramp's table of every 1 or 2 byte integer."""
     return np.searchsorted(_ramp(stops).edges, _every(dtype).astype(np.float64))
 
 
 @lru_cache(maxsize=16)
 def _ramp(stops: tuple[Stop, ...]) -> _Ramp:
-    """The ramp through `stops`, its colours the nearest that 8 bits hold.
-
-    So each channel changes halfway between two of its levels.
-    """
+    """The ramp through `stops`, with colours rounded to 8 bits: each channel changes halfway between two levels."""
     edges: list[npt.NDArray[np.float64]] = []
     table = [np.array([stops[0][1:]], np.float64)]
     for (low, *first), (high, *last) in pairwise(stops):
@@ -286,9 +285,9 @@ def _ramp(stops: tuple[Stop, ...]) -> _Ramp:
 
 
 def _encoded(band: Values, mask: Pixels | None, base: float, steps: int) -> Pixels:
-    """Heights as RGB, `(height, width, 3)`: steps above `base` as a number of three bytes, the nearest that they hold.
+    """Heights as RGB, `(height, width, 3)`: steps above `base`, rounded, as a number of three bytes.
 
-    Where `mask` is 0 the height is 0: maps that read heights pass over transparency.
+    Where `mask` is 0 the height is 0, because maps that read heights ignore transparency.
     """
     pixels = np.empty((*band.shape, 3), np.uint8)
     for top in range(0, len(band), ROWS):

@@ -1,4 +1,4 @@
-"""Heights to what depends on their neighbours: shade and slope, by Horn's formula as gdaldem has it.
+"""Terrain kernels: hillshade and slope from heights, by Horn's formula as in gdaldem.
 
 B. K. P. Horn, Hill shading and the reflectance map, Proceedings of the IEEE 69 (1981).
 """
@@ -13,18 +13,18 @@ import numpy.typing as npt
 from tiler.grid import EXTENT, RADIUS, Window
 from tiler.image.style import Area, Pixels, Terrain, Values
 
-PIXELS = 1 << 15  # that are worked on at once: what is still in the processor's cache takes half the time
-ALONG = math.sqrt(0.5)  # sine and cosine of the light's height, 45 degrees
-ACROSS = 0.5  # those of its azimuth, 315 degrees, times that
+PIXELS = 1 << 15  # pixels to compute at once: twice as fast while they fit into the processor's cache
+ALONG = math.sqrt(0.5)  # sine and cosine of the light's altitude, 45 degrees
+ACROSS = 0.5  # sine and cosine of its azimuth, 315 degrees, times ALONG
 
 Floats = npt.NDArray[np.float32]
 
 
 def derived(terrain: Terrain, area: Area, window: Window) -> Area:
-    """Shade (1 to 255) or slope (degrees) of one band of heights in metres, float32, and the mask.
+    """Shade (1 to 255) or slope (degrees) of one band of heights in metres, as float32, and the mask.
 
-    `area` is of `window` and one pixel more on each side. A neighbour that is transparent counts as high as the pixel
-    itself. Ground metres are Mercator's times the cosine of the latitude, row by row.
+    `area` covers `window` and one pixel more on each side. A transparent neighbour counts as high as the pixel itself.
+    Ground metres are Mercator metres times the cosine of the latitude, row by row.
     """
     values, mask = area
     out = np.empty((window.height, window.width), np.float32)
@@ -42,20 +42,20 @@ def derived(terrain: Terrain, area: Area, window: Window) -> Area:
 
 
 def ground(window: Window) -> npt.NDArray[np.float64]:
-    """Metres that a pixel of each row of `window` measures on the ground, `(height,)`."""
+    """Ground metres per pixel in each row of `window`, `(height,)`."""
     rows = window.y + 0.5 + np.arange(window.height)
     metres: npt.NDArray[np.float64] = window.pixel / np.cosh((EXTENT - rows * window.pixel) / RADIUS)
     return metres
 
 
 def _rises(heights: Values, mask: Pixels | None) -> tuple[Floats, Floats]:
-    """How much the west is higher than the east, and the north than the south, eight times over.
+    """Eight times the rises from east to west and from south to north.
 
-    Both are smaller than `heights` by a pixel on each side.
+    Both arrays are smaller than `heights` by a pixel on each side.
     """
     z = heights.astype(np.float32)
     if mask is not None and not mask.all():
-        return _broken(z, mask == 0)
+        return _rises_with_gaps(z, mask == 0)
     down = z[:-2] + z[2:]
     down += 2 * z[1:-1]
     along = z[:, :-2] + z[:, 2:]
@@ -63,13 +63,13 @@ def _rises(heights: Values, mask: Pixels | None) -> tuple[Floats, Floats]:
     return down[:, :-2] - down[:, 2:], along[:-2] - along[2:]
 
 
-def _broken(z: Floats, gone: npt.NDArray[np.bool_]) -> tuple[Floats, Floats]:
-    """The same where neighbours are missing."""
+def _rises_with_gaps(z: Floats, missing: npt.NDArray[np.bool_]) -> tuple[Floats, Floats]:
+    """The same with missing neighbours."""
     middle = z[1:-1, 1:-1]
 
     def at(row: int, column: int) -> Floats:
-        there = (slice(row, row + middle.shape[0]), slice(column, column + middle.shape[1]))
-        return np.where(gone[there], middle, z[there])
+        shifted = (slice(row, row + middle.shape[0]), slice(column, column + middle.shape[1]))
+        return np.where(missing[shifted], middle, z[shifted])
 
     corners = {(row, column): at(row, column) for row in (0, 2) for column in (0, 2)}
     falling, rising = corners[0, 0] - corners[2, 2], corners[2, 0] - corners[0, 2]
@@ -77,7 +77,7 @@ def _broken(z: Floats, gone: npt.NDArray[np.bool_]) -> tuple[Floats, Floats]:
 
 
 def _shade(west: Floats, north: Floats, out: Floats) -> None:
-    """Light from the north-west, 45 degrees high; both rises are by the metre."""
+    """Hillshade with light from the north-west, 45 degrees high; rises are per metre."""
     steepness = west * west
     steepness += north * north
     steepness += 1
@@ -91,7 +91,7 @@ def _shade(west: Floats, north: Floats, out: Floats) -> None:
 
 
 def _slope(west: Floats, north: Floats, out: Floats) -> None:
-    """The angle of the steepest way down."""
+    """The angle of steepest descent, in degrees; rises are per metre."""
     west *= west
     north *= north
     west += north

@@ -1,8 +1,8 @@
-"""A raster to a Web-Mercator COG on the XYZ grid, in chunks of 8 x 8 blocks, by many processes.
+"""Bake a raster into a Web Mercator COG on the XYZ grid, in chunks of 8 x 8 blocks, by parallel processes.
 
-A chunk is warped once, compressed block by block into its worker's spool, halved three times on the way, and
-the last halving goes to the spool as it is: 8 x 8 of those make a chunk three zooms lower. So every pixel is
-warped once and read back once at an eighth of its size, and no process ever holds more than a chunk.
+A chunk is warped once, compressed block by block into its worker's spool, and halved three times. The last halving is
+spooled uncompressed: 8 x 8 of those form a chunk three zooms lower. So every pixel is warped once and read back once
+at an eighth of its size, and no process holds more than a chunk.
 """
 
 from __future__ import annotations
@@ -36,21 +36,21 @@ from tiler.raster.warp import KERNEL, covered, overview_for, warp, warp_valid
 CHUNK = 8  # blocks along a chunk's side
 HALVINGS = 3  # CHUNK is 2**HALVINGS
 SIDE = CHUNK * TILE  # pixels
-READ = 4096 * 4096  # source pixels; more are not read at once
-HALO = 32  # pixels around a chunk that halving looks at; each halving halves it
-FINEST = 2 * TILE + HALO  # pixels; a window this small is warped with its mask rather than divided again
+READ = 4096 * 4096  # source pixels, the most to read at once
+HALO = 32  # pixels around a chunk that its halving reads; each halving halves it
+FINEST = 2 * TILE + HALO  # pixels; a window this small is warped with its mask instead of being divided again
 EXACT = 8  # halvings that keep a tile edge on a pixel edge: TILE is 2**EXACT
-CACHE = 200  # megabytes of source blocks that a worker keeps
-NEAR = 16  # of the world's width; a wider part is not asked for at once, because maps bend
+CACHE = 200  # megabytes of source blocks cached per worker
+NEAR = 16  # one over the largest share of the world's width to check at once, because projections bend
 
 Ref = tuple[str, int]  # spool and offset of a halved chunk
 
 
 @dataclass(frozen=True, slots=True)
 class BakeTask:
-    """A chunk to bake: at level 0 from the raster, deeper from `parts`.
+    """A chunk to bake: at level 0 from the raster, at lower zooms from `parts`.
 
-    Those are (row, column, where) of each block of the chunk and of its halo, counted from the chunk's first.
+    Each part is (row, column, ref), a halved chunk as a block of this chunk or its halo, relative to its first block.
     """
 
     level: int
@@ -61,24 +61,24 @@ class BakeTask:
 
 @dataclass(frozen=True, slots=True)
 class Baked:
-    """What a chunk became.
+    """A baked chunk.
 
-    `places` is rows of (level, row, column, offset, size, mask offset, mask size), the offsets in `spool`.
+    `blocks` has a row (level, row, column, offset, size, mask offset, mask size) for each block; offsets are into
+    `spool`, in bytes.
     """
 
     task: BakeTask
     spool: str
-    places: npt.NDArray[np.int64]
+    blocks: npt.NDArray[np.int64]
     opaque: bool
     rest: Ref | None
 
 
 def lay_out(bounds: Bounds, z: int) -> CogLayout:
-    """Where the COG of `bounds` lies on the grid of zoom `z`.
+    """The place of the COG of `bounds` on the grid of zoom `z`.
 
-    Its overviews end with the first that is no larger than a block. It begins and ends on such a tile edge that
-    the blocks of the base and of the next three levels are tiles of the grid, and that the pixels of every level
-    are pixels of the grid.
+    Its last overview is the first that fits in one block. It is aligned so that the blocks of the base and of the next
+    three levels are tiles of the grid, and the pixels of every level are pixels of the grid.
     """
     ranges = tile_ranges(bounds, z)
     x0, y0, x1, y1 = ranges[0].x0, ranges[0].y0, ranges[-1].x1, ranges[0].y1
@@ -97,7 +97,7 @@ def lay_out(bounds: Bounds, z: int) -> CogLayout:
 
 
 class Baker:
-    """What one worker keeps between chunks: its spool and its view of the raster."""
+    """The state of one worker between chunks: its spool and its open raster."""
 
     def __init__(self, survey: Survey, bake: CogLayout, folder: Path, gaps: Gaps | None = None) -> None:
         self.survey = survey
@@ -110,43 +110,42 @@ class Baker:
     def bake_chunk(self, task: BakeTask) -> Baked:
         """Bake one chunk into the spool."""
         with rasterio.Env(session=DummySession(), GDAL_CACHEMAX=CACHE):
-            area = self._joined(task) if task.level else self._read(task)
-        places: list[tuple[int, ...]] = []
+            area = self._join(task) if task.level else self._read(task)
+        rows: list[tuple[int, ...]] = []
         level, halo, opaque = task.level, HALO, False
         row, column = task.row * CHUNK, task.column * CHUNK
         last = min(task.level + HALVINGS, self.bake.levels)
         while area is not None and level < last:
             core = _core(area, halo)
             opaque |= level == task.level and core[1] is None
-            places += self._kept(core, level, row, column)
+            rows += self._spool_blocks(core, level, row, column)
             area = halved(area, self.survey.overview)
             level, halo, row, column = level + 1, halo // 2, row // 2, column // 2
-        rest = self._rest(_core(area, halo)) if area is not None and level < self.bake.levels else None
+        rest = self._spool_halved(_core(area, halo)) if area is not None and level < self.bake.levels else None
         self.spool.flush()
-        table = np.array(places, np.int64).reshape(-1, 7)
+        table = np.array(rows, np.int64).reshape(-1, 7)
         return Baked(task, str(self.spool.path), table, opaque, rest)
 
     def _read(self, task: BakeTask) -> Area | None:
-        """The chunk's pixels and its halo; where that leaves the COG, its last pixels again."""
+        """The pixels of a chunk and its halo, padded with the edge pixels beyond the COG."""
         window, aside, above = _window(self.bake, task.row, task.column)
-        area = self._warped(window)
+        area = self._warp(window)
         if area is None:
             return None
         values, mask = area
         filled = None if mask is None else np.pad(mask, (above, aside), "edge")
         return np.pad(values, ((0, 0), above, aside), "edge"), filled
 
-    def _warped(self, window: Window) -> Area | None:
-        """The window's pixels in the baked dtype, or None where the raster has none there.
+    def _warp(self, window: Window) -> Area | None:
+        """The window's pixels in the baked dtype, or None if the raster has none there.
 
-        GDAL warps several times faster without a mask, so the mask is only asked for where it matters: what may
-        touch an edge or a hole is divided until it is small. Where nothing was written, or nothing is valid, nothing
-        is warped.
+        GDAL warps several times faster without a mask, so a window that may touch an edge or a hole is divided until
+        it is small, and only then warped with its mask. Windows without valid pixels are not warped.
         """
         survey = self.survey
         box = covered(self.dataset, window, self.reach)
         if box is not None:
-            if self._bare(box):
+            if self._is_empty(box):
                 return None
             left, top, right, bottom = box
             inside = left >= 0 and top >= 0 and right <= self.dataset.width and bottom <= self.dataset.height
@@ -156,14 +155,14 @@ class Baker:
                 if valid is not None:
                     return valid, None
         if max(window.width, window.height) > FINEST:
-            return self._divided(window)
+            return self._divide(window)
         values, mask = warp(self.dataset, survey.reading, window, survey.resampling)
         if not mask.any():
             return None
         return values, None if mask.min() == 255 else mask
 
-    def _bare(self, box: Box) -> bool:
-        """Whether `box` lies beside the raster or is seen to hold no valid pixel; one too large is not looked at."""
+    def _is_empty(self, box: Box) -> bool:
+        """Whether `box` is outside the raster or known to have no valid pixel; larger boxes than READ are not read."""
         left, top, right, bottom = box
         if right <= 0 or bottom <= 0 or left >= self.dataset.width or top >= self.dataset.height:
             return True
@@ -171,52 +170,55 @@ class Baker:
             return True
         return (right - left) * (bottom - top) <= READ and bare(self.dataset, self.survey.reading, box)
 
-    def _divided(self, window: Window) -> Area | None:
+    def _divide(self, window: Window) -> Area | None:
+        """Warp a window by parts of half its size."""
         half = -(-max(window.width, window.height) // (2 * HALO)) * HALO
         parts = []
         for y in range(0, window.height, half):
             for x in range(0, window.width, half):
                 width, height = min(half, window.width - x), min(half, window.height - y)
-                area = self._warped(Window(window.z, window.x + x, window.y + y, width, height))
+                area = self._warp(Window(window.z, window.x + x, window.y + y, width, height))
                 if area is not None:
                     parts.append((y, x, area))
-        return self._pasted(parts, window.height, window.width)
+        return self._paste(parts, window.height, window.width)
 
-    def _pasted(self, parts: Sequence[tuple[int, int, Area]], height: int, width: int) -> Area | None:
-        """One area of (row, column, area) parts, cut to its size; what none of them covers is transparent."""
+    def _paste(self, parts: Sequence[tuple[int, int, Area]], height: int, width: int) -> Area | None:
+        """One area from (row, column, area) parts, cut to its size; transparent outside the parts."""
         if not parts:
             return None
         values = np.zeros((self.profile.bands, height, width), self.profile.dtype)
         mask = np.zeros((height, width), np.uint8)
-        for y, x, (some, cover) in parts:
-            there = (slice(max(y, 0), y + some.shape[1]), slice(max(x, 0), x + some.shape[2]))
-            here = (slice(max(-y, 0), height - y), slice(max(-x, 0), width - x))
-            values[:, *there] = some[:, *here]
-            mask[there] = 255 if cover is None else cover[here]
+        for y, x, (part, part_mask) in parts:
+            target = (slice(max(y, 0), y + part.shape[1]), slice(max(x, 0), x + part.shape[2]))
+            source = (slice(max(-y, 0), height - y), slice(max(-x, 0), width - x))
+            values[:, *target] = part[:, *source]
+            mask[target] = 255 if part_mask is None else part_mask[source]
         return values, None if mask.min() == 255 else mask
 
-    def _kept(self, area: Area, level: int, row: int, column: int) -> Iterator[tuple[int, ...]]:
-        """Put the area's blocks into the spool; where each lies."""
+    def _spool_blocks(self, area: Area, level: int, row: int, column: int) -> Iterator[tuple[int, ...]]:
+        """Compress the area's blocks into the spool; yields the row of `Baked.blocks` for each."""
         values, mask = area
         for y in range(0, values.shape[1], TILE):
             for x in range(0, values.shape[2], TILE):
                 place = (slice(y, y + TILE), slice(x, x + TILE))
-                cover = None if mask is None else mask[place]
-                if cover is not None and not cover.any():
+                block_mask = None if mask is None else mask[place]
+                if block_mask is not None and not block_mask.any():
                     continue
-                block = self.spool.add(compress_values(values[:, *place], self.profile))
-                soft = cover is not None and cover.min() < 255
-                hidden = self.spool.add(compress_mask(cover)) if soft and cover is not None else (0, 0)
-                yield (level, row + y // TILE, column + x // TILE, *block, *hidden)
+                at = self.spool.add(compress_values(values[:, *place], self.profile))
+                mask_at = (0, 0)
+                if block_mask is not None and block_mask.min() < 255:
+                    mask_at = self.spool.add(compress_mask(block_mask))
+                yield (level, row + y // TILE, column + x // TILE, *at, *mask_at)
 
-    def _rest(self, area: Area) -> Ref:
-        """Put what is left of a chunk, one block, into the spool as it is, its mask behind it."""
+    def _spool_halved(self, area: Area) -> Ref:
+        """Append the last halving of a chunk, one block, to the spool: raw values, then the mask."""
         values, mask = area
-        cover = np.full(values.shape[1:], 255, np.uint8) if mask is None else mask
-        offset, _ = self.spool.add(values.tobytes() + cover.tobytes())
+        block_mask = np.full(values.shape[1:], 255, np.uint8) if mask is None else mask
+        offset, _ = self.spool.add(values.tobytes() + block_mask.tobytes())
         return str(self.spool.path), offset
 
-    def _joined(self, task: BakeTask) -> Area | None:
+    def _join(self, task: BakeTask) -> Area | None:
+        """The pixels of a chunk and its halo, from the spooled halvings of other chunks."""
         size = TILE * TILE
         depth = self.profile.bands * np.dtype(self.profile.dtype).itemsize
         parts = []
@@ -227,49 +229,50 @@ class Baker:
             values = np.frombuffer(data, self.profile.dtype, size * self.profile.bands).reshape(-1, TILE, TILE)
             mask = np.frombuffer(data, np.uint8, size, size * depth).reshape(TILE, TILE)
             parts.append((row * TILE + HALO, column * TILE + HALO, (values, mask)))
-        return self._pasted(parts, SIDE + 2 * HALO, SIDE + 2 * HALO)
+        return self._paste(parts, SIDE + 2 * HALO, SIDE + 2 * HALO)
 
 
 def _view(survey: Survey) -> tuple[DatasetReader, float]:
-    """The raster or its overview that is warped, and how many of its pixels a kernel looks past a window."""
+    """The raster or overview to warp, and how many of its pixels a kernel reaches beyond a window."""
     shrink = 2.0 ** (survey.zoom - survey.base)
     dataset = opened(
         survey.path, overview_for(survey.path, shrink, survey.open_options), open_options=survey.open_options
     )
-    left = shrink * dataset.width / opened(survey.path, open_options=survey.open_options).width  # to shrink from there
+    left = (
+        shrink * dataset.width / opened(survey.path, open_options=survey.open_options).width
+    )  # remaining shrink factor
     return dataset, (KERNEL[survey.resampling] + 1) * max(1.0, left)
 
 
 def _window(bake: CogLayout, row: int, column: int, side: int = 1) -> tuple[Window, tuple[int, int], tuple[int, int]]:
-    """A square of chunks with its halo, cut to the COG; and what was cut off its columns and its rows."""
+    """A square of chunks with its halo, clipped to the COG; and the pixels clipped off its columns and rows."""
     left, width, aside = _span(column, bake.columns, side)
     top, height, above = _span(row, bake.rows, side)
     return Window(bake.z, bake.x * TILE + left, bake.y * TILE + top, width, height), aside, above
 
 
 def _span(chunk: int, tiles: int, chunks: int) -> tuple[int, int, tuple[int, int]]:
-    """First pixel and length of chunks with their halo, cut to the COG's `tiles`; and what was cut off at each end."""
+    """First pixel and length of chunks with halo, clipped to the COG's `tiles`; and the pixels clipped at each end."""
     start, stop = chunk * SIDE - HALO, min((chunk + chunks) * SIDE, tiles * TILE) + HALO
     first, last = max(start, 0), min(stop, tiles * TILE)
     return first, last - first, (first - start, stop - last)
 
 
 def _core(area: Area, halo: int) -> Area:
-    """The area without its halo; without a mask where that is opaque."""
+    """The area without its halo; the mask is None if it is all opaque."""
     values, mask = area
     inside = (slice(halo, values.shape[1] - halo), slice(halo, values.shape[2] - halo))
-    cover = None if mask is None or mask[inside].min() == 255 else mask[inside]
-    return values[:, *inside], cover
+    return values[:, *inside], None if mask is None or mask[inside].min() == 255 else mask[inside]
 
 
 def _baking(survey: Survey, bake: CogLayout, folder: Path, gaps: Gaps | None) -> Callable[[BakeTask], Baked]:
-    """A worker's task."""
-    threadpool_limits(1)  # there is a worker for each core: threads of theirs would only wait for each other
+    """The task of one worker; see `stream`."""
+    threadpool_limits(1)  # each core has a worker already, so more threads would only compete
     return Baker(survey, bake, folder, gaps).bake_chunk
 
 
 def _regions(survey: Survey, bake: CogLayout, gaps: Gaps) -> Regions:
-    """The regions of the base with chunks to bake."""
+    """The regions of the base whose chunks have written pixels."""
     dataset, reach = _view(survey)
 
     def share(row: int, column: int, side: int) -> Share:
@@ -283,7 +286,7 @@ def _regions(survey: Survey, bake: CogLayout, gaps: Gaps) -> Regions:
 
 @dataclass(slots=True)
 class _Collected:
-    """Where all blocks lie, as chunks come in."""
+    """The spool positions of all blocks, collected from baked chunks."""
 
     spools: list[str]
     values: list[Blocks]
@@ -295,23 +298,23 @@ class _Collected:
         if baked.spool not in self.spools:
             self.spools.append(baked.spool)
         spool = self.spools.index(baked.spool)
-        self.opaque &= baked.opaque or baked.task.level > 0  # overviews are padded beyond the raster
-        for level, row, column, *place in baked.places.tolist():
+        self.opaque &= baked.opaque or baked.task.level > 0  # overviews extend beyond the raster
+        for level, row, column, *place in baked.blocks.tolist():
             self.size += place[1] + place[3]
             self.values[level].set(row, column, spool, (place[0], place[1]))
             if place[3]:
                 self.masks[level].set(row, column, spool, (place[2], place[3]))
 
-    def show_rest(self, folder: Path) -> None:
-        """Give every block that has values but no mask the mask that shows all of it."""
+    def add_opaque_masks(self, folder: Path) -> None:
+        """Add an opaque mask to every block with values but no mask."""
         spool = Spool(folder)
         place = spool.add(compress_mask(np.full((TILE, TILE), 255, np.uint8)))
         spool.flush()
         self.spools.append(str(spool.path))
         for values, mask in zip(self.values, self.masks, strict=True):
-            plain = (values.size > 0) & (mask.size == 0)
-            mask.spool[plain] = len(self.spools) - 1
-            mask.offset[plain], mask.size[plain] = place
+            unmasked = (values.size > 0) & (mask.size == 0)
+            mask.spool[unmasked] = len(self.spools) - 1
+            mask.offset[unmasked], mask.size[unmasked] = place
 
 
 def bake_cog(
@@ -319,12 +322,12 @@ def bake_cog(
 ) -> tuple[CogLayout, npt.NDArray[np.bool_]]:
     """Bake the raster of `survey` into a COG at `path`, with scratch files beside it.
 
-    `progress` is told the chunks done and those to do. Returns where the COG lies on the grid and which
-    tiles of its base, `(rows, columns)`, hold data.
+    `progress` receives the chunks done and their total. Returns the COG's place on the grid, and for each tile of its
+    base, `(rows, columns)` bool, whether it holds data.
 
     Raises:
         SourceReadError: some pixel could not be read.
-        WorkerDied: a worker process ended without an answer.
+        WorkerDied: a worker process ended without a result.
         NoRoom: the COG would not fit on the disk beside the scratch files.
     """
     bake = lay_out(survey.bounds, survey.base)
@@ -333,7 +336,7 @@ def bake_cog(
     shapes = [
         (-(-max(1, height) // TILE), -(-max(1, width) // TILE)) for width, height in zip(widths, heights, strict=True)
     ]
-    found = _Collected([], [Blocks(*shape) for shape in shapes], [Blocks(*shape) for shape in shapes])
+    blocks = _Collected([], [Blocks(*shape) for shape in shapes], [Blocks(*shape) for shape in shapes])
     tops = range(0, bake.levels, HALVINGS)
     base, *rest = (math.prod(-(-side // CHUNK) for side in shapes[level]) for level in tops)
     total = base + sum(rest)
@@ -346,39 +349,39 @@ def bake_cog(
         tasks = _tasks(level, shapes[level], parts, regions)
         parts = {}
         for baked in stream(make, tasks, jobs=jobs if level == 0 else 1):
-            found.add(baked)
+            blocks.add(baked)
             if baked.rest:
                 row, column = baked.task.row, baked.task.column
                 for above, left in _chunks_around(row, column):
                     part = (row - above * CHUNK, column - left * CHUNK, baked.rest)
                     parts.setdefault((above, left), []).append(part)
             done += 1
-            check_rest(path.parent, found.size, min(1.0, (done + regions.passed) / base))
+            check_rest(path.parent, blocks.size, min(1.0, (done + regions.passed) / base))
             progress(done + regions.passed, total)
-    if regions.passed:  # the last ones, perhaps
+    if regions.passed:  # skipped regions may be the last
         progress(total, total)
-    opaque = found.opaque and bool((found.values[0].size > 0).all())
+    opaque = blocks.opaque and bool((blocks.values[0].size > 0).all())
     if not opaque:
-        found.show_rest(path.parent)
-    masks = [None if opaque else mask for mask in found.masks]
-    levels = [Level(*said) for said in zip(widths, heights, found.values, masks, strict=True)]
+        blocks.add_opaque_masks(path.parent)
+    masks = [None if opaque else mask for mask in blocks.masks]
+    levels = [Level(*each) for each in zip(widths, heights, blocks.values, masks, strict=True)]
     window = Window(bake.z, bake.x * TILE, bake.y * TILE, widths[0], heights[0])
     profile = Profile(survey.dtype, survey.reading.count, survey.style.palette)
     assemble(
-        path, levels, profile, origin=window.corner, pixel=window.pixel, spools=[Path(spool) for spool in found.spools]
+        path, levels, profile, origin=window.corner, pixel=window.pixel, spools=[Path(spool) for spool in blocks.spools]
     )
-    return replace(bake, opaque=opaque), found.values[0].size > 0
+    return replace(bake, opaque=opaque), blocks.values[0].size > 0
 
 
 def _chunks_around(row: int, column: int) -> set[tuple[int, int]]:
-    """The chunks three zooms lower that hold the block or touch it, and so need it for their halo."""
+    """The chunks three zooms lower that contain the block, or need it for their halo."""
     return {((row + y) // CHUNK, (column + x) // CHUNK) for y in (-1, 0, 1) for x in (-1, 0, 1)}
 
 
 def _tasks(
     level: int, shape: tuple[int, int], parts: dict[tuple[int, int], list[tuple[int, int, Ref]]], regions: Regions
 ) -> Iterator[BakeTask]:
-    """The chunks of a level: at the base those that something is written in, deeper all, with what was left of them."""
+    """The chunks of a level: at the base those with written pixels; at lower zooms all, with their parts."""
     for row in range(-(-shape[0] // CHUNK)):
         for column in range(-(-shape[1] // CHUNK)):
             if level == 0:

@@ -1,4 +1,4 @@
-"""The format of a layer that was left to be decided: lossy where that saves half of the bytes, else PNG."""
+"""Choose the tile format of a layer with `--format auto`: lossy if that halves the bytes, else PNG."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from tiler.layers.catalog import Layer
 from tiler.layers.render import TileVariant, render_tile
 from tiler.storage.store import Store
 
-SAMPLE = 12  # tiles that are rendered, more where one place has several
+SAMPLE = 12  # tiles to render
 FEW = 4  # sample tiles of a suggestion
-WORTH = 0.5  # of PNG's bytes that a lossy format may take
+WORTH = 0.5  # largest share of PNG's bytes at which a lossy format is chosen
 
 
 def smaller_format(layer: Layer, sources: Store) -> str:
@@ -30,29 +30,29 @@ def smaller_format(layer: Layer, sources: Store) -> str:
 
 
 def choose(layer: Layer, sources: Store, *, sample: int = SAMPLE) -> tuple[Format, str]:
-    """The format for the tiles of `layer`, of which everything but that is known, and why.
+    """The format for the tiles of `layer`, and the reason for it.
 
-    Colours that mean something, or come from few, stay as they are. Of pictures a sample is rendered.
+    Palettes, colormaps and terrain styles stay lossless. For imagery, sample tiles are rendered and compared.
 
     Raises:
         SourceReadError: some pixel could not be read.
     """
     style = layer.style
     if style.palette or style.colours or style.stops:
-        return "png", "a palette or a colormap stays exact"
+        return "png", "a palette or colormap needs exact colours"
     if style.terrain:
-        return "png", f"{style.terrain} stays exact"
+        return "png", f"{style.terrain} needs exact colours"
     lossy: Format = "jpg" if _opaque(layer) else "webp"
-    tiles = [Tile(x=x, y=y, z=z) for z, x, y in _places(layer, sample)]
-    plain, small = (_bytes(layer, sources, tiles, form) for form in ("png", lossy))
-    if not plain:
-        return "png", "the sample holds nothing"
-    said = f"{len(tiles)} sample tiles take {small / plain:.0%} of PNG's bytes as {lossy}"
-    return (lossy, said) if small <= WORTH * plain else ("png", said)
+    tiles = [Tile(x=x, y=y, z=z) for z, x, y in _sample_tiles(layer, sample)]
+    lossless_bytes, lossy_bytes = (_bytes(layer, sources, tiles, form) for form in ("png", lossy))
+    if not lossless_bytes:
+        return "png", "the sample tiles are empty"
+    reason = f"{len(tiles)} sample tiles as {lossy} take {lossy_bytes / lossless_bytes:.0%} of their bytes as png"
+    return (lossy if lossy_bytes <= WORTH * lossless_bytes else "png"), reason
 
 
 def _opaque(layer: Layer) -> bool:
-    """Whether no tile of any zoom has a transparent pixel: the baked rectangle is opaque and ends on tile edges."""
+    """Whether no tile of any zoom has a transparent pixel: the COG is opaque and ends on tile edges."""
     bake = layer.bake
     if bake is None or not bake.opaque:
         return False
@@ -60,24 +60,24 @@ def _opaque(layer: Layer) -> bool:
     return not any(edge % side for edge in (bake.x, bake.y, bake.columns, bake.rows))
 
 
-def _places(layer: Layer, sample: int) -> list[tuple[int, int, int]]:
-    """Some tiles in which the layer has data, of its deepest zoom with pixels of its own, evenly over the footprint."""
+def _sample_tiles(layer: Layer, sample: int) -> list[tuple[int, int, int]]:
+    """Tiles (z, x, y) with data, spread over the footprint, at the highest zoom that has pixels of its own."""
     footprint = layer.footprint
     cells = np.argwhere(footprint.cells)
-    some = cells[np.unique(np.linspace(0, len(cells) - 1, sample).round().astype(int))]
+    chosen = cells[np.unique(np.linspace(0, len(cells) - 1, sample).round().astype(int))]
     z = min(layer.maxzoom, layer.bake.z if layer.bake else layer.maxzoom)
-    found = []
-    for row, column in some.tolist():
+    tiles = set()
+    for row, column in chosen.tolist():
         x, y = (footprint.x + column) % 2**footprint.z, footprint.y + row
-        if z >= footprint.z:  # the middle of the cell
+        if z >= footprint.z:  # the cell's middle
             half = (1 << (z - footprint.z)) // 2
             x, y = (x << (z - footprint.z)) + half, (y << (z - footprint.z)) + half
         else:
             x, y = x >> (footprint.z - z), y >> (footprint.z - z)
-        found.append((z, x, y))
-    return sorted(set(found))
+        tiles.add((z, x, y))
+    return sorted(tiles)
 
 
 def _bytes(layer: Layer, sources: Store, tiles: list[Tile], form: Format) -> int:
-    """What the tiles take in a format."""
+    """The total size of tiles in a format, in bytes."""
     return sum(len(render_tile(layer, sources, tile, TileVariant(format=form)) or b"") for tile in tiles)

@@ -1,9 +1,9 @@
-"""Writing a cloud-optimized GeoTIFF from blocks that are compressed already.
+"""Write a cloud-optimized GeoTIFF from compressed blocks.
 
-GDAL can write one only by itself, from one process, after all pixels are there. Here many processes warp and
-compress blocks into spools, and `assemble` puts header and blocks in order: all image directories first, then
-the data from the smallest overview to the base, so that any reader needs one request for the header. Blocks that
-hold nothing are left out (offset and size 0). Written as BigTIFF (TIFF 6.0; the BigTIFF design of libtiff; OGC
+GDAL's COG driver writes from one process, after all pixels are available. Here many processes warp and compress blocks
+into spools, and `assemble` puts header and blocks in order: all image directories first, then the data from the
+smallest overview to the base, so that any reader needs one request for the header. Empty blocks are omitted (offset
+and size 0). Written as BigTIFF (TIFF 6.0; the BigTIFF design of libtiff; OGC
 GeoTIFF 1.1), Zstandard with a predictor, masks of 8 bits so that soft edges stay soft.
 """
 
@@ -39,7 +39,7 @@ Tag = tuple[int, int, Sequence[float] | npt.NDArray[Any]]
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """What every block of a COG has in common."""
+    """The properties that all blocks of a COG share."""
 
     dtype: str  # numpy's name
     bands: int
@@ -47,14 +47,14 @@ class Profile:
 
     @property
     def predictor(self) -> int:
-        """TIFF's predictor; neighbouring palette indexes predict nothing."""
+        """TIFF's predictor; none for palettes, whose neighbouring indexes are unrelated."""
         if self.palette:
             return NO_PREDICTOR
         return FLOATING if np.dtype(self.dtype).kind == "f" else HORIZONTAL
 
 
 def compress_values(block: Values, profile: Profile) -> bytes:
-    """The bytes of one block, `(bands, TILE, TILE)`, as the file holds them."""
+    """The compressed bytes of one block, `(bands, TILE, TILE)`."""
     if profile.predictor == FLOATING:
         pixels = _byte_planes(_by_pixel(block))
     else:
@@ -63,12 +63,12 @@ def compress_values(block: Values, profile: Profile) -> bytes:
 
 
 def compress_mask(block: Pixels) -> bytes:
-    """The bytes of one block of the mask, `(TILE, TILE)`, as the file holds them."""
+    """The compressed bytes of one block of the mask, `(TILE, TILE)`."""
     return zstandard.compress(np.ascontiguousarray(block).data, LEVEL)
 
 
 def _by_pixel(block: Values) -> Values:
-    """A block, `(bands, rows, columns)`, as `(rows, columns, bands)`; three times faster than to copy a moved axis."""
+    """A block, `(bands, rows, columns)`, as `(rows, columns, bands)`; three times faster than copying a moved axis."""
     out = np.empty((*block.shape[1:], len(block)), block.dtype)
     for band, values in enumerate(block):
         out[..., band] = values
@@ -76,7 +76,7 @@ def _by_pixel(block: Values) -> Values:
 
 
 def _differences(block: Values) -> Values:
-    """Each value less its western neighbour's, modulo its width (TIFF 6.0, section 14)."""
+    """Each value minus its western neighbour, modulo its width (TIFF 6.0, section 14)."""
     whole = np.ascontiguousarray(block).view(f"u{block.dtype.itemsize}")
     out = whole.copy()
     np.subtract(whole[..., 1:], whole[..., :-1], out=out[..., 1:])
@@ -94,10 +94,7 @@ def _byte_planes(pixels: Values) -> Values:
 
 
 class Spool:
-    """A new file in `folder` that blocks are appended to while they are made.
-
-    One process writes it; `assemble` reads it afterwards.
-    """
+    """A new file in `folder`, to which one process appends blocks; `assemble` reads it afterwards."""
 
     def __init__(self, folder: Path) -> None:
         handle, name = tempfile.mkstemp(suffix=".spool", dir=folder)
@@ -107,14 +104,14 @@ class Spool:
         self._waiting: list[bytes] = []
 
     def add(self, data: bytes) -> tuple[int, int]:
-        """Append `data`; its offset and size in bytes."""
+        """Append `data` and return its offset and size in bytes."""
         offset = self._size
         self._waiting.append(data)
         self._size += len(data)
         return offset, len(data)
 
     def flush(self) -> None:
-        """Write what was added."""
+        """Write all appended data to the file."""
         with self.path.open("ab") as file:
             file.writelines(self._waiting)
         self._waiting = []
@@ -122,7 +119,7 @@ class Spool:
 
 @dataclass(slots=True)
 class Blocks:
-    """Where the blocks of one image directory lie in the spools; arrays are `(rows, columns)`, size 0 is no block."""
+    """The spool positions of one image directory's blocks; arrays are `(rows, columns)`, size 0 means no block."""
 
     rows: int
     columns: int
@@ -137,14 +134,14 @@ class Blocks:
         self.size = np.zeros(shape, np.uint32)
 
     def set(self, row: int, column: int, spool: int, place: tuple[int, int]) -> None:
-        """Note that a block lies at `place` (offset, size) of spool number `spool`."""
+        """Record a block at `place` (offset, size) of spool number `spool`."""
         self.spool[row, column] = spool
         self.offset[row, column], self.size[row, column] = place
 
 
 @dataclass(frozen=True, slots=True)
 class Level:
-    """The base image or an overview: its pixels and the blocks of its values and of its mask."""
+    """The base image or an overview: its size in pixels, and the blocks of its values and mask."""
 
     width: int
     height: int
@@ -163,7 +160,7 @@ def assemble(
 ) -> None:
     """Write the COG at `path` from `levels`, the base first.
 
-    `origin` is the north-west corner in metres of EPSG:3857, `pixel` the base's metres a pixel.
+    `origin` is the north-west corner in metres of EPSG:3857, `pixel` the base's metres per pixel.
     """
     geo = _geo_tags(origin, pixel)
     images = [
@@ -182,7 +179,7 @@ def assemble(
         out.write(struct.pack("<2sHHHQ", b"II", 43, 8, 0, HEADER))
         at = HEADER
         for number, (_, tags) in enumerate(images):
-            placed = [(tag, kind, starts[number] if tag == 324 else said) for tag, kind, said in tags]
+            placed = [(tag, kind, starts[number] if tag == 324 else value) for tag, kind, value in tags]
             following = at + _directory_size(placed)
             out.write(_directory(placed, at, following if number < len(images) - 1 else 0))
             at = following
@@ -203,7 +200,7 @@ def _copy(out: BufferedWriter, images: Sequence[Blocks], spools: Sequence[Path])
 
 
 def _placed(images: Sequence[Blocks], start: int) -> list[npt.NDArray[np.uint64]]:
-    """Each image's block offsets in the file: the last image's come first, from `start`; 0 where there is none."""
+    """The block offsets of each image in the file, the last image first, from `start`; 0 for no block."""
     placed = []
     for blocks in reversed(images):
         sizes = blocks.size.ravel().astype(np.uint64)
@@ -224,7 +221,7 @@ def _tags(level: Level, blocks: Blocks, profile: Profile, *, masked: bool, reduc
         (259, SHORT, [ZSTD]),
         (262, SHORT, [_photometric(profile, masked=masked)]),
         (277, SHORT, [bands]),
-        (284, SHORT, [1]),  # pixel by pixel
+        (284, SHORT, [1]),  # pixel-interleaved
         (317, SHORT, [NO_PREDICTOR if masked else profile.predictor]),
         (322, LONG, [TILE]),
         (323, LONG, [TILE]),
@@ -258,25 +255,25 @@ def _geo_tags(origin: tuple[float, float], pixel: float) -> list[Tag]:
 
 
 def _directory_size(tags: Sequence[Tag]) -> int:
-    return 16 + 20 * len(tags) + sum(_outside(kind, said) for _, kind, said in tags)
+    return 16 + 20 * len(tags) + sum(_outside(kind, value) for _, kind, value in tags)
 
 
-def _outside(kind: int, said: Sequence[float] | npt.NDArray[Any]) -> int:
-    """Bytes a value takes behind its directory: none if it fits in the entry, else a multiple of 8."""
-    size = struct.calcsize(_SIZES[kind]) * len(said)
+def _outside(kind: int, value: Sequence[float] | npt.NDArray[Any]) -> int:
+    """Bytes of a value stored after its directory: none if it fits in the entry, else a multiple of 8."""
+    size = struct.calcsize(_SIZES[kind]) * len(value)
     return 0 if size <= 8 else -(-size // 8) * 8
 
 
 def _directory(tags: Iterable[Tag], start: int, following: int) -> bytes:
-    """The bytes of an image directory that lies at `start`, its values behind it."""
+    """The bytes of an image directory at `start`, followed by its values."""
     ordered = sorted(tags, key=lambda tag: tag[0])
     behind = start + 16 + 20 * len(ordered)
     entries, values = [], []
-    for number, kind, said in ordered:
-        data = np.asarray(said).astype(f"<{np.dtype(_SIZES[kind]).str[1:]}").tobytes()
+    for number, kind, value in ordered:
+        data = np.asarray(value).astype(f"<{np.dtype(_SIZES[kind]).str[1:]}").tobytes()
         if len(data) > 8:
-            values.append(data.ljust(_outside(kind, said), b"\0"))
+            values.append(data.ljust(_outside(kind, value), b"\0"))
             data = struct.pack("<Q", behind)
             behind += len(values[-1])
-        entries.append(struct.pack("<HHQ", number, kind, len(said)) + data.ljust(8, b"\0"))
+        entries.append(struct.pack("<HHQ", number, kind, len(value)) + data.ljust(8, b"\0"))
     return struct.pack("<Q", len(ordered)) + b"".join(entries) + struct.pack("<Q", following) + b"".join(values)

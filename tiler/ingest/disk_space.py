@@ -1,6 +1,6 @@
-"""Disk space: a scratch folder, and a check of whether a bake fits.
+"""Disk space: a scratch folder, and checks that a bake fits.
 
-A bake takes room twice: its spool files are whole when the COG is put together from them.
+A bake needs the space twice: the COG is assembled from complete spool files.
 """
 
 from __future__ import annotations
@@ -26,39 +26,43 @@ from tiler.raster.datasets import opened, translated
 from tiler.raster.pixels import pixels
 from tiler.raster.reading import Reading
 from tiler.raster.sparse import gaps_of
+from tiler.storage.folder import permission_needed
 
-SCRATCH = "ingest-"  # what the names of scratch folders begin with; the process id follows
-LIMITS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # what a write says where no path is named
-SAMPLE = 6  # blocks along a side that are compressed
-OVERVIEWS = 4 / 3  # pixels of all levels, of those of the base
-SURE = 2  # a sample may be so many times too large
+SCRATCH = "ingest-"  # prefix of scratch folders; the process id follows
+LIMITS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # errors of a write, which name no path
+SAMPLE = 6  # blocks to compress along each side
+OVERVIEWS = 4 / 3  # pixels of all levels per pixel of the base
+SURE = 2  # safety factor of an estimate from a sample
 
 
 @contextmanager
 def scratch(root: Path | None) -> Iterator[Path]:
-    """A folder on the disk of `root` that is gone afterwards; those of ingests that were killed go first.
+    """A temporary folder on the disk of `root`; also removes those of killed ingests.
 
     Raises:
         NoRoom: the disk is full.
-        OSError: whatever else the system says; it names a path.
+        StoreError: the data folder is read-only.
+        OSError: another system error; it names a path.
     """
     parent = root.parent / "scratch" if root else Path(tempfile.gettempdir())
-    parent.mkdir(parents=True, exist_ok=True)
+    with permission_needed(parent):
+        parent.mkdir(parents=True, exist_ok=True)
     for old in parent.glob(f"{SCRATCH}*"):
         if not alive(int(old.name.split("-")[1])):
             shutil.rmtree(old, ignore_errors=True)
     try:
-        with _made(parent) as folder:
+        with _temporary(parent) as folder:
             yield folder
     finally:
         if root:
-            with suppress(OSError):  # another ingest has its folder there
+            with suppress(OSError):  # another ingest may have its folder there
                 parent.rmdir()
 
 
 @contextmanager
-def _made(parent: Path) -> Iterator[Path]:
-    folder = Path(tempfile.mkdtemp(prefix=f"{SCRATCH}{os.getpid()}-", dir=parent))
+def _temporary(parent: Path) -> Iterator[Path]:
+    with permission_needed(parent):
+        folder = Path(tempfile.mkdtemp(prefix=f"{SCRATCH}{os.getpid()}-", dir=parent))
     try:
         yield folder
     except OSError as error:
@@ -70,7 +74,7 @@ def _made(parent: Path) -> Iterator[Path]:
         raise OSError(error.errno, error.strerror, str(parent)) from error
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-        with suppress(OSError):  # that takes handles, of which none may be left; this takes none
+        with suppress(OSError):  # rmtree needs file handles, which may have run out; rmdir needs none
             folder.rmdir()
 
 
@@ -79,47 +83,47 @@ def _free(folder: Path) -> int:
 
 
 def _used(folder: Path, pattern: str) -> int:
-    """Bytes of the files in a folder."""
+    """Total bytes of the files in a folder."""
     return sum(file.stat().st_size for file in folder.glob(pattern))
 
 
-def check_room(folder: Path, found: Survey) -> None:
-    """Refuse a bake that certainly needs more than the free space, by a sample of the raster.
+def check_room(folder: Path, survey: Survey) -> None:
+    """Stop before a bake that certainly needs more than the free space, estimated from a sample of the raster.
 
     Raises:
-        NoRoom: it does.
+        NoRoom: it needs more.
         SourceReadError: the sample cannot be read.
     """
-    dataset, free = opened(found.path, open_options=found.open_options), _free(folder)
-    shrink = 4.0 ** (found.zoom - found.base)
-    gaps = gaps_of(dataset, found.reading)
+    dataset, free = opened(survey.path, open_options=survey.open_options), _free(folder)
+    shrink = 4.0 ** (survey.zoom - survey.base)
+    gaps = gaps_of(dataset, survey.reading)
     share = float(gaps.written.mean()) if gaps else 1.0
     area = OVERVIEWS * dataset.width * dataset.height * share / shrink
-    depth = np.dtype(found.dtype).itemsize * found.reading.count
+    depth = np.dtype(survey.dtype).itemsize * survey.reading.count
     if 2 * SURE * area * depth <= free:
         return
-    needed = int(2 * area * _bytes_per_pixel(found))
+    needed = int(2 * area * _bytes_per_pixel(survey))
     if needed > SURE * free:
         raise NoRoom(str(folder.parent), needed, free)
 
 
-def _bytes_per_pixel(found: Survey) -> float:
+def _bytes_per_pixel(survey: Survey) -> float:
     """Compressed bytes per pixel, from blocks across the raster."""
-    dataset = opened(found.path, open_options=found.open_options)
-    profile = Profile(found.dtype, found.reading.count, found.style.palette)
+    dataset = opened(survey.path, open_options=survey.open_options)
+    profile = Profile(survey.dtype, survey.reading.count, survey.style.palette)
     width, height = min(TILE, dataset.width), min(TILE, dataset.height)
     size = area = 0
-    with translated(found.path):
-        for row, column in _spread(dataset, found.reading, dataset.height - height, dataset.width - width):
+    with translated(survey.path):
+        for row, column in _spread(dataset, survey.reading, dataset.height - height, dataset.width - width):
             window = rasterio.windows.Window(column, row, width, height)
-            values, mask = pixels(dataset, found.reading, window=window)
-            size += len(compress_values((values * (mask > 0)).astype(found.dtype), profile))
+            values, mask = pixels(dataset, survey.reading, window=window)
+            size += len(compress_values((values * (mask > 0)).astype(survey.dtype), profile))
             area += mask.size
     return size / area
 
 
 def _spread(dataset: DatasetReader, reading: Reading, rows: int, columns: int) -> Iterator[tuple[int, int]]:
-    """Rows and columns, at most `rows` and `columns`, spread over the raster or what is written of it."""
+    """Rows and columns, at most `rows` and `columns`, spread over the raster, or over its written parts if sparse."""
     gaps = gaps_of(dataset, reading)
     if gaps and gaps.written.any():
         yield from ((min(row, rows), min(column, columns)) for row, column in gaps.spread(SAMPLE**2))
@@ -129,10 +133,10 @@ def _spread(dataset: DatasetReader, reading: Reading, rows: int, columns: int) -
 
 
 def check_rest(folder: Path, spooled: int, share: float) -> None:
-    """Stop a bake if the COG cannot fit beside `spooled` bytes; `share` of its chunks are done.
+    """Stop a bake if the COG cannot fit beside `spooled` bytes; `share` of its chunks (0 to 1) are done.
 
     Raises:
-        NoRoom: it cannot.
+        NoRoom: it cannot fit.
     """
     free = _free(folder)
     if spooled > free:

@@ -1,4 +1,4 @@
-"""A raster to a layer: baked, described and published in one go, or not at all."""
+"""Make a layer of a raster: bake, describe and publish it, all or nothing."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from tiler import keys
-from tiler.errors import BadOption, BadSource, CatalogError, SourceReadError, TilerError, UnknownLayer
+from tiler.errors import BadOption, BadSource, CatalogError, OutOfMemory, SourceReadError, TilerError, UnknownLayer
 from tiler.grid import TILE, Window, tile_ranges
 from tiler.ingest.bake import bake_cog
 from tiler.ingest.choose_format import choose
@@ -34,18 +34,17 @@ from tiler.storage.leftovers import sweep
 from tiler.storage.store import Store, Stores
 
 CHANGED = "it changed while it was read: run the same command again"
-EMPTY = "it holds no valid pixel"
-Stage = Callable[[str], None]  # told what is under way before there are chunks to count
-LOOK = 8  # pixels a tile that a virtual layer's footprint is looked for with, at least
-CLOSE = 1 << 18  # pixels that a small one is looked at with: GDAL averages nothing that is as small as a pixel
+EMPTY = "it has no valid pixels: all are nodata, masked or transparent"
+Stage = Callable[[str], None]  # receives the current step, before there are chunks to count
+FOOTPRINT_SAMPLES = 8  # pixels per tile in a virtual layer's footprint mask, at least
+FOOTPRINT_PIXELS = 1 << 18  # pixels in the mask of a small layer: GDAL averages only whole pixels
 
 
 @dataclass(frozen=True, slots=True)
 class Ingested:
-    """What an ingest did: the layer, what its raster was found to be, and whether anything is new.
+    """The result of an ingest: the layer, the survey of its raster, and whether the layer is new or changed.
 
-    `why` tells how the format was decided, where that was left open; `notes` what it was read from besides its file,
-    and what looks wrong.
+    `why` is the reason for an automatic format. `notes` list other files that the raster reads, and what looks wrong.
     """
 
     layer: Layer
@@ -57,11 +56,11 @@ class Ingested:
 
 
 def _silent(_stage: str) -> None:
-    """Nobody asks."""
+    """Ignore the stage."""
 
 
 class Examined(NamedTuple):
-    """A raster's address, survey, revision and files."""
+    """The address, survey, revision and files of a raster."""
 
     path: str
     survey: Survey
@@ -69,7 +68,7 @@ class Examined(NamedTuple):
     below: SourceFiles
 
     def check(self, options: Options) -> None:
-        """Refuse a raster that changed since it was examined.
+        """Reject a raster that changed since it was examined.
 
         Raises:
             BadSource: it changed.
@@ -97,90 +96,94 @@ def ingest(
 ) -> Ingested:
     """Make `source` the current revision of `layer`.
 
-    The same raster with the same options changes nothing, and what is still kept of an earlier revision is not made
-    again. Whatever ends an ingest early, the layer stays what it was: its metadata is written last and at once. Where
-    the format is `auto`, the tiles decide; a layer of which that was asked before keeps what it has. `progress` is
-    told the chunks done and those to do, `stage` before that what is under way.
+    The same raster with the same options changes nothing, and a kept earlier revision is not baked again. If an
+    ingest ends early, the layer is unchanged: its metadata is written last and atomically. Format `auto` is decided
+    from the tiles; a layer that already had `auto` keeps its format. `progress` receives the chunks done and their
+    total, `stage` the current step before that.
 
     Raises:
         BadSource: the raster cannot become a layer, or some pixel of it cannot be read.
         BadOption: an option does not fit it.
+        StoreError: the data folder cannot be written.
+        NoRoom, OutOfMemory, WorkerDied: it could not be baked.
     """
     try:
-        seen = examined(source, options, stage)
+        raster = examined(source, options, stage)
         try:
             stage("baking the first chunks")
-            done = _made(seen, layer, options, stores, jobs=jobs, progress=progress)
+            done = _publish(raster, layer, options, stores, jobs=jobs, progress=progress)
         except SourceReadError:
-            seen.check(options)
+            raster.check(options)
             raise
-        with as_it_is(seen.path, seen.survey.open_options) as plain:
-            doubted = tuple(doubts(opened(seen.path, open_options=seen.survey.open_options), plain, options))
-        return replace(done, notes=(*seen.below.notes(), *seen.survey.notes, *doubted), doubts=doubted)
+        with as_it_is(raster.path, raster.survey.open_options) as plain:
+            doubted = tuple(doubts(opened(raster.path, open_options=raster.survey.open_options), plain, options))
+        return replace(done, notes=(*raster.below.notes(), *raster.survey.notes, *doubted), doubts=doubted)
     except SourceReadError as error:
-        raise BadSource(source, f"{error} (is the file whole?)") from error
+        raise BadSource(source, f"{error} (is the file complete?)") from error
+    except MemoryError as error:
+        raise OutOfMemory from error
 
 
-def _made(
-    seen: Examined, layer: str, options: Options, stores: Stores, *, jobs: int, progress: Callable[[int, int], None]
+def _publish(
+    raster: Examined, layer: str, options: Options, stores: Stores, *, jobs: int, progress: Callable[[int, int], None]
 ) -> Ingested:
-    path, found, revision, _ = seen
+    path, surveyed, revision, _ = raster
     sweep(stores.sources.root, keys.sources_prefix(keys.check_layer(layer)), deep=True)
     current = _current(stores.sources, layer)
     same = current is not None and current.revision == revision
-    origins = seen.below.origins if options.virtual else ()
+    origins = raster.below.origins if options.virtual else ()
     if current and same and (current.bake or current.source == path) and _complete(current, stores):
-        if current.origins != origins:  # touched, and yet the same
-            seen.check(options)
+        if current.origins != origins:  # new timestamps, same content
+            raster.check(options)
             current = replace(current, origins=origins)
             catalog.publish(current, stores)
-        return Ingested(current, found, fresh=False)
+        return Ingested(current, surveyed, fresh=False)
     previous = "" if current is None else current.previous if same else current.revision
     old = _kept(stores.sources, layer, revision)
     if old and (old.bake is None or stores.sources.has(old.source)):
-        made = replace(old, previous=previous, source=old.source if old.bake else path, origins=origins)
-        seen.check(options)
-        catalog.publish(made, stores)
-        return Ingested(made, found, fresh=True)
+        restored = replace(old, previous=previous, source=old.source if old.bake else path, origins=origins)
+        raster.check(options)
+        catalog.publish(restored, stores)
+        return Ingested(restored, surveyed, fresh=True)
     draft = Layer(
         id=keys.check_layer(layer),
         revision=revision,
         source=path,
-        bounds=found.bounds,
-        minzoom=found.minzoom,
-        maxzoom=found.maxzoom,
+        bounds=surveyed.bounds,
+        minzoom=surveyed.minzoom,
+        maxzoom=surveyed.maxzoom,
         format="png" if options.format == "auto" else options.format,
-        style=found.style,
+        style=surveyed.style,
         footprint=Footprint(0, 0, 0, np.ones((1, 1), bool)),
         bake=None,
-        bands=found.reading.bands,
-        resampling=found.resampling,
-        reading=found.reading if options.virtual else None,
+        bands=surveyed.reading.bands,
+        resampling=surveyed.resampling,
+        reading=surveyed.reading if options.virtual else None,
         attribution=plain_markup(options.attribution),
         asked=options,
         previous=previous,
         origins=origins,
     )
-    with _undone(draft, stores):
+    with _undo_on_error(draft, stores):
         if options.virtual:
-            made = replace(draft, footprint=_footprint(found))
-            if not made.footprint.cells.any():
-                raise BadSource(found.path, EMPTY)
+            done = replace(draft, footprint=_footprint(surveyed))
+            if not done.footprint.cells.any():
+                raise BadSource(surveyed.path, _why_empty(surveyed))
         else:
-            made = _baked(draft, seen, stores.sources, jobs=jobs, progress=progress)
-        form, why = _decided(made, current, stores.sources)
-        made = replace(made, format=form)
+            done = _bake(draft, raster, stores.sources, jobs=jobs, progress=progress)
+        form, why = _format_of(done, current, stores.sources)
+        done = replace(done, format=form)
         if options.virtual:
-            seen.check(options)
-        catalog.publish(made, stores)
-    return Ingested(made, found, fresh=True, why=why)
+            raster.check(options)
+        catalog.publish(done, stores)
+    return Ingested(done, surveyed, fresh=True, why=why)
 
 
 @contextmanager
-def _undone(draft: Layer, stores: Stores) -> Iterator[None]:
-    """Undo a failed ingest: restore a folder store to its earlier content and free space.
+def _undo_on_error(draft: Layer, stores: Stores) -> Iterator[None]:
+    """Undo a failed ingest: restore a folder store to its earlier content, and free space.
 
-    Nothing is undone in S3: an unanswered put may still succeed later.
+    S3 stays as it is: a put without an answer may still succeed later.
     """
     tiles, sources = stores.tiles, stores.sources
     if not (tiles.root and sources.root):
@@ -204,67 +207,71 @@ def _undone(draft: Layer, stores: Stores) -> Iterator[None]:
         raise
 
 
-def _decided(made: Layer, current: Layer | None, sources: Store) -> tuple[Format, str]:
-    """The format of a layer, and why where that was left open. Another one would leave stored tiles behind."""
-    if made.asked.format != "auto":
-        return made.format, ""
-    if current and current.asked.format == "auto" and made.takes(current.format):
-        return current.format, "the layer has it"
-    return choose(made, sources)
+def _format_of(draft: Layer, current: Layer | None, sources: Store) -> tuple[Format, str]:
+    """The format of a layer, and the reason if it is `auto`; unchanged if possible, to keep stored tiles in use."""
+    if draft.asked.format != "auto":
+        return draft.format, ""
+    if current and current.asked.format == "auto" and draft.takes(current.format):
+        return current.format, "the layer already uses it"
+    return choose(draft, sources)
 
 
 def examined(source: str, options: Options, stage: Stage = _silent) -> Examined:
-    """A raster as it is now; `stage` is told what is under way.
+    """A raster in its current state; `stage` receives the current step.
 
     Raises:
         BadSource, BadOption, SourceReadError: it cannot become a layer.
     """
     forget()
-    path = unpacked(str(Path(source).absolute())) if Path(source).exists() else source
-    if options.virtual:  # it is read from anywhere later on
-        path = beside(path, Path.cwd() / "here")
-    stage("looking for its files")
-    below = beneath(path, OpenOptions.of(options))
     try:
-        stage("looking at its values")
-        found = survey(path, options)
-        stage("reading it for its revision")
+        path = unpacked(str(Path(source).absolute())) if Path(source).exists() else source
+        if options.virtual:  # tiles may be rendered from another working directory
+            path = beside(path, Path.cwd() / "here")
+        stage("listing its files")
+        below = beneath(path, OpenOptions.of(options))
+    except OSError as error:
+        raise BadSource(source, error.strerror or str(error)) from error
+    try:
+        stage("sampling its values")
+        surveyed = survey(path, options)
+        stage("reading it to compute its revision")
         size = sum(each[0] for each in below.stamps)
 
-        def told(done: int) -> None:
-            stage(f"reading {size / 1e6:,.0f} MB for its revision, {done / max(size, 1):.0%} done")
+        def progress(done: int) -> None:
+            stage(f"reading {size / 1e6:,.0f} MB to compute its revision, {done / max(size, 1):.0%} done")
 
-        return Examined(path, found, revision_of(path, options, below, found.differs, told), below)
-    except OSError as error:  # a file is gone that was there a moment ago
+        return Examined(path, surveyed, revision_of(path, options, below, surveyed.differs, progress), below)
+    except OSError as error:  # a file was removed meanwhile
         raise BadSource(path, CHANGED) from error
 
 
 def check_unchanged(layer: Layer) -> None:
-    """Refuse a virtual layer whose files changed since ingest, or that has new sidecars.
+    """Reject a virtual layer if its files changed since ingest, or new sidecars appeared.
 
     Raises:
-        BadSource, SourceReadError: they are not.
+        BadSource, SourceReadError: they changed.
     """
     if layer.origins:
-        check_origins(layer.id, layer.source, layer.origins)  # also where a file is gone, which nobody can open
+        check_origins(layer.id, layer.source, layer.origins)  # first, because a missing file cannot be opened below
         now = beneath(layer.source, OpenOptions.of(layer.asked)).origins
         check_origins(layer.id, layer.source, layer.origins, now)
 
 
 def kept(layer: str, revision: str, sources: Store) -> Layer:
-    """An earlier revision of the layer, of which all is there that it takes to render.
+    """An earlier revision of the layer, complete enough to render.
 
     Raises:
-        BadOption: nothing of it is kept, or its raster is gone or has changed.
+        BadOption: it is not kept, or its raster is gone or has changed.
     """
-    there = catalog.revisions(sources, layer)
-    found = catalog.load_revision(sources, layer, revision) if revision in there else None
-    if found is None:
-        others = sorted(set(there) - {revision})
-        raise BadOption(f"revision {revision} of layer {layer!r} is not kept; there are {', '.join(others) or 'none'}")
-    if not _as_it_was(found, sources):
-        raise BadOption(f"the raster of revision {revision}, {found.source}, is gone or has changed: ingest it again")
-    return found
+    revisions = catalog.revisions(sources, layer)
+    earlier = catalog.load_revision(sources, layer, revision) if revision in revisions else None
+    if earlier is None:
+        others = ", ".join(sorted(set(revisions) - {revision}))
+        cure = f"choose one of {others}" if others else "no other revision is kept"
+        raise BadOption(f"revision {revision} of layer {layer!r} is not kept: {cure}")
+    if not _as_it_was(earlier, sources):
+        raise BadOption(f"the raster of revision {revision}, {earlier.source}, is gone or has changed: ingest it again")
+    return earlier
 
 
 def restore(layer: str, revision: str, stores: Stores) -> Layer:
@@ -273,20 +280,20 @@ def restore(layer: str, revision: str, stores: Stores) -> Layer:
     Raises:
         BadOption: as `kept`.
     """
-    found = kept(layer, revision, stores.sources)
+    earlier = kept(layer, revision, stores.sources)
     current = _current(stores.sources, layer)
-    found = replace(found, origins=files_now(Path(each.path) for each in found.origins))
-    catalog.publish(found, stores, undone=current.revision if current else "")
-    return found
+    earlier = replace(earlier, origins=files_now(Path(each.path) for each in earlier.origins))
+    catalog.publish(earlier, stores, undone=current.revision if current else "")
+    return earlier
 
 
 def _as_it_was(layer: Layer, sources: Store) -> bool:
-    """Whether the raster of a layer still is what its revision says."""
+    """Whether the raster of a layer still has the layer's revision."""
     if layer.bake is not None:
         return sources.has(layer.source)
     forget()
     try:
-        if revision_of(layer.source, layer.asked) == layer.revision:  # also one of an earlier version
+        if revision_of(layer.source, layer.asked) == layer.revision:  # also the revision of an earlier version
             return True
         differs = survey(layer.source, layer.asked).differs
         return bool(differs) and revision_of(layer.source, layer.asked, differs=differs) == layer.revision
@@ -311,45 +318,53 @@ def _kept(sources: Store, layer: str, revision: str) -> Layer | None:
 def _complete(layer: Layer, stores: Stores) -> bool:
     if not history.sound(stores.sources, layer.id):
         return False
-    parts = stores.tiles.has(keys.tilejson_key(layer.id))
-    return parts and (layer.bake is None or stores.sources.has(layer.source))
+    published = stores.tiles.has(keys.tilejson_key(layer.id))
+    return published and (layer.bake is None or stores.sources.has(layer.source))
 
 
-def _baked(draft: Layer, seen: Examined, sources: Store, *, jobs: int, progress: Callable[[int, int], None]) -> Layer:
+def _bake(draft: Layer, raster: Examined, sources: Store, *, jobs: int, progress: Callable[[int, int], None]) -> Layer:
     """`draft` with its COG baked and stored."""
     with scratch(sources.root) as folder:
-        check_room(folder, seen.survey)
+        check_room(folder, raster.survey)
         file = folder / "index.tif"
-        bake, cells = bake_cog(seen.survey, file, jobs=jobs, progress=progress)
-        seen.check(draft.asked)
+        bake, cells = bake_cog(raster.survey, file, jobs=jobs, progress=progress)
+        raster.check(draft.asked)
         if not cells.any():
-            raise BadSource(seen.path, EMPTY)
+            raise BadSource(raster.path, _why_empty(raster.survey))
         key = keys.source_key(draft.id, draft.revision)
         sources.put_file(key, file, content_type="image/tiff")
     footprint = Footprint.within(bake.z, bake.x, bake.y, cells)
     return replace(
-        draft, source=key, bake=bake, footprint=footprint, bands=tuple(range(1, seen.survey.reading.count + 1))
+        draft, source=key, bake=bake, footprint=footprint, bands=tuple(range(1, raster.survey.reading.count + 1))
     )
 
 
-def _footprint(found: Survey) -> Footprint:
-    """Where a raster has data, from a coarse look at its mask: a tile counts if any of its pixels is seen."""
-    z, ranges = found.base, tile_ranges(found.bounds, found.base)
+def _why_empty(surveyed: Survey) -> str:
+    """The reason for a layer without any valid pixel: holes of a raster can hide all of it at a low zoom."""
+    if surveyed.base == surveyed.zoom:
+        return EMPTY
+    why = f"it has no valid pixel at zoom {surveyed.base}"
+    return f"{why}: unless all its pixels are nodata, try --max-zoom {surveyed.zoom}"
+
+
+def _footprint(surveyed: Survey) -> Footprint:
+    """The tiles that hold data, from a coarse mask of the raster: a tile counts if any pixel of its mask is set."""
+    z, ranges = surveyed.base, tile_ranges(surveyed.bounds, surveyed.base)
     while z > 0 and sum(map(len, ranges)) > 1 << 14:
         z -= 1
-        ranges = tile_ranges(found.bounds, z)
+        ranges = tile_ranges(surveyed.bounds, z)
     west, north = ranges[0].x0, ranges[0].y0
     columns, rows = sum(each.x1 - each.x0 for each in ranges), ranges[0].y1 - north
-    samples = LOOK
-    while samples < TILE and 4 * columns * rows * samples**2 <= CLOSE:
+    samples = FOOTPRINT_SAMPLES
+    while samples < TILE and 4 * columns * rows * samples**2 <= FOOTPRINT_PIXELS:
         samples *= 2
-    fine = z + samples.bit_length() - 1 - 8  # a tile of `samples` pixels is one of 256 pixels so many zooms lower
-    shrink = 2.0 ** (found.zoom - fine)
-    dataset = opened(found.path, overview_for(found.path, shrink, found.open_options), open_options=found.open_options)
-    _, mask = warp(
-        dataset,
-        found.reading,
-        Window(fine, west * samples, north * samples, columns * samples, rows * samples),
-        "average",
+    fine = z + samples.bit_length() - 1 - 8  # the zoom at which a pixel of 256 per tile has this size
+    shrink = 2.0 ** (surveyed.zoom - fine)
+    dataset = opened(
+        surveyed.path, overview_for(surveyed.path, shrink, surveyed.open_options), open_options=surveyed.open_options
     )
+    window = Window(fine, west * samples, north * samples, columns * samples, rows * samples)
+    _, mask = warp(dataset, surveyed.reading, window, "average")
+    if not mask.any():  # GDAL averages no raster that contains no whole pixel, but other kernels may fill one
+        _, mask = warp(dataset, surveyed.reading, window, surveyed.resampling)
     return Footprint(z, west, north, np.asarray(mask.reshape(rows, samples, columns, samples).any(axis=(1, 3))))

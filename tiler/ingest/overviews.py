@@ -1,4 +1,4 @@
-"""An overview from the level below: pixels at half the size."""
+"""Halve an area of pixels, to make an overview from the level below."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from tiler.image.separable import Strip, cubic, exact, resampled
 from tiler.image.style import Area, Pixels, Values
 from tiler.raster.options import Halving
 
-REACH = 3  # pixels to each side that a cubic halving looks at
-PATCH, MARGIN = 256, 4  # pixels; so large are the parts that a mask is looked at in, and as much around them
-SCANT = 64  # of 255; with less cover under it, a kernel whose sides are negative is no mean
+REACH = 3  # pixels to each side that a cubic halving reads
+PATCH, MARGIN = 256, 4  # pixels; side of the parts in which a mask is checked, and the margin around each
+SCANT = 64  # of 255; with less cover beneath it, a kernel with negative lobes gives no mean
 
 Part = tuple[slice, slice]  # rows and columns
 
 
 def halved(area: Area, how: Halving) -> Area:
-    """The area at half the size, width and height being even.
+    """The area at half the size; width and height must be even.
 
-    `cubic` is the kernel that GDAL warps with, stretched to the new pixels, so that an overview looks as if it had
-    been warped from the raster; within REACH pixels of the area's sides it has too little to go by. `average` is the
-    mean of each 2 x 2 pixels. Both weigh pixels by the mask. `nearest` is the north-west one of the four, `mode` the
-    most frequent. The new mask is the mean of the four; for nearest and mode it is the chosen pixel's.
+    `cubic` is GDAL's warp kernel, stretched to the new pixels, so that an overview looks as if warped from the raster;
+    it is inexact within REACH pixels of the area's sides. `average` is the mean of each 2 x 2 pixels. Both weight
+    pixels by the mask. `nearest` takes the north-west pixel of the four, `mode` the most frequent. The new mask is the
+    mean of the four; for nearest and mode it is that of the chosen pixel.
     """
     values, mask = area
     if how == "cubic" and not exact(values.dtype):
@@ -43,17 +43,17 @@ def halved(area: Area, how: Halving) -> Area:
         if how == "cubic" and values.dtype != np.uint8:
             columns = slice(0, mask.shape[1])  # the last bit of a product may depend on its width, but not of bytes
         half[:, _halves(rows), _halves(columns)] = _plain(values[:, rows, columns], how)
-    for patch, inner, there in others:
+    for patch, inner, target in others:
         if mask[patch].any():
-            some, shown = _masked(values[:, *patch], mask[patch], how)
-            half[:, *there], cover[there] = some[:, *inner], shown[inner]
+            part, part_mask = _masked(values[:, *patch], mask[patch], how)
+            half[:, *target], cover[target] = part[:, *inner], part_mask[inner]
         else:
-            half[:, *there] = cover[there] = 0
+            half[:, *target] = cover[target] = 0
     return half, cover
 
 
 def _plain(values: Values, how: Halving) -> Values:
-    """Halved where all is opaque."""
+    """Half the size of opaque values."""
     if how == "cubic":
         return _cubic(values, values.dtype)
     if how == "average":
@@ -62,17 +62,17 @@ def _plain(values: Values, how: Halving) -> Values:
 
 
 def _masked(values: Values, mask: Pixels, how: Halving) -> tuple[Values, Pixels]:
-    """Halved under a mask."""
+    """Half the size of values under a mask."""
     if how in ("nearest", "mode"):
         return _picked(values, mask, often=how == "mode")
     return _weighted(values, mask, how), ((_sum(mask[np.newaxis].astype(np.uint16))[0] + 2) // 4).astype(np.uint8)
 
 
 def _patches(mask: Pixels) -> tuple[list[Part], list[tuple[Part, Part, Part]]]:
-    """The patches of an area that are wholly opaque as far as a kernel looks, without their margins; and the others.
+    """The patches of an area, as (rows, columns): those opaque within reach of the kernel, and the others.
 
-    Of the others: rows and columns with a margin; of the patch's half those without margin; and their place in the
-    area's half.
+    The others are three each. They select the patch with its margin in the area; the patch without margin in the
+    halved patch; and the patch in the halved area.
     """
     opaque, others = [], []
     rows, columns = (_spans(side) for side in mask.shape)
@@ -85,7 +85,7 @@ def _patches(mask: Pixels) -> tuple[list[Part], list[tuple[Part, Part, Part]]]:
 
 
 def _around(spans: Sequence[slice], side: int) -> slice:
-    """From the first to the last of `spans`, and a patch more at each end: pixels are grouped as in the whole side."""
+    """From the first to the last of `spans`, with a patch more at each end, so that pixels group as in the whole side."""
     first, last = min(span.start for span in spans), max(span.stop for span in spans)
     return slice(max(first - PATCH, 0), min(last + PATCH, side))
 
@@ -115,7 +115,7 @@ def _halving(size: int) -> list[Strip]:
 
 
 def _cast(means: npt.NDArray[np.floating], dtype: np.dtype[Any]) -> Values:
-    """To `dtype`: integers rounded and kept within their range."""
+    """Cast to `dtype`: integers are rounded and clipped to their range."""
     if dtype.kind in "ui":
         limits = np.iinfo(dtype)
         means = np.clip(np.rint(means.astype(np.float64)), limits.min, limits.max)
@@ -123,9 +123,9 @@ def _cast(means: npt.NDArray[np.floating], dtype: np.dtype[Any]) -> Values:
 
 
 def _weighted(values: Values, mask: Pixels, how: Halving) -> Values:
-    """Means weighted by the mask; where a cubic kernel finds too little cover, of the 2 x 2 alone.
+    """Means weighted by the mask; of the 2 x 2 pixels alone if a cubic kernel covers too few valid ones.
 
-    What a kernel sees wholly opaque is as it would be without a mask, to the last bit.
+    Where the kernel covers only opaque pixels, the result equals the one without a mask, to the last bit.
     """
     wide = np.float32 if exact(values.dtype) else np.float64
     weights = _sum(mask[np.newaxis].astype(wide))[0]
@@ -168,7 +168,7 @@ def _four(values: Values) -> list[Values]:
 
 
 def _most(values: Values) -> Values:
-    """The most frequent of each four pixels; of those that are as frequent, the first."""
+    """The most frequent of each four pixels; the first of equally frequent ones."""
     one, two, three, four = _four(values)
 
     def same(left: Values, right: Values) -> npt.NDArray[np.bool_]:
@@ -182,7 +182,7 @@ def _most(values: Values) -> Values:
 
 
 def _picked(values: Values, mask: Pixels, *, often: bool) -> tuple[Values, Pixels]:
-    """For each four pixels the first, or the most frequent, that a mask shows; and how much it shows of it."""
+    """The first, or the most frequent, unmasked pixel of each four; and its mask."""
     four = _four(values)
     covers = [cover[0] for cover in _four(mask[np.newaxis])]
     best, cover = four[0].copy(), covers[0].copy()
@@ -193,6 +193,6 @@ def _picked(values: Values, mask: Pixels, *, often: bool) -> tuple[Values, Pixel
             count = np.where(own > 0, np.sum(same, axis=0), 0).astype(np.int8)
             better = count > votes
             best[:, better], cover[better], votes[better] = value[:, better], own[better], count[better]
-        shown = np.sum([c > 0 for c in covers], axis=0) >= 2  # a pixel half covered or more
+        shown = np.sum([c > 0 for c in covers], axis=0) >= 2  # at least half of the pixel is covered
         best[:, ~shown], cover[~shown] = 0, 0
     return best, cover

@@ -1,7 +1,7 @@
 """A pool of worker processes that never outlives its parent and stops within a second.
 
-Workers are spawned, not forked: GDAL and obstore run threads. They ignore Ctrl-C and SIGHUP, which the parent answers
-for all of them, and end when the parent does, however it ends.
+Workers are spawned, not forked, because GDAL and obstore run threads. They ignore Ctrl-C and SIGHUP, which the parent
+handles, and they end with the parent, however it ends.
 """
 
 from __future__ import annotations
@@ -26,21 +26,21 @@ from tiler.errors import TilerError, WorkerDied
 T = TypeVar("T")
 R = TypeVar("R")
 
-# what the parent answers for all; SIGTERM is how it ends them
+# the parent handles these for all workers, and ends them by SIGTERM
 INTERRUPTS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGHUP") if hasattr(signal, name))
 STOPS = (signal.SIGTERM, *INTERRUPTS)
 CORES = os.cpu_count() or 1  # of this machine
-AHEAD = 2  # tasks a worker has waiting, so that none waits for the parent
+AHEAD = 2  # queued tasks per worker, so that no worker waits for the parent
 
 
 def stream(make: Callable[[], Callable[[T], R]], items: Iterable[T], *, jobs: int) -> Iterator[R]:
-    """The answers of a task to each of `items`, as they come; `items` is drawn as workers come free.
+    """The results of a task for each of `items`, as they complete; takes an item when a worker is free.
 
-    `make` runs once in every worker and gives the task, with whatever it keeps between items. With one job it
-    runs in this process. Closing the iterator, or an error or Ctrl-C while it runs, ends the workers at once.
+    `make` runs once in every worker and returns the task, with any state that it keeps between items. With one job it
+    runs in this process. Closing the iterator, or an error or Ctrl-C within it, ends the workers at once.
 
     Raises:
-        WorkerDied: a worker ended without an answer (killed, out of memory, crashed).
+        WorkerDied: a worker ended without a result (killed, out of memory, crashed).
     """
     if jobs == 1:
         yield from map(make(), items)
@@ -55,7 +55,8 @@ def stream(make: Callable[[], Callable[[T], R]], items: Iterable[T], *, jobs: in
             yield from _flow(executor, items, jobs * AHEAD)
             wait(ready)
         except BrokenProcessPool as error:
-            raise WorkerDied from error
+            started = any(each.done() and each.exception() is None for each in ready)
+            raise WorkerDied(starting=not started) from error
         except BaseException:
             for worker in workers:
                 worker.terminate()
@@ -68,7 +69,7 @@ def _flow(executor: ProcessPoolExecutor, items: Iterable[T], room: int) -> Itera
     source = iter(items)
     running: set[Future[Any]] = set()
     while True:
-        running |= {executor.submit(_answer, item) for item in islice(source, room - len(running))}
+        running |= {executor.submit(_run, item) for item in islice(source, room - len(running))}
         if not running:
             return
         done, running = wait(running, return_when=FIRST_COMPLETED)
@@ -76,19 +77,19 @@ def _flow(executor: ProcessPoolExecutor, items: Iterable[T], room: int) -> Itera
             yield future.result()
 
 
-_task: Callable[[Any], Any] | None = None  # this worker's
+_task: Callable[[Any], Any] | None = None  # of this worker process
 
 
 def _begin(make: Callable[[], Callable[[Any], Any]]) -> None:
-    global _task  # noqa: PLW0603 - a pool hands its workers nothing else to keep
+    global _task  # noqa: PLW0603 - a pool offers no other place to keep it
     for number in INTERRUPTS:
         signal.signal(number, signal.SIG_IGN)
     if not sys.warnoptions:
-        warnings.simplefilter("ignore")  # they would stand among the lines of the command
+        warnings.simplefilter("ignore")  # they would mix with the output of the command
     end_with_parent()
     try:
         _task = make()
-    except (TilerError, OSError, MemoryError) as error:  # a pool would print a traceback and say nothing
+    except (TilerError, OSError, MemoryError) as error:  # a pool would print a traceback and lose the error
         _task = partial(_fail, error)
 
 
@@ -96,13 +97,13 @@ def _fail(error: Exception, _item: object) -> NoReturn:
     raise error
 
 
-def _answer(item: Any) -> Any:
+def _run(item: Any) -> Any:
     assert _task is not None, "_begin runs first"
     return _task(item)
 
 
 def end_with_parent() -> None:
-    """End this process when the one that started it is gone, however it ended."""
+    """End this process when its parent ends, however the parent ends."""
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
 
@@ -115,9 +116,9 @@ def _end_with_parent() -> None:
 
 @contextlib.contextmanager
 def signals(act: Callable[[], object]) -> Iterator[None]:
-    """SIGTERM, SIGHUP and Ctrl-C call `act` within, unless SIGHUP is ignored (`nohup`). For the main thread."""
-    heard = [number for number in STOPS if number == signal.SIGINT or signal.getsignal(number) != signal.SIG_IGN]
-    before = {number: signal.signal(number, lambda *_: act()) for number in heard}
+    """Within, call `act` on SIGTERM, SIGHUP and Ctrl-C, unless SIGHUP is ignored (`nohup`); main thread only."""
+    handled = [number for number in STOPS if number == signal.SIGINT or signal.getsignal(number) != signal.SIG_IGN]
+    before = {number: signal.signal(number, lambda *_: act()) for number in handled}
     try:
         yield
     finally:
@@ -127,7 +128,7 @@ def signals(act: Callable[[], object]) -> Iterator[None]:
 
 @contextlib.contextmanager
 def interrupts_ignored() -> Iterator[None]:
-    """Ctrl-C is ignored within, and by processes that are started within."""
+    """Ignore Ctrl-C within, also in processes started within."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

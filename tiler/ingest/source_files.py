@@ -1,4 +1,4 @@
-"""The files that GDAL reads for a raster: its own, their sidecars, the members of VRTs and tile indexes."""
+"""The files that GDAL reads for a raster: its own, their sidecars, and the members of VRTs and tile indexes."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from tiler.errors import BadSource, SourceReadError
 from tiler.layers.origin import Origin
 from tiler.raster.datasets import BESIDE, DRIVERS, INLINE, PLAIN, OpenOptions, forget, inline, part_of, probed
 
-HEAD = 2048  # bytes that tell an XML description from a raster
-DESCRIPTION = 1 << 28  # bytes of the largest description that is read
-DEPTH = 16  # descriptions within descriptions
-RACY = 3 * 10**9  # nanoseconds; a file that changed so shortly before may change again without another time
-DESCRIPTIONS = ("VRT", "GTI")  # drivers whose files name other files
-NAMES = {"sourcefilename", "sourcedataset", "indexdataset", "dataset"}  # elements that name a file
-KEYS = {"x_dataset", "y_dataset", "rpc_dempath", "dempath", "overview_file"}  # entries of metadata and options that do
+HEAD = 2048  # bytes to distinguish XML from a raster
+DESCRIPTION = 1 << 28  # bytes of the largest VRT to read
+DEPTH = 16  # most levels of nested VRTs
+RACY = 3 * 10**9  # nanoseconds; a file changed more recently may change again with the same timestamp
+DESCRIPTIONS = ("VRT", "GTI")  # drivers whose files refer to other files
+NAMES = {"sourcefilename", "sourcedataset", "indexdataset", "dataset"}  # XML elements that hold a file name
+KEYS = {"x_dataset", "y_dataset", "rpc_dempath", "dempath", "overview_file"}  # keys of metadata and options that do
 ROOTS = re.compile(rb"<(VRTDataset|GDALTileIndexDataset|VRTDerived|VRTWarped)", re.IGNORECASE)
 ARCHIVE = re.compile(r"(?:/vsi(?:zip|tar|gzip|7z|rar)/)+")
-FOREIGN = re.compile(r"(?<![a-z0-9+])(?!file:)[a-z0-9+]+://|/vsi", re.IGNORECASE)  # anywhere in a name
-SIDECARS = (".ovr", ".msk", ".aux", ".ovr.ovr", ".ovr.msk", ".msk.ovr", ".msk.msk")  # ends of names that GDAL looks for
-UNKNOWN = "not recognized"  # GDAL's word for what none of its drivers opens
+FOREIGN = re.compile(r"(?<![a-z0-9+])(?!file:)[a-z0-9+]+://|/vsi", re.IGNORECASE)  # matches anywhere in a name
+SIDECARS = (".ovr", ".msk", ".aux", ".ovr.ovr", ".ovr.msk", ".msk.ovr", ".msk.msk")  # suffixes that GDAL looks for
+UNKNOWN = "not recognized"  # in GDAL's message if no driver opens a file
 TRUST = "add --trust-source to read it anyway"
 
 Stamp = tuple[int, int, int, int, int]
@@ -35,9 +35,9 @@ Stamp = tuple[int, int, int, int, int]
 
 @dataclass(frozen=True, slots=True)
 class SourceFiles:
-    """The files on disk that a raster is read from, each once, and the names of what no file on disk is.
+    """The files on disk that a raster is read from, each once, and the names that are no files on disk.
 
-    `members` are those files that a description names, `stamps` what the system says of each file.
+    `members` are the files that a VRT or tile index refers to; `stamps` have the size, inode and times of each file.
     """
 
     files: tuple[Path, ...]
@@ -48,7 +48,7 @@ class SourceFiles:
 
     @property
     def sure(self) -> bool:
-        """Whether every later change will show in the stamps: no file changed within the last `RACY` nanoseconds."""
+        """Whether the stamps will reveal every later change: no file changed within the last `RACY` nanoseconds."""
         return not self.unknown and all(max(stamp[3:]) < self.seen - RACY for stamp in self.stamps)
 
     @property
@@ -62,23 +62,23 @@ class SourceFiles:
         return (self.files, self.unknown, self.stamps) == (other.files, other.unknown, other.stamps)
 
     def notes(self) -> Iterator[str]:
-        """Notes for the user, one a line."""
+        """Notes for the user, one per line."""
         if self.members:
-            many = "file" if len(self.members) == 1 else "files"
-            yield f"reads {len(self.members)} other {many}: {_some(map(str, self.members))}"
+            noun = "file" if len(self.members) == 1 else "files"
+            yield f"reads {len(self.members)} other {noun}: {_first_names(map(str, self.members))}"
         if self.unknown:
-            yield f"changes may go unnoticed, not a file on this disk: {_some(self.unknown)}"
+            yield f"changes may go unnoticed in sources that are not local files: {_first_names(self.unknown)}"
 
 
-def _some(names: Iterable[str]) -> str:
-    every = list(names)
-    return ", ".join(every[:3]) + (f" and {len(every) - 3} more" if len(every) > 3 else "")
+def _first_names(names: Iterable[str]) -> str:
+    all_names = list(names)
+    return ", ".join(all_names[:3]) + (f" and {len(all_names) - 3} more" if len(all_names) > 3 else "")
 
 
 def beneath(path: str, open_options: OpenOptions = PLAIN) -> SourceFiles:
-    """The files of the raster at `path`, and of the subdataset of it that is opened.
+    """The files of the raster at `path`, and of the subdataset to open.
 
-    Unless it is trusted, a VRT or tile index may refer only to ordinary rasters on this disk.
+    Unless it is trusted, a VRT or tile index may refer only to ordinary rasters on local disks.
 
     Raises:
         BadSource: no supported driver opens it, or it refers to a forbidden member.
@@ -111,23 +111,27 @@ def _stamp(file: Path) -> Stamp:
 
 @dataclass(slots=True)
 class _Walk:
-    """A walk through a raster's members; dicts keep the order of its files."""
+    """A walk through a raster's members; dicts keep the order of files."""
 
     source: str
     trusted: bool
     files: dict[Path, None] = field(default_factory=dict)
     members: dict[Path, None] = field(default_factory=dict)
     unknown: dict[str, None] = field(default_factory=dict)
-    first: list[Path] = field(default_factory=list)  # of what the name itself is read from
+    first: list[Path] = field(default_factory=list)  # files of the source itself
     entered: set[str] = field(default_factory=set)
 
     def enter(self, name: str, depth: int) -> None:
-        """Collect a raster and its members; check the members before GDAL opens the raster."""
+        """Collect a raster and its members; check the members before GDAL opens the raster.
+
+        Raises:
+            BadSource: it cannot be opened, or a member is forbidden.
+        """
         if name in self.entered:
             return
         self.entered.add(name)
         if depth > DEPTH:
-            self.refuse(f"its VRTs are nested more than {DEPTH} deep")
+            self.refuse(f"its VRTs are nested more than {DEPTH} levels deep")
         if name.startswith(INLINE):
             self.member(name, depth + 1)
             self.open(name, depth, described=True)
@@ -148,14 +152,14 @@ class _Walk:
         try:
             listed = probed(name, [] if self.trusted else drivers)
         except SourceReadError as error:
-            if depth and self.trusted:  # not every file that is read is a raster
+            if depth and self.trusted:  # a member may be another kind of file
                 listed = [name]
             elif depth:
-                self.refuse(f"it refers to {name}, no raster on this disk in a supported format", TRUST)
+                self.refuse(f"it refers to {name}, which is not a raster in a supported format on this disk", TRUST)
             else:
                 why = f"GDAL cannot open it ({error.__cause__ or error})"
-                rare = UNKNOWN in why and not self.trusted
-                raise BadSource(self.source, why + ("; rarer formats need --trust-source" if rare else "")) from error
+                hint = "; if it is a rare format, add --trust-source" if UNKNOWN in why and not self.trusted else ""
+                raise BadSource(self.source, why + hint) from error
         for each in listed or [name]:
             parts = self.take(each)
             if not depth:
@@ -178,12 +182,12 @@ class _Walk:
         name = inline(name)
         if name.lstrip().startswith("<"):
             if not self.trusted:
-                self.refuse("it contains a VRT in place of a file name", TRUST)
-            self.unknown.setdefault("a description within it")
+                self.refuse("it contains a VRT instead of a file name", TRUST)
+            self.unknown.setdefault("a VRT within it")
             return
         if FOREIGN.search(ARCHIVE.sub("", name)):
             if not self.trusted:
-                self.refuse(f"it refers to {name}, no file on this disk but a network or special address", TRUST)
+                self.refuse(f"it refers to {name}, a network or special address instead of a file on this disk", TRUST)
             self.unknown.setdefault(name)
             return
         for file in [Path(name)] if _is_file(Path(name)) else _on_disk(name):
@@ -195,20 +199,20 @@ class _Walk:
         head = _head(file)
         if head.startswith(b"SQLite format 3\0") and (index or ".gti" in file.name.lower()):
             yield from self.indexed(file, "location")
-        elif ROOTS.search(head):  # GDAL looks for it anywhere
+        elif ROOTS.search(head):  # anywhere, as GDAL does
             yield from self.described(file)
         elif index or file.name.lower().endswith((".gti.fgb", ".gti.parquet")):
             self.unlisted(file)
 
     def described(self, file: Path) -> Iterator[str]:
-        root = self.parsed(file)
-        found = list(_entries(root))
-        location = next((entry.text for entry in found if entry.name == "locationfield"), "location")
-        for entry in found:
+        """The members of a VRT or of an XML tile index."""
+        entries = list(_entries(self.parsed(file)))
+        location = next((entry.text for entry in entries if entry.name == "locationfield"), "location")
+        for entry in entries:
             if entry.name == "pixelfunctionlanguage" and entry.text.lower() != "c":
-                self.refuse("it contains Python code, and that never runs here")
+                self.refuse("it contains a pixel function in Python, which is never run: rewrite it without one")
             elif entry.name == "subclass" and entry.text.lower() == "vrtrawrasterband" and not self.trusted:
-                self.refuse("it reads raw bytes of a file (VRTRawRasterBand)", TRUST)
+                self.refuse("it reads a file as raw bytes (VRTRawRasterBand)", TRUST)
             elif entry.name == "indexdataset":
                 for index in _placed(entry, file):
                     self.files.setdefault(Path(index))
@@ -217,7 +221,11 @@ class _Walk:
                 yield from _placed(entry, file)
 
     def check_sidecar(self, file: Path) -> None:
-        """Refuse a sidecar that places overviews elsewhere."""
+        """Reject a sidecar that refers to overviews elsewhere.
+
+        Raises:
+            BadSource: it does.
+        """
         if not file.name:
             return
         sidecar = file.with_name(f"{file.name}.aux.xml")
@@ -225,18 +233,22 @@ class _Walk:
             return
         for entry in _entries(self.parsed(sidecar)):
             if entry.name == "overview_file" and not BESIDE.fullmatch(entry.text):
-                self.refuse(f"{sidecar} places overviews elsewhere", TRUST)
+                self.refuse(f"{sidecar} refers to overviews elsewhere", TRUST)
 
     def parsed(self, file: Path) -> ET.Element:
-        """Parse XML as GDAL does: a comment ends a text, and entities are refused."""
+        """Parse XML as GDAL does: a comment ends a text, and entities are rejected.
+
+        Raises:
+            BadSource: it is too large, not UTF-8, not well-formed, or declares entities.
+        """
         if file.stat().st_size > DESCRIPTION:
-            self.refuse(f"{file} is too large for a VRT")
+            self.refuse(f"{file} is too large for a VRT: split it")
         data = _utf8(file.read_bytes())
         if b"<!DOCTYPE" in data or b"<!ENTITY" in data or b"\0" in data:
             self.refuse(f"{file} declares entities or is not UTF-8")
         builder = ET.TreeBuilder(insert_comments=True, insert_pis=True)
         try:
-            return ET.fromstring(  # noqa: S314 - nothing expands, see above
+            return ET.fromstring(  # noqa: S314 - no entities, see above
                 data,
                 ET.XMLParser(target=builder, encoding="utf-8"),  # noqa: S314
             )
@@ -245,28 +257,39 @@ class _Walk:
 
     def indexed(self, index: Path, field: str) -> Iterator[str]:
         """The members of a tile index; only GeoPackages are read."""
-        found = False
+        listed = False
         try:
             with closing(sqlite3.connect(f"{index.resolve().as_uri()}?mode=ro", uri=True)) as database:
                 tables = database.execute("SELECT table_name FROM gpkg_contents WHERE data_type = 'features'")
                 for (table,) in tables.fetchall():
                     quoted, column = (each.replace('"', '""') for each in (table, field))
                     for (name,) in database.execute(f'SELECT "{column}" FROM "{quoted}"'):  # noqa: S608 - quoted above
-                        found = True
+                        listed = True
                         yield beside(str(name), index)
         except sqlite3.Error:
-            found = False
-        if not found:
+            listed = False
+        if not listed:
             self.unlisted(index)
 
     def unlisted(self, index: Path) -> None:
+        """Reject an index whose members cannot be listed, unless the source is trusted.
+
+        Raises:
+            BadSource: the source is not trusted.
+        """
         if not self.trusted:
             self.refuse(
-                f"{index} is an index whose files cannot be listed: use a GeoPackage with a field `location`", TRUST
+                f"the files of the index {index} cannot be listed",
+                f"use a GeoPackage with a field `location`, or {TRUST}",
             )
-        self.unknown.setdefault(f"the files that {index} names")
+        self.unknown.setdefault(f"the files of the index {index}")
 
     def refuse(self, why: str, cure: str = "") -> NoReturn:
+        """Reject the source.
+
+        Raises:
+            BadSource: always.
+        """
         raise BadSource(self.source, f"{why}: {cure}" if cure else why)
 
 
@@ -275,22 +298,24 @@ class _Entry(NamedTuple):
 
     name: str
     text: str
-    relative: bool | None  # to the description, where it names a file; None where that is not said in the usual way
+    relative: (
+        bool | None
+    )  # whether a file name is relative to the VRT; None if the VRT does not say so in the usual way
 
 
 def _entries(root: ET.Element) -> Iterator[_Entry]:
     for element in root.iter():
         if not isinstance(element.tag, str):  # a comment
             continue
-        said = {name.rpartition("}")[2].lower(): text.strip() for name, text in element.items()}
+        attributes = {name.rpartition("}")[2].lower(): text.strip() for name, text in element.items()}
         tag = element.tag.rpartition("}")[2].lower()
-        usual = None if len(element) or tag in ("indexdataset", "dataset") else said.get("relativetovrt", "0") == "1"
+        relative = attributes.get("relativetovrt", "0") == "1"
         text = (element.text or "").strip()
-        yield _Entry(tag, text, usual)
+        yield _Entry(tag, text, None if len(element) or tag in ("indexdataset", "dataset") else relative)
         for key in ("key", "name"):
-            if key in said:
-                yield _Entry(said[key].lower(), text, None)
-        yield from (_Entry(name, value, None) for name, value in said.items())
+            if key in attributes:
+                yield _Entry(attributes[key].lower(), text, None)
+        yield from (_Entry(name, value, None) for name, value in attributes.items())
 
 
 def _placed(entry: _Entry, file: Path) -> Iterator[str]:
@@ -332,7 +357,7 @@ def _on_disk(name: str) -> Iterator[Path]:
 
 
 def _utf8(data: bytes) -> bytes:
-    """Text as UTF-8; old programs wrote sidecars in Latin-1, whatever they declare."""
+    """Text as UTF-8; old programs wrote sidecars in Latin-1, whatever encoding they declare."""
     try:
         data.decode()
     except UnicodeDecodeError:

@@ -1,4 +1,4 @@
-"""What a raster is, and what layer it makes when nobody says otherwise."""
+"""Survey a raster: its place, values and mask, and the defaults of its layer."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ from tiler.raster.reading import Reading
 from tiler.raster.sample import hides, holds, look_at_alpha
 from tiler.raster.styling import shown
 from tiler.raster.subdatasets import SUBDATASET, listed, subdatasets
-from tiler.raster.warp import baked_dtype, overviews_of
+from tiler.raster.warp import baked_dtype, first_covered_zoom, overviews_of
 
-OVERZOOM = 3  # zooms past the raster's own that a layer may have
+OVERZOOM = 3  # most zooms of a layer above the raster's own
 HASH_CHUNK = 1 << 22  # bytes
 HALVINGS: dict[Resampling, Halving] = {
     "nearest": "nearest",
@@ -37,13 +37,14 @@ HALVINGS: dict[Resampling, Halving] = {
     "average": "average",
     "mode": "mode",
 }
-SMOOTH = ("bilinear", "cubic", "cubic_spline", "lanczos")  # warps whose kernel GDAL stretches
-RECIPE = 3  # raised when the same source and options would be baked into other bytes
+WHOLE = dict.fromkeys(HALVINGS, 0) | {"average": 2, "mode": 2}  # more zooms, because GDAL averages whole pixels only
+SMOOTH = ("bilinear", "cubic", "cubic_spline", "lanczos")  # kernels that GDAL stretches to shrink
+RECIPE = 3  # incremented when the same source and options would be baked into other bytes
 
 
 @dataclass(frozen=True, slots=True)
 class Survey:
-    """What a layer needs to know of its raster. `zoom` is the raster's own, `base` the one it is baked at."""
+    """The properties of a raster that its layer needs. `zoom` is the raster's own, `base` the zoom of the bake."""
 
     path: str
     reading: Reading
@@ -55,15 +56,15 @@ class Survey:
     maxzoom: int
     style: Style
     resampling: Resampling  # of the warp
-    overview: Halving  # of the levels below it
-    stretched: bool  # `style.rescale` was found here, not asked for
-    open_options: OpenOptions  # of opening it
+    overview: Halving  # of the levels below the base
+    stretched: bool  # whether `style.rescale` was computed from a sample
+    open_options: OpenOptions
     notes: tuple[str, ...] = ()  # for the user
-    differs: tuple[str, ...] = ()  # in what it is understood otherwise than by earlier versions; see `revision_of`
+    differs: tuple[str, ...] = ()  # aspects that earlier versions interpreted differently; see `revision_of`
 
 
 def survey(path: str, options: Options) -> Survey:
-    """What the raster at `path` is.
+    """Survey the raster at `path`.
 
     Raises:
         BadSource: it cannot become a layer.
@@ -75,17 +76,21 @@ def survey(path: str, options: Options) -> Survey:
     except SourceReadError as error:
         raise BadSource(path, f"GDAL cannot open it ({error.__cause__ or error})") from error
     _check(dataset, open_options)
-    reading, differs, notes = _read(dataset, options)
+    reading, differs, notes = _reading(dataset, options)
     bounds = lonlat_bounds(dataset)
     resolution = resolution_of(dataset)
-    zoom = zoom_for(resolution)
-    minzoom, maxzoom = _zooms(options, zoom)
-    shrunk = options.virtual or maxzoom < zoom
     display = shown(dataset, reading, options)
     palette = display.style.palette
     resampling = options.resampling or ("nearest" if palette else "cubic")
     if palette and resampling not in ("nearest", "mode"):
-        raise BadOption(f"--resampling {resampling} would blend palette entries: use nearest or mode")
+        raise BadOption(f"--resampling {resampling} would blend the colours of a palette: use nearest or mode")
+    zoom = first_covered_zoom(dataset, bounds, zoom_for(resolution))
+    minzoom, maxzoom = _zooms(options, zoom)
+    covered = first_covered_zoom(dataset, bounds, min(maxzoom, zoom))
+    if covered > maxzoom:
+        cure = f"use --max-zoom {min(zoom, covered + WHOLE[resampling])} or higher"
+        raise BadOption(f"the raster covers no pixel at zoom {maxzoom}: {cure}")
+    shrunk = options.virtual or maxzoom < zoom
     return Survey(
         path=path,
         reading=reading,
@@ -104,14 +109,16 @@ def survey(path: str, options: Options) -> Survey:
         differs=(
             *differs,
             *display.differs,
-            *_differs_there(dataset, bounds, resolution, resampling),
+            *_differs_in_place(dataset, bounds, resolution, resampling),
             *(("mask of overviews",) if reading.masked and shrunk and 0 in overviews_of(path, open_options) else ()),
         ),
     )
 
 
-def _differs_there(dataset: DatasetReader, bounds: Bounds, resolution: float, resampling: Resampling) -> Iterator[str]:
-    """In what its place is understood otherwise than by earlier versions."""
+def _differs_in_place(
+    dataset: DatasetReader, bounds: Bounds, resolution: float, resampling: Resampling
+) -> Iterator[str]:
+    """Aspects of its place that earlier versions interpreted differently."""
     if differs_in_place(dataset, bounds, resolution):
         yield "placed"
     if resampling in SMOOTH and past_seam(dataset):
@@ -121,10 +128,10 @@ def _differs_there(dataset: DatasetReader, bounds: Bounds, resolution: float, re
 def _check(dataset: DatasetReader, open_options: OpenOptions) -> None:
     name = dataset.name
     if dataset.count == 0:
-        there = subdatasets(dataset)
+        names = subdatasets(dataset)
         raise BadSource(
             name,
-            f"it holds several rasters: add {SUBDATASET} with one of {listed(there)}" if there else "it has no bands",
+            f"it holds several rasters: add {SUBDATASET} with one of {listed(names)}" if names else "it has no bands",
         )
     if dataset.transform.is_identity and not open_options.placed:
         check_placed(dataset)
@@ -137,16 +144,14 @@ def _zooms(options: Options, zoom: int) -> tuple[int, int]:
     minzoom = 0 if options.min_zoom is None else options.min_zoom
     maxzoom = max(zoom, minzoom) if options.max_zoom is None else options.max_zoom
     if minzoom > maxzoom:
-        raise BadOption(f"--min-zoom {minzoom} is above --max-zoom {maxzoom}")
+        raise BadOption(f"--min-zoom {minzoom} is above --max-zoom {maxzoom}: lower one or raise the other")
     if maxzoom > zoom + OVERZOOM:
-        raise BadOption(
-            f"zoom {maxzoom} shows nothing that zoom {zoom} does not: --max-zoom may be {zoom + OVERZOOM} at most"
-        )
+        raise BadOption(f"zoom {maxzoom} is too high for a raster of zoom {zoom}: use zooms up to {zoom + OVERZOOM}")
     return minzoom, maxzoom
 
 
 def _differs_in_mask(dataset: DatasetReader, reading: Reading, options: Options) -> Iterator[str]:
-    """In what its valid pixels are understood otherwise than by earlier versions."""
+    """Aspects of its valid pixels that earlier versions interpreted differently."""
     if isinstance(options.nodata, float) and reading.nodata and reading.nodata[0] != options.nodata:
         yield "nodata"
     first = reading.bands[0]
@@ -163,28 +168,28 @@ def _differs_in_mask(dataset: DatasetReader, reading: Reading, options: Options)
         yield "alpha, not nodata"
 
 
-def _read(dataset: DatasetReader, options: Options) -> tuple[Reading, list[str], list[str]]:
-    """What to read of a raster, in what that differs from earlier versions, and notes for the user."""
+def _reading(dataset: DatasetReader, options: Options) -> tuple[Reading, list[str], list[str]]:
+    """The bands and mask to read, their differences from earlier versions, and notes for the user."""
     reading = reading_of(dataset, options.bands, options.nodata, options.alpha)
     differs, notes = list(_differs_in_mask(dataset, reading, options)), []
     if "alpha, not nodata" in differs:
-        kind, cure = ("alpha", f" --alpha {reading.alpha}") if reading.alpha else ("a mask", "")
-        notes.append(f"its nodata value does not count beside {kind}: add --nodata VALUE{cure} where it should")
+        kind, cure = ("an alpha band", f" --alpha {reading.alpha}") if reading.alpha else ("a mask", "")
+        notes.append(f"its nodata value is ignored because it has {kind}: add --nodata VALUE{cure} to apply it")
     if was_complex(dataset, reading.bands[0]):
-        notes.append("its values are complex numbers: their amplitude is shown")
+        notes.append("its values are complex numbers: the layer shows their amplitude")
     if reading.cmyk:
         differs.append("cmyk")
-        notes.append("cyan, magenta, yellow and black are converted to red, green and blue")
+        notes.append("its CMYK bands are converted to RGB")
     if reading.inverted is not None:
         differs.append("0 is white")
-        notes.append("0 is white in it: values are inverted")
+        notes.append("its values are inverted, because 0 is white (MINISWHITE)")
     if reading.alpha:
-        seen = look_at_alpha(dataset, reading.alpha)
-        reading = replace(reading, top=seen.top)
-        if seen.differs:
+        alpha = look_at_alpha(dataset, reading.alpha)
+        reading = replace(reading, top=alpha.top)
+        if alpha.differs:
             differs.append("alpha")
-        if seen.picture and options.alpha is None:
-            notes.append(f"band {reading.alpha} is alpha but looks like a picture: add --no-alpha if it is infrared")
+        if alpha.picture and options.alpha is None:
+            notes.append(f"band {reading.alpha} is used as alpha but looks like imagery: if it is, add --no-alpha")
     return reading, differs, notes
 
 
@@ -193,18 +198,18 @@ def revision_of(
     options: Options,
     below: SourceFiles | None = None,
     differs: Sequence[str] = (),
-    told: Callable[[int], None] | None = None,
+    progress: Callable[[int], None] | None = None,
 ) -> str:
-    """12 hex digits that change with the raster's content or the options, and with nothing else.
+    """A hash of the raster's content and the options, 12 hex digits.
 
-    `differs` names each meaning of the raster that earlier versions took otherwise: their layers were wrong, so a
-    correct one has another revision. Where nothing differs, the revision is theirs.
+    `differs` lists the aspects of the raster that earlier versions interpreted differently: their layers were wrong, so
+    a correct one needs another revision. Without any, the revision equals theirs.
 
-    A raster on disk is read whole, with its sidecar files and all that a VRT or a tile index names, however deep. One
-    that is not on disk is known by its address, its shape and a coarse look at its pixels. `told` hears the bytes read.
+    A raster on disk is hashed completely, with its sidecars and all files that a VRT or a tile index refers to. Another
+    one is identified by its address, its profile and a coarse read of its pixels. `progress` receives the bytes read.
     """
-    said = [RECIPE, options.changed(), *([sorted(differs)] if differs else [])]
-    digest = hashlib.blake2b(json.dumps(said, default=str).encode(), digest_size=6)
+    recipe = [RECIPE, options.changed(), *([sorted(differs)] if differs else [])]
+    digest = hashlib.blake2b(json.dumps(recipe, default=str).encode(), digest_size=6)
     below = below or beneath(path, OpenOptions.of(replace(options, trust_source=True)))
     if below.unknown:
         dataset = opened(path, open_options=OpenOptions.of(options))
@@ -212,7 +217,7 @@ def revision_of(
         with translated(path):
             coarse = dataset.read(out_shape=(dataset.count, min(512, dataset.height), min(512, dataset.width)))
         digest.update(coarse.tobytes())
-    elif Path(path.removeprefix("file://")) not in below.files:  # a part of a file
+    elif Path(path.removeprefix("file://")) not in below.files:  # a name within a file
         digest.update(path.encode())
     done = 0
     for file in below.files:
@@ -220,6 +225,6 @@ def revision_of(
             while chunk := handle.read(HASH_CHUNK):
                 digest.update(chunk)
                 done += len(chunk)
-                if told:
-                    told(done)
+                if progress:
+                    progress(done)
     return digest.hexdigest()

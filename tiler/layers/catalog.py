@@ -1,4 +1,4 @@
-"""Layers: what the private `index.json` holds of one, and the public TileJSON made from it."""
+"""Layers: their private metadata, `index.json`, and the public TileJSON made from it."""
 
 from __future__ import annotations
 
@@ -27,18 +27,17 @@ from tiler.raster.reading import Reading
 from tiler.storage.store import Store, Stores
 
 VERSION = 1
-KNOWN = 256  # names of which a process remembers the metadata
+KNOWN = 256  # layers whose metadata a process caches
 
 
 @dataclass(frozen=True, slots=True)
 class Layer:
-    """A raster made ready for web tiles.
+    """A raster prepared for web tiles.
 
-    `source` is the key of the baked COG in the private store or, where `bake` is None, the address of the raster
-    itself. `bands` are the source's, from 1. Virtual layers have a `reading`; those of earlier versions have `nodata`,
-    which overrides the raster's own. `asked` is
-    what it was ingested with, and `previous` the revision whose place it took, empty for the first. `origins` are the
-    files on disk that a virtual layer is read from.
+    `source` is the key of the baked COG in the private store or, if `bake` is None, the address of the raster itself.
+    `bands` are the source's, from 1. Virtual layers have a `reading`; those of earlier versions have `nodata` instead,
+    which overrides the raster's own. `asked` are the options of its ingest, `previous` is the revision before this one,
+    empty for the first. `origins` are the files that a virtual layer is read from.
 
     Raises:
         GridError: the zooms are off the grid or run backwards.
@@ -65,38 +64,38 @@ class Layer:
 
     def __post_init__(self) -> None:
         if not 0 <= self.minzoom <= self.maxzoom <= MAX_ZOOM:
-            raise GridError(f"zooms {self.minzoom} to {self.maxzoom} are no layer's")
+            raise GridError(f"invalid zoom range of a layer: {self.minzoom} to {self.maxzoom}")
 
     def ranges(self, z: int) -> tuple[TileRange, ...]:
         """The layer's tiles of zoom `z`: none, one range, or two around the antimeridian.
 
-        The seeder plans with it and the redirect path checks with it, so that each serves what the other does.
+        The seeder and the redirect both use it, so that they agree about the layer's tiles.
         """
         return tile_ranges(self.bounds, z) if self.minzoom <= z <= self.maxzoom else ()
 
     def has(self, tile: Tile) -> bool:
-        """Whether `tile` is one of the layer's."""
+        """Whether the layer has `tile`."""
         return any(tile in each for each in self.ranges(tile.z))
 
     def takes(self, form: Format) -> bool:
-        """Whether the layer's tiles can have a format: colours that encode heights can have no lossy one."""
+        """Whether the layer's tiles can have a format: colours that encode heights need a lossless one."""
         return form in LOSSLESS or not self.style.encoding
 
     def check_format(self, form: Format) -> Format:
-        """`form`, if the layer's tiles can have it.
+        """Return `form` if the layer's tiles can have it.
 
         Raises:
             BadOption: they cannot.
         """
         if not self.takes(form):
-            raise BadOption(f"the colours of layer {self.id!r} are heights, which {form} would blur: ask for png")
+            raise BadOption(f"layer {self.id!r} encodes heights as colours, which {form} would blur: use png")
         return form
 
     def check_zooms(self, zooms: tuple[int, ...]) -> None:
-        """Nothing, if the layer has all of `zooms`.
+        """Reject zooms that the layer does not have.
 
         Raises:
-            ZoomOutside: it lacks one.
+            ZoomOutside: it lacks one of `zooms`.
         """
         outside = [z for z in zooms if not self.minzoom <= z <= self.maxzoom]
         if outside:
@@ -104,8 +103,8 @@ class Layer:
 
 
 def dump(layer: Layer) -> bytes:
-    """`index.json` of `layer`."""
-    said = {
+    """The `index.json` of `layer`."""
+    fields = {
         "version": VERSION,
         "id": layer.id,
         "revision": layer.revision,
@@ -126,11 +125,11 @@ def dump(layer: Layer) -> bytes:
         "bake": asdict(layer.bake) if layer.bake else None,
         "footprint": layer.footprint.to_json(),
     }
-    return (json.dumps(said, indent=1) + "\n").encode()
+    return (json.dumps(fields, indent=1) + "\n").encode()
 
 
 def _text(number: float | None) -> str | None:
-    """A number that may be none at all, which JSON does not have."""
+    """A number as text, because JSON has no NaN."""
     return None if number is None else str(number)
 
 
@@ -138,57 +137,59 @@ def _number(text: str | None) -> float | None:
     return None if text is None else float(text)
 
 
-def _style(said: dict[str, Any]) -> Style:
-    """A style; what older versions did not know may be missing."""
-    said = {"colours": [], "stops": [], "terrain": "", "meant": [], **said}
-    lists = {name: tuple(map(tuple, said[name])) for name in ("rescale", "palette", "colours", "stops", "meant")}
-    if said["terrain"] not in ("", *TERRAINS):
-        raise ValueError(f"unknown style {said['terrain']}")
-    return Style(**lists, terrain=said["terrain"])
+def _style(fields: dict[str, Any]) -> Style:
+    """A style from JSON; earlier versions wrote fewer fields."""
+    fields = {"colours": [], "stops": [], "terrain": "", "meant": [], **fields}
+    lists = {name: tuple(map(tuple, fields[name])) for name in ("rescale", "palette", "colours", "stops", "meant")}
+    if fields["terrain"] not in ("", *TERRAINS):
+        raise ValueError(f"unknown style {fields['terrain']}")
+    return Style(**lists, terrain=fields["terrain"])
 
 
-def _reading(said: dict[str, Any] | None) -> Reading | None:
-    return None if said is None else Reading(**{**said, "bands": tuple(said["bands"]), "nodata": tuple(said["nodata"])})
+def _reading(fields: dict[str, Any] | None) -> Reading | None:
+    if fields is None:
+        return None
+    return Reading(**{**fields, "bands": tuple(fields["bands"]), "nodata": tuple(fields["nodata"])})
 
 
 def parse(data: bytes, key: str) -> Layer:
     """The inverse of `dump`.
 
     Raises:
-        CatalogError: it is no `index.json` of this version.
+        CatalogError: it is not an `index.json` of this version.
     """
     try:
-        said: dict[str, Any] = read_json(data)
-        if said["version"] != VERSION:
-            raise CatalogError(key, f"its version is {said['version']}, this program writes {VERSION}")
-        if said["format"] not in keys.FORMATS or said["resampling"] not in RESAMPLINGS:
+        fields: dict[str, Any] = read_json(data)
+        if fields["version"] != VERSION:
+            raise CatalogError(key, f"format version {fields['version']}, this program reads {VERSION}")
+        if fields["format"] not in keys.FORMATS or fields["resampling"] not in RESAMPLINGS:
             raise CatalogError(key, "unknown format or resampling")
         return Layer(
-            id=keys.check_layer(said["id"]),
-            revision=said["revision"],
-            source=said["source"],
-            bounds=Bounds(*said["bounds"]),
-            minzoom=said["minzoom"],
-            maxzoom=said["maxzoom"],
-            format=said["format"],
-            bands=tuple(said["bands"]),
-            resampling=said["resampling"],
-            nodata=_number(said["nodata"]),
-            attribution=said["attribution"],
-            asked=Options.from_json(said["asked"]),
-            previous=said["previous"],
-            origins=tuple(Origin(*each) for each in said.get("origins", ())),
-            reading=_reading(said.get("reading")),
-            style=_style(said["style"]),
-            bake=CogLayout(**said["bake"]) if said["bake"] else None,
-            footprint=Footprint.from_json(said["footprint"], key),
+            id=keys.check_layer(fields["id"]),
+            revision=fields["revision"],
+            source=fields["source"],
+            bounds=Bounds(*fields["bounds"]),
+            minzoom=fields["minzoom"],
+            maxzoom=fields["maxzoom"],
+            format=fields["format"],
+            bands=tuple(fields["bands"]),
+            resampling=fields["resampling"],
+            nodata=_number(fields["nodata"]),
+            attribution=fields["attribution"],
+            asked=Options.from_json(fields["asked"]),
+            previous=fields["previous"],
+            origins=tuple(Origin(*each) for each in fields.get("origins", ())),
+            reading=_reading(fields.get("reading")),
+            style=_style(fields["style"]),
+            bake=CogLayout(**fields["bake"]) if fields["bake"] else None,
+            footprint=Footprint.from_json(fields["footprint"], key),
         )
     except (KeyError, TypeError, ValueError, BadInput) as error:
         raise CatalogError(key, error) from error
 
 
 def facts(layer: Layer) -> dict[str, Any]:
-    """What people want to know of a layer, in JSON."""
+    """The main properties of a layer, as JSON."""
     return {
         "layer": layer.id,
         "revision": layer.revision,
@@ -203,7 +204,7 @@ def facts(layer: Layer) -> dict[str, Any]:
 
 
 def superseding(layer: Layer | None, revision: str) -> str:
-    """The revision that took the place of `revision`, "nothing" where the layer is gone; empty if it is current."""
+    """The revision that superseded `revision`; "nothing" if the layer was removed; empty if `revision` is current."""
     if layer is None:
         return "nothing"
     return layer.revision if layer.revision != revision else ""
@@ -213,8 +214,8 @@ def load_layer(sources: Store, layer: str) -> Layer:
     """The layer's current revision.
 
     Raises:
-        BadName: it cannot name a layer.
-        UnknownLayer: there is none of that name; names the close ones.
+        BadName: it is not a valid layer name.
+        UnknownLayer: there is no layer of that name; the message lists similar ones.
     """
     key = keys.index_key(keys.check_layer(layer))
     try:
@@ -224,10 +225,10 @@ def load_layer(sources: Store, layer: str) -> Layer:
 
 
 def load_revision(sources: Store, layer: str, revision: str) -> Layer | None:
-    """A revision of the layer as it was when it was the current one, None where that is not known any more.
+    """A kept revision of the layer with the metadata of its publication; None if it is not kept.
 
     Raises:
-        CatalogError: its metadata is not what this version wrote.
+        CatalogError: its metadata is damaged or of another version.
     """
     key = keys.revision_key(layer, revision)
     try:
@@ -237,14 +238,14 @@ def load_revision(sources: Store, layer: str, revision: str) -> Layer | None:
 
 
 def revisions(sources: Store, layer: str) -> tuple[str, ...]:
-    """The revisions of which something is kept, in no order."""
+    """The revisions that have any objects, in no particular order."""
     return sources.folders(keys.sources_prefix(layer))
 
 
 class Layers:
-    """Layers by name, each believed for `ttl` seconds since it was asked for, and parsed again only where it changed.
+    """A cache of layers by name: metadata is read again after `ttl` seconds, and parsed again only if it changed.
 
-    That a layer does not exist is believed as long.
+    Missing layers are cached as long.
     """
 
     def __init__(self, sources: Store, ttl: float = 0.0) -> None:
@@ -253,11 +254,11 @@ class Layers:
         self._known: dict[str, tuple[float, bytes, Layer | None]] = {}
 
     def get(self, name: str) -> Layer | None:
-        """The layer's current revision, None where there is no such layer.
+        """The layer's current revision; None if there is no such layer.
 
         Raises:
-            BadName: it cannot name a layer.
-            CatalogError: its metadata is not what this version wrote.
+            BadName: it is not a valid layer name.
+            CatalogError: its metadata is damaged or of another version.
             StoreError: its metadata could not be read.
         """
         key = keys.index_key(keys.check_layer(name))
@@ -279,34 +280,34 @@ class Layers:
 
 
 def list_layers(sources: Store) -> Iterator[str]:
-    """The ids of the layers that have been ingested, sorted."""
-    found = (keys.layer_of_index(entry.key) for entry in sources.list(keys.SOURCES))
-    return iter(sorted(layer for layer in found if layer))
+    """The names of all layers, sorted."""
+    layers = (keys.layer_of_index(entry.key) for entry in sources.list(keys.SOURCES))
+    return iter(sorted(layer for layer in layers if layer))
 
 
 def publish(layer: Layer, stores: Stores, undone: str = "") -> None:
-    """Make `layer` the current revision: the public TileJSON first, at last `index.json`, each at once.
+    """Make `layer` the current revision: put the public TileJSON first and `index.json` last, each atomically.
 
-    Where tiles are stored, the TileJSON goes on to name the revision that it named before: they are of that one. A
-    browser that asked for them under the new name would keep them for an hour. `announce` tells of the new revision
-    when its tiles have taken their place. `undone` is the revision that a rollback takes back.
+    While tiles are stored, the TileJSON keeps naming their revision: a browser that requested them under the new name
+    would cache them for an hour. `announce` names the new revision once its tiles are stored. `undone` is the revision
+    that a rollback replaces.
     """
-    some = stored(layer.id, stores.tiles)
+    has_tiles = stored(layer.id, stores.tiles)
     before = named(layer.id, stores.tiles)
     known = history.so_far(stores.sources, layer.id, lambda: before)
-    if some and not known:  # left by a layer of that name whose metadata is gone
+    if has_tiles and not known:  # left by an earlier layer of that name without metadata
         known = (history.Publication(before or history.UNKNOWN),)
-    _put_tilejson(layer, stores, (before if some else "") or layer.revision)
-    said = dump(layer)
-    stores.sources.put(keys.revision_key(layer.id, layer.revision), said, content_type="application/json")
+    _put_tilejson(layer, stores, (before if has_tiles else "") or layer.revision)
+    index = dump(layer)
+    stores.sources.put(keys.revision_key(layer.id, layer.revision), index, content_type="application/json")
     if undone:
-        said = (json.dumps({**read_json(said), "undone": undone}, indent=1) + "\n").encode()
-    stores.sources.put(keys.index_key(layer.id), said, content_type="application/json")
+        index = (json.dumps({**read_json(index), "undone": undone}, indent=1) + "\n").encode()
+    stores.sources.put(keys.index_key(layer.id), index, content_type="application/json")
     history.follow(stores.sources, layer.id, known, layer.revision)
 
 
 def undone(sources: Store, layer: str) -> str:
-    """The revision that was rolled back to the layer's current one, if one was."""
+    """The revision that the layer's last rollback replaced; empty if there was none."""
     key = keys.index_key(layer)
     try:
         return str({**read_json(sources.get(key))}.get("undone", ""))
@@ -315,7 +316,7 @@ def undone(sources: Store, layer: str) -> str:
 
 
 def announce(layer: Layer, stores: Stores) -> None:
-    """Have the TileJSON name the current revision, so that browsers and CDNs ask for its tiles."""
+    """Put the current revision into the TileJSON, so that browsers and CDNs request its tiles."""
     _put_tilejson(layer, stores, layer.revision)
 
 
@@ -325,41 +326,41 @@ def _put_tilejson(layer: Layer, stores: Stores, revision: str) -> None:
 
 
 def shown(layer: str, tiles: Store) -> str:
-    """The revision that the layer's TileJSON names, if tiles of it are stored."""
+    """The revision in the layer's TileJSON; empty unless tiles are stored."""
     return named(layer, tiles) if stored(layer, tiles) else ""
 
 
 def stored(layer: str, tiles: Store) -> bool:
-    """Whether a tile of the layer is stored."""
+    """Whether any tile of the layer is stored."""
     zooms = (int(name) for name in tiles.folders(keys.layer_prefix(layer)) if name.isdecimal())
     return any(not tiles.empty(keys.zoom_prefix(layer, z)) for z in zooms)
 
 
 def named(layer: str, tiles: Store) -> str:
-    """The revision that the layer's TileJSON names, if there is one."""
+    """The revision in the layer's TileJSON; empty if there is none."""
     try:
-        said = read_json(tiles.get(keys.tilejson_key(layer)))
-        return str(said["tiles"][0]).partition("?v=")[2]
+        published = read_json(tiles.get(keys.tilejson_key(layer)))
+        return str(published["tiles"][0]).partition("?v=")[2]
     except (MissingObject, KeyError, IndexError, TypeError, ValueError):
         return ""
 
 
 def addressed(layer: Layer, tiles: Store) -> str:
-    """The revision that the addresses of the layer's tiles name."""
+    """The revision in the URLs of the layer's tiles."""
     return named(layer.id, tiles) or layer.revision
 
 
 def tilejson(layer: Layer, url: str, revision: str) -> bytes:
-    """TileJSON 3.0.0 of `layer`, its tiles under `url`, `revision` what their addresses name.
+    """TileJSON 3.0.0 of `layer`, with tiles below `url` and `revision` in their URLs.
 
-    TileJSON's bounds may not cross the antimeridian; for a layer that does they span all longitudes and
-    `center` tells where it lies.
+    TileJSON bounds must not cross the antimeridian; for a layer that does, they span all longitudes, and `center` gives
+    its place.
     """
     longitude, latitude = layer.bounds.center
     first = max(
         layer.minzoom, min(layer.maxzoom, round(math.log2(360 / layer.bounds.width)) + 1)
     )  # about two tiles wide
-    said = {
+    fields = {
         "tilejson": "3.0.0",
         "name": layer.id,
         "scheme": "xyz",
@@ -370,7 +371,7 @@ def tilejson(layer: Layer, url: str, revision: str) -> bytes:
         "maxzoom": layer.maxzoom,
     }
     if layer.attribution:
-        said["attribution"] = plain_markup(layer.attribution)  # also that of layers of older versions
-    if layer.style.encoding:  # what MapLibre's raster-dem sources look for
-        said["encoding"] = "mapbox" if layer.style.terrain == "terrain-rgb" else layer.style.terrain
-    return (json.dumps(said, indent=1) + "\n").encode()
+        fields["attribution"] = plain_markup(layer.attribution)  # earlier versions stored it unfiltered
+    if layer.style.encoding:  # for MapLibre's raster-dem sources
+        fields["encoding"] = "mapbox" if layer.style.terrain == "terrain-rgb" else layer.style.terrain
+    return (json.dumps(fields, indent=1) + "\n").encode()

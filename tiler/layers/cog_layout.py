@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-DIRECTORY = 2048  # bytes that an image directory of a COG takes, its colour table too, without its lists of blocks
+DIRECTORY = 2048  # bytes of an image directory of a COG with its colour table, without its block lists
 
 
 @dataclass(frozen=True, slots=True)
 class CogLayout:
-    """Where a layer's baked COG lies on the XYZ grid.
+    """The place of a layer's baked COG on the XYZ grid.
 
-    Its base is `columns` x `rows` tiles of zoom `z` from tile (x, y); `levels` counts the base and its
-    overviews, each one zoom lower. Columns past 2**z lie beyond the antimeridian.
+    Its base is `columns` x `rows` tiles of zoom `z` from tile (x, y); `levels` counts the base and its overviews, each
+    one zoom lower. Columns past 2**z lie beyond the antimeridian.
     """
 
     z: int
@@ -21,13 +21,13 @@ class CogLayout:
     columns: int
     rows: int
     levels: int
-    opaque: bool  # no pixel inside is transparent, so there is no mask to read
+    opaque: bool  # no pixel is transparent, so the COG has no mask
 
     @property
     def head(self) -> int:
-        """Bytes at the beginning of the COG that hold all its directories, and hardly more.
+        """Size in bytes of the COG's header with all directories, slightly overestimated.
 
-        Each block takes 8 bytes for its offset and 4 for its size, once more for its mask.
+        Each block takes 8 bytes for its offset and 4 for its size, and the same again for its mask.
         """
         sides = [[-(-side >> level) for side in (self.columns, self.rows)] for level in range(self.levels)]
         images = 1 if self.opaque else 2

@@ -1,30 +1,30 @@
-"""Attributions, reduced to text and web links: map libraries show them as HTML."""
+"""Reduce attributions to text and web links, because map libraries insert them as HTML."""
 
 from __future__ import annotations
 
 from html import escape
 from html.parser import HTMLParser
 
-HIDDEN = ("script", "style", "template", "title")  # whose content is not text to be read
+HIDDEN = ("script", "style", "template", "title")  # elements without visible text
 
 
 def plain_markup(text: str) -> str:
-    """`text` with nothing but text and `<a href="http...">`; what has no tag stays as it is.
+    """Reduce `text` to text and `<a href="http...">`; text without any tag is unchanged.
 
-    Every "<" of the result is one that was written here, whatever the parser made of `text`.
+    Every "<" in the result is written by this function, whatever the parser makes of `text`.
     """
     if "<" not in text:
         return text
     reader = _Reader()
     reader.feed(text)
     reader.close()
-    return "".join(reader.said) + "</a>" * reader.linked
+    return "".join(reader.parts) + "</a>" * reader.linked
 
 
 class _Reader(HTMLParser):
     def __init__(self) -> None:
         super().__init__(convert_charrefs=True)
-        self.said: list[str] = []
+        self.parts: list[str] = []
         self.linked = False
         self.hidden = ""
 
@@ -35,7 +35,7 @@ class _Reader(HTMLParser):
             self._unlink()
             address = (dict(attrs).get("href") or "").strip()
             if address.lower().startswith(("http://", "https://")) and not self.hidden:
-                self.said.append(f'<a href="{escape(address)}">')
+                self.parts.append(f'<a href="{escape(address)}">')
                 self.linked = True
 
     def handle_endtag(self, tag: str) -> None:
@@ -46,9 +46,9 @@ class _Reader(HTMLParser):
 
     def handle_data(self, data: str) -> None:
         if not self.hidden:
-            self.said.append(escape(data, quote=False))
+            self.parts.append(escape(data, quote=False))
 
     def _unlink(self) -> None:
         if self.linked:
-            self.said.append("</a>")
+            self.parts.append("</a>")
         self.linked = False

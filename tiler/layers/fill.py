@@ -1,4 +1,4 @@
-"""Rendering into the store: the only path that creates tiles."""
+"""Render tiles into the store; the only code that creates tiles."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from tiler.layers.catalog import Layer
 from tiler.layers.render import TileVariant, nothing, render
 from tiler.storage.store import Store, Stores
 
-TRIES = 3  # at finding that out in less time
-CACHE_CONTROL = "public, max-age=3600"  # of tiles; TileJSON carries the revision for those who cannot wait
+TRIES = 3  # attempts to check the revision in time
+CACHE_CONTROL = "public, max-age=3600"  # of tiles; the revision in TileJSON's URLs bypasses it
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of a block's tiles, each once, as masks; and the bytes written, the milliseconds, the error."""
+    """The result of a block: each tile in one of four masks, the bytes written, the milliseconds, and the error."""
 
     written: int = 0
     empty: int = 0
@@ -33,24 +33,24 @@ class Outcome:
 
     @property
     def why(self) -> str:
-        """The error without the name of what could not be read."""
+        """The error without the name of the source."""
         return self.error.partition(": ")[2]
 
     @property
     def all(self) -> int:
-        """The tiles that it speaks of."""
+        """The mask of all tiles in the outcome."""
         return self.written | self.empty | self.skipped | self.failed
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A block to fill: which of its tiles, how they look, and whether to render those that exist.
+    """A block to fill: its tiles as a mask, their variant, and whether to re-render existing tiles.
 
-    A block larger than 8 x 8 is wholly wanted; its mask is 0. `blanks` stores a blank tile where there is nothing, so
-    that it is found the next time.
+    A block larger than 8 x 8 is requested completely; its mask is 0. With `blanks`, empty tiles are stored as blank
+    tiles, so that the next request finds them.
 
     Raises:
-        GridError: the mask has bits that are no tile of the block.
+        GridError: the mask has bits outside the block.
     """
 
     block: Block
@@ -62,26 +62,26 @@ class Request:
     def __post_init__(self) -> None:
         whole = self.block.full if self.block.size == LEAF else 0
         if self.tiles < 0 or self.tiles & ~whole:
-            raise GridError(f"mask {self.tiles:x} has bits off block {self.block}")
+            raise GridError(f"mask {self.tiles:x} has bits outside block {self.block}")
 
 
 @dataclass(slots=True)
 class Guard:
-    """Sees to it that no tile is put later than REVISION_CHECK_SECONDS after its layer was the current revision.
+    """Ensures that no tile is put more than REVISION_CHECK_SECONDS after a check that its revision is current.
 
-    It is made before the layer's metadata is read. `superseded` says why no more tiles of that revision may be put,
-    or nothing; what it says is believed as of when it was asked.
+    Create it before reading the layer's metadata. `superseded` returns the reason to put no more tiles of the revision,
+    or an empty text; the result counts from the time of the call.
     """
 
     superseded: Callable[[], str]
     checked: float = field(default_factory=time.monotonic)
 
     def check(self) -> None:
-        """Nothing, if a tile may be put now.
+        """Check that a tile may be put now.
 
         Raises:
             Superseded: it may not.
-            StoreError: that takes longer to find out than the answer holds.
+            StoreError: each check took longer than its result is valid.
         """
         for _ in range(TRIES):
             now = time.monotonic()
@@ -90,19 +90,20 @@ class Guard:
             if why := self.superseded():
                 raise Superseded(why)
             self.checked = now
-        raise StoreError("read", "the layer's metadata", f"it takes longer than {timing.REVISION_CHECK_SECONDS:.0f} s")
+        raise StoreError(
+            "read", "the layer's metadata", f"each of {TRIES} attempts took over {timing.REVISION_CHECK_SECONDS:.0f} s"
+        )
 
 
 def fill(layer: Layer, stores: Stores, request: Request, guard: Guard | None = None) -> Outcome:
-    """Render the request's tiles and put them in the store, as long as `guard` lets them.
+    """Render the request's tiles and put them into the store, while `guard` allows it.
 
-    Tiles that exist are left alone unless `force`; tiles with nothing on them are not stored, but where an older tile
-    lies in such a place a blank one takes it. After a read error no further tile is written and those that are
-    left count as failed.
+    Existing tiles are skipped unless `force`. Empty tiles are not stored, but with `force` a blank tile replaces an
+    older stored tile. After a read error no further tile is written, and the remaining ones count as failed.
 
     Raises:
-        StoreError: a tile could not be looked for or written.
-        Superseded: the layer has another revision by now, or none; the tiles that were left were not put.
+        StoreError: a tile could not be looked up or written.
+        Superseded: the layer has a newer revision or was removed; the remaining tiles were not put.
     """
     start, guard = time.monotonic(), guard or Guard(lambda: "")
     block, variant = request.block, request.variant
@@ -111,10 +112,10 @@ def fill(layer: Layer, stores: Stores, request: Request, guard: Guard | None = N
     }
     skipped = 0
     if not request.force:
-        there = stores.tiles.existing(names.values(), least=1)  # one without a byte is none
-        skipped = sum(block.bit(tile) for tile, key in names.items() if key in there)
+        stored = stores.tiles.existing(names.values(), least=1)  # an object of 0 bytes is not a tile
+        skipped = sum(block.bit(tile) for tile, key in names.items() if key in stored)
     left = request.tiles & ~skipped
-    drawn: dict[str, tuple[int, int]] = {}  # key: bit, bytes
+    rendered: dict[str, tuple[int, int]] = {}  # key: bit, bytes
     written = empty = size = 0
     error = ""
 
@@ -125,21 +126,21 @@ def fill(layer: Layer, stores: Stores, request: Request, guard: Guard | None = N
             if data is None and not request.blanks:
                 empty |= block.bit(tile)
                 continue
-            shown = data or nothing(layer, variant)
-            drawn[names[tile]] = (block.bit(tile), len(shown))
-            yield names[tile], shown
+            body = data or nothing(layer, variant)
+            rendered[names[tile]] = (block.bit(tile), len(body))
+            yield names[tile], body
 
     kind, lone = CONTENT_TYPES[variant.format], left.bit_count() == 1
     try:
         if left:
-            with closing(tiles()) as made:  # at once, also after a fault: it holds GDAL's settings
-                for key in stores.tiles.put_all(made, content_type=kind, cache_control=CACHE_CONTROL, lone=lone):
-                    bit, length = drawn[key]
+            with closing(tiles()) as new:  # close at once, also after an error, to reset GDAL's settings
+                for key in stores.tiles.put_all(new, content_type=kind, cache_control=CACHE_CONTROL, lone=lone):
+                    bit, length = rendered[key]
                     written |= bit
                     size += length
         if empty and request.force:
             old = (names[tile] for tile in block.tiles(empty))
-            size += _cleared(stores.tiles, old, nothing(layer, variant), kind, guard)
+            size += _put_blank(stores.tiles, old, nothing(layer, variant), kind, guard)
     except SourceReadError as fault:
         error = str(fault)
     return Outcome(
@@ -153,12 +154,12 @@ def fill(layer: Layer, stores: Stores, request: Request, guard: Guard | None = N
     )
 
 
-def _cleared(tiles: Store, keys: Iterable[str], clear: bytes, kind: str, guard: Guard) -> int:
-    """Lay the tile `clear` over those of `keys` that are stored; returns the bytes."""
+def _put_blank(tiles: Store, keys: Iterable[str], blank: bytes, kind: str, guard: Guard) -> int:
+    """Replace the stored tiles among `keys` with the tile `blank`; returns the bytes written."""
 
     def old() -> Iterator[tuple[str, bytes]]:
         for key in tiles.existing(keys):
             guard.check()
-            yield key, clear
+            yield key, blank
 
-    return sum(len(clear) for _ in tiles.put_all(old(), content_type=kind, cache_control=CACHE_CONTROL))
+    return sum(len(blank) for _ in tiles.put_all(old(), content_type=kind, cache_control=CACHE_CONTROL))

@@ -1,7 +1,7 @@
-"""The publications of a layer since all of its stored tiles were of one revision: each may have left tiles behind.
+"""The publication history of a layer since all stored tiles had one revision; each publication may have stored tiles.
 
-They are kept in `sources/{layer}/history.json`, beside the layer's metadata. Layers of earlier versions have none: the
-revision that TileJSON names and those that are kept tell what may be stored.
+It is kept in `sources/{layer}/history.json`, beside the layer's metadata. Layers of earlier versions have none; their
+revision in TileJSON and their kept revisions are used instead.
 """
 
 from __future__ import annotations
@@ -17,26 +17,26 @@ from tiler.keys import history_key, index_key, sources_prefix
 from tiler.storage.store import Store
 
 VERSION = 1
-FIRST, LAST = 1900, 9000  # years that no publication is of
-UNKNOWN = "unknown"  # a revision of which nothing is on record
+FIRST, LAST = 1900, 9000  # years outside any publication
+UNKNOWN = "unknown"  # a revision without a record
 
 
 @dataclass(frozen=True, slots=True)
 class Publication:
-    """A revision, and when it became the current one (UTC, by the store's clock); None means before all others."""
+    """A revision, and the time of its publication (UTC, by the store's clock); None means before all others."""
 
     revision: str
     at: datetime | None = None
 
 
 def publications(sources: Store, layer: str, current: str, named: Callable[[], str]) -> tuple[Publication, ...]:
-    """The revisions of which tiles may be stored, in the order of their publication; the last is the `current` one.
+    """The revisions that may have stored tiles, in the order of publication; the last is the `current` one.
 
-    `named` tells the revision that TileJSON names, empty where it names none; it is called only without a history.
-    Tiles of another revision that is kept may then have been stored at any time before the last publication.
+    `named` returns the revision in TileJSON, or an empty text; it is called only if there is no history. Tiles of
+    another kept revision may then have been stored at any time before the last publication.
 
     Raises:
-        CatalogError: the history is not what this version wrote.
+        CatalogError: the history is damaged or of another version.
     """
     known = _load(sources, layer)
     if not known:
@@ -48,7 +48,7 @@ def publications(sources: Store, layer: str, current: str, named: Callable[[], s
 
 
 def so_far(sources: Store, layer: str, named: Callable[[], str]) -> tuple[Publication, ...]:
-    """The publications before the next one: none of a new layer, an unknown one if metadata is damaged."""
+    """The publications so far: none for a new layer, one of unknown revision if the metadata is damaged."""
     try:
         current = read_json(sources.get(index_key(layer)))["revision"]
         return publications(sources, layer, str(current), named)
@@ -59,7 +59,7 @@ def so_far(sources: Store, layer: str, named: Callable[[], str]) -> tuple[Public
 
 
 def sound(sources: Store, layer: str) -> bool:
-    """Whether the history can be read, or there is none."""
+    """Whether the history is readable or missing."""
     try:
         _load(sources, layer)
     except CatalogError:
@@ -68,7 +68,7 @@ def sound(sources: Store, layer: str) -> bool:
 
 
 def follow(sources: Store, layer: str, known: Sequence[Publication], revision: str) -> None:
-    """Record that `revision`, which has just been published, comes after the `known` ones."""
+    """Add `revision`, which has just been published, to the `known` publications."""
     if known and known[-1].revision != revision:
         record(sources, layer, (*known, _latest(sources, layer, revision)))
 
@@ -78,9 +78,9 @@ def _latest(sources: Store, layer: str, revision: str) -> Publication:
 
 
 def record(sources: Store, layer: str, known: Sequence[Publication]) -> None:
-    """Put the history on record."""
-    said = [{"revision": each.revision, "at": each.at.isoformat() if each.at else None} for each in known]
-    data = json.dumps({"version": VERSION, "publications": said}, indent=1) + "\n"
+    """Put the history into the store."""
+    entries = [{"revision": each.revision, "at": each.at.isoformat() if each.at else None} for each in known]
+    data = json.dumps({"version": VERSION, "publications": entries}, indent=1) + "\n"
     sources.put(history_key(layer), data.encode(), content_type="application/json")
 
 
@@ -93,12 +93,12 @@ def forget(sources: Store, layer: str, revision: str) -> None:
 def _load(sources: Store, layer: str) -> tuple[Publication, ...]:
     key = history_key(layer)
     try:
-        said = read_json(sources.get(key))
-        if said["version"] != VERSION:
-            raise CatalogError(key, f"its version is {said['version']}, this program writes {VERSION}")
+        fields = read_json(sources.get(key))
+        if fields["version"] != VERSION:
+            raise CatalogError(key, f"format version {fields['version']}, this program reads {VERSION}")
         return tuple(
             Publication(str(each["revision"]), _date(each["at"]) if each["at"] else None)
-            for each in said["publications"]
+            for each in fields["publications"]
         )
     except MissingObject:
         return ()
@@ -110,7 +110,7 @@ def _date(text: str) -> datetime:
     """Parse a date with a zone.
 
     Raises:
-        ValueError: it has no zone, or lies at an end of the calendar.
+        ValueError: it has no zone, or an impossible year.
     """
     at = datetime.fromisoformat(text)
     if at.tzinfo is None or not FIRST < at.year < LAST:

@@ -1,4 +1,4 @@
-"""The files of a virtual layer, as they were at ingest."""
+"""The state of a virtual layer's files at ingest."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tiler.errors import SourceReadError
 
 
 class Origin(NamedTuple):
-    """A file: its path, its size in bytes, when it was last written and last touched (nanoseconds since 1970)."""
+    """A file: its path, its size in bytes, and its modification and change times (nanoseconds since 1970)."""
 
     path: str
     size: int
@@ -20,15 +20,15 @@ class Origin(NamedTuple):
 
 
 def origins(files: Iterable[Path]) -> tuple[Origin, ...]:
-    """The files as they are now; a missing file has no bytes."""
+    """The current state of the files; a missing file has size 0."""
     return tuple(map(_origin, map(str, files)))
 
 
 def check_origins(layer: str, source: str, before: tuple[Origin, ...], now: tuple[Origin, ...] | None = None) -> None:
-    """Refuse files that changed since `before`; `now` may hold more files.
+    """Reject files that changed since `before`; `now` may hold more files.
 
     Raises:
-        SourceReadError: one changed, so `source` may no longer show the layer's revision.
+        SourceReadError: one changed, so `source` may no longer match the layer's revision.
     """
     now = tuple(_origin(each.path) for each in before) if now is None else now
     if now != before:

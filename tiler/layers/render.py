@@ -1,4 +1,4 @@
-"""A layer's tiles, block by block: read, derive from neighbours, style, cut, encode."""
+"""Render a layer's tiles block by block: read, apply terrain kernels, style, cut, encode."""
 
 from __future__ import annotations
 
@@ -30,15 +30,15 @@ from tiler.raster.warp import overview_for, read, warp
 from tiler.storage.gdal_reads import location
 from tiler.storage.store import Store
 
-CACHE = 128  # megabytes of decoded blocks that GDAL keeps in a process
+CACHE = 128  # megabytes of GDAL's block cache per process
 
 
 @dataclass(frozen=True, slots=True)
 class TileVariant:
-    """How tiles are asked for: 256 pixels a side for scale 1, 512 for 2, in one format.
+    """The scale and format of tiles: 256 pixels per side at scale 1, 512 at scale 2.
 
     Raises:
-        BadOption: there is no such scale or format.
+        BadOption: the scale or format is invalid.
     """
 
     scale: Scale = 1
@@ -46,7 +46,9 @@ class TileVariant:
 
     def __post_init__(self) -> None:
         if self.scale not in get_args(Scale) or self.format not in FORMATS:
-            raise BadOption(f"tiles come at scale 1 or 2 as {', '.join(FORMATS)}, not {self.scale} and {self.format}")
+            raise BadOption(
+                f"no tiles at scale {self.scale} as {self.format}: use scale 1 or 2, as {', '.join(FORMATS)}"
+            )
 
     @property
     def size(self) -> int:
@@ -60,39 +62,39 @@ Read = Callable[[Window], Area]
 def render(
     layer: Layer, sources: Store, block: Block, mask: int, variant: TileVariant
 ) -> Iterator[tuple[Tile, bytes | None]]:
-    """The tiles of `block` that `mask` names; None for a tile with nothing on it.
+    """The tiles of `block` in `mask`; None for an empty tile.
 
-    A tile is the same bytes whether it is asked for alone or with its neighbours.
+    A tile has the same bytes whether it is rendered alone or with its neighbours.
 
     Raises:
-        BadOption: the layer cannot be had in that format.
+        BadOption: the layer cannot have that format.
         SourceReadError: some pixel could not be read, or the raster of a virtual layer changed since it was ingested;
-            tiles given before that are whole.
+            tiles yielded before are complete.
     """
     layer.check_format(variant.format)
     if layer.origins:
-        made = list(_rendered(layer, sources, block, mask, variant))
-        check_origins(layer.id, layer.source, layer.origins)  # no file was touched until all was read
-        yield from made
+        tiles = list(_render(layer, sources, block, mask, variant))
+        check_origins(layer.id, layer.source, layer.origins)  # after all reads, so no change can be missed
+        yield from tiles
     else:
-        yield from _rendered(layer, sources, block, mask, variant)
+        yield from _render(layer, sources, block, mask, variant)
 
 
-def _rendered(
+def _render(
     layer: Layer, sources: Store, block: Block, mask: int, variant: TileVariant
 ) -> Iterator[tuple[Tile, bytes | None]]:
-    """The same, of a raster that is as it was."""
+    """The same without checking the files of a virtual layer."""
     path = location(sources, layer.source, layer.bake.head) if layer.bake else layer.source
-    zoom = block.z + variant.scale - 1  # at scale 2 a tile shows the pixels of the next zoom
+    zoom = block.z + variant.scale - 1  # at scale 2 a tile has the pixels of the next zoom
     size = variant.size
     with rasterio.Env(session=DummySession(), GDAL_CACHEMAX=CACHE, **sources.gdal_options):
         level = _level(layer.bake, zoom) if layer.bake else None
         if layer.bake and level is not None:
-            runs, read_area = _side_by_side(layer, block, mask), _reading(layer, layer.bake, path, level)
+            runs, read_area = _runs(layer, block, mask), _cog_reader(layer, layer.bake, path, level)
         else:
-            runs, read_area = ([tile] for tile in block.tiles(mask)), _warping(layer, path, zoom)
+            runs, read_area = ([tile] for tile in block.tiles(mask)), _warper(layer, path, zoom)
         if layer.style.terrain in KERNELS:
-            read_area = _bordered(read_area, _first(layer, zoom) * TILE)
+            read_area = _bordered(read_area, _first_column(layer, zoom) * TILE)
         for tiles in runs:
             left, top = min(tile.x for tile in tiles), min(tile.y for tile in tiles)
             columns = max(tile.x for tile in tiles) - left + 1
@@ -100,7 +102,7 @@ def _rendered(
             x = _unwrapped(layer, left, block.z)
             window = Window(zoom, x * size, top * size, columns * size, rows * size)
             area = read_area(window)
-            if block.z == 0 and layer.bounds.crosses:  # the one tile that holds both ends of such a layer
+            if block.z == 0 and layer.bounds.crosses:  # the only tile with both ends of such a layer
                 area = _over(area, read_area(replace(window, x=window.x + size)))
             area = layer.style.meaning(area[0]), area[1]
             if layer.style.terrain in KERNELS:
@@ -118,18 +120,18 @@ def render_tile(layer: Layer, sources: Store, tile: Tile, variant: TileVariant) 
 
 
 def nothing(layer: Layer, variant: TileVariant) -> bytes:
-    """What stands for a tile of the layer with nothing on it where there must be something."""
+    """The blank tile of the layer, for an empty tile that must have bytes."""
     return blank_tile(variant.size, variant.format, layer.style.ground)
 
 
 def _level(bake: CogLayout, zoom: int) -> int | None:
-    """Which level of the COG has the pixels of `zoom`, if one has."""
+    """The level of the COG with the pixels of `zoom`; None if there is none."""
     level = bake.z - zoom
     return level if 0 <= level < bake.levels else None
 
 
-def _side_by_side(layer: Layer, block: Block, mask: int) -> Iterator[list[Tile]]:
-    """The wanted tiles, together where the layer's columns run on without a turn around the world."""
+def _runs(layer: Layer, block: Block, mask: int) -> Iterator[list[Tile]]:
+    """The requested tiles in groups that are contiguous in the COG: one, or two around the antimeridian."""
     turns: dict[int, list[Tile]] = {}
     for tile in block.tiles(mask):
         turns.setdefault(_unwrapped(layer, tile.x, block.z) - tile.x, []).append(tile)
@@ -137,23 +139,22 @@ def _side_by_side(layer: Layer, block: Block, mask: int) -> Iterator[list[Tile]]
 
 
 def _unwrapped(layer: Layer, x: int, z: int) -> int:
-    """Column `x` of zoom `z` as the layer counts columns: past the antimeridian they go on."""
-    first = _first(layer, z)
+    """Column `x` of zoom `z` in the layer's numbering, which continues past the antimeridian."""
+    first = _first_column(layer, z)
     return first + (x - first) % (1 << z)
 
 
-def _first(layer: Layer, z: int) -> int:
-    """The first column of zoom `z` that the layer counts."""
+def _first_column(layer: Layer, z: int) -> int:
+    """The layer's first column of zoom `z`."""
     west = layer.bake.x if layer.bake else layer.footprint.x
-    deep = layer.bake.z if layer.bake else layer.footprint.z
-    return west >> (deep - z) if deep >= z else west << (z - deep)
+    zoom = layer.bake.z if layer.bake else layer.footprint.z
+    return west >> (zoom - z) if zoom >= z else west << (z - zoom)
 
 
 def _bordered(read_area: Read, first: int) -> Read:
-    """Reads one pixel more on each side than it is asked for.
+    """A reader that adds one pixel on each side of the window.
 
-    Of a layer around the globe the neighbour of the first column of pixels, `first`, is the last, and the other way
-    around.
+    In a layer around the globe, the first column of pixels, `first`, and the last are neighbours.
     """
 
     def read_bordered(window: Window) -> Area:
@@ -165,24 +166,24 @@ def _bordered(read_area: Read, first: int) -> Read:
                 continue
             side = slice(column, column + 1)
             beyond = read_area(replace(wide, x=wide.x + column + turn, width=1))
-            values[..., side], cover = _over((values[..., side], mask[:, side]), beyond)
-            mask[:, side] = 255 if cover is None else cover
+            values[..., side], side_mask = _over((values[..., side], mask[:, side]), beyond)
+            mask[:, side] = 255 if side_mask is None else side_mask
         return values, mask
 
     return read_bordered
 
 
 def _over(area: Area, other: Area) -> Area:
-    """One area laid over another of the same size."""
-    (values, cover), (below, below_cover) = area, other
-    if cover is None:
+    """An area over another of the same size."""
+    (values, mask), (below, below_mask) = area, other
+    if mask is None:
         return area
-    hidden = cover == 0
-    return np.where(hidden, below, values), np.where(hidden, 255 if below_cover is None else below_cover, cover)
+    clear = mask == 0
+    return np.where(clear, below, values), np.where(clear, 255 if below_mask is None else below_mask, mask)
 
 
-def _reading(layer: Layer, bake: CogLayout, path: str, level: int) -> Read:
-    """Reads pixels that lie in the COG as they are."""
+def _cog_reader(layer: Layer, bake: CogLayout, path: str, level: int) -> Read:
+    """A reader of the COG's own pixels."""
     dataset = opened(path, level, cog=True)
     left, top = bake.x * TILE >> level, bake.y * TILE >> level
 
@@ -193,10 +194,10 @@ def _reading(layer: Layer, bake: CogLayout, path: str, level: int) -> Read:
     return read_area
 
 
-def _warping(layer: Layer, path: str, zoom: int) -> Read:
-    """Makes pixels that lie nowhere: of a virtual layer, past the raster's own zoom, below the last overview.
+def _warper(layer: Layer, path: str, zoom: int) -> Read:
+    """A reader that warps: for virtual layers, zooms above the COG's base, and zooms below its last overview.
 
-    Only for single tiles: GDAL's warp of a larger window is not the same to the last bit.
+    Only for single tiles: GDAL's warp of a larger window differs in the last bits.
     """
     dataset, resampling = _nearest_level(layer, path, zoom)
     if layer.bake:
@@ -211,9 +212,10 @@ def _warping(layer: Layer, path: str, zoom: int) -> Read:
 
 
 def _nearest_level(layer: Layer, path: str, zoom: int) -> tuple[DatasetReader, Resampling]:
-    """What to warp for `zoom`, and how.
+    """The dataset to warp for `zoom`, and the kernel.
 
-    The base past its zoom, the last overview below it; of a virtual layer the deepest overview that is still finer.
+    That is the base for higher zooms, the last overview for lower ones; for a virtual layer, the coarsest overview that
+    is no coarser than `zoom`.
     """
     bake = layer.bake
     if bake is None:
@@ -222,5 +224,5 @@ def _nearest_level(layer: Layer, path: str, zoom: int) -> tuple[DatasetReader, R
         return opened(path, overview_for(path, shrink, open_options), open_options=open_options), layer.resampling
     if zoom > bake.z:
         return opened(path, cog=True), layer.resampling
-    small: Resampling = "nearest" if layer.style.palette or layer.resampling == "nearest" else "average"
-    return opened(path, bake.levels - 1, cog=True), small
+    shrinking: Resampling = "nearest" if layer.style.palette or layer.resampling == "nearest" else "average"
+    return opened(path, bake.levels - 1, cog=True), shrinking

@@ -1,4 +1,4 @@
-"""A raster in an archive that is given as a source by itself."""
+"""The raster in a ZIP archive that is given as the source."""
 
 from __future__ import annotations
 
@@ -10,31 +10,31 @@ from tiler.errors import BadSource, SourceReadError
 from tiler.raster.datasets import DRIVERS, probed
 
 END = ".zip"
-ASIDE = (".ovr", ".msk", ".aux", ".aux.xml", "/")  # ends of names of what is no raster by itself
-OTHERS = ("VRT", "GTI")  # drivers whose files name other files, so they are known by their names here
-MOST = 4096  # files of an archive that are looked at
-SHOWN = 8  # rasters that a message lists
+ASIDE = (".ovr", ".msk", ".aux", ".aux.xml", "/")  # suffixes of sidecars and folders
+OTHERS = ("VRT", "GTI")  # drivers whose files refer to other files; recognized by their suffix here
+MOST = 4096  # most files of an archive to check
+SHOWN = 8  # most rasters in a message
 
 
 def unpacked(path: str) -> str:
-    """GDAL's name of the only raster in the archive at `path`; `path` itself if it is no archive.
+    """GDAL's name of the only raster in the archive at `path`; `path` itself if it is not an archive.
 
     Raises:
-        BadSource: it holds none, or several; the message lists them.
+        BadSource: it holds no raster, or several; the message lists them.
         StoreError: the network failed.
     """
     if not path.lower().endswith(END) or not Path(path).is_file() or not zipfile.is_zipfile(path) or _opens(path):
         return path
-    found = list(_rasters(path))
-    if not found:
-        raise BadSource(path, "it holds no raster that GDAL opens: unpack it, and name one")
-    if len(found) > 1:
-        more = f" and {len(found) - SHOWN} more" if len(found) > SHOWN else ""
+    names = list(_rasters(path))
+    if not names:
+        raise BadSource(path, "it holds no raster that GDAL opens: unpack it, and ingest one of its files")
+    if len(names) > 1:
+        more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
         raise BadSource(
             path,
-            f"it holds {', '.join(found[:SHOWN])}{more}: name one, as '/vsizip/{path}/{found[0]}'",
+            f"it holds {', '.join(names[:SHOWN])}{more}: choose one, as in '/vsizip/{path}/{names[0]}'",
         )
-    return f"/vsizip/{path}/{found[0]}"
+    return f"/vsizip/{path}/{names[0]}"
 
 
 def _rasters(path: str) -> Iterator[str]:

@@ -1,8 +1,7 @@
 """Rasters of other celestial bodies: detect the body of a CRS, and move its map to the earth.
 
-Only where that takes no more than another geotransform: of longitudes and latitudes, or of an equirectangular map of
-a sphere, whose metres are longitudes and latitudes times a constant (Snyder, Map Projections, 1987, equations 12-1
-and 12-2).
+Only if another geotransform suffices: for longitudes and latitudes, and for an equirectangular map of a sphere, whose
+metres are longitudes and latitudes times a constant (Snyder, Map Projections, 1987, equations 12-1 and 12-2).
 """
 
 from __future__ import annotations
@@ -16,12 +15,12 @@ from rasterio.crs import CRS
 from tiler.errors import BadSource
 
 EARTH = 6_378_137.0  # metres
-ALIKE = 0.01  # of that, which all ellipsoids of the earth differ by at most
+ALIKE = 0.01  # largest relative difference from it of any ellipsoid of the earth
 AS_EARTH = "--as-earth"
 
 
 def horizontal(crs: CRS) -> dict[str, Any]:
-    """The part of a CRS that says where on a map, as PROJJSON; empty where PROJ has no words for it."""
+    """The horizontal part of a CRS as PROJJSON; empty if PROJ cannot express it."""
     part: dict[str, Any] = crs.to_dict(projjson=True)
     while inner := part.get("source_crs") or next(iter(part.get("components", ())), None):
         part = inner
@@ -29,28 +28,28 @@ def horizontal(crs: CRS) -> dict[str, Any]:
 
 
 def called(crs: CRS) -> str:
-    """The name of a CRS: its description would take a screen."""
+    """The name of a CRS for messages, because its WKT is too long."""
     part = crs.to_dict(projjson=True)
     name = part.get("name") or horizontal(crs).get("name")
     return repr(name[:60]) if name else "its CRS"
 
 
 def foreign_radius(crs: CRS) -> float | None:
-    """The radius in metres of the body of a CRS, None where that is the earth or nothing is said."""
+    """The radius in metres of the body of a CRS; None for the earth, or if the CRS names no body."""
     part = horizontal(crs)
     while "base_crs" in part:
         part = part["base_crs"]
     ellipsoid = (part.get("datum") or part.get("datum_ensemble") or {}).get("ellipsoid", {})
-    said = ellipsoid.get("semi_major_axis", ellipsoid.get("radius", EARTH))
-    radius = said["value"] * said["unit"].get("conversion_factor", 1.0) if isinstance(said, dict) else said
+    axis = ellipsoid.get("semi_major_axis", ellipsoid.get("radius", EARTH))
+    radius = axis["value"] * axis["unit"].get("conversion_factor", 1.0) if isinstance(axis, dict) else axis
     return None if abs(radius / EARTH - 1) < ALIKE else float(radius)
 
 
 def on_earth(crs: CRS | None, transform: Affine, path: str) -> Affine | None:
-    """The geotransform that lays a raster on the earth, in degrees (EPSG:4326); None for rasters of the earth.
+    """The geotransform that moves a raster to the earth, in degrees (EPSG:4326); None for rasters of the earth.
 
     Raises:
-        BadSource: its CRS is neither of longitudes and latitudes nor equirectangular.
+        BadSource: its CRS is neither geographic nor equirectangular.
     """
     if not crs or foreign_radius(crs) is None:
         return None
@@ -60,18 +59,20 @@ def on_earth(crs: CRS | None, transform: Affine, path: str) -> Affine | None:
 
 
 def _degrees(crs: CRS, path: str) -> tuple[tuple[float, float], tuple[float, float]]:
-    """Degrees a unit and degrees at 0 of a CRS: of longitude along its first axis, of latitude along its second."""
-    said = crs.to_dict()
-    if crs.is_geographic and "pm" not in said:
+    """Degrees per unit and degrees at 0 of a CRS: of longitude along its first axis, of latitude along its second."""
+    parameters = crs.to_dict()
+    if crs.is_geographic and "pm" not in parameters:
         degree = math.degrees(crs.units_factor[1])
         return (degree, 0.0), (degree, 0.0)
-    if said.get("proj") != "eqc" or "R" not in said or "pm" in said:
+    if parameters.get("proj") != "eqc" or "R" not in parameters or "pm" in parameters:
         raise BadSource(
             path,
-            f"{AS_EARTH} takes longitudes and latitudes, or an equirectangular map of a sphere, not {called(crs)}",
+            f"{AS_EARTH} needs longitudes and latitudes, or an equirectangular map of a sphere, not {called(crs)}: "
+            "run `gdalwarp` on it first",
         )
     metre = crs.linear_units_factor[1]
-    north = math.degrees(1 / said["R"])
-    east = north / math.cos(math.radians(said["lat_ts"]))
-    west, south = said["lon_0"] - east * said["x_0"], said["lat_0"] - north * said["y_0"]
+    north = math.degrees(1 / parameters["R"])
+    east = north / math.cos(math.radians(parameters["lat_ts"]))
+    west = parameters["lon_0"] - east * parameters["x_0"]
+    south = parameters["lat_0"] - north * parameters["y_0"]
     return (east * metre, west), (north * metre, south)

@@ -1,4 +1,4 @@
-"""The colours of a raster's classes: of its palette, else of its attribute table."""
+"""The colours of a raster's classes, from its palette or its attribute table."""
 
 from __future__ import annotations
 
@@ -14,49 +14,51 @@ from tiler.image.style import Rgba
 from tiler.raster.pixels import dtype_of
 from tiler.raster.vrt import copy_of
 
-FEW = 256  # classes of a byte
-MOST = 1 << 16  # classes of two
-LOWEST, HIGHEST = (5, 3), (5, 4)  # what GDAL uses columns of such a table for that hold a row's values: one, or a range
-NAMED = {6: "red", 7: "green", 8: "blue", 9: "alpha"}  # and its colour
+FEW = 256  # classes of one byte
+MOST = 1 << 16  # classes of two bytes
+LOWEST, HIGHEST = (5, 3), (5, 4)  # GDAL's usages of attribute columns with a row's value, or the ends of its range
+NAMED = {6: "red", 7: "green", 8: "blue", 9: "alpha"}  # usages of columns with its colour
 BLACK: Rgba = (0, 0, 0, 255)
 
 
 def palette_of(dataset: DatasetReader, band: int, *, shown: bool = False) -> tuple[Rgba, ...]:
-    """The colours of the values 0, 1, 2, ... of a band that has a palette; empty for every other.
+    """The colours of the values 0, 1, 2, ... of a band with a palette; empty for any other band.
 
-    GDAL says that the raster's own nodata value is transparent; it is opaque if it is to be `shown`.
+    GDAL makes the raster's own nodata value transparent; with `shown` it is opaque.
     """
     if dataset.colorinterp[band - 1] != ColorInterp.palette:
         return ()
     try:
         colours: dict[int, Rgba] = dataset.colormap(band)
-    except ValueError:  # it says that there is one, and there is none
+    except ValueError:  # it declares a palette but has none
         return ()
     hidden = dataset.nodatavals[band - 1]
     if shown and hidden in colours:
         colours[int(hidden)] = (*colours[int(hidden)][:3], 255)
-    last = max((value for value, colour in colours.items() if colour != BLACK), default=0)  # two bytes have all 65,536
+    last = max(
+        (value for value, colour in colours.items() if colour != BLACK), default=0
+    )  # GDAL fills a palette of two bytes to 65,536 entries
     most = max(FEW, last + 1)
     return table_of({value: colour for value, colour in colours.items() if value < most})
 
 
 def table_of(colours: Mapping[int, Rgba]) -> tuple[Rgba, ...]:
-    """A palette of the colours of some values; those between are transparent."""
+    """A palette with the given colours; other values are transparent."""
     return tuple(colours.get(value, (0, 0, 0, 0)) for value in range(max(colours, default=-1) + 1))
 
 
 def attributed(dataset: DatasetReader, band: int) -> tuple[Rgba, ...]:
-    """The colours that an attribute table gives to the classes of a band of whole numbers; empty if it has none."""
+    """The colours of a band of integers from its attribute table; empty if it has none."""
     if np.dtype(dtype_of(dataset, band)).kind not in "ui" or dataset.count > 1:
         return ()
     table = copy_of(dataset).find(f"VRTRasterBand[@band='{band}']/GDALRasterAttributeTable")
     if table is None or table.get("tableType", "thematic") != "thematic":
         return ()
-    return table_of(dict(reversed(list(_rows(table)))))  # of rows that overlap the first counts
+    return table_of(dict(reversed(list(_rows(table)))))  # the first of overlapping rows counts
 
 
 def _rows(table: ET.Element) -> Iterator[tuple[int, Rgba]]:
-    """Values and colours, where both can be read; of a row that holds a range, each value."""
+    """Values and colours of readable rows; a row with a range gives each of its values."""
     columns: dict[str, int] = {}
     for number, field in enumerate(table.findall("FieldDefn")):
         usage = int(field.findtext("Usage") or 0)

@@ -1,4 +1,4 @@
-"""Open rasters: kept per thread, their errors in our words."""
+"""Open rasters, cached per thread, with GDAL's errors translated."""
 
 from __future__ import annotations
 
@@ -27,18 +27,18 @@ from tiler.raster import amplitude, bodies, gcps, subdatasets, vrt
 from tiler.raster.options import Nodata, Options
 from tiler.storage import gdal_reads
 
-OPEN_DATASETS = 32  # that a thread keeps
-NETWORK = {  # what GDAL is told where it reads from a network by itself
+OPEN_DATASETS = 32  # open datasets cached per thread
+NETWORK = {  # GDAL options for its own network reads
     "GDAL_DISABLE_READDIR_ON_OPEN": "FALSE",
     "GDAL_HTTP_CONNECTTIMEOUT": "10",
     "GDAL_HTTP_TIMEOUT": "60",
     "GDAL_HTTP_MAX_RETRY": "4",
     "GDAL_HTTP_RETRY_DELAY": "0.5",
-    # a failure is not for ever: without this GDAL remembers it as long as the process lives
+    # without this GDAL caches a failure as long as the process lives
     "CPL_VSIL_CURL_NON_CACHED": "/vsis3/:/vsicurl/:/vsigs/:/vsiaz/",
     "GDAL_VRT_ENABLE_PYTHON": "NO",
 }
-# What opens a source: formats that hold their pixels themselves. Others name files and servers in their headers.
+# Drivers for sources: formats that contain their pixels. Others refer to files and servers in their headers.
 DRIVERS = (
     *("GTiff", "COG", "VRT", "GTI", "JP2OpenJPEG", "JP2KAK", "JP2ECW", "PNG", "JPEG", "JPEGXL", "WEBP"),
     *("GIF", "BIGGIF", "BMP", "AVIF", "HEIF", "HFA", "netCDF", "HDF4", "HDF4Image", "HDF5", "HDF5Image"),
@@ -47,18 +47,18 @@ DRIVERS = (
     *("GSBG", "GS7BG", "PNM", "SGI", "Terragen", "ILWIS", "BT", "BYN", "NTv2", "GTX", "GXF"),
     *("KRO", "PCRaster", "LCP", "RMF", "RRASTER", "ACE2", "SIGDEM", "SDTS", "SAFE", "SENTINEL2"),
 )
-INLINE = "vrt://"  # a VRT in one line: a name and what to do with it
-BESIDE = re.compile(r":::BASE:::[^/\\]*")  # how metadata names overviews that lie beside their raster
-FAR = re.compile(r"/vsi(curl|s3|gs|az|adls|oss|swift|webhdfs)|(?!file:)[a-z0-9+]+://")  # what GDAL reads from a network
-REFUSED = re.compile(r"HTTP response code: 4(?!08|29)")  # of such a source; all else may pass
+INLINE = "vrt://"  # a VRT in one line: a name and options
+BESIDE = re.compile(r":::BASE:::[^/\\]*")  # metadata of overviews in the same folder as their raster
+FAR = re.compile(r"/vsi(curl|s3|gs|az|adls|oss|swift|webhdfs)|(?!file:)[a-z0-9+]+://")  # network paths
+REFUSED = re.compile(r"HTTP response code: 4(?!08|29)")  # a permanent failure of a network path
 
 
 class OpenOptions(NamedTuple):
-    """How to open a source: with any GDAL driver or only `DRIVERS`; where it lies, if not where it says.
+    """How to open a source: with any GDAL driver (`trusted`) or only `DRIVERS`, and with what georeferencing.
 
-    `subdataset` is what to open of a file that holds several rasters. `crs` and one of `bounds` and `geotransform`
-    take the place of its own; `as_earth` moves it to the earth. How a raster of ground control points is warped say
-    `gcps`, `resampling` and `nodata`.
+    `subdataset` selects one of several rasters in a file. `crs`, and `bounds` or `geotransform`, override its own;
+    `as_earth` moves it from another body to the earth. `gcps`, `resampling` and `nodata` apply to the warp of a raster
+    with ground control points.
     """
 
     trusted: bool = False
@@ -73,14 +73,14 @@ class OpenOptions(NamedTuple):
 
     @classmethod
     def of(cls, options: Options) -> OpenOptions:
-        """As `ingest` was asked."""
+        """The open options among the options of an ingest."""
         place = (options.crs, options.bounds, options.geotransform)
         warp = (options.gcps, options.resampling or "", options.nodata)
         return cls(options.trust_source, options.as_earth, *place, options.subdataset, *warp)
 
     @property
     def placed(self) -> bool:
-        """Whether the user says where each pixel lies."""
+        """Whether the user gave the georeferencing."""
         return bool(self.bounds or self.geotransform)
 
 
@@ -94,11 +94,10 @@ def inline(name: str) -> str:
 
 @contextmanager
 def translated(path: str) -> Iterator[None]:
-    """GDAL's errors as `SourceReadError`, or as `StoreError` where the store or the network failed beneath it.
+    """Translate GDAL's errors to `SourceReadError`, or to `StoreError` if the store or the network failed below it.
 
-    What failed beneath is raised even if GDAL made something of it: it takes directories that it could not read
-    for empty ones. It may remember that, so all that is open is closed. Only that a file is not there is for GDAL to
-    judge: it looks for companions.
+    An error below GDAL is raised even if GDAL ignored it: it treats directories that it could not read as empty, and
+    may cache that, so all open datasets are closed. Only a missing file is left to GDAL, which looks for sidecars.
     """
     gdal_reads.fault()
     path = inline(path)
@@ -107,11 +106,11 @@ def translated(path: str) -> Iterator[None]:
     except (RasterioError, CPLE_BaseError, OSError, ValueError) as error:
         cause = error.__cause__ or error
         with stack_errors():
-            pass  # which makes GDAL forget the error, lest it comes up again where nothing is wrong
+            pass  # clears GDAL's error stack, so that the error is not raised again later
         try:
             _raise_fault()
         except MissingObject as missing:
-            raise SourceReadError(gdal_reads.shown(path), "there is no such object") from missing
+            raise SourceReadError(gdal_reads.shown(path), "no such object") from missing
         if FAR.match(path) and not REFUSED.search(f"{error} {cause}"):
             forget()
             raise StoreError("read", path, cause) from error
@@ -121,7 +120,7 @@ def translated(path: str) -> Iterator[None]:
 
 
 def _raise_fault() -> None:
-    """Raise what went wrong beneath GDAL, if anything did."""
+    """Raise the last error below GDAL, if there is one."""
     beneath = gdal_reads.fault()
     if beneath:
         forget()
@@ -131,21 +130,20 @@ def _raise_fault() -> None:
 def opened(path: str, level: int = 0, *, cog: bool = False, open_options: OpenOptions = PLAIN) -> DatasetReader:
     """The raster at `path`, kept open for this thread; `level` 1 is its first overview.
 
-    A file that changes on disk is opened again. A dataset is not for two threads at once. `cog` says that the file
-    is one of ours, which stands alone, so that none is looked for beside it; elsewhere than in a folder its `path`
-    is a mount's.
+    A file that changes on disk is opened again. Use a dataset in one thread only. `cog` marks a baked COG, which has no
+    sidecars to look for; its `path` comes from `gdal_reads.location`.
 
     Raises:
-        SourceReadError: GDAL cannot open it, or not with the drivers that it may use.
-        BadSource: it cannot be laid on the earth.
-        StoreError: the store or the network failed; another time it may work.
+        SourceReadError: GDAL cannot open it with the permitted drivers.
+        BadSource: it cannot be placed on the earth.
+        StoreError: the store or the network failed; a retry may succeed.
     """
     try:
         state = Path(path).stat()
         stamp = (state.st_mtime_ns, state.st_size, state.st_ino)
-    except OSError:  # no file: an address that only GDAL knows
+    except OSError:  # not a file: a GDAL name
         stamp = (0, 0, 0)
-    return _kept.opened(path, stamp, level, cog, open_options)
+    return _cache.opened(path, stamp, level, cog, open_options)
 
 
 def _open(path: str, _stamp: tuple[int, int, int], level: int, cog: bool, open_options: OpenOptions) -> DatasetReader:
@@ -168,11 +166,11 @@ def _open(path: str, _stamp: tuple[int, int, int], level: int, cog: bool, open_o
 
 
 def _description(dataset: DatasetReader, open_options: OpenOptions) -> ET.Element | None:
-    """A VRT to read a raster through; None where it is read as it is.
+    """A VRT of the raster with the options applied; None if they change nothing.
 
     Raises:
-        BadOption: an option places it nowhere.
-        BadSource: it cannot be laid on the earth.
+        BadOption: an option gives no valid place.
+        BadSource: it cannot be placed on the earth.
     """
     crs, transform = _place(dataset, open_options)
     moved = vrt.placed(vrt.copy_of(dataset), crs, transform) if crs or transform else None
@@ -198,11 +196,11 @@ def _warped_amplitude(dataset: DatasetReader, description: ET.Element, open_opti
 
 
 def part_of(path: str, open_options: OpenOptions) -> str:
-    """GDAL's name of the raster at `path`: its own, or that of the subdataset that is asked for.
+    """GDAL's name of the raster at `path`: its own, or that of the selected subdataset.
 
     Raises:
         BadSource: there is no such subdataset.
-        SourceReadError: nothing opens it.
+        SourceReadError: no driver opens it.
         StoreError: the store or the network failed.
     """
     with translated(path), rasterio.Env(session=DummySession(), **NETWORK) as env:
@@ -217,11 +215,11 @@ def _part(path: str, drivers: list[str] | None, subdataset: str) -> str:
 
 
 def _place(dataset: DatasetReader, open_options: OpenOptions) -> tuple[CRS | None, Affine | None]:
-    """The CRS and the geotransform that a raster gets in place of its own; None where it keeps that.
+    """The CRS and the geotransform that override a raster's own; None where it keeps its own.
 
     Raises:
-        BadOption: they are none.
-        BadSource: it cannot be laid on the earth.
+        BadOption: they are invalid.
+        BadSource: it cannot be placed on the earth.
     """
     crs = vrt.crs_of(open_options.crs) if open_options.crs else None
     transform = vrt.transform_of(open_options.bounds, open_options.geotransform, dataset.width, dataset.height)
@@ -234,7 +232,7 @@ def _place(dataset: DatasetReader, open_options: OpenOptions) -> tuple[CRS | Non
 
 @contextmanager
 def as_it_is(path: str, open_options: OpenOptions) -> Iterator[DatasetReader]:
-    """The raster at `path` for a moment, laid nowhere else.
+    """Open the raster at `path` briefly, with its own georeferencing.
 
     Raises:
         SourceReadError, StoreError: as `opened`.
@@ -249,7 +247,7 @@ def probed(path: str, drivers: Sequence[str]) -> list[str]:
     """The files of the raster at `path`, opened only by `drivers`, or by any driver if none are given.
 
     Raises:
-        SourceReadError: none of them opens it, or its overviews lie elsewhere.
+        SourceReadError: no driver opens it, or its metadata refers to overviews elsewhere.
         StoreError: the store or the network failed.
     """
     with (
@@ -257,9 +255,9 @@ def probed(path: str, drivers: Sequence[str]) -> list[str]:
         rasterio.Env(session=DummySession(), **NETWORK) as env,
         DatasetReader(_parse_path(path), driver=_known(env, drivers)) as dataset,
     ):
-        named = {key.upper(): said for key, said in dataset.tags(ns="OVERVIEWS").items()}.get("OVERVIEW_FILE")
+        named = {key.upper(): value for key, value in dataset.tags(ns="OVERVIEWS").items()}.get("OVERVIEW_FILE")
         if drivers and named and not BESIDE.fullmatch(named):
-            raise SourceReadError(path, "its metadata places overviews elsewhere")
+            raise SourceReadError(path, "its metadata refers to overviews elsewhere")
         return list(dataset.files)
 
 
@@ -269,22 +267,22 @@ def versions() -> tuple[str, str]:
 
 
 def _known(env: rasterio.Env, drivers: Sequence[str]) -> list[str] | None:
-    """The available ones of `drivers`; None means any."""
-    there = env.drivers()
-    return [each for each in drivers if each in there] or None
+    """The `drivers` that this GDAL has; None means any driver."""
+    available = env.drivers()
+    return [each for each in drivers if each in available] or None
 
 
 @atexit.register
 def forget() -> None:
-    """Close what this thread keeps open, lest a sidecar or a part of a VRT has changed."""
-    _kept.opened.cache_clear()
+    """Close this thread's datasets, in case a sidecar or a member of a VRT has changed."""
+    _cache.opened.cache_clear()
 
 
-class _Kept(threading.local):
-    """A dataset of a store that is opened in one thread and closed in another ends the process."""
+class _Cache(threading.local):
+    """Open datasets of each thread: one in a store that another thread closes would crash the process."""
 
     def __init__(self) -> None:
         self.opened = lru_cache(maxsize=OPEN_DATASETS)(_open)
 
 
-_kept = _Kept()
+_cache = _Cache()

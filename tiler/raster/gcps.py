@@ -1,6 +1,6 @@
-"""Rasters that ground control points place: warped once, onto the pixels of the tile grid.
+"""Rasters with ground control points: a VRT warps them to the pixels of the tile grid.
 
-What is warped there again, to bake it, stays what it is: its pixels are the grid's. So it is resampled once.
+The warp of the bake then leaves their pixels unchanged, so they are resampled only once.
 """
 
 from __future__ import annotations
@@ -25,53 +25,54 @@ from tiler.raster.options import Nodata
 from tiler.raster.place import FORMER, MERCATOR
 from tiler.raster.vrt import copy_of
 
-FITS = ("polynomial", "tps")  # through control points
-WGS_84 = 4326  # without the shift of a datum, longitudes may go on past 180 degrees
-BLOCK = 512  # pixels a side that are warped at a time
+FITS = ("polynomial", "tps")  # transformations from control points
+WGS_84 = 4326  # without a datum shift, longitudes may continue past 180 degrees
+BLOCK = 512  # pixels per side to warp at a time
 
 
 def by_points(dataset: DatasetReader) -> bool:
-    """Whether control points place the raster, and no geotransform."""
+    """Whether the raster has control points and no geotransform."""
     return bool(dataset.gcps[0]) and bool(dataset.transform.is_identity)
 
 
 def unrolled(dataset: DatasetReader, fit: str, resampling: str, nodata: Nodata) -> ET.Element:
-    """A VRT of the raster on the pixels of the tile grid, of the zoom whose pixels are no larger than its own.
+    """A VRT of the raster on the pixels of the tile grid, at the lowest zoom with pixels no larger than its own.
 
-    A polynomial goes as near to the points as it can, of the order that GDAL takes for so many; a thin plate spline
-    (`tps`) goes through each. `nodata` is what the user says; where nothing is to be seen, pixels are that, or else
-    an alpha band is 0, the raster's own or one that is added.
+    A polynomial approximates the points, with the order that GDAL chooses for their number; a thin plate spline (`tps`)
+    passes through each. `nodata` is the user's. Missing pixels become nodata if there is a value; otherwise the alpha
+    band, the raster's own or an added one, is 0 there.
 
     Raises:
-        BadSource: its points place it nowhere on the earth.
+        BadSource: its points give no place on the earth.
+        BadOption: `nodata` has several values.
     """
     name, (points, crs) = dataset.name, dataset.gcps
     if not crs:
         raise BadSource(name, "its ground control points have no CRS: add --crs EPSG:CODE")
     if foreign_radius(crs) is not None:
-        why = f"its ground control points, of {called(crs)}, are of another body"
+        why = f"its ground control points, in {called(crs)}, are on another body"
         raise BadSource(name, f"{why}: run `gdalwarp` on it first, then add {AS_EARTH}")
-    own = ColorInterp.alpha in dataset.colorinterp
-    how: dict[str, Any] = {
+    has_alpha = ColorInterp.alpha in dataset.colorinterp
+    options: dict[str, Any] = {
         "src_crs": crs,
         "crs": FORMER if crs.to_epsg() == WGS_84 else MERCATOR,
         "resampling": GdalResampling[resampling or _kernel(dataset)],
-        "SRC_METHOD": "GCP_TPS" if fit == "tps" else "GCP_POLYNOMIAL",  # whatever else is said of its place
+        "SRC_METHOD": "GCP_TPS" if fit == "tps" else "GCP_POLYNOMIAL",  # even if it has RPCs too
     }
     if isinstance(nodata, tuple) and nodata:
-        raise BadOption("--nodata: give one value for all bands of a raster that control points place")
+        raise BadOption("--nodata: use one value for all bands, because the raster has ground control points")
     if isinstance(nodata, float):
         single = dataset.dtypes[0] == "float32"
-        held = float(np.float32(nodata)) if single else nodata  # GDAL compares what pixels hold
-        how |= {"src_nodata": held, "nodata": held}
+        value = float(np.float32(nodata)) if single else nodata  # GDAL compares with rounded pixels
+        options |= {"src_nodata": value, "nodata": value}
     else:
-        how |= {"add_alpha": not own, "src_nodata": None if nodata == () else _declared(dataset)}
+        options |= {"add_alpha": not has_alpha, "src_nodata": None if nodata == () else _declared(dataset)}
     try:
-        with WarpedVRT(dataset, **how) as guess:
-            return _on(_aligned(guess.transform, guess.width, guess.height), copy_of(guess))
+        with WarpedVRT(dataset, **options) as guess:
+            return _on_grid(_aligned(guess.transform, guess.width, guess.height), copy_of(guess))
     except (RasterioError, CPLE_BaseError, ValueError, OverflowError) as error:
         raise BadSource(
-            name, f"its {len(points)} ground control points do not place it ({error}): add --crs and --bounds"
+            name, f"its {len(points)} ground control points do not give its place ({error}): add --crs and --bounds"
         ) from error
 
 
@@ -80,13 +81,13 @@ def _kernel(dataset: DatasetReader) -> str:
 
 
 def _declared(dataset: DatasetReader) -> float | None:
-    """The raster's own nodata value; NaN where floats declare none."""
+    """The raster's own nodata value; NaN for floats without one."""
     declared: float | None = dataset.nodata
     return math.nan if declared is None and dataset.dtypes[0].startswith(("float", "complex")) else declared
 
 
-def _on(grid: Window, description: ET.Element) -> ET.Element:
-    """A VRT of a warp, on other pixels of Web Mercator."""
+def _on_grid(grid: Window, description: ET.Element) -> ET.Element:
+    """Move the VRT of a warp to the pixels of `grid`."""
     (left, top), pixel = grid.corner, grid.pixel
     forward, back = (left, pixel, 0.0, top, 0.0, -pixel), (-left / pixel, 1 / pixel, 0.0, top / pixel, 0.0, -1 / pixel)
     description.set("rasterXSize", str(grid.width))
@@ -101,7 +102,7 @@ def _on(grid: Window, description: ET.Element) -> ET.Element:
 
 
 def _aligned(transform: Affine, width: int, height: int) -> Window:
-    """The pixels of the tile grid, of the zoom that fits, that hold a raster in Web Mercator."""
+    """The window of the tile grid that contains a raster in Web Mercator, at the lowest zoom that keeps its detail."""
     zoom = zoom_for(min(abs(transform.a), abs(transform.e)))
     pixel = resolution(zoom)
     west, north = transform.c + EXTENT, EXTENT - transform.f

@@ -1,4 +1,4 @@
-"""What `ingest` may be asked for."""
+"""The options of `seeder ingest`."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ from tiler.keys import Format
 
 Resampling = Literal["nearest", "bilinear", "cubic", "cubic_spline", "lanczos", "average", "mode"]
 Halving = Literal["cubic", "average", "nearest", "mode"]
-Choice = Format | Literal["auto"]  # of a format: auto is decided by what the tiles show
-Nodata = float | tuple[float, ...] | None  # a value for all bands or one a band; () ignores the raster's own
+Choice = Format | Literal["auto"]  # auto: chosen from rendered sample tiles
+Nodata = float | tuple[float, ...] | None  # a value for all bands or one per band; () ignores the raster's own
 RESAMPLINGS: tuple[Resampling, ...] = get_args(Resampling)
 LOSSLESS: tuple[Format, ...] = ("png",)
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What `seeder ingest` was asked for; None and empty mean that the raster decides.
+    """The options of `seeder ingest`; None or empty uses the raster's own value.
 
-    `rescale` holds one range for all bands or one for each, as do `nodata`, `scale` and `offset`; an empty `nodata`
-    ignores the raster's own. `alpha` is a band, 0 for none. `colormap` is a name or the lines of a colour-relief file;
-    see `tiler.image.colormap`. `trust_source` changes no pixel, so it makes no other revision. `crs`, and one of
-    `bounds` (W,S,E,N in the units of the CRS) and `geotransform` (in GDAL's order), take the place of the raster's own.
-    `subdataset` names or counts one of the rasters that a file holds. `gcps` is `polynomial` or `tps`: the fit
-    through ground control points.
+    `rescale` holds one range for all bands or one per band; `nodata`, `scale` and `offset` hold values likewise, and
+    an empty `nodata` ignores the raster's own. `alpha` is a band, 0 for none. `colormap` is a name or the lines of a
+    colour-relief file; see `tiler.image.colormap`. `trust_source` changes no pixel, so it does not change the revision.
+    `crs`, and `bounds` (W,S,E,N in units of the CRS) or `geotransform` (in GDAL's order), override the raster's own.
+    `subdataset` is the name or number of one of the rasters in a file. `gcps` is `polynomial` or `tps`, the fit through
+    ground control points.
     """
 
     min_zoom: int | None = None
@@ -52,34 +52,34 @@ class Options:
     unit: str = ""
 
     def changed(self) -> dict[str, Any]:
-        """The options that are not as they are when nothing is asked for: a new option changes nothing for the rest."""
-        plain = type(self)()
-        said = {name: value for name, value in asdict(self).items() if value != getattr(plain, name)}
-        if said.get("gcps") == "polynomial":  # as without it
-            del said["gcps"]
-        return {name: value for name, value in said.items() if name != "trust_source"}
+        """The options that differ from their defaults, so that a new option keeps the revisions of other layers."""
+        defaults = type(self)()
+        changed = {name: value for name, value in asdict(self).items() if value != getattr(defaults, name)}
+        if changed.get("gcps") == "polynomial":  # the default fit
+            del changed["gcps"]
+        return {name: value for name, value in changed.items() if name != "trust_source"}
 
     def to_json(self) -> dict[str, Any]:
-        """The JSON form, which has no number that is none."""
+        """The JSON form; `nodata` as text, because JSON has no NaN."""
         nodata = self.nodata
         texts = list(map(str, nodata)) if isinstance(nodata, tuple) else _text(nodata)
         return {**asdict(self), "nodata": texts}
 
     @classmethod
-    def from_json(cls, said: dict[str, Any]) -> Options:
-        """The inverse, also of what earlier versions wrote.
+    def from_json(cls, fields: dict[str, Any]) -> Options:
+        """The inverse of `to_json`; also reads the JSON of earlier versions.
 
         Raises:
-            KeyError, TypeError, ValueError: a field is missing or does not fit.
+            KeyError, TypeError, ValueError: a field is missing or invalid.
         """
-        ranges = said["rescale"] or ()
-        if ranges and not isinstance(ranges[0], list):  # there used to be one for all bands
+        ranges = fields["rescale"] or ()
+        if ranges and not isinstance(ranges[0], list):  # earlier versions had one range for all bands
             ranges = (ranges,)
-        nodata = said["nodata"]
-        lists = {name: tuple(said.get(name, ())) for name in ("bands", "scale", "offset", "bounds", "geotransform")}
+        nodata = fields["nodata"]
+        lists = {name: tuple(fields.get(name, ())) for name in ("bands", "scale", "offset", "bounds", "geotransform")}
         return cls(
             **{
-                **said,
+                **fields,
                 **lists,
                 "nodata": tuple(map(float, nodata)) if isinstance(nodata, list) else _number(nodata),
                 "rescale": tuple(map(tuple, ranges)),
@@ -88,7 +88,7 @@ class Options:
 
 
 def with_one_place(changes: dict[str, Any]) -> dict[str, Any]:
-    """Changes of options: `bounds` takes the place of an earlier `geotransform`, and the reverse."""
+    """Changes of options in which new `bounds` clear an earlier `geotransform`, and vice versa."""
     for one, other in (("bounds", "geotransform"), ("geotransform", "bounds")):
         if changes.get(one):
             changes = {other: (), **changes}

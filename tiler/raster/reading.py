@@ -1,4 +1,4 @@
-"""What to read of a raster, and what its stored values mean."""
+"""The bands and masks to read from a raster."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ Box = tuple[int, int, int, int]  # column, row, column, row of source pixels
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What to read of a raster: its bands (from 1), and what tells valid pixels from others.
+    """The bands to read (from 1), and the sources of the mask.
 
-    `alpha` is the alpha band (0: none), `top` the alpha that is opaque. `nodata` holds a value a band, None for a band
-    that has none; a pixel is missing where every band that has one holds it. It is empty where no band has one.
-    `masked` says that the raster has a mask of its own; if that is `soft`, it holds all from 0 to 255. Of `inverted`
-    bands 0 is white and `inverted` black. `cmyk` says that the bands are cyan, magenta, yellow and black.
+    `alpha` is the alpha band (0: none), `top` its opaque value. `nodata` has a value per band, None for a band without
+    one, and is empty if no band has one; a pixel is missing if every band with a nodata value holds it. `masked` means
+    that the raster has its own mask, which has values between 0 and 255 if it is `soft`. With `inverted`, 0 is white
+    and the value `inverted` is black. With `cmyk`, the bands are cyan, magenta, yellow and black.
     """
 
     bands: tuple[int, ...]
@@ -28,10 +28,10 @@ class Reading:
 
     @property
     def count(self) -> int:
-        """How many bands of values come of it."""
+        """The number of bands after reading."""
         return 3 if self.cmyk else len(self.bands)
 
     @property
     def opaque(self) -> bool:
-        """Whether every pixel is valid, but for floats that are no number."""
+        """Whether every pixel is valid, except NaN and infinities."""
         return not self.alpha and not self.nodata and not self.masked

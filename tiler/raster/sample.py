@@ -1,4 +1,4 @@
-"""Values from all over a raster, mostly without reading all of it: range, percentiles, the alpha that is opaque."""
+"""Sample a raster, mostly without reading all of it: range, percentiles, opaque alpha."""
 
 from __future__ import annotations
 
@@ -18,25 +18,25 @@ from tiler.raster.reading import Reading
 from tiler.raster.sparse import gaps_of
 
 PERCENTILES = (2, 98)
-SAMPLE = 1024  # pixels a side that a coarse look has
-PATCHES, PATCH = 12, 128  # where there are no overviews: so many squares a side, of so many pixels
-OPAQUE = (1.0, 255.0)  # what alpha of any type may mean by opaque
-FULL = {"int8": 127.0, "int16": 32767.0, "uint16": 65535.0, "float32": 65535.0, "float64": 65535.0}  # the most it may
-SHADES = 32  # values that lie between transparent and opaque; alpha that fades at its edges has hardly any
+SAMPLE = 1024  # pixels per side of a coarse read
+PATCHES, PATCH = 12, 128  # without overviews: squares per side, and pixels per side of each
+OPAQUE = (1.0, 255.0)  # values that may mean opaque in alpha of any type
+FULL = {"int8": 127.0, "int16": 32767.0, "uint16": 65535.0, "float32": 65535.0, "float64": 65535.0}  # by type
+SHADES = 32  # distinct values between transparent and opaque; alpha with soft edges has fewer
 
-TileVariant = dict[str, Any]  # for rasterio's `read`
+ReadOptions = dict[str, Any]  # for rasterio's `read`
 
 
 class Alpha(NamedTuple):
-    """The alpha that is opaque, whether GDAL takes the band otherwise, and whether it looks like a picture instead."""
+    """The opaque value of an alpha band, whether GDAL assumes another, and whether the band looks like imagery."""
 
     top: float
     differs: bool
     picture: bool
 
 
-def coarse_reads(dataset: DatasetReader) -> Iterator[TileVariant]:
-    """How to read a raster coarsely: all of it at once if that is cheap, else squares spread over it."""
+def coarse_reads(dataset: DatasetReader) -> Iterator[ReadOptions]:
+    """Options of coarse reads of a raster: of the whole if that is cheap, else of squares spread over it."""
     small = dataset.width * dataset.height <= 16 * SAMPLE * SAMPLE
     if small or dataset.overviews(1):
         shrink = max(1, max(dataset.width, dataset.height) / SAMPLE)
@@ -48,8 +48,8 @@ def coarse_reads(dataset: DatasetReader) -> Iterator[TileVariant]:
             yield {"window": rasterio.windows.Window(column, row, *size)}
 
 
-def written(dataset: DatasetReader, reading: Reading) -> Iterator[TileVariant]:
-    """How to read coarsely what is written of a sparse raster; nothing of any other."""
+def written(dataset: DatasetReader, reading: Reading) -> Iterator[ReadOptions]:
+    """Options of coarse reads of a sparse raster's written cells; none for any other raster."""
     gaps = gaps_of(dataset, reading)
     if gaps is None:
         return
@@ -60,30 +60,30 @@ def written(dataset: DatasetReader, reading: Reading) -> Iterator[TileVariant]:
 
 
 class Samples(NamedTuple):
-    """Valid values of each band, and whether they are seen only where a sparse raster is written."""
+    """Valid values of each band, and whether only the written cells of a sparse raster had any."""
 
     values: list[npt.NDArray[Any]]
     hidden: bool
 
 
 def samples(dataset: DatasetReader, reading: Reading, meaning: tuple[Meaning, ...]) -> Samples:
-    """Valid values of each band, spread over the raster; if none are seen so, over what is written of it."""
-    found, hidden = _valid(dataset, reading, coarse_reads(dataset)), False
-    if not found.size:
-        found, hidden = _valid(dataset, reading, written(dataset, reading)), True
-    return Samples([meant(band, each) for band, each in zip(found, meaning, strict=True)], hidden)
+    """Valid values of each band from coarse reads; if those find none, from the written cells of a sparse raster."""
+    values, hidden = _valid(dataset, reading, coarse_reads(dataset)), False
+    if not values.size:
+        values, hidden = _valid(dataset, reading, written(dataset, reading)), True
+    return Samples([meant(band, each) for band, each in zip(values, meaning, strict=True)], hidden)
 
 
-def _valid(dataset: DatasetReader, reading: Reading, how: Iterable[TileVariant]) -> Values:
-    """Valid values as they are stored, `(bands, values)`."""
+def _valid(dataset: DatasetReader, reading: Reading, reads: Iterable[ReadOptions]) -> Values:
+    """Valid stored values, `(bands, values)`."""
     none = np.empty((reading.count, 0), dtype_of(dataset, reading.bands[0]))
     with translated(dataset.name):
-        parts = (pixels(dataset, reading, **options) for options in how)
+        parts = (pixels(dataset, reading, **options) for options in reads)
         return np.concatenate([none, *(values[:, mask > 0] for values, mask in parts)], axis=1)
 
 
 def extremes(dataset: DatasetReader, reading: Reading, meaning: Meaning) -> Range:
-    """The lowest and the highest valid value of one band, which gdaldem takes percentages of."""
+    """The lowest and highest valid value of one band, for the percentages of a colour-relief file, as in gdaldem."""
     low, high = np.inf, -np.inf
     gaps = gaps_of(dataset, reading)
     with translated(dataset.name):
@@ -92,14 +92,14 @@ def extremes(dataset: DatasetReader, reading: Reading, meaning: Meaning) -> Rang
             if gaps and gaps.share((column, row, column + width, row + height)) == "none":
                 continue
             values, mask = pixels(dataset, reading, window=window)
-            known = meant(values[:, mask > 0], meaning)
-            if known.size:
-                low, high = min(low, float(known.min())), max(high, float(known.max()))
+            valid = meant(values[:, mask > 0], meaning)
+            if valid.size:
+                low, high = min(low, float(valid.min())), max(high, float(valid.max()))
     return (low, high) if low <= high else (0.0, 1.0)
 
 
 def stretch(sample: npt.NDArray[Any]) -> Range:
-    """The 2nd and 98th percentile of `sample`, moved apart where they meet."""
+    """The 2nd and 98th percentile of `sample`; its extremes, or a range of 1, if they are equal."""
     if sample.size == 0:
         return 0.0, 1.0
     low, high = (float(value) for value in np.percentile(sample.astype(np.float64), PERCENTILES))
@@ -109,10 +109,10 @@ def stretch(sample: npt.NDArray[Any]) -> Range:
 
 
 def look_at_alpha(dataset: DatasetReader, band: int) -> Alpha:
-    """What an alpha band holds.
+    """The properties of an alpha band.
 
-    Opaque is 1 where nothing is higher, else 255, else the largest value of its type or its bits. A byte's is 255,
-    but where a coarse look shows no more than 1 the whole band is read, as it is of every other type.
+    Its opaque value is 1 if no value is higher, else 255, else the largest value of its type or bits. Bands of bytes
+    are read completely only if a coarse read finds no value above 1; bands of other types always are.
     """
     few, dtype = bits(dataset, band), dtype_of(dataset, band)
     usual, full = natural(dataset, band), FULL.get(dtype, 255.0)
@@ -130,7 +130,7 @@ def look_at_alpha(dataset: DatasetReader, band: int) -> Alpha:
 
 
 def hides(dataset: DatasetReader, reading: Reading) -> bool:
-    """Whether the raster's own mask hides what its alpha band shows."""
+    """Whether the raster's own mask hides pixels that its alpha band shows."""
     with translated(dataset.name):
         return any(
             ((mask_of(dataset, reading, window=window) == 0) & (dataset.read(reading.alpha, window=window) > 0)).any()
@@ -139,7 +139,7 @@ def hides(dataset: DatasetReader, reading: Reading) -> bool:
 
 
 def holds(dataset: DatasetReader, reading: Reading, nodata: tuple[float | None, ...]) -> bool:
-    """Whether some pixel that is shown holds the nodata values."""
+    """Whether some visible pixel has the nodata values."""
     with translated(dataset.name):
         for _, window in dataset.block_windows(reading.bands[0]):
             values, mask = pixels(dataset, replace(reading, inverted=None, cmyk=False), window=window)
@@ -153,6 +153,6 @@ def _numbers(alpha: Values) -> npt.NDArray[np.float64]:
 
 
 def _picture(alpha: npt.NDArray[np.float64], top: float) -> bool:
-    """Whether most of an alpha band is neither transparent nor opaque, and of many shades."""
+    """Whether most of an alpha band is neither transparent nor opaque, with many distinct values."""
     between = alpha[(alpha > 0) & (alpha < top)]
     return 2 * between.size > alpha.size and np.unique(between).size > SHADES

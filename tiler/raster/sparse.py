@@ -1,7 +1,7 @@
-"""Where a raster holds nothing, found without reading it.
+"""Find the empty parts of a raster without reading them.
 
-A sparse GeoTIFF lists no block that was never written, and a VRT says where its sources lie. All pixels between are
-alike, so that one of them tells whether they are valid.
+A sparse GeoTIFF does not list unwritten blocks, and a VRT lists the rectangles of its sources. All other pixels have
+the same value, so one of them shows whether they are valid.
 """
 
 from __future__ import annotations
@@ -24,16 +24,16 @@ from tiler.raster.reading import Box, Reading
 
 Share = Literal["none", "some", "all"]
 
-BLOCKS = 1 << 22  # of a file; more are not asked for one by one
-CELL, CELLS = 256, 1 << 20  # pixels along a side of the smallest cells that a VRT is divided into; the most of them
-SOURCES = {"SimpleSource", "ComplexSource", "AveragedSource", "NoDataFromMaskSource"}  # that write within a rectangle
+BLOCKS = 1 << 22  # most blocks of a file to check one by one
+CELL, CELLS = 256, 1 << 20  # pixels per side of the smallest cells of a VRT, and the most cells
+SOURCES = {"SimpleSource", "ComplexSource", "AveragedSource", "NoDataFromMaskSource"}  # that write only a rectangle
 
 
 @dataclass(frozen=True, slots=True)
 class Gaps:
-    """The cells of a raster that hold no valid pixel because nothing was ever written there.
+    """The cells of a raster that were never written, and so have no valid pixel.
 
-    `written` is `(rows, columns)` and False for those; a cell has `width` x `height` pixels.
+    `written` is `(rows, columns)` bool; a cell has `width` x `height` pixels.
     """
 
     width: int
@@ -41,7 +41,7 @@ class Gaps:
     written: npt.NDArray[np.bool_]
 
     def share(self, box: Box) -> Share:
-        """How many cells that touch `box` are written: none also where it lies beside the raster."""
+        """How many of the cells that touch `box` are written; none if it is outside the raster."""
         left, top, right, bottom = (max(0, side) for side in box)
         part = self.written[
             top // self.height : -(-bottom // self.height), left // self.width : -(-right // self.width)
@@ -51,7 +51,7 @@ class Gaps:
         return "all" if part.all() else "some"
 
     def spread(self, count: int) -> Iterator[tuple[int, int]]:
-        """At most `count` of the written cells, spread evenly: the row and the column of their first pixel."""
+        """The row and column of the first pixel of at most `count` written cells, spread evenly."""
         cells = np.argwhere(self.written)
         chosen = np.unique(np.linspace(0, len(cells) - 1, min(count, len(cells))).astype(int))
         for row, column in cells[chosen].tolist():
@@ -59,7 +59,7 @@ class Gaps:
 
 
 def gaps_of(dataset: DatasetReader, reading: Reading) -> Gaps | None:
-    """What was never written of a raster, if that shows without reading it and is no data.
+    """The gaps of a raster, if they are known without reading it and are nodata; else None.
 
     Raises:
         SourceReadError: the raster cannot be read.
@@ -74,14 +74,14 @@ def gaps_of(dataset: DatasetReader, reading: Reading) -> Gaps | None:
             return None
         row, column = (int(at) for at in np.argwhere(~gaps.written)[0])
         pixel = rasterio.windows.Window(column * gaps.width, row * gaps.height, 1, 1)
-        return None if _seen(dataset, reading, pixel).any() else gaps
+        return None if _valid(dataset, reading, pixel).any() else gaps
 
 
 def bare(dataset: DatasetReader, reading: Reading, box: Box) -> bool:
-    """Whether no source pixel in `box`, which touches the raster, is valid; what lies beside the raster is not.
+    """Whether no source pixel in `box`, which touches the raster, is valid.
 
-    Most boxes that hold something have it in their middle, so that is seen first; where alpha or a mask tells, values
-    are not read.
+    Most boxes with data have it in their middle, so that pixel is read first; with alpha or a mask, values are not
+    read.
 
     Raises:
         SourceReadError: some pixel could not be read.
@@ -91,30 +91,30 @@ def bare(dataset: DatasetReader, reading: Reading, box: Box) -> bool:
     left, top, right, bottom = max(box[0], 0), max(box[1], 0), min(box[2], dataset.width), min(box[3], dataset.height)
     window = rasterio.windows.Window(left, top, right - left, bottom - top)
     with translated(dataset.name):
-        if _seen(dataset, reading, rasterio.windows.Window((left + right) // 2, (top + bottom) // 2, 1, 1)).any():
+        if _valid(dataset, reading, rasterio.windows.Window((left + right) // 2, (top + bottom) // 2, 1, 1)).any():
             return False
         if reading.alpha:
-            known = dataset.read(reading.alpha, window=window)
+            mask = dataset.read(reading.alpha, window=window)
         elif reading.masked:
-            known = mask_of(dataset, reading, window=window)
+            mask = mask_of(dataset, reading, window=window)
         else:
-            known = _seen(dataset, reading, window)
-    return not known.any()
+            mask = _valid(dataset, reading, window)
+    return not mask.any()
 
 
 def _floats(dataset: DatasetReader, reading: Reading) -> bool:
-    """Whether pixels may be no number."""
+    """Whether pixels may be NaN."""
     return dtype_of(dataset, reading.bands[0]).startswith("float")
 
 
-def _seen(dataset: DatasetReader, reading: Reading, window: rasterio.windows.Window) -> npt.NDArray[np.bool_]:
-    """Which pixels are valid, be it hardly."""
+def _valid(dataset: DatasetReader, reading: Reading, window: rasterio.windows.Window) -> npt.NDArray[np.bool_]:
+    """Which pixels are not fully transparent."""
     _, mask = pixels(dataset, reading, window=window)
     return np.asarray(mask > 0)
 
 
 def _blocks(dataset: DatasetReader, bands: Sequence[int]) -> Gaps | None:
-    """The blocks that a GeoTIFF lists, be it for one of `bands` alone."""
+    """The blocks that a GeoTIFF lists for at least one of `bands`."""
     height, width = dataset.block_shapes[bands[0] - 1]
     rows, columns = -(-dataset.height // height), -(-dataset.width // width)
     if rows * columns > BLOCKS or not dataset.get_tag_item("IFD_OFFSET", "TIFF", bands[0]):
@@ -130,17 +130,17 @@ def _blocks(dataset: DatasetReader, bands: Sequence[int]) -> Gaps | None:
 
 
 def _rectangles(dataset: DatasetReader, bands: Sequence[int]) -> Gaps | None:
-    """The cells that a source of a VRT touches; None where a band is made otherwise than of sources."""
-    said = dataset.tags(ns="xml:VRT").get("xml:VRT", "")
-    root = ET.fromstring(said) if said else ET.Element("none")  # noqa: S314 - GDAL wrote it
-    there = root.findall("VRTRasterBand")
+    """The cells that a source of a VRT touches; None if a band has anything else than such sources."""
+    text = dataset.tags(ns="xml:VRT").get("xml:VRT", "")
+    root = ET.fromstring(text) if text else ET.Element("none")  # noqa: S314 - GDAL wrote it
+    elements = root.findall("VRTRasterBand")
     size = (root.get("rasterXSize"), root.get("rasterYSize"))
-    if size != (str(dataset.width), str(dataset.height)) or root.get("subClass") or len(there) != dataset.count:
-        return None  # an overview of one, a warped one
+    if size != (str(dataset.width), str(dataset.height)) or root.get("subClass") or len(elements) != dataset.count:
+        return None  # an overview or a warped VRT
     cell = max(CELL, math.ceil(math.sqrt(dataset.width * dataset.height / CELLS)))
     written = np.zeros((-(-dataset.height // cell), -(-dataset.width // cell)), bool)
     for band in bands:
-        element = there[band - 1]
+        element = elements[band - 1]
         if element.get("subClass", "VRTSourcedRasterBand") != "VRTSourcedRasterBand":
             return None
         for source in (each for each in element if each.tag.endswith("Source")):
@@ -156,7 +156,7 @@ def _rectangles(dataset: DatasetReader, bands: Sequence[int]) -> Gaps | None:
 
 
 def _cells(start: float, stop: float, cell: int) -> slice:
-    """The cells that touch the pixels from `start` to `stop`, with one pixel more for their fractions."""
+    """The cells that touch the pixels from `start` to `stop`, with a margin of one pixel for fractions."""
     return slice(max(0, math.floor((start - 1) / cell)), max(0, math.ceil((stop + 1) / cell)))
 
 
@@ -166,19 +166,19 @@ def _everywhere(_row: int, _column: int, _side: int) -> Share:
 
 @dataclass(slots=True)
 class Regions:
-    """Which places of a grid have nothing written: squares of them are asked for first, each once.
+    """The unwritten places of a grid, found by checking large squares first, each once.
 
-    `share` tells of a square, by its first row, first column and side, how much of it is written; without it,
-    all is. `side`, a power of two, is the largest square's.
+    `share` returns how much of a square is written, from its first row, first column and side; by default, all. `side`
+    is that of the largest square, a power of two.
     """
 
     share: Callable[[int, int, int], Share] = _everywhere
     side: int = 1 << 30
-    passed: int = 0  # places found bare
-    _known: dict[tuple[int, int, int], Share] = field(default_factory=dict)
+    passed: int = 0  # number of unwritten places found
+    _shares: dict[tuple[int, int, int], Share] = field(default_factory=dict)
 
     def bare(self, row: int, column: int) -> bool:
-        """Whether nothing is written in a place; each is asked for once."""
+        """Whether a place is unwritten; call it once per place."""
         side = self.side
         while (share := self._of(row // side * side, column // side * side, side)) == "some" and side > 1:
             side //= 2
@@ -187,6 +187,6 @@ class Regions:
 
     def _of(self, row: int, column: int, side: int) -> Share:
         square = row, column, side
-        if square not in self._known:
-            self._known[square] = self.share(*square)
-        return self._known[square]
+        if square not in self._shares:
+            self._shares[square] = self.share(*square)
+        return self._shares[square]

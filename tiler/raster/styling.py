@@ -1,7 +1,8 @@
-"""How a raster is shown: its palette, the range that becomes black to white, what stored values mean."""
+"""The style of a raster: its palette, its range from black to white, the meaning of stored values."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from rasterio.enums import ColorInterp
@@ -17,12 +18,12 @@ from tiler.raster.reading import Reading
 from tiler.raster.sample import extremes, samples, stretch
 from tiler.raster.units import in_feet, meaning_of, metres_of
 
-SHADE = 1 / 64  # of a range: values that fill less of it are hardly told apart
+SHADE = 1 / 64  # share of a range; values that fill less look the same
 
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """The style of a raster; whether its range was found here; what it changes for earlier versions; notes to users."""
+    """The style of a raster, whether its range was sampled, differences from earlier versions, and notes for users."""
 
     style: Style
     stretched: bool
@@ -31,10 +32,10 @@ class Shown:
 
 
 def shown(dataset: DatasetReader, reading: Reading, options: Options) -> Shown:
-    """How a raster is shown with these options.
+    """The style of a raster with these options.
 
     Raises:
-        BadOption, BadSource: one does not fit it.
+        BadOption, BadSource: an option does not fit it.
     """
     notes: list[str] = []
     differs: list[str] = []
@@ -50,7 +51,7 @@ def shown(dataset: DatasetReader, reading: Reading, options: Options) -> Shown:
 
 
 def _palette(dataset: DatasetReader, reading: Reading, options: Options) -> tuple[Rgba, ...]:
-    """The colours of the raster's classes, where it has one band of them and nobody asks for others."""
+    """The colours of the raster's classes, if it has one band of classes and no option replaces them."""
     if len(reading.bands) > 1:
         return ()
     palette = palette_of(dataset, reading.bands[0], shown=options.nodata is not None)
@@ -62,48 +63,57 @@ def _palette(dataset: DatasetReader, reading: Reading, options: Options) -> tupl
 def _style(
     dataset: DatasetReader, reading: Reading, options: Options, notes: list[str], differs: list[str]
 ) -> tuple[Style, bool]:
-    """How the raster is shown, and whether its range was found here."""
+    """The style of the raster, and whether its range was sampled."""
     palette = _palette(dataset, reading, options)
     terrain, colormap, bands = options.style, options.colormap, reading.count
     _check_fit(reading, options)
     if palette and colormap and not terrain:
         palette, colormap = _recoloured(palette, colormap), ""
-    asked = options.rescale * bands if len(options.rescale) == 1 else options.rescale
+    rescale = options.rescale * bands if len(options.rescale) == 1 else options.rescale
     stops = stops_of(colormap) if is_file(colormap) else ()
     colours = colours_of(colormap) if colormap and not stops else ()
     meaning = _meaning(dataset, reading, options, notes)
     meant = meaning if any(each != PLAIN for each in meaning) else ()
     if is_relative(colormap):
-        span = asked[0] if asked else KERNELS.get(terrain) or extremes(dataset, reading, meaning[0])
-        asked, stops = (), stops_of(colormap, span)
-    if not asked and terrain in KERNELS and not stops:
-        asked = (KERNELS[terrain],)
-    if asked or stops or terrain or palette:
-        return Style(asked, palette, colours, stops, terrain, () if palette else meant), False
+        span = rescale[0] if rescale else KERNELS.get(terrain) or extremes(dataset, reading, meaning[0])
+        rescale, stops = (), stops_of(colormap, span)
+    if not rescale and terrain in KERNELS and not stops:
+        rescale = (KERNELS[terrain],)
+    if rescale or stops or terrain or palette:
+        return Style(rescale, palette, colours, stops, terrain, () if palette else meant), False
     if dtype_of(dataset, reading.bands[0]) == "uint8":
         return Style(_bytes(dataset, reading, one=bool(colours)), colours=colours), False
-    found = samples(dataset, reading, meaning)
-    ranges = tuple(map(stretch, found.values))
-    if found.hidden and any(each != (0.0, 1.0) for each in ranges):
+    sampled = samples(dataset, reading, meaning)
+    ranges = tuple(map(stretch, sampled.values))
+    notes.extend(_constant_bands(sampled.values, colour="the colormap's first colour" if colours else "black"))
+    if sampled.hidden and any(each != (0.0, 1.0) for each in ranges):
         differs.append("sampled")
     return Style(ranges, colours=colours, meant=meant), True
+
+
+def _constant_bands(samples_of_bands: list[Values], *, colour: str) -> Iterator[str]:
+    """Notes on bands of one value: no range can be computed for them, so they become the lowest step."""
+    for number, values in enumerate(samples_of_bands, 1):
+        if values.size and values.min() == values.max():
+            band = f" of band {number} of {len(samples_of_bands)}" if len(samples_of_bands) > 1 else ""
+            yield f"every sampled value{band} is {values.min():g}, shown as {colour}: choose a range with --rescale"
 
 
 def _check_fit(reading: Reading, options: Options) -> None:
     terrain, bands = options.style, reading.count
     if (terrain or options.colormap) and bands > 1:
-        raise BadOption(f"--{'style' if terrain else 'colormap'} takes one band: name it with --bands")
+        raise BadOption(f"--{'style' if terrain else 'colormap'} takes one band: choose it with --bands")
     if options.rescale and len(options.rescale) not in (1, bands):
-        most = "" if bands == 1 else f", or {bands}, one a band"
-        raise BadOption(f"--rescale: give one range{most}, not {len(options.rescale)}")
+        alternative = "" if bands == 1 else f", or {bands}, one per band"
+        raise BadOption(f"--rescale: write one range{alternative}, not {len(options.rescale)}")
     if options.unit and not terrain:
-        raise BadOption(f"--unit {options.unit} converts heights for --style: name a style, or leave --unit out")
+        raise BadOption(f"--unit {options.unit} converts heights for --style: add --style, or omit --unit")
     if terrain in ENCODINGS and options.format not in (*LOSSLESS, "auto"):
-        raise BadOption(f"--style {terrain} keeps heights, which {options.format} would blur: use --format png")
+        raise BadOption(f"--style {terrain} encodes heights, which {options.format} would blur: use --format png")
 
 
 def _bytes(dataset: DatasetReader, reading: Reading, *, one: bool) -> tuple[Range, ...]:
-    """The range of bytes: none where that is theirs, so that they are shown as they are."""
+    """The range of a raster of bytes: none for all 8 bits, so that they are shown unchanged."""
     few = bits(dataset, reading.bands[0])
     if one:
         return ((0.0, 2.0 ** (few or 8) - 1),)
@@ -111,20 +121,20 @@ def _bytes(dataset: DatasetReader, reading: Reading, *, one: bool) -> tuple[Rang
 
 
 def _meaning(dataset: DatasetReader, reading: Reading, options: Options, notes: list[str]) -> tuple[Meaning, ...]:
-    """What stored values mean, a band; of heights, metres."""
+    """The scale and offset of each band; of heights, to metres."""
     if reading.cmyk:
         return (PLAIN,) * reading.count
     meaning = meaning_of(dataset, reading.bands, options.scale, options.offset)
     if any(each != PLAIN for each in meaning):
-        said = ", ".join(dict.fromkeys(map(_formula, meaning)))
-        notes.append(f"its values are {said}: give --rescale and --colormap in these values")
+        formulas = ", ".join(dict.fromkeys(map(_formula, meaning)))
+        notes.append(f"its values are {formulas}: --rescale and --colormap apply to the result")
     if not options.style:
         return meaning
     metres, unit = metres_of(dataset, reading.bands[0], options.unit)
     if metres != 1:
         notes.append(f"heights are converted from {unit} to metres (x {metres:.10g})")
     elif not options.unit and in_feet(dataset, reading.bands[0]):
-        notes.append("heights count as metres, but its CRS is in feet: add --unit ft or us-ft if they are too")
+        notes.append("heights are read as metres, but its CRS is in feet: if heights are too, add --unit ft or us-ft")
     ((scale, offset),) = meaning
     return ((scale * metres, offset * metres),)
 
@@ -135,7 +145,11 @@ def _formula(meaning: Meaning) -> str:
 
 
 def _check_ranges(dataset: DatasetReader, reading: Reading, options: Options, style: Style) -> None:
-    """Refuse ranges of stored values where the raster has a scale."""
+    """Reject ranges that fit only stored values if the raster has a scale or offset.
+
+    Raises:
+        BadOption: a range would show all values as one shade.
+    """
     if not style.meant or style.terrain or not options.rescale or options.scale or options.offset:
         return
     stored = samples(dataset, reading, (PLAIN,) * reading.count).values
@@ -143,26 +157,32 @@ def _check_ranges(dataset: DatasetReader, reading: Reading, options: Options, st
         values = meant(band, meaning)
         if _fill(values, low, high) < SHADE <= _fill(band, low, high):
             raise BadOption(
-                f"--rescale {low:g},{high:g} would show all values, {values.min():g} to {values.max():g}, as one shade"
-                " (scale and offset applied): give a range of those, or add --scale 1 --offset 0"
+                f"--rescale {low:g},{high:g} would show all values as one shade: after scale and offset they run from "
+                f"{values.min():g} to {values.max():g}; choose a range of those, or add --scale 1 --offset 0"
             )
 
 
 def _fill(values: Values, low: float, high: float) -> float:
-    """The share of a range that values fill."""
+    """The share of a range that values fill, 0 to 1."""
     if not values.size:
         return 1.0
     return max(0.0, min(high, float(values.max())) - max(low, float(values.min()))) / (high - low)
 
 
 def _recoloured(palette: tuple[Rgba, ...], colormap: str) -> tuple[Rgba, ...]:
-    """A palette with the colours that a file gives to some of its classes."""
+    """A palette with the colours of a file for some of its classes.
+
+    Raises:
+        BadOption: the colormap is not such a file.
+    """
     if not is_file(colormap) or is_relative(colormap):
-        raise BadOption("--colormap: a palette takes a file of its classes' colours, VALUE RED GREEN BLUE a line")
+        raise BadOption(
+            "--colormap: a palette needs a file with the colours of its classes, VALUE RED GREEN BLUE per line"
+        )
     colours = dict(enumerate(palette))
     for value, *colour in stops_of(colormap):
         if not (value.is_integer() and 0 <= value < MOST):
-            raise BadOption(f"--colormap: {value:g} is no class of a palette: write a whole number, 0 to 65535")
+            raise BadOption(f"--colormap: {value:g} is not a class of a palette: write a whole number, 0 to 65535")
         red, green, blue, alpha = colour
         colours[int(value)] = red, green, blue, alpha
     return table_of(colours)

@@ -1,4 +1,4 @@
-"""What stored values mean: scale, offset, unit; heights in metres."""
+"""The meaning of stored values: scale, offset and unit; heights in metres."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from rasterio.io import DatasetReader
 from tiler.errors import BadOption, BadSource
 from tiler.image.style import Meaning
 
-METRES = {  # that a unit measures, by its names in lower case
+METRES = {  # per unit, by its names in lower case
     **dict.fromkeys(("m", "metre", "metres", "meter", "meters"), 1.0),
     **dict.fromkeys(("ft", "foot", "feet", "international foot", "international feet"), 0.3048),
     **dict.fromkeys(("us-ft", "us survey foot", "us survey feet", "us_survey_foot", "ftus", "sft"), 1200 / 3937),
@@ -22,31 +22,31 @@ UNITS = "m, ft, us-ft, km, dm, cm or mm"
 
 
 def check_unit(unit: str) -> str:
-    """`unit`, if it is one of heights.
+    """Return `unit` if it is a unit of heights.
 
     Raises:
-        BadOption: it is none.
+        BadOption: it is not.
     """
     if unit.strip().lower() not in METRES:
-        raise BadOption(f"{unit!r} is no unit of heights: write {UNITS}")
+        raise BadOption(f"{unit!r} is not a unit of heights: write {UNITS}")
     return unit
 
 
 def meaning_of(
     dataset: DatasetReader, bands: tuple[int, ...], scale: tuple[float, ...] = (), offset: tuple[float, ...] = ()
 ) -> tuple[Meaning, ...]:
-    """Scale and offset of each of `bands`: those given, one for all or one a band, else the raster's own.
+    """Scale and offset of each of `bands`: those given, one for all or one per band, else the raster's own.
 
     Raises:
-        BadOption: the number of those given does not fit.
-        BadSource: its own are not finite, or 0.
+        BadOption: the number of given values does not fit.
+        BadSource: its own are not finite, or a scale is 0.
     """
     scales = _each("--scale", scale, [dataset.scales[band - 1] for band in bands])
     offsets = _each("--offset", offset, [dataset.offsets[band - 1] for band in bands])
     if not all(
         scale and math.isfinite(scale) and math.isfinite(start) for scale, start in zip(scales, offsets, strict=True)
     ):
-        raise BadSource(dataset.name, "its scale or offset makes no number: add --scale 1 --offset 0")
+        raise BadSource(dataset.name, "its scale is 0, or its scale or offset is not finite: add --scale 1 --offset 0")
     return tuple(zip(scales, offsets, strict=True))
 
 
@@ -54,34 +54,34 @@ def _each(option: str, given: tuple[float, ...], own: list[float]) -> list[float
     if not given:
         return own
     if len(given) not in (1, len(own)):
-        most = "" if len(own) == 1 else f" or {len(own)}, one a band"
-        raise BadOption(f"{option}: give one number{most}, not {len(given)}")
+        alternative = "" if len(own) == 1 else f" or {len(own)}, one per band"
+        raise BadOption(f"{option}: write one number{alternative}, not {len(given)}")
     return list(given) * (len(own) // len(given))
 
 
 def metres_of(dataset: DatasetReader, band: int, unit: str = "") -> tuple[float, str]:
-    """How many metres one step of a band of heights is, and the name of its unit.
+    """The metres per unit of a band of heights, and the name of the unit.
 
     The unit is `unit`, else the band's own, else that of the vertical part of the CRS, else metres.
 
     Raises:
-        BadSource: the band's unit is no length.
+        BadSource: the band's unit is not a length.
     """
-    said = unit or (dataset.units[band - 1] or "").strip()
-    if said:
-        if said.lower() not in METRES:
-            raise BadSource(dataset.name, f"its unit, {said[:40]!r}, is no length: add --unit {UNITS}")
-        return METRES[said.lower()], said
+    name = unit or (dataset.units[band - 1] or "").strip()
+    if name:
+        if name.lower() not in METRES:
+            raise BadSource(dataset.name, f"its unit, {name[:40]!r}, is not a length: add --unit {UNITS}")
+        return METRES[name.lower()], name
     return _vertical(dataset)
 
 
 def _vertical(dataset: DatasetReader) -> tuple[float, str]:
-    """The unit of heights that a compound or three-dimensional CRS has."""
+    """The unit of heights in a compound or three-dimensional CRS; metres in any other."""
     if not dataset.crs:
         return 1.0, "metre"
-    said = dataset.crs.to_dict(projjson=True)
-    for part in [said, *said.get("components", ())]:
-        base = part.get("source_crs", part)  # of a CRS that is bound to another
+    crs = dataset.crs.to_dict(projjson=True)
+    for part in [crs, *crs.get("components", ())]:
+        base = part.get("source_crs", part)  # of a bound CRS
         for axis in base.get("coordinate_system", {}).get("axis", ()):
             unit = axis.get("unit", "metre")
             if axis.get("direction") in ("up", "down") and isinstance(unit, dict):
@@ -90,7 +90,7 @@ def _vertical(dataset: DatasetReader) -> tuple[float, str]:
 
 
 def in_feet(dataset: DatasetReader, band: int) -> bool:
-    """Whether a raster that says no unit of its heights lies on a map in feet."""
+    """Whether a raster without a unit of heights has a projected CRS in feet."""
     if dataset.units[band - 1] or not dataset.crs or not dataset.crs.is_projected:
         return False
     return "foot" in dataset.crs.linear_units.lower() or "feet" in dataset.crs.linear_units.lower()

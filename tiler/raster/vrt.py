@@ -1,4 +1,4 @@
-"""A raster laid elsewhere than it says: opened through a VRT that is GDAL's own copy of it but for its place."""
+"""Rasters with other georeferencing than their own: opened through GDAL's VRT copy of them, edited."""
 
 from __future__ import annotations
 
@@ -17,24 +17,24 @@ from rasterio.io import DatasetReader, MemoryFile
 
 from tiler.errors import BadOption
 
-SAID = re.compile(r"\w+:[\w.]+|.*[\[+{].*", re.DOTALL)  # an authority's code, WKT, PROJ: no file and no address
+CRS_TEXT = re.compile(r"\w+:[\w.]+|.*[\[+{].*", re.DOTALL)  # an authority's code, WKT or PROJ; not a file or URL
 
 
 class VrtReader(DatasetReader):  # type: ignore[misc]  # rasterio has no types
-    """A raster that is described by a VRT, under the name of what it is read from."""
+    """A raster described by a VRT, under the name of its source."""
 
-    def __init__(self, description: ET.Element, called: str, **how: Any) -> None:
-        super().__init__(_UnparsedPath(ET.tostring(description, "unicode")), driver=["VRT"], **how)
-        self._called = called
+    def __init__(self, description: ET.Element, source: str, **options: Any) -> None:
+        super().__init__(_UnparsedPath(ET.tostring(description, "unicode")), driver=["VRT"], **options)
+        self._source = source
 
     @property
     def name(self) -> str:
-        """The name of what it is read from: messages show it."""
-        return self._called
+        """The name of the source, for messages."""
+        return self._source
 
 
 def copy_of(dataset: DatasetReader) -> ET.Element:
-    """A VRT that says all that `dataset` says: bands, masks, nodata, palettes, metadata; its overviews are in use."""
+    """A VRT with all properties of `dataset`: bands, masks, nodata, palettes, metadata, overviews."""
     with MemoryFile(ext=".vrt") as memory:
         rasterio.shutil.copy(dataset, memory.name, driver="VRT")
         memory.seek(0)
@@ -43,67 +43,67 @@ def copy_of(dataset: DatasetReader) -> ET.Element:
 
 
 def placed(description: ET.Element, crs: CRS | None, transform: Affine | None) -> ET.Element:
-    """`description` with another CRS or geotransform; None stays. A geotransform takes the place of control points."""
+    """Change the CRS or geotransform of `description`, unless None; a geotransform replaces control points."""
     if crs is not None:
         for each in description.findall("SRS"):
             description.remove(each)
-        said = ET.Element("SRS")
-        said.text = crs.to_wkt()
-        description.insert(0, said)
+        element = ET.Element("SRS")
+        element.text = crs.to_wkt()
+        description.insert(0, element)
         for points in description.findall("GCPList"):
             points.attrib.pop("dataAxisToSRSAxisMapping", None)
-            points.set("Projection", said.text or "")
+            points.set("Projection", element.text or "")
     if transform is not None:
         for each in [*description.findall("GeoTransform"), *description.findall("GCPList")]:
             description.remove(each)
-        said = ET.Element("GeoTransform")
-        said.text = ",".join(repr(float(each)) for each in transform.to_gdal())
-        description.insert(0, said)
+        element = ET.Element("GeoTransform")
+        element.text = ",".join(repr(float(each)) for each in transform.to_gdal())
+        description.insert(0, element)
     return description
 
 
 def forget_nodata(description: ET.Element) -> None:
-    """Take the nodata value of each band out of `description`."""
+    """Remove the nodata value of each band from `description`."""
     for band in description.iter("VRTRasterBand"):
         for each in band.findall("NoDataValue"):
             band.remove(each)
 
 
 def declare_nodata(description: ET.Element, value: float) -> None:
-    """Give each band of `description` a nodata value; it must have none."""
+    """Add a nodata value to each band of `description`, which must have none."""
     for band in description.iter("VRTRasterBand"):
-        said = ET.Element("NoDataValue")
-        said.text = repr(value)
-        band.insert(0, said)
+        element = ET.Element("NoDataValue")
+        element.text = repr(value)
+        band.insert(0, element)
 
 
 def crs_of(text: str) -> CRS:
-    """The CRS that `--crs` names.
+    """The CRS of a text, as after `--crs`.
 
     Raises:
-        BadOption: it names none that places anything on a map.
+        BadOption: it is not a CRS, or not one with map coordinates.
     """
     cure = "write EPSG:CODE, WKT or a PROJ string"
-    if not SAID.fullmatch(text.strip()):
-        raise BadOption(f"{text[:60]!r} is no CRS: {cure}")
+    if not CRS_TEXT.fullmatch(text.strip()):
+        raise BadOption(f"{text[:60]!r} is not a CRS: {cure}")
     try:
-        with rasterio.Env():  # PROJ's own words go to a log
+        with rasterio.Env():  # sends PROJ's messages to a log
             crs = CRS.from_user_input(text.strip())
     except (CRSError, ValueError) as error:
-        raise BadOption(f"{text[:60]!r} is no CRS that PROJ knows: {cure}") from error
+        raise BadOption(f"{text[:60]!r} is not a CRS known to PROJ: {cure}") from error
     if not (crs.is_geographic or crs.is_projected) and not crs.to_wkt().startswith(("LOCAL_CS", "ENGCRS")):
-        raise BadOption(f"{text[:60]!r} has no longitudes, latitudes or map coordinates: name another")
+        raise BadOption(f"{text[:60]!r} has no longitudes, latitudes or map coordinates: choose another CRS")
     return crs
 
 
 def transform_of(bounds: Sequence[float], geotransform: Sequence[float], width: int, height: int) -> Affine | None:
-    """What `--bounds` or `--geotransform` makes of a raster of that many pixels; None where neither is given.
+    """The geotransform from `--bounds` or `--geotransform` for a raster of that size; None if neither is given.
 
     Raises:
-        BadOption: they place it nowhere.
+        BadOption: both are given, or one is invalid.
     """
     if bounds and geotransform:
-        raise BadOption("--bounds and --geotransform both place the raster: give one of them")
+        raise BadOption("--bounds and --geotransform both place the raster: use only one of them")
     if bounds:
         west, south, east, north = check_bounds(bounds)
         return Affine((east - west) / width, 0.0, west, 0.0, (south - north) / height, north)
@@ -111,13 +111,13 @@ def transform_of(bounds: Sequence[float], geotransform: Sequence[float], width: 
 
 
 def check_bounds(bounds: Sequence[float]) -> Sequence[float]:
-    """`bounds`, if they enclose something.
+    """Return `bounds` if they are valid.
 
     Raises:
-        BadOption: they do not.
+        BadOption: they are not four numbers, or enclose nothing.
     """
     if len(bounds) != 4 or not all(map(math.isfinite, bounds)):
-        raise BadOption("--bounds takes four numbers, W,S,E,N, in the units of the raster's CRS")
+        raise BadOption("--bounds takes four numbers, W,S,E,N, in units of the raster's CRS")
     west, south, east, north = bounds
     if not (west < east and south < north):
         raise BadOption(f"--bounds {_text(bounds)}: W must be less than E and S less than N (past 180 write 190)")
@@ -125,17 +125,17 @@ def check_bounds(bounds: Sequence[float]) -> Sequence[float]:
 
 
 def check_geotransform(numbers: Sequence[float]) -> Sequence[float]:
-    """`numbers`, if they give each pixel a place of its own.
+    """Return `numbers` if they are a valid geotransform in GDAL's order.
 
     Raises:
-        BadOption: they do not.
+        BadOption: they are not six numbers, or give pixels without area.
     """
     order = "X,WIDTH,ROTATION,Y,ROTATION,HEIGHT, in GDAL's order, as in 500000,10,0,5000000,0,-10"
     if len(numbers) != 6 or not all(map(math.isfinite, numbers)):
         raise BadOption(f"--geotransform takes six numbers: {order}")
     _, right, over, _, down, below = numbers
-    if right * below == over * down or (right == 0) != (below == 0):  # the latter is affine's order
-        raise BadOption(f"--geotransform {_text(numbers)} makes pixels of no area: write {order}")
+    if right * below == over * down or (right == 0) != (below == 0):  # the second means affine's order
+        raise BadOption(f"--geotransform {_text(numbers)} gives pixels without area: write {order}")
     return numbers
 
 

@@ -1,11 +1,12 @@
-"""Reading rasters through GDAL: in place on their own grid, or warped to Web Mercator.
+"""Read rasters through GDAL: on their own grid, or warped to Web Mercator.
 
-The mask of everything here is `(height, width)` uint8, 0 transparent to 255 opaque, or None where all is opaque.
+Every mask is `(height, width)` uint8, 0 transparent to 255 opaque, or None if all is opaque.
 """
 
 from __future__ import annotations
 
 import math
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,7 +19,8 @@ from rasterio.enums import MaskFlags
 from rasterio.enums import Resampling as GdalResampling
 from rasterio.io import DatasetReader
 
-from tiler.grid import Window
+from tiler.errors import SourceReadError
+from tiler.grid import MAX_ZOOM, TILE, Bounds, Window
 from tiler.image.separable import Coordinates, cubic, exact, resampled
 from tiler.image.style import Area, Pixels, Values
 from tiler.raster.datasets import PLAIN, OpenOptions, opened, translated
@@ -27,13 +29,15 @@ from tiler.raster.pixels import dtype_of, pixels, shown
 from tiler.raster.place import MERCATOR, beneath_window, past_seam, turns
 from tiler.raster.reading import Box, Reading
 
-WARP_MEMORY = 256  # megabytes that one warp may take
-READ = 2048 * 2048  # source pixels; a warp reads no more at once
-LIMB = 128  # pixels; a window this small is not divided because points of it lie beyond the projection
-NEAR = 0.05  # a ratio that is so near to a whole number is taken for it, as GDAL does
+WARP_MEMORY = 256  # most megabytes of one warp
+READ = 2048 * 2048  # most source pixels of one warp
+LIMB = 128  # pixels; a window this small is not divided although some of its points are off the projection
+NEAR = 0.05  # ratios this near to a whole number are rounded, as in GDAL
 LEAST = 32  # pixels; a window this small is not divided again, its points are a pixel apart
-STRAIGHT = 1e-3  # source pixels that a column or a row may bend and still count as straight
-KERNEL: dict[Resampling, int] = {  # source pixels that a kernel reaches to each side
+FEW_PIXELS, TESTED_PIXELS = 4, 1 << 16  # pixels per side up to which coverage is tested, and the most pixels
+SAMPLE_SIDE = 512  # source pixels per side in that test
+STRAIGHT = 1e-3  # source pixels by which a straight column or row may bend
+KERNEL: dict[Resampling, int] = {  # source pixels to each side of a kernel
     "nearest": 1,
     "bilinear": 1,
     "cubic": 2,
@@ -45,7 +49,7 @@ KERNEL: dict[Resampling, int] = {  # source pixels that a kernel reaches to each
 
 
 def overviews_of(path: str, open_options: OpenOptions = PLAIN) -> list[int]:
-    """How many times smaller the raster itself and its overviews are; 0 for those that lack the mask it has."""
+    """The shrink factors of the raster itself (1) and its overviews; 0 for an overview without the raster's mask."""
     factors = [1, *opened(path, open_options=open_options).overviews(1)]
     if MaskFlags.per_dataset in opened(path, open_options=open_options).mask_flag_enums[0]:
         for level in range(1, len(factors)):
@@ -55,21 +59,21 @@ def overviews_of(path: str, open_options: OpenOptions = PLAIN) -> list[int]:
 
 
 def overview_for(path: str, shrink: float, open_options: OpenOptions = PLAIN) -> int:
-    """The coarsest overview (from 1; 0 is the raster itself) that is `shrink` or less smaller, in any order of them."""
+    """The coarsest overview with at most `shrink` as its factor; 1 is the first, 0 the raster itself."""
     factors = overviews_of(path, open_options)
     return max(range(len(factors)), key=lambda level: factors[level] if factors[level] <= shrink * 1.01 else 0)
 
 
 def read(dataset: DatasetReader, place: tuple[int, int, int, int], *, bands: int, masked: bool) -> Area:
-    """Pixels as they are: `(bands, height, width)` in the raster's dtype, and the mask.
+    """Pixels on the raster's grid: `(bands, height, width)` in the raster's dtype, and the mask.
 
-    `place` is (column, row, width, height) in pixels; what lies outside the raster is transparent.
+    `place` is (column, row, width, height) in pixels; pixels outside the raster are transparent.
     """
     column, row, width, height = place
     left, top = max(column, 0), max(row, 0)
     right, bottom = min(column + width, dataset.width), min(row + height, dataset.height)
     inside = right - left == width and bottom - top == height
-    # pixel by pixel in memory, as the file has it and as encoders want it
+    # pixel-interleaved in memory, as in the file and as encoders need it
     make = np.empty if inside else np.zeros
     values = np.moveaxis(make((height, width, bands), dataset.dtypes[0]), -1, 0)
     mask = make((height, width), np.uint8) if masked or not inside else None
@@ -89,7 +93,7 @@ def read(dataset: DatasetReader, place: tuple[int, int, int, int], *, bands: int
 def warp(dataset: DatasetReader, reading: Reading, window: Window, resampling: Resampling) -> tuple[Values, Pixels]:
     """Pixels warped to `window`: `(bands, height, width)`, and the mask.
 
-    The dtype is the raster's own up to 32 bits, else float32. Values under a zero of the mask are 0.
+    The dtype is the raster's own up to 32 bits, else float32. Values are 0 where the mask is 0.
 
     Raises:
         SourceReadError: some pixel could not be read.
@@ -103,7 +107,7 @@ def warp(dataset: DatasetReader, reading: Reading, window: Window, resampling: R
 def _warp_into(
     values: Values, mask: Pixels, dataset: DatasetReader, reading: Reading, window: Window, resampling: Resampling
 ) -> None:
-    """Warp to `window`, by quarters where it needs more of the raster than is read at once or leaves its projection."""
+    """Warp to `window`; by quarters if it needs more source pixels than READ or leaves the raster's projection."""
     needed, whole = _needed(dataset, window, resampling)
     size = max(window.width, window.height)
     if not needed and (whole or size <= LIMB):
@@ -112,28 +116,28 @@ def _warp_into(
         half = -(-size // 2)
         for y in range(0, window.height, half):
             for x in range(0, window.width, half):
-                part = Window(
+                quarter = Window(
                     window.z, window.x + x, window.y + y, min(half, window.width - x), min(half, window.height - y)
                 )
-                there = (slice(y, y + half), slice(x, x + half))
-                _warp_into(values[:, *there], mask[there], dataset, reading, part, resampling)
+                place = (slice(y, y + half), slice(x, x + half))
+                _warp_into(values[:, *place], mask[place], dataset, reading, quarter, resampling)
         return
     for each in needed:
-        some, cover = _warped(dataset, reading, window, resampling, each)
-        better = (cover > mask) & each.own
-        values[:, better], mask[better] = some[:, better], cover[better]
+        part, part_mask = _warped(dataset, reading, window, resampling, each)
+        better = (part_mask > mask) & each.own
+        values[:, better], mask[better] = part[:, better], part_mask[better]
 
 
 def _warped(
     dataset: DatasetReader, reading: Reading, window: Window, resampling: Resampling, needed: Needed
 ) -> tuple[Values, Pixels]:
-    """What one box of the raster becomes in `window`: values and mask."""
+    """Values and mask of one box of the raster, warped to `window`."""
     box = needed.box
-    some, cover, transform = _piece(dataset, reading, box)
-    kind = some.dtype if some.dtype != np.int8 else np.dtype("int16")  # a signed byte has no room for a mask
-    source = np.concatenate([some, cover[np.newaxis]], dtype=kind, casting="unsafe")
+    part, part_mask, transform = _read_box(dataset, reading, box)
+    kind = part.dtype if part.dtype != np.int8 else np.dtype("int16")  # a signed byte cannot hold the mask
+    source = np.concatenate([part, part_mask[np.newaxis]], dtype=kind, casting="unsafe")
     out = np.zeros((len(source), window.height, window.width), kind)
-    shrunk = some.shape[2] / (box[2] - box[0]), some.shape[1] / (box[3] - box[1])
+    shrunk = part.shape[2] / (box[2] - box[0]), part.shape[1] / (box[3] - box[1])
     with translated(dataset.name):
         rasterio.warp.reproject(
             source,
@@ -148,9 +152,9 @@ def _warped(
             **_target(window, resampling),
         )
     mask = out[-1].astype(np.uint8)
-    if some.dtype == np.int8:
+    if part.dtype == np.int8:
         np.clip(out, -128, 127, out=out)
-    values = out[:-1].astype(some.dtype, copy=False)
+    values = out[:-1].astype(part.dtype, copy=False)
     if values.dtype.kind == "f":
         mask[~np.isfinite(values).all(axis=0)] = 0
     values[:, mask == 0] = 0
@@ -158,41 +162,78 @@ def _warped(
 
 
 def baked_dtype(dtype: str) -> str:
-    """The dtype that pixels are kept in: the raster's own up to 32 bits, else float32."""
+    """The dtype of baked pixels: the raster's own up to 32 bits, else float32."""
     return dtype if np.dtype(dtype).itemsize <= 4 else "float32"
 
 
-def _piece(dataset: DatasetReader, reading: Reading, box: Box) -> tuple[Values, Pixels, Affine]:
-    """Values in the dtype that they are kept in, mask and geotransform of a box; fewer pixels of one too large."""
-    part = _part(box)
+def _read_box(dataset: DatasetReader, reading: Reading, box: Box) -> tuple[Values, Pixels, Affine]:
+    """Values in the baked dtype, mask and geotransform of a box, shrunk if it has more pixels than READ."""
+    source = _window_of(box)
     height, width = box[3] - box[1], box[2] - box[0]
     step = max(1.0, math.sqrt(height * width / READ))
     shape = (math.ceil(height / step), math.ceil(width / step))
     with translated(dataset.name):
-        values, mask = pixels(dataset, reading, window=part, out_shape=shape)
+        values, mask = pixels(dataset, reading, window=source, out_shape=shape)
     values = values.astype(baked_dtype(values.dtype.name), copy=False)
     values[:, mask == 0] = 0
-    a, b, c, d, e, f = rasterio.windows.transform(part, dataset.transform)[:6]
-    wide, high = width / shape[1], height / shape[0]
-    return values, mask, Affine(a * wide, b * high, c, d * wide, e * high, f)
+    transform = rasterio.windows.transform(source, dataset.transform)
+    return values, mask, _scaled(transform, width / shape[1], height / shape[0])
+
+
+def _scaled(transform: Affine, across: float, down: float) -> Affine:
+    """A geotransform for pixels that are larger by two factors."""
+    a, b, c, d, e, f = transform[:6]
+    return Affine(a * across, b * down, c, d * across, e * down, f)
+
+
+def first_covered_zoom(dataset: DatasetReader, bounds: Bounds, zoom: int) -> int:
+    """The lowest zoom, from `zoom`, with a pixel whose centre is in the raster; GDAL warps no other pixels."""
+    while zoom < MAX_ZOOM and not _covers_pixel(dataset, bounds, zoom):
+        zoom += 1
+    return zoom
+
+
+def _covers_pixel(dataset: DatasetReader, bounds: Bounds, zoom: int) -> bool:
+    """Whether GDAL fills a pixel from a raster of ones in the same place; True without a test if it is large."""
+    side = TILE << zoom
+    north, south = (
+        side * (0.5 - math.asinh(math.tan(math.radians(each))) / math.tau) for each in (bounds.north, bounds.south)
+    )
+    west, width = side * (bounds.west + 180) / 360, side * bounds.width / 360
+    left, top = math.floor(west), math.floor(north)
+    window = Window(zoom, left, top, math.ceil(west + width) - left, math.ceil(south) - top)
+    if min(window.width, window.height) > FEW_PIXELS or window.width * window.height > TESTED_PIXELS:
+        return True
+    rows, columns = min(dataset.height, SAMPLE_SIDE), min(dataset.width, SAMPLE_SIDE)
+    target = np.zeros((window.height, window.width), np.uint8)
+    with suppress(SourceReadError), translated(dataset.name):
+        rasterio.warp.reproject(
+            np.ones((rows, columns), np.uint8),
+            target,
+            src_transform=_scaled(dataset.transform, dataset.width / columns, dataset.height / rows),
+            src_crs=dataset.crs,
+            **_target(window, "nearest"),
+        )
+        return bool(target.any())
+    return True  # partly off the projection: the warp by smaller windows decides
 
 
 def warp_valid(
     dataset: DatasetReader, reading: Reading, window: Window, resampling: Resampling, box: Box
 ) -> Values | None:
-    """What `warp` gives, without a mask and several times faster; None where a source pixel is not valid and opaque.
+    """The values of `warp`, several times faster, if all source pixels are valid and opaque; else None.
 
-    `box` holds the source pixels; see `covered`. They are read first, so that GDAL sees neither mask nor nodata value.
-    Where the map keeps columns and rows as they are, GDAL is not needed at all.
+    `box` holds the source pixels; see `covered`. They are read first, so that GDAL needs no mask or nodata value. If
+    the map keeps columns and rows straight, GDAL is not needed at all.
 
     Raises:
         SourceReadError: some pixel could not be read.
     """
-    part = _part(box)
+    source = _window_of(box)
     with translated(dataset.name):
-        if reading.alpha and not (shown(dataset.read(reading.alpha, window=part), reading.top) == 255).all():
+        if reading.alpha and not (shown(dataset.read(reading.alpha, window=source), reading.top) == 255).all():
             return None
-        values, mask = pixels(dataset, reading, window=part)
+        values, mask = pixels(dataset, reading, window=source)
     if mask.min() < 255:
         return None
     values = values.astype(baked_dtype(values.dtype.name), copy=False)
@@ -205,7 +246,7 @@ def warp_valid(
         rasterio.warp.reproject(
             values,
             out,
-            src_transform=rasterio.windows.transform(part, dataset.transform),
+            src_transform=rasterio.windows.transform(source, dataset.transform),
             src_crs=dataset.crs,
             **_target(window, resampling),
         )
@@ -213,7 +254,7 @@ def warp_valid(
 
 
 def _target(window: Window, resampling: Resampling) -> dict[str, Any]:
-    """Where and how a warp writes."""
+    """The arguments of a warp about its target."""
     left, top = window.corner
     return {
         "dst_transform": Affine(window.pixel, 0, left, 0, -window.pixel, top),
@@ -223,14 +264,14 @@ def _target(window: Window, resampling: Resampling) -> dict[str, Any]:
         "init_dest_nodata": False,
         "INIT_DEST": "0",
         "UNIFIED_SRC_NODATA": "YES",
-        "SAMPLE_GRID": "YES",  # a window's sides do not say where its inside lies if the map is cut there, or ends
+        "SAMPLE_GRID": "YES",  # the sides of a window do not bound its inside where the map is cut or ends
     }
 
 
 def _kernel(ratio: Coordinates) -> dict[str, str]:
-    """How wide GDAL's kernel is: `ratio` source pixels a pixel, across and down.
+    """The width of GDAL's kernel: `ratio` source pixels per pixel, across and down.
 
-    It would guess, and take the whole globe for the source of a window that touches both ends of the raster.
+    GDAL's own estimate would use the whole globe as the source of a window that touches both ends of the raster.
     """
     near = np.rint(ratio)
     ratio = np.maximum(1, np.where(np.abs(ratio - near) < NEAR, near, ratio))
@@ -238,18 +279,15 @@ def _kernel(ratio: Coordinates) -> dict[str, str]:
 
 
 def covered(dataset: DatasetReader, window: Window, reach: float) -> Box | None:
-    """The source pixels that `window` needs, `reach` more on every side.
-
-    None where part of the window lies where the source's projection ends.
-    """
+    """The source pixels of `window`, with `reach` more on every side; None if part of it is off the projection."""
     columns, rows = _spread(dataset, window)
     return _box(columns, rows, reach, reach) if np.isfinite(columns).all() and np.isfinite(rows).all() else None
 
 
 class Needed(NamedTuple):
-    """The source pixels that a window needs at a turn of the globe, and how many a pixel has, across and down.
+    """The source pixels of a window at one turn of the globe; `ratio` is source pixels per pixel, across and down.
 
-    `own` are the window's columns that lie at this turn.
+    `own` marks the window's columns at this turn.
     """
 
     box: Box
@@ -264,7 +302,7 @@ def _readable(needed: Needed) -> bool:
 
 
 def _needed(dataset: DatasetReader, window: Window, resampling: Resampling) -> tuple[list[Needed], bool]:
-    """What `window` needs of the raster, at each turn of the globe; and whether it lies in the projection."""
+    """The source pixels of `window` at each turn of the globe; and whether all of it is on the projection."""
     columns, rows = _spread(dataset, window)
     known = np.isfinite(columns) & np.isfinite(rows)
     if not known.any():
@@ -274,14 +312,14 @@ def _needed(dataset: DatasetReader, window: Window, resampling: Resampling) -> t
     columns, rows = columns[known], rows[known]
     ratio = np.array([np.ptp(columns) / window.width, np.ptp(rows) / window.height])
     reach = (KERNEL[resampling] + 1) * np.maximum(1, ratio)
-    found = []
+    boxes = []
     for turn, (across, down) in enumerate(around):
         left, top, right, bottom = _box(columns + across, rows + down, *reach)
         box = max(left, 0), max(top, 0), min(right, dataset.width), min(bottom, dataset.height)
         own = nearest == turn
         if box[0] < box[2] and box[1] < box[3] and own.any():
-            found.append(Needed(box, ratio, own))
-    return found, bool(known.all())
+            boxes.append(Needed(box, ratio, own))
+    return boxes, bool(known.all())
 
 
 def _nearest(
@@ -290,25 +328,25 @@ def _nearest(
     places: tuple[Coordinates, Coordinates],
     around: tuple[tuple[float, float], ...],
 ) -> npt.NDArray[np.intp]:
-    """At which turn each of the window's columns lies in the raster, or nearest to it."""
+    """The turn at which each of the window's columns is in the raster, or nearest to it."""
     if len(around) == 1:
         return np.zeros(window.width, np.intp)
-    axis = int(abs(around[-1][1]) > abs(around[-1][0]))  # 1 where the raster's rows run around the globe
+    axis = int(abs(around[-1][1]) > abs(around[-1][0]))  # 1 if rows, not columns, go around the globe
     along, size = places[axis][len(places[axis]) // 2], dataset.shape[1 - axis]
     at = np.interp(np.arange(window.width) + 0.5, np.linspace(0, window.width, len(along)), along)
     outside = [np.maximum(0, np.abs(at + turn[axis] - size / 2) - size / 2) for turn in around]
-    found: npt.NDArray[np.intp] = np.argmin(outside, axis=0)
-    return found
+    nearest: npt.NDArray[np.intp] = np.argmin(outside, axis=0)
+    return nearest
 
 
 def _spread(dataset: DatasetReader, window: Window) -> tuple[Coordinates, Coordinates]:
-    """Where 33 x 33 points of `window` lie in the raster."""
+    """Columns and rows of the raster at 33 x 33 points of `window`."""
     across, down = np.linspace(0, window.width, 33), np.linspace(0, window.height, 33)
     return beneath_window(dataset, window, *np.meshgrid(across, down))
 
 
 def _box(columns: Coordinates, rows: Coordinates, aside: float, above: float) -> Box:
-    """The pixels around points, so many more on each side, and a little: the sides bulge between the points."""
+    """The pixels around points, with a margin for the kernel and one for sides that bulge between the points."""
     wide, high = np.ptp(columns) / 32 + aside, np.ptp(rows) / 32 + above
     return (
         int(np.floor(columns.min() - wide)),
@@ -319,9 +357,9 @@ def _box(columns: Coordinates, rows: Coordinates, aside: float, above: float) ->
 
 
 def _straight(dataset: DatasetReader, window: Window) -> tuple[Coordinates, Coordinates] | None:
-    """The source column of each column of `window` and the source row of each row, at the centres of its pixels.
+    """The source column of each column of `window`, and the source row of each row, at pixel centres.
 
-    None where a column or a row does not come from a single one.
+    None if a column or row does not come from a single one.
     """
     across, down = np.linspace(0, window.width, 17), np.linspace(0, window.height, 17)
     columns, rows = beneath_window(dataset, window, *np.meshgrid(across, down))
@@ -333,5 +371,5 @@ def _straight(dataset: DatasetReader, window: Window) -> tuple[Coordinates, Coor
     return columns, rows
 
 
-def _part(box: Box) -> rasterio.windows.Window:
+def _window_of(box: Box) -> rasterio.windows.Window:
     return rasterio.windows.Window(box[0], box[1], box[2] - box[0], box[3] - box[1])

@@ -1,1 +1,1 @@
-"""Objects under keys: a folder, S3 or memory; many requests at once; GDAL's reads of them."""
+"""Objects by key in a folder, S3 or memory; parallel requests; GDAL's reads of a store."""

@@ -1,4 +1,4 @@
-"""Calls that wait for a network, several at once."""
+"""Parallel calls that wait for a network."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ THREADS = 16  # S3 answers a request in 20 to 50 ms; a tile is made in 4
 
 
 def overlap(call: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
-    """The answers of `call` to each of `items` as they come; `items` is drawn while calls are under way.
+    """The results of `call` for each of `items`, as they complete; `items` is consumed while calls are running.
 
-    After an error, of a call or of `items`, nothing more is drawn; it is raised when all calls that were begun
-    have ended and the answers of the others were given.
+    After an error in a call or in `items`, no further item is taken. The error is raised once all running calls have
+    ended and their results were yielded.
     """
     source = iter(items)
     running: set[Future[R]] = set()

@@ -1,8 +1,8 @@
-"""Rasters in a store that is no folder, as files that GDAL reads.
+"""Rasters in S3 or memory as files for GDAL.
 
-GDAL could read S3 by itself, but it remembers a failed or a torn answer for as long as the process lives, looks for
-keys and servers in other places than obstore, and says of a throttled request no more than "read failed". Here one
-client does it all, and its error is at hand when GDAL gives up.
+GDAL could read S3 itself, but it caches a failed or incomplete answer as long as the process lives, looks for keys and
+servers elsewhere than obstore, and reports a throttled request only as "read failed". Here one client makes all
+requests, and its error is available when GDAL gives up.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ from tiler.storage.store import Store
 
 T = TypeVar("T")
 
-PAGE = 1 << 16  # bytes of a file's directories that are read at once, where more is asked for than the first read got
-PAGES = 32  # that are kept of a file
-HEAD = 1 << 22  # bytes of the first read at most: it costs as much time as a few more requests would
-FILES = 16  # of which all this is kept
+PAGE = 1 << 16  # bytes per read of a file's directories beyond the first read
+PAGES = 32  # cached pages per file
+HEAD = 1 << 22  # most bytes of the first read: they take as long as a few more requests
+FILES = 16  # files with cached pages
 
 _MOUNT = re.compile(r"(?:/vsi\w+/)?/tiler-store-(\d+)-(\d+)/(.+)")
 _stores: list[Store] = []
@@ -33,10 +33,9 @@ _local = threading.local()
 
 
 def location(store: Store, key: str, head: int = PAGE) -> str:
-    """What `datasets.opened` opens to read `key` in place: a file's path, or a name of ours.
+    """The name under which `datasets.opened` opens `key`: a file's path, or a mount of this module.
 
-    The object behind such a name must never change. `head` is how many bytes at its beginning describe it: they are
-    read at once.
+    A mounted object must never change. `head` is the size of its header in bytes, read in one request.
     """
     if store.root:
         return str(store.root / key)
@@ -46,44 +45,44 @@ def location(store: Store, key: str, head: int = PAGE) -> str:
 
 
 def opener(path: str) -> dict[str, Any]:
-    """What to tell `rasterio.open` for it to open a name of ours."""
+    """Arguments of `rasterio.open` for a mount of this module; empty for other paths."""
     return {"opener": _OPENER} if _MOUNT.fullmatch(path) else {}
 
 
 def shown(path: str) -> str:
-    """A path, or a dataset's name, as people know it."""
-    found = _found(path)
-    return f"{found[0].url}/{found[1]}" if found else path
+    """A path or a dataset's name for messages: a store URL instead of a mount."""
+    mount = _mounted(path)
+    return f"{mount[0].url}/{mount[1]}" if mount else path
 
 
-def _found(path: str) -> tuple[Store, str, int] | None:
+def _mounted(path: str) -> tuple[Store, str, int] | None:
     match = _MOUNT.fullmatch(path)
     return (_stores[int(match[1])], match[3], int(match[2])) if match else None
 
 
 def fault() -> BaseException | None:
-    """What last went wrong in this thread beneath GDAL, once."""
-    found: BaseException | None = getattr(_local, "fault", None)
+    """Return and clear this thread's last error below GDAL."""
+    last: BaseException | None = getattr(_local, "fault", None)
     _local.fault = None
-    return found
+    return last
 
 
-def _asked(ask: Callable[[], T], instead: T) -> T:
-    """What `ask` answers. GDAL must see no exception, not even Ctrl-C: a fault is kept for `fault`.
+def _guarded(request: Callable[[], T], default: T) -> T:
+    """The result of `request`, or `default` after an error, which is kept for `fault`: GDAL must see no exception.
 
-    After a fault nothing is asked until it was taken: GDAL would go on, and wait for each answer.
+    Until that error is taken, no further request is made, because GDAL would continue and wait for each of them.
     """
     if not isinstance(getattr(_local, "fault", None), MissingObject | None):
-        return instead
+        return default
     try:
-        return ask()
-    except BaseException as error:  # noqa: BLE001 - one that passes through GDAL's C code ends the process sooner or later
+        return request()
+    except BaseException as error:  # noqa: BLE001 - even Ctrl-C: an exception within GDAL's C code crashes the process
         _local.fault = error
-        return instead
+        return default
 
 
 class _Pages:
-    """The directories of one object, as far as they were read."""
+    """The bytes of one object's directories that were read so far."""
 
     def __init__(self, store: Store, key: str, head: int) -> None:
         self.store, self.key = store, key
@@ -91,7 +90,7 @@ class _Pages:
         self._kept: dict[int, bytes] = {}
 
     def part(self, start: int, length: int) -> bytes:
-        """`length` bytes from `start`, all of which the object has."""
+        """`length` bytes from `start`; the object must have them all."""
         if start + length <= len(self._head):
             return self._head[start : start + length]
         if length > PAGE:
@@ -105,21 +104,21 @@ class _Pages:
             start = number * PAGE
             (data,) = self.store.ranges(self.key, [start], [min(PAGE, self.size - start)])
             if len(self._kept) == PAGES:
-                del self._kept[max(self._kept)]  # the first are read again and again
+                del self._kept[max(self._kept)]  # the first pages are read most often
             self._kept[number] = data
         return self._kept[number]
 
 
 @lru_cache(maxsize=FILES)
 def _pages(path: str) -> _Pages:
-    found = _found(path)
-    if not found:
+    mount = _mounted(path)
+    if not mount:
         raise MissingObject(path)
-    return _Pages(*found)
+    return _Pages(*mount)
 
 
 class _File:
-    """One opening of an object."""
+    """An open object with its own position."""
 
     def __init__(self, pages: _Pages) -> None:
         self._pages = pages
@@ -143,19 +142,19 @@ class _File:
         length = left if length < 0 else min(length, left)
         if not length:
             return b""
-        data = _asked(lambda: self._pages.part(self._at, length), b"")
+        data = _guarded(lambda: self._pages.part(self._at, length), b"")
         self._at += len(data)
         return data
 
     def get_byte_ranges(self, offsets: Sequence[int], sizes: Sequence[int]) -> list[bytes]:
-        """The blocks of a window, in as few requests as make sense, at once."""
+        """The blocks of a window, in few parallel requests."""
         if any(offset + size > self._pages.size for offset, size in zip(offsets, sizes, strict=True)):
-            return [b"" for _ in sizes]  # the file names bytes that it does not have: it is broken
-        return _asked(lambda: self._pages.store.ranges(self._pages.key, offsets, sizes), [b"" for _ in sizes])
+            return [b"" for _ in sizes]  # the header points beyond the end: the file is damaged
+        return _guarded(lambda: self._pages.store.ranges(self._pages.key, offsets, sizes), [b"" for _ in sizes])
 
 
 class _Opener:
-    """What rasterio asks of a filesystem."""
+    """A filesystem for rasterio."""
 
     def open(self, path: str, _mode: str = "r", **_: Any) -> _File:
         return _File(self._at(path))
@@ -179,10 +178,10 @@ class _Opener:
         return self._at(path).size
 
     def _at(self, path: str) -> _Pages:
-        found = _asked(lambda: _pages(path), None) if _found(path) else None
-        if found is None:
-            raise FileNotFoundError(path)  # which rasterio answers for
-        return found
+        pages = _guarded(lambda: _pages(path), None) if _mounted(path) else None
+        if pages is None:
+            raise FileNotFoundError(path)  # rasterio handles it
+        return pages
 
 
 FileContainer.register(_Opener)

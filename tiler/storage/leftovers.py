@@ -1,7 +1,7 @@
-"""Leftovers of killed puts in a folder: obstore writes a file as NAME#1 (or #2) and renames it.
+"""Leftovers of killed puts in a folder: obstore writes a file as NAME#1 (or #2), then renames it.
 
-No listing shows such files and nothing can be stored under such a name. They are told from those that are being
-written by their age alone, as nothing says whose they are.
+No listing shows such files, and no key can have such a name. Only their age distinguishes them from files that are
+being written, because they do not name their process.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ STAGED = re.compile(r"[^#]+#\d+")
 
 
 def sweep_beside(file: Path) -> None:
-    """Remove leftovers of earlier puts of `file`; costs one stat if there are none."""
+    """Remove leftovers of earlier puts of `file`; one stat if there are none."""
     for number in count(1):
         staged = file.with_name(f"{file.name}#{number}")
         if not os.path.lexists(staged):
@@ -31,7 +31,7 @@ def sweep_beside(file: Path) -> None:
 def sweep(root: Path | None, folder: str, *, deep: bool = False) -> int:
     """Remove leftovers in `folder` of a store's `root`, with `deep` also below it; return their number.
 
-    A store that is no folder has no root, and nothing to remove.
+    Other stores have no root, and nothing to remove.
     """
     place = root / folder if root else None
     return sum(map(_remove, _staged(place, deep=deep))) if place else 0
@@ -45,7 +45,7 @@ def _staged(place: Path, *, deep: bool) -> Iterator[Path]:
 
 
 def _remove(staged: Path) -> bool:
-    """Remove a file if it is old enough; whether it is gone. Where nobody may, it stays."""
+    """Remove a file if it is old enough, and return whether it was removed; keep it without permission."""
     with suppress(OSError):
         if time.time() - staged.lstat().st_mtime > timing.LEFTOVER_SECONDS:
             staged.unlink()

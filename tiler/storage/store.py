@@ -1,4 +1,4 @@
-"""Objects in a folder, in S3 or in memory, behind one small class over obstore. Nothing here knows tiles."""
+"""Objects in a folder, in S3 or in memory, behind one small class over obstore; no knowledge of tiles."""
 
 from __future__ import annotations
 
@@ -20,22 +20,22 @@ from obstore.exceptions import BaseError
 from obstore.store import LocalStore, MemoryStore, S3Store
 
 from tiler import timing
-from tiler.errors import BadStore, MissingObject, StoreError
+from tiler.errors import BadStore, MissingObject, StoreError, shortened
 from tiler.settings import AMAZON, S3, Settings
 from tiler.storage.concurrent import in_batches, overlap
-from tiler.storage.folder import holds, inside
+from tiler.storage.folder import ALLOW_WRITING, forbidden, holds, inside
 from tiler.storage.leftovers import sweep_beside
 
-PAGE = 1000  # keys a ListObjectsV2 answer holds
-DELETE_BATCH = 1000  # keys a DeleteObjects call takes
-READ, LOOK = "read", "look for"  # what tells that there is no such object; other verbs fail for other reasons
-CONNECT = "10s"  # to wait for a connection
-LONGEST_WAIT = 5.0  # seconds between two tries of a request
+PAGE = 1000  # keys per ListObjectsV2 answer
+DELETE_BATCH = 1000  # keys per DeleteObjects call
+READ, LOOK = "read", "look for"  # verbs for which "not found" means a missing object
+CONNECT = "10s"  # timeout of a connection
+LONGEST_WAIT = 5.0  # seconds between two attempts of a request
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """What a listing says of an object: its key, its size in bytes, when it was last written (UTC)."""
+    """An object in a listing: its key, its size in bytes, and when it was last written (UTC)."""
 
     key: str
     size: int
@@ -46,8 +46,8 @@ class Entry:
 class Store:
     """A root that holds objects by key.
 
-    Every method translates the backend's errors to `StoreError`; throttling and 5xx answers were retried
-    by obstore before one is raised. A put is atomic: a reader sees the old object or the new one.
+    Every method translates the backend's errors to `StoreError`, after obstore has retried throttling and 5xx
+    answers. A put is atomic: a reader sees the old object or the new one.
     """
 
     url: str
@@ -56,7 +56,7 @@ class Store:
 
     @property
     def ordered(self) -> bool:
-        """Whether a listing between two keys costs only as much as lies between them, in order."""
+        """Whether listings are sorted, and a listing between two keys reads only the keys between them."""
         return isinstance(self.backend, S3Store)
 
     @property
@@ -76,13 +76,13 @@ class Store:
     def put_all(
         self, objects: Iterable[tuple[str, bytes]], *, content_type: str, cache_control: str, lone: bool = False
     ) -> Iterator[str]:
-        """Store objects, drawn while others are on their way, and yield each key when its object is stored.
+        """Store objects in parallel, and yield each key when its object is stored.
 
-        An error of `objects` itself is raised after the last key. `lone` says that there is one at most, which needs
-        no other thread.
+        An error in `objects` itself is raised after the last key. `lone` promises at most one object, which needs no
+        other thread.
 
         Raises:
-            StoreError: an object could not be written; nothing more was drawn.
+            StoreError: an object could not be written; no further one was taken from `objects`.
         """
 
         def put(item: tuple[str, bytes]) -> str:
@@ -93,7 +93,7 @@ class Store:
         yield from map(put, objects) if alone else overlap(put, objects)
 
     def put_file(self, key: str, path: Path, *, content_type: str) -> None:
-        """Move the file at `path` to `key`, however large; `path` is gone afterwards."""
+        """Move the file at `path`, of any size, to `key`."""
         with _translated("write", key):
             if self.root:
                 target = self.root / key
@@ -107,33 +107,33 @@ class Store:
         """The bytes under `key`.
 
         Raises:
-            MissingObject: there are none.
+            MissingObject: the store has no such object.
         """
         with _translated(READ, key):
             return bytes(obstore.get(self.backend, key).bytes())
 
     def first(self, key: str, length: int) -> tuple[bytes, int]:
-        """The first `length` bytes under `key`, or all where there are fewer, and how many there are.
+        """The first `length` bytes under `key`, or all if there are fewer; and the object's size in bytes.
 
         Raises:
-            MissingObject: there is no such object.
+            MissingObject: the store has no such object.
         """
         with _translated(READ, key):
             answer = obstore.get(self.backend, key, options={"range": (0, length)})
             return bytes(answer.bytes()), answer.meta["size"]
 
     def ranges(self, key: str, starts: Sequence[int], lengths: Sequence[int]) -> list[bytes]:
-        """Parts of the object under `key`, all of which must lie inside; near ones share a request.
+        """Parts of the object under `key`; all must lie within it, and neighbouring parts share a request.
 
         Raises:
-            MissingObject: there is no such object.
+            MissingObject: the store has no such object.
         """
         with _translated(READ, key):
             parts = obstore.get_ranges(self.backend, key, starts=starts, lengths=lengths)
             return [bytes(part) for part in parts]
 
     def has(self, key: str, *, least: int = 0) -> bool:
-        """Whether `key` holds an object of at least so many bytes."""
+        """Whether `key` holds an object of at least `least` bytes."""
         try:
             with _translated(LOOK, key):
                 return obstore.head(self.backend, key)["size"] >= least
@@ -141,70 +141,70 @@ class Store:
             return False
 
     def written(self, key: str) -> datetime:
-        """When the object under `key` was last written (UTC).
+        """The time of the last write of the object under `key` (UTC).
 
         Raises:
-            MissingObject: there is none.
+            MissingObject: the store has no such object.
         """
         with _translated(READ, key):
             return obstore.head(self.backend, key)["last_modified"]
 
     def clock(self, key: str) -> datetime:
-        """What time it is by the store's own clock (UTC), told by an object that is put under `key`."""
+        """The time by the store's own clock (UTC), read from an object that is put under `key`."""
         self.put(key, b"", content_type="text/plain")
         return self.written(key)
 
     def list(self, prefix: str, *, after: str = "", before: str = "") -> Iterator[Entry]:
-        """The objects whose keys begin with `prefix`, which must end a folder ("relief/", not "rel").
+        """The objects whose keys begin with `prefix`, which must be a whole folder ("relief/", not "rel").
 
-        Only those between the keys `after` and `before`, where they are given. S3 lists no others and in order; so
-        a long listing can be made in parts at the same time.
+        With `after` and `before`, only those between these keys. S3 lists them in order and reads no others, so a
+        long listing can be split into parallel parts.
         """
         for page in self.pages(prefix, after=after, before=before):
             yield from page
 
     def pages(self, prefix: str, *, after: str = "", before: str = "") -> Iterator[Sequence[Entry]]:
-        """The same, as much at a time as one request of S3 shows; what is not asked for is left out of each."""
+        """The same as `list`, one page of at most PAGE objects at a time."""
         folder = prefix.rstrip("/")
         with _translated("list", prefix):
             for page in obstore.list(self.backend, prefix, offset=after or None, chunk_size=PAGE):
-                some = [item for item in page if item["path"] != folder]  # a marker that some tools put for it
-                kept = [item for item in some if not before or item["path"] < before]
+                objects = [item for item in page if item["path"] != folder]  # a folder marker that some tools create
+                kept = [item for item in objects if not before or item["path"] < before]
                 yield [Entry(item["path"], item["size"], item["last_modified"]) for item in kept]
-                if self.ordered and len(kept) < len(some):
+                if self.ordered and len(kept) < len(objects):
                     return
 
     def empty(self, prefix: str) -> bool:
-        """Whether no key begins with `prefix`, which must end a folder."""
+        """Whether no key begins with `prefix`, which must be a whole folder."""
         return next(self.list(prefix), None) is None
 
     def folders(self, prefix: str) -> tuple[str, ...]:
-        """The names directly below `prefix` that hold more keys: what stands before the next slash."""
+        """The names of folders directly below `prefix`."""
         return self.below(prefix)[0]
 
     def below(self, prefix: str) -> tuple[tuple[str, ...], tuple[Entry, ...]]:
-        """What stands directly below `prefix`: the names of folders, and objects."""
+        """The names of folders and the objects directly below `prefix`."""
         with _translated("list", prefix):
-            found = obstore.list_with_delimiter(self.backend, prefix)
-        names = tuple(folder.rstrip("/").rpartition("/")[2] for folder in found["common_prefixes"])
-        objects = (item for item in found["objects"] if item["path"] != prefix.rstrip("/"))
+            listing = obstore.list_with_delimiter(self.backend, prefix)
+        names = tuple(folder.rstrip("/").rpartition("/")[2] for folder in listing["common_prefixes"])
+        objects = (item for item in listing["objects"] if item["path"] != prefix.rstrip("/"))
         return names, tuple(Entry(item["path"], item["size"], item["last_modified"]) for item in objects)
 
     def typed(self, key: str) -> tuple[bytes, str]:
-        """The bytes under `key` and their content type, which local stores do not keep: it is empty there.
+        """The bytes under `key` and their content type; the latter is empty in local stores.
 
         Raises:
-            MissingObject: there are none.
+            MissingObject: the store has no such object.
         """
         with _translated(READ, key):
             answer = obstore.get(self.backend, key)
             return bytes(answer.bytes()), str(answer.attributes.get("Content-Type", ""))
 
     def existing(self, keys: Iterable[str], *, least: int = 0) -> set[str]:
-        """Those of `keys` that hold an object of at least so many bytes.
+        """The `keys` that hold an object of at least `least` bytes.
 
-        A folder is asked key by key. Elsewhere keys that differ in their end only share one LIST, so
-        64 tiles cost 8 requests rather than 64.
+        A folder is checked key by key. Elsewhere, keys of the same folder and length share one LIST, so 64 tiles
+        take 8 requests instead of 64.
         """
         if root := self.root:
             return {key for key in keys if holds(root / key, least)}
@@ -215,21 +215,21 @@ class Store:
         return set[str]().union(*overlap(partial(self._listed, least=least), groups))
 
     def _listed(self, keys: Sequence[str], least: int) -> set[str]:
-        """The same of keys that are sorted and alike in length and folder, by a LIST between their ends."""
+        """The same for sorted keys of one folder and length, by a LIST from the first to the last."""
         before = keys[0][:-1] + chr(ord(keys[0][-1]) - 1) + "~"  # sorts just before the first key
-        wanted, found = set(keys), set[str]()
+        wanted, existing = set(keys), set[str]()
         with _translated("list", keys[0]):
             for page in obstore.list(self.backend, keys[0].rpartition("/")[0], offset=before):
-                found.update(wanted.intersection(item["path"] for item in page if item["size"] >= least))
+                existing.update(wanted.intersection(item["path"] for item in page if item["size"] >= least))
                 if any(item["path"] >= keys[-1] for item in page):
                     break
-        return found
+        return existing
 
     def delete(self, keys: Iterable[str]) -> None:
-        """Delete `keys`, a thousand a request; those that do not exist are passed over. Harmless to repeat.
+        """Delete `keys`, a thousand per request; missing ones are skipped. Harmless to repeat.
 
         Raises:
-            StoreError: some could not be deleted; others of the same thousand may have been.
+            StoreError: some could not be deleted; others of the same thousand may be deleted.
         """
         for batch in in_batches(keys, DELETE_BATCH):
             if self.root:
@@ -239,14 +239,14 @@ class Store:
                     obstore.delete(self.backend, batch)
 
     def _unlink(self, root: Path, batch: Sequence[str]) -> None:
-        """Delete files, as many of them as can be. Folders stay: somebody may be about to write into one."""
+        """Delete as many of the files as possible. Keep folders: another process may be about to write into one."""
         fault: StoreError | None = None
-        within = cache(partial(inside, root=root))  # files of a folder share the answer
+        within = cache(partial(inside, root=root))  # one check per folder
         for key in batch:
             try:
                 with _translated("delete", key):
                     if ".." in key.split("/") or not within((root / key).parent):
-                        raise ValueError("it leads out of the folder")
+                        raise ValueError("it is outside the folder")
                     (root / key).unlink(missing_ok=True)
             except StoreError as error:
                 fault = fault or error
@@ -254,13 +254,13 @@ class Store:
             raise fault
 
     def clear(self, prefix: str) -> None:
-        """Take away what a folder has below `prefix` that no listing shows: folders, and what puts left that died."""
+        """Remove empty folders and leftovers of killed puts below `prefix` in a folder store; no listing shows them."""
         if self.root:
             shutil.rmtree(self.root / prefix, ignore_errors=True)
 
     @property
     def gdal_options(self) -> dict[str, str]:
-        """What GDAL must be told to find this store; obstore reads the rest from the environment as GDAL does."""
+        """GDAL options for this store's endpoint; GDAL and obstore both read the rest from the environment."""
         if not self.s3.endpoint:
             return {}
         parts = urlsplit(self.s3.endpoint)
@@ -280,7 +280,8 @@ def _translated(verb: str, key: str) -> Iterator[None]:
             raise MissingObject(key) from error
         raise StoreError(verb, key, _first_line(error)) from error
     except (BaseError, OSError, ValueError, NotImplementedError) as error:
-        raise StoreError(verb, key, _first_line(error)) from error
+        cure = f"; {ALLOW_WRITING}" if forbidden(error) and verb not in (READ, LOOK) else ""
+        raise StoreError(verb, key, f"{_first_line(error)}{cure}") from error
     except BaseException as error:
         if type(error).__name__ != "PanicException":  # obstore's, of a range beyond an object's end
             raise
@@ -288,7 +289,7 @@ def _translated(verb: str, key: str) -> Iterator[None]:
 
 
 def _first_line(error: BaseException) -> str:
-    """What an error says, without the debug output behind it; of an S3 answer its code."""
+    """The message of an error without the debug output that follows it, with the code of an S3 answer."""
     text = str(error) or type(error).__name__
     code = re.search(r"<Code>(\w+)</Code>", text)
     return text.partition("\n")[0].partition("<?xml")[0].rstrip(": ") + (f" ({code[1]})" if code else "")
@@ -296,7 +297,7 @@ def _first_line(error: BaseException) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Stores:
-    """The public and the private store, and where the public one is served."""
+    """The public and the private store, and the public address of the tiles."""
 
     tiles: Store
     sources: Store
@@ -312,11 +313,11 @@ class Stores:
 def open_store(url: str, *, create: bool = False, s3: S3 = AMAZON) -> Store:
     """The store at `url`: `file:///folder`, `s3://bucket/prefix` or `memory://name`.
 
-    A folder that does not exist reads as empty; with `create` it is made. Stores in memory live as long as the
-    process and are the same for the same URL.
+    A missing folder reads as empty; with `create` it is created. Stores in memory live as long as the process, one
+    per URL.
 
     Raises:
-        BadStore: the URL is malformed, its scheme is unknown, or the folder cannot be made or written.
+        BadStore: the URL is malformed, its scheme is unknown, or the folder cannot be created or written.
     """
     try:
         parts = urlsplit(url)
@@ -328,13 +329,13 @@ def open_store(url: str, *, create: bool = False, s3: S3 = AMAZON) -> Store:
         return Store(url, _bucket(url, s3), s3)
     if parts.scheme == "memory":
         return _memory(url)
-    raise BadStore(url, "file://, s3:// and memory:// are known, as in file:///srv/tiles or s3://bucket/prefix")
+    raise BadStore(url, "use file://, s3:// or memory://, as in file:///srv/tiles or s3://bucket/prefix")
 
 
 def _bucket(url: str, s3: S3) -> S3Store:
     config: Any = {
         name: value for name, value in (("endpoint", s3.endpoint), ("region", s3.region)) if value
-    }  # the rest obstore finds in the environment
+    }  # obstore reads the rest from the environment
     try:
         return S3Store.from_url(
             url,
@@ -352,19 +353,19 @@ def _bucket(url: str, s3: S3) -> S3Store:
 
 
 def _retries(patience: float) -> Any:
-    """How a request is tried again: the last time at most `patience` seconds after the first, however often."""
+    """Retry settings of obstore: the last attempt at most `patience` seconds after the first."""
     wait = min(LONGEST_WAIT, patience / 4)
     first, longest = timedelta(seconds=min(0.1, wait)), timedelta(seconds=wait)
     return {
-        "max_retries": 1000,  # the time ends them
-        "retry_timeout": timedelta(seconds=patience - wait),  # after which obstore still waits once more
+        "max_retries": 1000,  # the timeout ends them earlier
+        "retry_timeout": timedelta(seconds=patience - wait),  # obstore waits once more after it
         "backoff": {"init_backoff": first, "max_backoff": longest, "base": 2},
     }
 
 
 @cache
 def _credentials(url: str) -> Any:
-    """What boto3 finds in profiles, SSO, roles of machines; obstore alone looks only in the environment."""
+    """Credentials from boto3, which also reads profiles, SSO and machine roles; obstore reads only the environment."""
     from obstore.auth.boto3 import Boto3CredentialProvider  # noqa: PLC0415 - boto3 takes a third of a second
 
     try:
@@ -376,16 +377,16 @@ def _credentials(url: str) -> Any:
 
 
 def _folder(url: str, root: Path, *, create: bool) -> LocalStore | MemoryStore:
-    if not create and not root.is_dir():
-        if root.exists():
-            raise BadStore(url, f"{root} is not a folder")
-        return MemoryStore()
     try:
+        if not create and not root.is_dir():
+            if root.exists():
+                raise BadStore(url, f"{root} is not a folder")
+            return MemoryStore()
         root.mkdir(parents=True, exist_ok=True)
     except (OSError, ValueError) as error:
-        raise BadStore(url, f"{getattr(error, 'strerror', None) or error}: {root}") from error
+        raise BadStore(url, f"{getattr(error, 'strerror', None) or error}: {shortened(str(root))}") from error
     if create and not os.access(root, os.W_OK | os.X_OK):
-        raise BadStore(url, f"no permission to write in {root}")
+        raise BadStore(url, f"no permission to write in {root}; {ALLOW_WRITING}")
     return LocalStore(root)
 
 

@@ -173,7 +173,11 @@ def test_a_job_that_is_not_plain_is_refused(begun: Begun, verb: str) -> None:
         folder.mkdir()
         (folder / "job.json").write_bytes((begun.data / "private" / "jobs" / begun.id / "job.json").read_bytes())
     before = snapshot(begun.data)
-    for named, says in (("nowhere", "`seeder status` lists them"), ("alps-", "did you mean alps-"), ("", "no job ''")):
+    for named, says in (
+        ("nowhere", "run `seeder status` to list jobs"),
+        ("alps-", "did you mean alps-"),
+        ("", "no job ''"),
+    ):
         result = seeder(verb, named)
         assert (result.exit_code, result.stdout) == (2, "")
         assert says in result.stderr

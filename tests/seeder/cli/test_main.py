@@ -165,7 +165,7 @@ def test_ingest_names_the_layer_after_the_file(run: Run, make_raster: MakeRaster
         (("seed", "Alps!"), "cannot name a layer"),
         (("seed", "alps", "--zooms", "7-5"), "runs backwards"),
         (("seed", "alps", "--zooms", "a"), "not a zoom range"),
-        (("seed", "alps", "--zooms", "7-99"), "too deep"),
+        (("seed", "alps", "--zooms", "7-99"), "is too high"),
         (("seed", "alps", "--zooms", "5-14"), "zooms 0-9, not 10, 11, 12, 13, 14"),
         (("seed", "alps", "--bbox", "1,2,3"), "not a bounding box"),
         (("seed", "alps", "--bbox", "5,48,9,45"), "south must lie below north"),

@@ -247,7 +247,7 @@ def test_an_unknown_job_is_answered_with_those_of_a_similar_name() -> None:
     put_job(store, JOB)
     with pytest.raises(UnknownJob, match=f"did you mean {JOB.id}"):
         find_job(store, JOB.id.replace("relief", "releif"))
-    with pytest.raises(UnknownJob, match="`seeder status` lists them"):
+    with pytest.raises(UnknownJob, match="run `seeder status` to list jobs"):
         find_job(store, "zzz")
 
 

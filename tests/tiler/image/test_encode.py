@@ -1,4 +1,4 @@
-"""PNG keeps every visible pixel in the smallest kind that holds it; JPEG and WebP keep the look."""
+"""PNG keeps every visible pixel in the smallest colour type; JPEG and WebP look the same."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ HEAVIER = 1.25  # times the bytes of Pillow's PNG, which takes twenty times as l
 
 
 def png(picture: Picture) -> bytes:
-    """The PNG of a picture that shows something."""
+    """The PNG of a picture that is not empty."""
     data = encode(picture, "png")
     assert data is not None
     return data
@@ -42,7 +42,7 @@ def opened(data: bytes | None) -> Image.Image:
 
 
 def seen(data: bytes) -> Pixels:
-    """The decoded pixels as RGBA, all zero where nothing shows."""
+    """The decoded pixels as RGBA, all zero where transparent."""
     decoded = np.array(opened(data).convert("RGBA"))
     decoded[decoded[..., 3] == 0] = 0
     return decoded

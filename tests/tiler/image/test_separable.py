@@ -1,4 +1,4 @@
-"""One axis after the other gives what a kernel of both gives, and what GDAL's warp gives where columns stay columns."""
+"""Separable resampling equals the kernel of both axes, and GDAL's warp where columns stay straight."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ STRAIGHT = {  # west, south, east, north; the name ends with the EPSG code
 
 
 def middle(dataset: DatasetReader, finer: int) -> tuple[Window, Box]:
-    """200 x 150 pixels in the middle of the raster, `finer` zooms beyond its own, and what they need of it."""
+    """200 x 150 pixels in the middle of the raster, `finer` zooms above its own, and their source pixels."""
     z = zoom_for(resolution_of(dataset)) + finer
     xs, ys = applied(dataset.transform, np.array([dataset.width / 2]), np.array([dataset.height / 2]))
     (east,), (north,) = carried(dataset.crs, MERCATOR, xs, ys)

@@ -1,4 +1,4 @@
-"""Values become colours as plain arithmetic says."""
+"""Values become colours by plain arithmetic."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ NARROWEST = 1e-3  # width of a range of floats in terms of its ends: single prec
 
 
 def stretched(values: Values, low: float, high: float) -> Values:
-    """The oracle: where `values` lie between low (0) and high (255), not yet rounded; float64."""
+    """The oracle: `values` rescaled from low-high to 0-255, not yet rounded; float64."""
     return np.clip((values.astype(np.float64) - low) / (high - low), 0, 1) * 255
 
 
 @st.composite
 def whole(draw: st.DrawFn) -> tuple[Values, int, int]:
-    """Integers of some dtype and a range that may lie partly outside of it."""
+    """Integers of a dtype, and a range that may be partly outside of it."""
     limits = np.iinfo(draw(st.sampled_from(INTEGERS)))
     near = st.integers(limits.min - 10, limits.max + 10)
     low = draw(near)

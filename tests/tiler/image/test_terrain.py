@@ -1,4 +1,4 @@
-"""Shade and slope are gdaldem's, without seams; heights come back from the colours that encode them."""
+"""Hillshade and slope equal gdaldem's, without seams; encoded heights can be decoded."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ HEIGHTS = {"terrain-rgb": (-10000.0, 1667721.5), "terrarium": (-32768.0, 32767.9
 
 
 def hills(height: int, width: int, *, rough: float = 20.0) -> Values:
-    """Heights in metres, `(1, height, width)` float32, that come around from the last column to the first."""
+    """Heights in metres, `(1, height, width)` float32, continuous from the last column to the first."""
     rows, columns = np.mgrid[0:height, 0:width] * (2 * np.pi)
     waves = 900 * np.sin(columns * 3 / width + 1) + 700 * np.cos(rows * 2 / height) * np.cos(columns * 5 / width)
     noise = np.random.default_rng(5).normal(0, rough, (height, width))
@@ -102,7 +102,7 @@ def test_a_pixel_measures_on_the_ground_what_a_sphere_says() -> None:
 
 
 def own(layer: Layer, stores: Stores, z: int) -> tuple[Values, int, int]:
-    """The heights of a zoom as the COG has them, NaN where there are none, and its first column and row."""
+    """The COG's heights of a zoom, NaN where missing, and its first column and row."""
     assert layer.bake
     level = layer.bake.z - z
     dataset = opened(location(stores.sources, layer.source), level, cog=True)
@@ -218,7 +218,7 @@ def test_the_tiles_of_a_block_are_the_tiles_that_are_asked_for_alone(
 
 
 def heights_of(picture: Values, kind: Terrain) -> Values:
-    """Metres, by the formula that the encoding is published with."""
+    """Metres, by the published formula of the encoding."""
     red, green, blue = (picture[..., channel].astype(np.float64) for channel in range(3))
     if kind == "terrain-rgb":
         return -10000 + (red * 65536 + green * 256 + blue) * 0.1
@@ -288,7 +288,7 @@ def test_the_tiles_of_every_zoom_hold_the_heights_of_that_zoom(
 
 
 def with_a_hole(make_raster: MakeRaster, make_layer: MakeLayer, kind: Terrain) -> tuple[Layer, Tile]:
-    """A layer of encoded heights, and a tile within its bounds on which there is nothing."""
+    """A layer of encoded heights, and an empty tile within its bounds."""
     heights = hills(600, 600) + 3000
     heights[:, 200:] = -1
     heights[:, -1] = 9
@@ -332,7 +332,7 @@ def test_heights_are_not_had_in_a_lossy_format(
         make_layer(path, style=kind, format=form)
     layer = make_layer(path, style=kind)
     tile = tiles_of(layer, layer.maxzoom)[0]
-    with pytest.raises(BadOption, match=f"{form} would blur: ask for png"):
+    with pytest.raises(BadOption, match=f"{form} would blur: use png"):
         alone(layer, stores, tile, TileVariant(format=form))
     site = Site.on(memory(), stores.sources)
     assert site.ask(f"/{tile_key(TileName(layer.id, tile, 1, form))}").status == 400

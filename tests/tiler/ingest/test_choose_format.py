@@ -1,4 +1,4 @@
-"""A format that is left open is lossy where that pays, and never where colours mean something."""
+"""Format `auto` is lossy if that saves enough, and never for palettes, colormaps and terrain."""
 
 from __future__ import annotations
 
@@ -117,7 +117,7 @@ def test_jpg_is_only_taken_where_no_tile_of_any_zoom_shows_through(make_raster: 
 def test_a_later_revision_keeps_the_format_of_which_tiles_are_stored(make_raster: MakeRaster, stores: Stores) -> None:
     first = take(make_raster(values=photo()), stores)
     later = take(make_raster(values=flat(), name="later.tif"), stores)
-    assert (later.layer.format, later.why) == (first.layer.format, "the layer has it")
+    assert (later.layer.format, later.why) == (first.layer.format, "the layer already uses it")
     assert take(make_raster(values=flat(), name="other.tif"), stores, format="jpg").layer.format == "jpg"
     assert (
         take(make_raster(values=flat(), name="last.tif"), stores, max_zoom=5, resampling="nearest").layer.format
@@ -160,11 +160,11 @@ def test_ingest_says_what_was_chosen_and_why(words: tuple[str, ...], make_raster
     if words:
         told = json.loads(said.stdout)
         assert told["format"] == "webp"
-        assert "of PNG's bytes" in told["why"]
+        assert "of their bytes as png" in told["why"]
     else:
         (line,) = [line for line in said.stdout.splitlines() if line.startswith("format ")]
         assert line.startswith("format webp: ")
-        assert "of PNG's bytes" in line
+        assert "of their bytes as png" in line
 
 
 def test_a_refresh_keeps_style_colours_ranges_and_format(

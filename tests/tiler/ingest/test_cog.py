@@ -1,4 +1,4 @@
-"""The COGs that are written block by block: GDAL reads every pixel back, and finds the file well laid out."""
+"""COGs written block by block: GDAL reads every pixel back, and the layout is valid."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ SHAPES = ((5, 4), (3, 2), (2, 1))  # rows and columns of blocks a level
 
 @dataclass(frozen=True)
 class Made:
-    """A COG and what is in it, level by level."""
+    """A COG and its contents, level by level."""
 
     path: Path
     values: list[Values]  # (bands, height, width)

@@ -1,4 +1,4 @@
-"""The revisions of fixed bytes never change: another version of this program would bake every layer again."""
+"""The revisions of fixed bytes never change; otherwise an update of this program would bake every layer again."""
 
 from __future__ import annotations
 

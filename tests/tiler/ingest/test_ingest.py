@@ -1,4 +1,4 @@
-"""An ingest makes a layer in one go or changes nothing."""
+"""An ingest makes a layer completely or changes nothing."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ AROUND_ZERO = (-2.5, -2.2, 3.1, 2.9)
 
 
 def quiet(done: int, total: int) -> None:
-    """Progress that nobody watches."""
+    """Ignore the progress."""
     assert 0 < done <= total
 
 
@@ -144,7 +144,7 @@ def test_a_layer_whose_baked_file_is_gone_is_baked_again(make_raster: MakeRaster
 
 
 def without(path: Path, *, crs: bool = False, transform: bool = False) -> Path:
-    """A raster that lacks its CRS or its transform."""
+    """A raster without CRS or transform."""
     bare = path.with_name("bare.tif")
     with rasterio.open(path) as source:
         profile = (
@@ -214,7 +214,12 @@ CASES: dict[str, Case] = {
         BadOption,
         "rescale",
     ),
-    "two ranges": (lambda make: make(values=scene(99, 99)), {"rescale": ((0, 9), (0, 8))}, BadOption, "3, one a band"),
+    "two ranges": (
+        lambda make: make(values=scene(99, 99)),
+        {"rescale": ((0, 9), (0, 8))},
+        BadOption,
+        "3, one per band",
+    ),
     "three ranges": (lambda make: make(values=scene(99, 99, 1)), {"rescale": ((0, 9),) * 3}, BadOption, "one range"),
     "shade of three bands": (lambda make: make(values=scene(99, 99)), {"style": "hillshade"}, BadOption, "one band"),
     "map of three bands": (lambda make: make(values=scene(99, 99)), {"colormap": "viridis"}, BadOption, "one band"),
@@ -222,13 +227,13 @@ CASES: dict[str, Case] = {
         lambda make: make(values=scene(99, 99, 1) % 2, palette=PALETTE),
         {"style": "slope"},
         BadOption,
-        "colours of its own",
+        "its own colours",
     ),
     "map of a palette": (
         lambda make: make(values=scene(99, 99, 1) % 2, palette=PALETTE),
         {"colormap": "viridis"},
         BadOption,
-        "a palette takes a file of its classes",
+        "a palette needs a file with the colours of its classes",
     ),
     "stretched heights": (
         lambda make: make(values=scene(99, 99, 1)),
@@ -249,7 +254,7 @@ CASES: dict[str, Case] = {
         "use --format png",
     ),
     "unknown map": (lambda make: make(values=scene(99, 99, 1)), {"colormap": "veridis"}, BadOption, "did you mean"),
-    "too deep": (lambda make: make(values=scene(99, 99)), {"max_zoom": 20}, BadOption, "--max-zoom may be"),
+    "too deep": (lambda make: make(values=scene(99, 99)), {"max_zoom": 20}, BadOption, "use zooms up to"),
     "min above max": (lambda make: make(values=scene(99, 99)), {"min_zoom": 5, "max_zoom": 4}, BadOption, "above"),
     "min too deep": (lambda make: make(values=scene(99, 99)), {"min_zoom": 20}, BadOption, "zoom"),
     "empty range": (lambda make: make(values=scene(99, 99)), {"rescale": ((9.0, 9.0),)}, BadOption, "below"),

@@ -1,4 +1,4 @@
-"""An overview is the level below at half the size, without seams and without what the mask hides."""
+"""An overview is the level below at half the size, without seams and without masked pixels."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ seeds = st.integers(0, 2**32 - 1)
 
 
 def noise(dtype: str, shape: tuple[int, int, int] = (2, 40, 56), seed: int = 3) -> Values:
-    """Values all over the middle of the dtype's range, so that no kernel leaves it."""
+    """Values in the middle of the dtype's range, so that no kernel leaves it."""
     kind = np.dtype(dtype)
     low, high = (-1000.0, 3000.0) if kind.kind == "f" else (np.iinfo(kind).min * 0.4, np.iinfo(kind).max * 0.7)
     return np.random.default_rng(seed).uniform(low, high, shape).astype(dtype)
 
 
 def cubic_weights() -> npt.NDArray[np.float64]:
-    """Keys' cubic kernel with a = -0.5, stretched to twice its width: what eight pixels weigh."""
+    """Keys' cubic kernel with a = -0.5, stretched to twice its width: the weights of eight pixels."""
     away = np.abs(np.arange(8) - 3.5) / 2
     near = 1.5 * away**3 - 2.5 * away**2 + 1
     far = -0.5 * away**3 + 2.5 * away**2 - 4 * away + 2
@@ -149,7 +149,7 @@ def test_chunks_leave_no_seam_in_any_overview(
 
 
 def often(four: list[tuple[int, ...]]) -> tuple[int, ...]:
-    """The most frequent, the first of those that are as frequent."""
+    """The most frequent value; the first of equally frequent ones."""
     return max(four, key=lambda one: (four.count(one), -four.index(one)))
 
 
@@ -168,7 +168,7 @@ def test_mode_is_the_most_frequent_of_four_and_the_first_where_there_are_two(
 @given(seed=seeds, how=st.sampled_from(WAYS), dtype=st.sampled_from(["uint8", "uint16", "float32"]))
 @settings(max_examples=examples(30))
 def test_an_area_is_halved_alike_in_patches_and_in_one(seed: int, how: Halving, dtype: str) -> None:
-    """Masks that touch some patches, their edges or margins, or hide whole ones."""
+    """Masks that touch patches, their edges or margins, or hide whole patches."""
     rng = np.random.default_rng(seed)
     height, width = (2 * int(side) for side in rng.integers(140, 310, 2))
     mask = np.full((height, width), 255, np.uint8)

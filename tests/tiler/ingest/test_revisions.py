@@ -1,4 +1,4 @@
-"""A layer's revisions: each is kept as it was, can come back, and no crash leaves a layer that is neither."""
+"""Revisions of a layer are kept unchanged and can be restored; a crash leaves either the old or the new one."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ def take(path: object, stores: Stores, **asked: Any) -> Ingested:
 
 
 def named(stores: Stores, layer: str) -> str:
-    """The revision in the address of the tiles that maps are told."""
+    """The revision in the tile URLs of TileJSON."""
     (address,) = json.loads(stores.tiles.get(tilejson_key(layer)))["tiles"]
     return str(address.partition("?v=")[2])
 
@@ -192,13 +192,13 @@ def test_a_revision_that_is_restored_is_what_it_was_and_the_others_are_untouched
 def test_a_revision_that_is_not_kept_is_refused_with_those_that_are(revision: str, stores: Stores) -> None:
     published(stores, "0001", "0002")
     before = contents(stores)
-    with pytest.raises(BadInput, match=r"not kept; there are 0001, 0002"):
+    with pytest.raises(BadInput, match=r"not kept: choose one of 0001, 0002"):
         restore(NAME, revision, stores)
     assert contents(stores) == before
 
 
 def test_a_layer_that_is_not_there_has_nothing_to_restore(store: Store) -> None:
-    with pytest.raises(BadOption, match="not kept; there are none"):
+    with pytest.raises(BadOption, match="not kept: no other revision is kept"):
         restore(NAME, "0001", Stores(store, store, "http://tiles.test"))
     assert list(store.list("")) == []
 
@@ -333,7 +333,7 @@ def test_a_restore_that_is_killed_before_any_put_can_be_done_again(number: int, 
 
 @pytest.fixture
 def root(tmp_path: Path) -> Iterator[Path]:
-    """The folder of a store, with a sibling that is none of its business."""
+    """The folder of a store, with a sibling outside of it."""
     (tmp_path / "root").mkdir()
     (tmp_path / "beside.png").write_bytes(b"keep")
     yield tmp_path / "root"

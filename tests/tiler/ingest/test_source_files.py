@@ -1,4 +1,4 @@
-"""What was hashed is what was baked; all that GDAL reads beneath a name counts, and only what may be read is read."""
+"""The hashed files are the baked ones; all files that GDAL reads count, and only permitted files are read."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def gone(old: Path, _new: Path) -> None:
 
 @cache
 def undisturbed(seed: int, form: str, *, sidecar: bool) -> tuple[str, bytes]:
-    """Revision and COG where nothing changes on the way."""
+    """Revision and COG of an undisturbed ingest."""
     with tempfile.TemporaryDirectory() as folder:
         member = plain(Path(folder, "member.tif"), seed)
         if sidecar:
@@ -248,8 +248,8 @@ HOSTILE: dict[str, tuple[Callable[[Path], Path], str]] = {
     "network plainly": (told("HTTP://127.0.0.1:9/a.tif"), "network"),
     "network, a CDATA": (told("<![CDATA[/vsicurl/http://127.0.0.1:9/a.tif]]>"), "network"),
     "network, escaped": (told("&#47;vsicurl/http://127.0.0.1:9/a.tif"), "network"),
-    "no raster": (lambda folder: told(str(secret(folder)))(folder), "no raster"),
-    "standard input": (told("/vsistdin/"), "no file"),
+    "no raster": (lambda folder: told(str(secret(folder)))(folder), "not a raster"),
+    "standard input": (told("/vsistdin/"), "instead of a file on this disk"),
     "a description in place": (told("&lt;VRTDataset/&gt;"), "description"),
 }
 
@@ -284,7 +284,7 @@ def test_programs_in_a_description_never_run(tmp_path: Path) -> None:
     path = described(tmp_path / "p.vrt", inside=program)
     path.write_text(path.read_text().replace('band="1"', 'band="1" subClass="VRTDerivedRasterBand"'))
     for trusted in (False, True):
-        with pytest.raises(BadSource, match="never runs"):
+        with pytest.raises(BadSource, match="is never run"):
             take(path, empty(), trust_source=trusted)
 
 
@@ -346,7 +346,7 @@ NETWORK_VRT = SOURCE.replace('relativeToVRT="1"', 'relativeToVRT="0"').format(na
 
 
 def hidden(folder: Path, how: str) -> Path:
-    """A raster that names a network in a way that is easily overlooked."""
+    """A raster that refers to a network in an inconspicuous way."""
     path = plain(folder / "a.tif", 1)
     evil = described(folder / "evil.vrt", inside=NETWORK_VRT).read_text()
     if how == "behind other text":

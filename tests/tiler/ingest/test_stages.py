@@ -1,4 +1,4 @@
-"""What comes before the first chunk shows that it lives."""
+"""The steps before the first chunk are reported."""
 
 from __future__ import annotations
 
@@ -38,17 +38,17 @@ def test_a_stage_that_lasts_is_told_again_and_again_ever_more_rarely(
     monkeypatch.setattr(progress, "on_terminal", lambda: True)
     stages, clock = Stages("ingest alps"), Clock(6)
     monkeypatch.setattr(stages, "_ended", clock)
-    stages("looking at its values")
+    stages("sampling its values")
     stages.watch()
     told = capsys.readouterr()
     assert told.out == ""
-    assert len(re.findall(r"^ingest alps: looking at its values \(\d+ s\)$", told.err, re.MULTILINE)) == 6
+    assert len(re.findall(r"^ingest alps: sampling its values \(\d+ s\)$", told.err, re.MULTILINE)) == 6
     assert clock.pauses == [4, 8, 16, 32, 60, 60, 60]
 
 
 def test_nothing_is_told_of_what_is_quick(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     stages = Stages("ingest alps")
-    stages("looking at its values")
+    stages("sampling its values")
     monkeypatch.setattr(stages, "_ended", Clock(0))
     stages.watch()
     assert capsys.readouterr().err == ""
@@ -67,10 +67,10 @@ def test_all_that_may_last_is_told_before_the_first_chunk(tmp_path: Path, stores
         stage=told.append,
     )
     assert told[: told.index("chunk")] == [
-        "looking for its files",
-        "looking at its values",
-        "reading it for its revision",
-        "reading 0 MB for its revision, 100% done",
+        "listing its files",
+        "sampling its values",
+        "reading it to compute its revision",
+        "reading 0 MB to compute its revision, 100% done",
         "baking the first chunks",
     ]
 
@@ -79,7 +79,7 @@ def test_how_much_of_a_raster_is_read_for_its_revision_is_told(tmp_path: Path, m
     path = write_raster(tmp_path / "alps.tif", Recipe(values=scene(60, 80)))
     monkeypatch.setattr("tiler.ingest.survey.HASH_CHUNK", 1000)
     told: list[int] = []
-    assert revision_of(str(path), Options(), told=told.append) == revision_of(str(path), Options())
+    assert revision_of(str(path), Options(), progress=told.append) == revision_of(str(path), Options())
     size = path.stat().st_size
     assert told == [*range(1000, size, 1000), size]
 

@@ -1,4 +1,4 @@
-"""A tile is the same whatever is asked for with it, and blocks join without a seam."""
+"""A tile is the same alone and with its neighbours, and blocks join without a seam."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Layers are read as they were written, and their TileJSON tells maps what there is."""
+"""Layer metadata survives a round trip, and TileJSON describes the layer."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Attributions: nothing but text and links to the web reaches a page, and what is plain stays as it is."""
+"""Attributions are reduced to text and web links; plain text is unchanged."""
 
 from __future__ import annotations
 

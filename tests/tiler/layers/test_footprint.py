@@ -1,4 +1,4 @@
-"""Footprints hold tiles, coarsen and survive JSON exactly; brute force is the oracle."""
+"""Footprints contain the right tiles, also at lower zooms and after JSON; brute force is the oracle."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tiler.layers.footprint import CELLS, Footprint
 
 
 def tiles_at(footprint: Footprint, z: int) -> set[Tile]:
-    """The tiles of zoom `z` that a selection takes for data."""
+    """The tiles of zoom `z` that a selection counts as data."""
     return {tile for mask in selection.held(footprint).at(z).block_masks() for tile in mask.block.tiles(mask.tiles)}
 
 

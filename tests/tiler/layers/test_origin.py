@@ -1,4 +1,4 @@
-"""A virtual layer whose raster changes: no tile shows anything but what was ingested, and the cure is one command."""
+"""If the raster of a virtual layer changes, no tile shows the change, and the error names the command to run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A raster of another celestial body is refused in a line, or laid on the earth by its longitudes and latitudes."""
+"""A raster of another celestial body is rejected, or placed at the same longitudes and latitudes of the earth."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ def test_other_maps_are_refused_in_a_line(crs: str, make_raster: MakeRaster, tmp
     done = run(tmp_path / "data", path, "--layer", "far", "--as-earth")
     assert done.exit_code == 2
     assert done.stderr.count("\n") == 1
-    assert "takes longitudes and latitudes, or an equirectangular map of a sphere" in done.stderr
+    assert "needs longitudes and latitudes, or an equirectangular map of a sphere" in done.stderr
     assert len(done.stderr.replace(str(tmp_path), "")) < 240
 
 
@@ -153,7 +153,7 @@ def test_a_raster_that_breaks_off_is_named_as_it_was_given(make_raster: MakeRast
     crs, bounds = MAPS["europa"]
     path = make_raster(values=scene(600, 600), crs=crs, bounds=bounds)
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
-    with pytest.raises(BadSource, match="is the file whole") as refused:
+    with pytest.raises(BadSource, match="is the file complete") as refused:
         made(path, "far", stores, as_earth=True)
     assert "vrt://" not in str(refused.value)
 

@@ -1,4 +1,4 @@
-"""Colormaps: named ones as matplotlib has them, files as gdaldem reads them."""
+"""Colormaps: names as in matplotlib, files as in gdaldem."""
 
 from __future__ import annotations
 
@@ -135,23 +135,23 @@ def test_no_data_stays_transparent_and_half_transparent_colours_stay_half() -> N
 
 
 BAD = {
-    "1 2 3\n0 red": ("line 1", "names no colour"),
-    "0 red\n5": ("line 2", "names no colour"),
-    "0;255;0;0": ("line 1", "is no value"),
-    "0 red\n\n# x\nabc 1 2 3": ("line 4", "'abc' is no value"),
+    "1 2 3\n0 red": ("line 1", "the colour is missing"),
+    "0 red\n5": ("line 2", "the colour is missing"),
+    "0;255;0;0": ("line 1", "is not a value"),
+    "0 red\n\n# x\nabc 1 2 3": ("line 4", "'abc' is not a value"),
     "default 1 2 3": ("line 1", "write a number, a percentage or nv"),
-    "nan red": ("line 1", "is no value"),
+    "nan red": ("line 1", "is not a value"),
     "0 red\n1 mauve": ("line 2", "unknown colour 'mauve'"),
-    "0 0 0 256": ("line 1", "'256' is no part of a colour: write 0 to 255"),
+    "0 0 0 256": ("line 1", "'256' is not a colour level: write 0 to 255"),
     "0 0 -1 2": ("line 1", "write 0 to 255"),
     "0 1 2 x": ("line 1", "write 0 to 255"),
     "0 1 2 3 1e999": ("line 1", "write 0 to 255"),
     "101% red": ("line 1", "write 0% to 100%"),
     "INTERPOLATION:DISCRETE\n0 red\n1 blue": ("line 1", "linear interpolation"),
     "# COLOR_MODEL = HSV\n0 1 2 3": ("line 1", "COLOR_MODEL = RGB"),
-    "# COLOR_MODEL = RGB\n0 1 2 3": ("line 2", "as GMT does"),
-    "": ("0 stops", "takes 2 to"),
-    "nv 0 0 0\n1 red": ("1 stops", "takes 2 to"),
+    "# COLOR_MODEL = RGB\n0 1 2 3": ("line 2", "as in GMT"),
+    "": ("not 0: ", "needs 2 to"),
+    "nv 0 0 0\n1 red": ("not 1: ", "needs 2 to"),
 }
 
 
@@ -219,9 +219,7 @@ def test_a_named_map_of_few_colours_gives_each_an_equal_part() -> None:
 
 
 def test_a_name_that_is_unknown_is_told_with_those_that_are_near() -> None:
-    with pytest.raises(
-        BadOption, match=r"viridiss: neither one of matplotlib's names \(did you mean .*viridis.*\) nor a file"
-    ):
+    with pytest.raises(BadOption, match=r"viridiss: not a matplotlib name \(did you mean .*viridis.*\), nor a file"):
         checked("viridiss")
     for name in ("", "#ff0000", "no/such/file.txt", "_r", "."):
         with pytest.raises(BadOption, match="nor a file"):
@@ -321,7 +319,11 @@ def test_a_file_recolours_the_classes_of_a_palette_that_it_names(
 
 
 @pytest.mark.parametrize(
-    ("text", "why"), [("1.5 0 0 0\n2 0 0 0\n", "1.5 is no class"), ("0% 0 0 0\n100% 1 1 1\n", "a file of its classes")]
+    ("text", "why"),
+    [
+        ("1.5 0 0 0\n2 0 0 0\n", "1.5 is not a class"),
+        ("0% 0 0 0\n100% 1 1 1\n", "a file with the colours of its classes"),
+    ],
 )
 def test_what_names_no_class_of_a_palette_is_refused(
     text: str, why: str, make_raster: MakeRaster, make_layer: MakeLayer, tmp_path: Path

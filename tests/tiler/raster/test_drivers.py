@@ -1,4 +1,4 @@
-"""Only the drivers of the list open a source, whenever it is opened, unless the source is trusted."""
+"""Only the listed drivers ever open a source, unless it is trusted."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def test_a_survey_opens_only_with_them(make_raster: MakeRaster) -> None:
     for refused in (survey, examined):
         with pytest.raises(BadSource, match="GDAL cannot open it"):
             refused(str(path), Options())
-    with pytest.raises(BadSource, match="rarer formats need --trust-source"):
+    with pytest.raises(BadSource, match="if it is a rare format, add --trust-source"):
         examined(str(path), Options())
 
 
@@ -86,7 +86,7 @@ def test_nothing_is_opened_otherwise_unless_it_is_said(level: int, make_raster: 
 
 
 def test_rasters_are_opened_in_one_module() -> None:
-    """So that nothing goes around the list. What is opened there may be read through a VRT of it."""
+    """Nothing bypasses the list of drivers; an opened raster may be read through a VRT of it."""
     homes: dict[str, set[str]] = {name: set() for name in ("rasterio.open", "DatasetReader", "WarpedVRT", "MemoryFile")}
     for module, path in MODULES.items():
         for node in ast.walk(ast.parse(path.read_text())):

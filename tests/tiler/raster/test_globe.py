@@ -33,12 +33,12 @@ def region_of(layer: Layer, z: int) -> TileSet:
 
 
 def planned(layer: Layer, z: int) -> set[Tile]:
-    """The tiles that would be seeded."""
+    """The planned tiles of a layer."""
     return {tile for piece in region_of(layer, z).block_masks() for tile in piece.block.tiles(piece.tiles)}
 
 
 def rendered(layer: Layer, stores: Stores, z: int) -> dict[Tile, Values]:
-    """What seeding a zoom makes, block by block; tiles with nothing on them are left out."""
+    """The tiles from seeding a zoom, block by block, without empty ones."""
     return {
         tile: decoded(data)
         for piece in region_of(layer, z).block_masks()

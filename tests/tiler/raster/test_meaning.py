@@ -1,4 +1,4 @@
-"""What a raster says of its values, and what users say instead: nodata, alpha, masks, scale, offset, unit, colours."""
+"""The meaning of values, from the raster or the user: nodata, alpha, masks, scale, offset, unit, colours."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def grey(values: Values) -> Values:
 
 
 def heights(picture: Values) -> Values:
-    """Metres that Terrain-RGB means."""
+    """Metres from Terrain-RGB colours."""
     red, green, blue = (picture[..., band].astype(float) for band in range(3))
     return -10000 + (red * 65536 + green * 256 + blue) * 0.1
 
@@ -284,7 +284,7 @@ def test_infrared_that_is_flagged_as_alpha_can_be_ignored(
 ) -> None:
     path = infrared(tmp_path / "naip.tif")
     said = run(path)
-    assert "band 4 is alpha but looks like a picture: add --no-alpha if it is infrared" in said.stderr
+    assert "band 4 is used as alpha but looks like imagery: if it is, add --no-alpha" in said.stderr
     plain = run(path, "--no-alpha")
     assert plain.exit_code == 0
     assert "looks like" not in plain.stderr
@@ -309,7 +309,7 @@ def test_any_band_can_be_alpha(run: Any, make_layer: MakeLayer, stores: Stores, 
     assert parse(dump(layer), "index.json") == layer
     assert (seen(layer, stores)[..., 3] == values[4]).all()
     for words, why in (
-        (["--alpha", "6"], "--alpha 6: name one of bands 1 to 5"),
+        (["--alpha", "6"], "--alpha 6: choose a band from 1 to 5"),
         (["--alpha", "2", "--bands", "1,2,3"], "--alpha 2 is one of --bands"),
     ):
         done = run(path, *words)
@@ -498,8 +498,8 @@ def test_the_user_has_the_last_word_on_unit_scale_and_offset(
     layer = make_layer(path, style="terrain-rgb", scale=(1.0,), offset=(0.0,))
     assert np.abs(heights(seen(layer, stores)) - relief()[0]).max() < 0.11
     for words, why in (
-        (["--unit", "yards"], "'yards' is no unit of heights: write m, ft, us-ft, km, dm, cm or mm"),
-        (["--scale", "1,2"], "--scale: give one number, not 2"),
+        (["--unit", "yards"], "'yards' is not a unit of heights: write m, ft, us-ft, km, dm, cm or mm"),
+        (["--scale", "1,2"], "--scale: write one number, not 2"),
         (["--scale", "x"], "'x' is not a number"),
         (["--scale", "0", "--offset", "0"], "add --scale 1 --offset 0"),
     ):
@@ -515,7 +515,7 @@ def test_a_unit_that_is_no_length_is_refused_where_heights_are_wanted(run: Any, 
     path = write(tmp_path / "a.tif", relief(), after=after)
     done = run(path, "--style", "hillshade")
     assert done.exit_code == 2
-    assert "its unit, 'K', is no length: add --unit m" in done.stderr
+    assert "its unit, 'K', is not a length: add --unit m" in done.stderr
     assert run(path, "--style", "hillshade", "--unit", "m").exit_code == 0
     assert run(path).exit_code == 0
 
@@ -533,7 +533,7 @@ def test_heights_without_a_unit_on_a_map_in_feet_are_doubted(run: Any, tmp_path:
         transform=Affine(10, 0, 980000, 0, -10, 200000),
     ) as out:
         out.write(relief())
-    doubt = "its CRS is in feet: add --unit ft or us-ft"
+    doubt = "its CRS is in feet: if heights are too, add --unit ft or us-ft"
     assert doubt in run(path, "--style", "hillshade").stderr
     assert doubt not in run(path, "--style", "hillshade", "--unit", "m").stderr
     assert doubt not in run(path).stderr
@@ -596,7 +596,7 @@ def test_inks_become_light(make_layer: MakeLayer, stores: Stores, tmp_path: Path
     light = 255 - inks.astype(float)
     expected = np.moveaxis(light[:3] * light[3] / 255, 0, -1)
     assert np.abs(seen(make_layer(path), stores)[..., :3] - expected).max() <= 0.51
-    assert any("cyan" in note for note in survey(str(path), Options()).notes)
+    assert any("CMYK" in note for note in survey(str(path), Options()).notes)
 
 
 def test_inks_that_are_no_whole_numbers_are_refused_with_a_cure_that_cures(run: Any, tmp_path: Path) -> None:
@@ -606,7 +606,7 @@ def test_inks_that_are_no_whole_numbers_are_refused_with_a_cure_that_cures(run: 
     path = write(tmp_path / "a.tif", scene(SIDE, SIDE, bands=4).astype(np.float32), after=inks)
     refused = run(path)
     assert refused.exit_code == 2
-    assert "its inks are no whole numbers: name one band or three with --bands" in refused.stderr
+    assert "its CMYK bands are not integers: choose one band or three with --bands" in refused.stderr
     assert run(path, "--bands", "1,2,3").exit_code == 0
 
 
@@ -644,7 +644,7 @@ def test_bands_of_different_types_are_refused_with_a_cure(run: Any, tmp_path: Pa
     )
     done = run(vrt)
     assert done.exit_code == 2
-    assert "bands 1,2,3 differ in type (uint16, uint8): name others with --bands" in done.stderr
+    assert "bands 1,2,3 differ in type (uint16, uint8): choose others with --bands" in done.stderr
     assert run(vrt, "--bands", "2").exit_code == 0
 
 
@@ -708,7 +708,7 @@ def test_of_complex_numbers_the_amplitude_is_shown(
         out.write(values)
     shown = seen(make_layer(path, rescale=((0.0, 400.0),)), stores)
     assert np.abs(grey(shown) - np.abs(values[0]) * 255 / 400).max() <= 1
-    assert "its values are complex numbers: their amplitude is shown" in run(path).stderr
+    assert "its values are complex numbers: the layer shows their amplitude" in run(path).stderr
 
 
 def test_neither_amplitude_nor_real_part_is_a_nodata_value(
@@ -795,7 +795,7 @@ def test_a_raster_with_no_valid_pixel_is_refused(stores: Stores, tmp_path: Path)
 
 def test_a_value_a_band_must_fit_the_bands(stores: Stores, tmp_path: Path) -> None:
     path = write(tmp_path / "a.tif", scene(SIDE, SIDE))
-    with pytest.raises(BadOption, match="give one value or 3, one a band, not 2"):
+    with pytest.raises(BadOption, match="write one value or 3, one per band, not 2"):
         ingest(str(path), "land", Options(nodata=(1.0, 2.0)), stores, jobs=1, progress=silent)
 
 

@@ -1,4 +1,4 @@
-"""A source is opened as the user says: where it lies, which part of a file it is, by which control points."""
+"""Options of opening a source: georeferencing, subdataset, control points."""
 
 from __future__ import annotations
 
@@ -219,10 +219,10 @@ def test_a_raster_that_lies_nowhere_is_refused_with_a_cure_that_cures(why: str, 
 
 
 BAD = [
-    (["--crs", "32633"], "'32633' is no CRS: write EPSG:CODE"),
-    (["--crs", "EPSG:99999999"], "is no CRS that PROJ knows: write EPSG:CODE"),
-    (["--crs", "/etc/hostname"], "is no CRS: write EPSG:CODE"),
-    (["--crs", "http://example.com/a.wkt"], "is no CRS: write EPSG:CODE"),
+    (["--crs", "32633"], "'32633' is not a CRS: write EPSG:CODE"),
+    (["--crs", "EPSG:99999999"], "is not a CRS known to PROJ: write EPSG:CODE"),
+    (["--crs", "/etc/hostname"], "is not a CRS: write EPSG:CODE"),
+    (["--crs", "http://example.com/a.wkt"], "is not a CRS: write EPSG:CODE"),
     (["--crs", "EPSG:5703"], "has no longitudes, latitudes or map coordinates"),
     (["--crs", "EPSG:4978"], "has no longitudes, latitudes or map coordinates"),
     (["--bounds", "1,2,3"], "takes four numbers, W,S,E,N"),
@@ -230,9 +230,9 @@ BAD = [
     (["--bounds", "1,2,nan,4"], "takes four numbers, W,S,E,N"),
     (["--bounds", "170,-20,-170,5"], "W must be less than E"),
     (["--geotransform", "1,2,3,4,5"], "takes six numbers: X,WIDTH,ROTATION,Y,ROTATION,HEIGHT"),
-    (["--geotransform", "10,0,500000,0,-10,5000000"], "makes pixels of no area"),
-    (["--geotransform", "500000,10,10,5000000,10,10"], "makes pixels of no area"),
-    (["--bounds", "1,2,3,4", "--geotransform", "0,1,0,0,0,-1"], "both place the raster: give one"),
+    (["--geotransform", "10,0,500000,0,-10,5000000"], "gives pixels without area"),
+    (["--geotransform", "500000,10,10,5000000,10,10"], "gives pixels without area"),
+    (["--bounds", "1,2,3,4", "--geotransform", "0,1,0,0,0,-1"], "both place the raster: use only one"),
 ]
 
 
@@ -344,7 +344,7 @@ def test_a_part_of_a_file_that_is_one_raster_is_refused(tmp_path: Path) -> None:
     path = write_raster(tmp_path / "a.tif", Recipe(values=scene(20, 30), **TRUTH))
     done = run(tmp_path / "data", path, "--subdataset", "t2m")
     assert (done.exit_code, done.stderr.count("\n")) == (2, 1)
-    assert "it holds no subdatasets: leave --subdataset out" in done.stderr
+    assert "it holds no subdatasets: omit --subdataset" in done.stderr
 
 
 def test_a_name_of_a_part_reaches_no_network(tmp_path: Path) -> None:
@@ -372,13 +372,13 @@ def test_refresh_takes_an_option_back_or_replaces_it(tmp_path: Path, stores: Sto
 
 
 def bent(columns: Any, rows: Any) -> tuple[Any, Any]:
-    """Longitude and latitude of pixels of a map that hangs askew: a polynomial of the second order."""
+    """Longitude and latitude of pixels of a skewed map: a polynomial of the second order."""
     x, y = columns / 300, rows / 250
     return 14 + 0.05 * x + 0.01 * y + 0.004 * x * y, 45 - 0.04 * y + 0.012 * x + 0.003 * x * x
 
 
 def waved(columns: Any, rows: Any) -> tuple[Any, Any]:
-    """The same of a map that no polynomial straightens."""
+    """The same for a map that no polynomial fits."""
     longitude, latitude = bent(columns, rows)
     return longitude + 0.002 * np.sin(rows / 40), latitude + 0.002 * np.sin(columns / 45)
 
@@ -391,7 +391,7 @@ Place = Callable[[Any, Any], tuple[Any, Any]]
 
 
 def pinned(path: Path, place: Place, steps: int = 3, **fields: Any) -> Path:
-    """A raster that `steps` x `steps` control points place, and nothing else."""
+    """A raster with `steps` x `steps` control points, and no other georeferencing."""
     write_raster(path, Recipe(**{**WRONG, **fields}))
     points = [
         GroundControlPoint(row=float(row), col=float(column), **dict(zip("xy", place(column, row), strict=True)))
@@ -482,7 +482,7 @@ def test_complex_numbers_that_control_points_place_are_warped_as_their_amplitude
     for tile in tiles_of(right, right.maxzoom):
         here, there = drawn(layer, stores, tile).astype(int), drawn(right, stores, tile).astype(int)
         assert np.abs(here - there).max() <= 1
-    assert "amplitude is shown" in run(tmp_path / "data", tmp_path / "a.tif").stderr
+    assert "shows their amplitude" in run(tmp_path / "data", tmp_path / "a.tif").stderr
 
 
 def painted(place: Place) -> Any:
@@ -548,8 +548,8 @@ def test_the_word_of_the_user_takes_the_place_of_control_points(tmp_path: Path, 
     ("points", "crs", "why", "cure"),
     [
         ([(0, 0), (0, 300), (250, 0)], None, "its ground control points have no CRS", ["--crs", "EPSG:4326"]),
-        ([(0, 0), (100, 100), (200, 200)], "EPSG:4326", "control points do not place it", []),
-        ([(0, 0), (0, 300), (250, 0)], "IAU_2015:30100", "are of another body", ["--crs", "EPSG:4326"]),
+        ([(0, 0), (100, 100), (200, 200)], "EPSG:4326", "control points do not give its place", []),
+        ([(0, 0), (0, 300), (250, 0)], "IAU_2015:30100", "are on another body", ["--crs", "EPSG:4326"]),
     ],
 )
 def test_control_points_that_place_nothing_are_refused_in_a_line(
@@ -569,7 +569,7 @@ def test_control_points_that_place_nothing_are_refused_in_a_line(
 
 
 def polynomials(path: Path) -> Path:
-    """A raster that RPC place between 14 and 14.1 degrees east, 44.9 and 45 north."""
+    """A raster georeferenced by RPCs, from 14 to 14.1 degrees east and 44.9 to 45 north."""
     bare(write_raster(path, Recipe(values=scene(250, 300), **WRONG)))
     one, east, south = ([float(number == place) for number in range(20)] for place in (0, 1, 2))
     with rasterio.open(path, "r+") as out:
@@ -604,7 +604,7 @@ def test_what_is_placed_by_other_means_is_refused_with_the_line_that_cures(
     path = place(tmp_path / "it's here.tif")
     done = run(tmp_path / "data", path)
     assert (done.exit_code, done.stderr.count("\n")) == (2, 1), done.output
-    assert f"it is placed by {kind}" in done.stderr
+    assert f"it is georeferenced by {kind}" in done.stderr
     placed = run(tmp_path / "data", path, "--crs", "EPSG:4326", "--bounds", "14,44.9,14.1,45", "--max-zoom", 8)
     assert placed.exit_code == 0, placed.output
     if not shutil.which("gdalwarp"):
@@ -619,10 +619,10 @@ def test_what_is_placed_by_other_means_is_refused_with_the_line_that_cures(
 @pytest.mark.parametrize(
     ("crs", "bounds", "why", "cure"),
     [
-        ("EPSG:4326", BOX, "are not degrees, as its CRS, 'WGS 84', says", ["--crs", "EPSG:32633"]),
-        ("EPSG:4326", (-40.0, 140.0, -39.0, 141.0), "not longitudes and latitudes: where they are swapped", []),
+        ("EPSG:4326", BOX, "are not degrees, but its CRS, 'WGS 84', is geographic", ["--crs", "EPSG:32633"]),
+        ("EPSG:4326", (-40.0, 140.0, -39.0, 141.0), "not longitudes and latitudes: if they are swapped", []),
         ("EPSG:4267", (-200.0, 140.0, -199.0, 141.0), "not longitudes and latitudes: add", ["--bounds", "9,3,10,4"]),
-        ('LOCAL_CS["site",UNIT["metre",1]]', BOX, "not that of a map of the earth: add --crs", ["--crs", "EPSG:32633"]),
+        ('LOCAL_CS["site",UNIT["metre",1]]', BOX, "does not map the earth: add --crs", ["--crs", "EPSG:32633"]),
     ],
 )  # fmt: skip
 def test_coordinates_that_cannot_be_are_refused_with_a_cure_that_cures(
@@ -663,12 +663,12 @@ def test_coordinates_that_look_wrong_are_taken_and_said(
 def test_the_first_of_several_pages_is_taken_and_said(tmp_path: Path) -> None:
     path = several(tmp_path, "GTiff", 1, 2)
     done = run(tmp_path / "data", path, "--max-zoom", 5)
-    assert "it holds 2 rasters and this is the first: --subdataset takes one of '1', '2'" in done.stderr
+    assert "it holds 2 rasters; the first is used: --subdataset selects another, one of '1', '2'" in done.stderr
     assert "it holds" not in run(tmp_path / "data", path, "--max-zoom", 5, "--subdataset", 1).stderr
 
 
 def packed(folder: Path, *names: str) -> Path:
-    """An archive of rasters, each in its own picture, and of what else people pack."""
+    """An archive of rasters with different values, and of other files."""
     with zipfile.ZipFile(folder / "Über alles.zip", "w") as archive:
         archive.writestr("read me.txt", "nothing")
         archive.writestr("__MACOSX/._a.tif", "nothing")
@@ -697,7 +697,7 @@ def test_an_archive_of_no_raster_or_of_several_is_refused_with_their_names(
     path = packed(tmp_path, *names)
     done = run(tmp_path / "data", path, "--layer", "it")
     assert (done.exit_code, done.stderr.count("\n")) == (2, 1), done.output
-    assert ("name one, as" if names else "it holds no raster that GDAL opens") in done.stderr
+    assert ("choose one, as in" if names else "it holds no raster that GDAL opens") in done.stderr
     assert ", ".join(names) in done.stderr
     for name in names:
         cured = run(tmp_path / "data", f"/vsizip/{path}/{name}", "--layer", "it", "--max-zoom", 8)

@@ -1,4 +1,4 @@
-"""Tiles of pictures show what GDAL's own warp shows, at every zoom and scale."""
+"""Tiles of imagery equal GDAL's own warp, at every zoom and scale."""
 
 from __future__ import annotations
 

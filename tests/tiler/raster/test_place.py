@@ -1,4 +1,4 @@
-"""A raster's pixels, its bounds and its plan lie where PROJ carries them, whatever its CRS and its geotransform."""
+"""The pixels, bounds and plan of a raster agree with PROJ, in any CRS and with any geotransform."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def square(x: float, y: float, pixel: float) -> Affine:
 
 
 def laid(folder: Path, crs: str, transform: Affine, values: Values | None = None) -> Path:
-    """A raster in any CRS: a VRT says it where GeoTIFF has no words for it."""
+    """A raster in any CRS; a VRT holds a CRS that GeoTIFF cannot express."""
     values = landscape(SIDE, SIDE) if values is None else values
     path = folder / "source.tif"
     bands, height, width = values.shape
@@ -97,7 +97,7 @@ def around(layer: Layer) -> list[Tile]:
 
 
 def inside(path: Path, tile: Tile, rows: Values, columns: Values) -> Values:
-    """Which pixels of a tile lie in the raster, by more than GDAL's warp may be off."""
+    """The pixels of a tile within the raster, by more than GDAL's warp error."""
     with rasterio.open(path) as dataset:
         pixel = 2 * EXTENT / 256 / 2**tile.z
         xs = (tile.x * 256 + columns + 0.5) * pixel - EXTENT
@@ -196,7 +196,7 @@ def exact(path: Path, tile: Tile, picture: Pixels) -> tuple[Values, Values]:
 
 
 def agreed(path: Path, layer: Layer, stores: Stores, limb: int = 0) -> bool:
-    """Whether the layer's tiles show enough; no pixel may be missing but `limb` of a tile, none astray."""
+    """Whether the layer's tiles are complete: at most `limb` of a tile's pixels missing, none misplaced."""
     planned, seen = set(tiles_of(layer, layer.maxzoom)), 0
     for tile in around(layer):
         picture = (drawn(layer, stores, tile) if tile in planned else np.zeros((256, 256, 4), np.uint8))[::2, ::2]
@@ -280,7 +280,7 @@ REFUSED = {
     "a plant's own grid": ("EPSG:5817", square(0.0, 0.0, 1.0), "Tombak LNG plant", "--crs EPSG:CODE"),
     "a local grid": ('LOCAL_CS["here",UNIT["metre",1]]', square(0.0, 0.0, 1.0), "'here'", "--crs EPSG:CODE"),
     "geocentric": ("EPSG:4978", square(4e6, 4e6, 1.0), "'WGS 84'", "--crs EPSG:CODE"),
-    "heights alone": ("EPSG:5773", square(0.0, 0.0, 1.0), "map of the earth", "--crs EPSG:CODE"),
+    "heights alone": ("EPSG:5773", square(0.0, 0.0, 1.0), "does not map the earth", "--crs EPSG:CODE"),
     "a projection without an inverse": ("EPSG:2218", square(5e5, 8e6, 100.0), "Scoresbysund", "--crs EPSG:CODE"),
     "a projection that PROJ lacks": ("EPSG:2301", square(5e5, 8e6, 100.0), "Qoornoq", "--crs EPSG:CODE"),
     "metres called degrees": ("EPSG:4326", square(5e5, 5e6, 10.0), "are not degrees", "--crs EPSG:CODE"),

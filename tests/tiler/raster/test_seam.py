@@ -1,4 +1,4 @@
-"""A world that begins elsewhere than at the map's side is the same world."""
+"""A raster of the whole world gives the same tiles, whatever its first longitude."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ PIXEL = 360 / COLUMNS  # degrees
 
 
 def world(*, holes: bool) -> Values:
-    """Noise around the globe, as sharp as can be; `holes` are 0."""
+    """Noise around the globe, of maximal contrast; `holes` are 0."""
     rng = np.random.default_rng(3)
     values = rng.integers(1, 256, (1, ROWS, COLUMNS)).astype(np.uint8)
     values[:, rng.random((ROWS, COLUMNS)) < 0.02 * holes] = 0
@@ -32,7 +32,7 @@ def world(*, holes: bool) -> Values:
 def test_a_world_that_begins_elsewhere_has_the_same_tiles(
     turned: int, holes: bool, make_raster: MakeRaster, make_layer: MakeLayer, stores: Stores
 ) -> None:
-    """GDAL widened its kernel beside the antimeridian, where such a raster lies on both sides of a window."""
+    """GDAL widened its kernel at the antimeridian, where such a raster is on both sides of a window."""
 
     def whole(columns: int) -> Pixels:
         west = -180 + columns * PIXEL

@@ -1,4 +1,4 @@
-"""What was never written costs no more than finding out, and changes no byte of a COG."""
+"""Unwritten parts of a raster are found without reading them, and change no byte of a COG."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ def warps(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 def in_full(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Bake as if nobody could tell that something is empty."""
+    """Bake without detecting empty parts."""
     monkeypatch.setattr(bake, "gaps_of", lambda *_: None)
     monkeypatch.setattr(bake, "bare", lambda *_: False)
 
@@ -173,7 +173,7 @@ def vrt(path: Path, body: str, *, bands: str = "", size: tuple[int, int] = (WIDE
 
 
 def source(name: str, at: tuple[float, float] | None, *, tag: str = "SimpleSource") -> str:
-    """A source of 300 x 400 pixels that lies at `at`, or anywhere."""
+    """A source of 300 x 400 pixels at `at`, or anywhere."""
     place = f'<DstRect xOff="{at[0]}" yOff="{at[1]}" xSize="300" ySize="400"/>' if at else ""
     return (
         f'<{tag}><SourceFilename relativeToVRT="1">{name}</SourceFilename><SourceBand>1</SourceBand>'

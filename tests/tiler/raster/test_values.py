@@ -1,4 +1,4 @@
-"""Values, palettes, masks and transparency of every kind reach the screen as they are."""
+"""Values, palettes, masks and transparency of every kind are unchanged in tiles."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Calls that overlap: every answer once, never too many at a time, and no call left behind an error."""
+"""Parallel calls: every result once, a limited number at a time, and no running call after an error."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Watch:
     _guard: threading.Lock = field(default_factory=threading.Lock)
 
     def __call__(self, call: Call) -> int:
-        """Do what `call` says."""
+        """Act as the value of `call` demands."""
         with self._guard:
             self.begun[call.number] += 1
             self.most = max(self.most, self.begun.total() - self.ended.total())

@@ -1,4 +1,4 @@
-"""COGs in S3 read as files do, in few requests; what fails on the way is told for what it is, and forgotten."""
+"""COGs in S3 read like files, in few requests; errors are reported precisely, and not cached."""
 
 from __future__ import annotations
 
@@ -43,14 +43,14 @@ Place = tuple[int, int, int, int]  # column, row, width, height
 
 
 def held(side: int) -> list[tuple[int, int]]:
-    """Rows and columns of the blocks of a level that are not left out."""
+    """Rows and columns of the stored blocks of a level."""
     middle = side // 2
     return [(0, 0), (0, 1), (middle, middle), (middle, middle + 1), (side - 1, side - 1)]
 
 
 @pytest.fixture(scope="module")
 def wide(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A COG of few blocks and of many that are left out, with a mask."""
+    """A COG of few blocks, with a mask; many blocks are omitted."""
     folder = tmp_path_factory.mktemp("wide")
     spool, profile = Spool(folder), Profile("uint8", 3)
     rows, columns = np.mgrid[0:256, 0:256]
@@ -83,7 +83,7 @@ def same(one: Area, other: Area) -> bool:
 
 @st.composite
 def windows(draw: st.DrawFn) -> tuple[int, Place]:
-    """A level and a window near some block that is held, over an edge at times."""
+    """A level and a window near a stored block, sometimes across an edge."""
     level = draw(st.integers(0, LEVELS - 1))
     row, column = draw(st.sampled_from(held(SIDE >> level)))
     step, size = st.integers(-300, 300), st.integers(1, 600)
@@ -92,7 +92,7 @@ def windows(draw: st.DrawFn) -> tuple[int, Place]:
 
 @pytest.fixture(params=["memory", "s3"])
 def elsewhere(request: pytest.FixtureRequest) -> Store:
-    """An empty store that is no folder."""
+    """An empty store in memory or S3."""
     return memory() if request.param == "memory" else open_store(f"{request.getfixturevalue('s3_url')}/some/prefix")
 
 
@@ -152,7 +152,7 @@ def test_the_head_of_a_cog_holds_its_directories_and_little_more(
 
 
 class Flaky:
-    """A store in memory that fails at the requests that it is told to, numbered from 1."""
+    """A store in memory that fails at the given requests, numbered from 1."""
 
     root = None
     url = "memory://flaky"

@@ -1,4 +1,4 @@
-"""What a put leaves in a folder when its process is killed is seen by nobody and removed by the next run."""
+"""Leftovers of killed puts in a folder are never listed, and the next run removes them."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def run(command: click.Command, *words: object) -> Result:
 
 
 def leave(file: Path, age: float = LEFTOVER_SECONDS + 1) -> Path:
-    """A file that a put left, so many seconds ago."""
+    """A leftover of a put, of an age in seconds."""
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_bytes(b"half a tile")
     then = file.stat().st_mtime - age

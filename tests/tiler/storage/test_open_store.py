@@ -1,4 +1,4 @@
-"""Store URLs: what opens, what is refused and how."""
+"""Store URLs: valid ones open, others are rejected with a message."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ def test_one_memory_url_is_one_store() -> None:
 
 @given(st.floats(0.1, 600))
 def test_a_request_is_tried_again_for_as_long_as_there_is_patience_and_no_longer(patience: float) -> None:
-    """Not for a number of times: what throttles S3 lasts minutes, and fences rest on the time."""
+    """Retries are limited by time, not number: S3 throttles for minutes, and fences depend on the time."""
     backend = open_store("s3://tiles", s3=S3("http://127.0.0.1:9", patience=patience)).backend
     assert isinstance(backend, S3Store)
     said: Any = backend.retry_config

@@ -1,4 +1,4 @@
-"""Stores: one contract over a folder, memory and S3, then what only one of them promises."""
+"""Stores: one contract for a folder, memory and S3, then the promises of each."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ def fill(store: Store, keys: Iterator[str] | list[str] | set[str], data: bytes =
 
 
 def listed(store: Store, prefix: str) -> list[str]:
-    """The keys that a listing shows, in order."""
+    """The keys of a listing, in order."""
     return sorted(entry.key for entry in store.list(prefix))
 
 
