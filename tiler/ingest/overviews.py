@@ -85,7 +85,7 @@ def _patches(mask: Pixels) -> tuple[list[Part], list[tuple[Part, Part, Part]]]:
 
 
 def _around(spans: Sequence[slice], side: int) -> slice:
-    """From the first to the last of `spans`, with a patch more at each end, so that pixels group as in the whole side."""
+    """From the first to the last of `spans`, and a patch more at each end, to group pixels as in the whole side."""
     first, last = min(span.start for span in spans), max(span.stop for span in spans)
     return slice(max(first - PATCH, 0), min(last + PATCH, side))
 
