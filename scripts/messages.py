@@ -37,6 +37,7 @@ SAMPLES: dict[type[TilerError], tuple[Any, ...]] = {
     errors.BadOption: ("MESSAGE",),
     errors.BadStore: ("ftp://example.com/tiles", "REASON"),
     errors.BadCloud: ("MESSAGE",),
+    errors.OutOfMemory: (),
     errors.SourceReadError: ("relief.tif", "REASON"),
     errors.StoreError: ("write", "relief/1/2/3.png", "REASON"),
     errors.MissingObject: ("relief/1/2/3.png",),

@@ -76,8 +76,9 @@ class UnknownLayer(BadInput):
 
     def __init__(self, layer: str, known: Iterable[str] = ()) -> None:
         close = difflib.get_close_matches(layer, list(known), n=3)
-        hint = f"did you mean {' or '.join(close)}? " if close else ""
-        super().__init__(f"no layer {layer!r}: {hint}run `seeder ingest` first (sources/{layer}/index.json is missing)")
+        missing = f"`seeder ingest` first (sources/{layer}/index.json is missing)"
+        cure = f"did you mean {' or '.join(close)}? If not, run {missing}" if close else f"run {missing}"
+        super().__init__(f"no layer {layer!r}: {cure}")
         self.layer = layer
         self.close = close
 

@@ -92,7 +92,7 @@ def refresh(
     """Replace a layer's raster; re-render stored tiles.
 
     Ingest SOURCE with the options of the previous ingest, and with those given here. Re-render stored tiles in
-    place, and render zooms completely of which at least half is stored. Then remove the tiles that SOURCE does not
+    place, and complete zooms with at least half of their tiles stored. Then remove the tiles that SOURCE does not
     cover. Without SOURCE, re-render stale tiles only.
 
     \b
