@@ -23,7 +23,7 @@ from seeder.archive.mbtiles import Part, digest, read_mbtiles
 from seeder.archive.pmtiles import ordered, read_pmtiles, write_pmtiles
 from seeder.select.morton import places
 from seeder.select.tileset import TileSets
-from tiler.errors import BadOption, MissingObject, StoreError, Superseded
+from tiler.errors import BadOption, MissingObject, StoreError, Superseded, shortened
 from tiler.grid import Bounds
 from tiler.inputs import read_json
 from tiler.keys import TileName, tile_key
@@ -63,9 +63,12 @@ class Target:
         elif ending[1:].isalpha() and not text.endswith("/") and not path.is_dir():
             raise BadOption(f"unsupported archive type: {text}: use .pmtiles or .mbtiles, or end a folder with a slash")
         target = cls(path.absolute(), kind)
-        if not target.path.parent.is_dir():
-            raise BadOption(f"{target.path.parent} is not a folder: create it first")
-        target.check_free(overwrite=overwrite)
+        try:
+            if not target.path.parent.is_dir():
+                raise BadOption(f"{target.path.parent} is not a folder: create it first")
+            target.check_free(overwrite=overwrite)
+        except OSError as error:  # such as a name too long
+            raise BadOption(f"{shortened(text)}: {error.strerror}: choose another name") from error
         return target
 
     def check_free(self, *, overwrite: bool) -> None:

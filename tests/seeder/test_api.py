@@ -631,6 +631,12 @@ def test_an_argument_that_cannot_be_is_refused_and_changes_nothing(
     assert snapshot(alps_copy) == before
 
 
+def test_a_file_name_that_is_too_long_is_refused_in_a_short_line(alps: seeder.Layer, tmp_path: Path) -> None:
+    with pytest.raises(seeder.errors.BadOption, match="File name too long: choose another name") as raised:
+        alps.export(tmp_path / f"{'x' * 5000}.pmtiles")
+    assert len(str(raised.value)) < 500
+
+
 @pytest.mark.parametrize("where", ["tiles/alps", "tiles/a.pmtiles", "private/out", ".", ".."])
 def test_an_archive_never_takes_the_place_of_the_tiles(where: str, alps: seeder.Layer, alps_copy: Path) -> None:
     alps.seed(alps.select(zooms="5-6"), jobs=1)
