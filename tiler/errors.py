@@ -196,7 +196,7 @@ class NoRoom(TilerError):
     def __init__(self, folder: str, needed: int, free: int) -> None:
         super().__init__(
             f"not enough disk space in {folder}: about {_megabytes(needed)} needed, {_megabytes(free)} free: "
-            "free some space and run the same command again"
+            "free some space and run the same command again, or choose another disk with --scratch DIR"
         )
 
 

@@ -44,6 +44,7 @@ class Settings:
     stack: str = ""  # the deployed stack that these settings were read from
     any_format: bool = False
     cloudfront: str = ""  # id of the distribution in front of the tiles, or empty
+    temporary: str = ""  # the folder of TMPDIR, or empty
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str], *, data: str | None = None) -> Settings:
@@ -70,6 +71,7 @@ class Settings:
             url=url,
             direct=_direct(environ.get("TILER_DIRECT") or "") or url,
             queue=queue if "://" in queue else "",
+            temporary=environ.get("TMPDIR") or "",
             any_format=_any_format(environ.get("TILER_FORMATS") or "layer"),
             s3=S3(
                 endpoint=environ.get("AWS_ENDPOINT_URL_S3") or environ.get("AWS_ENDPOINT_URL") or "",

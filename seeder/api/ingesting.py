@@ -8,15 +8,17 @@ from functools import partial
 from os import PathLike, fspath
 from typing import Any, Literal, TypedDict
 
-from seeder.api.checks import check_names, parsed
+from seeder.api.checks import check_names, parsed, path_of
 from tiler.grid import MAX_ZOOM
 from tiler.image.colormap import checked
 from tiler.image.style import TERRAINS, Terrain
+from tiler.ingest.staging import Staging
 from tiler.keys import FORMATS
 from tiler.raster.gcps import FITS
 from tiler.raster.options import RESAMPLINGS, Choice, Options, Resampling, with_one_place
 from tiler.raster.units import check_unit
 from tiler.raster.vrt import check_bounds, check_geotransform, crs_of
+from tiler.settings import Settings
 
 Numbers = float | Sequence[float]
 NUMBERS = "give a finite number, or one per band"
@@ -70,6 +72,15 @@ def changes_of(given: Mapping[str, Any]) -> dict[str, Any]:
         BadOption: as `options_of`.
     """
     return with_one_place(_checked(given))
+
+
+def staging_of(settings: Settings, scratch: str | PathLike[str] | None) -> Staging:
+    """The scratch folder of an ingest.
+
+    Raises:
+        BadOption: it is not a path.
+    """
+    return Staging("" if scratch is None else path_of("scratch", scratch), settings.temporary)
 
 
 def _checked(given: Mapping[str, Any]) -> dict[str, Any]:

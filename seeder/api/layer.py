@@ -9,7 +9,7 @@ from typing import Any, Literal, Unpack
 from mercantile import Tile
 
 from seeder.api.checks import argument_names, check_between, check_text, check_whole, path_of, processes_of
-from seeder.api.ingesting import Ingesting, changes_of
+from seeder.api.ingesting import Ingesting, changes_of, staging_of
 from seeder.api.job import Job, chooser, followed
 from seeder.api.notebook import html_of
 from seeder.api.progress import CallbackReport, Progress
@@ -306,6 +306,7 @@ class Layer:
         cloudfront: str | None = None,
         cdn_wait: bool = False,
         progress: Progress | None = None,
+        scratch: str | PathLike[str] | None = None,
         **changes: Unpack[Ingesting],
     ) -> RenewResult:
         """Make `source` the layer's next revision and re-render stored tiles; without it, re-render stale tiles only.
@@ -320,7 +321,8 @@ class Layer:
         """
         if source is None and changes:
             raise BadOption("options of a raster need a source: give the raster as source")
-        wanted = None if source is None else NextSource(path_of("source", source), changes_of(changes))
+        staging = staging_of(self._settings, scratch)
+        wanted = None if source is None else NextSource(path_of("source", source), changes_of(changes), staging)
         run_options = followed(self._settings, queue, jobs)
         context = context_of(self._settings, progress, hurry, cloudfront, cdn_wait)
         return revise.refresh(self.name, context, run_options, wanted)

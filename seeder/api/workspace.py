@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Unpack
 
 from seeder.api.checks import argument_names, as_arguments, check_text, path_of, processes_of
-from seeder.api.ingesting import Ingesting, options_of
+from seeder.api.ingesting import Ingesting, options_of, staging_of
 from seeder.api.job import Job
 from seeder.api.layer import Layer
 from seeder.api.progress import CallbackReport, Progress
@@ -79,11 +79,13 @@ class Workspace:
         *,
         jobs: int | None = None,
         progress: Progress | None = None,
+        scratch: str | PathLike[str] | None = None,
         **options: Unpack[Ingesting],
     ) -> Layer:
         """Ingest a raster as a layer, or as its next revision; by default the file names the layer.
 
-        The same raster with the same options changes nothing. `progress` takes the number of chunks done and of all.
+        The same raster with the same options changes nothing. `progress` takes the number of chunks done and of all,
+        then the bytes uploaded and of all. `scratch` is the folder for the bake; a failed upload is resumed from there.
 
         Raises:
             BadName, BadOption, BadSource: the name, an option or the raster is invalid.
@@ -94,8 +96,9 @@ class Workspace:
             check_text("layer", layer)
         name = check_layer(layer) if layer else layer_from(Path(path).stem)
         wanted, workers, report = options_of(options), processes_of(jobs), CallbackReport(progress)
+        staging = staging_of(self.settings, scratch)
         with created_stores(self.settings) as stores:
-            done = ingest(path, name, wanted, stores, report, jobs=workers)
+            done = ingest(path, name, wanted, stores, report, jobs=workers, staging=staging)
         return Layer(self.settings, done.layer.id, tuple(map(as_arguments, done.notes)))
 
     def jobs(self, layer: str | None = None) -> list[Job]:

@@ -1,4 +1,4 @@
-"""Clients of AWS services other than S3, with errors translated to TilerError. The only module that imports boto3."""
+"""Clients of AWS services other than S3, with errors translated to TilerError. Only uploads import boto3 elsewhere."""
 
 from __future__ import annotations
 

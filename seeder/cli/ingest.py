@@ -15,6 +15,7 @@ from seeder.cli.common import jobs_option, json_option, located, parsed
 from seeder.cli.grouping import command, complete_file, option, quiet
 from seeder.cli.messages import guarded, say_next, typed_place
 from seeder.cli.progress import TerminalReport
+from seeder.cli.scratch import scratch_option
 from seeder.operations.ingest import created_stores
 from seeder.operations.ingest import ingest as ingest_raster
 from tiler.errors import BadOption
@@ -22,6 +23,7 @@ from tiler.image.colormap import checked
 from tiler.image.style import TERRAINS
 from tiler.ingest.choose_format import smaller_format
 from tiler.ingest.ingest import Ingested
+from tiler.ingest.staging import Staging
 from tiler.keys import FORMATS, check_layer, layer_from, tile_template
 from tiler.layers.catalog import facts, shown
 from tiler.raster.gcps import FITS
@@ -264,12 +266,19 @@ def raster_options(command: Command) -> Command:
 @click.argument("source", shell_complete=complete_file)
 @option("--layer", group="Output", metavar="NAME", help="Name of the layer.  [default: from the file's name]")
 @raster_options
+@scratch_option
 @jobs_option
 @json_option
 @guarded
 @located
 def ingest(
-    source: str, layer: str | None, changes: dict[str, Any], jobs: int, as_json: bool, settings: Settings
+    source: str,
+    layer: str | None,
+    changes: dict[str, Any],
+    scratch: str,
+    jobs: int,
+    as_json: bool,
+    settings: Settings,
 ) -> None:
     """Make a layer from a raster, or its next revision.
 
@@ -284,8 +293,9 @@ def ingest(
       seeder ingest dem.tif --layer heights --colormap terrain --rescale 0,4000
     """
     name = check_layer(layer) if layer else layer_from(Path(source).stem)
+    staging = Staging(scratch, settings.temporary)
     with created_stores(settings) as stores:
-        done = ingest_raster(source, name, Options(**changes), stores, TerminalReport(), jobs=jobs)
+        done = ingest_raster(source, name, Options(**changes), stores, TerminalReport(), jobs=jobs, staging=staging)
     print_ingested(done, as_json=as_json)
     if not as_json and not quiet():
         for line in _next_steps(done, stores):

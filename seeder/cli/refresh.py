@@ -14,6 +14,7 @@ from seeder.cli.grouping import command, complete_file, option
 from seeder.cli.ingest import print_ingested, raster_options
 from seeder.cli.messages import count_of_tiles, guarded, say_next, typed_place
 from seeder.cli.run_job import MakeRunOptions, follow_flags
+from seeder.cli.scratch import scratch_option
 from seeder.cli.update_tiles import (
     UpdateArguments,
     UpdateReport,
@@ -27,6 +28,7 @@ from seeder.operations.renew import NewTiles
 from tiler.errors import BadOption
 from tiler.grid import format_zooms
 from tiler.ingest.ingest import Ingested
+from tiler.ingest.staging import Staging
 from tiler.layers.catalog import load_layer
 from tiler.settings import Settings
 from tiler.storage.store import Stores
@@ -80,10 +82,12 @@ def _print_new(new: NewTiles) -> None:
 @confirmed_update_flags
 @follow_flags("local")
 @raster_options
+@scratch_option
 def refresh(
     layer: str,
     source: str | None,
     changes: dict[str, Any],
+    scratch: str,
     update_arguments: Callable[[Settings], UpdateArguments],
     run_options: MakeRunOptions,
     as_json: bool,
@@ -106,7 +110,8 @@ def refresh(
     if source is None and changes:
         load_layer(stores.sources, layer)  # an unknown layer is reported first
         raise BadOption(f"raster options need SOURCE: run `seeder refresh {layer} SOURCE ...`")
-    next_source = None if source is None else NextSource(source, changes)
+    staging = Staging(scratch, settings.temporary)
+    next_source = None if source is None else NextSource(source, changes, staging)
     report = RefreshReport(stores.tiles.url, as_json=as_json, confirm_above=arguments.confirm_above)
     context = arguments.context(settings, stores, report)
     if arguments.dry_run:

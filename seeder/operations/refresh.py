@@ -18,6 +18,7 @@ from seeder.operations.update import RERUN_HINT, UpdateContext, UpdateTask
 from seeder.select.selection import Selection
 from tiler.errors import BadOption, CatalogError
 from tiler.ingest.ingest import check_unchanged, examined, kept, restore
+from tiler.ingest.staging import Staging
 from tiler.layers.catalog import Layer, load_layer, load_revision, revisions, shown, undone
 from tiler.raster.options import Options
 from tiler.storage.store import Stores
@@ -43,6 +44,7 @@ class NextSource:
 
     path: str
     changes: Mapping[str, Any]
+    staging: Staging = Staging()  # noqa: RUF009 - a frozen value
 
     def options(self, layer: Layer) -> Options:
         """The options of its ingest. Trust in the last raster does not extend to this one."""
@@ -89,7 +91,8 @@ def refresh(
         return _renew_stale(current, context, run_options, _before(current, context.stores) if count_new else None)
     options = source.options(current)
     confirm_renewal(UpdateTask(StoredFilter(current), context, succeeded=True))
-    done = ingest(source.path, layer, options, context.stores, context.report, jobs=run_options.jobs)
+    stores, report = context.stores, context.report
+    done = ingest(source.path, layer, options, stores, report, jobs=run_options.jobs, staging=source.staging)
     context.report.ended(done)
     before = _before(done.layer, context.stores) if count_new else None
     return _renew_stale(done.layer, context.confirmed, run_options, before)

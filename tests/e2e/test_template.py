@@ -329,6 +329,7 @@ def test_sources_are_encrypted_and_broken_uploads_go(template: Template) -> None
     (rule,) = bucket["LifecycleConfiguration"]["Rules"]
     assert rule["Status"] == "Enabled"
     assert set(rule) == {"Id", "Status", "AbortIncompleteMultipartUpload"}  # nothing that expires sources
+    assert rule["AbortIncompleteMultipartUpload"] == {"DaysAfterInitiation": 14}  # 60 GB over 1 Mbit/s take 6 days
 
 
 def test_buckets_are_deleted_with_the_stack_and_named_only_when_asked(templates: Mapping[str, Template]) -> None:

@@ -28,7 +28,7 @@ from tiler.raster.reading import Reading
 from tiler.raster.sparse import gaps_of
 from tiler.storage.folder import permission_needed
 
-SCRATCH = "ingest-"  # prefix of scratch folders; the process id follows
+SCRATCH = "seeder-ingest-"  # prefix of scratch folders; the process id follows
 LIMITS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # errors of a write, which name no path
 SAMPLE = 6  # blocks to compress along each side
 OVERVIEWS = 4 / 3  # pixels of all levels per pixel of the base
@@ -36,25 +36,25 @@ SURE = 2  # safety factor of an estimate from a sample
 
 
 @contextmanager
-def scratch(root: Path | None) -> Iterator[Path]:
-    """A temporary folder on the disk of `root`; also removes those of killed ingests.
+def scratch(parent: Path, *, remove: bool = False) -> Iterator[Path]:
+    """A temporary folder in `parent`; also removes those of killed ingests, and with `remove` an empty `parent`.
 
     Raises:
         NoRoom: the disk is full.
         StoreError: the data folder is read-only.
         OSError: another system error; it names a path.
     """
-    parent = root.parent / "scratch" if root else Path(tempfile.gettempdir())
     with permission_needed(parent):
         parent.mkdir(parents=True, exist_ok=True)
     for old in parent.glob(f"{SCRATCH}*"):
-        if not alive(int(old.name.split("-")[1])):
+        number = old.name.split("-")[2]
+        if number.isdecimal() and not alive(int(number)):
             shutil.rmtree(old, ignore_errors=True)
     try:
         with _temporary(parent) as folder:
             yield folder
     finally:
-        if root:
+        if remove:
             with suppress(OSError):  # another ingest may have its folder there
                 parent.rmdir()
 
@@ -87,22 +87,34 @@ def _used(folder: Path, pattern: str) -> int:
     return sum(file.stat().st_size for file in folder.glob(pattern))
 
 
-def check_room(folder: Path, survey: Survey) -> None:
+def check_target(folder: Path, target: Path, survey: Survey) -> None:
+    """Stop before a bake whose COG certainly does not fit in `target`, if that is on another disk than `folder`.
+
+    Raises:
+        NoRoom, SourceReadError: see `check_room`.
+    """
+    if target.stat().st_dev != folder.stat().st_dev:
+        check_room(target / "sources", survey, copies=1)
+
+
+def check_room(folder: Path, survey: Survey, *, copies: int = 2) -> None:
     """Stop before a bake that certainly needs more than the free space, estimated from a sample of the raster.
+
+    `copies` of the COG need room: two while it is assembled from spools.
 
     Raises:
         NoRoom: it needs more.
         SourceReadError: the sample cannot be read.
     """
-    dataset, free = opened(survey.path, open_options=survey.open_options), _free(folder)
+    dataset, free = opened(survey.path, open_options=survey.open_options), _free(folder.parent)
     shrink = 4.0 ** (survey.zoom - survey.base)
     gaps = gaps_of(dataset, survey.reading)
     share = float(gaps.written.mean()) if gaps else 1.0
     area = OVERVIEWS * dataset.width * dataset.height * share / shrink
     depth = np.dtype(survey.dtype).itemsize * survey.reading.count
-    if 2 * SURE * area * depth <= free:
+    if copies * SURE * area * depth <= free:
         return
-    needed = int(2 * area * _bytes_per_pixel(survey))
+    needed = int(copies * area * _bytes_per_pixel(survey))
     if needed > SURE * free:
         raise NoRoom(str(folder.parent), needed, free)
 

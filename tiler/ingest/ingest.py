@@ -15,9 +15,11 @@ from tiler.errors import BadOption, BadSource, CatalogError, OutOfMemory, Source
 from tiler.grid import TILE, Window, tile_ranges
 from tiler.ingest.bake import bake_cog
 from tiler.ingest.choose_format import choose
-from tiler.ingest.disk_space import check_room, scratch
+from tiler.ingest.disk_space import check_room, check_target, scratch
 from tiler.ingest.doubts import doubts
+from tiler.ingest.kept_bake import KeptBake, kept_bake
 from tiler.ingest.source_files import SourceFiles, beneath, beside
+from tiler.ingest.staging import Staging
 from tiler.ingest.survey import Survey, revision_of, survey
 from tiler.keys import Format
 from tiler.layers import catalog, history
@@ -93,13 +95,14 @@ def ingest(
     jobs: int,
     progress: Callable[[int, int], None],
     stage: Stage = _silent,
+    staging: Staging = Staging(),  # noqa: B008 - a frozen value
 ) -> Ingested:
     """Make `source` the current revision of `layer`.
 
     The same raster with the same options changes nothing, and a kept earlier revision is not baked again. If an
     ingest ends early, the layer is unchanged: its metadata is written last and atomically. Format `auto` is decided
     from the tiles; a layer that already had `auto` keeps its format. `progress` receives the chunks done and their
-    total, `stage` the current step before that.
+    total, `stage` the current step before that. `staging` names the scratch folder and follows an upload.
 
     Raises:
         BadSource: the raster cannot become a layer, or some pixel of it cannot be read.
@@ -111,7 +114,7 @@ def ingest(
         raster = examined(source, options, stage)
         try:
             stage("baking the first chunks")
-            done = _publish(raster, layer, options, stores, jobs=jobs, progress=progress)
+            done = _publish(raster, layer, options, stores, staging, jobs=jobs, progress=progress)
         except SourceReadError:
             raster.check(options)
             raise
@@ -125,7 +128,14 @@ def ingest(
 
 
 def _publish(
-    raster: Examined, layer: str, options: Options, stores: Stores, *, jobs: int, progress: Callable[[int, int], None]
+    raster: Examined,
+    layer: str,
+    options: Options,
+    stores: Stores,
+    staging: Staging,
+    *,
+    jobs: int,
+    progress: Callable[[int, int], None],
 ) -> Ingested:
     path, surveyed, revision, _ = raster
     sweep(stores.sources.root, keys.sources_prefix(keys.check_layer(layer)), deep=True)
@@ -164,13 +174,13 @@ def _publish(
         previous=previous,
         origins=origins,
     )
-    with _undo_on_error(draft, stores):
+    with _undo_on_error(draft, stores), kept_bake(draft, stores.sources, staging) as kept_cog:
         if options.virtual:
             done = replace(draft, footprint=_footprint(surveyed))
             if not done.footprint.cells.any():
                 raise BadSource(surveyed.path, _why_empty(surveyed))
         else:
-            done = _bake(draft, raster, stores.sources, jobs=jobs, progress=progress)
+            done = _bake(draft, raster, stores.sources, staging, kept_cog, jobs=jobs, progress=progress)
         form, why = _format_of(done, current, stores.sources)
         done = replace(done, format=form)
         if options.virtual:
@@ -322,18 +332,38 @@ def _complete(layer: Layer, stores: Stores) -> bool:
     return published and (layer.bake is None or stores.sources.has(layer.source))
 
 
-def _bake(draft: Layer, raster: Examined, sources: Store, *, jobs: int, progress: Callable[[int, int], None]) -> Layer:
-    """`draft` with its COG baked and stored."""
-    with scratch(sources.root) as folder:
-        check_room(folder, raster.survey)
-        file = folder / "index.tif"
-        bake, cells = bake_cog(raster.survey, file, jobs=jobs, progress=progress)
-        raster.check(draft.asked)
-        if not cells.any():
-            raise BadSource(raster.path, _why_empty(raster.survey))
-        key = keys.source_key(draft.id, draft.revision)
-        sources.put_file(key, file, content_type="image/tiff")
-    footprint = Footprint.within(bake.z, bake.x, bake.y, cells)
+def _bake(
+    draft: Layer,
+    raster: Examined,
+    sources: Store,
+    staging: Staging,
+    kept_cog: KeptBake | None,
+    *,
+    jobs: int,
+    progress: Callable[[int, int], None],
+) -> Layer:
+    """`draft` with its COG baked and stored. A COG that an earlier ingest could not upload is not baked again."""
+    key = keys.source_key(draft.id, draft.revision)
+    done = kept_cog.load() if kept_cog else None
+    if done is None:
+        with scratch(staging.parent(sources.root), remove=bool(sources.root and not staging.scratch)) as folder:
+            staging.check_disk(folder.parent)
+            check_room(folder, raster.survey)
+            if sources.root:
+                check_target(folder, sources.root, raster.survey)
+            file = folder / "index.tif"
+            bake, cells = bake_cog(raster.survey, file, jobs=jobs, progress=progress)
+            raster.check(draft.asked)
+            if not cells.any():
+                raise BadSource(raster.path, _why_empty(raster.survey))
+            done = bake, Footprint.within(bake.z, bake.x, bake.y, cells)
+            if kept_cog:
+                kept_cog.keep(file, *done)
+            else:
+                sources.put_file(key, file, content_type="image/tiff")
+    if kept_cog:
+        kept_cog.store(staging)
+    bake, footprint = done
     return replace(
         draft, source=key, bake=bake, footprint=footprint, bands=tuple(range(1, raster.survey.reading.count + 1))
     )

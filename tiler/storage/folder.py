@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import re
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -67,3 +68,21 @@ def holds(file: Path, least: int) -> bool:
     except (FileNotFoundError, NotADirectoryError):
         return False
     return S_ISREG(state.st_mode) and state.st_size >= least
+
+
+def move(path: Path, target: Path) -> None:
+    """Move a file, also from another disk; readers see the old target or the complete new one."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        path.replace(target)
+    except OSError as error:
+        if error.errno != errno.EXDEV:
+            raise
+        staged = target.with_name(f"{target.name}#1")  # no listing shows such a name
+        try:
+            shutil.copyfile(path, staged)
+            staged.replace(target)
+        except BaseException:
+            staged.unlink(missing_ok=True)
+            raise
+        path.unlink()

@@ -318,7 +318,7 @@ def test_ctrl_c_leaves_no_layer_and_no_scratch(
 def test_scratch_of_an_ingest_that_was_killed_is_swept_by_the_next(
     make_raster: MakeRaster, stores: Stores, tmp_path: Path
 ) -> None:
-    left = tmp_path / "data" / "scratch" / "ingest-999999999-old"
+    left = tmp_path / "data" / "scratch" / "seeder-ingest-999999999-old"
     left.mkdir(parents=True)
     (left / "x.spool").write_bytes(b"left over")
     run(make_raster(values=scene(99, 99)), stores)

@@ -90,7 +90,7 @@ def test_stages_end_with_the_first_chunk(tmp_path: Path, stores: Stores, monkeyp
     monkeypatch.setattr(Stages, "watch", lambda _: None)
     monkeypatch.setattr(Stages, "end", lambda _: ended.append("end"))
 
-    def make(*_: object, jobs: int, progress: object, stage: object) -> Ingested:
+    def make(*_: object, jobs: int, progress: object, stage: object, **_more: object) -> Ingested:
         assert not ended
         done = ingest(str(path), "alps", Options(), stores, jobs=jobs, progress=silent)
         assert callable(progress)

@@ -1,0 +1,158 @@
+"""A baked COG kept in the scratch folder until its layer is published, so that a failed upload needs no second bake."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import re
+import shutil
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from tiler import keys
+from tiler.errors import BadOption, CatalogError
+from tiler.ingest.staging import Staging
+from tiler.inputs import read_json
+from tiler.layers.catalog import Layer
+from tiler.layers.cog_layout import CogLayout
+from tiler.layers.footprint import Footprint
+from tiler.storage.store import Store
+from tiler.storage.upload import abandon
+from tiler.storage.upload_parts import write_json
+
+PREFIX = "seeder-upload-"  # of the names of folders; the store, the layer and the revision follow
+NAME = re.compile(PREFIX + r"[0-9a-f]{12}-[a-z0-9._-]+-[0-9a-f]{8,}")
+KEEP_SECONDS = 30 * 86400  # after the last try
+
+
+@dataclass(frozen=True, slots=True)
+class KeptBake:
+    """The folder of a baked COG for one store, layer and revision."""
+
+    folder: Path
+    key: str
+    sources: Store
+
+    @property
+    def cog(self) -> Path:
+        """The COG; it is gone once it is stored."""
+        return self.folder / "index.tif"
+
+    @property
+    def facts(self) -> Path:
+        """What publishing needs besides the COG, in JSON."""
+        return self.folder / "baked.json"
+
+    def keep(self, file: Path, bake: CogLayout, footprint: Footprint) -> None:
+        """Move a baked COG here, so that it survives a crash of the machine."""
+        with file.open("rb") as cog:
+            os.fsync(cog.fileno())
+        file.replace(self.cog)
+        about = self.cog.stat()
+        facts = {"bake": asdict(bake), "footprint": footprint.to_json(), "size": about.st_size}
+        write_json(self.facts, facts | {"modified": about.st_mtime_ns})
+
+    def load(self) -> tuple[CogLayout, Footprint] | None:
+        """The place and the footprint of the COG, if it is here or stored already."""
+        try:
+            facts = read_json(self.facts.read_bytes())
+            bake, footprint = CogLayout(**facts["bake"]), Footprint.from_json(facts["footprint"], self.key)
+            size, modified = int(facts["size"]), int(facts["modified"])
+        except (OSError, ValueError, TypeError, KeyError, CatalogError):
+            return None
+        if self.cog.exists():
+            whole = (self.cog.stat().st_size, self.cog.stat().st_mtime_ns) == (size, modified)
+        else:
+            whole = self.sources.has(self.key, least=size)
+        if whole:
+            os.utime(self.facts)
+        return (bake, footprint) if whole else None
+
+    def store(self, staging: Staging) -> None:
+        """Upload the COG, or the rest of it.
+
+        Raises:
+            StoreError: the upload failed; the same call resumes it.
+        """
+        if self.cog.exists():
+            self.sources.put_file(self.key, self.cog, content_type="image/tiff", progress=staging.uploading)
+
+
+@contextmanager
+def kept_bake(draft: Layer, sources: Store, staging: Staging) -> Iterator[KeptBake | None]:
+    """The kept COG of a layer's revision; None for a virtual layer, and for a store that takes a file at once.
+
+    It is removed when the block ends, and kept when the block fails after the bake. Those of the layer's other
+    revisions are removed first, and those that nobody used for 30 days.
+
+    Raises:
+        BadOption: another process ingests the same revision, or the folder is somebody else's.
+    """
+    if not sources.url.startswith("s3:") or draft.asked.virtual:
+        yield None
+        return
+    parent = staging.parent(None)
+    place = parent / f"{_prefix(draft, sources)}-{draft.revision}"
+    with _locked(place):
+        _sweep(parent, place, draft, sources)
+        kept = KeptBake(place, keys.source_key(draft.id, draft.revision), sources)
+        try:
+            yield kept
+        except BaseException:
+            if kept.facts.exists():
+                staging.note(f"kept the baked COG in {place}: run the same command again to resume the upload")
+            else:
+                shutil.rmtree(place, ignore_errors=True)
+            raise
+        shutil.rmtree(place, ignore_errors=True)
+
+
+def _prefix(draft: Layer, sources: Store) -> str:
+    """The beginning of the folder names of a layer in a store."""
+    store = hashlib.sha256(f"{os.getuid()} {sources.s3.endpoint} {sources.url}".encode()).hexdigest()[:12]
+    return f"{PREFIX}{store}-{draft.id}"
+
+
+@contextmanager
+def _locked(place: Path) -> Iterator[None]:
+    """Make a private folder and hold its lock, which a killed process loses.
+
+    Raises:
+        BadOption: another process holds it, or the folder is somebody else's.
+    """
+    place.mkdir(mode=0o700, exist_ok=True)
+    if place.is_symlink() or place.stat().st_uid != os.getuid():
+        raise BadOption(f"{place} belongs to another user: choose another scratch folder with --scratch DIR")
+    handle = os.open(place, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise BadOption(f"another process uploads from {place}: wait for it to end") from None
+        except OSError:  # a file system without locks
+            yield
+            return
+        if not (place.exists() and os.path.samestat(place.stat(), os.fstat(handle))):  # its last holder removed it
+            raise BadOption(f"another process has just uploaded from {place}: run the same command again")
+        yield
+    finally:
+        os.close(handle)
+
+
+def _sweep(parent: Path, current: Path, draft: Layer, sources: Store) -> None:
+    """Remove what is kept of the layer's other revisions, with its upload, and what nobody used for long."""
+    prefix, old = _prefix(draft, sources), time.time() - KEEP_SECONDS
+    for place in parent.glob(f"{PREFIX}*-*"):
+        superseded = place.name.rpartition("-")[0] == prefix
+        if place == current or not NAME.fullmatch(place.name):
+            continue
+        with suppress(OSError, BadOption):
+            if superseded or max(each.stat().st_mtime for each in (place, *place.iterdir())) < old:
+                with _locked(place):
+                    if superseded:
+                        abandon(place / "index.tif", sources.s3)
+                    shutil.rmtree(place)

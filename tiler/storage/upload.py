@@ -1,0 +1,313 @@
+"""Upload a large file to S3 over any line: in parts, several at once, resumed after a failure.
+
+A small JSON file beside the uploaded one names the upload, and S3 lists the parts that it has stored.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from queue import Empty, SimpleQueue
+from typing import Any
+from urllib.parse import unquote, urlsplit
+from uuid import uuid4
+
+from tiler import timing
+from tiler.errors import StoreError
+from tiler.settings import AMAZON, S3
+from tiler.storage.upload_parts import LARGEST_PART, LEAST_PART, PartPlan, Record, record_of
+
+MARK = "seeder-upload"  # metadata of an object: the token of its upload
+REPORT_SECONDS = 0.2  # between two reports of progress
+UNKNOWN = {"NoSuchUpload", "NoSuchKey"}  # error codes of an upload that S3 does not have; Ceph gives the second
+UNUSABLE = {"EntityTooSmall", "InvalidPart", "InvalidPartOrder"}  # error codes of an upload that cannot be completed
+
+Progress = Callable[[int, int], object]  # takes the bytes sent, and all bytes
+
+
+def unwatched(_sent: int, _all: int) -> None:
+    """No progress."""
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """How to send over a line: the least bytes per part, parts at once, tries per request, seconds of silence."""
+
+    least_part: int = LEAST_PART
+    at_once: int = 4
+    tries: int = 10
+    silence: float = timing.UPLOAD_SILENCE_SECONDS
+
+
+LINE = Line()
+
+
+@dataclass(frozen=True, slots=True)
+class Destination:
+    """An object to write: its key below the store at `url`."""
+
+    url: str
+    key: str
+    content_type: str
+    s3: S3 = AMAZON
+
+    @property
+    def address(self) -> dict[str, str]:
+        """Bucket and whole key, as arguments of an S3 client."""
+        parts = urlsplit(self.url)
+        return {"Bucket": parts.netloc, "Key": f"{unquote(parts.path).strip('/')}/{self.key}".lstrip("/")}
+
+
+def upload(path: Path, to: Destination, progress: Progress = unwatched) -> None:
+    """Write the file at `path` to S3; the file stays.
+
+    After an error, Ctrl-C or a kill, the same call sends only the parts that S3 lacks. A changed file is sent whole.
+    `progress` is called by this thread.
+
+    Raises:
+        StoreError: S3 failed or refused; what it has stored stays there for the next call.
+    """
+    with translated(to.key):
+        about, line = path.stat(), LINE
+        client = _client(to.s3, line)
+        plan = PartPlan.of(about.st_size, line.least_part)
+        record = Record.read(record_of(path))
+        if record and (record.url, record.key, record.size, record.modified) != (
+            *(to.url, to.key),
+            *(about.st_size, about.st_mtime_ns),
+        ):
+            abandon(path, to.s3)
+            record = None
+        if plan.count == 1:
+            _put_whole(client, path, to, progress, line)
+        else:
+            _put_parts(_Sender(client, path, to, plan, line), record, progress)
+        record_of(path).unlink(missing_ok=True)
+
+
+def abandon(path: Path, s3: S3) -> None:
+    """Forget the upload of a file: remove its record, and its parts from S3 if S3 answers."""
+    record = Record.read(record_of(path))
+    record_of(path).unlink(missing_ok=True)
+    if record:
+        with suppress(StoreError), translated(record.key):
+            where = Destination(record.url, record.key, "").address
+            _client(s3, Line(tries=2, silence=10)).abort_multipart_upload(**where, UploadId=record.upload)
+
+
+class _Stopped(BaseException):
+    """Ends a request from within; botocore would try again after an Exception."""
+
+
+@dataclass(slots=True)
+class _Meter:
+    """The bytes sent, counted by several threads; stops them when another one failed."""
+
+    sent: int = 0
+    stopped: bool = False
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def __call__(self, bytes_transferred: int) -> None:
+        """Count bytes, negative ones if a part begins again."""
+        if self.stopped:
+            raise _Stopped
+        with self._lock:
+            self.sent += bytes_transferred
+
+
+@dataclass(frozen=True, slots=True)
+class _Sender:
+    """Sends the parts of a file."""
+
+    client: Any
+    path: Path
+    to: Destination
+    plan: PartPlan
+    line: Line
+
+    def begin(self) -> Record:
+        """Begin an upload, and put it on record."""
+        token, about = uuid4().hex, self.path.stat()
+        answer = self.client.create_multipart_upload(
+            **self.to.address, ContentType=self.to.content_type, Metadata={MARK: token}
+        )
+        where = (self.to.url, self.to.key, answer["UploadId"], token)
+        record = Record(*where, self.plan.part, about.st_size, about.st_mtime_ns)
+        record.write(record_of(self.path))
+        return record
+
+    def stored(self, record: Record) -> dict[int, str] | None:
+        """The ETags of the parts that S3 has stored; None if it does not know the upload."""
+        pages = self.client.get_paginator("list_parts").paginate(**self.to.address, UploadId=record.upload)
+        try:
+            parts = [part for page in pages for part in page.get("Parts", ())]
+        except self.client.exceptions.ClientError as error:
+            if _code(error) in UNKNOWN:
+                return None
+            raise
+        return {
+            part["PartNumber"]: part["ETag"]
+            for part in parts
+            if 1 <= part["PartNumber"] <= self.plan.count and part["Size"] == self.plan.length(part["PartNumber"])
+        }
+
+    def send(self, record: Record, meter: _Meter, number: int) -> str:
+        """Send a part; its ETag."""
+        with _part(self.path, self.plan, number, meter) as body:
+            answer = self.client.upload_part(
+                **self.to.address, UploadId=record.upload, PartNumber=number, Body=body, ContentLength=len(body)
+            )
+        return str(answer["ETag"])
+
+    def complete(self, record: Record, tags: dict[int, str]) -> None:
+        """Make the parts an object."""
+        parts = [{"PartNumber": number, "ETag": tags[number]} for number in sorted(tags)]
+        try:
+            self.client.complete_multipart_upload(
+                **self.to.address, UploadId=record.upload, MultipartUpload={"Parts": parts}
+            )
+        except self.client.exceptions.ClientError as error:
+            if _code(error) in UNUSABLE:
+                record_of(self.path).unlink(missing_ok=True)
+            if _code(error) not in UNKNOWN or not self.arrived(record):  # else an earlier try completed it
+                raise
+
+    def arrived(self, record: Record) -> bool:
+        """Whether the object is the one of this upload: its last answer may have been lost."""
+        try:
+            head = self.client.head_object(**self.to.address)
+        except self.client.exceptions.ClientError:
+            return False
+        return bool(head["ContentLength"] == record.size) and head.get("Metadata", {}).get(MARK) == record.token
+
+
+def _put_whole(client: Any, path: Path, to: Destination, progress: Progress, line: Line) -> None:
+    plan = PartPlan(path.stat().st_size, LARGEST_PART)
+    meter = _Meter()
+
+    def send(number: int) -> str:
+        with _part(path, plan, number, meter) as body:
+            client.put_object(**to.address, Body=body, ContentLength=len(body), ContentType=to.content_type)
+        return ""
+
+    _in_threads(send, [1], line.at_once, meter, lambda: progress(meter.sent, plan.size))
+
+
+def _put_parts(sender: _Sender, record: Record | None, progress: Progress) -> None:
+    size, tags = sender.plan.size, dict[int, str]()
+    if record:
+        sender = _Sender(sender.client, sender.path, sender.to, PartPlan(size, record.part), sender.line)
+        stored = sender.stored(record)
+        if stored is None and sender.arrived(record):
+            progress(size, size)
+            return
+        record, tags = (record, stored) if stored is not None else (None, {})
+    begun = record or sender.begin()
+    plan = PartPlan(size, begun.part)
+    meter = _Meter(sum(map(plan.length, tags)))
+    missing = [number for number in range(1, plan.count + 1) if number not in tags]
+    send, report = partial(sender.send, begun, meter), lambda: progress(meter.sent, size)
+    tags |= _in_threads(send, missing, sender.line.at_once, meter, report)
+    sender.complete(begun, tags)
+
+
+def _in_threads(
+    send: Callable[[int], str], numbers: Iterable[int], threads: int, meter: _Meter, report: Callable[[], object]
+) -> dict[int, str]:
+    """The answers of `send`, called in several threads; `report` is called by this one, now and then and at the end.
+
+    The first error stops all. Nobody waits for the threads then: a request may take minutes to fail.
+    """
+    waiting, ended = deque(numbers), SimpleQueue[tuple[int, str | BaseException]]()
+
+    def work() -> None:
+        while not meter.stopped:
+            try:
+                number = waiting.popleft()
+            except IndexError:
+                return
+            try:
+                ended.put((number, send(number)))
+            except BaseException as error:  # noqa: BLE001 - the thread that waits raises it
+                ended.put((number, error))
+                return
+
+    answers, total = dict[int, str](), len(waiting)
+    report()
+    try:
+        for _ in range(min(threads, total)):
+            threading.Thread(target=work, daemon=True).start()
+        while len(answers) < total:
+            with suppress(Empty):
+                number, answer = ended.get(timeout=REPORT_SECONDS)
+                if isinstance(answer, BaseException):
+                    raise answer
+                answers[number] = answer
+            report()
+    finally:
+        meter.stopped = True
+    return answers
+
+
+@contextmanager
+def _part(path: Path, plan: PartPlan, number: int, meter: _Meter) -> Iterator[Any]:
+    """A part of a file, read while it is sent; `meter` counts what is sent, not what is read to be signed."""
+    from s3transfer.utils import ReadFileChunk  # noqa: PLC0415 - boto3 takes a third of a second
+
+    body = ReadFileChunk.from_filename(
+        str(path), plan.offset(number), plan.length(number), callbacks=[meter], enable_callbacks=False
+    )
+    try:
+        yield body
+    finally:
+        body.close()
+
+
+def _client(s3: S3, line: Line) -> Any:
+    """An S3 client for the store's server and region, with boto3's credentials: it renews those that expire.
+
+    While a request is sent, the timeout of its connection is that of connecting.
+    """
+    import boto3  # noqa: PLC0415 - a third of a second
+    from botocore.config import Config  # noqa: PLC0415
+    from s3transfer.utils import signal_not_transferring, signal_transferring  # noqa: PLC0415
+
+    config = Config(
+        retries={"mode": "standard", "total_max_attempts": line.tries},
+        connect_timeout=min(line.silence, timing.UPLOAD_CONNECT_SECONDS),
+        read_timeout=line.silence,
+        max_pool_connections=line.at_once,
+        tcp_keepalive=True,
+        request_checksum_calculation="when_required",  # many servers know no others; requests are signed with SHA-256
+        response_checksum_validation="when_required",
+        s3={"addressing_style": "path" if s3.endpoint else "auto"},
+    )
+    client = boto3.Session().client(
+        "s3", region_name=s3.region or None, endpoint_url=s3.endpoint or None, config=config
+    )
+    client.meta.events.register_first("request-created.s3", signal_not_transferring)
+    client.meta.events.register_last("request-created.s3", signal_transferring)
+    return client
+
+
+@contextmanager
+def translated(key: str) -> Iterator[None]:
+    """Errors of boto3 and files as `StoreError`."""
+    from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415 - boto3 takes a third of a second
+
+    try:
+        yield
+    except ClientError as error:
+        message, code = error.response.get("Error", {}).get("Message"), _code(error)
+        raise StoreError("write", key, f"{message} ({code})" if message else code) from error
+    except (BotoCoreError, OSError, ValueError) as error:
+        raise StoreError("write", key, str(error) or type(error).__name__) from error
+
+
+def _code(error: Any) -> str:
+    return str(error.response.get("Error", {}).get("Code", ""))
