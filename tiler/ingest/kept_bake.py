@@ -44,7 +44,7 @@ class KeptBake:
 
     @property
     def facts(self) -> Path:
-        """What publishing needs besides the COG, in JSON."""
+        """The facts that publishing needs besides the COG, in JSON."""
         return self.folder / "baked.json"
 
     def keep(self, file: Path, bake: CogLayout, footprint: Footprint) -> None:
@@ -84,13 +84,13 @@ class KeptBake:
 
 @contextmanager
 def kept_bake(draft: Layer, sources: Store, staging: Staging) -> Iterator[KeptBake | None]:
-    """The kept COG of a layer's revision; None for a virtual layer, and for a store that takes a file at once.
+    """The kept COG of a layer's revision; None for virtual layers and for stores other than S3.
 
-    It is removed when the block ends, and kept when the block fails after the bake. Those of the layer's other
-    revisions are removed first, and those that nobody used for 30 days.
+    It is removed at the end of the block, and kept if the block fails after the bake. COGs of the layer's other
+    revisions, and COGs unused for 30 days, are removed first.
 
     Raises:
-        BadOption: another process ingests the same revision, or the folder is somebody else's.
+        BadOption: another process ingests the same revision, or the folder belongs to another user.
     """
     if not sources.url.startswith("s3:") or draft.asked.virtual:
         yield None
@@ -119,10 +119,10 @@ def _prefix(draft: Layer, sources: Store) -> str:
 
 @contextmanager
 def _locked(place: Path) -> Iterator[None]:
-    """Make a private folder and hold its lock, which a killed process loses.
+    """Make a private folder and hold its lock, which the system releases if the process dies.
 
     Raises:
-        BadOption: another process holds it, or the folder is somebody else's.
+        BadOption: another process holds it, or the folder belongs to another user.
     """
     place.mkdir(mode=0o700, exist_ok=True)
     if place.is_symlink() or place.stat().st_uid != os.getuid():
@@ -144,7 +144,7 @@ def _locked(place: Path) -> Iterator[None]:
 
 
 def _sweep(parent: Path, current: Path, draft: Layer, sources: Store) -> None:
-    """Remove what is kept of the layer's other revisions, with its upload, and what nobody used for long."""
+    """Remove kept COGs of the layer's other revisions with their uploads, and COGs unused for 30 days."""
     prefix, old = _prefix(draft, sources), time.time() - KEEP_SECONDS
     for place in parent.glob(f"{PREFIX}*-*"):
         superseded = place.name.rpartition("-")[0] == prefix

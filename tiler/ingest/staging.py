@@ -1,4 +1,4 @@
-"""The scratch folder of an ingest, and what it reports beside its chunks."""
+"""The scratch folder of an ingest, and callbacks for its notes and its upload."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ RAM_DISKS = {"tmpfs", "ramfs"}
 
 @dataclass(frozen=True, slots=True)
 class Staging:
-    """Where an ingest bakes, and who follows an upload.
+    """The scratch folder of an ingest, and callbacks.
 
-    `scratch` is a folder of the user's choice, `temporary` that of TMPDIR; both may be empty. `uploading` takes the
-    bytes of the COG that are stored in S3, and all; `note` takes a line for the user.
+    `scratch` is the user's folder, `temporary` that of TMPDIR; either is empty if not set. `uploading` takes the bytes
+    of the COG that are stored in S3, and all; `note` takes a line for the user.
     """
 
     scratch: str = ""

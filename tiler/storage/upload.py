@@ -36,7 +36,7 @@ def unwatched(_sent: int, _all: int) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """How to send over a line: the least bytes per part, parts at once, tries per request, seconds of silence."""
+    """Limits of an upload: least bytes per part, parts at once, attempts per request, seconds without an answer."""
 
     least_part: int = LEAST_PART
     at_once: int = 4
@@ -101,7 +101,7 @@ def abandon(path: Path, s3: S3) -> None:
 
 
 class _Stopped(BaseException):
-    """Ends a request from within; botocore would try again after an Exception."""
+    """Ends a request from within; botocore would retry after an Exception."""
 
 
 @dataclass(slots=True)
@@ -221,7 +221,7 @@ def _in_threads(
 ) -> dict[int, str]:
     """The answers of `send`, called in several threads; `report` is called by this one, now and then and at the end.
 
-    The first error stops all. Nobody waits for the threads then: a request may take minutes to fail.
+    The first error stops all, without waiting for the other threads: a request may take minutes to fail.
     """
     waiting, ended = deque(numbers), SimpleQueue[tuple[int, str | BaseException]]()
 
@@ -283,7 +283,7 @@ def _client(s3: S3, line: Line) -> Any:
         read_timeout=line.silence,
         max_pool_connections=line.at_once,
         tcp_keepalive=True,
-        request_checksum_calculation="when_required",  # many servers know no others; requests are signed with SHA-256
+        request_checksum_calculation="when_required",  # for servers without newer checksums; SHA-256 signs each request
         response_checksum_validation="when_required",
         s3={"addressing_style": "path" if s3.endpoint else "auto"},
     )
