@@ -61,4 +61,10 @@ def _bodies(layer: Layer, variant: TileVariant) -> list[str]:
 
 
 def _record(body: str) -> dict[str, Any]:
-    return {"messageId": "0", "receiptHandle": "0", "body": body, "attributes": {"ApproximateReceiveCount": "1"}}
+    return {
+        "messageId": "0",
+        "receiptHandle": "0",
+        "body": body,
+        "attributes": {"ApproximateReceiveCount": "1"},
+        "messageAttributes": {},
+    }

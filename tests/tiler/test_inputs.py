@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from seeder.cli import selection_options
+from seeder.cli import progress, selection_options
 from seeder.cli.main import main
 from seeder.jobs.messages import Message
 from seeder.jobs.prices import Prices
@@ -117,7 +117,8 @@ def test_positions_are_bounded_before_they_are_parsed(monkeypatch: pytest.Monkey
 
 def test_widening_shows_that_it_lives(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(geometry, "AT_ONCE", 256)
-    monkeypatch.setattr(selection_options, "PATIENCE", 0.0)
+    monkeypatch.setattr(selection_options, "BAR_DELAY", 0.0)
+    monkeypatch.setattr(progress, "on_terminal", lambda: True)
     coast = tmp_path / "coast.json"
     coast.write_text(json.dumps(LINE))
     done = CliRunner().invoke(

@@ -19,7 +19,9 @@ from tiler.layers.footprint import CELLS, Footprint
 
 def tiles_at(footprint: Footprint, z: int) -> set[Tile]:
     """The tiles of zoom `z` that a selection counts as data."""
-    return {tile for mask in selection.held(footprint).at(z).block_masks() for tile in mask.block.tiles(mask.tiles)}
+    return {
+        tile for mask in selection.data_tiles(footprint).at(z).block_masks() for tile in mask.block.tiles(mask.tiles)
+    }
 
 
 @given(footprints(), st.integers(0, 2))
@@ -30,7 +32,7 @@ def test_a_deeper_zoom_has_the_tiles_that_lie_in_the_cells(footprint: Footprint,
 
 @given(footprints(), st.integers(0, 20))
 def test_a_cell_holds_all_its_tiles(footprint: Footprint, down: int) -> None:
-    assert len(selection.held(footprint).at(footprint.z + down)) == len(cells_of(footprint)) * 4**down
+    assert len(selection.data_tiles(footprint).at(footprint.z + down)) == len(cells_of(footprint)) * 4**down
 
 
 @given(footprints(), st.integers(0, 7))
@@ -71,7 +73,7 @@ def test_within_the_limit_no_tile_is_lost(corner: tuple[int, int, int], rows: in
     fitted = Footprint.within(z, x, y, cells)
     full = Footprint(z, x, y, cells)
     assert fitted.cells.size <= CELLS
-    assert selection.held(fitted) == selection.held(full).at(fitted.z)
+    assert selection.data_tiles(fitted) == selection.data_tiles(full).at(fitted.z)
     assert fitted.cells.shape[1] <= 2**fitted.z
 
 
