@@ -1,5 +1,7 @@
 'use strict';
 
+const delivery = require('./delivery');
+
 // Checks the params of serverless.yml, converts text of the command line to numbers, and derives further values.
 // serverless.yml and deploy/*.yml read them as ${self:custom.NAME}.
 
@@ -26,6 +28,9 @@ const DAYS = [1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 182
 const TOPIC = /^arn:aws[a-z-]*:sns:[a-z0-9-]+:\d{12}:[\w-]+$/;
 const BUCKET = /^(?!.*\.\.)[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$/;
 const DISTRIBUTION = /^E[A-Z0-9]{9,19}$/;
+const HOST = /^([a-z0-9]([a-z0-9-]*[a-z0-9])?\.)+[a-z]{2,63}$/;
+const CERTIFICATE = /^arn:aws:acm:us-east-1:\d{12}:certificate\/[\w-]+$/;
+const WEB_ACL = /^arn:aws:wafv2:us-east-1:\d{12}:global\/webacl\/[\w-]+\/[\w-]+$/;
 const ADDRESS = /^https?:\/\/[^\s/?#]+(\/[^\s/?#]+)*$/;
 
 const RULES = {
@@ -44,6 +49,10 @@ const RULES = {
   formats: oneOf('layer', 'all'),
   tileBucket: optional(like(BUCKET, 'a bucket name: 3 to 63 of a-z, 0-9, dots and hyphens')),
   url: optional(like(ADDRESS, 'a URL such as https://tiles.example.com, without a slash at the end')),
+  delivery: optional(oneOf('cloudfront', 'website')),
+  domain: optional(like(HOST, 'a host name such as tiles.example.com')),
+  certificate: optional(like(CERTIFICATE, 'the ARN of an ACM certificate in us-east-1, as CloudFront requires')),
+  webAcl: optional(like(WEB_ACL, 'the ARN of a WAF web ACL for CloudFront, in us-east-1')),
   cloudFront: optional(like(DISTRIBUTION, 'the id of a CloudFront distribution, such as E1A2B3C4D5E6F7')),
 };
 
@@ -64,25 +73,19 @@ const checked = (name, value) => {
   return known;
 };
 
-// The base URL of stored tiles over HTTPS. Amazon's certificate does not cover bucket names with dots as a host, so they
-// are put into the path.
-const tileUrl = (bucket) => ({
-  'Fn::Sub': bucket?.includes('.')
-    ? 'https://s3.${AWS::Region}.${AWS::URLSuffix}/${TileBucket}'
-    : 'https://${TileBucket.RegionalDomainName}',
-});
-
 module.exports = async ({ options, resolveVariable }) => {
   refuseUnknown(options.param ?? []);
   const params = {};
   for (const name of Object.keys(RULES)) {
     params[name] = checked(name, await resolveVariable(`param:${name}, null`));
   }
+  params.delivery ??= await delivery.chosen(resolveVariable);
+  const conflict = delivery.conflict(params);
+  if (conflict) throw wrong(conflict);
   return {
     ...params,
     visibility: VISIBILITY * params.workerTimeout,
     alarmActions: params.alarmTopic ? [params.alarmTopic] : [],
-    tileUrl: tileUrl(params.tileBucket),
-    websiteUrl: params.url ?? { 'Fn::GetAtt': ['TileBucket', 'WebsiteURL'] },
+    ...delivery[params.delivery](params),
   };
 };

@@ -40,7 +40,8 @@ JOB is a job's id, its first characters, or a layer's name for the layer's newes
 | `TILER_STACK` | as `--stack`: a deployed stack, whose buckets, addresses and queue replace those above |
 | `TILER_QUEUE` | as `--queue` |
 | `TILER_DIRECT` | address of stored tiles without a redirect, for the redirect Lambda; `TILER_URL` by default |
-| `TILER_FORMATS` | formats that the redirect renders: `layer` (the default) or `all` |
+| `TILER_DELIVERY` | answer of the Lambda: `website` (the default) redirects to a stored tile, `cloudfront` returns it |
+| `TILER_FORMATS` | formats that the Lambda renders: `layer` (the default) or `all` |
 | `AWS_PROFILE`, `AWS_REGION`, `AWS_ACCESS_KEY_ID`, ... | as for every AWS tool; profiles, SSO and roles work |
 | `AWS_ENDPOINT_URL_S3`, `AWS_ENDPOINT_URL` | another S3 server than Amazon's |
 

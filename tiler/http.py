@@ -1,6 +1,6 @@
-"""The Lambda behind the redirect: renders a missing tile, stores it, and redirects the client to it.
+"""The Lambda of the render path: renders a missing tile, stores it, and redirects to it or returns it.
 
-Requests and answers use API Gateway's payload format 2.0.
+Requests and answers use payload format 2.0 of API Gateway and of function URLs.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from tiler.errors import BadInput, SourceReadError, StoreError, TileOutside, Til
 from tiler.grid import Block
 from tiler.keys import CONTENT_TYPES, TileName, layer_of_tilejson, parse_tile_key, tile_key
 from tiler.layers.catalog import Layer, Layers, tilejson
-from tiler.layers.fill import Request, fill
+from tiler.layers.fill import CACHE_CONTROL, Request, fill
 from tiler.layers.render import TileVariant, nothing, render_tile
 from tiler.settings import Settings
 from tiler.storage.store import Stores
@@ -35,6 +35,8 @@ STATUS: dict[type[TilerError], HTTPStatus] = {  # the first match counts
 SHORT_CACHE = "public, max-age=60"  # so a tile that becomes available later is found within a minute
 NO_CACHE = "no-store"
 CORS = {"Access-Control-Allow-Origin": "*"}
+STATE = "X-Tile-State"  # header of a tile: `rendered` for this request, or `stored` before
+EXPOSED = {"Access-Control-Expose-Headers": f"{STATE}, X-Cache"}  # headers for pages of other origins
 CURE = "request /LAYER/Z/X/Y.png or /LAYER/tile.json"
 
 Answer = dict[str, Any]
@@ -57,22 +59,25 @@ class Service:
     """State kept between requests.
 
     `direct` is the base URL that serves stored tiles without a redirect. With `any_format`, tiles are rendered in
-    formats other than the layer's too; without it, such requests redirect to the layer's own format.
+    formats other than the layer's too; without it, the layer's own tile answers such requests. With `inline`, the
+    answer is the tile instead of a redirect.
     """
 
     stores: Stores
     layers: Layers
     direct: str
     any_format: bool = False
+    inline: bool = False
 
     @classmethod
     def open(cls, settings: Settings, ttl: float) -> Service:
         """The service on the stores of `settings`; layer metadata is cached for `ttl` seconds."""
         stores = Stores.open(settings.within(timing.HTTP_RETRY_SECONDS))
-        return cls(stores, Layers(stores.sources, ttl), settings.direct, settings.any_format)
+        inline = settings.delivery == "cloudfront"
+        return cls(stores, Layers(stores.sources, ttl), settings.direct, settings.any_format, inline)
 
     def answer(self, event: dict[str, Any]) -> Answer:
-        """302 to the stored tile, 200 with its bytes if it could not be stored, or the error's status."""
+        """302 to the stored tile, 200 with the tile if `inline` or if it could not be stored, or the error's status."""
         path = unquote(event["rawPath"]).removeprefix("/")
         method = event["requestContext"]["http"]["method"]
         if method not in ("GET", "HEAD"):
@@ -93,6 +98,9 @@ class Service:
 
     def _tilejson(self, layer: str) -> Answer:
         current = self._layer(layer)
+        if not self.stores.url:  # behind CloudFront, because the distribution depends on this function
+            message = f"tile.json is missing: run `seeder refresh {layer}` to write it"
+            return _error(HTTPStatus.NOT_FOUND, message, SHORT_CACHE)
         body = tilejson(current, self.stores.url, current.revision).decode()
         return _answer(HTTPStatus.OK, body, "application/json", "no-cache")
 
@@ -104,14 +112,25 @@ class Service:
         request = _request(layer, name)
         try:
             outcome = fill(layer, self.stores, request)
+            if outcome.failed:
+                raise SourceReadError(layer.source, outcome.why)
+            if self.inline:
+                return self._stored(name, "rendered" if outcome.written else "stored")
         except StoreError as error:
             log.warning("not stored", extra={"path": path, "error": str(error)})
             return self.unstored(layer, name)
-        if outcome.failed:
-            raise SourceReadError(layer.source, outcome.why)
         # S3 ignores the query; it keeps revisions apart in browser caches
         location = f"{self.direct}/{tile_key(name)}?v={layer.revision}"
         return _answer(HTTPStatus.FOUND, "", "", NO_CACHE, Location=location)
+
+    def _stored(self, name: TileName, state: str) -> Answer:
+        """An answer with the stored tile, and the `Cache-Control` of stored tiles.
+
+        Raises:
+            StoreError: it cannot be read, or was removed meanwhile.
+        """
+        data = self.stores.tiles.get(tile_key(name))
+        return _picture(data, name, CACHE_CONTROL, **{STATE: state, **EXPOSED})
 
     def unstored(self, layer: Layer, name: TileName) -> Answer:
         """An answer with the tile itself, so that the map shows it although it could not be stored.
@@ -122,8 +141,7 @@ class Service:
         """
         variant = _request(layer, name).variant
         data = render_tile(layer, self.stores.sources, name.tile, variant) or nothing(layer, variant)
-        body = base64.b64encode(data).decode()
-        return {**_answer(HTTPStatus.OK, body, CONTENT_TYPES[name.format], NO_CACHE), "isBase64Encoded": True}
+        return _picture(data, name, NO_CACHE)
 
     def _layer(self, name: str) -> Layer:
         layer = self.layers.get(name)
@@ -146,6 +164,11 @@ def _request(layer: Layer, name: TileName) -> Request:
 
 def _error(status: HTTPStatus, message: str, cached: str) -> Answer:
     return _answer(status, json.dumps({"message": message}), "application/json", cached)
+
+
+def _picture(data: bytes, name: TileName, cached: str, **headers: str) -> Answer:
+    body = base64.b64encode(data).decode()
+    return {**_answer(HTTPStatus.OK, body, CONTENT_TYPES[name.format], cached, **headers), "isBase64Encoded": True}
 
 
 def _answer(status: HTTPStatus, body: str, kind: str, cached: str, **headers: str) -> Answer:

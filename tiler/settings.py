@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal, cast
 
 from tiler.errors import BadOption, shortened
 
 DEFAULT_DATA = "data"
 DEFAULT_URL = "http://localhost:8000"
+
+Delivery = Literal["website", "cloudfront"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +48,7 @@ class Settings:
     any_format: bool = False
     cloudfront: str = ""  # id of the distribution in front of the tiles, or empty
     temporary: str = ""  # the folder of TMPDIR, or empty
+    delivery: Delivery = "website"  # answer of the http Lambda: a redirect to the tile, or the tile
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str], *, data: str | None = None) -> Settings:
@@ -54,6 +58,7 @@ class Settings:
         `private/`. `TILER_TILES` and `TILER_SOURCES` override each with any store URL. `TILER_URL` is the
         public address in TileJSON, `TILER_DIRECT` the one that never redirects, `TILER_QUEUE` the URL of
         the queue. `TILER_FORMATS` is `layer` or `all`: the formats in which the redirect makes tiles.
+        `TILER_DELIVERY` is `website` or `cloudfront`; with `cloudfront`, `url` is empty unless `TILER_URL` is set.
         `AWS_ENDPOINT_URL_S3` and `AWS_ENDPOINT_URL` name another S3 server, `AWS_REGION` and
         `AWS_DEFAULT_REGION` the region, as in every AWS SDK.
 
@@ -64,7 +69,8 @@ class Settings:
         _check_folder(folder)
         root = _absolute(folder)
         queue = environ.get("TILER_QUEUE") or ""  # the command `seed` also accepts `local` and `sqs` here
-        url = (environ.get("TILER_URL") or DEFAULT_URL).rstrip("/")
+        delivery = _delivery(environ.get("TILER_DELIVERY") or "website")
+        url = (environ.get("TILER_URL") or (DEFAULT_URL if delivery == "website" else "")).rstrip("/")
         return cls(
             tiles=environ.get("TILER_TILES") or (root / "tiles").as_uri(),
             sources=environ.get("TILER_SOURCES") or (root / "private").as_uri(),
@@ -73,6 +79,7 @@ class Settings:
             queue=queue if "://" in queue else "",
             temporary=environ.get("TMPDIR") or "",
             any_format=_any_format(environ.get("TILER_FORMATS") or "layer"),
+            delivery=delivery,
             s3=S3(
                 endpoint=environ.get("AWS_ENDPOINT_URL_S3") or environ.get("AWS_ENDPOINT_URL") or "",
                 region=environ.get("AWS_REGION") or environ.get("AWS_DEFAULT_REGION") or "",
@@ -89,6 +96,12 @@ def _any_format(value: str) -> bool:
     if value not in ("layer", "all"):
         raise BadOption(f"TILER_FORMATS is {value!r}: set it to layer or all")
     return value == "all"
+
+
+def _delivery(value: str) -> Delivery:
+    if value not in ("website", "cloudfront"):
+        raise BadOption(f"TILER_DELIVERY is {value!r}: set it to website or cloudfront")
+    return cast(Delivery, value)
 
 
 def _direct(value: str) -> str:

@@ -59,13 +59,35 @@ async function load(url, signal) {
 }
 
 /**
+ * The resource timing of a request.
+ * @param {string} url @param {number} start time of the request
+ */
+function timing(url, start) {
+  const entries = performance.getEntriesByName(url, "resource").filter((each) => each.startTime >= start);
+  return /** @type {PerformanceResourceTiming | undefined} */ (entries.at(-1));
+}
+
+/**
  * The milliseconds of a request as measured by the browser's network; the page's own clock would include other work,
  * such as drawing.
  * @param {string} url @param {number} start time of the request
  */
 function elapsed(url, start) {
-  const entry = performance.getEntriesByName(url, "resource").findLast((each) => each.startTime >= start);
+  const entry = timing(url, start);
   return entry ? entry.duration : performance.now() - start;
+}
+
+/**
+ * Whether a tile was rendered for this request. A website redirects to a rendered tile; behind CloudFront it has a
+ * header. Cached copies keep the header, in CloudFront (`X-Cache`) and in the browser (no bytes transferred).
+ * @param {Response} response @param {string} url @param {number} start time of the request
+ */
+function rendered(response, url, start) {
+  if (response.redirected) return true;
+  if (response.headers.get("X-Tile-State") !== "rendered") return false;
+  const entry = timing(url, start);
+  const local = entry !== undefined && entry.encodedBodySize > 0 && entry.transferSize === 0;
+  return !local && !/^(Refresh)?Hit/.test(response.headers.get("X-Cache") ?? "");
 }
 
 /**
@@ -81,5 +103,5 @@ async function fetchTile(origin, url, start, signal) {
   const exact = /** @type {const} */ ({ premultiplyAlpha: "none", colorSpaceConversion: "none" });
   const picture = await createImageBitmap(blob, origin.heights ? exact : undefined);
   if (blob.type !== "image/jpeg" && !hasPixels(picture)) return { state: "empty", ms, data: null };
-  return { state: response.redirected ? "rendered" : "stored", ms, data: picture };
+  return { state: rendered(response, url, start) ? "rendered" : "stored", ms, data: picture };
 }

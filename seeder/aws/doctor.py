@@ -5,13 +5,14 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from importlib.metadata import version
 
 import urllib3
 from mercantile import Tile
 
 from seeder.aws import clients
+from seeder.aws.check import PROBE, CheckResult
+from seeder.aws.distribution import check_addresses, check_distribution
 from seeder.aws.queue import QueueClient
 from seeder.aws.stack import Stack, read_stack
 from tiler.errors import BadCloud, SourceReadError, TilerError
@@ -22,7 +23,6 @@ from tiler.layers.render import TileVariant, nothing, render_tile
 from tiler.settings import Settings
 from tiler.storage.store import Store, Stores
 
-PROBE = "jobs/0/0/0.png"  # never a tile, because `jobs` is a reserved name
 TIMEOUT = 30.0  # seconds; a cold start of a Lambda takes a few
 DEPLOYED = {
     "CREATE_COMPLETE",
@@ -33,15 +33,6 @@ DEPLOYED = {
 HOPS = urllib3.Retry(total=None, connect=0, read=0, status=0, other=0, redirect=5)
 CURE = "check that its raster is complete, then `seeder remove` the layer and ingest it again"
 MOVED = (301, 302, 303, 307, 308)
-
-
-@dataclass(frozen=True, slots=True)
-class CheckResult:
-    """The subject of a check, its finding, and whether it passed."""
-
-    what: str
-    seen: str
-    well: bool = True
 
 
 Check = Callable[[], Iterator[CheckResult]]
@@ -71,7 +62,11 @@ def examine(settings: Settings, layer: str | None) -> Iterator[CheckResult]:
     if chosen:
         yield from _guarded("render", lambda: _render(settings, chosen[0]))
     if stack:
-        yield from _guarded("redirect", lambda: _redirect(settings, stack, chosen))
+        yield from _guarded("addresses", lambda: check_addresses(settings, stack))
+        if stack.delivery == "cloudfront":
+            yield from _guarded("distribution", lambda: _distribution(settings, stack, chosen))
+        else:
+            yield from _guarded("redirect", lambda: _redirect(settings, stack, chosen))
 
 
 def _guarded(what: str, check: Check) -> Iterator[CheckResult]:
@@ -164,13 +159,29 @@ def _redirect(settings: Settings, stack: Stack, chosen: list[Layer]) -> Iterator
     body = "" if ours else second.data[:200].decode(errors="replace")
     yield CheckResult("api", f"{target}: {second.status} {body}", ours)
     if ours and chosen:
-        url = f"{settings.url}/{_key(chosen[0])}"
-        last = pool.request("GET", url, retries=HOPS)
-        kind = last.headers.get("Content-Type", "")
-        blank = last.data == nothing(chosen[0], _variant(chosen[0]))
-        well = last.status == 200 and kind.startswith("image/") and not blank
-        empty = f", but empty: run `seeder invalidate {chosen[0].id} --all`" * blank
-        yield CheckResult("tile", f"{url}: {last.status} {kind}{empty}", well)
+        yield _stored_tile(settings, chosen[0], pool)
+
+
+def _distribution(settings: Settings, stack: Stack, chosen: list[Layer]) -> Iterator[CheckResult]:
+    """Request a tile that cannot exist through CloudFront, then one with data."""
+    pool = urllib3.PoolManager(timeout=TIMEOUT, retries=False)
+    well = True
+    for result in check_distribution(settings, stack, pool):
+        well = well and result.well
+        yield result
+    if well and chosen:
+        yield _stored_tile(settings, chosen[0], pool)
+
+
+def _stored_tile(settings: Settings, layer: Layer, pool: urllib3.PoolManager) -> CheckResult:
+    """Request a tile with data, as a browser does."""
+    url = f"{settings.url}/{_key(layer)}"
+    last = pool.request("GET", url, retries=HOPS)
+    kind = last.headers.get("Content-Type", "")
+    blank = last.data == nothing(layer, _variant(layer))
+    well = last.status == 200 and kind.startswith("image/") and not blank
+    empty = f", but empty: run `seeder invalidate {layer.id} --all`" * blank
+    return CheckResult("tile", f"{url}: {last.status} {kind}{empty}", well)
 
 
 def _has_message(body: bytes) -> bool:

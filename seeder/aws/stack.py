@@ -19,6 +19,11 @@ class Stack:
     status: str
     outputs: dict[str, str]
 
+    @property
+    def delivery(self) -> str:
+        """`cloudfront` or `website`; stacks of earlier versions are websites."""
+        return self.outputs.get("Delivery", "website")
+
     def settings(self, base: Settings) -> Settings:
         """`base` with the stack's stores, addresses and queue.
 

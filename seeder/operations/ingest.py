@@ -11,6 +11,7 @@ from tiler.ingest.ingest import Ingested
 from tiler.ingest.ingest import ingest as ingest_raster
 from tiler.ingest.staging import Staging
 from tiler.inputs import check_source
+from tiler.layers.catalog import has_other_address, rewrite_address
 from tiler.raster.options import Options
 from tiler.settings import Settings
 from tiler.storage.folder import removed_on_error
@@ -42,7 +43,8 @@ def ingest(
 ) -> Ingested:
     """Make `source` the current revision of `layer`; see `tiler.ingest.ingest.ingest`.
 
-    An upload is a stage of its own after the bake, in bytes; `staging` names the scratch folder.
+    An upload is a stage of its own after the bake, in bytes; `staging` names the scratch folder. An unchanged raster
+    rewrites TileJSON if its address is not that of `stores`.
 
     Raises:
         BadSource: the raster cannot become a layer.
@@ -57,6 +59,8 @@ def ingest(
         done = ingest_raster(
             source, layer, options, stores, jobs=jobs, progress=progress, stage=activity, staging=staging
         )
+    if not done.fresh and has_other_address(layer, stores):  # such as that of the stack's earlier delivery
+        rewrite_address(done.layer, stores)
     for note in done.notes:
         report.note(note)
     return done

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
 import zipfile
 from pathlib import Path
+from typing import Any
 
 from tests.support.paths import ROOT
 
@@ -28,6 +30,14 @@ def lay_out(folder: Path) -> Path:
             with zipfile.ZipFile(folder / "dist" / name, "w") as stub:
                 stub.writestr("README", "stands for the package that scripts/package-lambda builds")
     return folder
+
+
+def packaged(folder: Path, out: Path, *arguments: str) -> dict[str, Any]:
+    """The template that the framework makes in the folder `out`."""
+    done = serverless(folder, "package", "--package", str(out), *arguments)
+    assert done.returncode == 0, done.stdout + done.stderr
+    template: dict[str, Any] = json.loads((out / "cloudformation-template-update-stack.json").read_text())
+    return template
 
 
 def serverless(folder: Path, *arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:

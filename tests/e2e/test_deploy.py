@@ -11,7 +11,9 @@ from typing import Any
 import boto3
 import pytest
 from botocore.exceptions import ClientError
+from moto.cloudformation.parsing import get_model_map
 from moto.cloudformation.utils import validate_template_cfn_lint
+from moto.core.common_models import CloudFormationModel
 from moto.server import ThreadedMotoServer
 
 from tests.e2e.serverless import lay_out, serverless
@@ -39,9 +41,10 @@ class Cloud:
         keys = {"aws_access_key_id": "testing", "aws_secret_access_key": "testing"}
         return boto3.client(service, endpoint_url=self.endpoint, region_name=REGION, **keys)
 
-    def run(self, command: str, stage: str) -> str:
+    def run(self, command: str, stage: str, *options: str) -> str:
         """What the framework says on `command`, which must succeed."""
-        done = serverless(self.folder, command, "--stage", stage, AWS_ENDPOINT_URL=self.endpoint, AWS_REGION=REGION)
+        env = {"AWS_ENDPOINT_URL": self.endpoint, "AWS_REGION": REGION}
+        done = serverless(self.folder, command, "--stage", stage, *options, **env)
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout + done.stderr
 
@@ -63,6 +66,28 @@ class Cloud:
         return str(iam.get_role_policy(RoleName=role, PolicyName=policy)["PolicyDocument"])
 
 
+WEBSITE = ("--param", "delivery=website")
+UNKNOWN = ("Lambda::Url", *(f"CloudFront::{kind}" for kind in ("OriginAccessControl", "CachePolicy", "Function")))
+
+
+class Named(CloudFormationModel):  # type: ignore[misc]
+    """A resource of which moto knows nothing, with a name and attributes."""
+
+    def __init__(self, name: str) -> None:
+        self.physical_resource_id = name
+
+    @classmethod
+    def create_from_cloudformation_json(cls, resource_name: str, *_: Any, **_more: Any) -> Named:
+        """A new one."""
+        return cls(resource_name)
+
+    update_from_cloudformation_json = delete_from_cloudformation_json = create_from_cloudformation_json
+
+    def get_cfn_attribute(self, name: str) -> str:
+        """An attribute's value."""
+        return {"FunctionUrl": "https://url.test/", "DomainName": "d1234.cloudfront.test"}.get(name, f"arn:{name}")
+
+
 @pytest.fixture(scope="module")
 def cloud(folder: Path) -> Iterator[Cloud]:
     """A cloud to which the stage dev is deployed."""
@@ -75,11 +100,13 @@ def cloud(folder: Path) -> Iterator[Cloud]:
                 match for match in validate_template_cfn_lint(template) if not match.rule.id.startswith("W")
             ],
         )
+        for kind in (*UNKNOWN, "CloudFront::Distribution"):
+            patch.setitem(get_model_map(), f"AWS::{kind}", Named)
         server.start()
         try:
             host, port = server.get_host_and_port()
             cloud = Cloud(f"http://{host}:{port}", folder)
-            cloud.run("deploy", "dev")
+            cloud.run("deploy", "dev", *WEBSITE)
             yield cloud
         finally:
             server.stop()
@@ -140,7 +167,7 @@ def test_a_role_names_its_own_stack_s_buckets_and_queue(cloud: Cloud) -> None:
 
 
 def test_remove_takes_one_stage_and_leaves_the_other(cloud: Cloud) -> None:
-    cloud.run("deploy", "gone")
+    cloud.run("deploy", "gone", *WEBSITE)
     outputs = cloud.outputs("gone")
     cloud.run("remove", "gone")
     with pytest.raises(ClientError, match="does not exist"):
@@ -148,6 +175,27 @@ def test_remove_takes_one_stage_and_leaves_the_other(cloud: Cloud) -> None:
     buckets = {bucket["Name"] for bucket in cloud.client("s3").list_buckets()["Buckets"]}
     assert not buckets & {outputs["TileBucket"], outputs["SourceBucket"]}
     assert cloud.outputs("dev")["TileBucket"] in buckets
+
+
+def test_a_new_stage_gets_a_distribution_and_keeps_it(cloud: Cloud) -> None:
+    for _ in ("created", "updated"):
+        cloud.run("deploy", "https")
+        outputs = cloud.outputs("https")
+        assert (outputs["Delivery"], outputs["WebsiteUrl"]) == ("cloudfront", "https://d1234.cloudfront.test")
+        assert outputs["CloudFront"].startswith("tile-seeder-https-Distribution")
+
+
+def test_a_stage_of_before_there_was_a_choice_keeps_its_website(cloud: Cloud) -> None:
+    client = cloud.client("cloudformation")
+    template = client.get_template(StackName="tile-seeder-dev")["TemplateBody"]
+    del template["Outputs"]["Delivery"]
+    named = {"StackName": "tile-seeder-dev", "Capabilities": ["CAPABILITY_NAMED_IAM"]}
+    client.update_stack(**named, TemplateBody=json.dumps(template))
+    assert "Delivery" not in cloud.outputs("dev")
+    cloud.run("deploy", "dev", "--force")  # the framework does not know of the update
+    kept = cloud.outputs("dev")
+    assert (kept["Delivery"], kept["CloudFront"]) == ("website", "none")
+    assert kept["WebsiteUrl"].startswith(f"http://{kept['TileBucket']}.s3-website")
 
 
 BAD = {

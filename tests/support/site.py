@@ -138,10 +138,12 @@ class Site:
     sources: Spy
     ttl: float = 1e9  # seconds
     any_format: bool = True
+    inline: bool = False
+    url: str = URL
 
     def __post_init__(self) -> None:
-        stores = Stores(cast(Store, self.tiles), cast(Store, self.sources), URL)
-        self.service = Service(stores, Layers(stores.sources, self.ttl), DIRECT, self.any_format)
+        stores = Stores(cast(Store, self.tiles), cast(Store, self.sources), self.url)
+        self.service = Service(stores, Layers(stores.sources, self.ttl), DIRECT, self.any_format, self.inline)
 
     @classmethod
     def on(cls, tiles: Store, sources: Store) -> Site:

@@ -93,6 +93,25 @@ def test_formats_that_are_none_are_refused() -> None:
         Settings.from_env({"TILER_FORMATS": "webp"})
 
 
+@pytest.mark.parametrize(
+    ("environ", "delivery", "url"),
+    [
+        ({}, "website", DEFAULT_URL),
+        ({"TILER_DELIVERY": ""}, "website", DEFAULT_URL),
+        ({"TILER_DELIVERY": "cloudfront"}, "cloudfront", ""),
+        ({"TILER_DELIVERY": "cloudfront", "TILER_URL": "https://tiles.test/"}, "cloudfront", "https://tiles.test"),
+    ],
+)
+def test_behind_cloudfront_no_address_is_made_up(environ: dict[str, str], delivery: str, url: str) -> None:
+    found = Settings.from_env(environ)
+    assert (found.delivery, found.url) == (delivery, url)
+
+
+def test_a_delivery_that_is_none_is_refused() -> None:
+    with pytest.raises(BadOption, match="TILER_DELIVERY is 'cdn': set it to website or cloudfront"):
+        Settings.from_env({"TILER_DELIVERY": "cdn"})
+
+
 @pytest.mark.parametrize(("said", "queue"), [(SQS, SQS), ("", ""), ("sqs", ""), ("local", "")])
 def test_only_an_address_names_a_queue(said: str, queue: str) -> None:
     assert Settings.from_env({"TILER_QUEUE": said}).queue == queue

@@ -320,6 +320,16 @@ def announce(layer: Layer, stores: Stores) -> None:
     _put_tilejson(layer, stores, layer.revision)
 
 
+def has_other_address(layer: str, stores: Stores) -> bool:
+    """Whether the layer's TileJSON has another address than that of `stores`, or is missing."""
+    return not address(layer, stores.tiles).startswith(f"{stores.url}/{layer}/")
+
+
+def rewrite_address(layer: Layer, stores: Stores) -> None:
+    """Rewrite TileJSON with the address of `stores`; keep the revision in it."""
+    _put_tilejson(layer, stores, addressed(layer, stores.tiles))
+
+
 def _put_tilejson(layer: Layer, stores: Stores, revision: str) -> None:
     public = tilejson(layer, stores.url, revision)
     stores.tiles.put(keys.tilejson_key(layer.id), public, content_type="application/json", cache_control="no-cache")
@@ -338,9 +348,13 @@ def stored(layer: str, tiles: Store) -> bool:
 
 def named(layer: str, tiles: Store) -> str:
     """The revision in the layer's TileJSON; empty if there is none."""
+    return address(layer, tiles).partition("?v=")[2]
+
+
+def address(layer: str, tiles: Store) -> str:
+    """The address of tiles in the layer's TileJSON; empty if there is none."""
     try:
-        published = read_json(tiles.get(keys.tilejson_key(layer)))
-        return str(published["tiles"][0]).partition("?v=")[2]
+        return str(read_json(tiles.get(keys.tilejson_key(layer)))["tiles"][0])
     except (MissingObject, KeyError, IndexError, TypeError, ValueError):
         return ""
 

@@ -19,7 +19,7 @@ from tests.support.paths import ROOT
 from tiler.errors import BadCloud, BadInput, QueueError
 from tiler.settings import S3, Settings
 
-OUTPUTS = ROOT / "deploy" / "outputs.yml"
+OUTPUTS = [ROOT / "deploy" / name for name in ("outputs.yml", "website.yml")]
 SITE, TILES, API = "http://tiles.test", "https://tiles.test/direct", "https://api.test"
 COMMANDS = (("seed", "alps"), ("ingest", "alps.tif"), ("layers",), ("worker",), ("doctor",))
 
@@ -57,8 +57,8 @@ def test_the_outputs_become_settings(make_stack: MakeStack) -> None:
 
 
 def test_the_project_deploys_every_output_that_is_looked_for() -> None:
-    deployed = set(re.findall(r"^  (\w+):", OUTPUTS.read_text(), re.MULTILINE))
-    assert {*NEEDED, "ApiUrl", "WorkerFunction"} <= deployed
+    deployed = {name for path in OUTPUTS for name in re.findall(r"^  (\w+):", path.read_text(), re.MULTILINE)}
+    assert {*NEEDED, "ApiUrl", "Delivery", "HttpFunction", "WorkerFunction"} <= deployed
 
 
 def test_a_stack_that_is_not_there_is_bad_input(cloud: str) -> None:

@@ -1,0 +1,74 @@
+'use strict';
+
+// The delivery of tiles: `cloudfront` (HTTPS, a private bucket, cloudfront.yml) or `website` (HTTP only, a public bucket
+// with redirects to the API, website.yml). params.js chooses one and adds its values.
+
+const OF_CLOUDFRONT = ['domain', 'certificate', 'webAcl'];
+const WITHOUT_CLOUDFRONT = /^(cn|us-gov|us-iso[a-z]*|eu-isoe|eusc)-/; // regions of partitions without CloudFront
+
+// The delivery of a stage without the param. A deployed stage keeps its delivery, because maps use its address; a stack
+// of an earlier version has no output `Delivery`. Only `deploy` reads the stack: packaging needs no network.
+const chosen = async (resolveVariable) => {
+  const preferred = WITHOUT_CLOUDFRONT.test(await resolveVariable('self:provider.region')) ? 'website' : 'cloudfront';
+  if (!process.argv.includes('deploy')) return preferred;
+  const stack = `${await resolveVariable('self:service')}-${await resolveVariable('self:provider.stage')}`;
+  const output = (name) => resolveVariable(`cf:${stack}.${name}, null`);
+  return (await output('Delivery')) ?? ((await output('TileBucket')) ? 'website' : preferred);
+};
+
+// The conflict between valid params, or null.
+const conflict = (params) => {
+  if (params.delivery === 'website') {
+    const unusable = OF_CLOUDFRONT.filter((name) => params[name]);
+    return unusable.length ? `param ${unusable[0]} needs delivery=cloudfront` : null;
+  }
+  if (params.cloudFront) return 'param cloudFront is for delivery=website: omit it, the stack has its own distribution';
+  if (params.domain && !params.certificate) return `param domain needs a certificate for ${params.domain}`;
+  if (params.certificate && !params.domain) return 'param certificate needs domain, one of its host names';
+  if (params.domain && params.url) return 'params domain and url are both addresses of the tiles: use one of them';
+  return null;
+};
+
+// The base URL of stored tiles over HTTPS. Amazon's certificate does not cover bucket names with dots as a host, so they
+// are put into the path.
+const bucketUrl = (bucket) => ({
+  'Fn::Sub': bucket?.includes('.')
+    ? 'https://s3.${AWS::Region}.${AWS::URLSuffix}/${TileBucket}'
+    : 'https://${TileBucket.RegionalDomainName}',
+});
+
+const website = (params) => {
+  const websiteUrl = params.url ?? { 'Fn::GetAtt': ['TileBucket', 'WebsiteURL'] };
+  const tileUrl = bucketUrl(params.tileBucket);
+  return {
+    websiteUrl,
+    tileUrl,
+    functionUrl: websiteUrl,
+    directUrl: tileUrl,
+    httpDescription: 'Renders and stores a missing tile, then redirects to it',
+    httpEvents: [{ httpApi: '*' }],
+  };
+};
+
+const cloudfront = (params) => {
+  const limits = [params.httpReserved && `httpReserved=${params.httpReserved}`, params.webAcl && 'webAcl'];
+  const own = params.url ?? (params.domain && `https://${params.domain}`);
+  const distribution = { 'Fn::Sub': 'https://${Distribution.DomainName}' };
+  return {
+    websiteUrl: own ?? distribution,
+    tileUrl: own ?? distribution,
+    functionUrl: own ?? null, // the distribution depends on the function, which therefore cannot have its address
+    directUrl: null,
+    functionDelivery: 'cloudfront',
+    httpDescription: 'Renders and stores a missing tile, then returns it',
+    httpLimit: limits.filter(Boolean).join(', ') || 'none', // a function URL has no throttle of its own
+    httpEvents: [], // an API would bypass the distribution
+    cloudFront: { Ref: 'Distribution' },
+    aliases: params.domain ? [params.domain] : [],
+    viewerCertificate: params.domain
+      ? { AcmCertificateArn: params.certificate, SslSupportMethod: 'sni-only', MinimumProtocolVersion: 'TLSv1.2_2021' }
+      : { CloudFrontDefaultCertificate: true },
+  };
+};
+
+module.exports = { chosen, conflict, website, cloudfront };

@@ -1,0 +1,342 @@
+"""What the delivery `cloudfront` deploys, and which delivery a stage gets."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cfnlint.api import lint
+from cfnlint.config import ManualArgs
+
+from tests.e2e.cloudfront import config_of, read_template
+from tests.e2e.serverless import lay_out, packaged
+from tests.e2e.test_template import Template, of_type, properties, text, variables
+from tests.support.paths import ROOT
+from tiler.settings import Settings
+
+ACCOUNT = "123456789012"
+CERTIFICATE = f"arn:aws:acm:us-east-1:{ACCOUNT}:certificate/0f1e2d3c-4b5a-6978-8796-a5b4c3d2e1f0"
+WEB_ACL = f"arn:aws:wafv2:us-east-1:{ACCOUNT}:global/webacl/tiles/0f1e2d3c-4b5a-6978-8796-a5b4c3d2e1f0"
+OWN = ("domain=tiles.example.com", f"certificate={CERTIFICATE}", f"webAcl={WEB_ACL}", "httpReserved=20")
+VARIANTS = {
+    "website": ("--param", "delivery=website"),
+    "cloudfront": (),
+    "own": ("--region", "eu-central-1", *(word for param in OWN for word in ("--param", param))),
+}
+DISTRIBUTION = "arn:${AWS::Partition}:cloudfront::${AWS::AccountId}:distribution/${Distribution}"
+ADDED = {
+    *("HttpUrl", "DistributionMayCallUrl", "DistributionMayCallFunction", "TilesAccess", "HttpAccess"),
+    *("TileCachePolicy", "ViewerRequests", "Distribution"),
+}
+API = {"HttpApi", "HttpApiIntegrationHttp", "HttpApiRouteDefault", "HttpApiStage", "HttpLambdaPermissionHttpApi"}
+
+
+@pytest.fixture(scope="module")
+def templates(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Template]:
+    """The template of every variant."""
+    folder = lay_out(tmp_path_factory.mktemp("service"))
+    out = tmp_path_factory.mktemp("package")
+    return {name: packaged(folder, out / name, *arguments) for name, arguments in VARIANTS.items()}
+
+
+@pytest.fixture(params=["cloudfront", "own"])
+def template(request: pytest.FixtureRequest, templates: Mapping[str, Template]) -> Template:
+    return templates[request.param]
+
+
+@pytest.fixture
+def config(template: Template) -> dict[str, Any]:
+    found: dict[str, Any] = properties(template, "Distribution")["DistributionConfig"]
+    return found
+
+
+def outputs(template: Template) -> dict[str, str]:
+    return {name: text(output["Value"]) for name, output in template["Outputs"].items()}
+
+
+@pytest.mark.parametrize(("variant", "region"), [("cloudfront", "us-east-1"), ("own", "eu-central-1")])
+def test_cfn_lint_finds_nothing(templates: Mapping[str, Template], variant: str, region: str) -> None:
+    found = lint(json.dumps(templates[variant]), config=ManualArgs(ignore_checks=["W3005"], regions=[region]))
+    assert [str(match) for match in found] == []
+
+
+RESOURCES = """
+    HttpApi HttpApiIntegrationHttp HttpApiRouteDefault HttpApiStage HttpErrorsAlarm HttpLambdaFunction HttpLogGroup
+    DeadLetterAlarm DeadLetterQueue HttpLambdaPermissionHttpApi HttpRole Queue QueueAgeAlarm
+    ServerlessDeploymentBucket ServerlessDeploymentBucketPolicy SourceBucket TileBucket TileBucketPolicy
+    WorkerErrorsAlarm WorkerEventSourceMappingSQSQueue WorkerLambdaFunction WorkerLogGroup WorkerRole
+"""
+
+
+def test_a_website_has_these_resources_and_no_others(templates: Mapping[str, Template]) -> None:
+    assert templates["website"]["Resources"].keys() == set(RESOURCES.split())
+
+
+def test_cfn_lint_finds_nothing_in_a_website_of_the_other_partitions(templates: Mapping[str, Template]) -> None:
+    regions = ["cn-north-1", "us-gov-west-1", "us-iso-east-1"]
+    found = lint(json.dumps(templates["website"]), config=ManualArgs(ignore_checks=["W3005"], regions=regions))
+    assert [str(match) for match in found] == []
+
+
+def test_the_deliveries_differ_only_in_what_delivers(templates: Mapping[str, Template]) -> None:
+    website, template = templates["website"]["Resources"], templates["cloudfront"]["Resources"]
+    assert template.keys() - website.keys() == ADDED
+    assert website.keys() - template.keys() == API
+    differing = {name for name in website.keys() & template.keys() if dated(website[name]) != dated(template[name])}
+    assert differing == {"TileBucket", "TileBucketPolicy", "HttpLambdaFunction", "WorkerLambdaFunction"}
+
+
+def dated(resource: dict[str, Any]) -> str:
+    """A resource as text, without the time of the packaging."""
+    code = resource["Properties"].get("Code")
+    return json.dumps({**resource, "Properties": {**resource["Properties"], "Code": bool(code)}}, sort_keys=True)
+
+
+def test_the_tile_bucket_is_private_and_keeps_its_policy_s_place(templates: Mapping[str, Template]) -> None:
+    for variant, template in templates.items():
+        bucket = properties(template, "TileBucket")
+        blocked = bucket["PublicAccessBlockConfiguration"]
+        assert (blocked["RestrictPublicBuckets"], "WebsiteConfiguration" in bucket) == (
+            variant != "website",
+            variant == "website",
+        )
+        # A bucket has one policy: of two resources the one that goes would take it along.
+        assert [name for name, each in template["Resources"].items() if each["Type"] == "AWS::S3::BucketPolicy"] == [
+            "ServerlessDeploymentBucketPolicy",
+            "TileBucketPolicy",
+        ]
+
+
+def test_only_the_distribution_may_read_tiles_and_a_missing_one_is_404(template: Template) -> None:
+    statements = properties(template, "TileBucketPolicy")["PolicyDocument"]["Statement"]
+    granted = {(each["Action"], text(each["Resource"])) for each in statements}
+    assert granted == {("s3:GetObject", "${TileBucket.Arn}/*"), ("s3:ListBucket", "${TileBucket.Arn}")}
+    for each in statements:
+        assert each["Principal"] == {"Service": "cloudfront.amazonaws.com"}
+        assert text(each["Condition"]["StringEquals"]["AWS:SourceArn"]) == DISTRIBUTION
+
+
+def test_only_the_distribution_may_call_the_function_s_url_and_with_both_permissions(template: Template) -> None:
+    assert properties(template, "HttpUrl")["AuthType"] == "AWS_IAM"
+    permissions = list(of_type(template, "AWS::Lambda::Permission"))
+    assert {each["Action"] for each in permissions} == {"lambda:InvokeFunctionUrl", "lambda:InvokeFunction"}
+    for each in permissions:
+        assert each["Principal"] == "cloudfront.amazonaws.com"
+        assert text(each["SourceArn"]) == DISTRIBUTION
+        assert text(each["FunctionName"]) == "${HttpLambdaFunction.Arn}"
+
+
+def test_each_origin_is_asked_with_the_signature_of_its_kind(template: Template, config: dict[str, Any]) -> None:
+    tiles, http = config["Origins"]
+    for origin, name, kind in ((tiles, "TilesAccess", "s3"), (http, "HttpAccess", "lambda")):
+        assert text(origin["OriginAccessControlId"]) == f"${{{name}}}"
+        control = properties(template, name)["OriginAccessControlConfig"]
+        assert (control["OriginAccessControlOriginType"], control["SigningBehavior"]) == (kind, "always")
+    assert text(tiles["DomainName"]) == "${TileBucket.RegionalDomainName}"
+    assert http["CustomOriginConfig"]["OriginProtocolPolicy"] == "https-only"
+    assert properties(template, "HttpLambdaFunction")["Timeout"] < http["CustomOriginConfig"]["OriginReadTimeout"]
+
+
+def test_the_function_is_asked_for_missing_tiles_only(config: dict[str, Any]) -> None:
+    (group,) = config["OriginGroups"]["Items"]
+    assert group["FailoverCriteria"]["StatusCodes"] == {"Quantity": 1, "Items": [404]}
+    assert [each["OriginId"] for each in group["Members"]["Items"]] == ["tiles", "http"]
+    behavior = config["DefaultCacheBehavior"]
+    assert behavior["TargetOriginId"] == group["Id"]
+    assert set(behavior["AllowedMethods"]) == {"GET", "HEAD", "OPTIONS"}  # failover knows no other
+    assert behavior["ViewerProtocolPolicy"] == "redirect-to-https"
+    assert "OriginRequestPolicyId" not in behavior  # one that forwards Host would break the signatures
+    assert (config["HttpVersion"], config["DefaultRootObject"]) == ("http2and3", "index.html")
+
+
+def test_the_cache_knows_a_tile_by_its_path_and_revision(template: Template, config: dict[str, Any]) -> None:
+    policy = properties(template, "TileCachePolicy")["CachePolicyConfig"]
+    key = policy["ParametersInCacheKeyAndForwardedToOrigin"]
+    assert text(config["DefaultCacheBehavior"]["CachePolicyId"]) == "${TileCachePolicy}"
+    assert key["QueryStringsConfig"] == {"QueryStringBehavior": "whitelist", "QueryStrings": ["v"]}
+    assert (key["CookiesConfig"], key["HeadersConfig"]) == ({"CookieBehavior": "none"}, {"HeaderBehavior": "none"})
+    assert policy["MinTTL"] == 0
+
+
+def test_every_error_that_an_origin_gives_is_kept_for_seconds(config: dict[str, Any]) -> None:
+    kept = {each["ErrorCode"]: each["ErrorCachingMinTTL"] for each in config["CustomErrorResponses"]}
+    assert kept.keys() == {400, 403, 404, 500, 502, 503, 504}
+    assert all(seconds <= 5 for seconds in kept.values())
+    assert not any("ResponseCode" in each for each in config["CustomErrorResponses"])  # a 403 stays visible
+
+
+def test_names_that_an_account_shares_hold_stack_and_region(template: Template) -> None:
+    names = [
+        *(
+            each["OriginAccessControlConfig"]["Name"]
+            for each in of_type(template, "AWS::CloudFront::OriginAccessControl")
+        ),
+        *(each["CachePolicyConfig"]["Name"] for each in of_type(template, "AWS::CloudFront::CachePolicy")),
+        *(each["Name"] for each in of_type(template, "AWS::CloudFront::Function")),
+    ]
+    assert len({text(name) for name in names}) == len(names) == 4
+    assert all(text(name).startswith("${AWS::StackName}-${AWS::Region}") for name in names)
+
+
+def test_the_function_answers_inline_and_knows_no_address_but_one_of_your_own(
+    templates: Mapping[str, Template],
+) -> None:
+    for variant, url in (("cloudfront", None), ("own", "https://tiles.example.com")):
+        http, worker = (variables(templates[variant], f"{name}LambdaFunction") for name in ("Http", "Worker"))
+        assert (http["TILER_DELIVERY"], "TILER_DELIVERY" in worker) == ("cloudfront", False)
+        assert (http.get("TILER_URL"), worker.get("TILER_URL")) == (url, url)
+        assert "TILER_DIRECT" not in http
+        assert Settings.from_env(http).url == (url or "")
+    assert "TILER_DELIVERY" not in variables(templates["website"], "HttpLambdaFunction")
+
+
+def test_the_outputs_name_the_distribution_and_its_address(templates: Mapping[str, Template]) -> None:
+    assert outputs(templates["website"])["Delivery"] == "website"
+    found = outputs(templates["cloudfront"])
+    address = "https://${Distribution.DomainName}"
+    assert (found["Delivery"], found["CloudFront"]) == ("cloudfront", "${Distribution}")
+    assert (found["WebsiteUrl"], found["TileUrl"]) == (address, address)
+    assert "ApiUrl" not in found
+    own = outputs(templates["own"])
+    assert (found["HttpLimit"], own["HttpLimit"]) == ("none", "httpReserved=20, webAcl")
+    assert (own["WebsiteUrl"], own["CloudFront"]) == ("https://tiles.example.com", "${Distribution}")
+
+
+def test_a_domain_its_certificate_and_a_web_acl_are_the_distribution_s(templates: Mapping[str, Template]) -> None:
+    own, plain = (properties(templates[name], "Distribution")["DistributionConfig"] for name in ("own", "cloudfront"))
+    assert (own["Aliases"], own["WebACLId"]) == (["tiles.example.com"], WEB_ACL)
+    assert own["ViewerCertificate"]["AcmCertificateArn"] == CERTIFICATE
+    assert own["ViewerCertificate"]["SslSupportMethod"] == "sni-only"
+    assert plain["ViewerCertificate"] == {"CloudFrontDefaultCertificate": True}
+    assert not plain.get("WebACLId")
+    assert properties(templates["own"], "HttpLambdaFunction")["ReservedConcurrentExecutions"] == 20
+
+
+def test_the_stand_in_for_cloudfront_acts_on_what_is_deployed(templates: Mapping[str, Template]) -> None:
+    deployed = properties(templates["cloudfront"], "Distribution")["DistributionConfig"]
+    policy = properties(templates["cloudfront"], "TileCachePolicy")["CachePolicyConfig"]
+    assert config_of(read_template()) == config_of({"Distribution": deployed, "TileCachePolicy": policy})
+
+
+REQUESTS = {
+    ("GET", "/"): {"uri": "/index.html"},
+    ("GET", "/alps/"): {"uri": "/alps/index.html"},
+    ("GET", "/alps"): {"statusCode": 302, "location": "/alps/"},
+    ("GET", "/alps/tile.json"): {"uri": "/alps/tile.json"},
+    ("HEAD", "/alps/7/66/45@2x.png"): {"uri": "/alps/7/66/45@2x.png"},
+    ("GET", "/alps/7/66/45%402x.png"): {"uri": "/alps/7/66/45@2x.png"},
+    ("OPTIONS", "/alps/7/66/45.png"): {"statusCode": 204, "location": None},
+}
+
+
+@pytest.mark.parametrize(("request_line", "made"), REQUESTS.items())
+def test_viewers_get_index_documents_and_preflights(
+    templates: Mapping[str, Template], request_line: tuple[str, str], made: dict[str, Any]
+) -> None:
+    code = properties(templates["cloudfront"], "ViewerRequests")["FunctionCode"]
+    event = json.dumps({"request": {"method": request_line[0], "uri": request_line[1]}})
+    found = node(f"{code}\nconsole.log(JSON.stringify(handler({event})))")
+    if "uri" in made:
+        assert found == {"method": request_line[0], **made}
+    else:
+        assert found["statusCode"] == made["statusCode"]
+        assert found["headers"].get("location", {}).get("value") == made["location"]
+
+
+def node(script: str) -> Any:
+    """What a script prints, as JSON."""
+    done = subprocess.run(["node", "-e", script], cwd=ROOT, check=True, capture_output=True, text=True)
+    return json.loads(done.stdout)
+
+
+def chosen(command: str, region: str = "us-east-1", **stack: str) -> str:
+    """The delivery of a stage whose stack has those outputs; only `deploy` may read them."""
+    known = json.dumps(
+        {
+            "self:service": "tiles",
+            "self:provider.stage": "dev",
+            "self:provider.region": region,
+            **{f"cf:tiles-dev.{name}, null": value for name, value in stack.items()},
+        }
+    )
+    allowed = json.dumps(command == "deploy")
+    return str(
+        node(f"""
+        process.argv.push({json.dumps(command)});
+        const look = async (name) => {{
+          if (name.startsWith('cf:') && !{allowed}) throw new Error('the stack was read');
+          return {known}[name] ?? null;
+        }};
+        require('./deploy/delivery').chosen(look).then((found) => console.log(JSON.stringify(found)));
+        """)
+    )
+
+
+def test_a_stage_keeps_its_delivery_and_a_new_one_gets_cloudfront() -> None:
+    assert chosen("deploy") == "cloudfront"
+    assert chosen("deploy", TileBucket="tiles") == "website"  # of before there was a choice
+    for delivery in ("website", "cloudfront"):
+        assert chosen("deploy", TileBucket="tiles", Delivery=delivery) == delivery
+
+
+@pytest.mark.parametrize("command", ["package", "info", "remove", "logs"])
+def test_nothing_but_a_deployment_reads_the_stack(command: str) -> None:
+    assert chosen(command, TileBucket="tiles", Delivery="website") == "cloudfront"
+
+
+@pytest.mark.parametrize(
+    "region", ["cn-north-1", "cn-northwest-1", "us-gov-west-1", "us-iso-east-1", "us-isob-east-1", "eusc-de-east-1"]
+)
+def test_partitions_without_cloudfront_get_a_website(region: str) -> None:
+    assert chosen("deploy", region) == "website"
+
+
+def conflict(**params: str) -> str:
+    return str(node(f"console.log(JSON.stringify(require('./deploy/delivery').conflict({json.dumps(params)})))"))
+
+
+@pytest.mark.parametrize(
+    ("params", "message"),
+    [
+        ({"delivery": "website", "domain": "tiles.example.com"}, "param domain needs delivery=cloudfront"),
+        ({"delivery": "website", "webAcl": WEB_ACL}, "param webAcl needs delivery=cloudfront"),
+        ({"delivery": "cloudfront", "cloudFront": "E1A2B3C4D5E6F7"}, "the stack has its own distribution"),
+        ({"delivery": "cloudfront", "domain": "tiles.example.com"}, "param domain needs a certificate"),
+        ({"delivery": "cloudfront", "certificate": CERTIFICATE}, "param certificate needs domain"),
+        (
+            {"delivery": "cloudfront", "domain": "a.test", "certificate": CERTIFICATE, "url": "https://b.test"},
+            "params domain and url are both addresses",
+        ),
+        ({"delivery": "cloudfront", "domain": "a.test", "certificate": CERTIFICATE}, "None"),
+        ({"delivery": "website", "url": "https://b.test", "cloudFront": "E1A2B3C4D5E6F7"}, "None"),
+    ],
+)
+def test_params_that_do_not_fit_together_are_refused_and_named(params: dict[str, str], message: str) -> None:
+    assert message in conflict(**params)
+
+
+BAD = {
+    "delivery=s3": 'param delivery must be one of cloudfront, website, not "s3"',
+    "domain=https://tiles.example.com": "param domain must be a host name such as tiles.example.com",
+    f"certificate={CERTIFICATE.replace('us-east-1', 'eu-central-1')}": "an ACM certificate in us-east-1",
+    f"webAcl={WEB_ACL.replace('global', 'regional')}": "the ARN of a WAF web ACL for CloudFront",
+}
+
+
+@pytest.mark.parametrize(("param", "message"), BAD.items())
+def test_a_wrong_param_is_refused_and_named(param: str, message: str, tmp_path: Path) -> None:
+    assert tmp_path
+    name, _, value = param.partition("=")
+    script = f"""
+    const params = {{ {name}: {json.dumps(value)} }};
+    const defaults = {{ arch: 'arm64', httpMemory: 1024, httpTimeout: 29, workerMemory: 1769, workerTimeout: 120,
+      batchSize: 5, maximumConcurrency: 32, logLevel: 'INFO', logRetention: 14, queueAge: 3600, formats: 'layer' }};
+    const look = async (name) => ({{ ...defaults, ...params }})[name.slice(6).split(',')[0]] ?? null;
+    require('./deploy/params')({{ options: {{}}, resolveVariable: look }}).then(
+      () => console.log('"accepted"'), (error) => console.log(JSON.stringify(error.message)));
+    """
+    assert message in node(script)
