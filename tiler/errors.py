@@ -168,9 +168,17 @@ class Superseded(TilerError):
 class CatalogError(TilerError):
     """Layer metadata is damaged, or in the format of another version."""
 
-    def __init__(self, key: str, why: object) -> None:
-        super().__init__(f"invalid layer metadata in {key} ({why}): run `seeder ingest` again")
+    def __init__(self, key: str, why: object, cure: str = "run `seeder ingest` again") -> None:
+        super().__init__(f"invalid layer metadata in {key} ({why}): {cure}")
         self.key = key
+        self.damaged = True
+
+    @classmethod
+    def of_version(cls, key: str, found: object, known: int) -> CatalogError:
+        """The error for metadata of another version, which must not be overwritten."""
+        error = cls(key, f"format version {found}, this program reads {known}", "upgrade tile-seeder, or the stack")
+        error.damaged = False
+        return error
 
 
 class QueueError(TilerError):

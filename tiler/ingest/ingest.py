@@ -11,18 +11,19 @@ from typing import NamedTuple
 import numpy as np
 
 from tiler import keys
-from tiler.errors import BadOption, BadSource, CatalogError, OutOfMemory, SourceReadError, TilerError, UnknownLayer
+from tiler.errors import BadOption, BadSource, OutOfMemory, SourceReadError, TilerError
 from tiler.grid import TILE, Window, tile_ranges
 from tiler.ingest.bake import bake_cog
 from tiler.ingest.choose_format import choose
 from tiler.ingest.disk_space import check_room, check_target, scratch
 from tiler.ingest.doubts import doubts
+from tiler.ingest.existing import current_layer, is_complete, kept_revision
 from tiler.ingest.kept_bake import KeptBake, kept_bake
 from tiler.ingest.source_files import SourceFiles, beneath, beside
 from tiler.ingest.staging import Staging
 from tiler.ingest.survey import Survey, revision_of, survey
 from tiler.keys import Format
-from tiler.layers import catalog, history
+from tiler.layers import catalog
 from tiler.layers.catalog import Layer
 from tiler.layers.credit import plain_markup
 from tiler.layers.footprint import Footprint
@@ -139,17 +140,17 @@ def _publish(
 ) -> Ingested:
     path, surveyed, revision, _ = raster
     sweep(stores.sources.root, keys.sources_prefix(keys.check_layer(layer)), deep=True)
-    current = _current(stores.sources, layer)
+    current = current_layer(stores.sources, layer)
     same = current is not None and current.revision == revision
     origins = raster.below.origins if options.virtual else ()
-    if current and same and (current.bake or current.source == path) and _complete(current, stores):
+    if current and same and (current.bake or current.source == path) and is_complete(current, stores):
         if current.origins != origins:  # new timestamps, same content
             raster.check(options)
             current = replace(current, origins=origins)
             catalog.publish(current, stores)
         return Ingested(current, surveyed, fresh=False)
     previous = "" if current is None else current.previous if same else current.revision
-    old = _kept(stores.sources, layer, revision)
+    old = kept_revision(stores.sources, layer, revision)
     if old and (old.bake is None or stores.sources.has(old.source)):
         restored = replace(old, previous=previous, source=old.source if old.bake else path, origins=origins)
         raster.check(options)
@@ -207,7 +208,7 @@ def _undo_on_error(draft: Layer, stores: Stores) -> Iterator[None]:
         yield
     except BaseException:
         with suppress(TilerError):
-            current = _current(sources, draft.id)
+            current = current_layer(sources, draft.id)
             if current is None or current.revision != draft.revision:
                 sources.delete(new)
                 if before is None:
@@ -291,7 +292,7 @@ def restore(layer: str, revision: str, stores: Stores) -> Layer:
         BadOption: as `kept`.
     """
     earlier = kept(layer, revision, stores.sources)
-    current = _current(stores.sources, layer)
+    current = current_layer(stores.sources, layer)
     earlier = replace(earlier, origins=files_now(Path(each.path) for each in earlier.origins))
     catalog.publish(earlier, stores, undone=current.revision if current else "")
     return earlier
@@ -309,27 +310,6 @@ def _as_it_was(layer: Layer, sources: Store) -> bool:
         return bool(differs) and revision_of(layer.source, layer.asked, differs=differs) == layer.revision
     except (BadSource, BadOption, SourceReadError):
         return False
-
-
-def _current(sources: Store, layer: str) -> Layer | None:
-    try:
-        return catalog.load_layer(sources, layer)
-    except (UnknownLayer, CatalogError):
-        return None
-
-
-def _kept(sources: Store, layer: str, revision: str) -> Layer | None:
-    try:
-        return catalog.load_revision(sources, layer, revision)
-    except CatalogError:
-        return None
-
-
-def _complete(layer: Layer, stores: Stores) -> bool:
-    if not history.sound(stores.sources, layer.id):
-        return False
-    published = stores.tiles.has(keys.tilejson_key(layer.id))
-    return published and (layer.bake is None or stores.sources.has(layer.source))
 
 
 def _bake(

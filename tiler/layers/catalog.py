@@ -161,7 +161,7 @@ def parse(data: bytes, key: str) -> Layer:
     try:
         fields: dict[str, Any] = read_json(data)
         if fields["version"] != VERSION:
-            raise CatalogError(key, f"format version {fields['version']}, this program reads {VERSION}")
+            raise CatalogError.of_version(key, fields["version"], VERSION)
         if fields["format"] not in keys.FORMATS or fields["resampling"] not in RESAMPLINGS:
             raise CatalogError(key, "unknown format or resampling")
         return Layer(

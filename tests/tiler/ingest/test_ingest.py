@@ -17,9 +17,10 @@ from affine import Affine
 from tests.support.layers import MakeLayer
 from tests.support.oracle import drawn, files_under, landscape, psnr, tiles_of, warped
 from tests.support.rasters import MakeRaster, scene
-from tiler.errors import BadName, BadOption, BadSource, TilerError, UnknownLayer
+from tiler.errors import BadName, BadOption, BadSource, CatalogError, TilerError, UnknownLayer
 from tiler.ingest.ingest import Ingested, ingest
 from tiler.ingest.survey import revision_of
+from tiler.keys import index_key
 from tiler.layers.catalog import load_layer
 from tiler.raster.options import Options
 from tiler.storage.store import Stores
@@ -36,6 +37,22 @@ def quiet(done: int, total: int) -> None:
 def run(path: object, stores: Stores, **options: Any) -> Ingested:
     """Ingest as `layer`, in this process."""
     return ingest(str(path), "layer", Options(**options), stores, jobs=1, progress=quiet)
+
+
+@pytest.mark.parametrize("version", [0, 2])
+def test_metadata_of_another_version_is_never_overwritten(
+    version: int, make_raster: MakeRaster, stores: Stores, tmp_path: Path
+) -> None:
+    run(make_raster(values=scene(200, 240)), stores)
+    key = index_key("layer")
+    fields = json.loads(stores.sources.get(key)) | {"version": version}
+    stores.sources.put(key, json.dumps(fields).encode(), content_type="application/json")
+    before = files_under(tmp_path)
+    with pytest.raises(CatalogError, match=rf"format version {version}, this program reads 1\): upgrade tile-seeder"):
+        run(make_raster(values=scene(200, 240, seed=2)), stores)
+    assert {name: data for name, data in files_under(tmp_path).items() if not name.endswith(".tif")} == {
+        name: data for name, data in before.items() if not name.endswith(".tif")
+    }
 
 
 @pytest.mark.parametrize("virtual", [False, True])

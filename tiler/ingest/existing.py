@@ -1,0 +1,41 @@
+"""The parts of a layer that its stores hold already."""
+
+from __future__ import annotations
+
+from tiler import keys
+from tiler.errors import CatalogError, UnknownLayer
+from tiler.layers import catalog, history
+from tiler.layers.catalog import Layer
+from tiler.storage.store import Store, Stores
+
+
+def current_layer(sources: Store, layer: str) -> Layer | None:
+    """The current revision; None if there is none, or its metadata is damaged.
+
+    Raises:
+        CatalogError: the metadata is of another version, so it is valid and must not be overwritten.
+    """
+    try:
+        return catalog.load_layer(sources, layer)
+    except UnknownLayer:
+        return None
+    except CatalogError as error:
+        if error.damaged:
+            return None
+        raise
+
+
+def kept_revision(sources: Store, layer: str, revision: str) -> Layer | None:
+    """A revision, if its metadata is kept and readable."""
+    try:
+        return catalog.load_revision(sources, layer, revision)
+    except CatalogError:
+        return None
+
+
+def is_complete(layer: Layer, stores: Stores) -> bool:
+    """Whether the history, TileJSON and COG of a layer's current revision are stored."""
+    if not history.sound(stores.sources, layer.id):
+        return False
+    published = stores.tiles.has(keys.tilejson_key(layer.id))
+    return published and (layer.bake is None or stores.sources.has(layer.source))
