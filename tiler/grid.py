@@ -87,6 +87,11 @@ class Bounds:
     def __str__(self) -> str:
         return ",".join(f"{edge:.10g}" for edge in self)
 
+    @property
+    def rounded(self) -> str:
+        """`W,S,E,N` in degrees with up to 7 decimals, a centimetre: short, and precise enough to parse again."""
+        return ",".join(f"{edge:.7f}".rstrip("0").rstrip(".") for edge in self)
+
     @classmethod
     def parse(cls, text: str) -> Bounds:
         """Bounds from `W,S,E,N` in degrees."""

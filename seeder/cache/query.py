@@ -192,7 +192,7 @@ class TileQuery:
         boxes = tuple(box for box in self.boxes if box.overlaps(layer.bounds))
         if self.boxes and not boxes:
             raise BadOption(
-                f"no tile of layer {layer.id!r} is selected: choose a place within {layer.bounds} (W,S,E,N)"
+                f"no tile of layer {layer.id!r} is selected: choose a place within {layer.bounds.rounded} (W,S,E,N)"
             )
         zooms = self.zooms_of(layer) if self.places.areas else self.zooms
         places = self.places

@@ -337,10 +337,8 @@ def _ingested(done: Ingested) -> Iterator[str]:
         yield f"layer {layer.id} is up to date: revision {layer.revision}"
         return
     yield f"layer {layer.id}: revision {layer.revision}, zooms {layer.minzoom}-{layer.maxzoom}, {layer.format}"
-    west, south, east, north = layer.bounds
-    yield f"bounds {west:.6g},{south:.6g},{east:.6g},{north:.6g}" + (
-        " (across the antimeridian)" if west > east else ""
-    )
+    west, _, east, _ = layer.bounds
+    yield f"bounds {layer.bounds.rounded}" + (" (across the antimeridian)" if west > east else "")
     if done.why:
         yield f"format {layer.format}: {done.why} (--format NAME overrides)"
     if done.survey.stretched:

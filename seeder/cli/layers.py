@@ -42,7 +42,7 @@ def layers(as_json: bool, settings: Settings) -> None:
             layer.revision,
             f"{layer.minzoom}-{layer.maxzoom}",
             layer.format,
-            ",".join(f"{edge:.5g}" for edge in layer.bounds),
+            layer.bounds.rounded,
             "baked" if layer.bake else "virtual",
         )
         for layer in loaded

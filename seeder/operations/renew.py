@@ -103,7 +103,9 @@ def renew(task: UpdateTask, run_options: RunOptions, stale_at: StaleAt | None = 
     check_current(task)
     since = None if task.options.hurry else task.stores.sources.clock(clock_key())
     if not stored_tiles.stale and not stored_tiles.left:
-        task.report.note(f"no stored tile of layer {task.layer.id} needs re-rendering")
+        layer = task.layer.id
+        none = f"no tile of layer {layer} is stored: run `seed {layer}` to render tiles"
+        task.report.note(f"no stored tile of layer {layer} needs re-rendering" if stored_tiles.tiles else none)
     runs = tuple(_run_plans(task, stored_tiles, run_options, since))
     if not all(run.passed for run in runs):
         return RenewResult(task.layer, stored_tiles, runs)

@@ -79,7 +79,7 @@ def count(layer: Layer, selection: Selection) -> dict[int, Count]:
     """
     counts = {region.z: region.total() for region in regions(layer, selection)}
     if not any(each.tiles for each in counts.values()):
-        box = ",".join(f"{edge:.6g}" for edge in layer.bounds)
+        box = layer.bounds.rounded
         zooms = f"zooms {layer.minzoom}-{layer.maxzoom}"
         raise BadOption(f"no tile of layer {layer.id!r} is selected: choose {zooms} and a place within {box} (W,S,E,N)")
     return counts

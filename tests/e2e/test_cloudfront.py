@@ -15,9 +15,11 @@ from tests.e2e.proxy import Fault, Proxy
 from tests.e2e.s3 import S3
 from tests.e2e.sqs import Sqs
 from tests.e2e.world import ALPS, GLOBE, key
+from tests.support.effort import LONG
 from tests.support.rasters import Recipe, scene, write_raster
 from tiler.layers.fill import CACHE_CONTROL
 
+pytestmark = pytest.mark.skipif(not LONG, reason="scripts/full runs it")
 HTTP, TILES = ("tiles", "http"), ("tiles",)  # origins of a missing and of a stored tile
 TILE = key(ALPS, 7, 66, 45)
 

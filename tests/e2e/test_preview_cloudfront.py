@@ -12,12 +12,14 @@ from tests.e2e.cloudfront import ID
 from tests.e2e.fronted import Fronted, fronted
 from tests.e2e.s3 import S3
 from tests.e2e.sqs import Sqs
+from tests.support.effort import LONG
 
 if TYPE_CHECKING:
     from tests.e2e.browser import Desk, Look, Window
 
 pytest_plugins = ["tests.e2e.browser"]
 
+pytestmark = pytest.mark.skipif(not LONG, reason="scripts/full runs it")
 PLACES = [(-8.0, 8.0), (11.0, 8.0), (-8.0, -11.0)]
 YELLOW = (250, 220, 30)
 HTTP, TILES = ("tiles", "http"), ("tiles",)  # origins of a missing and of a stored tile

@@ -9,12 +9,14 @@ import pytest
 
 from tests.e2e.proxy import PASSED, Fault, Proxy
 from tests.e2e.s3 import S3
+from tests.support.effort import LONG
 from tiler import settings
 from tiler.errors import StoreError
 from tiler.storage import upload as uploads
 from tiler.storage.upload import Destination, Line, upload
 from tiler.storage.upload_parts import MIB, PartPlan, record_of
 
+pytestmark = pytest.mark.skipif(not LONG, reason="scripts/full runs it")
 SIZE = 17 * MIB + 1
 PART = 5 * MIB  # the least of S3
 KEY = "sources/relief/r1/index.tif"

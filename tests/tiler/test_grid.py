@@ -36,6 +36,12 @@ def enumerated(ranges: tuple[TileRange, ...]) -> list[Tile]:
     ]
 
 
+@given(bounds())
+def test_rounded_bounds_parse_again_to_the_centimetre(box: Bounds) -> None:
+    assume(min(abs(box.east - box.west), box.north - box.south) > 1e-6)
+    assert tuple(Bounds.parse(box.rounded)) == pytest.approx(tuple(box), abs=6e-8)
+
+
 @given(st.sets(zooms, min_size=1).map(sorted).map(tuple))
 def test_zooms_survive_writing_and_reading(wanted: tuple[int, ...]) -> None:
     assert parse_zooms(format_zooms(wanted)) == wanted

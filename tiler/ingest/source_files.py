@@ -158,8 +158,11 @@ class _Walk:
                 self.refuse(f"it refers to {name}, which is not a raster in a supported format on this disk", TRUST)
             else:
                 why = f"GDAL cannot open it ({error.__cause__ or error})"
-                hint = "; if it is a rare format, add --trust-source" if UNKNOWN in why and not self.trusted else ""
-                raise BadSource(self.source, why + hint) from error
+                if Path(name).is_dir():
+                    why = "it is a folder: ingest one raster, or a VRT of several (`gdalbuildvrt all.vrt FOLDER/*.tif`)"
+                elif UNKNOWN in why and not self.trusted:
+                    why += "; if it is a rare format, add --trust-source"
+                raise BadSource(self.source, why) from error
         for each in listed or [name]:
             parts = self.take(each)
             if not depth:

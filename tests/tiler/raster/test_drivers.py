@@ -73,6 +73,11 @@ def test_a_survey_opens_only_with_them(make_raster: MakeRaster) -> None:
         examined(str(path), Options())
 
 
+def test_a_folder_of_rasters_is_refused_with_the_way_to_one_raster(make_raster: MakeRaster) -> None:
+    with pytest.raises(BadSource, match="it is a folder: ingest one raster, or a VRT"):
+        examined(str(make_raster(values=scene(60, 60)).parent), Options())
+
+
 @pytest.mark.parametrize("level", [0, 1])
 def test_nothing_is_opened_otherwise_unless_it_is_said(level: int, make_raster: MakeRaster) -> None:
     path = make_raster(values=scene(600, 600), overviews=(2,))
