@@ -107,9 +107,8 @@ def _check_fit(reading: Reading, options: Options) -> None:
         alternative = "" if bands == 1 else f", or {bands}, one per band"
         raise BadOption(f"--rescale: write one range{alternative}, not {len(options.rescale)}")
     if options.unit and not terrain:
-        raise BadOption(
-            f"--unit {options.unit} converts heights for --style only: add --style, or convert with --scale (0.3048 for feet)"
-        )
+        cure = "add --style, or convert with --scale (0.3048 for feet)"
+        raise BadOption(f"--unit {options.unit} converts heights for --style only: {cure}")
     if terrain in ENCODINGS and options.format not in (*LOSSLESS, "auto"):
         raise BadOption(f"--style {terrain} encodes heights, which {options.format} would blur: use --format png")
 
