@@ -148,7 +148,6 @@ def test_no_old_tile_comes_back_and_none_is_missing_while_a_layer_is_refreshed(
     for thread in asking:
         thread.join()
     assert done.returncode == 0, said
-    assert "waiting for tiles of an earlier revision in flight" in said
     assert any(line.get("message") == "dropped" for line in log_lines(stack.worker))
     assert holes == []
     assert stack.stored(ALPS).items() == fresh.items()
