@@ -1,4 +1,4 @@
-"""The README's tour and its Python, and the commands of the guides, run as typed."""
+"""The README's tour and its Python run as typed; in a long run, so do the commands of the guides."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.support.effort import LONG
 from tests.support.paths import ROOT
 from tests.support.rasters import Recipe, scene, write_raster
 from tests.support.served import ask
@@ -95,11 +96,12 @@ def test_the_tour_runs_as_typed(folder: Path, environ: dict[str, str]) -> None:
 def test_the_python_runs_as_typed(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(folder)
     monkeypatch.setattr(processes, "CORES", 1)
-    namespace: dict[str, Any] = {}
+    namespace: dict[str, Any] = {"__name__": "__main__"}
     exec(block("Python", "python"), namespace)
     assert namespace["png"].startswith(b"\x89PNG")
 
 
+@pytest.mark.skipif(not LONG, reason="scripts/full runs it")
 @pytest.mark.parametrize("guide", GUIDES)
 def test_the_commands_of_a_guide_run_as_typed(guide: str, folder: Path, environ: dict[str, str]) -> None:
     text = (ROOT / "docs" / "guides" / f"{guide}.md").read_text()
