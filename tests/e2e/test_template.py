@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import pytest
 from cfnlint.api import lint
 from cfnlint.config import ManualArgs
 
 from tests.e2e.serverless import lay_out, packaged
+from tests.e2e.template import Template, of_type, properties, text, variables
 
 TOPIC = "arn:aws:sns:eu-central-1:123456789012:ops"
 VARIANTS = {
@@ -27,8 +27,6 @@ VARIANTS = {
         *("--param", "cloudFront=E1A2B3C4D5E6F7"),
     ),
 }
-
-Template = dict[str, Any]
 
 
 @pytest.fixture(scope="session")
@@ -51,26 +49,6 @@ def template(request: pytest.FixtureRequest, templates: Mapping[str, Template]) 
     return templates[request.param]
 
 
-def properties(template: Template, name: str) -> dict[str, Any]:
-    found: dict[str, Any] = template["Resources"][name]["Properties"]
-    return found
-
-
-def text(value: Any) -> str:
-    """A value with its references written as in Fn::Sub."""
-    match value:
-        case {"Ref": name}:
-            return f"${{{name}}}"
-        case {"Fn::GetAtt": [name, attribute]}:
-            return f"${{{name}.{attribute}}}"
-        case {"Fn::Sub": pattern}:
-            return str(pattern)
-        case {"Fn::Join": [by, parts]}:
-            return str(by).join(map(text, parts))
-    assert isinstance(value, str), value
-    return value
-
-
 def grants(template: Template, role: str) -> set[tuple[str, str]]:
     """Every action that `role` may do, with what it may do it on."""
     assert "ManagedPolicyArns" not in properties(template, role)
@@ -82,15 +60,6 @@ def grants(template: Template, role: str) -> set[tuple[str, str]]:
         for action in statement["Action"]
         for resource in statement["Resource"]
     }
-
-
-def of_type(template: Template, kind: str) -> Iterator[dict[str, Any]]:
-    return (resource["Properties"] for resource in template["Resources"].values() if resource["Type"] == kind)
-
-
-def variables(template: Template, function: str) -> dict[str, str]:
-    environment = properties(template, function)["Environment"]["Variables"]
-    return {name: text(value) for name, value in environment.items()}
 
 
 def test_cfn_lint_finds_nothing(template: Template) -> None:

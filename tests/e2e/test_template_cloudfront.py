@@ -14,7 +14,7 @@ from cfnlint.config import ManualArgs
 
 from tests.e2e.cloudfront import config_of, read_template
 from tests.e2e.serverless import lay_out, packaged
-from tests.e2e.test_template import Template, of_type, properties, text, variables
+from tests.e2e.template import Template, of_type, properties, text, variables
 from tests.support.paths import ROOT
 from tiler.settings import Settings
 

@@ -145,6 +145,6 @@ def test_no_path_makes_a_server_error_or_reaches_past_its_layer(site: Site) -> N
     assert found.total() >= PATHS * examples(100)
     assert min(found[status] for status in (200, 302, 400, 404)) >= examples(100) // 3
     written = [entry.key for name in LAYERS for entry in site.tiles.store.list(f"{name}/")]
-    assert len(written) > 10
+    assert len(written) > 5
     assert len(written) + 3 * len(LAYERS) == len(list(site.tiles.store.list("")))  # sources are as they were
     assert {parse_tile_key(key).layer for key in written if not key.endswith("/tile.json")} == set(LAYERS)

@@ -95,7 +95,7 @@ def _load(sources: Store, layer: str) -> tuple[Publication, ...]:
     try:
         fields = read_json(sources.get(key))
         if fields["version"] != VERSION:
-            raise CatalogError.of_version(key, fields["version"], VERSION)
+            raise CatalogError(key, f"format version {fields['version']}, this program reads {VERSION}")
         return tuple(
             Publication(str(each["revision"]), _date(each["at"]) if each["at"] else None)
             for each in fields["publications"]

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import io
-import json
 import re
 import threading
-import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -17,15 +14,14 @@ import boto3
 import mercantile
 import numpy as np
 import pytest
-from click.testing import CliRunner, Result
 from mercantile import Tile
 from moto.core.exceptions import InvalidClientTokenIdError
 from moto.sts.responses import TokenResponse
 
 from seeder.aws.stack import read_stack
-from seeder.cli import main as cli
 from tests.e2e.proxy import Fault, Proxy
 from tests.support.aws import MakeStack, upload
+from tests.support.examined import ALL, doctor, endpoint, findings, make_workers, wrong
 from tests.support.rasters import Recipe, scene, write_raster
 from tiler.http import Service
 from tiler.image.encode import blank_tile
@@ -39,7 +35,6 @@ from tiler.settings import Settings
 from tiler.storage.store import Stores
 
 LOCAL = ["machine", "tiles", "sources", "layers", "render"]
-ALL = ["machine", "credentials", "stack", "tiles", "sources", "queue", "dead letters", "workers", "layers", "render"]
 
 
 @dataclass
@@ -116,22 +111,6 @@ class Deployed:
         client.delete_bucket(Bucket=name)
 
 
-def make_workers(name: str, queue: str) -> str:
-    """A function fed by a queue; return the id of its mapping."""
-    code = io.BytesIO()
-    with zipfile.ZipFile(code, "w") as archive:
-        archive.writestr("worker.py", "")
-    trust = json.dumps({"Version": "2012-10-17", "Statement": []})
-    role = boto3.client("iam").create_role(RoleName=name, AssumeRolePolicyDocument=trust)["Role"]["Arn"]
-    function = {"FunctionName": name, "Runtime": "python3.13", "Role": role, "Handler": "worker.handler"}
-    boto3.client("lambda").create_function(**function, Code={"ZipFile": code.getvalue()})
-    attributes = boto3.client("sqs").get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])["Attributes"]
-    mapping = boto3.client("lambda").create_event_source_mapping(
-        EventSourceArn=attributes["QueueArn"], FunctionName=name
-    )
-    return str(mapping["UUID"])
-
-
 @pytest.fixture
 def bare(make_stack: MakeStack, website: Website) -> Deployed:
     """A stack after the first deployment."""
@@ -142,33 +121,11 @@ def bare(make_stack: MakeStack, website: Website) -> Deployed:
     return Deployed(stack.name, website, stack.outputs)
 
 
-def endpoint() -> dict[str, str]:
-    return {"AWS_ENDPOINT_URL": str(boto3.client("s3").meta.endpoint_url), "AWS_REGION": "us-east-1"}
-
-
 @pytest.fixture
 def deployed(bare: Deployed, alps_data: Path) -> Deployed:
     """A stack with a layer."""
     upload(alps_data / "private", bare.outputs["SourceBucket"])
     return bare
-
-
-def doctor(*words: str) -> Result:
-    return CliRunner().invoke(cli.main, ["doctor", *words])
-
-
-def findings(result: Result) -> dict[str, dict[str, Any]]:
-    """The results of `--json` by check."""
-    lines = [json.loads(line) for line in result.stdout.splitlines()]
-    assert all(set(line) == {"what", "seen", "well"} for line in lines)
-    return {line["what"]: line for line in lines}
-
-
-def wrong(result: Result) -> dict[str, str]:
-    """The failed checks of `--json`."""
-    found = {what: each["seen"] for what, each in findings(result).items() if not each["well"]}
-    assert result.exit_code == bool(found)
-    return found
 
 
 @pytest.mark.usefixtures("alps_copy")

@@ -15,8 +15,8 @@ import urllib3
 
 from seeder.aws.distribution import SHOWN, check_distribution, distribution_fault
 from seeder.aws.stack import Stack, read_stack
-from tests.seeder.aws.test_doctor import ALL, doctor, endpoint, findings, make_workers, wrong
 from tests.support.aws import MakeStack, upload
+from tests.support.examined import ALL, doctor, endpoint, findings, make_workers, wrong
 from tests.support.site import answered, event
 from tiler.http import Service
 from tiler.keys import tilejson_key
