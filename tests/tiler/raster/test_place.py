@@ -343,7 +343,7 @@ def test_what_was_placed_rightly_keeps_its_revision(name: str, tmp_path: Path) -
 
 
 EVERY = areas()
-SOME = random.Random(17).sample(EVERY, 120)
+SOME = random.Random(17).sample(EVERY, 60)
 PARTS = EVERY if os.environ.get("EPSG") == "all" else SOME
 
 
