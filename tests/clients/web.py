@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import json
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import urlencode
 
@@ -15,40 +11,20 @@ from PIL import Image
 
 from tests.clients.view import INSIDE, PATIENCE, SIZE, Client, Failed, View, picture
 from tests.e2e.browser import launched
+from tests.e2e.wire import files_served
 
 HERE = Path(__file__).parent
-
-
-class _Quiet(SimpleHTTPRequestHandler):
-    """The pages and the libraries, as any web server has them."""
-
-    def log_message(self, *_: object) -> None:
-        """Say nothing."""
-
-
-@contextmanager
-def _pages() -> Iterator[str]:
-    """The address of the pages."""
-    handler = partial(_Quiet, directory=str(HERE))
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{server.server_port}/{INSIDE.name}"
-        finally:
-            server.shutdown()
-            thread.join()
 
 
 def _draw(page_name: str, view: View, _folder: Path) -> Image.Image:
     """What the page shows when its map is done, in a browser that was just started."""
     said = {"template": view.template, "tilejson": view.tilejson, "zoom": view.tile.z}
     said |= {"longitude": view.middle.lng, "latitude": view.middle.lat}
-    with _pages() as address, launched() as browser:
+    with files_served(HERE) as server, launched() as browser:
         page = browser.new_page(viewport={"width": SIZE, "height": SIZE})
         faults: list[str] = []
         page.on("pageerror", lambda error: faults.append(str(error)))
-        page.goto(f"{address}/{page_name}.html?{urlencode(said)}")
+        page.goto(f"{server}/{INSIDE.name}/{page_name}.html?{urlencode(said)}")
         try:
             page.wait_for_function("window.drawn || null", timeout=1000 * PATIENCE / 2)
         except Exception as error:

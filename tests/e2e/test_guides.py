@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import json
 import re
-import threading
 from collections.abc import Iterator
-from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 
+from tests.e2e.wire import files_served
 from tests.support.paths import ROOT
 from tests.support.rasters import Recipe
 
@@ -39,29 +37,13 @@ ZOOM_BY = {  # each library's call for two zooms beyond the tiles
 }
 
 
-class Library(SimpleHTTPRequestHandler):
-    """The packages, as a CDN serves them: to pages of any origin."""
-
-    def end_headers(self) -> None:
-        """Allow every origin."""
-        self.send_header("Access-Control-Allow-Origin", "*")
-        super().end_headers()
-
-    def log_message(self, *_: object) -> None:
-        """Log nothing."""
-
-
 @pytest.fixture(scope="module")
 def library() -> Iterator[str]:
     """The address of a server that stands in for the CDN."""
     folder = PACKAGES / "node_modules"
     assert folder.is_dir(), "the libraries are not installed: run `npm ci` in tests/clients"
-    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Library, directory=str(folder))) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
-        thread.join()
+    with files_served(folder, origins="*") as address:
+        yield address
 
 
 @pytest.fixture(scope="module")

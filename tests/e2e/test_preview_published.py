@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
-from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +10,7 @@ import pytest
 
 from tests.e2e.s3 import S3, WEBSITE
 from tests.e2e.sqs import Sqs
+from tests.e2e.wire import files_served
 from tests.e2e.world import Deployed, deployed
 
 if TYPE_CHECKING:
@@ -23,23 +21,11 @@ pytest_plugins = ["tests.e2e.browser"]
 PLACES = [(-8.0, 8.0), (11.0, 8.0), (-8.0, -11.0)]
 
 
-class Quiet(SimpleHTTPRequestHandler):
-    """Files of a folder, as any web server has them."""
-
-    def log_message(self, *_: object) -> None:
-        """Say nothing."""
-
-
 @pytest.fixture
 def folder(desk: Desk) -> Iterator[str]:
     """The address of a web server that knows nothing but the tile folder."""
-    handler = partial(Quiet, directory=str(desk.data / "tiles"))
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
-        thread.join()
+    with files_served(desk.data / "tiles") as address:
+        yield address
 
 
 @pytest.fixture(scope="module")

@@ -7,9 +7,11 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
+from functools import partial
 from http import HTTPStatus
-from http.server import BaseHTTPRequestHandler
+from http.server import BaseHTTPRequestHandler, SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from socketserver import ThreadingTCPServer
 from typing import Any
 
@@ -25,6 +27,37 @@ def free_port() -> int:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
     return port
+
+
+class Files(SimpleHTTPRequestHandler):
+    """The files of a folder, as any web server has them; `origins` may read them from pages of other origins."""
+
+    def __init__(self, *args: Any, origins: str = "", **settings: Any) -> None:
+        self._origins = origins
+        super().__init__(*args, **settings)
+
+    def end_headers(self) -> None:
+        """Allow the other origins."""
+        if self._origins:
+            self.send_header("Access-Control-Allow-Origin", self._origins)
+        super().end_headers()
+
+    def log_message(self, *_details: Any) -> None:
+        """Keep quiet."""
+
+
+@contextmanager
+def files_served(folder: Path, *, origins: str = "") -> Iterator[str]:
+    """The address of a web server of a folder, until the end of the block; see `Files`."""
+    handler = partial(Files, directory=str(folder), origins=origins)
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}"
+        finally:
+            server.shutdown()
+            thread.join()
 
 
 def eventually(claim: Callable[[], bool], within: float = 10.0) -> None:

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import re
-import threading
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass, field, replace
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
 
 import boto3
 import mercantile
@@ -20,6 +18,7 @@ from moto.sts.responses import TokenResponse
 
 from seeder.aws.stack import read_stack
 from tests.e2e.proxy import Fault, Proxy
+from tests.e2e.wire import Exchange, Server
 from tests.support.aws import MakeStack, upload
 from tests.support.examined import ALL, doctor, endpoint, findings, make_workers, wrong
 from tests.support.rasters import Recipe, scene, write_raster
@@ -67,26 +66,13 @@ class Website:
 def website() -> Iterator[Website]:
     """A website on this machine."""
 
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            status, headers, body = made.answer(self.path)
-            self.send_response(status)
-            for name, value in {**headers, "Content-Length": str(len(body))}.items():
-                self.send_header(name, value)
-            self.end_headers()
-            self.wfile.write(body)
+    def answer(exchange: Exchange) -> None:
+        status, headers, body = made.answer(exchange.target)
+        exchange.send(status, headers.items(), body)
 
-        def log_message(self, *_: Any) -> None:
-            """Print nothing."""
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    made = Website(f"http://127.0.0.1:{server.server_port}")
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-    thread.start()
-    yield made
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with closing(Server(answer)) as server:
+        made = Website(f"http://127.0.0.1:{server.port}")
+        yield made
 
 
 @dataclass(frozen=True)

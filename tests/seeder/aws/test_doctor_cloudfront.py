@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
 
 import pytest
 import urllib3
 
 from seeder.aws.distribution import SHOWN, check_distribution, distribution_fault
 from seeder.aws.stack import Stack, read_stack
+from tests.e2e.wire import Exchange, Server
 from tests.support.aws import MakeStack, upload
 from tests.support.examined import ALL, doctor, endpoint, findings, make_workers, wrong
 from tests.support.site import answered, event
@@ -59,25 +58,13 @@ class Cdn:
 def cdn() -> Iterator[Cdn]:
     """A distribution on this machine."""
 
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            status, kind, body = made.answer(self.path)
-            self.send_response(status)
-            self.send_header("Content-Type", kind)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
+    def answer(exchange: Exchange) -> None:
+        status, kind, body = made.answer(exchange.target)
+        exchange.send(status, [("Content-Type", kind)], body)
 
-        def log_message(self, *_: Any) -> None:
-            """Nobody reads it."""
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        made = Cdn(f"http://127.0.0.1:{server.server_port}")
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-        thread.start()
+    with closing(Server(answer)) as server:
+        made = Cdn(f"http://127.0.0.1:{server.port}")
         yield made
-        server.shutdown()
-        thread.join()
 
 
 @pytest.fixture

@@ -21,6 +21,7 @@ from seeder.cli import progress
 from seeder.cli.grouping import Command, command
 from seeder.cli.main import main
 from seeder.cli.progress import LINE_SECONDS, Lines, Meter, Stages, TerminalReport
+from tests.support.clock import Rounds
 
 
 class Terminal(io.StringIO):
@@ -29,22 +30,6 @@ class Terminal(io.StringIO):
     def isatty(self) -> bool:
         """It is one."""
         return True
-
-
-class Clock:
-    """The end of a thread's loop, which comes after `rounds` pauses."""
-
-    def __init__(self, rounds: int) -> None:
-        self.rounds = rounds
-        self.pauses: list[float] = []
-
-    def wait(self, pause: float) -> bool:
-        """Whether the end has come."""
-        self.pauses.append(pause)
-        return len(self.pauses) > self.rounds
-
-    def set(self) -> None:
-        """The operation ended."""
 
 
 @pytest.fixture
@@ -76,7 +61,7 @@ def test_lines_come_every_ten_seconds_with_what_is_done(
     monkeypatch.setattr(progress.time, "monotonic", lambda: next(times))
     meter = Meter("seed alps", 1000, 100)
     assert meter._lines
-    monkeypatch.setattr(meter._lines, "_ended", clock := Clock(2))
+    monkeypatch.setattr(meter._lines, "_ended", clock := Rounds(2))
     meter.update(150)
     meter._lines.watch()
     out, err = capsys.readouterr()
@@ -104,14 +89,7 @@ def test_a_line_needs_no_total_and_no_progress(total: int | None, done: int, say
 
 def test_a_terminal_gets_a_bar_and_no_lines(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.stderr", terminal := Terminal())
-    report = TerminalReport()
-    with report.stage("seed alps", 4) as advance:
-        advance(4)
-    with report.bake("ingest alps") as (chunks, activity):
-        activity("looking")
-        chunks(1, 2)
-    with report.countdown("waiting", 2) as remaining:
-        remaining(1)
+    everything()
     text = terminal.getvalue()
     assert "seed alps: 100%" in text
     assert "ingest alps:  50%" in text
@@ -186,7 +164,7 @@ def test_stages_slow_down_on_a_terminal_alone(monkeypatch: pytest.MonkeyPatch) -
     for terminal, pauses in ((True, [4, 8, 16, 32, 60, 60]), (False, [10] * 6)):
         monkeypatch.setattr(progress, "on_terminal", lambda terminal=terminal: terminal)
         stages = Stages("ingest alps")
-        monkeypatch.setattr(stages, "_ended", clock := Clock(5))
+        monkeypatch.setattr(stages, "_ended", clock := Rounds(5))
         stages.watch()
         assert clock.pauses == pauses
 

@@ -10,6 +10,7 @@ import pytest
 from seeder.cli import progress
 from seeder.cli.progress import Stages, TerminalReport
 from seeder.operations import ingest as operation
+from tests.support.clock import Rounds
 from tests.support.layers import silent
 from tests.support.rasters import Recipe, scene, write_raster
 from tiler.ingest.ingest import Ingested, ingest
@@ -18,25 +19,11 @@ from tiler.raster.options import Options
 from tiler.storage.store import Stores
 
 
-class Clock:
-    """An end that is waited for `times` times in vain; `pauses` is how long."""
-
-    def __init__(self, times: int) -> None:
-        self.left = times
-        self.pauses: list[float] = []
-
-    def wait(self, pause: float) -> bool:
-        """Whether the end has come."""
-        self.pauses.append(pause)
-        self.left -= 1
-        return self.left < 0
-
-
 def test_a_stage_that_lasts_is_told_again_and_again_ever_more_rarely(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(progress, "on_terminal", lambda: True)
-    stages, clock = Stages("ingest alps"), Clock(6)
+    stages, clock = Stages("ingest alps"), Rounds(6)
     monkeypatch.setattr(stages, "_ended", clock)
     stages("sampling its values")
     stages.watch()
@@ -49,7 +36,7 @@ def test_a_stage_that_lasts_is_told_again_and_again_ever_more_rarely(
 def test_nothing_is_told_of_what_is_quick(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     stages = Stages("ingest alps")
     stages("sampling its values")
-    monkeypatch.setattr(stages, "_ended", Clock(0))
+    monkeypatch.setattr(stages, "_ended", Rounds(0))
     stages.watch()
     assert capsys.readouterr().err == ""
 
