@@ -1,8 +1,10 @@
-"""The result of a check, and a tile that cannot exist."""
+"""The result of a check, a tile that cannot exist, and the fields of an answer."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+
+from tiler.inputs import read_json
 
 PROBE = "jobs/0/0/0.png"  # never a tile, because `jobs` is a reserved name
 
@@ -14,3 +16,12 @@ class CheckResult:
     what: str
     seen: str
     well: bool = True
+
+
+def json_fields(body: bytes) -> dict[str, object]:
+    """The fields of a JSON object; empty for any other body."""
+    try:
+        document = read_json(body)
+    except ValueError:
+        return {}
+    return document if isinstance(document, dict) else {}

@@ -6,9 +6,8 @@ from collections.abc import Iterator
 
 import urllib3
 
-from seeder.aws.check import PROBE, CheckResult
+from seeder.aws.check import PROBE, CheckResult, json_fields
 from seeder.aws.stack import Stack
-from tiler.inputs import read_json
 from tiler.layers.catalog import address, list_layers
 from tiler.settings import Settings
 from tiler.storage.store import Stores
@@ -32,7 +31,7 @@ def check_distribution(settings: Settings, stack: Stack, pool: urllib3.PoolManag
 def distribution_fault(status: int, body: bytes, stack: Stack) -> str:
     """The fault that explains the answer to a request for PROBE; empty if the answer is right."""
     bucket, function = (stack.outputs.get(name, "") for name in ("TileBucket", "HttpFunction"))
-    fields = _fields(body)
+    fields = json_fields(body)
     if status == 400 and "message" in fields:
         return ""
     if status == 403 and DENIED in body:
@@ -50,15 +49,6 @@ def distribution_fault(status: int, body: bytes, stack: Stack) -> str:
     if status == 404 and NO_KEY in body:
         return "this is an answer of S3: the origin group does not fail over to the function on 404; deploy again"
     return f"not an answer of the function: {body[:200].decode(errors='replace') or 'empty'}"
-
-
-def _fields(body: bytes) -> dict[str, object]:
-    """The fields of a JSON object; empty for any other body."""
-    try:
-        document = read_json(body)
-    except ValueError:
-        return {}
-    return document if isinstance(document, dict) else {}
 
 
 def check_addresses(settings: Settings, stack: Stack) -> Iterator[CheckResult]:

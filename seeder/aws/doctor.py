@@ -11,12 +11,11 @@ import urllib3
 from mercantile import Tile
 
 from seeder.aws import clients
-from seeder.aws.check import PROBE, CheckResult
+from seeder.aws.check import PROBE, CheckResult, json_fields
 from seeder.aws.distribution import check_addresses, check_distribution
 from seeder.aws.queue import QueueClient
 from seeder.aws.stack import Stack, read_stack
 from tiler.errors import BadCloud, SourceReadError, TilerError
-from tiler.inputs import read_json
 from tiler.keys import TileName, tile_key
 from tiler.layers.catalog import Layer, list_layers, load_layer
 from tiler.layers.render import TileVariant, nothing, render_tile
@@ -33,7 +32,6 @@ DEPLOYED = {
 HOPS = urllib3.Retry(total=None, connect=0, read=0, status=0, other=0, redirect=5)
 CURE = "check that its raster is complete, then `seeder remove` the layer and ingest it again"
 MOVED = (301, 302, 303, 307, 308)
-
 
 Check = Callable[[], Iterator[CheckResult]]
 
@@ -155,7 +153,7 @@ def _redirect(settings: Settings, stack: Stack, chosen: list[Layer]) -> Iterator
     if not redirected:
         return
     second = pool.request("GET", target, redirect=False)
-    ours = second.status == 400 and _has_message(second.data)
+    ours = second.status == 400 and "message" in json_fields(second.data)
     body = "" if ours else second.data[:200].decode(errors="replace")
     yield CheckResult("api", f"{target}: {second.status} {body}", ours)
     if ours and chosen:
@@ -182,15 +180,6 @@ def _stored_tile(settings: Settings, layer: Layer, pool: urllib3.PoolManager) ->
     well = last.status == 200 and kind.startswith("image/") and not blank
     empty = f", but empty: run `seeder invalidate {layer.id} --all`" * blank
     return CheckResult("tile", f"{url}: {last.status} {kind}{empty}", well)
-
-
-def _has_message(body: bytes) -> bool:
-    """Whether a body is an error message of the http Lambda."""
-    try:
-        answer = read_json(body)
-    except ValueError:
-        return False
-    return isinstance(answer, dict) and "message" in answer
 
 
 def _tile(layer: Layer) -> Tile:

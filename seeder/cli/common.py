@@ -37,8 +37,13 @@ def place_name(settings: Settings) -> str:
         return f"{settings.sources} of stack {settings.stack}"
     if not settings.sources.startswith("file://"):
         return settings.sources
-    folder = Path(unquote(urlsplit(settings.sources).path))
+    folder = _folder_of(settings.sources)
     return str(folder.parent if folder.name == "private" else folder)
+
+
+def _folder_of(url: str) -> Path:
+    """The path of a store's URL."""
+    return Path(unquote(urlsplit(url).path))
 
 
 def located(command: Command) -> Command:
@@ -122,7 +127,7 @@ def where(settings: Settings) -> str:
     """The option that makes a command use the same stores: ` --stack NAME`, ` --data DIR`, or nothing."""
     if settings.stack:
         return f" --stack {shlex.quote(settings.stack)}"
-    tiles, sources = (Path(unquote(urlsplit(url).path)) for url in (settings.tiles, settings.sources))
+    tiles, sources = _folder_of(settings.tiles), _folder_of(settings.sources)
     usual = tiles.parent == sources.parent and (tiles.name, sources.name) == ("tiles", "private")
     if not usual or tiles.parent == Path(DEFAULT_DATA).absolute():
         return ""

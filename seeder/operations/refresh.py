@@ -16,10 +16,11 @@ from seeder.operations.renew import NewTiles, RenewPlan, RenewResult, confirm_re
 from seeder.operations.run import RunOptions
 from seeder.operations.update import RERUN_HINT, UpdateContext, UpdateTask
 from seeder.select.selection import Selection
-from tiler.errors import BadOption, CatalogError
+from tiler.errors import BadOption
+from tiler.ingest.existing import kept_revision
 from tiler.ingest.ingest import check_unchanged, examined, kept, restore
 from tiler.ingest.staging import Staging
-from tiler.layers.catalog import Layer, load_layer, load_revision, revisions, shown, undone
+from tiler.layers.catalog import Layer, load_layer, revisions, shown, undone
 from tiler.raster.options import Options
 from tiler.storage.store import Stores
 
@@ -156,10 +157,7 @@ def _previous(current: Layer, stores: Stores) -> str:
 
 def _before(layer: Layer, stores: Stores) -> Layer | None:
     """The previous revision, if it is kept and readable."""
-    try:
-        return load_revision(stores.sources, layer.id, layer.previous) if layer.previous else None
-    except CatalogError:
-        return None
+    return kept_revision(stores.sources, layer.id, layer.previous) if layer.previous else None
 
 
 def _renew_stale(layer: Layer, context: UpdateContext, run_options: RunOptions, before: Layer | None) -> RenewResult:

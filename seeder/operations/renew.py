@@ -104,8 +104,10 @@ def renew(task: UpdateTask, run_options: RunOptions, stale_at: StaleAt | None = 
     since = None if task.options.hurry else task.stores.sources.clock(clock_key())
     if not stored_tiles.stale and not stored_tiles.left:
         layer = task.layer.id
-        none = f"no tile of layer {layer} is stored: run `seed {layer}` to render tiles"
-        task.report.note(f"no stored tile of layer {layer} needs re-rendering" if stored_tiles.tiles else none)
+        if stored_tiles.tiles:
+            task.report.note(f"no stored tile of layer {layer} needs re-rendering")
+        else:
+            task.report.note(f"no tile of layer {layer} is stored: run `seed {layer}` to render tiles")
     runs = tuple(_run_plans(task, stored_tiles, run_options, since))
     if not all(run.passed for run in runs):
         return RenewResult(task.layer, stored_tiles, runs)

@@ -19,7 +19,7 @@ from tenacity.stop import stop_when_event_set
 
 from seeder.aws.delivery import Delivery
 from seeder.jobs.messages import Receipt
-from seeder.workers.lambda_handler import Redeliver, handle_record, log
+from seeder.workers.lambda_handler import Redeliver, bury, handle_record, log
 from seeder.workers.process_block import Worker
 from seeder.workers.sqs import SqsQueue
 from seeder.workers.turns import is_spent, turns
@@ -81,7 +81,7 @@ def _handle_messages(settings: Settings, visibility: int) -> None:
                     hidden[:] = [delivery for delivery in hidden if delivery not in rest]
                     _release(queue, rest)
 
-                for delivery in turns(deliveries, lambda _: not stop.is_set(), release, partial(_bury, queue)):
+                for delivery in turns(deliveries, lambda _: not stop.is_set(), release, partial(bury, lambda: queue)):
                     result = handle_record(worker, delivery.body, delivery.tries)
                     hidden.remove(delivery)
                     settle(queue, delivery, result)
@@ -105,19 +105,10 @@ def settle(queue: SqsQueue, delivery: Delivery, result: Receipt | Redeliver) -> 
     try:
         if isinstance(result, Receipt):
             queue.delete(delivery)
-        elif not (is_spent(delivery) and _bury(queue, delivery)):
+        elif not (is_spent(delivery) and bury(lambda: queue, delivery)):
             queue.hide(delivery.handle, result.seconds)
     except TilerError as error:
         log.warning("message not settled", error=str(error))
-
-
-def _bury(queue: SqsQueue, delivery: Delivery) -> bool:
-    """Move a message to the dead-letter queue; return whether it was moved."""
-    try:
-        return queue.bury(delivery)
-    except TilerError as error:
-        log.warning("not moved to the dead-letter queue", error=str(error))
-        return False
 
 
 def _release(queue: SqsQueue, deliveries: Sequence[Delivery]) -> None:

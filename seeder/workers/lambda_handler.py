@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, Protocol, cast
@@ -131,7 +131,7 @@ def _count(receipt: Receipt) -> None:
 
 
 def _delete(done: Sequence[Delivery]) -> None:
-    """Delete messages now instead of by Lambda after the invocation."""
+    """Delete messages now; Lambda would delete them only after the invocation."""
     try:
         if done:
             _queue().delete_all(done)
@@ -151,16 +151,21 @@ def _released(deliveries: Sequence[Delivery]) -> Sequence[Delivery]:
         return deliveries
 
 
-def _buried(delivery: Delivery) -> bool:
-    """Move a message to the dead-letter queue; return whether it was moved."""
+def bury(queue: Callable[[], Any], delivery: Delivery) -> bool:
+    """Move a message to the dead-letter queue of `queue()`; return whether it was moved, and log an error."""
     try:
-        if not _queue().bury(delivery):
-            return False
+        return bool(queue().bury(delivery))
     except TilerError as error:
         log.warning("not moved to the dead-letter queue", error=str(error))
         return False
-    metrics.add_metric("DeadLetters", MetricUnit.Count, 1)
-    return True
+
+
+def _buried(delivery: Delivery) -> bool:
+    """Bury a message, and count it."""
+    buried = bury(_queue, delivery)
+    if buried:
+        metrics.add_metric("DeadLetters", MetricUnit.Count, 1)
+    return buried
 
 
 def _give_back(back: Sequence[tuple[Delivery, int]]) -> None:

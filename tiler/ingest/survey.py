@@ -86,8 +86,7 @@ def survey(path: str, options: Options) -> Survey:
         raise BadOption(f"--resampling {resampling} would blend the colours of a palette: use nearest or mode")
     zoom = first_covered_zoom(dataset, bounds, zoom_for(resolution))
     minzoom, maxzoom = _zooms(options, zoom)
-    covered = first_covered_zoom(dataset, bounds, min(maxzoom, zoom))
-    if covered > maxzoom:
+    if maxzoom < zoom and (covered := first_covered_zoom(dataset, bounds, maxzoom)) > maxzoom:
         cure = f"use --max-zoom {min(zoom, covered + WHOLE[resampling])} or higher"
         raise BadOption(f"the raster covers no pixel at zoom {maxzoom}: {cure}")
     shrunk = options.virtual or maxzoom < zoom
