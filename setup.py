@@ -1,7 +1,7 @@
-"""Builds the preview's pages before a wheel or an sdist is made; pyproject.toml says everything else.
+"""Build the preview's pages before a wheel or an sdist; all other settings are in pyproject.toml.
 
-In a clone `scripts/preview` builds them. An sdist holds them, so its wheel needs no Node. An editable install is made
-without. `TILER_BUILD_PAGES=no` builds nothing and takes pages that are already there.
+In a clone, `scripts/preview` builds them. An sdist holds them, so building its wheel needs no Node. An editable
+install does not build them. With `TILER_BUILD_PAGES=no`, only pages built earlier are included.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def build_pages() -> None:
     """Build the pages, unless this is an sdist that holds them.
 
     Raises:
-        SetupError: neither is possible.
+        SetupError: the pages can be neither built nor found.
     """
     if os.environ.get("TILER_BUILD_PAGES") == "no":
         return

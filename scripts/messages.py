@@ -1,6 +1,6 @@
-"""Prints every text of the programs: each help, each error class's message, and each message in the code.
+"""Print every text of the programs: each help, the message of each error class, and each message in the code.
 
-An error class without sample arguments is an error: add it to SAMPLES.
+Fail if an error class has no sample arguments in SAMPLES.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ SAMPLES: dict[type[TilerError], tuple[Any, ...]] = {
     errors.NoRoom: ("/data/private", 12_300_000_000, 4_500_000_000),
     errors.WorkerDied: (),
 }
-SPEAKERS = {  # functions and methods whose first argument people read
+SPEAKERS = {  # functions and methods with a text for users as an argument
     *("say", "note", "say_next", "echo", "require_confirmation", "confirm", "prompt", "fail", "BadParameter", "stage"),
     *("bake", "countdown", "interruptible", "info", "warning", "error", "interrupted"),
 }
@@ -64,7 +64,7 @@ def helps() -> Iterator[tuple[str, str]]:
 
 
 def classes() -> list[type[TilerError]]:
-    """Every error class of both packages, a base before what derives from it."""
+    """Every error class of both packages, base classes first."""
     for package in PACKAGES:
         for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
             if not module.name.endswith("__main__"):
@@ -77,7 +77,7 @@ def classes() -> list[type[TilerError]]:
 
 
 def without_samples() -> list[str]:
-    """The error classes that SAMPLES does not have."""
+    """The names of error classes missing from SAMPLES."""
     return [kind.__name__ for kind in classes() if kind not in SAMPLES]
 
 
@@ -89,7 +89,7 @@ def messages() -> Iterator[tuple[str, str]]:
 
 
 def texts_in_code() -> Iterator[tuple[str, str]]:
-    """The place and the text of each message that is built where it is raised or printed; `{...}` is a value."""
+    """The place and the text of each message built in the code; `{...}` is a value."""
     names = {kind.__name__ for kind in classes()} | SPEAKERS
     for package in PACKAGES:
         for path in sorted(Path(package.__path__[0]).rglob("*.py")):
@@ -127,7 +127,7 @@ def _text(value: ast.expr) -> str:
 
 
 def run() -> int:
-    """Print all; 1 if an error class is not covered."""
+    """Print everything; return 1 if an error class has no sample arguments."""
     for title, text in helps():
         click.echo(f"\n### {title}\n\n{text}")
     click.echo("\n### Error classes\n")

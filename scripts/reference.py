@@ -1,4 +1,4 @@
-"""Writes docs/reference/cli.md: the commands and their options, as click knows them."""
+"""Write docs/reference/cli.md: the commands and their options, read from click."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ HEADER = """\
 
 <!-- scripts/reference writes this page from the commands: change those, and run it. -->
 
-`seeder COMMAND --help` prints the same for one command. `seed` is short for `seeder seed`. Options of one kind join
-and options of different kinds narrow each other: [which tiles](../selecting.md) explains each option of *Select*.
+`seeder COMMAND --help` prints the same for one command. `seed` is short for `seeder seed`. Repeated options add up;
+different options of *Select* narrow each other. [Select tiles](../selecting.md) explains each.
 
 JOB is a job's id, its first characters, or a layer's name for the layer's newest job.
 
 | exit code | meaning |
 | --- | --- |
-| 0 | the command did all its work |
+| 0 | all work is done |
 | 1 | tiles failed or are missing, a job stopped or stalled, or a store, a queue or this machine failed |
 | 2 | the input is wrong; nothing was changed |
 | 130 | Ctrl-C or a signal ended the command |
@@ -43,9 +43,9 @@ JOB is a job's id, its first characters, or a layer's name for the layer's newes
 | `TILER_DELIVERY` | answer of the Lambda: `website` (the default) redirects to a stored tile, `cloudfront` returns it |
 | `TILER_FORMATS` | formats that the Lambda renders: `layer` (the default) or `all` |
 | `AWS_PROFILE`, `AWS_REGION`, `AWS_ACCESS_KEY_ID`, ... | as for every AWS tool; profiles, SSO and roles work |
-| `AWS_ENDPOINT_URL_S3`, `AWS_ENDPOINT_URL` | another S3 server than Amazon's |
+| `AWS_ENDPOINT_URL_S3`, `AWS_ENDPOINT_URL` | an S3 server other than Amazon's |
 
-Progress and notes go to stderr, results to stdout. Where stderr is no terminal, a plain line every ten seconds replaces
+Progress and notes go to stderr, results to stdout. If stderr is not a terminal, a plain line every ten seconds replaces
 the progress bar. `-q` prints results and errors only; `-v` adds the log, `-vv` with debug messages.
 
 ## Shell completion

@@ -118,7 +118,7 @@ def _scroll(window: Window, part: str) -> None:
 @click.command()
 @click.argument("data", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @click.option("--show", required=True, metavar="LAYER", help="Layer for the views with tile borders and on a phone.")
-@click.option("--job", required=True, metavar="LAYER", help="Layer for the view of coverage and a running job.")
+@click.option("--job", required=True, metavar="LAYER", help="Layer for the view of its coverage and of a running job.")
 @click.option("--compare", required=True, nargs=2, metavar="LAYER LAYER", help="Layers for the comparison.")
 def main(data: Path, show: str, job: str, compare: tuple[str, str]) -> None:
     """Take the screenshots in docs/images from layers in the folder DATA, which is not changed.

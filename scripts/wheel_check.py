@@ -1,6 +1,6 @@
-"""Runs the commands of an installed wheel on a small raster: `scripts/wheel --check` calls this with its Python.
+"""Run the commands of an installed wheel on a small raster, with the Python of its environment.
 
-Knows nothing of the project but its commands: whatever they need must be in the wheel.
+`scripts/wheel --check` calls this outside the checkout, so the wheel must hold everything that the commands need.
 """
 
 from __future__ import annotations
@@ -33,10 +33,10 @@ def write_raster(path: Path) -> None:
 
 
 def run(*words: str) -> str:
-    """What a command prints.
+    """Run a command and return its output.
 
     Raises:
-        CalledProcessError: it failed.
+        CalledProcessError: the command failed.
     """
     print("$", *words, flush=True)
     return subprocess.run(words, check=True, stdout=subprocess.PIPE, text=True).stdout
@@ -60,7 +60,7 @@ def served() -> None:
 
 
 def main() -> None:
-    """Run every step; a failed one is an exception."""
+    """Run every step; raise an exception if one fails."""
     home = Path(sysconfig.get_paths()["purelib"])
     assert Path(seeder.__file__).is_relative_to(home), "this is not the wheel"
     version = run("seeder", "--version")

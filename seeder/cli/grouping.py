@@ -21,7 +21,7 @@ Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 
 
 class GroupedOption(click.Option):
-    """An option that the help lists under `group`."""
+    """An option listed under `group` in the help."""
 
     def __init__(self, *names: Any, group: OptionGroup, **settings: Any) -> None:
         super().__init__(*names, **settings)
@@ -29,7 +29,7 @@ class GroupedOption(click.Option):
 
 
 def option(*names: str, group: OptionGroup, **settings: Any) -> Callable[[Decorated], Decorated]:
-    """`click.option` with the group that the help lists it under."""
+    """`click.option` with its group in the help."""
     return click.option(*names, cls=GroupedOption, group=group, **settings)
 
 
@@ -60,7 +60,7 @@ def _set_verbose(context: click.Context, _: click.Parameter, count: int) -> None
 
 
 def general_options() -> list[click.Parameter]:
-    """`--quiet` and `--verbose`, which every command has, and the program itself."""
+    """`--quiet` and `--verbose`, for every command and for the program."""
     return [
         GroupedOption(
             ["-q", "--quiet"],

@@ -19,7 +19,7 @@ from seeder.cli.messages import count_of_tiles, interruptible, note, require_con
 from seeder.operations.report import Activity, Advance, Chunks, Report
 
 log = logging.getLogger(__name__)
-LINE_SECONDS = 10.0  # between two lines where stderr is no terminal
+LINE_SECONDS = 10.0  # between two lines if stderr is not a terminal
 
 
 def on_terminal() -> bool:
@@ -59,7 +59,7 @@ class Lines:
 
 
 class Stages(Lines):
-    """Lines about the current activity of an operation that cannot count yet.
+    """Lines about the current activity of an operation, before it can count.
 
     On a terminal the first comes after `FIRST` seconds, each other after twice the pause, at most `LAST` seconds.
     """
@@ -90,7 +90,7 @@ class Stages(Lines):
 
 
 class Meter:
-    """Counted progress: a bar that appears after `delay` seconds, or lines; `total` is None if it is unknown."""
+    """Counted progress: a bar after `delay` seconds, or lines; `total` is None if unknown."""
 
     def __init__(self, label: str, total: int | None, done: int = 0, *, unit: str = "tile", delay: float = 0.0) -> None:
         self.done = self._first = done
@@ -149,7 +149,7 @@ class Meter:
 
 
 class Bar:
-    """A meter that begins with the first progress, which tells its length."""
+    """A meter that starts at the first report of progress, when the total is known."""
 
     def __init__(self, label: str, *, unit: str = "chunk", delay: float = 0.0) -> None:
         self._label = label

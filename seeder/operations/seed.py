@@ -102,7 +102,7 @@ def _question(
 
 
 def _check(question: Question, total: int, limits: Limits, settings: Settings, jobs: int, report: Report) -> None:
-    """Raise unless the plan is within the limits, or confirmed.
+    """Check that the plan is within the limits, or confirmed.
 
     Raises:
         BadOption: it costs too much, or was not confirmed.

@@ -44,7 +44,7 @@ class KeptBake:
 
     @property
     def facts(self) -> Path:
-        """The facts that publishing needs besides the COG, in JSON."""
+        """The facts needed for publishing besides the COG, in JSON."""
         return self.folder / "baked.json"
 
     def keep(self, file: Path, bake: CogLayout, footprint: Footprint) -> None:

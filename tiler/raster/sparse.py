@@ -166,7 +166,7 @@ def _everywhere(_row: int, _column: int, _side: int) -> Share:
 
 @dataclass(slots=True)
 class Regions:
-    """The unwritten places of a grid, found by checking large squares first, each once.
+    """The unwritten places of a grid, from checks of large squares first, each once.
 
     `share` returns how much of a square is written, from its first row, first column and side; by default, all. `side`
     is that of the largest square, a power of two.
