@@ -4,12 +4,14 @@
 // with redirects to the API, website.yml). params.js chooses one and adds its values.
 
 const OF_CLOUDFRONT = ['domain', 'certificate', 'webAcl'];
-const WITHOUT_CLOUDFRONT = /^(cn|us-gov|us-iso[a-z]*|eu-isoe|eusc)-/; // regions of partitions without CloudFront
+const OF_WEBSITE = ['httpRate', 'httpBurst'];
+const RATE = { httpRate: 100, httpBurst: 300 }; // requests per second and at once; a map requests up to 30 tiles at once
+const OTHER_PARTITIONS = /^(cn|us-gov|us-iso[a-z]*|eu-isoe|eusc)-/; // their regions have no CloudFront
 
 // The delivery of a stage without the param. A deployed stage keeps its delivery, because maps use its address; a stack
 // of an earlier version has no output `Delivery`. Only `deploy` reads the stack: packaging needs no network.
 const chosen = async (resolveVariable) => {
-  const preferred = WITHOUT_CLOUDFRONT.test(await resolveVariable('self:provider.region')) ? 'website' : 'cloudfront';
+  const preferred = OTHER_PARTITIONS.test(await resolveVariable('self:provider.region')) ? 'website' : 'cloudfront';
   if (!process.argv.includes('deploy')) return preferred;
   const stack = `${await resolveVariable('self:service')}-${await resolveVariable('self:provider.stage')}`;
   const output = (name) => resolveVariable(`cf:${stack}.${name}, null`);
@@ -22,6 +24,8 @@ const conflict = (params) => {
     const unusable = OF_CLOUDFRONT.filter((name) => params[name]);
     return unusable.length ? `param ${unusable[0]} needs delivery=cloudfront` : null;
   }
+  const throttle = OF_WEBSITE.find((name) => params[name]);
+  if (throttle) return `param ${throttle} needs delivery=website: use httpReserved or webAcl`;
   if (params.cloudFront) return 'param cloudFront is for delivery=website: omit it, the stack has its own distribution';
   if (params.domain && !params.certificate) return `param domain needs a certificate for ${params.domain}`;
   if (params.certificate && !params.domain) return 'param certificate needs domain, one of its host names';
@@ -37,7 +41,15 @@ const bucketUrl = (bucket) => ({
     : 'https://${TileBucket.RegionalDomainName}',
 });
 
+// The params that limit requests for missing tiles, for the output HttpLimit.
+const limits = (...named) => {
+  const set = named.filter(([, value]) => value).map(([name, value]) => (value === true ? name : `${name}=${value}`));
+  return set.join(', ') || 'none';
+};
+
 const website = (params) => {
+  const httpRate = params.httpRate ?? RATE.httpRate;
+  const httpBurst = params.httpBurst ?? RATE.httpBurst;
   const websiteUrl = params.url ?? { 'Fn::GetAtt': ['TileBucket', 'WebsiteURL'] };
   const tileUrl = bucketUrl(params.tileBucket);
   return {
@@ -47,11 +59,13 @@ const website = (params) => {
     directUrl: tileUrl,
     httpDescription: 'Renders and stores a missing tile, then redirects to it',
     httpEvents: [{ httpApi: '*' }],
+    httpRate,
+    httpBurst,
+    httpLimit: limits(['httpRate', httpRate], ['httpBurst', httpBurst], ['httpReserved', params.httpReserved]),
   };
 };
 
 const cloudfront = (params) => {
-  const limits = [params.httpReserved && `httpReserved=${params.httpReserved}`, params.webAcl && 'webAcl'];
   const own = params.url ?? (params.domain && `https://${params.domain}`);
   const distribution = { 'Fn::Sub': 'https://${Distribution.DomainName}' };
   return {
@@ -61,7 +75,7 @@ const cloudfront = (params) => {
     directUrl: null,
     functionDelivery: 'cloudfront',
     httpDescription: 'Renders and stores a missing tile, then returns it',
-    httpLimit: limits.filter(Boolean).join(', ') || 'none', // a function URL has no throttle of its own
+    httpLimit: limits(['httpReserved', params.httpReserved], ['webAcl', Boolean(params.webAcl)]),
     httpEvents: [], // an API would bypass the distribution
     cloudFront: { Ref: 'Distribution' },
     aliases: params.domain ? [params.domain] : [],
@@ -71,4 +85,4 @@ const cloudfront = (params) => {
   };
 };
 
-module.exports = { chosen, conflict, website, cloudfront };
+module.exports = { chosen, conflict, website, cloudfront, OTHER_PARTITIONS };

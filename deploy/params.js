@@ -1,5 +1,6 @@
 'use strict';
 
+const concurrency = require('./concurrency');
 const delivery = require('./delivery');
 
 // Checks the params of serverless.yml, converts text of the command line to numbers, and derives further values.
@@ -22,6 +23,19 @@ const like = (pattern, says) => ({
   read: (text) => (pattern.test(text) ? text : undefined),
 });
 
+const either = (word, rule) => ({
+  says: `${word} or ${rule.says}`,
+  read: (text) => (text === word ? word : rule.read(text)),
+});
+
+const listOf = (pattern, says) => ({
+  says,
+  read: (text) => {
+    const entries = text.split(',').map((entry) => entry.trim());
+    return entries.every((entry) => pattern.test(entry)) ? entries.join(',') : undefined;
+  },
+});
+
 const optional = (rule) => ({ ...rule, optional: true });
 
 const DAYS = [1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1827, 2192, 2557, 2922, 3288, 3653];
@@ -31,13 +45,18 @@ const DISTRIBUTION = /^E[A-Z0-9]{9,19}$/;
 const HOST = /^([a-z0-9]([a-z0-9-]*[a-z0-9])?\.)+[a-z]{2,63}$/;
 const CERTIFICATE = /^arn:aws:acm:us-east-1:\d{12}:certificate\/[\w-]+$/;
 const WEB_ACL = /^arn:aws:wafv2:us-east-1:\d{12}:global\/webacl\/[\w-]+\/[\w-]+$/;
+const VARIANT = /^(layer|all|png|jpg|webp)(@2x)?$/;
+const FORMATS = { layer: 'layer,layer@2x', all: 'all,all@2x' }; // the variants of the param of earlier versions
+const EMAIL = /^[^@\s]{1,39}@[^@\s.]+(\.[^@\s.]+)+$/;
 const ADDRESS = /^https?:\/\/[^\s/?#]+(\/[^\s/?#]+)*$/;
 
 const RULES = {
   arch: oneOf('arm64', 'x86_64'),
   httpMemory: whole(128, 10240),
   httpTimeout: whole(1, 29),
-  httpReserved: optional(whole(1, 1000)),
+  httpReserved: optional(either('none', whole(1, 1000))),
+  httpRate: optional(whole(1, 10000)), // the limits of an account
+  httpBurst: optional(whole(1, 5000)),
   workerMemory: whole(128, 10240),
   workerTimeout: whole(60, 900), // requests to S3 are retried for 40 s before the message is returned
   batchSize: whole(1, 10), // more would need a batching window, which delays every message
@@ -46,13 +65,16 @@ const RULES = {
   logRetention: oneOf(...DAYS),
   queueAge: whole(60, 1209600),
   alarmTopic: optional(like(TOPIC, 'the ARN of an SNS topic')),
-  formats: oneOf('layer', 'all'),
+  variants: optional(listOf(VARIANT, 'a list of layer, all, png, jpg, webp, each also with @2x, such as layer,layer@2x,webp')),
+  formats: optional(oneOf('layer', 'all')),
   tileBucket: optional(like(BUCKET, 'a bucket name: 3 to 63 of a-z, 0-9, dots and hyphens')),
   url: optional(like(ADDRESS, 'a URL such as https://tiles.example.com, without a slash at the end')),
   delivery: optional(oneOf('cloudfront', 'website')),
   domain: optional(like(HOST, 'a host name such as tiles.example.com')),
   certificate: optional(like(CERTIFICATE, 'the ARN of an ACM certificate in us-east-1, as CloudFront requires')),
   webAcl: optional(like(WEB_ACL, 'the ARN of a WAF web ACL for CloudFront, in us-east-1')),
+  budget: optional(whole(1, 1000000)),
+  budgetEmail: optional(like(EMAIL, 'an email address')),
   cloudFront: optional(like(DISTRIBUTION, 'the id of a CloudFront distribution, such as E1A2B3C4D5E6F7')),
 };
 
@@ -73,6 +95,14 @@ const checked = (name, value) => {
   return known;
 };
 
+// The conflict between the params of the budget, or null.
+const budgetConflict = ({ budget, budgetEmail }, region) => {
+  if (budget && !budgetEmail) return 'param budget needs budgetEmail, the address to warn';
+  if (budgetEmail && !budget) return 'param budgetEmail needs budget, in dollars a month';
+  if (budget && delivery.OTHER_PARTITIONS.test(region)) return `param budget is not supported in ${region}: omit it`;
+  return null;
+};
+
 module.exports = async ({ options, resolveVariable }) => {
   refuseUnknown(options.param ?? []);
   const params = {};
@@ -80,10 +110,17 @@ module.exports = async ({ options, resolveVariable }) => {
     params[name] = checked(name, await resolveVariable(`param:${name}, null`));
   }
   params.delivery ??= await delivery.chosen(resolveVariable);
-  const conflict = delivery.conflict(params);
+  const conflict = delivery.conflict(params) ?? budgetConflict(params, await resolveVariable('self:provider.region'));
   if (conflict) throw wrong(conflict);
+  if (params.variants && params.formats) throw wrong('params variants and formats choose the same: use variants alone');
+  const reserved = await concurrency.reserved(params, resolveVariable);
+  if (reserved.fault) throw wrong(reserved.fault);
+  params.httpReserved = reserved.httpReserved;
   return {
     ...params,
+    note: reserved.note,
+    budgetFile: params.budget ? 'deploy/budget.yml' : 'deploy/none.yml',
+    variants: params.variants ?? FORMATS[params.formats ?? 'layer'],
     visibility: VISIBILITY * params.workerTimeout,
     alarmActions: params.alarmTopic ? [params.alarmTopic] : [],
     ...delivery[params.delivery](params),

@@ -8,6 +8,7 @@ TilerError
 │   ├── UnknownJob          no such job in the ledger
 │   ├── ZoomOutside         zoom outside the layer's range
 │   ├── TileOutside         tile outside the layer's bounds or zooms
+│   ├── VariantNotRendered  tile of a scale or format that is not rendered on request
 │   ├── BadSource           raster that cannot become a layer
 │   ├── BadOption           option that does not fit the layer or the source
 │   ├── BadStore            malformed store URL, or a folder without write permission
@@ -107,8 +108,20 @@ class ZoomOutside(BadInput):
 class TileOutside(BadInput):
     """A tile is outside the layer's bounds or zooms."""
 
-    def __init__(self, layer: str, key: str) -> None:
+    def __init__(self, layer: str, key: str, revision: str) -> None:
         super().__init__(f"{key} is outside the bounds or zooms of layer {layer!r}")
+        self.layer = layer
+        self.revision = revision  # never has the tile, but a later one may
+
+
+class VariantNotRendered(BadInput):
+    """A tile is not stored, and tiles of its scale or format are not rendered on request."""
+
+    def __init__(self, layer: str, key: str) -> None:
+        super().__init__(
+            f"{key} is not stored, and this scale or format is not rendered on request: request another one, "
+            f"run `seed {layer}` with --scale and --format, or add it to the param variants"
+        )
         self.layer = layer
 
 

@@ -14,25 +14,34 @@ from dataclasses import dataclass, replace
 from functools import cache
 from http import HTTPStatus
 from typing import Any
-from urllib.parse import unquote
+from urllib.parse import parse_qs, unquote
 
 from tiler import timing
-from tiler.errors import BadInput, SourceReadError, StoreError, TileOutside, TilerError, UnknownLayer
+from tiler.errors import (
+    BadInput,
+    SourceReadError,
+    StoreError,
+    TileOutside,
+    TilerError,
+    UnknownLayer,
+    VariantNotRendered,
+)
 from tiler.grid import Block
 from tiler.keys import CONTENT_TYPES, TileName, layer_of_tilejson, parse_tile_key, tile_key
 from tiler.layers.catalog import Layer, Layers, tilejson
 from tiler.layers.fill import CACHE_CONTROL, Request, fill
 from tiler.layers.render import TileVariant, nothing, render_tile
-from tiler.settings import Settings
+from tiler.settings import LAYER_FORMAT, RenderedVariants, Settings
 from tiler.storage.store import Stores
 
 STATUS: dict[type[TilerError], HTTPStatus] = {  # the first match counts
     UnknownLayer: HTTPStatus.NOT_FOUND,
     TileOutside: HTTPStatus.NOT_FOUND,
+    VariantNotRendered: HTTPStatus.NOT_FOUND,
     BadInput: HTTPStatus.BAD_REQUEST,
     TilerError: HTTPStatus.BAD_GATEWAY,
 }
-SHORT_CACHE = "public, max-age=60"  # so a tile that becomes available later is found within a minute
+SHORT_CACHE = f"public, max-age={timing.MISSING_CACHE_SECONDS}"  # a later ingest or seed may add the tile
 NO_CACHE = "no-store"
 CORS = {"Access-Control-Allow-Origin": "*"}
 STATE = "X-Tile-State"  # header of a tile: `rendered` for this request, or `stored` before
@@ -58,15 +67,14 @@ def _service() -> Service:
 class Service:
     """State kept between requests.
 
-    `direct` is the base URL that serves stored tiles without a redirect. With `any_format`, tiles are rendered in
-    formats other than the layer's too; without it, the layer's own tile answers such requests. With `inline`, the
-    answer is the tile instead of a redirect.
+    `direct` is the base URL that serves stored tiles without a redirect. `variants` are rendered; the tile in the
+    layer's own format answers requests for other formats. With `inline`, the answer is the tile instead of a redirect.
     """
 
     stores: Stores
     layers: Layers
     direct: str
-    any_format: bool = False
+    variants: RenderedVariants = LAYER_FORMAT
     inline: bool = False
 
     @classmethod
@@ -74,7 +82,7 @@ class Service:
         """The service on the stores of `settings`; layer metadata is cached for `ttl` seconds."""
         stores = Stores.open(settings.within(timing.HTTP_RETRY_SECONDS))
         inline = settings.delivery == "cloudfront"
-        return cls(stores, Layers(stores.sources, ttl), settings.direct, settings.any_format, inline)
+        return cls(stores, Layers(stores.sources, ttl), settings.direct, settings.variants, inline)
 
     def answer(self, event: dict[str, Any]) -> Answer:
         """302 to the stored tile, 200 with the tile if `inline` or if it could not be stored, or the error's status."""
@@ -89,7 +97,8 @@ class Service:
         except TilerError as error:
             status = status_of(error)
             if status < HTTPStatus.INTERNAL_SERVER_ERROR:
-                return _error(status, str(error), SHORT_CACHE)
+                lasting = isinstance(error, TileOutside) and error.revision == _revision(event)
+                return _error(status, str(error), CACHE_CONTROL if lasting else SHORT_CACHE)
             log.warning("failed", extra={"path": path, "error": str(error)})
             return _error(status, "the tile's source cannot be read", NO_CACHE)  # without internal paths
         milliseconds = round(1000 * (time.monotonic() - start))
@@ -107,8 +116,7 @@ class Service:
     def _tile(self, path: str) -> Answer:
         name = parse_tile_key(path)
         layer = self._layer(name.layer)
-        if not self.any_format:  # rendering and storing the same tile twice would waste time and space
-            name = replace(name, format=layer.format)
+        name = self._rendered(layer, name)
         request = _request(layer, name)
         try:
             outcome = fill(layer, self.stores, request)
@@ -122,6 +130,17 @@ class Service:
         # S3 ignores the query; it keeps revisions apart in browser caches
         location = f"{self.direct}/{tile_key(name)}?v={layer.revision}"
         return _answer(HTTPStatus.FOUND, "", "", NO_CACHE, Location=location)
+
+    def _rendered(self, layer: Layer, name: TileName) -> TileName:
+        """The tile that answers a request for `name`: the same, or that in the layer's own format.
+
+        Raises:
+            VariantNotRendered: neither is rendered.
+        """
+        for form in (name.format, layer.format):  # the own format costs no further render, and no space
+            if self.variants.has(name.scale, form, layer.format):
+                return replace(name, format=form)
+        raise VariantNotRendered(layer.id, tile_key(name))
 
     def _stored(self, name: TileName, state: str) -> Answer:
         """An answer with the stored tile, and the `Cache-Control` of stored tiles.
@@ -155,9 +174,15 @@ def status_of(error: TilerError) -> HTTPStatus:
     return next(status for kind, status in STATUS.items() if isinstance(error, kind))
 
 
+def _revision(event: dict[str, Any]) -> str:
+    """The revision that a request's address names, or an empty text."""
+    query: str = event.get("rawQueryString", "")
+    return parse_qs(query).get("v", [""])[0]
+
+
 def _request(layer: Layer, name: TileName) -> Request:
     if not layer.has(name.tile):
-        raise TileOutside(layer.id, tile_key(name))
+        raise TileOutside(layer.id, tile_key(name), layer.revision)
     block = Block.of(name.tile)
     return Request(block, block.bit(name.tile), TileVariant(name.scale, name.format), blanks=True)
 

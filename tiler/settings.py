@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Literal, cast
 
 from tiler.errors import BadOption, shortened
+from tiler.keys import FORMATS, Format, Scale
 
 DEFAULT_DATA = "data"
 DEFAULT_URL = "http://localhost:8000"
@@ -27,6 +28,38 @@ class S3:
 
 AMAZON = S3()
 
+_FORMS: dict[str, tuple[str, ...]] = {"layer": ("layer",), "all": FORMATS, **{form: (form,) for form in FORMATS}}
+
+
+@dataclass(frozen=True, slots=True)
+class RenderedVariants:
+    """The variants that the render path makes: scales with a format, or with `layer` for the layer's own format."""
+
+    pairs: frozenset[tuple[int, str]]
+
+    @classmethod
+    def parse(cls, text: str) -> RenderedVariants:
+        """The variants of a list such as `layer,layer@2x,webp`; `all` stands for each format.
+
+        Raises:
+            BadOption: an entry is unknown.
+        """
+        pairs: set[tuple[int, str]] = set()
+        for entry in text.split(","):
+            form, at, scale = entry.strip().partition("@")
+            if form not in _FORMS or at + scale not in ("", "@2x"):
+                raise BadOption(f"unknown variant {entry!r}: use {', '.join(_FORMS)}, each also with @2x")
+            pairs |= {(2 if scale else 1, each) for each in _FORMS[form]}
+        return cls(frozenset(pairs))
+
+    def has(self, scale: Scale, form: Format, own: Format) -> bool:
+        """Whether tiles of `scale` and `form` are rendered for a layer in the format `own`."""
+        return (scale, form) in self.pairs or (form == own and (scale, "layer") in self.pairs)
+
+
+LAYER_FORMAT = RenderedVariants.parse("layer,layer@2x")
+ANY_FORMAT = RenderedVariants.parse("all,all@2x")
+
 
 @dataclass(frozen=True, slots=True)
 class Settings:
@@ -34,8 +67,7 @@ class Settings:
 
     `tiles` and `sources` are store URLs (`file://`, `s3://`, `memory://`). `url` is the public address of the tile
     store; `direct` serves the same tiles without ever redirecting, which in S3 is another address. Neither ends with
-    a slash. `queue` is the URL of an SQS queue, or empty. With `any_format`, the redirect also makes tiles in formats
-    other than the layer's.
+    a slash. `queue` is the URL of an SQS queue, or empty. `variants` are those that the render path makes.
     """
 
     tiles: str
@@ -45,7 +77,7 @@ class Settings:
     queue: str = ""
     s3: S3 = AMAZON
     stack: str = ""  # the deployed stack that these settings were read from
-    any_format: bool = False
+    variants: RenderedVariants = LAYER_FORMAT
     cloudfront: str = ""  # id of the distribution in front of the tiles, or empty
     temporary: str = ""  # the folder of TMPDIR, or empty
     delivery: Delivery = "website"  # answer of the http Lambda: a redirect to the tile, or the tile
@@ -57,7 +89,8 @@ class Settings:
         `TILER_DATA` (`data` overrides it) is the local root: tiles under `tiles/`, the private store under
         `private/`. `TILER_TILES` and `TILER_SOURCES` override each with any store URL. `TILER_URL` is the
         public address in TileJSON, `TILER_DIRECT` the one that never redirects, `TILER_QUEUE` the URL of
-        the queue. `TILER_FORMATS` is `layer` or `all`: the formats in which the redirect makes tiles.
+        the queue. `TILER_VARIANTS` lists the variants that the render path makes (see `RenderedVariants`); without
+        it, `TILER_FORMATS` of earlier versions is `layer` or `all`.
         `TILER_DELIVERY` is `website` or `cloudfront`; with `cloudfront`, `url` is empty unless `TILER_URL` is set.
         `AWS_ENDPOINT_URL_S3` and `AWS_ENDPOINT_URL` name another S3 server, `AWS_REGION` and
         `AWS_DEFAULT_REGION` the region, as in every AWS SDK.
@@ -78,7 +111,7 @@ class Settings:
             direct=_direct(environ.get("TILER_DIRECT") or "") or url,
             queue=queue if "://" in queue else "",
             temporary=environ.get("TMPDIR") or "",
-            any_format=_any_format(environ.get("TILER_FORMATS") or "layer"),
+            variants=_variants(environ.get("TILER_VARIANTS") or "", environ.get("TILER_FORMATS") or "layer"),
             delivery=delivery,
             s3=S3(
                 endpoint=environ.get("AWS_ENDPOINT_URL_S3") or environ.get("AWS_ENDPOINT_URL") or "",
@@ -92,10 +125,15 @@ class Settings:
         return replace(self, s3=replace(self.s3, patience=seconds))
 
 
-def _any_format(value: str) -> bool:
-    if value not in ("layer", "all"):
-        raise BadOption(f"TILER_FORMATS is {value!r}: set it to layer or all")
-    return value == "all"
+def _variants(listed: str, formats: str) -> RenderedVariants:
+    if listed:
+        try:
+            return RenderedVariants.parse(listed)
+        except BadOption as error:
+            raise BadOption(f"TILER_VARIANTS is {listed!r}: {error}") from error
+    if formats not in ("layer", "all"):
+        raise BadOption(f"TILER_FORMATS is {formats!r}: set it to layer or all")
+    return ANY_FORMAT if formats == "all" else LAYER_FORMAT
 
 
 def _delivery(value: str) -> Delivery:

@@ -3,6 +3,7 @@
 import { addProtocol } from "maplibre-gl";
 import { touches } from "./mercator.js";
 import { hasPixels } from "./pixels.js";
+import { fetchAgain } from "./retry.js";
 import { address } from "./tiles.js";
 
 /** @typedef {import("./mercator.js").Bounds} Bounds */
@@ -95,7 +96,7 @@ function rendered(response, url, start) {
  * @returns {Promise<{state: import("./tiles.js").State, ms: number, data: ImageBitmap | null}>}
  */
 async function fetchTile(origin, url, start, signal) {
-  const response = await fetch(url, { signal, cache: origin.cache });
+  const response = await fetchAgain(url, { signal, cache: origin.cache });
   if (response.status === 404) return { state: "empty", ms: elapsed(url, start), data: null };
   if (!response.ok) throw new Error(`${response.status} for ${url}`);
   const blob = await response.blob();

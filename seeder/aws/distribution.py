@@ -1,4 +1,4 @@
-"""Checks of a stack's delivery: answers of its distribution, addresses in TileJSON."""
+"""Checks of a stack's delivery: answers of its distribution, its limit of requests, addresses in TileJSON."""
 
 from __future__ import annotations
 
@@ -23,9 +23,6 @@ def check_distribution(settings: Settings, stack: Stack, pool: urllib3.PoolManag
     answer = pool.request("GET", url, redirect=False)
     fault = distribution_fault(answer.status, answer.data, stack)
     yield CheckResult("distribution", f"{url}: {answer.status}{f': {fault}' if fault else ''}", not fault)
-    limit = stack.outputs.get("HttpLimit", "none")
-    unlimited = "requests for missing tiles are not limited: deploy with param httpReserved or webAcl"
-    yield CheckResult("limit", unlimited if limit == "none" else f"requests for missing tiles are limited by {limit}")
 
 
 def distribution_fault(status: int, body: bytes, stack: Stack) -> str:
@@ -49,6 +46,14 @@ def distribution_fault(status: int, body: bytes, stack: Stack) -> str:
     if status == 404 and NO_KEY in body:
         return "this is an answer of S3: the origin group does not fail over to the function on 404; deploy again"
     return f"not an answer of the function: {body[:200].decode(errors='replace') or 'empty'}"
+
+
+def check_limit(stack: Stack) -> CheckResult:
+    """Name the params that limit requests for missing tiles; stacks of earlier versions have none by default."""
+    limit = stack.outputs.get("HttpLimit", "none")
+    params = "httpReserved or webAcl" if stack.delivery == "cloudfront" else "httpRate and httpBurst"
+    unlimited = f"requests for missing tiles are not limited: deploy again, or with params {params}"
+    return CheckResult("limit", unlimited if limit == "none" else f"requests for missing tiles are limited by {limit}")
 
 
 def check_addresses(settings: Settings, stack: Stack) -> Iterator[CheckResult]:

@@ -12,7 +12,7 @@ from mercantile import Tile
 
 from seeder.aws import clients
 from seeder.aws.check import PROBE, CheckResult, json_fields
-from seeder.aws.distribution import check_addresses, check_distribution
+from seeder.aws.distribution import check_addresses, check_distribution, check_limit
 from seeder.aws.queue import QueueClient
 from seeder.aws.stack import Stack, read_stack
 from tiler.errors import BadCloud, SourceReadError, TilerError
@@ -60,6 +60,7 @@ def examine(settings: Settings, layer: str | None) -> Iterator[CheckResult]:
     if chosen:
         yield from _guarded("render", lambda: _render(settings, chosen[0]))
     if stack:
+        yield check_limit(stack)
         yield from _guarded("addresses", lambda: check_addresses(settings, stack))
         if stack.delivery == "cloudfront":
             yield from _guarded("distribution", lambda: _distribution(settings, stack, chosen))

@@ -18,7 +18,7 @@ from seeder.serve import pages
 from tiler.errors import BadOption
 from tiler.ingest.processes import signals
 from tiler.layers.catalog import list_layers
-from tiler.settings import Settings
+from tiler.settings import ANY_FORMAT, Settings
 
 PORT = 8000
 
@@ -61,7 +61,8 @@ def serve(port: int, host: str, browse: bool, any_format: bool, settings: Settin
 
     check_folder(settings)
     _log_to_terminal()
-    settings = replace(settings, any_format=any_format or settings.any_format)
+    if any_format:
+        settings = replace(settings, variants=ANY_FORMAT)
     listening = listen(host, port)
     with listening, signals(lambda: sys.exit(0)), Site.open(settings, where(settings)) as site:
         address = f"http://{f'[{host}]' if ':' in host else host}:{listening.getsockname()[1]}/"

@@ -11,6 +11,7 @@ from typing import Any
 import boto3
 import pytest
 from botocore.exceptions import ClientError
+from moto.awslambda.urls import url_paths
 from moto.cloudformation.parsing import get_model_map
 from moto.cloudformation.utils import validate_template_cfn_lint
 from moto.core.common_models import CloudFormationModel
@@ -35,6 +36,7 @@ class Cloud:
 
     endpoint: str
     folder: Path
+    concurrency: dict[str, int]  # limits of the account
 
     def client(self, service: str) -> Any:
         """A boto3 client of `service`."""
@@ -102,10 +104,14 @@ def cloud(folder: Path) -> Iterator[Cloud]:
         )
         for kind in (*UNKNOWN, "CloudFront::Distribution"):
             patch.setitem(get_model_map(), f"AWS::{kind}", Named)
+        limits = {"ConcurrentExecutions": 1000, "UnreservedConcurrentExecutions": 1000}
+        # moto has no account settings
+        path = "{0}/(?P<api_version>[^/]+)/account-settings/?$"
+        patch.setitem(url_paths, path, lambda *_: (200, {}, json.dumps({"AccountLimit": limits})))
         server.start()
         try:
             host, port = server.get_host_and_port()
-            cloud = Cloud(f"http://{host}:{port}", folder)
+            cloud = Cloud(f"http://{host}:{port}", folder, limits)
             cloud.run("deploy", "dev", *WEBSITE)
             yield cloud
         finally:
@@ -177,12 +183,23 @@ def test_remove_takes_one_stage_and_leaves_the_other(cloud: Cloud) -> None:
     assert cloud.outputs("dev")["TileBucket"] in buckets
 
 
-def test_a_new_stage_gets_a_distribution_and_keeps_it(cloud: Cloud) -> None:
-    for _ in ("created", "updated"):
-        cloud.run("deploy", "https")
+def test_a_new_stage_gets_a_distribution_and_reserved_concurrency_and_keeps_both(cloud: Cloud) -> None:
+    for unreserved in (1000, 100):  # at the second deployment its own reservation left 100
+        cloud.concurrency["UnreservedConcurrentExecutions"] = unreserved
+        assert "reserved concurrency" not in cloud.run("deploy", "https")
         outputs = cloud.outputs("https")
         assert (outputs["Delivery"], outputs["WebsiteUrl"]) == ("cloudfront", "https://d1234.cloudfront.test")
         assert outputs["CloudFront"].startswith("tile-seeder-https-Distribution")
+        assert outputs["HttpLimit"] == "httpReserved=50"
+        held = cloud.client("lambda").get_function_concurrency(FunctionName=outputs["HttpFunction"])
+        assert held["ReservedConcurrentExecutions"] == 50
+
+
+def test_an_account_with_too_little_concurrency_is_told_and_nothing_reserved(cloud: Cloud) -> None:
+    cloud.concurrency.update(ConcurrentExecutions=10, UnreservedConcurrentExecutions=10)
+    told = cloud.run("deploy", "small")
+    assert "no reserved concurrency, the account with a limit of 10 cannot reserve any" in " ".join(told.split())
+    assert cloud.outputs("small")["HttpLimit"] == "none"
 
 
 def test_a_stage_of_before_there_was_a_choice_keeps_its_website(cloud: Cloud) -> None:

@@ -24,6 +24,8 @@ VARIANTS = {
         *("--param", "tileBucket=tiles.example.com", "--param", "url=https://tiles.example.com"),
         *("--param", "workerTimeout=900", "--param", "maximumConcurrency=1000", "--param", "batchSize=10"),
         *("--param", "httpReserved=7", "--param", "logLevel=DEBUG", "--param", "queueAge=600"),
+        *("--param", "httpRate=20", "--param", "httpBurst=40", "--param", "variants=layer, webp@2x"),
+        *("--param", "budget=50", "--param", "budgetEmail=ops@example.com"),
         *("--param", "cloudFront=E1A2B3C4D5E6F7"),
     ),
 }
@@ -108,6 +110,33 @@ def test_concurrency_is_reserved_only_for_http_and_only_when_asked(templates: Ma
     assert reserved == {"dev": [None, None], "prod": [None, None], "x86_64": [None, None], "own": [7, None]}
 
 
+@pytest.mark.parametrize(("variant", "rate", "burst"), [("dev", 100, 300), ("prod", 100, 300), ("own", 20, 40)])
+def test_the_api_is_throttled_and_the_stack_tells_it(
+    templates: Mapping[str, Template], variant: str, rate: int, burst: int
+) -> None:
+    (stage,) = of_type(templates[variant], "AWS::ApiGatewayV2::Stage")
+    settings = stage["DefaultRouteSettings"]
+    assert (settings["ThrottlingRateLimit"], settings["ThrottlingBurstLimit"]) == (rate, burst)
+    assert "RouteSettings" not in stage  # one of a route would replace it
+    reserved = ", httpReserved=7" * (variant == "own")
+    assert templates[variant]["Outputs"]["HttpLimit"]["Value"] == f"httpRate={rate}, httpBurst={burst}{reserved}"
+
+
+def test_a_budget_warns_of_80_percent_and_of_a_forecast_of_100(templates: Mapping[str, Template]) -> None:
+    assert [variant for variant, made in templates.items() if "Budget" in made["Resources"]] == ["own"]
+    budget = properties(templates["own"], "Budget")
+    assert budget["Budget"]["BudgetLimit"] == {"Amount": 50, "Unit": "USD"}
+    assert (budget["Budget"]["TimeUnit"], budget["Budget"]["BudgetType"]) == ("MONTHLY", "COST")
+    assert text(budget["Budget"]["BudgetName"]) == "${AWS::StackName}-${AWS::Region}"  # unique in the account
+    warned = [(each["Notification"], each["Subscribers"]) for each in budget["NotificationsWithSubscribers"]]
+    mail = [{"SubscriptionType": "EMAIL", "Address": "ops@example.com"}]
+    greater = {"ComparisonOperator": "GREATER_THAN"}
+    assert warned == [
+        ({"NotificationType": "ACTUAL", "Threshold": 80, **greater}, mail),
+        ({"NotificationType": "FORECASTED", "Threshold": 100, **greater}, mail),
+    ]
+
+
 def test_stages_share_no_name(templates: Mapping[str, Template]) -> None:
     names = [
         properties(templates[variant], name)["FunctionName"] for variant in ("dev", "prod", "own") for name in FUNCTIONS
@@ -132,13 +161,14 @@ IN_PATH = "https://s3.${AWS::Region}.${AWS::URLSuffix}/${TileBucket}"  # certifi
 def test_functions_know_the_stores_and_the_addresses(
     templates: Mapping[str, Template], variant: str, url: str, direct: str
 ) -> None:
+    variants = "layer,webp@2x" if variant == "own" else "layer,layer@2x"
     shared = {
         "TILER_TILES": "s3://${TileBucket}",
         "TILER_SOURCES": "s3://${SourceBucket}",
         "TILER_URL": url,
         "TILER_DIRECT": direct,
     }
-    assert variables(templates[variant], "HttpLambdaFunction") == {**shared, "TILER_FORMATS": "layer"}
+    assert variables(templates[variant], "HttpLambdaFunction") == {**shared, "TILER_VARIANTS": variants}
     assert variables(templates[variant], "WorkerLambdaFunction") == {
         **shared,
         "TILER_QUEUE": "${Queue}",
@@ -354,7 +384,8 @@ def test_the_stack_tells_where_everything_is(template: Template) -> None:
     outputs = {name: text(output["Value"]) for name, output in template["Outputs"].items()}
     assert outputs["ServerlessDeploymentBucketName"] == "${ServerlessDeploymentBucket}"
     ours = {name for name in outputs if not name.startswith(("ServerlessDeployment", "HttpApi"))}
-    assert {name: outputs[name] for name in ours - {"Delivery", "WebsiteUrl", "TileUrl", "CloudFront"}} == {
+    others = {"Delivery", "WebsiteUrl", "TileUrl", "CloudFront", "HttpLimit"}
+    assert {name: outputs[name] for name in ours - others} == {
         "TileBucket": "${TileBucket}",
         "SourceBucket": "${SourceBucket}",
         "QueueUrl": "${Queue}",

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import subprocess
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -202,7 +201,7 @@ def test_the_outputs_name_the_distribution_and_its_address(templates: Mapping[st
     assert (found["WebsiteUrl"], found["TileUrl"]) == (address, address)
     assert "ApiUrl" not in found
     own = outputs(templates["own"])
-    assert (found["HttpLimit"], own["HttpLimit"]) == ("none", "httpReserved=20, webAcl")
+    assert (found["HttpLimit"], own["HttpLimit"]) == ("httpReserved=50", "httpReserved=20, webAcl")
     assert (own["WebsiteUrl"], own["CloudFront"]) == ("https://tiles.example.com", "${Distribution}")
 
 
@@ -213,7 +212,11 @@ def test_a_domain_its_certificate_and_a_web_acl_are_the_distribution_s(templates
     assert own["ViewerCertificate"]["SslSupportMethod"] == "sni-only"
     assert plain["ViewerCertificate"] == {"CloudFrontDefaultCertificate": True}
     assert not plain.get("WebACLId")
-    assert properties(templates["own"], "HttpLambdaFunction")["ReservedConcurrentExecutions"] == 20
+    reserved = {
+        name: properties(made, "HttpLambdaFunction").get("ReservedConcurrentExecutions")
+        for name, made in templates.items()
+    }
+    assert reserved == {"website": None, "cloudfront": 50, "own": 20}
 
 
 def test_the_stand_in_for_cloudfront_acts_on_what_is_deployed(templates: Mapping[str, Template]) -> None:
@@ -304,6 +307,7 @@ def conflict(**params: str) -> str:
     [
         ({"delivery": "website", "domain": "tiles.example.com"}, "param domain needs delivery=cloudfront"),
         ({"delivery": "website", "webAcl": WEB_ACL}, "param webAcl needs delivery=cloudfront"),
+        ({"delivery": "cloudfront", "httpBurst": "9"}, "httpBurst needs delivery=website: use httpReserved or webAcl"),
         ({"delivery": "cloudfront", "cloudFront": "E1A2B3C4D5E6F7"}, "the stack has its own distribution"),
         ({"delivery": "cloudfront", "domain": "tiles.example.com"}, "param domain needs a certificate"),
         ({"delivery": "cloudfront", "certificate": CERTIFICATE}, "param certificate needs domain"),
@@ -319,7 +323,72 @@ def test_params_that_do_not_fit_together_are_refused_and_named(params: dict[str,
     assert message in conflict(**params)
 
 
+def reserved(command: str, account: dict[str, object] | None = None, **params: object) -> dict[str, Any]:
+    """The reserved concurrency of a stage; only `deploy` may read the account."""
+    known = {"self:service": "tiles", "self:provider.stage": "dev", "concurrency:tiles-dev-http": account}
+    made: dict[str, Any] = node(f"""
+        process.argv.push({json.dumps(command)});
+        const look = async (name) => {{
+          if (name.startsWith('concurrency:') && !{json.dumps(account)}) throw new Error('the account was read');
+          return {json.dumps(known)}[name];
+        }};
+        const params = {json.dumps({"httpReserved": None, "delivery": "cloudfront", **params})};
+        require('./deploy/concurrency').reserved(params, look).then((made) => console.log(JSON.stringify(made)));
+        """)
+    return made
+
+
+@pytest.mark.parametrize(
+    ("command", "params", "number"),
+    [
+        ("package", {}, 50),
+        ("remove", {}, 50),
+        ("deploy", {"httpReserved": "none"}, None),
+        ("deploy", {"httpReserved": 7}, 7),
+        ("deploy", {"delivery": "website"}, None),
+        ("deploy", {"delivery": "website", "httpReserved": 7}, 7),
+    ],
+)
+def test_without_need_the_account_is_not_read(command: str, params: dict[str, object], number: int | None) -> None:
+    assert reserved(command, **params) == {"httpReserved": number}
+
+
+@pytest.mark.parametrize(
+    ("limit", "unreserved", "held", "number", "note"),
+    [
+        (1000, 1000, 0, 50, None),
+        (1000, 150, 0, 50, None),
+        (150, 100, 50, 50, None),  # its own reservation
+        (1000, 149, 0, None, "can reserve 49 for a function: pass --param httpReserved=49, or request a higher quota"),
+        (10, 10, 0, None, "a limit of 10 cannot reserve any: request a higher quota"),
+        (100, 100, 0, None, "a limit of 100 cannot reserve any: request a higher quota"),
+    ],
+)
+def test_concurrency_is_reserved_if_100_stay_for_other_functions(
+    limit: int, unreserved: int, held: int, number: int | None, note: str | None
+) -> None:
+    made = reserved("deploy", {"limit": limit, "unreserved": unreserved, "held": held})
+    assert made["httpReserved"] == number
+    assert note in made["note"] if note else "note" not in made
+
+
+def test_an_account_that_cannot_be_read_is_refused_with_two_cures() -> None:
+    made = reserved("deploy", {"fault": "AccessDeniedException: not authorized"})
+    assert made == {
+        "fault": "cannot read Lambda's concurrency limits of the account (AccessDeniedException: not authorized): "
+        "allow lambda:GetAccountSettings and lambda:GetFunctionConcurrency, or pass --param httpReserved=50 (or none)"
+    }
+
+
 BAD = {
+    "httpReserved=no": 'param httpReserved must be none or a whole number from 1 to 1000, not "no"',
+    "variants=layer,gif": "param variants must be a list of layer, all, png, jpg, webp, each also with @2x",
+    "formats=png": 'param formats must be one of layer, all, not "png"',
+    "budget=50": "param budget needs budgetEmail, the address to warn",
+    "budgetEmail=ops@example.com": "param budgetEmail needs budget, in dollars a month",
+    "budget=50 budgetEmail=ops": "param budgetEmail must be an email address",
+    "budget=50 budgetEmail=ops@example.com region=cn-north-1": "param budget is not supported in cn-north-1",
+    "formats=all variants=layer": "params variants and formats choose the same: use variants alone",
     "delivery=s3": 'param delivery must be one of cloudfront, website, not "s3"',
     "domain=https://tiles.example.com": "param domain must be a host name such as tiles.example.com",
     f"certificate={CERTIFICATE.replace('us-east-1', 'eu-central-1')}": "an ACM certificate in us-east-1",
@@ -328,14 +397,14 @@ BAD = {
 
 
 @pytest.mark.parametrize(("param", "message"), BAD.items())
-def test_a_wrong_param_is_refused_and_named(param: str, message: str, tmp_path: Path) -> None:
-    assert tmp_path
-    name, _, value = param.partition("=")
+def test_a_wrong_param_is_refused_and_named(param: str, message: str) -> None:
+    given = dict(word.split("=", 1) for word in param.split())
     script = f"""
-    const params = {{ {name}: {json.dumps(value)} }};
+    const params = {json.dumps(given)};
     const defaults = {{ arch: 'arm64', httpMemory: 1024, httpTimeout: 29, workerMemory: 1769, workerTimeout: 120,
-      batchSize: 5, maximumConcurrency: 32, logLevel: 'INFO', logRetention: 14, queueAge: 3600, formats: 'layer' }};
-    const look = async (name) => ({{ ...defaults, ...params }})[name.slice(6).split(',')[0]] ?? null;
+      batchSize: 5, maximumConcurrency: 32, logLevel: 'INFO', logRetention: 14, queueAge: 3600 }};
+    const known = {{ ...defaults, ...params }};
+    const look = async (name) => known[name.split(/[:.,]/).at(name.startsWith('self') ? 2 : 1)] ?? null;
     require('./deploy/params')({{ options: {{}}, resolveVariable: look }}).then(
       () => console.log('"accepted"'), (error) => console.log(JSON.stringify(error.message)));
     """

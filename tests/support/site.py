@@ -15,6 +15,7 @@ import pytest
 
 from tiler.http import Service
 from tiler.layers.catalog import Layers
+from tiler.settings import ANY_FORMAT, RenderedVariants
 from tiler.storage.store import Store, Stores, open_store
 
 URL, DIRECT = "http://tiles.test", "http://direct.test"
@@ -22,13 +23,14 @@ READS = ("first", "ranges")  # of pixels
 WRITES = ("put", "put_all", "put_file", "delete")
 
 
-def event(path: str, method: str = "GET") -> dict[str, Any]:
+def event(target: str, method: str = "GET") -> dict[str, Any]:
     """API Gateway's event for a request of a `$default` route, payload format 2.0."""
+    path, _, query = target.partition("?")
     return {
         "version": "2.0",
         "routeKey": "$default",
         "rawPath": path,
-        "rawQueryString": "",
+        "rawQueryString": query,
         "headers": {
             "accept": "image/avif,image/webp,*/*",
             "content-length": "0",
@@ -137,22 +139,22 @@ class Site:
     tiles: Spy
     sources: Spy
     ttl: float = 1e9  # seconds
-    any_format: bool = True
+    variants: RenderedVariants = ANY_FORMAT
     inline: bool = False
     url: str = URL
 
     def __post_init__(self) -> None:
         stores = Stores(cast(Store, self.tiles), cast(Store, self.sources), self.url)
-        self.service = Service(stores, Layers(stores.sources, self.ttl), DIRECT, self.any_format, self.inline)
+        self.service = Service(stores, Layers(stores.sources, self.ttl), DIRECT, self.variants, self.inline)
 
     @classmethod
     def on(cls, tiles: Store, sources: Store) -> Site:
         """A site on unrecorded stores."""
         return cls(Spy(tiles), Spy(sources))
 
-    def ask(self, path: str, method: str = "GET") -> Answer:
-        """The response to a request."""
-        return answered(self.service.answer(event(path, method)))
+    def ask(self, target: str, method: str = "GET") -> Answer:
+        """The response to a request for a path, with or without a query."""
+        return answered(self.service.answer(event(target, method)))
 
     def stored(self) -> dict[str, bytes]:
         """All objects of the tile store."""

@@ -39,6 +39,7 @@ from tiler.layers.fill import Outcome, Request
 from tiler.layers.footprint import Footprint
 from tiler.layers.render import TileVariant
 from tiler.raster.options import Options
+from tiler.settings import LAYER_FORMAT
 from tiler.storage.store import Store, Stores, open_store
 from tiler.timing import LAYER_TTL_SECONDS
 
@@ -108,7 +109,7 @@ def deployed(s3_url: str, alps_data: Path, monkeypatch: pytest.MonkeyPatch) -> I
     monkeypatch.setenv("TILER_SOURCES", f"{s3_url}/private")
     monkeypatch.setenv("TILER_URL", URL)
     monkeypatch.setenv("TILER_DIRECT", DIRECT)
-    monkeypatch.setenv("TILER_FORMATS", "all")
+    monkeypatch.setenv("TILER_VARIANTS", "all,all@2x")
     copied(private(alps_data), open_store(f"{s3_url}/private"))
     http._service.cache_clear()
     yield s3_url
@@ -167,7 +168,7 @@ def test_the_second_request_finds_the_tile_and_renders_nothing(
 @pytest.mark.parametrize("form", ["jpg", "webp"])
 def test_another_format_than_the_layers_leads_to_the_layers_own_tile(form: str, sharp: str, site: Site) -> None:
     """Not to the website, which would send the client here again."""
-    strict = Site(site.tiles, site.sources, any_format=False)
+    strict = Site(site.tiles, site.sources, variants=LAYER_FORMAT)
     own = strict.ask(f"/alps/7/66/45{sharp}.png")
     before = strict.stored()
     assert list(before) == [f"alps/7/66/45{sharp}.png"]
@@ -178,7 +179,7 @@ def test_another_format_than_the_layers_leads_to_the_layers_own_tile(form: str, 
 
 
 def test_where_the_bucket_is_gone_another_format_is_answered_as_the_layers_own(site: Site, s3_url: str) -> None:
-    gone = Site(Spy(open_store(f"{s3_url}-gone")), site.sources, any_format=False)
+    gone = Site(Spy(open_store(f"{s3_url}-gone")), site.sources, variants=LAYER_FORMAT)
     own, other = gone.ask("/alps/7/66/45.png"), gone.ask("/alps/7/66/45.webp")
     assert (other, other.headers["Content-Type"]) == (own, "image/png")
 
@@ -186,7 +187,7 @@ def test_where_the_bucket_is_gone_another_format_is_answered_as_the_layers_own(s
 def test_unless_the_environment_allows_it_the_function_makes_no_other_format(
     deployed: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.delenv("TILER_FORMATS")
+    monkeypatch.delenv("TILER_VARIANTS")
     answer = asked("/alps/7/66/45.webp")
     assert (answer.status, answer.headers["Location"].partition("?")[0]) == (302, f"{DIRECT}/alps/7/66/45.png")
     assert not open_store(f"{deployed}/public").has("alps/7/66/45.webp")

@@ -18,7 +18,7 @@ from tiler.keys import CONTENT_TYPES, parse_tile_key
 from tiler.layers.catalog import Layer
 from tiler.layers.fill import CACHE_CONTROL
 from tiler.layers.render import TileVariant
-from tiler.settings import S3
+from tiler.settings import LAYER_FORMAT, S3
 from tiler.storage.store import Stores, open_store
 
 NAMES = ["7/66/45.png", "7/66/45@2x.png", "7/66/45.jpg", "7/66/45@2x.webp"]
@@ -78,7 +78,7 @@ def test_the_second_answer_differs_only_in_the_tile_s_state(
 @pytest.mark.parametrize("sharp", ["", "@2x"])
 @pytest.mark.parametrize("form", ["jpg", "webp"])
 def test_another_format_than_the_layer_s_is_answered_as_the_layer_s_own(form: str, sharp: str, inline: Site) -> None:
-    strict = Site(inline.tiles, inline.sources, any_format=False, inline=True, url="")
+    strict = Site(inline.tiles, inline.sources, variants=LAYER_FORMAT, inline=True, url="")
     own, other = strict.ask(f"/alps/7/66/45{sharp}.png"), strict.ask(f"/alps/7/66/45{sharp}.{form}")
     assert (other.body, other.headers["Content-Type"]) == (own.body, "image/png")
     assert picture(other) == (200, "stored", CACHE_CONTROL)

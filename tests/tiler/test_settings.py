@@ -10,8 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.support.strategies import SCALES
 from tiler.errors import BadOption
-from tiler.settings import DEFAULT_URL, S3, Settings
+from tiler.keys import FORMATS, Format, Scale
+from tiler.settings import ANY_FORMAT, DEFAULT_URL, LAYER_FORMAT, S3, RenderedVariants, Settings
 
 SQS = "https://sqs.eu-central-1.amazonaws.com/123456789012/blocks"
 
@@ -83,9 +85,46 @@ def test_a_direct_address_that_would_make_redirects_relative_is_refused(said: st
         Settings.from_env({"TILER_DIRECT": said})
 
 
-@pytest.mark.parametrize(("said", "every"), [("", False), ("layer", False), ("all", True)])
-def test_formats_are_the_layers_own_unless_all_are_allowed(said: str, every: bool) -> None:
-    assert Settings.from_env({"TILER_FORMATS": said}).any_format == every
+@pytest.mark.parametrize(
+    ("environ", "variants"),
+    [
+        ({}, LAYER_FORMAT),
+        ({"TILER_FORMATS": ""}, LAYER_FORMAT),
+        ({"TILER_FORMATS": "layer"}, LAYER_FORMAT),
+        ({"TILER_FORMATS": "all"}, ANY_FORMAT),
+        ({"TILER_VARIANTS": "all, all@2x"}, ANY_FORMAT),
+        ({"TILER_VARIANTS": "png,jpg,webp,png@2x,jpg@2x,webp@2x"}, ANY_FORMAT),
+        ({"TILER_VARIANTS": "layer@2x,layer,layer", "TILER_FORMATS": "all"}, LAYER_FORMAT),
+    ],
+)
+def test_variants_are_those_of_the_layer_s_format_unless_others_are_listed(
+    environ: dict[str, str], variants: RenderedVariants
+) -> None:
+    assert Settings.from_env(environ).variants == variants
+
+
+@pytest.mark.parametrize("own", FORMATS)
+def test_a_variant_is_rendered_if_it_is_listed_by_its_format_or_as_the_layer_s(own: Format) -> None:
+    made = {
+        listed: {(scale, form) for scale in SCALES for form in FORMATS if made_by(listed, scale, form, own)}
+        for listed in ("layer", "layer@2x,webp", "all", "jpg@2x")
+    }
+    assert made == {
+        "layer": {(1, own)},
+        "layer@2x,webp": {(2, own), (1, "webp")},
+        "all": {(1, form) for form in FORMATS},
+        "jpg@2x": {(2, "jpg")},
+    }
+
+
+def made_by(listed: str, scale: Scale, form: Format, own: Format) -> bool:
+    return RenderedVariants.parse(listed).has(scale, form, own)
+
+
+@pytest.mark.parametrize("listed", ["gif", "layer@3x", "layer@", "@2x", "layer;webp", "layer,", "png@2x@2x"])
+def test_a_variant_that_is_none_is_refused_and_named(listed: str) -> None:
+    with pytest.raises(BadOption, match=f"^TILER_VARIANTS is '{listed}': unknown variant .* each also with @2x$"):
+        Settings.from_env({"TILER_VARIANTS": listed})
 
 
 def test_formats_that_are_none_are_refused() -> None:

@@ -48,3 +48,8 @@ def test_a_message_comes_again_before_its_job_counts_as_stuck_and_then_is_a_dead
     assert deployed("deploy/queue.yml", "maxReceiveCount") == len(delays) + 1
     assert timing.STUCK_BUSY_SECONDS > timing.STUCK_SECONDS > SQS_LATE
     assert timing.POLL_SECONDS < timing.STUCK_SECONDS / 4
+
+
+def test_no_cache_has_a_404_of_an_earlier_revision_once_the_fence_is_over() -> None:
+    # A function believes its metadata for a while, and its last 404 may be kept for another while.
+    assert timing.fence_seconds(folder=False) >= timing.LAYER_TTL_SECONDS + timing.MISSING_CACHE_SECONDS

@@ -16,7 +16,7 @@ from tiler.layers.render import TileVariant, nothing, render
 from tiler.storage.store import Store, Stores
 
 TRIES = 3  # attempts to check the revision in time
-CACHE_CONTROL = "public, max-age=3600"  # of tiles; the revision in TileJSON's URLs bypasses it
+CACHE_CONTROL = f"public, max-age={timing.TILE_CACHE_SECONDS}"  # of tiles; the revision in TileJSON's URLs bypasses it
 
 
 @dataclass(frozen=True, slots=True)

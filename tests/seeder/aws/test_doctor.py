@@ -135,7 +135,7 @@ def test_a_stack_with_all_that_belongs_to_it_is_well(deployed: Deployed) -> None
     result = doctor("--stack", deployed.stack, "--json")
     assert wrong(result) == {}
     found = findings(result)
-    assert list(found) == [*ALL, "website", "api", "tile"]
+    assert list(found) == [*ALL, "limit", "website", "api", "tile"]
     assert found["stack"]["seen"] == f"{deployed.stack}: CREATE_COMPLETE"
     assert found["tile"]["seen"].endswith("200 image/png")
     rendered = found["render"]["seen"].partition(":")[0]

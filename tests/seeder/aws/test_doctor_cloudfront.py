@@ -9,9 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-import urllib3
 
-from seeder.aws.distribution import SHOWN, check_distribution, distribution_fault
+from seeder.aws.distribution import SHOWN, check_limit, distribution_fault
 from seeder.aws.stack import Stack, read_stack
 from tests.e2e.wire import Exchange, Server
 from tests.support.aws import MakeStack, upload
@@ -88,17 +87,17 @@ def test_the_stack_s_distribution_and_address_become_settings(stack: Stack, cdn:
 @pytest.mark.parametrize(
     ("outputs", "seen"),
     [
-        ({}, "not limited: deploy with param httpReserved or webAcl"),
-        ({"HttpLimit": "httpReserved=20"}, "httpReserved=20"),
+        ({}, "not limited: deploy again, or with params httpRate and httpBurst"),
+        ({"Delivery": "cloudfront"}, "not limited: deploy again, or with params httpReserved or webAcl"),
+        ({"Delivery": "cloudfront", "HttpLimit": "none"}, "or with params httpReserved or webAcl"),
+        ({"Delivery": "cloudfront", "HttpLimit": "httpReserved=20"}, "limited by httpReserved=20"),
+        ({"HttpLimit": "httpRate=100, httpBurst=300"}, "limited by httpRate=100, httpBurst=300"),
     ],
 )
-def test_what_limits_requests_is_named(outputs: dict[str, str], seen: str, cdn: Cdn, stack: Stack) -> None:
-    limited = Stack(stack.name, stack.status, {**stack.outputs, **outputs})
-    settings = limited.settings(Settings.from_env({}))
-    found = {each.what: each for each in check_distribution(settings, limited, urllib3.PoolManager(retries=False))}
-    assert found["limit"].well
-    assert found["limit"].seen.endswith(seen)
-    assert cdn.url in found["distribution"].seen
+def test_what_limits_requests_is_named(outputs: dict[str, str], seen: str) -> None:
+    found = check_limit(Stack("tiles", "CREATE_COMPLETE", outputs))
+    assert (found.what, found.well) == ("limit", True)
+    assert found.seen.endswith(seen)
 
 
 def test_a_stack_of_before_the_choice_is_a_website() -> None:
@@ -110,7 +109,7 @@ def test_a_stack_with_all_that_belongs_to_it_is_well(stack: Stack, cdn: Cdn) -> 
         result = doctor("--stack", stack.name, "--json")
         assert wrong(result) == {}
         found = findings(result)
-        assert list(found) == [*ALL, "addresses", "distribution", "limit", "tile"]
+        assert list(found) == [*ALL, "limit", "addresses", "distribution", "tile"]
         assert found["tile"]["seen"].endswith("200 image/png")
         assert found["distribution"]["seen"] == f"{cdn.url}/jobs/0/0/0.png: 400"
 

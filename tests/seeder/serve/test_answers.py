@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from seeder.serve.answers import POLICY
 from tests.support.effort import examples
 from tests.support.served import ask, serving
-from tiler.settings import Settings
+from tiler.settings import ANY_FORMAT, Settings
 
 STORED, MISSING = "alps/3/4/2.png", "alps/3/4/2@2x.png"
 DATA = b"a tile of thirty-one characters"
@@ -207,6 +207,6 @@ def test_another_format_leads_to_the_layers_own_unless_it_is_stored(data: Path, 
         (data / "tiles/alps" / name).write_bytes(b"seeded")
         assert ask(f"{address}/alps/{name}").data == b"seeded"
         (data / "tiles/alps" / name).unlink()
-    with serving(replace(here, any_format=True)) as address:
+    with serving(replace(here, variants=ANY_FORMAT)) as address:
         assert ask(f"{address}/alps/{name}", redirect=True).status == 200
         assert (data / "tiles/alps" / name).exists()

@@ -31,7 +31,7 @@ from tiler.keys import Format, Scale, TileName, tile_key
 from tiler.layers.catalog import load_layer
 from tiler.layers.render import TileVariant, render
 from tiler.raster.options import Options
-from tiler.settings import Settings
+from tiler.settings import ANY_FORMAT, Settings
 from tiler.storage.store import Stores
 
 
@@ -42,7 +42,7 @@ def settings(alps_copy: Path) -> Settings:
 
 @pytest.fixture
 def url(settings: Settings, assets: Path) -> Iterator[str]:  # noqa: ARG001 - whoever needs the pages gets them built
-    with serving(replace(settings, any_format=True), " --data '/my maps'") as address:
+    with serving(replace(settings, variants=ANY_FORMAT), " --data '/my maps'") as address:
         yield address
 
 

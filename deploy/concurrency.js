@@ -1,0 +1,67 @@
+'use strict';
+
+// Reserved concurrency of the HTTP function with `cloudfront`, on by default: a function URL has no throttle of its own.
+// It is also a plugin, because only plugins have the credentials of the framework.
+
+const DEFAULT = 50; // a map requests up to 30 tiles at once
+const UNRESERVED = 100; // Lambda keeps these for the other functions of the account
+
+// The param httpReserved, or the default if the account's limit allows it; with a fault to refuse or a note to print.
+// Only `deploy` reads the account: packaging needs no network.
+const reserved = async ({ httpReserved, delivery }, resolveVariable) => {
+  if (httpReserved === 'none') return { httpReserved: null };
+  if (httpReserved !== null || delivery === 'website') return { httpReserved };
+  if (!process.argv.includes('deploy')) return { httpReserved: DEFAULT };
+  const stack = `${await resolveVariable('self:service')}-${await resolveVariable('self:provider.stage')}`;
+  const { limit, unreserved, held, fault } = await resolveVariable(`concurrency:${stack}-http`);
+  if (fault) {
+    const cure = `allow lambda:GetAccountSettings and lambda:GetFunctionConcurrency, or pass --param httpReserved=${DEFAULT} (or none)`;
+    return { fault: `cannot read Lambda's concurrency limits of the account (${fault}): ${cure}` };
+  }
+  const room = unreserved + held - UNRESERVED;
+  if (room >= DEFAULT) return { httpReserved: DEFAULT };
+  const left = room > 0 ? `can reserve ${room} for a function: pass --param httpReserved=${room}, or` : 'cannot reserve any:';
+  const cure = 'request a higher quota (Service Quotas, Lambda, Concurrent executions) and deploy again';
+  return { httpReserved: null, note: `no reserved concurrency, the account with a limit of ${limit} ${left} ${cure}` };
+};
+
+// Limit and unreserved concurrency of the account, and the reservation that a function holds already.
+const read = async (client, name) => {
+  const { GetAccountSettingsCommand, GetFunctionConcurrencyCommand } = require('@aws-sdk/client-lambda');
+  try {
+    const { AccountLimit } = await client.send(new GetAccountSettingsCommand({}));
+    const function_ = await client.send(new GetFunctionConcurrencyCommand({ FunctionName: name })).catch((error) => {
+      if (error.name === 'ResourceNotFoundException') return {};
+      throw error;
+    });
+    return {
+      limit: AccountLimit.ConcurrentExecutions,
+      unreserved: AccountLimit.UnreservedConcurrentExecutions,
+      held: function_.ReservedConcurrentExecutions ?? 0,
+    };
+  } catch (error) {
+    return { fault: `${error.name}: ${error.message}` };
+  }
+};
+
+class Concurrency {
+  constructor(serverless, _options, { log }) {
+    this.configurationVariablesSources = {
+      concurrency: {
+        async resolve({ address }) {
+          const { LambdaClient } = require('@aws-sdk/client-lambda');
+          const client = new LambdaClient(await serverless.getProvider('aws').getAwsSdkV3Config());
+          return { value: await read(client, address) };
+        },
+      },
+    };
+    this.hooks = {
+      'before:package:initialize'() {
+        const { note } = serverless.service.custom;
+        if (note) log.warning(note);
+      },
+    };
+  }
+}
+
+module.exports = Object.assign(Concurrency, { reserved });
