@@ -15,14 +15,16 @@ const reserved = async ({ httpReserved, delivery }, resolveVariable) => {
   const stack = `${await resolveVariable('self:service')}-${await resolveVariable('self:provider.stage')}`;
   const { limit, unreserved, held, fault } = await resolveVariable(`concurrency:${stack}-http`);
   if (fault) {
-    const cure = `allow lambda:GetAccountSettings and lambda:GetFunctionConcurrency, or pass --param httpReserved=${DEFAULT} (or none)`;
+    const actions = 'lambda:GetAccountSettings and lambda:GetFunctionConcurrency';
+    const cure = `allow ${actions}, or pass --param httpReserved=${DEFAULT} (or none)`;
     return { fault: `cannot read Lambda's concurrency limits of the account (${fault}): ${cure}` };
   }
   const room = unreserved + held - UNRESERVED;
   if (room >= DEFAULT) return { httpReserved: DEFAULT };
-  const left = room > 0 ? `can reserve ${room} for a function: pass --param httpReserved=${room}, or` : 'cannot reserve any:';
+  const left = room > 0 ? `only ${room}: pass --param httpReserved=${room}, or` : 'none:';
   const cure = 'request a higher quota (Service Quotas, Lambda, Concurrent executions) and deploy again';
-  return { httpReserved: null, note: `no reserved concurrency, the account with a limit of ${limit} ${left} ${cure}` };
+  const note = `no concurrency reserved, because the account's limit of ${limit} leaves ${left} ${cure}`;
+  return { httpReserved: null, note };
 };
 
 // Limit and unreserved concurrency of the account, and the reservation that a function holds already.
@@ -30,17 +32,17 @@ const read = async (client, name) => {
   const { GetAccountSettingsCommand, GetFunctionConcurrencyCommand } = require('@aws-sdk/client-lambda');
   try {
     const { AccountLimit } = await client.send(new GetAccountSettingsCommand({}));
-    const function_ = await client.send(new GetFunctionConcurrencyCommand({ FunctionName: name })).catch((error) => {
-      if (error.name === 'ResourceNotFoundException') return {};
+    const own = await client.send(new GetFunctionConcurrencyCommand({ FunctionName: name })).catch((error) => {
+      if (error.name === 'ResourceNotFoundException') return {}; // a new stage
       throw error;
     });
     return {
       limit: AccountLimit.ConcurrentExecutions,
       unreserved: AccountLimit.UnreservedConcurrentExecutions,
-      held: function_.ReservedConcurrentExecutions ?? 0,
+      held: own.ReservedConcurrentExecutions ?? 0,
     };
   } catch (error) {
-    return { fault: `${error.name}: ${error.message}` };
+    return { fault: `${error.name}: ${error.message.split('\n')[0]}` };
   }
 };
 

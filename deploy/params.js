@@ -65,7 +65,7 @@ const RULES = {
   logRetention: oneOf(...DAYS),
   queueAge: whole(60, 1209600),
   alarmTopic: optional(like(TOPIC, 'the ARN of an SNS topic')),
-  variants: optional(listOf(VARIANT, 'a list of layer, all, png, jpg, webp, each also with @2x, such as layer,layer@2x,webp')),
+  variants: optional(listOf(VARIANT, 'a list of layer, all, png, jpg, webp, each also with @2x')),
   formats: optional(oneOf('layer', 'all')),
   tileBucket: optional(like(BUCKET, 'a bucket name: 3 to 63 of a-z, 0-9, dots and hyphens')),
   url: optional(like(ADDRESS, 'a URL such as https://tiles.example.com, without a slash at the end')),

@@ -41,7 +41,7 @@ JOB is a job's id, its first characters, or a layer's name for the layer's newes
 | `TILER_QUEUE` | as `--queue` |
 | `TILER_DIRECT` | address of stored tiles without a redirect, for the redirect Lambda; `TILER_URL` by default |
 | `TILER_DELIVERY` | answer of the Lambda: `website` (the default) redirects to a stored tile, `cloudfront` returns it |
-| `TILER_VARIANTS` | variants that the Lambda and `serve` render: `layer,layer@2x` (the default), `all`, `layer,webp`, ... |
+| `TILER_VARIANTS` | variants that the Lambda and `serve` render: `layer,layer@2x` (the default), `all`, `webp`, ... |
 | `TILER_FORMATS` | its form in earlier versions: `layer` is `layer,layer@2x`, `all` is `all,all@2x` |
 | `AWS_PROFILE`, `AWS_REGION`, `AWS_ACCESS_KEY_ID`, ... | as for every AWS tool; profiles, SSO and roles work |
 | `AWS_ENDPOINT_URL_S3`, `AWS_ENDPOINT_URL` | an S3 server other than Amazon's |

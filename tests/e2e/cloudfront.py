@@ -40,6 +40,7 @@ from tests.support.paths import ROOT
 TEMPLATE = ROOT / "deploy" / "cloudfront.yml"
 ID = "E2E3A1B2C3D4F5"
 UNLISTED = 10  # seconds that CloudFront keeps an error for which nothing is configured
+NEVER_KEPT = 429  # no status for which CloudFront has a lifetime
 NAMESPACE = "http://cloudfront.amazonaws.com/doc/2020-05-31/"
 
 Template = dict[str, Any]
@@ -140,6 +141,8 @@ class Answer(NamedTuple):
         """Seconds for which CloudFront keeps the answer."""
         control = self.header("cache-control")
         max_age = re.search(r"s-maxage=(\d+)", control) or re.search(r"max-age=(\d+)", control)
+        if self.status == NEVER_KEPT:
+            return 0
         if self.status >= 400:
             return max(config.errors.get(self.status, UNLISTED), int(max_age[1]) if max_age else 0)
         least, usual, most = config.lifetimes

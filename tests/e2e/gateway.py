@@ -60,6 +60,7 @@ class Gateway:
         self, function: Function, *, routes: Sequence[str] = (DEFAULT,), decode: bool = True, limit: float = 30.0
     ) -> None:
         self.served: list[Served] = []
+        self.throttled = False  # whether the function has no concurrency left
         self._function = function
         self._routes = [(key, _pattern(key)) for key in sorted(routes, key=_rank)]
         self._decode = decode
@@ -88,6 +89,8 @@ class Gateway:
         exchange.send(answer.status, own + answer.headers, answer.body)
 
     def _invoke(self, event: dict[str, Any]) -> Answer:
+        if self.throttled:
+            return _message(429, "Too Many Requests")
         try:
             return _answer(self._invokers.submit(self._function.invoke, event).result(self._limit))
         except TimeoutError:

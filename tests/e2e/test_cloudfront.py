@@ -17,6 +17,8 @@ from tests.e2e.sqs import Sqs
 from tests.e2e.world import ALPS, GLOBE, key
 from tests.support.effort import LONG
 from tests.support.rasters import Recipe, scene, write_raster
+from tests.support.site import private
+from tiler.layers.catalog import load_layer
 from tiler.layers.fill import CACHE_CONTROL
 
 pytestmark = pytest.mark.skipif(not LONG, reason="scripts/full runs it")
@@ -164,6 +166,28 @@ def test_a_missing_tile_is_a_404_with_a_message_for_a_minute(
     elapse(2)
     assert get("nowhere/3/1/2.png").status == 404
     assert len(site.stack.gateway.served) == calls + 1
+
+
+def test_a_tile_outside_is_missing_for_an_hour_below_the_current_revision(
+    site: Fronted, get: Get, data: Path, elapse: Callable[[float], None]
+) -> None:
+    outside = f"{ALPS}/3/0/0.png"
+    for revision, seconds in ((load_layer(private(data), ALPS).revision, 3600), ("earlier", 60)):
+        calls = len(site.stack.gateway.served)
+        for wait, more in ((0, 1), (seconds - 1, 1), (2, 2)):
+            elapse(wait)
+            assert get(f"{outside}?v={revision}").status == 404
+            assert len(site.stack.gateway.served) == calls + more
+
+
+def test_a_throttled_request_is_kept_nowhere_and_the_next_gets_the_tile(
+    site: Fronted, get: Get, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as limited:
+        limited.setattr(site.stack.gateway, "throttled", True)
+        assert get(TILE).status == 429
+    assert get(TILE).status == 200
+    assert site.cdn.outcomes() == [("Error", HTTP), ("Miss", HTTP)]
 
 
 def test_nobody_may_list_or_write(site: Fronted, get: Get) -> None:

@@ -109,6 +109,19 @@ def test_a_broken_access_control_is_a_visible_403(site: Fronted, page: str, look
         assert len(site.stack.gateway.served) == rendered == 4
 
 
+def test_tiles_of_a_throttled_function_appear_by_themselves(site: Fronted, page: str, look: Look) -> None:
+    gateway = site.stack.gateway
+    gateway.throttled = True
+    try:
+        with look(page, excused=r"\.png", **SELF_SIGNED) as window:
+            window.until(lambda: [each.status for each in gateway.served].count(429) >= 4)
+            assert window.summary == NONE
+            gateway.throttled = False
+            settled(window, rendered=4)
+    finally:
+        gateway.throttled = False
+
+
 def test_a_refresh_shows_new_tiles_on_a_page_that_was_seen_before(
     site: Fronted, page: str, flats_data: Path, look: Look
 ) -> None:

@@ -359,9 +359,9 @@ def test_without_need_the_account_is_not_read(command: str, params: dict[str, ob
         (1000, 1000, 0, 50, None),
         (1000, 150, 0, 50, None),
         (150, 100, 50, 50, None),  # its own reservation
-        (1000, 149, 0, None, "can reserve 49 for a function: pass --param httpReserved=49, or request a higher quota"),
-        (10, 10, 0, None, "a limit of 10 cannot reserve any: request a higher quota"),
-        (100, 100, 0, None, "a limit of 100 cannot reserve any: request a higher quota"),
+        (1000, 149, 0, None, "limit of 1000 leaves only 49: pass --param httpReserved=49, or request a higher quota"),
+        (10, 10, 0, None, "limit of 10 leaves none: request a higher quota"),
+        (100, 100, 0, None, "limit of 100 leaves none: request a higher quota"),
     ],
 )
 def test_concurrency_is_reserved_if_100_stay_for_other_functions(
