@@ -7,13 +7,13 @@ against them; that takes some minutes and wants a quiet machine. `--docs` writes
 
 from __future__ import annotations
 
-import re
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
+from pages import dollars, table, written
 from scale_fluid import Run, simulate
 from scale_world import FOREVER, PRICES, Bucket, Job, Queue, Worker, World, job
 from tiny import TINY, arguments, parser_for, sized
@@ -96,23 +96,9 @@ def span(seconds: float) -> str:
     return f"{seconds / HOUR:.1f} h" if seconds < 96 * HOUR else f"{seconds / HOUR / 24:.1f} days"
 
 
-def dollars(amount: float) -> str:
-    """Dollars to two places below a hundred."""
-    return f"${amount:,.2f}" if amount < 100 else f"${amount:,.0f}"
-
-
 def share(part: float) -> str:
     """Percent."""
     return f"{100 * part:.0f}%"
-
-
-def table(head: str, rows: Iterator[list[str]]) -> Iterator[str]:
-    """A Markdown table; all columns but the first stand to the right."""
-    names = head.split(", ")
-    yield f"| {' | '.join(names)} |"
-    yield f"| --- {'| ---: ' * (len(names) - 1)}|"
-    for row in rows:
-        yield f"| {' | '.join(row)} |"
 
 
 def of_job(name: str) -> Iterator[str]:
@@ -186,15 +172,6 @@ def modelled() -> dict[str, str]:
     """Every table of the model, by the name of its place in docs/scale.md."""
     jobs = "\n\n".join("\n".join(of_job(name)) for name in JOBS)
     return {"advice": "\n".join(advice()), "jobs": jobs, "sensitivity": "\n".join(sensitivity([*JOBS][-1]))}
-
-
-def written(page: str, place: str, text: str) -> str:
-    """The page with `text` in its place, between two comments."""
-    pattern = rf"(<!-- {place}: written by bench/scale.py -->\n).*?(<!-- end of {place} -->)"
-    found, number = re.subn(pattern, lambda match: f"{match[1]}{text}\n{match[2]}", page, flags=re.DOTALL)
-    if number != 1:
-        raise SystemExit(f"{PAGE.name} has no place for {place}")
-    return found
 
 
 def validation(*, quick: bool) -> str:
