@@ -24,6 +24,8 @@ Case = tuple[Layer, TileVariant, int]  # and how many blocks
 class Context:
     """Lambda's."""
 
+    function_name = "worker"
+
     def get_remaining_time_in_millis(self) -> int:
         """Enough."""
         return 120_000

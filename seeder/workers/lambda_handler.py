@@ -40,6 +40,8 @@ class Redeliver:
 class Context(Protocol):
     """The part of Lambda's context in use."""
 
+    function_name: str
+
     def get_remaining_time_in_millis(self) -> int:
         """Milliseconds until Lambda ends the invocation."""
         ...
@@ -71,6 +73,9 @@ def handler(event: Event, context: Context) -> Event:
     if back:
         metrics.add_metric("Returned", MetricUnit.Count, len(back))
         _give_back(back)
+    metrics.add_dimensions(
+        FunctionName=context.function_name
+    )  # also per function: stages of an account share `service`
     metrics.flush_metrics()
     return {"batchItemFailures": [{"itemIdentifier": delivery.id} for delivery, _ in back]}
 

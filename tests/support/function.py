@@ -47,6 +47,7 @@ class Context:
     """Lambda's context; `seconds` are the remaining times of consecutive calls, the last one repeated."""
 
     seconds: list[float]
+    function_name: str = "tile-seeder-dev-worker"
 
     def get_remaining_time_in_millis(self) -> int:
         """The remaining milliseconds of the invocation."""

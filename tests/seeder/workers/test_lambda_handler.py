@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from collections import Counter
@@ -64,6 +65,15 @@ def test_the_metrics_add_up_to_the_receipts(function: Function) -> None:
         "Milliseconds": sum(outcome.milliseconds for outcome in outcomes),
     }
     assert counted["Tiles"] == function.plan.tally.tiles
+
+
+def test_a_metric_has_a_series_of_its_function_beside_that_of_all_workers(function: Function) -> None:
+    for message in function.messages[:2]:
+        function.invoke(function.records(message.encode()))
+        (line,) = map(json.loads, function.capture.readouterr().out.splitlines())
+        (directive,) = line["_aws"]["CloudWatchMetrics"]
+        assert directive["Dimensions"] == [["service"], ["FunctionName"]]
+        assert (line["service"], line["FunctionName"]) == ("worker", "tile-seeder-dev-worker")
 
 
 def test_an_invocation_counts_only_its_own_records(function: Function) -> None:
