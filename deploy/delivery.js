@@ -3,7 +3,7 @@
 // The delivery of tiles: `cloudfront` (HTTPS, a private bucket, cloudfront.yml) or `website` (HTTP only, a public bucket
 // with redirects to the API, website.yml). params.js chooses one and adds its values.
 
-const OF_CLOUDFRONT = ['domain', 'certificate', 'webAcl'];
+const OF_CLOUDFRONT = ['domain', 'certificate', 'webAcl', 'cacheMetrics'];
 const OF_WEBSITE = ['httpRate', 'httpBurst'];
 const RATE = { httpRate: 100, httpBurst: 300 }; // requests per second and at once; a map requests up to 30 tiles at once
 const OTHER_PARTITIONS = /^(cn|us-gov|us-iso[a-z]*|eu-isoe|eusc)-/; // their regions have no CloudFront
@@ -62,6 +62,7 @@ const website = (params) => {
     httpRate,
     httpBurst,
     httpLimit: limits(['httpRate', httpRate], ['httpBurst', httpBurst], ['httpReserved', params.httpReserved]),
+    apiMinute: 60 * httpRate + httpBurst,
   };
 };
 

@@ -1,6 +1,7 @@
 'use strict';
 
 const concurrency = require('./concurrency');
+const dashboard = require('./dashboard');
 const delivery = require('./delivery');
 
 // Checks the params of serverless.yml, converts text of the command line to numbers, and derives further values.
@@ -64,6 +65,9 @@ const RULES = {
   logLevel: oneOf('DEBUG', 'INFO', 'WARN', 'ERROR'),
   logRetention: oneOf(...DAYS),
   queueAge: whole(60, 1209600),
+  httpCalls: whole(1, 100000000),
+  dashboard: oneOf(true, false),
+  cacheMetrics: oneOf(true, false),
   alarmTopic: optional(like(TOPIC, 'the ARN of an SNS topic')),
   variants: optional(listOf(VARIANT, 'a list of layer, all, png, jpg, webp, each also with @2x')),
   formats: optional(oneOf('layer', 'all')),
@@ -122,6 +126,7 @@ module.exports = async ({ options, resolveVariable }) => {
     budgetFile: params.budget ? 'deploy/budget.yml' : 'deploy/none.yml',
     variants: params.variants ?? FORMATS[params.formats ?? 'layer'],
     visibility: VISIBILITY * params.workerTimeout,
+    monitoring: dashboard(params, await resolveVariable('self:provider.region')),
     alarmActions: params.alarmTopic ? [params.alarmTopic] : [],
     ...delivery[params.delivery](params),
   };

@@ -64,6 +64,51 @@ class Prices:
         return replace(cls(), **values)
 
 
+Tiers = tuple[tuple[float, float], ...]  # of a month: GB, then dollars per GB
+TERABYTE = 1024.0  # GB, as AWS counts its tiers
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveryPrices:
+    """Prices of visitors and of monitoring, in US dollars without taxes and free tiers.
+
+    Read from the pages `as_of` names: aws.amazon.com/{cloudfront,s3,api-gateway,lambda,cloudwatch}/pricing.
+    Edges are those of `PriceClass_100`; other regions cost up to twice as much.
+    """
+
+    as_of: str = "2025-11, us-east-1"
+    lambda_gb_second_x86: float = 0.0000166667
+    cloudfront_million_requests: float = 1.00  # HTTPS
+    cloudfront_million_functions: float = 0.10  # the viewer function runs at each request
+    cloudfront_gb: Tiers = (
+        (10 * TERABYTE, 0.085),
+        (40 * TERABYTE, 0.080),
+        (100 * TERABYTE, 0.060),
+        (350 * TERABYTE, 0.040),
+        (math.inf, 0.030),
+    )
+    s3_gb: Tiers = (  # from S3 to the internet; to CloudFront nothing
+        (10 * TERABYTE, 0.090),
+        (40 * TERABYTE, 0.085),
+        (100 * TERABYTE, 0.070),
+        (math.inf, 0.050),
+    )
+    api_million_requests: float = 1.00  # HTTP API, up to 300 million a month
+    alarm_month: float = 0.10  # per metric
+    metric_month: float = 0.30  # a custom metric, by the hour in which it is reported
+    dashboard_month: float = 3.00  # beyond three of an account
+
+
+def transfer(gigabytes: float, tiers: Tiers) -> float:
+    """Dollars for a month's transfer: each tier's price for its part."""
+    dollars = 0.0
+    for size, price in tiers:
+        part = min(gigabytes, size)
+        dollars += part * price
+        gigabytes -= part
+    return dollars
+
+
 @dataclass(frozen=True, slots=True)
 class Demand:
     """The quantities behind a cost: tiles, blocks, tiles to be `stored`, bytes, and seconds of rendering.

@@ -25,7 +25,6 @@ from typing import Any, NamedTuple
 from urllib.parse import parse_qs, quote, unquote, urlsplit
 from xml.etree import ElementTree as ET
 
-import yaml
 from botocore.auth import S3SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
@@ -34,6 +33,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from tests.e2e.template import Template, read_yaml
 from tests.e2e.wire import FRAMING, Exchange, Server
 from tests.support.paths import ROOT
 
@@ -43,27 +43,12 @@ UNLISTED = 10  # seconds that CloudFront keeps an error for which nothing is con
 NEVER_KEPT = 429  # no status for which CloudFront has a lifetime
 NAMESPACE = "http://cloudfront.amazonaws.com/doc/2020-05-31/"
 
-Template = dict[str, Any]
 Headers = list[tuple[str, str]]
-
-
-class _Tagged(yaml.SafeLoader):
-    """Reads CloudFormation's YAML and passes over its tags."""
-
-
-def _untagged(loader: yaml.SafeLoader, _tag: str, node: yaml.Node) -> Any:
-    if isinstance(node, yaml.ScalarNode):
-        return node.value
-    make = loader.construct_sequence if isinstance(node, yaml.SequenceNode) else loader.construct_mapping
-    return make(node, deep=True)
-
-
-_Tagged.add_multi_constructor("!", _untagged)
 
 
 def read_template() -> Template:
     """The properties of the distribution and its cache policy, as deploy/cloudfront.yml has them."""
-    resources = yaml.load(TEMPLATE.read_text(), _Tagged)["Resources"]
+    resources = read_yaml(TEMPLATE)["Resources"]
     return {
         "Distribution": resources["Distribution"]["Properties"]["DistributionConfig"],
         "TileCachePolicy": resources["TileCachePolicy"]["Properties"]["CachePolicyConfig"],

@@ -3,9 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
+import yaml
+
 Template = dict[str, Any]
+
+
+class _Tagged(yaml.SafeLoader):
+    """Reads CloudFormation's YAML without its tags."""
+
+
+def _untagged(loader: yaml.SafeLoader, _tag: str, node: yaml.Node) -> Any:
+    if isinstance(node, yaml.ScalarNode):
+        return node.value
+    make = loader.construct_sequence if isinstance(node, yaml.SequenceNode) else loader.construct_mapping
+    return make(node, deep=True)
+
+
+_Tagged.add_multi_constructor("!", _untagged)
+
+
+def read_yaml(path: Path) -> Template:
+    """A file of deploy/, with the text of each reference in its place."""
+    made: Template = yaml.load(path.read_text(), _Tagged)
+    return made
 
 
 def properties(template: Template, name: str) -> dict[str, Any]:

@@ -17,7 +17,7 @@ TOPIC = "arn:aws:sns:eu-central-1:123456789012:ops"
 VARIANTS = {
     "dev": (),
     "prod": ("--stage", "prod"),
-    "x86_64": ("--param", "arch=x86_64"),
+    "x86_64": ("--param", "arch=x86_64", "--param", "dashboard=false"),
     "own": (
         *("--stage", "own", "--region", "eu-central-1"),
         *("--param", f"alarmTopic={TOPIC}"),
@@ -363,16 +363,26 @@ def test_the_queue_feeds_the_worker(templates: Mapping[str, Template], variant: 
 
 
 @pytest.mark.parametrize(("variant", "age", "actions"), [("dev", 3600, []), ("prod", 3600, []), ("own", 600, [TOPIC])])
-def test_alarms_watch_both_queues_and_both_functions(
+def test_alarms_watch_queues_functions_the_api_and_tiles_that_could_not_be_stored(
     templates: Mapping[str, Template], variant: str, age: int, actions: list[str]
 ) -> None:
     alarms = list(of_type(templates[variant], "AWS::CloudWatch::Alarm"))
-    watched = {(alarm["MetricName"], text(alarm["Dimensions"][0]["Value"]), alarm["Threshold"]) for alarm in alarms}
+    watched = {
+        (alarm["MetricName"], *(text(each["Value"]) for each in alarm.get("Dimensions", ())), alarm["Threshold"])
+        for alarm in alarms
+    }
+    account = 60 * 100 + 300  # requests that API Gateway passes in a minute
     assert watched == {
         ("ApproximateNumberOfMessagesVisible", "${DeadLetterQueue.QueueName}", 0),
         ("ApproximateAgeOfOldestMessage", "${Queue.QueueName}", age),
         ("Errors", "${HttpLambdaFunction}", 0),
         ("Errors", "${WorkerLambdaFunction}", 0),
+        ("Throttles", "${HttpLambdaFunction}", 0),
+        ("Throttles", "${WorkerLambdaFunction}", 0),
+        ("Invocations", "${HttpLambdaFunction}", 3000),
+        ("NotStored", 0),
+        ("5xx", "${HttpApi}", 0),
+        ("Count", "${HttpApi}", account),
     }
     for alarm in alarms:
         assert alarm["ComparisonOperator"] == "GreaterThanThreshold"
@@ -380,12 +390,22 @@ def test_alarms_watch_both_queues_and_both_functions(
         assert alarm["AlarmActions"] == alarm["OKActions"] == actions
 
 
+def test_each_stage_has_a_dashboard_unless_it_is_omitted(templates: Mapping[str, Template]) -> None:
+    for variant, made in templates.items():
+        assert ("Dashboard" in made["Resources"]) == ("Dashboard" in made["Outputs"]) == (variant != "x86_64")
+    dashboard = properties(templates["prod"], "Dashboard")
+    assert dashboard["DashboardName"] == {"Fn::Sub": "${AWS::StackName}-${AWS::Region}"}
+    assert json.loads(dashboard["DashboardBody"]["Fn::Sub"])["widgets"]
+
+
+CHOSEN = {"Delivery", "WebsiteUrl", "TileUrl", "CloudFront", "Dashboard", "HttpLimit"}  # by params
+
+
 def test_the_stack_tells_where_everything_is(template: Template) -> None:
     outputs = {name: text(output["Value"]) for name, output in template["Outputs"].items()}
     assert outputs["ServerlessDeploymentBucketName"] == "${ServerlessDeploymentBucket}"
     ours = {name for name in outputs if not name.startswith(("ServerlessDeployment", "HttpApi"))}
-    others = {"Delivery", "WebsiteUrl", "TileUrl", "CloudFront", "HttpLimit"}
-    assert {name: outputs[name] for name in ours - others} == {
+    assert {name: outputs[name] for name in ours - CHOSEN} == {
         "TileBucket": "${TileBucket}",
         "SourceBucket": "${SourceBucket}",
         "QueueUrl": "${Queue}",

@@ -20,7 +20,13 @@ from tiler.settings import Settings
 ACCOUNT = "123456789012"
 CERTIFICATE = f"arn:aws:acm:us-east-1:{ACCOUNT}:certificate/0f1e2d3c-4b5a-6978-8796-a5b4c3d2e1f0"
 WEB_ACL = f"arn:aws:wafv2:us-east-1:{ACCOUNT}:global/webacl/tiles/0f1e2d3c-4b5a-6978-8796-a5b4c3d2e1f0"
-OWN = ("domain=tiles.example.com", f"certificate={CERTIFICATE}", f"webAcl={WEB_ACL}", "httpReserved=20")
+OWN = (
+    "cacheMetrics=true",
+    "domain=tiles.example.com",
+    f"certificate={CERTIFICATE}",
+    f"webAcl={WEB_ACL}",
+    "httpReserved=20",
+)
 VARIANTS = {
     "website": ("--param", "delivery=website"),
     "cloudfront": (),
@@ -29,9 +35,10 @@ VARIANTS = {
 DISTRIBUTION = "arn:${AWS::Partition}:cloudfront::${AWS::AccountId}:distribution/${Distribution}"
 ADDED = {
     *("HttpUrl", "DistributionMayCallUrl", "DistributionMayCallFunction", "TilesAccess", "HttpAccess"),
-    *("TileCachePolicy", "ViewerRequests", "Distribution"),
+    *("TileCachePolicy", "ViewerRequests", "Distribution", "UrlErrorsAlarm", "DistributionErrorsAlarm"),
 }
 API = {"HttpApi", "HttpApiIntegrationHttp", "HttpApiRouteDefault", "HttpApiStage", "HttpLambdaPermissionHttpApi"}
+API |= {"ApiErrorsAlarm", "ApiThrottlesAlarm"}
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +74,9 @@ RESOURCES = """
     HttpApi HttpApiIntegrationHttp HttpApiRouteDefault HttpApiStage HttpErrorsAlarm HttpLambdaFunction HttpLogGroup
     DeadLetterAlarm DeadLetterQueue HttpLambdaPermissionHttpApi HttpRole Queue QueueAgeAlarm
     ServerlessDeploymentBucket ServerlessDeploymentBucketPolicy SourceBucket TileBucket TileBucketPolicy
-    WorkerErrorsAlarm WorkerEventSourceMappingSQSQueue WorkerLambdaFunction WorkerLogGroup WorkerRole
+    HttpThrottlesAlarm WorkerThrottlesAlarm HttpCallsAlarm NotStoredFilter NotStoredAlarm ApiErrorsAlarm
+    ApiThrottlesAlarm Dashboard WorkerErrorsAlarm WorkerEventSourceMappingSQSQueue WorkerLambdaFunction WorkerLogGroup
+    WorkerRole
 """
 
 
@@ -86,7 +95,8 @@ def test_the_deliveries_differ_only_in_what_delivers(templates: Mapping[str, Tem
     assert template.keys() - website.keys() == ADDED
     assert website.keys() - template.keys() == API
     differing = {name for name in website.keys() & template.keys() if dated(website[name]) != dated(template[name])}
-    assert differing == {"TileBucket", "TileBucketPolicy", "HttpLambdaFunction", "WorkerLambdaFunction"}
+    functions = {"HttpLambdaFunction", "WorkerLambdaFunction"}
+    assert differing == functions | {"TileBucket", "TileBucketPolicy", "Dashboard"}
 
 
 def dated(resource: dict[str, Any]) -> str:
@@ -205,6 +215,12 @@ def test_the_outputs_name_the_distribution_and_its_address(templates: Mapping[st
     assert (own["WebsiteUrl"], own["CloudFront"]) == ("https://tiles.example.com", "${Distribution}")
 
 
+def test_cache_hits_of_the_distribution_are_counted_on_request(templates: Mapping[str, Template]) -> None:
+    counted = {name: list(of_type(made, "AWS::CloudFront::MonitoringSubscription")) for name, made in templates.items()}
+    assert counted["website"] == counted["cloudfront"] == []
+    assert [text(each["DistributionId"]) for each in counted["own"]] == ["${Distribution}"]
+
+
 def test_a_domain_its_certificate_and_a_web_acl_are_the_distribution_s(templates: Mapping[str, Template]) -> None:
     own, plain = (properties(templates[name], "Distribution")["DistributionConfig"] for name in ("own", "cloudfront"))
     assert (own["Aliases"], own["WebACLId"]) == (["tiles.example.com"], WEB_ACL)
@@ -306,6 +322,7 @@ def conflict(**params: str) -> str:
     ("params", "message"),
     [
         ({"delivery": "website", "domain": "tiles.example.com"}, "param domain needs delivery=cloudfront"),
+        ({"delivery": "website", "cacheMetrics": "true"}, "param cacheMetrics needs delivery=cloudfront"),
         ({"delivery": "website", "webAcl": WEB_ACL}, "param webAcl needs delivery=cloudfront"),
         ({"delivery": "cloudfront", "httpBurst": "9"}, "httpBurst needs delivery=website: use httpReserved or webAcl"),
         ({"delivery": "cloudfront", "cloudFront": "E1A2B3C4D5E6F7"}, "the stack has its own distribution"),
@@ -402,7 +419,8 @@ def test_a_wrong_param_is_refused_and_named(param: str, message: str) -> None:
     script = f"""
     const params = {json.dumps(given)};
     const defaults = {{ arch: 'arm64', httpMemory: 1024, httpTimeout: 29, workerMemory: 1769, workerTimeout: 120,
-      batchSize: 5, maximumConcurrency: 32, logLevel: 'INFO', logRetention: 14, queueAge: 3600 }};
+      batchSize: 5, maximumConcurrency: 32, logLevel: 'INFO', logRetention: 14, queueAge: 3600,
+      httpCalls: 3000, dashboard: true, cacheMetrics: false }};
     const known = {{ ...defaults, ...params }};
     const look = async (name) => known[name.split(/[:.,]/).at(name.startsWith('self') ? 2 : 1)] ?? null;
     require('./deploy/params')({{ options: {{}}, resolveVariable: look }}).then(

@@ -39,9 +39,13 @@ def unstored(answer: Answer, key: str, layer: Layer, sources: Store) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_where_the_bucket_is_gone_the_client_gets_the_bytes(name: str, alps: Layer, site: Site, s3_url: str) -> None:
+def test_where_the_bucket_is_gone_the_client_gets_the_bytes_and_an_alarm_the_line(
+    name: str, alps: Layer, site: Site, s3_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
     gone = Site.on(open_store(f"{s3_url}-gone"), site.sources.store)
     unstored(gone.ask(f"/alps/{name}"), f"alps/{name}", alps, site.sources.store)
+    counted = [record.message for record in caplog.records if record.levelno >= logging.ERROR]  # at every logLevel
+    assert counted == ["not stored"]
 
 
 @pytest.mark.parametrize("method", ["PUT", "HEAD", None], ids=["put", "look", "all"])

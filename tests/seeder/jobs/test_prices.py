@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from seeder.jobs import estimate as estimation
-from seeder.jobs.prices import Cost, Demand, Prices, cost, lambda_seconds, wall_seconds
+from seeder.jobs.prices import Cost, DeliveryPrices, Demand, Prices, cost, lambda_seconds, transfer, wall_seconds
 from seeder.select.selection import Selection
 from tests.support.estimates import NOWHERE, answer, question, settings_of, unlike, unrendered
 from tests.support.layer_strategies import GLOBE
@@ -376,3 +376,22 @@ def test_json_says_what_the_estimate_does_and_has_no_infinity(monkeypatch: pytes
     assert said["milliseconds"] == pytest.approx(1000 * found.demand.seconds, abs=1)
     assert said["cost"]["total"] == pytest.approx(sum(said["cost"][part] for part in ("compute", "s3", "sqs", "logs")))
     assert said["prices"] == Prices().as_of
+
+
+TIERS = DeliveryPrices().cloudfront_gb
+
+
+def test_transfer_is_paid_by_tier() -> None:
+    assert transfer(0, TIERS) == 0
+    assert transfer(10_240, TIERS) == pytest.approx(870.40)
+    assert transfer(62_500, TIERS) == pytest.approx(10_240 * 0.085 + 40_960 * 0.08 + 11_300 * 0.06)
+
+
+@pytest.mark.parametrize("tiers", [TIERS, DeliveryPrices().s3_gb])
+@given(one=st.floats(0, 1e6), other=st.floats(0, 1e6))
+def test_more_transfer_costs_more_and_together_at_most_as_much_as_apart(
+    tiers: tuple[tuple[float, float], ...], one: float, other: float
+) -> None:
+    together = transfer(one + other, tiers)
+    assert together >= transfer(one, tiers)
+    assert together <= transfer(one, tiers) + transfer(other, tiers) + 1e-6
