@@ -13,12 +13,14 @@ const API = ['ApiId', '${HttpApi}'];
 const DISTRIBUTION = ['DistributionId', '${Distribution}', 'Region', 'Global'];
 const QUEUE = ['QueueName', '${Queue.QueueName}'];
 const DEAD_LETTERS = ['QueueName', '${DeadLetterQueue.QueueName}'];
-const CONSOLES = { cn: 'console.amazonaws.cn', 'us-gov': 'console.amazonaws-us-gov.com' };
-const ALARMS = ['DeadLetter', 'QueueAge', 'HttpErrors', 'WorkerErrors', 'HttpThrottles', 'WorkerThrottles', 'HttpCalls', 'NotStored'];
+const CONSOLES = { cn: 'console.amazonaws.cn', 'us-gov': 'console.amazonaws-us-gov.com' }; // of other partitions
+const WITHOUT_CONSOLE = /^(us-iso|eu-isoe|eusc)/; // without a known address
+const ERRORS = ['DeadLetter', 'QueueAge', 'HttpErrors', 'WorkerErrors', 'NotStored'];
+const ALARMS = [...ERRORS, 'HttpThrottles', 'WorkerThrottles', 'HttpCalls'];
 
 const metric = (namespace, name, dimensions, label, options) => [namespace, name, ...dimensions, { label, ...options }];
 const lambda = (name, dimensions, label, options) => metric('AWS/Lambda', name, dimensions, label, options);
-const seeded = (name, label, options) => metric('TileSeeder', name, WORKER, label, options); // of seeder/workers/lambda_handler.py
+const seeded = (name, label, options) => metric('TileSeeder', name, WORKER, label, options); // of lambda_handler.py
 const edge = (name, label, options) => metric('AWS/CloudFront', name, DISTRIBUTION, label, options);
 
 const graph = (title, metrics, { stat = 'Sum', period = MINUTE, unit = '', ...options } = {}) => ({
@@ -37,11 +39,15 @@ const graph = (title, metrics, { stat = 'Sum', period = MINUTE, unit = '', ...op
 
 const dollars = (title, metrics, options) => [
   graph(`${title}, dollars per hour`, metrics, { period: HOUR, stacked: true, ...options }),
-  graph(`${title}, dollars in the time shown`, metrics, { view: 'singleValue', setPeriodToTimeRange: true, ...options }),
+  graph(`${title}, dollars in the time shown`, metrics, {
+    view: 'singleValue',
+    setPeriodToTimeRange: true,
+    ...options,
+  }),
 ];
 
-// The lines of an estimate. `lines` are [label, expression], `metrics` the hidden metrics of the expressions by id. A metric
-// without data counts as 0.
+// The lines of an estimate. `lines` are [label, expression], `metrics` the hidden metrics of the expressions by id. A
+// metric without data counts as 0.
 const estimate = (lines, metrics) => [
   ...lines.map(([label, expression], index) => [
     { label, id: `line${index}`, expression: expression.replace(/\$(\w+)/g, 'FILL($1, 0)') },
@@ -51,10 +57,11 @@ const estimate = (lines, metrics) => [
 
 const costOfStack = (params, delivery) => {
   const second = params.arch === 'arm64' ? prices.lambda_gb_second : prices.lambda_gb_second_x86; // of a gigabyte
-  const [http, worker] = [params.httpMemory / 1024, params.workerMemory / 1024];
+  const milliseconds = `($httpMs * ${params.httpMemory / 1024} + $workerMs * ${params.workerMemory / 1024})`;
+  const requests = `($calls + $batches) * ${prices.lambda_million_requests} / 1000000`;
   return estimate(
     [
-      ['Lambda', `($httpMs * ${http} + $workerMs * ${worker}) / 1000 * ${second} + ($calls + $batches) * ${prices.lambda_million_requests} / 1000000`],
+      ['Lambda', `${milliseconds} / 1000 * ${second} + ${requests}`],
       ['S3, PUTs at most', `($calls + $tiles + $blocks) * ${prices.s3_million_puts} / 1000000`], // a receipt per block
       ['logs', `($httpLog + $workerLog) * ${prices.logs_gb} / 1000000000`],
       ...delivery.cost,
@@ -127,7 +134,7 @@ const widgets = (params) => {
       seeded('Empty', 'empty'),
       seeded('Failed', 'failed'),
       lambda('Invocations', HTTP, 'rendered on request, at most'),
-      metric('TileSeeder/${AWS::StackName}', 'NotStored', [], 'not stored') // of alarms.yml,
+      metric('TileSeeder/${AWS::StackName}', 'NotStored', [], 'not stored'), // of alarms.yml
     ]),
     graph('Requests per minute', delivery.requests),
     graph('Milliseconds of a requested tile', [
@@ -160,18 +167,24 @@ const widgets = (params) => {
   ];
 };
 
-const laidOut = (widget, index) => ({ ...widget, x: 12 * (index % 2), y: 6 * Math.floor(index / 2), width: 12, height: 6 });
+const laidOut = (widget, index) => ({
+  ...widget,
+  ...{ x: 12 * (index % 2), y: 6 * Math.floor(index / 2), width: 12, height: 6 },
+});
 
 module.exports = (params, region) => {
   const host = CONSOLES[/^(cn|us-gov)-/.exec(region)?.[1]] ?? 'console.aws.amazon.com';
-  const link = `https://\${AWS::Region}.${host}/cloudwatch/home?region=\${AWS::Region}#dashboards/dashboard/\${Dashboard}`;
+  const page = 'cloudwatch/home?region=${AWS::Region}#dashboards/dashboard/${Dashboard}';
+  const address = { 'Fn::Sub': `https://\${AWS::Region}.${host}/${page}` };
+  const output = { Value: WITHOUT_CONSOLE.test(region) ? { Ref: 'Dashboard' } : address };
   const resources = {};
   if (params.dashboard) {
+    const body = JSON.stringify({ periodOverride: 'inherit', widgets: widgets(params).map(laidOut) });
     resources.Dashboard = {
       Type: 'AWS::CloudWatch::Dashboard',
       Properties: {
         DashboardName: { 'Fn::Sub': '${AWS::StackName}-${AWS::Region}' }, // an account's dashboards share their names
-        DashboardBody: { 'Fn::Sub': JSON.stringify({ periodOverride: 'inherit', widgets: widgets(params).map(laidOut) }) },
+        DashboardBody: { 'Fn::Sub': body },
       },
     };
   }
@@ -184,5 +197,5 @@ module.exports = (params, region) => {
       },
     };
   }
-  return { Resources: resources, Outputs: params.dashboard ? { Dashboard: { Value: { 'Fn::Sub': link } } } : {} };
+  return { Resources: resources, Outputs: params.dashboard ? { Dashboard: output } : {} };
 };

@@ -195,6 +195,7 @@ def test_a_dashboard_can_be_omitted_and_its_address_is_that_of_the_partition() -
         address = monitoring("website", region)["Outputs"]["Dashboard"]["Value"]["Fn::Sub"]
         assert address.startswith(f"https://${{AWS::Region}}.console.{host}/cloudwatch/home?region=${{AWS::Region}}#")
         assert address.endswith("/${Dashboard}")
+    assert monitoring("website", "us-iso-east-1")["Outputs"]["Dashboard"]["Value"] == {"Ref": "Dashboard"}
 
 
 def test_cache_hits_are_counted_only_on_request() -> None:

@@ -44,6 +44,7 @@ RUNS = (
     Run("against.py", 2, ("--sources", "dem", "--tools", ",".join(TOOLS))),
     Run("budgets.py", 11),
     Run("coldstart.py", 10),
+    Run("cost.py", 14),
     Run("demo.py", 2),
     Run("estimate.py", 1, (DATA,)),
     Run("fanout.py", 2, (DATA,)),
