@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
-from dataclasses import fields
 from functools import cache
 from pathlib import Path
 from typing import Literal, NamedTuple, get_args
@@ -42,6 +41,11 @@ POLLS = 5 * 3 * 60 * 24 * 30  # of an empty queue a month: five pollers of the m
 TILE_SECONDS = 0.002  # CPU of a seeded tile, as in bench/scale_world.py
 ACCOUNT_RATE = 10_000  # requests per second of API Gateway without httpRate
 ACCOUNT_CONCURRENCY = 1000  # functions at once without httpReserved
+OF_STACK = ("lambda_gb_second", "lambda_million_requests", "s3_million_puts", "logs_gb")  # prices of the dashboard
+OF_VISITORS = (
+    *("lambda_gb_second_x86", "api_million_requests"),
+    *("cloudfront_million_requests", "cloudfront_million_functions"),
+)
 DAY, MONTH = 86_400, 30 * 86_400  # seconds
 
 
@@ -133,6 +137,7 @@ def assumptions() -> Iterator[str]:
     yield f"- {MISSING:.1%} of the requests are for missing tiles: the layer is mostly seeded"
     yield f"- a missing tile takes {CALL_SECONDS} s of the HTTP function, one PUT, {CALL_GETS} GETs, {log} KB of log"
     yield f"- {STORED / MILLION:.0f} million tiles are stored"
+    yield f"- the empty queue is polled {POLLS:,} times a month: five pollers of the worker's mapping wait 20 s each"
     yield f"- prices of Lambda, S3, SQS and logs: {PRICES.as_of}; of delivery and CloudWatch: {OF_DELIVERY.as_of}"
 
 
@@ -201,15 +206,9 @@ def seeding() -> Iterator[str]:
 
 def of_dashboard() -> str:
     """The prices that deploy/dashboard.js reads, as JSON; CloudFront's transfer at the price of the first tier."""
-    numbers = {
-        field.name: getattr(prices, field.name)
-        for prices in (PRICES, OF_DELIVERY)
-        for field in fields(prices)
-        if isinstance(getattr(prices, field.name), float)
-    }
-    used = re.findall(r"prices\.(\w+)", (ROOT / "deploy" / "dashboard.js").read_text())
-    numbers["cloudfront_gb"] = OF_DELIVERY.cloudfront_gb[0][1]
-    return json.dumps({name: numbers[name] for name in sorted({*used} - {"json", "py"})}, indent=2) + "\n"
+    numbers = {name: getattr(PRICES, name) for name in OF_STACK}
+    numbers |= {name: getattr(OF_DELIVERY, name) for name in OF_VISITORS}
+    return json.dumps({**numbers, "cloudfront_gb": OF_DELIVERY.cloudfront_gb[0][1]}, indent=2) + "\n"
 
 
 TABLES = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -102,7 +103,7 @@ def cloud(folder: Path) -> Iterator[Cloud]:
                 match for match in validate_template_cfn_lint(template) if not match.rule.id.startswith("W")
             ],
         )
-        for kind in (*UNKNOWN, "CloudFront::Distribution"):
+        for kind in (*UNKNOWN, "CloudFront::Distribution", "CloudWatch::Alarm"):
             patch.setitem(get_model_map(), f"AWS::{kind}", Named)
         limits = {"ConcurrentExecutions": 1000, "UnreservedConcurrentExecutions": 1000}
         # moto has no account settings
@@ -131,6 +132,26 @@ def test_info_names_the_stack_and_its_functions(cloud: Cloud) -> None:
     told = cloud.run("info", "dev")
     for name in ("tile-seeder-dev", "tile-seeder-dev-http", "tile-seeder-dev-worker"):
         assert name in told.split()
+
+
+def test_the_dashboard_shows_the_deployed_resources(cloud: Cloud) -> None:
+    outputs = cloud.outputs("dev")
+    name = outputs["Dashboard"].rpartition("/")[2]
+    body = cloud.client("cloudwatch").get_dashboard(DashboardName=name)["DashboardBody"]
+    assert name == f"tile-seeder-dev-{REGION}"
+    assert set(re.findall(r"\$\{([^}]+)\}", body)) <= {"HttpApi"}  # moto has no HTTP API
+    queue = outputs["QueueUrl"].rpartition("/")[2]
+    shown = {word for each in json.loads(body)["widgets"] for word in words(each["properties"])}
+    assert {outputs["HttpFunction"], outputs["WorkerFunction"], queue, REGION, "TileSeeder/tile-seeder-dev"} <= shown
+
+
+def words(value: Any) -> Iterator[str]:
+    """Every text in a JSON value."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict | list):
+        for each in value.values() if isinstance(value, dict) else value:
+            yield from words(each)
 
 
 def test_failed_messages_go_from_the_queue_to_the_dead_letter_queue(cloud: Cloud) -> None:
