@@ -33,12 +33,12 @@ TILE_BYTES = 25_000
 HITS = 0.85  # share of requests that CloudFront answers from its cache
 MISSING = 0.001  # share of requests for tiles to be rendered
 STORED = MILLION  # tiles
-CALL_SECONDS = (
-    0.2  # of the HTTP function for a tile: six requests of 30 ms to S3, one after the other, and the rendering
-)
+CALL_SECONDS = 0.2  # of the HTTP function for a tile: six requests of 30 ms to S3 in turn, and the rendering
 CALL_GETS = 5  # metadata, a look for the stored tile, the COG's head and block, the stored tile
 POLLS = 5 * 3 * 60 * 24 * 30  # of an empty queue a month: five pollers of the mapping, each waits for 20 s
 TILE_SECONDS = 0.002  # CPU of a seeded tile, as in bench/scale_world.py
+CACHE_METRICS = 8  # that CloudFront adds together
+WORKER_SERIES = 2 * 12  # metrics of seeder/workers/lambda_handler.py, by service and by function
 ACCOUNT_RATE = 10_000  # requests per second of API Gateway without httpRate
 ACCOUNT_CONCURRENCY = 1000  # functions at once without httpReserved
 OF_STACK = ("lambda_gb_second", "lambda_million_requests", "s3_million_puts", "logs_gb")  # prices of the dashboard
@@ -141,6 +141,15 @@ def assumptions() -> Iterator[str]:
     yield f"- prices of Lambda, S3, SQS and logs: {PRICES.as_of}; of delivery and CloudWatch: {OF_DELIVERY.as_of}"
 
 
+def extras() -> Iterator[str]:
+    """Dollars a month of what is off, or only on while jobs run."""
+    hour = OF_DELIVERY.metric_month / (MONTH / 3600)
+    cache = dollars(CACHE_METRICS * OF_DELIVERY.metric_month)
+    yield f"- the param `cacheMetrics`: {cache} a month for {CACHE_METRICS} metrics of CloudFront"
+    yield f"- a dashboard beyond three of the account: {dollars(OF_DELIVERY.dashboard_month)} a month"
+    yield f"- the metrics of the workers: {dollars(WORKER_SERIES * hour)} for each hour with a job"
+
+
 def flood(delivery: Delivery) -> tuple[str, float]:
     """The limit of the HTTP function's calls with the defaults, and calls per second under it."""
     reserved = limit("httpReserved") if delivery == "cloudfront" else None
@@ -178,13 +187,8 @@ def unbounded() -> Iterator[str]:
             read = tiles * PRICES.s3_million_gets / MILLION if delivery == "website" else 0.0
             answers = tiles * request(delivery) + read
             moved = traffic(delivery, 1000)
-            yield [
-                f"`{delivery}`",
-                f"{tiles / MILLION:.0f} M",
-                dollars(answers),
-                dollars(moved),
-                dollars(answers + moved),
-            ]
+            parts = (answers, moved, answers + moved)
+            yield [f"`{delivery}`", f"{tiles / MILLION:.0f} M", *map(dollars, parts)]
 
     yield from table("a terabyte of stored tiles, requests, dollars for them, for transfer, together", rows())
 
@@ -214,6 +218,7 @@ def of_dashboard() -> str:
 TABLES = {
     "assumptions": assumptions,
     "months": months,
+    "extras": extras,
     "seeding": seeding,
     "abuse": abuse,
     "traffic": unbounded,

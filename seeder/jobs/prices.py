@@ -72,8 +72,8 @@ TERABYTE = 1024.0  # GB, as AWS counts its tiers
 class DeliveryPrices:
     """Prices of visitors and of monitoring, in US dollars without taxes and free tiers.
 
-    Read from the pages `as_of` names: aws.amazon.com/{cloudfront,s3,api-gateway,lambda,cloudwatch}/pricing.
-    Edges are those of `PriceClass_100`; other regions cost up to twice as much.
+    Source: aws.amazon.com/{cloudfront,s3,api-gateway,lambda,cloudwatch}/pricing, at the date `as_of`. Edges are those
+    of `PriceClass_100`.
     """
 
     as_of: str = "2025-11, us-east-1"

@@ -73,9 +73,8 @@ def handler(event: Event, context: Context) -> Event:
     if back:
         metrics.add_metric("Returned", MetricUnit.Count, len(back))
         _give_back(back)
-    metrics.add_dimensions(
-        FunctionName=context.function_name
-    )  # also per function: stages of an account share `service`
+    # another series of each metric: stages of an account share `service`
+    metrics.add_dimensions(FunctionName=context.function_name)
     metrics.flush_metrics()
     return {"batchItemFailures": [{"itemIdentifier": delivery.id} for delivery, _ in back]}
 

@@ -38,6 +38,12 @@ def vars_of(prices: Prices | DeliveryPrices) -> dict[str, object]:
     return {name: getattr(prices, name) for name in type(prices).__slots__}
 
 
+def test_every_metric_of_the_workers_is_counted() -> None:
+    text = (ROOT / "seeder" / "workers" / "lambda_handler.py").read_text()
+    names = set(re.findall(r'"([A-Z][A-Za-z]+)"', "".join(re.findall(r"add_metric\(.*", text))))
+    assert 2 * len(names) == cost.WORKER_SERIES
+
+
 def test_every_param_of_the_stack_is_read() -> None:
     rules = (ROOT / "deploy" / "params.js").read_text().partition("const RULES = {")[2].partition("\n};")[0]
     assert cost.params().keys() == set(re.findall(r"^  (\w+): ", rules, re.MULTILINE))
