@@ -49,7 +49,20 @@ const WEB_ACL = /^arn:aws:wafv2:us-east-1:\d{12}:global\/webacl\/[\w-]+\/[\w-]+$
 const VARIANT = /^(layer|all|png|jpg|webp)(@2x)?$/;
 const FORMATS = { layer: 'layer,layer@2x', all: 'all,all@2x' }; // the variants of the param of earlier versions
 const EMAIL = /^[^@\s]{1,39}@[^@\s.]+(\.[^@\s.]+)+$/;
+const BOUNDARY = /^arn:aws[a-z-]*:iam::(\d{12}|aws):policy\/[\w+=,.@/-]+$/;
+const TAG = /^((?!aws:)[\w.:/+@ -]{1,128})=([\w.:/=+@ -]{0,256})$/i;
 const ADDRESS = /^https?:\/\/[^\s/?#]+(\/[^\s/?#]+)*$/;
+
+// Tags by key, from `team=maps,cost=42`.
+const tags = {
+  says: 'tags such as team=maps,cost=42, of letters, digits, spaces and . : / + @ _ -, no key twice, none with aws:',
+  read: (text) => {
+    const pairs = text.split(',').map((tag) => TAG.exec(tag)?.slice(1));
+    if (!pairs.every(Boolean)) return undefined;
+    const known = Object.fromEntries(pairs);
+    return Object.keys(known).length === pairs.length ? known : undefined;
+  },
+};
 
 const RULES = {
   arch: oneOf('arm64', 'x86_64'),
@@ -79,6 +92,8 @@ const RULES = {
   webAcl: optional(like(WEB_ACL, 'the ARN of a WAF web ACL for CloudFront, in us-east-1')),
   budget: optional(whole(1, 1000000)),
   budgetEmail: optional(like(EMAIL, 'an email address')),
+  permissionsBoundary: optional(like(BOUNDARY, 'the ARN of a managed policy')),
+  tags: optional(tags),
   cloudFront: optional(like(DISTRIBUTION, 'the id of a CloudFront distribution, such as E1A2B3C4D5E6F7')),
 };
 

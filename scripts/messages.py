@@ -38,6 +38,7 @@ SAMPLES: dict[type[TilerError], tuple[Any, ...]] = {
     errors.BadOption: ("MESSAGE",),
     errors.BadStore: ("ftp://example.com/tiles", "REASON"),
     errors.BadCloud: ("MESSAGE",),
+    errors.NewerMetadata: ("sources/relief/index.json", 2, 1),
     errors.OutOfMemory: (),
     errors.SourceReadError: ("relief.tif", "REASON"),
     errors.StoreError: ("write", "relief/1/2/3.png", "REASON"),

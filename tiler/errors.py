@@ -12,12 +12,13 @@ TilerError
 │   ├── BadSource           raster that cannot become a layer
 │   ├── BadOption           option that does not fit the layer or the source
 │   ├── BadStore            malformed store URL, or a folder without write permission
+│   ├── NewerMetadata       layer metadata of a newer version of this program
 │   └── BadCloud            AWS not reachable: no credentials, no region, no such stack or queue
 ├── SourceReadError         pixels could not be read; no tile is written
 ├── StoreError              an object could not be read, written, listed or deleted
 │   └── MissingObject       no such object
 ├── Superseded              the layer has a newer revision; no more tiles of this one are written
-├── CatalogError            layer metadata in an unknown format, or damaged
+├── CatalogError            damaged layer metadata
 ├── QueueError              messages were refused, or the queue does not answer
 ├── MessageError            message or receipt in an unknown format
 ├── BadImage                bytes that do not decode as a tile image
@@ -145,6 +146,17 @@ class BadStore(BadInput):
         self.url = url
 
 
+class NewerMetadata(BadInput):
+    """Layer metadata is of a newer version of this program; it must be neither guessed nor overwritten."""
+
+    def __init__(self, key: str, version: int, known: int) -> None:
+        super().__init__(
+            f"{key} has metadata version {version}, this program reads {known}: "
+            "upgrade tile-seeder; for a stack also run `npm run deploy`"
+        )
+        self.key = key
+
+
 class BadCloud(BadInput):
     """AWS is not reachable: no credentials, no region, no such stack or queue."""
 
@@ -179,19 +191,13 @@ class Superseded(TilerError):
 
 
 class CatalogError(TilerError):
-    """Layer metadata is damaged, or in the format of another version."""
+    """Layer metadata below `sources/{layer}/` is damaged. It is neither missing nor overwritten without a repair."""
 
-    def __init__(self, key: str, why: object, cure: str = "run `seeder ingest` again") -> None:
-        super().__init__(f"invalid layer metadata in {key} ({why}): {cure}")
+    def __init__(self, key: str, why: object, cure: str = "") -> None:
+        layer = key.split("/")[1] if key.count("/") > 1 else "LAYER"
+        repair = f"run `seeder ingest SOURCE --layer {layer} --repair`"
+        super().__init__(f"invalid layer metadata in {key} ({why}): {cure or repair}")
         self.key = key
-        self.damaged = True
-
-    @classmethod
-    def of_version(cls, key: str, found: object, known: int) -> CatalogError:
-        """The error for metadata of another version, which must not be overwritten."""
-        error = cls(key, f"format version {found}, this program reads {known}", "upgrade tile-seeder, or the stack")
-        error.damaged = False
-        return error
 
 
 class QueueError(TilerError):

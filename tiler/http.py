@@ -19,6 +19,7 @@ from urllib.parse import parse_qs, unquote
 from tiler import timing
 from tiler.errors import (
     BadInput,
+    NewerMetadata,
     SourceReadError,
     StoreError,
     TileOutside,
@@ -38,6 +39,7 @@ STATUS: dict[type[TilerError], HTTPStatus] = {  # the first match counts
     UnknownLayer: HTTPStatus.NOT_FOUND,
     TileOutside: HTTPStatus.NOT_FOUND,
     VariantNotRendered: HTTPStatus.NOT_FOUND,
+    NewerMetadata: HTTPStatus.SERVICE_UNAVAILABLE,
     BadInput: HTTPStatus.BAD_REQUEST,
     TilerError: HTTPStatus.BAD_GATEWAY,
 }
@@ -47,6 +49,10 @@ CORS = {"Access-Control-Allow-Origin": "*"}
 STATE = "X-Tile-State"  # header of a tile: `rendered` for this request, or `stored` before
 EXPOSED = {"Access-Control-Expose-Headers": f"{STATE}, X-Cache"}  # headers for pages of other origins
 CURE = "request /LAYER/Z/X/Y.png or /LAYER/tile.json"
+FAILED = {  # texts of failures, without internal paths
+    HTTPStatus.BAD_GATEWAY: "the tile's source cannot be read",
+    HTTPStatus.SERVICE_UNAVAILABLE: "the layer needs a newer version of this function: run `npm run deploy`",
+}
 
 Answer = dict[str, Any]
 
@@ -100,7 +106,7 @@ class Service:
                 lasting = isinstance(error, TileOutside) and error.revision == _revision(event)
                 return _error(status, str(error), CACHE_CONTROL if lasting else SHORT_CACHE)
             log.warning("failed", extra={"path": path, "error": str(error)})
-            return _error(status, "the tile's source cannot be read", NO_CACHE)  # without internal paths
+            return _error(status, FAILED[status], NO_CACHE)
         milliseconds = round(1000 * (time.monotonic() - start))
         log.info("served", extra={"path": path, "status": answer["statusCode"], "milliseconds": milliseconds})
         return answer

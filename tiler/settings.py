@@ -81,6 +81,7 @@ class Settings:
     cloudfront: str = ""  # id of the distribution in front of the tiles, or empty
     temporary: str = ""  # the folder of TMPDIR, or empty
     delivery: Delivery = "website"  # answer of the http Lambda: a redirect to the tile, or the tile
+    readers: int | None = None  # newest version of layer metadata that the stack's functions read; None: no stack
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str], *, data: str | None = None) -> Settings:

@@ -66,7 +66,7 @@ class Workspace:
 
         Raises:
             BadName, UnknownLayer: it does not exist.
-            CatalogError: its metadata cannot be read by this version.
+            CatalogError, NewerMetadata: its metadata is damaged, or of a newer version.
         """
         check_text("layer", name)
         return Layer(self.settings, load_layer(Stores.open(self.settings).sources, name).id)
@@ -80,15 +80,18 @@ class Workspace:
         jobs: int | None = None,
         progress: Progress | None = None,
         scratch: str | PathLike[str] | None = None,
+        repair: bool = False,
         **options: Unpack[Ingesting],
     ) -> Layer:
         """Ingest a raster as a layer, or as its next revision; by default the file names the layer.
 
         The same raster with the same options changes nothing. `progress` takes the number of chunks done and of all,
         then the bytes uploaded and of all. `scratch` is the folder for the bake; a failed upload is resumed from there.
+        `repair` replaces damaged layer metadata.
 
         Raises:
             BadName, BadOption, BadSource: the name, an option or the raster is invalid.
+            CatalogError, NewerMetadata: the layer's metadata is damaged, or of a newer version.
             NoRoom, StoreError, WorkerDied: the bake failed; the layer is unchanged.
         """
         path = path_of("source", source)
@@ -98,7 +101,7 @@ class Workspace:
         wanted, workers, report = options_of(options), processes_of(jobs), CallbackReport(progress)
         staging = staging_of(self.settings, scratch)
         with created_stores(self.settings) as stores:
-            done = ingest(path, name, wanted, stores, report, jobs=workers, staging=staging)
+            done = ingest(path, name, wanted, stores, report, jobs=workers, staging=staging, repair=repair)
         return Layer(self.settings, done.layer.id, tuple(map(as_arguments, done.notes)))
 
     def jobs(self, layer: str | None = None) -> list[Job]:

@@ -8,7 +8,7 @@ import urllib3
 
 from seeder.aws.check import PROBE, CheckResult, json_fields
 from seeder.aws.stack import Stack
-from tiler.layers.catalog import address, list_layers
+from tiler.layers.catalog import DAMAGED, address, list_layers
 from tiler.settings import Settings
 from tiler.storage.store import Stores
 
@@ -64,7 +64,8 @@ def check_addresses(settings: Settings, stack: Stack) -> Iterator[CheckResult]:
         addresses = {name: each for name, each in addresses.items() if each}
     others = {name: each for name, each in addresses.items() if not each.startswith(f"{settings.url}/{name}/")}
     for name, each in list(others.items())[:SHOWN]:
-        seen = f"names {each}, the stack is at {settings.url}" if each else "is missing"
+        elsewhere = f"names {each}, the stack is at {settings.url}"
+        seen = {"": "is missing", DAMAGED: "is damaged"}.get(each, elsewhere)
         yield CheckResult(
             "addresses", f"tile.json of layer {name} {seen}: run `seeder refresh {name}` to write it", well=False
         )

@@ -12,6 +12,7 @@ from mercantile import Tile
 
 from seeder.aws import clients
 from seeder.aws.check import PROBE, CheckResult, json_fields
+from seeder.aws.concurrency import check_concurrency
 from seeder.aws.distribution import check_addresses, check_distribution, check_limit
 from seeder.aws.queue import QueueClient
 from seeder.aws.stack import Stack, read_stack
@@ -19,6 +20,7 @@ from tiler.errors import BadCloud, SourceReadError, TilerError
 from tiler.keys import TileName, tile_key
 from tiler.layers.catalog import Layer, list_layers, load_layer
 from tiler.layers.render import TileVariant, nothing, render_tile
+from tiler.layers.version import check_readers
 from tiler.settings import Settings
 from tiler.storage.store import Store, Stores
 
@@ -51,6 +53,7 @@ def examine(settings: Settings, layer: str | None) -> Iterator[CheckResult]:
         yield from _guarded("credentials", lambda: _credentials(settings))
     if stack:
         yield CheckResult("stack", f"{stack.name}: {stack.status}", stack.status in DEPLOYED)
+        yield from _guarded("metadata", lambda: _metadata(settings))
     chosen: list[Layer] = []
     yield from _guarded("tiles", lambda: _store(settings, tiles=True))
     yield from _guarded("sources", lambda: _store(settings, tiles=False))
@@ -86,6 +89,11 @@ def _credentials(settings: Settings) -> Iterator[CheckResult]:
     yield CheckResult("credentials", f"{identity['Arn']} in {client.meta.region_name}")
 
 
+def _metadata(settings: Settings) -> Iterator[CheckResult]:
+    check_readers(Stores.open(settings))
+    yield CheckResult("metadata", f"the functions read layer metadata up to version {settings.readers}")
+
+
 def _store(settings: Settings, *, tiles: bool) -> Iterator[CheckResult]:
     stores = Stores.open(settings)
     what, store = ("tiles", stores.tiles) if tiles else ("sources", stores.sources)
@@ -111,9 +119,11 @@ def _queue(settings: Settings, stack: Stack | None) -> Iterator[CheckResult]:
 def _workers(settings: Settings, stack: Stack) -> Iterator[CheckResult]:
     client = clients.client("lambda", settings.s3.region)
     with clients.translated("list the event-source mappings"):
-        mappings = client.list_event_source_mappings(FunctionName=stack.outputs["WorkerFunction"])
-    states = [each["State"] for each in mappings["EventSourceMappings"]]
+        answer = client.list_event_source_mappings(FunctionName=stack.outputs["WorkerFunction"])
+    mappings = answer["EventSourceMappings"]
+    states = [each["State"] for each in mappings]
     yield CheckResult("workers", f"event-source mapping {', '.join(states) or 'is missing'}", states == ["Enabled"])
+    yield from _guarded("concurrency", lambda: check_concurrency(settings, mappings))
 
 
 def _layers(settings: Settings, layer: str | None, chosen: list[Layer]) -> Iterator[CheckResult]:

@@ -9,6 +9,7 @@ from tiler.errors import BadCloud
 from tiler.settings import Settings
 
 NEEDED = ("TileBucket", "SourceBucket", "QueueUrl", "WebsiteUrl", "TileUrl")
+EARLIEST = "1"  # version of the metadata that functions of stacks without the output read
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +46,7 @@ class Stack:
             queue=self.outputs["QueueUrl"],
             stack=self.name,
             cloudfront=self.outputs.get("CloudFront", "").replace("none", ""),
+            readers=int(self.outputs.get("MetadataVersion", EARLIEST)),
         )
 
 

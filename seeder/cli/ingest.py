@@ -265,6 +265,12 @@ def raster_options(command: Command) -> Command:
 @command("ingest")
 @click.argument("source", shell_complete=complete_file)
 @option("--layer", group="Output", metavar="NAME", help="Name of the layer.  [default: from the file's name]")
+@option(
+    "--repair",
+    group="Safety",
+    is_flag=True,
+    help="Replace damaged layer metadata; the revision of stored tiles is unknown then.",
+)
 @raster_options
 @scratch_option
 @jobs_option
@@ -274,6 +280,7 @@ def raster_options(command: Command) -> Command:
 def ingest(
     source: str,
     layer: str | None,
+    repair: bool,
     changes: dict[str, Any],
     scratch: str,
     jobs: int,
@@ -295,7 +302,10 @@ def ingest(
     name = check_layer(layer) if layer else layer_from(Path(source).stem)
     staging = Staging(scratch, settings.temporary)
     with created_stores(settings) as stores:
-        done = ingest_raster(source, name, Options(**changes), stores, TerminalReport(), jobs=jobs, staging=staging)
+        report = TerminalReport()
+        done = ingest_raster(
+            source, name, Options(**changes), stores, report, jobs=jobs, staging=staging, repair=repair
+        )
     print_ingested(done, as_json=as_json)
     if not as_json and not quiet():
         for line in _next_steps(done, stores):

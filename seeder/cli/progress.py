@@ -232,6 +232,10 @@ class TerminalReport(Report):
         """See `Report.note`."""
         note(text)
 
+    def confirm_loss(self, loss: str) -> None:
+        """See `Report.confirm_loss`."""
+        require_confirmation(loss)
+
     def confirm(self, tiles: int, deed: str) -> None:
         """See `Report.confirm`."""
         if self._confirm_above is not None and tiles > self._confirm_above:

@@ -31,7 +31,7 @@ class RemoveReport(UpdateReport):
         name = self._name
         if name is None:
             if not sys.stdin.isatty():
-                raise BadOption(f"removal cannot be undone: add --confirm {layer} to confirm")
+                raise BadOption(f"removal cannot be undone: add --confirm {layer}, or --yes, to confirm")
             click.echo(_sizes(sizes), err=True)
             name = click.prompt("This cannot be undone. Type the layer's name to remove these objects", err=True)
         if name != layer:
@@ -47,6 +47,7 @@ class RemoveReport(UpdateReport):
     help="Remove sources only; keep those of the current and previous revision.",
 )
 @option("--confirm", group="Safety", metavar="LAYER", help="Confirm without a prompt: the layer's name.")
+@option("--yes", group="Safety", is_flag=True, help="Confirm without a prompt.")
 @json_option
 @guarded
 @located
@@ -55,6 +56,7 @@ def remove(
     layer: str,
     old_revisions: bool,
     confirm: str | None,
+    yes: bool,
     update_arguments: Callable[[Settings], UpdateArguments],
     as_json: bool,
     settings: Settings,
@@ -70,8 +72,9 @@ def remove(
       seeder remove ortho --old-revisions
     """
     arguments = update_arguments(settings)
+    name = layer if yes and confirm is None else confirm
     stores = Stores.open(settings)
-    context = arguments.context(settings, stores, RemoveReport(stores.tiles.url, confirm, as_json=as_json))
+    context = arguments.context(settings, stores, RemoveReport(stores.tiles.url, name, as_json=as_json))
     if arguments.dry_run:
         plan = operations.plan_removal_of_old_revisions if old_revisions else operations.plan_removal
         removed = plan(layer, context)

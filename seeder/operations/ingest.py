@@ -7,7 +7,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 
 from seeder.operations.report import Advance, Report
-from tiler.ingest.ingest import Ingested
+from tiler.ingest.ingest import Approve, Ingested, approved
 from tiler.ingest.ingest import ingest as ingest_raster
 from tiler.ingest.staging import Staging
 from tiler.inputs import check_source
@@ -40,6 +40,8 @@ def ingest(
     *,
     jobs: int,
     staging: Staging = Staging(),  # noqa: B008 - a frozen value
+    repair: bool = False,
+    approve: Approve = approved,
 ) -> Ingested:
     """Make `source` the current revision of `layer`; see `tiler.ingest.ingest.ingest`.
 
@@ -48,7 +50,8 @@ def ingest(
 
     Raises:
         BadSource: the raster cannot become a layer.
-        BadOption: an option does not fit it.
+        BadOption: an option does not fit it, or deployed functions could not read the layer.
+        CatalogError, NewerMetadata: the layer's metadata is damaged and not to `repair`, or of a newer version.
     """
     check_source(source)
     with ExitStack() as stack:
@@ -57,7 +60,16 @@ def ingest(
         uploading = UploadStage(f"upload {layer}", report, stack)
         staging = replace(staging, note=report.note, uploading=uploading)
         done = ingest_raster(
-            source, layer, options, stores, jobs=jobs, progress=progress, stage=activity, staging=staging
+            source,
+            layer,
+            options,
+            stores,
+            jobs=jobs,
+            progress=progress,
+            stage=activity,
+            staging=staging,
+            repair=repair,
+            approve=approve,
         )
     if not done.fresh and has_other_address(layer, stores):  # such as that of the stack's earlier delivery
         rewrite_address(done.layer, stores)

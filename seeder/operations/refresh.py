@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from seeder.cache.audit import Audit
@@ -17,10 +18,12 @@ from seeder.operations.run import RunOptions
 from seeder.operations.update import RERUN_HINT, UpdateContext, UpdateTask
 from seeder.select.selection import Selection
 from tiler.errors import BadOption
+from tiler.grid import Bounds
 from tiler.ingest.existing import kept_revision
 from tiler.ingest.ingest import check_unchanged, examined, kept, restore
 from tiler.ingest.staging import Staging
-from tiler.layers.catalog import Layer, load_layer, revisions, shown, undone
+from tiler.layers.catalog import Layer, load_layer, revisions, shown, stored, undone
+from tiler.layers.version import check_readers
 from tiler.raster.options import Options
 from tiler.storage.store import Stores
 
@@ -62,7 +65,10 @@ def plan_refresh(layer: str, context: UpdateContext, source: NextSource | None =
     if source is None:
         check_unchanged(current)
         return plan_renewal(UpdateTask(StoredFilter(current), context), History.of(current, context.stores).suspect)
-    revision = examined(source.path, source.options(current))[2]
+    check_readers(context.stores)
+    _, surveyed, revision, _ = examined(source.path, source.options(current))
+    if loss := _loss(current, surveyed.bounds, context):
+        context.report.note(loss)
     context.report.ended(RevisionChange(layer, revision, current.revision, planned=True))
     return plan_renewal(UpdateTask(StoredFilter(current), context, succeeded=True))
 
@@ -90,10 +96,14 @@ def refresh(
     if source is None:
         check_unchanged(current)
         return _renew_stale(current, context, run_options, _before(current, context.stores) if count_new else None)
+    check_readers(context.stores)
     options = source.options(current)
     confirm_renewal(UpdateTask(StoredFilter(current), context, succeeded=True))
     stores, report = context.stores, context.report
-    done = ingest(source.path, layer, options, stores, report, jobs=run_options.jobs, staging=source.staging)
+    approve = partial(_confirm_place, current, context)
+    done = ingest(
+        source.path, layer, options, stores, report, jobs=run_options.jobs, staging=source.staging, approve=approve
+    )
     context.report.ended(done)
     before = _before(done.layer, context.stores) if count_new else None
     return _renew_stale(done.layer, context.confirmed, run_options, before)
@@ -106,6 +116,7 @@ def plan_rollback(layer: str, context: UpdateContext, revision: str = "") -> Ren
         UnknownLayer, BadOption, StoreError: see `rollback`.
     """
     current = load_layer(context.stores.sources, layer)
+    check_readers(context.stores)
     target = revision or _previous(current, context.stores)
     aim = current if target == current.revision else kept(layer, target, context.stores.sources)
     context.report.ended(RevisionChange(layer, target, current.revision, planned=True))
@@ -129,14 +140,33 @@ def rollback(
     """
     stores = context.stores
     current = load_layer(stores.sources, layer)
+    check_readers(stores)
     target = revision or _previous(current, stores)
     if not context.options.confirmed:
         aim = current if target == current.revision else kept(layer, target, stores.sources)
+        _confirm_place(current, context, aim.bounds)
         confirm_renewal(UpdateTask(StoredFilter(aim), context))
     restored = current if target == current.revision else restore(layer, target, stores)
     context.report.ended(RevisionChange(layer, target, current.revision, planned=False))
     before = current if current != restored else _before(restored, stores)
     return _renew_stale(restored, context.confirmed, run_options, before if count_new else None)
+
+
+def _confirm_place(current: Layer, context: UpdateContext, bounds: Bounds) -> None:
+    """Ask for confirmation, unless it was given, of a revision that removes all stored tiles.
+
+    Raises:
+        BadOption: it was not confirmed.
+    """
+    if not context.options.confirmed and (loss := _loss(current, bounds, context)):
+        context.report.confirm_loss(loss)
+
+
+def _loss(current: Layer, bounds: Bounds, context: UpdateContext) -> str:
+    """The loss of all stored tiles to a revision with `bounds`; empty if it overlaps the layer."""
+    if current.bounds.overlaps(bounds) or not stored(current.id, context.stores.tiles):
+        return ""
+    return f"the raster does not overlap layer {current.id}: all stored tiles would be removed"
 
 
 def _previous(current: Layer, stores: Stores) -> str:

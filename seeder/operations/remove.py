@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -11,9 +12,9 @@ from seeder.cache.purge import purge
 from seeder.jobs.ledger import jobs, layer_of
 from seeder.operations.cdn import CdnInvalidation
 from seeder.operations.update import RERUN_HINT, UpdateContext, count_down
-from tiler.errors import StoreError, Superseded, UnknownLayer
+from tiler.errors import CatalogError, StoreError, Superseded, UnknownLayer
 from tiler.keys import check_layer, index_key, job_key, layer_prefix, revision_key, sources_prefix, tilejson_key
-from tiler.layers.catalog import list_layers, load_layer, revisions, undone
+from tiler.layers.catalog import Layers, list_layers, load_layer, revisions, undone
 from tiler.storage.store import Store, Stores
 
 
@@ -144,7 +145,10 @@ def _measured(layer: str, context: UpdateContext, kinds: tuple[Share, ...]) -> R
 
     Raises:
         UnknownLayer: the layer has no object.
+        NewerMetadata: a newer version of this program may keep other objects of it.
     """
+    with suppress(CatalogError):  # a damaged layer can be removed
+        Layers(context.stores.sources).get(layer)
     measured = RemovedLayer(layer, _sizes(kinds), (f"/{layer}/*",) if context.options.cdn else ())
     if not measured.objects:
         raise UnknownLayer(layer, list_layers(context.stores.sources))

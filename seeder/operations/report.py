@@ -57,6 +57,13 @@ class Report:
             BadOption: the answer was no.
         """
 
+    def confirm_loss(self, loss: str) -> None:
+        """Ask whether to continue; `loss` is a sentence about what would be lost.
+
+        Raises:
+            BadOption: the answer was no.
+        """
+
     def confirm_removal(self, layer: str, sizes: Mapping[str, tuple[int, int]]) -> None:
         """Ask whether a layer's objects may be deleted for ever: their number and bytes, by kind.
 

@@ -67,6 +67,8 @@ class Proxy:
         seed: Decides which requests a fault with a probability befalls.
     """
 
+    TIMEOUT = 60.0  # seconds without an answer of the server
+
     def __init__(self, upstream: str, *, seed: int = 0) -> None:
         parts = urlsplit(upstream)
         if not parts.hostname or not parts.port:
@@ -137,7 +139,7 @@ class Proxy:
     def _pass(self, exchange: Exchange, kind: Literal["lose", "cut"] | None = None) -> None:
         """Pass the request on, and the answer back as far as `kind` lets it."""
         # A connection for each request: one that is kept could have been closed by the server, a fault of our own.
-        upstream = http.client.HTTPConnection(*self._upstream, timeout=60)
+        upstream = http.client.HTTPConnection(*self._upstream, timeout=self.TIMEOUT)
         try:
             if not _send(exchange, upstream, half=kind == "cut"):
                 return
@@ -204,7 +206,7 @@ def _refuse(exchange: Exchange, kind: str) -> None:
     if "X-Amz-Target" in exchange.headers:
         body = json.dumps({"__type": f"com.amazonaws.sqs#{SQS_CODES[kind]}", "message": message})
         headers = [("Content-Type", "application/x-amz-json-1.0")]
-    elif exchange.target.startswith("/2015-03-31/"):  # Lambda
+    elif exchange.target.startswith(("/2015-03-31/", "/2016-08-19/")):  # Lambda
         body = json.dumps({"message": message})
         headers = [("Content-Type", "application/json"), ("x-amzn-ErrorType", f"{code}Exception")]
     else:

@@ -19,6 +19,7 @@ from moto.core.common_models import CloudFormationModel
 from moto.server import ThreadedMotoServer
 
 from tests.e2e.serverless import lay_out, serverless
+from tests.support.aws_actions import FRAMEWORK, FREE, Recorder, allowed
 
 REGION = "eu-central-1"
 
@@ -38,6 +39,7 @@ class Cloud:
     endpoint: str
     folder: Path
     concurrency: dict[str, int]  # limits of the account
+    recorder: Recorder  # between the framework and AWS
 
     def client(self, service: str) -> Any:
         """A boto3 client of `service`."""
@@ -45,10 +47,12 @@ class Cloud:
         return boto3.client(service, endpoint_url=self.endpoint, region_name=REGION, **keys)
 
     def run(self, command: str, stage: str, *options: str) -> str:
-        """What the framework says on `command`, which must succeed."""
-        env = {"AWS_ENDPOINT_URL": self.endpoint, "AWS_REGION": REGION}
+        """What the framework says on `command`, which must succeed and be allowed by the deployer's policy."""
+        env = {"AWS_ENDPOINT_URL": self.recorder.url, "AWS_REGION": REGION}
         done = serverless(self.folder, command, "--stage", stage, *options, **env)
         assert done.returncode == 0, done.stdout + done.stderr
+        denied = self.recorder.actions - allowed("deployer") - {FREE, SKIPPED}
+        assert not denied, f"add {denied} to deploy/policies/deployer.json"
         return done.stdout + done.stderr
 
     def outputs(self, stage: str) -> dict[str, str]:
@@ -69,6 +73,7 @@ class Cloud:
         return str(iam.get_role_policy(RoleName=role, PolicyName=policy)["PolicyDocument"])
 
 
+SKIPPED = "ecr:DescribeRepositories"  # `remove` goes on if it is denied
 WEBSITE = ("--param", "delivery=website")
 UNKNOWN = ("Lambda::Url", *(f"CloudFront::{kind}" for kind in ("OriginAccessControl", "CachePolicy", "Function")))
 
@@ -112,9 +117,10 @@ def cloud(folder: Path) -> Iterator[Cloud]:
         server.start()
         try:
             host, port = server.get_host_and_port()
-            cloud = Cloud(f"http://{host}:{port}", folder, limits)
-            cloud.run("deploy", "dev", *WEBSITE)
-            yield cloud
+            with Recorder(f"http://{host}:{port}") as recorder:
+                cloud = Cloud(f"http://{host}:{port}", folder, limits, recorder)
+                cloud.run("deploy", "dev", *WEBSITE)
+                yield cloud
         finally:
             server.stop()
 
@@ -202,6 +208,7 @@ def test_remove_takes_one_stage_and_leaves_the_other(cloud: Cloud) -> None:
     buckets = {bucket["Name"] for bucket in cloud.client("s3").list_buckets()["Buckets"]}
     assert not buckets & {outputs["TileBucket"], outputs["SourceBucket"]}
     assert cloud.outputs("dev")["TileBucket"] in buckets
+    assert cloud.recorder.actions >= FRAMEWORK
 
 
 def test_a_new_stage_gets_a_distribution_and_keeps_it(cloud: Cloud) -> None:

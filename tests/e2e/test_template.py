@@ -12,6 +12,7 @@ from cfnlint.config import ManualArgs
 
 from tests.e2e.serverless import lay_out, packaged
 from tests.e2e.template import Template, of_type, properties, text, variables
+from tiler.layers.version import METADATA
 
 TOPIC = "arn:aws:sns:eu-central-1:123456789012:ops"
 VARIANTS = {
@@ -413,6 +414,7 @@ def test_the_stack_tells_where_everything_is(template: Template) -> None:
         "ApiUrl": "https://${HttpApi}.execute-api.${AWS::Region}.${AWS::URLSuffix}",
         "HttpFunction": "${HttpLambdaFunction}",
         "WorkerFunction": "${WorkerLambdaFunction}",
+        "MetadataVersion": str(METADATA),  # the functions are deployed with this code
     }
 
 

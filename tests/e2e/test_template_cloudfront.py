@@ -410,6 +410,11 @@ BAD = {
     "domain=https://tiles.example.com": "param domain must be a host name such as tiles.example.com",
     f"certificate={CERTIFICATE.replace('us-east-1', 'eu-central-1')}": "an ACM certificate in us-east-1",
     f"webAcl={WEB_ACL.replace('global', 'regional')}": "the ARN of a WAF web ACL for CloudFront",
+    "permissionsBoundary=arn:aws:iam::123456789012:role/bound": "must be the ARN of a managed policy",
+    "tags=team": "param tags must be tags such as team=maps,cost=42",
+    "tags=aws:team=maps": "param tags must be tags such as team=maps,cost=42",
+    "tags=team=maps,,cost=42": "param tags must be tags such as team=maps,cost=42",
+    "tags=team=maps,team=atlas": "no key twice",
 }
 
 

@@ -7,6 +7,7 @@ import json
 import re
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 from tests.e2e.proxy import Proxy
@@ -14,9 +15,21 @@ from tests.e2e.wire import Exchange
 from tests.support.paths import ROOT
 
 FREE = "sts:GetCallerIdentity"  # everybody may ask this
+LOGS = {"logs:DescribeLogStreams", "logs:FilterLogEvents"}  # actions of `npm run logs`
+LIMITS = {"lambda:GetAccountSettings", "lambda:GetFunctionConcurrency"}  # actions of deploy/concurrency.js
+FRAMEWORK = {  # actions of `npm run deploy` and `npm run remove`
+    *("cloudformation:CreateStack", "cloudformation:DeleteStack", "cloudformation:DescribeStackEvents"),
+    *("cloudformation:DescribeStackResource", "cloudformation:DescribeStacks", "cloudformation:ListStackResources"),
+    *("cloudformation:UpdateStack", "cloudformation:ValidateTemplate", "lambda:GetFunction"),
+    *("s3:DeleteObject", "s3:GetObject", "s3:ListBucket", "s3:PutObject"),
+}
 SERVICE = re.compile(r"Credential=[^/]+/\d{8}/[\w-]*/(\w+)/aws4_request")
 REST = (  # service, method, pattern of the path, action
     ("lambda", "GET", r"/2015-03-31/event-source-mappings/?", "ListEventSourceMappings"),
+    ("lambda", "GET", r"/2016-08-19/account-settings/?", "GetAccountSettings"),
+    ("lambda", "GET", r"/2015-03-31/functions/[\w-]+/?", "GetFunction"),
+    ("lambda", "GET", r"/2019-09-30/functions/[\w-]+/concurrency", "GetFunctionConcurrency"),
+    ("apigateway", "GET", r"/v2/apis/\w+", "GET"),
     ("cloudfront", "POST", r"/2020-05-31/distribution/\w+/invalidation", "CreateInvalidation"),
     ("cloudfront", "GET", r"/2020-05-31/distribution/\w+/invalidation/\w+", "GetInvalidation"),
     ("cloudfront", "GET", r"/2020-05-31/distribution/\w+", "GetDistribution"),
@@ -37,6 +50,8 @@ S3 = (  # method, a parameter of the query or nothing, action on an object
 class Recorder(Proxy):
     """A proxy that notes the actions of all requests, in `actions`."""
 
+    TIMEOUT = 600.0  # moto checks a template before it answers
+
     def __init__(self, upstream: str) -> None:
         self.actions: set[str] = set()
         super().__init__(upstream)
@@ -44,6 +59,7 @@ class Recorder(Proxy):
     def _serve(self, exchange: Exchange) -> None:
         self.actions.add(action(exchange))
         super()._serve(exchange)
+        vars(exchange).pop("pieces", None)  # the next request of the connection has a body of its own
 
 
 def action(exchange: Exchange) -> str:
@@ -56,7 +72,7 @@ def action(exchange: Exchange) -> str:
     scope = SERVICE.search(authorization)
     assert scope, f"{exchange.method} {exchange.target} is not signed"
     service, parts = scope[1], urlsplit(exchange.target)
-    if service in ("sqs", "sts", "cloudformation"):
+    if service in ("sqs", "sts", "cloudformation", "logs", "ecr"):
         return f"{service}:{_called(exchange)}"
     if service == "s3":
         return f"s3:{_of_s3(exchange.method, parts.path, dict(parse_qsl(parts.query, keep_blank_values=True)))}"
@@ -78,6 +94,12 @@ def _called(exchange: Exchange) -> str:
 def _of_s3(method: str, path: str, query: dict[str, str]) -> str:
     if method == "GET" and "list-type" in query:
         return "ListBucket"
+    if method == "HEAD" and path.count("/") == 1:
+        return "ListBucket"
+    if method == "GET" and "versions" in query:
+        return "ListBucketVersions"
+    if method == "GET" and "uploads" in query:
+        return "ListBucketMultipartUploads"
     for verb, parameter, name in S3:
         if verb == method and (not parameter or parameter in query) and (parameter == "delete" or path.count("/") > 1):
             return name
@@ -91,15 +113,19 @@ def policy(name: str) -> Path:
 
 def allowed(name: str) -> set[str]:
     """The actions that a policy allows."""
-    statements = json.loads(policy(name).read_text())["Statement"]
-    assert {statement["Effect"] for statement in statements} == {"Allow"}
-    return {each for statement in statements for each in statement["Action"]}
+    return {each for statement in statements(name) for each in statement["Action"]}
+
+
+def statements(name: str) -> list[dict[str, Any]]:
+    """The statements of a policy, all of which allow something."""
+    found: list[dict[str, Any]] = json.loads(policy(name).read_text())["Statement"]
+    assert {statement["Effect"] for statement in found} == {"Allow"}
+    return found
 
 
 def resources(name: str, action: str) -> list[str]:
     """The patterns of the resources on which a policy allows an action."""
-    statements = json.loads(policy(name).read_text())["Statement"]
-    return [resource for statement in statements if action in statement["Action"] for resource in statement["Resource"]]
+    return [each for statement in statements(name) if action in statement["Action"] for each in statement["Resource"]]
 
 
 def covers(patterns: Iterable[str], arn: str) -> bool:

@@ -12,7 +12,10 @@ from click.testing import CliRunner, Result
 
 from seeder.cli import main as cli
 
-ALL = ["machine", "credentials", "stack", "tiles", "sources", "queue", "dead letters", "workers", "layers", "render"]
+ALL = [
+    *("machine", "credentials", "stack", "metadata", "tiles", "sources", "queue", "dead letters", "workers"),
+    *("concurrency", "layers", "render"),
+]
 
 
 def make_workers(name: str, queue: str) -> str:

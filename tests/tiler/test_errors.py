@@ -16,6 +16,7 @@ from tiler.errors import (
     BadStore,
     CatalogError,
     MissingObject,
+    NewerMetadata,
     SourceReadError,
     StoreError,
     TilerError,
@@ -37,6 +38,7 @@ MADE = [
     StoreError("write", "a/b", "why"),
     MissingObject("a/b"),
     CatalogError("sources/a/index.json", "why"),
+    NewerMetadata("sources/a/index.json", 2, 1),
     WorkerDied(),
 ]
 

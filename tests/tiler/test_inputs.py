@@ -32,6 +32,7 @@ from tiler.errors import BadOption, CatalogError, MessageError
 from tiler.inputs import lines, whole
 from tiler.layers.catalog import named, undone
 from tiler.layers.footprint import Footprint
+from tiler.layers.history import UNKNOWN
 from tiler.settings import Settings
 from tiler.storage.store import Stores
 
@@ -160,7 +161,7 @@ def test_metadata_that_cannot_be_is_one_line(data: bytes, tmp_path: Path) -> Non
     for name in ("job.json", "plan.json", "run.json", "cancelled"):
         stores.sources.put(f"jobs/{job}/{name}", data, content_type="")
     stores.tiles.put("relief/tile.json", data, content_type="")
-    assert named("relief", stores.tiles) == ""
+    assert named("relief", stores.tiles) == UNKNOWN
     for words in (["seed", "relief"], ["verify", "relief"], ["status", job], ["list"], ["refresh", "relief"]):
         done = CliRunner().invoke(main, [*words, "--data", str(tmp_path)])
         assert done.exit_code in (1, 2), (words, done.output, done.exception)

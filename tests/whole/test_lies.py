@@ -147,7 +147,8 @@ def test_a_publication_ahead_of_the_clock_ends_in_a_layer_that_is_right(land: La
         '{"version": 1, "publications": [{"revision": "x", "at": "2026-11-29T09:00:00"}]}',
         '{"version": 1, "publications": [{"revision": "x", "at": "9999-12-31T23:59:59.999999+00:00"}]}',
         '{"version": 1, "publications": [{"revision": "x", "at": "0001-01-01T00:00:00+14:00"}]}',
-        '{"version": 2, "publications": []}',
+        '{"version": 0, "publications": []}',
+        '{"version": 1, "publications": []}',
     ],
 )
 def test_a_damaged_history_is_told_in_one_line_and_the_cure_that_it_names_cures(land: Land, text: str) -> None:

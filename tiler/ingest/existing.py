@@ -9,24 +9,29 @@ from tiler.layers.catalog import Layer
 from tiler.storage.store import Store, Stores
 
 
-def current_layer(sources: Store, layer: str) -> Layer | None:
-    """The current revision; None if there is none, or its metadata is damaged.
+def current_layer(sources: Store, layer: str, *, repair: bool = False) -> Layer | None:
+    """The current revision; None if there is none, or with `repair` if its metadata is damaged.
 
     Raises:
-        CatalogError: the metadata is of another version, so it is valid and must not be overwritten.
+        CatalogError: the metadata is damaged.
+        NewerMetadata: it is of a newer version, which nothing repairs.
     """
     try:
         return catalog.load_layer(sources, layer)
     except UnknownLayer:
         return None
-    except CatalogError as error:
-        if error.damaged:
-            return None
-        raise
+    except CatalogError:
+        if not repair:
+            raise
+        return None
 
 
 def kept_revision(sources: Store, layer: str, revision: str) -> Layer | None:
-    """A revision, if its metadata is kept and readable."""
+    """A revision, if its metadata is kept and undamaged.
+
+    Raises:
+        NewerMetadata: the metadata is of a newer version.
+    """
     try:
         return catalog.load_revision(sources, layer, revision)
     except CatalogError:

@@ -12,7 +12,7 @@ import numpy as np
 
 from tiler import keys
 from tiler.errors import BadOption, BadSource, OutOfMemory, SourceReadError, TilerError
-from tiler.grid import TILE, Window, tile_ranges
+from tiler.grid import TILE, Bounds, Window, tile_ranges
 from tiler.ingest.bake import bake_cog
 from tiler.ingest.choose_format import choose
 from tiler.ingest.disk_space import check_room, check_target, scratch
@@ -29,6 +29,7 @@ from tiler.layers.credit import plain_markup
 from tiler.layers.footprint import Footprint
 from tiler.layers.origin import check_origins
 from tiler.layers.origin import origins as files_now
+from tiler.layers.version import check_readers
 from tiler.raster.archived import unpacked
 from tiler.raster.datasets import OpenOptions, as_it_is, forget, opened
 from tiler.raster.options import Options
@@ -38,6 +39,7 @@ from tiler.storage.store import Store, Stores
 
 CHANGED = "it changed while it was read: run the same command again"
 EMPTY = "it has no valid pixels: all are nodata, masked or transparent"
+Approve = Callable[[Bounds], object]  # receives the bounds of a raster before its bake; raises an error to end it
 Stage = Callable[[str], None]  # receives the current step, before there are chunks to count
 FOOTPRINT_SAMPLES = 8  # pixels per tile in a virtual layer's footprint mask, at least
 FOOTPRINT_PIXELS = 1 << 18  # pixels in the mask of a small layer: GDAL averages only whole pixels
@@ -60,6 +62,10 @@ class Ingested:
 
 def _silent(_stage: str) -> None:
     """Ignore the stage."""
+
+
+def approved(_bounds: Bounds) -> None:
+    """Approve any raster."""
 
 
 class Examined(NamedTuple):
@@ -97,25 +103,33 @@ def ingest(
     progress: Callable[[int, int], None],
     stage: Stage = _silent,
     staging: Staging = Staging(),  # noqa: B008 - a frozen value
+    repair: bool = False,
+    approve: Approve = approved,
 ) -> Ingested:
     """Make `source` the current revision of `layer`.
 
     The same raster with the same options changes nothing, and a kept earlier revision is not baked again. If an
     ingest ends early, the layer is unchanged: its metadata is written last and atomically. Format `auto` is decided
     from the tiles; a layer that already had `auto` keeps its format. `progress` receives the chunks done and their
-    total, `stage` the current step before that. `staging` names the scratch folder and follows an upload.
+    total, `stage` the current step before that. `staging` names the scratch folder and follows an upload. `repair`
+    replaces damaged metadata; the revision of stored tiles is unknown then. `approve` is called before the bake.
 
     Raises:
+        CatalogError: the layer's metadata is damaged.
         BadSource: the raster cannot become a layer, or some pixel of it cannot be read.
-        BadOption: an option does not fit it.
+        BadOption: an option does not fit it, or deployed functions could not read the layer.
+        NewerMetadata: the layer's metadata is of a newer version.
         StoreError: the data folder cannot be written.
         NoRoom, OutOfMemory, WorkerDied: it could not be baked.
     """
+    check_readers(stores)
+    current_layer(stores.sources, layer, repair=repair)  # unreadable metadata is reported before a long bake
     try:
         raster = examined(source, options, stage)
+        approve(raster.survey.bounds)
         try:
             stage("baking the first chunks")
-            done = _publish(raster, layer, options, stores, staging, jobs=jobs, progress=progress)
+            done = _publish(raster, layer, options, stores, staging, jobs=jobs, progress=progress, repair=repair)
         except SourceReadError:
             raster.check(options)
             raise
@@ -137,10 +151,11 @@ def _publish(
     *,
     jobs: int,
     progress: Callable[[int, int], None],
+    repair: bool,
 ) -> Ingested:
     path, surveyed, revision, _ = raster
     sweep(stores.sources.root, keys.sources_prefix(keys.check_layer(layer)), deep=True)
-    current = current_layer(stores.sources, layer)
+    current = current_layer(stores.sources, layer, repair=repair)
     same = current is not None and current.revision == revision
     origins = raster.below.origins if options.virtual else ()
     if current and same and (current.bake or current.source == path) and is_complete(current, stores):
@@ -208,7 +223,7 @@ def _undo_on_error(draft: Layer, stores: Stores) -> Iterator[None]:
         yield
     except BaseException:
         with suppress(TilerError):
-            current = current_layer(sources, draft.id)
+            current = current_layer(sources, draft.id, repair=True)
             if current is None or current.revision != draft.revision:
                 sources.delete(new)
                 if before is None:

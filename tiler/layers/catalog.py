@@ -12,12 +12,12 @@ from typing import Any
 from mercantile import Tile
 
 from tiler import keys
-from tiler.errors import BadInput, BadOption, CatalogError, GridError, MissingObject, UnknownLayer, ZoomOutside
+from tiler.errors import BadName, BadOption, CatalogError, GridError, MissingObject, UnknownLayer, ZoomOutside
 from tiler.grid import MAX_ZOOM, Bounds, TileRange, tile_ranges
 from tiler.image.style import TERRAINS, Style
 from tiler.inputs import read_json
 from tiler.keys import Format
-from tiler.layers import history
+from tiler.layers import history, version
 from tiler.layers.cog_layout import CogLayout
 from tiler.layers.credit import plain_markup
 from tiler.layers.footprint import Footprint
@@ -26,8 +26,8 @@ from tiler.raster.options import LOSSLESS, NONE_ASKED, RESAMPLINGS, Options, Res
 from tiler.raster.reading import Reading
 from tiler.storage.store import Store, Stores
 
-VERSION = 1
 KNOWN = 256  # layers whose metadata a process caches
+DAMAGED = f"?v={history.UNKNOWN}"  # stands for the address in a damaged TileJSON
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +105,7 @@ class Layer:
 def dump(layer: Layer) -> bytes:
     """The `index.json` of `layer`."""
     fields = {
-        "version": VERSION,
+        "version": version.METADATA,
         "id": layer.id,
         "revision": layer.revision,
         "source": layer.source,
@@ -156,12 +156,12 @@ def parse(data: bytes, key: str) -> Layer:
     """The inverse of `dump`.
 
     Raises:
-        CatalogError: it is not an `index.json` of this version.
+        CatalogError: it is not an `index.json`.
+        NewerMetadata: it is of a newer version.
     """
     try:
         fields: dict[str, Any] = read_json(data)
-        if fields["version"] != VERSION:
-            raise CatalogError.of_version(key, fields["version"], VERSION)
+        version.check_version(key, fields["version"], version.METADATA)
         if fields["format"] not in keys.FORMATS or fields["resampling"] not in RESAMPLINGS:
             raise CatalogError(key, "unknown format or resampling")
         return Layer(
@@ -184,7 +184,7 @@ def parse(data: bytes, key: str) -> Layer:
             bake=CogLayout(**fields["bake"]) if fields["bake"] else None,
             footprint=Footprint.from_json(fields["footprint"], key),
         )
-    except (KeyError, TypeError, ValueError, BadInput) as error:
+    except (KeyError, TypeError, ValueError, BadName, BadOption, GridError) as error:
         raise CatalogError(key, error) from error
 
 
@@ -228,7 +228,7 @@ def load_revision(sources: Store, layer: str, revision: str) -> Layer | None:
     """A kept revision of the layer with the metadata of its publication; None if it is not kept.
 
     Raises:
-        CatalogError: its metadata is damaged or of another version.
+        CatalogError, NewerMetadata: its metadata is damaged, or of a newer version.
     """
     key = keys.revision_key(layer, revision)
     try:
@@ -251,27 +251,27 @@ class Layers:
     def __init__(self, sources: Store, ttl: float = 0.0) -> None:
         self._sources = sources
         self._ttl = ttl
-        self._known: dict[str, tuple[float, bytes, Layer | None]] = {}
+        self._known: dict[str, tuple[float, bytes | None, Layer | None]] = {}
 
     def get(self, name: str) -> Layer | None:
         """The layer's current revision; None if there is no such layer.
 
         Raises:
             BadName: it is not a valid layer name.
-            CatalogError: its metadata is damaged or of another version.
+            CatalogError, NewerMetadata: its metadata is damaged, or of a newer version.
             StoreError: its metadata could not be read.
         """
         key = keys.index_key(keys.check_layer(name))
-        read, before, layer = self._known.get(name, (-math.inf, b"", None))
+        read, before, layer = self._known.get(name, (-math.inf, None, None))
         now = time.monotonic()
         if now - read < self._ttl:
             return layer
         try:
-            data = self._sources.get(key)
+            data: bytes | None = self._sources.get(key)
         except MissingObject:
-            data = b""
+            data = None
         if data != before:
-            layer = parse(data, key) if data else None
+            layer = None if data is None else parse(data, key)
         self._known.pop(name, None)
         if len(self._known) == KNOWN:
             del self._known[next(iter(self._known))]
@@ -291,7 +291,11 @@ def publish(layer: Layer, stores: Stores, undone: str = "") -> None:
     While tiles are stored, the TileJSON keeps naming their revision: a browser that requested them under the new name
     would cache them for an hour. `announce` names the new revision once its tiles are stored. `undone` is the revision
     that a rollback replaces.
+
+    Raises:
+        BadOption: deployed functions could not read it.
     """
+    version.check_readers(stores)
     has_tiles = stored(layer.id, stores.tiles)
     before = named(layer.id, stores.tiles)
     known = history.so_far(stores.sources, layer.id, lambda: before)
@@ -347,16 +351,18 @@ def stored(layer: str, tiles: Store) -> bool:
 
 
 def named(layer: str, tiles: Store) -> str:
-    """The revision in the layer's TileJSON; empty if there is none."""
+    """The revision in the layer's TileJSON; empty if there is none, `history.UNKNOWN` if it cannot be read."""
     return address(layer, tiles).partition("?v=")[2]
 
 
 def address(layer: str, tiles: Store) -> str:
-    """The address of tiles in the layer's TileJSON; empty if there is none."""
+    """The address of tiles in the layer's TileJSON; empty if there is none, DAMAGED if it cannot be read."""
     try:
         return str(read_json(tiles.get(keys.tilejson_key(layer)))["tiles"][0])
-    except (MissingObject, KeyError, IndexError, TypeError, ValueError):
+    except MissingObject:
         return ""
+    except (KeyError, IndexError, TypeError, ValueError):
+        return DAMAGED
 
 
 def addressed(layer: Layer, tiles: Store) -> str:

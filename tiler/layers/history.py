@@ -14,6 +14,7 @@ from datetime import datetime
 from tiler.errors import CatalogError, MissingObject
 from tiler.inputs import read_json
 from tiler.keys import history_key, index_key, sources_prefix
+from tiler.layers.version import check_version
 from tiler.storage.store import Store
 
 VERSION = 1
@@ -36,7 +37,8 @@ def publications(sources: Store, layer: str, current: str, named: Callable[[], s
     another kept revision may then have been stored at any time before the last publication.
 
     Raises:
-        CatalogError: the history is damaged or of another version.
+        CatalogError: the history is damaged.
+        NewerMetadata: it is of a newer version.
     """
     known = _load(sources, layer)
     if not known:
@@ -48,7 +50,11 @@ def publications(sources: Store, layer: str, current: str, named: Callable[[], s
 
 
 def so_far(sources: Store, layer: str, named: Callable[[], str]) -> tuple[Publication, ...]:
-    """The publications so far: none for a new layer, one of unknown revision if the metadata is damaged."""
+    """The publications so far: none for a new layer, one of unknown revision if the metadata is damaged.
+
+    Raises:
+        NewerMetadata: the history is of a newer version.
+    """
     try:
         current = read_json(sources.get(index_key(layer)))["revision"]
         return publications(sources, layer, str(current), named)
@@ -94,16 +100,15 @@ def _load(sources: Store, layer: str) -> tuple[Publication, ...]:
     key = history_key(layer)
     try:
         fields = read_json(sources.get(key))
-        if fields["version"] != VERSION:
-            raise CatalogError(key, f"format version {fields['version']}, this program reads {VERSION}")
+        check_version(key, fields["version"], VERSION)
+        first, *others = fields["publications"]
         return tuple(
-            Publication(str(each["revision"]), _date(each["at"]) if each["at"] else None)
-            for each in fields["publications"]
+            Publication(str(each["revision"]), _date(each["at"]) if each["at"] else None) for each in (first, *others)
         )
     except MissingObject:
         return ()
     except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise CatalogError(key, error) from error
+        raise CatalogError(key, error, "run `seeder ingest` again") from error
 
 
 def _date(text: str) -> datetime:

@@ -301,17 +301,18 @@ def _first_line(error: BaseException) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Stores:
-    """The public and the private store, and the public address of the tiles."""
+    """The public and the private store, the tiles' address, and the newest metadata that deployed functions read."""
 
     tiles: Store
     sources: Store
     url: str
+    readers: int | None = None
 
     @classmethod
     def open(cls, settings: Settings, *, create: bool = False) -> Stores:
         """The stores of `settings`; see `open_store`."""
         tiles, sources = (open_store(url, create=create, s3=settings.s3) for url in (settings.tiles, settings.sources))
-        return cls(tiles, sources, settings.url)
+        return cls(tiles, sources, settings.url, settings.readers)
 
 
 def open_store(url: str, *, create: bool = False, s3: S3 = AMAZON) -> Store:

@@ -19,6 +19,7 @@ from moto.sts.responses import TokenResponse
 from seeder.aws.stack import read_stack
 from tests.e2e.proxy import Fault, Proxy
 from tests.e2e.wire import Exchange, Server
+from tests.support import moto_server
 from tests.support.aws import MakeStack, upload
 from tests.support.examined import ALL, doctor, endpoint, findings, make_workers, wrong
 from tests.support.rasters import Recipe, scene, write_raster
@@ -164,7 +165,14 @@ def test_dead_letters_are_counted_and_left_where_they_are(deployed: Deployed) ->
         assert found["dead letters"].startswith("3 in ")
 
 
-@pytest.mark.parametrize(("call", "what"), [("event-source-mappings", "workers"), ("GetQueueAttributes", "queue")])
+@pytest.mark.parametrize(
+    ("call", "what"),
+    [
+        ("event-source-mappings", "workers"),
+        ("account-settings", "concurrency"),
+        ("GetQueueAttributes", "queue"),
+    ],
+)
 def test_what_a_policy_does_not_allow_is_passed_over_with_a_hint(
     deployed: Deployed, proxy: Proxy, monkeypatch: pytest.MonkeyPatch, call: str, what: str
 ) -> None:
@@ -174,6 +182,24 @@ def test_what_a_policy_does_not_allow_is_passed_over_with_a_hint(
     result = doctor("--stack", deployed.stack, "--json")
     assert wrong(result) == {}
     assert findings(result)[what]["seen"].startswith("not checked; deploy/policies/reader.json allows it: ")
+
+
+@pytest.mark.parametrize(("limit", "workers", "cure"), [(10, 32, 4), (37, 32, 31), (10, 5, 4), (7, 2, 2)])
+def test_an_account_with_a_low_concurrency_is_named_with_the_quota_to_raise(
+    limit: int, workers: int, cure: int, deployed: Deployed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mapping = make_workers(deployed.outputs["WorkerFunction"], deployed.outputs["QueueUrl"])
+    scaling = {"ScalingConfig": {"MaximumConcurrency": workers}}
+    boto3.client("lambda").update_event_source_mapping(UUID=mapping, **scaling)
+    monkeypatch.setitem(moto_server.account, "UnreservedConcurrentExecutions", workers + 6)
+    assert wrong(doctor("--stack", deployed.stack, "--json")) == {}
+    monkeypatch.setitem(moto_server.account, "UnreservedConcurrentExecutions", limit)
+    found = wrong(doctor("--stack", deployed.stack, "--json"))
+    assert list(found) == ["concurrency"]
+    assert found["concurrency"].startswith(f"at most {limit} functions run at once in this account and region, but ")
+    assert f"{workers} workers and 6 requests of a browser need {workers + 6}: " in found["concurrency"]
+    assert "Service Quotas, AWS Lambda, Concurrent executions (L-B99A9384)" in found["concurrency"]
+    assert found["concurrency"].endswith(f"deploy with --param maximumConcurrency={cure}")
 
 
 def test_a_queue_without_dead_letters_is_named(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,11 +15,11 @@ from seeder.aws.stack import read_stack
 from seeder.jobs.messages import Message
 from seeder.workers.sqs import SqsQueue
 from tests.support.aws import MakeStack
-from tests.support.aws_actions import FREE, Recorder, allowed, covers, policy, resources
+from tests.support.aws_actions import FREE, Recorder, allowed, covers, policy, resources, statements
 from tests.support.commands import seeder as command
 from tests.support.rasters import Recipe, scene, write_raster
 
-LAMBDA = "lambda:ListEventSourceMappings"  # of a deployed worker, which is not there in these tests
+LAMBDA = {"lambda:GetAccountSettings", "lambda:ListEventSourceMappings"}  # of a deployed worker, not in these tests
 UPLOADS = {"s3:AbortMultipartUpload", "s3:ListMultipartUploadParts"}  # of files larger than these tests have
 READING = (
     ("layers",),
@@ -119,9 +121,9 @@ def test_commands_ask_what_the_policies_allow_and_the_policies_allow_no_more(
             run(*words)
         written = recorder.actions
     assert read - {FREE} <= allowed("reader")
-    assert allowed("reader") <= read | {LAMBDA}
+    assert allowed("reader") <= read | LAMBDA
     assert (before | read | written) - {FREE} <= allowed("operator")
-    assert allowed("operator") <= before | read | written | UPLOADS | {LAMBDA}
+    assert allowed("operator") <= before | read | written | UPLOADS | LAMBDA
 
 
 @pytest.mark.parametrize("name", ["operator", "reader"])
@@ -136,7 +138,38 @@ def test_a_policy_reaches_the_stack_s_resources_in_every_partition_and_no_others
                 action,
                 partition,
             )
-    assert len(policy(name).read_text()) < 6144, "IAM takes no longer managed policy"
+
+
+@pytest.mark.parametrize("name", ["operator", "reader", "deployer"])
+def test_iam_takes_the_policy(name: str) -> None:
+    text = policy(name).read_text()
+    assert len("".join(text.split())) < 6144, "white space does not count"
+    statements = json.loads(text)["Statement"]
+    assert len({statement["Sid"] for statement in statements}) == len(statements)
+    assert all(statement["Sid"].isalnum() for statement in statements)
+
+
+def test_the_deployer_reaches_only_resources_of_the_stack_s_names_or_without_a_name() -> None:
+    for action in allowed("deployer"):
+        for pattern in resources("deployer", action):
+            named = pattern.partition("tile-seeder-")
+            assert named[1] or pattern in UNNAMED or (pattern == "*" and action in UNBOUND), (action, pattern)
+            if named[1]:
+                assert not named[0].removeprefix("arn:*:").count("*") > 2, "only region and account vary"
+                assert re.fullmatch(r"\*(/\*|/serverless/\*)?", named[2])
+    (passing,) = (each for each in statements("deployer") if "iam:PassRole" in each["Action"])
+    assert passing["Condition"] == {"StringEquals": {"iam:PassedToService": "lambda.amazonaws.com"}}
+
+
+UNNAMED = {  # resources whose ids AWS chooses
+    "arn:*:lambda:*:*:event-source-mapping:*",
+    *(f"arn:*:cloudfront::*:{kind}/*" for kind in ("distribution", "cache-policy", "origin-access-control")),
+    *(f"arn:*:apigateway:*::/{path}" for path in ("apis", "apis/*", "tags/*")),
+}
+UNBOUND = {  # actions that IAM binds to no resource; the mapping is bound to the stack's functions by a condition
+    *("cloudformation:ValidateTemplate", "cloudwatch:DescribeAlarms", "logs:DescribeLogGroups"),
+    *("lambda:CreateEventSourceMapping", "lambda:GetAccountSettings"),
+}
 
 
 ARNS = {

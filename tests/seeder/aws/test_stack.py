@@ -16,6 +16,7 @@ from seeder.aws.stack import NEEDED, Stack, read_stack
 from seeder.cli import main as cli
 from tests.support.aws import MakeStack
 from tests.support.paths import ROOT
+from tests.support.rasters import MakeRaster, scene
 from tiler.errors import BadCloud, BadInput, QueueError
 from tiler.settings import S3, Settings
 
@@ -51,6 +52,7 @@ def test_the_outputs_become_settings(make_stack: MakeStack) -> None:
         queue=stack.outputs["QueueUrl"],
         s3=S3(region="us-east-1", keys=False),
         stack=name,
+        readers=1,  # stacks without the output were deployed when there was one version
     )
     queues = boto3.client("sqs").list_queues()["QueueUrls"]
     assert found.queue.rpartition("/")[2] in {url.rpartition("/")[2] for url in queues}
@@ -59,6 +61,40 @@ def test_the_outputs_become_settings(make_stack: MakeStack) -> None:
 def test_the_project_deploys_every_output_that_is_looked_for() -> None:
     deployed = {name for path in OUTPUTS for name in re.findall(r"^  (\w+):", path.read_text(), re.MULTILINE)}
     assert {*NEEDED, "ApiUrl", "Delivery", "HttpFunction", "WorkerFunction"} <= deployed
+
+
+@pytest.mark.parametrize("named", ["--stack", "TILER_STACK"])
+def test_newer_metadata_is_not_written_for_functions_that_read_older_only(
+    named: str, make_stack: MakeStack, make_raster: MakeRaster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    urls = {"WebsiteUrl": SITE, "TileUrl": TILES}
+    path = str(make_raster(name="alps.tif", values=scene(64, 64)))
+    older, newer = make_stack(**urls), make_stack(**urls, MetadataVersion="2")
+
+    def at(stack: str, *words: str) -> Result:
+        if named == "--stack":
+            return run(*words, "--stack", stack)
+        monkeypatch.setenv("TILER_STACK", stack)
+        return run(*words)
+
+    ingest = ("ingest", path, "--jobs", "1")
+    assert at(older, *ingest).exit_code == 0
+    monkeypatch.setattr("tiler.layers.version.METADATA", 2)
+    written = bucket(older)
+    refresh = ("refresh", "alps", path, "--yes", "--jobs", "1")
+    for words in (ingest, refresh, ("refresh", "alps", path, "--dry-run"), ("rollback", "alps"), ("doctor",)):
+        result = at(older, *words)
+        assert result.exit_code == (1 if words == ("doctor",) else 2), words
+        assert "functions read layer metadata of version 1, this program writes 2" in result.output, words
+        assert "run `npm run deploy" in result.output
+    assert bucket(older) == written
+    assert at(newer, *ingest).exit_code == 0
+
+
+def bucket(stack: str) -> dict[str, str]:
+    """The objects of the stack's source bucket, with their hashes."""
+    name = read_stack(stack, "us-east-1").outputs["SourceBucket"]
+    return {each["Key"]: each["ETag"] for each in boto3.client("s3").list_objects_v2(Bucket=name)["Contents"]}
 
 
 def test_a_stack_that_is_not_there_is_bad_input(cloud: str) -> None:

@@ -373,6 +373,25 @@ def test_more_tiles_than_the_limit_need_a_yes(land: Land, run: Run, command: str
     assert land.renewed()
 
 
+def test_a_raster_elsewhere_replaces_the_layer_only_after_confirmation(land: Land, run: Run, tmp_path: Path) -> None:
+    """It would remove every stored tile, and so would the rollback."""
+    west = land.layer.revision
+    far = write_raster(tmp_path / "far.tif", Recipe(values=scene(200, 200), bounds=(-80.0, -20.0, -77.0, -17.0)))
+    text = "the raster does not overlap layer land: all stored tiles would be removed"
+    before = files_under(tmp_path / "data")
+    assert f"{text}: add --yes to confirm" in run("refresh", "land", str(far), code=2).stderr
+    assert text in run("refresh", "land", str(far), "--dry-run").stderr
+    assert files_under(tmp_path / "data") == before
+    run("refresh", "land", str(far), "--yes")
+    assert land.layer.revision != west
+    run("seed", "land", "--zooms", "5")
+    before = files_under(tmp_path / "data")
+    assert f"{text}: add --yes to confirm" in run("rollback", "land", code=2).stderr
+    assert files_under(tmp_path / "data") == before
+    run("rollback", "land", "--yes")
+    assert land.layer.revision == west
+
+
 def test_workers_of_a_queue_renew_the_tiles_of_a_bucket(
     s3_url: str, run: Run, make_queue: MakeQueue, baked: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -282,6 +282,18 @@ def test_without_a_terminal_the_name_must_be_given_once_more(words: tuple[str, .
     assert f"--confirm {NAME}" in result.stderr or f"is not '{NAME}': nothing was removed" in result.stderr
 
 
+@pytest.mark.parametrize("words", [("--yes",), ("--yes", "--confirm", NAME)])
+def test_yes_confirms_as_in_other_commands(words: tuple[str, ...], alone: Stores) -> None:
+    assert run(NAME, "--no-wait", *words).exit_code == 0
+    assert not any(key.split("/")[0] == NAME for key in listing(alone))
+
+
+def test_yes_does_not_confirm_another_name(alone: Stores) -> None:
+    before = listing(alone)
+    assert "nothing was removed" in run(NAME, "--yes", "--confirm", "a-b-c").stderr
+    assert listing(alone) == before
+
+
 @pytest.fixture
 def terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     """A user at a terminal."""

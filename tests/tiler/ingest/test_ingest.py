@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +16,15 @@ import rasterio
 import rasterio.shutil
 from affine import Affine
 
+from seeder.cache.stale import History
 from tests.support.layers import MakeLayer
 from tests.support.oracle import drawn, files_under, landscape, psnr, tiles_of, warped
 from tests.support.rasters import MakeRaster, scene
-from tiler.errors import BadName, BadOption, BadSource, CatalogError, TilerError, UnknownLayer
+from tiler.errors import BadName, BadOption, BadSource, CatalogError, NewerMetadata, TilerError, UnknownLayer
 from tiler.ingest.ingest import Ingested, ingest
 from tiler.ingest.survey import revision_of
-from tiler.keys import index_key
-from tiler.layers.catalog import load_layer
+from tiler.keys import history_key, index_key, revision_key
+from tiler.layers.catalog import load_layer, publish
 from tiler.raster.options import Options
 from tiler.storage.store import Stores
 
@@ -36,23 +39,59 @@ def quiet(done: int, total: int) -> None:
 
 def run(path: object, stores: Stores, **options: Any) -> Ingested:
     """Ingest as `layer`, in this process."""
-    return ingest(str(path), "layer", Options(**options), stores, jobs=1, progress=quiet)
+    repair = options.pop("repair", False)
+    return ingest(str(path), "layer", Options(**options), stores, jobs=1, progress=quiet, repair=repair)
 
 
-@pytest.mark.parametrize("version", [0, 2])
-def test_metadata_of_another_version_is_never_overwritten(
-    version: int, make_raster: MakeRaster, stores: Stores, tmp_path: Path
+def objects(stores: Stores) -> dict[str, bytes]:
+    """All objects of both stores."""
+    both = (stores.tiles, stores.sources)
+    return {f"{store.url}/{each.key}": store.get(each.key) for store in both for each in store.list("")}
+
+
+def test_metadata_of_a_newer_version_is_never_overwritten(make_raster: MakeRaster, stores: Stores) -> None:
+    """Neither the layer's own, nor its history, nor that of a kept revision."""
+    first, second = (make_raster(name=f"{seed}.tif", values=scene(200, 240, seed=seed)) for seed in (1, 2))
+    old = run(first, stores).layer.revision
+    run(second, stores)
+    for key in (index_key("layer"), history_key("layer"), revision_key("layer", old)):
+        sound = stores.sources.get(key)
+        newer = json.dumps(json.loads(sound) | {"version": 2}).encode()
+        stores.sources.put(key, newer, content_type="application/json")
+        before = objects(stores)
+        for repair in (False, True):
+            with pytest.raises(NewerMetadata, match=f"{key} has metadata version 2, this program reads 1"):
+                run(first, stores, repair=repair)
+        assert objects(stores) == before
+        stores.sources.put(key, sound, content_type="application/json")
+
+
+@pytest.mark.parametrize("text", [b"", b'{"version": 1, "id"', b"[]"])
+def test_damaged_metadata_is_replaced_by_a_repair_only(text: bytes, make_raster: MakeRaster, stores: Stores) -> None:
+    path, key = make_raster(values=scene(200, 240)), index_key("layer")
+    whole = run(path, stores).layer
+    stores.tiles.put("layer/0/0/0.png", b"a tile", content_type="image/png")
+    stores.sources.put(key, text, content_type="application/json")
+    before = objects(stores)
+    with pytest.raises(CatalogError, match=rf"{key} .*: run `seeder ingest SOURCE --layer layer --repair`"):
+        run(path, stores)
+    assert objects(stores) == before
+    assert run(path, stores, repair=True).layer == load_layer(stores.sources, "layer") == whole
+    assert History.of(whole, stores).suspect(datetime.now(UTC)), "the revision of stored tiles is unknown"
+
+
+def test_metadata_that_deployed_functions_cannot_read_is_never_written(
+    make_raster: MakeRaster, stores: Stores, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run(make_raster(values=scene(200, 240)), stores)
-    key = index_key("layer")
-    fields = json.loads(stores.sources.get(key)) | {"version": version}
-    stores.sources.put(key, json.dumps(fields).encode(), content_type="application/json")
-    before = files_under(tmp_path)
-    with pytest.raises(CatalogError, match=rf"format version {version}, this program reads 1\): upgrade tile-seeder"):
-        run(make_raster(values=scene(200, 240, seed=2)), stores)
-    assert {name: data for name, data in files_under(tmp_path).items() if not name.endswith(".tif")} == {
-        name: data for name, data in before.items() if not name.endswith(".tif")
-    }
+    first, second = (make_raster(name=f"{seed}.tif", values=scene(200, 240, seed=seed)) for seed in (1, 2))
+    old = run(first, replace(stores, readers=1)).layer
+    run(second, replace(stores, readers=2))
+    monkeypatch.setattr("tiler.layers.version.METADATA", 2)
+    before, behind = objects(stores), replace(stores, readers=1)
+    for write in (partial(run, first, behind), partial(publish, old, behind)):
+        with pytest.raises(BadOption, match=r"of version 1, .* writes 2: run `npm run deploy`"):
+            write()
+    assert objects(stores) == before
 
 
 @pytest.mark.parametrize("virtual", [False, True])

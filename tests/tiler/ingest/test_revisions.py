@@ -40,6 +40,7 @@ from tiler.layers.catalog import (
     revisions,
     shown,
 )
+from tiler.layers.history import UNKNOWN
 from tiler.storage.store import Store, Stores, open_store
 
 NAME = "globe"
@@ -252,14 +253,24 @@ def test_maps_are_told_of_a_revision_at_once_only_where_no_older_tile_is_stored(
     assert shown(NAME, store) == ("0002" if stored else "")
 
 
-@pytest.mark.parametrize("junk", [b"", b"{", b"[]", b"null", b"{}", b'{"tiles":[]}', b'{"tiles":["x.png"]}', b"\xff"])
-def test_a_tilejson_that_names_no_revision_shows_none_and_is_mended(junk: bytes) -> None:
+@pytest.mark.parametrize("junk", [b"", b"{", b"[]", b"null", b"{}", b'{"tiles":[]}', b"\xff"])
+def test_a_damaged_tilejson_names_an_unknown_revision_until_it_is_mended(junk: bytes) -> None:
+    """Not the current one: browsers would keep old tiles under its address."""
     stores = in_memory()
     stores.tiles.put(f"{NAME}/0/0/0.png", b"old", content_type="image/png")
     stores.tiles.put(tilejson_key(NAME), junk, content_type="application/json")
-    assert shown(NAME, stores.tiles) == ""
+    assert shown(NAME, stores.tiles) == UNKNOWN
     publish(as_revision("0001"), stores)
+    assert named(stores, NAME) == UNKNOWN
+    announce(as_revision("0001"), stores)
     assert named(stores, NAME) == "0001"
+
+
+def test_a_tilejson_without_a_revision_shows_none() -> None:
+    stores = in_memory()
+    stores.tiles.put(f"{NAME}/0/0/0.png", b"old", content_type="image/png")
+    stores.tiles.put(tilejson_key(NAME), b'{"tiles":["x.png"]}', content_type="application/json")
+    assert shown(NAME, stores.tiles) == ""
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import replace
+from functools import partial
 from uuid import uuid4
 
 import numpy as np
@@ -15,7 +16,7 @@ from hypothesis import strategies as st
 from tests.support.clock import Clock
 from tests.support.layer_strategies import layers
 from tests.support.strategies import crossing_bounds
-from tiler.errors import BadName, CatalogError, StoreError, UnknownLayer, ZoomOutside
+from tiler.errors import BadName, CatalogError, NewerMetadata, StoreError, UnknownLayer, ZoomOutside
 from tiler.grid import Bounds, tile_ranges
 from tiler.image.style import Style
 from tiler.layers.catalog import (
@@ -118,8 +119,8 @@ def test_an_index_without_a_field_is_refused(field: str) -> None:
     "changes",
     [
         {"version": 0},
-        {"version": 2},
         {"version": None},
+        {"version": "2"},
         {"id": "sources"},
         {"id": "no layer"},
         {"id": 7},
@@ -156,6 +157,24 @@ def test_an_index_without_a_field_is_refused(field: str) -> None:
 def test_an_index_that_describes_no_layer_is_refused(changes: dict[str, object]) -> None:
     with pytest.raises(CatalogError):
         parse(edited(**changes), KEY)
+
+
+@pytest.mark.parametrize("version", [2, 3, 10**9])
+def test_an_index_of_a_newer_version_is_neither_read_nor_damaged(version: int) -> None:
+    for data in (edited(version=version), json.dumps({"version": version}).encode()):
+        with pytest.raises(NewerMetadata, match=f"{KEY} has metadata version {version}, .* reads 1: upgrade"):
+            parse(data, KEY)
+
+
+@pytest.mark.parametrize("data", [b"", b"{", b"\0" * 40])
+def test_a_torn_index_is_damaged_and_not_missing(data: bytes) -> None:
+    sources = open_store(f"memory://{uuid4().hex}")
+    layers = Layers(sources)
+    assert layers.get("relief") is None
+    sources.put(KEY, data, content_type="application/json")
+    for read in (layers.get, partial(load_layer, sources)):
+        with pytest.raises(CatalogError, match=KEY):
+            read("relief")
 
 
 def test_the_error_names_the_index_that_is_wrong() -> None:

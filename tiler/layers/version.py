@@ -1,0 +1,34 @@
+"""The version of layer metadata: the one that this program writes, and those that programs can read."""
+
+from __future__ import annotations
+
+from tiler.errors import BadOption, NewerMetadata
+from tiler.storage.store import Stores
+
+METADATA = 1  # of index.json; also in deploy/outputs.yml, for the functions that are deployed with this code
+
+
+def check_version(key: str, version: object, known: int) -> None:
+    """Reject metadata of a version after `known`; earlier ones are read.
+
+    Raises:
+        NewerMetadata: it is of a newer one.
+        ValueError: it is of no version.
+    """
+    if isinstance(version, int) and version > known:
+        raise NewerMetadata(key, version, known)
+    if version not in range(1, known + 1):
+        raise ValueError(f"no format version: {version}")
+
+
+def check_readers(stores: Stores) -> None:
+    """Reject stores whose deployed functions cannot read the metadata that this program writes.
+
+    Raises:
+        BadOption: they read an older version only.
+    """
+    if stores.readers is not None and stores.readers < METADATA:
+        raise BadOption(
+            f"the stack's functions read layer metadata of version {stores.readers}, this program writes {METADATA}: "
+            "run `npm run deploy` first"
+        )
