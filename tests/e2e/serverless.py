@@ -43,7 +43,7 @@ def packaged(folder: Path, out: Path, *arguments: str) -> dict[str, Any]:
 def serverless(folder: Path, *arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
     """Run the Serverless Framework in `folder`, with keys that open nothing."""
     return subprocess.run(
-        ["npx", "--no", "serverless", *arguments],
+        [ROOT / "node_modules" / ".bin" / "serverless", *arguments],
         cwd=folder,
         env={
             "PATH": os.environ["PATH"],

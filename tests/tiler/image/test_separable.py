@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import product
+
 import numpy as np
 import numpy.typing as npt
 import pytest
@@ -10,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rasterio.io import DatasetReader
 
+from tests.support.effort import some
 from tests.support.oracle import psnr
 from tests.support.rasters import MakeRaster, scene
 from tiler.grid import EXTENT, Window, resolution, zoom_for
@@ -112,6 +115,8 @@ STRAIGHT = {  # west, south, east, north; the name ends with the EPSG code
     "World Mercator, 3395": (500_000.0, 4_800_000.0, 590_000.0, 4_870_000.0),
 }
 
+READINGS = list(product(STRAIGHT, ["uint8", "float32"], [False, True], [0, 1, -1]))
+
 
 def middle(dataset: DatasetReader, finer: int) -> tuple[Window, Box]:
     """200 x 150 pixels in the middle of the raster, `finer` zooms above its own, and their source pixels."""
@@ -125,10 +130,7 @@ def middle(dataset: DatasetReader, finer: int) -> tuple[Window, Box]:
     return window, box
 
 
-@pytest.mark.parametrize("finer", [0, 1, -1])
-@pytest.mark.parametrize("south_up", [False, True])
-@pytest.mark.parametrize("dtype", ["uint8", "float32"])
-@pytest.mark.parametrize("where", STRAIGHT)
+@pytest.mark.parametrize(("where", "dtype", "south_up", "finer"), some(READINGS, *READINGS[::5]))
 def test_where_columns_stay_columns_a_warp_is_as_gdals(
     where: str, dtype: str, south_up: bool, finer: int, make_raster: MakeRaster, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -86,7 +86,7 @@ def bucket(s3_url: str, proxy: Proxy, tmp_path: Path, monkeypatch: pytest.Monkey
 
 @pytest.fixture
 def raster(make_raster: MakeRaster) -> Path:
-    return make_raster(values=scene(300, 400))
+    return make_raster(values=scene(120, 160))
 
 
 PUTS = Fault("denied", method="PUT", key=r"partNumber=(3|5)\b")
@@ -131,7 +131,7 @@ def test_another_revision_takes_away_what_is_kept_and_its_upload(
         bucket.take(raster)
     assert len(bucket.pending()) == 1
     bucket.proxy.clear()
-    bucket.take(make_raster(values=scene(310, 400), name="next.tif"))
+    bucket.take(make_raster(values=scene(130, 160), name="next.tif"))
     assert bucket.pending() == []
     assert list(bucket.scratch.iterdir()) == []
     assert bucket.bakes == 2

@@ -44,7 +44,7 @@ def copy_of(member: Path, path: Path) -> Path:
 @pytest.fixture(params=["tif", "vrt"])
 def source(request: pytest.FixtureRequest, tmp_path: Path, run: Callable[..., Result]) -> Path:
     """The raster of the virtual layer `alps`, or the member of its VRT."""
-    member = write_raster(tmp_path / "member.tif", Recipe(values=scene()))
+    member = write_raster(tmp_path / "member.tif", Recipe(values=scene(350, 450)))
     path = copy_of(member, tmp_path / "all.vrt") if request.param == "vrt" else member
     assert run("ingest", path, "--layer", "alps", "--virtual", "--jobs", "1").exit_code == 0
     return member
@@ -56,7 +56,7 @@ def tiles(tmp_path: Path, layer: str = "alps") -> dict[str, bytes]:
 
 
 def other(tmp_path: Path) -> Path:
-    return write_raster(tmp_path / "other.tif", Recipe(values=255 - scene()))
+    return write_raster(tmp_path / "other.tif", Recipe(values=255 - scene(350, 450)))
 
 
 def test_nothing_is_seeded_from_a_raster_that_changed_and_refresh_is_the_cure(
@@ -94,7 +94,7 @@ def test_a_sidecar_that_appears_is_a_change(source: Path, tmp_path: Path, run: C
 
 
 CHANGES: dict[str, Callable[[Path], object]] = {
-    "another raster": lambda source: write_raster(source, Recipe(values=255 - scene())),
+    "another raster": lambda source: write_raster(source, Recipe(values=255 - scene(350, 450))),
     "a sidecar more": lambda source: accompanied(source, source),
     "gone": Path.unlink,
 }
@@ -120,7 +120,7 @@ def test_a_look_at_stored_tiles_tells_that_the_raster_changed(
 def test_a_raster_that_changes_in_the_middle_of_a_seed_leaves_no_wrong_tile(
     when: int, tmp_path: Path, run: Callable[..., Result], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    path, successor = write_raster(tmp_path / "a.tif", Recipe(values=scene())), other(tmp_path)
+    path, successor = write_raster(tmp_path / "a.tif", Recipe(values=scene(350, 450))), other(tmp_path)
     assert run("ingest", path, "--layer", "alps", "--virtual", "--jobs", "1").exit_code == 0
     assert run("seed", "alps", *ZOOMS).exit_code == 0
     right = tiles(tmp_path)
@@ -174,8 +174,8 @@ def test_a_vrt_in_one_line_named_relatively_is_read_from_any_folder(
     here, elsewhere = tmp_path / "here", tmp_path / "elsewhere"
     for folder in (here, elsewhere):
         folder.mkdir()
-    path = write_raster(here / "x.tif", Recipe(values=scene()))
-    write_raster(elsewhere / "x.tif", Recipe(values=255 - scene()))
+    path = write_raster(here / "x.tif", Recipe(values=scene(350, 450)))
+    write_raster(elsewhere / "x.tif", Recipe(values=255 - scene(350, 450)))
     monkeypatch.chdir(here)
     assert run("ingest", "vrt://x.tif?bands=3,2,1", "--layer", "alps", "--virtual", "--jobs", "1").exit_code == 0
     monkeypatch.chdir(elsewhere)

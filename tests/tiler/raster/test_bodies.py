@@ -69,8 +69,8 @@ def test_its_tiles_are_those_of_the_same_raster_on_the_earth(
     name: str, virtual: bool, make_raster: MakeRaster, stores: Stores
 ) -> None:
     crs, bounds = MAPS[name]
-    values, mask = scene(200, 200), np.full((200, 200), 255, np.uint8)
-    mask[50:90, 120:] = 0
+    values, mask = scene(100, 100), np.full((100, 100), 255, np.uint8)
+    mask[25:45, 60:] = 0
     fields: dict[str, Any] = {"values": values, "mask": mask}
     there = made(make_raster(crs=crs, bounds=bounds, **fields), "there", stores, as_earth=True, virtual=virtual)
     here = made(make_raster(bounds=BOX, name="here.tif", **fields), "here", stores, virtual=virtual)
