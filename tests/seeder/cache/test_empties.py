@@ -51,7 +51,7 @@ class Islands:
 
     def ingest(self, raster: str) -> None:
         """Publish a raster."""
-        self.run("ingest", raster, "--layer", "land", "--max-zoom", "6")
+        self.run("ingest", raster, "--layer", "land", "--max-zoom", "5")
 
     def jobs(self) -> set[str]:
         """The recorded jobs."""
@@ -158,36 +158,36 @@ def test_what_was_seeded_is_seeded_of_the_next_revision(
 
 
 def test_at_every_scale(islands: Islands) -> None:
-    islands.run("seed", "land", "--scale", "2", "--zooms", "6", *PART)
+    islands.run("seed", "land", "--scale", "2", "--zooms", "5", *PART)
     islands.run("refresh", "land", "2.tif")
-    islands.run("verify", "land", "--zooms", "6", "--scale", "2", *PART)
-    islands.run("verify", "land", "--zooms", "6", "--scale", "2", code=1)
+    islands.run("verify", "land", "--zooms", "5", "--scale", "2", *PART)
+    islands.run("verify", "land", "--zooms", "5", "--scale", "2", code=1)
     islands.run("verify", "land")
 
 
 @pytest.fixture
 def partly(islands: Islands) -> Islands:
     """Less than half of the highest zoom is seeded."""
-    for name in ("tiles/land/6", "private/jobs"):
+    for name in ("tiles/land/5", "private/jobs"):
         shutil.rmtree(islands.data / name)
-    islands.run("seed", "land", "--zooms", "6", *PART)
+    islands.run("seed", "land", "--zooms", "5", *PART)
     return islands
 
 
 def test_nothing_is_said_to_be_empty_that_was_never_looked_at(partly: Islands) -> None:
     partly.run("refresh", "land", "2.tif")
-    partly.run("verify", "land", "--zooms", "6", *PART)
-    assert partly.run("verify", "land", "--zooms", "6", code=1).stdout.startswith("6/")
+    partly.run("verify", "land", "--zooms", "5", *PART)
+    assert partly.run("verify", "land", "--zooms", "5", code=1).stdout.startswith("5/")
 
 
 def test_a_block_that_lost_a_tile_excuses_none(partly: Islands) -> None:
-    gone = min(name for name in partly.seen() if name.startswith("6/"))
+    gone = min(name for name in partly.seen() if name.startswith("5/"))
     (partly.data / "tiles" / "land" / gone).unlink()
     partly.run("refresh", "land", "2.tif")
-    missing = partly.run("verify", "land", "--zooms", "6", *PART, code=1).stdout.split()
+    missing = partly.run("verify", "land", "--zooms", "5", *PART, code=1).stdout.split()
     assert gone.removesuffix(".png") in missing
-    partly.run("seed", "land", "--zooms", "6", *PART)
-    partly.run("verify", "land", "--zooms", "6", *PART)
+    partly.run("seed", "land", "--zooms", "5", *PART)
+    partly.run("verify", "land", "--zooms", "5", *PART)
 
 
 def test_a_dry_run_and_the_limit_count_what_was_empty(islands: Islands) -> None:
@@ -208,7 +208,7 @@ def grown(tmp_path: Path) -> Islands:
         recipe = Recipe(values=scene(size, size), bounds=(5.0, 25.0, 5.0 + size / 15, 25.0 + size / 15))
         write_raster(tmp_path / f"{name}.tif", recipe)
     made = Islands(tmp_path / "more", tmp_path)
-    made.run("ingest", "small.tif", "--layer", "land", "--max-zoom", "6")
+    made.run("ingest", "small.tif", "--layer", "land", "--max-zoom", "5")
     made.run("seed", "land")
     return made
 
@@ -231,10 +231,10 @@ def test_new_tiles_of_warm_zooms_are_told_with_the_command_that_seeds_them(
 
 
 def test_new_tiles_of_zooms_that_were_not_warm_are_not_told(grown: Islands) -> None:
-    for path in sorted((grown.data / "tiles" / "land" / "6").glob("*/*.png"))[2:]:
+    for path in sorted((grown.data / "tiles" / "land" / "5").glob("*/*.png"))[1:]:
         path.unlink()
     (hint,) = hints(grown.run("refresh", "land", "large.tif"))
-    assert hint.split()[3][-1] == "5"
+    assert hint.split()[3][-1] == "4"
 
 
 def test_a_raster_of_the_same_place_has_nothing_new(islands: Islands, grown: Islands, tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from itertools import count
+from itertools import count, cycle, product
 from pathlib import Path
 from typing import Any, Literal, cast
 from uuid import uuid4
@@ -32,7 +32,7 @@ from seeder.select.selection import Selection
 from seeder.workers import process_block
 from seeder.workers.breaker import Breaker
 from seeder.workers.process_block import Worker
-from tests.support.effort import examples
+from tests.support.effort import examples, some
 from tests.support.layers import silent
 from tests.support.rasters import Recipe, write_raster
 from tests.support.site import copied, event, memory
@@ -364,8 +364,12 @@ def late_visitor(play: Play) -> None:
     play.visitor(CHANGE - 0.1, Pace(drawn=half, put=half), gap=timing.LAYER_TTL_SECONDS - 0.01)
 
 
-@pytest.mark.parametrize("command", COMMANDS)
-@pytest.mark.parametrize("actor", [late_worker, slow_worker, late_visitor])
+ACTORS = (late_worker, slow_worker, late_visitor)
+
+
+@pytest.mark.parametrize(
+    ("actor", "command"), some(list(product(ACTORS, COMMANDS)), *zip(cycle(ACTORS), COMMANDS, strict=False))
+)
 def test_what_is_as_late_as_can_be_is_waited_for(begin: Begin, actor: Callable[[Play], None], command: str) -> None:
     hasty, patient = begin(command), begin(command)
     actor(hasty)

@@ -165,12 +165,12 @@ def columns(stored_filter: StoredFilter) -> int:
     return max((each.x1 - each.x0 for box in stored_filter.boxes for each in tile_ranges(box, 12)), default=0)
 
 
-def holds(store: Store, examples: int) -> Counter[str]:
-    """Check that exactly the matching tiles are removed; return how often each method was used."""
+def holds(store: Store, number: int) -> Counter[str]:
+    """Check that exactly the matching tiles are removed in each example; return how often each method was used."""
     fill(store, BAG)
     ways: Counter[str] = Counter()
 
-    @settings(max_examples=examples)
+    @settings(max_examples=number)
     @given(questions(), tunings)
     def law(question: Question, tuned: Tuning) -> None:
         many = columns(question.stored_filter) > 200  # each would be listed in turn
@@ -196,14 +196,14 @@ def holds(store: Store, examples: int) -> Counter[str]:
 
 @pytest.mark.usefixtures("dated")
 def test_exactly_the_tiles_that_are_meant_vanish(store: Store) -> None:
-    ways = holds(store, 8 if store.ordered else 40)
+    ways = holds(store, 8 if store.ordered else examples(40))
     assert min(ways["planned"], ways["listed"]) > 0
 
 
 @pytest.mark.usefixtures("dated")
 def test_and_so_they_do_where_listings_are_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Store, "ordered", property(lambda _: True))  # a listing of memory is ordered like S3's
-    ways = holds(memory(), 120)
+    ways = holds(memory(), examples(120))
     assert min(ways["planned"], ways["listed"]) > 20
 
 

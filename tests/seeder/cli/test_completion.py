@@ -10,8 +10,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+from click.shell_completion import ShellComplete
 
 from seeder.cli.main import main
+from seeder.cli.seed import seed
 
 SHELLS = ("bash", "zsh", "fish")
 HEAVY = ("numpy", "rasterio", "boto3", "obstore", "shapely", "tqdm")
@@ -22,9 +24,7 @@ PROGRAM = (
 )
 
 
-def completed(
-    *words: str, program: str = "seeder", shell: str = "zsh", env: dict[str, str] | None = None
-) -> tuple[list[str], list[str]]:
+def completed(*words: str, program: str = "seeder", shell: str = "zsh") -> tuple[list[str], list[str]]:
     """The completions of the last word, as a shell gets them, and the heavy packages that were imported."""
     typed = " ".join([program, *words]).rstrip()
     number = str(len(words))
@@ -36,7 +36,7 @@ def completed(
     code = PROGRAM.format(program=program, heavy=HEAVY)
     done = subprocess.run(
         [sys.executable, "-c", code],
-        env={**os.environ, **variables, **(env or {})},
+        env={**os.environ, **variables},
         capture_output=True,
         text=True,
         check=True,
@@ -45,6 +45,13 @@ def completed(
     if shell == "zsh":  # kind, value, help
         return lines[1::3], done.stderr.split()
     return [line.partition(",")[2].partition("\t")[0] for line in lines], done.stderr.split()
+
+
+def offered(program: str, words: Sequence[str]) -> list[str]:
+    """The same completions in this process."""
+    command = {"seeder": main, "seed": seed}[program]
+    found = ShellComplete(command, {}, program, "").get_completions(list(words[:-1]), words[-1])
+    return [item.value for item in found]
 
 
 @pytest.mark.parametrize("shell", SHELLS)
@@ -62,7 +69,7 @@ def test_the_help_of_the_program_imports_no_command() -> None:
 
 
 def test_a_command_completes_from_its_first_letters() -> None:
-    assert completed("re")[0] == ["refresh", "remove", "resume"]
+    assert offered("seeder", ["re"]) == ["refresh", "remove", "resume"]
 
 
 @pytest.mark.parametrize(("program", "words"), [("seeder", ("seed", "alps")), ("seed", ("alps",))])
@@ -83,15 +90,18 @@ def test_options_and_their_values_complete(program: str, words: Sequence[str]) -
         ("seed", "--data", "DATA", ""),
     ],
 )
-def test_layers_of_the_data_folder_complete(words: tuple[str, ...], tmp_path: Path) -> None:
+def test_layers_of_the_data_folder_complete(
+    words: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for name in ("alps", "reef", "half"):
         (tmp_path / "private" / "sources" / name).mkdir(parents=True)
     for name in ("alps", "reef"):
         (tmp_path / "private" / "sources" / name / "index.json").write_text("{}")
     program, *rest = (word.replace("DATA", str(tmp_path)) for word in words)
-    env = {} if "DATA" in words else {"TILER_DATA": str(tmp_path)}
-    assert completed(*rest, program=program, env=env)[0] == ["alps", "reef"]
-    assert completed(*rest[:-1], "r", program=program, env=env)[0] == ["reef"]
+    if "DATA" not in words:
+        monkeypatch.setenv("TILER_DATA", str(tmp_path))
+    assert offered(program, rest) == ["alps", "reef"]
+    assert offered(program, [*rest[:-1], "r"]) == ["reef"]
 
 
 @pytest.mark.parametrize("words", [("--stack", "s", "seed", ""), ("seed", "--stack", "s", "")])

@@ -202,7 +202,7 @@ def test_a_block_that_takes_longer_than_the_visibility_timeout_is_worked_on_once
     make_queue: MakeQueue, alps_copy: Path, sent: list[Message]
 ) -> None:
     queue = make_queue(visibility=4)  # it is extended every 1.3 seconds
-    with working(queue, alps_copy, seconds=6.0) as crew:
+    with working(queue, alps_copy, seconds=6.0, jobs=1) as crew:
         queue.send(sent[:1])
         eventually(lambda: crew.done)
         eventually(lambda: not queue.depth())
@@ -238,7 +238,7 @@ def test_a_queue_that_is_removed_ends_the_command_with_its_reason(
 ) -> None:
     queue = make_queue()
     queue.send(sent[:1])
-    with working(queue, alps_copy, seconds=0) as crew:
+    with working(queue, alps_copy, seconds=0, jobs=1) as crew:
         eventually(lambda: crew.done)
         queue.client.delete_queue(QueueUrl=queue.url)
         assert crew.process.wait(timeout=HANG) == 2

@@ -59,10 +59,10 @@ ACROSS = {
 def test_a_raster_across_the_antimeridian_is_whole_on_both_sides_at_every_zoom(
     crs: str, virtual: bool, make_raster: MakeRaster, make_layer: MakeLayer, stores: Stores
 ) -> None:
-    values = landscape(400, 480)
+    values = landscape(200, 240)
     layer = make_layer(make_raster(values=values, crs=crs, bounds=ACROSS[crs]), resampling="nearest", virtual=virtual)
     assert layer.bounds.west > layer.bounds.east
-    transform = from_bounds(*ACROSS[crs], 480, 400)
+    transform = from_bounds(*ACROSS[crs], 240, 200)
     z = layer.maxzoom
     made = rendered(layer, stores, z)
     assert {tile.x < 2 ** (z - 1) for tile in made} == {True, False}
@@ -82,7 +82,7 @@ def test_a_raster_across_the_antimeridian_is_whole_on_both_sides_at_every_zoom(
 def test_a_raster_across_the_antimeridian_is_planned_nowhere_else(
     crs: str, virtual: bool, make_raster: MakeRaster, make_layer: MakeLayer, stores: Stores
 ) -> None:
-    layer = make_layer(make_raster(values=scene(400, 480), crs=crs, bounds=ACROSS[crs]), virtual=virtual)
+    layer = make_layer(make_raster(values=scene(200, 240), crs=crs, bounds=ACROSS[crs]), virtual=virtual)
     for z in range(layer.maxzoom + 1):
         tiles, made = planned(layer, z), rendered(layer, stores, z)
         assert made.keys() <= tiles
