@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from tests.support.effort import some
 from tests.support.paths import ROOT
 from tests.support.rasters import Recipe, scene, write_raster
 from tiler.ingest.ingest import ingest
@@ -34,6 +35,7 @@ class Run:
     bench: str
     rows: int
     arguments: tuple[str, ...] = ()
+    long: bool = False  # starts many processes: run with LONG=yes only
 
     def __str__(self) -> str:
         return " ".join((self.bench, *self.arguments))
@@ -41,8 +43,8 @@ class Run:
 
 TOOLS = ("tile-seeder", "gdal", "rio-tiler")
 RUNS = (
-    Run("against.py", 2, ("--sources", "dem", "--tools", ",".join(TOOLS))),
-    Run("budgets.py", 11),
+    Run("against.py", 2, ("--sources", "dem", "--tools", ",".join(TOOLS)), long=True),
+    Run("budgets.py", 11, long=True),
     Run("coldstart.py", 10),
     Run("cost.py", 14),
     Run("demo.py", 2),
@@ -51,7 +53,7 @@ RUNS = (
     Run("formats.py", 3),
     Run("growth.py", 5),
     Run("invalidate.py", 4),
-    Run("scale.py", 5, ("--validate",)),
+    Run("scale.py", 5, ("--validate",), long=True),
     Run("stages.py", 16, (DATA, "relief")),
     Run("stages.py", 13, ("--ingest",)),
     Run("verify.py", 6),
@@ -98,7 +100,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "data"
 
 
-@pytest.mark.parametrize("run", RUNS, ids=str)
+@pytest.mark.parametrize("run", some(RUNS, *(run for run in RUNS if not run.long)), ids=str)
 def test_a_benchmark_prints_its_rows(run: Run, data: Path) -> None:
     before = documentation()
     arguments = [str(data) if each == DATA else each for each in run.arguments]
@@ -116,6 +118,13 @@ def test_a_benchmark_prints_its_rows(run: Run, data: Path) -> None:
             skipped = re.search(rf"^{tool} is skipped: .+", done.stderr, re.MULTILINE)
             assert bool(named) != bool(skipped), tool
         assert any(row.startswith("| tile-seeder: ingest + seed |") for row in found)
+
+
+@pytest.mark.parametrize("run", [run for run in RUNS if run.long], ids=str)
+def test_a_long_benchmark_starts(run: Run) -> None:
+    done = started(str(BENCH / run.bench), "--tiny", "--help")
+    assert done.returncode == 0, done.stderr
+    assert "--tiny" in done.stdout
 
 
 def rows(text: str) -> list[str]:

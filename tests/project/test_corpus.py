@@ -27,8 +27,8 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """A raster with a hole, and the data folder of a layer of it."""
     folder = tmp_path_factory.mktemp("corpus")
     (folder / "rasters").mkdir()
-    values = landscape(220, 220) // 2 + np.random.default_rng(1).integers(1, 60, (3, 220, 220), np.uint8)
-    values[:, 100:140, 60:90] = 0
+    values = landscape(130, 130) // 2 + np.random.default_rng(1).integers(1, 60, (3, 130, 130), np.uint8)
+    values[:, 60:90, 40:60] = 0
     raster = write_raster(folder / "rasters" / "alps.tif", Recipe(values=values, nodata=0))
     names = names_in(folder / "rasters")
     [report] = list(through(names, folder / "kept", jobs=1, seconds=600.0, limits=LIMITS, keep=True))
