@@ -367,9 +367,7 @@ def late_visitor(play: Play) -> None:
 ACTORS = (late_worker, slow_worker, late_visitor)
 
 
-@pytest.mark.parametrize(
-    ("actor", "command"), some(list(product(ACTORS, COMMANDS)), *zip(cycle(ACTORS), COMMANDS, strict=False))
-)
+@pytest.mark.parametrize(("actor", "command"), some(list(product(ACTORS, COMMANDS)), *zip(cycle(ACTORS), COMMANDS)))
 def test_what_is_as_late_as_can_be_is_waited_for(begin: Begin, actor: Callable[[Play], None], command: str) -> None:
     hasty, patient = begin(command), begin(command)
     actor(hasty)
