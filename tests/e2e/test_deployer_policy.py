@@ -75,10 +75,11 @@ def templates(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Template
     """The template of each delivery."""
     folder, out = lay_out(tmp_path_factory.mktemp("service")), tmp_path_factory.mktemp("package")
     return {
-        name: packaged(
-            folder, out / name, *(word for param in (*PARAMS, f"delivery={name}") for word in ("--param", param))
-        )
-        for name in ("cloudfront", "website")
+        name: packaged(folder, out / name, *(word for param in (*PARAMS, *own) for word in ("--param", param)))
+        for name, own in {
+            "cloudfront": ("delivery=cloudfront", "cacheMetrics=true"),
+            "website": ("delivery=website",),
+        }.items()
     }
 
 
