@@ -23,6 +23,7 @@ class S3:
     endpoint: str = ""  # URL of another S3 server than Amazon's
     region: str = ""  # empty: the profile's
     keys: bool = True  # whether the environment holds keys; else boto3 looks in profiles, SSO and roles
+    config: str = "~/.aws/config"  # the file of profiles, which may name a server
     patience: float = 120  # seconds to retry a throttled or failing request
 
 
@@ -94,7 +95,7 @@ class Settings:
         it, `TILER_FORMATS` of earlier versions is `layer` or `all`.
         `TILER_DELIVERY` is `website` or `cloudfront`; with `cloudfront`, `url` is empty unless `TILER_URL` is set.
         `AWS_ENDPOINT_URL_S3` and `AWS_ENDPOINT_URL` name another S3 server, `AWS_REGION` and
-        `AWS_DEFAULT_REGION` the region, as in every AWS SDK.
+        `AWS_DEFAULT_REGION` the region, `AWS_CONFIG_FILE` the file of profiles, as in every AWS SDK.
 
         Raises:
             BadOption: a variable has an invalid value.
@@ -118,6 +119,7 @@ class Settings:
                 endpoint=environ.get("AWS_ENDPOINT_URL_S3") or environ.get("AWS_ENDPOINT_URL") or "",
                 region=environ.get("AWS_REGION") or environ.get("AWS_DEFAULT_REGION") or "",
                 keys=bool(environ.get("AWS_ACCESS_KEY_ID")),
+                config=environ.get("AWS_CONFIG_FILE") or AMAZON.config,
             ),
         )
 

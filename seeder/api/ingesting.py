@@ -54,6 +54,8 @@ class Ingesting(TypedDict, total=False):
     scale: Numbers
     offset: Numbers
     unit: str
+    requester_pays: bool
+    anonymous: bool
 
 
 def options_of(given: Mapping[str, Any]) -> Options:
@@ -186,4 +188,6 @@ _PARSERS: dict[str, Callable[[Any], Any]] = {
     "scale": _form(NUMBERS, _numbers),
     "offset": _form(NUMBERS, _numbers),
     "unit": lambda value: check_unit(value) if value else "",
+    "requester_pays": bool,
+    "anonymous": bool,
 }

@@ -1,4 +1,4 @@
-"""Clients of AWS services other than S3, with errors translated to TilerError. Only uploads import boto3 elsewhere."""
+"""Clients of AWS services, with errors translated to TilerError; credentials are from `tiler.storage.access`."""
 
 from __future__ import annotations
 
@@ -6,26 +6,26 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError, WaiterError
 from botocore.exceptions import ConnectionError as NoConnectionError
 from botocore.parsers import ResponseParserError
 
 from tiler.errors import BadCloud, QueueError
+from tiler.storage import access
 
 CONFIG = Config(
-    retries={"mode": "standard", "max_attempts": 6},
+    retries={"mode": "standard", "total_max_attempts": 6},  # `max_attempts` would not count the first
     connect_timeout=10,
     read_timeout=40,
     max_pool_connections=32,
 )
+CURE = "set AWS_REGION and AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
 DENIALS = {"AccessDenied", "AccessDeniedException"}  # error codes of a policy that does not allow an action
 REFUSALS = {  # error codes for which a retry is useless
     *DENIALS,
+    *access.EXPIRED,
     "AWS.SimpleQueueService.NonExistentQueue",
-    "ExpiredToken",
-    "ExpiredTokenException",
     "InvalidClientTokenId",
     "NoSuchDistribution",
     "QueueDoesNotExist",
@@ -42,7 +42,7 @@ def client(service: str, region: str) -> Any:
         BadCloud: no region is configured, or the profile does not exist.
     """
     with translated(f"create a client of {service}"):
-        return boto3.client(service, region_name=region or None, config=CONFIG)
+        return access.session().client(service, region_name=region or None, config=CONFIG)
 
 
 @contextmanager
@@ -58,7 +58,7 @@ def translated(doing: str) -> Iterator[None]:
     except ClientError as error:
         details = error.response.get("Error", {})
         code, message = details.get("Code", ""), details.get("Message", "") or str(error)
-        why = f"cannot {doing}: {message} ({code})"
+        why = f"cannot {doing}: {message} ({code})" + (f": {access.RENEW}" if code in access.EXPIRED else "")
         if code not in REFUSALS:
             raise QueueError(why) from error
         refusal = BadCloud(why)
@@ -67,5 +67,6 @@ def translated(doing: str) -> Iterator[None]:
     except (HTTPClientError, NoConnectionError, ResponseParserError, WaiterError) as error:
         raise QueueError(f"cannot {doing}: {error}") from error
     except BotoCoreError as error:
-        cure = "set AWS_REGION and AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
-        raise BadCloud(f"cannot {doing}: {str(error).rstrip('.')}: {cure}") from error
+        raise BadCloud(f"cannot {doing}: {access.explained(error, CURE)}") from error
+    except access.NoAccess as error:
+        raise BadCloud(f"cannot {doing}: {error}") from error

@@ -247,6 +247,18 @@ def raster_options(command: Command) -> Command:
         help="Also open raw files, network addresses and other formats that SOURCE refers to.",
     )
     @option(
+        "--requester-pays/--no-requester-pays",
+        group="Safety",
+        default=None,
+        help="Pay for requests to a bucket in S3 whose owner does not.",
+    )
+    @option(
+        "--anonymous/--no-anonymous",
+        group="Safety",
+        default=None,
+        help="Read a public bucket in S3 without credentials.",
+    )
+    @option(
         "--format",
         group="Output",
         type=click.Choice([*FORMATS, "auto"]),

@@ -24,7 +24,7 @@ from tiler.ingest.ingest import check_unchanged, examined, kept, restore
 from tiler.ingest.staging import Staging
 from tiler.layers.catalog import Layer, load_layer, revisions, shown, stored, undone
 from tiler.layers.version import check_readers
-from tiler.raster.options import Options
+from tiler.raster.options import ACCESS, Options
 from tiler.storage.store import Stores
 
 
@@ -51,8 +51,8 @@ class NextSource:
     staging: Staging = Staging()  # noqa: RUF009 - a frozen value
 
     def options(self, layer: Layer) -> Options:
-        """The options of its ingest. Trust in the last raster does not extend to this one."""
-        return replace(layer.asked, **{"trust_source": False, **self.changes})
+        """The options of its ingest. Trust in the last raster, and access to it, do not extend to this one."""
+        return replace(layer.asked, **{**dict.fromkeys(ACCESS, False), **self.changes})
 
 
 def plan_refresh(layer: str, context: UpdateContext, source: NextSource | None = None) -> RenewPlan:

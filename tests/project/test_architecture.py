@@ -76,7 +76,7 @@ def test_no_modules_import_each_other() -> None:
             {"tiler.without_boto3", "tiler.storage.gdal_reads", "tiler.layers.render", "tiler.raster", "tiler.ingest"},
         ),
         ("obstore", {"tiler.storage.store"}),
-        ("boto3", {"seeder.aws.clients", "tiler.storage.upload"}),
+        ("boto3", {"tiler.storage.access"}),
         ("s3transfer", {"tiler.storage.upload"}),
         ("aws_lambda_powertools", {"seeder.workers.lambda_handler"}),
         ("tenacity", {"seeder.workers.sqs", "seeder.workers.daemon", "seeder.cache.purge"}),

@@ -128,6 +128,7 @@ class Baker:
 
     def _read(self, task: BakeTask) -> Area | None:
         """The pixels of a chunk and its halo, padded with the edge pixels beyond the COG."""
+        self.dataset, self.reach = _view(self.survey)  # opened again after S3's credentials were renewed
         window, aside, above = _window(self.bake, task.row, task.column)
         area = self._warp(window)
         if area is None:

@@ -19,6 +19,7 @@ from tiler.ingest.disk_space import check_room, check_target, scratch
 from tiler.ingest.doubts import doubts
 from tiler.ingest.existing import current_layer, is_complete, kept_revision
 from tiler.ingest.kept_bake import KeptBake, kept_bake
+from tiler.ingest.s3_sources import check_readable
 from tiler.ingest.source_files import SourceFiles, beneath, beside
 from tiler.ingest.staging import Staging
 from tiler.ingest.survey import Survey, revision_of, survey
@@ -247,6 +248,7 @@ def examined(source: str, options: Options, stage: Stage = _silent) -> Examined:
 
     Raises:
         BadSource, BadOption, SourceReadError: it cannot become a layer.
+        StoreError: the network failed.
     """
     forget()
     try:
@@ -254,7 +256,9 @@ def examined(source: str, options: Options, stage: Stage = _silent) -> Examined:
         if options.virtual:  # tiles may be rendered from another working directory
             path = beside(path, Path.cwd() / "here")
         stage("listing its files")
+        check_readable(path, [path], options)
         below = beneath(path, OpenOptions.of(options))
+        check_readable(path, below.unknown, options)
     except OSError as error:
         raise BadSource(source, error.strerror or str(error)) from error
     try:

@@ -26,6 +26,7 @@ KEYS = {"x_dataset", "y_dataset", "rpc_dempath", "dempath", "overview_file"}  # 
 ROOTS = re.compile(rb"<(VRTDataset|GDALTileIndexDataset|VRTDerived|VRTWarped)", re.IGNORECASE)
 ARCHIVE = re.compile(r"(?:/vsi(?:zip|tar|gzip|7z|rar)/)+")
 FOREIGN = re.compile(r"(?<![a-z0-9+])(?!file:)[a-z0-9+]+://|/vsi", re.IGNORECASE)  # matches anywhere in a name
+FAR_DESCRIPTIONS = (".vrt", ".gti")  # suffixes of names that only a trusted source may have elsewhere
 SIDECARS = (".ovr", ".msk", ".aux", ".ovr.ovr", ".ovr.msk", ".msk.ovr", ".msk.msk")  # suffixes that GDAL looks for
 UNKNOWN = "not recognized"  # in GDAL's message if no driver opens a file
 TRUST = "add --trust-source to read it anyway"
@@ -85,7 +86,7 @@ def beneath(path: str, open_options: OpenOptions = PLAIN) -> SourceFiles:
         StoreError: the network failed.
     """
     seen = time.time_ns()
-    walk = _Walk(path, open_options.trusted)
+    walk = _Walk(path, open_options)
     name = path.removeprefix("file://")
     walk.enter(name, 0)
     if open_options.subdataset:
@@ -114,12 +115,17 @@ class _Walk:
     """A walk through a raster's members; dicts keep the order of files."""
 
     source: str
-    trusted: bool
+    open_options: OpenOptions
     files: dict[Path, None] = field(default_factory=dict)
     members: dict[Path, None] = field(default_factory=dict)
     unknown: dict[str, None] = field(default_factory=dict)
     first: list[Path] = field(default_factory=list)  # files of the source itself
     entered: set[str] = field(default_factory=set)
+
+    @property
+    def trusted(self) -> bool:
+        """Whether the source may refer to anything."""
+        return self.open_options.trusted
 
     def enter(self, name: str, depth: int) -> None:
         """Collect a raster and its members; check the members before GDAL opens the raster.
@@ -149,8 +155,10 @@ class _Walk:
 
     def open(self, name: str, depth: int, *, described: bool) -> None:
         drivers = [each for each in DRIVERS if described or each not in DESCRIPTIONS]
+        if name.lower().endswith(FAR_DESCRIPTIONS) and not (described or self.trusted):
+            self.refuse("a VRT that is not on this disk may refer to any file", TRUST)
         try:
-            listed = probed(name, [] if self.trusted else drivers)
+            listed = probed(name, [] if self.trusted else drivers, self.open_options)
         except SourceReadError as error:
             if depth and self.trusted:  # a member may be another kind of file
                 listed = [name]
@@ -191,6 +199,8 @@ class _Walk:
         if FOREIGN.search(ARCHIVE.sub("", name)):
             if not self.trusted:
                 self.refuse(f"it refers to {name}, a network or special address instead of a file on this disk", TRUST)
+            if name.startswith("s3://"):
+                self.refuse(f"it refers to {name}", f"write /vsis3/{name[5:]}, GDAL's name")
             self.unknown.setdefault(name)
             return
         for file in [Path(name)] if _is_file(Path(name)) else _on_disk(name):

@@ -87,7 +87,7 @@ def _render(
     path = location(sources, layer.source, layer.bake.head) if layer.bake else layer.source
     zoom = block.z + variant.scale - 1  # at scale 2 a tile has the pixels of the next zoom
     size = variant.size
-    with rasterio.Env(session=DummySession(), GDAL_CACHEMAX=CACHE, **sources.gdal_options):
+    with rasterio.Env(session=DummySession(), GDAL_CACHEMAX=CACHE):
         level = _level(layer.bake, zoom) if layer.bake else None
         if layer.bake and level is not None:
             runs, read_area = _runs(layer, block, mask), _cog_reader(layer, layer.bake, path, level)

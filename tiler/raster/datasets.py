@@ -23,7 +23,7 @@ from rasterio.io import DatasetReader
 from rasterio.session import DummySession
 
 from tiler.errors import MissingObject, SourceReadError, StoreError
-from tiler.raster import amplitude, bodies, gcps, subdatasets, vrt
+from tiler.raster import amplitude, bodies, gcps, s3_reads, subdatasets, vrt
 from tiler.raster.options import Nodata, Options
 from tiler.storage import gdal_reads
 
@@ -50,7 +50,8 @@ DRIVERS = (
 INLINE = "vrt://"  # a VRT in one line: a name and options
 BESIDE = re.compile(r":::BASE:::[^/\\]*")  # metadata of overviews in the same folder as their raster
 FAR = re.compile(r"/vsi(curl|s3|gs|az|adls|oss|swift|webhdfs)|(?!file:)[a-z0-9+]+://")  # network paths
-REFUSED = re.compile(r"HTTP response code: 4(?!08|29)")  # a permanent failure of a network path
+# permanent failures of a network path: an HTTP status, a message of S3, or a file of another format
+REFUSED = re.compile(r"HTTP response code: 4(?!08|29)|does not exist|Access ?Denied|not authorized|not recognized")
 
 
 class OpenOptions(NamedTuple):
@@ -70,13 +71,16 @@ class OpenOptions(NamedTuple):
     gcps: str = ""
     resampling: str = ""
     nodata: Nodata = None
+    requester_pays: bool = False
+    anonymous: bool = False
 
     @classmethod
     def of(cls, options: Options) -> OpenOptions:
         """The open options among the options of an ingest."""
         place = (options.crs, options.bounds, options.geotransform)
         warp = (options.gcps, options.resampling or "", options.nodata)
-        return cls(options.trust_source, options.as_earth, *place, options.subdataset, *warp)
+        s3 = (options.requester_pays, options.anonymous)
+        return cls(options.trust_source, options.as_earth, *place, options.subdataset, *warp, *s3)
 
     @property
     def placed(self) -> bool:
@@ -130,23 +134,36 @@ def _raise_fault() -> None:
 def opened(path: str, level: int = 0, *, cog: bool = False, open_options: OpenOptions = PLAIN) -> DatasetReader:
     """The raster at `path`, kept open for this thread; `level` 1 is its first overview.
 
-    A file that changes on disk is opened again. Use a dataset in one thread only. `cog` marks a baked COG, which has no
-    sidecars to look for; its `path` comes from `gdal_reads.location`.
+    A file that changes on disk is opened again, and one in S3 with renewed credentials. Use a dataset in one thread
+    only. `cog` marks a baked COG, which has no sidecars to look for; its `path` comes from `gdal_reads.location`.
 
     Raises:
         SourceReadError: GDAL cannot open it with the permitted drivers.
         BadSource: it cannot be placed on the earth.
-        StoreError: the store or the network failed; a retry may succeed.
+        StoreError: the store or the network failed, or there are no credentials for S3; a retry may succeed.
     """
     try:
         state = Path(path).stat()
         stamp = (state.st_mtime_ns, state.st_size, state.st_ino)
     except OSError:  # not a file: a GDAL name
         stamp = (0, 0, 0)
-    return _cache.opened(path, stamp, level, cog, open_options)
+    credentials = 0 if cog else _configure_s3(path, open_options)
+    return _cache.opened(path, (*stamp, credentials), level, cog, open_options)
 
 
-def _open(path: str, _stamp: tuple[int, int, int], level: int, cog: bool, open_options: OpenOptions) -> DatasetReader:
+def _configure_s3(path: str, open_options: OpenOptions) -> int:
+    """Let GDAL read `path` from S3; a number that changes with the credentials."""
+    return s3_reads.configure(
+        path,
+        trusted=open_options.trusted,
+        requester_pays=open_options.requester_pays,
+        anonymous=open_options.anonymous,
+    )
+
+
+def _open(
+    path: str, _state: tuple[int, int, int, int], level: int, cog: bool, open_options: OpenOptions
+) -> DatasetReader:
     options: dict[str, Any] = {"OVERVIEW_LEVEL": level - 1} if level else {}
     settings = {"GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR"} if cog else NETWORK
     with translated(path), rasterio.Env(session=DummySession(), **settings) as env:
@@ -203,6 +220,7 @@ def part_of(path: str, open_options: OpenOptions) -> str:
         SourceReadError: no driver opens it.
         StoreError: the store or the network failed.
     """
+    _configure_s3(path, open_options)
     with translated(path), rasterio.Env(session=DummySession(), **NETWORK) as env:
         return _part(path, None if open_options.trusted else _known(env, DRIVERS), open_options.subdataset)
 
@@ -237,19 +255,21 @@ def as_it_is(path: str, open_options: OpenOptions) -> Iterator[DatasetReader]:
     Raises:
         SourceReadError, StoreError: as `opened`.
     """
+    _configure_s3(path, open_options)
     with translated(path), rasterio.Env(session=DummySession(), **NETWORK) as env:
         drivers = None if open_options.trusted else _known(env, DRIVERS)
         with DatasetReader(_parse_path(path), driver=drivers) as dataset:
             yield dataset
 
 
-def probed(path: str, drivers: Sequence[str]) -> list[str]:
+def probed(path: str, drivers: Sequence[str], open_options: OpenOptions = PLAIN) -> list[str]:
     """The files of the raster at `path`, opened only by `drivers`, or by any driver if none are given.
 
     Raises:
         SourceReadError: no driver opens it, or its metadata refers to overviews elsewhere.
         StoreError: the store or the network failed.
     """
+    _configure_s3(path, open_options)
     with (
         translated(path),
         rasterio.Env(session=DummySession(), **NETWORK) as env,

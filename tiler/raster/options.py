@@ -14,6 +14,8 @@ Choice = Format | Literal["auto"]  # auto: chosen from rendered sample tiles
 Nodata = float | tuple[float, ...] | None  # a value for all bands or one per band; () ignores the raster's own
 RESAMPLINGS: tuple[Resampling, ...] = get_args(Resampling)
 LOSSLESS: tuple[Format, ...] = ("png",)
+OF_S3 = ("requester_pays", "anonymous")
+ACCESS = ("trust_source", *OF_S3)  # options of one raster's access, which the next raster does not inherit
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,10 +24,11 @@ class Options:
 
     `rescale` holds one range for all bands or one per band; `nodata`, `scale` and `offset` hold values likewise, and
     an empty `nodata` ignores the raster's own. `alpha` is a band, 0 for none. `colormap` is a name or the lines of a
-    colour-relief file; see `tiler.image.colormap`. `trust_source` changes no pixel, so it does not change the revision.
+    colour-relief file; see `tiler.image.colormap`. The options in `ACCESS` change no pixel, so they do not change the
+    revision.
     `crs`, and `bounds` (W,S,E,N in units of the CRS) or `geotransform` (in GDAL's order), override the raster's own.
     `subdataset` is the name or number of one of the rasters in a file. `gcps` is `polynomial` or `tps`, the fit through
-    ground control points.
+    ground control points. `requester_pays` and `anonymous` apply to reads from S3.
     """
 
     min_zoom: int | None = None
@@ -50,6 +53,8 @@ class Options:
     scale: tuple[float, ...] = ()
     offset: tuple[float, ...] = ()
     unit: str = ""
+    requester_pays: bool = False
+    anonymous: bool = False
 
     def changed(self) -> dict[str, Any]:
         """The options that differ from their defaults, so that a new option keeps the revisions of other layers."""
@@ -57,13 +62,14 @@ class Options:
         changed = {name: value for name, value in asdict(self).items() if value != getattr(defaults, name)}
         if changed.get("gcps") == "polynomial":  # the default fit
             del changed["gcps"]
-        return {name: value for name, value in changed.items() if name != "trust_source"}
+        return {name: value for name, value in changed.items() if name not in ACCESS}
 
     def to_json(self) -> dict[str, Any]:
-        """The JSON form; `nodata` as text, because JSON has no NaN."""
+        """The JSON form; `nodata` as text, because JSON has no NaN. Earlier versions do not know `OF_S3`."""
         nodata = self.nodata
         texts = list(map(str, nodata)) if isinstance(nodata, tuple) else _text(nodata)
-        return {**asdict(self), "nodata": texts}
+        fields = {name: value for name, value in asdict(self).items() if value or name not in OF_S3}
+        return {**fields, "nodata": texts}
 
     @classmethod
     def from_json(cls, fields: dict[str, Any]) -> Options:

@@ -22,6 +22,7 @@ from obstore.store import LocalStore, MemoryStore, S3Store
 from tiler import timing
 from tiler.errors import BadStore, MissingObject, StoreError, shortened
 from tiler.settings import AMAZON, S3, Settings
+from tiler.storage import access
 from tiler.storage.concurrent import in_batches, overlap
 from tiler.storage.folder import ALLOW_WRITING, forbidden, holds, inside, move
 from tiler.storage.leftovers import sweep_beside
@@ -262,18 +263,6 @@ class Store:
         if self.root:
             shutil.rmtree(self.root / prefix, ignore_errors=True)
 
-    @property
-    def gdal_options(self) -> dict[str, str]:
-        """GDAL options for this store's endpoint; GDAL and obstore both read the rest from the environment."""
-        if not self.s3.endpoint:
-            return {}
-        parts = urlsplit(self.s3.endpoint)
-        return {
-            "AWS_S3_ENDPOINT": parts.netloc,
-            "AWS_HTTPS": "YES" if parts.scheme == "https" else "NO",
-            "AWS_VIRTUAL_HOSTING": "FALSE",
-        }
-
 
 @contextmanager
 def _translated(verb: str, key: str) -> Iterator[None]:
@@ -322,7 +311,8 @@ def open_store(url: str, *, create: bool = False, s3: S3 = AMAZON) -> Store:
     per URL.
 
     Raises:
-        BadStore: the URL is malformed, its scheme is unknown, or the folder cannot be created or written.
+        BadStore: the URL is malformed, its scheme is unknown, the folder cannot be created or written, or there are no
+            credentials for the bucket.
     """
     try:
         parts = urlsplit(url)
@@ -331,7 +321,11 @@ def open_store(url: str, *, create: bool = False, s3: S3 = AMAZON) -> Store:
     if parts.scheme == "file" and parts.path.startswith("/") and not parts.netloc:
         return Store(url, _folder(url, Path(unquote(parts.path)), create=create))
     if parts.scheme == "s3" and parts.netloc:
-        return Store(url, _bucket(url, s3), s3)
+        try:
+            s3 = access.completed(s3)
+            return Store(url, _bucket(url, s3), s3)
+        except access.NoAccess as error:
+            raise BadStore(url, str(error)) from error
     if parts.scheme == "memory":
         return _memory(url)
     raise BadStore(url, "use file://, s3:// or memory://, as in file:///srv/tiles or s3://bucket/prefix")
@@ -351,7 +345,7 @@ def _bucket(url: str, s3: S3) -> S3Store:
                 "timeout": f"{timing.STORE_REQUEST_SECONDS}s",
             },
             retry_config=_retries(s3.patience),
-            credential_provider=None if s3.keys else _credentials(url),
+            credential_provider=None if s3.keys else access.provider(),  # obstore reads only the environment
         )
     except (BaseError, ValueError) as error:
         raise BadStore(url, _first_line(error)) from error
@@ -366,19 +360,6 @@ def _retries(patience: float) -> Any:
         "retry_timeout": timedelta(seconds=patience - wait),  # obstore waits once more after it
         "backoff": {"init_backoff": first, "max_backoff": longest, "base": 2},
     }
-
-
-@cache
-def _credentials(url: str) -> Any:
-    """Credentials from boto3, which also reads profiles, SSO and machine roles; obstore reads only the environment."""
-    from obstore.auth.boto3 import Boto3CredentialProvider  # noqa: PLC0415 - boto3 takes a third of a second
-
-    try:
-        return Boto3CredentialProvider()
-    except Exception as error:
-        raise BadStore(
-            url, f"{_first_line(error)}; set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
-        ) from error
 
 
 def _folder(url: str, root: Path, *, create: bool) -> LocalStore | MemoryStore:

@@ -20,6 +20,7 @@ from uuid import uuid4
 from tiler import timing
 from tiler.errors import StoreError
 from tiler.settings import AMAZON, S3
+from tiler.storage import access
 from tiler.storage.upload_parts import LARGEST_PART, LEAST_PART, PartPlan, Record, record_of
 
 MARK = "seeder-upload"  # metadata of an object: the token of its upload
@@ -273,8 +274,7 @@ def _client(s3: S3, line: Line) -> Any:
 
     While a request is sent, the timeout of its connection is that of connecting.
     """
-    import boto3  # noqa: PLC0415 - a third of a second
-    from botocore.config import Config  # noqa: PLC0415
+    from botocore.config import Config  # noqa: PLC0415 - boto3 takes a third of a second
     from s3transfer.utils import signal_not_transferring, signal_transferring  # noqa: PLC0415
 
     config = Config(
@@ -287,7 +287,7 @@ def _client(s3: S3, line: Line) -> Any:
         response_checksum_validation="when_required",
         s3={"addressing_style": "path" if s3.endpoint else "auto"},
     )
-    client = boto3.Session().client(
+    client = access.session().client(
         "s3", region_name=s3.region or None, endpoint_url=s3.endpoint or None, config=config
     )
     client.meta.events.register_first("request-created.s3", signal_not_transferring)
@@ -305,7 +305,7 @@ def translated(key: str) -> Iterator[None]:
     except ClientError as error:
         message, code = error.response.get("Error", {}).get("Message"), _code(error)
         raise StoreError("write", key, f"{message} ({code})" if message else code) from error
-    except (BotoCoreError, OSError, ValueError) as error:
+    except (BotoCoreError, access.NoAccess, OSError, ValueError) as error:
         raise StoreError("write", key, str(error) or type(error).__name__) from error
 
 

@@ -32,6 +32,7 @@ from tiler.layers.footprint import Footprint
 from tiler.layers.render import TileVariant, render_tile
 from tiler.raster.options import Options
 from tiler.settings import Settings
+from tiler.storage import access
 from tiler.storage.store import Stores
 
 LOCAL = ["machine", "tiles", "sources", "layers", "render"]
@@ -367,7 +368,7 @@ def stranger(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "credentials"))
-    monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)
+    access.session.cache_clear()
     monkeypatch.setenv("TILER_TILES", "s3://tiles")
     monkeypatch.setenv("TILER_SOURCES", "s3://sources")
 

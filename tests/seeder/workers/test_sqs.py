@@ -34,6 +34,7 @@ from tiler.layers.catalog import load_layer
 from tiler.layers.fill import Request
 from tiler.layers.render import TileVariant
 from tiler.settings import Settings
+from tiler.storage import access
 from tiler.storage.concurrent import THREADS
 from tiler.storage.store import Stores
 
@@ -201,7 +202,7 @@ def no_profile(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "credentials"))
-    monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)
+    access.session.cache_clear()
 
 
 @pytest.mark.usefixtures("no_profile")

@@ -24,7 +24,7 @@ from obstore.store import S3Store
 from tests.support.effort import examples
 from tiler.errors import BadStore, MissingObject, StoreError
 from tiler.settings import Settings
-from tiler.storage import store as storage
+from tiler.storage import access
 from tiler.storage.store import DELETE_BATCH, Store, open_store
 
 PNG = "image/png"
@@ -368,9 +368,8 @@ def profiles(s3_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> It
     monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     monkeypatch.setenv("AWS_PROFILE", "maps")
-    storage._credentials.cache_clear()
-    yield s3_url
-    storage._credentials.cache_clear()
+    access.session.cache_clear()
+    return s3_url
 
 
 def opened(url: str) -> Store:
