@@ -31,7 +31,5 @@ def no_outside(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
     if access := sys.modules.get("tiler.storage.access"):
         access.session.cache_clear()
-    if reads := sys.modules.get("tiler.raster.s3_reads"):
-        reads.environment.cache_clear()
     if session := sys.modules.get("rasterio.session"):
         monkeypatch.setattr(session, "boto3", None)  # an unused session a raster takes a 50th of a second each

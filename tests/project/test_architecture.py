@@ -75,7 +75,7 @@ def test_no_modules_import_each_other() -> None:
             "rasterio",
             {"tiler.without_boto3", "tiler.storage.gdal_reads", "tiler.layers.render", "tiler.raster", "tiler.ingest"},
         ),
-        ("obstore", {"tiler.storage.store"}),
+        ("obstore", {"tiler.storage.store", "tiler.storage.access"}),
         ("boto3", {"tiler.storage.access"}),
         ("s3transfer", {"tiler.storage.upload"}),
         ("aws_lambda_powertools", {"seeder.workers.lambda_handler"}),

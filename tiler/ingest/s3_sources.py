@@ -8,8 +8,8 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from tiler.errors import BadOption, BadSource, StoreError
+from tiler.raster import s3_reads
 from tiler.raster.options import Options
-from tiler.raster.s3_reads import environment
 from tiler.storage import access
 from tiler.storage.concurrent import THREADS, overlap
 
@@ -19,7 +19,6 @@ PUBLIC = "for a public bucket add --anonymous"
 EMPTY = {"InvalidRange", "416"}  # error codes of the first byte of an object without any
 UNKNOWN_KEYS = {"InvalidAccessKeyId", "InvalidToken", "SignatureDoesNotMatch", "AuthFailure"}
 DENIALS = {"AccessDenied", "AllAccessDisabled", "403"}
-ELSEWHERE = {"AuthorizationHeaderMalformed", "PermanentRedirect", "IllegalLocationConstraintException", "301"}
 
 
 class S3Object(NamedTuple):
@@ -43,7 +42,7 @@ def check_readable(source: str, names: Iterable[str], options: Options) -> None:
     if options.requester_pays and options.anonymous:
         raise BadOption("--anonymous requests cannot be paid for: omit it, or --requester-pays")
     objects = list(_objects(names))
-    if not objects or environment().server:  # only GDAL knows that server
+    if not objects or s3_reads.environment().server:  # only GDAL knows that server
         return
     client = _client(source, options)
     for _ in overlap(partial(_check, client, source, options), objects):
@@ -60,7 +59,7 @@ def _client(source: str, options: Options) -> Any:
     from botocore import UNSIGNED  # noqa: PLC0415 - boto3 takes a third of a second
     from botocore.config import Config  # noqa: PLC0415
 
-    anonymous = options.anonymous or environment().anonymous
+    anonymous = options.anonymous or s3_reads.environment().anonymous
     config = Config(
         signature_version=UNSIGNED if anonymous else None,
         retries={"mode": "standard", "total_max_attempts": TRIES},
@@ -71,7 +70,9 @@ def _client(source: str, options: Options) -> Any:
     try:
         if not anonymous:
             access.credentials()
-        region = environment().region or access.session().region_name or "us-east-1"  # boto3 follows a bucket elsewhere
+        region = (
+            s3_reads.environment().region or access.session().region_name or "us-east-1"
+        )  # boto3 follows a bucket elsewhere
         return access.session().client("s3", region_name=region, config=config)
     except access.NoAccess as error:
         public = f"; {PUBLIC}" if isinstance(error, access.NoCredentials) else ""
@@ -85,7 +86,7 @@ def _check(client: Any, source: str, options: Options, each: S3Object) -> None:
     which = "" if each.name == source else f"it refers to {each.name}: "
     if not each.bucket or not each.key:
         raise BadSource(source, f"{which}name an object, as in s3://BUCKET/FOLDER/FILE.tif")
-    pays = {"RequestPayer": "requester"} if options.requester_pays or environment().requester_pays else {}
+    pays = {"RequestPayer": "requester"} if options.requester_pays or s3_reads.environment().requester_pays else {}
     try:
         client.get_object(Bucket=each.bucket, Key=each.key, Range="bytes=0-0", **pays)["Body"].close()
     except ClientError as error:
@@ -105,7 +106,7 @@ def _check(client: Any, source: str, options: Options, each: S3Object) -> None:
 
 def _reason(error: Any, code: str, each: S3Object, options: Options) -> str:
     """The reason of a refusal, with the cure."""
-    if code in ELSEWHERE:
+    if code in access.ELSEWHERE:
         headers = error.response.get("ResponseMetadata", {}).get("HTTPHeaders", {})
         region = error.response["Error"].get("Region") or headers.get("x-amz-bucket-region") or "its region"
         return f"bucket {each.bucket} is in another region: set AWS_REGION to {region}"

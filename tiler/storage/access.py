@@ -20,6 +20,9 @@ CLI_CACHE = "~/.aws/cli/cache"  # of the AWS CLI
 LIFETIME = timedelta(minutes=10)  # of keys in obstore; botocore renews keys that expire within ten minutes
 RENEW = "run `aws sso login`, or renew the keys"
 EXPIRED = {"ExpiredToken", "ExpiredTokenException", "RequestExpired", "TokenRefreshRequired"}  # error codes of AWS
+ELSEWHERE = {  # error codes of a bucket in another region
+    *("AuthorizationHeaderMalformed", "PermanentRedirect", "IllegalLocationConstraintException", "301"),
+}
 KEYS = "set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
 GDAL_KEYS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
 

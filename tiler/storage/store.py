@@ -282,10 +282,17 @@ def _translated(verb: str, key: str) -> Iterator[None]:
 
 
 def _first_line(error: BaseException) -> str:
-    """The message of an error without the debug output that follows it, with the code of an S3 answer."""
+    """The message of an error without the debug output that follows it, with the code of an S3 answer and its cure."""
     text = str(error) or type(error).__name__
-    code = re.search(r"<Code>(\w+)</Code>", text)
-    return text.partition("\n")[0].partition("<?xml")[0].rstrip(": ") + (f" ({code[1]})" if code else "")
+    match = re.search(r"<Code>(\w+)</Code>", text)
+    code = match[1] if match else ""
+    line = text.partition("\n")[0].partition("<?xml")[0].rstrip(": ") + (f" ({code})" if code else "")
+    if code in access.EXPIRED:
+        return f"{line}: {access.RENEW}"
+    if code in access.ELSEWHERE or "incorrectly configured region" in line:
+        region = re.search(r"<Region>([\w-]+)</Region>", text)
+        return f"{line}: set AWS_REGION to {region[1] if region else 'the region of the bucket'}"
+    return line
 
 
 @dataclass(frozen=True, slots=True)

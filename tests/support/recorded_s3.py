@@ -1,0 +1,88 @@
+"""An S3 server in a process of its own that records requests and refuses them: GDAL waits for it with the GIL held."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from urllib.request import urlopen
+
+from tests.e2e.proxy import Proxy
+from tests.e2e.wire import Exchange
+from tests.support.moto_server import serving
+from tests.support.paths import ROOT
+
+CONTROL = "/-/"  # of the paths by which a test controls the server
+
+
+class _Recorder(Proxy):
+    """Records the headers of requests; answers all with an error after `refuse`."""
+
+    def __init__(self, upstream: str) -> None:
+        self._seen: list[dict[str, str]] = []
+        self._refusal: tuple[int, str, str] | None = None
+        super().__init__(upstream)
+
+    def _serve(self, exchange: Exchange) -> None:
+        if exchange.target.startswith(CONTROL):
+            if exchange.target == f"{CONTROL}refuse":
+                self._refusal = json.loads(exchange.body())
+            seen, self._seen = self._seen, []
+            exchange.send(200, [], json.dumps(seen).encode())
+            return
+        self._seen.append({name.lower(): value for name, value in exchange.headers.items()})
+        if self._refusal:
+            status, code, more = self._refusal
+            body = f"<?xml version='1.0'?><Error><Code>{code}</Code><Message>Refused</Message>{more}</Error>"
+            exchange.send(status, [("Content-Type", "application/xml")], body.encode())
+        else:
+            super()._serve(exchange)
+
+
+@dataclass(frozen=True)
+class RecordedS3:
+    """The server: `url` is the recorded address, `direct` that of the server behind it."""
+
+    url: str
+    direct: str
+
+    def seen(self) -> list[dict[str, str]]:
+        """The headers of each request since the last call."""
+        with urlopen(f"{self.url}{CONTROL}seen") as answer:
+            found: list[dict[str, str]] = json.load(answer)
+            return found
+
+    def refuse(self, refusal: tuple[int, str, str] | None) -> None:
+        """Answer all requests with a status, a code and more XML; None ends that."""
+        with urlopen(f"{self.url}{CONTROL}refuse", json.dumps(refusal).encode()):
+            pass
+
+
+def keys(seen: list[dict[str, str]]) -> set[str]:
+    """The access keys that signed requests; empty for an unsigned one."""
+    signed = (re.search(r"Credential=([^/]*)/", each.get("authorization", "")) for each in seen)
+    return {match[1] if match else "" for match in signed}
+
+
+@contextmanager
+def recorded() -> Iterator[RecordedS3]:
+    """The server, until the end of the block."""
+    words = [sys.executable, "-m", "tests.support.recorded_s3"]
+    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT) as process:
+        assert process.stdin
+        assert process.stdout
+        try:
+            yield RecordedS3(*process.stdout.readline().split())
+        finally:
+            process.stdin.close()  # ends it
+
+
+if __name__ == "__main__":
+    with serving() as direct, _Recorder(direct) as recorder:
+        sys.stdout.write(f"{recorder.url} {direct}\n")
+        sys.stdout.flush()
+        sys.stdin.read()

@@ -1,0 +1,252 @@
+"""Rasters in S3: read with boto3's credentials, refused with the cure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import boto3
+import numpy as np
+import pytest
+from rasterio._env import del_gdal_config
+
+from tests.support.credentials import Profiles
+from tests.support.layers import silent
+from tests.support.oracle import alone, tiles_of
+from tests.support.rasters import Recipe, scene, write_raster
+from tests.support.recorded_s3 import RecordedS3, keys, recorded
+from tests.support.site import memory
+from tiler.errors import BadOption, BadSource, SourceReadError, StoreError
+from tiler.ingest import s3_sources
+from tiler.ingest.bake import Baker, BakeTask, lay_out
+from tiler.ingest.ingest import Ingested, ingest
+from tiler.ingest.survey import survey
+from tiler.layers.catalog import dump, load_layer
+from tiler.raster import datasets, s3_reads
+from tiler.raster.datasets import opened
+from tiler.raster.options import Options
+from tiler.storage import access
+from tiler.storage.store import Stores
+
+VRT = """<VRTDataset rasterXSize="600" rasterYSize="500"><SRS>EPSG:4326</SRS>
+<GeoTransform>5, 0.006666666666666667, 0, 48, 0, -0.006</GeoTransform><VRTRasterBand dataType="Byte" band="1">
+<SimpleSource><SourceFilename relativeToVRT="0">{name}</SourceFilename><SourceBand>1</SourceBand></SimpleSource>
+</VRTRasterBand></VRTDataset>"""
+
+
+@dataclass
+class Bucket:
+    """A bucket with the raster `maps/relief.tif`."""
+
+    name: str
+    client: Any
+    server: RecordedS3
+    file: Path
+    profiles: Profiles
+    source: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.source = f"s3://{self.name}/maps/relief.tif"
+
+    def issue(self, **settings: Any) -> None:
+        """A profile with keys, and the recorder as its server."""
+        self.profiles.issue_keys(settings=f"endpoint_url = {self.server.url}", **settings)
+
+    def renew(self, key: str) -> None:
+        """Other keys from now on."""
+        access.session.cache_clear()
+        self.issue(minutes=60, key=key)
+
+    def ingest(self, source: str = "", **options: Any) -> tuple[Ingested, Stores]:
+        """Ingest a source, by default the raster; the result, and the stores."""
+        stores = Stores(memory(), memory(), "")
+        source = source or self.source
+        done = ingest(source, "relief", Options(**options), stores, jobs=1, progress=silent)
+        return done, stores
+
+    def refused(self, source: str = "", **options: Any) -> str:
+        """The message of a refused ingest."""
+        with pytest.raises(BadSource) as caught:
+            self.ingest(source, **options)
+        assert "\n" not in str(caught.value)
+        return str(caught.value)
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[RecordedS3]:
+    with recorded() as server:
+        yield server
+
+
+@pytest.fixture
+def bucket(server: RecordedS3, tmp_path: Path, profiles: Profiles, monkeypatch: pytest.MonkeyPatch) -> Bucket:
+    owner = {"aws_access_key_id": "owner", "aws_secret_access_key": "s", "region_name": "us-east-1"}
+    client = boto3.client("s3", endpoint_url=server.direct, **owner)
+    name = f"maps-{uuid4().hex[:12]}"
+    client.create_bucket(Bucket=name)
+    file = write_raster(tmp_path / "relief.tif", Recipe(values=scene(500, 600, 1)))
+    client.put_object(Bucket=name, Key="maps/relief.tif", Body=file.read_bytes(), ACL="public-read")
+    monkeypatch.setitem(datasets.NETWORK, "GDAL_HTTP_RETRY_DELAY", "0.01")
+    monkeypatch.setattr(s3_sources, "TRIES", 1)
+    server.refuse(None)
+    datasets.forget()
+    made = Bucket(name, client, server, file, profiles)
+    made.issue(minutes=60, key="MAPS")
+    return made
+
+
+def test_a_raster_in_s3_is_baked_as_one_on_disk(bucket: Bucket) -> None:
+    """With nothing but a profile: keys from a process, and its server."""
+    done, far = bucket.ingest()
+    local, near = bucket.ingest(str(bucket.file))
+    assert far.sources.get(done.layer.source) == near.sources.get(local.layer.source)
+    seen = bucket.server.seen()
+    assert keys(seen) == {"MAPS"}
+    assert not any("x-amz-request-payer" in each for each in seen)
+
+
+def test_no_key_is_written_into_the_metadata(bucket: Bucket) -> None:
+    done, stores = bucket.ingest(virtual=True)
+    stored = b"".join(store.get(each.key) for store in (stores.sources, stores.tiles) for each in store.list(""))
+    assert b"MAPS" not in stored
+    assert done.layer.source == bucket.source
+
+
+@pytest.mark.parametrize("virtual", [False, True], ids=["baked", "virtual"])
+def test_every_request_offers_to_pay_where_the_requester_pays(virtual: bool, bucket: Bucket) -> None:
+    """GDAL's requests and boto3's, those of a virtual layer's tiles too."""
+    done, stores = bucket.ingest(virtual=virtual, requester_pays=True)
+    seen = bucket.server.seen()
+    layer = load_layer(stores.sources, "relief")
+    datasets.forget()
+    assert alone(layer, stores, tiles_of(layer, layer.maxzoom)[0])
+    later = bucket.server.seen()
+    assert bool(later) is virtual
+    assert {each.get("x-amz-request-payer") for each in seen + later} == {"requester"}
+    assert done.layer.revision == bucket.ingest(virtual=virtual)[0].layer.revision
+
+
+def test_anonymous_requests_are_not_signed_and_need_no_credentials(bucket: Bucket) -> None:
+    bucket.profiles.write(f"endpoint_url = {bucket.server.url}")
+    assert "no AWS credentials" in (message := bucket.refused())
+    assert "--anonymous" in message
+    assert not bucket.server.seen()
+    bucket.ingest(anonymous=True)
+    assert keys(bucket.server.seen()) == {""}
+
+
+def test_the_variables_of_gdal_keep_their_meaning(bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("AWS_REQUEST_PAYER", "AWS_NO_SIGN_REQUEST", "AWS_S3_ENDPOINT"):  # of earlier tests
+        del_gdal_config(name)
+    monkeypatch.setenv("AWS_REQUEST_PAYER", "requester")
+    monkeypatch.setattr(s3_reads, "environment", cache(s3_reads.environment.__wrapped__))
+    bucket.ingest(virtual=True)
+    assert {each.get("x-amz-request-payer") for each in bucket.server.seen()} == {"requester"}
+
+
+def test_a_raster_is_opened_again_with_renewed_keys_only(bucket: Bucket) -> None:
+    first = opened(bucket.source)
+    assert opened(bucket.source) is first
+    bucket.renew("NEXT")
+    bucket.server.seen()
+    again = opened(bucket.source)
+    assert again is not first
+    assert np.array_equal(again.read(), first.read())
+    assert "NEXT" in keys(bucket.server.seen())
+
+
+def test_a_long_bake_reads_on_with_renewed_keys(bucket: Bucket, tmp_path: Path) -> None:
+    surveyed = survey(bucket.source, Options())
+    baker = Baker(surveyed, lay_out(surveyed.bounds, surveyed.base), tmp_path)
+    baked = baker.bake_chunk(BakeTask(0, 0, 0))
+    bucket.renew("NEXT")
+    bucket.server.seen()
+    assert len(baker.bake_chunk(BakeTask(0, 0, 0)).blocks) == len(baked.blocks) > 0
+    assert keys(bucket.server.seen()) == {"NEXT"}
+
+
+def test_a_vrt_has_members_in_s3(bucket: Bucket, tmp_path: Path) -> None:
+    plain, near = bucket.ingest(str(bucket.file))
+    vrt = tmp_path / "all.vrt"
+    vrt.write_text(VRT.format(name=f"/vsis3/{bucket.name}/maps/relief.tif"))
+    assert "--trust-source" in bucket.refused(str(vrt))
+    done, far = bucket.ingest(str(vrt), trust_source=True)
+    assert far.sources.get(done.layer.source) == near.sources.get(plain.layer.source)
+    bucket.client.put_object(Bucket=bucket.name, Key="maps/all.vrt", Body=vrt.read_bytes())
+    there = f"s3://{bucket.name}/maps/all.vrt"
+    assert "--trust-source" in bucket.refused(there)
+    done, far = bucket.ingest(there, trust_source=True, virtual=True)
+    assert alone(done.layer, far, tiles_of(done.layer, done.layer.maxzoom)[0])
+    vrt.write_text(VRT.format(name=f"/vsis3/{bucket.name}/gone.tif"))
+    assert re.search(r"refers to /vsis3/.*/gone.tif: .*no object gone.tif", bucket.refused(str(vrt), trust_source=True))
+    vrt.write_text(VRT.format(name=bucket.source))
+    assert f"write /vsis3/{bucket.name}/maps/relief.tif" in bucket.refused(str(vrt), trust_source=True)
+
+
+@pytest.mark.parametrize(
+    ("source", "reason"),
+    [
+        ("s3://{0}/gone.tif", "bucket {0} has no object gone.tif"),
+        ("s3://gone-{0}/gone.tif", "there is no bucket gone-{0}"),
+        ("s3://{0}", "name an object"),
+        ("s3://{0}/", "name an object"),
+        ("/vsis3/{0}/gone.tif", "bucket {0} has no object gone.tif"),
+        ("s3://a b/c.tif", "'a b' is not the name of a bucket"),
+    ],
+)
+def test_a_missing_source_is_named(source: str, reason: str, bucket: Bucket) -> None:
+    assert reason.format(bucket.name) in bucket.refused(source.format(bucket.name))
+
+
+ANSWERS = {
+    "AccessDenied": (403, "", "--requester-pays"),
+    "ExpiredToken": (400, "", "have expired: run `aws sso login`"),
+    "InvalidAccessKeyId": (403, "", "S3 rejects the AWS credentials"),
+    "InvalidObjectState": (403, "", "restore it first"),
+    "IllegalLocationConstraintException": (400, "<Region>eu-west-3</Region>", "set AWS_REGION to eu-west-3"),
+}
+
+
+@pytest.mark.parametrize("code", ANSWERS)
+def test_a_refusal_of_s3_is_one_line_with_the_cure(code: str, bucket: Bucket) -> None:
+    status, more, cure = ANSWERS[code]
+    bucket.server.refuse((status, code, more))
+    assert cure in bucket.refused()
+    assert {each.get("range") for each in bucket.server.seen()} == {"bytes=0-0"}  # none of GDAL
+
+
+def test_a_busy_server_is_neither_a_bad_source_nor_a_missing_raster(bucket: Bucket) -> None:
+    """GDAL's answer to a failed request must not pass for a permanent one."""
+    done, stores = bucket.ingest(virtual=True)
+    tile = tiles_of(done.layer, done.layer.maxzoom)[0]
+    truth = alone(done.layer, stores, tile)
+    datasets.forget()
+    bucket.server.refuse((503, "SlowDown", ""))
+    with pytest.raises(StoreError):
+        bucket.ingest()
+    with pytest.raises(StoreError):
+        alone(done.layer, stores, tile)
+    bucket.server.refuse(None)
+    assert alone(done.layer, stores, tile) == truth
+    datasets.forget()
+    bucket.client.delete_object(Bucket=bucket.name, Key="maps/relief.tif")
+    with pytest.raises(SourceReadError):
+        alone(done.layer, stores, tile)
+
+
+def test_anonymous_requests_cannot_pay(bucket: Bucket) -> None:
+    with pytest.raises(BadOption, match="--requester-pays"):
+        bucket.ingest(anonymous=True, requester_pays=True)
+
+
+def test_earlier_versions_read_metadata_without_the_options_of_s3(bucket: Bucket) -> None:
+    layer = bucket.ingest(virtual=True)[0].layer
+    assert b"anonymous" not in dump(layer)
+    assert b"requester_pays" not in dump(layer)
+    layer = bucket.ingest(virtual=True, anonymous=True)[0].layer
+    assert b'"anonymous": true' in dump(layer)

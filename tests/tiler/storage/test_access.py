@@ -1,0 +1,94 @@
+"""Credentials and server of S3 are those of boto3, renewed before they expire."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from pathlib import Path
+
+import boto3
+import pytest
+
+from tests.support.credentials import Profiles
+from tiler.errors import BadStore
+from tiler.settings import Settings
+from tiler.storage import access
+from tiler.storage.store import open_store
+
+SERVERS = {
+    "of the profile": "endpoint_url = http://maps.test:9000",
+    "of S3 in the profile": "endpoint_url = http://all.test\nservices = own\n[services own]\ns3 =\n  endpoint_url = http://s3.test",
+    "of other services": "services = own\n[services own]\nsqs =\n  endpoint_url = http://sqs.test",
+    "ignored": "endpoint_url = http://maps.test:9000\nignore_configured_endpoint_urls = true",
+    "none": "output = json",
+}
+
+
+@pytest.mark.parametrize("keys", [True, False], ids=["keys of the environment", "keys of the profile"])
+@pytest.mark.parametrize("server", SERVERS)
+def test_a_store_has_the_server_that_boto3_has(
+    server: str, keys: bool, profiles: Profiles, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    environ = profiles.write(f"region = eu-west-3\naws_access_key_id = a\naws_secret_access_key = b\n{SERVERS[server]}")
+    if keys:
+        environ |= {"AWS_ACCESS_KEY_ID": "env", "AWS_SECRET_ACCESS_KEY": "env"}
+        for name, value in environ.items():
+            monkeypatch.setenv(name, value)
+    truth = boto3.Session().client("s3").meta.endpoint_url
+    store = open_store("s3://tiles", s3=Settings.from_env(environ).s3)
+    assert store.s3.endpoint == ("" if truth.endswith(".amazonaws.com") else truth)
+
+
+def test_the_environment_s_server_comes_first(profiles: Profiles) -> None:
+    environ = profiles.write("endpoint_url = http://maps.test:9000")
+    s3 = Settings.from_env({**environ, "AWS_ENDPOINT_URL_S3": "http://own.test"}).s3
+    assert access.completed(s3).endpoint == "http://own.test"
+
+
+def test_a_process_without_a_file_of_profiles_never_loads_boto3(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Such as a Lambda, which has keys and region in its environment."""
+    environ = {"AWS_ACCESS_KEY_ID": "a", "AWS_REGION": "us-east-1", "AWS_CONFIG_FILE": str(tmp_path / "none")}
+    monkeypatch.setitem(sys.modules, "boto3", None)  # an import fails
+    access.session.cache_clear()
+    assert open_store("s3://tiles", s3=Settings.from_env(environ).s3).s3.endpoint == ""
+
+
+def test_keys_that_soon_expire_are_renewed_and_others_are_kept(profiles: Profiles) -> None:
+    profiles.issue_keys(minutes=9)  # botocore renews keys that expire within ten
+    first, second = access.gdal_keys(), access.gdal_keys()
+    assert first["AWS_ACCESS_KEY_ID"] != second["AWS_ACCESS_KEY_ID"]
+    access.session.cache_clear()
+    profiles.issue_keys(minutes=60)
+    assert access.gdal_keys() == access.gdal_keys()
+
+
+def test_obstore_keeps_keys_no_longer_than_they_are_valid(profiles: Profiles) -> None:
+    """Any keys of botocore are valid for at least ten minutes."""
+    profiles.issue_keys(minutes=60)
+    assert access.provider().ttl.total_seconds() <= 600
+
+
+@pytest.mark.parametrize(
+    ("profile", "cure"),
+    [
+        (
+            "sso_start_url = https://x.test\nsso_region = us-east-1\nsso_account_id = 123456789012\nsso_role_name = r",
+            "run `aws sso login`",
+        ),
+        ("credential_process = /bin/false", "check the profile"),
+        ("role_arn = arn:aws:iam::123456789012:role/r\nsource_profile = gone", "set AWS_PROFILE"),
+        ("output = json", "set AWS_PROFILE, or AWS_ACCESS_KEY_ID"),
+    ],
+    ids=["SSO", "process", "role", "nothing"],
+)
+def test_credentials_that_cannot_be_had_are_one_line_with_the_cure(
+    profile: str, cure: str, profiles: Profiles, caplog: pytest.LogCaptureFixture
+) -> None:
+    environ = profiles.write(profile)
+    with caplog.at_level(logging.WARNING), pytest.raises(BadStore) as caught:
+        open_store("s3://tiles", s3=Settings.from_env(environ).s3)
+    assert cure in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert not caplog.records
