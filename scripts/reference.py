@@ -44,7 +44,7 @@ JOB is a job's id, its first characters, or a layer's name for the layer's newes
 | `TILER_VARIANTS` | variants that the Lambda and `serve` render: `layer,layer@2x` (the default), `all`, `webp`, ... |
 | `TILER_FORMATS` | its form in earlier versions: `layer` is `layer,layer@2x`, `all` is `all,all@2x` |
 | `AWS_PROFILE`, `AWS_REGION`, `AWS_ACCESS_KEY_ID`, ... | as for every AWS tool; profiles, SSO and roles work |
-| `AWS_ENDPOINT_URL_S3`, `AWS_ENDPOINT_URL` | an S3 server other than Amazon's |
+| `AWS_ENDPOINT_URL_S3`, `AWS_ENDPOINT_URL` | an S3 server other than Amazon's or the profile's |
 
 Progress and notes go to stderr, results to stdout. If stderr is not a terminal, a plain line every ten seconds replaces
 the progress bar. `-q` prints results and errors only; `-v` adds the log, `-vv` with debug messages.

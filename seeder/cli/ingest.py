@@ -301,14 +301,15 @@ def ingest(
 ) -> None:
     """Make a layer from a raster, or its next revision.
 
-    SOURCE is any raster that GDAL opens. It is warped once into a cloud-optimized GeoTIFF on the tile grid. The same
-    raster with the same options changes nothing; another raster becomes the layer's next revision.
+    SOURCE is any raster that GDAL opens, also in S3 (s3://BUCKET/KEY). It is warped once into a cloud-optimized
+    GeoTIFF on the tile grid. The same raster with the same options changes nothing; another raster becomes the
+    layer's next revision.
 
     \b
     Examples:
       seeder ingest ortho.tif
       seeder ingest sentinel.tif --layer alps --bands 4,3,2 --rescale 0,3000 --format auto
-      seeder ingest dem.tif --layer shade --style hillshade
+      seeder ingest s3://my-rasters/dem.tif --layer shade --style hillshade
       seeder ingest dem.tif --layer heights --colormap terrain --rescale 0,4000
     """
     name = check_layer(layer) if layer else layer_from(Path(source).stem)

@@ -162,6 +162,7 @@ def test_only_an_address_names_a_queue(said: str, queue: str) -> None:
         ({}, S3(keys=False)),
         ({"AWS_ACCESS_KEY_ID": "AKIA"}, S3(keys=True)),
         ({"AWS_ACCESS_KEY_ID": ""}, S3(keys=False)),
+        ({"AWS_CONFIG_FILE": "/srv/aws"}, S3(keys=False, config="/srv/aws")),
         ({"AWS_REGION": "eu-west-1", "AWS_DEFAULT_REGION": "us-west-2"}, S3(region="eu-west-1", keys=False)),
         ({"AWS_DEFAULT_REGION": "us-west-2"}, S3(region="us-west-2", keys=False)),
         ({"AWS_REGION": "", "AWS_DEFAULT_REGION": "us-west-2"}, S3(region="us-west-2", keys=False)),

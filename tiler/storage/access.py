@@ -93,14 +93,14 @@ def provider() -> Any:
 
 
 def completed(s3: S3) -> S3:
-    """`s3` with the server of the profile, unless the environment names one.
+    """`s3` with the server and the region of the profile, unless the environment has them.
 
     Raises:
         NoAccess: the profile does not exist.
     """
-    if s3.endpoint or (s3.keys and not _exists(s3.config)):
+    if (s3.endpoint and s3.region) or (s3.keys and not _exists(s3.config)):
         return s3
-    return replace(s3, endpoint=endpoint())
+    return replace(s3, endpoint=s3.endpoint or endpoint(), region=s3.region or session().region_name or "")
 
 
 def endpoint() -> str:

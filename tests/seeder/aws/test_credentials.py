@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from seeder.aws import clients
 from tests.e2e.proxy import Proxy
 from tiler.errors import BadStore
 from tiler.settings import Settings
@@ -43,3 +44,8 @@ def test_a_bucket_without_credentials_is_refused_with_the_cure(no_keys: Path) ->
     settings = Settings.from_env({"AWS_REGION": "us-east-1", "TILER_TILES": "s3://nobodys-bucket"}, data=None)
     with pytest.raises(BadStore, match="set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"):
         open_store(settings.tiles, s3=settings.s3)
+
+
+def test_a_request_of_a_client_is_tried_six_times() -> None:
+    """The first one counts."""
+    assert clients.client("sqs", "us-east-1").meta.config.retries["total_max_attempts"] == 6

@@ -26,7 +26,7 @@ SERVERS = {
 
 @pytest.mark.parametrize("keys", [True, False], ids=["keys of the environment", "keys of the profile"])
 @pytest.mark.parametrize("server", SERVERS)
-def test_a_store_has_the_server_that_boto3_has(
+def test_a_store_has_the_server_and_region_that_boto3_has(
     server: str, keys: bool, profiles: Profiles, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     environ = profiles.write(f"region = eu-west-3\naws_access_key_id = a\naws_secret_access_key = b\n{SERVERS[server]}")
@@ -34,8 +34,10 @@ def test_a_store_has_the_server_that_boto3_has(
         environ |= {"AWS_ACCESS_KEY_ID": "env", "AWS_SECRET_ACCESS_KEY": "env"}
         for name, value in environ.items():
             monkeypatch.setenv(name, value)
-    truth = boto3.Session().client("s3").meta.endpoint_url
+    client = boto3.Session().client("s3").meta
+    truth = client.endpoint_url
     store = open_store("s3://tiles", s3=Settings.from_env(environ).s3)
+    assert store.s3.region == client.region_name == "eu-west-3"
     assert store.s3.endpoint == ("" if truth.endswith(".amazonaws.com") else truth)
 
 
