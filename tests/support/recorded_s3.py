@@ -20,23 +20,29 @@ CONTROL = "/-/"  # of the paths by which a test controls the server
 
 
 class _Recorder(Proxy):
-    """Records the headers of requests; answers all with an error after `refuse`."""
+    """Records the headers of requests; answers with an error after `refuse`, or to other regions after `home`."""
 
     def __init__(self, upstream: str) -> None:
         self._seen: list[dict[str, str]] = []
         self._refusal: tuple[int, str, str] | None = None
+        self._region = ""
         super().__init__(upstream)
 
     def _serve(self, exchange: Exchange) -> None:
         if exchange.target.startswith(CONTROL):
             if exchange.target == f"{CONTROL}refuse":
                 self._refusal = json.loads(exchange.body())
+            elif exchange.target == f"{CONTROL}home":
+                self._region = json.loads(exchange.body())
             seen, self._seen = self._seen, []
             exchange.send(200, [], json.dumps(seen).encode())
             return
         self._seen.append({name.lower(): value for name, value in exchange.headers.items()})
-        if self._refusal:
-            status, code, more = self._refusal
+        refusal = self._refusal
+        if self._region and f"/{self._region}/s3/" not in exchange.headers.get("Authorization", ""):
+            refusal = 400, "AuthorizationHeaderMalformed", f"<Region>{self._region}</Region>"
+        if refusal:
+            status, code, more = refusal
             body = f"<?xml version='1.0'?><Error><Code>{code}</Code><Message>Refused</Message>{more}</Error>"
             exchange.send(status, [("Content-Type", "application/xml")], body.encode())
         else:
@@ -58,7 +64,14 @@ class RecordedS3:
 
     def refuse(self, refusal: tuple[int, str, str] | None) -> None:
         """Answer all requests with a status, a code and more XML; None ends that."""
-        with urlopen(f"{self.url}{CONTROL}refuse", json.dumps(refusal).encode()):
+        self._control("refuse", refusal)
+
+    def home(self, region: str) -> None:
+        """Have all buckets in one region; an empty one ends that."""
+        self._control("home", region)
+
+    def _control(self, what: str, value: object) -> None:
+        with urlopen(f"{self.url}{CONTROL}{what}", json.dumps(value).encode()):
             pass
 
 

@@ -15,6 +15,7 @@ from tiler.storage.concurrent import THREADS, overlap
 
 OBJECT = re.compile(r"(?:s3://|/vsis3/)([^/]*)/?(.*)", re.DOTALL)
 TRIES = 4  # per request
+DEFAULT_REGION = "us-east-1"  # of GDAL; both find a bucket in another region
 PUBLIC = "for a public bucket add --anonymous"
 EMPTY = {"InvalidRange", "416"}  # error codes of the first byte of an object without any
 UNKNOWN_KEYS = {"InvalidAccessKeyId", "InvalidToken", "SignatureDoesNotMatch", "AuthFailure"}
@@ -70,9 +71,7 @@ def _client(source: str, options: Options) -> Any:
     try:
         if not anonymous:
             access.credentials()
-        region = (
-            s3_reads.environment().region or access.session().region_name or "us-east-1"
-        )  # boto3 follows a bucket elsewhere
+        region = s3_reads.environment().region or access.session().region_name or DEFAULT_REGION
         return access.session().client("s3", region_name=region, config=config)
     except access.NoAccess as error:
         public = f"; {PUBLIC}" if isinstance(error, access.NoCredentials) else ""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
 from functools import cache
@@ -53,9 +54,10 @@ def session() -> Any:
     core = get_session()
     try:
         role = core.get_component("credential_provider").get_provider("assume-role")
-        role.cache = JSONFileCache(str(Path(CLI_CACHE).expanduser()))
+        with suppress(RuntimeError):  # no home folder
+            role.cache = JSONFileCache(str(Path(CLI_CACHE).expanduser()))
         return boto3.Session(botocore_session=core)
-    except (BotoCoreError, RuntimeError) as error:
+    except BotoCoreError as error:
         raise NoAccess(explained(error)) from error
 
 

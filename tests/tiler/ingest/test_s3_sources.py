@@ -94,6 +94,7 @@ def bucket(server: RecordedS3, tmp_path: Path, profiles: Profiles, monkeypatch: 
     monkeypatch.setitem(datasets.NETWORK, "GDAL_HTTP_RETRY_DELAY", "0.01")
     monkeypatch.setattr(s3_sources, "TRIES", 1)
     server.refuse(None)
+    server.home("")
     datasets.forget()
     made = Bucket(name, client, server, file, profiles)
     made.issue(minutes=60, key="MAPS")
@@ -129,6 +130,12 @@ def test_every_request_offers_to_pay_where_the_requester_pays(virtual: bool, buc
     assert bool(later) is virtual
     assert {each.get("x-amz-request-payer") for each in seen + later} == {"requester"}
     assert done.layer.revision == bucket.ingest(virtual=virtual)[0].layer.revision
+
+
+def test_a_bucket_in_another_region_than_the_profile_s_is_found(bucket: Bucket) -> None:
+    bucket.server.home("eu-west-3")
+    bucket.ingest(virtual=True)
+    assert "/eu-west-3/s3/" in bucket.server.seen()[-1]["authorization"]
 
 
 def test_anonymous_requests_are_not_signed_and_need_no_credentials(bucket: Bucket) -> None:

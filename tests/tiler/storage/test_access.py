@@ -9,6 +9,7 @@ from pathlib import Path
 import boto3
 import pytest
 
+from tests.e2e.proxy import Proxy
 from tests.support.credentials import Profiles
 from tiler.errors import BadStore
 from tiler.settings import Settings
@@ -64,6 +65,21 @@ def test_keys_that_soon_expire_are_renewed_and_others_are_kept(profiles: Profile
     access.session.cache_clear()
     profiles.issue_keys(minutes=60)
     assert access.gdal_keys() == access.gdal_keys()
+
+
+def test_an_assumed_role_is_assumed_once_by_all_processes(
+    profiles: Profiles, proxy: Proxy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Otherwise each worker would prompt for an MFA code."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    user = "aws_access_key_id = user\naws_secret_access_key = s"
+    server = f"region = us-east-1\nendpoint_url = {proxy.url}"
+    profiles.write(f"role_arn = arn:aws:iam::123456789012:role/r\nsource_profile = u\n{server}\n[profile u]\n{user}")
+    first = access.gdal_keys()
+    access.session.cache_clear()  # as another process
+    assert access.gdal_keys() == first
+    assert first["AWS_ACCESS_KEY_ID"] != "user"
+    assert proxy.requests.total() == 1
 
 
 def test_obstore_keeps_keys_no_longer_than_they_are_valid(profiles: Profiles) -> None:
