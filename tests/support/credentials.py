@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import sys
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import boto3
 import pytest
 
 from tiler.storage import access
@@ -30,15 +30,11 @@ class Profiles:
         """Write a profile whose process issues keys that expire in `minutes`: `key`, or another one each time."""
         expiry = (datetime.now(UTC) + timedelta(minutes=minutes)).isoformat()
         issued = {"Version": 1, "SecretAccessKey": secret, "Expiration": expiry}
-        script = self.folder / "issue.py"
-        script.write_text(
-            "import json, pathlib\n"
-            f"log = pathlib.Path({str(self.folder / 'issued')!r})\n"
-            "with log.open('a') as file: file.write('x')\n"
-            f"key = {key!r} or f'KEY{{log.stat().st_size}}'\n"
-            f"print(json.dumps({json.dumps(issued)} | {{'AccessKeyId': key}}))\n"
-        )
-        return self.write(f"credential_process = {sys.executable} {script}\n{settings}")
+        script, log = self.folder / "issue.sh", self.folder / "issued"
+        named = key or f"KEY$(wc -c < {log} | tr -d ' ')"
+        fields = json.dumps(issued)[1:].replace('"', '\\"')
+        script.write_text(f'printf x >> {log}\necho "{{\\"AccessKeyId\\": \\"{named}\\", {fields}"\n')
+        return self.write(f"credential_process = /bin/sh {script}\n{settings}")
 
 
 def without_keys(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Profiles:
@@ -51,4 +47,5 @@ def without_keys(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Profiles:
     for name, value in profiles.write("output = json").items():
         monkeypatch.setenv(name, value)
     access.session.cache_clear()
+    monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)  # boto3's own, of the test alone
     return profiles

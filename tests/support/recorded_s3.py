@@ -43,7 +43,8 @@ class _Recorder(Proxy):
             refusal = 400, "AuthorizationHeaderMalformed", f"<Region>{self._region}</Region>"
         if refusal:
             status, code, more = refusal
-            body = f"<?xml version='1.0'?><Error><Code>{code}</Code><Message>Refused</Message>{more}</Error>"
+            text = "The specified key does not exist." if code == "NoSuchKey" else "Refused"  # as AWS has it
+            body = f"<?xml version='1.0'?><Error><Code>{code}</Code><Message>{text}</Message>{more}</Error>"
             exchange.send(status, [("Content-Type", "application/xml")], body.encode())
         else:
             super()._serve(exchange)

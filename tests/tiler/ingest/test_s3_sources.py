@@ -26,7 +26,7 @@ from tiler.ingest import s3_sources
 from tiler.ingest.bake import Baker, BakeTask, lay_out
 from tiler.ingest.ingest import Ingested, ingest
 from tiler.ingest.survey import survey
-from tiler.layers.catalog import dump, load_layer
+from tiler.layers.catalog import load_layer
 from tiler.raster import datasets, s3_reads
 from tiler.raster.datasets import opened
 from tiler.raster.options import Options
@@ -83,19 +83,28 @@ def server() -> Iterator[RecordedS3]:
         yield server
 
 
-@pytest.fixture
-def bucket(server: RecordedS3, tmp_path: Path, profiles: Profiles, monkeypatch: pytest.MonkeyPatch) -> Bucket:
+@pytest.fixture(scope="module")
+def stored(server: RecordedS3, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Any, Path]:
+    """A bucket with the raster, its owner's client, and the raster on disk."""
     owner = {"aws_access_key_id": "owner", "aws_secret_access_key": "s", "region_name": "us-east-1"}
-    client = boto3.client("s3", endpoint_url=server.direct, **owner)
+    client = boto3.Session().client("s3", endpoint_url=server.direct, **owner)
     name = f"maps-{uuid4().hex[:12]}"
     client.create_bucket(Bucket=name)
-    file = write_raster(tmp_path / "relief.tif", Recipe(values=scene(500, 600, 1)))
+    file = write_raster(tmp_path_factory.mktemp("maps") / "relief.tif", Recipe(values=scene(500, 600, 1)))
     client.put_object(Bucket=name, Key="maps/relief.tif", Body=file.read_bytes(), ACL="public-read")
+    return name, client, file
+
+
+@pytest.fixture
+def bucket(
+    server: RecordedS3, stored: tuple[str, Any, Path], profiles: Profiles, monkeypatch: pytest.MonkeyPatch
+) -> Bucket:
     monkeypatch.setitem(datasets.NETWORK, "GDAL_HTTP_RETRY_DELAY", "0.01")
     monkeypatch.setattr(s3_sources, "TRIES", 1)
     server.refuse(None)
     server.home("")
     datasets.forget()
+    name, client, file = stored
     made = Bucket(name, client, server, file, profiles)
     made.issue(minutes=60, key="MAPS")
     return made
@@ -116,20 +125,21 @@ def test_no_key_is_written_into_the_metadata(bucket: Bucket) -> None:
     stored = b"".join(store.get(each.key) for store in (stores.sources, stores.tiles) for each in store.list(""))
     assert b"MAPS" not in stored
     assert done.layer.source == bucket.source
+    assert not re.search(b"anonymous|requester_pays", stored)  # which earlier versions do not know
 
 
-@pytest.mark.parametrize("virtual", [False, True], ids=["baked", "virtual"])
-def test_every_request_offers_to_pay_where_the_requester_pays(virtual: bool, bucket: Bucket) -> None:
+def test_every_request_offers_to_pay_where_the_requester_pays(bucket: Bucket) -> None:
     """GDAL's requests and boto3's, those of a virtual layer's tiles too."""
-    done, stores = bucket.ingest(virtual=virtual, requester_pays=True)
+    done, stores = bucket.ingest(virtual=True, requester_pays=True)
     seen = bucket.server.seen()
     layer = load_layer(stores.sources, "relief")
     datasets.forget()
     assert alone(layer, stores, tiles_of(layer, layer.maxzoom)[0])
     later = bucket.server.seen()
-    assert bool(later) is virtual
+    assert seen
+    assert later
     assert {each.get("x-amz-request-payer") for each in seen + later} == {"requester"}
-    assert done.layer.revision == bucket.ingest(virtual=virtual)[0].layer.revision
+    assert done.layer.revision == bucket.ingest(virtual=True)[0].layer.revision
 
 
 def test_a_bucket_in_another_region_than_the_profile_s_is_found(bucket: Bucket) -> None:
@@ -143,7 +153,7 @@ def test_anonymous_requests_are_not_signed_and_need_no_credentials(bucket: Bucke
     assert "no AWS credentials" in (message := bucket.refused())
     assert "--anonymous" in message
     assert not bucket.server.seen()
-    bucket.ingest(anonymous=True)
+    bucket.ingest(virtual=True, anonymous=True)
     assert keys(bucket.server.seen()) == {""}
 
 
@@ -178,17 +188,17 @@ def test_a_long_bake_reads_on_with_renewed_keys(bucket: Bucket, tmp_path: Path) 
 
 
 def test_a_vrt_has_members_in_s3(bucket: Bucket, tmp_path: Path) -> None:
-    plain, near = bucket.ingest(str(bucket.file))
+    layer, stores = (plain := bucket.ingest(str(bucket.file), virtual=True))[0].layer, plain[1]
+    tile = tiles_of(layer, layer.maxzoom)[0]
+    truth = alone(layer, stores, tile)
     vrt = tmp_path / "all.vrt"
     vrt.write_text(VRT.format(name=f"/vsis3/{bucket.name}/maps/relief.tif"))
-    assert "--trust-source" in bucket.refused(str(vrt))
-    done, far = bucket.ingest(str(vrt), trust_source=True)
-    assert far.sources.get(done.layer.source) == near.sources.get(plain.layer.source)
-    bucket.client.put_object(Bucket=bucket.name, Key="maps/all.vrt", Body=vrt.read_bytes())
     there = f"s3://{bucket.name}/maps/all.vrt"
-    assert "--trust-source" in bucket.refused(there)
-    done, far = bucket.ingest(there, trust_source=True, virtual=True)
-    assert alone(done.layer, far, tiles_of(done.layer, done.layer.maxzoom)[0])
+    bucket.client.put_object(Bucket=bucket.name, Key="maps/all.vrt", Body=vrt.read_bytes())
+    for source in (str(vrt), there):
+        assert "--trust-source" in bucket.refused(source)
+        done, stores = bucket.ingest(source, virtual=True, trust_source=True)
+        assert alone(done.layer, stores, tile) == truth
     vrt.write_text(VRT.format(name=f"/vsis3/{bucket.name}/gone.tif"))
     assert re.search(r"refers to /vsis3/.*/gone.tif: .*no object gone.tif", bucket.refused(str(vrt), trust_source=True))
     vrt.write_text(VRT.format(name=bucket.source))
@@ -201,7 +211,6 @@ def test_a_vrt_has_members_in_s3(bucket: Bucket, tmp_path: Path) -> None:
         ("s3://{0}/gone.tif", "bucket {0} has no object gone.tif"),
         ("s3://gone-{0}/gone.tif", "there is no bucket gone-{0}"),
         ("s3://{0}", "name an object"),
-        ("s3://{0}/", "name an object"),
         ("/vsis3/{0}/gone.tif", "bucket {0} has no object gone.tif"),
         ("s3://a b/c.tif", "'a b' is not the name of a bucket"),
     ],
@@ -241,7 +250,7 @@ def test_a_busy_server_is_neither_a_bad_source_nor_a_missing_raster(bucket: Buck
     bucket.server.refuse(None)
     assert alone(done.layer, stores, tile) == truth
     datasets.forget()
-    bucket.client.delete_object(Bucket=bucket.name, Key="maps/relief.tif")
+    bucket.server.refuse((404, "NoSuchKey", ""))
     with pytest.raises(SourceReadError):
         alone(done.layer, stores, tile)
 
@@ -249,11 +258,3 @@ def test_a_busy_server_is_neither_a_bad_source_nor_a_missing_raster(bucket: Buck
 def test_anonymous_requests_cannot_pay(bucket: Bucket) -> None:
     with pytest.raises(BadOption, match="--requester-pays"):
         bucket.ingest(anonymous=True, requester_pays=True)
-
-
-def test_earlier_versions_read_metadata_without_the_options_of_s3(bucket: Bucket) -> None:
-    layer = bucket.ingest(virtual=True)[0].layer
-    assert b"anonymous" not in dump(layer)
-    assert b"requester_pays" not in dump(layer)
-    layer = bucket.ingest(virtual=True, anonymous=True)[0].layer
-    assert b'"anonymous": true' in dump(layer)

@@ -9,10 +9,10 @@ from pathlib import Path
 import boto3
 import pytest
 
-from tests.e2e.proxy import Proxy
+from tests.e2e.proxy import REFUSALS, Fault, Proxy
 from tests.support.credentials import Profiles
-from tiler.errors import BadStore
-from tiler.settings import Settings
+from tiler.errors import BadStore, StoreError
+from tiler.settings import S3, Settings
 from tiler.storage import access
 from tiler.storage.store import open_store
 
@@ -25,8 +25,7 @@ SERVERS = {
 }
 
 
-@pytest.mark.parametrize("keys", [True, False], ids=["keys of the environment", "keys of the profile"])
-@pytest.mark.parametrize("server", SERVERS)
+@pytest.mark.parametrize(("server", "keys"), [*((server, False) for server in SERVERS), ("of the profile", True)])
 def test_a_store_has_the_server_and_region_that_boto3_has(
     server: str, keys: bool, profiles: Profiles, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -110,3 +109,20 @@ def test_credentials_that_cannot_be_had_are_one_line_with_the_cure(
     assert cure in str(caught.value)
     assert "\n" not in str(caught.value)
     assert not caplog.records
+
+
+@pytest.mark.parametrize(
+    ("code", "more", "cure"),
+    [
+        ("ExpiredToken", "", "run `aws sso login`"),
+        ("AuthorizationHeaderMalformed", "<Region>eu-west-3</Region>", "set AWS_REGION to eu-west-3"),
+    ],
+)
+def test_a_store_s_refusal_names_the_cure(
+    code: str, more: str, cure: str, s3_url: str, proxy: Proxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(REFUSALS, "denied", (400, code, f"Refused</Message>{more}<Message>"))
+    proxy.add(Fault("denied"))
+    with pytest.raises(StoreError, match=cure) as caught:
+        open_store(s3_url, s3=S3(proxy.url, "us-east-1", patience=1)).get("tile.json")
+    assert "\n" not in str(caught.value)
