@@ -103,6 +103,7 @@ def bucket(
     monkeypatch.setattr(s3_sources, "TRIES", 1)
     server.refuse(None)
     server.home("")
+    server.seen()
     datasets.forget()
     name, client, file = stored
     made = Bucket(name, client, server, file, profiles)
@@ -143,8 +144,11 @@ def test_every_request_offers_to_pay_where_the_requester_pays(bucket: Bucket) ->
 
 
 def test_a_bucket_in_another_region_than_the_profile_s_is_found(bucket: Bucket) -> None:
+    other = f"{bucket.name}-far"  # GDAL keeps what it learned of a bucket
+    bucket.client.create_bucket(Bucket=other)
+    bucket.client.put_object(Bucket=other, Key="relief.tif", Body=bucket.file.read_bytes())
     bucket.server.home("eu-west-3")
-    bucket.ingest(virtual=True)
+    bucket.ingest(f"s3://{other}/relief.tif", virtual=True)
     assert "/eu-west-3/s3/" in bucket.server.seen()[-1]["authorization"]
 
 
@@ -163,7 +167,9 @@ def test_the_variables_of_gdal_keep_their_meaning(bucket: Bucket, monkeypatch: p
     monkeypatch.setenv("AWS_REQUEST_PAYER", "requester")
     monkeypatch.setattr(s3_reads, "environment", cache(s3_reads.environment.__wrapped__))
     bucket.ingest(virtual=True)
-    assert {each.get("x-amz-request-payer") for each in bucket.server.seen()} == {"requester"}
+    seen = bucket.server.seen()
+    assert [each for each in seen if each.get("x-amz-request-payer") != "requester"] == []
+    assert seen
 
 
 def test_a_raster_is_opened_again_with_renewed_keys_only(bucket: Bucket) -> None:
