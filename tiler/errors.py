@@ -86,11 +86,12 @@ class UnknownLayer(BadInput):
 
 
 class UnknownJob(BadInput):
-    """The ledger has no such job, or several jobs match the name."""
+    """The ledger has no such job, or several jobs match the name. Jobs expire `expired_after` days after their end."""
 
-    def __init__(self, job: str, alike: Sequence[str] = ()) -> None:
+    def __init__(self, job: str, alike: Sequence[str] = (), expired_after: int = 0) -> None:
         hint = f"did you mean {' or '.join(alike)}?" if alike else "run `seeder status` to list jobs"
-        super().__init__(f"no job {job!r}: {hint}")
+        expired = f"jobs expire {expired_after} days after their end; " if expired_after else ""
+        super().__init__(f"no job {job!r}: {expired}{hint}")
         self.job = job
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial, reduce
 from itertools import chain, islice
 from operator import or_
@@ -13,8 +13,9 @@ import numpy as np
 from mercantile import Tile
 
 from seeder.cache.stale import UNMIXED, History
-from seeder.jobs.ledger import Kind, jobs, jobs_of, layer_of, read_receipt
-from seeder.jobs.messages import Job
+from seeder.jobs.ledger import jobs, jobs_of, layer_of
+from seeder.jobs.messages import Job, Receipt
+from seeder.jobs.receipts import Kind, Receipts
 from seeder.select.blocks import BlockMask
 from seeder.select.order import stride
 from seeder.select.selection import Selection, regions
@@ -124,6 +125,7 @@ class Audit:
     stores: Stores
     known: tuple[Job, ...]
     history: History = UNMIXED
+    _receipts: dict[tuple[str, Kind], Receipts] = field(default_factory=dict, compare=False)
 
     @classmethod
     def of(cls, layer: Layer, selection: Selection, variant: TileVariant, stores: Stores) -> Audit:
@@ -138,8 +140,8 @@ class Audit:
 
     def outcome(self, job: Job, kind: Kind, block: Block) -> Outcome:
         """The outcome in a job's receipt of this kind for the block; without a receipt, one with no tiles."""
-        receipt = read_receipt(self.stores.sources, job.id, kind, block)
-        return receipt.outcome if receipt else Outcome()
+        receipts = self._receipts.setdefault((job.id, kind), Receipts(self.stores.sources, job.id, kind))
+        return (receipts.read(block) or Receipt(block, Outcome())).outcome
 
     def empty(self, block: Block, tiles: int) -> int:
         """The tiles among the block's `tiles` that are empty in a job's receipt."""
@@ -341,8 +343,7 @@ def deep_findings(
     Missing tiles and tiles of 0 bytes are skipped: listing finds them.
 
     Raises:
-        SourceReadError: the layer's source cannot be read.
-        StoreError: a tile cannot be read.
+        SourceReadError, StoreError: the layer's source or a tile cannot be read.
     """
     for planned, problems in stream(
         partial(_compare_task, settings, audit.layer.id, audit.variant), block_masks, jobs=jobs

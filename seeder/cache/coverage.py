@@ -10,12 +10,11 @@ from itertools import chain
 from typing import Any, NamedTuple
 
 from seeder.cache.audit import Audit, AuditBatch, BlockAudit
-from seeder.jobs.ledger import block_of
 from seeder.jobs.messages import Job
+from seeder.jobs.receipts import Receipts
 from seeder.select.selection import Selection, regions
 from tiler.errors import BadOption
 from tiler.grid import LEAF, Block
-from tiler.keys import job_key
 from tiler.layers.catalog import Layer
 from tiler.layers.render import TileVariant
 from tiler.storage.concurrent import overlap
@@ -164,9 +163,7 @@ class _Coverage:
         sources, failed = self.audit.stores.sources, defaultdict[Block, set[str]](set)
 
         def listed(job: Job) -> list[tuple[Block, str]]:
-            root = job_key(job.id, "failed", "")
-            entries = sources.list(root, after=f"{root}{z}-", before=f"{root}{z}.")  # "." sorts after "-"
-            return [(block_of(entry.key), job.id) for entry in entries]
+            return [(block, job.id) for block in Receipts(sources, job.id, "failed").blocks(z)]
 
         for pairs in overlap(listed, self.audit.jobs_of(z)):
             for block, job in pairs:

@@ -11,8 +11,9 @@ from functools import cache
 from typing import NamedTuple
 
 from seeder.cache.audit import Audit
-from seeder.jobs.ledger import finished, jobs_of, read_receipts
+from seeder.jobs.ledger import jobs_of
 from seeder.jobs.messages import Job
+from seeder.jobs.receipts import Receipts
 from seeder.select.blocks import BlockMask
 from seeder.select.selection import Selection
 from seeder.select.tileset import TileSet
@@ -71,15 +72,15 @@ def empties(
 
 def _empty(job: Job, stores: Stores, gaps: GapsOf) -> Iterator[BlockMask]:
     """Missing tiles, by block, that are empty in the receipts of a job."""
-    variant = job.spec.variant
-    for batch in in_batches(finished(stores.sources, job.id), BLOCKS_AT_ONCE):
+    variant, receipts = job.spec.variant, Receipts(stores.sources, job.id)
+    for batch in in_batches(receipts.blocks(), BLOCKS_AT_ONCE):
         zooms = defaultdict[int, list[Block]](list)
         for block in batch:
             zooms[block.z].append(block)
         for z, blocks in zooms.items():
             near = TileSet.marked(z, (BlockMask(block, block.full) for block in blocks)) & gaps(variant, z)
             masks = {block_mask.block: block_mask.tiles for block_mask in near.block_masks()}
-            for receipt in read_receipts(stores.sources, job.id, masks):
+            for receipt in receipts.read_all(masks):
                 mask, outcome = masks[receipt.block], receipt.outcome
                 if outcome.empty & mask and not mask & (outcome.written | outcome.skipped):
                     yield BlockMask(receipt.block, outcome.empty & mask)

@@ -23,6 +23,7 @@ from seeder.jobs.failures import Group, grouped
 from seeder.jobs.ledger import find_job, jobs, layer_of, load_job
 from seeder.jobs.messages import Job
 from seeder.jobs.status import FINAL, Progress, progress, queue_depth, utcnow
+from seeder.operations.housekeeping import tidy
 from seeder.operations.jobs import ChooseOptions, cancel_job, job_failures, job_progress, resume_job, retry_job
 from tiler import timing
 from tiler.errors import BadOption, MessageError, MissingObject
@@ -83,6 +84,7 @@ def _watch(job: Job, sources: Store, settings: Settings, *, as_json: bool) -> No
                 break
             _show(current, as_json=as_json)
             time.sleep(max(timing.POLL_SECONDS, 2 * (time.monotonic() - start)))
+    tidy(layer_of(job.id), sources, TerminalReport())
     _show(current, as_json=as_json)
 
 

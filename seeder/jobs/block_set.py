@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from tiler.grid import LEAF, Block
 
 GROUP = LEAF * LEAF  # tiles per side of a group of blocks in one entry
@@ -21,12 +23,22 @@ class BlockSet:
         group, bit = _group_and_bit(block)
         return bool(self._bits.get(group, 0) & bit)
 
+    def __iter__(self) -> Iterator[Block]:
+        for (z, x, y), bits in self._bits.items():
+            for position in range(bits.bit_length()):
+                if bits >> position & 1:
+                    yield Block(z, x * GROUP + position % LEAF * LEAF, y * GROUP + position // LEAF * LEAF)
+
     def add(self, block: Block) -> None:
         """Add `block`; harmless to repeat."""
-        group, bit = _group_and_bit(block)
+        self.add_group(*_group_and_bit(block))
+
+    def add_group(self, group: tuple[int, int, int], bits: int) -> int:
+        """Add blocks of one group (zoom, column, row) by their bits, rows of eight; return the bits already set."""
         before = self._bits.get(group, 0)
-        self._bits[group] = before | bit
-        self._count += not before & bit
+        self._bits[group] = before | bits
+        self._count += (bits & ~before).bit_count()
+        return before & bits
 
     def touches(self, block: Block) -> bool:
         """Whether the set has any block within `block`, which may have any size."""

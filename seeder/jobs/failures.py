@@ -7,9 +7,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from seeder.jobs.ledger import complete, finished, is_done, read_receipts
+from seeder.jobs.ledger import complete
 from seeder.jobs.messages import Job, Message, Receipt, error_kind
 from seeder.jobs.plan import Tally
+from seeder.jobs.receipts import Receipts
 from seeder.select.blocks import BlockMask
 from seeder.select.tilelist import tile_line
 from tiler.errors import MessageError, TilerError
@@ -71,12 +72,12 @@ def failed_blocks(sources: Store, job: str) -> Iterator[Receipt]:
     Raises:
         StoreError: the ledger could not be read.
     """
+    done, failed = Receipts(sources, job), Receipts(sources, job, "failed")
 
     def undone(block: Block) -> Block | None:
-        return None if is_done(sources, job, block) else block
+        return None if done.has(block) else block
 
-    blocks = (block for block in overlap(undone, finished(sources, job, "failed")) if block)
-    return read_receipts(sources, job, blocks, "failed")
+    return failed.read_all(block for block in overlap(undone, failed.blocks()) if block)
 
 
 def failures(sources: Store, job: str) -> Iterator[Failure]:
@@ -110,7 +111,8 @@ class DeadLetters:
         """The dead letters of blocks that are not done; a resumed job may have done them since."""
         if not self.found or complete(sources, job):
             return []
-        return [letter for letter in self.found if not is_done(sources, job, letter.message.request.block)]
+        done = Receipts(sources, job)
+        return [letter for letter in self.found if not done.has(letter.message.request.block)]
 
     def delete(self) -> None:
         """Delete the messages from the queue."""

@@ -6,6 +6,7 @@ jobs/{job}/plan.json      exact totals for each zoom, once planning is complete
 jobs/{job}/run.json       the latest run: queue, process, start and end
 jobs/{job}/done/{block}   the receipt of a block
 jobs/{job}/failed/{block} the receipt of a block with failed tiles; it counts until there is a `done`
+jobs/{job}/compacted/     the receipts of an ended job; see `seeder.jobs.compaction`
 jobs/{job}/cancelled      the reason why workers must stop
 """
 
@@ -16,11 +17,11 @@ import json
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
-from datetime import UTC, datetime
-from functools import partial
-from typing import Any, Literal
+from datetime import UTC, datetime, timedelta
+from typing import Any
 
-from seeder.jobs.messages import TIME, VERSION, Job, Receipt, Spec, block_named, check_version
+from seeder.jobs.messages import TIME, VERSION, Job, Receipt, Spec, check_version
+from seeder.jobs.receipts import BINARY, Kind, Receipts
 from seeder.jobs.runner import Runner
 from seeder.select.blocks import Count
 from seeder.select.tileset import TileSets
@@ -32,51 +33,36 @@ from tiler.storage.concurrent import overlap
 from tiler.storage.store import Store
 
 ID = re.compile(r".+-[0-9a-f]{8}-\d{8}T\d{6}\.\d{6}")  # of a job, as in Job.new
-JSON, BINARY = "application/json", "application/octet-stream"
+JSON = "application/json"
+KEPT = timedelta(days=90)  # after its end; see `seeder.jobs.expiry`
+COMPACTED = 2  # version of job.json and plan.json if receipts are compacted
 TILES = "tiles.npz"
-
-Kind = Literal["done", "failed"]  # of receipts
 
 
 def put_receipt(sources: Store, job: str, receipt: Receipt) -> None:
     """Record a receipt; harmless to repeat."""
-    kind = "failed" if receipt.outcome.failed else "done"
-    sources.put(job_key(job, kind, str(receipt.block)), receipt.encode(), content_type=JSON)
+    kind: Kind = "failed" if receipt.outcome.failed else "done"
+    sources.put(Receipts(sources, job, kind).key(receipt.block), receipt.encode(), content_type=JSON)
 
 
 def finished(sources: Store, job: str, kind: Kind = "done") -> Iterator[Block]:
     """The blocks with a receipt of this kind."""
-    for entry in sources.list(job_key(job, f"{kind}/")):
-        yield block_of(entry.key)
-
-
-def block_of(key: str) -> Block:
-    """The block of the receipt at `key`."""
-    return block_named(key.rpartition("/")[2])
-
-
-def read_receipt(sources: Store, job: str, kind: Kind, block: Block) -> Receipt | None:
-    """The block's receipt of this kind, or None."""
-    try:
-        return Receipt.decode(str(block), sources.get(job_key(job, kind, str(block))))
-    except MissingObject:
-        return None
+    return Receipts(sources, job, kind).blocks()
 
 
 def read_receipts(sources: Store, job: str, blocks: Iterable[Block], kind: Kind = "done") -> Iterator[Receipt]:
-    """The receipts of blocks, in any order; missing ones are skipped, as they may be deleted meanwhile."""
-    return (receipt for receipt in overlap(partial(read_receipt, sources, job, kind), blocks) if receipt)
+    """The receipts of blocks, in any order; missing ones are skipped."""
+    return Receipts(sources, job, kind).read_all(blocks)
 
 
 def receipts(sources: Store, job: str) -> Iterator[Receipt]:
     """The receipts of a job's finished blocks, in any order."""
-    return read_receipts(sources, job, finished(sources, job))
+    return iter(Receipts(sources, job))
 
 
 def delete_receipts(sources: Store, job: str, kind: Kind, blocks: Iterable[Block] | None = None) -> None:
     """Delete the receipts of `blocks`, or all, so that the blocks are rendered again."""
-    deleted = finished(sources, job, kind) if blocks is None else blocks
-    sources.delete(job_key(job, kind, str(block)) for block in deleted)
+    Receipts(sources, job, kind).delete(blocks)
 
 
 CANCELLED = "the job was cancelled"
@@ -165,7 +151,7 @@ def load_run(sources: Store, job: str) -> Run | None:
     """
     key = job_key(job, "run.json")
     try:
-        run = _parsed(key, sources.get(key))
+        run = _parsed(key, sources.get(key), VERSION)
         begun = datetime.fromisoformat(run["begun"])
         by = Runner.from_json(run.get("by"))
         stale = run.get("stale", 0)  # earlier versions did not check
@@ -188,7 +174,7 @@ def put_job(sources: Store, job: Job) -> None:
     tiles = job.spec.selection.tiles
     if tiles is not None:
         sources.put(job_key(job.id, TILES), tiles.encode(), content_type=BINARY)
-    document = _json({"v": VERSION, "job": job.id, **job.spec.to_json()})
+    document = _json({"v": _version(sources, job.id), "job": job.id, **job.spec.to_json()})
     sources.put(job_key(job.id, "job.json"), document, content_type=JSON)
 
 
@@ -201,7 +187,7 @@ def load_job(sources: Store, job: str, *, listed: bool = True) -> Job:
     """
     key = job_key(job, "job.json")
     try:
-        document = read_json(sources.get(key))
+        document = _parsed(key, sources.get(key), VERSION, COMPACTED)
         return Job(job, Spec.from_json(document, lambda: _tiles(sources, job) if listed else TileSets({})))
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise MessageError(f"{key} is not a job: {error!r}") from error
@@ -214,7 +200,7 @@ def _tiles(sources: Store, job: str) -> TileSets:
 def put_plan(sources: Store, job: str, plan: dict[int, Count]) -> None:
     """Record a job's totals for each zoom."""
     zooms = {str(z): asdict(count) for z, count in plan.items()}
-    sources.put(job_key(job, "plan.json"), _json({"v": VERSION, "zooms": zooms}), content_type=JSON)
+    sources.put(job_key(job, "plan.json"), _json({"v": _version(sources, job), "zooms": zooms}), content_type=JSON)
 
 
 def load_plan(sources: Store, job: str) -> dict[int, Count] | None:
@@ -225,7 +211,7 @@ def load_plan(sources: Store, job: str) -> dict[int, Count] | None:
     """
     key = job_key(job, "plan.json")
     try:
-        plan = _parsed(key, sources.get(key))
+        plan = _parsed(key, sources.get(key), VERSION, COMPACTED)
         return {int(z): Count(count["tiles"], count["blocks"]) for z, count in plan["zooms"].items()}
     except MissingObject:
         return None
@@ -239,11 +225,6 @@ def complete(sources: Store, job: str) -> bool:
     if plan is None:
         return False
     return sum(1 for _ in finished(sources, job)) >= Count.total(plan).blocks
-
-
-def is_done(sources: Store, job: str, block: Block) -> bool:
-    """Whether the block is done."""
-    return sources.has(job_key(job, "done", str(block)))
 
 
 def jobs(sources: Store) -> list[str]:
@@ -282,7 +263,7 @@ def find_job(sources: Store, named: str, *, listed: bool = True) -> Job:
     """Find a job by its id, by a unique prefix of it, or by a layer's name, which means the layer's newest job.
 
     Raises:
-        UnknownJob: no job matches, or several do.
+        UnknownJob: no job matches, or several do, or it has expired.
         MessageError: it was not written by this version.
     """
     known = jobs(sources)
@@ -294,7 +275,10 @@ def find_job(sources: Store, named: str, *, listed: bool = True) -> Job:
         return load_job(sources, latest[-1], listed=listed)
     if len(alike) == 1:
         return load_job(sources, alike[0], listed=listed)
-    raise UnknownJob(named, alike[:3] or difflib.get_close_matches(named, known, n=3))
+    old = ID.fullmatch(named) and begun(named) < datetime.now(UTC) - KEPT
+    raise UnknownJob(
+        named, alike[:3] or difflib.get_close_matches(named, known, n=3), expired_after=KEPT.days if old else 0
+    )
 
 
 def republished(sources: Store, job: Job) -> bool:
@@ -303,10 +287,15 @@ def republished(sources: Store, job: Job) -> bool:
     If the layer still has the job's revision, another one was current in between, and the tiles of receipts may be of
     that revision.
     """
+    key = job_key(job.id, "job.json")
     try:
-        return sources.written(job_key(job.id, "job.json")) < sources.written(index_key(job.spec.layer))
+        recorded = read_json(sources.get(key)).get("recorded")
+        at = datetime.fromisoformat(recorded) if recorded else sources.written(key)
+        return at < sources.written(index_key(job.spec.layer))
     except MissingObject:
         return False
+    except (AttributeError, TypeError, ValueError) as error:
+        raise MessageError(f"{key} is not a job: {error!r}") from error
 
 
 def unfinished(sources: Store, spec: Spec) -> Job | None:
@@ -321,10 +310,33 @@ def unfinished(sources: Store, spec: Spec) -> Job | None:
     return None if complete(sources, job.id) else job
 
 
-def _parsed(key: str, data: bytes) -> Any:
+def mark_compacted(sources: Store, job: str) -> bool:
+    """Raise the version of a job's objects, so that programs without compaction refuse them; False if it was removed.
+
+    The time of recording is kept, for `republished`.
+    """
+    job_file, plan_file = job_key(job, "job.json"), job_key(job, "plan.json")
+    try:
+        document = read_json(sources.get(job_file))
+        if document["v"] != COMPACTED:
+            recorded = sources.written(job_file).isoformat()
+            sources.put(job_file, _json({**document, "v": COMPACTED, "recorded": recorded}), content_type=JSON)
+        plan = read_json(sources.get(plan_file))
+        if plan["v"] != COMPACTED:
+            sources.put(plan_file, _json({**plan, "v": COMPACTED}), content_type=JSON)
+    except MissingObject:
+        return False
+    return True
+
+
+def _version(sources: Store, job: str) -> int:
+    return VERSION if sources.empty(job_key(job, "compacted", "")) else COMPACTED
+
+
+def _parsed(key: str, data: bytes, *versions: int) -> Any:
     """Parse `data` of `key` and check its version."""
     document = read_json(data)
-    check_version(document, key)
+    check_version(document, key, *versions)
     return document
 
 

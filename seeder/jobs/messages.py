@@ -48,15 +48,17 @@ Fate = Literal[
 ]
 
 
-def check_version(document: dict[str, Any], name: str) -> None:
-    """Check that this version of the program wrote `document`; `name` is its name in the message.
+def check_version(document: dict[str, Any], name: str, *versions: int) -> None:
+    """Check that `document` has one of `versions`, by default `VERSION`; `name` is its name in the message.
 
     Raises:
-        MessageError: another version did.
+        MessageError: it has another version.
         KeyError: there is no version.
     """
-    if document["v"] != VERSION:
-        raise MessageError(f"{name} has version {document['v']}: this program reads version {VERSION}")
+    known = versions or (VERSION,)
+    if document["v"] not in known:
+        readable = " or ".join(map(str, known))
+        raise MessageError(f"{name} has version {document['v']}: this program reads version {readable}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,10 +90,9 @@ class Spec:
         """The inverse of `to_json`; `tiles` is called to load a set of tiles if the spec has one.
 
         Raises:
-            MessageError: the document is not a spec of this version.
+            MessageError: the document is not a spec.
         """
         try:
-            check_version(document, "the spec of a job")
             listed = None if document["tiles"] is None else tiles()
             if listed and listed.digest != document["tiles"]:
                 raise MessageError("the set of tiles differs from the hash in the spec")

@@ -5,18 +5,21 @@ from __future__ import annotations
 import string
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Literal
 
-from seeder.jobs.ledger import Kind, Run, Stop, begun, load_plan, load_run, stopped
-from seeder.jobs.messages import Job
+from seeder.jobs.block_set import BlockSet
+from seeder.jobs.ledger import Run, Stop, begun, load_plan, load_run, stopped
+from seeder.jobs.messages import Job, block_named
+from seeder.jobs.receipts import Kind, Receipts
+from seeder.jobs.segment import EPOCH
 from seeder.jobs.stuck import is_stuck
 from seeder.select.blocks import Count
 from tiler import timing
 from tiler.errors import CatalogError, MissingObject, TilerError
-from tiler.keys import job_key
+from tiler.grid import Block
 from tiler.layers.catalog import Layers, superseding
 from tiler.layers.history import publications
 from tiler.storage.concurrent import overlap
@@ -243,10 +246,10 @@ def _span(seconds: float) -> str:
 class _Receipts:
     """Receipts counted by zoom and by time of writing, and the names of failed blocks."""
 
-    blocks: Counter[int]
-    again: Counter[int]  # of these, receipts of blocks in a given set
-    steps: Counter[tuple[int, int]]  # by time step and zoom
-    names: list[str]
+    blocks: Counter[int] = field(default_factory=Counter)
+    again: Counter[int] = field(default_factory=Counter)  # of these, receipts of blocks in a given set
+    steps: Counter[tuple[int, int]] = field(default_factory=Counter)  # by time step and zoom
+    names: list[str] = field(default_factory=list)
     last: datetime | None = None
 
     def add(self, other: _Receipts) -> None:
@@ -269,31 +272,83 @@ class _Receipts:
 
 
 def _receipts(sources: Store, job: str, kind: Kind, plan: dict[int, Count], known: frozenset[str]) -> _Receipts:
-    """Count the receipts of one kind, and those among `known`; long listings are made in parallel parts."""
-    root = job_key(job, kind, "")
-    cuts = [root + cut for cut in _cuts(plan)] if sources.ordered else []
+    """Count the receipts of one kind, and those among `known`, each block once.
+
+    They are listed again if some were compacted meanwhile.
+    """
+    receipts = Receipts(sources, job, kind)
+    while True:
+        segments = receipts.segments
+        total, repeated = _listed(sources, receipts, plan, known)
+        _add_compacted(total, receipts, known, repeated)
+        receipts.relist()
+        if receipts.segments is segments:
+            return total
+
+
+def _listed(
+    sources: Store, receipts: Receipts, plan: dict[int, Count], known: frozenset[str]
+) -> tuple[_Receipts, list[tuple[Block, datetime]]]:
+    """The receipts in objects of their own, and of these, apart, those in segments too.
+
+    Long listings are made in parallel parts.
+    """
+    root, compacted = receipts.root, receipts.compacted
+    cuts = [root + cut for cut in _cuts(plan, len(compacted))] if sources.ordered else []
+    repeated: list[tuple[Block, datetime]] = []
 
     def count_part(span: tuple[str, str]) -> _Receipts:
-        part = _Receipts(Counter(), Counter(), Counter(), [])
+        part = _Receipts()
         for entry in sources.list(root, after=span[0], before=span[1]):
             name = entry.key[len(root) :]
+            part.last = max(part.last or entry.modified, entry.modified)
+            if compacted and (block := block_named(name)) in compacted:
+                repeated.append((block, entry.modified))
+                continue
             z = int(name.partition("-")[0])
             part.blocks[z] += 1
             part.again[z] += name in known
             part.steps[int(entry.modified.timestamp() // STEP_SECONDS), z] += 1
-            part.last = max(part.last or entry.modified, entry.modified)
-            if kind == "failed":
+            if receipts.kind == "failed":
                 part.names.append(name)
         return part
 
-    total = _Receipts(Counter(), Counter(), Counter(), [])
+    total = _Receipts()
     for part in overlap(count_part, pairwise(["", *sorted(cuts), ""])):
         total.add(part)
-    return total
+    return total, repeated
 
 
-def _cuts(plan: dict[int, Count]) -> Iterator[str]:
+def _add_compacted(
+    total: _Receipts, receipts: Receipts, known: frozenset[str], repeated: list[tuple[Block, datetime]]
+) -> None:
+    """Add the receipts in segments; of several receipts of a block, only the newest counts."""
+    counted = BlockSet()
+    times = dict(repeated)
+    for segment in receipts.segments:
+        total.last = max(total.last or segment.last, segment.last)
+        for second, z, number in segment.seconds.tolist():
+            total.steps[int(second // STEP_SECONDS), z] += number
+        for block in segment.add_blocks(counted):
+            times.setdefault(block, EPOCH)
+    for block in counted:
+        total.blocks[block.z] += 1
+    for block, modified in times.items():
+        rows = [row_time for _, row_time in receipts.compacted_rows(block)]
+        for row_time in rows:
+            total.steps[int(row_time.timestamp() // STEP_SECONDS), block.z] -= 1
+        total.steps[int(max([*rows, modified]).timestamp() // STEP_SECONDS), block.z] += 1
+    for name in known:
+        if (block := block_named(name)) in counted:
+            total.again[block.z] += 1
+    if receipts.kind == "failed":
+        total.names += map(str, counted)
+
+
+def _cuts(plan: dict[int, Count], compacted: int) -> Iterator[str]:
     """Prefixes that divide a listing of blocks: each first digit of the column, for zooms of several pages."""
+    if Count.total(plan).blocks - compacted <= 2 * PAGE:
+        return iter(())
     return (f"{z}-{digit}" for z, count in plan.items() if count.blocks > 2 * PAGE for digit in string.digits)
 
 

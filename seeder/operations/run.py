@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 from seeder.cache.closing_check import Check
 from seeder.jobs.ledger import record_stale
 from seeder.jobs.plan import Plan, Tally, Work, run
+from seeder.operations.housekeeping import tidy
 from seeder.operations.report import Report
 from seeder.workers.breaker import MAX_FAILED_SHARE
 from seeder.workers.local_pool import LocalPool
@@ -85,7 +86,9 @@ def run_plan(
     again: bool = False,
     since: datetime | None = None,
 ) -> RunResult:
-    """Finish a plan. Blocks that are in a queue already are sent `again` on request; for `since` see `History`.
+    """Finish a plan, and tidy the ledger after a followed run.
+
+    Blocks that are in a queue already are sent `again` on request; for `since` see `History`.
 
     Raises:
         BadSource: the raster of a virtual layer changed.
@@ -107,11 +110,12 @@ def run_plan(
     elif len(plan.done) < plan.blocks:
         check_unchanged(plan.layer)
         why = render_work(plan, options, settings, stores, report)
-    if why or plan.tally.failed:
-        return RunResult(plan.tally, why, queue=options.queue)
-    check = Check.of(plan, stores, settings, options.jobs, since)
-    record_stale(stores.sources, plan.job.id, check.stale + check.unsure)
-    return RunResult(plan.tally, check=check, queue=options.queue)
+    check = None
+    if not why and not plan.tally.failed:
+        check = Check.of(plan, stores, settings, options.jobs, since)
+        record_stale(stores.sources, plan.job.id, check.stale + check.unsure)
+    tidy(plan.layer.id, stores.sources, report)
+    return RunResult(plan.tally, why, check, queue=options.queue)
 
 
 def render_work(work: Work, options: RunOptions, settings: Settings, stores: Stores, report: Report) -> str:

@@ -8,9 +8,11 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
 from seeder.aws.queue import Depth
+from seeder.jobs.compaction import Compactor
 from seeder.jobs.ledger import Run, delete_receipts, finished, load_run, put_run, read_receipts, stopped
 from seeder.jobs.messages import Message, Receipt
 from seeder.jobs.plan import Plan, Work
+from seeder.jobs.receipts import Receipts
 from seeder.jobs.runner import Runner
 from seeder.jobs.stuck import is_stuck
 from seeder.select.blocks import BlockMask
@@ -97,23 +99,25 @@ class _Silence:
 def follow(watch: Watch) -> str:
     """Wait until every block has a receipt, done or failed; return nothing, or the reason if this cannot happen.
 
-    The queue's counts are read only if no receipt came for a while. `is_stuck` decides when to give up.
+    The queue's counts are read only if no receipt came for a while. `is_stuck` decides when to give up. Receipts are
+    compacted as they are read, so that the next listing shows only new ones.
 
     Raises:
         StoreError: the ledger could not be read.
     """
     sources, job, done = watch.stores.sources, watch.plan.job, watch.plan.done
     layers = Layers(sources)
-    silence = _Silence()
+    silence, compactor = _Silence(), Compactor(sources, job.id)
     while True:
         start = time.monotonic()
-        if _read(watch):
+        if _read(watch, compactor):
             silence.broken()
         failed = [block for block in finished(sources, job.id, "failed") if block not in done]
         why = _ended(watch, layers, failed, silence)
         if why is not None:
             for receipt in read_receipts(sources, job.id, failed, "failed"):
                 watch.add_receipt(receipt)
+            compactor.close()
             return why
         time.sleep(max(watch.pause, 2 * (time.monotonic() - start)))
 
@@ -146,14 +150,15 @@ def _receipts(watch: Watch) -> int:
     return len({*finished(sources, job), *finished(sources, job, "failed")})
 
 
-def _read(watch: Watch) -> int:
-    """Add up new receipts; return their number."""
-    sources, job, done = watch.stores.sources, watch.plan.job.id, watch.plan.done
-    fresh = [block for block in finished(sources, job) if block not in done]
-    for receipt in read_receipts(sources, job, fresh):
+def _read(watch: Watch, compactor: Compactor) -> int:
+    """Add up new receipts, and compact them; return their number."""
+    done, before = watch.plan.done, len(watch.plan.done)
+    for receipt, modified in Receipts(watch.stores.sources, watch.plan.job.id).unread(done):
         done.add(receipt.block)
         watch.add_receipt(receipt)
-    return len(fresh)
+        if modified:
+            compactor.add(receipt, modified)
+    return len(done) - before
 
 
 def _depth(watch: Watch) -> Depth | None:

@@ -22,7 +22,7 @@ from seeder.cache import coverage as rooms
 from seeder.cache.audit import Audit
 from seeder.cache.coverage import Covered, Tiles, ZoomCoverage, check_size, coverage
 from seeder.cli.main import main
-from seeder.jobs.ledger import Kind, finished, put_job
+from seeder.jobs.ledger import finished, put_job
 from seeder.jobs.messages import Job, Receipt, Spec
 from seeder.select.selection import Selection, count
 from seeder.workers.local_pool import LocalPool
@@ -297,7 +297,14 @@ def test_receipts_are_listed_once_a_job_that_has_the_zoom_and_read_only_of_block
     assert Counter(told.values()) == Counter({"stored": len(told) - 3, "missing": 2, "failed": 1})
     asked = Counter(sources.seen)
     own = [job.id for job in jobs]
-    assert {key: n for (verb, key), n in asked.items() if verb == "list"} == {f"jobs/{job}/failed/": 1 for job in own}
+    listed = {key: n for (verb, key), n in asked.items() if verb == "list"}
+    assert {key: n for key, n in listed.items() if "/compacted/" not in key} == {
+        f"jobs/{job}/failed/": 1 for job in own
+    }
+    assert {key for key in listed if "/compacted/" in key} == {
+        f"jobs/{job}/compacted/{kind}/" for job in own for kind in ("done", "failed")
+    }
+    assert sum(listed.values()) <= len(own) * 4, "segments were listed block by block"
     assert {key for verb, key in asked if verb == "get"} == {
         *(f"jobs/{job}/{kind}/5-16-8" for job in own for kind in ("done", "failed"))
     }

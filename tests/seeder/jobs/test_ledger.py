@@ -123,7 +123,7 @@ def test_a_plan_whose_zooms_are_none_is_refused(zooms: object) -> None:
         load_plan(store, JOB.id)
 
 
-@pytest.mark.parametrize("version", [0, 2, "1", None])
+@pytest.mark.parametrize("version", [0, 3, "1", None])
 def test_runs_and_plans_of_other_versions_are_refused(version: object) -> None:
     store = memory()
     put_run(store, JOB.id, RUN)

@@ -269,7 +269,7 @@ def test_a_job_that_is_not_there_is_missing(store: Store) -> None:
 
 @pytest.mark.parametrize(
     "changes",
-    [{"v": 2}, {"zooms": "9-5"}, {"zooms": "x"}, {"boxes": [[0, 0, 0, 0]]}, {"boxes": [[1, 2]]}, {"boxes": None}],
+    [{"v": 3}, {"zooms": "9-5"}, {"zooms": "x"}, {"boxes": [[0, 0, 0, 0]]}, {"boxes": [[1, 2]]}, {"boxes": None}],
     ids=str,
 )
 def test_a_job_that_cannot_be_is_refused(changes: dict[str, object]) -> None:

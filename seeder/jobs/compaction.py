@@ -1,0 +1,111 @@
+"""Compaction: the receipts of an ended job are put into segments, then deleted, so that listings of jobs stay short.
+
+Receipts are read one by one at $0.40 per million; listing them costs $5 per thousand pages of 1000, and deleting them
+nothing. So 15 million receipts cost $6, mostly for reading, which following a job does anyway. The result is one object
+per half a million blocks.
+
+Every step may be repeated, or end in the middle: a segment is put before its receipts are deleted, and readers take the
+union. Two processes that compact the same job put the same receipts twice at worst; the next compaction joins them. If
+a block is rendered twice, and its second receipt arrives while the first one is compacted, the first one is kept.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from datetime import datetime
+from itertools import chain, islice
+
+from seeder.jobs.ledger import mark_compacted
+from seeder.jobs.messages import Receipt
+from seeder.jobs.receipts import Kind, Receipts, read_entries
+from seeder.jobs.segment import CHUNK, Rows
+from tiler.errors import StoreError
+from tiler.storage.concurrent import in_batches
+from tiler.storage.store import PAGE, Store
+
+log = logging.getLogger(__name__)
+
+SEGMENT = 1 << 19  # receipts of a segment: 4 MB of data, 150 MB of memory
+KINDS: tuple[Kind, ...] = ("done", "failed")
+
+Progress = Callable[[int], object]  # takes the number of receipts compacted since the last call
+
+
+class Compactor:
+    """Puts receipts of one kind into segments of at most `size`. Fewer than `least` receipts stay as they are.
+
+    After an error of the store, the rest stays as it is too, until the next compaction.
+    """
+
+    def __init__(
+        self, sources: Store, job: str, kind: Kind = "done", *, size: int = SEGMENT, least: int = PAGE
+    ) -> None:
+        self._sources, self._job = sources, job
+        self._receipts = Receipts(sources, job, kind)
+        self._size, self._least = size, least
+        self._failed = False
+        self._new: list[tuple[Receipt, datetime]] = []
+        self._rows: list[Rows] = []
+
+    def add(self, receipt: Receipt, modified: datetime) -> None:
+        """Take a receipt and the time of its writing."""
+        self._new.append((receipt, modified))
+        if len(self._new) >= min(CHUNK, self._size):
+            self._gather()
+        if sum(map(len, self._rows)) >= self._size:
+            rows, self._rows = Rows.joined(self._rows), []
+            self._replace(rows)
+
+    def close(self) -> None:
+        """Put the rest, joined with segments that have room."""
+        self._gather()
+        rows, self._rows = Rows.joined(self._rows), []
+        self._receipts.relist()
+        small = [segment for segment in self._receipts.segments if segment.receipts < self._size]
+        total = len(rows) + sum(segment.receipts for segment in small)
+        if total < self._least or (not rows and len(small) < 2):
+            return
+        stored = [chunk for segment in small for chunk in segment.chunks(self._sources)]
+        self._replace(Rows.joined([*stored, rows]), [segment.key for segment in small])
+
+    def _gather(self) -> None:
+        if self._new:
+            self._rows.append(Rows.of(self._new))
+            self._new = []
+
+    def _replace(self, rows: Rows, segments: list[str] | None = None) -> None:
+        """Put segments with these receipts, then delete the receipts and the given segments."""
+        try:
+            if self._failed or not mark_compacted(self._sources, self._job):
+                return  # without a job, it was removed
+            put = {self._receipts.put_segment(part) for part in rows.divided(self._size)}
+            self._sources.delete(self._receipts.key(block) for block in rows.blocks())
+            self._sources.delete(key for key in segments or () if key not in put)
+        except StoreError as error:
+            log.warning("the receipts of job %s are not compacted: %s", self._job, error)
+            self._failed = True
+
+
+def compact(
+    sources: Store, job: str, *, progress: Progress = lambda _: None, size: int = SEGMENT, least: int = PAGE
+) -> None:
+    """Compact the receipts of an ended job, unless there are fewer than `least` of a kind.
+
+    Memory holds one segment.
+
+    Raises:
+        StoreError: the ledger could not be read or written.
+        MessageError: it was not written by this version.
+    """
+    for kind in KINDS:
+        entries = sources.list(Receipts(sources, job, kind).root)
+        first = list(islice(entries, least))
+        if len(first) < least:
+            continue
+        compactor = Compactor(sources, job, kind, size=size, least=least)
+        for batch in in_batches(chain(first, entries), CHUNK):
+            for receipt, modified in read_entries(sources, batch):
+                compactor.add(receipt, modified)
+            progress(len(batch))
+        compactor.close()

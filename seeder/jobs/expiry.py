@@ -1,0 +1,78 @@
+"""Expiry: jobs are deleted 90 days after their last receipt, unless their receipts are still of use.
+
+`verify`, `--missing` and the preview know an empty tile only by its receipt. So the jobs of a revision that can be
+stored or current again are kept, except those with a later complete job of the same selection. No rule of a bucket
+could tell them apart: expiry is up to the commands.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime
+
+from seeder.jobs.ledger import KEPT, begun, complete, jobs, load_job, load_run
+from seeder.jobs.messages import Job
+from seeder.jobs.status import FINAL, progress
+from tiler.errors import CatalogError, MessageError, MissingObject
+from tiler.keys import job_key, sources_prefix
+from tiler.layers.catalog import Layers
+from tiler.layers.history import publications
+from tiler.storage.store import Store
+
+
+def expired(sources: Store, now: datetime) -> Iterator[str]:
+    """The ids of jobs to be deleted at `now` (UTC). Without a job that old, this takes one request.
+
+    Raises:
+        StoreError: the ledger could not be read.
+    """
+    known = jobs(sources)
+    for name in known:
+        if begun(name) < now - KEPT and _unused(sources, name, known) and _ended(sources, name, now):
+            yield name
+
+
+def delete_job(sources: Store, job: str) -> None:
+    """Delete a job for ever; harmless to repeat.
+
+    Raises:
+        StoreError: some of its objects are left.
+    """
+    sources.delete(entry.key for entry in sources.list(job_key(job, "")))
+    sources.clear(job_key(job, ""))
+
+
+def _unused(sources: Store, name: str, known: list[str]) -> bool:
+    """Whether no command needs the receipts of a job any more."""
+    spec = name.rpartition("-")[0]
+    later = (each for each in known if each.rpartition("-")[0] == spec and begun(each) > begun(name))
+    try:
+        job = load_job(sources, name, listed=False)
+        return any(complete(sources, each) for each in later) or not _kept_revision(sources, job)
+    except (CatalogError, MessageError):  # of another version
+        return False
+    except MissingObject:  # interrupted before it was recorded
+        return True
+
+
+def _kept_revision(sources: Store, job: Job) -> bool:
+    """Whether tiles of the job's revision may be stored, or its source is kept."""
+    layer, revision = job.spec.layer, job.spec.revision
+    if revision in sources.folders(sources_prefix(layer)):
+        return True
+    current = Layers(sources).get(layer)
+    known = publications(sources, layer, current.revision, lambda: "") if current else ()
+    return revision in {each.revision for each in known}
+
+
+def _ended(sources: Store, name: str, now: datetime) -> bool:
+    """Whether the job ended, and its last run or receipt is old enough."""
+    try:
+        seen = progress(load_job(sources, name, listed=False), sources, Layers(sources), lambda _: None, now)
+        run = load_run(sources, name)
+    except (CatalogError, MessageError):
+        return False
+    except MissingObject:
+        return True
+    signs = (seen.last, run.begun if run else None)
+    return seen.state in FINAL and all(sign < now - KEPT for sign in signs if sign)

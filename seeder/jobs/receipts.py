@@ -1,0 +1,250 @@
+"""Receipts of one kind of a job, each in an object of its own or compacted into segments; readers take the union.
+
+A segment is put before its receipts are deleted, so a reader that lists first receipts, then segments, misses none. If
+a block has a receipt in both, they are equal or the one of its own is newer.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import lru_cache
+from typing import Literal
+
+from seeder.jobs.block_set import BlockSet
+from seeder.jobs.messages import Receipt, block_named
+from seeder.jobs.segment import Rows, Segment, name_of
+from tiler.errors import MissingObject
+from tiler.grid import Block
+from tiler.keys import job_key
+from tiler.storage.concurrent import overlap
+from tiler.storage.store import Entry, Store
+
+Kind = Literal["done", "failed"]
+
+BINARY = "application/octet-stream"
+RELIST_SECONDS = 1.0  # between two listings of segments by a reader that misses receipts
+SEGMENTS, CHUNKS = 64, 64  # kept in memory: about 0.3 MB each
+
+
+class Receipts:
+    """The receipts of one kind of a job. Segments are listed on first use, and again if one was replaced.
+
+    Threads may share it.
+    """
+
+    def __init__(self, sources: Store, job: str, kind: Kind = "done") -> None:
+        self._sources, self._job, self.kind = sources, job, kind
+        self._lock = threading.Lock()
+        self._listed = -math.inf  # time of the last listing of segments
+        self._segments: tuple[Segment, ...] = ()
+        self._blocks = BlockSet()
+
+    @property
+    def root(self) -> str:
+        """The prefix of uncompacted receipts."""
+        return job_key(self._job, self.kind, "")
+
+    def key(self, block: Block) -> str:
+        """The key of a block's uncompacted receipt."""
+        return self.root + str(block)
+
+    @property
+    def segments(self) -> tuple[Segment, ...]:
+        """The segments."""
+        self._list_segments(since=0.0)
+        return self._segments
+
+    @property
+    def compacted(self) -> BlockSet:
+        """The blocks in segments."""
+        self._list_segments(since=0.0)
+        return self._blocks
+
+    def relist(self) -> None:
+        """List the segments again."""
+        self._list_segments(since=math.inf)
+
+    def _list_segments(self, since: float) -> None:
+        """List the segments, unless they were listed after `since`, on the monotonic clock."""
+        with self._lock:
+            while self._listed <= since:
+                start = time.monotonic()
+                names = sorted(entry.key for entry in self._sources.list(self._segment_key()))
+                if names != [segment.key for segment in self._segments]:
+                    try:
+                        segments = tuple(_segment(_Part(self._sources, key)) for key in names)
+                    except MissingObject:
+                        continue  # replaced meanwhile
+                    blocks = BlockSet()
+                    for segment in segments:
+                        segment.add_blocks(blocks)
+                    self._segments, self._blocks = segments, blocks
+                self._listed = start
+                return
+
+    def blocks(self, z: int | None = None) -> Iterator[Block]:
+        """The blocks with a receipt, each once; with `z`, only those of this zoom."""
+        seen = BlockSet()
+        after, before = ("", "") if z is None else (f"{self.root}{z}-", f"{self.root}{z}.")  # "." sorts after "-"
+        for entry in self._sources.list(self.root, after=after, before=before):
+            block = block_of(entry.key)
+            seen.add(block)
+            yield block
+        self.relist()
+        yield from (block for block in self._blocks if block not in seen and z in (None, block.z))
+
+    def has(self, block: Block) -> bool:
+        """Whether the block has a receipt."""
+        return block in self.compacted or self._sources.has(self.key(block)) or block in self._again()
+
+    def read(self, block: Block) -> Receipt | None:
+        """The block's receipt, or None."""
+        if receipt := self._compacted(block):
+            return receipt
+        try:
+            return Receipt.decode(str(block), self._sources.get(self.key(block)))
+        except MissingObject:
+            self._again()
+            return self._compacted(block)
+
+    def read_all(self, blocks: Iterable[Block]) -> Iterator[Receipt]:
+        """The receipts of blocks, in any order; missing ones are skipped, as they may be deleted meanwhile."""
+        return (receipt for receipt in overlap(self.read, blocks) if receipt)
+
+    def __iter__(self) -> Iterator[Receipt]:
+        """All receipts, one per block, in any order."""
+        seen = BlockSet()
+        for receipt, _ in read_entries(self._sources, self._sources.list(self.root)):
+            seen.add(receipt.block)
+            yield receipt
+        self.relist()
+        for receipt, _ in self.rows():
+            if receipt.block not in seen:
+                seen.add(receipt.block)
+                yield receipt
+
+    def unread(self, known: BlockSet) -> Iterator[tuple[Receipt, datetime | None]]:
+        """The receipts of blocks that are not `known`, in any order, with their times unless they are compacted."""
+        entries = (entry for entry in self._sources.list(self.root) if block_of(entry.key) not in known)
+        seen = BlockSet()
+        for receipt, modified in read_entries(self._sources, entries):
+            seen.add(receipt.block)
+            yield receipt, modified
+        self.relist()
+        others = (block for block in self._blocks if block not in known and block not in seen)
+        yield from ((receipt, None) for receipt in self.read_all(others))
+
+    def rows(self) -> Iterator[tuple[Receipt, datetime]]:
+        """All receipts in segments with their times; two segments may hold the same block."""
+        for segment in self.segments:
+            for chunk in segment.chunks(self._sources):
+                yield from chunk
+
+    def compacted_rows(self, block: Block) -> list[tuple[Receipt, datetime]]:
+        """The receipts of the block in segments, with their times."""
+        rows = []
+        for segment in self.segments:
+            number = segment.holding(block)
+            if number is not None and (row := _chunk(_Part(self._sources, segment.key, number)).find(block)):
+                rows.append(row)
+        return rows
+
+    def put_segment(self, rows: Rows) -> str:
+        """Put a segment; return its key."""
+        data = rows.encode()
+        key = self._segment_key(name_of(data))
+        self._sources.put(key, data, content_type=BINARY)
+        return key
+
+    def delete(self, blocks: Iterable[Block] | None = None) -> None:
+        """Delete the receipts of `blocks`, or all. Segments with some of them are replaced."""
+        if blocks is None:
+            self._sources.delete(entry.key for entry in self._sources.list(self.root))
+            self._sources.delete(entry.key for entry in self._sources.list(self._segment_key()))
+            return
+        deleted = BlockSet()
+        for block in blocks:
+            deleted.add(block)
+        if not deleted:
+            return
+        self._sources.delete(map(self.key, deleted))
+        self.relist()
+        for segment in self._segments:
+            self._remove(segment, deleted)
+
+    def _remove(self, segment: Segment, deleted: BlockSet) -> None:
+        """Replace a segment by one without the deleted blocks, if it has any."""
+        own = BlockSet()
+        segment.add_blocks(own)
+        common = [block for block in deleted if block in own]
+        if not common:
+            return
+        rest = Rows.joined(segment.chunks(self._sources)).without(common)
+        if rest:
+            self.put_segment(rest)
+        self._sources.delete([segment.key])
+
+    def _compacted(self, block: Block) -> Receipt | None:
+        while block in self.compacted:
+            try:
+                return max(self.compacted_rows(block), key=lambda row: row[1])[0]
+            except MissingObject:  # the segment was replaced
+                self.relist()
+        return None
+
+    def _again(self) -> BlockSet:
+        """The blocks in segments, listed again: the receipt may have been compacted since the last listing."""
+        self._list_segments(since=time.monotonic() - RELIST_SECONDS)
+        return self._blocks
+
+    def _segment_key(self, name: str = "") -> str:
+        return job_key(self._job, "compacted", self.kind, name)
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """A segment or one of its chunks, by address: both never change."""
+
+    sources: Store = field(compare=False)
+    key: str
+    number: int = 0
+    url: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "url", self.sources.url)
+
+
+@lru_cache(maxsize=SEGMENTS)
+def _segment(part: _Part) -> Segment:
+    return Segment.open(part.sources, part.key)
+
+
+@lru_cache(maxsize=CHUNKS)
+def _chunk(part: _Part) -> Rows:
+    return _segment(_Part(part.sources, part.key)).chunk(part.sources, part.number)
+
+
+def read_entries(sources: Store, entries: Iterable[Entry]) -> Iterator[tuple[Receipt, datetime]]:
+    """The receipts of a listing with their times, in any order; deleted ones are skipped.
+
+    Raises:
+        MessageError: a receipt was not written by this version.
+    """
+
+    def read(entry: Entry) -> tuple[Receipt, datetime] | None:
+        try:
+            return Receipt.decode(str(block_of(entry.key)), sources.get(entry.key)), entry.modified
+        except MissingObject:
+            return None
+
+    return (pair for pair in overlap(read, entries) if pair)
+
+
+def block_of(key: str) -> Block:
+    """The block of the receipt at `key`."""
+    return block_named(key.rpartition("/")[2])
