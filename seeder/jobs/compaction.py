@@ -19,7 +19,7 @@ from itertools import chain, islice
 from seeder.jobs.ledger import mark_compacted
 from seeder.jobs.messages import Receipt
 from seeder.jobs.receipts import Kind, Receipts, read_entries
-from seeder.jobs.segment import CHUNK, Rows
+from seeder.jobs.segment import CHUNK, Rows, fits
 from tiler.errors import StoreError
 from tiler.storage.concurrent import in_batches
 from tiler.storage.store import PAGE, Store
@@ -49,13 +49,15 @@ class Compactor:
         self._rows: list[Rows] = []
 
     def add(self, receipt: Receipt, modified: datetime) -> None:
-        """Take a receipt and the time of its writing."""
+        """Take a receipt and the time of its writing. A damaged receipt stays as it is."""
+        if not fits(receipt):
+            return
         self._new.append((receipt, modified))
         if len(self._new) >= min(CHUNK, self._size):
             self._gather()
-        if sum(map(len, self._rows)) >= self._size:
-            rows, self._rows = Rows.joined(self._rows), []
-            self._replace(rows)
+            if sum(map(len, self._rows)) >= self._size:
+                rows, self._rows = Rows.joined(self._rows), []
+                self._replace(rows)
 
     def close(self) -> None:
         """Put the rest, joined with segments that have room."""

@@ -28,7 +28,7 @@ import numpy.typing as npt
 from seeder.jobs.block_set import BlockSet
 from seeder.jobs.messages import MASKS, Receipt, check_version
 from tiler.errors import MessageError
-from tiler.grid import Block
+from tiler.grid import LEAF, Block
 from tiler.inputs import read_json
 from tiler.layers.fill import Outcome
 from tiler.storage.store import Store
@@ -65,11 +65,7 @@ class Rows:
 
     @classmethod
     def of(cls, receipts: Iterable[tuple[Receipt, datetime]]) -> Rows:
-        """The newest receipt of each block.
-
-        Raises:
-            OverflowError: a number has more than 64 bits.
-        """
+        """The newest receipt of each block; each must have passed `fits`."""
         positions: dict[str, int] = {"": 0}
         rows = []
         for receipt, modified in receipts:
@@ -224,6 +220,12 @@ class Segment:
     def chunks(self, sources: Store) -> Iterator[Rows]:
         """All receipts, a chunk at a time."""
         return (self.chunk(sources, number) for number in range(len(self.places)))
+
+
+def fits(receipt: Receipt) -> bool:
+    """Whether a segment can hold the receipt: of an 8 x 8 block, and all numbers of 64 bits."""
+    numbers = (getattr(receipt.outcome, name) for name in _NUMBERS)
+    return receipt.block.size == LEAF and all(isinstance(each, int) and 0 <= each < 1 << 64 for each in numbers)
 
 
 def name_of(data: bytes) -> str:

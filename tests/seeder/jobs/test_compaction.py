@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -59,6 +60,13 @@ KINDS: tuple[Kind, ...] = ("done", "failed")
 masks = st.integers(0, 2**64 - 1)
 numbers = st.integers(0, 2**53)
 times = st.integers(0, 10**6).map(lambda seconds: NOW - timedelta(seconds=seconds, microseconds=7 * seconds))
+
+
+def memory() -> Store:
+    """A store in memory with the layer."""
+    store = open_store(f"memory://{uuid4().hex}")
+    store.put(index_key("globe"), dump(GLOBE), content_type="application/json")
+    return store
 
 
 def outcome_of(kind: Kind) -> st.SearchStrategy[Outcome]:
@@ -156,7 +164,7 @@ class Dying:
 class Timed:
     """A store with a clock of its own: listings have the time of the put, in seconds from the start."""
 
-    store: Store = field(default_factory=lambda: memory())
+    store: Store = field(default_factory=memory)
     second: int = 0
     at: dict[str, datetime] = field(default_factory=dict)
 
@@ -164,19 +172,15 @@ class Timed:
         return getattr(self.store, name)
 
     def put(self, key: str, data: bytes, *, content_type: str) -> None:
+        """See `Store.put`."""
         self.second += 1
         self.at[key] = NOW + timedelta(seconds=self.second)
         self.store.put(key, data, content_type=content_type)
 
     def list(self, prefix: str, *, after: str = "", before: str = "") -> Iterator[Entry]:
+        """See `Store.list`."""
         for entry in self.store.list(prefix, after=after, before=before):
             yield Entry(entry.key, entry.size, self.at[entry.key])
-
-
-def memory() -> Store:
-    store = open_store(f"memory://{uuid4().hex}")
-    store.put(index_key("globe"), dump(GLOBE), content_type="application/json")
-    return store
 
 
 def recorded(store: Any) -> Store:
@@ -223,27 +227,17 @@ def test_a_compacted_ledger_says_what_the_receipts_say(history: list[Any], rando
     plain, compacted = recorded(Timed()), recorded(Timed())
     for verb, first, blocks in history:
         if verb == "put":
-            outcome = Outcome(written=random.getrandbits(64), failed=1, error=f"block {random.random()} cannot be read")
+            error = f"block {random.random()} cannot be read"
             for block in blocks:
-                one = (
-                    outcome
-                    if first == "failed"
-                    else Outcome(empty=random.getrandbits(64), bytes=random.getrandbits(20))
-                )
+                bits, size = random.getrandbits(64), random.getrandbits(20)
+                one = Outcome(bits, failed=1, error=error) if first == "failed" else Outcome(empty=bits, bytes=size)
                 for store in (plain, compacted):
                     put_receipt(store, JOB.id, Receipt(block, one))
         elif verb == "delete":
             for store in (plain, compacted):
                 delete_receipts(store, JOB.id, first, blocks)
-        elif verb == "die":
-            try:
-                compact(cast(Store, Dying(compacted, first)), JOB.id, size=5, least=1)
-            except Died:
-                pass
-        elif verb == "beside":  # two compactors have read the same receipts before either puts a segment
-            beside(compacted, size=first)
         else:
-            compact(compacted, JOB.id, size=first, least=1)
+            compaction(compacted, verb, first)
         align(plain, compacted)
     assert seen(compacted) == seen(plain)
     for store in (plain, compacted):
@@ -255,6 +249,17 @@ def test_a_compacted_ledger_says_what_the_receipts_say(history: list[Any], rando
     assert len([*compacted.list(f"jobs/{JOB.id}/compacted/")]) == 2, "segments were not joined"
 
 
+def compaction(store: Store, verb: str, number: int) -> None:
+    """Compact the ledger in segments of `number` receipts, die after `number` steps, or compact it twice at once."""
+    if verb == "die":
+        with suppress(Died):
+            compact(cast(Store, Dying(store, number)), JOB.id, size=5, least=1)
+    elif verb == "beside":
+        beside(store, size=number)
+    else:
+        compact(store, JOB.id, size=number, least=1)
+
+
 def align(*stores: Any) -> None:
     """Let the clocks go on alike: a compaction puts objects too."""
     latest = max(store.second for store in stores)
@@ -263,6 +268,7 @@ def align(*stores: Any) -> None:
 
 
 def beside(store: Store, *, size: int) -> None:
+    """Two compactors take the same receipts before either is done."""
     both = [Compactor(store, JOB.id, size=size, least=1) for _ in range(2)]
     entries = [*store.list(f"jobs/{JOB.id}/done/")]
     read = [(receipt, entry.modified) for entry in entries for receipt in [decoded(store, entry)]]
@@ -291,6 +297,16 @@ def test_a_receipt_that_arrives_later_counts_once() -> None:
     put_receipt(store, JOB.id, Receipt(BLOCKS[-1], Outcome(written=1)))
     assert complete(store, JOB.id)
     assert len(list(receipts(store, JOB.id))) == len(BLOCKS)
+
+
+def test_a_receipt_that_no_segment_can_hold_stays_as_it_is() -> None:
+    store = recorded(memory())
+    odd = Receipt(BLOCKS[0], Outcome(written=1, bytes=-1))
+    for receipt in (odd, Receipt(BLOCKS[1], Outcome(written=1))):
+        put_receipt(store, JOB.id, receipt)
+    compact(store, JOB.id, least=1)
+    assert [entry.key for entry in store.list(f"jobs/{JOB.id}/done/")] == [f"jobs/{JOB.id}/done/{BLOCKS[0]}"]
+    assert {receipt.block for receipt in receipts(store, JOB.id)} == set(BLOCKS[:2])
 
 
 def test_few_receipts_stay_as_they_are() -> None:
