@@ -20,29 +20,29 @@ log = logging.getLogger(__name__)
 INTERRUPTED = "interrupted: the job is complete; the next run compacts the rest of its receipts"
 
 
-def tidy(layer: str, sources: Store, report: Report) -> None:
-    """Compact the receipts of a layer's ended jobs, and delete expired jobs of all layers.
+def tidy(layer: str, sources: Store, report: Report, *, least: int = PAGE) -> None:
+    """Compact the receipts of a layer's ended jobs, from `least` of a kind, and delete expired jobs of all layers.
 
     This takes two requests per job of the layer, and more only for jobs with a page of receipts. Errors are logged:
     the command has done its own work.
     """
     try:
-        for job in _long(layer, sources):
+        for job in _long(layer, sources, least):
             if _has_ended(job, sources):
                 with report.stage("compact receipts", None, unit="receipt", interrupted=INTERRUPTED) as advance:
-                    compact(sources, job, progress=advance)
+                    compact(sources, job, progress=advance, least=least)
         for job in expired(sources, utcnow()):
             delete_job(sources, job)
     except (StoreError, MessageError) as error:
         log.warning("the ledger was not tidied: %s", error)
 
 
-def _long(layer: str, sources: Store) -> list[str]:
+def _long(layer: str, sources: Store, least: int) -> list[str]:
     """The jobs of a layer with enough receipts to compact."""
 
     def long(job: str) -> str | None:
         roots = (Receipts(sources, job, kind).root for kind in KINDS)
-        return job if any(len(list(islice(sources.list(root), PAGE))) == PAGE for root in roots) else None
+        return job if any(len(list(islice(sources.list(root), least))) == least for root in roots) else None
 
     own = [job for job in jobs(sources) if layer_of(job) == layer]
     return [job for job in overlap(long, own) if job]
