@@ -43,7 +43,12 @@ GOOD = ("planning", "running", "done")  # states that need no action
     shell_complete=complete_layer,
     help="List the jobs of this layer only.",
 )
-@option("--watch", group="Output", is_flag=True, help="Refresh every two seconds until the job ends.")
+@option(
+    "--watch",
+    group="Output",
+    is_flag=True,
+    help="Refresh every two seconds until the job ends, then compact its receipts.",
+)
 @json_option
 @guarded
 @located

@@ -188,6 +188,16 @@ def test_lambda_writes_the_http_function_s_log_as_json(
     assert "LoggingConfig" not in properties(templates[variant], "WorkerLambdaFunction")  # Powertools writes JSON
 
 
+def test_no_rule_of_a_bucket_deletes_by_age_under_sources(templates: Mapping[str, Template]) -> None:
+    """Expiry of jobs is up to the commands; see `seeder.jobs.expiry`."""
+    for template in templates.values():
+        for bucket in ("TileBucket", "SourceBucket"):
+            for rule in properties(template, bucket).get("LifecycleConfiguration", {}).get("Rules", []):
+                by_age = {name for name in rule if "Expiration" in name or "Transition" in name}
+                prefix = rule.get("Prefix", "")
+                assert not by_age or not ("sources/".startswith(prefix) or prefix.startswith("sources/")), rule
+
+
 LIST = {("s3:ListBucket", "${TileBucket.Arn}"), ("s3:ListBucket", "${SourceBucket.Arn}")}
 TILES = {("s3:GetObject", "${TileBucket.Arn}/*"), ("s3:PutObject", "${TileBucket.Arn}/*")}
 SOURCES = {("s3:GetObject", "${SourceBucket.Arn}/sources/*")}
