@@ -20,6 +20,7 @@ from seeder.cli import jobs
 from seeder.jobs.ledger import CANCELLED, Run, Stop, load_run, put_run, receipts, stop
 from seeder.jobs.messages import Job
 from seeder.jobs.status import State
+from seeder.operations.housekeeping import tidy
 from seeder.workers import process_block
 from tests.support.begun import ZOOMS, Begun, seeder, told
 from tests.support.files import snapshot
@@ -198,6 +199,24 @@ def test_watching_shows_the_job_until_it_is_done(begun: Begun, monkeypatch: pyte
     said = [json.loads(line) for line in result.stdout.splitlines()]
     assert result.exit_code == 0
     assert [(each["state"], each["done"]) for each in said] == [("running", 1), ("running", 5), ("done", 14)]
+
+
+def test_watching_a_job_to_its_end_compacts_its_receipts_and_prints_the_same(
+    begun: Begun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    running(begun)
+    begun.work(1, 3)
+    monkeypatch.setattr(jobs, "tidy", partial(tidy, least=1))
+    commands = (("status", "--json"), ("status",), ("errors",), ("errors", "--json"), ("verify", "--json"))
+
+    def printed() -> list[list[str]]:
+        return [sorted(seeder(verb, "alps", *rest).stdout.splitlines()) for verb, *rest in commands]
+
+    before = printed()
+    assert seeder("status", "alps", "--watch", "--json").exit_code == 0
+    assert not [path for path in begun.data.glob("private/jobs/*/done/*") if path.is_file()]
+    assert len([*begun.data.glob("private/jobs/*/compacted/done/*")]) == 1
+    assert printed() == before
 
 
 @pytest.mark.parametrize("end", [cancelled, superseded, interrupted, failed], ids=lambda end: end.__name__)

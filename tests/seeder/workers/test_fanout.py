@@ -7,16 +7,18 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from threading import Semaphore
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 from uuid import uuid4
 
 import pytest
 
 from seeder.aws.queue import Depth
 from seeder.cache.prepare_job import prepare
+from seeder.jobs.compaction import Compactor
 from seeder.jobs.ledger import finished, load_run, put_receipt
 from seeder.jobs.messages import Receipt
 from seeder.jobs.plan import Plan
@@ -27,6 +29,7 @@ from seeder.workers.sqs import SqsQueue
 from tests.support.held import HANG
 from tests.support.layer_strategies import GLOBE
 from tests.support.queues import MakeQueue, taken, working
+from tests.support.site import Spy
 from tiler import timing
 from tiler.errors import BadCloud, QueueError
 from tiler.grid import Block
@@ -34,7 +37,7 @@ from tiler.layers.catalog import load_layer, publish
 from tiler.layers.fill import Outcome
 from tiler.layers.render import TileVariant
 from tiler.settings import Settings
-from tiler.storage.store import Stores, open_store
+from tiler.storage.store import Store, Stores, open_store
 
 ZOOMS = (3, 4, 5)
 BLOCKS = 1 + 4 + 16
@@ -250,6 +253,24 @@ def test_receipts_are_counted_once_though_they_come_while_one_follows(
     assert follow(watch(plan, queue, stores, told.append)) == ""
     assert len(told) == BLOCKS
     assert plan.tally.written == sum(told) == plan.tally.tiles
+
+
+def test_receipts_are_compacted_as_they_are_followed_and_read_once(
+    make_queue: MakeQueue, stores: Stores, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan, queue, told = planned(stores), make_queue(), list[int]()
+    every = set(blocks_of(plan))
+    settling(stores, plan, monkeypatch)
+    monkeypatch.setattr(fanout, "Compactor", partial(Compactor, size=5, least=1))
+    spy = Spy(stores.sources)
+    assert follow(watch(plan, queue, replace(stores, sources=cast(Store, spy)), told.append)) == ""
+    assert len(told) == BLOCKS
+    assert plan.tally.written == sum(told) == plan.tally.tiles
+    root = f"jobs/{plan.job.id}"
+    assert sum(verb == "get" and key.startswith(f"{root}/done/") for verb, key in spy.seen) == BLOCKS
+    assert stores.sources.empty(f"{root}/done/")
+    assert len([*stores.sources.list(f"{root}/compacted/done/")]) == -(-BLOCKS // 5)
+    assert set(finished(stores.sources, plan.job.id)) == every
 
 
 def test_a_resumed_job_is_followed_from_where_it_was(make_queue: MakeQueue, stores: Stores) -> None:
