@@ -1,6 +1,6 @@
 """Compaction: the receipts of an ended job are put into segments, then deleted, so that listings of jobs stay short.
 
-Receipts are read one by one at $0.40 per million; listing them costs $5 per thousand pages of 1000, and deleting them
+Receipts are read one by one at $0.40 per million; listing them costs $5 per million pages of 1000, and deleting them
 nothing. So 15 million receipts cost $6, mostly for reading, which following a job does anyway. The result is one object
 per half a million blocks.
 
@@ -12,21 +12,21 @@ a block is rendered twice, and its second receipt arrives while the first one is
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from itertools import chain, islice
 
 from seeder.jobs.ledger import mark_compacted
 from seeder.jobs.messages import Receipt
 from seeder.jobs.receipts import Kind, Receipts, read_entries
-from seeder.jobs.segment import CHUNK, Rows, fits
+from seeder.jobs.segment import CHUNK, Rows, Segment, fits
 from tiler.errors import StoreError
 from tiler.storage.concurrent import in_batches
 from tiler.storage.store import PAGE, Store
 
 log = logging.getLogger(__name__)
 
-SEGMENT = 1 << 19  # receipts of a segment: 4 MB of data, 150 MB of memory
+SEGMENT = 1 << 19  # receipts of a segment: 5 MB of data, 180 MB of memory
 KINDS: tuple[Kind, ...] = ("done", "failed")
 
 Progress = Callable[[int], object]  # takes the number of receipts compacted since the last call
@@ -65,25 +65,24 @@ class Compactor:
         rows, self._rows = Rows.joined(self._rows), []
         self._receipts.relist()
         small = [segment for segment in self._receipts.segments if segment.receipts < self._size]
-        total = len(rows) + sum(segment.receipts for segment in small)
-        if total < self._least or (not rows and len(small) < 2):
-            return
-        stored = [chunk for segment in small for chunk in segment.chunks(self._sources)]
-        self._replace(Rows.joined([*stored, rows]), [segment.key for segment in small])
+        if len(rows) + sum(segment.receipts for segment in small) >= self._least and (rows or len(small) > 1):
+            self._replace(rows, small)
 
     def _gather(self) -> None:
         if self._new:
             self._rows.append(Rows.of(self._new))
             self._new = []
 
-    def _replace(self, rows: Rows, segments: list[str] | None = None) -> None:
-        """Put segments with these receipts, then delete the receipts and the given segments."""
+    def _replace(self, rows: Rows, small: Sequence[Segment] = ()) -> None:
+        """Put segments with these receipts and those of `small` ones, then delete what they replace."""
         try:
             if self._failed or not mark_compacted(self._sources, self._job):
                 return  # without a job, it was removed
+            stored = (chunk for segment in small for chunk in segment.chunks(self._sources))
+            rows = Rows.joined([*stored, rows])
             put = {self._receipts.put_segment(part) for part in rows.divided(self._size)}
             self._sources.delete(self._receipts.key(block) for block in rows.blocks())
-            self._sources.delete(key for key in segments or () if key not in put)
+            self._sources.delete(segment.key for segment in small if segment.key not in put)
         except StoreError as error:
             log.warning("the receipts of job %s are not compacted: %s", self._job, error)
             self._failed = True

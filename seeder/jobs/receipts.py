@@ -43,6 +43,7 @@ class Receipts:
         self._listed = -math.inf  # time of the last listing of segments
         self._segments: tuple[Segment, ...] = ()
         self._blocks = BlockSet()
+        self._repeated = BlockSet()
 
     @property
     def root(self) -> str:
@@ -80,10 +81,11 @@ class Receipts:
                         segments = tuple(_segment(_Part(self._sources, key)) for key in names)
                     except MissingObject:
                         continue  # replaced meanwhile
-                    blocks = BlockSet()
+                    blocks, repeated = BlockSet(), BlockSet()
                     for segment in segments:
-                        segment.add_blocks(blocks)
-                    self._segments, self._blocks = segments, blocks
+                        for block in segment.add_blocks(blocks):
+                            repeated.add(block)
+                    self._segments, self._blocks, self._repeated = segments, blocks, repeated
                 self._listed = start
                 return
 
@@ -123,7 +125,7 @@ class Receipts:
             seen.add(receipt.block)
             yield receipt
         self.relist()
-        for receipt, _ in self.rows():
+        for receipt in self._segment_receipts():
             if receipt.block not in seen:
                 seen.add(receipt.block)
                 yield receipt
@@ -139,11 +141,18 @@ class Receipts:
         others = (block for block in self._blocks if block not in known and block not in seen)
         yield from ((receipt, None) for receipt in self.read_all(others))
 
-    def rows(self) -> Iterator[tuple[Receipt, datetime]]:
-        """All receipts in segments with their times; two segments may hold the same block."""
-        for segment in self.segments:
-            for chunk in segment.chunks(self._sources):
-                yield from chunk
+    def _segment_receipts(self) -> Iterator[Receipt]:
+        """The newest receipts of all blocks in segments; from the start if a segment was replaced meanwhile."""
+        while True:
+            try:
+                for segment in self.segments:
+                    for chunk in segment.chunks(self._sources):
+                        yield from (receipt for receipt, _ in chunk if receipt.block not in self._repeated)
+                yield from self.read_all(self._repeated)
+            except MissingObject:
+                self.relist()
+            else:
+                return
 
     def compacted_rows(self, block: Block) -> list[tuple[Receipt, datetime]]:
         """The receipts of the block in segments, with their times."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import string
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
@@ -280,7 +281,8 @@ def _receipts(sources: Store, job: str, kind: Kind, plan: dict[int, Count], know
     while True:
         segments = receipts.segments
         total, repeated = _listed(sources, receipts, plan, known)
-        _add_compacted(total, receipts, known, repeated)
+        with suppress(MissingObject):  # a segment was replaced
+            _add_compacted(total, receipts, known, repeated)
         receipts.relist()
         if receipts.segments is segments:
             return total

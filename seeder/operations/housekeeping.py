@@ -11,7 +11,7 @@ from seeder.jobs.ledger import jobs, layer_of, load_job
 from seeder.jobs.receipts import Receipts
 from seeder.jobs.status import FINAL, progress, utcnow
 from seeder.operations.report import Report
-from tiler.errors import MessageError, MissingObject, StoreError
+from tiler.errors import MessageError, MissingObject, TilerError
 from tiler.layers.catalog import Layers
 from tiler.storage.concurrent import overlap
 from tiler.storage.store import PAGE, Store
@@ -33,7 +33,7 @@ def tidy(layer: str, sources: Store, report: Report, *, least: int = PAGE) -> No
                     compact(sources, job, progress=advance, least=least)
         for job in expired(sources, utcnow()):
             delete_job(sources, job)
-    except (StoreError, MessageError) as error:
+    except TilerError as error:
         log.warning("the ledger was not tidied: %s", error)
 
 
