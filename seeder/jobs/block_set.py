@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 
 from tiler.grid import LEAF, Block
@@ -28,6 +29,13 @@ class BlockSet:
             for position in range(bits.bit_length()):
                 if bits >> position & 1:
                     yield Block(z, x * GROUP + position % LEAF * LEAF, y * GROUP + position // LEAF * LEAF)
+
+    def by_zoom(self) -> Counter[int]:
+        """The number of blocks of each zoom."""
+        numbers = Counter[int]()
+        for (z, _, _), bits in self._bits.items():
+            numbers[z] += bits.bit_count()
+        return numbers
 
     def add(self, block: Block) -> None:
         """Add `block`; harmless to repeat."""

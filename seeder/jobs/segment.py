@@ -213,7 +213,7 @@ class Segment:
             data = zlib.decompress(data)
             size, _, rest = data.partition(b"\n")
             length = int(size)
-            return Rows(_unshuffled(rest[length:], ROW), tuple(json.loads(rest[:length])))
+            return Rows(_unshuffled(rest[length:], ROW), tuple(read_json(rest[:length])))
         except (ValueError, zlib.error) as error:
             raise MessageError(f"{self.key} is damaged: {error!r}") from error
 

@@ -333,8 +333,7 @@ def _add_compacted(
             total.steps[int(second // STEP_SECONDS), z] += number
         for block in segment.add_blocks(counted):
             times.setdefault(block, EPOCH)
-    for block in counted:
-        total.blocks[block.z] += 1
+    total.blocks += counted.by_zoom()
     for block, modified in times.items():
         rows = [row_time for _, row_time in receipts.compacted_rows(block)]
         for row_time in rows:
