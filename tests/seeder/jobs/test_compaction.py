@@ -318,6 +318,9 @@ def test_of_two_segments_with_a_block_the_newer_one_counts() -> None:
         align(plain, compacted)
     assert len([*compacted.list(f"jobs/{JOB.id}/compacted/")]) == 3
     assert seen(compacted) == seen(plain)
+    for store in (plain, compacted):
+        put_receipt(store, JOB.id, Receipt(BLOCKS[0], Outcome(empty=4)))
+    assert seen(compacted) == seen(plain)
 
 
 def test_few_receipts_stay_as_they_are() -> None:
