@@ -1,5 +1,7 @@
 'use strict';
 
+const stack = require('./stack');
+
 // The delivery of tiles: `cloudfront` (HTTPS, a private bucket, cloudfront.yml) or `website` (HTTP only, a public bucket
 // with redirects to the API, website.yml). params.js chooses one and adds its values.
 
@@ -9,12 +11,10 @@ const RATE = { httpRate: 100, httpBurst: 300 }; // requests per second and at on
 const OTHER_PARTITIONS = /^(cn|us-gov|us-iso[a-z]*|eu-isoe|eusc)-/; // their regions have no CloudFront
 
 // The delivery of a stage without the param. A deployed stage keeps its delivery, because maps use its address; a stack
-// of an earlier version has no output `Delivery`. Only `deploy` reads the stack: packaging needs no network.
+// of an earlier version has no output `Delivery`.
 const chosen = async (resolveVariable) => {
   const preferred = OTHER_PARTITIONS.test(await resolveVariable('self:provider.region')) ? 'website' : 'cloudfront';
-  if (!process.argv.includes('deploy')) return preferred;
-  const stack = `${await resolveVariable('self:service')}-${await resolveVariable('self:provider.stage')}`;
-  const output = (name) => resolveVariable(`cf:${stack}.${name}, null`);
+  const output = (name) => stack.output(resolveVariable, name);
   return (await output('Delivery')) ?? ((await output('TileBucket')) ? 'website' : preferred);
 };
 

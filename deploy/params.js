@@ -3,6 +3,8 @@
 const concurrency = require('./concurrency');
 const dashboard = require('./dashboard');
 const delivery = require('./delivery');
+const givenParams = require('./given');
+const stack = require('./stack');
 
 // Checks the params of serverless.yml, converts text of the command line to numbers, and derives further values.
 // serverless.yml and deploy/*.yml read them as ${self:custom.NAME}.
@@ -95,13 +97,14 @@ const RULES = {
   permissionsBoundary: optional(like(BOUNDARY, 'the ARN of a managed policy')),
   tags: optional(tags),
   cloudFront: optional(like(DISTRIBUTION, 'the id of a CloudFront distribution, such as E1A2B3C4D5E6F7')),
+  terminationProtection: optional(oneOf(true, false)),
 };
 
 // An error shown without its stack.
 const wrong = (text) => Object.assign(new Error(text), { stack: text });
 
 const refuseUnknown = (given) => {
-  for (const name of given.map((param) => param.split('=')[0])) {
+  for (const name of Object.keys(given)) {
     if (!Object.hasOwn(RULES, name)) throw wrong(`unknown param ${name}: choose from ${Object.keys(RULES).join(', ')}`);
   }
 };
@@ -123,13 +126,19 @@ const budgetConflict = ({ budget, budgetEmail }, region) => {
 };
 
 module.exports = async ({ options, resolveVariable }) => {
-  refuseUnknown(options.param ?? []);
+  const given = givenParams.parsed(options.param ?? []);
+  refuseUnknown(given);
+  const stage = await resolveVariable('self:provider.stage');
   const params = {};
   for (const name of Object.keys(RULES)) {
-    params[name] = checked(name, await resolveVariable(`param:${name}, null`));
+    params[name] = checked(name, await resolveVariable(givenParams.variable(name, given, stage)));
   }
   params.delivery ??= await delivery.chosen(resolveVariable);
-  const conflict = delivery.conflict(params) ?? budgetConflict(params, await resolveVariable('self:provider.region'));
+  const known = await stack.output(resolveVariable, 'GivenParams');
+  const conflict =
+    givenParams.missing(known, given, params) ??
+    delivery.conflict(params) ??
+    budgetConflict(params, await resolveVariable('self:provider.region'));
   if (conflict) throw wrong(conflict);
   if (params.variants && params.formats) throw wrong('params variants and formats choose the same: use variants alone');
   const reserved = await concurrency.reserved(params, resolveVariable);
@@ -140,6 +149,7 @@ module.exports = async ({ options, resolveVariable }) => {
     note: reserved.note,
     budgetFile: params.budget ? 'deploy/budget.yml' : 'deploy/none.yml',
     variants: params.variants ?? FORMATS[params.formats ?? 'layer'],
+    givenParams: givenParams.output(given, params),
     visibility: VISIBILITY * params.workerTimeout,
     monitoring: dashboard(params, await resolveVariable('self:provider.region')),
     alarmActions: params.alarmTopic ? [params.alarmTopic] : [],

@@ -14,11 +14,13 @@ EARLIEST = "1"  # version of the metadata that functions of stacks without the o
 
 @dataclass(frozen=True, slots=True)
 class Stack:
-    """A stack in CloudFormation: its status, and its outputs by name."""
+    """A stack in CloudFormation: its status, its outputs by name, its region and its termination protection."""
 
     name: str
     status: str
     outputs: dict[str, str]
+    region: str = ""
+    protected: bool = False
 
     @property
     def delivery(self) -> str:
@@ -61,4 +63,5 @@ def read_stack(name: str, region: str) -> Stack:
     with clients.translated(f"read stack {name!r} in {client.meta.region_name}"):
         stack = client.describe_stacks(StackName=name)["Stacks"][0]
     outputs = {each["OutputKey"]: each["OutputValue"] for each in stack.get("Outputs", [])}
-    return Stack(name, stack["StackStatus"], outputs)
+    protected = bool(stack.get("EnableTerminationProtection"))
+    return Stack(name, stack["StackStatus"], outputs, client.meta.region_name, protected)

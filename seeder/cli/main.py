@@ -33,6 +33,7 @@ SECTIONS = {
         "publish-preview": Home("seeder.cli.publish_preview", "publish_preview", "Publish a preview page and WMTS."),
         "worker": Home("seeder.cli.operate", "worker", "Process a queue on this machine."),
         "doctor": Home("seeder.cli.operate", "doctor", "Check credentials, stack, buckets and queue."),
+        "empty-stack": Home("seeder.cli.remove", "empty_stack", "Empty both buckets of a stack before its removal."),
     },
 }
 

@@ -1,41 +1,48 @@
-"""The command `remove`."""
+"""The commands that remove all of a layer or a stack: `remove`, `empty-stack`."""
 
 from __future__ import annotations
 
 import json
+import shlex
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING
 
 import click
 
-from seeder.cli.common import json_option, located
+from seeder.cli.common import dry_run_option, environment_settings, json_option, located
 from seeder.cli.completion import layer_argument
 from seeder.cli.grouping import command, option
-from seeder.cli.messages import guarded
+from seeder.cli.messages import PLACE, guarded, note, say
 from seeder.cli.update_tiles import UpdateArguments, UpdateReport, print_cdn_plan, update_flags
 from seeder.operations import remove as operations
 from tiler.errors import BadOption
 from tiler.settings import Settings
 from tiler.storage.store import Stores
 
+if TYPE_CHECKING:
+    from seeder.operations.empty_stack import EmptiedStack  # imports boto3
+
 
 class RemoveReport(UpdateReport):
-    """Asks for the layer's name, unless `name` is given."""
+    """Asks for the name of the layer or stack, unless `typed` is given."""
 
-    def __init__(self, url: str, name: str | None, *, as_json: bool) -> None:
+    def __init__(self, url: str, typed: str | None, *, as_json: bool, kind: str = "layer") -> None:
         super().__init__(url, as_json=as_json)
-        self._name = name
+        self._typed, self._kind = typed, kind
 
-    def confirm_removal(self, layer: str, sizes: Mapping[str, tuple[int, int]]) -> None:
+    def confirm_removal(self, name: str, sizes: Mapping[str, tuple[int, int]]) -> None:
         """See `Report.confirm_removal`."""
-        name = self._name
-        if name is None:
+        typed = self._typed
+        if typed is None:
             if not sys.stdin.isatty():
-                raise BadOption(f"removal cannot be undone: add --confirm {layer}, or --yes, to confirm")
+                cure = f"--confirm {name}" + (", or --yes," if self._kind == "layer" else "")
+                raise BadOption(f"removal cannot be undone: add {cure} to confirm")
             click.echo(_sizes(sizes), err=True)
-            name = click.prompt("This cannot be undone. Type the layer's name to remove these objects", err=True)
-        if name != layer:
-            raise BadOption(f"{name!r} is not {layer!r}: nothing was removed")
+            prompt = f"This cannot be undone. Type the {self._kind}'s name to remove these objects"
+            typed = click.prompt(prompt, err=True)
+        if typed != name:
+            raise BadOption(f"{typed!r} is not {name!r}: nothing was removed")
 
 
 @command("remove")
@@ -89,6 +96,54 @@ def remove(
         click.echo(json.dumps(removed.to_json()))
     else:
         click.echo(f"removed from layer {layer}: {_sizes(removed.sizes)}")
+
+
+@command("empty-stack")
+@click.argument("stack")
+@dry_run_option("Count the objects; remove nothing.")
+@option("--confirm", group="Safety", metavar="STACK", help="Confirm without a prompt: the stack's name.")
+@json_option
+@guarded
+def empty_stack(stack: str, dry_run: bool, confirm: str | None, as_json: bool) -> None:
+    """Empty both buckets of a stack before its removal.
+
+    Every layer, tile, source, job and earlier version is removed. This cannot be undone. Protected stacks, running jobs
+    and messages in the queue are refused. Afterwards `npm run remove` deletes the stack.
+
+    \b
+    Examples:
+      seeder empty-stack tile-seeder-dev --dry-run
+      seeder empty-stack tile-seeder-dev
+    """
+    from seeder.aws.stack import read_stack  # noqa: PLC0415 - boto3 takes a third of a second
+    from seeder.operations import empty_stack as emptying  # noqa: PLC0415 - as above
+
+    click.get_current_context().meta[PLACE] = f" --stack {shlex.quote(stack)}"
+    base = environment_settings(None)
+    deployed = read_stack(stack, base.s3.region)
+    stores = Stores.open(deployed.settings(base))
+    note(f"stack {stack} in {deployed.region}: buckets {stores.tiles.url}, {stores.sources.url}")
+    report = RemoveReport(stores.tiles.url, confirm, as_json=as_json, kind="stack")
+    context = emptying.StackContext(deployed, stores, report)
+    emptied = emptying.plan_emptying(context) if dry_run else emptying.empty_stack(context)
+    if as_json:
+        click.echo(json.dumps({**emptied.to_json(), **({"dry_run": True} if dry_run else {})}))
+    else:
+        click.echo("\n".join(_emptied(emptied, dry_run=dry_run)))
+    for obstacle in emptied.obstacles:
+        say(f"not now: {obstacle}", err=True)
+
+
+def _emptied(emptied: EmptiedStack, *, dry_run: bool) -> Iterator[str]:
+    yield f"{'would be removed' if dry_run else 'removed'} from stack {emptied.stack}: {_sizes(emptied.sizes)}"
+    if emptied.layers:
+        yield f"layers: {', '.join(emptied.layers)}"
+    if emptied.uploads:
+        yield f"unfinished uploads: {emptied.uploads:,}"
+    if emptied.others:
+        yield f"other objects and earlier versions: {emptied.others:,}"
+    if not dry_run:
+        yield "both buckets are empty: `npm run remove` with its --stage deletes the stack"
 
 
 def _print_plan(plan: operations.RemovedLayer, cdn: str, *, as_json: bool) -> None:

@@ -1,8 +1,8 @@
-"""Remove a layer, or the sources of its old revisions."""
+"""Remove a layer, or the sources of its old revisions; steps for everything that removes layers."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
@@ -11,6 +11,7 @@ from seeder.cache.fence import fence
 from seeder.cache.purge import purge
 from seeder.jobs.ledger import jobs, layer_of
 from seeder.operations.cdn import CdnInvalidation
+from seeder.operations.report import Advance, Report
 from seeder.operations.update import RERUN_HINT, UpdateContext, count_down
 from tiler.errors import CatalogError, StoreError, Superseded, UnknownLayer
 from tiler.keys import check_layer, index_key, job_key, layer_prefix, revision_key, sources_prefix, tilejson_key
@@ -20,7 +21,7 @@ from tiler.storage.store import Store, Stores
 
 @dataclass(frozen=True, slots=True)
 class Share:
-    """Objects of a layer of one kind: their name, their store, the prefixes of their keys."""
+    """Objects of one kind: their name, their store, the prefixes of their keys."""
 
     what: str
     store: Store
@@ -30,13 +31,14 @@ class Share:
         """Their keys, in the order of a listing."""
         return (entry.key for prefix in self.prefixes for entry in self.store.list(prefix))
 
-    def size(self) -> tuple[int, int]:
-        """Their number and bytes."""
+    def size(self, advance: Advance = lambda _: None) -> tuple[int, int]:
+        """Their number and bytes; `advance` takes the number of each page."""
         number = size = 0
         for prefix in self.prefixes:
-            for entry in self.store.list(prefix):
-                number += 1
-                size += entry.size
+            for page in self.store.pages(prefix):
+                number += len(page)
+                size += sum(entry.size for entry in page)
+                advance(len(page))
         return number, size
 
 
@@ -56,8 +58,12 @@ class RemovedLayer:
 
     def to_json(self) -> dict[str, Any]:
         """The JSON form."""
-        parts = {what: {"objects": number, "bytes": size} for what, (number, size) in self.sizes.items()}
-        return {"layer": self.layer, **parts, **(self.cdn.to_json() if self.cdn else {})}
+        return {"layer": self.layer, **sizes_json(self.sizes), **(self.cdn.to_json() if self.cdn else {})}
+
+
+def sizes_json(sizes: Mapping[str, tuple[int, int]]) -> dict[str, dict[str, int]]:
+    """The JSON form of numbers and bytes, by kind."""
+    return {what: {"objects": number, "bytes": size} for what, (number, size) in sizes.items()}
 
 
 def shares(layer: str, stores: Stores) -> tuple[Share, ...]:
@@ -105,8 +111,8 @@ def remove(layer: str, context: UpdateContext) -> RemovedLayer:
     kinds = shares(check_layer(layer), context.stores)
     removed = _measured(layer, context, kinds)
     context.report.confirm_removal(layer, removed.sizes)
-    _stop(layer, context)
-    _delete(kinds, removed.sizes, context)
+    stop_rendering([layer], context.stores, context.report, hurry=context.options.hurry)
+    delete_shares(kinds, removed.sizes, context.report)
     return replace(removed, cdn=context.invalidate(removed.paths))
 
 
@@ -132,7 +138,7 @@ def remove_old_revisions(layer: str, context: UpdateContext) -> RemovedLayer:
     removed = RemovedLayer(layer, _sizes(kinds))
     if removed.objects:
         context.report.confirm_removal(layer, removed.sizes)
-        _delete(kinds, removed.sizes, context)
+        delete_shares(kinds, removed.sizes, context.report)
     return removed
 
 
@@ -155,18 +161,22 @@ def _measured(layer: str, context: UpdateContext, kinds: tuple[Share, ...]) -> R
     return measured
 
 
-def _stop(layer: str, context: UpdateContext) -> None:
-    """Remove the layer's metadata and wait until no worker renders it any more."""
-    stores = context.stores
-    stores.sources.delete([index_key(layer)])
-    stores.tiles.delete([tilejson_key(layer)])
-    if not context.options.hurry:
-        count_down(fence(stores.tiles).total_seconds(), RERUN_HINT, context.report)
-    if stores.sources.has(index_key(layer)):
-        raise Superseded(f"layer {layer} was ingested again meanwhile: its tiles and sources are kept")
+def stop_rendering(layers: Sequence[str], stores: Stores, report: Report, *, hurry: bool = False) -> None:
+    """Remove the metadata of layers and wait until no worker renders them any more.
+
+    Raises:
+        Superseded: a layer was ingested again meanwhile.
+    """
+    stores.sources.delete(map(index_key, layers))
+    stores.tiles.delete(map(tilejson_key, layers))
+    if not hurry:
+        count_down(fence(stores.tiles).total_seconds(), RERUN_HINT, report)
+    for layer in layers:
+        if stores.sources.has(index_key(layer)):
+            raise Superseded(f"layer {layer} was ingested again meanwhile: its tiles and sources are kept")
 
 
-def _delete(kinds: tuple[Share, ...], sizes: Mapping[str, tuple[int, int]], context: UpdateContext) -> None:
+def delete_shares(kinds: Sequence[Share], sizes: Mapping[str, tuple[int, int]], report: Report) -> None:
     """Delete objects, one kind after the other.
 
     Raises:
@@ -174,7 +184,7 @@ def _delete(kinds: tuple[Share, ...], sizes: Mapping[str, tuple[int, int]], cont
     """
     for share in kinds:
         label, total = f"remove {share.what}", sizes[share.what][0]
-        with context.report.stage(label, total, unit="object", interrupted=RERUN_HINT) as advance:
+        with report.stage(label, total, unit="object", interrupted=RERUN_HINT) as advance:
             purged = purge(share.store, share.keys(), advance)
             if not purged.failed and total > purged.removed:
                 advance(total - purged.removed)  # those that were deleted before

@@ -64,8 +64,8 @@ class Report:
             BadOption: the answer was no.
         """
 
-    def confirm_removal(self, layer: str, sizes: Mapping[str, tuple[int, int]]) -> None:
-        """Ask whether a layer's objects may be deleted for ever: their number and bytes, by kind.
+    def confirm_removal(self, name: str, sizes: Mapping[str, tuple[int, int]]) -> None:
+        """Ask whether the objects of a layer or a stack may be deleted for ever: their number and bytes, by kind.
 
         Raises:
             BadOption: the answer was no.

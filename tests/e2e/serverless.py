@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import shutil
 import subprocess
 import zipfile
@@ -11,6 +12,15 @@ from pathlib import Path
 from typing import Any
 
 from tests.support.paths import ROOT
+
+# Stands for the script of the same name: takes the zip that it made here, or else a stub.
+PACKAGE_LAMBDA = """#!/bin/sh
+for arch in "$@"; do
+    ln -sf {made}/lambda-$arch.zip dist/
+    [ -e dist/lambda-$arch.zip ] || cp --remove-destination scripts/stub.zip dist/lambda-$arch.zip
+    echo "built lambda-$arch.zip"
+done
+"""
 
 
 def lay_out(folder: Path) -> Path:
@@ -22,13 +32,13 @@ def lay_out(folder: Path) -> Path:
         shutil.copy(ROOT / name, folder)
     shutil.copytree(ROOT / "deploy", folder / "deploy")
     (folder / "node_modules").symlink_to(ROOT / "node_modules")
-    (folder / "dist").mkdir()
-    for name in ("lambda-arm64.zip", "lambda-x86_64.zip"):
-        if (ROOT / "dist" / name).exists():
-            (folder / "dist" / name).symlink_to(ROOT / "dist" / name)
-        else:
-            with zipfile.ZipFile(folder / "dist" / name, "w") as stub:
-                stub.writestr("README", "stands for the package that scripts/package-lambda builds")
+    for name in ("dist", "scripts"):
+        (folder / name).mkdir()
+    script = folder / "scripts" / "package-lambda"
+    script.write_text(PACKAGE_LAMBDA.format(made=shlex.quote(str(ROOT / "dist"))))
+    script.chmod(0o755)
+    with zipfile.ZipFile(folder / "scripts" / "stub.zip", "w") as stub:
+        stub.writestr("README", "stands for the package that scripts/package-lambda builds")
     return folder
 
 

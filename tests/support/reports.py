@@ -69,9 +69,9 @@ class Recorded(Report):
         """See `Report.confirm`."""
         self._ask(tiles, deed)
 
-    def confirm_removal(self, layer: str, sizes: Mapping[str, tuple[int, int]]) -> None:
+    def confirm_removal(self, name: str, sizes: Mapping[str, tuple[int, int]]) -> None:
         """See `Report.confirm_removal`."""
-        self._ask(layer, dict(sizes))
+        self._ask(name, dict(sizes))
 
     def _ask(self, *question: object) -> None:
         self.questions.append(question)

@@ -21,6 +21,7 @@ from tests.support.rasters import Recipe, scene, write_raster
 ZOOMS = "5-7"
 BOUNDS = (5.0, 45.0, 9.0, 48.0)  # of `alps`
 NO_CLAIM = {
+    "empty-stack": "needs a stack: operations/test_empty_stack",
     "doctor": "its lines are its checks: test_doctor",
     "serve": "ends with a signal: test_serve, test_answers",
     "worker": "needs a queue: test_poll",
