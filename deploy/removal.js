@@ -4,28 +4,22 @@
 // has deleted half of the stack.
 
 // osls's own copy of AWS's SDK, wherever npm put it.
-const sdk = (service) => require(require.resolve(`@aws-sdk/client-${service}`, { paths: [require.resolve('serverless')] }));
+const sdk = (service) =>
+  require(require.resolve(`@aws-sdk/client-${service}`, { paths: [require.resolve('serverless')] }));
 
-const BUCKETS = ['TileBucket', 'SourceBucket'];
-const ABSENT = 'ValidationError'; // CloudFormation's error for a stack or a resource that does not exist
+const BUCKETS = ['TileBucket', 'SourceBucket']; // outputs
 
-const unless = async (code, request) => {
-  try {
-    return await request;
-  } catch (error) {
-    if (error.name !== code) throw error;
-    return {};
-  }
-};
-
-// What a bucket holds, in words, or nothing; a deleted bucket holds nothing.
+// The contents of a bucket in words, or nothing; a deleted bucket holds nothing.
 const contents = async (s3, Bucket) => {
   const { ListObjectVersionsCommand, ListMultipartUploadsCommand } = sdk('s3');
-  const one = { Bucket, MaxKeys: 1 };
-  const { Versions = [], DeleteMarkers = [] } = await unless('NoSuchBucket', s3.send(new ListObjectVersionsCommand(one)));
-  if (Versions.length + DeleteMarkers.length) return 'objects';
-  const { Uploads = [] } = await unless('NoSuchBucket', s3.send(new ListMultipartUploadsCommand({ Bucket, MaxUploads: 1 })));
-  return Uploads.length ? 'unfinished uploads' : '';
+  try {
+    const { Versions = [], DeleteMarkers = [] } = await s3.send(new ListObjectVersionsCommand({ Bucket, MaxKeys: 1 }));
+    if (Versions.length + DeleteMarkers.length) return 'objects';
+    const { Uploads = [] } = await s3.send(new ListMultipartUploadsCommand({ Bucket, MaxUploads: 1 }));
+    return Uploads.length ? 'unfinished uploads' : '';
+  } catch (error) {
+    return error.name === 'NoSuchBucket' ? '' : `not checked: ${error.message}`;
+  }
 };
 
 module.exports = class Removal {
@@ -35,12 +29,13 @@ module.exports = class Removal {
 
     const check = async () => {
       const config = await provider.getAwsSdkV3Config();
-      const { CloudFormationClient, DescribeStacksCommand, DescribeStackResourceCommand } = sdk('cloudformation');
+      const { CloudFormationClient, DescribeStacksCommand } = sdk('cloudformation');
       const cloudFormation = new CloudFormationClient(config);
       const [StackName, region] = [provider.naming.getStackName(), provider.getRegion()];
-      const { Stacks = [] } = await unless(ABSENT, cloudFormation.send(new DescribeStacksCommand({ StackName })));
-      if (!Stacks.length) return;
-      if (Stacks[0].EnableTerminationProtection) {
+      const request = cloudFormation.send(new DescribeStacksCommand({ StackName }));
+      const [stack] = (await request.catch((error) => error)).Stacks ?? [];
+      if (!stack) return; // osls prints the error
+      if (stack.EnableTerminationProtection) {
         throw refusal(
           `stack ${StackName} has termination protection; to lift it: aws cloudformation update-termination-protection ` +
             `--no-enable-termination-protection --region ${region} --stack-name ${StackName}`,
@@ -48,11 +43,9 @@ module.exports = class Removal {
       }
       const s3 = new (sdk('s3').S3Client)(config);
       const full = [];
-      for (const LogicalResourceId of BUCKETS) {
-        const request = cloudFormation.send(new DescribeStackResourceCommand({ StackName, LogicalResourceId }));
-        const bucket = (await unless(ABSENT, request)).StackResourceDetail?.PhysicalResourceId;
-        const held = bucket && (await contents(s3, bucket));
-        if (held) full.push(`${LogicalResourceId} ${bucket} (${held})`);
+      for (const { OutputKey, OutputValue } of stack.Outputs ?? []) {
+        const held = BUCKETS.includes(OutputKey) && (await contents(s3, OutputValue));
+        if (held) full.push(`${OutputKey} ${OutputValue} (${held})`);
       }
       if (full.length) {
         const cure = `AWS_REGION=${region} seeder empty-stack ${StackName}`;

@@ -68,3 +68,9 @@ def serverless(folder: Path, *arguments: str, **environ: str) -> subprocess.Comp
         text=True,
         check=False,
     )
+
+
+def node(script: str) -> Any:
+    """What a script prints in the project's folder, as JSON."""
+    done = subprocess.run(["node", "-e", script], cwd=ROOT, check=True, capture_output=True, text=True)
+    return json.loads(done.stdout)

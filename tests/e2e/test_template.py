@@ -409,7 +409,7 @@ def test_each_stage_has_a_dashboard_unless_it_is_omitted(templates: Mapping[str,
     assert json.loads(dashboard["DashboardBody"]["Fn::Sub"])["widgets"]
 
 
-CHOSEN = {"Delivery", "WebsiteUrl", "TileUrl", "CloudFront", "Dashboard", "HttpLimit"}  # by params
+CHOSEN = {"Delivery", "WebsiteUrl", "TileUrl", "CloudFront", "Dashboard", "HttpLimit", "GivenParams"}  # by params
 
 
 def test_the_stack_tells_where_everything_is(template: Template) -> None:
@@ -426,6 +426,13 @@ def test_the_stack_tells_where_everything_is(template: Template) -> None:
         "WorkerFunction": "${WorkerLambdaFunction}",
         "MetadataVersion": str(METADATA),  # the functions are deployed with this code
     }
+
+
+def test_the_stack_keeps_the_params_of_the_command_line(templates: Mapping[str, Template]) -> None:
+    kept = {variant: json.loads(made["Outputs"]["GivenParams"]["Value"]) for variant, made in templates.items()}
+    for variant, arguments in VARIANTS.items():
+        given = (word.split("=", 1) for word in arguments if "=" in word)
+        assert kept[variant] == {"delivery": "website"} | dict(given)
 
 
 def test_the_stack_tells_the_distribution_or_that_there_is_none(templates: Mapping[str, Template]) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,9 +11,8 @@ from cfnlint.api import lint
 from cfnlint.config import ManualArgs
 
 from tests.e2e.cloudfront import config_of, read_template
-from tests.e2e.serverless import lay_out, packaged
+from tests.e2e.serverless import lay_out, node, packaged
 from tests.e2e.template import Template, of_type, properties, text, variables
-from tests.support.paths import ROOT
 from tiler.settings import Settings
 
 ACCOUNT = "123456789012"
@@ -266,12 +264,6 @@ def test_viewers_get_index_documents_and_preflights(
         assert found["headers"].get("location", {}).get("value") == made["location"]
 
 
-def node(script: str) -> Any:
-    """What a script prints, as JSON."""
-    done = subprocess.run(["node", "-e", script], cwd=ROOT, check=True, capture_output=True, text=True)
-    return json.loads(done.stdout)
-
-
 def chosen(command: str, region: str = "us-east-1", **stack: str) -> str:
     """The delivery of a stage whose stack has those outputs; only `deploy` may read them."""
     known = json.dumps(
@@ -406,6 +398,9 @@ BAD = {
     "budget=50 budgetEmail=ops": "param budgetEmail must be an email address",
     "budget=50 budgetEmail=ops@example.com region=cn-north-1": "param budget is not supported in cn-north-1",
     "formats=all variants=layer": "params variants and formats choose the same: use variants alone",
+    "maximumConcurrency=1": 'param maximumConcurrency must be a whole number from 2 to 1000, not "1"',
+    "url=https://tiles.example.com/": "without a slash at the end",
+    "cloudFront=d111111abcdef8.cloudfront.net": "the id of a CloudFront distribution, such as E1A2B3C4D5E6F7",
     "delivery=s3": 'param delivery must be one of cloudfront, website, not "s3"',
     "domain=https://tiles.example.com": "param domain must be a host name such as tiles.example.com",
     f"certificate={CERTIFICATE.replace('us-east-1', 'eu-central-1')}": "an ACM certificate in us-east-1",

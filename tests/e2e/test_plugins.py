@@ -1,0 +1,102 @@
+"""The local plugins of osls: what they do before it packages or removes."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+
+from seeder.aws.stack import read_stack
+from tests.e2e.serverless import node
+from tests.support.aws import MakeStack
+
+REGION = "us-east-1"
+
+
+def hooked(plugin: str, hook: str, serverless: str) -> Any:
+    """What a hook of a plugin prints and raises, given the object `serverless` of osls."""
+    return node(f"""
+    const lines = [];
+    class Failure extends Error {{}}
+    const serverless = {{ classes: {{ Error: Failure }}, {serverless} }};
+    const Plugin = require('./deploy/{plugin}');
+    const log = {{ notice: (line) => lines.push(line) }};
+    new Plugin(serverless, {{}}, {{ log }}).hooks['{hook}']().then(
+      () => console.log(JSON.stringify([lines, null])),
+      (error) => console.log(JSON.stringify([lines, error instanceof Failure ? error.message : error.stack])));
+    """)
+
+
+@pytest.mark.parametrize("hook", ["before:package:createDeploymentArtifacts", "before:package:function:package"])
+@pytest.mark.parametrize(("arch", "built"), [("arm64", True), ("x86_64", False)])
+def test_the_package_of_one_architecture_is_built(tmp_path: Path, hook: str, arch: str, *, built: bool) -> None:
+    script = tmp_path / "scripts" / "package-lambda"
+    script.parent.mkdir()
+    script.write_text('#!/bin/sh\necho "$@"; [ "$1" = arm64 ]\n')
+    script.chmod(0o755)
+    service = f"service: {{ custom: {{ arch: '{arch}' }} }}, serviceDir: {json.dumps(str(tmp_path))}"
+    assert hooked("build", hook, service) == [
+        [arch],
+        None if built else "cannot build the package for x86_64: see above",
+    ]
+
+
+def refusal(endpoint: str, stack: str) -> str:
+    """The complaint of `remove` about a stack; empty if it goes on."""
+    config = {
+        "endpoint": endpoint,
+        "region": REGION,
+        "credentials": {"accessKeyId": "testing", "secretAccessKey": "testing"},
+        "forcePathStyle": True,
+    }
+    _, complaint = hooked(
+        "removal",
+        "before:remove:remove",
+        f"""getProvider: () => ({{
+          naming: {{ getStackName: () => {json.dumps(stack)} }},
+          getRegion: () => '{REGION}',
+          getAwsSdkV3Config: async () => ({json.dumps(config)}),
+        }})""",
+    )
+    return str(complaint or "")
+
+
+def test_full_buckets_are_named_until_they_are_empty(cloud: str, make_stack: MakeStack) -> None:
+    stack, client = make_stack(), boto3.client("s3")
+    outputs = read_stack(stack, REGION).outputs
+    tiles, sources = outputs["TileBucket"], outputs["SourceBucket"]
+    assert refusal(cloud, stack) == ""
+    client.put_object(Bucket=tiles, Key="ortho/1/0/0.png", Body=b"")
+    upload = client.create_multipart_upload(Bucket=sources, Key="sources/ortho/a1b2/index.tif")["UploadId"]
+    assert refusal(cloud, stack) == (
+        f"not empty: TileBucket {tiles} (objects), SourceBucket {sources} (unfinished uploads); "
+        f"to delete all of it: AWS_REGION={REGION} seeder empty-stack {stack}"
+    )
+    client.abort_multipart_upload(Bucket=sources, Key="sources/ortho/a1b2/index.tif", UploadId=upload)
+    client.put_bucket_versioning(Bucket=tiles, VersioningConfiguration={"Status": "Enabled"})
+    client.delete_object(Bucket=tiles, Key="ortho/1/0/0.png")
+    assert re.match(rf"not empty: TileBucket {tiles} \(objects\); ", refusal(cloud, stack)), "of an earlier version"
+    client.delete_bucket(Bucket=sources)  # as an interrupted removal does
+    boto3.resource("s3").Bucket(tiles).object_versions.delete()
+    assert refusal(cloud, stack) == ""
+
+
+def test_a_protected_stack_is_refused_first_and_an_unknown_one_is_left_to_osls(cloud: str) -> None:
+    resources = {"TileBucket": {"Type": "AWS::S3::Bucket"}}
+    outputs = {"TileBucket": {"Value": {"Ref": "TileBucket"}}}
+    boto3.client("cloudformation").create_stack(
+        StackName="tile-seeder-prod",
+        TemplateBody=json.dumps({"Resources": resources, "Outputs": outputs}),
+        EnableTerminationProtection=True,
+    )
+    name = read_stack("tile-seeder-prod", REGION).outputs["TileBucket"]
+    boto3.client("s3").put_object(Bucket=name, Key="ortho/1/0/0.png", Body=b"")
+    options = f"--no-enable-termination-protection --region {REGION} --stack-name tile-seeder-prod"
+    lift = f"aws cloudformation update-termination-protection {options}"
+    complaint = f"stack tile-seeder-prod has termination protection; to lift it: {lift}"
+    assert refusal(cloud, "tile-seeder-prod") == complaint
+    assert refusal(cloud, "tile-seeder-nowhere") == ""
