@@ -33,8 +33,10 @@ module.exports = class Removal {
       const cloudFormation = new CloudFormationClient(config);
       const [StackName, region] = [provider.naming.getStackName(), provider.getRegion()];
       const request = cloudFormation.send(new DescribeStacksCommand({ StackName }));
-      const [stack] = (await request.catch((error) => error)).Stacks ?? [];
-      if (!stack) return; // osls prints the error
+      const { Stacks, name, message } = await request.catch((error) => error);
+      if (name === 'ValidationError') return; // no such stack: osls prints it
+      if (!Stacks) throw refusal(`cannot read stack ${StackName}: ${message}`);
+      const [stack] = Stacks;
       if (stack.EnableTerminationProtection) {
         throw refusal(
           `stack ${StackName} has termination protection; to lift it: aws cloudformation update-termination-protection ` +

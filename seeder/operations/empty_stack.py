@@ -53,12 +53,12 @@ class StackContext:
     def buckets(self) -> list[BucketClient]:
         """The tile bucket and the source bucket; an interrupted removal of the stack may have deleted one."""
         names = (self.stack.outputs[name] for name in ("TileBucket", "SourceBucket"))
-        clients = [BucketClient.open(name, self.stack.region) for name in names]
+        clients = (BucketClient.open(name, self.stack.region) for name in names)
         return [client for client in clients if client.exists()]
 
-    def shares(self) -> list[Share]:
-        """Objects in the existing buckets, by kind."""
-        names = {bucket.name for bucket in self.buckets()}
+    def shares(self, buckets: list[BucketClient]) -> list[Share]:
+        """Objects in these buckets, by kind."""
+        names = {bucket.name for bucket in buckets}
         tiles, sources = self.stores.tiles, self.stores.sources
         kept = [Share("tiles", tiles, ("",))] if self.stack.outputs["TileBucket"] in names else []
         if self.stack.outputs["SourceBucket"] in names:
@@ -72,7 +72,7 @@ def plan_emptying(context: StackContext) -> EmptiedStack:
     Raises:
         StoreError, BadCloud, QueueError: a bucket, CloudFormation or the queue does not answer.
     """
-    return replace(_measured(context), obstacles=tuple(_obstacles(context)))
+    return replace(_measured(context, context.buckets()), obstacles=tuple(_obstacles(context)))
 
 
 def empty_stack(context: StackContext) -> EmptiedStack:
@@ -85,29 +85,30 @@ def empty_stack(context: StackContext) -> EmptiedStack:
         Superseded: a layer was ingested meanwhile.
         StoreError, BadCloud, QueueError: a bucket, CloudFormation or the queue failed.
     """
-    for obstacle in _obstacles(context):
+    if obstacle := next(_obstacles(context), ""):
         raise BadOption(obstacle)
-    planned = _measured(context)
+    buckets = context.buckets()
+    planned = _measured(context, buckets)
     context.report.confirm_removal(context.stack.name, planned.sizes)
     if planned.layers:
         stop_rendering(planned.layers, context.stores, context.report)
-    delete_shares(context.shares(), planned.sizes, context.report)
+    delete_shares(context.shares(buckets), planned.sizes, context.report)
     uploads = others = 0
     with context.report.stage("remove versions", None, unit="object", interrupted=RERUN_HINT) as advance:
-        for bucket in context.buckets():
+        for bucket in buckets:
             uploads += bucket.abort_uploads()
             others += bucket.delete_versions(advance)
     return replace(planned, uploads=uploads, others=others)
 
 
-def _measured(context: StackContext) -> EmptiedStack:
-    shares, sizes = context.shares(), {}
-    for share in shares:
+def _measured(context: StackContext, buckets: list[BucketClient]) -> EmptiedStack:
+    sizes = {}
+    for share in context.shares(buckets):
         hint = "interrupted: nothing was removed"
         with context.report.stage(f"count {share.what}", None, unit="object", interrupted=hint) as advance:
             sizes[share.what] = share.size(advance)
     layers = tuple(list_layers(context.stores.sources)) if "sources" in sizes else ()
-    uploads = sum(1 for bucket in context.buckets() for _ in bucket.uploads())
+    uploads = sum(1 for bucket in buckets for _ in bucket.uploads())
     return EmptiedStack(context.stack.name, layers, sizes, uploads)
 
 
