@@ -133,6 +133,7 @@ module.exports = async ({ options, resolveVariable }) => {
   for (const name of Object.keys(RULES)) {
     params[name] = checked(name, await resolveVariable(givenParams.variable(name, given, stage)));
   }
+  const kept = givenParams.output(given, params);
   params.delivery ??= await delivery.chosen(resolveVariable);
   const known = await stack.output(resolveVariable, 'GivenParams');
   const conflict =
@@ -149,7 +150,7 @@ module.exports = async ({ options, resolveVariable }) => {
     note: reserved.note,
     budgetFile: params.budget ? 'deploy/budget.yml' : 'deploy/none.yml',
     variants: params.variants ?? FORMATS[params.formats ?? 'layer'],
-    givenParams: givenParams.output(given, params),
+    givenParams: kept,
     visibility: VISIBILITY * params.workerTimeout,
     monitoring: dashboard(params, await resolveVariable('self:provider.region')),
     alarmActions: params.alarmTopic ? [params.alarmTopic] : [],

@@ -14,7 +14,7 @@ from seeder.cli.common import dry_run_option, environment_settings, json_option,
 from seeder.cli.completion import layer_argument
 from seeder.cli.grouping import command, option
 from seeder.cli.messages import PLACE, guarded, note, say
-from seeder.cli.update_tiles import UpdateArguments, UpdateReport, print_cdn_plan, update_flags
+from seeder.cli.update_tiles import UpdateArguments, UpdateReport, no_wait_option, print_cdn_plan, update_flags
 from seeder.operations import remove as operations
 from tiler.errors import BadOption
 from tiler.settings import Settings
@@ -101,10 +101,11 @@ def remove(
 @command("empty-stack")
 @click.argument("stack")
 @dry_run_option("Count the objects; remove nothing.")
+@no_wait_option
 @option("--confirm", group="Safety", metavar="STACK", help="Confirm without a prompt: the stack's name.")
 @json_option
 @guarded
-def empty_stack(stack: str, dry_run: bool, confirm: str | None, as_json: bool) -> None:
+def empty_stack(stack: str, dry_run: bool, no_wait: bool, confirm: str | None, as_json: bool) -> None:
     """Empty both buckets of a stack before its removal.
 
     Every layer, tile, source, job and earlier version is removed. This cannot be undone. Protected stacks, running jobs
@@ -124,7 +125,7 @@ def empty_stack(stack: str, dry_run: bool, confirm: str | None, as_json: bool) -
     stores = Stores.open(deployed.settings(base))
     note(f"stack {stack} in {deployed.region}: buckets {stores.tiles.url}, {stores.sources.url}")
     report = RemoveReport(stores.tiles.url, confirm, as_json=as_json, kind="stack")
-    context = emptying.StackContext(deployed, stores, report)
+    context = emptying.StackContext(deployed, stores, report, hurry=no_wait)
     emptied = emptying.plan_emptying(context) if dry_run else emptying.empty_stack(context)
     if as_json:
         click.echo(json.dumps({**emptied.to_json(), **({"dry_run": True} if dry_run else {})}))

@@ -67,16 +67,17 @@ class UpdateReport(TerminalReport):
                 click.echo(f"CloudFront {step.distribution}: {cost}; invalidation {step.number}{done}")
 
 
+def no_wait_option(command: Command) -> Command:
+    """The option `--no-wait`."""
+    text = "Do not wait until no tile of an earlier revision is in flight."
+    return option("--no-wait", group="Safety", is_flag=True, help=text)(command)
+
+
 def update_flags(command: Command) -> Command:
     """Options without confirmation; the command gets `update_arguments`, a function of the settings."""
 
     @dry_run_option("Show the tiles to be changed; change nothing.")
-    @option(
-        "--no-wait",
-        group="Safety",
-        is_flag=True,
-        help="Do not wait until no tile of an earlier revision is in flight.",
-    )
+    @no_wait_option
     @option(
         "--cloudfront",
         group="Output",

@@ -44,11 +44,12 @@ class EmptiedStack:
 
 @dataclass(frozen=True, slots=True)
 class StackContext:
-    """A deployed stack, its stores, and the report."""
+    """A deployed stack, its stores, the report, and whether to skip the wait for tiles in flight."""
 
     stack: Stack
     stores: Stores
     report: Report = field(default_factory=Report)
+    hurry: bool = False
 
     def buckets(self) -> list[BucketClient]:
         """The tile bucket and the source bucket; an interrupted removal of the stack may have deleted one."""
@@ -91,7 +92,7 @@ def empty_stack(context: StackContext) -> EmptiedStack:
     planned = _measured(context, buckets)
     context.report.confirm_removal(context.stack.name, planned.sizes)
     if planned.layers:
-        stop_rendering(planned.layers, context.stores, context.report)
+        stop_rendering(planned.layers, context.stores, context.report, hurry=context.hurry)
     delete_shares(context.shares(buckets), planned.sizes, context.report)
     uploads = others = 0
     with context.report.stage("remove versions", None, unit="object", interrupted=RERUN_HINT) as advance:

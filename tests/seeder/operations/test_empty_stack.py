@@ -123,6 +123,12 @@ def test_rendering_ends_before_the_first_tile_goes(context: StackContext) -> Non
     assert present == [[both[0] - set(map(tilejson_key, layers)), both[1] - set(map(index_key, layers))]]
 
 
+def test_a_hurried_one_waits_for_nothing(context: StackContext) -> None:
+    empty_stack(replace(context, hurry=True))
+    assert told(context).waits == []
+    assert [hidden(bucket) for bucket in names(context)] == [0, 0]
+
+
 def test_a_layer_that_is_ingested_during_the_wait_stays(context: StackContext) -> None:
     told(context).during_wait = lambda: publish(replace(GLOBE, revision="eeee"), context.stores)
     with pytest.raises(Superseded, match="was ingested again meanwhile"):
