@@ -14,7 +14,7 @@ module.exports = class Build {
         readline.createInterface(stream).on('line', (line) => log.notice(line));
       }
       const [code] = await once(script, 'close');
-      if (code) throw new serverless.classes.Error(`cannot build the package for ${arch}: see above`, 'PACKAGE_FAILED');
+      if (code !== 0) throw new serverless.classes.Error(`cannot build the package for ${arch}: see above`, 'PACKAGE_FAILED');
     };
     this.hooks = {
       'before:package:createDeploymentArtifacts': build,
