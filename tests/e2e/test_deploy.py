@@ -51,7 +51,7 @@ class Cloud:
         return boto3.client(service, endpoint_url=self.endpoint, region_name=REGION, **keys)
 
     def run(self, command: str, stage: str, *options: str, code: int = 0) -> str:
-        """What the framework says on `command`, which must end with this exit code and be allowed by the deployer's policy."""
+        """The output of a command that ends with this exit code, and that the deployer's policy allows."""
         env = {"AWS_ENDPOINT_URL": self.recorder.url, "AWS_REGION": REGION}
         done = serverless(self.folder, command, "--stage", stage, *options, **env)
         assert done.returncode == code, done.stdout + done.stderr
