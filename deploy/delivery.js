@@ -18,12 +18,13 @@ const chosen = async (resolveVariable) => {
   return (await output('Delivery')) ?? ((await output('TileBucket')) ? 'website' : preferred);
 };
 
-// The conflict between valid params, or null.
-const conflict = (params) => {
+// The conflict between valid params, or with the region, or null.
+const conflict = (params, region) => {
   if (params.delivery === 'website') {
     const unusable = OF_CLOUDFRONT.filter((name) => params[name]);
     return unusable.length ? `param ${unusable[0]} needs delivery=cloudfront` : null;
   }
+  if (OTHER_PARTITIONS.test(region)) return `delivery=cloudfront is not available in ${region}: use delivery=website`;
   const throttle = OF_WEBSITE.find((name) => params[name]);
   if (throttle) return `param ${throttle} needs delivery=website: use httpReserved or webAcl`;
   if (params.cloudFront) return 'param cloudFront is for delivery=website: omit it, the stack has its own distribution';

@@ -136,10 +136,9 @@ module.exports = async ({ options, resolveVariable }) => {
   const kept = givenParams.output(given, params);
   params.delivery ??= await delivery.chosen(resolveVariable);
   const known = await stack.output(resolveVariable, 'GivenParams');
+  const region = await resolveVariable('self:provider.region');
   const conflict =
-    givenParams.missing(known, given, params) ??
-    delivery.conflict(params) ??
-    budgetConflict(params, await resolveVariable('self:provider.region'));
+    givenParams.missing(known, given, params) ?? delivery.conflict(params, region) ?? budgetConflict(params, region);
   if (conflict) throw wrong(conflict);
   if (params.variants && params.formats) throw wrong('params variants and formats choose the same: use variants alone');
   const reserved = await concurrency.reserved(params, resolveVariable);

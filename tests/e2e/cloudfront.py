@@ -11,29 +11,21 @@ import hashlib
 import http.client
 import json
 import re
-import ssl
 import subprocess
-import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import parse_qs, quote, unquote, urlsplit
 from xml.etree import ElementTree as ET
 
-from botocore.auth import S3SigV4Auth
 from botocore.awsrequest import AWSRequest
-from botocore.credentials import Credentials
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
 from tests.e2e.template import Template, read_yaml
+from tests.e2e.tls import TlsServer, certificate
 from tests.e2e.wire import FRAMING, Exchange, Server
 from tests.support.paths import ROOT
 
@@ -47,12 +39,13 @@ Headers = list[tuple[str, str]]
 
 
 def read_template() -> Template:
-    """The properties of the distribution and its cache policy, as deploy/cloudfront.yml has them."""
+    """The properties of the distribution, its cache policy and its bucket policy, as deploy/cloudfront.yml has them."""
     resources = read_yaml(TEMPLATE)["Resources"]
     return {
         "Distribution": resources["Distribution"]["Properties"]["DistributionConfig"],
         "TileCachePolicy": resources["TileCachePolicy"]["Properties"]["CachePolicyConfig"],
         "ViewerRequests": resources["ViewerRequests"]["Properties"]["FunctionCode"],
+        "TileBucketPolicy": resources["TileBucketPolicy"]["Properties"]["PolicyDocument"]["Statement"],
     }
 
 
@@ -83,6 +76,15 @@ def config_of(template: Template) -> Config:
         errors={each["ErrorCode"]: each["ErrorCachingMinTTL"] for each in distribution["CustomErrorResponses"]},
         root=distribution["DefaultRootObject"],
     )
+
+
+def bucket_grants(template: Template, bucket: str) -> list[tuple[str, str]]:
+    """The actions of the bucket policy, each with the resource in a bucket of that name."""
+    arn = f"arn:aws:s3:::{bucket}"
+    return [
+        (each["Action"], each["Resource"].replace("${TileBucket.Arn}", arn).replace("TileBucket.Arn", arn))
+        for each in template["TileBucketPolicy"]
+    ]
 
 
 @dataclass
@@ -268,54 +270,6 @@ def _covers(path: str, uri: str) -> bool:
     return uri.startswith(path[:-1]) if path.endswith("*") else uri == path
 
 
-class _Tls(Server):
-    """A server that speaks TLS; handshakes happen in the thread of their connection."""
-
-    def __init__(self, answer: Callable[[Exchange], None], context: ssl.SSLContext) -> None:
-        self._context = context
-        super().__init__(answer)
-
-    def get_request(self) -> Any:
-        """The next connection."""
-        connection, address = super().get_request()
-        return self._context.wrap_socket(connection, server_side=True, do_handshake_on_connect=False), address
-
-    def handle_error(self, *connection: Any) -> None:
-        """Pass over clients that do not trust the certificate, or leave in the middle."""
-        if not isinstance(sys.exception(), OSError):
-            super().handle_error(*connection)
-
-
-def certificate(folder: Path, *hosts: str) -> ssl.SSLContext:
-    """A server's context with a certificate for `hosts` that it signed itself."""
-    key, now = ec.generate_private_key(ec.SECP256R1()), datetime.now(UTC)
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, hosts[0])])
-    made = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - timedelta(days=1))
-        .not_valid_after(now + timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName(host) for host in hosts]), critical=False)
-        .sign(key, hashes.SHA256())
-    )
-    pem = serialization.Encoding.PEM
-    secret = key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    file = folder / "tls.pem"
-    file.write_bytes(secret + made.public_bytes(pem))
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(file)
-    return context
-
-
-def s3_signer(env: Mapping[str, str]) -> Callable[[AWSRequest], object]:
-    """The access control of a bucket that the owner of those keys may read and list."""
-    keys = Credentials(env["AWS_ACCESS_KEY_ID"], env["AWS_SECRET_ACCESS_KEY"])
-    return S3SigV4Auth(keys, "s3", env["AWS_REGION"]).add_auth
-
-
 def _api(distribution: Distribution) -> Callable[[Exchange], None]:
     """CloudFront's API, as far as the commands call it."""
 
@@ -342,11 +296,11 @@ def _api(distribution: Distribution) -> Callable[[Exchange], None]:
 
 @contextmanager
 def running(folder: Path, origins: dict[str, Origin], host: str = "cdn.test") -> Iterator[tuple[Distribution, str]]:
-    """A distribution at https://`host`, and the address of CloudFront's API; its certificate goes into `folder`."""
+    """A distribution at https://`host`, with a certificate in `folder`, and the address of CloudFront's API."""
     template = read_template()
     viewer = Viewer(template["ViewerRequests"])
     distribution = Distribution(origins, viewer, config_of(template))
-    front, api = _Tls(distribution.answer, certificate(folder, host, "127.0.0.1")), Server(_api(distribution))
+    front, api = TlsServer(distribution.answer, certificate(folder, host)), Server(_api(distribution))
     distribution.url = f"https://{host}:{front.port}"
     try:
         yield distribution, f"http://127.0.0.1:{api.port}"

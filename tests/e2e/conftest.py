@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,7 +12,8 @@ import urllib3
 from tests.e2e import s3 as s3_module
 from tests.e2e import sqs as sqs_module
 from tests.e2e.proxy import Proxy
-from tests.e2e.world import ALPS, GLOBE, make_layers, seeded
+from tests.e2e.world import ALPS, GLOBE, make_layers, seed, tiles_in
+from tests.support.shared import shared_folder
 
 
 @pytest.fixture(scope="session")
@@ -44,17 +46,28 @@ def http_client() -> Iterator[urllib3.PoolManager]:
 
 @pytest.fixture(scope="session")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A data folder with the layers of `world`, no tile made."""
-    return make_layers(tmp_path_factory.mktemp("layers"))
+    """A data folder with the layers of `world`, no tile made. Copy it to write into it."""
+    return shared_folder(tmp_path_factory, "layers", make_layers) / "data"
 
 
 @pytest.fixture(scope="session")
-def alps(data: Path) -> dict[str, bytes]:
+def alps(data: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
     """The tiles of the layer `alps` as a local seeding makes them."""
-    return seeded(data, ALPS)
+    return seeded_copy(tmp_path_factory, data, ALPS)
 
 
 @pytest.fixture(scope="session")
-def globe(data: Path) -> dict[str, bytes]:
+def globe(data: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
     """The tiles of the layer `globe` as a local seeding makes them."""
-    return seeded(data, GLOBE)
+    return seeded_copy(tmp_path_factory, data, GLOBE)
+
+
+def seeded_copy(factory: pytest.TempPathFactory, data: Path, layer: str) -> dict[str, bytes]:
+    """The tiles of a layer, by key, made in a copy of the data folder."""
+
+    def fill(folder: Path) -> None:
+        for name in (f"tiles/{layer}", f"private/sources/{layer}"):
+            shutil.copytree(data / name, folder / name)
+        seed(folder, layer)
+
+    return tiles_in(shared_folder(factory, f"seeded-{layer}", fill), layer)

@@ -1,34 +1,38 @@
-"""The product as the delivery `cloudfront` deploys it: a private bucket, both functions, and a distribution."""
+"""The delivery `cloudfront` of a deployed website: a private bucket, a function with a URL, and a distribution."""
 
 from __future__ import annotations
 
 import json
-import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from botocore.auth import SigV4Auth
+from botocore.auth import S3SigV4Auth, SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
-from tests.e2e.cloudfront import Distribution, Origin, running, s3_signer
+from tests.e2e.cloudfront import Distribution, Origin, bucket_grants, read_template, running
 from tests.e2e.gateway import Gateway
 from tests.e2e.lambdas import REGION, Lambda
-from tests.e2e.s3 import S3
-from tests.e2e.sqs import Sqs
+from tests.e2e.s3 import READER
 from tests.e2e.wire import Exchange
-from tests.e2e.world import Deployed, _Late, _upload
+from tests.e2e.world import Deployed, LateFunction
 
 KEYS = Credentials("CLOUDFRONT", "of the service itself")  # that sign requests to the function's URL
+READER_KEYS = Credentials(READER, READER)  # that sign requests to the bucket
 
 
 def url_signer(request: AWSRequest) -> object:
     """The access control of a function's URL."""
     return SigV4Auth(KEYS, "lambda", REGION).add_auth(request)
+
+
+def bucket_signer(request: AWSRequest) -> object:
+    """The access control of the bucket: a user that has the rights of the bucket's policy and no others."""
+    return S3SigV4Auth(READER_KEYS, "s3", REGION).add_auth(request)
 
 
 class FunctionUrl(Gateway):
@@ -65,42 +69,30 @@ class Fronted:
     stack: Deployed
     cdn: Distribution
 
-    def delete(self, *keys: str) -> None:
-        """Remove objects from the tile bucket."""
-        for key in keys:
-            self.stack.s3.client().delete_object(Bucket=self.stack.tiles, Key=key)
-
 
 @contextmanager
-def fronted(s3: S3, sqs: Sqs, data: Path, folder: Path, *, endpoint: str = "") -> Iterator[Fronted]:
-    """A deployment whose layers are those of a local `data` folder.
+def fronted(website: Deployed, folder: Path) -> Iterator[Fronted]:
+    """The delivery of `website` changed to `cloudfront` until the end of the block; buckets and queue stay.
 
-    `endpoint` is what the distribution takes for S3; the certificate goes into `folder`.
+    The certificate goes into `folder`.
     """
-    blocks, tiles, sources = sqs.queue(), s3.private_bucket(), s3.private_bucket()
-    keys = {**s3.env, "AWS_ENDPOINT_URL_SQS": sqs.endpoint, "AWS_ENDPOINT_URL_STS": sqs.endpoint}
-    stores = {"TILER_SOURCES": f"s3://{sources}", "TILER_TILES": f"s3://{tiles}"}
-    late = _Late()
+    s3, tiles, late = website.s3, website.tiles, LateFunction()
+    http_env = {**website.function_env, "TILER_DELIVERY": "cloudfront"}
     with (
         FunctionUrl(late) as url,
+        Lambda("tiler.http.handler", http_env, timeout=29, concurrency=2) as http,
         running(
             folder,
             {
-                "tiles": Origin(endpoint or s3.endpoint, f"/{tiles}", s3_signer(s3.env)),
+                "tiles": Origin(f"http://127.0.0.1:{s3.website_port}", f"/{tiles}", bucket_signer),
                 "http": Origin(url.url, "", url_signer),
             },
         ) as (cdn, api),
-        Lambda(
-            "tiler.http.handler", {**keys, **stores, "TILER_DELIVERY": "cloudfront"}, timeout=29, concurrency=2
-        ) as http,
-        Lambda(
-            "seeder.workers.lambda_handler.handler",
-            {**keys, **stores, "TILER_QUEUE": blocks.url},
-            timeout=60,
-            concurrency=2,
-        ) as worker,
     ):
         late.function = http
-        env = {"PATH": os.environ["PATH"], **keys, **stores, "TILER_URL": cdn.url, "AWS_ENDPOINT_URL_CLOUDFRONT": api}
-        _upload(s3, data, tiles, sources)
-        yield Fronted(Deployed(s3, sqs, blocks, tiles, sources, env, http, worker, url), cdn)
+        s3.close_website(tiles, bucket_grants(read_template(), tiles))
+        env = {**website.env, "TILER_URL": cdn.url, "AWS_ENDPOINT_URL_CLOUDFRONT": api}
+        try:
+            yield Fronted(replace(website, env=env, http=http, gateway=url), cdn)
+        finally:
+            s3.open_website(tiles, website.gateway.host)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +19,7 @@ from tests.e2e.wire import free_port
 
 SCRIPT = Path(__file__).with_name("s3server")
 WEBSITE = "s3-website.local.test"
+READER = "cdn"  # user, key and secret in one: bucket policies alone grant it something
 
 Get = Callable[..., urllib3.BaseHTTPResponse]
 
@@ -48,15 +49,20 @@ class S3:
         return name
 
     def website_bucket(self, misses_to: str) -> str:
-        """The name of a new public bucket whose website redirects what is missing to `misses_to`, `host:port`.
+        """The name of a new bucket with an open website; see `open_website`."""
+        name = f"tiles-{uuid4().hex[:12]}"
+        self.client().create_bucket(Bucket=name)
+        self.open_website(name, misses_to)
+        return name
+
+    def open_website(self, name: str, misses_to: str) -> None:
+        """Make a bucket public, with a website that redirects what is missing to `misses_to`, `host:port`.
 
         Everybody may read objects and nobody may list them, so what is missing counts as forbidden.
         """
         # The template's tests cover the rest: Ceph has no ownership controls, and refuses every put where public
         # ACLs are blocked.
-        name = f"tiles-{uuid4().hex[:12]}"
         client = self.client()
-        client.create_bucket(Bucket=name)
         public = {"Effect": "Allow", "Principal": "*", "Action": "s3:GetObject", "Resource": f"arn:aws:s3:::{name}/*"}
         client.put_bucket_policy(Bucket=name, Policy=json.dumps({"Version": "2012-10-17", "Statement": [public]}))
         everyone = {"AllowedOrigins": ["*"], "AllowedMethods": ["GET", "HEAD"], "AllowedHeaders": ["*"]}
@@ -72,7 +78,17 @@ class S3:
                 ],
             },
         )
-        return name
+
+    def close_website(self, name: str, granted: Iterable[tuple[str, str]]) -> None:
+        """Make a bucket private, except for READER and the actions `granted` on resources."""
+        principal = {"AWS": [f"arn:aws:iam:::user/{READER}"]}
+        statements = [
+            {"Effect": "Allow", "Principal": principal, "Action": action, "Resource": resource}
+            for action, resource in granted
+        ]
+        client = self.client()
+        client.delete_bucket_website(Bucket=name)
+        client.put_bucket_policy(Bucket=name, Policy=json.dumps({"Version": "2012-10-17", "Statement": statements}))
 
     def website(self, bucket: str, http: urllib3.PoolManager) -> Get:
         """A function that gets a key from the website of `bucket`: `get(key, method="GET", headers={})`."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shlex
@@ -11,7 +12,10 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.support.paths import ROOT
+from tests.support.shared import shared_folder
 
 # Stands for the script of the same name: takes the zip that it made here, or else a stub.
 PACKAGE_LAMBDA = """#!/bin/sh
@@ -40,6 +44,19 @@ def lay_out(folder: Path) -> Path:
     with zipfile.ZipFile(folder / "scripts" / "stub.zip", "w") as stub:
         stub.writestr("README", "stands for the package that scripts/package-lambda builds")
     return folder
+
+
+def shared_template(factory: pytest.TempPathFactory, *arguments: str) -> dict[str, Any]:
+    """The template of a stage, made once in a test run, whichever of its processes needs it first."""
+
+    def fill(folder: Path) -> None:
+        service = folder / "service"
+        service.mkdir()
+        (folder / "template.json").write_text(json.dumps(packaged(lay_out(service), folder / "out", *arguments)))
+
+    name = hashlib.sha256("\0".join(arguments).encode()).hexdigest()[:12]
+    found: dict[str, Any] = json.loads((shared_folder(factory, f"template-{name}", fill) / "template.json").read_text())
+    return found
 
 
 def packaged(folder: Path, out: Path, *arguments: str) -> dict[str, Any]:

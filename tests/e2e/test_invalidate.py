@@ -18,7 +18,7 @@ import urllib3
 
 from tests.e2e.s3 import S3
 from tests.e2e.sqs import Sqs
-from tests.e2e.world import ALPS, ROOT, Deployed, deployed, log_lines, seeded
+from tests.e2e.world import ALPS, ROOT, Deployed, deployed, log_lines, seed, tiles_in
 from tests.support.rasters import Recipe, scene, write_raster
 from tiler.keys import parse_tile_key
 
@@ -48,7 +48,8 @@ def later(data: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, d
     copy = Path(shutil.copytree(data, folder / "data"))
     words = ["ingest", str(path), "--layer", ALPS, "--data", str(copy)]
     subprocess.run([sys.executable, "-m", "seeder", *words], cwd=ROOT, check=True, capture_output=True)
-    return path, seeded(copy, ALPS)
+    seed(copy, ALPS)
+    return path, tiles_in(copy, ALPS)
 
 
 def put(stack: Deployed, tiles: dict[str, bytes]) -> None:

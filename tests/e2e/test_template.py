@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from pathlib import Path
 
 import pytest
 from cfnlint.api import lint
 from cfnlint.config import ManualArgs
 
-from tests.e2e.serverless import lay_out, packaged
+from tests.e2e.serverless import shared_template
 from tests.e2e.template import Template, of_type, properties, text, variables
 from tiler.layers.version import METADATA
 
@@ -33,18 +32,10 @@ VARIANTS = {
 
 
 @pytest.fixture(scope="session")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return lay_out(tmp_path_factory.mktemp("service"))
-
-
-@pytest.fixture(scope="session")
-def templates(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Template]:
+def templates(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Template]:
     """The template of every variant."""
-    made = {}
-    for name, arguments in VARIANTS.items():
-        out = tmp_path_factory.mktemp("package") / name
-        made[name] = packaged(folder, out, "--param", "delivery=website", *arguments)
-    return made
+    website = ("--param", "delivery=website")
+    return {name: shared_template(tmp_path_factory, *website, *words) for name, words in VARIANTS.items()}
 
 
 @pytest.fixture(params=VARIANTS)

@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 from cfnlint.api import lint
 from cfnlint.config import ManualArgs
+from cfnlint.schema.manager import PROVIDER_SCHEMA_MANAGER
 
 from tests.e2e.cloudfront import config_of, read_template
-from tests.e2e.serverless import lay_out, node, packaged
+from tests.e2e.serverless import node, shared_template
 from tests.e2e.template import Template, of_type, properties, text, variables
 from tiler.settings import Settings
 
@@ -42,9 +43,7 @@ API |= {"ApiErrorsAlarm", "ApiThrottlesAlarm"}
 @pytest.fixture(scope="module")
 def templates(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Template]:
     """The template of every variant."""
-    folder = lay_out(tmp_path_factory.mktemp("service"))
-    out = tmp_path_factory.mktemp("package")
-    return {name: packaged(folder, out / name, *arguments) for name, arguments in VARIANTS.items()}
+    return {name: shared_template(tmp_path_factory, *words) for name, words in VARIANTS.items()}
 
 
 @pytest.fixture(params=["cloudfront", "own"])
@@ -95,6 +94,36 @@ def test_the_deliveries_differ_only_in_what_delivers(templates: Mapping[str, Tem
     differing = {name for name in website.keys() & template.keys() if dated(website[name]) != dated(template[name])}
     functions = {"HttpLambdaFunction", "WorkerLambdaFunction"}
     assert differing == functions | {"TileBucket", "TileBucketPolicy", "Dashboard"}
+
+
+KEPT = {"TileBucket", "SourceBucket", "Queue", "DeadLetterQueue"}  # tiles, sources, jobs and messages are in them
+
+
+def test_a_change_of_the_delivery_replaces_nothing_that_both_have(templates: Mapping[str, Template]) -> None:
+    for before, after in (("website", "cloudfront"), ("cloudfront", "website"), ("website", "own"), ("own", "website")):
+        old, new = templates[before]["Resources"], templates[after]["Resources"]
+        assert old.keys() & new.keys() >= KEPT
+        for name in old.keys() & new.keys():
+            assert old[name]["Type"] == new[name]["Type"]
+            for path in replacing(old[name]["Type"]):
+                assert at(old[name], path) == at(new[name], path), (name, path)
+
+
+def replacing(kind: str) -> list[str]:
+    """The properties whose change replaces a resource, by CloudFormation's own schema."""
+    schema = PROVIDER_SCHEMA_MANAGER.get_resource_schema("us-east-1", kind).schema
+    paths = [path.removeprefix("/properties/") for path in schema.get("createOnlyProperties", [])]
+    if kind == "AWS::S3::Bucket":
+        assert "BucketName" in paths
+    return paths
+
+
+def at(resource: dict[str, Any], path: str) -> Any:
+    """The value at a path of properties, None if there is none."""
+    value: Any = resource.get("Properties", {})
+    for step in path.split("/"):
+        value = value.get(step) if isinstance(value, dict) else None
+    return value
 
 
 def dated(resource: dict[str, Any]) -> str:
@@ -302,12 +331,15 @@ def test_nothing_but_a_deployment_reads_the_stack(command: str) -> None:
 @pytest.mark.parametrize(
     "region", ["cn-north-1", "cn-northwest-1", "us-gov-west-1", "us-iso-east-1", "us-isob-east-1", "eusc-de-east-1"]
 )
-def test_partitions_without_cloudfront_get_a_website(region: str) -> None:
+def test_partitions_without_cloudfront_get_a_website_and_no_other_delivery(region: str) -> None:
     assert chosen("deploy", region) == "website"
+    assert f"not available in {region}: use delivery=website" in conflict(region, delivery="cloudfront")
+    assert conflict(region, delivery="website") == "None"
 
 
-def conflict(**params: str) -> str:
-    return str(node(f"console.log(JSON.stringify(require('./deploy/delivery').conflict({json.dumps(params)})))"))
+def conflict(region: str = "us-east-1", **params: str) -> str:
+    words = f"{json.dumps(params)}, {json.dumps(region)}"
+    return str(node(f"console.log(JSON.stringify(require('./deploy/delivery').conflict({words})))"))
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ from mercantile import Tile
 from tests.e2e.gateway import Gateway
 from tests.e2e.lambdas import Lambda
 from tests.e2e.mapping import SqsMapping
-from tests.e2e.s3 import S3
+from tests.e2e.s3 import S3, WEBSITE
 from tests.e2e.sqs import Queue, Sqs
 from tests.support.paths import ROOT
 from tests.support.rasters import Recipe, scene, write_raster
@@ -31,7 +31,7 @@ ALPS = "alps"  # a layer of zooms 0 to 9
 
 @dataclass(frozen=True)
 class Deployed:
-    """One deployment. `env` is what a user's shell has; `source` and `tiles` name its buckets."""
+    """One deployment. `env` is what a user's shell has; `sources` and `tiles` name its buckets."""
 
     s3: S3
     sqs: Sqs
@@ -39,6 +39,7 @@ class Deployed:
     tiles: str
     sources: str
     env: Mapping[str, str]
+    function_env: Mapping[str, str]  # what the functions share, without the address of the tiles
     http: Lambda
     worker: Lambda
     gateway: Gateway
@@ -77,41 +78,40 @@ class Deployed:
 
 
 @contextmanager
-def deployed(
-    s3: S3, sqs: Sqs, data: Path, *, endpoint: str = "", url: str = "http://tiles.test", **queue: int
-) -> Iterator[Deployed]:
-    """A deployment whose layers are those of a local `data` folder.
+def deployed(s3: S3, sqs: Sqs, data: Path, *, endpoint: str = "", url: str = "", **queue: int) -> Iterator[Deployed]:
+    """A deployment as a website, whose layers are those of a local `data` folder.
 
     `endpoint` is what the functions take for S3, `url` what they and the commands take for the website's address.
     """
     blocks = sqs.queue(**queue)
     sources = s3.private_bucket()
-    keys = {**s3.env, "AWS_ENDPOINT_URL_SQS": sqs.endpoint, "AWS_ENDPOINT_URL_STS": sqs.endpoint}
-    remote = {**keys, "AWS_ENDPOINT_URL_S3": endpoint or s3.endpoint}
-    settings = {"TILER_SOURCES": f"s3://{sources}", "TILER_URL": url}
-    late = _Late()
+    keys = {**s3.env, **{f"AWS_ENDPOINT_URL_{name}": sqs.endpoint for name in ("SQS", "STS", "CLOUDFORMATION")}}
+    late = LateFunction()
     with Gateway(late) as gateway:
         tiles = s3.website_bucket(gateway.host)
-        settings["TILER_TILES"] = f"s3://{tiles}"
-        http_env = {**remote, **settings, "TILER_DIRECT": f"{s3.endpoint}/{tiles}"}
-        worker_env = {**remote, **settings, "TILER_QUEUE": blocks.url}
+        stores = {"TILER_SOURCES": f"s3://{sources}", "TILER_TILES": f"s3://{tiles}"}
+        address = {"TILER_URL": url or f"http://{tiles}.{WEBSITE}:{s3.website_port}"}
+        shared = {**keys, "AWS_ENDPOINT_URL_S3": endpoint or s3.endpoint, **stores}
+        http_env = {**shared, **address, "TILER_DIRECT": f"{s3.endpoint}/{tiles}"}
+        worker_env = {**shared, **address, "TILER_QUEUE": blocks.url}
         with (
             Lambda("tiler.http.handler", http_env, timeout=29, concurrency=2) as http,
             Lambda("seeder.workers.lambda_handler.handler", worker_env, timeout=60, concurrency=3) as worker,
         ):
             late.function = http
-            env = {"PATH": os.environ["PATH"], **keys, **settings, "TILER_QUEUE": blocks.url}
+            env = {"PATH": os.environ["PATH"], **keys, **stores, **address, "TILER_QUEUE": blocks.url}
             _upload(s3, data, tiles, sources)
-            yield Deployed(s3, sqs, blocks, tiles, sources, env, http, worker, gateway)
+            yield Deployed(s3, sqs, blocks, tiles, sources, env, shared, http, worker, gateway)
 
 
-class _Late:
-    """A function that is made after its API: it knows the bucket, which redirects to the API."""
+class LateFunction:
+    """A function that is made after its address, because it depends on what has the address."""
 
     def __init__(self) -> None:
         self.function: Lambda | None = None
 
     def invoke(self, event: dict[str, Any]) -> Any:
+        """The function's answer."""
         assert self.function is not None
         return self.function.invoke(event)
 
@@ -138,15 +138,16 @@ def make_layers(folder: Path) -> Path:
     return data
 
 
-def seeded(data: Path, layer: str) -> dict[str, bytes]:
-    """The tiles of a layer as a local seeding leaves them, by key; they are removed again."""
+def seed(data: Path, layer: str) -> None:
+    """Seed all tiles of a layer in a data folder."""
     words = ["seed", layer, "--data", str(data)]
     subprocess.run([sys.executable, "-m", "seeder", *words], cwd=ROOT, check=True, capture_output=True)
+
+
+def tiles_in(data: Path, layer: str) -> dict[str, bytes]:
+    """The PNG tiles of a layer in a data folder, by key."""
     tiles = data / "tiles"
-    found = {str(path.relative_to(tiles)): path.read_bytes() for path in (tiles / layer).glob("*/*/*.png")}
-    for key in found:
-        (tiles / key).unlink()
-    return found
+    return {str(path.relative_to(tiles)): path.read_bytes() for path in (tiles / layer).glob("*/*/*.png")}
 
 
 def key(layer: str, z: int, x: int, y: int) -> str:

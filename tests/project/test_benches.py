@@ -47,6 +47,7 @@ RUNS = (
     Run("budgets.py", 11, long=True),
     Run("coldstart.py", 10),
     Run("cost.py", 14),
+    Run("delivery.py", 8, (DATA,)),
     Run("demo.py", 2),
     Run("estimate.py", 1, (DATA,)),
     Run("fanout.py", 2, (DATA,)),

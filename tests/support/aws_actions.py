@@ -5,7 +5,8 @@ from __future__ import annotations
 import fnmatch
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
@@ -23,6 +24,7 @@ FRAMEWORK = {  # actions of `npm run deploy` and `npm run remove`
     *("cloudformation:UpdateStack", "cloudformation:ValidateTemplate", "lambda:GetFunction"),
     *("s3:DeleteObject", "s3:GetObject", "s3:ListBucket", "s3:PutObject"),
 }
+ENDPOINT = "AWS_ENDPOINT_URL_"
 SERVICE = re.compile(r"Credential=[^/]+/\d{8}/[\w-]*/(\w+)/aws4_request")
 REST = (  # service, method, pattern of the path, action
     ("lambda", "GET", r"/2015-03-31/event-source-mappings/?", "ListEventSourceMappings"),
@@ -52,14 +54,28 @@ class Recorder(Proxy):
 
     TIMEOUT = 600.0  # moto checks a template before it answers
 
-    def __init__(self, upstream: str) -> None:
-        self.actions: set[str] = set()
+    def __init__(self, upstream: str, actions: set[str] | None = None) -> None:
+        self.actions = set() if actions is None else actions
         super().__init__(upstream)
 
     def _serve(self, exchange: Exchange) -> None:
         self.actions.add(action(exchange))
         super()._serve(exchange)
         vars(exchange).pop("pieces", None)  # the next request of the connection has a body of its own
+
+
+@contextmanager
+def recorded(env: Mapping[str, str]) -> Iterator[tuple[dict[str, str], set[str]]]:
+    """An environment with a recorder in front of each of its endpoints, and the actions noted so far."""
+    actions = set[str]()
+    with ExitStack() as recorders:
+        yield (
+            {
+                name: recorders.enter_context(Recorder(value, actions)).url if name.startswith(ENDPOINT) else value
+                for name, value in env.items()
+            },
+            actions,
+        )
 
 
 def action(exchange: Exchange) -> str:
