@@ -6,12 +6,11 @@ import json
 import socket
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar, Literal, NamedTuple
 from urllib.parse import unquote
-from uuid import uuid4
 
 import boto3
 import pytest
@@ -21,11 +20,12 @@ from click.testing import CliRunner, Result
 from seeder.cli import main as cli
 from tests.e2e.cloudfront import ID, Distribution
 from tests.e2e.fronted import fronted
-from tests.e2e.lambdas import REGION
+from tests.e2e.wire import Exchange, Server
 from tests.e2e.world import Deployed
 
 State = Literal["rendered", "cached", "stored"]
 HOST = "cdn.test"
+NAME = "tile-seeder-e2e"  # of the stack
 
 Answer = urllib3.BaseHTTPResponse
 
@@ -56,11 +56,10 @@ class Visit(NamedTuple):
 
 @dataclass(frozen=True)
 class Delivery(ABC):
-    """A deployment at `url`, its CloudFormation stack `name`, and a client that trusts its certificate."""
+    """A deployment at `url`, and a client that trusts its certificate."""
 
     stack: Deployed
     url: str
-    name: str
     pool: urllib3.PoolManager
 
     rendered: ClassVar[tuple[int, ...]]  # statuses on the path of a missing tile
@@ -115,10 +114,16 @@ class Delivery(ABC):
         for each in keys:
             client.delete_object(Bucket=self.stack.tiles, Key=each)
 
-    def run(self, *words: str) -> Result:
+    def run(self, *words: str, check: bool = True) -> Result:
         """A command of the project on the stack, in this process, to its end."""
         boto3.DEFAULT_SESSION = None  # it keeps the credentials of its first client
-        return CliRunner().invoke(cli.main, [*words], env={**self.stack.env, "TILER_STACK": self.name})
+        done = CliRunner().invoke(cli.main, [*words], env=dict(self.stack.env))
+        assert not check or done.exit_code == 0, done.output
+        return done
+
+    def refresh(self, layer: str, *raster: str) -> None:
+        """Refresh a layer, without the wait of the fence and without the queue, which nobody works off."""
+        self.run("refresh", layer, *raster, "--no-wait", "--yes", "--queue", "local", "--jobs", "1")
 
 
 @dataclass(frozen=True)
@@ -194,34 +199,44 @@ def website(stack: Deployed) -> Iterator[Website]:
         "TileUrl": f"{stack.s3.endpoint}/{stack.tiles}",
         "ApiUrl": stack.gateway.url,
     }
-    with urllib3.PoolManager(retries=False) as pool:
-        yield Website(stack, stack.env["TILER_URL"], declared(stack, outputs), pool)
+    with described(stack, outputs) as made, urllib3.PoolManager(retries=False) as pool:
+        yield Website(made, stack.env["TILER_URL"], pool)
 
 
 @contextmanager
 def cloudfront(stack: Deployed, folder: Path) -> Iterator[CloudFront]:
     """A deployed website with its delivery changed to CloudFront; the certificate goes into `folder`."""
-    with fronted(stack, folder) as made:
-        pem = str(folder / f"{HOST}.pem")
-        env = {**made.stack.env, "SSL_CERT_FILE": pem}
-        changed = replace(made.stack, env=env)
-        outputs = {"Delivery": "cloudfront", "CloudFront": ID, "WebsiteUrl": made.cdn.url, "TileUrl": made.cdn.url}
-        with urllib3.PoolManager(retries=False, ca_certs=pem) as pool:
-            yield CloudFront(changed, made.cdn.url, declared(changed, outputs), pool, made.cdn)
+    pem = str(folder / f"{HOST}.pem")
+    with fronted(stack, folder) as changed:
+        url = changed.cdn.url
+        outputs = {"Delivery": "cloudfront", "CloudFront": ID, "WebsiteUrl": url, "TileUrl": url}
+        trusting = replace(changed.stack, env={**changed.stack.env, "SSL_CERT_FILE": pem})
+        with described(trusting, outputs) as made, urllib3.PoolManager(retries=False, ca_certs=pem) as pool:
+            yield CloudFront(made, url, pool, changed.cdn)
 
 
-def declared(stack: Deployed, outputs: Mapping[str, str]) -> str:
-    """The name of a stack in CloudFormation with those outputs and the deployment's buckets and queue."""
-    name = f"tiles-{uuid4().hex[:8]}"
+@contextmanager
+def described(stack: Deployed, outputs: Mapping[str, str]) -> Iterator[Deployed]:
+    """The deployment with a CloudFormation that describes it as one stack with those outputs."""
     told = {"TileBucket": stack.tiles, "SourceBucket": stack.sources, "QueueUrl": stack.queue.url, **outputs}
-    template = {
-        "Resources": {"Any": {"Type": "AWS::SNS::Topic"}},
-        "Outputs": {key: {"Value": value} for key, value in told.items()},
-    }
-    keys = {"aws_access_key_id": "any", "aws_secret_access_key": "any", "region_name": REGION}
-    client = boto3.client("cloudformation", endpoint_url=stack.sqs.endpoint, **keys)
-    client.create_stack(StackName=name, TemplateBody=json.dumps(template))
-    return name
+    members = "".join(
+        f"<member><OutputKey>{key}</OutputKey><OutputValue>{value}</OutputValue></member>"
+        for key, value in told.items()
+    )
+    facts = "<StackStatus>CREATE_COMPLETE</StackStatus><CreationTime>2026-01-01T00:00:00Z</CreationTime>"
+    document = (
+        "<DescribeStacksResponse><DescribeStacksResult><Stacks><member>"
+        f"<StackName>{NAME}</StackName>{facts}<Outputs>{members}</Outputs>"
+        "</member></Stacks></DescribeStacksResult></DescribeStacksResponse>"
+    )
+
+    def answer(exchange: Exchange) -> None:
+        known = "Action=DescribeStacks" in exchange.body().decode()
+        exchange.send(200 if known else 400, [("Content-Type", "text/xml")], document.encode() if known else b"")
+
+    with closing(Server(answer)) as server:
+        place = f"http://127.0.0.1:{server.port}"
+        yield replace(stack, env={**stack.env, "AWS_ENDPOINT_URL_CLOUDFORMATION": place, "TILER_STACK": NAME})
 
 
 @contextmanager

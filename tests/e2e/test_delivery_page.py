@@ -52,9 +52,8 @@ def delivery(
     """Each delivery of the deployment, with a published preview."""
     made = website(stack) if request.param == "website" else cloudfront(stack, tmp_path_factory.mktemp("tls"))
     with made as site:
-        for words in (("refresh", "flats", "--no-wait", "--jobs", "1"), ("publish-preview", "flats")):
-            done = site.run(*words)
-            assert done.exit_code == 0, done.output
+        site.refresh("flats")
+        site.run("publish-preview", "flats")
         yield site
 
 
@@ -132,15 +131,13 @@ def test_a_phone_shows_sharp_tiles(site: Delivery, desk: Desk, view: Look) -> No
 
 @long
 def test_a_refresh_shows_new_tiles_on_a_page_that_was_open_before(site: Delivery, flats_data: Path, view: Look) -> None:
-    words = ("--no-wait", "--yes", "--queue", "local", "--jobs", "1")
     with view() as window:
         settled(window, rendered=4)
-        done = site.run("refresh", "flats", str(flats_data / "other.tif"), *words)
-        assert done.exit_code == 0, done.output
+        site.refresh("flats", str(flats_data / "other.tif"))
         window.page.reload()
         settled(window, stored=4)
         window.until(lambda: window.colours(PLACES) == [YELLOW] * 3)
-    site.run("refresh", "flats", str(flats_data / "flats.tif"), *words)
+    site.refresh("flats", str(flats_data / "flats.tif"))
 
 
 @long

@@ -422,6 +422,10 @@ def test_an_account_that_cannot_be_read_is_refused_with_two_cures() -> None:
 
 
 BAD = {
+    "arch=sparc": 'param arch must be one of arm64, x86_64, not "sparc"',
+    "maximumConcurrency=1": 'param maximumConcurrency must be a whole number from 2 to 1000, not "1"',
+    "url=https://tiles.example.com/": "without a slash at the end",
+    "cloudFront=d111111abcdef8.cloudfront.net": "the id of a CloudFront distribution, such as E1A2B3C4D5E6F7",
     "httpReserved=no": 'param httpReserved must be none or a whole number from 1 to 1000, not "no"',
     "variants=layer,gif": "param variants must be a list of layer, all, png, jpg, webp, each also with @2x",
     "formats=png": 'param formats must be one of layer, all, not "png"',

@@ -85,7 +85,7 @@ def deployed(s3: S3, sqs: Sqs, data: Path, *, endpoint: str = "", url: str = "",
     """
     blocks = sqs.queue(**queue)
     sources = s3.private_bucket()
-    keys = {**s3.env, **{f"AWS_ENDPOINT_URL_{name}": sqs.endpoint for name in ("SQS", "STS", "CLOUDFORMATION")}}
+    keys = {**s3.env, "AWS_ENDPOINT_URL_SQS": sqs.endpoint, "AWS_ENDPOINT_URL_STS": sqs.endpoint}
     late = LateFunction()
     with Gateway(late) as gateway:
         tiles = s3.website_bucket(gateway.host)
