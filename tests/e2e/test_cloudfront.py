@@ -13,6 +13,8 @@ from tests.e2e.s3 import S3
 from tests.e2e.sqs import Sqs
 from tests.e2e.world import ALPS, deployed, key
 from tests.support.effort import LONG
+from tests.support.site import private
+from tiler.layers.catalog import load_layer
 
 pytestmark = pytest.mark.skipif(not LONG, reason="scripts/full runs it")
 HTTP, TILES = ("tiles", "http"), ("tiles",)  # origins of a missing and of a stored tile
@@ -99,6 +101,28 @@ def test_a_missing_tile_is_a_404_for_a_minute(site: CloudFront, elapse: Callable
         statuses.append(site.get("nowhere/3/1/2.png").last.status)
         calls.append(site.renders)
     assert (statuses, calls) == ([404] * 3, [1, 1, 2])
+
+
+def test_a_tile_outside_is_missing_for_an_hour_below_the_current_revision(
+    site: CloudFront, data: Path, elapse: Callable[[float], None]
+) -> None:
+    outside = f"{ALPS}/3/0/0.png"
+    for revision, seconds in ((load_layer(private(data), ALPS).revision, 3600), ("earlier", 60)):
+        calls = site.renders
+        for wait, more in ((0, 1), (seconds - 1, 1), (2, 2)):
+            elapse(wait)
+            assert site.get(f"{outside}?v={revision}").last.status == 404
+            assert site.renders == calls + more
+
+
+def test_a_throttled_request_is_kept_nowhere_and_the_next_gets_the_tile(
+    site: CloudFront, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as limited:
+        limited.setattr(site.stack.gateway, "throttled", True)
+        assert site.get(TILE).last.status == 429
+    assert site.get(TILE).last.status == 200
+    assert site.cdn.outcomes() == [("Error", HTTP), ("Miss", HTTP)]
 
 
 def test_a_preflight_is_answered_without_an_origin(site: CloudFront) -> None:

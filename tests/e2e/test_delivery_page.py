@@ -130,6 +130,20 @@ def test_a_phone_shows_sharp_tiles(site: Delivery, desk: Desk, view: Look) -> No
 
 
 @long
+def test_tiles_of_a_throttled_function_appear_by_themselves(site: Delivery, view: Look) -> None:
+    gateway = site.stack.gateway
+    gateway.throttled = True
+    try:
+        with view(excused=r"\.png") as window:
+            window.until(lambda: [each.status for each in gateway.served].count(429) >= 4)
+            assert window.summary == NONE
+            gateway.throttled = False
+            settled(window, rendered=4)
+    finally:
+        gateway.throttled = False
+
+
+@long
 def test_a_refresh_shows_new_tiles_on_a_page_that_was_open_before(site: Delivery, flats_data: Path, view: Look) -> None:
     with view() as window:
         settled(window, rendered=4)
