@@ -298,6 +298,7 @@ def test_an_unknown_param_is_refused_and_named(folder: Path, tmp_path: Path) -> 
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.filterwarnings("ignore:Unable to delete:UserWarning")  # nor does it miss what it passed over
 @pytest.mark.skipif(not LONG, reason="scripts/full runs it")
 def test_a_stage_changes_its_delivery_and_back_with_its_buckets_and_queues(cloud: Cloud) -> None:
     kept = ("TileBucket", "SourceBucket", "QueueUrl", "DeadLetterQueueUrl", "HttpFunction", "WorkerFunction")
