@@ -46,16 +46,25 @@ def cubic(centres: Coordinates, size: int) -> list[Strip]:
     kernel is that of Keys with a = -0.5 ("Cubic convolution interpolation for digital image processing", 1981),
     stretched if pixels are larger than the source's; pixels beyond the source have no weight.
     """
+    if not centres.size:
+        return []
     steps = np.maximum(1, np.abs(np.gradient(centres))) if centres.size > 1 else np.ones(1)
-    strips = []
-    for start in range(0, centres.size, STRIP):
-        middle, step = centres[start : start + STRIP, None], steps[start : start + STRIP, None]
-        first = max(0, int(np.floor((middle - RADIUS * step).min())))
-        last = min(size, int(np.ceil((middle + RADIUS * step).max())))
-        weights = _keys((np.arange(first, last) + 0.5 - middle) / step)
-        weights /= weights.sum(axis=1, keepdims=True)
-        strips.append(Strip(slice(start, start + len(middle)), slice(first, last), weights.astype(np.float32)))
-    return strips
+    starts = np.arange(0, centres.size, STRIP)
+    first = np.minimum.reduceat(np.floor(centres - RADIUS * steps), starts).clip(0).astype(np.intp)
+    last = np.maximum.reduceat(np.ceil(centres + RADIUS * steps), starts).clip(max=size).astype(np.intp)
+    strip = np.arange(centres.size) // STRIP
+    source = first[strip, np.newaxis] + np.arange((last - first).max())
+    weights = _keys((source + 0.5 - centres[:, np.newaxis]) / steps[:, np.newaxis])
+    weights[source >= last[strip, np.newaxis]] = 0
+    weights = (weights / weights.sum(axis=1, keepdims=True)).astype(np.float32)
+    return [
+        Strip(
+            slice(start, min(start + STRIP, centres.size)),
+            slice(low, high),
+            np.ascontiguousarray(weights[start : start + STRIP, : high - low]),
+        )
+        for start, low, high in zip(starts.tolist(), first.tolist(), last.tolist(), strict=True)
+    ]
 
 
 def _keys(distance: Coordinates) -> Coordinates:
@@ -86,7 +95,9 @@ def resampled(values: Values, rows: Sequence[Strip], columns: Sequence[Strip], d
             np.matmul(tall[:, taken], weights, out=wide[:, pixels])
         if dtype.kind in "ui":
             limits = np.iinfo(dtype)
-            np.floor(np.add(wide, 0.5, out=wide), out=wide)
+            wide += np.float32(0.5)
+            if limits.min < 0:  # otherwise the cast rounds down
+                np.floor(wide, out=wide)
             np.clip(wide, limits.min, limits.max, out=wide)
         out[:, top:bottom] = wide.reshape(bands, bottom - top, -1)
     return out

@@ -31,7 +31,8 @@ from tiler.layers.cog_layout import CogLayout
 from tiler.raster.datasets import opened
 from tiler.raster.reading import Box
 from tiler.raster.sparse import Gaps, Regions, Share, bare, gaps_of
-from tiler.raster.warp import KERNEL, covered, overview_for, warp, warp_valid
+from tiler.raster.warp import KERNEL, covered, overview_for, warp
+from tiler.raster.whole import clipped, warp_valid
 
 CHUNK = 8  # blocks along a chunk's side
 HALVINGS = 3  # CHUNK is 2**HALVINGS
@@ -133,6 +134,8 @@ class Baker:
         area = self._warp(window)
         if area is None:
             return None
+        if not (any(above) or any(aside)):
+            return area
         values, mask = area
         filled = None if mask is None else np.pad(mask, (above, aside), "edge")
         return np.pad(values, ((0, 0), above, aside), "edge"), filled
@@ -140,21 +143,18 @@ class Baker:
     def _warp(self, window: Window) -> Area | None:
         """The window's pixels in the baked dtype, or None if the raster has none there.
 
-        GDAL warps several times faster without a mask, so a window that may touch an edge or a hole is divided until
-        it is small, and only then warped with its mask. Windows without valid pixels are not warped.
+        GDAL warps several times faster without a mask, so a window that may touch a hole is divided until it is small,
+        and only then warped with its mask. Windows without valid pixels are not warped.
         """
         survey = self.survey
         box = covered(self.dataset, window, self.reach)
         if box is not None:
             if self._is_empty(box):
                 return None
-            left, top, right, bottom = box
-            inside = left >= 0 and top >= 0 and right <= self.dataset.width and bottom <= self.dataset.height
-            small = (right - left) * (bottom - top) <= READ
-            if inside and small:
+            if _area(clipped(box, self.dataset)) <= READ:
                 valid = warp_valid(self.dataset, survey.reading, window, survey.resampling, box)
                 if valid is not None:
-                    return valid, None
+                    return None if valid[1] is not None and not valid[1].any() else valid
         if max(window.width, window.height) > FINEST:
             return self._divide(window)
         values, mask = warp(self.dataset, survey.reading, window, survey.resampling)
@@ -169,7 +169,7 @@ class Baker:
             return True
         if self.gaps and self.gaps.share(box) == "none":
             return True
-        return (right - left) * (bottom - top) <= READ and bare(self.dataset, self.survey.reading, box)
+        return _area(clipped(box, self.dataset)) <= READ and bare(self.dataset, self.survey.reading, box)
 
     def _divide(self, window: Window) -> Area | None:
         """Warp a window by parts of half its size."""
@@ -264,6 +264,11 @@ def _core(area: Area, halo: int) -> Area:
     values, mask = area
     inside = (slice(halo, values.shape[1] - halo), slice(halo, values.shape[2] - halo))
     return values[:, *inside], None if mask is None or mask[inside].min() == 255 else mask[inside]
+
+
+def _area(box: Box) -> int:
+    """Pixels of a box."""
+    return (box[2] - box[0]) * (box[3] - box[1])
 
 
 def _baking(survey: Survey, bake: CogLayout, folder: Path, gaps: Gaps | None) -> Callable[[BakeTask], Baked]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from contextlib import suppress
+from inspect import signature
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -21,22 +22,24 @@ from rasterio.io import DatasetReader
 
 from tiler.errors import SourceReadError
 from tiler.grid import MAX_ZOOM, TILE, Bounds, Window
-from tiler.image.separable import Coordinates, cubic, exact, resampled
+from tiler.image.separable import Coordinates
 from tiler.image.style import Area, Pixels, Values
 from tiler.raster.datasets import PLAIN, OpenOptions, opened, translated
 from tiler.raster.options import Resampling
-from tiler.raster.pixels import dtype_of, pixels, shown
+from tiler.raster.pixels import dtype_of, pixels
 from tiler.raster.place import MERCATOR, beneath_window, past_seam, turns
 from tiler.raster.reading import Box, Reading
 
 WARP_MEMORY = 256  # most megabytes of one warp
+TOLERANCE = 3e-4  # source pixels by which GDAL may misplace a pixel; its default is 0.125
 READ = 2048 * 2048  # most source pixels of one warp
 LIMB = 128  # pixels; a window this small is not divided although some of its points are off the projection
 NEAR = 0.05  # ratios this near to a whole number are rounded, as in GDAL
 LEAST = 32  # pixels; a window this small is not divided again, its points are a pixel apart
 FEW_PIXELS, TESTED_PIXELS = 4, 1 << 16  # pixels per side up to which coverage is tested, and the most pixels
 SAMPLE_SIDE = 512  # source pixels per side in that test
-STRAIGHT = 1e-3  # source pixels by which a straight column or row may bend
+# rasterio 1.4, with GDAL 3.10, always uses the default
+PRECISION = {"tolerance": TOLERANCE} if "tolerance" in signature(rasterio.warp.reproject).parameters else {}
 KERNEL: dict[Resampling, int] = {  # source pixels to each side of a kernel
     "nearest": 1,
     "bilinear": 1,
@@ -108,7 +111,7 @@ def _warp_into(
     values: Values, mask: Pixels, dataset: DatasetReader, reading: Reading, window: Window, resampling: Resampling
 ) -> None:
     """Warp to `window`; by quarters if it needs more source pixels than READ or leaves the raster's projection."""
-    needed, whole = _needed(dataset, window, resampling)
+    needed, whole = needed_boxes(dataset, window, resampling)
     size = max(window.width, window.height)
     if not needed and (whole or size <= LIMB):
         return
@@ -149,7 +152,7 @@ def _warped(
             SRC_ALPHA_MAX="255",
             DST_ALPHA_MAX="255",
             **(_kernel(needed.ratio * shrunk) if past_seam(dataset) else {}),
-            **_target(window, resampling),
+            **target(window, resampling),
         )
     mask = out[-1].astype(np.uint8)
     if part.dtype == np.int8:
@@ -168,7 +171,7 @@ def baked_dtype(dtype: str) -> str:
 
 def _read_box(dataset: DatasetReader, reading: Reading, box: Box) -> tuple[Values, Pixels, Affine]:
     """Values in the baked dtype, mask and geotransform of a box, shrunk if it has more pixels than READ."""
-    source = _window_of(box)
+    source = window_of(box)
     height, width = box[3] - box[1], box[2] - box[0]
     step = max(1.0, math.sqrt(height * width / READ))
     shape = (math.ceil(height / step), math.ceil(width / step))
@@ -205,55 +208,20 @@ def _covers_pixel(dataset: DatasetReader, bounds: Bounds, zoom: int) -> bool:
     if min(window.width, window.height) > FEW_PIXELS or window.width * window.height > TESTED_PIXELS:
         return True
     rows, columns = min(dataset.height, SAMPLE_SIDE), min(dataset.width, SAMPLE_SIDE)
-    target = np.zeros((window.height, window.width), np.uint8)
+    covered_pixels = np.zeros((window.height, window.width), np.uint8)
     with suppress(SourceReadError), translated(dataset.name):
         rasterio.warp.reproject(
             np.ones((rows, columns), np.uint8),
-            target,
+            covered_pixels,
             src_transform=_scaled(dataset.transform, dataset.width / columns, dataset.height / rows),
             src_crs=dataset.crs,
-            **_target(window, "nearest"),
+            **target(window, "nearest"),
         )
-        return bool(target.any())
+        return bool(covered_pixels.any())
     return True  # partly off the projection: the warp by smaller windows decides
 
 
-def warp_valid(
-    dataset: DatasetReader, reading: Reading, window: Window, resampling: Resampling, box: Box
-) -> Values | None:
-    """The values of `warp`, several times faster, if all source pixels are valid and opaque; else None.
-
-    `box` holds the source pixels; see `covered`. They are read first, so that GDAL needs no mask or nodata value. If
-    the map keeps columns and rows straight, GDAL is not needed at all.
-
-    Raises:
-        SourceReadError: some pixel could not be read.
-    """
-    source = _window_of(box)
-    with translated(dataset.name):
-        if reading.alpha and not (shown(dataset.read(reading.alpha, window=source), reading.top) == 255).all():
-            return None
-        values, mask = pixels(dataset, reading, window=source)
-    if mask.min() < 255:
-        return None
-    values = values.astype(baked_dtype(values.dtype.name), copy=False)
-    straight = _straight(dataset, window) if resampling == "cubic" and exact(values.dtype) else None
-    if straight:
-        columns, rows = (centres - start for centres, start in zip(straight, box, strict=False))
-        return resampled(values, cubic(rows, values.shape[1]), cubic(columns, values.shape[2]), values.dtype)
-    out = np.empty((len(values), window.height, window.width), values.dtype)
-    with translated(dataset.name):
-        rasterio.warp.reproject(
-            values,
-            out,
-            src_transform=rasterio.windows.transform(source, dataset.transform),
-            src_crs=dataset.crs,
-            **_target(window, resampling),
-        )
-    return out
-
-
-def _target(window: Window, resampling: Resampling) -> dict[str, Any]:
+def target(window: Window, resampling: Resampling) -> dict[str, Any]:
     """The arguments of a warp about its target."""
     left, top = window.corner
     return {
@@ -265,6 +233,7 @@ def _target(window: Window, resampling: Resampling) -> dict[str, Any]:
         "INIT_DEST": "0",
         "UNIFIED_SRC_NODATA": "YES",
         "SAMPLE_GRID": "YES",  # the sides of a window do not bound its inside where the map is cut or ends
+        **PRECISION,
     }
 
 
@@ -301,7 +270,7 @@ def _readable(needed: Needed) -> bool:
     return (right - left) * (bottom - top) <= READ
 
 
-def _needed(dataset: DatasetReader, window: Window, resampling: Resampling) -> tuple[list[Needed], bool]:
+def needed_boxes(dataset: DatasetReader, window: Window, resampling: Resampling) -> tuple[list[Needed], bool]:
     """The source pixels of `window` at each turn of the globe; and whether all of it is on the projection."""
     columns, rows = _spread(dataset, window)
     known = np.isfinite(columns) & np.isfinite(rows)
@@ -356,20 +325,6 @@ def _box(columns: Coordinates, rows: Coordinates, aside: float, above: float) ->
     )
 
 
-def _straight(dataset: DatasetReader, window: Window) -> tuple[Coordinates, Coordinates] | None:
-    """The source column of each column of `window`, and the source row of each row, at pixel centres.
-
-    None if a column or row does not come from a single one.
-    """
-    across, down = np.linspace(0, window.width, 17), np.linspace(0, window.height, 17)
-    columns, rows = beneath_window(dataset, window, *np.meshgrid(across, down))
-    if not (np.ptp(columns, axis=0).max() < STRAIGHT and np.ptp(rows, axis=1).max() < STRAIGHT):
-        return None
-    xs, ys = np.arange(window.width) + 0.5, np.arange(window.height) + 0.5
-    columns, _ = beneath_window(dataset, window, xs, np.full(xs.size, window.height / 2))
-    _, rows = beneath_window(dataset, window, np.full(ys.size, window.width / 2.0), ys)
-    return columns, rows
-
-
-def _window_of(box: Box) -> rasterio.windows.Window:
+def window_of(box: Box) -> rasterio.windows.Window:
+    """`box` as a window of rasterio."""
     return rasterio.windows.Window(box[0], box[1], box[2] - box[0], box[3] - box[1])

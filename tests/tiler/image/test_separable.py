@@ -17,9 +17,11 @@ from tests.support.oracle import psnr
 from tests.support.rasters import MakeRaster, scene
 from tiler.grid import EXTENT, Window, resolution, zoom_for
 from tiler.image.separable import STRIP, cubic, exact, resampled
-from tiler.raster import warp
+from tiler.raster import whole
 from tiler.raster.place import MERCATOR, applied, carried, resolution_of
-from tiler.raster.warp import Box, Reading, covered, warp_valid
+from tiler.raster.reading import Box, Reading
+from tiler.raster.warp import covered
+from tiler.raster.whole import warp_valid
 
 seeds = st.integers(0, 2**32 - 1)
 steps = st.floats(0.2, 3.5)
@@ -140,10 +142,11 @@ def test_where_columns_stay_columns_a_warp_is_as_gdals(
         window, box = middle(dataset, finer)
         assert 0 <= box[0] < box[2] <= dataset.width
         reading = Reading((1, 2, 3))
-        assert warp._straight(dataset, window)
-        ours = warp_valid(dataset, reading, window, "cubic", box)
-        monkeypatch.setattr(warp, "_straight", lambda *_: None)
-        gdals = warp_valid(dataset, reading, window, "cubic", box)
+        assert whole._straight(dataset, window)
+        ours, ours_mask = warp_valid(dataset, reading, window, "cubic", box)
+        monkeypatch.setattr(whole, "_straight", lambda *_: None)
+        gdals, gdals_mask = warp_valid(dataset, reading, window, "cubic", box)
+    assert ours_mask is gdals_mask is None
     assert ours.dtype == dtype
     assert psnr(ours, gdals) > 50
     assert psnr(ours[:, 1:, 1:], gdals[:, :-1, :-1]) < 48, "a pixel more or less would not be noticed"
@@ -160,4 +163,4 @@ def test_where_they_bend_gdal_warps(crs: str, make_raster: MakeRaster) -> None:
     path = make_raster(values=scene(700, 900), bounds=(west, south, west + 9000, south + 7000), crs=crs)
     with rasterio.open(path) as dataset:
         window, _ = middle(dataset, 0)
-        assert warp._straight(dataset, window) is None
+        assert whole._straight(dataset, window) is None

@@ -25,7 +25,7 @@ from tests.support.oracle import drawn, landscape, tiles_of
 from tests.support.rasters import scene
 from tiler.errors import BadOption, BadSource
 from tiler.grid import Window
-from tiler.image.style import Values
+from tiler.image.style import Area, Values
 from tiler.ingest.ingest import ingest
 from tiler.ingest.survey import survey
 from tiler.layers.catalog import Layer, dump, parse
@@ -33,7 +33,8 @@ from tiler.raster.datasets import opened
 from tiler.raster.options import Options, Resampling
 from tiler.raster.pixels import reading_of
 from tiler.raster.sample import look_at_alpha
-from tiler.raster.warp import covered, overview_for, warp, warp_valid
+from tiler.raster.warp import covered, overview_for, warp
+from tiler.raster.whole import warp_valid
 from tiler.storage.store import Stores
 
 SIDE = 240  # pixels
@@ -370,10 +371,12 @@ def test_the_fast_path_and_the_slow_one_agree(dtype: str, kind: str, kernel: Res
     window = Window(14, int((x[0] + half) / pixel) - 20, int((half - y[0]) / pixel) - 20, 60, 60)
     box = covered(dataset, window, 8)
     assert box is not None
-    fast = warp_valid(dataset, reading, window, kernel, box)
+    found = warp_valid(dataset, reading, window, kernel, box)
     slow, mask = warp(dataset, reading, window, kernel)
-    assert fast is not None
+    assert found is not None
+    assert found[1] is None
     assert (mask == 255).all()
+    fast = found[0]
     assert fast.dtype == slow.dtype
     assert np.abs(fast.astype(float) - slow.astype(float)).max() <= (0.05 if floats else 1)
     if kind != "plain":
@@ -423,7 +426,7 @@ def test_a_bake_is_the_same_where_all_goes_the_slow_way(
     asked = Options(rescale=((0.0, 255.0),), min_zoom=12)
     fast, calls = [], warp_valid
 
-    def counted(*args: Any) -> Values | None:
+    def counted(*args: Any) -> Area | None:
         found = calls(*args)
         fast.append(found is not None)
         return found
