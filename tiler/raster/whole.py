@@ -6,7 +6,6 @@ all.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -22,11 +21,10 @@ from tiler.raster.options import Resampling
 from tiler.raster.pixels import pixels, shown
 from tiler.raster.place import beneath_window, past_seam
 from tiler.raster.reading import Box, Reading
-from tiler.raster.warp import PRECISION, baked_dtype, needed_boxes, target, window_of
+from tiler.raster.warp import baked_dtype, needed_boxes, target, window_of
 
 STRAIGHT = 1e-3  # source pixels by which a straight column or row may bend
 POINTS: tuple[Resampling, ...] = ("nearest", "bilinear", "cubic", "cubic_spline", "lanczos")  # sampled at pixel centres
-NARROW = 256  # pixels; GDAL's default tolerance misplaces pixels less in a narrow window
 ON_PIXEL = 1e-10  # pixels; GDAL rounds a nearest pixel that near to the next one
 
 
@@ -91,17 +89,12 @@ def _by_gdal(
         "src_transform": rasterio.windows.transform(window_of(box), dataset.transform),
         "src_crs": dataset.crs,
     }
-    out = np.empty((len(values), window.height, window.width), values.dtype)
-    mask = None if inside else np.empty(out.shape[1:], np.uint8)
-    step = window.width if inside or PRECISION else NARROW
-    for start in range(0, window.width, step):
-        part = replace(window, x=window.x + start, width=min(step, window.width - start))
-        columns = slice(start, start + part.width)
-        with translated(dataset.name):
-            out[..., columns] = _reprojected(values, part, resampling, place)
-            if mask is not None:
-                mask[:, columns] = _reprojected(np.full((1, *values.shape[1:]), 255, np.uint8), part, "nearest", place)
-    return out, mask if mask is not None and mask.min() < 255 else None
+    with translated(dataset.name):
+        out = _reprojected(values, window, resampling, place)
+        if inside:
+            return out, None
+        (mask,) = _reprojected(np.full((1, *values.shape[1:]), 255, np.uint8), window, "nearest", place)
+    return out, mask if mask.min() < 255 else None
 
 
 def _reprojected(values: Values, window: Window, resampling: Resampling, place: dict[str, Any]) -> Values:
