@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from functools import partial
-from itertools import islice
+from itertools import chain, islice
 from multiprocessing.connection import wait as wait_for
 from typing import Any, NoReturn, TypeVar
 
@@ -36,12 +36,18 @@ AHEAD = 2  # queued tasks per worker, so that no worker waits for the parent
 def stream(make: Callable[[], Callable[[T], R]], items: Iterable[T], *, jobs: int) -> Iterator[R]:
     """The results of a task for each of `items`, as they complete; takes an item when a worker is free.
 
-    `make` runs once in every worker and returns the task, with any state that it keeps between items. With one job it
-    runs in this process. Closing the iterator, or an error or Ctrl-C within it, ends the workers at once.
+    `make` runs once in every worker and returns the task, with any state that it keeps between items. With one job, or
+    one item, it runs in this process. There are no more workers than items. Closing the iterator, or an error or Ctrl-C
+    within it, ends the workers at once.
 
     Raises:
         WorkerDied: a worker ended without a result (killed, out of memory, crashed).
     """
+    source = iter(items)
+    first = list(islice(source, jobs))  # a worker takes longer to start than many a task
+    items, jobs = chain(first, source), min(jobs, len(first))
+    if not first:
+        return
     if jobs == 1:
         yield from map(make(), items)
         return

@@ -18,7 +18,7 @@ from tests.support.effort import examples
 from tests.support.oracle import psnr
 from tests.support.pictures import Cover, Kind, painted, pictures, table, visible
 from tests.support.rasters import scene
-from tiler.image.encode import blank_tile, encode
+from tiler.image.encode import FEW, blank_tile, encode
 from tiler.image.style import Picture, Pixels, Values
 from tiler.keys import CONTENT_TYPES, Format
 
@@ -93,7 +93,7 @@ def test_png_is_the_smallest_kind_that_holds_the_picture(picture: Picture) -> No
     bits, kind = header(png(picture))
     if picture.palette is None and picture.pixels.shape[-1] == 1:
         assert (bits, kind) == (8, 0 if opaque else 4)
-    elif colours <= 256:
+    elif colours <= (256 if picture.palette is not None else FEW):
         assert (bits, kind) == (next(bits for bits in (1, 2, 4, 8) if colours <= 2**bits), 3)
     else:
         assert (bits, kind) == (8, 2 if opaque else 6)
@@ -105,7 +105,7 @@ def test_png_is_the_smallest_kind_that_holds_the_picture(picture: Picture) -> No
 def test_the_number_of_colours_sets_the_depth(kind: Kind, colours: int) -> None:
     data = png(painted(kind, (50, 61), colours, "opaque", seed=4))
     depths = {1: 1, 2: 1, 3: 2, 4: 2, 5: 4, 16: 4}
-    many = kind == "rgb" and colours > 256
+    many = kind == "rgb" and colours > FEW
     assert header(data) == (8 if many else depths.get(colours, 8), 2 if many else 3)
     assert opened(data).mode == ("RGB" if many else "P")
     assert b"tRNS" not in dict(chunks(data))

@@ -1,4 +1,4 @@
-"""The revisions of fixed bytes never change; otherwise an update of this program would bake every layer again."""
+"""The revisions of fixed bytes change only with RECIPE; otherwise an update would bake every layer again."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ VRT = """<VRTDataset rasterXSize="8" rasterYSize="8">
 </VRTDataset>
 """
 KNOWN: list[tuple[str, dict[str, Any], str]] = [
-    ("raster.tif", {}, "953a73d0e0df"),
-    ("raster.tif", {"virtual": True}, "a7343706b363"),
-    ("raster.tif", {"max_zoom": 6, "resampling": "nearest", "nodata": 3.0}, "bcae2ff6e8fa"),
-    ("raster.tif", {"rescale": ((0.0, 60.0),), "format": "webp", "attribution": "us"}, "c77444efd445"),
-    ("raster.tif", {"style": "hillshade", "trust_source": True}, "2dc2ec89767c"),
-    ("mosaic.vrt", {}, "ffb452192e1b"),
+    ("raster.tif", {}, "cb80ef939509"),
+    ("raster.tif", {"virtual": True}, "8c91c446fc8b"),
+    ("raster.tif", {"max_zoom": 6, "resampling": "nearest", "nodata": 3.0}, "960733775518"),
+    ("raster.tif", {"rescale": ((0.0, 60.0),), "format": "webp", "attribution": "us"}, "7b67058cd5af"),
+    ("raster.tif", {"style": "hillshade", "trust_source": True}, "1dcb788ef349"),
+    ("mosaic.vrt", {}, "d79b09fc680c"),
 ]
 
 

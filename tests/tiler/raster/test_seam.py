@@ -49,7 +49,9 @@ def test_a_world_that_begins_elsewhere_has_the_same_tiles(
     seams = {0, plain.shape[1], round(turned * plain.shape[1] / COLUMNS)}
     columns = [x for x in range(plain.shape[1]) if all(abs(x - seam) > 4 * wide for seam in seams)]
     assert (plain[:, columns, 3] > 0).mean() > 0.7
-    apart = np.abs(plain[:, columns].astype(int) - other[:, columns])
+    heights = np.arctan(np.sinh(np.pi * (1 - 2 * (np.arange(len(plain)) + 0.5) / len(plain))))
+    rows = np.abs(np.degrees(heights)) < 80 - 3 * 160 / ROWS  # GDAL's kernel is another one at the raster's edges
+    apart = np.abs(plain[rows][:, columns].astype(int) - other[rows][:, columns])
     assert apart.mean() < 0.2
     assert np.quantile(apart, 0.999) <= 2
 
