@@ -10,7 +10,7 @@ import pytest
 
 from tests.e2e.serverless import lay_out, packaged
 from tests.e2e.template import Template, of_type
-from tests.support.aws_actions import FRAMEWORK, LIMITS, LOGS, allowed
+from tests.support.aws_actions import FRAMEWORK, LIMITS, LOGS, PROTECTION, allowed
 from tests.support.paths import ROOT
 
 # By type, the permissions of the handlers that create, read, update and delete it, from CloudFormation's registry:
@@ -104,7 +104,7 @@ def test_every_permission_for_a_resource_is_allowed_unless_its_property_is_unuse
 
 def test_nothing_is_allowed_that_neither_a_resource_nor_the_framework_needs(templates: Mapping[str, Template]) -> None:
     needed = {permission for kind, _ in resources(templates) for permission in HANDLERS[kind]}
-    assert allowed("deployer") - needed - FRAMEWORK - LIMITS - LOGS == set()
+    assert allowed("deployer") - needed - FRAMEWORK - LIMITS - LOGS - PROTECTION == set()
 
 
 def test_every_role_has_the_boundary(templates: Mapping[str, Template]) -> None:

@@ -20,7 +20,9 @@ DEFAULTS = {
     "logLevel": "INFO",
     "logRetention": 14,
     "queueAge": 3600,
-    "formats": "layer",
+    "httpCalls": 3000,
+    "dashboard": True,
+    "cacheMetrics": False,
 }
 URL = "https://tiles.example.com"
 

@@ -364,16 +364,18 @@ def test_the_queue_feeds_the_worker(templates: Mapping[str, Template], variant: 
     assert mapping["ScalingConfig"] == {"MaximumConcurrency": workers}
 
 
-@pytest.mark.parametrize(("variant", "age", "actions"), [("dev", 3600, []), ("prod", 3600, []), ("own", 600, [TOPIC])])
+@pytest.mark.parametrize(
+    ("variant", "age", "minute", "actions"),  # `minute`: requests that API Gateway passes in one
+    [("dev", 3600, 60 * 100 + 300, []), ("prod", 3600, 60 * 100 + 300, []), ("own", 600, 60 * 20 + 40, [TOPIC])],
+)
 def test_alarms_watch_queues_functions_the_api_and_tiles_that_could_not_be_stored(
-    templates: Mapping[str, Template], variant: str, age: int, actions: list[str]
+    templates: Mapping[str, Template], variant: str, age: int, minute: int, actions: list[str]
 ) -> None:
     alarms = list(of_type(templates[variant], "AWS::CloudWatch::Alarm"))
     watched = {
         (alarm["MetricName"], *(text(each["Value"]) for each in alarm.get("Dimensions", ())), alarm["Threshold"])
         for alarm in alarms
     }
-    account = 60 * 100 + 300  # requests that API Gateway passes in a minute
     assert watched == {
         ("ApproximateNumberOfMessagesVisible", "${DeadLetterQueue.QueueName}", 0),
         ("ApproximateAgeOfOldestMessage", "${Queue.QueueName}", age),
@@ -384,7 +386,7 @@ def test_alarms_watch_queues_functions_the_api_and_tiles_that_could_not_be_store
         ("Invocations", "${HttpLambdaFunction}", 3000),
         ("NotStored", 0),
         ("5xx", "${HttpApi}", 0),
-        ("Count", "${HttpApi}", account),
+        ("Count", "${HttpApi}", minute),
     }
     for alarm in alarms:
         assert alarm["ComparisonOperator"] == "GreaterThanThreshold"

@@ -550,6 +550,7 @@ def test_an_option_in_a_message_becomes_an_argument_of_a_call(folder: str) -> No
     options = {
         option
         for file in (ROOT / folder).rglob("*.py")
+        if file.stem != "empty_stack"  # a command only
         for line in file.read_text().splitlines()
         if re.search(r"Bad(Option|Source)\(|notes|yield|why|cure|[=(] ?f?\"", line) and '"""' not in line
         for option in re.findall(r"(?<![\w`-])--[a-z][a-z-]*", line)

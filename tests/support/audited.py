@@ -160,7 +160,7 @@ def cases(draw: st.DrawFn) -> Case:
         for name in draw(st.sets(st.sampled_from(JUNK), max_size=3)):
             stored[f"{layer.id}/{name.format(z=tile.z, x=tile.x)}"] = draw(st.sampled_from((b"", b"junk", void)))
         stored[f"{layer.id}-2/{tile.z}/{tile.x}/{tile.y}.png"] = b"of a layer whose name begins alike"
-    stored |= dict.fromkeys([f"{layer.id}/tile.json", f"{layer.id}/index.html", f"{layer.id}x"], b"beside the tiles")
+    stored |= dict.fromkeys([f"{layer.id}/wmts.xml", f"{layer.id}/index.html", f"{layer.id}x"], b"beside the tiles")
     return replace(case, empty=empty, stored=stored)
 
 

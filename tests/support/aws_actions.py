@@ -23,8 +23,9 @@ FRAMEWORK = {  # actions of `npm run deploy` and `npm run remove`
     *("cloudformation:DescribeStackResource", "cloudformation:DescribeStacks", "cloudformation:ListStackResources"),
     *("cloudformation:UpdateStack", "cloudformation:ValidateTemplate", "lambda:GetFunction"),
     *("s3:DeleteObject", "s3:GetObject", "s3:ListBucket", "s3:PutObject"),
-    *("cloudformation:UpdateTerminationProtection", "s3:ListBucketMultipartUploads", "s3:ListBucketVersions"),
+    *("s3:ListBucketMultipartUploads", "s3:ListBucketVersions"),
 }
+PROTECTION = {"cloudformation:UpdateTerminationProtection"}  # of a deployment to prod
 ENDPOINT = "AWS_ENDPOINT_URL_"
 SERVICE = re.compile(r"Credential=[^/]+/\d{8}/[\w-]*/(\w+)/aws4_request")
 REST = (  # service, method, pattern of the path, action

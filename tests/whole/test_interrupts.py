@@ -149,7 +149,7 @@ def test_too_few_file_handles_are_one_line(handles: int, tmp_path: Path) -> None
     )
     source = write_raster(tmp_path / "alps.tif", Recipe(values=scene(200, 200)))
     data = tmp_path / "data"
-    words = ["ingest", str(source), "--data", str(data), "--jobs", "2"]
+    words = ["ingest", str(source), "--data", str(data), "--jobs", "2", "--max-zoom", "10"]  # several chunks
     done = subprocess.run([sys.executable, "-c", script, *words], capture_output=True, text=True, check=False)
     assert done.returncode in {1, 2}
     assert done.stderr.startswith("error: ")

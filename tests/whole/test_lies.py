@@ -217,7 +217,7 @@ def np_heights(base: float) -> object:
     return scene(64, 64, 1, seed=1).astype("float32") * 0 + base
 
 
-@pytest.mark.parametrize("words", [("refresh", "land", "far"), ("invalidate", "land", "--all", "--yes")])
+@pytest.mark.parametrize("words", [("refresh", "land", "far", "--yes"), ("invalidate", "land", "--all", "--yes")])
 def test_a_command_that_waited_leaves_a_layer_alone_that_has_another_revision_by_then(
     land: Land, tmp_path: Path, words: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:

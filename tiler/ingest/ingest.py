@@ -124,9 +124,9 @@ def ingest(
         NoRoom, OutOfMemory, WorkerDied: it could not be baked.
     """
     check_readers(stores)
-    current_layer(stores.sources, layer, repair=repair)  # unreadable metadata is reported before a long bake
     try:
         raster = examined(source, options, stage)
+        current_layer(stores.sources, layer, repair=repair)  # unreadable metadata is reported before a long bake
         approve(raster.survey.bounds)
         try:
             stage("baking the first chunks")

@@ -32,6 +32,7 @@ from tiler.keys import index_key
 from tiler.layers import catalog, fill
 from tiler.layers.catalog import Layer, Layers, announce, load_layer, publish, shown
 from tiler.layers.fill import Request
+from tiler.layers.history import UNKNOWN
 from tiler.layers.render import TileVariant
 from tiler.settings import Settings
 from tiler.storage.store import Store, Stores, open_store
@@ -409,6 +410,8 @@ def test_a_tilejson_that_nobody_understands_is_replaced(stores: Stores, rubbish:
     stores.tiles.put("globe/3/4/5.png", b"tile", content_type="image/png")
     stores.tiles.put("globe/tile.json", rubbish, content_type="application/json")
     publish(NEWER, stores)
+    assert named(stores) == UNKNOWN, "the revision of stored tiles"
+    announce(load_layer(stores.sources, "globe"), stores)
     assert named(stores) == "0002"
 
 

@@ -59,10 +59,10 @@ def at_the_first_look(monkeypatch: pytest.MonkeyPatch, act: Callable[[], object]
     """Run an action once the job is followed."""
     acts, read = [act], fanout._read
 
-    def acted(watch: fanout.Watch) -> int:
+    def acted(*arguments: Any) -> Any:
         if acts:
             acts.pop()()
-        return read(watch)
+        return read(*arguments)
 
     monkeypatch.setattr(fanout, "_read", acted)
 
