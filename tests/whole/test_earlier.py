@@ -72,9 +72,12 @@ def test_messages_are_the_same_bytes(folder: Path, truth: dict[str, Any]) -> Non
     assert [message.encode() for message in plan.messages((8,))] == truth["left"]
 
 
-def test_its_raster_makes_the_same_revision_and_the_same_cog(folder: Path, truth: dict[str, Any]) -> None:
+def test_its_raster_makes_a_revision_of_the_new_recipe_and_its_own_is_kept(folder: Path, truth: dict[str, Any]) -> None:
     again = json.loads(run("ingest", "scene.tif", "--max-zoom", "9", "--jobs", "1").stdout.splitlines()[-1])
-    assert (again["revision"], again["fresh"]) == (truth["revision"], False)
-    CliRunner().invoke(main, ["ingest", "scene.tif", "--max-zoom", "9", "--jobs", "1", "--data", "new"])
-    (cog,) = (folder / "new/private/sources/scene").glob("*/*.tif")
+    assert again["fresh"]
+    assert again["revision"] != truth["revision"]
+    run("rollback", "scene", "--no-wait")
+    metadata = json.loads((folder / "data/private/sources/scene/index.json").read_text())
+    assert metadata["revision"] == truth["revision"]
+    (cog,) = (folder / "data/private/sources/scene").glob(f"{truth['revision']}/*.tif")
     assert hashlib.sha256(cog.read_bytes()).hexdigest() == truth["cog"]
