@@ -34,6 +34,7 @@ HITS = 0.85  # share of requests that CloudFront answers from its cache
 MISSING = 0.001  # share of requests for tiles to be rendered
 STORED = MILLION  # tiles
 CALL_SECONDS = 0.2  # of the HTTP function for a tile: six requests of 30 ms to S3 in turn, and the rendering
+FAST_SECONDS = 0.1  # the same where requests to S3 are fast and the source was read before; abuse is costlier then
 CALL_GETS = 5  # metadata, a look for the stored tile, the COG's head and block, the stored tile
 POLLS = 5 * 3 * 60 * 24 * 30  # of an empty queue a month: five pollers of the mapping, each waits for 20 s
 TILE_SECONDS = 0.002  # CPU of a seeded tile, as in bench/scale_world.py
@@ -77,10 +78,10 @@ def alarms(delivery: Delivery) -> int:
     return sum((ROOT / "deploy" / name).read_text().count("Type: AWS::CloudWatch::Alarm") for name in files)
 
 
-def call() -> float:
+def call(seconds: float = CALL_SECONDS) -> float:
     """Dollars of a call of the HTTP function that renders and stores a tile."""
     gigabytes = float(params()["httpMemory"].default) / 1024
-    compute = CALL_SECONDS * gigabytes * PRICES.lambda_gb_second + PRICES.lambda_million_requests / MILLION
+    compute = seconds * gigabytes * PRICES.lambda_gb_second + PRICES.lambda_million_requests / MILLION
     s3 = (PRICES.s3_million_puts + CALL_GETS * PRICES.s3_million_gets) / MILLION
     return compute + s3 + LOGGED / 1e9 * PRICES.logs_gb
 
@@ -150,16 +151,18 @@ def extras() -> Iterator[str]:
     yield f"- the metrics of the workers: {dollars(WORKER_SERIES * hour)} for each hour with a job"
 
 
-def flood(delivery: Delivery) -> tuple[str, float]:
-    """The limit of the HTTP function's calls with the defaults, and calls per second under it."""
+def flood(delivery: Delivery) -> tuple[float, str, float]:
+    """Calls per second of the HTTP function with the defaults, the limit that allows no more, and seconds per call.
+
+    Fast calls cost most under a limit of concurrency, usual ones under a limit of the rate.
+    """
     reserved = limit("httpReserved") if delivery == "cloudfront" else None
     name = f"`httpReserved` {reserved}" if reserved else "the account's concurrency"
-    limits = [((reserved or ACCOUNT_CONCURRENCY) / CALL_SECONDS, name)]
+    limits = [((reserved or ACCOUNT_CONCURRENCY) / FAST_SECONDS, name, FAST_SECONDS)]
     if delivery == "website":
         rate = limit("httpRate")
-        limits.append((rate or ACCOUNT_RATE, f"`httpRate` {rate}" if rate else "the account's rate"))
-    rate_of_calls, name = min(limits)
-    return name, rate_of_calls
+        limits.append((rate or ACCOUNT_RATE, f"`httpRate` {rate}" if rate else "the account's rate", CALL_SECONDS))
+    return min(limits)
 
 
 def abuse() -> Iterator[str]:
@@ -167,8 +170,8 @@ def abuse() -> Iterator[str]:
 
     def rows() -> Iterator[list[str]]:
         for delivery in DELIVERIES:
-            named, rate = flood(delivery)
-            each = call() + redirect(delivery) + request(delivery)
+            rate, named, seconds = flood(delivery)
+            each = call(seconds) + redirect(delivery) + request(delivery)
             yield [
                 f"`{delivery}`", named, f"{rate:,.0f}", f"{rate * DAY / MILLION:,.1f} M", dollars(rate * DAY * each),
                 f"{rate * MONTH / MILLION:,.0f} M", dollars(rate * MONTH * each),

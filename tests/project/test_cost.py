@@ -88,13 +88,13 @@ def limited(monkeypatch: pytest.MonkeyPatch) -> dict[str, cost.Param]:
 
 def test_abuse_is_limited_by_the_throttle_of_the_delivery(limited: dict[str, cost.Param]) -> None:
     limited |= {"httpRate": cost.Param("", "70"), "httpReserved": cost.Param("", "30")}
-    assert cost.flood("website") == ("`httpRate` 70", 70)
-    assert cost.flood("cloudfront") == ("`httpReserved` 30", pytest.approx(150))
+    assert cost.flood("website") == (70, "`httpRate` 70", 0.2)
+    assert cost.flood("cloudfront") == (pytest.approx(300), "`httpReserved` 30", 0.1)
     limited |= {"httpRate": cost.Param("90", ""), "httpReserved": cost.Param("", "")}
-    assert cost.flood("website") == ("`httpRate` 90", 90)
-    assert cost.flood("cloudfront") == ("the account's concurrency", pytest.approx(5000))
+    assert cost.flood("website") == (90, "`httpRate` 90", 0.2)
+    assert cost.flood("cloudfront") == (pytest.approx(10_000), "the account's concurrency", 0.1)
     limited["httpRate"] = cost.Param("", "")
-    assert cost.flood("website")[0] == "the account's concurrency"  # reached before the account's rate
+    assert cost.flood("website")[0] == 10_000  # the account's rate, and its concurrency
 
 
 def test_twice_the_throttle_costs_twice_as_much(limited: dict[str, cost.Param]) -> None:

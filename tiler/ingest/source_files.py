@@ -68,7 +68,7 @@ class SourceFiles:
             noun = "file" if len(self.members) == 1 else "files"
             yield f"reads {len(self.members)} other {noun}: {_first_names(map(str, self.members))}"
         if self.unknown:
-            yield f"changes may go unnoticed in sources that are not local files: {_first_names(self.unknown)}"
+            yield f"a change during the ingest would go unnoticed in {_first_names(self.unknown)}: not a local file"
 
 
 def _first_names(names: Iterable[str]) -> str:
