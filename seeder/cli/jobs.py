@@ -26,7 +26,7 @@ from seeder.jobs.status import FINAL, Progress, progress, queue_depth, utcnow
 from seeder.operations.housekeeping import tidy
 from seeder.operations.jobs import ChooseOptions, cancel_job, job_failures, job_progress, resume_job, retry_job
 from tiler import timing
-from tiler.errors import BadOption, MessageError, MissingObject
+from tiler.errors import BadOption, CatalogError, MessageError, MissingObject, NewerMetadata
 from tiler.layers.catalog import Layers
 from tiler.settings import Settings
 from tiler.storage.store import Store, Stores
@@ -114,7 +114,7 @@ def _list(sources: Store, layer: str | None, settings: Settings, *, as_json: boo
         if layer in (None, layer_of(name)):
             try:
                 listed.append(progress(load_job(sources, name, listed=False), sources, layers, depth_of, utcnow()))
-            except (MissingObject, MessageError) as error:
+            except (MissingObject, MessageError, CatalogError, NewerMetadata) as error:
                 click.echo(f"cannot read job {name}: {error}", err=True)
     if as_json:
         for seen in listed:

@@ -13,7 +13,7 @@ from datetime import datetime
 from seeder.jobs.ledger import KEPT, begun, complete, jobs, load_job, load_run
 from seeder.jobs.messages import Job
 from seeder.jobs.status import FINAL, progress
-from tiler.errors import CatalogError, MessageError, MissingObject
+from tiler.errors import CatalogError, MessageError, MissingObject, NewerMetadata
 from tiler.keys import job_key, sources_prefix
 from tiler.layers.catalog import Layers
 from tiler.layers.history import publications
@@ -49,7 +49,7 @@ def _unused(sources: Store, name: str, known: list[str]) -> bool:
     try:
         job = load_job(sources, name, listed=False)
         return any(complete(sources, each) for each in later) or not _kept_revision(sources, job)
-    except (CatalogError, MessageError):  # of another version
+    except (CatalogError, MessageError, NewerMetadata):  # of another version
         return False
     except MissingObject:  # interrupted before it was recorded
         return True
@@ -70,7 +70,7 @@ def _ended(sources: Store, name: str, now: datetime) -> bool:
     try:
         seen = progress(load_job(sources, name, listed=False), sources, Layers(sources), lambda _: None, now)
         run = load_run(sources, name)
-    except (CatalogError, MessageError):
+    except (CatalogError, MessageError, NewerMetadata):
         return False
     except MissingObject:
         return True

@@ -19,7 +19,7 @@ from seeder.jobs.segment import EPOCH
 from seeder.jobs.stuck import is_stuck
 from seeder.select.blocks import Count
 from tiler import timing
-from tiler.errors import CatalogError, MissingObject, TilerError
+from tiler.errors import CatalogError, MissingObject, NewerMetadata, TilerError
 from tiler.grid import Block
 from tiler.layers.catalog import Layers, superseding
 from tiler.layers.history import publications
@@ -214,7 +214,7 @@ def _mixed(sources: Store, job: Job) -> bool:
     layer, revision = job.spec.layer, job.spec.revision
     try:
         known = publications(sources, layer, revision, lambda: "")
-    except (CatalogError, MissingObject):
+    except (CatalogError, MissingObject, NewerMetadata):
         return True
     return any(each.revision != revision for each in known)
 

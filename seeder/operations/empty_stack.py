@@ -15,7 +15,7 @@ from seeder.jobs.status import FINAL, progress, queue_depth, utcnow
 from seeder.operations.remove import Share, delete_shares, sizes_json, stop_rendering
 from seeder.operations.report import Report
 from seeder.operations.update import RERUN_HINT
-from tiler.errors import BadOption, CatalogError, MessageError, MissingObject
+from tiler.errors import BadOption, CatalogError, MessageError, MissingObject, NewerMetadata
 from tiler.keys import JOBS, SOURCES
 from tiler.layers.catalog import Layers, list_layers
 from tiler.storage.store import Stores
@@ -141,7 +141,7 @@ def _active_jobs(context: StackContext) -> Iterator[str]:
     for name in reversed(jobs(sources)):
         try:
             seen = progress(load_job(sources, name, listed=False), sources, layers, depth_of, utcnow())
-        except (MissingObject, MessageError, CatalogError):
+        except (MissingObject, MessageError, CatalogError, NewerMetadata):
             continue  # interrupted at its start, damaged, or of another version
         if seen.state not in FINAL:
             yield name

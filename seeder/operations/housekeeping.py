@@ -11,7 +11,7 @@ from seeder.jobs.ledger import jobs, layer_of, load_job
 from seeder.jobs.receipts import Receipts
 from seeder.jobs.status import FINAL, progress, utcnow
 from seeder.operations.report import Report
-from tiler.errors import MessageError, MissingObject, TilerError
+from tiler.errors import CatalogError, MessageError, MissingObject, NewerMetadata, TilerError
 from tiler.layers.catalog import Layers
 from tiler.storage.concurrent import overlap
 from tiler.storage.store import PAGE, Store
@@ -51,6 +51,6 @@ def _long(layer: str, sources: Store, least: int) -> list[str]:
 def _has_ended(job: str, sources: Store) -> bool:
     try:
         seen = progress(load_job(sources, job, listed=False), sources, Layers(sources), lambda _: None, utcnow())
-    except (MissingObject, MessageError):
+    except (CatalogError, MessageError, MissingObject, NewerMetadata):
         return False
     return seen.state in FINAL

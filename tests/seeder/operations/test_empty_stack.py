@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -184,6 +185,18 @@ def test_nothing_goes_while_something_renders_or_a_stack_is_protected(
     assert plan_emptying(hindered).obstacles == (str(refusal.value),)
     assert [listed(bucket) for bucket in names(context)] == before
     assert told(context).questions == []
+
+
+def test_a_job_of_a_layer_with_newer_metadata_does_not_hide_a_running_one(context: StackContext) -> None:
+    put_running_job(context.stores)
+    layer = dict(json.loads(context.stores.sources.get(index_key("globe"))))
+    context.stores.sources.put(index_key("globe"), json.dumps(layer | {"version": 99}).encode(), content_type="")
+    job = Job.new(Spec("other", "bbbb", Selection((3,)), TileVariant()), datetime.now(UTC))
+    put_job(context.stores.sources, job)
+    put_plan(context.stores.sources, job.id, {3: Count(1, 1)})
+    put_run(context.stores.sources, job.id, Run("", datetime.now(UTC), 1.0))
+    with pytest.raises(BadOption, match=f"job {job.id} is running"):
+        empty_stack(context)
 
 
 def test_without_confirmation_nothing_goes(context: StackContext) -> None:

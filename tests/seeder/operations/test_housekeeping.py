@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any, cast
 from uuid import uuid4
 
 import pytest
+from click.testing import CliRunner
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from seeder.cli.main import main
 from seeder.jobs.expiry import delete_job, expired
 from seeder.jobs.ledger import (
     KEPT,
@@ -39,7 +42,8 @@ from tiler.keys import index_key, revision_key
 from tiler.layers.catalog import dump
 from tiler.layers.fill import Outcome
 from tiler.layers.render import TileVariant
-from tiler.storage.store import Store, open_store
+from tiler.settings import Settings
+from tiler.storage.store import Store, Stores, open_store
 
 DAY = timedelta(days=1)
 NOW = datetime.now(UTC) + 200 * DAY  # receipts are written by the clock of this machine
@@ -125,6 +129,34 @@ def test_a_job_of_another_version_does_not_expire() -> None:
     name = Past(revision=GONE).put(store)
     store.put(f"jobs/{name}/job.json", b'{"v": 9}', content_type="application/json")
     assert list(expired(store, NOW)) == []
+
+
+NEWER = b'{"version": 99}'
+
+
+@pytest.mark.parametrize("metadata", [NEWER, b"{}"], ids=["newer", "damaged"])
+def test_a_layer_without_readable_metadata_keeps_its_jobs_and_hinders_no_others(metadata: bytes) -> None:
+    store = memory()
+    store.put(index_key("newer"), metadata, content_type="application/json")
+    kept, old = Past(layer="newer", revision=GONE).put(store), Past(revision=GONE).put(store)
+    assert list(expired(store, NOW)) == [old]
+    assert kept in jobs(store)
+    tidy("newer", store, Report(), least=1)
+    assert kept in jobs(store)
+
+
+@pytest.mark.parametrize("metadata", [NEWER, b"{}"], ids=["newer", "damaged"])
+def test_status_lists_the_jobs_of_other_layers(metadata: bytes, tmp_path: Path) -> None:
+    runner, env = CliRunner(), {"TILER_DATA": str(tmp_path)}
+    store = Stores.open(Settings.from_env(env), create=True).sources
+    store.put(index_key("newer"), metadata, content_type="application/json")
+    hidden, shown = Past(layer="newer").put(store), Past(layer="other").put(store)
+    result = runner.invoke(main, ["status"], env=env)
+    assert result.exit_code == 0, result.output
+    assert shown in result.stdout
+    assert hidden not in result.stdout
+    (line,) = result.stderr.splitlines()
+    assert line.startswith(f"cannot read job {hidden}: ")
 
 
 pasts = st.builds(
