@@ -229,7 +229,7 @@ def complete(sources: Store, job: str) -> bool:
 
 def jobs(sources: Store) -> list[str]:
     """The ids of all jobs, the newest last; other folders are skipped."""
-    return sorted((name for name in sources.folders(JOBS) if ID.fullmatch(name)), key=begun)
+    return sorted((name for name in sources.folders(JOBS) if is_id(name)), key=begun)
 
 
 def jobs_of(sources: Store, layer: str) -> list[Job]:
@@ -254,6 +254,14 @@ def begun(job: str) -> datetime:
     return datetime.strptime(job.rpartition("-")[2], TIME).replace(tzinfo=UTC)
 
 
+def is_id(name: str) -> bool:
+    """Whether `name` has the form of a job's id, with a possible date."""
+    try:
+        return bool(ID.fullmatch(name) and begun(name))
+    except ValueError:
+        return False
+
+
 def layer_of(job: str) -> str:
     """The layer of a job, from its id."""
     return job.rsplit("-", 2)[0]
@@ -275,7 +283,7 @@ def find_job(sources: Store, named: str, *, listed: bool = True) -> Job:
         return load_job(sources, latest[-1], listed=listed)
     if len(alike) == 1:
         return load_job(sources, alike[0], listed=listed)
-    old = ID.fullmatch(named) and begun(named) < datetime.now(UTC) - KEPT
+    old = is_id(named) and begun(named) < datetime.now(UTC) - KEPT
     raise UnknownJob(
         named, alike[:3] or difflib.get_close_matches(named, known, n=3), expired_after=KEPT.days if old else 0
     )

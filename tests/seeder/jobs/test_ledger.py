@@ -257,6 +257,15 @@ def test_where_there_are_no_jobs_none_is_found(store: Store, named: str) -> None
         find_job(store, named)
 
 
+def test_an_id_with_an_impossible_date_is_no_job() -> None:
+    store = memory()
+    named = "relief-12345678-20259999T999999.000000"
+    with pytest.raises(UnknownJob, match=named):
+        find_job(store, named)
+    store.put(f"jobs/{named}/job.json", b"{}", content_type="")
+    assert jobs(store) == []
+
+
 def test_an_empty_name_finds_no_job_even_if_there_is_only_one() -> None:
     store = memory()
     put_job(store, JOB)
