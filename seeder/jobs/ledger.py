@@ -322,23 +322,36 @@ def mark_compacted(sources: Store, job: str) -> bool:
     """Raise the version of a job's objects, so that programs without compaction refuse them; False if it was removed.
 
     The time of recording is kept, for `republished`.
+
+    Raises:
+        MessageError: they were not written by this version.
     """
     job_file, plan_file = job_key(job, "job.json"), job_key(job, "plan.json")
     try:
-        document = read_json(sources.get(job_file))
+        plan = _parsed(plan_file, sources.get(plan_file), VERSION, COMPACTED)
+        document = _parsed(job_file, sources.get(job_file), VERSION, COMPACTED)
         if document["v"] != COMPACTED:
             recorded = sources.written(job_file).isoformat()
             sources.put(job_file, _json({**document, "v": COMPACTED, "recorded": recorded}), content_type=JSON)
-        plan = read_json(sources.get(plan_file))
+            if not sources.has(plan_file):  # the job was removed meanwhile
+                sources.delete([job_file])
+                return False
         if plan["v"] != COMPACTED:
             sources.put(plan_file, _json({**plan, "v": COMPACTED}), content_type=JSON)
     except MissingObject:
         return False
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise MessageError(f"job {job} cannot be marked as compacted: {error!r}") from error
     return True
 
 
 def _version(sources: Store, job: str) -> int:
-    return VERSION if sources.empty(job_key(job, "compacted", "")) else COMPACTED
+    """The version of a job's objects; `mark_compacted` raises it before there is a segment."""
+    try:
+        marked = read_json(sources.get(job_key(job, "job.json")))["v"] == COMPACTED
+    except (KeyError, MissingObject, TypeError, ValueError):
+        marked = not sources.empty(job_key(job, "compacted", ""))
+    return COMPACTED if marked else VERSION
 
 
 def _parsed(key: str, data: bytes, *versions: int) -> Any:
