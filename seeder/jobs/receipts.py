@@ -1,7 +1,7 @@
 """Receipts of one kind of a job, each in an object of its own or compacted into segments; readers take the union.
 
-A segment is put before its receipts are deleted, so a reader that lists first receipts, then segments, misses none. If
-a block has a receipt in both, they are equal or the one of its own is newer.
+A segment is put before its receipts are deleted, so a reader that looks for receipts first, then lists segments,
+misses none. If a block has a receipt in both, they are equal or the one of its own is newer.
 """
 
 from __future__ import annotations
@@ -15,11 +15,13 @@ from datetime import datetime
 from functools import lru_cache
 from typing import Literal
 
+from tenacity import AttemptManager, Retrying, retry_if_exception_type, stop_after_attempt, wait_exponential
+
 from seeder.jobs.block_set import BlockSet
 from seeder.jobs.messages import Receipt, block_named
 from seeder.jobs.segment import Rows, Segment, name_of
 from tiler.errors import MissingObject
-from tiler.grid import Block
+from tiler.grid import LEAF, Block
 from tiler.keys import job_key
 from tiler.storage.concurrent import overlap
 from tiler.storage.store import Entry, Store
@@ -27,7 +29,13 @@ from tiler.storage.store import Entry, Store
 Kind = Literal["done", "failed"]
 
 BINARY = "application/octet-stream"
-RELIST_SECONDS = 1.0  # between two listings of segments by a reader that misses receipts
+ATTEMPTS = 6  # to read segments while others replace them
+RETRYING = Retrying(  # copied for each use, as uses are nested
+    retry=retry_if_exception_type(MissingObject),
+    stop=stop_after_attempt(ATTEMPTS),
+    wait=wait_exponential(multiplier=0.05),
+    reraise=True,
+)
 SEGMENTS, CHUNKS = 64, 64  # kept in memory: about 0.3 MB each
 
 
@@ -73,21 +81,41 @@ class Receipts:
     def _list_segments(self, since: float) -> None:
         """List the segments, unless they were listed after `since`, on the monotonic clock."""
         with self._lock:
-            while self._listed <= since:
-                start = time.monotonic()
-                names = sorted(entry.key for entry in self._sources.list(self._segment_key()))
-                if names != [segment.key for segment in self._segments]:
-                    try:
-                        segments = tuple(_segment(_Part(self._sources, key)) for key in names)
-                    except MissingObject:
-                        continue  # replaced meanwhile
-                    blocks, repeated = BlockSet(), BlockSet()
-                    for segment in segments:
-                        for block in segment.add_blocks(blocks):
-                            repeated.add(block)
-                    self._segments, self._blocks, self._repeated = segments, blocks, repeated
-                self._listed = start
+            if self._listed > since:
                 return
+            for attempt in RETRYING.copy():
+                with attempt:
+                    start = time.monotonic()
+                    names = sorted(entry.key for entry in self._sources.list(self._segment_key()))
+                    if names != [segment.key for segment in self._segments]:
+                        self._open(names)
+                    self._listed = start
+
+    def _open(self, names: Iterable[str]) -> None:
+        segments = tuple(_segment(_Part(self._sources, key)) for key in names)
+        blocks, repeated = BlockSet(), BlockSet()
+        for segment in segments:
+            for block in segment.add_blocks(blocks):
+                repeated.add(block)
+        self._segments, self._blocks, self._repeated = segments, blocks, repeated
+
+    def attempts(self) -> Iterator[AttemptManager]:
+        """Attempts to read segments: they are listed again after one was replaced by another process.
+
+        Raises:
+            MissingObject: the last attempt missed one too.
+        """
+        yield from RETRYING.copy(before=lambda state: self.relist() if state.attempt_number > 1 else None)
+
+    def confirm(self, segments: tuple[Segment, ...]) -> None:
+        """List the segments again.
+
+        Raises:
+            MissingObject: they are not `segments` any more.
+        """
+        self.relist()
+        if self._segments is not segments:
+            raise MissingObject(self._segment_key())
 
     def blocks(self, z: int | None = None) -> Iterator[Block]:
         """The blocks with a receipt, each once; with `z`, only those of this zoom."""
@@ -102,7 +130,7 @@ class Receipts:
 
     def has(self, block: Block) -> bool:
         """Whether the block has a receipt."""
-        return block in self.compacted or self._sources.has(self.key(block)) or block in self._again()
+        return block in self.compacted or self._sources.has(self.key(block)) or block in self._after_miss()
 
     def read(self, block: Block) -> Receipt | None:
         """The block's receipt, or None. One of its own is newer than one in a segment."""
@@ -110,7 +138,7 @@ class Receipts:
             return Receipt.decode(str(block), self._sources.get(self.key(block)))
         except MissingObject:
             if block not in self.compacted:
-                self._again()
+                self._after_miss()
             return self._compacted(block)
 
     def read_all(self, blocks: Iterable[Block]) -> Iterator[Receipt]:
@@ -142,16 +170,12 @@ class Receipts:
 
     def _segment_receipts(self) -> Iterator[Receipt]:
         """The newest receipts of all blocks in segments; from the start if a segment was replaced meanwhile."""
-        while True:
-            try:
+        for attempt in self.attempts():
+            with attempt:
                 for segment in self.segments:
                     for chunk in segment.chunks(self._sources):
                         yield from (receipt for receipt, _ in chunk if receipt.block not in self._repeated)
                 yield from self.read_all(self._repeated)
-            except MissingObject:
-                self.relist()
-            else:
-                return
 
     def compacted_rows(self, block: Block) -> list[tuple[Receipt, datetime]]:
         """The receipts of the block in segments, with their times."""
@@ -169,6 +193,16 @@ class Receipts:
         self._sources.put(key, data, content_type=BINARY)
         return key
 
+    def unchanged(self, rows: Rows) -> Rows:
+        """The rows whose receipts are still there in objects of their own, with the same time of writing."""
+        if not rows:
+            return rows
+        keys = [*map(self.key, rows.blocks())]
+        after, before = min(keys)[:-1], max(keys) + "~"  # "~" sorts after all characters of a key
+        entries = self._sources.list(self.root, after=after, before=before)
+        listed = ((block_of(entry.key), entry.modified) for entry in entries)
+        return rows.unchanged(pair for pair in listed if pair[0].size == LEAF)
+
     def delete(self, blocks: Iterable[Block] | None = None) -> None:
         """Delete the receipts of `blocks`, or all. Segments with some of them are replaced."""
         if blocks is None:
@@ -181,9 +215,11 @@ class Receipts:
         if not deleted:
             return
         self._sources.delete(map(self.key, deleted))
-        self.relist()
-        for segment in self._segments:
-            self._remove(segment, deleted)
+        for attempt in self.attempts():
+            with attempt:
+                self.relist()
+                for segment in self._segments:
+                    self._remove(segment, deleted)
 
     def _remove(self, segment: Segment, deleted: BlockSet) -> None:
         """Replace a segment by one without the deleted blocks, if it has any."""
@@ -198,16 +234,15 @@ class Receipts:
         self._sources.delete([segment.key])
 
     def _compacted(self, block: Block) -> Receipt | None:
-        while block in self.compacted:
-            try:
-                return max(self.compacted_rows(block), key=lambda row: row[1])[0]
-            except MissingObject:  # the segment was replaced
-                self.relist()
+        for attempt in self.attempts():
+            with attempt:
+                rows = self.compacted_rows(block) if block in self.compacted else []
+                return max(rows, key=lambda row: row[1])[0] if rows else None
         return None
 
-    def _again(self) -> BlockSet:
-        """The blocks in segments, listed again: the receipt may have been compacted since the last listing."""
-        self._list_segments(since=time.monotonic() - RELIST_SECONDS)
+    def _after_miss(self) -> BlockSet:
+        """The blocks in segments, listed since a receipt was missed: it may have been compacted just before."""
+        self._list_segments(since=time.monotonic())
         return self._blocks
 
     def _segment_key(self, name: str = "") -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import string
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
@@ -277,15 +276,14 @@ def _receipts(sources: Store, job: str, kind: Kind, plan: dict[int, Count], know
 
     They are listed again if some were compacted meanwhile.
     """
-    receipts = Receipts(sources, job, kind)
-    while True:
-        segments = receipts.segments
-        total, repeated = _listed(sources, receipts, plan, known)
-        with suppress(MissingObject):  # a segment was replaced
+    receipts, total = Receipts(sources, job, kind), _Receipts()
+    for attempt in receipts.attempts():
+        with attempt:
+            segments = receipts.segments
+            total, repeated = _listed(sources, receipts, plan, known)
             _add_compacted(total, receipts, known, repeated)
-        receipts.relist()
-        if receipts.segments is segments:
-            return total
+            receipts.confirm(segments)
+    return total
 
 
 def _listed(

@@ -79,7 +79,7 @@ def test_no_modules_import_each_other() -> None:
         ("boto3", {"tiler.storage.access"}),
         ("s3transfer", {"tiler.storage.upload"}),
         ("aws_lambda_powertools", {"seeder.workers.lambda_handler"}),
-        ("tenacity", {"seeder.workers.sqs", "seeder.workers.daemon", "seeder.cache.purge"}),
+        ("tenacity", {"seeder.workers.sqs", "seeder.workers.daemon", "seeder.cache.purge", "seeder.jobs.receipts"}),
         ("cmap", {"tiler.image.colormap"}),
         ("shapely", {"seeder.select.geometry"}),
         ("pmtiles", {"seeder.archive.pmtiles"}),

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 from uuid import uuid4
@@ -15,8 +16,11 @@ from uuid import uuid4
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tenacity import wait_none
 
+from seeder.jobs import receipts as receipts_module
 from seeder.jobs.compaction import Compactor, compact
+from seeder.jobs.expiry import delete_job
 from seeder.jobs.failures import failed_blocks
 from seeder.jobs.ledger import (
     Run,
@@ -35,7 +39,7 @@ from seeder.jobs.ledger import (
     republished,
 )
 from seeder.jobs.messages import Job, Receipt, Spec, check_version
-from seeder.jobs.receipts import Kind, Receipts
+from seeder.jobs.receipts import Kind, Receipts, read_entries
 from seeder.jobs.segment import CHUNK, Rows, Segment
 from seeder.jobs.status import progress
 from seeder.select.blocks import Count
@@ -43,7 +47,7 @@ from seeder.select.selection import Selection
 from tests.support.effort import examples
 from tests.support.layer_strategies import GLOBE
 from tests.support.site import Spy
-from tiler.errors import MessageError, StoreError, TilerError
+from tiler.errors import MessageError, MissingObject, StoreError, TilerError
 from tiler.grid import Block
 from tiler.keys import index_key
 from tiler.layers.catalog import Layers, dump
@@ -360,6 +364,197 @@ def test_compaction_does_not_hide_a_publication_after_the_job(tmp_path: Path) ->
     assert republished(store, JOB)
 
 
+def test_a_plan_put_before_the_first_segment_keeps_the_raised_version() -> None:
+    store = recorded(memory())
+    assert mark_compacted(store, JOB.id)
+    put_plan(store, JOB.id, PLAN)
+    put_job(store, JOB)
+    assert {json.loads(store.get(f"jobs/{JOB.id}/{name}"))["v"] for name in ("job.json", "plan.json")} == {2}
+
+
+@dataclass
+class Racing:
+    """A store in which another process acts once, just before the first call of `verb` on a key with `part`."""
+
+    store: Store
+    verb: str
+    part: str
+    act: Callable[[], object]
+    done: bool = False
+
+    def __getattr__(self, name: str) -> Any:
+        return partial(self._call, name) if name == self.verb else getattr(self.store, name)
+
+    def _call(self, name: str, *args: Any, **kwargs: Any) -> Any:
+        if not self.done and self.part in str(args[0]):
+            self.done = True
+            self.act()
+        return getattr(self.store, name)(*args, **kwargs)
+
+
+def compactor_of(store: Store, kind: Kind) -> Compactor:
+    """A compactor that has read all receipts of a kind."""
+    compactor = Compactor(store, JOB.id, kind, least=1)
+    for receipt, modified in read_entries(store, store.list(f"jobs/{JOB.id}/{kind}/")):
+        compactor.add(receipt, modified)
+    return compactor
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_receipts_deleted_while_others_compact_do_not_come_back(kind: Kind) -> None:
+    store = recorded(memory())
+    for block in BLOCKS:
+        put_receipt(store, JOB.id, Receipt(block, Outcome(failed=kind == "failed")))
+    compactor = compactor_of(store, kind)
+    delete_receipts(store, JOB.id, kind, BLOCKS[::2])
+    compactor.close()
+    assert set(finished(store, JOB.id, kind)) == set(BLOCKS[1::2])
+    assert store.empty(f"jobs/{JOB.id}/{kind}/")
+    assert not store.empty(f"jobs/{JOB.id}/compacted/{kind}/")
+
+
+def test_a_receipt_replaced_while_others_compact_stays() -> None:
+    store = recorded(Timed())
+    for block in BLOCKS:
+        put_receipt(store, JOB.id, Receipt(block, Outcome(written=1)))
+    compactor = compactor_of(store, "done")
+    newer = Receipt(BLOCKS[3], Outcome(empty=7))
+    put_receipt(store, JOB.id, newer)
+    compactor.close()
+    assert list(read_receipts(store, JOB.id, [BLOCKS[3]])) == [newer]
+    assert [entry.key for entry in store.list(f"jobs/{JOB.id}/done/")] == [f"jobs/{JOB.id}/done/{BLOCKS[3]}"]
+    assert set(finished(store, JOB.id)) == set(BLOCKS)
+
+
+def test_compaction_ends_when_a_new_run_begins() -> None:
+    store = recorded(memory())
+    put_receipt(store, JOB.id, Receipt(BLOCKS[0], Outcome(failed=1)))
+    compactor = compactor_of(store, "failed")
+
+    def resume() -> None:
+        put_run(store, JOB.id, Run("", NOW + timedelta(hours=1), 0.01))
+        delete_receipts(store, JOB.id, "failed")
+
+    racing = Racing(store, "get", "run.json", resume)  # after the receipts are listed again
+    compactor._sources = cast(Store, racing)
+    compactor.close()
+    assert racing.done
+    assert list(finished(store, JOB.id, "failed")) == []
+
+
+def test_receipts_deleted_from_a_segment_while_others_join_it_do_not_come_back() -> None:
+    store = recorded(memory())
+    for block in BLOCKS[:6]:
+        put_receipt(store, JOB.id, Receipt(block, Outcome(written=1)))
+    compact(store, JOB.id, least=1)
+    put_receipt(store, JOB.id, Receipt(BLOCKS[7], Outcome(written=1)))
+    compactor = compactor_of(store, "done")
+    racing = Racing(store, "list", f"{JOB.id}/done/", lambda: delete_receipts(store, JOB.id, "done", BLOCKS[:2]))
+    compactor._receipts._sources = cast(Store, racing)  # just before the receipts are listed again
+    compactor.close()
+    assert racing.done
+    assert set(finished(store, JOB.id)) == {*BLOCKS[2:6], BLOCKS[7]}
+
+
+def test_a_compaction_that_may_not_write_reads_no_receipt() -> None:
+    store = recorded(memory())
+    for block in BLOCKS:
+        put_receipt(store, JOB.id, Receipt(block, Outcome(written=1)))
+
+    class ReadOnly(Spy):
+        def __getattr__(self, name: str) -> Any:
+            if name in ("put", "delete"):
+                raise StoreError("write", "jobs/", "access denied")
+            return super().__getattr__(name)
+
+    spy = ReadOnly(store)
+    compact(cast(Store, spy), JOB.id, least=1)
+    assert not [key for verb, key in spy.seen if "/done/" in key and verb == "get"]
+
+
+def test_a_receipt_just_compacted_is_not_missed() -> None:
+    store = recorded(memory())
+    for block in BLOCKS[:4]:
+        put_receipt(store, JOB.id, Receipt(block, Outcome(written=1)))
+    reader = Receipts(store, JOB.id)
+    assert not reader.has(BLOCKS[5])  # lists the segments
+    compact(store, JOB.id, least=1)
+    assert reader.has(BLOCKS[0])
+    other = Receipts(store, JOB.id)
+    put_receipt(store, JOB.id, Receipt(BLOCKS[5], Outcome(written=1)))
+    assert other.read(BLOCKS[6]) is None
+    compact(store, JOB.id, least=1)
+    assert other.read(BLOCKS[5]) == Receipt(BLOCKS[5], Outcome(written=1))
+
+
+@pytest.mark.usefixtures("hasty")
+def test_receipts_are_deleted_from_a_segment_that_was_replaced_meanwhile() -> None:
+    store = recorded(memory())
+    for block in BLOCKS[:5]:
+        put_receipt(store, JOB.id, Receipt(block, Outcome(written=1)))
+    compact(store, JOB.id, least=1)
+    racing = Racing(store, "ranges", "compacted", lambda: delete_receipts(store, JOB.id, "done", BLOCKS[3:5]))
+    delete_receipts(cast(Store, racing), JOB.id, "done", BLOCKS[:2])
+    assert racing.done
+    assert list(finished(store, JOB.id)) == [BLOCKS[2]]
+
+
+@pytest.fixture
+def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No waits between attempts."""
+    monkeypatch.setattr(receipts_module, "RETRYING", receipts_module.RETRYING.copy(wait=wait_none()))
+
+
+@pytest.mark.usefixtures("hasty")
+@pytest.mark.parametrize(
+    "read",
+    [
+        lambda store: Receipts(store, JOB.id).segments,
+        lambda store: list(receipts(store, JOB.id)),
+        lambda store: Receipts(store, JOB.id).read(BLOCKS[0]),
+        lambda store: delete_receipts(store, JOB.id, "done", BLOCKS[:1]),
+        lambda store: progress(JOB, store, Layers(store), lambda _: None, NOW),
+    ],
+    ids=["list", "iterate", "read", "delete", "status"],
+)
+def test_a_listed_segment_that_stays_missing_is_an_error(read: Callable[[Store], object]) -> None:
+    store = recorded(memory())
+
+    class Stale(Spy):
+        def list(self, prefix: str, **span: str) -> Iterator[Entry]:
+            yield from self.store.list(prefix, **span)
+            if prefix.endswith("compacted/done/"):
+                yield Entry(f"{prefix}0123", 5, NOW)
+
+    with pytest.raises(MissingObject, match="compacted/done/0123"):
+        read(cast(Store, Stale(store)))
+
+
+@pytest.mark.parametrize("verb", ["get", "written", "put"])
+def test_a_job_removed_while_it_is_marked_does_not_come_back(verb: str) -> None:
+    store = recorded(memory())
+    racing = Racing(store, verb, "job.json", lambda: delete_job(store, JOB.id))
+    assert not mark_compacted(cast(Store, racing), JOB.id)
+    assert racing.done
+    assert store.empty(f"jobs/{JOB.id}/")
+
+
+@pytest.mark.parametrize("name", ["job.json", "plan.json"])
+@pytest.mark.parametrize("damage", [b"", b"{}", b"[]", b'{"v": 1'])
+def test_a_damaged_job_is_not_compacted_and_does_no_harm(
+    name: str, damage: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    store = recorded(memory())
+    put_receipt(store, JOB.id, Receipt(BLOCKS[0], Outcome(written=1)))
+    store.put(f"jobs/{JOB.id}/{name}", damage, content_type="")
+    compactor = Compactor(store, JOB.id, least=1)
+    for receipt, modified in read_entries(store, store.list(f"jobs/{JOB.id}/done/")):
+        compactor.add(receipt, modified)
+    compactor.close()
+    assert "are not compacted" in caplog.text
+    assert [entry.key for entry in store.list(f"jobs/{JOB.id}/done/")] == [f"jobs/{JOB.id}/done/{BLOCKS[0]}"]
+
+
 def test_a_removed_job_is_not_compacted() -> None:
     store = memory()
     put_receipt(store, JOB.id, Receipt(BLOCKS[0], Outcome(written=1)))
@@ -375,9 +570,9 @@ def test_compaction_of_a_bucket_takes_few_requests(s3_url: str) -> None:
     spy = Spy(store)
     compact(cast(Store, spy), JOB.id, least=len(blocks))
     asked = {verb: spy.count(verb) for verb in ("list", "get", "put", "delete")}
-    assert asked["get"] <= len(blocks) + 2  # each receipt, job.json and plan.json
+    assert asked["get"] <= len(blocks) + 4  # each receipt, job.json, plan.json, and run.json twice
     assert asked["put"] == 3  # the segment, job.json and plan.json
-    assert asked["list"] <= 4
+    assert asked["list"] <= 5
     assert [entry.key for entry in store.list(f"jobs/{JOB.id}/done/")] == []
     spy.seen.clear()
     assert sorted(finished(cast(Store, spy), JOB.id), key=str) == sorted(blocks, key=str)
