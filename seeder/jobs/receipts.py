@@ -1,6 +1,6 @@
 """Receipts of one kind of a job, each in an object of its own or compacted into segments; readers take the union.
 
-A segment is put before its receipts are deleted, so a reader that looks for receipts first, then lists segments,
+A segment is put before its receipts are deleted, so a reader that lists first receipts, then segments,
 misses none. If a block has a receipt in both, they are equal or the one of its own is newer.
 """
 
@@ -29,6 +29,7 @@ from tiler.storage.store import Entry, Store
 Kind = Literal["done", "failed"]
 
 BINARY = "application/octet-stream"
+RELIST_SECONDS = 1.0  # between two listings of segments by a reader that misses receipts
 ATTEMPTS = 6  # to read segments while others replace them
 RETRYING = Retrying(  # copied for each use, as uses are nested
     retry=retry_if_exception_type(MissingObject),
@@ -129,11 +130,11 @@ class Receipts:
         yield from (block for block in self._blocks if block not in seen and z in (None, block.z))
 
     def has(self, block: Block) -> bool:
-        """Whether the block has a receipt."""
+        """Whether the block has a receipt; one compacted within RELIST_SECONDS may be missed."""
         return block in self.compacted or self._sources.has(self.key(block)) or block in self._after_miss()
 
     def read(self, block: Block) -> Receipt | None:
-        """The block's receipt, or None. One of its own is newer than one in a segment."""
+        """The block's receipt, or None; see `has`. One of its own is newer than one in a segment."""
         try:
             return Receipt.decode(str(block), self._sources.get(self.key(block)))
         except MissingObject:
@@ -241,8 +242,8 @@ class Receipts:
         return None
 
     def _after_miss(self) -> BlockSet:
-        """The blocks in segments, listed since a receipt was missed: it may have been compacted just before."""
-        self._list_segments(since=time.monotonic())
+        """The blocks in segments, listed at most RELIST_SECONDS ago: a missed receipt may have been compacted."""
+        self._list_segments(since=time.monotonic() - RELIST_SECONDS)
         return self._blocks
 
     def _segment_key(self, name: str = "") -> str:

@@ -472,21 +472,6 @@ def test_a_compaction_that_may_not_write_reads_no_receipt() -> None:
     assert not [key for verb, key in spy.seen if "/done/" in key and verb == "get"]
 
 
-def test_a_receipt_just_compacted_is_not_missed() -> None:
-    store = recorded(memory())
-    for block in BLOCKS[:4]:
-        put_receipt(store, JOB.id, Receipt(block, Outcome(written=1)))
-    reader = Receipts(store, JOB.id)
-    assert not reader.has(BLOCKS[5])  # lists the segments
-    compact(store, JOB.id, least=1)
-    assert reader.has(BLOCKS[0])
-    other = Receipts(store, JOB.id)
-    put_receipt(store, JOB.id, Receipt(BLOCKS[5], Outcome(written=1)))
-    assert other.read(BLOCKS[6]) is None
-    compact(store, JOB.id, least=1)
-    assert other.read(BLOCKS[5]) == Receipt(BLOCKS[5], Outcome(written=1))
-
-
 @pytest.mark.usefixtures("hasty")
 def test_receipts_are_deleted_from_a_segment_that_was_replaced_meanwhile() -> None:
     store = recorded(memory())
