@@ -15,6 +15,7 @@ from xml.etree import ElementTree as ET
 
 import rasterio
 from affine import Affine
+from rasterio._env import set_gdal_config
 from rasterio._err import CPLE_BaseError, stack_errors
 from rasterio._path import _parse_path
 from rasterio.crs import CRS
@@ -38,6 +39,8 @@ NETWORK = {  # GDAL options for its own network reads
     "CPL_VSIL_CURL_NON_CACHED": "/vsis3/:/vsicurl/:/vsigs/:/vsiaz/",
     "GDAL_VRT_ENABLE_PYTHON": "NO",
 }
+# GDAL's own threads lose errors: a read of several members succeeds with zeros for those that failed
+ONE_THREAD = ("VRT_NUM_THREADS", "GTI_NUM_THREADS")
 # Drivers for sources: formats that contain their pixels. Others refer to files and servers in their headers.
 DRIVERS = (
     *("GTiff", "COG", "VRT", "GTI", "JP2OpenJPEG", "JP2KAK", "JP2ECW", "PNG", "JPEG", "JPEGXL", "WEBP"),
@@ -147,12 +150,14 @@ def opened(path: str, level: int = 0, *, cog: bool = False, open_options: OpenOp
         stamp = (state.st_mtime_ns, state.st_size, state.st_ino)
     except OSError:  # not a file: a GDAL name
         stamp = (0, 0, 0)
-    credentials = 0 if cog else _configure_s3(path, open_options)
+    credentials = 0 if cog else _configure(path, open_options)
     return _cache.opened(path, (*stamp, credentials), level, cog, open_options)
 
 
-def _configure_s3(path: str, open_options: OpenOptions) -> int:
-    """Let GDAL read `path` from S3; a number that changes with the credentials."""
+def _configure(path: str, open_options: OpenOptions) -> int:
+    """Set GDAL's options for this thread's reads of `path`; return a number that changes with the credentials of S3."""
+    for name in ONE_THREAD:
+        set_gdal_config(name, "1", normalize=False)
     return s3_reads.configure(
         path,
         trusted=open_options.trusted,
@@ -220,7 +225,7 @@ def part_of(path: str, open_options: OpenOptions) -> str:
         SourceReadError: no driver opens it.
         StoreError: the store or the network failed.
     """
-    _configure_s3(path, open_options)
+    _configure(path, open_options)
     with translated(path), rasterio.Env(session=DummySession(), **NETWORK) as env:
         return _part(path, None if open_options.trusted else _known(env, DRIVERS), open_options.subdataset)
 
@@ -255,7 +260,7 @@ def as_it_is(path: str, open_options: OpenOptions) -> Iterator[DatasetReader]:
     Raises:
         SourceReadError, StoreError: as `opened`.
     """
-    _configure_s3(path, open_options)
+    _configure(path, open_options)
     with translated(path), rasterio.Env(session=DummySession(), **NETWORK) as env:
         drivers = None if open_options.trusted else _known(env, DRIVERS)
         with DatasetReader(_parse_path(path), driver=drivers) as dataset:
@@ -269,7 +274,7 @@ def probed(path: str, drivers: Sequence[str], open_options: OpenOptions = PLAIN)
         SourceReadError: no driver opens it, or its metadata refers to overviews elsewhere.
         StoreError: the store or the network failed.
     """
-    _configure_s3(path, open_options)
+    _configure(path, open_options)
     with (
         translated(path),
         rasterio.Env(session=DummySession(), **NETWORK) as env,

@@ -1,7 +1,8 @@
 """GDAL's own reads of S3, with the credentials of `tiler.storage.access`.
 
-GDAL keeps the options of the thread that opened a file, and opens the members of a VRT when it reads them. So the
-options stay set after a raster is opened, and a raster is opened again with renewed credentials.
+GDAL opens the members of a VRT when it reads them, with the options of that thread. So the options stay set after a
+raster is opened, and a raster is opened again with renewed credentials. Options are global in the main thread only:
+GDAL's own threads lack those of any other thread, so reads of S3 use none.
 """
 
 from __future__ import annotations
@@ -72,14 +73,25 @@ def configure(path: str, *, trusted: bool, requester_pays: bool, anonymous: bool
 
 def _options(own: Environment, *, anonymous: bool) -> dict[str, str | None]:
     """GDAL's options; None leaves one to the environment."""
-    options: dict[str, str | None] = {"AWS_NO_SIGN_REQUEST": "YES" if anonymous else "NO"}
+    options: dict[str, str | None] = {"AWS_NO_SIGN_REQUEST": "YES" if anonymous else "NO", "GDAL_NUM_THREADS": "1"}
     options |= dict.fromkeys(access.GDAL_KEYS) if anonymous else access.gdal_keys()
+    region, server = _profile(required=not anonymous)
     if not own.region:
-        options["AWS_REGION"] = access.session().region_name
-    url = _setting("AWS_ENDPOINT_URL_S3") or _setting("AWS_ENDPOINT_URL") or access.endpoint()
+        options["AWS_REGION"] = region
+    url = _setting("AWS_ENDPOINT_URL_S3") or _setting("AWS_ENDPOINT_URL") or server
     if url and not own.server:
         parts = urlsplit(url)
         options["AWS_S3_ENDPOINT"] = parts.netloc + parts.path.rstrip("/")
         options["AWS_HTTPS"] = "YES" if parts.scheme == "https" else "NO"
         options["AWS_VIRTUAL_HOSTING"] = "FALSE"
     return options
+
+
+def _profile(*, required: bool) -> tuple[str | None, str]:
+    """The region and the server of the profile; unless it is `required`, it may be missing."""
+    try:
+        return access.session().region_name, access.endpoint()
+    except access.NoAccess:
+        if required:
+            raise
+        return None, ""

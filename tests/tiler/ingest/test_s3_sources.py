@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -28,7 +29,7 @@ from tiler.ingest.ingest import Ingested, ingest
 from tiler.ingest.survey import survey
 from tiler.layers.catalog import load_layer
 from tiler.raster import datasets, s3_reads
-from tiler.raster.datasets import opened
+from tiler.raster.datasets import OpenOptions, opened
 from tiler.raster.options import Options
 from tiler.storage import access
 from tiler.storage.store import Stores
@@ -37,6 +38,22 @@ VRT = """<VRTDataset rasterXSize="600" rasterYSize="500"><SRS>EPSG:4326</SRS>
 <GeoTransform>5, 0.006666666666666667, 0, 48, 0, -0.006</GeoTransform><VRTRasterBand dataType="Byte" band="1">
 <SimpleSource><SourceFilename relativeToVRT="0">{name}</SourceFilename><SourceBand>1</SourceBand></SimpleSource>
 </VRTRasterBand></VRTDataset>"""
+
+
+def beside(*members: str) -> str:
+    """A VRT of rasters of 600 x 500 pixels, each doubled: GDAL reads fewer than a million in one thread."""
+    sources = (
+        f'<SimpleSource><SourceFilename relativeToVRT="0">{name}</SourceFilename><SourceBand>1</SourceBand>'
+        '<SourceProperties RasterXSize="600" RasterYSize="500" DataType="Byte" BlockXSize="256" BlockYSize="256"/>'
+        '<SrcRect xOff="0" yOff="0" xSize="600" ySize="500"/>'
+        f'<DstRect xOff="{1200 * at}" yOff="0" xSize="1200" ySize="1000"/></SimpleSource>'
+        for at, name in enumerate(members)
+    )
+    return (
+        f'<VRTDataset rasterXSize="{1200 * len(members)}" rasterYSize="1000"><SRS>EPSG:4326</SRS>'
+        "<GeoTransform>5, 0.0033, 0, 48, 0, -0.003</GeoTransform>"
+        f'<VRTRasterBand dataType="Byte" band="1">{"".join(sources)}</VRTRasterBand></VRTDataset>'
+    )
 
 
 @dataclass
@@ -209,6 +226,27 @@ def test_a_vrt_has_members_in_s3(bucket: Bucket, tmp_path: Path) -> None:
     assert re.search(r"refers to /vsis3/.*/gone.tif: .*no object gone.tif", bucket.refused(str(vrt), trust_source=True))
     vrt.write_text(VRT.format(name=bucket.source))
     assert f"write /vsis3/{bucket.name}/maps/relief.tif" in bucket.refused(str(vrt), trust_source=True)
+
+
+def test_a_vrt_of_several_members_is_read_in_any_thread(bucket: Bucket, tmp_path: Path) -> None:
+    """GDAL's own threads would lack the credentials, and leave zeros. A failed member fails the read."""
+    bucket.client.put_object(Bucket=bucket.name, Key="maps/copy.tif", Body=bucket.file.read_bytes())
+    vrt = tmp_path / "all.vrt"
+    vrt.write_text(beside(*(f"/vsis3/{bucket.name}/maps/{name}.tif" for name in ("relief", "copy"))))
+    trust = OpenOptions(trusted=True)
+
+    def read() -> Any:
+        with datasets.translated(str(vrt)):
+            return opened(str(vrt), open_options=trust).read()
+
+    with ThreadPoolExecutor(1) as pool:
+        there = pool.submit(read).result()
+        truth = opened(str(bucket.file)).read().repeat(2, axis=1).repeat(2, axis=2)
+        assert np.array_equal(there, np.concatenate([truth, truth], axis=2))
+        pool.submit(datasets.forget).result()
+    vrt.write_text(beside(str(bucket.file), str(tmp_path / "gone.tif")))
+    with pytest.raises(SourceReadError, match=r"gone\.tif"):
+        read()
 
 
 @pytest.mark.parametrize(
