@@ -42,7 +42,7 @@ def client(service: str, region: str) -> Any:
         BadCloud: no region is configured, or the profile does not exist.
     """
     with translated(f"create a client of {service}"):
-        return access.session().client(service, region_name=region or None, config=CONFIG)
+        return access.client(service, region_name=region or None, config=CONFIG)
 
 
 @contextmanager

@@ -46,6 +46,8 @@ def check_readable(source: str, names: Iterable[str], options: Options) -> None:
     if not objects or s3_reads.environment().server:  # only GDAL knows that server
         return
     client = _client(source, options)
+    if client is None:  # GDAL reports a missing object itself
+        return
     for _ in overlap(partial(_check, client, source, options), objects):
         pass
 
@@ -57,6 +59,7 @@ def _objects(names: Iterable[str]) -> Iterator[S3Object]:
 
 
 def _client(source: str, options: Options) -> Any:
+    """A client of S3; None for anonymous requests if boto3 cannot load the profile, which they do not need."""
     from botocore import UNSIGNED  # noqa: PLC0415 - boto3 takes a third of a second
     from botocore.config import Config  # noqa: PLC0415
 
@@ -72,8 +75,10 @@ def _client(source: str, options: Options) -> Any:
         if not anonymous:
             access.credentials()
         region = s3_reads.environment().region or access.session().region_name or DEFAULT_REGION
-        return access.session().client("s3", region_name=region, config=config)
+        return access.client("s3", region_name=region, config=config)
     except access.NoAccess as error:
+        if anonymous:
+            return None
         public = f"; {PUBLIC}" if isinstance(error, access.NoCredentials) else ""
         raise BadSource(source, f"{error}{public}") from error
 

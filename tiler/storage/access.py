@@ -27,7 +27,7 @@ ELSEWHERE = {  # error codes of a bucket in another region
 KEYS = "set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
 GDAL_KEYS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
 
-_lock = threading.Lock()
+_lock = threading.RLock()  # boto3's session is not safe for threads
 
 
 class NoAccess(Exception):
@@ -59,6 +59,16 @@ def session() -> Any:
         return boto3.Session(botocore_session=core)
     except BotoCoreError as error:
         raise NoAccess(explained(error)) from error
+
+
+def client(service: str, **options: Any) -> Any:
+    """A client of boto3; any thread may create one.
+
+    Raises:
+        NoAccess: the profile does not exist.
+    """
+    with _lock:
+        return session().client(service, **options)
 
 
 def credentials() -> Any:

@@ -287,9 +287,7 @@ def _client(s3: S3, line: Line) -> Any:
         response_checksum_validation="when_required",
         s3={"addressing_style": "path" if s3.endpoint else "auto"},
     )
-    client = access.session().client(
-        "s3", region_name=s3.region or None, endpoint_url=s3.endpoint or None, config=config
-    )
+    client = access.client("s3", region_name=s3.region or None, endpoint_url=s3.endpoint or None, config=config)
     client.meta.events.register_first("request-created.s3", signal_not_transferring)
     client.meta.events.register_last("request-created.s3", signal_transferring)
     return client

@@ -178,6 +178,15 @@ def test_anonymous_requests_are_not_signed_and_need_no_credentials(bucket: Bucke
     assert keys(bucket.server.seen()) == {""}
 
 
+def test_anonymous_requests_need_no_profile(bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_PROFILE", "absent")
+    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", bucket.server.url)
+    access.session.cache_clear()
+    assert "absent" in bucket.refused()
+    bucket.ingest(virtual=True, anonymous=True)
+    assert keys(bucket.server.seen()) == {""}
+
+
 def test_the_variables_of_gdal_keep_their_meaning(bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("AWS_REQUEST_PAYER", "AWS_NO_SIGN_REQUEST", "AWS_S3_ENDPOINT"):  # of earlier tests
         del_gdal_config(name)
