@@ -117,7 +117,7 @@ def dump(layer: Layer) -> bytes:
         "resampling": layer.resampling,
         "nodata": _text(layer.nodata),
         "attribution": layer.attribution,
-        "asked": layer.asked.to_json(),
+        "asked": (layer.asked.baked() if layer.bake else layer.asked).to_json(),
         "previous": layer.previous,
         "origins": layer.origins,
         "reading": asdict(layer.reading) if layer.reading else None,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal, get_args
 
 from tiler.image.style import Range, Terrain
@@ -63,6 +63,10 @@ class Options:
         if changed.get("gcps") == "polynomial":  # the default fit
             del changed["gcps"]
         return {name: value for name, value in changed.items() if name not in ACCESS}
+
+    def baked(self) -> Options:
+        """The options without `OF_S3`, which a baked layer does not need, and earlier versions do not know."""
+        return replace(self, requester_pays=False, anonymous=False)
 
     def to_json(self) -> dict[str, Any]:
         """The JSON form; `nodata` as text, because JSON has no NaN. Earlier versions do not know `OF_S3`."""

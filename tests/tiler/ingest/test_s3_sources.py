@@ -146,6 +146,15 @@ def test_no_key_is_written_into_the_metadata(bucket: Bucket) -> None:
     assert not re.search(b"anonymous|requester_pays", stored)  # which earlier versions do not know
 
 
+@pytest.mark.parametrize("option", ["anonymous", "requester_pays"])
+def test_earlier_versions_read_the_metadata_of_a_baked_layer(option: str, bucket: Bucket) -> None:
+    """They do not know the option, and would take the metadata for damaged."""
+    _, stores = bucket.ingest(**{option: True})
+    stored = b"".join(stores.sources.get(each.key) for each in stores.sources.list("") if each.key.endswith(".json"))
+    assert b'"asked"' in stored
+    assert option.encode() not in stored
+
+
 def test_every_request_offers_to_pay_where_the_requester_pays(bucket: Bucket) -> None:
     """GDAL's requests and boto3's, those of a virtual layer's tiles too."""
     done, stores = bucket.ingest(virtual=True, requester_pays=True)
