@@ -48,6 +48,8 @@ class RenderedVariants:
         pairs: set[tuple[int, str]] = set()
         for entry in text.split(","):
             form, at, scale = entry.strip().partition("@")
+            if not entry.strip():
+                raise BadOption("it has an empty entry: omit the extra comma")
             if form not in _FORMS or at + scale not in ("", "@2x"):
                 raise BadOption(f"unknown variant {entry!r}: use {', '.join(_FORMS)}, each also with @2x")
             pairs |= {(2 if scale else 1, each) for each in _FORMS[form]}

@@ -121,9 +121,15 @@ def made_by(listed: str, scale: Scale, form: Format, own: Format) -> bool:
     return RenderedVariants.parse(listed).has(scale, form, own)
 
 
-@pytest.mark.parametrize("listed", ["gif", "layer@3x", "layer@", "@2x", "layer;webp", "layer,", "png@2x@2x"])
+@pytest.mark.parametrize("listed", ["gif", "layer@3x", "layer@", "@2x", "layer;webp", "png@2x@2x"])
 def test_a_variant_that_is_none_is_refused_and_named(listed: str) -> None:
     with pytest.raises(BadOption, match=f"^TILER_VARIANTS is '{listed}': unknown variant .* each also with @2x$"):
+        Settings.from_env({"TILER_VARIANTS": listed})
+
+
+@pytest.mark.parametrize("listed", ["layer,", ",layer", "layer,,webp", ","])
+def test_an_empty_variant_is_refused_as_a_comma_too_many(listed: str) -> None:
+    with pytest.raises(BadOption, match=f"^TILER_VARIANTS is '{listed}': it has an empty entry: omit the extra comma$"):
         Settings.from_env({"TILER_VARIANTS": listed})
 
 
