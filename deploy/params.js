@@ -109,11 +109,13 @@ const refuseUnknown = (given) => {
   }
 };
 
+// The value of a text; undefined if it is invalid.
+const read = (name, value) => RULES[name].read(String(value));
+
 const checked = (name, value) => {
-  const rule = RULES[name];
-  if (value === null && rule.optional) return null;
-  const known = rule.read(String(value));
-  if (known === undefined) throw wrong(`param ${name} must be ${rule.says}, not "${value}"`);
+  if (value === null && RULES[name].optional) return null;
+  const known = read(name, value);
+  if (known === undefined) throw wrong(`param ${name} must be ${RULES[name].says}, not "${value}"`);
   return known;
 };
 
@@ -133,12 +135,11 @@ module.exports = async ({ options, resolveVariable }) => {
   for (const name of Object.keys(RULES)) {
     params[name] = checked(name, await resolveVariable(givenParams.variable(name, given, stage)));
   }
-  const kept = givenParams.output(given, params);
   params.delivery ??= await delivery.chosen(resolveVariable);
   const known = await stack.output(resolveVariable, 'GivenParams');
   const region = await resolveVariable('self:provider.region');
   const conflict =
-    givenParams.missing(known, given, params) ?? delivery.conflict(params, region) ?? budgetConflict(params, region);
+    givenParams.missing(known, given, params, read) ?? delivery.conflict(params, region) ?? budgetConflict(params, region);
   if (conflict) throw wrong(conflict);
   if (params.variants && params.formats) throw wrong('params variants and formats choose the same: use variants alone');
   const reserved = await concurrency.reserved(params, resolveVariable);
@@ -149,7 +150,7 @@ module.exports = async ({ options, resolveVariable }) => {
     note: reserved.note,
     budgetFile: params.budget ? 'deploy/budget.yml' : 'deploy/none.yml',
     variants: params.variants ?? FORMATS[params.formats ?? 'layer'],
-    givenParams: kept,
+    givenParams: givenParams.output(given),
     visibility: VISIBILITY * params.workerTimeout,
     monitoring: dashboard(params, await resolveVariable('self:provider.region')),
     alarmActions: params.alarmTopic ? [params.alarmTopic] : [],

@@ -8,22 +8,10 @@ from typing import Any
 import pytest
 
 from tests.e2e.serverless import node
+from tests.e2e.template import read_yaml
+from tests.support.paths import ROOT
 
-DEFAULTS = {
-    "arch": "arm64",
-    "httpMemory": 1024,
-    "httpTimeout": 29,
-    "workerMemory": 1769,
-    "workerTimeout": 120,
-    "batchSize": 5,
-    "maximumConcurrency": 32,
-    "logLevel": "INFO",
-    "logRetention": 14,
-    "queueAge": 3600,
-    "httpCalls": 3000,
-    "dashboard": True,
-    "cacheMetrics": False,
-}
+DEFAULTS = {k: v for k, v in read_yaml(ROOT / "serverless.yml")["params"]["default"].items() if v is not None}
 URL = "https://tiles.example.com"
 
 
@@ -32,7 +20,7 @@ def deployed(*given: str, last: Any = None, stage: dict[str, Any] | None = None,
 
     `last` is the output GivenParams of the stack, `stage` the params of the stage in serverless.yml.
     """
-    words = {word.split("=", 1)[0]: word.split("=", 1)[1] for word in given}
+    words = dict(word.split("=", 1) for word in given if "=" in word)
     known = {
         "self:service": "tiles",
         "self:provider.stage": "prod",
@@ -63,6 +51,22 @@ def test_a_deployment_keeps_its_params_for_the_next() -> None:
     assert json.loads(again["givenParams"]) == {"arch": "x86_64", "url": URL}
 
 
+def test_tags_are_kept_as_typed_and_compared_by_what_they_say() -> None:
+    """Earlier versions kept each set of tags as `[object Object]`."""
+    tags = "team=maps,cost=42"
+    first = deployed(f"tags={tags}")
+    assert json.loads(first["givenParams"]) == {"tags": tags}
+    assert f"add --param tags={tags}, or" in deployed(last=first["givenParams"])
+    assert f"add --param tags={tags}, or" in deployed(last=first["givenParams"], stage={"tags": "team=maps,cost=43"})
+    assert "givenParams" in deployed(last=first["givenParams"], stage={"tags": "cost=42,team=maps"})
+    assert "add --param tags=VALUE, or" in deployed(last={"tags": "[object Object]"})
+
+
+def test_a_word_without_a_value_is_no_param() -> None:
+    """It is left to osls, which refuses it."""
+    assert json.loads(deployed("arch")["givenParams"]) == {}
+
+
 def test_a_missing_param_is_refused_with_its_value() -> None:
     assert deployed("arch=x86_64", last={"arch": "x86_64", "url": URL}) == (
         f"params of the last deploy are missing: add --param url={URL}, or put them into params: of serverless.yml; "
@@ -78,6 +82,12 @@ ACCEPTED = {  # words of --param, params of the last deployment, the stage in se
     "another value": (("logLevel=WARN",), {"logLevel": "DEBUG"}, {}, ("logLevel", "WARN")),
     "moved to serverless.yml": ((), {"url": URL}, {"url": URL}, ("url", URL)),
     "given as the default": ((), {"batchSize": "5"}, {}, ("batchSize", 5)),
+    "typed otherwise in serverless.yml": (
+        (),
+        {"variants": "layer, webp"},
+        {"variants": "layer,webp"},
+        ("arch", "arm64"),
+    ),
     "kept by the stack": ((), {"delivery": "website"}, {}, ("delivery", "website")),
     "of another version": ((), {"formerly": "1"}, {}, ("arch", "arm64")),
     "never given, new default": ((), {}, {"batchSize": 7}, ("batchSize", 7)),
