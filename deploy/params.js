@@ -148,7 +148,7 @@ module.exports = async ({ options, resolveVariable }) => {
   return {
     ...params,
     note: reserved.note,
-    budgetFile: params.budget ? 'deploy/budget.yml' : 'deploy/none.yml',
+    budgetFile: params.budget ? 'budget.yml' : 'no-budget.yml',
     variants: params.variants ?? FORMATS[params.formats ?? 'layer'],
     givenParams: givenParams.output(given),
     visibility: VISIBILITY * params.workerTimeout,

@@ -116,3 +116,11 @@ def test_a_missing_param_comes_before_a_conflict_that_it_causes() -> None:
 @pytest.mark.parametrize("command", ["package", "remove", "logs", "info"])
 def test_only_a_deployment_compares(command: str) -> None:
     assert deployed("delivery=website", last={"url": URL}, command=command)["url"] is None
+
+
+@pytest.mark.parametrize("given", [(), ("budget=50", "budgetEmail=ops@example.com")])
+def test_the_resources_of_a_budget_are_in_a_file_that_must_exist(given: tuple[str, ...]) -> None:
+    """A fallback, as in `${file(NAME), null}`, would hide a mistyped name."""
+    assert (ROOT / "deploy" / deployed(*given)["budgetFile"]).is_file()
+    resources = read_yaml(ROOT / "serverless.yml")["resources"]
+    assert "${file(deploy/${self:custom.budgetFile})}" in resources
