@@ -1,13 +1,13 @@
 'use strict';
 
+const sdk = require('./sdk');
+const { described } = require('./stack');
+
 // Before `remove`, refuses a protected stack and buckets that hold anything: CloudFormation would fail at them after it
 // has deleted half of the stack.
 
-// osls's own copy of AWS's SDK, wherever npm put it.
-const sdk = (service) =>
-  require(require.resolve(`@aws-sdk/client-${service}`, { paths: [require.resolve('serverless')] }));
-
 const BUCKETS = ['TileBucket', 'SourceBucket']; // outputs
+const ACTIONS = ['s3:ListBucketVersions', 's3:ListBucketMultipartUploads']; // of the two requests below
 
 // The contents of a bucket in words, or nothing; a deleted bucket holds nothing.
 const contents = async (s3, Bucket) => {
@@ -18,7 +18,8 @@ const contents = async (s3, Bucket) => {
     const { Uploads = [] } = await s3.send(new ListMultipartUploadsCommand({ Bucket, MaxUploads: 1 }));
     return Uploads.length ? 'unfinished uploads' : '';
   } catch (error) {
-    return error.name === 'NoSuchBucket' ? '' : `not checked: ${error.message}`;
+    if (error.name === 'NoSuchBucket') return '';
+    throw error;
   }
 };
 
@@ -29,28 +30,29 @@ module.exports = class Removal {
 
     const check = async () => {
       const config = await provider.getAwsSdkV3Config();
-      const { CloudFormationClient, DescribeStacksCommand } = sdk('cloudformation');
-      const cloudFormation = new CloudFormationClient(config);
-      const [StackName, region] = [provider.naming.getStackName(), provider.getRegion()];
-      const request = cloudFormation.send(new DescribeStacksCommand({ StackName }));
-      const { Stacks, name, message } = await request.catch((error) => error);
-      if (name === 'ValidationError') return; // no such stack: osls prints it
-      if (!Stacks) throw refusal(`cannot read stack ${StackName}: ${message}`);
-      const [stack] = Stacks;
+      const [name, region] = [provider.naming.getStackName(), provider.getRegion()];
+      const stack = await described(config, name).catch((error) => {
+        throw refusal(`cannot read stack ${name}: ${error.message}`);
+      });
+      if (!stack) return; // osls prints it
       if (stack.EnableTerminationProtection) {
         throw refusal(
-          `stack ${StackName} has termination protection; to lift it: aws cloudformation update-termination-protection ` +
-            `--no-enable-termination-protection --region ${region} --stack-name ${StackName}`,
+          `stack ${name} has termination protection; to lift it: aws cloudformation update-termination-protection ` +
+            `--no-enable-termination-protection --region ${region} --stack-name ${name}`,
         );
       }
       const s3 = new (sdk('s3').S3Client)(config);
       const full = [];
       for (const { OutputKey, OutputValue } of stack.Outputs ?? []) {
-        const held = BUCKETS.includes(OutputKey) && (await contents(s3, OutputValue));
+        if (!BUCKETS.includes(OutputKey)) continue;
+        const held = await contents(s3, OutputValue).catch((error) => {
+          const cure = error.name === 'AccessDenied' ? `: allow ${ACTIONS.join(' and ')} on it` : '';
+          throw refusal(`cannot check that ${OutputKey} ${OutputValue} is empty (${error.message})${cure}`);
+        });
         if (held) full.push(`${OutputKey} ${OutputValue} (${held})`);
       }
       if (full.length) {
-        const cure = `AWS_REGION=${region} seeder empty-stack ${StackName}`;
+        const cure = `AWS_REGION=${region} seeder empty-stack ${name}`;
         throw refusal(`not empty: ${full.join(', ')}; to delete all of it: ${cure}`);
       }
     };

@@ -23,6 +23,13 @@ class Stack:
     protected: bool = False
 
     @property
+    def protection(self) -> str:
+        """The obstacle of a protected stack, with its cure; deploy/removal.js prints the same."""
+        options = f"--no-enable-termination-protection --region {self.region} --stack-name {self.name}"
+        lift = f"aws cloudformation update-termination-protection {options}"
+        return f"stack {self.name} has termination protection; to lift it: {lift}"
+
+    @property
     def delivery(self) -> str:
         """`cloudfront` or `website`; stacks of earlier versions are websites."""
         return self.outputs.get("Delivery", "website")

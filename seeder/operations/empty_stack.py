@@ -117,9 +117,7 @@ def _obstacles(context: StackContext) -> Iterator[str]:
     """The reasons why the buckets must not be emptied now."""
     stack = context.stack
     if stack.protected:
-        options = f"--no-enable-termination-protection --region {stack.region} --stack-name {stack.name}"
-        lift = f"aws cloudformation update-termination-protection {options}"
-        yield f"stack {stack.name} has termination protection; to lift it: {lift}"
+        yield stack.protection
     if stack.status.startswith("DELETE_"):
         return  # its queue and workers may be deleted already
     active = list(_active_jobs(context))

@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import boto3
 import pytest
+from moto.s3.exceptions import BucketAccessDeniedError
+from moto.s3.models import S3Backend
 
 from seeder.aws.stack import read_stack
 from tests.e2e.serverless import node
@@ -17,15 +19,15 @@ from tests.support.aws import MakeStack
 REGION = "us-east-1"
 
 
-def hooked(plugin: str, hook: str, serverless: str) -> Any:
-    """What a hook of a plugin prints and raises, given the object `serverless` of osls."""
+def hooked(plugin: str, hook: str, serverless: str, **options: str) -> Any:
+    """What a hook of a plugin prints and raises, given the object `serverless` of osls and the options."""
     return node(f"""
     const lines = [];
     class Failure extends Error {{}}
     const serverless = {{ classes: {{ Error: Failure }}, {serverless} }};
     const Plugin = require('./deploy/{plugin}');
     const log = {{ notice: (line) => lines.push(line) }};
-    new Plugin(serverless, {{}}, {{ log }}).hooks['{hook}']().then(
+    new Plugin(serverless, {json.dumps(options)}, {{ log }}).hooks['{hook}']().then(
       () => console.log(JSON.stringify([lines, null])),
       (error) => console.log(JSON.stringify([lines, error instanceof Failure ? error.message : error.stack])));
     """)
@@ -47,22 +49,23 @@ def test_the_package_of_one_architecture_is_built(tmp_path: Path, hook: str, arc
 
 def refusal(endpoint: str, stack: str) -> str:
     """The complaint of `remove` about a stack; empty if it goes on."""
+    _, complaint = hooked("removal", "before:remove:remove", provider(endpoint, stack, REGION))
+    return str(complaint or "")
+
+
+def provider(endpoint: str, stack: str, region: str) -> str:
+    """The part of osls's object that has the name of the stack, its region and the configuration of AWS's SDK."""
     config = {
         "endpoint": endpoint,
-        "region": REGION,
+        "region": region,
         "credentials": {"accessKeyId": "testing", "secretAccessKey": "testing"},
         "forcePathStyle": True,
     }
-    _, complaint = hooked(
-        "removal",
-        "before:remove:remove",
-        f"""getProvider: () => ({{
-          naming: {{ getStackName: () => {json.dumps(stack)} }},
-          getRegion: () => '{REGION}',
-          getAwsSdkV3Config: async () => ({json.dumps(config)}),
-        }})""",
-    )
-    return str(complaint or "")
+    return f"""getProvider: () => ({{
+      naming: {{ getStackName: () => {json.dumps(stack)} }},
+      getRegion: () => {json.dumps(region)},
+      getAwsSdkV3Config: async () => ({json.dumps(config)}),
+    }})"""
 
 
 def test_full_buckets_are_named_until_they_are_empty(cloud: str, make_stack: MakeStack) -> None:
@@ -93,10 +96,29 @@ def test_a_protected_stack_is_refused_first_and_an_unknown_one_is_left_to_osls(c
         TemplateBody=json.dumps({"Resources": resources, "Outputs": outputs}),
         EnableTerminationProtection=True,
     )
-    name = read_stack("tile-seeder-prod", REGION).outputs["TileBucket"]
-    boto3.client("s3").put_object(Bucket=name, Key="ortho/1/0/0.png", Body=b"")
+    stack = read_stack("tile-seeder-prod", REGION)
+    boto3.client("s3").put_object(Bucket=stack.outputs["TileBucket"], Key="ortho/1/0/0.png", Body=b"")
+    assert refusal(cloud, stack.name) == stack.protection
     options = f"--no-enable-termination-protection --region {REGION} --stack-name tile-seeder-prod"
-    lift = f"aws cloudformation update-termination-protection {options}"
-    complaint = f"stack tile-seeder-prod has termination protection; to lift it: {lift}"
-    assert refusal(cloud, "tile-seeder-prod") == complaint
+    assert f"to lift it: aws cloudformation update-termination-protection {options}" in stack.protection
     assert refusal(cloud, "tile-seeder-nowhere") == ""
+
+
+@pytest.mark.parametrize(
+    ("request_", "permission"),
+    [("list_object_versions", "s3:ListBucketVersions"), ("list_multipart_uploads", "s3:ListBucketMultipartUploads")],
+)
+def test_a_bucket_that_may_not_be_listed_is_named_with_the_permission_and_not_as_full(
+    request_: str, permission: str, cloud: str, make_stack: MakeStack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def deny(_backend: S3Backend, bucket: str, *_rest: object, **_options: object) -> NoReturn:
+        raise BucketAccessDeniedError(bucket)
+
+    monkeypatch.setattr(S3Backend, request_, deny)
+    stack = make_stack()
+    complaint = refusal(cloud, stack)
+    bucket = read_stack(stack, REGION).outputs["TileBucket"]
+    assert complaint.startswith(f"cannot check that TileBucket {bucket} is empty (Access")
+    assert permission in complaint
+    assert "empty-stack" not in complaint
+    assert "\n" not in complaint
