@@ -9,6 +9,8 @@ from typing import Any, NoReturn
 
 import boto3
 import pytest
+from moto.cloudformation.responses import CloudFormationResponse
+from moto.core.exceptions import AccessDeniedError
 from moto.s3.exceptions import BucketAccessDeniedError
 from moto.s3.models import S3Backend
 
@@ -122,3 +124,47 @@ def test_a_bucket_that_may_not_be_listed_is_named_with_the_permission_and_not_as
     assert permission in complaint
     assert "empty-stack" not in complaint
     assert "\n" not in complaint
+
+
+def elsewhere(endpoint: str, stack: str, chosen: str, command: str = "deploy", **options: str) -> str:
+    """The complaint before a command in the region `chosen` without the stack; empty if it goes on."""
+    words = f"processedInput: {{ commands: {json.dumps(command.split())} }}, {provider(endpoint, stack, chosen)}"
+    _, complaint = hooked("elsewhere", "initialize", words, **options)
+    return str(complaint or "")
+
+
+@pytest.fixture
+def stack(make_stack: MakeStack, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A stack in us-east-1, for a user whose region is only in the profile."""
+    made = make_stack()
+    for name in ("AWS_REGION", "AWS_DEFAULT_REGION"):
+        monkeypatch.delenv(name, raising=False)
+    return made
+
+
+def test_a_stack_of_us_east_1_is_not_deployed_again_to_the_region_of_the_profile(
+    cloud: str, stack: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    where = f"stack {stack} is in us-east-1, not in eu-west-1, the region of your profile: add --region us-east-1"
+    assert elsewhere(cloud, stack, "eu-west-1") == f"{where} to update it, or --region eu-west-1 for a new stack"
+    assert elsewhere(cloud, stack, "eu-west-1", "remove") == f"{where} to remove it"
+    assert elsewhere(cloud, stack, "eu-west-1", "package") == ""
+    assert elsewhere(cloud, stack, "eu-west-1", region="eu-west-1") == ""
+    assert elsewhere(cloud, "tile-seeder-new", "eu-west-1") == ""
+    monkeypatch.setenv("AWS_REGION", "eu-west-1")
+    assert elsewhere(cloud, stack, "eu-west-1") == ""
+
+
+def test_a_stack_in_both_regions_is_deployed_to_that_of_the_profile(cloud: str, stack: str) -> None:
+    topic = json.dumps({"Resources": {"Topic": {"Type": "AWS::SNS::Topic"}}})
+    boto3.client("cloudformation", region_name="eu-west-1").create_stack(StackName=stack, TemplateBody=topic)
+    assert elsewhere(cloud, stack, "eu-west-1") == ""
+    assert elsewhere(cloud, stack, "eu-west-2") != ""
+
+
+def test_a_lookup_that_is_denied_does_not_block(cloud: str, stack: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def deny(_response: CloudFormationResponse) -> NoReturn:
+        raise AccessDeniedError(user_arn="arn:aws:iam::123456789012:user/deployer", action="DescribeStacks")
+
+    monkeypatch.setattr(CloudFormationResponse, "describe_stacks", deny)
+    assert elsewhere(cloud, stack, "eu-west-1") == ""
