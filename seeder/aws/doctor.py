@@ -18,9 +18,10 @@ from seeder.aws.queue import QueueClient
 from seeder.aws.stack import Stack, read_stack
 from tiler.errors import BadCloud, SourceReadError, TilerError
 from tiler.keys import TileName, tile_key
+from tiler.layers import version as layer_version
 from tiler.layers.catalog import Layer, list_layers, load_layer
 from tiler.layers.render import TileVariant, nothing, render_tile
-from tiler.layers.version import check_readers
+from tiler.raster.options import Options
 from tiler.settings import Settings
 from tiler.storage.store import Store, Stores
 
@@ -90,7 +91,7 @@ def _credentials(settings: Settings) -> Iterator[CheckResult]:
 
 
 def _metadata(settings: Settings) -> Iterator[CheckResult]:
-    check_readers(Stores.open(settings))
+    layer_version.check_readers(Stores.open(settings), layer_version.version_for(Options()))
     yield CheckResult("metadata", f"the functions read layer metadata up to version {settings.readers}")
 
 

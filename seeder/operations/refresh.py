@@ -22,8 +22,8 @@ from tiler.grid import Bounds
 from tiler.ingest.existing import kept_revision
 from tiler.ingest.ingest import check_unchanged, examined, kept, restore
 from tiler.ingest.staging import Staging
+from tiler.layers import version
 from tiler.layers.catalog import Layer, load_layer, revisions, shown, stored, undone
-from tiler.layers.version import check_readers
 from tiler.raster.options import ACCESS, Options
 from tiler.storage.store import Stores
 
@@ -65,8 +65,9 @@ def plan_refresh(layer: str, context: UpdateContext, source: NextSource | None =
     if source is None:
         check_unchanged(current)
         return plan_renewal(UpdateTask(StoredFilter(current), context), History.of(current, context.stores).suspect)
-    check_readers(context.stores)
-    _, surveyed, revision, _ = examined(source.path, source.options(current))
+    options = source.options(current)
+    version.check_readers(context.stores, version.version_for(options))
+    _, surveyed, revision, _ = examined(source.path, options)
     if loss := _loss(current, surveyed.bounds, context):
         context.report.note(loss)
     context.report.ended(RevisionChange(layer, revision, current.revision, planned=True))
@@ -96,8 +97,8 @@ def refresh(
     if source is None:
         check_unchanged(current)
         return _renew_stale(current, context, run_options, _before(current, context.stores) if count_new else None)
-    check_readers(context.stores)
     options = source.options(current)
+    version.check_readers(context.stores, version.version_for(options))
     confirm_renewal(UpdateTask(StoredFilter(current), context, succeeded=True))
     stores, report = context.stores, context.report
     approve = partial(_confirm_place, current, context)
@@ -116,9 +117,9 @@ def plan_rollback(layer: str, context: UpdateContext, revision: str = "") -> Ren
         UnknownLayer, BadOption, StoreError: see `rollback`.
     """
     current = load_layer(context.stores.sources, layer)
-    check_readers(context.stores)
     target = revision or _previous(current, context.stores)
     aim = current if target == current.revision else kept(layer, target, context.stores.sources)
+    version.check_readers(context.stores, version.version_for(aim.asked))
     context.report.ended(RevisionChange(layer, target, current.revision, planned=True))
     return plan_renewal(UpdateTask(StoredFilter(aim), context))
 
@@ -140,7 +141,6 @@ def rollback(
     """
     stores = context.stores
     current = load_layer(stores.sources, layer)
-    check_readers(stores)
     target = revision or _previous(current, stores)
     if not context.options.confirmed:
         aim = current if target == current.revision else kept(layer, target, stores.sources)

@@ -66,7 +66,7 @@ class Kind:
 KINDS = {
     "corrupt": Kind(b'{"version": 1, "id": "alps"', 1, f"invalid layer metadata in {INDEX}"),
     "torn": Kind(b"", 1, f"invalid layer metadata in {INDEX}"),
-    "newer": Kind(b'{"version": 2}', 2, f"{INDEX} has metadata version 2, this program reads 1: upgrade", 503),
+    "newer": Kind(b'{"version": 3}', 2, f"{INDEX} has metadata version 3, this program reads 2: upgrade", 503),
     "denied": Kind(None, 1, f"cannot read {INDEX}: [Errno 13]"),
 }
 

@@ -24,13 +24,12 @@ from tiler.ingest.source_files import SourceFiles, beneath, beside
 from tiler.ingest.staging import Staging
 from tiler.ingest.survey import Survey, revision_of, survey
 from tiler.keys import Format
-from tiler.layers import catalog
+from tiler.layers import catalog, version
 from tiler.layers.catalog import Layer
 from tiler.layers.credit import plain_markup
 from tiler.layers.footprint import Footprint
 from tiler.layers.origin import check_origins
 from tiler.layers.origin import origins as files_now
-from tiler.layers.version import check_readers
 from tiler.raster.archived import unpacked
 from tiler.raster.datasets import OpenOptions, as_it_is, forget, opened
 from tiler.raster.options import Options
@@ -123,7 +122,7 @@ def ingest(
         StoreError: the data folder cannot be written.
         NoRoom, OutOfMemory, WorkerDied: it could not be baked.
     """
-    check_readers(stores)
+    version.check_readers(stores, version.version_for(options))
     try:
         raster = examined(source, options, stage)
         current_layer(stores.sources, layer, repair=repair)  # unreadable metadata is reported before a long bake

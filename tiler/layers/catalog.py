@@ -105,7 +105,7 @@ class Layer:
 def dump(layer: Layer) -> bytes:
     """The `index.json` of `layer`."""
     fields = {
-        "version": version.METADATA,
+        "version": version.version_for(layer.asked),
         "id": layer.id,
         "revision": layer.revision,
         "source": layer.source,
@@ -295,7 +295,7 @@ def publish(layer: Layer, stores: Stores, undone: str = "") -> None:
     Raises:
         BadOption: deployed functions could not read it.
     """
-    version.check_readers(stores)
+    version.check_readers(stores, version.version_for(layer.asked))
     has_tiles = stored(layer.id, stores.tiles)
     before = named(layer.id, stores.tiles)
     known = history.so_far(stores.sources, layer.id, lambda: before)

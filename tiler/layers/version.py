@@ -1,11 +1,17 @@
-"""The version of layer metadata: the one that this program writes, and those that programs can read."""
+"""The version of layer metadata: those that this program writes, and those that programs can read."""
 
 from __future__ import annotations
 
 from tiler.errors import BadOption, NewerMetadata
+from tiler.raster.options import Options
 from tiler.storage.store import Stores
 
-METADATA = 1  # of index.json; also in deploy/outputs.yml, for the functions that are deployed with this code
+METADATA = 2  # newest of index.json; also in deploy/outputs.yml, for the functions that are deployed with this code
+
+
+def version_for(options: Options) -> int:
+    """The version of the metadata of a layer with these options: the earliest that has all of them."""
+    return 2 if options.virtual and (options.requester_pays or options.anonymous) else 1
 
 
 def check_version(key: str, version: object, known: int) -> None:
@@ -21,14 +27,14 @@ def check_version(key: str, version: object, known: int) -> None:
         raise ValueError(f"no format version: {version}")
 
 
-def check_readers(stores: Stores) -> None:
-    """Reject stores whose deployed functions cannot read the metadata that this program writes.
+def check_readers(stores: Stores, written: int) -> None:
+    """Reject stores whose deployed functions cannot read metadata of the version to be `written`.
 
     Raises:
         BadOption: they read an older version only.
     """
-    if stores.readers is not None and stores.readers < METADATA:
+    if stores.readers is not None and stores.readers < written:
         raise BadOption(
-            f"the stack's functions read layer metadata of version {stores.readers}, this program writes {METADATA}: "
+            f"the stack's functions read layer metadata of version {stores.readers}, this program writes {written}: "
             "run `npm run deploy` first"
         )

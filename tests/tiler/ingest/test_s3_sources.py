@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,7 @@ from tiler.ingest import s3_sources
 from tiler.ingest.bake import Baker, BakeTask, lay_out
 from tiler.ingest.ingest import Ingested, ingest
 from tiler.ingest.survey import survey
-from tiler.layers.catalog import load_layer
+from tiler.layers.catalog import load_layer, publish
 from tiler.raster import datasets, s3_reads
 from tiler.raster.datasets import OpenOptions, opened
 from tiler.raster.options import Options
@@ -153,6 +154,21 @@ def test_earlier_versions_read_the_metadata_of_a_baked_layer(option: str, bucket
     stored = b"".join(stores.sources.get(each.key) for each in stores.sources.list("") if each.key.endswith(".json"))
     assert b'"asked"' in stored
     assert option.encode() not in stored
+
+
+@pytest.mark.parametrize(("virtual", "paid", "version"), [(True, True, 2), (True, False, 1), (False, True, 1)])
+def test_only_metadata_that_earlier_versions_cannot_read_has_a_later_version(
+    virtual: bool, paid: bool, version: int, bucket: Bucket
+) -> None:
+    _, stores = bucket.ingest(virtual=virtual, requester_pays=paid)
+    assert json.loads(stores.sources.get("sources/relief/index.json"))["version"] == version
+    assert load_layer(stores.sources, "relief").asked.requester_pays == (virtual and paid)
+    behind = replace(stores, readers=1)
+    if version == 1:
+        publish(load_layer(stores.sources, "relief"), behind)
+        return
+    with pytest.raises(BadOption, match="npm run deploy"):
+        publish(load_layer(stores.sources, "relief"), behind)
 
 
 def test_every_request_offers_to_pay_where_the_requester_pays(bucket: Bucket) -> None:
