@@ -29,10 +29,10 @@ from tiler.ingest.processes import stream
 from tiler.ingest.survey import Survey
 from tiler.layers.cog_layout import CogLayout
 from tiler.raster.datasets import opened
-from tiler.raster.reading import Box
+from tiler.raster.reading import Box, clipped
 from tiler.raster.sparse import Gaps, Regions, Share, bare, gaps_of
 from tiler.raster.warp import KERNEL, covered, overview_for, warp
-from tiler.raster.whole import clipped, warp_valid
+from tiler.raster.whole import warp_valid
 
 CHUNK = 8  # blocks along a chunk's side
 HALVINGS = 3  # CHUNK is 2**HALVINGS
@@ -151,7 +151,7 @@ class Baker:
         if box is not None:
             if self._is_empty(box):
                 return None
-            if _area(clipped(box, self.dataset)) <= READ:
+            if self._is_small(box):
                 valid = warp_valid(self.dataset, survey.reading, window, survey.resampling, box)
                 if valid is not None:
                     return None if valid[1] is not None and not valid[1].any() else valid
@@ -169,7 +169,12 @@ class Baker:
             return True
         if self.gaps and self.gaps.share(box) == "none":
             return True
-        return _area(clipped(box, self.dataset)) <= READ and bare(self.dataset, self.survey.reading, box)
+        return self._is_small(box) and bare(self.dataset, self.survey.reading, box)
+
+    def _is_small(self, box: Box) -> bool:
+        """Whether the pixels of `box` may be read at once."""
+        left, top, right, bottom = clipped(box, self.dataset.width, self.dataset.height)
+        return (right - left) * (bottom - top) <= READ
 
     def _divide(self, window: Window) -> Area | None:
         """Warp a window by parts of half its size."""
@@ -264,11 +269,6 @@ def _core(area: Area, halo: int) -> Area:
     values, mask = area
     inside = (slice(halo, values.shape[1] - halo), slice(halo, values.shape[2] - halo))
     return values[:, *inside], None if mask is None or mask[inside].min() == 255 else mask[inside]
-
-
-def _area(box: Box) -> int:
-    """Pixels of a box."""
-    return (box[2] - box[0]) * (box[3] - box[1])
 
 
 def _baking(survey: Survey, bake: CogLayout, folder: Path, gaps: Gaps | None) -> Callable[[BakeTask], Baked]:

@@ -7,6 +7,12 @@ from dataclasses import dataclass
 Box = tuple[int, int, int, int]  # column, row, column, row of source pixels
 
 
+def clipped(box: Box, width: int, height: int) -> Box:
+    """The part of `box` in a raster of this size; empty, with its ends in reverse, if they do not touch."""
+    left, top, right, bottom = box
+    return max(left, 0), max(top, 0), min(right, width), min(bottom, height)
+
+
 @dataclass(frozen=True, slots=True)
 class Reading:
     """The bands to read (from 1), and the sources of the mask.

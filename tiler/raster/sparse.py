@@ -20,7 +20,7 @@ from rasterio.io import DatasetReader
 
 from tiler.raster.datasets import translated
 from tiler.raster.pixels import dtype_of, mask_of, pixels
-from tiler.raster.reading import Box, Reading
+from tiler.raster.reading import Box, Reading, clipped
 
 Share = Literal["none", "some", "all"]
 
@@ -88,7 +88,7 @@ def bare(dataset: DatasetReader, reading: Reading, box: Box) -> bool:
     """
     if reading.opaque and not _floats(dataset, reading):
         return False
-    left, top, right, bottom = max(box[0], 0), max(box[1], 0), min(box[2], dataset.width), min(box[3], dataset.height)
+    left, top, right, bottom = clipped(box, dataset.width, dataset.height)
     window = rasterio.windows.Window(left, top, right - left, bottom - top)
     with translated(dataset.name):
         if _valid(dataset, reading, rasterio.windows.Window((left + right) // 2, (top + bottom) // 2, 1, 1)).any():

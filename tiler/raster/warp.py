@@ -28,7 +28,7 @@ from tiler.raster.datasets import PLAIN, OpenOptions, opened, translated
 from tiler.raster.options import Resampling
 from tiler.raster.pixels import dtype_of, pixels
 from tiler.raster.place import MERCATOR, beneath_window, past_seam, turns
-from tiler.raster.reading import Box, Reading
+from tiler.raster.reading import Box, Reading, clipped
 
 WARP_MEMORY = 256  # most megabytes of one warp
 TOLERANCE = 3e-4  # source pixels by which GDAL may misplace a pixel; its default is 0.125
@@ -283,8 +283,7 @@ def needed_boxes(dataset: DatasetReader, window: Window, resampling: Resampling)
     reach = (KERNEL[resampling] + 1) * np.maximum(1, ratio)
     boxes = []
     for turn, (across, down) in enumerate(around):
-        left, top, right, bottom = _box(columns + across, rows + down, *reach)
-        box = max(left, 0), max(top, 0), min(right, dataset.width), min(bottom, dataset.height)
+        box = clipped(_box(columns + across, rows + down, *reach), dataset.width, dataset.height)
         own = nearest == turn
         if box[0] < box[2] and box[1] < box[3] and own.any():
             boxes.append(Needed(box, ratio, own))

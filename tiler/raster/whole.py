@@ -20,7 +20,7 @@ from tiler.raster.datasets import translated
 from tiler.raster.options import Resampling
 from tiler.raster.pixels import pixels, shown
 from tiler.raster.place import beneath_window, past_seam
-from tiler.raster.reading import Box, Reading
+from tiler.raster.reading import Box, Reading, clipped
 from tiler.raster.warp import baked_dtype, needed_boxes, target, window_of
 
 STRAIGHT = 1e-3  # source pixels by which a straight column or row may bend
@@ -39,7 +39,7 @@ def warp_valid(
     Raises:
         SourceReadError: some pixel could not be read.
     """
-    part = clipped(box, dataset)
+    part = clipped(box, dataset.width, dataset.height)
     if part != box and not (resampling in POINTS and _touches_once(dataset, window, resampling)):
         return None
     straight = _straight(dataset, window) if resampling in ("nearest", "cubic") else None
@@ -53,12 +53,6 @@ def warp_valid(
     if resampling == "nearest":
         return _picked(values, mask, columns, rows)
     return _resampled(values, columns, rows)
-
-
-def clipped(box: Box, dataset: DatasetReader) -> Box:
-    """The pixels of `box` in the raster; it must touch it."""
-    left, top, right, bottom = box
-    return max(left, 0), max(top, 0), min(right, dataset.width), min(bottom, dataset.height)
 
 
 def _touches_once(dataset: DatasetReader, window: Window, resampling: Resampling) -> bool:

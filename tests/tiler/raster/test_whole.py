@@ -12,9 +12,9 @@ from tests.support.rasters import MakeRaster, scene
 from tiler.grid import EXTENT, Window, resolution, zoom_for
 from tiler.raster.options import Resampling
 from tiler.raster.place import MERCATOR, applied, carried, resolution_of
-from tiler.raster.reading import Box, Reading
+from tiler.raster.reading import Box, Reading, clipped
 from tiler.raster.warp import covered, warp
-from tiler.raster.whole import POINTS, clipped, warp_valid
+from tiler.raster.whole import POINTS, warp_valid
 
 PLACES = {  # bounds in the CRS
     "EPSG:4326": (5.0, 40.0, 5.9, 40.7),  # columns stay columns in Web Mercator
@@ -47,7 +47,7 @@ def test_at_a_corner_values_and_mask_are_those_of_a_warp_with_masks(
     with rasterio.open(make_raster(values=scene(700, 900).astype(dtype), bounds=PLACES[crs], crs=crs)) as dataset:
         for column, row in CORNERS:
             window, box = at(dataset, column, row)
-            assert clipped(box, dataset) != box
+            assert clipped(box, dataset.width, dataset.height) != box
             found = warp_valid(dataset, reading, window, kernel, box)
             values, mask = warp(dataset, reading, window, kernel)
             assert found is not None
@@ -92,7 +92,7 @@ def test_a_window_beside_the_raster_is_transparent(make_raster: MakeRaster) -> N
 def test_a_window_with_pixels_at_two_turns_of_the_globe_is_left_to_gdal(make_raster: MakeRaster) -> None:
     with rasterio.open(make_raster(values=scene(360, 720), bounds=(-180, -80, 180, 80), crs="EPSG:4326")) as dataset:
         window, box = at(dataset, 720, 180)  # half of it is at the raster's west end
-        assert clipped(box, dataset) != box
+        assert clipped(box, dataset.width, dataset.height) != box
         assert warp_valid(dataset, Reading((1, 2, 3)), window, "cubic", box) is None
 
 
