@@ -1,5 +1,8 @@
 'use strict';
 
+const sdk = require('./sdk');
+const stack = require('./stack');
+
 // Reserved concurrency of the HTTP function with `cloudfront`, on by default: a function URL has no throttle of its own.
 // It is also a plugin, because only plugins have the credentials of the framework.
 
@@ -7,13 +10,12 @@ const DEFAULT = 50; // a map requests up to 30 tiles at once
 const UNRESERVED = 100; // Lambda keeps these for the other functions of the account
 
 // The param httpReserved, or the default if the account's limit allows it; with a fault to refuse or a note to print.
-// Only `deploy` reads the account: packaging needs no network.
 const reserved = async ({ httpReserved, delivery }, resolveVariable) => {
   if (httpReserved === 'none') return { httpReserved: null };
   if (httpReserved !== null || delivery === 'website') return { httpReserved };
-  if (!process.argv.includes('deploy')) return { httpReserved: DEFAULT };
-  const stack = `${await resolveVariable('self:service')}-${await resolveVariable('self:provider.stage')}`;
-  const { limit, unreserved, held, fault } = await resolveVariable(`concurrency:${stack}-http`);
+  if (!stack.deploys()) return { httpReserved: DEFAULT };
+  const name = await stack.nameOf(resolveVariable);
+  const { limit, unreserved, held, fault } = await resolveVariable(`concurrency:${name}-http`);
   if (fault) {
     const actions = 'lambda:GetAccountSettings and lambda:GetFunctionConcurrency';
     const cure = `allow ${actions}, or pass --param httpReserved=${DEFAULT} (or none)`;
@@ -29,7 +31,7 @@ const reserved = async ({ httpReserved, delivery }, resolveVariable) => {
 
 // Limit and unreserved concurrency of the account, and the reservation that a function holds already.
 const read = async (client, name) => {
-  const { GetAccountSettingsCommand, GetFunctionConcurrencyCommand } = require('@aws-sdk/client-lambda');
+  const { GetAccountSettingsCommand, GetFunctionConcurrencyCommand } = sdk('lambda');
   try {
     const { AccountLimit } = await client.send(new GetAccountSettingsCommand({}));
     const own = await client.send(new GetFunctionConcurrencyCommand({ FunctionName: name })).catch((error) => {
@@ -51,7 +53,7 @@ class Concurrency {
     this.configurationVariablesSources = {
       concurrency: {
         async resolve({ address }) {
-          const { LambdaClient } = require('@aws-sdk/client-lambda');
+          const { LambdaClient } = sdk('lambda');
           const client = new LambdaClient(await serverless.getProvider('aws').getAwsSdkV3Config());
           return { value: await read(client, address) };
         },

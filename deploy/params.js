@@ -152,7 +152,7 @@ module.exports = async ({ options, resolveVariable }) => {
     variants: params.variants ?? FORMATS[params.formats ?? 'layer'],
     givenParams: givenParams.output(given),
     visibility: VISIBILITY * params.workerTimeout,
-    monitoring: dashboard(params, await resolveVariable('self:provider.region')),
+    monitoring: dashboard(params, region),
     alarmActions: params.alarmTopic ? [params.alarmTopic] : [],
     ...delivery[params.delivery](params),
   };

@@ -2,12 +2,15 @@
 
 const sdk = require('./sdk');
 
-// An output of the deployed stack, or null. Only `deploy` reads the stack: packaging needs no network.
-const output = async (resolveVariable, name) => {
-  if (!process.argv.includes('deploy')) return null;
-  const stack = `${await resolveVariable('self:service')}-${await resolveVariable('self:provider.stage')}`;
-  return resolveVariable(`cf:${stack}.${name}, null`);
-};
+// Only `deploy` reads the stack and the account: packaging needs no network.
+const deploys = () => process.argv.includes('deploy');
+
+const nameOf = async (resolveVariable) =>
+  `${await resolveVariable('self:service')}-${await resolveVariable('self:provider.stage')}`;
+
+// An output of the deployed stack, or null.
+const output = async (resolveVariable, name) =>
+  deploys() ? resolveVariable(`cf:${await nameOf(resolveVariable)}.${name}, null`) : null;
 
 // The description of a stack by CloudFormation, or null if there is none; `config` is that of the client.
 const described = async (config, StackName) => {
@@ -21,4 +24,4 @@ const described = async (config, StackName) => {
   }
 };
 
-module.exports = { output, described };
+module.exports = { deploys, nameOf, output, described };
