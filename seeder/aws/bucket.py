@@ -28,7 +28,7 @@ class BucketClient:
         return cls(name, clients.client("s3", region))
 
     def exists(self) -> bool:
-        """Whether there is such a bucket."""
+        """Whether the bucket exists."""
         with clients.translated(f"read bucket {self.name}"):
             try:
                 self.client.list_multipart_uploads(Bucket=self.name, MaxUploads=1)

@@ -1,4 +1,4 @@
-"""Clients of AWS services, with errors translated to TilerError; credentials are from `tiler.storage.access`."""
+"""Clients of AWS services, with errors translated to TilerError; `tiler.storage.access` gives credentials."""
 
 from __future__ import annotations
 

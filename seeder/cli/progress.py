@@ -149,7 +149,7 @@ class Meter:
 
 
 class Bar:
-    """A meter that starts at the first report of progress, when the total is known."""
+    """A meter, started by the first report of progress with its total."""
 
     def __init__(self, label: str, *, unit: str = "chunk", delay: float = 0.0) -> None:
         self._label = label

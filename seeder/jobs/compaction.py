@@ -54,7 +54,7 @@ class Compactor:
             self._run = self._latest_run()
 
     def add(self, receipt: Receipt, modified: datetime) -> None:
-        """Take a receipt and the time of its writing. A damaged receipt stays as it is."""
+        """Add a receipt and its time of writing. A damaged receipt stays as it is."""
         if self._failed or not fits(receipt):
             return
         self._new.append((receipt, modified))

@@ -110,7 +110,7 @@ class Rows:
         return Rows(self.array[~np.isin(self.array["key"], keys)], self.errors)
 
     def unchanged(self, listed: Iterable[tuple[Block, datetime]]) -> Rows:
-        """The receipts that are `listed` with the same time of writing. Memory holds 16 bytes for each."""
+        """The receipts `listed` with the same time of writing. Memory holds 16 bytes per receipt."""
         pairs = ((_key(block), (modified - EPOCH) // MICROSECOND) for block, modified in listed)
         present = np.sort(np.fromiter(pairs, STAMP), order="key")
         at = np.searchsorted(present["key"], self.array["key"])

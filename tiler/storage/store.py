@@ -297,7 +297,7 @@ def _first_line(error: BaseException) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Stores:
-    """The public and the private store, the tiles' address, and the newest metadata that deployed functions read."""
+    """The public and the private store, the tiles' address, and the newest metadata version of deployed functions."""
 
     tiles: Store
     sources: Store
