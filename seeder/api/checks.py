@@ -9,8 +9,8 @@ from contextlib import contextmanager
 from os import PathLike, fspath
 from typing import TypeVar
 
+from seeder.defaults import CORES
 from tiler.errors import BadOption, TilerError
-from tiler.ingest import processes
 
 T = TypeVar("T")
 MOST_JOBS = 256  # processes
@@ -119,6 +119,6 @@ def processes_of(jobs: int | None) -> int:
         BadOption: it is not between 1 and `MOST_JOBS`.
     """
     if jobs is None:
-        return processes.CORES
+        return CORES
     check_whole("jobs", jobs, 1, MOST_JOBS)
     return jobs

@@ -9,13 +9,12 @@ from os import PathLike, fspath
 from typing import Any, Literal, TypedDict
 
 from seeder.api.checks import check_names, parsed, path_of
+from tiler.choices import FITS, RESAMPLINGS, TERRAINS, Resampling, Terrain
 from tiler.grid import MAX_ZOOM
 from tiler.image.colormap import checked
-from tiler.image.style import TERRAINS, Terrain
 from tiler.ingest.staging import Staging
 from tiler.keys import FORMATS
-from tiler.raster.gcps import FITS
-from tiler.raster.options import RESAMPLINGS, Choice, Options, Resampling, with_one_place
+from tiler.raster.options import Choice, Options, with_one_place
 from tiler.raster.units import check_unit
 from tiler.raster.vrt import check_bounds, check_geotransform, crs_of
 from tiler.settings import Settings

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from seeder.api.checks import check_between, check_text, processes_of
 from seeder.api.progress import CallbackReport, Progress
+from seeder.defaults import MAX_FAILED_SHARE
 from seeder.jobs.failures import Failure
 from seeder.jobs.ledger import find_job, layer_of
 from seeder.jobs.status import FINAL, ZoomProgress, utcnow
@@ -21,7 +22,6 @@ from seeder.operations.jobs import (
     retry_job,
 )
 from seeder.operations.run import RunOptions, RunResult, queue_url
-from seeder.workers.breaker import MAX_FAILED_SHARE
 from tiler import timing
 from tiler.errors import BadOption, UnknownLayer
 from tiler.settings import Settings

@@ -19,6 +19,7 @@ from seeder.api.updating import Age, check_own, context_of, filter_of
 from seeder.api.verified import Verified
 from seeder.cache.audit import Finding
 from seeder.cache.query import TileQuery
+from seeder.defaults import CONCURRENCY, DEEP_SAMPLE, MAX_FAILED_SHARE
 from seeder.jobs.estimate import Estimate
 from seeder.operations import invalidate as updates
 from seeder.operations import refresh as revise
@@ -26,11 +27,10 @@ from seeder.operations.export import Exported, export
 from seeder.operations.refresh import NextSource
 from seeder.operations.remove import RemovedLayer, remove, remove_old_revisions
 from seeder.operations.renew import RenewResult
-from seeder.operations.seed import CONCURRENCY, Limits, SeedRequest, estimate_seed, seed
+from seeder.operations.seed import Limits, SeedRequest, estimate_seed, seed
 from seeder.operations.update import RemovedTiles
-from seeder.operations.verify import SAMPLE, VerifyOptions, verify
+from seeder.operations.verify import VerifyOptions, verify
 from seeder.select.order import Order
-from seeder.workers.breaker import MAX_FAILED_SHARE
 from tiler.errors import BadOption, GridError, MissingObject, TilerError
 from tiler.grid import MAX_ZOOM, Bounds
 from tiler.inputs import read_json
@@ -204,7 +204,7 @@ class Layer:
         tiles: Tiles | None = None,
         *,
         deep: bool = False,
-        sample: int | None = SAMPLE,
+        sample: int | None = DEEP_SAMPLE,
         jobs: int | None = None,
         progress: Progress | None = None,
     ) -> Verified:

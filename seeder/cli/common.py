@@ -16,11 +16,9 @@ from click.core import ParameterSource
 
 from seeder.cli.grouping import complete_folder, option
 from seeder.cli.messages import PLACE
+from seeder.defaults import CORES
 from tiler.errors import BadInput, BadOption, UnknownLayer
-from tiler.ingest.processes import CORES
-from tiler.layers.catalog import list_layers
 from tiler.settings import DEFAULT_DATA, Settings
-from tiler.storage.store import Stores
 
 Command = Callable[..., None]
 log = logging.getLogger(__name__)
@@ -78,13 +76,16 @@ def located(command: Command) -> Command:
         settings = environment_settings(data)
         context.meta[PLACE] = _option("data", data) or _option("stack", typed)
         if named:
-            from seeder.aws.stack import read_stack  # noqa: PLC0415 - boto3 takes a third of a second
+            from seeder.aws.stack import read_stack
 
             settings = read_stack(named, settings.s3.region).settings(settings)
         log.info("tiles in %s, sources in %s", settings.tiles, settings.sources)
         try:
             command(*args, settings=settings, **kwargs)
         except UnknownLayer as error:
+            from tiler.layers.catalog import list_layers
+            from tiler.storage.store import Stores
+
             if any(list_layers(Stores.open(settings).sources)):
                 raise
             raise BadOption(f"no layer {error.layer!r}: {no_layers(settings)}") from error

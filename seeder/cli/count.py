@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 import json
+from typing import TYPE_CHECKING
 
 import click
-from tabulate import tabulate
 
-from seeder.cache.query import TileQuery
 from seeder.cli.common import json_option, located
 from seeder.cli.completion import layer_argument
 from seeder.cli.grouping import command
-from seeder.cli.messages import guarded
+from seeder.cli.messages import guarded, table
 from seeder.cli.selection_options import order_option, selected, selectors
-from seeder.select.blocks import Count
-from seeder.select.order import Order
-from seeder.select.selection import regions
-from seeder.select.tilelist import json_line, tile_line
-from tiler.layers.catalog import load_layer
 from tiler.settings import Settings
-from tiler.storage.store import Stores
+
+if TYPE_CHECKING:
+    from seeder.cache.query import TileQuery
+    from seeder.select.order import Order
 
 
 @command("count")
@@ -38,6 +35,10 @@ def count_tiles(layer: str, query: TileQuery, as_json: bool, settings: Settings)
       seeder count alps --zooms 5-14
       seeder count alps --area 0-10=world --area 11-16=towns.geojson --json
     """
+    from seeder.select.blocks import Count
+    from tiler.layers.catalog import load_layer
+    from tiler.storage.store import Stores
+
     stores = Stores.open(settings)
     _, counts = selected(query, load_layer(stores.sources, layer), stores)
     total = Count.total(counts).tiles
@@ -46,7 +47,7 @@ def count_tiles(layer: str, query: TileQuery, as_json: bool, settings: Settings)
         return
     rows = [(str(z), f"{each.tiles:,}", f"{each.blocks:,}") for z, each in counts.items()]
     rows.append(("all", f"{total:,}", f"{Count.total(counts).blocks:,}"))
-    click.echo(tabulate(rows, headers=("zoom", "tiles", "blocks"), colalign=3 * ["right"], disable_numparse=True))
+    click.echo(table(rows, ("zoom", "tiles", "blocks"), 3 * ["right"]))
 
 
 @command("list")
@@ -66,6 +67,11 @@ def list_tiles(layer: str, query: TileQuery, order: Order, as_json: bool, settin
       seeder list alps --zooms 5-14 --missing
       seeder list alps --zooms 12 --geojson town.geojson --json | supermercado union
     """
+    from seeder.select.selection import regions
+    from seeder.select.tilelist import json_line, tile_line
+    from tiler.layers.catalog import load_layer
+    from tiler.storage.store import Stores
+
     stores = Stores.open(settings)
     loaded = load_layer(stores.sources, layer)
     selection, _ = selected(query, loaded, stores)

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
+from typing import TYPE_CHECKING
 
 import click
 
-from seeder.cache.query import TileQuery
 from seeder.cli.common import json_option, located
 from seeder.cli.completion import layer_argument
 from seeder.cli.grouping import command, complete_file, option
 from seeder.cli.messages import count_of_tiles, guarded
 from seeder.cli.progress import TerminalReport
 from seeder.cli.selection_options import selectors
-from seeder.operations.export import export as export_tiles
 from tiler.settings import Settings
+
+if TYPE_CHECKING:
+    from seeder.cache.query import TileQuery
 
 
 @command("export")
@@ -38,6 +40,8 @@ def export(layer: str, file: str, overwrite: bool, query: TileQuery, as_json: bo
       seeder export alps valais.mbtiles --zooms 5-14 --bbox 6.8,45.8,8.5,46.7
       seeder export alps tiles/ --stack tile-seeder-dev
     """
+    from seeder.operations.export import export as export_tiles
+
     done = export_tiles(layer, file, query, settings, TerminalReport(), overwrite=overwrite)
     if as_json:
         click.echo(json.dumps(asdict(done)))

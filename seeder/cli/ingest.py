@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from functools import wraps
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -16,22 +16,14 @@ from seeder.cli.grouping import command, complete_file, option, quiet
 from seeder.cli.messages import guarded, say_next, typed_place
 from seeder.cli.progress import TerminalReport
 from seeder.cli.scratch import scratch_option
-from seeder.operations.ingest import created_stores
-from seeder.operations.ingest import ingest as ingest_raster
+from tiler.choices import FITS, RESAMPLINGS, TERRAINS
 from tiler.errors import BadOption
-from tiler.image.colormap import checked
-from tiler.image.style import TERRAINS
-from tiler.ingest.choose_format import smaller_format
-from tiler.ingest.ingest import Ingested
-from tiler.ingest.staging import Staging
 from tiler.keys import FORMATS, check_layer, layer_from, tile_template
-from tiler.layers.catalog import facts, shown
-from tiler.raster.gcps import FITS
-from tiler.raster.options import RESAMPLINGS, Options, with_one_place
-from tiler.raster.units import check_unit
-from tiler.raster.vrt import check_bounds, check_geotransform, crs_of
 from tiler.settings import Settings
-from tiler.storage.store import Stores
+
+if TYPE_CHECKING:
+    from tiler.ingest.ingest import Ingested
+    from tiler.storage.store import Stores
 
 Command = Callable[..., None]
 NO_ALPHA = "no alpha"  # the value of `--no-alpha`
@@ -86,23 +78,45 @@ def _parse_nodata(text: str) -> float | tuple[float, ...]:
     return values[0] if len({*map(str, values)}) == 1 else values
 
 
-def _numbers(check: Callable[[Sequence[float]], object]) -> Callable[[str], tuple[float, ...]]:
-    """A parser of comma-separated numbers, validated by `check`."""
+def _split_numbers(text: str) -> tuple[float, ...]:
+    """Comma-separated numbers; none if any is invalid."""
+    try:
+        return tuple(float(part) for part in text.split(","))
+    except ValueError:
+        return ()
 
-    def parse(text: str) -> tuple[float, ...]:
-        try:
-            numbers = tuple(float(part) for part in text.split(","))
-        except ValueError:
-            numbers = ()
-        check(numbers)
-        return numbers
 
-    return parse
+def _parse_bounds(text: str) -> tuple[float, ...]:
+    from tiler.raster.vrt import check_bounds
+
+    check_bounds(numbers := _split_numbers(text))
+    return numbers
+
+
+def _parse_geotransform(text: str) -> tuple[float, ...]:
+    from tiler.raster.vrt import check_geotransform
+
+    check_geotransform(numbers := _split_numbers(text))
+    return numbers
 
 
 def _parse_crs(text: str) -> str:
+    from tiler.raster.vrt import crs_of
+
     crs_of(text)
     return text.strip()
+
+
+def _parse_unit(text: str) -> str:
+    from tiler.raster.units import check_unit
+
+    return check_unit(text)
+
+
+def _parse_colormap(text: str) -> str:
+    from tiler.image.colormap import checked
+
+    return checked(text)
 
 
 def raster_options(command: Command) -> Command:
@@ -163,14 +177,14 @@ def raster_options(command: Command) -> Command:
         "--bounds",
         group="Georeference",
         metavar="W,S,E,N",
-        callback=parsed(_or_none(_numbers(check_bounds))),
+        callback=parsed(_or_none(_parse_bounds)),
         help="Set the edges of the raster, in units of its CRS, instead of its geotransform.",
     )
     @option(
         "--geotransform",
         group="Georeference",
         metavar="X,W,R,Y,R,H",
-        callback=parsed(_or_none(_numbers(check_geotransform))),
+        callback=parsed(_or_none(_parse_geotransform)),
         help="Set GDAL's six numbers, as gdal_translate -a_gt: corner X, pixel width, rotation, corner Y, rotation, "
         "pixel height. A negative pixel height is north up.",
     )
@@ -218,7 +232,7 @@ def raster_options(command: Command) -> Command:
         "--unit",
         group="Render",
         metavar="UNIT",
-        callback=parsed(_or_none(check_unit, "")),
+        callback=parsed(_or_none(_parse_unit, "")),
         help="Unit of heights: m, ft, us-ft, km, dm, cm, mm.  [default: the raster's own, else m]",
     )
     @option(
@@ -231,7 +245,7 @@ def raster_options(command: Command) -> Command:
         "--colormap",
         group="Render",
         metavar="NAME|FILE",
-        callback=parsed(checked),
+        callback=parsed(_parse_colormap),
         help="Colours for one band: a matplotlib colormap (viridis, terrain, Blues_r) or a GDAL colour-relief file.",
     )
     @option(
@@ -267,6 +281,8 @@ def raster_options(command: Command) -> Command:
     @option("--attribution", group="Output", metavar="TEXT", help="Attribution text.")
     @wraps(command)
     def with_changes(*args: Any, **kwargs: Any) -> None:
+        from tiler.raster.options import Options, with_one_place
+
         values = {name: kwargs.pop(name) for name in Options.__dataclass_fields__}
         typed = {name: value for name, value in values.items() if value is not None and (name != "rescale" or value)}
         command(*args, changes=with_one_place(typed), **kwargs)
@@ -312,6 +328,11 @@ def ingest(
       seeder ingest s3://my-rasters/dem.tif --layer shade --style hillshade
       seeder ingest dem.tif --layer heights --colormap terrain --rescale 0,4000
     """
+    from seeder.operations.ingest import created_stores
+    from seeder.operations.ingest import ingest as ingest_raster
+    from tiler.ingest.staging import Staging
+    from tiler.raster.options import Options
+
     name = check_layer(layer) if layer else layer_from(Path(source).stem)
     staging = Staging(scratch, settings.temporary)
     with created_stores(settings) as stores:
@@ -327,6 +348,9 @@ def ingest(
 
 def _next_steps(done: Ingested, stores: Stores) -> Iterator[str]:
     """The address of the tiles, a smaller format, and the next command."""
+    from tiler.ingest.choose_format import smaller_format
+    from tiler.layers.catalog import shown
+
     layer = done.layer
     stored = shown(layer.id, stores.tiles)
     yield f"tiles: {stores.url}/{tile_template(layer.id, layer.format)}"
@@ -348,6 +372,8 @@ def _next_steps(done: Ingested, stores: Stores) -> Iterator[str]:
 
 def print_ingested(done: Ingested, *, as_json: bool) -> None:
     """Print the layer."""
+    from tiler.layers.catalog import facts
+
     if as_json:
         click.echo(json.dumps({**facts(done.layer), "fresh": done.fresh, "why": done.why}))
     else:

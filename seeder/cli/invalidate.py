@@ -6,15 +6,14 @@ import json
 import re
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
 
 import click
-from tabulate import tabulate
 
-from seeder.cache.query import TileQuery
 from seeder.cli.common import json_option, located, parsed
 from seeder.cli.completion import layer_argument
 from seeder.cli.grouping import command, option
-from seeder.cli.messages import count_of_tiles, guarded
+from seeder.cli.messages import count_of_tiles, guarded, table
 from seeder.cli.run_job import MakeRunOptions, follow_flags
 from seeder.cli.selection_options import places
 from seeder.cli.update_tiles import (
@@ -27,12 +26,12 @@ from seeder.cli.update_tiles import (
     print_renew_plan,
     print_renewed,
 )
-from seeder.operations import invalidate as operations
-from seeder.operations.invalidate import InvalidationPlan
 from tiler.errors import BadOption
-from tiler.layers.catalog import load_layer
 from tiler.settings import Settings
-from tiler.storage.store import Stores
+
+if TYPE_CHECKING:
+    from seeder.cache.query import TileQuery
+    from seeder.operations.invalidate import InvalidationPlan
 
 UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
@@ -100,6 +99,10 @@ def invalidate(
       seeder invalidate alps --zooms 12-14 --older-than 30d --dry-run
       seeder invalidate alps --all --reseed
     """
+    from seeder.operations import invalidate as operations
+    from tiler.layers.catalog import load_layer
+    from tiler.storage.store import Stores
+
     arguments, how = update_arguments(settings), run_options(settings, "")
     if not (query.anything or older_than or everything):
         raise BadOption(
@@ -128,7 +131,7 @@ def _print_plan(plan: InvalidationPlan, cdn: str, *, as_json: bool) -> None:
         return
     if plan.zooms:
         rows = [(z, f"{number:,}") for z, number in sorted(plan.zooms.items())]
-        click.echo(tabulate(rows, headers=("zoom", "stored"), colalign=("right", "right"), disable_numparse=True))
+        click.echo(table(rows, ("zoom", "stored"), ("right", "right")))
     cost = f", found {cost_in_words(plan.cost)}" if plan.cost.lists else ""
     click.echo(f"{count_of_tiles(plan.tiles)} of layer {plan.stored_filter.layer.id} would be removed{cost}")
     if cdn:

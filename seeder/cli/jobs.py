@@ -8,28 +8,26 @@ import time
 from collections.abc import Iterator
 from dataclasses import asdict
 from functools import cache, partial
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
 
 import click
-from tabulate import tabulate
 
 from seeder.cli.common import check_folder, json_option, located, place_name
 from seeder.cli.completion import complete_layer, job_argument
 from seeder.cli.grouping import command, option
-from seeder.cli.messages import count_of_tiles, guarded, interruptible, note, say, say_next
+from seeder.cli.messages import count_of_tiles, guarded, interruptible, note, say, say_next, table
 from seeder.cli.progress import TerminalReport
 from seeder.cli.run_job import MakeRunOptions, run_flags, show_result
-from seeder.jobs.failures import Group, grouped
-from seeder.jobs.ledger import find_job, jobs, layer_of, load_job
-from seeder.jobs.messages import Job
-from seeder.jobs.status import FINAL, Progress, progress, queue_depth, utcnow
-from seeder.operations.housekeeping import tidy
-from seeder.operations.jobs import ChooseOptions, cancel_job, job_failures, job_progress, resume_job, retry_job
 from tiler import timing
 from tiler.errors import BadOption, CatalogError, MessageError, MissingObject, NewerMetadata
-from tiler.layers.catalog import Layers
 from tiler.settings import Settings
-from tiler.storage.store import Store, Stores
+
+if TYPE_CHECKING:
+    from seeder.jobs.failures import Group
+    from seeder.jobs.messages import Job
+    from seeder.jobs.status import Progress
+    from seeder.operations.jobs import ChooseOptions
+    from tiler.storage.store import Store
 
 GOOD = ("planning", "running", "done")  # states that need no action
 
@@ -63,6 +61,10 @@ def status(job: str | None, layer: str | None, watch: bool, as_json: bool, setti
       seeder status
       seeder status relief --watch
     """
+    from seeder.jobs.ledger import find_job
+    from seeder.operations.jobs import job_progress
+    from tiler.storage.store import Stores
+
     sources = Stores.open(settings).sources
     if job is None and watch:
         raise BadOption("--watch needs a job: name one; `seeder status` lists them")
@@ -79,6 +81,11 @@ def status(job: str | None, layer: str | None, watch: bool, as_json: bool, setti
 
 def _watch(job: Job, sources: Store, settings: Settings, *, as_json: bool) -> None:
     """Show the progress until the job ends; see `_show`."""
+    from seeder.jobs.ledger import layer_of
+    from seeder.jobs.status import FINAL
+    from seeder.operations.housekeeping import tidy
+    from seeder.operations.jobs import job_progress
+
     with interruptible("stopped watching; the job continues"):
         while True:
             start = time.monotonic()
@@ -108,6 +115,10 @@ def _show(seen: Progress, *, as_json: bool) -> None:
 
 
 def _list(sources: Store, layer: str | None, settings: Settings, *, as_json: bool) -> None:
+    from seeder.jobs.ledger import jobs, layer_of, load_job
+    from seeder.jobs.status import progress, queue_depth, utcnow
+    from tiler.layers.catalog import Layers
+
     layers, depth_of = Layers(sources, ttl=60), cache(lambda url: queue_depth(url, settings.s3.region))
     listed = []
     for name in reversed(jobs(sources)):
@@ -131,14 +142,7 @@ def _list(sources: Store, layer: str | None, settings: Settings, *, as_json: boo
             )
             for seen in listed
         ]
-        click.echo(
-            tabulate(
-                rows,
-                headers=("job", "state", "done", "tiles", "tiles/s", "age"),
-                colalign=("left", "left", *("right",) * 4),
-                disable_numparse=True,
-            )
-        )
+        click.echo(table(rows, ("job", "state", "done", "tiles", "tiles/s", "age"), ("left", "left", *("right",) * 4)))
     else:
         note(f"no jobs yet in {place_name(settings)}: run `seed LAYER`")
 
@@ -150,12 +154,7 @@ def _report(seen: Progress) -> Iterator[str]:
         for z, zoom in seen.zooms.items()
     ]
     if rows:
-        yield tabulate(
-            rows,
-            headers=("zoom", "tiles", "blocks done", "failed", ""),
-            colalign=("right",) * 5,
-            disable_numparse=True,
-        )
+        yield table(rows, ("zoom", "tiles", "blocks done", "failed", ""), ("right",) * 5)
     ends = f", {_ago(seen.left)} left" if seen.left is not None else ""
     yield f"{seen.percent:.1f}% of {count_of_tiles(seen.tiles)}, {seen.rate:,.0f} tiles/s{ends}"
     if seen.state in ("failed", "cancelled", "stalled") and seen.percent < 100:
@@ -194,6 +193,8 @@ def cancel(job: str, as_json: bool, settings: Settings) -> None:
       seeder cancel relief
       seeder cancel relief --stack tile-seeder-dev
     """
+    from seeder.operations.jobs import cancel_job
+
     done = cancel_job(job, settings)
     if as_json:
         click.echo(json.dumps({"job": done.job.id, "state": "cancelled"}))
@@ -219,6 +220,8 @@ def resume_command(job: str, run_options: MakeRunOptions, as_json: bool, setting
       seeder resume relief --wait
       seeder resume relief --queue local
     """
+    from seeder.operations.jobs import resume_job
+
     result = resume_job(job, partial(run_options, settings), settings, TerminalReport())
     show_result(result, settings.tiles, as_json=as_json)
 
@@ -251,6 +254,9 @@ def errors(
       seeder errors relief --export failed.txt
       seeder errors relief --retry --wait
     """
+    from seeder.jobs.failures import grouped
+    from seeder.operations.jobs import job_failures
+
     choose = partial(run_options, settings)
     if retry:
         _retry(job, choose, settings, as_json=as_json)
@@ -266,6 +272,9 @@ def errors(
 
 def _retry(job: str, choose: ChooseOptions, settings: Settings, *, as_json: bool) -> None:
     """Retry failed blocks on this machine or in the queue; with `--wait`, follow the job there."""
+    from seeder.operations.jobs import retry_job
+    from tiler.storage.store import Stores
+
     target, result = retry_job(job, choose, settings, TerminalReport())
     if result is None:
         click.echo(f"no tile of job {target.id} failed")

@@ -5,14 +5,11 @@ from __future__ import annotations
 import json
 
 import click
-from tabulate import tabulate
 
 from seeder.cli.common import check_folder, json_option, located, no_layers
 from seeder.cli.grouping import command
-from seeder.cli.messages import guarded, note
-from tiler.layers.catalog import facts, list_layers, load_layer
+from seeder.cli.messages import guarded, note, table
 from tiler.settings import Settings
-from tiler.storage.store import Stores
 
 HEADERS = ("layer", "revision", "zooms", "format", "bounds", "source")
 
@@ -29,6 +26,9 @@ def layers(as_json: bool, settings: Settings) -> None:
       seeder layers
       seeder layers --stack tile-seeder-dev --json
     """
+    from tiler.layers.catalog import facts, list_layers, load_layer
+    from tiler.storage.store import Stores
+
     check_folder(settings)
     sources = Stores.open(settings).sources
     loaded = [load_layer(sources, name) for name in list_layers(sources)]
@@ -48,6 +48,6 @@ def layers(as_json: bool, settings: Settings) -> None:
         for layer in loaded
     ]
     if rows:
-        click.echo(tabulate(rows, headers=HEADERS, disable_numparse=True))
+        click.echo(table(rows, HEADERS))
     else:
         note(no_layers(settings))

@@ -40,9 +40,9 @@ SECTIONS = {
 
 def _show_versions(context: click.Context, _: click.Parameter, value: bool) -> None:
     if value and not context.resilient_parsing:
-        from importlib.metadata import version  # noqa: PLC0415 - not for every command
+        from importlib.metadata import version
 
-        from tiler.raster.datasets import versions  # noqa: PLC0415 - rasterio takes half a second
+        from tiler.raster.datasets import versions
 
         gdal, rasterio = versions()
         click.echo(f"seeder, version {version('tile-seeder')} (GDAL {gdal}, rasterio {rasterio})")

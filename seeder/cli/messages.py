@@ -7,7 +7,7 @@ import os
 import re
 import sys
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import wraps
 from typing import Any
@@ -157,6 +157,13 @@ def interruptible(hint: str) -> Iterator[None]:
     except KeyboardInterrupt as interrupt:
         say(hint, err=True)
         raise click.exceptions.Exit(INTERRUPTED) from interrupt
+
+
+def table(rows: Iterable[Sequence[object]], headers: Sequence[str], align: Sequence[str] = ()) -> str:
+    """Rows below their headers, each column `left` or `right`; numbers are printed as they are."""
+    from tabulate import tabulate
+
+    return tabulate(rows, headers=headers, colalign=align or None, disable_numparse=True)
 
 
 def count_of_tiles(number: int) -> str:

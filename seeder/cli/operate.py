@@ -36,7 +36,7 @@ def worker(queue: str | None, jobs: int, settings: Settings) -> None:
       seeder worker --stack tile-seeder-dev --jobs 4
       seeder worker --queue https://sqs.us-east-1.amazonaws.com/123456789012/tiles
     """
-    from seeder.workers.daemon import work_queue  # noqa: PLC0415 - boto3 takes a third of a second
+    from seeder.workers.daemon import work_queue
 
     url = queue if queue and "://" in queue else settings.queue
     if not url:
@@ -65,7 +65,7 @@ def doctor(layer: str | None, as_json: bool, settings: Settings) -> None:
       seeder doctor --stack tile-seeder-dev
       seeder doctor --data ./data --layer ortho --json
     """
-    from seeder.aws.doctor import examine  # noqa: PLC0415 - as above
+    from seeder.aws.doctor import examine
 
     check_folder(settings)
     passed = True

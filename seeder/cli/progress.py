@@ -9,14 +9,16 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import click
-from tqdm import tqdm
 
 from seeder.cli.grouping import quiet
 from seeder.cli.messages import count_of_tiles, interruptible, note, require_confirmation
 from seeder.operations.report import Activity, Advance, Chunks, Report
+
+if TYPE_CHECKING:
+    from tqdm import tqdm
 
 log = logging.getLogger(__name__)
 LINE_SECONDS = 10.0  # between two lines if stderr is not a terminal
@@ -101,6 +103,8 @@ class Meter:
         if quiet():
             return
         if on_terminal():
+            from tqdm import tqdm
+
             self._bar = tqdm(
                 desc=label,
                 total=total,
@@ -210,6 +214,8 @@ class TerminalReport(Report):
         with interruptible(interrupted):
             bar = None
             if on_terminal() and not quiet():
+                from tqdm import tqdm
+
                 form = "{desc} (--no-wait skips this): {n} of {total} s"
                 bar = tqdm(desc=label, total=left, file=sys.stderr, bar_format=form)
             lines = Lines(lambda: f"{label} (--no-wait skips this): {left} s left")

@@ -10,11 +10,8 @@ from seeder.cli.common import dry_run_option, json_option, located, where
 from seeder.cli.completion import layer_argument
 from seeder.cli.grouping import command
 from seeder.cli.messages import guarded
-from seeder.serve import pages, wmts
 from tiler.keys import page_key
-from tiler.layers.catalog import addressed, load_layer
 from tiler.settings import Settings
-from tiler.storage.store import Stores
 
 LIST = ("layers.css", "layers.js")  # files of the list of layers, which is not published
 
@@ -35,6 +32,10 @@ def publish_preview(layer: str, dry_run: bool, as_json: bool, settings: Settings
       seeder publish-preview ortho --stack tile-seeder-dev
       seeder publish-preview ortho --dry-run
     """
+    from seeder.serve import pages, wmts
+    from tiler.layers.catalog import addressed, load_layer
+    from tiler.storage.store import Stores
+
     stores = Stores.open(settings)
     loaded = load_layer(stores.sources, layer)
     address = page_key(layer, wmts.NAME)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -22,16 +22,13 @@ from seeder.cli.update_tiles import (
     print_renew_plan,
     print_renewed,
 )
-from seeder.operations import refresh as operations
-from seeder.operations.refresh import NextSource, RevisionChange
-from seeder.operations.renew import NewTiles
 from tiler.errors import BadOption
 from tiler.grid import format_zooms
-from tiler.ingest.ingest import Ingested
-from tiler.ingest.staging import Staging
-from tiler.layers.catalog import load_layer
 from tiler.settings import Settings
-from tiler.storage.store import Stores
+
+if TYPE_CHECKING:
+    from seeder.operations.refresh import RevisionChange
+    from seeder.operations.renew import NewTiles
 
 
 class RefreshReport(UpdateReport):
@@ -39,6 +36,10 @@ class RefreshReport(UpdateReport):
 
     def ended(self, step: object) -> None:
         """See `Report.ended`."""
+        from seeder.operations.refresh import RevisionChange
+        from seeder.operations.renew import NewTiles
+        from tiler.ingest.ingest import Ingested
+
         match step:
             case Ingested():
                 print_ingested(step, as_json=self._as_json)
@@ -105,6 +106,12 @@ def refresh(
       seeder refresh ortho
       seeder refresh alps new.tif --stack tile-seeder-dev --queue sqs
     """
+    from seeder.operations import refresh as operations
+    from seeder.operations.refresh import NextSource
+    from tiler.ingest.staging import Staging
+    from tiler.layers.catalog import load_layer
+    from tiler.storage.store import Stores
+
     arguments, how = update_arguments(settings), run_options(settings, "")
     stores = Stores.open(settings, create=not arguments.dry_run)
     if source is None and changes:
@@ -149,6 +156,9 @@ def rollback(
       seeder rollback ortho --dry-run
       seeder rollback ortho
     """
+    from seeder.operations import refresh as operations
+    from tiler.storage.store import Stores
+
     arguments, how = update_arguments(settings), run_options(settings, "")
     stores = Stores.open(settings, create=not arguments.dry_run)
     report = RefreshReport(stores.tiles.url, as_json=as_json, confirm_above=arguments.confirm_above)

@@ -15,13 +15,12 @@ from seeder.cli.completion import layer_argument
 from seeder.cli.grouping import command, option
 from seeder.cli.messages import PLACE, guarded, note, say
 from seeder.cli.update_tiles import UpdateArguments, UpdateReport, no_wait_option, print_cdn_plan, update_flags
-from seeder.operations import remove as operations
 from tiler.errors import BadOption
 from tiler.settings import Settings
-from tiler.storage.store import Stores
 
 if TYPE_CHECKING:
-    from seeder.operations.empty_stack import EmptiedStack  # imports boto3
+    from seeder.operations import remove as operations
+    from seeder.operations.empty_stack import EmptiedStack
 
 
 class RemoveReport(UpdateReport):
@@ -78,6 +77,9 @@ def remove(
       seeder remove ortho
       seeder remove ortho --old-revisions
     """
+    from seeder.operations import remove as operations
+    from tiler.storage.store import Stores
+
     arguments = update_arguments(settings)
     name = layer if yes and confirm is None else confirm
     stores = Stores.open(settings)
@@ -116,8 +118,9 @@ def empty_stack(stack: str, dry_run: bool, no_wait: bool, confirm: str | None, a
       seeder empty-stack tile-seeder-dev --dry-run
       seeder empty-stack tile-seeder-dev
     """
-    from seeder.aws.stack import read_stack  # noqa: PLC0415 - boto3 takes a third of a second
-    from seeder.operations import empty_stack as emptying  # noqa: PLC0415 - as above
+    from seeder.aws.stack import read_stack
+    from seeder.operations import empty_stack as emptying
+    from tiler.storage.store import Stores
 
     click.get_current_context().meta[PLACE] = f" --stack {shlex.quote(stack)}"
     base = environment_settings(None)

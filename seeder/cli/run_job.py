@@ -6,21 +6,23 @@ import json
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import wraps
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from seeder.cache.closing_check import Check
 from seeder.cli.common import jobs_option
 from seeder.cli.grouping import option
 from seeder.cli.messages import count_of_tiles, note, say, say_next
-from seeder.jobs.plan import Tally
-from seeder.operations.run import RunOptions, RunResult, queue_url
-from seeder.workers.breaker import MAX_FAILED_SHARE
+from seeder.defaults import MAX_FAILED_SHARE
 from tiler.settings import Settings
 
+if TYPE_CHECKING:
+    from seeder.cache.closing_check import Check
+    from seeder.jobs.plan import Tally
+    from seeder.operations.run import RunOptions, RunResult
+
 Command = Callable[..., None]
-MakeRunOptions = Callable[[Settings, str], RunOptions]
+MakeRunOptions = Callable[[Settings, str], "RunOptions"]
 
 
 def run_flags(default: str | None) -> Callable[[Command], Command]:
@@ -75,6 +77,8 @@ def follow_flags(default: str | None) -> Callable[[Command], Command]:
         @wraps(command)
         def run(*args: Any, queue: str | None, max_failed: float, jobs: int, **kwargs: Any) -> None:
             def run_options(settings: Settings, before: str) -> RunOptions:
+                from seeder.operations.run import RunOptions, queue_url
+
                 url = before if queue is None else queue_url(queue, settings)
                 return RunOptions(url, jobs, max_failed / 100)
 

@@ -6,27 +6,27 @@ import json
 import math
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
-from tabulate import tabulate
 
-from seeder.cache.query import TileQuery
 from seeder.cli.common import confirm_options, dry_run_option, json_option, located
 from seeder.cli.completion import layer_argument
 from seeder.cli.grouping import command, option
-from seeder.cli.messages import count_of_tiles, guarded, require_confirmation, say_next, typed_place
+from seeder.cli.messages import count_of_tiles, guarded, require_confirmation, say_next, table, typed_place
 from seeder.cli.progress import TerminalReport
 from seeder.cli.run_job import MakeRunOptions, run_flags, show_result
 from seeder.cli.selection_options import order_option, selectors
-from seeder.jobs.estimate import SAMPLE_BLOCKS_DEEPEST, Estimate, ZoomEstimate
-from seeder.jobs.prices import Demand, Prices
-from seeder.operations.seed import CONCURRENCY, Limits, SeedRequest, dollars, estimate_seed
-from seeder.operations.seed import seed as seed_tiles
-from seeder.select.order import Order
+from seeder.defaults import CONCURRENCY
 from tiler.keys import tile_template
-from tiler.layers.catalog import load_layer
 from tiler.settings import DEFAULT_URL, Settings
-from tiler.storage.store import Stores
+
+if TYPE_CHECKING:
+    from seeder.cache.query import TileQuery
+    from seeder.jobs.estimate import Estimate, ZoomEstimate
+    from seeder.jobs.prices import Demand
+    from seeder.operations.seed import SeedRequest
+    from seeder.select.order import Order
 
 CONFIRM_ABOVE = 1_000_000  # tiles
 SNIPPETS = "docs/guides/use-the-tiles.md"
@@ -93,6 +93,10 @@ def seed(
       seed alps --zooms 5-14 --stack tile-seeder-dev --queue sqs --wait
       seeder verify alps --zooms 5-14 | seed alps --tiles -
     """
+    from seeder.jobs.prices import Prices
+    from seeder.operations.seed import Limits, SeedRequest, estimate_seed
+    from seeder.operations.seed import seed as seed_tiles
+
     how = run_options(settings, "")
     rates = Prices.load(prices) if prices else Prices()
     request = SeedRequest(layer, query, force, order, concurrency, rates)
@@ -117,6 +121,9 @@ def seed(
 
 def _say_next_steps(request: SeedRequest, settings: Settings) -> None:
     """Print the address of the tiles, and the command that shows them."""
+    from tiler.layers.catalog import load_layer
+    from tiler.storage.store import Stores
+
     query = request.query
     form = query.format or load_layer(Stores.open(settings).sources, request.layer).format
     name = tile_template(request.layer, form)
@@ -131,18 +138,16 @@ def _print(estimate: Estimate, *, as_json: bool) -> None:
 
 
 def _lines(estimate: Estimate) -> Iterator[str]:
+    from seeder.jobs.estimate import SAMPLE_BLOCKS_DEEPEST
+    from seeder.operations.seed import dollars
+
     rows = [
         _row(str(z), zoom, (_around(zoom.spread), _around(zoom.slack)), zoom.empty, zoom.sample)
         for z, zoom in estimate.zooms.items()
     ]
     demand, paid, sample = estimate.demand, estimate.cost, sum(zoom.sample for zoom in estimate.zooms.values())
     rows.append(_row("all", demand, ("", ""), 1 - demand.stored / demand.tiles, sample))
-    yield tabulate(
-        rows,
-        headers=("zoom", "tiles", "blocks", "MB", "+-", "empty", "seconds", "+-", "sample"),
-        colalign=("right",) * 9,
-        disable_numparse=True,
-    )
+    yield table(rows, ("zoom", "tiles", "blocks", "MB", "+-", "empty", "seconds", "+-", "sample"), ("right",) * 9)
     yield f"tiles and blocks are exact; the rest is estimated from {sample:,} random tiles, rendered now, of at most"
     yield f"{SAMPLE_BLOCKS_DEEPEST} blocks of each zoom; +- is twice the standard error"
     several = "" if estimate.workers == 1 else "es"

@@ -7,26 +7,26 @@ from contextlib import AbstractContextManager
 from dataclasses import replace
 from functools import partial, wraps
 from pathlib import Path
-from typing import Any, TextIO, cast
+from typing import TYPE_CHECKING, Any, TextIO, cast
 
 import click
 
-from seeder.cache.query import TileQuery
 from seeder.cli.common import parsed
 from seeder.cli.grouping import OptionGroup, option
 from seeder.cli.progress import Bar, TerminalReport
-from seeder.operations.select import select_tiles
-from seeder.operations.selectors import Selectors, Text, parse_area
-from seeder.select.blocks import Count
-from seeder.select.order import Order
-from seeder.select.selection import Selection
-from seeder.select.traffic import parse_share
 from tiler.errors import BadOption
 from tiler.grid import Bounds, parse_place, parse_zooms
 from tiler.inputs import check_file
 from tiler.keys import FORMATS, Format, Scale
-from tiler.layers.catalog import Layer
-from tiler.storage.store import Stores
+
+if TYPE_CHECKING:
+    from seeder.cache.query import TileQuery
+    from seeder.operations.selectors import Text
+    from seeder.select.blocks import Count
+    from seeder.select.order import Order
+    from seeder.select.selection import Selection
+    from tiler.layers.catalog import Layer
+    from tiler.storage.store import Stores
 
 Command = Callable[..., None]
 SELECTORS = (  # the parameters of `places`
@@ -54,6 +54,8 @@ TEXT = _Text(encoding="utf-8-sig", errors="replace")
 
 
 def _text(file: TextIO) -> Text:
+    from seeder.operations.selectors import Text
+
     return Text(file, getattr(file, "name", "-"))
 
 
@@ -70,6 +72,8 @@ def _query(
     Raises:
         BadOption: an option lacks its companion, or a file is invalid.
     """
+    from seeder.operations.selectors import Selectors, parse_area
+
     selectors = Selectors(
         geojson=tuple(map(_text, geojson)),
         areas=(parse_area(text, _opened) for text in area),
@@ -90,6 +94,18 @@ def _opened(path: str) -> AbstractContextManager[TextIO]:
 
 def _widening(name: str) -> Bar:
     return Bar(f"widen {Path(name).name}", unit="part", delay=BAR_DELAY)
+
+
+def _parse_share(text: str) -> float:
+    from seeder.select.traffic import parse_share
+
+    return parse_share(text)
+
+
+def _parse_order(text: str) -> Order:
+    from seeder.select.order import Order
+
+    return Order.parse(text)
 
 
 _select = partial(option, group="Select")
@@ -153,7 +169,7 @@ def places(command: Command) -> Command:
     @_select(
         "--share",
         metavar="P%",
-        callback=parsed(parse_share),
+        callback=parsed(_parse_share),
         help="Keep the fewest tiles of --traffic that cover P% of requests.",
     )
     @_select(
@@ -206,11 +222,13 @@ def order_option(group: OptionGroup) -> Callable[[Command], Command]:
         metavar="zoom|hilbert|near:LON,LAT",
         default="zoom",
         show_default=True,
-        callback=parsed(Order.parse),
+        callback=parsed(_parse_order),
         help="Order of the tiles: low zooms first, along a curve, or nearest to a place first.",
     )
 
 
 def selected(query: TileQuery, layer: Layer, stores: Stores) -> tuple[Selection, dict[int, Count]]:
     """The selected tiles of `layer` and their number by zoom; see `select_tiles`."""
+    from seeder.operations.select import select_tiles
+
     return select_tiles(query, layer, stores, TerminalReport())

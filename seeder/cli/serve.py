@@ -14,10 +14,7 @@ import click
 from seeder.cli.common import check_folder, located, no_layers, where
 from seeder.cli.grouping import command, option
 from seeder.cli.messages import guarded, note
-from seeder.serve import pages
 from tiler.errors import BadOption
-from tiler.ingest.processes import signals
-from tiler.layers.catalog import list_layers
 from tiler.settings import ANY_FORMAT, Settings
 
 PORT = 8000
@@ -55,9 +52,12 @@ def serve(port: int, host: str, browse: bool, any_format: bool, settings: Settin
       seeder serve --open
       seeder serve --stack tile-seeder-dev --port 9000
     """
-    import uvicorn  # noqa: PLC0415 - it and what follows take a tenth of a second of every command
+    import uvicorn
 
-    from seeder.serve.server import Site  # noqa: PLC0415
+    from seeder.serve import pages
+    from seeder.serve.server import Site
+    from tiler.ingest.processes import signals
+    from tiler.layers.catalog import list_layers
 
     check_folder(settings)
     _log_to_terminal()

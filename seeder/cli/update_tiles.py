@@ -7,26 +7,24 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import wraps
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from seeder.cache.stored import Cost
 from seeder.cli.common import confirm_options, dry_run_option
 from seeder.cli.grouping import option
 from seeder.cli.messages import count_of_tiles
 from seeder.cli.progress import TerminalReport
 from seeder.cli.run_job import print_result
-from seeder.operations.cdn import CdnInvalidation
-from seeder.operations.renew import RenewPlan, RenewResult
-from seeder.operations.run import RunResult
-from seeder.operations.update import RemovedTiles, UpdateContext, UpdateOptions
-from seeder.select.blocks import Count
-from seeder.select.selection import count
 from tiler.errors import BadOption
 from tiler.grid import format_zooms
 from tiler.settings import Settings
-from tiler.storage.store import Stores
+
+if TYPE_CHECKING:
+    from seeder.cache.stored import Cost
+    from seeder.operations.renew import RenewPlan, RenewResult
+    from seeder.operations.update import RemovedTiles, UpdateContext, UpdateOptions
+    from tiler.storage.store import Stores
 
 CONFIRM_ABOVE = 100_000  # tiles
 
@@ -43,6 +41,8 @@ class UpdateArguments:
 
     def context(self, settings: Settings, stores: Stores, report: TerminalReport) -> UpdateContext:
         """The context of the operation."""
+        from seeder.operations.update import UpdateContext
+
         return UpdateContext(stores, settings, self.options, report)
 
 
@@ -56,6 +56,10 @@ class UpdateReport(TerminalReport):
 
     def ended(self, step: object) -> None:
         """See `Report.ended`."""
+        from seeder.operations.cdn import CdnInvalidation
+        from seeder.operations.run import RunResult
+        from seeder.operations.update import RemovedTiles
+
         match step:
             case RunResult():
                 with suppress(click.exceptions.Exit):  # the command exits once all runs have ended
@@ -88,11 +92,13 @@ def update_flags(command: Command) -> Command:
     @wraps(command)
     def update(*args: Any, dry_run: bool, no_wait: bool, cloudfront: str | None, wait: bool, **kwargs: Any) -> None:
         def update_arguments(settings: Settings) -> UpdateArguments:
+            from seeder.operations.update import UpdateOptions
+
             cdn = settings.cloudfront if cloudfront is None else cloudfront
             if wait and not cdn:
                 raise BadOption("--wait needs a CloudFront distribution: add --cloudfront ID")
             if cdn:
-                from seeder.cache.cloudfront import check  # noqa: PLC0415 - boto3 takes a third of a second
+                from seeder.cache.cloudfront import check
 
                 check(cdn, settings.s3.region)
             return UpdateArguments(UpdateOptions(no_wait, cdn, wait), dry_run)
@@ -175,6 +181,9 @@ def _removed(removed: RemovedTiles) -> Iterator[str]:
 
 def print_renew_plan(plan: RenewPlan, cdn: str, *, as_json: bool) -> None:
     """Print the tiles to be rendered and removed."""
+    from seeder.select.blocks import Count
+    from seeder.select.selection import count
+
     stored_tiles, layer = plan.stored_tiles, plan.stored_tiles.stored_filter.layer
     if as_json:
         fields = plan.to_json()
@@ -202,7 +211,7 @@ def cost_in_words(cost: Cost) -> str:
 
 def print_cdn_plan(cdn: str, paths: tuple[str, ...]) -> None:
     """Print the paths of a CloudFront invalidation and its price."""
-    from seeder.cache.cloudfront import PRICE  # noqa: PLC0415 - boto3 takes a third of a second
+    from seeder.cache.cloudfront import PRICE
 
     click.echo(f"CloudFront {cdn}: {cdn_cost(paths, PRICE * len(paths))}")
 

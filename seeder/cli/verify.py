@@ -6,20 +6,23 @@ import json
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict
+from typing import TYPE_CHECKING
 
 import click
 
-from seeder.cache.audit import TO_SEED, Finding
-from seeder.cache.query import TileQuery
 from seeder.cli.common import jobs_option, json_option, located
 from seeder.cli.completion import layer_argument
 from seeder.cli.grouping import command, option
 from seeder.cli.messages import count_of_tiles, guarded, note, say
 from seeder.cli.progress import TerminalReport
 from seeder.cli.selection_options import selectors
-from seeder.operations.verify import SAMPLE, VerifyOptions, VerifyResult
-from seeder.operations.verify import verify as verify_tiles
+from seeder.defaults import DEEP_SAMPLE
 from tiler.settings import Settings
+
+if TYPE_CHECKING:
+    from seeder.cache.audit import Finding
+    from seeder.cache.query import TileQuery
+    from seeder.operations.verify import VerifyResult
 
 SHOWN = 20  # unexpected keys in the text output
 
@@ -39,7 +42,7 @@ def _sample(_: click.Context, __: click.Parameter, text: str) -> int | None:
     "--sample",
     group="Render",
     metavar="N|all",
-    default=str(SAMPLE),
+    default=str(DEEP_SAMPLE),
     show_default=True,
     callback=_sample,
     help="Number of tiles for --deep.",
@@ -63,6 +66,9 @@ def verify(
       seeder verify alps --zooms 5-14 | seed alps --tiles - --force
       seeder verify alps --deep --sample all
     """
+    from seeder.operations.verify import VerifyOptions
+    from seeder.operations.verify import verify as verify_tiles
+
     shown: Counter[str] = Counter()
     unexpected: list[str] = []
 
@@ -80,6 +86,8 @@ def verify(
 
 def _show(finding: Finding, shown: Counter[str], unexpected: list[str], *, as_json: bool) -> None:
     """Print a finding; keep it for the end if it is not a tile to seed."""
+    from seeder.cache.audit import TO_SEED
+
     shown[finding.problem] += 1
     if as_json:
         click.echo(json.dumps(asdict(finding)))

@@ -9,15 +9,14 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from seeder.cache.closing_check import Check
+from seeder.defaults import CORES, MAX_FAILED_SHARE
 from seeder.jobs.ledger import record_stale
 from seeder.jobs.plan import Plan, Tally, Work, run
 from seeder.operations.housekeeping import tidy
 from seeder.operations.report import Report
-from seeder.workers.breaker import MAX_FAILED_SHARE
 from seeder.workers.local_pool import LocalPool
 from tiler.errors import BadOption
 from tiler.ingest.ingest import check_unchanged
-from tiler.ingest.processes import CORES
 from tiler.settings import Settings
 from tiler.storage.store import Stores
 

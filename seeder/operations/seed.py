@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 
 from seeder.cache.prepare_job import prepare
 from seeder.cache.query import TileQuery
+from seeder.defaults import CONCURRENCY
 from seeder.jobs.estimate import Estimate, Question, estimate
 from seeder.jobs.prices import Prices
 from seeder.operations.report import Report
@@ -19,8 +20,6 @@ from tiler.errors import BadOption
 from tiler.layers.catalog import load_layer
 from tiler.settings import Settings
 from tiler.storage.store import Stores
-
-CONCURRENCY = 32  # concurrent workers of a stack, by default of an estimate
 
 Confirm = Callable[[int, Estimate], object]  # takes the number of tiles; raises BadOption unless confirmed
 

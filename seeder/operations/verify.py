@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 
 from seeder.cache.audit import TO_SEED, Audit, Finding, Problem, deep_findings, sampled
 from seeder.cache.query import TileQuery
+from seeder.defaults import CORES, DEEP_SAMPLE
 from seeder.operations.report import Report
 from seeder.operations.select import select_tiles
 from seeder.select.blocks import Count
 from tiler.ingest.ingest import check_unchanged
-from tiler.ingest.processes import CORES
 from tiler.layers.catalog import load_layer
 from tiler.settings import Settings
 from tiler.storage.store import Stores
@@ -21,7 +21,6 @@ from tiler.storage.store import Stores
 if TYPE_CHECKING:
     from seeder.select.blocks import BlockMask
 
-SAMPLE = 500  # tiles compared by a deep verification, by default
 INTERRUPTED = "interrupted: some tiles were not verified"
 
 
@@ -30,7 +29,7 @@ class VerifyOptions:
     """`deep` also compares `sample` stored tiles (None: all) with a fresh render, in `jobs` processes."""
 
     deep: bool = False
-    sample: int | None = SAMPLE
+    sample: int | None = DEEP_SAMPLE
     jobs: int = CORES
 
 

@@ -30,6 +30,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, RedirectRespons
 from starlette.routing import Route
 
 from seeder.cache.coverage import Audits, ZoomCoverage
+from seeder.defaults import CORES
 from seeder.jobs.status import queue_depth
 from seeder.select.selection import Selection, count
 from seeder.serve import pages, wmts
@@ -40,7 +41,6 @@ from tiler import timing
 from tiler.errors import BadInput, BadOption, MissingObject, TilerError, UnknownLayer
 from tiler.grid import Bounds
 from tiler.http import CORS, Answer, Service, status_of
-from tiler.ingest.processes import CORES
 from tiler.keys import CONTENT_TYPES, check_layer, parse_tile_key
 from tiler.layers import catalog
 from tiler.layers.catalog import Layer, facts

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import islice
 
+from seeder.defaults import MAX_FAILED_SHARE
 from seeder.jobs.ledger import Stop, finished, load_run, stop
 from seeder.jobs.messages import Receipt
 from tiler.storage.store import PAGE, Store
@@ -19,7 +20,6 @@ from tiler.storage.store import PAGE, Store
 LEAST_FAILED = 20  # failed blocks before a job can be stopped
 WINDOW_BLOCKS = 1000  # recent blocks of a worker that count
 NEVER = 1.0  # a fraction of failed blocks that cannot be exceeded
-MAX_FAILED_SHARE = 0.01
 KNOWN = 16  # jobs with a window per worker
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
 from seeder.aws.queue import Depth
+from seeder.defaults import MAX_FAILED_SHARE
 from seeder.jobs.compaction import Compactor
 from seeder.jobs.ledger import Run, delete_receipts, finished, load_run, put_run, read_receipts, stopped
 from seeder.jobs.messages import Message, Receipt
@@ -16,7 +17,6 @@ from seeder.jobs.receipts import Receipts
 from seeder.jobs.runner import Runner
 from seeder.jobs.stuck import is_stuck
 from seeder.select.blocks import BlockMask
-from seeder.workers.breaker import MAX_FAILED_SHARE
 from seeder.workers.sqs import SqsQueue
 from tiler import timing
 from tiler.errors import TilerError

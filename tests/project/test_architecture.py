@@ -9,14 +9,15 @@ from graphlib import TopologicalSorter
 
 import pytest
 
-from tests.support.imports import MODULES, imports, package_of
+from seeder.cli.main import main
+from tests.support.imports import MODULES, imports, imports_at_top, package_of
 from tests.support.paths import ROOT
 
 # Each package, and those that it may import: a package's own modules, and of `tiler` what stands beside its packages,
 # are always allowed.
 BASE = {
-    *("tiler.alive", "tiler.errors", "tiler.grid", "tiler.inputs", "tiler.keys", "tiler.settings", "tiler.timing"),
-    "tiler.without_boto3",
+    *("tiler.alive", "tiler.choices", "tiler.errors", "tiler.grid", "tiler.inputs", "tiler.keys", "tiler.settings"),
+    *("tiler.timing", "tiler.without_boto3"),
 }
 TILER = {
     "tiler.storage": set[str](),
@@ -27,6 +28,7 @@ TILER = {
     "tiler.http": {"tiler.storage", "tiler.layers"},
 }
 SEEDER = {
+    "seeder.defaults": set[str](),
     "seeder.select": set[str](),
     "seeder.aws": set[str](),
     "seeder.archive": {"seeder.select"},
@@ -46,8 +48,20 @@ SEEDER = {
         *("seeder.operations", "seeder.serve"),
     },
 }
-ALLOWED = TILER | {package: below | TILER.keys() for package, below in SEEDER.items()}
+ALLOWED = TILER | {package: below | {"seeder.defaults"} | TILER.keys() for package, below in SEEDER.items()}
 ENTRANCES = {"tiler", "seeder", "seeder.__main__"}
+# imported for the declarations of commands: options, choices, defaults
+DECLARED = BASE - {"tiler.without_boto3"} | {"seeder", "tiler", "seeder.defaults", "seeder.operations.report"}
+EVERY_HELP = """
+import sys
+before = set(sys.modules)
+from contextlib import redirect_stdout
+from seeder.cli.main import main
+with redirect_stdout(sys.stderr):
+    for words in ((), *((name,) for name in main.homes)):
+        main.main([*words, "--help"], "seeder", standalone_mode=False)
+print(*sys.modules.keys() - before)
+"""
 
 
 def test_every_module_is_in_a_package() -> None:
@@ -114,11 +128,30 @@ def test_what_commands_call_knows_no_terminal(package: str) -> None:
     assert users == set()
 
 
-def test_no_command_imports_boto3_before_it_needs_it() -> None:
-    """It takes a third of a second."""
-    loaded = "import sys, seeder.cli.main as cli; list(cli.main.commands.values()); print('boto3' in sys.modules)"
-    done = subprocess.run([sys.executable, "-c", loaded], cwd=ROOT, capture_output=True, text=True, check=True)
-    assert done.stdout == "False\n"
+@pytest.mark.parametrize("module", sorted(module for module in MODULES if package_of(module) == "seeder.cli"))
+def test_a_command_imports_what_it_runs_when_it_runs(module: str) -> None:
+    """Help and completion wait for declarations only: types are imported for type checkers, the rest in functions."""
+    ours = {name for name in imports_at_top(module) & MODULES.keys() if package_of(name) != "seeder.cli"}
+    packages = {name.split(".")[0] for name in imports_at_top(module)}
+    assert ours - DECLARED == set()
+    assert packages - sys.stdlib_module_names - {"seeder", "tiler", "click"} == set()
+
+
+def test_no_help_waits_for_what_its_command_runs() -> None:
+    """Neither packages such as rasterio and boto3, nor the slower part of the standard library."""
+    done = subprocess.run([sys.executable, "-c", EVERY_HELP], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stderr.count("Usage: seeder ") == 1 + len(main.homes)
+    loaded = set(done.stdout.split())
+    assert {name for name in loaded & MODULES.keys() if package_of(name) != "seeder.cli"} <= DECLARED | {
+        "seeder.operations"
+    }
+    assert {name.split(".")[0] for name in loaded} - sys.stdlib_module_names == {
+        "seeder",
+        "tiler",
+        "click",
+        "mercantile",
+    }
+    assert loaded & {"asyncio", "concurrent.futures", "email", "http", "importlib.metadata", "multiprocessing"} == set()
 
 
 def test_only_programs_touch_the_environment() -> None:

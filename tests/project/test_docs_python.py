@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 import seeder
+from seeder.api import checks
 from seeder.workers import fanout
 from seeder.workers.sqs import SqsQueue
 from tests.support.aws import MakeStack
@@ -17,7 +18,6 @@ from tests.support.clock import nothing_in_flight
 from tests.support.paths import ROOT
 from tests.support.queues import working
 from tests.support.rasters import Recipe, scene, write_raster
-from tiler.ingest import processes
 
 BLOCKS = re.findall(r"^```python\n(.*?)^```$", (ROOT / "docs" / "python.md").read_text(), re.MULTILINE | re.DOTALL)
 STACK = "tile-seeder-dev"
@@ -29,7 +29,7 @@ def namespace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]
     for name, seed in (("ortho", 7), ("ortho-may", 8)):
         write_raster(tmp_path / f"{name}.tif", Recipe(values=scene(seed=seed)))
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(processes, "CORES", 1)
+    monkeypatch.setattr(checks, "CORES", 1)
     nothing_in_flight(monkeypatch)
     return {}
 

@@ -14,11 +14,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from seeder.api import checks
 from tests.support.effort import LONG
 from tests.support.paths import ROOT
 from tests.support.rasters import Recipe, scene, write_raster
 from tests.support.served import ask
-from tiler.ingest import processes
 
 README = (ROOT / "README.md").read_text()
 SERVE = "seeder serve --open"
@@ -95,7 +95,7 @@ def test_the_tour_runs_as_typed(folder: Path, environ: dict[str, str]) -> None:
 
 def test_the_python_runs_as_typed(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(folder)
-    monkeypatch.setattr(processes, "CORES", 1)
+    monkeypatch.setattr(checks, "CORES", 1)
     namespace: dict[str, Any] = {"__name__": "__main__"}
     exec(block("Python", "python"), namespace)
     assert namespace["png"].startswith(b"\x89PNG")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 
@@ -20,8 +21,17 @@ MODULES = {_named(path): path for top in ("tiler", "seeder") for path in sorted(
 @cache
 def imports(module: str) -> set[str]:
     """Every module imported by `module`, anywhere in the file."""
+    return _imported(ast.walk(ast.parse(MODULES[module].read_text())))
+
+
+def imports_at_top(module: str) -> set[str]:
+    """Every module imported together with `module`: neither for types alone nor within a function."""
+    return _imported(ast.parse(MODULES[module].read_text()).body)
+
+
+def _imported(nodes: Iterable[ast.AST]) -> set[str]:
     names: set[str] = set()
-    for node in ast.walk(ast.parse(MODULES[module].read_text())):
+    for node in nodes:
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:

@@ -8,11 +8,11 @@ from hypothesis.extra.numpy import arrays
 from mercantile import Tile
 
 from tests.support.strategies import WORLD, bounds, formats, layer_ids, tiles
+from tiler.choices import RESAMPLINGS
 from tiler.image.style import Rgba, Style
 from tiler.layers.catalog import Layer
 from tiler.layers.cog_layout import CogLayout
 from tiler.layers.footprint import Footprint
-from tiler.raster.options import RESAMPLINGS
 
 GLOBE = Layer(
     id="globe",

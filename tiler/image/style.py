@@ -6,11 +6,12 @@ import math
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
-from typing import Any, Literal, get_args
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from tiler.choices import Terrain
 from tiler.errors import BadOption
 
 ROWS = 64  # rows of a block to style at once: twice as fast while they fit into the processor's cache
@@ -23,9 +24,7 @@ Rgba = tuple[int, int, int, int]
 Range = tuple[float, float]
 Meaning = tuple[float, float]  # scale and offset
 Stop = tuple[float, int, int, int, int]  # a value and its colour
-Terrain = Literal["", "hillshade", "slope", "terrain-rgb", "terrarium"]
 
-TERRAINS: tuple[Terrain, ...] = get_args(Terrain)[1:]
 KERNELS: dict[Terrain, Range] = {"hillshade": (0.0, 255.0), "slope": (0.0, 90.0)}  # with the range of their values
 ENCODINGS: dict[Terrain, tuple[float, int]] = {  # the height encoded as 0, and steps per metre
     "terrain-rgb": (-10000.0, 10),  # Mapbox: h = -10000 + (R * 65536 + G * 256 + B) * 0.1

@@ -10,8 +10,9 @@ import math
 import numpy as np
 import numpy.typing as npt
 
+from tiler.choices import Terrain
 from tiler.grid import EXTENT, RADIUS, Window
-from tiler.image.style import Area, Pixels, Terrain, Values
+from tiler.image.style import Area, Pixels, Values
 
 PIXELS = 1 << 15  # pixels to compute at once: twice as fast while they fit into the processor's cache
 ALONG = math.sqrt(0.5)  # sine and cosine of the light's altitude, 45 degrees

@@ -29,7 +29,6 @@ R = TypeVar("R")
 # the parent handles these for all workers, and ends them by SIGTERM
 INTERRUPTS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGHUP") if hasattr(signal, name))
 STOPS = (signal.SIGTERM, *INTERRUPTS)
-CORES = os.cpu_count() or 1  # of this machine
 AHEAD = 2  # queued tasks per worker, so that no worker waits for the parent
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from rasterio.io import DatasetReader
 
+from tiler.choices import Resampling
 from tiler.errors import BadOption, BadSource, SourceReadError
 from tiler.grid import Bounds, zoom_for
 from tiler.image.style import Style
@@ -17,7 +18,7 @@ from tiler.ingest.doubts import check_degrees, check_placed, crs_beside
 from tiler.ingest.source_files import SourceFiles, beneath
 from tiler.raster.amplitude import was_complex
 from tiler.raster.datasets import OpenOptions, opened, translated
-from tiler.raster.options import Halving, Options, Resampling
+from tiler.raster.options import Halving, Options
 from tiler.raster.pixels import LONG, declared, dtype_of, reading_of
 from tiler.raster.place import check_place, differs_in_place, lonlat_bounds, past_seam, resolution_of
 from tiler.raster.reading import Reading

@@ -12,9 +12,10 @@ from typing import Any
 from mercantile import Tile
 
 from tiler import keys
+from tiler.choices import RESAMPLINGS, TERRAINS, Resampling
 from tiler.errors import BadName, BadOption, CatalogError, GridError, MissingObject, UnknownLayer, ZoomOutside
 from tiler.grid import MAX_ZOOM, Bounds, TileRange, tile_ranges
-from tiler.image.style import TERRAINS, Style
+from tiler.image.style import Style
 from tiler.inputs import read_json
 from tiler.keys import Format
 from tiler.layers import history, version
@@ -22,7 +23,7 @@ from tiler.layers.cog_layout import CogLayout
 from tiler.layers.credit import plain_markup
 from tiler.layers.footprint import Footprint
 from tiler.layers.origin import Origin
-from tiler.raster.options import LOSSLESS, NONE_ASKED, RESAMPLINGS, Options, Resampling
+from tiler.raster.options import LOSSLESS, NONE_ASKED, Options
 from tiler.raster.reading import Reading
 from tiler.storage.store import Store, Stores
 

@@ -12,6 +12,7 @@ from mercantile import Tile
 from rasterio.io import DatasetReader
 from rasterio.session import DummySession
 
+from tiler.choices import Resampling
 from tiler.errors import BadOption
 from tiler.grid import TILE, Block, Window, resolution
 from tiler.image.encode import blank_tile, encode
@@ -22,7 +23,6 @@ from tiler.layers.catalog import Layer
 from tiler.layers.cog_layout import CogLayout
 from tiler.layers.origin import check_origins
 from tiler.raster.datasets import OpenOptions, opened
-from tiler.raster.options import Resampling
 from tiler.raster.pixels import reading_of
 from tiler.raster.place import resolution_of
 from tiler.raster.reading import Reading

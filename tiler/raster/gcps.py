@@ -25,7 +25,6 @@ from tiler.raster.options import Nodata
 from tiler.raster.place import FORMER, MERCATOR
 from tiler.raster.vrt import copy_of
 
-FITS = ("polynomial", "tps")  # transformations from control points
 WGS_84 = 4326  # without a datum shift, longitudes may continue past 180 degrees
 BLOCK = 512  # pixels per side to warp at a time
 

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, replace
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
-from tiler.image.style import Range, Terrain
+from tiler.choices import Resampling, Terrain
+from tiler.image.style import Range
 from tiler.keys import Format
 
-Resampling = Literal["nearest", "bilinear", "cubic", "cubic_spline", "lanczos", "average", "mode"]
 Halving = Literal["cubic", "average", "nearest", "mode"]
 Choice = Format | Literal["auto"]  # auto: chosen from rendered sample tiles
 Nodata = float | tuple[float, ...] | None  # a value for all bands or one per band; () ignores the raster's own
-RESAMPLINGS: tuple[Resampling, ...] = get_args(Resampling)
 LOSSLESS: tuple[Format, ...] = ("png",)
 OF_S3 = ("requester_pays", "anonymous")
 ACCESS = ("trust_source", *OF_S3)  # options of one raster's access, which the next raster does not inherit

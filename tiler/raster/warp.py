@@ -20,12 +20,12 @@ from rasterio.enums import MaskFlags
 from rasterio.enums import Resampling as GdalResampling
 from rasterio.io import DatasetReader
 
+from tiler.choices import Resampling
 from tiler.errors import SourceReadError
 from tiler.grid import MAX_ZOOM, TILE, Bounds, Window
 from tiler.image.separable import Coordinates
 from tiler.image.style import Area, Pixels, Values
 from tiler.raster.datasets import PLAIN, OpenOptions, opened, translated
-from tiler.raster.options import Resampling
 from tiler.raster.pixels import dtype_of, pixels
 from tiler.raster.place import MERCATOR, beneath_window, past_seam, turns
 from tiler.raster.reading import Box, Reading, clipped

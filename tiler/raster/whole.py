@@ -13,11 +13,11 @@ import rasterio.warp
 import rasterio.windows
 from rasterio.io import DatasetReader
 
+from tiler.choices import Resampling
 from tiler.grid import Window
 from tiler.image.separable import Coordinates, cubic, exact, resampled
 from tiler.image.style import Area, Pixels, Values
 from tiler.raster.datasets import translated
-from tiler.raster.options import Resampling
 from tiler.raster.pixels import pixels, shown
 from tiler.raster.place import beneath_window, past_seam
 from tiler.raster.reading import Box, Reading, clipped

@@ -21,6 +21,7 @@ from hypothesis import strategies as st
 
 from seeder.cache.prepare_job import prepare, resume
 from seeder.cli import main as cli
+from seeder.defaults import MAX_FAILED_SHARE
 from seeder.jobs.ledger import (
     CANCELLED,
     Run,
@@ -39,7 +40,7 @@ from seeder.jobs.status import progress
 from seeder.select.selection import Selection
 from seeder.select.tilelist import parse_tiles
 from seeder.workers import process_block
-from seeder.workers.breaker import KNOWN, LEAST_FAILED, MAX_FAILED_SHARE, NEVER, WINDOW_BLOCKS, Breaker, reason_to_stop
+from seeder.workers.breaker import KNOWN, LEAST_FAILED, NEVER, WINDOW_BLOCKS, Breaker, reason_to_stop
 from seeder.workers.local_pool import LocalPool
 from tests.support.layer_strategies import GLOBE
 from tests.support.layers import silent

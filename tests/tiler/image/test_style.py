@@ -10,9 +10,10 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tests.support.pictures import pictures, visible
+from tiler.choices import TERRAINS
 from tiler.errors import BadOption
 from tiler.image.encode import encode
-from tiler.image.style import TERRAINS, Picture, Style, Values
+from tiler.image.style import Picture, Style, Values
 
 INTEGERS = [np.dtype(name) for name in ("uint8", "int8", "uint16", "int16", "int32", "uint32")]
 ROUNDING = 1e-3  # of a step, for arithmetic in single precision

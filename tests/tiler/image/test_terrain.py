@@ -17,10 +17,11 @@ from tests.support.layers import MakeLayer
 from tests.support.oracle import alone, decoded, drawn, tiles_of
 from tests.support.rasters import MakeRaster
 from tests.support.site import Site, memory
+from tiler.choices import Terrain
 from tiler.errors import BadOption
 from tiler.grid import TILE, Block, Window
 from tiler.image.encode import blank_tile, encode
-from tiler.image.style import Style, Terrain, Values
+from tiler.image.style import Style, Values
 from tiler.image.terrain import derived, ground
 from tiler.keys import Format, Scale, TileName, tile_key
 from tiler.layers.catalog import Layer, tilejson

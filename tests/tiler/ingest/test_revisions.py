@@ -21,8 +21,8 @@ from tests.support.oracle import alone, tiles_of
 from tests.support.rasters import MakeRaster, scene
 from tests.support.site import memory
 from tests.support.strategies import formats
+from tiler.choices import TERRAINS
 from tiler.errors import BadInput, BadOption, MissingObject, StoreError, UnknownLayer
-from tiler.image.style import TERRAINS
 from tiler.ingest import ingest as ingest_module
 from tiler.ingest.ingest import Ingested, ingest, restore
 from tiler.keys import clock_key, index_key, source_key, tilejson_key

@@ -15,11 +15,12 @@ from affine import Affine
 from tests.support.effort import some
 from tests.support.layers import silent
 from tests.support.rasters import MakeRaster
+from tiler.choices import Resampling
 from tiler.errors import BadOption, BadSource
 from tiler.grid import EXTENT, resolution
 from tiler.ingest.ingest import EMPTY, Ingested, ingest
 from tiler.raster.datasets import opened
-from tiler.raster.options import Options, Resampling
+from tiler.raster.options import Options
 from tiler.raster.place import lonlat_bounds
 from tiler.raster.warp import first_covered_zoom
 from tiler.storage.store import Stores

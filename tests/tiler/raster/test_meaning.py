@@ -23,6 +23,7 @@ from tests.support.effort import some
 from tests.support.layers import MakeLayer, silent
 from tests.support.oracle import drawn, landscape, tiles_of
 from tests.support.rasters import scene
+from tiler.choices import Resampling
 from tiler.errors import BadOption, BadSource
 from tiler.grid import Window
 from tiler.image.style import Area, Values
@@ -30,7 +31,7 @@ from tiler.ingest.ingest import ingest
 from tiler.ingest.survey import survey
 from tiler.layers.catalog import Layer, dump, parse
 from tiler.raster.datasets import opened
-from tiler.raster.options import Options, Resampling
+from tiler.raster.options import Options
 from tiler.raster.pixels import reading_of
 from tiler.raster.sample import look_at_alpha
 from tiler.raster.warp import covered, overview_for, warp

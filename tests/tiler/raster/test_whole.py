@@ -9,8 +9,8 @@ from rasterio.io import DatasetReader
 
 from tests.support.oracle import psnr
 from tests.support.rasters import MakeRaster, scene
+from tiler.choices import Resampling
 from tiler.grid import EXTENT, Window, resolution, zoom_for
-from tiler.raster.options import Resampling
 from tiler.raster.place import MERCATOR, applied, carried, resolution_of
 from tiler.raster.reading import Box, Reading, clipped
 from tiler.raster.warp import covered, warp
