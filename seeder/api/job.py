@@ -180,7 +180,7 @@ def chooser(
             check_text("queue", queue)
         url = before if queue is None else queue_url(queue, settings)
         check_between("max_failed", max_failed, 0, 1)
-        return RunOptions(url, processes_of(jobs), max_failed, wait=False)
+        return RunOptions(url, None if jobs is None else processes_of(jobs), max_failed, wait=False)
 
     return choose
 

@@ -159,14 +159,14 @@ def dry_run_option(text: str) -> Callable[[Command], Command]:
     return option("--dry-run", group="Safety", is_flag=True, help=text)
 
 
-def jobs_option(command: Command) -> Command:
+def jobs_option(command: Command, default: int | None = CORES) -> Command:
     """The option `--jobs`."""
     return option(
         "--jobs",
         group="Render",
         type=click.IntRange(1, 256),
-        default=CORES,
-        show_default="one per core",
+        default=default,
+        show_default="one per core" if default else "one per core, fewer for few tiles",
         metavar="N",
         help="Number of worker processes on this machine.",
     )(command)

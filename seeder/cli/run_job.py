@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from functools import wraps
+from functools import partial, wraps
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -73,9 +73,9 @@ def follow_flags(default: str | None) -> Callable[[Command], Command]:
             metavar="PERCENT",
             help="Stop the job if more of its last 1000 blocks fail, and at least 20; 100 never stops it.",
         )
-        @jobs_option
+        @partial(jobs_option, default=None)
         @wraps(command)
-        def run(*args: Any, queue: str | None, max_failed: float, jobs: int, **kwargs: Any) -> None:
+        def run(*args: Any, queue: str | None, max_failed: float, jobs: int | None, **kwargs: Any) -> None:
             def run_options(settings: Settings, before: str) -> RunOptions:
                 from seeder.operations.run import RunOptions, queue_url
 

@@ -20,8 +20,9 @@ from seeder.select.selection import Selection
 from tiler.errors import BadOption
 from tiler.grid import Bounds
 from tiler.ingest.existing import kept_revision
-from tiler.ingest.ingest import check_unchanged, examined, kept, restore
+from tiler.ingest.ingest import examined, kept, restore
 from tiler.ingest.staging import Staging
+from tiler.ingest.unchanged import check_unchanged
 from tiler.layers import version
 from tiler.layers.catalog import Layer, load_layer, revisions, shown, stored, undone
 from tiler.raster.options import ACCESS, Options
@@ -103,7 +104,7 @@ def refresh(
     stores, report = context.stores, context.report
     approve = partial(_confirm_place, current, context)
     done = ingest(
-        source.path, layer, options, stores, report, jobs=run_options.jobs, staging=source.staging, approve=approve
+        source.path, layer, options, stores, report, jobs=run_options.processes, staging=source.staging, approve=approve
     )
     context.report.ended(done)
     before = _before(done.layer, context.stores) if count_new else None

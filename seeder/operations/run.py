@@ -16,7 +16,7 @@ from seeder.operations.housekeeping import tidy
 from seeder.operations.report import Report
 from seeder.workers.local_pool import LocalPool
 from tiler.errors import BadOption
-from tiler.ingest.ingest import check_unchanged
+from tiler.ingest.unchanged import check_unchanged
 from tiler.settings import Settings
 from tiler.storage.store import Stores
 
@@ -26,12 +26,20 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class RunOptions:
-    """How to run a plan: where, in how many processes, and whether to follow it. `most` failed of 1 stop the job."""
+    """How to run a plan: where, in how many processes, and whether to follow it. `most` failed of 1 stop the job.
+
+    `jobs` is None for one process per core, and fewer for few tiles; see `LocalPool`.
+    """
 
     queue: str = ""  # URL, empty for this machine
-    jobs: int = CORES
+    jobs: int | None = None
     most: float = MAX_FAILED_SHARE
     wait: bool = True
+
+    @property
+    def processes(self) -> int:
+        """The most processes on this machine."""
+        return self.jobs or CORES
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +119,7 @@ def run_plan(
         why = render_work(plan, options, settings, stores, report)
     check = None
     if not why and not plan.tally.failed:
-        check = Check.of(plan, stores, settings, options.jobs, since)
+        check = Check.of(plan, stores, settings, options.processes, since)
         record_stale(stores.sources, plan.job.id, check.stale + check.unsure)
     tidy(plan.layer.id, stores.sources, report)
     return RunResult(plan.tally, why, check, queue=options.queue)

@@ -53,7 +53,7 @@ def estimate_seed(request: SeedRequest, run_options: RunOptions, settings: Setti
         SourceReadError, StoreError: no sample can be rendered.
     """
     question, _ = _question(request, run_options, Stores.open(settings), report)
-    return _estimated(question, settings, run_options.jobs, report) if question else None
+    return _estimated(question, settings, run_options.processes, report) if question else None
 
 
 def seed(
@@ -75,7 +75,7 @@ def seed(
     if question is None:
         return None
     if limits:
-        _check(question, total, limits, settings, run_options.jobs, report)
+        _check(question, total, limits, settings, run_options.processes, report)
     stores = Stores.open(settings, create=True)
     plan = prepare(question.layer, question.selection, question.variant, force=request.force, stores=stores)
     return run_plan(replace(plan, order=request.order), run_options, settings, stores, report)
@@ -96,7 +96,7 @@ def _question(
         report.note(f"no selected tile is {'stored' if query.state == 'existing' else query.state}: nothing to do")
         return None, 0
     queued = bool(run_options.queue)
-    workers = request.concurrency if queued else run_options.jobs
+    workers = request.concurrency if queued else run_options.processes
     return Question(layer, selection, variant, request.force, queued, workers, request.prices), total
 
 

@@ -13,7 +13,7 @@ from seeder.defaults import CORES, DEEP_SAMPLE
 from seeder.operations.report import Report
 from seeder.operations.select import select_tiles
 from seeder.select.blocks import Count
-from tiler.ingest.ingest import check_unchanged
+from tiler.ingest.unchanged import check_unchanged
 from tiler.layers.catalog import load_layer
 from tiler.settings import Settings
 from tiler.storage.store import Stores

@@ -28,7 +28,6 @@ from tiler.layers import catalog, version
 from tiler.layers.catalog import Layer
 from tiler.layers.credit import plain_markup
 from tiler.layers.footprint import Footprint
-from tiler.layers.origin import check_origins
 from tiler.layers.origin import origins as files_now
 from tiler.raster.archived import unpacked
 from tiler.raster.datasets import OpenOptions, as_it_is, forget, opened
@@ -272,18 +271,6 @@ def examined(source: str, options: Options, stage: Stage = _silent) -> Examined:
         return Examined(path, surveyed, revision_of(path, options, below, surveyed.differs, progress), below)
     except OSError as error:  # a file was removed meanwhile
         raise BadSource(path, CHANGED) from error
-
-
-def check_unchanged(layer: Layer) -> None:
-    """Reject a virtual layer if its files changed since ingest, or new sidecars appeared.
-
-    Raises:
-        BadSource, SourceReadError: they changed.
-    """
-    if layer.origins:
-        check_origins(layer.id, layer.source, layer.origins)  # first, because a missing file cannot be opened below
-        now = beneath(layer.source, OpenOptions.of(layer.asked)).origins
-        check_origins(layer.id, layer.source, layer.origins, now)
 
 
 def kept(layer: str, revision: str, sources: Store) -> Layer:

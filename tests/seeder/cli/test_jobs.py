@@ -20,6 +20,7 @@ from seeder.cli import jobs
 from seeder.jobs.ledger import CANCELLED, Run, Stop, load_run, put_run, receipts, stop
 from seeder.jobs.messages import Job
 from seeder.jobs.status import State
+from seeder.operations import housekeeping
 from seeder.operations.housekeeping import tidy
 from seeder.workers import process_block
 from tests.support.begun import ZOOMS, Begun, seeder, told
@@ -206,7 +207,7 @@ def test_watching_a_job_to_its_end_compacts_its_receipts_and_prints_the_same(
 ) -> None:
     running(begun)
     begun.work(1, 3)
-    monkeypatch.setattr(jobs, "tidy", partial(tidy, least=1))
+    monkeypatch.setattr(housekeeping, "tidy", partial(tidy, least=1))
     commands = (("status", "--json"), ("status",), ("errors",), ("errors", "--json"), ("verify", "--json"))
 
     def printed() -> list[list[str]]:
