@@ -57,6 +57,7 @@ RUNS = (
     Run("scale.py", 5, ("--validate",), long=True),
     Run("stages.py", 16, (DATA, "relief")),
     Run("stages.py", 13, ("--ingest",)),
+    Run("startup.py", 5),
     Run("verify.py", 6),
 )
 BEGUN = {"answers.py", "peers/with_gdal.py", "peers/with_rio_tiler.py"}  # by others of them, with arguments of theirs
