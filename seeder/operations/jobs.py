@@ -132,7 +132,7 @@ def _retried(
     again: Retry, letters: DeadLetters, run_options: RunOptions, settings: Settings, stores: Stores, report: Report
 ) -> RunResult | None:
     job = again.job
-    current(job, stores)
+    layer = current(job, stores)
     why = stopped(stores.sources, job.id)
     if why is not None and why.asked:
         raise BadOption(f"job {job.id} was cancelled: run `seeder resume {job.id}` to continue it")
@@ -141,7 +141,7 @@ def _retried(
         return None
     reopen(stores.sources, job.id)
     if not run_options.queue:
-        why_not = render_work(again, run_options, settings, stores, report)
+        why_not = render_work(again, run_options.of_layer(layer), settings, stores, report)
         letters.delete()
         return RunResult(again.tally, why_not)
     from seeder.workers.sqs import SqsQueue  # noqa: PLC0415 - boto3 takes a third of a second

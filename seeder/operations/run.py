@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -17,6 +17,7 @@ from seeder.operations.report import Report
 from seeder.workers.local_pool import LocalPool
 from tiler.errors import BadOption
 from tiler.ingest.unchanged import check_unchanged
+from tiler.layers.catalog import Layer
 from tiler.settings import Settings
 from tiler.storage.store import Stores
 
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 class RunOptions:
     """How to run a plan: where, in how many processes, and whether to follow it. `most` failed of 1 stop the job.
 
-    `jobs` is None for one process per core, and fewer for few tiles; see `LocalPool`.
+    `jobs` is None for one process per core, and fewer for few tiles of a baked layer; see `LocalPool`.
     """
 
     queue: str = ""  # URL, empty for this machine
@@ -40,6 +41,10 @@ class RunOptions:
     def processes(self) -> int:
         """The most processes on this machine."""
         return self.jobs or CORES
+
+    def of_layer(self, layer: Layer) -> RunOptions:
+        """These options, with one process per core for a virtual layer: one of its blocks may take seconds."""
+        return self if layer.bake else replace(self, jobs=self.processes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +121,7 @@ def run_plan(
         why = _follow(plan, queue, stores, report)
     elif len(plan.done) < plan.blocks:
         check_unchanged(plan.layer)
-        why = render_work(plan, options, settings, stores, report)
+        why = render_work(plan, options.of_layer(plan.layer), settings, stores, report)
     check = None
     if not why and not plan.tally.failed:
         check = Check.of(plan, stores, settings, options.processes, since)

@@ -16,8 +16,10 @@ from seeder.operations.run import RunOptions, RunResult, run_plan
 from seeder.operations.select import select_tiles
 from seeder.select.blocks import Count
 from seeder.select.order import Order
+from seeder.workers.local_pool import processes_for
 from tiler.errors import BadOption
-from tiler.layers.catalog import load_layer
+from tiler.layers.catalog import Layer, load_layer
+from tiler.layers.render import TileVariant
 from tiler.settings import Settings
 from tiler.storage.store import Stores
 
@@ -52,8 +54,11 @@ def estimate_seed(request: SeedRequest, run_options: RunOptions, settings: Setti
         UnknownLayer, ZoomOutside, BadOption: no tile of the layer is selected.
         SourceReadError, StoreError: no sample can be rendered.
     """
-    question, _ = _question(request, run_options, Stores.open(settings), report)
-    return _estimated(question, settings, run_options.processes, report) if question else None
+    question, total = _question(request, run_options, Stores.open(settings), report)
+    if question is None:
+        return None
+    jobs = _processes(question.layer, question.variant, total, run_options)
+    return _estimated(question, settings, jobs, report)
 
 
 def seed(
@@ -75,7 +80,8 @@ def seed(
     if question is None:
         return None
     if limits:
-        _check(question, total, limits, settings, run_options.processes, report)
+        jobs = _processes(question.layer, question.variant, total, run_options)
+        _check(question, total, limits, settings, jobs, report)
     stores = Stores.open(settings, create=True)
     plan = prepare(question.layer, question.selection, question.variant, force=request.force, stores=stores)
     return run_plan(replace(plan, order=request.order), run_options, settings, stores, report)
@@ -96,8 +102,13 @@ def _question(
         report.note(f"no selected tile is {'stored' if query.state == 'existing' else query.state}: nothing to do")
         return None, 0
     queued = bool(run_options.queue)
-    workers = request.concurrency if queued else run_options.processes
+    workers = request.concurrency if queued else _processes(layer, variant, total, run_options)
     return Question(layer, selection, variant, request.force, queued, workers, request.prices), total
+
+
+def _processes(layer: Layer, variant: TileVariant, tiles: int, run_options: RunOptions) -> int:
+    """The number of processes to render `tiles` on this machine."""
+    return run_options.of_layer(layer).jobs or processes_for(tiles * variant.scale**2)
 
 
 def _check(question: Question, total: int, limits: Limits, settings: Settings, jobs: int, report: Report) -> None:

@@ -44,6 +44,11 @@ class LocalPool:
         return sent
 
 
+def processes_for(tiles: int) -> int:
+    """The number of processes that the rendering of `tiles`, of 256 pixels, is worth on this machine."""
+    return max(1, min(CORES, tiles // TILES_PER_PROCESS))
+
+
 def _counted(messages: Iterable[Message]) -> tuple[Iterator[Message], int]:
     """The messages, and the number of processes that their tiles are worth."""
     source = iter(messages)
@@ -52,7 +57,7 @@ def _counted(messages: Iterable[Message]) -> tuple[Iterator[Message], int]:
     while tiles < CORES * TILES_PER_PROCESS and (message := next(source, None)):
         taken.append(message)
         tiles += message.request.tiles.bit_count() * message.request.variant.scale**2
-    return chain(taken, source), max(1, min(CORES, tiles // TILES_PER_PROCESS))
+    return chain(taken, source), processes_for(tiles)
 
 
 def _working(settings: Settings) -> Callable[[Message], Receipt]:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
 from seeder.cache.query import SpatialFilter, TileQuery
+from seeder.operations import run
 from seeder.operations.run import RunOptions
 from seeder.operations.seed import Limits, SeedRequest, dollars, estimate_seed, seed
 from seeder.select.tileset import TileSets
@@ -15,7 +18,10 @@ from tests.support.files import snapshot
 from tests.support.function import png_tiles
 from tests.support.reports import Recorded
 from tiler.errors import BadOption, UnknownLayer, ZoomOutside
+from tiler.ingest import processes
+from tiler.layers.catalog import load_layer
 from tiler.settings import Settings
+from tiler.storage.store import Stores
 
 HERE = RunOptions(jobs=1)
 LOW = TileQuery(zooms=(5, 6))
@@ -40,6 +46,26 @@ def test_the_stage_ends_when_all_tiles_are_done(settings: Settings, alps_copy: P
     again = Recorded()
     assert seed(SeedRequest("alps", LOW, force=True), HERE, settings, again)
     assert again.unfinished == []
+
+
+def test_few_tiles_of_a_baked_layer_start_no_process(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> NoReturn:
+        raise AssertionError("a process was started")
+
+    monkeypatch.setattr(processes, "ProcessPoolExecutor", refuse)
+    result = seed(SeedRequest("alps", LOW), RunOptions(), settings, Recorded())
+    assert result
+    assert result.passed
+    with pytest.raises(AssertionError, match="a process"):
+        seed(SeedRequest("alps", LOW, force=True), RunOptions(jobs=2), settings, Recorded())
+
+
+def test_a_virtual_layer_has_one_process_per_core(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(run, "CORES", 4)
+    baked = load_layer(Stores.open(settings).sources, "alps")
+    virtual = replace(baked, bake=None)
+    assert [RunOptions().of_layer(layer).jobs for layer in (baked, virtual)] == [None, 4]
+    assert [RunOptions(jobs=3).of_layer(layer).jobs for layer in (baked, virtual)] == [3, 3]
 
 
 def test_what_is_left_of_a_job_begins_where_it_was_left(alps_copy: Path) -> None:
