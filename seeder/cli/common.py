@@ -136,9 +136,11 @@ def where(settings: Settings) -> str:
 
 
 def parsed(parse: Callable[[str], Any]) -> Callable[[click.Context, click.Parameter, Any], Any]:
-    """A click callback that parses one value, or each of a repeated option's."""
+    """A click callback that parses one value, or each of a repeated option's; completion leaves them as text."""
 
-    def callback(_: click.Context, parameter: click.Parameter, value: Any) -> Any:
+    def callback(context: click.Context, parameter: click.Parameter, value: Any) -> Any:
+        if context.resilient_parsing:
+            return value
         try:
             if parameter.multiple:
                 return tuple(parse(each) for each in value)
