@@ -1,7 +1,8 @@
 """Rasters and layers to measure, all made of the shaded relief that `scripts/demo` installs.
 
 The whole world, half as fine as the demo's, in degrees: bytes in three bands, the same with the sea transparent,
-heights as floats, classes with a palette, bands of 16 bits, and tiles as WebP.
+heights as floats, classes with a palette, bands of 16 bits, and tiles as WebP. The relief again in UTM, at a zone's
+edge.
 """
 
 from __future__ import annotations
@@ -21,12 +22,14 @@ import mercantile
 import numpy as np
 import numpy.typing as npt
 import rasterio
+from affine import Affine
 from demo import Figures, measured
 from mercantile import Tile
+from peers.sources import UTM, UTM_PIXEL, ZONE_EDGE
 from PIL import Image
 from rasterio.enums import ColorInterp
 from rasterio.errors import NotGeoreferencedWarning
-from rasterio.transform import from_bounds
+from rasterio.transform import from_bounds, from_origin
 from tiny import JOBS, TINY, sized
 from tiny import WIDTH as TINY_WIDTH
 from tiny import relief as tiny_relief
@@ -103,6 +106,7 @@ class Source:
 
     make: Callable[[Values], Values]
     options: tuple[str, ...] = ()
+    place: tuple[str, Affine] | None = None  # CRS and geotransform; None: the world
 
 
 SOURCES = {
@@ -112,20 +116,22 @@ SOURCES = {
     "palette": Source(classes),
     "uint16": Source(deep),
     "webp": Source(lambda values: values, ("--format", "webp")),
+    "utm": Source(lambda values: values, place=(UTM, from_origin(*ZONE_EDGE, UTM_PIXEL, UTM_PIXEL))),
 }
 
 
-def write(path: Path, values: Values) -> None:
-    """A GeoTIFF of the world; four bands are RGB and alpha, one of bytes has a palette."""
+def write(path: Path, values: Values, place: tuple[str, Affine] | None = None) -> None:
+    """A GeoTIFF, of the world without `place`; four bands are RGB and alpha, one of bytes has a palette."""
     bands, height, width = values.shape
+    crs, transform = place or ("EPSG:4326", from_bounds(-180, -90, 180, 90, width, height))
     profile = {
         "driver": "GTiff",
         "width": width,
         "height": height,
         "count": bands,
         "dtype": values.dtype,
-        "crs": "EPSG:4326",
-        "transform": from_bounds(-180, -90, 180, 90, width, height),
+        "crs": crs,
+        "transform": transform,
         "tiled": True,
         "compress": "DEFLATE",
         "zlevel": 1,
@@ -148,7 +154,7 @@ def rasters(folder: Path, names: Sequence[str], width: int = WIDTH) -> dict[str,
     paths = {}
     for name in names:
         paths[name] = folder / f"{name}.tif"
-        write(paths[name], SOURCES[name].make(values))
+        write(paths[name], SOURCES[name].make(values), SOURCES[name].place)
     return paths
 
 

@@ -5,9 +5,10 @@ tile's pixels, libdeflate's level 1 on the scanlines that the tile consists of, 
 tight loop. The last rows are of another process, which puts into an S3 server on this machine: there the put is what
 the main thread waits for.
 
-With --ingest, where the ingest of the same rasters goes in one process, beside reading each pixel once, compressing
-each block of the COG and writing them. Prints Markdown; --docs puts it into docs/performance.md, too. DATA and LAYER
-name a layer of a data folder instead; it is not changed.
+With --ingest, where the CPU seconds of an ingest go in one process, beside reading each pixel once, compressing each
+block of the COG and writing them: the same rasters, and one in UTM, turned by 2.5 degrees. Prints Markdown; --docs puts
+it into docs/performance.md, too. DATA and LAYER name a layer of a data folder instead; it is not changed. Columns are
+kept in bench/.kept until the code changes.
 """
 
 from __future__ import annotations
@@ -15,13 +16,14 @@ from __future__ import annotations
 import struct
 import sys
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from time import perf_counter
+from time import perf_counter, process_time
 
 import deflate
+import kept
 import layers
 import markers
 import numpy as np
@@ -46,6 +48,7 @@ from tiler.storage.store import Store, Stores, open_store
 DOCS = Path(__file__).parent.parent / "docs" / "performance.md"
 NAMES = ("relief", "masked", "float32", "palette", "uint16")
 SEEDED = sized(NAMES, ("float32",))
+INGESTED = sized((*NAMES, "utm"), ("float32",))
 RUNS = sized(3, 1)  # of which the middle one counts
 BATCH = 64  # tiles whose floor is measured at once
 
@@ -173,26 +176,26 @@ def ingested(raster: Path, name: str) -> tuple[Found, Found]:
         tiles, sources = (open_store(Path(folder, part).as_uri(), create=True) for part in ("tiles", "private"))
         watch.reset()
         made = ingest(str(raster), name, Options(), Stores(tiles, sources, ""), jobs=1, progress=lambda *_: None)
-        spent = {stage: each.wall for stage, each in watch.stop().items()}
+        spent = {stage: each.cpu for stage, each in watch.stop().items()}
         return Found(spent), _ingest_floor(raster, made.layer, sources, Path(folder))
 
 
 def _ingest_floor(raster: Path, layer: Layer, sources: Store, folder: Path) -> Found:
     """Reading a raster, compressing the blocks of its COG that hold something, and writing them, each alone."""
-    start = perf_counter()
+    start = process_time()
     with rasterio.open(raster) as dataset:
         for top in range(0, dataset.height, BATCH * 16):
             rows = min(BATCH * 16, dataset.height - top)
             dataset.read(window=rasterio.windows.Window(0, top, dataset.width, rows))
-    spent = {"read": perf_counter() - start, "compress": 0.0, "write": 0.0}
+    spent = {"read": process_time() - start, "compress": 0.0, "write": 0.0}
     with (folder / "floor").open("wb", buffering=0) as out:
         for values, profile in _blocks(layer, location(sources, layer.source)):
-            start = perf_counter()
+            start = process_time()
             packed = compress_values(values, profile)
-            compressed = perf_counter()
+            compressed = process_time()
             out.write(packed)
             spent["compress"] += compressed - start
-            spent["write"] += perf_counter() - compressed
+            spent["write"] += process_time() - compressed
     return Found(spent)
 
 
@@ -227,34 +230,59 @@ def column(found: Found, floor: Found, stages: Sequence[str], *, digits: int, sc
     return [*parts, cell(found.total), *floors, f"{found.total / found.tiles / (floor.total / floor.tiles):.1f}"]
 
 
-def seed_table(data: Path, names: Sequence[str]) -> str:
-    """Milliseconds a tile."""
-    stages = [*SEED, REST]
-    columns = []
+def seed_column(data: Path, name: str) -> list[str]:
+    """The cells of one layer, in milliseconds a tile."""
     with served() as server, alone() as apart:
-        for name in names:
-            print(f"seeding {name}", file=sys.stderr)
-            found, floor = apart.submit(seeded, data, name).result()
-            far = apart.submit(seeded_far, server, data, name).result()
-            cells = column(found, floor, stages, digits=3, scale=1000)
-            columns.append([*cells, *(f"{1000 * each / far.tiles:.3f}" for each in (far.stages["put"], far.total))])
-            columns[-1].append(f"{found.tiles:,}")
-    rows = [*stages, "**in all**", *(f"floor: {each}" for each in SEED_FLOOR), "**floor**", "in all / floor"]
-    return "Milliseconds a tile, and their share.\n\n" + shown(
-        names, columns, [*rows, "put, to S3", "in all, to S3", "tiles"]
-    )
+        found, floor = apart.submit(seeded, data, name).result()
+        far = apart.submit(seeded_far, server, data, name).result()
+    cells = column(found, floor, [*SEED, REST], digits=3, scale=1000)
+    return [*cells, *(f"{1000 * each / far.tiles:.3f}" for each in (far.stages["put"], far.total)), f"{found.tiles:,}"]
 
 
-def ingest_table(names: Sequence[str], width: int) -> str:
-    """Seconds a raster."""
-    stages = [*INGEST, REST]
-    columns = []
+def made_and_seeded(name: str, width: int) -> list[str]:
+    """The same of a layer that is made first."""
+    with layers.made([name], width) as made:
+        return seed_column(made.data, name)
+
+
+def ingest_column(name: str, width: int) -> list[str]:
+    """The cells of one raster, in seconds."""
     with TemporaryDirectory(prefix="bench-") as folder, alone() as apart:
-        for name, raster in layers.rasters(Path(folder), names, width).items():
-            print(f"ingesting {name}", file=sys.stderr)
-            columns.append(column(*apart.submit(ingested, raster, name).result(), stages, digits=2, scale=1))
-    rows = [*stages, "**in all**", *(f"floor: {each}" for each in INGEST_FLOOR), "**floor**", "in all / floor"]
-    return f"Seconds for {width} x {width // 2} pixels, one process, and their share.\n\n" + shown(names, columns, rows)
+        raster = layers.rasters(Path(folder), [name], width)[name]
+        return column(*apart.submit(ingested, raster, name).result(), [*INGEST, REST], digits=2, scale=1)
+
+
+def columns(
+    make: Callable[[str, int], list[str]], names: Sequence[str], width: int, figures: kept.Kept
+) -> list[list[str]]:
+    """The columns of all `names`; those of the same code are in `figures`."""
+    code = kept.digest(kept.code(Path(__file__), Path(layers.__file__)), sys.version, rasterio.__gdal_version__)
+    found = []
+    for name in names:
+        key = (name, str(width), code)
+        cells = figures.get(*key)
+        if cells is None:
+            start = perf_counter()
+            cells = make(name, width)
+            figures.put(cells, *key)
+            print(f"{name}: {perf_counter() - start:.0f} s", file=sys.stderr)
+        found.append(cells)
+    return found
+
+
+def seed_table(names: Sequence[str], found: Sequence[Sequence[str]]) -> str:
+    """Milliseconds a tile."""
+    rows = [*SEED, REST, "**in all**", *(f"floor: {each}" for each in SEED_FLOOR), "**floor**", "in all / floor"]
+    rows += ["put, to S3", "in all, to S3", "tiles"]
+    return "Milliseconds a tile, and their share.\n\n" + shown(names, found, rows)
+
+
+def ingest_table(names: Sequence[str], found: Sequence[Sequence[str]], width: int) -> str:
+    """CPU seconds a raster."""
+    rows = [*INGEST, REST, "**in all**", *(f"floor: {each}" for each in INGEST_FLOOR), "**floor**", "in all / floor"]
+    return f"CPU seconds for {width} x {width // 2} pixels, one process, and their share.\n\n" + shown(
+        names, found, rows
+    )
 
 
 def main() -> None:
@@ -262,19 +290,22 @@ def main() -> None:
     parser = parser_for(__doc__)
     parser.add_argument("--ingest", action="store_true", help="where ingest's time goes instead")
     parser.add_argument("--docs", action="store_true", help="write the table into docs/performance.md, too")
+    parser.add_argument("--fresh", action="store_true", help="measure everything anew")
     parser.add_argument("--width", type=int, default=layers.WIDTH, metavar="PIXELS", help="of the world's rasters")
     parser.add_argument("data", nargs="?", type=Path, metavar="DATA", help="a data folder to take the layer from")
     parser.add_argument("layer", nargs="?")
     asked = arguments(parser)
     if asked.data and (asked.layer is None or asked.ingest):
         parser.error("name DATA and LAYER, without --ingest")
-    if asked.ingest:
-        name, table = "ingest", ingest_table(NAMES, asked.width)
-    elif asked.data:
-        name, table = "stages", seed_table(asked.data, [asked.layer])
-    else:
-        with layers.made(SEEDED, asked.width) as made:
-            name, table = "stages", seed_table(made.data, SEEDED)
+    name = "ingest" if asked.ingest else "stages"
+    figures = kept.Kept(name, fresh=asked.fresh)
+    with kept.clocked():
+        if asked.ingest:
+            table = ingest_table(INGESTED, columns(ingest_column, INGESTED, asked.width, figures), asked.width)
+        elif asked.data:
+            table = seed_table([asked.layer], [seed_column(asked.data, asked.layer)])
+        else:
+            table = seed_table(SEEDED, columns(made_and_seeded, SEEDED, asked.width, figures))
     print(table)
     if asked.docs:
         markers.fill(DOCS, name, table)

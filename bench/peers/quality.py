@@ -25,7 +25,7 @@ from rasterio.vrt import WarpedVRT
 from rasterio.warp import transform
 from tiny import sized
 
-from peers.sources import Source
+from peers.sources import WEBP_QUALITY, Source
 from peers.written import Written
 
 Pixels = npt.NDArray[np.uint8]  # (256, 256, 4), RGBA
@@ -43,8 +43,8 @@ class Quality:
 
     `like` is a PSNR in dB or, of a palette, the share of pixels of the same colour. `sharp` is the energy of the
     gradients relative to the reference: below 1 is blurred. `alpha` is the share of pixels, of all tiles, that are
-    transparent and should not be, or the reverse. `pillow` is the bytes relative to what Pillow's PNG encoder makes of
-    the same pictures when nobody tells it how.
+    transparent and should not be, or the reverse. `pillow` is the bytes relative to those of Pillow's encoder with its
+    defaults, for the same pictures.
     """
 
     like: tuple[float, float]
@@ -158,7 +158,7 @@ def _by_pillow(data: bytes, source: Source) -> int:
             picture = picture.convert("L" if source.rescale else "RGB")
         elif source.rescale:  # heights
             picture = picture.convert("LA")
-    picture.save(out, "PNG")
+    picture.save(out, source.format.upper(), quality=WEBP_QUALITY)  # PNG has none
     return len(out.getvalue())
 
 

@@ -26,8 +26,10 @@ from tiler.raster.options import Options
 ROOT = Path(__file__).parent.parent.parent
 DEEP = sized(6, 1)  # zooms below a source's own that are made too
 SMALL = 4  # so many times smaller a side is every source for a first try
-UTM_CORNER = 500_000.0, 5_210_000.0  # metres in EPSG:32633: 15 degrees east, 47 north
-UTM_PIXEL = 0.75  # metres
+UTM, UTM_PIXEL = "EPSG:32633", 0.75  # the pixel in metres
+MERIDIAN = 500_000.0, 5_210_000.0  # a corner in metres: 15 degrees east, 47 north, where grid north is north
+ZONE_EDGE = 658_000.0, 6_700_000.0  # 17.9 degrees east, 60.4 north: turned by 2.5 degrees
+WEBP_QUALITY, JPEG_QUALITY = 85, 90  # of tiles, this project's own; of orthophotos
 TERRAIN = sized(6000, 400)  # pixels a side, one second of arc each
 ROUGHNESS = 1.7  # power by which the terrain's waves shrink with their frequency
 HEIGHTS = 0.0, 3000.0  # metres that become black and white
@@ -50,8 +52,14 @@ class Source:
     minzoom: int
     maxzoom: int
     resampling: str = "cubic"
+    format: str = "png"
     rescale: tuple[float, float] | None = None
     palette: bool = False
+
+    @property
+    def zooms(self) -> str:
+        """The zooms as commands take them."""
+        return f"{self.minzoom}-{self.maxzoom}"
 
     def tiles(self, z: int) -> list[mercantile.Tile]:
         """All tiles of zoom `z` that the source's extent touches."""
@@ -71,13 +79,15 @@ def make(name: str, folder: Path, *, small: bool) -> Source:
     path = folder / f"{name}{'-small' if small else ''}.tif"
     if not path.exists():
         build(path, SMALL if small else 1)
-    made: dict[str, Any] = {"eight": path, "colours": path, "resampling": "cubic"}
+    made: dict[str, Any] = {"eight": path, "colours": path}
     if name == "dem":
         scaled = _vrt(path, [_scaled(*HEIGHTS)])
         made |= {"eight": scaled, "colours": scaled, "rescale": HEIGHTS}
     if name == "palette":
         looked_up = [f"<ColorTableComponent>{number}</ColorTableComponent>" for number in (1, 2, 3)]
         made |= {"colours": _vrt(path, looked_up), "resampling": "nearest", "palette": True}
+    if name == "ortho":
+        made["format"] = "webp"
     with rasterio.open(path) as dataset:
         said = f"{title}, {dataset.width} x {dataset.height}, {dataset.crs}"
     own = survey(str(path), Options(rescale=(HEIGHTS,) if name == "dem" else ())).maxzoom
@@ -96,17 +106,27 @@ def _relief(path: Path, shrink: int) -> None:
             pass
 
 
-def _aerial(path: Path, shrink: int) -> None:
-    values = _pixels(path.parent, shrink)
-    place = from_origin(*UTM_CORNER, UTM_PIXEL, UTM_PIXEL)
-    with _written(path, values, crs="EPSG:32633", transform=place, photometric="RGB"):
+def _aerial(path: Path, shrink: int, corner: tuple[float, float] = MERIDIAN, **profile: Any) -> None:
+    values, place = _pixels(path.parent, shrink), from_origin(*corner, UTM_PIXEL, UTM_PIXEL)
+    with _written(path, values, crs=UTM, transform=place, **{"photometric": "RGB"} | profile):
         pass
 
 
+def _edge(path: Path, shrink: int) -> None:
+    _aerial(path, shrink, ZONE_EDGE)
+
+
+def _ortho(path: Path, shrink: int) -> None:
+    _aerial(path, shrink, compress="JPEG", photometric="YCBCR", jpeg_quality=JPEG_QUALITY, predictor=None, zlevel=None)
+
+
 def _palette(path: Path, shrink: int) -> None:
-    few = Image.fromarray(np.moveaxis(_pixels(path.parent, 2 * shrink), 0, -1)).quantize(COLOURS)
+    """Twice as wide as the relief, so that start-up is little of the time: its colours and their mirror images."""
+    few = Image.fromarray(np.moveaxis(_pixels(path.parent, shrink), 0, -1)).quantize(COLOURS)
     table = np.array(few.getpalette()).reshape(-1, 3)
-    values = np.asarray(few)[np.newaxis]
+    quarter = np.asarray(few)
+    half = np.concatenate((quarter, quarter[:, ::-1]), axis=1)
+    values = np.concatenate((half, half[::-1]))[np.newaxis]
     with _written(path, values, crs="EPSG:4326", transform=_world(values), photometric="PALETTE") as out:
         out.write_colormap(1, {number: (*colour, 255) for number, colour in enumerate(table.tolist())})
 
@@ -127,6 +147,11 @@ def _dem(path: Path, shrink: int) -> None:
 MAKERS: dict[str, tuple[str, Callable[[Path, int], None]]] = {
     "relief": ("Relief of the world, RGB", _relief),
     "aerial": (f"Aerial: the relief's pixels placed in UTM at {UTM_PIXEL} m, RGB", _aerial),
+    "edge": ("The same at the zone's edge, turned by 2.5 degrees, RGB", _edge),
+    "ortho": (
+        f"Orthophoto: the aerial's pixels in a TIFF of JPEG blocks, quality {JPEG_QUALITY}, to WebP tiles",
+        _ortho,
+    ),
     "dem": ("Terrain, float32", _dem),
     "palette": (f"The relief in a palette of {COLOURS} colours", _palette),
 }
@@ -155,7 +180,8 @@ def _written(path: Path, values: npt.NDArray[Any], **profile: Any) -> Iterator[A
     how = {"driver": "GTiff", "compress": "DEFLATE", "zlevel": 1, "predictor": 2, "num_threads": "ALL_CPUS"}
     if profile.get("photometric") == "PALETTE":
         how["predictor"] = 1
-    with rasterio.open(part, "w", **(how | shape | profile)) as out:
+    given = {name: value for name, value in (how | shape | profile).items() if value is not None}
+    with rasterio.open(part, "w", **given) as out:
         out.write(values)
         yield out
     part.replace(path)

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from demo import Figures, held
 
+ROOT = Path(__file__).parent.parent.parent  # where `python -m seeder` is this checkout's, for any Python
 TICK = 0.2  # seconds between two looks at the memory
 
 
@@ -45,7 +46,7 @@ def timed(command: list[str]) -> Figures:
 
     with tempfile.TemporaryFile() as errors:
         start = time.monotonic()
-        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=errors, env=environ)
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=errors, env=environ, cwd=ROOT)
         watch = threading.Thread(target=variant, args=(process.pid,))
         watch.start()
         _, status, usage = os.wait4(process.pid, 0)
@@ -62,15 +63,15 @@ def timed(command: list[str]) -> Figures:
 
 
 @cache
-def version(*command: str) -> str:
-    """The first line that `command` prints.
+def version(*command: str, lines: int | None = 1) -> str:
+    """The first `lines` that `command` prints, or all.
 
     Raises:
         Failed: it cannot be run.
     """
     try:
-        done = subprocess.run(command, capture_output=True, text=True, check=True)
+        done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT)
     except (OSError, subprocess.CalledProcessError) as error:
         said = getattr(error, "stderr", "").strip().rpartition("\n")[2]
         raise Failed(f"{Path(command[0]).name} cannot be run{said and ': '}{said}") from error
-    return done.stdout.strip().split("\n")[0]
+    return "\n".join(done.stdout.strip().split("\n")[:lines])

@@ -1,4 +1,4 @@
-"""The tools: which commands make the tiles of a source, and where those then lie."""
+"""The tools: the commands that make the tiles of a source, the rows of the table, and their goals."""
 
 from __future__ import annotations
 
@@ -7,69 +7,182 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
 from tiny import TINY, sized
 
-from peers.sources import Source
+from peers.sources import WEBP_QUALITY, Source
 from peers.timing import Failed, version
 from peers.written import Folder, MBTiles, Written
 
 HERE = Path(__file__).parent
-OURS = Path(sys.executable).parent  # where the commands are installed
-PEERS = HERE / ".venv"
+INSTALLED = HERE / ".venv"
+OURS = "tile-seeder"
 JOBS = sized(2, 1)
 GDAL_TILES = (3, 11)  # the first GDAL with `gdal raster tile`
 
 
 @dataclass(frozen=True)
-class Tool:
-    """Something that makes tiles.
+class Row:
+    """A row of the table: its label, its first command, and the least ratio to the best peer by source."""
 
-    `commands` make those of a source in an empty folder, one after the other. `rows` are the table's: a name and which
-    of the commands count. `notes` say what it could not do as the others did; `on` tells them by source.
+    label: str
+    first: int = 0
+    goals: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Tool:
+    """A program that makes tiles.
+
+    `commands` make those of a source in an empty folder, one after the other. `notes` list its differences from the
+    other tools, `on` those on one source. `runs`, if not 0, replaces the usual number of runs. `sources` are those it
+    is measured on unless it is named on the command line; empty: all.
     """
 
     name: str
     version: Callable[[], str]
     commands: Callable[[Source, Path], list[list[str]]]
     written: Callable[[Source, Path], Written]
-    rows: dict[str, slice]
+    rows: tuple[Row, ...]
     notes: tuple[str, ...] = ()
-    on: dict[str, str] = field(default_factory=dict)
+    on: Mapping[str, str] = field(default_factory=dict)
     ours: bool = False
+    runs: int = 0
+    sources: tuple[str, ...] = ()
+
+
+# The goals: so many times as fast as the best peer, by wall seconds
+FROM_RAW = {"relief": 3.0, "aerial": 3.0, "edge": 3.0, "dem": 3.0, "palette": 1.5}
+SEEDING = {"relief": 9.0, "aerial": 9.0, "edge": 9.0}
+FINISHED = {"ortho": 12.0}
+
+NO_EMPTY = "makes no tiles that would be empty"
+NO_OVERVIEWS = "reads the source itself for every tile, and that has no overviews"
+SCALED = "reads the heights through a VRT that scales them to bytes"
+LOOKED_UP = "reads the palette through a VRT of its colours, because it takes no palette"
+METHOD = "WebP by method 0, as tile-seeder; its own default, 4, is slower and smaller"
+
+
+def ours(pythons: Sequence[str]) -> list[Tool]:
+    """The tools of this project, run by each of `pythons`; several are named by their GDAL.
+
+    Raises:
+        Failed: one of them cannot run it.
+    """
+    if len(pythons) == 1:
+        return _ours(pythons[0], OURS)
+    gdals = [re.sub(r".*(GDAL [\d.]+).*", r"\1", _packages(python)) for python in pythons]
+    return [tool for python, gdal in zip(pythons, gdals, strict=True) for tool in _ours(python, f"{OURS}, {gdal}")]
+
+
+def _ours(python: str, name: str) -> list[Tool]:
+    """In two steps, in one, and with finished tiles in the COG; the last two if `seeder ingest` has their options."""
+
+    def two(*options: str) -> Callable[[Source, Path], list[list[str]]]:
+        return lambda source, folder: [
+            [*_ingest(python, source, folder), *options],
+            [python, "-m", "seeder", "seed", source.name, "--zooms", source.zooms, *_common(folder)],
+        ]
+
+    def one(source: Source, folder: Path) -> list[list[str]]:
+        return [[*_ingest(python, source, folder), "--seed", source.zooms]]
+
+    def tool(
+        name: str, commands: Callable[[Source, Path], list[list[str]]], *rows: Row, only: tuple[str, ...] = ()
+    ) -> Tool:
+        return Tool(
+            name,
+            lambda: _packages(python),
+            commands,
+            lambda source, folder: Folder(folder / "tiles" / source.name, source.format),
+            rows,
+            (NO_EMPTY,),
+            {"palette": "takes the most frequent colour for its overviews, where the others take the nearest"},
+            ours=True,
+            sources=only,
+        )
+
+    tools = [
+        tool(
+            name,
+            two(),
+            Row(f"{name}: ingest + seed", goals=FROM_RAW),
+            Row(f"{name}: seed", 1, SEEDING),
+        )
+    ]
+    if _has_option(python, "--seed"):
+        tools.append(tool(f"{name} in one line", one, Row(f"{name}: ingest --seed", goals=FROM_RAW)))
+    if _has_option(python, "--bake"):
+        rows = Row(f"{name}: ingest --bake finished + seed"), Row(f"{name}: seed finished tiles", 1, FINISHED)
+        tools.append(tool(f"{name} with finished tiles", two("--bake", "finished"), *rows, only=("ortho",)))
+    return tools
+
+
+def _common(folder: Path) -> list[str]:
+    return ["--data", str(folder), "--jobs", str(JOBS)]
+
+
+def _ingest(python: str, source: Source, folder: Path) -> list[str]:
+    command = [python, "-m", "seeder", "ingest", str(source.path), "--layer", source.name, *_common(folder)]
+    command += ["--resampling", source.resampling, "--format", source.format]
+    if source.rescale:
+        command += ["--rescale", "{:g},{:g}".format(*source.rescale)]
+    return command
+
+
+@cache
+def _has_option(python: str, option: str) -> bool:
+    """Whether `seeder ingest` has `option`."""
+    return bool(re.search(rf"{option}(?![\w-])", version(python, "-m", "seeder", "ingest", "--help", lines=None)))
+
+
+def _packages(python: str, *packages: str) -> str:
+    """The versions of `packages`, rasterio and Python in the environment of the Python at `python`."""
+    code = f"""
+import platform
+from importlib.metadata import version
+import rasterio
+named = [f"{{name}} {{version(name)}}" for name in {(*packages, "rasterio")}]
+print(*named, f"GDAL {{rasterio.__gdal_version__}}", f"Python {{platform.python_version()}}", sep=", ")
+"""
+    return version(python, "-c", code)
 
 
 @cache
 def python() -> str:
-    """The Python of the peers' environment, which is made if it is not there; in a tiny run this one does instead.
+    """The Python of the peers' environment, which is made first if missing; in a tiny run, this one instead.
 
     Raises:
         Failed: a package cannot be installed.
     """
-    wanted = HERE / "requirements.txt"
-    stamp, digest = PEERS / "installed", hashlib.sha256(wanted.read_bytes()).hexdigest()
-    command = str(PEERS / "bin" / "python")
+    locked = [HERE / "requirements.txt", HERE / "requirements-gdal.txt"]
+    stamp, digest = INSTALLED / "installed", hashlib.sha256(b"".join(path.read_bytes() for path in locked)).hexdigest()
+    command = str(INSTALLED / "bin" / "python")
     if not stamp.exists() or stamp.read_text() != digest:
         if TINY:
             return sys.executable
         print("installing the peers", file=sys.stderr)
         install = [command, "-m", "pip", "install", "--quiet", "--quiet", "--disable-pip-version-check", "--no-deps"]
+        # Only its libraries are used, so this Python may be older than the wheel's
+        target = ["--target", str(INSTALLED / "gdal"), "--python-version", "3.13", "--only-binary", ":all:"]
         try:
-            subprocess.run([sys.executable, "-m", "venv", "--clear", str(PEERS)], check=True)
-            subprocess.run([*install, "--requirement", str(wanted)], check=True)
+            subprocess.run([sys.executable, "-m", "venv", "--clear", str(INSTALLED)], check=True)
+            subprocess.run([*install, "--requirement", str(locked[0])], check=True)
+            wheel = [*install, *target, "--ignore-requires-python", "--no-compile", "--requirement", str(locked[1])]
+            subprocess.run(wheel, check=True)
         except subprocess.CalledProcessError as error:
-            raise Failed(f"{PEERS.name} cannot be made") from error
+            raise Failed(f"{INSTALLED.name} cannot be made") from error
         stamp.write_text(digest)
     return command
 
 
 @cache
 def gdal() -> list[str]:
-    """The command `gdal`, or what stands in for it where that is missing or too old."""
+    """The command `gdal`, or its replacement if it is missing or too old."""
     command = shutil.which("gdal")
     found = re.search(r"GDAL (\d+)\.(\d+)", version(command, "--version")) if command else None
     if command and found and (int(found[1]), int(found[2])) >= GDAL_TILES:
@@ -89,110 +202,89 @@ def gdal2tiles() -> str:
     return command
 
 
-def _versions(command: str, *packages: str) -> str:
-    """What `packages` and GDAL are in the environment of the Python at `command`."""
-    code = f"""
-from importlib.metadata import version
-found = [f"{{name}} {{version(name)}}," for name in {packages}]
-import rasterio
-print(*found, "GDAL", rasterio.__gdal_version__)
-"""
-    return version(command, "-c", code)
-
-
-def _seeder(source: Source, folder: Path) -> list[list[str]]:
-    common = ["--data", str(folder), "--jobs", str(JOBS)]
-    ingest = [str(OURS / "seeder"), "ingest", str(source.path), "--layer", source.name, *common]
-    ingest += ["--resampling", source.resampling]
-    if source.rescale:
-        ingest += ["--rescale", "{:g},{:g}".format(*source.rescale)]
-    zooms = f"{source.minzoom}-{source.maxzoom}"
-    return [ingest, [str(OURS / "seed"), source.name, "--zooms", zooms, *common]]
-
-
-def _rio_tiler(source: Source, folder: Path) -> list[list[str]]:
-    zooms = f"{source.minzoom}-{source.maxzoom}"
-    rescale = ["{:g},{:g}".format(*source.rescale)] if source.rescale else []
-    script = str(HERE / "with_rio_tiler.py")
-    return [[python(), script, str(source.path), str(folder), zooms, source.resampling, str(JOBS), *rescale]]
-
-
 def _gdal(source: Source, folder: Path) -> list[list[str]]:
     words = ["--min-zoom", str(source.minzoom), "--max-zoom", str(source.maxzoom), "--tile-size", "256"]
     words += ["--resampling", source.resampling, "--overview-resampling", source.resampling]
-    words += ["--output-format", "PNG", "--webviewer", "none", "-j", str(JOBS)]
+    words += ["--output-format", source.format.upper(), "--webviewer", "none", "-j", str(JOBS)]
+    if source.format == "webp":
+        words += ["--co", f"QUALITY={WEBP_QUALITY}", "--co", "METHOD=0"]
     return [[*gdal(), "raster", "tile", *words, str(source.eight), str(folder)]]
 
 
+def _rio_tiler(source: Source, folder: Path) -> list[list[str]]:
+    rescale = ["{:g},{:g}".format(*source.rescale)] if source.rescale else []
+    words = [str(source.path), str(folder), source.zooms, source.resampling, str(JOBS), source.format, *rescale]
+    return [[python(), str(HERE / "with_rio_tiler.py"), *words]]
+
+
 def _gdal2tiles(source: Source, folder: Path) -> list[list[str]]:
-    words = ["--xyz", f"--processes={JOBS}", f"--zoom={source.minzoom}-{source.maxzoom}", "--tilesize=256"]
+    words = ["--xyz", f"--processes={JOBS}", f"--zoom={source.zooms}", "--tilesize=256"]
     words += [f"--resampling={'near' if source.palette else source.resampling}"]
+    words += [f"--tiledriver={source.format.upper()}"]
     words += ["--webviewer=none", "--no-kml", "--quiet", "--config", "GDAL_PAM_ENABLED", "NO"]
+    if source.format == "webp":
+        words += [f"--webp-quality={WEBP_QUALITY}"]
     return [[gdal2tiles(), *words, str(source.colours), str(folder)]]
 
 
 def _rio_mbtiles(source: Source, folder: Path) -> list[list[str]]:
-    words = ["mbtiles", str(source.colours), str(folder / "tiles.mbtiles"), "-j", str(JOBS), "--format", "PNG"]
-    words += ["--tile-size", "256", "--zoom-levels", f"{source.minzoom}..{source.maxzoom}"]
-    return [[str(Path(python()).with_name("rio")), *words, "--resampling", source.resampling]]
+    words = ["mbtiles", str(source.colours), str(folder / "tiles.mbtiles"), "-j", str(JOBS)]
+    words += ["--format", source.format.upper(), "--tile-size", "256", "--resampling", source.resampling]
+    words += ["--zoom-levels", source.zooms.replace("-", "..")]
+    if source.format == "webp":
+        words += ["--co", f"QUALITY={WEBP_QUALITY}"]
+    return [[str(Path(python()).with_name("rio")), *words]]
 
 
-def _files(_: Source, folder: Path) -> Written:
-    return Folder(folder)
+def _files(source: Source, folder: Path) -> Written:
+    return Folder(folder, source.format)
 
 
-EVERYTHING = slice(None)
-SCALED = "reads the heights through a VRT that scales them to bytes"
-LOOKED_UP = "reads the palette through a VRT that looks the colours up, for it takes no palette"
-TOOLS = {
+PEERS = {
     tool.name: tool
     for tool in (
-        Tool(
-            "tile-seeder",
-            lambda: _versions(sys.executable, "tile-seeder"),
-            _seeder,
-            lambda source, folder: Folder(folder / "tiles" / source.name),
-            {"tile-seeder: ingest + seed": EVERYTHING, "tile-seeder: seed": slice(1, None)},
-            ("makes no tiles that would be empty",),
-            {"palette": "takes the most frequent colour for its overviews, where the others take the nearest"},
-            ours=True,
-        ),
         Tool(
             "gdal",
             lambda: version(*gdal(), "--version"),
             _gdal,
             _files,
-            {"gdal raster tile": EVERYTHING},
-            on={"dem": SCALED},
+            (Row("gdal raster tile"),),
+            on={"dem": SCALED, "ortho": METHOD},
         ),
         Tool(
             "rio-tiler",
-            lambda: _versions(python(), "rio-tiler"),
+            lambda: _packages(python(), "rio-tiler"),
             _rio_tiler,
             _files,
-            {"rio-tiler": EVERYTHING},
-            ("reads the source itself for every tile, and that has no overviews",),
+            (Row("rio-tiler"),),
+            (NO_OVERVIEWS,),
+            runs=1,
+            sources=("relief", "dem"),
         ),
         Tool(
             "gdal2tiles",
             lambda: version(gdal2tiles(), "--version"),
             _gdal2tiles,
             _files,
-            {"gdal2tiles": EVERYTHING},
+            (Row("gdal2tiles"),),
             on={"dem": SCALED, "palette": LOOKED_UP},
+            runs=1,
+            sources=("dem",),
         ),
         Tool(
             "rio-mbtiles",
-            lambda: _versions(python(), "rio-mbtiles"),
+            lambda: _packages(python(), "rio-mbtiles"),
             _rio_mbtiles,
             lambda _, folder: MBTiles(folder / "tiles.mbtiles"),
-            {"rio-mbtiles": EVERYTHING},
+            (Row("rio-mbtiles"),),
             (
-                "reads the source itself for every tile, and that has no overviews",
-                "writes one SQLite file, not one file a tile; makes no tiles that would be empty",
+                NO_OVERVIEWS,
+                f"writes one SQLite file, not one file a tile; {NO_EMPTY}",
                 "has no alpha: black is transparent",
             ),
             {"dem": SCALED, "palette": LOOKED_UP},
+            runs=1,
+            sources=("dem",),
         ),
     )
 }

@@ -1,13 +1,12 @@
 """GDAL's command `gdal` without the command: `with_gdal.py raster tile ...`, run in the peers' own environment.
 
-pyogrio's wheel brings a newer GDAL than most systems have, and no commands; so its library is called through the C API
+rasterio's wheel brings a newer GDAL than most systems have, and no commands; so its library is called through the C API
 that the command itself is made of. Knows commands of two words, and `--version`.
 """
 
 from __future__ import annotations
 
 import ctypes
-import importlib.util
 import os
 import sys
 from pathlib import Path
@@ -18,12 +17,11 @@ HANDLE, TEXT, FLAG = ctypes.c_void_p, ctypes.c_char_p, ctypes.c_bool
 
 def main(*arguments: str) -> None:
     """Run the algorithm that `arguments` begin with."""
-    found = importlib.util.find_spec("pyogrio")
-    if found is None or found.origin is None:
-        sys.exit("pyogrio is not installed")
-    package = Path(found.origin).parent
+    package = Path(sys.prefix) / "gdal" / "rasterio"
+    if not package.is_dir():
+        sys.exit("no GDAL with `gdal raster tile` is installed")
     os.environ |= {"GDAL_DATA": str(package / "gdal_data"), "PROJ_DATA": str(package / "proj_data")}
-    library = ctypes.CDLL(str(next(package.with_name("pyogrio.libs").glob("libgdal*"))))
+    library = ctypes.CDLL(str(next(package.with_name("rasterio.libs").glob("libgdal*"))))
 
     def call(name: str, result: Any, *values: Any) -> Any:
         function = getattr(library, name)

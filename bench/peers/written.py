@@ -23,18 +23,19 @@ class Written(Protocol):
 
 @dataclass(frozen=True)
 class Folder:
-    """Files at `{root}/{z}/{x}/{y}.png`."""
+    """Files at `{root}/{z}/{x}/{y}.{format}`."""
 
     root: Path
+    format: str = "png"
 
     def get(self, tile: Tile) -> bytes | None:
         """See Written."""
-        path = self.root / str(tile.z) / str(tile.x) / f"{tile.y}.png"
+        path = self.root / str(tile.z) / str(tile.x) / f"{tile.y}.{self.format}"
         return path.read_bytes() if path.exists() else None
 
     def size(self) -> tuple[int, int]:
         """See Written."""
-        sizes = [path.stat().st_size for path in self.root.glob("*/*/*.png")]
+        sizes = [path.stat().st_size for path in self.root.glob(f"*/*/*.{self.format}")]
         return len(sizes), sum(sizes)
 
 
