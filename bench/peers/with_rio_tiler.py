@@ -14,6 +14,7 @@ import mercantile
 from rio_tiler.errors import TileOutsideBounds
 from rio_tiler.io import Reader
 
+WEBP_QUALITY = 85  # as in sources.py, which needs packages that the peers do not have
 CHUNK = 16  # tiles that a process is given at once
 opened: dict[str, Any] = {}  # what a process of the pool holds
 
@@ -21,7 +22,9 @@ opened: dict[str, Any] = {}  # what a process of the pool holds
 def begin(source: str, folder: str, kernel: str, form: str, heights: tuple[float, ...]) -> None:
     """Open the source."""
     reader: Any = Reader(source)
-    variant = {"colormap": reader.colormap} if reader.colormap else {}
+    variant: dict[str, Any] = {"colormap": reader.colormap} if reader.colormap else {}
+    if form == "webp":
+        variant["quality"] = WEBP_QUALITY
     opened.update(reader=reader, folder=Path(folder), kernel=kernel, form=form, heights=heights, variant=variant)
 
 

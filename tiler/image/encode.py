@@ -238,5 +238,5 @@ def _file(shape: tuple[int, int], bits: int, kind: int, rows: Pixels, extra: byt
 
 
 def _chunk(name: bytes, body: bytes | bytearray) -> bytes:
-    checksum = zlib.crc32(body, zlib.crc32(name))
+    checksum = deflate.crc32(body, zlib.crc32(name))  # several times as fast as zlib's
     return struct.pack(">I", len(body)) + name + body + struct.pack(">I", checksum)
