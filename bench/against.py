@@ -33,6 +33,7 @@ from peers.tools import OURS, PEERS, Tool, ours
 from tiny import TINY, arguments, parser_for, sized
 
 DOCS = Path(__file__).parent.parent / "docs" / "performance.md"
+RECIPE = hashlib.sha256(Path(sources.__file__).read_bytes()).hexdigest()[:8]  # of the sources
 
 
 def main() -> None:
@@ -44,8 +45,9 @@ def main() -> None:
         measured = []
         for name in options.sources:
             say(f"{name}: making the source")
-            source = make(name, (options.work or Path(folder)) / "sources", small=options.small)
-            here = [tool for tool in tools if options.tools or not tool.sources or name in tool.sources]
+            source = make(name, (options.work or Path(folder)) / f"sources-{RECIPE}", small=options.small)
+            everywhere = options.tools or ()
+            here = [tool for tool in tools if tool.name in everywhere or not tool.sources or name in tool.sources]
             measured.append(on_source(source, here, figures, runs=options.runs, folder=Path(folder)))
     named: dict[str, str] = {}
     for tool in tools:
@@ -114,8 +116,7 @@ def loaded(value: dict[str, Any]) -> tuple[Run, Quality | None]:
 def identity(tool: Tool, source: Source) -> str:
     """A hash of all that the figures of `tool` on `source` depend on."""
     commands = str(tool.commands(source, Path("out"))).replace(str(source.path.parent), "")
-    made = hashlib.sha256(Path(sources.__file__).read_bytes()).hexdigest()
-    return kept.digest(source.title, made, tool.version(), commands, kept.code() if tool.ours else "")
+    return kept.digest(source.title, RECIPE, tool.version(), commands, kept.code() if tool.ours else "")
 
 
 def available(options: argparse.Namespace) -> Iterator[Tool]:
@@ -186,6 +187,8 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--fresh", action="store_true", help="measure everything anew")
     parser.add_argument("--docs", action="store_true", help="write the tables into docs/performance.md, too")
     options = arguments(parser)
+    if options.small and options.docs:
+        parser.error("--small is a first try, not for the documentation: drop --docs or --small")
     try:
         options.ours = ours(options.python or [sys.executable])
     except Failed as error:

@@ -80,7 +80,8 @@ def tables(measured: Sequence[Measured], tools: Mapping[str, str]) -> Iterator[s
         for entry in each.entries:
             yield from _rows(each, entry)
         yield from ("", *(line for entry in each.entries for line in _notes(source, entry)))
-    yield from ("", "### Goals", "", GOALS, *(line for each in measured for line in _goals(each)))
+    if goals := [line for each in measured for line in _goals(each)]:
+        yield from ("", "### Goals", "", GOALS, *goals)
 
 
 def _rows(measured: Measured, entry: Entry) -> Iterator[str]:
