@@ -186,7 +186,7 @@ def test_a_source_of_the_peers_is_made(name: str, tmp_path: Path, monkeypatch: p
     sources, quality, written = (importlib.import_module(f"peers.{each}") for each in ("sources", "quality", "written"))
     monkeypatch.setattr(sources, "TINY", True)
     monkeypatch.setattr(quality, "SAMPLE", 2)
-    source = sources.make(name, tmp_path, small=False)
+    source = sources.make(name, tmp_path, small=True)
     references = {tile: quality.reference(source, tile) for tile in quality.sample(source)}
     for tile, pixels in references.items():
         path = tmp_path / "tiles" / f"{tile.z}" / f"{tile.x}" / f"{tile.y}.{source.format}"
