@@ -63,7 +63,7 @@ def timed(command: list[str]) -> Figures:
 
 
 @cache
-def version(*command: str, lines: int | None = 1) -> str:
+def printed(*command: str, lines: int | None = 1) -> str:
     """The first `lines` that `command` prints, or all.
 
     Raises:

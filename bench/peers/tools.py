@@ -12,10 +12,11 @@ from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
+from kept import PACKAGES
 from tiny import TINY, sized
 
 from peers.sources import WEBP_QUALITY, Source
-from peers.timing import Failed, version
+from peers.timing import Failed, printed
 from peers.written import Folder, MBTiles, Written
 
 HERE = Path(__file__).parent
@@ -70,9 +71,13 @@ METHOD = "WebP by method 0, as tile-seeder; its own default, 4, is slower and sm
 def ours(pythons: Sequence[str]) -> list[Tool]:
     """The tools of this project, run by each of `pythons`; several are named by their GDAL.
 
+    Its modules are compiled first, as an installation does.
+
     Raises:
         Failed: one of them cannot run it.
     """
+    for python in pythons:
+        printed(python, "-m", "compileall", "-q", *PACKAGES)
     if len(pythons) == 1:
         return _ours(pythons[0], OURS)
     gdals = [re.sub(r".*(GDAL [\d.]+).*", r"\1", _packages(python)) for python in pythons]
@@ -137,7 +142,7 @@ def _ingest(python: str, source: Source, folder: Path) -> list[str]:
 @cache
 def _has_option(python: str, option: str) -> bool:
     """Whether `seeder ingest` has `option`."""
-    return bool(re.search(rf"{option}(?![\w-])", version(python, "-m", "seeder", "ingest", "--help", lines=None)))
+    return bool(re.search(rf"{option}(?![\w-])", printed(python, "-m", "seeder", "ingest", "--help", lines=None)))
 
 
 def _packages(python: str, *packages: str) -> str:
@@ -149,7 +154,7 @@ import rasterio
 named = [f"{{name}} {{version(name)}}" for name in {(*packages, "rasterio")}]
 print(*named, f"GDAL {{rasterio.__gdal_version__}}", f"Python {{platform.python_version()}}", sep=", ")
 """
-    return version(python, "-c", code)
+    return printed(python, "-c", code)
 
 
 @cache
@@ -184,7 +189,7 @@ def python() -> str:
 def gdal() -> list[str]:
     """The command `gdal`, or its replacement if it is missing or too old."""
     command = shutil.which("gdal")
-    found = re.search(r"GDAL (\d+)\.(\d+)", version(command, "--version")) if command else None
+    found = re.search(r"GDAL (\d+)\.(\d+)", printed(command, "--version")) if command else None
     if command and found and (int(found[1]), int(found[2])) >= GDAL_TILES:
         return [command]
     return [python(), str(HERE / "with_gdal.py")]
@@ -245,7 +250,7 @@ PEERS = {
     for tool in (
         Tool(
             "gdal",
-            lambda: version(*gdal(), "--version"),
+            lambda: printed(*gdal(), "--version"),
             _gdal,
             _files,
             (Row("gdal raster tile"),),
@@ -263,7 +268,7 @@ PEERS = {
         ),
         Tool(
             "gdal2tiles",
-            lambda: version(gdal2tiles(), "--version"),
+            lambda: printed(gdal2tiles(), "--version"),
             _gdal2tiles,
             _files,
             (Row("gdal2tiles"),),
