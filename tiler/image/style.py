@@ -295,5 +295,7 @@ def _encoded(band: Values, mask: Pixels | None, base: float, steps: int) -> Pixe
         if mask is not None:
             heights[mask[rows] == 0] = 0
         codes = np.clip(np.rint((heights - base) * steps), 0, HIGHEST).astype("<u4")
-        pixels[rows] = codes.view(np.uint8).reshape(*codes.shape, 4)[..., 2::-1]
+        octets = codes.view(np.uint8).reshape(*codes.shape, 4)
+        for channel in range(3):  # twice as fast as a copy of the reversed axis
+            pixels[rows, :, channel] = octets[..., 2 - channel]
     return pixels
