@@ -29,7 +29,7 @@ JOB is a job's id, its first characters, or a layer's name for the layer's newes
 | --- | --- |
 | 0 | all work is done |
 | 1 | tiles failed or are missing, a job stopped or stalled, or a store, a queue or this machine failed |
-| 2 | the input is wrong; nothing was changed |
+| 2 | the input is wrong; nothing was changed, or of `ingest --seed` no tile was written |
 | 130 | Ctrl-C or a signal ended the command |
 
 | environment variable | meaning |

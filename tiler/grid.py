@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import mercantile
 from mercantile import Tile
 
-from tiler.errors import GridError
+from tiler.errors import GridError, ZoomOutside
 
 LEAF = 8  # tiles per side of the smallest blocks
 TILE = 256  # pixels per side of a tile at scale 1
@@ -56,6 +56,17 @@ def format_zooms(zooms: tuple[int, ...]) -> str:
         else:
             runs.append([zoom, zoom])
     return ",".join(str(a) if a == b else f"{a}-{b}" for a, b in runs)
+
+
+def check_zooms(layer: str, zooms: Sequence[int], minzoom: int, maxzoom: int) -> None:
+    """Reject zooms outside a layer's range.
+
+    Raises:
+        ZoomOutside: one of `zooms` is outside.
+    """
+    outside = [z for z in zooms if not minzoom <= z <= maxzoom]
+    if outside:
+        raise ZoomOutside(layer, outside, minzoom, maxzoom)
 
 
 @dataclass(frozen=True, slots=True)

@@ -45,15 +45,16 @@ from tiler.storage.store import Stores
 class Layer:
     """A layer of a workspace, by name; each call reads its current state.
 
-    `notes` holds the remarks of an ingest by this process.
+    `notes` holds the remarks of an ingest by this process; `job` the job of its `seed`, else None.
     """
 
-    __slots__ = ("_settings", "name", "notes")
+    __slots__ = ("_settings", "job", "name", "notes")
 
     def __init__(self, settings: Settings, name: str, notes: tuple[str, ...] = ()) -> None:
         self._settings = settings
         self.name = name
         self.notes = notes
+        self.job: Job | None = None
 
     # Facts
 

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, replace
+from functools import partial
 from os import PathLike
 from pathlib import Path
 from typing import Unpack
 
-from seeder.api.checks import argument_names, as_arguments, check_text, path_of, processes_of
+from seeder.api.checks import argument_names, as_arguments, check_text, parsed, path_of, processes_of
 from seeder.api.ingesting import Ingesting, options_of, staging_of
 from seeder.api.job import Job
 from seeder.api.layer import Layer
 from seeder.api.progress import CallbackReport, Progress
+from seeder.api.selecting import Zooms, zooms_of
 from seeder.jobs.ledger import jobs, layer_of
-from seeder.operations.ingest import created_stores, ingest
+from seeder.operations.ingest import created_stores, ingest, with_zooms
 from tiler.errors import BadOption
 from tiler.keys import check_layer, layer_from
 from tiler.layers.catalog import list_layers, load_layer
@@ -81,6 +83,7 @@ class Workspace:
         progress: Progress | None = None,
         scratch: str | PathLike[str] | None = None,
         repair: bool = False,
+        seed: Zooms | None = None,
         **options: Unpack[Ingesting],
     ) -> Layer:
         """Ingest a raster as a layer, or as its next revision; by default the file names the layer.
@@ -89,10 +92,15 @@ class Workspace:
         then the bytes uploaded and of all. `scratch` is the folder for the bake; a failed upload is resumed from there.
         `repair` replaces damaged layer metadata.
 
+        `seed` names zooms to seed on this machine afterwards, as `layer.job`; a zoom that the layer would lack is
+        rejected before the ingest. For other tiles, a queue or limits call `Layer.seed`. If seeding raises an error,
+        the layer is ingested, and the same call continues.
+
         Raises:
             BadName, BadOption, BadSource: the name, an option or the raster is invalid.
+            GridError, ZoomOutside: a zoom of `seed` does not exist, or the layer would lack it.
             CatalogError, NewerMetadata: the layer's metadata is damaged, or of a newer version.
-            NoRoom, StoreError, WorkerDied: the bake failed; the layer is unchanged.
+            NoRoom, StoreError, WorkerDied: the bake failed, and the layer is unchanged; or the seeding failed.
         """
         path = path_of("source", source)
         if layer is not None:
@@ -100,9 +108,23 @@ class Workspace:
         name = check_layer(layer) if layer else layer_from(Path(path).stem)
         wanted, workers, report = options_of(options), processes_of(jobs), CallbackReport(progress)
         staging = staging_of(self.settings, scratch)
+        zooms = () if seed is None else parsed("seed", seed, partial(zooms_of, seed))
         with created_stores(self.settings) as stores:
-            done = ingest(path, name, wanted, stores, report, jobs=workers, staging=staging, repair=repair)
-        return Layer(self.settings, done.layer.id, tuple(map(as_arguments, done.notes)))
+            done = ingest(
+                path,
+                name,
+                wanted,
+                stores,
+                report,
+                jobs=workers,
+                staging=staging,
+                repair=repair,
+                approve=with_zooms(name, zooms),
+            )
+        made = Layer(self.settings, done.layer.id, tuple(map(as_arguments, done.notes)))
+        if zooms:
+            made.job = made.seed(made.select(zooms=zooms), jobs=jobs, progress=progress)
+        return made
 
     def jobs(self, layer: str | None = None) -> list[Job]:
         """All jobs, or those of a layer, newest first."""

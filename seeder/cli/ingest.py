@@ -1,29 +1,26 @@
-"""The command `ingest`, and its options and output that `refresh` shares."""
+"""The command `ingest`, and its options that `refresh` shares."""
 
 from __future__ import annotations
 
-import json
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
-from seeder.cli.common import jobs_option, json_option, located, parsed
+from seeder.cli.common import json_option, located, parsed
 from seeder.cli.grouping import command, complete_file, option, quiet
-from seeder.cli.messages import guarded, say_next, typed_place
+from seeder.cli.ingest_seed import SeedArguments, seed_options
+from seeder.cli.ingested import print_ingested, say_next_steps
+from seeder.cli.messages import guarded
 from seeder.cli.progress import TerminalReport
 from seeder.cli.scratch import scratch_option
 from tiler.choices import FITS, RESAMPLINGS, TERRAINS
 from tiler.errors import BadOption
-from tiler.keys import FORMATS, check_layer, layer_from, tile_template
+from tiler.keys import FORMATS, check_layer, layer_from
 from tiler.settings import Settings
-
-if TYPE_CHECKING:
-    from tiler.ingest.ingest import Ingested
-    from tiler.storage.store import Stores
 
 Command = Callable[..., None]
 NO_ALPHA = "no alpha"  # the value of `--no-alpha`
@@ -300,8 +297,8 @@ def raster_options(command: Command) -> Command:
     help="Replace damaged layer metadata; the revision of stored tiles is unknown then.",
 )
 @raster_options
+@seed_options
 @scratch_option
-@jobs_option
 @json_option
 @guarded
 @located
@@ -310,8 +307,8 @@ def ingest(
     layer: str | None,
     repair: bool,
     changes: dict[str, Any],
+    seed_arguments: SeedArguments,
     scratch: str,
-    jobs: int,
     as_json: bool,
     settings: Settings,
 ) -> None:
@@ -321,75 +318,46 @@ def ingest(
     GeoTIFF on the tile grid. The same raster with the same options changes nothing; another raster becomes the
     layer's next revision.
 
+    With --seed, render tiles afterwards, with the queue and the limits of `seed`. Run the same command again after an
+    interruption.
+
     \b
     Examples:
       seeder ingest ortho.tif
+      seeder ingest ortho.tif --seed 0-17
       seeder ingest sentinel.tif --layer alps --bands 4,3,2 --rescale 0,3000 --format auto
       seeder ingest s3://my-rasters/dem.tif --layer shade --style hillshade
       seeder ingest dem.tif --layer heights --colormap terrain --rescale 0,4000
     """
-    from seeder.operations.ingest import created_stores
+    from seeder.operations.ingest import created_stores, plan_ingest, with_zooms
     from seeder.operations.ingest import ingest as ingest_raster
     from tiler.ingest.staging import Staging
     from tiler.raster.options import Options
+    from tiler.storage.store import Stores
 
     name = check_layer(layer) if layer else layer_from(Path(source).stem)
     staging = Staging(scratch, settings.temporary)
+    options, report = Options(**changes), TerminalReport()
+    seeding = seed_arguments.seeding(name, settings)
+    zooms = seeding.zooms if seeding else ()
+    if seeding and seeding.limits.dry_run:
+        plan = plan_ingest(source, name, options, Stores.open(settings), report, zooms=zooms, repair=repair)
+        seeding.print_plan(plan, as_json=as_json)
+        return
     with created_stores(settings) as stores:
-        report = TerminalReport()
         done = ingest_raster(
-            source, name, Options(**changes), stores, report, jobs=jobs, staging=staging, repair=repair
+            source,
+            name,
+            options,
+            stores,
+            report,
+            jobs=seed_arguments.jobs,
+            staging=staging,
+            repair=repair,
+            approve=with_zooms(name, zooms),
         )
     print_ingested(done, as_json=as_json)
-    if not as_json and not quiet():
-        for line in _next_steps(done, stores):
-            say_next(line)
-
-
-def _next_steps(done: Ingested, stores: Stores) -> Iterator[str]:
-    """The address of the tiles, a smaller format, and the next command."""
-    from tiler.ingest.choose_format import smaller_format
-    from tiler.layers.catalog import shown
-
-    layer = done.layer
-    stored = shown(layer.id, stores.tiles)
-    yield f"tiles: {stores.url}/{tile_template(layer.id, layer.format)}"
-    if done.fresh and (saving := smaller_format(layer, stores.sources)):
-        yield f"--format auto would choose {saving}"
-    seed = f"seed {layer.id} --zooms {layer.minzoom}-{layer.maxzoom}"
-    refresh = f"seeder refresh {layer.id}"
-    if stored not in ("", layer.revision):
-        command, why = refresh, f" (stored tiles are of revision {stored})"
-    elif done.fresh:
-        command, why = seed, ""
-    else:
-        return
-    if done.doubts:
-        yield f"next: check the warnings above. Ingest again with other options, or run `{command}`{why}"
-    else:
-        yield f"next: {command}{typed_place()}{why}"
-
-
-def print_ingested(done: Ingested, *, as_json: bool) -> None:
-    """Print the layer."""
-    from tiler.layers.catalog import facts
-
-    if as_json:
-        click.echo(json.dumps({**facts(done.layer), "fresh": done.fresh, "why": done.why}))
-    else:
-        click.echo("\n".join(_ingested(done)))
-
-
-def _ingested(done: Ingested) -> Iterator[str]:
-    layer = done.layer
-    if not done.fresh:
-        yield f"layer {layer.id} is up to date: revision {layer.revision}"
-        return
-    yield f"layer {layer.id}: revision {layer.revision}, zooms {layer.minzoom}-{layer.maxzoom}, {layer.format}"
-    west, _, east, _ = layer.bounds
-    yield f"bounds {layer.bounds.rounded}" + (" (across the antimeridian)" if west > east else "")
-    if done.why:
-        yield f"format {layer.format}: {done.why} (--format NAME overrides)"
-    if done.survey.stretched:
-        ranges = " ".join(f"{low:g},{high:g}" for low, high in layer.style.rescale)
-        yield f"rescale {ranges} (the 2nd to the 98th percentile; --rescale MIN,MAX overrides)"
+    if seeding:
+        seeding.run(as_json=as_json)
+    elif not as_json and not quiet():
+        say_next_steps(done, stores)

@@ -137,8 +137,8 @@ def typed_place() -> str:
     return str(context.meta.get(PLACE, "")) if context else ""
 
 
-def require_confirmation(action: str) -> None:
-    """Ask for confirmation on a terminal.
+def require_confirmation(action: str, unchanged: str = "nothing was changed") -> None:
+    """Ask for confirmation on a terminal; `unchanged` is the state after a no.
 
     Raises:
         BadOption: the answer is no, or there is no terminal.
@@ -146,7 +146,7 @@ def require_confirmation(action: str) -> None:
     if not sys.stdin.isatty():
         raise BadOption(f"{action}: add --yes to confirm")
     if not click.confirm(f"{action}. Continue?", err=True):
-        raise BadOption("not confirmed: nothing was changed")
+        raise BadOption(f"not confirmed: {unchanged}")
 
 
 @contextmanager

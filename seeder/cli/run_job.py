@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial, wraps
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +25,27 @@ Command = Callable[..., None]
 MakeRunOptions = Callable[[Settings, str], "RunOptions"]
 
 
+@dataclass(frozen=True, slots=True)
+class RunArguments:
+    """Options of a run, as typed: `queue` is None for the queue of the job, `max_failed` is in percent."""
+
+    queue: str | None
+    jobs: int | None
+    max_failed: float
+    wait: bool = True
+
+    def __call__(self, settings: Settings, before: str) -> RunOptions:
+        """The run options; `before` is the queue of the job.
+
+        Raises:
+            BadOption: see `queue_url`.
+        """
+        from seeder.operations.run import RunOptions, queue_url
+
+        url = before if self.queue is None else queue_url(self.queue, settings)
+        return RunOptions(url, self.jobs, self.max_failed / 100, self.wait)
+
+
 def run_flags(default: str | None) -> Callable[[Command], Command]:
     """Option `--wait` and those of `follow_flags`, for commands that return before the job ends."""
 
@@ -37,11 +58,8 @@ def run_flags(default: str | None) -> Callable[[Command], Command]:
             help="Follow a job in SQS to its end; exit with code 1 if a tile is missing.",
         )
         @wraps(command)
-        def run(*args: Any, run_options: MakeRunOptions, wait: bool, **kwargs: Any) -> None:
-            def with_wait(settings: Settings, before: str) -> RunOptions:
-                return replace(run_options(settings, before), wait=wait)
-
-            command(*args, run_options=with_wait, **kwargs)
+        def run(*args: Any, run_options: RunArguments, wait: bool, **kwargs: Any) -> None:
+            command(*args, run_options=replace(run_options, wait=wait), **kwargs)
 
         return run
 
@@ -51,7 +69,7 @@ def run_flags(default: str | None) -> Callable[[Command], Command]:
 def follow_flags(default: str | None) -> Callable[[Command], Command]:
     """Options `--queue`, `--jobs` and `--max-failed`; `default` is the queue, None for the queue of the job.
 
-    The command gets `run_options`, which makes RunOptions of the settings and the queue of the job.
+    The command gets them as `run_options`.
     """
 
     def decorate(command: Command) -> Command:
@@ -76,13 +94,7 @@ def follow_flags(default: str | None) -> Callable[[Command], Command]:
         @partial(jobs_option, default=None)
         @wraps(command)
         def run(*args: Any, queue: str | None, max_failed: float, jobs: int | None, **kwargs: Any) -> None:
-            def run_options(settings: Settings, before: str) -> RunOptions:
-                from seeder.operations.run import RunOptions, queue_url
-
-                url = before if queue is None else queue_url(queue, settings)
-                return RunOptions(url, jobs, max_failed / 100)
-
-            command(*args, run_options=run_options, **kwargs)
+            command(*args, run_options=RunArguments(queue, jobs, max_failed), **kwargs)
 
         return run
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, fields, replace
+from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -25,41 +27,83 @@ if TYPE_CHECKING:
     from seeder.cache.query import TileQuery
     from seeder.jobs.estimate import Estimate, ZoomEstimate
     from seeder.jobs.prices import Demand
+    from seeder.operations.run import RunOptions
     from seeder.operations.seed import SeedRequest
     from seeder.select.order import Order
 
+Command = Callable[..., None]
 CONFIRM_ABOVE = 1_000_000  # tiles
+NO_TILE = "no tile was written"
 SNIPPETS = "docs/guides/use-the-tiles.md"
+
+
+@dataclass(frozen=True, slots=True)
+class LimitArguments:
+    """Options of an estimate and its limits, as typed."""
+
+    dry_run: bool
+    confirm_above: int
+    yes: bool
+    max_cost: float | None
+    concurrency: int
+    prices: Path | None
+
+    def request(self, layer: str, query: TileQuery) -> SeedRequest:
+        """The request for the missing tiles of `query`.
+
+        Raises:
+            BadOption: the file of prices cannot be read, or a price is invalid.
+        """
+        from seeder.jobs.prices import Prices
+        from seeder.operations.seed import SeedRequest
+
+        prices = Prices.load(self.prices) if self.prices else Prices()
+        return SeedRequest(layer, query, concurrency=self.concurrency, prices=prices)
+
+
+def limit_flags(dry_run: str) -> Callable[[Command], Command]:
+    """Options `--dry-run`, with this help, and the limits of a plan; the command gets them as `limits`."""
+
+    def decorate(command: Command) -> Command:
+        @dry_run_option(dry_run)
+        @confirm_options(CONFIRM_ABOVE, "Show the estimate and ask for confirmation above this number of tiles.")
+        @option(
+            "--max-cost",
+            group="Safety",
+            type=click.FloatRange(0),
+            metavar="USD",
+            help="Abort if the estimate exceeds this.",
+        )
+        @option(
+            "--concurrency",
+            group="Safety",
+            type=click.IntRange(1, 1000),
+            default=CONCURRENCY,
+            show_default=True,
+            metavar="N",
+            help="Concurrent workers of the stack, for the estimated time.",
+        )
+        @option(
+            "--prices",
+            group="Safety",
+            metavar="FILE",
+            type=click.Path(path_type=Path),
+            help="TOML file of prices, to replace the built-in ones.",
+        )
+        @wraps(command)
+        def with_limits(*args: Any, **kwargs: Any) -> None:
+            limits = LimitArguments(**{each.name: kwargs.pop(each.name) for each in fields(LimitArguments)})
+            command(*args, limits=limits, **kwargs)
+
+        return with_limits
+
+    return decorate
 
 
 @command("seed")
 @layer_argument
 @option("--force", group="Render", is_flag=True, help="Re-render stored tiles too.")
-@dry_run_option("Show an estimate of tiles, bytes, time and cost; change nothing.")
-@confirm_options(CONFIRM_ABOVE, "Show the estimate and ask for confirmation above this number of tiles.")
-@option(
-    "--max-cost",
-    group="Safety",
-    type=click.FloatRange(0),
-    metavar="USD",
-    help="Abort if the estimate exceeds this.",
-)
-@option(
-    "--concurrency",
-    group="Safety",
-    type=click.IntRange(1, 1000),
-    default=CONCURRENCY,
-    show_default=True,
-    metavar="N",
-    help="Concurrent workers of the stack, for the estimated time.",
-)
-@option(
-    "--prices",
-    group="Safety",
-    metavar="FILE",
-    type=click.Path(path_type=Path),
-    help="TOML file of prices, to replace the built-in ones.",
-)
+@limit_flags("Show an estimate of tiles, bytes, time and cost; change nothing.")
 @json_option
 @guarded
 @located
@@ -69,12 +113,7 @@ SNIPPETS = "docs/guides/use-the-tiles.md"
 def seed(
     layer: str,
     force: bool,
-    dry_run: bool,
-    confirm_above: int,
-    yes: bool,
-    max_cost: float | None,
-    concurrency: int,
-    prices: Path | None,
+    limits: LimitArguments,
     query: TileQuery,
     order: Order,
     run_options: MakeRunOptions,
@@ -93,26 +132,40 @@ def seed(
       seed alps --zooms 5-14 --stack tile-seeder-dev --queue sqs --wait
       seeder verify alps --zooms 5-14 | seed alps --tiles -
     """
-    from seeder.jobs.prices import Prices
-    from seeder.operations.seed import Limits, SeedRequest, estimate_seed
-    from seeder.operations.seed import seed as seed_tiles
-
     how = run_options(settings, "")
-    rates = Prices.load(prices) if prices else Prices()
-    request = SeedRequest(layer, query, force, order, concurrency, rates)
-    report = TerminalReport()
-    if dry_run:
-        estimate = estimate_seed(request, how, settings, report)
-        if estimate:
-            _print(estimate, as_json=as_json)
-        return
+    request = replace(limits.request(layer, query), force=force, order=order)
+    if limits.dry_run:
+        print_estimate(request, how, settings, as_json=as_json)
+    else:
+        run_seed(request, how, limits, settings, as_json=as_json)
+
+
+def print_estimate(request: SeedRequest, run_options: RunOptions, settings: Settings, *, as_json: bool) -> None:
+    """Print the estimate of a request, if there is anything to do."""
+    from seeder.operations.seed import estimate_seed
+
+    estimate = estimate_seed(request, run_options, settings, TerminalReport())
+    if estimate:
+        click.echo(json.dumps(estimate.to_json()) if as_json else "\n".join(_lines(estimate)))
+
+
+def run_seed(
+    request: SeedRequest, run_options: RunOptions, limits: LimitArguments, settings: Settings, *, as_json: bool
+) -> None:
+    """Seed within the limits, and print the result.
+
+    Raises:
+        Exit: with 1 if tiles failed or are missing.
+    """
+    from seeder.operations.seed import Limits
+    from seeder.operations.seed import seed as seed_tiles
 
     def confirm(tiles: int, estimate: Estimate) -> None:
         click.echo("\n".join(_lines(estimate)), err=True)
-        require_confirmation(f"{count_of_tiles(tiles)}, more than --confirm-above {confirm_above:,}")
+        require_confirmation(f"{count_of_tiles(tiles)}, more than --confirm-above {limits.confirm_above:,}", NO_TILE)
 
-    limits = Limits(max_cost, None if yes else confirm_above, confirm)
-    result = seed_tiles(request, how, settings, report, limits)
+    within = Limits(limits.max_cost, None if limits.yes else limits.confirm_above, confirm)
+    result = seed_tiles(request, run_options, settings, TerminalReport(), within)
     if result:
         show_result(result, settings.tiles, as_json=as_json)
         if result.messages is None and not as_json:
@@ -131,10 +184,6 @@ def _say_next_steps(request: SeedRequest, settings: Settings) -> None:
         name = name.replace("{y}", "{y}@2x")
     say_next(f"tiles: {settings.url}/{name}")
     say_next(f"next: seeder serve{typed_place()} (preview: {DEFAULT_URL}/{request.layer}/; on a map: {SNIPPETS})")
-
-
-def _print(estimate: Estimate, *, as_json: bool) -> None:
-    click.echo(json.dumps(estimate.to_json()) if as_json else "\n".join(_lines(estimate)))
 
 
 def _lines(estimate: Estimate) -> Iterator[str]:

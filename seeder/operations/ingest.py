@@ -4,19 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from typing import Any
 
 from seeder.operations.report import Advance, Report
-from tiler.ingest.ingest import Approve, Ingested, approved
+from tiler.errors import BadSource, SourceReadError
+from tiler.grid import Bounds, check_zooms, tile_ranges
+from tiler.ingest.existing import current_layer, is_current
+from tiler.ingest.ingest import Approve, Ingested, approved, examined
 from tiler.ingest.ingest import ingest as ingest_raster
 from tiler.ingest.staging import Staging
+from tiler.ingest.survey import Survey
 from tiler.inputs import check_source
+from tiler.layers import version
 from tiler.layers.catalog import has_other_address, rewrite_address
 from tiler.raster.options import Options
 from tiler.settings import Settings
 from tiler.storage.folder import removed_on_error
 from tiler.storage.store import Stores
 
+UNCHANGED = "interrupted: nothing was changed"
 INTERRUPTED_UPLOAD = "interrupted: run the same command again to resume the upload"
 
 
@@ -55,7 +62,7 @@ def ingest(
     """
     check_source(source)
     with ExitStack() as stack:
-        bake = report.bake(f"ingest {layer}", interrupted="interrupted: nothing was changed")
+        bake = report.bake(f"ingest {layer}", interrupted=UNCHANGED)
         progress, activity = stack.enter_context(bake)
         uploading = UploadStage(f"upload {layer}", report, stack)
         staging = replace(staging, note=report.note, uploading=uploading)
@@ -76,6 +83,79 @@ def ingest(
     for note in done.notes:
         report.note(note)
     return done
+
+
+@dataclass(frozen=True, slots=True)
+class IngestPlan:
+    """The next revision of a layer, and its tiles by zoom: all that its bounds touch, also those without data."""
+
+    layer: str
+    revision: str
+    bounds: Bounds
+    minzoom: int
+    maxzoom: int
+    zooms: dict[int, int]
+    fresh: bool  # whether the layer is new or would change
+
+    @property
+    def tiles(self) -> int:
+        """The tiles of all zooms."""
+        return sum(self.zooms.values())
+
+    def to_json(self) -> dict[str, Any]:
+        """The JSON form."""
+        return {
+            "layer": self.layer,
+            "revision": self.revision,
+            "bounds": list(self.bounds),
+            "minzoom": self.minzoom,
+            "maxzoom": self.maxzoom,
+            "tiles": self.tiles,
+            "by_zoom": self.zooms,
+            "fresh": self.fresh,
+            "dry_run": True,
+        }
+
+
+def plan_ingest(
+    source: str,
+    layer: str,
+    options: Options,
+    stores: Stores,
+    report: Report,
+    *,
+    zooms: tuple[int, ...],
+    repair: bool = False,
+) -> IngestPlan:
+    """Plan an `ingest` and the tiles of `zooms`; change nothing.
+
+    Raises:
+        BadSource, BadOption, CatalogError, NewerMetadata: see `ingest`.
+        ZoomOutside: the layer would lack one of the zooms.
+    """
+    check_source(source)
+    version.check_readers(stores, version.version_for(options))
+    try:
+        with report.bake(f"ingest {layer}", interrupted=UNCHANGED) as (_, activity):
+            path, survey, revision, _ = examined(source, options, activity, with_zooms(layer, zooms))
+    except SourceReadError as error:
+        raise BadSource(source, f"{error} (is the file complete?)") from error
+    fresh = not is_current(current_layer(stores.sources, layer, repair=repair), revision, path, stores)
+    counts = {z: sum(map(len, tile_ranges(survey.bounds, z))) for z in zooms}
+    return IngestPlan(layer, revision, survey.bounds, survey.minzoom, survey.maxzoom, counts, fresh)
+
+
+def with_zooms(layer: str, zooms: tuple[int, ...]) -> Approve:
+    """Approve a raster only if its layer would have all of `zooms`.
+
+    Raises:
+        ZoomOutside: when called: it would lack one of them.
+    """
+
+    def approve(survey: Survey) -> None:
+        check_zooms(layer, zooms, survey.minzoom, survey.maxzoom)
+
+    return approve
 
 
 class UploadStage:

@@ -22,6 +22,7 @@ from tiler.grid import Bounds
 from tiler.ingest.existing import kept_revision
 from tiler.ingest.ingest import examined, kept, restore
 from tiler.ingest.staging import Staging
+from tiler.ingest.survey import Survey
 from tiler.ingest.unchanged import check_unchanged
 from tiler.layers import version
 from tiler.layers.catalog import Layer, load_layer, revisions, shown, stored, undone
@@ -145,7 +146,7 @@ def rollback(
     target = revision or _previous(current, stores)
     if not context.options.confirmed:
         aim = current if target == current.revision else kept(layer, target, stores.sources)
-        _confirm_place(current, context, aim.bounds)
+        _confirm_place(current, context, aim)
         confirm_renewal(UpdateTask(StoredFilter(aim), context))
     restored = current if target == current.revision else restore(layer, target, stores)
     context.report.ended(RevisionChange(layer, target, current.revision, planned=False))
@@ -153,13 +154,13 @@ def rollback(
     return _renew_stale(restored, context.confirmed, run_options, before if count_new else None)
 
 
-def _confirm_place(current: Layer, context: UpdateContext, bounds: Bounds) -> None:
+def _confirm_place(current: Layer, context: UpdateContext, revision: Survey | Layer) -> None:
     """Ask for confirmation, unless it was given, of a revision that removes all stored tiles.
 
     Raises:
         BadOption: it was not confirmed.
     """
-    if not context.options.confirmed and (loss := _loss(current, bounds, context)):
+    if not context.options.confirmed and (loss := _loss(current, revision.bounds, context)):
         context.report.confirm_loss(loss)
 
 

@@ -131,7 +131,7 @@ def _check(question: Question, total: int, limits: Limits, settings: Settings, j
 
 
 def _estimated(question: Question, settings: Settings, jobs: int, report: Report) -> Estimate:
-    with report.stage("sample", None, interrupted="interrupted: nothing was changed") as advance:
+    with report.stage("sample", None, interrupted="interrupted: no tile was written") as advance:
         return estimate(question, settings, jobs=jobs, progress=advance)
 
 

@@ -463,6 +463,27 @@ def test_a_call_ingests_what_the_command_ingests(
     assert layer.facts() == {name: told[name] for name in layer.facts()}
 
 
+def test_an_ingest_seeds_the_zooms_that_it_is_given(make_raster: MakeRaster, tmp_path: Path) -> None:
+    path, new = make_raster(Recipe(values=scene(64, 64)), name="land.tif"), tmp_path / "new"
+    wrong: dict[str, Any] = {"ZoomOutside": "4-6", "GridError": "5-4"}
+    for error, zooms in wrong.items():
+        with pytest.raises(getattr(seeder.errors, error)):
+            seeder.open(new).ingest(path, jobs=1, seed=zooms)
+    assert not new.exists()
+    layer = seeder.open(new).ingest(path, jobs=1, seed=(4, 5))
+    assert layer.job
+    assert layer.job.result
+    assert layer.job.result.passed
+    apart = seeder.open(tmp_path / "apart").ingest(path, jobs=1)
+    assert apart.job is None
+    apart.seed(apart.select(zooms="4-5"), jobs=1)
+    assert files_of(new / "tiles") == files_of(tmp_path / "apart" / "tiles")
+    again = seeder.open(new).ingest(path, jobs=1, seed=(4, 5)).job
+    assert again
+    assert again.result
+    assert (again.result.passed, again.result.tally.written) == (True, 0)
+
+
 def test_every_option_of_an_ingest_is_typed() -> None:
     assert Ingesting.__annotations__.keys() == Options.__dataclass_fields__.keys()
 

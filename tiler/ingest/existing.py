@@ -38,6 +38,13 @@ def kept_revision(sources: Store, layer: str, revision: str) -> Layer | None:
         return None
 
 
+def is_current(layer: Layer | None, revision: str, source: str, stores: Stores) -> bool:
+    """Whether a layer is complete and of this `revision`; a virtual layer must also name `source`."""
+    if layer is None or layer.revision != revision:
+        return False
+    return bool(layer.bake or layer.source == source) and is_complete(layer, stores)
+
+
 def is_complete(layer: Layer, stores: Stores) -> bool:
     """Whether the history, TileJSON and COG of a layer's current revision are stored."""
     if not history.sound(stores.sources, layer.id):

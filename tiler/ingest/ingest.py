@@ -12,12 +12,12 @@ import numpy as np
 
 from tiler import keys
 from tiler.errors import BadOption, BadSource, OutOfMemory, SourceReadError, TilerError
-from tiler.grid import TILE, Bounds, Window, tile_ranges
+from tiler.grid import TILE, Window, tile_ranges
 from tiler.ingest.bake import bake_cog
 from tiler.ingest.choose_format import choose
 from tiler.ingest.disk_space import check_room, check_target, scratch
 from tiler.ingest.doubts import doubts
-from tiler.ingest.existing import current_layer, is_complete, kept_revision
+from tiler.ingest.existing import current_layer, is_current, kept_revision
 from tiler.ingest.kept_bake import KeptBake, kept_bake
 from tiler.ingest.s3_sources import check_readable
 from tiler.ingest.source_files import SourceFiles, beneath, beside
@@ -38,7 +38,7 @@ from tiler.storage.store import Store, Stores
 
 CHANGED = "it changed while it was read: run the same command again"
 EMPTY = "it has no valid pixels: all are nodata, masked or transparent"
-Approve = Callable[[Bounds], object]  # receives the bounds of a raster before its bake; raises an error to end it
+Approve = Callable[[Survey], object]  # receives a raster's survey before all of it is read; raises an error to end
 Stage = Callable[[str], None]  # receives the current step, before there are chunks to count
 FOOTPRINT_SAMPLES = 8  # pixels per tile in a virtual layer's footprint mask, at least
 FOOTPRINT_PIXELS = 1 << 18  # pixels in the mask of a small layer: GDAL averages only whole pixels
@@ -63,7 +63,7 @@ def _silent(_stage: str) -> None:
     """Ignore the stage."""
 
 
-def approved(_bounds: Bounds) -> None:
+def approved(_survey: Survey) -> None:
     """Approve any raster."""
 
 
@@ -111,7 +111,8 @@ def ingest(
     ingest ends early, the layer is unchanged: its metadata is written last and atomically. Format `auto` is decided
     from the tiles; a layer that already had `auto` keeps its format. `progress` receives the chunks done and their
     total, `stage` the current step before that. `staging` names the scratch folder and follows an upload. `repair`
-    replaces damaged metadata; the revision of stored tiles is unknown then. `approve` is called before the bake.
+    replaces damaged metadata; the revision of stored tiles is unknown then. `approve` is called before the whole
+    raster is read.
 
     Raises:
         CatalogError: the layer's metadata is damaged.
@@ -123,9 +124,8 @@ def ingest(
     """
     version.check_readers(stores, version.version_for(options))
     try:
-        raster = examined(source, options, stage)
+        raster = examined(source, options, stage, approve)
         current_layer(stores.sources, layer, repair=repair)  # unreadable metadata is reported before a long bake
-        approve(raster.survey.bounds)
         try:
             stage("baking the first chunks")
             done = _publish(raster, layer, options, stores, staging, jobs=jobs, progress=progress, repair=repair)
@@ -157,7 +157,7 @@ def _publish(
     current = current_layer(stores.sources, layer, repair=repair)
     same = current is not None and current.revision == revision
     origins = raster.below.origins if options.virtual else ()
-    if current and same and (current.bake or current.source == path) and is_complete(current, stores):
+    if current and is_current(current, revision, path, stores):
         if current.origins != origins:  # new timestamps, same content
             raster.check(options)
             current = replace(current, origins=origins)
@@ -241,8 +241,8 @@ def _format_of(draft: Layer, current: Layer | None, sources: Store) -> tuple[For
     return choose(draft, sources)
 
 
-def examined(source: str, options: Options, stage: Stage = _silent) -> Examined:
-    """A raster in its current state; `stage` receives the current step.
+def examined(source: str, options: Options, stage: Stage = _silent, approve: Approve = approved) -> Examined:
+    """A raster in its current state; `stage` receives the current step, `approve` the survey.
 
     Raises:
         BadSource, BadOption, SourceReadError: it cannot become a layer.
@@ -262,6 +262,7 @@ def examined(source: str, options: Options, stage: Stage = _silent) -> Examined:
     try:
         stage("sampling its values")
         surveyed = survey(path, options)
+        approve(surveyed)
         stage("reading it to compute its revision")
         size = sum(each[0] for each in below.stamps)
 

@@ -13,8 +13,8 @@ from mercantile import Tile
 
 from tiler import keys
 from tiler.choices import RESAMPLINGS, TERRAINS, Resampling
-from tiler.errors import BadName, BadOption, CatalogError, GridError, MissingObject, UnknownLayer, ZoomOutside
-from tiler.grid import MAX_ZOOM, Bounds, TileRange, tile_ranges
+from tiler.errors import BadName, BadOption, CatalogError, GridError, MissingObject, UnknownLayer
+from tiler.grid import MAX_ZOOM, Bounds, TileRange, check_zooms, tile_ranges
 from tiler.image.style import Style
 from tiler.inputs import read_json
 from tiler.keys import Format
@@ -98,9 +98,7 @@ class Layer:
         Raises:
             ZoomOutside: it lacks one of `zooms`.
         """
-        outside = [z for z in zooms if not self.minzoom <= z <= self.maxzoom]
-        if outside:
-            raise ZoomOutside(self.id, outside, self.minzoom, self.maxzoom)
+        check_zooms(self.id, zooms, self.minzoom, self.maxzoom)
 
 
 def dump(layer: Layer) -> bytes:

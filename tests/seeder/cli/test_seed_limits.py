@@ -200,7 +200,7 @@ def test_a_yes_at_the_terminal_goes_on(data: Path) -> None:
 @pytest.mark.usefixtures("unchanged")
 @pytest.mark.parametrize("typed", ["n\n", "\n", "what?\nn\n"], ids=["no", "only enter", "no in the end"])
 def test_anything_but_a_yes_changes_nothing(typed: str) -> None:
-    assert refusal(run("--confirm-above", "1", typed=typed)) == "error: not confirmed: nothing was changed"
+    assert refusal(run("--confirm-above", "1", typed=typed)) == "error: not confirmed: no tile was written"
 
 
 @pytest.mark.usefixtures("unchanged")

@@ -1,0 +1,136 @@
+"""Options and output of `ingest --seed`: the seeding after an ingest, and its plan."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, fields
+from functools import wraps
+from typing import TYPE_CHECKING, Any
+
+import click
+from click.core import ParameterSource
+
+from seeder.cli.common import parsed
+from seeder.cli.grouping import option
+from seeder.cli.messages import count_of_tiles, note
+from seeder.cli.run_job import RunArguments, run_flags
+from seeder.cli.seed import LimitArguments, limit_flags, print_estimate, run_seed
+from seeder.defaults import CORES
+from tiler.errors import BadOption
+from tiler.grid import format_zooms, parse_zooms
+from tiler.settings import Settings
+
+if TYPE_CHECKING:
+    from seeder.operations.ingest import IngestPlan
+    from seeder.operations.run import RunOptions
+    from seeder.operations.seed import SeedRequest
+
+Command = Callable[..., None]
+SEED_ONLY = (*(each.name for each in fields(LimitArguments)), "queue", "max_failed", "wait")  # parameters
+
+
+@dataclass(frozen=True, slots=True)
+class Seeding:
+    """The seeding of a layer after its ingest."""
+
+    request: SeedRequest
+    run_options: RunOptions
+    limits: LimitArguments
+    settings: Settings
+
+    @property
+    def zooms(self) -> tuple[int, ...]:
+        """The zooms of its tiles."""
+        return self.request.query.zooms or ()
+
+    def run(self, *, as_json: bool) -> None:
+        """Seed the layer, and print the result; note after a failure that the layer is ingested.
+
+        Raises:
+            Exit: with 1 if tiles failed or are missing.
+        """
+        layer = self.request.layer
+        try:
+            run_seed(self.request, self.run_options, self.limits, self.settings, as_json=as_json)
+        except BaseException:
+            seed = f"`seed {layer} --zooms {format_zooms(self.zooms)}`"
+            note(f"layer {layer} is ingested: continue with {seed} or the same command")
+            raise
+
+    def print_plan(self, plan: IngestPlan, *, as_json: bool) -> None:
+        """Print the layer and its number of tiles; also their estimate if the layer is up to date."""
+        click.echo(json.dumps(plan.to_json()) if as_json else "\n".join(self._planned(plan)))
+        if not plan.fresh:
+            print_estimate(self.request, self.run_options, self.settings, as_json=as_json)
+
+    def _planned(self, plan: IngestPlan) -> Iterator[str]:
+        state = "would be ingested" if plan.fresh else "is up to date"
+        yield f"layer {plan.layer} {state}: revision {plan.revision}, zooms {plan.minzoom}-{plan.maxzoom}"
+        yield f"bounds {plan.bounds.rounded}"
+        if plan.fresh:
+            zooms = format_zooms(self.zooms)
+            yield f"zooms {zooms}: at most {count_of_tiles(plan.tiles)}; an estimate needs the ingested layer"
+
+
+@dataclass(frozen=True, slots=True)
+class SeedArguments:
+    """Options of `ingest --seed`, as typed."""
+
+    zooms: tuple[int, ...] | None
+    limits: LimitArguments
+    run_options: RunArguments
+
+    @property
+    def jobs(self) -> int:
+        """The number of processes of the ingest."""
+        return self.run_options.jobs or CORES
+
+    def seeding(self, layer: str, settings: Settings) -> Seeding | None:
+        """The seeding of `layer`; None without `--seed`.
+
+        Raises:
+            BadOption: an option needs `--seed`, or the queue or the prices are invalid.
+        """
+        from seeder.cache.query import TileQuery
+
+        if self.zooms is None:
+            _check_alone()
+            return None
+        request = self.limits.request(layer, TileQuery(self.zooms))
+        return Seeding(request, self.run_options(settings, ""), self.limits, settings)
+
+
+def _check_alone() -> None:
+    """Reject typed options that have no effect without `--seed`.
+
+    Raises:
+        BadOption: one was typed.
+    """
+    context = click.get_current_context()
+    for parameter in context.command.params:
+        typed = context.get_parameter_source(parameter.name or "") is ParameterSource.COMMANDLINE
+        if typed and parameter.name in SEED_ONLY:
+            raise BadOption(f"{parameter.opts[0]} needs --seed: add --seed ZOOMS, or leave {parameter.opts[0]} out")
+
+
+def seed_options(command: Command) -> Command:
+    """The option `--seed` and those of `seed` that go with it; the command gets them as `seed_arguments`."""
+
+    @option(
+        "--seed",
+        "zooms",
+        group="Render",
+        metavar="ZOOMS",
+        callback=parsed(parse_zooms),
+        help="Then render the tiles of these zooms, as `seed --zooms` does: 7, 5-14 or 0-3,7,9-11.",
+    )
+    @limit_flags("With --seed: show the number of tiles; change nothing.")
+    @run_flags("local")
+    @wraps(command)
+    def with_seeding(
+        *args: Any, zooms: tuple[int, ...] | None, limits: LimitArguments, run_options: RunArguments, **kwargs: Any
+    ) -> None:
+        command(*args, seed_arguments=SeedArguments(zooms, limits, run_options), **kwargs)
+
+    return with_seeding

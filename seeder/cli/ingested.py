@@ -1,0 +1,71 @@
+"""An ingested layer as text and as JSON, and the next steps after an ingest."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import click
+
+from seeder.cli.messages import say_next, typed_place
+from tiler.keys import tile_template
+
+if TYPE_CHECKING:
+    from tiler.ingest.ingest import Ingested
+    from tiler.storage.store import Stores
+
+
+def say_next_steps(done: Ingested, stores: Stores) -> None:
+    """Print the address of the tiles, a smaller format, and the next command."""
+    for line in _next_steps(done, stores):
+        say_next(line)
+
+
+def print_ingested(done: Ingested, *, as_json: bool) -> None:
+    """Print the layer."""
+    from tiler.layers.catalog import facts
+
+    if as_json:
+        click.echo(json.dumps({**facts(done.layer), "fresh": done.fresh, "why": done.why}))
+    else:
+        click.echo("\n".join(_ingested(done)))
+
+
+def _ingested(done: Ingested) -> Iterator[str]:
+    layer = done.layer
+    if not done.fresh:
+        yield f"layer {layer.id} is up to date: revision {layer.revision}"
+        return
+    yield f"layer {layer.id}: revision {layer.revision}, zooms {layer.minzoom}-{layer.maxzoom}, {layer.format}"
+    west, _, east, _ = layer.bounds
+    yield f"bounds {layer.bounds.rounded}" + (" (across the antimeridian)" if west > east else "")
+    if done.why:
+        yield f"format {layer.format}: {done.why} (--format NAME overrides)"
+    if done.survey.stretched:
+        ranges = " ".join(f"{low:g},{high:g}" for low, high in layer.style.rescale)
+        yield f"rescale {ranges} (the 2nd to the 98th percentile; --rescale MIN,MAX overrides)"
+
+
+def _next_steps(done: Ingested, stores: Stores) -> Iterator[str]:
+    """The address of the tiles, a smaller format, and the next command."""
+    from tiler.ingest.choose_format import smaller_format
+    from tiler.layers.catalog import shown
+
+    layer = done.layer
+    stored = shown(layer.id, stores.tiles)
+    yield f"tiles: {stores.url}/{tile_template(layer.id, layer.format)}"
+    if done.fresh and (saving := smaller_format(layer, stores.sources)):
+        yield f"--format auto would choose {saving}"
+    seed = f"seed {layer.id} --zooms {layer.minzoom}-{layer.maxzoom}"
+    refresh = f"seeder refresh {layer.id}"
+    if stored not in ("", layer.revision):
+        command, why = refresh, f" (stored tiles are of revision {stored})"
+    elif done.fresh:
+        command, why = seed, ""
+    else:
+        return
+    if done.doubts:
+        yield f"next: check the warnings above. Ingest again with other options, or run `{command}`{why}"
+    else:
+        yield f"next: {command}{typed_place()}{why}"
