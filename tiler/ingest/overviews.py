@@ -2,28 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from functools import lru_cache
-from itertools import product
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from itertools import groupby
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from tiler.image.separable import Strip, cubic, exact, resampled
+from tiler.image.half import REACH, half
+from tiler.image.separable import exact
 from tiler.image.style import Area, Pixels, Values
 from tiler.raster.options import Halving
 
-REACH = 3  # pixels to each side that a cubic halving reads
-PATCH, MARGIN = 256, 4  # pixels; side of the parts in which a mask is checked, and the margin around each
+PATCH, MARGIN = 64, REACH + 1  # pixels; side of the patches in which a mask is checked, and the margin around each
 SCANT = 64  # of 255; with less cover beneath it, a kernel with negative lobes gives no mean
-
-Part = tuple[slice, slice]  # rows and columns
 
 
 def halved(area: Area, how: Halving) -> Area:
-    """The area at half the size; width and height must be even.
+    """The area at half the size; width and height must be even, and 4 or more.
 
     `cubic` is GDAL's warp kernel, stretched to the new pixels, so that an overview looks as if warped from the raster;
     it is inexact within REACH pixels of the area's sides. `average` is the mean of each 2 x 2 pixels. Both weight
@@ -35,27 +32,23 @@ def halved(area: Area, how: Halving) -> Area:
         how = "average"
     if mask is None:
         return _plain(values, how), None
-    half = np.zeros((len(values), mask.shape[0] // 2, mask.shape[1] // 2), values.dtype)
-    cover = np.full(half.shape[1:], 255, np.uint8)
-    opaque, others = _patches(mask)
-    if opaque:  # most of an area may be transparent, beside a small raster and in low zooms
-        rows, columns = (_around([patch[axis] for patch in opaque], side) for axis, side in enumerate(mask.shape))
-        if how == "cubic" and values.dtype != np.uint8:
-            columns = slice(0, mask.shape[1])  # the last bit of a product may depend on its width, but not of bytes
-        half[:, _halves(rows), _halves(columns)] = _plain(values[:, rows, columns], how)
-    for patch, inner, target in others:
-        if mask[patch].any():
-            part, part_mask = _masked(values[:, *patch], mask[patch], how)
-            half[:, *target], cover[target] = part[:, *inner], part_mask[inner]
+    half_values = np.zeros((len(values), mask.shape[0] // 2, mask.shape[1] // 2), values.dtype)
+    cover = np.zeros(half_values.shape[1:], np.uint8)
+    for part in _parts(mask):
+        around = part.source
+        if part.opaque:
+            made, made_mask = _plain(values[:, *around], how), None
         else:
-            half[:, *target] = cover[target] = 0
-    return half, cover
+            made, made_mask = _masked(values[:, *around], mask[around], how)
+        half_values[:, *part.target] = made[:, *part.inner]
+        cover[part.target] = 255 if made_mask is None else made_mask[part.inner]
+    return half_values, cover
 
 
 def _plain(values: Values, how: Halving) -> Values:
     """Half the size of opaque values."""
     if how == "cubic":
-        return _cubic(values, values.dtype)
+        return half(values, values.dtype)
     if how == "average":
         return _mean(values)
     return values[:, ::2, ::2].copy() if how == "nearest" else _most(values)
@@ -68,50 +61,54 @@ def _masked(values: Values, mask: Pixels, how: Halving) -> tuple[Values, Pixels]
     return _weighted(values, mask, how), ((_sum(mask[np.newaxis].astype(np.uint16))[0] + 2) // 4).astype(np.uint8)
 
 
-def _patches(mask: Pixels) -> tuple[list[Part], list[tuple[Part, Part, Part]]]:
-    """The patches of an area, as (rows, columns): those opaque within reach of the kernel, and the others.
+class Part(NamedTuple):
+    """Neighbouring patches of an area, all opaque within reach of the kernel or none, as rows and columns.
 
-    The others are three each. They select the patch with its margin in the area; the patch without margin in the
-    halved patch; and the patch in the halved area.
+    `source` selects them with a margin in the area, `inner` without it in the halved part, `target` in the halved area.
     """
-    opaque, others = [], []
-    rows, columns = (_spans(side) for side in mask.shape)
-    for (tall, inner_rows, top), (wide, inner_columns, left) in product(rows, columns):
-        if mask[tall, wide].min() == 255:
-            opaque.append((slice(2 * top.start, 2 * top.stop), slice(2 * left.start, 2 * left.stop)))
-        else:
-            others.append(((tall, wide), (inner_rows, inner_columns), (top, left)))
-    return opaque, others
+
+    opaque: bool
+    source: tuple[slice, slice]
+    inner: tuple[slice, slice]
+    target: tuple[slice, slice]
 
 
-def _around(spans: Sequence[slice], side: int) -> slice:
-    """From the first to the last of `spans`, and a patch more at each end, to group pixels as in the whole side."""
-    first, last = min(span.start for span in spans), max(span.stop for span in spans)
-    return slice(max(first - PATCH, 0), min(last + PATCH, side))
+def _parts(mask: Pixels) -> Iterator[Part]:
+    """The parts of an area, except those that are transparent."""
+    patches = [[_span(start, start + PATCH, side) for start in range(0, side, PATCH)] for side in mask.shape]
+    low, high = (_over_patches(mask, patches, reduce) for reduce in (np.minimum.reduce, np.maximum.reduce))
+    kinds = (low == 255).astype(np.uint8) + (high > 0)  # 0 transparent, 1 mixed, 2 opaque
+    for rows in _runs([kind.tobytes() for kind in kinds]):
+        row = kinds[rows.start].tolist()
+        for columns in _runs(row):
+            if row[columns.start]:
+                spans = (
+                    _span(run.start * PATCH, run.stop * PATCH, side)
+                    for run, side in zip((rows, columns), mask.shape, strict=True)
+                )
+                yield Part(row[columns.start] == 2, *zip(*spans, strict=True))
 
 
-def _halves(span: slice) -> slice:
-    return slice(span.start // 2, span.stop // 2)
+def _span(start: int, stop: int, side: int) -> tuple[slice, slice, slice]:
+    """`source`, `inner` and `target` of a part along one axis."""
+    stop, first = min(stop, side), max(start - MARGIN, 0)
+    inner = slice((start - first) // 2, (stop - first) // 2)
+    return slice(first, min(stop + MARGIN, side)), inner, slice(start // 2, stop // 2)
 
 
-def _spans(side: int) -> list[tuple[slice, slice, slice]]:
-    spans = []
-    for start in range(0, side, PATCH):
-        stop = min(start + PATCH, side)
-        first, half = max(start - MARGIN, 0), slice(start // 2, stop // 2)
-        inner = slice((start - first) // 2, (stop - first) // 2)
-        spans.append((slice(first, min(stop + MARGIN, side)), inner, half))
-    return spans
+def _over_patches(
+    mask: Pixels, patches: Sequence[Sequence[tuple[slice, ...]]], reduce: Callable[..., Pixels]
+) -> Pixels:
+    """The least or the greatest of each patch with its margin, `(rows, columns)`."""
+    rows, columns = patches
+    of_rows = np.stack([reduce(mask[source], axis=0) for source, *_ in rows])
+    return np.stack([reduce(of_rows[:, source], axis=1) for source, *_ in columns], axis=1)
 
 
-def _cubic(values: Values, dtype: np.dtype[Any]) -> Values:
-    """Half the size by the cubic kernel, stretched to twice its width."""
-    return resampled(values, _halving(values.shape[1]), _halving(values.shape[2]), dtype)
-
-
-@lru_cache(maxsize=32)
-def _halving(size: int) -> list[Strip]:
-    return cubic(np.arange(1, size, 2, dtype=np.float64), size)
+def _runs(kinds: Sequence[Any]) -> list[range]:
+    """The longest ranges of equal neighbours."""
+    groups = [[place for place, _ in group] for _, group in groupby(enumerate(kinds), key=lambda each: each[1])]
+    return [range(group[0], group[-1] + 1) for group in groups]
 
 
 def _cast(means: npt.NDArray[np.floating], dtype: np.dtype[Any]) -> Values:
@@ -127,24 +124,32 @@ def _weighted(values: Values, mask: Pixels, how: Halving) -> Values:
 
     Where the kernel covers only opaque pixels, the result equals the one without a mask, to the last bit.
     """
-    wide = np.float32 if exact(values.dtype) else np.float64
-    weights = _sum(mask[np.newaxis].astype(wide))[0]
-    cover = _smooth(mask) if how == "cubic" else None
-    out = np.empty((len(values), *weights.shape), values.dtype)
-    for band, half in zip(values, out, strict=True):
-        weighted = band * mask.astype(wide)
-        mean = np.divide(_sum(weighted[np.newaxis])[0], weights, out=np.zeros_like(weights), where=weights > 0)
-        if cover is not None:
-            np.divide(_smooth(weighted), cover, out=mean, where=(cover > SCANT) & (weights > 0))
-            half[:] = np.where(cover == 255, _cubic(band[np.newaxis], values.dtype)[0], _cast(mean, values.dtype))
-        else:
-            half[:] = _cast(mean, values.dtype)
-    return out
+    weights = mask[np.newaxis].astype(np.float32 if exact(values.dtype) else np.float64)
+    weighted = values * weights
+    cover = _sum(weights)
+    means = _sum(weighted) / np.maximum(cover, 1)
+    if how == "cubic":
+        single = np.dtype(np.float32)
+        smooth = half(weights, single)
+        enough = (smooth > SCANT) & (cover > 0)
+        means = np.where(enough, half(weighted, single) / np.maximum(smooth, 1), means)
+    opaque = _least(mask, REACH if how == "cubic" else 0) == 255
+    return np.where(opaque, _plain(values, how), _cast(means, values.dtype))
 
 
-def _smooth(band: Values) -> Values:
-    smooth: Values = _cubic(band[np.newaxis], np.dtype(np.float32))[0]
-    return smooth
+def _least(mask: Pixels, reach: int) -> Pixels:
+    """The least of each 2 x 2 pixels and those within `reach`, 0 or 3, of them."""
+    for _ in mask.shape:
+        even, odd = mask[::2], mask[1::2]
+        pairs = np.minimum(even, odd)
+        mask = pairs.copy()
+        if reach:
+            for behind, before in ((pairs[:-1], pairs[1:]), (odd[:-2], even[2:])):
+                shift = len(pairs) - len(behind)
+                np.minimum(mask[shift:], behind, out=mask[shift:])
+                np.minimum(mask[:-shift], before, out=mask[:-shift])
+        mask = mask.T
+    return mask
 
 
 def _mean(values: Values) -> Values:
@@ -158,7 +163,8 @@ def _mean(values: Values) -> Values:
 
 
 def _sum(values: Values) -> Values:
-    total: Values = values[:, ::2, ::2] + values[:, ::2, 1::2] + values[:, 1::2, ::2] + values[:, 1::2, 1::2]
+    tall = values[:, ::2] + values[:, 1::2]
+    total: Values = tall[..., ::2] + tall[..., 1::2]
     return total
 
 

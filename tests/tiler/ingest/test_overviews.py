@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 from tests.support.effort import examples
 from tests.support.layers import MakeLayer
 from tests.support.rasters import MakeRaster, scene
+from tiler.image.half import REACH
 from tiler.image.style import Pixels, Values
 from tiler.ingest import overviews
-from tiler.ingest.overviews import REACH, halved
+from tiler.ingest.overviews import halved
 from tiler.raster.options import Halving
 from tiler.storage.gdal_reads import location
 from tiler.storage.store import Stores
@@ -63,7 +64,7 @@ def test_cubic_is_the_stretched_kernel(dtype: str) -> None:
         known = np.isfinite(wanted)
         assert known.any()
         error = np.abs(out[known].astype(np.float64) - wanted[known]).max()
-        assert error <= (1.0 if values.dtype.kind in "ui" else 0.01)
+        assert error <= (0.51 if values.dtype.kind in "ui" else 0.01)
 
 
 @pytest.mark.parametrize("dtype", [*DTYPES, "int32", "uint32"])
@@ -102,10 +103,12 @@ def test_what_the_mask_hides_leaves_no_trace(seed: int, how: Halving) -> None:
     assert np.array_equal(one[:, cover > 0], two[:, cover > 0])
 
 
-@given(seed=seeds, how=st.sampled_from(WAYS), masked=st.booleans())
-def test_a_part_with_its_neighbours_is_halved_as_in_the_whole(seed: int, how: Halving, masked: bool) -> None:
+@given(seed=seeds, how=st.sampled_from(WAYS), dtype=st.sampled_from(DTYPES), masked=st.booleans())
+def test_a_part_with_its_neighbours_is_halved_as_in_the_whole(
+    seed: int, how: Halving, dtype: str, masked: bool
+) -> None:
     reach = REACH + 1  # even
-    values = noise("uint8", (1, 32, 48), seed)
+    values = noise(dtype, (1, 32, 48), seed)
     mask: Pixels | None = None
     if masked:
         mask = np.random.default_rng(seed).choice(np.array([0, 255, 255], np.uint8), (32, 48))
@@ -170,11 +173,11 @@ def test_mode_is_the_most_frequent_of_four_and_the_first_where_there_are_two(
 def test_an_area_is_halved_alike_in_patches_and_in_one(seed: int, how: Halving, dtype: str) -> None:
     """Masks that touch patches, their edges or margins, or hide whole patches."""
     rng = np.random.default_rng(seed)
-    height, width = (2 * int(side) for side in rng.integers(140, 310, 2))
+    height, width = (2 * int(side) for side in rng.integers(40, 110, 2))
     mask = np.full((height, width), 255, np.uint8)
     for _ in range(rng.integers(1, 5)):
         row, column = int(rng.integers(0, height)), int(rng.integers(0, width))
-        tall, wide = (int(side) for side in rng.choice([1, 2, 5, 300, 600], 2))
+        tall, wide = (int(side) for side in rng.choice([1, 2, 5, 80, 160], 2))
         mask[row : row + tall, column : column + wide] = rng.choice([0, 0, 90])
     values = np.where(mask > 0, noise(dtype, (1, height, width), seed), 0).astype(dtype)
     half, cover = halved((values, mask), how)
@@ -184,7 +187,19 @@ def test_an_area_is_halved_alike_in_patches_and_in_one(seed: int, how: Halving, 
     assert cover is not None
     assert whole_cover is not None
     assert np.array_equal(cover, whole_cover)
-    shown = cover > 0
-    differ = np.abs(half[:, shown].astype(np.float64) - whole[:, shown])
-    assert differ.max(initial=0) <= (1 if dtype[0] == "u" else 0.01)
-    assert (half[:, ~shown] == 0).all()
+    assert np.array_equal(half, whole)
+    assert (half[:, cover == 0] == 0).all()
+
+
+@given(seed=seeds, how=st.sampled_from(WAYS), dtype=st.sampled_from(DTYPES))
+@settings(max_examples=examples(30))
+def test_pixels_of_opaque_neighbours_are_the_same_under_a_mask_and_without(seed: int, how: Halving, dtype: str) -> None:
+    rng = np.random.default_rng(seed)
+    mask = np.full((32, 40), 255, np.uint8)
+    for row, column in zip(rng.integers(0, 32, 2), rng.integers(0, 40, 2), strict=True):
+        mask[row : row + rng.integers(1, 9), column : column + rng.integers(1, 9)] = rng.choice([0, 90, 254])
+    values = np.where(mask > 0, noise(dtype, (2, 32, 40), seed), 0).astype(dtype)
+    half, _ = halved((values, mask), how)
+    plain, _ = halved((values, None), how)
+    opaque = np.isfinite(slow_cubic(np.where(mask == 255, 1.0, np.nan)))
+    assert np.array_equal(half[:, opaque], plain[:, opaque])
