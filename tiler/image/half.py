@@ -65,7 +65,7 @@ def _blurred(strip: Values) -> Floats:
     return _across(np.ascontiguousarray(sums[:, ::2]), np.ascontiguousarray(sums[:, 1::2]))
 
 
-def _columns(strip: Pixels) -> tuple[npt.NDArray[np.uint16], npt.NDArray[np.uint16]]:
+def _columns(strip: Pixels) -> tuple[Sums, Sums]:
     """The even and the odd columns: as halves of two bytes, several times faster than picked."""
     pairs = np.ascontiguousarray(strip).view("<u2")
     return pairs & 255, pairs >> 8

@@ -17,6 +17,7 @@ from tiler.choices import Resampling
 from tiler.grid import Window
 from tiler.image.separable import Coordinates, cubic, exact, resampled
 from tiler.image.style import Area, Pixels, Values
+from tiler.raster import holes
 from tiler.raster.datasets import translated
 from tiler.raster.pixels import pixels, shown
 from tiler.raster.place import beneath_window, past_seam
@@ -25,6 +26,7 @@ from tiler.raster.warp import baked_dtype, needed_boxes, target, window_of
 
 STRAIGHT = 1e-3  # source pixels by which a straight column or row may bend
 POINTS: tuple[Resampling, ...] = ("nearest", "bilinear", "cubic", "cubic_spline", "lanczos")  # sampled at pixel centres
+SHRUNK = 1 / 0.95  # source pixels per pixel from which GDAL stretches its kernel
 ON_PIXEL = 1e-10  # pixels; GDAL rounds a nearest pixel that near to the next one
 
 
@@ -34,7 +36,8 @@ def warp_valid(
     """Values and mask of `warp`, or None if the window needs `warp`.
 
     It needs none if all pixels of `box`, the source pixels of `covered`, are valid and opaque where the raster has
-    them. Of `nearest` in straight columns and rows they may be anything. The mask is None if all is opaque.
+    them. In straight columns and rows they may be anything for `nearest`, and opaque or transparent for `cubic`, unless
+    it shrinks the raster. The mask is None if all is opaque.
 
     Raises:
         SourceReadError: some pixel could not be read.
@@ -43,16 +46,46 @@ def warp_valid(
     if part != box and not (resampling in POINTS and _touches_once(dataset, window, resampling)):
         return None
     straight = _straight(dataset, window) if resampling in ("nearest", "cubic") else None
-    read = _read(dataset, reading, part, whole=not (straight and resampling == "nearest"))
+    holes_too = straight is not None and (resampling == "nearest" or _enlarged(dataset, window, resampling))
+    read = _read(dataset, reading, part, whole=not holes_too)
     if read is None:
         return None
     values, mask = read
-    if not straight or not (resampling == "nearest" or exact(values.dtype)):
-        return _by_gdal(dataset, values, window, resampling, part, inside=part == box)
-    columns, rows = (centres - start for centres, start in zip(straight, part, strict=False))
-    if resampling == "nearest":
-        return _picked(values, mask, columns, rows)
-    return _resampled(values, columns, rows)
+    opaque = mask.min() == 255
+    if straight and resampling == "nearest":
+        return _picked(values, mask, *_inside(straight, part))
+    if straight and exact(values.dtype):
+        if opaque:
+            return _resampled(values, *_inside(straight, part))
+        return _with_holes(values, mask, *_inside(straight, part)) if _is_hard(mask) else None
+    return _by_gdal(dataset, values, window, resampling, part, inside=part == box) if opaque else None
+
+
+def _inside(centres: tuple[Coordinates, Coordinates], box: Box) -> tuple[Coordinates, Coordinates]:
+    """Columns and rows of the raster as those of `box`."""
+    return centres[0] - box[0], centres[1] - box[1]
+
+
+def _is_hard(mask: Pixels) -> bool:
+    """Whether every pixel is transparent or opaque."""
+    return bool(((mask == 0) | (mask == 255)).all())
+
+
+def _enlarged(dataset: DatasetReader, window: Window, resampling: Resampling) -> bool:
+    """Whether GDAL's `cubic` takes four source pixels per axis, from one turn of the globe."""
+    boxes, known = needed_boxes(dataset, window, resampling)
+    return known and len(boxes) == 1 and bool((boxes[0].ratio <= SHRUNK).all())
+
+
+def _with_holes(values: Values, mask: Pixels, columns: Coordinates, rows: Coordinates) -> Area:
+    """As `_resampled`, of values with holes."""
+    np.copyto(values, 0, where=mask == 0)
+    made, _ = _resampled(values, columns, rows)
+    (cover, beside), _ = _picked(holes.to_pick(mask), None, columns, rows)
+    ys, xs = divmod(np.flatnonzero(beside), columns.size)
+    holes.replace(made, (ys, xs), values, mask, (columns[xs], rows[ys]))
+    np.copyto(made, 0, where=cover == 0)
+    return made, None if cover.min() == 255 else cover
 
 
 def _touches_once(dataset: DatasetReader, window: Window, resampling: Resampling) -> bool:
@@ -98,18 +131,18 @@ def _reprojected(values: Values, window: Window, resampling: Resampling, place: 
     return out
 
 
-def _picked(values: Values, mask: Pixels, columns: Coordinates, rows: Coordinates) -> Area:
+def _picked(values: Values, mask: Pixels | None, columns: Coordinates, rows: Coordinates) -> Area:
     """The pixels in which the centres lie."""
     across, down = _within(columns, values.shape[2]), _within(rows, values.shape[1])
-    places = np.ix_(*(np.floor(each + ON_PIXEL).astype(np.intp) for each in (rows[down], columns[across])))
+    xs, ys = (np.floor(each + ON_PIXEL).astype(np.intp) for each in (columns[across], rows[down]))
     cover = np.zeros((rows.size, columns.size), np.uint8)
-    cover[down, across] = mask[places]
+    cover[down, across] = 255 if mask is None else mask.take(xs, axis=1).take(ys, axis=0)
     out = np.zeros((len(values), *cover.shape), values.dtype)
     for band, chosen in zip(values, out, strict=True):
-        chosen[down, across] = band[places]
+        chosen[down, across] = band.take(xs, axis=1).take(ys, axis=0)
     if cover.min() == 255:
         return out, None
-    out[:, cover == 0] = 0
+    np.copyto(out, 0, where=cover == 0)
     return out, cover
 
 

@@ -24,9 +24,9 @@ CORNERS = [(0, 0), (900, 0), (0, 700), (900, 700)]  # columns and rows of the ra
 SIDE, DEEP = 160, 4  # pixels of a window, and of its rim at the raster's edge
 
 
-def at(dataset: DatasetReader, column: int, row: int, side: int = SIDE) -> tuple[Window, Box]:
-    """A window with a point of the raster in its middle, and its source pixels."""
-    z = zoom_for(resolution_of(dataset))
+def at(dataset: DatasetReader, column: int, row: int, side: int = SIDE, finer: int = 0) -> tuple[Window, Box]:
+    """A window with a point of the raster in its middle, `finer` zooms above its own, and its source pixels."""
+    z = zoom_for(resolution_of(dataset)) + finer
     xs, ys = applied(dataset.transform, np.array([float(column)]), np.array([float(row)]))
     (east,), (north,) = carried(dataset.crs, MERCATOR, xs, ys)
     metres = resolution(z)
@@ -77,6 +77,40 @@ def test_nearest_by_index_picks_the_pixels_and_holes_of_gdal(dtype: str, make_ra
             assert 0 < (mask > 0).mean() < 1
             assert np.array_equal(found[1], mask)
             assert np.array_equal(found[0], picked)
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "float32"])
+@pytest.mark.parametrize("finer", [0, 1])
+def test_cubic_with_holes_is_as_gdals_warp_with_a_mask(dtype: str, finer: int, make_raster: MakeRaster) -> None:
+    hidden = np.random.default_rng(5).random((700, 900)) < 0.01
+    hidden[330:360, 400:470] = True
+    hidden[:, 440] = True
+    values = np.concatenate([np.where(hidden, 200, scene(700, 900)), np.where(hidden, 0, 255)[np.newaxis]])
+    reading = Reading((1, 2, 3), alpha=4)
+    path = make_raster(values=values.astype(dtype), bounds=PLACES["EPSG:4326"], crs="EPSG:4326")
+    with rasterio.open(path) as dataset:
+        for column, row in [*CORNERS, (450, 350)]:
+            window, box = at(dataset, column, row, finer=finer)
+            found = warp_valid(dataset, reading, window, "cubic", box)
+            made, mask = warp(dataset, reading, window, "cubic")
+            assert found is not None
+            assert found[1] is not None
+            assert np.count_nonzero(found[1] != mask) <= 0.002 * mask.size
+            assert not found[0][:, found[1] == 0].any()
+            both = (found[1] > 0) & (mask > 0)
+            assert 0.1 < both.mean() < 1
+            assert psnr(found[0][:, both][..., np.newaxis], made[:, both][..., np.newaxis]) > 45
+
+
+@pytest.mark.parametrize(("finer", "alpha", "left"), [(0, 0, False), (-1, 0, True), (0, 128, True)])
+def test_cubic_with_holes_is_left_to_gdal_if_it_shrinks_or_the_mask_is_soft(
+    finer: int, alpha: int, left: bool, make_raster: MakeRaster
+) -> None:
+    values = np.concatenate([scene(700, 900), np.full((1, 700, 900), 255, np.uint8)])
+    values[3, 340:350] = alpha
+    with rasterio.open(make_raster(values=values, bounds=PLACES["EPSG:4326"], crs="EPSG:4326")) as dataset:
+        window, box = at(dataset, 450, 350, finer=finer)
+        assert (warp_valid(dataset, Reading((1, 2, 3), alpha=4), window, "cubic", box) is None) == left
 
 
 def test_a_window_beside_the_raster_is_transparent(make_raster: MakeRaster) -> None:
