@@ -16,6 +16,7 @@ from tiler.image.style import Area, Pixels, Values
 from tiler.raster.options import Halving
 
 PATCH, MARGIN = 64, REACH + 1  # pixels; side of the patches in which a mask is checked, and the margin around each
+ROWS = 4  # most rows of patches in a part, to bound its memory
 SCANT = 64  # of 255; with less cover beneath it, a kernel with negative lobes gives no mean
 
 
@@ -78,9 +79,9 @@ def _parts(mask: Pixels) -> Iterator[Part]:
     patches = [[_span(start, start + PATCH, side) for start in range(0, side, PATCH)] for side in mask.shape]
     low, high = (_over_patches(mask, patches, reduce) for reduce in (np.minimum.reduce, np.maximum.reduce))
     kinds = (low == 255).astype(np.uint8) + (high > 0)  # 0 transparent, 1 mixed, 2 opaque
-    for rows in _runs([kind.tobytes() for kind in kinds]):
+    for rows in _runs([kind.tobytes() for kind in kinds], ROWS):
         row = kinds[rows.start].tolist()
-        for columns in _runs(row):
+        for columns in _runs(row, len(row)):
             if row[columns.start]:
                 spans = (
                     _span(run.start * PATCH, run.stop * PATCH, side)
@@ -105,10 +106,11 @@ def _over_patches(
     return np.stack([reduce(of_rows[:, source], axis=1) for source, *_ in columns], axis=1)
 
 
-def _runs(kinds: Sequence[Any]) -> list[range]:
-    """The longest ranges of equal neighbours."""
-    groups = [[place for place, _ in group] for _, group in groupby(enumerate(kinds), key=lambda each: each[1])]
-    return [range(group[0], group[-1] + 1) for group in groups]
+def _runs(kinds: Sequence[Any], most: int) -> Iterator[range]:
+    """Ranges of equal neighbours, cut at the multiples of `most`."""
+    for _, group in groupby(range(len(kinds)), key=lambda place: (place // most, kinds[place])):
+        places = list(group)
+        yield range(places[0], places[-1] + 1)
 
 
 def _cast(means: npt.NDArray[np.floating], dtype: np.dtype[Any]) -> Values:

@@ -1,11 +1,12 @@
 """Warp windows whose source pixels are all valid, several times faster than `warp`.
 
-Then GDAL needs no mask and no nodata value; and where the map keeps columns and rows straight, GDAL is not needed at
-all.
+Then GDAL needs no mask and no nodata value. Where the map keeps columns and rows straight, GDAL is not needed at all,
+and the source may have holes.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -19,14 +20,13 @@ from tiler.image.separable import Coordinates, cubic, exact, resampled
 from tiler.image.style import Area, Pixels, Values
 from tiler.raster import holes
 from tiler.raster.datasets import translated
-from tiler.raster.pixels import pixels, shown
+from tiler.raster.pixels import dtype_of, pixels, shown
 from tiler.raster.place import beneath_window, past_seam
 from tiler.raster.reading import Box, Reading, clipped
 from tiler.raster.warp import baked_dtype, needed_boxes, target, window_of
 
 STRAIGHT = 1e-3  # source pixels by which a straight column or row may bend
 POINTS: tuple[Resampling, ...] = ("nearest", "bilinear", "cubic", "cubic_spline", "lanczos")  # sampled at pixel centres
-SHRUNK = 1 / 0.95  # source pixels per pixel from which GDAL stretches its kernel
 ON_PIXEL = 1e-10  # pixels; GDAL rounds a nearest pixel that near to the next one
 
 
@@ -45,36 +45,45 @@ def warp_valid(
     part = clipped(box, dataset.width, dataset.height)
     if part != box and not (resampling in POINTS and _touches_once(dataset, window, resampling)):
         return None
-    straight = _straight(dataset, window) if resampling in ("nearest", "cubic") else None
-    holes_too = straight is not None and (resampling == "nearest" or _enlarged(dataset, window, resampling))
-    read = _read(dataset, reading, part, whole=not holes_too)
+    by_axis = resampling == "nearest" or (resampling == "cubic" and exact(_dtype(dataset, reading)))
+    straight = _straight(dataset, window) if by_axis else None
+    read = _read(dataset, reading, part, _accepted(straight, resampling))
     if read is None:
         return None
     values, mask = read
-    opaque = mask.min() == 255
-    if straight and resampling == "nearest":
-        return _picked(values, mask, *_inside(straight, part))
-    if straight and exact(values.dtype):
-        if opaque:
-            return _resampled(values, *_inside(straight, part))
-        return _with_holes(values, mask, *_inside(straight, part)) if _is_hard(mask) else None
-    return _by_gdal(dataset, values, window, resampling, part, inside=part == box) if opaque else None
+    if straight is None:
+        return _by_gdal(dataset, values, window, resampling, part, inside=part == box)
+    columns, rows = (centres - start for centres, start in zip(straight, part, strict=False))
+    if resampling == "nearest":
+        return _picked(values, mask, columns, rows)
+    return _resampled(values, columns, rows) if _is_opaque(mask) else _with_holes(values, mask, columns, rows)
 
 
-def _inside(centres: tuple[Coordinates, Coordinates], box: Box) -> tuple[Coordinates, Coordinates]:
-    """Columns and rows of the raster as those of `box`."""
-    return centres[0] - box[0], centres[1] - box[1]
+def _dtype(dataset: DatasetReader, reading: Reading) -> np.dtype[Any]:
+    return np.dtype(baked_dtype(dtype_of(dataset, reading.bands[0])))
+
+
+def _accepted(straight: tuple[Coordinates, Coordinates] | None, resampling: Resampling) -> Callable[[Pixels], bool]:
+    """A test of masks that need no `warp`."""
+    if straight is None:
+        return _is_opaque
+    if resampling == "nearest":
+        return _is_any
+    # a kernel that is not stretched reaches two source pixels to each side
+    enlarged = all(np.abs(np.diff(each)).max(initial=0) <= 1 + ON_PIXEL for each in straight)
+    return _is_hard if enlarged else _is_opaque
+
+
+def _is_opaque(mask: Pixels) -> bool:
+    return bool(mask.min() == 255)
 
 
 def _is_hard(mask: Pixels) -> bool:
-    """Whether every pixel is transparent or opaque."""
     return bool(((mask == 0) | (mask == 255)).all())
 
 
-def _enlarged(dataset: DatasetReader, window: Window, resampling: Resampling) -> bool:
-    """Whether GDAL's `cubic` takes four source pixels per axis, from one turn of the globe."""
-    boxes, known = needed_boxes(dataset, window, resampling)
-    return known and len(boxes) == 1 and bool((boxes[0].ratio <= SHRUNK).all())
+def _is_any(_mask: Pixels) -> bool:
+    return True
 
 
 def _with_holes(values: Values, mask: Pixels, columns: Coordinates, rows: Coordinates) -> Area:
@@ -94,16 +103,18 @@ def _touches_once(dataset: DatasetReader, window: Window, resampling: Resampling
     return known and len(boxes) == 1 and bool(boxes[0].own.all()) and not past_seam(dataset)
 
 
-def _read(dataset: DatasetReader, reading: Reading, box: Box, *, whole: bool) -> tuple[Values, Pixels] | None:
-    """Values in the baked dtype, and the mask; with `whole`, None unless all is opaque."""
+def _read(
+    dataset: DatasetReader, reading: Reading, box: Box, accepted: Callable[[Pixels], bool]
+) -> tuple[Values, Pixels] | None:
+    """Values in the baked dtype, and the mask; None unless it is `accepted`."""
     source = window_of(box)
     with translated(dataset.name):
-        if whole and reading.alpha:  # before the values, which may be in vain
+        if reading.alpha:  # before the values, which may be in vain
             alpha = dataset.read(reading.alpha, window=source)
-            if not (shown(alpha, reading.top) == 255).all():
+            if not accepted(shown(alpha, reading.top)):
                 return None
         values, mask = pixels(dataset, reading, window=source)
-    if whole and mask.min() < 255:
+    if not accepted(mask):
         return None
     return values.astype(baked_dtype(values.dtype.name), copy=False), mask
 
