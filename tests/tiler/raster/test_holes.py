@@ -32,7 +32,7 @@ def test_only_pixels_whose_kernel_is_cut_become_the_mean_of_visible_ones(seed: i
             # beyond the raster's sides the kernel is taken to reach one pixel further in
             assert min(top, left) < 0 or (got == 222).all()
             continue
-        assert beside[int(y), int(x)], "it would not be looked at"
+        assert beside[int(y), int(x)], "near a hole"
         weights = {
             (row, column): (1 - abs(x - 0.5 - column)) * (1 - abs(y - 0.5 - row)) * (mask[row, column] > 0)
             for row, column in taken
