@@ -31,7 +31,7 @@ from tiler.raster.place import MERCATOR, beneath_window, past_seam, turns
 from tiler.raster.reading import Box, Reading, clipped
 
 WARP_MEMORY = 256  # most megabytes of one warp
-TOLERANCE = 3e-4  # source pixels by which GDAL may misplace a pixel; its default is 0.125
+TOLERANCE = 3e-3  # source pixels by which GDAL may misplace a pixel; its default is 0.125
 READ = 2048 * 2048  # most source pixels of one warp
 LIMB = 128  # pixels; a window this small is not divided although some of its points are off the projection
 NEAR = 0.05  # ratios this near to a whole number are rounded, as in GDAL
