@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import fcntl
+import functools
+import gc
 import os
 import signal
 import sys
+from collections.abc import Iterator
 
 import pytest
 from hypothesis import settings
@@ -16,7 +20,18 @@ pytest_plugins = ["tests.fixtures.layers", "tests.fixtures.aws"]
 settings.register_profile("steady", deadline=None, derandomize=True, max_examples=examples(40))
 settings.load_profile("steady")
 
+gc.set_threshold(10_000)  # moto and botocore make many objects: looking for cycles took a sixth of their tests
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell that starts us in the background has it ignored
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report(collector: pytest.Collector) -> Iterator[None]:
+    """Make one process of a run compile each file, while the others wait for its bytecode."""
+    if not isinstance(collector, pytest.Module) or "PYTEST_XDIST_WORKER" not in os.environ:
+        return (yield)
+    with collector.path.open("rb") as locked:
+        fcntl.flock(locked, fcntl.LOCK_EX)
+        return (yield)
 
 
 @pytest.fixture(autouse=True)
@@ -31,5 +46,7 @@ def no_outside(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
     if access := sys.modules.get("tiler.storage.access"):
         access.session.cache_clear()
+    if (botocore := sys.modules.get("botocore.session")) and not hasattr(botocore.create_loader, "cache_info"):
+        botocore.create_loader = functools.cache(botocore.create_loader)  # each session would parse the same megabytes
     if session := sys.modules.get("rasterio.session"):
         monkeypatch.setattr(session, "boto3", None)  # an unused session a raster takes a 50th of a second each

@@ -12,7 +12,7 @@ import urllib3
 from tests.e2e import s3 as s3_module
 from tests.e2e import sqs as sqs_module
 from tests.e2e.proxy import Proxy
-from tests.e2e.world import ALPS, GLOBE, make_layers, seed, tiles_in
+from tests.e2e.world import ALPS, BELT, make_layers, seed, tiles_in
 from tests.support.shared import shared_folder
 
 
@@ -57,9 +57,9 @@ def alps(data: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, byte
 
 
 @pytest.fixture(scope="session")
-def globe(data: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
-    """The tiles of the layer `globe` as a local seeding makes them."""
-    return seeded_copy(tmp_path_factory, data, GLOBE)
+def belt(data: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    """The tiles of the layer `belt` as a local seeding makes them."""
+    return seeded_copy(tmp_path_factory, data, BELT)
 
 
 def seeded_copy(factory: pytest.TempPathFactory, data: Path, layer: str) -> dict[str, bytes]:

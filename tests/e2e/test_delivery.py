@@ -16,7 +16,7 @@ from tests.e2e.proxy import Fault, Proxy
 from tests.e2e.s3 import S3
 from tests.e2e.sqs import Sqs
 from tests.e2e.template import read_yaml
-from tests.e2e.world import ALPS, Deployed, deployed, key
+from tests.e2e.world import ALPS, BELT, Deployed, deployed, key
 from tests.support.aws_actions import FREE, Recorder, allowed, recorded
 from tests.support.effort import LONG
 from tests.support.paths import ROOT
@@ -174,7 +174,7 @@ def test_a_tilejson_that_was_removed_is_written_by_a_refresh(site: Delivery) -> 
 
 def test_the_doctor_finds_nothing_wrong_and_names_another_address(site: Delivery, data: Path) -> None:
     site.refresh(ALPS)
-    site.refresh("globe")
+    site.refresh(BELT)
     assert wrong(site) == {}
     stored = (data / "tiles" / ALPS / "tile.json").read_bytes()  # of before the deployment
     site.stack.s3.client().put_object(Bucket=site.stack.tiles, Key=f"{ALPS}/tile.json", Body=stored)

@@ -14,7 +14,7 @@ import pytest
 from tests.e2e.proxy import Fault, Proxy
 from tests.e2e.s3 import S3
 from tests.e2e.sqs import Sqs
-from tests.e2e.world import ALPS, GLOBE, Deployed, deployed, log_lines
+from tests.e2e.world import ALPS, BELT, Deployed, deployed, log_lines
 from tiler.keys import source_key
 
 
@@ -41,11 +41,11 @@ def status(stack: Deployed, job: str) -> dict[str, Any]:
 
 
 def test_a_job_is_cancelled_within_a_block_others_go_on_and_resume_does_the_rest(
-    stack: Deployed, proxy: Proxy, globe: dict[str, bytes], alps: dict[str, bytes]
+    stack: Deployed, proxy: Proxy, belt: dict[str, bytes], alps: dict[str, bytes]
 ) -> None:
-    job = sent(stack, GLOBE)
+    job = sent(stack, BELT)
     assert status(stack, job)["state"] == "running"
-    proxy.add(Fault("delay", "PUT", rf"/{GLOBE}/\d+/\d+/\d+\.png", seconds=0.05))
+    proxy.add(Fault("delay", "PUT", rf"/{BELT}/\d+/\d+/\d+\.png", seconds=0.2))
     with stack.working(max_concurrency=2, batch_size=5) as mapping:
         while status(stack, job)["done"] < 100:
             time.sleep(0.1)
@@ -59,7 +59,7 @@ def test_a_job_is_cancelled_within_a_block_others_go_on_and_resume_does_the_rest
     assert any(line["message"] == "dropped" for line in lines)
     said = status(stack, job)
     assert said["state"] == "cancelled"
-    assert sum(zoom["done"] for zoom in said["by_zoom"].values()) == len(filled) < 88
+    assert sum(zoom["done"] for zoom in said["by_zoom"].values()) == len(filled) < 66
     assert status(stack, other)["state"] == "done"
     assert stack.stored(ALPS) == alps
     proxy.clear()
@@ -67,22 +67,22 @@ def test_a_job_is_cancelled_within_a_block_others_go_on_and_resume_does_the_rest
         ended = json.loads(stack.run("resume", job, "--wait", "--json").stdout)
         mapping.drained()
     assert ended["job"] == job
-    assert ended["tiles"] == ended["written"] + ended["skipped"] == len(globe)
+    assert ended["tiles"] == ended["written"] + ended["skipped"] == len(belt)
     assert status(stack, job)["state"] == "done"
-    assert stack.run("verify", GLOBE, "--deep", "--sample", "200").stdout == ""
+    assert stack.run("verify", BELT, "--deep", "--sample", "200").stdout == ""
 
 
-def test_a_job_whose_source_is_half_unreadable_is_stopped_and_resumed_when_it_is_mended(
-    stack: Deployed, globe: dict[str, bytes]
+def test_a_job_whose_source_is_mostly_unreadable_is_stopped_and_resumed_when_it_is_mended(
+    stack: Deployed, belt: dict[str, bytes]
 ) -> None:
     client = stack.s3.client()
-    index = json.loads(client.get_object(Bucket=stack.sources, Key=f"sources/{GLOBE}/index.json")["Body"].read())
-    where = source_key(GLOBE, index["revision"])
+    index = json.loads(client.get_object(Bucket=stack.sources, Key=f"sources/{BELT}/index.json")["Body"].read())
+    where = source_key(BELT, index["revision"])
     good = client.get_object(Bucket=stack.sources, Key=where)["Body"].read()
-    half = len(good) // 2
-    client.put_object(Bucket=stack.sources, Key=where, Body=good[:half] + bytes(len(good) - half))
+    kept = len(good) // 3
+    client.put_object(Bucket=stack.sources, Key=where, Body=good[:kept] + bytes(len(good) - kept))
     with stack.working(max_concurrency=2, batch_size=2) as mapping:
-        ended = stack.run("seed", GLOBE, "--queue", "sqs", "--wait", "--json", "--max-failed", "5", check=False)
+        ended = stack.run("seed", BELT, "--queue", "sqs", "--wait", "--json", "--max-failed", "5", check=False)
         mapping.drained()
     said = json.loads(ended.stdout)
     assert ended.returncode == 1
@@ -94,22 +94,22 @@ def test_a_job_whose_source_is_half_unreadable_is_stopped_and_resumed_when_it_is
     assert "more than 5%" in seen["why"]
     failed = len(stack.ledger("failed"))
     assert 20 <= failed <= 20 + 2 * 2
-    assert failed + len(stack.ledger("done")) < 88, "all of it was rendered all the same"
+    assert failed + len(stack.ledger("done")) < 66, "all of it was rendered all the same"
     errors = stack.run("errors", job, "--json", check=False)
     assert errors.returncode == 1
     assert sum(json.loads(line)["blocks"] for line in errors.stdout.splitlines()) == failed
-    pages = client.get_paginator("list_objects_v2").paginate(Bucket=stack.tiles, Prefix=f"{GLOBE}/")
+    pages = client.get_paginator("list_objects_v2").paginate(Bucket=stack.tiles, Prefix=f"{BELT}/")
     stored = {each["Key"] for page in pages for each in page["Contents"] if each["Key"].endswith(".png")}
-    missing = stack.run("verify", GLOBE, check=False)
+    missing = stack.run("verify", BELT, check=False)
     assert missing.returncode == 1
-    assert {f"{GLOBE}/{line}.png" for line in missing.stdout.splitlines()} == globe.keys() - stored
+    assert {f"{BELT}/{line}.png" for line in missing.stdout.splitlines()} == belt.keys() - stored
     client.put_object(Bucket=stack.sources, Key=where, Body=good)
     stack.worker.kill_running()
     with stack.working(max_concurrency=2) as mapping:
         stack.run("resume", job, "--wait")
         mapping.drained()
     assert status(stack, job)["state"] == "done"
-    assert stack.run("verify", GLOBE, "--deep", "--sample", "200").stdout == ""
+    assert stack.run("verify", BELT, "--deep", "--sample", "200").stdout == ""
 
 
 def test_lost_messages_and_dead_letters_are_told_and_sent_again(
