@@ -123,7 +123,7 @@ class Window:
         end = time.monotonic() + PATIENCE / 1000
         while not come():
             assert time.monotonic() < end, "it did not come about"
-            self.page.wait_for_timeout(50)
+            self.page.wait_for_timeout(100)  # a look may be a screenshot
 
     def jump(self, zoom: float, latitude: float, longitude: float) -> None:
         """Move the map; `zoom` is that of the tiles of 256 pixels at their full size."""

@@ -2,7 +2,7 @@
 
 moto changes a queue's list of messages without a lock: a message that arrives while another is deleted is gone.
 Here every call holds one lock, a long poll between its looks excepted. moto also counts the messages of the
-whole queue for each one that it hands out; that is spared.
+whole queue for each one that it hands out, and lists the folders of its services twice a request; that is spared.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from collections.abc import Callable
 from types import FunctionType
 from typing import Any
 
-from moto.server import main
+from moto.server import DomainDispatcherApplication, main
 from moto.sqs import models
 
 LOCK = threading.RLock()
@@ -49,7 +49,9 @@ def polling(variant: Callable[..., list[Any]]) -> Callable[..., list[Any]]:
 
 
 def mend() -> None:
-    """Replace what is unsafe or slow in moto's SQS, in this process."""
+    """Replace what is unsafe or slow in moto and its SQS, in this process."""
+    dispatcher = DomainDispatcherApplication
+    dispatcher.get_backend_for_host = functools.cache(dispatcher.get_backend_for_host)  # type: ignore[method-assign]
     backend = models.SQSBackend
     for name, method in list(vars(backend).items()):
         if isinstance(method, FunctionType) and not name.startswith("_"):
