@@ -58,6 +58,12 @@ def drawn(layer: Layer, stores: Stores, tile: Tile, variant: TileVariant = PNG) 
     return decoded(alone(layer, stores, tile, variant), variant.size)
 
 
+def colours(pixels: Pixels) -> set[tuple[int, ...]]:
+    """Every RGBA in `(height, width, 4)`."""
+    whole = np.unique(np.ascontiguousarray(pixels).view(np.uint32))  # faster by far than rows of four
+    return set(map(tuple, whole.view(np.uint8).reshape(-1, 4).tolist()))
+
+
 def tiles_of(layer: Layer, z: int) -> list[Tile]:
     """The tiles that touch the layer's bounds."""
     return [

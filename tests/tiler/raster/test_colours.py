@@ -14,7 +14,7 @@ from rasterio.shutil import copy
 
 from tests.support.gdaldem import gdaldem
 from tests.support.layers import MakeLayer
-from tests.support.oracle import alone, drawn, landscape, tiles_of
+from tests.support.oracle import alone, colours, drawn, landscape, tiles_of
 from tests.support.pictures import visible
 from tests.support.rasters import MakeRaster, scene
 from tiler.errors import BadOption
@@ -314,7 +314,7 @@ def test_a_file_recolours_the_classes_of_a_palette_that_it_names(
     for tile in tiles_of(layer, layer.maxzoom):
         if data := alone(layer, stores, tile):
             pixels = np.asarray(Image.open(io.BytesIO(data)).convert("RGBA"))
-            seen |= {tuple(colour) for colour in np.unique(pixels.reshape(-1, 4), axis=0).tolist()}
+            seen |= colours(pixels)
     assert {colour for colour in seen if colour[3]} == set(expected)
 
 
