@@ -86,4 +86,4 @@ def unlike(seed: int, kind: str) -> Weigh:
         empty = sum(lit[: len(lit) * ((row + 3 * column) % 5) // 7])
         return Outcome(written=block_mask.tiles & ~empty, empty=empty, bytes=size, milliseconds=size // 1000)
 
-    return weigh
+    return cache(weigh)
