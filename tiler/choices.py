@@ -4,9 +4,15 @@ from __future__ import annotations
 
 from typing import Literal, get_args
 
+from tiler.keys import FORMATS, Format
+
 Resampling = Literal["nearest", "bilinear", "cubic", "cubic_spline", "lanczos", "average", "mode"]
 Terrain = Literal["", "hillshade", "slope", "terrain-rgb", "terrarium"]
+Choice = Format | Literal["webp-lossless", "auto"]  # auto: chosen from rendered sample tiles
+Bake = Literal["lossless", "finished"]  # finished: most blocks of the COG are tiles in the layer's format
 
 RESAMPLINGS: tuple[Resampling, ...] = get_args(Resampling)
 TERRAINS: tuple[Terrain, ...] = get_args(Terrain)[1:]
+CHOICES: tuple[Choice, ...] = (*FORMATS, "webp-lossless", "auto")
+BAKES: tuple[Bake, ...] = get_args(Bake)
 FITS = ("polynomial", "tps")  # transformations from ground control points

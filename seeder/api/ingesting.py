@@ -9,12 +9,11 @@ from os import PathLike, fspath
 from typing import Any, Literal, TypedDict
 
 from seeder.api.checks import check_names, parsed, path_of
-from tiler.choices import FITS, RESAMPLINGS, TERRAINS, Resampling, Terrain
+from tiler.choices import BAKES, CHOICES, FITS, RESAMPLINGS, TERRAINS, Bake, Choice, Resampling, Terrain
 from tiler.grid import MAX_ZOOM
 from tiler.image.colormap import checked
 from tiler.ingest.staging import Staging
-from tiler.keys import FORMATS
-from tiler.raster.options import Choice, Options, with_one_place
+from tiler.raster.options import Options, with_one_place
 from tiler.raster.units import check_unit
 from tiler.raster.vrt import check_bounds, check_geotransform, crs_of
 from tiler.settings import Settings
@@ -55,6 +54,7 @@ class Ingesting(TypedDict, total=False):
     unit: str
     requester_pays: bool
     anonymous: bool
+    bake: Bake
 
 
 def options_of(given: Mapping[str, Any]) -> Options:
@@ -171,7 +171,7 @@ _PARSERS: dict[str, Callable[[Any], Any]] = {
     "nodata": _form("give a number, or one per band", _nodata),
     "bands": _form("give a band's number, or several", _bands),
     "rescale": _form("give (low, high), or one such pair per band", _ranges),
-    "format": _one_of((*FORMATS, "auto")),
+    "format": _one_of(CHOICES),
     "attribution": str,
     "virtual": bool,
     "style": _one_of(("", *TERRAINS)),
@@ -189,4 +189,5 @@ _PARSERS: dict[str, Callable[[Any], Any]] = {
     "unit": lambda value: check_unit(value) if value else "",
     "requester_pays": bool,
     "anonymous": bool,
+    "bake": _one_of(BAKES),
 }

@@ -17,9 +17,9 @@ from seeder.cli.ingested import print_ingested, say_next_steps
 from seeder.cli.messages import guarded
 from seeder.cli.progress import TerminalReport
 from seeder.cli.scratch import scratch_option
-from tiler.choices import FITS, RESAMPLINGS, TERRAINS
+from tiler.choices import BAKES, CHOICES, FITS, RESAMPLINGS, TERRAINS
 from tiler.errors import BadOption
-from tiler.keys import FORMATS, check_layer, layer_from
+from tiler.keys import check_layer, layer_from
 from tiler.settings import Settings
 
 Command = Callable[..., None]
@@ -252,6 +252,12 @@ def raster_options(command: Command) -> Command:
         help="Render from the raster itself, more slowly, or from a baked copy.  [default: --baked]",
     )
     @option(
+        "--bake",
+        group="Output",
+        type=click.Choice(BAKES),
+        help="Bake lossless pixels, or finished JPEG or WebP tiles, which seeding only copies.  [default: lossless]",
+    )
+    @option(
         "--trust-source/--no-trust-source",
         group="Safety",
         default=None,
@@ -272,7 +278,7 @@ def raster_options(command: Command) -> Command:
     @option(
         "--format",
         group="Output",
-        type=click.Choice([*FORMATS, "auto"]),
+        type=click.Choice(CHOICES),
         help="Format of the tiles; auto chooses a lossy one if that halves their size.  [default: png]",
     )
     @option("--attribution", group="Output", metavar="TEXT", help="Attribution text.")

@@ -37,7 +37,7 @@ def _ingested(done: Ingested) -> Iterator[str]:
     if not done.fresh:
         yield f"layer {layer.id} is up to date: revision {layer.revision}"
         return
-    yield f"layer {layer.id}: revision {layer.revision}, zooms {layer.minzoom}-{layer.maxzoom}, {layer.format}"
+    yield f"layer {layer.id}: revision {layer.revision}, zooms {layer.minzoom}-{layer.maxzoom}, {layer.full_format}"
     west, _, east, _ = layer.bounds
     yield f"bounds {layer.bounds.rounded}" + (" (across the antimeridian)" if west > east else "")
     if done.why:

@@ -41,7 +41,7 @@ def layers(as_json: bool, settings: Settings) -> None:
             layer.id,
             layer.revision,
             f"{layer.minzoom}-{layer.maxzoom}",
-            layer.format,
+            layer.full_format,
             layer.bounds.rounded,
             "baked" if layer.bake else "virtual",
         )

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from tiler.choices import Terrain
+from tiler.choices import TERRAINS, Terrain
 from tiler.errors import BadOption
 
 ROWS = 64  # rows of a block to style at once: twice as fast while they fit into the processor's cache
@@ -93,6 +93,19 @@ class Style:
             raise BadOption(f"--style {self.terrain} encodes unchanged heights: drop --rescale and --colormap")
         if self.colours and (len(self.colours), len(self.rescale)) != (256, 1):
             raise BadOption("a colormap needs 256 colours and one range")
+
+    @classmethod
+    def from_json(cls, fields: dict[str, Any]) -> Style:
+        """A style from its fields in JSON; earlier versions wrote fewer.
+
+        Raises:
+            KeyError, TypeError, ValueError: a field is missing or invalid.
+        """
+        fields = {"colours": [], "stops": [], "terrain": "", "meant": [], **fields}
+        lists = {name: tuple(map(tuple, fields[name])) for name in ("rescale", "palette", "colours", "stops", "meant")}
+        if fields["terrain"] not in ("", *TERRAINS):
+            raise ValueError(f"unknown style {fields['terrain']}")
+        return cls(**lists, terrain=fields["terrain"])
 
     @property
     def encoding(self) -> tuple[float, int] | None:

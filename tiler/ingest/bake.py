@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -22,7 +22,8 @@ from threadpoolctl import threadpool_limits
 
 from tiler.grid import TILE, Bounds, Window, tile_ranges
 from tiler.image.style import Area
-from tiler.ingest.cog import Blocks, Level, Profile, Spool, assemble, compress_mask, compress_values
+from tiler.ingest.chunks import Baked, BakeTask, Collected, Ref
+from tiler.ingest.cog import Blocks, Level, Profile, Spool, assemble, compress
 from tiler.ingest.disk_space import check_rest
 from tiler.ingest.overviews import halved
 from tiler.ingest.processes import stream
@@ -43,36 +44,6 @@ FINEST = 2 * TILE + HALO  # pixels; a window this small is warped with its mask 
 EXACT = 8  # halvings that keep a tile edge on a pixel edge: TILE is 2**EXACT
 CACHE = 200  # megabytes of source blocks cached per worker
 NEAR = 16  # one over the largest share of the world's width to check at once, because projections bend
-
-Ref = tuple[str, int]  # spool and offset of a halved chunk
-
-
-@dataclass(frozen=True, slots=True)
-class BakeTask:
-    """A chunk to bake: at level 0 from the raster, at lower zooms from `parts`.
-
-    Each part is (row, column, ref), a halved chunk as a block of this chunk or its halo, relative to its first block.
-    """
-
-    level: int
-    row: int  # in chunks
-    column: int
-    parts: tuple[tuple[int, int, Ref], ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Baked:
-    """A baked chunk.
-
-    `blocks` has a row (level, row, column, offset, size, mask offset, mask size) for each block; offsets are into
-    `spool`, in bytes.
-    """
-
-    task: BakeTask
-    spool: str
-    blocks: npt.NDArray[np.int64]
-    opaque: bool
-    rest: Ref | None
 
 
 def lay_out(bounds: Bounds, z: int) -> CogLayout:
@@ -100,11 +71,13 @@ def lay_out(bounds: Bounds, z: int) -> CogLayout:
 class Baker:
     """The state of one worker between chunks: its spool and its open raster."""
 
-    def __init__(self, survey: Survey, bake: CogLayout, folder: Path, gaps: Gaps | None = None) -> None:
+    def __init__(
+        self, survey: Survey, bake: CogLayout, folder: Path, gaps: Gaps | None = None, *, opaque: bool = False
+    ) -> None:
         self.survey = survey
         self.bake = bake
         self.gaps = gaps
-        self.profile = Profile(survey.dtype, survey.reading.count, survey.style.palette)
+        self.profile = _profile(survey, bake, opaque=opaque)
         self.spool = Spool(folder)
         self.dataset, self.reach = _view(survey)
 
@@ -210,10 +183,10 @@ class Baker:
                 block_mask = None if mask is None else mask[place]
                 if block_mask is not None and not block_mask.any():
                     continue
-                at = self.spool.add(compress_values(values[:, *place], self.profile))
-                mask_at = (0, 0)
-                if block_mask is not None and block_mask.min() < 255:
-                    mask_at = self.spool.add(compress_mask(block_mask))
+                finished = level < self.bake.finished
+                block, outside = compress(values[:, *place], block_mask, self.profile, finished=finished)
+                at = self.spool.add(block)
+                mask_at = self.spool.add(outside) if outside else (0, 0)
                 yield (level, row + y // TILE, column + x // TILE, *at, *mask_at)
 
     def _spool_halved(self, area: Area) -> Ref:
@@ -271,10 +244,18 @@ def _core(area: Area, halo: int) -> Area:
     return values[:, *inside], None if mask is None or mask[inside].min() == 255 else mask[inside]
 
 
-def _baking(survey: Survey, bake: CogLayout, folder: Path, gaps: Gaps | None) -> Callable[[BakeTask], Baked]:
+def _profile(survey: Survey, bake: CogLayout, *, opaque: bool) -> Profile:
+    """The profile of the COG's blocks; `opaque` matters for its overviews that are no tiles."""
+    form = survey.finished if bake.finished else None
+    return Profile(survey.dtype, survey.reading.count, survey.style.palette, form, opaque)
+
+
+def _baking(
+    survey: Survey, bake: CogLayout, folder: Path, gaps: Gaps | None, opaque: bool
+) -> Callable[[BakeTask], Baked]:
     """The task of one worker; see `stream`."""
     threadpool_limits(1)  # each core has a worker already, so more threads would only compete
-    return Baker(survey, bake, folder, gaps).bake_chunk
+    return Baker(survey, bake, folder, gaps, opaque=opaque).bake_chunk
 
 
 def _regions(survey: Survey, bake: CogLayout, gaps: Gaps) -> Regions:
@@ -288,39 +269,6 @@ def _regions(survey: Survey, bake: CogLayout, gaps: Gaps) -> Regions:
 
     chunks = min(-(-max(bake.columns, bake.rows) // CHUNK), max(1, 2**bake.z // CHUNK // NEAR))
     return Regions(share, 1 << (chunks - 1).bit_length())
-
-
-@dataclass(slots=True)
-class _Collected:
-    """The spool positions of all blocks, collected from baked chunks."""
-
-    spools: list[str]
-    values: list[Blocks]
-    masks: list[Blocks]
-    opaque: bool = True
-    size: int = 0  # bytes of all blocks
-
-    def add(self, baked: Baked) -> None:
-        if baked.spool not in self.spools:
-            self.spools.append(baked.spool)
-        spool = self.spools.index(baked.spool)
-        self.opaque &= baked.opaque or baked.task.level > 0  # overviews extend beyond the raster
-        for level, row, column, *place in baked.blocks.tolist():
-            self.size += place[1] + place[3]
-            self.values[level].set(row, column, spool, (place[0], place[1]))
-            if place[3]:
-                self.masks[level].set(row, column, spool, (place[2], place[3]))
-
-    def add_opaque_masks(self, folder: Path) -> None:
-        """Add an opaque mask to every block with values but no mask."""
-        spool = Spool(folder)
-        place = spool.add(compress_mask(np.full((TILE, TILE), 255, np.uint8)))
-        spool.flush()
-        self.spools.append(str(spool.path))
-        for values, mask in zip(self.values, self.masks, strict=True):
-            unmasked = (values.size > 0) & (mask.size == 0)
-            mask.spool[unmasked] = len(self.spools) - 1
-            mask.offset[unmasked], mask.size[unmasked] = place
 
 
 def bake_cog(
@@ -337,12 +285,14 @@ def bake_cog(
         NoRoom: the COG would not fit on the disk beside the scratch files.
     """
     bake = lay_out(survey.bounds, survey.base)
+    if survey.finished and bake.levels > HALVINGS:  # overviews below, and the last of all, stay lossless
+        bake = replace(bake, finished=HALVINGS)
     widths = [bake.columns * TILE >> level for level in range(bake.levels)]
     heights = [bake.rows * TILE >> level for level in range(bake.levels)]
     shapes = [
         (-(-max(1, height) // TILE), -(-max(1, width) // TILE)) for width, height in zip(widths, heights, strict=True)
     ]
-    blocks = _Collected([], [Blocks(*shape) for shape in shapes], [Blocks(*shape) for shape in shapes])
+    blocks = Collected([], [Blocks(*shape) for shape in shapes], [Blocks(*shape) for shape in shapes])
     tops = range(0, bake.levels, HALVINGS)
     base, *rest = (math.prod(-(-side // CHUNK) for side in shapes[level]) for level in tops)
     total = base + sum(rest)
@@ -350,8 +300,8 @@ def bake_cog(
     parts: dict[tuple[int, int], list[tuple[int, int, Ref]]] = {}
     gaps = gaps_of(_view(survey)[0], survey.reading)
     regions = _regions(survey, bake, gaps) if gaps else Regions()
-    make = partial(_baking, survey, bake, path.parent, gaps)
     for level in tops:
+        make = partial(_baking, survey, bake, path.parent, gaps, not blocks.transparent)
         tasks = _tasks(level, shapes[level], parts, regions)
         parts = {}
         for baked in stream(make, tasks, jobs=jobs if level == 0 else 1):
@@ -366,17 +316,17 @@ def bake_cog(
             progress(done + regions.passed, total)
     if regions.passed:  # skipped regions may be the last
         progress(total, total)
-    opaque = blocks.opaque and bool((blocks.values[0].size > 0).all())
-    if not opaque:
+    profile = _profile(survey, bake, opaque=not blocks.transparent)
+    if profile.masked:
         blocks.add_opaque_masks(path.parent)
-    masks = [None if opaque else mask for mask in blocks.masks]
-    levels = [Level(*each) for each in zip(widths, heights, blocks.values, masks, strict=True)]
+    masks = [mask if profile.masked else None for mask in blocks.masks]
+    finished = [level < bake.finished for level in range(bake.levels)]
+    levels = [Level(*each) for each in zip(widths, heights, blocks.values, masks, finished, strict=True)]
     window = Window(bake.z, bake.x * TILE, bake.y * TILE, widths[0], heights[0])
-    profile = Profile(survey.dtype, survey.reading.count, survey.style.palette)
     assemble(
         path, levels, profile, origin=window.corner, pixel=window.pixel, spools=[Path(spool) for spool in blocks.spools]
     )
-    return replace(bake, opaque=opaque), blocks.values[0].size > 0
+    return replace(bake, opaque=profile.opaque), blocks.values[0].size > 0
 
 
 def _chunks_around(row: int, column: int) -> set[tuple[int, int]]:

@@ -4,7 +4,8 @@ GDAL's COG driver writes from one process, after all pixels are available. Here 
 into spools, and `assemble` puts header and blocks in order: all image directories first, then the data from the
 smallest overview to the base, so that any reader needs one request for the header. Empty blocks are omitted (offset
 and size 0). Written as BigTIFF (TIFF 6.0; the BigTIFF design of libtiff; OGC
-GeoTIFF 1.1), Zstandard with a predictor, masks of 8 bits so that soft edges stay soft.
+GeoTIFF 1.1), Zstandard with a predictor, masks of 8 bits so that soft edges stay soft. The first levels may hold
+finished tiles instead, in TIFF's JPEG or WebP compression: each block is a complete file.
 """
 
 from __future__ import annotations
@@ -22,8 +23,12 @@ import numpy as np
 import numpy.typing as npt
 import zstandard
 
+from tiler.choices import Choice
 from tiler.grid import TILE
-from tiler.image.style import Pixels, Rgba, Values
+from tiler.image.encode import encode
+from tiler.image.style import Picture, Pixels, Rgba, Values
+from tiler.keys import Format
+from tiler.raster.options import LOSSLESS, file_format
 
 LEVEL = 1  # of Zstandard
 FLOATS_LEVEL = -1  # for floats, whose bytes hardly repeat: 1.45 times as fast, and as small
@@ -33,18 +38,48 @@ SHORT, LONG, DOUBLE, LONG8 = 3, 4, 12, 16
 _SIZES = {SHORT: "H", LONG: "I", DOUBLE: "d", LONG8: "Q"}
 _FORMATS = {"u": 1, "i": 2, "f": 3}  # SampleFormat
 ZSTD = 50000
+FINISHED: dict[Format, int] = {"jpg": 7, "webp": 50001}  # compressions of finished tiles
 NO_PREDICTOR, HORIZONTAL, FLOATING = 1, 2, 3
+YCBCR = 6  # PhotometricInterpretation
+UNASSOCIATED = 2  # ExtraSamples: opacity, and colours not multiplied by it
 
 Tag = tuple[int, int, Sequence[float] | npt.NDArray[Any]]
 
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """The properties that all blocks of a COG share."""
+    """The properties that all blocks of a COG share.
+
+    `finished` is the format of the tiles that are the blocks of the first levels; None if all levels are lossless. WebP
+    has no grey and holds opacity itself, so its COG has three bands, and a fourth instead of a mask if it is not
+    `opaque`.
+    """
 
     dtype: str  # numpy's name
     bands: int
     palette: tuple[Rgba, ...] = ()
+    finished: Choice | None = None
+    opaque: bool = False
+
+    @property
+    def form(self) -> Format | None:
+        """The format of the finished tiles' files."""
+        return self.finished and file_format(self.finished)
+
+    @property
+    def alpha(self) -> bool:
+        """Whether the last sample of a pixel is its opacity."""
+        return self.form == "webp" and not self.opaque
+
+    @property
+    def masked(self) -> bool:
+        """Whether the COG has a mask besides its values."""
+        return not (self.opaque or self.alpha)
+
+    @property
+    def samples(self) -> int:
+        """Samples of a pixel."""
+        return 3 + self.alpha if self.form == "webp" else self.bands
 
     @property
     def predictor(self) -> int:
@@ -52,6 +87,26 @@ class Profile:
         if self.palette:
             return NO_PREDICTOR
         return FLOATING if np.dtype(self.dtype).kind == "f" else HORIZONTAL
+
+
+def compress(block: Values, mask: Pixels | None, profile: Profile, *, finished: bool) -> tuple[bytes, bytes]:
+    """The bytes of one block, `(bands, TILE, TILE)`, as a tile if `finished`; and of its mask, if it needs one."""
+    if mask is not None and mask.min() == 255:
+        mask = None
+    outside = b"" if mask is None or profile.form == "webp" else compress_mask(mask)
+    if profile.form and finished:
+        tile = encode(Picture(np.moveaxis(block, 0, -1), mask), profile.form, lossless=profile.finished in LOSSLESS)
+        return tile or b"", outside
+    if profile.form == "webp":
+        block = np.broadcast_to(block, (3, *block.shape[1:]))
+    if profile.alpha:
+        block = np.concatenate((block, _opacity(block.shape[1:]) if mask is None else mask[np.newaxis]))
+    return compress_values(block, profile), outside
+
+
+def _opacity(shape: tuple[int, ...]) -> Values:
+    """The opacity of an opaque block."""
+    return np.full((1, *shape), 255, np.uint8)
 
 
 def compress_values(block: Values, profile: Profile) -> bytes:
@@ -141,12 +196,13 @@ class Blocks:
 
 @dataclass(frozen=True, slots=True)
 class Level:
-    """The base image or an overview: its size in pixels, and the blocks of its values and mask."""
+    """The base image or an overview: its size in pixels, the blocks of its values and mask, and whether it is tiles."""
 
     width: int
     height: int
     values: Blocks
     mask: Blocks | None
+    finished: bool = False
 
 
 def assemble(
@@ -211,18 +267,19 @@ def _placed(images: Sequence[Blocks], start: int) -> list[npt.NDArray[np.uint64]
 
 
 def _tags(level: Level, blocks: Blocks, profile: Profile, *, masked: bool, reduced: bool) -> list[Tag]:
-    bands = 1 if masked else profile.bands
+    bands = 1 if masked else profile.samples
+    form = profile.form if level.finished and not masked else None
     kind = np.dtype(np.uint8 if masked else profile.dtype)
     tags: list[Tag] = [
         (254, LONG, [4 * masked + reduced]),  # NewSubfileType
         (256, LONG, [level.width]),
         (257, LONG, [level.height]),
         (258, SHORT, [8 * kind.itemsize] * bands),
-        (259, SHORT, [ZSTD]),
-        (262, SHORT, [_photometric(profile, masked=masked)]),
+        (259, SHORT, [FINISHED[form] if form else ZSTD]),
+        (262, SHORT, [YCBCR if form == "jpg" and bands == 3 else _photometric(profile, masked=masked)]),
         (277, SHORT, [bands]),
         (284, SHORT, [1]),  # pixel-interleaved
-        (317, SHORT, [NO_PREDICTOR if masked else profile.predictor]),
+        (317, SHORT, [NO_PREDICTOR if masked or form else profile.predictor]),
         (322, LONG, [TILE]),
         (323, LONG, [TILE]),
         (324, LONG8, blocks.offset.ravel()),  # replaced by the offsets in the file
@@ -233,6 +290,10 @@ def _tags(level: Level, blocks: Blocks, profile: Profile, *, masked: bool, reduc
         table = np.zeros((256, 3), np.uint16)
         table[: len(profile.palette)] = [colour[:3] for colour in profile.palette]
         tags.append((320, SHORT, (table * 257).T.ravel()))
+    if profile.alpha and not masked:
+        tags.append((338, SHORT, [UNASSOCIATED]))  # ExtraSamples
+    if form == "jpg" and bands == 3:
+        tags.append((530, SHORT, [2, 2]))  # YCbCrSubSampling
     return tags
 
 
@@ -241,7 +302,7 @@ def _photometric(profile: Profile, *, masked: bool) -> int:
         return 4
     if 0 < len(profile.palette) <= 256:
         return 3
-    return 2 if profile.bands == 3 else 1
+    return 2 if profile.samples >= 3 else 1
 
 
 def _geo_tags(origin: tuple[float, float], pixel: float) -> list[Tag]:

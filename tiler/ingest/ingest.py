@@ -31,7 +31,7 @@ from tiler.layers.footprint import Footprint
 from tiler.layers.origin import origins as files_now
 from tiler.raster.archived import unpacked
 from tiler.raster.datasets import OpenOptions, as_it_is, forget, opened
-from tiler.raster.options import Options
+from tiler.raster.options import Options, file_format
 from tiler.raster.warp import overview_for, warp
 from tiler.storage.leftovers import sweep
 from tiler.storage.store import Store, Stores
@@ -177,7 +177,7 @@ def _publish(
         bounds=surveyed.bounds,
         minzoom=surveyed.minzoom,
         maxzoom=surveyed.maxzoom,
-        format="png" if options.format == "auto" else options.format,
+        format=file_format(options.format),
         style=surveyed.style,
         footprint=Footprint(0, 0, 0, np.ones((1, 1), bool)),
         bake=None,

@@ -10,11 +10,12 @@ from pathlib import Path
 
 from rasterio.io import DatasetReader
 
-from tiler.choices import Resampling
+from tiler.choices import Choice, Resampling
 from tiler.errors import BadOption, BadSource, SourceReadError
 from tiler.grid import Bounds, zoom_for
 from tiler.image.style import Style
 from tiler.ingest.doubts import check_degrees, check_placed, crs_beside
+from tiler.ingest.finished import finished_format
 from tiler.ingest.source_files import SourceFiles, beneath
 from tiler.raster.amplitude import was_complex
 from tiler.raster.datasets import OpenOptions, opened, translated
@@ -60,6 +61,7 @@ class Survey:
     overview: Halving  # of the levels below the base
     stretched: bool  # whether `style.rescale` was computed from a sample
     open_options: OpenOptions
+    finished: Choice | None = None  # format of the tiles to bake into the COG
     notes: tuple[str, ...] = ()  # for the user
     differs: tuple[str, ...] = ()  # aspects that earlier versions interpreted differently; see `revision_of`
 
@@ -105,6 +107,7 @@ def survey(path: str, options: Options) -> Survey:
         overview="mode" if palette else HALVINGS[resampling],
         stretched=display.stretched,
         open_options=open_options,
+        finished=finished_format(options, display.style),
         notes=(*notes, *display.notes),
         differs=(
             *differs,

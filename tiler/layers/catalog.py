@@ -12,7 +12,7 @@ from typing import Any
 from mercantile import Tile
 
 from tiler import keys
-from tiler.choices import RESAMPLINGS, TERRAINS, Resampling
+from tiler.choices import RESAMPLINGS, Choice, Resampling
 from tiler.errors import BadName, BadOption, CatalogError, GridError, MissingObject, UnknownLayer
 from tiler.grid import MAX_ZOOM, Bounds, TileRange, check_zooms, tile_ranges
 from tiler.image.style import Style
@@ -78,9 +78,23 @@ class Layer:
         """Whether the layer has `tile`."""
         return any(tile in each for each in self.ranges(tile.z))
 
+    @property
+    def lossless_webp(self) -> bool:
+        """Whether WebP tiles of the layer are lossless, as its ingest requested."""
+        return self.asked.format == "webp-lossless"
+
+    @property
+    def full_format(self) -> Choice:
+        """The format of the layer's tiles; lossless WebP by its own name."""
+        return "webp-lossless" if self.lossless_webp else self.format
+
+    def finished(self, zoom: int, form: Format) -> bool:
+        """Whether tiles of `zoom` at scale 1 in a format are blocks of the COG, ready to be copied."""
+        return self.bake is not None and form == self.format and 0 <= self.bake.z - zoom < self.bake.finished
+
     def takes(self, form: Format) -> bool:
         """Whether the layer's tiles can have a format: colours that encode heights need a lossless one."""
-        return form in LOSSLESS or not self.style.encoding
+        return form in LOSSLESS or (form == "webp" and self.lossless_webp) or not self.style.encoding
 
     def check_format(self, form: Format) -> Format:
         """Return `form` if the layer's tiles can have it.
@@ -121,7 +135,7 @@ def dump(layer: Layer) -> bytes:
         "origins": layer.origins,
         "reading": asdict(layer.reading) if layer.reading else None,
         "style": asdict(layer.style),
-        "bake": asdict(layer.bake) if layer.bake else None,
+        "bake": layer.bake.to_json() if layer.bake else None,
         "footprint": layer.footprint.to_json(),
     }
     return (json.dumps(fields, indent=1) + "\n").encode()
@@ -134,21 +148,6 @@ def _text(number: float | None) -> str | None:
 
 def _number(text: str | None) -> float | None:
     return None if text is None else float(text)
-
-
-def _style(fields: dict[str, Any]) -> Style:
-    """A style from JSON; earlier versions wrote fewer fields."""
-    fields = {"colours": [], "stops": [], "terrain": "", "meant": [], **fields}
-    lists = {name: tuple(map(tuple, fields[name])) for name in ("rescale", "palette", "colours", "stops", "meant")}
-    if fields["terrain"] not in ("", *TERRAINS):
-        raise ValueError(f"unknown style {fields['terrain']}")
-    return Style(**lists, terrain=fields["terrain"])
-
-
-def _reading(fields: dict[str, Any] | None) -> Reading | None:
-    if fields is None:
-        return None
-    return Reading(**{**fields, "bands": tuple(fields["bands"]), "nodata": tuple(fields["nodata"])})
 
 
 def parse(data: bytes, key: str) -> Layer:
@@ -178,8 +177,8 @@ def parse(data: bytes, key: str) -> Layer:
             asked=Options.from_json(fields["asked"]),
             previous=fields["previous"],
             origins=tuple(Origin(*each) for each in fields.get("origins", ())),
-            reading=_reading(fields.get("reading")),
-            style=_style(fields["style"]),
+            reading=Reading.from_json(reading) if (reading := fields.get("reading")) else None,
+            style=Style.from_json(fields["style"]),
             bake=CogLayout(**fields["bake"]) if fields["bake"] else None,
             footprint=Footprint.from_json(fields["footprint"], key),
         )

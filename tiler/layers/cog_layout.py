@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 DIRECTORY = 2048  # bytes of an image directory of a COG with its colour table, without its block lists
 
@@ -12,7 +12,8 @@ class CogLayout:
     """The place of a layer's baked COG on the XYZ grid.
 
     Its base is `columns` x `rows` tiles of zoom `z` from tile (x, y); `levels` counts the base and its overviews, each
-    one zoom lower. Columns past 2**z lie beyond the antimeridian.
+    one zoom lower. Columns past 2**z lie beyond the antimeridian. Blocks of the first `finished` levels are tiles in
+    the layer's format; those of the others are lossless.
     """
 
     z: int
@@ -22,6 +23,11 @@ class CogLayout:
     rows: int
     levels: int
     opaque: bool  # no pixel is transparent, so the COG has no mask
+    finished: int = 0
+
+    def to_json(self) -> dict[str, int]:
+        """The fields in JSON, without `finished` if there are none: earlier versions do not know it."""
+        return {name: value for name, value in asdict(self).items() if value or name != "finished"}
 
     @property
     def head(self) -> int:

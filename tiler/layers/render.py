@@ -21,6 +21,7 @@ from tiler.image.terrain import derived
 from tiler.keys import FORMATS, Format, Scale
 from tiler.layers.catalog import Layer
 from tiler.layers.cog_layout import CogLayout
+from tiler.layers.finished import Place, copied
 from tiler.layers.origin import check_origins
 from tiler.raster.datasets import OpenOptions, opened
 from tiler.raster.pixels import reading_of
@@ -89,6 +90,9 @@ def _render(
     size = variant.size
     with rasterio.Env(session=DummySession(), GDAL_CACHEMAX=CACHE):
         level = _level(layer.bake, zoom) if layer.bake else None
+        if layer.bake and level is not None and variant.scale == 1 and layer.finished(block.z, variant.format):
+            yield from copied(path, level, list(_places(layer, layer.bake, level, block, mask)), variant.format)
+            return
         if layer.bake and level is not None:
             runs, read_area = _runs(layer, block, mask), _cog_reader(layer, layer.bake, path, level)
         else:
@@ -109,7 +113,8 @@ def _render(
                 area = derived(layer.style.terrain, area, window)
             picture = layer.style.apply(*area)
             for tile in tiles:
-                yield tile, encode(picture.cut((tile.y - top) * size, (tile.x - left) * size, size), variant.format)
+                cut = picture.cut((tile.y - top) * size, (tile.x - left) * size, size)
+                yield tile, encode(cut, variant.format, lossless=layer.lossless_webp)
 
 
 def render_tile(layer: Layer, sources: Store, tile: Tile, variant: TileVariant) -> bytes | None:
@@ -121,7 +126,7 @@ def render_tile(layer: Layer, sources: Store, tile: Tile, variant: TileVariant) 
 
 def nothing(layer: Layer, variant: TileVariant) -> bytes:
     """The blank tile of the layer, for an empty tile that must have bytes."""
-    return blank_tile(variant.size, variant.format, layer.style.ground)
+    return blank_tile(variant.size, variant.format, layer.style.ground, lossless=layer.lossless_webp)
 
 
 def _level(bake: CogLayout, zoom: int) -> int | None:
@@ -136,6 +141,12 @@ def _runs(layer: Layer, block: Block, mask: int) -> Iterator[list[Tile]]:
     for tile in block.tiles(mask):
         turns.setdefault(_unwrapped(layer, tile.x, block.z) - tile.x, []).append(tile)
     return iter(turns.values())
+
+
+def _places(layer: Layer, bake: CogLayout, level: int, block: Block, mask: int) -> Iterator[tuple[Tile, Place]]:
+    """The requested tiles, each with the place of its block in a level of the COG."""
+    for tile in block.tiles(mask):
+        yield tile, (_unwrapped(layer, tile.x, block.z) - (bake.x >> level), tile.y - (bake.y >> level))
 
 
 def _unwrapped(layer: Layer, x: int, z: int) -> int:

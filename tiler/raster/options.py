@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, replace
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
-from tiler.choices import Resampling, Terrain
+from tiler.choices import Bake, Choice, Resampling, Terrain
 from tiler.image.style import Range
 from tiler.keys import Format
 
 Halving = Literal["cubic", "average", "nearest", "mode"]
-Choice = Format | Literal["auto"]  # auto: chosen from rendered sample tiles
 Nodata = float | tuple[float, ...] | None  # a value for all bands or one per band; () ignores the raster's own
-LOSSLESS: tuple[Format, ...] = ("png",)
+LOSSLESS: tuple[Choice, ...] = ("png", "webp-lossless")
 OF_S3 = ("requester_pays", "anonymous")
 ACCESS = ("trust_source", *OF_S3)  # options of one raster's access, which the next raster does not inherit
 
@@ -54,6 +53,7 @@ class Options:
     unit: str = ""
     requester_pays: bool = False
     anonymous: bool = False
+    bake: Bake = "lossless"
 
     def changed(self) -> dict[str, Any]:
         """The options that differ from their defaults, so that a new option keeps the revisions of other layers."""
@@ -68,10 +68,12 @@ class Options:
         return replace(self, requester_pays=False, anonymous=False)
 
     def to_json(self) -> dict[str, Any]:
-        """The JSON form; `nodata` as text, because JSON has no NaN. Earlier versions do not know `OF_S3`."""
+        """The JSON form; `nodata` as text, because JSON has no NaN. Earlier versions do not know `OF_S3` and `bake`."""
         nodata = self.nodata
         texts = list(map(str, nodata)) if isinstance(nodata, tuple) else _text(nodata)
         fields = {name: value for name, value in asdict(self).items() if value or name not in OF_S3}
+        if self.bake == "lossless":
+            del fields["bake"]
         return {**fields, "nodata": texts}
 
     @classmethod
@@ -94,6 +96,12 @@ class Options:
                 "rescale": tuple(map(tuple, ranges)),
             }
         )
+
+
+def file_format(choice: Choice) -> Format:
+    """The format of the files of tiles; PNG for `auto` until it is chosen."""
+    files: dict[Choice, Format] = {"auto": "png", "webp-lossless": "webp"}
+    return files.get(choice) or cast(Format, choice)
 
 
 def with_one_place(changes: dict[str, Any]) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 Box = tuple[int, int, int, int]  # column, row, column, row of source pixels
 
@@ -31,6 +32,15 @@ class Reading:
     soft: bool = False
     inverted: float | None = None
     cmyk: bool = False
+
+    @classmethod
+    def from_json(cls, fields: dict[str, Any]) -> Reading:
+        """A reading from its fields in JSON.
+
+        Raises:
+            KeyError, TypeError: a field is missing or invalid.
+        """
+        return cls(**{**fields, "bands": tuple(fields["bands"]), "nodata": tuple(fields["nodata"])})
 
     @property
     def count(self) -> int:

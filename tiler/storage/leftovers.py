@@ -19,13 +19,13 @@ from tiler import timing
 STAGED = re.compile(r"[^#]+#\d+")
 
 
-def sweep_beside(file: Path) -> None:
+def sweep_beside(file: str) -> None:
     """Remove leftovers of earlier puts of `file`; one stat if there are none."""
     for number in count(1):
-        staged = file.with_name(f"{file.name}#{number}")
+        staged = f"{file}#{number}"  # a text, because pathlib takes longer than the stat
         if not os.path.lexists(staged):
             return
-        _remove(staged)
+        _remove(Path(staged))
 
 
 def sweep(root: Path | None, folder: str, *, deep: bool = False) -> int:

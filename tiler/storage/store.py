@@ -7,7 +7,7 @@ import re
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import cache, partial
 from itertools import groupby
@@ -55,16 +55,16 @@ class Store:
     url: str
     backend: LocalStore | S3Store | MemoryStore
     s3: S3 = AMAZON
+    root: Path | None = field(init=False, repr=False, compare=False)  # the folder of a local store
+
+    def __post_init__(self) -> None:
+        folder = Path(str(self.backend.prefix)) if isinstance(self.backend, LocalStore) else None
+        object.__setattr__(self, "root", folder)
 
     @property
     def ordered(self) -> bool:
         """Whether listings are sorted, and a listing between two keys reads only the keys between them."""
         return isinstance(self.backend, S3Store)
-
-    @property
-    def root(self) -> Path | None:
-        """The folder of a local store, else None."""
-        return Path(str(self.backend.prefix)) if isinstance(self.backend, LocalStore) else None
 
     def put(self, key: str, data: bytes, *, content_type: str, cache_control: str = "") -> None:
         """Store `data` under `key`. Local stores keep no headers."""
@@ -73,7 +73,7 @@ class Store:
             attributes = None if isinstance(self.backend, LocalStore) else headers
             obstore.put(self.backend, key, data, attributes=attributes, use_multipart=False)
         if self.root:
-            sweep_beside(self.root / key)
+            sweep_beside(f"{self.root}/{key}")
 
     def put_all(
         self, objects: Iterable[tuple[str, bytes]], *, content_type: str, cache_control: str, lone: bool = False
@@ -212,7 +212,7 @@ class Store:
         take 8 requests instead of 64.
         """
         if root := self.root:
-            return {key for key in keys if holds(root / key, least)}
+            return {key for key in keys if holds(f"{root}/{key}", least)}
         alike = sorted(keys, key=lambda key: (key.rpartition("/")[0], len(key), key))
         groups = [list(group) for _, group in groupby(alike, key=lambda key: (key.rpartition("/")[0], len(key)))]
         if len(alike) == 1:

@@ -25,7 +25,8 @@ from tests.support.recorded_s3 import RecordedS3, keys, recorded
 from tests.support.site import memory
 from tiler.errors import BadOption, BadSource, SourceReadError, StoreError
 from tiler.ingest import s3_sources
-from tiler.ingest.bake import Baker, BakeTask, lay_out
+from tiler.ingest.bake import Baker, lay_out
+from tiler.ingest.chunks import BakeTask
 from tiler.ingest.ingest import Ingested, ingest
 from tiler.ingest.survey import survey
 from tiler.layers.catalog import load_layer, publish
