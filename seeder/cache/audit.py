@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from functools import partial, reduce
+from functools import reduce
 from itertools import chain, islice
 from operator import or_
 from typing import Literal, NamedTuple
 
-import numpy as np
 from mercantile import Tile
 
 from seeder.cache.stale import UNMIXED, History
@@ -21,13 +20,9 @@ from seeder.select.order import stride
 from seeder.select.selection import Selection, regions
 from seeder.select.tilelist import tile_line
 from seeder.select.tileset import TileSet
-from tiler.errors import BadImage, BadInput, MissingObject
+from tiler.errors import BadInput
 from tiler.grid import LEAF, Block
-from tiler.image.encode import decode
-from tiler.image.style import Pixels
-from tiler.ingest.processes import stream
 from tiler.keys import (
-    CONTENT_TYPES,
     TileName,
     job_key,
     layer_prefix,
@@ -37,13 +32,12 @@ from tiler.keys import (
     tile_prefix,
     zoom_prefix,
 )
-from tiler.layers.catalog import Layer, load_layer
+from tiler.layers.catalog import Layer
 from tiler.layers.fill import Outcome
-from tiler.layers.render import TileVariant, nothing, render
-from tiler.settings import Settings
+from tiler.layers.render import TileVariant, nothing
 from tiler.storage.concurrent import THREADS, overlap
 from tiler.storage.leftovers import sweep
-from tiler.storage.store import PAGE, Entry, Store, Stores
+from tiler.storage.store import PAGE, Entry, Stores
 
 Problem = Literal[
     "missing",  # planned, not known to be empty, not stored
@@ -56,7 +50,6 @@ Problem = Literal[
 ]
 TO_SEED: frozenset[Problem] = frozenset({"missing", "no bytes", "wrong type", "damaged", "differs", "stale"})
 COLUMN = sum(1 << LEAF * dy for dy in range(LEAF))  # mask of a block's westernmost column
-TOLERANCE = 3  # of 255 levels; other versions of libraries and other CPUs round differently
 
 
 @dataclass(frozen=True, slots=True)
@@ -333,68 +326,3 @@ def sampled(audit: Audit, number: int | None) -> Iterator[BlockMask]:
                 yield BlockMask(block_mask.block, bits[position % len(bits)])
                 break
             position -= tiles
-
-
-def deep_findings(
-    audit: Audit, block_masks: Iterable[BlockMask], settings: Settings, *, jobs: int, progress: Callable[[int], object]
-) -> Iterator[Finding]:
-    """Problems of the stored tiles of `block_masks`, decoded and compared with fresh renders by `jobs` processes.
-
-    Missing tiles and tiles of 0 bytes are skipped: listing finds them.
-
-    Raises:
-        SourceReadError, StoreError: the layer's source or a tile cannot be read.
-    """
-    for planned, problems in stream(
-        partial(_compare_task, settings, audit.layer.id, audit.variant), block_masks, jobs=jobs
-    ):
-        yield from problems
-        progress(planned)
-
-
-def _compare_task(
-    settings: Settings, name: str, variant: TileVariant
-) -> Callable[[BlockMask], tuple[int, list[Finding]]]:
-    """The task of a process: compare the stored tiles of a block with fresh renders."""
-    stores = Stores.open(settings)
-    layer = load_layer(stores.sources, name)
-
-    def compare(block_mask: BlockMask) -> tuple[int, list[Finding]]:
-        problems, blank = [], nothing(layer, variant)
-        for tile, fresh in render(layer, stores.sources, block_mask.block, block_mask.tiles, variant):
-            key = tile_key(TileName(layer.id, tile, variant.scale, variant.format))
-            problem = _problem(stores.tiles, key, fresh or blank, variant, encoded=bool(layer.style.encoding))
-            if problem:
-                problems.append(Finding(key, problem, tile_line(tile)))
-        return len(block_mask), problems
-
-    return compare
-
-
-def _problem(tiles: Store, key: str, fresh: bytes, variant: TileVariant, *, encoded: bool) -> Problem | None:
-    """The problem of the tile at `key`, compared with the image `fresh`, or None."""
-    try:
-        data, kind = tiles.typed(key)
-    except MissingObject:
-        return None
-    if not data or (data == fresh and kind in ("", CONTENT_TYPES[variant.format])):
-        return None
-    if kind not in ("", CONTENT_TYPES[variant.format]):
-        return "wrong type"
-    try:
-        form, pixels = decode(data)
-    except BadImage:
-        return "damaged"
-    if form != variant.format or pixels.shape[:2] != (variant.size, variant.size):
-        return "wrong type"
-    return None if _alike(pixels, decode(fresh)[1], encoded=encoded) else "differs"
-
-
-def _alike(one: Pixels, other: Pixels, *, encoded: bool = False) -> bool:
-    """Whether two RGBA images agree within TOLERANCE, in colours or in `encoded` heights of visible pixels."""
-    if encoded:
-        a, b = (each[..., :3] @ np.array([65536, 256, 1]) * (each[..., 3] > 0) for each in (one, other))
-    else:
-        a, b = (each[..., :3] * (each[..., 3:] / 255) for each in (one, other))
-    alpha = one[..., 3].astype(int) - other[..., 3]
-    return bool(np.abs(a - b).max() <= TOLERANCE and np.abs(alpha).max() <= TOLERANCE)

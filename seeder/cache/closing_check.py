@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import islice
 
-from seeder.cache.audit import Audit, Finding, deep_findings
+from seeder.cache.audit import Audit, Finding
+from seeder.cache.deep import deep_findings
 from seeder.cache.fence import seconds_remaining
 from seeder.cache.stale import History, settle
 from seeder.cache.stored import Cost, StoredFilter, stored

@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from seeder.cache.audit import TO_SEED, Audit, Finding, Problem, deep_findings, sampled
+from seeder.cache.audit import TO_SEED, Audit, Finding, Problem, sampled
+from seeder.cache.deep import deep_findings
 from seeder.cache.query import TileQuery
 from seeder.defaults import CORES, DEEP_SAMPLE
 from seeder.operations.report import Report

@@ -88,10 +88,6 @@ class Layer:
         """The format of the layer's tiles; lossless WebP by its own name."""
         return "webp-lossless" if self.lossless_webp else self.format
 
-    def finished(self, zoom: int, form: Format) -> bool:
-        """Whether tiles of `zoom` at scale 1 in a format are blocks of the COG, ready to be copied."""
-        return self.bake is not None and form == self.format and 0 <= self.bake.z - zoom < self.bake.finished
-
     def takes(self, form: Format) -> bool:
         """Whether the layer's tiles can have a format: colours that encode heights need a lossless one."""
         return form in LOSSLESS or (form == "webp" and self.lossless_webp) or not self.style.encoding

@@ -90,7 +90,7 @@ def _render(
     size = variant.size
     with rasterio.Env(session=DummySession(), GDAL_CACHEMAX=CACHE):
         level = _level(layer.bake, zoom) if layer.bake else None
-        if layer.bake and level is not None and variant.scale == 1 and layer.finished(block.z, variant.format):
+        if layer.bake and level is not None and is_copied(layer, block.z, variant):
             yield from copied(path, level, list(_places(layer, layer.bake, level, block, mask)), variant.format)
             return
         if layer.bake and level is not None:
@@ -115,6 +115,13 @@ def _render(
             for tile in tiles:
                 cut = picture.cut((tile.y - top) * size, (tile.x - left) * size, size)
                 yield tile, encode(cut, variant.format, lossless=layer.lossless_webp)
+
+
+def is_copied(layer: Layer, zoom: int, variant: TileVariant) -> bool:
+    """Whether tiles of `zoom` are blocks of the COG, which are copied instead of rendered."""
+    bake = layer.bake
+    own = (variant.scale, variant.format) == (1, layer.format)
+    return bake is not None and own and 0 <= bake.z - zoom < bake.finished
 
 
 def render_tile(layer: Layer, sources: Store, tile: Tile, variant: TileVariant) -> bytes | None:

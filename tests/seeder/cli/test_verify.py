@@ -19,7 +19,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from seeder.cache.audit import TOLERANCE, Audit, _alike, deep_findings, sampled
+from seeder.cache.audit import Audit, sampled
+from seeder.cache.deep import TOLERANCE, _alike, deep_findings
 from seeder.cache.prepare_job import prepare
 from seeder.cli import main as cli
 from seeder.select.selection import Selection

@@ -1,0 +1,299 @@
+"""Finished tiles: the blocks of a COG are the layer's tiles, byte for byte, and any reader of COGs opens it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import rasterio
+from mercantile import Tile
+from rio_cogeo.cogeo import cog_validate
+
+from seeder.cache.audit import Audit, sampled
+from seeder.cache.deep import deep_findings
+from seeder.select.selection import Selection
+from tests.support.layers import MakeLayer, layer_of, local_stores
+from tests.support.oracle import EXACT, alone, decoded, drawn, psnr, tiles_of
+from tests.support.rasters import MakeRaster, Recipe, scene, write_raster
+from tests.support.site import answered, event
+from tiler import keys
+from tiler.errors import BadOption, NewerMetadata, SourceReadError
+from tiler.grid import Block
+from tiler.http import Service
+from tiler.ingest.ingest import ingest
+from tiler.layers.catalog import Layer, Layers, dump, list_layers, load_layer, parse
+from tiler.layers.fill import Request, fill
+from tiler.layers.render import TileVariant, is_copied
+from tiler.layers.version import check_version
+from tiler.raster.options import Choice, Options
+from tiler.settings import Settings
+from tiler.storage.store import Stores, open_store
+
+LIKE = 30.0  # dB that a picture from lossy pixels must reach
+NORTH = (350000.0, 5000000.0, 550000.0, 5180000.0)
+
+
+def holed(height: int, width: int) -> np.ndarray[Any, np.dtype[np.uint8]]:
+    """A mask with a hole, a soft edge, and a transparent corner."""
+    mask = np.full((height, width), 255, np.uint8)
+    mask[60:90, 70:120], mask[100:108], mask[: height // 2, : width // 2] = 0, 140, 0
+    return mask
+
+
+SOURCES = {
+    "rotated, masked": Recipe(scene(400, 440), NORTH, "EPSG:32632", mask=holed(400, 440)),
+    "rotated, masked, grey": Recipe(scene(180, 200, 1), NORTH, "EPSG:32632", mask=holed(180, 200)),
+    "the world": Recipe(scene(800, 1600), (-180.0, -89.0, 180.0, 89.0)),
+    "across the antimeridian": Recipe(scene(300, 400, 1), (150.0, -20.0, 230.0, 40.0), mask=holed(300, 400)),
+}
+CASES: list[tuple[str, Choice]] = [
+    ("rotated, masked", "webp"),
+    ("rotated, masked", "jpg"),
+    ("rotated, masked, grey", "webp-lossless"),
+    ("rotated, masked, grey", "jpg"),
+    ("the world", "webp"),
+    ("across the antimeridian", "webp"),
+]
+
+
+@pytest.fixture(scope="module", params=CASES, ids=" as ".join)
+def pair(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[Stores, Layer, Layer]:
+    """A store with a raster as two layers: baked lossless, and finished."""
+    source, form = request.param
+    folder = tmp_path_factory.mktemp("finished")
+    path, stores = write_raster(folder / "source.tif", SOURCES[source]), local_stores(folder / "data")
+    plain, finished = (layer_of(path, bake, stores, bake=bake, format=form) for bake in ("lossless", "finished"))
+    return stores, plain, finished
+
+
+def own(layer: Layer) -> TileVariant:
+    """The layer's own variant at scale 1."""
+    return TileVariant(1, layer.format)
+
+
+def copied_tiles(layer: Layer) -> list[Tile]:
+    """The planned tiles that are copied."""
+    zooms = [z for z in range(layer.maxzoom + 1) if is_copied(layer, z, own(layer))]
+    return [tile for z in zooms for tile in tiles_of(layer, z)]
+
+
+def cog_of(layer: Layer, stores: Stores) -> Path:
+    """The file of the layer's COG."""
+    assert stores.sources.root
+    return stores.sources.root / layer.source
+
+
+def test_tiles_are_those_of_the_lossless_bake_byte_for_byte(pair: tuple[Stores, Layer, Layer]) -> None:
+    stores, plain, finished = pair
+    for z in range(plain.maxzoom + 1):
+        for tile in tiles_of(plain, z):
+            same = alone(plain, stores, tile, own(plain)) == alone(finished, stores, tile, own(finished))
+            assert same, tile
+    assert len(copied_tiles(finished)) >= 4
+    assert copied_tiles(plain) == []
+
+
+def test_gdal_reads_the_pixels_of_the_tiles(pair: tuple[Stores, Layer, Layer]) -> None:
+    stores, _, layer = pair
+    assert layer.bake
+    path = cog_of(layer, stores)
+    assert cog_validate(str(path), quiet=True)[0]
+    for level in range(layer.bake.finished):
+        z = layer.bake.z - level
+        with rasterio.open(path, **({"OVERVIEW_LEVEL": level - 1} if level else {})) as cog:
+            values, mask = cog.read(), cog.dataset_mask()
+        for tile in tiles_of(layer, z):
+            column = (tile.x - (layer.bake.x >> level)) % 2**z
+            row = tile.y - (layer.bake.y >> level)
+            part = (slice(256 * row, 256 * row + 256), slice(256 * column, 256 * column + 256))
+            picture = decoded(alone(layer, stores, tile, own(layer)))
+            shown = mask[part] > 0
+            colours = np.broadcast_to(np.moveaxis(values[:3, *part], 0, -1), (256, 256, 3))
+            if layer.format == "webp":
+                assert (picture[..., 3] == mask[part]).all()
+                assert (picture[shown, :3] == colours[shown]).all()
+            elif shown.any():  # readers of TIFF enlarge the chroma of a JPEG in another manner
+                assert psnr(picture[shown, :3], colours[shown]) > (LIKE if len(values) == 3 else EXACT - 1)
+
+
+def test_other_variants_have_the_same_opacity_and_like_colours(pair: tuple[Stores, Layer, Layer]) -> None:
+    stores, plain, finished = pair
+    assert finished.bake
+    for variant, z in ((TileVariant(), finished.bake.z), (TileVariant(2, "png"), finished.bake.z - 1)):
+        pictures = [
+            [drawn(layer, stores, tile, variant) for tile in tiles_of(plain, z)[:6]] for layer in (plain, finished)
+        ]
+        one, other = map(np.concatenate, pictures)
+        assert (one[..., 3] == other[..., 3]).all()
+        opaque = one[..., 3] == 255  # JPEG has laid half transparent pixels on white
+        assert psnr(one[opaque][:, :3], other[opaque][:, :3]) > (EXACT - 1 if finished.lossless_webp else LIKE - 5)
+
+
+@pytest.fixture(scope="module")
+def baked(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data folder with a layer of finished WebP tiles."""
+    folder = tmp_path_factory.mktemp("baked")
+    path = write_raster(folder / "source.tif", SOURCES["rotated, masked"])
+    layer_of(path, "layer", local_stores(folder / "data"), bake="finished", format="webp")
+    return folder / "data"
+
+
+@pytest.fixture
+def finished(baked: Path, tmp_path: Path) -> Layer:
+    """The same layer in the stores of this test."""
+    shutil.copytree(baked, tmp_path / "data", dirs_exist_ok=True)
+    return load_layer(local_stores(tmp_path / "data").sources, "layer")
+
+
+def test_seeding_and_the_redirect_decode_and_encode_nothing(
+    finished: Layer, stores: Stores, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    full = [tile for tile in copied_tiles(finished) if alone(finished, stores, tile, own(finished))]
+
+    def forbidden(*_: object, **__: object) -> None:
+        raise AssertionError("decoded or encoded")
+
+    for name in ("read", "warp", "encode"):
+        monkeypatch.setattr(f"tiler.layers.render.{name}", forbidden)
+    block = Block.of(full[0])
+    outcome = fill(finished, stores, Request(block, block.full, own(finished)))
+    assert outcome.written
+    assert not outcome.failed
+    service = Service(stores, Layers(stores.sources), "http://direct.test")
+    for tile in full:
+        key = keys.tile_key(keys.TileName(finished.id, tile, 1, "webp"))
+        assert answered(service.answer(event(f"/{key}"))).status == 302
+        assert stores.tiles.get(key) == alone(finished, stores, tile, own(finished))
+    with pytest.raises(AssertionError, match="decoded"):
+        alone(finished, stores, full[0], TileVariant(2, "webp"))
+
+
+def test_tiles_are_copied_from_a_store_that_is_no_folder(finished: Layer, stores: Stores) -> None:
+    remote = open_store("memory://finished")
+    for entry in stores.sources.list(keys.SOURCES):
+        remote.put(entry.key, stores.sources.get(entry.key), content_type="")
+    elsewhere = Stores(remote, remote, "")
+    for tile in copied_tiles(finished)[::5]:
+        assert alone(finished, elsewhere, tile, own(finished)) == alone(finished, stores, tile, own(finished))
+
+
+def some_tile(layer: Layer, stores: Stores) -> tuple[Tile, bytes]:
+    """A copied tile with data, and its bytes."""
+    for tile in copied_tiles(layer):
+        if data := alone(layer, stores, tile, own(layer)):
+            return tile, data
+    raise AssertionError("no tile")
+
+
+@pytest.mark.parametrize("damage", ["cut off", "another file's end", "not WebP"])
+def test_a_block_that_is_no_complete_file_is_no_tile(damage: str, finished: Layer, stores: Stores) -> None:
+    tile, data = some_tile(finished, stores)
+    path = cog_of(finished, stores)
+    whole = path.read_bytes()
+    at = whole.index(data)
+    changed = {
+        "cut off": whole[: at + len(data) // 2],
+        "another file's end": whole[: at + 4] + b"\0\0\0\1" + whole[at + 8 :],
+        "not WebP": whole[:at] + b"JUNK" + whole[at + 4 :],
+    }
+    path.write_bytes(changed[damage])
+    with pytest.raises(SourceReadError, match=f"tile {tile.z}/{tile.x}/{tile.y} is not a complete webp"):
+        alone(finished, stores, tile, own(finished))
+    block = Block.of(tile)
+    assert fill(finished, stores, Request(block, block.bit(tile), own(finished))).failed == block.bit(tile)
+    assert not any(stores.tiles.list(f"{finished.id}/{tile.z}/"))
+
+
+def test_a_deep_check_decodes_copied_tiles(finished: Layer, stores: Stores) -> None:
+    tile, data = some_tile(finished, stores)
+    path = cog_of(finished, stores)
+    frame = data.index(b"VP8 ") + 8
+    broken = data[:frame] + bytes(len(data) - frame)  # complete by its header
+    path.write_bytes(path.read_bytes().replace(data, broken))
+    block = Block.of(tile)
+    assert fill(finished, stores, Request(block, block.full, own(finished))).failed == 0
+    audit = Audit.of(finished, Selection((tile.z,)), own(finished), stores)
+    where = Settings(stores.tiles.url, stores.sources.url)
+    found = list(deep_findings(audit, sampled(audit, None), where, jobs=1, progress=lambda _: None))
+    key = keys.tile_key(keys.TileName(finished.id, tile, 1, "webp"))
+    assert [(each.key, each.problem) for each in found] == [(key, "damaged")]
+
+
+SMALL = Recipe(scene(64, 64))
+REFUSED: dict[str, tuple[Recipe, dict[str, Any], str]] = {
+    "png": (SMALL, {}, "holds no png tiles: add --format webp"),
+    "auto": (SMALL, {"format": "auto"}, "holds no auto tiles: add --format webp"),
+    "virtual": (SMALL, {"format": "webp", "virtual": True}, "drop --virtual"),
+    "heights": (Recipe(scene(64, 64, 1)), {"format": "webp", "style": "hillshade"}, "has a style"),
+    "colormap": (Recipe(scene(64, 64, 1)), {"format": "webp", "colormap": "viridis"}, "has a style"),
+    "palette": (
+        Recipe(scene(64, 64, 1) % 3, palette={0: (0, 0, 0, 255), 1: (9, 9, 9, 255), 2: (99, 9, 9, 255)}),
+        {"format": "webp"},
+        "has a style",
+    ),
+    "16 bits": (Recipe(scene(64, 64).astype(np.uint16) * 9), {"format": "jpg"}, "8-bit colours"),
+    "range": (SMALL, {"format": "jpg", "rescale": ((0.0, 99.0),)}, "8-bit colours"),
+}
+
+
+@pytest.mark.parametrize("why", REFUSED)
+def test_a_layer_whose_cog_cannot_hold_tiles_is_refused(why: str, make_raster: MakeRaster, stores: Stores) -> None:
+    recipe, options, message = REFUSED[why]
+    path = make_raster(recipe)
+    with pytest.raises(BadOption, match=message) as error:
+        layer_of(path, "layer", stores, bake="finished", **options)
+    assert "\n" not in str(error.value)
+    assert list(list_layers(stores.sources)) == []
+
+
+def test_only_versions_that_know_finished_tiles_read_such_a_layer(finished: Layer) -> None:
+    index = dump(finished)
+    assert parse(index, "key") == finished
+    fields = json.loads(index)
+    assert fields["bake"]["finished"] == 3
+    for known in (1, 2):
+        with pytest.raises(NewerMetadata, match="upgrade tile-seeder"):
+            check_version("key", fields["version"], known)
+
+
+def test_a_lossless_bake_is_written_as_by_earlier_versions(make_raster: MakeRaster, make_layer: MakeLayer) -> None:
+    fields = json.loads(dump(make_layer(make_raster(SMALL), format="webp")))
+    assert fields["version"] == 1
+    assert "bake" not in fields["asked"]
+    assert "finished" not in fields["bake"]
+
+
+def test_options_keep_the_bake_and_the_format() -> None:
+    options = Options(bake="finished", format="webp-lossless")
+    assert Options.from_json(json.loads(json.dumps(options.to_json()))) == options
+    assert Options.from_json(json.loads(json.dumps(Options().to_json()))) == Options()
+
+
+def test_an_overview_is_made_from_lossless_pixels(pair: tuple[Stores, Layer, Layer]) -> None:
+    stores, plain, layer = pair
+    assert plain.bake
+    assert layer.bake
+    levels = range(layer.bake.finished, layer.bake.levels)
+    assert len(levels) > 0
+    for level in levels:
+        pictures = []
+        for each in (plain, layer):
+            with rasterio.open(cog_of(each, stores), OVERVIEW_LEVEL=level - 1) as cog:
+                mask = cog.dataset_mask()
+                pictures.append((cog.read(1) * (mask > 0), mask))
+        assert all((one == other).all() for one, other in zip(*pictures, strict=True))
+
+
+def test_the_bytes_do_not_depend_on_the_number_of_workers(make_raster: MakeRaster, tmp_path: Path) -> None:
+    path = make_raster(SOURCES["rotated, masked, grey"])
+    cogs = []
+    for jobs in (1, 2):
+        stores = local_stores(tmp_path / str(jobs))
+        options = Options(bake="finished", format="webp")
+        layer = ingest(str(path), "layer", options, stores, jobs=jobs, progress=lambda _done, _total: None).layer
+        cogs.append(cog_of(layer, stores).read_bytes())
+    assert cogs[0] == cogs[1]
