@@ -273,7 +273,9 @@ def test_jpeg_lays_the_picture_on_white(kind: Kind) -> None:
     picture, mask = covered()
     if kind == "grey":
         picture = Picture(picture.pixels[..., :1], mask)
-    shown = np.asarray(opened(encode(picture, "jpg")).convert("RGB"))
+    image = opened(encode(picture, "jpg"))
+    assert image.mode == ("L" if kind == "grey" else "RGB")
+    shown = np.asarray(image.convert("RGB"))
     assert (shown[:, :96] >= 250).all()  # up to the 8 pixels of a block that the edge runs through
     share = mask[..., np.newaxis] / 255
     assert psnr(shown, np.broadcast_to(picture.pixels * share + 255 * (1 - share), shown.shape)) > LIKE
