@@ -66,7 +66,7 @@ SEED = {
 INGEST = {
     "survey, hash": ["tiler.ingest.ingest:survey", "tiler.ingest.ingest:revision_of"],
     "warp": ["tiler.ingest.bake:Baker._read"],
-    "compress": ["tiler.ingest.bake:compress_values", "tiler.ingest.bake:compress_mask"],
+    "compress": ["tiler.ingest.bake:compress"],
     "halve": ["tiler.ingest.bake:halved"],
     "spool": [
         "tiler.ingest.bake:Spool.flush",

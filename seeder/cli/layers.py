@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import TYPE_CHECKING
 
 import click
 
@@ -10,6 +11,9 @@ from seeder.cli.common import check_folder, json_option, located, no_layers
 from seeder.cli.grouping import command
 from seeder.cli.messages import guarded, note, table
 from tiler.settings import Settings
+
+if TYPE_CHECKING:
+    from tiler.layers.catalog import Layer
 
 HEADERS = ("layer", "revision", "zooms", "format", "bounds", "source")
 
@@ -43,7 +47,7 @@ def layers(as_json: bool, settings: Settings) -> None:
             f"{layer.minzoom}-{layer.maxzoom}",
             layer.full_format,
             layer.bounds.rounded,
-            "baked" if layer.bake else "virtual",
+            _kind(layer),
         )
         for layer in loaded
     ]
@@ -51,3 +55,10 @@ def layers(as_json: bool, settings: Settings) -> None:
         click.echo(table(rows, HEADERS))
     else:
         note(no_layers(settings))
+
+
+def _kind(layer: Layer) -> str:
+    """The kind of a layer's raster: the raster itself, its lossless copy, or a copy with finished tiles."""
+    if layer.bake is None:
+        return "virtual"
+    return "finished" if layer.bake.finished else "baked"

@@ -9,6 +9,7 @@ from tiler.raster.options import Options
 
 FORMATS: tuple[Choice, ...] = ("jpg", "webp", "webp-lossless")  # that a TIFF can hold
 CURE = "use --bake lossless"
+FORM = f"use --format webp, jpg or webp-lossless, or {CURE.removeprefix('use ')}"
 
 
 def finished_format(options: Options, style: Style) -> Choice | None:
@@ -20,12 +21,11 @@ def finished_format(options: Options, style: Style) -> Choice | None:
     if options.bake == "lossless":
         return None
     if options.virtual:
-        raise BadOption("--bake finished needs a baked copy: drop --virtual, or drop --bake finished")
+        raise BadOption(f"--bake finished needs a baked copy: drop --virtual, or {CURE}")
+    if options.format == "auto":
+        raise BadOption(f"--bake finished needs the format before the bake, and auto chooses it after: {FORM}")
     if options.format not in FORMATS:
-        raise BadOption(
-            f"--bake finished needs the tile format at ingest, and a TIFF holds no {options.format} tiles: "
-            f"add --format webp, jpg or webp-lossless, or {CURE}"
-        )
+        raise BadOption(f"--bake finished needs a format that a TIFF can hold, unlike {options.format}: {FORM}")
     if style.palette or style.colours or style.stops or style.terrain:
         raise BadOption(f"--bake finished needs a raster of plain colours, and this layer has a style: {CURE}")
     if style.rescale or style.meant:

@@ -192,6 +192,8 @@ def facts(layer: Layer) -> dict[str, Any]:
         "bounds": list(layer.bounds),
         "format": layer.format,
         "virtual": layer.bake is None,
+        "finished": bool(layer.bake and layer.bake.finished),
+        "lossless": layer.full_format in LOSSLESS,
         "rescale": [list(each) for each in layer.style.rescale],
         "style": layer.style.terrain,
     }

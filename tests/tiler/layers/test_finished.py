@@ -225,8 +225,8 @@ def test_a_deep_check_decodes_copied_tiles(finished: Layer, stores: Stores) -> N
 
 SMALL = Recipe(scene(64, 64))
 REFUSED: dict[str, tuple[Recipe, dict[str, Any], str]] = {
-    "png": (SMALL, {}, "holds no png tiles: add --format webp"),
-    "auto": (SMALL, {"format": "auto"}, "holds no auto tiles: add --format webp"),
+    "png": (SMALL, {}, "unlike png: use --format webp"),
+    "auto": (SMALL, {"format": "auto"}, "auto chooses it after: use --format webp"),
     "virtual": (SMALL, {"format": "webp", "virtual": True}, "drop --virtual"),
     "heights": (Recipe(scene(64, 64, 1)), {"format": "webp", "style": "hillshade"}, "has a style"),
     "colormap": (Recipe(scene(64, 64, 1)), {"format": "webp", "colormap": "viridis"}, "has a style"),
