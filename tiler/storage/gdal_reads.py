@@ -48,10 +48,10 @@ def blocks(path: str, offsets: Sequence[int], sizes: Sequence[int]) -> list[byte
     """The bytes of blocks of the file at `path`, from `location`, as they are stored; fewer bytes beyond its end.
 
     Raises:
-        OSError: the file cannot be read. An error of a store is kept for `fault`.
+        OSError: the file cannot be read. An error of a store is kept for `fault`, and the bytes are empty.
     """
     if _mounted(path):
-        return _File(_pages(path)).get_byte_ranges(offsets, sizes)
+        return _OPENER.open(path).get_byte_ranges(offsets, sizes)
     with open(path, "rb", buffering=0) as file:  # noqa: PTH123 - a tenth of the time of Path.open
         return [os.pread(file.fileno(), size, offset) for offset, size in zip(offsets, sizes, strict=True)]
 
