@@ -21,7 +21,7 @@ from tiny import TINY, arguments, parser_for, sized, write_relief
 
 import seeder
 from tiler.image.encode import decode, encode
-from tiler.image.style import Picture
+from tiler.image.style import ENCODINGS, Picture
 from tiler.raster.options import CHOICES, LOSSLESS, Choice, file_format
 
 DOCS = Path(__file__).parent.parent / "docs" / "guides" / "which-format.md"
@@ -56,7 +56,8 @@ def pictures(source: str, folder: Path) -> list[Picture]:
     places = np.unique(np.linspace(0, len(chosen) - 1, TILES).round().astype(int))
     found = [layer.tile(each.z, each.x, each.y) for each in (chosen[place] for place in places)]
     decoded = [decode(data)[1] for data in found if data]
-    return [Picture(np.ascontiguousarray(pixels[..., :3]), pixels[..., 3].copy()) for pixels in decoded]
+    solid = style in ENCODINGS
+    return [Picture(np.ascontiguousarray(pixels[..., :3]), pixels[..., 3].copy(), solid=solid) for pixels in decoded]
 
 
 def measured(shown: list[Picture], form: Choice) -> Figures:

@@ -55,7 +55,7 @@ RUNS = (
     Run("demo.py", 2),
     Run("estimate.py", 1, (DATA,)),
     Run("fanout.py", 2, (DATA,)),
-    Run("finished.py", 4),
+    Run("finished.py", 3),
     Run("formats.py", 3),
     Run("growth.py", 5),
     Run("invalidate.py", 4),
