@@ -252,10 +252,7 @@ def raster_options(command: Command) -> Command:
         help="Render from the raster itself, more slowly, or from a baked copy.  [default: --baked]",
     )
     @option(
-        "--bake",
-        group="Output",
-        type=click.Choice(BAKES),
-        help="Bake lossless pixels, or finished JPEG or WebP tiles, which seeding only copies.  [default: lossless]",
+        "--bake", group="Output", type=click.Choice(BAKES), help="Bake pixels, or tiles to copy.  [default: lossless]"
     )
     @option(
         "--trust-source/--no-trust-source",
