@@ -10,8 +10,8 @@ requirements-lambda.txt and the version of the Python 3.13 on this machine, whic
 from __future__ import annotations
 
 import hashlib
+import platform
 import re
-import shutil
 import struct
 import subprocess
 import sys
@@ -87,7 +87,7 @@ def pins() -> list[str]:
     """The pinned packages of requirements-lambda.txt, with versions, except the wheel with libexpat.
 
     Raises:
-        Failure: a version differs from requirements.txt, with which the commands are tested.
+        Failure: requirements.txt, with which the commands are tested, has no such version.
     """
     locked, tested = (PIN.findall((ROOT / name).read_text("utf-8")) for name in (LOCKED, "requirements.txt"))
     ours = [pin for pin in locked if not pin.startswith(f"{EXPAT_WHEEL}==")]
@@ -106,18 +106,16 @@ def own_files() -> Files:
 
 
 def find_compiler() -> Compiler | None:
-    """Find a Python of the Lambdas' version: the current one, on the PATH, or installed by pyenv or uv."""
-    name = f"python{PYTHON}"
-    installed = [*Path.home().glob(f".pyenv/versions/{PYTHON}.*/bin/{name}")]
-    installed += Path.home().glob(f".local/share/uv/python/cpython-{PYTHON}.*/bin/{name}")
-    for path in (sys.executable, shutil.which(name), *map(str, sorted(installed))):
-        if path:
-            # pyenv puts scripts on the PATH that only work if their version is selected, so run it.
-            question = [path, "-I", "-S", "-c", "import platform; print(platform.python_version())"]
-            answer = subprocess.run(question, capture_output=True, text=True, check=False).stdout.strip()  # noqa: S603
-            if answer.startswith(f"{PYTHON}."):
-                return Compiler(path, answer)
-    return None
+    """Find a Python of the Lambdas' version: the current one, or any that scripts/pythons lists."""
+    current = platform.python_version()
+    if current.startswith(f"{PYTHON}."):
+        return Compiler(sys.executable, current)
+    command = [str(ROOT / "scripts" / "pythons"), PYTHON]
+    lines = subprocess.run(command, capture_output=True, text=True, check=False).stdout.splitlines()  # noqa: S603
+    if not lines:
+        return None
+    version, _, path = lines[0].partition(" ")
+    return Compiler(path, version)
 
 
 def inputs(arch: str, compiler: Compiler | None) -> str:

@@ -6,23 +6,26 @@ import re
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
+from tests.support.packaging import package_lambda
 from tests.support.paths import ROOT
 
 FOLDERS = (ROOT, ROOT / "bench" / "peers", ROOT / "tests" / "clients")
 LOCKED = sorted(path for folder in FOLDERS for path in folder.glob("requirements*.txt"))
 SOURCES = sorted(path for folder in FOLDERS for path in folder.glob("requirements*.in"))
 HASHES = r"( \\\n    --hash=sha256:[0-9a-f]{64})+"
-NAMED = re.compile(r"^([\w.-]+)(?:\[[\w,]+\])?(==\S+)?", re.MULTILINE)
 
 
-def pins(path: Path) -> dict[str, set[str]]:
-    """The packages that a file names, as an index spells them, with their versions."""
+def pins(path: Path, python: str = "") -> dict[str, set[str]]:
+    """The packages that a file names for a Python, or for any, as an index spells them, with their versions."""
     found: dict[str, set[str]] = {}
-    for name, version in NAMED.findall(
-        re.sub(r"^(#|-c ).*\n| \\\n +--hash=\S+", "", path.read_text(), flags=re.MULTILINE)
-    ):
-        found.setdefault(re.sub(r"[-_.]+", "-", name).lower(), set()).add(version)
+    for line in re.sub(r"^(#|-c ).*\n| \\\n +--hash=\S+", "", path.read_text(), flags=re.MULTILINE).splitlines():
+        named = Requirement(line)
+        environment = {"python_version": python, "python_full_version": f"{python}.0"}
+        if not python or named.marker is None or named.marker.evaluate(environment):
+            found.setdefault(canonicalize_name(named.name), set()).add(str(named.specifier))
     return found
 
 
@@ -46,7 +49,7 @@ def test_a_locked_file_has_what_its_source_names(path: Path) -> None:
 
 @pytest.mark.parametrize("path", [path for path in LOCKED if path.parent == ROOT], ids=lambda path: path.name)
 def test_files_that_are_installed_together_agree(path: Path) -> None:
-    ours = pins(ROOT / "requirements.txt")
+    ours = pins(ROOT / "requirements.txt", package_lambda.PYTHON if path.name == package_lambda.LOCKED else "")
     assert {name: each for name, each in pins(path).items() if name in ours and each != ours[name]} == {}
 
 
