@@ -41,6 +41,9 @@ NETWORK = {  # GDAL options for its own network reads
 }
 # GDAL's own threads lose errors: a read of several members succeeds with zeros for those that failed
 ONE_THREAD = ("VRT_NUM_THREADS", "GTI_NUM_THREADS")
+# Files that a VRT may read as raw bytes, since GDAL 3.12; the second value is its default
+RAW_BYTES = "GDAL_VRT_RAWRASTERBAND_ALLOWED_SOURCE"
+ANY_FILE, BESIDE_VRT = "ALL", "SIBLING_OR_CHILD_OF_VRT_PATH"
 # Drivers for sources: formats that contain their pixels. Others refer to files and servers in their headers.
 DRIVERS = (
     *("GTiff", "COG", "VRT", "GTI", "JP2OpenJPEG", "JP2KAK", "JP2ECW", "PNG", "JPEG", "JPEGXL", "WEBP"),
@@ -158,6 +161,7 @@ def _configure(path: str, open_options: OpenOptions) -> int:
     """Set GDAL's options for this thread's reads of `path`; return a number that changes with the credentials of S3."""
     for name in ONE_THREAD:
         set_gdal_config(name, "1", normalize=False)
+    set_gdal_config(RAW_BYTES, ANY_FILE if open_options.trusted else BESIDE_VRT)
     return s3_reads.configure(
         path,
         trusted=open_options.trusted,

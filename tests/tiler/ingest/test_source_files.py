@@ -27,13 +27,14 @@ from tests.support.layers import silent
 from tests.support.oracle import files_under
 from tests.support.rasters import MakeRaster, Recipe, scene, write_raster
 from tests.support.site import memory
-from tiler.errors import BadSource, TilerError, UnknownLayer
+from tiler.errors import BadSource, SourceReadError, TilerError, UnknownLayer
 from tiler.ingest import ingest as ingest_module
 from tiler.ingest import source_files as beneath_module
 from tiler.ingest.ingest import ingest
 from tiler.ingest.source_files import beneath
 from tiler.ingest.survey import revision_of
 from tiler.layers.catalog import load_layer
+from tiler.raster.datasets import OpenOptions, opened
 from tiler.raster.options import Options
 from tiler.storage.store import Stores
 
@@ -277,6 +278,14 @@ def test_raw_bytes_are_read_of_a_source_that_is_trusted_and_tell_what_is_read(tm
     path, stores = raw(tmp_path / "raw.vrt", secret(tmp_path)), empty()
     done = take(path, stores, trust_source=True)
     assert done.notes == (f"reads 1 other file: {tmp_path / 'secret.txt'}",)
+
+
+@pytest.mark.skipif(rasterio.__gdal_version__ < "3.12", reason="needs GDAL 3.12")
+def test_gdal_too_refuses_raw_bytes_after_a_source_that_is_trusted(tmp_path: Path) -> None:
+    path = str(raw(tmp_path / "raw.vrt", secret(tmp_path)))
+    assert opened(path, open_options=OpenOptions(trusted=True)).read().any()
+    with pytest.raises(SourceReadError, match="GDAL_VRT_RAWRASTERBAND_ALLOWED_SOURCE"):
+        opened(path)
 
 
 def test_programs_in_a_description_never_run(tmp_path: Path) -> None:
