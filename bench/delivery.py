@@ -29,8 +29,9 @@ from tiny import JOBS, WIDTH, arguments, parser_for, sized, write_relief
 
 from tiler.http import Service
 from tiler.keys import TileName, tile_key
-from tiler.layers.catalog import Layer, Layers, load_layer
+from tiler.layers.catalog import Layer, load_layer
 from tiler.layers.fill import CACHE_CONTROL
+from tiler.layers.layer_cache import Layers
 from tiler.storage.store import Store, Stores, open_store
 
 sys.path.append(str(Path(__file__).parent.parent))

@@ -117,7 +117,7 @@ def _show(seen: Progress, *, as_json: bool) -> None:
 def _list(sources: Store, layer: str | None, settings: Settings, *, as_json: bool) -> None:
     from seeder.jobs.ledger import jobs, layer_of, load_job
     from seeder.jobs.status import progress, queue_depth, utcnow
-    from tiler.layers.catalog import Layers
+    from tiler.layers.layer_cache import Layers
 
     layers, depth_of = Layers(sources, ttl=60), cache(lambda url: queue_depth(url, settings.s3.region))
     listed = []

@@ -15,8 +15,8 @@ from seeder.jobs.messages import Job
 from seeder.jobs.status import FINAL, progress
 from tiler.errors import CatalogError, MessageError, MissingObject, NewerMetadata
 from tiler.keys import job_key, sources_prefix
-from tiler.layers.catalog import Layers
 from tiler.layers.history import publications
+from tiler.layers.layer_cache import Layers
 from tiler.storage.store import Store
 
 

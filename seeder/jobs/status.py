@@ -20,8 +20,9 @@ from seeder.select.blocks import Count
 from tiler import timing
 from tiler.errors import CatalogError, MissingObject, NewerMetadata, TilerError
 from tiler.grid import Block
-from tiler.layers.catalog import Layers, superseding
+from tiler.layers.catalog import superseding
 from tiler.layers.history import publications
+from tiler.layers.layer_cache import Layers
 from tiler.storage.concurrent import overlap
 from tiler.storage.store import PAGE, Store
 

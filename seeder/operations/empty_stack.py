@@ -17,7 +17,8 @@ from seeder.operations.report import Report
 from seeder.operations.update import RERUN_HINT
 from tiler.errors import BadOption, CatalogError, MessageError, MissingObject, NewerMetadata
 from tiler.keys import JOBS, SOURCES
-from tiler.layers.catalog import Layers, list_layers
+from tiler.layers.catalog import list_layers
+from tiler.layers.layer_cache import Layers
 from tiler.storage.store import Stores
 
 

@@ -12,7 +12,7 @@ from seeder.jobs.receipts import Receipts
 from seeder.jobs.status import FINAL, progress, utcnow
 from seeder.operations.report import Report
 from tiler.errors import CatalogError, MessageError, MissingObject, NewerMetadata, TilerError
-from tiler.layers.catalog import Layers
+from tiler.layers.layer_cache import Layers
 from tiler.storage.concurrent import overlap
 from tiler.storage.store import PAGE, Store
 

@@ -14,7 +14,7 @@ from seeder.jobs.status import Progress, progress, queue_depth, utcnow
 from seeder.operations.report import Report
 from seeder.operations.run import RunOptions, RunResult, render_work, run_plan, send_work
 from tiler.errors import BadOption
-from tiler.layers.catalog import Layers
+from tiler.layers.layer_cache import Layers
 from tiler.settings import Settings
 from tiler.storage.store import Store, Stores
 

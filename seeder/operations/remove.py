@@ -15,7 +15,8 @@ from seeder.operations.report import Advance, Report
 from seeder.operations.update import RERUN_HINT, UpdateContext, count_down
 from tiler.errors import CatalogError, StoreError, Superseded, UnknownLayer
 from tiler.keys import check_layer, index_key, job_key, layer_prefix, revision_key, sources_prefix, tilejson_key
-from tiler.layers.catalog import Layers, list_layers, load_layer, revisions, undone
+from tiler.layers.catalog import list_layers, load_layer, revisions, undone
+from tiler.layers.layer_cache import Layers
 from tiler.storage.store import Store, Stores
 
 

@@ -11,7 +11,8 @@ from seeder.jobs.ledger import jobs, layer_of, load_job
 from seeder.jobs.status import FINAL, DepthOf, Progress, progress, utcnow
 from tiler import timing
 from tiler.errors import MessageError, MissingObject
-from tiler.layers.catalog import Layers, list_layers
+from tiler.layers.catalog import list_layers
+from tiler.layers.layer_cache import Layers
 from tiler.storage.store import Store
 
 LISTING_RATIO = 10  # of pause to listing time: a job of a million blocks takes a thousand requests

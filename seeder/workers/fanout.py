@@ -21,7 +21,8 @@ from seeder.workers.sqs import SqsQueue
 from tiler import timing
 from tiler.errors import TilerError
 from tiler.grid import Block
-from tiler.layers.catalog import Layers, superseding
+from tiler.layers.catalog import superseding
+from tiler.layers.layer_cache import Layers
 from tiler.storage.store import Stores
 
 

@@ -11,8 +11,9 @@ from seeder.workers.breaker import Breaker
 from tiler import timing
 from tiler.errors import MessageError, MissingObject, Superseded
 from tiler.grid import LEAF
-from tiler.layers.catalog import Layer, Layers, superseding
+from tiler.layers.catalog import Layer, superseding
 from tiler.layers.fill import Guard, Outcome, Request, fill
+from tiler.layers.layer_cache import Layers
 from tiler.settings import Settings
 from tiler.storage.store import Stores
 

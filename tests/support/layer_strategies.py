@@ -89,4 +89,5 @@ def layers(draw: st.DrawFn, deepest: int = 7) -> Layer:
         resampling=draw(st.sampled_from(RESAMPLINGS)),
         nodata=draw(st.none() | st.floats(allow_nan=False)),
         attribution=draw(st.text(max_size=20)),
+        gdal=draw(st.sampled_from(("", "3.10.3", "3.12.2"))),
     )

@@ -14,7 +14,7 @@ from uuid import uuid4
 import pytest
 
 from tiler.http import Service
-from tiler.layers.catalog import Layers
+from tiler.layers.layer_cache import Layers
 from tiler.settings import ANY_FORMAT, RenderedVariants
 from tiler.storage.store import Store, Stores, open_store
 

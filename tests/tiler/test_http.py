@@ -315,7 +315,7 @@ def test_tilejson_of_an_unknown_layer_is_not_found(site: Site) -> None:
 
 def test_a_layers_metadata_is_believed_for_a_while(deployed: str, alps: Layer, monkeypatch: pytest.MonkeyPatch) -> None:
     now = [1000.0]
-    monkeypatch.setattr("tiler.layers.catalog.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("tiler.layers.layer_cache.time.monotonic", lambda: now[0])
     before = asked("/alps/tile.json").body
     stores = Stores(memory(), open_store(f"{deployed}/private"), URL)
     publish(replace(alps, revision="0000", maxzoom=8, attribution="new"), stores)
@@ -331,7 +331,7 @@ def test_that_there_is_no_such_layer_is_believed_for_a_while(
     deployed: str, alps: Layer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = [1000.0]
-    monkeypatch.setattr("tiler.layers.catalog.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("tiler.layers.layer_cache.time.monotonic", lambda: now[0])
     assert asked("/andes/tile.json").status == 404
     publish(replace(alps, id="andes"), Stores(memory(), open_store(f"{deployed}/private"), URL))
     now[0] += LAYER_TTL_SECONDS - 0.1

@@ -19,7 +19,7 @@ from seeder.workers.sqs import SqsQueue
 from tests.support.function import planned, png_tiles
 from tests.support.held import unreadable
 from tests.support.queues import MakeQueue, emptied, working
-from tiler.layers.catalog import Layers
+from tiler.layers.layer_cache import Layers
 from tiler.settings import Settings
 from tiler.storage.store import Stores
 from tiler.timing import STUCK_SECONDS

@@ -30,7 +30,7 @@ from tiler.layers.credit import plain_markup
 from tiler.layers.footprint import Footprint
 from tiler.layers.origin import origins as files_now
 from tiler.raster.archived import unpacked
-from tiler.raster.datasets import OpenOptions, as_it_is, forget, opened
+from tiler.raster.datasets import OpenOptions, as_it_is, forget, opened, versions
 from tiler.raster.options import Options, file_format
 from tiler.raster.warp import overview_for, warp
 from tiler.storage.leftovers import sweep
@@ -188,6 +188,7 @@ def _publish(
         asked=options,
         previous=previous,
         origins=origins,
+        gdal="" if options.virtual else versions()[0],
     )
     with _undo_on_error(draft, stores), kept_bake(draft, stores.sources, staging) as kept_cog:
         if options.virtual:

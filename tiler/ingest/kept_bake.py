@@ -31,11 +31,12 @@ KEEP_SECONDS = 30 * 86400  # after the last try
 
 @dataclass(frozen=True, slots=True)
 class KeptBake:
-    """The folder of a baked COG for one store, layer and revision."""
+    """The folder of a COG for one store, layer and revision, baked by one version of GDAL."""
 
     folder: Path
     key: str
     sources: Store
+    gdal: str
 
     @property
     def cog(self) -> Path:
@@ -53,16 +54,18 @@ class KeptBake:
             os.fsync(cog.fileno())
         file.replace(self.cog)
         about = self.cog.stat()
-        facts = {"bake": asdict(bake), "footprint": footprint.to_json(), "size": about.st_size}
-        write_json(self.facts, facts | {"modified": about.st_mtime_ns})
+        facts = {"bake": asdict(bake), "footprint": footprint.to_json(), "gdal": self.gdal}
+        write_json(self.facts, facts | {"size": about.st_size, "modified": about.st_mtime_ns})
 
     def load(self) -> tuple[CogLayout, Footprint] | None:
-        """The place and the footprint of the COG, if it is here or stored already."""
+        """The place and the footprint of the COG, if it is here or stored already, and of the same GDAL."""
         try:
             facts = read_json(self.facts.read_bytes())
             bake, footprint = CogLayout(**facts["bake"]), Footprint.from_json(facts["footprint"], self.key)
-            size, modified = int(facts["size"]), int(facts["modified"])
+            size, modified, gdal = int(facts["size"]), int(facts["modified"]), str(facts["gdal"])
         except (OSError, ValueError, TypeError, KeyError, CatalogError):
+            return None
+        if gdal != self.gdal:
             return None
         if self.cog.exists():
             whole = (self.cog.stat().st_size, self.cog.stat().st_mtime_ns) == (size, modified)
@@ -99,7 +102,7 @@ def kept_bake(draft: Layer, sources: Store, staging: Staging) -> Iterator[KeptBa
     place = parent / f"{_prefix(draft, sources)}-{draft.revision}"
     with _locked(place):
         _sweep(parent, place, draft, sources)
-        kept = KeptBake(place, keys.source_key(draft.id, draft.revision), sources)
+        kept = KeptBake(place, keys.source_key(draft.id, draft.revision), sources, draft.gdal)
         try:
             yield kept
         except BaseException:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -27,7 +26,6 @@ from tiler.raster.options import LOSSLESS, NONE_ASKED, Options
 from tiler.raster.reading import Reading
 from tiler.storage.store import Store, Stores
 
-KNOWN = 256  # layers whose metadata a process caches
 DAMAGED = f"?v={history.UNKNOWN}"  # stands for the address in a damaged TileJSON
 
 
@@ -38,7 +36,8 @@ class Layer:
     `source` is the key of the baked COG in the private store or, if `bake` is None, the address of the raster itself.
     `bands` are the source's, from 1. Virtual layers have a `reading`; those of earlier versions have `nodata` instead,
     which overrides the raster's own. `asked` are the options of its ingest, `previous` is the revision before this one,
-    empty for the first. `origins` are the files that a virtual layer is read from.
+    empty for the first. `origins` are the files that a virtual layer is read from. `gdal` is the version of GDAL that
+    made the COG, empty for a virtual layer and in metadata of earlier versions.
 
     Raises:
         GridError: the zooms are off the grid or run backwards.
@@ -62,6 +61,7 @@ class Layer:
     previous: str = ""
     origins: tuple[Origin, ...] = ()
     reading: Reading | None = None
+    gdal: str = ""
 
     def __post_init__(self) -> None:
         if not 0 <= self.minzoom <= self.maxzoom <= MAX_ZOOM:
@@ -132,6 +132,7 @@ def dump(layer: Layer) -> bytes:
         "reading": asdict(layer.reading) if layer.reading else None,
         "style": asdict(layer.style),
         "bake": layer.bake.to_json() if layer.bake else None,
+        "gdal": layer.gdal,
         "footprint": layer.footprint.to_json(),
     }
     return (json.dumps(fields, indent=1) + "\n").encode()
@@ -176,6 +177,7 @@ def parse(data: bytes, key: str) -> Layer:
             reading=Reading.from_json(reading) if (reading := fields.get("reading")) else None,
             style=Style.from_json(fields["style"]),
             bake=CogLayout(**fields["bake"]) if fields["bake"] else None,
+            gdal=str(fields.get("gdal", "")),
             footprint=Footprint.from_json(fields["footprint"], key),
         )
     except (KeyError, TypeError, ValueError, BadName, BadOption, GridError) as error:
@@ -194,6 +196,7 @@ def facts(layer: Layer) -> dict[str, Any]:
         "virtual": layer.bake is None,
         "finished": bool(layer.bake and layer.bake.finished),
         "lossless": layer.full_format in LOSSLESS,
+        "gdal": layer.gdal,
         "rescale": [list(each) for each in layer.style.rescale],
         "style": layer.style.terrain,
     }
@@ -236,43 +239,6 @@ def load_revision(sources: Store, layer: str, revision: str) -> Layer | None:
 def revisions(sources: Store, layer: str) -> tuple[str, ...]:
     """The revisions that have any objects, in no particular order."""
     return sources.folders(keys.sources_prefix(layer))
-
-
-class Layers:
-    """A cache of layers by name: metadata is read again after `ttl` seconds, and parsed again only if it changed.
-
-    Missing layers are cached as long.
-    """
-
-    def __init__(self, sources: Store, ttl: float = 0.0) -> None:
-        self._sources = sources
-        self._ttl = ttl
-        self._known: dict[str, tuple[float, bytes | None, Layer | None]] = {}
-
-    def get(self, name: str) -> Layer | None:
-        """The layer's current revision; None if there is no such layer.
-
-        Raises:
-            BadName: it is not a valid layer name.
-            CatalogError, NewerMetadata: its metadata is damaged, or of a newer version.
-            StoreError: its metadata could not be read.
-        """
-        key = keys.index_key(keys.check_layer(name))
-        read, before, layer = self._known.get(name, (-math.inf, None, None))
-        now = time.monotonic()
-        if now - read < self._ttl:
-            return layer
-        try:
-            data: bytes | None = self._sources.get(key)
-        except MissingObject:
-            data = None
-        if data != before:
-            layer = None if data is None else parse(data, key)
-        self._known.pop(name, None)
-        if len(self._known) == KNOWN:
-            del self._known[next(iter(self._known))]
-        self._known[name] = (now, data, layer)
-        return layer
 
 
 def list_layers(sources: Store) -> Iterator[str]:

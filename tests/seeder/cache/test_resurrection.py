@@ -43,7 +43,8 @@ from tiler.image.encode import decode
 from tiler.ingest.ingest import ingest
 from tiler.keys import index_key, parse_tile_key
 from tiler.layers import catalog, fill, render
-from tiler.layers.catalog import Layer, Layers, load_layer, publish
+from tiler.layers.catalog import Layer, load_layer, publish
+from tiler.layers.layer_cache import Layers
 from tiler.layers.render import TileVariant
 from tiler.raster import datasets
 from tiler.raster.options import Options

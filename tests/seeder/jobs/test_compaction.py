@@ -50,8 +50,9 @@ from tests.support.site import Spy
 from tiler.errors import MessageError, MissingObject, StoreError, TilerError
 from tiler.grid import Block
 from tiler.keys import index_key
-from tiler.layers.catalog import Layers, dump
+from tiler.layers.catalog import dump
 from tiler.layers.fill import Outcome
+from tiler.layers.layer_cache import Layers
 from tiler.layers.render import TileVariant
 from tiler.storage.store import Entry, Store, open_store
 

@@ -26,8 +26,9 @@ from tests.support.layer_strategies import GLOBE
 from tests.support.site import Spy
 from tiler.grid import Block
 from tiler.keys import index_key
-from tiler.layers.catalog import Layers, dump
+from tiler.layers.catalog import dump
 from tiler.layers.fill import Outcome
+from tiler.layers.layer_cache import Layers
 from tiler.layers.render import TileVariant
 from tiler.storage.store import Store, open_store
 from tiler.timing import STUCK_BUSY_SECONDS, STUCK_SECONDS

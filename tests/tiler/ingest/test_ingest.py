@@ -199,6 +199,20 @@ def test_a_layer_whose_baked_file_is_gone_is_baked_again(make_raster: MakeRaster
     assert stores.sources.has(layer.source)
 
 
+def test_the_metadata_names_the_gdal_of_the_bake_which_changes_no_revision(
+    make_raster: MakeRaster, stores: Stores, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = make_raster(values=scene(200, 240))
+    layer = run(path, stores).layer
+    assert load_layer(stores.sources, "layer").gdal == layer.gdal == rasterio.__gdal_version__
+    monkeypatch.setattr("tiler.ingest.ingest.versions", lambda: ("99.1.0", "9.9.0"))
+    again = run(path, stores)
+    assert (again.fresh, again.layer) == (False, layer)
+    stores.sources.delete([layer.source])
+    assert run(path, stores).layer == replace(layer, gdal="99.1.0")
+    assert run(path, stores, virtual=True).layer.gdal == ""
+
+
 def without(path: Path, *, crs: bool = False, transform: bool = False) -> Path:
     """A raster without CRS or transform."""
     bare = path.with_name("bare.tif")

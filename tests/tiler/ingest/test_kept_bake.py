@@ -123,6 +123,21 @@ def test_a_failed_upload_is_finished_without_another_bake_and_publishes_the_same
     assert bucket.bakes == 2
 
 
+def test_what_another_gdal_baked_is_baked_again(bucket: Bucket, raster: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    undisturbed = bucket.take(raster, "/undisturbed").layer
+    bucket.proxy.add(PUTS)
+    with monkeypatch.context() as patched:
+        patched.setattr(ingesting, "versions", lambda: ("3.0.0", "1.4.4"))
+        with pytest.raises(StoreError):
+            bucket.take(raster)
+    assert len(bucket.pending()) == 1
+    bucket.proxy.clear()
+    assert bucket.take(raster).layer == undisturbed
+    assert bucket.bakes == 3
+    assert list(bucket.scratch.iterdir()) == []
+    assert bucket.pending() == []
+
+
 def test_another_revision_takes_away_what_is_kept_and_its_upload(
     bucket: Bucket, raster: Path, make_raster: MakeRaster
 ) -> None:
