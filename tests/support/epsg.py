@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import sqlite3
 from collections.abc import Iterable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import NamedTuple
 
@@ -65,7 +66,7 @@ class Area(NamedTuple):
 
 def areas() -> list[Area]:
     """All areas in the database of rasterio's PROJ."""
-    with sqlite3.connect(Path(rasterio.__file__).with_name("proj_data") / "proj.db") as database:
+    with closing(sqlite3.connect(Path(rasterio.__file__).with_name("proj_data") / "proj.db")) as database:
         return [Area(*row) for row in database.execute(QUERY)]
 
 
