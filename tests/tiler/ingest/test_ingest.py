@@ -24,7 +24,7 @@ from tiler.errors import BadName, BadOption, BadSource, CatalogError, NewerMetad
 from tiler.ingest.ingest import Ingested, ingest
 from tiler.ingest.survey import revision_of
 from tiler.keys import history_key, index_key, revision_key
-from tiler.layers.catalog import load_layer, publish
+from tiler.layers.catalog import facts, load_layer, publish
 from tiler.raster.options import Options
 from tiler.storage.store import Stores
 
@@ -204,7 +204,7 @@ def test_the_metadata_names_the_gdal_of_the_bake_which_changes_no_revision(
 ) -> None:
     path = make_raster(values=scene(200, 240))
     layer = run(path, stores).layer
-    assert load_layer(stores.sources, "layer").gdal == layer.gdal == rasterio.__gdal_version__
+    assert facts(load_layer(stores.sources, "layer"))["gdal"] == layer.gdal == rasterio.__gdal_version__
     monkeypatch.setattr("tiler.ingest.ingest.versions", lambda: ("99.1.0", "9.9.0"))
     again = run(path, stores)
     assert (again.fresh, again.layer) == (False, layer)
