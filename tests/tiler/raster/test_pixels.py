@@ -15,6 +15,7 @@ from tiler.grid import tile_ranges
 from tiler.image.style import Values
 from tiler.layers.catalog import Layer
 from tiler.layers.render import TileVariant
+from tiler.raster.warp import PRECISION
 from tiler.storage.gdal_reads import location
 from tiler.storage.store import Stores
 
@@ -85,7 +86,7 @@ def test_nearest_picks_the_very_pixels_that_gdal_picks(
     other = total = 0
     for tile in tiles_of(layer, layer.maxzoom):
         picture = drawn(layer, stores, tile)
-        values, alpha = warped(path, tile, how="nearest")
+        values, alpha = warped(path, tile, how="nearest", **PRECISION)
         other += int((np.dstack((values * (alpha[..., np.newaxis] > 0), alpha)) != picture).any(axis=-1).sum())
         total += alpha.size
     assert other <= NEAREST_SHARE[crs] * total
