@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import rasterio
 from click.testing import CliRunner, Result
 
 from seeder.cache.prepare_job import resume
@@ -18,7 +19,9 @@ from tests.support.paths import ROOT
 from tiler.settings import Settings
 from tiler.storage.store import Stores
 
-COUNTS = ("written", "empty", "skipped", "failed", "bytes")  # of a receipt; the rest is time
+SAME_GDAL = rasterio.__gdal_version__.startswith("3.10.")  # as that version; another enlarges to other last bits
+COUNTS = ("written", "empty", "skipped", "failed", *(("bytes",) if SAME_GDAL else ()))  # of a receipt; the rest is time
+ENLARGED = "scene/9/"  # tiles above the base of its COG
 
 
 @pytest.fixture
@@ -54,9 +57,15 @@ def digests(folder: Path) -> dict[str, str]:
 def test_its_job_is_resumed_and_comes_to_the_same_tiles(folder: Path, truth: dict[str, Any]) -> None:
     assert 0 < len(digests(folder)) < len(truth["tiles"])
     run("resume", truth["job"], "--jobs", "1")
-    assert digests(folder) == truth["tiles"]
+    made = digests(folder)
+    assert made.keys() == truth["tiles"].keys()
+    assert [name for name in made if made[name] != truth["tiles"][name] and (SAME_GDAL or ENLARGED not in name)] == []
     done = {path.name: json.loads(path.read_text()) for path in (folder / "data/private/jobs").glob("*/done/*")}
-    assert {name: {count: each[count] for count in COUNTS} for name, each in done.items()} == truth["receipts"]
+    counts = [
+        {name: {count: each[count] for count in COUNTS} for name, each in all_of.items()}
+        for all_of in (done, truth["receipts"])
+    ]
+    assert counts[0] == counts[1]
     assert run("verify", "scene", "--deep", "--sample", "all", "--jobs", "1").stdout == ""
     run("export", "scene", "scene.pmtiles")
     assert json.loads(run("status", truth["job"]).stdout)["state"] == "done"
