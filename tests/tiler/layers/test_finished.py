@@ -25,8 +25,9 @@ from tiler.errors import BadOption, NewerMetadata, SourceReadError
 from tiler.grid import Block
 from tiler.http import Service
 from tiler.ingest.ingest import ingest
-from tiler.layers.catalog import Layer, Layers, dump, list_layers, load_layer, parse
+from tiler.layers.catalog import Layer, dump, list_layers, load_layer, parse
 from tiler.layers.fill import Request, fill
+from tiler.layers.layer_cache import Layers
 from tiler.layers.render import TileVariant, is_copied
 from tiler.layers.version import check_version
 from tiler.raster.options import Choice, Options
