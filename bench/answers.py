@@ -14,7 +14,7 @@ from typing import Any
 
 STAGES = {  # functions as their callers look them up; the inner one is charged
     "settings, stores": ["tiler.http:_service"],
-    "metadata": ["tiler.layers.catalog:Layers.get"],
+    "metadata": ["tiler.layers.layer_cache:Layers.get"],
     "tile looked for": ["tiler.storage.store:Store.existing"],
     "COG opened": ["tiler.layers.render:opened"],
     "rendered": ["tiler.layers.fill:render"],

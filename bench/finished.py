@@ -19,13 +19,13 @@ from mercantile import Tile
 from tiny import TINY, arguments, parser_for, sized, write_relief
 
 import seeder
+from tiler.choices import BAKES, Choice
 from tiler.grid import Block
 from tiler.image.encode import decode
 from tiler.keys import Format, Scale
 from tiler.layers.catalog import Layer, load_layer
 from tiler.layers.fill import Request, fill
 from tiler.layers.render import TileVariant, render_tile
-from tiler.raster.options import BAKES, Choice
 from tiler.storage.store import Store, Stores, open_store
 
 DOCS = Path(__file__).parent.parent / "docs" / "guides" / "which-format.md"

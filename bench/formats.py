@@ -20,9 +20,10 @@ from mercantile import Tile
 from tiny import TINY, arguments, parser_for, sized, write_relief
 
 import seeder
+from tiler.choices import CHOICES, Choice
 from tiler.image.encode import decode, encode
 from tiler.image.style import ENCODINGS, Picture
-from tiler.raster.options import CHOICES, LOSSLESS, Choice, file_format
+from tiler.raster.options import LOSSLESS, file_format
 
 DOCS = Path(__file__).parent.parent / "docs" / "guides" / "which-format.md"
 TILES = sized(200, 4)  # of a raster, evenly over its tiles

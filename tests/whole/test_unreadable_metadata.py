@@ -24,6 +24,7 @@ from tests.support.rasters import Recipe, scene, write_raster
 from tests.support.served import ask, serving
 from tests.support.site import Site
 from tiler import timing
+from tiler.layers.version import METADATA
 from tiler.settings import Settings
 from tiler.storage import store
 from tiler.storage.store import Stores
@@ -66,7 +67,12 @@ class Kind:
 KINDS = {
     "corrupt": Kind(b'{"version": 1, "id": "alps"', 1, f"invalid layer metadata in {INDEX}"),
     "torn": Kind(b"", 1, f"invalid layer metadata in {INDEX}"),
-    "newer": Kind(b'{"version": 3}', 2, f"{INDEX} has metadata version 3, this program reads 2: upgrade", 503),
+    "newer": Kind(
+        f'{{"version": {METADATA + 1}}}'.encode(),
+        2,
+        f"{INDEX} has metadata version {METADATA + 1}, this program reads {METADATA}: upgrade",
+        503,
+    ),
     "denied": Kind(None, 1, f"cannot read {INDEX}: [Errno 13]"),
 }
 

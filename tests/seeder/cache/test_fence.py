@@ -29,7 +29,7 @@ from tests.support.site import Site, memory
 from tiler import timing
 from tiler.grid import Block
 from tiler.keys import index_key
-from tiler.layers import catalog, fill
+from tiler.layers import fill, layer_cache
 from tiler.layers.catalog import Layer, announce, load_layer, publish, shown
 from tiler.layers.fill import Request
 from tiler.layers.history import UNKNOWN
@@ -61,7 +61,7 @@ class Clock:
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     """The clock of caches, fills and waits."""
     clock, guard = Clock(), fill.Guard  # it reads the time when its class is created
-    for module in (catalog, fill, fence, process_block):
+    for module in (layer_cache, fill, fence, process_block):
         monkeypatch.setattr(module, "time", clock, raising=False)
     for module in (fill, process_block):
         monkeypatch.setattr(module, "Guard", lambda superseded: guard(superseded, clock.now))

@@ -42,7 +42,7 @@ from tiler.http import Service
 from tiler.image.encode import decode
 from tiler.ingest.ingest import ingest
 from tiler.keys import index_key, parse_tile_key
-from tiler.layers import catalog, fill, render
+from tiler.layers import fill, layer_cache, render
 from tiler.layers.catalog import Layer, load_layer, publish
 from tiler.layers.layer_cache import Layers
 from tiler.layers.render import TileVariant
@@ -296,7 +296,7 @@ class Play:
         """The remaining tiles of the old revision at the end; there are others."""
         self.stage.enter(CHANGE, lambda: self.operate(*more), Pace())
         with pytest.MonkeyPatch.context() as patch:
-            for module in (catalog, fill, fence, process_block):
+            for module in (layer_cache, fill, fence, process_block):
                 patch.setattr(module, "time", self.stage, raising=False)
             guard = fill.Guard  # it reads the time when its class is created
             for module in (fill, process_block):

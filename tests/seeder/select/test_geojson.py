@@ -302,7 +302,7 @@ def test_what_cannot_be_read_is_refused_in_one_line_that_says_where(document: ob
 @pytest.mark.parametrize(
     ("text", "why"),
     [
-        ('{\n "type": "Point",\n}', "a.geojson, line 3: invalid JSON ("),
+        ('{\n "type": "Point"\n "x": 1}', "a.geojson, line 3: invalid JSON ("),
         ("tiles:\n5/16/11\n", "a.geojson, line 1: invalid JSON ("),
         ("5/16/11\n", "a.geojson, line 1: 5 is not GeoJSON"),
         ("[" * 100_000, "a.geojson, line 1: invalid JSON (nested too deeply"),
