@@ -108,6 +108,11 @@ def refresh(
         source.path, layer, options, stores, report, jobs=run_options.processes, staging=source.staging, approve=approve
     )
     context.report.ended(done)
+    if done.layer.format != current.format and stored(layer, stores.tiles):
+        report.note(
+            f"the layer's tiles are {done.layer.format} now, the stored ones {current.format}: remove these with "
+            f"`seeder invalidate {layer} --all --yes`, then run `seed {layer} --zooms ...`"
+        )
     before = _before(done.layer, context.stores) if count_new else None
     return _renew_stale(done.layer, context.confirmed, run_options, before)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from tiler.choices import Choice
 from tiler.errors import BadOption
 from tiler.image.style import Style
@@ -22,12 +24,19 @@ def finished_format(options: Options, style: Style) -> Choice | None:
         return None
     if options.virtual:
         raise BadOption(f"--bake finished needs a baked copy: drop --virtual, or {CURE}")
+    if reason := next((reason for applies, reason in _obstacles(style) if applies), ""):
+        raise BadOption(f"--bake finished needs plain 8-bit colours, but {reason}: {CURE}")
     if options.format == "auto":
         raise BadOption(f"--bake finished needs the format before the bake, and auto chooses it after: {FORM}")
     if options.format not in FORMATS:
-        raise BadOption(f"--bake finished needs a format that a TIFF can hold, unlike {options.format}: {FORM}")
-    if style.palette or style.colours or style.stops or style.terrain:
-        raise BadOption(f"--bake finished needs a raster of plain colours, and this layer has a style: {CURE}")
-    if style.rescale or style.meant:
-        raise BadOption(f"--bake finished needs a raster of 8-bit colours, and this layer rescales its values: {CURE}")
+        raise BadOption(f"{options.format.upper()} tiles cannot be blocks of a COG, as --bake finished needs: {FORM}")
     return options.format
+
+
+def _obstacles(style: Style) -> Iterator[tuple[bool, str]]:
+    """The properties of a style that tiles of plain colours lack, and what a message says of each."""
+    yield bool(style.palette), "the raster has a palette"
+    yield bool(style.terrain), f"the layer has --style {style.terrain}"
+    yield bool(style.colours or style.stops), "the layer has a colormap"
+    yield bool(style.rescale), "the layer's values are stretched to 8 bits"
+    yield bool(style.meant), "the layer's values have a scale or an offset"

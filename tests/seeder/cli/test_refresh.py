@@ -218,6 +218,14 @@ def test_options_are_inherited_from_the_last_ingest_and_can_be_overridden(run: R
     assert not [key for key in land.tiles() if key.startswith("land/5/")]
 
 
+def test_a_refresh_to_another_format_names_the_tiles_that_it_leaves(run: Run, land: Land) -> None:
+    kept = run("refresh", "land", "east").output
+    changed = run("refresh", "land", "east", "--format", "webp").output
+    note = "tiles are webp now, the stored ones png: remove these with `seeder invalidate land --all --yes`"
+    assert note in changed
+    assert "the stored ones" not in kept
+
+
 def test_the_same_source_again_changes_nothing(land: Land, run: Run) -> None:
     run("refresh", "land", "east")
     layer, files = land.layer, files_under(Path(str(land.stores.tiles.root)))

@@ -333,7 +333,7 @@ def test_heights_are_not_had_in_a_lossy_format(
         make_layer(path, style=kind, format=form)
     layer = make_layer(path, style=kind)
     tile = tiles_of(layer, layer.maxzoom)[0]
-    with pytest.raises(BadOption, match=f"{form} would blur: use png"):
+    with pytest.raises(BadOption, match=f"{form} would blur: use png or webp-lossless"):
         alone(layer, stores, tile, TileVariant(format=form))
     site = Site.on(memory(), stores.sources)
     assert site.ask(f"/{tile_key(TileName(layer.id, tile, 1, form))}").status == 400

@@ -226,18 +226,18 @@ def test_a_deep_check_decodes_copied_tiles(finished: Layer, stores: Stores) -> N
 
 SMALL = Recipe(scene(64, 64))
 REFUSED: dict[str, tuple[Recipe, dict[str, Any], str]] = {
-    "png": (SMALL, {}, "unlike png: use --format webp"),
+    "png": (SMALL, {}, "PNG tiles cannot be blocks of a COG, as --bake finished needs: use --format webp"),
     "auto": (SMALL, {"format": "auto"}, "auto chooses it after: use --format webp"),
     "virtual": (SMALL, {"format": "webp", "virtual": True}, "drop --virtual"),
-    "heights": (Recipe(scene(64, 64, 1)), {"format": "webp", "style": "hillshade"}, "has a style"),
-    "colormap": (Recipe(scene(64, 64, 1)), {"format": "webp", "colormap": "viridis"}, "has a style"),
+    "heights": (Recipe(scene(64, 64, 1)), {"format": "webp", "style": "hillshade"}, "has --style hillshade: use --bake"),
+    "colormap": (Recipe(scene(64, 64, 1)), {"format": "webp", "colormap": "viridis"}, "has a colormap: use --bake"),
     "palette": (
         Recipe(scene(64, 64, 1) % 3, palette={0: (0, 0, 0, 255), 1: (9, 9, 9, 255), 2: (99, 9, 9, 255)}),
-        {"format": "webp"},
-        "has a style",
+        {},
+        "the raster has a palette: use --bake lossless",
     ),
-    "16 bits": (Recipe(scene(64, 64).astype(np.uint16) * 9), {"format": "jpg"}, "8-bit colours"),
-    "range": (SMALL, {"format": "jpg", "rescale": ((0.0, 99.0),)}, "8-bit colours"),
+    "16 bits": (Recipe(scene(64, 64).astype(np.uint16) * 9), {}, "values are stretched to 8 bits: use --bake lossless"),
+    "range": (SMALL, {"format": "jpg", "rescale": ((0.0, 99.0),)}, "stretched to 8 bits"),
 }
 
 
