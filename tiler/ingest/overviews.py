@@ -17,6 +17,7 @@ from tiler.raster.options import Halving
 
 PATCH, MARGIN = 64, REACH + 1  # pixels; side of the patches in which a mask is checked, and the margin around each
 ROWS = 4  # most rows of patches in a part, to bound its memory
+LIGHT = np.float32(1 / 1024)  # per unit of a mask: exact, and the sum of four weighted pixels does not overflow
 SCANT = 64  # of 255; with less cover beneath it, a kernel with negative lobes gives no mean
 
 
@@ -49,7 +50,7 @@ def halved(area: Area, how: Halving) -> Area:
 def _plain(values: Values, how: Halving) -> Values:
     """Half the size of opaque values."""
     if how == "cubic":
-        return half(values, values.dtype)
+        return half(values)
     if how == "average":
         return _mean(values)
     return values[:, ::2, ::2].copy() if how == "nearest" else _most(values)
@@ -126,15 +127,14 @@ def _weighted(values: Values, mask: Pixels, how: Halving) -> Values:
 
     Where the kernel covers only opaque pixels, the result equals the one without a mask, to the last bit.
     """
-    weights = mask[np.newaxis].astype(np.float32 if exact(values.dtype) else np.float64)
+    weights = mask[np.newaxis].astype(np.result_type(values, np.float32)) * LIGHT
     weighted = values * weights
     cover = _sum(weights)
-    means = _sum(weighted) / np.maximum(cover, 1)
+    means = _sum(weighted) / np.maximum(cover, LIGHT)
     if how == "cubic":
-        single = np.dtype(np.float32)
-        smooth = half(weights, single)
-        enough = (smooth > SCANT) & (cover > 0)
-        means = np.where(enough, half(weighted, single) / np.maximum(smooth, 1), means)
+        smooth = half(weights)
+        enough = (smooth > SCANT * LIGHT) & (cover > 0)
+        np.divide(half(weighted), smooth, out=means, where=enough)
     opaque = _least(mask, REACH if how == "cubic" else 0) == 255
     return np.where(opaque, _plain(values, how), _cast(means, values.dtype))
 
@@ -158,7 +158,7 @@ def _mean(values: Values) -> Values:
     if values.dtype == np.uint8:
         return np.stack([np.asarray(Image.fromarray(band).reduce(2)) for band in values])
     if values.dtype.kind == "f":
-        mean: Values = _sum(values) / values.dtype.type(4)
+        mean: Values = _sum(values * np.float32(0.25))  # not the sum, which may overflow
     else:
         mean = (_sum(values.astype(np.int64)) + 2) // 4
     return mean.astype(values.dtype)

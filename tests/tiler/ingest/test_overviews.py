@@ -21,7 +21,7 @@ from tiler.storage.gdal_reads import location
 from tiler.storage.store import Stores
 
 WAYS: list[Halving] = ["cubic", "average", "nearest", "mode"]
-DTYPES = ["uint8", "int8", "uint16", "int16", "float32"]
+DTYPES = ["uint8", "int8", "uint16", "int16", "float32", "float64"]
 seeds = st.integers(0, 2**32 - 1)
 
 
@@ -88,6 +88,25 @@ def test_one_colour_stays_that_colour_under_any_mask(seed: int, how: Halving, dt
         )
         <= 1
     )
+
+
+@given(
+    seed=seeds,
+    how=st.sampled_from(["cubic", "average"]),
+    dtype=st.sampled_from(["float32", "float64"]),
+    masked=st.booleans(),
+)
+def test_the_largest_floats_are_halved_like_small_ones(seed: int, how: Halving, dtype: str, masked: bool) -> None:
+    """A fill value that no metadata declares stays finite, as do the sums of such values."""
+    rng, top = np.random.default_rng(seed), np.finfo(dtype).maxexp
+    small = rng.uniform(-1, 1, (2, 32, 40)).astype(dtype)
+    small[:, 8:20, 8:20] = 1
+    mask = rng.choice(np.array([0, 90, 255, 255, 255], np.uint8), (32, 40)) if masked else None
+    exponent = top - (4 if masked else 1)  # means of 1 are less than 2, or 8 under a mask, because of negative weights
+    (half, cover), (huge, same) = halved((small, mask), how), halved((np.ldexp(small, exponent), mask), how)
+    assert (cover is None and same is None) or np.array_equal(cover, same)
+    assert np.isfinite(huge).all()
+    assert np.array_equal(huge, np.ldexp(half, exponent))
 
 
 @given(seed=seeds, how=st.sampled_from(["cubic", "average"]))
