@@ -1,6 +1,6 @@
 """Polygons, lines and points as sets of tiles: the tiles they touch, and the tiles wholly inside.
 
-The rule is supermercado's, and so GDAL's `ALL_TOUCHED` (`alg/llrasterize.cpp` of GDAL 3.10): tiles with their centre
+The rule is supermercado's, and so GDAL's `ALL_TOUCHED` (`alg/llrasterize.cpp` of GDAL 3.12): tiles with their centre
 inside, and tiles crossed by rings and lines. Both are computed from rows of segments, so the cost of a shape grows
 with the length of its edges. Where a line passes a tile's corner or ends on its edge within ROUNDING, the result may
 differ: GDAL's depends on its rounding.
@@ -183,7 +183,7 @@ class _Edges:
 
     @property
     def aligned(self) -> Flags:
-        """Whether GDAL skips a `flat` edge of a polygon, because it runs from one tile's edge to another."""
+        """Whether GDAL skips a `flat` edge of a polygon, because it runs along an edge of tiles."""
         return np.where(self.steep, _near(self.x0) & _near(self.x1), _near(self.y0) & _near(self.y1))
 
     @property
@@ -282,8 +282,11 @@ def _in_tiles(coordinates: Floats, z: int) -> Floats:
 
 
 def _level(one: Floats, other: Floats) -> Flags:
-    """Whether GDAL takes each pair of coordinates for the same column, or the same row."""
-    level: Flags = (np.floor(one) == np.floor(other)) | (np.abs(one - other) < FLAT)
+    """Whether GDAL takes each pair of coordinates for the same column, or the same row.
+
+    GDAL before 3.12 also did so for any two within one column or row, and missed tiles at the ends of such edges.
+    """
+    level: Flags = np.abs(one - other) < FLAT
     return level
 
 

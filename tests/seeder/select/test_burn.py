@@ -10,6 +10,7 @@ from typing import NamedTuple
 import mercantile
 import numpy as np
 import pytest
+import rasterio
 import shapely
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
@@ -26,6 +27,9 @@ from tiler.grid import TileRange
 
 Grid = Flags  # of a zoom's tiles, by row and column
 Place = tuple[float, float]
+
+# GDAL before 3.12 also draws a segment within one row or column as straight, so without its last NEAR
+DOUBT = NEAR if tuple(map(int, rasterio.__gdal_version__.split(".")[:2])) < (3, 12) else ROUNDING
 
 
 @pytest.fixture(autouse=True)
@@ -106,13 +110,13 @@ def by_supermercado(feature: Drawn, z: int) -> Grid:
 
 
 def only_rims(drawn: Sequence[Drawn], which: Numbers, side: int) -> bool:
-    """Whether lines and rings touch only the borders of these tiles, (row, column)."""
+    """Whether lines and rings touch only the borders of these tiles, (row, column), to a depth of DOUBT."""
     if not len(which):
         return True
     lines = [each.east(turn * side) for each in drawn if each.kind != "Point" for turn in range(-4, 5)]
     network = shapely.MultiLineString([shapely.LineString(part) for each in lines for part in each.parts])
     y, x = which.T
-    outer, inner = (shapely.box(x + by, y + by, x + 1 - by, y + 1 - by) for by in (-ROUNDING, ROUNDING))
+    outer, inner = (shapely.box(x + by, y + by, x + 1 - by, y + 1 - by) for by in (-ROUNDING, DOUBT))
     return bool(np.all(shapely.intersects(outer, network) & ~shapely.intersects(inner, network)))
 
 
@@ -197,6 +201,7 @@ def drawn_together(features_: Sequence[Drawn], side: float) -> Shapes:
 
 @settings(max_examples=examples(250))
 @given(drawings())
+@example((3, [Drawn("LineString", [[(NEAR / 2, 0.0), (-3.991, 0.011)]])]))  # its end in tile 0/0 is short
 def test_shapes_touch_what_gdal_burns_but_for_rims_that_are_met_alone(drawing: tuple[int, list[Drawn]]) -> None:
     z, drawn = drawing
     found = grid(drawn_together(drawn, 2**z).touched(z, world(z)))
