@@ -17,6 +17,7 @@ import click
 from seeder import INTERRUPTED
 from seeder.cli.grouping import quiet
 from tiler.errors import BadInput, BadOption, TilerError
+from tiler.undecodable import log_undecodable
 
 COMMAND = re.compile(r"`((?:seeder|seed) [^`]*)`")  # a command to run, within a message
 PLACE = "seeder.cli.messages.place"  # where a context keeps --data or --stack as it was typed
@@ -38,6 +39,7 @@ def guarded(command: Command) -> Command:
 
 def exit_code(command: click.Command, program: str) -> int:
     """Run a program and return its exit code; print any error as one line."""
+    log_undecodable()
     if not sys.warnoptions:
         warnings.simplefilter("ignore")  # warnings address developers
     try:

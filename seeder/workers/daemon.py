@@ -26,6 +26,7 @@ from seeder.workers.turns import is_spent, turns
 from tiler.errors import QueueError, TilerError
 from tiler.ingest.processes import end_with_parent, interrupts_ignored, signals
 from tiler.settings import Settings
+from tiler.undecodable import log_undecodable
 
 AHEAD = 4  # messages that a process receives at once
 RECEIVE_SECONDS = 5  # seconds of long polling, and so the longest time to stop an idle process
@@ -70,6 +71,7 @@ def _started(settings: Settings, visibility: int) -> SpawnProcess:
 def _handle_messages(settings: Settings, visibility: int) -> None:
     """Receive, process and delete messages until SIGTERM, in a process of its own."""
     end_with_parent()
+    log_undecodable()
     stop = threading.Event()
     with signals(stop.set), _errors_logged():
         queue = SqsQueue.open(settings.queue, settings.s3.region)

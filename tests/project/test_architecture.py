@@ -17,7 +17,7 @@ from tests.support.paths import ROOT
 # are always allowed.
 BASE = {
     *("tiler.alive", "tiler.choices", "tiler.errors", "tiler.grid", "tiler.inputs", "tiler.keys", "tiler.settings"),
-    *("tiler.timing", "tiler.without_boto3"),
+    *("tiler.timing", "tiler.undecodable", "tiler.without_boto3"),
 }
 TILER = {
     "tiler.storage": set[str](),

@@ -22,6 +22,7 @@ from multiprocessing.connection import wait as wait_for
 from typing import Any, NoReturn, TypeVar
 
 from tiler.errors import TilerError, WorkerDied
+from tiler.undecodable import log_undecodable
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -89,6 +90,7 @@ def _begin(make: Callable[[], Callable[[Any], Any]]) -> None:
     global _task  # noqa: PLW0603 - a pool offers no other place to keep it
     for number in INTERRUPTS:
         signal.signal(number, signal.SIG_IGN)
+    log_undecodable()
     if not sys.warnoptions:
         warnings.simplefilter("ignore")  # they would mix with the output of the command
     end_with_parent()
