@@ -99,7 +99,9 @@ class Layer:
             BadOption: they cannot.
         """
         if not self.takes(form):
-            raise BadOption(f"layer {self.id!r} encodes heights as colours, which {form} would blur: use png or webp-lossless")
+            raise BadOption(
+                f"layer {self.id!r} encodes heights as colours, which {form} would blur: use png or webp-lossless"
+            )
         return form
 
     def check_zooms(self, zooms: tuple[int, ...]) -> None:

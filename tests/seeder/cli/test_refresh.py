@@ -218,7 +218,8 @@ def test_options_are_inherited_from_the_last_ingest_and_can_be_overridden(run: R
     assert not [key for key in land.tiles() if key.startswith("land/5/")]
 
 
-def test_a_refresh_to_another_format_names_the_tiles_that_it_leaves(run: Run, land: Land) -> None:
+@pytest.mark.usefixtures("land")
+def test_a_refresh_to_another_format_names_the_tiles_that_it_leaves(run: Run) -> None:
     kept = run("refresh", "land", "east").output
     changed = run("refresh", "land", "east", "--format", "webp").output
     note = "tiles are webp now, the stored ones png: remove these with `seeder invalidate land --all --yes`"

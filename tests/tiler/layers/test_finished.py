@@ -229,7 +229,11 @@ REFUSED: dict[str, tuple[Recipe, dict[str, Any], str]] = {
     "png": (SMALL, {}, "PNG tiles cannot be blocks of a COG, as --bake finished needs: use --format webp"),
     "auto": (SMALL, {"format": "auto"}, "auto chooses it after: use --format webp"),
     "virtual": (SMALL, {"format": "webp", "virtual": True}, "drop --virtual"),
-    "heights": (Recipe(scene(64, 64, 1)), {"format": "webp", "style": "hillshade"}, "has --style hillshade: use --bake"),
+    "heights": (
+        Recipe(scene(64, 64, 1)),
+        {"format": "webp", "style": "hillshade"},
+        "has --style hillshade: use --bake",
+    ),
     "colormap": (Recipe(scene(64, 64, 1)), {"format": "webp", "colormap": "viridis"}, "has a colormap: use --bake"),
     "palette": (
         Recipe(scene(64, 64, 1) % 3, palette={0: (0, 0, 0, 255), 1: (9, 9, 9, 255), 2: (99, 9, 9, 255)}),
