@@ -13,7 +13,7 @@ from rasterio.io import DatasetReader
 from rasterio.session import DummySession
 
 from tiler.choices import Resampling
-from tiler.errors import BadOption
+from tiler.errors import BadOption, SourceReadError
 from tiler.grid import TILE, Block, Window, resolution
 from tiler.image.encode import blank_tile, encode
 from tiler.image.style import KERNELS, Area
@@ -28,7 +28,7 @@ from tiler.raster.pixels import reading_of
 from tiler.raster.place import resolution_of
 from tiler.raster.reading import Reading
 from tiler.raster.warp import overview_for, read, warp
-from tiler.storage.gdal_reads import location
+from tiler.storage.gdal_reads import location, shown
 from tiler.storage.store import Store
 
 CACHE = 128  # megabytes of GDAL's block cache per process
@@ -241,6 +241,20 @@ def _nearest_level(layer: Layer, path: str, zoom: int) -> tuple[DatasetReader, R
         shrink = resolution(zoom) / resolution_of(opened(path, open_options=open_options))
         return opened(path, overview_for(path, shrink, open_options), open_options=open_options), layer.resampling
     if zoom > bake.z:
-        return opened(path, cog=True), layer.resampling
+        return _placed(opened(path, cog=True), bake), layer.resampling
     shrinking: Resampling = "nearest" if layer.style.palette or layer.resampling == "nearest" else "average"
-    return opened(path, bake.levels - 1, cog=True), shrinking
+    return _placed(opened(path, bake.levels - 1, cog=True), bake), shrinking
+
+
+def _placed(dataset: DatasetReader, bake: CogLayout) -> DatasetReader:
+    """A level of the COG, if its georeferencing is that of its layer; a warp from elsewhere would give empty tiles.
+
+    Raises:
+        SourceReadError: it is not.
+    """
+    base = Window(bake.z, bake.x * TILE, bake.y * TILE, bake.columns * TILE, bake.rows * TILE)
+    west, north = base.corner
+    own = (west, north - base.height * base.pixel, west + base.width * base.pixel, north)
+    if not dataset.crs or not np.allclose(dataset.bounds, own, rtol=0, atol=base.pixel / 10_000):
+        raise SourceReadError(shown(dataset.name), "its header is damaged: it has another place")
+    return dataset

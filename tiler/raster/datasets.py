@@ -6,27 +6,29 @@ import atexit
 import math
 import re
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 from xml.etree import ElementTree as ET
 
 import rasterio
 from affine import Affine
 from rasterio._env import set_gdal_config
-from rasterio._err import CPLE_BaseError, stack_errors
+from rasterio._err import _ERROR_STACK, CPLE_BaseError, stack_errors
 from rasterio._path import _parse_path
 from rasterio.crs import CRS
-from rasterio.errors import RasterioError
+from rasterio.errors import BandOverviewError, RasterioError
 from rasterio.io import DatasetReader
 from rasterio.session import DummySession
 
 from tiler.errors import MissingObject, SourceReadError, StoreError
-from tiler.raster import amplitude, bodies, gcps, s3_reads, subdatasets, vrt
+from tiler.raster import amplitude, bodies, cog_header, gcps, s3_reads, subdatasets, vrt
 from tiler.raster.options import Nodata, Options
 from tiler.storage import gdal_reads
+
+T = TypeVar("T")
 
 OPEN_DATASETS = 32  # open datasets cached per thread
 NETWORK = {  # GDAL options for its own network reads
@@ -107,22 +109,23 @@ def translated(path: str) -> Iterator[None]:
     """Translate GDAL's errors to `SourceReadError`, or to `StoreError` if the store or the network failed below it.
 
     An error below GDAL is raised even if GDAL ignored it: it treats directories that it could not read as empty, and
-    may cache that, so all open datasets are closed. Only a missing file is left to GDAL, which looks for sidecars.
+    may cache that, so all open datasets are closed. So they are after an error of GDAL: libtiff tries to read a list of
+    blocks once, and later treats them as absent. Only a missing file is left to GDAL, which looks for sidecars.
     """
     gdal_reads.fault()
     path = inline(path)
     try:
         yield
-    except (RasterioError, CPLE_BaseError, OSError, ValueError) as error:
+    except (RasterioError, BandOverviewError, CPLE_BaseError, OSError, ValueError) as error:
         cause = error.__cause__ or error
         with stack_errors():
             pass  # clears GDAL's error stack, so that the error is not raised again later
+        forget()
         try:
             _raise_fault()
         except MissingObject as missing:
             raise SourceReadError(gdal_reads.shown(path), "no such object") from missing
         if FAR.match(path) and not REFUSED.search(f"{error} {cause}"):
-            forget()
             raise StoreError("read", path, cause) from error
         raise SourceReadError(gdal_reads.shown(path), cause) from error
     with suppress(MissingObject):
@@ -135,6 +138,20 @@ def _raise_fault() -> None:
     if beneath:
         forget()
         raise beneath
+
+
+def checked(look: Callable[[], T]) -> T:
+    """The result of `look`; any error that GDAL signals in it is raised, even if GDAL continues."""
+    failure: Exception | None = None
+    with stack_errors():  # without an exception, after which it would leave its handler in GDAL
+        try:
+            result = look()
+        except Exception as error:  # noqa: BLE001
+            failure = error
+        signalled = list(_ERROR_STACK.get())
+    if failure or signalled:
+        raise failure or signalled[0]
+    return result
 
 
 def opened(path: str, level: int = 0, *, cog: bool = False, open_options: OpenOptions = PLAIN) -> DatasetReader:
@@ -178,7 +195,10 @@ def _open(
     with translated(path), rasterio.Env(session=DummySession(), **settings) as env:
         opener = gdal_reads.opener(path)
         if cog or opener:
-            return rasterio.open(path, driver="GTiff", **options, **opener)
+            dataset = rasterio.open(path, driver="GTiff", **options, **opener)
+            if cog:
+                _check(path)
+            return dataset
         drivers = None if open_options.trusted else _known(env, DRIVERS)
         path = _part(path, drivers, open_options.subdataset)
         plain = DatasetReader(_parse_path(path), driver=drivers)
@@ -189,6 +209,12 @@ def _open(
         if description is None:
             return DatasetReader(_parse_path(path), driver=drivers, **options)
         return vrt.VrtReader(description, plain.name, **options)
+
+
+def _check(path: str) -> None:
+    with gdal_reads.header(path) as (part, size):
+        if not cog_header.is_intact(part, size):
+            raise ValueError(f"it is truncated or damaged ({size} bytes)")
 
 
 def _description(dataset: DatasetReader, open_options: OpenOptions) -> ET.Element | None:

@@ -18,7 +18,7 @@ import rasterio.windows
 from rasterio.enums import Interleaving
 from rasterio.io import DatasetReader
 
-from tiler.raster.datasets import translated
+from tiler.raster.datasets import checked, translated
 from tiler.raster.pixels import dtype_of, mask_of, pixels
 from tiler.raster.reading import Box, Reading, clipped
 
@@ -69,7 +69,7 @@ def gaps_of(dataset: DatasetReader, reading: Reading) -> Gaps | None:
         return None
     bands = [*reading.bands, reading.alpha] if reading.alpha else list(reading.bands)
     with translated(dataset.name):
-        gaps = find(dataset, bands)
+        gaps = checked(lambda: find(dataset, bands))
         if gaps is None or gaps.written.all():
             return None
         row, column = (int(at) for at in np.argwhere(~gaps.written)[0])

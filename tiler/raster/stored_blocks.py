@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from rasterio.io import DatasetReader
 
-from tiler.raster.datasets import opened, translated
+from tiler.raster.datasets import checked, opened, translated
 from tiler.storage.gdal_reads import blocks
 
 
@@ -21,7 +21,7 @@ def stored_blocks(path: str, level: int, places: Sequence[tuple[int, int]]) -> l
     """
     dataset = opened(path, cog=True)
     with translated(path):
-        spans = [_span(dataset, level, column, row) for column, row in places]
+        spans = checked(lambda: [_span(dataset, level, column, row) for column, row in places])
         present = [span for span in spans if span]
         data = iter(blocks(path, [offset for offset, _ in present], [size for _, size in present]))
     return [next(data) if span else None for span in spans]

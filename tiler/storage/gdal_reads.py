@@ -10,7 +10,8 @@ from __future__ import annotations
 import os
 import re
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import lru_cache
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -54,6 +55,22 @@ def blocks(path: str, offsets: Sequence[int], sizes: Sequence[int]) -> list[byte
         return _OPENER.open(path).get_byte_ranges(offsets, sizes)
     with open(path, "rb", buffering=0) as file:  # noqa: PTH123 - a tenth of the time of Path.open
         return [os.pread(file.fileno(), size, offset) for offset, size in zip(offsets, sizes, strict=True)]
+
+
+@contextmanager
+def header(path: str) -> Iterator[tuple[Callable[[int, int], bytes], int]]:
+    """A reader of bytes from an offset in the file at `path`, from `location`, which is open; and the file's size.
+
+    It makes no request: beyond the first bytes of a mounted object it raises LookupError.
+
+    Raises:
+        OSError: the file cannot be read. An error of a store is kept for `fault`.
+    """
+    if _mounted(path):
+        yield _OPENER.open(path).head, _OPENER.size(path)
+        return
+    with open(path, "rb", buffering=0) as file:  # noqa: PTH123 - a tenth of the time of Path.open
+        yield lambda start, length: os.pread(file.fileno(), length, start), os.fstat(file.fileno()).st_size
 
 
 def opener(path: str) -> dict[str, Any]:
@@ -101,6 +118,16 @@ class _Pages:
         self._head, self.size = store.first(key, head)
         self._kept: dict[int, bytes] = {}
 
+    def head(self, start: int, length: int) -> bytes:
+        """`length` bytes from `start`, if the first read has them; fewer at the object's end.
+
+        Raises:
+            LookupError: they were not read.
+        """
+        if start + length > len(self._head) < self.size:
+            raise LookupError
+        return self._head[start : start + length]
+
     def part(self, start: int, length: int) -> bytes:
         """`length` bytes from `start`; the object must have them all."""
         if start + length <= len(self._head):
@@ -141,6 +168,10 @@ class _File:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         pass
+
+    def head(self, start: int, length: int) -> bytes:
+        """See `_Pages.head`."""
+        return self._pages.head(start, length)
 
     def tell(self) -> int:
         return self._at

@@ -1,0 +1,102 @@
+"""Check the header of a baked COG against the size of its file.
+
+libtiff takes a list of blocks that it could not read for one without blocks, and GDAL then returns zeros. A baked COG
+has all directories first, then its blocks without a gap, those of the last directory first, to the end of the file.
+So the sizes of the blocks give their offsets and the size of the file.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Part = Callable[[int, int], bytes]  # bytes of a file from an offset; fewer at its end
+
+MAGIC = struct.pack("<2sHHH", b"II", 43, 8, 0)
+SIZES = {3: 2, 4: 4, 12: 8, 16: 8}  # bytes of the TIFF types in a baked COG
+ENTRY = np.dtype([("tag", "<u2"), ("kind", "<u2"), ("count", "<u8"), ("value", "<u8")])
+SUBFILE, OFFSETS, LENGTHS = 254, 324, 325
+Sizes = npt.NDArray[np.uint64]
+
+
+class _DamagedError(Exception):
+    """The header is not one of a baked COG of this size."""
+
+
+def is_intact(part: Part, size: int) -> bool:
+    """Whether a baked COG of `size` bytes has a complete header, and lists all blocks up to its end.
+
+    True without a check if `part` raises LookupError: the header is too long to read it for this.
+    """
+    try:
+        images, end = _images(part, size)
+        for offsets, sizes in reversed(images):
+            ends = sizes.cumsum(dtype=np.uint64) + np.uint64(end)
+            if not np.array_equal(offsets, np.where(sizes > 0, ends - sizes, 0)):
+                return False
+            end = int(ends[-1])
+    except _DamagedError:
+        return False
+    except LookupError:
+        return True
+    return end == size
+
+
+def _images(part: Part, size: int) -> tuple[list[tuple[Sizes, Sizes]], int]:
+    """The offsets and sizes of the blocks of each directory, and the end of the last directory, in bytes."""
+    head = _exact(part, 0, 16)
+    images, at, end = list[tuple[Sizes, Sizes]](), int.from_bytes(head[8:], "little"), 16
+    if head[:8] != MAGIC:
+        raise _DamagedError
+    while at:
+        if at != end:
+            raise _DamagedError
+        entries, following = _directory(part, at)
+        end = at + 16 + ENTRY.itemsize * len(entries)
+        lists: dict[int, Sizes] = {}
+        for place, entry in zip(_places(entries, at, bool(images)), entries, strict=True):
+            length = SIZES[int(entry["kind"])] * int(entry["count"])
+            if length > 8:
+                if place != end or end + length > size:
+                    raise _DamagedError
+                end += -(-length // 8) * 8
+            if entry["tag"] in (OFFSETS, LENGTHS):
+                data = _exact(part, place, length)
+                lists[int(entry["tag"])] = np.frombuffer(data, f"<u{SIZES[int(entry['kind'])]}").astype(np.uint64)
+        if set(lists) != {OFFSETS, LENGTHS} or len(lists[OFFSETS]) != len(lists[LENGTHS]):
+            raise _DamagedError
+        images.append((lists[OFFSETS], lists[LENGTHS]))
+        at = following
+    return images, end
+
+
+def _directory(part: Part, at: int) -> tuple[npt.NDArray[Any], int]:
+    """The entries of the directory at an offset, and the offset of the following one."""
+    (count,) = struct.unpack("<Q", _exact(part, at, 8))
+    if not 0 < count < 100:  # far more than the entries of a baked COG
+        raise _DamagedError
+    data = _exact(part, at + 8, ENTRY.itemsize * count + 8)
+    entries = np.frombuffer(data, ENTRY, count)
+    if not (np.diff(entries["tag"].astype(int)) > 0).all() or not set(entries["kind"].tolist()) <= SIZES.keys():
+        raise _DamagedError
+    return entries, int.from_bytes(data[-8:], "little")
+
+
+def _places(entries: npt.NDArray[Any], at: int, later: bool) -> Iterator[int]:
+    """The offset of the value of each entry; only the first directory has a value of 0, and blocks may be absent."""
+    for number, entry in enumerate(entries):
+        tag, kind, count, value = entry.tolist()
+        if not count or not (value or tag in (OFFSETS, LENGTHS) or (tag == SUBFILE and not later)):
+            raise _DamagedError
+        yield value if SIZES[kind] * count > 8 else at + 8 + ENTRY.itemsize * number + 12
+
+
+def _exact(part: Part, start: int, length: int) -> bytes:
+    data = part(start, length)
+    if len(data) < length:
+        raise _DamagedError
+    return data
