@@ -12,11 +12,10 @@ import tempfile
 import time
 from pathlib import Path
 
-import markers
 import numpy as np
-from layers import demo_source
+from by_raster import add_rasters, print_table
 from mercantile import Tile
-from tiny import TINY, arguments, parser_for, sized, write_relief
+from tiny import arguments, parser_for, sized
 
 import seeder
 from tiler.choices import BAKES, Choice
@@ -28,7 +27,6 @@ from tiler.layers.fill import Request, fill
 from tiler.layers.render import TileVariant, render_tile
 from tiler.storage.store import Store, Stores, open_store
 
-DOCS = Path(__file__).parent.parent / "docs" / "guides" / "which-format.md"
 TILES = sized(24, 4)  # to compare, evenly over the tiles of a zoom
 BLOCKS = sized(8, 1)  # to fill
 RUNS = sized(3, 1)  # of filling, of which the fastest counts
@@ -105,18 +103,8 @@ def row(source: str, form: Choice) -> str:
 def main() -> None:
     """Print the table."""
     parser = parser_for(__doc__)
-    parser.add_argument("--docs", action="store_true", help="write the table into docs/guides/which-format.md, too")
-    parser.add_argument("sources", nargs="*", metavar="RASTER", help="rasters of 8-bit colours; else the demo's relief")
-    asked = arguments(parser)
-    with tempfile.TemporaryDirectory() as folder:
-        sources = asked.sources
-        if not sources:
-            sources = [str(Path(folder) / "relief.tif")]
-            (write_relief if TINY else demo_source.main)(Path(sources[0]))
-        lines = [HEAD, *(row(source, form) for source in sources for form in FORMS)]
-    print("\n".join(lines))
-    if asked.docs:
-        markers.fill(DOCS, "finished", "\n".join(lines))
+    add_rasters(parser, "RASTER", "rasters of 8-bit colours")
+    print_table(arguments(parser), "finished", HEAD, lambda source: [row(source, form) for form in FORMS])
 
 
 if __name__ == "__main__":

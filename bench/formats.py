@@ -13,11 +13,10 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-import markers
 import numpy as np
-from layers import demo_source
+from by_raster import add_rasters, print_table
 from mercantile import Tile
-from tiny import TINY, arguments, parser_for, sized, write_relief
+from tiny import arguments, parser_for, sized
 
 import seeder
 from tiler.choices import CHOICES, Choice
@@ -25,7 +24,6 @@ from tiler.image.encode import decode, encode
 from tiler.image.style import ENCODINGS, Picture
 from tiler.raster.options import LOSSLESS, file_format
 
-DOCS = Path(__file__).parent.parent / "docs" / "guides" / "which-format.md"
 TILES = sized(200, 4)  # of a raster, evenly over its tiles
 ZOOMS = sized(3, 1)  # the deepest
 RUNS = sized(5, 1)  # of the encoder, of which the fastest counts
@@ -97,18 +95,8 @@ def rows(source: str) -> list[str]:
 def main() -> None:
     """Print the table."""
     parser = parser_for(__doc__)
-    parser.add_argument("--docs", action="store_true", help="write the table into docs/guides/which-format.md, too")
-    parser.add_argument("sources", nargs="*", metavar="RASTER[=STYLE]", help="rasters; else the demo's relief")
-    asked = arguments(parser)
-    with tempfile.TemporaryDirectory() as folder:
-        sources = asked.sources
-        if not sources:
-            sources = [str(Path(folder) / "relief.tif")]
-            (write_relief if TINY else demo_source.main)(Path(sources[0]))
-        lines = [HEAD, *(row for source in sources for row in rows(source))]
-    print("\n".join(lines))
-    if asked.docs:
-        markers.fill(DOCS, "formats", "\n".join(lines))
+    add_rasters(parser, "RASTER[=STYLE]", "rasters")
+    print_table(arguments(parser), "formats", HEAD, rows)
 
 
 if __name__ == "__main__":
