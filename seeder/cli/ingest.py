@@ -252,7 +252,10 @@ def raster_options(command: Command) -> Command:
         help="Render from the raster itself, more slowly, or from a baked copy.  [default: --baked]",
     )
     @option(
-        "--bake", group="Output", type=click.Choice(BAKES), help="Bake pixels, or tiles to copy.  [default: lossless]"
+        "--bake",
+        group="Output",
+        type=click.Choice(BAKES),
+        help="Store lossless pixels in the COG, or finished WebP or JPEG tiles.  [default: lossless]",
     )
     @option(
         "--trust-source/--no-trust-source",

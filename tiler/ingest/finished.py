@@ -27,9 +27,9 @@ def finished_format(options: Options, style: Style) -> Choice | None:
     if reason := next((reason for applies, reason in _obstacles(style) if applies), ""):
         raise BadOption(f"--bake finished needs plain 8-bit colours, but {reason}: {CURE}")
     if options.format == "auto":
-        raise BadOption(f"--bake finished needs the format before the bake, and auto chooses it after: {FORM}")
+        raise BadOption(f"--bake finished needs an explicit format, not auto: {FORM}")
     if options.format not in FORMATS:
-        raise BadOption(f"{options.format.upper()} tiles cannot be blocks of a COG, as --bake finished needs: {FORM}")
+        raise BadOption(f"--bake finished cannot store {options.format} tiles in a COG: {FORM}")
     return options.format
 
 

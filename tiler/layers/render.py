@@ -256,5 +256,5 @@ def _placed(dataset: DatasetReader, bake: CogLayout) -> DatasetReader:
     west, north = base.corner
     own = (west, north - base.height * base.pixel, west + base.width * base.pixel, north)
     if not dataset.crs or not np.allclose(dataset.bounds, own, rtol=0, atol=base.pixel / 10_000):
-        raise SourceReadError(shown(dataset.name), "its header is damaged: it has another place")
+        raise SourceReadError(shown(dataset.name), "its header is damaged: it lacks the georeferencing of the layer")
     return dataset

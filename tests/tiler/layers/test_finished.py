@@ -227,8 +227,8 @@ def test_a_deep_check_decodes_copied_tiles(finished: Layer, stores: Stores) -> N
 
 SMALL = Recipe(scene(64, 64))
 REFUSED: dict[str, tuple[Recipe, dict[str, Any], str]] = {
-    "png": (SMALL, {}, "PNG tiles cannot be blocks of a COG, as --bake finished needs: use --format webp"),
-    "auto": (SMALL, {"format": "auto"}, "auto chooses it after: use --format webp"),
+    "png": (SMALL, {}, "--bake finished cannot store png tiles in a COG: use --format webp"),
+    "auto": (SMALL, {"format": "auto"}, "needs an explicit format, not auto: use --format webp"),
     "virtual": (SMALL, {"format": "webp", "virtual": True}, "drop --virtual"),
     "heights": (
         Recipe(scene(64, 64, 1)),
