@@ -1,8 +1,8 @@
-"""What commands take before and beside their work: `python bench/startup.py [--runs N]`.
+"""What commands take before and beside their work: `python bench/startup.py [--runs N] [--docs]`.
 
 Help, and seeding a few tiles of a layer, in turns with peers that are installed. Compiled modules are written by a
 first run that does not count. CPU seconds are of all processes of a command. The least of all runs is shown, because
-a busy machine only ever adds.
+a busy machine only ever adds. --docs also writes the table into docs/performance.md.
 """
 
 from __future__ import annotations
@@ -17,9 +17,11 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
+import markers
 from tiny import arguments, parser_for, sized, write_relief
 
 ROOT = Path(__file__).parent.parent
+DOCS = ROOT / "docs" / "performance.md"
 RUNS = sized(7, 1)
 WIDTH = sized(8192, 512)  # pixels of the raster: the layer has zooms 0 to 5, or 0 to 1
 TILES = sized((1, 10, 1000), (1, 4))
@@ -82,23 +84,29 @@ def main() -> None:
     """Print the table."""
     parser = parser_for(__doc__)
     parser.add_argument("--runs", type=int, default=RUNS, metavar="N", help="runs of each command")
-    runs = arguments(parser).runs
+    parser.add_argument("--docs", action="store_true", help="write the table into docs/performance.md")
+    given = arguments(parser)
     with TemporaryDirectory() as name:
         folder = Path(name)
         write_relief(folder / "relief.tif", WIDTH)
         ran([*SEEDER, "ingest", str(folder / "relief.tif"), "--jobs", "1", "--data", name])
         rows = dict(commands(folder))
         least: dict[str, Took] = {}
-        for number in range(runs + 1):
+        for number in range(given.runs + 1):
             for label, command in rows.items():
                 took = ran(command)
                 if number:
                     before = least.get(label, took)
                     least[label] = Took(min(took.cpu, before.cpu), min(took.wall, before.wall))
-    print(f"| {' | '.join(COLUMNS)} |\n| --- | ---: | ---: | ---: |")
     floor = least["python -c pass"].cpu
-    for label, took in least.items():
-        print(f"| {label} | {1000 * took.cpu:.0f} | {1000 * took.wall:.0f} | {took.cpu / floor:.1f} x |")
+    lines = [
+        f"| {label} | {1000 * took.cpu:.0f} | {1000 * took.wall:.0f} | {took.cpu / floor:.1f} x |"
+        for label, took in least.items()
+    ]
+    table = "\n".join((f"| {' | '.join(COLUMNS)} |", "| --- | ---: | ---: | ---: |", *lines))
+    print(table)
+    if given.docs:
+        markers.fill(DOCS, "startup", table)
 
 
 if __name__ == "__main__":
