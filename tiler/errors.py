@@ -98,11 +98,12 @@ class UnknownJob(BadInput):
 class ZoomOutside(BadInput):
     """A zoom is outside the layer's range."""
 
-    def __init__(self, layer: str, zooms: Sequence[int], minzoom: int, maxzoom: int) -> None:
+    def __init__(self, layer: str, zooms: Sequence[int], minzoom: int, maxzoom: int, *, ingested: bool = True) -> None:
         outside = ", ".join(map(str, zooms))
+        has, cure = ("has", "ingest again with") if ingested else ("would have", "set")
         super().__init__(
-            f"layer {layer!r} has zooms {minzoom}-{maxzoom}, not {outside}: "
-            f"choose a zoom in that range, or ingest again with --min-zoom or --max-zoom"
+            f"layer {layer!r} {has} zooms {minzoom}-{maxzoom}, not {outside}: "
+            f"choose a zoom in that range, or {cure} --min-zoom or --max-zoom"
         )
         self.layer = layer
 

@@ -58,15 +58,15 @@ def format_zooms(zooms: tuple[int, ...]) -> str:
     return ",".join(str(a) if a == b else f"{a}-{b}" for a, b in runs)
 
 
-def check_zooms(layer: str, zooms: Sequence[int], minzoom: int, maxzoom: int) -> None:
-    """Reject zooms outside a layer's range.
+def check_zooms(layer: str, zooms: Sequence[int], minzoom: int, maxzoom: int, *, ingested: bool = True) -> None:
+    """Reject zooms outside a layer's range; `ingested` is false for a layer that an ingest would make.
 
     Raises:
         ZoomOutside: one of `zooms` is outside.
     """
     outside = [z for z in zooms if not minzoom <= z <= maxzoom]
     if outside:
-        raise ZoomOutside(layer, outside, minzoom, maxzoom)
+        raise ZoomOutside(layer, outside, minzoom, maxzoom, ingested=ingested)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import logging
 from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from importlib import import_module
@@ -21,11 +22,27 @@ Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 
 
 class GroupedOption(click.Option):
-    """An option listed under `group` in the help."""
+    """An option listed under `group` in the help; its error for an unknown choice names the nearest one."""
 
     def __init__(self, *names: Any, group: OptionGroup, **settings: Any) -> None:
         super().__init__(*names, **settings)
         self.group = group
+
+    def type_cast_value(self, ctx: click.Context, value: Any) -> Any:
+        """See `click.Parameter.type_cast_value`.
+
+        Raises:
+            BadParameter: the value is invalid.
+        """
+        try:
+            return super().type_cast_value(ctx, value)
+        except click.BadParameter as error:
+            if not isinstance(self.type, click.Choice):
+                raise
+            choices = [str(each) for each in self.type.choices]
+            nearest = difflib.get_close_matches(str(value), choices, n=1)
+            cure = f": did you mean {nearest[0]}?" if nearest else ""
+            raise click.BadParameter(f"{value!r} is not one of {', '.join(choices)}{cure}", ctx, self) from error
 
 
 def option(*names: str, group: OptionGroup, **settings: Any) -> Callable[[Decorated], Decorated]:

@@ -50,13 +50,22 @@ class Seeding:
         Raises:
             Exit: with 1 if tiles failed or are missing.
         """
-        layer = self.request.layer
+        layer, continuation = self.request.layer, self._continuation()
         try:
             run_seed(self.request, self.run_options, self.limits, self.settings, as_json=as_json)
         except BaseException:
-            seed = f"`seed {layer} --zooms {format_zooms(self.zooms)}`"
-            note(f"layer {layer} is ingested: continue with {seed} or the same command")
+            note(f"layer {layer} is ingested: {continuation}")
             raise
+
+    def _continuation(self) -> str:
+        """How to continue an interrupted or failed seeding; stale tiles need another command first."""
+        from tiler.layers.catalog import load_layer, shown
+        from tiler.storage.store import Stores
+
+        layer, stores = self.request.layer, Stores.open(self.settings)
+        if shown(layer, stores.tiles) not in ("", load_layer(stores.sources, layer).revision):
+            return f"re-render its stale tiles with `seeder refresh {layer}`, then run the same command again"
+        return f"continue with `seed {layer} --zooms {format_zooms(self.zooms)}` or the same command"
 
     def print_plan(self, plan: IngestPlan, *, as_json: bool) -> None:
         """Print the layer and its number of tiles; also their estimate if the layer is up to date."""

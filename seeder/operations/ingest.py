@@ -153,7 +153,7 @@ def with_zooms(layer: str, zooms: tuple[int, ...]) -> Approve:
     """
 
     def approve(survey: Survey) -> None:
-        check_zooms(layer, zooms, survey.minzoom, survey.maxzoom)
+        check_zooms(layer, zooms, survey.minzoom, survey.maxzoom, ingested=False)
 
     return approve
 

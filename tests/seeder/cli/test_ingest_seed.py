@@ -153,7 +153,8 @@ def test_zooms_that_the_layer_would_lack_are_rejected_before_the_raster_is_read(
     for step in ("revision_of", "bake_cog"):
         monkeypatch.setattr(ingesting, step, untouched)
     result = seeder("ingest", source, "--seed", "2-6", *words, *more)
-    assert f"error: layer 'land' has zooms {zooms}, not " in complaint(result)
+    assert f"error: layer 'land' would have zooms {zooms}, not " in complaint(result)
+    assert "ingest again" not in complaint(result)
     assert not data.exists()
 
 
@@ -168,6 +169,8 @@ def test_zooms_that_the_layer_would_lack_are_rejected_before_the_raster_is_read(
         (("--max-cost", "5"), "--max-cost needs --seed"),
         (("--queue", "local"), "--queue needs --seed"),
         (("--wait",), "--wait needs --seed"),
+        (("--format", "jpeg"), "'jpeg' is not one of png, jpg, webp, webp-lossless, auto: did you mean jpg?"),
+        (("--style", "contours"), "'contours' is not one of "),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
 )
@@ -322,6 +325,8 @@ def test_tiles_of_an_earlier_revision_fail_the_command_until_they_are_refreshed(
     result = one(source)
     assert result.exit_code == 1
     assert "re-render them with `seeder refresh land`" in result.stderr
+    last = result.stderr.splitlines()[-1]
+    assert last.endswith("re-render its stale tiles with `seeder refresh land`, then run the same command again")
     assert seeder("refresh", "land", "--jobs", "1", "--no-wait").exit_code == 0
     assert one(source).exit_code == 0
     assert data.exists()
