@@ -59,7 +59,7 @@ def format_zooms(zooms: tuple[int, ...]) -> str:
 
 
 def check_zooms(layer: str, zooms: Sequence[int], minzoom: int, maxzoom: int, *, ingested: bool = True) -> None:
-    """Reject zooms outside a layer's range; `ingested` is false for a layer that an ingest would make.
+    """Reject zooms outside a layer's range. `ingested` is false for a layer not made yet.
 
     Raises:
         ZoomOutside: one of `zooms` is outside.

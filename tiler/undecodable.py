@@ -1,4 +1,4 @@
-"""GDAL's messages that are not UTF-8, because they quote damaged metadata.
+"""Log GDAL's messages with invalid UTF-8, which quote damaged metadata.
 
 rasterio's handlers (`log_error` in `_env.pyx`) fail to decode them. GDAL continues, so nothing is raised, but Cython
 prints a traceback; only the interpreter's hooks can prevent that.
@@ -14,7 +14,7 @@ log = logging.getLogger(__name__)
 
 
 def log_undecodable() -> None:
-    """Log such messages of this process at level INFO, as rasterio does others, instead of printing tracebacks."""
+    """Log these messages at level INFO, as rasterio logs others, and print no tracebacks."""
     if getattr(sys.unraisablehook, "__module__", "") == __name__:
         return  # the hooks are in place
     raised, unraisable = sys.excepthook, sys.unraisablehook

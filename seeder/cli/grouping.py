@@ -22,7 +22,7 @@ Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 
 
 class GroupedOption(click.Option):
-    """An option listed under `group` in the help; its error for an unknown choice names the nearest one."""
+    """An option with a group in the help. For an unknown choice, suggest the nearest one."""
 
     def __init__(self, *names: Any, group: OptionGroup, **settings: Any) -> None:
         super().__init__(*names, **settings)

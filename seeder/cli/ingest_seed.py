@@ -58,7 +58,7 @@ class Seeding:
             raise
 
     def _continuation(self) -> str:
-        """How to continue an interrupted or failed seeding; stale tiles need another command first."""
+        """The command to continue an interrupted or failed seeding; with stale tiles, `refresh` first."""
         from tiler.layers.catalog import load_layer, shown
         from tiler.storage.store import Stores
 

@@ -247,14 +247,14 @@ def _nearest_level(layer: Layer, path: str, zoom: int) -> tuple[DatasetReader, R
 
 
 def _placed(dataset: DatasetReader, bake: CogLayout) -> DatasetReader:
-    """A level of the COG, if its georeferencing is that of its layer; a warp from elsewhere would give empty tiles.
+    """Check the georeferencing of a level of the COG, and return the level; a wrong one would give empty tiles.
 
     Raises:
-        SourceReadError: it is not.
+        SourceReadError: it differs from the layer's.
     """
     base = Window(bake.z, bake.x * TILE, bake.y * TILE, bake.columns * TILE, bake.rows * TILE)
     west, north = base.corner
     own = (west, north - base.height * base.pixel, west + base.width * base.pixel, north)
     if not dataset.crs or not np.allclose(dataset.bounds, own, rtol=0, atol=base.pixel / 10_000):
-        raise SourceReadError(shown(dataset.name), "its header is damaged: it lacks the georeferencing of the layer")
+        raise SourceReadError(shown(dataset.name), "damaged header: its georeferencing differs from the layer's")
     return dataset

@@ -1,4 +1,4 @@
-"""Check the header of a baked COG against the size of its file.
+"""Check the header of a baked COG against its file size.
 
 libtiff takes a list of blocks that it could not read for one without blocks, and GDAL then returns zeros. A baked COG
 has all directories first, then its blocks without a gap, those of the last directory first, to the end of the file.
@@ -24,13 +24,13 @@ Sizes = npt.NDArray[np.uint64]
 
 
 class _DamagedError(Exception):
-    """The header is not one of a baked COG of this size."""
+    """The header does not match a baked COG of this size."""
 
 
 def is_intact(part: Part, size: int) -> bool:
-    """Whether a baked COG of `size` bytes has a complete header, and lists all blocks up to its end.
+    """Check that a baked COG of `size` bytes has a complete header and lists every block.
 
-    True without a check if `part` raises LookupError: the header is too long to read it for this.
+    Returns True without a check if `part` raises LookupError: the header is too long to read here.
     """
     try:
         images, end = _images(part, size)
@@ -47,7 +47,7 @@ def is_intact(part: Part, size: int) -> bool:
 
 
 def _images(part: Part, size: int) -> tuple[list[tuple[Sizes, Sizes]], int]:
-    """The offsets and sizes of the blocks of each directory, and the end of the last directory, in bytes."""
+    """Read block offsets and sizes per directory, and the end of the last directory, in bytes."""
     head = _exact(part, 0, 16)
     images, at, end = list[tuple[Sizes, Sizes]](), int.from_bytes(head[8:], "little"), 16
     if head[:8] != MAGIC:
@@ -75,7 +75,7 @@ def _images(part: Part, size: int) -> tuple[list[tuple[Sizes, Sizes]], int]:
 
 
 def _directory(part: Part, at: int) -> tuple[npt.NDArray[Any], int]:
-    """The entries of the directory at an offset, and the offset of the following one."""
+    """Read the entries of a directory, and the offset of the next directory."""
     (count,) = struct.unpack("<Q", _exact(part, at, 8))
     if not 0 < count < 100:  # far more than the entries of a baked COG
         raise _DamagedError
@@ -87,7 +87,7 @@ def _directory(part: Part, at: int) -> tuple[npt.NDArray[Any], int]:
 
 
 def _places(entries: npt.NDArray[Any], at: int, later: bool) -> Iterator[int]:
-    """The offset of the value of each entry; only the first directory has a value of 0, and blocks may be absent."""
+    """Yield the value offset of each entry. A value of 0 is valid for absent blocks, and in the first directory."""
     for number, entry in enumerate(entries):
         tag, kind, count, value = entry.tolist()
         if not count or not (value or tag in (OFFSETS, LENGTHS) or (tag == SUBFILE and not later)):

@@ -141,7 +141,7 @@ def _raise_fault() -> None:
 
 
 def checked(look: Callable[[], T]) -> T:
-    """The result of `look`; any error that GDAL signals in it is raised, even if GDAL continues."""
+    """Call `look` and return its result; raise any error of GDAL, even one after which GDAL continues."""
     failure: Exception | None = None
     with stack_errors():  # without an exception, after which it would leave its handler in GDAL
         try:
@@ -214,7 +214,7 @@ def _open(
 def _check(path: str) -> None:
     with gdal_reads.header(path) as (part, size):
         if not cog_header.is_intact(part, size):
-            raise ValueError(f"it is truncated or damaged ({size} bytes)")
+            raise ValueError(f"truncated or damaged ({size} bytes)")
 
 
 def _description(dataset: DatasetReader, open_options: OpenOptions) -> ET.Element | None:

@@ -59,9 +59,9 @@ def blocks(path: str, offsets: Sequence[int], sizes: Sequence[int]) -> list[byte
 
 @contextmanager
 def header(path: str) -> Iterator[tuple[Callable[[int, int], bytes], int]]:
-    """A reader of bytes from an offset in the file at `path`, from `location`, which is open; and the file's size.
+    """Yield a function to read bytes at an offset of `path`, from `location`, and the file size.
 
-    It makes no request: beyond the first bytes of a mounted object it raises LookupError.
+    The function makes no request: beyond the first bytes of a mounted object it raises LookupError.
 
     Raises:
         OSError: the file cannot be read. An error of a store is kept for `fault`.
