@@ -27,7 +27,7 @@ def test_a_script_needs_a_guard_and_the_error_says_so(guard: str, tmp_path: Path
     script.write_text(SCRIPT.format(guard=guard))
     done = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=120, check=False)
     if guard == "if True:":
-        assert done.stderr.splitlines()[-1].endswith(str(WorkerDied(starting=True)))
+        assert str(WorkerDied(starting=True)) in done.stderr  # Python's warning about semaphores may follow it
     else:
         assert done.stdout == "[1, 2, 3]\n"
 
