@@ -19,8 +19,6 @@ from tiler.ingest.disk_space import check_room, check_target, scratch
 from tiler.ingest.doubts import doubts
 from tiler.ingest.existing import current_layer, is_current, kept_revision
 from tiler.ingest.kept_bake import KeptBake, kept_bake
-from tiler.ingest.s3_sources import check_readable
-from tiler.ingest.source_files import SourceFiles, beneath, beside
 from tiler.ingest.staging import Staging
 from tiler.ingest.survey import Survey, revision_of, survey
 from tiler.keys import Format
@@ -33,6 +31,8 @@ from tiler.raster.archived import unpacked
 from tiler.raster.datasets import OpenOptions, as_it_is, forget, opened, versions
 from tiler.raster.options import Options, file_format
 from tiler.raster.warp import overview_for, warp
+from tiler.scenes.s3_sources import check_readable
+from tiler.scenes.source_files import SourceFiles, beneath, beside
 from tiler.storage.leftovers import sweep
 from tiler.storage.store import Store, Stores
 

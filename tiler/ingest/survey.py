@@ -16,7 +16,6 @@ from tiler.grid import Bounds, zoom_for
 from tiler.image.style import Style
 from tiler.ingest.doubts import check_degrees, check_placed, crs_beside
 from tiler.ingest.finished import finished_format
-from tiler.ingest.source_files import SourceFiles, beneath
 from tiler.raster.amplitude import was_complex
 from tiler.raster.datasets import OpenOptions, opened, translated
 from tiler.raster.options import Halving, Options
@@ -27,6 +26,7 @@ from tiler.raster.sample import hides, holds, look_at_alpha
 from tiler.raster.styling import shown
 from tiler.raster.subdatasets import SUBDATASET, listed, subdatasets
 from tiler.raster.warp import baked_dtype, first_covered_zoom, overviews_of
+from tiler.scenes.source_files import SourceFiles, beneath
 
 OVERZOOM = 3  # most zooms of a layer above the raster's own
 HASH_CHUNK = 1 << 22  # bytes

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from tiler.ingest.source_files import beneath
 from tiler.layers.catalog import Layer
 from tiler.layers.origin import check_origins
 from tiler.raster.datasets import OpenOptions
+from tiler.scenes.source_files import beneath
 
 
 def check_unchanged(layer: Layer) -> None:

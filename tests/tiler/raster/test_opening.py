@@ -31,10 +31,10 @@ from tests.support.oracle import HALF, drawn, tiles_of
 from tests.support.rasters import Recipe, scene, write_raster
 from tiler.errors import BadSource
 from tiler.ingest.ingest import ingest, restore
-from tiler.ingest.source_files import beneath
 from tiler.ingest.survey import revision_of
 from tiler.layers.catalog import Layer, Options, load_layer
 from tiler.raster.datasets import OpenOptions, opened
+from tiler.scenes.source_files import beneath
 from tiler.storage.store import Stores
 
 BOX = (440_000.0, 4_990_000.0, 446_000.0, 4_995_000.0)  # metres

@@ -29,13 +29,13 @@ from tests.support.rasters import MakeRaster, Recipe, scene, write_raster
 from tests.support.site import memory
 from tiler.errors import BadSource, SourceReadError, TilerError, UnknownLayer
 from tiler.ingest import ingest as ingest_module
-from tiler.ingest import source_files as beneath_module
 from tiler.ingest.ingest import ingest
-from tiler.ingest.source_files import beneath
 from tiler.ingest.survey import revision_of
 from tiler.layers.catalog import load_layer
 from tiler.raster.datasets import OpenOptions, opened
 from tiler.raster.options import Options
+from tiler.scenes import source_files as beneath_module
+from tiler.scenes.source_files import beneath
 from tiler.storage.store import Stores
 
 QUICK: dict[str, Any] = {"resampling": "nearest", "max_zoom": 6}

@@ -1,0 +1,62 @@
+"""A scene: one raster of a layer, as its header describes it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from rasterio.crs import CRS
+
+from tiler.grid import Bounds
+from tiler.image.style import Rgba
+from tiler.raster.reading import Reading
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A scene of a list: its address to show, its path for GDAL, and its date (ISO 8601), empty if unknown.
+
+    The address never has a query string; the path of a signed URL does.
+    """
+
+    address: str
+    path: str
+    date: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """One raster of a layer.
+
+    `size` is (width, height) in pixels, `transform` has GDAL's six numbers in rasterio's order (a, b, c, d, e, f),
+    `resolution` is in Mercator metres per pixel, the smallest in the scene. `dtype` is the one to bake. `palette` is
+    empty unless the scene has classes. `fingerprint` changes when the scene's files change.
+    """
+
+    listed: Listed
+    fingerprint: str
+    crs: CRS
+    size: tuple[int, int]
+    transform: tuple[float, float, float, float, float, float]
+    bounds: Bounds
+    resolution: float
+    dtype: str
+    reading: Reading
+    palette: tuple[Rgba, ...] = ()
+
+    @property
+    def address(self) -> str:
+        """The address to show."""
+        return self.listed.address
+
+    def to_json(self) -> dict[str, Any]:
+        """The facts of a scene that its layer keeps."""
+        return {
+            "address": self.address,
+            "fingerprint": self.fingerprint,
+            "date": self.listed.date,
+            "crs": self.crs.to_string(),
+            "resolution": self.resolution,
+            "bounds": list(self.bounds),
+            "size": list(self.size),
+        }
