@@ -24,7 +24,6 @@ from tests.support.rasters import Recipe, scene, write_raster
 from tests.support.recorded_s3 import RecordedS3, keys, recorded
 from tests.support.site import memory
 from tiler.errors import BadOption, BadSource, SourceReadError, StoreError
-from tiler.ingest import s3_sources
 from tiler.ingest.bake import Baker, lay_out
 from tiler.ingest.chunks import BakeTask
 from tiler.ingest.ingest import Ingested, ingest
@@ -33,6 +32,7 @@ from tiler.layers.catalog import load_layer, publish
 from tiler.raster import datasets, s3_reads
 from tiler.raster.datasets import OpenOptions, opened
 from tiler.raster.options import Options
+from tiler.scenes import s3_sources
 from tiler.storage import access
 from tiler.storage.store import Stores
 
