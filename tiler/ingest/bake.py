@@ -8,7 +8,7 @@ at an eighth of its size, and no process holds more than a chunk.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -16,31 +16,26 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import rasterio
-from rasterio.io import DatasetReader
 from rasterio.session import DummySession
 from threadpoolctl import threadpool_limits
 
 from tiler.grid import TILE, Bounds, Window, tile_ranges
 from tiler.image.style import Area
+from tiler.ingest.areas import inner, pasted
 from tiler.ingest.chunks import Baked, BakeTask, Collected, Ref
 from tiler.ingest.cog import Blocks, Level, Profile, Spool, assemble, compress
 from tiler.ingest.disk_space import check_rest
+from tiler.ingest.mosaic import Source, gaps_in, source_of
 from tiler.ingest.overviews import halved
 from tiler.ingest.processes import stream
 from tiler.ingest.survey import Survey
 from tiler.layers.cog_layout import CogLayout
-from tiler.raster.datasets import opened
-from tiler.raster.reading import Box, clipped
-from tiler.raster.sparse import Gaps, Regions, Share, bare, gaps_of
-from tiler.raster.warp import KERNEL, covered, overview_for, warp
-from tiler.raster.whole import warp_valid
+from tiler.raster.sparse import Gaps, Regions, Share
 
 CHUNK = 8  # blocks along a chunk's side
 HALVINGS = 3  # CHUNK is 2**HALVINGS
 SIDE = CHUNK * TILE  # pixels
-READ = 4096 * 4096  # source pixels, the most to read at once
 HALO = 32  # pixels around a chunk that its halving reads; each halving halves it
-FINEST = 2 * TILE + HALO  # pixels; a window this small is warped with its mask instead of being divided again
 EXACT = 8  # halvings that keep a tile edge on a pixel edge: TILE is 2**EXACT
 CACHE = 200  # megabytes of source blocks cached per worker
 NEAR = 16  # one over the largest share of the world's width to check at once, because projections bend
@@ -79,7 +74,7 @@ class Baker:
         self.gaps = gaps
         self.profile = _profile(survey, bake, opaque=opaque)
         self.spool = Spool(folder)
-        self.dataset, self.reach = _view(survey)
+        self.source = source_of(survey, gaps)
 
     def bake_chunk(self, task: BakeTask) -> Baked:
         """Bake one chunk into the spool."""
@@ -90,21 +85,20 @@ class Baker:
         row, column = task.row * CHUNK, task.column * CHUNK
         last = min(task.level + HALVINGS, self.bake.levels)
         while area is not None and level < last:
-            core = _core(area, halo)
+            core = inner(area, halo)
             opaque |= level == task.level and core[1] is None
             rows += self._spool_blocks(core, level, row, column)
             area = halved(area, self.survey.overview)
             level, halo, row, column = level + 1, halo // 2, row // 2, column // 2
-        rest = self._spool_halved(_core(area, halo)) if area is not None and level < self.bake.levels else None
+        rest = self._spool_halved(inner(area, halo)) if area is not None and level < self.bake.levels else None
         self.spool.flush()
         table = np.array(rows, np.int64).reshape(-1, 7)
         return Baked(task, str(self.spool.path), table, opaque, rest)
 
     def _read(self, task: BakeTask) -> Area | None:
         """The pixels of a chunk and its halo, padded with the edge pixels beyond the COG."""
-        self.dataset, self.reach = _view(self.survey)  # opened again after S3's credentials were renewed
         window, aside, above = _window(self.bake, task.row, task.column)
-        area = self._warp(window)
+        area = self.source.warp(window)
         if area is None:
             return None
         if not (any(above) or any(aside)):
@@ -112,67 +106,6 @@ class Baker:
         values, mask = area
         filled = None if mask is None else np.pad(mask, (above, aside), "edge")
         return np.pad(values, ((0, 0), above, aside), "edge"), filled
-
-    def _warp(self, window: Window) -> Area | None:
-        """The window's pixels in the baked dtype, or None if the raster has none there.
-
-        GDAL warps several times faster without a mask, so a window that may touch a hole is divided until it is small,
-        and only then warped with its mask. Windows without valid pixels are not warped.
-        """
-        survey = self.survey
-        box = covered(self.dataset, window, self.reach)
-        if box is not None:
-            if self._is_empty(box):
-                return None
-            if self._is_small(box):
-                valid = warp_valid(self.dataset, survey.reading, window, survey.resampling, box)
-                if valid is not None:
-                    return None if valid[1] is not None and not valid[1].any() else valid
-        if max(window.width, window.height) > FINEST:
-            return self._divide(window)
-        values, mask = warp(self.dataset, survey.reading, window, survey.resampling)
-        if not mask.any():
-            return None
-        return values, None if mask.min() == 255 else mask
-
-    def _is_empty(self, box: Box) -> bool:
-        """Whether `box` is outside the raster or known to have no valid pixel; larger boxes than READ are not read."""
-        left, top, right, bottom = box
-        if right <= 0 or bottom <= 0 or left >= self.dataset.width or top >= self.dataset.height:
-            return True
-        if self.gaps and self.gaps.share(box) == "none":
-            return True
-        return self._is_small(box) and bare(self.dataset, self.survey.reading, box)
-
-    def _is_small(self, box: Box) -> bool:
-        """Whether the pixels of `box` may be read at once."""
-        left, top, right, bottom = clipped(box, self.dataset.width, self.dataset.height)
-        return (right - left) * (bottom - top) <= READ
-
-    def _divide(self, window: Window) -> Area | None:
-        """Warp a window by parts of half its size."""
-        half = -(-max(window.width, window.height) // (2 * HALO)) * HALO
-        parts = []
-        for y in range(0, window.height, half):
-            for x in range(0, window.width, half):
-                width, height = min(half, window.width - x), min(half, window.height - y)
-                area = self._warp(Window(window.z, window.x + x, window.y + y, width, height))
-                if area is not None:
-                    parts.append((y, x, area))
-        return self._paste(parts, window.height, window.width)
-
-    def _paste(self, parts: Sequence[tuple[int, int, Area]], height: int, width: int) -> Area | None:
-        """One area from (row, column, area) parts, cut to its size; transparent outside the parts."""
-        if not parts:
-            return None
-        values = np.zeros((self.profile.bands, height, width), self.profile.dtype)
-        mask = np.zeros((height, width), np.uint8)
-        for y, x, (part, part_mask) in parts:
-            target = (slice(max(y, 0), y + part.shape[1]), slice(max(x, 0), x + part.shape[2]))
-            source = (slice(max(-y, 0), height - y), slice(max(-x, 0), width - x))
-            values[:, *target] = part[:, *source]
-            mask[target] = 255 if part_mask is None else part_mask[source]
-        return values, None if mask.min() == 255 else mask
 
     def _spool_blocks(self, area: Area, level: int, row: int, column: int) -> Iterator[tuple[int, ...]]:
         """Compress the area's blocks into the spool; yields the row of `Baked.blocks` for each."""
@@ -208,19 +141,7 @@ class Baker:
             values = np.frombuffer(data, self.profile.dtype, size * self.profile.bands).reshape(-1, TILE, TILE)
             mask = np.frombuffer(data, np.uint8, size, size * depth).reshape(TILE, TILE)
             parts.append((row * TILE + HALO, column * TILE + HALO, (values, mask)))
-        return self._paste(parts, SIDE + 2 * HALO, SIDE + 2 * HALO)
-
-
-def _view(survey: Survey) -> tuple[DatasetReader, float]:
-    """The raster or overview to warp, and how many of its pixels a kernel reaches beyond a window."""
-    shrink = 2.0 ** (survey.zoom - survey.base)
-    dataset = opened(
-        survey.path, overview_for(survey.path, shrink, survey.open_options), open_options=survey.open_options
-    )
-    left = (
-        shrink * dataset.width / opened(survey.path, open_options=survey.open_options).width
-    )  # remaining shrink factor
-    return dataset, (KERNEL[survey.resampling] + 1) * max(1.0, left)
+        return pasted(parts, SIDE + 2 * HALO, SIDE + 2 * HALO)
 
 
 def _window(bake: CogLayout, row: int, column: int, side: int = 1) -> tuple[Window, tuple[int, int], tuple[int, int]]:
@@ -237,13 +158,6 @@ def _span(chunk: int, tiles: int, chunks: int) -> tuple[int, int, tuple[int, int
     return first, last - first, (first - start, stop - last)
 
 
-def _core(area: Area, halo: int) -> Area:
-    """The area without its halo; the mask is None if it is all opaque."""
-    values, mask = area
-    inside = (slice(halo, values.shape[1] - halo), slice(halo, values.shape[2] - halo))
-    return values[:, *inside], None if mask is None or mask[inside].min() == 255 else mask[inside]
-
-
 def _profile(survey: Survey, bake: CogLayout, *, opaque: bool) -> Profile:
     """The profile of the COG's blocks; `opaque` matters for its overviews that are no tiles."""
     form = survey.finished if bake.finished else None
@@ -258,14 +172,12 @@ def _baking(
     return Baker(survey, bake, folder, gaps, opaque=opaque).bake_chunk
 
 
-def _regions(survey: Survey, bake: CogLayout, gaps: Gaps) -> Regions:
+def _regions(source: Source, bake: CogLayout) -> Regions:
     """The regions of the base whose chunks have written pixels."""
-    dataset, reach = _view(survey)
 
     def share(row: int, column: int, side: int) -> Share:
         window, *_ = _window(bake, row, column, side)
-        box = covered(dataset, window, reach)
-        return "some" if box is None else gaps.share(box)
+        return source.share(window)
 
     chunks = min(-(-max(bake.columns, bake.rows) // CHUNK), max(1, 2**bake.z // CHUNK // NEAR))
     return Regions(share, 1 << (chunks - 1).bit_length())
@@ -298,8 +210,8 @@ def bake_cog(
     total = base + sum(rest)
     done = 0
     parts: dict[tuple[int, int], list[tuple[int, int, Ref]]] = {}
-    gaps = gaps_of(_view(survey)[0], survey.reading)
-    regions = _regions(survey, bake, gaps) if gaps else Regions()
+    gaps = gaps_in(survey)
+    regions = _regions(source_of(survey, gaps), bake) if gaps or survey.scenes else Regions()
     for level in tops:
         make = partial(_baking, survey, bake, path.parent, gaps, not blocks.transparent)
         tasks = _tasks(level, shapes[level], parts, regions)

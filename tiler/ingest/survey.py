@@ -26,6 +26,7 @@ from tiler.raster.sample import hides, holds, look_at_alpha
 from tiler.raster.styling import shown
 from tiler.raster.subdatasets import SUBDATASET, listed, subdatasets
 from tiler.raster.warp import baked_dtype, first_covered_zoom, overviews_of
+from tiler.scenes.scene import Scene
 from tiler.scenes.source_files import SourceFiles, beneath
 
 OVERZOOM = 3  # most zooms of a layer above the raster's own
@@ -63,6 +64,7 @@ class Survey:
     open_options: OpenOptions
     finished: Choice | None = None  # format of the tiles to bake into the COG
     notes: tuple[str, ...] = ()  # for the user
+    scenes: tuple[Scene, ...] = ()  # the lowest first; `path` is the first one's
     differs: tuple[str, ...] = ()  # aspects that earlier versions interpreted differently; see `revision_of`
 
 
@@ -84,11 +86,9 @@ def survey(path: str, options: Options) -> Survey:
     resolution = resolution_of(dataset)
     display = shown(dataset, reading, options)
     palette = display.style.palette
-    resampling = options.resampling or ("nearest" if palette else "cubic")
-    if palette and resampling not in ("nearest", "mode"):
-        raise BadOption(f"--resampling {resampling} would blend the colours of a palette: use nearest or mode")
+    resampling, overview = kernels(options, palette=bool(palette))
     zoom = first_covered_zoom(dataset, bounds, zoom_for(resolution))
-    minzoom, maxzoom = _zooms(options, zoom)
+    minzoom, maxzoom = zooms(options, zoom)
     if maxzoom < zoom and (covered := first_covered_zoom(dataset, bounds, maxzoom)) > maxzoom:
         cure = f"use --max-zoom {min(zoom, covered + WHOLE[resampling])} or higher"
         raise BadOption(f"the raster covers no pixel at zoom {maxzoom}: {cure}")
@@ -104,7 +104,7 @@ def survey(path: str, options: Options) -> Survey:
         maxzoom=maxzoom,
         style=display.style,
         resampling=resampling,
-        overview="mode" if palette else HALVINGS[resampling],
+        overview=overview,
         stretched=display.stretched,
         open_options=open_options,
         finished=finished_format(options, display.style),
@@ -143,7 +143,24 @@ def _check(dataset: DatasetReader, open_options: OpenOptions) -> None:
     check_place(dataset, placed=open_options.placed, missing=crs_beside(name))
 
 
-def _zooms(options: Options, zoom: int) -> tuple[int, int]:
+def kernels(options: Options, *, palette: bool) -> tuple[Resampling, Halving]:
+    """The kernel of the warp, and that of the levels below the base.
+
+    Raises:
+        BadOption: the kernel would blend the colours of a palette.
+    """
+    resampling = options.resampling or ("nearest" if palette else "cubic")
+    if palette and resampling not in ("nearest", "mode"):
+        raise BadOption(f"--resampling {resampling} would blend the colours of a palette: use nearest or mode")
+    return resampling, "mode" if palette else HALVINGS[resampling]
+
+
+def zooms(options: Options, zoom: int) -> tuple[int, int]:
+    """The lowest and the highest zoom of a layer; `zoom` is the raster's own.
+
+    Raises:
+        BadOption: there would be none, or too high ones.
+    """
     minzoom = 0 if options.min_zoom is None else options.min_zoom
     maxzoom = max(zoom, minzoom) if options.max_zoom is None else options.max_zoom
     if minzoom > maxzoom:

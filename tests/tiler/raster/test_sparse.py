@@ -21,7 +21,7 @@ from tests.support.oracle import drawn, tiles_of
 from tests.support.rasters import scene
 from tiler.errors import NoRoom
 from tiler.image.style import PLAIN
-from tiler.ingest import bake
+from tiler.ingest import bake, ground, mosaic
 from tiler.ingest.bake import bake_cog
 from tiler.ingest.disk_space import check_room
 from tiler.ingest.survey import survey
@@ -100,15 +100,15 @@ def warps(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
         monkeypatch.setattr(owner, attribute, call)
 
-    counted("warp", bake, "warp")
+    counted("warp", ground, "warp")
     counted("chunk", bake.Baker, "_read")
     return seen
 
 
 def in_full(monkeypatch: pytest.MonkeyPatch) -> None:
     """Bake without detecting empty parts."""
-    monkeypatch.setattr(bake, "gaps_of", lambda *_: None)
-    monkeypatch.setattr(bake, "bare", lambda *_: False)
+    monkeypatch.setattr(mosaic, "gaps_of", lambda *_: None)
+    monkeypatch.setattr(ground, "bare", lambda *_: False)
 
 
 def test_a_sparse_raster_bakes_to_the_same_bytes_as_if_all_of_it_were_warped(
