@@ -2,6 +2,7 @@
 
 public bucket    {layer}/{z}/{x}/{y}.png   {layer}/{z}/{x}/{y}@2x.png   {layer}/tile.json   {layer}/index.html
 private bucket   sources/{layer}/index.json   .../history.json   sources/{layer}/{revision}/index.json   .../index.tif
+                 .../scenes.json.zst
                  jobs/{job}/...
 """
 
@@ -151,6 +152,11 @@ def layer_of_index(key: str) -> str | None:
 def source_key(layer: str, revision: str) -> str:
     """The key of a revision's baked COG."""
     return f"{sources_prefix(layer)}{revision}/index.tif"
+
+
+def scenes_key(layer: str, revision: str) -> str:
+    """The key of the list of a revision's scenes."""
+    return f"{sources_prefix(layer)}{revision}/scenes.json.zst"
 
 
 def clock_key() -> str:

@@ -11,7 +11,8 @@ from seeder.operations.report import Advance, Report
 from tiler.errors import BadSource, SourceReadError
 from tiler.grid import Bounds, check_zooms, tile_ranges
 from tiler.ingest.existing import current_layer, is_current
-from tiler.ingest.ingest import Approve, Ingested, approved, examined
+from tiler.ingest.examine import Approve, approved, examined
+from tiler.ingest.ingest import Ingested
 from tiler.ingest.ingest import ingest as ingest_raster
 from tiler.ingest.staging import Staging
 from tiler.ingest.survey import Survey

@@ -20,7 +20,8 @@ from seeder.select.selection import Selection
 from tiler.errors import BadOption
 from tiler.grid import Bounds
 from tiler.ingest.existing import kept_revision
-from tiler.ingest.ingest import examined, kept, restore
+from tiler.ingest.examine import examined
+from tiler.ingest.ingest import kept, restore
 from tiler.ingest.staging import Staging
 from tiler.ingest.survey import Survey
 from tiler.ingest.unchanged import check_unchanged

@@ -19,13 +19,14 @@ from rasterio.io import DatasetReader
 
 from tiler.alive import alive
 from tiler.errors import NoRoom
-from tiler.grid import TILE
+from tiler.grid import TILE, resolution
 from tiler.ingest.cog import Profile, compress_values
 from tiler.ingest.survey import Survey
 from tiler.raster.datasets import opened, translated
 from tiler.raster.pixels import pixels
 from tiler.raster.reading import Reading
 from tiler.raster.sparse import gaps_of
+from tiler.scenes.scene import Scene
 from tiler.storage.folder import permission_needed
 
 SCRATCH = "seeder-ingest-"  # prefix of scratch folders; the process id follows
@@ -108,9 +109,10 @@ def check_room(folder: Path, survey: Survey, *, copies: int = 2) -> None:
     """
     dataset, free = opened(survey.path, open_options=survey.open_options), _free(folder.parent)
     shrink = 4.0 ** (survey.zoom - survey.base)
-    gaps = gaps_of(dataset, survey.reading)
+    gaps = None if survey.scenes else gaps_of(dataset, survey.reading)
     share = float(gaps.written.mean()) if gaps else 1.0
-    area = OVERVIEWS * dataset.width * dataset.height * share / shrink
+    pixels_read = sum(_pixels_at_zoom(scene, survey.zoom) for scene in survey.scenes) or dataset.width * dataset.height
+    area = OVERVIEWS * pixels_read * share / shrink
     depth = np.dtype(survey.dtype).itemsize * survey.reading.count
     if copies * SURE * area * depth <= free:
         return
@@ -119,16 +121,23 @@ def check_room(folder: Path, survey: Survey, *, copies: int = 2) -> None:
         raise NoRoom(str(folder.parent), needed, free)
 
 
+def _pixels_at_zoom(scene: Scene, zoom: int) -> float:
+    """The pixels of a scene at a zoom, about."""
+    width, height = scene.size
+    return width * height * (scene.resolution / resolution(zoom)) ** 2
+
+
 def _bytes_per_pixel(survey: Survey) -> float:
-    """Compressed bytes per pixel, from blocks across the raster."""
+    """Compressed bytes per pixel, from blocks across the raster, or across the first scene."""
+    reading = survey.scenes[0].reading if survey.scenes else survey.reading
     dataset = opened(survey.path, open_options=survey.open_options)
     profile = Profile(survey.dtype, survey.reading.count, survey.style.palette)
     width, height = min(TILE, dataset.width), min(TILE, dataset.height)
     size = area = 0
     with translated(survey.path):
-        for row, column in _spread(dataset, survey.reading, dataset.height - height, dataset.width - width):
+        for row, column in _spread(dataset, reading, dataset.height - height, dataset.width - width):
             window = rasterio.windows.Window(column, row, width, height)
-            values, mask = pixels(dataset, survey.reading, window=window)
+            values, mask = pixels(dataset, reading, window=window)
             size += len(compress_values((values * (mask > 0)).astype(survey.dtype), profile))
             area += mask.size
     return size / area

@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 
@@ -16,7 +15,7 @@ from tiler.grid import TILE, Window, tile_ranges
 from tiler.ingest.bake import bake_cog
 from tiler.ingest.choose_format import choose
 from tiler.ingest.disk_space import check_room, check_target, scratch
-from tiler.ingest.doubts import doubts
+from tiler.ingest.examine import Approve, Examined, ExaminedScenes, Stage, approved, examined, named, silent
 from tiler.ingest.existing import current_layer, is_current, kept_revision
 from tiler.ingest.kept_bake import KeptBake, kept_bake
 from tiler.ingest.staging import Staging
@@ -27,19 +26,15 @@ from tiler.layers.catalog import Layer
 from tiler.layers.credit import plain_markup
 from tiler.layers.footprint import Footprint
 from tiler.layers.origin import origins as files_now
-from tiler.raster.archived import unpacked
-from tiler.raster.datasets import OpenOptions, as_it_is, forget, opened, versions
+from tiler.raster.datasets import forget, opened, versions
 from tiler.raster.options import Options, file_format
 from tiler.raster.warp import overview_for, warp
-from tiler.scenes.s3_sources import check_readable
-from tiler.scenes.source_files import SourceFiles, beneath, beside
+from tiler.scenes.scene import SceneSet
+from tiler.scenes.scene_list import dump
 from tiler.storage.leftovers import sweep
 from tiler.storage.store import Store, Stores
 
-CHANGED = "it changed while it was read: run the same command again"
 EMPTY = "it has no valid pixels: all are nodata, masked or transparent"
-Approve = Callable[[Survey], object]  # receives a raster's survey before all of it is read; raises an error to end
-Stage = Callable[[str], None]  # receives the current step, before there are chunks to count
 FOOTPRINT_SAMPLES = 8  # pixels per tile in a virtual layer's footprint mask, at least
 FOOTPRINT_PIXELS = 1 << 18  # pixels in the mask of a small layer: GDAL averages only whole pixels
 
@@ -59,53 +54,20 @@ class Ingested:
     doubts: tuple[str, ...] = ()  # those of the notes that question the place of the raster
 
 
-def _silent(_stage: str) -> None:
-    """Ignore the stage."""
-
-
-def approved(_survey: Survey) -> None:
-    """Approve any raster."""
-
-
-class Examined(NamedTuple):
-    """The address, survey, revision and files of a raster."""
-
-    path: str
-    survey: Survey
-    revision: str
-    below: SourceFiles
-
-    def check(self, options: Options) -> None:
-        """Reject a raster that changed since it was examined.
-
-        Raises:
-            BadSource: it changed.
-        """
-        try:
-            now = beneath(self.path, OpenOptions.of(options))
-            same = now.as_before(self.below) and (
-                self.below.sure or revision_of(self.path, options, now, self.survey.differs) == self.revision
-            )
-        except (BadSource, SourceReadError, OSError):
-            same = False
-        if not same:
-            raise BadSource(self.path, CHANGED)
-
-
 def ingest(
-    source: str,
+    source: str | SceneSet,
     layer: str,
     options: Options,
     stores: Stores,
     *,
     jobs: int,
     progress: Callable[[int, int], None],
-    stage: Stage = _silent,
+    stage: Stage = silent,
     staging: Staging = Staging(),  # noqa: B008 - a frozen value
     repair: bool = False,
     approve: Approve = approved,
 ) -> Ingested:
-    """Make `source` the current revision of `layer`.
+    """Make `source`, a raster or scenes, the current revision of `layer`.
 
     The same raster with the same options changes nothing, and a kept earlier revision is not baked again. If an
     ingest ends early, the layer is unchanged: its metadata is written last and atomically. Format `auto` is decided
@@ -132,17 +94,16 @@ def ingest(
         except SourceReadError:
             raster.check(options)
             raise
-        with as_it_is(raster.path, raster.survey.open_options) as plain:
-            doubted = tuple(doubts(opened(raster.path, open_options=raster.survey.open_options), plain, options))
-        return replace(done, notes=(*raster.below.notes(), *raster.survey.notes, *doubted), doubts=doubted)
+        doubted = raster.doubts(options)
+        return replace(done, notes=(*raster.notes(), *doubted), doubts=doubted)
     except SourceReadError as error:
-        raise BadSource(source, f"{error} (is the file complete?)") from error
+        raise BadSource(named(source), f"{error} (is the file complete?)") from error
     except MemoryError as error:
         raise OutOfMemory from error
 
 
 def _publish(
-    raster: Examined,
+    raster: Examined | ExaminedScenes,
     layer: str,
     options: Options,
     stores: Stores,
@@ -152,11 +113,11 @@ def _publish(
     progress: Callable[[int, int], None],
     repair: bool,
 ) -> Ingested:
-    path, surveyed, revision, _ = raster
+    path, surveyed, revision, listed = raster.path, raster.survey, raster.revision, raster.listed
     sweep(stores.sources.root, keys.sources_prefix(keys.check_layer(layer)), deep=True)
     current = current_layer(stores.sources, layer, repair=repair)
     same = current is not None and current.revision == revision
-    origins = raster.below.origins if options.virtual else ()
+    origins = raster.origins if options.virtual else ()
     if current and is_current(current, revision, path, stores):
         if current.origins != origins:  # new timestamps, same content
             raster.check(options)
@@ -189,6 +150,7 @@ def _publish(
         previous=previous,
         origins=origins,
         gdal="" if options.virtual else versions()[0],
+        scenes=len(listed.scenes) if listed else 0,
     )
     with _undo_on_error(draft, stores), kept_bake(draft, stores.sources, staging) as kept_cog:
         if options.virtual:
@@ -201,6 +163,9 @@ def _publish(
         done = replace(done, format=form)
         if options.virtual:
             raster.check(options)
+        if listed:
+            key = keys.scenes_key(done.id, done.revision)
+            stores.sources.put(key, dump(listed), content_type="application/zstd")
         catalog.publish(done, stores)
     return Ingested(done, surveyed, fresh=True, why=why)
 
@@ -217,7 +182,7 @@ def _undo_on_error(draft: Layer, stores: Stores) -> Iterator[None]:
         return
     public = keys.tilejson_key(draft.id)
     before = tiles.get(public) if tiles.has(public) else None
-    ours = (keys.source_key(draft.id, draft.revision), keys.revision_key(draft.id, draft.revision))
+    ours = [make(draft.id, draft.revision) for make in (keys.source_key, keys.revision_key, keys.scenes_key)]
     new = [key for key in ours if not sources.has(key)]
     try:
         yield
@@ -240,39 +205,6 @@ def _format_of(draft: Layer, current: Layer | None, sources: Store) -> tuple[For
     if current and current.asked.format == "auto" and draft.takes(current.format):
         return current.format, "the layer already uses it"
     return choose(draft, sources)
-
-
-def examined(source: str, options: Options, stage: Stage = _silent, approve: Approve = approved) -> Examined:
-    """A raster in its current state; `stage` receives the current step, `approve` the survey.
-
-    Raises:
-        BadSource, BadOption, SourceReadError: it cannot become a layer.
-        StoreError: the network failed.
-    """
-    forget()
-    try:
-        path = unpacked(str(Path(source).absolute())) if Path(source).exists() else source
-        if options.virtual:  # tiles may be rendered from another working directory
-            path = beside(path, Path.cwd() / "here")
-        stage("listing its files")
-        check_readable(path, [path], options)
-        below = beneath(path, OpenOptions.of(options))
-        check_readable(path, below.unknown, options)
-    except OSError as error:
-        raise BadSource(source, error.strerror or str(error)) from error
-    try:
-        stage("sampling its values")
-        surveyed = survey(path, options)
-        approve(surveyed)
-        stage("reading it to compute its revision")
-        size = sum(each[0] for each in below.stamps)
-
-        def progress(done: int) -> None:
-            stage(f"reading {size / 1e6:,.0f} MB to compute its revision, {done / max(size, 1):.0%} done")
-
-        return Examined(path, surveyed, revision_of(path, options, below, surveyed.differs, progress), below)
-    except OSError as error:  # a file was removed meanwhile
-        raise BadSource(path, CHANGED) from error
 
 
 def kept(layer: str, revision: str, sources: Store) -> Layer:
@@ -321,7 +253,7 @@ def _as_it_was(layer: Layer, sources: Store) -> bool:
 
 def _bake(
     draft: Layer,
-    raster: Examined,
+    raster: Examined | ExaminedScenes,
     sources: Store,
     staging: Staging,
     kept_cog: KeptBake | None,

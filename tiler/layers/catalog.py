@@ -37,7 +37,8 @@ class Layer:
     `bands` are the source's, from 1. Virtual layers have a `reading`; those of earlier versions have `nodata` instead,
     which overrides the raster's own. `asked` are the options of its ingest, `previous` is the revision before this one,
     empty for the first. `origins` are the files that a virtual layer is read from. `gdal` is the version of GDAL that
-    made the COG, empty for a virtual layer and in metadata of earlier versions.
+    made the COG, empty for a virtual layer and in metadata of earlier versions. `scenes` is the number of scenes in its
+    list of scenes, 0 for a layer of one raster.
 
     Raises:
         GridError: the zooms are off the grid or run backwards.
@@ -62,6 +63,7 @@ class Layer:
     origins: tuple[Origin, ...] = ()
     reading: Reading | None = None
     gdal: str = ""
+    scenes: int = 0
 
     def __post_init__(self) -> None:
         if not 0 <= self.minzoom <= self.maxzoom <= MAX_ZOOM:
@@ -136,6 +138,7 @@ def dump(layer: Layer) -> bytes:
         "bake": layer.bake.to_json() if layer.bake else None,
         "gdal": layer.gdal,
         "footprint": layer.footprint.to_json(),
+        **({"scenes": layer.scenes} if layer.scenes else {}),
     }
     return (json.dumps(fields, indent=1) + "\n").encode()
 
@@ -180,6 +183,7 @@ def parse(data: bytes, key: str) -> Layer:
             style=Style.from_json(fields["style"]),
             bake=CogLayout(**fields["bake"]) if fields["bake"] else None,
             gdal=str(fields.get("gdal", "")),
+            scenes=int(fields.get("scenes", 0)),
             footprint=Footprint.from_json(fields["footprint"], key),
         )
     except (KeyError, TypeError, ValueError, BadName, BadOption, GridError) as error:
@@ -199,6 +203,7 @@ def facts(layer: Layer) -> dict[str, Any]:
         "finished": bool(layer.bake and layer.bake.finished),
         "lossless": layer.full_format in LOSSLESS,
         "gdal": layer.gdal,
+        "scenes": layer.scenes,
         "rescale": [list(each) for each in layer.style.rescale],
         "style": layer.style.terrain,
     }

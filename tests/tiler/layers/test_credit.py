@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from tests.support.layers import MakeLayer
 from tests.support.rasters import MakeRaster, scene
-from tiler.ingest.ingest import examined
+from tiler.ingest.examine import examined
 from tiler.layers.catalog import Layer, tilejson
 from tiler.layers.credit import plain_markup
 from tiler.raster.options import Options

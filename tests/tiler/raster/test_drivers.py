@@ -16,7 +16,7 @@ from tests.support.oracle import drawn, tiles_of
 from tests.support.rasters import MakeRaster, scene
 from tiler.errors import BadSource, SourceReadError
 from tiler.ingest.bake import Baker, lay_out
-from tiler.ingest.ingest import examined
+from tiler.ingest.examine import examined
 from tiler.ingest.survey import survey
 from tiler.raster.datasets import DRIVERS, OpenOptions, forget, opened
 from tiler.raster.options import Options
