@@ -10,8 +10,8 @@ from typing import Any
 from seeder.operations.report import Advance, Report
 from tiler.errors import BadSource, SourceReadError
 from tiler.grid import Bounds, check_zooms, tile_ranges
+from tiler.ingest.examine import Approve, approved, examined, named
 from tiler.ingest.existing import current_layer, is_current
-from tiler.ingest.examine import Approve, approved, examined
 from tiler.ingest.ingest import Ingested
 from tiler.ingest.ingest import ingest as ingest_raster
 from tiler.ingest.staging import Staging
@@ -20,6 +20,7 @@ from tiler.inputs import check_source
 from tiler.layers import version
 from tiler.layers.catalog import has_other_address, rewrite_address
 from tiler.raster.options import Options
+from tiler.scenes.scene import SceneSet
 from tiler.settings import Settings
 from tiler.storage.folder import removed_on_error
 from tiler.storage.store import Stores
@@ -40,7 +41,7 @@ def created_stores(settings: Settings) -> Iterator[Stores]:
 
 
 def ingest(
-    source: str,
+    source: str | SceneSet,
     layer: str,
     options: Options,
     stores: Stores,
@@ -51,7 +52,7 @@ def ingest(
     repair: bool = False,
     approve: Approve = approved,
 ) -> Ingested:
-    """Make `source` the current revision of `layer`; see `tiler.ingest.ingest.ingest`.
+    """Make `source`, a raster or scenes, the current revision of `layer`; see `tiler.ingest.ingest.ingest`.
 
     An upload is a stage of its own after the bake, in bytes; `staging` names the scratch folder. An unchanged raster
     rewrites TileJSON if its address is not that of `stores`.
@@ -61,7 +62,8 @@ def ingest(
         BadOption: an option does not fit it, or deployed functions could not read the layer.
         CatalogError, NewerMetadata: the layer's metadata is damaged and not to `repair`, or of a newer version.
     """
-    check_source(source)
+    if isinstance(source, str):
+        check_source(source)
     with ExitStack() as stack:
         bake = report.bake(f"ingest {layer}", interrupted=UNCHANGED)
         progress, activity = stack.enter_context(bake)
@@ -119,7 +121,7 @@ class IngestPlan:
 
 
 def plan_ingest(
-    source: str,
+    source: str | SceneSet,
     layer: str,
     options: Options,
     stores: Stores,
@@ -134,14 +136,16 @@ def plan_ingest(
         BadSource, BadOption, CatalogError, NewerMetadata: see `ingest`.
         ZoomOutside: the layer would lack one of the zooms.
     """
-    check_source(source)
+    if isinstance(source, str):
+        check_source(source)
     version.check_readers(stores, version.version_for(options))
     try:
         with report.bake(f"ingest {layer}", interrupted=UNCHANGED) as (_, activity):
-            path, survey, revision, _ = examined(source, options, activity, with_zooms(layer, zooms))
+            raster = examined(source, options, activity, with_zooms(layer, zooms))
     except SourceReadError as error:
-        raise BadSource(source, f"{error} (is the file complete?)") from error
-    fresh = not is_current(current_layer(stores.sources, layer, repair=repair), revision, path, stores)
+        raise BadSource(named(source), f"{error} (is the file complete?)") from error
+    survey, revision = raster.survey, raster.revision
+    fresh = not is_current(current_layer(stores.sources, layer, repair=repair), revision, raster.path, stores)
     counts = {z: sum(map(len, tile_ranges(survey.bounds, z))) for z in zooms}
     return IngestPlan(layer, revision, survey.bounds, survey.minzoom, survey.maxzoom, counts, fresh)
 

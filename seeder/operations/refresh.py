@@ -12,15 +12,18 @@ from seeder.cache.missing import missing
 from seeder.cache.rerender import planned
 from seeder.cache.stale import History
 from seeder.cache.stored import StoredFilter
+from seeder.defaults import CORES
 from seeder.operations.ingest import ingest
 from seeder.operations.renew import NewTiles, RenewPlan, RenewResult, confirm_renewal, plan_renewal, renew
+from seeder.operations.report import Report
 from seeder.operations.run import RunOptions
+from seeder.operations.scenes import SceneChanges, Sources, change_scenes, kept_scenes, read_sources
 from seeder.operations.update import RERUN_HINT, UpdateContext, UpdateTask
 from seeder.select.selection import Selection
 from tiler.errors import BadOption
 from tiler.grid import Bounds
-from tiler.ingest.existing import kept_revision
 from tiler.ingest.examine import examined
+from tiler.ingest.existing import kept_revision
 from tiler.ingest.ingest import kept, restore
 from tiler.ingest.staging import Staging
 from tiler.ingest.survey import Survey
@@ -28,6 +31,7 @@ from tiler.ingest.unchanged import check_unchanged
 from tiler.layers import version
 from tiler.layers.catalog import Layer, load_layer, revisions, shown, stored, undone
 from tiler.raster.options import ACCESS, Options
+from tiler.scenes.scene import SceneSet
 from tiler.storage.store import Stores
 
 
@@ -47,15 +51,44 @@ class RevisionChange:
 
 @dataclass(frozen=True, slots=True)
 class NextSource:
-    """The raster of a layer's next revision: its path, and the options that differ from the last ingest's."""
+    """The rasters of a layer's next revision, and the options that differ from the last ingest's.
 
-    path: str
+    That is all of `sources`, or the layer's scenes with `scene_changes`.
+    """
+
+    sources: Sources
     changes: Mapping[str, Any]
     staging: Staging = Staging()  # noqa: RUF009 - a frozen value
+    scene_changes: SceneChanges = SceneChanges()  # noqa: RUF009 - as above
 
     def options(self, layer: Layer) -> Options:
         """The options of its ingest. Trust in the last raster, and access to it, do not extend to this one."""
         return replace(layer.asked, **{**dict.fromkeys(ACCESS, False), **self.changes})
+
+    def read(self, layer: Layer, stores: Stores, report: Report, *, jobs: int) -> tuple[str | SceneSet, Options]:
+        """The raster's path, or the scenes, and the options. The step that ends is a `ScenesChanged`, if they change.
+
+        Of other scenes, a layer of scenes keeps its highest zoom and its range from black to white, unless they are
+        given: otherwise one new scene would change all tiles.
+
+        Raises:
+            BadSource, BadOption, StoreError: see `seeder.operations.scenes`.
+        """
+        options = self.options(layer)
+        known = kept_scenes(layer, stores.sources) if self.scene_changes or layer.scenes else None
+        if not self.scene_changes or known is None:
+            scenes = read_sources(self.sources, options, report, jobs=jobs, known=known)
+        else:
+            scenes, counts = change_scenes(layer, known, self.scene_changes, self.sources, options, report, jobs=jobs)
+            report.ended(counts)
+        return scenes, options if known is None or scenes == known else _frozen(options, layer)
+
+
+def _frozen(options: Options, layer: Layer) -> Options:
+    """The options with the layer's highest zoom and range, where they have none."""
+    zoom = layer.maxzoom if options.max_zoom is None else options.max_zoom
+    keeps = not (options.rescale or options.colormap or options.style)
+    return replace(options, max_zoom=zoom, rescale=layer.style.rescale if keeps else options.rescale)
 
 
 def plan_refresh(layer: str, context: UpdateContext, source: NextSource | None = None) -> RenewPlan:
@@ -70,10 +103,11 @@ def plan_refresh(layer: str, context: UpdateContext, source: NextSource | None =
         return plan_renewal(UpdateTask(StoredFilter(current), context), History.of(current, context.stores).suspect)
     options = source.options(current)
     version.check_readers(context.stores, version.version_for(options))
-    _, surveyed, revision, _ = examined(source.path, options)
-    if loss := _loss(current, surveyed.bounds, context):
+    rasters, options = source.read(current, context.stores, context.report, jobs=CORES)
+    raster = examined(rasters, options)
+    if loss := _loss(current, raster.survey.bounds, context):
         context.report.note(loss)
-    context.report.ended(RevisionChange(layer, revision, current.revision, planned=True))
+    context.report.ended(RevisionChange(layer, raster.revision, current.revision, planned=True))
     return plan_renewal(UpdateTask(StoredFilter(current), context, succeeded=True))
 
 
@@ -105,9 +139,9 @@ def refresh(
     confirm_renewal(UpdateTask(StoredFilter(current), context, succeeded=True))
     stores, report = context.stores, context.report
     approve = partial(_confirm_place, current, context)
-    done = ingest(
-        source.path, layer, options, stores, report, jobs=run_options.processes, staging=source.staging, approve=approve
-    )
+    jobs = run_options.processes
+    rasters, options = source.read(current, stores, report, jobs=jobs)
+    done = ingest(rasters, layer, options, stores, report, jobs=jobs, staging=source.staging, approve=approve)
     context.report.ended(done)
     if done.layer.format != current.format and stored(layer, stores.tiles):
         report.note(

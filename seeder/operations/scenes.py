@@ -1,0 +1,212 @@
+"""The scenes of a layer: read those of a list, find those of a layer, change them."""
+
+from __future__ import annotations
+
+import fnmatch
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from tiler.scenes.expand import expand, is_one_raster
+from tiler.scenes.headers import read_scenes
+from tiler.scenes.scene_list import parse
+
+from seeder.operations.report import Report
+from tiler.choices import Overlap
+from tiler.errors import BadOption
+from tiler.keys import scenes_key
+from tiler.layers.catalog import Layer
+from tiler.raster.options import Options
+from tiler.scenes.scene import Scene, SceneSet
+from tiler.storage.store import Store
+
+LISTED = 3  # names that a message lists
+
+
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """What a layer is made of, as typed: rasters, folders, patterns, lists, indexes.
+
+    `overlap` names the scene on top where they overlap, None for the layer's last choice. `asset` chooses one of a STAC
+    item's. With `checksum`, scenes are recognized by their content.
+    """
+
+    names: tuple[str, ...]
+    overlap: Overlap | None = None
+    asset: str = ""
+    checksum: bool = False
+
+    @property
+    def one_raster(self) -> bool:
+        """Whether this is one raster, which needs no list of scenes."""
+        return len(self.names) == 1 and not self.asset and self.overlap is None and is_one_raster(self.names[0])
+
+
+@dataclass(frozen=True, slots=True)
+class SceneChanges:
+    """Changes to the scenes of a layer: sources to add and to replace, and names or patterns of scenes to drop."""
+
+    add: tuple[str, ...] = ()
+    replace: tuple[str, ...] = ()
+    drop: tuple[str, ...] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.add or self.replace or self.drop)
+
+
+@dataclass(frozen=True, slots=True)
+class ScenesChanged:
+    """The numbers of scenes added, replaced, dropped and kept."""
+
+    layer: str
+    added: int
+    replaced: int
+    dropped: int
+    kept: int
+
+    def to_json(self) -> dict[str, object]:
+        """The JSON form."""
+        return asdict(self)
+
+
+def read_sources(
+    sources: Sources, options: Options, report: Report, *, jobs: int, known: SceneSet | None = None
+) -> str | SceneSet:
+    """One raster's path, or the scenes of `sources`; scenes that are `known` and unchanged are not opened.
+
+    Raises:
+        BadSource: a source is empty or unreadable; all unreadable scenes are named at once.
+        BadOption: an option does not fit them.
+        StoreError: the network failed.
+    """
+    if sources.one_raster:
+        return sources.names[0]
+    found = _read(sources, sources.names, options, report, jobs=jobs, known=_by_address(known))
+    return SceneSet(found, sources.overlap or (known.overlap if known else "last"))
+
+
+def kept_scenes(layer: Layer, sources: Store) -> SceneSet:
+    """The scenes of a layer's revision.
+
+    Raises:
+        BadOption: it was made of one raster.
+        CatalogError: the list is damaged.
+    """
+    if not layer.scenes:
+        raise BadOption(
+            f"layer {layer.id!r} was made of one raster: list its scenes with `seeder ingest SOURCE... --layer {layer.id}`"
+        )
+    key = scenes_key(layer.id, layer.revision)
+    return parse(sources.get(key), key)
+
+
+def change_scenes(
+    layer: Layer,
+    before: SceneSet,
+    changes: SceneChanges,
+    sources: Sources,
+    options: Options,
+    report: Report,
+    *,
+    jobs: int,
+) -> tuple[SceneSet, ScenesChanged]:
+    """The scenes `before` with changes: dropped ones are gone, new ones are last, the others keep their place.
+
+    A replacement takes the place of the scene of its address or, if there is one only, of its file name.
+
+    Raises:
+        BadOption: a scene to drop or replace is unknown, or one to add is there already.
+        BadSource, StoreError: see `read_sources`.
+    """
+    dropped = _matching(layer, before, changes.drop)
+    scenes = [scene for scene in before.scenes if scene.address not in dropped]
+    places = {scene.address: place for place, scene in enumerate(scenes)}
+    replacing = _read(sources, changes.replace, options, report, jobs=jobs)
+    for scene in replacing:
+        scenes[_place(layer, scene, scenes)] = scene
+    adding = _read(sources, changes.add, options, report, jobs=jobs)
+    there = [scene.address for scene in adding if scene.address in places]
+    if there:
+        raise BadOption(
+            f"{_names(there)}: already in layer {layer.id!r}; use --replace to read it again, or leave it out"
+        )
+    scenes += adding
+    if not scenes:
+        raise BadOption(f"no scene would be left: use `seeder remove {layer.id}` to remove the layer")
+    counts = ScenesChanged(
+        layer.id, len(adding), len(replacing), len(dropped), len(scenes) - len(adding) - len(replacing)
+    )
+    return SceneSet(tuple(scenes), sources.overlap or before.overlap), counts
+
+
+def _read(
+    sources: Sources,
+    names: Sequence[str],
+    options: Options,
+    report: Report,
+    *,
+    jobs: int,
+    known: Mapping[str, Scene] | None = None,
+) -> tuple[Scene, ...]:
+    """The scenes of some names."""
+    if not names:
+        return ()
+    with report.interruptible("interrupted: nothing was changed"):
+        listed = expand(names, asset=sources.asset, trusted=options.trust_source)
+    hint = "interrupted: nothing was changed"
+    with report.stage("read headers", len(listed), unit="scene", interrupted=hint) as advance:
+        done = 0
+
+        def progress(now: int, _total: int) -> None:
+            nonlocal done
+            advance(now - done)
+            done = now
+
+        return read_scenes(listed, options, jobs=jobs, checksum=sources.checksum, known=known or {}, progress=progress)
+
+
+def _by_address(scenes: SceneSet | None) -> dict[str, Scene]:
+    return {scene.address: scene for scene in scenes.scenes} if scenes else {}
+
+
+def _matching(layer: Layer, scenes: SceneSet, patterns: Sequence[str]) -> set[str]:
+    """The addresses of the scenes that match names, addresses or patterns; each must match one."""
+    found: set[str] = set()
+    for pattern in patterns:
+        absolute = str(Path(pattern).absolute())
+        matching = {
+            scene.address
+            for scene in scenes.scenes
+            if scene.address in (pattern, absolute)
+            or fnmatch.fnmatchcase(_name(scene), pattern)
+            or fnmatch.fnmatchcase(scene.address, pattern)
+        }
+        if not matching:
+            raise BadOption(
+                f"no scene of layer {layer.id!r} matches {pattern!r}: list them with `seeder scenes {layer.id}`"
+            )
+        found |= matching
+    return found
+
+
+def _place(layer: Layer, scene: Scene, scenes: Sequence[Scene]) -> int:
+    """The place of the scene to replace."""
+    same = [place for place, each in enumerate(scenes) if each.address == scene.address]
+    same = same or [place for place, each in enumerate(scenes) if _name(each) == _name(scene)]
+    if len(same) != 1:
+        count = "no scene" if not same else f"{len(same)} scenes"
+        raise BadOption(
+            f"{scene.address}: {count} of layer {layer.id!r} named {_name(scene)}; "
+            f"use --drop for the old scenes and --add for the new one"
+        )
+    return same[0]
+
+
+def _name(scene: Scene) -> str:
+    """The file name of a scene."""
+    return scene.address.rpartition("/")[2]
+
+
+def _names(addresses: Sequence[str]) -> str:
+    rest = len(addresses) - LISTED
+    return ", ".join(addresses[:LISTED]) + (f" and {rest} more" if rest > 0 else "")
