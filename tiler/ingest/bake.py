@@ -1,259 +1,332 @@
-"""Bake a raster into a Web Mercator COG on the XYZ grid, in chunks of 8 x 8 blocks, by parallel processes.
+"""Bake a layer into parts, tier by tier, in chunks of 8 x 8 blocks, by parallel processes.
 
-A chunk is warped once, compressed block by block into its worker's spool, and halved three times. The last halving is
-spooled uncompressed: 8 x 8 of those form a chunk three zooms lower. So every pixel is warped once and read back once
-at an eighth of its size, and no process holds more than a chunk.
+A chunk is warped once, compressed block by block into its worker's spool, and halved three times; the last halving is
+the chunk's one block of the part's last level, from which the tier above is baked. So every pixel is warped once and
+read back once at an eighth of its size, and no process holds more than a chunk. When its last chunk is there, a part is
+written, stored and forgotten; a part that an earlier bake stored is not baked again.
 """
 
 from __future__ import annotations
 
+import hashlib
 import math
-from collections.abc import Callable, Iterator
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-import rasterio
-from rasterio.session import DummySession
-from threadpoolctl import threadpool_limits
 
-from tiler.grid import TILE, Bounds, Window, tile_ranges
-from tiler.image.style import Area
-from tiler.ingest.areas import inner, pasted
-from tiler.ingest.chunks import Baked, BakeTask, Collected, Ref
-from tiler.ingest.cog import Blocks, Level, Profile, Spool, assemble, compress
+from tiler import keys
+from tiler.errors import CatalogError
+from tiler.grid import TILE, Window, tile_ranges
+from tiler.ingest.baker import Below, baking, profile_of
+from tiler.ingest.chunks import CHUNK, Baked, BakeTask, PartBlocks, chunks_of
+from tiler.ingest.cog import Level, assemble
 from tiler.ingest.disk_space import check_rest
 from tiler.ingest.mosaic import Source, gaps_in, source_of
-from tiler.ingest.overviews import halved
-from tiler.ingest.processes import stream
-from tiler.ingest.survey import Survey
+from tiler.ingest.survey import RECIPE, Survey
 from tiler.layers.cog_layout import CogLayout
-from tiler.raster.sparse import Gaps, Regions, Share
+from tiler.layers.footprint import Footprint
+from tiler.layers.part_facts import PartFacts
+from tiler.layers.pyramid import SERVED, SIDE, Part, Place, Pyramid, across, levels_of, put_manifest
+from tiler.processes import stream
+from tiler.raster.datasets import versions
+from tiler.raster.sparse import Regions, Share
+from tiler.storage.gdal_reads import location
+from tiler.storage.store import Store
 
-CHUNK = 8  # blocks along a chunk's side
-HALVINGS = 3  # CHUNK is 2**HALVINGS
-SIDE = CHUNK * TILE  # pixels
-HALO = 32  # pixels around a chunk that its halving reads; each halving halves it
-EXACT = 8  # halvings that keep a tile edge on a pixel edge: TILE is 2**EXACT
-CACHE = 200  # megabytes of source blocks cached per worker
 NEAR = 16  # one over the largest share of the world's width to check at once, because projections bend
+PUTS = 2  # parts that are stored at once
+WAITING = 4  # most parts that wait to be stored
+
+Content = Callable[[Window], object]  # what identifies the source's pixels in a window
+Range = tuple[int, int, int, int]  # first and last column and row of tiles, half-open
 
 
-def lay_out(bounds: Bounds, z: int) -> CogLayout:
-    """The place of the COG of `bounds` on the grid of zoom `z`.
+@dataclass(slots=True)
+class Bake:
+    """A bake of a layer into `sources`, with scratch files in `folder`."""
 
-    Its last overview is the first that fits in one block. It is aligned so that the blocks of the base and of the next
-    three levels are tiles of the grid, and the pixels of every level are pixels of the grid.
-    """
-    ranges = tile_ranges(bounds, z)
-    x0, y0, x1, y1 = ranges[0].x0, ranges[0].y0, ranges[-1].x1, ranges[0].y1
-    if len(ranges) == 2:
-        x1 += 2**z
-    align = min(HALVINGS, z)
-    while True:
-        step = 2**align
-        left, top = x0 // step * step, y0 // step * step
-        columns, rows = (-(-(end - start) // step) * step for start, end in ((left, x1), (top, y1)))
-        columns = min(columns, 2**z)
-        halvings = math.ceil(math.log2(max(columns, rows)))
-        if halvings - EXACT <= align or align == z:
-            return CogLayout(z, left, top, columns, rows, halvings + 1, opaque=False)
-        align = min(halvings - EXACT, z)
+    survey: Survey
+    layer: str
+    sources: Store
+    folder: Path
+    content: Content
+    jobs: int
+    progress: Callable[[int, int], None]
+    parts: dict[Place, Part] = field(default_factory=dict)
+    opaque: bool = True
+    cells: npt.NDArray[np.bool_] = field(init=False)
+    _known: dict[str, str] = field(default_factory=dict)  # names of stored parts by input
+    _places: dict[str, tuple[str, int]] = field(default_factory=dict)  # of the last level of each part
+    _done: int = 0
+    _total: int = 0
 
+    def __post_init__(self) -> None:
+        ranges = tile_ranges(self.survey.bounds, self.survey.base)
+        columns = sum(each.x1 - each.x0 for each in ranges)
+        self.cells = np.zeros((ranges[0].y1 - ranges[0].y0, columns), bool)
 
-class Baker:
-    """The state of one worker between chunks: its spool and its open raster."""
+    def run(self) -> tuple[Pyramid, Footprint]:
+        """Bake the parts that are not stored yet, store them and the manifest.
 
-    def __init__(
-        self, survey: Survey, bake: CogLayout, folder: Path, gaps: Gaps | None = None, *, opaque: bool = False
-    ) -> None:
-        self.survey = survey
-        self.bake = bake
-        self.gaps = gaps
-        self.profile = _profile(survey, bake, opaque=opaque)
-        self.spool = Spool(folder)
-        self.source = source_of(survey, gaps)
+        Raises:
+            SourceReadError: some pixel could not be read.
+            StoreError: a part could not be stored.
+            WorkerDied: a worker process ended without a result.
+            NoRoom: a part does not fit on the disk.
+        """
+        survey = self.survey
+        self._known = _stored(self.layer, self.sources)
+        ranges = [(each.x0, each.y0, each.x1, each.y1) for each in tile_ranges(survey.bounds, survey.base)]
+        self._total = self._chunks(ranges)
+        below = dict[Place, Part]()
+        for tier in range(survey.base // SERVED + 1):
+            below = self._bake_tier(tier, below, ranges)
+            self.parts |= below
+        self.progress(self._total, self._total)
+        finished = SERVED if survey.finished else 0
+        shards = put_manifest(self.layer, self.sources, self.parts)
+        left, top, *_ = ranges[0]
+        footprint = Footprint.within(survey.base, left, top, self.cells)
+        return Pyramid(survey.base, survey.dtype, self.opaque and bool(self.parts), finished, shards), footprint
 
-    def bake_chunk(self, task: BakeTask) -> Baked:
-        """Bake one chunk into the spool."""
-        with rasterio.Env(session=DummySession(), GDAL_CACHEMAX=CACHE):
-            area = self._join(task) if task.level else self._read(task)
-        rows: list[tuple[int, ...]] = []
-        level, halo, opaque = task.level, HALO, False
-        row, column = task.row * CHUNK, task.column * CHUNK
-        last = min(task.level + HALVINGS, self.bake.levels)
-        while area is not None and level < last:
-            core = inner(area, halo)
-            opaque |= level == task.level and core[1] is None
-            rows += self._spool_blocks(core, level, row, column)
-            area = halved(area, self.survey.overview)
-            level, halo, row, column = level + 1, halo // 2, row // 2, column // 2
-        rest = self._spool_halved(inner(area, halo)) if area is not None and level < self.bake.levels else None
-        self.spool.flush()
-        table = np.array(rows, np.int64).reshape(-1, 7)
-        return Baked(task, str(self.spool.path), table, opaque, rest)
+    def _bake_tier(self, tier: int, below: Mapping[Place, Part], ranges: list[Range]) -> dict[Place, Part]:
+        """The parts of a tier."""
+        survey, zoom = self.survey, self.survey.base - SERVED * tier
+        made, waiting = dict[Place, Part](), dict[Place, tuple[str, PartBlocks, int]]()
+        gaps = gaps_in(survey) if tier == 0 else None
+        source = source_of(survey, gaps) if tier == 0 and (gaps or survey.scenes) else None
+        regions = _regions(source, zoom) if source else Regions()
 
-    def _read(self, task: BakeTask) -> Area | None:
-        """The pixels of a chunk and its halo, padded with the edge pixels beyond the COG."""
-        window, aside, above = _window(self.bake, task.row, task.column)
-        area = self.source.warp(window)
-        if area is None:
-            return None
-        if not (any(above) or any(aside)):
-            return area
-        values, mask = area
-        filled = None if mask is None else np.pad(mask, (above, aside), "edge")
-        return np.pad(values, ((0, 0), above, aside), "edge"), filled
-
-    def _spool_blocks(self, area: Area, level: int, row: int, column: int) -> Iterator[tuple[int, ...]]:
-        """Compress the area's blocks into the spool; yields the row of `Baked.blocks` for each."""
-        values, mask = area
-        for y in range(0, values.shape[1], TILE):
-            for x in range(0, values.shape[2], TILE):
-                place = (slice(y, y + TILE), slice(x, x + TILE))
-                block_mask = None if mask is None else mask[place]
-                if block_mask is not None and not block_mask.any():
+        def tasks() -> Iterator[BakeTask]:
+            for place, chunks in _planned(tier, zoom, below, ranges):
+                wanted = self._input(place, zoom, below)
+                if wanted in self._known and (part := self._reused(place, self._known[wanted], len(chunks))):
+                    made[place] = part
                     continue
-                finished = level < self.bake.finished
-                block, outside = compress(values[:, *place], block_mask, self.profile, finished=finished)
-                at = self.spool.add(block)
-                mask_at = self.spool.add(outside) if outside else (0, 0)
-                yield (level, row + y // TILE, column + x // TILE, *at, *mask_at)
+                todo = [chunk for chunk in chunks if not regions.bare(chunk.row, chunk.column)]
+                self._advance(len(chunks) - len(todo))
+                if todo:
+                    waiting[place] = wanted, PartBlocks(zoom), len(todo)
+                    yield from todo
 
-    def _spool_halved(self, area: Area) -> Ref:
-        """Append the last halving of a chunk, one block, to the spool: raw values, then the mask."""
-        values, mask = area
-        block_mask = np.full(values.shape[1:], 255, np.uint8) if mask is None else mask
-        offset, _ = self.spool.add(values.tobytes() + block_mask.tobytes())
-        return str(self.spool.path), offset
+        make = partial(baking, survey, tier, self.folder, gaps, Below(below, self._places))
+        with _putting() as put:
+            for baked in stream(make, tasks(), jobs=self.jobs):
+                part = self._take(baked, waiting, put)
+                if part:
+                    made[baked.task.place] = part
+        return made
 
-    def _join(self, task: BakeTask) -> Area | None:
-        """The pixels of a chunk and its halo, from the spooled halvings of other chunks."""
-        size = TILE * TILE
-        depth = self.profile.bands * np.dtype(self.profile.dtype).itemsize
-        parts = []
-        for row, column, (path, offset) in task.parts:
-            with Path(path).open("rb") as spool:
-                spool.seek(offset)
-                data = spool.read(size * (depth + 1))
-            values = np.frombuffer(data, self.profile.dtype, size * self.profile.bands).reshape(-1, TILE, TILE)
-            mask = np.frombuffer(data, np.uint8, size, size * depth).reshape(TILE, TILE)
-            parts.append((row * TILE + HALO, column * TILE + HALO, (values, mask)))
-        return pasted(parts, SIDE + 2 * HALO, SIDE + 2 * HALO)
+    def _take(
+        self,
+        baked: Baked,
+        waiting: dict[Place, tuple[str, PartBlocks, int]],
+        put: Callable[[Callable[[], None]], None],
+    ) -> Part | None:
+        """Collect a chunk; returns its part when that is complete and not empty."""
+        place = baked.task.place
+        wanted, blocks, left = waiting[place]
+        blocks.add(baked)
+        waiting[place] = wanted, blocks, left - 1
+        check_rest(self.folder, blocks.size, 1.0)
+        self._advance(1)
+        if left > 1:
+            return None
+        del waiting[place]
+        return self._write(place, wanted, blocks, put)
+
+    def _write(
+        self, place: Place, wanted: str, blocks: PartBlocks, put: Callable[[Callable[[], None]], None]
+    ) -> Part | None:
+        """Write a part, and store it in the background; None if it is empty."""
+        extent = blocks.extent()
+        if extent is None:
+            blocks.remove_spools()
+            return None
+        blocks.cut(extent)
+        opaque = tuple(blocks.opaque_levels())
+        profile = profile_of(self.survey, opaque=all(opaque))
+        top, left, rows, columns = extent
+        zoom, side = blocks.zoom, min(SIDE, 1 << blocks.zoom)
+        finished = min(SERVED, levels_of(zoom)) if self.survey.finished else 0
+        layout = CogLayout(
+            zoom,
+            place.column * side + left,
+            place.row * side + top,
+            columns,
+            rows,
+            levels_of(zoom),
+            profile.opaque,
+            finished,
+        )
+        facts = PartFacts(layout, opaque, tuple(blocks.digests))
+        part = Part(f"{wanted}-{facts.hash}", layout)
+        if profile.masked:
+            blocks.add_opaque_masks(self.folder)
+        levels = [
+            Level(
+                columns * TILE >> level,
+                rows * TILE >> level,
+                blocks.values[level],
+                blocks.masks[level] if profile.masked else None,
+                level < finished,
+            )
+            for level in range(layout.levels)
+        ]
+        spools = [Path(spool) for spool in blocks.spools]
+        file = self.folder / f"{part.name}.tif"
+        window = Window(zoom, layout.x * TILE, layout.y * TILE, columns * TILE, rows * TILE)
+        assemble(file, levels, profile, origin=window.corner, pixel=window.pixel, spools=spools)
+        key = keys.part_key(self.layer, part.name)
+        if self.sources.root:
+            self._places[part.name] = location(self.sources, key), SERVED
+        elif layout.levels > SERVED:
+            last, coarse = self.folder / f"{part.name}-last.tif", window.pixel * (1 << SERVED)
+            assemble(last, levels[SERVED:], profile, origin=window.corner, pixel=coarse, spools=spools)
+            self._places[part.name] = str(last), 0
+        blocks.remove_spools()
+        put(partial(_store, self.sources, self.layer, part, file, facts.dump()))
+        self._count(facts)
+        return part
+
+    def _reused(self, place: Place, name: str, chunks: int) -> Part | None:
+        """A stored part; None if its facts are damaged or its COG is gone."""
+        key = keys.part_facts_key(self.layer, name)
+        try:
+            facts = PartFacts.parse(self.sources.get(key), key)
+        except CatalogError:
+            return None
+        if not self.sources.has(keys.part_key(self.layer, name)):
+            return None
+        self._places[name] = location(self.sources, keys.part_key(self.layer, name), facts.layout.head), SERVED
+        self._count(facts)
+        self._advance(chunks)
+        return Part(name, facts.layout)
+
+    def _count(self, facts: PartFacts) -> None:
+        """Add a part to what is known of the layer: its tiles with data, and whether all pixels are opaque."""
+        layout = facts.layout
+        zooms = [layout.z - level for level in range(min(SERVED, layout.levels))]
+        self.opaque &= all(
+            opaque for zoom, opaque in zip(zooms, facts.opaque, strict=False) if zoom >= self.survey.minzoom
+        )
+        if layout.z == self.survey.base:
+            first, world = tile_ranges(self.survey.bounds, layout.z)[0], 1 << layout.z
+            rows, columns = np.nonzero(facts.digests[0])
+            rows, columns = rows + layout.y - first.y0, (columns + layout.x - first.x0) % world
+            inside = (rows >= 0) & (rows < self.cells.shape[0]) & (columns < self.cells.shape[1])
+            self.cells[rows[inside], columns[inside]] = True
+
+    def _advance(self, chunks: int) -> None:
+        if chunks:
+            self._done += chunks
+            self.progress(min(self._done, self._total), self._total)
+
+    def _chunks(self, ranges: list[Range]) -> int:
+        """The number of chunks of all tiers, at most."""
+        total, zoom = 0, self.survey.base
+        step = min(CHUNK, 1 << zoom)
+        while zoom >= 0:
+            total += sum((-(-x1 // step) - x0 // step) * (-(-y1 // step) - y0 // step) for x0, y0, x1, y1 in ranges)
+            ranges = [(x0 // 8, y0 // 8, -(-x1 // 8), -(-y1 // 8)) for x0, y0, x1, y1 in ranges]
+            zoom -= SERVED
+            step = min(CHUNK, 1 << max(zoom, 0))
+        return total
+
+    def _input(self, place: Place, zoom: int, below: Mapping[Place, Part]) -> str:
+        """A hash of all that the pixels of a part depend on, 16 hex digits."""
+        survey = self.survey
+        if place.tier == 0:
+            side = min(SIDE, 1 << zoom) * TILE
+            content = self.content(Window(zoom, place.column * side, place.row * side, side, side))
+        else:
+            content = [below[each].name for each in _children(place, zoom + SERVED) if each in below]
+        recipe = (
+            *(RECIPE, versions()[0], survey.dtype, survey.reading.count, survey.resampling, survey.overview),
+            *(survey.base, survey.finished, survey.style.palette),
+        )
+        return hashlib.blake2b(repr((*recipe, tuple(place), content)).encode(), digest_size=8).hexdigest()
 
 
-def _window(bake: CogLayout, row: int, column: int, side: int = 1) -> tuple[Window, tuple[int, int], tuple[int, int]]:
-    """A square of chunks with its halo, clipped to the COG; and the pixels clipped off its columns and rows."""
-    left, width, aside = _span(column, bake.columns, side)
-    top, height, above = _span(row, bake.rows, side)
-    return Window(bake.z, bake.x * TILE + left, bake.y * TILE + top, width, height), aside, above
+def _stored(layer: str, sources: Store) -> dict[str, str]:
+    """The names of stored parts by their input."""
+    facts = (keys.part_of_facts(entry.key) for entry in sources.list(keys.parts_prefix(layer)))
+    return {name.partition("-")[0]: name for name in sorted(filter(None, facts))}
 
 
-def _span(chunk: int, tiles: int, chunks: int) -> tuple[int, int, tuple[int, int]]:
-    """First pixel and length of chunks with halo, clipped to the COG's `tiles`; and the pixels clipped at each end."""
-    start, stop = chunk * SIDE - HALO, min((chunk + chunks) * SIDE, tiles * TILE) + HALO
-    first, last = max(start, 0), min(stop, tiles * TILE)
-    return first, last - first, (first - start, stop - last)
+def _store(sources: Store, layer: str, part: Part, file: Path, facts: bytes) -> None:
+    """Store a part, and then its facts."""
+    key = keys.part_key(layer, part.name)
+    if sources.has(key, least=file.stat().st_size):
+        file.unlink()
+    else:
+        sources.put_file(key, file, content_type="image/tiff")
+    sources.put(keys.part_facts_key(layer, part.name), facts, content_type="application/json")
 
 
-def _profile(survey: Survey, bake: CogLayout, *, opaque: bool) -> Profile:
-    """The profile of the COG's blocks; `opaque` matters for its overviews that are no tiles."""
-    form = survey.finished if bake.finished else None
-    return Profile(survey.dtype, survey.reading.count, survey.style.palette, form, opaque)
+@contextmanager
+def _putting() -> Iterator[Callable[[Callable[[], None]], None]]:
+    """Yield a function that runs puts in the background, few at once; wait for all of them at the end."""
+    waiting: list[Future[None]] = []
+    with ThreadPoolExecutor(PUTS) as pool:
+
+        def put(task: Callable[[], None]) -> None:
+            while len(waiting) >= WAITING or (waiting and waiting[0].done()):
+                waiting.pop(0).result()
+            waiting.append(pool.submit(task))
+
+        try:
+            yield put
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
+        for each in waiting:
+            each.result()
 
 
-def _baking(
-    survey: Survey, bake: CogLayout, folder: Path, gaps: Gaps | None, opaque: bool
-) -> Callable[[BakeTask], Baked]:
-    """The task of one worker; see `stream`."""
-    threadpool_limits(1)  # each core has a worker already, so more threads would only compete
-    return Baker(survey, bake, folder, gaps, opaque=opaque).bake_chunk
+def _planned(
+    tier: int, zoom: int, below: Mapping[Place, Part], ranges: list[Range]
+) -> Iterator[tuple[Place, list[BakeTask]]]:
+    """The parts of a tier, each with its chunks."""
+    if tier:
+        groups: dict[Place, list[BakeTask]] = {}
+        for child in sorted(below, key=lambda place: (place.row, place.column)):
+            place = Place(tier, child.column // CHUNK, child.row // CHUNK)
+            groups.setdefault(place, []).append(BakeTask(place, child.row, child.column))
+        yield from groups.items()
+        return
+    side = min(SIDE, 1 << zoom)
+    places = {
+        Place(0, column, row)
+        for x0, y0, x1, y1 in ranges
+        for row in range(y0 // side, -(-y1 // side))
+        for column in range(x0 // side, -(-x1 // side))
+    }
+    for place in sorted(places, key=lambda place: (place.row, place.column)):
+        yield place, list(chunks_of(place, zoom, ranges))
 
 
-def _regions(source: Source, bake: CogLayout) -> Regions:
-    """The regions of the base whose chunks have written pixels."""
+def _children(place: Place, zoom: int) -> Iterator[Place]:
+    """The parts that a part of the next tier reads: those within it, and the ring around them; `zoom` is theirs."""
+    around = across(zoom)
+    for row in range(place.row * CHUNK - 1, (place.row + 1) * CHUNK + 1):
+        columns = range(place.column * CHUNK - 1, (place.column + 1) * CHUNK + 1)
+        for column in dict.fromkeys(each % around for each in columns):
+            yield Place(place.tier - 1, column, row)
+
+
+def _regions(source: Source, zoom: int) -> Regions:
+    """The regions of the base whose chunks may have pixels, in chunks of the absolute grid."""
 
     def share(row: int, column: int, side: int) -> Share:
-        window, *_ = _window(bake, row, column, side)
-        return source.share(window)
+        step = min(CHUNK, 1 << zoom) * TILE
+        return source.share(Window(zoom, column * step, row * step, side * step, side * step))
 
-    chunks = min(-(-max(bake.columns, bake.rows) // CHUNK), max(1, 2**bake.z // CHUNK // NEAR))
-    return Regions(share, 1 << (chunks - 1).bit_length())
-
-
-def bake_cog(
-    survey: Survey, path: Path, *, jobs: int, progress: Callable[[int, int], None]
-) -> tuple[CogLayout, npt.NDArray[np.bool_]]:
-    """Bake the raster of `survey` into a COG at `path`, with scratch files beside it.
-
-    `progress` receives the chunks done and their total. Returns the COG's place on the grid, and for each tile of its
-    base, `(rows, columns)` bool, whether it holds data.
-
-    Raises:
-        SourceReadError: some pixel could not be read.
-        WorkerDied: a worker process ended without a result.
-        NoRoom: the COG would not fit on the disk beside the scratch files.
-    """
-    bake = lay_out(survey.bounds, survey.base)
-    if survey.finished and bake.levels > HALVINGS:  # overviews below, and the last of all, stay lossless
-        bake = replace(bake, finished=HALVINGS)
-    widths = [bake.columns * TILE >> level for level in range(bake.levels)]
-    heights = [bake.rows * TILE >> level for level in range(bake.levels)]
-    shapes = [
-        (-(-max(1, height) // TILE), -(-max(1, width) // TILE)) for width, height in zip(widths, heights, strict=True)
-    ]
-    blocks = Collected([], [Blocks(*shape) for shape in shapes], [Blocks(*shape) for shape in shapes])
-    tops = range(0, bake.levels, HALVINGS)
-    base, *rest = (math.prod(-(-side // CHUNK) for side in shapes[level]) for level in tops)
-    total = base + sum(rest)
-    done = 0
-    parts: dict[tuple[int, int], list[tuple[int, int, Ref]]] = {}
-    gaps = gaps_in(survey)
-    regions = _regions(source_of(survey, gaps), bake) if gaps or survey.scenes else Regions()
-    for level in tops:
-        make = partial(_baking, survey, bake, path.parent, gaps, not blocks.transparent)
-        tasks = _tasks(level, shapes[level], parts, regions)
-        parts = {}
-        for baked in stream(make, tasks, jobs=jobs if level == 0 else 1):
-            blocks.add(baked)
-            if baked.rest:
-                row, column = baked.task.row, baked.task.column
-                for above, left in _chunks_around(row, column):
-                    part = (row - above * CHUNK, column - left * CHUNK, baked.rest)
-                    parts.setdefault((above, left), []).append(part)
-            done += 1
-            check_rest(path.parent, blocks.size, min(1.0, (done + regions.passed) / base))
-            progress(done + regions.passed, total)
-    if regions.passed:  # skipped regions may be the last
-        progress(total, total)
-    profile = _profile(survey, bake, opaque=not blocks.transparent)
-    if profile.masked:
-        blocks.add_opaque_masks(path.parent)
-    masks = [mask if profile.masked else None for mask in blocks.masks]
-    finished = [level < bake.finished for level in range(bake.levels)]
-    levels = [Level(*each) for each in zip(widths, heights, blocks.values, masks, finished, strict=True)]
-    window = Window(bake.z, bake.x * TILE, bake.y * TILE, widths[0], heights[0])
-    assemble(
-        path, levels, profile, origin=window.corner, pixel=window.pixel, spools=[Path(spool) for spool in blocks.spools]
-    )
-    return replace(bake, opaque=profile.opaque), blocks.values[0].size > 0
-
-
-def _chunks_around(row: int, column: int) -> set[tuple[int, int]]:
-    """The chunks three zooms lower that contain the block, or need it for their halo."""
-    return {((row + y) // CHUNK, (column + x) // CHUNK) for y in (-1, 0, 1) for x in (-1, 0, 1)}
-
-
-def _tasks(
-    level: int, shape: tuple[int, int], parts: dict[tuple[int, int], list[tuple[int, int, Ref]]], regions: Regions
-) -> Iterator[BakeTask]:
-    """The chunks of a level: at the base those with written pixels; at lower zooms all, with their parts."""
-    for row in range(-(-shape[0] // CHUNK)):
-        for column in range(-(-shape[1] // CHUNK)):
-            if level == 0:
-                if not regions.bare(row, column):
-                    yield BakeTask(0, row, column)
-            else:
-                yield BakeTask(level, row, column, tuple(parts.get((row, column), ())))
+    chunks = max(1, across(zoom, CHUNK) // NEAR)
+    return Regions(share, 1 << math.floor(math.log2(chunks)))

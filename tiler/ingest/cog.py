@@ -188,6 +188,13 @@ class Blocks:
         self.offset = np.zeros(shape, np.uint64)
         self.size = np.zeros(shape, np.uint32)
 
+    def cut(self, part: tuple[slice, slice]) -> Blocks:
+        """The blocks of some rows and columns."""
+        rows, columns = self.size[part].shape
+        blocks = Blocks(rows, columns)
+        blocks.spool, blocks.offset, blocks.size = self.spool[part], self.offset[part], self.size[part]
+        return blocks
+
     def set(self, row: int, column: int, spool: int, place: tuple[int, int]) -> None:
         """Record a block at `place` (offset, size) of spool number `spool`."""
         self.spool[row, column] = spool

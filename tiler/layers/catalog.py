@@ -245,7 +245,7 @@ def load_revision(sources: Store, layer: str, revision: str) -> Layer | None:
 
 def revisions(sources: Store, layer: str) -> tuple[str, ...]:
     """The revisions that have any objects, in no particular order."""
-    return sources.folders(keys.sources_prefix(layer))
+    return tuple(set(sources.folders(keys.sources_prefix(layer))) - set(keys.SHARED))
 
 
 def list_layers(sources: Store) -> Iterator[str]:

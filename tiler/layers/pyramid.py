@@ -1,0 +1,188 @@
+"""Parts: the COGs of a baked layer, each 64 x 64 tiles of the absolute grid, and the manifest that lists them.
+
+Tier 0 is cut at the base zoom, each further tier three zooms lower, down to zoom 0. A part serves three zooms: its
+levels 0 to 2. Its level 3 is lossless and read only by the tier above. Parts are never overwritten, and revisions share
+them. The manifest consists of immutable shards, one for 8 x 8 parts, whose names are hashes of their content.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+from tiler import keys
+from tiler.errors import CatalogError, MissingObject
+from tiler.inputs import read_json
+from tiler.layers.cog_layout import CogLayout
+from tiler.storage.store import Store
+
+SIDE = 64  # tiles along a part's side
+SERVED = 3  # levels of a part that are tiles; the next one is for the tier above
+SHARD = 8  # parts along a shard's side
+CACHED = 256  # shards that a process keeps
+
+
+class Place(NamedTuple):
+    """A part's tier, column and row."""
+
+    tier: int
+    column: int
+    row: int
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A part: the name of its COG, and the COG's place on the grid of its tier's zoom."""
+
+    name: str
+    layout: CogLayout
+
+
+@dataclass(frozen=True, slots=True)
+class Pyramid:
+    """The parts of a baked layer, by the shards of its manifest.
+
+    `z` is the base zoom, `dtype` that of the pixels. `finished` levels of each part are tiles in the layer's format. If
+    `opaque`, no tile that is not empty has a transparent pixel.
+    """
+
+    z: int
+    dtype: str
+    opaque: bool
+    finished: int
+    shards: Mapping[tuple[int, int, int], str] = field(repr=False)  # by tier, column and row
+
+    def to_json(self) -> dict[str, Any]:
+        """The JSON form."""
+        shards = {"/".join(map(str, place)): name for place, name in sorted(self.shards.items())}
+        return {"z": self.z, "dtype": self.dtype, "opaque": self.opaque, "finished": self.finished, "shards": shards}
+
+    @classmethod
+    def from_json(cls, fields: dict[str, Any]) -> Pyramid:
+        """The inverse of `to_json`.
+
+        Raises:
+            KeyError, TypeError, ValueError: a field is missing or invalid.
+        """
+        shards = {_place(place): str(name) for place, name in fields["shards"].items()}
+        return cls(int(fields["z"]), str(fields["dtype"]), bool(fields["opaque"]), int(fields["finished"]), shards)
+
+    def tier_of(self, zoom: int) -> tuple[int, int]:
+        """The tier and the level with the pixels of `zoom`, at most the base zoom."""
+        return divmod(self.z - zoom, SERVED)
+
+    def zoom_of(self, tier: int) -> int:
+        """The zoom at which a tier is cut."""
+        return self.z - SERVED * tier
+
+    @property
+    def tiers(self) -> int:
+        """The number of tiers."""
+        return self.z // SERVED + 1
+
+    def part(self, layer: str, sources: Store, place: Place) -> Part | None:
+        """The part at a place; None if there is none, because it would be empty.
+
+        Raises:
+            CatalogError: the manifest is damaged.
+            StoreError: it could not be read.
+        """
+        name = self.shards.get((place.tier, place.column // SHARD, place.row // SHARD))
+        return None if name is None else shard(sources, keys.shard_key(layer, name)).get(place)
+
+    def parts(self, layer: str, sources: Store) -> dict[Place, Part]:
+        """All parts.
+
+        Raises:
+            CatalogError, StoreError: see `part`.
+        """
+        every: dict[Place, Part] = {}
+        for name in self.shards.values():
+            every |= shard(sources, keys.shard_key(layer, name))
+        return every
+
+
+def _place(text: str) -> tuple[int, int, int]:
+    tier, column, row = map(int, text.split("/"))
+    return tier, column, row
+
+
+def levels_of(zoom: int) -> int:
+    """The levels of a part cut at `zoom`."""
+    return min(SERVED, zoom) + 1
+
+
+def across(zoom: int, step: int = SIDE) -> int:
+    """The number of columns of parts, or of other squares of `step` tiles, at `zoom`."""
+    return max(1, (1 << zoom) // step)
+
+
+@lru_cache(maxsize=CACHED)
+def shard(sources: Store, key: str) -> Mapping[Place, Part]:
+    """The parts of a shard.
+
+    Raises:
+        CatalogError: it is missing or damaged.
+        StoreError: it could not be read.
+    """
+    try:
+        fields = read_json(sources.get(key))
+        return {
+            Place(*map(int, each["place"])): Part(str(each["name"]), CogLayout(**each["layout"])) for each in fields
+        }
+    except MissingObject as error:
+        raise CatalogError(key, "it is missing") from error
+    except (KeyError, TypeError, ValueError) as error:
+        raise CatalogError(key, error) from error
+
+
+def put_manifest(layer: str, sources: Store, parts: Mapping[Place, Part]) -> dict[tuple[int, int, int], str]:
+    """Store the shards of a manifest; returns their names by tier, column and row."""
+    groups: dict[tuple[int, int, int], list[Place]] = {}
+    for place in sorted(parts):
+        groups.setdefault((place.tier, place.column // SHARD, place.row // SHARD), []).append(place)
+    names = {}
+    for square, places in groups.items():
+        content = json.dumps([_entry(place, parts[place]) for place in places]).encode()
+        names[square] = hashlib.blake2b(content, digest_size=8).hexdigest()
+        sources.put(keys.shard_key(layer, names[square]), content, content_type="application/json")
+    return names
+
+
+def _entry(place: Place, part: Part) -> dict[str, Any]:
+    return {"place": place, "name": part.name, "layout": part.layout.to_json()}
+
+
+def missing_objects(layer: str, sources: Store, pyramid: Pyramid) -> set[str]:
+    """The keys of shards and parts that a layer needs and the store lacks.
+
+    Raises:
+        StoreError: something could not be listed.
+    """
+    shards = {keys.shard_key(layer, name) for name in pyramid.shards.values()}
+    shards -= _listed(sources, keys.shards_prefix(layer))
+    if shards:
+        return shards
+    parts = {keys.part_key(layer, part.name) for part in pyramid.parts(layer, sources).values()}
+    return parts - _listed(sources, keys.parts_prefix(layer))
+
+
+def _listed(sources: Store, prefix: str) -> set[str]:
+    return {entry.key for entry in sources.list(prefix)}
+
+
+def names_in(pyramids: Iterable[tuple[str, Pyramid]], sources: Store) -> tuple[set[str], set[str]]:
+    """The names of the shards and of the parts of some layers' pyramids.
+
+    Raises:
+        CatalogError, StoreError: a manifest could not be read.
+    """
+    shards, parts = set[str](), set[str]()
+    for layer, pyramid in pyramids:
+        shards.update(pyramid.shards.values())
+        parts.update(part.name for part in pyramid.parts(layer, sources).values())
+    return shards, parts
