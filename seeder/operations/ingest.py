@@ -138,7 +138,7 @@ def plan_ingest(
     """
     if isinstance(source, str):
         check_source(source)
-    version.check_readers(stores, version.version_for(options))
+    version.check_readers(stores, version.version_for(options, parts=not options.virtual))
     try:
         with report.bake(f"ingest {layer}", interrupted=UNCHANGED) as (_, activity):
             raster = examined(source, options, activity, with_zooms(layer, zooms))

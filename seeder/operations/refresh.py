@@ -29,7 +29,7 @@ from tiler.ingest.staging import Staging
 from tiler.ingest.survey import Survey
 from tiler.ingest.unchanged import check_unchanged
 from tiler.layers import version
-from tiler.layers.catalog import Layer, load_layer, revisions, shown, stored, undone
+from tiler.layers.catalog import Layer, load_layer, revisions, shown, stored, undone, version_of
 from tiler.raster.options import ACCESS, Options
 from tiler.scenes.scene import SceneSet
 from tiler.storage.store import Stores
@@ -102,7 +102,7 @@ def plan_refresh(layer: str, context: UpdateContext, source: NextSource | None =
         check_unchanged(current)
         return plan_renewal(UpdateTask(StoredFilter(current), context), History.of(current, context.stores).suspect)
     options = source.options(current)
-    version.check_readers(context.stores, version.version_for(options))
+    version.check_readers(context.stores, version.version_for(options, parts=not options.virtual))
     rasters, options = source.read(current, context.stores, context.report, jobs=CORES)
     raster = examined(rasters, options)
     if loss := _loss(current, raster.survey.bounds, context):
@@ -135,7 +135,7 @@ def refresh(
         check_unchanged(current)
         return _renew_stale(current, context, run_options, _before(current, context.stores) if count_new else None)
     options = source.options(current)
-    version.check_readers(context.stores, version.version_for(options))
+    version.check_readers(context.stores, version.version_for(options, parts=not options.virtual))
     confirm_renewal(UpdateTask(StoredFilter(current), context, succeeded=True))
     stores, report = context.stores, context.report
     approve = partial(_confirm_place, current, context)
@@ -161,7 +161,7 @@ def plan_rollback(layer: str, context: UpdateContext, revision: str = "") -> Ren
     current = load_layer(context.stores.sources, layer)
     target = revision or _previous(current, context.stores)
     aim = current if target == current.revision else kept(layer, target, context.stores.sources)
-    version.check_readers(context.stores, version.version_for(aim.asked))
+    version.check_readers(context.stores, version_of(aim))
     context.report.ended(RevisionChange(layer, target, current.revision, planned=True))
     return plan_renewal(UpdateTask(StoredFilter(aim), context))
 

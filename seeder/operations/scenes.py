@@ -93,9 +93,8 @@ def kept_scenes(layer: Layer, sources: Store) -> SceneSet:
         CatalogError: the list is damaged.
     """
     if not layer.scenes:
-        raise BadOption(
-            f"layer {layer.id!r} was made of one raster: list its scenes with `seeder ingest SOURCE... --layer {layer.id}`"
-        )
+        cure = f"ingest all of its scenes with `seeder ingest SOURCE... --layer {layer.id}`"
+        raise BadOption(f"layer {layer.id!r} was made of one raster: {cure}")
     key = scenes_key(layer.id, layer.revision)
     return parse(sources.get(key), key)
 

@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -43,19 +44,31 @@ NEAR = 16  # one over the largest share of the world's width to check at once, b
 PUTS = 2  # parts that are stored at once
 WAITING = 4  # most parts that wait to be stored
 
-Content = Callable[[Window], object]  # what identifies the source's pixels in a window
 Range = tuple[int, int, int, int]  # first and last column and row of tiles, half-open
+
+
+class Raster(Protocol):
+    """What is baked."""
+
+    @property
+    def survey(self) -> Survey:
+        """Its survey."""
+
+    def content_in(self, window: Window) -> object:
+        """What identifies its pixels in a window."""
+
+    def check_in(self, window: Window) -> None:
+        """Reject it if its pixels in a window may have changed."""
 
 
 @dataclass(slots=True)
 class Bake:
     """A bake of a layer into `sources`, with scratch files in `folder`."""
 
-    survey: Survey
     layer: str
     sources: Store
     folder: Path
-    content: Content
+    raster: Raster
     jobs: int
     progress: Callable[[int, int], None]
     parts: dict[Place, Part] = field(default_factory=dict)
@@ -65,6 +78,11 @@ class Bake:
     _places: dict[str, tuple[str, int]] = field(default_factory=dict)  # of the last level of each part
     _done: int = 0
     _total: int = 0
+
+    @property
+    def survey(self) -> Survey:
+        """The survey of what is baked."""
+        return self.raster.survey
 
     def __post_init__(self) -> None:
         ranges = tile_ranges(self.survey.bounds, self.survey.base)
@@ -106,7 +124,7 @@ class Bake:
         def tasks() -> Iterator[BakeTask]:
             for place, chunks in _planned(tier, zoom, below, ranges):
                 wanted = self._input(place, zoom, below)
-                if wanted in self._known and (part := self._reused(place, self._known[wanted], len(chunks))):
+                if wanted in self._known and (part := self._reused(self._known[wanted], len(chunks))):
                     made[place] = part
                     continue
                 todo = [chunk for chunk in chunks if not regions.bare(chunk.row, chunk.column)]
@@ -165,6 +183,8 @@ class Bake:
             profile.opaque,
             finished,
         )
+        if place.tier == 0:
+            self.raster.check_in(_window(place, zoom))  # before the part is stored as one of this content
         facts = PartFacts(layout, opaque, tuple(blocks.digests))
         part = Part(f"{wanted}-{facts.hash}", layout)
         if profile.masked:
@@ -195,7 +215,7 @@ class Bake:
         self._count(facts)
         return part
 
-    def _reused(self, place: Place, name: str, chunks: int) -> Part | None:
+    def _reused(self, name: str, chunks: int) -> Part | None:
         """A stored part; None if its facts are damaged or its COG is gone."""
         key = keys.part_facts_key(self.layer, name)
         try:
@@ -243,8 +263,7 @@ class Bake:
         """A hash of all that the pixels of a part depend on, 16 hex digits."""
         survey = self.survey
         if place.tier == 0:
-            side = min(SIDE, 1 << zoom) * TILE
-            content = self.content(Window(zoom, place.column * side, place.row * side, side, side))
+            content = self.raster.content_in(_window(place, zoom))
         else:
             content = [below[each].name for each in _children(place, zoom + SERVED) if each in below]
         recipe = (
@@ -252,6 +271,12 @@ class Bake:
             *(survey.base, survey.finished, survey.style.palette),
         )
         return hashlib.blake2b(repr((*recipe, tuple(place), content)).encode(), digest_size=8).hexdigest()
+
+
+def _window(place: Place, zoom: int) -> Window:
+    """The window of a part."""
+    side = min(SIDE, 1 << zoom) * TILE
+    return Window(zoom, place.column * side, place.row * side, side, side)
 
 
 def _stored(layer: str, sources: Store) -> dict[str, str]:

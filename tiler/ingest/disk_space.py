@@ -1,6 +1,6 @@
 """Disk space: a scratch folder, and checks that a bake fits.
 
-A bake needs the space twice: the COG is assembled from complete spool files.
+A bake needs room for all parts, and in the scratch folder for a few, which are assembled from spool files.
 """
 
 from __future__ import annotations
@@ -88,37 +88,27 @@ def _used(folder: Path, pattern: str) -> int:
     return sum(file.stat().st_size for file in folder.glob(pattern))
 
 
-def check_target(folder: Path, target: Path, survey: Survey) -> None:
-    """Stop before a bake whose COG certainly does not fit in `target`, if that is on another disk than `folder`.
+def check_target(root: Path, survey: Survey) -> None:
+    """Stop before a bake whose parts certainly need more than the free space of the data folder `root`.
 
-    Raises:
-        NoRoom, SourceReadError: see `check_room`.
-    """
-    if target.stat().st_dev != folder.stat().st_dev:
-        check_room(target / "sources", survey, copies=1)
-
-
-def check_room(folder: Path, survey: Survey, *, copies: int = 2) -> None:
-    """Stop before a bake that certainly needs more than the free space, estimated from a sample of the raster.
-
-    `copies` of the COG need room: two while it is assembled from spools.
+    They are estimated from a sample of the raster.
 
     Raises:
         NoRoom: it needs more.
         SourceReadError: the sample cannot be read.
     """
-    dataset, free = opened(survey.path, open_options=survey.open_options), _free(folder.parent)
+    dataset, free = opened(survey.path, open_options=survey.open_options), _free(root)
     shrink = 4.0 ** (survey.zoom - survey.base)
     gaps = None if survey.scenes else gaps_of(dataset, survey.reading)
     share = float(gaps.written.mean()) if gaps else 1.0
     pixels_read = sum(_pixels_at_zoom(scene, survey.zoom) for scene in survey.scenes) or dataset.width * dataset.height
     area = OVERVIEWS * pixels_read * share / shrink
     depth = np.dtype(survey.dtype).itemsize * survey.reading.count
-    if copies * SURE * area * depth <= free:
+    if SURE * area * depth <= free:
         return
-    needed = int(copies * area * _bytes_per_pixel(survey))
+    needed = int(area * _bytes_per_pixel(survey))
     if needed > SURE * free:
-        raise NoRoom(str(folder.parent), needed, free)
+        raise NoRoom(str(root), needed, free)
 
 
 def _pixels_at_zoom(scene: Scene, zoom: int) -> float:

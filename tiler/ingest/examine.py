@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import NamedTuple
 
 from tiler.errors import BadSource, SourceReadError
+from tiler.grid import Window
 from tiler.ingest.doubts import doubts
-from tiler.ingest.survey import Survey, revision_of, survey
+from tiler.ingest.survey import Hashes, Survey, hashes_of, revision_of, survey
 from tiler.ingest.survey_scenes import revision_of_scenes, survey_scenes
 from tiler.layers.origin import Origin
 from tiler.raster.archived import unpacked
 from tiler.raster.datasets import OpenOptions, as_it_is, forget, opened
 from tiler.raster.options import Options
-from tiler.scenes.fingerprint import check_fingerprints
+from tiler.scenes.fingerprint import fingerprint
 from tiler.scenes.order import ordered
 from tiler.scenes.s3_sources import check_readable
-from tiler.scenes.scene import SceneSet
+from tiler.scenes.scene import Scene, SceneSet
+from tiler.scenes.scene_index import SceneIndex
 from tiler.scenes.source_files import SourceFiles, beneath, beside
 
+REACH = 32  # pixels around a window that its bake reads
 CHANGED = "it changed while it was read: run the same command again"
 Approve = Callable[[Survey], object]  # receives a raster's survey before all of it is read; raises an error to end
 Stage = Callable[[str], None]  # receives the current step, before there are chunks to count
@@ -34,12 +37,30 @@ def approved(_survey: Survey) -> None:
 
 
 class Examined(NamedTuple):
-    """The address, survey, revision and files of a raster."""
+    """The address, survey, hashes and files of a raster."""
 
     path: str
     survey: Survey
-    revision: str
+    hashes: Hashes
     below: SourceFiles
+
+    @property
+    def revision(self) -> str:
+        """The revision of its layer."""
+        return self.hashes.revision
+
+    def content_in(self, _window: Window) -> object:
+        """What identifies the pixels of a window: the content of the raster, and how it is read."""
+        return self.hashes.content, self.survey.reading, self.survey.open_options.pixels, self.survey.zoom
+
+    def check_in(self, _window: Window) -> None:
+        """Reject a raster whose files changed since it was examined, by their size and times.
+
+        Raises:
+            BadSource: it changed.
+        """
+        if not beneath(self.path, self.survey.open_options).as_before(self.below):
+            raise BadSource(self.path, CHANGED)
 
     @property
     def listed(self) -> SceneSet | None:
@@ -78,12 +99,33 @@ class Examined(NamedTuple):
 
 
 class ExaminedScenes(NamedTuple):
-    """The name, survey and revision of scenes."""
+    """The name, survey and revision of scenes, the options of their ingest, and their index."""
 
     path: str
     survey: Survey
     revision: str
     listed: SceneSet
+    options: Options
+    places: SceneIndex
+
+    def content_in(self, window: Window) -> object:
+        """What identifies the pixels of a window: the scenes that touch it, in their order, and how they are read."""
+        scenes = [(scene.fingerprint, scene.reading) for scene in self._near(window)]
+        return scenes, self.survey.open_options.pixels
+
+    def check_in(self, window: Window) -> None:
+        """Reject scenes of a window that changed since their headers were read.
+
+        Raises:
+            BadSource: one changed.
+        """
+        _check(self._near(window), self.options)
+
+    def _near(self, window: Window) -> list[Scene]:
+        around = Window(
+            window.z, window.x - REACH, window.y - REACH, window.width + 2 * REACH, window.height + 2 * REACH
+        )
+        return self.places.touching(wide)
 
     @property
     def origins(self) -> tuple[Origin, ...]:
@@ -104,7 +146,18 @@ class ExaminedScenes(NamedTuple):
         Raises:
             BadSource: one changed.
         """
-        check_fingerprints(self.listed.scenes, options)
+        _check(self.listed.scenes, options)
+
+
+def _check(scenes: Iterable[Scene], options: Options) -> None:
+    """Reject scenes that changed since their headers were read.
+
+    Raises:
+        BadSource: one changed.
+    """
+    for scene in scenes:
+        if fingerprint(scene.listed, options, before=scene.fingerprint) != scene.fingerprint:
+            raise BadSource(scene.address, CHANGED)
 
 
 def named(source: str | SceneSet) -> str:
@@ -130,7 +183,8 @@ def examined(
         stage("sampling their values")
         surveyed = survey_scenes(scenes, options)
         approve(surveyed)
-        return ExaminedScenes(named(source), surveyed, revision_of_scenes(scenes, options, source.overlap), source)
+        revision = revision_of_scenes(scenes, options, source.overlap)
+        return ExaminedScenes(named(source), surveyed, revision, source, options, SceneIndex(scenes, surveyed.base))
     try:
         path = unpacked(str(Path(source).absolute())) if Path(source).exists() else source
         if options.virtual:  # tiles may be rendered from another working directory
@@ -151,6 +205,7 @@ def examined(
         def progress(done: int) -> None:
             stage(f"reading {size / 1e6:,.0f} MB to compute its revision, {done / max(size, 1):.0%} done")
 
-        return Examined(path, surveyed, revision_of(path, options, below, surveyed.differs, progress), below)
+        hashes = hashes_of(path, options, below, surveyed.differs, progress)
+        return Examined(path, surveyed, hashes, below)
     except OSError as error:  # a file was removed meanwhile
         raise BadSource(path, CHANGED) from error

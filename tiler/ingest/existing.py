@@ -6,6 +6,7 @@ from tiler import keys
 from tiler.errors import CatalogError, UnknownLayer
 from tiler.layers import catalog, history
 from tiler.layers.catalog import Layer
+from tiler.layers.pyramid import Pyramid, missing_objects
 from tiler.storage.store import Store, Stores
 
 
@@ -50,4 +51,11 @@ def is_complete(layer: Layer, stores: Stores) -> bool:
     if not history.sound(stores.sources, layer.id):
         return False
     published = stores.tiles.has(keys.tilejson_key(layer.id))
-    return published and (layer.bake is None or stores.sources.has(layer.source))
+    return published and is_stored(layer, stores.sources)
+
+
+def is_stored(layer: Layer, sources: Store) -> bool:
+    """Whether all that was baked for a layer is stored."""
+    if isinstance(layer.bake, Pyramid):
+        return not missing_objects(layer.id, sources, layer.bake)
+    return layer.bake is None or sources.has(layer.source)

@@ -12,12 +12,11 @@ import numpy as np
 from tiler import keys
 from tiler.errors import BadOption, BadSource, OutOfMemory, SourceReadError, TilerError
 from tiler.grid import TILE, Window, tile_ranges
-from tiler.ingest.bake import bake_cog
+from tiler.ingest.bake import Bake
 from tiler.ingest.choose_format import choose
-from tiler.ingest.disk_space import check_room, check_target, scratch
+from tiler.ingest.disk_space import check_target, scratch
 from tiler.ingest.examine import Approve, Examined, ExaminedScenes, Stage, approved, examined, named, silent
-from tiler.ingest.existing import current_layer, is_current, kept_revision
-from tiler.ingest.kept_bake import KeptBake, kept_bake
+from tiler.ingest.existing import current_layer, is_current, is_stored, kept_revision
 from tiler.ingest.staging import Staging
 from tiler.ingest.survey import Survey, revision_of, survey
 from tiler.keys import Format
@@ -84,7 +83,7 @@ def ingest(
         StoreError: the data folder cannot be written.
         NoRoom, OutOfMemory, WorkerDied: it could not be baked.
     """
-    version.check_readers(stores, version.version_for(options))
+    version.check_readers(stores, version.version_for(options, parts=not options.virtual))
     try:
         raster = examined(source, options, stage, approve)
         current_layer(stores.sources, layer, repair=repair)  # unreadable metadata is reported before a long bake
@@ -126,7 +125,7 @@ def _publish(
         return Ingested(current, surveyed, fresh=False)
     previous = "" if current is None else current.previous if same else current.revision
     old = kept_revision(stores.sources, layer, revision)
-    if old and (old.bake is None or stores.sources.has(old.source)):
+    if old and is_stored(old, stores.sources):
         restored = replace(old, previous=previous, source=old.source if old.bake else path, origins=origins)
         raster.check(options)
         catalog.publish(restored, stores)
@@ -152,13 +151,13 @@ def _publish(
         gdal="" if options.virtual else versions()[0],
         scenes=len(listed.scenes) if listed else 0,
     )
-    with _undo_on_error(draft, stores), kept_bake(draft, stores.sources, staging) as kept_cog:
+    with _undo_on_error(draft, stores):
         if options.virtual:
             done = replace(draft, footprint=_footprint(surveyed))
             if not done.footprint.cells.any():
                 raise BadSource(surveyed.path, _why_empty(surveyed))
         else:
-            done = _bake(draft, raster, stores.sources, staging, kept_cog, jobs=jobs, progress=progress)
+            done = _bake(draft, raster, stores.sources, staging, jobs=jobs, progress=progress)
         form, why = _format_of(done, current, stores.sources)
         done = replace(done, format=form)
         if options.virtual:
@@ -182,7 +181,7 @@ def _undo_on_error(draft: Layer, stores: Stores) -> Iterator[None]:
         return
     public = keys.tilejson_key(draft.id)
     before = tiles.get(public) if tiles.has(public) else None
-    ours = [make(draft.id, draft.revision) for make in (keys.source_key, keys.revision_key, keys.scenes_key)]
+    ours = [make(draft.id, draft.revision) for make in (keys.revision_key, keys.scenes_key)]
     new = [key for key in ours if not sources.has(key)]
     try:
         yield
@@ -240,7 +239,7 @@ def restore(layer: str, revision: str, stores: Stores) -> Layer:
 def _as_it_was(layer: Layer, sources: Store) -> bool:
     """Whether the raster of a layer still has the layer's revision."""
     if layer.bake is not None:
-        return sources.has(layer.source)
+        return is_stored(layer, sources)
     forget()
     try:
         if revision_of(layer.source, layer.asked) == layer.revision:  # also the revision of an earlier version
@@ -256,36 +255,21 @@ def _bake(
     raster: Examined | ExaminedScenes,
     sources: Store,
     staging: Staging,
-    kept_cog: KeptBake | None,
     *,
     jobs: int,
     progress: Callable[[int, int], None],
 ) -> Layer:
-    """`draft` with its COG baked and stored. A COG that an earlier ingest could not upload is not baked again."""
-    key = keys.source_key(draft.id, draft.revision)
-    done = kept_cog.load() if kept_cog else None
-    if done is None:
-        with scratch(staging.parent(sources.root), remove=bool(sources.root and not staging.scratch)) as folder:
-            staging.check_disk(folder.parent)
-            check_room(folder, raster.survey)
-            if sources.root:
-                check_target(folder, sources.root, raster.survey)
-            file = folder / "index.tif"
-            bake, cells = bake_cog(raster.survey, file, jobs=jobs, progress=progress)
-            raster.check(draft.asked)
-            if not cells.any():
-                raise BadSource(raster.path, _why_empty(raster.survey))
-            done = bake, Footprint.within(bake.z, bake.x, bake.y, cells)
-            if kept_cog:
-                kept_cog.keep(file, *done)
-            else:
-                sources.put_file(key, file, content_type="image/tiff")
-    if kept_cog:
-        kept_cog.store(staging)
-    bake, footprint = done
-    return replace(
-        draft, source=key, bake=bake, footprint=footprint, bands=tuple(range(1, raster.survey.reading.count + 1))
-    )
+    """`draft` with its parts baked and stored. Parts that an earlier ingest stored are not baked again."""
+    with scratch(staging.parent(sources.root), remove=bool(sources.root and not staging.scratch)) as folder:
+        staging.check_disk(folder.parent)
+        if sources.root:
+            check_target(sources.root, raster.survey)
+        pyramid, footprint = Bake(draft.id, sources, folder, raster, jobs, progress).run()
+    raster.check(draft.asked)
+    if not footprint.cells.any():
+        raise BadSource(raster.path, _why_empty(raster.survey))
+    bands = tuple(range(1, raster.survey.reading.count + 1))
+    return replace(draft, source=keys.parts_prefix(draft.id), bake=pyramid, footprint=footprint, bands=bands)
 
 
 def _why_empty(surveyed: Survey) -> str:

@@ -1,18 +1,18 @@
 """The source of a bake: one raster, or scenes over each other.
 
 Scenes that follow each other on one grid are read as one raster, so kernels see no seam between them. Others are warped
-alone and laid over each other by their masks, from the top until the window is full.
+alone and laid over each other by their masks, from the top until the window is full. Only the scenes that touch a
+window take part, so that its pixels do not depend on others.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Protocol
 
-import numpy as np
-import numpy.typing as npt
+from rasterio.io import DatasetReader
 
-from tiler.grid import TILE, Bounds, Window, resolution, zoom_for
+from tiler.grid import Window, zoom_for
 from tiler.image.style import Area
 from tiler.ingest.areas import over
 from tiler.ingest.ground import Ground, overview_of
@@ -20,8 +20,7 @@ from tiler.ingest.survey import Survey
 from tiler.raster.sparse import Gaps, Share, gaps_of
 from tiler.scenes.scene import Scene
 from tiler.scenes.scene_grid import SceneGrid, on_one_grid
-
-MARGIN = 8  # pixels of the base around a scene, or of the scene if they are larger, that its kernels may reach
+from tiler.scenes.scene_index import SceneIndex
 
 
 class Source(Protocol):
@@ -44,7 +43,7 @@ def source_of(survey: Survey, gaps: Gaps | None) -> Source:
     return Mosaic(survey) if survey.scenes else OneRaster(survey, gaps)
 
 
-def _overview(survey: Survey) -> tuple[object, float]:
+def _overview(survey: Survey) -> tuple[DatasetReader, float]:
     return overview_of(survey.path, 2.0 ** (survey.zoom - survey.base), survey.open_options)
 
 
@@ -74,69 +73,41 @@ class Mosaic:
 
     def __init__(self, survey: Survey) -> None:
         self._survey = survey
-        self._groups = list(_groups(survey.scenes))
-        self._group_of = np.repeat(np.arange(len(self._groups)), [len(group) for group in self._groups])
-        self._boxes = np.array([_box(scene, survey.base) for scene in survey.scenes])
-        self._grids: dict[int, SceneGrid] = {}
+        self._index = SceneIndex(survey.scenes, survey.base)
 
     def share(self, window: Window) -> Share:
         """Whether some scene may touch the window."""
-        return "some" if self._touching(window).any() else "none"
+        return "some" if self._index.touching(window) else "none"
 
     def warp(self, window: Window) -> Area | None:
         """See `Source`."""
         area: Area | None = None
-        for group in np.unique(self._group_of[self._touching(window)])[::-1].tolist():
+        for group in reversed(list(_groups(self._index.touching(window)))):
             below = self._ground(group).warp(window)
             if below is not None:
                 area = below if area is None else over(area, below)
-            if group in self._grids:
-                self._grids[group].forget()
             if area is not None and area[1] is None:
                 break
         return area
 
-    def _touching(self, window: Window) -> npt.NDArray[np.bool_]:
-        """Which scenes may have pixels in the window, as `(scenes,)` bool."""
-        world = TILE << window.z
-        left, top, right, bottom = self._boxes.T
-        inside = (top < window.y + window.height) & (bottom > window.y)
-        start = np.mod(window.x - left, world)  # of the window, from the scene's west edge
-        return np.asarray(inside & ((start < right - left) | (start + window.width > world)))
-
-    def _ground(self, group: int) -> Ground:
-        scenes = self._groups[group]
+    def _ground(self, scenes: Sequence[Scene]) -> Ground:
         survey = self._survey
         shrink = 2.0 ** (zoom_for(scenes[0].resolution) - survey.base)
         if len(scenes) == 1:
             (scene,) = scenes
             dataset, ratio = overview_of(scene.listed.path, shrink, survey.open_options)
             return Ground(dataset, scene.reading, survey.resampling, ratio)
-        if group not in self._grids:
-            self._grids[group] = SceneGrid.of(scenes, shrink, survey.open_options)
-        grid = self._grids[group]
+        grid = SceneGrid.of(scenes, shrink, survey.open_options)
         return Ground(grid, grid.reading, survey.resampling, shrink / grid.factor, grid)
 
 
-def _groups(scenes: tuple[Scene, ...]) -> Iterator[tuple[Scene, ...]]:
+def _groups(scenes: Sequence[Scene]) -> Iterator[list[Scene]]:
     """Runs of scenes on one grid."""
     run: list[Scene] = []
     for scene in scenes:
         if run and not on_one_grid(run[0], scene):
-            yield tuple(run)
+            yield run
             run = []
         run.append(scene)
-    yield tuple(run)
-
-
-def _box(scene: Scene, z: int) -> tuple[float, float, float, float]:
-    """Left, top, right and bottom of a scene and its kernels, in pixels of the world at zoom `z`; right > left."""
-    world = TILE << z
-    bounds: Bounds = scene.bounds
-    margin = MARGIN * max(1.0, scene.resolution / resolution(z))
-    left = (bounds.west + 180) / 360 * world - margin
-    right = left + bounds.width / 360 * world + 2 * margin
-    north, south = (
-        world * (0.5 - np.arcsinh(np.tan(np.radians(each))) / (2 * np.pi)) for each in (bounds.north, bounds.south)
-    )
-    return left, float(north) - margin, min(right, left + world), float(south) + margin
+    if run:
+        yield run

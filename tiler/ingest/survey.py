@@ -7,6 +7,7 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import NamedTuple
 
 from rasterio.io import DatasetReader
 
@@ -213,14 +214,26 @@ def _reading(dataset: DatasetReader, options: Options) -> tuple[Reading, list[st
     return reading, differs, notes
 
 
-def revision_of(
+class Hashes(NamedTuple):
+    """A hash of a raster's content and options, 12 hex digits, and one of its content alone, 32."""
+
+    revision: str
+    content: str
+
+
+def revision_of(path: str, options: Options, below: SourceFiles | None = None, differs: Sequence[str] = ()) -> str:
+    """A hash of the raster's content and the options, 12 hex digits; see `hashes_of`."""
+    return hashes_of(path, options, below, differs).revision
+
+
+def hashes_of(
     path: str,
     options: Options,
     below: SourceFiles | None = None,
     differs: Sequence[str] = (),
     progress: Callable[[int], None] | None = None,
-) -> str:
-    """A hash of the raster's content and the options, 12 hex digits.
+) -> Hashes:
+    """Hash a raster's content with the options, for its revision, and alone.
 
     `differs` lists the aspects of the raster that earlier versions interpreted differently: their layers were wrong, so
     a correct one needs another revision. Without any, the revision equals theirs.
@@ -229,22 +242,27 @@ def revision_of(
     one is identified by its address, its profile and a coarse read of its pixels. `progress` receives the bytes read.
     """
     recipe = [RECIPE, options.changed(), *([sorted(differs)] if differs else [])]
-    digest = hashlib.blake2b(json.dumps(recipe, default=str).encode(), digest_size=6)
+    digest, content = hashlib.blake2b(json.dumps(recipe, default=str).encode(), digest_size=6), hashlib.blake2b()
+
+    def update(data: bytes) -> None:
+        digest.update(data)
+        content.update(data)
+
     below = below or beneath(path, OpenOptions.of(replace(options, trust_source=True)))
     if below.unknown:
         dataset = opened(path, open_options=OpenOptions.of(options))
-        digest.update(f"{path} {dataset.profile} {dataset.tags()}".encode())
+        update(f"{path} {dataset.profile} {dataset.tags()}".encode())
         with translated(path):
             coarse = dataset.read(out_shape=(dataset.count, min(512, dataset.height), min(512, dataset.width)))
-        digest.update(coarse.tobytes())
+        update(coarse.tobytes())
     elif Path(path.removeprefix("file://")) not in below.files:  # a name within a file
-        digest.update(path.encode())
+        update(path.encode())
     done = 0
     for file in below.files:
         with file.open("rb") as handle:
             while chunk := handle.read(HASH_CHUNK):
-                digest.update(chunk)
+                update(chunk)
                 done += len(chunk)
                 if progress:
                     progress(done)
-    return digest.hexdigest()
+    return Hashes(digest.hexdigest(), content.hexdigest()[:32])

@@ -22,6 +22,7 @@ from tiler.layers.cog_layout import CogLayout
 from tiler.layers.credit import plain_markup
 from tiler.layers.footprint import Footprint
 from tiler.layers.origin import Origin
+from tiler.layers.pyramid import Pyramid
 from tiler.raster.options import LOSSLESS, NONE_ASKED, Options
 from tiler.raster.reading import Reading
 from tiler.storage.store import Store, Stores
@@ -33,7 +34,9 @@ DAMAGED = f"?v={history.UNKNOWN}"  # stands for the address in a damaged TileJSO
 class Layer:
     """A raster prepared for web tiles.
 
-    `source` is the key of the baked COG in the private store or, if `bake` is None, the address of the raster itself.
+    `bake` tells of the parts that were baked; of the one COG, for a layer of an earlier version; None for a virtual
+    layer. `source` is then the prefix of the parts or the key of the COG in the private store, or the address of the
+    raster itself.
     `bands` are the source's, from 1. Virtual layers have a `reading`; those of earlier versions have `nodata` instead,
     which overrides the raster's own. `asked` are the options of its ingest, `previous` is the revision before this one,
     empty for the first. `origins` are the files that a virtual layer is read from. `gdal` is the version of GDAL that
@@ -53,7 +56,7 @@ class Layer:
     format: Format
     style: Style
     footprint: Footprint
-    bake: CogLayout | None
+    bake: CogLayout | Pyramid | None
     bands: tuple[int, ...]
     resampling: Resampling
     nodata: float | None = None
@@ -118,7 +121,7 @@ class Layer:
 def dump(layer: Layer) -> bytes:
     """The `index.json` of `layer`."""
     fields = {
-        "version": version.version_for(layer.asked),
+        "version": version_of(layer),
         "id": layer.id,
         "revision": layer.revision,
         "source": layer.source,
@@ -135,12 +138,18 @@ def dump(layer: Layer) -> bytes:
         "origins": layer.origins,
         "reading": asdict(layer.reading) if layer.reading else None,
         "style": asdict(layer.style),
-        "bake": layer.bake.to_json() if layer.bake else None,
+        "bake": layer.bake.to_json() if isinstance(layer.bake, CogLayout) else None,
+        "parts": layer.bake.to_json() if isinstance(layer.bake, Pyramid) else None,
         "gdal": layer.gdal,
         "footprint": layer.footprint.to_json(),
         **({"scenes": layer.scenes} if layer.scenes else {}),
     }
     return (json.dumps(fields, indent=1) + "\n").encode()
+
+
+def version_of(layer: Layer) -> int:
+    """The version of a layer's metadata."""
+    return version.version_for(layer.asked, parts=isinstance(layer.bake, Pyramid))
 
 
 def _text(number: float | None) -> str | None:
@@ -181,13 +190,19 @@ def parse(data: bytes, key: str) -> Layer:
             origins=tuple(Origin(*each) for each in fields.get("origins", ())),
             reading=Reading.from_json(reading) if (reading := fields.get("reading")) else None,
             style=Style.from_json(fields["style"]),
-            bake=CogLayout(**fields["bake"]) if fields["bake"] else None,
+            bake=_bake(fields),
             gdal=str(fields.get("gdal", "")),
             scenes=int(fields.get("scenes", 0)),
             footprint=Footprint.from_json(fields["footprint"], key),
         )
     except (KeyError, TypeError, ValueError, BadName, BadOption, GridError) as error:
         raise CatalogError(key, error) from error
+
+
+def _bake(fields: dict[str, Any]) -> CogLayout | Pyramid | None:
+    if fields.get("parts"):
+        return Pyramid.from_json(fields["parts"])
+    return CogLayout(**fields["bake"]) if fields["bake"] else None
 
 
 def facts(layer: Layer) -> dict[str, Any]:
@@ -264,7 +279,7 @@ def publish(layer: Layer, stores: Stores, undone: str = "") -> None:
     Raises:
         BadOption: deployed functions could not read it.
     """
-    version.check_readers(stores, version.version_for(layer.asked))
+    version.check_readers(stores, version_of(layer))
     has_tiles = stored(layer.id, stores.tiles)
     before = named(layer.id, stores.tiles)
     known = history.so_far(stores.sources, layer.id, lambda: before)

@@ -1,19 +1,95 @@
-"""Read pixels of a level from parts."""
+"""Read pixels of a layer from its parts."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
 import numpy as np
+from mercantile import Tile
 
-from tiler.grid import TILE, Window
+from tiler import keys
+from tiler.grid import TILE, Block, Window
 from tiler.image.style import Area
-from tiler.layers.pyramid import SIDE, Part, Place, across
+from tiler.keys import Format
+from tiler.layers.catalog import Layer
+from tiler.layers.finished import copied
+from tiler.layers.pyramid import SIDE, Part, Place, Pyramid, across
 from tiler.raster.datasets import opened
-from tiler.raster.warp import read
+from tiler.raster.warp import KERNEL, enlarged, read
+from tiler.storage.gdal_reads import location
+from tiler.storage.store import Store
 
 Find = Callable[[Place], Part | None]
 Location = Callable[[Part, int], tuple[str, int]]
+
+
+class PartPixels:
+    """The pixels of a zoom; columns count modulo the world."""
+
+    def __init__(self, layer: Layer, pyramid: Pyramid, sources: Store, zoom: int) -> None:
+        self._layer = layer
+        self._pyramid = pyramid
+        self._sources = sources
+        self._zoom = zoom
+
+    def runs(self, block: Block, mask: int) -> Iterator[list[Tile]]:
+        """The requested tiles in groups to read at once: all, or single ones where they are enlarged."""
+        tiles = list(block.tiles(mask))
+        return ([tile] for tile in tiles) if self._zoom > self._pyramid.z else iter([tiles])
+
+    def column(self, x: int, _z: int) -> int:
+        """Tile column `x`."""
+        return x
+
+    def copied(self, block: Block, mask: int, form: Format) -> Iterator[tuple[Tile, bytes | None]]:
+        """The requested tiles, which are blocks of a part; see `tiler.layers.finished.copied`."""
+        tier, level = self._pyramid.tier_of(block.z)
+        side = max(1, min(SIDE, 1 << self._pyramid.zoom_of(tier)) >> level)
+        part = self._find(Place(tier, block.x // side, block.y // side))
+        tiles = list(block.tiles(mask))
+        if part is None:
+            yield from ((tile, None) for tile in tiles)
+            return
+        layout = part.layout
+        left, top = layout.x >> level, layout.y >> level
+        columns, rows = (max(1, each >> level) for each in (layout.columns, layout.rows))
+        inside = [tile for tile in tiles if 0 <= tile.x - left < columns and 0 <= tile.y - top < rows]
+        path, _ = self._location(part, level)
+        found = dict(copied(path, level, [(tile, (tile.x - left, tile.y - top)) for tile in inside], form))
+        yield from ((tile, found.get(tile)) for tile in tiles)
+
+    def read(self, window: Window, border: int = 0) -> Area:
+        """The pixels of a window, with a `border` of pixels more on each side.
+
+        Raises:
+            SourceReadError: some pixel could not be read.
+            CatalogError: the manifest is damaged.
+        """
+        wide = Window(
+            window.z, window.x - border, window.y - border, window.width + 2 * border, window.height + 2 * border
+        )
+        if self._zoom <= self._pyramid.z:
+            return self._read(wide)
+        shift = self._zoom - self._pyramid.z
+        reach = KERNEL[self._layer.resampling] + 2  # pixels of the base, one more than the kernel and its rounding
+        left, top = (wide.x >> shift) - reach, (wide.y >> shift) - reach
+        right, bottom = (
+            -(-(start + size) >> shift) + reach for start, size in ((wide.x, wide.width), (wide.y, wide.height))
+        )
+        own = Window(self._pyramid.z, left, top, right - left, bottom - top)
+        return enlarged(self._read(own), own, wide, self._layer.resampling)
+
+    def _read(self, window: Window) -> Area:
+        tier, level = self._pyramid.tier_of(window.z)
+        zoom = self._pyramid.zoom_of(tier)
+        bands, dtype = len(self._layer.bands), self._pyramid.dtype
+        return read_parts(self._find, self._location, tier, zoom, level, window, bands=bands, dtype=dtype)
+
+    def _find(self, place: Place) -> Part | None:
+        return self._pyramid.part(self._layer.id, self._sources, place)
+
+    def _location(self, part: Part, level: int) -> tuple[str, int]:
+        return location(self._sources, keys.part_key(self._layer.id, part.name), part.layout.head), level
 
 
 def read_parts(

@@ -91,6 +91,11 @@ class OpenOptions(NamedTuple):
         return cls(options.trust_source, options.as_earth, *place, options.subdataset, *warp, *s3)
 
     @property
+    def pixels(self) -> OpenOptions:
+        """The options that change pixels: all but those of access."""
+        return self._replace(trusted=False, requester_pays=False, anonymous=False)
+
+    @property
     def placed(self) -> bool:
         """Whether the user gave the georeferencing."""
         return bool(self.bounds or self.geotransform)

@@ -137,23 +137,49 @@ def _warped(
     """Values and mask of one box of the raster, warped to `window`."""
     box = needed.box
     part, part_mask, transform = _read_box(dataset, reading, box)
+    shrunk = part.shape[2] / (box[2] - box[0]), part.shape[1] / (box[3] - box[1])
+    with translated(dataset.name):
+        return _reprojected(
+            (part, part_mask),
+            {"src_transform": transform, "src_crs": dataset.crs},
+            window,
+            resampling,
+            _kernel(needed.ratio * shrunk) if past_seam(dataset) else {},
+        )
+
+
+def enlarged(area: Area, own: Window, window: Window, resampling: Resampling) -> tuple[Values, Pixels]:
+    """Pixels of `own`, a window of a lower zoom that contains `window` and the reach of its kernels, at its zoom."""
+    left, top = own.corner
+    values, mask = area
+    opaque = np.full(values.shape[1:], 255, np.uint8) if mask is None else mask
+    place = {"src_transform": Affine(own.pixel, 0, left, 0, -own.pixel, top), "src_crs": MERCATOR}
+    return _reprojected((values, opaque), place, window, resampling, {})
+
+
+def _reprojected(
+    area: tuple[Values, Pixels],
+    place: dict[str, Any],
+    window: Window,
+    resampling: Resampling,
+    kernel: dict[str, str],
+) -> tuple[Values, Pixels]:
+    """Values and mask in a geotransform and CRS, their `place`, warped to `window`."""
+    part, part_mask = area
     kind = part.dtype if part.dtype != np.int8 else np.dtype("int16")  # a signed byte cannot hold the mask
     source = np.concatenate([part, part_mask[np.newaxis]], dtype=kind, casting="unsafe")
     out = np.zeros((len(source), window.height, window.width), kind)
-    shrunk = part.shape[2] / (box[2] - box[0]), part.shape[1] / (box[3] - box[1])
-    with translated(dataset.name):
-        rasterio.warp.reproject(
-            source,
-            out,
-            src_transform=transform,
-            src_crs=dataset.crs,
-            src_alpha=len(source),
-            dst_alpha=len(source),
-            SRC_ALPHA_MAX="255",
-            DST_ALPHA_MAX="255",
-            **(_kernel(needed.ratio * shrunk) if past_seam(dataset) else {}),
-            **target(window, resampling),
-        )
+    rasterio.warp.reproject(
+        source,
+        out,
+        **place,
+        src_alpha=len(source),
+        dst_alpha=len(source),
+        SRC_ALPHA_MAX="255",
+        DST_ALPHA_MAX="255",
+        **kernel,
+        **target(window, resampling),
+    )
     mask = out[-1].astype(np.uint8)
     if part.dtype == np.int8:
         np.clip(out, -128, 127, out=out)

@@ -73,10 +73,6 @@ class SceneGrid:
         """How much of a box is in scenes, as far as known."""
         return "some" if self._touching(box).size else "none"
 
-    def forget(self) -> None:
-        """Forget the last pixels read."""
-        self._last = None
-
     def read(self, _bands: Sequence[int], *, window: Any, out_shape: tuple[int, ...] = ()) -> Values:
         """The values of a window, `(bands, rows, columns)`; 0 outside the scenes. Each call may change its result."""
         key, values, mask = self._window(window, out_shape)
