@@ -26,9 +26,9 @@ from tiler.ingest.chunks import Baked, BakeTask, Collected, Ref
 from tiler.ingest.cog import Blocks, Level, Profile, Spool, assemble, compress
 from tiler.ingest.disk_space import check_rest
 from tiler.ingest.overviews import halved
-from tiler.ingest.processes import stream
 from tiler.ingest.survey import Survey
 from tiler.layers.cog_layout import CogLayout
+from tiler.processes import stream
 from tiler.raster.datasets import opened
 from tiler.raster.reading import Box, clipped
 from tiler.raster.sparse import Gaps, Regions, Share, bare, gaps_of
