@@ -152,6 +152,11 @@ class Walk:
         self.open(name, depth, described=on_disk)
 
     def open(self, name: str, depth: int, *, described: bool) -> None:
+        """Record the files of a dataset, as GDAL lists them.
+
+        Raises:
+            BadSource: GDAL cannot open it.
+        """
         drivers = [each for each in DRIVERS if described or each not in DESCRIPTIONS]
         if name.lower().endswith(FAR_DESCRIPTIONS) and not (described or self.trusted):
             self.refuse("a VRT that is not on this disk may refer to any file", TRUST)
