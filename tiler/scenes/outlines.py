@@ -16,6 +16,7 @@ from tiler.scenes.scene import Scene
 SIDE = 16  # points along each side
 DIGITS = 7  # of degrees: a centimetre
 POLE = 90.0  # degrees
+NEAR = 1e-9  # degrees or turns, the rounding error of a longitude
 
 Point = tuple[float, float]  # longitude, latitude
 Ring = list[Point]  # without a closing point
@@ -46,16 +47,21 @@ def _feature(scene: Scene) -> dict[str, Any]:
 
 def parts_of(scene: Scene) -> list[Ring]:
     """The outline of a scene as rings in degrees, counterclockwise, each within -180 to 180."""
-    ring = _unrolled(_outline(scene))
-    longitudes = [longitude for longitude, _ in ring]
-    first, last = (math.floor((each + 180) / 360) for each in (min(longitudes), max(longitudes)))
+    ring, polar = _unrolled(_outline(scene))
+    longitudes, latitudes = zip(*ring, strict=True)
+    west, east = min(longitudes), max(longitudes)
+    if not polar and east - west >= 360 - NEAR:  # around the globe
+        return _boxes(-180.0, min(latitudes), 180.0, max(latitudes))
+    first, last = (math.floor((each + 180) / 360) for each in (west, east))
+    if polar:  # a whole turn of the two
+        first = last = math.ceil((west + 180) / 360 - NEAR)
     parts = []
     for turn in range(first, last + 1):
         part = _cut(_cut(ring, turn * 360 - 180.0, side=1), turn * 360 + 180.0, side=-1)
         moved = _distinct((round(x - turn * 360, DIGITS), round(y, DIGITS)) for x, y in part)
         if len(moved) >= 3 and _area(moved) != 0:
             parts.append(moved if _area(moved) > 0 else moved[::-1])
-    return parts or _boxes(scene)
+    return parts or _boxes(*scene.bounds)
 
 
 def _outline(scene: Scene) -> tuple[Coordinates, Coordinates]:
@@ -69,17 +75,19 @@ def _outline(scene: Scene) -> tuple[Coordinates, Coordinates]:
     return longitudes[known], np.clip(latitudes[known], -POLE, POLE)
 
 
-def _unrolled(outline: tuple[Coordinates, Coordinates]) -> Ring:
-    """A ring without jumps of a turn; one around a pole includes the pole."""
+def _unrolled(outline: tuple[Coordinates, Coordinates]) -> tuple[Ring, bool]:
+    """A ring without jumps of a turn; whether it is around a pole, and then it makes two turns along the pole."""
     longitudes, latitudes = outline
     if longitudes.size < 3:
-        return [(0.0, 0.0)]
+        return [(0.0, 0.0)], False
     closed = np.unwrap(np.append(longitudes, longitudes[0]), period=360)
     ring: Ring = [(float(x), float(y)) for x, y in zip(closed, np.append(latitudes, latitudes[0]), strict=True)]
-    if abs(closed[-1] - closed[0]) < 180:
-        return ring[:-1]
+    turn = 360.0 * round((ring[-1][0] - ring[0][0]) / 360)
+    if not turn:
+        return ring[:-1], False
     pole = math.copysign(POLE, float(latitudes.mean()))
-    return [*ring, (ring[-1][0], pole), (ring[0][0], pole)]
+    twice = ring[:-1] + [(x + turn, y) for x, y in ring]
+    return [*twice, (twice[-1][0], pole), (twice[0][0], pole)], True
 
 
 def _cut(ring: Ring, longitude: float, *, side: int) -> Ring:
@@ -114,8 +122,7 @@ def _area(ring: Ring) -> float:
     return sum(a[0] * b[1] - b[0] * a[1] for a, b in zip(ring, ring[1:] + ring[:1], strict=True))
 
 
-def _boxes(scene: Scene) -> list[Ring]:
-    """The bounds of a scene whose sides are off the globe."""
-    west, south, east, north = scene.bounds
+def _boxes(west: float, south: float, east: float, north: float) -> list[Ring]:
+    """A box, split if west > east."""
     spans = [(west, east)] if west < east else [(west, 180.0), (-180.0, east)]
     return [[(left, south), (right, south), (right, north), (left, north)] for left, right in spans if left < right]

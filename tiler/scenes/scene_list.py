@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+import numpy as np
 from rasterio.errors import CRSError
 
 from tiler.choices import OVERLAPS, Overlap
@@ -121,7 +122,7 @@ def _scene(row: Sequence[Any], shared: tuple[list[Any], ...]) -> Scene:
         transform=(a, b, c, d, e, f),
         bounds=Bounds(*bounds),
         resolution=float(resolution),
-        dtype=dtype,
+        dtype=np.dtype(dtype).name,
         reading=reading,
         palette=palette,
     )
