@@ -10,6 +10,7 @@ TilerError
 │   ├── TileOutside         tile outside the layer's bounds or zooms
 │   ├── VariantNotRendered  tile of a scale or format that is not rendered on request
 │   ├── BadSource           raster that cannot become a layer
+│   │   └── BadScenes       some of several rasters cannot, each named
 │   ├── BadOption           option that does not fit the layer or the source
 │   ├── BadStore            malformed store URL, or a folder without write permission
 │   ├── NewerMetadata       layer metadata of a newer version of this program
@@ -32,6 +33,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Callable, Iterable, Sequence
 
+NAMED = 2  # scenes that the message of several names
 NAME_LENGTH = 200  # characters of a path, URL or name that a message shows
 
 
@@ -134,6 +136,32 @@ class BadSource(BadInput):
     def __init__(self, source: str, why: str) -> None:
         super().__init__(f"cannot ingest {shortened(source)}: {why}")
         self.source = source
+        self.why = why
+
+
+class BadScenes(BadSource):
+    """Some of the scenes of a layer cannot be part of it; `scenes` has the address and the reason of each.
+
+    `count` is the number of all scenes, `fault` a verb phrase for those of `scenes`.
+    """
+
+    def __init__(
+        self,
+        count: int,
+        scenes: Sequence[tuple[str, str]],
+        fault: str = "cannot be read",
+        cure: str = "remove them from the list or mend them",
+    ) -> None:
+        named = ", ".join(f"{shortened(address)} ({why})" for address, why in scenes[:NAMED])
+        more = f" and {len(scenes) - NAMED} more" if len(scenes) > NAMED else ""
+        BadInput.__init__(self, f"{len(scenes)} of {count} scenes {fault}: {named}{more}: {cure}")
+        self.source, self.why = scenes[0]
+        self.scenes = tuple(scenes)
+
+    @property
+    def details(self) -> tuple[str, ...]:
+        """All scenes, one a line, if the message does not name all."""
+        return tuple(f"{address}: {why}" for address, why in self.scenes) if len(self.scenes) > NAMED else ()
 
 
 class BadOption(BadInput):

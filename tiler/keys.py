@@ -2,7 +2,7 @@
 
 public bucket    {layer}/{z}/{x}/{y}.png   {layer}/{z}/{x}/{y}@2x.png   {layer}/tile.json   {layer}/index.html
 private bucket   sources/{layer}/index.json   .../history.json   sources/{layer}/{revision}/index.json   .../index.tif
-                 .../scenes.json.zst   sources/{layer}/parts/{part}.tif   .../{part}.json
+                 .../scenes.json   sources/{layer}/parts/{part}.tif   .../{part}.json
                  sources/{layer}/shards/{shard}.json
                  jobs/{job}/...
 """
@@ -158,7 +158,7 @@ def source_key(layer: str, revision: str) -> str:
 
 def scenes_key(layer: str, revision: str) -> str:
     """The key of the list of a revision's scenes."""
-    return f"{sources_prefix(layer)}{revision}/scenes.json.zst"
+    return f"{sources_prefix(layer)}{revision}/scenes.json"
 
 
 def part_key(layer: str, part: str) -> str:

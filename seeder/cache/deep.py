@@ -13,10 +13,10 @@ from seeder.select.tilelist import tile_line
 from tiler.errors import BadImage, MissingObject
 from tiler.image.encode import decode
 from tiler.image.style import Pixels
-from tiler.ingest.processes import stream
 from tiler.keys import CONTENT_TYPES, TileName, tile_key
 from tiler.layers.catalog import load_layer
 from tiler.layers.render import TileVariant, is_copied, nothing, render
+from tiler.processes import stream
 from tiler.settings import Settings
 from tiler.storage.store import Store, Stores
 

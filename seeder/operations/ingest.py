@@ -20,7 +20,7 @@ from tiler.inputs import check_source
 from tiler.layers import version
 from tiler.layers.catalog import has_other_address, rewrite_address
 from tiler.raster.options import Options
-from tiler.scenes.scene import SceneSet
+from tiler.scenes.scene_list import SceneList
 from tiler.settings import Settings
 from tiler.storage.folder import removed_on_error
 from tiler.storage.store import Stores
@@ -41,7 +41,7 @@ def created_stores(settings: Settings) -> Iterator[Stores]:
 
 
 def ingest(
-    source: str | SceneSet,
+    source: str | SceneList,
     layer: str,
     options: Options,
     stores: Stores,
@@ -121,7 +121,7 @@ class IngestPlan:
 
 
 def plan_ingest(
-    source: str | SceneSet,
+    source: str | SceneList,
     layer: str,
     options: Options,
     stores: Stores,

@@ -31,7 +31,7 @@ from tiler.ingest.unchanged import check_unchanged
 from tiler.layers import version
 from tiler.layers.catalog import Layer, load_layer, revisions, shown, stored, undone, version_of
 from tiler.raster.options import ACCESS, Options
-from tiler.scenes.scene import SceneSet
+from tiler.scenes.scene_list import SceneList
 from tiler.storage.store import Stores
 
 
@@ -65,7 +65,7 @@ class NextSource:
         """The options of its ingest. Trust in the last raster, and access to it, do not extend to this one."""
         return replace(layer.asked, **{**dict.fromkeys(ACCESS, False), **self.changes})
 
-    def read(self, layer: Layer, stores: Stores, report: Report, *, jobs: int) -> tuple[str | SceneSet, Options]:
+    def read(self, layer: Layer, stores: Stores, report: Report, *, jobs: int) -> tuple[str | SceneList, Options]:
         """The raster's path, or the scenes, and the options. The step that ends is a `ScenesChanged`, if they change.
 
         Of other scenes, a layer of scenes keeps its highest zoom and its range from black to white, unless they are

@@ -17,7 +17,8 @@ from tiler.errors import BadOption
 from tiler.keys import scenes_key
 from tiler.layers.catalog import Layer
 from tiler.raster.options import Options
-from tiler.scenes.scene import Scene, SceneSet
+from tiler.scenes.scene import Scene
+from tiler.scenes.scene_list import SceneList
 from tiler.storage.store import Store
 
 LISTED = 3  # names that a message lists
@@ -70,8 +71,8 @@ class ScenesChanged:
 
 
 def read_sources(
-    sources: Sources, options: Options, report: Report, *, jobs: int, known: SceneSet | None = None
-) -> str | SceneSet:
+    sources: Sources, options: Options, report: Report, *, jobs: int, known: SceneList | None = None
+) -> str | SceneList:
     """One raster's path, or the scenes of `sources`; scenes that are `known` and unchanged are not opened.
 
     Raises:
@@ -82,10 +83,11 @@ def read_sources(
     if sources.one_raster:
         return sources.names[0]
     found = _read(sources, sources.names, options, report, jobs=jobs, known=_by_address(known))
-    return SceneSet(found, sources.overlap or (known.overlap if known else "last"))
+    asset = sources.asset or (known.asset if known else "")
+    return SceneList(found, sources.overlap or (known.overlap if known else "last"), asset)
 
 
-def kept_scenes(layer: Layer, sources: Store) -> SceneSet:
+def kept_scenes(layer: Layer, sources: Store) -> SceneList:
     """The scenes of a layer's revision.
 
     Raises:
@@ -101,14 +103,14 @@ def kept_scenes(layer: Layer, sources: Store) -> SceneSet:
 
 def change_scenes(
     layer: Layer,
-    before: SceneSet,
+    before: SceneList,
     changes: SceneChanges,
     sources: Sources,
     options: Options,
     report: Report,
     *,
     jobs: int,
-) -> tuple[SceneSet, ScenesChanged]:
+) -> tuple[SceneList, ScenesChanged]:
     """The scenes `before` with changes: dropped ones are gone, new ones are last, the others keep their place.
 
     A replacement takes the place of the scene of its address or, if there is one only, of its file name.
@@ -135,7 +137,7 @@ def change_scenes(
     counts = ScenesChanged(
         layer.id, len(adding), len(replacing), len(dropped), len(scenes) - len(adding) - len(replacing)
     )
-    return SceneSet(tuple(scenes), sources.overlap or before.overlap), counts
+    return SceneList(tuple(scenes), sources.overlap or before.overlap, sources.asset or before.asset), counts
 
 
 def _read(
@@ -164,11 +166,11 @@ def _read(
         return read_scenes(listed, options, jobs=jobs, checksum=sources.checksum, known=known or {}, progress=progress)
 
 
-def _by_address(scenes: SceneSet | None) -> dict[str, Scene]:
+def _by_address(scenes: SceneList | None) -> dict[str, Scene]:
     return {scene.address: scene for scene in scenes.scenes} if scenes else {}
 
 
-def _matching(layer: Layer, scenes: SceneSet, patterns: Sequence[str]) -> set[str]:
+def _matching(layer: Layer, scenes: SceneList, patterns: Sequence[str]) -> set[str]:
     """The addresses of the scenes that match names, addresses or patterns; each must match one."""
     found: set[str] = set()
     for pattern in patterns:

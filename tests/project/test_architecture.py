@@ -17,7 +17,7 @@ from tests.support.paths import ROOT
 # are always allowed.
 BASE = {
     *("tiler.alive", "tiler.choices", "tiler.errors", "tiler.grid", "tiler.inputs", "tiler.keys", "tiler.settings"),
-    *("tiler.timing", "tiler.undecodable", "tiler.without_boto3"),
+    *("tiler.processes", "tiler.timing", "tiler.undecodable", "tiler.without_boto3"),
 }
 TILER = {
     "tiler.storage": set[str](),
@@ -52,7 +52,12 @@ SEEDER = {
 ALLOWED = TILER | {package: below | {"seeder.defaults"} | TILER.keys() for package, below in SEEDER.items()}
 ENTRANCES = {"tiler", "seeder", "seeder.__main__"}
 # imported for the declarations of commands: options, choices, defaults
-DECLARED = BASE - {"tiler.without_boto3"} | {"seeder", "tiler", "seeder.defaults", "seeder.operations.report"}
+DECLARED = BASE - {"tiler.processes", "tiler.without_boto3"} | {
+    "seeder",
+    "tiler",
+    "seeder.defaults",
+    "seeder.operations.report",
+}
 EVERY_HELP = """
 import sys
 before = set(sys.modules)

@@ -18,7 +18,8 @@ from tiler.raster.options import Options
 from tiler.scenes.fingerprint import fingerprint
 from tiler.scenes.order import ordered
 from tiler.scenes.s3_sources import check_readable
-from tiler.scenes.scene import Scene, SceneSet
+from tiler.scenes.scene import Scene
+from tiler.scenes.scene_list import SceneList
 from tiler.scenes.scene_index import SceneIndex
 from tiler.scenes.source_files import SourceFiles, beneath, beside
 
@@ -63,7 +64,7 @@ class Examined(NamedTuple):
             raise BadSource(self.path, CHANGED)
 
     @property
-    def listed(self) -> SceneSet | None:
+    def listed(self) -> SceneList | None:
         """The scenes; none for one raster."""
         return None
 
@@ -104,7 +105,7 @@ class ExaminedScenes(NamedTuple):
     path: str
     survey: Survey
     revision: str
-    listed: SceneSet
+    listed: SceneList
     options: Options
     places: SceneIndex
 
@@ -160,7 +161,7 @@ def _check(scenes: Iterable[Scene], options: Options) -> None:
             raise BadSource(scene.address, CHANGED)
 
 
-def named(source: str | SceneSet) -> str:
+def named(source: str | SceneList) -> str:
     """The name of a source in messages."""
     if isinstance(source, str):
         return source
@@ -169,7 +170,7 @@ def named(source: str | SceneSet) -> str:
 
 
 def examined(
-    source: str | SceneSet, options: Options, stage: Stage = silent, approve: Approve = approved
+    source: str | SceneList, options: Options, stage: Stage = silent, approve: Approve = approved
 ) -> Examined | ExaminedScenes:
     """A raster or scenes in their current state; `stage` receives the current step, `approve` the survey.
 

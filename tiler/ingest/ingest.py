@@ -28,7 +28,7 @@ from tiler.layers.origin import origins as files_now
 from tiler.raster.datasets import forget, opened, versions
 from tiler.raster.options import Options, file_format
 from tiler.raster.warp import overview_for, warp
-from tiler.scenes.scene import SceneSet
+from tiler.scenes.scene_list import SceneList
 from tiler.scenes.scene_list import dump
 from tiler.storage.leftovers import sweep
 from tiler.storage.store import Store, Stores
@@ -54,7 +54,7 @@ class Ingested:
 
 
 def ingest(
-    source: str | SceneSet,
+    source: str | SceneList,
     layer: str,
     options: Options,
     stores: Stores,
@@ -164,7 +164,7 @@ def _publish(
             raster.check(options)
         if listed:
             key = keys.scenes_key(done.id, done.revision)
-            stores.sources.put(key, dump(listed), content_type="application/zstd")
+            stores.sources.put(key, dump(listed.scenes, listed.overlap, listed.asset), content_type="application/json")
         catalog.publish(done, stores)
     return Ingested(done, surveyed, fresh=True, why=why)
 

@@ -15,17 +15,14 @@ from tiler.choices import Choice, Resampling
 from tiler.errors import BadOption, BadSource, SourceReadError
 from tiler.grid import Bounds, zoom_for
 from tiler.image.style import Style
-from tiler.ingest.doubts import check_degrees, check_placed, crs_beside
 from tiler.ingest.finished import finished_format
-from tiler.raster.amplitude import was_complex
 from tiler.raster.datasets import OpenOptions, opened, translated
+from tiler.raster.header import check_header, noted_reading
 from tiler.raster.options import Halving, Options
-from tiler.raster.pixels import LONG, declared, dtype_of, reading_of
-from tiler.raster.place import check_place, differs_in_place, lonlat_bounds, past_seam, resolution_of
+from tiler.raster.pixels import dtype_of
+from tiler.raster.place import differs_in_place, lonlat_bounds, past_seam, resolution_of
 from tiler.raster.reading import Reading
-from tiler.raster.sample import hides, holds, look_at_alpha
 from tiler.raster.styling import shown
-from tiler.raster.subdatasets import SUBDATASET, listed, subdatasets
 from tiler.raster.warp import baked_dtype, first_covered_zoom, overviews_of
 from tiler.scenes.scene import Scene
 from tiler.scenes.source_files import SourceFiles, beneath
@@ -81,8 +78,8 @@ def survey(path: str, options: Options) -> Survey:
         dataset = opened(path, open_options=open_options)
     except SourceReadError as error:
         raise BadSource(path, f"GDAL cannot open it ({error.__cause__ or error})") from error
-    _check(dataset, open_options)
-    reading, differs, notes = _reading(dataset, options)
+    check_header(dataset, open_options)
+    reading, differs, notes = noted_reading(dataset, options)
     bounds = lonlat_bounds(dataset)
     resolution = resolution_of(dataset)
     display = shown(dataset, reading, options)
@@ -129,21 +126,6 @@ def _differs_in_place(
         yield "seam"
 
 
-def _check(dataset: DatasetReader, open_options: OpenOptions) -> None:
-    name = dataset.name
-    if dataset.count == 0:
-        names = subdatasets(dataset)
-        raise BadSource(
-            name,
-            f"it holds several rasters: add {SUBDATASET} with one of {listed(names)}" if names else "it has no bands",
-        )
-    if dataset.transform.is_identity and not open_options.placed:
-        check_placed(dataset)
-    if dataset.crs:
-        check_degrees(dataset)
-    check_place(dataset, placed=open_options.placed, missing=crs_beside(name))
-
-
 def kernels(options: Options, *, palette: bool) -> tuple[Resampling, Halving]:
     """The kernel of the warp, and that of the levels below the base.
 
@@ -169,49 +151,6 @@ def zooms(options: Options, zoom: int) -> tuple[int, int]:
     if maxzoom > zoom + OVERZOOM:
         raise BadOption(f"zoom {maxzoom} is too high for a raster of zoom {zoom}: use zooms up to {zoom + OVERZOOM}")
     return minzoom, maxzoom
-
-
-def _differs_in_mask(dataset: DatasetReader, reading: Reading, options: Options) -> Iterator[str]:
-    """Aspects of its valid pixels that earlier versions interpreted differently."""
-    if isinstance(options.nodata, float) and reading.nodata and reading.nodata[0] != options.nodata:
-        yield "nodata"
-    first = reading.bands[0]
-    if dtype_of(dataset, first) in LONG and options.nodata is None and reading.nodata and dataset.nodata is None:
-        yield "nodata of 64 bits"
-    if options.nodata is None and len(set(reading.nodata)) > 1:
-        yield "nodata of each band"
-    if reading.masked and not dataset.mask_flag_enums[first - 1]:
-        yield "mask of each band"
-    if reading.alpha and reading.masked and options.alpha is None and hides(dataset, reading):
-        yield "alpha and mask"
-    nodata = declared(dataset, reading.bands) if options.nodata is None else ()
-    if nodata and (reading.alpha or reading.masked) and holds(dataset, reading, nodata):
-        yield "alpha, not nodata"
-
-
-def _reading(dataset: DatasetReader, options: Options) -> tuple[Reading, list[str], list[str]]:
-    """The bands and mask to read, their differences from earlier versions, and notes for the user."""
-    reading = reading_of(dataset, options.bands, options.nodata, options.alpha)
-    differs, notes = list(_differs_in_mask(dataset, reading, options)), []
-    if "alpha, not nodata" in differs:
-        kind, cure = ("an alpha band", f" --alpha {reading.alpha}") if reading.alpha else ("a mask", "")
-        notes.append(f"its nodata value is ignored because it has {kind}: add --nodata VALUE{cure} to apply it")
-    if was_complex(dataset, reading.bands[0]):
-        notes.append("its values are complex numbers: the layer shows their amplitude")
-    if reading.cmyk:
-        differs.append("cmyk")
-        notes.append("its CMYK bands are converted to RGB")
-    if reading.inverted is not None:
-        differs.append("0 is white")
-        notes.append("its values are inverted, because 0 is white (MINISWHITE)")
-    if reading.alpha:
-        alpha = look_at_alpha(dataset, reading.alpha)
-        reading = replace(reading, top=alpha.top)
-        if alpha.differs:
-            differs.append("alpha")
-        if alpha.picture and options.alpha is None:
-            notes.append(f"band {reading.alpha} is used as alpha but looks like imagery: if it is, add --no-alpha")
-    return reading, differs, notes
 
 
 class Hashes(NamedTuple):

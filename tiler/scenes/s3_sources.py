@@ -45,7 +45,7 @@ def check_readable(source: str, names: Iterable[str], options: Options) -> None:
     objects = list(_objects(names))
     if not objects or s3_reads.environment().server:  # only GDAL knows that server
         return
-    client = _client(source, options)
+    client = client_of(source, options)
     if client is None:  # GDAL reports a missing object itself
         return
     for _ in overlap(partial(_check, client, source, options), objects):
@@ -58,8 +58,12 @@ def _objects(names: Iterable[str]) -> Iterator[S3Object]:
             yield S3Object(name, match[1], match[2])
 
 
-def _client(source: str, options: Options) -> Any:
-    """A client of S3; None for anonymous requests if boto3 cannot load the profile, which they do not need."""
+def client_of(source: str, options: Options) -> Any:
+    """A client of S3; None for anonymous requests if boto3 cannot load the profile, which they do not need.
+
+    Raises:
+        BadSource: there are no credentials, or the profile does not exist; the message names `source`.
+    """
     from botocore import UNSIGNED  # noqa: PLC0415 - boto3 takes a third of a second
     from botocore.config import Config  # noqa: PLC0415
 
@@ -75,7 +79,7 @@ def _client(source: str, options: Options) -> Any:
         if not anonymous:
             access.credentials()
         region = s3_reads.environment().region or access.session().region_name or DEFAULT_REGION
-        return access.client("s3", region_name=region, config=config)
+        return access.client("s3", region_name=region, config=config, endpoint_url=s3_reads.server_url())
     except access.NoAccess as error:
         if anonymous:
             return None

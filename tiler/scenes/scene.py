@@ -7,7 +7,6 @@ from typing import Any
 
 from rasterio.crs import CRS
 
-from tiler.choices import Overlap
 from tiler.grid import Bounds
 from tiler.image.style import Rgba
 from tiler.raster.reading import Reading
@@ -61,11 +60,3 @@ class Scene:
             "bounds": list(self.bounds),
             "size": list(self.size),
         }
-
-
-@dataclass(frozen=True, slots=True)
-class SceneSet:
-    """The scenes of a layer as they were listed, and which of them is on top where they overlap."""
-
-    scenes: tuple[Scene, ...]
-    overlap: Overlap = "last"

@@ -24,7 +24,7 @@ from tests.support.estimates import unrendered
 from tests.support.files import snapshot
 from tests.support.function import png_tiles
 from tests.support.queues import MakeQueue
-from tiler.ingest import processes
+from tiler import processes
 from tiler.layers.catalog import load_layer, publish
 from tiler.layers.fill import Outcome
 from tiler.settings import Settings

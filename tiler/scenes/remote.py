@@ -1,0 +1,91 @@
+"""Scenes in S3 and on web servers: addresses without their query strings, and the versions of objects."""
+
+from __future__ import annotations
+
+import logging
+import re
+from functools import lru_cache
+from typing import Any
+
+from tiler.errors import BadSource, StoreError
+from tiler.raster import s3_reads
+from tiler.raster.options import Options
+from tiler.scenes.s3_sources import OBJECT, check_readable, client_of
+
+WEB = re.compile(r"(?:/vsicurl/)?(https?://.+)", re.DOTALL)
+QUERY = re.compile(r"((?:\w+://|/vsi)[^\s?'\"]*)\?[^\s'\")]*")
+CONNECT, READ = 10, 60  # seconds
+REDIRECTS = 5
+WANTED = "bytes=0-0"  # signed URLs allow GET only
+
+
+def without_query(text: str) -> str:
+    """A text without the query strings of the URLs in it, which may hold keys."""
+    return QUERY.sub(r"\1", text)
+
+
+def is_remote(path: str) -> bool:
+    """Whether `path` is an object in S3 or on a web server."""
+    return bool(OBJECT.fullmatch(path) or WEB.fullmatch(path))
+
+
+def version_of(path: str, options: Options) -> str:
+    """A text that changes with the object at `path`: its ETag, or the time of its last change, and its size.
+
+    Raises:
+        BadSource: the server refuses it.
+        StoreError: the server fails or does not answer.
+    """
+    if match := OBJECT.fullmatch(path):
+        return _in_s3(path, match[1], match[2], options)
+    web = WEB.fullmatch(path)
+    assert web, "is_remote first"
+    return _on_web(web[1])
+
+
+def _in_s3(path: str, bucket: str, key: str, options: Options) -> str:
+    from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415 - boto3 takes a third of a second
+
+    own = s3_reads.environment()
+    pays = {"RequestPayer": "requester"} if options.requester_pays or own.requester_pays else {}
+    client = _client(options.anonymous)
+    if client is None:
+        raise StoreError("read", path, "no such AWS profile")
+    try:
+        answer = client.head_object(Bucket=bucket, Key=key, **pays)
+    except (ClientError, BotoCoreError) as error:
+        check_readable(path, [path], options)  # names the reason and the cure
+        raise StoreError("read", path, error) from error
+    return f"{answer['ETag']} {answer['ContentLength']}"
+
+
+@lru_cache
+def _client(anonymous: bool) -> Any:
+    return client_of("the scenes", Options(anonymous=anonymous))
+
+
+@lru_cache
+def _pool() -> Any:
+    import urllib3  # noqa: PLC0415 - only for scenes on the web
+
+    logging.getLogger("urllib3").setLevel(logging.ERROR)  # its messages show query strings
+    retries = urllib3.Retry(total=REDIRECTS, connect=1, read=1, status=0, redirect=REDIRECTS)
+    return urllib3.PoolManager(retries=retries, timeout=urllib3.Timeout(connect=CONNECT, read=READ))
+
+
+def _on_web(url: str) -> str:
+    import urllib3  # noqa: PLC0415 - only for scenes on the web
+
+    shown = without_query(url)
+    try:
+        answer = _pool().request("GET", url, headers={"Range": WANTED}, preload_content=False)
+        answer.close()
+    except urllib3.exceptions.HTTPError as error:
+        reason = getattr(error, "reason", None) or error
+        raise StoreError("read", shown, type(reason).__name__) from None  # its text shows the query string
+    if answer.status >= 500 or answer.status == 429:
+        raise StoreError("read", shown, f"HTTP status {answer.status}")
+    if answer.status >= 400:
+        raise BadSource(shown, f"HTTP status {answer.status}: check its address, or renew the link if it is signed")
+    whole = str(answer.headers.get("Content-Range", "")).rpartition("/")[2] or answer.headers.get("Content-Length", "")
+    return f"{answer.headers.get('ETag') or answer.headers.get('Last-Modified', '')} {whole}"
