@@ -28,8 +28,9 @@ from tiler.scenes.strangers import WEB, Far, Here, joined
 from tiler.scenes.web import Permit, Web, public
 
 INDEXES = (".gti", ".gti.gpkg", ".gpkg")  # suffixes of files that may be tile indexes
+DRIVER = re.compile(r"[A-Z][A-Z0-9_]+:")  # the begin of GDAL's names of a raster within a file
 GTI = "GTI:"  # GDAL's prefix of a tile index
-API = re.compile(r"/(collections/[^/]+/items(/[^/]+)?|search)/?")  # the end of addresses at which a STAC API has items
+API = re.compile(r"/(?:collections/[^/]+/items(?:/[^/]+)?|search)/?$")  # addresses at which a STAC API has items
 PAGES = 1000  # pages of an API's answer
 
 
@@ -72,7 +73,7 @@ class _Expander:
         if is_folder and not is_whole(file):
             return _found(within(source, file))
         if not is_file and not is_folder:
-            if WILD.search(source) and not FOREIGN.search(source) and ":" not in source:
+            if WILD.search(source) and not FOREIGN.search(source) and not DRIVER.match(source):
                 return _found(matching(source, Pattern.of(source)))
             return [(source, Listed(shown(source), source))]
         return self.listed_in(source, file.absolute()) if is_file else _found([_one(file)])
@@ -141,10 +142,13 @@ class _Expander:
         web = Web(source, self.permit)
         url, data = web.fetch(source)
         pages = [json_lists.parsed(source, data)]
+        asked = {source}
         while link := json_lists.next_page(source, pages[-1]):
-            if len(pages) == PAGES:
-                raise BadSource(source, f"it has more than {PAGES:,} pages: ask for more items on each with `limit`")
-            url, data = web.fetch(joined(url, link))
+            link = joined(url, link)
+            if len(pages) == PAGES or link in asked:
+                raise BadSource(source, f"it has over {PAGES:,} pages, or one twice: ask for more items with `limit`")
+            asked.add(link)
+            url, data = web.fetch(link)
             pages.append(json_lists.parsed(source, data))
         if len(pages) > 1 and not pages[-1].get("features"):
             pages.pop()  # some servers end with an empty page
