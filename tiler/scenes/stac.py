@@ -10,6 +10,7 @@ from tiler.scenes.folders import is_raster
 from tiler.scenes.strangers import iso
 
 ROLES = {"data", "visual"}  # of assets to take by default
+SMALLER = {"thumbnail", "overview", "metadata"}  # of rasters that are never taken by default
 TYPES = (
     "image/",
     "application/x-netcdf",
@@ -58,7 +59,7 @@ def _chosen(source: str, item: dict[str, Any], asset: str) -> Any:
         if asset in assets:
             return assets[asset]
         raise BadSource(source, f"item {_name(item)} has no asset {shortened(asset)!r}: choose {_names(assets)}")
-    rasters = [name for name, each in assets.items() if _is_raster(each)]
+    rasters = [name for name, each in assets.items() if _is_raster(name, each)]
     meant = [name for name in rasters if _roles(assets[name]) & ROLES]
     for names in (meant, rasters):
         if len(names) == 1:
@@ -69,13 +70,13 @@ def _chosen(source: str, item: dict[str, Any], asset: str) -> Any:
     raise BadSource(source, f"item {_name(item)} has {several}: choose {_names(meant or rasters or assets)}")
 
 
-def _is_raster(asset: Any) -> bool:
-    if not isinstance(asset, dict):
+def _is_raster(name: str, asset: Any) -> bool:
+    if not isinstance(asset, dict) or name == "thumbnail" or (_roles(asset) & SMALLER and not _roles(asset) & ROLES):
         return False
-    kind, href = asset.get("type"), str(asset.get("href", ""))
+    kind = asset.get("type")
     if isinstance(kind, str) and kind:
-        return kind.lower().startswith(TYPES) and "thumbnail" not in _roles(asset)
-    return (is_raster(href.partition("?")[0]) and "thumbnail" not in _roles(asset)) or bool(_roles(asset) & ROLES)
+        return kind.lower().startswith(TYPES)
+    return is_raster(str(asset.get("href", "")).partition("?")[0]) or bool(_roles(asset) & ROLES)
 
 
 def _roles(asset: Any) -> set[str]:

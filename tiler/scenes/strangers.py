@@ -52,20 +52,20 @@ class Here:
         if base and "://" not in name and not name.startswith(("/", "<")) and not _beside(name, self.file):
             name = joined(base, name)
         foreign = FOREIGN.search(ARCHIVE.sub("", inline(name))) is not None
-        self._check(name, foreign=foreign)
-        path = name if foreign else self._placed(name.removeprefix("file://"))
+        described = inline(name).lstrip().startswith("<")
+        if not (self.trusted or (self.typed and TYPED.match(name))):
+            self._check(name, foreign=foreign, described=described)
+        path = name if foreign or described else self._placed(name.removeprefix("file://"))
         check_source(path)
         return Listed(shown(path), path, date)
 
-    def _check(self, name: str, *, foreign: bool) -> None:
+    def _check(self, name: str, *, foreign: bool, described: bool) -> None:
         """Apply the rule for the members of a VRT.
 
         Raises:
             BadSource: the name is forbidden.
         """
-        if self.trusted or (self.typed and TYPED.match(name)):
-            return
-        if inline(name).lstrip().startswith("<"):
+        if described:
             raise BadSource(self.source, f"it contains a VRT instead of a file name: {TRUST}")
         if foreign:
             what = "a special name" if self.typed else "a network or special address instead of a file on this disk"

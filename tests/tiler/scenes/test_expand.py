@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 import os
 import time
 from collections.abc import Callable
@@ -11,14 +10,12 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.support.effort import examples
-from tests.support.rasters import Recipe, write_raster
-from tiler.errors import BadSource
+from tests.support.sources import collection, paths, raster, refusal, saved, touched
 from tiler.raster.datasets import opened
 from tiler.scenes.expand import expand
 from tiler.scenes.scene import Listed
@@ -32,56 +29,6 @@ PATHS = st.lists(
     min_size=1,
     max_size=8,
 )
-
-
-def raster(path: Path) -> Path:
-    """A small raster at `path`."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    return write_raster(path, Recipe(values=np.full((1, 4, 4), 7, np.uint8), options=()))
-
-
-def touched(folder: Path, *names: str) -> list[str]:
-    """Files with these names; their paths."""
-    for name in names:
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_bytes(b"x")
-    return [str(folder / name) for name in names]
-
-
-def paths(*sources: str | Path, **options: Any) -> list[str]:
-    """The paths of the scenes of `sources`."""
-    return [each.path for each in expand([str(each) for each in sources], **options)]
-
-
-def refusal(*sources: str | Path, **options: Any) -> str:
-    """The message of a refused expansion: one line with a cure."""
-    with pytest.raises(BadSource) as caught:
-        expand([str(each) for each in sources], **options)
-    message = str(caught.value)
-    assert "\n" not in message
-    assert message.count(": ") >= 2, message
-    return message.partition(": ")[2]
-
-
-def item(name: str = "one", date: str | None = "2026-05-01T10:00:00Z", self: str = "", **assets: Any) -> dict[str, Any]:
-    """A STAC item; an asset is an address, or its description."""
-    described = {key: {"href": each} if isinstance(each, str) else each for key, each in assets.items()}
-    links = [{"rel": "self", "href": self}] if self else []
-    times = {"datetime": date}
-    return {"type": "Feature", "stac_version": "1.0.0", "id": name, "properties": times, "links": links} | {
-        "assets": described
-    }
-
-
-def collection(*features: dict[str, Any], **more: Any) -> dict[str, Any]:
-    """A collection of features."""
-    return {"type": "FeatureCollection", "features": list(features)} | more
-
-
-def saved(file: Path, value: Any) -> Path:
-    """`value` as JSON in `file`."""
-    file.write_text(json.dumps(value))
-    return file
 
 
 # Files and folders
@@ -265,7 +212,7 @@ def make_unreadable(folder: Path) -> str:
     ("source", "why"),
     [
         (lambda _: "", "empty"),
-        (lambda folder: str(folder), "no raster in this folder"),
+        (str, "no raster in this folder"),
         (lambda folder: f"{folder}/*.tif", "no raster matches"),
         (lambda folder: f"{folder}/no/*.tif", "no folder"),
         (lambda folder: f"@{folder}/no.txt", "cannot be read (No such file"),
