@@ -31,10 +31,19 @@ TilerError
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Callable, Iterable, Sequence
 
 NAMED = 2  # scenes that the message of several names
 NAME_LENGTH = 200  # characters of a path, URL or name that a message shows
+SECRET = 8  # characters of the shortest query string that a message may quote without its address
+
+_NETWORK = re.compile(r"[a-z][a-z0-9+.-]*://|/vsi", re.IGNORECASE)  # in names that may have a query string
+_CREDENTIALS = re.compile(r"(?<=://)[^/?#\s'\"]*@")
+# the query string of an address within a text, up to the punctuation that ends it
+_QUERY = re.compile(
+    r"((?!vrt:)(?:\b[a-z][a-z0-9+.-]*://|/vsi)[^\s?'\"]*)\?[^\s'\"]*?(?=[:;,.)\]]*(?:[\s'\"]|$))", re.IGNORECASE
+)
 
 
 class TilerError(Exception):
@@ -54,6 +63,28 @@ def _unpickled(kind: type[TilerError], args: tuple[object, ...], state: dict[str
 def shortened(name: str) -> str:
     """A name for a message: its ends, if it is longer than NAME_LENGTH characters."""
     return name if len(name) <= NAME_LENGTH else f"{name[: NAME_LENGTH // 2]}...{name[-NAME_LENGTH // 2 :]}"
+
+
+def shown(name: str) -> str:
+    """A name to show, store or log: an address without its query string, fragment and credentials.
+
+    Signed URLs have their keys there. Names of files, and keys in S3, have no query string and stay as they are.
+    """
+    if not _NETWORK.search(name):
+        return name
+    bare = _CREDENTIALS.sub("", name)
+    if bare.startswith(("s3://", "/vsis3/")) or (bare.startswith("vrt://") and not _NETWORK.search(bare[6:])):
+        return bare
+    return re.split(r"[?#]", bare, maxsplit=1)[0]
+
+
+def without_queries(text: str, name: str = "") -> str:
+    """A text without the query strings and credentials of the addresses in it, and without those of `name`."""
+    if name and shown(name) != name:
+        text = text.replace(name, shown(name))
+        query = name.partition("?")[2]
+        text = text.replace(f"?{query}", "").replace(query, "...") if len(query) >= SECRET else text
+    return _QUERY.sub(r"\1", _CREDENTIALS.sub("", text)) if "://" in text or "/vsi" in text else text
 
 
 class BadInput(TilerError):
@@ -131,10 +162,10 @@ class VariantNotRendered(BadInput):
 
 
 class BadSource(BadInput):
-    """A raster cannot become a layer."""
+    """A raster cannot become a layer. The message has no query string of an address."""
 
     def __init__(self, source: str, why: str) -> None:
-        super().__init__(f"cannot ingest {shortened(source)}: {why}")
+        super().__init__(f"cannot ingest {shortened(shown(source))}: {without_queries(why, source)}")
         self.source = source
         self.why = why
 
@@ -197,7 +228,7 @@ class SourceReadError(TilerError):
     """Pixels could not be read; no tile is written."""
 
     def __init__(self, source: str, why: object) -> None:
-        super().__init__(f"cannot read {source}: {why}")
+        super().__init__(f"cannot read {shown(source)}: {without_queries(str(why), source)}")
         self.source = source
 
 
@@ -205,7 +236,7 @@ class StoreError(TilerError):
     """An object could not be read, written, listed or deleted."""
 
     def __init__(self, verb: str, key: str, why: object) -> None:
-        super().__init__(f"cannot {verb} {key}: {why}")
+        super().__init__(f"cannot {verb} {shown(key)}: {without_queries(str(why), key)}")
         self.key = key
 
 

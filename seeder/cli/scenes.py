@@ -69,6 +69,7 @@ def scenes(layer: str, as_geojson: bool, as_json: bool, settings: Settings) -> N
 
     from seeder.operations.scenes import kept_scenes
     from tiler.layers.catalog import load_layer
+    from tiler.raster.bodies import called
     from tiler.storage.store import Stores
 
     stores = Stores.open(settings)
@@ -83,7 +84,7 @@ def scenes(layer: str, as_geojson: bool, as_json: bool, settings: Settings) -> N
         rows = [
             (
                 scene.address,
-                scene.crs_name,
+                called(scene.crs),
                 f"{scene.resolution:.3g} m",
                 scene.listed.date or "-",
                 scene.bounds.rounded,

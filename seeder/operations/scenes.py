@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import fnmatch
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from tiler.scenes.expand import expand, is_one_raster
-from tiler.scenes.headers import read_scenes
-from tiler.scenes.scene_list import parse
-
 from seeder.operations.report import Report
 from tiler.choices import Overlap
 from tiler.errors import BadOption
+from tiler.inputs import check_source
 from tiler.keys import scenes_key
 from tiler.layers.catalog import Layer
 from tiler.raster.options import Options
-from tiler.scenes.scene import Scene
-from tiler.scenes.scene_list import SceneList
+from tiler.scenes.expand import expand
+from tiler.scenes.headers import read_scenes
+from tiler.scenes.scene import Listed, Scene
+from tiler.scenes.scene_list import SceneList, parse
 from tiler.storage.store import Store
 
 LISTED = 3  # names that a message lists
@@ -36,12 +36,6 @@ class Sources:
     overlap: Overlap | None = None
     asset: str = ""
     checksum: bool = False
-
-    @property
-    def one_raster(self) -> bool:
-        """Whether this is one raster, which needs no list of scenes."""
-        return len(self.names) == 1 and not self.asset and self.overlap is None and is_one_raster(self.names[0])
-
 
 @dataclass(frozen=True, slots=True)
 class SceneChanges:
@@ -80,9 +74,10 @@ def read_sources(
         BadOption: an option does not fit them.
         StoreError: the network failed.
     """
-    if sources.one_raster:
+    listed = _listed(sources, sources.names, options, report)
+    if len(sources.names) == 1 and [each.path for each in listed] in _itself(sources.names[0]):
         return sources.names[0]
-    found = _read(sources, sources.names, options, report, jobs=jobs, known=_by_address(known))
+    found = _read(sources, listed, options, report, jobs=jobs, known=_by_address(known))
     asset = sources.asset or (known.asset if known else "")
     return SceneList(found, sources.overlap or (known.overlap if known else "last"), asset)
 
@@ -122,10 +117,12 @@ def change_scenes(
     dropped = _matching(layer, before, changes.drop)
     scenes = [scene for scene in before.scenes if scene.address not in dropped]
     places = {scene.address: place for place, scene in enumerate(scenes)}
-    replacing = _read(sources, changes.replace, options, report, jobs=jobs)
+    replacing, adding = (
+        _read(sources, _listed(sources, names, options, report), options, report, jobs=jobs)
+        for names in (changes.replace, changes.add)
+    )
     for scene in replacing:
         scenes[_place(layer, scene, scenes)] = scene
-    adding = _read(sources, changes.add, options, report, jobs=jobs)
     there = [scene.address for scene in adding if scene.address in places]
     if there:
         raise BadOption(
@@ -142,18 +139,16 @@ def change_scenes(
 
 def _read(
     sources: Sources,
-    names: Sequence[str],
+    listed: Sequence[Listed],
     options: Options,
     report: Report,
     *,
     jobs: int,
     known: Mapping[str, Scene] | None = None,
 ) -> tuple[Scene, ...]:
-    """The scenes of some names."""
-    if not names:
+    """The scenes of a list."""
+    if not listed:
         return ()
-    with report.interruptible("interrupted: nothing was changed"):
-        listed = expand(names, asset=sources.asset, trusted=options.trust_source)
     hint = "interrupted: nothing was changed"
     with report.stage("read headers", len(listed), unit="scene", interrupted=hint) as advance:
         done = 0
@@ -164,6 +159,26 @@ def _read(
             done = now
 
         return read_scenes(listed, options, jobs=jobs, checksum=sources.checksum, known=known or {}, progress=progress)
+
+
+def _itself(name: str) -> list[list[str]]:
+    """The lists of paths that mean that a name is a raster itself."""
+    return [[name], [str(Path(name).absolute())]]
+
+
+def _listed(sources: Sources, names: Sequence[str], options: Options, report: Report) -> tuple[Listed, ...]:
+    """The scenes that some names stand for."""
+    for name in names:
+        check_source(name)
+    with report.interruptible("interrupted: nothing was changed"):
+        return expand(
+            names,
+            asset=sources.asset,
+            trusted=options.trust_source,
+            stdin=sys.stdin,
+            requester_pays=options.requester_pays,
+            anonymous=options.anonymous,
+        )
 
 
 def _by_address(scenes: SceneList | None) -> dict[str, Scene]:

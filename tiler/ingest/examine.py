@@ -19,8 +19,8 @@ from tiler.scenes.fingerprint import fingerprint
 from tiler.scenes.order import ordered
 from tiler.scenes.s3_sources import check_readable
 from tiler.scenes.scene import Scene
-from tiler.scenes.scene_list import SceneList
 from tiler.scenes.scene_index import SceneIndex
+from tiler.scenes.scene_list import SceneList
 from tiler.scenes.source_files import SourceFiles, beneath, beside
 
 REACH = 32  # pixels around a window that its bake reads

@@ -28,8 +28,7 @@ from tiler.layers.origin import origins as files_now
 from tiler.raster.datasets import forget, opened, versions
 from tiler.raster.options import Options, file_format
 from tiler.raster.warp import overview_for, warp
-from tiler.scenes.scene_list import SceneList
-from tiler.scenes.scene_list import dump
+from tiler.scenes.scene_list import SceneList, dump
 from tiler.storage.leftovers import sweep
 from tiler.storage.store import Store, Stores
 

@@ -103,7 +103,7 @@ def _check(client: Any, source: str, options: Options, each: S3Object) -> None:
             raise StoreError("read", each.name, error) from error
         code = str(error.response.get("Error", {}).get("Code", ""))
         if code not in EMPTY:
-            raise BadSource(source, which + _reason(error, code, each, options)) from error
+            raise BadSource(source, which + reason(error, code, each, options)) from error
     except ParamValidationError as error:
         raise BadSource(source, f"{which}{each.bucket!r} is not the name of a bucket") from error
     except NoConnectionError as error:
@@ -112,7 +112,7 @@ def _check(client: Any, source: str, options: Options, each: S3Object) -> None:
         raise BadSource(source, which + access.explained(error)) from error
 
 
-def _reason(error: Any, code: str, each: S3Object, options: Options) -> str:
+def reason(error: Any, code: str, each: S3Object, options: Options) -> str:
     """The reason of a refusal, with the cure."""
     if code in access.ELSEWHERE:
         headers = error.response.get("ResponseMetadata", {}).get("HTTPHeaders", {})
