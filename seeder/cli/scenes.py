@@ -64,12 +64,11 @@ def scenes(layer: str, as_geojson: bool, as_json: bool, settings: Settings) -> N
       seeder scenes ortho
       seeder scenes ortho --geojson > outlines.geojson
     """
-    from tiler.scenes.order import ordered
-    from tiler.scenes.outlines import outlines
-
     from seeder.operations.scenes import kept_scenes
     from tiler.layers.catalog import load_layer
     from tiler.raster.bodies import called
+    from tiler.scenes.order import ordered
+    from tiler.scenes.outlines import outlines
     from tiler.storage.store import Stores
 
     stores = Stores.open(settings)

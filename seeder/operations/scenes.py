@@ -37,6 +37,7 @@ class Sources:
     asset: str = ""
     checksum: bool = False
 
+
 @dataclass(frozen=True, slots=True)
 class SceneChanges:
     """Changes to the scenes of a layer: sources to add and to replace, and names or patterns of scenes to drop."""

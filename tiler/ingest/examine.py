@@ -123,10 +123,9 @@ class ExaminedScenes(NamedTuple):
         _check(self._near(window), self.options)
 
     def _near(self, window: Window) -> list[Scene]:
-        around = Window(
-            window.z, window.x - REACH, window.y - REACH, window.width + 2 * REACH, window.height + 2 * REACH
-        )
-        return self.places.touching(wide)
+        """The scenes that the bake of a window reads."""
+        x, y = window.x - REACH, window.y - REACH
+        return self.places.touching(Window(window.z, x, y, window.width + 2 * REACH, window.height + 2 * REACH))
 
     @property
     def origins(self) -> tuple[Origin, ...]:

@@ -11,7 +11,6 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache
 from typing import Any, NamedTuple
 
 from tiler import keys
@@ -121,7 +120,9 @@ def across(zoom: int, step: int = SIDE) -> int:
     return max(1, (1 << zoom) // step)
 
 
-@lru_cache(maxsize=CACHED)
+_shards: dict[str, Mapping[Place, Part]] = {}  # by key, which names the content
+
+
 def shard(sources: Store, key: str) -> Mapping[Place, Part]:
     """The parts of a shard.
 
@@ -129,15 +130,21 @@ def shard(sources: Store, key: str) -> Mapping[Place, Part]:
         CatalogError: it is missing or damaged.
         StoreError: it could not be read.
     """
+    if key in _shards:
+        return _shards[key]
     try:
-        fields = read_json(sources.get(key))
-        return {
-            Place(*map(int, each["place"])): Part(str(each["name"]), CogLayout(**each["layout"])) for each in fields
+        parts = {
+            Place(*map(int, each["place"])): Part(str(each["name"]), CogLayout(**each["layout"]))
+            for each in read_json(sources.get(key))
         }
     except MissingObject as error:
         raise CatalogError(key, "it is missing") from error
     except (KeyError, TypeError, ValueError) as error:
         raise CatalogError(key, error) from error
+    while len(_shards) >= CACHED:
+        _shards.pop(next(iter(_shards)), None)
+    _shards[key] = parts
+    return parts
 
 
 def put_manifest(layer: str, sources: Store, parts: Mapping[Place, Part]) -> dict[tuple[int, int, int], str]:

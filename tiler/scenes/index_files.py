@@ -13,7 +13,8 @@ from typing import Any, NamedTuple
 from xml.etree import ElementTree as ET
 
 from tiler.errors import BadSource
-from tiler.scenes.source_files import FOREIGN, HEAD, beside
+from tiler.scenes.sidecars import HEAD
+from tiler.scenes.source_files import FOREIGN, beside
 from tiler.scenes.strangers import iso
 
 LARGEST = 1 << 26  # bytes of an index in XML
