@@ -27,6 +27,7 @@ from seeder.operations.export import Exported, export
 from seeder.operations.refresh import NextSource
 from seeder.operations.remove import RemovedLayer, remove, remove_old_revisions
 from seeder.operations.renew import RenewResult
+from seeder.operations.scenes import Sources
 from seeder.operations.seed import Limits, SeedRequest, estimate_seed, seed
 from seeder.operations.update import RemovedTiles
 from seeder.operations.verify import VerifyOptions, verify
@@ -323,7 +324,9 @@ class Layer:
         if source is None and changes:
             raise BadOption("options of a raster need a source: give the raster as source")
         staging = staging_of(self._settings, scratch)
-        wanted = None if source is None else NextSource(path_of("source", source), changes_of(changes), staging)
+        wanted = (
+            None if source is None else NextSource(Sources((path_of("source", source),)), changes_of(changes), staging)
+        )
         run_options = followed(self._settings, queue, jobs)
         context = context_of(self._settings, progress, hurry, cloudfront, cdn_wait)
         return revise.refresh(self.name, context, run_options, wanted)

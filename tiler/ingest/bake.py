@@ -219,9 +219,11 @@ class Bake:
         """A stored part; None if its facts are damaged or its COG is gone."""
         key = keys.part_facts_key(self.layer, name)
         try:
-            facts = PartFacts.parse(self.sources.get(key), key)
+            data = self.sources.get(key)
+            facts = PartFacts.parse(data, key)
         except CatalogError:
             return None
+        self.sources.put(key, data, content_type="application/json")  # as new: the removal of old parts keeps it
         if not self.sources.has(keys.part_key(self.layer, name)):
             return None
         self._places[name] = location(self.sources, keys.part_key(self.layer, name), facts.layout.head), SERVED

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from tiler import keys
-from tiler.errors import BadOption, BadSource, OutOfMemory, SourceReadError, TilerError
+from tiler.errors import BadOption, BadSource, OutOfMemory, SourceReadError, StoreError, TilerError
 from tiler.grid import TILE, Window, tile_ranges
 from tiler.ingest.bake import Bake
 from tiler.ingest.choose_format import choose
@@ -25,6 +25,7 @@ from tiler.layers.catalog import Layer
 from tiler.layers.credit import plain_markup
 from tiler.layers.footprint import Footprint
 from tiler.layers.origin import origins as files_now
+from tiler.layers.pyramid import Pyramid, missing_objects
 from tiler.raster.datasets import forget, opened, versions
 from tiler.raster.options import Options, file_format
 from tiler.raster.warp import overview_for, warp
@@ -161,6 +162,8 @@ def _publish(
         done = replace(done, format=form)
         if options.virtual:
             raster.check(options)
+        if isinstance(done.bake, Pyramid) and missing_objects(done.id, stores.sources, done.bake):
+            raise StoreError("find", done.source, "parts were removed meanwhile: run the same command again")
         if listed:
             key = keys.scenes_key(done.id, done.revision)
             stores.sources.put(key, dump(listed.scenes, listed.overlap, listed.asset), content_type="application/json")

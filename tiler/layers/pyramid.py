@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, NamedTuple
 
 from tiler import keys
@@ -182,14 +183,23 @@ def _listed(sources: Store, prefix: str) -> set[str]:
     return {entry.key for entry in sources.list(prefix)}
 
 
-def names_in(pyramids: Iterable[tuple[str, Pyramid]], sources: Store) -> tuple[set[str], set[str]]:
-    """The names of the shards and of the parts of some layers' pyramids.
+def unnamed(layer: str, sources: Store, kept: Iterable[Pyramid], before: datetime) -> Iterator[str]:
+    """The keys of shards and parts that no `kept` manifest names, last written `before` a time (UTC).
 
     Raises:
-        CatalogError, StoreError: a manifest could not be read.
+        CatalogError, StoreError: a manifest could not be read, or the store not be listed.
     """
-    shards, parts = set[str](), set[str]()
-    for layer, pyramid in pyramids:
-        shards.update(pyramid.shards.values())
-        parts.update(part.name for part in pyramid.parts(layer, sources).values())
-    return shards, parts
+    named = set[str]()
+    for pyramid in kept:
+        named |= {keys.shard_key(layer, name) for name in pyramid.shards.values()}
+        for part in pyramid.parts(layer, sources).values():
+            named |= {keys.part_key(layer, part.name), keys.part_facts_key(layer, part.name)}
+    for prefix in (keys.parts_prefix(layer), keys.shards_prefix(layer)):
+        entries = list(sources.list(prefix))
+        # of a part that a bake uses again, only the facts are written anew
+        recent = {_stem(entry.key) for entry in entries if entry.modified >= before}
+        yield from (entry.key for entry in entries if entry.key not in named and _stem(entry.key) not in recent)
+
+
+def _stem(key: str) -> str:
+    return key.rpartition(".")[0]

@@ -115,7 +115,7 @@ def test_a_remote_list_names_no_file_here_and_no_private_host_even_if_trusted(
 ) -> None:
     server.set("/items.json", item(data={"href": name, "type": TIFF}))
     url = f"{server.url}/items.json"
-    if name.startswith(("/etc", "/vsi")) or (name.startswith(("NETCDF", "<"))):  # a path of that server, or nothing
+    if name.startswith(("/etc", "/vsi", "NETCDF", "<")):  # a path of that server, or nothing
         try:
             paths = [each.path for each in scenes(url, trusted=trusted)]
         except BadSource:
