@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from tiler.errors import BadSource, SourceReadError
-from tiler.grid import Window
+from tiler.grid import Window, grown
+from tiler.ingest.baker import HALO
 from tiler.ingest.doubts import doubts
+from tiler.ingest.mosaic import SLACK
 from tiler.ingest.survey import Hashes, Survey, hashes_of, revision_of, survey
 from tiler.ingest.survey_scenes import revision_of_scenes, survey_scenes
 from tiler.layers.origin import Origin
@@ -23,7 +25,6 @@ from tiler.scenes.scene_index import SceneIndex
 from tiler.scenes.scene_list import SceneList
 from tiler.scenes.source_files import SourceFiles, beneath, beside
 
-REACH = 32  # pixels around a window that its bake reads
 CHANGED = "it changed while it was read: run the same command again"
 Approve = Callable[[Survey], object]  # receives a raster's survey before all of it is read; raises an error to end
 Stage = Callable[[str], None]  # receives the current step, before there are chunks to count
@@ -124,8 +125,7 @@ class ExaminedScenes(NamedTuple):
 
     def _near(self, window: Window) -> list[Scene]:
         """The scenes that the bake of a window reads."""
-        x, y = window.x - REACH, window.y - REACH
-        return self.places.touching(Window(window.z, x, y, window.width + 2 * REACH, window.height + 2 * REACH))
+        return self.places.touching(grown(window, HALO + SLACK))
 
     @property
     def origins(self) -> tuple[Origin, ...]:

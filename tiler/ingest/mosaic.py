@@ -12,7 +12,7 @@ from typing import Protocol
 
 from rasterio.io import DatasetReader
 
-from tiler.grid import Window, zoom_for
+from tiler.grid import Window, grown, zoom_for
 from tiler.image.style import Area
 from tiler.ingest.areas import over
 from tiler.ingest.ground import Ground, overview_of
@@ -21,6 +21,8 @@ from tiler.raster.sparse import Gaps, Share, gaps_of
 from tiler.scenes.scene import Scene
 from tiler.scenes.scene_grid import SceneGrid, on_one_grid
 from tiler.scenes.scene_index import SceneIndex
+
+SLACK = 1024  # pixels around a window whose scenes are read too: the window's box in a turned grid is larger
 
 
 class Source(Protocol):
@@ -82,7 +84,7 @@ class Mosaic:
     def warp(self, window: Window) -> Area | None:
         """See `Source`."""
         area: Area | None = None
-        for group in reversed(list(_groups(self._index.touching(window)))):
+        for group in reversed(list(_groups(self._index.touching(grown(window, SLACK))))):
             below = self._ground(group).warp(window)
             if below is not None:
                 area = below if area is None else over(area, below)

@@ -8,7 +8,7 @@ import numpy as np
 from mercantile import Tile
 
 from tiler import keys
-from tiler.grid import TILE, Block, Window
+from tiler.grid import TILE, Block, Window, grown
 from tiler.image.style import Area
 from tiler.keys import Format
 from tiler.layers.catalog import Layer
@@ -65,9 +65,7 @@ class PartPixels:
             SourceReadError: some pixel could not be read.
             CatalogError: the manifest is damaged.
         """
-        wide = Window(
-            window.z, window.x - border, window.y - border, window.width + 2 * border, window.height + 2 * border
-        )
+        wide = grown(window, border)
         if self._zoom <= self._pyramid.z:
             return self._read(wide)
         shift = self._zoom - self._pyramid.z

@@ -27,7 +27,7 @@ from tiler.image.separable import Coordinates
 from tiler.image.style import Area, Pixels, Values
 from tiler.raster.datasets import PLAIN, OpenOptions, opened, translated
 from tiler.raster.pixels import dtype_of, pixels
-from tiler.raster.place import MERCATOR, beneath_window, past_seam, turns
+from tiler.raster.place import MERCATOR, beneath_window, turns
 from tiler.raster.reading import Box, Reading, clipped
 
 WARP_MEMORY = 256  # most megabytes of one warp
@@ -144,7 +144,7 @@ def _warped(
             {"src_transform": transform, "src_crs": dataset.crs},
             window,
             resampling,
-            _kernel(needed.ratio * shrunk) if past_seam(dataset) else {},
+            kernel_of(needed.ratio * shrunk),
         )
 
 
@@ -263,10 +263,11 @@ def target(window: Window, resampling: Resampling) -> dict[str, Any]:
     }
 
 
-def _kernel(ratio: Coordinates) -> dict[str, str]:
+def kernel_of(ratio: Coordinates) -> dict[str, str]:
     """The width of GDAL's kernel: `ratio` source pixels per pixel, across and down.
 
-    GDAL's own estimate would use the whole globe as the source of a window that touches both ends of the raster.
+    GDAL's own estimate depends on how much of the source is there: it differs where a window reaches past the raster,
+    and is the whole globe for one that touches both ends of the raster.
     """
     near = np.rint(ratio)
     ratio = np.maximum(1, np.where(np.abs(ratio - near) < NEAR, near, ratio))
