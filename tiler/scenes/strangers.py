@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
+from typing import NoReturn
 from urllib.parse import quote, urljoin, urlsplit
 
 from tiler.errors import BadSource, shortened, shown
@@ -105,13 +106,18 @@ class Far:
             BadSource: the name is forbidden.
         """
         name = _clean(self.source, name)
+        if name.startswith(("/vsi", "<")):
+            self._refuse(name)
         url = joined(base if base.startswith(REMOTE) else self.url, name)
         if url.startswith("s3://") and urlsplit(url).netloc:
             return Listed(shown(url), url, date)
         if not url.startswith(WEB if self.url.startswith("http://") else "https://"):
-            why = f"it refers to {shortened(shown(name))}, which is neither https:// nor s3://"
-            raise BadSource(self.source, f"{why}: download the list, and give the file")
+            self._refuse(name)
         return Listed(shown(url), quote(url, safe="/:%?&=+~;,@!$'()*[]#"), date)
+
+    def _refuse(self, name: str) -> NoReturn:
+        why = f"it refers to {shortened(shown(name))}, which is neither https:// nor s3://"
+        raise BadSource(self.source, f"{why}: download the list, and give the file")
 
     def check(self, scenes: list[Listed]) -> None:
         """Check the host of each scene, also after redirects; one request for each.
