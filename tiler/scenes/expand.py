@@ -211,7 +211,19 @@ def _one(file: Path) -> Found:
 
 
 def _with_paths(scenes: Iterable[Listed]) -> list[tuple[str, Listed]]:
-    return [(each.path if "://" in each.path else os.path.realpath(each.path), each) for each in scenes]
+    """The scenes of a list, each after its path without symbolic links; each folder is resolved once."""
+    folders: dict[str, str] = {}
+    found = []
+    for each in scenes:
+        folder, _, name = each.path.rpartition("/")
+        if "://" in each.path or not folder:
+            found.append((each.path, each))
+            continue
+        if folder not in folders:
+            folders[folder] = os.path.realpath(folder)
+        real = os.path.realpath(each.path) if os.path.islink(each.path) else f"{folders[folder]}/{name}"  # noqa: PTH114 - speed
+        found.append((real, each))
+    return found
 
 
 def _read(source: str, file: Path) -> dict[str, Any]:

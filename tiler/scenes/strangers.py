@@ -12,6 +12,7 @@ raster: a server that changes its answer within that time is not noticed.
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -57,7 +58,8 @@ class Here:
         if not (self.trusted or (self.typed and TYPED.match(name))):
             self._check(name, foreign=foreign, described=described)
         path = name if foreign or described else self._placed(name.removeprefix("file://"))
-        check_source(path)
+        if not os.path.isfile(path):  # noqa: PTH113 - speed
+            check_source(path)
         return Listed(shown(path), path, date)
 
     def _check(self, name: str, *, foreign: bool, described: bool) -> None:
@@ -82,11 +84,13 @@ class Here:
 
 def _beside(name: str, file: Path) -> str:
     """The path of a file or folder beside `file`; empty if there is none."""
+    near = os.path.join(os.path.dirname(file), name)  # noqa: PTH118, PTH120 - speed, for lists of many files
     try:
-        near = file.parent / name
-        return str(near) if near.exists() else ""
+        if not os.path.exists(near):  # noqa: PTH110
+            return ""
     except (OSError, ValueError):
         return ""
+    return str(Path(near)) if "./" in near or "//" in near else near
 
 
 @dataclass(frozen=True, slots=True)
