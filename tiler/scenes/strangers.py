@@ -29,7 +29,7 @@ from tiler.scenes.source_files import ARCHIVE, FOREIGN, TRUST, beside
 from tiler.scenes.web import Web
 from tiler.storage.concurrent import overlap
 
-CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f\x80-\x9f\u2028\u2029\ud800-\udfff]")  # no file name, address or message
 TYPED = re.compile(r"(?:s3|https?)://[^/]", re.IGNORECASE)  # addresses that a text list may name
 WEB = ("https://", "http://")
 REMOTE = ("s3://", *WEB)
@@ -139,10 +139,10 @@ def _clean(source: str, name: str) -> str:
     """A name without blanks around it.
 
     Raises:
-        BadSource: it is empty or has control characters, which no message may quote.
+        BadSource: it is empty, or has control characters or surrogates.
     """
     name = name.strip()
-    if not name or CONTROL.search(name):
+    if not name or UNPRINTABLE.search(name):
         raise BadSource(source, f"it contains {name[:80]!a}, which is no file name: remove it")
     return name
 
@@ -156,6 +156,11 @@ def joined(base: str, name: str) -> str:
         return urljoin(base, name)
     except ValueError:  # not a valid address
         return name
+
+
+def printable(text: str) -> str:
+    """A stranger's text for a message: one short line without control characters."""
+    return shortened("".join(sign if sign.isprintable() else "?" for sign in text))
 
 
 def iso(text: object) -> str:

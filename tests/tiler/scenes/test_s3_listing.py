@@ -12,7 +12,8 @@ import pytest
 from tests.support.aws import new_bucket
 from tests.support.moto_server import serving
 from tests.support.sources import collection, item, paths, refusal
-from tiler.errors import BadSource
+from tiler.errors import BadSource, SourceReadError
+from tiler.raster.datasets import opened
 from tiler.scenes import s3_listing
 from tiler.scenes.expand import expand
 from tiler.scenes.scene import Listed
@@ -70,6 +71,13 @@ def test_a_listing_has_pages(bucket: str, monkeypatch: pytest.MonkeyPatch) -> No
     whole = below(bucket, "")
     monkeypatch.setattr(s3_listing, "PAGE", 2)
     assert below(bucket, "") == whole
+
+
+def test_a_number_sign_in_a_key_is_kept(bucket: str) -> None:
+    address = put(bucket, "g/a #1?.tif", b"x")
+    assert expand([f"s3://{bucket}/g/"]) == (Listed(address, f"/vsis3/{bucket}/g/a #1?.tif"),)
+    with pytest.raises(SourceReadError, match="not recognized"):  # the object is found, and is no raster
+        opened(expand([f"s3://{bucket}/g/"])[0].path)
 
 
 def test_an_object_stays_as_it_is(bucket: str) -> None:
