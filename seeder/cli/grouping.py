@@ -11,6 +11,8 @@ from typing import Any, Literal, NamedTuple, TypeVar
 import click
 from click.shell_completion import CompletionItem
 
+from tiler.errors import without_queries
+
 OptionGroup = Literal["Select", "Georeference", "Render", "Safety", "Output", "General"]
 
 GROUPS: tuple[OptionGroup, ...] = ("Select", "Georeference", "Render", "Safety", "Output", "General")
@@ -76,6 +78,12 @@ def _set_verbose(context: click.Context, _: click.Parameter, count: int) -> None
         logging.getLogger().setLevel(LEVELS[min(count, len(LEVELS) - 1)])
 
 
+def _without_queries(record: logging.LogRecord) -> bool:
+    """Remove the query strings of addresses from a record, GDAL's too: signed URLs have their keys there."""
+    record.msg, record.args = without_queries(record.getMessage()), ()
+    return True
+
+
 def general_options() -> list[click.Parameter]:
     """`--quiet` and `--verbose`, for every command and for the program."""
     return [
@@ -128,6 +136,8 @@ class Command(click.Command):
     def make_context(self, *args: Any, **settings: Any) -> click.Context:
         """The context of a command line, logging set up before its options are parsed."""
         logging.basicConfig(format="%(levelname)s %(name)s: %(message)s")
+        for handler in logging.getLogger().handlers:
+            handler.addFilter(_without_queries)
         return super().make_context(*args, **settings)
 
 

@@ -125,9 +125,9 @@ class _Expander:
         """The scenes of a prefix, a pattern, a list or a raster in S3."""
         bucket = Bucket.of(source, self.options)
         if not bucket.key or bucket.key.endswith("/"):
-            return _with_paths(Listed(each, each) for each in bucket.below())
+            return _with_paths(map(_object, bucket.below()))
         if WILD.search(bucket.key):
-            return _with_paths(Listed(each, each) for each in bucket.matching())
+            return _with_paths(map(_object, bucket.matching()))
         if bucket.key.lower().endswith(json_lists.SUFFIXES):
             value = json_lists.parsed(source, bucket.read())
             json_lists.check_complete(source, value)
@@ -206,12 +206,29 @@ def _found(files: Iterable[Found]) -> Iterator[tuple[str, Listed]]:
     return ((real, Listed(path, path)) for path, real in files)
 
 
+def _object(address: str) -> Listed:
+    """An object in S3; rasterio would cut the address of a key with # there, but not GDAL's own name."""
+    return Listed(address, address.replace("s3://", "/vsis3/", 1) if "#" in address else address)
+
+
 def _one(file: Path) -> Found:
     return Found(str(file.absolute()), os.path.realpath(file))
 
 
 def _with_paths(scenes: Iterable[Listed]) -> list[tuple[str, Listed]]:
-    return [(each.path if "://" in each.path else os.path.realpath(each.path), each) for each in scenes]
+    """The scenes of a list, each after its path without symbolic links; each folder is resolved once."""
+    folders: dict[str, str] = {}
+    found = []
+    for each in scenes:
+        folder, _, name = each.path.rpartition("/")
+        if "://" in each.path or not folder:
+            found.append((each.path, each))
+            continue
+        if folder not in folders:
+            folders[folder] = os.path.realpath(folder)
+        real = os.path.realpath(each.path) if os.path.islink(each.path) else f"{folders[folder]}/{name}"  # noqa: PTH114 - speed
+        found.append((real, each))
+    return found
 
 
 def _read(source: str, file: Path) -> dict[str, Any]:

@@ -103,7 +103,7 @@ def _walk(
             yield Found(path, real), True
             continue
         for entry in entries:
-            if entry.name.startswith("."):
+            if whole and entry.name.startswith("."):  # a pattern decides itself
                 continue
             link = entry.is_symlink()
             below = os.path.realpath(entry.path) if link else f"{real.rstrip('/')}/{entry.name}"

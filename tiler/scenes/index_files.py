@@ -15,7 +15,7 @@ from xml.etree import ElementTree as ET
 from tiler.errors import BadSource
 from tiler.scenes.sidecars import HEAD
 from tiler.scenes.source_files import FOREIGN, beside
-from tiler.scenes.strangers import iso
+from tiler.scenes.strangers import iso, printable
 
 LARGEST = 1 << 26  # bytes of an index in XML
 LOCATION = "location"
@@ -68,7 +68,9 @@ def from_features(source: str, features: list[Any], field: str = LOCATION) -> It
             properties = {}
         location = properties.get(field)
         if not isinstance(location, str) or not location:
-            raise BadSource(source, f"feature {number} has no property `{field}`: name a raster there, or remove it")
+            raise BadSource(
+                source, f"feature {number} has no property `{printable(field)}`: name a raster there, or remove it"
+            )
         dates = (iso(properties.get(name)) for name in DATES)
         yield Row(location, next(filter(None, dates), ""))
 
@@ -87,28 +89,30 @@ def has_locations(file: Path, field: str = LOCATION) -> bool:
         return False
 
 
-def from_geopackage(source: str, file: Path, field: str = LOCATION) -> Iterator[Row]:
+def from_geopackage(source: str, file: Path, field: str = LOCATION) -> list[Row]:
     """The rows of a GeoPackage, of all its tables that have the field.
 
     Raises:
         BadSource: it is not a GeoPackage with the field, or a row has no location.
     """
+    rows: list[Row] = []
     try:
         with closing(_opened(file)) as database:
             tables = [(table, fields) for table, fields in _tables(database) if field.lower() in fields]
             for table, fields in tables:
                 columns = [fields[field.lower()], *(fields[name] for name in DATES if name in fields)]
                 selected = ", ".join(map(_quoted, columns))
-                rows = database.execute(f"SELECT {selected} FROM {_quoted(table)}")  # noqa: S608 - quoted
-                for number, (location, *dates) in enumerate(rows, 1):
+                selection = database.execute(f"SELECT {selected} FROM {_quoted(table)}")  # noqa: S608 - quoted
+                for number, (location, *dates) in enumerate(selection, 1):
                     if not isinstance(location, str) or not location:
-                        why = f"row {number} of {table} has no {field}: name a raster there, or remove it"
-                        raise BadSource(source, why)
-                    yield Row(location, next(filter(None, map(iso, dates)), ""))
+                        why = f"row {number} of {printable(table)} has no {printable(field)}"
+                        raise BadSource(source, f"{why}: name a raster there, or remove it")
+                    rows.append(Row(location, next(filter(None, map(iso, dates)), "")))
     except sqlite3.Error as error:
-        raise BadSource(source, f"the index {file} cannot be read ({error}): {USABLE}") from error
+        raise BadSource(source, f"the index {file} cannot be read ({printable(str(error))}): {USABLE}") from error
     if not tables:
-        raise BadSource(source, f"the index {file} has no field {field!r}: {USABLE}")
+        raise BadSource(source, f"the index {file} has no field {printable(field)!r}: {USABLE}")
+    return rows
 
 
 def _opened(file: Path) -> sqlite3.Connection:
@@ -139,7 +143,9 @@ def described(source: str, file: Path, *, trusted: bool) -> Described:
     if name and FOREIGN.search(name) and not trusted:
         raise BadSource(source, "its index is not a file on this disk: download it")
     if not name or not index.is_file():
-        raise BadSource(source, f"its index {name or '(none)'} is not a file on this disk: correct <IndexDataset>")
+        raise BadSource(
+            source, f"its index {printable(name) or '(none)'} is not a file on this disk: correct <IndexDataset>"
+        )
     return Described(index.absolute(), texts.get("locationfield") or LOCATION)
 
 

@@ -44,7 +44,7 @@ class Pattern:
         """Whether paths in `folder` may match, whose name is part number `depth` below the root."""
         before = self.parts[: depth + 1]
         if ANY_FOLDERS in before:
-            return True
+            return not folder.startswith(".") or any(part.startswith(".") for part in self.parts)
         return depth < len(self.parts) - 1 and re.compile(_part(before[-1]), re.DOTALL).fullmatch(folder) is not None
 
     @cached_property

@@ -16,6 +16,7 @@ from tiler.scenes.s3_sources import DENIALS, OBJECT, S3Object, client_of, reason
 from tiler.storage import access
 
 LARGEST = 1 << 26  # bytes of a list
+PAGE = 1000  # keys per answer
 HIDDEN = re.compile(r"(^|/)\.")
 
 
@@ -36,7 +37,7 @@ class Bucket(NamedTuple):
         """
         match = OBJECT.fullmatch(source)
         if not match or not match[1]:
-            raise BadSource(source, "name a bucket, as in s3://BUCKET/FOLDER/")
+            raise BadSource(source, "it has no bucket: name one, as in s3://BUCKET/FOLDER/")
         return cls(source, match[1], match[2], options)
 
     def below(self) -> list[str]:
@@ -89,7 +90,8 @@ class Bucket(NamedTuple):
         """The keys of all objects that begin with `prefix` and are not empty."""
         pages = self._client().get_paginator("list_objects_v2")
         with self._translated("s3:ListBucket"):
-            for page in pages.paginate(Bucket=self.name, Prefix=prefix, **self._pays()):
+            paged = {"PageSize": PAGE}
+            for page in pages.paginate(Bucket=self.name, Prefix=prefix, PaginationConfig=paged, **self._pays()):
                 yield from (each["Key"] for each in page.get("Contents", ()) if each["Size"])
 
     def _client(self) -> Any:

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from tiler.errors import BadSource, shortened
 from tiler.scenes.folders import is_raster
-from tiler.scenes.strangers import iso
+from tiler.scenes.strangers import iso, printable
 
 ROLES = {"data", "visual"}  # of assets to take by default
 SMALLER = {"thumbnail", "overview", "metadata"}  # of rasters that are never taken by default
@@ -88,16 +88,11 @@ def _names(assets: Any) -> str:
     names = [str(name) for name in assets]
     more = f" or {len(names) - SHOWN} more" if len(names) > SHOWN else ""
     listed = " or ".join(filter(None, [", ".join(names[:SHOWN][:-1]), names[:SHOWN][-1]])) if names else "one"
-    return f"{ascii_safe(listed)}{more} with --asset"
-
-
-def ascii_safe(text: str) -> str:
-    """A stranger's text for a message: one line, without control characters."""
-    return shortened("".join(sign if sign.isprintable() else "?" for sign in text))
+    return f"{printable(listed)}{more} with --asset"
 
 
 def _name(item: dict[str, Any]) -> str:
-    return ascii_safe(str(item.get("id", "without id")))
+    return printable(str(item.get("id", "without id")))
 
 
 def _date(item: dict[str, Any]) -> str:

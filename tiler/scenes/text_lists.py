@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TextIO
@@ -39,8 +40,11 @@ def check_one(source: str, name: str, path: str) -> None:
     Raises:
         BadSource: it is a folder, a prefix, a pattern or another list.
     """
+    listed = name.startswith("@") or name == "-" or name.lower().endswith(LISTS)
+    if not listed and os.path.isfile(path):  # noqa: PTH113 - speed, for lists of many files
+        return
     shortest = shortened(shown(name))
-    if name.startswith("@") or name == "-" or name.lower().endswith(LISTS):
+    if listed:
         raise BadSource(source, f"it refers to {shortest}, another list: {OF_ITS_OWN}")
     if "://" in path:
         several = name.startswith("s3://") and (name.endswith("/") or WILD.search(name))
@@ -48,8 +52,6 @@ def check_one(source: str, name: str, path: str) -> None:
             raise BadSource(source, f"it refers to {shortest}, a prefix or pattern: {OF_ITS_OWN}")
         return
     place = Path(path)
-    if place.is_file():
-        return
     if place.is_dir() and not is_whole(place):
         raise BadSource(source, f"it refers to {shortest}, a folder: {OF_ITS_OWN}")
     if WILD.search(name) and not place.exists():

@@ -7,16 +7,15 @@ resolved here, all its addresses are checked, and the connection goes to an addr
 from __future__ import annotations
 
 import socket
+import ssl
 import time
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass
+from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import NamedTuple
 from urllib.parse import SplitResult, quote, urljoin, urlsplit
-
-import urllib3
-from urllib3.exceptions import ConnectTimeoutError, HTTPError, NewConnectionError, ReadTimeoutError, SSLError
-from urllib3.response import BaseHTTPResponse
 
 from tiler.errors import BadSource, StoreError, shown
 
@@ -27,6 +26,8 @@ LARGEST = 1 << 26  # bytes of a list
 CHUNK = 1 << 16  # bytes read at once
 HOPS = 5  # redirects to follow
 TRIED = 4  # addresses of a host to try
+SILENCE = 30.0  # seconds without a byte
+REDIRECTS = {301, 302, 303, 307, 308}
 LONGEST = 120.0  # seconds until the whole answer must have arrived
 PORTS = {"http": 80, "https": 443}
 NAT64 = int(IPv6Address("64:ff9b::"))  # its last 32 bits are an IPv4 address
@@ -70,23 +71,27 @@ class Web:
         """
         deadline = time.monotonic() + LONGEST
         url, answer = self._followed(url, {})
-        try:
+        with closing(answer):
             if answer.status >= 500 or answer.status == 429:
                 raise StoreError("read", url, f"the server answers {answer.status}")
             if answer.status != 200:
                 raise BadSource(self.source, f"the server answers {answer.status}: check the address, or {DOWNLOAD}")
             data = bytearray()
-            while chunk := answer.read(CHUNK, decode_content=False):
+            while chunk := self._chunk(url, answer):
                 data += chunk
                 if len(data) > LARGEST:
                     raise BadSource(self.source, f"it is larger than {LARGEST >> 20} MB: split it")
                 if time.monotonic() > deadline:
                     raise StoreError("read", url, f"it took longer than {LONGEST:.0f} seconds")
+            if answer.length:
+                raise StoreError("read", url, "the connection broke")
             return Fetched(url, bytes(data))
-        except HTTPError as error:
-            raise StoreError("read", url, _reason(error)) from None  # its text has the query string
-        finally:
-            answer.close()
+
+    def _chunk(self, url: str, answer: HTTPResponse) -> bytes:
+        try:
+            return answer.read(CHUNK)
+        except (OSError, HTTPException) as error:
+            raise StoreError("read", url, _reason(error)) from error
 
     def check(self, url: str) -> None:
         """Ask for a byte of `url`, and check each address on the way to it; the server may refuse or lack it.
@@ -97,11 +102,11 @@ class Web:
         """
         self._followed(url, {"Range": "bytes=0-0"})[1].close()
 
-    def _followed(self, url: str, headers: dict[str, str]) -> tuple[str, BaseHTTPResponse]:
+    def _followed(self, url: str, headers: dict[str, str]) -> tuple[str, HTTPResponse]:
         """The last address and its answer, after at most HOPS redirects."""
         for _ in range(HOPS + 1):
             answer = self._asked(url, headers)
-            target = answer.get_redirect_location()
+            target = answer.getheader("Location") if answer.status in REDIRECTS else None
             if not target:
                 return url, answer
             answer.close()
@@ -110,21 +115,25 @@ class Web:
                 raise BadSource(self.source, f"{shown(before)} redirects to {shown(url)}, not to https: {DOWNLOAD}")
         raise BadSource(self.source, f"it redirects more than {HOPS} times: {DOWNLOAD}")
 
-    def _asked(self, url: str, headers: dict[str, str]) -> BaseHTTPResponse:
+    def _asked(self, url: str, headers: dict[str, str]) -> HTTPResponse:
         """The answer to one request, whose body is not read yet."""
         parts, port = self._parts(url)
         target = quote((parts.path or "/") + (f"?{parts.query}" if parts.query else ""), safe="/%?&=+~:;,@!$'()*[]")
-        headers = {"Host": parts.netloc, "Accept-Encoding": "identity", "Accept": "*/*", **headers}
-        fault = ""
+        headers = {"Host": parts.netloc, "Accept-Encoding": "identity", "Connection": "close", **headers}
+        fault: Exception | None = None
         for address in self._addresses(parts.hostname or "", port, url)[:TRIED]:
-            pool = _pool(parts, address, port)
+            connection = _connection(parts, address, port)
             try:
-                return pool.urlopen(
-                    "GET", target, headers=headers, redirect=False, retries=False, preload_content=False
-                )
-            except HTTPError as error:  # its text has the query string
-                fault = _reason(error)
-        raise StoreError("read", url, fault)
+                connection.request("GET", target, headers=headers)
+                answer = connection.getresponse()
+            except (OSError, HTTPException) as error:
+                connection.close()
+                fault = error
+                continue
+            if connection.sock:  # stays open until the answer is closed
+                connection.sock.close()
+            return answer
+        raise StoreError("read", url, _reason(fault)) from fault
 
     def _parts(self, url: str) -> tuple[SplitResult, int]:
         """The parts of an address, and its port."""
@@ -157,21 +166,35 @@ class Web:
         return found
 
 
-def _pool(parts: SplitResult, address: Address, port: int) -> urllib3.HTTPConnectionPool:
-    """Connections to one address of a host, which must prove its name."""
-    timeout = urllib3.Timeout(connect=10, read=30)
+def _connection(parts: SplitResult, address: Address, port: int) -> HTTPConnection:
+    """A connection to one address of a host, which must prove its name."""
     if parts.scheme == "http":
-        return urllib3.HTTPConnectionPool(str(address), port, timeout=timeout)
-    host = parts.hostname
-    return urllib3.HTTPSConnectionPool(str(address), port, timeout=timeout, server_hostname=host, assert_hostname=host)
+        return HTTPConnection(str(address), port, timeout=SILENCE)
+    return _Proven(str(address), port, parts.hostname or "")
 
 
-def _reason(error: HTTPError) -> str:
-    """The reason of a failed request; urllib3's own text has the address with its query string."""
-    if isinstance(error, SSLError):
+class _Proven(HTTPSConnection):
+    """A connection to an address whose certificate is for `name`."""
+
+    def __init__(self, address: str, port: int, name: str) -> None:
+        self._secure = ssl.create_default_context()
+        self._name = name
+        super().__init__(address, port, timeout=SILENCE, context=self._secure)
+
+    def connect(self) -> None:
+        """Connect, and check the certificate."""
+        plain = socket.create_connection((self.host, self.port), SILENCE)
+        try:
+            self.sock = self._secure.wrap_socket(plain, server_hostname=self._name)
+        except BaseException:
+            plain.close()
+            raise
+
+
+def _reason(error: Exception | None) -> str:
+    """The reason of a failed request."""
+    if isinstance(error, ssl.SSLError):
         return "its certificate is not valid"
-    if isinstance(error, NewConnectionError):
+    if isinstance(error, ConnectionRefusedError):
         return "the server refuses connections"
-    if isinstance(error, ConnectTimeoutError | ReadTimeoutError):
-        return "the server does not answer"
-    return "the connection broke"
+    return "the server does not answer" if isinstance(error, TimeoutError) else "the connection broke"

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
-import shutil
-import subprocess
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from tests.support.sources import collection, geopackage, item, paths, raster, refusal, saved, touched
+from tests.support.effort import examples
+from tests.support.sources import collection, geopackage, item, paths, refusal, saved, touched
+from tiler.errors import BadSource
 from tiler.scenes.expand import expand
 from tiler.scenes.scene import Listed
 from tiler.scenes.strangers import iso
@@ -143,13 +146,6 @@ def test_another_geopackage_is_a_raster(tmp_path: Path) -> None:
     assert "row 1 of my index has no location" in refusal(hole)
 
 
-@pytest.mark.skipif(not shutil.which("gdaltindex"), reason="needs GDAL's programs")
-def test_an_index_of_gdaltindex_is_read(tmp_path: Path) -> None:
-    files = [str(raster(tmp_path / name)) for name in ("b.tif", "a.tif")]
-    subprocess.run(["gdaltindex", "-f", "GPKG", "index.gpkg", *files], cwd=tmp_path, check=True, capture_output=True)
-    assert paths(tmp_path / "index.gpkg") == files
-
-
 def test_a_gti_file_names_an_index_and_its_field(tmp_path: Path) -> None:
     (file,) = touched(tmp_path, "data/a.tif")
     geopackage(tmp_path / "data" / "index.gpkg", [{"where": "a.tif"}])
@@ -217,8 +213,50 @@ def test_a_strangers_list_names_only_files_on_this_disk_unless_it_is_trusted(
     assert "SECRET" not in trusted.address
 
 
-@pytest.mark.parametrize("name", ["a\nb.tif", "\x1b[31m.tif", " "])
+@pytest.mark.parametrize("name", ["a\nb.tif", "\x1b[31m.tif", " ", "a\0.tif", "\ud800.tif", "\x9b31m.tif"])
 def test_control_characters_reach_no_message(tmp_path: Path, name: str) -> None:
     file = saved(tmp_path / "a.json", item(a={"href": name, "type": TIFF}))
     assert "no file name: remove it" in refusal(file)
-    assert json.dumps(name) != name
+    assert "no file name: remove it" in refusal(
+        geopackage(tmp_path / "a.gpkg", [{"location": name.replace("\ud800", "a\n")}])
+    )
+
+
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["href", "rel", "roles", "a"]), inner, max_size=3)
+    ),
+    max_leaves=6,
+)
+
+
+@settings(max_examples=examples(200))
+@given(st.data())
+def test_any_json_is_scenes_or_refused_in_one_line(data: st.DataObject) -> None:
+    """A good collection of items and of places, of which any value is replaced by any other."""
+    place = {"type": "Feature", "properties": {"location": "a.tif", "date": "2026-05-01"}}
+    links = [{"rel": "next", "href": "b"}]
+    value: Any = data.draw(
+        st.sampled_from(
+            [collection(item(a={"href": "a.tif", "roles": ["data"]}), links=links), collection(place), place]
+        )
+    )
+    value = json.loads(json.dumps(value))
+    at = value
+    while isinstance(at, dict | list) and at:
+        key = data.draw(st.sampled_from(sorted(at) if isinstance(at, dict) else range(len(at))))
+        if data.draw(st.booleans()):
+            at[key] = data.draw(VALUES)
+            break
+        at = at[key]
+    with TemporaryDirectory() as folder:
+        file = saved(Path(folder) / "a.json", value)
+        message = ""
+        try:
+            found = expand([str(file)], asset=data.draw(st.sampled_from(["", "a"])))
+        except BadSource as error:
+            message = str(error)
+        else:
+            assert all(each.path.startswith(folder) for each in found)
+        assert message.isprintable()
