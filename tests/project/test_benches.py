@@ -58,6 +58,7 @@ RUNS = (
     Run("finished.py", 3),
     Run("formats.py", 3),
     Run("growth.py", 5),
+    Run("headers.py", 4),
     Run("invalidate.py", 4),
     Run("scale.py", 5, ("--validate",), long=True),
     Run("stages.py", 16, (DATA, "relief")),

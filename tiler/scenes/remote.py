@@ -11,6 +11,7 @@ from tiler.errors import BadSource, StoreError
 from tiler.raster import s3_reads
 from tiler.raster.options import Options
 from tiler.scenes.s3_sources import OBJECT, check_readable, client_of
+from tiler.storage import access
 
 WEB = re.compile(r"(?:/vsicurl/)?(https?://.+)", re.DOTALL)
 QUERY = re.compile(r"((?:\w+://|/vsi)[^\s?'\"]*)\?[^\s'\")]*")
@@ -48,9 +49,12 @@ def _in_s3(path: str, bucket: str, key: str, options: Options) -> str:
 
     own = s3_reads.environment()
     pays = {"RequestPayer": "requester"} if options.requester_pays or own.requester_pays else {}
-    client = _client(options.anonymous)
+    try:
+        client = _client(options.anonymous, access.session())
+    except access.NoAccess as error:
+        raise BadSource(path, str(error)) from error
     if client is None:
-        raise StoreError("read", path, "no such AWS profile")
+        raise BadSource(path, f"the AWS profile cannot be loaded: {access.KEYS}")
     try:
         answer = client.head_object(Bucket=bucket, Key=key, **pays)
     except (ClientError, BotoCoreError) as error:
@@ -60,7 +64,7 @@ def _in_s3(path: str, bucket: str, key: str, options: Options) -> str:
 
 
 @lru_cache
-def _client(anonymous: bool) -> Any:
+def _client(anonymous: bool, _session: Any) -> Any:
     return client_of("the scenes", Options(anonymous=anonymous))
 
 
