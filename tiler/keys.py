@@ -2,7 +2,7 @@
 
 public bucket    {layer}/{z}/{x}/{y}.png   {layer}/{z}/{x}/{y}@2x.png   {layer}/tile.json   {layer}/index.html
 private bucket   sources/{layer}/index.json   .../history.json   sources/{layer}/{revision}/index.json   .../index.tif
-                 jobs/{job}/...
+                 sources/{layer}/{revision}/digests.bin   jobs/{job}/...
 """
 
 from __future__ import annotations
@@ -151,6 +151,11 @@ def layer_of_index(key: str) -> str | None:
 def source_key(layer: str, revision: str) -> str:
     """The key of a revision's baked COG."""
     return f"{sources_prefix(layer)}{revision}/index.tif"
+
+
+def digests_key(layer: str, revision: str) -> str:
+    """The key of the digests of a revision's COG; see `tiler.layers.digests`."""
+    return f"{sources_prefix(layer)}{revision}/digests.bin"
 
 
 def clock_key() -> str:

@@ -14,7 +14,6 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import rasterio
 from rasterio.io import DatasetReader
 from rasterio.session import DummySession
@@ -29,6 +28,7 @@ from tiler.ingest.overviews import halved
 from tiler.ingest.processes import stream
 from tiler.ingest.survey import Survey
 from tiler.layers.cog_layout import CogLayout
+from tiler.layers.digests import Levels, block_digest
 from tiler.raster.datasets import opened
 from tiler.raster.reading import Box, clipped
 from tiler.raster.sparse import Gaps, Regions, Share, bare, gaps_of
@@ -97,7 +97,7 @@ class Baker:
             level, halo, row, column = level + 1, halo // 2, row // 2, column // 2
         rest = self._spool_halved(_core(area, halo)) if area is not None and level < self.bake.levels else None
         self.spool.flush()
-        table = np.array(rows, np.int64).reshape(-1, 7)
+        table = np.array(rows, np.int64).reshape(-1, 8)
         return Baked(task, str(self.spool.path), table, opaque, rest)
 
     def _read(self, task: BakeTask) -> Area | None:
@@ -187,7 +187,8 @@ class Baker:
                 block, outside = compress(values[:, *place], block_mask, self.profile, finished=finished)
                 at = self.spool.add(block)
                 mask_at = self.spool.add(outside) if outside else (0, 0)
-                yield (level, row + y // TILE, column + x // TILE, *at, *mask_at)
+                digest = block_digest(self.profile.kind, block, outside)
+                yield (level, row + y // TILE, column + x // TILE, *at, *mask_at, digest)
 
     def _spool_halved(self, area: Area) -> Ref:
         """Append the last halving of a chunk, one block, to the spool: raw values, then the mask."""
@@ -273,11 +274,11 @@ def _regions(survey: Survey, bake: CogLayout, gaps: Gaps) -> Regions:
 
 def bake_cog(
     survey: Survey, path: Path, *, jobs: int, progress: Callable[[int, int], None]
-) -> tuple[CogLayout, npt.NDArray[np.bool_]]:
+) -> tuple[CogLayout, Levels]:
     """Bake the raster of `survey` into a COG at `path`, with scratch files beside it.
 
-    `progress` receives the chunks done and their total. Returns the COG's place on the grid, and for each tile of its
-    base, `(rows, columns)` bool, whether it holds data.
+    `progress` receives the chunks done and their total. Returns the COG's place on the grid, and the digests of its
+    blocks, 0 for a block without data.
 
     Raises:
         SourceReadError: some pixel could not be read.
@@ -326,7 +327,7 @@ def bake_cog(
     assemble(
         path, levels, profile, origin=window.corner, pixel=window.pixel, spools=[Path(spool) for spool in blocks.spools]
     )
-    return replace(bake, opaque=profile.opaque), blocks.values[0].size > 0
+    return replace(bake, opaque=profile.opaque), blocks.digests
 
 
 def _chunks_around(row: int, column: int) -> set[tuple[int, int]]:

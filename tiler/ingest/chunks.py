@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from tiler.grid import TILE
 from tiler.ingest.cog import Blocks, Spool, compress_mask
+from tiler.layers.digests import Levels
 
 Ref = tuple[str, int]  # spool and offset of a halved chunk
 
@@ -31,8 +32,8 @@ class BakeTask:
 class Baked:
     """A baked chunk.
 
-    `blocks` has a row (level, row, column, offset, size, mask offset, mask size) for each block; offsets are into
-    `spool`, in bytes.
+    `blocks` has a row (level, row, column, offset, size, mask offset, mask size, digest) for each block; offsets are
+    into `spool`, in bytes. A digest of 64 bits is stored as a signed number.
     """
 
     task: BakeTask
@@ -44,13 +45,17 @@ class Baked:
 
 @dataclass(slots=True)
 class Collected:
-    """The spool positions of all blocks, collected from baked chunks."""
+    """The spool positions of all blocks and their digests, collected from baked chunks."""
 
     spools: list[str]
     values: list[Blocks]
     masks: list[Blocks]
     opaque: bool = True
     size: int = 0  # bytes of all blocks
+    digests: Levels = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.digests = tuple(np.zeros((each.rows, each.columns), np.uint64) for each in self.values)
 
     @property
     def transparent(self) -> bool:
@@ -66,6 +71,7 @@ class Collected:
         for level, row, column, *place in baked.blocks.tolist():
             self.size += place[1] + place[3]
             self.values[level].set(row, column, spool, (place[0], place[1]))
+            self.digests[level][row, column] = place[4] % (1 << 64)
             if place[3]:
                 self.masks[level].set(row, column, spool, (place[2], place[3]))
 

@@ -22,7 +22,7 @@ from tiler.ingest.kept_bake import KeptBake, kept_bake
 from tiler.ingest.staging import Staging
 from tiler.ingest.survey import Survey, revision_of, survey
 from tiler.keys import Format
-from tiler.layers import catalog, version
+from tiler.layers import catalog, digests, version
 from tiler.layers.catalog import Layer
 from tiler.layers.credit import plain_markup
 from tiler.layers.footprint import Footprint
@@ -217,8 +217,8 @@ def _undo_on_error(draft: Layer, stores: Stores) -> Iterator[None]:
         return
     public = keys.tilejson_key(draft.id)
     before = tiles.get(public) if tiles.has(public) else None
-    ours = (keys.source_key(draft.id, draft.revision), keys.revision_key(draft.id, draft.revision))
-    new = [key for key in ours if not sources.has(key)]
+    ours = (keys.source_key, keys.digests_key, keys.revision_key)
+    new = [key for key in (of(draft.id, draft.revision) for of in ours) if not sources.has(key)]
     try:
         yield
     except BaseException:
@@ -339,15 +339,16 @@ def _bake(
             if sources.root:
                 check_target(folder, sources.root, raster.survey)
             file = folder / "index.tif"
-            bake, cells = bake_cog(raster.survey, file, jobs=jobs, progress=progress)
+            bake, levels = bake_cog(raster.survey, file, jobs=jobs, progress=progress)
             raster.check(draft.asked)
-            if not cells.any():
+            if not levels[0].any():
                 raise BadSource(raster.path, _why_empty(raster.survey))
-            done = bake, Footprint.within(bake.z, bake.x, bake.y, cells)
+            done = bake, Footprint.within(bake.z, bake.x, bake.y, levels[0] > 0)
             if kept_cog:
-                kept_cog.keep(file, *done)
+                kept_cog.keep(file, *done, digests.encode(levels, bake, draft.gdal))
             else:
                 sources.put_file(key, file, content_type="image/tiff")
+                digests.store_digests(draft, bake, levels, sources)
     if kept_cog:
         kept_cog.store(staging)
     bake, footprint = done

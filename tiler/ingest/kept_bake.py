@@ -35,6 +35,7 @@ class KeptBake:
 
     folder: Path
     key: str
+    digests_key: str
     sources: Store
     gdal: str
 
@@ -48,8 +49,14 @@ class KeptBake:
         """The facts needed for publishing besides the COG, in JSON."""
         return self.folder / "baked.json"
 
-    def keep(self, file: Path, bake: CogLayout, footprint: Footprint) -> None:
-        """Move a baked COG here, so that it survives a crash of the machine."""
+    @property
+    def digests(self) -> Path:
+        """The digests of its blocks, as they are stored; none were kept by earlier versions."""
+        return self.folder / "digests.bin"
+
+    def keep(self, file: Path, bake: CogLayout, footprint: Footprint, digests: bytes) -> None:
+        """Move a baked COG here with its digests, so that they survive a crash of the machine."""
+        self.digests.write_bytes(digests)
         with file.open("rb") as cog:
             os.fsync(cog.fileno())
         file.replace(self.cog)
@@ -76,13 +83,16 @@ class KeptBake:
         return (bake, footprint) if whole else None
 
     def store(self, staging: Staging) -> None:
-        """Upload the COG, or the rest of it.
+        """Upload the COG, or the rest of it, then its digests.
 
         Raises:
             StoreError: the upload failed; the same call resumes it.
         """
         if self.cog.exists():
             self.sources.put_file(self.key, self.cog, content_type="image/tiff", progress=staging.uploading)
+        if self.digests.exists():
+            data = self.digests.read_bytes()
+            self.sources.put(self.digests_key, data, content_type="application/octet-stream")
 
 
 @contextmanager
@@ -102,7 +112,8 @@ def kept_bake(draft: Layer, sources: Store, staging: Staging) -> Iterator[KeptBa
     place = parent / f"{_prefix(draft, sources)}-{draft.revision}"
     with _locked(place):
         _sweep(parent, place, draft, sources)
-        kept = KeptBake(place, keys.source_key(draft.id, draft.revision), sources, draft.gdal)
+        key, digests_key = (of(draft.id, draft.revision) for of in (keys.source_key, keys.digests_key))
+        kept = KeptBake(place, key, digests_key, sources, draft.gdal)
         try:
             yield kept
         except BaseException:
