@@ -37,6 +37,16 @@ def digest_layer(layer: Layer, sources: Store, progress: Progress = lambda _: No
     return levels
 
 
+def known_digests(layer: Layer, sources: Store) -> Levels | None:
+    """The same, without storing them.
+
+    Raises:
+        StoreError: the store failed.
+    """
+    levels = stored_digests(layer, sources)
+    return cog_digests(layer, sources) if levels is None else levels
+
+
 def cog_digests(layer: Layer, sources: Store, progress: Progress = lambda _: None) -> Levels | None:
     """The digests of the blocks of a layer's COG; None without an intact COG.
 
