@@ -12,10 +12,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from mercantile import Tile
 import rasterio
 import rasterio.shutil
 from affine import Affine
+from mercantile import Tile
 
 from seeder.cache.stale import History
 from tests.support.layers import MakeLayer
