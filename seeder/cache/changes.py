@@ -67,6 +67,11 @@ class Changes:
     _lists: dict[tuple[int, int], tuple[list[int], list[int]]] = field(default_factory=dict, compare=False, repr=False)
     _lock: RLock = field(default_factory=RLock, compare=False, repr=False)
 
+    @property
+    def known(self) -> bool:
+        """Whether the two revisions could be compared."""
+        return self.cogs is not None
+
     def at(self, z: int, scale: Scale) -> TileSet | None:
         """The tiles of zoom `z` that may differ, also those outside the layer; None for all."""
         with self._lock:

@@ -63,6 +63,11 @@ class StoredTiles:
             int(stored_zoom.stale.sum()) for zooms in self.stored_zooms.values() for stored_zoom in zooms.values()
         )
 
+    @property
+    def differing(self) -> int | None:
+        """The number of tiles that may differ from earlier revisions; None if these could not be compared."""
+        return self.stale if self.history and self.history.compared else None
+
     @classmethod
     def take(
         cls, tiles: Store, stored_filter: StoredFilter, history: History | None, progress: Callable[[int], object]

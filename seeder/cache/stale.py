@@ -127,6 +127,11 @@ class History:
         return TileSet.union(z, some) if len(some) == len(sets) else None
 
     @property
+    def compared(self) -> bool:
+        """Whether all other revisions with possibly stored tiles could be compared with the current one."""
+        return bool(self.earlier and all(self.earlier.changes(each).known for each in self.others))
+
+    @property
     def others(self) -> list[str]:
         """The other revisions with possibly stored tiles."""
         return sorted({each.revision for each in self.known} - {self.current})

@@ -68,6 +68,7 @@ class RenewPlan:
         return {
             "layer": self.stored_tiles.stored_filter.layer.id,
             "existed": self.stored_tiles.tiles,
+            "differ": self.stored_tiles.differing,
             "rendered": self.stored_tiles.rendered,
             "removed": self.removed,
             "dry_run": True,
@@ -109,6 +110,8 @@ def renew(task: UpdateTask, run_options: RunOptions, history: History | None = N
             task.report.note(f"no stored tile of layer {layer} needs re-rendering")
         else:
             task.report.note(f"no tile of layer {layer} is stored: run `seed {layer}` to render tiles")
+    elif stored_tiles.differing is not None:
+        task.report.note(f"{stored_tiles.differing:,} of {stored_tiles.tiles:,} stored tiles differ")
     runs = tuple(_run_plans(task, stored_tiles, run_options, since))
     if not all(run.passed for run in runs):
         return RenewResult(task.layer, stored_tiles, runs)
