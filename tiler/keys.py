@@ -2,9 +2,8 @@
 
 public bucket    {layer}/{z}/{x}/{y}.png   {layer}/{z}/{x}/{y}@2x.png   {layer}/tile.json   {layer}/index.html
 private bucket   sources/{layer}/index.json   .../history.json   sources/{layer}/{revision}/index.json   .../index.tif
-                 .../scenes.json   sources/{layer}/parts/{part}.tif   .../{part}.json
-                 sources/{layer}/shards/{shard}.json
-                 jobs/{job}/...
+                 .../digests.bin   .../scenes.json   sources/{layer}/parts/{part}.tif   .../{part}.json
+                 sources/{layer}/shards/{shard}.json   jobs/{job}/...
 """
 
 from __future__ import annotations
@@ -190,6 +189,11 @@ def shards_prefix(layer: str) -> str:
 def shard_key(layer: str, shard: str) -> str:
     """The key of a shard of a manifest."""
     return f"{shards_prefix(layer)}{shard}.json"
+
+
+def digests_key(layer: str, revision: str) -> str:
+    """The key of the digests of a revision's COG; see `tiler.layers.digests`."""
+    return f"{sources_prefix(layer)}{revision}/digests.bin"
 
 
 def clock_key() -> str:

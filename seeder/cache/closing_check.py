@@ -94,7 +94,7 @@ def suspects(layer: Layer, stores: Stores, history: History, cost: Cost, *, most
     """Count stored tiles that are stale or unsure; stop soon after `most`. `cost` adds up the requests."""
     number = 0
     for batch in stored(stores.tiles, StoredFilter(layer), cost):
-        number += sum(history.suspect(each.modified) for each in batch)
+        number += sum(history.suspect(each.name, each.modified) for each in batch)
         if number > most:
             break
     return number

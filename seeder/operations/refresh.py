@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any
 
 from seeder.cache.audit import Audit
+from seeder.cache.changes import rendered_alike
 from seeder.cache.missing import missing
 from seeder.cache.rerender import planned
 from seeder.cache.stale import History
@@ -30,6 +31,8 @@ from tiler.ingest.survey import Survey
 from tiler.ingest.unchanged import check_unchanged
 from tiler.layers import version
 from tiler.layers.catalog import Layer, load_layer, revisions, shown, stored, undone, version_of
+from tiler.layers.cog_digests import digest_layer, known_digests
+from tiler.layers.digests import stored_digests
 from tiler.raster.options import ACCESS, Options
 from tiler.scenes.scene_list import SceneList
 from tiler.storage.store import Stores
@@ -100,7 +103,7 @@ def plan_refresh(layer: str, context: UpdateContext, source: NextSource | None =
     current = load_layer(context.stores.sources, layer)
     if source is None:
         check_unchanged(current)
-        return plan_renewal(UpdateTask(StoredFilter(current), context), History.of(current, context.stores).suspect)
+        return _plan_renewal(current, current, context)
     options = source.options(current)
     version.check_readers(context.stores, version.version_for(options, parts=not options.virtual))
     rasters, options = source.read(current, context.stores, context.report, jobs=CORES)
@@ -108,6 +111,10 @@ def plan_refresh(layer: str, context: UpdateContext, source: NextSource | None =
     if loss := _loss(current, raster.survey.bounds, context):
         context.report.note(loss)
     context.report.ended(RevisionChange(layer, raster.revision, current.revision, planned=True))
+    same = raster.revision == current.revision
+    following = current if same else kept_revision(context.stores.sources, layer, raster.revision)
+    if following:
+        return _plan_renewal(current, following, context)
     return plan_renewal(UpdateTask(StoredFilter(current), context, succeeded=True))
 
 
@@ -163,7 +170,7 @@ def plan_rollback(layer: str, context: UpdateContext, revision: str = "") -> Ren
     aim = current if target == current.revision else kept(layer, target, context.stores.sources)
     version.check_readers(context.stores, version_of(aim))
     context.report.ended(RevisionChange(layer, target, current.revision, planned=True))
-    return plan_renewal(UpdateTask(StoredFilter(aim), context))
+    return _plan_renewal(current, aim, context)
 
 
 def rollback(
@@ -187,11 +194,35 @@ def rollback(
     if not context.options.confirmed:
         aim = current if target == current.revision else kept(layer, target, stores.sources)
         _confirm_place(current, context, aim)
-        confirm_renewal(UpdateTask(StoredFilter(aim), context))
+        confirm_renewal(UpdateTask(StoredFilter(aim), context), _expected(current, aim, stores))
     restored = current if target == current.revision else restore(layer, target, stores)
     context.report.ended(RevisionChange(layer, target, current.revision, planned=False))
     before = current if current != restored else _before(restored, stores)
     return _renew_stale(restored, context.confirmed, run_options, before if count_new else None)
+
+
+def _plan_renewal(current: Layer, aim: Layer, context: UpdateContext) -> RenewPlan:
+    """Plan the renewal after `aim` has become the current revision."""
+    return plan_renewal(UpdateTask(StoredFilter(aim), context), _expected(current, aim, context.stores))
+
+
+def _expected(current: Layer, aim: Layer, stores: Stores) -> History:
+    """The history once `aim` is the current revision. Missing digests are computed, and not stored."""
+    if aim.revision == current.revision:
+        return History.of(current, stores, load=known_digests)
+    return History.of(current, stores).followed_by(aim, stores, known_digests)
+
+
+def _digest(layer: Layer, history: History, context: UpdateContext) -> None:
+    """Digest the COGs of the revisions that may have stored tiles; earlier versions baked them without digests."""
+    sources = context.stores.sources
+    kept = (kept_revision(sources, layer.id, each) for each in history.others)
+    others = [each for each in kept if each and each.bake and layer.bake and rendered_alike(each, layer)]
+    for each in (layer, *others) if others else ():
+        if stored_digests(each, sources) is None:
+            label = f"read the blocks of {layer.id}"
+            with context.report.stage(label, None, unit="block", interrupted=RERUN_HINT) as advance:
+                digest_layer(each, sources, advance)
 
 
 def _confirm_place(current: Layer, context: UpdateContext, revision: Survey | Layer) -> None:
@@ -234,8 +265,9 @@ def _before(layer: Layer, stores: Stores) -> Layer | None:
 
 def _renew_stale(layer: Layer, context: UpdateContext, run_options: RunOptions, before: Layer | None) -> RenewResult:
     """Re-render stale tiles, then count the tiles that `before` did not cover."""
-    task = UpdateTask(StoredFilter(layer), context)
-    result = renew(task, run_options, History.of(layer, context.stores).suspect)
+    task, history = UpdateTask(StoredFilter(layer), context), History.of(layer, context.stores)
+    _digest(layer, history, context)
+    result = renew(task, run_options, history)
     if before is None or not result.passed:
         return result
     return replace(result, new_tiles=tuple(_new_tiles(task, result, before)))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
@@ -20,6 +19,7 @@ from tiler.ingest.cog import Profile, Spool, compress
 from tiler.ingest.mosaic import source_of
 from tiler.ingest.overviews import halved
 from tiler.ingest.survey import Survey
+from tiler.layers.digests import block_digest
 from tiler.layers.part_pixels import read_parts
 from tiler.layers.pyramid import SERVED, SIDE, Part, Place, levels_of
 from tiler.raster.sparse import Gaps
@@ -70,7 +70,7 @@ class Baker:
             area = halved(area, self.survey.overview) if level < levels_of(self.zoom) else None
         self.spool.flush()
         table = np.array(rows, np.int64).reshape(-1, 7)
-        return Baked(task, str(self.spool.path), table, np.array(digests, np.uint64))
+        return Baked(task, str(self.spool.path), table, np.array(digests, np.int64).view(np.uint64))
 
     @property
     def _step(self) -> int:
@@ -122,14 +122,14 @@ class Baker:
                 block, outside = compress(values[:, *place], block_mask, self.profile, finished=finished)
                 at = spool.add(block)
                 mask_at = spool.add(outside) if outside else NO_MASK
-                yield (level, row + y // TILE, column + x // TILE, *at, *mask_at, digest_of(block, outside))
-
-
-def digest_of(block: bytes, mask: bytes) -> int:
-    """A hash of a block's stored bytes and those of its mask, which are empty for an opaque block; never 0."""
-    digest = hashlib.blake2b(block, digest_size=8)
-    digest.update(mask)
-    return int.from_bytes(digest.digest(), "little") or 1
+                yield (
+                    level,
+                    row + y // TILE,
+                    column + x // TILE,
+                    *at,
+                    *mask_at,
+                    block_digest(self.profile.kind, block, outside),
+                )
 
 
 def in_world(window: Window) -> Iterator[tuple[int, int, Window]]:

@@ -28,6 +28,7 @@ from tiler.grid import TILE
 from tiler.image.encode import encode
 from tiler.image.style import Picture, Pixels, Rgba, Values
 from tiler.keys import Format
+from tiler.layers.digests import pixel_kind
 from tiler.raster.options import LOSSLESS, file_format
 
 LEVEL = 1  # of Zstandard
@@ -60,6 +61,11 @@ class Profile:
     palette: tuple[Rgba, ...] = ()
     finished: Choice | None = None
     opaque: bool = False
+
+    @property
+    def kind(self) -> str:
+        """The kind of pixels in digests; see `block_digest`."""
+        return pixel_kind(self.dtype, self.bands)
 
     @property
     def form(self) -> Format | None:

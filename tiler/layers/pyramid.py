@@ -36,10 +36,18 @@ class Place(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A part: the name of its COG, and the COG's place on the grid of its tier's zoom."""
+    """A part: the name of its COG, and the COG's place on the grid of its tier's zoom.
+
+    The name has a hash of what was baked and one of the blocks: `{input}-{hash}`.
+    """
 
     name: str
     layout: CogLayout
+
+    @property
+    def hash(self) -> str:
+        """The hash of its blocks and their place."""
+        return self.name.rpartition("-")[2]
 
 
 @dataclass(frozen=True, slots=True)

@@ -46,6 +46,14 @@ def is_intact(part: Part, size: int) -> bool:
     return end == size
 
 
+def block_lists(part: Part, size: int) -> list[tuple[Sizes, Sizes]] | None:
+    """Offsets and sizes of the blocks of each directory of a baked COG, in bytes; None if its header is damaged."""
+    try:
+        return _images(part, size)[0]
+    except _DamagedError:
+        return None
+
+
 def _images(part: Part, size: int) -> tuple[list[tuple[Sizes, Sizes]], int]:
     """Read block offsets and sizes per directory, and the end of the last directory, in bytes."""
     head = _exact(part, 0, 16)

@@ -15,6 +15,7 @@ import pytest
 import rasterio
 import rasterio.shutil
 from affine import Affine
+from mercantile import Tile
 
 from seeder.cache.stale import History
 from tests.support.layers import MakeLayer
@@ -23,7 +24,7 @@ from tests.support.rasters import MakeRaster, scene
 from tiler.errors import BadName, BadOption, BadSource, CatalogError, NewerMetadata, TilerError, UnknownLayer
 from tiler.ingest.ingest import Ingested, ingest
 from tiler.ingest.survey import revision_of
-from tiler.keys import history_key, index_key, revision_key
+from tiler.keys import TileName, history_key, index_key, revision_key
 from tiler.layers.catalog import facts, load_layer, publish
 from tiler.raster.options import Options
 from tiler.storage.store import Stores
@@ -77,7 +78,8 @@ def test_damaged_metadata_is_replaced_by_a_repair_only(text: bytes, make_raster:
         run(path, stores)
     assert objects(stores) == before
     assert run(path, stores, repair=True).layer == load_layer(stores.sources, "layer") == whole
-    assert History.of(whole, stores).suspect(datetime.now(UTC)), "the revision of stored tiles is unknown"
+    name = TileName("layer", Tile(x=0, y=0, z=0), 1, "png")
+    assert History.of(whole, stores).suspect(name, datetime.now(UTC)), "the revision of stored tiles is unknown"
 
 
 def test_metadata_that_deployed_functions_cannot_read_is_never_written(
