@@ -193,10 +193,10 @@ def _baked(layer: Layer, sources: Store, load: Load) -> Baked | None:
 
 def _blocks_differing(old: Baked, new: Baked, z: int) -> TileSet | None:
     """The tiles of a zoom up to the base with differing blocks; None if they cannot be compared."""
-    placed = _unlike(old, new, z), _unlike(new, old, z)
-    if placed[0] is None or placed[1] is None:
+    before, after = _unlike(old, new, z), _unlike(new, old, z)
+    if before is None or after is None:
         return None
-    return TileSet.of(z, _codes(*_differing(*placed), z))
+    return TileSet.of(z, _codes(*_differing(before, after), z))
 
 
 def _unlike(one: Baked, other: Baked, z: int) -> Placed | None:
