@@ -48,8 +48,7 @@ def test_bad_input_creates_no_folder(bad: str, rasters: Path) -> None:
     words = ["ingest", source, "--layer", "layer", "--data", str(data), "--jobs", "1"]
     done = CliRunner().invoke(cli.main, words)
     assert done.exit_code == 2
-    begin = "error: 1 of 1 scenes cannot be read: " if bad == "a folder of no rasters" else "error: cannot ingest "
-    assert done.stderr.splitlines()[-1].startswith(begin)
+    assert done.stderr.splitlines()[-1].startswith("error: cannot ingest ")
     assert not (rasters / "new").exists()
 
 
