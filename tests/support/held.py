@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
+from tests.support.damaged import damage, halved
 from tests.support.paths import ROOT
 
 AT, PORT = "HELD_AT", "HELD_PORT"
@@ -156,12 +157,9 @@ def workers(pid: int) -> list[int]:
 
 @contextmanager
 def unreadable(data: Path) -> Iterator[None]:
-    """Overwrite the second half of the source within the block."""
-    (source,) = data.glob("private/sources/alps/*/*.tif")
-    good = source.read_bytes()
-    half = len(good) // 2
-    source.write_bytes(good[:half] + bytes(len(good) - half))
+    """Overwrite the second half of each part of `alps` within the block."""
+    restore = damage(data, halved)
     try:
         yield
     finally:
-        source.write_bytes(good)
+        restore()
