@@ -32,7 +32,7 @@ BLOCKS = sized(8, 1)  # to fill
 RUNS = sized(3, 1)  # of filling, of which the fastest counts
 FORMS: tuple[Choice, ...] = ("webp", "jpg", "webp-lossless")
 HEAD = (
-    "| raster | format | COG, MB: lossless, finished | ms per tile | scale 1 | `@2x` | zoom + 1 | `.png` |\n"
+    "| raster | format | COGs, MB: lossless, finished | ms per tile | scale 1 | `@2x` | zoom + 1 | `.png` |\n"
     "| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: |"
 )
 
@@ -82,7 +82,7 @@ def row(source: str, form: Choice) -> str:
         assert finished.bake
         layers = plain, finished
         sizes = [
-            f"{next(e.size for e in sources.list('sources/') if e.key == each.source) / 1e6:.1f}" for each in layers
+            f"{sum(e.size for e in sources.list(each.source) if e.key.endswith('.tif')) / 1e6:.1f}" for each in layers
         ]
         chosen: list[Tile] = list(ready[0].select(zooms=[plain.bake.z]))
         some = [chosen[place] for place in np.unique(np.linspace(0, len(chosen) - 1, TILES).round().astype(int))]
