@@ -6,9 +6,9 @@ tight loop. The last rows are of another process, which puts into an S3 server o
 the main thread waits for.
 
 With --ingest, where the CPU seconds of an ingest go in one process, beside reading each pixel once, compressing each
-block of the COGs and writing them: the same rasters, and one in UTM, turned by 2.5 degrees. Prints Markdown; --docs puts
-it into docs/performance.md, too. DATA and LAYER name a layer of a data folder instead; it is not changed. Columns are
-kept in bench/.kept until the code changes.
+block of the COGs and writing them: the same rasters, and one in UTM, turned by 2.5 degrees. Prints Markdown; --docs
+puts it into docs/performance.md, too. DATA and LAYER name a layer of a data folder instead; it is not changed. Columns
+are kept in bench/.kept until the code changes.
 """
 
 from __future__ import annotations
