@@ -22,11 +22,10 @@ from tiler.grid import Block
 from tiler.layers.catalog import Layer, load_layer
 from tiler.layers.fill import Outcome, Request, fill
 from tiler.layers.render import TileVariant
-from tiler.raster import cog_header
 from tiler.raster.datasets import forget, opened, translated
 from tiler.raster.pixels import reading_of
 from tiler.raster.sparse import gaps_of
-from tiler.storage import gdal_reads
+from tiler.storage import cog_header, gdal_reads
 from tiler.storage.store import Stores
 
 ZSTD = b"\x28\xb5\x2f\xfd"  # the first bytes of lossless blocks, which come first
