@@ -97,9 +97,9 @@ def refresh(
 ) -> None:
     """Replace a layer's raster; re-render stored tiles.
 
-    Ingest SOURCE with the options of the previous ingest, and with those given here. Re-render stored tiles in
-    place, and complete zooms with at least half of their tiles stored. Then remove the tiles that SOURCE does not
-    cover. Without SOURCE, re-render stale tiles only.
+    Ingest SOURCE with the options of the previous ingest, and with those given here. Re-render the stored tiles that
+    differ in place, and complete zooms with at least half of their tiles stored. Then remove the tiles that SOURCE
+    does not cover. Without SOURCE, re-render stale tiles only.
 
     \b
     Examples:
@@ -150,7 +150,7 @@ def rollback(
 ) -> None:
     """Restore an earlier revision of a layer.
 
-    Re-render the stored tiles in place. The sources of earlier revisions are kept, so nothing is ingested.
+    Re-render the stored tiles that differ in place. The sources of earlier revisions are kept, so nothing is ingested.
 
     \b
     Examples:
