@@ -18,10 +18,8 @@ import pytest
 
 from tests.support.effort import some
 from tests.support.held import BLOCK, CHUNK, HANG, RECEIPT, TILE, Gate, ending, holding, workers
+from tests.support.large_alps import ZOOMS, large_seeded, unseeded
 from tests.support.rasters import Recipe, scene, write_raster
-from tests.support.shared import shared_folder
-
-ZOOMS = "0-10"
 
 
 def command(data: Path, *words: str) -> list[str]:
@@ -55,30 +53,21 @@ def jobs_next(data: Path) -> int:
 
 
 @pytest.fixture(scope="module")
-def alps_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A data folder with a layer of more blocks than any test lets go."""
-
-    def fill(folder: Path) -> None:
-        source = write_raster(folder / "alps.tif", Recipe(values=scene(1400, 1800)))
-        subprocess.run(command(folder / "data", "ingest", str(source)), capture_output=True, check=True)
-
-    return shared_folder(tmp_path_factory, "crash-alps", fill) / "data"
+def right(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The data folder of a seeding that nothing disturbed."""
+    return large_seeded(tmp_path_factory)
 
 
 @pytest.fixture
-def data(alps_data: Path, tmp_path: Path) -> Path:
-    """A data folder with the layer `alps`."""
-    return Path(shutil.copytree(alps_data, tmp_path / "data"))
+def data(right: Path, tmp_path: Path) -> Path:
+    """A data folder with the layer `alps`, of which no tile is stored."""
+    return unseeded(right, tmp_path / "data")
 
 
 @pytest.fixture(scope="module")
-def undisturbed(alps_data: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
-    """The tiles of a seeding that nothing disturbed."""
-
-    def fill(folder: Path) -> None:
-        seeded(Path(shutil.copytree(alps_data, folder / "data")))
-
-    return tiles(shared_folder(tmp_path_factory, "crash-undisturbed", fill) / "data")
+def undisturbed(right: Path) -> dict[str, bytes]:
+    """Its tiles."""
+    return tiles(right)
 
 
 @contextmanager
