@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -22,7 +23,8 @@ from tiler.storage.store import Stores
 class Picture(NamedTuple):
     """The pixels of a window: values `(bands, height, width)`, and the mask, 255 where they are opaque.
 
-    Where no part has a block, both are 0. Columns of the window run on past the antimeridian.
+    Where no part has a block, both are 0. Columns of the window run on past the antimeridian. The bands are those of
+    the COGs without alpha: three in a layer of finished WebP tiles.
     """
 
     window: Window
@@ -60,6 +62,24 @@ def key_of(layer: Layer, part: Part) -> str:
     return keys.part_key(layer.id, part.name)
 
 
+def key_with(layer: Layer, stores: Stores, tile: Tile) -> str:
+    """The key of the COG that has a tile's block."""
+    tier, level = pyramid_of(layer).tier_of(tile.z)
+    (key,) = (
+        key_of(layer, part)
+        for part in parts_of(layer, stores, tier).values()
+        if 0 <= tile.x - (part.layout.x >> level) < max(1, part.layout.columns >> level)
+        and 0 <= tile.y - (part.layout.y >> level) < max(1, part.layout.rows >> level)
+    )
+    return key
+
+
+def file_with(layer: Layer, stores: Stores, tile: Tile) -> Path:
+    """The file of the COG that has a tile's block, in a data folder."""
+    assert stores.sources.root
+    return stores.sources.root / key_with(layer, stores, tile)
+
+
 def cog_bytes(layer: Layer, stores: Stores) -> dict[str, bytes]:
     """The COGs of all parts of a layer, by name; their facts are `facts_of`."""
     parts = parts_of(layer, stores).values()
@@ -83,7 +103,8 @@ def pixels_at(layer: Layer, stores: Stores, zoom: int, *, tier: int | None = Non
     level = pyramid.zoom_of(tier) - zoom
     left, top, columns = ranges[0].x0, ranges[0].y0, sum(each.x1 - each.x0 for each in ranges)
     window = Window(zoom, left * TILE, top * TILE, columns * TILE, (ranges[0].y1 - top) * TILE)
-    values = np.zeros((len(layer.bands), window.height, window.width), pyramid.dtype)
+    webp = pyramid.finished and layer.format == "webp"
+    values = np.zeros((3 if webp else len(layer.bands), window.height, window.width), pyramid.dtype)
     mask = np.zeros((window.height, window.width), np.uint8)
     for part in parts_of(layer, stores, tier).values():
         with MemoryFile(stores.sources.get(key_of(layer, part))) as file:
