@@ -12,7 +12,7 @@ import pytest
 
 from tests.support import undisturbed
 from tests.support.effort import some
-from tests.support.held import BLOCK, CHUNK, RECEIPT, TILE, ending, holding, workers
+from tests.support.held import BLOCK, CHUNK, MANIFEST, PUBLICATION, RECEIPT, TILE, ending, holding, workers
 from tests.support.large_alps import SEED, ingest, large_seeded, large_source, unseeded
 
 
@@ -55,11 +55,20 @@ def test_a_seeding_that_was_killed_comes_to_the_same_bytes(data: Path, right: Pa
     assert list(undisturbed.differences(data, right)) == []
 
 
-def test_an_ingest_that_was_killed_comes_to_the_same_bytes(source: Path, right: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("at", "left"), [(CHUNK, set[str]()), (MANIFEST, {"parts"}), (PUBLICATION, {"parts", "shards"})]
+)
+def test_an_ingest_that_was_killed_comes_to_the_same_bytes(
+    source: Path, right: Path, tmp_path: Path, at: str, left: set[str]
+) -> None:
+    """It leaves parts at most, and a manifest that nothing names; the next ingest does not write them again."""
     data = tmp_path / "data"
-    killed(CHUNK, 0, data, "ingest", *ingest(source))
-    assert not undisturbed.contents(data)
+    killed(at, 0, data, "ingest", *ingest(source))
+    stored = [path for path in data.rglob("*") if path.is_file() and "scratch" not in path.parts]
+    assert {path.relative_to(data / "private" / "sources" / "alps").parts[0] for path in stored} == left
+    cogs = {path: path.stat().st_mtime_ns for path in stored if path.suffix == ".tif"}
     again(data, "ingest", *ingest(source))
+    assert {path: path.stat().st_mtime_ns for path in cogs} == cogs
     again(data, "seed", *SEED)
     assert list(undisturbed.differences(data, right)) == []
 
