@@ -58,6 +58,7 @@ class SceneGrid:
         corners = np.hstack([places - start, places - start + sizes])
         self._boxes = -(-corners // factor) if factor > 1 else corners  # of each scene, in pixels of the grid
         self.width, self.height = (-(-(stop - start) // factor)).tolist()
+        self.shape = (self.height, self.width)
         a, b, _, d, e, _ = first[:6]
         x, y = applied(first, *start.astype(np.float64)[:, np.newaxis])
         self.transform = Affine(a * factor, b * factor, x.item(), d * factor, e * factor, y.item())
