@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import logging
 from collections.abc import Callable, Iterator, Mapping, MutableMapping
+from contextlib import suppress
 from importlib import import_module
 from typing import Any, Literal, NamedTuple, TypeVar
 
@@ -80,7 +81,8 @@ def _set_verbose(context: click.Context, _: click.Parameter, count: int) -> None
 
 def _without_queries(record: logging.LogRecord) -> bool:
     """Remove the query strings of addresses from a record, GDAL's too: signed URLs have their keys there."""
-    record.msg, record.args = without_queries(record.getMessage()), ()
+    with suppress(TypeError, ValueError):  # arguments that do not fit, which logging itself reports
+        record.msg, record.args = without_queries(record.getMessage()), ()
     return True
 
 

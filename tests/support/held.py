@@ -143,7 +143,7 @@ BLOCK, RECEIPT = (
     "seeder.workers.process_block:put_receipt",
 )  # points in a seeding: before a block, before its receipt
 TILE = "tiler.layers.fill:Guard.check"  # before each tile
-CHUNK = "tiler.ingest.bake:Baker._spool_halved"  # point in an ingest: a chunk is in the spool file
+CHUNK = "tiler.ingest.baker:Baked"  # point in an ingest: a chunk is in the spool file
 
 
 def children(pid: int) -> list[int]:

@@ -11,8 +11,8 @@ from tiler.errors import MissingObject, SourceReadError
 from tiler.layers.catalog import Layer
 from tiler.layers.cog_layout import CogLayout
 from tiler.layers.digests import OPAQUE, Digest, Levels, block_digest, pixel_kind, shapes, store_digests, stored_digests
-from tiler.raster.cog_header import Sizes, block_lists
 from tiler.raster.datasets import opened
+from tiler.storage.cog_header import Sizes, block_lists
 from tiler.storage.gdal_reads import location
 from tiler.storage.store import Store
 

@@ -24,9 +24,9 @@ from rasterio.io import DatasetReader
 from rasterio.session import DummySession
 
 from tiler.errors import MissingObject, SourceReadError, StoreError
-from tiler.raster import amplitude, bodies, cog_header, gcps, s3_reads, subdatasets, vrt
+from tiler.raster import amplitude, bodies, gcps, s3_reads, subdatasets, vrt
 from tiler.raster.options import Nodata, Options
-from tiler.storage import gdal_reads
+from tiler.storage import cog_header, gdal_reads
 
 T = TypeVar("T")
 
