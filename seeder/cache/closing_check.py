@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import islice
@@ -93,10 +94,11 @@ def _differing(audit: Audit, block_masks: list[BlockMask], settings: Settings, j
 def suspects(layer: Layer, stores: Stores, history: History, cost: Cost, *, most: int = 0) -> int:
     """Count stored tiles that are stale or unsure; stop soon after `most`. `cost` adds up the requests."""
     number = 0
-    for batch in stored(stores.tiles, StoredFilter(layer), cost):
-        number += sum(history.suspect(each.name, each.modified) for each in batch)
-        if number > most:
-            break
+    with closing(stored(stores.tiles, StoredFilter(layer), cost)) as batches:
+        for batch in batches:
+            number += sum(history.suspect(each.name, each.modified) for each in batch)
+            if number > most:
+                break
     return number
 
 

@@ -124,7 +124,7 @@ def refresh(
     as_json: bool,
     settings: Settings,
 ) -> None:
-    """Replace a layer's rasters, or some of its scenes; re-render stored tiles.
+    """Replace rasters or scenes; re-render stored tiles.
 
     Ingest SOURCE with the options of the previous ingest, and with those given here. Instead of SOURCE, which lists
     all rasters as in `ingest`, --add, --replace and --drop change the list of scenes; repeat them for more. Re-render

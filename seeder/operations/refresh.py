@@ -18,7 +18,7 @@ from seeder.operations.ingest import ingest
 from seeder.operations.renew import NewTiles, RenewPlan, RenewResult, confirm_renewal, plan_renewal, renew
 from seeder.operations.report import Report
 from seeder.operations.run import RunOptions
-from seeder.operations.scenes import SceneChanges, Sources, change_scenes, kept_scenes, read_sources
+from seeder.operations.scenes import SceneChanges, Sources, change_scenes, earlier_scenes, kept_scenes, read_sources
 from seeder.operations.update import RERUN_HINT, UpdateContext, UpdateTask
 from seeder.select.selection import Selection
 from tiler.errors import BadOption
@@ -82,7 +82,10 @@ class NextSource:
         if not self.scene_changes or known is None:
             scenes = read_sources(self.sources, options, report, jobs=jobs, known=known)
         else:
-            scenes, counts = change_scenes(layer, known, self.scene_changes, self.sources, options, report, jobs=jobs)
+            earlier = earlier_scenes(layer, stores.sources)
+            scenes, counts = change_scenes(
+                layer, known, self.scene_changes, self.sources, options, report, jobs=jobs, earlier=earlier
+            )
             report.ended(counts)
         return scenes, options if known is None or scenes == known else _frozen(options, layer)
 
