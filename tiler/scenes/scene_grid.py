@@ -25,13 +25,19 @@ def on_one_grid(one: Scene, other: Scene) -> bool:
     """Whether the pixels of two scenes lie on one grid of the same CRS."""
     if one.crs != other.crs or one.dtype != other.dtype or one.reading.count != other.reading.count:
         return False
-    mine, its = Affine(*one.transform), Affine(*other.transform)
-    longest = max(*one.size, *other.size)
-    back = ~mine
-    if np.abs(np.subtract((back * its)[:6], (1, 0, (back * its).c, 0, 1, (back * its).f))).max() * longest > SAME:
+    back, its = ~Affine(*one.transform), Affine(*other.transform)
+    across = back.a * its.a + back.b * its.d - 1, back.d * its.a + back.e * its.d  # pixels off for each column
+    down = back.a * its.b + back.b * its.e, back.d * its.b + back.e * its.e - 1
+    if max(map(abs, (*across, *down))) * max(*one.size, *other.size) > SAME:
         return False
-    column, row = back * (its.c, its.f)
-    return bool(max(abs(column - round(column)), abs(row - round(row))) < SAME)
+    column, row = _corner(back, other)
+    return max(abs(column - round(column)), abs(row - round(row))) < SAME
+
+
+def _corner(back: Affine, scene: Scene) -> tuple[float, float]:
+    """Column and row of a scene's first pixel; `back` leads from the CRS to the pixels."""
+    _, _, x, _, _, y = scene.transform
+    return back.a * x + back.b * y + back.c, back.d * x + back.e * y + back.f
 
 
 class SceneGrid:
@@ -46,13 +52,14 @@ class SceneGrid:
         self._open_options = open_options
         self.factor = factor
         first = Affine(*scenes[0].transform)
-        places = np.array([[round(each) for each in ~first * scene.transform[2:6:3]] for scene in scenes])
+        places = np.array([[round(each) for each in _corner(~first, scene)] for scene in scenes])
         sizes = np.array([scene.size for scene in scenes])
         start, stop = places.min(axis=0), (places + sizes).max(axis=0)
         corners = np.hstack([places - start, places - start + sizes])
         self._boxes = -(-corners // factor) if factor > 1 else corners  # of each scene, in pixels of the grid
         self.width, self.height = (-(-(stop - start) // factor)).tolist()
-        self.transform = first * Affine.translation(*start.tolist()) * Affine.scale(factor)
+        self.shape = (self.height, self.width)
+        self.transform = _moved(first, *start.tolist(), factor)
         self.crs = scenes[0].crs
         self.name = f"{scenes[0].address} and {len(scenes) - 1} other scenes"
         count = scenes[0].reading.count
@@ -132,6 +139,12 @@ class SceneGrid:
         )
 
 
+def _moved(grid: Affine, column: int, row: int, factor: int) -> Affine:
+    """The geotransform of a grid that begins at a pixel and has pixels `factor` times as large."""
+    a, b, c, d, e, f = grid[:6]
+    return Affine(a * factor, b * factor, a * column + b * row + c, d * factor, e * factor, d * column + e * row + f)
+
+
 def _key(window: Any, out_shape: tuple[int, ...]) -> tuple[int, ...]:
     """Column, row, width and height of a window, and the rows and columns to read it into."""
     left, top, width, height = (int(each) for each in (window.col_off, window.row_off, window.width, window.height))
@@ -154,7 +167,7 @@ def _span(start: int, stop: int, first: int, size: int, pixels: int) -> tuple[tu
 
 def _has(scene: Scene, first: Scene, factor: int, open_options: OpenOptions) -> bool:
     """Whether a scene has an overview of this factor on the grid that `first` begins."""
-    column, row = ~Affine(*first.transform) * scene.transform[2:6:3]
+    column, row = _corner(~Affine(*first.transform), scene)
     if any(round(each) % factor for each in (column, row, *scene.size)):
         return False
     return factor in overviews_of(scene.listed.path, open_options)
