@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from functools import wraps
-from pathlib import Path
 from typing import Any
 
 import click
@@ -20,7 +19,7 @@ from seeder.cli.scenes import MakeSources, scene_options
 from seeder.cli.scratch import scratch_option
 from tiler.choices import BAKES, CHOICES, FITS, RESAMPLINGS, TERRAINS
 from tiler.errors import BadOption
-from tiler.keys import check_layer, layer_from
+from tiler.keys import check_layer
 from tiler.settings import Settings
 
 Command = Callable[..., None]
@@ -294,17 +293,6 @@ def raster_options(command: Command) -> Command:
     return with_changes
 
 
-def _name_from(sources: tuple[str, ...]) -> str:
-    """The layer's name from that of its only source.
-
-    Raises:
-        BadOption: there are several sources, or it has no name.
-    """
-    if len(sources) > 1 or sources[0] == "-" or any(sign in sources[0] for sign in "*?["):
-        raise BadOption("name the layer of these sources: add --layer NAME")
-    return layer_from(Path(sources[0].removeprefix("@").rstrip("/")).stem)
-
-
 @command("ingest")
 @click.argument("source", nargs=-1, required=True, shell_complete=complete_file)
 @option("--layer", group="Output", metavar="NAME", help="Name of the layer.  [default: from SOURCE, if that is one]")
@@ -354,12 +342,12 @@ def ingest(
     """
     from seeder.operations.ingest import created_stores, plan_ingest, with_zooms
     from seeder.operations.ingest import ingest as ingest_raster
-    from seeder.operations.scenes import read_sources
+    from seeder.operations.scenes import name_from, read_sources
     from tiler.ingest.staging import Staging
     from tiler.raster.options import Options
     from tiler.storage.store import Stores
 
-    name = check_layer(layer) if layer else _name_from(source)
+    name = check_layer(layer) if layer else name_from(source)
     staging = Staging(scratch, settings.temporary)
     options, report = Options(**changes), TerminalReport()
     seeding = seed_arguments.seeding(name, settings)

@@ -12,11 +12,12 @@ from seeder.operations.report import Report
 from tiler.choices import Overlap
 from tiler.errors import BadOption
 from tiler.inputs import check_source
-from tiler.keys import scenes_key
+from tiler.keys import layer_from, scenes_key
 from tiler.layers.catalog import Layer
 from tiler.raster.options import Options
 from tiler.scenes.expand import expand
 from tiler.scenes.headers import read_scenes
+from tiler.scenes.order import ordered
 from tiler.scenes.scene import Listed, Scene
 from tiler.scenes.scene_list import SceneList, parse
 from tiler.storage.store import Store
@@ -65,6 +66,17 @@ class ScenesChanged:
         return asdict(self)
 
 
+def name_from(names: Sequence[str]) -> str:
+    """A layer's name from that of its only source.
+
+    Raises:
+        BadOption: there are several sources, or it has no name.
+    """
+    if len(names) != 1 or names[0] == "-" or any(sign in names[0] for sign in "*?["):
+        raise BadOption("name the layer of these sources: add --layer NAME")
+    return layer_from(Path(names[0].removeprefix("@").rstrip("/")).stem)
+
+
 def read_sources(
     sources: Sources, options: Options, report: Report, *, jobs: int, known: SceneList | None = None
 ) -> str | SceneList:
@@ -95,6 +107,16 @@ def kept_scenes(layer: Layer, sources: Store) -> SceneList:
         raise BadOption(f"layer {layer.id!r} was made of one raster: {cure}")
     key = scenes_key(layer.id, layer.revision)
     return parse(sources.get(key), key)
+
+
+def listed_scenes(layer: Layer, sources: Store) -> tuple[Scene, ...]:
+    """The scenes of a layer's revision, the lowest first.
+
+    Raises:
+        BadOption, CatalogError: see `kept_scenes`.
+    """
+    kept = kept_scenes(layer, sources)
+    return ordered(kept.scenes, kept.overlap)
 
 
 def change_scenes(

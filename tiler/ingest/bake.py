@@ -14,14 +14,15 @@ from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from tiler import keys
+from tiler import keys, timing
 from tiler.errors import CatalogError
 from tiler.grid import TILE, Window, tile_ranges
 from tiler.ingest.baker import Below, baking, profile_of
@@ -43,8 +44,16 @@ from tiler.storage.store import Store
 NEAR = 16  # one over the largest share of the world's width to check at once, because projections bend
 PUTS = 2  # parts that are stored at once
 WAITING = 4  # most parts that wait to be stored
+FRESH = timedelta(seconds=timing.BAKE_SECONDS / 2)  # age of facts that need not be written anew
 
 Range = tuple[int, int, int, int]  # first and last column and row of tiles, half-open
+
+
+class StoredPart(NamedTuple):
+    """The name of a stored part, and the age of its facts."""
+
+    name: str
+    age: timedelta
 
 
 class Raster(Protocol):
@@ -74,7 +83,7 @@ class Bake:
     parts: dict[Place, Part] = field(default_factory=dict)
     opaque: bool = True
     cells: npt.NDArray[np.bool_] = field(init=False)
-    _known: dict[str, str] = field(default_factory=dict)  # names of stored parts by input
+    _known: dict[str, StoredPart] = field(default_factory=dict)  # by input
     _places: dict[str, tuple[str, int]] = field(default_factory=dict)  # of the last level of each part
     _done: int = 0
     _total: int = 0
@@ -106,7 +115,7 @@ class Bake:
         for tier in range(survey.base // SERVED + 1):
             below = self._bake_tier(tier, below, ranges)
             self.parts |= below
-        self.progress(self._total, self._total)
+        self._advance(max(0, self._total - self._done))
         finished = SERVED if survey.finished else 0
         shards = put_manifest(self.layer, self.sources, self.parts)
         left, top, *_ = ranges[0]
@@ -215,17 +224,17 @@ class Bake:
         self._count(facts)
         return part
 
-    def _reused(self, name: str, chunks: int) -> Part | None:
-        """A stored part; None if its facts are damaged or its COG is gone."""
+    def _reused(self, stored: StoredPart, chunks: int) -> Part | None:
+        """A stored part; None if its facts are damaged."""
+        name = stored.name
         key = keys.part_facts_key(self.layer, name)
         try:
             data = self.sources.get(key)
             facts = PartFacts.parse(data, key)
         except CatalogError:
             return None
-        self.sources.put(key, data, content_type="application/json")  # as new: the removal of old parts keeps it
-        if not self.sources.has(keys.part_key(self.layer, name)):
-            return None
+        if stored.age > FRESH:  # as new: the removal of old parts keeps it
+            self.sources.put(key, data, content_type="application/json")
         self._places[name] = location(self.sources, keys.part_key(self.layer, name), facts.layout.head), SERVED
         self._count(facts)
         self._advance(chunks)
@@ -281,10 +290,16 @@ def _window(place: Place, zoom: int) -> Window:
     return Window(zoom, place.column * side, place.row * side, side, side)
 
 
-def _stored(layer: str, sources: Store) -> dict[str, str]:
-    """The names of stored parts by their input."""
-    facts = (keys.part_of_facts(entry.key) for entry in sources.list(keys.parts_prefix(layer)))
-    return {name.partition("-")[0]: name for name in sorted(filter(None, facts))}
+def _stored(layer: str, sources: Store) -> dict[str, StoredPart]:
+    """The stored parts by their input: those whose COG and facts are there."""
+    now = datetime.now(UTC)
+    entries = {entry.key: entry for entry in sources.list(keys.parts_prefix(layer))}
+    found = {}
+    for key in sorted(entries):
+        name = keys.part_of_facts(key)
+        if name and keys.part_key(layer, name) in entries:
+            found[name.partition("-")[0]] = StoredPart(name, now - entries[key].modified)
+    return found
 
 
 def _store(sources: Store, layer: str, part: Part, file: Path, facts: bytes) -> None:

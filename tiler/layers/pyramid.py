@@ -142,9 +142,12 @@ def shard(sources: Store, key: str) -> Mapping[Place, Part]:
     if key in _shards:
         return _shards[key]
     try:
+        content = sources.get(key)
+        if not key.endswith(f"/{_name(content)}.json"):
+            raise CatalogError(key, "its name is not the hash of its content")
         parts = {
             Place(*map(int, each["place"])): Part(str(each["name"]), CogLayout(**each["layout"]))
-            for each in read_json(sources.get(key))
+            for each in read_json(content)
         }
     except MissingObject as error:
         raise CatalogError(key, "it is missing") from error
@@ -164,9 +167,14 @@ def put_manifest(layer: str, sources: Store, parts: Mapping[Place, Part]) -> dic
     names = {}
     for square, places in groups.items():
         content = json.dumps([_entry(place, parts[place]) for place in places]).encode()
-        names[square] = hashlib.blake2b(content, digest_size=8).hexdigest()
+        names[square] = _name(content)
         sources.put(keys.shard_key(layer, names[square]), content, content_type="application/json")
     return names
+
+
+def _name(content: bytes) -> str:
+    """The name of a shard: a hash of its content."""
+    return hashlib.blake2b(content, digest_size=8).hexdigest()
 
 
 def _entry(place: Place, part: Part) -> dict[str, Any]:

@@ -9,9 +9,10 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from tiler.errors import shown
 from tiler.raster.datasets import OpenOptions
 from tiler.raster.options import Options
-from tiler.scenes.remote import is_remote, version_of, without_query
+from tiler.scenes.remote import is_remote, version_of
 from tiler.scenes.scene import Listed
 from tiler.scenes.sidecars import ROOTS, TIFF, beside, head_of, is_file
 from tiler.scenes.source_files import Walk
@@ -40,16 +41,16 @@ def fingerprint(listed: Listed, options: Options, *, checksum: bool = False, bef
     ETag and its size. No folder, no name of the scene and no query string is part of it.
 
     Raises:
-        BadSource: a VRT refers to a forbidden member, or a server refuses the object.
+        BadSource: a VRT refers to a forbidden member, or a server refuses the object or leads into a private network.
         StoreError: a server fails or does not answer.
         OSError: a file cannot be read.
     """
     if is_remote(listed.path):
-        return _digested(BY_VERSION, [version_of(listed.path, options)])
+        return _digested(BY_VERSION, [version_of(listed.path, options, strange=listed.strange)])
     files, far = files_of(listed.path, OpenOptions.of(options))
     stem = files[0].stem if files else ""
     stamps = list(_stamps(map(str, files), stem))
-    versions = [version_of(name, options) if is_remote(name) else without_query(name) for name in far]
+    versions = [version_of(name, options) if is_remote(name) else shown(name) for name in far]
     now = time.time_ns()
     if checksum or before.startswith(BY_CONTENT) or any(now - each.modified < RECENT for each in stamps):
         contents = [f"{each.label} {each.size} {_content(each.path)}" for each in stamps]

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from rasterio.crs import CRS
 
-from tiler.errors import BadOption, BadScenes, BadSource, SourceReadError, TilerError
+from tiler.errors import BadOption, BadScenes, BadSource, SourceReadError, TilerError, without_queries
 from tiler.grid import Bounds
 from tiler.image.style import Rgba
 from tiler.processes import stream
@@ -24,7 +24,7 @@ from tiler.raster.styling import palette_for
 from tiler.raster.warp import baked_dtype
 from tiler.scenes.alike import check_alike
 from tiler.scenes.fingerprint import fingerprint
-from tiler.scenes.remote import is_remote, without_query
+from tiler.scenes.remote import is_remote
 from tiler.scenes.s3_sources import check_readable
 from tiler.scenes.safe_open import opened_safely
 from tiler.scenes.scene import Listed, Scene
@@ -231,5 +231,5 @@ def _fault(error: TilerError | OSError, listed: Listed) -> _Fault:
         why = error.strerror or str(error)
     else:
         why = str(error)
-    why = without_query(why.replace(listed.path, listed.address))
+    why = without_queries(why.replace(listed.path, listed.address), listed.path)
     return _Fault(why, why if isinstance(error, BadOption) else "")

@@ -1,28 +1,23 @@
-"""Scenes in S3 and on web servers: addresses without their query strings, and the versions of objects."""
+"""Scenes in S3 and on web servers: the versions of objects."""
 
 from __future__ import annotations
 
 import logging
 import re
+from email.message import Message
 from functools import lru_cache
 from typing import Any
 
-from tiler.errors import BadSource, StoreError
+from tiler.errors import BadSource, StoreError, shown
 from tiler.raster import s3_reads
 from tiler.raster.options import Options
 from tiler.scenes.s3_sources import OBJECT, check_readable, client_of
+from tiler.scenes.web import FIRST, Web, public
 from tiler.storage import access
 
 WEB = re.compile(r"(?:/vsicurl/)?(https?://.+)", re.DOTALL)
-QUERY = re.compile(r"((?:\w+://|/vsi)[^\s?'\"]*)\?[^\s'\")]*")
 CONNECT, READ = 10, 60  # seconds
 REDIRECTS = 5
-WANTED = "bytes=0-0"  # signed URLs allow GET only
-
-
-def without_query(text: str) -> str:
-    """A text without the query strings of the URLs in it, which may hold keys."""
-    return QUERY.sub(r"\1", text)
 
 
 def is_remote(path: str) -> bool:
@@ -30,18 +25,18 @@ def is_remote(path: str) -> bool:
     return bool(OBJECT.fullmatch(path) or WEB.fullmatch(path))
 
 
-def version_of(path: str, options: Options) -> str:
+def version_of(path: str, options: Options, *, strange: bool = False) -> str:
     """A text that changes with the object at `path`: its ETag, or the time of its last change, and its size.
 
     Raises:
-        BadSource: the server refuses it.
+        BadSource: the server refuses it, or it is `strange` and leads into a private network.
         StoreError: the server fails or does not answer.
     """
     if match := OBJECT.fullmatch(path):
         return _in_s3(path, match[1], match[2], options)
     web = WEB.fullmatch(path)
     assert web, "is_remote first"
-    return _on_web(web[1])
+    return _on_web(web[1], strange=strange)
 
 
 def _in_s3(path: str, bucket: str, key: str, options: Options) -> str:
@@ -77,19 +72,25 @@ def _pool() -> Any:
     return urllib3.PoolManager(retries=retries, timeout=urllib3.Timeout(connect=CONNECT, read=READ))
 
 
-def _on_web(url: str) -> str:
+def _on_web(url: str, *, strange: bool) -> str:
+    name = shown(url)
+    status, headers = Web(name, public).head(url) if strange else _head(url)
+    if status >= 500 or status == 429:
+        raise StoreError("read", name, f"HTTP status {status}")
+    if status >= 400:
+        raise BadSource(name, f"HTTP status {status}: check its address, or renew the link if it is signed")
+    whole = str(headers.get("Content-Range", "")).rpartition("/")[2] or headers.get("Content-Length", "")
+    return f"{headers.get('ETag') or headers.get('Last-Modified', '')} {whole}"
+
+
+def _head(url: str) -> tuple[int, Message | Any]:
+    """The status and the headers of the answer to a request for the first byte of an address that the user typed."""
     import urllib3  # noqa: PLC0415 - only for scenes on the web
 
-    shown = without_query(url)
     try:
-        answer = _pool().request("GET", url, headers={"Range": WANTED}, preload_content=False)
+        answer = _pool().request("GET", url, headers=FIRST, preload_content=False)
         answer.close()
     except urllib3.exceptions.HTTPError as error:
         reason = getattr(error, "reason", None) or error
-        raise StoreError("read", shown, type(reason).__name__) from None  # its text shows the query string
-    if answer.status >= 500 or answer.status == 429:
-        raise StoreError("read", shown, f"HTTP status {answer.status}")
-    if answer.status >= 400:
-        raise BadSource(shown, f"HTTP status {answer.status}: check its address, or renew the link if it is signed")
-    whole = str(answer.headers.get("Content-Range", "")).rpartition("/")[2] or answer.headers.get("Content-Length", "")
-    return f"{answer.headers.get('ETag') or answer.headers.get('Last-Modified', '')} {whole}"
+        raise StoreError("read", shown(url), type(reason).__name__) from None  # its text shows the query string
+    return answer.status, answer.headers

@@ -16,12 +16,14 @@ from tiler.raster.reading import Reading
 class Listed:
     """A scene of a list: its address to show, its path for GDAL, and its date (ISO 8601), empty if unknown.
 
-    The address never has a query string; the path of a signed URL does.
+    The address never has a query string; the path of a signed URL does. `strange` if a remote list names it: then no
+    request for it may reach a private network.
     """
 
     address: str
     path: str
     date: str = ""
+    strange: bool = False
 
 
 @dataclass(frozen=True, slots=True)

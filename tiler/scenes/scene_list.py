@@ -13,13 +13,12 @@ import numpy as np
 from rasterio.errors import CRSError
 
 from tiler.choices import OVERLAPS, Overlap
-from tiler.errors import CatalogError, GridError
+from tiler.errors import CatalogError, GridError, shown
 from tiler.grid import Bounds
 from tiler.inputs import METADATA, read_json
 from tiler.layers.version import check_version
 from tiler.raster.reading import Reading
 from tiler.scenes.headers import crs_of
-from tiler.scenes.remote import WEB, without_query
 from tiler.scenes.scene import Listed, Scene
 
 VERSION = 1
@@ -90,32 +89,35 @@ def _row(scene: Scene, tables: dict[str, dict[str, int]]) -> list[Any]:
     ]
     path = _kept(scene.listed.path)
     return [
-        *(without_query(scene.address), "" if path == scene.address else path, scene.listed.date, scene.fingerprint),
+        *(shown(scene.address), "" if path == scene.address else path, scene.listed.date, scene.listed.strange),
+        scene.fingerprint,
         *(list(scene.size), list(scene.transform), list(scene.bounds), scene.resolution, scene.dtype, *numbers),
     ]
 
 
 def _kept(path: str) -> str:
-    """A path without its query string; that of a local file stays, because a question mark may be in its name."""
-    if path.startswith("/vsicurl?"):
+    """A path without query strings; that of a local file stays, because a question mark may be in its name."""
+    if "/vsicurl?" in path:
         return ""
-    return path.partition("?")[0] if WEB.fullmatch(path) else path
+    return shown(path) if path.startswith("/vsi") or "://" in path else path
 
 
 def _scene(row: Sequence[Any], shared: tuple[list[Any], ...]) -> Scene:
-    address, path, date, mark, size, transform, bounds, resolution, dtype, *numbers = row
+    address, path, date, strange, mark, size, transform, bounds, resolution, dtype, *numbers = row
     texts = (address, path, date, mark, dtype)
     if len(size) != 2 or len(transform) != 6 or len(numbers) != len(TABLES):
         raise ValueError(f"scene {address!r}: a field has too few or too many numbers")
     if not all(isinstance(each, str) for each in texts):
         raise ValueError(f"scene {address!r}: a field is no text")
+    if strange not in (True, False):
+        raise ValueError(f"scene {address!r}: a field is neither true nor false")
     if min(*size) < 1 or min(numbers) < 0 or not all(map(math.isfinite, (*transform, resolution))) or resolution <= 0:
         raise ValueError(f"scene {address!r}: a number is out of its range")
     crs, reading, palette = (table[number] for table, number in zip(shared, numbers, strict=True))
     width, height = map(int, size)
     a, b, c, d, e, f = map(float, transform)
     return Scene(
-        listed=Listed(address, path or address, date),
+        listed=Listed(address, path or address, date, bool(strange)),
         fingerprint=mark,
         crs=crs,
         size=(width, height),

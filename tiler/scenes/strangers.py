@@ -117,7 +117,7 @@ class Far:
             return Listed(shown(url), url, date)
         if not url.startswith(WEB if self.url.startswith("http://") else "https://"):
             self._refuse(name)
-        return Listed(shown(url), quote(url, safe="/:%?&=+~;,@!$'()*[]#"), date)
+        return Listed(shown(url), quote(url, safe="/:%?&=+~;,@!$'()*[]#"), date, strange=True)
 
     def _refuse(self, name: str) -> NoReturn:
         why = f"it refers to {shortened(shown(name))}, which is neither https:// nor s3://"

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
+from email.message import Message
 from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import NamedTuple
@@ -31,6 +32,7 @@ REDIRECTS = {301, 302, 303, 307, 308}
 LONGEST = 120.0  # seconds until the whole answer must have arrived
 PORTS = {"http": 80, "https": 443}
 NAT64 = int(IPv6Address("64:ff9b::"))  # its last 32 bits are an IPv4 address
+FIRST = {"Range": "bytes=0-0"}  # signed URLs allow GET only
 DOWNLOAD = "download the list, and give the file"
 
 
@@ -100,7 +102,17 @@ class Web:
             BadSource: the address or a redirect is forbidden.
             StoreError: the server does not answer.
         """
-        self._followed(url, {"Range": "bytes=0-0"})[1].close()
+        self.head(url)
+
+    def head(self, url: str) -> tuple[int, Message]:
+        """The status and the headers of the answer to a request for the first byte of `url`.
+
+        Raises:
+            BadSource: the address or a redirect is forbidden.
+            StoreError: the server does not answer.
+        """
+        with closing(self._followed(url, FIRST)[1]) as answer:
+            return answer.status, answer.headers
 
     def _followed(self, url: str, headers: dict[str, str]) -> tuple[str, HTTPResponse]:
         """The last address and its answer, after at most HOPS redirects."""

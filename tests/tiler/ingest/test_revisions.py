@@ -15,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from seeder.jobs.ledger import jobs
+from tests.support.baked import bytes_of_parts, remove_parts
 from tests.support.layer_strategies import GLOBE, layers
 from tests.support.layers import silent
 from tests.support.oracle import alone, tiles_of
@@ -134,7 +135,7 @@ def test_an_earlier_raster_comes_back_without_being_baked_again(
     first, second = (take(path, stores, virtual=virtual).layer for path in paths)
     tile = tiles_of(first, first.maxzoom)[0]
     before = alone(first, stores, tile)
-    monkeypatch.setattr(ingest_module, "bake_cog", pytest.fail)
+    monkeypatch.setattr(ingest_module, "Bake", pytest.fail)
     again = take(paths[0], stores, virtual=virtual)
     assert again.fresh
     assert again.layer == replace(first, previous=second.revision) == load_layer(stores.sources, "layer")
@@ -143,21 +144,23 @@ def test_an_earlier_raster_comes_back_without_being_baked_again(
     assert take(paths[1], stores, virtual=virtual).layer == replace(second, previous=first.revision)
 
 
-def test_an_earlier_raster_is_baked_again_where_its_cog_is_gone(make_raster: MakeRaster, stores: Stores) -> None:
+def test_an_earlier_raster_is_baked_again_where_its_parts_are_gone(make_raster: MakeRaster, stores: Stores) -> None:
     paths = [raster(make_raster, seed, f"{seed}.tif") for seed in range(2)]
     first, second = (take(path, stores).layer for path in paths)
-    stores.sources.delete([first.source])
+    before = bytes_of_parts(first, stores)
+    remove_parts(first, stores)
     assert take(paths[0], stores).layer == replace(first, previous=second.revision)
-    assert stores.sources.has(first.source)
+    assert bytes_of_parts(first, stores) == before
 
 
-@pytest.mark.parametrize("lost", ["tile.json", "index.tif"])
+@pytest.mark.parametrize("lost", ["tile.json", "parts"])
 def test_a_revision_that_is_mended_still_knows_the_one_before(
     lost: str, make_raster: MakeRaster, stores: Stores
 ) -> None:
     first, second = (take(raster(make_raster, seed), stores).layer for seed in range(2))
     stores.tiles.delete([tilejson_key("layer")] if lost == "tile.json" else [])
-    stores.sources.delete([second.source] if lost == "index.tif" else [])
+    if lost == "parts":
+        remove_parts(second, stores)
     assert take(raster(make_raster, 1), stores).layer == second
     assert second.previous == first.revision
 

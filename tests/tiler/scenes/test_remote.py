@@ -15,7 +15,8 @@ from tests.support.credentials import Profiles
 from tests.support.rasters import Recipe, scene, write_raster
 from tests.support.recorded_s3 import RecordedS3, recorded
 from tests.support.scenes import silent
-from tiler.errors import BadScenes, BadSource
+from tests.support.wanderer import Wanderer, wandering
+from tiler.errors import BadScenes, BadSource, StoreError, shown
 from tiler.raster import datasets
 from tiler.raster.options import Options
 from tiler.scenes import remote, s3_sources
@@ -88,18 +89,34 @@ def test_each_header_of_a_version_counts(name: str, monkeypatch: pytest.MonkeyPa
     assert len(versions) == 2
 
 
-@pytest.mark.parametrize(
-    ("text", "shown"),
-    [
-        ("cannot read https://a.test/b.tif?sig=X&k=Y: no", "cannot read https://a.test/b.tif no"),
-        ("'/vsicurl/https://a.test/b.tif?sig=X' does not exist", "'/vsicurl/https://a.test/b.tif' does not exist"),
-        ("(s3://a/b?versionId=X)", "(s3://a/b)"),
-        ("is it /data/what?.tif", "is it /data/what?.tif"),
-        ("nothing?", "nothing?"),
-    ],
-)
-def test_query_strings_are_cut_out_of_texts(text: str, shown: str) -> None:
-    assert remote.without_query(text) == shown
+@pytest.fixture
+def web() -> Iterator[Wanderer]:
+    with wandering() as server:
+        yield server
+
+
+def test_a_private_address_is_refused_to_scenes_of_a_remote_list_only(web: Wanderer) -> None:
+    """Also after a redirect; what the user typed may be in a private network."""
+    url = web.set("/a.tif", web.set("/b.tif", b"pixels"))
+    assert mark(url) == mark(url.replace("a.tif", "b.tif"))
+    web.requests.clear()
+    with pytest.raises(BadSource, match=r"leads to 127\.0\.0\.1, an address of a private network"):
+        fingerprint(Listed(url, url, strange=True), Options())
+    assert web.requests == []
+
+
+def test_a_scene_of_a_remote_list_has_the_same_version_as_if_typed(
+    web: Wanderer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = web.set("/a.tif", b"pixels")
+    monkeypatch.setattr(remote, "public", lambda _address: True)
+    assert fingerprint(Listed(url, url, strange=True), Options()) == mark(url)
+    for status, error in ((404, BadSource), (429, StoreError), (503, StoreError)):
+        for strange in (False, True):
+            path = web.set("/b.tif", status) + "?sig=SECRET"
+            with pytest.raises(error, match=f"HTTP status {status}") as caught:
+                fingerprint(Listed(shown(path), path, strange=strange), Options())
+            assert "SECRET" not in str(caught.value)
 
 
 def test_a_refused_object_is_named(put: Any) -> None:

@@ -58,7 +58,14 @@ def test_a_large_list_is_compressed_and_comes_back(monkeypatch: pytest.MonkeyPat
 
 
 @pytest.mark.parametrize(
-    "path", ["https://a.test/b.tif?sig=SECRET", "/vsicurl/https://a.test/b.tif?sig=SECRET", "/vsicurl?url=a&k=SECRET"]
+    "path",
+    [
+        "https://a.test/b.tif?sig=SECRET",
+        "https://me:SECRET@a.test/b.tif",
+        "/vsicurl/https://a.test/b.tif?sig=SECRET",
+        "/vsicurl?url=a&k=SECRET",
+        "/vsitar/vsicurl?url=a&k=SECRET",
+    ],
 )
 def test_no_query_string_is_stored(path: str) -> None:
     data = dump([made("https://a.test/b.tif", path=path)])
@@ -71,10 +78,16 @@ def test_a_question_mark_in_the_name_of_a_file_stays() -> None:
     assert parse(dump([odd]), KEY).scenes == (odd,)
 
 
+def test_a_scene_of_a_remote_list_stays_one() -> None:
+    scene = made("https://a.test/b.tif")
+    strange = replace(scene, listed=replace(scene.listed, strange=True))
+    assert parse(dump([strange, scene]), KEY).scenes == (strange, scene)
+
+
 def damaged() -> list[bytes]:
     fields = json.loads(dump([made()]))
     row = fields["scenes"][0]
-    rows = [[*row[:at], wrong, *row[at + 1 :]] for at in range(4, len(row)) for wrong in (None, [], [1], -7, "x")]
+    rows = [[*row[:at], wrong, *row[at + 1 :]] for at in (3, *range(5, len(row))) for wrong in (None, [], [1], -7, "x")]
     changes = [{"overlap": "both"}, {"crs": ["nowhere"]}, {"readings": [{}]}, {"version": 0}, {"scenes": [[]]}]
     return [
         *(b"", b"[]", b"\x1f\x8b", b"null", b"{}"),

@@ -56,7 +56,7 @@ def test_items_of_a_server_are_scenes(server: Wanderer) -> None:
     url = server.set("/a/items.json", collection(item(data="b.tif"), item(data="s3://bucket/c.tif")))
     date = "2026-05-01T10:00:00Z"
     first, second = f"{server.url}/a/b.tif", "s3://bucket/c.tif"
-    assert scenes(url) == (Listed(first, first, date), Listed(second, second, date))
+    assert scenes(url) == (Listed(first, first, date, strange=True), Listed(second, second, date))
     assert server.requests == ["/a/items.json", "/a/b.tif"]
 
 
@@ -74,7 +74,7 @@ def test_an_index_of_a_server_is_a_list(server: Wanderer) -> None:
     feature = {"type": "Feature", "properties": {"location": "a b.tif", "date": "2026-05-01"}}
     url = f"{server.url}/a b.tif"
     assert scenes(server.set("/index.geojson", collection(feature))) == (
-        Listed(url, url.replace(" ", "%20"), "2026-05-01"),
+        Listed(url, url.replace(" ", "%20"), "2026-05-01", strange=True),
     )
 
 
