@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
-import pytest
 from hypothesis import strategies as st
 from rasterio.crs import CRS
 from rasterio.warp import transform
@@ -24,23 +21,20 @@ from seeder.operations.update import UpdateContext, UpdateOptions
 from seeder.select.selection import Selection
 from tests.support.oracle import alone, tiles_of
 from tests.support.rasters import Recipe, write_raster
-from tiler import timing
 from tiler.choices import Overlap
 from tiler.grid import resolution
-from tiler.ingest import bake, baker, chunks
-from tiler.keys import tile_key, TileName
-from tiler.layers import part_pixels, pyramid
+from tiler.keys import TileName, tile_key
 from tiler.layers.catalog import Layer, load_layer
-from tiler.layers.pyramid import Pyramid
+from tiler.layers.pyramid import Place, Pyramid
 from tiler.layers.render import TileVariant
 from tiler.raster.options import Options
 from tiler.settings import Settings
 from tiler.storage.store import Stores
 
-ZOOM = 6  # of the sheets
+ZOOM = 8  # of the sheets; the world has 4 x 4 parts
+EAST = 1 << 14  # pixels of a part
 NAME = "mosaic"
 ONE = RunOptions(jobs=1)
-SMALL = 8  # tiles along the side of a part
 OVERLAPS: tuple[Overlap, ...] = ("last", "first", "newest", "finest")
 NODATA = 0
 
@@ -53,6 +47,11 @@ class Sheet(NamedTuple):
     north: float
     size: float = 1.0
 
+    @property
+    def wide(self) -> bool:
+        """Whether it may continue in the next part."""
+        return self.crs in ("EPSG:4326", "EPSG:3857")
+
     def bounds(self, left: int, top: int, width: int, height: int) -> tuple[float, float, float, float]:
         """W,S,E,N of a window in units of the CRS."""
         geographic = CRS.from_user_input(self.crs).is_geographic
@@ -62,11 +61,11 @@ class Sheet(NamedTuple):
         return west, north - height * pixel, west + width * pixel, north
 
 
-SHEETS = {
-    "land": (Sheet("EPSG:4326", 3.0, 50.0), Sheet("EPSG:32632", 5.0, 49.0, 0.7)),
-    "one": (Sheet("EPSG:3857", 3.0, 50.0), Sheet("EPSG:3857", 3.5, 49.0, 2.0)),
-    "seam": (Sheet("EPSG:4326", 178.0, -10.0), Sheet("EPSG:3857", -179.9, -11.0)),
-    "pole": (Sheet("EPSG:4326", 10.0, 84.5), Sheet("EPSG:3413", -45.0, 82.0, 0.3)),
+SHEETS = {  # each lies on the corner of four parts, except near the pole
+    "land": (Sheet("EPSG:4326", -0.9, 67.0), Sheet("EPSG:32631", -0.5, 66.8, 0.7)),
+    "one": (Sheet("EPSG:3857", -1.0, 66.9), Sheet("EPSG:3857", -0.7, 66.8, 2.0)),
+    "seam": (Sheet("EPSG:4326", 179.2, 0.8), Sheet("EPSG:3857", -179.9, 0.4)),
+    "pole": (Sheet("EPSG:4326", 89.2, 85.2), Sheet("EPSG:3413", 80.0, 83.0, 0.3)),
 }
 
 
@@ -112,11 +111,11 @@ class Piece:
 @st.composite
 def pieces(draw: st.DrawFn, name: str, sheets: tuple[Sheet, ...]) -> Piece:
     """A scene: near the corner of its sheet, or in a part further east."""
-    side = st.sampled_from((1, 60, 97, 200, 256, 300))
+    side, sheet = st.sampled_from((1, 60, 97, 200, 256, 300)), draw(st.sampled_from(sheets))
     return Piece(
         name,
-        draw(st.sampled_from(sheets)),
-        draw(st.sampled_from((0, 0, 1500, 3000))) + draw(st.sampled_from((0, 60, 157, 256))),
+        sheet,
+        draw(st.sampled_from((0, 60, 157, 256))) + (draw(st.sampled_from((0, 0, EAST))) if sheet.wide else 0),
         draw(st.sampled_from((0, 60, 97, 256))),
         draw(side),
         draw(side),
@@ -162,20 +161,12 @@ def sequences(draw: st.DrawFn, most: int = 3) -> Sequence:
             step = Step(drop=(draw(st.sampled_from([each.name for each in now])),))
         else:
             old = draw(st.sampled_from(now))
-            step = Step(replace=(replace(old, version=old.version + draw(st.integers(0, 1)), hole=draw(st.booleans())),))
+            step = Step(
+                replace=(replace(old, version=old.version + draw(st.integers(0, 1)), hole=draw(st.booleans())),)
+            )
         now = step.after(now)
         steps.append(step)
     return Sequence(first, tuple(steps), draw(st.sampled_from(OVERLAPS)))
-
-
-@contextmanager
-def small_parts() -> Iterator[None]:
-    """Parts of 8 x 8 tiles, so that few pixels make several."""
-    with pytest.MonkeyPatch.context() as patch:
-        for module in (bake, baker, chunks, pyramid, part_pixels):
-            patch.setattr(module, "SIDE", SMALL)
-        patch.setattr(pyramid.across, "__defaults__", (SMALL,))
-        yield
 
 
 @dataclass(frozen=True, slots=True)
@@ -252,7 +243,7 @@ class World:
                         found[tile_key(TileName(NAME, tile, variant.scale, variant.format))] = data
         return found
 
-    def parts(self) -> dict[pyramid.Place, tuple[str, Any]]:
+    def parts(self) -> dict[Place, tuple[str, Any]]:
         """The hash and the place on the grid of each part."""
         layer = self.layer
         assert isinstance(layer.bake, Pyramid)
