@@ -9,6 +9,7 @@ from typing import Any
 
 from seeder.cache.audit import Audit
 from seeder.cache.changes import rendered_alike
+from seeder.cache.foreseen import Foreseen, foreseen
 from seeder.cache.missing import missing
 from seeder.cache.rerender import planned
 from seeder.cache.stale import History
@@ -18,14 +19,15 @@ from seeder.operations.ingest import ingest
 from seeder.operations.renew import NewTiles, RenewPlan, RenewResult, confirm_renewal, plan_renewal, renew
 from seeder.operations.report import Report
 from seeder.operations.run import RunOptions
-from seeder.operations.scenes import SceneChanges, Sources, change_scenes, kept_scenes, read_sources
+from seeder.operations.scenes import SceneChanges, Sources, change_scenes, counted, kept_scenes, read_sources
 from seeder.operations.update import RERUN_HINT, UpdateContext, UpdateTask
 from seeder.select.selection import Selection
 from tiler.errors import BadOption
 from tiler.grid import Bounds
-from tiler.ingest.examine import examined
+from tiler.ingest.examine import Examined, ExaminedScenes, examined
 from tiler.ingest.existing import kept_revision
 from tiler.ingest.ingest import kept, restore
+from tiler.ingest.planned_parts import planned_parts
 from tiler.ingest.staging import Staging
 from tiler.ingest.survey import Survey
 from tiler.ingest.unchanged import check_unchanged
@@ -50,6 +52,19 @@ class RevisionChange:
     def to_json(self) -> dict[str, Any]:
         """The JSON form."""
         return {"layer": self.layer, "revision": self.revision, "previous": self.previous}
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedBake:
+    """The parts of the base that an ingest would bake, at most, and all that the layer would have."""
+
+    layer: str
+    bake: int
+    parts: int
+
+    def to_json(self) -> dict[str, Any]:
+        """The JSON form."""
+        return {"layer": self.layer, "bake": self.bake, "parts": self.parts}
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +96,8 @@ class NextSource:
         known = kept_scenes(layer, stores.sources) if self.scene_changes or layer.scenes else None
         if not self.scene_changes or known is None:
             scenes = read_sources(self.sources, options, report, jobs=jobs, known=known)
+            if known and isinstance(scenes, SceneList):
+                report.ended(counted(layer.id, known, scenes))
         else:
             scenes, counts = change_scenes(layer, known, self.scene_changes, self.sources, options, report, jobs=jobs)
             report.ended(counts)
@@ -95,7 +112,10 @@ def _frozen(options: Options, layer: Layer) -> Options:
 
 
 def plan_refresh(layer: str, context: UpdateContext, source: NextSource | None = None) -> RenewPlan:
-    """Plan a `refresh` and change nothing. With a source, the step that ends is a `RevisionChange`.
+    """Plan a `refresh` and change nothing.
+
+    With a source, the steps that end are a `ScenesChanged` if the layer has scenes, a `PlannedBake` unless nothing is
+    baked, and a `RevisionChange`.
 
     Raises:
         UnknownLayer, BadSource, BadOption, StoreError: see `refresh`.
@@ -110,12 +130,23 @@ def plan_refresh(layer: str, context: UpdateContext, source: NextSource | None =
     raster = examined(rasters, options)
     if loss := _loss(current, raster.survey.bounds, context):
         context.report.note(loss)
-    context.report.ended(RevisionChange(layer, raster.revision, current.revision, planned=True))
     same = raster.revision == current.revision
+    history = None if same or options.virtual else _foreseen(current, raster, options, context)
+    context.report.ended(RevisionChange(layer, raster.revision, current.revision, planned=True))
     following = current if same else kept_revision(context.stores.sources, layer, raster.revision)
     if following:
         return _plan_renewal(current, following, context)
-    return plan_renewal(UpdateTask(StoredFilter(current), context, succeeded=True))
+    return plan_renewal(UpdateTask(StoredFilter(current), context, succeeded=True), history)
+
+
+def _foreseen(
+    current: Layer, raster: Examined | ExaminedScenes, options: Options, context: UpdateContext
+) -> Foreseen | None:
+    """The tiles that a bake of `raster` may change. The step that ends is a `PlannedBake`."""
+    sources = context.stores.sources
+    parts = planned_parts(current.id, sources, raster)
+    context.report.ended(PlannedBake(current.id, len(parts.missing), len(parts.inputs)))
+    return foreseen(current, raster.survey, options, parts, sources, History.of(current, context.stores))
 
 
 def refresh(

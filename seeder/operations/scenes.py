@@ -138,6 +138,16 @@ def change_scenes(
     return SceneList(tuple(scenes), sources.overlap or before.overlap, sources.asset or before.asset), counts
 
 
+def counted(layer: str, before: SceneList | None, after: SceneList) -> ScenesChanged:
+    """The numbers of scenes that differ between two lists, by their addresses and fingerprints."""
+    old = _by_address(before)
+    kept = sum(1 for scene in after.scenes if scene.address in old and old[scene.address] == scene)
+    added = sum(1 for scene in after.scenes if scene.address not in old)
+    new = _by_address(after)
+    dropped = sum(1 for address in old if address not in new)
+    return ScenesChanged(layer, added, len(after.scenes) - added - kept, dropped, kept)
+
+
 def _read(
     sources: Sources,
     listed: Sequence[Listed],
