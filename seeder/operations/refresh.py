@@ -23,7 +23,7 @@ from seeder.operations.scenes import SceneChanges, Sources, change_scenes, count
 from seeder.operations.update import RERUN_HINT, UpdateContext, UpdateTask
 from seeder.select.selection import Selection
 from tiler.errors import BadOption
-from tiler.grid import Bounds
+from tiler.grid import Bounds, zoom_for
 from tiler.ingest.examine import Examined, ExaminedScenes, examined
 from tiler.ingest.existing import kept_revision
 from tiler.ingest.ingest import kept, restore
@@ -35,7 +35,7 @@ from tiler.layers import version
 from tiler.layers.catalog import Layer, load_layer, revisions, shown, stored, undone, version_of
 from tiler.layers.cog_digests import digest_layer, known_digests
 from tiler.layers.digests import stored_digests
-from tiler.raster.options import ACCESS, Options
+from tiler.raster.options import ACCESS, UNREAD, Options
 from tiler.scenes.scene_list import SceneList
 from tiler.storage.store import Stores
 
@@ -94,14 +94,33 @@ class NextSource:
         """
         options = self.options(layer)
         known = kept_scenes(layer, stores.sources) if self.scene_changes or layer.scenes else None
-        if not self.scene_changes or known is None:
-            scenes = read_sources(self.sources, options, report, jobs=jobs, known=known)
+        again = any(value != getattr(layer.asked, name) for name, value in self.changes.items() if name not in UNREAD)
+        scenes: str | SceneList
+        if self.scene_changes and known:
+            changes = self.scene_changes
+            scenes, counts = change_scenes(layer, known, changes, self.sources, options, report, jobs=jobs, again=again)
+            report.ended(counts)
+        else:
+            valid = replace(known, scenes=()) if known and again else known  # they were read with other options
+            scenes = read_sources(self.sources, options, report, jobs=jobs, known=valid)
             if known and isinstance(scenes, SceneList):
                 report.ended(counted(layer.id, known, scenes))
-        else:
-            scenes, counts = change_scenes(layer, known, self.scene_changes, self.sources, options, report, jobs=jobs)
-            report.ended(counts)
-        return scenes, options if known is None or scenes == known else _frozen(options, layer)
+        if known is None or scenes == known:
+            return scenes, options
+        if isinstance(scenes, SceneList) and "max_zoom" not in self.changes:
+            _note_finer(layer, known, scenes, report)
+        return scenes, _frozen(options, layer)
+
+
+def _note_finer(layer: Layer, before: SceneList, after: SceneList, report: Report) -> None:
+    """Tell that the layer's highest zoom stays below that of a new scene, if all were within it before."""
+    finest = min(after.scenes, key=lambda scene: scene.resolution)
+    zoom = zoom_for(finest.resolution)
+    if zoom > layer.maxzoom >= max(zoom_for(scene.resolution) for scene in before.scenes):
+        report.note(
+            f"zoom {layer.maxzoom} is kept although {finest.address} has zoom {zoom}: "
+            f"add --max-zoom {zoom} to raise it and bake all parts again"
+        )
 
 
 def _frozen(options: Options, layer: Layer) -> Options:

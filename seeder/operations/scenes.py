@@ -15,6 +15,7 @@ from tiler.inputs import check_source
 from tiler.keys import scenes_key
 from tiler.layers.catalog import Layer
 from tiler.raster.options import Options
+from tiler.scenes.alike import check_alike
 from tiler.scenes.expand import expand
 from tiler.scenes.headers import read_scenes
 from tiler.scenes.scene import Listed, Scene
@@ -106,13 +107,16 @@ def change_scenes(
     report: Report,
     *,
     jobs: int,
+    again: bool = False,
 ) -> tuple[SceneList, ScenesChanged]:
     """The scenes `before` with changes: dropped ones are gone, new ones are last, the others keep their place.
 
-    A replacement takes the place of the scene of its address or, if there is one only, of its file name.
+    A replacement takes the place of the scene of its address or, if there is one only, of its file name. The others
+    are read `again` if they were read with other options.
 
     Raises:
         BadOption: a scene to drop or replace is unknown, or one to add is there already.
+        BadScenes: a new scene is of another kind than those that stay.
         BadSource, StoreError: see `read_sources`.
     """
     dropped = _matching(layer, before, changes.drop)
@@ -132,6 +136,14 @@ def change_scenes(
     scenes += adding
     if not scenes:
         raise BadOption(f"no scene would be left: use `seeder remove {layer.id}` to remove the layer")
+    new = {scene.address for scene in (*replacing, *adding)}
+    kept = [scene for scene in scenes if scene.address not in new]
+    if again:
+        afresh = _read(sources, [scene.listed for scene in kept], options, report, jobs=jobs)
+        others = {scene.address: scene for scene in (*afresh, *replacing, *adding)}
+        scenes = [others[scene.address] for scene in scenes]
+        kept = list(afresh)
+    check_alike(scenes, kept[0] if kept else None)
     counts = ScenesChanged(
         layer.id, len(adding), len(replacing), len(dropped), len(scenes) - len(adding) - len(replacing)
     )
@@ -140,12 +152,10 @@ def change_scenes(
 
 def counted(layer: str, before: SceneList | None, after: SceneList) -> ScenesChanged:
     """The numbers of scenes that differ between two lists, by their addresses and fingerprints."""
-    old = _by_address(before)
-    kept = sum(1 for scene in after.scenes if scene.address in old and old[scene.address] == scene)
-    added = sum(1 for scene in after.scenes if scene.address not in old)
-    new = _by_address(after)
-    dropped = sum(1 for address in old if address not in new)
-    return ScenesChanged(layer, added, len(after.scenes) - added - kept, dropped, kept)
+    old, new = _by_address(before), _by_address(after)
+    both = old.keys() & new.keys()
+    kept = sum(1 for address in both if old[address].fingerprint == new[address].fingerprint)
+    return ScenesChanged(layer, len(new) - len(both), len(both) - kept, len(old) - len(both), kept)
 
 
 def _read(

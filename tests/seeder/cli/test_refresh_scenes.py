@@ -88,3 +88,49 @@ def test_a_reversed_change_bakes_nothing_and_renders_again(islands: Islands) -> 
     _, bake, _, plan = islands.facts("refresh", "isles", "--replace", str(path), "--dry-run")
     assert bake == {"layer": "isles", "bake": 0, "parts": 5}
     assert 0 < plan["differ"] < plan["existed"] / 2
+
+
+def test_the_list_of_layers_counts_scenes(islands: Islands) -> None:
+    for changes, count in (((), "5 scenes"), (("--drop", "s[1-4].tif"), "1 scene")):
+        if changes:
+            islands.run("refresh", "isles", *changes)
+        header, *_, line = islands.run("layers").stdout.splitlines()
+        assert line[header.index("source") :].strip() == count
+    assert islands.facts("layers")[0]["scenes"] == 1
+    islands.run("refresh", "isles", str(islands.scene("s0", 0)), str(islands.scene("s1", 1)), "--bake", "webp")
+    assert islands.run("layers").stdout.rstrip().endswith("2 scenes, finished")
+
+
+def test_the_highest_zoom_is_kept_with_a_note_and_raised_if_asked(islands: Islands) -> None:
+    fine = str(islands.scene("fine", COUNT, zoom=14))
+    result = islands.run("refresh", "isles", "--add", fine)
+    note = f"zoom 12 is kept although {fine} has zoom 14: add --max-zoom 14 to raise it and bake all parts again"
+    assert note in result.stderr
+    assert "1 of 6 parts baked, 5 as before" in result.stdout
+    assert islands.facts("layers")[0]["maxzoom"] == 12
+    again = islands.run("refresh", "isles", "--add", str(islands.scene("finer", COUNT, zoom=14)), "--dry-run")
+    assert "is kept although" not in again.stderr
+    raised = islands.run("refresh", "isles", "--drop", "s0.tif", "--max-zoom", "14", "--dry-run").output
+    assert "is kept although" not in raised
+    assert "0 stay as they are" in raised
+
+
+def test_a_scene_of_another_kind_than_the_kept_ones_is_named_with_the_cure(islands: Islands) -> None:
+    new = [str(islands.scene(name, COUNT, bands=3)) for name in ("x", "y")]
+    adding = [word for path in new for word in ("--add", path)]
+    drops = [word for number in range(1, COUNT) for word in ("--drop", f"s{number}.tif")]
+    before = files_under(islands.folder.parent)
+    result = islands.run("refresh", "isles", *adding, *drops, code=2)
+    assert files_under(islands.folder.parent) == before
+    assert f"2 of 3 scenes differ from the others: {new[0]} (3 bands instead of 1" in result.output
+    assert "add --bands 1 to show one band of all" in result.output
+    assert "2 added" in islands.run("refresh", "isles", *adding, "--bands", "1", "--dry-run").stdout
+
+
+@pytest.mark.parametrize("how", ["list", "changes"])
+def test_options_of_reading_apply_to_scenes_that_did_not_change(how: str, islands: Islands) -> None:
+    changes = (str(islands.folder),) if how == "list" else ("--drop", "s0.tif")
+    _, bake, *_ = islands.facts("refresh", "isles", *changes, "--nodata", "100", "--dry-run")
+    assert bake["bake"] == bake["parts"] >= COUNT - 1
+    _, bake, *_ = islands.facts("refresh", "isles", *changes, "--attribution", "me", "--dry-run")
+    assert bake["bake"] == 0
