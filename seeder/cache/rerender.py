@@ -11,8 +11,8 @@ import numpy as np
 from mercantile import Tile
 
 from seeder.cache.empties import Empties, empties
+from seeder.cache.foreseen import Differences
 from seeder.cache.prepare_job import prepare
-from seeder.cache.stale import History
 from seeder.cache.stored import Cost, StoredFilter, StoredTile, columns_rows, stored
 from seeder.jobs.plan import Plan
 from seeder.select.morton import Flags, Numbers, interleaved, places
@@ -47,7 +47,7 @@ class StoredTiles:
 
     stored_filter: StoredFilter
     stored_zooms: dict[TileVariant, dict[int, StoredZoom]]
-    history: History | None = None
+    history: Differences | None = None
     empties: dict[TileVariant, dict[int, Empties]] = field(default_factory=dict)
     cost: Cost = field(default_factory=Cost)
 
@@ -70,7 +70,7 @@ class StoredTiles:
 
     @classmethod
     def take(
-        cls, tiles: Store, stored_filter: StoredFilter, history: History | None, progress: Callable[[int], object]
+        cls, tiles: Store, stored_filter: StoredFilter, history: Differences | None, progress: Callable[[int], object]
     ) -> StoredTiles:
         """List the stored tiles of `stored_filter`; all are to be re-rendered without `history`, else suspect ones.
 

@@ -27,7 +27,8 @@ def print_ingested(done: Ingested, *, as_json: bool) -> None:
     from tiler.layers.catalog import facts
 
     if as_json:
-        click.echo(json.dumps({**facts(done.layer), "fresh": done.fresh, "why": done.why}))
+        outcome = {"fresh": done.fresh, "why": done.why, "baked": done.baked, "reused": done.reused}
+        click.echo(json.dumps({**facts(done.layer), **outcome}))
     else:
         click.echo("\n".join(_ingested(done)))
 
@@ -39,6 +40,8 @@ def _ingested(done: Ingested) -> Iterator[str]:
         return
     yield f"layer {layer.id}: revision {layer.revision}, zooms {layer.minzoom}-{layer.maxzoom}, {layer.full_format}"
     west, _, east, _ = layer.bounds
+    if done.reused or (layer.scenes and done.baked):
+        yield f"{done.baked:,} of {done.baked + done.reused:,} parts baked, {done.reused:,} as before"
     yield f"bounds {layer.bounds.rounded}" + (" (across the antimeridian)" if west > east else "")
     if done.why:
         yield f"format {layer.format}: {done.why} (--format NAME overrides)"

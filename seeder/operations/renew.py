@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from seeder.cache.foreseen import Differences, Foreseen
 from seeder.cache.rerender import StoredTiles
 from seeder.cache.stale import History
 from seeder.operations.cdn import cdn_paths
@@ -63,19 +64,25 @@ class RenewPlan:
     removed: int
     paths: tuple[str, ...] = ()
 
+    @property
+    def at_most(self) -> bool:
+        """Whether fewer tiles may differ, because the parts over which they lie are not baked yet."""
+        return isinstance(self.stored_tiles.history, Foreseen)
+
     def to_json(self) -> dict[str, Any]:
         """The JSON form."""
         return {
             "layer": self.stored_tiles.stored_filter.layer.id,
             "existed": self.stored_tiles.tiles,
             "differ": self.stored_tiles.differing,
+            "at_most": self.at_most,
             "rendered": self.stored_tiles.rendered,
             "removed": self.removed,
             "dry_run": True,
         }
 
 
-def plan_renewal(task: UpdateTask, history: History | None = None) -> RenewPlan:
+def plan_renewal(task: UpdateTask, history: Differences | None = None) -> RenewPlan:
     """Plan a `renew` and change nothing.
 
     Raises:
@@ -144,7 +151,7 @@ def confirm_renewal(task: UpdateTask, history: History | None = None) -> StoredT
     return stored_tiles
 
 
-def list_stored_tiles(task: UpdateTask, history: History | None = None) -> StoredTiles:
+def list_stored_tiles(task: UpdateTask, history: Differences | None = None) -> StoredTiles:
     """The tiles that are stored now, and those that were empty in earlier revisions.
 
     Raises:

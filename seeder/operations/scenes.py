@@ -16,6 +16,7 @@ from tiler.inputs import check_source
 from tiler.keys import layer_from, scenes_key
 from tiler.layers.catalog import Layer
 from tiler.raster.options import Options
+from tiler.scenes.alike import check_alike
 from tiler.scenes.expand import expand
 from tiler.scenes.headers import read_scenes
 from tiler.scenes.order import ordered
@@ -139,14 +140,17 @@ def change_scenes(
     *,
     jobs: int,
     earlier: Sequence[Scene] = (),
+    again: bool = False,
 ) -> tuple[SceneList, ScenesChanged]:
     """The scenes `before` with changes: dropped ones are gone, new ones are last, the others keep their place.
 
     A replacement takes the place of the scene of its address or, if there is one only, of its file name. Changes that
     were made already are harmless to repeat: adding an unchanged scene, or dropping one that the revision before had.
+    The others are read `again` if they were read with other options.
 
     Raises:
         BadOption: a scene to drop or replace is unknown, or one to add is there already and changed.
+        BadScenes: a new scene is of another kind than those that stay.
         BadSource, StoreError: see `read_sources`.
     """
     dropped = _matching(layer, before, earlier, changes.drop)
@@ -165,8 +169,24 @@ def change_scenes(
     scenes += new
     if not scenes:
         raise BadOption(f"no scene would be left: use `seeder remove {layer.id}` to remove the layer")
+    read = {scene.address for scene in (*replacing, *new)}
+    kept = [scene for scene in scenes if scene.address not in read]
+    if again:
+        afresh = _read(sources, [scene.listed for scene in kept], options, report, jobs=jobs)
+        others = {scene.address: scene for scene in (*afresh, *replacing, *new)}
+        scenes = [others[scene.address] for scene in scenes]
+        kept = list(afresh)
+    check_alike(scenes, kept[0] if kept else None)
     counts = ScenesChanged(layer.id, len(new), len(replacing), len(dropped), len(scenes) - len(new) - len(replacing))
     return SceneList(tuple(scenes), sources.overlap or before.overlap, sources.asset or before.asset), counts
+
+
+def counted(layer: str, before: SceneList | None, after: SceneList) -> ScenesChanged:
+    """The numbers of scenes that differ between two lists, by their addresses and fingerprints."""
+    old, new = _by_address(before), _by_address(after)
+    both = old.keys() & new.keys()
+    kept = sum(1 for address in both if old[address].fingerprint == new[address].fingerprint)
+    return ScenesChanged(layer, len(new) - len(both), len(both) - kept, len(old) - len(both), kept)
 
 
 def _read(
