@@ -40,7 +40,7 @@ from tiler.ingest.staging import Staging
 from tiler.ingest.survey import Survey
 from tiler.ingest.unchanged import check_unchanged
 from tiler.layers import version
-from tiler.layers.catalog import Layer, load_layer, revisions, shown, stored, undone, version_of
+from tiler.layers.catalog import Layer, load_layer, revisions, stored, undone, version_of
 from tiler.layers.cog_digests import digest_layer, known_digests
 from tiler.layers.digests import stored_digests
 from tiler.raster.options import ACCESS, UNREAD, Options
@@ -309,7 +309,7 @@ def _previous(current: Layer, stores: Stores) -> str:
         BadOption: the layer has no earlier revision.
     """
     back = undone(stores.sources, current.id)
-    if back and (shown(current.id, stores.tiles) != current.revision or History.of(current, stores).mixed):
+    if back and History.of(current, stores).mixed:
         return current.revision
     if not current.previous:
         others = sorted(set(revisions(stores.sources, current.id)) - {current.revision})
