@@ -58,7 +58,7 @@ class Pyramid:
     """The parts of a baked layer, by the shards of its manifest.
 
     `z` is the base zoom, `dtype` that of the pixels. `finished` levels of each part are tiles in the layer's format. If
-    `opaque`, no tile that is not empty has a transparent pixel.
+    `opaque`, no tile that is not empty has a transparent pixel; finished WebP tiles may be opaque without it.
 
     Raises:
         ValueError, TypeError: there is no such zoom or dtype.
