@@ -153,8 +153,7 @@ class Changes:
         if tiles is None:
             return None
         if zoom > base:
-            reach = math.ceil((KERNEL[self.layer.resampling] + 1) * 2.0 ** (zoom - base)) + kernel
-            return widened(tiles.at(zoom), -(-reach // TILE))
+            return widened(tiles.at(zoom), reach_above(self.layer, zoom - base))
         return widened(tiles, 1) if kernel else tiles
 
     def _of_cogs(self, old: Cog, new: Cog, zoom: int, *, kernel: bool) -> TileSet | None:
@@ -171,6 +170,13 @@ class Changes:
         else:
             return None
         return widened(tiles, 1) if kernel and tiles is not None else tiles
+
+
+def reach_above(layer: Layer, levels: int) -> int:
+    """The tiles beside one that the pixels of a base tile reach, `levels` zooms above the base."""
+    kernel = layer.style.terrain in KERNELS
+    reach = math.ceil((KERNEL[layer.resampling] + 1) * 2.0**levels) + kernel
+    return -(-reach // TILE)
 
 
 def changed_tiles(old: Layer, new: Layer, stores: Stores, load: Load = stored_digests) -> Changes:
