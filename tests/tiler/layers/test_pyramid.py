@@ -10,18 +10,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.support.effort import examples
-from tests.support.layers import layer_of, local_stores
+from tests.support.layers import layer_of, local_stores, silent
 from tests.support.parts import key_of, parts_of, pixels_at, pyramid_of
-from tests.support.rasters import Recipe, scene, write_raster
+from tests.support.rasters import MakeRaster, Recipe, scene, write_raster
 from tests.support.site import memory
 from tiler import keys
 from tiler.grid import TILE, Window
 from tiler.image.style import Values
+from tiler.ingest.ingest import ingest
 from tiler.layers import pyramid
 from tiler.layers.catalog import Layer
 from tiler.layers.cog_layout import CogLayout
 from tiler.layers.part_pixels import PartPixels
 from tiler.layers.pyramid import SHARD, SIDE, Part, Place, Pyramid, missing_objects, put_manifest
+from tiler.raster.options import Options
 from tiler.storage.store import Stores
 
 BASE = 12
@@ -135,3 +137,22 @@ def test_each_part_holds_only_the_tiles_of_its_place(layer: tuple[Layer, Stores]
         assert place.column * side <= layout.x <= layout.x + layout.columns <= (place.column + 1) * side
         assert place.row * side <= layout.y <= layout.y + layout.rows <= (place.row + 1) * side
         assert stores.sources.has(key_of(made, part))
+
+
+@pytest.mark.parametrize("damage", ["gone", "cut off", "empty"])
+@pytest.mark.parametrize("repair", [False, True])
+def test_the_next_ingest_mends_a_damaged_manifest(
+    damage: str, repair: bool, make_raster: MakeRaster, stores: Stores, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = str(make_raster(RASTERS["across the antimeridian"]))
+    first = ingest(path, "layer", Options(), stores, jobs=1, progress=silent).layer
+    shards = {keys.shard_key("layer", name) for name in pyramid_of(first).shards.values()}
+    before = {key: stores.sources.get(key) for key in shards}
+    for key, data in before.items():
+        stores.sources.delete([key])
+        if damage != "gone":
+            stores.sources.put(key, data[:-5] if damage == "cut off" else b"", content_type="application/json")
+    monkeypatch.setattr(pyramid, "_shards", {})  # as a process that has just begun
+    again = ingest(path, "layer", Options(), stores, jobs=1, progress=silent, repair=repair)
+    assert (again.fresh, again.layer, again.baked) == (True, first, 0)
+    assert {key: stores.sources.get(key) for key in shards} == before
