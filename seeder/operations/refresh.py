@@ -18,7 +18,15 @@ from seeder.operations.ingest import ingest
 from seeder.operations.renew import NewTiles, RenewPlan, RenewResult, confirm_renewal, plan_renewal, renew
 from seeder.operations.report import Report
 from seeder.operations.run import RunOptions
-from seeder.operations.scenes import SceneChanges, Sources, change_scenes, earlier_scenes, kept_scenes, read_sources
+from seeder.operations.scenes import (
+    SceneChanges,
+    Sources,
+    change_scenes,
+    earlier_scenes,
+    kept_scenes,
+    read_sources,
+    to_read_again,
+)
 from seeder.operations.update import RERUN_HINT, UpdateContext, UpdateTask
 from seeder.select.selection import Selection
 from tiler.errors import BadOption
@@ -36,6 +44,8 @@ from tiler.layers.digests import stored_digests
 from tiler.raster.options import ACCESS, Options
 from tiler.scenes.scene_list import SceneList
 from tiler.storage.store import Stores
+
+UNREAD = ("min_zoom", "max_zoom", "format", "attribution", "bake", *ACCESS)  # options without effect on reading scenes
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +88,9 @@ class NextSource:
             BadSource, BadOption, StoreError: see `seeder.operations.scenes`.
         """
         options = self.options(layer)
-        known = kept_scenes(layer, stores.sources) if self.scene_changes or layer.scenes else None
+        current = kept_scenes(layer, stores.sources) if self.scene_changes or layer.scenes else None
+        alike = _read_alike(options, layer.asked)
+        known = current if alike or current is None else to_read_again(current)
         if not self.scene_changes or known is None:
             scenes = read_sources(self.sources, options, report, jobs=jobs, known=known)
         else:
@@ -87,7 +99,14 @@ class NextSource:
                 layer, known, self.scene_changes, self.sources, options, report, jobs=jobs, earlier=earlier
             )
             report.ended(counts)
-        return scenes, options if known is None or scenes == known else _frozen(options, layer)
+        freeze = alike and current is not None and scenes != current
+        return scenes, _frozen(options, layer) if freeze else options
+
+
+def _read_alike(options: Options, others: Options) -> bool:
+    """Whether scenes are read in the same way with these options as with others."""
+    neutral = {name: getattr(options, name) for name in UNREAD}
+    return replace(others, **neutral) == options
 
 
 def _frozen(options: Options, layer: Layer) -> Options:

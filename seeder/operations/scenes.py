@@ -5,7 +5,7 @@ from __future__ import annotations
 import fnmatch
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from seeder.operations.report import Report
@@ -16,6 +16,7 @@ from tiler.inputs import check_source
 from tiler.keys import layer_from, scenes_key
 from tiler.layers.catalog import Layer
 from tiler.raster.options import Options
+from tiler.scenes.alike import check_alike
 from tiler.scenes.expand import expand
 from tiler.scenes.headers import read_scenes
 from tiler.scenes.order import ordered
@@ -110,6 +111,11 @@ def kept_scenes(layer: Layer, sources: Store) -> SceneList:
     return parse(sources.get(key), key)
 
 
+def to_read_again(scenes: SceneList) -> SceneList:
+    """Scenes whose headers are to be read again, because options of how they are read changed."""
+    return replace(scenes, scenes=tuple(replace(scene, fingerprint="") for scene in scenes.scenes))
+
+
 def earlier_scenes(layer: Layer, sources: Store) -> tuple[Scene, ...]:
     """The scenes of the revision before a layer's current one; none if they are unknown."""
     before = kept_revision(sources, layer.id, layer.previous) if layer.previous else None
@@ -147,10 +153,13 @@ def change_scenes(
 
     Raises:
         BadOption: a scene to drop or replace is unknown, or one to add is there already and changed.
+        BadScenes: some differ from the others in their bands, type or palette.
         BadSource, StoreError: see `read_sources`.
     """
     dropped = _matching(layer, before, earlier, changes.drop)
     scenes = [scene for scene in before.scenes if scene.address not in dropped]
+    if any(not scene.fingerprint for scene in scenes):
+        scenes = list(_read(sources, [scene.listed for scene in scenes], options, report, jobs=jobs))
     present = {scene.address: scene for scene in scenes}
     replacing, adding = (
         _read(sources, _listed(sources, names, options, report), options, report, jobs=jobs, known=known)
@@ -165,6 +174,7 @@ def change_scenes(
     scenes += new
     if not scenes:
         raise BadOption(f"no scene would be left: use `seeder remove {layer.id}` to remove the layer")
+    check_alike(scenes)
     counts = ScenesChanged(layer.id, len(new), len(replacing), len(dropped), len(scenes) - len(new) - len(replacing))
     return SceneList(tuple(scenes), sources.overlap or before.overlap, sources.asset or before.asset), counts
 
