@@ -278,7 +278,7 @@ def test_of_a_hundred_scenes_one_changed_and_twelve_tiles_are_put_at_most(hundre
     assert len(before) > 2900
     times = {key: (hundred.data / "tiles" / key).stat().st_mtime_ns for key in before}
     parts = {each.key: each.modified for each in hundred.stores.sources.list("sources/land/parts/")}
-    paint(hundred.rasters / "scenes" / "scene-4-5.tif", 500, 600, 120, 100)
+    paint(hundred.rasters / "scenes" / "scene-4-5.tif", 430, 600, 120, 100)  # within one tile of the base
     with counted_puts() as puts:
         result = hundred.refresh("scenes")
     assert result.passed
