@@ -5,7 +5,7 @@ from __future__ import annotations
 import fnmatch
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from seeder.operations.report import Report
@@ -111,6 +111,11 @@ def kept_scenes(layer: Layer, sources: Store) -> SceneList:
     return parse(sources.get(key), key)
 
 
+def to_read_again(scenes: SceneList) -> SceneList:
+    """Scenes whose headers are to be read again, because options of how they are read changed."""
+    return replace(scenes, scenes=tuple(replace(scene, fingerprint="") for scene in scenes.scenes))
+
+
 def earlier_scenes(layer: Layer, sources: Store) -> tuple[Scene, ...]:
     """The scenes of the revision before a layer's current one; none if they are unknown."""
     before = kept_revision(sources, layer.id, layer.previous) if layer.previous else None
@@ -155,6 +160,8 @@ def change_scenes(
     """
     dropped = _matching(layer, before, earlier, changes.drop)
     scenes = [scene for scene in before.scenes if scene.address not in dropped]
+    if any(not scene.fingerprint for scene in scenes):
+        scenes = list(_read(sources, [scene.listed for scene in scenes], options, report, jobs=jobs))
     present = {scene.address: scene for scene in scenes}
     replacing, adding = (
         _read(sources, _listed(sources, names, options, report), options, report, jobs=jobs, known=known)

@@ -112,7 +112,7 @@ class ExaminedScenes(NamedTuple):
 
     def content_in(self, window: Window) -> object:
         """What identifies the pixels of a window: the scenes that touch it, in their order, and how they are read."""
-        scenes = [(scene.fingerprint, scene.reading) for scene in self._near(window)]
+        scenes = [(scene.identity, scene.reading) for scene in self._near(window)]
         return scenes, self.survey.open_options.pixels
 
     def check_in(self, window: Window) -> None:
