@@ -40,7 +40,7 @@ NODATA = 0
 
 
 class Sheet(NamedTuple):
-    """A grid: its CRS, its north-west corner in longitude and latitude, and the size of its pixels relative to ZOOM's."""
+    """A grid: its CRS, its north-west corner (longitude, latitude), and the size of its pixels relative to ZOOM's."""
 
     crs: str
     west: float
@@ -210,7 +210,11 @@ class World:
 
     def step(self, step: Step) -> Any:
         """Write the scenes of a step and refresh."""
-        paths = {piece.name: path for some in (step.add, step.replace) for piece, path in zip(some, self.write(some))}
+        paths = {
+            piece.name: path
+            for some in (step.add, step.replace)
+            for piece, path in zip(some, self.write(some), strict=True)
+        }
         return self.refresh(
             SceneChanges(
                 tuple(paths[each.name] for each in step.add),

@@ -59,7 +59,7 @@ class SceneGrid:
         self._boxes = -(-corners // factor) if factor > 1 else corners  # of each scene, in pixels of the grid
         self.width, self.height = (-(-(stop - start) // factor)).tolist()
         self.shape = (self.height, self.width)
-        self.transform = _moved(first, *start.tolist(), factor)
+        self.transform = _moved(first, int(start[0]), int(start[1]), factor)
         self.crs = scenes[0].crs
         self.name = f"{scenes[0].address} and {len(scenes) - 1} other scenes"
         count = scenes[0].reading.count
