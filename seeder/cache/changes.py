@@ -161,7 +161,7 @@ class Changes:
         reach = (KERNEL[self.layer.resampling] if zoom > base else 0) + kernel  # pixels of the tiles' zoom
         if zoom - tiles.z <= DEEPEST and (found := self._differences(tiles)) is not None:
             return reached(found, tiles.z, zoom, reach)
-        return widened(tiles.at(zoom), math.ceil((reach + 1) * 2.0 ** (zoom - tiles.z) / TILE))
+        return widened(tiles.at(zoom), reach_above(self.layer, zoom - base) if zoom > base else 1)
 
     def _differences(self, tiles: TileSet) -> list[Difference] | None:
         """The pixels of tiles that differ; None if they are not compared."""
@@ -184,6 +184,13 @@ class Changes:
         else:
             return None
         return widened(tiles, 1) if kernel and tiles is not None else tiles
+
+
+def reach_above(layer: Layer, levels: int) -> int:
+    """The tiles beside one that the pixels of a base tile reach, `levels` zooms above the base."""
+    kernel = layer.style.terrain in KERNELS
+    reach = math.ceil((KERNEL[layer.resampling] + 1) * 2.0**levels) + kernel
+    return -(-reach // TILE)
 
 
 def changed_tiles(old: Layer, new: Layer, stores: Stores, load: Load = stored_digests) -> Changes:

@@ -11,20 +11,17 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-import rasterio
-from rasterio.session import DummySession
 
 from seeder.select.morton import interleaved, places
 from seeder.select.tileset import TileSet
 from tiler.errors import CatalogError, SourceReadError
-from tiler.grid import TILE, Window
+from tiler.grid import TILE
 from tiler.layers.catalog import Layer
-from tiler.layers.part_pixels import PartPixels
+from tiler.layers.differing import differing_pixels
 from tiler.layers.pyramid import Pyramid
 from tiler.storage.store import Store
 
 MOST = 256  # blocks to read of each revision; of more, the tiles around them hardly count
-CACHE = 128  # megabytes of GDAL's block cache
 
 Flags = npt.NDArray[np.bool_]
 
@@ -53,22 +50,12 @@ def differences(old: Layer, new: Layer, tiles: TileSet, sources: Store) -> list[
     if len(tiles) > MOST or not (isinstance(old.bake, Pyramid) and isinstance(new.bake, Pyramid)):
         return None
     codes = np.concatenate([np.zeros(0, np.int64), *map(np.arange, tiles.starts, tiles.stops)])
-    both = PartPixels(old, old.bake, sources, tiles.z), PartPixels(new, new.bake, sources, tiles.z)
-    found = []
+    at = list(zip(*(axis.tolist() for axis in places(codes)), strict=True))
     try:
-        with rasterio.Env(session=DummySession(), GDAL_CACHEMAX=CACHE):
-            for x, y in zip(*(axis.tolist() for axis in places(codes)), strict=True):
-                window = Window(tiles.z, x * TILE, y * TILE, TILE, TILE)
-                (one, mask), (other, other_mask) = (pixels.read(window) for pixels in both)
-                differ = (one != other).any(axis=0) | (_opacity(mask) != _opacity(other_mask))
-                found.append(Difference(x, y, np.packbits(differ)))
+        every = list(differing_pixels((old, old.bake), (new, new.bake), sources, tiles.z, at))
     except (CatalogError, SourceReadError):
         return None
-    return found
-
-
-def _opacity(mask: npt.NDArray[np.uint8] | None) -> npt.NDArray[np.uint8]:
-    return np.full((TILE, TILE), 255, np.uint8) if mask is None else mask
+    return [Difference(x, y, np.packbits(each)) for (x, y), each in zip(at, every, strict=True)]
 
 
 def reached(found: Sequence[Difference], z: int, zoom: int, reach: int) -> TileSet:

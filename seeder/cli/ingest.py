@@ -320,12 +320,13 @@ def ingest(
     as_json: bool,
     settings: Settings,
 ) -> None:
-    """Make a layer from a raster or from many, or its next revision.
+    """Make a layer from one or more rasters, or its next revision.
 
-    SOURCE is any raster that GDAL opens, also in S3 (s3://BUCKET/KEY). Several SOURCEs are the scenes of one layer,
-    and so are the rasters in a folder, a quoted pattern, a prefix (s3://BUCKET/PREFIX/), a text file (@FILE, or - for
-    standard input), a STAC item collection or a tile index. They are warped once into a cloud-optimized GeoTIFF on
-    the tile grid. The same rasters with the same options change nothing; others become the layer's next revision.
+    SOURCE is any raster that GDAL opens, also in S3 (s3://BUCKET/KEY). Several rasters are the scenes of one layer.
+    SOURCE may also stand for many: a folder, a quoted pattern or a prefix (s3://BUCKET/PREFIX/). Lists of rasters are
+    text files (@FILE, or - for standard input), STAC item collections and tile indexes. The rasters are warped once
+    into cloud-optimized GeoTIFFs on the tile grid. The same rasters with the same options change nothing; others
+    become the layer's next revision.
 
     With --seed, render tiles afterwards, with the queue and the limits of `seed`. Run the same command again after an
     interruption.

@@ -29,7 +29,7 @@ from tiler.grid import format_zooms
 from tiler.settings import Settings
 
 if TYPE_CHECKING:
-    from seeder.operations.refresh import RevisionChange
+    from seeder.operations.refresh import PlannedBake, RevisionChange
     from seeder.operations.renew import NewTiles
     from seeder.operations.scenes import ScenesChanged
 
@@ -39,7 +39,7 @@ class RefreshReport(UpdateReport):
 
     def ended(self, step: object) -> None:
         """See `Report.ended`."""
-        from seeder.operations.refresh import RevisionChange
+        from seeder.operations.refresh import PlannedBake, RevisionChange
         from seeder.operations.renew import NewTiles
         from seeder.operations.scenes import ScenesChanged
         from tiler.ingest.ingest import Ingested
@@ -47,6 +47,8 @@ class RefreshReport(UpdateReport):
         match step:
             case ScenesChanged():
                 _print_scenes(step, as_json=self._as_json)
+            case PlannedBake():
+                _print_bake(step, as_json=self._as_json)
             case Ingested():
                 print_ingested(step, as_json=self._as_json)
             case RevisionChange():
@@ -79,6 +81,14 @@ def _print_scenes(scenes: ScenesChanged, *, as_json: bool) -> None:
         return
     counts = f"{scenes.added:,} added, {scenes.replaced:,} replaced, {scenes.dropped:,} dropped, {scenes.kept:,} kept"
     click.echo(f"scenes of layer {scenes.layer}: {counts}")
+
+
+def _print_bake(bake: PlannedBake, *, as_json: bool) -> None:
+    """Print the parts to bake, of all."""
+    if as_json:
+        click.echo(json.dumps(bake.to_json()))
+    else:
+        click.echo(f"would bake {bake.bake:,} of {bake.parts:,} parts; {bake.parts - bake.bake:,} stay as they are")
 
 
 def _print_new(new: NewTiles) -> None:
@@ -124,7 +134,7 @@ def refresh(
     as_json: bool,
     settings: Settings,
 ) -> None:
-    """Replace a layer's rasters, or some of its scenes; re-render stored tiles.
+    """Replace rasters or scenes; re-render stored tiles.
 
     Ingest SOURCE with the options of the previous ingest, and with those given here. Instead of SOURCE, which lists
     all rasters as in `ingest`, --add, --replace and --drop change the list of scenes; repeat them for more. Re-render

@@ -52,7 +52,7 @@ def scene_options(command: Command) -> Command:
 
 @command("scenes")
 @layer_argument
-@click.option("--geojson", "as_geojson", is_flag=True, help="Print their outlines as GeoJSON.")
+@option("--geojson", "as_geojson", group="Output", is_flag=True, help="Print the outlines as GeoJSON.")
 @json_option
 @guarded
 @located
@@ -62,7 +62,7 @@ def scenes(layer: str, as_geojson: bool, as_json: bool, settings: Settings) -> N
     \b
     Examples:
       seeder scenes ortho
-      seeder scenes ortho --geojson > outlines.geojson
+      seeder scenes ortho --geojson
     """
     from seeder.operations.scenes import listed_scenes
     from tiler.layers.catalog import load_layer

@@ -195,7 +195,8 @@ def print_renew_plan(plan: RenewPlan, cdn: str, *, as_json: bool) -> None:
         click.echo(f"{stored}, {stored_tiles.stale:,} to be re-rendered{empty}")
     else:
         number = f"{stored_tiles.differing:,} of {stored_tiles.tiles:,}"
-        click.echo(f"{number} stored tiles of layer {layer.id} differ{empty}")
+        most = "at most " if plan.at_most else ""
+        click.echo(f"{most}{number} stored tiles of layer {layer.id} differ{empty}")
     for variant, selection in stored_tiles.selections():
         tiles = count_of_tiles(Count.total(count(layer, selection)).tiles)
         some = "the stored ones of" if stored_tiles.differing is None else "those that differ in"

@@ -9,6 +9,7 @@ from typing import Any
 
 from seeder.cache.audit import Audit
 from seeder.cache.changes import rendered_alike
+from seeder.cache.foreseen import Foreseen, foreseen
 from seeder.cache.missing import missing
 from seeder.cache.rerender import planned
 from seeder.cache.stale import History
@@ -18,22 +19,31 @@ from seeder.operations.ingest import ingest
 from seeder.operations.renew import NewTiles, RenewPlan, RenewResult, confirm_renewal, plan_renewal, renew
 from seeder.operations.report import Report
 from seeder.operations.run import RunOptions
-from seeder.operations.scenes import SceneChanges, Sources, change_scenes, kept_scenes, read_sources
+from seeder.operations.scenes import (
+    SceneChanges,
+    Sources,
+    change_scenes,
+    counted,
+    earlier_scenes,
+    kept_scenes,
+    read_sources,
+)
 from seeder.operations.update import RERUN_HINT, UpdateContext, UpdateTask
 from seeder.select.selection import Selection
 from tiler.errors import BadOption
-from tiler.grid import Bounds
-from tiler.ingest.examine import examined
+from tiler.grid import Bounds, zoom_for
+from tiler.ingest.examine import Examined, ExaminedScenes, examined
 from tiler.ingest.existing import kept_revision
 from tiler.ingest.ingest import kept, restore
+from tiler.ingest.planned_parts import planned_parts
 from tiler.ingest.staging import Staging
 from tiler.ingest.survey import Survey
 from tiler.ingest.unchanged import check_unchanged
 from tiler.layers import version
-from tiler.layers.catalog import Layer, load_layer, revisions, shown, stored, undone, version_of
+from tiler.layers.catalog import Layer, load_layer, revisions, stored, undone, version_of
 from tiler.layers.cog_digests import digest_layer, known_digests
 from tiler.layers.digests import stored_digests
-from tiler.raster.options import ACCESS, Options
+from tiler.raster.options import ACCESS, UNREAD, Options
 from tiler.scenes.scene_list import SceneList
 from tiler.storage.store import Stores
 
@@ -50,6 +60,19 @@ class RevisionChange:
     def to_json(self) -> dict[str, Any]:
         """The JSON form."""
         return {"layer": self.layer, "revision": self.revision, "previous": self.previous}
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedBake:
+    """The parts of the base that an ingest would bake, at most, and all that the layer would have."""
+
+    layer: str
+    bake: int
+    parts: int
+
+    def to_json(self) -> dict[str, Any]:
+        """The JSON form."""
+        return {"layer": self.layer, "bake": self.bake, "parts": self.parts}
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,12 +102,35 @@ class NextSource:
         """
         options = self.options(layer)
         known = kept_scenes(layer, stores.sources) if self.scene_changes or layer.scenes else None
-        if not self.scene_changes or known is None:
-            scenes = read_sources(self.sources, options, report, jobs=jobs, known=known)
-        else:
-            scenes, counts = change_scenes(layer, known, self.scene_changes, self.sources, options, report, jobs=jobs)
+        again = any(value != getattr(layer.asked, name) for name, value in self.changes.items() if name not in UNREAD)
+        scenes: str | SceneList
+        if self.scene_changes and known:
+            changes, earlier = self.scene_changes, earlier_scenes(layer, stores.sources)
+            scenes, counts = change_scenes(
+                layer, known, changes, self.sources, options, report, jobs=jobs, earlier=earlier, again=again
+            )
             report.ended(counts)
-        return scenes, options if known is None or scenes == known else _frozen(options, layer)
+        else:
+            valid = replace(known, scenes=()) if known and again else known  # they were read with other options
+            scenes = read_sources(self.sources, options, report, jobs=jobs, known=valid)
+            if known and isinstance(scenes, SceneList):
+                report.ended(counted(layer.id, known, scenes))
+        if known is None or scenes == known:
+            return scenes, options
+        if isinstance(scenes, SceneList) and "max_zoom" not in self.changes:
+            _note_finer(layer, known, scenes, report)
+        return scenes, _frozen(options, layer)
+
+
+def _note_finer(layer: Layer, before: SceneList, after: SceneList, report: Report) -> None:
+    """Tell that the layer's highest zoom stays below that of a new scene, if all were within it before."""
+    finest = min(after.scenes, key=lambda scene: scene.resolution)
+    zoom = zoom_for(finest.resolution)
+    if zoom > layer.maxzoom >= max(zoom_for(scene.resolution) for scene in before.scenes):
+        report.note(
+            f"zoom {layer.maxzoom} is kept although {finest.address} has zoom {zoom}: "
+            f"add --max-zoom {zoom} to raise it and bake all parts again"
+        )
 
 
 def _frozen(options: Options, layer: Layer) -> Options:
@@ -95,7 +141,10 @@ def _frozen(options: Options, layer: Layer) -> Options:
 
 
 def plan_refresh(layer: str, context: UpdateContext, source: NextSource | None = None) -> RenewPlan:
-    """Plan a `refresh` and change nothing. With a source, the step that ends is a `RevisionChange`.
+    """Plan a `refresh` and change nothing.
+
+    With a source, the steps that end are a `ScenesChanged` if the layer has scenes, a `PlannedBake` unless nothing is
+    baked, and a `RevisionChange`.
 
     Raises:
         UnknownLayer, BadSource, BadOption, StoreError: see `refresh`.
@@ -110,12 +159,23 @@ def plan_refresh(layer: str, context: UpdateContext, source: NextSource | None =
     raster = examined(rasters, options)
     if loss := _loss(current, raster.survey.bounds, context):
         context.report.note(loss)
-    context.report.ended(RevisionChange(layer, raster.revision, current.revision, planned=True))
     same = raster.revision == current.revision
+    history = None if same or options.virtual else _foreseen(current, raster, options, context)
+    context.report.ended(RevisionChange(layer, raster.revision, current.revision, planned=True))
     following = current if same else kept_revision(context.stores.sources, layer, raster.revision)
     if following:
         return _plan_renewal(current, following, context)
-    return plan_renewal(UpdateTask(StoredFilter(current), context, succeeded=True))
+    return plan_renewal(UpdateTask(StoredFilter(current), context, succeeded=True), history)
+
+
+def _foreseen(
+    current: Layer, raster: Examined | ExaminedScenes, options: Options, context: UpdateContext
+) -> Foreseen | None:
+    """The tiles that a bake of `raster` may change. The step that ends is a `PlannedBake`."""
+    sources = context.stores.sources
+    parts = planned_parts(current.id, sources, raster)
+    context.report.ended(PlannedBake(current.id, len(parts.missing), len(parts.inputs)))
+    return foreseen(current, raster.survey, options, parts, sources, History.of(current, context.stores))
 
 
 def refresh(
@@ -249,7 +309,7 @@ def _previous(current: Layer, stores: Stores) -> str:
         BadOption: the layer has no earlier revision.
     """
     back = undone(stores.sources, current.id)
-    if back and (shown(current.id, stores.tiles) != current.revision or History.of(current, stores).mixed):
+    if back and History.of(current, stores).mixed:
         return current.revision
     if not current.previous:
         others = sorted(set(revisions(stores.sources, current.id)) - {current.revision})

@@ -163,7 +163,7 @@ def plan_removal_of_old_revisions(layer: str, context: UpdateContext) -> Removed
 def remove_old_revisions(layer: str, context: UpdateContext) -> RemovedLayer:
     """Remove the sources of a layer's revisions before the previous one, and unused parts.
 
-    The age of parts is taken by the store's clock once the removal is confirmed.
+    The age of unused parts is taken by the store's clock once the removal is confirmed.
 
     Raises:
         UnknownLayer: the layer does not exist.
@@ -174,7 +174,9 @@ def remove_old_revisions(layer: str, context: UpdateContext) -> RemovedLayer:
     if not planned.objects:
         return planned
     context.report.confirm_removal(layer, planned.sizes)
-    kinds = old_revisions(layer, context.stores, context.stores.sources.clock(clock_key()))
+    unused = planned.sizes["parts"][0] > 0
+    now = context.stores.sources.clock(clock_key()) if unused else datetime.now(UTC)
+    kinds = old_revisions(layer, context.stores, now)
     removed = RemovedLayer(layer, _sizes(kinds))
     delete_shares(kinds, removed.sizes, context.report)
     return removed

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from seeder.cache.foreseen import Differences, Foreseen
 from seeder.cache.rerender import StoredTiles
 from seeder.cache.stale import History
 from seeder.operations.cdn import cdn_paths
@@ -20,6 +21,7 @@ from seeder.operations.update import (
     finish,
     wait_for_fence,
 )
+from seeder.select.tileset import TileSets
 from tiler.keys import clock_key
 from tiler.layers.catalog import Layer
 from tiler.layers.render import TileVariant
@@ -63,19 +65,25 @@ class RenewPlan:
     removed: int
     paths: tuple[str, ...] = ()
 
+    @property
+    def at_most(self) -> bool:
+        """Whether fewer tiles may differ, because the parts over which they lie are not baked yet."""
+        return isinstance(self.stored_tiles.history, Foreseen)
+
     def to_json(self) -> dict[str, Any]:
         """The JSON form."""
         return {
             "layer": self.stored_tiles.stored_filter.layer.id,
             "existed": self.stored_tiles.tiles,
             "differ": self.stored_tiles.differing,
+            "at_most": self.at_most,
             "rendered": self.stored_tiles.rendered,
             "removed": self.removed,
             "dry_run": True,
         }
 
 
-def plan_renewal(task: UpdateTask, history: History | None = None) -> RenewPlan:
+def plan_renewal(task: UpdateTask, history: Differences | None = None) -> RenewPlan:
     """Plan a `renew` and change nothing.
 
     Raises:
@@ -83,7 +91,7 @@ def plan_renewal(task: UpdateTask, history: History | None = None) -> RenewPlan:
     """
     stored_tiles = list_stored_tiles(task, history)
     removed = sum(1 for _ in stored_tiles.uncovered())
-    paths = cdn_paths(task.stored_filter, stored_tiles.cost) if task.options.cdn else ()
+    paths = cdn_paths(task.stored_filter, stored_tiles.cost, _few(task, stored_tiles)) if task.options.cdn else ()
     return RenewPlan(stored_tiles, removed, paths)
 
 
@@ -117,8 +125,14 @@ def renew(task: UpdateTask, run_options: RunOptions, history: History | None = N
         return RenewResult(task.layer, stored_tiles, runs)
     check_current(task)
     purged = delete_tiles(task, stored_tiles.uncovered(), None)
-    removed = finish(task, RemovedTiles(task.layer, purged, stored_tiles.cost, uncovered=True), since)
+    done = RemovedTiles(task.layer, purged, stored_tiles.cost, uncovered=True)
+    removed = finish(task, done, since, _few(task, stored_tiles))
     return RenewResult(task.layer, stored_tiles, runs, removed)
+
+
+def _few(task: UpdateTask, stored_tiles: StoredTiles) -> TileSets | None:
+    """The changed tiles if they are few; None if tiles of an earlier revision may be in flight, without a wait."""
+    return None if task.options.hurry or not task.options.cdn else stored_tiles.few_changed()
 
 
 def _run_plans(
@@ -144,7 +158,7 @@ def confirm_renewal(task: UpdateTask, history: History | None = None) -> StoredT
     return stored_tiles
 
 
-def list_stored_tiles(task: UpdateTask, history: History | None = None) -> StoredTiles:
+def list_stored_tiles(task: UpdateTask, history: Differences | None = None) -> StoredTiles:
     """The tiles that are stored now, and those that were empty in earlier revisions.
 
     Raises:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -90,6 +91,11 @@ def facts_of(layer: Layer, stores: Stores, part: Part) -> PartFacts:
     """The facts of a part."""
     key = keys.part_facts_key(layer.id, part.name)
     return PartFacts.parse(stores.sources.get(key), key)
+
+
+def as_one_cog(layer: Layer, part: Part) -> Layer:
+    """The layer as of an earlier version: its COG is the one of a part of the first tier."""
+    return replace(layer, source=key_of(layer, part), bake=part.layout)
 
 
 def pixels_at(layer: Layer, stores: Stores, zoom: int, *, tier: int | None = None) -> Picture:

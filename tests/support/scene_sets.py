@@ -40,7 +40,7 @@ NODATA = 0
 
 
 class Sheet(NamedTuple):
-    """A grid: its CRS, its north-west corner (longitude, latitude), and the size of its pixels relative to ZOOM's."""
+    """A grid: its CRS, its north-west corner in longitude and latitude, and its pixels relative to ZOOM's."""
 
     crs: str
     west: float

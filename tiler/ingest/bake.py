@@ -8,16 +8,13 @@ written, stored and forgotten; a part that an earlier bake stored is not baked a
 
 from __future__ import annotations
 
-import hashlib
-import math
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -26,48 +23,34 @@ from tiler import keys, timing
 from tiler.errors import CatalogError
 from tiler.grid import TILE, Window, tile_ranges
 from tiler.ingest.baker import Below, baking, profile_of
-from tiler.ingest.chunks import CHUNK, Baked, BakeTask, PartBlocks, chunks_of
+from tiler.ingest.chunks import CHUNK, Baked, BakeTask, PartBlocks
 from tiler.ingest.cog import Level, assemble
 from tiler.ingest.disk_space import check_rest
-from tiler.ingest.mosaic import Source, gaps_in, source_of
-from tiler.ingest.survey import RECIPE, Survey
+from tiler.ingest.mosaic import gaps_in, source_of
+from tiler.ingest.planned_parts import (
+    Range,
+    Raster,
+    StoredPart,
+    base_ranges,
+    input_of,
+    planned_of,
+    regions_of,
+    stored_parts,
+    window_of,
+)
+from tiler.ingest.survey import Survey
 from tiler.layers.cog_layout import CogLayout
 from tiler.layers.footprint import Footprint
 from tiler.layers.part_facts import PartFacts
-from tiler.layers.pyramid import SERVED, SIDE, Part, Place, Pyramid, across, levels_of, put_manifest
+from tiler.layers.pyramid import SERVED, SIDE, Part, Place, Pyramid, levels_of, put_manifest
 from tiler.processes import stream
-from tiler.raster.datasets import versions
-from tiler.raster.sparse import Regions, Share
+from tiler.raster.sparse import Regions
 from tiler.storage.gdal_reads import location
 from tiler.storage.store import Store
 
-NEAR = 16  # one over the largest share of the world's width to check at once, because projections bend
 PUTS = 2  # parts that are stored at once
 WAITING = 4  # most parts that wait to be stored
 FRESH = timedelta(seconds=timing.BAKE_SECONDS / 2)  # age of facts that need not be written anew
-
-Range = tuple[int, int, int, int]  # first and last column and row of tiles, half-open
-
-
-class StoredPart(NamedTuple):
-    """The name of a stored part, and the age of its facts."""
-
-    name: str
-    age: timedelta
-
-
-class Raster(Protocol):
-    """What is baked."""
-
-    @property
-    def survey(self) -> Survey:
-        """Its survey."""
-
-    def content_in(self, window: Window) -> object:
-        """What identifies its pixels in a window."""
-
-    def check_in(self, window: Window) -> None:
-        """Reject it if its pixels in a window may have changed."""
 
 
 @dataclass(slots=True)
@@ -82,6 +65,8 @@ class Bake:
     progress: Callable[[int, int], None]
     parts: dict[Place, Part] = field(default_factory=dict)
     opaque: bool = True
+    baked: int = 0  # parts of the base
+    reused: int = 0  # parts of the base that an earlier bake stored
     cells: npt.NDArray[np.bool_] = field(init=False)
     _known: dict[str, StoredPart] = field(default_factory=dict)  # by input
     _places: dict[str, tuple[str, int]] = field(default_factory=dict)  # of the last level of each part
@@ -108,14 +93,14 @@ class Bake:
             NoRoom: a part does not fit on the disk.
         """
         survey = self.survey
-        self._known = _stored(self.layer, self.sources)
-        ranges = [(each.x0, each.y0, each.x1, each.y1) for each in tile_ranges(survey.bounds, survey.base)]
+        self._known = stored_parts(self.layer, self.sources)
+        ranges = base_ranges(survey)
         self._total = self._chunks(ranges)
         below = dict[Place, Part]()
         for tier in range(survey.base // SERVED + 1):
             below = self._bake_tier(tier, below, ranges)
             self.parts |= below
-        self._advance(max(0, self._total - self._done))
+        self.progress(self._total, self._total)
         finished = SERVED if survey.finished else 0
         shards = put_manifest(self.layer, self.sources, self.parts)
         left, top, *_ = ranges[0]
@@ -128,13 +113,14 @@ class Bake:
         made, waiting = dict[Place, Part](), dict[Place, tuple[str, PartBlocks, int]]()
         gaps = gaps_in(survey) if tier == 0 else None
         source = source_of(survey, gaps) if tier == 0 and (gaps or survey.scenes) else None
-        regions = _regions(source, zoom) if source else Regions()
+        regions = regions_of(source, zoom) if source else Regions()
 
         def tasks() -> Iterator[BakeTask]:
-            for place, chunks in _planned(tier, zoom, below, ranges):
-                wanted = self._input(place, zoom, below)
+            for place, chunks in planned_of(tier, zoom, below, ranges):
+                wanted = input_of(self.raster, place, zoom, below)
                 if wanted in self._known and (part := self._reused(self._known[wanted], len(chunks))):
                     made[place] = part
+                    self.reused += tier == 0
                     continue
                 todo = [chunk for chunk in chunks if not regions.bare(chunk.row, chunk.column)]
                 self._advance(len(chunks) - len(todo))
@@ -148,6 +134,7 @@ class Bake:
                 part = self._take(baked, waiting, put)
                 if part:
                     made[baked.task.place] = part
+                    self.baked += tier == 0
         return made
 
     def _take(
@@ -193,7 +180,7 @@ class Bake:
             finished,
         )
         if place.tier == 0:
-            self.raster.check_in(_window(place, zoom))  # before the part is stored as one of this content
+            self.raster.check_in(window_of(place, zoom))  # before the part is stored as one of this content
         facts = PartFacts(layout, opaque, tuple(blocks.digests))
         part = Part(f"{wanted}-{facts.hash}", layout)
         if profile.masked:
@@ -270,37 +257,6 @@ class Bake:
             step = min(CHUNK, 1 << max(zoom, 0))
         return total
 
-    def _input(self, place: Place, zoom: int, below: Mapping[Place, Part]) -> str:
-        """A hash of all that the pixels of a part depend on, 16 hex digits."""
-        survey = self.survey
-        if place.tier == 0:
-            content = self.raster.content_in(_window(place, zoom))
-        else:
-            content = [below[each].name for each in _children(place, zoom + SERVED) if each in below]
-        recipe = (
-            *(RECIPE, versions()[0], survey.dtype, survey.reading.count, survey.resampling, survey.overview),
-            *(survey.base, survey.finished, survey.style.palette),
-        )
-        return hashlib.blake2b(repr((*recipe, tuple(place), content)).encode(), digest_size=8).hexdigest()
-
-
-def _window(place: Place, zoom: int) -> Window:
-    """The window of a part."""
-    side = min(SIDE, 1 << zoom) * TILE
-    return Window(zoom, place.column * side, place.row * side, side, side)
-
-
-def _stored(layer: str, sources: Store) -> dict[str, StoredPart]:
-    """The stored parts by their input: those whose COG and facts are there."""
-    now = datetime.now(UTC)
-    entries = {entry.key: entry for entry in sources.list(keys.parts_prefix(layer))}
-    found = {}
-    for key in sorted(entries):
-        name = keys.part_of_facts(key)
-        if name and keys.part_key(layer, name) in entries:
-            found[name.partition("-")[0]] = StoredPart(name, now - entries[key].modified)
-    return found
-
 
 def _store(sources: Store, layer: str, part: Part, file: Path, facts: bytes) -> None:
     """Store a part, and then its facts."""
@@ -330,45 +286,3 @@ def _putting() -> Iterator[Callable[[Callable[[], None]], None]]:
             raise
         for each in waiting:
             each.result()
-
-
-def _planned(
-    tier: int, zoom: int, below: Mapping[Place, Part], ranges: list[Range]
-) -> Iterator[tuple[Place, list[BakeTask]]]:
-    """The parts of a tier, each with its chunks."""
-    if tier:
-        groups: dict[Place, list[BakeTask]] = {}
-        for child in sorted(below, key=lambda place: (place.row, place.column)):
-            place = Place(tier, child.column // CHUNK, child.row // CHUNK)
-            groups.setdefault(place, []).append(BakeTask(place, child.row, child.column))
-        yield from groups.items()
-        return
-    side = min(SIDE, 1 << zoom)
-    places = {
-        Place(0, column, row)
-        for x0, y0, x1, y1 in ranges
-        for row in range(y0 // side, -(-y1 // side))
-        for column in range(x0 // side, -(-x1 // side))
-    }
-    for place in sorted(places, key=lambda place: (place.row, place.column)):
-        yield place, list(chunks_of(place, zoom, ranges))
-
-
-def _children(place: Place, zoom: int) -> Iterator[Place]:
-    """The parts that a part of the next tier reads: those within it, and the ring around them; `zoom` is theirs."""
-    around = across(zoom)
-    for row in range(place.row * CHUNK - 1, (place.row + 1) * CHUNK + 1):
-        columns = range(place.column * CHUNK - 1, (place.column + 1) * CHUNK + 1)
-        for column in dict.fromkeys(each % around for each in columns):
-            yield Place(place.tier - 1, column, row)
-
-
-def _regions(source: Source, zoom: int) -> Regions:
-    """The regions of the base whose chunks may have pixels, in chunks of the absolute grid."""
-
-    def share(row: int, column: int, side: int) -> Share:
-        step = min(CHUNK, 1 << zoom) * TILE
-        return source.share(Window(zoom, column * step, row * step, side * step, side * step))
-
-    chunks = max(1, across(zoom, CHUNK) // NEAR)
-    return Regions(share, 1 << math.floor(math.log2(chunks)))

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -43,6 +44,7 @@ class Ingested:
     """The result of an ingest: the layer, the survey of its raster, and whether the layer is new or changed.
 
     `why` is the reason for an automatic format. `notes` list other files that the raster reads, and what looks wrong.
+    Of the parts of the base, `baked` are new, and `reused` were stored by an earlier ingest; without a bake both are 0.
     """
 
     layer: Layer
@@ -51,6 +53,16 @@ class Ingested:
     why: str = ""
     notes: tuple[str, ...] = ()
     doubts: tuple[str, ...] = ()  # those of the notes that question the place of the raster
+    baked: int = 0
+    reused: int = 0
+
+
+class _Done(NamedTuple):
+    """A baked layer, and the numbers of parts of its base that are new and that were stored."""
+
+    layer: Layer
+    baked: int
+    reused: int
 
 
 def ingest(
@@ -151,13 +163,15 @@ def _publish(
         gdal="" if options.virtual else versions()[0],
         scenes=len(listed.scenes) if listed else 0,
     )
+    baked = reused = 0
     with _undo_on_error(draft, stores):
         if options.virtual:
             done = replace(draft, footprint=_footprint(surveyed))
             if not done.footprint.cells.any():
                 raise BadSource(surveyed.path, _why_empty(surveyed))
         else:
-            done = _bake(draft, raster, stores.sources, staging, jobs=jobs, progress=progress)
+            bake = _bake(draft, raster, stores.sources, staging, jobs=jobs, progress=progress)
+            done, baked, reused = bake.layer, bake.baked, bake.reused
         form, why = _format_of(done, current, stores.sources)
         done = replace(done, format=form)
         if options.virtual:
@@ -168,7 +182,7 @@ def _publish(
             key = keys.scenes_key(done.id, done.revision)
             stores.sources.put(key, dump(listed.scenes, listed.overlap, listed.asset), content_type="application/json")
         catalog.publish(done, stores)
-    return Ingested(done, surveyed, fresh=True, why=why)
+    return Ingested(done, surveyed, fresh=True, why=why, baked=baked, reused=reused)
 
 
 @contextmanager
@@ -262,18 +276,20 @@ def _bake(
     *,
     jobs: int,
     progress: Callable[[int, int], None],
-) -> Layer:
+) -> _Done:
     """`draft` with its parts baked and stored. Parts that an earlier ingest stored are not baked again."""
     with scratch(staging.parent(sources.root), remove=bool(sources.root and not staging.scratch)) as folder:
         staging.check_disk(folder.parent)
         if sources.root:
             check_target(sources.root, raster.survey)
-        pyramid, footprint = Bake(draft.id, sources, folder, raster, jobs, progress).run()
+        bake = Bake(draft.id, sources, folder, raster, jobs, progress)
+        pyramid, footprint = bake.run()
     raster.check(draft.asked)
     if not footprint.cells.any():
         raise BadSource(raster.path, _why_empty(raster.survey))
     bands = tuple(range(1, raster.survey.reading.count + 1))
-    return replace(draft, source=keys.parts_prefix(draft.id), bake=pyramid, footprint=footprint, bands=bands)
+    layer = replace(draft, source=keys.parts_prefix(draft.id), bake=pyramid, footprint=footprint, bands=bands)
+    return _Done(layer, bake.baked, bake.reused)
 
 
 def _why_empty(surveyed: Survey) -> str:

@@ -16,8 +16,8 @@ GDAL_TYPES = {"uint8": "Byte", "int8": "Int8", "uint16": "UInt16", "int16": "Int
 }
 
 
-def check_alike(scenes: Sequence[Scene]) -> None:
-    """Reject scenes that differ from most; the first kind counts if several are as frequent.
+def check_alike(scenes: Sequence[Scene], model: Scene | None = None) -> None:
+    """Reject scenes that differ from `model`, or else from most; the first kind counts if several are as frequent.
 
     Raises:
         BadScenes: some differ; each is named, with the cure.
@@ -25,8 +25,8 @@ def check_alike(scenes: Sequence[Scene]) -> None:
     kinds = Counter(map(_kind, scenes))
     if len(kinds) < 2:
         return
-    usual, _ = kinds.most_common(1)[0]
-    model = next(each for each in scenes if _kind(each) == usual)
+    usual = _kind(model) if model else kinds.most_common(1)[0][0]
+    model = model or next(each for each in scenes if _kind(each) == usual)
     others = [(each.address, _difference(each, model)) for each in scenes if _kind(each) != usual]
     raise BadScenes(len(scenes), others, DIFFER, "remove them from the list or convert them")
 

@@ -13,6 +13,7 @@ from rasterio.enums import MaskFlags
 from tiler.image.style import Pixels, Values
 from tiler.raster.datasets import OpenOptions, opened, translated
 from tiler.raster.pixels import pixels
+from tiler.raster.place import applied
 from tiler.raster.reading import Box, Reading
 from tiler.raster.sparse import Share
 from tiler.raster.warp import overviews_of
@@ -25,19 +26,18 @@ def on_one_grid(one: Scene, other: Scene) -> bool:
     """Whether the pixels of two scenes lie on one grid of the same CRS."""
     if one.crs != other.crs or one.dtype != other.dtype or one.reading.count != other.reading.count:
         return False
-    back, its = ~Affine(*one.transform), Affine(*other.transform)
-    across = back.a * its.a + back.b * its.d - 1, back.d * its.a + back.e * its.d  # pixels off for each column
-    down = back.a * its.b + back.b * its.e, back.d * its.b + back.e * its.e - 1
-    if max(map(abs, (*across, *down))) * max(*one.size, *other.size) > SAME:
-        return False
-    column, row = _corner(back, other)
-    return max(abs(column - round(column)), abs(row - round(row))) < SAME
+    longest = max(*one.size, *other.size)
+    columns, rows = np.array([0, longest, 0]), np.array([0, 0, longest])
+    xs, ys = applied(Affine(*other.transform), columns, rows)
+    columns_here, rows_here = applied(~Affine(*one.transform), xs, ys)
+    off = np.array([columns_here - columns, rows_here - rows])
+    return bool(np.abs(off - np.rint(off[:, :1])).max() < SAME)
 
 
-def _corner(back: Affine, scene: Scene) -> tuple[float, float]:
-    """Column and row of a scene's first pixel; `back` leads from the CRS to the pixels."""
-    _, _, x, _, _, y = scene.transform
-    return back.a * x + back.b * y + back.c, back.d * x + back.e * y + back.f
+def _first_pixel(first: Affine, scene: Scene) -> tuple[int, int]:
+    """The column and row of a scene's first pixel on the grid that `first` begins."""
+    column, row = applied(~first, *np.array([[scene.transform[2]], [scene.transform[5]]]))
+    return round(column.item()), round(row.item())
 
 
 class SceneGrid:
@@ -52,14 +52,16 @@ class SceneGrid:
         self._open_options = open_options
         self.factor = factor
         first = Affine(*scenes[0].transform)
-        places = np.array([[round(each) for each in _corner(~first, scene)] for scene in scenes])
+        places = np.array([_first_pixel(first, scene) for scene in scenes])
         sizes = np.array([scene.size for scene in scenes])
         start, stop = places.min(axis=0), (places + sizes).max(axis=0)
         corners = np.hstack([places - start, places - start + sizes])
         self._boxes = -(-corners // factor) if factor > 1 else corners  # of each scene, in pixels of the grid
         self.width, self.height = (-(-(stop - start) // factor)).tolist()
         self.shape = (self.height, self.width)
-        self.transform = _moved(first, int(start[0]), int(start[1]), factor)
+        a, b, _, d, e, _ = first[:6]
+        x, y = applied(first, *start.astype(np.float64)[:, np.newaxis])
+        self.transform = Affine(a * factor, b * factor, x.item(), d * factor, e * factor, y.item())
         self.crs = scenes[0].crs
         self.name = f"{scenes[0].address} and {len(scenes) - 1} other scenes"
         count = scenes[0].reading.count
@@ -139,12 +141,6 @@ class SceneGrid:
         )
 
 
-def _moved(grid: Affine, column: int, row: int, factor: int) -> Affine:
-    """The geotransform of a grid that begins at a pixel and has pixels `factor` times as large."""
-    a, b, c, d, e, f = grid[:6]
-    return Affine(a * factor, b * factor, a * column + b * row + c, d * factor, e * factor, d * column + e * row + f)
-
-
 def _key(window: Any, out_shape: tuple[int, ...]) -> tuple[int, ...]:
     """Column, row, width and height of a window, and the rows and columns to read it into."""
     left, top, width, height = (int(each) for each in (window.col_off, window.row_off, window.width, window.height))
@@ -167,7 +163,6 @@ def _span(start: int, stop: int, first: int, size: int, pixels: int) -> tuple[tu
 
 def _has(scene: Scene, first: Scene, factor: int, open_options: OpenOptions) -> bool:
     """Whether a scene has an overview of this factor on the grid that `first` begins."""
-    column, row = _corner(~Affine(*first.transform), scene)
-    if any(round(each) % factor for each in (column, row, *scene.size)):
+    if any(each % factor for each in (*_first_pixel(Affine(*first.transform), scene), *scene.size)):
         return False
     return factor in overviews_of(scene.listed.path, open_options)

@@ -9,7 +9,6 @@ import boto3
 import pytest
 from botocore.config import Config
 from click.testing import CliRunner, Result
-from moto.cloudformation.responses import CloudFormationResponse
 
 from seeder.aws import clients
 from seeder.aws.stack import NEEDED, Stack, read_stack
@@ -127,7 +126,7 @@ def test_a_service_that_answers_nonsense_is_a_failure(cloud: str, monkeypatch: p
     monkeypatch.setattr(
         clients, "CONFIG", clients.CONFIG.merge(Config(retries={"mode": "standard", "total_max_attempts": 1}))
     )
-    monkeypatch.setattr(CloudFormationResponse, "describe_stacks", fail)
+    monkeypatch.setattr("moto.cloudformation.responses.CloudFormationResponse.describe_stacks", fail)
     with pytest.raises(QueueError, match="cannot read stack 'seeder'"):
         read_stack("seeder", "us-east-1")
 

@@ -83,16 +83,13 @@ def test_damaged_metadata_is_replaced_by_a_repair_only(text: bytes, make_raster:
     assert History.of(whole, stores).suspect(name, datetime.now(UTC)), "the revision of stored tiles is unknown"
 
 
-def test_metadata_that_deployed_functions_cannot_read_is_never_written(
-    make_raster: MakeRaster, stores: Stores, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_metadata_that_deployed_functions_cannot_read_is_never_written(make_raster: MakeRaster, stores: Stores) -> None:
     first, second = (make_raster(name=f"{seed}.tif", values=scene(200, 240, seed=seed)) for seed in (1, 2))
-    old = run(first, replace(stores, readers=1)).layer
-    run(second, replace(stores, readers=2))
-    monkeypatch.setattr("tiler.layers.version.version_for", lambda _: 2)
-    before, behind = objects(stores), replace(stores, readers=1)
+    old = run(first, replace(stores, readers=4)).layer
+    run(second, replace(stores, readers=5))
+    before, behind = objects(stores), replace(stores, readers=3)
     for write in (partial(run, first, behind), partial(publish, old, behind)):
-        with pytest.raises(BadOption, match=r"of version 1, .* writes 2: run `npm run deploy`"):
+        with pytest.raises(BadOption, match=r"of version 3, .* writes 4: run `npm run deploy`"):
             write()
     assert objects(stores) == before
 
@@ -432,7 +429,7 @@ def test_the_metadata_says_where_the_layer_lies_and_the_tilejson_how_to_show_it(
     assert index["source"] == "sources/layer/parts/"
     assert index["bounds"] == pytest.approx([5, 45, 9, 48])
     assert (index["minzoom"], index["maxzoom"], index["format"]) == (2, 8, "webp")
-    assert index["bake"]["z"] == 7
+    assert (index["bake"], index["parts"]["z"]) == (None, 7)
     assert load_layer(stores.sources, "layer") == made
     public = json.loads(stores.tiles.get("layer/tile.json"))
     assert public["tilejson"] == "3.0.0"

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from seeder.jobs.ledger import jobs
-from tests.support.baked import bytes_of_parts, remove_parts
+from tests.support.baked import bytes_of_parts, remove_parts, stored_parts
 from tests.support.layer_strategies import GLOBE, layers
 from tests.support.layers import silent
 from tests.support.oracle import alone, tiles_of
@@ -302,35 +302,50 @@ def breaking(monkeypatch: pytest.MonkeyPatch) -> Breaking:
     return arm
 
 
+def ready_parts(stores: Stores) -> set[str]:
+    """The COGs of parts whose facts are stored too."""
+    return {key for key in stored_parts("layer", stores) if stores.sources.has(key.removesuffix("tif") + "json")}
+
+
 @pytest.mark.parametrize("done", [False, True], ids=["before", "after"])
-@pytest.mark.parametrize("number", [1, 2, 3, 4, 5])
 @pytest.mark.parametrize("first", [False, True], ids=["next", "first"])
 def test_an_ingest_that_is_killed_at_any_put_leaves_a_layer_that_loads_and_the_next_one_finishes(
-    first: bool, number: int, done: bool, breaking: Breaking, make_raster: MakeRaster
+    first: bool, done: bool, breaking: Breaking, make_raster: MakeRaster
 ) -> None:
+    path, former = raster(make_raster, 7), raster(make_raster, 8, "old.tif")
+    seen = breaking()
     stores = in_memory()
-    old = None if first else take(raster(make_raster, 8, "old.tif"), stores).layer
-    path = raster(make_raster, 7)
-    seen = breaking(number, done=done)
-    with pytest.raises(KeyboardInterrupt):
-        take(path, stores)
-    last = number == 5 and done
-    try:
-        layer = load_layer(stores.sources, "layer")
-        assert (layer == old) is not last
-        assert alone(layer, stores, tiles_of(layer, layer.maxzoom)[0])
-    except UnknownLayer:
-        assert old is None
-        assert not last
-    breaking()
-    made = take(path, stores)
-    assert seen[-1:] == [index_key("layer")] or number < 5
-    assert made.fresh is not last
-    assert made.layer.previous == (old.revision if old else "")
-    assert load_layer(stores.sources, "layer") == made.layer
-    assert load_revision(stores.sources, "layer", made.layer.revision) == made.layer
-    assert named(stores, "layer") == made.layer.revision
-    assert alone(made.layer, stores, tiles_of(made.layer, made.layer.maxzoom)[0])
+    whole = take(path, stores).layer
+    puts, parts = len(seen), stored_parts("layer", stores)
+    assert len(parts) > 1
+    assert puts > 2 * len(parts) + 3
+    assert seen[-1] == index_key("layer")
+    for number in range(1, puts + 1):
+        breaking()
+        stores = in_memory()
+        old = None if first else take(former, stores).layer
+        breaking(number, done=done)
+        with pytest.raises(KeyboardInterrupt):
+            take(path, stores)
+        last = number == puts and done
+        try:
+            layer = load_layer(stores.sources, "layer")
+            assert (layer == old) is not last
+            assert alone(layer, stores, tiles_of(layer, layer.maxzoom)[0])
+        except UnknownLayer:
+            assert old is None
+            assert not last
+        ready = ready_parts(stores)
+        seen = breaking()
+        made = take(path, stores)
+        assert not ready & set(seen), "a part that was stored is not baked again"
+        assert made.fresh is not last
+        assert made.layer == replace(whole, previous=old.revision if old else "")
+        assert parts <= ready_parts(stores)
+        assert load_layer(stores.sources, "layer") == made.layer
+        assert load_revision(stores.sources, "layer", made.layer.revision) == made.layer
+        assert named(stores, "layer") == made.layer.revision
+        assert alone(made.layer, stores, tiles_of(made.layer, made.layer.maxzoom)[0])
 
 
 @pytest.mark.parametrize("number", [1, 2, 3])
