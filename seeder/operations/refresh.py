@@ -47,8 +47,6 @@ from tiler.raster.options import ACCESS, UNREAD, Options
 from tiler.scenes.scene_list import SceneList
 from tiler.storage.store import Stores
 
-UNREAD = ("min_zoom", "max_zoom", "format", "attribution", "bake", *ACCESS)  # options without effect on reading scenes
-
 
 @dataclass(frozen=True, slots=True)
 class RevisionChange:

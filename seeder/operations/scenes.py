@@ -5,7 +5,7 @@ from __future__ import annotations
 import fnmatch
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from seeder.operations.report import Report
@@ -109,11 +109,6 @@ def kept_scenes(layer: Layer, sources: Store) -> SceneList:
         raise BadOption(f"layer {layer.id!r} was made of one raster: {cure}")
     key = scenes_key(layer.id, layer.revision)
     return parse(sources.get(key), key)
-
-
-def to_read_again(scenes: SceneList) -> SceneList:
-    """Scenes whose headers are to be read again, because options of how they are read changed."""
-    return replace(scenes, scenes=tuple(replace(scene, fingerprint="") for scene in scenes.scenes))
 
 
 def earlier_scenes(layer: Layer, sources: Store) -> tuple[Scene, ...]:
