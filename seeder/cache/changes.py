@@ -20,6 +20,7 @@ from mercantile import Tile
 from seeder.select.morton import Numbers, code_of, interleaved
 from seeder.select.tileset import TileSet
 from seeder.select.widened import widened
+from tiler.errors import CatalogError, MissingObject
 from tiler.grid import TILE, TileRange
 from tiler.image.style import KERNELS
 from tiler.keys import Scale, part_facts_key
@@ -134,7 +135,10 @@ class Changes:
         own = TileSet.ranges(z, self.layer.ranges(z))
         if self.baked is None or not len(own):
             return None
-        pixels = self._pixels(*self.baked, z + scale - 1)
+        try:
+            pixels = self._pixels(*self.baked, z + scale - 1)
+        except (CatalogError, MissingObject):  # facts of parts are damaged or gone
+            return None
         return None if pixels is None else pixels.at(z) | (TileSet.world(z) - own)
 
     def _pixels(self, old: Baked, new: Baked, zoom: int) -> TileSet | None:

@@ -31,6 +31,10 @@ class Differences(Protocol):
     """Which tiles may differ from those of the revision to render."""
 
     @property
+    def mixed(self) -> bool:
+        """Whether tiles of another revision may be stored."""
+
+    @property
     def compared(self) -> bool:
         """Whether some tiles are known not to differ."""
 
@@ -52,6 +56,11 @@ class Foreseen:
     places: frozenset[Place]
     history: History
     _known: dict[tuple[int, int], TileSet] = field(default_factory=dict, compare=False, repr=False)
+
+    @property
+    def mixed(self) -> bool:
+        """See `Differences`: the bake makes another revision."""
+        return True
 
     @property
     def compared(self) -> bool:

@@ -26,6 +26,9 @@ from tiler.storage.store import Store, Stores
 STORED_SHARE = 0.5  # fraction of a zoom's tiles that must be stored or empty to complete the zoom where it has grown
 
 
+CHANGED_SHARE = 0.1  # fraction of the stored tiles up to which a CDN forgets changed tiles only
+
+
 @dataclass(frozen=True, slots=True)
 class StoredZoom:
     """Stored tiles of one variant and zoom; whether each is stale, and whether the layer has it, as `(tiles,)` bool."""
@@ -67,6 +70,23 @@ class StoredTiles:
     def differing(self) -> int | None:
         """The number of tiles that may differ from earlier revisions; None if these could not be compared."""
         return self.stale if self.history and self.history.compared else None
+
+    def few_changed(self) -> TileSets | None:
+        """The tiles that may differ from earlier revisions, of all scales, stored or not, with tiles to be removed.
+
+        None if they are more than CHANGED_SHARE of the stored ones, unknown, or of one revision only.
+        """
+        history, layer = self.history, self.stored_filter.layer
+        if history is None or not (history.mixed and self.stored_filter.everything):
+            return None
+        own = {z: TileSet.ranges(z, layer.ranges(z)) for z in range(layer.minzoom, layer.maxzoom + 1)}
+        changed = {z: _either(history.changed(z, 1), history.changed(z, 2), area) for z, area in own.items()}
+        number = 0
+        for z, stored_zoom in ((z, each) for zooms in self.stored_zooms.values() for z, each in zooms.items()):
+            gone = TileSet.of(z, stored_zoom.codes[stored_zoom.stale])
+            changed[z] = changed.get(z, TileSet.nothing(z)) | gone
+            number += int(changed[z].holds(stored_zoom.codes).sum())
+        return TileSets(changed) if number <= CHANGED_SHARE * self.tiles else None
 
     @classmethod
     def take(
@@ -218,6 +238,11 @@ def planned(layer: Layer, z: int, selection: Selection | None = None) -> TileSet
         return TileSet.nothing(z)
     (region,) = regions(layer, selection or Selection((z,)))
     return region
+
+
+def _either(one: TileSet | None, other: TileSet | None, area: TileSet) -> TileSet:
+    """The tiles of `area` in either set; None stands for all tiles."""
+    return area if one is None or other is None else (one | other) & area
 
 
 def _all(_name: TileName, _modified: datetime) -> bool:

@@ -164,12 +164,12 @@ def _doubted(history: History, layer: Layer, stores: Stores) -> bool:
 UNMIXED = History((Publication(""),), timedelta(0), timedelta(0))  # all stored tiles are of the current revision
 
 
-def settle(layer: Layer, stores: Stores) -> None:
-    """Announce the layer's revision in TileJSON, once all stored tiles belong to it.
+def settle(layer: Layer, stores: Stores, *, keep: bool = False) -> None:
+    """Announce the layer's revision in TileJSON, once all stored tiles belong to it; for `keep` see `announce`.
 
     Do nothing if another revision was published meanwhile.
     """
     if load_layer(stores.sources, layer.id).revision != layer.revision:
         return
-    announce(layer, stores)
+    announce(layer, stores, keep=keep)
     forget(stores.sources, layer.id, layer.revision)

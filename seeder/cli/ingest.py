@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from functools import wraps
-from pathlib import Path
 from typing import Any
 
 import click
@@ -20,7 +19,7 @@ from seeder.cli.scenes import MakeSources, scene_options
 from seeder.cli.scratch import scratch_option
 from tiler.choices import BAKES, CHOICES, FITS, RESAMPLINGS, TERRAINS
 from tiler.errors import BadOption
-from tiler.keys import check_layer, layer_from
+from tiler.keys import check_layer
 from tiler.settings import Settings
 
 Command = Callable[..., None]
@@ -294,17 +293,6 @@ def raster_options(command: Command) -> Command:
     return with_changes
 
 
-def _name_from(sources: tuple[str, ...]) -> str:
-    """The layer's name from that of its only source.
-
-    Raises:
-        BadOption: there are several sources, or it has no name.
-    """
-    if len(sources) > 1 or sources[0] == "-" or any(sign in sources[0] for sign in "*?["):
-        raise BadOption("name the layer of these sources: add --layer NAME")
-    return layer_from(Path(sources[0].removeprefix("@").rstrip("/")).stem)
-
-
 @command("ingest")
 @click.argument("source", nargs=-1, required=True, shell_complete=complete_file)
 @option("--layer", group="Output", metavar="NAME", help="Name of the layer.  [default: from SOURCE, if that is one]")
@@ -332,12 +320,13 @@ def ingest(
     as_json: bool,
     settings: Settings,
 ) -> None:
-    """Make a layer from a raster or from many, or its next revision.
+    """Make a layer from one or more rasters, or its next revision.
 
-    SOURCE is any raster that GDAL opens, also in S3 (s3://BUCKET/KEY). Several SOURCEs are the scenes of one layer,
-    and so are the rasters in a folder, a quoted pattern, a prefix (s3://BUCKET/PREFIX/), a text file (@FILE, or - for
-    standard input), a STAC item collection or a tile index. They are warped once into a cloud-optimized GeoTIFF on
-    the tile grid. The same rasters with the same options change nothing; others become the layer's next revision.
+    SOURCE is any raster that GDAL opens, also in S3 (s3://BUCKET/KEY). Several rasters are the scenes of one layer.
+    SOURCE may also stand for many: a folder, a quoted pattern or a prefix (s3://BUCKET/PREFIX/). Lists of rasters are
+    text files (@FILE, or - for standard input), STAC item collections and tile indexes. The rasters are warped once
+    into cloud-optimized GeoTIFFs on the tile grid. The same rasters with the same options change nothing; others
+    become the layer's next revision.
 
     With --seed, render tiles afterwards, with the queue and the limits of `seed`. Run the same command again after an
     interruption.
@@ -354,12 +343,12 @@ def ingest(
     """
     from seeder.operations.ingest import created_stores, plan_ingest, with_zooms
     from seeder.operations.ingest import ingest as ingest_raster
-    from seeder.operations.scenes import read_sources
+    from seeder.operations.scenes import name_from, read_sources
     from tiler.ingest.staging import Staging
     from tiler.raster.options import Options
     from tiler.storage.store import Stores
 
-    name = check_layer(layer) if layer else _name_from(source)
+    name = check_layer(layer) if layer else name_from(source)
     staging = Staging(scratch, settings.temporary)
     options, report = Options(**changes), TerminalReport()
     seeding = seed_arguments.seeding(name, settings)

@@ -53,16 +53,16 @@ def _ingested(done: Ingested) -> Iterator[str]:
 def _next_steps(done: Ingested, stores: Stores) -> Iterator[str]:
     """The address of the tiles, a smaller format, and the next command."""
     from tiler.ingest.choose_format import smaller_format
-    from tiler.layers.catalog import shown
+    from tiler.layers.catalog import pending
 
     layer = done.layer
-    stored = shown(layer.id, stores.tiles)
+    stored = pending(layer, stores)
     yield f"tiles: {stores.url}/{tile_template(layer.id, layer.format)}"
     if done.fresh and (saving := smaller_format(layer, stores.sources)):
         yield f"--format auto would choose {saving}"
     seed = f"seed {layer.id} --zooms {layer.minzoom}-{layer.maxzoom}"
     refresh = f"seeder refresh {layer.id}"
-    if stored not in ("", layer.revision):
+    if stored:
         command, why = refresh, f" (stored tiles are of revision {stored})"
     elif done.fresh:
         command, why = seed, ""

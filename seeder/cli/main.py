@@ -8,12 +8,10 @@ from seeder.cli.grouping import Home, Program, option
 
 SECTIONS = {
     "Layers": {
-        "ingest": Home("seeder.cli.ingest", "ingest", "Make a layer from a raster or from many, or its next revision."),
+        "ingest": Home("seeder.cli.ingest", "ingest", "Make a layer from one or more rasters, or its next revision."),
         "layers": Home("seeder.cli.layers", "layers", "List the layers."),
         "scenes": Home("seeder.cli.scenes", "scenes", "List the scenes of a layer, the lowest first."),
-        "refresh": Home(
-            "seeder.cli.refresh", "refresh", "Replace a layer's rasters, or some of its scenes; re-render stored tiles."
-        ),
+        "refresh": Home("seeder.cli.refresh", "refresh", "Replace rasters or scenes; re-render stored tiles."),
         "rollback": Home("seeder.cli.refresh", "rollback", "Restore an earlier revision of a layer."),
         "remove": Home("seeder.cli.remove", "remove", "Remove a layer: tiles, sources and jobs."),
     },

@@ -134,12 +134,12 @@ def refresh(
     as_json: bool,
     settings: Settings,
 ) -> None:
-    """Replace a layer's rasters, or some of its scenes; re-render stored tiles.
+    """Replace rasters or scenes; re-render stored tiles.
 
     Ingest SOURCE with the options of the previous ingest, and with those given here. Instead of SOURCE, which lists
     all rasters as in `ingest`, --add, --replace and --drop change the list of scenes; repeat them for more. Re-render
-    stored tiles in place, and complete zooms with at least half of their tiles stored. Then remove the tiles that
-    the layer no longer covers. Without SOURCE and changes, re-render stale tiles only.
+    the stored tiles that differ in place, and complete zooms with at least half of their tiles stored. Then remove
+    the tiles that the layer no longer covers. Without SOURCE and changes, re-render stale tiles only.
 
     \b
     Examples:
@@ -195,7 +195,7 @@ def rollback(
 ) -> None:
     """Restore an earlier revision of a layer.
 
-    Re-render the stored tiles in place. The sources of earlier revisions are kept, so nothing is ingested.
+    Re-render the stored tiles that differ in place. The sources of earlier revisions are kept, so nothing is ingested.
 
     \b
     Examples:

@@ -52,7 +52,7 @@ def scene_options(command: Command) -> Command:
 
 @command("scenes")
 @layer_argument
-@click.option("--geojson", "as_geojson", is_flag=True, help="Print their outlines as GeoJSON.")
+@option("--geojson", "as_geojson", group="Output", is_flag=True, help="Print the outlines as GeoJSON.")
 @json_option
 @guarded
 @located
@@ -62,18 +62,16 @@ def scenes(layer: str, as_geojson: bool, as_json: bool, settings: Settings) -> N
     \b
     Examples:
       seeder scenes ortho
-      seeder scenes ortho --geojson > outlines.geojson
+      seeder scenes ortho --geojson
     """
-    from seeder.operations.scenes import kept_scenes
+    from seeder.operations.scenes import listed_scenes
     from tiler.layers.catalog import load_layer
     from tiler.raster.bodies import called
-    from tiler.scenes.order import ordered
     from tiler.scenes.outlines import outlines
     from tiler.storage.store import Stores
 
     stores = Stores.open(settings)
-    kept = kept_scenes(load_layer(stores.sources, layer), stores.sources)
-    inside = ordered(kept.scenes, kept.overlap)
+    inside = listed_scenes(load_layer(stores.sources, layer), stores.sources)
     if as_geojson:
         click.echo(json.dumps(outlines(inside)))
     elif as_json:

@@ -18,7 +18,6 @@ from seeder.select.blocks import BlockMask, Count
 from seeder.select.order import GOLDEN
 from seeder.select.selection import Selection, regions
 from seeder.select.tileset import TileSet
-from tiler.errors import SourceReadError
 from tiler.keys import zoom_prefix
 from tiler.layers.catalog import Layer, load_layer
 from tiler.layers.fill import Outcome, Request, fill
@@ -171,7 +170,7 @@ def _rendering(
             source_open = True
             outcome = fill(layer, stores, request)
         if outcome.failed:
-            raise SourceReadError(layer.source, outcome.why)
+            raise outcome.fault
         return z, outcome
 
     return filled

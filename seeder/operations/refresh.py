@@ -19,7 +19,15 @@ from seeder.operations.ingest import ingest
 from seeder.operations.renew import NewTiles, RenewPlan, RenewResult, confirm_renewal, plan_renewal, renew
 from seeder.operations.report import Report
 from seeder.operations.run import RunOptions
-from seeder.operations.scenes import SceneChanges, Sources, change_scenes, counted, kept_scenes, read_sources
+from seeder.operations.scenes import (
+    SceneChanges,
+    Sources,
+    change_scenes,
+    counted,
+    earlier_scenes,
+    kept_scenes,
+    read_sources,
+)
 from seeder.operations.update import RERUN_HINT, UpdateContext, UpdateTask
 from seeder.select.selection import Selection
 from tiler.errors import BadOption
@@ -32,7 +40,7 @@ from tiler.ingest.staging import Staging
 from tiler.ingest.survey import Survey
 from tiler.ingest.unchanged import check_unchanged
 from tiler.layers import version
-from tiler.layers.catalog import Layer, load_layer, revisions, shown, stored, undone, version_of
+from tiler.layers.catalog import Layer, load_layer, revisions, stored, undone, version_of
 from tiler.layers.cog_digests import digest_layer, known_digests
 from tiler.layers.digests import stored_digests
 from tiler.raster.options import ACCESS, UNREAD, Options
@@ -97,8 +105,10 @@ class NextSource:
         again = any(value != getattr(layer.asked, name) for name, value in self.changes.items() if name not in UNREAD)
         scenes: str | SceneList
         if self.scene_changes and known:
-            changes = self.scene_changes
-            scenes, counts = change_scenes(layer, known, changes, self.sources, options, report, jobs=jobs, again=again)
+            changes, earlier = self.scene_changes, earlier_scenes(layer, stores.sources)
+            scenes, counts = change_scenes(
+                layer, known, changes, self.sources, options, report, jobs=jobs, earlier=earlier, again=again
+            )
             report.ended(counts)
         else:
             valid = replace(known, scenes=()) if known and again else known  # they were read with other options
@@ -299,7 +309,7 @@ def _previous(current: Layer, stores: Stores) -> str:
         BadOption: the layer has no earlier revision.
     """
     back = undone(stores.sources, current.id)
-    if back and (shown(current.id, stores.tiles) != current.revision or History.of(current, stores).mixed):
+    if back and History.of(current, stores).mixed:
         return current.revision
     if not current.previous:
         others = sorted(set(revisions(stores.sources, current.id)) - {current.revision})

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from seeder.cache.fence import fence
@@ -96,8 +96,8 @@ def shares(layer: str, stores: Stores) -> tuple[Share, ...]:
     )
 
 
-def old_revisions(layer: str, stores: Stores) -> tuple[Share, ...]:
-    """The sources of all revisions but the current, the previous and the one rolled back last."""
+def old_revisions(layer: str, stores: Stores, now: datetime) -> tuple[Share, ...]:
+    """The sources of all revisions but the current, the previous and the one rolled back last; `now` is in UTC."""
     current = load_layer(stores.sources, layer)
     others = set(revisions(stores.sources, layer)) - {current.revision, current.previous}
     others.discard(undone(stores.sources, layer))
@@ -106,18 +106,19 @@ def old_revisions(layer: str, stores: Stores) -> tuple[Share, ...]:
     ]  # else an ingest is writing it
     return (
         Share("sources", stores.sources, tuple(f"{sources_prefix(layer)}{name}/" for name in old)),
-        Share("parts", stores.sources, (parts_prefix(layer), shards_prefix(layer)), _unused_parts(layer, stores, old)),
+        Share(
+            "parts", stores.sources, (parts_prefix(layer), shards_prefix(layer)), _unused_parts(layer, stores, old, now)
+        ),
     )
 
 
-def _unused_parts(layer: str, stores: Stores, old: Collection[str]) -> frozenset[str]:
+def _unused_parts(layer: str, stores: Stores, old: Collection[str], now: datetime) -> frozenset[str]:
     """The keys of parts that only `old` revisions name, or none does; not of those that a bake may be about to use."""
     names = set(revisions(stores.sources, layer)) - set(old)
     kept = (load_revision(stores.sources, layer, name) for name in names)
     pyramids = [each.bake for each in kept if each and isinstance(each.bake, Pyramid)]
     patience = timedelta(seconds=timing.BAKE_SECONDS) + fence(stores.tiles)
-    before = stores.sources.clock(clock_key()) - patience
-    return frozenset(unnamed(layer, stores.sources, pyramids, before))
+    return frozenset(unnamed(layer, stores.sources, pyramids, now - patience))
 
 
 def plan_removal(layer: str, context: UpdateContext) -> RemovedLayer:
@@ -156,22 +157,28 @@ def plan_removal_of_old_revisions(layer: str, context: UpdateContext) -> Removed
         UnknownLayer: the layer does not exist.
         StoreError: objects cannot be listed.
     """
-    return RemovedLayer(layer, _sizes(old_revisions(layer, context.stores)))
+    return RemovedLayer(layer, _sizes(old_revisions(layer, context.stores, datetime.now(UTC))))
 
 
 def remove_old_revisions(layer: str, context: UpdateContext) -> RemovedLayer:
-    """Remove the sources of a layer's revisions before the previous one.
+    """Remove the sources of a layer's revisions before the previous one, and unused parts.
+
+    The age of unused parts is taken by the store's clock once the removal is confirmed.
 
     Raises:
         UnknownLayer: the layer does not exist.
         BadOption: it was not confirmed.
         StoreError: a store failed.
     """
-    kinds = old_revisions(layer, context.stores)
+    planned = plan_removal_of_old_revisions(layer, context)
+    if not planned.objects:
+        return planned
+    context.report.confirm_removal(layer, planned.sizes)
+    unused = planned.sizes["parts"][0] > 0
+    now = context.stores.sources.clock(clock_key()) if unused else datetime.now(UTC)
+    kinds = old_revisions(layer, context.stores, now)
     removed = RemovedLayer(layer, _sizes(kinds))
-    if removed.objects:
-        context.report.confirm_removal(layer, removed.sizes)
-        delete_shares(kinds, removed.sizes, context.report)
+    delete_shares(kinds, removed.sizes, context.report)
     return removed
 
 

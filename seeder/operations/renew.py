@@ -21,6 +21,7 @@ from seeder.operations.update import (
     finish,
     wait_for_fence,
 )
+from seeder.select.tileset import TileSets
 from tiler.keys import clock_key
 from tiler.layers.catalog import Layer
 from tiler.layers.render import TileVariant
@@ -90,7 +91,7 @@ def plan_renewal(task: UpdateTask, history: Differences | None = None) -> RenewP
     """
     stored_tiles = list_stored_tiles(task, history)
     removed = sum(1 for _ in stored_tiles.uncovered())
-    paths = cdn_paths(task.stored_filter, stored_tiles.cost) if task.options.cdn else ()
+    paths = cdn_paths(task.stored_filter, stored_tiles.cost, _few(task, stored_tiles)) if task.options.cdn else ()
     return RenewPlan(stored_tiles, removed, paths)
 
 
@@ -124,8 +125,14 @@ def renew(task: UpdateTask, run_options: RunOptions, history: History | None = N
         return RenewResult(task.layer, stored_tiles, runs)
     check_current(task)
     purged = delete_tiles(task, stored_tiles.uncovered(), None)
-    removed = finish(task, RemovedTiles(task.layer, purged, stored_tiles.cost, uncovered=True), since)
+    done = RemovedTiles(task.layer, purged, stored_tiles.cost, uncovered=True)
+    removed = finish(task, done, since, _few(task, stored_tiles))
     return RenewResult(task.layer, stored_tiles, runs, removed)
+
+
+def _few(task: UpdateTask, stored_tiles: StoredTiles) -> TileSets | None:
+    """The changed tiles if they are few; None if tiles of an earlier revision may be in flight, without a wait."""
+    return None if task.options.hurry or not task.options.cdn else stored_tiles.few_changed()
 
 
 def _run_plans(

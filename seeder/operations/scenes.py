@@ -10,14 +10,16 @@ from pathlib import Path
 
 from seeder.operations.report import Report
 from tiler.choices import Overlap
-from tiler.errors import BadOption
+from tiler.errors import BadOption, CatalogError, MissingObject
+from tiler.ingest.existing import kept_revision
 from tiler.inputs import check_source
-from tiler.keys import scenes_key
+from tiler.keys import layer_from, scenes_key
 from tiler.layers.catalog import Layer
 from tiler.raster.options import Options
 from tiler.scenes.alike import check_alike
 from tiler.scenes.expand import expand
 from tiler.scenes.headers import read_scenes
+from tiler.scenes.order import ordered
 from tiler.scenes.scene import Listed, Scene
 from tiler.scenes.scene_list import SceneList, parse
 from tiler.storage.store import Store
@@ -66,6 +68,17 @@ class ScenesChanged:
         return asdict(self)
 
 
+def name_from(names: Sequence[str]) -> str:
+    """A layer's name from that of its only source.
+
+    Raises:
+        BadOption: there are several sources, or it has no name.
+    """
+    if len(names) != 1 or names[0] == "-" or any(sign in names[0] for sign in "*?["):
+        raise BadOption("name the layer of these sources: add --layer NAME")
+    return layer_from(Path(names[0].removeprefix("@").rstrip("/")).stem)
+
+
 def read_sources(
     sources: Sources, options: Options, report: Report, *, jobs: int, known: SceneList | None = None
 ) -> str | SceneList:
@@ -98,6 +111,25 @@ def kept_scenes(layer: Layer, sources: Store) -> SceneList:
     return parse(sources.get(key), key)
 
 
+def earlier_scenes(layer: Layer, sources: Store) -> tuple[Scene, ...]:
+    """The scenes of the revision before a layer's current one; none if they are unknown."""
+    before = kept_revision(sources, layer.id, layer.previous) if layer.previous else None
+    try:
+        return kept_scenes(before, sources).scenes if before and before.scenes else ()
+    except (CatalogError, MissingObject):
+        return ()
+
+
+def listed_scenes(layer: Layer, sources: Store) -> tuple[Scene, ...]:
+    """The scenes of a layer's revision, the lowest first.
+
+    Raises:
+        BadOption, CatalogError: see `kept_scenes`.
+    """
+    kept = kept_scenes(layer, sources)
+    return ordered(kept.scenes, kept.overlap)
+
+
 def change_scenes(
     layer: Layer,
     before: SceneList,
@@ -107,46 +139,45 @@ def change_scenes(
     report: Report,
     *,
     jobs: int,
+    earlier: Sequence[Scene] = (),
     again: bool = False,
 ) -> tuple[SceneList, ScenesChanged]:
     """The scenes `before` with changes: dropped ones are gone, new ones are last, the others keep their place.
 
-    A replacement takes the place of the scene of its address or, if there is one only, of its file name. The others
-    are read `again` if they were read with other options.
+    A replacement takes the place of the scene of its address or, if there is one only, of its file name. Changes that
+    were made already are harmless to repeat: adding an unchanged scene, or dropping one that the revision before had.
+    The others are read `again` if they were read with other options.
 
     Raises:
-        BadOption: a scene to drop or replace is unknown, or one to add is there already.
+        BadOption: a scene to drop or replace is unknown, or one to add is there already and changed.
         BadScenes: a new scene is of another kind than those that stay.
         BadSource, StoreError: see `read_sources`.
     """
-    dropped = _matching(layer, before, changes.drop)
+    dropped = _matching(layer, before, earlier, changes.drop)
     scenes = [scene for scene in before.scenes if scene.address not in dropped]
-    places = {scene.address: place for place, scene in enumerate(scenes)}
+    present = {scene.address: scene for scene in scenes}
     replacing, adding = (
-        _read(sources, _listed(sources, names, options, report), options, report, jobs=jobs)
-        for names in (changes.replace, changes.add)
+        _read(sources, _listed(sources, names, options, report), options, report, jobs=jobs, known=known)
+        for names, known in ((changes.replace, None), (changes.add, present))
     )
     for scene in replacing:
         scenes[_place(layer, scene, scenes)] = scene
-    there = [scene.address for scene in adding if scene.address in places]
-    if there:
-        raise BadOption(
-            f"{_names(there)}: already in layer {layer.id!r}; use --replace to read it again, or leave it out"
-        )
-    scenes += adding
+    new = [scene for scene in adding if scene.address not in present]
+    changed = [each.address for each in adding if present.get(each.address, each).fingerprint != each.fingerprint]
+    if changed:
+        raise BadOption(f"{_names(changed)}: already in layer {layer.id!r} and changed: use --replace to read it again")
+    scenes += new
     if not scenes:
         raise BadOption(f"no scene would be left: use `seeder remove {layer.id}` to remove the layer")
-    new = {scene.address for scene in (*replacing, *adding)}
-    kept = [scene for scene in scenes if scene.address not in new]
+    read = {scene.address for scene in (*replacing, *new)}
+    kept = [scene for scene in scenes if scene.address not in read]
     if again:
         afresh = _read(sources, [scene.listed for scene in kept], options, report, jobs=jobs)
-        others = {scene.address: scene for scene in (*afresh, *replacing, *adding)}
+        others = {scene.address: scene for scene in (*afresh, *replacing, *new)}
         scenes = [others[scene.address] for scene in scenes]
         kept = list(afresh)
     check_alike(scenes, kept[0] if kept else None)
-    counts = ScenesChanged(
-        layer.id, len(adding), len(replacing), len(dropped), len(scenes) - len(adding) - len(replacing)
-    )
+    counts = ScenesChanged(layer.id, len(new), len(replacing), len(dropped), len(scenes) - len(new) - len(replacing))
     return SceneList(tuple(scenes), sources.overlap or before.overlap, sources.asset or before.asset), counts
 
 
@@ -206,24 +237,23 @@ def _by_address(scenes: SceneList | None) -> dict[str, Scene]:
     return {scene.address: scene for scene in scenes.scenes} if scenes else {}
 
 
-def _matching(layer: Layer, scenes: SceneList, patterns: Sequence[str]) -> set[str]:
-    """The addresses of the scenes that match names, addresses or patterns; each must match one."""
+def _matching(layer: Layer, scenes: SceneList, earlier: Sequence[Scene], patterns: Sequence[str]) -> set[str]:
+    """The addresses of the scenes that match names, addresses or patterns; each must match one, or an `earlier` one."""
     found: set[str] = set()
     for pattern in patterns:
-        absolute = str(Path(pattern).absolute())
-        matching = {
-            scene.address
-            for scene in scenes.scenes
-            if scene.address in (pattern, absolute)
-            or fnmatch.fnmatchcase(_name(scene), pattern)
-            or fnmatch.fnmatchcase(scene.address, pattern)
-        }
-        if not matching:
+        matching = {scene.address for scene in scenes.scenes if _matches(scene, pattern)}
+        if not matching and not any(_matches(scene, pattern) for scene in earlier):
             raise BadOption(
                 f"no scene of layer {layer.id!r} matches {pattern!r}: list them with `seeder scenes {layer.id}`"
             )
         found |= matching
     return found
+
+
+def _matches(scene: Scene, pattern: str) -> bool:
+    """Whether a scene has this name or address, or matches this pattern."""
+    same = scene.address in (pattern, str(Path(pattern).absolute()))
+    return same or any(fnmatch.fnmatchcase(name, pattern) for name in (_name(scene), scene.address))
 
 
 def _place(layer: Layer, scene: Scene, scenes: Sequence[Scene]) -> int:

@@ -24,7 +24,7 @@ from tests.support.rasters import Recipe, write_raster
 from tiler.grid import TILE, resolution
 from tiler.image.style import Values
 from tiler.ingest.ingest import ingest
-from tiler.layers.catalog import Layer, load_layer
+from tiler.layers.catalog import Layer, load_layer, named
 from tiler.layers.render import TileVariant
 from tiler.raster.options import Options
 from tiler.settings import Settings
@@ -110,11 +110,16 @@ class Plain:
         """A raster."""
         return NextSource(str(self.rasters / f"{name}.tif"), {})
 
-    def refresh(self, name: str, most: int = 1_000_000, report: Report | None = None) -> list[str]:
+    def refresh(self, name: str, most: int = 1_000_000, report: Report | None = None, cdn: str = "") -> list[str]:
         """Refresh from a raster, killed after some tiles; returns the keys that were put."""
         with Puts(most).counted() as puts:
-            assert refresh("plain", self.context(report), ONE, self.source(name)).passed
+            assert refresh("plain", self.context(report, cdn=cdn), ONE, self.source(name)).passed
         return puts.keys
+
+    @property
+    def shown(self) -> str:
+        """The revision in TileJSON."""
+        return named("plain", self.stores.tiles)
 
     def times(self) -> dict[str, int]:
         """The time of last write of each tile, in nanoseconds."""

@@ -12,13 +12,14 @@ from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-from tiler import keys
+from tiler import keys, timing
 from tiler.errors import CatalogError
 from tiler.grid import TILE, Window, tile_ranges
 from tiler.ingest.baker import Below, baking, profile_of
@@ -29,6 +30,7 @@ from tiler.ingest.mosaic import gaps_in, source_of
 from tiler.ingest.planned_parts import (
     Range,
     Raster,
+    StoredPart,
     base_ranges,
     input_of,
     planned_of,
@@ -48,6 +50,7 @@ from tiler.storage.store import Store
 
 PUTS = 2  # parts that are stored at once
 WAITING = 4  # most parts that wait to be stored
+FRESH = timedelta(seconds=timing.BAKE_SECONDS / 2)  # age of facts that need not be written anew
 
 
 @dataclass(slots=True)
@@ -65,7 +68,7 @@ class Bake:
     baked: int = 0  # parts of the base
     reused: int = 0  # parts of the base that an earlier bake stored
     cells: npt.NDArray[np.bool_] = field(init=False)
-    _known: dict[str, str] = field(default_factory=dict)  # names of stored parts by input
+    _known: dict[str, StoredPart] = field(default_factory=dict)  # by input
     _places: dict[str, tuple[str, int]] = field(default_factory=dict)  # of the last level of each part
     _done: int = 0
     _total: int = 0
@@ -208,17 +211,17 @@ class Bake:
         self._count(facts)
         return part
 
-    def _reused(self, name: str, chunks: int) -> Part | None:
-        """A stored part; None if its facts are damaged or its COG is gone."""
+    def _reused(self, stored: StoredPart, chunks: int) -> Part | None:
+        """A stored part; None if its facts are damaged."""
+        name = stored.name
         key = keys.part_facts_key(self.layer, name)
         try:
             data = self.sources.get(key)
             facts = PartFacts.parse(data, key)
         except CatalogError:
             return None
-        self.sources.put(key, data, content_type="application/json")  # as new: the removal of old parts keeps it
-        if not self.sources.has(keys.part_key(self.layer, name)):
-            return None
+        if stored.age > FRESH:  # as new: the removal of old parts keeps it
+            self.sources.put(key, data, content_type="application/json")
         self._places[name] = location(self.sources, keys.part_key(self.layer, name), facts.layout.head), SERVED
         self._count(facts)
         self._advance(chunks)

@@ -78,9 +78,22 @@ class Baker:
         return min(CHUNK, 1 << self.zoom)
 
     def _pixels(self, task: BakeTask) -> Area | None:
-        """The pixels of a chunk and its halo; transparent beyond the data, None if there are none."""
-        side = self._step * TILE
-        window = Window(self.zoom, task.column * side - HALO, task.row * side - HALO, side + 2 * HALO, side + 2 * HALO)
+        """The pixels of a chunk and its halo; transparent beyond the data, None if there are none.
+
+        Beyond the map's north and south sides, where no data can be, the edge pixels are repeated.
+        """
+        side, world = self._step * TILE, TILE << self.zoom
+        left, top, size = task.column * side - HALO, task.row * side - HALO, side + 2 * HALO
+        north, south = max(0, -top), max(0, top + size - world)
+        area = self._read(Window(self.zoom, left, top + north, size, size - north - south))
+        if area is None or not (north or south):
+            return area
+        values, mask = area
+        rows = (north, south), (0, 0)
+        return np.pad(values, ((0, 0), *rows), "edge"), None if mask is None else np.pad(mask, rows, "edge")
+
+    def _read(self, window: Window) -> Area | None:
+        """The pixels of a window that may pass the antimeridian; None if there are none."""
         if self.source is None:
             return self._join(window)
         pieces = list(in_world(window))
@@ -133,13 +146,12 @@ class Baker:
 
 
 def in_world(window: Window) -> Iterator[tuple[int, int, Window]]:
-    """The pieces of a window within the world: row and column in the window, and the piece."""
+    """The pieces of a window on both sides of the antimeridian: row and column in the window, and the piece."""
     world = TILE << window.z
-    top, bottom = max(window.y, 0), min(window.y + window.height, world)
     left, right = window.x, window.x + window.width
-    while left < right and top < bottom:
+    while left < right:
         following = min(right, (left // world + 1) * world)
-        yield top - window.y, left - window.x, Window(window.z, left % world, top, following - left, bottom - top)
+        yield 0, left - window.x, Window(window.z, left % world, window.y, following - left, window.height)
         left = following
 
 

@@ -256,6 +256,8 @@ def _as_it_was(layer: Layer, sources: Store) -> bool:
     """Whether the raster of a layer still has the layer's revision."""
     if layer.bake is not None:
         return is_stored(layer, sources)
+    if layer.origins and files_now(Path(each.path) for each in layer.origins) == layer.origins:
+        return True  # also if an earlier version made its revision
     forget()
     try:
         if revision_of(layer.source, layer.asked) == layer.revision:  # also the revision of an earlier version

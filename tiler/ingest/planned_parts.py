@@ -6,7 +6,8 @@ import hashlib
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from datetime import UTC, datetime, timedelta
+from typing import NamedTuple, Protocol
 
 from tiler import keys
 from tiler.grid import TILE, Window, tile_ranges
@@ -21,6 +22,13 @@ from tiler.storage.store import Store
 NEAR = 16  # one over the largest share of the world's width to check at once, because projections bend
 
 Range = tuple[int, int, int, int]  # first and last column and row of tiles, half-open
+
+
+class StoredPart(NamedTuple):
+    """The name of a stored part, and the age of its facts."""
+
+    name: str
+    age: timedelta
 
 
 class Raster(Protocol):
@@ -91,10 +99,16 @@ def window_of(place: Place, zoom: int) -> Window:
     return Window(zoom, place.column * side, place.row * side, side, side)
 
 
-def stored_parts(layer: str, sources: Store) -> dict[str, str]:
-    """The names of stored parts by their input."""
-    facts = (keys.part_of_facts(entry.key) for entry in sources.list(keys.parts_prefix(layer)))
-    return {name.partition("-")[0]: name for name in sorted(filter(None, facts))}
+def stored_parts(layer: str, sources: Store) -> dict[str, StoredPart]:
+    """The stored parts by their input: those whose COG and facts are there."""
+    now = datetime.now(UTC)
+    entries = {entry.key: entry for entry in sources.list(keys.parts_prefix(layer))}
+    found = {}
+    for key in sorted(entries):
+        name = keys.part_of_facts(key)
+        if name and keys.part_key(layer, name) in entries:
+            found[name.partition("-")[0]] = StoredPart(name, now - entries[key].modified)
+    return found
 
 
 def planned_of(

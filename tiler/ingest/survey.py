@@ -40,7 +40,7 @@ HALVINGS: dict[Resampling, Halving] = {
 }
 WHOLE = dict.fromkeys(HALVINGS, 0) | {"average": 2, "mode": 2}  # more zooms, because GDAL averages whole pixels only
 SMOOTH = ("bilinear", "cubic", "cubic_spline", "lanczos")  # kernels that GDAL stretches to shrink
-RECIPE = 4  # incremented when the same source and options would be baked into other bytes
+RECIPE = 5  # incremented when the same source and options would be baked into other bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,27 +181,24 @@ def hashes_of(
     one is identified by its address, its profile and a coarse read of its pixels. `progress` receives the bytes read.
     """
     recipe = [RECIPE, options.changed(), *([sorted(differs)] if differs else [])]
-    digest, content = hashlib.blake2b(json.dumps(recipe, default=str).encode(), digest_size=6), hashlib.blake2b()
-
-    def update(data: bytes) -> None:
-        digest.update(data)
-        content.update(data)
-
+    content = hashlib.sha256(usedforsecurity=False)
     below = below or beneath(path, OpenOptions.of(replace(options, trust_source=True)))
     if below.unknown:
         dataset = opened(path, open_options=OpenOptions.of(options))
-        update(f"{path} {dataset.profile} {dataset.tags()}".encode())
+        content.update(f"{path} {dataset.profile} {dataset.tags()}".encode())
         with translated(path):
             coarse = dataset.read(out_shape=(dataset.count, min(512, dataset.height), min(512, dataset.width)))
-        update(coarse.tobytes())
+        content.update(coarse.tobytes())
     elif Path(path.removeprefix("file://")) not in below.files:  # a name within a file
-        update(path.encode())
+        content.update(path.encode())
     done = 0
     for file in below.files:
         with file.open("rb") as handle:
             while chunk := handle.read(HASH_CHUNK):
-                update(chunk)
+                content.update(chunk)
                 done += len(chunk)
                 if progress:
                     progress(done)
-    return Hashes(digest.hexdigest(), content.hexdigest()[:32])
+    found = content.hexdigest()[:32]
+    revision = hashlib.blake2b(json.dumps([*recipe, found], default=str).encode(), digest_size=6)
+    return Hashes(revision.hexdigest(), found)

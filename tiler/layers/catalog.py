@@ -200,7 +200,7 @@ def parse(data: bytes, key: str) -> Layer:
 
 
 def _bake(fields: dict[str, Any]) -> CogLayout | Pyramid | None:
-    if fields.get("parts"):
+    if fields["version"] >= version.PARTS and fields["parts"]:
         return Pyramid.from_json(fields["parts"])
     return CogLayout(**fields["bake"]) if fields["bake"] else None
 
@@ -303,9 +303,13 @@ def undone(sources: Store, layer: str) -> str:
         raise CatalogError(key, error) from error
 
 
-def announce(layer: Layer, stores: Stores) -> None:
-    """Put the current revision into the TileJSON, so that browsers and CDNs request its tiles."""
-    _put_tilejson(layer, stores, layer.revision)
+def announce(layer: Layer, stores: Stores, *, keep: bool = False) -> None:
+    """Put the current revision into the TileJSON, so that browsers and CDNs request its tiles.
+
+    With `keep`, the revision in its addresses stays, if it has one: few tiles changed, and the CDN forgets these.
+    """
+    old = named(layer.id, stores.tiles) if keep else ""
+    _put_tilejson(layer, stores, layer.revision if old in ("", history.UNKNOWN) else old)
 
 
 def has_other_address(layer: str, stores: Stores) -> bool:
@@ -326,6 +330,13 @@ def _put_tilejson(layer: Layer, stores: Stores, revision: str) -> None:
 def shown(layer: str, tiles: Store) -> str:
     """The revision in the layer's TileJSON; empty unless tiles are stored."""
     return named(layer, tiles) if stored(layer, tiles) else ""
+
+
+def pending(layer: Layer, stores: Stores) -> str:
+    """The revision in the layer's TileJSON, if tiles of another than the current one may be stored; else empty."""
+    old = shown(layer.id, stores.tiles)
+    known = history.publications(stores.sources, layer.id, layer.revision, lambda: old)
+    return old if old != layer.revision and any(each.revision != layer.revision for each in known) else ""
 
 
 def stored(layer: str, tiles: Store) -> bool:

@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 import numpy as np
+from affine import Affine
 from mercantile import Tile
+from rasterio.io import DatasetReader
 
 from tiler import keys
+from tiler.errors import SourceReadError
 from tiler.grid import TILE, Block, Window, grown
 from tiler.image.style import Area
 from tiler.keys import Format
@@ -16,8 +19,10 @@ from tiler.layers.finished import copied
 from tiler.layers.pyramid import SIDE, Part, Place, Pyramid, across
 from tiler.raster.datasets import opened
 from tiler.raster.warp import KERNEL, enlarged, read
-from tiler.storage.gdal_reads import location
+from tiler.storage.gdal_reads import location, shown
 from tiler.storage.store import Store
+
+NEAR = 1e-4  # pixels
 
 Find = Callable[[Place], Part | None]
 Location = Callable[[Part, int], tuple[str, int]]
@@ -55,6 +60,7 @@ class PartPixels:
         columns, rows = (max(1, each >> level) for each in (layout.columns, layout.rows))
         inside = [tile for tile in tiles if 0 <= tile.x - left < columns and 0 <= tile.y - top < rows]
         path, _ = self._location(part, level)
+        _opened(part, path, level, level)
         found = dict(copied(path, level, [(tile, (tile.x - left, tile.y - top)) for tile in inside], form))
         yield from ((tile, found.get(tile)) for tile in tiles)
 
@@ -130,7 +136,23 @@ def read_parts(
 def _read(location: Location, part: Part, level: int, window: Window, bands: int) -> Area:
     layout, (path, own) = part.layout, location(part, level)
     place = (window.x - (layout.x * TILE >> level), window.y - (layout.y * TILE >> level), window.width, window.height)
-    return read(opened(path, own, cog=True), place, bands=bands, masked=not layout.opaque)
+    return read(_opened(part, path, own, level), place, bands=bands, masked=not layout.opaque)
+
+
+def _opened(part: Part, path: str, own: int, level: int) -> DatasetReader:
+    """Open level `own` of the COG at `path`, which is `level` of the part; one elsewhere would give empty tiles.
+
+    Raises:
+        SourceReadError: it cannot be opened, or has another place than the part.
+    """
+    layout, dataset = part.layout, opened(path, own, cog=True)
+    width, height = (side * TILE >> level for side in (layout.columns, layout.rows))
+    window = Window(layout.z - level, layout.x * TILE >> level, layout.y * TILE >> level, width, height)
+    west, north = window.corner
+    place = Affine(window.pixel, 0, west, 0, -window.pixel, north)
+    if dataset.shape != (height, width) or not dataset.transform.almost_equals(place, window.pixel * NEAR):
+        raise SourceReadError(shown(path), "damaged header: it has another place than the layer's part")
+    return dataset
 
 
 def _pieces(tier: int, zoom: int, level: int, window: Window) -> Iterator[tuple[int, int, Window, Place]]:

@@ -14,8 +14,11 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from tiler import keys
 from tiler.errors import CatalogError, MissingObject
+from tiler.grid import MAX_ZOOM
 from tiler.inputs import read_json
 from tiler.layers.cog_layout import CogLayout
 from tiler.storage.store import Store
@@ -56,6 +59,9 @@ class Pyramid:
 
     `z` is the base zoom, `dtype` that of the pixels. `finished` levels of each part are tiles in the layer's format. If
     `opaque`, no tile that is not empty has a transparent pixel.
+
+    Raises:
+        ValueError, TypeError: there is no such zoom or dtype.
     """
 
     z: int
@@ -63,6 +69,11 @@ class Pyramid:
     opaque: bool
     finished: int
     shards: Mapping[tuple[int, int, int], str] = field(repr=False)  # by tier, column and row
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.z <= MAX_ZOOM:
+            raise ValueError(f"invalid base zoom: {self.z}")
+        np.dtype(self.dtype)
 
     def to_json(self) -> dict[str, Any]:
         """The JSON form."""
@@ -76,7 +87,7 @@ class Pyramid:
         Raises:
             KeyError, TypeError, ValueError: a field is missing or invalid.
         """
-        shards = {_place(place): str(name) for place, name in fields["shards"].items()}
+        shards = {_place(place): str(name) for place, name in dict(fields["shards"]).items()}
         return cls(int(fields["z"]), str(fields["dtype"]), bool(fields["opaque"]), int(fields["finished"]), shards)
 
     def tier_of(self, zoom: int) -> tuple[int, int]:
@@ -142,9 +153,12 @@ def shard(sources: Store, key: str) -> Mapping[Place, Part]:
     if key in _shards:
         return _shards[key]
     try:
+        content = sources.get(key)
+        if not key.endswith(f"/{_name(content)}.json"):
+            raise CatalogError(key, "its name is not the hash of its content")
         parts = {
             Place(*map(int, each["place"])): Part(str(each["name"]), CogLayout(**each["layout"]))
-            for each in read_json(sources.get(key))
+            for each in read_json(content)
         }
     except MissingObject as error:
         raise CatalogError(key, "it is missing") from error
@@ -164,9 +178,14 @@ def put_manifest(layer: str, sources: Store, parts: Mapping[Place, Part]) -> dic
     names = {}
     for square, places in groups.items():
         content = json.dumps([_entry(place, parts[place]) for place in places]).encode()
-        names[square] = hashlib.blake2b(content, digest_size=8).hexdigest()
+        names[square] = _name(content)
         sources.put(keys.shard_key(layer, names[square]), content, content_type="application/json")
     return names
+
+
+def _name(content: bytes) -> str:
+    """The name of a shard: a hash of its content."""
+    return hashlib.blake2b(content, digest_size=8).hexdigest()
 
 
 def _entry(place: Place, part: Part) -> dict[str, Any]:

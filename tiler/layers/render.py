@@ -106,10 +106,12 @@ def _pixels(layer: Layer, sources: Store, zoom: int) -> PartPixels | RasterPixel
 
 
 def is_copied(layer: Layer, zoom: int, variant: TileVariant) -> bool:
-    """Whether tiles of `zoom` are blocks of the COG, which are copied instead of rendered."""
+    """Whether tiles of `zoom` are blocks of a COG, which are copied instead of rendered."""
     bake = layer.bake
-    own = (variant.scale, variant.format) == (1, layer.format)
-    return bake is not None and own and 0 <= bake.z - zoom < bake.finished
+    if bake is None or zoom > bake.z or (variant.scale, variant.format) != (1, layer.format):
+        return False
+    level = bake.tier_of(zoom)[1] if isinstance(bake, Pyramid) else bake.z - zoom
+    return level < bake.finished
 
 
 def render_tile(layer: Layer, sources: Store, tile: Tile, variant: TileVariant) -> bytes | None:

@@ -13,6 +13,7 @@ from rasterio.enums import MaskFlags
 from tiler.image.style import Pixels, Values
 from tiler.raster.datasets import OpenOptions, opened, translated
 from tiler.raster.pixels import pixels
+from tiler.raster.place import applied
 from tiler.raster.reading import Box, Reading
 from tiler.raster.sparse import Share
 from tiler.raster.warp import overviews_of
@@ -25,13 +26,18 @@ def on_one_grid(one: Scene, other: Scene) -> bool:
     """Whether the pixels of two scenes lie on one grid of the same CRS."""
     if one.crs != other.crs or one.dtype != other.dtype or one.reading.count != other.reading.count:
         return False
-    mine, its = Affine(*one.transform), Affine(*other.transform)
     longest = max(*one.size, *other.size)
-    back = ~mine
-    if np.abs(np.subtract((back * its)[:6], (1, 0, (back * its).c, 0, 1, (back * its).f))).max() * longest > SAME:
-        return False
-    column, row = back * (its.c, its.f)
-    return bool(max(abs(column - round(column)), abs(row - round(row))) < SAME)
+    columns, rows = np.array([0, longest, 0]), np.array([0, 0, longest])
+    xs, ys = applied(Affine(*other.transform), columns, rows)
+    columns_here, rows_here = applied(~Affine(*one.transform), xs, ys)
+    off = np.array([columns_here - columns, rows_here - rows])
+    return bool(np.abs(off - np.rint(off[:, :1])).max() < SAME)
+
+
+def _first_pixel(first: Affine, scene: Scene) -> tuple[int, int]:
+    """The column and row of a scene's first pixel on the grid that `first` begins."""
+    column, row = applied(~first, *np.array([[scene.transform[2]], [scene.transform[5]]]))
+    return round(column.item()), round(row.item())
 
 
 class SceneGrid:
@@ -46,13 +52,16 @@ class SceneGrid:
         self._open_options = open_options
         self.factor = factor
         first = Affine(*scenes[0].transform)
-        places = np.array([[round(each) for each in ~first * scene.transform[2:6:3]] for scene in scenes])
+        places = np.array([_first_pixel(first, scene) for scene in scenes])
         sizes = np.array([scene.size for scene in scenes])
         start, stop = places.min(axis=0), (places + sizes).max(axis=0)
         corners = np.hstack([places - start, places - start + sizes])
         self._boxes = -(-corners // factor) if factor > 1 else corners  # of each scene, in pixels of the grid
         self.width, self.height = (-(-(stop - start) // factor)).tolist()
-        self.transform = first * Affine.translation(*start.tolist()) * Affine.scale(factor)
+        self.shape = (self.height, self.width)
+        a, b, _, d, e, _ = first[:6]
+        x, y = applied(first, *start.astype(np.float64)[:, np.newaxis])
+        self.transform = Affine(a * factor, b * factor, x.item(), d * factor, e * factor, y.item())
         self.crs = scenes[0].crs
         self.name = f"{scenes[0].address} and {len(scenes) - 1} other scenes"
         count = scenes[0].reading.count
@@ -154,7 +163,6 @@ def _span(start: int, stop: int, first: int, size: int, pixels: int) -> tuple[tu
 
 def _has(scene: Scene, first: Scene, factor: int, open_options: OpenOptions) -> bool:
     """Whether a scene has an overview of this factor on the grid that `first` begins."""
-    column, row = ~Affine(*first.transform) * scene.transform[2:6:3]
-    if any(round(each) % factor for each in (column, row, *scene.size)):
+    if any(each % factor for each in (*_first_pixel(Affine(*first.transform), scene), *scene.size)):
         return False
     return factor in overviews_of(scene.listed.path, open_options)

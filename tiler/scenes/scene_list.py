@@ -45,7 +45,7 @@ def dump(scenes: Iterable[Scene], overlap: Overlap = "last", asset: str = "") ->
     """The stored form of a list: JSON, compressed by gzip if it is large. The same list gives the same bytes."""
     tables: dict[str, dict[str, int]] = {name: {} for name in TABLES}
     rows = [_row(scene, tables) for scene in scenes]
-    texts = {name: [json.loads(text) for text in table] for name, table in tables.items()}
+    texts = {name: [read_json(text) for text in table] for name, table in tables.items()}
     facts = {"version": VERSION, "overlap": overlap, "asset": asset, **texts}
     lines = ",\n".join(json.dumps(row, ensure_ascii=False, separators=(",", ":")) for row in rows)
     head = json.dumps(facts, ensure_ascii=False, separators=(",", ":"))

@@ -7,12 +7,15 @@ from typing import Any
 
 import numpy as np
 import pytest
-from mercantile import Tile
 
 from tests.support.layers import MakeLayer
+from tests.support.oracle import tiles_of
+from tests.support.parts import as_one_cog, facts_of, parts_of, pyramid_of
 from tests.support.rasters import MakeRaster, scene
 from tiler.keys import digests_key
+from tiler.layers.catalog import Layer
 from tiler.layers.cog_digests import cog_digests, digest_layer
+from tiler.layers.cog_layout import CogLayout
 from tiler.layers.digests import block_digest, decode, encode, shapes, stored_digests
 from tiler.layers.render import TileVariant, render_tile
 from tiler.storage.store import Stores
@@ -29,30 +32,43 @@ def holed(make_raster: MakeRaster, *, hole: bool = True, name: str = "holed.tif"
 
 @pytest.mark.parametrize("options", FINISHED, ids=["lossless", "jpg", "webp"])
 @pytest.mark.parametrize("hole", [False, True])
-def test_the_digests_of_the_bake_are_those_of_the_stored_blocks(
+def test_the_digests_of_a_part_are_those_of_its_stored_blocks(
     options: dict[str, Any], hole: bool, make_raster: MakeRaster, make_layer: MakeLayer, stores: Stores
 ) -> None:
     layer = make_layer(holed(make_raster, hole=hole), **options)
-    assert layer.bake
-    baked, read = stored_digests(layer, stores.sources), cog_digests(layer, stores.sources)
-    assert baked
-    assert read
-    assert [each.shape for each in baked] == [each.shape for each in read] == shapes(layer.bake)
-    assert all(map(np.array_equal, baked, read))
-    assert len(np.unique(baked[0])) > 4
+    parts = parts_of(layer, stores)
+    assert {place.tier for place in parts} == {0, 1, 2, 3}
+    for part in parts.values():
+        baked, read = facts_of(layer, stores, part).digests, cog_digests(as_one_cog(layer, part), stores.sources)
+        assert read
+        assert [each.shape for each in baked] == [each.shape for each in read] == shapes(part.layout)
+        assert all(map(np.array_equal, baked, read))
+        assert part.layout.z < layer.maxzoom or len(np.unique(baked[0])) > 4
 
 
+@pytest.mark.parametrize("options", FINISHED, ids=["lossless", "jpg", "webp"])
 def test_a_block_has_a_digest_where_its_tile_has_data(
-    make_raster: MakeRaster, make_layer: MakeLayer, stores: Stores
+    options: dict[str, Any], make_raster: MakeRaster, make_layer: MakeLayer, stores: Stores
 ) -> None:
-    layer = make_layer(holed(make_raster))
-    levels, bake = stored_digests(layer, stores.sources), layer.bake
-    assert levels
-    assert bake
-    (area,) = layer.ranges(bake.z)
-    for tile in (Tile(x=x, y=y, z=bake.z) for y in range(area.y0, area.y1) for x in range(area.x0, area.x1)):
-        data = render_tile(layer, stores.sources, tile, TileVariant())
-        assert (data is not None) == (levels[0][tile.y - bake.y, tile.x - bake.x] > 0)
+    layer = make_layer(holed(make_raster), **options)
+    for z in range(layer.maxzoom + 1):
+        digests = digests_at(layer, stores, z)
+        for tile in tiles_of(layer, z):
+            data = render_tile(layer, stores.sources, tile, TileVariant(1, layer.format))
+            assert (data is not None) == (digests.get((tile.x, tile.y), 0) > 0), tile
+        assert {(tile.x, tile.y) for tile in tiles_of(layer, z)} >= {
+            place for place, digest in digests.items() if digest
+        }
+
+
+def digests_at(layer: Layer, stores: Stores, z: int) -> dict[tuple[int, int], int]:
+    """The digests of a zoom by column and row of their tiles."""
+    tier, level = pyramid_of(layer).tier_of(z)
+    return {
+        ((part.layout.x >> level) + column, (part.layout.y >> level) + row): int(digest)
+        for part in parts_of(layer, stores, tier).values()
+        for (row, column), digest in np.ndenumerate(facts_of(layer, stores, part).digests[level])
+    }
 
 
 def test_an_opaque_block_has_the_same_digest_with_a_mask_and_without(
@@ -61,41 +77,42 @@ def test_an_opaque_block_has_the_same_digest_with_a_mask_and_without(
     """A mask that is all opaque is stored if other blocks of the COG are transparent."""
     one = make_layer(holed(make_raster), "one")
     other = make_layer(holed(make_raster, hole=False, name="whole.tif"), "other")
-    digests, others = stored_digests(one, stores.sources), stored_digests(other, stores.sources)
-    assert digests
-    assert others
-    differ = digests[0] != others[0]
-    assert 0 < differ.sum() < (digests[0] > 0).sum() / 2
+    digests, others = (digests_at(layer, stores, one.maxzoom) for layer in (one, other))
+    differ = [place for place in digests.keys() | others.keys() if digests.get(place) != others.get(place)]
+    assert 0 < len(differ) < sum(digest > 0 for digest in digests.values()) / 2
 
 
-def test_a_layer_without_digests_is_digested_and_keeps_them(
-    make_raster: MakeRaster, make_layer: MakeLayer, stores: Stores
-) -> None:
+@pytest.fixture
+def earlier(make_raster: MakeRaster, make_layer: MakeLayer, stores: Stores) -> Layer:
+    """A layer with one COG and without digests, as earlier versions baked it."""
     layer = make_layer(holed(make_raster))
-    before = stored_digests(layer, stores.sources)
-    assert before
-    stores.sources.delete([digests_key(layer.id, layer.revision)])
-    assert stored_digests(layer, stores.sources) is None
+    return as_one_cog(layer, next(iter(parts_of(layer, stores, 0).values())))
+
+
+def test_a_layer_without_digests_is_digested_and_keeps_them(earlier: Layer, stores: Stores) -> None:
+    assert stored_digests(earlier, stores.sources) is None
     blocks: list[int] = []
-    made = digest_layer(layer, stores.sources, blocks.append)
+    made = digest_layer(earlier, stores.sources, blocks.append)
     assert made
-    assert sum(blocks) == sum(int((each > 0).sum()) for each in before)
-    stored = stored_digests(layer, stores.sources)
+    assert sum(blocks) == sum(int((each > 0).sum()) for each in made) > 4
+    stored = stored_digests(earlier, stores.sources)
     assert stored
-    assert all(map(np.array_equal, stored, before))
+    assert all(map(np.array_equal, stored, made))
 
 
 @pytest.mark.parametrize("lost", ["gone", "short", "garbled"])
-def test_without_an_intact_cog_the_digests_are_unknown(
-    lost: str, make_raster: MakeRaster, make_layer: MakeLayer, stores: Stores
-) -> None:
-    layer = make_layer(holed(make_raster))
-    stores.sources.delete([digests_key(layer.id, layer.revision)])
-    data = stores.sources.get(layer.source)
-    stores.sources.delete([layer.source])
+def test_without_an_intact_cog_the_digests_are_unknown(lost: str, earlier: Layer, stores: Stores) -> None:
+    data = stores.sources.get(earlier.source)
+    stores.sources.delete([earlier.source])
     if lost != "gone":
         damaged = data[:500] if lost == "short" else b"\xff" * 4096
-        stores.sources.put(layer.source, damaged, content_type="image/tiff")
+        stores.sources.put(earlier.source, damaged, content_type="image/tiff")
+    assert digest_layer(earlier, stores.sources) is None
+    assert not stores.sources.has(digests_key(earlier.id, earlier.revision))
+
+
+def test_a_layer_of_parts_has_none_beside_them(make_raster: MakeRaster, make_layer: MakeLayer, stores: Stores) -> None:
+    layer = make_layer(holed(make_raster))
     assert digest_layer(layer, stores.sources) is None
     assert not stores.sources.has(digests_key(layer.id, layer.revision))
 
@@ -104,13 +121,10 @@ def test_a_virtual_layer_has_no_digests(make_raster: MakeRaster, make_layer: Mak
     assert digest_layer(make_layer(holed(make_raster), virtual=True), stores.sources) is None
 
 
-def test_the_stored_form_is_read_back_only_for_the_same_cog(
-    make_raster: MakeRaster, make_layer: MakeLayer, stores: Stores
-) -> None:
-    layer = make_layer(holed(make_raster))
-    levels, bake = stored_digests(layer, stores.sources), layer.bake
+def test_the_stored_form_is_read_back_only_for_the_same_cog(earlier: Layer, stores: Stores) -> None:
+    layer, bake, levels = earlier, earlier.bake, cog_digests(earlier, stores.sources)
     assert levels
-    assert bake
+    assert isinstance(bake, CogLayout)
     data = encode(levels, bake, layer.gdal)
     again = decode(data, bake, layer.gdal)
     assert again
