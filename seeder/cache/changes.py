@@ -2,8 +2,8 @@
 
 A tile of the COG's zooms differs only if its block does. Others are made of several blocks: a terrain kernel reads the
 neighbours' nearest pixels; a tile above the base the base's pixels within the kernel's reach; a tile below the last
-overview of a COG all of the overview's beneath it; a tile at scale 2 those of its four children. Where the two cannot
-be compared, every tile may differ.
+overview of a COG all of the overview's beneath it; a tile at scale 2 those of its four children. Where few blocks of
+parts differ, their pixels tell which of these tiles do. Where the two cannot be compared, every tile may differ.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from threading import RLock
 import numpy as np
 from mercantile import Tile
 
+from seeder.cache.differences import Difference, differences, reached
 from seeder.select.morton import Numbers, code_of, interleaved
 from seeder.select.tileset import TileSet
 from seeder.select.widened import widened
@@ -33,6 +34,7 @@ from tiler.layers.pyramid import Place as PartPlace
 from tiler.raster.warp import KERNEL
 from tiler.storage.store import Store, Stores
 
+DEEPEST = 8  # zooms above the base in which a tile has a whole pixel of it
 BULGE = 32  # a warp reads beyond its kernel by one over this share of its window
 
 Load = Callable[[Layer, Store], Levels | None]  # the digests of a layer's COG, None if they are unknown
@@ -96,13 +98,15 @@ Baked = Cog | Parts
 
 @dataclass(frozen=True, slots=True)
 class Changes:
-    """The tiles of `layer` that may differ from those of another revision; `baked` are the other's and its own.
+    """The tiles of `layer` that may differ from those of another revision, `other`.
 
-    Without `baked`, all tiles may differ.
+    `baked` are the other's and its own. Without `baked`, all tiles may differ.
     """
 
     layer: Layer
     baked: tuple[Baked, Baked] | None
+    other: Layer | None = field(default=None, repr=False)
+    _pixels_of: dict[int, list[Difference] | None] = field(default_factory=dict, compare=False, repr=False)
     _known: dict[tuple[int, int], TileSet | None] = field(default_factory=dict, compare=False, repr=False)
     _lists: dict[tuple[int, int], tuple[list[int], list[int]]] = field(default_factory=dict, compare=False, repr=False)
     _lock: RLock = field(default_factory=RLock, compare=False, repr=False)
@@ -152,9 +156,19 @@ class Changes:
         tiles = _blocks_differing(old, new, min(zoom, base))
         if tiles is None:
             return None
-        if zoom > base:
-            return widened(tiles.at(zoom), reach_above(self.layer, zoom - base))
-        return widened(tiles, 1) if kernel else tiles
+        if zoom <= base and not kernel:
+            return tiles
+        reach = (KERNEL[self.layer.resampling] if zoom > base else 0) + kernel  # pixels of the tiles' zoom
+        if zoom - tiles.z <= DEEPEST and (found := self._differences(tiles)) is not None:
+            return reached(found, tiles.z, zoom, reach)
+        return widened(tiles.at(zoom), reach_above(self.layer, zoom - base) if zoom > base else 1)
+
+    def _differences(self, tiles: TileSet) -> list[Difference] | None:
+        """The pixels of tiles that differ; None if they are not compared."""
+        own = self.baked[1] if self.baked else None
+        if tiles.z not in self._pixels_of and self.other and isinstance(own, Parts):
+            self._pixels_of[tiles.z] = differences(self.other, self.layer, tiles, own.sources)
+        return self._pixels_of.get(tiles.z)
 
     def _of_cogs(self, old: Cog, new: Cog, zoom: int, *, kernel: bool) -> TileSet | None:
         """The same of two COGs."""
@@ -190,7 +204,7 @@ def changed_tiles(old: Layer, new: Layer, stores: Stores, load: Load = stored_di
     if not (old.bake and new.bake and rendered_alike(old, new)):
         return Changes(new, None)
     before, after = (_baked(each, stores.sources, load) for each in (old, new))
-    return Changes(new, None if before is None or after is None else (before, after))
+    return Changes(new, None if before is None or after is None else (before, after), old)
 
 
 def _baked(layer: Layer, sources: Store, load: Load) -> Baked | None:
@@ -223,13 +237,13 @@ def _unlike(one: Baked, other: Baked, z: int) -> Placed | None:
 
 def rendered_alike(old: Layer, new: Layer) -> bool:
     """Whether all that renders of two baked layers read is the same, except the pixels of their COGs."""
-    return _reads(old) == _reads(new)
+    both = isinstance(old.bake, Pyramid) and isinstance(new.bake, Pyramid)  # whose columns count around the globe
+    return _reads(old) == _reads(new) and (both or old.bounds.crosses == new.bounds.crosses)
 
 
 def _reads(layer: Layer) -> tuple[object, ...]:
     bake = layer.bake
-    own = (layer.style, layer.resampling, layer.full_format, layer.bands, layer.bounds.crosses)
-    return (*own, bake and (bake.z, bake.finished))
+    return layer.style, layer.resampling, layer.full_format, layer.bands, bake and (bake.z, bake.finished)
 
 
 def _placed_alike(one: CogLayout, other: CogLayout) -> bool:

@@ -96,6 +96,7 @@ def test_no_modules_import_each_other() -> None:
             {
                 *("tiler.without_boto3", "tiler.storage.gdal_reads"),
                 *("tiler.layers.render", "tiler.layers.part_pixels", "tiler.layers.raster_pixels"),
+                "tiler.layers.differing",
                 *("tiler.raster", "tiler.scenes", "tiler.ingest"),
             },
         ),

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,11 +14,11 @@ from tiler.ingest.doubts import doubts
 from tiler.ingest.mosaic import SLACK
 from tiler.ingest.survey import Hashes, Survey, hashes_of, revision_of, survey
 from tiler.ingest.survey_scenes import revision_of_scenes, survey_scenes
+from tiler.ingest.watch import CHANGED, Watch
 from tiler.layers.origin import Origin
 from tiler.raster.archived import unpacked
 from tiler.raster.datasets import OpenOptions, as_it_is, forget, opened
 from tiler.raster.options import Options
-from tiler.scenes.fingerprint import fingerprint
 from tiler.scenes.order import ordered
 from tiler.scenes.s3_sources import check_readable
 from tiler.scenes.scene import Scene
@@ -25,7 +26,6 @@ from tiler.scenes.scene_index import SceneIndex
 from tiler.scenes.scene_list import SceneList
 from tiler.scenes.source_files import SourceFiles, beneath, beside
 
-CHANGED = "it changed while it was read: run the same command again"
 Approve = Callable[[Survey], object]  # receives a raster's survey before all of it is read; raises an error to end
 Stage = Callable[[str], None]  # receives the current step, before there are chunks to count
 
@@ -39,12 +39,17 @@ def approved(_survey: Survey) -> None:
 
 
 class Examined(NamedTuple):
-    """The address, survey, hashes and files of a raster."""
+    """The address, survey, hashes and files of a raster, and the options of its ingest.
+
+    `settled` is not empty once its content was compared after the times of its files had become sure.
+    """
 
     path: str
     survey: Survey
     hashes: Hashes
     below: SourceFiles
+    options: Options
+    settled: set[str]
 
     @property
     def revision(self) -> str:
@@ -56,13 +61,17 @@ class Examined(NamedTuple):
         return self.hashes.content, self.survey.reading, self.survey.open_options.pixels, self.survey.zoom
 
     def check_in(self, _window: Window) -> None:
-        """Reject a raster whose files changed since it was examined, by their size and times.
+        """Reject a raster whose files changed since it was examined: by their size and times, or content if recent.
 
         Raises:
             BadSource: it changed.
         """
-        if not beneath(self.path, self.survey.open_options).as_before(self.below):
-            raise BadSource(self.path, CHANGED)
+        if self.settled and beneath(self.path, self.survey.open_options).as_before(self.below):
+            return
+        settled = self.below.sure or self.below.settled(time.time_ns())
+        self.check(self.options)
+        if settled:
+            self.settled.add(self.path)
 
     @property
     def listed(self) -> SceneList | None:
@@ -109,11 +118,13 @@ class ExaminedScenes(NamedTuple):
     listed: SceneList
     options: Options
     places: SceneIndex
+    watch: Watch
 
     def content_in(self, window: Window) -> object:
         """What identifies the pixels of a window: the scenes that touch it, in their order, and how they are read."""
-        scenes = [(scene.fingerprint, scene.reading) for scene in self._near(window)]
-        return scenes, self.survey.open_options.pixels
+        near = self._near(window)
+        self.watch.begin(near)
+        return [(scene.identity, scene.reading) for scene in near], self.survey.open_options.pixels
 
     def check_in(self, window: Window) -> None:
         """Reject scenes of a window that changed since their headers were read.
@@ -121,7 +132,7 @@ class ExaminedScenes(NamedTuple):
         Raises:
             BadSource: one changed.
         """
-        _check(self._near(window), self.options)
+        self.watch.check(self._near(window))
 
     def _near(self, window: Window) -> list[Scene]:
         """The scenes that the bake of a window reads."""
@@ -140,24 +151,13 @@ class ExaminedScenes(NamedTuple):
         """Notes for the user."""
         return self.survey.notes
 
-    def check(self, options: Options) -> None:
+    def check(self, _options: Options) -> None:
         """Reject scenes that changed since their headers were read.
 
         Raises:
             BadSource: one changed.
         """
-        _check(self.listed.scenes, options)
-
-
-def _check(scenes: Iterable[Scene], options: Options) -> None:
-    """Reject scenes that changed since their headers were read.
-
-    Raises:
-        BadSource: one changed.
-    """
-    for scene in scenes:
-        if fingerprint(scene.listed, options, before=scene.fingerprint) != scene.fingerprint:
-            raise BadSource(scene.address, CHANGED)
+        self.watch.check(self.listed.scenes)
 
 
 def named(source: str | SceneList) -> str:
@@ -184,7 +184,8 @@ def examined(
         surveyed = survey_scenes(scenes, options)
         approve(surveyed)
         revision = revision_of_scenes(scenes, options, source.overlap)
-        return ExaminedScenes(named(source), surveyed, revision, source, options, SceneIndex(scenes, surveyed.base))
+        places = SceneIndex(scenes, surveyed.base)
+        return ExaminedScenes(named(source), surveyed, revision, source, options, places, Watch(options))
     try:
         path = unpacked(str(Path(source).absolute())) if Path(source).exists() else source
         if options.virtual:  # tiles may be rendered from another working directory
@@ -206,6 +207,6 @@ def examined(
             stage(f"reading {size / 1e6:,.0f} MB to compute its revision, {done / max(size, 1):.0%} done")
 
         hashes = hashes_of(path, options, below, surveyed.differs, progress)
-        return Examined(path, surveyed, hashes, below)
+        return Examined(path, surveyed, hashes, below, options, set())
     except OSError as error:  # a file was removed meanwhile
         raise BadSource(path, CHANGED) from error

@@ -48,7 +48,11 @@ class SourceFiles:
     @property
     def sure(self) -> bool:
         """Whether the stamps will reveal every later change: no file changed within the last `RACY` nanoseconds."""
-        return not self.unknown and all(max(stamp[3:]) < self.seen - RACY for stamp in self.stamps)
+        return not self.unknown and self.settled(self.seen)
+
+    def settled(self, now: int) -> bool:
+        """Whether a change after `now`, nanoseconds since 1970, would change the stamps."""
+        return all(max(stamp[3:]) < now - RACY for stamp in self.stamps)
 
     @property
     def origins(self) -> tuple[Origin, ...]:
