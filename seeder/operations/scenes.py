@@ -155,6 +155,8 @@ def change_scenes(
     """
     dropped = _matching(layer, before, earlier, changes.drop)
     scenes = [scene for scene in before.scenes if scene.address not in dropped]
+    if any(not scene.fingerprint for scene in scenes):
+        scenes = list(_read(sources, [scene.listed for scene in scenes], options, report, jobs=jobs))
     present = {scene.address: scene for scene in scenes}
     replacing, adding = (
         _read(sources, _listed(sources, names, options, report), options, report, jobs=jobs, known=known)

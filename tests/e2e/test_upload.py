@@ -19,7 +19,7 @@ from tiler.storage.upload_parts import MIB, PartPlan, record_of
 pytestmark = pytest.mark.skipif(not LONG, reason="scripts/full runs it")
 SIZE = 17 * MIB + 1
 PART = 5 * MIB  # the least of S3
-KEY = "sources/relief/r1/index.tif"
+KEY = "sources/relief/parts/a1-b2.tif"
 
 
 @pytest.mark.parametrize("kind", ["denied", "drop", "cut", "lose"])

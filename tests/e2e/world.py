@@ -6,7 +6,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -70,6 +70,16 @@ class Deployed:
         with ThreadPoolExecutor(8) as threads:
             bodies = threads.map(lambda key: client.get_object(Bucket=self.tiles, Key=key)["Body"].read(), keys)
             return dict(zip(keys, bodies, strict=True))
+
+    def damage(self, layer: str, change: Callable[[bytes], bytes]) -> dict[str, bytes]:
+        """Change the bytes of the COGs of all parts of a layer; returns what they were, by key."""
+        client = self.s3.client()
+        pages = client.get_paginator("list_objects_v2").paginate(Bucket=self.sources, Prefix=f"sources/{layer}/parts/")
+        keys = [each["Key"] for page in pages for each in page["Contents"] if each["Key"].endswith(".tif")]
+        good = {key: client.get_object(Bucket=self.sources, Key=key)["Body"].read() for key in keys}
+        for key, content in good.items():
+            client.put_object(Bucket=self.sources, Key=key, Body=change(content))
+        return good
 
     def ledger(self, kind: str) -> list[str]:
         """The keys of the receipts of that kind, of all jobs."""

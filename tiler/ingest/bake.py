@@ -181,7 +181,8 @@ class Bake:
         )
         if place.tier == 0:
             self.raster.check_in(window_of(place, zoom))  # before the part is stored as one of this content
-        facts = PartFacts(layout, opaque, tuple(blocks.digests))
+        known = tuple(each and not profile.alpha for each in opaque)  # alpha in WebP's blocks is not looked at
+        facts = PartFacts(layout, known, tuple(blocks.digests))
         part = Part(f"{wanted}-{facts.hash}", layout)
         if profile.masked:
             blocks.add_opaque_masks(self.folder)

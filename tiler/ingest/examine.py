@@ -124,7 +124,7 @@ class ExaminedScenes(NamedTuple):
         """What identifies the pixels of a window: the scenes that touch it, in their order, and how they are read."""
         near = self._near(window)
         self.watch.begin(near)
-        return [(scene.fingerprint, scene.reading) for scene in near], self.survey.open_options.pixels
+        return [(scene.identity, scene.reading) for scene in near], self.survey.open_options.pixels
 
     def check_in(self, window: Window) -> None:
         """Reject scenes of a window that changed since their headers were read.

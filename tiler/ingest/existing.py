@@ -55,7 +55,10 @@ def is_complete(layer: Layer, stores: Stores) -> bool:
 
 
 def is_stored(layer: Layer, sources: Store) -> bool:
-    """Whether all that was baked for a layer is stored."""
+    """Whether all that was baked for a layer is stored, with an undamaged manifest."""
     if isinstance(layer.bake, Pyramid):
-        return not missing_objects(layer.id, sources, layer.bake)
+        try:
+            return not missing_objects(layer.id, sources, layer.bake)
+        except CatalogError:
+            return False
     return layer.bake is None or sources.has(layer.source)

@@ -63,8 +63,8 @@ def survey_scenes(scenes: Sequence[Scene], options: Options) -> Survey:
 
 
 def revision_of_scenes(scenes: Sequence[Scene], options: Options, overlap: Overlap) -> str:
-    """A hash of the scenes' fingerprints in their order and of the options, 12 hex digits."""
-    names = [(scene.listed.address.rpartition("/")[2], scene.fingerprint) for scene in scenes]
+    """A hash of the scenes' identities in their order and of the options, 12 hex digits."""
+    names = [scene.identity for scene in scenes]
     recipe = [RECIPE, options.changed(), overlap, names]
     return hashlib.blake2b(json.dumps(recipe, default=str).encode(), digest_size=6).hexdigest()
 

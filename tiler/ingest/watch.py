@@ -13,8 +13,8 @@ from collections.abc import Iterable
 from tiler.errors import BadSource
 from tiler.raster.datasets import OpenOptions
 from tiler.raster.options import Options
-from tiler.scenes.fingerprint import BY_CONTENT, RECENT, files_of, fingerprint
-from tiler.scenes.scene import Scene
+from tiler.scenes.fingerprint import RECENT, files_of, fingerprint
+from tiler.scenes.scene import BY_CONTENT, Scene
 
 CHANGED = "it changed while it was read: run the same command again"
 

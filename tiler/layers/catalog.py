@@ -200,7 +200,7 @@ def parse(data: bytes, key: str) -> Layer:
 
 
 def _bake(fields: dict[str, Any]) -> CogLayout | Pyramid | None:
-    if fields["version"] >= version.PARTS and fields["parts"]:
+    if fields["version"] >= version.PARTS and fields["parts"] is not None:
         return Pyramid.from_json(fields["parts"])
     return CogLayout(**fields["bake"]) if fields["bake"] else None
 

@@ -22,8 +22,9 @@ Digests = npt.NDArray[np.uint64]
 class PartFacts:
     """The facts of a part.
 
-    `opaque` tells of each level whether none of its blocks has a transparent pixel. `digests` has for each level
-    `(rows, columns)` hashes of blocks with their masks; 0 is an empty block. Equal digests mean equal pixels.
+    `opaque` tells of each level whether none of its blocks has a transparent pixel, false if they are WebP.
+    `digests` has for each level `(rows, columns)` hashes of blocks with their masks; 0 is an empty block. Equal digests
+    mean equal pixels.
     """
 
     layout: CogLayout

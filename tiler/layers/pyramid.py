@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import threading
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -58,7 +59,7 @@ class Pyramid:
     """The parts of a baked layer, by the shards of its manifest.
 
     `z` is the base zoom, `dtype` that of the pixels. `finished` levels of each part are tiles in the layer's format. If
-    `opaque`, no tile that is not empty has a transparent pixel.
+    `opaque`, no tile that is not empty has a transparent pixel; finished WebP tiles may be opaque without it.
 
     Raises:
         ValueError, TypeError: there is no such zoom or dtype.
@@ -141,6 +142,7 @@ def across(zoom: int, step: int = SIDE) -> int:
 
 
 _shards: dict[str, Mapping[Place, Part]] = {}  # by key, which names the content
+_changing = threading.Lock()
 
 
 def shard(sources: Store, key: str) -> Mapping[Place, Part]:
@@ -150,8 +152,9 @@ def shard(sources: Store, key: str) -> Mapping[Place, Part]:
         CatalogError: it is missing or damaged.
         StoreError: it could not be read.
     """
-    if key in _shards:
-        return _shards[key]
+    known = _shards.get(key)
+    if known is not None:
+        return known
     try:
         content = sources.get(key)
         if not key.endswith(f"/{_name(content)}.json"):
@@ -164,9 +167,10 @@ def shard(sources: Store, key: str) -> Mapping[Place, Part]:
         raise CatalogError(key, "it is missing") from error
     except (KeyError, TypeError, ValueError) as error:
         raise CatalogError(key, error) from error
-    while len(_shards) >= CACHED:
-        _shards.pop(next(iter(_shards)), None)
-    _shards[key] = parts
+    with _changing:
+        while len(_shards) >= CACHED:
+            del _shards[next(iter(_shards))]
+        _shards[key] = parts
     return parts
 
 

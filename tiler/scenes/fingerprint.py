@@ -13,14 +13,13 @@ from tiler.errors import shown
 from tiler.raster.datasets import OpenOptions
 from tiler.raster.options import Options
 from tiler.scenes.remote import is_remote, version_of
-from tiler.scenes.scene import Listed
+from tiler.scenes.scene import BY_CONTENT, BY_TIME, BY_VERSION, Listed
 from tiler.scenes.sidecars import ROOTS, TIFF, beside, head_of, is_file
 from tiler.scenes.source_files import Walk
 
 RECENT = 2 * 10**9  # nanoseconds; a file changed more recently may change again with the same time
 DIGEST = 16  # bytes; with the letter of the kind, a fingerprint has 33 characters
 CHUNK = 1 << 20  # bytes
-BY_TIME, BY_CONTENT, BY_VERSION = "t", "c", "v"  # first letters
 
 
 class _Stamp(NamedTuple):

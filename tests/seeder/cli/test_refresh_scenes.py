@@ -97,8 +97,9 @@ def test_the_list_of_layers_counts_scenes(islands: Islands) -> None:
         header, *_, line = islands.run("layers").stdout.splitlines()
         assert line[header.index("source") :].strip() == count
     assert islands.facts("layers")[0]["scenes"] == 1
-    islands.run("refresh", "isles", str(islands.scene("s0", 0)), str(islands.scene("s1", 1)), "--bake", "webp")
-    assert islands.run("layers").stdout.rstrip().endswith("2 scenes, finished")
+    both = [str(islands.folder / f"s{number}.tif") for number in (0, 1)]
+    islands.run("ingest", *both, "--layer", "done", "--bake", "finished", "--format", "webp")
+    assert "2 scenes, finished" in islands.run("layers").stdout
 
 
 def test_the_highest_zoom_is_kept_with_a_note_and_raised_if_asked(islands: Islands) -> None:

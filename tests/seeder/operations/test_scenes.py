@@ -78,13 +78,21 @@ class Land:
         """The settings of its folder."""
         return Settings.from_env({}, data=str(self.data))
 
-    def refresh(self, *names: str, report: Report | None = None, **changes: tuple[str, ...]) -> RenewResult:
+    def refresh(
+        self,
+        *names: str,
+        report: Report | None = None,
+        options: dict[str, Any] | None = None,
+        **changes: tuple[str, ...],
+    ) -> RenewResult:
         """A whole new list of rasters, or changes to the list."""
         add, replace = (
             tuple(str(self.rasters / name) for name in changes.get(verb, ())) for verb in ("add", "replace")
         )
         every = tuple(str(self.rasters / name) for name in names)
-        source = NextSource(Sources(every), {}, scene_changes=SceneChanges(add, replace, changes.get("drop", ())))
+        source = NextSource(
+            Sources(every), options or {}, scene_changes=SceneChanges(add, replace, changes.get("drop", ()))
+        )
         context = UpdateContext(self.stores, self.settings, UpdateOptions(), report or Report())
         return refresh("land", context, ONE, source)
 
@@ -107,7 +115,9 @@ def seeded(tmp_path_factory: pytest.TempPathFactory) -> Land:
     boxes = {"a": (5.0, 45.0, 7.0, 47.0), "b": (6.5, 45.0, 8.5, 47.0), "c": (6.0, 46.5, 8.0, 48.0), "new/b": None}
     for seed, (name, box) in enumerate(boxes.items()):
         (folder / name).parent.mkdir(exist_ok=True)
-        write_raster(folder / f"{name}.tif", Recipe(values=scene(90, 90, seed=seed), bounds=box or boxes["b"] or ()))
+        path = folder / f"{name}.tif"
+        write_raster(path, Recipe(values=scene(90, 90, seed=seed), bounds=box or boxes["b"] or ()))
+        os.utime(path, (1e9, 1e9))  # all of one size and time: only their addresses differ
     land = Land(folder / "data", folder)
     land.ingest("a.tif", "b.tif", min_zoom=4)
     land.seed()
@@ -233,6 +243,19 @@ def test_the_scenes_of_one_raster_cannot_be_changed(land: Land) -> None:
         land.refresh(add=("c.tif",))
 
 
+@pytest.mark.parametrize("changes", [{}, {"add": ("c.tif",)}])
+def test_options_of_how_scenes_are_read_apply_to_all_scenes(
+    land: Land, tmp_path: Path, changes: dict[str, tuple[str, ...]]
+) -> None:
+    every = () if changes else ("a.tif", "b.tif")
+    assert land.refresh(*every, options={"bands": (3, 2, 1)}, **changes).passed
+    full = Land(tmp_path / "full", land.rasters)
+    full.ingest("a.tif", "b.tif", *changes.get("add", ()), min_zoom=4, bands=(3, 2, 1))
+    full.seed()
+    expected = full.tiles()
+    assert {key for key, data in land.tiles().items() if expected.get(key) != data} == set()
+
+
 # A hundred scenes
 
 
@@ -255,7 +278,7 @@ def test_of_a_hundred_scenes_one_changed_and_twelve_tiles_are_put_at_most(hundre
     assert len(before) > 2900
     times = {key: (hundred.data / "tiles" / key).stat().st_mtime_ns for key in before}
     parts = {each.key: each.modified for each in hundred.stores.sources.list("sources/land/parts/")}
-    paint(hundred.rasters / "scenes" / "scene-4-5.tif", 500, 600, 120, 100)
+    paint(hundred.rasters / "scenes" / "scene-4-5.tif", 430, 600, 120, 100)  # within one tile of the base
     with counted_puts() as puts:
         result = hundred.refresh("scenes")
     assert result.passed

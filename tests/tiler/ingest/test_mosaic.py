@@ -34,13 +34,13 @@ from tiler.storage.store import Stores
 WIDE, HIGH = 150, 130  # pixels
 Box = tuple[float, float, float, float]
 PLACES: dict[str, tuple[str, Box, int]] = {  # CRS, bounds and a zoom; all but "utm" touch several parts
-    "utm": ("EPSG:32632", (500000.0, 5200000.0, 507500.0, 5206500.0), 11),
-    "utm at a corner of parts": ("EPSG:32631", (162000.0, -3000.0, 169500.0, 3500.0), 11),
-    "mercator": ("EPSG:3857", (-4000.0, -3000.0, 3500.0, 3500.0), 11),
-    "degrees": ("EPSG:4326", (-0.03, -0.03, 0.045, 0.035), 11),
-    "across the antimeridian": ("EPSG:4326", (179.96, -0.03, 180.035, 0.035), 11),
-    "utm across the antimeridian": ("EPSG:32660", (830000.0, 1000.0, 837500.0, 7500.0), 11),
-    "turned": ("EPSG:3413", (-2000000.0, 1000000.0, -1985000.0, 1013000.0), 10),
+    "utm": ("EPSG:32632", (500000.0, 5200000.0, 620000.0, 5304000.0), 7),
+    "utm at a corner of parts": ("EPSG:32631", (100000.0, -48000.0, 220000.0, 56000.0), 7),
+    "mercator": ("EPSG:3857", (-64000.0, -48000.0, 56000.0, 56000.0), 7),
+    "degrees": ("EPSG:4326", (-0.48, -0.48, 0.72, 0.56), 7),
+    "across the antimeridian": ("EPSG:4326", (179.36, -0.48, 180.56, 0.56), 7),
+    "utm across the antimeridian": ("EPSG:32660", (780000.0, 16000.0, 900000.0, 120000.0), 7),
+    "turned": ("EPSG:3413", (-2000000.0, 1000000.0, -1760000.0, 1208000.0), 6),
 }
 
 
@@ -86,14 +86,14 @@ def recipe_of(kind: str, place: str) -> Recipe:
     ("kind", "place"), [*((kind, "degrees") for kind in KINDS), *(("nodata", place) for place in PLACES)]
 )
 @given(
-    columns=st.lists(st.integers(1, WIDE - 1), max_size=9),
-    rows=st.lists(st.integers(1, HIGH - 1), max_size=9),
+    columns=st.lists(st.integers(1, WIDE - 1), max_size=3),
+    rows=st.lists(st.integers(1, HIGH - 1), max_size=2),
     over=st.sampled_from([0, 0, 1, 7]),
     order=st.randoms(use_true_random=False),
     resampling=st.sampled_from([None, "nearest", "bilinear", "average"]),
     lower=st.integers(0, 2),
 )
-@settings(max_examples=examples(7))
+@settings(max_examples=examples(5))
 def test_one_ground_as_scenes_on_one_grid_has_the_parts_of_one_raster(
     kind: str,
     place: str,
@@ -104,7 +104,7 @@ def test_one_ground_as_scenes_on_one_grid_has_the_parts_of_one_raster(
     resampling: str | None,
     lower: int,
 ) -> None:
-    """1 to 100 scenes, in any order, abutting or overlapping, at their own zoom or a lower one."""
+    """1 to 12 scenes, in any order, abutting or overlapping, at their own zoom or a lower one."""
     recipe, zoom = recipe_of(kind, place), PLACES[place][2] - lower
     asked: dict[str, Any] = {"max_zoom": zoom}
     if resampling and kind != "palette":
@@ -119,7 +119,17 @@ def test_one_ground_as_scenes_on_one_grid_has_the_parts_of_one_raster(
         assert pyramid_of(layer).z == pyramid_of(whole).z
         assert hashes_of_parts(layer, stores) == hashes_of_parts(whole, stores)
         assert layer.footprint == whole.footprint
-        assert layer.bounds == pytest.approx(whole.bounds)
+        assert tuple(layer.bounds) == pytest.approx(tuple(whole.bounds), abs=1e-3)
+
+
+def test_a_hundred_scenes_on_one_grid_have_the_parts_of_one_raster(tmp_path: Path) -> None:
+    recipe, stores = recipe_of("nodata", "utm"), new_stores()
+    whole = layer_of(write_raster(tmp_path / "whole.tif", recipe), "whole", stores, max_zoom=7)
+    cuts = cut_up(WIDE, HIGH, range(15, WIDE, 15), range(13, HIGH, 13))
+    assert len(cuts) == 100
+    scenes = [write_cut(tmp_path / f"{number}.tif", recipe, cut) for number, cut in enumerate(cuts)]
+    layer = layer_of_scenes(scenes, stores, max_zoom=7)
+    assert hashes_of_parts(layer, stores) == hashes_of_parts(whole, stores)
 
 
 def place_of(window: Window) -> tuple[Values, Values]:

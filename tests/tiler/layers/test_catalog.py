@@ -156,6 +156,8 @@ def test_an_index_without_a_field_is_refused(layer: Layer, field: str) -> None:
         {"style": {"rescale": [], "palette": [], "colours": [[0, 0, 0, 255]]}},
         {"asked": {}},
         {"asked": {**json.loads(dump(RELIEF))["asked"], "glow": 1}},
+        {"version": 4, "parts": {}},
+        {"version": 4, "parts": 3},
         {"bake": {"z": 3}},
         {"bake": 3},
         {"footprint": None},

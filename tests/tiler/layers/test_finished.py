@@ -17,7 +17,7 @@ from seeder.cache.deep import deep_findings
 from seeder.select.selection import Selection
 from tests.support.layers import MakeLayer, layer_of, local_stores
 from tests.support.oracle import EXACT, alone, decoded, drawn, psnr, tiles_of
-from tests.support.parts import cog_bytes, file_with, pixels_at, pyramid_of
+from tests.support.parts import cog_bytes, facts_of, file_with, parts_of, pixels_at, pyramid_of
 from tests.support.rasters import MakeRaster, Recipe, scene, write_raster
 from tests.support.site import answered, event
 from tiler import keys
@@ -111,6 +111,20 @@ def test_gdal_reads_the_pixels_of_the_tiles(pair: tuple[Stores, Layer, Layer], t
                 assert (picture[shown, :3] == colours[shown]).all()
             elif shown.any():  # readers of TIFF enlarge the chroma of a JPEG in another manner
                 assert psnr(picture[shown, :3], colours[shown]) > (LIKE if len(values) == 3 else EXACT - 1)
+
+
+def test_what_is_told_opaque_has_no_transparent_pixel(pair: tuple[Stores, Layer, Layer]) -> None:
+    stores, plain, finished = pair
+    for layer in (plain, finished):
+        for place, part in parts_of(layer, stores).items():
+            facts, zoom = facts_of(layer, stores, part), pyramid_of(layer).zoom_of(place.tier)
+            for level, opaque in enumerate(facts.opaque):
+                mask = pixels_at(layer, stores, zoom - level, tier=place.tier).mask
+                blocks = mask.reshape(mask.shape[0] // 256, 256, -1, 256).transpose(0, 2, 1, 3)
+                clear = any((block < 255).any() for block in blocks.reshape(-1, 256, 256) if block.any())
+                assert not (opaque and clear), (place, level)
+                assert layer.format == "webp" or opaque != clear or len(parts_of(layer, stores, place.tier)) > 1
+                assert not (pyramid_of(layer).opaque and clear)
 
 
 def test_other_variants_have_the_same_opacity_and_like_colours(pair: tuple[Stores, Layer, Layer]) -> None:
