@@ -144,7 +144,7 @@ def _spread(dataset: DatasetReader, reading: Reading, rows: int, columns: int) -
 
 
 def check_rest(folder: Path, spooled: int, share: float) -> None:
-    """Stop a bake if the COG cannot fit beside `spooled` bytes; `share` of its chunks (0 to 1) are done.
+    """Stop a bake if a part cannot fit beside `spooled` bytes; `share` of its chunks (0 to 1) are done.
 
     Raises:
         NoRoom: it cannot fit.
