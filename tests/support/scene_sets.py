@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
+from uuid import uuid4
 
 import numpy as np
 from hypothesis import strategies as st
@@ -82,6 +85,11 @@ class Piece:
     version: int = 0
     hole: bool = False
     day: int = 1
+
+    @property
+    def date(self) -> str:
+        """Its date."""
+        return f"2026-05-0{self.day}"
 
     def values(self, bands: int = 1) -> np.ndarray[Any, Any]:
         """Its pixels; without other versions, those of its sheet."""
@@ -196,32 +204,39 @@ class World:
         self.scenes.mkdir(exist_ok=True)
         return tuple(str(piece.write(self.scenes)) for piece in some)
 
-    def ingest(self, names: tuple[str, ...], overlap: Overlap, options: Options) -> Layer:
-        """Ingest scenes."""
-        report, listed = Report(), self.data.with_suffix(".txt")
-        listed.write_text("\n".join(names))
-        scenes = read_sources(Sources((f"@{listed}",), overlap), options, report, jobs=1)
+    def listed(self, dates: Mapping[str, str]) -> str:
+        """The path of an index of scenes with their dates."""
+        features = [{"properties": {"location": path, "datetime": date}} for path, date in dates.items()]
+        file = self.scenes / f"{uuid4().hex}.geojson"
+        file.write_text(json.dumps({"type": "FeatureCollection", "features": features}))
+        return str(file)
+
+    def index(self, some: tuple[Piece, ...]) -> tuple[str, ...]:
+        """An index of scenes, which are written; none without any."""
+        paths = self.write(some)
+        return (self.listed({path: each.date for path, each in zip(paths, some, strict=True)}),) if some else ()
+
+    def ingest(self, index: tuple[str, ...], overlap: Overlap, options: Options) -> Layer:
+        """Ingest the scenes of an index."""
+        report = Report()
+        scenes = read_sources(Sources(index, overlap), options, report, jobs=1)
         return ingest(scenes, NAME, options, self.stores, report, jobs=1).layer
 
-    def refresh(self, changes: SceneChanges) -> Any:
-        """Change the scenes."""
+    def refresh(self, sources: Sources, changes: SceneChanges) -> Any:
+        """Refresh from other scenes, or change some."""
         context = UpdateContext(self.stores, self.settings, UpdateOptions(), Report())
-        return refresh(NAME, context, ONE, NextSource(Sources(()), {}, scene_changes=changes))
+        return refresh(NAME, context, ONE, NextSource(sources, {}, scene_changes=changes))
+
+    def whole(self, some: tuple[Piece, ...]) -> Any:
+        """Write scenes and refresh from them alone."""
+        return self.refresh(Sources(self.index(some)), SceneChanges())
 
     def step(self, step: Step) -> Any:
         """Write the scenes of a step and refresh."""
-        paths = {
-            piece.name: path
-            for some in (step.add, step.replace)
-            for piece, path in zip(some, self.write(some), strict=True)
-        }
-        return self.refresh(
-            SceneChanges(
-                tuple(paths[each.name] for each in step.add),
-                tuple(paths[each.name] for each in step.replace),
-                tuple(f"{name}.tif" for name in step.drop),
-            )
+        changes = SceneChanges(
+            self.index(step.add), self.index(step.replace), tuple(f"{each}.tif" for each in step.drop)
         )
+        return self.refresh(Sources(()), changes)
 
     def seed(self, *variants: TileVariant) -> None:
         """Store all tiles."""

@@ -100,7 +100,7 @@ class Bake:
         for tier in range(survey.base // SERVED + 1):
             below = self._bake_tier(tier, below, ranges)
             self.parts |= below
-        self.progress(self._total, self._total)
+        self._advance(max(0, self._total - self._done))  # each step is told once, also the last
         finished = SERVED if survey.finished else 0
         shards = put_manifest(self.layer, self.sources, self.parts)
         left, top, *_ = ranges[0]
