@@ -16,6 +16,7 @@ from seeder.cache.query import TileQuery
 from seeder.operations.refresh import NextSource, refresh
 from seeder.operations.report import Report
 from seeder.operations.run import RunOptions, run_plan
+from seeder.operations.scenes import Sources
 from seeder.operations.update import UpdateContext, UpdateOptions
 from seeder.operations.verify import VerifyOptions, verify
 from seeder.select.selection import Selection
@@ -108,7 +109,7 @@ class Plain:
 
     def source(self, name: str) -> NextSource:
         """A raster."""
-        return NextSource(str(self.rasters / f"{name}.tif"), {})
+        return NextSource(Sources((str(self.rasters / f"{name}.tif"),)), {})
 
     def refresh(self, name: str, most: int = 1_000_000, report: Report | None = None, cdn: str = "") -> list[str]:
         """Refresh from a raster, killed after some tiles; returns the keys that were put."""
@@ -148,6 +149,6 @@ def taken(folder: Path, name: str) -> Plain:
     """The world of a raster alone."""
     world = Plain(folder / f"data-{name}", folder)
     asked = Options(min_zoom=ZOOMS[0], max_zoom=ZOOM)
-    ingest(world.source(name).path, "plain", asked, world.stores, jobs=1, progress=silent)
+    ingest(str(folder / f"{name}.tif"), "plain", asked, world.stores, jobs=1, progress=silent)
     seed_world(world)
     return world

@@ -100,7 +100,7 @@ class Bake:
         for tier in range(survey.base // SERVED + 1):
             below = self._bake_tier(tier, below, ranges)
             self.parts |= below
-        self.progress(self._total, self._total)
+        self._advance(max(0, self._total - self._done))  # each step is told once, also the last
         finished = SERVED if survey.finished else 0
         shards = put_manifest(self.layer, self.sources, self.parts)
         left, top, *_ = ranges[0]
@@ -148,7 +148,7 @@ class Bake:
         wanted, blocks, left = waiting[place]
         blocks.add(baked)
         waiting[place] = wanted, blocks, left - 1
-        check_rest(self.folder, blocks.size, 1.0)
+        check_rest(self.folder, blocks.size)
         self._advance(1)
         if left > 1:
             return None

@@ -27,7 +27,7 @@ from tiler.image.separable import Coordinates
 from tiler.image.style import Area, Pixels, Values
 from tiler.raster.datasets import PLAIN, OpenOptions, opened, translated
 from tiler.raster.pixels import dtype_of, pixels
-from tiler.raster.place import MERCATOR, beneath_window, turns
+from tiler.raster.place import MERCATOR, beneath_window, past_seam, turns
 from tiler.raster.reading import Box, Reading, clipped
 
 WARP_MEMORY = 256  # most megabytes of one warp
@@ -40,6 +40,7 @@ FEW_PIXELS, TESTED_PIXELS = 4, 1 << 16  # pixels per side up to which coverage i
 SAMPLE_SIDE = 512  # source pixels per side in that test
 # rasterio 1.4, with GDAL 3.10, always uses the default
 PRECISION = {"tolerance": TOLERANCE} if "tolerance" in signature(rasterio.warp.reproject).parameters else {}
+AREAS: tuple[Resampling, ...] = ("average", "mode")  # kernels that are a pixel's area
 KERNEL: dict[Resampling, int] = {  # source pixels to each side of a kernel
     "nearest": 1,
     "bilinear": 1,
@@ -115,7 +116,8 @@ def _warp_into(
     size = max(window.width, window.height)
     if not needed and (whole or size <= LIMB):
         return
-    if size > (LEAST if whole else LIMB) and not (whole and needed and all(map(_readable, needed))):
+    fits = whole and all(map(_readable, needed)) and not _wraps(dataset, needed, resampling)
+    if size > (LEAST if whole else LIMB) and not (fits and needed):
         half = -(-size // 2)
         for y in range(0, window.height, half):
             for x in range(0, window.width, half):
@@ -295,6 +297,16 @@ def _readable(needed: Needed) -> bool:
     """Whether a box is small enough to be read at once."""
     left, top, right, bottom = needed.box
     return (right - left) * (bottom - top) <= READ
+
+
+def _wraps(dataset: DatasetReader, needed: list[Needed], resampling: Resampling) -> bool:
+    """Whether GDAL would average a pixel over the whole globe: one with both ends of the raster in it.
+
+    It turns the corners of a pixel to the longitudes around the middle of the source, which must be narrow for that.
+    """
+    if resampling not in AREAS or not past_seam(dataset):
+        return False
+    return any(2 * (box[2] - box[0]) > dataset.width or 2 * (box[3] - box[1]) > dataset.height for box, *_ in needed)
 
 
 def needed_boxes(dataset: DatasetReader, window: Window, resampling: Resampling) -> tuple[list[Needed], bool]:

@@ -17,6 +17,7 @@ from seeder.cache.stored import StoredFilter
 from seeder.operations.invalidate import plan_reseed, reseed
 from seeder.operations.refresh import (
     NextSource,
+    PlannedBake,
     RevisionChange,
     plan_refresh,
     plan_rollback,
@@ -197,8 +198,9 @@ def test_a_plan_changes_nothing_and_names_what_the_operation_then_does(land: Lan
         assert plan.stored_tiles.rendered == sum(run.tally.tiles for run in result.runs)
         assert result.removed
         assert plan.removed == result.removed.existed
-    expected = [RevisionChange("land", land.layer.revision, current, planned=True)] if name != "reseed" else []
-    assert report.steps == expected
+    change = RevisionChange("land", land.layer.revision, current, planned=True)
+    steps = {"refresh": [PlannedBake("land", bake=1, parts=1), change], "rollback": [change], "reseed": []}
+    assert report.steps == steps[name]
 
 
 @pytest.mark.parametrize("name", OPERATIONS)
