@@ -255,7 +255,7 @@ def raster_options(command: Command) -> Command:
         "--bake",
         group="Output",
         type=click.Choice(BAKES),
-        help="Store lossless pixels in the COG, or finished WebP or JPEG tiles.  [default: lossless]",
+        help="Store lossless pixels in the parts, or finished WebP or JPEG tiles.  [default: lossless]",
     )
     @option(
         "--trust-source/--no-trust-source",
