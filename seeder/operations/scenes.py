@@ -5,17 +5,17 @@ from __future__ import annotations
 import fnmatch
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from seeder.operations.report import Report
 from tiler.choices import Overlap
-from tiler.errors import BadOption, CatalogError, MissingObject
+from tiler.errors import BadOption, CatalogError, MissingObject, UnknownLayer
 from tiler.ingest.existing import kept_revision
 from tiler.inputs import check_source
 from tiler.keys import layer_from, scenes_key
-from tiler.layers.catalog import Layer
-from tiler.raster.options import Options
+from tiler.layers.catalog import Layer, load_layer
+from tiler.raster.options import ACCESS, UNREAD, Options
 from tiler.scenes.alike import check_alike
 from tiler.scenes.expand import expand
 from tiler.scenes.headers import read_scenes
@@ -109,6 +109,21 @@ def kept_scenes(layer: Layer, sources: Store) -> SceneList:
         raise BadOption(f"layer {layer.id!r} was made of one raster: {cure}")
     key = scenes_key(layer.id, layer.revision)
     return parse(sources.get(key), key)
+
+
+def known_scenes(layer: str, options: Options, sources: Store) -> SceneList | None:
+    """The scenes of a layer, if their headers were read with the same options; None if there are none.
+
+    Raises:
+        NewerMetadata, StoreError: the layer's metadata is of a newer version, or could not be read.
+    """
+    try:
+        current = load_layer(sources, layer)
+        unread = {name: getattr(options, name) for name in (*UNREAD, *ACCESS)}
+        alike = current.scenes > 0 and replace(current.asked, **unread) == options
+        return replace(kept_scenes(current, sources), overlap="last", asset="") if alike else None
+    except (UnknownLayer, CatalogError, MissingObject):  # reported before the bake
+        return None
 
 
 def earlier_scenes(layer: Layer, sources: Store) -> tuple[Scene, ...]:
