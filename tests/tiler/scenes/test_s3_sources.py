@@ -161,7 +161,7 @@ def test_earlier_versions_read_the_metadata_of_a_baked_layer(option: str, bucket
     assert option.encode() not in stored
 
 
-@pytest.mark.parametrize(("virtual", "paid", "version"), [(True, True, 2), (True, False, 1), (False, True, 1)])
+@pytest.mark.parametrize(("virtual", "paid", "version"), [(True, True, 2), (True, False, 1), (False, True, 4)])
 def test_only_metadata_that_earlier_versions_cannot_read_has_a_later_version(
     virtual: bool, paid: bool, version: int, bucket: Bucket
 ) -> None:
