@@ -45,7 +45,6 @@ from tiler.layers.part_facts import PartFacts
 from tiler.layers.pyramid import SERVED, SIDE, Part, Place, Pyramid, levels_of, put_manifest
 from tiler.processes import stream
 from tiler.raster.sparse import Regions
-from tiler.storage.gdal_reads import location
 from tiler.storage.store import Store
 
 PUTS = 2  # parts that are stored at once
@@ -69,7 +68,9 @@ class Bake:
     reused: int = 0  # parts of the base that an earlier bake stored
     cells: npt.NDArray[np.bool_] = field(init=False)
     _known: dict[str, StoredPart] = field(default_factory=dict)  # by input
-    _places: dict[str, tuple[str, int]] = field(default_factory=dict)  # of the last level of each part
+    _files: dict[str, str] = field(
+        default_factory=dict
+    )  # of the last level of parts baked, unless `sources` is a folder
     _done: int = 0
     _total: int = 0
 
@@ -128,7 +129,7 @@ class Bake:
                     waiting[place] = wanted, PartBlocks(zoom), len(todo)
                     yield from todo
 
-        make = partial(baking, survey, tier, self.folder, gaps, Below(below, self._places))
+        make = partial(baking, survey, tier, self.folder, gaps, Below(self.layer, self.sources, below, self._files))
         with _putting() as put:
             for baked in stream(make, tasks(), jobs=self.jobs):
                 part = self._take(baked, waiting, put)
@@ -200,13 +201,10 @@ class Bake:
         file = self.folder / f"{part.name}.tif"
         window = Window(zoom, layout.x * TILE, layout.y * TILE, columns * TILE, rows * TILE)
         assemble(file, levels, profile, origin=window.corner, pixel=window.pixel, spools=spools)
-        key = keys.part_key(self.layer, part.name)
-        if self.sources.root:
-            self._places[part.name] = location(self.sources, key), SERVED
-        elif layout.levels > SERVED:
+        if layout.levels > SERVED and not self.sources.root:
             last, coarse = self.folder / f"{part.name}-last.tif", window.pixel * (1 << SERVED)
             assemble(last, levels[SERVED:], profile, origin=window.corner, pixel=coarse, spools=spools)
-            self._places[part.name] = str(last), 0
+            self._files[part.name] = str(last)
         blocks.remove_spools()
         put(partial(_store, self.sources, self.layer, part, file, facts.dump()))
         self._count(facts)
@@ -223,7 +221,6 @@ class Bake:
             return None
         if stored.age > FRESH:  # as new: the removal of old parts keeps it
             self.sources.put(key, data, content_type="application/json")
-        self._places[name] = location(self.sources, keys.part_key(self.layer, name), facts.layout.head), SERVED
         self._count(facts)
         self._advance(chunks)
         return Part(name, facts.layout)

@@ -19,20 +19,31 @@ from tiler.ingest.cog import Profile, Spool, compress
 from tiler.ingest.mosaic import source_of
 from tiler.ingest.overviews import halved
 from tiler.ingest.survey import Survey
+from tiler.keys import part_key
 from tiler.layers.digests import block_digest
 from tiler.layers.part_pixels import read_parts
 from tiler.layers.pyramid import SERVED, SIDE, Part, Place, levels_of
 from tiler.raster.sparse import Gaps
+from tiler.storage.gdal_reads import location
+from tiler.storage.store import Store
 
 HALO = 32  # pixels around a chunk that its halving reads; each halving halves it
 CACHE = 200  # megabytes of source blocks cached per worker
 
 
 class Below(NamedTuple):
-    """The parts of the tier below, and where `opened` finds the last level of each, by its name."""
+    """The parts of the tier below, stored in `sources`; `files` have the last level of some of them, by name."""
 
+    layer: str
+    sources: Store
     parts: Mapping[Place, Part]
-    places: Mapping[str, tuple[str, int]]
+    files: Mapping[str, str]
+
+    def place(self, part: Part, _level: int) -> tuple[str, int]:
+        """Where this process opens the last level of a part: a path, and the level there."""
+        if part.name in self.files:
+            return self.files[part.name], 0
+        return location(self.sources, part_key(self.layer, part.name), part.layout.head), SERVED
 
 
 class Baker:
@@ -104,10 +115,9 @@ class Baker:
 
     def _join(self, window: Window) -> Area | None:
         """The pixels of a window from the parts of the tier below."""
-        parts, places = self.below
         area = read_parts(
-            parts.get,
-            lambda part, _: places[part.name],
+            self.below.parts.get,
+            self.below.place,
             self.tier - 1,
             self.zoom + SERVED,
             SERVED,

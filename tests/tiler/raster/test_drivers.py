@@ -14,6 +14,7 @@ from tests.support.imports import MODULES
 from tests.support.layers import MakeLayer
 from tests.support.oracle import drawn, tiles_of
 from tests.support.rasters import MakeRaster, scene
+from tests.support.site import memory
 from tiler.errors import BadSource, SourceReadError
 from tiler.ingest.baker import Baker, Below
 from tiler.ingest.examine import examined
@@ -56,9 +57,10 @@ def test_a_bake_opens_only_with_them(make_raster: MakeRaster, tmp_path: Path) ->
     path = make_raster(values=scene(60, 60))
     plain, trusted = (survey(str(path), Options(trust_source=each)) for each in (False, True))
     retold(path)
-    Baker(trusted, 0, tmp_path, None, Below({}, {}))
+    below = Below("layer", memory(), {}, {})
+    Baker(trusted, 0, tmp_path, None, below)
     with pytest.raises(SourceReadError):
-        Baker(plain, 0, tmp_path, None, Below({}, {}))
+        Baker(plain, 0, tmp_path, None, below)
 
 
 def test_a_survey_opens_only_with_them(make_raster: MakeRaster) -> None:

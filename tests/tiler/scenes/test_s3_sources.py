@@ -241,7 +241,7 @@ def test_a_raster_is_opened_again_with_renewed_keys_only(bucket: Bucket) -> None
 
 def test_a_long_bake_reads_on_with_renewed_keys(bucket: Bucket, tmp_path: Path) -> None:
     surveyed = survey(bucket.source, Options())
-    baker = Baker(surveyed, 0, tmp_path, None, Below({}, {}))
+    baker = Baker(surveyed, 0, tmp_path, None, Below("layer", memory(), {}, {}))
     (range_,) = tile_ranges(surveyed.bounds, surveyed.base)
     place = Place(0, range_.x0 // SIDE, range_.y0 // SIDE)
     task = next(chunks_of(place, surveyed.base, [(range_.x0, range_.y0, range_.x1, range_.y1)]))
