@@ -16,7 +16,8 @@ STAGES = {  # functions as their callers look them up; the inner one is charged
     "settings, stores": ["tiler.http:_service"],
     "metadata": ["tiler.layers.layer_cache:Layers.get"],
     "tile looked for": ["tiler.storage.store:Store.existing"],
-    "COG opened": ["tiler.layers.render:opened"],
+    "shard": ["tiler.layers.pyramid:shard"],
+    "COG opened": ["tiler.layers.part_pixels:opened"],
     "rendered": ["tiler.layers.fill:render"],
     "put": ["tiler.storage.store:Store.put_all"],
 }

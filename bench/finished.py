@@ -32,7 +32,7 @@ BLOCKS = sized(8, 1)  # to fill
 RUNS = sized(3, 1)  # of filling, of which the fastest counts
 FORMS: tuple[Choice, ...] = ("webp", "jpg", "webp-lossless")
 HEAD = (
-    "| raster | format | COG, MB: lossless, finished | ms per tile | scale 1 | `@2x` | zoom + 1 | `.png` |\n"
+    "| raster | format | COGs, MB: lossless, finished | ms per tile | scale 1 | `@2x` | zoom + 1 | `.png` |\n"
     "| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: |"
 )
 
@@ -71,6 +71,11 @@ def seconds(layer: Layer, sources: Store, folder: Path, tiles: list[Tile]) -> fl
     return min(found)
 
 
+def megabytes(layer: Layer, sources: Store) -> float:
+    """The size of a layer's COGs."""
+    return sum(entry.size for entry in sources.list(layer.source) if entry.key.endswith(".tif")) / 1e6
+
+
 def row(source: str, form: Choice) -> str:
     """The row of a raster in a format."""
     with tempfile.TemporaryDirectory() as folder:
@@ -81,9 +86,7 @@ def row(source: str, form: Choice) -> str:
         assert plain.bake
         assert finished.bake
         layers = plain, finished
-        sizes = [
-            f"{next(e.size for e in sources.list('sources/') if e.key == each.source) / 1e6:.1f}" for each in layers
-        ]
+        sizes = [f"{megabytes(each, sources):.1f}" for each in layers]
         chosen: list[Tile] = list(ready[0].select(zooms=[plain.bake.z]))
         some = [chosen[place] for place in np.unique(np.linspace(0, len(chosen) - 1, TILES).round().astype(int))]
         fast = [f"{1000 * seconds(each, sources, Path(folder), some):.2f}" for each in layers]

@@ -6,9 +6,9 @@ tight loop. The last rows are of another process, which puts into an S3 server o
 the main thread waits for.
 
 With --ingest, where the CPU seconds of an ingest go in one process, beside reading each pixel once, compressing each
-block of the COG and writing them: the same rasters, and one in UTM, turned by 2.5 degrees. Prints Markdown; --docs puts
-it into docs/performance.md, too. DATA and LAYER name a layer of a data folder instead; it is not changed. Columns are
-kept in bench/.kept until the code changes.
+block of the COGs and writing them: the same rasters, and one in UTM, turned by 2.5 degrees. Prints Markdown; --docs
+puts it into docs/performance.md, too. DATA and LAYER name a layer of a data folder instead; it is not changed. Columns
+are kept in bench/.kept until the code changes.
 """
 
 from __future__ import annotations
@@ -37,8 +37,10 @@ from seeder.select.selection import Selection, regions
 from tiler.grid import TILE
 from tiler.ingest.cog import Profile, compress_values
 from tiler.ingest.ingest import ingest
+from tiler.keys import part_key
 from tiler.layers.catalog import Layer, load_layer
 from tiler.layers.fill import Request, fill
+from tiler.layers.pyramid import Pyramid
 from tiler.layers.render import TileVariant
 from tiler.raster.datasets import opened
 from tiler.raster.options import Options
@@ -55,7 +57,7 @@ BATCH = 64  # tiles whose floor is measured at once
 # Which functions belong to which stage, named as their callers look them up. Of functions that call each other the
 # inner one is charged, so what `encode` does beyond filter, deflate and file is the cut and the test for few colours.
 SEED = {
-    "read": ["tiler.layers.render:read", "tiler.layers.render:warp"],
+    "read": ["tiler.layers.render:PartPixels.read"],
     "style": ["tiler.image.style:Style.apply"],
     "cut, few colours": ["tiler.image.style:Picture.cut", "tiler.layers.render:encode"],
     "filter": ["tiler.image.encode:_filtered_up"],
@@ -64,16 +66,14 @@ SEED = {
     "put": ["tiler.storage.store:Store.put_all", "tiler.storage.store:Store.put"],
 }
 INGEST = {
-    "survey, hash": ["tiler.ingest.ingest:survey", "tiler.ingest.ingest:revision_of"],
-    "warp": ["tiler.ingest.bake:Baker._read"],
-    "compress": ["tiler.ingest.bake:compress"],
-    "halve": ["tiler.ingest.bake:halved"],
-    "spool": [
-        "tiler.ingest.bake:Spool.flush",
-        "tiler.ingest.bake:Baker._spool_halved",
-        "tiler.ingest.bake:Baker._join",
-    ],
-    "assemble": ["tiler.ingest.bake:assemble", "tiler.storage.store:Store.put_file"],
+    "survey, hash": ["tiler.ingest.ingest:examined"],
+    "warp": ["tiler.ingest.mosaic:OneRaster.warp"],
+    "compress": ["tiler.ingest.baker:compress"],
+    "digest": ["tiler.ingest.baker:block_digest"],
+    "halve": ["tiler.ingest.baker:halved"],
+    "spool": ["tiler.ingest.cog:Spool.add", "tiler.ingest.cog:Spool.flush"],
+    "read back": ["tiler.ingest.baker:Baker._join"],
+    "assemble": ["tiler.ingest.bake:assemble"],
 }
 SEED_FLOOR, INGEST_FLOOR = ("memcpy", "deflate", "write"), ("read", "compress", "write")
 
@@ -122,7 +122,7 @@ def seeded(data: Path, name: str) -> tuple[Found, Found]:
         tiles = Path(folder, "tiles")
         found = seeding(Stores(open_store(tiles.as_uri(), create=True), sources, ""), name)
         layer = load_layer(sources, name)
-        depth = len(layer.bands) * np.dtype(opened(location(sources, layer.source)).dtypes[0]).itemsize
+        depth = len(layer.bands) * np.dtype(pyramid_of(layer).dtype).itemsize
         paths = sorted(tiles.rglob("*.png"))
         return found, _middle([_seed_floor(paths, depth, Path(folder)) for _ in range(RUNS)])
 
@@ -169,7 +169,7 @@ def _scanlines(png: bytes) -> bytes:
 
 
 def ingested(raster: Path, name: str) -> tuple[Found, Found]:
-    """A raster's ingest in this process, and the floor of the same COG."""
+    """A raster's ingest in this process, and the floor of the same parts."""
     watch = Stopwatch()
     watch.wrap(INGEST)
     with TemporaryDirectory(prefix="bench-") as folder:
@@ -181,7 +181,7 @@ def ingested(raster: Path, name: str) -> tuple[Found, Found]:
 
 
 def _ingest_floor(raster: Path, layer: Layer, sources: Store, folder: Path) -> Found:
-    """Reading a raster, compressing the blocks of its COG that hold something, and writing them, each alone."""
+    """Reading a raster, compressing the blocks of its parts that hold something, and writing them, each alone."""
     start = process_time()
     with rasterio.open(raster) as dataset:
         for top in range(0, dataset.height, BATCH * 16):
@@ -189,7 +189,7 @@ def _ingest_floor(raster: Path, layer: Layer, sources: Store, folder: Path) -> F
             dataset.read(window=rasterio.windows.Window(0, top, dataset.width, rows))
     spent = {"read": process_time() - start, "compress": 0.0, "write": 0.0}
     with (folder / "floor").open("wb", buffering=0) as out:
-        for values, profile in _blocks(layer, location(sources, layer.source)):
+        for values, profile in _blocks(layer, sources):
             start = process_time()
             packed = compress_values(values, profile)
             compressed = process_time()
@@ -199,17 +199,26 @@ def _ingest_floor(raster: Path, layer: Layer, sources: Store, folder: Path) -> F
     return Found(spent)
 
 
-def _blocks(layer: Layer, path: str) -> Iterator[tuple[layers.Values, Profile]]:
-    """The blocks of a baked COG, all levels, that hold something."""
-    assert layer.bake
-    for level in range(layer.bake.levels):
-        dataset = opened(path, level, cog=True)
-        profile = Profile(dataset.dtypes[0], len(layer.bands), layer.style.palette)
-        for top in range(0, dataset.height, TILE):
-            for left in range(0, dataset.width, TILE):
-                window = rasterio.windows.Window(left, top, TILE, TILE)
-                if layer.bake.opaque or dataset.read_masks(1, window=window).any():
-                    yield dataset.read(window=window), profile
+def _blocks(layer: Layer, sources: Store) -> Iterator[tuple[layers.Values, Profile]]:
+    """The blocks of a layer's parts, all levels, that hold something."""
+    pyramid = pyramid_of(layer)
+    profile = Profile(pyramid.dtype, len(layer.bands), layer.style.palette)
+    for part in pyramid.parts(layer.id, sources).values():
+        path = location(sources, part_key(layer.id, part.name), part.layout.head)
+        for level in range(part.layout.levels):
+            dataset = opened(path, level, cog=True)
+            for top in range(0, dataset.height, TILE):
+                for left in range(0, dataset.width, TILE):
+                    window = rasterio.windows.Window(left, top, TILE, TILE)
+                    if part.layout.opaque or dataset.read_masks(1, window=window).any():
+                        yield dataset.read(window=window), profile
+
+
+def pyramid_of(layer: Layer) -> Pyramid:
+    """The manifest of a layer that was baked into parts."""
+    if not isinstance(layer.bake, Pyramid):
+        sys.exit(f"{layer.id} has no parts: ingest it again")
+    return layer.bake
 
 
 def shown(names: Sequence[str], columns: Sequence[Sequence[str]], rows: Sequence[str]) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fcntl
-import functools
 import gc
 import os
 import signal
@@ -48,7 +47,10 @@ def no_outside(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
     if access := sys.modules.get("tiler.storage.access"):
         access.session.cache_clear()
-    if (botocore := sys.modules.get("botocore.session")) and not hasattr(botocore.create_loader, "cache_info"):
-        botocore.create_loader = functools.cache(botocore.create_loader)  # each session would parse the same megabytes
+    if "botocore.session" in sys.modules:
+        from tests.support import quick_botocore  # noqa: PLC0415 - a test of pure code does not wait for it
+
+        quick_botocore.quicken()
+        quick_botocore.forget()
     if session := sys.modules.get("rasterio.session"):
         monkeypatch.setattr(session, "boto3", None)  # an unused session a raster takes a 50th of a second each

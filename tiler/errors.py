@@ -10,6 +10,7 @@ TilerError
 │   ├── TileOutside         tile outside the layer's bounds or zooms
 │   ├── VariantNotRendered  tile of a scale or format that is not rendered on request
 │   ├── BadSource           raster that cannot become a layer
+│   │   └── BadScenes       some of several rasters cannot, each named
 │   ├── BadOption           option that does not fit the layer or the source
 │   ├── BadStore            malformed store URL, or a folder without write permission
 │   ├── NewerMetadata       layer metadata of a newer version of this program
@@ -30,9 +31,19 @@ TilerError
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Callable, Iterable, Sequence
 
+NAMED = 2  # scenes that the message of several names
 NAME_LENGTH = 200  # characters of a path, URL or name that a message shows
+SECRET = 8  # characters of the shortest query string that a message may quote without its address
+
+_NETWORK = re.compile(r"[a-z][a-z0-9+.-]*://|/vsi", re.IGNORECASE)  # in names that may have a query string
+_CREDENTIALS = re.compile(r"(?<=://)[^/?#\s'\"]*@")
+# the query string of an address within a text, up to the punctuation that ends it
+_QUERY = re.compile(
+    r"((?!vrt:)(?:\b[a-z][a-z0-9+.-]*://|/vsi)[^\s?'\"]*)\?[^\s'\"]*?(?=[:;,.)\]]*(?:[\s'\"]|$))", re.IGNORECASE
+)
 
 
 class TilerError(Exception):
@@ -52,6 +63,28 @@ def _unpickled(kind: type[TilerError], args: tuple[object, ...], state: dict[str
 def shortened(name: str) -> str:
     """A name for a message: its ends, if it is longer than NAME_LENGTH characters."""
     return name if len(name) <= NAME_LENGTH else f"{name[: NAME_LENGTH // 2]}...{name[-NAME_LENGTH // 2 :]}"
+
+
+def shown(name: str) -> str:
+    """A name to show, store or log: an address without its query string, fragment and credentials.
+
+    Signed URLs have their keys there. Names of files, and keys in S3, have no query string and stay as they are.
+    """
+    if not _NETWORK.search(name):
+        return name
+    bare = _CREDENTIALS.sub("", name)
+    if bare.startswith(("s3://", "/vsis3/")) or (bare.startswith("vrt://") and not _NETWORK.search(bare[6:])):
+        return bare
+    return re.split(r"[?#]", bare, maxsplit=1)[0]
+
+
+def without_queries(text: str, name: str = "") -> str:
+    """A text without the query strings and credentials of the addresses in it, and without those of `name`."""
+    if name and shown(name) != name:
+        text = text.replace(name, shown(name))
+        query = name.partition("?")[2]
+        text = text.replace(f"?{query}", "").replace(query, "...") if len(query) >= SECRET else text
+    return _QUERY.sub(r"\1", _CREDENTIALS.sub("", text)) if "://" in text or "/vsi" in text else text
 
 
 class BadInput(TilerError):
@@ -129,11 +162,37 @@ class VariantNotRendered(BadInput):
 
 
 class BadSource(BadInput):
-    """A raster cannot become a layer."""
+    """A raster cannot become a layer. The message has no query string of an address."""
 
     def __init__(self, source: str, why: str) -> None:
-        super().__init__(f"cannot ingest {shortened(source)}: {why}")
+        super().__init__(f"cannot ingest {shortened(shown(source))}: {without_queries(why, source)}")
         self.source = source
+        self.why = why
+
+
+class BadScenes(BadSource):
+    """Some of the scenes of a layer cannot be part of it; `scenes` has the address and the reason of each.
+
+    `count` is the number of all scenes, `fault` a verb phrase for those of `scenes`.
+    """
+
+    def __init__(
+        self,
+        count: int,
+        scenes: Sequence[tuple[str, str]],
+        fault: str = "cannot be read",
+        cure: str = "remove them from the list or mend them",
+    ) -> None:
+        named = ", ".join(f"{shortened(address)} ({why})" for address, why in scenes[:NAMED])
+        more = f" and {len(scenes) - NAMED} more" if len(scenes) > NAMED else ""
+        BadInput.__init__(self, f"{len(scenes)} of {count} scenes {fault}: {named}{more}: {cure}")
+        self.source, self.why = scenes[0]
+        self.scenes = tuple(scenes)
+
+    @property
+    def details(self) -> tuple[str, ...]:
+        """All scenes, one a line, if the message does not name all."""
+        return tuple(f"{address}: {why}" for address, why in self.scenes) if len(self.scenes) > NAMED else ()
 
 
 class BadOption(BadInput):
@@ -169,7 +228,7 @@ class SourceReadError(TilerError):
     """Pixels could not be read; no tile is written."""
 
     def __init__(self, source: str, why: object) -> None:
-        super().__init__(f"cannot read {source}: {why}")
+        super().__init__(f"cannot read {shown(source)}: {without_queries(str(why), source)}")
         self.source = source
 
 
@@ -177,7 +236,7 @@ class StoreError(TilerError):
     """An object could not be read, written, listed or deleted."""
 
     def __init__(self, verb: str, key: str, why: object) -> None:
-        super().__init__(f"cannot {verb} {key}: {why}")
+        super().__init__(f"cannot {verb} {shown(key)}: {without_queries(str(why), key)}")
         self.key = key
 
 

@@ -315,3 +315,8 @@ class Window:
     def corner(self) -> tuple[float, float]:
         """The north-west corner in metres of EPSG:3857."""
         return self.x * self.pixel - EXTENT, EXTENT - self.y * self.pixel
+
+
+def grown(window: Window, margin: int) -> Window:
+    """The window with a margin of pixels on each side; it may pass the sides of the world."""
+    return Window(window.z, window.x - margin, window.y - margin, window.width + 2 * margin, window.height + 2 * margin)

@@ -20,7 +20,6 @@ from tiler import timing
 from tiler.errors import (
     BadInput,
     NewerMetadata,
-    SourceReadError,
     StoreError,
     TileOutside,
     TilerError,
@@ -128,7 +127,7 @@ class Service:
         try:
             outcome = fill(layer, self.stores, request)
             if outcome.failed:
-                raise SourceReadError(layer.source, outcome.why)
+                raise outcome.fault
             if self.inline:
                 return self._stored(name, "rendered" if outcome.written else "stored")
         except StoreError as error:

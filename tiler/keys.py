@@ -2,7 +2,8 @@
 
 public bucket    {layer}/{z}/{x}/{y}.png   {layer}/{z}/{x}/{y}@2x.png   {layer}/tile.json   {layer}/index.html
 private bucket   sources/{layer}/index.json   .../history.json   sources/{layer}/{revision}/index.json   .../index.tif
-                 jobs/{job}/...
+                 .../digests.bin   .../scenes.json   sources/{layer}/parts/{part}.tif   .../{part}.json
+                 sources/{layer}/shards/{shard}.json   jobs/{job}/...
 """
 
 from __future__ import annotations
@@ -119,6 +120,7 @@ def layer_of_tilejson(key: str) -> str | None:
 
 
 SOURCES = "sources/"
+SHARED = ("parts", "shards")  # folders of a layer's private objects that are no revisions
 JOBS = "jobs/"
 
 
@@ -151,6 +153,47 @@ def layer_of_index(key: str) -> str | None:
 def source_key(layer: str, revision: str) -> str:
     """The key of a revision's baked COG."""
     return f"{sources_prefix(layer)}{revision}/index.tif"
+
+
+def scenes_key(layer: str, revision: str) -> str:
+    """The key of the list of a revision's scenes."""
+    return f"{sources_prefix(layer)}{revision}/scenes.json"
+
+
+def part_key(layer: str, part: str) -> str:
+    """The key of a part's COG."""
+    return f"{parts_prefix(layer)}{part}.tif"
+
+
+def part_facts_key(layer: str, part: str) -> str:
+    """The key of the facts of a part beside its pixels; it is stored after the part's COG."""
+    return f"{parts_prefix(layer)}{part}.json"
+
+
+def parts_prefix(layer: str) -> str:
+    """The prefix of a layer's parts, which its revisions share."""
+    return f"{sources_prefix(layer)}{SHARED[0]}/"
+
+
+def part_of_facts(key: str) -> str | None:
+    """The part of a key of facts; None for any other key."""
+    name = key.rpartition("/")[2]
+    return name.removesuffix(".json") if name.endswith(".json") else None
+
+
+def shards_prefix(layer: str) -> str:
+    """The prefix of the shards of a layer's manifests."""
+    return f"{sources_prefix(layer)}{SHARED[1]}/"
+
+
+def shard_key(layer: str, shard: str) -> str:
+    """The key of a shard of a manifest."""
+    return f"{shards_prefix(layer)}{shard}.json"
+
+
+def digests_key(layer: str, revision: str) -> str:
+    """The key of the digests of a revision's COG; see `tiler.layers.digests`."""
+    return f"{sources_prefix(layer)}{revision}/digests.bin"
 
 
 def clock_key() -> str:

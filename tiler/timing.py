@@ -19,6 +19,9 @@ WORKER_RETRY_SECONDS = 40.0  # a worker retries a request to a store before the 
 TILE_CACHE_SECONDS = 3600  # of a tile, and of a 404 below an address with its revision, which never gets that tile
 MISSING_CACHE_SECONDS = 60  # of any other 404 or 400; with the cached metadata it ends before the fence on S3
 
+# Removal of what revisions share
+BAKE_SECONDS = 2 * 86400.0  # the longest bake, whose parts no manifest names yet
+
 # Timeouts of the upload of a large file, which a line of 1 Mbit/s meets
 UPLOAD_CONNECT_SECONDS = 60.0  # to connect, or to send more bytes: a third of 4 buffers of 4 MB takes 43
 UPLOAD_SILENCE_SECONDS = 300.0  # until the answer to a part: 4 buffers of 4 MB take 134

@@ -13,6 +13,7 @@ import { colour, watchPalette } from "./palette.js";
 import { reload, show } from "./picture.js";
 import { Pointer } from "./pointer.js";
 import { showReadout } from "./readout.js";
+import { Scenes } from "./scenes.js";
 import { Surface } from "./surface.js";
 import { TileLog } from "./tiles.js";
 
@@ -27,7 +28,7 @@ export class Page {
    * @param {Known} known @param {() => Promise<Known>} fetchLayer fetches it again
    * @param {import("./site.js").Config} config @param {string} root the URL of the folder of all layers
    */
-  constructor({ layer, template }, fetchLayer, { api, where }, root) {
+  constructor({ layer, template }, fetchLayer, { api, where, scenes }, root) {
     this.layer = layer;
     this.template = template;
     this.fetchLayer = fetchLayer;
@@ -41,6 +42,7 @@ export class Page {
     this.box = new BoxTool({ ...around, layer: layer.layer, where, low: layer.minzoom, high: layer.maxzoom });
     const counted = { url: `${api}/coverage/${layer.layer}`, zoom: () => this.zoom };
     this.coverage = this.live ? new Coverage({ ...around, ...counted }) : null;
+    this.scenes = scenes ? new Scenes({ ...around, url: scenes }) : null;
     const compared = { map: this.map, api, root, how: () => this.how };
     this.compare = this.live ? new Compare({ ...around, ...compared }) : null;
     this.ground = new Surface(canvas("ground"), around.look, [paintGrid]);
@@ -88,6 +90,7 @@ export class Page {
         context.clip();
         paintBorders(context, view, inView(view, this.zoom, this.log), this.log);
       },
+      (context, view) => this.scenes?.paint(context, view),
       (context, view) => this.box.paint(context, view),
       (context, view) => this.borders.checked || paintDegrees(context, view), // tile names would overlap the degrees
       (context, view) => this.coverage?.on && this.pointer.keyboard && paintCross(context, view),
@@ -139,6 +142,7 @@ export class Page {
     showSummary(byId("tile-summary"), summary, this.zoom !== null);
     this.state.tiles = summary;
     this.coverage?.point(this.pointer.place);
+    this.scenes?.point(this.pointer.place);
   }
 
   /**
@@ -158,6 +162,7 @@ export class Page {
     describe(layer, this.template);
     this.draw();
     this.coverage?.start();
+    this.scenes?.start();
     return true;
   }
 }

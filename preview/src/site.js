@@ -3,7 +3,10 @@
 import { byId } from "./dom.js";
 
 /** @typedef {import("./mercator.js").Bounds} Bounds */
-/** @typedef {{layer: string, api: string, where: string}} Config `api` is empty without a server */
+/**
+ * @typedef {{layer: string, api: string, where: string, scenes: string}} Config `api` is empty without a server,
+ * `scenes` without outlines of scenes
+ */
 /**
  * @typedef {object} Layer
  * @property {string} layer
@@ -44,7 +47,13 @@ import { byId } from "./dom.js";
  */
 
 /** @returns {Config} */
-export const config = () => ({ layer: "", api: "", where: "", ...JSON.parse(byId("config").textContent ?? "{}") });
+export const config = () => ({
+  layer: "",
+  api: "",
+  where: "",
+  scenes: "",
+  ...JSON.parse(byId("config").textContent ?? "{}"),
+});
 
 /** The URL of the page's folder. */
 export const folder = () => new URL("./", document.baseURI).href;

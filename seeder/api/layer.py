@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from os import PathLike
 from typing import Any, Literal, Unpack
 
-from mercantile import Tile
-
 from seeder.api.checks import argument_names, check_between, check_text, check_whole, path_of, processes_of
-from seeder.api.ingesting import Ingesting, changes_of, staging_of
+from seeder.api.ingesting import Ingesting, staging_of
 from seeder.api.job import Job, chooser, followed
 from seeder.api.notebook import html_of
 from seeder.api.progress import CallbackReport, Progress
 from seeder.api.selecting import Selecting, query_of
-from seeder.api.tiles import Tiles
+from seeder.api.sourcing import Given, Source
+from seeder.api.tiles import Tiles, check_tile, tile_bytes
 from seeder.api.updating import Age, check_own, context_of, filter_of
 from seeder.api.verified import Verified
 from seeder.cache.audit import Finding
@@ -24,20 +24,21 @@ from seeder.jobs.estimate import Estimate
 from seeder.operations import invalidate as updates
 from seeder.operations import refresh as revise
 from seeder.operations.export import Exported, export
-from seeder.operations.refresh import NextSource
 from seeder.operations.remove import RemovedLayer, remove, remove_old_revisions
 from seeder.operations.renew import RenewResult
+from seeder.operations.scenes import listed_scenes
 from seeder.operations.seed import Limits, SeedRequest, estimate_seed, seed
 from seeder.operations.update import RemovedTiles
 from seeder.operations.verify import VerifyOptions, verify
 from seeder.select.order import Order
-from tiler.errors import BadOption, GridError, MissingObject, TilerError
-from tiler.grid import MAX_ZOOM, Bounds
+from tiler.choices import Overlap
+from tiler.errors import BadOption, TilerError
+from tiler.grid import Bounds
 from tiler.inputs import read_json
-from tiler.keys import Format, Scale, TileName, tile_key
+from tiler.keys import Format, Scale
 from tiler.layers import catalog
 from tiler.layers.catalog import addressed, load_layer
-from tiler.layers.render import render_tile
+from tiler.scenes.scene import Scene
 from tiler.settings import Settings
 from tiler.storage.store import Stores
 
@@ -97,6 +98,16 @@ class Layer:
         document: dict[str, Any] = read_json(catalog.tilejson(layer, stores.url, addressed(layer, stores.tiles)))
         return document
 
+    def scenes(self) -> tuple[Scene, ...]:
+        """The scenes of the layer, the lowest first, as in `seeder scenes`: `address`, `crs`, `bounds` and others.
+
+        Raises:
+            BadOption: the layer was made of one raster.
+            CatalogError: the list is damaged.
+        """
+        stores = Stores.open(self._settings)
+        return listed_scenes(self._load(stores), stores.sources)
+
     # Tiles
 
     @argument_names()
@@ -124,22 +135,9 @@ class Layer:
             BadOption: the layer has no tiles of this scale or format.
             SourceReadError, StoreError: the tile cannot be rendered or read.
         """
-        for name, each in (("z", z), ("x", x), ("y", y)):
-            check_whole(name, each, -math.inf, math.inf)
-        if not (0 <= z <= MAX_ZOOM and 0 <= x < 2**z and 0 <= y < 2**z):
-            raise GridError(
-                f"tile {z}/{x}/{y} does not exist: zooms run from 0 to {MAX_ZOOM}, columns and rows to 2^z - 1"
-            )
-        stores, tile = Stores.open(self._settings), Tile(x=x, y=y, z=z)
+        tile, stores = check_tile(z, x, y), Stores.open(self._settings)
         layer = self._load(stores)
-        variant = TileQuery(scale=scale, format=format).variant(layer)
-        if not layer.has(tile):
-            return None
-        try:
-            data = stores.tiles.get(tile_key(TileName(layer.id, tile, variant.scale, variant.format)))
-        except MissingObject:
-            data = b""
-        return data or render_tile(layer, stores.sources, tile, variant)
+        return tile_bytes(layer, stores, tile, TileQuery(scale=scale, format=format).variant(layer))
 
     # Operations
 
@@ -299,8 +297,14 @@ class Layer:
     @argument_names()
     def refresh(
         self,
-        source: str | PathLike[str] | None = None,
+        source: Source | Iterable[Source] | None = None,
         *,
+        add: Source | Iterable[Source] = (),
+        replace: Source | Iterable[Source] = (),
+        drop: str | Iterable[str] = (),
+        overlap: Overlap | None = None,
+        asset: str = "",
+        checksum: bool = False,
         queue: str | None = None,
         jobs: int | None = None,
         hurry: bool = False,
@@ -312,18 +316,20 @@ class Layer:
     ) -> RenewResult:
         """Make `source` the layer's next revision and re-render stored tiles; without it, re-render stale tiles only.
 
-        The source is ingested with the options of the layer's last ingest, except for `changes`. The map never has a
+        One source or several list all rasters, as in `Workspace.ingest`. Instead, `add`, `replace` and `drop` change
+        the list of scenes: `replace` reads scenes again, or puts those of the same file names in their place; `drop`
+        takes names, addresses or patterns of scenes. `overlap`, by default, is that of the last ingest.
+
+        The sources are ingested with the options of the layer's last ingest, except for `changes`. The map never has a
         hole: tiles outside the new revision are removed last.
 
         Raises:
-            BadSource, BadOption: the raster cannot become the layer's next revision.
+            BadSource, BadOption: the rasters cannot become the layer's next revision.
             Superseded: the layer changed to another revision meanwhile.
             StoreError, BadCloud, QueueError, WorkerDied: a store, a queue or CloudFront failed.
         """
-        if source is None and changes:
-            raise BadOption("options of a raster need a source: give the raster as source")
-        staging = staging_of(self._settings, scratch)
-        wanted = None if source is None else NextSource(path_of("source", source), changes_of(changes), staging)
+        given = Given(source, overlap, asset, checksum, add, replace, drop)
+        wanted = given.next_source(changes, staging_of(self._settings, scratch))
         run_options = followed(self._settings, queue, jobs)
         context = context_of(self._settings, progress, hurry, cloudfront, cdn_wait)
         return revise.refresh(self.name, context, run_options, wanted)

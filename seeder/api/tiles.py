@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 import numpy as np
 from mercantile import Tile
 
+from seeder.api.checks import check_whole
 from seeder.api.progress import CallbackReport
 from seeder.cache.query import SpatialFilter, TileQuery
 from seeder.operations.select import select_tiles
@@ -14,8 +16,11 @@ from seeder.select.morton import interleaved
 from seeder.select.order import Order
 from seeder.select.selection import regions
 from seeder.select.tileset import TileSet
+from tiler.errors import GridError, MissingObject
+from tiler.grid import MAX_ZOOM
+from tiler.keys import TileName, tile_key
 from tiler.layers.catalog import Layer
-from tiler.layers.render import TileVariant
+from tiler.layers.render import TileVariant, render_tile
 from tiler.storage.store import Stores
 
 
@@ -94,3 +99,32 @@ class Tiles:
         span = f", zooms {zooms[0]}-{zooms[-1]}" if zooms else ""
         scale = " @2x" if self.variant.scale == 2 else ""
         return f"<Tiles of {self.layer}: {len(self):,}{span}, {self.variant.format}{scale}>"
+
+
+def tile_bytes(layer: Layer, stores: Stores, tile: Tile, variant: TileVariant) -> bytes | None:
+    """The stored tile, else a fresh render; None where the layer has no data, and outside its zooms.
+
+    Raises:
+        SourceReadError, StoreError: the tile cannot be rendered or read.
+    """
+    if not layer.has(tile):
+        return None
+    try:
+        data = stores.tiles.get(tile_key(TileName(layer.id, tile, variant.scale, variant.format)))
+    except MissingObject:
+        data = b""
+    return data or render_tile(layer, stores.sources, tile, variant)
+
+
+def check_tile(z: int, x: int, y: int) -> Tile:
+    """The tile of these numbers.
+
+    Raises:
+        BadOption: one is not a whole number.
+        GridError: the tile does not exist.
+    """
+    for name, each in (("z", z), ("x", x), ("y", y)):
+        check_whole(name, each, -math.inf, math.inf)
+    if not (0 <= z <= MAX_ZOOM and 0 <= x < 2**z and 0 <= y < 2**z):
+        raise GridError(f"tile {z}/{x}/{y} does not exist: zooms run from 0 to {MAX_ZOOM}, columns and rows to 2^z - 1")
+    return Tile(x=x, y=y, z=z)

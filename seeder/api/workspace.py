@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import partial
 from os import PathLike
-from pathlib import Path
 from typing import Unpack
 
-from seeder.api.checks import argument_names, as_arguments, check_text, parsed, path_of, processes_of
+from seeder.api.checks import argument_names, as_arguments, check_text, parsed, path_of, processes_of, refusal
 from seeder.api.ingesting import Ingesting, options_of, staging_of
 from seeder.api.job import Job
 from seeder.api.layer import Layer
 from seeder.api.progress import CallbackReport, Progress
 from seeder.api.selecting import Zooms, zooms_of
+from seeder.api.sourcing import Given, Source
 from seeder.jobs.ledger import jobs, layer_of
 from seeder.operations.ingest import created_stores, ingest, with_zooms
+from seeder.operations.scenes import known_scenes, name_from, read_sources
+from tiler.choices import Overlap
 from tiler.errors import BadOption
-from tiler.keys import check_layer, layer_from
+from tiler.keys import check_layer
 from tiler.layers.catalog import list_layers, load_layer
 from tiler.settings import Settings
 from tiler.storage.store import Stores
@@ -76,9 +79,12 @@ class Workspace:
     @argument_names()
     def ingest(
         self,
-        source: str | PathLike[str],
+        source: Source | Iterable[Source],
         layer: str | None = None,
         *,
+        overlap: Overlap | None = None,
+        asset: str = "",
+        checksum: bool = False,
         jobs: int | None = None,
         progress: Progress | None = None,
         scratch: str | PathLike[str] | None = None,
@@ -86,11 +92,16 @@ class Workspace:
         seed: Zooms | None = None,
         **options: Unpack[Ingesting],
     ) -> Layer:
-        """Ingest a raster as a layer, or as its next revision; by default the file names the layer.
+        """Ingest a raster or many as a layer, or as its next revision; by default the only source names the layer.
 
-        The same raster with the same options changes nothing. `progress` takes the number of chunks done and of all,
-        then the bytes uploaded and of all. `scratch` is the folder for the bake; a failed upload is resumed from there.
-        `repair` replaces damaged layer metadata.
+        Several sources are the scenes of one layer, and so are the rasters in a folder, a pattern, a prefix in S3, a
+        text list (`@FILE`), a STAC item collection or a tile index. `overlap` names the scene on top where they
+        overlap: the last (default) or first of the list, the newest, the finest. `asset` names the asset to use of
+        each STAC item. With `checksum`, changed scenes are recognized by content, not by size and time.
+
+        The same rasters with the same options change nothing. `progress` takes the number of headers read and of all,
+        then of chunks baked. `scratch` is the folder for the bake. `repair` replaces damaged layer
+        metadata.
 
         `seed` names zooms to seed on this machine afterwards, as `layer.job`; a zoom that the layer would lack is
         rejected before the ingest. For other tiles, a queue or limits call `Layer.seed`. If seeding raises an error,
@@ -102,16 +113,20 @@ class Workspace:
             CatalogError, NewerMetadata: the layer's metadata is damaged, or of a newer version.
             NoRoom, StoreError, WorkerDied: the bake failed, and the layer is unchanged; or the seeding failed.
         """
-        path = path_of("source", source)
+        sources = Given(source, overlap, asset, checksum).sources()
+        if not sources.names:
+            raise refusal("source", source, "give one source or more")
         if layer is not None:
             check_text("layer", layer)
-        name = check_layer(layer) if layer else layer_from(Path(path).stem)
+        name = check_layer(layer) if layer else name_from(sources.names)
         wanted, workers, report = options_of(options), processes_of(jobs), CallbackReport(progress)
         staging = staging_of(self.settings, scratch)
         zooms = () if seed is None else parsed("seed", seed, partial(zooms_of, seed))
+        known = known_scenes(name, wanted, Stores.open(self.settings).sources)
+        rasters = read_sources(sources, wanted, report, jobs=workers, known=known)
         with created_stores(self.settings) as stores:
             done = ingest(
-                path,
+                rasters,
                 name,
                 wanted,
                 stores,

@@ -27,7 +27,7 @@ from tiler.errors import BadOption, MissingObject, StoreError, Superseded, short
 from tiler.grid import Bounds
 from tiler.inputs import read_json
 from tiler.keys import TileName, tile_key
-from tiler.layers.catalog import Layer, addressed, load_layer, tilejson
+from tiler.layers.catalog import Layer, load_layer, pending, tilejson
 from tiler.layers.render import TileVariant
 from tiler.storage.concurrent import overlap
 from tiler.storage.store import Stores
@@ -135,7 +135,7 @@ class Source:
         While one revision replaces another, both are named, because a tile may belong to either.
         """
         layer = load_layer(self.stores.sources, self.layer.id)
-        both = dict.fromkeys((addressed(layer, self.stores.tiles), layer.revision))
+        both = dict.fromkeys((pending(layer, self.stores) or layer.revision, layer.revision))
         return {
             "name": layer.id,
             "revision": "..".join(both),

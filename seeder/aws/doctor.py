@@ -91,7 +91,7 @@ def _credentials(settings: Settings) -> Iterator[CheckResult]:
 
 
 def _metadata(settings: Settings) -> Iterator[CheckResult]:
-    layer_version.check_readers(Stores.open(settings), layer_version.version_for(Options()))
+    layer_version.check_readers(Stores.open(settings), layer_version.version_for(Options(), parts=True))
     yield CheckResult("metadata", f"the functions read layer metadata up to version {settings.readers}")
 
 

@@ -291,7 +291,7 @@ class _Strip:
         before = audited.get(block)
         if before and before.planned & bit:
             history = self.audit.history
-            state = history.state(entry.modified) if history.mixed else "current"
+            state = history.state(name, entry.modified) if history.mixed else "current"
             audited[block] = before._replace(
                 stored=before.stored | bit,
                 zero_bytes=before.zero_bytes | (0 if entry.size else bit),

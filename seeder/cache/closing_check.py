@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import islice
@@ -51,7 +52,7 @@ class Check:
         """Compare stored tiles with the plan of a finished job; for `since` see `History`.
 
         Receipts of blocks with missing tiles are deleted, so that the job can be resumed. If all stored tiles of the
-        layer are of its current revision, TileJSON names this revision from now on.
+        layer are of its current revision, TileJSON names this revision from now on, except within a renewal.
 
         Raises:
             StoreError: an object could not be listed or read.
@@ -77,10 +78,11 @@ class Check:
         if suspected and compared:
             stale += sum(1 for _ in _differing(audit, unsure, settings, jobs))
         check = cls(missing, tuple(names), stale, 0 if compared else suspected)
-        mixed = audit.history.mixed
-        if mixed and check.passed and suspects(layer, stores, audit.history, Cost(), most=suspected) <= suspected:
+        if not audit.history.mixed or since is not None:  # a renewal settles once the CDN is told
+            return check
+        if check.passed and suspects(layer, stores, audit.history, Cost(), most=suspected) <= suspected:
             _settle(audit)
-        revision = named(layer.id, stores.tiles) if mixed and since is None else ""
+        revision = named(layer.id, stores.tiles)
         return replace(check, named=revision) if revision != layer.revision else check
 
 
@@ -93,10 +95,11 @@ def _differing(audit: Audit, block_masks: list[BlockMask], settings: Settings, j
 def suspects(layer: Layer, stores: Stores, history: History, cost: Cost, *, most: int = 0) -> int:
     """Count stored tiles that are stale or unsure; stop soon after `most`. `cost` adds up the requests."""
     number = 0
-    for batch in stored(stores.tiles, StoredFilter(layer), cost):
-        number += sum(history.suspect(each.modified) for each in batch)
-        if number > most:
-            break
+    with closing(stored(stores.tiles, StoredFilter(layer), cost)) as batches:
+        for batch in batches:
+            number += sum(history.suspect(each.name, each.modified) for each in batch)
+            if number > most:
+                break
     return number
 
 

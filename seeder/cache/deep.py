@@ -13,10 +13,10 @@ from seeder.select.tilelist import tile_line
 from tiler.errors import BadImage, MissingObject
 from tiler.image.encode import decode
 from tiler.image.style import Pixels
-from tiler.ingest.processes import stream
 from tiler.keys import CONTENT_TYPES, TileName, tile_key
 from tiler.layers.catalog import load_layer
 from tiler.layers.render import TileVariant, is_copied, nothing, render
+from tiler.processes import stream
 from tiler.settings import Settings
 from tiler.storage.store import Store, Stores
 
@@ -28,7 +28,7 @@ def deep_findings(
 ) -> Iterator[Finding]:
     """Problems of the stored tiles of `block_masks`, compared with fresh renders by `jobs` processes.
 
-    Tiles with other bytes are decoded, and so are tiles that are copied from the COG, because that decodes nothing.
+    Tiles with other bytes are decoded, and so are tiles that are copied from blocks, because that decodes nothing.
     Missing tiles and tiles of 0 bytes are skipped: listing finds them.
 
     Raises:

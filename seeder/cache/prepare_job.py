@@ -5,7 +5,6 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from seeder.cache.audit import Audit
-from seeder.cache.stale import History
 from seeder.jobs.block_set import BlockSet
 from seeder.jobs.ledger import (
     delete_receipts,
@@ -113,6 +112,6 @@ def _lacking(job: Job, layer: Layer, stores: Stores) -> dict[Block, int]:
     """
     if next(finished(stores.sources, job.id), None) is None:
         return {}
-    audit = Audit(layer, job.spec.selection, job.spec.variant, stores, (job,), History.of(layer, stores))
+    audit = Audit(layer, job.spec.selection, job.spec.variant, stores, (job,))
     audited = (each for batch in audit.batches() for each in batch.blocks)
     return {each.block: each.lacking for each in audited if each.lacking}

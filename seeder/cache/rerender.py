@@ -11,6 +11,7 @@ import numpy as np
 from mercantile import Tile
 
 from seeder.cache.empties import Empties, empties
+from seeder.cache.foreseen import Differences
 from seeder.cache.prepare_job import prepare
 from seeder.cache.stored import Cost, StoredFilter, StoredTile, columns_rows, stored
 from seeder.jobs.plan import Plan
@@ -22,9 +23,10 @@ from tiler.layers.catalog import Layer
 from tiler.layers.render import TileVariant
 from tiler.storage.store import Store, Stores
 
-StaleAt = Callable[[datetime], bool]  # whether to re-render a tile with this time of last write
+STORED_SHARE = 0.5  # fraction of a zoom's tiles that must be stored or empty to complete the zoom where it has grown
 
-STORED_SHARE = 0.5  # fraction of a zoom's tiles that must be stored to render the whole zoom
+
+CHANGED_SHARE = 0.1  # fraction of the stored tiles up to which a CDN forgets changed tiles only
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,10 +43,14 @@ BARE = StoredZoom(np.zeros(0, np.int64), np.zeros(0, bool), np.zeros(0, bool))
 
 @dataclass(slots=True)
 class StoredTiles:
-    """The stored tiles of a layer by variant and zoom, and the tiles that are empty in earlier receipts."""
+    """The stored tiles of a layer by variant and zoom, and the tiles that are empty in earlier receipts.
+
+    `history` gives the tiles that may differ from earlier revisions; without it all may.
+    """
 
     stored_filter: StoredFilter
     stored_zooms: dict[TileVariant, dict[int, StoredZoom]]
+    history: Differences | None = None
     empties: dict[TileVariant, dict[int, Empties]] = field(default_factory=dict)
     cost: Cost = field(default_factory=Cost)
 
@@ -60,23 +66,46 @@ class StoredTiles:
             int(stored_zoom.stale.sum()) for zooms in self.stored_zooms.values() for stored_zoom in zooms.values()
         )
 
+    @property
+    def differing(self) -> int | None:
+        """The number of tiles that may differ from earlier revisions; None if these could not be compared."""
+        return self.stale if self.history and self.history.compared else None
+
+    def few_changed(self) -> TileSets | None:
+        """The tiles that may differ from earlier revisions, of all scales, stored or not, with tiles to be removed.
+
+        None if they are more than CHANGED_SHARE of the stored ones, unknown, or of one revision only.
+        """
+        history, layer = self.history, self.stored_filter.layer
+        if history is None or not (history.mixed and self.stored_filter.everything):
+            return None
+        own = {z: TileSet.ranges(z, layer.ranges(z)) for z in range(layer.minzoom, layer.maxzoom + 1)}
+        changed = {z: _either(history.changed(z, 1), history.changed(z, 2), area) for z, area in own.items()}
+        number = 0
+        for z, stored_zoom in ((z, each) for zooms in self.stored_zooms.values() for z, each in zooms.items()):
+            gone = TileSet.of(z, stored_zoom.codes[stored_zoom.stale])
+            changed[z] = changed.get(z, TileSet.nothing(z)) | gone
+            number += int(changed[z].holds(stored_zoom.codes).sum())
+        return TileSets(changed) if number <= CHANGED_SHARE * self.tiles else None
+
     @classmethod
     def take(
-        cls, tiles: Store, stored_filter: StoredFilter, stale_at: StaleAt | None, progress: Callable[[int], object]
+        cls, tiles: Store, stored_filter: StoredFilter, history: Differences | None, progress: Callable[[int], object]
     ) -> StoredTiles:
-        """List the stored tiles of `stored_filter`; a tile is stale if `stale_at` is true of its time, or None.
+        """List the stored tiles of `stored_filter`; all are to be re-rendered without `history`, else suspect ones.
 
         Memory takes ten bytes per tile. `progress` gets the number of listed tiles.
 
         Raises:
             StoreError: an object could not be listed.
         """
-        stored_tiles = cls(stored_filter, {})
+        stored_tiles = cls(stored_filter, {}, history)
+        suspect = history.suspect if history else _all
         groups: dict[tuple[TileVariant, int], list[tuple[Numbers, Flags]]] = defaultdict(list)
         for batch in stored(tiles, stored_filter, stored_tiles.cost):
             progress(len(batch))
             for variant, each in _by_variant(batch).items():
-                stale = np.array([stale_at is None or stale_at(one.modified) for one in each], bool)
+                stale = np.array([suspect(one.name, one.modified) for one in each], bool)
                 groups[variant, each[0].name.tile.z].append((interleaved(*columns_rows(each)), stale))
         for variant, z in sorted(groups, key=lambda group: (group[0].scale, group[0].format, group[1])):
             codes, stale = (np.concatenate(parts) for parts in zip(*groups[variant, z], strict=True))
@@ -103,8 +132,9 @@ class StoredTiles:
     def selections(self) -> Iterator[tuple[TileVariant, Selection]]:
         """The tiles to be re-rendered, by variant: stale tiles, and tiles that were empty before.
 
-        If at least STORED_SHARE of a zoom is stored or was empty, all its selected tiles, so that the zoom stays as
-        complete as before where the layer has grown. If tiles were selected one by one or by age, only those.
+        If at least STORED_SHARE of a zoom is stored or was empty, also its missing tiles that may differ from earlier
+        revisions, so that the zoom stays as complete as before where the layer has grown. If the differences are
+        unknown, all its selected tiles. If tiles were selected one by one or by age, only those.
         """
         for variant in {**self.stored_zooms, **self.empties}:
             whole, single = self._divided(variant)
@@ -119,7 +149,9 @@ class StoredTiles:
             if not self.stored_filter.layer.takes(variant.format):
                 continue
             whole, _ = self._divided(variant)
-            zooms = (z for z in stored_zooms if z not in whole and before.minzoom <= z <= before.maxzoom)
+            known = (z for z in stored_zooms if self._grows(variant, z) and self._changed(variant, z) is not None)
+            completed = {*whole, *known}
+            zooms = (z for z in stored_zooms if z not in completed and before.minzoom <= z <= before.maxzoom)
             outgrown = tuple(z for z in zooms if self._outgrown(before, variant, z))
             if outgrown:
                 yield variant, outgrown
@@ -131,18 +163,31 @@ class StoredTiles:
 
     def _divided(self, variant: TileVariant) -> tuple[list[int], dict[int, TileSet]]:
         """The zooms to be rendered whole, and single tiles of other zooms."""
-        grows = self.stored_filter.named is None and self.stored_filter.before is None
         whole, single = [], {}
         for z in sorted({*self.stored_zooms.get(variant, ()), *self.empties.get(variant, ())}):
-            stored_zoom, known = self.stored_zooms.get(variant, {}).get(z, BARE), self._empties(variant, z)
-            work = TileSet.of(z, stored_zoom.codes[stored_zoom.stale & stored_zoom.own]) | known.left
-            if not len(work):
-                continue
-            if grows and stored_zoom.own.sum() + len(known.known) >= STORED_SHARE * len(self._planned(z)):
+            stored_zoom = self.stored_zooms.get(variant, {}).get(z, BARE)
+            work = TileSet.of(z, stored_zoom.codes[stored_zoom.stale & stored_zoom.own])
+            work |= self._empties(variant, z).left
+            grows = self._grows(variant, z)
+            changed = self._changed(variant, z) if grows else None
+            if changed is not None:
+                work |= changed & self._gaps(variant, z)
+            if len(work) and grows and changed is None:
                 whole.append(z)
-            else:
+            elif len(work):
                 single[z] = work
         return whole, single
+
+    def _grows(self, variant: TileVariant, z: int) -> bool:
+        """Whether enough of a zoom is stored or empty to complete it where the layer has grown."""
+        if self.stored_filter.named is not None or self.stored_filter.before is not None:
+            return False
+        own = self.stored_zooms.get(variant, {}).get(z, BARE).own.sum()
+        return bool(own + len(self._empties(variant, z).known) >= STORED_SHARE * len(self._planned(z)))
+
+    def _changed(self, variant: TileVariant, z: int) -> TileSet | None:
+        """The tiles of a zoom that may differ from earlier revisions; None for all."""
+        return self.history.changed(z, variant.scale) if self.history else None
 
     def _empties(self, variant: TileVariant, z: int) -> Empties:
         return self.empties.get(variant, {}).get(z) or Empties.nothing(z)
@@ -193,6 +238,16 @@ def planned(layer: Layer, z: int, selection: Selection | None = None) -> TileSet
         return TileSet.nothing(z)
     (region,) = regions(layer, selection or Selection((z,)))
     return region
+
+
+def _either(one: TileSet | None, other: TileSet | None, area: TileSet) -> TileSet:
+    """The tiles of `area` in either set; None stands for all tiles."""
+    return area if one is None or other is None else (one | other) & area
+
+
+def _all(_name: TileName, _modified: datetime) -> bool:
+    """Re-render every tile."""
+    return True
 
 
 def _by_variant(batch: list[StoredTile]) -> dict[TileVariant, list[StoredTile]]:

@@ -1,25 +1,54 @@
 """Stale tiles: stored, but of another revision than the layer's current one.
 
-A tile's revision follows from its time of last write and the layer's publications. For the length of the fence after a
-publication it is unsure: then only a comparison with a fresh render decides.
+A tile's revision follows from its time of last write and the layer's publications. A tile of another revision is stale
+if it may differ between the two (`changes`), otherwise it counts as current. For the length of the fence after a
+publication the revision is unsure: then only a comparison with a fresh render decides, if the tile may differ.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache, partial
+from threading import RLock
 from typing import Literal
 
+from seeder.cache.changes import Changes, Load, changed_tiles
 from seeder.cache.fence import fence
+from seeder.select.tileset import TileSet
 from tiler import timing
-from tiler.keys import index_key
+from tiler.ingest.existing import kept_revision
+from tiler.keys import Scale, TileName, index_key
 from tiler.layers.catalog import Layer, announce, load_layer, named
+from tiler.layers.digests import stored_digests
 from tiler.layers.history import Publication, forget, publications
 from tiler.storage.store import Stores
 
 State = Literal["current", "unsure", "stale"]
+NEVER = datetime(9000, 1, 1, tzinfo=UTC)  # a time after all others
 SAME = timedelta(milliseconds=1)  # difference between two ways to read the same time from a store
+
+
+@dataclass(frozen=True, slots=True)
+class Earlier:
+    """The changes from other revisions to a layer's current one, read when they are asked for."""
+
+    layer: Layer
+    stores: Stores
+    load: Load = stored_digests
+    _known: dict[str, Changes] = field(default_factory=dict, compare=False, repr=False)
+    _lock: RLock = field(default_factory=RLock, compare=False, repr=False)
+
+    def changes(self, revision: str) -> Changes:
+        """The tiles that may differ from those of `revision`; all, if it is not kept."""
+        with self._lock:
+            if revision not in self._known:
+                self._known[revision] = self._changes(revision)
+            return self._known[revision]
+
+    def _changes(self, revision: str) -> Changes:
+        old = kept_revision(self.stores.sources, self.layer.id, revision)
+        return changed_tiles(old, self.layer, self.stores, self.load) if old else Changes(self.layer, None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +57,8 @@ class History:
 
     A revision may put tiles from its publication until `fence` after the next one. The store may round an object's time
     down by up to `rounded`. Times are useless if `doubted`, as in a copied folder, and for tiles written after `now`.
-    From `since` on, by the store's clock, only the current revision puts tiles.
+    From `since` on, by the store's clock, only the current revision puts tiles. Without `earlier`, every tile may
+    differ between two revisions.
     """
 
     known: tuple[Publication, ...]
@@ -37,10 +67,11 @@ class History:
     doubted: bool = False
     now: datetime | None = None
     since: datetime | None = None
+    earlier: Earlier | None = field(default=None, compare=False, repr=False)
 
     @classmethod
-    def of(cls, layer: Layer, stores: Stores, since: datetime | None = None) -> History:
-        """The history of a layer.
+    def of(cls, layer: Layer, stores: Stores, since: datetime | None = None, load: Load = stored_digests) -> History:
+        """The history of a layer; `load` gives the digests of a revision's COG.
 
         Raises:
             CatalogError, StoreError: the history cannot be read.
@@ -48,7 +79,7 @@ class History:
         known = publications(stores.sources, layer.id, layer.revision, partial(named, layer.id, stores.tiles))
         rounded = timedelta(seconds=0 if stores.tiles.root else timing.S3_ROUNDING_SECONDS)
         now = datetime.now(UTC) if stores.tiles.root else None  # times of S3 are never in the future
-        history = cls(known, fence(stores.tiles), rounded, now=now, since=since)
+        history = cls(known, fence(stores.tiles), rounded, now=now, since=since, earlier=Earlier(layer, stores, load))
         return replace(history, doubted=_doubted(history, layer, stores)) if history.mixed else history
 
     @property
@@ -74,16 +105,41 @@ class History:
             and (end is None or modified < end + self.rounded + self.fence)
         }
 
-    def state(self, modified: datetime) -> State:
+    def state(self, name: TileName, modified: datetime) -> State:
         """A tile's state, by the time of its last write (UTC); unsure means current or stale."""
-        possible = self.revisions(modified)
-        if self.current not in possible:
-            return "stale"
-        return "unsure" if len(possible) > 1 else "current"
+        states = {self._differs(name, revision) for revision in self.revisions(modified)}
+        return "unsure" if len(states) > 1 else "stale" if True in states else "current"
 
-    def suspect(self, modified: datetime) -> bool:
+    def suspect(self, name: TileName, modified: datetime) -> bool:
         """Whether a tile is stale or unsure."""
-        return self.state(modified) != "current"
+        return self.state(name, modified) != "current"
+
+    def _differs(self, name: TileName, revision: str) -> bool:
+        """Whether a tile of a revision may differ from the current one's."""
+        if revision == self.current:
+            return False
+        return not self.earlier or self.earlier.changes(revision).has(name.tile, name.scale)
+
+    def changed(self, z: int, scale: Scale) -> TileSet | None:
+        """The tiles of a zoom that may differ from those of any other revision with stored tiles; None for all."""
+        sets = [self.earlier.changes(each).at(z, scale) if self.earlier else None for each in self.others]
+        some = [each for each in sets if each is not None]
+        return TileSet.union(z, some) if len(some) == len(sets) else None
+
+    @property
+    def compared(self) -> bool:
+        """Whether all other revisions with possibly stored tiles could be compared with the current one."""
+        return bool(self.earlier and all(self.earlier.changes(each).known for each in self.others))
+
+    @property
+    def others(self) -> list[str]:
+        """The other revisions with possibly stored tiles."""
+        return sorted({each.revision for each in self.known} - {self.current})
+
+    def followed_by(self, layer: Layer, stores: Stores, load: Load = stored_digests) -> History:
+        """The history as soon as `layer`, another revision, is published, before any of its tiles is stored."""
+        known = (*self.known, Publication(layer.revision, NEVER))
+        return replace(self, known=known, earlier=Earlier(layer, stores, load))
 
 
 @lru_cache(maxsize=8)
@@ -108,12 +164,12 @@ def _doubted(history: History, layer: Layer, stores: Stores) -> bool:
 UNMIXED = History((Publication(""),), timedelta(0), timedelta(0))  # all stored tiles are of the current revision
 
 
-def settle(layer: Layer, stores: Stores) -> None:
-    """Announce the layer's revision in TileJSON, once all stored tiles belong to it.
+def settle(layer: Layer, stores: Stores, *, keep: bool = False) -> None:
+    """Announce the layer's revision in TileJSON, once all stored tiles belong to it; for `keep` see `announce`.
 
     Do nothing if another revision was published meanwhile.
     """
     if load_layer(stores.sources, layer.id).revision != layer.revision:
         return
-    announce(layer, stores)
+    announce(layer, stores, keep=keep)
     forget(stores.sources, layer.id, layer.revision)

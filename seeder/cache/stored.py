@@ -7,10 +7,12 @@ LIST between its first and its last row, or the whole zoom if that takes fewer r
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import lru_cache
+from threading import Lock
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -103,6 +105,9 @@ def columns_rows(tiles: Sequence[StoredTile]) -> tuple[Numbers, Numbers]:
     return np.array(x, np.int64), np.array(y, np.int64)
 
 
+COUNTING = Lock()
+
+
 @dataclass(slots=True)
 class Cost:
     """The zooms listed by planned columns and as a whole, and the number of LIST requests sent to S3."""
@@ -110,6 +115,11 @@ class Cost:
     planned: list[int] = field(default_factory=list)
     listed: list[int] = field(default_factory=list)
     lists: int = 0
+
+    def count(self, tiles: Store, lists: int) -> None:
+        """Add requests, from any thread; a folder takes none."""
+        with COUNTING:
+            self.lists += lists if tiles.ordered else 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,33 +132,35 @@ class _Span:
     before: str = ""
 
 
-def stored(tiles: Store, stored_filter: StoredFilter, cost: Cost) -> Iterator[list[StoredTile]]:
+def stored(tiles: Store, stored_filter: StoredFilter, cost: Cost) -> Generator[list[StoredTile], None, None]:
     """The stored tiles matching `stored_filter`, in lists, low zooms roughly first; `cost` counts the requests.
 
-    Memory holds a few pages of listings, for any number of tiles.
+    All of them are counted once the generator is closed. Memory holds a few pages of listings, for any number of tiles.
 
     Raises:
         StoreError: an object could not be listed.
     """
 
-    def list_part(span: _Span) -> tuple[_Span, int, list[StoredTile], bool]:
-        """The rest of the span if the last value is true, the number of requests, and the listed tiles."""
+    def list_part(span: _Span) -> tuple[_Span, list[StoredTile], bool]:
+        """The rest of the span if the last value is true, and the listed tiles."""
         listed, pages = list[StoredTile](), 0
         for page in tiles.pages(span.prefix, after=span.after, before=span.before):
             pages += 1
             listed += _tiles_of(page)
             if tiles.ordered and page and len(listed) > FULL * PAGE:
-                return replace(span, after=page[-1].key), pages, listed, True
-        return span, max(1, pages), listed, False
+                cost.count(tiles, pages)
+                return replace(span, after=page[-1].key), listed, True
+        cost.count(tiles, max(1, pages))
+        return span, listed, False
 
     spans: Iterable[_Span] = _spans(tiles, stored_filter, cost)
     while spans:
         rest = []
-        for span, pages, listed, more in overlap(list_part, spans):
-            cost.lists += pages if tiles.ordered else 0
-            rest += [span] if more else []
-            if matching := stored_filter.matching(span.z, listed):
-                yield matching
+        with closing(overlap(list_part, spans)) as parts:
+            for span, listed, more in parts:
+                rest += [span] if more else []
+                if matching := stored_filter.matching(span.z, listed):
+                    yield matching
         spans = rest
 
 
@@ -164,7 +176,7 @@ def _tiles_of(page: Iterable[Entry]) -> Iterator[StoredTile]:
 def _folders(tiles: Store, prefix: str, cost: Cost) -> list[int]:
     """The folders below `prefix` with a number as their name."""
     names, entries = tiles.below(prefix)
-    cost.lists += max(1, -(-(len(names) + len(entries)) // PAGE)) if tiles.ordered else 0
+    cost.count(tiles, max(1, -(-(len(names) + len(entries)) // PAGE)))
     return [int(name) for name in names if NUMBER.fullmatch(name)]
 
 

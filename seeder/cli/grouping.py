@@ -5,11 +5,14 @@ from __future__ import annotations
 import difflib
 import logging
 from collections.abc import Callable, Iterator, Mapping, MutableMapping
+from contextlib import suppress
 from importlib import import_module
 from typing import Any, Literal, NamedTuple, TypeVar
 
 import click
 from click.shell_completion import CompletionItem
+
+from tiler.errors import without_queries
 
 OptionGroup = Literal["Select", "Georeference", "Render", "Safety", "Output", "General"]
 
@@ -76,6 +79,13 @@ def _set_verbose(context: click.Context, _: click.Parameter, count: int) -> None
         logging.getLogger().setLevel(LEVELS[min(count, len(LEVELS) - 1)])
 
 
+def _without_queries(record: logging.LogRecord) -> bool:
+    """Remove the query strings of addresses from a record, GDAL's too: signed URLs have their keys there."""
+    with suppress(TypeError, ValueError):  # arguments that do not fit, which logging itself reports
+        record.msg, record.args = without_queries(record.getMessage()), ()
+    return True
+
+
 def general_options() -> list[click.Parameter]:
     """`--quiet` and `--verbose`, for every command and for the program."""
     return [
@@ -128,6 +138,8 @@ class Command(click.Command):
     def make_context(self, *args: Any, **settings: Any) -> click.Context:
         """The context of a command line, logging set up before its options are parsed."""
         logging.basicConfig(format="%(levelname)s %(name)s: %(message)s")
+        for handler in logging.getLogger().handlers:
+            handler.addFilter(_without_queries)
         return super().make_context(*args, **settings)
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from functools import wraps
-from pathlib import Path
 from typing import Any
 
 import click
@@ -16,10 +15,11 @@ from seeder.cli.ingest_seed import SeedArguments, seed_options
 from seeder.cli.ingested import print_ingested, say_next_steps
 from seeder.cli.messages import guarded
 from seeder.cli.progress import TerminalReport
+from seeder.cli.scenes import MakeSources, scene_options
 from seeder.cli.scratch import scratch_option
 from tiler.choices import BAKES, CHOICES, FITS, RESAMPLINGS, TERRAINS
 from tiler.errors import BadOption
-from tiler.keys import check_layer, layer_from
+from tiler.keys import check_layer
 from tiler.settings import Settings
 
 Command = Callable[..., None]
@@ -255,7 +255,7 @@ def raster_options(command: Command) -> Command:
         "--bake",
         group="Output",
         type=click.Choice(BAKES),
-        help="Store lossless pixels in the COG, or finished WebP or JPEG tiles.  [default: lossless]",
+        help="Store lossless pixels in the parts, or finished WebP or JPEG tiles.  [default: lossless]",
     )
     @option(
         "--trust-source/--no-trust-source",
@@ -294,8 +294,8 @@ def raster_options(command: Command) -> Command:
 
 
 @command("ingest")
-@click.argument("source", shell_complete=complete_file)
-@option("--layer", group="Output", metavar="NAME", help="Name of the layer.  [default: from the file's name]")
+@click.argument("source", nargs=-1, required=True, shell_complete=complete_file)
+@option("--layer", group="Output", metavar="NAME", help="Name of the layer.  [default: from SOURCE, if that is one]")
 @option(
     "--repair",
     group="Safety",
@@ -303,26 +303,30 @@ def raster_options(command: Command) -> Command:
     help="Replace damaged layer metadata; the revision of stored tiles is unknown then.",
 )
 @raster_options
+@scene_options
 @seed_options
 @scratch_option
 @json_option
 @guarded
 @located
 def ingest(
-    source: str,
+    source: tuple[str, ...],
     layer: str | None,
     repair: bool,
     changes: dict[str, Any],
+    make_sources: MakeSources,
     seed_arguments: SeedArguments,
     scratch: str,
     as_json: bool,
     settings: Settings,
 ) -> None:
-    """Make a layer from a raster, or its next revision.
+    """Make a layer from one or more rasters, or its next revision.
 
-    SOURCE is any raster that GDAL opens, also in S3 (s3://BUCKET/KEY). It is warped once into a cloud-optimized
-    GeoTIFF on the tile grid. The same raster with the same options changes nothing; another raster becomes the
-    layer's next revision.
+    SOURCE is any raster that GDAL opens, also in S3 (s3://BUCKET/KEY). Several rasters are the scenes of one layer.
+    SOURCE may also stand for many: a folder, a quoted pattern or a prefix (s3://BUCKET/PREFIX/). Lists of rasters are
+    text files (@FILE, or - for standard input), STAC item collections and tile indexes. The rasters are warped once
+    into cloud-optimized GeoTIFFs on the tile grid. The same rasters with the same options change nothing; others
+    become the layer's next revision.
 
     With --seed, render tiles afterwards, with the queue and the limits of `seed`. Run the same command again after an
     interruption.
@@ -331,28 +335,33 @@ def ingest(
     Examples:
       seeder ingest ortho.tif
       seeder ingest ortho.tif --seed 0-17
+      seeder ingest flight-may/ --layer ortho
+      seeder ingest a.tif b.tif '2026/*.jp2' --layer ortho --overlap newest
       seeder ingest sentinel.tif --layer alps --bands 4,3,2 --rescale 0,3000 --format auto
       seeder ingest s3://my-rasters/dem.tif --layer shade --style hillshade
       seeder ingest dem.tif --layer heights --colormap terrain --rescale 0,4000
     """
     from seeder.operations.ingest import created_stores, plan_ingest, with_zooms
     from seeder.operations.ingest import ingest as ingest_raster
+    from seeder.operations.scenes import known_scenes, name_from, read_sources
     from tiler.ingest.staging import Staging
     from tiler.raster.options import Options
     from tiler.storage.store import Stores
 
-    name = check_layer(layer) if layer else layer_from(Path(source).stem)
+    name = check_layer(layer) if layer else name_from(source)
     staging = Staging(scratch, settings.temporary)
     options, report = Options(**changes), TerminalReport()
     seeding = seed_arguments.seeding(name, settings)
     zooms = seeding.zooms if seeding else ()
+    known = known_scenes(name, options, Stores.open(settings).sources)
+    rasters = read_sources(make_sources(source), options, report, jobs=seed_arguments.jobs, known=known)
     if seeding and seeding.limits.dry_run:
-        plan = plan_ingest(source, name, options, Stores.open(settings), report, zooms=zooms, repair=repair)
+        plan = plan_ingest(rasters, name, options, Stores.open(settings), report, zooms=zooms, repair=repair)
         seeding.print_plan(plan, as_json=as_json)
         return
     with created_stores(settings) as stores:
         done = ingest_raster(
-            source,
+            rasters,
             name,
             options,
             stores,

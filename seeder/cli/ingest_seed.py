@@ -59,11 +59,11 @@ class Seeding:
 
     def _continuation(self) -> str:
         """The command to continue an interrupted or failed seeding; with stale tiles, `refresh` first."""
-        from tiler.layers.catalog import load_layer, shown
+        from tiler.layers.catalog import load_layer, pending
         from tiler.storage.store import Stores
 
         layer, stores = self.request.layer, Stores.open(self.settings)
-        if shown(layer, stores.tiles) not in ("", load_layer(stores.sources, layer).revision):
+        if pending(load_layer(stores.sources, layer), stores):
             return f"re-render its stale tiles with `seeder refresh {layer}`, then run the same command again"
         return f"continue with `seed {layer} --zooms {format_zooms(self.zooms)}` or the same command"
 

@@ -27,7 +27,8 @@ def print_ingested(done: Ingested, *, as_json: bool) -> None:
     from tiler.layers.catalog import facts
 
     if as_json:
-        click.echo(json.dumps({**facts(done.layer), "fresh": done.fresh, "why": done.why}))
+        outcome = {"fresh": done.fresh, "why": done.why, "baked": done.baked, "reused": done.reused}
+        click.echo(json.dumps({**facts(done.layer), **outcome}))
     else:
         click.echo("\n".join(_ingested(done)))
 
@@ -39,6 +40,8 @@ def _ingested(done: Ingested) -> Iterator[str]:
         return
     yield f"layer {layer.id}: revision {layer.revision}, zooms {layer.minzoom}-{layer.maxzoom}, {layer.full_format}"
     west, _, east, _ = layer.bounds
+    if done.reused or (layer.scenes and done.baked):
+        yield f"{done.baked:,} of {done.baked + done.reused:,} parts baked, {done.reused:,} as before"
     yield f"bounds {layer.bounds.rounded}" + (" (across the antimeridian)" if west > east else "")
     if done.why:
         yield f"format {layer.format}: {done.why} (--format NAME overrides)"
@@ -50,16 +53,16 @@ def _ingested(done: Ingested) -> Iterator[str]:
 def _next_steps(done: Ingested, stores: Stores) -> Iterator[str]:
     """The address of the tiles, a smaller format, and the next command."""
     from tiler.ingest.choose_format import smaller_format
-    from tiler.layers.catalog import shown
+    from tiler.layers.catalog import pending
 
     layer = done.layer
-    stored = shown(layer.id, stores.tiles)
+    stored = pending(layer, stores)
     yield f"tiles: {stores.url}/{tile_template(layer.id, layer.format)}"
     if done.fresh and (saving := smaller_format(layer, stores.sources)):
         yield f"--format auto would choose {saving}"
     seed = f"seed {layer.id} --zooms {layer.minzoom}-{layer.maxzoom}"
     refresh = f"seeder refresh {layer.id}"
-    if stored not in ("", layer.revision):
+    if stored:
         command, why = refresh, f" (stored tiles are of revision {stored})"
     elif done.fresh:
         command, why = seed, ""

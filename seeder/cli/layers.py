@@ -58,7 +58,10 @@ def layers(as_json: bool, settings: Settings) -> None:
 
 
 def _kind(layer: Layer) -> str:
-    """The kind of a layer's raster: the raster itself, its lossless copy, or a copy with finished tiles."""
+    """The scenes of a layer, or the kind of its raster: the raster itself, its lossless copy, or finished tiles."""
     if layer.bake is None:
         return "virtual"
+    if layer.scenes:
+        scenes = f"{layer.scenes:,} scene{'' if layer.scenes == 1 else 's'}"
+        return f"{scenes}, finished" if layer.bake.finished else scenes
     return "finished" if layer.bake.finished else "baked"

@@ -8,9 +8,10 @@ from seeder.cli.grouping import Home, Program, option
 
 SECTIONS = {
     "Layers": {
-        "ingest": Home("seeder.cli.ingest", "ingest", "Make a layer from a raster, or its next revision."),
+        "ingest": Home("seeder.cli.ingest", "ingest", "Make a layer from one or more rasters, or its next revision."),
         "layers": Home("seeder.cli.layers", "layers", "List the layers."),
-        "refresh": Home("seeder.cli.refresh", "refresh", "Replace a layer's raster; re-render stored tiles."),
+        "scenes": Home("seeder.cli.scenes", "scenes", "List the scenes of a layer, the lowest first."),
+        "refresh": Home("seeder.cli.refresh", "refresh", "Replace rasters or scenes; re-render stored tiles."),
         "rollback": Home("seeder.cli.refresh", "rollback", "Restore an earlier revision of a layer."),
         "remove": Home("seeder.cli.remove", "remove", "Remove a layer: tiles, sources and jobs."),
     },

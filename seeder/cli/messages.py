@@ -16,7 +16,7 @@ import click
 
 from seeder import INTERRUPTED
 from seeder.cli.grouping import quiet
-from tiler.errors import BadInput, BadOption, TilerError
+from tiler.errors import BadInput, BadOption, BadScenes, TilerError
 from tiler.undecodable import log_undecodable
 
 COMMAND = re.compile(r"`((?:seeder|seed) [^`]*)`")  # a command to run, within a message
@@ -69,7 +69,10 @@ def _errors_printed() -> Iterator[None]:
         yield
     except BadInput as error:
         cure = _cure(error)  # a full disk is a failure, not bad input
-        raise click.exceptions.Exit(_complain(f"{error}{cure}", 1 if cure else 2)) from error
+        code = _complain(f"{error}{cure}", 1 if cure else 2)
+        for line in error.details if isinstance(error, BadScenes) else ():
+            say(f"  {line}", err=True)
+        raise click.exceptions.Exit(code) from error
     except TilerError as error:
         raise click.exceptions.Exit(_complain(f"{error}{_cure(error)}", 1)) from error
     except MemoryError as error:

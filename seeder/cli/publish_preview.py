@@ -8,8 +8,9 @@ import click
 
 from seeder.cli.common import dry_run_option, json_option, located, where
 from seeder.cli.completion import layer_argument
-from seeder.cli.grouping import command
+from seeder.cli.grouping import command, option
 from seeder.cli.messages import guarded
+from tiler.errors import BadOption
 from tiler.keys import page_key
 from tiler.settings import Settings
 
@@ -18,11 +19,12 @@ LIST = ("layers.css", "layers.js")  # files of the list of layers, which is not 
 
 @command("publish-preview")
 @layer_argument
+@option("--scenes", group="Select", is_flag=True, help="Also publish the outlines and addresses of the scenes.")
 @dry_run_option("Show the number and size of the files; change nothing.")
 @json_option
 @guarded
 @located
-def publish_preview(layer: str, dry_run: bool, as_json: bool, settings: Settings) -> None:
+def publish_preview(layer: str, scenes: bool, dry_run: bool, as_json: bool, settings: Settings) -> None:
     """Publish a preview page and WMTS.
 
     Write the page, its scripts and the WMTS capabilities beside the tiles. Missing tiles are rendered on request.
@@ -30,9 +32,9 @@ def publish_preview(layer: str, dry_run: bool, as_json: bool, settings: Settings
     \b
     Examples:
       seeder publish-preview ortho --stack tile-seeder-dev
-      seeder publish-preview ortho --dry-run
+      seeder publish-preview ortho --scenes --dry-run
     """
-    from seeder.serve import pages, wmts
+    from seeder.serve import pages, scene_outlines, wmts
     from tiler.layers.catalog import addressed, load_layer
     from tiler.storage.store import Stores
 
@@ -44,11 +46,18 @@ def publish_preview(layer: str, dry_run: bool, as_json: bool, settings: Settings
     files[wmts.NAME] = wmts.capabilities(shown, settings.url, f"{settings.url}/{address}"), wmts.TYPE
     place = where(settings) if settings.stack else ""  # a folder of this machine is not published
     config = {"layer": layer, "where": place}
+    if scenes:
+        if not loaded.scenes:
+            raise BadOption(f"layer {layer!r} was made of one raster: leave out --scenes")
+        config["scenes"] = scene_outlines.NAME
+        files[scene_outlines.NAME] = scene_outlines.document(loaded, stores.sources), scene_outlines.TYPE
     files["index.html"] = pages.page(pages.LAYER, config), pages.kind(pages.LAYER)  # last: it refers to the others
     url = f"{settings.url}/{page_key(layer)}"
     if not dry_run:
         for name, (data, kind) in files.items():
             stores.tiles.put(page_key(layer, name), data, content_type=kind, cache_control="no-cache")
+        if not scenes:  # an earlier page may have had them
+            stores.tiles.delete([page_key(layer, scene_outlines.NAME)])
     size = sum(len(data) for data, _ in files.values())
     if as_json:
         click.echo(json.dumps({"layer": layer, "url": url, "files": list(files), "bytes": size, "dry_run": dry_run}))

@@ -15,6 +15,7 @@ from seeder.cli.ingest import raster_options
 from seeder.cli.ingested import print_ingested
 from seeder.cli.messages import count_of_tiles, guarded, say_next, typed_place
 from seeder.cli.run_job import MakeRunOptions, follow_flags
+from seeder.cli.scenes import MakeSources, scene_options
 from seeder.cli.scratch import scratch_option
 from seeder.cli.update_tiles import (
     UpdateArguments,
@@ -28,8 +29,9 @@ from tiler.grid import format_zooms
 from tiler.settings import Settings
 
 if TYPE_CHECKING:
-    from seeder.operations.refresh import RevisionChange
+    from seeder.operations.refresh import PlannedBake, RevisionChange
     from seeder.operations.renew import NewTiles
+    from seeder.operations.scenes import ScenesChanged
 
 
 class RefreshReport(UpdateReport):
@@ -37,11 +39,16 @@ class RefreshReport(UpdateReport):
 
     def ended(self, step: object) -> None:
         """See `Report.ended`."""
-        from seeder.operations.refresh import RevisionChange
+        from seeder.operations.refresh import PlannedBake, RevisionChange
         from seeder.operations.renew import NewTiles
+        from seeder.operations.scenes import ScenesChanged
         from tiler.ingest.ingest import Ingested
 
         match step:
+            case ScenesChanged():
+                _print_scenes(step, as_json=self._as_json)
+            case PlannedBake():
+                _print_bake(step, as_json=self._as_json)
             case Ingested():
                 print_ingested(step, as_json=self._as_json)
             case RevisionChange():
@@ -67,6 +74,23 @@ def _print_change(change: RevisionChange, *, as_json: bool) -> None:
         click.echo(f"revision {change.revision} would replace {change.previous}")
 
 
+def _print_scenes(scenes: ScenesChanged, *, as_json: bool) -> None:
+    """Print the number of scenes added, replaced, dropped and kept."""
+    if as_json:
+        click.echo(json.dumps(scenes.to_json()))
+        return
+    counts = f"{scenes.added:,} added, {scenes.replaced:,} replaced, {scenes.dropped:,} dropped, {scenes.kept:,} kept"
+    click.echo(f"scenes of layer {scenes.layer}: {counts}")
+
+
+def _print_bake(bake: PlannedBake, *, as_json: bool) -> None:
+    """Print the parts to bake, of all."""
+    if as_json:
+        click.echo(json.dumps(bake.to_json()))
+    else:
+        click.echo(f"would bake {bake.bake:,} of {bake.parts:,} parts; {bake.parts - bake.bake:,} stay as they are")
+
+
 def _print_new(new: NewTiles) -> None:
     """Print the `seed` command for new tiles of zooms that were seeded."""
     scale = " --scale 2" if new.variant.scale == 2 else ""
@@ -75,51 +99,73 @@ def _print_new(new: NewTiles) -> None:
     say_next(f"next: seed {words} ({count_of_tiles(new.tiles)} of these zooms are new)")
 
 
+def _change(name: str, text: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """An option that names sources of scenes."""
+    return option(f"--{name}", group="Select", metavar="SOURCE", multiple=True, shell_complete=complete_file, help=text)
+
+
 @command("refresh")
 @layer_argument
-@click.argument("source", required=False, shell_complete=complete_file)
+@click.argument("source", nargs=-1, shell_complete=complete_file)
+@_change("add", "Add scenes to the layer.")
+@_change("replace", "Read scenes again, or put those of the same file names in their place.")
+@option(
+    "--drop", group="Select", metavar="SCENE", multiple=True, help="Remove scenes: a name, an address or a pattern."
+)
 @json_option
 @guarded
 @located
 @confirmed_update_flags
 @follow_flags("local")
 @raster_options
+@scene_options
 @scratch_option
 def refresh(
     layer: str,
-    source: str | None,
+    source: tuple[str, ...],
+    add: tuple[str, ...],
+    replace: tuple[str, ...],
+    drop: tuple[str, ...],
     changes: dict[str, Any],
+    make_sources: MakeSources,
     scratch: str,
     update_arguments: Callable[[Settings], UpdateArguments],
     run_options: MakeRunOptions,
     as_json: bool,
     settings: Settings,
 ) -> None:
-    """Replace a layer's raster; re-render stored tiles.
+    """Replace rasters or scenes; re-render stored tiles.
 
-    Ingest SOURCE with the options of the previous ingest, and with those given here. Re-render stored tiles in
-    place, and complete zooms with at least half of their tiles stored. Then remove the tiles that SOURCE does not
-    cover. Without SOURCE, re-render stale tiles only.
+    Ingest SOURCE with the options of the previous ingest, and with those given here. Instead of SOURCE, which lists
+    all rasters as in `ingest`, --add, --replace and --drop change the list of scenes; repeat them for more. Re-render
+    the stored tiles that differ in place, and complete zooms with at least half of their tiles stored. Then remove
+    the tiles that the layer no longer covers. Without SOURCE and changes, re-render stale tiles only.
 
     \b
     Examples:
       seeder refresh ortho ortho-may.tif
       seeder refresh ortho
+      seeder refresh ortho --add flight-june/ --drop 'may-17*.tif' --dry-run
       seeder refresh alps new.tif --stack tile-seeder-dev --queue sqs
     """
     from seeder.operations import refresh as operations
     from seeder.operations.refresh import NextSource
+    from seeder.operations.scenes import SceneChanges, Sources
     from tiler.ingest.staging import Staging
     from tiler.layers.catalog import load_layer
     from tiler.storage.store import Stores
 
     arguments, how = update_arguments(settings), run_options(settings, "")
     stores = Stores.open(settings, create=not arguments.dry_run)
-    if source is None and changes:
-        load_layer(stores.sources, layer)  # an unknown layer is reported first
+    scene_changes, sources = SceneChanges(add, replace, drop), make_sources(source)
+    if source and scene_changes:
+        raise BadOption("SOURCE lists all scenes: leave it out, or leave out --add, --replace and --drop")
+    options_only = not (source or scene_changes) and bool(changes or sources != Sources(()))
+    if options_only and not load_layer(stores.sources, layer).scenes:  # an unknown layer is reported first
         raise BadOption(f"raster options need SOURCE: run `seeder refresh {layer} SOURCE ...`")
     staging = Staging(scratch, settings.temporary)
-    next_source = None if source is None else NextSource(source, changes, staging)
+    afresh = bool(source or scene_changes or options_only)
+    next_source = NextSource(sources, changes, staging, scene_changes) if afresh else None
     report = RefreshReport(stores.tiles.url, as_json=as_json, confirm_above=arguments.confirm_above)
     context = arguments.context(settings, stores, report)
     if arguments.dry_run:
@@ -150,7 +196,7 @@ def rollback(
 ) -> None:
     """Restore an earlier revision of a layer.
 
-    Re-render the stored tiles in place. The sources of earlier revisions are kept, so nothing is ingested.
+    Re-render the stored tiles that differ in place. The sources of earlier revisions are kept, so nothing is ingested.
 
     \b
     Examples:

@@ -56,8 +56,8 @@ def serve(port: int, host: str, browse: bool, any_format: bool, settings: Settin
 
     from seeder.serve import pages
     from seeder.serve.server import Site
-    from tiler.ingest.processes import signals
     from tiler.layers.catalog import list_layers
+    from tiler.processes import signals
 
     check_folder(settings)
     _log_to_terminal()

@@ -190,11 +190,17 @@ def print_renew_plan(plan: RenewPlan, cdn: str, *, as_json: bool) -> None:
         click.echo(json.dumps({**fields, "cloudfront": cdn, "paths": plan.paths} if cdn else fields))
         return
     empty = f", {count_of_tiles(stored_tiles.left)} empty before" if stored_tiles.left else ""
-    stored = f"{count_of_tiles(stored_tiles.tiles)} of layer {layer.id} stored"
-    click.echo(f"{stored}, {stored_tiles.stale:,} to be re-rendered{empty}")
+    if stored_tiles.differing is None:
+        stored = f"{count_of_tiles(stored_tiles.tiles)} of layer {layer.id} stored"
+        click.echo(f"{stored}, {stored_tiles.stale:,} to be re-rendered{empty}")
+    else:
+        number = f"{stored_tiles.differing:,} of {stored_tiles.tiles:,}"
+        most = "at most " if plan.at_most else ""
+        click.echo(f"{most}{number} stored tiles of layer {layer.id} differ{empty}")
     for variant, selection in stored_tiles.selections():
         tiles = count_of_tiles(Count.total(count(layer, selection)).tiles)
-        extent = "the stored ones of" if selection.tiles is not None else "all of"
+        some = "the stored ones of" if stored_tiles.differing is None else "those that differ in"
+        extent = some if selection.tiles is not None else "all of"
         shape = f"{variant.format}{' @2x' if variant.scale == 2 else ''}"
         click.echo(f"would render {tiles}, {extent} zooms {format_zooms(selection.zooms)}, {shape}")
     click.echo(f"would remove {count_of_tiles(plan.removed)} outside the layer")

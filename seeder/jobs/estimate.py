@@ -18,12 +18,11 @@ from seeder.select.blocks import BlockMask, Count
 from seeder.select.order import GOLDEN
 from seeder.select.selection import Selection, regions
 from seeder.select.tileset import TileSet
-from tiler.errors import SourceReadError
-from tiler.ingest.processes import stream
 from tiler.keys import zoom_prefix
 from tiler.layers.catalog import Layer, load_layer
 from tiler.layers.fill import Outcome, Request, fill
 from tiler.layers.render import TileVariant
+from tiler.processes import stream
 from tiler.settings import Settings
 from tiler.storage.store import Stores, open_store
 
@@ -171,7 +170,7 @@ def _rendering(
             source_open = True
             outcome = fill(layer, stores, request)
         if outcome.failed:
-            raise SourceReadError(layer.source, outcome.why)
+            raise outcome.fault
         return z, outcome
 
     return filled

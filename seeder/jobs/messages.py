@@ -38,6 +38,7 @@ FIELDS = {  # fields of a message and their types
 SIZES = (LEAF, LEAF**2, LEAF**3)  # of blocks in messages to a queue; workers split the larger ones
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")  # of a job or a revision, as part of a key
 MASK = re.compile(r"[0-9a-f]{1,16}")
+PLACES = re.compile(r"[0-9a-f]{16}-[0-9a-f]{16}|\d+")  # in an error: the name of a part, or a number
 MASKS = ("written", "empty", "skipped", "failed")
 
 
@@ -236,8 +237,8 @@ class Receipt:
 
 
 def error_kind(error: str) -> str:
-    """The text of an error without its numbers, equal for the same error at different places."""
-    return re.sub(r"\d+", "#", error)
+    """The text of an error without its numbers and names of parts, equal for the same error at different places."""
+    return PLACES.sub("#", error)
 
 
 def block_named(name: str) -> Block:

@@ -7,6 +7,7 @@ from typing import Any
 
 from seeder.cache.stored import Cost, StoredFilter
 from seeder.operations.report import Report
+from seeder.select.tileset import TileSets
 from tiler.errors import QueueError, TilerError
 
 
@@ -30,10 +31,15 @@ class CdnInvalidation:
         }
 
 
-def cdn_paths(stored_filter: StoredFilter, cost: Cost) -> tuple[str, ...]:
-    """The paths to invalidate; `cost` names the zooms that were listed, also those outside the layer."""
+def cdn_paths(stored_filter: StoredFilter, cost: Cost, changed: TileSets | None = None) -> tuple[str, ...]:
+    """The paths to invalidate: those of `changed` tiles, or without these of the filter.
+
+    `cost` names the zooms that were listed, also those outside the layer.
+    """
     from seeder.cache.cloudfront import paths  # noqa: PLC0415 - boto3 takes a third of a second
 
+    if changed is not None:
+        return tuple(paths(StoredFilter(stored_filter.layer, tiles=changed))) if changed else ()
     if stored_filter.zooms is None and not stored_filter.whole and stored_filter.named is None:
         own = range(stored_filter.layer.minzoom, stored_filter.layer.maxzoom + 1)
         stored_filter = replace(stored_filter, zooms=tuple(sorted({*own, *cost.planned, *cost.listed})))

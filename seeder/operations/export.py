@@ -14,7 +14,7 @@ from seeder.operations.select import select_tiles
 from seeder.select.blocks import Count
 from tiler.errors import BadOption
 from tiler.keys import Format, Scale
-from tiler.layers.catalog import load_layer, shown
+from tiler.layers.catalog import load_layer, pending
 from tiler.settings import Settings
 from tiler.storage.store import Stores
 
@@ -56,8 +56,8 @@ def export(
         raise BadOption("missing tiles cannot be exported: leave --missing out, or seed them first")
     selection, counts = select_tiles(replace(query, state=None), current, stores, report)
     variant = query.variant(current)
-    old = shown(layer, stores.tiles)
-    if old not in ("", current.revision):
+    old = pending(current, stores)
+    if old:
         report.note(f"tiles of revision {old} are stored: `seeder invalidate {layer} --all --reseed` re-renders them")
     hint = f"interrupted: run the same command again to resume from {target.part.name}"
     with report.interruptible(hint):

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
-from seeder.operations.report import Advance, Report
+from seeder.operations.report import Report
 from tiler.errors import BadSource, SourceReadError
 from tiler.grid import Bounds, check_zooms, tile_ranges
+from tiler.ingest.examine import Approve, approved, examined, named
 from tiler.ingest.existing import current_layer, is_current
-from tiler.ingest.ingest import Approve, Ingested, approved, examined
+from tiler.ingest.ingest import Ingested
 from tiler.ingest.ingest import ingest as ingest_raster
 from tiler.ingest.staging import Staging
 from tiler.ingest.survey import Survey
@@ -19,12 +20,13 @@ from tiler.inputs import check_source
 from tiler.layers import version
 from tiler.layers.catalog import has_other_address, rewrite_address
 from tiler.raster.options import Options
+from tiler.scenes.scene_list import SceneList
 from tiler.settings import Settings
 from tiler.storage.folder import removed_on_error
 from tiler.storage.store import Stores
 
 UNCHANGED = "interrupted: nothing was changed"
-INTERRUPTED_UPLOAD = "interrupted: run the same command again to resume the upload"
+INTERRUPTED_BAKE = "interrupted: the layer is unchanged; the same command continues"
 
 
 @contextmanager
@@ -39,7 +41,7 @@ def created_stores(settings: Settings) -> Iterator[Stores]:
 
 
 def ingest(
-    source: str,
+    source: str | SceneList,
     layer: str,
     options: Options,
     stores: Stores,
@@ -50,22 +52,18 @@ def ingest(
     repair: bool = False,
     approve: Approve = approved,
 ) -> Ingested:
-    """Make `source` the current revision of `layer`; see `tiler.ingest.ingest.ingest`.
+    """Make `source`, a raster or scenes, the current revision of `layer`; see `tiler.ingest.ingest.ingest`.
 
-    An upload is a stage of its own after the bake, in bytes; `staging` names the scratch folder. An unchanged raster
-    rewrites TileJSON if its address is not that of `stores`.
+    `staging` names the scratch folder. An unchanged raster rewrites TileJSON if its address is not that of `stores`.
 
     Raises:
         BadSource: the raster cannot become a layer.
         BadOption: an option does not fit it, or deployed functions could not read the layer.
         CatalogError, NewerMetadata: the layer's metadata is damaged and not to `repair`, or of a newer version.
     """
-    check_source(source)
-    with ExitStack() as stack:
-        bake = report.bake(f"ingest {layer}", interrupted=UNCHANGED)
-        progress, activity = stack.enter_context(bake)
-        uploading = UploadStage(f"upload {layer}", report, stack)
-        staging = replace(staging, note=report.note, uploading=uploading)
+    if isinstance(source, str):
+        check_source(source)
+    with report.bake(f"ingest {layer}", interrupted=INTERRUPTED_BAKE) as (progress, activity):
         done = ingest_raster(
             source,
             layer,
@@ -74,7 +72,7 @@ def ingest(
             jobs=jobs,
             progress=progress,
             stage=activity,
-            staging=staging,
+            staging=replace(staging, note=report.note),
             repair=repair,
             approve=approve,
         )
@@ -118,7 +116,7 @@ class IngestPlan:
 
 
 def plan_ingest(
-    source: str,
+    source: str | SceneList,
     layer: str,
     options: Options,
     stores: Stores,
@@ -133,14 +131,16 @@ def plan_ingest(
         BadSource, BadOption, CatalogError, NewerMetadata: see `ingest`.
         ZoomOutside: the layer would lack one of the zooms.
     """
-    check_source(source)
-    version.check_readers(stores, version.version_for(options))
+    if isinstance(source, str):
+        check_source(source)
+    version.check_readers(stores, version.version_for(options, parts=not options.virtual))
     try:
         with report.bake(f"ingest {layer}", interrupted=UNCHANGED) as (_, activity):
-            path, survey, revision, _ = examined(source, options, activity, with_zooms(layer, zooms))
+            raster = examined(source, options, activity, with_zooms(layer, zooms))
     except SourceReadError as error:
-        raise BadSource(source, f"{error} (is the file complete?)") from error
-    fresh = not is_current(current_layer(stores.sources, layer, repair=repair), revision, path, stores)
+        raise BadSource(named(source), f"{error} (is the file complete?)") from error
+    survey, revision = raster.survey, raster.revision
+    fresh = not is_current(current_layer(stores.sources, layer, repair=repair), revision, raster.path, stores)
     counts = {z: sum(map(len, tile_ranges(survey.bounds, z))) for z in zooms}
     return IngestPlan(layer, revision, survey.bounds, survey.minzoom, survey.maxzoom, counts, fresh)
 
@@ -156,24 +156,3 @@ def with_zooms(layer: str, zooms: tuple[int, ...]) -> Approve:
         check_zooms(layer, zooms, survey.minzoom, survey.maxzoom, ingested=False)
 
     return approve
-
-
-class UploadStage:
-    """Report an upload as a stage; its first call ends the stages in `stack` and begins this one."""
-
-    def __init__(self, label: str, report: Report, stack: ExitStack) -> None:
-        self._label = label
-        self._report = report
-        self._stack = stack
-        self._advance: Advance | None = None
-        self._sent = 0
-
-    def __call__(self, sent: int, total: int) -> None:
-        """Take the bytes sent and all; bytes that are sent again count once."""
-        if self._advance is None:
-            self._stack.close()
-            stage = self._report.stage(self._label, total, done=sent, unit="byte", interrupted=INTERRUPTED_UPLOAD)
-            self._advance, self._sent = self._stack.enter_context(stage), sent
-        if sent > self._sent:
-            self._advance(sent - self._sent)
-            self._sent = sent

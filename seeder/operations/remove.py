@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from seeder.cache.fence import fence
@@ -13,30 +14,48 @@ from seeder.jobs.ledger import jobs, layer_of
 from seeder.operations.cdn import CdnInvalidation
 from seeder.operations.report import Advance, Report
 from seeder.operations.update import RERUN_HINT, UpdateContext, count_down
+from tiler import timing
 from tiler.errors import CatalogError, StoreError, Superseded, UnknownLayer
-from tiler.keys import check_layer, index_key, job_key, layer_prefix, revision_key, sources_prefix, tilejson_key
-from tiler.layers.catalog import list_layers, load_layer, revisions, undone
+from tiler.keys import (
+    check_layer,
+    clock_key,
+    index_key,
+    job_key,
+    layer_prefix,
+    parts_prefix,
+    revision_key,
+    shards_prefix,
+    sources_prefix,
+    tilejson_key,
+)
+from tiler.layers.catalog import list_layers, load_layer, load_revision, revisions, undone
 from tiler.layers.layer_cache import Layers
-from tiler.storage.store import Store, Stores
+from tiler.layers.pyramid import Pyramid, unnamed
+from tiler.storage.store import Entry, Store, Stores
 
 
 @dataclass(frozen=True, slots=True)
 class Share:
-    """Objects of one kind: their name, their store, the prefixes of their keys."""
+    """Objects of one kind: their name, their store, the prefixes of their keys; with `only`, just these keys."""
 
     what: str
     store: Store
     prefixes: tuple[str, ...]
+    only: frozenset[str] | None = None
 
     def keys(self) -> Iterator[str]:
         """Their keys, in the order of a listing."""
-        return (entry.key for prefix in self.prefixes for entry in self.store.list(prefix))
+        return (entry.key for prefix in self.prefixes for entry in self._own(self.store.list(prefix)))
+
+    def _own(self, entries: Iterable[Entry]) -> Iterator[Entry]:
+        return (entry for entry in entries if self.only is None or entry.key in self.only)
 
     def size(self, advance: Advance = lambda _: None) -> tuple[int, int]:
         """Their number and bytes; `advance` takes the number of each page."""
         number = size = 0
         for prefix in self.prefixes:
-            for page in self.store.pages(prefix):
+            for listed in self.store.pages(prefix):
+                page = list(self._own(listed))
                 number += len(page)
                 size += sum(entry.size for entry in page)
                 advance(len(page))
@@ -77,15 +96,29 @@ def shares(layer: str, stores: Stores) -> tuple[Share, ...]:
     )
 
 
-def old_revisions(layer: str, stores: Stores) -> tuple[Share, ...]:
-    """The sources of all revisions but the current, the previous and the one rolled back last."""
+def old_revisions(layer: str, stores: Stores, now: datetime) -> tuple[Share, ...]:
+    """The sources of all revisions but the current, the previous and the one rolled back last; `now` is in UTC."""
     current = load_layer(stores.sources, layer)
     others = set(revisions(stores.sources, layer)) - {current.revision, current.previous}
     others.discard(undone(stores.sources, layer))
     old = [
         name for name in sorted(others) if stores.sources.has(revision_key(layer, name))
     ]  # else an ingest is writing it
-    return (Share("sources", stores.sources, tuple(f"{sources_prefix(layer)}{name}/" for name in old)),)
+    return (
+        Share("sources", stores.sources, tuple(f"{sources_prefix(layer)}{name}/" for name in old)),
+        Share(
+            "parts", stores.sources, (parts_prefix(layer), shards_prefix(layer)), _unused_parts(layer, stores, old, now)
+        ),
+    )
+
+
+def _unused_parts(layer: str, stores: Stores, old: Collection[str], now: datetime) -> frozenset[str]:
+    """The keys of parts that only `old` revisions name, or none does; not of those that a bake may be about to use."""
+    names = set(revisions(stores.sources, layer)) - set(old)
+    kept = (load_revision(stores.sources, layer, name) for name in names)
+    pyramids = [each.bake for each in kept if each and isinstance(each.bake, Pyramid)]
+    patience = timedelta(seconds=timing.BAKE_SECONDS) + fence(stores.tiles)
+    return frozenset(unnamed(layer, stores.sources, pyramids, now - patience))
 
 
 def plan_removal(layer: str, context: UpdateContext) -> RemovedLayer:
@@ -124,22 +157,28 @@ def plan_removal_of_old_revisions(layer: str, context: UpdateContext) -> Removed
         UnknownLayer: the layer does not exist.
         StoreError: objects cannot be listed.
     """
-    return RemovedLayer(layer, _sizes(old_revisions(layer, context.stores)))
+    return RemovedLayer(layer, _sizes(old_revisions(layer, context.stores, datetime.now(UTC))))
 
 
 def remove_old_revisions(layer: str, context: UpdateContext) -> RemovedLayer:
-    """Remove the sources of a layer's revisions before the previous one.
+    """Remove the sources of a layer's revisions before the previous one, and unused parts.
+
+    The age of unused parts is taken by the store's clock once the removal is confirmed.
 
     Raises:
         UnknownLayer: the layer does not exist.
         BadOption: it was not confirmed.
         StoreError: a store failed.
     """
-    kinds = old_revisions(layer, context.stores)
+    planned = plan_removal_of_old_revisions(layer, context)
+    if not planned.objects:
+        return planned
+    context.report.confirm_removal(layer, planned.sizes)
+    unused = planned.sizes["parts"][0] > 0
+    now = context.stores.sources.clock(clock_key()) if unused else datetime.now(UTC)
+    kinds = old_revisions(layer, context.stores, now)
     removed = RemovedLayer(layer, _sizes(kinds))
-    if removed.objects:
-        context.report.confirm_removal(layer, removed.sizes)
-        delete_shares(kinds, removed.sizes, context.report)
+    delete_shares(kinds, removed.sizes, context.report)
     return removed
 
 
@@ -192,5 +231,5 @@ def delete_shares(kinds: Sequence[Share], sizes: Mapping[str, tuple[int, int]], 
         if purged.failed:
             why = f"{purged.why}; {purged.failed:,} objects of {share.what} were not deleted"
             raise StoreError("delete", purged.keys[0], why)
-        for prefix in share.prefixes:
+        for prefix in share.prefixes if share.only is None else ():
             share.store.clear(prefix)

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from seeder.cache.rerender import StaleAt, StoredTiles
+from seeder.cache.foreseen import Differences, Foreseen
+from seeder.cache.rerender import StoredTiles
+from seeder.cache.stale import History
 from seeder.operations.cdn import cdn_paths
 from seeder.operations.run import RunOptions, RunResult, run_plan
 from seeder.operations.update import (
@@ -19,6 +21,7 @@ from seeder.operations.update import (
     finish,
     wait_for_fence,
 )
+from seeder.select.tileset import TileSets
 from tiler.keys import clock_key
 from tiler.layers.catalog import Layer
 from tiler.layers.render import TileVariant
@@ -62,31 +65,38 @@ class RenewPlan:
     removed: int
     paths: tuple[str, ...] = ()
 
+    @property
+    def at_most(self) -> bool:
+        """Whether fewer tiles may differ, because the parts over which they lie are not baked yet."""
+        return isinstance(self.stored_tiles.history, Foreseen)
+
     def to_json(self) -> dict[str, Any]:
         """The JSON form."""
         return {
             "layer": self.stored_tiles.stored_filter.layer.id,
             "existed": self.stored_tiles.tiles,
+            "differ": self.stored_tiles.differing,
+            "at_most": self.at_most,
             "rendered": self.stored_tiles.rendered,
             "removed": self.removed,
             "dry_run": True,
         }
 
 
-def plan_renewal(task: UpdateTask, stale_at: StaleAt | None = None) -> RenewPlan:
+def plan_renewal(task: UpdateTask, history: Differences | None = None) -> RenewPlan:
     """Plan a `renew` and change nothing.
 
     Raises:
         StoreError: something could not be listed.
     """
-    stored_tiles = list_stored_tiles(task, stale_at)
+    stored_tiles = list_stored_tiles(task, history)
     removed = sum(1 for _ in stored_tiles.uncovered())
-    paths = cdn_paths(task.stored_filter, stored_tiles.cost) if task.options.cdn else ()
+    paths = cdn_paths(task.stored_filter, stored_tiles.cost, _few(task, stored_tiles)) if task.options.cdn else ()
     return RenewPlan(stored_tiles, removed, paths)
 
 
-def renew(task: UpdateTask, run_options: RunOptions, stale_at: StaleAt | None = None) -> RenewResult:
-    """Re-render the selected tiles in place: those that are stale by `stale_at`, or all.
+def renew(task: UpdateTask, run_options: RunOptions, history: History | None = None) -> RenewResult:
+    """Re-render the selected tiles in place: those that are stale or unsure by `history`, or all.
 
     Tiles that were empty in an earlier revision are rendered too: they may hold data now.
     Uncovered tiles are removed last, so that the map never has a hole.
@@ -97,9 +107,9 @@ def renew(task: UpdateTask, run_options: RunOptions, stale_at: StaleAt | None = 
         Superseded: the layer changed to another revision meanwhile.
         StoreError, QueueError: a store or a queue failed.
     """
-    stored_tiles = confirm_renewal(task, stale_at)
+    stored_tiles = confirm_renewal(task, history)
     if wait_for_fence(task, RERUN_HINT) or stored_tiles is None:
-        stored_tiles = list_stored_tiles(task, stale_at)
+        stored_tiles = list_stored_tiles(task, history)
     check_current(task)
     since = None if task.options.hurry else task.stores.sources.clock(clock_key())
     if not stored_tiles.stale and not stored_tiles.left:
@@ -108,13 +118,21 @@ def renew(task: UpdateTask, run_options: RunOptions, stale_at: StaleAt | None = 
             task.report.note(f"no stored tile of layer {layer} needs re-rendering")
         else:
             task.report.note(f"no tile of layer {layer} is stored: run `seed {layer}` to render tiles")
+    elif stored_tiles.differing is not None:
+        task.report.note(f"{stored_tiles.differing:,} of {stored_tiles.tiles:,} stored tiles differ")
     runs = tuple(_run_plans(task, stored_tiles, run_options, since))
     if not all(run.passed for run in runs):
         return RenewResult(task.layer, stored_tiles, runs)
     check_current(task)
     purged = delete_tiles(task, stored_tiles.uncovered(), None)
-    removed = finish(task, RemovedTiles(task.layer, purged, stored_tiles.cost, uncovered=True), since)
+    done = RemovedTiles(task.layer, purged, stored_tiles.cost, uncovered=True)
+    removed = finish(task, done, since, _few(task, stored_tiles))
     return RenewResult(task.layer, stored_tiles, runs, removed)
+
+
+def _few(task: UpdateTask, stored_tiles: StoredTiles) -> TileSets | None:
+    """The changed tiles if they are few; None if tiles of an earlier revision may be in flight, without a wait."""
+    return None if task.options.hurry or not task.options.cdn else stored_tiles.few_changed()
 
 
 def _run_plans(
@@ -127,7 +145,7 @@ def _run_plans(
         yield result
 
 
-def confirm_renewal(task: UpdateTask, stale_at: StaleAt | None = None) -> StoredTiles | None:
+def confirm_renewal(task: UpdateTask, history: History | None = None) -> StoredTiles | None:
     """Ask for confirmation if it was not given; returns the stored tiles if they were listed for it.
 
     Raises:
@@ -135,12 +153,12 @@ def confirm_renewal(task: UpdateTask, stale_at: StaleAt | None = None) -> Stored
     """
     if task.options.confirmed:
         return None
-    stored_tiles = list_stored_tiles(task, stale_at)
+    stored_tiles = list_stored_tiles(task, history)
     task.report.confirm(stored_tiles.rendered, "re-rendered")
     return stored_tiles
 
 
-def list_stored_tiles(task: UpdateTask, stale_at: StaleAt | None = None) -> StoredTiles:
+def list_stored_tiles(task: UpdateTask, history: Differences | None = None) -> StoredTiles:
     """The tiles that are stored now, and those that were empty in earlier revisions.
 
     Raises:
@@ -148,6 +166,6 @@ def list_stored_tiles(task: UpdateTask, stale_at: StaleAt | None = None) -> Stor
     """
     hint = "interrupted: nothing was changed"
     with task.report.stage(f"look for {task.layer.id}", None, interrupted=hint) as advance:
-        stored_tiles = StoredTiles.take(task.stores.tiles, task.stored_filter, stale_at, advance)
+        stored_tiles = StoredTiles.take(task.stores.tiles, task.stored_filter, history, advance)
         stored_tiles.recall(task.stores, task.earlier)
         return stored_tiles

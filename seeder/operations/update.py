@@ -14,6 +14,7 @@ from seeder.cache.stale import History, settle
 from seeder.cache.stored import Cost, StoredFilter
 from seeder.operations.cdn import CdnInvalidation, cdn_paths, invalidate_paths
 from seeder.operations.report import Report
+from seeder.select.tileset import TileSets
 from tiler.errors import Superseded
 from tiler.layers.catalog import Layer, announce, load_layer, named
 from tiler.settings import Settings
@@ -166,9 +167,12 @@ def delete_tiles(task: UpdateTask, keys: Iterable[str], total: int | None) -> Pu
         return purge(task.stores.tiles, keys, advance)
 
 
-def finish(task: UpdateTask, removed: RemovedTiles, since: datetime | None = None) -> RemovedTiles:
+def finish(
+    task: UpdateTask, removed: RemovedTiles, since: datetime | None = None, changed: TileSets | None = None
+) -> RemovedTiles:
     """Invalidate changed tiles in CloudFront, then update TileJSON; do neither if a removal failed.
 
+    If only the few tiles of `changed` may differ, their paths are invalidated, and the addresses in TileJSON stay.
     TileJSON comes last: its new tile addresses make browsers fetch tiles and keep them. The steps that end are
     `removed` and a `CdnInvalidation`.
 
@@ -183,7 +187,7 @@ def finish(task: UpdateTask, removed: RemovedTiles, since: datetime | None = Non
     if not removed.passed:
         return removed
     if task.options.cdn:
-        paths = cdn_paths(task.stored_filter, removed.cost)
+        paths = cdn_paths(task.stored_filter, removed.cost, changed)
         removed = replace(removed, cdn=task.context.invalidate(paths))
     if others:
         old = named(task.layer.id, task.stores.tiles)
@@ -191,7 +195,8 @@ def finish(task: UpdateTask, removed: RemovedTiles, since: datetime | None = Non
     elif task.options.hurry and history.mixed:
         announce(task.layer, task.stores)
     else:
-        settle(task.layer, task.stores)
+        few = changed is not None or not history.mixed
+        settle(task.layer, task.stores, keep=few and bool(task.options.cdn))
     return removed
 
 

@@ -4,6 +4,7 @@
 /_/render/...              the http Lambda: 302 to the tile it stored
 /_/stored/...              the stored tile, never a redirect
 /{layer}/tile.json  /{layer}/wmts.xml  /wmts.xml
+/{layer}/scenes.geojson    the outlines of its scenes, for this server's pages only
 /  /{layer}/               pages; their API is also below /_/
 """
 
@@ -33,7 +34,7 @@ from seeder.cache.coverage import Audits, ZoomCoverage
 from seeder.defaults import CORES
 from seeder.jobs.status import queue_depth
 from seeder.select.selection import Selection, count
-from seeder.serve import pages, wmts
+from seeder.serve import pages, scene_outlines, wmts
 from seeder.serve.answers import POLICY, Guarded, respond
 from seeder.serve.events import Feed
 from seeder.serve.thumbnail import thumbnail
@@ -106,6 +107,7 @@ class Site:
                 Route(f"{STORED}/{{key:path}}", self.stored_tile),
                 Route("/{layer}/tile.json", self.tilejson),
                 Route("/{layer}/wmts.xml", self.capabilities),
+                Route(f"/{{layer}}/{scene_outlines.NAME}", self.scenes),
                 Route("/{layer}/", self.layer_page),
                 Route("/{layer}/index.html", self.layer_page),
                 Route("/{key:path}", self.object),
@@ -195,13 +197,20 @@ class Site:
 
     def layer_page(self, request: Request) -> Response:
         """The preview of a layer."""
-        return self._page(request, pages.LAYER, {"layer": self._layer(request).id})
+        layer = self._layer(request)
+        scenes = {"scenes": scene_outlines.NAME} if layer.scenes else {}
+        return self._page(request, pages.LAYER, {"layer": layer.id, **scenes})
 
     def _page(self, request: Request, name: str, config: dict[str, str]) -> Response:
         if not pages.assets():
             return PlainTextResponse(pages.CURE, HTTPStatus.SERVICE_UNAVAILABLE, FRESH)
         page = pages.page(name, {**config, "api": API, "where": self.where})
         return respond(request, page, pages.kind(name), {**FRESH, "Content-Security-Policy": POLICY})
+
+    def scenes(self, request: Request) -> Response:
+        """The outlines of a layer's scenes. They name files of this machine, so no other site's page may read them."""
+        data = scene_outlines.document(self._layer(request), self.stores.sources)
+        return respond(request, data, scene_outlines.TYPE, FRESH)
 
     def list_layers(self, _: Request) -> Response:
         """All layers."""

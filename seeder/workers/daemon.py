@@ -24,7 +24,7 @@ from seeder.workers.process_block import Worker
 from seeder.workers.sqs import SqsQueue
 from seeder.workers.turns import is_spent, turns
 from tiler.errors import QueueError, TilerError
-from tiler.ingest.processes import end_with_parent, interrupts_ignored, signals
+from tiler.processes import end_with_parent, interrupts_ignored, signals
 from tiler.settings import Settings
 from tiler.undecodable import log_undecodable
 

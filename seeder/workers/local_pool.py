@@ -11,7 +11,7 @@ from seeder.defaults import CORES
 from seeder.jobs.messages import Message, Receipt
 from seeder.workers.process_block import Worker
 from tiler.grid import LEAF
-from tiler.ingest.processes import stream
+from tiler.processes import stream
 from tiler.settings import Settings
 
 TILES_PER_PROCESS = 256  # of 256 pixels: their rendering takes as long as the start of a process, about 0.6 s

@@ -28,6 +28,7 @@ from playwright.sync_api import Browser, ConsoleMessage, Locator, Page, Request,
 
 from seeder.cli.common import where
 from seeder.serve import events, pages
+from tests.support.damaged import damage
 from tests.support.layers import silent
 from tests.support.paths import ROOT
 from tests.support.rasters import Recipe, write_raster
@@ -318,11 +319,9 @@ def mixed_data(flats_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Pa
     data = Path(shutil.copytree(flats_data, tmp_path_factory.mktemp("mixed") / "data"))
     run(data, "seed", FLATS, "--jobs", "1", "--zooms", "0-5")
     run(data, "seed", FLATS, "--jobs", "1", "--zooms", "6", "--bbox=-18,0.1,21,18", "--bbox=0.1,-21,21,-0.1")
-    (source,) = data.glob(f"private/sources/{FLATS}/*/*.tif")
-    good = source.read_bytes()
-    source.write_bytes(b"no COG")
+    restore = damage(data, lambda _: b"no COG", FLATS)
     run(data, "seed", FLATS, "--jobs", "1", "--zooms", "6", "--bbox=-18,-21,-0.1,-0.1", check=False)
-    source.write_bytes(good)
+    restore()
     for tile in [*Block(6, 32, 24).tiles(), Tile(x=16, y=15, z=5), Tile(x=0, y=0, z=0)]:
         (data / f"tiles/{FLATS}/{tile.z}/{tile.x}/{tile.y}.png").unlink(missing_ok=True)
     return data

@@ -17,7 +17,7 @@ from tests.e2e.proxy import PASSED, Fault, Proxy
 from tests.e2e.s3 import S3
 from tests.e2e.sqs import Sqs
 from tests.e2e.world import ALPS, Deployed, deployed, log_lines
-from tiler.keys import source_key
+from tests.support.damaged import halved
 
 TILE = rf"/{ALPS}/\d+/\d+/\d+\.png"
 
@@ -42,7 +42,7 @@ def test_throttling_lost_answers_and_cut_bodies_are_overcome(
         Fault("slow down", "PUT", TILE, probability=0.2),
         Fault("lose", "PUT", TILE, probability=0.1),
         Fault("error", "GET", "index", probability=0.1),
-        Fault("cut", "GET", "index.tif", probability=0.1),
+        Fault("cut", "GET", r"\.tif", probability=0.1),
         Fault("drop", "GET", probability=0.05),
     )
     with stack.working(max_concurrency=2, batch_size=3, duplicate=0.2) as mapping:
@@ -86,13 +86,8 @@ def test_what_is_refused_goes_back_to_the_queue_and_is_done_later(
 def test_an_unreadable_source_is_told_and_nothing_of_it_is_stored(
     stack: Deployed, alps: dict[str, bytes], http_client: urllib3.PoolManager
 ) -> None:
-    """Half of the blocks of the base zoom are overwritten."""
-    client = stack.s3.client()
-    index = json.loads(client.get_object(Bucket=stack.sources, Key=f"sources/{ALPS}/index.json")["Body"].read())
-    where = source_key(ALPS, index["revision"])
-    body = bytearray(client.get_object(Bucket=stack.sources, Key=where)["Body"].read())
-    body[len(body) // 2 :] = bytes(len(body) - len(body) // 2)
-    client.put_object(Bucket=stack.sources, Key=where, Body=bytes(body))
+    """The second half of each part is overwritten: about half of the blocks of its highest zoom."""
+    stack.damage(ALPS, halved)
     with stack.working() as mapping:
         ended = stack.run("seed", ALPS, "--queue", "sqs", "--wait", "--json", "--max-failed", "100", check=False)
         mapping.drained()

@@ -15,7 +15,6 @@ from tests.e2e.proxy import Fault, Proxy
 from tests.e2e.s3 import S3
 from tests.e2e.sqs import Sqs
 from tests.e2e.world import ALPS, BELT, Deployed, deployed, log_lines
-from tiler.keys import source_key
 
 
 @pytest.fixture
@@ -76,11 +75,7 @@ def test_a_job_whose_source_is_mostly_unreadable_is_stopped_and_resumed_when_it_
     stack: Deployed, belt: dict[str, bytes]
 ) -> None:
     client = stack.s3.client()
-    index = json.loads(client.get_object(Bucket=stack.sources, Key=f"sources/{BELT}/index.json")["Body"].read())
-    where = source_key(BELT, index["revision"])
-    good = client.get_object(Bucket=stack.sources, Key=where)["Body"].read()
-    kept = len(good) // 3
-    client.put_object(Bucket=stack.sources, Key=where, Body=good[:kept] + bytes(len(good) - kept))
+    good = stack.damage(BELT, lambda content: content[: len(content) // 3].ljust(len(content), b"\0"))
     with stack.working(max_concurrency=2, batch_size=2) as mapping:
         ended = stack.run("seed", BELT, "--queue", "sqs", "--wait", "--json", "--max-failed", "5", check=False)
         mapping.drained()
@@ -103,7 +98,8 @@ def test_a_job_whose_source_is_mostly_unreadable_is_stopped_and_resumed_when_it_
     missing = stack.run("verify", BELT, check=False)
     assert missing.returncode == 1
     assert {f"{BELT}/{line}.png" for line in missing.stdout.splitlines()} == belt.keys() - stored
-    client.put_object(Bucket=stack.sources, Key=where, Body=good)
+    for key, content in good.items():
+        client.put_object(Bucket=stack.sources, Key=key, Body=content)
     stack.worker.kill_running()
     with stack.working(max_concurrency=2) as mapping:
         stack.run("resume", job, "--wait")

@@ -280,7 +280,7 @@ from tiler.storage.store import Stores
 
 stores = Stores.open(Settings.from_env({}, data=sys.argv[1]), create=True)
 layer = load_layer(stores.sources, "alps")
-for zoom in (8, 11):  # in the COG, and past its last zoom, where it is warped
+for zoom in (8, 11):  # of the parts, and past their last zoom, where they are enlarged
     (tiles,) = tile_ranges(layer.bounds, zoom)
     block = Block.of(Tile(x=tiles.x0, y=tiles.y0, z=zoom))
     mask = sum(block.bit(tile) for tile in block.tiles() if tile in tiles)

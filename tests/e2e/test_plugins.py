@@ -76,12 +76,12 @@ def test_full_buckets_are_named_until_they_are_empty(cloud: str, make_stack: Mak
     tiles, sources = outputs["TileBucket"], outputs["SourceBucket"]
     assert refusal(cloud, stack) == ""
     client.put_object(Bucket=tiles, Key="ortho/1/0/0.png", Body=b"")
-    upload = client.create_multipart_upload(Bucket=sources, Key="sources/ortho/a1b2/index.tif")["UploadId"]
+    upload = client.create_multipart_upload(Bucket=sources, Key="sources/ortho/parts/a1-b2.tif")["UploadId"]
     assert refusal(cloud, stack) == (
         f"not empty: TileBucket {tiles} (objects), SourceBucket {sources} (unfinished uploads); "
         f"to delete all of it: AWS_REGION={REGION} seeder empty-stack {stack}"
     )
-    client.abort_multipart_upload(Bucket=sources, Key="sources/ortho/a1b2/index.tif", UploadId=upload)
+    client.abort_multipart_upload(Bucket=sources, Key="sources/ortho/parts/a1-b2.tif", UploadId=upload)
     client.put_bucket_versioning(Bucket=tiles, VersioningConfiguration={"Status": "Enabled"})
     client.delete_object(Bucket=tiles, Key="ortho/1/0/0.png")
     assert re.match(rf"not empty: TileBucket {tiles} \(objects\); ", refusal(cloud, stack)), "of an earlier version"

@@ -11,6 +11,8 @@ from mercantile import Tile
 from PIL import Image
 from playwright.sync_api import expect
 
+from tests.support.damaged import damage
+
 if TYPE_CHECKING:
     from tests.e2e.browser import Colour, Desk, Look, Place, Window
 
@@ -106,7 +108,7 @@ def test_transparent_tiles_count_as_empty(desk: Desk, look: Look) -> None:
 
 
 def test_a_source_that_cannot_be_read_shows_as_failed_and_nothing_is_stored(desk: Desk, look: Look) -> None:
-    (desk.data / "private" / desk.layer("flats").source).write_bytes(b"no COG")
+    damage(desk.data, lambda _: b"no COG", "flats")
     with look(f"{desk.url}/flats/#{INNER}", excused="/_/render/flats/|/flats/6/") as window:
         window.still()
         failed = in_view(window, desk, 6)

@@ -13,6 +13,7 @@ from seeder.jobs.ledger import Run, put_run
 from seeder.jobs.plan import Plan
 from seeder.select.selection import Selection
 from seeder.workers.process_block import Worker
+from tests.support.damaged import damage
 from tiler.grid import LEAF
 from tiler.layers.render import TileVariant
 from tiler.settings import Settings
@@ -61,7 +62,7 @@ def test_a_running_job_moves_its_bar_and_tells_its_share_its_rate_and_what_is_le
 def test_a_job_that_fails_tells_how_much_did(desk: Desk, look: Look) -> None:
     with look(f"{desk.url}/flats/") as window:
         window.still()
-        (desk.data / "private" / desk.layer("flats").source).write_bytes(b"no COG")
+        damage(desk.data, lambda _: b"no COG", "flats")
         desk.run("seed", "flats", "--zooms", "6", "--jobs", "1", check=False)
         expect(window.part("job")).to_have_attribute("data-state", "failed")
         expect(window.part("job").locator("p").filter(has_text="failed").first).to_be_visible()

@@ -6,7 +6,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -71,6 +71,16 @@ class Deployed:
             bodies = threads.map(lambda key: client.get_object(Bucket=self.tiles, Key=key)["Body"].read(), keys)
             return dict(zip(keys, bodies, strict=True))
 
+    def damage(self, layer: str, change: Callable[[bytes], bytes]) -> dict[str, bytes]:
+        """Change the bytes of the COGs of all parts of a layer; returns what they were, by key."""
+        client = self.s3.client()
+        pages = client.get_paginator("list_objects_v2").paginate(Bucket=self.sources, Prefix=f"sources/{layer}/parts/")
+        keys = [each["Key"] for page in pages for each in page["Contents"] if each["Key"].endswith(".tif")]
+        good = {key: client.get_object(Bucket=self.sources, Key=key)["Body"].read() for key in keys}
+        for key, content in good.items():
+            client.put_object(Bucket=self.sources, Key=key, Body=change(content))
+        return good
+
     def ledger(self, kind: str) -> list[str]:
         """The keys of the receipts of that kind, of all jobs."""
         pages = self.s3.client().get_paginator("list_objects_v2").paginate(Bucket=self.sources, Prefix="jobs/")
@@ -85,7 +95,9 @@ def deployed(s3: S3, sqs: Sqs, data: Path, *, endpoint: str = "", url: str = "",
     """
     blocks = sqs.queue(**queue)
     sources = s3.private_bucket()
-    keys = {**s3.env, "AWS_ENDPOINT_URL_SQS": sqs.endpoint, "AWS_ENDPOINT_URL_STS": sqs.endpoint}
+    # Cubic resampling multiplies matrices, whose last bits depend on the processor's kernels: the data has the same.
+    kernels = {name: value for name, value in os.environ.items() if name.startswith("OPENBLAS_")}
+    keys = {**s3.env, **kernels, "AWS_ENDPOINT_URL_SQS": sqs.endpoint, "AWS_ENDPOINT_URL_STS": sqs.endpoint}
     late = LateFunction()
     with Gateway(late) as gateway:
         tiles = s3.website_bucket(gateway.host)

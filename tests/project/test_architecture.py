@@ -17,7 +17,7 @@ from tests.support.paths import ROOT
 # are always allowed.
 BASE = {
     *("tiler.alive", "tiler.choices", "tiler.errors", "tiler.grid", "tiler.inputs", "tiler.keys", "tiler.settings"),
-    *("tiler.timing", "tiler.undecodable", "tiler.without_boto3"),
+    *("tiler.processes", "tiler.timing", "tiler.undecodable", "tiler.without_boto3"),
 }
 TILER = {
     "tiler.storage": set[str](),
@@ -52,7 +52,12 @@ SEEDER = {
 ALLOWED = TILER | {package: below | {"seeder.defaults"} | TILER.keys() for package, below in SEEDER.items()}
 ENTRANCES = {"tiler", "seeder", "seeder.__main__"}
 # imported for the declarations of commands: options, choices, defaults
-DECLARED = BASE - {"tiler.without_boto3"} | {"seeder", "tiler", "seeder.defaults", "seeder.operations.report"}
+DECLARED = BASE - {"tiler.processes", "tiler.without_boto3"} | {
+    "seeder",
+    "tiler",
+    "seeder.defaults",
+    "seeder.operations.report",
+}
 EVERY_HELP = """
 import sys
 before = set(sys.modules)
@@ -89,7 +94,9 @@ def test_no_modules_import_each_other() -> None:
         (
             "rasterio",
             {
-                *("tiler.without_boto3", "tiler.storage.gdal_reads", "tiler.layers.render"),
+                *("tiler.without_boto3", "tiler.storage.gdal_reads"),
+                *("tiler.layers.render", "tiler.layers.part_pixels", "tiler.layers.raster_pixels"),
+                "tiler.layers.differing",
                 *("tiler.raster", "tiler.scenes", "tiler.ingest"),
             },
         ),

@@ -18,6 +18,7 @@ from tests.support.clock import nothing_in_flight
 from tests.support.paths import ROOT
 from tests.support.queues import working
 from tests.support.rasters import Recipe, scene, write_raster
+from tiler.layers.version import METADATA
 
 BLOCKS = re.findall(r"^```python\n(.*?)^```$", (ROOT / "docs" / "python.md").read_text(), re.MULTILINE | re.DOTALL)
 STACK = "tile-seeder-dev"
@@ -50,7 +51,7 @@ def test_the_example_on_aws_runs(
     namespace: dict[str, Any], make_stack: MakeStack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(fanout, "Watch", partial(fanout.Watch, pause=0.05))
-    name = make_stack(WebsiteUrl="http://tiles.test/", TileUrl="http://direct.test/")
+    name = make_stack(WebsiteUrl="http://tiles.test/", TileUrl="http://direct.test/", MetadataVersion=str(METADATA))
     settings = seeder.open(stack=name).settings
     (block,) = (block for block in BLOCKS if STACK in block)
     write_raster(Path("ortho.tif"), Recipe(values=scene(220, 300)))

@@ -10,6 +10,8 @@ from uuid import uuid4
 
 import boto3
 
+from tiler.layers.version import METADATA
+
 MakeStack = Callable[..., str]
 
 
@@ -28,8 +30,11 @@ def upload(folder: Path, bucket: str) -> None:
             client.upload_file(str(path), bucket, str(path.relative_to(folder)))
 
 
-def new_stack(**outputs: str) -> str:
-    """Create a stack with buckets and queues like the project's; keywords add outputs. Return its name."""
+def new_stack(*, version: int | None = METADATA, **outputs: str) -> str:
+    """Create a stack with buckets and queues like the project's; keywords add outputs. Return its name.
+
+    Its functions read metadata up to `version`; early stacks have no such output.
+    """
     redrive = {"deadLetterTargetArn": {"Fn::GetAtt": ["DeadLetterQueue", "Arn"]}, "maxReceiveCount": 5}
     resources: dict[str, Any] = {
         "TileBucket": {"Type": "AWS::S3::Bucket"},
@@ -41,6 +46,7 @@ def new_stack(**outputs: str) -> str:
     name = f"seeder-{uuid4().hex[:8]}"
     told: dict[str, Any] = {output: {"Value": {"Ref": resource}} for output, resource in named.items()}
     told |= {output: {"Value": value} for output, value in outputs.items()}
+    told |= {"MetadataVersion": {"Value": str(version)}} if version else {}
     template = json.dumps({"Resources": resources, "Outputs": told})
     boto3.client("cloudformation").create_stack(StackName=name, TemplateBody=template)
     return name

@@ -16,6 +16,7 @@ from seeder.jobs.ledger import finished
 from seeder.jobs.status import State
 from seeder.select.selection import Selection
 from seeder.workers.process_block import Worker
+from tests.support.damaged import cut, damage
 from tiler.layers.catalog import load_layer
 from tiler.layers.render import TileVariant
 from tiler.settings import Settings
@@ -56,12 +57,10 @@ class Begun:
 
     @contextmanager
     def unreadable(self) -> Iterator[None]:
-        """Truncate the layer's source within the block."""
-        (path,) = self.data.glob("private/sources/alps/*/*.tif")
-        whole = path.read_bytes()
-        path.write_bytes(whole[:1000])
+        """Truncate the layer's parts within the block."""
+        restore = damage(self.data, cut)
         yield
-        path.write_bytes(whole)
+        restore()
 
     def blocks(self) -> int:
         """The number of finished blocks."""

@@ -19,7 +19,7 @@ from rasterio.crs import CRS
 from tiler.errors import BadSource
 from tiler.grid import TILE, Window, tile_ranges
 from tiler.image.style import Pixels, Values
-from tiler.ingest.bake import Baker, lay_out
+from tiler.ingest.mosaic import gaps_in, source_of
 from tiler.ingest.survey import Survey, survey
 from tiler.layers.catalog import Options
 from tiler.raster.datasets import forget
@@ -119,7 +119,7 @@ def lacking(folder: Path, area: Area) -> str:
     world, astray = TILE << found.base, 0.0
     right = ((longitudes + 180) / 360 % 1 * world).astype(int)
     down = ((1 - np.arcsinh(np.tan(np.radians(latitudes))) / np.pi) / 2 * world).astype(int)
-    for window, values, mask in windows(found, folder):
+    for window, values, mask in windows(found):
         x, y = right - window.x, down - window.y
         here = np.flatnonzero((x >= 0) & (y >= 0) & (x < window.width) & (y < window.height))
         planned[here] = True
@@ -137,9 +137,9 @@ def lacking(folder: Path, area: Area) -> str:
     return ""
 
 
-def windows(found: Survey, folder: Path) -> Iterator[tuple[Window, Values, Pixels]]:
+def windows(found: Survey) -> Iterator[tuple[Window, Values, Pixels]]:
     """The planned tiles as baked, within the bounds plus MARGIN, and the mask of valid pixels."""
-    baker = Baker(found, lay_out(found.bounds, found.base), folder)
+    source = source_of(found, gaps_in(found))
     world, (_, south, _, north) = TILE << found.base, found.bounds
     for (west, east), tiles in zip(found.bounds.halves(), tile_ranges(found.bounds, found.base), strict=True):
         left, right = ((degrees + 180) / 360 * world for degrees in (west, east))
@@ -149,7 +149,7 @@ def windows(found: Survey, folder: Path) -> Iterator[tuple[Window, Values, Pixel
         x0, y0 = max(math.floor(left) - MARGIN, tiles.x0 * TILE), max(math.floor(top) - MARGIN, tiles.y0 * TILE)
         x1, y1 = min(math.ceil(right) + MARGIN, tiles.x1 * TILE), min(math.ceil(bottom) + MARGIN, tiles.y1 * TILE)
         window = Window(found.base, x0, y0, x1 - x0, y1 - y0)
-        values, mask = baker._warp(window) or (np.zeros((3, y1 - y0, x1 - x0)), np.zeros((y1 - y0, x1 - x0)))
+        values, mask = source.warp(window) or (np.zeros((3, y1 - y0, x1 - x0)), np.zeros((y1 - y0, x1 - x0)))
         yield window, values, np.full(values.shape[1:], 255, np.uint8) if mask is None else mask
 
 

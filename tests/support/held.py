@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
+from tests.support.damaged import damage, halved
 from tests.support.paths import ROOT
 
 AT, PORT = "HELD_AT", "HELD_PORT"
@@ -142,7 +143,9 @@ BLOCK, RECEIPT = (
     "seeder.workers.process_block:put_receipt",
 )  # points in a seeding: before a block, before its receipt
 TILE = "tiler.layers.fill:Guard.check"  # before each tile
-CHUNK = "tiler.ingest.bake:Baker._spool_halved"  # point in an ingest: a chunk is in the spool file
+CHUNK = "tiler.ingest.baker:Baked"  # point in an ingest: a chunk is in the spool file
+MANIFEST = "tiler.ingest.bake:put_manifest"  # point in an ingest: all parts are stored, and nothing names them
+PUBLICATION = "tiler.layers.catalog:publish"  # point in an ingest: all is stored but the metadata
 
 
 def children(pid: int) -> list[int]:
@@ -156,12 +159,9 @@ def workers(pid: int) -> list[int]:
 
 @contextmanager
 def unreadable(data: Path) -> Iterator[None]:
-    """Overwrite the second half of the source within the block."""
-    (source,) = data.glob("private/sources/alps/*/*.tif")
-    good = source.read_bytes()
-    half = len(good) // 2
-    source.write_bytes(good[:half] + bytes(len(good) - half))
+    """Overwrite the second half of each part of `alps` within the block."""
+    restore = damage(data, halved)
     try:
         yield
     finally:
-        source.write_bytes(good)
+        restore()

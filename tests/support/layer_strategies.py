@@ -13,6 +13,7 @@ from tiler.image.style import Rgba, Style
 from tiler.layers.catalog import Layer
 from tiler.layers.cog_layout import CogLayout
 from tiler.layers.footprint import Footprint
+from tiler.layers.pyramid import Pyramid
 
 GLOBE = Layer(
     id="globe",
@@ -69,11 +70,27 @@ def _styles() -> st.SearchStrategy[Style]:
     return rescaled | st.lists(colour, max_size=4).map(lambda colours: Style(palette=tuple(colours)))
 
 
+def cogs() -> st.SearchStrategy[CogLayout]:
+    """The COG of a layer of an earlier version, anywhere."""
+    place = st.integers(0, 1 << 20)
+    return st.builds(CogLayout, place, place, place, place, place, place, st.booleans())
+
+
+def pyramids() -> st.SearchStrategy[Pyramid]:
+    """Manifests of parts, without the parts."""
+    shards = st.dictionaries(
+        st.tuples(st.integers(0, 9), st.integers(0, 1 << 19), st.integers(0, 1 << 19)),
+        st.text("0123456789abcdef", min_size=16, max_size=16),
+        max_size=4,
+    )
+    dtypes = st.sampled_from(("uint8", "int16", "float32"))
+    return st.builds(Pyramid, st.integers(0, 28), dtypes, st.booleans(), st.integers(0, 3), shards)
+
+
 @st.composite
 def layers(draw: st.DrawFn, deepest: int = 7) -> Layer:
     """Layers with independent bounds and footprints."""
     minzoom, maxzoom = sorted((draw(st.integers(0, deepest)), draw(st.integers(0, deepest))))
-    place = st.integers(0, 1 << 20)
     return Layer(
         id=draw(layer_ids),
         revision=draw(st.text("0123456789abcdef", min_size=1, max_size=16)),
@@ -84,7 +101,7 @@ def layers(draw: st.DrawFn, deepest: int = 7) -> Layer:
         format=draw(formats),
         style=draw(_styles()),
         footprint=draw(footprints()),
-        bake=draw(st.none() | st.builds(CogLayout, place, place, place, place, place, place, st.booleans())),
+        bake=draw(st.none() | cogs() | pyramids()),
         bands=tuple(draw(st.lists(st.integers(1, 12), min_size=1, max_size=3))),
         resampling=draw(st.sampled_from(RESAMPLINGS)),
         nodata=draw(st.none() | st.floats(allow_nan=False)),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -69,10 +70,15 @@ def write_raster(path: Path, recipe: Recipe) -> Path:
 
 def scene(height: int = 700, width: int = 900, bands: int = 3, *, seed: int = 7) -> Values:
     """A picture with slopes, edges and fine grain, `(bands, height, width)` uint8, never 0."""
-    rows, columns = np.mgrid[0:height, 0:width]
-    noise = np.random.default_rng(seed).normal(0, 4, (bands, height, width))
-    waves = [
-        128 + 60 * np.sin(columns / (23 + 9 * band)) + 45 * np.cos(rows / (31 - 5 * band)) + 15 * (rows // 64 % 2)
-        for band in range(bands)
-    ]
-    return np.clip(np.array(waves) + noise, 1, 255).astype(np.uint8)
+    return _scene(height, width, bands, seed).copy()  # a test may write into its own
+
+
+@lru_cache(32)
+def _scene(height: int, width: int, bands: int, seed: int) -> Values:
+    rows, columns = np.ogrid[0:height, 0:width]
+    values = np.random.default_rng(seed).normal(0, 4, (bands, height, width))
+    for band in range(bands):
+        values[band] += (
+            128 + 60 * np.sin(columns / (23 + 9 * band)) + 45 * np.cos(rows / (31 - 5 * band)) + 15 * (rows // 64 % 2)
+        )
+    return np.clip(values, 1, 255, out=values).astype(np.uint8)

@@ -168,9 +168,12 @@ def copied(source: Store, target: Store) -> Store:
     return target
 
 
+ZSTD = b"\x28\xb5\x2f\xfd"  # the first bytes of a block
+
+
 def without_blocks(data: bytes) -> bytes:
     """The header of a COG, with its blocks replaced by zeros."""
-    end = data.index(b"\x28\xb5\x2f\xfd")  # Zstandard's magic number
+    end = data.index(ZSTD)
     return data[:end].ljust(len(data), b"\0")
 
 

@@ -16,7 +16,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-BAKED = ".tif"
+BAKED = ("parts", "shards")  # folders of what a layer was baked into
 
 
 def run(data: Path, ingest: Sequence[str], seed: Sequence[str]) -> Path:
@@ -32,10 +32,11 @@ def run(data: Path, ingest: Sequence[str], seed: Sequence[str]) -> Path:
 
 
 def contents(data: Path) -> dict[str, bytes]:
-    """Every public file of a folder and every baked raster, by key, independent of the folder's path."""
+    """Every public file of a folder, every part and its facts, and the manifest, independent of the folder's path."""
     here = data.resolve().as_uri().encode()
     public, private = data / "tiles", data / "private"
-    files = [path for path in public.rglob("*") if path.is_file()] + sorted(private.rglob(f"*{BAKED}"))
+    files = [path for path in public.rglob("*") if path.is_file()]
+    files += sorted(path for folder in BAKED for path in private.glob(f"sources/*/{folder}/*"))
     return {str(path.relative_to(data)): path.read_bytes().replace(here, b"") for path in files}
 
 

@@ -265,7 +265,7 @@ def test_outside_a_virtual_layer_its_raster_is_not_opened(
     make_raster: MakeRaster, make_layer: MakeLayer, stores: Stores, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     layer = make_layer(make_raster(values=scene(200, 300)), virtual=True)
-    monkeypatch.setattr("tiler.layers.render.opened", pytest.fail)
+    monkeypatch.setattr("tiler.layers.raster_pixels.opened", pytest.fail)
     site = Site.on(stores.tiles, stores.sources)
     before = site.stored()
     for z in range(layer.maxzoom + 2):

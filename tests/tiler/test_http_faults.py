@@ -15,11 +15,21 @@ import pytest
 from tests.e2e.proxy import Fault, Proxy
 from tests.support.layers import MakeLayer
 from tests.support.oracle import alone, tiles_of
+from tests.support.parts import key_with, pyramid_of
 from tests.support.rasters import MakeRaster, scene
 from tests.support.site import URL, Answer, Site, copied, memory, private, without_blocks
 from tiler import timing
 from tiler.image.encode import blank_tile
-from tiler.keys import CONTENT_TYPES, index_key, parse_tile_key
+from tiler.keys import (
+    CONTENT_TYPES,
+    index_key,
+    parse_tile_key,
+    parts_prefix,
+    shard_key,
+    shards_prefix,
+    sources_prefix,
+)
+from tiler.layers import pyramid
 from tiler.layers.catalog import Layer, publish
 from tiler.layers.render import TileVariant
 from tiler.settings import S3
@@ -84,35 +94,59 @@ def refused(answer: Answer, *secrets: str) -> None:
     assert answer.status == 502
     assert answer.headers["Cache-Control"] == "no-store"
     assert answer.message
-    for secret in ("index.tif", "sources/", "memory:", "s3:", "/vsi", "127.0.0.1", *secrets):
+    for secret in (".tif", ".json", "sources/", "memory:", "s3:", "/vsi", "127.0.0.1", *secrets):
         assert secret not in answer.message
 
 
-BASE = ["/alps/9/266/180.png", "/alps/9/266/180@2x.webp"]  # read in place, and warped
+BASE = ["/alps/9/266/180.png", "/alps/9/266/180@2x.webp"]  # read in place, and enlarged
+
+
+def object_of(path: str, layer: Layer, sources: Store, kind: str) -> str:
+    """The key of the part that a tile is read from, or of the shard that lists it."""
+    tile = parse_tile_key(path.removeprefix("/")).tile
+    if kind == "part":
+        return key_with(layer, Stores(memory(), sources, URL), tile)
+    own = pyramid_of(layer)
+    (name,) = (name for (tier, _, _), name in own.shards.items() if tier == own.tier_of(tile.z)[0])
+    return shard_key(layer.id, name)
 
 
 @pytest.mark.parametrize(
-    ("how", "path"),
-    [*product(BREAKS, BASE), *((how, "/alps/0/0/0.png") for how in BREAKS if how != "half")],  # overviews lie in front
+    ("kind", "how", "path"),
+    [
+        *product(["part"], BREAKS, [*BASE, "/alps/5/16/11.png", "/alps/0/0/0.png"]),
+        *product(["shard"], ("missing", "empty", "zeros", "half"), [*BASE, "/alps/0/0/0.png"]),
+    ],
 )
 def test_a_source_that_cannot_be_read_is_a_bad_gateway_and_stores_nothing(
-    how: str, path: str, site: Site, alps: Layer, caplog: pytest.LogCaptureFixture
+    kind: str,
+    how: str,
+    path: str,
+    site: Site,
+    alps: Layer,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    BREAKS[how](site.sources.store, alps.source)
+    key = object_of(path, alps, site.sources.store, kind)
+    monkeypatch.setattr(pyramid, "_shards", {})  # as a process that has just begun
+    BREAKS[how](site.sources.store, key)
     for _ in range(2):
-        refused(site.ask(path), alps.source, site.sources.url)
+        refused(site.ask(path), key.rpartition("/")[2].partition(".")[0], site.sources.url)
     assert site.stored() == {}
-    told = [getattr(record, "error", "") for record in caplog.records if record.levelno >= logging.WARNING]
+    told = [record.__dict__["error"] for record in caplog.records if record.name == "tiler.http"]
     assert told
-    assert all("index.tif" in each for each in told)  # those who run it learn where to look
+    assert all(key in each for each in told)  # those who run it learn where to look
 
 
 @pytest.mark.parametrize("path", BASE)
 def test_a_source_that_cannot_be_read_spoils_no_other_layer(path: str, site: Site, alps: Layer) -> None:
     sources = site.sources.store
-    key = "sources/andes/0000/index.tif"
-    sources.put(key, without_blocks(sources.get(alps.source)), content_type="image/tiff")
-    publish(replace(alps, id="andes", revision="0000", source=key), Stores(memory(), sources, URL))
+    for entry in sources.list(sources_prefix("alps")):
+        if entry.key.startswith((parts_prefix("alps"), shards_prefix("alps"))):
+            data = without_blocks(sources.get(entry.key)) if entry.key.endswith(".tif") else sources.get(entry.key)
+            sources.put(entry.key.replace("alps", "andes"), data, content_type="image/tiff")
+    andes = replace(alps, id="andes", revision="0000", source=parts_prefix("andes"))
+    publish(andes, Stores(memory(), sources, URL))
     well, broken = path.replace("266", "268"), path.replace("alps", "andes")
     for _ in range(2):
         assert site.ask(well).status == 302

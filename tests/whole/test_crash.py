@@ -17,11 +17,9 @@ from typing import Any
 import pytest
 
 from tests.support.effort import some
-from tests.support.held import BLOCK, CHUNK, HANG, RECEIPT, TILE, Gate, ending, holding, workers
+from tests.support.held import BLOCK, CHUNK, HANG, MANIFEST, RECEIPT, TILE, Gate, ending, holding, workers
+from tests.support.large_alps import ZOOMS, large_seeded, unseeded
 from tests.support.rasters import Recipe, scene, write_raster
-from tests.support.shared import shared_folder
-
-ZOOMS = "0-10"
 
 
 def command(data: Path, *words: str) -> list[str]:
@@ -55,30 +53,21 @@ def jobs_next(data: Path) -> int:
 
 
 @pytest.fixture(scope="module")
-def alps_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A data folder with a layer of more blocks than any test lets go."""
-
-    def fill(folder: Path) -> None:
-        source = write_raster(folder / "alps.tif", Recipe(values=scene(1400, 1800)))
-        subprocess.run(command(folder / "data", "ingest", str(source)), capture_output=True, check=True)
-
-    return shared_folder(tmp_path_factory, "crash-alps", fill) / "data"
+def right(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The data folder of a seeding that nothing disturbed."""
+    return large_seeded(tmp_path_factory)
 
 
 @pytest.fixture
-def data(alps_data: Path, tmp_path: Path) -> Path:
-    """A data folder with the layer `alps`."""
-    return Path(shutil.copytree(alps_data, tmp_path / "data"))
+def data(right: Path, tmp_path: Path) -> Path:
+    """A data folder with the layer `alps`, of which no tile is stored."""
+    return unseeded(right, tmp_path / "data")
 
 
 @pytest.fixture(scope="module")
-def undisturbed(alps_data: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
-    """The tiles of a seeding that nothing disturbed."""
-
-    def fill(folder: Path) -> None:
-        seeded(Path(shutil.copytree(alps_data, folder / "data")))
-
-    return tiles(shared_folder(tmp_path_factory, "crash-undisturbed", fill) / "data")
+def undisturbed(right: Path) -> dict[str, bytes]:
+    """Its tiles."""
+    return tiles(right)
 
 
 @contextmanager
@@ -155,19 +144,23 @@ def test_tiles_removed_between_two_runs_are_made_again(data: Path, undisturbed: 
     assert tiles(data) == undisturbed
 
 
+@pytest.mark.parametrize("at", [CHUNK, MANIFEST])
 @pytest.mark.parametrize("how", some([signal.SIGINT, signal.SIGKILL], signal.SIGKILL))
-def test_an_ingest_that_is_stopped_leaves_no_half_layer(tmp_path: Path, how: signal.Signals) -> None:
+def test_an_ingest_that_is_stopped_leaves_no_half_layer(tmp_path: Path, how: signal.Signals, at: str) -> None:
+    """Parts that are complete stay for the next ingest, and nothing names them."""
     source = write_raster(tmp_path / "big.tif", Recipe(values=scene(1200, 1500), bounds=(5, 45, 5.1, 45.07)))
     data = tmp_path / "data"
     words = ["ingest", str(source), "--layer", "alps"]
-    with holding(CHUNK, *command(data, *words)[3:]) as (process, gate):
+    with holding(at, *command(data, *words)[3:]) as (process, gate):
         gate.next()
-        assert list(data.glob("**/*.spool"))
+        assert bool(list(data.glob("**/*.spool"))) == (at == CHUNK)
         with ending(workers(process.pid)):
             os.killpg(process.pid, how) if how == signal.SIGINT else process.kill()
             _, errors = process.communicate(timeout=HANG)
         assert "Traceback" not in errors
-    assert not list(data.glob("private/sources/**/*"))
+    parts = list(data.glob("private/sources/alps/parts/*"))
+    assert [path for path in data.glob("private/sources/**/*") if path.is_file()] == parts
+    assert bool(parts) == (at == MANIFEST)
     assert not list(data.glob("tiles/**/*"))
     if how == signal.SIGINT:
         assert process.returncode == 130

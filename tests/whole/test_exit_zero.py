@@ -13,6 +13,7 @@ from typing import Any
 
 import mercantile
 import pytest
+import rasterio
 from click.testing import CliRunner
 
 from seeder.cli import main as cli
@@ -69,12 +70,32 @@ def ingest(ground: Ground) -> None:
     (said,) = ground.run("ingest", ground.other(), "--layer", "alps", "--jobs", 1, "--json")
     index = ground.private("sources", "alps", "index.json")
     assert (said["fresh"], index["revision"]) == (True, said["revision"])
-    assert (ground.root / "data" / "private" / "sources" / "alps" / said["revision"] / "index.tif").stat().st_size
+    shards = [ground.private("sources", "alps", "shards", f"{name}.json") for name in index["parts"]["shards"].values()]
+    parts = {part["name"] for shard in shards for part in shard}
+    assert parts
+    folder = ground.root / "data" / "private" / "sources" / "alps" / "parts"
+    assert all((folder / f"{name}{kind}").stat().st_size for name in parts for kind in (".tif", ".json"))
 
 
 def layers(ground: Ground) -> None:
     there = {path.parent.name for path in (ground.root / "data" / "private" / "sources").glob("*/index.json")}
     assert {said["layer"] for said in ground.run("layers", "--json")} == there == {"alps"}
+
+
+def scenes(ground: Ground) -> None:
+    west, east = (
+        write_raster(ground.root / f"{name}.tif", Recipe(values=scene(60, 80), bounds=(left, 45, left + 1, 46)))
+        for name, left in (("west", 5), ("east", 5.9))
+    )
+    ground.run("ingest", west, east, "--layer", "flight", "--jobs", 1)
+    said = ground.run("scenes", "flight", "--json")
+    assert [each["address"] for each in said] == [str(west), str(east)]
+    for each in said:
+        with rasterio.open(each["address"]) as raster:
+            assert each["bounds"] == pytest.approx(raster.bounds)
+            assert each["size"] == [raster.width, raster.height]
+    (outlines,) = ground.run("scenes", "flight", "--geojson")
+    assert len(outlines["features"]) == 2
 
 
 def count(ground: Ground) -> None:
@@ -193,7 +214,7 @@ CLAIMS: dict[str, Callable[[Ground], None]] = {
     "publish-preview": publish_preview,
     **{
         each.__name__: each
-        for each in (ingest, layers, count, seed, verify, export, invalidate, refresh, rollback, remove)
+        for each in (ingest, layers, scenes, count, seed, verify, export, invalidate, refresh, rollback, remove)
     },
     **{each.__name__: each for each in (status, errors, cancel, resume)},
 }

@@ -19,7 +19,7 @@ from click.testing import CliRunner
 from seeder.cli import messages
 from seeder.cli.messages import exit_code, guarded
 from tests.support.rasters import Recipe, scene, write_raster
-from tiler.ingest.processes import stream
+from tiler.processes import stream
 
 ENDS = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
 

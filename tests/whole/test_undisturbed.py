@@ -12,46 +12,26 @@ import pytest
 
 from tests.support import undisturbed
 from tests.support.effort import some
-from tests.support.held import BLOCK, CHUNK, RECEIPT, TILE, ending, holding, workers
-from tests.support.rasters import Recipe, scene, write_raster
-from tests.support.shared import shared_folder
-
-SEED = ("alps", "--zooms", "0-10", "--jobs", "2")
+from tests.support.held import BLOCK, CHUNK, MANIFEST, PUBLICATION, RECEIPT, TILE, ending, holding, workers
+from tests.support.large_alps import SEED, ingest, large_seeded, large_source, unseeded
 
 
 @pytest.fixture(scope="module")
 def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A raster of 14 blocks or more."""
-
-    def fill(folder: Path) -> None:
-        write_raster(folder / "alps.tif", Recipe(values=scene(1400, 1800)))
-
-    return shared_folder(tmp_path_factory, "undisturbed-source", fill) / "alps.tif"
-
-
-def ingest(source: Path) -> tuple[str, ...]:
-    return (str(source), "--layer", "alps", "--jobs", "2")
+    return large_source(tmp_path_factory)
 
 
 @pytest.fixture(scope="module")
-def right(source: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def right(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a run that nothing disturbed."""
-
-    def fill(folder: Path) -> None:
-        undisturbed.run(folder / "data", ingest(source), SEED)
-
-    return shared_folder(tmp_path_factory, "undisturbed-right", fill) / "data"
+    return large_seeded(tmp_path_factory)
 
 
 @pytest.fixture
 def data(right: Path, tmp_path: Path) -> Path:
     """A folder with the layer, of which no tile is stored."""
-    data = Path(shutil.copytree(right, tmp_path / "data"))
-    for zoom in (data / "tiles" / "alps").iterdir():
-        if zoom.is_dir():
-            shutil.rmtree(zoom)
-    shutil.rmtree(data / "private" / "jobs")
-    return data
+    return unseeded(right, tmp_path / "data")
 
 
 def killed(at: str, calls: int, data: Path, *words: str) -> None:
@@ -75,11 +55,20 @@ def test_a_seeding_that_was_killed_comes_to_the_same_bytes(data: Path, right: Pa
     assert list(undisturbed.differences(data, right)) == []
 
 
-def test_an_ingest_that_was_killed_comes_to_the_same_bytes(source: Path, right: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("at", "left"), [(CHUNK, set[str]()), (MANIFEST, {"parts"}), (PUBLICATION, {"parts", "shards"})]
+)
+def test_an_ingest_that_was_killed_comes_to_the_same_bytes(
+    source: Path, right: Path, tmp_path: Path, at: str, left: set[str]
+) -> None:
+    """It leaves parts at most, and a manifest that nothing names; the next ingest does not write them again."""
     data = tmp_path / "data"
-    killed(CHUNK, 0, data, "ingest", *ingest(source))
-    assert not undisturbed.contents(data)
+    killed(at, 0, data, "ingest", *ingest(source))
+    stored = [path for path in data.rglob("*") if path.is_file() and "scratch" not in path.parts]
+    assert {path.relative_to(data / "private" / "sources" / "alps").parts[0] for path in stored} == left
+    cogs = {path: path.stat().st_mtime_ns for path in stored if path.suffix == ".tif"}
     again(data, "ingest", *ingest(source))
+    assert {path: path.stat().st_mtime_ns for path in cogs} == cogs
     again(data, "seed", *SEED)
     assert list(undisturbed.differences(data, right)) == []
 

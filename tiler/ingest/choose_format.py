@@ -7,6 +7,7 @@ from mercantile import Tile
 
 from tiler.keys import Format
 from tiler.layers.catalog import Layer
+from tiler.layers.pyramid import Pyramid
 from tiler.layers.render import TileVariant, render_tile
 from tiler.storage.store import Store
 
@@ -52,10 +53,10 @@ def choose(layer: Layer, sources: Store, *, sample: int = SAMPLE) -> tuple[Forma
 
 
 def _opaque(layer: Layer) -> bool:
-    """Whether no tile of any zoom has a transparent pixel: the COG is opaque and ends on tile edges."""
+    """Whether no tile of any zoom has a transparent pixel: its pixels are opaque, and its COG ends on tile edges."""
     bake = layer.bake
-    if bake is None or not bake.opaque:
-        return False
+    if bake is None or not bake.opaque or isinstance(bake, Pyramid):
+        return bake is not None and bake.opaque
     side = 1 << max(0, bake.z - layer.minzoom)
     return not any(edge % side for edge in (bake.x, bake.y, bake.columns, bake.rows))
 

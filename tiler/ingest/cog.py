@@ -2,7 +2,8 @@
 
 GDAL's COG driver writes from one process, after all pixels are available. Here many processes warp and compress blocks
 into spools, and `assemble` puts header and blocks in order: all image directories first, then the data from the
-smallest overview to the base, so that any reader needs one request for the header. Empty blocks are omitted (offset
+smallest overview to the base, so that any reader needs one request for the header. A block's mask follows it, so that
+one request reads both. Empty blocks are omitted (offset
 and size 0). Written as BigTIFF (TIFF 6.0; the BigTIFF design of libtiff; OGC
 GeoTIFF 1.1), Zstandard with a predictor, masks of 8 bits so that soft edges stay soft. The first levels may hold
 finished tiles instead, in TIFF's JPEG or WebP compression: each block is a complete file.
@@ -28,6 +29,7 @@ from tiler.grid import TILE
 from tiler.image.encode import encode
 from tiler.image.style import Picture, Pixels, Rgba, Values
 from tiler.keys import Format
+from tiler.layers.digests import pixel_kind
 from tiler.raster.options import LOSSLESS, file_format
 
 LEVEL = 1  # of Zstandard
@@ -60,6 +62,11 @@ class Profile:
     palette: tuple[Rgba, ...] = ()
     finished: Choice | None = None
     opaque: bool = False
+
+    @property
+    def kind(self) -> str:
+        """The kind of pixels in digests; see `block_digest`."""
+        return pixel_kind(self.dtype, self.bands)
 
     @property
     def form(self) -> Format | None:
@@ -188,6 +195,13 @@ class Blocks:
         self.offset = np.zeros(shape, np.uint64)
         self.size = np.zeros(shape, np.uint32)
 
+    def cut(self, part: tuple[slice, slice]) -> Blocks:
+        """The blocks of some rows and columns."""
+        rows, columns = self.size[part].shape
+        blocks = Blocks(rows, columns)
+        blocks.spool, blocks.offset, blocks.size = self.spool[part], self.offset[part], self.size[part]
+        return blocks
+
     def set(self, row: int, column: int, spool: int, place: tuple[int, int]) -> None:
         """Record a block at `place` (offset, size) of spool number `spool`."""
         self.spool[row, column] = spool
@@ -203,6 +217,11 @@ class Level:
     values: Blocks
     mask: Blocks | None
     finished: bool = False
+
+    @property
+    def images(self) -> tuple[Blocks, ...]:
+        """The blocks of its values, and those of its mask if it has one."""
+        return (self.values,) if self.mask is None else (self.values, self.mask)
 
 
 def assemble(
@@ -220,50 +239,49 @@ def assemble(
     """
     geo = _geo_tags(origin, pixel)
     images = [
-        (
-            blocks,
-            _tags(level, blocks, profile, masked=masked, reduced=level is not levels[0])
-            + ([] if masked else geo * (level is levels[0])),
-        )
+        _tags(level, blocks, profile, masked=masked, reduced=level is not levels[0])
+        + ([] if masked else geo * (level is levels[0]))
         for level in levels
         for masked, blocks in ((False, level.values), (True, level.mask))
         if blocks is not None
     ]
-    end = HEADER + sum(_directory_size(tags) for _, tags in images)
-    starts = _placed([blocks for blocks, _ in images], end)
+    end = HEADER + sum(map(_directory_size, images))
+    starts = _placed(levels, end)
     with path.open("wb") as out:
         out.write(struct.pack("<2sHHHQ", b"II", 43, 8, 0, HEADER))
         at = HEADER
-        for number, (_, tags) in enumerate(images):
+        for number, tags in enumerate(images):
             placed = [(tag, kind, starts[number] if tag == 324 else value) for tag, kind, value in tags]
             following = at + _directory_size(placed)
             out.write(_directory(placed, at, following if number < len(images) - 1 else 0))
             at = following
-        _copy(out, [blocks for blocks, _ in images], spools)
+        _copy(out, levels, spools)
 
 
-def _copy(out: BufferedWriter, images: Sequence[Blocks], spools: Sequence[Path]) -> None:
+def _copy(out: BufferedWriter, levels: Sequence[Level], spools: Sequence[Path]) -> None:
     handles = [spool.open("rb") for spool in spools]
     try:
-        for blocks in reversed(images):
-            for row, column in np.argwhere(blocks.size):
-                handle = handles[blocks.spool[row, column]]
-                handle.seek(int(blocks.offset[row, column]))
-                out.write(handle.read(int(blocks.size[row, column])))
+        for level in reversed(levels):
+            for row, column in np.argwhere(level.values.size):
+                for blocks in level.images:
+                    if size := int(blocks.size[row, column]):
+                        handle = handles[blocks.spool[row, column]]
+                        handle.seek(int(blocks.offset[row, column]))
+                        out.write(handle.read(size))
     finally:
         for handle in handles:
             handle.close()
 
 
-def _placed(images: Sequence[Blocks], start: int) -> list[npt.NDArray[np.uint64]]:
-    """The block offsets of each image in the file, the last image first, from `start`; 0 for no block."""
-    placed = []
-    for blocks in reversed(images):
-        sizes = blocks.size.ravel().astype(np.uint64)
-        ends = sizes.cumsum() + np.uint64(start)
-        placed.append(np.where(sizes > 0, ends - sizes, 0).astype(np.uint64))
-        start = int(ends[-1])
-    return placed[::-1]
+def _placed(levels: Sequence[Level], start: int) -> list[npt.NDArray[np.uint64]]:
+    """The block offsets of each image in the file, the last level first, from `start`; 0 for no block."""
+    placed: list[npt.NDArray[np.uint64]] = []
+    for level in reversed(levels):
+        sizes = np.stack([blocks.size.ravel() for blocks in level.images], axis=1).astype(np.uint64)
+        ends = sizes.ravel().cumsum().reshape(sizes.shape) + np.uint64(start)
+        placed[:0] = [np.where(sizes > 0, ends - sizes, 0).astype(np.uint64)[:, each] for each in range(sizes.shape[1])]
+        start = int(ends[-1, -1])
+    return placed
 
 
 def _tags(level: Level, blocks: Blocks, profile: Profile, *, masked: bool, reduced: bool) -> list[Tag]:

@@ -1,6 +1,6 @@
 """Disk space: a scratch folder, and checks that a bake fits.
 
-A bake needs the space twice: the COG is assembled from complete spool files.
+A bake needs room for all parts, and in the scratch folder for a few, which are assembled from spool files.
 """
 
 from __future__ import annotations
@@ -19,13 +19,14 @@ from rasterio.io import DatasetReader
 
 from tiler.alive import alive
 from tiler.errors import NoRoom
-from tiler.grid import TILE
+from tiler.grid import TILE, resolution
 from tiler.ingest.cog import Profile, compress_values
 from tiler.ingest.survey import Survey
 from tiler.raster.datasets import opened, translated
 from tiler.raster.pixels import pixels
 from tiler.raster.reading import Reading
 from tiler.raster.sparse import gaps_of
+from tiler.scenes.scene import Scene
 from tiler.storage.folder import permission_needed
 
 SCRATCH = "seeder-ingest-"  # prefix of scratch folders; the process id follows
@@ -87,48 +88,46 @@ def _used(folder: Path, pattern: str) -> int:
     return sum(file.stat().st_size for file in folder.glob(pattern))
 
 
-def check_target(folder: Path, target: Path, survey: Survey) -> None:
-    """Stop before a bake whose COG certainly does not fit in `target`, if that is on another disk than `folder`.
+def check_target(root: Path, survey: Survey) -> None:
+    """Stop before a bake whose parts certainly need more than the free space of the data folder `root`.
 
-    Raises:
-        NoRoom, SourceReadError: see `check_room`.
-    """
-    if target.stat().st_dev != folder.stat().st_dev:
-        check_room(target / "sources", survey, copies=1)
-
-
-def check_room(folder: Path, survey: Survey, *, copies: int = 2) -> None:
-    """Stop before a bake that certainly needs more than the free space, estimated from a sample of the raster.
-
-    `copies` of the COG need room: two while it is assembled from spools.
+    They are estimated from a sample of the raster.
 
     Raises:
         NoRoom: it needs more.
         SourceReadError: the sample cannot be read.
     """
-    dataset, free = opened(survey.path, open_options=survey.open_options), _free(folder.parent)
+    dataset, free = opened(survey.path, open_options=survey.open_options), _free(root)
     shrink = 4.0 ** (survey.zoom - survey.base)
-    gaps = gaps_of(dataset, survey.reading)
+    gaps = None if survey.scenes else gaps_of(dataset, survey.reading)
     share = float(gaps.written.mean()) if gaps else 1.0
-    area = OVERVIEWS * dataset.width * dataset.height * share / shrink
+    pixels_read = sum(_pixels_at_zoom(scene, survey.zoom) for scene in survey.scenes) or dataset.width * dataset.height
+    area = OVERVIEWS * pixels_read * share / shrink
     depth = np.dtype(survey.dtype).itemsize * survey.reading.count
-    if copies * SURE * area * depth <= free:
+    if SURE * area * depth <= free:
         return
-    needed = int(copies * area * _bytes_per_pixel(survey))
+    needed = int(area * _bytes_per_pixel(survey))
     if needed > SURE * free:
-        raise NoRoom(str(folder.parent), needed, free)
+        raise NoRoom(str(root), needed, free)
+
+
+def _pixels_at_zoom(scene: Scene, zoom: int) -> float:
+    """The pixels of a scene at a zoom, about."""
+    width, height = scene.size
+    return width * height * (scene.resolution / resolution(zoom)) ** 2
 
 
 def _bytes_per_pixel(survey: Survey) -> float:
-    """Compressed bytes per pixel, from blocks across the raster."""
+    """Compressed bytes per pixel, from blocks across the raster, or across the first scene."""
+    reading = survey.scenes[0].reading if survey.scenes else survey.reading
     dataset = opened(survey.path, open_options=survey.open_options)
     profile = Profile(survey.dtype, survey.reading.count, survey.style.palette)
     width, height = min(TILE, dataset.width), min(TILE, dataset.height)
     size = area = 0
     with translated(survey.path):
-        for row, column in _spread(dataset, survey.reading, dataset.height - height, dataset.width - width):
+        for row, column in _spread(dataset, reading, dataset.height - height, dataset.width - width):
             window = rasterio.windows.Window(column, row, width, height)
-            values, mask = pixels(dataset, survey.reading, window=window)
+            values, mask = pixels(dataset, reading, window=window)
             size += len(compress_values((values * (mask > 0)).astype(survey.dtype), profile))
             area += mask.size
     return size / area
@@ -144,12 +143,12 @@ def _spread(dataset: DatasetReader, reading: Reading, rows: int, columns: int) -
         yield from ((row, column) for column in np.unique(np.linspace(0, columns, SAMPLE).astype(int)).tolist())
 
 
-def check_rest(folder: Path, spooled: int, share: float) -> None:
-    """Stop a bake if the COG cannot fit beside `spooled` bytes; `share` of its chunks (0 to 1) are done.
+def check_rest(folder: Path, spooled: int) -> None:
+    """Stop a bake if a part cannot be assembled beside its `spooled` bytes.
 
     Raises:
         NoRoom: it cannot fit.
     """
     free = _free(folder)
     if spooled > free:
-        raise NoRoom(str(folder.parent), int(2 * spooled / share), free + spooled)
+        raise NoRoom(str(folder.parent), 2 * spooled, free + spooled)

@@ -6,6 +6,7 @@ from tiler import keys
 from tiler.errors import CatalogError, UnknownLayer
 from tiler.layers import catalog, history
 from tiler.layers.catalog import Layer
+from tiler.layers.pyramid import Pyramid, missing_objects
 from tiler.storage.store import Store, Stores
 
 
@@ -46,8 +47,18 @@ def is_current(layer: Layer | None, revision: str, source: str, stores: Stores) 
 
 
 def is_complete(layer: Layer, stores: Stores) -> bool:
-    """Whether the history, TileJSON and COG of a layer's current revision are stored."""
+    """Whether the history, TileJSON and parts of a layer's current revision are stored."""
     if not history.sound(stores.sources, layer.id):
         return False
     published = stores.tiles.has(keys.tilejson_key(layer.id))
-    return published and (layer.bake is None or stores.sources.has(layer.source))
+    return published and is_stored(layer, stores.sources)
+
+
+def is_stored(layer: Layer, sources: Store) -> bool:
+    """Whether all that was baked for a layer is stored, with an undamaged manifest."""
+    if isinstance(layer.bake, Pyramid):
+        try:
+            return not missing_objects(layer.id, sources, layer.bake)
+        except CatalogError:
+            return False
+    return layer.bake is None or sources.has(layer.source)

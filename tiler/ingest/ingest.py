@@ -11,14 +11,13 @@ from typing import NamedTuple
 import numpy as np
 
 from tiler import keys
-from tiler.errors import BadOption, BadSource, OutOfMemory, SourceReadError, TilerError
+from tiler.errors import BadOption, BadSource, OutOfMemory, SourceReadError, StoreError, TilerError
 from tiler.grid import TILE, Window, tile_ranges
-from tiler.ingest.bake import bake_cog
+from tiler.ingest.bake import Bake
 from tiler.ingest.choose_format import choose
-from tiler.ingest.disk_space import check_room, check_target, scratch
-from tiler.ingest.doubts import doubts
-from tiler.ingest.existing import current_layer, is_current, kept_revision
-from tiler.ingest.kept_bake import KeptBake, kept_bake
+from tiler.ingest.disk_space import check_target, scratch
+from tiler.ingest.examine import Approve, Examined, ExaminedScenes, Stage, approved, examined, named, silent
+from tiler.ingest.existing import current_layer, is_current, is_stored, kept_revision
 from tiler.ingest.staging import Staging
 from tiler.ingest.survey import Survey, revision_of, survey
 from tiler.keys import Format
@@ -27,19 +26,15 @@ from tiler.layers.catalog import Layer
 from tiler.layers.credit import plain_markup
 from tiler.layers.footprint import Footprint
 from tiler.layers.origin import origins as files_now
-from tiler.raster.archived import unpacked
-from tiler.raster.datasets import OpenOptions, as_it_is, forget, opened, versions
+from tiler.layers.pyramid import Pyramid, missing_objects
+from tiler.raster.datasets import forget, opened, versions
 from tiler.raster.options import Options, file_format
 from tiler.raster.warp import overview_for, warp
-from tiler.scenes.s3_sources import check_readable
-from tiler.scenes.source_files import SourceFiles, beneath, beside
+from tiler.scenes.scene_list import SceneList, dump
 from tiler.storage.leftovers import sweep
 from tiler.storage.store import Store, Stores
 
-CHANGED = "it changed while it was read: run the same command again"
 EMPTY = "it has no valid pixels: all are nodata, masked or transparent"
-Approve = Callable[[Survey], object]  # receives a raster's survey before all of it is read; raises an error to end
-Stage = Callable[[str], None]  # receives the current step, before there are chunks to count
 FOOTPRINT_SAMPLES = 8  # pixels per tile in a virtual layer's footprint mask, at least
 FOOTPRINT_PIXELS = 1 << 18  # pixels in the mask of a small layer: GDAL averages only whole pixels
 
@@ -49,6 +44,7 @@ class Ingested:
     """The result of an ingest: the layer, the survey of its raster, and whether the layer is new or changed.
 
     `why` is the reason for an automatic format. `notes` list other files that the raster reads, and what looks wrong.
+    Of the parts of the base, `baked` are new, and `reused` were stored by an earlier ingest; without a bake both are 0.
     """
 
     layer: Layer
@@ -57,60 +53,37 @@ class Ingested:
     why: str = ""
     notes: tuple[str, ...] = ()
     doubts: tuple[str, ...] = ()  # those of the notes that question the place of the raster
+    baked: int = 0
+    reused: int = 0
 
 
-def _silent(_stage: str) -> None:
-    """Ignore the stage."""
+class _Done(NamedTuple):
+    """A baked layer, and the numbers of parts of its base that are new and that were stored."""
 
-
-def approved(_survey: Survey) -> None:
-    """Approve any raster."""
-
-
-class Examined(NamedTuple):
-    """The address, survey, revision and files of a raster."""
-
-    path: str
-    survey: Survey
-    revision: str
-    below: SourceFiles
-
-    def check(self, options: Options) -> None:
-        """Reject a raster that changed since it was examined.
-
-        Raises:
-            BadSource: it changed.
-        """
-        try:
-            now = beneath(self.path, OpenOptions.of(options))
-            same = now.as_before(self.below) and (
-                self.below.sure or revision_of(self.path, options, now, self.survey.differs) == self.revision
-            )
-        except (BadSource, SourceReadError, OSError):
-            same = False
-        if not same:
-            raise BadSource(self.path, CHANGED)
+    layer: Layer
+    baked: int
+    reused: int
 
 
 def ingest(
-    source: str,
+    source: str | SceneList,
     layer: str,
     options: Options,
     stores: Stores,
     *,
     jobs: int,
     progress: Callable[[int, int], None],
-    stage: Stage = _silent,
+    stage: Stage = silent,
     staging: Staging = Staging(),  # noqa: B008 - a frozen value
     repair: bool = False,
     approve: Approve = approved,
 ) -> Ingested:
-    """Make `source` the current revision of `layer`.
+    """Make `source`, a raster or scenes, the current revision of `layer`.
 
     The same raster with the same options changes nothing, and a kept earlier revision is not baked again. If an
     ingest ends early, the layer is unchanged: its metadata is written last and atomically. Format `auto` is decided
     from the tiles; a layer that already had `auto` keeps its format. `progress` receives the chunks done and their
-    total, `stage` the current step before that. `staging` names the scratch folder and follows an upload. `repair`
+    total, `stage` the current step before that. `staging` names the scratch folder. `repair`
     replaces damaged metadata; the revision of stored tiles is unknown then. `approve` is called before the whole
     raster is read.
 
@@ -122,7 +95,7 @@ def ingest(
         StoreError: the data folder cannot be written.
         NoRoom, OutOfMemory, WorkerDied: it could not be baked.
     """
-    version.check_readers(stores, version.version_for(options))
+    version.check_readers(stores, version.version_for(options, parts=not options.virtual))
     try:
         raster = examined(source, options, stage, approve)
         current_layer(stores.sources, layer, repair=repair)  # unreadable metadata is reported before a long bake
@@ -132,17 +105,16 @@ def ingest(
         except SourceReadError:
             raster.check(options)
             raise
-        with as_it_is(raster.path, raster.survey.open_options) as plain:
-            doubted = tuple(doubts(opened(raster.path, open_options=raster.survey.open_options), plain, options))
-        return replace(done, notes=(*raster.below.notes(), *raster.survey.notes, *doubted), doubts=doubted)
+        doubted = raster.doubts(options)
+        return replace(done, notes=(*raster.notes(), *doubted), doubts=doubted)
     except SourceReadError as error:
-        raise BadSource(source, f"{error} (is the file complete?)") from error
+        raise BadSource(named(source), f"{error} (is the file complete?)") from error
     except MemoryError as error:
         raise OutOfMemory from error
 
 
 def _publish(
-    raster: Examined,
+    raster: Examined | ExaminedScenes,
     layer: str,
     options: Options,
     stores: Stores,
@@ -152,11 +124,11 @@ def _publish(
     progress: Callable[[int, int], None],
     repair: bool,
 ) -> Ingested:
-    path, surveyed, revision, _ = raster
+    path, surveyed, revision, listed = raster.path, raster.survey, raster.revision, raster.listed
     sweep(stores.sources.root, keys.sources_prefix(keys.check_layer(layer)), deep=True)
     current = current_layer(stores.sources, layer, repair=repair)
     same = current is not None and current.revision == revision
-    origins = raster.below.origins if options.virtual else ()
+    origins = raster.origins if options.virtual else ()
     if current and is_current(current, revision, path, stores):
         if current.origins != origins:  # new timestamps, same content
             raster.check(options)
@@ -165,7 +137,7 @@ def _publish(
         return Ingested(current, surveyed, fresh=False)
     previous = "" if current is None else current.previous if same else current.revision
     old = kept_revision(stores.sources, layer, revision)
-    if old and (old.bake is None or stores.sources.has(old.source)):
+    if old and is_stored(old, stores.sources):
         restored = replace(old, previous=previous, source=old.source if old.bake else path, origins=origins)
         raster.check(options)
         catalog.publish(restored, stores)
@@ -189,20 +161,28 @@ def _publish(
         previous=previous,
         origins=origins,
         gdal="" if options.virtual else versions()[0],
+        scenes=len(listed.scenes) if listed else 0,
     )
-    with _undo_on_error(draft, stores), kept_bake(draft, stores.sources, staging) as kept_cog:
+    baked = reused = 0
+    with _undo_on_error(draft, stores):
         if options.virtual:
             done = replace(draft, footprint=_footprint(surveyed))
             if not done.footprint.cells.any():
                 raise BadSource(surveyed.path, _why_empty(surveyed))
         else:
-            done = _bake(draft, raster, stores.sources, staging, kept_cog, jobs=jobs, progress=progress)
+            bake = _bake(draft, raster, stores.sources, staging, jobs=jobs, progress=progress)
+            done, baked, reused = bake.layer, bake.baked, bake.reused
         form, why = _format_of(done, current, stores.sources)
         done = replace(done, format=form)
         if options.virtual:
             raster.check(options)
+        if isinstance(done.bake, Pyramid) and missing_objects(done.id, stores.sources, done.bake):
+            raise StoreError("find", done.source, "parts were removed meanwhile: run the same command again")
+        if listed:
+            key = keys.scenes_key(done.id, done.revision)
+            stores.sources.put(key, dump(listed.scenes, listed.overlap, listed.asset), content_type="application/json")
         catalog.publish(done, stores)
-    return Ingested(done, surveyed, fresh=True, why=why)
+    return Ingested(done, surveyed, fresh=True, why=why, baked=baked, reused=reused)
 
 
 @contextmanager
@@ -217,7 +197,7 @@ def _undo_on_error(draft: Layer, stores: Stores) -> Iterator[None]:
         return
     public = keys.tilejson_key(draft.id)
     before = tiles.get(public) if tiles.has(public) else None
-    ours = (keys.source_key(draft.id, draft.revision), keys.revision_key(draft.id, draft.revision))
+    ours = [make(draft.id, draft.revision) for make in (keys.revision_key, keys.scenes_key)]
     new = [key for key in ours if not sources.has(key)]
     try:
         yield
@@ -240,39 +220,6 @@ def _format_of(draft: Layer, current: Layer | None, sources: Store) -> tuple[For
     if current and current.asked.format == "auto" and draft.takes(current.format):
         return current.format, "the layer already uses it"
     return choose(draft, sources)
-
-
-def examined(source: str, options: Options, stage: Stage = _silent, approve: Approve = approved) -> Examined:
-    """A raster in its current state; `stage` receives the current step, `approve` the survey.
-
-    Raises:
-        BadSource, BadOption, SourceReadError: it cannot become a layer.
-        StoreError: the network failed.
-    """
-    forget()
-    try:
-        path = unpacked(str(Path(source).absolute())) if Path(source).exists() else source
-        if options.virtual:  # tiles may be rendered from another working directory
-            path = beside(path, Path.cwd() / "here")
-        stage("listing its files")
-        check_readable(path, [path], options)
-        below = beneath(path, OpenOptions.of(options))
-        check_readable(path, below.unknown, options)
-    except OSError as error:
-        raise BadSource(source, error.strerror or str(error)) from error
-    try:
-        stage("sampling its values")
-        surveyed = survey(path, options)
-        approve(surveyed)
-        stage("reading it to compute its revision")
-        size = sum(each[0] for each in below.stamps)
-
-        def progress(done: int) -> None:
-            stage(f"reading {size / 1e6:,.0f} MB to compute its revision, {done / max(size, 1):.0%} done")
-
-        return Examined(path, surveyed, revision_of(path, options, below, surveyed.differs, progress), below)
-    except OSError as error:  # a file was removed meanwhile
-        raise BadSource(path, CHANGED) from error
 
 
 def kept(layer: str, revision: str, sources: Store) -> Layer:
@@ -308,7 +255,9 @@ def restore(layer: str, revision: str, stores: Stores) -> Layer:
 def _as_it_was(layer: Layer, sources: Store) -> bool:
     """Whether the raster of a layer still has the layer's revision."""
     if layer.bake is not None:
-        return sources.has(layer.source)
+        return is_stored(layer, sources)
+    if layer.origins and files_now(Path(each.path) for each in layer.origins) == layer.origins:
+        return True  # also if an earlier version made its revision
     forget()
     try:
         if revision_of(layer.source, layer.asked) == layer.revision:  # also the revision of an earlier version
@@ -321,39 +270,26 @@ def _as_it_was(layer: Layer, sources: Store) -> bool:
 
 def _bake(
     draft: Layer,
-    raster: Examined,
+    raster: Examined | ExaminedScenes,
     sources: Store,
     staging: Staging,
-    kept_cog: KeptBake | None,
     *,
     jobs: int,
     progress: Callable[[int, int], None],
-) -> Layer:
-    """`draft` with its COG baked and stored. A COG that an earlier ingest could not upload is not baked again."""
-    key = keys.source_key(draft.id, draft.revision)
-    done = kept_cog.load() if kept_cog else None
-    if done is None:
-        with scratch(staging.parent(sources.root), remove=bool(sources.root and not staging.scratch)) as folder:
-            staging.check_disk(folder.parent)
-            check_room(folder, raster.survey)
-            if sources.root:
-                check_target(folder, sources.root, raster.survey)
-            file = folder / "index.tif"
-            bake, cells = bake_cog(raster.survey, file, jobs=jobs, progress=progress)
-            raster.check(draft.asked)
-            if not cells.any():
-                raise BadSource(raster.path, _why_empty(raster.survey))
-            done = bake, Footprint.within(bake.z, bake.x, bake.y, cells)
-            if kept_cog:
-                kept_cog.keep(file, *done)
-            else:
-                sources.put_file(key, file, content_type="image/tiff")
-    if kept_cog:
-        kept_cog.store(staging)
-    bake, footprint = done
-    return replace(
-        draft, source=key, bake=bake, footprint=footprint, bands=tuple(range(1, raster.survey.reading.count + 1))
-    )
+) -> _Done:
+    """`draft` with its parts baked and stored. Parts that an earlier ingest stored are not baked again."""
+    with scratch(staging.parent(sources.root), remove=bool(sources.root and not staging.scratch)) as folder:
+        staging.check_disk(folder.parent)
+        if sources.root:
+            check_target(sources.root, raster.survey)
+        bake = Bake(draft.id, sources, folder, raster, jobs, progress)
+        pyramid, footprint = bake.run()
+    raster.check(draft.asked)
+    if not footprint.cells.any():
+        raise BadSource(raster.path, _why_empty(raster.survey))
+    bands = tuple(range(1, raster.survey.reading.count + 1))
+    layer = replace(draft, source=keys.parts_prefix(draft.id), bake=pyramid, footprint=footprint, bands=bands)
+    return _Done(layer, bake.baked, bake.reused)
 
 
 def _why_empty(surveyed: Survey) -> str:

@@ -7,6 +7,7 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import NamedTuple
 
 from rasterio.io import DatasetReader
 
@@ -14,18 +15,16 @@ from tiler.choices import Choice, Resampling
 from tiler.errors import BadOption, BadSource, SourceReadError
 from tiler.grid import Bounds, zoom_for
 from tiler.image.style import Style
-from tiler.ingest.doubts import check_degrees, check_placed, crs_beside
 from tiler.ingest.finished import finished_format
-from tiler.raster.amplitude import was_complex
 from tiler.raster.datasets import OpenOptions, opened, translated
+from tiler.raster.header import check_header, noted_reading
 from tiler.raster.options import Halving, Options
-from tiler.raster.pixels import LONG, declared, dtype_of, reading_of
-from tiler.raster.place import check_place, differs_in_place, lonlat_bounds, past_seam, resolution_of
+from tiler.raster.pixels import dtype_of
+from tiler.raster.place import differs_in_place, lonlat_bounds, past_seam, resolution_of
 from tiler.raster.reading import Reading
-from tiler.raster.sample import hides, holds, look_at_alpha
 from tiler.raster.styling import shown
-from tiler.raster.subdatasets import SUBDATASET, listed, subdatasets
 from tiler.raster.warp import baked_dtype, first_covered_zoom, overviews_of
+from tiler.scenes.scene import Scene
 from tiler.scenes.source_files import SourceFiles, beneath
 
 OVERZOOM = 3  # most zooms of a layer above the raster's own
@@ -41,7 +40,7 @@ HALVINGS: dict[Resampling, Halving] = {
 }
 WHOLE = dict.fromkeys(HALVINGS, 0) | {"average": 2, "mode": 2}  # more zooms, because GDAL averages whole pixels only
 SMOOTH = ("bilinear", "cubic", "cubic_spline", "lanczos")  # kernels that GDAL stretches to shrink
-RECIPE = 4  # incremented when the same source and options would be baked into other bytes
+RECIPE = 5  # incremented when the same source and options would be baked into other bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +60,9 @@ class Survey:
     overview: Halving  # of the levels below the base
     stretched: bool  # whether `style.rescale` was computed from a sample
     open_options: OpenOptions
-    finished: Choice | None = None  # format of the tiles to bake into the COG
+    finished: Choice | None = None  # format of the tiles to bake into the parts
     notes: tuple[str, ...] = ()  # for the user
+    scenes: tuple[Scene, ...] = ()  # the lowest first; `path` is the first one's
     differs: tuple[str, ...] = ()  # aspects that earlier versions interpreted differently; see `revision_of`
 
 
@@ -78,17 +78,15 @@ def survey(path: str, options: Options) -> Survey:
         dataset = opened(path, open_options=open_options)
     except SourceReadError as error:
         raise BadSource(path, f"GDAL cannot open it ({error.__cause__ or error})") from error
-    _check(dataset, open_options)
-    reading, differs, notes = _reading(dataset, options)
+    check_header(dataset, open_options)
+    reading, differs, notes = noted_reading(dataset, options)
     bounds = lonlat_bounds(dataset)
     resolution = resolution_of(dataset)
     display = shown(dataset, reading, options)
     palette = display.style.palette
-    resampling = options.resampling or ("nearest" if palette else "cubic")
-    if palette and resampling not in ("nearest", "mode"):
-        raise BadOption(f"--resampling {resampling} would blend the colours of a palette: use nearest or mode")
+    resampling, overview = kernels(options, palette=bool(palette))
     zoom = first_covered_zoom(dataset, bounds, zoom_for(resolution))
-    minzoom, maxzoom = _zooms(options, zoom)
+    minzoom, maxzoom = zooms(options, zoom)
     if maxzoom < zoom and (covered := first_covered_zoom(dataset, bounds, maxzoom)) > maxzoom:
         cure = f"use --max-zoom {min(zoom, covered + WHOLE[resampling])} or higher"
         raise BadOption(f"the raster covers no pixel at zoom {maxzoom}: {cure}")
@@ -104,7 +102,7 @@ def survey(path: str, options: Options) -> Survey:
         maxzoom=maxzoom,
         style=display.style,
         resampling=resampling,
-        overview="mode" if palette else HALVINGS[resampling],
+        overview=overview,
         stretched=display.stretched,
         open_options=open_options,
         finished=finished_format(options, display.style),
@@ -128,22 +126,24 @@ def _differs_in_place(
         yield "seam"
 
 
-def _check(dataset: DatasetReader, open_options: OpenOptions) -> None:
-    name = dataset.name
-    if dataset.count == 0:
-        names = subdatasets(dataset)
-        raise BadSource(
-            name,
-            f"it holds several rasters: add {SUBDATASET} with one of {listed(names)}" if names else "it has no bands",
-        )
-    if dataset.transform.is_identity and not open_options.placed:
-        check_placed(dataset)
-    if dataset.crs:
-        check_degrees(dataset)
-    check_place(dataset, placed=open_options.placed, missing=crs_beside(name))
+def kernels(options: Options, *, palette: bool) -> tuple[Resampling, Halving]:
+    """The kernel of the warp, and that of the levels below the base.
+
+    Raises:
+        BadOption: the kernel would blend the colours of a palette.
+    """
+    resampling = options.resampling or ("nearest" if palette else "cubic")
+    if palette and resampling not in ("nearest", "mode"):
+        raise BadOption(f"--resampling {resampling} would blend the colours of a palette: use nearest or mode")
+    return resampling, "mode" if palette else HALVINGS[resampling]
 
 
-def _zooms(options: Options, zoom: int) -> tuple[int, int]:
+def zooms(options: Options, zoom: int) -> tuple[int, int]:
+    """The lowest and the highest zoom of a layer; `zoom` is the raster's own.
+
+    Raises:
+        BadOption: there would be none, or too high ones.
+    """
     minzoom = 0 if options.min_zoom is None else options.min_zoom
     maxzoom = max(zoom, minzoom) if options.max_zoom is None else options.max_zoom
     if minzoom > maxzoom:
@@ -153,57 +153,26 @@ def _zooms(options: Options, zoom: int) -> tuple[int, int]:
     return minzoom, maxzoom
 
 
-def _differs_in_mask(dataset: DatasetReader, reading: Reading, options: Options) -> Iterator[str]:
-    """Aspects of its valid pixels that earlier versions interpreted differently."""
-    if isinstance(options.nodata, float) and reading.nodata and reading.nodata[0] != options.nodata:
-        yield "nodata"
-    first = reading.bands[0]
-    if dtype_of(dataset, first) in LONG and options.nodata is None and reading.nodata and dataset.nodata is None:
-        yield "nodata of 64 bits"
-    if options.nodata is None and len(set(reading.nodata)) > 1:
-        yield "nodata of each band"
-    if reading.masked and not dataset.mask_flag_enums[first - 1]:
-        yield "mask of each band"
-    if reading.alpha and reading.masked and options.alpha is None and hides(dataset, reading):
-        yield "alpha and mask"
-    nodata = declared(dataset, reading.bands) if options.nodata is None else ()
-    if nodata and (reading.alpha or reading.masked) and holds(dataset, reading, nodata):
-        yield "alpha, not nodata"
+class Hashes(NamedTuple):
+    """A hash of a raster's content and options, 12 hex digits, and one of its content alone, 32."""
+
+    revision: str
+    content: str
 
 
-def _reading(dataset: DatasetReader, options: Options) -> tuple[Reading, list[str], list[str]]:
-    """The bands and mask to read, their differences from earlier versions, and notes for the user."""
-    reading = reading_of(dataset, options.bands, options.nodata, options.alpha)
-    differs, notes = list(_differs_in_mask(dataset, reading, options)), []
-    if "alpha, not nodata" in differs:
-        kind, cure = ("an alpha band", f" --alpha {reading.alpha}") if reading.alpha else ("a mask", "")
-        notes.append(f"its nodata value is ignored because it has {kind}: add --nodata VALUE{cure} to apply it")
-    if was_complex(dataset, reading.bands[0]):
-        notes.append("its values are complex numbers: the layer shows their amplitude")
-    if reading.cmyk:
-        differs.append("cmyk")
-        notes.append("its CMYK bands are converted to RGB")
-    if reading.inverted is not None:
-        differs.append("0 is white")
-        notes.append("its values are inverted, because 0 is white (MINISWHITE)")
-    if reading.alpha:
-        alpha = look_at_alpha(dataset, reading.alpha)
-        reading = replace(reading, top=alpha.top)
-        if alpha.differs:
-            differs.append("alpha")
-        if alpha.picture and options.alpha is None:
-            notes.append(f"band {reading.alpha} is used as alpha but looks like imagery: if it is, add --no-alpha")
-    return reading, differs, notes
+def revision_of(path: str, options: Options, below: SourceFiles | None = None, differs: Sequence[str] = ()) -> str:
+    """A hash of the raster's content and the options, 12 hex digits; see `hashes_of`."""
+    return hashes_of(path, options, below, differs).revision
 
 
-def revision_of(
+def hashes_of(
     path: str,
     options: Options,
     below: SourceFiles | None = None,
     differs: Sequence[str] = (),
     progress: Callable[[int], None] | None = None,
-) -> str:
-    """A hash of the raster's content and the options, 12 hex digits.
+) -> Hashes:
+    """Hash a raster's content with the options, for its revision, and alone.
 
     `differs` lists the aspects of the raster that earlier versions interpreted differently: their layers were wrong, so
     a correct one needs another revision. Without any, the revision equals theirs.
@@ -212,22 +181,24 @@ def revision_of(
     one is identified by its address, its profile and a coarse read of its pixels. `progress` receives the bytes read.
     """
     recipe = [RECIPE, options.changed(), *([sorted(differs)] if differs else [])]
-    digest = hashlib.blake2b(json.dumps(recipe, default=str).encode(), digest_size=6)
+    content = hashlib.sha256(usedforsecurity=False)
     below = below or beneath(path, OpenOptions.of(replace(options, trust_source=True)))
     if below.unknown:
         dataset = opened(path, open_options=OpenOptions.of(options))
-        digest.update(f"{path} {dataset.profile} {dataset.tags()}".encode())
+        content.update(f"{path} {dataset.profile} {dataset.tags()}".encode())
         with translated(path):
             coarse = dataset.read(out_shape=(dataset.count, min(512, dataset.height), min(512, dataset.width)))
-        digest.update(coarse.tobytes())
+        content.update(coarse.tobytes())
     elif Path(path.removeprefix("file://")) not in below.files:  # a name within a file
-        digest.update(path.encode())
+        content.update(path.encode())
     done = 0
     for file in below.files:
         with file.open("rb") as handle:
             while chunk := handle.read(HASH_CHUNK):
-                digest.update(chunk)
+                content.update(chunk)
                 done += len(chunk)
                 if progress:
                     progress(done)
-    return digest.hexdigest()
+    found = content.hexdigest()[:32]
+    revision = hashlib.blake2b(json.dumps([*recipe, found], default=str).encode(), digest_size=6)
+    return Hashes(revision.hexdigest(), found)

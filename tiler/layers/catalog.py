@@ -22,6 +22,7 @@ from tiler.layers.cog_layout import CogLayout
 from tiler.layers.credit import plain_markup
 from tiler.layers.footprint import Footprint
 from tiler.layers.origin import Origin
+from tiler.layers.pyramid import Pyramid
 from tiler.raster.options import LOSSLESS, NONE_ASKED, Options
 from tiler.raster.reading import Reading
 from tiler.storage.store import Store, Stores
@@ -33,11 +34,14 @@ DAMAGED = f"?v={history.UNKNOWN}"  # stands for the address in a damaged TileJSO
 class Layer:
     """A raster prepared for web tiles.
 
-    `source` is the key of the baked COG in the private store or, if `bake` is None, the address of the raster itself.
+    `bake` tells of the parts that were baked; of the one COG, for a layer of an earlier version; None for a virtual
+    layer. `source` is then the prefix of the parts or the key of the COG in the private store, or the address of the
+    raster itself.
     `bands` are the source's, from 1. Virtual layers have a `reading`; those of earlier versions have `nodata` instead,
     which overrides the raster's own. `asked` are the options of its ingest, `previous` is the revision before this one,
     empty for the first. `origins` are the files that a virtual layer is read from. `gdal` is the version of GDAL that
-    made the COG, empty for a virtual layer and in metadata of earlier versions.
+    made the COG, empty for a virtual layer and in metadata of earlier versions. `scenes` is the number of scenes in its
+    list of scenes, 0 for a layer of one raster.
 
     Raises:
         GridError: the zooms are off the grid or run backwards.
@@ -52,7 +56,7 @@ class Layer:
     format: Format
     style: Style
     footprint: Footprint
-    bake: CogLayout | None
+    bake: CogLayout | Pyramid | None
     bands: tuple[int, ...]
     resampling: Resampling
     nodata: float | None = None
@@ -62,6 +66,7 @@ class Layer:
     origins: tuple[Origin, ...] = ()
     reading: Reading | None = None
     gdal: str = ""
+    scenes: int = 0
 
     def __post_init__(self) -> None:
         if not 0 <= self.minzoom <= self.maxzoom <= MAX_ZOOM:
@@ -116,7 +121,7 @@ class Layer:
 def dump(layer: Layer) -> bytes:
     """The `index.json` of `layer`."""
     fields = {
-        "version": version.version_for(layer.asked),
+        "version": version_of(layer),
         "id": layer.id,
         "revision": layer.revision,
         "source": layer.source,
@@ -133,11 +138,18 @@ def dump(layer: Layer) -> bytes:
         "origins": layer.origins,
         "reading": asdict(layer.reading) if layer.reading else None,
         "style": asdict(layer.style),
-        "bake": layer.bake.to_json() if layer.bake else None,
+        "bake": layer.bake.to_json() if isinstance(layer.bake, CogLayout) else None,
+        "parts": layer.bake.to_json() if isinstance(layer.bake, Pyramid) else None,
         "gdal": layer.gdal,
         "footprint": layer.footprint.to_json(),
+        **({"scenes": layer.scenes} if layer.scenes else {}),
     }
     return (json.dumps(fields, indent=1) + "\n").encode()
+
+
+def version_of(layer: Layer) -> int:
+    """The version of a layer's metadata."""
+    return version.version_for(layer.asked, parts=isinstance(layer.bake, Pyramid))
 
 
 def _text(number: float | None) -> str | None:
@@ -178,12 +190,19 @@ def parse(data: bytes, key: str) -> Layer:
             origins=tuple(Origin(*each) for each in fields.get("origins", ())),
             reading=Reading.from_json(reading) if (reading := fields.get("reading")) else None,
             style=Style.from_json(fields["style"]),
-            bake=CogLayout(**fields["bake"]) if fields["bake"] else None,
+            bake=_bake(fields),
             gdal=str(fields.get("gdal", "")),
+            scenes=int(fields.get("scenes", 0)),
             footprint=Footprint.from_json(fields["footprint"], key),
         )
     except (KeyError, TypeError, ValueError, BadName, BadOption, GridError) as error:
         raise CatalogError(key, error) from error
+
+
+def _bake(fields: dict[str, Any]) -> CogLayout | Pyramid | None:
+    if fields["version"] >= version.PARTS and fields["parts"] is not None:
+        return Pyramid.from_json(fields["parts"])
+    return CogLayout(**fields["bake"]) if fields["bake"] else None
 
 
 def facts(layer: Layer) -> dict[str, Any]:
@@ -199,6 +218,7 @@ def facts(layer: Layer) -> dict[str, Any]:
         "finished": bool(layer.bake and layer.bake.finished),
         "lossless": layer.full_format in LOSSLESS,
         "gdal": layer.gdal,
+        "scenes": layer.scenes,
         "rescale": [list(each) for each in layer.style.rescale],
         "style": layer.style.terrain,
     }
@@ -240,7 +260,7 @@ def load_revision(sources: Store, layer: str, revision: str) -> Layer | None:
 
 def revisions(sources: Store, layer: str) -> tuple[str, ...]:
     """The revisions that have any objects, in no particular order."""
-    return sources.folders(keys.sources_prefix(layer))
+    return tuple(set(sources.folders(keys.sources_prefix(layer))) - set(keys.SHARED))
 
 
 def list_layers(sources: Store) -> Iterator[str]:
@@ -259,7 +279,7 @@ def publish(layer: Layer, stores: Stores, undone: str = "") -> None:
     Raises:
         BadOption: deployed functions could not read it.
     """
-    version.check_readers(stores, version.version_for(layer.asked))
+    version.check_readers(stores, version_of(layer))
     has_tiles = stored(layer.id, stores.tiles)
     before = named(layer.id, stores.tiles)
     known = history.so_far(stores.sources, layer.id, lambda: before)
@@ -283,9 +303,13 @@ def undone(sources: Store, layer: str) -> str:
         raise CatalogError(key, error) from error
 
 
-def announce(layer: Layer, stores: Stores) -> None:
-    """Put the current revision into the TileJSON, so that browsers and CDNs request its tiles."""
-    _put_tilejson(layer, stores, layer.revision)
+def announce(layer: Layer, stores: Stores, *, keep: bool = False) -> None:
+    """Put the current revision into the TileJSON, so that browsers and CDNs request its tiles.
+
+    With `keep`, the revision in its addresses stays, if it has one: few tiles changed, and the CDN forgets these.
+    """
+    old = named(layer.id, stores.tiles) if keep else ""
+    _put_tilejson(layer, stores, layer.revision if old in ("", history.UNKNOWN) else old)
 
 
 def has_other_address(layer: str, stores: Stores) -> bool:
@@ -306,6 +330,13 @@ def _put_tilejson(layer: Layer, stores: Stores, revision: str) -> None:
 def shown(layer: str, tiles: Store) -> str:
     """The revision in the layer's TileJSON; empty unless tiles are stored."""
     return named(layer, tiles) if stored(layer, tiles) else ""
+
+
+def pending(layer: Layer, stores: Stores) -> str:
+    """The revision in the layer's TileJSON, if tiles of another than the current one may be stored; else empty."""
+    old = shown(layer.id, stores.tiles)
+    known = history.publications(stores.sources, layer.id, layer.revision, lambda: old)
+    return old if old != layer.revision and any(each.revision != layer.revision for each in known) else ""
 
 
 def stored(layer: str, tiles: Store) -> bool:

@@ -32,9 +32,10 @@ class Outcome:
     error: str = ""
 
     @property
-    def why(self) -> str:
-        """The error without the name of the source."""
-        return self.error.partition(": ")[2]
+    def fault(self) -> SourceReadError:
+        """The error as an exception; it names the part, COG or raster that could not be read."""
+        source, _, why = self.error.removeprefix("cannot read ").partition(": ")
+        return SourceReadError(source, why)
 
     @property
     def all(self) -> int:

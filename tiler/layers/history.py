@@ -13,7 +13,7 @@ from datetime import datetime
 
 from tiler.errors import CatalogError, MissingObject
 from tiler.inputs import read_json
-from tiler.keys import history_key, index_key, sources_prefix
+from tiler.keys import SHARED, history_key, index_key, sources_prefix
 from tiler.layers.version import check_version
 from tiler.storage.store import Store
 
@@ -44,7 +44,7 @@ def publications(sources: Store, layer: str, current: str, named: Callable[[], s
     if not known:
         old = named()
         known = (Publication(old or current),)
-        others = sorted(set(sources.folders(sources_prefix(layer))) - {current, old})
+        others = sorted(set(sources.folders(sources_prefix(layer))) - {current, old, *SHARED})
         known += tuple(Publication(each) for each in others[:1])
     return known if known[-1].revision == current else (*known, _latest(sources, layer, current))
 

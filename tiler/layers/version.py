@@ -6,11 +6,14 @@ from tiler.errors import BadOption, NewerMetadata
 from tiler.raster.options import Options
 from tiler.storage.store import Stores
 
-METADATA = 3  # newest of index.json; also in deploy/outputs.yml, for the functions that are deployed with this code
+METADATA = 4  # newest of index.json; also in deploy/outputs.yml, for the functions that are deployed with this code
+PARTS = 4  # the first version of layers with parts
 
 
-def version_for(options: Options) -> int:
-    """The version of the metadata of a layer with these options: the earliest that has all of them."""
+def version_for(options: Options, *, parts: bool) -> int:
+    """The version of the metadata of a layer with these options, and with `parts`: the earliest that has all of it."""
+    if parts:
+        return PARTS
     if options.bake == "finished" or options.format == "webp-lossless":
         return 3
     return 2 if options.virtual and (options.requester_pays or options.anonymous) else 1

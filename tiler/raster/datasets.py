@@ -24,9 +24,9 @@ from rasterio.io import DatasetReader
 from rasterio.session import DummySession
 
 from tiler.errors import MissingObject, SourceReadError, StoreError
-from tiler.raster import amplitude, bodies, cog_header, gcps, s3_reads, subdatasets, vrt
+from tiler.raster import amplitude, bodies, gcps, s3_reads, subdatasets, vrt
 from tiler.raster.options import Nodata, Options
-from tiler.storage import gdal_reads
+from tiler.storage import cog_header, gdal_reads
 
 T = TypeVar("T")
 
@@ -89,6 +89,11 @@ class OpenOptions(NamedTuple):
         warp = (options.gcps, options.resampling or "", options.nodata)
         s3 = (options.requester_pays, options.anonymous)
         return cls(options.trust_source, options.as_earth, *place, options.subdataset, *warp, *s3)
+
+    @property
+    def pixels(self) -> OpenOptions:
+        """The options that change pixels: all but those of access."""
+        return self._replace(trusted=False, requester_pays=False, anonymous=False)
 
     @property
     def placed(self) -> bool:

@@ -13,6 +13,7 @@ Halving = Literal["cubic", "average", "nearest", "mode"]
 Nodata = float | tuple[float, ...] | None  # a value for all bands or one per band; () ignores the raster's own
 LOSSLESS: tuple[Choice, ...] = ("png", "webp-lossless")
 OF_S3 = ("requester_pays", "anonymous")
+UNREAD = ("min_zoom", "max_zoom", "resampling", "format", "attribution", "bake")  # change nothing that a header gives
 ACCESS = ("trust_source", *OF_S3)  # options of one raster's access, which the next raster does not inherit
 
 

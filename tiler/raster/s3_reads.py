@@ -40,6 +40,12 @@ def environment() -> Environment:
     )
 
 
+def server_url() -> str | None:
+    """The URL of GDAL's own S3 server; None for the one of the profile."""
+    scheme = "http" if _setting("AWS_HTTPS").upper() in ("NO", "FALSE", "OFF", "0") else "https"
+    return f"{scheme}://{environment().server}" if environment().server else None
+
+
 def _setting(name: str) -> str:
     return get_gdal_config(name, normalize=False) or ""
 

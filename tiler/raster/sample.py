@@ -129,6 +129,21 @@ def look_at_alpha(dataset: DatasetReader, band: int) -> Alpha:
     return Alpha(top, top != usual or (between and dtype in NATURAL), _picture(sample, top))
 
 
+def opaque_alpha(dataset: DatasetReader, band: int) -> float:
+    """The opaque value of an alpha band, as `look_at_alpha`; reads one block if that decides."""
+    few, dtype = bits(dataset, band), dtype_of(dataset, band)
+    full = float(2**few - 1) if few else FULL.get(dtype, 255.0)
+    if np.dtype(dtype).kind in "ui" and full <= np.iinfo(dtype).max <= FULL.get(dtype, 255.0):  # no value is larger
+        with translated(dataset.name):
+            rows, columns = dataset.block_shapes[band - 1]
+            row, column = (size // 2 // side for size, side in zip(dataset.shape, (rows, columns), strict=True))
+            block = dataset.read(band, window=dataset.block_window(band, row, column))
+        tops = [min(each for each in (*OPAQUE, full) if each >= least) for least in (float(block.max()), full)]
+        if block.any() and tops[0] == tops[1]:
+            return tops[0]
+    return look_at_alpha(dataset, band).top
+
+
 def hides(dataset: DatasetReader, reading: Reading) -> bool:
     """Whether the raster's own mask hides pixels that its alpha band shows."""
     with translated(dataset.name):

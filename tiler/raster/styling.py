@@ -50,7 +50,7 @@ def shown(dataset: DatasetReader, reading: Reading, options: Options) -> Shown:
     return Shown(style, stretched, tuple(differs), tuple(notes))
 
 
-def _palette(dataset: DatasetReader, reading: Reading, options: Options) -> tuple[Rgba, ...]:
+def palette_for(dataset: DatasetReader, reading: Reading, options: Options) -> tuple[Rgba, ...]:
     """The colours of the raster's classes, if it has one band of classes and no option replaces them."""
     if len(reading.bands) > 1:
         return ()
@@ -64,7 +64,7 @@ def _style(
     dataset: DatasetReader, reading: Reading, options: Options, notes: list[str], differs: list[str]
 ) -> tuple[Style, bool]:
     """The style of the raster, and whether its range was sampled."""
-    palette = _palette(dataset, reading, options)
+    palette = palette_for(dataset, reading, options)
     terrain, colormap, bands = options.style, options.colormap, reading.count
     _check_fit(reading, options)
     if palette and colormap and not terrain:

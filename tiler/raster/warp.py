@@ -40,6 +40,7 @@ FEW_PIXELS, TESTED_PIXELS = 4, 1 << 16  # pixels per side up to which coverage i
 SAMPLE_SIDE = 512  # source pixels per side in that test
 # rasterio 1.4, with GDAL 3.10, always uses the default
 PRECISION = {"tolerance": TOLERANCE} if "tolerance" in signature(rasterio.warp.reproject).parameters else {}
+AREAS: tuple[Resampling, ...] = ("average", "mode")  # kernels that are a pixel's area
 KERNEL: dict[Resampling, int] = {  # source pixels to each side of a kernel
     "nearest": 1,
     "bilinear": 1,
@@ -115,7 +116,8 @@ def _warp_into(
     size = max(window.width, window.height)
     if not needed and (whole or size <= LIMB):
         return
-    if size > (LEAST if whole else LIMB) and not (whole and needed and all(map(_readable, needed))):
+    fits = whole and all(map(_readable, needed)) and not _wraps(dataset, needed, resampling)
+    if size > (LEAST if whole else LIMB) and not (fits and needed):
         half = -(-size // 2)
         for y in range(0, window.height, half):
             for x in range(0, window.width, half):
@@ -137,23 +139,49 @@ def _warped(
     """Values and mask of one box of the raster, warped to `window`."""
     box = needed.box
     part, part_mask, transform = _read_box(dataset, reading, box)
+    shrunk = part.shape[2] / (box[2] - box[0]), part.shape[1] / (box[3] - box[1])
+    with translated(dataset.name):
+        return _reprojected(
+            (part, part_mask),
+            {"src_transform": transform, "src_crs": dataset.crs},
+            window,
+            resampling,
+            kernel_of(needed.ratio * shrunk),
+        )
+
+
+def enlarged(area: Area, own: Window, window: Window, resampling: Resampling) -> tuple[Values, Pixels]:
+    """Pixels of `own`, a window of a lower zoom that contains `window` and the reach of its kernels, at its zoom."""
+    left, top = own.corner
+    values, mask = area
+    opaque = np.full(values.shape[1:], 255, np.uint8) if mask is None else mask
+    place = {"src_transform": Affine(own.pixel, 0, left, 0, -own.pixel, top), "src_crs": MERCATOR}
+    return _reprojected((values, opaque), place, window, resampling, {})
+
+
+def _reprojected(
+    area: tuple[Values, Pixels],
+    place: dict[str, Any],
+    window: Window,
+    resampling: Resampling,
+    kernel: dict[str, str],
+) -> tuple[Values, Pixels]:
+    """Values and mask in a geotransform and CRS, their `place`, warped to `window`."""
+    part, part_mask = area
     kind = part.dtype if part.dtype != np.int8 else np.dtype("int16")  # a signed byte cannot hold the mask
     source = np.concatenate([part, part_mask[np.newaxis]], dtype=kind, casting="unsafe")
     out = np.zeros((len(source), window.height, window.width), kind)
-    shrunk = part.shape[2] / (box[2] - box[0]), part.shape[1] / (box[3] - box[1])
-    with translated(dataset.name):
-        rasterio.warp.reproject(
-            source,
-            out,
-            src_transform=transform,
-            src_crs=dataset.crs,
-            src_alpha=len(source),
-            dst_alpha=len(source),
-            SRC_ALPHA_MAX="255",
-            DST_ALPHA_MAX="255",
-            **(_kernel(needed.ratio * shrunk) if past_seam(dataset) else {}),
-            **target(window, resampling),
-        )
+    rasterio.warp.reproject(
+        source,
+        out,
+        **place,
+        src_alpha=len(source),
+        dst_alpha=len(source),
+        SRC_ALPHA_MAX="255",
+        DST_ALPHA_MAX="255",
+        **kernel,
+        **target(window, resampling),
+    )
     mask = out[-1].astype(np.uint8)
     if part.dtype == np.int8:
         np.clip(out, -128, 127, out=out)
@@ -237,10 +265,11 @@ def target(window: Window, resampling: Resampling) -> dict[str, Any]:
     }
 
 
-def _kernel(ratio: Coordinates) -> dict[str, str]:
+def kernel_of(ratio: Coordinates) -> dict[str, str]:
     """The width of GDAL's kernel: `ratio` source pixels per pixel, across and down.
 
-    GDAL's own estimate would use the whole globe as the source of a window that touches both ends of the raster.
+    GDAL's own estimate depends on how much of the source is there: it differs where a window reaches past the raster,
+    and is the whole globe for one that touches both ends of the raster.
     """
     near = np.rint(ratio)
     ratio = np.maximum(1, np.where(np.abs(ratio - near) < NEAR, near, ratio))
@@ -268,6 +297,16 @@ def _readable(needed: Needed) -> bool:
     """Whether a box is small enough to be read at once."""
     left, top, right, bottom = needed.box
     return (right - left) * (bottom - top) <= READ
+
+
+def _wraps(dataset: DatasetReader, needed: list[Needed], resampling: Resampling) -> bool:
+    """Whether GDAL would average a pixel over the whole globe: one with both ends of the raster in it.
+
+    It turns the corners of a pixel to the longitudes around the middle of the source, which must be narrow for that.
+    """
+    if resampling not in AREAS or not past_seam(dataset):
+        return False
+    return any(2 * (box[2] - box[0]) > dataset.width or 2 * (box[3] - box[1]) > dataset.height for box, *_ in needed)
 
 
 def needed_boxes(dataset: DatasetReader, window: Window, resampling: Resampling) -> tuple[list[Needed], bool]:

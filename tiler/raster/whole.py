@@ -23,7 +23,7 @@ from tiler.raster.datasets import translated
 from tiler.raster.pixels import dtype_of, pixels, shown
 from tiler.raster.place import beneath_window, past_seam
 from tiler.raster.reading import Box, Reading, clipped
-from tiler.raster.warp import baked_dtype, needed_boxes, target, window_of
+from tiler.raster.warp import baked_dtype, kernel_of, needed_boxes, target, window_of
 
 STRAIGHT = 1e-3  # source pixels by which a straight column or row may bend
 POINTS: tuple[Resampling, ...] = ("nearest", "bilinear", "cubic", "cubic_spline", "lanczos")  # sampled at pixel centres
@@ -43,7 +43,9 @@ def warp_valid(
         SourceReadError: some pixel could not be read.
     """
     part = clipped(box, dataset.width, dataset.height)
-    if part != box and not (resampling in POINTS and _touches_once(dataset, window, resampling)):
+    boxes, known = needed_boxes(dataset, window, resampling)
+    once = known and len(boxes) == 1 and bool(boxes[0].own.all()) and not past_seam(dataset)
+    if part != box and not (resampling in POINTS and once):
         return None
     by_axis = resampling == "nearest" or (resampling == "cubic" and exact(_dtype(dataset, reading)))
     straight = _straight(dataset, window) if by_axis else None
@@ -52,7 +54,10 @@ def warp_valid(
         return None
     values, mask = read
     if straight is None:
-        return _by_gdal(dataset, values, window, resampling, part, inside=part == box)
+        if not boxes:
+            return None
+        kernel = kernel_of(boxes[0].ratio)
+        return _by_gdal(dataset, values, window, {**target(window, resampling), **kernel}, part, inside=part == box)
     columns, rows = (centres - start for centres, start in zip(straight, part, strict=False))
     if resampling == "nearest":
         return _picked(values, mask, columns, rows)
@@ -97,12 +102,6 @@ def _with_holes(values: Values, mask: Pixels, columns: Coordinates, rows: Coordi
     return made, None if cover.min() == 255 else cover
 
 
-def _touches_once(dataset: DatasetReader, window: Window, resampling: Resampling) -> bool:
-    """Whether all source pixels of `window` are at one turn of the globe."""
-    boxes, known = needed_boxes(dataset, window, resampling)
-    return known and len(boxes) == 1 and bool(boxes[0].own.all()) and not past_seam(dataset)
-
-
 def _read(
     dataset: DatasetReader, reading: Reading, box: Box, accepted: Callable[[Pixels], bool]
 ) -> tuple[Values, Pixels] | None:
@@ -120,25 +119,26 @@ def _read(
 
 
 def _by_gdal(
-    dataset: DatasetReader, values: Values, window: Window, resampling: Resampling, box: Box, *, inside: bool
+    dataset: DatasetReader, values: Values, window: Window, options: dict[str, Any], box: Box, *, inside: bool
 ) -> Area:
-    """Warp opaque values; unless all of the window is `inside` the raster, its mask is of ones, warped alike."""
+    """Warp opaque values with `options`; unless all of the window is `inside`, its mask is of ones, warped alike."""
     place = {
         "src_transform": rasterio.windows.transform(window_of(box), dataset.transform),
         "src_crs": dataset.crs,
     }
     with translated(dataset.name):
-        out = _reprojected(values, window, resampling, place)
+        out = _reprojected(values, window, {**place, **options})
         if inside:
             return out, None
-        (mask,) = _reprojected(np.full((1, *values.shape[1:]), 255, np.uint8), window, "nearest", place)
+        ones = np.full((1, *values.shape[1:]), 255, np.uint8)
+        (mask,) = _reprojected(ones, window, {**place, **target(window, "nearest")})
     return out, mask if mask.min() < 255 else None
 
 
-def _reprojected(values: Values, window: Window, resampling: Resampling, place: dict[str, Any]) -> Values:
-    """Values in a geotransform and CRS, its `place`, warped to `window`."""
+def _reprojected(values: Values, window: Window, options: dict[str, Any]) -> Values:
+    """Values warped to `window`."""
     out = np.empty((len(values), window.height, window.width), values.dtype)
-    rasterio.warp.reproject(values, out, **place, **target(window, resampling))
+    rasterio.warp.reproject(values, out, **options)
     return out
 
 

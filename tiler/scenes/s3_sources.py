@@ -45,7 +45,7 @@ def check_readable(source: str, names: Iterable[str], options: Options) -> None:
     objects = list(_objects(names))
     if not objects or s3_reads.environment().server:  # only GDAL knows that server
         return
-    client = _client(source, options)
+    client = client_of(source, options)
     if client is None:  # GDAL reports a missing object itself
         return
     for _ in overlap(partial(_check, client, source, options), objects):
@@ -58,8 +58,12 @@ def _objects(names: Iterable[str]) -> Iterator[S3Object]:
             yield S3Object(name, match[1], match[2])
 
 
-def _client(source: str, options: Options) -> Any:
-    """A client of S3; None for anonymous requests if boto3 cannot load the profile, which they do not need."""
+def client_of(source: str, options: Options) -> Any:
+    """A client of S3; None for anonymous requests if boto3 cannot load the profile, which they do not need.
+
+    Raises:
+        BadSource: there are no credentials, or the profile does not exist; the message names `source`.
+    """
     from botocore import UNSIGNED  # noqa: PLC0415 - boto3 takes a third of a second
     from botocore.config import Config  # noqa: PLC0415
 
@@ -75,7 +79,7 @@ def _client(source: str, options: Options) -> Any:
         if not anonymous:
             access.credentials()
         region = s3_reads.environment().region or access.session().region_name or DEFAULT_REGION
-        return access.client("s3", region_name=region, config=config)
+        return access.client("s3", region_name=region, config=config, endpoint_url=s3_reads.server_url())
     except access.NoAccess as error:
         if anonymous:
             return None
@@ -99,7 +103,7 @@ def _check(client: Any, source: str, options: Options, each: S3Object) -> None:
             raise StoreError("read", each.name, error) from error
         code = str(error.response.get("Error", {}).get("Code", ""))
         if code not in EMPTY:
-            raise BadSource(source, which + _reason(error, code, each, options)) from error
+            raise BadSource(source, which + reason(error, code, each, options)) from error
     except ParamValidationError as error:
         raise BadSource(source, f"{which}{each.bucket!r} is not the name of a bucket") from error
     except NoConnectionError as error:
@@ -108,7 +112,7 @@ def _check(client: Any, source: str, options: Options, each: S3Object) -> None:
         raise BadSource(source, which + access.explained(error)) from error
 
 
-def _reason(error: Any, code: str, each: S3Object, options: Options) -> str:
+def reason(error: Any, code: str, each: S3Object, options: Options) -> str:
     """The reason of a refusal, with the cure."""
     if code in access.ELSEWHERE:
         headers = error.response.get("ResponseMetadata", {}).get("HTTPHeaders", {})

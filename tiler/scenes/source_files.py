@@ -15,19 +15,17 @@ from xml.etree import ElementTree as ET
 from tiler.errors import BadSource, SourceReadError
 from tiler.layers.origin import Origin
 from tiler.raster.datasets import BESIDE, DRIVERS, INLINE, PLAIN, OpenOptions, forget, inline, part_of, probed
+from tiler.scenes.sidecars import ROOTS, head_of, is_file, sidecars
 
-HEAD = 2048  # bytes to distinguish XML from a raster
 DESCRIPTION = 1 << 28  # bytes of the largest VRT to read
 DEPTH = 16  # most levels of nested VRTs
 RACY = 3 * 10**9  # nanoseconds; a file changed more recently may change again with the same timestamp
 DESCRIPTIONS = ("VRT", "GTI")  # drivers whose files refer to other files
 NAMES = {"sourcefilename", "sourcedataset", "indexdataset", "dataset"}  # XML elements that hold a file name
 KEYS = {"x_dataset", "y_dataset", "rpc_dempath", "dempath", "overview_file"}  # keys of metadata and options that do
-ROOTS = re.compile(rb"<(VRTDataset|GDALTileIndexDataset|VRTDerived|VRTWarped)", re.IGNORECASE)
 ARCHIVE = re.compile(r"(?:/vsi(?:zip|tar|gzip|7z|rar)/)+")
 FOREIGN = re.compile(r"(?<![a-z0-9+])(?!file:)[a-z0-9+]+://|/vsi", re.IGNORECASE)  # matches anywhere in a name
 FAR_DESCRIPTIONS = (".vrt", ".gti")  # suffixes of names that only a trusted source may have elsewhere
-SIDECARS = (".ovr", ".msk", ".aux", ".ovr.ovr", ".ovr.msk", ".msk.ovr", ".msk.msk")  # suffixes that GDAL looks for
 UNKNOWN = "not recognized"  # in GDAL's message if no driver opens a file
 TRUST = "add --trust-source to read it anyway"
 
@@ -50,7 +48,11 @@ class SourceFiles:
     @property
     def sure(self) -> bool:
         """Whether the stamps will reveal every later change: no file changed within the last `RACY` nanoseconds."""
-        return not self.unknown and all(max(stamp[3:]) < self.seen - RACY for stamp in self.stamps)
+        return not self.unknown and self.settled(self.seen)
+
+    def settled(self, now: int) -> bool:
+        """Whether a change after `now`, nanoseconds since 1970, would change the stamps."""
+        return all(max(stamp[3:]) < now - RACY for stamp in self.stamps)
 
     @property
     def origins(self) -> tuple[Origin, ...]:
@@ -86,7 +88,7 @@ def beneath(path: str, open_options: OpenOptions = PLAIN) -> SourceFiles:
         StoreError: the network failed.
     """
     seen = time.time_ns()
-    walk = _Walk(path, open_options)
+    walk = Walk(path, open_options)
     name = path.removeprefix("file://")
     walk.enter(name, 0)
     if open_options.subdataset:
@@ -111,7 +113,7 @@ def _stamp(file: Path) -> Stamp:
 
 
 @dataclass(slots=True)
-class _Walk:
+class Walk:
     """A walk through a raster's members; dicts keep the order of files."""
 
     source: str
@@ -143,17 +145,22 @@ class _Walk:
             self.open(name, depth, described=True)
             return
         file = Path(name.removeprefix("GTI:"))
-        on_disk = _is_file(file)
+        on_disk = is_file(file)
         named = list(self.named(file, index=name.startswith("GTI:"))) if on_disk else []
         self.check_sidecar(file)
-        for sidecar in _sidecars(file) if on_disk else ():
-            if ROOTS.search(_head(sidecar)):
+        for sidecar in sidecars(file) if on_disk else ():
+            if ROOTS.search(head_of(sidecar)):
                 self.member(str(sidecar), depth + 1)
         for member in named:
             self.member(member, depth + 1)
         self.open(name, depth, described=on_disk)
 
     def open(self, name: str, depth: int, *, described: bool) -> None:
+        """Record the files of a dataset, as GDAL lists them.
+
+        Raises:
+            BadSource: GDAL cannot open it.
+        """
         drivers = [each for each in DRIVERS if described or each not in DESCRIPTIONS]
         if name.lower().endswith(FAR_DESCRIPTIONS) and not (described or self.trusted):
             self.refuse("a VRT that is not on this disk may refer to any file", TRUST)
@@ -181,7 +188,7 @@ class _Walk:
     def take(self, name: str) -> list[Path]:
         """Record the files of a dataset."""
         file = Path(name)
-        parts = [file] if _is_file(file) else list(_on_disk(name))
+        parts = [file] if is_file(file) else list(_on_disk(name))
         for each in parts:
             self.files.setdefault(each)
         if not parts:
@@ -203,13 +210,13 @@ class _Walk:
                 self.refuse(f"it refers to {name}", f"write /vsis3/{name[5:]}, GDAL's name")
             self.unknown.setdefault(name)
             return
-        for file in [Path(name)] if _is_file(Path(name)) else _on_disk(name):
+        for file in [Path(name)] if is_file(Path(name)) else _on_disk(name):
             self.members.setdefault(file)
         self.enter(name, depth)
 
     def named(self, file: Path, *, index: bool) -> Iterator[str]:
         """The members of a VRT or tile index; none for any other file."""
-        head = _head(file)
+        head = head_of(file)
         if head.startswith(b"SQLite format 3\0") and (index or ".gti" in file.name.lower()):
             yield from self.indexed(file, "location")
         elif ROOTS.search(head):  # anywhere, as GDAL does
@@ -242,7 +249,7 @@ class _Walk:
         if not file.name:
             return
         sidecar = file.with_name(f"{file.name}.aux.xml")
-        if self.trusted or not _is_file(sidecar):
+        if self.trusted or not is_file(sidecar):
             return
         for entry in _entries(self.parsed(sidecar)):
             if entry.name == "overview_file" and not BESIDE.fullmatch(entry.text):
@@ -346,13 +353,13 @@ def beside(name: str, file: Path) -> str:
         inner = inline(name)
         return f"{INLINE}{beside(inner, file)}{name[len(INLINE) + len(inner) :]}"
     for part in [name, *_parts(name)]:
-        if part and _is_file(file.parent / part):
+        if part and is_file(file.parent / part):
             return name.replace(part, str(file.parent / part))
     return name
 
 
 def _on_disk_at_all(name: str) -> bool:
-    return _is_file(Path(name)) or any(True for _ in _on_disk(name))
+    return is_file(Path(name)) or any(True for _ in _on_disk(name))
 
 
 def _parts(name: str) -> list[str]:
@@ -364,9 +371,9 @@ def _on_disk(name: str) -> Iterator[Path]:
     """The files within a GDAL name: an archive, or a subdataset's file."""
     if match := ARCHIVE.match(name):
         place = Path(name[match.end() :].replace("{", "").replace("}", ""))
-        yield from (each for each in (place, *place.parents) if _is_file(each))
+        yield from (each for each in (place, *place.parents) if is_file(each))
         return
-    yield from (Path(part) for part in _parts(name) if part and _is_file(Path(part)))
+    yield from (Path(part) for part in _parts(name) if part and is_file(Path(part)))
 
 
 def _utf8(data: bytes) -> bytes:
@@ -376,22 +383,3 @@ def _utf8(data: bytes) -> bytes:
     except UnicodeDecodeError:
         return data.decode("latin-1").encode()
     return data
-
-
-def _head(file: Path) -> bytes:
-    with file.open("rb") as handle:
-        return handle.read(HEAD)
-
-
-def _sidecars(file: Path) -> Iterator[Path]:
-    """The overview and mask files beside a raster."""
-    ends = [*SIDECARS, *(end.upper() for end in SIDECARS)]
-    names = [f"{stem}{end}" for stem in dict.fromkeys((file.name, file.stem)) for end in ends]
-    yield from (file.with_name(name) for name in names if name != file.name and _is_file(file.with_name(name)))
-
-
-def _is_file(file: Path) -> bool:
-    try:
-        return file.is_file()
-    except (OSError, ValueError):
-        return False

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from functools import cache
 from itertools import islice
@@ -16,7 +16,7 @@ R = TypeVar("R")
 THREADS = 16  # S3 answers a request in 20 to 50 ms; a tile is made in 4
 
 
-def overlap(call: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
+def overlap(call: Callable[[T], R], items: Iterable[T]) -> Generator[R, None, None]:
     """The results of `call` for each of `items`, as they complete; `items` is consumed while calls are running.
 
     After an error in a call or in `items`, no further item is taken. The error is raised once all running calls have

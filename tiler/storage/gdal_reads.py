@@ -19,6 +19,7 @@ from typing import Any, Self, TypeVar
 from rasterio.abc import FileContainer, MultiByteRangeResourceContainer
 
 from tiler.errors import MissingObject
+from tiler.storage import cog_header
 from tiler.storage.store import Store
 
 T = TypeVar("T")
@@ -117,6 +118,8 @@ class _Pages:
         self.store, self.key = store, key
         self._head, self.size = store.first(key, head)
         self._kept: dict[int, bytes] = {}
+        self._behind = cog_header.masks_behind(self.head, self.size)  # bytes of masks behind blocks
+        self._masks: dict[int, bytes] = {}  # of the blocks that were read last, by offset
 
     def head(self, start: int, length: int) -> bytes:
         """`length` bytes from `start`, if the first read has them; fewer at the object's end.
@@ -132,11 +135,22 @@ class _Pages:
         """`length` bytes from `start`; the object must have them all."""
         if start + length <= len(self._head):
             return self._head[start : start + length]
-        if length > PAGE:
-            return self.store.ranges(self.key, [start], [length])[0]
+        if length > PAGE or start in self._behind or start in self._masks:
+            return self.ranges([start], [length])[0]
         first, last = start // PAGE, (start + length - 1) // PAGE
         data = b"".join(self._page(number) for number in range(first, last + 1))
         return data[start - first * PAGE :][:length]
+
+    def ranges(self, starts: Sequence[int], lengths: Sequence[int]) -> list[bytes]:
+        """Blocks; the masks behind them are read in the same requests, and kept for the next call."""
+        masks = self._masks
+        if all(len(masks.get(start, b"")) == length for start, length in zip(starts, lengths, strict=True)):
+            return [masks[start] for start in starts]
+        longer = [length + self._behind.get(start, 0) for start, length in zip(starts, lengths, strict=True)]
+        parts = self.store.ranges(self.key, starts, longer)
+        blocks = list(zip(starts, lengths, parts, strict=True))
+        self._masks = {start + length: part[length:] for start, length, part in blocks if len(part) > length}
+        return [part[:length] for _, length, part in blocks]
 
     def _page(self, number: int) -> bytes:
         if number not in self._kept:
@@ -193,7 +207,7 @@ class _File:
         """The blocks of a window, in few parallel requests."""
         if any(offset + size > self._pages.size for offset, size in zip(offsets, sizes, strict=True)):
             return [b"" for _ in sizes]  # the header points beyond the end: the file is damaged
-        return _guarded(lambda: self._pages.store.ranges(self._pages.key, offsets, sizes), [b"" for _ in sizes])
+        return _guarded(lambda: self._pages.ranges(offsets, sizes), [b"" for _ in sizes])
 
 
 class _Opener:

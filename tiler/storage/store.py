@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -60,6 +60,10 @@ class Store:
     def __post_init__(self) -> None:
         folder = Path(str(self.backend.prefix)) if isinstance(self.backend, LocalStore) else None
         object.__setattr__(self, "root", folder)
+
+    def __reduce__(self) -> tuple[Callable[..., Store], tuple[str, S3]]:
+        """Another process opens the store itself; one in memory is empty there."""
+        return _reopened, (self.url, self.s3)
 
     @property
     def ordered(self) -> bool:
@@ -336,6 +340,11 @@ def open_store(url: str, *, create: bool = False, s3: S3 = AMAZON) -> Store:
     if parts.scheme == "memory":
         return _memory(url)
     raise BadStore(url, "use file://, s3:// or memory://, as in file:///srv/tiles or s3://bucket/prefix")
+
+
+def _reopened(url: str, s3: S3) -> Store:
+    """A store from its pickle."""
+    return open_store(url, s3=s3)
 
 
 def _bucket(url: str, s3: S3) -> S3Store:

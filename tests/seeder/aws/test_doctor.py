@@ -21,6 +21,7 @@ from tests.e2e.proxy import Fault, Proxy
 from tests.e2e.wire import Exchange, Server
 from tests.support import moto_server
 from tests.support.aws import MakeStack, upload
+from tests.support.damaged import cut, damage
 from tests.support.examined import ALL, doctor, endpoint, findings, make_workers, wrong
 from tests.support.rasters import Recipe, scene, write_raster
 from tiler.http import Service
@@ -239,16 +240,14 @@ def test_a_layer_that_is_not_there_is_named() -> None:
 
 
 def test_a_source_that_cannot_be_read_is_named(alps_copy: Path) -> None:
-    (source,) = alps_copy.glob("private/sources/alps/*/*.tif")
-    source.write_bytes(source.read_bytes()[:1000])
+    damage(alps_copy, cut)
     seen = wrong(doctor("--json"))["render"]
     assert "cannot read" in seen
     assert "ingest it again" in seen
 
 
 def test_a_source_of_no_bytes_is_named(alps_copy: Path) -> None:
-    (source,) = alps_copy.glob("private/sources/alps/*/*.tif")
-    source.write_bytes(b"")
+    damage(alps_copy, lambda _: b"")
     assert "ingest it again" in wrong(doctor("--json"))["render"]
     result = doctor()
     assert result.exit_code == 1

@@ -9,7 +9,6 @@ import boto3
 import pytest
 from botocore.config import Config
 from click.testing import CliRunner, Result
-from moto.cloudformation.responses import CloudFormationResponse
 
 from seeder.aws import clients
 from seeder.aws.stack import NEEDED, Stack, read_stack
@@ -18,6 +17,7 @@ from tests.support.aws import MakeStack
 from tests.support.paths import ROOT
 from tests.support.rasters import MakeRaster, scene
 from tiler.errors import BadCloud, BadInput, QueueError
+from tiler.layers.version import METADATA
 from tiler.settings import S3, Settings
 
 OUTPUTS = [ROOT / "deploy" / name for name in ("outputs.yml", "website.yml")]
@@ -39,7 +39,7 @@ def error(result: Result) -> str:
 
 
 def test_the_outputs_become_settings(make_stack: MakeStack) -> None:
-    name = make_stack(WebsiteUrl=f"{SITE}/", TileUrl=f"{TILES}/", ApiUrl=API)
+    name = make_stack(WebsiteUrl=f"{SITE}/", TileUrl=f"{TILES}/", ApiUrl=API, version=None)
     stack = read_stack(name, "us-east-1")
     assert stack.status == "CREATE_COMPLETE"
     base = Settings.from_env({"AWS_REGION": "us-east-1", "TILER_TILES": "s3://other", "TILER_URL": "http://other"})
@@ -69,7 +69,7 @@ def test_newer_metadata_is_not_written_for_functions_that_read_older_only(
 ) -> None:
     urls = {"WebsiteUrl": SITE, "TileUrl": TILES}
     path = str(make_raster(name="alps.tif", values=scene(64, 64)))
-    older, newer = make_stack(**urls), make_stack(**urls, MetadataVersion="2")
+    earliest, older, newer = (make_stack(**urls, version=version) for version in (None, METADATA, METADATA + 1))
 
     def at(stack: str, *words: str) -> Result:
         if named == "--stack":
@@ -78,14 +78,15 @@ def test_newer_metadata_is_not_written_for_functions_that_read_older_only(
         return run(*words)
 
     ingest = ("ingest", path, "--jobs", "1")
+    assert "functions read layer metadata of version 1, this program writes 4" in at(earliest, *ingest).output
     assert at(older, *ingest).exit_code == 0
-    monkeypatch.setattr("tiler.layers.version.version_for", lambda _: 2)
+    monkeypatch.setattr("tiler.layers.version.version_for", lambda *_, **__: METADATA + 1)
     written = bucket(older)
     refresh = ("refresh", "alps", path, "--yes", "--jobs", "1")
     for words in (ingest, refresh, ("refresh", "alps", path, "--dry-run"), ("doctor",)):
         result = at(older, *words)
         assert result.exit_code == (1 if words == ("doctor",) else 2), words
-        assert "functions read layer metadata of version 1, this program writes 2" in result.output, words
+        assert "functions read layer metadata of version 4, this program writes 5" in result.output, words
         assert "run `npm run deploy" in result.output
     assert bucket(older) == written
     assert at(newer, *ingest).exit_code == 0
@@ -125,7 +126,7 @@ def test_a_service_that_answers_nonsense_is_a_failure(cloud: str, monkeypatch: p
     monkeypatch.setattr(
         clients, "CONFIG", clients.CONFIG.merge(Config(retries={"mode": "standard", "total_max_attempts": 1}))
     )
-    monkeypatch.setattr(CloudFormationResponse, "describe_stacks", fail)
+    monkeypatch.setattr("moto.cloudformation.responses.CloudFormationResponse.describe_stacks", fail)
     with pytest.raises(QueueError, match="cannot read stack 'seeder'"):
         read_stack("seeder", "us-east-1")
 

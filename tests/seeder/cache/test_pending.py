@@ -12,6 +12,7 @@ from click.testing import CliRunner, Result
 from seeder.cli import main as cli
 from tests.support.clock import nothing_in_flight
 from tests.support.site import private
+from tiler.choices import Resampling
 from tiler.ingest.ingest import restore
 from tiler.layers.catalog import Layer, announce, load_layer, publish
 from tiler.settings import Settings
@@ -46,8 +47,9 @@ def named(stores: Stores) -> str:
 
 
 def following(layer: Layer, revision: str) -> Layer:
-    """Another revision after `layer`, with the same source."""
-    return replace(layer, revision=revision, previous=layer.revision)
+    """Another revision after `layer`, of the same parts; its kernel differs, so that any of its tiles may differ."""
+    kernel: Resampling = "nearest" if layer.resampling == "cubic" else "cubic"
+    return replace(layer, revision=revision, previous=layer.revision, resampling=kernel)
 
 
 def test_the_old_revision_is_named_until_none_of_its_tiles_is_left(stores: Stores, first: Layer) -> None:

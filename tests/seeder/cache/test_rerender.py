@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from mercantile import Tile
 
 from seeder.cache.rerender import StoredTiles
+from seeder.cache.stale import History
 from seeder.cache.stored import StoredFilter
 from seeder.jobs.ledger import jobs, load_job
 from seeder.select.selection import regions
@@ -28,6 +29,7 @@ from tests.support.strategies import bounds, tiles
 from tiler.grid import Bounds, TileRange, tile_ranges
 from tiler.keys import FORMATS, TileName, parse_tile_key, tile_key
 from tiler.layers.catalog import Layer, publish
+from tiler.layers.history import Publication
 from tiler.layers.render import TileVariant
 from tiler.storage.store import Entry, Store, Stores
 
@@ -86,13 +88,13 @@ class Case:
     def stored_tiles(self) -> StoredTiles:
         """The stored tiles that match."""
         store = Shelves(self.stored_filter.layer, self.bag, ordered=self.ordered)
-        return StoredTiles.take(cast(Store, store), self.stored_filter, self.stale_at, lambda _: None)
+        return StoredTiles.take(cast(Store, store), self.stored_filter, self.history, lambda _: None)
 
     @property
-    def stale_at(self) -> Callable[[datetime], bool] | None:
-        """Whether a tile with this time of last write is stale."""
-        before = self.before
-        return before and (lambda modified: modified < before)
+    def history(self) -> History | None:
+        """A history in which tiles written before that time are stale, and all tiles may differ."""
+        publications = (Publication("one"), Publication("two", self.before))
+        return History(publications, timedelta(0), timedelta(0)) if self.before else None
 
     @cached_property
     def found(self) -> Bag:

@@ -24,6 +24,7 @@ from seeder.cli import main as cli
 from seeder.workers import fanout
 from seeder.workers.sqs import SqsQueue
 from tests.support.aws import MakeStack, upload
+from tests.support.damaged import cut, damage
 from tests.support.function import png_tiles
 from tests.support.held import HANG, holding, running
 from tests.support.queues import MakeQueue, emptied, taken, working
@@ -229,8 +230,7 @@ def test_waiting_for_a_job_that_others_finished_tells_its_sums(queue: SqsQueue, 
 
 @pytest.mark.usefixtures("hasty")
 def test_waiting_fails_when_tiles_failed(queue: SqsQueue, alps_copy: Path) -> None:
-    (source,) = alps_copy.glob("private/sources/alps/*/*.tif")
-    source.write_bytes(source.read_bytes()[:1000])
+    damage(alps_copy, cut)
     with working(queue, Settings.from_env({}, data=str(alps_copy))):
         result = run("--queue", queue.url, "--wait", "--json")
     assert result.exit_code == 1
@@ -244,8 +244,8 @@ def test_waiting_fails_when_tiles_failed(queue: SqsQueue, alps_copy: Path) -> No
 def test_blocks_that_end_between_a_look_at_the_ledger_and_one_at_the_queue_are_not_lost(
     queue: SqsQueue, alps_copy: Path, monkeypatch: pytest.MonkeyPatch, *, whole: bool
 ) -> None:
-    (source,) = alps_copy.glob("private/sources/alps/*/*.tif")
-    source.write_bytes(source.read_bytes()[: None if whole else 1000])
+    if not whole:
+        damage(alps_copy, cut)
     depth = fanout._depth
     works = [lambda: worked_off(queue, alps_copy)]
 
@@ -264,12 +264,10 @@ def test_blocks_that_end_between_a_look_at_the_ledger_and_one_at_the_queue_are_n
 
 @pytest.mark.usefixtures("hasty")
 def test_what_failed_is_tried_again_by_the_same_command(queue: SqsQueue, alps_copy: Path) -> None:
-    (source,) = alps_copy.glob("private/sources/alps/*/*.tif")
-    whole = source.read_bytes()
-    source.write_bytes(whole[:1000])
+    restore = damage(alps_copy, cut)
     with working(queue, Settings.from_env({}, data=str(alps_copy))):
         assert run("--queue", queue.url, "--wait").exit_code == 1
-        source.write_bytes(whole)
+        restore()
         result = run("--queue", queue.url, "--wait", "--json")
     assert result.exit_code == 0
     assert (told(result)["failed"], told(result)["written"]) == (0, 14)

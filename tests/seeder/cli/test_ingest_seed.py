@@ -20,6 +20,7 @@ from tests.support.files import files_of, snapshot
 from tests.support.queues import MakeQueue, taken
 from tests.support.rasters import Recipe, scene, write_raster
 from tiler.errors import SourceReadError
+from tiler.ingest import examine
 from tiler.ingest import ingest as ingesting
 from tiler.layers.catalog import load_layer
 from tiler.settings import Settings
@@ -150,8 +151,8 @@ def test_zooms_that_the_layer_would_lack_are_rejected_before_the_raster_is_read(
     data: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    for step in ("revision_of", "bake_cog"):
-        monkeypatch.setattr(ingesting, step, untouched)
+    monkeypatch.setattr(examine, "hashes_of", untouched)
+    monkeypatch.setattr(ingesting, "Bake", untouched)
     result = seeder("ingest", source, "--seed", "2-6", *words, *more)
     assert f"error: layer 'land' would have zooms {zooms}, not " in complaint(result)
     assert "ingest again" not in complaint(result)
@@ -177,7 +178,7 @@ def test_zooms_that_the_layer_would_lack_are_rejected_before_the_raster_is_read(
 def test_wrong_options_are_rejected_before_the_raster_is_read(
     words: tuple[str, ...], says: str, source: Path, data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ingesting, "survey", untouched)
+    monkeypatch.setattr(examine, "survey", untouched)
     assert says in complaint(seeder("ingest", source, *words))
     assert not data.exists()
 
@@ -215,7 +216,7 @@ def test_the_same_command_changes_nothing_where_nothing_changed(
     source: Path, data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (_, first), before = lines(one(source, "--json")), files_of(data / "tiles")
-    monkeypatch.setattr(ingesting, "bake_cog", untouched)
+    monkeypatch.setattr(ingesting, "Bake", untouched)
     monkeypatch.setattr(process_block, "fill", _skipping(process_block.fill))
     again = one(source, "--json")
     assert again.exit_code == 0
@@ -241,10 +242,10 @@ def test_the_same_command_continues_an_interrupted_ingest(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr(ingesting, "bake_cog", interrupted)
+        patched.setattr(ingesting, "Bake", interrupted)
         result = one(source)
     assert result.exit_code == 130
-    assert "interrupted: nothing was changed" in result.stderr
+    assert "interrupted: the layer is unchanged; the same command continues" in result.stderr
     assert "is ingested" not in result.stderr
     assert not files_of(data / "tiles")
     layer, done = lines(one(source, "--json"))

@@ -78,7 +78,7 @@ def cancelled(job: Begun) -> None:
 
 def superseded(job: Begun) -> None:
     interrupted(job)
-    publish(replace(job.plan.layer, revision="0000"), job.stores)
+    publish(replace(job.plan.layer, revision="0000", resampling="nearest"), job.stores)  # so that its tiles may differ
 
 
 VERBS = {

@@ -205,6 +205,17 @@ def test_verbose_logs(words: tuple[str, ...], level: str | None, monkeypatch: py
     assert levels == ([logging.getLevelName(level)] if level else [])
 
 
+def test_no_log_has_the_query_string_of_an_address(capsys: pytest.CaptureFixture[str]) -> None:
+    handler = logging.StreamHandler(sys.stderr)
+    logging.getLogger().addHandler(handler)
+    try:
+        CliRunner().invoke(main, ["layers", "--help"])
+        logging.getLogger("rasterio._env").error("HTTP 403: %s", "https://example.com/a.tif?sig=SECRET")
+    finally:
+        logging.getLogger().removeHandler(handler)
+    assert capsys.readouterr().err == "HTTP 403: https://example.com/a.tif\n"
+
+
 @pytest.mark.parametrize(
     ("words", "logged"), [(("-v", "layers"), True), (("layers", "-v"), True), (("layers",), False)], ids=str
 )

@@ -19,6 +19,7 @@ from seeder.select.selection import Selection, regions
 from seeder.workers import fanout
 from tests.support.aws import upload
 from tests.support.clock import nothing_in_flight
+from tests.support.damaged import damage
 from tests.support.files import raw
 from tests.support.hints import Run, cut_off
 from tests.support.layers import silent
@@ -295,14 +296,12 @@ def test_a_refresh_that_was_cut_off_and_rolled_back_can_be_done_again(land: Land
 def test_a_block_that_fails_keeps_its_old_tiles_and_is_told(land: Land, run: Run, tmp_path: Path) -> None:
     run("ingest", "east", "--layer", "land", "--min-zoom", "4")
     before, shown = land.tiles(), land.shown
-    cog = tmp_path / "data" / "private" / land.layer.source
-    whole = cog.read_bytes()
-    cog.write_bytes(whole[: len(whole) // 3])
+    restore = damage(tmp_path / "data", lambda content: content[: len(content) // 3], "land")
     assert "run the same command again after you fix the cause" in run(*MEANT["invalidate"], code=1).stderr
     assert set(before) <= set(land.tiles())
     assert land.shown == shown != land.layer.revision
     assert before.items() & land.tiles().items(), "nothing failed"
-    cog.write_bytes(whole)
+    restore()
     run(*MEANT["invalidate"])
     assert land.warm_at(land.layer.revision)
 
@@ -313,7 +312,7 @@ def test_a_rollback_goes_to_the_revision_before_and_bakes_nothing(
     first, tiles = land.layer, land.tiles()
     run("refresh", "land", "east")
     second = land.layer
-    monkeypatch.setattr(ingest_module, "bake_cog", None)  # a reserved name
+    monkeypatch.setattr(ingest_module, "Bake", None)  # a reserved name
     assert f"revision {first.revision} instead of {second.revision}" in run("rollback", "land").stdout
     assert land.layer == first
     assert land.warm_at(first.revision)

@@ -404,8 +404,18 @@ def test_status_of_a_job_in_a_queue_tells_its_depth(begun: Begun, make_queue: Ma
     assert (result.exit_code, told(result)["depth"]) == (0, {"waiting": 0, "hidden": 0, "dead": 0})
 
 
-def test_errors_that_differ_in_numbers_only_are_told_once() -> None:
-    torn = [f"cannot read a.tif: failed at offset {place}" for place in (8, 16, 123)]
+PARTS = ("0f1e2d3c4b5a6978-aaaa000011112222", "fedcba9876543210-0123456789abcdef", "00000000000000aa-bb00000000000000")
+
+
+@pytest.mark.parametrize(
+    "torn",
+    [
+        [f"cannot read a.tif: failed at offset {place}" for place in (8, 16, 123)],
+        [f"cannot read s3://b/sources/alps/parts/{part}.tif: no such object" for part in PARTS],
+    ],
+    ids=["numbers", "parts"],
+)
+def test_errors_that_differ_in_numbers_or_parts_only_are_told_once(torn: list[str]) -> None:
     errors = [*torn, "cannot read b.tif: failed at offset 8"]
     found = grouped(Failure(BlockMask(Block(6, 8 * n, 0), 3), error) for n, error in enumerate(errors))
     assert [(group.error, group.blocks, group.tiles) for group in found] == [(torn[0], 3, 6), (errors[3], 1, 2)]

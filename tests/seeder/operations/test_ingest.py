@@ -17,7 +17,8 @@ from tiler.errors import BadInput, TilerError
 LONG = "x" * 300
 BAD: dict[str, Callable[[Path], str]] = {
     "missing": lambda folder: str(folder / "nowhere.tif"),
-    "a folder": str,
+    "an empty folder": lambda folder: str(folder / "nothing"),
+    "a folder of no rasters": lambda folder: str(folder / "texts"),
     "no raster": lambda folder: str(folder / "text.tif"),
     "a name too long": lambda folder: str(folder / f"{LONG}.tif"),
     "a path too long": lambda folder: str(folder) + "/x" * 3000 + "/a.tif",
@@ -28,7 +29,10 @@ BAD: dict[str, Callable[[Path], str]] = {
 @pytest.fixture
 def rasters(tmp_path: Path, make_raster: MakeRaster) -> Path:
     """A folder with bad rasters."""
-    (tmp_path / "text.tif").write_text("no raster")
+    (tmp_path / "nothing").mkdir()
+    (tmp_path / "texts").mkdir()
+    for name in ("text.tif", "texts/a.tif"):
+        (tmp_path / name).write_text("no raster")
     make_raster(values=np.zeros((1, 60, 60), np.uint8), nodata=0, name="empty.tif")
     return tmp_path
 

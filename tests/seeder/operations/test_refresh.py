@@ -17,6 +17,7 @@ from seeder.cache.stored import StoredFilter
 from seeder.operations.invalidate import plan_reseed, reseed
 from seeder.operations.refresh import (
     NextSource,
+    PlannedBake,
     RevisionChange,
     plan_refresh,
     plan_rollback,
@@ -26,9 +27,11 @@ from seeder.operations.refresh import (
 from seeder.operations.renew import NewTiles, RenewPlan, RenewResult
 from seeder.operations.report import Report
 from seeder.operations.run import RunOptions, RunResult, run_plan
+from seeder.operations.scenes import Sources
 from seeder.operations.update import RemovedTiles, UpdateContext, UpdateOptions
 from seeder.select.selection import Selection, regions
 from tests.support.clock import nothing_in_flight
+from tests.support.damaged import damage
 from tests.support.layers import silent
 from tests.support.oracle import files_under
 from tests.support.rasters import Recipe, scene, write_raster
@@ -43,6 +46,7 @@ from tiler.storage.store import Stores
 
 WEST, EAST, WIDE = (5.0, 45.0, 8.0, 48.0), (6.5, 45.0, 9.5, 48.0), (4.0, 44.0, 12.0, 49.0)
 ONE = RunOptions(jobs=1)
+NOTHING = NextSource(Sources(("no.tif",)), {})
 
 
 @dataclass(frozen=True)
@@ -70,7 +74,11 @@ class Land:
 
     def source(self, name: str = "east") -> NextSource:
         """Another raster."""
-        return NextSource(str(self.rasters / f"{name}.tif"), {})
+        return NextSource(Sources((self.path(name),)), {})
+
+    def path(self, name: str) -> str:
+        """The path of a raster."""
+        return str(self.rasters / f"{name}.tif")
 
     def context(self, report: Report, **options: Any) -> UpdateContext:
         """The context of operations."""
@@ -79,7 +87,7 @@ class Land:
 
     def ingest(self, name: str) -> None:
         """Publish a raster; stored tiles stay."""
-        ingest(self.source(name).path, "land", self.layer.asked, self.stores, jobs=1, progress=silent)
+        ingest(self.path(name), "land", self.layer.asked, self.stores, jobs=1, progress=silent)
 
     def prepare(self, operation: str) -> None:
         """Add the revision that an operation needs: for a rollback with its tiles."""
@@ -102,7 +110,7 @@ def seeded(tmp_path_factory: pytest.TempPathFactory) -> Land:
         write_raster(folder / f"{name}.tif", Recipe(values=scene(80, 80, seed=seed), bounds=bounds))
     land = Land(folder / "data", folder)
     asked = Options(min_zoom=4, max_zoom=7)
-    layer = ingest(land.source("west").path, "land", asked, land.stores, jobs=1, progress=silent).layer
+    layer = ingest(land.path("west"), "land", asked, land.stores, jobs=1, progress=silent).layer
     plan = prepare(layer, Selection((4, 5, 6, 7)), TileVariant(), force=False, stores=land.stores)
     settings = Settings.from_env({}, data=str(land.data))
     assert run_plan(plan, ONE, settings, land.stores, Report()).passed
@@ -190,8 +198,9 @@ def test_a_plan_changes_nothing_and_names_what_the_operation_then_does(land: Lan
         assert plan.stored_tiles.rendered == sum(run.tally.tiles for run in result.runs)
         assert result.removed
         assert plan.removed == result.removed.existed
-    expected = [RevisionChange("land", land.layer.revision, current, planned=True)] if name != "reseed" else []
-    assert report.steps == expected
+    change = RevisionChange("land", land.layer.revision, current, planned=True)
+    steps = {"refresh": [PlannedBake("land", bake=1, parts=1), change], "rollback": [change], "reseed": []}
+    assert report.steps == steps[name]
 
 
 @pytest.mark.parametrize("name", OPERATIONS)
@@ -207,9 +216,7 @@ def test_what_is_not_meant_is_raised_and_changes_nothing(land: Land, name: str) 
 def test_a_run_that_fails_is_a_result_and_nothing_is_removed(land: Land, name: str) -> None:
     land.prepare(name)
     before, shown = land.tiles(), land.shown
-    for cog in (land.data / "private" / "sources").rglob("*.tif"):
-        data = cog.read_bytes()
-        cog.write_bytes(data[: len(data) // 3])
+    damage(land.data, lambda content: content[: len(content) // 3], "land")
     report = Recorded()
     result = OPERATIONS[name](land, land.context(report))
     assert (result.passed, result.removed) == (False, None)
@@ -236,8 +243,8 @@ def test_without_a_source_only_stale_tiles_are_rendered(land: Land) -> None:
 def test_options_are_those_of_the_last_ingest_but_for_the_changes(land: Land) -> None:
     asked = replace(land.layer.asked, trust_source=True)
     layer = replace(land.layer, asked=asked)
-    assert NextSource("x.tif", {}).options(layer) == replace(asked, trust_source=False)
-    assert NextSource("x.tif", {"max_zoom": 5}).options(layer).max_zoom == 5
+    assert NextSource(Sources(("x.tif",)), {}).options(layer) == replace(asked, trust_source=False)
+    assert NextSource(Sources(("x.tif",)), {"max_zoom": 5}).options(layer).max_zoom == 5
 
 
 def test_new_tiles_of_zooms_that_were_seeded_are_counted_where_that_is_asked_for(land: Land) -> None:
@@ -253,7 +260,10 @@ def test_new_tiles_of_zooms_that_were_seeded_are_counted_where_that_is_asked_for
 RAISED: dict[str, tuple[type[TilerError], Callable[[Land, UpdateContext], object]]] = {
     "refresh of an unknown layer": (UnknownLayer, lambda _, context: refresh("lan", context, ONE)),
     "plan of it": (UnknownLayer, lambda _, context: plan_refresh("lan", context)),
-    "refresh from nothing": (BadSource, lambda _, context: refresh("land", context, ONE, NextSource("no.tif", {}))),
+    "refresh from nothing": (
+        BadSource,
+        lambda _, context: refresh("land", context, ONE, NOTHING),
+    ),
     "rollback of an unknown layer": (UnknownLayer, lambda _, context: rollback("lan", context, ONE)),
     "rollback of the first revision": (BadOption, lambda _, context: rollback("land", context, ONE)),
     "plan of such a rollback": (BadOption, lambda _, context: plan_rollback("land", context)),

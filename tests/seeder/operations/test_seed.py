@@ -17,8 +17,8 @@ from tests.support.begun import ZOOMS, Begun
 from tests.support.files import snapshot
 from tests.support.function import png_tiles
 from tests.support.reports import Recorded
+from tiler import processes
 from tiler.errors import BadOption, UnknownLayer, ZoomOutside
-from tiler.ingest import processes
 from tiler.layers.catalog import load_layer
 from tiler.settings import Settings
 from tiler.storage.store import Stores

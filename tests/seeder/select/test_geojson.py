@@ -373,12 +373,20 @@ def holds(shapes: Shapes, longitude: Floats, latitude: Floats) -> Flags:
 
 
 def distances(longitude: Floats, latitude: Floats, others: Floats) -> Floats:
-    """Metres from each place to the nearest of `others`, on the sphere (haversines, Inman 1835)."""
-    lon, lat = np.radians(longitude)[:, None], np.radians(latitude)[:, None]
-    east, north = np.radians(others).T
-    half = np.sin((lat - north) / 2) ** 2 + np.cos(lat) * np.cos(north) * np.sin((lon - east) / 2) ** 2
-    found: Floats = 2 * GLOBE * np.arcsin(np.sqrt(np.clip(half.min(axis=1), 0, 1)))
+    """Metres from each place to the nearest of `others`, on the sphere, by the chords between them."""
+    here, there = on_the_sphere(longitude, latitude), on_the_sphere(*others.T)
+    squares = np.zeros((len(longitude), len(others)))
+    for one, other in zip(here, there, strict=True):
+        apart = np.subtract.outer(one, other)
+        squares += np.multiply(apart, apart, out=apart)
+    found: Floats = 2 * GLOBE * np.arcsin(np.sqrt(np.clip(squares.min(axis=1) / 4, 0, 1)))
     return found
+
+
+def on_the_sphere(longitude: Floats, latitude: Floats) -> Floats:
+    """Places as `(3, places)`, on a sphere of radius 1."""
+    east, north = np.radians(longitude), np.radians(latitude)
+    return np.array([np.cos(north) * np.cos(east), np.cos(north) * np.sin(east), np.sin(north)])
 
 
 def on_the_way(line: list[Place], number: int) -> Floats:

@@ -22,6 +22,7 @@ from seeder.cli.common import where
 from seeder.cli.main import main
 from seeder.serve import pages
 from tests.support.aws import MakeStack, upload
+from tests.support.damaged import damage
 from tests.support.paths import ROOT
 from tests.support.rasters import MakeRaster, scene
 from tests.support.served import ask, events, serving, told
@@ -113,11 +114,9 @@ def test_what_is_no_tile_is_refused_as_the_lambda_does(url: str, settings: Setti
     assert [entry.key for entry in stores.tiles.list("")] == ["alps/tile.json"]
 
 
-def test_a_tile_that_cannot_be_read_is_a_502_and_not_stored(url: str, settings: Settings) -> None:
+def test_a_tile_that_cannot_be_read_is_a_502_and_not_stored(url: str, settings: Settings, alps_copy: Path) -> None:
     stores = Stores.open(settings)
-    layer = load_layer(stores.sources, "alps")
-    assert stores.sources.root
-    (stores.sources.root / layer.source).write_bytes(b"no COG")
+    damage(alps_copy, lambda _: b"no COG")
     answer = ask(f"{url}/alps/0/0/0.png", redirect=True)
     assert (answer.status, answer.headers["cache-control"]) == (502, "no-store")
     assert not stores.tiles.has("alps/0/0/0.png")

@@ -42,6 +42,7 @@ from seeder.select.tilelist import parse_tiles
 from seeder.workers import process_block
 from seeder.workers.breaker import KNOWN, LEAST_FAILED, NEVER, WINDOW_BLOCKS, Breaker, reason_to_stop
 from seeder.workers.local_pool import LocalPool
+from tests.support.damaged import damage, halved
 from tests.support.layer_strategies import GLOBE
 from tests.support.layers import silent
 from tests.support.rasters import Recipe, scene, write_raster
@@ -269,11 +270,8 @@ def seed(data: Path, *words: str) -> Result:
 
 
 def halve(data: Path) -> Callable[[], object]:
-    """Make half of the source unreadable; return a function that restores it."""
-    (source,) = data.glob("private/sources/world/*/*.tif")
-    good = source.read_bytes()
-    source.write_bytes(good[: len(good) // 2].ljust(len(good), b"\0"))
-    return lambda: source.write_bytes(good)
+    """Make half of each part unreadable; return a function that restores them."""
+    return damage(data, halved, "world")
 
 
 def counted(data: Path) -> tuple[int, int]:

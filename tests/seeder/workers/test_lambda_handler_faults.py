@@ -14,6 +14,7 @@ from seeder.jobs.messages import Message, Receipt
 from seeder.workers import lambda_handler, process_block
 from seeder.workers.sqs import SqsQueue
 from tests.support.aws import upload
+from tests.support.damaged import cogs
 from tests.support.function import Function
 from tests.support.queues import MakeQueue
 from tiler.errors import StoreError
@@ -103,8 +104,8 @@ def test_a_source_that_cannot_be_read_is_on_record_and_nothing_of_it_is_stored(
     damage: str,
     kind: str,
 ) -> None:
-    (source,) = function.data.glob("private/sources/alps/*/*.tif")
-    DAMAGES[damage](source)
+    for cog in cogs(function.data):
+        DAMAGES[damage](cog)
     if kind == "bucket":
         url = request.getfixturevalue("s3_url")
         upload(function.data / "private", url.removeprefix("s3://"))
@@ -131,12 +132,14 @@ def test_a_source_that_cannot_be_read_is_on_record_and_nothing_of_it_is_stored(
 
 
 def test_a_source_that_was_mended_makes_up_for_the_failure(function: Function, truth: dict[str, bytes]) -> None:
-    (source,) = function.data.glob("private/sources/alps/*/*.tif")
-    whole, deepest = source.read_bytes(), [m.encode() for m in function.messages if m.request.block.z == 9]
-    truncate(source)
+    whole = {cog: cog.read_bytes() for cog in cogs(function.data)}
+    deepest = [m.encode() for m in function.messages if m.request.block.z == 9]
+    for cog in whole:
+        truncate(cog)
     function.invoke(function.records(*deepest))
     assert function.receipts("failed")
-    source.write_bytes(whole)
+    for cog, content in whole.items():
+        cog.write_bytes(content)
     function.invoke(function.records(*deepest))
     assert {receipt.block for receipt in function.receipts("failed")} <= {r.block for r in function.receipts()}
     assert function.tiles() == {name: data for name, data in truth.items() if name.startswith("9/")}

@@ -15,6 +15,7 @@ from mercantile import Tile
 from tests.support.gdaldem import gdaldem
 from tests.support.layers import MakeLayer
 from tests.support.oracle import alone, decoded, drawn, tiles_of
+from tests.support.parts import pixels_at
 from tests.support.rasters import MakeRaster
 from tests.support.site import Site, memory
 from tiler.choices import Terrain
@@ -27,8 +28,6 @@ from tiler.keys import Format, Scale, TileName, tile_key
 from tiler.layers.catalog import Layer, tilejson
 from tiler.layers.fill import Request, fill
 from tiler.layers.render import TileVariant, render
-from tiler.raster.datasets import opened
-from tiler.storage.gdal_reads import location
 from tiler.storage.store import Stores
 
 LEVEL = 1  # of 255 that shade may differ from gdaldem's, which rounds square roots coarsely
@@ -103,12 +102,9 @@ def test_a_pixel_measures_on_the_ground_what_a_sphere_says() -> None:
 
 
 def own(layer: Layer, stores: Stores, z: int) -> tuple[Values, int, int]:
-    """The COG's heights of a zoom, NaN where missing, and its first column and row."""
-    assert layer.bake
-    level = layer.bake.z - z
-    dataset = opened(location(stores.sources, layer.source), level, cog=True)
-    heights = np.where(dataset.read_masks(1) > 0, dataset.read(1), np.float32(np.nan))
-    return heights, layer.bake.x * TILE >> level, layer.bake.y * TILE >> level
+    """The parts' heights of a zoom, NaN where missing, and their first column and row."""
+    window, values, mask = pixels_at(layer, stores, z)
+    return np.where(mask > 0, values[0], np.float32(np.nan)), window.x, window.y
 
 
 @pytest.mark.parametrize("scale", [1, 2])

@@ -236,10 +236,12 @@ def test_directories_come_first_and_blocks_fill_the_rest(
     for start, end in zip([*(each.start for each in found), at], [16, *ends], strict=True):
         assert 0 <= start - end < 8  # nothing but padding between one directory and the next, and the data
     assert all(each.start % 2 == 0 for each in found)  # TIFF 6.0: on a word boundary
-    for each in reversed(found):  # the smallest overview first, its mask before it
-        for offset, size in each.blocks:
-            assert offset == (at if size else 0)
-            at += size
+    images = 1 + masked
+    for level in reversed([found[start : start + images] for start in range(0, len(found), images)]):
+        for blocks in zip(*(each.blocks for each in level), strict=True):  # a block, and its mask behind it
+            for offset, size in blocks:
+                assert offset == (at if size else 0)
+                at += size
     assert at == len(data)
 
 

@@ -27,12 +27,12 @@ VRT = """<VRTDataset rasterXSize="8" rasterYSize="8">
 </VRTDataset>
 """
 KNOWN: list[tuple[str, dict[str, Any], str]] = [
-    ("raster.tif", {}, "cb80ef939509"),
-    ("raster.tif", {"virtual": True}, "8c91c446fc8b"),
-    ("raster.tif", {"max_zoom": 6, "resampling": "nearest", "nodata": 3.0}, "960733775518"),
-    ("raster.tif", {"rescale": ((0.0, 60.0),), "format": "webp", "attribution": "us"}, "7b67058cd5af"),
-    ("raster.tif", {"style": "hillshade", "trust_source": True}, "1dcb788ef349"),
-    ("mosaic.vrt", {}, "d79b09fc680c"),
+    ("raster.tif", {}, "5d9f347650e8"),
+    ("raster.tif", {"virtual": True}, "06af9aa2739d"),
+    ("raster.tif", {"max_zoom": 6, "resampling": "nearest", "nodata": 3.0}, "47e57f9350a8"),
+    ("raster.tif", {"rescale": ((0.0, 60.0),), "format": "webp", "attribution": "us"}, "64ad85740d77"),
+    ("raster.tif", {"style": "hillshade", "trust_source": True}, "ba8634419c2d"),
+    ("mosaic.vrt", {}, "eb4c2ddcb4d2"),
 ]
 
 

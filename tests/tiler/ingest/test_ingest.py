@@ -15,15 +15,17 @@ import pytest
 import rasterio
 import rasterio.shutil
 from affine import Affine
+from mercantile import Tile
 
 from seeder.cache.stale import History
+from tests.support.baked import bytes_of_parts, keys_of_parts, remove_parts
 from tests.support.layers import MakeLayer
 from tests.support.oracle import drawn, files_under, landscape, psnr, tiles_of, warped
 from tests.support.rasters import MakeRaster, scene
 from tiler.errors import BadName, BadOption, BadSource, CatalogError, NewerMetadata, TilerError, UnknownLayer
 from tiler.ingest.ingest import Ingested, ingest
 from tiler.ingest.survey import revision_of
-from tiler.keys import history_key, index_key, revision_key
+from tiler.keys import TileName, history_key, index_key, parts_prefix, revision_key, shards_prefix
 from tiler.layers.catalog import facts, load_layer, publish
 from tiler.raster.options import Options
 from tiler.storage.store import Stores
@@ -77,19 +79,17 @@ def test_damaged_metadata_is_replaced_by_a_repair_only(text: bytes, make_raster:
         run(path, stores)
     assert objects(stores) == before
     assert run(path, stores, repair=True).layer == load_layer(stores.sources, "layer") == whole
-    assert History.of(whole, stores).suspect(datetime.now(UTC)), "the revision of stored tiles is unknown"
+    name = TileName("layer", Tile(x=0, y=0, z=0), 1, "png")
+    assert History.of(whole, stores).suspect(name, datetime.now(UTC)), "the revision of stored tiles is unknown"
 
 
-def test_metadata_that_deployed_functions_cannot_read_is_never_written(
-    make_raster: MakeRaster, stores: Stores, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_metadata_that_deployed_functions_cannot_read_is_never_written(make_raster: MakeRaster, stores: Stores) -> None:
     first, second = (make_raster(name=f"{seed}.tif", values=scene(200, 240, seed=seed)) for seed in (1, 2))
-    old = run(first, replace(stores, readers=1)).layer
-    run(second, replace(stores, readers=2))
-    monkeypatch.setattr("tiler.layers.version.version_for", lambda _: 2)
-    before, behind = objects(stores), replace(stores, readers=1)
+    old = run(first, replace(stores, readers=4)).layer
+    run(second, replace(stores, readers=5))
+    before, behind = objects(stores), replace(stores, readers=3)
     for write in (partial(run, first, behind), partial(publish, old, behind)):
-        with pytest.raises(BadOption, match=r"of version 1, .* writes 2: run `npm run deploy`"):
+        with pytest.raises(BadOption, match=r"of version 3, .* writes 4: run `npm run deploy`"):
             write()
     assert objects(stores) == before
 
@@ -116,11 +116,12 @@ def test_a_copy_of_the_raster_elsewhere_has_the_same_revision(make_raster: MakeR
 
 def test_a_changed_raster_is_a_new_revision_and_the_old_one_stays(make_raster: MakeRaster, stores: Stores) -> None:
     old = run(make_raster(values=scene(200, 240)), stores).layer
+    before = bytes_of_parts(old, stores)
     path = make_raster(values=scene(200, 240, seed=8))  # at the same path
     new = run(path, stores)
     assert new.fresh
     assert new.layer.revision != old.revision
-    assert stores.sources.has(old.source)
+    assert bytes_of_parts(old, stores) == before
     assert load_layer(stores.sources, "layer") == new.layer
     tile = tiles_of(new.layer, new.layer.maxzoom)[0]
     values, alpha = warped(path, tile)
@@ -147,10 +148,11 @@ def test_a_changed_option_is_a_new_revision_and_the_old_one_stays(
 ) -> None:
     path = make_raster(values=scene(200, 240))
     old = run(path, stores).layer
+    before = bytes_of_parts(old, stores)
     new = run(path, stores, **changed)
     assert new.fresh
     assert new.layer.revision != old.revision
-    assert stores.sources.has(old.source)
+    assert bytes_of_parts(old, stores) == before
 
 
 def test_each_band_can_have_a_range_of_its_own(make_raster: MakeRaster, stores: Stores) -> None:
@@ -191,12 +193,30 @@ def test_an_option_that_is_as_if_it_were_not_given_makes_no_other_revision(
     assert (again.fresh, again.layer.revision) == (False, first.revision)
 
 
-def test_a_layer_whose_baked_file_is_gone_is_baked_again(make_raster: MakeRaster, stores: Stores) -> None:
+@pytest.mark.parametrize("which", [0, -1])
+def test_a_layer_of_which_a_part_is_gone_is_baked_again(which: int, make_raster: MakeRaster, stores: Stores) -> None:
     path = make_raster(values=scene(200, 240))
     layer = run(path, stores).layer
-    stores.sources.delete([layer.source])
-    assert run(path, stores).fresh
-    assert stores.sources.has(layer.source)
+    before = bytes_of_parts(layer, stores)
+    assert len(before) > 1
+    stores.sources.delete([keys_of_parts(layer, stores)[which]])
+    again = run(path, stores)
+    assert again.fresh
+    assert again.layer == layer
+    assert bytes_of_parts(layer, stores) == before
+
+
+def test_a_layer_of_which_a_shard_of_the_manifest_is_gone_is_baked_again(
+    make_raster: MakeRaster, stores: Stores
+) -> None:
+    path = make_raster(values=scene(200, 240))
+    layer = run(path, stores).layer
+    before = objects(stores)
+    for entry in list(stores.sources.list(shards_prefix("layer"))):
+        stores.sources.delete([entry.key])
+        assert run(path, stores).fresh
+        assert objects(stores).keys() == before.keys()
+        assert load_layer(stores.sources, "layer") == layer
 
 
 def test_the_metadata_names_the_gdal_of_the_bake_which_changes_no_revision(
@@ -208,7 +228,7 @@ def test_the_metadata_names_the_gdal_of_the_bake_which_changes_no_revision(
     monkeypatch.setattr("tiler.ingest.ingest.versions", lambda: ("99.1.0", "9.9.0"))
     again = run(path, stores)
     assert (again.fresh, again.layer) == (False, layer)
-    stores.sources.delete([layer.source])
+    remove_parts(layer, stores)
     assert run(path, stores).layer == replace(layer, gdal="99.1.0")
     assert run(path, stores, virtual=True).layer.gdal == ""
 
@@ -380,7 +400,11 @@ def test_ctrl_c_leaves_no_layer_and_no_scratch(
 
     with pytest.raises(KeyboardInterrupt):
         ingest(str(path), "layer", Options(), stores, jobs=1, progress=stop)
-    assert files_under(tmp_path) == before
+    left = files_under(tmp_path)
+    parts = {name for name in left.keys() - before.keys() if (tmp_path / name).is_file()}
+    assert {name: left[name] for name in before} == before
+    assert all(parts_prefix("layer") in name for name in parts), "the parts that were done stay, and nothing else"
+    assert not (tmp_path / "data" / "scratch").exists()
     with pytest.raises(UnknownLayer):
         load_layer(stores.sources, "layer")
 
@@ -402,10 +426,10 @@ def test_the_metadata_says_where_the_layer_lies_and_the_tilejson_how_to_show_it(
     made = run(path, stores, min_zoom=2, max_zoom=8, format="webp", attribution="© us").layer
     index = json.loads(stores.sources.get("sources/layer/index.json"))
     assert (index["id"], index["revision"]) == ("layer", made.revision)
-    assert index["source"] == f"sources/layer/{made.revision}/index.tif"
+    assert index["source"] == "sources/layer/parts/"
     assert index["bounds"] == pytest.approx([5, 45, 9, 48])
     assert (index["minzoom"], index["maxzoom"], index["format"]) == (2, 8, "webp")
-    assert index["bake"]["z"] == 7
+    assert (index["bake"], index["parts"]["z"]) == (None, 7)
     assert load_layer(stores.sources, "layer") == made
     public = json.loads(stores.tiles.get("layer/tile.json"))
     assert public["tilejson"] == "3.0.0"

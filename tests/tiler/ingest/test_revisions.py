@@ -15,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from seeder.jobs.ledger import jobs
+from tests.support.baked import bytes_of_parts, remove_parts, stored_parts
 from tests.support.layer_strategies import GLOBE, layers
 from tests.support.layers import silent
 from tests.support.oracle import alone, tiles_of
@@ -134,7 +135,7 @@ def test_an_earlier_raster_comes_back_without_being_baked_again(
     first, second = (take(path, stores, virtual=virtual).layer for path in paths)
     tile = tiles_of(first, first.maxzoom)[0]
     before = alone(first, stores, tile)
-    monkeypatch.setattr(ingest_module, "bake_cog", pytest.fail)
+    monkeypatch.setattr(ingest_module, "Bake", pytest.fail)
     again = take(paths[0], stores, virtual=virtual)
     assert again.fresh
     assert again.layer == replace(first, previous=second.revision) == load_layer(stores.sources, "layer")
@@ -143,21 +144,23 @@ def test_an_earlier_raster_comes_back_without_being_baked_again(
     assert take(paths[1], stores, virtual=virtual).layer == replace(second, previous=first.revision)
 
 
-def test_an_earlier_raster_is_baked_again_where_its_cog_is_gone(make_raster: MakeRaster, stores: Stores) -> None:
+def test_an_earlier_raster_is_baked_again_where_its_parts_are_gone(make_raster: MakeRaster, stores: Stores) -> None:
     paths = [raster(make_raster, seed, f"{seed}.tif") for seed in range(2)]
     first, second = (take(path, stores).layer for path in paths)
-    stores.sources.delete([first.source])
+    before = bytes_of_parts(first, stores)
+    remove_parts(first, stores)
     assert take(paths[0], stores).layer == replace(first, previous=second.revision)
-    assert stores.sources.has(first.source)
+    assert bytes_of_parts(first, stores) == before
 
 
-@pytest.mark.parametrize("lost", ["tile.json", "index.tif"])
+@pytest.mark.parametrize("lost", ["tile.json", "parts"])
 def test_a_revision_that_is_mended_still_knows_the_one_before(
     lost: str, make_raster: MakeRaster, stores: Stores
 ) -> None:
     first, second = (take(raster(make_raster, seed), stores).layer for seed in range(2))
     stores.tiles.delete([tilejson_key("layer")] if lost == "tile.json" else [])
-    stores.sources.delete([second.source] if lost == "index.tif" else [])
+    if lost == "parts":
+        remove_parts(second, stores)
     assert take(raster(make_raster, 1), stores).layer == second
     assert second.previous == first.revision
 
@@ -299,35 +302,50 @@ def breaking(monkeypatch: pytest.MonkeyPatch) -> Breaking:
     return arm
 
 
+def ready_parts(stores: Stores) -> set[str]:
+    """The COGs of parts whose facts are stored too."""
+    return {key for key in stored_parts("layer", stores) if stores.sources.has(key.removesuffix("tif") + "json")}
+
+
 @pytest.mark.parametrize("done", [False, True], ids=["before", "after"])
-@pytest.mark.parametrize("number", [1, 2, 3, 4])
 @pytest.mark.parametrize("first", [False, True], ids=["next", "first"])
 def test_an_ingest_that_is_killed_at_any_put_leaves_a_layer_that_loads_and_the_next_one_finishes(
-    first: bool, number: int, done: bool, breaking: Breaking, make_raster: MakeRaster
+    first: bool, done: bool, breaking: Breaking, make_raster: MakeRaster
 ) -> None:
+    path, former = raster(make_raster, 7), raster(make_raster, 8, "old.tif")
+    seen = breaking()
     stores = in_memory()
-    old = None if first else take(raster(make_raster, 8, "old.tif"), stores).layer
-    path = raster(make_raster, 7)
-    seen = breaking(number, done=done)
-    with pytest.raises(KeyboardInterrupt):
-        take(path, stores)
-    last = number == 4 and done
-    try:
-        layer = load_layer(stores.sources, "layer")
-        assert (layer == old) is not last
-        assert alone(layer, stores, tiles_of(layer, layer.maxzoom)[0])
-    except UnknownLayer:
-        assert old is None
-        assert not last
-    breaking()
-    made = take(path, stores)
-    assert seen[-1:] == [index_key("layer")] or number < 4
-    assert made.fresh is not last
-    assert made.layer.previous == (old.revision if old else "")
-    assert load_layer(stores.sources, "layer") == made.layer
-    assert load_revision(stores.sources, "layer", made.layer.revision) == made.layer
-    assert named(stores, "layer") == made.layer.revision
-    assert alone(made.layer, stores, tiles_of(made.layer, made.layer.maxzoom)[0])
+    whole = take(path, stores).layer
+    puts, parts = len(seen), stored_parts("layer", stores)
+    assert len(parts) > 1
+    assert puts > 2 * len(parts) + 3
+    assert seen[-1] == index_key("layer")
+    for number in range(1, puts + 1):
+        breaking()
+        stores = in_memory()
+        old = None if first else take(former, stores).layer
+        breaking(number, done=done)
+        with pytest.raises(KeyboardInterrupt):
+            take(path, stores)
+        last = number == puts and done
+        try:
+            layer = load_layer(stores.sources, "layer")
+            assert (layer == old) is not last
+            assert alone(layer, stores, tiles_of(layer, layer.maxzoom)[0])
+        except UnknownLayer:
+            assert old is None
+            assert not last
+        ready = ready_parts(stores)
+        seen = breaking()
+        made = take(path, stores)
+        assert not ready & set(seen), "a part that was stored is not baked again"
+        assert made.fresh is not last
+        assert made.layer == replace(whole, previous=old.revision if old else "")
+        assert parts <= ready_parts(stores)
+        assert load_layer(stores.sources, "layer") == made.layer
+        assert load_revision(stores.sources, "layer", made.layer.revision) == made.layer
+        assert named(stores, "layer") == made.layer.revision
+        assert alone(made.layer, stores, tiles_of(made.layer, made.layer.maxzoom)[0])
 
 
 @pytest.mark.parametrize("number", [1, 2, 3])

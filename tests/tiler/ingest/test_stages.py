@@ -14,7 +14,7 @@ from tests.support.clock import Rounds
 from tests.support.layers import silent
 from tests.support.rasters import Recipe, scene, write_raster
 from tiler.ingest.ingest import Ingested, ingest
-from tiler.ingest.survey import revision_of
+from tiler.ingest.survey import hashes_of
 from tiler.raster.options import Options
 from tiler.storage.store import Stores
 
@@ -66,7 +66,7 @@ def test_how_much_of_a_raster_is_read_for_its_revision_is_told(tmp_path: Path, m
     path = write_raster(tmp_path / "alps.tif", Recipe(values=scene(60, 80)))
     monkeypatch.setattr("tiler.ingest.survey.HASH_CHUNK", 1000)
     told: list[int] = []
-    assert revision_of(str(path), Options(), progress=told.append) == revision_of(str(path), Options())
+    assert hashes_of(str(path), Options(), progress=told.append) == hashes_of(str(path), Options())
     size = path.stat().st_size
     assert told == [*range(1000, size, 1000), size]
 

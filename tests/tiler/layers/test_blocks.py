@@ -18,6 +18,7 @@ from seeder.select.selection import Selection, regions
 from tests.support.effort import examples
 from tests.support.layers import MakeLayer
 from tests.support.oracle import HALF, alone, drawn, joined, landscape, psnr, tiles_of, warped
+from tests.support.parts import cog_bytes, key_of, parts_of, pixels_at, pyramid_of
 from tests.support.rasters import MakeRaster, scene
 from tiler.errors import StoreError
 from tiler.grid import Block
@@ -73,8 +74,7 @@ def test_every_tile_of_a_layer_is_the_same_alone_and_with_all_that_are_planned(
 ) -> None:
     shape = round((bounds[3] - bounds[1]) * 6), round((bounds[2] - bounds[0]) * 6)
     layer = make_layer(make_raster(values=scene(*shape), bounds=bounds))
-    assert layer.bake is not None
-    assert layer.bake.z >= 4  # at zoom 3 a block is the whole world and is read at once
+    assert pyramid_of(layer).z >= 4  # at zoom 3 a block is the whole world and is read at once
     for z in range(layer.maxzoom + 1):
         (region,) = regions(layer, Selection((z,)))
         for piece in region.block_masks():
@@ -125,7 +125,7 @@ def test_two_processes_bake_the_same_bytes_as_one(make_raster: MakeRaster, store
         ).layer
         assert done[-1][0] == done[-1][1] == len(done)
         assert len(done) > 4
-        baked.append(Path(location(stores.sources, layer.source)).read_bytes())
+        baked.append(cog_bytes(layer, stores))
     assert baked[0] == baked[1]
     assert not (tmp_path / "data" / "scratch").exists()
 
@@ -148,42 +148,43 @@ def test_a_baked_layer_is_a_valid_cog(
         "int16": lambda: make_raster(values=grey.astype(np.int16) - 128, bounds=AROUND_ZERO),
     }[kind]()
     layer = make_layer(path)
-    assert layer.bake is not None
-    file = location(stores.sources, layer.source)
-    assert layer.source == f"sources/layer/{layer.revision}/index.tif"
-    with rasterio.open(file) as cog, rasterio.open(path) as source:
-        metres = 2 * HALF / (256 * 2**layer.bake.z)
-        assert cog.crs.to_epsg() == 3857
-        assert cog.dtypes == source.dtypes
-        assert cog.count == source.count
-        assert cog.overviews(1) == [2**level for level in range(1, layer.bake.levels)]
-        assert cog.res == pytest.approx((metres, metres))
-        assert cog.transform.c == pytest.approx(layer.bake.x * 256 * metres - HALF)
-        assert cog.transform.f == pytest.approx(HALF - layer.bake.y * 256 * metres)
-        assert (cog.width, cog.height) == (layer.bake.columns * 256, layer.bake.rows * 256)
-        assert set(cog.block_shapes) == {(256, 256)}
-        if kind == "palette":
-            assert [cog.colormap(1)[i] for i in range(3)] == [(i * 90, 0, 9, 255) for i in range(3)]
-    valid, faults, warnings = cog_validate(file, strict=True)
-    assert (valid, faults, warnings) == (True, [], [])
+    assert layer.source == "sources/layer/parts/"
+    tiers = [tier for tier, _, _ in parts_of(layer, stores)]
+    assert set(tiers) == {0, 1, 2}
+    for place, part in parts_of(layer, stores).items():
+        file = location(stores.sources, key_of(layer, part))
+        zoom = pyramid_of(layer).zoom_of(place.tier)
+        with rasterio.open(file) as cog, rasterio.open(path) as source:
+            metres = 2 * HALF / (256 * 2**zoom)
+            assert cog.crs.to_epsg() == 3857
+            assert cog.dtypes == source.dtypes
+            assert cog.count == source.count
+            assert cog.overviews(1) == [2**level for level in range(1, min(3, zoom) + 1)]
+            assert cog.res == pytest.approx((metres, metres))
+            x, y = ((edge + HALF) / metres / 256 for edge in (cog.transform.c, -cog.transform.f))
+            assert (x, y) == pytest.approx((part.layout.x, part.layout.y), abs=1e-6)
+            assert (place.column, place.row) == (int(x + 0.5) // 64, int(y + 0.5) // 64)
+            assert place.column * 64 + 64 >= x + cog.width / 256
+            assert (cog.width, cog.height) == (part.layout.columns * 256, part.layout.rows * 256)
+            assert set(cog.block_shapes) == {(256, 256)}
+            if kind == "palette":
+                assert [cog.colormap(1)[i] for i in range(3)] == [(i * 90, 0, 9, 255) for i in range(3)]
+        valid, faults, warnings = cog_validate(file, strict=True)
+        assert (valid, faults) == (True, [])
+        assert all("512 pixels" in each for each in warnings), warnings
 
 
-def test_gdal_reads_from_the_baked_file_what_tiles_show(
+def test_gdal_reads_from_the_parts_what_tiles_show(
     make_raster: MakeRaster, make_layer: MakeLayer, stores: Stores
 ) -> None:
     layer = make_layer(make_raster(values=scene(400, 500), bounds=AROUND_ZERO))
-    assert layer.bake is not None
-    for level in range(layer.bake.levels):
-        z = layer.bake.z - level
-        options = {"overview_level": level - 1} if level else {}
-        with rasterio.open(location(stores.sources, layer.source), **options) as cog:
-            whole = np.moveaxis(np.vstack((cog.read(), cog.dataset_mask()[np.newaxis])), 0, -1)
-        left, top = layer.bake.x * 256 >> level, layer.bake.y * 256 >> level
-        padded = np.pad(whole, ((top % 256, 256), (left % 256, 256), (0, 0)))
-        padded[padded[..., 3] == 0] = 0
+    for z in range(pyramid_of(layer).z + 1):
+        stored = pixels_at(layer, stores, z)
+        assert stored.mask.any()
         for tile in tiles_of(layer, z)[:6]:
-            x, y = (tile.x - left // 256) * 256, (tile.y - top // 256) * 256
-            assert np.array_equal(drawn(layer, stores, tile), padded[y : y + 256, x : x + 256]), tile
+            values, mask = stored.tile(tile)
+            picture = np.moveaxis(np.vstack((values, mask[np.newaxis])), 0, -1) * (mask > 0)[..., np.newaxis]
+            assert np.array_equal(drawn(layer, stores, tile), picture), tile
 
 
 def test_a_put_that_fails_leaves_none_of_gdals_settings_behind(

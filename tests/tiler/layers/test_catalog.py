@@ -31,6 +31,7 @@ from tiler.layers.catalog import (
 )
 from tiler.layers.footprint import Footprint
 from tiler.layers.layer_cache import Layers
+from tiler.layers.pyramid import Pyramid
 from tiler.storage.store import Store, Stores, open_store
 
 KEY = "sources/relief/index.json"
@@ -49,13 +50,17 @@ RELIEF = Layer(
     resampling="cubic",
     attribution="somebody",
 )
-FIELDS = sorted(
-    json.loads(dump(RELIEF)).keys() - {"origins", "reading", "gdal"}
-)  # which earlier versions did not write
+PYRAMID = Pyramid(12, "uint8", opaque=True, finished=0, shards={(0, 4, 2): "0f" * 8, (1, 0, 0): "a1" * 8})
+PARTS = replace(RELIEF, source="sources/relief/parts/", bake=PYRAMID)
+NEW = {"origins", "reading", "gdal"}  # which earlier versions did not write
+FIELDS = [
+    *((RELIEF, field) for field in sorted(json.loads(dump(RELIEF)).keys() - NEW - {"parts"})),
+    *((PARTS, field) for field in sorted(json.loads(dump(PARTS)).keys() - NEW - {"bake"})),
+]
 
 
-def edited(**changes: object) -> bytes:
-    return json.dumps({**json.loads(dump(RELIEF)), **changes}).encode()
+def edited(layer: Layer = RELIEF, **changes: object) -> bytes:
+    return json.dumps({**json.loads(dump(layer)), **changes}).encode()
 
 
 @given(layers())
@@ -104,7 +109,7 @@ def test_an_index_of_before_it_named_a_gdal_is_read() -> None:
 @given(layers())
 def test_an_index_is_json_as_the_standard_has_it(layer: Layer) -> None:
     said = json.loads(dump(layer), parse_constant=pytest.fail)
-    assert said["version"] == 1
+    assert said["version"] == (4 if isinstance(layer.bake, Pyramid) else 1)
 
 
 @pytest.mark.parametrize("data", [b"", b"{", b"null", b"5", b"[]", b"{}", b'"text"', b"\xff\xfe", b'{"version":1}'])
@@ -113,9 +118,9 @@ def test_junk_is_no_index(data: bytes) -> None:
         parse(data, KEY)
 
 
-@pytest.mark.parametrize("field", FIELDS)
-def test_an_index_without_a_field_is_refused(field: str) -> None:
-    said = json.loads(dump(RELIEF))
+@pytest.mark.parametrize(("layer", "field"), FIELDS, ids=str)
+def test_an_index_without_a_field_is_refused(layer: Layer, field: str) -> None:
+    said = json.loads(dump(layer))
     del said[field]
     with pytest.raises(CatalogError):
         parse(json.dumps(said).encode(), KEY)
@@ -151,6 +156,8 @@ def test_an_index_without_a_field_is_refused(field: str) -> None:
         {"style": {"rescale": [], "palette": [], "colours": [[0, 0, 0, 255]]}},
         {"asked": {}},
         {"asked": {**json.loads(dump(RELIEF))["asked"], "glow": 1}},
+        {"version": 4, "parts": {}},
+        {"version": 4, "parts": 3},
         {"bake": {"z": 3}},
         {"bake": 3},
         {"footprint": None},
@@ -165,10 +172,43 @@ def test_an_index_that_describes_no_layer_is_refused(changes: dict[str, object])
         parse(edited(**changes), KEY)
 
 
-@pytest.mark.parametrize("version", [4, 5, 10**9])
+@pytest.mark.parametrize(
+    "changes",
+    [
+        *({name: None} for name in PYRAMID.to_json() if name != "opaque"),
+        {"z": -1},
+        {"z": 29},
+        {"dtype": "uint7"},
+        {"finished": "all"},
+        {"shards": ["0/4/2"]},
+        {"shards": {"0/4": "0f" * 8}},
+        {"shards": {"0/4/2/0": "0f" * 8}},
+        {"shards": {"a/4/2": "0f" * 8}},
+    ],
+    ids=str,
+)
+def test_an_index_whose_parts_cannot_be_is_refused(changes: dict[str, object]) -> None:
+    with pytest.raises(CatalogError):
+        parse(edited(PARTS, parts={**PYRAMID.to_json(), **changes}), KEY)
+
+
+@pytest.mark.parametrize("field", PYRAMID.to_json())
+def test_an_index_without_a_field_of_its_parts_is_refused(field: str) -> None:
+    parts = {name: value for name, value in PYRAMID.to_json().items() if name != field}
+    with pytest.raises(CatalogError):
+        parse(edited(PARTS, parts=parts), KEY)
+
+
+def test_an_index_of_before_there_were_parts_is_read() -> None:
+    said = json.loads(dump(RELIEF))
+    del said["parts"]
+    assert parse(json.dumps(said).encode(), KEY) == RELIEF
+
+
+@pytest.mark.parametrize("version", [5, 6, 10**9])
 def test_an_index_of_a_newer_version_is_neither_read_nor_damaged(version: int) -> None:
     for data in (edited(version=version), json.dumps({"version": version}).encode()):
-        with pytest.raises(NewerMetadata, match=f"{KEY} has metadata version {version}, .* reads 3: upgrade"):
+        with pytest.raises(NewerMetadata, match=f"{KEY} has metadata version {version}, .* reads 4: upgrade"):
             parse(data, KEY)
 
 

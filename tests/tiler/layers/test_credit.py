@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from tests.support.layers import MakeLayer
 from tests.support.rasters import MakeRaster, scene
-from tiler.ingest.ingest import examined
+from tiler.ingest.examine import examined
 from tiler.layers.catalog import Layer, tilejson
 from tiler.layers.credit import plain_markup
 from tiler.raster.options import Options
@@ -80,5 +80,5 @@ def test_tilejson_is_clean_of_new_layers_and_of_old_ones(make_raster: MakeRaster
 def test_the_revision_is_that_of_what_was_asked(make_raster: MakeRaster, make_layer: MakeLayer) -> None:
     path = make_raster(values=scene(60, 60))
     layer: Layer = make_layer(path, attribution=f"<b>x</b>{LINK}")
-    assert examined(str(path), Options(attribution=f"<b>x</b>{LINK}"))[2] == layer.revision
+    assert examined(str(path), Options(attribution=f"<b>x</b>{LINK}"))[2].revision == layer.revision
     assert layer.asked.attribution == f"<b>x</b>{LINK}"

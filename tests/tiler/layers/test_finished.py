@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import rasterio
 from mercantile import Tile
 from rio_cogeo.cogeo import cog_validate
 
@@ -18,6 +17,7 @@ from seeder.cache.deep import deep_findings
 from seeder.select.selection import Selection
 from tests.support.layers import MakeLayer, layer_of, local_stores
 from tests.support.oracle import EXACT, alone, decoded, drawn, psnr, tiles_of
+from tests.support.parts import cog_bytes, facts_of, file_with, parts_of, pixels_at, pyramid_of
 from tests.support.rasters import MakeRaster, Recipe, scene, write_raster
 from tests.support.site import answered, event
 from tiler import keys
@@ -82,12 +82,6 @@ def copied_tiles(layer: Layer) -> list[Tile]:
     return [tile for z in zooms for tile in tiles_of(layer, z)]
 
 
-def cog_of(layer: Layer, stores: Stores) -> Path:
-    """The file of the layer's COG."""
-    assert stores.sources.root
-    return stores.sources.root / layer.source
-
-
 def test_tiles_are_those_of_the_lossless_bake_byte_for_byte(pair: tuple[Stores, Layer, Layer]) -> None:
     stores, plain, finished = pair
     for z in range(plain.maxzoom + 1):
@@ -98,33 +92,45 @@ def test_tiles_are_those_of_the_lossless_bake_byte_for_byte(pair: tuple[Stores, 
     assert copied_tiles(plain) == []
 
 
-def test_gdal_reads_the_pixels_of_the_tiles(pair: tuple[Stores, Layer, Layer]) -> None:
+def test_gdal_reads_the_pixels_of_the_tiles(pair: tuple[Stores, Layer, Layer], tmp_path: Path) -> None:
     stores, _, layer = pair
-    assert layer.bake
-    path = cog_of(layer, stores)
-    assert cog_validate(str(path), quiet=True)[0]
-    for level in range(layer.bake.finished):
-        z = layer.bake.z - level
-        with rasterio.open(path, **({"OVERVIEW_LEVEL": level - 1} if level else {})) as cog:
-            values, mask = cog.read(), cog.dataset_mask()
+    pyramid = pyramid_of(layer)
+    for name, data in cog_bytes(layer, stores).items():
+        (tmp_path / f"{name}.tif").write_bytes(data)
+        assert cog_validate(str(tmp_path / f"{name}.tif"), quiet=True)[0]
+    assert pyramid.finished == 3
+    for z in range(layer.maxzoom + 1):
+        stored = pixels_at(layer, stores, z)
         for tile in tiles_of(layer, z):
-            column = (tile.x - (layer.bake.x >> level)) % 2**z
-            row = tile.y - (layer.bake.y >> level)
-            part = (slice(256 * row, 256 * row + 256), slice(256 * column, 256 * column + 256))
+            values, mask = stored.tile(tile)
             picture = decoded(alone(layer, stores, tile, own(layer)))
-            shown = mask[part] > 0
-            colours = np.broadcast_to(np.moveaxis(values[:3, *part], 0, -1), (256, 256, 3))
+            shown = mask > 0
+            colours = np.broadcast_to(np.moveaxis(values[:3], 0, -1), (256, 256, 3))
             if layer.format == "webp":
-                assert (picture[..., 3] == mask[part]).all()
+                assert (picture[..., 3] == mask).all()
                 assert (picture[shown, :3] == colours[shown]).all()
             elif shown.any():  # readers of TIFF enlarge the chroma of a JPEG in another manner
                 assert psnr(picture[shown, :3], colours[shown]) > (LIKE if len(values) == 3 else EXACT - 1)
 
 
+def test_what_is_told_opaque_has_no_transparent_pixel(pair: tuple[Stores, Layer, Layer]) -> None:
+    stores, plain, finished = pair
+    for layer in (plain, finished):
+        for place, part in parts_of(layer, stores).items():
+            facts, zoom = facts_of(layer, stores, part), pyramid_of(layer).zoom_of(place.tier)
+            for level, opaque in enumerate(facts.opaque):
+                mask = pixels_at(layer, stores, zoom - level, tier=place.tier).mask
+                blocks = mask.reshape(mask.shape[0] // 256, 256, -1, 256).transpose(0, 2, 1, 3)
+                clear = any((block < 255).any() for block in blocks.reshape(-1, 256, 256) if block.any())
+                assert not (opaque and clear), (place, level)
+                assert layer.format == "webp" or opaque != clear or len(parts_of(layer, stores, place.tier)) > 1
+                assert not (pyramid_of(layer).opaque and clear)
+
+
 def test_other_variants_have_the_same_opacity_and_like_colours(pair: tuple[Stores, Layer, Layer]) -> None:
     stores, plain, finished = pair
-    assert finished.bake
-    for variant, z in ((TileVariant(), finished.bake.z), (TileVariant(2, "png"), finished.bake.z - 1)):
+    base = pyramid_of(finished).z
+    for variant, z in ((TileVariant(), base), (TileVariant(2, "png"), base - 1)):
         pictures = [
             [drawn(layer, stores, tile, variant) for tile in tiles_of(plain, z)[:6]] for layer in (plain, finished)
         ]
@@ -158,8 +164,8 @@ def test_seeding_and_the_redirect_decode_and_encode_nothing(
     def forbidden(*_: object, **__: object) -> None:
         raise AssertionError("decoded or encoded")
 
-    for name in ("read", "warp", "encode"):
-        monkeypatch.setattr(f"tiler.layers.render.{name}", forbidden)
+    for name in ("part_pixels.read", "part_pixels.enlarged", "render.encode"):
+        monkeypatch.setattr(f"tiler.layers.{name}", forbidden)
     block = Block.of(full[0])
     outcome = fill(finished, stores, Request(block, block.full, own(finished)))
     assert outcome.written
@@ -193,7 +199,7 @@ def some_tile(layer: Layer, stores: Stores) -> tuple[Tile, bytes]:
 @pytest.mark.parametrize("damage", ["cut off", "another file's end", "not WebP"])
 def test_a_block_that_is_no_complete_file_is_no_tile(damage: str, finished: Layer, stores: Stores) -> None:
     tile, data = some_tile(finished, stores)
-    path = cog_of(finished, stores)
+    path = file_with(finished, stores, tile)
     whole = path.read_bytes()
     at = whole.index(data)
     changed = {
@@ -212,7 +218,7 @@ def test_a_block_that_is_no_complete_file_is_no_tile(damage: str, finished: Laye
 
 def test_a_deep_check_decodes_copied_tiles(finished: Layer, stores: Stores) -> None:
     tile, data = some_tile(finished, stores)
-    path = cog_of(finished, stores)
+    path = file_with(finished, stores, tile)
     frame = data.index(b"VP8 ") + 8
     broken = data[:frame] + bytes(len(data) - frame)  # complete by its header
     path.write_bytes(path.read_bytes().replace(data, broken))
@@ -256,21 +262,20 @@ def test_a_layer_whose_cog_cannot_hold_tiles_is_refused(why: str, make_raster: M
     assert list(list_layers(stores.sources)) == []
 
 
-def test_only_versions_that_know_finished_tiles_read_such_a_layer(finished: Layer) -> None:
+def test_only_versions_that_know_parts_read_a_layer_with_finished_tiles(finished: Layer) -> None:
     index = dump(finished)
     assert parse(index, "key") == finished
     fields = json.loads(index)
-    assert fields["bake"]["finished"] == 3
-    for known in (1, 2):
+    assert fields["parts"]["finished"] == 3
+    for known in range(1, fields["version"]):
         with pytest.raises(NewerMetadata, match="upgrade tile-seeder"):
             check_version("key", fields["version"], known)
 
 
-def test_a_lossless_bake_is_written_as_by_earlier_versions(make_raster: MakeRaster, make_layer: MakeLayer) -> None:
+def test_a_lossless_bake_has_no_finished_levels(make_raster: MakeRaster, make_layer: MakeLayer) -> None:
     fields = json.loads(dump(make_layer(make_raster(SMALL), format="webp")))
-    assert fields["version"] == 1
     assert "bake" not in fields["asked"]
-    assert "finished" not in fields["bake"]
+    assert fields["parts"]["finished"] == 0
 
 
 def test_options_keep_the_bake_and_the_format() -> None:
@@ -281,17 +286,14 @@ def test_options_keep_the_bake_and_the_format() -> None:
 
 def test_an_overview_is_made_from_lossless_pixels(pair: tuple[Stores, Layer, Layer]) -> None:
     stores, plain, layer = pair
-    assert plain.bake
-    assert layer.bake
-    levels = range(layer.bake.finished, layer.bake.levels)
-    assert len(levels) > 0
-    for level in levels:
-        pictures = []
-        for each in (plain, layer):
-            with rasterio.open(cog_of(each, stores), OVERVIEW_LEVEL=level - 1) as cog:
-                mask = cog.dataset_mask()
-                pictures.append((cog.read(1) * (mask > 0), mask))
-        assert all((one == other).all() for one, other in zip(*pictures, strict=True))
+    base, tiers = pyramid_of(layer).z, pyramid_of(layer).tiers
+    assert tiers > 1
+    for tier in range(tiers - 1):  # the last level of each, from which the next tier is baked
+        pictures = [pixels_at(each, stores, base - 3 * (tier + 1), tier=tier) for each in (plain, layer)]
+        assert pictures[0].mask.any()
+        assert (pictures[0].mask == pictures[1].mask).all()
+        values, others = (each.values * (each.mask > 0) for each in pictures)
+        assert (values == others).all()
 
 
 def test_the_bytes_do_not_depend_on_the_number_of_workers(make_raster: MakeRaster, tmp_path: Path) -> None:
@@ -301,5 +303,5 @@ def test_the_bytes_do_not_depend_on_the_number_of_workers(make_raster: MakeRaste
         stores = local_stores(tmp_path / str(jobs))
         options = Options(bake="finished", format="webp")
         layer = ingest(str(path), "layer", options, stores, jobs=jobs, progress=lambda _done, _total: None).layer
-        cogs.append(cog_of(layer, stores).read_bytes())
+        cogs.append(cog_bytes(layer, stores))
     assert cogs[0] == cogs[1]

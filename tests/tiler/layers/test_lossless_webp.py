@@ -71,4 +71,6 @@ def test_heights_take_no_lossy_format(make_raster: MakeRaster, make_layer: MakeL
 def test_earlier_versions_do_not_read_such_a_layer(make_raster: MakeRaster, make_layer: MakeLayer) -> None:
     layer = make_layer(make_raster(RASTERS["grey"][0]), format="webp-lossless")
     fields = json.loads(dump(layer))
-    assert (fields["version"], fields["format"], fields["asked"]["format"]) == (3, "webp", "webp-lossless")
+    assert (fields["version"], fields["format"], fields["asked"]["format"]) == (4, "webp", "webp-lossless")
+    virtual = make_layer(make_raster(RASTERS["grey"][0]), "virtual", format="webp-lossless", virtual=True)
+    assert json.loads(dump(virtual))["version"] == 3

@@ -16,7 +16,7 @@ from click.testing import CliRunner, Result
 from seeder.cli import main as cli
 from tests.support.files import accompanied
 from tests.support.rasters import Recipe, scene, write_raster
-from tiler.layers import render
+from tiler.layers import raster_pixels
 from tiler.layers.catalog import dump, load_layer, parse
 from tiler.layers.origin import check_origins
 from tiler.settings import Settings
@@ -125,14 +125,14 @@ def test_a_raster_that_changes_in_the_middle_of_a_seed_leaves_no_wrong_tile(
     assert run("seed", "alps", *ZOOMS).exit_code == 0
     right = tiles(tmp_path)
     shutil.rmtree(tmp_path / "data" / "tiles" / "alps")
-    real, reads = render.warp, 0
+    real, reads = raster_pixels.warp, 0
 
     def disturbed(*words: Any) -> Any:
         nonlocal reads
         reads += 1
         if reads == when + 1:
             shutil.copy(successor, path)
-            monkeypatch.setattr(render, "opened", fresh)  # as a process that has just begun
+            monkeypatch.setattr(raster_pixels, "opened", fresh)  # as a process that has just begun
         return real(*words)
 
     def fresh(*words: Any, **more: Any) -> Any:
@@ -141,7 +141,7 @@ def test_a_raster_that_changes_in_the_middle_of_a_seed_leaves_no_wrong_tile(
         forget()
         return opened(*words, **more)
 
-    monkeypatch.setattr(render, "warp", disturbed)
+    monkeypatch.setattr(raster_pixels, "warp", disturbed)
     result = run("seed", "alps", *ZOOMS, "--max-failed", "100")
     found = tiles(tmp_path)
     assert found.items() <= right.items()

@@ -14,9 +14,10 @@ from tests.support.imports import MODULES
 from tests.support.layers import MakeLayer
 from tests.support.oracle import drawn, tiles_of
 from tests.support.rasters import MakeRaster, scene
+from tests.support.site import memory
 from tiler.errors import BadSource, SourceReadError
-from tiler.ingest.bake import Baker, lay_out
-from tiler.ingest.ingest import examined
+from tiler.ingest.baker import Baker, Below
+from tiler.ingest.examine import examined
 from tiler.ingest.survey import survey
 from tiler.raster.datasets import DRIVERS, OpenOptions, forget, opened
 from tiler.raster.options import Options
@@ -55,11 +56,11 @@ def test_a_virtual_layer_is_drawn_only_with_them(
 def test_a_bake_opens_only_with_them(make_raster: MakeRaster, tmp_path: Path) -> None:
     path = make_raster(values=scene(60, 60))
     plain, trusted = (survey(str(path), Options(trust_source=each)) for each in (False, True))
-    bake = lay_out(plain.bounds, plain.base)
     retold(path)
-    Baker(trusted, bake, tmp_path)
+    below = Below("layer", memory(), {}, {})
+    Baker(trusted, 0, tmp_path, None, below)
     with pytest.raises(SourceReadError):
-        Baker(plain, bake, tmp_path)
+        Baker(plain, 0, tmp_path, None, below)
 
 
 def test_a_survey_opens_only_with_them(make_raster: MakeRaster) -> None:

@@ -432,10 +432,10 @@ def test_a_bake_is_the_same_where_all_goes_the_slow_way(
         fast.append(found is not None)
         return found
 
-    monkeypatch.setattr("tiler.ingest.bake.warp_valid", counted)
+    monkeypatch.setattr("tiler.ingest.ground.warp_valid", counted)
     layer = ingest(str(path), "fast", asked, stores, jobs=1, progress=silent).layer
     assert any(fast)
-    monkeypatch.setattr("tiler.ingest.bake.warp_valid", lambda *_: None)
+    monkeypatch.setattr("tiler.ingest.ground.warp_valid", lambda *_: None)
     slow = ingest(str(path), "slow", asked, stores, jobs=1, progress=silent).layer
     for z in (layer.maxzoom, 13, 12):
         for tile in tiles_of(layer, z):

@@ -7,9 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.support.baked import read_zoom
 from tests.support.layers import MakeLayer
 from tests.support.oracle import drawn, tiles_of
 from tests.support.rasters import MakeRaster
+from tiler.grid import Window
 from tiler.image.style import Pixels, Values
 from tiler.ingest.survey import survey
 from tiler.layers.catalog import Options
@@ -54,6 +56,26 @@ def test_a_world_that_begins_elsewhere_has_the_same_tiles(
     apart = np.abs(plain[rows][:, columns].astype(int) - other[rows][:, columns])
     assert apart.mean() < 0.2
     assert np.quantile(apart, 0.999) <= 2
+
+
+@pytest.mark.parametrize("west", [170.0, -100.0])
+@pytest.mark.parametrize("resampling", ["average", "cubic", "bilinear"])
+def test_a_smooth_world_that_begins_elsewhere_has_no_line_there(
+    resampling: str, west: float, make_raster: MakeRaster, make_layer: MakeLayer, stores: Stores
+) -> None:
+    """GDAL averaged the pixels in which the raster begins and ends over the whole globe."""
+    columns = 288
+    around = np.arange(columns) / columns * 2 * np.pi
+    values = np.rint(np.tile(127 + 90 * np.sin(2 * around), (1, 128, 1))).astype(np.uint8)
+    first = round((west + 180) / 360 * columns)
+
+    def whole(name: str, begin: int) -> Values:
+        bounds = (-180 + begin * 360 / columns, -80.0, 180 + begin * 360 / columns, 80.0)
+        path = make_raster(values=np.roll(values, -begin, axis=2), bounds=bounds, name=f"{name}.tif")
+        layer = make_layer(path, name, resampling=resampling, max_zoom=1)
+        return read_zoom(layer, stores, 1, Window(1, 0, 100, 512, 312))[0].astype(int)
+
+    assert np.abs(whole("plain", 0) - whole("other", first)).max() <= 4
 
 
 @pytest.mark.parametrize(

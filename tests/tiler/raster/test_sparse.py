@@ -1,4 +1,4 @@
-"""Unwritten parts of a raster are found without reading them, and change no byte of a COG."""
+"""Unwritten parts of a raster are found without reading them, and change no byte of a part."""
 
 from __future__ import annotations
 
@@ -16,14 +16,16 @@ from affine import Affine
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.support.baked import bytes_of_parts
 from tests.support.layers import MakeLayer, silent
 from tests.support.oracle import drawn, tiles_of
 from tests.support.rasters import scene
+from tests.support.site import memory
 from tiler.errors import NoRoom
 from tiler.image.style import PLAIN
-from tiler.ingest import bake
-from tiler.ingest.bake import bake_cog
-from tiler.ingest.disk_space import check_room
+from tiler.ingest import ground, mosaic
+from tiler.ingest.disk_space import check_target
+from tiler.ingest.ingest import ingest
 from tiler.ingest.survey import survey
 from tiler.raster import sample
 from tiler.raster.datasets import forget, opened
@@ -78,12 +80,11 @@ def kind(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
-def baked(path: Path, folder: Path, **options: Any) -> bytes:
-    """The bytes of a raster's COG."""
-    forget()
-    folder.mkdir()
-    bake_cog(survey(str(path), Options(**options)), folder / "index.tif", jobs=1, progress=silent)
-    return (folder / "index.tif").read_bytes()
+def baked(path: Path, **options: Any) -> dict[str, bytes]:
+    """The parts of a raster, baked into new stores."""
+    stores = Stores(memory(), memory(), "http://tiles.test")
+    layer = ingest(str(path), "layer", Options(**options), stores, jobs=1, progress=silent).layer
+    return bytes_of_parts(layer, stores)
 
 
 @pytest.fixture
@@ -100,29 +101,29 @@ def warps(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
         monkeypatch.setattr(owner, attribute, call)
 
-    counted("warp", bake, "warp")
-    counted("chunk", bake.Baker, "_read")
+    counted("warp", ground, "warp")
+    counted("chunk", mosaic.OneRaster, "warp")
     return seen
 
 
 def in_full(monkeypatch: pytest.MonkeyPatch) -> None:
     """Bake without detecting empty parts."""
-    monkeypatch.setattr(bake, "gaps_of", lambda *_: None)
-    monkeypatch.setattr(bake, "bare", lambda *_: False)
+    monkeypatch.setattr(mosaic, "gaps_of", lambda *_: None)
+    monkeypatch.setattr(ground, "bare", lambda *_: False)
 
 
 def test_a_sparse_raster_bakes_to_the_same_bytes_as_if_all_of_it_were_warped(
     kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = write_sparse(tmp_path / "sparse.tif", **KINDS[kind])
-    quickly = baked(path, tmp_path / "quickly", resampling="bilinear")
+    quickly = baked(path, resampling="bilinear")
     in_full(monkeypatch)
-    assert quickly == baked(path, tmp_path / "in full", resampling="bilinear")
+    assert quickly == baked(path, resampling="bilinear")
 
 
 @pytest.mark.parametrize("kind", ["nodata", "alpha", "bands apart", "negative"], indirect=True)
 def test_chunks_of_which_nothing_was_written_are_not_baked(kind: str, tmp_path: Path, warps: list[str]) -> None:
-    baked(write_sparse(tmp_path / "sparse.tif", **KINDS[kind]), tmp_path / "out")
+    baked(write_sparse(tmp_path / "sparse.tif", **KINDS[kind]))
     assert warps.count("chunk") <= 2
 
 
@@ -130,7 +131,7 @@ def test_a_chunk_that_holds_no_valid_pixel_is_not_warped(tmp_path: Path, warps: 
     path = write_sparse(tmp_path / "sparse.tif", nodata=0, SPARSE_OK=False)  # its blocks are there, and hold 0
     with rasterio.open(path) as made:
         assert made.get_tag_item("BLOCK_OFFSET_0_0", "TIFF", 1)
-    baked(path, tmp_path / "out")
+    baked(path)
     assert warps.count("chunk") >= 4
     assert warps.count("warp") <= 9  # of 544 pixels, around the spot
 
@@ -148,9 +149,9 @@ def test_an_overview_that_is_baked_from_may_be_sparse_too(
     assert (gaps is not None) == (sparse == "YES")
     if gaps is None:
         return
-    quickly = baked(path, tmp_path / "quickly", max_zoom=zoom - 1)
+    quickly = baked(path, max_zoom=zoom - 1)
     in_full(monkeypatch)
-    assert quickly == baked(path, tmp_path / "in full", max_zoom=zoom - 1)
+    assert quickly == baked(path, max_zoom=zoom - 1)
 
 
 def test_what_was_never_written_and_is_valid_is_shown(tmp_path: Path, make_layer: MakeLayer, stores: Stores) -> None:
@@ -190,10 +191,10 @@ def test_between_the_members_of_a_vrt_nothing_is_baked(
     tmp_path: Path, member: str, warps: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = vrt(tmp_path / "mosaic.vrt", source(member, (650.5, 300)) + source(member, (680, 620), tag="ComplexSource"))
-    quickly = baked(path, tmp_path / "quickly", resampling="bilinear")
+    quickly = baked(path, resampling="bilinear")
     assert warps.count("chunk") <= 2
     in_full(monkeypatch)
-    assert quickly == baked(path, tmp_path / "in full", resampling="bilinear")
+    assert quickly == baked(path, resampling="bilinear")
 
 
 def test_a_cell_that_a_source_of_a_vrt_touches_is_written(tmp_path: Path, member: str) -> None:
@@ -315,7 +316,9 @@ def places(shape: tuple[int, ...]) -> Iterator[list[tuple[int, int]]]:
 def test_progress_ends_with_all_chunks_where_the_last_are_bare(tmp_path: Path) -> None:
     told: list[tuple[int, int]] = []
     path = write_sparse(tmp_path / "sparse.tif", nodata=0, spot=(10, 10, 50, 50))
-    bake_cog(survey(str(path), Options()), tmp_path / "out.tif", jobs=1, progress=lambda *step: told.append(step))
+    ingest(
+        str(path), "layer", Options(), Stores(memory(), memory(), ""), jobs=1, progress=lambda *step: told.append(step)
+    )
     assert told[-1][0] == told[-1][1] > len(told)
     assert told == sorted(told)
 
@@ -365,4 +368,4 @@ def test_a_bake_needs_room_only_for_what_is_written(tmp_path: Path, monkeypatch:
     for free, fits in ((3 * side * side, True), (side * side // 4, False)):
         monkeypatch.setattr("shutil.disk_usage", lambda _, free=free: SimpleNamespace(free=free))
         with nullcontext() if fits else pytest.raises(NoRoom):
-            check_room(tmp_path, found)
+            check_target(tmp_path, found)

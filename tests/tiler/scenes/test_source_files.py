@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sqlite3
 import tempfile
 import zipfile
@@ -22,13 +23,16 @@ from hypothesis import strategies as st
 from rasterio.crs import CRS
 from rasterio.vrt import WarpedVRT
 
+from tests.support.baked import keys_of_parts, stored_parts
 from tests.support.files import SOURCE, accompanied, described, raw
 from tests.support.layers import silent
 from tests.support.oracle import files_under
 from tests.support.rasters import MakeRaster, Recipe, scene, write_raster
 from tests.support.site import memory
 from tiler.errors import BadSource, SourceReadError, TilerError, UnknownLayer
+from tiler.ingest import examine as examine_module
 from tiler.ingest import ingest as ingest_module
+from tiler.ingest.bake import Bake
 from tiler.ingest.ingest import ingest
 from tiler.ingest.survey import revision_of
 from tiler.layers.catalog import load_layer
@@ -72,8 +76,8 @@ def gone(old: Path, _new: Path) -> None:
 
 
 @cache
-def undisturbed(seed: int, form: str, *, sidecar: bool) -> tuple[str, bytes]:
-    """Revision and COG of an undisturbed ingest."""
+def undisturbed(seed: int, form: str, how: str, *, sidecar: bool) -> tuple[str, frozenset[str]]:
+    """Revision and parts of an undisturbed ingest."""
     with tempfile.TemporaryDirectory() as folder:
         member = plain(Path(folder, "member.tif"), seed)
         if sidecar:
@@ -82,12 +86,22 @@ def undisturbed(seed: int, form: str, *, sidecar: bool) -> tuple[str, bytes]:
         if form == "vrt of vrt":
             path = described(Path(folder, "two.vrt"), described(Path(folder, "one.vrt"), "member.tif").name)
         stores = empty()
-        layer = take(path, stores).layer
-        return layer.revision, stores.sources.get(layer.source)
+        layer = take(path, stores, format=how).layer
+        return layer.revision, frozenset(keys_of_parts(layer, stores))
+
+
+POINTS: dict[str, tuple[Any, str]] = {
+    "survey": (examine_module, "survey"),
+    "hash": (examine_module, "hashes_of"),
+    "bake": (Bake, "run"),
+    "part": (Bake, "_write"),
+    "choose": (ingest_module, "choose"),
+    "footprint": (ingest_module, "_footprint"),
+}
 
 
 @given(
-    st.sampled_from(["survey", "revision_of", "bake_cog", "choose", "_footprint"]),
+    st.sampled_from(sorted(POINTS)),
     st.booleans(),
     st.sampled_from([overwritten, renamed, accompanied, gone]),
     st.sampled_from(["tif", "vrt", "vrt of vrt"]),
@@ -96,11 +110,13 @@ def undisturbed(seed: int, form: str, *, sidecar: bool) -> tuple[str, bytes]:
 def test_whatever_changes_between_two_reads_the_pixels_are_those_that_were_hashed_or_nothing_is_published(
     point: str, before: bool, change: Callable[[Path, Path], None], form: str, asked: dict[str, Any]
 ) -> None:
+    """Nor is a part stored as one of other pixels: the next ingest would use it."""
     with tempfile.TemporaryDirectory() as folder:
         member, other = plain(Path(folder, "member.tif"), 1), plain(Path(folder, "other.tif"), 2)
         path = member if form == "tif" else described(Path(folder, "one.vrt"), "member.tif")
         path = described(Path(folder, "two.vrt"), "one.vrt") if form == "vrt of vrt" else path
-        real, changed = getattr(ingest_module, point), []
+        owner, name = POINTS[point]
+        real, changed = getattr(owner, name), []
 
         def disturbed(*args: Any, **kwargs: Any) -> Any:
             if before and not changed:
@@ -110,27 +126,27 @@ def test_whatever_changes_between_two_reads_the_pixels_are_those_that_were_hashe
                 changed.append(change(member, other))
             return done
 
-        stores = empty()
-        with patch.object(ingest_module, point, disturbed):
+        stores, how = empty(), asked.get("format", "png")
+        known = {undisturbed(seed, form, how, sidecar=sidecar) for seed, sidecar in ((1, False), (2, False), (1, True))}
+        layer = None
+        with patch.object(owner, name, disturbed):
             try:
                 layer = take(path, stores, **asked).layer
             except TilerError:
-                assert list(stores.sources.list("")) == list(stores.tiles.list("")) == []
+                assert list(stores.tiles.list("")) == []
+                assert all(re.match("sources/layer/(parts|shards)/", each.key) for each in stores.sources.list(""))
                 with pytest.raises(UnknownLayer):
                     load_layer(stores.sources, "layer")
-                return
+        assert any(stored_parts("layer", stores) <= parts for _, parts in known)
+        if layer is None:
+            return
         if layer.bake is None:
             assert not changed
             return
-        known = {
-            undisturbed(1, form, sidecar=False),
-            undisturbed(2, form, sidecar=False),
-            undisturbed(1, form, sidecar=True),
-        }
-        pixels = {cog for _, cog in known}
+        parts = frozenset(keys_of_parts(layer, stores))
+        assert parts in {each for _, each in known}
         if not asked:
-            assert (layer.revision, stores.sources.get(layer.source)) in known
-        assert stores.sources.get(layer.source) in pixels
+            assert (layer.revision, parts) in known
         if changed:  # only what comes after the last look at the raster does no harm
             assert point == "choose"
 

@@ -111,13 +111,19 @@ def test_a_sweep_takes_only_such_files_and_only_old_ones(folder: Store) -> None:
 def test_verify_counts_none_of_it_and_removes_it_where_it_looks(words: list[str], data: Path) -> None:
     before = run(verify, "alps", "--data", data, "--jobs", 1, *words)
     (job,) = (data / "private" / "jobs").iterdir()
-    (revision,) = (path for path in (data / "private" / "sources" / "alps").iterdir() if path.is_dir())
+    private = data / "private" / "sources" / "alps"
+    folders = {path for path in private.iterdir() if path.is_dir()}
+    parts, shards = private / "parts", private / "shards"
+    (revision,) = folders - {parts, shards}
+    (part, *_), (shard, *_) = parts.glob("*.tif"), shards.glob("*.json")
     left = [
         leave(data / "tiles" / f"{KEY}#1"),
         leave(data / "tiles" / "alps/5/16/999.png#1"),
         leave(job / "done" / "5-16-8#1"),
         leave(job / "job.json#1"),
         leave(revision / "index.json#2"),
+        leave(parts / f"{part.name}#1"),
+        leave(shards / f"{shard.name}#3"),
     ]
     beside = [leave(data / place / "other" / "index.json#1") for place in ("private/sources", "tiles")]
     after = run(verify, "alps", "--data", data, "--jobs", 1, *words)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -212,6 +213,13 @@ def test_the_first_bytes_come_with_the_size_of_all(store: Store, length: int) ->
     data = bytes(range(100))
     store.put("sources/index.tif", data, content_type="image/tiff")
     assert store.first("sources/index.tif", length) == (data[:length], 100)
+
+
+def test_a_process_that_receives_a_store_opens_it(store: Store) -> None:
+    store.put("sources/index.tif", b"data", content_type="image/tiff")
+    received = pickle.loads(pickle.dumps(store))
+    assert (received.url, received.s3, received.root) == (store.url, store.s3, store.root)
+    assert received.get("sources/index.tif") == b"data"
 
 
 @settings(max_examples=examples(40), suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -11,7 +11,7 @@ import pytest
 from tiler.errors import WorkerDied
 
 SCRIPT = """
-from tiler.ingest.processes import stream
+from tiler.processes import stream
 
 def make():
     return abs

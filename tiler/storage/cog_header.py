@@ -1,15 +1,17 @@
 """Check the header of a baked COG against its file size.
 
 libtiff takes a list of blocks that it could not read for one without blocks, and GDAL then returns zeros. A baked COG
-has all directories first, then its blocks without a gap, those of the last directory first, to the end of the file.
-So the sizes of the blocks give their offsets and the size of the file.
+has all directories first, then its blocks without a gap, those of the last level first, to the end of the file. Each
+block is followed by its mask; earlier versions put the masks of a level before its blocks. So the sizes of the blocks
+give their offsets and the size of the file.
 """
 
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from itertools import pairwise
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -20,7 +22,16 @@ MAGIC = struct.pack("<2sHHH", b"II", 43, 8, 0)
 SIZES = {3: 2, 4: 4, 12: 8, 16: 8}  # bytes of the TIFF types in a baked COG
 ENTRY = np.dtype([("tag", "<u2"), ("kind", "<u2"), ("count", "<u8"), ("value", "<u8")])
 SUBFILE, OFFSETS, LENGTHS = 254, 324, 325
+MASK = 4  # in the value of SUBFILE
 Sizes = npt.NDArray[np.uint64]
+
+
+class Image(NamedTuple):
+    """The block offsets and sizes of a directory, in bytes; whether it is a mask."""
+
+    offsets: Sizes
+    sizes: Sizes
+    masked: bool
 
 
 class _DamagedError(Exception):
@@ -34,22 +45,62 @@ def is_intact(part: Part, size: int) -> bool:
     """
     try:
         images, end = _images(part, size)
-        for offsets, sizes in reversed(images):
-            ends = sizes.cumsum(dtype=np.uint64) + np.uint64(end)
-            if not np.array_equal(offsets, np.where(sizes > 0, ends - sizes, 0)):
-                return False
-            end = int(ends[-1])
     except _DamagedError:
         return False
     except LookupError:
         return True
+    return any(_is_placed(images, end, size, together=together) for together in (True, False))
+
+
+def _is_placed(images: Sequence[Image], end: int, size: int, *, together: bool) -> bool:
+    """Whether blocks fill a file of `size` bytes from `end`, masks behind their blocks if `together`."""
+    for level in reversed(list(_levels(images, together=together))):
+        lengths = np.stack([image.sizes for image in level], axis=1)
+        ends = lengths.ravel().cumsum(dtype=np.uint64).reshape(lengths.shape) + np.uint64(end)
+        offsets = np.where(lengths > 0, ends - lengths, 0)
+        if not all(np.array_equal(image.offsets, offsets[:, number]) for number, image in enumerate(level)):
+            return False
+        end = int(ends[-1, -1])
     return end == size
 
 
-def _images(part: Part, size: int) -> tuple[list[tuple[Sizes, Sizes]], int]:
+def _levels(images: Sequence[Image], *, together: bool) -> Iterator[Sequence[Image]]:
+    """The directories of each level: its blocks and their masks together, or each alone."""
+    for number, image in enumerate(images):
+        following = images[number + 1 : number + 2] if together else ()
+        if not (together and image.masked):
+            yield (image, *(each for each in following if each.masked and len(each.sizes) == len(image.sizes)))
+
+
+def masks_behind(part: Part, size: int) -> dict[int, int]:
+    """The size of the mask behind each block that is followed by one, by the offset of the block.
+
+    Empty for a damaged header, or if `part` raises LookupError: it is too long to read here.
+    """
+    found: dict[int, int] = {}
+    try:
+        images, _ = _images(part, size)
+    except (_DamagedError, LookupError):
+        return found
+    for image, mask in pairwise(images):
+        if mask.masked and len(image.sizes) == len(mask.sizes):
+            behind = (mask.sizes > 0) & (image.offsets + image.sizes == mask.offsets)
+            found.update(zip(image.offsets[behind].tolist(), mask.sizes[behind].tolist(), strict=True))
+    return found
+
+
+def block_lists(part: Part, size: int) -> list[tuple[Sizes, Sizes]] | None:
+    """Offsets and sizes of the blocks of each directory of a baked COG, in bytes; None if its header is damaged."""
+    try:
+        return [(image.offsets, image.sizes) for image in _images(part, size)[0]]
+    except _DamagedError:
+        return None
+
+
+def _images(part: Part, size: int) -> tuple[list[Image], int]:
     """Read block offsets and sizes per directory, and the end of the last directory, in bytes."""
     head = _exact(part, 0, 16)
-    images, at, end = list[tuple[Sizes, Sizes]](), int.from_bytes(head[8:], "little"), 16
+    images, at, end = list[Image](), int.from_bytes(head[8:], "little"), 16
     if head[:8] != MAGIC:
         raise _DamagedError
     while at:
@@ -69,7 +120,8 @@ def _images(part: Part, size: int) -> tuple[list[tuple[Sizes, Sizes]], int]:
                 lists[int(entry["tag"])] = np.frombuffer(data, f"<u{SIZES[int(entry['kind'])]}").astype(np.uint64)
         if set(lists) != {OFFSETS, LENGTHS} or len(lists[OFFSETS]) != len(lists[LENGTHS]):
             raise _DamagedError
-        images.append((lists[OFFSETS], lists[LENGTHS]))
+        kind = int(entries["value"][entries["tag"] == SUBFILE][0]) if SUBFILE in entries["tag"] else 0
+        images.append(Image(lists[OFFSETS], lists[LENGTHS], masked=bool(kind & MASK)))
         at = following
     return images, end
 

@@ -1,0 +1,307 @@
+"""Changes to the scenes of a layer: the same as a full ingest, and only the tiles that differ are put."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from seeder.cache.prepare_job import prepare
+from seeder.operations.ingest import ingest
+from seeder.operations.refresh import NextSource, refresh
+from seeder.operations.renew import RenewResult
+from seeder.operations.report import Report
+from seeder.operations.run import RunOptions, run_plan
+from seeder.operations.scenes import SceneChanges, ScenesChanged, Sources, listed_scenes, read_sources
+from seeder.operations.update import UpdateContext, UpdateOptions
+from seeder.select.selection import Selection
+from tests.support.clock import nothing_in_flight
+from tests.support.layers import local_stores
+from tests.support.oracle import files_under
+from tests.support.rasters import Recipe, scene, write_raster
+from tests.support.reports import Recorded
+from tests.support.scene_grid import counted_puts, paint, scene_grid
+from tiler.errors import BadOption, BadSource, TilerError
+from tiler.layers.catalog import Layer, load_layer
+from tiler.layers.render import TileVariant
+from tiler.raster.options import Options
+from tiler.settings import Settings
+from tiler.storage.store import Stores
+
+PIXEL = 2 * 20037508.342789244 / 256 / 2**10  # Mercator metres of a pixel at zoom 10
+ONE = RunOptions(jobs=1)
+
+
+@dataclass(frozen=True)
+class Land:
+    """The layer `land` of scenes in a folder."""
+
+    data: Path
+    rasters: Path
+
+    @property
+    def stores(self) -> Stores:
+        """Its stores."""
+        return local_stores(self.data)
+
+    @property
+    def layer(self) -> Layer:
+        """Its current revision."""
+        return load_layer(self.stores.sources, "land")
+
+    @property
+    def scenes(self) -> list[str]:
+        """The file names of its scenes, the lowest first."""
+        return [Path(each.address).name for each in listed_scenes(self.layer, self.stores.sources)]
+
+    def ingest(self, *names: str, jobs: int = 1, **options: Any) -> Layer:
+        """Ingest rasters of the folder."""
+        asked = Options(**options)
+        sources = Sources(tuple(str(self.rasters / name) for name in names))
+        rasters = read_sources(sources, asked, Report(), jobs=1)
+        return ingest(rasters, "land", asked, self.stores, Report(), jobs=jobs).layer
+
+    def seed(self) -> None:
+        """Store all tiles."""
+        layer, stores = self.layer, self.stores
+        zooms = tuple(range(layer.minzoom, layer.maxzoom + 1))
+        plan = prepare(layer, Selection(zooms), TileVariant(), force=False, stores=stores)
+        assert run_plan(plan, ONE, self.settings, stores, Report()).passed
+
+    @property
+    def settings(self) -> Settings:
+        """The settings of its folder."""
+        return Settings.from_env({}, data=str(self.data))
+
+    def refresh(
+        self,
+        *names: str,
+        report: Report | None = None,
+        options: dict[str, Any] | None = None,
+        **changes: tuple[str, ...],
+    ) -> RenewResult:
+        """A whole new list of rasters, or changes to the list."""
+        add, replace = (
+            tuple(str(self.rasters / name) for name in changes.get(verb, ())) for verb in ("add", "replace")
+        )
+        every = tuple(str(self.rasters / name) for name in names)
+        source = NextSource(
+            Sources(every), options or {}, scene_changes=SceneChanges(add, replace, changes.get("drop", ()))
+        )
+        context = UpdateContext(self.stores, self.settings, UpdateOptions(), report or Report())
+        return refresh("land", context, ONE, source)
+
+    def tiles(self) -> dict[str, bytes]:
+        """The stored tiles."""
+        found = files_under(self.data / "tiles")
+        return {key: (self.data / "tiles" / key).read_bytes() for key in found if key.endswith(".png")}
+
+
+@pytest.fixture(autouse=True)
+def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The fence has passed, so nothing waits."""
+    nothing_in_flight(monkeypatch)
+
+
+@pytest.fixture(scope="module")
+def seeded(tmp_path_factory: pytest.TempPathFactory) -> Land:
+    """Two of four scenes that overlap, all tiles stored; to be copied."""
+    folder = tmp_path_factory.mktemp("land")
+    boxes = {"a": (5.0, 45.0, 7.0, 47.0), "b": (6.5, 45.0, 8.5, 47.0), "c": (6.0, 46.5, 8.0, 48.0), "new/b": None}
+    for seed, (name, box) in enumerate(boxes.items()):
+        (folder / name).parent.mkdir(exist_ok=True)
+        path = folder / f"{name}.tif"
+        write_raster(path, Recipe(values=scene(90, 90, seed=seed), bounds=box or boxes["b"] or ()))
+        os.utime(path, (1e9, 1e9))  # all of one size and time: only their addresses differ
+    land = Land(folder / "data", folder)
+    land.ingest("a.tif", "b.tif", min_zoom=4)
+    land.seed()
+    return land
+
+
+@pytest.fixture
+def land(seeded: Land, tmp_path: Path) -> Land:
+    """A copy of `seeded`."""
+    return Land(Path(shutil.copytree(seeded.data, tmp_path / "data")), seeded.rasters)
+
+
+CHANGES: dict[str, tuple[tuple[str, ...], dict[str, tuple[str, ...]], tuple[str, ...], tuple[int, int, int, int]]] = {
+    # a whole list, or changes; the scenes then; numbers added, replaced, dropped and kept
+    "add": ((), {"add": ("c.tif",)}, ("a.tif", "b.tif", "c.tif"), (1, 0, 0, 2)),
+    "replace": ((), {"replace": ("new/b.tif",)}, ("a.tif", "new/b.tif"), (0, 1, 0, 1)),
+    "replace the lowest": ((), {"replace": ("a.tif",)}, ("a.tif", "b.tif"), (0, 1, 0, 1)),
+    "drop": ((), {"drop": ("b*",)}, ("a.tif",), (0, 0, 1, 1)),
+    "all at once": (
+        (),
+        {"add": ("c.tif",), "replace": ("new/b.tif",), "drop": ("a.tif",)},
+        ("new/b.tif", "c.tif"),
+        (1, 1, 1, 0),
+    ),
+    "a whole list": (("c.tif", "b.tif"), {}, ("c.tif", "b.tif"), (1, 0, 1, 1)),
+    "another order": (("b.tif", "a.tif"), {}, ("b.tif", "a.tif"), (0, 0, 0, 2)),
+}
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_a_change_gives_the_tiles_of_a_full_ingest(land: Land, name: str, tmp_path: Path) -> None:
+    every, changes, then, counts = CHANGES[name]
+    report = Recorded()
+    with counted_puts() as puts:
+        before = land.tiles()
+        assert land.refresh(*every, report=report, **changes).passed
+    assert land.scenes == [Path(each).name for each in then]
+    told = [step for step in report.steps if isinstance(step, ScenesChanged)]
+    assert told == [ScenesChanged("land", *counts)]
+    full = Land(tmp_path / "full", land.rasters)
+    full.ingest(*then, min_zoom=4, max_zoom=land.layer.maxzoom)
+    full.seed()
+    expected, found = full.tiles(), land.tiles()
+    assert {key: data for key, data in found.items() if expected.get(key) != data} == {}
+    differing = {key for key, data in found.items() if before.get(key) != data}
+    assert differing <= set(puts)
+    assert {key for key in before if key not in expected} == before.keys() - found.keys()
+
+
+def test_the_same_changes_again_change_nothing(land: Land) -> None:
+    for changes in ({"add": ("c.tif",)}, {"drop": ("a.tif",)}):
+        land.refresh(**changes)
+        index, scenes = land.layer, land.scenes
+        with counted_puts() as puts:
+            assert land.refresh(**changes).passed
+        assert (land.layer, land.scenes, puts) == (index, scenes, [])
+
+
+def test_a_scene_that_was_changed_and_back_again_leaves_the_first_tiles(land: Land) -> None:
+    first, layer = land.tiles(), land.layer
+    land.refresh(replace=("new/b.tif",))
+    assert land.tiles() != first
+    land.refresh(replace=("b.tif",))
+    assert land.tiles() == first
+    assert land.layer.bake == layer.bake
+
+
+def unreadable(land: Land) -> str:
+    (land.data.parent / "text.tif").write_text("no raster")
+    return str(land.data.parent / "text.tif")
+
+
+def grey(land: Land) -> str:
+    return str(write_raster(land.data.parent / "grey.tif", Recipe(values=scene(20, 20, 1))))
+
+
+def changed(land: Land) -> str:
+    """A scene of the layer, with other content."""
+    path = land.rasters / "a.tif"
+    os.utime(path, (path.stat().st_atime, path.stat().st_mtime + 100))
+    return str(path)
+
+
+WRONG: dict[str, tuple[type[TilerError], str, Callable[[Land], dict[str, tuple[str, ...]]]]] = {
+    "an unknown scene dropped": (BadOption, "no scene of layer 'land' matches 'z.tif'", lambda _: {"drop": ("z.tif",)}),
+    "all dropped": (BadOption, "no scene would be left", lambda _: {"drop": ("*.tif",)}),
+    "an unknown scene replaced": (BadOption, "no scene of layer 'land' named c.tif", lambda _: {"replace": ("c.tif",)}),
+    "a missing file": (BadSource, "nowhere.tif", lambda _: {"add": ("nowhere.tif",)}),
+    "no raster": (BadSource, "text.tif", lambda land: {"add": (unreadable(land),)}),
+    "one good and one bad": (BadSource, "text.tif", lambda land: {"add": ("c.tif", unreadable(land))}),
+    "a pattern of nothing": (BadSource, "z[*]", lambda _: {"add": ("z*.tif",)}),
+    "other bands": (BadSource, "grey.tif", lambda land: {"add": (grey(land),)}),
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_wrong_changes_are_raised_in_a_line_and_change_nothing(land: Land, name: str) -> None:
+    error, why, changes = WRONG[name]
+    given = changes(land)
+    before = files_under(land.data)
+    with pytest.raises(error, match=why) as caught:
+        land.refresh(**given)
+    assert "\n" not in str(caught.value)
+    assert files_under(land.data) == before
+
+
+def test_a_scene_that_changed_is_read_again_whatever_the_change(land: Land, tmp_path: Path) -> None:
+    copy = Land(land.data, Path(shutil.copytree(land.rasters, tmp_path / "rasters")))
+    copy.refresh("a.tif", "b.tif")
+    for at, change in enumerate(({"add": ("a.tif",)}, {"add": ("c.tif",)}, {"drop": ("c.tif",)})):
+        paint(copy.rasters / "a.tif", 3 + at, 3, 9, 9)
+        report = Recorded()
+        assert copy.refresh(report=report, **change).passed
+        (told,) = (step for step in report.steps if isinstance(step, ScenesChanged))
+        assert told.replaced == 1
+    assert copy.scenes == ["a.tif", "b.tif"]
+
+
+def test_scenes_that_are_gone_are_named_unless_they_are_dropped(land: Land, tmp_path: Path) -> None:
+    copy = Land(land.data, Path(shutil.copytree(land.rasters, tmp_path / "rasters")))
+    copy.refresh("a.tif", "b.tif")
+    (copy.rasters / "a.tif").unlink()
+    with pytest.raises(BadSource, match=r"a\.tif"):
+        copy.refresh(add=("c.tif",))
+    assert copy.refresh(drop=("a.tif",), add=("c.tif",)).passed
+    assert copy.scenes == ["b.tif", "c.tif"]
+
+
+def test_the_scenes_of_one_raster_cannot_be_changed(land: Land) -> None:
+    land.ingest("a.tif")
+    with pytest.raises(BadOption, match="made of one raster: ingest all of its scenes"):
+        land.refresh(add=("c.tif",))
+
+
+@pytest.mark.parametrize("changes", [{}, {"add": ("c.tif",)}])
+def test_options_of_how_scenes_are_read_apply_to_all_scenes(
+    land: Land, tmp_path: Path, changes: dict[str, tuple[str, ...]]
+) -> None:
+    every = () if changes else ("a.tif", "b.tif")
+    assert land.refresh(*every, options={"bands": (3, 2, 1)}, **changes).passed
+    full = Land(tmp_path / "full", land.rasters)
+    full.ingest("a.tif", "b.tif", *changes.get("add", ()), min_zoom=4, bands=(3, 2, 1))
+    full.seed()
+    expected = full.tiles()
+    assert {key for key, data in land.tiles().items() if expected.get(key) != data} == set()
+
+
+# A hundred scenes
+
+
+@pytest.fixture(scope="module")
+def hundred(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Land]:
+    """A hundred scenes of 1,200 x 1,200 pixels, off the grid of tiles; all tiles of zooms 0 to 10 are stored."""
+    folder = tmp_path_factory.mktemp("hundred")
+    west, north = (37.3 - 300 * 256) * PIXEL, (200 * 256 + 11.7) * PIXEL
+    scene_grid(folder / "scenes", 10, side=1200, pixel=PIXEL, west=west, north=north)
+    land = Land(folder / "data", folder)
+    layer = land.ingest("scenes", jobs=2)
+    assert (layer.scenes, layer.minzoom, layer.maxzoom) == (100, 0, 10)
+    land.seed()
+    yield land
+    shutil.rmtree(folder)
+
+
+def test_of_a_hundred_scenes_one_changed_and_twelve_tiles_are_put_at_most(hundred: Land) -> None:
+    before = hundred.tiles()
+    assert len(before) > 2900
+    times = {key: (hundred.data / "tiles" / key).stat().st_mtime_ns for key in before}
+    parts = {each.key: each.modified for each in hundred.stores.sources.list("sources/land/parts/")}
+    paint(hundred.rasters / "scenes" / "scene-4-5.tif", 430, 600, 120, 100)  # within one tile of the base
+    with counted_puts() as puts:
+        result = hundred.refresh("scenes")
+    assert result.passed
+    after = hundred.tiles()
+    differing = {key for key, data in after.items() if before[key] != data}
+    assert 0 < len(differing) <= len(puts) <= 12
+    assert differing <= set(puts)
+    assert len(puts) == len(set(puts))
+    assert after.keys() == before.keys()
+    untouched = before.keys() - set(puts)
+    assert {key: (hundred.data / "tiles" / key).stat().st_mtime_ns for key in untouched} == {
+        key: times[key] for key in untouched
+    }
+    now = {each.key: each.modified for each in hundred.stores.sources.list("sources/land/parts/")}
+    pixels = {key for key in parts if key.endswith(".tif")}
+    assert {key: now[key] for key in pixels} == {key: parts[key] for key in pixels}, "a part was written again"
+    assert len([key for key in now if key.endswith(".tif") and key not in parts]) <= 5

@@ -1,0 +1,42 @@
+"""Find the scenes that touch a window of the grid."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from tiler.grid import TILE, Window, resolution
+from tiler.scenes.scene import Scene
+
+MARGIN = 8  # pixels of the base around a scene, or of the scene if they are larger, that its kernels may reach
+
+
+class SceneIndex:
+    """Scenes, the lowest first, by their place at zoom `z`."""
+
+    def __init__(self, scenes: Sequence[Scene], z: int) -> None:
+        self._scenes = scenes
+        self._boxes = np.array([_box(scene, z) for scene in scenes])
+
+    def touching(self, window: Window) -> list[Scene]:
+        """The scenes that may have pixels in the window, in their order."""
+        world = TILE << window.z
+        left, top, right, bottom = self._boxes.T
+        inside = (top < window.y + window.height) & (bottom > window.y)
+        start = np.mod(window.x - left, world)  # of the window, from the scene's west edge
+        found = np.flatnonzero(inside & ((start < right - left) | (start + window.width > world)))
+        return [self._scenes[each] for each in found.tolist()]
+
+
+def _box(scene: Scene, z: int) -> tuple[float, float, float, float]:
+    """Left, top, right and bottom of a scene and its kernels, in pixels of the world at zoom `z`; right > left."""
+    world, bounds = TILE << z, scene.bounds
+    margin = MARGIN * max(1.0, scene.resolution / resolution(z))
+    left = (bounds.west + 180) / 360 * world - margin
+    right = left + bounds.width / 360 * world + 2 * margin
+    north, south = (
+        world * (0.5 - float(np.arcsinh(np.tan(np.radians(each)))) / (2 * np.pi))
+        for each in (bounds.north, bounds.south)
+    )
+    return left, north - margin, min(right, left + world), south + margin
