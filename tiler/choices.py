@@ -9,7 +9,7 @@ from tiler.keys import FORMATS, Format
 Resampling = Literal["nearest", "bilinear", "cubic", "cubic_spline", "lanczos", "average", "mode"]
 Terrain = Literal["", "hillshade", "slope", "terrain-rgb", "terrarium"]
 Choice = Format | Literal["webp-lossless", "auto"]  # auto: chosen from rendered sample tiles
-Bake = Literal["lossless", "finished"]  # finished: most blocks of the COG are tiles in the layer's format
+Bake = Literal["lossless", "finished"]  # finished: blocks of parts are tiles in the layer's format
 Overlap = Literal["last", "first", "newest", "finest"]  # the scene on top where scenes overlap
 
 RESAMPLINGS: tuple[Resampling, ...] = get_args(Resampling)

@@ -18,7 +18,7 @@ from seeder.api.selecting import Zooms, zooms_of
 from seeder.api.sourcing import Given, Source
 from seeder.jobs.ledger import jobs, layer_of
 from seeder.operations.ingest import created_stores, ingest, with_zooms
-from seeder.operations.scenes import name_from, read_sources
+from seeder.operations.scenes import known_scenes, name_from, read_sources
 from tiler.choices import Overlap
 from tiler.errors import BadOption
 from tiler.keys import check_layer
@@ -100,7 +100,7 @@ class Workspace:
         each STAC item. With `checksum`, changed scenes are recognized by content, not by size and time.
 
         The same rasters with the same options change nothing. `progress` takes the number of headers read and of all,
-        of chunks baked, then of bytes uploaded. `scratch` is the folder for the bake. `repair` replaces damaged layer
+        then of chunks baked. `scratch` is the folder for the bake. `repair` replaces damaged layer
         metadata.
 
         `seed` names zooms to seed on this machine afterwards, as `layer.job`; a zoom that the layer would lack is
@@ -122,7 +122,8 @@ class Workspace:
         wanted, workers, report = options_of(options), processes_of(jobs), CallbackReport(progress)
         staging = staging_of(self.settings, scratch)
         zooms = () if seed is None else parsed("seed", seed, partial(zooms_of, seed))
-        rasters = read_sources(sources, wanted, report, jobs=workers)
+        known = known_scenes(name, wanted, Stores.open(self.settings).sources)
+        rasters = read_sources(sources, wanted, report, jobs=workers, known=known)
         with created_stores(self.settings) as stores:
             done = ingest(
                 rasters,

@@ -28,7 +28,7 @@ def deep_findings(
 ) -> Iterator[Finding]:
     """Problems of the stored tiles of `block_masks`, compared with fresh renders by `jobs` processes.
 
-    Tiles with other bytes are decoded, and so are tiles that are copied from the COG, because that decodes nothing.
+    Tiles with other bytes are decoded, and so are tiles that are copied from blocks, because that decodes nothing.
     Missing tiles and tiles of 0 bytes are skipped: listing finds them.
 
     Raises:

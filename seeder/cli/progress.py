@@ -109,8 +109,7 @@ class Meter:
                 desc=label,
                 total=total,
                 initial=done,
-                unit="B" if unit == "byte" else unit,
-                unit_scale=unit == "byte",
+                unit=unit,
                 delay=delay,
                 file=sys.stderr,
                 dynamic_ncols=True,
@@ -131,8 +130,6 @@ class Meter:
         if self._total is None:
             return f"{self._label}: {self.done:,} {self._unit}s, {rate:,.0f} per second"
         text = f"{self._label}: {self.done:,} of {self._total:,} {self._unit}s"
-        if self._unit == "byte":
-            text = f"{self._label}: {self.done / 1e6:,.1f} of {self._total / 1e6:,.1f} MB"
         if self._total:
             text += f" ({self.done / self._total:.0%})"
         return text + (f", {(self._total - self.done) / rate:,.0f} s left" if rate else "")

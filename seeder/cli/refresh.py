@@ -160,11 +160,12 @@ def refresh(
     scene_changes, sources = SceneChanges(add, replace, drop), make_sources(source)
     if source and scene_changes:
         raise BadOption("SOURCE lists all scenes: leave it out, or leave out --add, --replace and --drop")
-    if not (source or scene_changes) and (changes or sources != Sources(())):
-        load_layer(stores.sources, layer)  # an unknown layer is reported first
+    options_only = not (source or scene_changes) and bool(changes or sources != Sources(()))
+    if options_only and not load_layer(stores.sources, layer).scenes:  # an unknown layer is reported first
         raise BadOption(f"raster options need SOURCE: run `seeder refresh {layer} SOURCE ...`")
     staging = Staging(scratch, settings.temporary)
-    next_source = NextSource(sources, changes, staging, scene_changes) if source or scene_changes else None
+    afresh = bool(source or scene_changes or options_only)
+    next_source = NextSource(sources, changes, staging, scene_changes) if afresh else None
     report = RefreshReport(stores.tiles.url, as_json=as_json, confirm_above=arguments.confirm_above)
     context = arguments.context(settings, stores, report)
     if arguments.dry_run:

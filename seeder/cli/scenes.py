@@ -81,7 +81,7 @@ def scenes(layer: str, as_geojson: bool, as_json: bool, settings: Settings) -> N
         rows = [
             (
                 scene.address,
-                called(scene.crs),
+                called(scene.crs).strip("'"),
                 f"{scene.resolution:.3g} m",
                 scene.listed.date or "-",
                 scene.bounds.rounded,

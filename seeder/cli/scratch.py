@@ -17,5 +17,5 @@ def scratch_option(command: Command) -> Command:
         metavar="DIR",
         default="",
         shell_complete=complete_folder,
-        help="Folder for the bake and unfinished uploads.  [default: beside the data, or TMPDIR, or /var/tmp]",
+        help="Folder for the parts that are being baked.  [default: beside the data, or TMPDIR, or /var/tmp]",
     )(command)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
-from seeder.operations.report import Advance, Report
+from seeder.operations.report import Report
 from tiler.errors import BadSource, SourceReadError
 from tiler.grid import Bounds, check_zooms, tile_ranges
 from tiler.ingest.examine import Approve, approved, examined, named
@@ -26,7 +26,7 @@ from tiler.storage.folder import removed_on_error
 from tiler.storage.store import Stores
 
 UNCHANGED = "interrupted: nothing was changed"
-INTERRUPTED_UPLOAD = "interrupted: run the same command again to resume the upload"
+INTERRUPTED_BAKE = "interrupted: the layer is unchanged; the same command continues"
 
 
 @contextmanager
@@ -54,8 +54,7 @@ def ingest(
 ) -> Ingested:
     """Make `source`, a raster or scenes, the current revision of `layer`; see `tiler.ingest.ingest.ingest`.
 
-    An upload is a stage of its own after the bake, in bytes; `staging` names the scratch folder. An unchanged raster
-    rewrites TileJSON if its address is not that of `stores`.
+    `staging` names the scratch folder. An unchanged raster rewrites TileJSON if its address is not that of `stores`.
 
     Raises:
         BadSource: the raster cannot become a layer.
@@ -64,11 +63,7 @@ def ingest(
     """
     if isinstance(source, str):
         check_source(source)
-    with ExitStack() as stack:
-        bake = report.bake(f"ingest {layer}", interrupted=UNCHANGED)
-        progress, activity = stack.enter_context(bake)
-        uploading = UploadStage(f"upload {layer}", report, stack)
-        staging = replace(staging, note=report.note, uploading=uploading)
+    with report.bake(f"ingest {layer}", interrupted=INTERRUPTED_BAKE) as (progress, activity):
         done = ingest_raster(
             source,
             layer,
@@ -77,7 +72,7 @@ def ingest(
             jobs=jobs,
             progress=progress,
             stage=activity,
-            staging=staging,
+            staging=replace(staging, note=report.note),
             repair=repair,
             approve=approve,
         )
@@ -161,24 +156,3 @@ def with_zooms(layer: str, zooms: tuple[int, ...]) -> Approve:
         check_zooms(layer, zooms, survey.minzoom, survey.maxzoom, ingested=False)
 
     return approve
-
-
-class UploadStage:
-    """Report an upload as a stage; its first call ends the stages in `stack` and begins this one."""
-
-    def __init__(self, label: str, report: Report, stack: ExitStack) -> None:
-        self._label = label
-        self._report = report
-        self._stack = stack
-        self._advance: Advance | None = None
-        self._sent = 0
-
-    def __call__(self, sent: int, total: int) -> None:
-        """Take the bytes sent and all; bytes that are sent again count once."""
-        if self._advance is None:
-            self._stack.close()
-            stage = self._report.stage(self._label, total, done=sent, unit="byte", interrupted=INTERRUPTED_UPLOAD)
-            self._advance, self._sent = self._stack.enter_context(stage), sent
-        if sent > self._sent:
-            self._advance(sent - self._sent)
-            self._sent = sent

@@ -104,7 +104,7 @@ class NextSource:
         known = kept_scenes(layer, stores.sources) if self.scene_changes or layer.scenes else None
         again = any(value != getattr(layer.asked, name) for name, value in self.changes.items() if name not in UNREAD)
         scenes: str | SceneList
-        if self.scene_changes and known:
+        if known and not self.sources.names:
             changes, earlier = self.scene_changes, earlier_scenes(layer, stores.sources)
             scenes, counts = change_scenes(
                 layer, known, changes, self.sources, options, report, jobs=jobs, earlier=earlier, again=again

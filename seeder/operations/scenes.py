@@ -5,17 +5,17 @@ from __future__ import annotations
 import fnmatch
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from seeder.operations.report import Report
 from tiler.choices import Overlap
-from tiler.errors import BadOption, CatalogError, MissingObject
+from tiler.errors import BadOption, CatalogError, MissingObject, UnknownLayer
 from tiler.ingest.existing import kept_revision
 from tiler.inputs import check_source
 from tiler.keys import layer_from, scenes_key
-from tiler.layers.catalog import Layer
-from tiler.raster.options import Options
+from tiler.layers.catalog import Layer, load_layer
+from tiler.raster.options import ACCESS, UNREAD, Options
 from tiler.scenes.alike import check_alike
 from tiler.scenes.expand import expand
 from tiler.scenes.headers import read_scenes
@@ -23,8 +23,6 @@ from tiler.scenes.order import ordered
 from tiler.scenes.scene import Listed, Scene
 from tiler.scenes.scene_list import SceneList, parse
 from tiler.storage.store import Store
-
-LISTED = 3  # names that a message lists
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +109,21 @@ def kept_scenes(layer: Layer, sources: Store) -> SceneList:
     return parse(sources.get(key), key)
 
 
+def known_scenes(layer: str, options: Options, sources: Store) -> SceneList | None:
+    """The scenes of a layer, if their headers were read with the same options; None if there are none.
+
+    Raises:
+        NewerMetadata, StoreError: the layer's metadata is of a newer version, or could not be read.
+    """
+    try:
+        current = load_layer(sources, layer)
+        unread = {name: getattr(options, name) for name in (*UNREAD, *ACCESS)}
+        alike = current.scenes > 0 and replace(current.asked, **unread) == options
+        return replace(kept_scenes(current, sources), overlap="last", asset="") if alike else None
+    except (UnknownLayer, CatalogError, MissingObject):  # reported before the bake
+        return None
+
+
 def earlier_scenes(layer: Layer, sources: Store) -> tuple[Scene, ...]:
     """The scenes of the revision before a layer's current one; none if they are unknown."""
     before = kept_revision(sources, layer.id, layer.previous) if layer.previous else None
@@ -146,40 +159,39 @@ def change_scenes(
 
     A replacement takes the place of the scene of its address or, if there is one only, of its file name. Changes that
     were made already are harmless to repeat: adding an unchanged scene, or dropping one that the revision before had.
-    The others are read `again` if they were read with other options.
+    Of the others, those that changed are read again and count as replaced; all are read `again` if they were read with
+    other options.
 
     Raises:
-        BadOption: a scene to drop or replace is unknown, or one to add is there already and changed.
+        BadOption: a scene to drop or replace is unknown.
         BadScenes: a new scene is of another kind than those that stay.
         BadSource, StoreError: see `read_sources`.
     """
     dropped = _matching(layer, before, earlier, changes.drop)
     scenes = [scene for scene in before.scenes if scene.address not in dropped]
-    if any(not scene.fingerprint for scene in scenes):
-        scenes = list(_read(sources, [scene.listed for scene in scenes], options, report, jobs=jobs))
-    present = {scene.address: scene for scene in scenes}
-    replacing, adding = (
-        _read(sources, _listed(sources, names, options, report), options, report, jobs=jobs, known=known)
-        for names, known in ((changes.replace, None), (changes.add, present))
+    replaced, added = (_listed(sources, names, options, report) for names in (changes.replace, changes.add))
+    places = [_place(layer, each.address, scenes) for each in replaced]
+    stay = [scene for place, scene in enumerate(scenes) if place not in places]
+    known = {} if again else _by_address(before)
+    afresh, replacing = (
+        _read(sources, listed, options, report, jobs=jobs, known=same)
+        for listed, same in (([scene.listed for scene in stay], known), (replaced, None))
     )
-    for scene in replacing:
-        scenes[_place(layer, scene, scenes)] = scene
+    for place, scene in zip(places, replacing, strict=True):
+        scenes[place] = scene
+    there = {scene.address: scene for scene in afresh}
+    scenes = [there.get(scene.address, scene) for scene in scenes]
+    present = {scene.address: scene for scene in scenes}
+    adding = _read(sources, added, options, report, jobs=jobs, known=present)
     new = [scene for scene in adding if scene.address not in present]
-    changed = [each.address for each in adding if present.get(each.address, each).fingerprint != each.fingerprint]
-    if changed:
-        raise BadOption(f"{_names(changed)}: already in layer {layer.id!r} and changed: use --replace to read it again")
     scenes += new
     if not scenes:
         raise BadOption(f"no scene would be left: use `seeder remove {layer.id}` to remove the layer")
     read = {scene.address for scene in (*replacing, *new)}
-    kept = [scene for scene in scenes if scene.address not in read]
-    if again:
-        afresh = _read(sources, [scene.listed for scene in kept], options, report, jobs=jobs)
-        others = {scene.address: scene for scene in (*afresh, *replacing, *new)}
-        scenes = [others[scene.address] for scene in scenes]
-        kept = list(afresh)
-    check_alike(scenes, kept[0] if kept else None)
-    counts = ScenesChanged(layer.id, len(new), len(replacing), len(dropped), len(scenes) - len(new) - len(replacing))
+    check_alike(scenes, next((scene for scene in scenes if scene.address not in read), None))
+    changed_since = sum(one.fingerprint != other.fingerprint for one, other in zip(stay, afresh, strict=True))
+    number = len(replacing) + changed_since
+    counts = ScenesChanged(layer.id, len(new), number, len(dropped), len(scenes) - len(new) - number)
     return SceneList(tuple(scenes), sources.overlap or before.overlap, sources.asset or before.asset), counts
 
 
@@ -255,27 +267,22 @@ def _matching(layer: Layer, scenes: SceneList, earlier: Sequence[Scene], pattern
 def _matches(scene: Scene, pattern: str) -> bool:
     """Whether a scene has this name or address, or matches this pattern."""
     same = scene.address in (pattern, str(Path(pattern).absolute()))
-    return same or any(fnmatch.fnmatchcase(name, pattern) for name in (_name(scene), scene.address))
+    return same or any(fnmatch.fnmatchcase(name, pattern) for name in (_name(scene.address), scene.address))
 
 
-def _place(layer: Layer, scene: Scene, scenes: Sequence[Scene]) -> int:
+def _place(layer: Layer, address: str, scenes: Sequence[Scene]) -> int:
     """The place of the scene to replace."""
-    same = [place for place, each in enumerate(scenes) if each.address == scene.address]
-    same = same or [place for place, each in enumerate(scenes) if _name(each) == _name(scene)]
+    same = [place for place, each in enumerate(scenes) if each.address == address]
+    same = same or [place for place, each in enumerate(scenes) if _name(each.address) == _name(address)]
     if len(same) != 1:
         count = "no scene" if not same else f"{len(same)} scenes"
         raise BadOption(
-            f"{scene.address}: {count} of layer {layer.id!r} named {_name(scene)}; "
+            f"{address}: {count} of layer {layer.id!r} named {_name(address)}; "
             f"use --drop for the old scenes and --add for the new one"
         )
     return same[0]
 
 
-def _name(scene: Scene) -> str:
+def _name(address: str) -> str:
     """The file name of a scene."""
-    return scene.address.rpartition("/")[2]
-
-
-def _names(addresses: Sequence[str]) -> str:
-    rest = len(addresses) - LISTED
-    return ", ".join(addresses[:LISTED]) + (f" and {rest} more" if rest > 0 else "")
+    return address.rpartition("/")[2]

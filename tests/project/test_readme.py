@@ -33,7 +33,7 @@ timing.fence_seconds = lambda *, folder: 0.0
 """
 
 
-GUIDES = ("terrain", "which-format")
+GUIDES = ("terrain", "which-format", "many-scenes")
 APART = ("seeder serve", "python bench/")  # one does not end, the other wants more rasters
 
 
@@ -54,7 +54,19 @@ def folder(tmp_path: Path) -> Path:
     heights = 10 * scene(300, 300, bands=1).astype(np.float32)
     write_raster(tmp_path / "dem.tif", Recipe(values=heights, bounds=(6.0, 46.0, 6.3, 46.3)))
     (tmp_path / "field.geojson").write_text(json.dumps({"type": "Polygon", "coordinates": [FIELD]}))
+    write_flights(tmp_path)
     return tmp_path
+
+
+def write_flights(folder: Path) -> None:
+    """Write the flights of the guide for many scenes: six scenes in May, two more in June, a corrected one."""
+    may = [f"flight-may/{column}_{row}" for column in (100, 101, 102) for row in (200, 201)]
+    for seed, name in enumerate((*may, "flight-june/103_200", "flight-june/103_201", "corrected/101_200")):
+        column, row = map(int, Path(name).name.split("_"))
+        west, north = 6.66 + (column - 100) / 200, 46.5 - (row - 200) / 200
+        file = folder / f"{name}.tif"
+        file.parent.mkdir(exist_ok=True)
+        write_raster(file, Recipe(values=scene(120, 120, seed=seed), bounds=(west, north - 0.005, west + 0.005, north)))
 
 
 @pytest.fixture

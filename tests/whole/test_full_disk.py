@@ -196,6 +196,6 @@ def test_a_bake_ends_where_a_part_cannot_fit_beside_what_is_spooled(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(disk_space.shutil, "disk_usage", lambda _: SimpleNamespace(free=1000))
-    check_rest(tmp_path, 1000, 0.5)
+    check_rest(tmp_path, 1000)
     with pytest.raises(NoRoom, match="not enough disk space in"):
-        check_rest(tmp_path, 1001, 0.5)
+        check_rest(tmp_path, 1001)

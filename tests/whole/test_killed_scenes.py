@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 
@@ -61,7 +62,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Scenes, last written long ago; the folder `ingest` with a seeded layer of all but one, `refresh` with all."""
     folder = tmp_path_factory.mktemp("killed")
     world = World(folder / "ingest", folder / "scenes")
-    world.write((*SCENES, ADDED))
+    for path in world.write((*SCENES, ADDED)):
+        os.utime(path, (1_700_000_000, 1_700_000_000))
     assert not killed(NEVER, world.data, *words(world, "ingest"))
     world.seed()
     shutil.copytree(world.data, folder / "refresh")

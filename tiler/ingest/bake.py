@@ -149,7 +149,7 @@ class Bake:
         wanted, blocks, left = waiting[place]
         blocks.add(baked)
         waiting[place] = wanted, blocks, left - 1
-        check_rest(self.folder, blocks.size, 1.0)
+        check_rest(self.folder, blocks.size)
         self._advance(1)
         if left > 1:
             return None

@@ -53,7 +53,7 @@ def choose(layer: Layer, sources: Store, *, sample: int = SAMPLE) -> tuple[Forma
 
 
 def _opaque(layer: Layer) -> bool:
-    """Whether no tile of any zoom has a transparent pixel: the COG is opaque and ends on tile edges."""
+    """Whether no tile of any zoom has a transparent pixel: its pixels are opaque, and its COG ends on tile edges."""
     bake = layer.bake
     if bake is None or not bake.opaque or isinstance(bake, Pyramid):
         return bake is not None and bake.opaque

@@ -143,12 +143,12 @@ def _spread(dataset: DatasetReader, reading: Reading, rows: int, columns: int) -
         yield from ((row, column) for column in np.unique(np.linspace(0, columns, SAMPLE).astype(int)).tolist())
 
 
-def check_rest(folder: Path, spooled: int, share: float) -> None:
-    """Stop a bake if the COG cannot fit beside `spooled` bytes; `share` of its chunks (0 to 1) are done.
+def check_rest(folder: Path, spooled: int) -> None:
+    """Stop a bake if a part cannot be assembled beside its `spooled` bytes.
 
     Raises:
         NoRoom: it cannot fit.
     """
     free = _free(folder)
     if spooled > free:
-        raise NoRoom(str(folder.parent), int(2 * spooled / share), free + spooled)
+        raise NoRoom(str(folder.parent), 2 * spooled, free + spooled)

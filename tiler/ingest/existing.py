@@ -47,7 +47,7 @@ def is_current(layer: Layer | None, revision: str, source: str, stores: Stores) 
 
 
 def is_complete(layer: Layer, stores: Stores) -> bool:
-    """Whether the history, TileJSON and COG of a layer's current revision are stored."""
+    """Whether the history, TileJSON and parts of a layer's current revision are stored."""
     if not history.sound(stores.sources, layer.id):
         return False
     published = stores.tiles.has(keys.tilejson_key(layer.id))

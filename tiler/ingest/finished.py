@@ -1,4 +1,4 @@
-"""Layers whose COG holds finished tiles: the conditions of `--bake finished`."""
+"""Layers whose parts hold finished tiles: the conditions of `--bake finished`."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ FORM = f"use --format webp, jpg or webp-lossless, or {CURE.removeprefix('use ')}
 
 
 def finished_format(options: Options, style: Style) -> Choice | None:
-    """The format of the tiles to bake into the COG; None for a lossless bake.
+    """The format of the tiles to bake into the parts; None for a lossless bake.
 
     Raises:
-        BadOption: the COG of such a layer cannot hold tiles.
+        BadOption: the parts of such a layer cannot hold tiles.
     """
     if options.bake == "lossless":
         return None

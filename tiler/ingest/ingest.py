@@ -83,7 +83,7 @@ def ingest(
     The same raster with the same options changes nothing, and a kept earlier revision is not baked again. If an
     ingest ends early, the layer is unchanged: its metadata is written last and atomically. Format `auto` is decided
     from the tiles; a layer that already had `auto` keeps its format. `progress` receives the chunks done and their
-    total, `stage` the current step before that. `staging` names the scratch folder and follows an upload. `repair`
+    total, `stage` the current step before that. `staging` names the scratch folder. `repair`
     replaces damaged metadata; the revision of stored tiles is unknown then. `approve` is called before the whole
     raster is read.
 

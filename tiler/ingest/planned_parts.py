@@ -85,7 +85,7 @@ def input_of(raster: Raster, place: Place, zoom: int, below: Mapping[Place, Part
     if place.tier == 0:
         content = raster.content_in(window_of(place, zoom))
     else:
-        content = [below[each].name for each in _children(place, zoom + SERVED) if each in below]
+        content = [below[each].hash for each in _children(place, zoom + SERVED) if each in below]
     recipe = (
         *(RECIPE, versions()[0], survey.dtype, survey.reading.count, survey.resampling, survey.overview),
         *(survey.base, survey.finished, survey.style.palette),

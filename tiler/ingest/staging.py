@@ -1,4 +1,4 @@
-"""The scratch folder of an ingest, and callbacks for its notes and its upload."""
+"""The scratch folder of an ingest, and a callback for its notes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tiler.errors import BadOption
-from tiler.storage.upload import Progress, unwatched
 
 AFTER_REBOOT = Path("/var/tmp")  # noqa: S108 - folders in it are private; a restart does not empty it
 MOUNTS = Path("/proc/mounts")  # of Linux
@@ -20,16 +19,15 @@ RAM_DISKS = {"tmpfs", "ramfs"}
 
 @dataclass(frozen=True, slots=True)
 class Staging:
-    """The scratch folder of an ingest, and callbacks.
+    """The scratch folder of an ingest, and a callback.
 
-    `scratch` is the user's folder, `temporary` that of TMPDIR; either is empty if not set. `uploading` takes the bytes
-    of the COG that are stored in S3, and all; `note` takes a line for the user.
+    `scratch` is the user's folder, `temporary` that of TMPDIR; either is empty if not set. `note` takes a line for the
+    user.
     """
 
     scratch: str = ""
     temporary: str = ""
     note: Callable[[str], object] = lambda _: None
-    uploading: Progress = unwatched
 
     def parent(self, root: Path | None) -> Path:
         """The folder for scratch folders: the user's, else beside the data of a folder store with this `root`.

@@ -60,7 +60,7 @@ class Survey:
     overview: Halving  # of the levels below the base
     stretched: bool  # whether `style.rescale` was computed from a sample
     open_options: OpenOptions
-    finished: Choice | None = None  # format of the tiles to bake into the COG
+    finished: Choice | None = None  # format of the tiles to bake into the parts
     notes: tuple[str, ...] = ()  # for the user
     scenes: tuple[Scene, ...] = ()  # the lowest first; `path` is the first one's
     differs: tuple[str, ...] = ()  # aspects that earlier versions interpreted differently; see `revision_of`

@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from tiler.errors import BadScenes
 from tiler.scenes.scene import Scene
 
-REMOVE = "remove it from the list"
 DIFFER = "differ from the others"
 GDAL_TYPES = {"uint8": "Byte", "int8": "Int8", "uint16": "UInt16", "int16": "Int16", "uint32": "UInt32"} | {
     "int32": "Int32",
@@ -28,7 +27,8 @@ def check_alike(scenes: Sequence[Scene], model: Scene | None = None) -> None:
     usual = _kind(model) if model else kinds.most_common(1)[0][0]
     model = model or next(each for each in scenes if _kind(each) == usual)
     others = [(each.address, _difference(each, model)) for each in scenes if _kind(each) != usual]
-    raise BadScenes(len(scenes), others, DIFFER, "remove them from the list or convert them")
+    cures = dict.fromkeys(_cure(each, model) for each in scenes if _kind(each) != usual)
+    raise BadScenes(len(scenes), others, DIFFER, f"remove them from the list, {' or '.join(cures)}")
 
 
 def _kind(scene: Scene) -> tuple[object, ...]:
@@ -36,20 +36,25 @@ def _kind(scene: Scene) -> tuple[object, ...]:
 
 
 def _difference(scene: Scene, model: Scene) -> str:
-    """The difference of a scene from the model, and its cure."""
+    """The difference of a scene from the model."""
     if bool(scene.palette) != bool(model.palette):
-        has = "it has a palette" if scene.palette else "it has no palette"
-        cure = (
-            "expand its palette with `gdal_translate -expand rgb`" if scene.palette else "convert it with `rgb2pct.py`"
-        )
-        return f"{has}, unlike {model.address}: {REMOVE} or {cure}"
-    count, usual = scene.reading.count, model.reading.count
-    if count != usual:
-        return f"{_bands(count)} instead of {usual}: {REMOVE}, or add --bands 1 to show one band of all"
+        return f"it has {'a' if scene.palette else 'no'} palette, unlike {model.address}"
+    if scene.reading.count != model.reading.count:
+        return f"{_bands(scene.reading.count)} instead of {model.reading.count}"
     if scene.dtype != model.dtype:
-        cure = f"convert it with `gdal_translate -ot {GDAL_TYPES.get(model.dtype, 'Float32')}`"
-        return f"its type is {scene.dtype} instead of {model.dtype}: {REMOVE} or {cure}"
-    return f"its palette is another one than that of {model.address}: {REMOVE} or give all the same palette"
+        return f"its type is {scene.dtype} instead of {model.dtype}"
+    return f"its palette is another one than that of {model.address}"
+
+
+def _cure(scene: Scene, model: Scene) -> str:
+    """The cure of a difference, besides the removal of the scene."""
+    if bool(scene.palette) != bool(model.palette):
+        return "expand palettes with `gdal_translate -expand rgb`" if scene.palette else "convert with `rgb2pct.py`"
+    if scene.reading.count != model.reading.count:
+        return "add --bands 1 to show one band of all"
+    if scene.dtype != model.dtype:
+        return f"convert with `gdal_translate -ot {GDAL_TYPES.get(model.dtype, 'Float32')}`"
+    return "give all the same palette"
 
 
 def _bands(count: int) -> str:

@@ -60,6 +60,8 @@ class Here:
         path = name if foreign or described else self._placed(name.removeprefix("file://"))
         if not os.path.isfile(path):  # noqa: PTH113 - speed
             check_source(path)
+        if "/../" in path and os.path.realpath(tidy := os.path.normpath(path)) == os.path.realpath(path):
+            path = tidy  # the same scene has the same address however it was reached
         return Listed(shown(path), path, date)
 
     def _check(self, name: str, *, foreign: bool, described: bool) -> None:

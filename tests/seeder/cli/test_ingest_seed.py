@@ -245,7 +245,7 @@ def test_the_same_command_continues_an_interrupted_ingest(
         patched.setattr(ingesting, "Bake", interrupted)
         result = one(source)
     assert result.exit_code == 130
-    assert "interrupted: nothing was changed" in result.stderr
+    assert "interrupted: the layer is unchanged; the same command continues" in result.stderr
     assert "is ingested" not in result.stderr
     assert not files_of(data / "tiles")
     layer, done = lines(one(source, "--json"))

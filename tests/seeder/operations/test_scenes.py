@@ -224,17 +224,26 @@ def test_wrong_changes_are_raised_in_a_line_and_change_nothing(land: Land, name:
     assert files_under(land.data) == before
 
 
-def test_an_added_scene_that_changed_is_to_be_replaced(land: Land, tmp_path: Path) -> None:
+def test_a_scene_that_changed_is_read_again_whatever_the_change(land: Land, tmp_path: Path) -> None:
     copy = Land(land.data, Path(shutil.copytree(land.rasters, tmp_path / "rasters")))
     copy.refresh("a.tif", "b.tif")
-    changed(copy)
-    paint(copy.rasters / "a.tif", 3, 3, 9, 9)
-    before = files_under(land.data)
-    with pytest.raises(BadOption, match=r"a\.tif: already in layer 'land' and changed: use --replace to read it again"):
-        copy.refresh(add=("a.tif",))
-    assert files_under(land.data) == before
-    copy.refresh(replace=("a.tif",))
+    for at, change in enumerate(({"add": ("a.tif",)}, {"add": ("c.tif",)}, {"drop": ("c.tif",)})):
+        paint(copy.rasters / "a.tif", 3 + at, 3, 9, 9)
+        report = Recorded()
+        assert copy.refresh(report=report, **change).passed
+        (told,) = (step for step in report.steps if isinstance(step, ScenesChanged))
+        assert told.replaced == 1
     assert copy.scenes == ["a.tif", "b.tif"]
+
+
+def test_scenes_that_are_gone_are_named_unless_they_are_dropped(land: Land, tmp_path: Path) -> None:
+    copy = Land(land.data, Path(shutil.copytree(land.rasters, tmp_path / "rasters")))
+    copy.refresh("a.tif", "b.tif")
+    (copy.rasters / "a.tif").unlink()
+    with pytest.raises(BadSource, match=r"a\.tif"):
+        copy.refresh(add=("c.tif",))
+    assert copy.refresh(drop=("a.tif",), add=("c.tif",)).passed
+    assert copy.scenes == ["b.tif", "c.tif"]
 
 
 def test_the_scenes_of_one_raster_cannot_be_changed(land: Land) -> None:

@@ -143,3 +143,21 @@ def test_an_update_with_a_scene_that_changes_leaves_the_layer_as_it_is(
     with pytest.raises(BadSource, match=r"one\.tif"):
         ingested(paths, stores)
     assert load_layer(stores.sources, "layer") == layer
+
+
+def test_a_scene_with_new_times_and_the_same_pixels_bakes_no_part_above_the_base(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stores = local_stores(tmp_path / "data")
+    paths = [aged(written(tmp_path, "one", WEST)), aged(written(tmp_path, "two", EAST))]
+    truth = ingested(paths, stores)
+    os.utime(paths[0], ns=(10**18, 10**18 + 10**9))
+    bake, tiers = baker.Baker.bake_chunk, set[int]()
+
+    def seen(self: baker.Baker, task: Any) -> Any:
+        tiers.add(self.tier)
+        return bake(self, task)
+
+    monkeypatch.setattr(baker.Baker, "bake_chunk", seen)
+    assert ingested(paths, stores) == truth
+    assert tiers == {0}

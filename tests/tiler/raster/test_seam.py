@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.support.baked import read_zoom
 from tests.support.layers import MakeLayer
 from tests.support.oracle import drawn, tiles_of
-from tests.support.parts import read_zoom
 from tests.support.rasters import MakeRaster
 from tiler.grid import Window
 from tiler.image.style import Pixels, Values

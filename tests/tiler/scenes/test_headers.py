@@ -189,16 +189,17 @@ def test_an_option_that_fits_no_scene_is_an_error_of_the_option(make_raster: Mak
 def test_scenes_differ_by_name_with_the_cure(tmp_path: Path) -> None:
     usual = [write_raster(tmp_path / f"{at}.tif", Recipe(values=scene(30, 30))) for at in range(3)]
     others = {
-        "one.tif": (Recipe(values=scene(30, 30, 1)), "1 band instead of 3: .* --bands 1 "),
-        "deep.tif": (Recipe(values=scene(30, 30).astype(np.uint16)), "uint16 instead of uint8: .*-ot Byte"),
-        "classes.tif": (RECIPES["palette"], "it has a palette, unlike 0.tif: .*-expand rgb"),
+        "one.tif": (Recipe(values=scene(30, 30, 1)), "1 band instead of 3", "add --bands 1 "),
+        "deep.tif": (Recipe(values=scene(30, 30).astype(np.uint16)), "uint16 instead of uint8", "-ot Byte"),
+        "classes.tif": (RECIPES["palette"], "it has a palette, unlike 0.tif", "-expand rgb"),
     }
-    paths = [write_raster(tmp_path / name, recipe) for name, (recipe, _) in others.items()]
+    paths = [write_raster(tmp_path / name, recipe) for name, (recipe, _, _) in others.items()]
     with pytest.raises(BadScenes, match="3 of 6 scenes differ from the others") as caught:
         scenes_of([*paths, *usual])
-    for (address, why), (name, (_, pattern)) in zip(caught.value.scenes, others.items(), strict=True):
+    for (address, why), (name, (_, pattern, cure)) in zip(caught.value.scenes, others.items(), strict=True):
         assert address == name
         assert re.search(pattern, why)
+        assert cure in str(caught.value)
     assert len(scenes_of([usual[0], paths[0]], bands=(1,))) == 2
 
 
