@@ -92,7 +92,9 @@ def read_sources(
         return sources.names[0]
     found = _read(sources, listed, options, report, jobs=jobs, known=_by_address(known))
     asset = sources.asset or (known.asset if known else "")
-    return SceneList(found, sources.overlap or (known.overlap if known else "last"), asset)
+    overlap = sources.overlap or (known.overlap if known else "last")
+    _note_undated(found, overlap, report)
+    return SceneList(found, overlap, asset)
 
 
 def kept_scenes(layer: Layer, sources: Store) -> SceneList:
@@ -192,7 +194,17 @@ def change_scenes(
     changed_since = sum(one.fingerprint != other.fingerprint for one, other in zip(stay, afresh, strict=True))
     number = len(replacing) + changed_since
     counts = ScenesChanged(layer.id, len(new), number, len(dropped), len(scenes) - len(new) - number)
-    return SceneList(tuple(scenes), sources.overlap or before.overlap, sources.asset or before.asset), counts
+    overlap = sources.overlap or before.overlap
+    _note_undated(scenes, overlap, report)
+    return SceneList(tuple(scenes), overlap, sources.asset or before.asset), counts
+
+
+def _note_undated(scenes: Sequence[Scene], overlap: Overlap, report: Report) -> None:
+    """Tell how many scenes have no date, if dates order them."""
+    undated = sum(not scene.listed.date for scene in scenes)
+    if overlap == "newest" and undated:
+        few = f"{undated:,} of {len(scenes):,} scenes have no date and lie below the others"
+        report.note(f"{few}: list their dates in STAC or GeoJSON")
 
 
 def counted(layer: str, before: SceneList | None, after: SceneList) -> ScenesChanged:

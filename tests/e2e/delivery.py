@@ -22,6 +22,7 @@ from tests.e2e.cloudfront import ID, Distribution
 from tests.e2e.fronted import fronted
 from tests.e2e.wire import Exchange, Server
 from tests.e2e.world import Deployed
+from tiler.layers.version import METADATA
 
 State = Literal["rendered", "cached", "stored"]
 HOST = "cdn.test"
@@ -219,6 +220,7 @@ def cloudfront(stack: Deployed, folder: Path) -> Iterator[CloudFront]:
 def described(stack: Deployed, outputs: Mapping[str, str]) -> Iterator[Deployed]:
     """The deployment with a CloudFormation that describes it as one stack with those outputs."""
     told = {"TileBucket": stack.tiles, "SourceBucket": stack.sources, "QueueUrl": stack.queue.url, **outputs}
+    told["MetadataVersion"] = str(METADATA)  # the functions are those of this code
     members = "".join(
         f"<member><OutputKey>{key}</OutputKey><OutputValue>{value}</OutputValue></member>"
         for key, value in told.items()

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from functools import cache
 
 import numpy as np
 from affine import Affine
@@ -21,12 +19,10 @@ from tiler.layers.finished import copied
 from tiler.layers.pyramid import SIDE, Part, Place, Pyramid, across
 from tiler.raster.datasets import opened
 from tiler.raster.warp import KERNEL, enlarged, read
-from tiler.storage.gdal_reads import location, opener, shown
+from tiler.storage.gdal_reads import location, read_heads, shown
 from tiler.storage.store import Store
 
 NEAR = 1e-4  # pixels
-
-AT_ONCE = 9  # parts that are read at the same time: a tile and its neighbours lie in four at most, a chunk in nine
 
 Find = Callable[[Place], Part | None]
 Location = Callable[[Part, int], tuple[str, int]]
@@ -129,19 +125,13 @@ def read_parts(
         return _read(location, part, level, piece, bands)
     values = np.moveaxis(np.zeros((window.height, window.width, bands), dtype), -1, 0)
     mask = np.zeros((window.height, window.width), np.uint8)
-    areas = _threads().map if any(opener(location(part, level)[0]) for *_, part in pieces) else map
-    reads = areas(lambda each: _read(location, each[3], level, each[2], bands), pieces)
-    for (y, x, piece, _), (found, opacity) in zip(pieces, reads, strict=True):
+    read_heads([location(part, level)[0] for *_, part in pieces])
+    for y, x, piece, part in pieces:
+        found, opacity = _read(location, part, level, piece, bands)
         target = slice(y, y + piece.height), slice(x, x + piece.width)
         values[:, *target] = found
         mask[target] = 255 if opacity is None else opacity
     return values, mask
-
-
-@cache
-def _threads() -> ThreadPoolExecutor:
-    """Threads that wait for the store: the parts of a window are read at the same time."""
-    return ThreadPoolExecutor(AT_ONCE, "parts")
 
 
 def _read(location: Location, part: Part, level: int, window: Window, bands: int) -> Area:

@@ -146,7 +146,7 @@ def _warped(
             {"src_transform": transform, "src_crs": dataset.crs},
             window,
             resampling,
-            kernel_of(needed.ratio * shrunk),
+            kernel_of(needed.ratio * shrunk) if resampling != "nearest" else {},
         )
 
 

@@ -11,8 +11,9 @@ import os
 import re
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from functools import lru_cache
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from functools import cache, lru_cache
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -28,6 +29,7 @@ PAGE = 1 << 16  # bytes per read of a file's directories beyond the first read
 PAGES = 32  # cached pages per file
 HEAD = 1 << 22  # most bytes of the first read: they take as long as a few more requests
 FILES = 16  # files with cached pages
+AT_ONCE = 9  # headers read at the same time: a tile and its neighbours lie in four parts at most, a chunk in nine
 
 _MOUNT = re.compile(r"(?:/vsi\w+/)?/tiler-store-(\d+)-(\d+)/(.+)")
 _stores: list[Store] = []
@@ -72,6 +74,26 @@ def header(path: str) -> Iterator[tuple[Callable[[int, int], bytes], int]]:
         return
     with open(path, "rb", buffering=0) as file:  # noqa: PTH123 - a tenth of the time of Path.open
         yield lambda start, length: os.pread(file.fileno(), length, start), os.fstat(file.fileno()).st_size
+
+
+def read_heads(paths: Sequence[str]) -> None:
+    """Read the headers of several files from `location` at the same time, so that opening them waits once.
+
+    An error is left to the opening of the file.
+    """
+    mounted = [path for path in paths if _mounted(path)]
+    if len(mounted) > 1:
+        list(_threads().map(_try, mounted))
+
+
+def _try(path: str) -> None:
+    with suppress(Exception):
+        _pages(path)
+
+
+@cache
+def _threads() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(AT_ONCE, "heads")
 
 
 def opener(path: str) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from seeder.operations.ingest import ingest
 from seeder.operations.report import Report
 from seeder.operations.scenes import Sources, known_scenes, read_sources
 from tests.support.rasters import Recipe, scene, write_raster
+from tiler.choices import Overlap
 from tiler.raster.options import Options
 from tiler.scenes import headers
 from tiler.storage.store import Stores
@@ -40,3 +41,23 @@ def test_headers_are_read_again_only_with_other_options(
     assert [scene.address for scene in found.scenes] == list(names)
     assert sorted(opened) == (sorted(names) if again else [])
     assert known_scenes("sea", options, stores.sources) is None
+
+
+class Notes(Report):
+    """Keeps the notes."""
+
+    def __init__(self) -> None:
+        self.notes: list[str] = []
+
+    def note(self, text: str) -> None:
+        """See `Report.note`."""
+        self.notes.append(text)
+
+
+@pytest.mark.parametrize(("overlap", "noted"), [("newest", 1), ("last", 0)])
+def test_scenes_without_dates_are_told_if_dates_order_them(overlap: Overlap, noted: int, tmp_path: Path) -> None:
+    names = tuple(str(write_raster(tmp_path / f"{at}.tif", Recipe(values=scene(40, 40)))) for at in range(2))
+    report = Notes()
+    read_sources(Sources(names, overlap), Options(), report, jobs=1)
+    assert len(report.notes) == noted
+    assert all(note.startswith("2 of 2 scenes have no date") for note in report.notes)

@@ -90,7 +90,8 @@ def test_nearest_picks_the_very_pixels_that_gdal_picks(
         values, alpha = warped(path, tile, how="nearest", **PRECISION)
         other += int((np.dstack((values * (alpha[..., np.newaxis] > 0), alpha)) != picture).any(axis=-1).sum())
         total += alpha.size
-    assert other <= NEAREST_SHARE[crs] * total
+    # GDAL 3.10 may misplace a pixel by an eighth, otherwise in each window
+    assert other <= NEAREST_SHARE[crs] * (1 if PRECISION else 10) * total
 
 
 @pytest.mark.parametrize("how", ["bilinear", "cubic_spline", "lanczos", "average"])
