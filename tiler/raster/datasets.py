@@ -202,7 +202,11 @@ def _open(
         if cog or opener:
             dataset = rasterio.open(path, driver="GTiff", **options, **opener)
             if cog:
-                _check(path)
+                try:
+                    _check(path)
+                except BaseException:
+                    dataset.close()  # here, because rasterio cannot close it in another thread
+                    raise
             return dataset
         drivers = None if open_options.trusted else _known(env, DRIVERS)
         path = _part(path, drivers, open_options.subdataset)
