@@ -43,7 +43,7 @@ from tiler.layers import version
 from tiler.layers.catalog import Layer, load_layer, revisions, stored, undone, version_of
 from tiler.layers.cog_digests import digest_layer, known_digests
 from tiler.layers.digests import stored_digests
-from tiler.raster.options import ACCESS, UNREAD, Options
+from tiler.raster.options import ACCESS, Options
 from tiler.scenes.scene_list import SceneList
 from tiler.storage.store import Stores
 
@@ -102,7 +102,7 @@ class NextSource:
         """
         options = self.options(layer)
         known = kept_scenes(layer, stores.sources) if self.scene_changes or layer.scenes else None
-        again = any(value != getattr(layer.asked, name) for name, value in self.changes.items() if name not in UNREAD)
+        again = not options.read_alike(layer.asked)
         scenes: str | SceneList
         if known and not self.sources.names:
             changes, earlier = self.scene_changes, earlier_scenes(layer, stores.sources)

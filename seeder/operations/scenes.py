@@ -15,7 +15,7 @@ from tiler.ingest.existing import kept_revision
 from tiler.inputs import check_source
 from tiler.keys import layer_from, scenes_key
 from tiler.layers.catalog import Layer, load_layer
-from tiler.raster.options import ACCESS, UNREAD, Options
+from tiler.raster.options import Options
 from tiler.scenes.alike import check_alike
 from tiler.scenes.expand import expand
 from tiler.scenes.headers import read_scenes
@@ -119,8 +119,7 @@ def known_scenes(layer: str, options: Options, sources: Store) -> SceneList | No
     """
     try:
         current = load_layer(sources, layer)
-        unread = {name: getattr(options, name) for name in (*UNREAD, *ACCESS)}
-        alike = current.scenes > 0 and replace(current.asked, **unread) == options
+        alike = current.scenes > 0 and options.read_alike(current.asked)
         return replace(kept_scenes(current, sources), overlap="last", asset="") if alike else None
     except (UnknownLayer, CatalogError, MissingObject):  # reported before the bake
         return None

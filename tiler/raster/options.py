@@ -64,6 +64,10 @@ class Options:
             del changed["gcps"]
         return {name: value for name, value in changed.items() if name not in ACCESS}
 
+    def read_alike(self, other: Options) -> bool:
+        """Whether these options give the same headers of scenes as `other`; access to them does not matter."""
+        return replace(other, **{name: getattr(self, name) for name in (*UNREAD, *ACCESS)}) == self
+
     def baked(self) -> Options:
         """The options without `OF_S3`, which a baked layer does not need, and earlier versions do not know."""
         return replace(self, requester_pays=False, anonymous=False)
