@@ -100,8 +100,8 @@ class Workspace:
         each STAC item. With `checksum`, changed scenes are recognized by content, not by size and time.
 
         The same rasters with the same options change nothing. `progress` takes the number of headers read and of all,
-        then of chunks baked. `scratch` is the folder for the bake. `repair` replaces damaged layer
-        metadata.
+        then of chunks baked. `scratch` is the folder for the bake. `repair` replaces damaged
+        layer metadata.
 
         `seed` names zooms to seed on this machine afterwards, as `layer.job`; a zoom that the layer would lack is
         rejected before the ingest. For other tiles, a queue or limits call `Layer.seed`. If seeding raises an error,

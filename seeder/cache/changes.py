@@ -208,7 +208,7 @@ def changed_tiles(old: Layer, new: Layer, stores: Stores, load: Load = stored_di
 
 
 def _baked(layer: Layer, sources: Store, load: Load) -> Baked | None:
-    """What was baked of a layer, with its digests; None if they are unknown."""
+    """The parts or the COG of a layer, with digests; None if these are unknown."""
     if isinstance(layer.bake, Pyramid):
         return Parts(layer.id, layer.bake, sources)
     levels = load(layer, sources) if layer.bake else None
@@ -236,7 +236,7 @@ def _unlike(one: Baked, other: Baked, z: int) -> Placed | None:
 
 
 def rendered_alike(old: Layer, new: Layer) -> bool:
-    """Whether all that renders of two baked layers read is the same, except the pixels of their COGs."""
+    """Whether two baked layers differ in nothing but their pixels, as far as renders read them."""
     both = isinstance(old.bake, Pyramid) and isinstance(new.bake, Pyramid)  # whose columns count around the globe
     return _reads(old) == _reads(new) and (both or old.bounds.crosses == new.bounds.crosses)
 

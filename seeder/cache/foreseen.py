@@ -36,7 +36,7 @@ class Differences(Protocol):
 
     @property
     def compared(self) -> bool:
-        """Whether some tiles are known not to differ."""
+        """Whether some tiles certainly do not differ."""
 
     def suspect(self, name: TileName, modified: datetime) -> bool:
         """Whether a tile, last written at a time (UTC), may differ."""
@@ -124,7 +124,7 @@ def foreseen(
 
 
 def _rendered_alike(layer: Layer, survey: Survey, options: Options) -> bool:
-    """Whether all that renders of a layer and of its next revision reads is the same, except their parts."""
+    """Whether a layer and its next revision differ in nothing but their parts, as far as renders read them."""
     assert layer.bake
     bands = tuple(range(1, survey.reading.count + 1))
     automatic = options.format == layer.asked.format == "auto"

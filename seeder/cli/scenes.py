@@ -34,7 +34,7 @@ def scene_options(command: Command) -> Command:
         help="Scene on top where scenes overlap: the last or first of the list, the newest, the finest.  "
         "[default: last]",
     )
-    @option("--asset", group="Select", metavar="NAME", default="", help="Asset to use of each item of a STAC list.")
+    @option("--asset", group="Select", metavar="NAME", default="", help="Use this asset of each STAC item.")
     @option(
         "--checksum", group="Safety", is_flag=True, help="Recognize changed scenes by content, not by size and time."
     )

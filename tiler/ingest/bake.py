@@ -68,9 +68,7 @@ class Bake:
     reused: int = 0  # parts of the base that an earlier bake stored
     cells: npt.NDArray[np.bool_] = field(init=False)
     _known: dict[str, StoredPart] = field(default_factory=dict)  # by input
-    _files: dict[str, str] = field(
-        default_factory=dict
-    )  # of the last level of parts baked, unless `sources` is a folder
+    _files: dict[str, str] = field(default_factory=dict)  # last levels of baked parts, unless `sources` is a folder
     _done: int = 0
     _total: int = 0
 

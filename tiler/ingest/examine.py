@@ -57,7 +57,7 @@ class Examined(NamedTuple):
         return self.hashes.revision
 
     def content_in(self, _window: Window) -> object:
-        """What identifies the pixels of a window: the content of the raster, and how it is read."""
+        """The identity of a window's pixels: the content of the raster, and how it is read."""
         return self.hashes.content, self.survey.reading, self.survey.open_options.pixels, self.survey.zoom
 
     def check_in(self, _window: Window) -> None:
@@ -121,7 +121,7 @@ class ExaminedScenes(NamedTuple):
     watch: Watch
 
     def content_in(self, window: Window) -> object:
-        """What identifies the pixels of a window: the scenes that touch it, in their order, and how they are read."""
+        """The identity of a window's pixels: the scenes that touch it, in their order, and how they are read."""
         near = self._near(window)
         self.watch.begin(near)
         return [(scene.identity, scene.reading) for scene in near], self.survey.open_options.pixels

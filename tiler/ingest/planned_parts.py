@@ -32,14 +32,14 @@ class StoredPart(NamedTuple):
 
 
 class Raster(Protocol):
-    """What is baked."""
+    """The subject of a bake."""
 
     @property
     def survey(self) -> Survey:
         """Its survey."""
 
     def content_in(self, window: Window) -> object:
-        """What identifies its pixels in a window."""
+        """A value that identifies its pixels in a window."""
 
     def check_in(self, window: Window) -> None:
         """Reject it if its pixels in a window may have changed."""

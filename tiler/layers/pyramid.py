@@ -105,7 +105,7 @@ class Pyramid:
         return self.z // SERVED + 1
 
     def part(self, layer: str, sources: Store, place: Place) -> Part | None:
-        """The part at a place; None if there is none, because it would be empty.
+        """The part at a place; None if it would be empty.
 
         Raises:
             CatalogError: the manifest is damaged.

@@ -146,7 +146,7 @@ def _warped(
             {"src_transform": transform, "src_crs": dataset.crs},
             window,
             resampling,
-            kernel_of(needed.ratio * shrunk) if resampling != "nearest" else {},
+            kernel_of(needed.ratio * shrunk, resampling),
         )
 
 
@@ -265,12 +265,14 @@ def target(window: Window, resampling: Resampling) -> dict[str, Any]:
     }
 
 
-def kernel_of(ratio: Coordinates) -> dict[str, str]:
-    """The width of GDAL's kernel: `ratio` source pixels per pixel, across and down.
+def kernel_of(ratio: Coordinates, resampling: Resampling) -> dict[str, str]:
+    """The width of GDAL's kernel: `ratio` source pixels per pixel, across and down; none for `nearest`.
 
     GDAL's own estimate depends on how much of the source is there: it differs where a window reaches past the raster,
     and is the whole globe for one that touches both ends of the raster.
     """
+    if resampling == "nearest":
+        return {}
     near = np.rint(ratio)
     ratio = np.maximum(1, np.where(np.abs(ratio - near) < NEAR, near, ratio))
     return {name: repr(1 / side) for name, side in zip(("XSCALE", "YSCALE"), ratio.tolist(), strict=True)}

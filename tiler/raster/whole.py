@@ -56,7 +56,7 @@ def warp_valid(
     if straight is None:
         if not boxes:
             return None
-        kernel = kernel_of(boxes[0].ratio) if resampling != "nearest" else {}
+        kernel = kernel_of(boxes[0].ratio, resampling)
         return _by_gdal(dataset, values, window, {**target(window, resampling), **kernel}, part, inside=part == box)
     columns, rows = (centres - start for centres, start in zip(straight, part, strict=False))
     if resampling == "nearest":

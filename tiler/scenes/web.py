@@ -128,7 +128,7 @@ class Web:
         raise BadSource(self.source, f"it redirects more than {HOPS} times: {DOWNLOAD}")
 
     def _asked(self, url: str, headers: dict[str, str]) -> HTTPResponse:
-        """The answer to one request, whose body is not read yet."""
+        """The answer to one request; its body is not read yet."""
         parts, port = self._parts(url)
         target = quote((parts.path or "/") + (f"?{parts.query}" if parts.query else ""), safe="/%?&=+~:;,@!$'()*[]")
         headers = {"Host": parts.netloc, "Accept-Encoding": "identity", "Connection": "close", **headers}
