@@ -30,7 +30,7 @@ from tiler.storage import cog_header, gdal_reads
 
 T = TypeVar("T")
 
-OPEN_DATASETS = 32  # open datasets cached per thread
+OPEN_DATASETS = 128  # open datasets cached per thread: the scenes of a part, so that none is opened twice
 NETWORK = {  # GDAL options for its own network reads
     "GDAL_DISABLE_READDIR_ON_OPEN": "FALSE",
     "GDAL_HTTP_CONNECTTIMEOUT": "10",
@@ -55,8 +55,10 @@ DRIVERS = (
     *("GSBG", "GS7BG", "PNM", "SGI", "Terragen", "ILWIS", "BT", "BYN", "NTv2", "GTX", "GXF"),
     *("KRO", "PCRaster", "LCP", "RMF", "RRASTER", "ACE2", "SIGDEM", "SDTS", "SAFE", "SENTINEL2"),
 )
+DESCRIPTIONS = ("VRT", "GTI")  # of them, those whose files refer to other files: on disks only
 INLINE = "vrt://"  # a VRT in one line: a name and options
 BESIDE = re.compile(r":::BASE:::[^/\\]*")  # metadata of overviews in the same folder as their raster
+REMOTE = re.compile(r"/vsi(s3|curl)/|(s3|https?)://")  # objects in S3 and on web servers
 FAR = re.compile(r"/vsi(curl|s3|gs|az|adls|oss|swift|webhdfs)|(?!file:)[a-z0-9+]+://")  # network paths
 # permanent failures of a network path: an HTTP status, a message of S3, or a file of another format
 REFUSED = re.compile(r"HTTP response code: 4(?!08|29)|does not exist|Access ?Denied|not authorized|not recognized")
@@ -193,11 +195,16 @@ def _configure(path: str, open_options: OpenOptions) -> int:
 
 
 def _open(
-    path: str, _state: tuple[int, int, int, int], level: int, cog: bool, open_options: OpenOptions
+    path: str, state: tuple[int, int, int, int], level: int, cog: bool, open_options: OpenOptions
 ) -> DatasetReader:
+    base = None
+    if level and not cog:  # the first in the cache: while it is open, GDAL does not read its directories again
+        base = _cache.opened(path, state, 0, cog, open_options)
+        if isinstance(base, vrt.VrtReader):
+            with translated(path), _environment(path, open_options):
+                return base.overview(level)
     options: dict[str, Any] = {"OVERVIEW_LEVEL": level - 1} if level else {}
-    settings = {"GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR"} if cog else NETWORK
-    with translated(path), rasterio.Env(session=DummySession(), **settings) as env:
+    with translated(path), _environment(path, open_options, cog=cog) as env:
         opener = gdal_reads.opener(path)
         if cog or opener:
             dataset = rasterio.open(path, driver="GTiff", **options, **opener)
@@ -208,16 +215,33 @@ def _open(
                     dataset.close()  # here, because rasterio cannot close it in another thread
                     raise
             return dataset
-        drivers = None if open_options.trusted else _known(env, DRIVERS)
+        drivers = None if open_options.trusted else _known(env, _drivers_for(path))
         path = _part(path, drivers, open_options.subdataset)
-        plain = DatasetReader(_parse_path(path), driver=drivers)
-        description = _description(plain, open_options)
-        if description is None and not options:
-            return plain
-        plain.close()
+        dataset = DatasetReader(_parse_path(path), driver=drivers, **options)
+        description = None if base else _description(dataset, open_options)
         if description is None:
-            return DatasetReader(_parse_path(path), driver=drivers, **options)
-        return vrt.VrtReader(description, plain.name, **options)
+            return dataset
+        dataset.close()
+        return vrt.VrtReader(description, dataset.name)
+
+
+def _drivers_for(path: str) -> list[str]:
+    """The drivers that may open `path` unless it is trusted."""
+    return [each for each in DRIVERS if each not in DESCRIPTIONS or not REMOTE.match(path)]
+
+
+def _environment(path: str, open_options: OpenOptions, *, cog: bool = False) -> rasterio.Env:
+    """GDAL's options while it opens `path`: in S3 it lists a folder only for an object that has sidecars."""
+    if cog:
+        return rasterio.Env(session=DummySession(), GDAL_DISABLE_READDIR_ON_OPEN="EMPTY_DIR")
+    options = NETWORK | ({"GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR"} if is_lone(path, open_options) else {})
+    return rasterio.Env(session=DummySession(), **options)
+
+
+def is_lone(path: str, open_options: OpenOptions) -> bool:
+    """Whether `path` is a raster in S3 that is not trusted to refer to others, and has no sidecars."""
+    access = {"requester_pays": open_options.requester_pays, "anonymous": open_options.anonymous}
+    return not open_options.trusted and s3_reads.is_alone(path, **access)
 
 
 def _check(path: str) -> None:
@@ -265,7 +289,7 @@ def part_of(path: str, open_options: OpenOptions) -> str:
         StoreError: the store or the network failed.
     """
     _configure(path, open_options)
-    with translated(path), rasterio.Env(session=DummySession(), **NETWORK) as env:
+    with translated(path), _environment(path, open_options) as env:
         return _part(path, None if open_options.trusted else _known(env, DRIVERS), open_options.subdataset)
 
 
@@ -300,7 +324,7 @@ def as_it_is(path: str, open_options: OpenOptions) -> Iterator[DatasetReader]:
         SourceReadError, StoreError: as `opened`.
     """
     _configure(path, open_options)
-    with translated(path), rasterio.Env(session=DummySession(), **NETWORK) as env:
+    with translated(path), _environment(path, open_options) as env:
         drivers = None if open_options.trusted else _known(env, DRIVERS)
         with DatasetReader(_parse_path(path), driver=drivers) as dataset:
             yield dataset
@@ -316,7 +340,7 @@ def probed(path: str, drivers: Sequence[str], open_options: OpenOptions = PLAIN)
     _configure(path, open_options)
     with (
         translated(path),
-        rasterio.Env(session=DummySession(), **NETWORK) as env,
+        _environment(path, open_options) as env,
         DatasetReader(_parse_path(path), driver=_known(env, drivers)) as dataset,
     ):
         named = {key.upper(): value for key, value in dataset.tags(ns="OVERVIEWS").items()}.get("OVERVIEW_FILE")
@@ -338,8 +362,9 @@ def _known(env: rasterio.Env, drivers: Sequence[str]) -> list[str] | None:
 
 @atexit.register
 def forget() -> None:
-    """Close this thread's datasets, in case a sidecar or a member of a VRT has changed."""
+    """Close this thread's datasets, in case a member of a VRT or a sidecar, also one in S3, has changed."""
     _cache.opened.cache_clear()
+    s3_reads.is_alone.cache_clear()
 
 
 class _Cache(threading.local):
