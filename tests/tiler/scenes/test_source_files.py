@@ -30,8 +30,8 @@ from tests.support.oracle import files_under
 from tests.support.rasters import MakeRaster, Recipe, scene, write_raster
 from tests.support.site import memory
 from tiler.errors import BadSource, SourceReadError, TilerError, UnknownLayer
-from tiler.ingest import examine as examine_module
 from tiler.ingest import drafts as drafts_module
+from tiler.ingest import examine as examine_module
 from tiler.ingest import ingest as ingest_module
 from tiler.ingest.bake import Bake
 from tiler.ingest.ingest import ingest
