@@ -23,7 +23,7 @@ from tests.support.rasters import Recipe, scene, write_raster
 from tests.support.recorded_s3 import METHOD, TARGET, RecordedS3, keys, recorded
 from tests.support.scenes import silent
 from tests.support.site import memory
-from tiler.ingest import bake
+from tiler.ingest import ingest as ingesting
 from tiler.ingest.ingest import ingest
 from tiler.layers.pyramid import Place
 from tiler.raster import datasets, s3_reads
@@ -161,18 +161,18 @@ def test_a_bake_reads_each_directory_and_each_block_once(flight: Flight, monkeyp
     addresses = [flight.put(file) for file in files]
     flight.server.seen()
     phases: dict[str, Requests] = {}
-    run = bake.Bake.run
+    run = ingesting.bake_layer
 
-    def counted(self: bake.Bake) -> Any:
+    def counted(*args: Any, **options: Any) -> Any:
         phases["before"] = Requests.of(flight.server.seen())
         forget()  # as a worker that has only the plan
         try:
-            return run(self)
+            return run(*args, **options)
         finally:
             phases["bake"] = Requests.of(flight.server.seen())
 
     with monkeypatch.context() as patch:
-        patch.setattr(bake.Bake, "run", counted)
+        patch.setattr(ingesting, "bake_layer", counted)
         parts, done = baked(addresses)
     assert parts == baked([str(file) for file in files])[0]
     assert done.baked == 4
