@@ -93,14 +93,8 @@ def handle_record(worker: Worker, body: str, tries: int) -> Receipt | Redeliver:
     try:
         message = Message.decode(body)
         receipt = worker.work(message, again=tries > 1)
-    except Exception as error:
-        if isinstance(error, TilerError):
-            log.warning("returned", error=str(error), body=body)
-        else:
-            log.exception("returned", body=body)
-        # an invalid message is redelivered at once, so that it soon becomes a dead letter
-        delays = timing.RETRY_DELAYS_SECONDS
-        return Redeliver(0 if isinstance(error, MessageError) else delays[min(tries, len(delays)) - 1])
+    except Exception as error:  # noqa: BLE001 - logged, and the message returns
+        return redelivery(error, body, tries)
     _slowest = max(FORGET * _slowest, time.monotonic() - start)
     outcome = receipt.outcome
     log.info(
@@ -117,6 +111,17 @@ def handle_record(worker: Worker, body: str, tries: int) -> Receipt | Redeliver:
         error=outcome.error,
     )
     return receipt
+
+
+def redelivery(error: Exception, body: str, tries: int) -> Redeliver:
+    """Log the error of a message, and decide when it returns; `tries` includes the failed one."""
+    if isinstance(error, TilerError):
+        log.warning("returned", error=str(error), body=body)
+    else:
+        log.error("returned", exc_info=error, body=body)
+    # an invalid message is redelivered at once, so that it soon becomes a dead letter
+    delays = timing.RETRY_DELAYS_SECONDS
+    return Redeliver(0 if isinstance(error, MessageError) else delays[min(tries, len(delays)) - 1])
 
 
 def _count(receipt: Receipt) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple, Protocol
@@ -17,7 +17,7 @@ from tiler.ingest.survey import RECIPE, Survey
 from tiler.layers.pyramid import SERVED, SIDE, Part, Place, across
 from tiler.raster.datasets import versions
 from tiler.raster.sparse import Regions, Share
-from tiler.storage.store import Store
+from tiler.storage.store import Entry, Store
 
 NEAR = 16  # one over the largest share of the world's width to check at once, because projections bend
 
@@ -96,7 +96,7 @@ def input_of(raster: Raster, place: Place, zoom: int, below: Mapping[Place, Part
     if place.tier == 0:
         content = raster.content_in(window_of(place, zoom))
     else:
-        content = [below[each].hash for each in _children(place, zoom + SERVED) if each in below]
+        content = [below[each].hash for each in children_of(place, zoom + SERVED) if each in below]
     recipe = (
         *(RECIPE, versions()[0], survey.dtype, survey.reading.count, survey.resampling, survey.overview),
         *(survey.base, survey.finished, survey.style.palette),
@@ -112,14 +112,25 @@ def window_of(place: Place, zoom: int) -> Window:
 
 def stored_parts(layer: str, sources: Store) -> dict[str, StoredPart]:
     """The stored parts by their input: those whose COG and facts are there."""
+    return _by_input(layer, sources.list(keys.parts_prefix(layer)))
+
+
+def _by_input(layer: str, listed: Iterable[Entry]) -> dict[str, StoredPart]:
     now = datetime.now(UTC)
-    entries = {entry.key: entry for entry in sources.list(keys.parts_prefix(layer))}
+    entries = {entry.key: entry for entry in listed}
     found = {}
     for key in sorted(entries):
         name = keys.part_of_facts(key)
         if name and keys.part_key(layer, name) in entries:
             found[name.partition("-")[0]] = StoredPart(name, now - entries[key].modified)
     return found
+
+
+def stored_part(layer: str, sources: Store, wanted: str) -> StoredPart | None:
+    """The stored part of an input, or None; one request, where listings are sorted."""
+    folder = keys.parts_prefix(layer)
+    entries = sources.list(folder, after=f"{folder}{wanted}-", before=f"{folder}{wanted}.")
+    return _by_input(layer, entries).get(wanted)
 
 
 def planned_of(
@@ -129,7 +140,7 @@ def planned_of(
     if tier:
         groups: dict[Place, list[BakeTask]] = {}
         for child in sorted(below, key=lambda place: (place.row, place.column)):
-            place = Place(tier, child.column // CHUNK, child.row // CHUNK)
+            place = parent_of(child)
             groups.setdefault(place, []).append(BakeTask(place, child.row, child.column))
         yield from groups.items()
         return
@@ -144,13 +155,29 @@ def planned_of(
         yield place, list(chunks_of(place, zoom, ranges))
 
 
-def _children(place: Place, zoom: int) -> Iterator[Place]:
+def children_of(place: Place, zoom: int) -> Iterator[Place]:
     """The parts that a part of the next tier reads: those within it, and the ring around them; `zoom` is theirs."""
     around = across(zoom)
     for row in range(place.row * CHUNK - 1, (place.row + 1) * CHUNK + 1):
         columns = range(place.column * CHUNK - 1, (place.column + 1) * CHUNK + 1)
         for column in dict.fromkeys(each % around for each in columns):
             yield Place(place.tier - 1, column, row)
+
+
+def parent_of(place: Place) -> Place:
+    """The part of the next tier that a part lies in."""
+    return Place(place.tier + 1, place.column // CHUNK, place.row // CHUNK)
+
+
+def parents_of(place: Place, zoom: int) -> Iterator[Place]:
+    """The parts of the next tier that read a part, the one that it lies in first; `zoom` is that of its own tier."""
+    own = parent_of(place)
+    around = across(zoom - SERVED)
+    for row in (own.row, own.row - 1, own.row + 1):
+        for column in dict.fromkeys((own.column + step) % around for step in (0, -1, 1)):
+            parent = Place(own.tier, column, row)
+            if parent == own or place in children_of(parent, zoom):
+                yield parent
 
 
 def regions_of(source: Source, zoom: int) -> Regions:
