@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from seeder.jobs.bake_messages import BakeMessage
 from seeder.operations.publish_bake import publish_bake, renew_after_bake
-from seeder.workers.bake_part import BakeWorker, Send
+from seeder.workers.bake_part import BakeWorker, Interrupted, Send
 from seeder.workers.lambda_handler import Redeliver, log, redelivery
 from seeder.workers.sqs import SqsQueue
 from seeder.workers.turns import MAX_TRIES
@@ -28,6 +28,9 @@ def handle(worker: BakeWorker, settings: Settings, body: str, tries: int) -> Han
     try:
         message = BakeMessage.decode(body)
         fate, why = _handle(worker, settings, message, last=tries >= MAX_TRIES)
+    except Interrupted as error:
+        log.info("returned", error=str(error), body=body)
+        return Redeliver(0)
     except Exception as error:  # noqa: BLE001 - logged, and the message returns
         return redelivery(error, body, tries)
     seconds = round(time.monotonic() - start, 3)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, field
@@ -23,7 +24,7 @@ from seeder.jobs.bake_messages import BakeMessage
 from seeder.jobs.ledger import Stop, cancelled, load_run, stop
 from seeder.workers.breaker import reason_to_stop
 from tiler import keys, timing
-from tiler.errors import BadSource, NoRoom, OutOfMemory, SourceReadError, Superseded, WorkerDied
+from tiler.errors import BadSource, NoRoom, OutOfMemory, SourceReadError, Superseded, TilerError, WorkerDied
 from tiler.ingest.bake import Bake
 from tiler.ingest.bake_plan import BakePlan, OneRaster, narrowed
 from tiler.ingest.baked_parts import BakedPart
@@ -40,6 +41,10 @@ Send = Callable[[Iterable[BakeMessage], int], object]  # takes messages, and the
 
 FAULTS = (BadSource, SourceReadError, NoRoom, OutOfMemory, MemoryError, WorkerDied)  # of a part, that a retry may cure
 KNOWN = 4  # bake jobs whose plan a worker keeps
+
+
+class Interrupted(TilerError):
+    """The worker was told to stop in the middle of a part."""
 
 
 class OutOfTime(Exception):
@@ -69,14 +74,16 @@ class PlannedBake:
 class BakeWorker:
     """The state of a worker of bake messages: its stores, the queue, and the plans of jobs.
 
-    A part is baked by `jobs` processes. `left` gives the seconds until this process is ended.
+    A part is baked by `jobs` processes. `left` gives the seconds until this process is ended; `stops` tells whether it
+    is to stop as soon as possible.
     """
 
     stores: Stores
     send: Send
     jobs: int
     staging: Staging = field(default_factory=Staging)
-    left: Callable[[], float] = lambda: float("inf")
+    left: Callable[[], float] = lambda: math.inf
+    stops: Callable[[], bool] = lambda: False
     _plans: dict[str, PlannedBake] = field(default_factory=dict)
 
     @property
@@ -191,6 +198,8 @@ class BakeWorker:
             nonlocal checked, chunks
             now = time.monotonic()
             chunks += number
+            if self.stops():
+                raise Interrupted("the worker stops: the part is baked by another one")
             if self.left() < max(timing.BAKE_MARGIN_SECONDS, 2 * (now - begun) / max(1, chunks)):
                 raise OutOfTime
             if now - checked > timing.REVISION_CHECK_SECONDS:

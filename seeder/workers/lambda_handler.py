@@ -63,7 +63,7 @@ def handler(event: Event, context: Context) -> Event:
     def goes_on(begun: int) -> bool:
         return not begun or context.get_remaining_time_in_millis() / 1000 >= max(MARGIN, 2 * _slowest)
 
-    for delivery in turns([_delivery(record) for record in event["Records"]], goes_on, release, _buried):
+    for delivery in turns([delivery_of(record) for record in event["Records"]], goes_on, release, _buried):
         result = handle_record(_worker(), delivery.body, delivery.tries)
         if isinstance(result, Receipt):
             _count(result)
@@ -79,7 +79,7 @@ def handler(event: Event, context: Context) -> Event:
     return {"batchItemFailures": [{"itemIdentifier": delivery.id} for delivery, _ in back]}
 
 
-def _delivery(record: Event) -> Delivery:
+def delivery_of(record: Event) -> Delivery:
     """A record of the event-source mapping."""
     receives = record["attributes"]["ApproximateReceiveCount"]
     earlier = record["messageAttributes"].get(TRIES, {}).get("stringValue")
