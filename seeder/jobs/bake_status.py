@@ -171,17 +171,20 @@ def _state(facts: _Facts, *, published: bool) -> tuple[BakeState, str]:
         return ("cancelled" if facts.stop.asked else "failed"), facts.stop.why
     if published and facts.left:
         return "superseded", "the layer was published meanwhile: run the same command again"
-    run = facts.run
-    if run is None or not run.sent:
-        if run and run.abandoned:
-            return "stalled", "its process ended before all messages were sent"
-        return "planning", ""
-    if run.queue and is_stuck(facts.quiet, facts.depth, sent=True):
-        if facts.failed:
-            return "failed", f"{facts.failed:,} of {facts.left:,} parts that are left failed"
-        return "stalled", "no receipt for a while" + ("" if facts.depth else ", and the queue is empty")
-    if facts.failed and facts.depth is not None and not facts.depth:
+    if facts.run is None or not facts.run.sent:
+        gone = facts.run is not None and facts.run.abandoned
+        return ("stalled", "its process ended before all messages were sent") if gone else ("planning", "")
+    return _running(facts, published=published)
+
+
+def _running(facts: _Facts, *, published: bool) -> tuple[BakeState, str]:
+    """The state of a job whose messages were sent, and that has not ended."""
+    queued = bool(facts.run and facts.run.queue)
+    stuck = queued and is_stuck(facts.quiet, facts.depth, sent=True)
+    if facts.failed and (stuck or (queued and facts.depth is not None and not facts.depth)):
         return "failed", f"{facts.failed:,} of {facts.left:,} parts that are left failed"
+    if stuck and (facts.left or not facts.depth):  # a delayed message waits for the jobs after the publication
+        return "stalled", "no receipt for a while" + ("" if facts.depth else ", and the queue is empty")
     if facts.left:
         return "running", ""
     return ("renewing" if published else "publishing"), ""
