@@ -63,12 +63,14 @@ const estimate = (lines, metrics) => [
 
 const costOfStack = (params, delivery) => {
   const second = params.arch === 'arm64' ? prices.lambda_gb_second : prices.lambda_gb_second_x86; // of a gigabyte
-  const memory = ['http', 'worker', 'bake'].map((name) => `$${name}Ms * ${params[`${name}Memory`] / 1024}`).join(' + ');
-  const storage = ((params.bakeStorage - FREE_STORAGE) / 1024) * prices.lambda_storage_gb_second;
+  // Storage counts as the memory of the same price: alone, its price would be written with an exponent.
+  const storage = ((params.bakeStorage - FREE_STORAGE) * prices.lambda_storage_gb_second) / second; // MB
+  const sizes = { http: params.httpMemory, worker: params.workerMemory, bake: params.bakeMemory + storage };
+  const gigabytes = Object.entries(sizes).map(([name, size]) => `$${name}Ms * ${size / 1024}`).join(' + ');
   const requests = `($calls + $batches + $bakes) * ${prices.lambda_million_requests} / 1000000`;
   return estimate(
     [
-      ['Lambda', `((${memory}) * ${second} + $bakeMs * ${storage}) / 1000 + ${requests}`],
+      ['Lambda', `(${gigabytes}) / 1000 * ${second} + ${requests}`],
       // a receipt per block
       ['S3, PUTs at most', `($calls + $tiles + $blocks + $bakes * ${BAKE_PUTS}) * ${prices.s3_million_puts} / 1000000`],
       ['logs', `($httpLog + $workerLog + $bakeLog) * ${prices.logs_gb} / 1000000000`],
