@@ -74,6 +74,6 @@ def doctor(layer: str | None, as_json: bool, settings: Settings) -> None:
         if as_json:
             click.echo(json.dumps(asdict(finding)))
         else:
-            say(f"{'ok   ' if finding.well else 'WRONG'}  {finding.what:<12}  {finding.seen}")
+            say(f"{'ok   ' if finding.well else 'WRONG'}  {finding.what:<17}  {finding.seen}")
     if not passed:
         raise click.exceptions.Exit(1)
