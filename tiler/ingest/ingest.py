@@ -112,42 +112,63 @@ def _publish(
     progress: Callable[[int, int], None],
     repair: bool,
 ) -> Ingested:
-    path, surveyed, revision, listed = raster.path, raster.survey, raster.revision, raster.listed
     sweep(stores.sources.root, keys.sources_prefix(keys.check_layer(layer)), deep=True)
     current = current_layer(stores.sources, layer, repair=repair)
-    same = current is not None and current.revision == revision
+    if settled := settled_ingest(raster, layer, options, stores, current):
+        return settled
+    draft = draft_of(layer, raster.path, raster.survey, raster.revision, options, raster.listed)
+    origins = raster.origins if options.virtual else ()
+    draft = replace(draft, previous=previous_of(current, raster.revision), origins=origins)
+    baked = reused = 0
+    with _undo_on_error(draft, stores):
+        if options.virtual:
+            done = replace(draft, footprint=_footprint(raster.survey))
+            if not done.footprint.cells.any():
+                raise BadSource(raster.survey.path, why_empty(raster.survey))
+        else:
+            summary = _bake(draft.id, raster, stores.sources, staging, jobs=jobs, progress=progress)
+            raster.check(options)
+            done = baked_layer(draft, raster.survey, summary, stores.sources)
+            baked, reused = summary.baked, summary.reused
+        done, why = with_format(done, current, stores.sources)
+        if options.virtual:
+            raster.check(options)
+        publish(done, raster.listed, stores)
+    return Ingested(done, raster.survey, fresh=True, why=why, baked=baked, reused=reused)
+
+
+def settled_ingest(
+    raster: Examined | ExaminedScenes, layer: str, options: Options, stores: Stores, current: Layer | None
+) -> Ingested | None:
+    """The result of an ingest that bakes nothing: the raster's revision is `current`, or kept and published again.
+
+    Raises:
+        BadSource: the raster changed since it was examined.
+        StoreError: something could not be stored.
+    """
+    path, revision = raster.path, raster.revision
     origins = raster.origins if options.virtual else ()
     if current and is_current(current, revision, path, stores):
         if current.origins != origins:  # new timestamps, same content
             raster.check(options)
             current = replace(current, origins=origins)
             catalog.publish(current, stores)
-        return Ingested(current, surveyed, fresh=False)
-    previous = "" if current is None else current.previous if same else current.revision
+        return Ingested(current, raster.survey, fresh=False)
     old = kept_revision(stores.sources, layer, revision)
-    if old and is_stored(old, stores.sources):
-        restored = replace(old, previous=previous, source=old.source if old.bake else path, origins=origins)
-        raster.check(options)
-        catalog.publish(restored, stores)
-        return Ingested(restored, surveyed, fresh=True)
-    draft = draft_of(layer, path, surveyed, revision, options, listed)
-    draft = replace(draft, previous=previous, origins=origins)
-    baked = reused = 0
-    with _undo_on_error(draft, stores):
-        if options.virtual:
-            done = replace(draft, footprint=_footprint(surveyed))
-            if not done.footprint.cells.any():
-                raise BadSource(surveyed.path, why_empty(surveyed))
-        else:
-            summary = _bake(draft.id, raster, stores.sources, staging, jobs=jobs, progress=progress)
-            raster.check(options)
-            done = baked_layer(draft, surveyed, summary, stores.sources)
-            baked, reused = summary.baked, summary.reused
-        done, why = with_format(done, current, stores.sources)
-        if options.virtual:
-            raster.check(options)
-        publish(done, listed, stores)
-    return Ingested(done, surveyed, fresh=True, why=why, baked=baked, reused=reused)
+    if old is None or not is_stored(old, stores.sources):
+        return None
+    source = old.source if old.bake else path
+    restored = replace(old, previous=previous_of(current, revision), source=source, origins=origins)
+    raster.check(options)
+    catalog.publish(restored, stores)
+    return Ingested(restored, raster.survey, fresh=True)
+
+
+def previous_of(current: Layer | None, revision: str) -> str:
+    """The revision before a layer's next one."""
+    if current is None:
+        return ""
+    return current.previous if current.revision == revision else current.revision
 
 
 @contextmanager
