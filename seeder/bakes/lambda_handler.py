@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import os
-import time
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
-from seeder.bakes.handle import Handled, handle, sending
+from seeder.bakes.handle import handle, sending
 from seeder.workers.bake_part import BakeWorker
-from seeder.workers.lambda_handler import Context, Event, bury, delivery_of, log
+from seeder.workers.lambda_handler import Context, Event, Redeliver, bury, delivery_of, log
 from seeder.workers.sqs import SqsQueue
 from seeder.workers.turns import MAX_TRIES
 from tiler import timing
@@ -27,11 +26,10 @@ def handler(event: Event, context: Context) -> dict[str, Any]:
     """
     back = []
     for delivery in map(delivery_of, event["Records"]):
-        end = time.monotonic() + context.get_remaining_time_in_millis() / 1000
         worker = _worker()
-        worker.left = lambda end=end: end - time.monotonic()
+        worker.left = partial(_seconds_left, context)
         result = handle(worker, _settings(), delivery.body, delivery.tries)
-        if isinstance(result, Handled):
+        if not isinstance(result, Redeliver):
             continue
         if delivery.tries >= MAX_TRIES and bury(_queue, delivery):
             continue
@@ -41,6 +39,10 @@ def handler(event: Event, context: Context) -> dict[str, Any]:
         except TilerError as error:
             log.warning("visibility unchanged", error=str(error))
     return {"batchItemFailures": [{"itemIdentifier": delivery.id} for delivery in back]}
+
+
+def _seconds_left(context: Context) -> float:
+    return context.get_remaining_time_in_millis() / 1000
 
 
 @cache

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal
 
-from seeder.jobs.ledger import is_id, layer_of
+from seeder.jobs.ledger import begun, is_id, jobs, layer_of
 from seeder.jobs.messages import TIME, VERSION, check_version
 from tiler.errors import Changed, MessageError, MissingObject
 from tiler.grid import format_zooms, parse_zooms
@@ -180,10 +180,23 @@ def unfinished_bake(sources: Store, layer: str, digest: str) -> str | None:
     return alike[-1] if alike and load_end(sources, alike[-1]) is None else None
 
 
-def latest_bake(sources: Store, layer: str) -> str | None:
-    """The newest bake job of a layer."""
-    own = [name for name in bakes(sources) if layer_of(name) == layer]
-    return max(own, key=lambda name: name.rpartition("-")[2], default=None)
+def find_bake(sources: Store, named: str) -> str | None:
+    """The bake job that a name means: its id, a unique prefix of it, or a layer whose newest job it is.
+
+    None if the name means a job for tiles, or nothing.
+    """
+    known = bakes(sources)
+    if named in known:
+        return named
+    others = jobs(sources)
+    if named in others:
+        return None
+    own = [name for name in known if layer_of(name) == named]
+    if own:
+        newest = max(own, key=begun)
+        return None if any(layer_of(name) == named and begun(name) >= begun(newest) for name in others) else newest
+    alike = [name for name in (*known, *others) if named and name.startswith(named)]
+    return alike[0] if len(alike) == 1 and alike[0] in known else None
 
 
 def put_receipt(sources: Store, job: str, place: Place, fields: dict[str, Any]) -> bool:

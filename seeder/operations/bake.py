@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import time
+from collections import deque
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 
-from seeder.defaults import MAX_FAILED_SHARE
+from seeder.defaults import CORES, MAX_FAILED_SHARE
 from seeder.jobs.bake_ledger import (
     BakeJob,
     FirstTiles,
@@ -15,22 +17,24 @@ from seeder.jobs.bake_ledger import (
     delete_failures,
     digest_of,
     done_parts,
+    failed_parts,
     load_bake,
     load_end,
-    load_renewal,
     load_scenes,
     new_id,
     put_bake,
+    read_failures,
     unfinished_bake,
 )
 from seeder.jobs.bake_messages import BakeMessage
 from seeder.jobs.bake_status import ENDED, BakeProgress, bake_progress
-from seeder.jobs.ledger import Run, load_run, put_run, stopped
+from seeder.jobs.ledger import CANCELLED, Run, Stop, load_run, put_run, stop, stopped
 from seeder.jobs.ledger import reopen as delete_stop
 from seeder.jobs.runner import Runner
 from seeder.jobs.status import queue_depth, utcnow
+from seeder.operations.publish_bake import take_step
 from seeder.operations.report import Report
-from seeder.workers.bake_part import remaining
+from seeder.workers.bake_part import BakeWorker, remaining
 from tiler import timing
 from tiler.errors import BadOption, BadSource, SourceReadError
 from tiler.ingest.bake_plan import BakePlan, check_shared
@@ -39,6 +43,7 @@ from tiler.ingest.existing import current_layer
 from tiler.ingest.ingest import Ingested, previous_of, settled_ingest
 from tiler.layers import version
 from tiler.layers.catalog import index_version
+from tiler.layers.pyramid import Place
 from tiler.raster.options import Options
 from tiler.scenes.remote import is_remote
 from tiler.scenes.scene_list import SceneList
@@ -168,9 +173,7 @@ def _send(
     if not again and before and before.sent and before.queue == url and queue.depth():
         return BakeSent(job, 0)
     done = {place for place, _ in done_parts(sources, job.id)}
-    messages = list(remaining(job.id, plan, done))
-    if load_renewal(sources, job.id) is not None or index_version(sources, job.layer) != plan.current:
-        messages = [BakeMessage("renew", job.id)]
+    messages = _next_messages(job, plan, done, sources)
     run = Run(url, datetime.now(UTC), job.most, by=Runner.here())
     put_run(sources, job.ledger, run)
     delete_failures(sources, job.id)
@@ -182,14 +185,34 @@ def _send(
     return BakeSent(job, number)
 
 
-def resume_bake(name: str, options: BakeOptions, settings: Settings, stores: Stores, report: Report) -> BakeSent:
+def _next_messages(job: BakeJob, plan: BakePlan, done: Collection[Place], sources: Store) -> list[BakeMessage]:
+    """The messages that go on with a job."""
+    messages = list(remaining(job.id, plan, done))
+    published = index_version(sources, job.layer) != plan.current
+    if messages == [BakeMessage("publish", job.id)] and published:
+        return [BakeMessage("renew", job.id)]
+    return messages
+
+
+def resume_bake(name: str, url: str, settings: Settings, stores: Stores, report: Report) -> BakeSent:
     """Go on with a bake job after a cancellation, failures, dead letters or lost messages.
+
+    `url` is that of a bake queue, empty for the job's.
 
     Raises:
         BadOption: it is done, or the layer was published since.
         BadCloud, QueueError, StoreError: see `send_bake`.
     """
-    sources = stores.sources
+    job, plan = _reopened(name, stores.sources)
+    run = load_run(stores.sources, job.ledger)
+    url = url or (run.queue if run else "") or settings.bake_queue
+    if not url:
+        raise BadOption(f"bake job {name} has no queue: name one with --queue, or bake it here with --queue local")
+    return _send(job, plan, url, settings, stores.sources, report, again=True)
+
+
+def _reopened(name: str, sources: Store) -> tuple[BakeJob, BakePlan]:
+    """A bake job that goes on, and its plan."""
     job = load_bake(sources, name)
     end = load_end(sources, name)
     if end and end.state == "done":
@@ -200,7 +223,60 @@ def resume_bake(name: str, options: BakeOptions, settings: Settings, stores: Sto
     if stopped(sources, job.ledger):
         delete_stop(sources, job.ledger)
     delete_end(sources, name)
-    return _send(job, plan, options.queue, settings, sources, report, again=True)
+    return job, plan
+
+
+def run_here(name: str, settings: Settings, stores: Stores, report: Report) -> BakeProgress:
+    """Go on with a bake job on this machine, to its end.
+
+    Raises:
+        BadOption: see `resume_bake`.
+        TilerError: a part failed otherwise than by its scenes.
+    """
+    sources = stores.sources
+    job, plan = _reopened(name, sources)
+    waiting: deque[tuple[BakeMessage, int]] = deque()
+    worker = BakeWorker(stores, lambda messages, delay: waiting.extend((each, delay) for each in messages), CORES)
+    run = Run("", datetime.now(UTC), job.most, by=Runner.here())
+    put_run(sources, job.ledger, run)
+    delete_failures(sources, name)
+    done = {place for place, _ in done_parts(sources, name)}
+    waiting.extend((each, 0) for each in _next_messages(job, plan, done, sources))
+    hint = f"interrupted: finished parts are kept; run the same command again, or `seeder resume {name}`"
+    with report.stage(f"bake {job.layer}", plan.parts, done=len(done), unit="part", interrupted=hint) as advance:
+        while waiting:
+            message, delay = waiting.popleft()
+            time.sleep(delay)
+            result = take_step(worker, settings, message, last=True)
+            advance(message.kind == "part" and result.fate not in ("known", "dropped"))
+    put_run(sources, job.ledger, replace(run, sent=True, ended=True))
+    return progress_of(name, sources, settings)
+
+
+def cancel(name: str, sources: Store) -> bool:
+    """Stop the workers of a bake job; returns whether it was cancelled before.
+
+    Raises:
+        BadOption: it has ended.
+    """
+    job = load_bake(sources, name)
+    before = stopped(sources, job.ledger)
+    if before is not None and before.asked:
+        return True
+    if end := load_end(sources, name):
+        raise BadOption(f"bake job {name} is {end.state}: there is nothing to cancel")
+    stop(sources, job.ledger, Stop(CANCELLED))
+    return False
+
+
+def failures(name: str, sources: Store) -> dict[str, list[str]]:
+    """The failed parts of a bake job by error, as tier/column/row."""
+    baked = {place for place, _ in done_parts(sources, name)}
+    places = [place for place in failed_parts(sources, name) if place not in baked]
+    groups: dict[str, list[str]] = {}
+    for place, error in read_failures(sources, name, places):
+        groups.setdefault(error, []).append("/".join(map(str, place)))
+    return groups
 
 
 def progress_of(name: str, sources: Store, settings: Settings) -> BakeProgress:

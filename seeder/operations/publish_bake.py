@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from seeder.cache.fence import seconds_remaining
@@ -32,7 +32,7 @@ from seeder.operations.jobs import job_progress
 from seeder.operations.renew import list_stored_tiles, renew
 from seeder.operations.run import RunOptions
 from seeder.operations.update import UpdateContext, UpdateOptions, UpdateTask
-from seeder.workers.bake_part import remaining
+from seeder.workers.bake_part import BakeWorker, remaining
 from tiler import timing
 from tiler.errors import BadInput, MissingObject, Superseded, UnknownLayer
 from tiler.ingest.bake_plan import BakePlan
@@ -44,6 +44,35 @@ from tiler.layers.catalog import Layer, load_layer
 from tiler.raster.datasets import versions
 from tiler.settings import Settings
 from tiler.storage.store import Stores
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What became of a message of a bake job, and why."""
+
+    fate: str
+    why: str = ""
+
+
+def take_step(worker: BakeWorker, settings: Settings, message: BakeMessage, *, last: bool) -> Step:
+    """Handle a message of a bake job, and send the next ones. Harmless to repeat.
+
+    Raises:
+        TilerError, MemoryError: it must be tried again; not by a part in its `last` try.
+    """
+    if message.kind == "part":
+        result = worker.bake(message, last=last)
+        return Step(result.fate, result.why)
+    planned = worker.planned(message.job)
+    if message.kind == "publish":
+        following = publish_bake(planned.job, planned.plan, worker.stores)
+        worker.send(following, 0)
+        return Step("published" if following == [BakeMessage("renew", message.job)] else "not published")
+    seconds = renew_after_bake(planned.job, worker.stores, settings)
+    if seconds is None:
+        return Step("ended")
+    worker.send([message], seconds)
+    return Step("waits", f"{seconds} s")
 
 
 def publish_bake(job: BakeJob, plan: BakePlan, stores: Stores) -> list[BakeMessage]:
