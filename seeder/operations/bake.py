@@ -42,7 +42,7 @@ from tiler.ingest.examine import Approve, approved, examined, named
 from tiler.ingest.existing import current_layer
 from tiler.ingest.ingest import Ingested, previous_of, settled_ingest
 from tiler.layers import version
-from tiler.layers.catalog import index_version
+from tiler.layers.publication import index_version
 from tiler.layers.pyramid import Place
 from tiler.raster.options import Options
 from tiler.scenes.remote import is_remote

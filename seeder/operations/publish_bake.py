@@ -99,7 +99,7 @@ def publish_bake(job: BakeJob, plan: BakePlan, stores: Stores) -> list[BakeMessa
         draft = replace(plan.draft, gdal=claim_gdal(sources, job.id, versions()[0]))
         layer = baked_layer(draft, plan.survey, summary, sources)
         layer, _ = with_format(layer, current_layer(sources, job.layer, repair=True), sources)
-        publish(layer, plan.listed, replace(stores, url=job.url), planned_from=plan.current)
+        publish(layer, plan.listed, replace(stores, url=job.url), plan.current)
     except Superseded as error:
         put_end(sources, job.id, End("superseded", str(error)))
         return []

@@ -20,7 +20,7 @@ from tiler.ingest.examine import Approve, Examined, ExaminedScenes, Stage, appro
 from tiler.ingest.existing import current_layer, is_current, is_stored, kept_revision
 from tiler.ingest.staging import Staging
 from tiler.ingest.survey import Survey, revision_of, survey
-from tiler.layers import catalog, version
+from tiler.layers import catalog, publication, version
 from tiler.layers.catalog import Layer
 from tiler.layers.footprint import Footprint
 from tiler.layers.origin import origins as files_now
@@ -113,6 +113,7 @@ def _publish(
     repair: bool,
 ) -> Ingested:
     sweep(stores.sources.root, keys.sources_prefix(keys.check_layer(layer)), deep=True)
+    before = publication.index_version(stores.sources, layer)
     current = current_layer(stores.sources, layer, repair=repair)
     if settled := settled_ingest(raster, layer, options, stores, current):
         return settled
@@ -133,7 +134,7 @@ def _publish(
         done, why = with_format(done, current, stores.sources)
         if options.virtual:
             raster.check(options)
-        publish(done, raster.listed, stores)
+        publish(done, raster.listed, stores, before)
     return Ingested(done, raster.survey, fresh=True, why=why, baked=baked, reused=reused)
 
 
@@ -152,7 +153,7 @@ def settled_ingest(
         if current.origins != origins:  # new timestamps, same content
             raster.check(options)
             current = replace(current, origins=origins)
-            catalog.publish(current, stores)
+            publication.publish(current, stores)
         return Ingested(current, raster.survey, fresh=False)
     old = kept_revision(stores.sources, layer, revision)
     if old is None or not is_stored(old, stores.sources):
@@ -160,7 +161,7 @@ def settled_ingest(
     source = old.source if old.bake else path
     restored = replace(old, previous=previous_of(current, revision), source=source, origins=origins)
     raster.check(options)
-    catalog.publish(restored, stores)
+    publication.publish(restored, stores)
     return Ingested(restored, raster.survey, fresh=True)
 
 
@@ -225,7 +226,7 @@ def restore(layer: str, revision: str, stores: Stores) -> Layer:
     earlier = kept(layer, revision, stores.sources)
     current = current_layer(stores.sources, layer)
     earlier = replace(earlier, origins=files_now(Path(each.path) for each in earlier.origins))
-    catalog.publish(earlier, stores, undone=current.revision if current else "")
+    publication.publish(earlier, stores, undone=current.revision if current else "")
     return earlier
 
 
