@@ -21,7 +21,7 @@ from tiler.ingest.existing import current_layer, is_current, is_stored, kept_rev
 from tiler.ingest.staging import Staging
 from tiler.ingest.survey import Survey, revision_of, survey
 from tiler.keys import Format
-from tiler.layers import catalog, version
+from tiler.layers import catalog, publication, version
 from tiler.layers.catalog import Layer
 from tiler.layers.credit import plain_markup
 from tiler.layers.footprint import Footprint
@@ -133,14 +133,14 @@ def _publish(
         if current.origins != origins:  # new timestamps, same content
             raster.check(options)
             current = replace(current, origins=origins)
-            catalog.publish(current, stores)
+            publication.publish(current, stores)
         return Ingested(current, surveyed, fresh=False)
     previous = "" if current is None else current.previous if same else current.revision
     old = kept_revision(stores.sources, layer, revision)
     if old and is_stored(old, stores.sources):
         restored = replace(old, previous=previous, source=old.source if old.bake else path, origins=origins)
         raster.check(options)
-        catalog.publish(restored, stores)
+        publication.publish(restored, stores)
         return Ingested(restored, surveyed, fresh=True)
     draft = Layer(
         id=keys.check_layer(layer),
@@ -181,7 +181,7 @@ def _publish(
         if listed:
             key = keys.scenes_key(done.id, done.revision)
             stores.sources.put(key, dump(listed.scenes, listed.overlap, listed.asset), content_type="application/json")
-        catalog.publish(done, stores)
+        publication.publish(done, stores)
     return Ingested(done, surveyed, fresh=True, why=why, baked=baked, reused=reused)
 
 
@@ -248,7 +248,7 @@ def restore(layer: str, revision: str, stores: Stores) -> Layer:
     earlier = kept(layer, revision, stores.sources)
     current = current_layer(stores.sources, layer)
     earlier = replace(earlier, origins=files_now(Path(each.path) for each in earlier.origins))
-    catalog.publish(earlier, stores, undone=current.revision if current else "")
+    publication.publish(earlier, stores, undone=current.revision if current else "")
     return earlier
 
 
