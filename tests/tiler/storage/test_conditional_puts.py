@@ -21,7 +21,7 @@ from tiler.storage.folder import locked
 from tiler.storage.store import Store, open_store
 
 KEY, TEXT = "jobs/a/done/0-1-2", "text/plain"
-WRITERS, ROUNDS = 4, 25
+WRITERS, ROUNDS = 3, 16
 
 
 def put(store: Store, data: bytes, expected: str | None = None, key: str = KEY) -> bool:
@@ -200,3 +200,11 @@ def test_a_folder_without_permission_is_named_with_the_cure(tmp_path: Path) -> N
     with pytest.raises(StoreError, match="allow writing there") as caught:
         store.put(KEY, b"x", content_type=TEXT, expected="")
     assert not isinstance(caught.value, Changed)
+
+
+@pytest.mark.parametrize("expected", ["", "0" * 64])
+def test_no_key_leads_out_of_the_folder(expected: str, tmp_path: Path) -> None:
+    store = open_store((tmp_path / "root").as_uri(), create=True)
+    with pytest.raises(StoreError):
+        store.put("../new/a", b"x", content_type=TEXT, expected=expected)
+    assert [path.name for path in tmp_path.rglob("*")] == ["root"]
