@@ -38,9 +38,10 @@ from tiler.grid import TILE, Bounds, Window
 from tiler.image.style import Style
 from tiler.ingest.cog import Blocks, Level, Profile, Spool, assemble, compress_mask, compress_values
 from tiler.keys import source_key
-from tiler.layers.catalog import Layer, load_layer, publish
+from tiler.layers.catalog import Layer, load_layer
 from tiler.layers.cog_layout import CogLayout
 from tiler.layers.footprint import Footprint
+from tiler.layers.publication import publish
 from tiler.settings import Settings
 from tiler.storage.store import Stores
 

@@ -99,7 +99,7 @@ def plan_bake(
     try:
         with report.bake(f"plan {layer}", interrupted=PLANNED) as (_, activity):
             raster = examined(source, options, activity, approve)
-            if settled := settled_ingest(raster, layer, options, stores, current):
+            if settled := settled_ingest(raster, layer, options, stores, current, before):
                 return settled
             activity("planning its parts")
             _check_reachable(raster.survey.path, raster.listed, stores)

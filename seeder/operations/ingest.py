@@ -51,6 +51,7 @@ def ingest(
     staging: Staging = Staging(),  # noqa: B008 - a frozen value
     repair: bool = False,
     approve: Approve = approved,
+    planned_from: str | None = None,
 ) -> Ingested:
     """Make `source`, a raster or scenes, the current revision of `layer`; see `tiler.ingest.ingest.ingest`.
 
@@ -60,6 +61,7 @@ def ingest(
         BadSource: the raster cannot become a layer.
         BadOption: an option does not fit it, or deployed functions could not read the layer.
         CatalogError, NewerMetadata: the layer's metadata is damaged and not to `repair`, or of a newer version.
+        Superseded: another publication of the layer ended first.
     """
     if isinstance(source, str):
         check_source(source)
@@ -75,6 +77,7 @@ def ingest(
             staging=replace(staging, note=report.note),
             repair=repair,
             approve=approve,
+            planned_from=planned_from,
         )
     if not done.fresh and has_other_address(layer, stores):  # such as that of the stack's earlier delivery
         rewrite_address(done.layer, stores)

@@ -43,6 +43,7 @@ from tiler.layers import version
 from tiler.layers.catalog import Layer, load_layer, revisions, stored, undone, version_of
 from tiler.layers.cog_digests import digest_layer, known_digests
 from tiler.layers.digests import stored_digests
+from tiler.layers.publication import index_version
 from tiler.raster.options import ACCESS, Options
 from tiler.scenes.scene_list import SceneList
 from tiler.storage.store import Stores
@@ -197,6 +198,7 @@ def refresh(
         Superseded: the layer changed to another revision meanwhile.
         StoreError, QueueError: a store or a queue failed.
     """
+    planned_from = index_version(context.stores.sources, layer)
     current = load_layer(context.stores.sources, layer)
     if source is None:
         check_unchanged(current)
@@ -208,7 +210,17 @@ def refresh(
     approve = partial(_confirm_place, current, context)
     jobs = run_options.processes
     rasters, options = source.read(current, stores, report, jobs=jobs)
-    done = ingest(rasters, layer, options, stores, report, jobs=jobs, staging=source.staging, approve=approve)
+    done = ingest(
+        rasters,
+        layer,
+        options,
+        stores,
+        report,
+        jobs=jobs,
+        staging=source.staging,
+        approve=approve,
+        planned_from=planned_from,
+    )
     context.report.ended(done)
     if done.layer.format != current.format and stored(layer, stores.tiles):
         report.note(
@@ -249,13 +261,14 @@ def rollback(
         StoreError, QueueError: a store or a queue failed.
     """
     stores = context.stores
+    planned_from = index_version(stores.sources, layer)
     current = load_layer(stores.sources, layer)
     target = revision or _previous(current, stores)
     if not context.options.confirmed:
         aim = current if target == current.revision else kept(layer, target, stores.sources)
         _confirm_place(current, context, aim)
         confirm_renewal(UpdateTask(StoredFilter(aim), context), _expected(current, aim, stores))
-    restored = current if target == current.revision else restore(layer, target, stores)
+    restored = current if target == current.revision else restore(layer, target, stores, planned_from=planned_from)
     context.report.ended(RevisionChange(layer, target, current.revision, planned=False))
     before = current if current != restored else _before(restored, stores)
     return _renew_stale(restored, context.confirmed, run_options, before if count_new else None)

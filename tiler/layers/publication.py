@@ -67,6 +67,16 @@ def _put_over(layer: Layer, stores: Stores, index: bytes, now: str) -> bool:
     return True
 
 
+def check_index(layer: str, sources: Store, planned_from: str) -> None:
+    """Check that no other publication and no removal of the layer came first.
+
+    Raises:
+        Superseded: one did.
+    """
+    if index_version(sources, layer) != planned_from:
+        raise _superseded(layer, sources)
+
+
 def index_version(sources: Store, layer: str) -> str:
     """The version of the layer's `index.json`, for a later `publish`; empty if there is no such layer."""
     return sources.version(keys.index_key(keys.check_layer(layer)))

@@ -93,9 +93,11 @@ class Store:
 
     def _put_over(self, expected: str, key: str, data: bytes, headers: dict[str, str]) -> None:
         if self.root:
-            with translated("write", key), locked(self.root / key):
-                self._check_version(key, expected)
-                self._put(key, data, headers)
+            with translated("write", key):
+                self._check_version(key, expected)  # also that the key does not lead out of the folder
+                with locked(self.root / key):
+                    self._check_version(key, expected)
+                    self._put(key, data, headers)
             return
         try:
             self._put(key, data, headers, {"e_tag": expected} if expected else "create")

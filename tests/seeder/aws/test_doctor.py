@@ -28,9 +28,10 @@ from tiler.http import Service
 from tiler.image.encode import blank_tile
 from tiler.image.style import Values
 from tiler.ingest.ingest import ingest
-from tiler.layers.catalog import load_layer, publish
+from tiler.layers.catalog import load_layer
 from tiler.layers.footprint import Footprint
 from tiler.layers.layer_cache import Layers
+from tiler.layers.publication import publish
 from tiler.layers.render import TileVariant, render_tile
 from tiler.raster.options import Options
 from tiler.settings import Settings

@@ -36,7 +36,8 @@ from tests.support.strategies import WORLD, bounds, layer_ids, tiles
 from tiler.errors import BadCloud, QueueError
 from tiler.grid import Bounds, tile_ranges
 from tiler.keys import FORMATS, Format, TileName, index_key, tile_key
-from tiler.layers.catalog import Layer, dump, publish
+from tiler.layers.catalog import Layer, dump
+from tiler.layers.publication import publish
 from tiler.settings import Settings
 from tiler.storage.store import Stores
 

@@ -33,8 +33,9 @@ from tiler.image.encode import blank_tile
 from tiler.ingest import ingest as ingest_module
 from tiler.ingest.ingest import ingest
 from tiler.keys import parse_tile_key
-from tiler.layers.catalog import Layer, load_layer, publish
+from tiler.layers.catalog import Layer, load_layer
 from tiler.layers.layer_cache import Layers
+from tiler.layers.publication import publish
 from tiler.layers.render import TileVariant, render
 from tiler.raster.options import Options
 from tiler.settings import Settings

@@ -35,9 +35,10 @@ from tiler.errors import StoreError
 from tiler.grid import Block
 from tiler.http import Service
 from tiler.keys import FORMATS, TileName, index_key, source_key, tile_key, tilejson_key
-from tiler.layers.catalog import Layer, list_layers, publish
+from tiler.layers.catalog import Layer, list_layers
 from tiler.layers.fill import Outcome, Request
 from tiler.layers.layer_cache import Layers
+from tiler.layers.publication import publish
 from tiler.layers.render import TileVariant
 from tiler.settings import Settings
 from tiler.storage.store import Store, Stores

@@ -23,7 +23,7 @@ from tests.support.layer_strategies import GLOBE
 from tests.support.reports import Recorded
 from tiler.errors import BadOption, Superseded
 from tiler.keys import index_key, source_key, tilejson_key
-from tiler.layers.catalog import publish
+from tiler.layers.publication import publish
 from tiler.layers.render import TileVariant
 from tiler.settings import S3, Settings
 from tiler.storage.store import Stores

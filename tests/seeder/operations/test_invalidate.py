@@ -25,7 +25,8 @@ from tests.support.reports import Recorded
 from tiler.errors import BadCloud, BadOption, QueueError, Superseded, ZoomOutside
 from tiler.grid import Bounds
 from tiler.keys import parse_tile_key
-from tiler.layers.catalog import Layer, load_layer, publish
+from tiler.layers.catalog import Layer, load_layer
+from tiler.layers.publication import publish
 from tiler.settings import Settings
 from tiler.storage.store import Stores
 

@@ -33,8 +33,9 @@ from tests.support.site import Spy
 from tiler import timing
 from tiler.errors import BadCloud, QueueError
 from tiler.grid import Block
-from tiler.layers.catalog import load_layer, publish
+from tiler.layers.catalog import load_layer
 from tiler.layers.fill import Outcome
+from tiler.layers.publication import publish
 from tiler.layers.render import TileVariant
 from tiler.settings import Settings
 from tiler.storage.store import Store, Stores, open_store

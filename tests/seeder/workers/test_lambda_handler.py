@@ -17,8 +17,8 @@ from seeder.workers.sqs import SqsQueue
 from tests.support.function import Context, Function
 from tests.support.queues import taken
 from tiler.grid import Block
-from tiler.layers.catalog import publish
 from tiler.layers.fill import Request
+from tiler.layers.publication import publish
 from tiler.layers.render import TileVariant
 
 

@@ -37,11 +37,11 @@ from tiler.layers.catalog import (
     load_layer,
     load_revision,
     parse,
-    publish,
     revisions,
     shown,
 )
 from tiler.layers.history import UNKNOWN
+from tiler.layers.publication import publish
 from tiler.storage.store import Store, Stores, open_store
 
 NAME = "globe"
