@@ -161,7 +161,7 @@ def test_a_second_of_the_bake_function_costs_its_memory_and_its_storage_beyond_h
     for storage in (0.5, 0.25):
         assert bake_second(replace(prices, bake_storage_gb=storage)) == pytest.approx(3 * 0.001)
     hour = 3600 * bake_second(Prices())
-    assert hour == pytest.approx(0.166, rel=0.01)  # on arm64; 0.4 cents of it are storage
+    assert hour == pytest.approx(0.166, rel=0.01)  # on arm64; 0.0004 of it are storage
 
 
 @given(st.sampled_from([*sorted(OF_BAKES), "lambda_gb_second"]), st.floats(0, 1000))
