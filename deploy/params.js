@@ -154,7 +154,7 @@ module.exports = async ({ options, resolveVariable }) => {
   const delivered = delivery[params.delivery](params);
   return {
     ...params,
-    note: reserved.note,
+    notes: reserved.notes ?? [],
     budgetFile: params.budget ? 'budget.yml' : 'no-budget.yml',
     variants: params.variants ?? FORMATS[params.formats ?? 'layer'],
     givenParams: givenParams.output(given),

@@ -466,7 +466,35 @@ def test_concurrency_is_reserved_if_100_stay_for_other_functions(
 ) -> None:
     made = reserved("deploy", {"limit": limit, "unreserved": unreserved, "held": held})
     assert made["httpReserved"] == number
-    assert note in made["note"] if note else "note" not in made
+    if note:
+        (told,) = made["notes"]
+        assert note in told
+    else:
+        assert made["notes"] == []
+
+
+@pytest.mark.parametrize(
+    ("limit", "workers", "bakes", "left"),
+    [
+        (1000, 64, 32, None),
+        (1000, 900, 50, None),
+        (1000, 900, 51, 950),
+        (150, 64, 32, None),  # of the 150, the HTTP function has 50
+        (150, 64, 64, 100),
+        (10, 32, 32, 10),
+        (10, 2, 2, None),
+    ],
+)
+def test_workers_and_bakes_together_are_compared_with_the_account(
+    limit: int, workers: int, bakes: int, left: int | None
+) -> None:
+    account: dict[str, object] = {"limit": limit, "unreserved": limit, "held": 0}
+    made = reserved("deploy", account, maximumConcurrency=workers, bakeConcurrency=bakes)
+    notes = [note for note in made["notes"] if "bakeConcurrency" in note]
+    assert len(notes) == (left is not None)
+    if left is not None:
+        beginning = f"maximumConcurrency={workers} and bakeConcurrency={bakes} exceed the {left} functions that may run"
+        assert notes[0].startswith(beginning)
 
 
 def test_an_account_that_cannot_be_read_is_refused_with_two_cures() -> None:

@@ -156,6 +156,13 @@ def send(context: StackContext) -> StackContext:
     return context
 
 
+def bake(context: StackContext) -> StackContext:
+    queue = boto3.client("sqs").create_queue(QueueName=f"{context.stack.name}-BakeQueue")["QueueUrl"]
+    QueueClient.open(queue, REGION).send_bodies({"1": "a message"})
+    outputs = {**context.stack.outputs, "BakeQueueUrl": queue}
+    return replace(context, stack=replace(context.stack, outputs=outputs))
+
+
 def take(context: StackContext) -> StackContext:
     assert QueueClient.open(send(context).stack.outputs["QueueUrl"], REGION).receive(1, wait=0)
     return context
@@ -172,6 +179,7 @@ def begin(context: StackContext) -> StackContext:
         (protect, r"termination protection; to lift it: aws .* --region us-east-1 --stack-name seeder-"),
         (send, r"1 messages waiting, 0 in progress"),
         (take, r"0 messages waiting, 1 in progress"),
+        (bake, r"1 messages waiting, 0 in progress; .*purge-queue --region us-east-1 --queue-url \S+BakeQueue`"),
         (begin, r"job globe-\w+-\w+\.\d+ is running: .* `seeder cancel globe-"),
     ],
 )
