@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import _multiprocessing
+import errno
 import os
 import signal
 import sys
+import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
+
+from tiler.processes import stream
 
 Event = dict[str, Any]
 
@@ -57,6 +63,35 @@ def batch(event: Event, _context: Any) -> Event:
         raise RuntimeError("the whole batch")
     failed = [record["messageId"] for record in event["Records"] if record["body"].startswith("bad")]
     return {"batchItemFailures": [{"itemIdentifier": name} for name in failed]}
+
+
+def pooled(event: Event, _context: Any) -> Any:
+    """Results of worker processes, where semaphores are missing and only /tmp can be written, as in Lambda."""
+    _multiprocessing.SemLock = _no_semaphore  # type: ignore[misc, assignment]
+    sys.addaudithook(_only_tmp)
+    return sorted(stream(_pooled, event["items"], jobs=2))
+
+
+def _pooled() -> Callable[[int], list[Any]]:
+    sys.addaudithook(_only_tmp)
+
+    def task(item: int) -> list[Any]:
+        with tempfile.TemporaryFile() as file:
+            file.write(b"scratch")
+        return [item, os.getpid(), os.environ["_HANDLER"]]
+
+    return task
+
+
+def _no_semaphore(*_: object) -> NoReturn:
+    raise OSError(errno.ENOSYS, "Function not implemented")
+
+
+def _only_tmp(event: str, args: tuple[Any, ...]) -> None:
+    if event == "open" and args[2] & (os.O_WRONLY | os.O_RDWR | os.O_CREAT) and isinstance(args[0], str):
+        path = Path(args[0]).resolve()
+        if not path.is_relative_to("/tmp") and path != Path(os.devnull):
+            raise OSError(errno.EROFS, "Read-only file system", args[0])
 
 
 class Canned:

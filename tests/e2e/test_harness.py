@@ -50,6 +50,17 @@ def test_a_process_serves_again(echo: Lambda) -> None:
     assert first["request"] != second["request"]
 
 
+def test_a_function_has_worker_processes() -> None:
+    with Lambda(f"{HANDLERS}.pooled", {}, timeout=60) as function:
+        told = function.invoke({"items": [3, 1, 2, 4]})
+        again = function.invoke({"items": [3, 1, 2, 4]})
+        logs = function.logs()
+    assert function.started == 1
+    assert [item for item, *_ in told] == [item for item, *_ in again] == [1, 2, 3, 4]
+    assert {handler for *_, handler in told} == {f"{HANDLERS}.pooled"}
+    assert "Traceback" not in logs
+
+
 def test_a_function_sees_no_variable_of_the_test(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LEAK", "1")
     with Lambda(f"{HANDLERS}.echo", {"COLOUR": "blue"}) as function:

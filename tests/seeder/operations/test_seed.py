@@ -52,7 +52,7 @@ def test_few_tiles_of_a_baked_layer_start_no_process(settings: Settings, monkeyp
     def refuse(*_: object) -> NoReturn:
         raise AssertionError("a process was started")
 
-    monkeypatch.setattr(processes, "ProcessPoolExecutor", refuse)
+    monkeypatch.setattr(processes, "_Worker", refuse)
     result = seed(SeedRequest("alps", LOW), RunOptions(), settings, Recorded())
     assert result
     assert result.passed
