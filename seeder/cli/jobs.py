@@ -141,8 +141,8 @@ def _list(sources: Store, layer: str | None, settings: Settings, *, as_json: boo
                 click.echo(f"cannot read job {name}: {error}", err=True)
     bakes = list_bakes(sources, layer, settings)
     if as_json:
-        for each in (*bakes, *listed):
-            click.echo(json.dumps(each.to_json()))
+        for fields in (*(each.to_json() for each in bakes), *(seen.to_json() for seen in listed)):
+            click.echo(json.dumps(fields))
         return
     if bakes:
         print_bakes(bakes)
