@@ -174,3 +174,9 @@ def table(rows: Iterable[Sequence[object]], headers: Sequence[str], align: Seque
 def count_of_tiles(number: int) -> str:
     """The number of tiles, in words."""
     return f"{number:,} tile{'' if number == 1 else 's'}"
+
+
+def duration(seconds: float) -> str:
+    """A duration in words: seconds, minutes or hours."""
+    minutes, hours = seconds / 60, seconds / 3600
+    return f"{hours:,.1f} h" if hours >= 2 else f"{minutes:.0f} min" if minutes >= 2 else f"{seconds:.1f} s"
