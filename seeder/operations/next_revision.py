@@ -10,14 +10,13 @@ from seeder.cache.stored import StoredFilter
 from seeder.operations.estimate_refresh import PlannedWork, Terms, estimate_refresh
 from seeder.operations.renew import RenewPlan, plan_renewal
 from seeder.operations.run import RunOptions
-from seeder.operations.scenes import counted, kept_scenes
+from seeder.operations.scenes import ScenesChanged
 from seeder.operations.update import UpdateContext, UpdateTask
 from tiler.ingest.examine import Examined, ExaminedScenes
 from tiler.ingest.existing import kept_revision
 from tiler.ingest.planned_parts import planned_parts
 from tiler.layers.catalog import Layer
 from tiler.raster.options import Options
-from tiler.storage.store import Store
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,9 +35,14 @@ class NextRevision:
 
     @classmethod
     def of(
-        cls, current: Layer, raster: Examined | ExaminedScenes, options: Options, context: UpdateContext
+        cls,
+        current: Layer,
+        raster: Examined | ExaminedScenes,
+        options: Options,
+        context: UpdateContext,
+        changes: ScenesChanged | None = None,
     ) -> NextRevision:
-        """The next revision from an examined raster, or from scenes.
+        """The next revision from an examined raster, or from scenes; None of `changes` is known if all are new.
 
         Raises:
             CatalogError, StoreError: the layer's scenes or parts could not be read.
@@ -51,7 +55,8 @@ class NextRevision:
         if options.virtual:
             return cls(current, kept, kept or current, PlannedWork(), bakes=False)
         parts = planned_parts(current.id, sources, raster)
-        work = PlannedWork.of_parts(raster.survey, parts, _changed_scenes(current, raster, sources))
+        changed = changes.total if changes else len(raster.survey.scenes)
+        work = PlannedWork.of_parts(raster.survey, parts, changed)
         if kept:
             return cls(current, kept, kept, work, bakes=True)
         history = foreseen(current, raster.survey, options, parts, sources, History.of(current, context.stores))
@@ -81,11 +86,3 @@ def plan_with_estimate(
     terms = Terms(task, run_options, work.pixels)
     estimate = estimate_refresh(terms, work, plan.stored_tiles, len(plan.paths), published=published)
     return replace(plan, estimate=estimate)
-
-
-def _changed_scenes(current: Layer, raster: Examined | ExaminedScenes, sources: Store) -> int:
-    """The number of scenes added, replaced and dropped; 0 for a raster alone."""
-    if raster.listed is None:
-        return 0
-    counts = counted(current.id, kept_scenes(current, sources) if current.scenes else None, raster.listed)
-    return counts.added + counts.replaced + counts.dropped

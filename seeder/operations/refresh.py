@@ -21,6 +21,7 @@ from seeder.operations.report import Report
 from seeder.operations.run import RunOptions
 from seeder.operations.scenes import (
     SceneChanges,
+    ScenesChanged,
     Sources,
     change_scenes,
     counted,
@@ -89,8 +90,10 @@ class NextSource:
         """The options of its ingest. Trust in the last raster, and access to it, do not extend to this one."""
         return replace(layer.asked, **{**dict.fromkeys(ACCESS, False), **self.changes})
 
-    def read(self, layer: Layer, stores: Stores, report: Report, *, jobs: int) -> tuple[str | SceneList, Options]:
-        """The raster's path, or the scenes, and the options. The step that ends is a `ScenesChanged`, if they change.
+    def read(
+        self, layer: Layer, stores: Stores, report: Report, *, jobs: int
+    ) -> tuple[str | SceneList, Options, ScenesChanged | None]:
+        """The raster's path, or the scenes; the options; of a layer of scenes the changes, which is the step that ends.
 
         Of other scenes, a layer of scenes keeps its highest zoom and its range from black to white, unless they are
         given: otherwise one new scene would change all tiles.
@@ -102,22 +105,24 @@ class NextSource:
         known = kept_scenes(layer, stores.sources) if self.scene_changes or layer.scenes else None
         again = not options.read_alike(layer.asked)
         scenes: str | SceneList
+        counts = None
         if known and not self.sources.names:
             changes, earlier = self.scene_changes, earlier_scenes(layer, stores.sources)
             scenes, counts = change_scenes(
                 layer, known, changes, self.sources, options, report, jobs=jobs, earlier=earlier, again=again
             )
-            report.ended(counts)
         else:
             valid = replace(known, scenes=()) if known and again else known  # they were read with other options
             scenes = read_sources(self.sources, options, report, jobs=jobs, known=valid)
             if known and isinstance(scenes, SceneList):
-                report.ended(counted(layer.id, known, scenes))
+                counts = counted(layer.id, known, scenes)
+        if counts:
+            report.ended(counts)
         if known is None or again or scenes == known:
-            return scenes, options
+            return scenes, options, counts
         if isinstance(scenes, SceneList) and "max_zoom" not in self.changes:
             _note_finer(layer, known, scenes, report)
-        return scenes, _frozen(options, layer)
+        return scenes, _frozen(options, layer), counts
 
 
 def _note_finer(layer: Layer, before: SceneList, after: SceneList, report: Report) -> None:
@@ -158,11 +163,11 @@ def plan_refresh(
         return _plan_renewal(current, current, context, run_options)
     options = source.options(current)
     version.check_readers(context.stores, version.version_for(options, parts=not options.virtual))
-    rasters, options = source.read(current, context.stores, context.report, jobs=run_options.processes)
+    rasters, options, changes = source.read(current, context.stores, context.report, jobs=run_options.processes)
     raster = examine(rasters, layer, options, context.report)
     if loss := _loss(current, raster.survey.bounds, context):
         context.report.note(loss)
-    following = NextRevision.of(current, raster, options, context)
+    following = NextRevision.of(current, raster, options, context, changes)
     if following.bakes:
         context.report.ended(PlannedBake(layer, following.work.bake.parts, following.work.whole.parts))
     context.report.ended(RevisionChange(layer, raster.revision, current.revision, planned=True))
@@ -200,9 +205,9 @@ def refresh(
     options = source.options(current)
     version.check_readers(stores, version.version_for(options, parts=not options.virtual))
     jobs = run_options.processes
-    rasters, options = source.read(current, stores, report, jobs=jobs)
+    rasters, options, changes = source.read(current, stores, report, jobs=jobs)
     raster = examine(rasters, layer, options, report, partial(_confirm_place, current, context))
-    following = NextRevision.of(current, raster, options, context)
+    following = NextRevision.of(current, raster, options, context, changes)
     history = _expected(current, following.kept, stores, stored_digests) if following.kept else None
     plan = _begun(following.plan(context, run_options, history), context)
     done = ingest(raster, layer, options, stores, report, jobs=jobs, staging=source.staging)

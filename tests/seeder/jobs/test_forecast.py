@@ -42,7 +42,7 @@ def test_nothing_takes_nothing_and_a_folder_costs_nothing() -> None:
 
 def test_a_full_part_by_hand() -> None:
     work = BakeWork(parts=1, chunks=64, overviews=1, overview_chunks=1)
-    assert bake_seconds(work, RGB, 2) == pytest.approx(START_SECONDS + 64.5 * (0.2 + 3 * 0.07) / 2)
+    assert bake_seconds(work, RGB, 2) == pytest.approx(START_SECONDS + 64.5 * (0.12 + 3 * 0.06) / 2)
     size = 65 * 2048**2 * 3 * 1.33 / 2
     puts = 2 * 3 + -(-size // (8 << 20))
     assert bake_cost(work, RGB, Prices(), in_s3=True) == Cost(s3=puts * 5e-6, storage=pytest.approx(size / 1e9 * 0.023))
