@@ -8,6 +8,7 @@ from os import PathLike
 from typing import Any, Literal, Unpack
 
 from seeder.api.checks import argument_names, check_between, check_text, check_whole, path_of, processes_of
+from seeder.api.estimates import UpdateEstimates
 from seeder.api.ingesting import Ingesting, staging_of
 from seeder.api.job import Job, chooser, followed
 from seeder.api.notebook import html_of
@@ -43,7 +44,7 @@ from tiler.settings import Settings
 from tiler.storage.store import Stores
 
 
-class Layer:
+class Layer(UpdateEstimates):
     """A layer of a workspace, by name; each call reads its current state.
 
     `notes` holds the remarks of an ingest by this process; `job` the job of its `seed`, else None.

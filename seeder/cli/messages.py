@@ -180,5 +180,5 @@ def duration(seconds: float) -> str:
     """A length of time in its largest fitting unit."""
     for unit, length in (("d", 86400), ("h", 3600), ("min", 60)):
         if seconds >= 2 * length:
-            return f"{seconds / length:.0f} {unit}"
-    return f"{max(0, seconds):.0f} s"
+            return f"{seconds / length:,.0f} {unit}"
+    return f"{max(0.0, seconds):.{1 if 0 < seconds < 10 else 0}f} s"

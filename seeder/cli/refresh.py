@@ -21,6 +21,7 @@ from seeder.cli.update_tiles import (
     UpdateArguments,
     UpdateReport,
     confirmed_update_flags,
+    print_effort,
     print_renew_plan,
     print_renewed,
 )
@@ -39,6 +40,7 @@ class RefreshReport(UpdateReport):
 
     def ended(self, step: object) -> None:
         """See `Report.ended`."""
+        from seeder.operations.estimate_refresh import RefreshEstimate
         from seeder.operations.refresh import PlannedBake, RevisionChange
         from seeder.operations.renew import NewTiles
         from seeder.operations.scenes import ScenesChanged
@@ -49,6 +51,8 @@ class RefreshReport(UpdateReport):
                 _print_scenes(step, as_json=self._as_json)
             case PlannedBake():
                 _print_bake(step, as_json=self._as_json)
+            case RefreshEstimate():
+                print_effort(step, as_json=self._as_json)
             case Ingested():
                 print_ingested(step, as_json=self._as_json)
             case RevisionChange():
@@ -169,7 +173,7 @@ def refresh(
     report = RefreshReport(stores.tiles.url, as_json=as_json, confirm_above=arguments.confirm_above)
     context = arguments.context(settings, stores, report)
     if arguments.dry_run:
-        plan = operations.plan_refresh(layer, context, next_source)
+        plan = operations.plan_refresh(layer, context, next_source, how)
         print_renew_plan(plan, context.options.cdn, as_json=as_json)
     else:
         result = operations.refresh(layer, context, how, next_source, count_new=not as_json)
@@ -211,7 +215,7 @@ def rollback(
     report = RefreshReport(stores.tiles.url, as_json=as_json, confirm_above=arguments.confirm_above)
     context = arguments.context(settings, stores, report)
     if arguments.dry_run:
-        plan = operations.plan_rollback(layer, context, revision or "")
+        plan = operations.plan_rollback(layer, context, revision or "", how)
         print_renew_plan(plan, context.options.cdn, as_json=as_json)
     else:
         result = operations.rollback(layer, context, how, revision or "", count_new=not as_json)

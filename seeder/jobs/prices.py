@@ -11,6 +11,7 @@ from tiler.errors import BadOption
 from tiler.inputs import check_file, whole
 
 MILLION = 1_000_000
+CDN_PATH = 0.005  # US dollars per path of CloudFront, with or without a wildcard, after the first thousand of a month
 LARGEST = 1 << 20  # characters of a file of prices
 
 
@@ -142,6 +143,9 @@ class Cost:
     def total(self) -> float:
         """The sum, with one month of storage."""
         return self.compute + self.s3 + self.sqs + self.logs + self.storage
+
+    def __add__(self, other: Cost) -> Cost:
+        return Cost(*(getattr(self, each.name) + getattr(other, each.name) for each in fields(self)))
 
 
 LISTS = 10  # LIST requests to check a block's tiles: one per column, more where numbers gain a digit

@@ -61,6 +61,11 @@ class ScenesChanged:
     dropped: int
     kept: int
 
+    @property
+    def total(self) -> int:
+        """The number of all changes."""
+        return self.added + self.replaced + self.dropped
+
     def to_json(self) -> dict[str, object]:
         """The JSON form."""
         return asdict(self)

@@ -54,7 +54,7 @@ class Ingested:
 
 
 def ingest(
-    source: str | SceneList,
+    source: str | SceneList | Examined | ExaminedScenes,
     layer: str,
     options: Options,
     stores: Stores,
@@ -67,7 +67,7 @@ def ingest(
     approve: Approve = approved,
     planned_from: str | None = None,
 ) -> Ingested:
-    """Make `source`, a raster or scenes, the current revision of `layer`.
+    """Make `source`, a raster or scenes, the current revision of `layer`; both may have been examined already.
 
     The same raster with the same options changes nothing, and a kept earlier revision is not baked again. If an
     ingest ends early, the layer is unchanged: its metadata is written last and atomically. Format `auto` is decided
@@ -89,7 +89,7 @@ def ingest(
         planned_from = publication.index_version(stores.sources, layer)
     version.check_readers(stores, version.version_for(options, parts=not options.virtual))
     try:
-        raster = examined(source, options, stage, approve)
+        raster = examined(source, options, stage, approve) if isinstance(source, str | SceneList) else source
         current_layer(stores.sources, layer, repair=repair)  # unreadable metadata is reported before a long bake
         try:
             stage("baking the first chunks")
@@ -102,7 +102,8 @@ def ingest(
         doubted = raster.doubts(options)
         return replace(done, notes=(*raster.notes(), *doubted), doubts=doubted)
     except SourceReadError as error:
-        raise BadSource(named(source), f"{error} (is the file complete?)") from error
+        name = named(source) if isinstance(source, str | SceneList) else source.path
+        raise BadSource(name, f"{error} (is the file complete?)") from error
     except MemoryError as error:
         raise OutOfMemory from error
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple, Protocol
@@ -46,14 +46,29 @@ class Raster(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class BakeWork:
+    """The work of a bake: parts of the base and their chunks; overview parts above them and their chunks."""
+
+    parts: int = 0
+    chunks: int = 0
+    overviews: int = 0
+    overview_chunks: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class PlannedParts:
-    """The parts of a layer's base: the input of each, and the places of those to bake.
+    """The parts of a layer's base: the input of each, the places of those to bake, and the chunks of each.
 
     Places where a raster may turn out to have no pixels count too.
     """
 
     inputs: Mapping[Place, str]
     missing: frozenset[Place]
+    chunks: Mapping[Place, tuple[BakeTask, ...]]
+
+    def work(self, base: int, places: Collection[Place]) -> BakeWork:
+        """The work of baking some of the parts, cut at zoom `base`, and all overview parts that read them."""
+        return work_of(base, {place: len(chunks) for place, chunks in self.chunks.items()}, places)
 
 
 def planned_parts(layer: str, sources: Store, raster: Raster) -> PlannedParts:
@@ -66,12 +81,43 @@ def planned_parts(layer: str, sources: Store, raster: Raster) -> PlannedParts:
     survey, known = raster.survey, stored_parts(layer, sources)
     gaps = gaps_in(survey)
     regions = regions_of(source_of(survey, gaps), survey.base) if gaps or survey.scenes else Regions()
-    inputs = {
-        place: input_of(raster, place, survey.base, {})
+    planned = (
+        (place, tuple(chunk for chunk in chunks if not regions.bare(chunk.row, chunk.column)))
         for place, chunks in planned_of(0, survey.base, {}, base_ranges(survey))
-        if not all(regions.bare(chunk.row, chunk.column) for chunk in chunks)
-    }
-    return PlannedParts(inputs, frozenset(place for place, wanted in inputs.items() if wanted not in known))
+    )
+    chunks = {place: written for place, written in planned if written}
+    inputs = {place: input_of(raster, place, survey.base, {}) for place in chunks}
+    return PlannedParts(inputs, frozenset(place for place, wanted in inputs.items() if wanted not in known), chunks)
+
+
+def work_of(base: int, chunks: Mapping[Place, int], places: Collection[Place]) -> BakeWork:
+    """The work of baking some `places` of a base of these `chunks`, and all overview parts that read them.
+
+    An overview part has a chunk for each part below it.
+    """
+    baked, below, zoom = set(places), set(chunks), base
+    overviews = overview_chunks = 0
+    while zoom >= SERVED:
+        above = dict[Place, int]()
+        for place in below:
+            above[_parent(place)] = above.get(_parent(place), 0) + 1
+        baked = {_parent(each) for place in baked for each in _around(place, zoom)} & above.keys()
+        overviews += len(baked)
+        overview_chunks += sum(above[place] for place in baked)
+        below, zoom = set(above), zoom - SERVED
+    return BakeWork(len(places), sum(chunks[place] for place in places), overviews, overview_chunks)
+
+
+def _parent(place: Place) -> Place:
+    """The part of the next tier over a part."""
+    return Place(place.tier + 1, place.column // CHUNK, place.row // CHUNK)
+
+
+def _around(place: Place, zoom: int) -> Iterator[Place]:
+    """A part and its neighbours, whose parents read it; `zoom` is theirs."""
+    for row in range(place.row - 1, place.row + 2):
+        for column in range(place.column - 1, place.column + 2):
+            yield Place(place.tier, column % across(zoom), row)
 
 
 def chunks_in(zoom: int, ranges: list[Range]) -> int:

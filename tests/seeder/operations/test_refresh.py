@@ -14,6 +14,7 @@ from mercantile import Tile
 
 from seeder.cache.prepare_job import prepare
 from seeder.cache.stored import StoredFilter
+from seeder.operations.estimate_refresh import RefreshEstimate
 from seeder.operations.invalidate import plan_reseed, reseed
 from seeder.operations.refresh import (
     NextSource,
@@ -156,7 +157,11 @@ PLANS: dict[str, Callable[[Land, UpdateContext], RenewPlan]] = {
     "rollback": lambda _, context: plan_rollback("land", context),
     "reseed": lambda land, context: plan_reseed(StoredFilter(land.layer), context),
 }
-FIRST: dict[str, list[type]] = {"refresh": [Ingested], "rollback": [RevisionChange], "reseed": []}
+FIRST: dict[str, list[type]] = {
+    "refresh": [RefreshEstimate, Ingested],
+    "rollback": [RefreshEstimate, RevisionChange],
+    "reseed": [],
+}
 
 
 @pytest.mark.parametrize("name", OPERATIONS)
