@@ -18,6 +18,7 @@ from tiler.layers.catalog import Layer, load_layer
 from tiler.raster.options import Options
 from tiler.scenes.alike import check_alike
 from tiler.scenes.expand import expand
+from tiler.scenes.folders import full_path
 from tiler.scenes.headers import read_scenes
 from tiler.scenes.order import ordered
 from tiler.scenes.scene import Listed, Scene
@@ -240,7 +241,7 @@ def _read(
 
 def _itself(name: str) -> list[list[str]]:
     """The lists of paths that mean that a name is a raster itself."""
-    return [[name], [str(Path(name).absolute())]]
+    return [[name], [full_path(name)]]
 
 
 def _listed(sources: Sources, names: Sequence[str], options: Options, report: Report) -> tuple[Listed, ...]:

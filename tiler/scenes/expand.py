@@ -19,7 +19,7 @@ from tiler.errors import BadSource, shown
 from tiler.inputs import METADATA, check_source
 from tiler.raster.options import Options
 from tiler.scenes import index_files, json_lists, text_lists
-from tiler.scenes.folders import Found, is_whole, matching, within
+from tiler.scenes.folders import Found, full_path, is_whole, matching, within
 from tiler.scenes.patterns import WILD, Pattern
 from tiler.scenes.s3_listing import Bucket
 from tiler.scenes.scene import Listed
@@ -212,7 +212,7 @@ def _object(address: str) -> Listed:
 
 
 def _one(file: Path) -> Found:
-    return Found(str(file.absolute()), os.path.realpath(file))
+    return Found(full_path(file), os.path.realpath(file))
 
 
 def _with_paths(scenes: Iterable[Listed]) -> list[tuple[str, Listed]]:
