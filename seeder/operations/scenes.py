@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import fnmatch
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from seeder.operations.report import Report
+from seeder.operations.scene_names import SceneNames
 from tiler.choices import Overlap
 from tiler.errors import BadOption, CatalogError, MissingObject, UnknownLayer
 from tiler.ingest.existing import kept_revision
@@ -160,27 +160,33 @@ def change_scenes(
     """The scenes `before` with changes: dropped ones are gone, new ones are last, the others keep their place.
 
     A replacement takes the place of the scene of its address or, if there is one only, of its file name. Changes that
-    were made already are harmless to repeat: adding an unchanged scene, or dropping one that the revision before had.
-    Of the others, those that changed are read again and count as replaced; all are read `again` if they were read with
-    other options.
+    were made already are harmless to repeat: adding or replacing an unchanged scene, or dropping one that the revision
+    before had. Of all, those that changed are read again and count as replaced; all are read `again` if they were read
+    with other options.
 
     Raises:
         BadOption: a scene to drop or replace is unknown.
         BadScenes: a new scene is of another kind than those that stay.
         BadSource, StoreError: see `read_sources`.
     """
-    dropped = _matching(layer, before, earlier, changes.drop)
+    names, then = SceneNames(layer.id, before.scenes), SceneNames(layer.id, earlier)
+    dropped = set().union(*(names.to_drop(each, then) for each in changes.drop))
     scenes = [scene for scene in before.scenes if scene.address not in dropped]
-    replaced, added = (_listed(sources, names, options, report) for names in (changes.replace, changes.add))
-    places = [_place(layer, each.address, scenes) for each in replaced]
-    stay = [scene for place, scene in enumerate(scenes) if place not in places]
+    replaced, added = (
+        [names.own(each) for each in _listed(sources, some, options, report)] for some in (changes.replace, changes.add)
+    )
+    names, place = SceneNames(layer.id, scenes), {scene.address: at for at, scene in enumerate(scenes)}
+    places = [place[names.to_replace(each.address)] for each in replaced]
+    stay = [scene for at, scene in enumerate(scenes) if at not in places]
     known = {} if again else _by_address(before)
     afresh, replacing = (
-        _read(sources, listed, options, report, jobs=jobs, known=same)
-        for listed, same in (([scene.listed for scene in stay], known), (replaced, None))
+        _read(sources, listed, options, report, jobs=jobs, known=known)
+        for listed in ([scene.listed for scene in stay], replaced)
     )
-    for place, scene in zip(places, replacing, strict=True):
-        scenes[place] = scene
+    number = sum(_changed(scenes[at], scene) for at, scene in zip(places, replacing, strict=True))
+    number += sum(map(_changed, stay, afresh))
+    for at, scene in zip(places, replacing, strict=True):
+        scenes[at] = scene
     there = {scene.address: scene for scene in afresh}
     scenes = [there.get(scene.address, scene) for scene in scenes]
     present = {scene.address: scene for scene in scenes}
@@ -191,20 +197,25 @@ def change_scenes(
         raise BadOption(f"no scene would be left: use `seeder remove {layer.id}` to remove the layer")
     read = {scene.address for scene in (*replacing, *new)}
     check_alike(scenes, next((scene for scene in scenes if scene.address not in read), None))
-    changed_since = sum(one.fingerprint != other.fingerprint for one, other in zip(stay, afresh, strict=True))
-    number = len(replacing) + changed_since
     counts = ScenesChanged(layer.id, len(new), number, len(dropped), len(scenes) - len(new) - number)
     overlap = sources.overlap or before.overlap
     _note_undated(scenes, overlap, report)
     return SceneList(tuple(scenes), overlap, sources.asset or before.asset), counts
 
 
+def _changed(before: Scene, after: Scene) -> bool:
+    """Whether a scene is another one, or its files changed."""
+    return (before.address, before.fingerprint) != (after.address, after.fingerprint)
+
+
 def _note_undated(scenes: Sequence[Scene], overlap: Overlap, report: Report) -> None:
     """Tell how many scenes have no date, if dates order them."""
     undated = sum(not scene.listed.date for scene in scenes)
-    if overlap == "newest" and undated:
-        few = f"{undated:,} of {len(scenes):,} scenes have no date and lie below the others"
-        report.note(f"{few}: list their dates in STAC or GeoJSON")
+    if overlap != "newest" or not undated:
+        return
+    few = f"{undated:,} of {len(scenes):,} scenes have no date and lie below the others"
+    none = "no scene has a date, so --overlap newest is the same as last: the last of the list is on top"
+    report.note(f"{few if undated < len(scenes) else none}; give dates in a list of STAC items or GeoJSON")
 
 
 def counted(layer: str, before: SceneList | None, after: SceneList) -> ScenesChanged:
@@ -261,40 +272,3 @@ def _listed(sources: Sources, names: Sequence[str], options: Options, report: Re
 
 def _by_address(scenes: SceneList | None) -> dict[str, Scene]:
     return {scene.address: scene for scene in scenes.scenes} if scenes else {}
-
-
-def _matching(layer: Layer, scenes: SceneList, earlier: Sequence[Scene], patterns: Sequence[str]) -> set[str]:
-    """The addresses of the scenes that match names, addresses or patterns; each must match one, or an `earlier` one."""
-    found: set[str] = set()
-    for pattern in patterns:
-        matching = {scene.address for scene in scenes.scenes if _matches(scene, pattern)}
-        if not matching and not any(_matches(scene, pattern) for scene in earlier):
-            raise BadOption(
-                f"no scene of layer {layer.id!r} matches {pattern!r}: list them with `seeder scenes {layer.id}`"
-            )
-        found |= matching
-    return found
-
-
-def _matches(scene: Scene, pattern: str) -> bool:
-    """Whether a scene has this name or address, or matches this pattern."""
-    same = scene.address in (pattern, str(Path(pattern).absolute()))
-    return same or any(fnmatch.fnmatchcase(name, pattern) for name in (_name(scene.address), scene.address))
-
-
-def _place(layer: Layer, address: str, scenes: Sequence[Scene]) -> int:
-    """The place of the scene to replace."""
-    same = [place for place, each in enumerate(scenes) if each.address == address]
-    same = same or [place for place, each in enumerate(scenes) if _name(each.address) == _name(address)]
-    if len(same) != 1:
-        count = "no scene" if not same else f"{len(same)} scenes"
-        raise BadOption(
-            f"{address}: {count} of layer {layer.id!r} named {_name(address)}; "
-            f"use --drop for the old scenes and --add for the new one"
-        )
-    return same[0]
-
-
-def _name(address: str) -> str:
-    """The file name of a scene."""
-    return address.rpartition("/")[2]

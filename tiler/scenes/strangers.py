@@ -61,7 +61,7 @@ class Here:
         path = name if foreign or described else self._placed(name.removeprefix("file://"))
         if not os.path.isfile(path):  # noqa: PTH113 - speed
             check_source(path)
-        if "/../" in path:
+        if "/../" in path and path.startswith("/") and not path.startswith("/vsi"):
             path = full_path(path)
         return Listed(shown(path), path, date)
 
