@@ -130,7 +130,7 @@ class NextSource:
             scenes = read_sources(self.sources, options, report, jobs=jobs, known=valid)
             if known and isinstance(scenes, SceneList):
                 report.ended(counted(layer.id, known, scenes))
-        if known is None or again or scenes == known:
+        if known is None or again or (isinstance(scenes, SceneList) and scenes.same_as(known)):
             return scenes, options
         if isinstance(scenes, SceneList) and "max_zoom" not in self.changes:
             _note_finer(layer, known, scenes, report)

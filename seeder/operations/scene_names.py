@@ -69,12 +69,14 @@ class SceneNames:
             return [address]
         if (same := self._by_name.get(name)) or not WILD.search(name):
             return same or []
-        patterns = [name] if "://" in name or name.startswith("/") else [name, _below_here(name)]
-        return [
-            address
-            for address in self._scenes
-            if any(fnmatch.fnmatchcase(each, pattern) for each in (file_name(address), address) for pattern in patterns)
-        ]
+        texts = [(address, file_name(address)) for address in self._scenes]
+        texts += [(address, address) for address in self._scenes]
+        patterns = [name]
+        if "/" in name and "://" not in name:
+            patterns += [] if name.startswith("/") else [_below_here(name)]
+            texts += [(address, path) for path, address in self._by_file.items()]
+        found = {address for address, text in texts if any(fnmatch.fnmatchcase(text, each) for each in patterns)}
+        return [address for address in self._scenes if address in found]
 
     def _at(self, name: str) -> str:
         """The address of the scene of this address or file; empty if there is none."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -112,18 +113,47 @@ def kept_scenes(layer: Layer, sources: Store) -> SceneList:
     return parse(sources.get(key), key)
 
 
-def known_scenes(layer: str, options: Options, sources: Store) -> SceneList | None:
-    """The scenes of a layer, if their headers were read with the same options; None if there are none.
+def read_to_ingest(
+    sources: Sources, layer: str, options: Options, stored: Store, report: Report, *, jobs: int
+) -> str | SceneList:
+    """`read_sources` for an ingest of `layer`, whose scenes are not opened again if they are unchanged.
+
+    A note tells if that replaces other scenes or options of the layer.
 
     Raises:
+        BadSource, BadOption: see `read_sources`.
         NewerMetadata, StoreError: the layer's metadata is of a newer version, or could not be read.
     """
-    try:
-        current = load_layer(sources, layer)
-        alike = current.scenes > 0 and options.read_alike(current.asked)
-        return replace(kept_scenes(current, sources), overlap="last", asset="") if alike else None
-    except (UnknownLayer, CatalogError, MissingObject):  # reported before the bake
-        return None
+    current = before = None
+    with suppress(UnknownLayer, CatalogError, MissingObject):  # reported before the bake
+        current = load_layer(stored, layer)
+        before = kept_scenes(current, stored) if current.scenes else None
+    alike = current is not None and options.read_alike(current.asked)
+    known = replace(before, overlap="last", asset="") if before and alike else None
+    rasters = read_sources(sources, options, report, jobs=jobs, known=known)
+    if current:
+        _note_replaced(current, before, rasters, options, report)
+    return rasters
+
+
+def _note_replaced(
+    current: Layer, before: SceneList | None, after: str | SceneList, options: Options, report: Report
+) -> None:
+    """Tell which scenes and options of a layer an ingest replaces."""
+    now = {full_path(after)} if isinstance(after, str) else _by_address(after).keys()
+    gone = len(_by_address(before).keys() - now)
+    names = list(options.differing(current.asked))
+    if before and isinstance(after, SceneList) and before.overlap != after.overlap:
+        names.append("overlap")
+    reasons = []
+    if gone:
+        reasons.append(f"{gone:,} of its {current.scenes:,} scenes are not in this list")
+    if names:
+        typed = ", ".join(f"--{name.replace('_', '-')}" for name in names)
+        reasons.append(f"it was ingested with other options ({typed})")
+    if reasons:
+        cure = f"use `seeder refresh {current.id}` to keep its options" + (", with --add also its scenes" * bool(gone))
+        report.note(f"layer {current.id} exists, and {' and '.join(reasons)}: this ingest replaces it; {cure}")
 
 
 def earlier_scenes(layer: Layer, sources: Store) -> tuple[Scene, ...]:
