@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from seeder.operations.report import Report
@@ -209,10 +210,9 @@ def change_scenes(
     places = [place[names.to_replace(each.address)] for each in replaced]
     stay = [scene for at, scene in enumerate(scenes) if at not in places]
     known = {} if again else _by_address(before)
-    afresh, replacing = (
-        _read(sources, listed, options, report, jobs=jobs, known=known)
-        for listed in ([scene.listed for scene in stay], replaced)
-    )
+    reading = partial(_read, sources, options=options, report=report, jobs=jobs)
+    afresh = reading([scene.listed for scene in stay], known=known)
+    replacing = _reread(replaced, known, reading)
     number = sum(_changed(scenes[at], scene) for at, scene in zip(places, replacing, strict=True))
     number += sum(map(_changed, stay, afresh))
     for at, scene in zip(places, replacing, strict=True):
@@ -231,6 +231,19 @@ def change_scenes(
     overlap = sources.overlap or before.overlap
     _note_undated(scenes, overlap, report)
     return SceneList(tuple(scenes), overlap, sources.asset or before.asset), counts
+
+
+def _reread(
+    listed: Sequence[Listed], known: Mapping[str, Scene], reading: Callable[..., tuple[Scene, ...]]
+) -> list[Scene]:
+    """Scenes to replace: the `known` ones if they are unchanged.
+
+    A changed one is read as if it were new: so a file that was changed and back again has its first fingerprint.
+    """
+    found = reading(listed, known=known)
+    changed = [scene for scene in found if scene.address in known and _changed(known[scene.address], scene)]
+    anew = {scene.address: scene for scene in reading([scene.listed for scene in changed])}
+    return [anew.get(scene.address, scene) for scene in found]
 
 
 def _changed(before: Scene, after: Scene) -> bool:
