@@ -11,49 +11,30 @@ from typing import Any
 
 import pytest
 
-from seeder.cache.prepare_job import prepare
 from seeder.operations.ingest import ingest
 from seeder.operations.refresh import NextSource, refresh
 from seeder.operations.renew import RenewResult
 from seeder.operations.report import Report
-from seeder.operations.run import RunOptions, run_plan
 from seeder.operations.scenes import SceneChanges, ScenesChanged, Sources, listed_scenes, read_sources
-from seeder.operations.update import UpdateContext, UpdateOptions
-from seeder.select.selection import Selection
 from tests.support.clock import nothing_in_flight
-from tests.support.layers import local_stores
+from tests.support.data_folder import ONE, DataFolder
 from tests.support.oracle import files_under
 from tests.support.rangeserver import serving
 from tests.support.rasters import Recipe, scene, write_raster
 from tests.support.reports import Recorded
 from tests.support.scene_grid import counted_puts, paint, scene_grid
 from tiler.errors import BadOption, BadSource, TilerError
-from tiler.layers.catalog import Layer, load_layer
-from tiler.layers.render import TileVariant
+from tiler.layers.catalog import Layer
 from tiler.raster.options import Options
-from tiler.settings import Settings
-from tiler.storage.store import Stores
 
 PIXEL = 2 * 20037508.342789244 / 256 / 2**10  # Mercator metres of a pixel at zoom 10
-ONE = RunOptions(jobs=1)
 
 
 @dataclass(frozen=True)
-class Land:
+class Land(DataFolder):
     """The layer `land` of scenes in a folder."""
 
-    data: Path
     rasters: Path
-
-    @property
-    def stores(self) -> Stores:
-        """Its stores."""
-        return local_stores(self.data)
-
-    @property
-    def layer(self) -> Layer:
-        """Its current revision."""
-        return load_layer(self.stores.sources, "land")
 
     @property
     def scenes(self) -> list[str]:
@@ -66,18 +47,6 @@ class Land:
         sources = Sources(tuple(str(self.rasters / name) for name in names))
         rasters = read_sources(sources, asked, Report(), jobs=1)
         return ingest(rasters, "land", asked, self.stores, Report(), jobs=jobs).layer
-
-    def seed(self) -> None:
-        """Store all tiles."""
-        layer, stores = self.layer, self.stores
-        zooms = tuple(range(layer.minzoom, layer.maxzoom + 1))
-        plan = prepare(layer, Selection(zooms), TileVariant(), force=False, stores=stores)
-        assert run_plan(plan, ONE, self.settings, stores, Report()).passed
-
-    @property
-    def settings(self) -> Settings:
-        """The settings of its folder."""
-        return Settings.from_env({}, data=str(self.data))
 
     def refresh(
         self,
@@ -94,13 +63,7 @@ class Land:
         source = NextSource(
             Sources(every), options or {}, scene_changes=SceneChanges(add, replace, changes.get("drop", ()))
         )
-        context = UpdateContext(self.stores, self.settings, UpdateOptions(), report or Report())
-        return refresh("land", context, ONE, source)
-
-    def tiles(self) -> dict[str, bytes]:
-        """The stored tiles."""
-        found = files_under(self.data / "tiles")
-        return {key: (self.data / "tiles" / key).read_bytes() for key in found if key.endswith(".png")}
+        return refresh("land", self.context(report), ONE, source)
 
 
 @pytest.fixture(autouse=True)
@@ -318,8 +281,7 @@ def test_a_scene_that_is_reached_by_another_path_is_the_same(twins: Land) -> Non
         for verb in ("add", "replace"):
             report, changes = Recorded(), SceneChanges(**{verb: (path,)})
             source = NextSource(Sources(()), {}, scene_changes=changes)
-            context = UpdateContext(twins.stores, twins.settings, UpdateOptions(), report)
-            assert refresh("land", context, ONE, source).passed
+            assert refresh("land", twins.context(report), ONE, source).passed
             assert [step for step in report.steps if isinstance(step, ScenesChanged)] == [
                 ScenesChanged("land", 0, 0, 0, 3)
             ]
@@ -332,19 +294,19 @@ def test_signed_links_are_given_again_as_the_error_says(tmp_path: Path) -> None:
     with serving(tmp_path) as served:
         served.weather("signed")
         links = tuple(f"{served.url}/{at}.tif?sig=SECRET" for at in range(2))
-        stores = local_stores(tmp_path / "data")
+        land = Land(tmp_path / "data", tmp_path)
         first = read_sources(Sources(links), Options(), Report(), jobs=1)
-        index = ingest(first, "land", Options(), stores, Report(), jobs=1).layer
-        context = UpdateContext(stores, Settings.from_env({}, data=str(tmp_path / "data")), UpdateOptions(), Report())
+        index = ingest(first, "land", Options(), land.stores, Report(), jobs=1).layer
 
         def changed(**changes: tuple[str, ...]) -> RenewResult:
-            return refresh("land", context, ONE, NextSource(Sources(()), {}, scene_changes=SceneChanges(**changes)))
+            source = NextSource(Sources(()), {}, scene_changes=SceneChanges(**changes))
+            return refresh("land", land.context(), ONE, source)
 
         with pytest.raises(BadSource, match=r"HTTP status 403: .* \(`seeder refresh LAYER --replace LINK`\)") as caught:
             changed(add=links[:1])
         assert "SECRET" not in str(caught.value)
         assert changed(replace=links).passed
-        assert load_layer(stores.sources, "land") == index
+        assert land.layer == index
 
 
 # A hundred scenes
