@@ -11,7 +11,7 @@ from functools import cached_property
 from pathlib import Path
 
 from tiler.errors import BadOption, shortened, shown
-from tiler.scenes.folders import full_path
+from tiler.scenes.folders import RealPaths, full_path
 from tiler.scenes.patterns import WILD
 from tiler.scenes.scene import Listed, Scene
 
@@ -24,6 +24,7 @@ class SceneNames:
     def __init__(self, layer: str, scenes: Iterable[Scene]) -> None:
         self._layer = layer
         self._scenes = {scene.address: scene.listed for scene in scenes}
+        self._real = RealPaths()
 
     def own(self, listed: Listed) -> Listed:
         """A scene to add or replace, under its address in the layer if the same file has another one there."""
@@ -86,12 +87,12 @@ class SceneNames:
         if "://" in name or name.startswith("/vsi"):
             return ""
         path = full_path(name)
-        return path if path in self._scenes else self._by_file.get(os.path.realpath(path), "")
+        return path if path in self._scenes else self._by_file.get(self._real.of(path), "")
 
     @cached_property
     def _by_file(self) -> dict[str, str]:
         """The address of each scene on this disk, by its path without symbolic links."""
-        return {os.path.realpath(each): each for each in self._scenes if each.startswith("/")}
+        return {self._real.of(each): each for each in self._scenes if each.startswith("/")}
 
     @cached_property
     def _by_name(self) -> dict[str, list[str]]:

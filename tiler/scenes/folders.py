@@ -63,6 +63,22 @@ def full_path(path: str | Path) -> str:
     return tidy if os.path.realpath(tidy) == os.path.realpath(full) else full
 
 
+class RealPaths:
+    """Paths without symbolic links; each folder is resolved once."""
+
+    def __init__(self) -> None:
+        self._folders: dict[str, str] = {}
+
+    def of(self, path: str) -> str:
+        """The path of the file that an absolute `path` leads to."""
+        folder, _, name = path.rpartition("/")
+        if not folder or name in ("", "..") or os.path.islink(path):  # noqa: PTH114 - speed
+            return os.path.realpath(path)
+        if folder not in self._folders:
+            self._folders[folder] = os.path.realpath(folder)
+        return f"{self._folders[folder]}/{name}"
+
+
 def within(source: str, folder: Path) -> list[Found]:
     """The rasters in a folder and below it, sorted by path; hidden ones are not listed.
 
