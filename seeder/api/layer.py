@@ -315,14 +315,14 @@ class Layer(UpdateEstimates):
         scratch: str | PathLike[str] | None = None,
         **changes: Unpack[Ingesting],
     ) -> RenewResult:
-        """Make `source` the layer's next revision and re-render stored tiles; without it, re-render stale tiles only.
+        """Make `source` the layer's next revision and re-render stored tiles; without arguments, only stale tiles.
 
         One source or several list all rasters, as in `Workspace.ingest`. Instead, `add`, `replace` and `drop` change
         the list of scenes: `replace` reads scenes again, or puts those of the same file names in their place; `drop`
         takes names, addresses or patterns of scenes. `overlap`, by default, is that of the last ingest.
 
-        The sources are ingested with the options of the layer's last ingest, except for `changes`. The map never has a
-        hole: tiles outside the new revision are removed last.
+        The sources are ingested with the options of the layer's last ingest, except for `changes`; without sources,
+        the layer's scenes are. The map never has a hole: tiles outside the new revision are removed last.
 
         Raises:
             BadSource, BadOption: the rasters cannot become the layer's next revision.

@@ -350,7 +350,7 @@ def ingest(
     """
     from seeder.operations.ingest import created_stores, plan_ingest, with_zooms
     from seeder.operations.ingest import ingest as ingest_raster
-    from seeder.operations.scenes import known_scenes, name_from, read_sources
+    from seeder.operations.scenes import name_from, read_to_ingest
     from tiler.ingest.staging import Staging
     from tiler.raster.options import Options
     from tiler.storage.store import Stores
@@ -360,8 +360,8 @@ def ingest(
     options, report = Options(**changes), TerminalReport()
     seeding = seed_arguments.seeding(name, settings)
     zooms = seeding.zooms if seeding else ()
-    known = known_scenes(name, options, Stores.open(settings).sources)
-    rasters = read_sources(make_sources(source), options, report, jobs=seed_arguments.jobs, known=known)
+    stored = Stores.open(settings).sources
+    rasters = read_to_ingest(make_sources(source), name, options, stored, report, jobs=seed_arguments.jobs)
     if seeding and seeding.limits.dry_run:
         plan = plan_ingest(rasters, name, options, Stores.open(settings), report, zooms=zooms, repair=repair)
         seeding.print_plan(plan, as_json=as_json)

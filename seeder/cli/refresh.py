@@ -25,7 +25,6 @@ from seeder.cli.update_tiles import (
     print_renew_plan,
     print_renewed,
 )
-from tiler.errors import BadOption
 from tiler.grid import format_zooms
 from tiler.settings import Settings
 
@@ -143,7 +142,7 @@ def refresh(
     Ingest SOURCE with the options of the previous ingest, and with those given here. Instead of SOURCE, which lists
     all rasters as in `ingest`, --add, --replace and --drop change the list of scenes; repeat them for more. Re-render
     the stored tiles that differ in place, and complete zooms with at least half of their tiles stored. Then remove
-    the tiles that the layer no longer covers. Without SOURCE and changes, re-render stale tiles only.
+    the tiles that the layer no longer covers. Without any of these, re-render stale tiles only.
 
     \b
     Examples:
@@ -154,22 +153,14 @@ def refresh(
     """
     from seeder.operations import refresh as operations
     from seeder.operations.refresh import NextSource
-    from seeder.operations.scenes import SceneChanges, Sources
+    from seeder.operations.scenes import SceneChanges
     from tiler.ingest.staging import Staging
-    from tiler.layers.catalog import load_layer
     from tiler.storage.store import Stores
 
     arguments, how = update_arguments(settings), run_options(settings, "")
     stores = Stores.open(settings, create=not arguments.dry_run)
-    scene_changes, sources = SceneChanges(add, replace, drop), make_sources(source)
-    if source and scene_changes:
-        raise BadOption("SOURCE lists all scenes: leave it out, or leave out --add, --replace and --drop")
-    options_only = not (source or scene_changes) and bool(changes or sources != Sources(()))
-    if options_only and not load_layer(stores.sources, layer).scenes:  # an unknown layer is reported first
-        raise BadOption(f"raster options need SOURCE: run `seeder refresh {layer} SOURCE ...`")
     staging = Staging(scratch, settings.temporary)
-    afresh = bool(source or scene_changes or options_only)
-    next_source = NextSource(sources, changes, staging, scene_changes) if afresh else None
+    next_source = NextSource(make_sources(source), changes, staging, SceneChanges(add, replace, drop))
     report = RefreshReport(stores.tiles.url, as_json=as_json, confirm_above=arguments.confirm_above)
     context = arguments.context(settings, stores, report)
     if arguments.dry_run:

@@ -79,13 +79,28 @@ class PlannedBake:
 class NextSource:
     """The rasters of a layer's next revision, and the options that differ from the last ingest's.
 
-    That is all of `sources`, or the layer's scenes with `scene_changes`.
+    That is all of `sources`, or the layer's scenes with `scene_changes`. It is false if nothing is given: then a
+    refresh only re-renders stale tiles.
     """
 
     sources: Sources
     changes: Mapping[str, Any]
     staging: Staging = Staging()  # noqa: RUF009 - a frozen value
     scene_changes: SceneChanges = SceneChanges()  # noqa: RUF009 - as above
+
+    def __bool__(self) -> bool:
+        return bool(self.changes or self.scene_changes) or self.sources != Sources(())
+
+    def check(self, layer: Layer) -> None:
+        """Check that its parts agree, and that a layer of one raster gets another one.
+
+        Raises:
+            BadOption: they do not, or it does not.
+        """
+        if self.sources.names and self.scene_changes:
+            raise BadOption("SOURCE lists all scenes: leave it out, or leave out --add, --replace and --drop")
+        if not (self.sources.names or self.scene_changes or layer.scenes):
+            raise BadOption(f"raster options need SOURCE: run `seeder refresh {layer.id} SOURCE ...`")
 
     def options(self, layer: Layer) -> Options:
         """The options of its ingest. Trust in the last raster, and access to it, do not extend to this one."""
@@ -119,7 +134,7 @@ class NextSource:
                 counts = counted(layer.id, known, scenes)
         if counts:
             report.ended(counts)
-        if known is None or again or scenes == known:
+        if known is None or again or (isinstance(scenes, SceneList) and scenes.same_as(known)):
             return scenes, options, counts
         if isinstance(scenes, SceneList) and "max_zoom" not in self.changes:
             _note_finer(layer, known, scenes, report)
@@ -159,9 +174,10 @@ def plan_refresh(
         UnknownLayer, BadSource, BadOption, StoreError: see `refresh`.
     """
     current = load_layer(context.stores.sources, layer)
-    if source is None:
+    if not source:
         check_unchanged(current)
         return _plan_renewal(current, current, context, run_options)
+    source.check(current)
     options = source.options(current)
     version.check_readers(context.stores, version.version_for(options, parts=not options.virtual))
     rasters, options, changes = source.read(current, context.stores, context.report, jobs=run_options.processes)
@@ -199,11 +215,12 @@ def refresh(
     planned_from = index_version(context.stores.sources, layer)
     current = load_layer(context.stores.sources, layer)
     stores, report = context.stores, context.report
-    if source is None:
+    if not source:
         check_unchanged(current)
         _digest(current, History.of(current, stores), context)
         plan = _begun(_plan_renewal(current, current, context, run_options), context)
         return _renew_stale(current, context, run_options, plan, _before(current, stores) if count_new else None)
+    source.check(current)
     options = source.options(current)
     version.check_readers(stores, version.version_for(options, parts=not options.virtual))
     jobs = run_options.processes

@@ -25,7 +25,7 @@ from tiler.storage.concurrent import in_batches, overlap
 from tiler.storage.faults import LOOK, READ, translated
 from tiler.storage.folder import ALLOW_WRITING, holds, inside, locked, move
 from tiler.storage.leftovers import sweep_beside
-from tiler.storage.upload import Destination, Progress, unwatched, upload
+from tiler.storage.upload import Destination, upload
 
 if TYPE_CHECKING:
     from obstore import PutMode
@@ -157,16 +157,13 @@ class Store:
         alone = lone or not isinstance(self.backend, S3Store)
         yield from map(put, objects) if alone else overlap(put, objects)
 
-    def put_file(self, key: str, path: Path, *, content_type: str, progress: Progress = unwatched) -> None:
-        """Move the file at `path`, of any size, to `key`.
-
-        The same call resumes a failed upload to S3; `progress` takes its bytes sent and all.
-        """
+    def put_file(self, key: str, path: Path, *, content_type: str) -> None:
+        """Move the file at `path`, of any size, to `key`. The same call resumes a failed upload to S3."""
         with translated("write", key):
             if self.root:
                 move(path, self.root / key)
             elif isinstance(self.backend, S3Store):
-                upload(path, Destination(self.url, key, content_type, self.s3), progress)
+                upload(path, Destination(self.url, key, content_type, self.s3))
             else:
                 obstore.put(self.backend, key, path, attributes={"Content-Type": content_type})
             path.unlink(missing_ok=True)

@@ -20,9 +20,10 @@ from seeder.select.selection import Selection
 from tests.support.aws import MakeStack
 from tests.support.door import fill
 from tests.support.layer_strategies import GLOBE
+from tests.support.layers import cog_key
 from tests.support.reports import Recorded
 from tiler.errors import BadOption, Superseded
-from tiler.keys import index_key, source_key, tilejson_key
+from tiler.keys import index_key, tilejson_key
 from tiler.layers.publication import publish
 from tiler.layers.render import TileVariant
 from tiler.settings import S3, Settings
@@ -49,7 +50,7 @@ def context(make_stack: MakeStack, monkeypatch: pytest.MonkeyPatch) -> StackCont
     base = Settings("memory://tiles", "memory://sources", s3=S3(region=REGION, keys=True))
     stores = Stores.open(stack.settings(base))
     for name in ("globe", "other"):
-        stores.sources.put(source_key(name, "bbbb"), b"x" * 100, content_type="")
+        stores.sources.put(cog_key(name, "bbbb"), b"x" * 100, content_type="")
         publish(replace(GLOBE, id=name, revision="bbbb"), stores)
     stop(stores.sources, put_running_job(stores), Stop("told to"))
     fill(stores.tiles, [*TILES, "robots.txt"])

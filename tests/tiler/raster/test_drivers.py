@@ -21,6 +21,7 @@ from tiler.ingest.examine import examined
 from tiler.ingest.survey import survey
 from tiler.raster.datasets import DRIVERS, OpenOptions, forget, opened
 from tiler.raster.options import Options
+from tiler.scenes.safe_open import opened_safely
 from tiler.storage.store import Stores
 
 OTHER = "MRF"  # names another file in its header
@@ -72,6 +73,30 @@ def test_a_survey_opens_only_with_them(make_raster: MakeRaster) -> None:
             refused(str(path), Options())
     with pytest.raises(BadSource, match="if it is a rare format, add --trust-source"):
         examined(str(path), Options())
+
+
+@pytest.mark.parametrize(
+    ("text", "is_list"),
+    [
+        ("a.tif\n", True),
+        ("\ufeff# mine\n\n  https://host.test/b.TIF?sig=x\n", True),
+        ("s3://maps/c.jp2\n", True),
+        ("beside\n", True),
+        ("nothing\n", False),
+        ("# a.tif\n", False),
+        ("", False),
+        ("a.tif\0\n", False),
+        ("x" * 5000, False),
+    ],
+)
+def test_a_text_list_is_refused_with_its_sign(text: str, is_list: bool, tmp_path: Path) -> None:
+    (tmp_path / "beside").touch()
+    path = tmp_path / "list.txt"
+    path.write_text(text)
+    for refused in (lambda: examined(str(path), Options()), lambda: opened_safely(str(path), OpenOptions())):
+        with pytest.raises(BadSource) as caught:
+            refused()
+        assert (caught.value.why == f"it is a text list: write @{path}") == is_list
 
 
 def test_a_folder_of_rasters_is_refused_with_the_way_to_one_raster(make_raster: MakeRaster) -> None:
