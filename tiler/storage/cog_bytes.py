@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from tiler.storage import cog_header
+from tiler.storage.cog_header import Sizes
 from tiler.storage.store import Store
 
 PAGE = 1 << 16  # bytes per read of the directories beyond the first read
@@ -24,20 +25,20 @@ class BlockWindow(NamedTuple):
 
 
 class CogBytes:
-    """The bytes of one object's directories that were read so far."""
+    """A baked COG in a store: what was read of its directories, and the places of its blocks."""
 
     def __init__(self, store: Store, key: str, head: int) -> None:
         self.store, self.key = store, key
         self._head, self.size = store.first(key, head)
         self._kept: dict[int, bytes] = {}
         self._levels = cog_header.levels(self.head, self.size)
-        self._stretches: dict[int, Span] = {}  # by the offset of the block, and of its mask
-        for level in self._levels:
-            for offset, size, behind in zip(*(each.ravel().tolist() for each in level), strict=True):
-                if size and offset + size + behind <= self.size:
-                    self._stretches[offset] = offset, size + behind
-                    if behind:
-                        self._stretches[offset + size] = offset, size + behind
+        self._lengths: dict[int, int] = {}  # of blocks with the masks behind them, by offset
+        self._masked: dict[int, int] = {}  # offsets of blocks by those of the masks behind them
+        for offsets, sizes, behind in self._levels:
+            inside = (sizes > 0) & (offsets < self.size) & (offsets + sizes + behind <= self.size)
+            covered = inside & (behind > 0)
+            self._lengths.update(_pairs(offsets[inside], (sizes + behind)[inside]))
+            self._masked.update(_pairs((offsets + sizes)[covered], offsets[covered]))
 
     def head(self, start: int, length: int) -> bytes:
         """`length` bytes from `start`, if the first read has them; fewer at the object's end.
@@ -51,16 +52,16 @@ class CogBytes:
 
     def stretches(self, window: BlockWindow) -> list[Span]:
         """Offset and size of each block of a window, with the mask behind it; none if the header is damaged."""
-        spans = list[Span]()
-        for level in self._levels[window.level : window.level + 1]:
-            offsets = level.offsets[window.rows, window.columns].ravel().tolist()
-            spans += [self._stretches[offset] for offset in offsets if offset in self._stretches]
-        return spans
+        if window.level >= len(self._levels):
+            return []
+        offsets = self._levels[window.level].offsets[window.rows, window.columns].ravel().tolist()
+        return [(offset, self._lengths[offset]) for offset in offsets if offset in self._lengths]
 
     def stretch(self, start: int, length: int) -> Span | None:
         """Offset and size of the block at `start` and the mask behind it, also for that mask; None for other bytes."""
-        found = self._stretches.get(start)
-        return found if found and start + length <= sum(found) else None
+        first = self._masked.get(start, start)
+        size = self._lengths.get(first, 0)
+        return (first, size) if start + length <= first + size else None
 
     def part(self, start: int, length: int) -> bytes:
         """`length` bytes from `start`; the object must have them all."""
@@ -84,3 +85,7 @@ class CogBytes:
                 del self._kept[max(self._kept)]  # the first pages are read most often
             self._kept[number] = data
         return self._kept[number]
+
+
+def _pairs(keys: Sizes, values: Sizes) -> Iterable[Span]:
+    return zip(keys.tolist(), values.tolist(), strict=True)

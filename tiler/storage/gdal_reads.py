@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import re
 import threading
+from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
@@ -35,11 +36,12 @@ Blocks = dict[tuple[str, Span], bytes]  # by path and span, each with the mask b
 
 
 class _Local(threading.local):
-    """A thread's last error below GDAL, and the blocks that it read last."""
+    """A thread's last error below GDAL, and the blocks that it used last, in this order, with their size in bytes."""
 
     def __init__(self) -> None:
         self.fault: BaseException | None = None
-        self.blocks: Blocks = {}
+        self.blocks: OrderedDict[tuple[str, Span], bytes] = OrderedDict()
+        self.size = 0
 
 
 _local = _Local()
@@ -120,22 +122,22 @@ def _blocks(path: str, cog: CogBytes, stretches: Iterable[Span], kept: Blocks) -
 
 
 def _keep(blocks: Blocks) -> None:
-    """Keep blocks in this thread; if some are new, drop others beyond KEPT bytes, those first that were used first."""
-    kept = _local.blocks
-    new = not blocks.keys() <= kept.keys()
-    for key in blocks:
-        kept.pop(key, None)
-    size = sum(map(len, kept.values())) if new else 0
-    for key in list(kept):
-        if size <= KEPT:
-            break
-        size -= len(kept.pop(key))
-    kept.update(blocks)
+    """Keep blocks in this thread. If some are new, drop others beyond KEPT bytes, those not used for longest first."""
+    kept, before = _local.blocks, _local.size
+    for key, data in blocks.items():
+        _local.size += 0 if key in kept else len(data)
+        kept[key] = data
+        kept.move_to_end(key)
+    excess = _local.size - KEPT if _local.size > before else 0
+    while excess > 0 and (oldest := next(iter(kept))) not in blocks:
+        dropped = len(kept.pop(oldest))
+        excess, _local.size = excess - dropped, _local.size - dropped
 
 
 def forget() -> None:
     """Drop the blocks that this thread keeps."""
     _local.blocks.clear()
+    _local.size = 0
 
 
 def opener(path: str) -> dict[str, Any]:
