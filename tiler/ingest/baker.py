@@ -115,7 +115,7 @@ class Baker:
     def _join(self, window: Window) -> Area | None:
         """The pixels of a window from the parts of the tier below."""
         area = read_parts(
-            self.below.parts.get,
+            lambda _: self.below.parts,
             self.below.place,
             self.tier - 1,
             self.zoom + SERVED,

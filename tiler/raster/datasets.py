@@ -338,8 +338,9 @@ def _known(env: rasterio.Env, drivers: Sequence[str]) -> list[str] | None:
 
 @atexit.register
 def forget() -> None:
-    """Close this thread's datasets, in case a sidecar or a member of a VRT has changed."""
+    """Close this thread's datasets, in case a sidecar or a member of a VRT has changed, and drop the blocks it read."""
     _cache.opened.cache_clear()
+    gdal_reads.forget()
 
 
 class _Cache(threading.local):
