@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import atexit
 import math
+import os
 import re
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 from xml.etree import ElementTree as ET
@@ -25,14 +26,16 @@ from rasterio.session import DummySession
 
 from tiler.errors import MissingObject, SourceReadError, StoreError
 from tiler.raster import amplitude, bodies, gcps, s3_reads, subdatasets, vrt
+from tiler.raster.geokeys import Reader
 from tiler.raster.options import Nodata, Options
 from tiler.storage import cog_header, gdal_reads
 
 T = TypeVar("T")
 
 OPEN_DATASETS = 32  # open datasets cached per thread
+BESIDE_FILE = "GDAL_DISABLE_READDIR_ON_OPEN"  # how GDAL looks for sidecars: FALSE lists the folder, TRUE asks by name
 NETWORK = {  # GDAL options for its own network reads
-    "GDAL_DISABLE_READDIR_ON_OPEN": "FALSE",
+    BESIDE_FILE: "FALSE",
     "GDAL_HTTP_CONNECTTIMEOUT": "10",
     "GDAL_HTTP_TIMEOUT": "60",
     "GDAL_HTTP_MAX_RETRY": "4",
@@ -196,8 +199,8 @@ def _open(
     path: str, _state: tuple[int, int, int, int], level: int, cog: bool, open_options: OpenOptions
 ) -> DatasetReader:
     options: dict[str, Any] = {"OVERVIEW_LEVEL": level - 1} if level else {}
-    settings = {"GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR"} if cog else NETWORK
-    with translated(path), rasterio.Env(session=DummySession(), **settings) as env:
+    settings = {BESIDE_FILE: "EMPTY_DIR"} if cog else _settings(path)
+    with translated(path), rasterio.Env(session=DummySession(), **settings):
         opener = gdal_reads.opener(path)
         if cog or opener:
             dataset = rasterio.open(path, driver="GTiff", **options, **opener)
@@ -208,15 +211,15 @@ def _open(
                     dataset.close()  # here, because rasterio cannot close it in another thread
                     raise
             return dataset
-        drivers = None if open_options.trusted else _known(env, DRIVERS)
+        drivers = None if open_options.trusted else _known(DRIVERS)
         path = _part(path, drivers, open_options.subdataset)
-        plain = DatasetReader(_parse_path(path), driver=drivers)
+        plain = Reader(_parse_path(path), driver=drivers)
         description = _description(plain, open_options)
         if description is None and not options:
             return plain
         plain.close()
         if description is None:
-            return DatasetReader(_parse_path(path), driver=drivers, **options)
+            return Reader(_parse_path(path), driver=drivers, **options)
         return vrt.VrtReader(description, plain.name, **options)
 
 
@@ -265,14 +268,14 @@ def part_of(path: str, open_options: OpenOptions) -> str:
         StoreError: the store or the network failed.
     """
     _configure(path, open_options)
-    with translated(path), rasterio.Env(session=DummySession(), **NETWORK) as env:
-        return _part(path, None if open_options.trusted else _known(env, DRIVERS), open_options.subdataset)
+    with translated(path), rasterio.Env(session=DummySession(), **_settings(path)):
+        return _part(path, None if open_options.trusted else _known(DRIVERS), open_options.subdataset)
 
 
 def _part(path: str, drivers: list[str] | None, subdataset: str) -> str:
     if not subdataset:
         return path
-    with DatasetReader(_parse_path(path), driver=drivers) as whole:
+    with Reader(_parse_path(path), driver=drivers) as whole:
         return subdatasets.chosen(whole, subdataset)
 
 
@@ -300,9 +303,9 @@ def as_it_is(path: str, open_options: OpenOptions) -> Iterator[DatasetReader]:
         SourceReadError, StoreError: as `opened`.
     """
     _configure(path, open_options)
-    with translated(path), rasterio.Env(session=DummySession(), **NETWORK) as env:
-        drivers = None if open_options.trusted else _known(env, DRIVERS)
-        with DatasetReader(_parse_path(path), driver=drivers) as dataset:
+    with translated(path), rasterio.Env(session=DummySession(), **_settings(path)):
+        drivers = None if open_options.trusted else _known(DRIVERS)
+        with Reader(_parse_path(path), driver=drivers) as dataset:
             yield dataset
 
 
@@ -316,8 +319,8 @@ def probed(path: str, drivers: Sequence[str], open_options: OpenOptions = PLAIN)
     _configure(path, open_options)
     with (
         translated(path),
-        rasterio.Env(session=DummySession(), **NETWORK) as env,
-        DatasetReader(_parse_path(path), driver=_known(env, drivers)) as dataset,
+        rasterio.Env(session=DummySession(), **_settings(path)),
+        Reader(_parse_path(path), driver=_known(tuple(drivers))) as dataset,
     ):
         named = {key.upper(): value for key, value in dataset.tags(ns="OVERVIEWS").items()}.get("OVERVIEW_FILE")
         if drivers and named and not BESIDE.fullmatch(named):
@@ -330,10 +333,17 @@ def versions() -> tuple[str, str]:
     return rasterio.__gdal_version__, rasterio.__version__
 
 
-def _known(env: rasterio.Env, drivers: Sequence[str]) -> list[str] | None:
+@cache
+def _known(drivers: tuple[str, ...]) -> list[str] | None:
     """The `drivers` that this GDAL has; None means any driver."""
-    available = env.drivers()
+    with rasterio.Env(session=DummySession()) as env:
+        available = env.drivers()
     return [each for each in drivers if each in available] or None
+
+
+def _settings(path: str) -> dict[str, str]:
+    """GDAL's options to open `path`. Listing a folder of many files takes longer than opening one of them."""
+    return NETWORK | {BESIDE_FILE: "TRUE"} if os.path.isfile(path) else NETWORK  # noqa: PTH113 - speed
 
 
 @atexit.register
