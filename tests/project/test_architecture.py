@@ -100,7 +100,7 @@ def test_no_modules_import_each_other() -> None:
                 *("tiler.raster", "tiler.scenes", "tiler.ingest"),
             },
         ),
-        ("obstore", {"tiler.storage.store", "tiler.storage.access"}),
+        ("obstore", {f"tiler.storage.{name}" for name in ("store", "bucket", "faults", "access")}),
         ("boto3", {"tiler.storage.access"}),
         ("s3transfer", {"tiler.storage.upload"}),
         ("aws_lambda_powertools", {"seeder.workers.lambda_handler"}),
