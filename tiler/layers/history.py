@@ -74,20 +74,16 @@ def sound(sources: Store, layer: str) -> bool:
     return True
 
 
-def follow(
-    sources: Store, layer: str, known: Sequence[Publication], revision: str, *, index: bytes, recorded: str
-) -> None:
+def follow(sources: Store, layer: str, known: Sequence[Publication], revision: str, recorded: str) -> None:
     """Add `revision`, which has just been published, to the `known` publications.
 
-    `index` is its `index.json`, and `recorded` the version of the history that `known` was read from. If another
-    publication has followed already, nothing is added: the other one records both.
+    `recorded` is the version of the history that these were read from. If another publication has followed and recorded
+    both already, nothing is added.
     """
     if not known or known[-1].revision == revision:
         return
-    with suppress(MissingObject, Changed):  # removed, or recorded by the other one
-        latest = _latest(sources, layer, revision)
-        if sources.holds(index_key(layer), index):  # so that the time is its own
-            record(sources, layer, (*known, latest), expected=recorded)
+    with suppress(MissingObject, Changed):  # the layer was removed, or both are recorded
+        record(sources, layer, (*known, _latest(sources, layer, revision)), expected=recorded)
 
 
 def _latest(sources: Store, layer: str, revision: str) -> Publication:

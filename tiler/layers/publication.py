@@ -63,7 +63,7 @@ def _put_over(layer: Layer, stores: Stores, index: bytes, now: str) -> bool:
     except Changed:
         _take_back_tilejson(layer, stores, old)
         return False
-    history.follow(sources, layer.id, known, layer.revision, index=index, recorded=recorded)
+    history.follow(sources, layer.id, known, layer.revision, recorded)
     return True
 
 

@@ -212,6 +212,28 @@ def test_whenever_the_layer_is_removed_nothing_comes_back_or_the_publication_was
     assert removed > 5
 
 
+@pytest.mark.parametrize("tiles", [False, True], ids=["no tiles", "tiles"])
+def test_whenever_the_next_publication_follows_the_history_has_both(tiles: bool) -> None:
+    number, ended, followed = 0, False, 0
+    while not ended:
+        number += 1
+        stores, planned_from = scene(first=False, tiles=tiles)
+        won: list[bool] = []
+
+        def follow(stores: Stores = stores, won: list[bool] = won) -> None:
+            if load_layer(stores.sources, NAME) == ONE:
+                won.append(succeeds(replace(OTHER, previous="bbbb"), stores, index_version(stores.sources, NAME)))
+
+        with pytest.MonkeyPatch.context() as patch:
+            between = Interrupted(patch, number, follow)
+            assert succeeds(ONE, stores, planned_from)
+        ended = between.calls < number
+        assert all(won)
+        followed += len(won)
+        assert has_all(revisions_of(stores), ["aaaa", "bbbb", *(["cccc"] if won else [])])
+    assert followed
+
+
 def test_whenever_tiles_are_announced_a_publication_succeeds_and_names_them() -> None:
     number, ended = 0, False
     while not ended:
