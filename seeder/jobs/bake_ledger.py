@@ -5,7 +5,7 @@ jobs/bakes/{job}/scenes.json   the list of scenes
 jobs/bakes/{job}/run.json      the latest run, as of a job for tiles
 jobs/bakes/{job}/done/{tier}/{square}/{place}   the receipt of a part; a square has the parts of one part above
 jobs/bakes/{job}/failed/{tier}-{place}          why a part failed; it counts until there is a receipt
-jobs/bakes/{job}/gdal          the version of GDAL that bakes its parts
+jobs/bakes/{job}/build         the version of GDAL and the processor that bake its parts
 jobs/bakes/{job}/renewal.json  the jobs for tiles that followed its publication
 jobs/bakes/{job}/end.json      its end: done, failed or superseded
 jobs/bakes/{job}/cancelled     the reason why workers must stop
@@ -311,10 +311,10 @@ def load_renewal(sources: Store, job: str) -> tuple[str, ...] | None:
         raise MessageError(f"the renewal of bake job {job} cannot be read: {error!r}") from error
 
 
-def claim_gdal(sources: Store, job: str, version: str) -> str:
-    """The version of GDAL that bakes the job's parts: `version`, unless another worker was first."""
-    key = bake_key(job, "gdal")
-    _put_first(sources, key, version.encode())
+def claim_build(sources: Store, job: str, build: str) -> str:
+    """The build of GDAL that bakes the job's parts: `build`, unless another worker was first."""
+    key = bake_key(job, "build")
+    _put_first(sources, key, build.encode())
     return sources.get(key).decode(errors="replace")
 
 

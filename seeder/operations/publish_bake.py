@@ -16,7 +16,6 @@ from seeder.jobs.bake_ledger import (
     BakeJob,
     End,
     EndState,
-    claim_gdal,
     done_parts,
     load_end,
     load_renewal,
@@ -32,16 +31,14 @@ from seeder.operations.jobs import job_progress
 from seeder.operations.renew import list_stored_tiles, renew
 from seeder.operations.run import RunOptions
 from seeder.operations.update import UpdateContext, UpdateOptions, UpdateTask
-from seeder.workers.bake_part import BakeWorker, remaining
+from seeder.workers.bake_part import BakeWorker, PlannedBake, remaining
 from tiler import timing
 from tiler.errors import BadInput, MissingObject, Superseded, UnknownLayer
-from tiler.ingest.bake_plan import BakePlan
 from tiler.ingest.baked_parts import BakedPart, Summary
 from tiler.ingest.drafts import baked_layer, publish, with_format
 from tiler.ingest.existing import current_layer
 from tiler.keys import index_key
 from tiler.layers.catalog import Layer, load_layer
-from tiler.raster.datasets import versions
 from tiler.settings import Settings
 from tiler.storage.store import Stores
 
@@ -65,7 +62,7 @@ def take_step(worker: BakeWorker, settings: Settings, message: BakeMessage, *, l
         return Step(result.fate, result.why)
     planned = worker.planned(message.job)
     if message.kind == "publish":
-        following = publish_bake(planned.job, planned.plan, worker.stores)
+        following = publish_bake(planned, worker.stores)
         worker.send(following, 0)
         return Step("published" if following == [BakeMessage("renew", message.job)] else "not published")
     seconds = renew_after_bake(planned.job, worker.stores, settings)
@@ -75,7 +72,7 @@ def take_step(worker: BakeWorker, settings: Settings, message: BakeMessage, *, l
     return Step("waits", f"{seconds} s")
 
 
-def publish_bake(job: BakeJob, plan: BakePlan, stores: Stores) -> list[BakeMessage]:
+def publish_bake(planned: PlannedBake, stores: Stores) -> list[BakeMessage]:
     """Publish a baked layer; returns the messages to send next. Harmless to repeat.
 
     If some parts lack a receipt after all, these are baked first. A job whose layer was published meanwhile, or that
@@ -84,7 +81,7 @@ def publish_bake(job: BakeJob, plan: BakePlan, stores: Stores) -> list[BakeMessa
     Raises:
         StoreError, MessageError: something cannot be read or stored.
     """
-    sources = stores.sources
+    job, plan, sources = planned.job, planned.plan, stores.sources
     if load_end(sources, job.id) or cancelled(sources, job.ledger):
         return []
     done = {place for place, _ in done_parts(sources, job.id)}
@@ -96,7 +93,7 @@ def publish_bake(job: BakeJob, plan: BakePlan, stores: Stores) -> list[BakeMessa
     for place, fields in read_receipts(sources, job.id, places):
         summary.add(BakedPart.from_json(place, fields or {}))
     try:
-        draft = replace(plan.draft, gdal=claim_gdal(sources, job.id, versions()[0]))
+        draft = replace(plan.draft, gdal=planned.gdal)
         layer = baked_layer(draft, plan.survey, summary, sources)
         layer, _ = with_format(layer, current_layer(sources, job.layer, repair=True), sources)
         publish(layer, plan.listed, replace(stores, url=job.url), plan.current)

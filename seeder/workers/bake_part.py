@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import platform
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, field
@@ -10,7 +11,7 @@ from typing import Literal
 
 from seeder.jobs.bake_ledger import (
     BakeJob,
-    claim_gdal,
+    claim_build,
     failed_parts,
     has_receipts,
     load_bake,
@@ -67,7 +68,12 @@ class PlannedBake:
     job: BakeJob
     plan: BakePlan
     raster: OneRaster | ExaminedScenes
-    gdal: str
+    build: str  # that bakes all of its parts
+
+    @property
+    def gdal(self) -> str:
+        """The version of GDAL that bakes its parts."""
+        return self.build.split()[1]
 
 
 @dataclass(slots=True)
@@ -102,7 +108,7 @@ class BakeWorker:
                 del self._plans[next(iter(self._plans))]
             bake = load_bake(self.sources, job)
             plan = BakePlan.parse(bake.plan, load_scenes(self.sources, job), f"bake job {job}")
-            self._plans[job] = PlannedBake(bake, plan, plan.raster(), claim_gdal(self.sources, job, versions()[0]))
+            self._plans[job] = PlannedBake(bake, plan, plan.raster(), claim_build(self.sources, job, build()))
         return self._plans[job]
 
     def bake(self, message: BakeMessage, *, last: bool = False) -> PartResult:
@@ -156,8 +162,8 @@ class BakeWorker:
     def _bake(self, planned: PlannedBake, place: Place) -> BakedPart:
         """Bake a part."""
         job, plan = planned.job, planned.plan
-        if planned.gdal != versions()[0]:
-            raise SourceReadError(job.layer, f"{planned.gdal} bakes this job, and this worker has GDAL {versions()[0]}")
+        if planned.build != build():
+            raise SourceReadError(job.layer, f"workers with {planned.build} bake this job, and this one has {build()}")
         if place not in plan.tiers[place.tier]:
             return BakedPart(place)
         below = self._below(planned, place)
@@ -219,6 +225,11 @@ class BakeWorker:
         if why:
             stop(self.sources, job.ledger, Stop(f"{why}; the last one: {error}", asked=False))
         return PartResult("failed", error)
+
+
+def build() -> str:
+    """The version of GDAL and the kind of processor, on which the bytes of a part depend."""
+    return f"GDAL {versions()[0]} on {platform.machine()}"
 
 
 OUT_OF_TIME = "it takes longer than the function may run: bake the rest with `seeder worker` on any machine"
