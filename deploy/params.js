@@ -12,9 +12,6 @@ const stack = require('./stack');
 
 const VISIBILITY = 6; // times the worker's timeout: AWS recommends this, so that no message is redelivered during work
 
-// Kernels of OpenBLAS that every processor of Lambda has: Graviton2 and later, AVX2.
-const KERNELS = { arm64: 'neoversen1', x86_64: 'Haswell' };
-
 const whole = (low, high) => ({
   says: `a whole number from ${low} to ${high}`,
   read: (text) => (/^\d+$/.test(text) && Number(text) >= low && Number(text) <= high ? Number(text) : undefined),
@@ -161,7 +158,6 @@ module.exports = async ({ options, resolveVariable }) => {
     budgetFile: params.budget ? 'budget.yml' : 'no-budget.yml',
     variants: params.variants ?? FORMATS[params.formats ?? 'layer'],
     givenParams: givenParams.output(given),
-    kernels: KERNELS[params.arch],
     visibility: VISIBILITY * params.workerTimeout,
     monitoring: dashboard(params, region),
     alarmActions: params.alarmTopic ? [params.alarmTopic] : [],

@@ -103,14 +103,6 @@ def test_sizes_are_those_of_the_params(templates: Mapping[str, Template]) -> Non
     assert (own["WorkerLambdaFunction"]["Timeout"], own["BakeLambdaFunction"]["MemorySize"]) == (900, 3008)
 
 
-@pytest.mark.parametrize(("variant", "kernels"), [("dev", "neoversen1"), ("x86_64", "Haswell")])
-def test_every_processor_of_an_architecture_bakes_the_same_bytes(
-    templates: Mapping[str, Template], variant: str, kernels: str
-) -> None:
-    """Else an update would also render tiles whose pixels another processor has rounded otherwise."""
-    assert variables(templates[variant], "BakeLambdaFunction")["OPENBLAS_CORETYPE"] == kernels
-
-
 @pytest.mark.parametrize(("variant", "megabytes"), [("dev", 4096), ("own", 512)])
 def test_only_the_bake_function_has_more_temporary_storage(
     templates: Mapping[str, Template], variant: str, megabytes: int
@@ -204,7 +196,6 @@ def test_functions_know_the_stores_and_the_addresses(
         **shared,
         "TILER_QUEUE": "${Queue}",
         "TILER_BAKE_QUEUE": "${BakeQueue}",
-        "OPENBLAS_CORETYPE": "neoversen1",
         **(own if variant == "own" else {"POWERTOOLS_LOG_LEVEL": "INFO"}),
     }
     outputs = templates[variant]["Outputs"]
