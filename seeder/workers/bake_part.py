@@ -134,21 +134,7 @@ class BakeWorker:
         planned, place = self.planned(message.job), message.place
         try:
             why = self._stale(planned)
-            if why:
-                return PartResult("dropped", why)
-            if read_receipt(self.sources, planned.job.id, place) is not None:
-                self.go_on(planned, place)
-                return PartResult("known")
-            if planned.build != build():
-                self.send([message], OTHER_BUILD_SECONDS)
-                return PartResult("left", f"workers with {planned.build} bake this job, and this one has {build()}")
-            start = time.monotonic()
-            baked = self._bake(planned, place)
-            seconds = round(time.monotonic() - start, 3)
-            put_receipt(self.sources, planned.job.id, place, {**baked.to_json(), "seconds": seconds})
-            self.go_on(planned, place)
-            fate: Fate = "empty" if baked.part is None else "reused" if baked.reused else "baked"
-            return PartResult(fate, "", seconds)
+            return PartResult("dropped", why) if why else self._recorded(planned, message, place)
         except Superseded as error:
             return PartResult("dropped", str(error))
         except OutOfTime:
@@ -157,6 +143,22 @@ class BakeWorker:
             if last or isinstance(error, BadSource | SourceReadError):
                 return self._fail(planned, place, str(error) or "it ran out of memory")
             raise
+
+    def _recorded(self, planned: PlannedBake, message: BakeMessage, place: Place) -> PartResult:
+        """Bake a part that has no receipt, put one, and go on."""
+        if read_receipt(self.sources, planned.job.id, place) is not None:
+            self.go_on(planned, place)
+            return PartResult("known")
+        if planned.build != build():
+            self.send([message], OTHER_BUILD_SECONDS)
+            return PartResult("left", f"workers with {planned.build} bake this job, and this one has {build()}")
+        start = time.monotonic()
+        baked = self._bake(planned, place)
+        seconds = round(time.monotonic() - start, 3)
+        put_receipt(self.sources, planned.job.id, place, {**baked.to_json(), "seconds": seconds})
+        self.go_on(planned, place)
+        fate: Fate = "empty" if baked.part is None else "reused" if baked.reused else "baked"
+        return PartResult(fate, "", seconds)
 
     def go_on(self, planned: PlannedBake, place: Place) -> None:
         """Send what the receipt of a part makes possible: the parts above that read it, or the publication."""
