@@ -16,7 +16,7 @@ from typing import Literal, NamedTuple, get_args
 from pages import dollars, table, written
 from tiny import arguments, parser_for
 
-from seeder.jobs.prices import LOGGED, MILLION, DeliveryPrices, Demand, Prices, transfer
+from seeder.jobs.prices import BAKE_PUTS, LOGGED, MILLION, DeliveryPrices, Demand, Prices, bake_second, transfer
 from seeder.jobs.prices import cost as priced
 from tiler.grid import LEAF
 
@@ -36,17 +36,21 @@ STORED = MILLION  # tiles
 CALL_SECONDS = 0.2  # of the HTTP function for a tile: six requests of 30 ms to S3 in turn, and the rendering
 FAST_SECONDS = 0.1  # the same where requests to S3 are fast and the source was read before; abuse is costlier then
 CALL_GETS = 5  # metadata, a look for the stored tile, the COG's head and block, the stored tile
+QUEUES = 2
 POLLS = 5 * 3 * 60 * 24 * 30  # of an empty queue a month: five pollers of the mapping, each waits for 20 s
 TILE_SECONDS = 0.002  # CPU of a seeded tile, as in bench/scale_world.py
 CACHE_METRICS = 8  # that CloudFront adds together
 WORKER_SERIES = 2 * 12  # metrics of seeder/workers/lambda_handler.py, by service and by function
 ACCOUNT_RATE = 10_000  # requests per second of API Gateway without httpRate
 ACCOUNT_CONCURRENCY = 1000  # functions at once without httpReserved
-OF_STACK = ("lambda_gb_second", "lambda_million_requests", "s3_million_puts", "logs_gb")  # prices of the dashboard
+OF_STACK = (
+    *("lambda_gb_second", "lambda_storage_gb_second", "lambda_million_requests", "s3_million_puts", "logs_gb"),
+)  # prices of the dashboard
 OF_VISITORS = (
     *("lambda_gb_second_x86", "api_million_requests"),
     *("cloudfront_million_requests", "cloudfront_million_functions"),
 )
+PART_SECONDS, PART_GB = 70, 0.5  # of a full part, 64 x 64 tiles of RGB
 DAY, MONTH = 86_400, 30 * 86_400  # seconds
 
 
@@ -117,7 +121,7 @@ def month(delivery: Delivery, views: float) -> dict[str, float]:
         "rendering": calls * call(),
         "storage": STORED * TILE_BYTES / 1e9 * PRICES.s3_gb_month,
         "alarms": alarms(delivery) * OF_DELIVERY.alarm_month,
-        "polling of the queue": POLLS * PRICES.sqs_million_requests / MILLION,
+        "polling of the queues": QUEUES * POLLS * PRICES.sqs_million_requests / MILLION,
     }
 
 
@@ -138,7 +142,7 @@ def assumptions() -> Iterator[str]:
     yield f"- {MISSING:.1%} of the requests are for missing tiles: the layer is mostly seeded"
     yield f"- a missing tile takes {CALL_SECONDS} s of the HTTP function, one PUT, {CALL_GETS} GETs, {log} KB of log"
     yield f"- {STORED / MILLION:.0f} million tiles are stored"
-    yield f"- the empty queue is polled {POLLS:,} times a month: five pollers of the worker's mapping wait 20 s each"
+    yield f"- each of the two empty queues is polled {POLLS:,} times a month: five pollers wait 20 s each"
     yield f"- prices of Lambda, S3, SQS and logs: {PRICES.as_of}; of delivery and CloudWatch: {OF_DELIVERY.as_of}"
 
 
@@ -211,6 +215,18 @@ def seeding() -> Iterator[str]:
     yield from table("tiles, S3, Lambda, SQS and logs, together, storage a month", rows())
 
 
+def baking() -> Iterator[str]:
+    """Baking once, by the bake function."""
+
+    def rows() -> Iterator[list[str]]:
+        for name, parts in (("100", 100), ("1,240: 1 TB of RGB pixels", 1240)):
+            compute = parts * (PART_SECONDS * bake_second(PRICES) + PRICES.lambda_million_requests / MILLION)
+            puts = parts * BAKE_PUTS * PRICES.s3_million_puts / MILLION
+            yield [name, *map(dollars, (compute, puts, compute + puts, parts * PART_GB * PRICES.s3_gb_month))]
+
+    yield from table("full parts, Lambda, S3 PUTs at most, together, storage a month", rows())
+
+
 def of_dashboard() -> str:
     """The prices that deploy/dashboard.js reads, as JSON; CloudFront's transfer at the price of the first tier."""
     numbers = {name: getattr(PRICES, name) for name in OF_STACK}
@@ -223,6 +239,7 @@ TABLES = {
     "months": months,
     "extras": extras,
     "seeding": seeding,
+    "baking": baking,
     "abuse": abuse,
     "traffic": unbounded,
 }

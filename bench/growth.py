@@ -37,8 +37,9 @@ from seeder.select.selection import count, regions
 from seeder.select.tileset import TileSet
 from tiler.grid import EXTENT, Bounds, TileRange
 from tiler.image.style import Style
-from tiler.layers.catalog import Layer, load_layer, publish
+from tiler.layers.catalog import Layer, load_layer
 from tiler.layers.footprint import Footprint
+from tiler.layers.publication import publish
 from tiler.layers.render import TileVariant
 from tiler.settings import Settings
 from tiler.storage.store import Stores, open_store

@@ -37,10 +37,11 @@ from tiny import relief as tiny_relief
 from tiler.grid import TILE, Bounds, Window
 from tiler.image.style import Style
 from tiler.ingest.cog import Blocks, Level, Profile, Spool, assemble, compress_mask, compress_values
-from tiler.keys import source_key
-from tiler.layers.catalog import Layer, load_layer, publish
+from tiler.keys import sources_prefix
+from tiler.layers.catalog import Layer, load_layer
 from tiler.layers.cog_layout import CogLayout
 from tiler.layers.footprint import Footprint
+from tiler.layers.publication import publish
 from tiler.settings import Settings
 from tiler.storage.store import Stores
 
@@ -219,7 +220,7 @@ def large(stores: Stores, name: str, *, side: int, opaque: bool) -> Layer:
         window = Window(LARGE, bake.x * TILE, bake.y * TILE, side * TILE, side * TILE)
         path = Path(folder) / "index.tif"
         assemble(path, levels, profile, origin=window.corner, pixel=window.pixel, spools=[spool.path])
-        key = source_key(name, "1")
+        key = f"{sources_prefix(name)}1/index.tif"  # of a layer of an earlier version
         stores.sources.put(key, path.read_bytes(), content_type="image/tiff")
     footprint = Footprint(0, 0, 0, np.ones((1, 1), bool))
     layer = Layer(name, "1", key, _square(side), 0, LARGE, "png", Style(), footprint, bake, (1, 2, 3), "cubic")

@@ -4,13 +4,24 @@ const sdk = require('./sdk');
 const stack = require('./stack');
 
 // Reserved concurrency of the HTTP function with `cloudfront`, on by default: a function URL has no throttle of its own.
-// It is also a plugin, because only plugins have the credentials of the framework.
+// Workers and bakes share the unreserved rest with all other functions of the account. It is also a plugin, because only plugins have the credentials of the framework.
 
 const DEFAULT = 50; // a map requests up to 30 tiles at once
+const HIGHER = 'request a higher quota (Service Quotas, Lambda, Concurrent executions) and deploy again';
 const UNRESERVED = 100; // Lambda keeps these for the other functions of the account
 
-// The param httpReserved, or the default if the account's limit allows it; with a fault to refuse or a note to print.
-const reserved = async ({ httpReserved, delivery }, resolveVariable) => {
+// A note if the concurrency that is left is less than the maxima of both queues, or nothing.
+const shortage = ({ maximumConcurrency, bakeConcurrency }, left) =>
+  left < maximumConcurrency + bakeConcurrency
+    ? [
+        `maximumConcurrency=${maximumConcurrency} and bakeConcurrency=${bakeConcurrency} exceed the ${left} functions ` +
+          `that may run at once beside the HTTP function: lower them, or ${HIGHER}`,
+      ]
+    : [];
+
+// The param httpReserved, or the default if the account's limit allows it; with a fault to refuse or notes to print.
+const reserved = async (params, resolveVariable) => {
+  const { httpReserved, delivery } = params;
   if (httpReserved === 'none') return { httpReserved: null };
   if (httpReserved !== null || delivery === 'website') return { httpReserved };
   if (!stack.deploys()) return { httpReserved: DEFAULT };
@@ -22,11 +33,11 @@ const reserved = async ({ httpReserved, delivery }, resolveVariable) => {
     return { fault: `cannot read Lambda's concurrency limits of the account (${fault}): ${cure}` };
   }
   const room = unreserved + held - UNRESERVED;
-  if (room >= DEFAULT) return { httpReserved: DEFAULT };
+  const notes = shortage(params, unreserved + held - (room >= DEFAULT ? DEFAULT : 0));
+  if (room >= DEFAULT) return { httpReserved: DEFAULT, notes };
   const left = room > 0 ? `only ${room}: pass --param httpReserved=${room}, or` : 'none:';
-  const cure = 'request a higher quota (Service Quotas, Lambda, Concurrent executions) and deploy again';
-  const note = `no concurrency reserved, because the account's limit of ${limit} leaves ${left} ${cure}`;
-  return { httpReserved: null, note };
+  notes.unshift(`no concurrency reserved, because the account's limit of ${limit} leaves ${left} ${HIGHER}`);
+  return { httpReserved: null, notes };
 };
 
 // Limit and unreserved concurrency of the account, and the reservation that a function holds already.
@@ -61,8 +72,7 @@ class Concurrency {
     };
     this.hooks = {
       'before:package:initialize'() {
-        const { note } = serverless.service.custom;
-        if (note) log.warning(note);
+        for (const note of serverless.service.custom.notes) log.warning(note);
       },
     };
   }

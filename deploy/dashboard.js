@@ -9,14 +9,20 @@ const GLOBAL = 'us-east-1';
 const [MINUTE, HOUR] = [60, 3600];
 const HTTP = ['FunctionName', '${HttpLambdaFunction}'];
 const WORKER = ['FunctionName', '${WorkerLambdaFunction}'];
+const BAKE = ['FunctionName', '${BakeLambdaFunction}'];
 const API = ['ApiId', '${HttpApi}'];
 const DISTRIBUTION = ['DistributionId', '${Distribution}', 'Region', 'Global'];
 const QUEUE = ['QueueName', '${Queue.QueueName}'];
 const DEAD_LETTERS = ['QueueName', '${DeadLetterQueue.QueueName}'];
+const BAKES = ['QueueName', '${BakeQueue.QueueName}'];
+const BAKE_DEAD_LETTERS = ['QueueName', '${BakeDeadLetters.QueueName}'];
+const FREE_STORAGE = 512; // MB
+const BAKE_PUTS = 70; // requests of a part of 0.5 GB at most: 64 of 8 MB, its facts, its receipt
 const CONSOLES = { cn: 'console.amazonaws.cn', 'us-gov': 'console.amazonaws-us-gov.com' }; // of other partitions
 const WITHOUT_CONSOLE = /^(us-iso|eu-isoe|eusc)/; // without a known address
 const ERRORS = ['DeadLetter', 'QueueAge', 'HttpErrors', 'WorkerErrors', 'NotStored'];
-const ALARMS = [...ERRORS, 'HttpThrottles', 'WorkerThrottles', 'HttpCalls'];
+const OF_BAKES = ['BakeDeadLetter', 'BakeQueueAge', 'BakeErrors', 'BakeThrottles'];
+const ALARMS = [...ERRORS, 'HttpThrottles', 'WorkerThrottles', 'HttpCalls', ...OF_BAKES];
 
 const metric = (namespace, name, dimensions, label, options) => [namespace, name, ...dimensions, { label, ...options }];
 const lambda = (name, dimensions, label, options) => metric('AWS/Lambda', name, dimensions, label, options);
@@ -57,24 +63,31 @@ const estimate = (lines, metrics) => [
 
 const costOfStack = (params, delivery) => {
   const second = params.arch === 'arm64' ? prices.lambda_gb_second : prices.lambda_gb_second_x86; // of a gigabyte
-  const milliseconds = `($httpMs * ${params.httpMemory / 1024} + $workerMs * ${params.workerMemory / 1024})`;
-  const requests = `($calls + $batches) * ${prices.lambda_million_requests} / 1000000`;
+  // Storage counts as the memory of the same price: alone, its price would be written with an exponent.
+  const storage = ((params.bakeStorage - FREE_STORAGE) * prices.lambda_storage_gb_second) / second; // MB
+  const sizes = { http: params.httpMemory, worker: params.workerMemory, bake: params.bakeMemory + storage };
+  const gigabytes = Object.entries(sizes).map(([name, size]) => `$${name}Ms * ${size / 1024}`).join(' + ');
+  const requests = `($calls + $batches + $bakes) * ${prices.lambda_million_requests} / 1000000`;
   return estimate(
     [
-      ['Lambda', `${milliseconds} / 1000 * ${second} + ${requests}`],
-      ['S3, PUTs at most', `($calls + $tiles + $blocks) * ${prices.s3_million_puts} / 1000000`], // a receipt per block
-      ['logs', `($httpLog + $workerLog) * ${prices.logs_gb} / 1000000000`],
+      ['Lambda', `(${gigabytes}) / 1000 * ${second} + ${requests}`],
+      // a receipt per block
+      ['S3, PUTs at most', `($calls + $tiles + $blocks + $bakes * ${BAKE_PUTS}) * ${prices.s3_million_puts} / 1000000`],
+      ['logs', `($httpLog + $workerLog + $bakeLog) * ${prices.logs_gb} / 1000000000`],
       ...delivery.cost,
     ],
     {
       httpMs: lambda('Duration', HTTP),
       workerMs: lambda('Duration', WORKER),
+      bakeMs: lambda('Duration', BAKE),
       calls: lambda('Invocations', HTTP),
       batches: lambda('Invocations', WORKER),
+      bakes: lambda('Invocations', BAKE),
       tiles: seeded('Tiles'),
       blocks: seeded('Blocks'),
       httpLog: metric('AWS/Logs', 'IncomingBytes', ['LogGroupName', '${HttpLogGroup}']),
       workerLog: metric('AWS/Logs', 'IncomingBytes', ['LogGroupName', '${WorkerLogGroup}']),
+      bakeLog: metric('AWS/Logs', 'IncomingBytes', ['LogGroupName', '${BakeLogGroup}']),
       ...delivery.priced,
     },
   );
@@ -150,15 +163,21 @@ const widgets = (params) => {
       metric('AWS/SQS', 'ApproximateNumberOfMessagesVisible', QUEUE, 'in the queue'),
       metric('AWS/SQS', 'ApproximateNumberOfMessagesNotVisible', QUEUE, 'in progress'),
       metric('AWS/SQS', 'ApproximateNumberOfMessagesVisible', DEAD_LETTERS, 'dead letters'),
+      metric('AWS/SQS', 'ApproximateNumberOfMessagesVisible', BAKES, 'in the bake queue'),
+      metric('AWS/SQS', 'ApproximateNumberOfMessagesNotVisible', BAKES, 'bakes in progress'),
+      metric('AWS/SQS', 'ApproximateNumberOfMessagesVisible', BAKE_DEAD_LETTERS, 'dead letters of bakes'),
     ], { stat: 'Maximum' }),
     graph('Age of the oldest message', [
-      metric('AWS/SQS', 'ApproximateAgeOfOldestMessage', QUEUE, 'seconds'),
+      metric('AWS/SQS', 'ApproximateAgeOfOldestMessage', QUEUE, 'queue'),
+      metric('AWS/SQS', 'ApproximateAgeOfOldestMessage', BAKES, 'bake queue'),
     ], { stat: 'Maximum', unit: 'seconds' }),
     graph('Faults per minute', [
       lambda('Errors', HTTP, 'http failed'),
       lambda('Errors', WORKER, 'worker failed'),
+      lambda('Errors', BAKE, 'bake failed'),
       lambda('Throttles', HTTP, 'http throttled'),
       lambda('Throttles', WORKER, 'worker throttled'),
+      lambda('Throttles', BAKE, 'bake throttled'),
       seeded('Returned', 'messages returned'),
     ]),
     { type: 'alarm', properties: { title: 'Alarms', alarms } },

@@ -1,5 +1,6 @@
 'use strict';
 
+const bakePermissions = require('./bake-permissions');
 const concurrency = require('./concurrency');
 const dashboard = require('./dashboard');
 const delivery = require('./delivery');
@@ -44,6 +45,7 @@ const optional = (rule) => ({ ...rule, optional: true });
 const DAYS = [1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1827, 2192, 2557, 2922, 3288, 3653];
 const TOPIC = /^arn:aws[a-z-]*:sns:[a-z0-9-]+:\d{12}:[\w-]+$/;
 const BUCKET = /^(?!.*\.\.)[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$/;
+const SCENES = /^(arn:aws[a-z-]*:s3:::)?(\*|(?!.*\.\.)[a-z0-9*][a-z0-9.*-]{1,61}[a-z0-9*])$/;
 const DISTRIBUTION = /^E[A-Z0-9]{9,19}$/;
 const HOST = /^([a-z0-9]([a-z0-9-]*[a-z0-9])?\.)+[a-z]{2,63}$/;
 const CERTIFICATE = /^arn:aws:acm:us-east-1:\d{12}:certificate\/[\w-]+$/;
@@ -77,6 +79,10 @@ const RULES = {
   workerTimeout: whole(60, 900), // requests to S3 are retried for 40 s before the message is returned
   batchSize: whole(1, 10), // more would need a batching window, which delays every message
   maximumConcurrency: whole(2, 1000),
+  bakeMemory: whole(128, 10240),
+  bakeStorage: whole(512, 10240),
+  bakeConcurrency: whole(2, 1000),
+  sceneBuckets: optional(listOf(SCENES, 'a list of bucket names or ARNs such as flights,survey-*, or * for all buckets')),
   logLevel: oneOf('DEBUG', 'INFO', 'WARN', 'ERROR'),
   logRetention: oneOf(...DAYS),
   queueAge: whole(60, 1209600),
@@ -145,15 +151,17 @@ module.exports = async ({ options, resolveVariable }) => {
   const reserved = await concurrency.reserved(params, resolveVariable);
   if (reserved.fault) throw wrong(reserved.fault);
   params.httpReserved = reserved.httpReserved;
+  const delivered = delivery[params.delivery](params);
   return {
     ...params,
-    note: reserved.note,
+    notes: reserved.notes ?? [],
     budgetFile: params.budget ? 'budget.yml' : 'no-budget.yml',
     variants: params.variants ?? FORMATS[params.formats ?? 'layer'],
     givenParams: givenParams.output(given),
     visibility: VISIBILITY * params.workerTimeout,
     monitoring: dashboard(params, region),
     alarmActions: params.alarmTopic ? [params.alarmTopic] : [],
-    ...delivery[params.delivery](params),
+    ...delivered,
+    bakePermissions: bakePermissions({ ...params, ...delivered }),
   };
 };

@@ -44,6 +44,7 @@ SAMPLES: dict[type[TilerError], tuple[Any, ...]] = {
     errors.SourceReadError: ("relief.tif", "REASON"),
     errors.StoreError: ("write", "relief/1/2/3.png", "REASON"),
     errors.MissingObject: ("relief/1/2/3.png",),
+    errors.Changed: ("sources/relief/index.json",),
     errors.Superseded: ("MESSAGE",),
     errors.CatalogError: ("sources/relief/index.json", "REASON"),
     errors.QueueError: ("REASON", ("7-16-8", "7-24-8")),

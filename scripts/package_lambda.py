@@ -54,9 +54,10 @@ LEFT_OUT = re.compile(
     | [^/]+\.dist-info/(?!METADATA$|sboms/|(.*/)?(LICEN[CS]E|NOTICE|COPYING))  # security scanners read the first two
     | aws_lambda_powertools/event_handler/openapi/swagger_ui/.*\.(js|css)$
     | boto3/(data|examples)/
-    | botocore/data/(?!sqs/)[^/]+/  # boto3 is used for SQS only
+    | botocore/data/(?!(cloudfront/2020-05-31|s3|sqs)/)[^/]+/.*  # the latest API of CloudFront alone
     | numpy/(f2py|_pyinstaller|_core/include)/
     | rasterio/(rio/|_example\.)
+    | zstandard/_cffi\.  # for Pythons other than CPython
     """,
     re.VERBOSE,
 )

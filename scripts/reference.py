@@ -37,8 +37,10 @@ JOB is a job's id, its first characters, or a layer's name for the layer's newes
 | `TILER_DATA` | as `--data`: tiles in `DIR/tiles`, the private part in `DIR/private`; `./data` by default |
 | `TILER_TILES`, `TILER_SOURCES` | a store URL for either part: `file:///folder` or `s3://bucket/prefix` |
 | `TILER_URL` | public address of the tiles, for TileJSON; `http://localhost:8000` by default |
-| `TILER_STACK` | as `--stack`: a deployed stack, whose buckets, addresses and queue replace those above |
+| `TILER_STACK` | as `--stack`: a deployed stack, whose buckets, addresses and queues replace those above and below |
 | `TILER_QUEUE` | as `--queue` |
+| `TILER_BAKE_QUEUE` | URL of the bake queue, for the bake function |
+| `TILER_CLOUDFRONT` | id of the CloudFront distribution in front of the tiles, as `--cloudfront` |
 | `TILER_DIRECT` | address of stored tiles without a redirect, for the redirect Lambda; `TILER_URL` by default |
 | `TILER_DELIVERY` | answer of the Lambda: `website` (the default) redirects to a stored tile, `cloudfront` returns it |
 | `TILER_VARIANTS` | variants that the Lambda and `serve` render: `layer,layer@2x` (the default), `all`, `webp`, ... |

@@ -17,8 +17,9 @@ TilerError
 │   └── BadCloud            AWS not reachable: no credentials, no region, no such stack or queue
 ├── SourceReadError         pixels could not be read; no tile is written
 ├── StoreError              an object could not be read, written, listed or deleted
-│   └── MissingObject       no such object
-├── Superseded              the layer has a newer revision; no more tiles of this one are written
+│   ├── MissingObject       no such object
+│   └── Changed             the object is not the expected one; it is left as it is
+├── Superseded              the layer has a newer revision or was removed; nothing more of this one is written
 ├── CatalogError            damaged layer metadata
 ├── QueueError              messages were refused, or the queue does not answer
 ├── MessageError            message or receipt in an unknown format
@@ -247,8 +248,15 @@ class MissingObject(StoreError):
         super().__init__("find", key, "no such object")
 
 
+class Changed(StoreError):
+    """An object is not the one that a put expects; it is left as it is."""
+
+    def __init__(self, key: str) -> None:
+        super().__init__("write", key, "it was changed meanwhile: run the same command again")
+
+
 class Superseded(TilerError):
-    """The layer has a newer revision or was removed; no more tiles of this one are written."""
+    """The layer has a newer revision or was removed; nothing more of this one is written."""
 
 
 class CatalogError(TilerError):

@@ -150,11 +150,6 @@ def layer_of_index(key: str) -> str | None:
     return parts[1] if len(parts) == 3 and parts[0] == "sources" and parts[2] == "index.json" else None
 
 
-def source_key(layer: str, revision: str) -> str:
-    """The key of a revision's baked COG."""
-    return f"{sources_prefix(layer)}{revision}/index.tif"
-
-
 def scenes_key(layer: str, revision: str) -> str:
     """The key of the list of a revision's scenes."""
     return f"{sources_prefix(layer)}{revision}/scenes.json"

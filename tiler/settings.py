@@ -70,7 +70,8 @@ class Settings:
 
     `tiles` and `sources` are store URLs (`file://`, `s3://`, `memory://`). `url` is the public address of the tile
     store; `direct` serves the same tiles without ever redirecting, which in S3 is another address. Neither ends with
-    a slash. `queue` is the URL of an SQS queue, or empty. `variants` are those that the render path makes.
+    a slash. `queue` is the URL of an SQS queue of blocks, `bake_queue` that of one of parts, or empty. `variants` are
+    those that the render path makes.
     """
 
     tiles: str
@@ -78,6 +79,7 @@ class Settings:
     url: str = DEFAULT_URL
     direct: str = DEFAULT_URL
     queue: str = ""
+    bake_queue: str = ""
     s3: S3 = AMAZON
     stack: str = ""  # the deployed stack that these settings were read from
     variants: RenderedVariants = LAYER_FORMAT
@@ -93,7 +95,8 @@ class Settings:
         `TILER_DATA` (`data` overrides it) is the local root: tiles under `tiles/`, the private store under
         `private/`. `TILER_TILES` and `TILER_SOURCES` override each with any store URL. `TILER_URL` is the
         public address in TileJSON, `TILER_DIRECT` the one that never redirects, `TILER_QUEUE` the URL of
-        the queue. `TILER_VARIANTS` lists the variants that the render path makes (see `RenderedVariants`); without
+        the queue, `TILER_BAKE_QUEUE` that of the bake queue, `TILER_CLOUDFRONT` the id of the distribution in front
+        of the tiles. `TILER_VARIANTS` lists the variants that the render path makes (see `RenderedVariants`); without
         it, `TILER_FORMATS` of earlier versions is `layer` or `all`.
         `TILER_DELIVERY` is `website` or `cloudfront`; with `cloudfront`, `url` is empty unless `TILER_URL` is set.
         `AWS_ENDPOINT_URL_S3` and `AWS_ENDPOINT_URL` name another S3 server, `AWS_REGION` and
@@ -114,6 +117,8 @@ class Settings:
             url=url,
             direct=_direct(environ.get("TILER_DIRECT") or "") or url,
             queue=queue if "://" in queue else "",
+            bake_queue=environ.get("TILER_BAKE_QUEUE") or "",
+            cloudfront=environ.get("TILER_CLOUDFRONT") or "",
             temporary=environ.get("TMPDIR") or "",
             variants=_variants(environ.get("TILER_VARIANTS") or "", environ.get("TILER_FORMATS") or "layer"),
             delivery=delivery,

@@ -22,6 +22,11 @@ MISSING_CACHE_SECONDS = 60  # of any other 404 or 400; with the cached metadata 
 # Removal of what revisions share
 BAKE_SECONDS = 2 * 86400.0  # the longest bake, whose parts no manifest names yet
 
+# Baking by workers
+BAKE_MARGIN_SECONDS = 60.0  # left of an invocation to write and store a part of 0.5 GB
+BAKE_POLL_SECONDS = 30.0  # between two looks at the jobs that follow a publication; it grows
+BAKE_LONGEST_POLL_SECONDS = 900.0  # the longest delay of SQS
+
 # Timeouts of the upload of a large file, which a line of 1 Mbit/s meets
 UPLOAD_CONNECT_SECONDS = 60.0  # to connect, or to send more bytes: a third of 4 buffers of 4 MB takes 43
 UPLOAD_SILENCE_SECONDS = 300.0  # until the answer to a part: 4 buffers of 4 MB take 134

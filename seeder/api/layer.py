@@ -8,6 +8,7 @@ from os import PathLike
 from typing import Any, Literal, Unpack
 
 from seeder.api.checks import argument_names, check_between, check_text, check_whole, path_of, processes_of
+from seeder.api.estimates import UpdateEstimates
 from seeder.api.ingesting import Ingesting, staging_of
 from seeder.api.job import Job, chooser, followed
 from seeder.api.notebook import html_of
@@ -43,7 +44,7 @@ from tiler.settings import Settings
 from tiler.storage.store import Stores
 
 
-class Layer:
+class Layer(UpdateEstimates):
     """A layer of a workspace, by name; each call reads its current state.
 
     `notes` holds the remarks of an ingest by this process; `job` the job of its `seed`, else None.
@@ -314,14 +315,14 @@ class Layer:
         scratch: str | PathLike[str] | None = None,
         **changes: Unpack[Ingesting],
     ) -> RenewResult:
-        """Make `source` the layer's next revision and re-render stored tiles; without it, re-render stale tiles only.
+        """Make `source` the layer's next revision and re-render stored tiles; without arguments, only stale tiles.
 
         One source or several list all rasters, as in `Workspace.ingest`. Instead, `add`, `replace` and `drop` change
         the list of scenes: `replace` reads scenes again, or puts those of the same file names in their place; `drop`
         takes names, addresses or patterns of scenes. `overlap`, by default, is that of the last ingest.
 
-        The sources are ingested with the options of the layer's last ingest, except for `changes`. The map never has a
-        hole: tiles outside the new revision are removed last.
+        The sources are ingested with the options of the layer's last ingest, except for `changes`; without sources,
+        the layer's scenes are. The map never has a hole: tiles outside the new revision are removed last.
 
         Raises:
             BadSource, BadOption: the rasters cannot become the layer's next revision.

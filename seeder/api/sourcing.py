@@ -12,7 +12,6 @@ from seeder.api.ingesting import changes_of
 from seeder.operations.refresh import NextSource
 from seeder.operations.scenes import SceneChanges, Sources
 from tiler.choices import OVERLAPS, Overlap
-from tiler.errors import BadOption
 from tiler.ingest.staging import Staging
 
 Source = str | PathLike[str]
@@ -53,22 +52,16 @@ class Given:
         names = (("add", self.add), ("replace", self.replace), ("drop", self.drop))
         return SceneChanges(*(_names(name, value) for name, value in names))
 
-    def next_source(self, options: Mapping[str, Any], staging: Staging) -> NextSource | None:
-        """The rasters of a layer's next revision; None without sources and changes.
+    def next_source(self, options: Mapping[str, Any], staging: Staging) -> NextSource:
+        """The rasters of a layer's next revision.
 
         Raises:
-            BadOption: an argument is invalid, or arguments exclude each other.
+            BadOption: an argument is invalid.
         """
-        sources, changes, given = self.sources(), self.changes(), self.source is not None
-        if given and not sources.names:
+        sources = self.sources()
+        if self.source is not None and not sources.names:
             raise refusal("source", self.source, "give one source or more, or leave it out")
-        if given and changes:
-            raise BadOption("source lists all scenes: leave it out, or leave out add, replace and drop")
-        if given or changes:
-            return NextSource(sources, changes_of(options), staging, changes)
-        if options or sources != Sources(()):
-            raise BadOption("options of a raster need a source: give the raster as source")
-        return None
+        return NextSource(sources, changes_of(options), staging, self.changes())
 
 
 def _names(name: str, value: Source | Iterable[Source]) -> tuple[str, ...]:

@@ -18,7 +18,7 @@ from seeder.api.selecting import Zooms, zooms_of
 from seeder.api.sourcing import Given, Source
 from seeder.jobs.ledger import jobs, layer_of
 from seeder.operations.ingest import created_stores, ingest, with_zooms
-from seeder.operations.scenes import known_scenes, name_from, read_sources
+from seeder.operations.scenes import name_from, read_to_ingest
 from tiler.choices import Overlap
 from tiler.errors import BadOption
 from tiler.keys import check_layer
@@ -122,8 +122,7 @@ class Workspace:
         wanted, workers, report = options_of(options), processes_of(jobs), CallbackReport(progress)
         staging = staging_of(self.settings, scratch)
         zooms = () if seed is None else parsed("seed", seed, partial(zooms_of, seed))
-        known = known_scenes(name, wanted, Stores.open(self.settings).sources)
-        rasters = read_sources(sources, wanted, report, jobs=workers, known=known)
+        rasters = read_to_ingest(sources, name, wanted, Stores.open(self.settings).sources, report, jobs=workers)
         with created_stores(self.settings) as stores:
             done = ingest(
                 rasters,

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from importlib.metadata import version
 
 import urllib3
 from mercantile import Tile
 
 from seeder.aws import clients
-from seeder.aws.check import PROBE, CheckResult, json_fields
-from seeder.aws.concurrency import check_concurrency
+from seeder.aws.check import PROBE, CheckResult, guarded, json_fields
 from seeder.aws.distribution import check_addresses, check_distribution, check_limit
-from seeder.aws.queue import QueueClient
+from seeder.aws.queue_checks import check_queues
 from seeder.aws.stack import Stack, read_stack
-from tiler.errors import BadCloud, SourceReadError, TilerError
+from tiler.errors import SourceReadError
 from tiler.keys import TileName, tile_key
 from tiler.layers import version as layer_version
 from tiler.layers.catalog import Layer, list_layers, load_layer
@@ -36,8 +35,6 @@ HOPS = urllib3.Retry(total=None, connect=0, read=0, status=0, other=0, redirect=
 CURE = "check that its raster is complete, then `seeder remove` the layer and ingest it again"
 MOVED = (301, 302, 303, 307, 308)
 
-Check = Callable[[], Iterator[CheckResult]]
-
 
 def examine(settings: Settings, layer: str | None) -> Iterator[CheckResult]:
     """Yield the result of each check, from this machine to a tile as a browser gets it.
@@ -51,36 +48,24 @@ def examine(settings: Settings, layer: str | None) -> Iterator[CheckResult]:
         "machine", f"Python {python}, tile-seeder {version('tile-seeder')}, rasterio {version('rasterio')}"
     )
     if stack or (settings.tiles.startswith("s3:") and not settings.s3.endpoint):
-        yield from _guarded("credentials", lambda: _credentials(settings))
+        yield from guarded("credentials", lambda: _credentials(settings))
     if stack:
         yield CheckResult("stack", f"{stack.name}: {stack.status}", stack.status in DEPLOYED)
-        yield from _guarded("metadata", lambda: _metadata(settings))
+        yield from guarded("metadata", lambda: _metadata(settings))
     chosen: list[Layer] = []
-    yield from _guarded("tiles", lambda: _store(settings, tiles=True))
-    yield from _guarded("sources", lambda: _store(settings, tiles=False))
-    if settings.queue:
-        yield from _guarded("queue", lambda: _queue(settings, stack))
-    yield from _guarded("layers", lambda: _layers(settings, layer, chosen))
+    yield from guarded("tiles", lambda: _store(settings, tiles=True))
+    yield from guarded("sources", lambda: _store(settings, tiles=False))
+    yield from check_queues(settings, stack)
+    yield from guarded("layers", lambda: _layers(settings, layer, chosen))
     if chosen:
-        yield from _guarded("render", lambda: _render(settings, chosen[0]))
+        yield from guarded("render", lambda: _render(settings, chosen[0]))
     if stack:
         yield check_limit(stack)
-        yield from _guarded("addresses", lambda: check_addresses(settings, stack))
+        yield from guarded("addresses", lambda: check_addresses(settings, stack))
         if stack.delivery == "cloudfront":
-            yield from _guarded("distribution", lambda: _distribution(settings, stack, chosen))
+            yield from guarded("distribution", lambda: _distribution(settings, stack, chosen))
         else:
-            yield from _guarded("redirect", lambda: _redirect(settings, stack, chosen))
-
-
-def _guarded(what: str, check: Check) -> Iterator[CheckResult]:
-    """Run a check; report an error as a failed check, or with a hint if the policy does not allow the check."""
-    try:
-        yield from check()
-    except BadCloud as error:
-        hint = "not checked; deploy/policies/reader.json allows it: " if error.denied else ""
-        yield CheckResult(what, f"{hint}{error}", well=error.denied)
-    except (TilerError, urllib3.exceptions.HTTPError) as error:
-        yield CheckResult(what, str(error), well=False)
+            yield from guarded("redirect", lambda: _redirect(settings, stack, chosen))
 
 
 def _credentials(settings: Settings) -> Iterator[CheckResult]:
@@ -99,32 +84,6 @@ def _store(settings: Settings, *, tiles: bool) -> Iterator[CheckResult]:
     stores = Stores.open(settings)
     what, store = ("tiles", stores.tiles) if tiles else ("sources", stores.sources)
     yield CheckResult(what, f"{store.url} {'is empty' if store.empty('') else 'can be listed'}")
-
-
-def _queue(settings: Settings, stack: Stack | None) -> Iterator[CheckResult]:
-    queue = QueueClient.open(settings.queue, settings.s3.region)
-    dead = queue.dead_letters(queue.attributes())
-    depth = queue.depth()
-    yield CheckResult("queue", f"{queue.url}: {depth.waiting:,} waiting, {depth.hidden:,} in progress")
-    if not dead:
-        yield CheckResult(
-            "dead letters", "no dead-letter queue: failed messages return forever; deploy again", well=False
-        )
-    else:
-        cure = ": read one with `aws sqs receive-message`, then seed again" if depth.dead else ""
-        yield CheckResult("dead letters", f"{depth.dead:,} in {dead}{cure}", not depth.dead)
-    if stack and stack.outputs.get("WorkerFunction"):
-        yield from _guarded("workers", lambda: _workers(settings, stack))
-
-
-def _workers(settings: Settings, stack: Stack) -> Iterator[CheckResult]:
-    client = clients.client("lambda", settings.s3.region)
-    with clients.translated("list the event-source mappings"):
-        answer = client.list_event_source_mappings(FunctionName=stack.outputs["WorkerFunction"])
-    mappings = answer["EventSourceMappings"]
-    states = [each["State"] for each in mappings]
-    yield CheckResult("workers", f"event-source mapping {', '.join(states) or 'is missing'}", states == ["Enabled"])
-    yield from _guarded("concurrency", lambda: check_concurrency(settings, mappings))
 
 
 def _layers(settings: Settings, layer: str | None, chosen: list[Layer]) -> Iterator[CheckResult]:

@@ -43,9 +43,15 @@ class QueueClient:
         """
         return cls(url, clients.client("sqs", region), region)
 
-    def send_bodies(self, bodies: Mapping[str, str], tries: Mapping[str, int] | None = None) -> dict[str, str]:
-        """Send up to ten bodies by name, some with earlier tries; return the refused ones with the reason."""
-        entries: list[dict[str, Any]] = [{"Id": name, "MessageBody": body} for name, body in bodies.items()]
+    def send_bodies(
+        self, bodies: Mapping[str, str], tries: Mapping[str, int] | None = None, *, delay: int = 0
+    ) -> dict[str, str]:
+        """Send up to ten bodies by name, some with earlier tries; return the refused ones with the reason.
+
+        They can be received `delay` seconds later, at most 900.
+        """
+        later = {"DelaySeconds": delay} if delay else {}
+        entries: list[dict[str, Any]] = [{"Id": name, "MessageBody": body, **later} for name, body in bodies.items()]
         for entry in entries:
             if earlier := (tries or {}).get(entry["Id"]):
                 entry["MessageAttributes"] = {TRIES: {"DataType": "Number", "StringValue": str(earlier)}}

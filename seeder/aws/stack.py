@@ -1,4 +1,4 @@
-"""Outputs of a deployed stack: buckets, queue and addresses by the stack's name alone."""
+"""Outputs of a deployed stack: buckets, queues and addresses by the stack's name alone."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Stack:
         return self.outputs.get("Delivery", "website")
 
     def settings(self, base: Settings) -> Settings:
-        """`base` with the stack's stores, addresses and queue.
+        """`base` with the stack's stores, addresses and queues; stacks of earlier versions have no bake queue.
 
         Raises:
             BadCloud: outputs are missing: this is another kind of stack, or its deployment did not finish.
@@ -53,6 +53,7 @@ class Stack:
             url=self.outputs["WebsiteUrl"].rstrip("/"),
             direct=self.outputs["TileUrl"].rstrip("/"),
             queue=self.outputs["QueueUrl"],
+            bake_queue=self.outputs.get("BakeQueueUrl", ""),
             stack=self.name,
             cloudfront=self.outputs.get("CloudFront", "").replace("none", ""),
             readers=int(self.outputs.get("MetadataVersion", EARLIEST)),

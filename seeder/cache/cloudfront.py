@@ -21,7 +21,6 @@ from seeder.select.tileset import TileSet
 from tiler.grid import TileRange, tile_ranges
 
 MOST = 15  # wildcard paths in progress at a time, a quota of CloudFront
-PRICE = 0.005  # US dollars per path, with or without a wildcard, after the first thousand of a month (2025-06)
 WORTH = 12_500  # tiles: fetching this many from S3 again costs as much as a path
 DIGITS = "0123456789"
 MILLION = 1_000_000

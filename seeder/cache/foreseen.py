@@ -7,21 +7,27 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Protocol
+
+import numpy as np
 
 from seeder.cache.changes import reach_above
 from seeder.cache.stale import History
 from seeder.select.morton import code_of
+from seeder.select.morton import places as axes
+from seeder.select.selection import data_tiles
 from seeder.select.tileset import TileSet
 from seeder.select.widened import widened
-from tiler.grid import TileRange
+from tiler.grid import Bounds, TileRange, tile_ranges
 from tiler.image.style import KERNELS
+from tiler.ingest.chunks import CHUNK
 from tiler.ingest.planned_parts import PlannedParts
 from tiler.ingest.survey import Survey
 from tiler.keys import Scale, TileName
 from tiler.layers.catalog import Layer
+from tiler.layers.footprint import CELLS, Footprint
 from tiler.layers.pyramid import SERVED, SIDE, Place, Pyramid
 from tiler.raster.options import Options, file_format
 from tiler.storage.store import Store
@@ -133,3 +139,37 @@ def _rendered_alike(layer: Layer, survey: Survey, options: Options) -> bool:
     finished = layer.bake.finished == (SERVED if survey.finished else 0)
     same_format = automatic or (options.format == layer.asked.format and file_format(options.format) == layer.format)
     return own == new and finished and same_format
+
+
+def with_parts(layer: Layer, survey: Survey, parts: PlannedParts, places: frozenset[Place] | None) -> Layer:
+    """`layer` with the bounds and zooms of a survey, and at most the tiles that it has once some `places` are baked.
+
+    None stands for all places. All tiles of a planned chunk count, whether its pixels are valid or not.
+    """
+    base = survey.base
+    step = min(CHUNK, 1 << base)
+    chunks = (chunk for place, each in parts.chunks.items() if places is None or place in places for chunk in each)
+    tiles = TileSet.ranges(
+        base,
+        (
+            TileRange(base, chunk.column * step, chunk.row * step, (chunk.column + 1) * step, (chunk.row + 1) * step)
+            for chunk in chunks
+        ),
+    )
+    if places is not None:
+        tiles |= data_tiles(layer.footprint).at(base) - _tiles(places, base)
+    footprint = _footprint(tiles, survey.bounds)
+    return replace(layer, bounds=survey.bounds, minzoom=survey.minzoom, maxzoom=survey.maxzoom, footprint=footprint)
+
+
+def _footprint(tiles: TileSet, bounds: Bounds) -> Footprint:
+    """The footprint of tiles within bounds."""
+    z = tiles.z
+    while z and sum(map(len, tile_ranges(bounds, z))) > CELLS:
+        z -= 1
+    ranges = tile_ranges(bounds, z)
+    west, north, rows = ranges[0].x0, ranges[0].y0, ranges[0].y1 - ranges[0].y0
+    cells = np.zeros((rows, sum(each.x1 - each.x0 for each in ranges)), bool)
+    x, y = axes((tiles.at(z) & TileSet.ranges(z, ranges)).codes)
+    cells[y - north, (x - west) % (1 << z)] = True
+    return Footprint(z, west, north, cells)

@@ -29,8 +29,10 @@ from tiler.layers.render import TileVariant
 from tiler.storage.store import Stores
 
 
-def prepare(layer: Layer, selection: Selection, variant: TileVariant, *, force: bool, stores: Stores) -> Plan:
-    """Continue the last unfinished job of the same spec, or record a new one.
+def prepare(
+    layer: Layer, selection: Selection, variant: TileVariant, *, force: bool, stores: Stores, name: str = ""
+) -> Plan:
+    """Continue the last unfinished job of the same spec, or record a new one; `name` is the id of a new one.
 
     Raises:
         ZoomOutside, BadOption: as `count`.
@@ -39,7 +41,7 @@ def prepare(layer: Layer, selection: Selection, variant: TileVariant, *, force: 
     spec = Spec(layer.id, layer.revision, selection, variant, force)
     job = unfinished(stores.sources, spec)
     if job is None:
-        job = Job.new(spec, datetime.now(UTC))
+        job = Job(name, spec) if name else Job.new(spec, datetime.now(UTC))
     elif stopped(stores.sources, job.id):
         reopen(stores.sources, job.id)
     put_job(stores.sources, job)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 import numpy as np
@@ -123,6 +123,15 @@ class StoredTiles:
         """
         if self.stored_filter.before is None:
             self.empties = empties(self.stored_filter.layer, stores, revisions, self._gaps)
+
+    @property
+    def all_stale(self) -> StoredTiles:
+        """The same tiles if nothing were known of their differences: all of them are to be re-rendered."""
+        zooms = {
+            variant: {z: replace(each, stale=np.ones(len(each.codes), bool)) for z, each in stored_zooms.items()}
+            for variant, stored_zooms in self.stored_zooms.items()
+        }
+        return replace(self, stored_zooms=zooms, history=None)
 
     @property
     def left(self) -> int:

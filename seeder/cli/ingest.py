@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from functools import wraps
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from seeder.cli.bake_job import bake_by_workers
 from seeder.cli.common import json_option, located, parsed
 from seeder.cli.grouping import command, complete_file, option, quiet
-from seeder.cli.ingest_seed import SeedArguments, seed_options
+from seeder.cli.ingest_seed import SeedArguments, Seeding, seed_options
 from seeder.cli.ingested import print_ingested, say_next_steps
 from seeder.cli.messages import guarded
 from seeder.cli.progress import TerminalReport
@@ -21,6 +22,10 @@ from tiler.choices import BAKES, CHOICES, FITS, RESAMPLINGS, TERRAINS
 from tiler.errors import BadOption
 from tiler.keys import check_layer
 from tiler.settings import Settings
+
+if TYPE_CHECKING:
+    from tiler.ingest.ingest import Ingested
+    from tiler.storage.store import Stores
 
 Command = Callable[..., None]
 NO_ALPHA = "no alpha"  # the value of `--no-alpha`
@@ -328,8 +333,9 @@ def ingest(
     into cloud-optimized GeoTIFFs on the tile grid. The same rasters with the same options change nothing; others
     become the layer's next revision.
 
-    With --seed, render tiles afterwards, with the queue and the limits of `seed`. Run the same command again after an
-    interruption.
+    With --seed, render tiles afterwards, with the queue and the limits of `seed`. With --queue sqs, workers bake the
+    rasters, publish the layer and render its tiles: the command returns when all is sent. Run the same command again
+    after an interruption.
 
     \b
     Examples:
@@ -339,11 +345,12 @@ def ingest(
       seeder ingest a.tif b.tif '2026/*.jp2' --layer ortho --overlap newest
       seeder ingest sentinel.tif --layer alps --bands 4,3,2 --rescale 0,3000 --format auto
       seeder ingest s3://my-rasters/dem.tif --layer shade --style hillshade
+      seeder ingest s3://flights/may/ --layer may --queue sqs --seed 5-20
       seeder ingest dem.tif --layer heights --colormap terrain --rescale 0,4000
     """
     from seeder.operations.ingest import created_stores, plan_ingest, with_zooms
     from seeder.operations.ingest import ingest as ingest_raster
-    from seeder.operations.scenes import known_scenes, name_from, read_sources
+    from seeder.operations.scenes import name_from, read_to_ingest
     from tiler.ingest.staging import Staging
     from tiler.raster.options import Options
     from tiler.storage.store import Stores
@@ -353,11 +360,17 @@ def ingest(
     options, report = Options(**changes), TerminalReport()
     seeding = seed_arguments.seeding(name, settings)
     zooms = seeding.zooms if seeding else ()
-    known = known_scenes(name, options, Stores.open(settings).sources)
-    rasters = read_sources(make_sources(source), options, report, jobs=seed_arguments.jobs, known=known)
+    stored = Stores.open(settings).sources
+    rasters = read_to_ingest(make_sources(source), name, options, stored, report, jobs=seed_arguments.jobs)
     if seeding and seeding.limits.dry_run:
         plan = plan_ingest(rasters, name, options, Stores.open(settings), report, zooms=zooms, repair=repair)
         seeding.print_plan(plan, as_json=as_json)
+        return
+    if seed_arguments.bake_queue(settings):
+        how, wait = seed_arguments.how(settings), seed_arguments.run_options.wait
+        ready = bake_by_workers(rasters, name, options, settings, how, repair=repair, wait=wait, as_json=as_json)
+        if ready:
+            _finish(ready, seeding, Stores.open(settings), as_json=as_json)
         return
     with created_stores(settings) as stores:
         done = ingest_raster(
@@ -371,6 +384,11 @@ def ingest(
             repair=repair,
             approve=with_zooms(name, zooms),
         )
+    _finish(done, seeding, stores, as_json=as_json)
+
+
+def _finish(done: Ingested, seeding: Seeding | None, stores: Stores, *, as_json: bool) -> None:
+    """Print an ingested layer; seed it, or print the next steps."""
     print_ingested(done, as_json=as_json)
     if seeding:
         seeding.run(as_json=as_json)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator
 from dataclasses import dataclass, fields
 from functools import wraps
 from typing import TYPE_CHECKING, Any
@@ -22,12 +22,14 @@ from tiler.grid import format_zooms, parse_zooms
 from tiler.settings import Settings
 
 if TYPE_CHECKING:
+    from seeder.operations.bake import BakeOptions
     from seeder.operations.ingest import IngestPlan
     from seeder.operations.run import RunOptions
     from seeder.operations.seed import SeedRequest
 
 Command = Callable[..., None]
-SEED_ONLY = (*(each.name for each in fields(LimitArguments)), "queue", "max_failed", "wait")  # parameters
+BY_QUEUE = ("queue", "max_failed", "wait")  # parameters that a bake through a queue also has
+SEED_ONLY = (*(each.name for each in fields(LimitArguments)), *BY_QUEUE)  # parameters
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +97,33 @@ class SeedArguments:
         """The number of processes of the ingest."""
         return self.run_options.jobs or CORES
 
+    def bake_queue(self, settings: Settings) -> str:
+        """The URL of the bake queue if a queue was typed; empty for this machine.
+
+        A stack of an earlier version has no bake queue: its layers are baked here, and seeded through its queue.
+
+        Raises:
+            BadOption: no bake queue is known, and there is nothing to seed.
+        """
+        from seeder.cli.bake_job import bake_queue
+
+        typed = self.run_options.queue or ""
+        source = click.get_current_context().get_parameter_source("queue")
+        if typed in ("", "local") or source is not ParameterSource.COMMANDLINE:
+            return ""
+        return "" if self.zooms is not None and not settings.bake_queue else bake_queue(typed, settings)
+
+    def how(self, settings: Settings) -> BakeOptions:
+        """How to bake by workers.
+
+        Raises:
+            BadOption: the queue for tiles is unknown.
+        """
+        from seeder.operations.bake import BakeOptions
+
+        run = self.run_options(settings, "")
+        return BakeOptions(self.bake_queue(settings), run.queue, run.most, self.zooms or (), settings.cloudfront)
+
     def seeding(self, layer: str, settings: Settings) -> Seeding | None:
         """The seeding of `layer`; None without `--seed`.
 
@@ -104,14 +133,14 @@ class SeedArguments:
         from seeder.cache.query import TileQuery
 
         if self.zooms is None:
-            _check_alone()
+            _check_alone(BY_QUEUE if self.bake_queue(settings) else ())
             return None
         request = self.limits.request(layer, TileQuery(self.zooms))
         return Seeding(request, self.run_options(settings, ""), self.limits, settings)
 
 
-def _check_alone() -> None:
-    """Reject typed options that have no effect without `--seed`.
+def _check_alone(valid: Container[str]) -> None:
+    """Reject typed options that have no effect without `--seed`, except `valid` ones.
 
     Raises:
         BadOption: one was typed.
@@ -119,7 +148,7 @@ def _check_alone() -> None:
     context = click.get_current_context()
     for parameter in context.command.params:
         typed = context.get_parameter_source(parameter.name or "") is ParameterSource.COMMANDLINE
-        if typed and parameter.name in SEED_ONLY:
+        if typed and parameter.name in SEED_ONLY and parameter.name not in valid:
             raise BadOption(f"{parameter.opts[0]} needs --seed: add --seed ZOOMS, or leave {parameter.opts[0]} out")
 
 

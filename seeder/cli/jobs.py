@@ -12,12 +12,21 @@ from typing import TYPE_CHECKING, TextIO
 
 import click
 
+from seeder.cli.bake_job import (
+    bake_of,
+    cancel_bake,
+    follow_or_show,
+    list_bakes,
+    print_bake_errors,
+    print_bakes,
+    resume_bake_job,
+)
 from seeder.cli.common import check_folder, json_option, located, place_name
 from seeder.cli.completion import complete_layer, job_argument
 from seeder.cli.grouping import command, option
-from seeder.cli.messages import count_of_tiles, guarded, interruptible, note, say, say_next, table
+from seeder.cli.messages import count_of_tiles, duration, guarded, interruptible, note, say, say_next, table
 from seeder.cli.progress import TerminalReport
-from seeder.cli.run_job import MakeRunOptions, run_flags, show_result
+from seeder.cli.run_job import RunArguments, run_flags, show_result
 from tiler import timing
 from tiler.errors import BadOption, CatalogError, MessageError, MissingObject, NewerMetadata
 from tiler.settings import Settings
@@ -71,6 +80,9 @@ def status(job: str | None, layer: str | None, watch: bool, as_json: bool, setti
     if job is None:
         check_folder(settings)
         _list(sources, layer, settings, as_json=as_json)
+        return
+    if bake := bake_of(job, sources):
+        follow_or_show(bake, sources, settings, watch=watch, as_json=as_json)
         return
     target = find_job(sources, job, listed=False)
     if watch:
@@ -127,10 +139,14 @@ def _list(sources: Store, layer: str | None, settings: Settings, *, as_json: boo
                 listed.append(progress(load_job(sources, name, listed=False), sources, layers, depth_of, utcnow()))
             except (MissingObject, MessageError, CatalogError, NewerMetadata) as error:
                 click.echo(f"cannot read job {name}: {error}", err=True)
+    bakes = list_bakes(sources, layer, settings)
     if as_json:
-        for seen in listed:
-            click.echo(json.dumps(seen.to_json()))
-    elif listed:
+        for fields in (*(each.to_json() for each in bakes), *(seen.to_json() for seen in listed)):
+            click.echo(json.dumps(fields))
+        return
+    if bakes:
+        print_bakes(bakes)
+    if listed:
         rows = [
             (
                 seen.job,
@@ -138,12 +154,12 @@ def _list(sources: Store, layer: str | None, settings: Settings, *, as_json: boo
                 f"{seen.percent:.1f}%",
                 f"{seen.tiles:,}",
                 f"{seen.rate:,.0f}",
-                _ago((utcnow() - seen.begun).total_seconds()),
+                duration((utcnow() - seen.begun).total_seconds()),
             )
             for seen in listed
         ]
         click.echo(table(rows, ("job", "state", "done", "tiles", "tiles/s", "age"), ("left", "left", *("right",) * 4)))
-    else:
+    elif not bakes:
         note(f"no jobs yet in {place_name(settings)}: run `seed LAYER`")
 
 
@@ -155,7 +171,7 @@ def _report(seen: Progress) -> Iterator[str]:
     ]
     if rows:
         yield table(rows, ("zoom", "tiles", "blocks done", "failed", ""), ("right",) * 5)
-    ends = f", {_ago(seen.left)} left" if seen.left is not None else ""
+    ends = f", {duration(seen.left)} left" if seen.left is not None else ""
     yield f"{seen.percent:.1f}% of {count_of_tiles(seen.tiles)}, {seen.rate:,.0f} tiles/s{ends}"
     if seen.state in ("failed", "cancelled", "stalled") and seen.percent < 100:
         yield f"`seeder resume {seen.job}` continues it"
@@ -168,13 +184,6 @@ def _report(seen: Progress) -> Iterator[str]:
 
 def _share(part: int, whole: int) -> str:
     return f"{100 * part / whole:.0f}%" if whole else ""
-
-
-def _ago(seconds: float) -> str:
-    for unit, length in (("d", 86400), ("h", 3600), ("min", 60)):
-        if seconds >= 2 * length:
-            return f"{seconds / length:.0f} {unit}"
-    return f"{max(0, seconds):.0f} s"
 
 
 @command("cancel")
@@ -194,7 +203,12 @@ def cancel(job: str, as_json: bool, settings: Settings) -> None:
       seeder cancel relief --stack tile-seeder-dev
     """
     from seeder.operations.jobs import cancel_job
+    from tiler.storage.store import Stores
 
+    sources = Stores.open(settings).sources
+    if bake := bake_of(job, sources):
+        cancel_bake(bake, sources, as_json=as_json)
+        return
     done = cancel_job(job, settings)
     if as_json:
         click.echo(json.dumps({"job": done.job.id, "state": "cancelled"}))
@@ -209,7 +223,7 @@ def cancel(job: str, as_json: bool, settings: Settings) -> None:
 @guarded
 @located
 @run_flags(None)
-def resume_command(job: str, run_options: MakeRunOptions, as_json: bool, settings: Settings) -> None:
+def resume_command(job: str, run_options: RunArguments, as_json: bool, settings: Settings) -> None:
     """Resume an unfinished job.
 
     Render the remaining blocks after a cancellation, failures, dead letters, lost messages or a killed run. JOB is a
@@ -221,7 +235,11 @@ def resume_command(job: str, run_options: MakeRunOptions, as_json: bool, setting
       seeder resume relief --queue local
     """
     from seeder.operations.jobs import resume_job
+    from tiler.storage.store import Stores
 
+    if bake := bake_of(job, Stores.open(settings).sources):
+        resume_bake_job(bake, run_options, settings, as_json=as_json)
+        return
     result = resume_job(job, partial(run_options, settings), settings, TerminalReport())
     show_result(result, settings.tiles, as_json=as_json)
 
@@ -241,7 +259,7 @@ def resume_command(job: str, run_options: MakeRunOptions, as_json: bool, setting
 @located
 @run_flags(None)
 def errors(
-    job: str, export: TextIO | None, retry: bool, run_options: MakeRunOptions, as_json: bool, settings: Settings
+    job: str, export: TextIO | None, retry: bool, run_options: RunArguments, as_json: bool, settings: Settings
 ) -> None:
     """Show or retry a job's failed tiles.
 
@@ -256,7 +274,16 @@ def errors(
     """
     from seeder.jobs.failures import grouped
     from seeder.operations.jobs import job_failures
+    from tiler.storage.store import Stores
 
+    if bake := bake_of(job, Stores.open(settings).sources):
+        if export:
+            raise BadOption("--export lists tiles, and a bake job has parts: leave it out")
+        if retry:
+            resume_bake_job(bake, run_options, settings, as_json=as_json)
+        else:
+            print_bake_errors(bake, Stores.open(settings).sources, as_json=as_json)
+        return
     choose = partial(run_options, settings)
     if retry:
         _retry(job, choose, settings, as_json=as_json)

@@ -174,3 +174,11 @@ def table(rows: Iterable[Sequence[object]], headers: Sequence[str], align: Seque
 def count_of_tiles(number: int) -> str:
     """The number of tiles, in words."""
     return f"{number:,} tile{'' if number == 1 else 's'}"
+
+
+def duration(seconds: float) -> str:
+    """A length of time in its largest fitting unit."""
+    for unit, length in (("d", 86400), ("h", 3600), ("min", 60)):
+        if seconds >= 2 * length:
+            return f"{seconds / length:,.0f} {unit}"
+    return f"{max(0.0, seconds):.{1 if 0 < seconds < 10 else 0}f} s"

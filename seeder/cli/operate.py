@@ -23,25 +23,35 @@ from tiler.settings import Settings
     envvar="TILER_QUEUE",
     help="URL of the queue.  [default: the stack's queue]",
 )
+@option(
+    "--bake-queue",
+    group="Select",
+    metavar="URL",
+    help="URL of the bake queue.  [default: the stack's bake queue, or TILER_BAKE_QUEUE]",
+)
 @jobs_option
 @guarded
 @located
-def worker(queue: str | None, jobs: int, settings: Settings) -> None:
-    """Process a queue on this machine.
+def worker(queue: str | None, bake_queue: str | None, jobs: int, settings: Settings) -> None:
+    """Process queues on this machine.
 
-    Render blocks until SIGTERM or Ctrl-C, then finish the current blocks and stop.
+    Render blocks of tiles and bake parts of layers until SIGTERM or Ctrl-C, then finish the current blocks and stop. A
+    part that is being baked is left to another worker.
 
     \b
     Examples:
       seeder worker --stack tile-seeder-dev --jobs 4
       seeder worker --queue https://sqs.us-east-1.amazonaws.com/123456789012/tiles
     """
-    from seeder.workers.daemon import work_queue
+    from seeder.bakes.station import bake_station
+    from seeder.workers.daemon import tile_station, work_queues
 
     url = queue if queue and "://" in queue else settings.queue
-    if not url:
+    bakes = bake_queue or settings.bake_queue
+    if not (url or bakes):
         raise BadOption("no queue: name a deployed stack with --stack NAME, or a queue with --queue URL")
-    work_queue(replace(settings, queue=url), jobs=jobs)
+    stations = [*([bake_station(bakes)] if bakes else []), *([tile_station(url)] if url else [])]
+    work_queues(replace(settings, queue=url, bake_queue=bakes), stations, jobs=jobs)
 
 
 @command("doctor")
@@ -74,6 +84,6 @@ def doctor(layer: str | None, as_json: bool, settings: Settings) -> None:
         if as_json:
             click.echo(json.dumps(asdict(finding)))
         else:
-            say(f"{'ok   ' if finding.well else 'WRONG'}  {finding.what:<12}  {finding.seen}")
+            say(f"{'ok   ' if finding.well else 'WRONG'}  {finding.what:<17}  {finding.seen}")
     if not passed:
         raise click.exceptions.Exit(1)

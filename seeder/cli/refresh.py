@@ -21,10 +21,10 @@ from seeder.cli.update_tiles import (
     UpdateArguments,
     UpdateReport,
     confirmed_update_flags,
+    print_effort,
     print_renew_plan,
     print_renewed,
 )
-from tiler.errors import BadOption
 from tiler.grid import format_zooms
 from tiler.settings import Settings
 
@@ -39,6 +39,7 @@ class RefreshReport(UpdateReport):
 
     def ended(self, step: object) -> None:
         """See `Report.ended`."""
+        from seeder.operations.estimate_refresh import RefreshEstimate
         from seeder.operations.refresh import PlannedBake, RevisionChange
         from seeder.operations.renew import NewTiles
         from seeder.operations.scenes import ScenesChanged
@@ -49,6 +50,8 @@ class RefreshReport(UpdateReport):
                 _print_scenes(step, as_json=self._as_json)
             case PlannedBake():
                 _print_bake(step, as_json=self._as_json)
+            case RefreshEstimate():
+                print_effort(step, as_json=self._as_json)
             case Ingested():
                 print_ingested(step, as_json=self._as_json)
             case RevisionChange():
@@ -139,7 +142,7 @@ def refresh(
     Ingest SOURCE with the options of the previous ingest, and with those given here. Instead of SOURCE, which lists
     all rasters as in `ingest`, --add, --replace and --drop change the list of scenes; repeat them for more. Re-render
     the stored tiles that differ in place, and complete zooms with at least half of their tiles stored. Then remove
-    the tiles that the layer no longer covers. Without SOURCE and changes, re-render stale tiles only.
+    the tiles that the layer no longer covers. Without any of these, re-render stale tiles only.
 
     \b
     Examples:
@@ -150,26 +153,18 @@ def refresh(
     """
     from seeder.operations import refresh as operations
     from seeder.operations.refresh import NextSource
-    from seeder.operations.scenes import SceneChanges, Sources
+    from seeder.operations.scenes import SceneChanges
     from tiler.ingest.staging import Staging
-    from tiler.layers.catalog import load_layer
     from tiler.storage.store import Stores
 
     arguments, how = update_arguments(settings), run_options(settings, "")
     stores = Stores.open(settings, create=not arguments.dry_run)
-    scene_changes, sources = SceneChanges(add, replace, drop), make_sources(source)
-    if source and scene_changes:
-        raise BadOption("SOURCE lists all scenes: leave it out, or leave out --add, --replace and --drop")
-    options_only = not (source or scene_changes) and bool(changes or sources != Sources(()))
-    if options_only and not load_layer(stores.sources, layer).scenes:  # an unknown layer is reported first
-        raise BadOption(f"raster options need SOURCE: run `seeder refresh {layer} SOURCE ...`")
     staging = Staging(scratch, settings.temporary)
-    afresh = bool(source or scene_changes or options_only)
-    next_source = NextSource(sources, changes, staging, scene_changes) if afresh else None
+    next_source = NextSource(make_sources(source), changes, staging, SceneChanges(add, replace, drop))
     report = RefreshReport(stores.tiles.url, as_json=as_json, confirm_above=arguments.confirm_above)
     context = arguments.context(settings, stores, report)
     if arguments.dry_run:
-        plan = operations.plan_refresh(layer, context, next_source)
+        plan = operations.plan_refresh(layer, context, next_source, how)
         print_renew_plan(plan, context.options.cdn, as_json=as_json)
     else:
         result = operations.refresh(layer, context, how, next_source, count_new=not as_json)
@@ -211,7 +206,7 @@ def rollback(
     report = RefreshReport(stores.tiles.url, as_json=as_json, confirm_above=arguments.confirm_above)
     context = arguments.context(settings, stores, report)
     if arguments.dry_run:
-        plan = operations.plan_rollback(layer, context, revision or "")
+        plan = operations.plan_rollback(layer, context, revision or "", how)
         print_renew_plan(plan, context.options.cdn, as_json=as_json)
     else:
         result = operations.rollback(layer, context, how, revision or "", count_new=not as_json)

@@ -15,7 +15,7 @@ import click
 from seeder.cli.common import confirm_options, dry_run_option, json_option, located
 from seeder.cli.completion import layer_argument
 from seeder.cli.grouping import command, option
-from seeder.cli.messages import count_of_tiles, guarded, require_confirmation, say_next, table, typed_place
+from seeder.cli.messages import count_of_tiles, duration, guarded, require_confirmation, say_next, table, typed_place
 from seeder.cli.progress import TerminalReport
 from seeder.cli.run_job import MakeRunOptions, run_flags, show_result
 from seeder.cli.selection_options import order_option, selectors
@@ -204,7 +204,7 @@ def _lines(estimate: Estimate) -> Iterator[str]:
         f"{estimate.workers} workers" if demand.messages else f"{estimate.workers} process{several} on this machine"
     )
     messages = f", {demand.messages:,} messages" if demand.messages else ""
-    yield f"time: about {_time(estimate.wall)} with {workers}{messages}"
+    yield f"time: about {duration(estimate.wall)} with {workers}{messages}"
     parts = {"Lambda": paid.compute, "S3 requests": paid.s3, "SQS": paid.sqs, "logs": paid.logs}
     listed = ", ".join(f"{name} {dollars(value)}" for name, value in parts.items() if value)
     if paid.total:
@@ -221,8 +221,3 @@ def _row(name: str, size: ZoomEstimate | Demand, around: tuple[str, str], empty:
 
 def _around(share: float) -> str:
     return "?" if share == math.inf else f"{100 * share:.0f}%" if share else ""
-
-
-def _time(seconds: float) -> str:
-    minutes, hours = seconds / 60, seconds / 3600
-    return f"{hours:,.1f} h" if hours >= 2 else f"{minutes:.0f} min" if minutes >= 2 else f"{seconds:.1f} s"

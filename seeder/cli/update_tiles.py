@@ -13,7 +13,7 @@ import click
 
 from seeder.cli.common import confirm_options, dry_run_option
 from seeder.cli.grouping import option
-from seeder.cli.messages import count_of_tiles
+from seeder.cli.messages import count_of_tiles, duration
 from seeder.cli.progress import TerminalReport
 from seeder.cli.run_job import print_result
 from tiler.errors import BadOption
@@ -22,6 +22,7 @@ from tiler.settings import Settings
 
 if TYPE_CHECKING:
     from seeder.cache.stored import Cost
+    from seeder.operations.estimate_refresh import Effort, RefreshEstimate
     from seeder.operations.renew import RenewPlan, RenewResult
     from seeder.operations.update import RemovedTiles, UpdateContext, UpdateOptions
     from tiler.storage.store import Stores
@@ -204,8 +205,30 @@ def print_renew_plan(plan: RenewPlan, cdn: str, *, as_json: bool) -> None:
         shape = f"{variant.format}{' @2x' if variant.scale == 2 else ''}"
         click.echo(f"would render {tiles}, {extent} zooms {format_zooms(selection.zooms)}, {shape}")
     click.echo(f"would remove {count_of_tiles(plan.removed)} outside the layer")
+    if plan.estimate:
+        print_effort(plan.estimate, as_json=False)
     if plan.paths:
         print_cdn_plan(cdn, plan.paths)
+
+
+def print_effort(estimate: RefreshEstimate, *, as_json: bool) -> None:
+    """Print the effort of a refresh and that of everything; as text only if there is anything to do."""
+    if as_json:
+        click.echo(json.dumps({"layer": estimate.layer, "estimate": estimate.to_json()}))
+    elif estimate.update.parts or estimate.update.tiles:
+        click.echo(f"this refresh: {_effort(estimate.update, ' changed', most='at most ' * estimate.at_most)}")
+        click.echo(f"everything: {_effort(estimate.everything)}")
+
+
+def _effort(effort: Effort, changed: str = "", most: str = "") -> str:
+    """An effort in words."""
+    from seeder.operations.seed import dollars
+
+    scenes = f"{effort.scenes:,}{changed} scene{'' if effort.scenes == 1 else 's'}, " if effort.scenes else ""
+    parts = f"{effort.parts:,} part{'' if effort.parts == 1 else 's'}"
+    steps = (("bake", effort.bake), ("wait", effort.wait), ("render", effort.render))
+    times = " + ".join(f"{duration(seconds)} {step}" for step, seconds in steps if seconds)
+    return f"{scenes}{most}{parts} and {count_of_tiles(effort.tiles)}, about {times}, {dollars(effort.dollars)}"
 
 
 def cost_in_words(cost: Cost) -> str:
@@ -217,9 +240,9 @@ def cost_in_words(cost: Cost) -> str:
 
 def print_cdn_plan(cdn: str, paths: tuple[str, ...]) -> None:
     """Print the paths of a CloudFront invalidation and its price."""
-    from seeder.cache.cloudfront import PRICE
+    from seeder.jobs.prices import CDN_PATH
 
-    click.echo(f"CloudFront {cdn}: {cdn_cost(paths, PRICE * len(paths))}")
+    click.echo(f"CloudFront {cdn}: {cdn_cost(paths, CDN_PATH * len(paths))}")
 
 
 def cdn_cost(paths: tuple[str, ...], dollars: float) -> str:

@@ -138,6 +138,11 @@ class Message:
     revision: str
     request: Request
 
+    @property
+    def name(self) -> str:
+        """The name of its block, for error messages."""
+        return str(self.request.block)
+
     def parts(self) -> Iterator[Message]:
         """The messages for the 64 next smaller blocks of a block larger than 8 x 8."""
         for block in self.request.block.parts():

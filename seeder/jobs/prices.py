@@ -11,6 +11,7 @@ from tiler.errors import BadOption
 from tiler.inputs import check_file, whole
 
 MILLION = 1_000_000
+CDN_PATH = 0.005  # US dollars per path of CloudFront, with or without a wildcard, after the first thousand of a month
 LARGEST = 1 << 20  # characters of a file of prices
 
 
@@ -24,6 +25,7 @@ class Prices:
 
     as_of: str = "2025-06, us-east-1"
     lambda_gb_second: float = 0.0000133334  # arm64; 0.0000166667 on x86_64
+    lambda_storage_gb_second: float = 0.0000000309  # of temporary storage beyond the free 512 MB
     lambda_million_requests: float = 0.20
     s3_million_puts: float = 5.00  # also for LIST
     s3_million_gets: float = 0.40  # also for HEAD
@@ -36,6 +38,8 @@ class Prices:
     lambda_speed: float = 1.0
     lambda_first: float = 5  # workers available at once
     lambda_more: float = 300  # workers added per minute
+    bake_gb: float = 3538 / 1024  # memory of the bake function; 3538 MB give two full CPUs
+    bake_storage_gb: float = 4096 / 1024  # its temporary storage
 
     @classmethod
     def load(cls, path: Path) -> Prices:
@@ -140,10 +144,15 @@ class Cost:
         """The sum, with one month of storage."""
         return self.compute + self.s3 + self.sqs + self.logs + self.storage
 
+    def __add__(self, other: Cost) -> Cost:
+        return Cost(*(getattr(self, each.name) + getattr(other, each.name) for each in fields(self)))
+
 
 LISTS = 10  # LIST requests to check a block's tiles: one per column, more where numbers gain a digit
 GETS = 6  # GET requests of a block: the layer, the job's stop, the pixels
 LOGGED = 1300  # bytes of log per block
+FREE_STORAGE_GB = 0.5  # temporary storage of a function
+BAKE_PUTS = 70  # PUT requests of a part at most: 64 of 8 MB, its facts and its receipt
 
 
 def cost(demand: Demand, prices: Prices, *, in_s3: bool) -> Cost:
@@ -165,6 +174,12 @@ def cost(demand: Demand, prices: Prices, *, in_s3: bool) -> Cost:
 def lambda_seconds(demand: Demand, prices: Prices) -> float:
     """Busy seconds, summed over all workers."""
     return demand.seconds / prices.lambda_speed + demand.tiles / 64 * prices.lambda_wait
+
+
+def bake_second(prices: Prices) -> float:
+    """US dollars of a second of the bake function: its memory and its temporary storage."""
+    storage = max(0.0, prices.bake_storage_gb - FREE_STORAGE_GB)
+    return prices.bake_gb * prices.lambda_gb_second + storage * prices.lambda_storage_gb_second
 
 
 def wall_seconds(demand: Demand, prices: Prices, workers: int) -> float:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from seeder.cache.stored import Cost, StoredFilter
+from seeder.jobs.prices import CDN_PATH
 from seeder.operations.report import Report
 from seeder.select.tileset import TileSets
 from tiler.errors import QueueError, TilerError
@@ -67,6 +68,6 @@ def invalidate_paths(
         raise QueueError(
             f"the tiles are done, but {error}; invalidate {' '.join(paths)} in CloudFront yourself"
         ) from error
-    invalidation = CdnInvalidation(distribution, paths, number, cloudfront.PRICE * len(paths), wait)
+    invalidation = CdnInvalidation(distribution, paths, number, CDN_PATH * len(paths), wait)
     report.ended(invalidation)
     return invalidation

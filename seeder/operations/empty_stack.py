@@ -125,12 +125,12 @@ def _obstacles(context: StackContext) -> Iterator[str]:
     if active:
         others = f" and {len(active) - 1} more" if len(active) > 1 else ""
         yield f"job {active[0]}{others} is running: wait for its end, or run `seeder cancel {active[0]}`"
-    url = stack.outputs["QueueUrl"]
-    depth = QueueClient.open(url, stack.region).depth()
-    if depth:
-        counts = f"{depth.waiting:,} messages waiting, {depth.hidden:,} in progress"
-        purge = f"aws sqs purge-queue --region {stack.region} --queue-url {url}"
-        yield f"workers are active: {counts}; wait until both are 0, or run `{purge}`"
+    for url in filter(None, map(stack.outputs.get, ("QueueUrl", "BakeQueueUrl"))):
+        depth = QueueClient.open(url, stack.region).depth()
+        if depth:
+            counts = f"{depth.waiting:,} messages waiting, {depth.hidden:,} in progress"
+            purge = f"aws sqs purge-queue --region {stack.region} --queue-url {url}"
+            yield f"workers are active: {counts}; wait until both are 0, or run `{purge}`"
 
 
 def _active_jobs(context: StackContext) -> Iterator[str]:

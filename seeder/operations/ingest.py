@@ -10,7 +10,7 @@ from typing import Any
 from seeder.operations.report import Report
 from tiler.errors import BadSource, SourceReadError
 from tiler.grid import Bounds, check_zooms, tile_ranges
-from tiler.ingest.examine import Approve, approved, examined, named
+from tiler.ingest.examine import Approve, Examined, ExaminedScenes, approved, examined, named
 from tiler.ingest.existing import current_layer, is_current
 from tiler.ingest.ingest import Ingested
 from tiler.ingest.ingest import ingest as ingest_raster
@@ -40,8 +40,26 @@ def created_stores(settings: Settings) -> Iterator[Stores]:
         yield Stores.open(settings, create=True)
 
 
+def examine(
+    source: str | SceneList, layer: str, options: Options, report: Report, approve: Approve = approved
+) -> Examined | ExaminedScenes:
+    """A raster or scenes in their current state; `approve` gets the survey before all of a raster is read.
+
+    Raises:
+        BadSource, BadOption: it cannot become a layer.
+        StoreError: the network failed.
+    """
+    if isinstance(source, str):
+        check_source(source)
+    try:
+        with report.bake(f"ingest {layer}", interrupted=UNCHANGED) as (_, activity):
+            return examined(source, options, activity, approve)
+    except SourceReadError as error:
+        raise BadSource(named(source), f"{error} (is the file complete?)") from error
+
+
 def ingest(
-    source: str | SceneList,
+    source: str | SceneList | Examined | ExaminedScenes,
     layer: str,
     options: Options,
     stores: Stores,
@@ -51,15 +69,18 @@ def ingest(
     staging: Staging = Staging(),  # noqa: B008 - a frozen value
     repair: bool = False,
     approve: Approve = approved,
+    planned_from: str | None = None,
 ) -> Ingested:
-    """Make `source`, a raster or scenes, the current revision of `layer`; see `tiler.ingest.ingest.ingest`.
+    """Make `source`, a raster or scenes, examined or not, the current revision of `layer`.
 
-    `staging` names the scratch folder. An unchanged raster rewrites TileJSON if its address is not that of `stores`.
+    See `tiler.ingest.ingest.ingest`. `staging` names the scratch folder. An unchanged raster rewrites TileJSON if its
+    address is not that of `stores`.
 
     Raises:
         BadSource: the raster cannot become a layer.
         BadOption: an option does not fit it, or deployed functions could not read the layer.
         CatalogError, NewerMetadata: the layer's metadata is damaged and not to `repair`, or of a newer version.
+        Superseded: another publication of the layer ended first.
     """
     if isinstance(source, str):
         check_source(source)
@@ -75,6 +96,7 @@ def ingest(
             staging=replace(staging, note=report.note),
             repair=repair,
             approve=approve,
+            planned_from=planned_from,
         )
     if not done.fresh and has_other_address(layer, stores):  # such as that of the stack's earlier delivery
         rewrite_address(done.layer, stores)
@@ -131,14 +153,8 @@ def plan_ingest(
         BadSource, BadOption, CatalogError, NewerMetadata: see `ingest`.
         ZoomOutside: the layer would lack one of the zooms.
     """
-    if isinstance(source, str):
-        check_source(source)
     version.check_readers(stores, version.version_for(options, parts=not options.virtual))
-    try:
-        with report.bake(f"ingest {layer}", interrupted=UNCHANGED) as (_, activity):
-            raster = examined(source, options, activity, with_zooms(layer, zooms))
-    except SourceReadError as error:
-        raise BadSource(named(source), f"{error} (is the file complete?)") from error
+    raster = examine(source, layer, options, report, with_zooms(layer, zooms))
     survey, revision = raster.survey, raster.revision
     fresh = not is_current(current_layer(stores.sources, layer, repair=repair), revision, raster.path, stores)
     counts = {z: sum(map(len, tile_ranges(survey.bounds, z))) for z in zooms}

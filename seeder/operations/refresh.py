@@ -8,19 +8,20 @@ from functools import partial
 from typing import Any
 
 from seeder.cache.audit import Audit
-from seeder.cache.changes import rendered_alike
-from seeder.cache.foreseen import Foreseen, foreseen
+from seeder.cache.changes import Load, rendered_alike
 from seeder.cache.missing import missing
 from seeder.cache.rerender import planned
 from seeder.cache.stale import History
 from seeder.cache.stored import StoredFilter
-from seeder.defaults import CORES
-from seeder.operations.ingest import ingest
-from seeder.operations.renew import NewTiles, RenewPlan, RenewResult, confirm_renewal, plan_renewal, renew
+from seeder.operations.estimate_refresh import PlannedWork
+from seeder.operations.ingest import examine, ingest
+from seeder.operations.next_revision import NextRevision, plan_with_estimate
+from seeder.operations.renew import NewTiles, RenewPlan, RenewResult, renew
 from seeder.operations.report import Report
 from seeder.operations.run import RunOptions
 from seeder.operations.scenes import (
     SceneChanges,
+    ScenesChanged,
     Sources,
     change_scenes,
     counted,
@@ -32,10 +33,8 @@ from seeder.operations.update import RERUN_HINT, UpdateContext, UpdateTask
 from seeder.select.selection import Selection
 from tiler.errors import BadOption
 from tiler.grid import Bounds, zoom_for
-from tiler.ingest.examine import Examined, ExaminedScenes, examined
 from tiler.ingest.existing import kept_revision
 from tiler.ingest.ingest import kept, restore
-from tiler.ingest.planned_parts import planned_parts
 from tiler.ingest.staging import Staging
 from tiler.ingest.survey import Survey
 from tiler.ingest.unchanged import check_unchanged
@@ -43,6 +42,7 @@ from tiler.layers import version
 from tiler.layers.catalog import Layer, load_layer, revisions, stored, undone, version_of
 from tiler.layers.cog_digests import digest_layer, known_digests
 from tiler.layers.digests import stored_digests
+from tiler.layers.publication import index_version
 from tiler.raster.options import ACCESS, Options
 from tiler.scenes.scene_list import SceneList
 from tiler.storage.store import Stores
@@ -79,7 +79,8 @@ class PlannedBake:
 class NextSource:
     """The rasters of a layer's next revision, and the options that differ from the last ingest's.
 
-    That is all of `sources`, or the layer's scenes with `scene_changes`.
+    That is all of `sources`, or the layer's scenes with `scene_changes`. It is false if nothing is given: then a
+    refresh only re-renders stale tiles.
     """
 
     sources: Sources
@@ -87,12 +88,28 @@ class NextSource:
     staging: Staging = Staging()  # noqa: RUF009 - a frozen value
     scene_changes: SceneChanges = SceneChanges()  # noqa: RUF009 - as above
 
+    def __bool__(self) -> bool:
+        return bool(self.changes or self.scene_changes) or self.sources != Sources(())
+
+    def check(self, layer: Layer) -> None:
+        """Check that its parts agree, and that a layer of one raster gets another one.
+
+        Raises:
+            BadOption: they do not, or it does not.
+        """
+        if self.sources.names and self.scene_changes:
+            raise BadOption("SOURCE lists all scenes: leave it out, or leave out --add, --replace and --drop")
+        if not (self.sources.names or self.scene_changes or layer.scenes):
+            raise BadOption(f"raster options need SOURCE: run `seeder refresh {layer.id} SOURCE ...`")
+
     def options(self, layer: Layer) -> Options:
         """The options of its ingest. Trust in the last raster, and access to it, do not extend to this one."""
         return replace(layer.asked, **{**dict.fromkeys(ACCESS, False), **self.changes})
 
-    def read(self, layer: Layer, stores: Stores, report: Report, *, jobs: int) -> tuple[str | SceneList, Options]:
-        """The raster's path, or the scenes, and the options. The step that ends is a `ScenesChanged`, if they change.
+    def read(
+        self, layer: Layer, stores: Stores, report: Report, *, jobs: int
+    ) -> tuple[str | SceneList, Options, ScenesChanged | None]:
+        """The raster's path, or the scenes; the options; of a layer of scenes the changes, which is the step that ends.
 
         Of other scenes, a layer of scenes keeps its highest zoom and its range from black to white, unless they are
         given: otherwise one new scene would change all tiles.
@@ -104,22 +121,24 @@ class NextSource:
         known = kept_scenes(layer, stores.sources) if self.scene_changes or layer.scenes else None
         again = not options.read_alike(layer.asked)
         scenes: str | SceneList
+        counts = None
         if known and not self.sources.names:
             changes, earlier = self.scene_changes, earlier_scenes(layer, stores.sources)
             scenes, counts = change_scenes(
                 layer, known, changes, self.sources, options, report, jobs=jobs, earlier=earlier, again=again
             )
-            report.ended(counts)
         else:
             valid = replace(known, scenes=()) if known and again else known  # they were read with other options
             scenes = read_sources(self.sources, options, report, jobs=jobs, known=valid)
             if known and isinstance(scenes, SceneList):
-                report.ended(counted(layer.id, known, scenes))
-        if known is None or again or scenes == known:
-            return scenes, options
+                counts = counted(layer.id, known, scenes)
+        if counts:
+            report.ended(counts)
+        if known is None or again or (isinstance(scenes, SceneList) and scenes.same_as(known)):
+            return scenes, options, counts
         if isinstance(scenes, SceneList) and "max_zoom" not in self.changes:
             _note_finer(layer, known, scenes, report)
-        return scenes, _frozen(options, layer)
+        return scenes, _frozen(options, layer), counts
 
 
 def _note_finer(layer: Layer, before: SceneList, after: SceneList, report: Report) -> None:
@@ -140,7 +159,12 @@ def _frozen(options: Options, layer: Layer) -> Options:
     return replace(options, max_zoom=zoom, rescale=layer.style.rescale if keeps else options.rescale)
 
 
-def plan_refresh(layer: str, context: UpdateContext, source: NextSource | None = None) -> RenewPlan:
+def plan_refresh(
+    layer: str,
+    context: UpdateContext,
+    source: NextSource | None = None,
+    run_options: RunOptions = RunOptions(),  # noqa: B008 - a frozen value
+) -> RenewPlan:
     """Plan a `refresh` and change nothing.
 
     With a source, the steps that end are a `ScenesChanged` if the layer has scenes, a `PlannedBake` unless nothing is
@@ -150,32 +174,22 @@ def plan_refresh(layer: str, context: UpdateContext, source: NextSource | None =
         UnknownLayer, BadSource, BadOption, StoreError: see `refresh`.
     """
     current = load_layer(context.stores.sources, layer)
-    if source is None:
+    if not source:
         check_unchanged(current)
-        return _plan_renewal(current, current, context)
+        return _plan_renewal(current, current, context, run_options)
+    source.check(current)
     options = source.options(current)
     version.check_readers(context.stores, version.version_for(options, parts=not options.virtual))
-    rasters, options = source.read(current, context.stores, context.report, jobs=CORES)
-    raster = examined(rasters, options)
+    rasters, options, changes = source.read(current, context.stores, context.report, jobs=run_options.processes)
+    raster = examine(rasters, layer, options, context.report)
     if loss := _loss(current, raster.survey.bounds, context):
         context.report.note(loss)
-    same = raster.revision == current.revision
-    history = None if same or options.virtual else _foreseen(current, raster, options, context)
+    following = NextRevision.of(current, raster, options, context, changes)
+    if following.bakes:
+        context.report.ended(PlannedBake(layer, following.work.bake.parts, following.work.whole.parts))
     context.report.ended(RevisionChange(layer, raster.revision, current.revision, planned=True))
-    following = current if same else kept_revision(context.stores.sources, layer, raster.revision)
-    if following:
-        return _plan_renewal(current, following, context)
-    return plan_renewal(UpdateTask(StoredFilter(current), context, succeeded=True), history)
-
-
-def _foreseen(
-    current: Layer, raster: Examined | ExaminedScenes, options: Options, context: UpdateContext
-) -> Foreseen | None:
-    """The tiles that a bake of `raster` may change. The step that ends is a `PlannedBake`."""
-    sources = context.stores.sources
-    parts = planned_parts(current.id, sources, raster)
-    context.report.ended(PlannedBake(current.id, len(parts.missing), len(parts.inputs)))
-    return foreseen(current, raster.survey, options, parts, sources, History.of(current, context.stores))
+    history = _expected(current, following.kept, context.stores) if following.kept else None
+    return following.plan(context, run_options, history)
 
 
 def refresh(
@@ -189,7 +203,8 @@ def refresh(
     """Make `source` the next revision of a layer and re-render its stored tiles in place.
 
     Without a source, re-render stale tiles only. `count_new` also counts missing tiles that the previous revision did
-    not cover, in seeded zooms. The steps that end are `Ingested`, those of `renew`, and each `NewTiles`.
+    not cover, in seeded zooms. The steps that end are a `ScenesChanged` if the layer has scenes, a `RefreshEstimate`,
+    an `Ingested` with a source, those of `renew`, and each `NewTiles`.
 
     Raises:
         UnknownLayer: the layer does not exist.
@@ -197,29 +212,40 @@ def refresh(
         Superseded: the layer changed to another revision meanwhile.
         StoreError, QueueError: a store or a queue failed.
     """
+    planned_from = index_version(context.stores.sources, layer)
     current = load_layer(context.stores.sources, layer)
-    if source is None:
-        check_unchanged(current)
-        return _renew_stale(current, context, run_options, _before(current, context.stores) if count_new else None)
-    options = source.options(current)
-    version.check_readers(context.stores, version.version_for(options, parts=not options.virtual))
-    confirm_renewal(UpdateTask(StoredFilter(current), context, succeeded=True))
     stores, report = context.stores, context.report
-    approve = partial(_confirm_place, current, context)
+    if not source:
+        check_unchanged(current)
+        _digest(current, History.of(current, stores), context)
+        plan = _begun(_plan_renewal(current, current, context, run_options), context)
+        return _renew_stale(current, context, run_options, plan, _before(current, stores) if count_new else None)
+    source.check(current)
+    options = source.options(current)
+    version.check_readers(stores, version.version_for(options, parts=not options.virtual))
     jobs = run_options.processes
-    rasters, options = source.read(current, stores, report, jobs=jobs)
-    done = ingest(rasters, layer, options, stores, report, jobs=jobs, staging=source.staging, approve=approve)
-    context.report.ended(done)
+    rasters, options, changes = source.read(current, stores, report, jobs=jobs)
+    raster = examine(rasters, layer, options, report, partial(_confirm_place, current, context))
+    following = NextRevision.of(current, raster, options, context, changes)
+    history = _expected(current, following.kept, stores, stored_digests) if following.kept else None
+    plan = _begun(following.plan(context, run_options, history), context)
+    done = ingest(raster, layer, options, stores, report, jobs=jobs, staging=source.staging, planned_from=planned_from)
+    report.ended(done)
     if done.layer.format != current.format and stored(layer, stores.tiles):
         report.note(
             f"the layer's tiles are {done.layer.format} now, the stored ones {current.format}: remove these with "
             f"`seeder invalidate {layer} --all --yes`, then run `seed {layer} --zooms ...`"
         )
-    before = _before(done.layer, context.stores) if count_new else None
-    return _renew_stale(done.layer, context.confirmed, run_options, before)
+    before = _before(done.layer, stores) if count_new else None
+    return _renew_stale(done.layer, context, run_options, plan, before)
 
 
-def plan_rollback(layer: str, context: UpdateContext, revision: str = "") -> RenewPlan:
+def plan_rollback(
+    layer: str,
+    context: UpdateContext,
+    revision: str = "",
+    run_options: RunOptions = RunOptions(),  # noqa: B008 - a frozen value
+) -> RenewPlan:
     """Plan a `rollback` and change nothing. The step that ends is a `RevisionChange`.
 
     Raises:
@@ -230,7 +256,7 @@ def plan_rollback(layer: str, context: UpdateContext, revision: str = "") -> Ren
     aim = current if target == current.revision else kept(layer, target, context.stores.sources)
     version.check_readers(context.stores, version_of(aim))
     context.report.ended(RevisionChange(layer, target, current.revision, planned=True))
-    return _plan_renewal(current, aim, context)
+    return _plan_renewal(current, aim, context, run_options)
 
 
 def rollback(
@@ -239,7 +265,7 @@ def rollback(
     """Make an earlier revision of a layer current again and re-render its stored tiles in place.
 
     `revision` names a kept revision, by default the previous one. For `count_new` see `refresh`. The steps that end
-    are a `RevisionChange`, those of `renew`, and each `NewTiles`.
+    are a `RefreshEstimate`, a `RevisionChange`, those of `renew`, and each `NewTiles`.
 
     Raises:
         UnknownLayer: the layer does not exist.
@@ -249,28 +275,45 @@ def rollback(
         StoreError, QueueError: a store or a queue failed.
     """
     stores = context.stores
+    planned_from = index_version(stores.sources, layer)
     current = load_layer(stores.sources, layer)
     target = revision or _previous(current, stores)
-    if not context.options.confirmed:
-        aim = current if target == current.revision else kept(layer, target, stores.sources)
-        _confirm_place(current, context, aim)
-        confirm_renewal(UpdateTask(StoredFilter(aim), context), _expected(current, aim, stores))
-    restored = current if target == current.revision else restore(layer, target, stores)
+    aim = current if target == current.revision else kept(layer, target, stores.sources)
+    _confirm_place(current, context, aim)
+    load = stored_digests if context.options.confirmed else known_digests
+    plan = _begun(_plan_renewal(current, aim, context, run_options, load), context)
+    restored = current if target == current.revision else restore(layer, target, stores, planned_from=planned_from)
     context.report.ended(RevisionChange(layer, target, current.revision, planned=False))
     before = current if current != restored else _before(restored, stores)
-    return _renew_stale(restored, context.confirmed, run_options, before if count_new else None)
+    return _renew_stale(restored, context, run_options, plan, before if count_new else None)
 
 
-def _plan_renewal(current: Layer, aim: Layer, context: UpdateContext) -> RenewPlan:
-    """Plan the renewal after `aim` has become the current revision."""
-    return plan_renewal(UpdateTask(StoredFilter(aim), context), _expected(current, aim, context.stores))
+def _begun(plan: RenewPlan, context: UpdateContext) -> RenewPlan:
+    """Tell the estimate of a plan, and ask for confirmation if it was not given.
+
+    Raises:
+        BadOption: the number of tiles was not confirmed.
+    """
+    context.report.ended(plan.estimate)
+    if not context.options.confirmed:
+        context.report.confirm(plan.stored_tiles.rendered, "re-rendered")
+    return plan
 
 
-def _expected(current: Layer, aim: Layer, stores: Stores) -> History:
-    """The history once `aim` is the current revision. Missing digests are computed, and not stored."""
+def _plan_renewal(
+    current: Layer, aim: Layer, context: UpdateContext, run_options: RunOptions, load: Load = known_digests
+) -> RenewPlan:
+    """Plan the renewal after `aim`, a kept revision, has become the current one; `load` gives digests."""
+    history, work = _expected(current, aim, context.stores, load), PlannedWork.of_layer(aim, context.stores.sources)
+    task = UpdateTask(StoredFilter(aim), context)
+    return plan_with_estimate(task, history, work, run_options, published=aim.revision != current.revision)
+
+
+def _expected(current: Layer, aim: Layer, stores: Stores, load: Load = known_digests) -> History:
+    """The history once `aim` is the current revision. By default missing digests are computed, and not stored."""
     if aim.revision == current.revision:
-        return History.of(current, stores, load=known_digests)
-    return History.of(current, stores).followed_by(aim, stores, known_digests)
+        return History.of(current, stores, load=load)
+    return History.of(current, stores).followed_by(aim, stores, load)
 
 
 def _digest(layer: Layer, history: History, context: UpdateContext) -> None:
@@ -323,11 +366,13 @@ def _before(layer: Layer, stores: Stores) -> Layer | None:
     return kept_revision(stores.sources, layer.id, layer.previous) if layer.previous else None
 
 
-def _renew_stale(layer: Layer, context: UpdateContext, run_options: RunOptions, before: Layer | None) -> RenewResult:
-    """Re-render stale tiles, then count the tiles that `before` did not cover."""
-    task, history = UpdateTask(StoredFilter(layer), context), History.of(layer, context.stores)
+def _renew_stale(
+    layer: Layer, context: UpdateContext, run_options: RunOptions, plan: RenewPlan, before: Layer | None
+) -> RenewResult:
+    """Re-render stale tiles, as planned and confirmed, then count the tiles that `before` did not cover."""
+    task, history = UpdateTask(StoredFilter(layer), context.confirmed), History.of(layer, context.stores)
     _digest(layer, history, context)
-    result = renew(task, run_options, history)
+    result = replace(renew(task, run_options, history), estimate=plan.estimate)
     if before is None or not result.passed:
         return result
     return replace(result, new_tiles=tuple(_new_tiles(task, result, before)))

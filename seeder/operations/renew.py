@@ -11,6 +11,7 @@ from seeder.cache.foreseen import Differences, Foreseen
 from seeder.cache.rerender import StoredTiles
 from seeder.cache.stale import History
 from seeder.operations.cdn import cdn_paths
+from seeder.operations.estimate_refresh import RefreshEstimate
 from seeder.operations.run import RunOptions, RunResult, run_plan
 from seeder.operations.update import (
     RERUN_HINT,
@@ -50,6 +51,7 @@ class RenewResult:
     runs: tuple[RunResult, ...]
     removed: RemovedTiles | None = None
     new_tiles: tuple[NewTiles, ...] = ()
+    estimate: RefreshEstimate | None = None  # of a refresh or rollback, before it began
 
     @property
     def passed(self) -> bool:
@@ -59,11 +61,15 @@ class RenewResult:
 
 @dataclass(frozen=True, slots=True)
 class RenewPlan:
-    """Plan of a renewal: tiles to re-render, the number to remove, and CloudFront paths to invalidate."""
+    """Plan of a renewal: tiles to re-render, the number to remove, and CloudFront paths to invalidate.
+
+    A refresh and a rollback have an estimate.
+    """
 
     stored_tiles: StoredTiles
     removed: int
     paths: tuple[str, ...] = ()
+    estimate: RefreshEstimate | None = None
 
     @property
     def at_most(self) -> bool:
@@ -79,6 +85,7 @@ class RenewPlan:
             "at_most": self.at_most,
             "rendered": self.stored_tiles.rendered,
             "removed": self.removed,
+            **({"estimate": self.estimate.to_json()} if self.estimate else {}),
             "dry_run": True,
         }
 

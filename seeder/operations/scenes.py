@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import fnmatch
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from seeder.operations.report import Report
+from seeder.operations.scene_names import SceneNames
 from tiler.choices import Overlap
 from tiler.errors import BadOption, CatalogError, MissingObject, UnknownLayer
 from tiler.ingest.existing import kept_revision
@@ -18,6 +20,7 @@ from tiler.layers.catalog import Layer, load_layer
 from tiler.raster.options import Options
 from tiler.scenes.alike import check_alike
 from tiler.scenes.expand import expand
+from tiler.scenes.folders import full_path
 from tiler.scenes.headers import read_scenes
 from tiler.scenes.order import ordered
 from tiler.scenes.scene import Listed, Scene
@@ -60,6 +63,11 @@ class ScenesChanged:
     replaced: int
     dropped: int
     kept: int
+
+    @property
+    def total(self) -> int:
+        """The number of all changes."""
+        return self.added + self.replaced + self.dropped
 
     def to_json(self) -> dict[str, object]:
         """The JSON form."""
@@ -111,18 +119,47 @@ def kept_scenes(layer: Layer, sources: Store) -> SceneList:
     return parse(sources.get(key), key)
 
 
-def known_scenes(layer: str, options: Options, sources: Store) -> SceneList | None:
-    """The scenes of a layer, if their headers were read with the same options; None if there are none.
+def read_to_ingest(
+    sources: Sources, layer: str, options: Options, stored: Store, report: Report, *, jobs: int
+) -> str | SceneList:
+    """`read_sources` for an ingest of `layer`, whose scenes are not opened again if they are unchanged.
+
+    A note tells if that replaces other scenes or options of the layer.
 
     Raises:
+        BadSource, BadOption: see `read_sources`.
         NewerMetadata, StoreError: the layer's metadata is of a newer version, or could not be read.
     """
-    try:
-        current = load_layer(sources, layer)
-        alike = current.scenes > 0 and options.read_alike(current.asked)
-        return replace(kept_scenes(current, sources), overlap="last", asset="") if alike else None
-    except (UnknownLayer, CatalogError, MissingObject):  # reported before the bake
-        return None
+    current = before = None
+    with suppress(UnknownLayer, CatalogError, MissingObject):  # reported before the bake
+        current = load_layer(stored, layer)
+        before = kept_scenes(current, stored) if current.scenes else None
+    alike = current is not None and options.read_alike(current.asked)
+    known = replace(before, overlap="last", asset="") if before and alike else None
+    rasters = read_sources(sources, options, report, jobs=jobs, known=known)
+    if current:
+        _note_replaced(current, before, rasters, options, report)
+    return rasters
+
+
+def _note_replaced(
+    current: Layer, before: SceneList | None, after: str | SceneList, options: Options, report: Report
+) -> None:
+    """Tell which scenes and options of a layer an ingest replaces."""
+    now = {full_path(after)} if isinstance(after, str) else _by_address(after).keys()
+    gone = len(_by_address(before).keys() - now)
+    names = list(options.differing(current.asked))
+    if before and isinstance(after, SceneList) and before.overlap != after.overlap:
+        names.append("overlap")
+    reasons = []
+    if gone:
+        reasons.append(f"{gone:,} of its {current.scenes:,} scenes are not in this list")
+    if names:
+        typed = ", ".join(f"--{name.replace('_', '-')}" for name in names)
+        reasons.append(f"it was ingested with other options ({typed})")
+    if reasons:
+        cure = f"use `seeder refresh {current.id}` to keep its options" + (", with --add also its scenes" * bool(gone))
+        report.note(f"layer {current.id} exists, and {' and '.join(reasons)}: this ingest replaces it; {cure}")
 
 
 def earlier_scenes(layer: Layer, sources: Store) -> tuple[Scene, ...]:
@@ -159,27 +196,32 @@ def change_scenes(
     """The scenes `before` with changes: dropped ones are gone, new ones are last, the others keep their place.
 
     A replacement takes the place of the scene of its address or, if there is one only, of its file name. Changes that
-    were made already are harmless to repeat: adding an unchanged scene, or dropping one that the revision before had.
-    Of the others, those that changed are read again and count as replaced; all are read `again` if they were read with
-    other options.
+    were made already are harmless to repeat: adding or replacing an unchanged scene, or dropping one that the revision
+    before had. Of all, those that changed are read again and count as replaced; all are read `again` if they were read
+    with other options.
 
     Raises:
         BadOption: a scene to drop or replace is unknown.
         BadScenes: a new scene is of another kind than those that stay.
         BadSource, StoreError: see `read_sources`.
     """
-    dropped = _matching(layer, before, earlier, changes.drop)
+    names, then = SceneNames(layer.id, before.scenes), SceneNames(layer.id, earlier)
+    dropped = set().union(*(names.to_drop(each, then) for each in changes.drop))
     scenes = [scene for scene in before.scenes if scene.address not in dropped]
-    replaced, added = (_listed(sources, names, options, report) for names in (changes.replace, changes.add))
-    places = [_place(layer, each.address, scenes) for each in replaced]
-    stay = [scene for place, scene in enumerate(scenes) if place not in places]
-    known = {} if again else _by_address(before)
-    afresh, replacing = (
-        _read(sources, listed, options, report, jobs=jobs, known=same)
-        for listed, same in (([scene.listed for scene in stay], known), (replaced, None))
+    replaced, added = (
+        [names.own(each) for each in _listed(sources, some, options, report)] for some in (changes.replace, changes.add)
     )
-    for place, scene in zip(places, replacing, strict=True):
-        scenes[place] = scene
+    names, place = SceneNames(layer.id, scenes), {scene.address: at for at, scene in enumerate(scenes)}
+    places = [place[names.to_replace(each.address)] for each in replaced]
+    stay = [scene for at, scene in enumerate(scenes) if at not in places]
+    known = {} if again else _by_address(before)
+    reading = partial(_read, sources, options=options, report=report, jobs=jobs)
+    afresh = reading([scene.listed for scene in stay], known=known)
+    replacing = _reread(replaced, known, reading)
+    number = sum(_changed(scenes[at], scene) for at, scene in zip(places, replacing, strict=True))
+    number += sum(map(_changed, stay, afresh))
+    for at, scene in zip(places, replacing, strict=True):
+        scenes[at] = scene
     there = {scene.address: scene for scene in afresh}
     scenes = [there.get(scene.address, scene) for scene in scenes]
     present = {scene.address: scene for scene in scenes}
@@ -190,20 +232,38 @@ def change_scenes(
         raise BadOption(f"no scene would be left: use `seeder remove {layer.id}` to remove the layer")
     read = {scene.address for scene in (*replacing, *new)}
     check_alike(scenes, next((scene for scene in scenes if scene.address not in read), None))
-    changed_since = sum(one.fingerprint != other.fingerprint for one, other in zip(stay, afresh, strict=True))
-    number = len(replacing) + changed_since
     counts = ScenesChanged(layer.id, len(new), number, len(dropped), len(scenes) - len(new) - number)
     overlap = sources.overlap or before.overlap
     _note_undated(scenes, overlap, report)
     return SceneList(tuple(scenes), overlap, sources.asset or before.asset), counts
 
 
+def _reread(
+    listed: Sequence[Listed], known: Mapping[str, Scene], reading: Callable[..., tuple[Scene, ...]]
+) -> list[Scene]:
+    """Scenes to replace: the `known` ones if they are unchanged.
+
+    A changed one is read as if it were new: so a file that was changed and back again has its first fingerprint.
+    """
+    found = reading(listed, known=known)
+    changed = [scene for scene in found if scene.address in known and _changed(known[scene.address], scene)]
+    anew = {scene.address: scene for scene in reading([scene.listed for scene in changed])}
+    return [anew.get(scene.address, scene) for scene in found]
+
+
+def _changed(before: Scene, after: Scene) -> bool:
+    """Whether a scene is another one, or its files changed."""
+    return (before.address, before.fingerprint) != (after.address, after.fingerprint)
+
+
 def _note_undated(scenes: Sequence[Scene], overlap: Overlap, report: Report) -> None:
     """Tell how many scenes have no date, if dates order them."""
     undated = sum(not scene.listed.date for scene in scenes)
-    if overlap == "newest" and undated:
-        few = f"{undated:,} of {len(scenes):,} scenes have no date and lie below the others"
-        report.note(f"{few}: list their dates in STAC or GeoJSON")
+    if overlap != "newest" or not undated:
+        return
+    few = f"{undated:,} of {len(scenes):,} scenes have no date and lie below the others"
+    none = "no scene has a date, so --overlap newest is the same as last: the last of the list is on top"
+    report.note(f"{few if undated < len(scenes) else none}; give dates in a list of STAC items or GeoJSON")
 
 
 def counted(layer: str, before: SceneList | None, after: SceneList) -> ScenesChanged:
@@ -240,7 +300,7 @@ def _read(
 
 def _itself(name: str) -> list[list[str]]:
     """The lists of paths that mean that a name is a raster itself."""
-    return [[name], [str(Path(name).absolute())]]
+    return [[name], [full_path(name)]]
 
 
 def _listed(sources: Sources, names: Sequence[str], options: Options, report: Report) -> tuple[Listed, ...]:
@@ -260,40 +320,3 @@ def _listed(sources: Sources, names: Sequence[str], options: Options, report: Re
 
 def _by_address(scenes: SceneList | None) -> dict[str, Scene]:
     return {scene.address: scene for scene in scenes.scenes} if scenes else {}
-
-
-def _matching(layer: Layer, scenes: SceneList, earlier: Sequence[Scene], patterns: Sequence[str]) -> set[str]:
-    """The addresses of the scenes that match names, addresses or patterns; each must match one, or an `earlier` one."""
-    found: set[str] = set()
-    for pattern in patterns:
-        matching = {scene.address for scene in scenes.scenes if _matches(scene, pattern)}
-        if not matching and not any(_matches(scene, pattern) for scene in earlier):
-            raise BadOption(
-                f"no scene of layer {layer.id!r} matches {pattern!r}: list them with `seeder scenes {layer.id}`"
-            )
-        found |= matching
-    return found
-
-
-def _matches(scene: Scene, pattern: str) -> bool:
-    """Whether a scene has this name or address, or matches this pattern."""
-    same = scene.address in (pattern, str(Path(pattern).absolute()))
-    return same or any(fnmatch.fnmatchcase(name, pattern) for name in (_name(scene.address), scene.address))
-
-
-def _place(layer: Layer, address: str, scenes: Sequence[Scene]) -> int:
-    """The place of the scene to replace."""
-    same = [place for place, each in enumerate(scenes) if each.address == address]
-    same = same or [place for place, each in enumerate(scenes) if _name(each.address) == _name(address)]
-    if len(same) != 1:
-        count = "no scene" if not same else f"{len(same)} scenes"
-        raise BadOption(
-            f"{address}: {count} of layer {layer.id!r} named {_name(address)}; "
-            f"use --drop for the old scenes and --add for the new one"
-        )
-    return same[0]
-
-
-def _name(address: str) -> str:
-    """The file name of a scene."""
-    return address.rpartition("/")[2]

@@ -23,11 +23,11 @@ NEVER = 1.0  # a fraction of failed blocks that cannot be exceeded
 KNOWN = 16  # jobs with a window per worker
 
 
-def reason_to_stop(failed: int, blocks: int, most: float) -> str:
+def reason_to_stop(failed: int, blocks: int, most: float, unit: str = "blocks") -> str:
     """The reason to stop a job if more than a fraction `most` of `blocks` failed, otherwise nothing."""
     if failed < LEAST_FAILED or failed <= most * blocks:
         return ""
-    return f"{failed:,} of {blocks:,} blocks failed, more than {100 * most:g}%"
+    return f"{failed:,} of {blocks:,} {unit} failed, more than {100 * most:g}%"
 
 
 @dataclass(slots=True)

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import multiprocessing
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import partial
 from multiprocessing.connection import wait
 from multiprocessing.context import SpawnProcess
@@ -18,7 +19,6 @@ from tenacity.nap import sleep_using_event
 from tenacity.stop import stop_when_event_set
 
 from seeder.aws.delivery import Delivery
-from seeder.jobs.messages import Receipt
 from seeder.workers.lambda_handler import Redeliver, bury, handle_record, log
 from seeder.workers.process_block import Worker
 from seeder.workers.sqs import SqsQueue
@@ -33,27 +33,54 @@ RECEIVE_SECONDS = 5  # seconds of long polling, and so the longest time to stop 
 REPLACE_SECONDS = 2.0  # seconds before a dead worker is replaced
 
 
-def work_queue(settings: Settings, *, jobs: int) -> None:
-    """Process the queue with `jobs` processes until SIGTERM or Ctrl-C, then finish the current blocks.
+Task = Callable[[str, int], object]  # takes the body of a message and its tries; returns `Redeliver` if it failed
+
+
+@dataclass(frozen=True, slots=True)
+class Station:
+    """A queue to work off: its URL, and a function that makes the task of a worker process; it can be pickled.
+
+    `make` gets the settings, the queue, and a function that tells whether the process is to stop. `ahead` messages are
+    received at once.
+    """
+
+    url: str
+    make: Callable[[Settings, SqsQueue, Callable[[], bool]], Task]
+    ahead: int = AHEAD
+
+
+def tile_station(url: str) -> Station:
+    """The queue of blocks."""
+    return Station(url, _rendering)
+
+
+def _rendering(settings: Settings, queue: SqsQueue, _stops: Callable[[], bool]) -> Task:
+    return partial(handle_record, Worker.open(settings, queue.send))
+
+
+def work_queues(settings: Settings, stations: Sequence[Station], *, jobs: int) -> None:
+    """Work off queues with `jobs` processes until SIGTERM or Ctrl-C, then finish the current blocks.
 
     A process that dies is replaced; its messages return when their visibility timeout ends.
 
     Raises:
-        BadCloud, QueueError: the queue cannot be used.
+        BadCloud, QueueError: a queue cannot be used.
     """
-    queue = SqsQueue.open(settings.queue, settings.s3.region)
-    visibility = int(queue.attributes()["VisibilityTimeout"])
+    queues = [SqsQueue.open(station.url, settings.s3.region) for station in stations]
+    visibility = [int(queue.attributes()["VisibilityTimeout"]) for queue in queues]
+    start = partial(_started, settings, list(zip(stations, visibility, strict=True)))
     stop = threading.Event()
     with signals(stop.set):
-        workers = [_started(settings, visibility) for _ in range(jobs)]
+        workers = [start() for _ in range(jobs)]
         while not stop.is_set():
             wait([worker.sentinel for worker in workers], timeout=0.2)
             for number, worker in enumerate(workers):
                 if not worker.is_alive() and not stop.is_set():
                     log.error("worker died", code=worker.exitcode)
                     stop.wait(REPLACE_SECONDS)
-                    queue.attributes()  # raises an error if the queue was deleted
-                    workers[number] = _started(settings, visibility)
+                    for queue in queues:
+                        queue.attributes()  # raises an error if the queue was deleted
+                    workers[number] = start()
         log.info("stopping: finishing the current blocks")
         for worker in workers:
             worker.terminate()
@@ -61,32 +88,46 @@ def work_queue(settings: Settings, *, jobs: int) -> None:
             worker.join()
 
 
-def _started(settings: Settings, visibility: int) -> SpawnProcess:
-    worker = multiprocessing.get_context("spawn").Process(target=_handle_messages, args=(settings, visibility))
+def _started(settings: Settings, stations: list[tuple[Station, int]]) -> SpawnProcess:
+    worker = multiprocessing.get_context("spawn").Process(target=_handle_messages, args=(settings, stations))
     with interrupts_ignored():  # spawned processes inherit this: only the command stops them
         worker.start()
     return worker
 
 
-def _handle_messages(settings: Settings, visibility: int) -> None:
+def _handle_messages(settings: Settings, stations: list[tuple[Station, int]]) -> None:
     """Receive, process and delete messages until SIGTERM, in a process of its own."""
     end_with_parent()
     log_undecodable()
     stop = threading.Event()
     with signals(stop.set), _errors_logged():
-        queue = SqsQueue.open(settings.queue, settings.s3.region)
-        worker = Worker.open(settings, queue.send)
-        for deliveries in _received(queue, stop):
-            with _hidden(queue, visibility, deliveries) as hidden:
+        desks = []
+        for station, visibility in stations:
+            queue = SqsQueue.open(station.url, settings.s3.region)
+            desks.append((queue, station.make(settings, queue, stop.is_set), station.ahead, visibility))
+        busy = False
+        while not stop.is_set():
+            wait_seconds = 0 if busy and len(desks) > 1 else RECEIVE_SECONDS
+            busy = False
+            for number, (queue, task, ahead, visibility) in enumerate(desks):
+                last = number == len(desks) - 1
+                deliveries = _received(queue, stop, ahead, wait_seconds if last and not busy else 0)
+                busy = busy or bool(deliveries)
+                _process(queue, task, visibility, deliveries, stop)
 
-                def release(rest: Sequence[Delivery], hidden: list[Delivery] = hidden) -> None:
-                    hidden[:] = [delivery for delivery in hidden if delivery not in rest]
-                    _release(queue, rest)
 
-                for delivery in turns(deliveries, lambda _: not stop.is_set(), release, partial(bury, lambda: queue)):
-                    result = handle_record(worker, delivery.body, delivery.tries)
-                    hidden.remove(delivery)
-                    settle(queue, delivery, result)
+def _process(queue: SqsQueue, task: Task, visibility: int, deliveries: list[Delivery], stop: threading.Event) -> None:
+    """Process and delete received messages."""
+    with _hidden(queue, visibility, deliveries) as hidden:
+
+        def release(rest: Sequence[Delivery]) -> None:
+            hidden[:] = [delivery for delivery in hidden if delivery not in rest]
+            _release(queue, rest)
+
+        for delivery in turns(deliveries, lambda _: not stop.is_set(), release, partial(bury, lambda: queue)):
+            result = task(delivery.body, delivery.tries)
+            hidden.remove(delivery)
+            settle(queue, delivery, result)
 
 
 @contextmanager
@@ -99,13 +140,13 @@ def _errors_logged() -> Iterator[None]:
         raise SystemExit(1) from error
 
 
-def settle(queue: SqsQueue, delivery: Delivery, result: Receipt | Redeliver) -> None:
+def settle(queue: SqsQueue, delivery: Delivery, result: object) -> None:
     """Delete a message, set when it returns, or move it to the dead-letter queue after its last try.
 
     If the queue does not answer, the message returns after its visibility timeout.
     """
     try:
-        if isinstance(result, Receipt):
+        if not isinstance(result, Redeliver):
             queue.delete(delivery)
         elif not (is_spent(delivery) and bury(lambda: queue, delivery)):
             queue.hide(delivery.handle, result.seconds)
@@ -122,23 +163,22 @@ def _release(queue: SqsQueue, deliveries: Sequence[Delivery]) -> None:
         log.warning("not released", error=str(error))
 
 
-def _received(queue: SqsQueue, stop: threading.Event) -> Iterator[list[Delivery]]:
-    """Receive messages until `stop`; retry with growing pauses if the queue does not answer."""
+def _received(queue: SqsQueue, stop: threading.Event, most: int, seconds: int) -> list[Delivery]:
+    """Receive messages, or none until `seconds` are over or `stop`; retry with growing pauses if there is no answer."""
 
     def warn(state: RetryCallState) -> None:
         error = state.outcome.exception() if state.outcome else None
         log.warning("the queue does not answer", error=str(error))
 
-    while not stop.is_set():
-        retrying = Retrying(
-            retry=retry_if_exception_type(QueueError),
-            wait=wait_random_exponential(multiplier=1, max=60),
-            stop=stop_when_event_set(stop),
-            sleep=sleep_using_event(stop),
-            before_sleep=warn,
-            retry_error_callback=lambda _: [],
-        )
-        yield retrying(queue.receive, AHEAD, wait=RECEIVE_SECONDS)
+    retrying = Retrying(
+        retry=retry_if_exception_type(QueueError),
+        wait=wait_random_exponential(multiplier=1, max=60),
+        stop=stop_when_event_set(stop),
+        sleep=sleep_using_event(stop),
+        before_sleep=warn,
+        retry_error_callback=lambda _: [],
+    )
+    return list(retrying(queue.receive, most, wait=seconds))
 
 
 @contextmanager

@@ -63,7 +63,7 @@ def handler(event: Event, context: Context) -> Event:
     def goes_on(begun: int) -> bool:
         return not begun or context.get_remaining_time_in_millis() / 1000 >= max(MARGIN, 2 * _slowest)
 
-    for delivery in turns([_delivery(record) for record in event["Records"]], goes_on, release, _buried):
+    for delivery in turns([delivery_of(record) for record in event["Records"]], goes_on, release, _buried):
         result = handle_record(_worker(), delivery.body, delivery.tries)
         if isinstance(result, Receipt):
             _count(result)
@@ -79,7 +79,7 @@ def handler(event: Event, context: Context) -> Event:
     return {"batchItemFailures": [{"itemIdentifier": delivery.id} for delivery, _ in back]}
 
 
-def _delivery(record: Event) -> Delivery:
+def delivery_of(record: Event) -> Delivery:
     """A record of the event-source mapping."""
     receives = record["attributes"]["ApproximateReceiveCount"]
     earlier = record["messageAttributes"].get(TRIES, {}).get("stringValue")
@@ -93,14 +93,8 @@ def handle_record(worker: Worker, body: str, tries: int) -> Receipt | Redeliver:
     try:
         message = Message.decode(body)
         receipt = worker.work(message, again=tries > 1)
-    except Exception as error:
-        if isinstance(error, TilerError):
-            log.warning("returned", error=str(error), body=body)
-        else:
-            log.exception("returned", body=body)
-        # an invalid message is redelivered at once, so that it soon becomes a dead letter
-        delays = timing.RETRY_DELAYS_SECONDS
-        return Redeliver(0 if isinstance(error, MessageError) else delays[min(tries, len(delays)) - 1])
+    except Exception as error:  # noqa: BLE001 - logged, and the message returns
+        return redelivery(error, body, tries)
     _slowest = max(FORGET * _slowest, time.monotonic() - start)
     outcome = receipt.outcome
     log.info(
@@ -117,6 +111,17 @@ def handle_record(worker: Worker, body: str, tries: int) -> Receipt | Redeliver:
         error=outcome.error,
     )
     return receipt
+
+
+def redelivery(error: Exception, body: str, tries: int) -> Redeliver:
+    """Log the error of a message, and decide when it returns; `tries` includes the failed one."""
+    if isinstance(error, TilerError):
+        log.warning("returned", error=str(error), body=body)
+    else:
+        log.error("returned", exc_info=error, body=body)
+    # an invalid message is redelivered at once, so that it soon becomes a dead letter
+    delays = timing.RETRY_DELAYS_SECONDS
+    return Redeliver(0 if isinstance(error, MessageError) else delays[min(tries, len(delays)) - 1])
 
 
 def _count(receipt: Receipt) -> None:

@@ -8,7 +8,8 @@ from typing import NamedTuple
 
 from tests.support.paths import ROOT
 
-HTTP, WORKER = "HttpLambdaFunction", "WorkerLambdaFunction"
+HTTP, WORKER, BAKE = "HttpLambdaFunction", "WorkerLambdaFunction", "BakeLambdaFunction"
+QUEUES = ("Queue", "DeadLetterQueue", "BakeQueue", "BakeDeadLetters")
 DISTRIBUTION = (("DistributionId", "Distribution"), ("Region", "Global"))
 
 Dimensions = tuple[tuple[str, str], ...]
@@ -28,7 +29,7 @@ class Metric(NamedTuple):
 DOCUMENTED: dict[str, tuple[set[str], list[Dimensions]]] = {
     "AWS/Lambda": (
         {"Invocations", "Errors", "Throttles", "Duration"},
-        [(("FunctionName", HTTP),), (("FunctionName", WORKER),)],
+        [(("FunctionName", function),) for function in (HTTP, WORKER, BAKE)],
     ),
     "AWS/ApiGateway": ({"Count", "4xx", "5xx", "Latency"}, [(("ApiId", "HttpApi"),)]),
     "AWS/CloudFront": ({"Requests", "BytesDownloaded", "4xxErrorRate", "5xxErrorRate"}, [DISTRIBUTION]),
@@ -37,9 +38,9 @@ DOCUMENTED: dict[str, tuple[set[str], list[Dimensions]]] = {
             *("ApproximateNumberOfMessagesVisible", "ApproximateNumberOfMessagesNotVisible"),
             "ApproximateAgeOfOldestMessage",
         },
-        [(("QueueName", "Queue.QueueName"),), (("QueueName", "DeadLetterQueue.QueueName"),)],
+        [(("QueueName", f"{queue}.QueueName"),) for queue in QUEUES],
     ),
-    "AWS/Logs": ({"IncomingBytes"}, [(("LogGroupName", "HttpLogGroup"),), (("LogGroupName", "WorkerLogGroup"),)]),
+    "AWS/Logs": ({"IncomingBytes"}, [(("LogGroupName", f"{name}LogGroup"),) for name in ("Http", "Worker", "Bake")]),
 }
 OF_URLS = {"UrlRequestCount", "Url4xxCount", "Url5xxCount", "UrlRequestLatency"}
 OF_DELIVERY = {"website": {"AWS/ApiGateway"}, "cloudfront": {"AWS/CloudFront"}}

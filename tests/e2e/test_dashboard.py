@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import subprocess
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
@@ -12,14 +13,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seeder.jobs.prices import DeliveryPrices, Prices
+from seeder.jobs.prices import BAKE_PUTS, DeliveryPrices, Prices, bake_second
 from tests.e2e.metrics import Metric, known, not_stored
 from tests.e2e.template import read_yaml
 from tests.support.paths import ROOT
 
 DELIVERIES = ("website", "cloudfront")
 OF_REGION, GLOBAL = "${AWS::Region}", "us-east-1"
-SIZES = {"httpMemory": 1024, "workerMemory": 1769}
+SIZES = {"httpMemory": 1024, "workerMemory": 1769, "bakeMemory": 3538, "bakeStorage": 4096}
 PRICES, OF_DELIVERY = Prices(), DeliveryPrices()
 
 
@@ -144,7 +145,8 @@ def test_the_filter_counts_the_line_of_a_tile_that_could_not_be_stored() -> None
 
 
 amounts = st.floats(0, 1e9, allow_subnormal=False)
-COUNTS = ("httpMs", "workerMs", "calls", "batches", "tiles", "blocks", "httpLog", "workerLog", "requests", "bytes")
+TIMES, LOGS = ("httpMs", "workerMs", "bakeMs"), ("httpLog", "workerLog", "bakeLog")
+COUNTS = (*TIMES, *LOGS, "calls", "batches", "bakes", "tiles", "blocks", "requests", "bytes")
 
 
 def estimated(graph: dict[str, Any], amount: dict[str, float]) -> dict[str, float]:
@@ -173,11 +175,13 @@ def test_the_dollars_of_the_dashboard_are_those_of_the_prices(
         for label, dollars in estimated(graph, amount).items():
             assert found.setdefault(label, dollars) == dollars  # by hour, and in the time shown
     gigabyte_seconds = amount["httpMs"] / 1000 + amount["workerMs"] / 1000 * 1769 / 1024
-    invoked = (amount["calls"] + amount["batches"]) / 1e6
+    baking = amount["bakeMs"] / 1000 * bake_second(replace(PRICES, lambda_gb_second=second))
+    invoked = (amount["calls"] + amount["batches"] + amount["bakes"]) / 1e6
+    puts = amount["calls"] + amount["tiles"] + amount["blocks"] + BAKE_PUTS * amount["bakes"]
     expected = {
-        "Lambda": gigabyte_seconds * second + invoked * PRICES.lambda_million_requests,
-        "S3, PUTs at most": (amount["calls"] + amount["tiles"] + amount["blocks"]) / 1e6 * PRICES.s3_million_puts,
-        "logs": (amount["httpLog"] + amount["workerLog"]) / 1e9 * PRICES.logs_gb,
+        "Lambda": gigabyte_seconds * second + baking + invoked * PRICES.lambda_million_requests,
+        "S3, PUTs at most": puts / 1e6 * PRICES.s3_million_puts,
+        "logs": sum(amount[name] for name in LOGS) / 1e9 * PRICES.logs_gb,
     }
     if delivery == "website":
         expected["API"] = amount["requests"] / 1e6 * OF_DELIVERY.api_million_requests

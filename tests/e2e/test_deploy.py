@@ -140,7 +140,8 @@ def test_deploy_tells_every_name_that_the_commands_need(cloud: Cloud) -> None:
     assert {outputs["TileBucket"], outputs["SourceBucket"]} <= buckets
     assert outputs["TileUrl"] == f"https://{outputs['TileBucket']}.s3.{REGION}.amazonaws.com"
     assert outputs["WebsiteUrl"].startswith(f"http://{outputs['TileBucket']}.s3-website")
-    assert (outputs["HttpFunction"], outputs["WorkerFunction"]) == ("tile-seeder-dev-http", "tile-seeder-dev-worker")
+    for function in ("http", "worker", "bake"):
+        assert outputs[f"{function.title()}Function"] == f"tile-seeder-dev-{function}"
 
 
 def test_only_the_zip_of_the_deployed_architecture_was_built(cloud: Cloud) -> None:
@@ -149,7 +150,7 @@ def test_only_the_zip_of_the_deployed_architecture_was_built(cloud: Cloud) -> No
 
 def test_info_names_the_stack_and_its_functions(cloud: Cloud) -> None:
     told = cloud.run("info", "dev")
-    for name in ("tile-seeder-dev", "tile-seeder-dev-http", "tile-seeder-dev-worker"):
+    for name in ("tile-seeder-dev", *(f"tile-seeder-dev-{function}" for function in ("http", "worker", "bake"))):
         assert name in told.split()
 
 
@@ -159,9 +160,10 @@ def test_the_dashboard_shows_the_deployed_resources(cloud: Cloud) -> None:
     body = cloud.client("cloudwatch").get_dashboard(DashboardName=name)["DashboardBody"]
     assert name == f"tile-seeder-dev-{REGION}"
     assert set(re.findall(r"\$\{([^}]+)\}", body)) <= {"HttpApi"}  # moto has no HTTP API
-    queue = outputs["QueueUrl"].rpartition("/")[2]
+    queues = {outputs[name].rpartition("/")[2] for name in ("QueueUrl", "BakeQueueUrl")}
+    functions = {outputs[name] for name in ("HttpFunction", "WorkerFunction", "BakeFunction")}
     shown = {word for each in json.loads(body)["widgets"] for word in words(each["properties"])}
-    assert {outputs["HttpFunction"], outputs["WorkerFunction"], queue, REGION, "TileSeeder/tile-seeder-dev"} <= shown
+    assert functions | queues | {REGION, "TileSeeder/tile-seeder-dev"} <= shown
 
 
 def words(value: Any) -> Iterator[str]:
@@ -173,43 +175,57 @@ def words(value: Any) -> Iterator[str]:
             yield from words(each)
 
 
-def test_failed_messages_go_from_the_queue_to_the_dead_letter_queue(cloud: Cloud) -> None:
+@pytest.mark.parametrize(
+    ("kind", "hidden"), [("", "720"), ("Bake", "960")], ids=["tiles", "bakes"]
+)  # six times the worker's timeout; the bake function's and a minute
+def test_failed_messages_go_from_a_queue_to_its_dead_letter_queue(cloud: Cloud, kind: str, hidden: str) -> None:
     outputs = cloud.outputs("dev")
-    queue, dead = (cloud.attributes(outputs[name]) for name in ("QueueUrl", "DeadLetterQueueUrl"))
-    assert queue["VisibilityTimeout"] == "720"
+    queue, dead = (cloud.attributes(outputs[f"{kind}{name}"]) for name in ("QueueUrl", "DeadLetterQueueUrl"))
+    assert queue["VisibilityTimeout"] == hidden
     assert json.loads(queue["RedrivePolicy"]) == {"deadLetterTargetArn": dead["QueueArn"], "maxReceiveCount": 5}
     assert queue["MessageRetentionPeriod"] == dead["MessageRetentionPeriod"] == "1209600"
 
 
-def test_the_queue_feeds_the_worker(cloud: Cloud) -> None:
+@pytest.mark.parametrize(
+    ("queue_url", "function", "batch"), [("QueueUrl", "WorkerFunction", 5), ("BakeQueueUrl", "BakeFunction", 1)]
+)
+def test_a_queue_feeds_its_function(cloud: Cloud, queue_url: str, function: str, batch: int) -> None:
     outputs = cloud.outputs("dev")
-    queue = cloud.attributes(outputs["QueueUrl"])["QueueArn"]
+    queue = cloud.attributes(outputs[queue_url])["QueueArn"]
     (mapping,) = cloud.client("lambda").list_event_source_mappings(EventSourceArn=queue)["EventSourceMappings"]
-    assert mapping["FunctionArn"].endswith(f":{outputs['WorkerFunction']}")
-    assert mapping["BatchSize"] == 5
+    assert mapping["FunctionArn"].endswith(f":{outputs[function]}")
+    assert mapping["BatchSize"] == batch
     assert mapping["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
 
 
 def test_the_functions_know_the_deployed_stores(cloud: Cloud) -> None:
     outputs = cloud.outputs("dev")
-    for function in (outputs["HttpFunction"], outputs["WorkerFunction"]):
+    queues = {"WorkerFunction": {"TILER_QUEUE"}, "BakeFunction": {"TILER_QUEUE", "TILER_BAKE_QUEUE"}}
+    for name in ("HttpFunction", "WorkerFunction", "BakeFunction"):
+        function = outputs[name]
         found = cloud.client("lambda").get_function_configuration(FunctionName=function)
         known = found["Environment"]["Variables"]
         assert known["TILER_TILES"] == f"s3://{outputs['TileBucket']}"
         assert known["TILER_SOURCES"] == f"s3://{outputs['SourceBucket']}"
         assert (known["TILER_URL"], known["TILER_DIRECT"]) == (outputs["WebsiteUrl"], outputs["TileUrl"])
-        assert known.get("TILER_QUEUE") == (outputs["QueueUrl"] if function == outputs["WorkerFunction"] else None)
+        urls = {"TILER_QUEUE": outputs["QueueUrl"], "TILER_BAKE_QUEUE": outputs["BakeQueueUrl"]}
+        assert known.items() & urls.items() == {(each, urls[each]) for each in queues.get(name, ())}
 
 
 def test_a_role_names_its_own_stack_s_buckets_and_queue(cloud: Cloud) -> None:
     outputs = cloud.outputs("dev")
     queue = cloud.attributes(outputs["QueueUrl"])["QueueArn"]
-    http, worker = (cloud.granted(outputs[name]) for name in ("HttpFunction", "WorkerFunction"))
+    bakes = cloud.attributes(outputs["BakeQueueUrl"])["QueueArn"]
+    http, worker, bake = (cloud.granted(outputs[f"{name}Function"]) for name in ("Http", "Worker", "Bake"))
     for granted in (http, worker):
         assert f"arn:aws:s3:::{outputs['TileBucket']}/*" in granted
         assert f"arn:aws:s3:::{outputs['SourceBucket']}/sources/*" in granted
     assert queue in worker
     assert queue not in http
+    assert f"arn:aws:s3:::{outputs['SourceBucket']}/*" in bake
+    assert queue in bake
+    assert bakes in bake
+    assert bakes not in http + worker
 
 
 def objects(cloud: Cloud, outputs: dict[str, str]) -> dict[str, int]:
@@ -302,6 +318,7 @@ def test_an_unknown_param_is_refused_and_named(folder: Path, tmp_path: Path) -> 
 @pytest.mark.skipif(not LONG, reason="scripts/full runs it")
 def test_a_stage_changes_its_delivery_and_back_with_its_buckets_and_queues(cloud: Cloud) -> None:
     kept = ("TileBucket", "SourceBucket", "QueueUrl", "DeadLetterQueueUrl", "HttpFunction", "WorkerFunction")
+    kept += ("BakeQueueUrl", "BakeDeadLetterQueueUrl", "BakeFunction")
     cloud.run("deploy", "changed", *WEBSITE)
     before, s3 = cloud.outputs("changed"), cloud.client("s3")
     s3.put_object(Bucket=before["TileBucket"], Key="alps/0/0/0.png", Body=b"tile")

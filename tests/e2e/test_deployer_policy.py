@@ -33,7 +33,6 @@ UNUSED = {  # permissions that only a property needs which no resource has; empt
     "lambda:GetLayerVersion": "Layers",
     "lambda:PassCapacityProvider": "CapacityProviderConfig",
     "lambda:PublishVersion": "PublishToLatestPublished",
-    "lambda:PutFunctionRecursionConfig": "RecursiveLoop",
     "lambda:PutFunctionScalingConfig": "FunctionScalingConfig",
     "lambda:PutRuntimeManagementConfig": "RuntimeManagementConfig",
     "logs:*KmsKey": "KmsKeyId",
@@ -110,7 +109,7 @@ def test_nothing_is_allowed_that_neither_a_resource_nor_the_framework_needs(temp
 def test_every_role_has_the_boundary(templates: Mapping[str, Template]) -> None:
     for template in templates.values():
         roles = list(of_type(template, "AWS::IAM::Role"))
-        assert [role["PermissionsBoundary"] for role in roles] == [BOUNDARY] * 2
+        assert [role["PermissionsBoundary"] for role in roles] == [BOUNDARY] * 3
 
 
 def test_the_functions_and_the_api_have_the_tags(templates: Mapping[str, Template]) -> None:

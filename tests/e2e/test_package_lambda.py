@@ -23,6 +23,7 @@ from elftools.elf.elffile import ELFFile
 
 from tests.support.packaging import COMPILER, copy_of_the_project, package_lambda
 from tests.support.paths import ROOT
+from tests.support.rasters import Recipe, scene, write_raster
 
 MACHINES = {"arm64": "EM_AARCH64", "x86_64": "EM_X86_64"}
 EXPAT = "rasterio.libs/libexpat.so.1"
@@ -303,6 +304,43 @@ def test_the_zip_renders_the_tiles_that_the_project_renders(unpacked: Path, alps
     on_lambda(unpacked, FILL, str(there))
     assert len(tiles_in(here / "tiles")) > 6
     assert tiles_in(there / "tiles") == tiles_in(here / "tiles")
+
+
+BAKE = """
+import sys
+from tiler.ingest.ingest import ingest
+from tiler.raster.options import Options
+from tiler.settings import Settings
+from tiler.storage.store import Stores
+
+stores = Stores.open(Settings.from_env({}, data=sys.argv[1]), create=True)
+ingest(sys.argv[2], "scene", Options(), stores, jobs=1, progress=lambda *_: None)
+"""
+
+
+@under_its_python
+def test_the_zip_bakes_the_parts_that_the_project_bakes(unpacked: Path, tmp_path: Path) -> None:
+    path = str(write_raster(tmp_path / "scene.tif", Recipe(values=scene(900, 700))))
+    os.utime(path, (0, 0))  # the fingerprint of a new file has its content, later its time
+    subprocess.run([sys.executable, "-c", BAKE, tmp_path / "here", path], cwd=ROOT, check=True)
+    on_lambda(unpacked, BAKE, str(tmp_path / "there"), path)
+    here, there = (tiles_in(tmp_path / name / "private" / "sources" / "scene" / "parts") for name in ("here", "there"))
+    assert here == there
+    assert len(here) > 1
+
+
+@under_its_python
+def test_the_zip_has_what_a_bake_asks_of_aws(unpacked: Path) -> None:
+    """Large parts are uploaded, scenes are listed, tiles are renewed, and a distribution is invalidated."""
+    code = """
+import boto3, s3transfer.manager
+import seeder.cache.cloudfront, seeder.operations.renew, tiler.scenes.s3_sources, tiler.storage.upload
+for service, does in (("s3", "upload_part"), ("cloudfront", "create_invalidation"), ("sqs", "send_message")):
+    client = boto3.client(service, region_name="us-east-1")
+    print(service, client.meta.service_model.api_version, callable(getattr(client, does)))
+"""
+    found = on_lambda(unpacked, code).splitlines()
+    assert found == ["s3 2006-03-01 True", "cloudfront 2020-05-31 True", "sqs 2012-11-05 True"]
 
 
 @under_its_python

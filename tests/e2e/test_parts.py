@@ -56,8 +56,7 @@ def bucket(s3: S3) -> str:
 def seeder(s3: S3, proxy: Proxy, bucket: str) -> Seeder:
     """Runs a module as `seeder`, with this bucket behind the proxy."""
     stores = {"TILER_SOURCES": f"s3://{bucket}/private", "TILER_TILES": f"s3://{bucket}/tiles"}
-    kernels = {name: value for name, value in os.environ.items() if name.startswith("OPENBLAS_")}
-    env = {"PATH": os.environ["PATH"], **s3.env, **kernels, "AWS_ENDPOINT_URL_S3": proxy.url, **stores}
+    env = {"PATH": os.environ["PATH"], **s3.env, "AWS_ENDPOINT_URL_S3": proxy.url, **stores}
 
     def run(*words: str) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-m", *words]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 import pytest
 from cfnlint.api import lint
@@ -27,6 +28,8 @@ VARIANTS = {
         *("--param", "httpRate=20", "--param", "httpBurst=40", "--param", "variants=layer, webp@2x"),
         *("--param", "budget=50", "--param", "budgetEmail=ops@example.com"),
         *("--param", "cloudFront=E1A2B3C4D5E6F7"),
+        *("--param", "bakeMemory=3008", "--param", "bakeStorage=512", "--param", "bakeConcurrency=100"),
+        *("--param", "sceneBuckets=flights, arn:aws:s3:::survey-*"),
     ),
 }
 
@@ -66,6 +69,7 @@ def test_cfn_lint_finds_nothing(template: Template) -> None:
 FUNCTIONS = {
     "HttpLambdaFunction": "tiler.http.handler",
     "WorkerLambdaFunction": "seeder.workers.lambda_handler.handler",
+    "BakeLambdaFunction": "seeder.bakes.lambda_handler.handler",
 }
 
 
@@ -90,8 +94,28 @@ def test_sizes_are_those_of_the_params(templates: Mapping[str, Template]) -> Non
         (name, properties(templates["dev"], name)["MemorySize"], properties(templates["dev"], name)["Timeout"])
         for name in FUNCTIONS
     ]
-    assert sizes == [("HttpLambdaFunction", 1024, 29), ("WorkerLambdaFunction", 1769, 120)]
-    assert properties(templates["own"], "WorkerLambdaFunction")["Timeout"] == 900
+    assert sizes == [
+        ("HttpLambdaFunction", 1024, 29),
+        ("WorkerLambdaFunction", 1769, 120),
+        ("BakeLambdaFunction", 3538, 900),
+    ]
+    own = {name: properties(templates["own"], name) for name in FUNCTIONS}
+    assert (own["WorkerLambdaFunction"]["Timeout"], own["BakeLambdaFunction"]["MemorySize"]) == (900, 3008)
+
+
+@pytest.mark.parametrize(("variant", "megabytes"), [("dev", 4096), ("own", 512)])
+def test_only_the_bake_function_has_more_temporary_storage(
+    templates: Mapping[str, Template], variant: str, megabytes: int
+) -> None:
+    storage = {name: properties(templates[variant], name).get("EphemeralStorage") for name in FUNCTIONS}
+    assert storage.pop("BakeLambdaFunction") == {"Size": megabytes}
+    assert set(storage.values()) == {None}
+
+
+def test_only_the_bake_function_may_send_to_itself_without_end(template: Template) -> None:
+    """Lambda ends a chain after about 16 messages, but a layer has tiers, and the end of a renewal is polled."""
+    loops = {name: properties(template, name).get("RecursiveLoop") for name in FUNCTIONS}
+    assert loops == dict.fromkeys(FUNCTIONS) | {"BakeLambdaFunction": "Allow"}
 
 
 def test_concurrency_is_reserved_only_for_http_and_only_when_asked(templates: Mapping[str, Template]) -> None:
@@ -99,7 +123,8 @@ def test_concurrency_is_reserved_only_for_http_and_only_when_asked(templates: Ma
         variant: [properties(made, name).get("ReservedConcurrentExecutions") for name in FUNCTIONS]
         for variant, made in templates.items()
     }
-    assert reserved == {"dev": [None, None], "prod": [None, None], "x86_64": [None, None], "own": [7, None]}
+    none = [None, None, None]
+    assert reserved == {"dev": none, "prod": none, "x86_64": none, "own": [7, None, None]}
 
 
 @pytest.mark.parametrize(("variant", "rate", "burst"), [("dev", 100, 300), ("prod", 100, 300), ("own", 20, 40)])
@@ -133,7 +158,7 @@ def test_stages_share_no_name(templates: Mapping[str, Template]) -> None:
     names = [
         properties(templates[variant], name)["FunctionName"] for variant in ("dev", "prod", "own") for name in FUNCTIONS
     ]
-    assert names[:2] == ["tile-seeder-dev-http", "tile-seeder-dev-worker"]
+    assert names[:3] == ["tile-seeder-dev-http", "tile-seeder-dev-worker", "tile-seeder-dev-bake"]
     assert len(set(names)) == len(names)
 
 
@@ -166,6 +191,13 @@ def test_functions_know_the_stores_and_the_addresses(
         "TILER_QUEUE": "${Queue}",
         "POWERTOOLS_LOG_LEVEL": "DEBUG" if variant == "own" else "INFO",
     }
+    own = {"POWERTOOLS_LOG_LEVEL": "DEBUG", "TILER_CLOUDFRONT": "E1A2B3C4D5E6F7"}
+    assert variables(templates[variant], "BakeLambdaFunction") == {
+        **shared,
+        "TILER_QUEUE": "${Queue}",
+        "TILER_BAKE_QUEUE": "${BakeQueue}",
+        **(own if variant == "own" else {"POWERTOOLS_LOG_LEVEL": "INFO"}),
+    }
     outputs = templates[variant]["Outputs"]
     assert (text(outputs["WebsiteUrl"]["Value"]), text(outputs["TileUrl"]["Value"])) == (url, direct)
 
@@ -193,12 +225,12 @@ LIST = {("s3:ListBucket", "${TileBucket.Arn}"), ("s3:ListBucket", "${SourceBucke
 TILES = {("s3:GetObject", "${TileBucket.Arn}/*"), ("s3:PutObject", "${TileBucket.Arn}/*")}
 SOURCES = {("s3:GetObject", "${SourceBucket.Arn}/sources/*")}
 JOBS = {("s3:GetObject", "${SourceBucket.Arn}/jobs/*"), ("s3:PutObject", "${SourceBucket.Arn}/jobs/*")}
-QUEUE = {
-    (f"sqs:{verb}", "${Queue.Arn}")
-    for verb in ("ReceiveMessage", "DeleteMessage", "GetQueueAttributes", "ChangeMessageVisibility", "SendMessage")
-}
+WORK_OFF = ("ReceiveMessage", "DeleteMessage", "GetQueueAttributes", "ChangeMessageVisibility", "SendMessage")
+BURY = ("GetQueueUrl", "SendMessage")
 
-DEAD_LETTERS = {(f"sqs:{verb}", "${DeadLetterQueue.Arn}") for verb in ("GetQueueUrl", "SendMessage")}
+
+def on_queue(name: str, verbs: Iterable[str]) -> set[tuple[str, str]]:
+    return {(f"sqs:{verb}", f"${{{name}.Arn}}") for verb in verbs}
 
 
 def logs(group: str) -> set[tuple[str, str]]:
@@ -211,7 +243,47 @@ def test_the_http_function_may_do_this_and_no_more(template: Template) -> None:
 
 def test_the_worker_may_do_this_and_no_more(template: Template) -> None:
     assert grants(template, "WorkerRole") == (
-        LIST | TILES | SOURCES | JOBS | QUEUE | DEAD_LETTERS | logs("WorkerLogGroup")
+        LIST
+        | TILES
+        | SOURCES
+        | JOBS
+        | on_queue("Queue", WORK_OFF)
+        | on_queue("DeadLetterQueue", BURY)
+        | logs("WorkerLogGroup")
+    )
+
+
+DELETE = {("s3:DeleteObject", "${TileBucket.Arn}/*"), ("s3:DeleteObject", "${SourceBucket.Arn}/jobs/*")}
+PRIVATE = {
+    (f"s3:{verb}", "${SourceBucket.Arn}/*")
+    for verb in ("GetObject", "PutObject", "AbortMultipartUpload", "ListMultipartUploadParts")
+}
+SCENES = {
+    ("s3:GetObject", "arn:${AWS::Partition}:s3:::flights/*"),
+    ("s3:ListBucket", "arn:${AWS::Partition}:s3:::flights"),
+    ("s3:GetObject", "arn:aws:s3:::survey-*/*"),
+    ("s3:ListBucket", "arn:aws:s3:::survey-*"),
+}
+INVALIDATE = {
+    (f"cloudfront:{verb}", "arn:${AWS::Partition}:cloudfront::${AWS::AccountId}:distribution/E1A2B3C4D5E6F7")
+    for verb in ("CreateInvalidation", "GetInvalidation")
+}
+
+
+@pytest.mark.parametrize(("variant", "more"), [("dev", set()), ("prod", set()), ("own", SCENES | INVALIDATE)])
+def test_the_bake_function_may_do_this_and_no_more(
+    templates: Mapping[str, Template], variant: str, more: set[tuple[str, str]]
+) -> None:
+    assert grants(templates[variant], "BakeRole") == (
+        LIST
+        | TILES
+        | PRIVATE
+        | DELETE
+        | more
+        | on_queue("BakeQueue", WORK_OFF)
+        | on_queue("BakeDeadLetters", BURY)
+        | on_queue("Queue", ["GetQueueAttributes", "SendMessage"])
+        | logs("BakeLogGroup")
     )
 
 
@@ -225,7 +297,7 @@ def test_no_role_may_delete_from_s3_or_holds_a_wildcard(template: Template, role
 
 def test_each_function_has_its_own_role_that_only_lambda_takes(template: Template) -> None:
     roles = {text(properties(template, name)["Role"]) for name in FUNCTIONS}
-    assert roles == {"${HttpRole.Arn}", "${WorkerRole.Arn}"}
+    assert roles == {"${HttpRole.Arn}", "${WorkerRole.Arn}", "${BakeRole.Arn}"}
     for role in of_type(template, "AWS::IAM::Role"):
         assert "RoleName" not in role
         (statement,) = role["AssumeRolePolicyDocument"]["Statement"]
@@ -235,7 +307,7 @@ def test_each_function_has_its_own_role_that_only_lambda_takes(template: Templat
 
 @pytest.mark.parametrize(
     ("function", "group", "role"),
-    [("HttpLambdaFunction", "HttpLogGroup", "HttpRole"), ("WorkerLambdaFunction", "WorkerLogGroup", "WorkerRole")],
+    [(f"{name}LambdaFunction", f"{name}LogGroup", f"{name}Role") for name in ("Http", "Worker", "Bake")],
 )
 def test_log_groups_are_there_before_a_function_writes(
     template: Template, function: str, group: str, role: str
@@ -249,7 +321,7 @@ def test_log_groups_are_there_before_a_function_writes(
 @pytest.mark.parametrize(("variant", "days"), [("dev", 14), ("prod", 90)])
 def test_logs_are_kept_for_so_many_days(templates: Mapping[str, Template], variant: str, days: int) -> None:
     groups = list(of_type(templates[variant], "AWS::Logs::LogGroup"))
-    assert [group["RetentionInDays"] for group in groups] == [days, days]
+    assert [group["RetentionInDays"] for group in groups] == [days, days, days]
 
 
 def test_the_api_sends_everything_to_the_http_function(template: Template) -> None:
@@ -350,18 +422,44 @@ def test_a_message_that_failed_five_times_is_kept_aside(template: Template) -> N
     redrive = properties(template, "Queue")["RedrivePolicy"]
     assert redrive["maxReceiveCount"] == 5
     assert text(redrive["deadLetterTargetArn"]) == "${DeadLetterQueue.Arn}"
-    kept = [properties(template, name)["MessageRetentionPeriod"] for name in ("Queue", "DeadLetterQueue")]
-    assert kept == [14 * 24 * 3600] * 2
+    bakes = properties(template, "BakeQueue")["RedrivePolicy"]
+    assert bakes["maxReceiveCount"] == 5
+    assert text(bakes["deadLetterTargetArn"]) == "${BakeDeadLetters.Arn}"
+    kept = [each["MessageRetentionPeriod"] for each in of_type(template, "AWS::SQS::Queue")]
+    assert kept == [14 * 24 * 3600] * 4
+
+
+def test_a_part_of_a_killed_function_is_baked_again_a_minute_after_the_longest_bake(template: Template) -> None:
+    """Lambda takes no queue whose visibility timeout is shorter than the function's."""
+    timeout = properties(template, "BakeLambdaFunction")["Timeout"]
+    assert properties(template, "BakeQueue")["VisibilityTimeout"] == timeout + 60
 
 
 @pytest.mark.parametrize(("variant", "batch", "workers"), [("dev", 5, 32), ("prod", 5, 64), ("own", 10, 1000)])
 def test_the_queue_feeds_the_worker(templates: Mapping[str, Template], variant: str, batch: int, workers: int) -> None:
-    (mapping,) = of_type(templates[variant], "AWS::Lambda::EventSourceMapping")
-    assert text(mapping["EventSourceArn"]) == "${Queue.Arn}"
+    mapping = feeds(templates[variant])["${Queue.Arn}"]
     assert text(mapping["FunctionName"]) == "${WorkerLambdaFunction.Arn}"
     assert mapping["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
     assert mapping["BatchSize"] == batch
     assert mapping["ScalingConfig"] == {"MaximumConcurrency": workers}
+
+
+def feeds(template: Template) -> dict[str, Any]:
+    """The event-source mappings by their queues."""
+    return {text(each["EventSourceArn"]): each for each in of_type(template, "AWS::Lambda::EventSourceMapping")}
+
+
+@pytest.mark.parametrize(("variant", "bakes"), [("dev", 32), ("prod", 32), ("own", 100)])
+def test_the_bake_queue_feeds_the_bake_function_one_message_at_a_time(
+    templates: Mapping[str, Template], variant: str, bakes: int
+) -> None:
+    made = feeds(templates[variant])
+    assert made.keys() == {"${Queue.Arn}", "${BakeQueue.Arn}"}
+    mapping = made["${BakeQueue.Arn}"]
+    assert text(mapping["FunctionName"]) == "${BakeLambdaFunction.Arn}"
+    assert mapping["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
+    assert mapping["BatchSize"] == 1
+    assert mapping["ScalingConfig"] == {"MaximumConcurrency": bakes}
 
 
 @pytest.mark.parametrize(
@@ -379,6 +477,10 @@ def test_alarms_watch_queues_functions_the_api_and_tiles_that_could_not_be_store
     assert watched == {
         ("ApproximateNumberOfMessagesVisible", "${DeadLetterQueue.QueueName}", 0),
         ("ApproximateAgeOfOldestMessage", "${Queue.QueueName}", age),
+        ("ApproximateNumberOfMessagesVisible", "${BakeDeadLetters.QueueName}", 0),
+        ("ApproximateAgeOfOldestMessage", "${BakeQueue.QueueName}", age),
+        ("Errors", "${BakeLambdaFunction}", 0),
+        ("Throttles", "${BakeLambdaFunction}", 0),
         ("Errors", "${HttpLambdaFunction}", 0),
         ("Errors", "${WorkerLambdaFunction}", 0),
         ("Throttles", "${HttpLambdaFunction}", 0),
@@ -402,7 +504,16 @@ def test_each_stage_has_a_dashboard_unless_it_is_omitted(templates: Mapping[str,
     assert json.loads(dashboard["DashboardBody"]["Fn::Sub"])["widgets"]
 
 
-CHOSEN = {"Delivery", "WebsiteUrl", "TileUrl", "CloudFront", "Dashboard", "HttpLimit", "GivenParams"}  # by params
+CHOSEN = {
+    "Delivery",
+    "WebsiteUrl",
+    "TileUrl",
+    "CloudFront",
+    "Dashboard",
+    "HttpLimit",
+    "GivenParams",
+    "SceneBuckets",
+}  # by params
 
 
 def test_the_stack_tells_where_everything_is(template: Template) -> None:
@@ -414,9 +525,12 @@ def test_the_stack_tells_where_everything_is(template: Template) -> None:
         "SourceBucket": "${SourceBucket}",
         "QueueUrl": "${Queue}",
         "DeadLetterQueueUrl": "${DeadLetterQueue}",
+        "BakeQueueUrl": "${BakeQueue}",
+        "BakeDeadLetterQueueUrl": "${BakeDeadLetters}",
         "ApiUrl": "https://${HttpApi}.execute-api.${AWS::Region}.${AWS::URLSuffix}",
         "HttpFunction": "${HttpLambdaFunction}",
         "WorkerFunction": "${WorkerLambdaFunction}",
+        "BakeFunction": "${BakeLambdaFunction}",
         "MetadataVersion": str(METADATA),  # the functions are deployed with this code
     }
 
@@ -431,3 +545,9 @@ def test_the_stack_keeps_the_params_of_the_command_line(templates: Mapping[str, 
 def test_the_stack_tells_the_distribution_or_that_there_is_none(templates: Mapping[str, Template]) -> None:
     told = {variant: made["Outputs"]["CloudFront"]["Value"] for variant, made in templates.items()}
     assert told == {"dev": "none", "prod": "none", "x86_64": "none", "own": "E1A2B3C4D5E6F7"}
+
+
+def test_the_stack_tells_the_buckets_of_scenes(templates: Mapping[str, Template]) -> None:
+    told = {variant: made["Outputs"]["SceneBuckets"]["Value"] for variant, made in templates.items()}
+    own = "flights,arn:aws:s3:::survey-*"
+    assert told == {"dev": "none", "prod": "none", "x86_64": "none", "own": own}

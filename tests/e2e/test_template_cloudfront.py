@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
+from graphlib import TopologicalSorter
 from typing import Any
 
 import pytest
@@ -73,7 +75,8 @@ RESOURCES = """
     ServerlessDeploymentBucket ServerlessDeploymentBucketPolicy SourceBucket TileBucket TileBucketPolicy
     HttpThrottlesAlarm WorkerThrottlesAlarm HttpCallsAlarm NotStoredFilter NotStoredAlarm ApiErrorsAlarm
     ApiThrottlesAlarm Dashboard WorkerErrorsAlarm WorkerEventSourceMappingSQSQueue WorkerLambdaFunction WorkerLogGroup
-    WorkerRole
+    WorkerRole BakeDeadLetters BakeQueue BakeRole BakeLambdaFunction BakeLogGroup BakeEventSourceMappingSQSBakeQueue
+    BakeDeadLetterAlarm BakeQueueAgeAlarm BakeErrorsAlarm BakeThrottlesAlarm
 """
 
 
@@ -92,11 +95,18 @@ def test_the_deliveries_differ_only_in_what_delivers(templates: Mapping[str, Tem
     assert template.keys() - website.keys() == ADDED
     assert website.keys() - template.keys() == API
     differing = {name for name in website.keys() & template.keys() if dated(website[name]) != dated(template[name])}
-    functions = {"HttpLambdaFunction", "WorkerLambdaFunction"}
-    assert differing == functions | {"TileBucket", "TileBucketPolicy", "Dashboard"}
+    functions = {"HttpLambdaFunction", "WorkerLambdaFunction", "BakeLambdaFunction"}
+    assert differing == functions | {"TileBucket", "TileBucketPolicy", "Dashboard", "BakeRole"}
 
 
-KEPT = {"TileBucket", "SourceBucket", "Queue", "DeadLetterQueue"}  # tiles, sources, jobs and messages are in them
+KEPT = {
+    "TileBucket",
+    "SourceBucket",
+    "Queue",
+    "DeadLetterQueue",
+    "BakeQueue",
+    "BakeDeadLetters",
+}  # tiles, sources, jobs and messages are in them
 
 
 def test_a_change_of_the_delivery_replaces_nothing_that_both_have(templates: Mapping[str, Template]) -> None:
@@ -228,6 +238,52 @@ def test_the_function_answers_inline_and_knows_no_address_but_one_of_your_own(
         assert "TILER_DIRECT" not in http
         assert Settings.from_env(http).url == (url or "")
     assert "TILER_DELIVERY" not in variables(templates["website"], "HttpLambdaFunction")
+
+
+def test_the_bake_function_knows_the_distribution_and_may_invalidate_it_and_no_other(
+    templates: Mapping[str, Template],
+) -> None:
+    """It writes TileJSON and invalidates as the commands do, so its settings are those of the stack's outputs."""
+    for variant, template in templates.items():
+        known = variables(template, "BakeLambdaFunction")
+        told = outputs(template)
+        assert (known["TILER_URL"], known["TILER_DIRECT"]) == (told["WebsiteUrl"], told["TileUrl"])
+        assert known.get("TILER_CLOUDFRONT", "none") == told["CloudFront"]
+        assert Settings.from_env(known).cloudfront == known.get("TILER_CLOUDFRONT", "")
+        (policy,) = properties(template, "BakeRole")["Policies"]
+        invalidating = [
+            text(resource)
+            for each in policy["PolicyDocument"]["Statement"]
+            if any(action.startswith("cloudfront:") for action in each["Action"])
+            for resource in each["Resource"]
+        ]
+        assert invalidating == ([] if variant == "website" else [DISTRIBUTION])
+
+
+def references(value: Any) -> Iterator[str]:
+    """The logical ids to which a part of a template refers."""
+    if isinstance(value, dict):
+        match value:
+            case {"Ref": str(name)}:
+                yield name
+            case {"Fn::GetAtt": [name, *_]}:
+                yield name
+            case {"Fn::Sub": str(pattern)}:
+                yield from re.findall(r"\$\{(\w+)", pattern)
+        yield from (name for each in value.values() for name in references(each))
+    elif isinstance(value, list):
+        yield from (name for each in value for name in references(each))
+
+
+def test_no_resource_waits_for_itself(template: Template) -> None:
+    """The bake function waits for the distribution, which waits for the HTTP function."""
+    made = template["Resources"]
+    waits = {
+        name: {*references(each.get("Properties", {})), *each.get("DependsOn", [])} & made.keys()
+        for name, each in made.items()
+    }
+    order = list(TopologicalSorter(waits).static_order())
+    assert order.index("HttpLambdaFunction") < order.index("Distribution") < order.index("BakeLambdaFunction")
 
 
 def test_the_outputs_name_the_distribution_and_its_address(templates: Mapping[str, Template]) -> None:
@@ -410,7 +466,35 @@ def test_concurrency_is_reserved_if_100_stay_for_other_functions(
 ) -> None:
     made = reserved("deploy", {"limit": limit, "unreserved": unreserved, "held": held})
     assert made["httpReserved"] == number
-    assert note in made["note"] if note else "note" not in made
+    if note:
+        (told,) = made["notes"]
+        assert note in told
+    else:
+        assert made["notes"] == []
+
+
+@pytest.mark.parametrize(
+    ("limit", "workers", "bakes", "left"),
+    [
+        (1000, 64, 32, None),
+        (1000, 900, 50, None),
+        (1000, 900, 51, 950),
+        (150, 64, 32, None),  # of the 150, the HTTP function has 50
+        (150, 64, 64, 100),
+        (10, 32, 32, 10),
+        (10, 2, 2, None),
+    ],
+)
+def test_workers_and_bakes_together_are_compared_with_the_account(
+    limit: int, workers: int, bakes: int, left: int | None
+) -> None:
+    account: dict[str, object] = {"limit": limit, "unreserved": limit, "held": 0}
+    made = reserved("deploy", account, maximumConcurrency=workers, bakeConcurrency=bakes)
+    notes = [note for note in made["notes"] if "bakeConcurrency" in note]
+    assert len(notes) == (left is not None)
+    if left is not None:
+        beginning = f"maximumConcurrency={workers} and bakeConcurrency={bakes} exceed the {left} functions that may run"
+        assert notes[0].startswith(beginning)
 
 
 def test_an_account_that_cannot_be_read_is_refused_with_two_cures() -> None:
@@ -424,6 +508,11 @@ def test_an_account_that_cannot_be_read_is_refused_with_two_cures() -> None:
 BAD = {
     "arch=sparc": 'param arch must be one of arm64, x86_64, not "sparc"',
     "maximumConcurrency=1": 'param maximumConcurrency must be a whole number from 2 to 1000, not "1"',
+    "bakeConcurrency=1": 'param bakeConcurrency must be a whole number from 2 to 1000, not "1"',
+    "bakeStorage=256": 'param bakeStorage must be a whole number from 512 to 10240, not "256"',
+    "sceneBuckets=s3://flights/": "a list of bucket names or ARNs such as flights,survey-*, or * for all buckets",
+    "sceneBuckets=flights,": "a list of bucket names or ARNs such as flights,survey-*, or * for all buckets",
+    "sceneBuckets=flights,arn:aws:s3:::flights/may/*": "a list of bucket names or ARNs such as flights,survey-*",
     "url=https://tiles.example.com/": "without a slash at the end",
     "cloudFront=d111111abcdef8.cloudfront.net": "the id of a CloudFront distribution, such as E1A2B3C4D5E6F7",
     "httpReserved=no": 'param httpReserved must be none or a whole number from 1 to 1000, not "no"',
@@ -452,11 +541,35 @@ def test_a_wrong_param_is_refused_and_named(param: str, message: str) -> None:
     script = f"""
     const params = {json.dumps(given)};
     const defaults = {{ arch: 'arm64', httpMemory: 1024, httpTimeout: 29, workerMemory: 1769, workerTimeout: 120,
-      batchSize: 5, maximumConcurrency: 32, logLevel: 'INFO', logRetention: 14, queueAge: 3600,
-      httpCalls: 3000, dashboard: true, cacheMetrics: false }};
+      batchSize: 5, maximumConcurrency: 32, bakeMemory: 3538, bakeStorage: 4096, bakeConcurrency: 32,
+      logLevel: 'INFO', logRetention: 14, queueAge: 3600, httpCalls: 3000, dashboard: true, cacheMetrics: false }};
     const known = {{ ...defaults, ...params }};
     const look = async (name) => known[name.split(/[:.,]/).at(name.startsWith('self') ? 2 : 1)] ?? null;
     require('./deploy/params')({{ options: {{}}, resolveVariable: look }}).then(
       () => console.log('"accepted"'), (error) => console.log(JSON.stringify(error.message)));
     """
     assert message in node(script)
+
+
+def bake_resources(**params: Any) -> set[tuple[str, str]]:
+    """The actions and resources of the bake function's permissions that depend on params."""
+    script = f"console.log(JSON.stringify(require('./deploy/bake-permissions')({json.dumps(params)})))"
+    fixed, found = (
+        {(action, text(each)) for one in made for action in one["Action"] for each in one["Resource"]}
+        for made in (node(script.replace(json.dumps(params), "{}")), node(script))
+    )
+    assert fixed < found
+    return found - fixed
+
+
+def test_scenes_are_read_in_the_named_buckets_only() -> None:
+    assert bake_resources(sceneBuckets="flights") == {
+        ("s3:GetObject", "arn:${AWS::Partition}:s3:::flights/*"),
+        ("s3:ListBucket", "arn:${AWS::Partition}:s3:::flights"),
+    }
+    assert bake_resources(sceneBuckets="*,arn:aws-us-gov:s3:::survey") == {
+        ("s3:GetObject", "arn:${AWS::Partition}:s3:::*/*"),
+        ("s3:ListBucket", "arn:${AWS::Partition}:s3:::*"),
+        ("s3:GetObject", "arn:aws-us-gov:s3:::survey/*"),
+        ("s3:ListBucket", "arn:aws-us-gov:s3:::survey"),
+    }

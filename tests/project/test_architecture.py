@@ -40,13 +40,17 @@ SEEDER = {
     "seeder.operations": {
         *("seeder.select", "seeder.aws", "seeder.jobs", "seeder.workers", "seeder.cache", "seeder.archive"),
     },
+    "seeder.bakes": {
+        *("seeder.select", "seeder.aws", "seeder.jobs", "seeder.workers", "seeder.cache", "seeder.archive"),
+        "seeder.operations",
+    },
     "seeder.api": {
         *("seeder.select", "seeder.aws", "seeder.jobs", "seeder.workers", "seeder.cache", "seeder.archive"),
         *("seeder.operations", "seeder.serve"),
     },
     "seeder.cli": {
         *("seeder.select", "seeder.aws", "seeder.jobs", "seeder.workers", "seeder.cache", "seeder.archive"),
-        *("seeder.operations", "seeder.serve"),
+        *("seeder.operations", "seeder.serve", "seeder.bakes"),
     },
 }
 ALLOWED = TILER | {package: below | {"seeder.defaults"} | TILER.keys() for package, below in SEEDER.items()}
@@ -100,7 +104,7 @@ def test_no_modules_import_each_other() -> None:
                 *("tiler.raster", "tiler.scenes", "tiler.ingest"),
             },
         ),
-        ("obstore", {"tiler.storage.store", "tiler.storage.access"}),
+        ("obstore", {f"tiler.storage.{name}" for name in ("store", "bucket", "faults", "access")}),
         ("boto3", {"tiler.storage.access"}),
         ("s3transfer", {"tiler.storage.upload"}),
         ("aws_lambda_powertools", {"seeder.workers.lambda_handler"}),
@@ -170,6 +174,7 @@ def test_only_programs_touch_the_environment() -> None:
     readers = {module for module, path in MODULES.items() if re.search(r"os\.environ|getenv", path.read_text())}
     assert readers == {
         *("seeder.cli.common", "seeder.api.workspace", "seeder.workers.lambda_handler", "tiler.http"),
+        "seeder.bakes.lambda_handler",
     }
 
 

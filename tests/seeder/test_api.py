@@ -34,7 +34,8 @@ from tests.support.function import png_tiles
 from tests.support.paths import ROOT
 from tests.support.queues import MakeQueue, working
 from tests.support.rasters import MakeRaster, Recipe, scene
-from tiler.layers.catalog import load_layer, publish
+from tiler.layers.catalog import load_layer
+from tiler.layers.publication import publish
 from tiler.raster.options import Options
 from tiler.settings import Settings
 from tiler.storage.store import Stores

@@ -56,17 +56,26 @@ def test_scenes_are_added_replaced_and_dropped(folder: Path, land: seeder.Layer)
     assert names(land) == ["b.tif", "a.tif"]
 
 
+def test_options_without_a_source_apply_to_the_scenes_of_the_layer(land: seeder.Layer, folder: Path) -> None:
+    assert land.refresh(overlap="first", jobs=1).passed
+    assert names(land) == ["b.tif", "a.tif"]
+    assert land.refresh(bands=[3, 2, 1], jobs=1).passed
+    one = seeder.open(folder.parent / "data").ingest(folder / "c.tif", jobs=1)
+    for given in ({"overlap": "first"}, {"nodata": 3}, {"checksum": True}):
+        with pytest.raises(seeder.errors.BadOption, match="raster options need SOURCE: run `seeder refresh c SOURCE"):
+            one.refresh(**given)  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize(
     ("given", "why"),
     [
         ({"source": []}, "give one source or more"),
         ({"source": 7}, "source=7 is invalid: give a path, or a list of paths"),
         ({"source": [None]}, "source=None is invalid: give a path"),
-        ({"source": "a.tif", "add": "c.tif"}, "source lists all scenes"),
+        ({"source": "a.tif", "add": "c.tif"}, "SOURCE lists all scenes: leave it out, or leave out `add`"),
         ({"drop": "z.tif"}, "no scene of layer 'land' matches 'z.tif'"),
         ({"add": b"c.tif"}, "give a path, or a list of paths"),
         ({"overlap": "best", "add": "c.tif"}, "choose one of last, first, newest, finest"),
-        ({"overlap": "first"}, "need a source"),
         ({"checksum": 1, "add": "c.tif"}, "give True or False"),
         ({"asset": 1, "add": "c.tif"}, "give a string"),
     ],

@@ -96,7 +96,7 @@ def test_what_is_meant_must_be_said(pair: tuple[seeder.Layer, Path], tmp_path: P
         layer.invalidate(layer.select(missing=True, zooms="0-3"))
     with pytest.raises(seeder.errors.BadOption, match="needs a CloudFront distribution"):
         layer.invalidate("all", cdn_wait=True)
-    with pytest.raises(seeder.errors.BadOption, match="options of a raster need a source"):
+    with pytest.raises(seeder.errors.BadOption, match="raster options need SOURCE: run `seeder refresh land"):
         layer.refresh(max_zoom=5)
     assert files_of(tmp_path / "one" / "tiles") == before
 

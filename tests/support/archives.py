@@ -23,7 +23,8 @@ from seeder.select.tileset import TileSet, TileSets
 from tests.support.layer_strategies import GLOBE
 from tests.support.site import Spy, memory
 from tiler.keys import CONTENT_TYPES, TileName, tile_key
-from tiler.layers.catalog import Layer, publish
+from tiler.layers.catalog import Layer
+from tiler.layers.publication import publish
 from tiler.layers.render import TileVariant
 from tiler.storage.store import Store, Stores
 

@@ -30,10 +30,10 @@ def upload(folder: Path, bucket: str) -> None:
             client.upload_file(str(path), bucket, str(path.relative_to(folder)))
 
 
-def new_stack(*, version: int | None = METADATA, **outputs: str) -> str:
+def new_stack(*, version: int | None = METADATA, bakes: bool = False, **outputs: str) -> str:
     """Create a stack with buckets and queues like the project's; keywords add outputs. Return its name.
 
-    Its functions read metadata up to `version`; early stacks have no such output.
+    Its functions read metadata up to `version`; early stacks have no such output. With `bakes` it has a bake queue.
     """
     redrive = {"deadLetterTargetArn": {"Fn::GetAtt": ["DeadLetterQueue", "Arn"]}, "maxReceiveCount": 5}
     resources: dict[str, Any] = {
@@ -43,6 +43,11 @@ def new_stack(*, version: int | None = METADATA, **outputs: str) -> str:
         "DeadLetterQueue": {"Type": "AWS::SQS::Queue"},
     }
     named = {"TileBucket": "TileBucket", "SourceBucket": "SourceBucket", "QueueUrl": "Queue"}
+    if bakes:
+        redrive = {"deadLetterTargetArn": {"Fn::GetAtt": ["BakeDeadLetters", "Arn"]}, "maxReceiveCount": 5}
+        resources["BakeQueue"] = {"Type": "AWS::SQS::Queue", "Properties": {"RedrivePolicy": redrive}}
+        resources["BakeDeadLetters"] = {"Type": "AWS::SQS::Queue"}
+        named["BakeQueueUrl"] = "BakeQueue"
     name = f"seeder-{uuid4().hex[:8]}"
     told: dict[str, Any] = {output: {"Value": {"Ref": resource}} for output, resource in named.items()}
     told |= {output: {"Value": value} for output, value in outputs.items()}

@@ -14,7 +14,7 @@ from seeder.cli import main as cli
 
 ALL = [
     *("machine", "credentials", "stack", "metadata", "tiles", "sources", "queue", "dead letters", "workers"),
-    *("concurrency", "layers", "render"),
+    *("bake queue", "concurrency", "layers", "render"),
 ]
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from tiler.ingest.ingest import ingest
+from tiler.keys import sources_prefix
 from tiler.layers.catalog import Layer
 from tiler.raster.options import Options
 from tiler.storage.store import Stores, open_store
@@ -25,6 +26,11 @@ def local_stores(data: Path) -> Stores:
         open_store((data / "private").as_uri(), create=True),
         "http://tiles.test",
     )
+
+
+def cog_key(layer: str, revision: str) -> str:
+    """The key of a revision's COG in a layer of an earlier version."""
+    return f"{sources_prefix(layer)}{revision}/index.tif"
 
 
 def layer_of(path: Path, name: str, stores: Stores, **options: Any) -> Layer:

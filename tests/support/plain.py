@@ -11,30 +11,23 @@ from typing import Any
 import numpy as np
 import pytest
 
-from seeder.cache.prepare_job import prepare
 from seeder.cache.query import TileQuery
 from seeder.operations.refresh import NextSource, refresh
 from seeder.operations.report import Report
-from seeder.operations.run import RunOptions, run_plan
 from seeder.operations.scenes import Sources
-from seeder.operations.update import UpdateContext, UpdateOptions
 from seeder.operations.verify import VerifyOptions, verify
-from seeder.select.selection import Selection
+from tests.support.data_folder import ONE, DataFolder
 from tests.support.layers import silent
 from tests.support.rasters import Recipe, write_raster
 from tiler.grid import TILE, resolution
 from tiler.image.style import Values
 from tiler.ingest.ingest import ingest
-from tiler.layers.catalog import Layer, load_layer, named
-from tiler.layers.render import TileVariant
 from tiler.raster.options import Options
-from tiler.settings import Settings
-from tiler.storage.store import Store, Stores
+from tiler.storage.store import Store
 
 ZOOM = 12  # of the base
 WEST, NORTH = 2048, 1024  # its first tile
 ZOOMS = tuple(range(ZOOM - 5, ZOOM + 1))
-ONE = RunOptions(jobs=1)
 
 
 def ground(side: int) -> Values:
@@ -82,30 +75,11 @@ class Puts:
 
 
 @dataclass(frozen=True)
-class Plain:
+class Plain(DataFolder):
     """The layer `plain` in a folder with all tiles stored, and rasters with changes."""
 
-    data: Path
+    NAME = "plain"
     rasters: Path
-
-    @property
-    def settings(self) -> Settings:
-        """Its settings."""
-        return Settings.from_env({}, data=str(self.data))
-
-    @property
-    def stores(self) -> Stores:
-        """Its stores."""
-        return Stores.open(self.settings, create=True)
-
-    @property
-    def layer(self) -> Layer:
-        """Its current revision."""
-        return load_layer(self.stores.sources, "plain")
-
-    def context(self, report: Report | None = None, **options: Any) -> UpdateContext:
-        """The context of operations."""
-        return UpdateContext(self.stores, self.settings, UpdateOptions(**options), report or Report())
 
     def source(self, name: str) -> NextSource:
         """A raster."""
@@ -117,20 +91,10 @@ class Plain:
             assert refresh("plain", self.context(report, cdn=cdn), ONE, self.source(name)).passed
         return puts.keys
 
-    @property
-    def shown(self) -> str:
-        """The revision in TileJSON."""
-        return named("plain", self.stores.tiles)
-
     def times(self) -> dict[str, int]:
         """The time of last write of each tile, in nanoseconds."""
         folder = self.data / "tiles"
         return {str(path.relative_to(folder)): path.stat().st_mtime_ns for path in folder.rglob("*.png")}
-
-    def tiles(self) -> dict[str, bytes]:
-        """The bytes of each tile."""
-        folder = self.data / "tiles"
-        return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*.png")}
 
     def problems(self, **options: Any) -> int:
         """The number of findings of `verify`."""
@@ -139,16 +103,10 @@ class Plain:
         return verify("plain", query, given, self.settings, Report(), lambda _: None).problems.total()
 
 
-def seed_world(world: Plain) -> None:
-    """Store all tiles."""
-    plan = prepare(world.layer, Selection(ZOOMS), TileVariant(), force=False, stores=world.stores)
-    assert run_plan(plan, ONE, world.settings, world.stores, Report()).passed
-
-
 def taken(folder: Path, name: str) -> Plain:
     """The world of a raster alone."""
     world = Plain(folder / f"data-{name}", folder)
     asked = Options(min_zoom=ZOOMS[0], max_zoom=ZOOM)
     ingest(str(folder / f"{name}.tif"), "plain", asked, world.stores, jobs=1, progress=silent)
-    seed_world(world)
+    world.seed()
     return world

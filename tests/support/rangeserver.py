@@ -1,7 +1,8 @@
 """A web server in a separate process for the files of a folder, with ranges and faults.
 
 GDAL holds the GIL while it opens a raster, so a server in the test's process could never respond. The file `weather` in
-the folder has the fault: `fair`, a status such as `503`, `drop` or `cut`; a number after it limits the fault to this
+the folder has the fault: `fair`, a status such as `503`, `drop`, `cut`, or `signed`, which refuses addresses without a
+query string; a number after it limits the fault to this
 number of requests.
 """
 
@@ -51,7 +52,10 @@ class Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         """A file, or a requested range of it."""
         weather = self._weather()
-        path = FOLDER / self.path[1:]
+        name, _, query = self.path[1:].partition("?")
+        path = FOLDER / name
+        if weather == "signed":
+            weather = "fair" if query else "403"
         status = 404 if weather == "fair" and not path.is_file() else int(weather) if weather.isdigit() else 200
         if weather == "drop":
             self.connection.shutdown(socket.SHUT_RDWR)

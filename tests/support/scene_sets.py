@@ -14,30 +14,24 @@ from hypothesis import strategies as st
 from rasterio.crs import CRS
 from rasterio.warp import transform
 
-from seeder.cache.prepare_job import prepare
 from seeder.operations.ingest import ingest
 from seeder.operations.refresh import NextSource, refresh
 from seeder.operations.report import Report
-from seeder.operations.run import RunOptions, run_plan
 from seeder.operations.scenes import SceneChanges, Sources, read_sources
-from seeder.operations.update import UpdateContext, UpdateOptions
-from seeder.select.selection import Selection
+from tests.support.data_folder import ONE, DataFolder
 from tests.support.oracle import alone, tiles_of
 from tests.support.rasters import Recipe, write_raster
 from tiler.choices import Overlap
 from tiler.grid import resolution
 from tiler.keys import TileName, tile_key
-from tiler.layers.catalog import Layer, load_layer
+from tiler.layers.catalog import Layer
 from tiler.layers.pyramid import Place, Pyramid
 from tiler.layers.render import TileVariant
 from tiler.raster.options import Options
-from tiler.settings import Settings
-from tiler.storage.store import Stores
 
 ZOOM = 8  # of the sheets; the world has 4 x 4 parts
 EAST = 1 << 14  # pixels of a part
 NAME = "mosaic"
-ONE = RunOptions(jobs=1)
 OVERLAPS: tuple[Overlap, ...] = ("last", "first", "newest", "finest")
 NODATA = 0
 
@@ -177,27 +171,12 @@ def sequences(draw: st.DrawFn, most: int = 3) -> Sequence:
     return Sequence(first, tuple(steps), draw(st.sampled_from(OVERLAPS)))
 
 
-@dataclass(frozen=True, slots=True)
-class World:
+@dataclass(frozen=True)
+class World(DataFolder):
     """A layer of scenes in a data folder; the scenes are files in a folder of their own."""
 
-    data: Path
     scenes: Path
-
-    @property
-    def settings(self) -> Settings:
-        """Its settings."""
-        return Settings.from_env({}, data=str(self.data))
-
-    @property
-    def stores(self) -> Stores:
-        """Its stores."""
-        return Stores.open(self.settings, create=True)
-
-    @property
-    def layer(self) -> Layer:
-        """Its current revision."""
-        return load_layer(self.stores.sources, NAME)
+    NAME = NAME
 
     def write(self, some: tuple[Piece, ...]) -> tuple[str, ...]:
         """The paths of scenes, written."""
@@ -224,8 +203,7 @@ class World:
 
     def refresh(self, sources: Sources, changes: SceneChanges) -> Any:
         """Refresh from other scenes, or change some."""
-        context = UpdateContext(self.stores, self.settings, UpdateOptions(), Report())
-        return refresh(NAME, context, ONE, NextSource(sources, {}, scene_changes=changes))
+        return refresh(NAME, self.context(), ONE, NextSource(sources, {}, scene_changes=changes))
 
     def whole(self, some: tuple[Piece, ...]) -> Any:
         """Write scenes and refresh from them alone."""
@@ -237,19 +215,6 @@ class World:
             self.index(step.add), self.index(step.replace), tuple(f"{each}.tif" for each in step.drop)
         )
         return self.refresh(Sources(()), changes)
-
-    def seed(self, *variants: TileVariant) -> None:
-        """Store all tiles."""
-        layer = self.layer
-        for variant in variants or (TileVariant(),):
-            zooms = range(layer.minzoom, layer.maxzoom + 1)
-            plan = prepare(layer, Selection(tuple(zooms)), variant, force=False, stores=self.stores)
-            assert run_plan(plan, ONE, self.settings, self.stores, Report()).passed
-
-    def tiles(self) -> dict[str, bytes]:
-        """The stored tiles."""
-        folder = self.data / "tiles"
-        return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*.png")}
 
     def fresh(self, *variants: TileVariant) -> dict[str, bytes]:
         """A render of every tile."""

@@ -34,9 +34,10 @@ from tiler.grid import MAX_ZOOM
 from tiler.image.encode import blank_tile
 from tiler.ingest.ingest import ingest
 from tiler.keys import CONTENT_TYPES, TileName, index_key, parse_tile_key, tile_key
-from tiler.layers.catalog import Layer, dump, publish
+from tiler.layers.catalog import Layer, dump
 from tiler.layers.fill import Outcome, Request
 from tiler.layers.footprint import Footprint
+from tiler.layers.publication import publish
 from tiler.layers.render import TileVariant
 from tiler.raster.options import Options
 from tiler.settings import LAYER_FORMAT

@@ -30,7 +30,8 @@ from tiler.keys import (
     sources_prefix,
 )
 from tiler.layers import pyramid
-from tiler.layers.catalog import Layer, publish
+from tiler.layers.catalog import Layer
+from tiler.layers.publication import publish
 from tiler.layers.render import TileVariant
 from tiler.settings import S3
 from tiler.storage.store import Store, Stores, open_store

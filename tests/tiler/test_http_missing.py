@@ -9,8 +9,9 @@ import pytest
 
 from tests.support.site import URL, Site, memory
 from tiler import timing
-from tiler.layers.catalog import Layer, publish
+from tiler.layers.catalog import Layer
 from tiler.layers.fill import CACHE_CONTROL
+from tiler.layers.publication import publish
 from tiler.settings import RenderedVariants
 from tiler.storage.store import Stores
 

@@ -19,7 +19,7 @@ from tiler.keys import (
     layer_from,
     layer_of_index,
     parse_tile_key,
-    source_key,
+    scenes_key,
     tile_key,
     tile_prefix,
     tilejson_key,
@@ -44,7 +44,6 @@ def test_keys_look_as_the_design_says() -> None:
     assert tile_key(TileName("relief", tile, 2, "webp")) == "relief/14/8192/5416@2x.webp"
     assert tilejson_key("relief") == "relief/tile.json"
     assert index_key("relief") == "sources/relief/index.json"
-    assert source_key("relief", "9f2c") == "sources/relief/9f2c/index.tif"
     assert job_key("nightly", "done", "3-0-0") == "jobs/nightly/done/3-0-0"
 
 
@@ -175,6 +174,6 @@ def test_a_layer_is_found_from_the_key_of_its_index(layer: str) -> None:
 
 @given(layer_ids, st.text("0123456789abcdef", min_size=1))
 def test_no_other_key_of_a_layer_is_its_index(layer: str, revision: str) -> None:
-    others = [source_key(layer, revision), tilejson_key(layer), f"{layer}/0/0/0.png", f"sources/{layer}/index.html"]
+    others = [scenes_key(layer, revision), tilejson_key(layer), f"{layer}/0/0/0.png", f"sources/{layer}/index.html"]
     others += [f"sources/{layer}/{revision}/index.json", job_key(layer, "index.json"), "sources/index.json"]
     assert [layer_of_index(key) for key in others] == [None] * len(others)

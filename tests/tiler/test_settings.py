@@ -162,6 +162,12 @@ def test_only_an_address_names_a_queue(said: str, queue: str) -> None:
     assert Settings.from_env({"TILER_QUEUE": said}).queue == queue
 
 
+def test_the_bake_function_knows_its_queue_and_the_distribution() -> None:
+    found = Settings.from_env({"TILER_BAKE_QUEUE": SQS, "TILER_CLOUDFRONT": "E1A2B3C4D5E6F7"})
+    assert (found.bake_queue, found.cloudfront, found.queue) == (SQS, "E1A2B3C4D5E6F7", "")
+    assert (Settings.from_env({}).bake_queue, Settings.from_env({}).cloudfront) == ("", "")
+
+
 @pytest.mark.parametrize(
     ("environ", "s3"),
     [

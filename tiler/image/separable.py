@@ -1,14 +1,15 @@
-"""Cubic resampling of one axis after the other, as products of small matrices.
+"""Cubic resampling of one axis after the other, by sums of picked rows and columns.
 
 If all pixels of a row come from the same source rows, and those of a column from the same source columns, a cubic
-kernel is separable, as in a warp from degrees to Web Mercator. A matrix holds the weights of STRIP neighbouring pixels;
-most are zero, and yet this is several times faster than gathering the sixteen source pixels of each pixel. Half the
-size, where all pixels have the same weights, is faster by `half`.
+kernel is separable, as in a warp from degrees to Web Mercator. Each tap of the kernel is one pick, one product and one
+sum of whole arrays, in a fixed order. So a pixel has the same bits on every processor and in every window. A product
+of matrices is faster where there are several bands, but its last bits depend on the processor. Half the size, where all
+pixels have the same weights, is faster by `half`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,22 +17,23 @@ import numpy.typing as npt
 
 from tiler.image.style import Values
 
-STRIP = 16  # pixels per matrix
-GROUP = 4 * STRIP  # rows to compute at once, few enough for a processor's cache
+ROWS = 96  # rows to compute at once, few enough for a processor's cache
+BESIDE = 8  # rows side by side in memory, so that to pick a column is to copy as many values at once
 RADIUS = 2  # pixels to each side of the kernel
+UNIT = 2.0**24  # weights are multiples of 1 / UNIT, so that errors of rounding in their places rarely change one
 
 Coordinates = npt.NDArray[np.floating[Any]]
+Floats = npt.NDArray[np.float32]
 
 
-class Strip(NamedTuple):
-    """Neighbouring pixels along an axis, their source pixels, and the weights.
+class Taps(NamedTuple):
+    """The source pixels of each pixel along an axis, and their weights, both `(taps, pixels)`.
 
-    `weights` is `(pixels, source pixels)` float32; each row sums to 1.
+    Weights are float32; those of a pixel sum to 1. A place beyond the source has no weight.
     """
 
-    pixels: slice
-    source: slice
-    weights: npt.NDArray[np.float32]
+    places: npt.NDArray[np.intp]
+    weights: Floats
 
 
 def exact(dtype: np.dtype[Any]) -> bool:
@@ -39,32 +41,21 @@ def exact(dtype: np.dtype[Any]) -> bool:
     return dtype.kind == "f" or dtype.itemsize <= 2
 
 
-def cubic(centres: Coordinates, size: int) -> list[Strip]:
-    """The weights of pixels with their centres at `centres` along a source axis of `size` pixels.
+def cubic(centres: Coordinates, size: int) -> Taps:
+    """The taps of pixels with their centres at `centres` along a source axis of `size` pixels.
 
     Coordinates start at the outer edge of the first source pixel, so its centre is 0.5; they must be monotonic. The
     kernel is that of Keys with a = -0.5 ("Cubic convolution interpolation for digital image processing", 1981),
     stretched if pixels are larger than the source's; pixels beyond the source have no weight.
     """
-    if not centres.size:
-        return []
-    steps = np.maximum(1, np.abs(np.gradient(centres))) if centres.size > 1 else np.ones(1)
-    starts = np.arange(0, centres.size, STRIP)
-    first = np.minimum.reduceat(np.floor(centres - RADIUS * steps), starts).clip(0).astype(np.intp)
-    last = np.maximum.reduceat(np.ceil(centres + RADIUS * steps), starts).clip(max=size).astype(np.intp)
-    strip = np.arange(centres.size) // STRIP
-    source = first[strip, np.newaxis] + np.arange((last - first).max())
-    weights = _keys((source + 0.5 - centres[:, np.newaxis]) / steps[:, np.newaxis])
-    weights[source >= last[strip, np.newaxis]] = 0
-    weights = (weights / weights.sum(axis=1, keepdims=True)).astype(np.float32)
-    return [
-        Strip(
-            slice(start, min(start + STRIP, centres.size)),
-            slice(low, high),
-            np.ascontiguousarray(weights[start : start + STRIP, : high - low]),
-        )
-        for start, low, high in zip(starts.tolist(), first.tolist(), last.tolist(), strict=True)
-    ]
+    steps = np.maximum(1, np.abs(np.gradient(centres))) if centres.size > 1 else np.ones(centres.size)
+    taps = np.arange(np.ceil(2 * RADIUS * steps.max(initial=1)))[:, np.newaxis]
+    places = np.floor(centres - 0.5 - RADIUS * steps) + 1 + taps
+    weights = _keys((places + 0.5 - centres) / steps)
+    weights[(places < 0) | (places >= size)] = 0
+    weights = np.rint(weights / weights.sum(axis=0) * UNIT) / UNIT
+    used = weights.any(axis=1)
+    return Taps(places[used].clip(0, size - 1).astype(np.intp), weights[used].astype(np.float32))
 
 
 def _keys(distance: Coordinates) -> Coordinates:
@@ -74,30 +65,53 @@ def _keys(distance: Coordinates) -> Coordinates:
     return weights
 
 
-def resampled(values: Values, rows: Sequence[Strip], columns: Sequence[Strip], dtype: np.dtype[Any]) -> Values:
+def resampled(values: Values, rows: Taps, columns: Taps, dtype: np.dtype[Any]) -> Values:
     """`values`, `(bands, height, width)`, resampled along both axes; integers are rounded and clipped."""
-    bands, width = len(values), values.shape[2]
-    out = np.empty((bands, rows[-1].pixels.stop, columns[-1].pixels.stop), dtype)
-    across = [(strip.pixels, strip.source, np.ascontiguousarray(strip.weights.T)) for strip in columns]
-    for start in range(0, len(rows), GROUP // STRIP):
-        group = rows[start : start + GROUP // STRIP]
-        top, bottom = group[0].pixels.start, group[-1].pixels.stop
-        first = min(strip.source.start for strip in group)
-        last = max(strip.source.stop for strip in group)
-        source = values[:, first:last].astype(np.float32)
-        tall = np.empty((bands, bottom - top, width), np.float32)
-        for pixels, taken, weights in group:
-            part = source[:, taken.start - first : taken.stop - first]
-            np.matmul(weights, part, out=tall[:, pixels.start - top : pixels.stop - top])
-        tall = tall.reshape(-1, width)
-        wide = np.empty((len(tall), out.shape[2]), np.float32)
-        for pixels, taken, weights in across:
-            np.matmul(tall[:, taken], weights, out=wide[:, pixels])
-        if dtype.kind in "ui":
-            limits = np.iinfo(dtype)
-            wide += np.float32(0.5)
-            if limits.min < 0:  # otherwise the cast rounds down
-                np.floor(wide, out=wide)
-            np.clip(wide, limits.min, limits.max, out=wide)
-        out[:, top:bottom] = wide.reshape(bands, bottom - top, -1)
+    bands, height, width = len(values), rows.places.shape[1], columns.places.shape[1]
+    out = np.empty((bands, height, width), dtype)
+    across = Taps(columns.places, columns.weights[..., np.newaxis].repeat(BESIDE, axis=2))
+    groups = [_group(rows, top) for top in range(0, height, ROWS)]
+    most = max(ROWS, *(source.size for source, _ in groups))
+    wide, tall, spare = np.empty((3, most * width), np.float32)  # made once: new memory takes as long as the sums
+    with np.errstate(over="ignore", invalid="ignore"):
+        for number, (source, down) in enumerate(groups):
+            lines = slice(number * ROWS, number * ROWS + down.places.shape[1])
+            for band, made in zip(values, out, strict=True):
+                beside = band.take(source, axis=0, mode="clip").reshape(-1, BESIDE, band.shape[1])
+                sums = _summed(beside.transpose(0, 2, 1).astype(np.float32, order="C"), across, 1, wide, spare)
+                upright = tall[: sums.size].reshape(-1, BESIDE, width)
+                upright[:] = sums.transpose(0, 2, 1)
+                made[lines] = _cast(_summed(upright.reshape(-1, width), down, 0, wide, spare), dtype)
     return out
+
+
+def _group(rows: Taps, top: int) -> tuple[npt.NDArray[np.intp], Taps]:
+    """The source rows of ROWS rows, a multiple of BESIDE, and the taps in these, their weights as columns."""
+    places, weights = rows.places[:, top : top + ROWS], rows.weights[:, top : top + ROWS]
+    first, count = int(places.min()), int(np.ptp(places)) + 1
+    return first + np.arange(-(-count // BESIDE) * BESIDE), Taps(places - first, weights[..., np.newaxis])
+
+
+def _summed(source: Floats, taps: Taps, axis: int, room: Floats, spare: Floats) -> Floats:
+    """Sums of `source` picked along `axis` and weighted, tap after tap, in `room`, which is flat as `spare` is."""
+    shape = *source.shape[:axis], taps.places.shape[1], *source.shape[axis + 1 :]
+    size = math.prod(shape)
+    out, following = (each[:size].reshape(shape) for each in (room, spare))
+    for number, (places, weights) in enumerate(zip(*taps, strict=True)):
+        picked = following if number else out
+        np.take(source, places, axis, out=picked, mode="wrap")  # the fastest mode; all places are inside
+        picked *= weights
+        if number:
+            out += picked
+    return out
+
+
+def _cast(means: Floats, dtype: np.dtype[Any]) -> Floats:
+    """The same, ready to be assigned to `dtype`: integers are rounded and clipped, in place."""
+    if dtype.kind in "ui":
+        limits = np.iinfo(dtype)
+        means += np.float32(0.5)
+        if limits.min < 0:  # otherwise the cast rounds down
+            np.floor(means, out=means)
+        np.clip(means, limits.min, limits.max, out=means)
+    return means

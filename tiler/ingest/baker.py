@@ -9,7 +9,6 @@ from typing import NamedTuple
 import numpy as np
 import rasterio
 from rasterio.session import DummySession
-from threadpoolctl import threadpool_limits
 
 from tiler.grid import TILE, Window
 from tiler.image.style import Area
@@ -116,7 +115,7 @@ class Baker:
     def _join(self, window: Window) -> Area | None:
         """The pixels of a window from the parts of the tier below."""
         area = read_parts(
-            self.below.parts.get,
+            lambda _: self.below.parts,
             self.below.place,
             self.tier - 1,
             self.zoom + SERVED,
@@ -175,5 +174,4 @@ def profile_of(survey: Survey, *, opaque: bool) -> Profile:
 
 def baking(survey: Survey, tier: int, folder: Path, gaps: Gaps | None, below: Below) -> Callable[[BakeTask], Baked]:
     """The task of one worker; see `stream`."""
-    threadpool_limits(1)  # each core has a worker already, so more threads would only compete
     return Baker(survey, tier, folder, gaps, below).bake_chunk

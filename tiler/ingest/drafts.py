@@ -12,7 +12,7 @@ from tiler.ingest.baked_parts import Summary
 from tiler.ingest.choose_format import choose
 from tiler.ingest.survey import Survey
 from tiler.keys import Format
-from tiler.layers import catalog
+from tiler.layers import publication
 from tiler.layers.catalog import Layer
 from tiler.layers.credit import plain_markup
 from tiler.layers.footprint import Footprint
@@ -80,12 +80,13 @@ def _format_of(draft: Layer, current: Layer | None, sources: Store) -> tuple[For
     return choose(draft, sources)
 
 
-def publish(layer: Layer, listed: SceneList | None, stores: Stores) -> None:
-    """Publish a layer with the list of its scenes.
+def publish(layer: Layer, listed: SceneList | None, stores: Stores, planned_from: str | None) -> None:
+    """Publish a layer with the list of its scenes; for `planned_from` see `tiler.layers.publication.publish`.
 
     Raises:
         StoreError: some of its parts are gone, or something could not be stored.
         BadOption: deployed functions could not read it.
+        Superseded: another publication came first.
     """
     if isinstance(layer.bake, Pyramid) and missing_objects(layer.id, stores.sources, layer.bake):
         raise StoreError("find", layer.source, "parts were removed meanwhile: run the same command again")
@@ -93,7 +94,7 @@ def publish(layer: Layer, listed: SceneList | None, stores: Stores) -> None:
         key = keys.scenes_key(layer.id, layer.revision)
         content = dump(listed.scenes, listed.overlap, listed.asset)
         stores.sources.put(key, content, content_type="application/json")
-    catalog.publish(layer, stores)
+    publication.publish(layer, stores, planned_from=planned_from)
 
 
 def why_empty(survey: Survey) -> str:

@@ -20,7 +20,7 @@ from tiler.ingest.examine import Approve, Examined, ExaminedScenes, Stage, appro
 from tiler.ingest.existing import current_layer, is_current, is_stored, kept_revision
 from tiler.ingest.staging import Staging
 from tiler.ingest.survey import Survey, revision_of, survey
-from tiler.layers import catalog, version
+from tiler.layers import catalog, publication, version
 from tiler.layers.catalog import Layer
 from tiler.layers.footprint import Footprint
 from tiler.layers.origin import origins as files_now
@@ -54,7 +54,7 @@ class Ingested:
 
 
 def ingest(
-    source: str | SceneList,
+    source: str | SceneList | Examined | ExaminedScenes,
     layer: str,
     options: Options,
     stores: Stores,
@@ -65,15 +65,16 @@ def ingest(
     staging: Staging = Staging(),  # noqa: B008 - a frozen value
     repair: bool = False,
     approve: Approve = approved,
+    planned_from: str | None = None,
 ) -> Ingested:
-    """Make `source`, a raster or scenes, the current revision of `layer`.
+    """Make `source`, a raster or scenes, the current revision of `layer`; both may have been examined already.
 
     The same raster with the same options changes nothing, and a kept earlier revision is not baked again. If an
     ingest ends early, the layer is unchanged: its metadata is written last and atomically. Format `auto` is decided
     from the tiles; a layer that already had `auto` keeps its format. `progress` receives the chunks done and their
     total, `stage` the current step before that. `staging` names the scratch folder. `repair`
     replaces damaged metadata; the revision of stored tiles is unknown then. `approve` is called before the whole
-    raster is read.
+    raster is read. `planned_from` is the `index_version` that `options` come from, by default the present one.
 
     Raises:
         CatalogError: the layer's metadata is damaged.
@@ -82,21 +83,27 @@ def ingest(
         NewerMetadata: the layer's metadata is of a newer version.
         StoreError: the data folder cannot be written.
         NoRoom, OutOfMemory, WorkerDied: it could not be baked.
+        Superseded: another publication of the layer ended first; it is left as it is.
     """
+    if planned_from is None:
+        planned_from = publication.index_version(stores.sources, layer)
     version.check_readers(stores, version.version_for(options, parts=not options.virtual))
     try:
-        raster = examined(source, options, stage, approve)
+        raster = examined(source, options, stage, approve) if isinstance(source, str | SceneList) else source
         current_layer(stores.sources, layer, repair=repair)  # unreadable metadata is reported before a long bake
         try:
             stage("baking the first chunks")
-            done = _publish(raster, layer, options, stores, staging, jobs=jobs, progress=progress, repair=repair)
+            done = _publish(
+                raster, layer, options, stores, staging, planned_from, jobs=jobs, progress=progress, repair=repair
+            )
         except SourceReadError:
             raster.check(options)
             raise
         doubted = raster.doubts(options)
         return replace(done, notes=(*raster.notes(), *doubted), doubts=doubted)
     except SourceReadError as error:
-        raise BadSource(named(source), f"{error} (is the file complete?)") from error
+        name = named(source) if isinstance(source, str | SceneList) else source.path
+        raise BadSource(name, f"{error} (is the file complete?)") from error
     except MemoryError as error:
         raise OutOfMemory from error
 
@@ -107,54 +114,82 @@ def _publish(
     options: Options,
     stores: Stores,
     staging: Staging,
+    planned_from: str,
     *,
     jobs: int,
     progress: Callable[[int, int], None],
     repair: bool,
 ) -> Ingested:
-    path, surveyed, revision, listed = raster.path, raster.survey, raster.revision, raster.listed
     sweep(stores.sources.root, keys.sources_prefix(keys.check_layer(layer)), deep=True)
     current = current_layer(stores.sources, layer, repair=repair)
-    same = current is not None and current.revision == revision
+    if settled := settled_ingest(raster, layer, options, stores, current, planned_from):
+        return settled
+    publication.check_index(layer, stores.sources, planned_from)  # before a long bake
+    draft = draft_of(layer, raster.path, raster.survey, raster.revision, options, raster.listed)
+    origins = raster.origins if options.virtual else ()
+    draft = replace(draft, previous=previous_of(current, raster.revision), origins=origins)
+    baked = reused = 0
+    with _undo_on_error(draft, stores, planned_from):
+        if options.virtual:
+            done = replace(draft, footprint=_footprint(raster.survey))
+            if not done.footprint.cells.any():
+                raise BadSource(raster.survey.path, why_empty(raster.survey))
+        else:
+            summary = _bake(draft.id, raster, stores.sources, staging, jobs=jobs, progress=progress)
+            raster.check(options)
+            done = baked_layer(draft, raster.survey, summary, stores.sources)
+            baked, reused = summary.baked, summary.reused
+        done, why = with_format(done, current, stores.sources)
+        if options.virtual:
+            raster.check(options)
+        publish(done, raster.listed, stores, planned_from)
+    return Ingested(done, raster.survey, fresh=True, why=why, baked=baked, reused=reused)
+
+
+def settled_ingest(
+    raster: Examined | ExaminedScenes,
+    layer: str,
+    options: Options,
+    stores: Stores,
+    current: Layer | None,
+    planned_from: str,
+) -> Ingested | None:
+    """The result of an ingest that bakes nothing: the raster's revision is `current`, or kept and published again.
+
+    Raises:
+        BadSource: the raster changed since it was examined.
+        StoreError: something could not be stored.
+    """
+    path, revision = raster.path, raster.revision
     origins = raster.origins if options.virtual else ()
     if current and is_current(current, revision, path, stores):
         if current.origins != origins:  # new timestamps, same content
             raster.check(options)
             current = replace(current, origins=origins)
-            catalog.publish(current, stores)
-        return Ingested(current, surveyed, fresh=False)
-    previous = "" if current is None else current.previous if same else current.revision
+            publication.publish(current, stores, planned_from=planned_from)
+        return Ingested(current, raster.survey, fresh=False)
     old = kept_revision(stores.sources, layer, revision)
-    if old and is_stored(old, stores.sources):
-        restored = replace(old, previous=previous, source=old.source if old.bake else path, origins=origins)
-        raster.check(options)
-        catalog.publish(restored, stores)
-        return Ingested(restored, surveyed, fresh=True)
-    draft = draft_of(layer, path, surveyed, revision, options, listed)
-    draft = replace(draft, previous=previous, origins=origins)
-    baked = reused = 0
-    with _undo_on_error(draft, stores):
-        if options.virtual:
-            done = replace(draft, footprint=_footprint(surveyed))
-            if not done.footprint.cells.any():
-                raise BadSource(surveyed.path, why_empty(surveyed))
-        else:
-            summary = _bake(draft.id, raster, stores.sources, staging, jobs=jobs, progress=progress)
-            raster.check(options)
-            done = baked_layer(draft, surveyed, summary, stores.sources)
-            baked, reused = summary.baked, summary.reused
-        done, why = with_format(done, current, stores.sources)
-        if options.virtual:
-            raster.check(options)
-        publish(done, listed, stores)
-    return Ingested(done, surveyed, fresh=True, why=why, baked=baked, reused=reused)
+    if old is None or not is_stored(old, stores.sources):
+        return None
+    source = old.source if old.bake else path
+    restored = replace(old, previous=previous_of(current, revision), source=source, origins=origins)
+    raster.check(options)
+    publication.publish(restored, stores, planned_from=planned_from)
+    return Ingested(restored, raster.survey, fresh=True)
+
+
+def previous_of(current: Layer | None, revision: str) -> str:
+    """The revision before a layer's next one."""
+    if current is None:
+        return ""
+    return current.previous if current.revision == revision else current.revision
 
 
 @contextmanager
-def _undo_on_error(draft: Layer, stores: Stores) -> Iterator[None]:
+def _undo_on_error(draft: Layer, stores: Stores, planned_from: str) -> Iterator[None]:
     """Undo a failed ingest: restore a folder store to its earlier content, and free space.
 
-    S3 stays as it is: a put without an answer may still succeed later.
+    S3 stays as it is: a put without an answer may still succeed later. So does the TileJSON of another publication.
     """
     tiles, sources = stores.tiles, stores.sources
     if not (tiles.root and sources.root):
@@ -171,6 +206,7 @@ def _undo_on_error(draft: Layer, stores: Stores) -> Iterator[None]:
             current = current_layer(sources, draft.id, repair=True)
             if current is None or current.revision != draft.revision:
                 sources.delete(new)
+                publication.check_index(draft.id, sources, planned_from)  # otherwise TileJSON is another's
                 if before is None:
                     tiles.delete([public])
                 elif tiles.get(public) != before:
@@ -195,16 +231,19 @@ def kept(layer: str, revision: str, sources: Store) -> Layer:
     return earlier
 
 
-def restore(layer: str, revision: str, stores: Stores) -> Layer:
-    """Make an earlier revision of the layer the current one again.
+def restore(layer: str, revision: str, stores: Stores, *, planned_from: str | None = None) -> Layer:
+    """Make an earlier revision of the layer the current one again; `planned_from` as for `ingest`.
 
     Raises:
         BadOption: as `kept`.
+        Superseded: another publication of the layer ended first; it is left as it is.
     """
+    if planned_from is None:
+        planned_from = publication.index_version(stores.sources, layer)
     earlier = kept(layer, revision, stores.sources)
     current = current_layer(stores.sources, layer)
     earlier = replace(earlier, origins=files_now(Path(each.path) for each in earlier.origins))
-    catalog.publish(earlier, stores, undone=current.revision if current else "")
+    publication.publish(earlier, stores, undone=current.revision if current else "", planned_from=planned_from)
     return earlier
 
 

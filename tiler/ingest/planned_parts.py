@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple, Protocol
@@ -17,7 +17,7 @@ from tiler.ingest.survey import RECIPE, Survey
 from tiler.layers.pyramid import SERVED, SIDE, Part, Place, across
 from tiler.raster.datasets import versions
 from tiler.raster.sparse import Regions, Share
-from tiler.storage.store import Store
+from tiler.storage.store import Entry, Store
 
 NEAR = 16  # one over the largest share of the world's width to check at once, because projections bend
 
@@ -46,14 +46,29 @@ class Raster(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class BakeWork:
+    """The work of a bake: parts of the base and their chunks; overview parts above them and their chunks."""
+
+    parts: int = 0
+    chunks: int = 0
+    overviews: int = 0
+    overview_chunks: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class PlannedParts:
-    """The parts of a layer's base: the input of each, and the places of those to bake.
+    """The parts of a layer's base: the input of each, the places of those to bake, and the chunks of each.
 
     Places where a raster may turn out to have no pixels count too.
     """
 
     inputs: Mapping[Place, str]
     missing: frozenset[Place]
+    chunks: Mapping[Place, tuple[BakeTask, ...]]
+
+    def work(self, base: int, places: Collection[Place]) -> BakeWork:
+        """The work of baking some of the parts, cut at zoom `base`, and all overview parts that read them."""
+        return work_of(base, {place: len(chunks) for place, chunks in self.chunks.items()}, places)
 
 
 def planned_parts(layer: str, sources: Store, raster: Raster) -> PlannedParts:
@@ -66,12 +81,43 @@ def planned_parts(layer: str, sources: Store, raster: Raster) -> PlannedParts:
     survey, known = raster.survey, stored_parts(layer, sources)
     gaps = gaps_in(survey)
     regions = regions_of(source_of(survey, gaps), survey.base) if gaps or survey.scenes else Regions()
-    inputs = {
-        place: input_of(raster, place, survey.base, {})
+    planned = (
+        (place, tuple(chunk for chunk in chunks if not regions.bare(chunk.row, chunk.column)))
         for place, chunks in planned_of(0, survey.base, {}, base_ranges(survey))
-        if not all(regions.bare(chunk.row, chunk.column) for chunk in chunks)
-    }
-    return PlannedParts(inputs, frozenset(place for place, wanted in inputs.items() if wanted not in known))
+    )
+    chunks = {place: written for place, written in planned if written}
+    inputs = {place: input_of(raster, place, survey.base, {}) for place in chunks}
+    return PlannedParts(inputs, frozenset(place for place, wanted in inputs.items() if wanted not in known), chunks)
+
+
+def work_of(base: int, chunks: Mapping[Place, int], places: Collection[Place]) -> BakeWork:
+    """The work of baking some `places` of a base of these `chunks`, and all overview parts that read them.
+
+    An overview part has a chunk for each part below it.
+    """
+    baked, below, zoom = set(places), set(chunks), base
+    overviews = overview_chunks = 0
+    while zoom >= SERVED:
+        above = dict[Place, int]()
+        for place in below:
+            above[_parent(place)] = above.get(_parent(place), 0) + 1
+        baked = {_parent(each) for place in baked for each in _around(place, zoom)} & above.keys()
+        overviews += len(baked)
+        overview_chunks += sum(above[place] for place in baked)
+        below, zoom = set(above), zoom - SERVED
+    return BakeWork(len(places), sum(chunks[place] for place in places), overviews, overview_chunks)
+
+
+def _parent(place: Place) -> Place:
+    """The part of the next tier over a part."""
+    return Place(place.tier + 1, place.column // CHUNK, place.row // CHUNK)
+
+
+def _around(place: Place, zoom: int) -> Iterator[Place]:
+    """A part and its neighbours, whose parents read it; `zoom` is theirs."""
+    for row in range(place.row - 1, place.row + 2):
+        for column in range(place.column - 1, place.column + 2):
+            yield Place(place.tier, column % across(zoom), row)
 
 
 def chunks_in(zoom: int, ranges: list[Range]) -> int:
@@ -96,7 +142,7 @@ def input_of(raster: Raster, place: Place, zoom: int, below: Mapping[Place, Part
     if place.tier == 0:
         content = raster.content_in(window_of(place, zoom))
     else:
-        content = [below[each].hash for each in _children(place, zoom + SERVED) if each in below]
+        content = [below[each].hash for each in children_of(place, zoom + SERVED) if each in below]
     recipe = (
         *(RECIPE, versions()[0], survey.dtype, survey.reading.count, survey.resampling, survey.overview),
         *(survey.base, survey.finished, survey.style.palette),
@@ -112,14 +158,25 @@ def window_of(place: Place, zoom: int) -> Window:
 
 def stored_parts(layer: str, sources: Store) -> dict[str, StoredPart]:
     """The stored parts by their input: those whose COG and facts are there."""
+    return _by_input(layer, sources.list(keys.parts_prefix(layer)))
+
+
+def _by_input(layer: str, listed: Iterable[Entry]) -> dict[str, StoredPart]:
     now = datetime.now(UTC)
-    entries = {entry.key: entry for entry in sources.list(keys.parts_prefix(layer))}
+    entries = {entry.key: entry for entry in listed}
     found = {}
     for key in sorted(entries):
         name = keys.part_of_facts(key)
         if name and keys.part_key(layer, name) in entries:
             found[name.partition("-")[0]] = StoredPart(name, now - entries[key].modified)
     return found
+
+
+def stored_part(layer: str, sources: Store, wanted: str) -> StoredPart | None:
+    """The stored part of an input, or None; one request, where listings are sorted."""
+    folder = keys.parts_prefix(layer)
+    entries = sources.list(folder, after=f"{folder}{wanted}-", before=f"{folder}{wanted}.")
+    return _by_input(layer, entries).get(wanted)
 
 
 def planned_of(
@@ -129,7 +186,7 @@ def planned_of(
     if tier:
         groups: dict[Place, list[BakeTask]] = {}
         for child in sorted(below, key=lambda place: (place.row, place.column)):
-            place = Place(tier, child.column // CHUNK, child.row // CHUNK)
+            place = parent_of(child)
             groups.setdefault(place, []).append(BakeTask(place, child.row, child.column))
         yield from groups.items()
         return
@@ -144,13 +201,29 @@ def planned_of(
         yield place, list(chunks_of(place, zoom, ranges))
 
 
-def _children(place: Place, zoom: int) -> Iterator[Place]:
+def children_of(place: Place, zoom: int) -> Iterator[Place]:
     """The parts that a part of the next tier reads: those within it, and the ring around them; `zoom` is theirs."""
     around = across(zoom)
     for row in range(place.row * CHUNK - 1, (place.row + 1) * CHUNK + 1):
         columns = range(place.column * CHUNK - 1, (place.column + 1) * CHUNK + 1)
         for column in dict.fromkeys(each % around for each in columns):
             yield Place(place.tier - 1, column, row)
+
+
+def parent_of(place: Place) -> Place:
+    """The part of the next tier that a part lies in."""
+    return Place(place.tier + 1, place.column // CHUNK, place.row // CHUNK)
+
+
+def parents_of(place: Place, zoom: int) -> Iterator[Place]:
+    """The parts of the next tier that read a part, the one that it lies in first; `zoom` is that of its own tier."""
+    own = parent_of(place)
+    around = across(zoom - SERVED)
+    for row in (own.row, own.row - 1, own.row + 1):
+        for column in dict.fromkeys((own.column + step) % around for step in (0, -1, 1)):
+            parent = Place(own.tier, column, row)
+            if parent == own or place in children_of(parent, zoom):
+                yield parent
 
 
 def regions_of(source: Source, zoom: int) -> Regions:

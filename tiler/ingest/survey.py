@@ -40,7 +40,7 @@ HALVINGS: dict[Resampling, Halving] = {
 }
 WHOLE = dict.fromkeys(HALVINGS, 0) | {"average": 2, "mode": 2}  # more zooms, because GDAL averages whole pixels only
 SMOOTH = ("bilinear", "cubic", "cubic_spline", "lanczos")  # kernels that GDAL stretches to shrink
-RECIPE = 5  # incremented when the same source and options would be baked into other bytes
+RECIPE = 6  # incremented when the same source and options would be baked into other bytes
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,14 @@ from mercantile import Tile
 
 from tiler import keys
 from tiler.choices import RESAMPLINGS, Choice, Resampling
-from tiler.errors import BadName, BadOption, CatalogError, GridError, MissingObject, UnknownLayer
+from tiler.errors import (
+    BadName,
+    BadOption,
+    CatalogError,
+    GridError,
+    MissingObject,
+    UnknownLayer,
+)
 from tiler.grid import MAX_ZOOM, Bounds, TileRange, check_zooms, tile_ranges
 from tiler.image.style import Style
 from tiler.inputs import read_json
@@ -269,31 +276,6 @@ def list_layers(sources: Store) -> Iterator[str]:
     return iter(sorted(layer for layer in layers if layer))
 
 
-def publish(layer: Layer, stores: Stores, undone: str = "") -> None:
-    """Make `layer` the current revision: put the public TileJSON first and `index.json` last, each atomically.
-
-    While tiles are stored, the TileJSON keeps naming their revision: a browser that requested them under the new name
-    would cache them for an hour. `announce` names the new revision once its tiles are stored. `undone` is the revision
-    that a rollback replaces.
-
-    Raises:
-        BadOption: deployed functions could not read it.
-    """
-    version.check_readers(stores, version_of(layer))
-    has_tiles = stored(layer.id, stores.tiles)
-    before = named(layer.id, stores.tiles)
-    known = history.so_far(stores.sources, layer.id, lambda: before)
-    if has_tiles and not known:  # left by an earlier layer of that name without metadata
-        known = (history.Publication(before or history.UNKNOWN),)
-    _put_tilejson(layer, stores, (before if has_tiles else "") or layer.revision)
-    index = dump(layer)
-    stores.sources.put(keys.revision_key(layer.id, layer.revision), index, content_type="application/json")
-    if undone:
-        index = (json.dumps({**read_json(index), "undone": undone}, indent=1) + "\n").encode()
-    stores.sources.put(keys.index_key(layer.id), index, content_type="application/json")
-    history.follow(stores.sources, layer.id, known, layer.revision)
-
-
 def undone(sources: Store, layer: str) -> str:
     """The revision that the layer's last rollback replaced; empty if there was none."""
     key = keys.index_key(layer)
@@ -309,7 +291,7 @@ def announce(layer: Layer, stores: Stores, *, keep: bool = False) -> None:
     With `keep`, the revision in its addresses stays, if it has one: few tiles changed, and the CDN forgets these.
     """
     old = named(layer.id, stores.tiles) if keep else ""
-    _put_tilejson(layer, stores, layer.revision if old in ("", history.UNKNOWN) else old)
+    put_tilejson(layer, stores, layer.revision if old in ("", history.UNKNOWN) else old)
 
 
 def has_other_address(layer: str, stores: Stores) -> bool:
@@ -319,12 +301,17 @@ def has_other_address(layer: str, stores: Stores) -> bool:
 
 def rewrite_address(layer: Layer, stores: Stores) -> None:
     """Rewrite TileJSON with the address of `stores`; keep the revision in it."""
-    _put_tilejson(layer, stores, addressed(layer, stores.tiles))
+    put_tilejson(layer, stores, addressed(layer, stores.tiles))
 
 
-def _put_tilejson(layer: Layer, stores: Stores, revision: str) -> None:
-    public = tilejson(layer, stores.url, revision)
-    stores.tiles.put(keys.tilejson_key(layer.id), public, content_type="application/json", cache_control="no-cache")
+def put_tilejson(layer: Layer, stores: Stores, revision: str, *, expected: str | None = None) -> None:
+    """Put the TileJSON of a layer with `revision` in its addresses; for `expected` see `Store.put`.
+
+    Raises:
+        Changed: it is not the TileJSON of that version.
+    """
+    key, public = keys.tilejson_key(layer.id), tilejson(layer, stores.url, revision)
+    stores.tiles.put(key, public, content_type="application/json", cache_control="no-cache", expected=expected)
 
 
 def shown(layer: str, tiles: Store) -> str:

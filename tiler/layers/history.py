@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 
-from tiler.errors import CatalogError, MissingObject
+from tiler.errors import CatalogError, Changed, MissingObject
 from tiler.inputs import read_json
 from tiler.keys import SHARED, history_key, index_key, sources_prefix
 from tiler.layers.version import check_version
@@ -73,21 +74,31 @@ def sound(sources: Store, layer: str) -> bool:
     return True
 
 
-def follow(sources: Store, layer: str, known: Sequence[Publication], revision: str) -> None:
-    """Add `revision`, which has just been published, to the `known` publications."""
-    if known and known[-1].revision != revision:
-        record(sources, layer, (*known, _latest(sources, layer, revision)))
+def follow(sources: Store, layer: str, known: Sequence[Publication], revision: str, recorded: str) -> None:
+    """Add `revision`, which has just been published, to the `known` publications.
+
+    `recorded` is the version of the history that these were read from. If another publication has followed and recorded
+    both already, nothing is added.
+    """
+    if not known or known[-1].revision == revision:
+        return
+    with suppress(MissingObject, Changed):  # the layer was removed, or both are recorded
+        record(sources, layer, (*known, _latest(sources, layer, revision)), expected=recorded)
 
 
 def _latest(sources: Store, layer: str, revision: str) -> Publication:
     return Publication(revision, sources.written(index_key(layer)))
 
 
-def record(sources: Store, layer: str, known: Sequence[Publication]) -> None:
-    """Put the history into the store."""
+def record(sources: Store, layer: str, known: Sequence[Publication], *, expected: str | None = None) -> None:
+    """Put the history into the store, with `expected` only over that version of it.
+
+    Raises:
+        Changed: the history is of another version.
+    """
     entries = [{"revision": each.revision, "at": each.at.isoformat() if each.at else None} for each in known]
     data = json.dumps({"version": VERSION, "publications": entries}, indent=1) + "\n"
-    sources.put(history_key(layer), data.encode(), content_type="application/json")
+    sources.put(history_key(layer), data.encode(), content_type="application/json", expected=expected)
 
 
 def forget(sources: Store, layer: str, revision: str) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 
 import numpy as np
 from affine import Affine
@@ -19,12 +19,13 @@ from tiler.layers.finished import copied
 from tiler.layers.pyramid import SIDE, Part, Place, Pyramid, across
 from tiler.raster.datasets import opened
 from tiler.raster.warp import KERNEL, enlarged, read
-from tiler.storage.gdal_reads import location, read_heads, shown
+from tiler.storage.cog_bytes import BlockWindow
+from tiler.storage.gdal_reads import location, read_ahead, shown
 from tiler.storage.store import Store
 
 NEAR = 1e-4  # pixels
 
-Find = Callable[[Place], Part | None]
+Find = Callable[[Collection[Place]], Mapping[Place, Part]]
 Location = Callable[[Part, int], tuple[str, int]]
 
 
@@ -50,7 +51,8 @@ class PartPixels:
         """The requested tiles, which are blocks of a part; see `tiler.layers.finished.copied`."""
         tier, level = self._pyramid.tier_of(block.z)
         side = max(1, min(SIDE, 1 << self._pyramid.zoom_of(tier)) >> level)
-        part = self._find(Place(tier, block.x // side, block.y // side))
+        place = Place(tier, block.x // side, block.y // side)
+        part = self._find([place]).get(place)
         tiles = list(block.tiles(mask))
         if part is None:
             yield from ((tile, None) for tile in tiles)
@@ -89,8 +91,8 @@ class PartPixels:
         bands, dtype = len(self._layer.bands), self._pyramid.dtype
         return read_parts(self._find, self._location, tier, zoom, level, window, bands=bands, dtype=dtype)
 
-    def _find(self, place: Place) -> Part | None:
-        return self._pyramid.part(self._layer.id, self._sources, place)
+    def _find(self, places: Collection[Place]) -> Mapping[Place, Part]:
+        return self._pyramid.parts_at(self._layer.id, self._sources, places)
 
     def _location(self, part: Part, level: int) -> tuple[str, int]:
         return location(self._sources, keys.part_key(self._layer.id, part.name), part.layout.head), level
@@ -109,23 +111,22 @@ def read_parts(
 ) -> Area:
     """Pixels of `window` from a level of a tier that is cut at `zoom`; transparent where there is no part.
 
-    The window's zoom is that of the level; its columns count modulo the world. `location` gives the name
-    of the COG that holds a level of a part, and the level in it.
+    The window's zoom is that of the level; its columns count modulo the world. `find` gives the parts at
+    some places, `location` the name of the COG that holds a level of a part, and the level in it.
 
     Raises:
         SourceReadError: a part cannot be read.
+        StoreError: the store failed.
     """
-    pieces = [
-        (y, x, piece, part)
-        for y, x, piece, place in _pieces(tier, zoom, level, window)
-        if (part := find(place)) is not None
-    ]
+    cut = list(_pieces(tier, zoom, level, window))
+    parts = find([place for *_, place in cut])
+    pieces = [(y, x, piece, parts[place]) for y, x, piece, place in cut if place in parts]
     if len(pieces) == 1 and pieces[0][2].width == window.width and pieces[0][2].height == window.height:
         ((_, _, piece, part),) = pieces
         return _read(location, part, level, piece, bands)
     values = np.moveaxis(np.zeros((window.height, window.width, bands), dtype), -1, 0)
     mask = np.zeros((window.height, window.width), np.uint8)
-    read_heads([location(part, level)[0] for *_, part in pieces])
+    read_ahead([_block_window(location, part, level, piece) for *_, piece, part in pieces])
     for y, x, piece, part in pieces:
         found, opacity = _read(location, part, level, piece, bands)
         target = slice(y, y + piece.height), slice(x, x + piece.width)
@@ -134,10 +135,25 @@ def read_parts(
     return values, mask
 
 
+def _block_window(location: Location, part: Part, level: int, window: Window) -> BlockWindow:
+    """The blocks with the pixels of a window."""
+    left, top = _offset(part, level, window)
+    rows, columns = (
+        slice(max(0, start) // TILE, max(0, -(-(start + size) // TILE)))
+        for start, size in ((top, window.height), (left, window.width))
+    )
+    return BlockWindow(*location(part, level), rows, columns)
+
+
 def _read(location: Location, part: Part, level: int, window: Window, bands: int) -> Area:
-    layout, (path, own) = part.layout, location(part, level)
-    place = (window.x - (layout.x * TILE >> level), window.y - (layout.y * TILE >> level), window.width, window.height)
-    return read(_opened(part, path, own, level), place, bands=bands, masked=not layout.opaque)
+    path, own = location(part, level)
+    place = (*_offset(part, level, window), window.width, window.height)
+    return read(_opened(part, path, own, level), place, bands=bands, masked=not part.layout.opaque)
+
+
+def _offset(part: Part, level: int, window: Window) -> tuple[int, int]:
+    """The column and row, in pixels, of a window in a level of a part."""
+    return window.x - (part.layout.x * TILE >> level), window.y - (part.layout.y * TILE >> level)
 
 
 def _opened(part: Part, path: str, own: int, level: int) -> DatasetReader:

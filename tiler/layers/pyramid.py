@@ -10,9 +10,10 @@ from __future__ import annotations
 import hashlib
 import json
 import threading
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -22,6 +23,7 @@ from tiler.errors import CatalogError, MissingObject
 from tiler.grid import MAX_ZOOM
 from tiler.inputs import read_json
 from tiler.layers.cog_layout import CogLayout
+from tiler.storage.concurrent import together
 from tiler.storage.store import Store
 
 SIDE = 64  # tiles along a part's side
@@ -104,26 +106,29 @@ class Pyramid:
         """The number of tiers."""
         return self.z // SERVED + 1
 
-    def part(self, layer: str, sources: Store, place: Place) -> Part | None:
-        """The part at a place; None if it would be empty.
+    def parts_at(self, layer: str, sources: Store, places: Collection[Place]) -> dict[Place, Part]:
+        """The parts at some places, without those that would be empty.
 
         Raises:
             CatalogError: the manifest is damaged.
             StoreError: it could not be read.
         """
-        name = self.shards.get((place.tier, place.column // SHARD, place.row // SHARD))
-        return None if name is None else shard(sources, keys.shard_key(layer, name)).get(place)
+        squares = {(place.tier, place.column // SHARD, place.row // SHARD) for place in places}
+        every = self._parts(layer, sources, squares)
+        return {place: every[place] for place in places if place in every}
 
     def parts(self, layer: str, sources: Store) -> dict[Place, Part]:
         """All parts.
 
         Raises:
-            CatalogError, StoreError: see `part`.
+            CatalogError, StoreError: see `parts_at`.
         """
-        every: dict[Place, Part] = {}
-        for name in self.shards.values():
-            every |= shard(sources, keys.shard_key(layer, name))
-        return every
+        return self._parts(layer, sources, self.shards)
+
+    def _parts(self, layer: str, sources: Store, squares: Iterable[tuple[int, int, int]]) -> dict[Place, Part]:
+        """All parts of some shards, which are read at the same time."""
+        names = [keys.shard_key(layer, self.shards[square]) for square in squares if square in self.shards]
+        return {place: part for each in together(partial(shard, sources), names) for place, part in each.items()}
 
 
 def _place(text: str) -> tuple[int, int, int]:

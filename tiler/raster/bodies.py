@@ -7,6 +7,8 @@ metres are longitudes and latitudes times a constant (Snyder, Map Projections, 1
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 from affine import Affine
@@ -19,9 +21,14 @@ ALIKE = 0.01  # largest relative difference from it of any ellipsoid of the eart
 AS_EARTH = "--as-earth"
 
 
-def horizontal(crs: CRS) -> dict[str, Any]:
+def horizontal(crs: CRS) -> Mapping[str, Any]:
     """The horizontal part of a CRS as PROJJSON; empty if PROJ cannot express it."""
-    part: dict[str, Any] = crs.to_dict(projjson=True)
+    return _horizontal(crs.to_wkt())
+
+
+@lru_cache  # most scenes of a layer have the same CRS
+def _horizontal(wkt: str) -> Mapping[str, Any]:
+    part: dict[str, Any] = CRS.from_wkt(wkt).to_dict(projjson=True)
     while inner := part.get("source_crs") or next(iter(part.get("components", ())), None):
         part = inner
     return part

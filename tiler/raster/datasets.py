@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import atexit
 import math
+import os
 import re
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 from xml.etree import ElementTree as ET
@@ -25,14 +26,16 @@ from rasterio.session import DummySession
 
 from tiler.errors import MissingObject, SourceReadError, StoreError
 from tiler.raster import amplitude, bodies, gcps, s3_reads, subdatasets, vrt
+from tiler.raster.geokeys import Reader
 from tiler.raster.options import Nodata, Options
 from tiler.storage import cog_header, gdal_reads
 
 T = TypeVar("T")
 
 OPEN_DATASETS = 128  # open datasets cached per thread: the scenes of a part, so that none is opened twice
+BESIDE_FILE = "GDAL_DISABLE_READDIR_ON_OPEN"  # how GDAL looks for sidecars: FALSE lists the folder, TRUE asks by name
 NETWORK = {  # GDAL options for its own network reads
-    "GDAL_DISABLE_READDIR_ON_OPEN": "FALSE",
+    BESIDE_FILE: "FALSE",
     "GDAL_HTTP_CONNECTTIMEOUT": "10",
     "GDAL_HTTP_TIMEOUT": "60",
     "GDAL_HTTP_MAX_RETRY": "4",
@@ -56,6 +59,7 @@ DRIVERS = (
     *("KRO", "PCRaster", "LCP", "RMF", "RRASTER", "ACE2", "SIGDEM", "SDTS", "SAFE", "SENTINEL2"),
 )
 DESCRIPTIONS = ("VRT", "GTI")  # of them, those whose files refer to other files: on disks only
+FAR_DRIVERS = tuple(each for each in DRIVERS if each not in DESCRIPTIONS)
 INLINE = "vrt://"  # a VRT in one line: a name and options
 BESIDE = re.compile(r":::BASE:::[^/\\]*")  # metadata of overviews in the same folder as their raster
 REMOTE = re.compile(r"/vsi(s3|curl)/|(s3|https?)://")  # objects in S3 and on web servers
@@ -201,10 +205,11 @@ def _open(
     if level and not cog:  # the first in the cache: while it is open, GDAL does not read its directories again
         base = _cache.opened(path, state, 0, cog, open_options)
         if isinstance(base, vrt.VrtReader):
-            with translated(path), _environment(path, open_options):
+            with translated(path), rasterio.Env(session=DummySession(), **_settings(path, open_options)):
                 return base.overview(level)
     options: dict[str, Any] = {"OVERVIEW_LEVEL": level - 1} if level else {}
-    with translated(path), _environment(path, open_options, cog=cog) as env:
+    settings = {BESIDE_FILE: "EMPTY_DIR"} if cog else _settings(path, open_options)
+    with translated(path), rasterio.Env(session=DummySession(), **settings):
         opener = gdal_reads.opener(path)
         if cog or opener:
             dataset = rasterio.open(path, driver="GTiff", **options, **opener)
@@ -215,27 +220,14 @@ def _open(
                     dataset.close()  # here, because rasterio cannot close it in another thread
                     raise
             return dataset
-        drivers = None if open_options.trusted else _known(env, _drivers_for(path))
+        drivers = None if open_options.trusted else _known(FAR_DRIVERS if REMOTE.match(path) else DRIVERS)
         path = _part(path, drivers, open_options.subdataset)
-        dataset = DatasetReader(_parse_path(path), driver=drivers, **options)
-        description = None if base else _description(dataset, open_options)
+        dataset = Reader(_parse_path(path), driver=drivers, **options)
+        description = None if base is not None else _description(dataset, open_options)
         if description is None:
             return dataset
         dataset.close()
         return vrt.VrtReader(description, dataset.name)
-
-
-def _drivers_for(path: str) -> list[str]:
-    """The drivers that may open `path` unless it is trusted."""
-    return [each for each in DRIVERS if each not in DESCRIPTIONS or not REMOTE.match(path)]
-
-
-def _environment(path: str, open_options: OpenOptions, *, cog: bool = False) -> rasterio.Env:
-    """GDAL's options while it opens `path`: in S3 it lists a folder only for an object that has sidecars."""
-    if cog:
-        return rasterio.Env(session=DummySession(), GDAL_DISABLE_READDIR_ON_OPEN="EMPTY_DIR")
-    options = NETWORK | ({"GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR"} if is_lone(path, open_options) else {})
-    return rasterio.Env(session=DummySession(), **options)
 
 
 def is_lone(path: str, open_options: OpenOptions) -> bool:
@@ -289,14 +281,14 @@ def part_of(path: str, open_options: OpenOptions) -> str:
         StoreError: the store or the network failed.
     """
     _configure(path, open_options)
-    with translated(path), _environment(path, open_options) as env:
-        return _part(path, None if open_options.trusted else _known(env, DRIVERS), open_options.subdataset)
+    with translated(path), rasterio.Env(session=DummySession(), **_settings(path, open_options)):
+        return _part(path, None if open_options.trusted else _known(DRIVERS), open_options.subdataset)
 
 
 def _part(path: str, drivers: list[str] | None, subdataset: str) -> str:
     if not subdataset:
         return path
-    with DatasetReader(_parse_path(path), driver=drivers) as whole:
+    with Reader(_parse_path(path), driver=drivers) as whole:
         return subdatasets.chosen(whole, subdataset)
 
 
@@ -324,9 +316,9 @@ def as_it_is(path: str, open_options: OpenOptions) -> Iterator[DatasetReader]:
         SourceReadError, StoreError: as `opened`.
     """
     _configure(path, open_options)
-    with translated(path), _environment(path, open_options) as env:
-        drivers = None if open_options.trusted else _known(env, DRIVERS)
-        with DatasetReader(_parse_path(path), driver=drivers) as dataset:
+    with translated(path), rasterio.Env(session=DummySession(), **_settings(path, open_options)):
+        drivers = None if open_options.trusted else _known(DRIVERS)
+        with Reader(_parse_path(path), driver=drivers) as dataset:
             yield dataset
 
 
@@ -340,8 +332,8 @@ def probed(path: str, drivers: Sequence[str], open_options: OpenOptions = PLAIN)
     _configure(path, open_options)
     with (
         translated(path),
-        _environment(path, open_options) as env,
-        DatasetReader(_parse_path(path), driver=_known(env, drivers)) as dataset,
+        rasterio.Env(session=DummySession(), **_settings(path, open_options)),
+        Reader(_parse_path(path), driver=_known(tuple(drivers))) as dataset,
     ):
         named = {key.upper(): value for key, value in dataset.tags(ns="OVERVIEWS").items()}.get("OVERVIEW_FILE")
         if drivers and named and not BESIDE.fullmatch(named):
@@ -354,16 +346,26 @@ def versions() -> tuple[str, str]:
     return rasterio.__gdal_version__, rasterio.__version__
 
 
-def _known(env: rasterio.Env, drivers: Sequence[str]) -> list[str] | None:
+@cache
+def _known(drivers: tuple[str, ...]) -> list[str] | None:
     """The `drivers` that this GDAL has; None means any driver."""
-    available = env.drivers()
+    with rasterio.Env(session=DummySession()) as env:
+        available = env.drivers()
     return [each for each in drivers if each in available] or None
+
+
+def _settings(path: str, open_options: OpenOptions) -> dict[str, str]:
+    """GDAL's options to open `path`. Listing a folder of many files takes longer than opening one of them."""
+    if os.path.isfile(path):  # noqa: PTH113 - speed
+        return NETWORK | {BESIDE_FILE: "TRUE"}
+    return NETWORK | {BESIDE_FILE: "EMPTY_DIR"} if is_lone(path, open_options) else NETWORK
 
 
 @atexit.register
 def forget() -> None:
-    """Close this thread's datasets, in case a member of a VRT or a sidecar, also one in S3, has changed."""
+    """Close this thread's datasets, in case a sidecar or a member of a VRT has changed, and drop what it read."""
     _cache.opened.cache_clear()
+    gdal_reads.forget()
     s3_reads.is_alone.cache_clear()
 
 

@@ -64,6 +64,12 @@ class Options:
             del changed["gcps"]
         return {name: value for name, value in changed.items() if name not in ACCESS}
 
+    def differing(self, other: Options) -> list[str]:
+        """The names of the options that differ from those of `other`, except those of access."""
+        ours, others = self.changed(), other.changed()
+        names = (name for name in self.__dataclass_fields__ if name in ours.keys() | others.keys())
+        return [name for name in names if repr(ours.get(name)) != repr(others.get(name))]  # NaN is equal to itself
+
     def read_alike(self, other: Options) -> bool:
         """Whether these options give the same headers of scenes as `other`; access to them does not matter."""
         return replace(other, **{name: getattr(self, name) for name in (*UNREAD, *ACCESS)}) == self

@@ -36,7 +36,8 @@ def pixels(dataset: DatasetReader, reading: Reading, **options: Any) -> tuple[Va
     if reading.masked:
         own = mask_of(dataset, reading, **options)
         mask = np.minimum(mask, own if reading.soft else np.where(own, np.uint8(255), np.uint8(0)))
-    mask[missing(values, nodata)] = 0
+    if nodata or values.dtype.kind == "f":
+        mask[missing(values, nodata)] = 0
     if reading.inverted is not None:
         values = values.dtype.type(reading.inverted) - values
     converted: Values = _rgb(values) if reading.cmyk else values

@@ -31,6 +31,7 @@ FORMER = CRS.from_proj4(
 MISPLACED = 0.02  # pixels; tiles of earlier versions count as wrong if they are further off
 FARTHEST = 1e11  # units from the origin of a CRS; the globe measures 1.6 billion inches
 GRID = 257  # points to look up along each side of a box
+SMALL = 5.0  # degrees of longitude
 POLAR = 89.9  # degrees of latitude; beyond, longitudes mean little
 AROUND = 0.84  # share of a turn that GDAL treats as a whole turn
 ON_EDGE = 1e-12  # turns, the rounding error of a longitude
@@ -106,8 +107,10 @@ def lonlat_bounds(dataset: DatasetReader) -> Bounds:
 
 def _outlined(dataset: DatasetReader) -> tuple[Bounds, bool]:
     """The bounds of the raster's outline as far as it is on the globe, and whether they are its full bounds."""
-    xs, ys = applied(dataset.transform, *_outline(dataset))
-    longitudes, latitudes = carried(dataset.crs, LONLAT, xs, ys)
+    points = _points(dataset, SIDES)
+    if not _is_plain(*points[1:]):
+        points = np.hstack([points, _points(dataset, INSIDE)])
+    xs, longitudes, latitudes = points
     known = np.isfinite(longitudes) & np.isfinite(latitudes)
     if not known.any():
         raise BadSource(dataset.name, f"none of it has a place on the globe in {called(dataset.crs)}: {NAME_CRS}")
@@ -166,14 +169,44 @@ def corners(dataset: DatasetReader) -> tuple[Coordinates, Coordinates]:
     return applied(dataset.transform, columns, rows)
 
 
-def _outline(dataset: DatasetReader) -> tuple[Coordinates, Coordinates]:
-    """Pixel corners: dense along the sides, sparse inside."""
+def _sides() -> tuple[Coordinates, Coordinates]:
+    """Points along the sides of a square of size 1."""
     along = np.linspace(0, 1, 513)
+    return np.concatenate([along, along, np.zeros(513), np.ones(513)]), np.concatenate(
+        [np.zeros(513), np.ones(513), along, along]
+    )
+
+
+def _inside() -> tuple[Coordinates, Coordinates]:
+    """Points in a square of size 1."""
     across = np.linspace(0, 1, 33)
-    inside = np.meshgrid(across, across)
-    columns = np.concatenate([along, along, np.zeros(513), np.ones(513), inside[0].ravel()])
-    rows = np.concatenate([np.zeros(513), np.ones(513), along, along, inside[1].ravel()])
+    columns, rows = np.meshgrid(across, across)
+    return columns.ravel(), rows.ravel()
+
+
+SIDES, INSIDE = _sides(), _inside()
+
+
+def _outline(dataset: DatasetReader, *parts: tuple[Coordinates, Coordinates]) -> tuple[Coordinates, Coordinates]:
+    """Pixel corners at `parts` of the raster: dense along the sides, sparse inside."""
+    columns, rows = (np.concatenate(each) for each in zip(*parts, strict=True))
     return columns * dataset.width, rows * dataset.height
+
+
+def _points(dataset: DatasetReader, part: tuple[Coordinates, Coordinates]) -> Coordinates:
+    """The coordinates in x, the longitudes and the latitudes of some points of the raster, `(3, points)`."""
+    xs, ys = applied(dataset.transform, *_outline(dataset, part))
+    return np.array([xs, *carried(dataset.crs, LONLAT, xs, ys)])
+
+
+def _is_plain(longitudes: Coordinates, latitudes: Coordinates) -> bool:
+    """Whether points along the sides of a raster bound all of it: it is small and near no pole nor end of its map.
+
+    Within it, longitudes and latitudes then have no extremes.
+    """
+    if not (np.isfinite(longitudes).all() and np.isfinite(latitudes).all()):
+        return False
+    return bool(np.ptp(longitudes) < SMALL and np.abs(latitudes).max() < MAX_LATITUDE)
 
 
 def _arc(longitudes: Coordinates, *, continuous: bool) -> tuple[float, float]:
@@ -322,7 +355,7 @@ def differs_in_place(dataset: DatasetReader, bounds: Bounds, resolution: float) 
     if not dataset.crs.is_geographic:
         return not _outlined(dataset)[1]
     try:
-        former = _box(dataset.name, *applied(dataset.transform, *_outline(dataset)), continuous=True)
+        former = _box(dataset.name, *applied(dataset.transform, *_outline(dataset, SIDES, INSIDE)), continuous=True)
     except BadSource:
         return True
     edges = np.abs(np.subtract(list(former), list(bounds)))

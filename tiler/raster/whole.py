@@ -163,7 +163,7 @@ def _resampled(values: Values, columns: Coordinates, rows: Coordinates) -> Area:
     weights = cubic(rows[down], values.shape[1]), cubic(columns[across], values.shape[2])
     shape = rows.size, columns.size
     out, mask = np.zeros((len(values), *shape), values.dtype), np.zeros(shape, np.uint8)
-    if all(weights):
+    if rows[down].size and columns[across].size:
         inner = resampled(values, *weights, values.dtype)
         if inner.shape[1:] == shape:
             return inner, None

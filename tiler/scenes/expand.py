@@ -19,7 +19,7 @@ from tiler.errors import BadSource, shown
 from tiler.inputs import METADATA, check_source
 from tiler.raster.options import Options
 from tiler.scenes import index_files, json_lists, text_lists
-from tiler.scenes.folders import Found, is_whole, matching, within
+from tiler.scenes.folders import Found, RealPaths, full_path, is_whole, matching, within
 from tiler.scenes.patterns import WILD, Pattern
 from tiler.scenes.s3_listing import Bucket
 from tiler.scenes.scene import Listed
@@ -212,23 +212,13 @@ def _object(address: str) -> Listed:
 
 
 def _one(file: Path) -> Found:
-    return Found(str(file.absolute()), os.path.realpath(file))
+    return Found(full_path(file), os.path.realpath(file))
 
 
 def _with_paths(scenes: Iterable[Listed]) -> list[tuple[str, Listed]]:
-    """The scenes of a list, each after its path without symbolic links; each folder is resolved once."""
-    folders: dict[str, str] = {}
-    found = []
-    for each in scenes:
-        folder, _, name = each.path.rpartition("/")
-        if "://" in each.path or not folder:
-            found.append((each.path, each))
-            continue
-        if folder not in folders:
-            folders[folder] = os.path.realpath(folder)
-        real = os.path.realpath(each.path) if os.path.islink(each.path) else f"{folders[folder]}/{name}"  # noqa: PTH114 - speed
-        found.append((real, each))
-    return found
+    """The scenes of a list, each after its path without symbolic links."""
+    real = RealPaths()
+    return [(each.path if "://" in each.path or "/" not in each.path else real.of(each.path), each) for each in scenes]
 
 
 def _read(source: str, file: Path) -> dict[str, Any]:

@@ -51,6 +51,34 @@ def selected(below: str, pattern: Pattern) -> bool:
     return is_raster(below) or (pattern.has_suffix and not SIDECARS.fullmatch(PurePosixPath(below).suffix))
 
 
+def full_path(path: str | Path) -> str:
+    """The absolute path of a file or folder, so that it has one address however it was reached.
+
+    Symbolic links stay, and so does `..` after one, if it leads elsewhere.
+    """
+    full = str(Path(path).absolute())
+    if "/.." not in full:
+        return full
+    tidy = os.path.normpath(full)
+    return tidy if os.path.realpath(tidy) == os.path.realpath(full) else full
+
+
+class RealPaths:
+    """Paths without symbolic links; each folder is resolved once."""
+
+    def __init__(self) -> None:
+        self._folders: dict[str, str] = {}
+
+    def of(self, path: str) -> str:
+        """The path of the file that an absolute `path` leads to."""
+        folder, _, name = path.rpartition("/")
+        if not folder or name in ("", "..") or os.path.islink(path):  # noqa: PTH114 - speed
+            return os.path.realpath(path)
+        if folder not in self._folders:
+            self._folders[folder] = os.path.realpath(folder)
+        return f"{self._folders[folder]}/{name}"
+
+
 def within(source: str, folder: Path) -> list[Found]:
     """The rasters in a folder and below it, sorted by path; hidden ones are not listed.
 
@@ -75,7 +103,7 @@ def matching(source: str, pattern: Pattern) -> list[Found]:
     Raises:
         BadSource: a folder cannot be read, or no file matches.
     """
-    root = Path(pattern.root or ".").absolute()
+    root = Path(full_path(pattern.root or "."))
     if not root.is_dir():
         raise BadSource(source, f"there is no folder {root}: check the pattern")
     length = len(str(root).rstrip("/")) + 1
@@ -91,7 +119,7 @@ def _walk(
 ) -> Iterator[tuple[Found, bool]]:
     """Each file below `folder`; with `whole`, also the folders that are rasters, marked with True."""
     seen: set[str] = set()
-    waiting = [(str(folder.absolute()), os.path.realpath(folder), 0)]
+    waiting = [(full_path(folder), os.path.realpath(folder), 0)]
     linked: list[tuple[str, str, int]] = []
     while waiting or linked:
         path, real, depth = waiting.pop() if waiting else linked.pop(0)

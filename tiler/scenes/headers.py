@@ -8,7 +8,9 @@ from functools import lru_cache, partial
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
+import rasterio
 from rasterio.crs import CRS
+from rasterio.session import DummySession
 
 from tiler.errors import BadOption, BadScenes, BadSource, SourceReadError, TilerError, without_queries
 from tiler.grid import Bounds
@@ -157,7 +159,8 @@ def _reader(options: Options, *, checksum: bool) -> Callable[[Sequence[_Wanted]]
 def _read_batch(options: Options, checksum: bool, batch: Sequence[_Wanted]) -> list[_Answer]:
     """Read scenes; those whose fingerprint is as before are not opened."""
     prints = dict(_fingerprints(options, batch, checksum=checksum))
-    answers = [_Answer(each.number, _read(options, each, prints[each.number])) for each in batch]
+    with rasterio.Env(session=DummySession()):  # one for all: it takes longer to enter than to use
+        answers = [_Answer(each.number, _read(options, each, prints[each.number])) for each in batch]
     forget()
     return answers
 

@@ -18,6 +18,7 @@ from tiler.storage import access
 WEB = re.compile(r"(?:/vsicurl/)?(https?://.+)", re.DOTALL)
 CONNECT, READ = 10, 60  # seconds
 REDIRECTS = 5
+UNSIGNED = "give a signed link again (`seeder refresh LAYER --replace LINK`), because query strings are never stored"
 
 
 def is_remote(path: str) -> bool:
@@ -68,7 +69,8 @@ def _on_web(url: str, *, strange: bool) -> str:
     if status >= 500 or status == 429:
         raise StoreError("read", name, f"HTTP status {status}")
     if status >= 400:
-        raise BadSource(name, f"HTTP status {status}: check its address, or renew the link if it is signed")
+        signed = "renew the link if it is signed" if url != name else UNSIGNED
+        raise BadSource(name, f"HTTP status {status}: check its address, or {signed}")
     whole = str(headers.get("Content-Range", "")).rpartition("/")[2] or headers.get("Content-Length", "")
     return f"{headers.get('ETag') or headers.get('Last-Modified', '')} {whole}"
 

@@ -113,6 +113,9 @@ class SceneGrid:
             if mask[part].size == 0 or mask[part].min() == 255:
                 continue
             found, opacity = self._pixels(self._scenes[index], box, across[0], down[0], mask[part].shape)
+            if not mask[part].any():  # nothing above it; values beneath a mask of 0 count for nothing
+                values[:, *part], mask[part] = found, opacity
+                continue
             better = opacity > mask[part]
             values[:, *part] = np.where(better, found, values[:, *part])
             mask[part] = np.where(better, opacity, mask[part])

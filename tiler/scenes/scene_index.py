@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -36,7 +37,7 @@ def _box(scene: Scene, z: int) -> tuple[float, float, float, float]:
     left = (bounds.west + 180) / 360 * world - margin
     right = left + bounds.width / 360 * world + 2 * margin
     north, south = (
-        world * (0.5 - float(np.arcsinh(np.tan(np.radians(each)))) / (2 * np.pi))
+        world * (0.5 - math.asinh(math.tan(math.radians(each))) / (2 * math.pi))
         for each in (bounds.north, bounds.south)
     )
     return left, north - margin, min(right, left + world), south + margin

@@ -40,6 +40,13 @@ class SceneList:
     overlap: Overlap = "last"
     asset: str = ""
 
+    def same_as(self, other: SceneList) -> bool:
+        """Whether both have the same scenes, dates and order; a signed URL is the same without its query string."""
+        ours, others = (
+            [(each.address, each.identity, each.listed.date) for each in one.scenes] for one in (self, other)
+        )
+        return (ours, self.overlap, self.asset) == (others, other.overlap, other.asset)
+
 
 def dump(scenes: Iterable[Scene], overlap: Overlap = "last", asset: str = "") -> bytes:
     """The stored form of a list: JSON, compressed by gzip if it is large. The same list gives the same bytes."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 HEAD = 2048  # bytes to distinguish XML from a raster
 ROOTS = re.compile(rb"<(VRTDataset|GDALTileIndexDataset|VRTDerived|VRTWarped)", re.IGNORECASE)
 SIDECARS = (".ovr", ".msk", ".aux", ".ovr.ovr", ".ovr.msk", ".msk.ovr", ".msk.msk")  # suffixes that GDAL looks for
+ENDS = (*SIDECARS, *(end.upper() for end in SIDECARS))
 # suffixes of other files that change how GDAL reads a raster; those of world files depend on the raster's own suffix
 OTHERS = (*SIDECARS, ".aux.xml", ".prj", ".hdr", ".wld", ".tfw", ".jgw", ".j2w", ".pgw", ".bpw")
 TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")  # first bytes of TIFF and BigTIFF
@@ -22,9 +24,9 @@ def head_of(file: Path) -> bytes:
 
 def sidecars(file: Path) -> Iterator[Path]:
     """The overview and mask files beside a raster."""
-    ends = [*SIDECARS, *(end.upper() for end in SIDECARS)]
-    names = [f"{stem}{end}" for stem in dict.fromkeys((file.name, file.stem)) for end in ends]
-    yield from (file.with_name(name) for name in names if name != file.name and is_file(file.with_name(name)))
+    folder = file.parent
+    names = (f"{stem}{end}" for stem in dict.fromkeys((file.name, file.stem)) for end in ENDS)
+    yield from (folder / name for name in names if name != file.name and os.path.isfile(f"{folder}/{name}"))  # noqa: PTH113
 
 
 def beside(file: str) -> Iterator[str]:

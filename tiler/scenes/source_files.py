@@ -26,6 +26,7 @@ from tiler.raster.datasets import (
     part_of,
     probed,
 )
+from tiler.scenes import text_lists
 from tiler.scenes.sidecars import ROOTS, head_of, is_file, sidecars
 
 DESCRIPTION = 1 << 28  # bytes of the largest VRT to read
@@ -182,18 +183,22 @@ class Walk:
             elif depth:
                 self.refuse(f"it refers to {name}, which is not a raster in a supported format on this disk", TRUST)
             else:
-                why = f"GDAL cannot open it ({error.__cause__ or error})"
-                if Path(name).is_dir():
-                    why = "it is a folder: ingest one raster, or a VRT of several (`gdalbuildvrt all.vrt FOLDER/*.tif`)"
-                elif UNKNOWN in why and not self.trusted:
-                    why += "; if it is a rare format, add --trust-source"
-                raise BadSource(self.source, why) from error
+                raise BadSource(self.source, self._unopened(name, error)) from error
         for each in listed or [name]:
             parts = self.take(each)
             if not depth:
                 self.first += parts
         for file in _on_disk(name):
             self.files.setdefault(file)
+
+    def _unopened(self, name: str, error: SourceReadError) -> str:
+        """The reason why no driver opens the source, with the cure if there is one."""
+        file, why = Path(name), f"GDAL cannot open it ({error.__cause__ or error})"
+        if file.is_dir():
+            return "it is a folder: ingest one raster, or a VRT of several (`gdalbuildvrt all.vrt FOLDER/*.tif`)"
+        if UNKNOWN in why and is_file(file) and text_lists.begins(head_of(file), file.parent):
+            return f"it is a text list: write @{name}"
+        return f"{why}; if it is a rare format, add --trust-source" if UNKNOWN in why and not self.trusted else why
 
     def take(self, name: str) -> list[Path]:
         """Record the files of a dataset."""

@@ -24,6 +24,7 @@ from urllib.parse import quote, urljoin, urlsplit
 from tiler.errors import BadSource, shortened, shown
 from tiler.inputs import check_source
 from tiler.raster.datasets import inline
+from tiler.scenes.folders import full_path
 from tiler.scenes.scene import Listed
 from tiler.scenes.source_files import ARCHIVE, FOREIGN, TRUST, beside
 from tiler.scenes.web import Web
@@ -60,8 +61,8 @@ class Here:
         path = name if foreign or described else self._placed(name.removeprefix("file://"))
         if not os.path.isfile(path):  # noqa: PTH113 - speed
             check_source(path)
-        if "/../" in path and os.path.realpath(tidy := os.path.normpath(path)) == os.path.realpath(path):
-            path = tidy  # the same scene has the same address however it was reached
+        if "/../" in path and path.startswith("/") and not path.startswith("/vsi"):
+            path = full_path(path)
         return Listed(shown(path), path, date)
 
     def _check(self, name: str, *, foreign: bool, described: bool) -> None:

@@ -9,10 +9,11 @@ from typing import TextIO
 
 from tiler.errors import BadOption, BadSource, shortened, shown
 from tiler.inputs import lines
-from tiler.scenes.folders import is_whole
+from tiler.scenes.folders import is_raster, is_whole
 from tiler.scenes.patterns import WILD
 
 LARGEST = 1 << 28  # characters of a list
+LONGEST = 1024  # characters of a name to look for
 OF_ITS_OWN = "give it as a source of its own"
 LISTS = (".json", ".geojson", ".gti", ".gti.gpkg")
 
@@ -32,6 +33,13 @@ def names(source: str, file: TextIO) -> Iterator[str]:
         raise BadSource(source, "it is not a text in UTF-8: save it in that encoding") from error
     except BadOption as error:
         raise BadSource(source, str(error)) from error
+
+
+def begins(head: bytes, folder: Path) -> bool:
+    """Whether a file in `folder` that begins with `head` is a text list, by its first name."""
+    text = head.decode("utf-8-sig", errors="replace").splitlines() if b"\0" not in head else []
+    first = next((line for line in map(str.strip, text) if line and not line.startswith("#")), "")
+    return is_raster(shown(first)) or (bool(first) and len(first) < LONGEST and (folder / first).exists())
 
 
 def check_one(source: str, name: str, path: str) -> None:

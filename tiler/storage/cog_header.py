@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Iterator, Sequence
-from itertools import pairwise
+from itertools import zip_longest
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -20,18 +20,31 @@ Part = Callable[[int, int], bytes]  # bytes of a file from an offset; fewer at i
 
 MAGIC = struct.pack("<2sHHH", b"II", 43, 8, 0)
 SIZES = {3: 2, 4: 4, 12: 8, 16: 8}  # bytes of the TIFF types in a baked COG
+WIDTH, BLOCK_WIDTH, OFFSETS, LENGTHS = 256, 322, 324, 325
 ENTRY = np.dtype([("tag", "<u2"), ("kind", "<u2"), ("count", "<u8"), ("value", "<u8")])
-SUBFILE, OFFSETS, LENGTHS = 254, 324, 325
+SUBFILE = 254
 MASK = 4  # in the value of SUBFILE
 Sizes = npt.NDArray[np.uint64]
 
 
 class Image(NamedTuple):
-    """The block offsets and sizes of a directory, in bytes; whether it is a mask."""
+    """The block offsets and sizes of a directory, in bytes; its columns of blocks; whether it is a mask."""
 
     offsets: Sizes
     sizes: Sizes
+    columns: int
     masked: bool
+
+
+class Level(NamedTuple):
+    """The offset and size of each block of a level, and the size of the mask directly behind it.
+
+    All are `(rows, columns)`, in bytes; 0 for no block and for no mask there.
+    """
+
+    offsets: Sizes
+    sizes: Sizes
+    behind: Sizes
 
 
 class _DamagedError(Exception):
@@ -72,21 +85,25 @@ def _levels(images: Sequence[Image], *, together: bool) -> Iterator[Sequence[Ima
             yield (image, *(each for each in following if each.masked and len(each.sizes) == len(image.sizes)))
 
 
-def masks_behind(part: Part, size: int) -> dict[int, int]:
-    """The size of the mask behind each block that is followed by one, by the offset of the block.
+def levels(part: Part, size: int) -> list[Level]:
+    """The blocks of each level of a baked COG, from the base.
 
     Empty for a damaged header, or if `part` raises LookupError: it is too long to read here.
     """
-    found: dict[int, int] = {}
     try:
         images, _ = _images(part, size)
     except (_DamagedError, LookupError):
-        return found
-    for image, mask in pairwise(images):
-        if mask.masked and len(image.sizes) == len(mask.sizes):
-            behind = (mask.sizes > 0) & (image.offsets + image.sizes == mask.offsets)
-            found.update(zip(image.offsets[behind].tolist(), mask.sizes[behind].tolist(), strict=True))
-    return found
+        return []
+    return [_level(image, mask) for image, mask in zip_longest(images, images[1:]) if not image.masked]
+
+
+def _level(image: Image, following: Image | None) -> Level:
+    """The level of an image; the directory that follows may have its masks."""
+    behind = np.zeros_like(image.sizes)
+    if following and following.masked and len(following.sizes) == len(image.sizes):
+        behind = np.where(image.offsets + image.sizes == following.offsets, following.sizes, behind)
+    shape = (-1, image.columns)
+    return Level(image.offsets.reshape(shape), image.sizes.reshape(shape), behind.reshape(shape))
 
 
 def block_lists(part: Part, size: int) -> list[tuple[Sizes, Sizes]] | None:
@@ -120,8 +137,11 @@ def _images(part: Part, size: int) -> tuple[list[Image], int]:
                 lists[int(entry["tag"])] = np.frombuffer(data, f"<u{SIZES[int(entry['kind'])]}").astype(np.uint64)
         if set(lists) != {OFFSETS, LENGTHS} or len(lists[OFFSETS]) != len(lists[LENGTHS]):
             raise _DamagedError
-        kind = int(entries["value"][entries["tag"] == SUBFILE][0]) if SUBFILE in entries["tag"] else 0
-        images.append(Image(lists[OFFSETS], lists[LENGTHS], masked=bool(kind & MASK)))
+        kind, width, block = (_value(entries, tag) for tag in (SUBFILE, WIDTH, BLOCK_WIDTH))
+        columns = -(-width // block) if block else 0
+        if not columns or len(lists[OFFSETS]) % columns:
+            raise _DamagedError
+        images.append(Image(lists[OFFSETS], lists[LENGTHS], columns, masked=bool(kind & MASK)))
         at = following
     return images, end
 
@@ -136,6 +156,12 @@ def _directory(part: Part, at: int) -> tuple[npt.NDArray[Any], int]:
     if not (np.diff(entries["tag"].astype(int)) > 0).all() or not set(entries["kind"].tolist()) <= SIZES.keys():
         raise _DamagedError
     return entries, int.from_bytes(data[-8:], "little")
+
+
+def _value(entries: npt.NDArray[Any], tag: int) -> int:
+    """The value of an entry with one number; 0 without the entry."""
+    found = entries[entries["tag"] == tag]
+    return int(found["value"][0]) & (1 << 8 * SIZES[int(found["kind"][0])]) - 1 if len(found) else 0
 
 
 def _places(entries: npt.NDArray[Any], at: int, later: bool) -> Iterator[int]:

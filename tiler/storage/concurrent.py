@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from functools import cache
 from itertools import islice
@@ -29,7 +29,7 @@ def overlap(call: Callable[[T], R], items: Iterable[T]) -> Generator[R, None, No
         while True:
             try:
                 for item in islice(source, 0 if fault else THREADS - len(running)):
-                    running.add(_threads().submit(call, item))
+                    running.add(_threads("overlap").submit(call, item))
             except TilerError as error:
                 fault = error
             if not running:
@@ -46,6 +46,14 @@ def overlap(call: Callable[[T], R], items: Iterable[T]) -> Generator[R, None, No
         raise fault
 
 
+def together(call: Callable[[T], R], items: Sequence[T]) -> list[R]:
+    """The results of `call` for each of a few `items`, in their order; the calls are made at the same time.
+
+    A call within `overlap` may wait for it: it has its own threads. The first error is raised.
+    """
+    return list(map(call, items) if len(items) < 2 else _threads("together").map(call, items))
+
+
 def in_batches(items: Iterable[T], size: int) -> Iterator[list[T]]:
     """`items` in lists of `size`, the last one shorter."""
     source = iter(items)
@@ -54,5 +62,5 @@ def in_batches(items: Iterable[T], size: int) -> Iterator[list[T]]:
 
 
 @cache
-def _threads() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(THREADS, "overlap")
+def _threads(name: str) -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(THREADS, name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import re
 import shutil
@@ -16,6 +17,7 @@ from tiler.errors import StoreError
 
 READ_ONLY = (errno.EACCES, errno.EPERM, errno.EROFS)
 ALLOW_WRITING = "allow writing there, or choose another data folder"
+WITHOUT_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
 OS_ERROR = re.compile(r"\(os error (\d+)\)")
 
 
@@ -86,3 +88,42 @@ def move(path: Path, target: Path) -> None:
             staged.unlink(missing_ok=True)
             raise
         path.unlink()
+
+
+@contextmanager
+def locked(file: Path) -> Iterator[None]:
+    """Exclude other threads and processes that lock `file`, until the end of the block. `file` itself is not opened.
+
+    A killed process releases its lock. Where the file system has no locks, nobody is excluded.
+    """
+    path = file.with_name(f"{file.name}#0")  # no listing shows such a name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    while True:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+        try:
+            _lock(descriptor)
+            if _is_open(path, descriptor):  # otherwise the last holder has removed it meanwhile
+                try:
+                    yield
+                finally:
+                    path.unlink(missing_ok=True)
+                return
+        finally:
+            os.close(descriptor)
+
+
+def _lock(descriptor: int) -> None:
+    """Wait for the lock of an open file, if its file system has locks."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+    except OSError as error:
+        if error.errno not in WITHOUT_LOCKS:
+            raise
+
+
+def _is_open(path: Path, descriptor: int) -> bool:
+    """Whether `path` still names the open file."""
+    try:
+        return os.path.samestat(path.stat(), os.fstat(descriptor))
+    except FileNotFoundError:
+        return False

@@ -10,30 +10,41 @@ from __future__ import annotations
 import os
 import re
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
-from functools import cache, lru_cache
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import lru_cache
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from rasterio.abc import FileContainer, MultiByteRangeResourceContainer
 
 from tiler.errors import MissingObject
-from tiler.storage import cog_header
+from tiler.storage.cog_bytes import PAGE, BlockWindow, CogBytes, Span
+from tiler.storage.concurrent import together
 from tiler.storage.store import Store
 
 T = TypeVar("T")
 
-PAGE = 1 << 16  # bytes per read of a file's directories beyond the first read
-PAGES = 32  # cached pages per file
 HEAD = 1 << 22  # most bytes of the first read: they take as long as a few more requests
-FILES = 16  # files with cached pages
-AT_ONCE = 9  # headers read at the same time: a tile and its neighbours lie in four parts at most, a chunk in nine
+FILES = 16  # files whose headers are kept
+KEPT = 1 << 23  # bytes of blocks that a thread keeps: GDAL reads a block again for each enlarged tile
 
 _MOUNT = re.compile(r"(?:/vsi\w+/)?/tiler-store-(\d+)-(\d+)/(.+)")
 _stores: list[Store] = []
-_local = threading.local()
+Blocks = dict[tuple[str, Span], bytes]  # by path and span, each with the mask behind it
+
+
+class _Local(threading.local):
+    """A thread's last error below GDAL, and the blocks that it used last, in this order, with their size in bytes."""
+
+    def __init__(self) -> None:
+        self.fault: BaseException | None = None
+        self.blocks: OrderedDict[tuple[str, Span], bytes] = OrderedDict()
+        self.size = 0
+
+
+_local = _Local()
 
 
 def location(store: Store, key: str, head: int = PAGE) -> str:
@@ -76,24 +87,57 @@ def header(path: str) -> Iterator[tuple[Callable[[int, int], bytes], int]]:
         yield lambda start, length: os.pread(file.fileno(), length, start), os.fstat(file.fileno()).st_size
 
 
-def read_heads(paths: Sequence[str]) -> None:
-    """Read the headers of several files from `location` at the same time, so that opening them waits once.
+def read_ahead(windows: Iterable[BlockWindow]) -> None:
+    """Read the headers and the blocks of several files at the same time, so that GDAL does not wait for each in turn.
 
-    An error is left to the opening of the file.
+    They take the requests that GDAL would make. A missing file is left to its opening.
+
+    Raises:
+        StoreError: the store failed.
     """
-    mounted = [path for path in paths if _mounted(path)]
-    if len(mounted) > 1:
-        list(_threads().map(_try, mounted))
+    by_path: dict[str, list[BlockWindow]] = {}
+    for window in windows:
+        if _mounted(window.path):
+            by_path.setdefault(window.path, []).append(window)
+    if len(by_path) < 2:
+        return
+    kept = _local.blocks
+
+    def read(path: str) -> Blocks:
+        try:
+            cog = _cog(path)
+        except MissingObject:
+            return {}
+        return _blocks(path, cog, [span for window in by_path[path] for span in cog.stretches(window)], kept)
+
+    _keep({key: data for blocks in together(read, list(by_path)) for key, data in blocks.items()})
 
 
-def _try(path: str) -> None:
-    with suppress(Exception):
-        _pages(path)
+def _blocks(path: str, cog: CogBytes, stretches: Iterable[Span], kept: Blocks) -> Blocks:
+    """Blocks with their masks: those `kept`, and the others in few parallel requests."""
+    found = {(path, span): kept.get((path, span)) for span in stretches}
+    missing = [span for (_, span), data in found.items() if data is None]
+    read = dict(zip(missing, cog.read(missing), strict=True))
+    return {key: read[key[1]] if data is None else data for key, data in found.items()}
 
 
-@cache
-def _threads() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(AT_ONCE, "heads")
+def _keep(blocks: Blocks) -> None:
+    """Keep blocks in this thread. If some are new, drop others beyond KEPT bytes, those not used for longest first."""
+    kept, before = _local.blocks, _local.size
+    for key, data in blocks.items():
+        _local.size += 0 if key in kept else len(data)
+        kept[key] = data
+        kept.move_to_end(key)
+    excess = _local.size - KEPT if _local.size > before else 0
+    while excess > 0 and (oldest := next(iter(kept))) not in blocks:
+        dropped = len(kept.pop(oldest))
+        excess, _local.size = excess - dropped, _local.size - dropped
+
+
+def forget() -> None:
+    """Drop the blocks that this thread keeps."""
+    _local.blocks.clear()
+    _local.size = 0
 
 
 def opener(path: str) -> dict[str, Any]:
@@ -114,8 +158,7 @@ def _mounted(path: str) -> tuple[Store, str, int] | None:
 
 def fault() -> BaseException | None:
     """Return and clear this thread's last error below GDAL."""
-    last: BaseException | None = getattr(_local, "fault", None)
-    _local.fault = None
+    last, _local.fault = _local.fault, None
     return last
 
 
@@ -124,7 +167,7 @@ def _guarded(request: Callable[[], T], default: T) -> T:
 
     Until that error is taken, no further request is made, because GDAL would continue and wait for each of them.
     """
-    if not isinstance(getattr(_local, "fault", None), MissingObject | None):
+    if not isinstance(_local.fault, MissingObject | None):
         return default
     try:
         return request()
@@ -133,70 +176,19 @@ def _guarded(request: Callable[[], T], default: T) -> T:
         return default
 
 
-class _Pages:
-    """The bytes of one object's directories that were read so far."""
-
-    def __init__(self, store: Store, key: str, head: int) -> None:
-        self.store, self.key = store, key
-        self._head, self.size = store.first(key, head)
-        self._kept: dict[int, bytes] = {}
-        self._behind = cog_header.masks_behind(self.head, self.size)  # bytes of masks behind blocks
-        self._masks: dict[int, bytes] = {}  # of the blocks that were read last, by offset
-
-    def head(self, start: int, length: int) -> bytes:
-        """`length` bytes from `start`, if the first read has them; fewer at the object's end.
-
-        Raises:
-            LookupError: they were not read.
-        """
-        if start + length > len(self._head) < self.size:
-            raise LookupError
-        return self._head[start : start + length]
-
-    def part(self, start: int, length: int) -> bytes:
-        """`length` bytes from `start`; the object must have them all."""
-        if start + length <= len(self._head):
-            return self._head[start : start + length]
-        if length > PAGE or start in self._behind or start in self._masks:
-            return self.ranges([start], [length])[0]
-        first, last = start // PAGE, (start + length - 1) // PAGE
-        data = b"".join(self._page(number) for number in range(first, last + 1))
-        return data[start - first * PAGE :][:length]
-
-    def ranges(self, starts: Sequence[int], lengths: Sequence[int]) -> list[bytes]:
-        """Blocks; the masks behind them are read in the same requests, and kept for the next call."""
-        masks = self._masks
-        if all(len(masks.get(start, b"")) == length for start, length in zip(starts, lengths, strict=True)):
-            return [masks[start] for start in starts]
-        longer = [length + self._behind.get(start, 0) for start, length in zip(starts, lengths, strict=True)]
-        parts = self.store.ranges(self.key, starts, longer)
-        blocks = list(zip(starts, lengths, parts, strict=True))
-        self._masks = {start + length: part[length:] for start, length, part in blocks if len(part) > length}
-        return [part[:length] for _, length, part in blocks]
-
-    def _page(self, number: int) -> bytes:
-        if number not in self._kept:
-            start = number * PAGE
-            (data,) = self.store.ranges(self.key, [start], [min(PAGE, self.size - start)])
-            if len(self._kept) == PAGES:
-                del self._kept[max(self._kept)]  # the first pages are read most often
-            self._kept[number] = data
-        return self._kept[number]
-
-
 @lru_cache(maxsize=FILES)
-def _pages(path: str) -> _Pages:
+def _cog(path: str) -> CogBytes:
     mount = _mounted(path)
     if not mount:
         raise MissingObject(path)
-    return _Pages(*mount)
+    return CogBytes(*mount)
 
 
 class _File:
     """An open object with its own position."""
 
-    def __init__(self, pages: _Pages) -> None:
-        self._pages = pages
+    def __init__(self, path: str, cog: CogBytes) -> None:
+        self._path, self._cog = path, cog
         self._at = 0
 
     def __enter__(self) -> Self:
@@ -206,37 +198,53 @@ class _File:
         pass
 
     def head(self, start: int, length: int) -> bytes:
-        """See `_Pages.head`."""
-        return self._pages.head(start, length)
+        """See `CogBytes.head`."""
+        return self._cog.head(start, length)
 
     def tell(self) -> int:
         return self._at
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        self._at = offset + {os.SEEK_SET: 0, os.SEEK_CUR: self._at, os.SEEK_END: self._pages.size}[whence]
+        self._at = offset + {os.SEEK_SET: 0, os.SEEK_CUR: self._at, os.SEEK_END: self._cog.size}[whence]
         return self._at
 
     def read(self, length: int = -1) -> bytes:
-        left = max(0, self._pages.size - self._at)
+        left = max(0, self._cog.size - self._at)
         length = left if length < 0 else min(length, left)
         if not length:
             return b""
-        data = _guarded(lambda: self._pages.part(self._at, length), b"")
+        data = _guarded(lambda: self._part(self._at, length), b"")
         self._at += len(data)
         return data
 
     def get_byte_ranges(self, offsets: Sequence[int], sizes: Sequence[int]) -> list[bytes]:
         """The blocks of a window, in few parallel requests."""
-        if any(offset + size > self._pages.size for offset, size in zip(offsets, sizes, strict=True)):
+        if any(offset + size > self._cog.size for offset, size in zip(offsets, sizes, strict=True)):
             return [b"" for _ in sizes]  # the header points beyond the end: the file is damaged
-        return _guarded(lambda: self._pages.ranges(offsets, sizes), [b"" for _ in sizes])
+        return _guarded(lambda: self._blocks(list(zip(offsets, sizes, strict=True))), [b"" for _ in sizes])
+
+    def _part(self, start: int, length: int) -> bytes:
+        """A block, a mask, or bytes of the directories."""
+        if self._cog.stretch(start, length):
+            return self._blocks([(start, length)])[0]
+        return self._cog.part(start, length)
+
+    def _blocks(self, spans: Sequence[Span]) -> list[bytes]:
+        """Blocks or masks; blocks are kept with the masks behind them."""
+        stretches = [self._cog.stretch(*span) or span for span in spans]
+        blocks = _blocks(self._path, self._cog, stretches, _local.blocks)
+        _keep(blocks)
+        return [
+            blocks[self._path, stretch][start - stretch[0] : start - stretch[0] + length]
+            for stretch, (start, length) in zip(stretches, spans, strict=True)
+        ]
 
 
 class _Opener:
     """A filesystem for rasterio."""
 
     def open(self, path: str, _mode: str = "r", **_: Any) -> _File:
-        return _File(self._at(path))
+        return _File(path, self._at(path))
 
     def isfile(self, path: str) -> bool:
         return self.size(path) > 0
@@ -256,11 +264,11 @@ class _Opener:
     def size(self, path: str) -> int:
         return self._at(path).size
 
-    def _at(self, path: str) -> _Pages:
-        pages = _guarded(lambda: _pages(path), None) if _mounted(path) else None
-        if pages is None:
+    def _at(self, path: str) -> CogBytes:
+        cog = _guarded(lambda: _cog(path), None) if _mounted(path) else None
+        if cog is None:
             raise FileNotFoundError(path)  # rasterio handles it
-        return pages
+        return cog
 
 
 FileContainer.register(_Opener)

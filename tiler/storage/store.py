@@ -3,36 +3,35 @@
 from __future__ import annotations
 
 import os
-import re
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from functools import cache, partial
+from hashlib import sha256
 from itertools import groupby
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
 import obstore
-from obstore.exceptions import BaseError
 from obstore.store import LocalStore, MemoryStore, S3Store
 
-from tiler import timing
-from tiler.errors import BadStore, MissingObject, StoreError, shortened
+from tiler.errors import BadStore, Changed, MissingObject, StoreError, shortened
 from tiler.settings import AMAZON, S3, Settings
 from tiler.storage import access
+from tiler.storage.bucket import bucket
 from tiler.storage.concurrent import in_batches, overlap
-from tiler.storage.folder import ALLOW_WRITING, forbidden, holds, inside, move
+from tiler.storage.faults import LOOK, READ, translated
+from tiler.storage.folder import ALLOW_WRITING, holds, inside, locked, move
 from tiler.storage.leftovers import sweep_beside
-from tiler.storage.upload import Destination, Progress, unwatched, upload
+from tiler.storage.upload import Destination, upload
+
+if TYPE_CHECKING:
+    from obstore import PutMode
 
 PAGE = 1000  # keys per ListObjectsV2 answer
 DELETE_BATCH = 1000  # keys per DeleteObjects call
-READ, LOOK = "read", "look for"  # verbs for which "not found" means a missing object
-CONNECT = "10s"  # timeout of a connection
-LONGEST_WAIT = 5.0  # seconds between two attempts of a request
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,14 +69,74 @@ class Store:
         """Whether listings are sorted, and a listing between two keys reads only the keys between them."""
         return isinstance(self.backend, S3Store)
 
-    def put(self, key: str, data: bytes, *, content_type: str, cache_control: str = "") -> None:
-        """Store `data` under `key`. Local stores keep no headers."""
-        with _translated("write", key):
-            headers = {"Content-Type": content_type} | ({"Cache-Control": cache_control} if cache_control else {})
+    def put(
+        self, key: str, data: bytes, *, content_type: str, cache_control: str = "", expected: str | None = None
+    ) -> None:
+        """Store `data` under `key`. Local stores keep no headers.
+
+        With `expected`, only over the object of that `version`, or, if it is empty, only if there is no object. One of
+        several such puts at once succeeds. An object of the same bytes counts as put: it may be this put's own, after
+        an answer was lost.
+
+        Raises:
+            Changed: the object is another than `expected`; it is left as it is.
+        """
+        headers = {"Content-Type": content_type} | ({"Cache-Control": cache_control} if cache_control else {})
+        if expected is None:
+            self._put(key, data, headers)
+            return
+        try:
+            self._put_over(expected, key, data, headers)
+        except Changed:
+            if not self.holds(key, data):
+                raise
+
+    def _put_over(self, expected: str, key: str, data: bytes, headers: dict[str, str]) -> None:
+        if self.root:
+            with translated("write", key):
+                self._check_version(key, expected)  # also that the key does not lead out of the folder
+                with locked(self.root / key):
+                    self._check_version(key, expected)
+                    self._put(key, data, headers)
+            return
+        try:
+            self._put(key, data, headers, {"e_tag": expected} if expected else "create")
+        except Changed:
+            bare = expected.strip('"')
+            if bare == expected or self.version(key) != expected:
+                raise
+            self._put(key, data, headers, {"e_tag": bare})  # Ceph and others compare without the quotes they send
+
+    def _put(self, key: str, data: bytes, headers: dict[str, str], mode: PutMode = "overwrite") -> None:
+        with translated("write", key):
             attributes = None if isinstance(self.backend, LocalStore) else headers
-            obstore.put(self.backend, key, data, attributes=attributes, use_multipart=False)
+            obstore.put(self.backend, key, data, attributes=attributes, use_multipart=False, mode=mode)
         if self.root:
             sweep_beside(f"{self.root}/{key}")
+
+    def _check_version(self, key: str, expected: str) -> None:
+        if self.version(key) != expected:
+            raise Changed(key)
+
+    def version(self, key: str) -> str:
+        """A token of the object under `key`, for a `put` over it; it changes with the content. Empty without object."""
+        try:
+            if self.root:
+                return sha256(self.get(key)).hexdigest()
+            with translated(LOOK, key):
+                tag = obstore.head(self.backend, key)["e_tag"]
+        except MissingObject:
+            return ""
+        if not tag:
+            raise StoreError(LOOK, key, "the server sends no ETag")
+        return tag
+
+    def holds(self, key: str, data: bytes) -> bool:
+        """Whether the object under `key` has exactly these bytes."""
+        try:
+            return self.get(key) == data
+        except MissingObject:
+            return False
 
     def put_all(
         self, objects: Iterable[tuple[str, bytes]], *, content_type: str, cache_control: str, lone: bool = False
@@ -98,16 +157,13 @@ class Store:
         alone = lone or not isinstance(self.backend, S3Store)
         yield from map(put, objects) if alone else overlap(put, objects)
 
-    def put_file(self, key: str, path: Path, *, content_type: str, progress: Progress = unwatched) -> None:
-        """Move the file at `path`, of any size, to `key`.
-
-        The same call resumes a failed upload to S3; `progress` takes its bytes sent and all.
-        """
-        with _translated("write", key):
+    def put_file(self, key: str, path: Path, *, content_type: str) -> None:
+        """Move the file at `path`, of any size, to `key`. The same call resumes a failed upload to S3."""
+        with translated("write", key):
             if self.root:
                 move(path, self.root / key)
             elif isinstance(self.backend, S3Store):
-                upload(path, Destination(self.url, key, content_type, self.s3), progress)
+                upload(path, Destination(self.url, key, content_type, self.s3))
             else:
                 obstore.put(self.backend, key, path, attributes={"Content-Type": content_type})
             path.unlink(missing_ok=True)
@@ -118,7 +174,7 @@ class Store:
         Raises:
             MissingObject: the store has no such object.
         """
-        with _translated(READ, key):
+        with translated(READ, key):
             return bytes(obstore.get(self.backend, key).bytes())
 
     def first(self, key: str, length: int) -> tuple[bytes, int]:
@@ -127,7 +183,7 @@ class Store:
         Raises:
             MissingObject: the store has no such object.
         """
-        with _translated(READ, key):
+        with translated(READ, key):
             answer = obstore.get(self.backend, key, options={"range": (0, length)})
             return bytes(answer.bytes()), answer.meta["size"]
 
@@ -137,14 +193,14 @@ class Store:
         Raises:
             MissingObject: the store has no such object.
         """
-        with _translated(READ, key):
+        with translated(READ, key):
             parts = obstore.get_ranges(self.backend, key, starts=starts, lengths=lengths)
             return [bytes(part) for part in parts]
 
     def has(self, key: str, *, least: int = 0) -> bool:
         """Whether `key` holds an object of at least `least` bytes."""
         try:
-            with _translated(LOOK, key):
+            with translated(LOOK, key):
                 return obstore.head(self.backend, key)["size"] >= least
         except MissingObject:
             return False
@@ -155,7 +211,7 @@ class Store:
         Raises:
             MissingObject: the store has no such object.
         """
-        with _translated(READ, key):
+        with translated(READ, key):
             return obstore.head(self.backend, key)["last_modified"]
 
     def clock(self, key: str) -> datetime:
@@ -175,7 +231,7 @@ class Store:
     def pages(self, prefix: str, *, after: str = "", before: str = "") -> Iterator[Sequence[Entry]]:
         """The same as `list`, one page of at most PAGE objects at a time."""
         folder = prefix.rstrip("/")
-        with _translated("list", prefix):
+        with translated("list", prefix):
             for page in obstore.list(self.backend, prefix, offset=after or None, chunk_size=PAGE):
                 objects = [item for item in page if item["path"] != folder]  # a folder marker that some tools create
                 kept = [item for item in objects if not before or item["path"] < before]
@@ -193,7 +249,7 @@ class Store:
 
     def below(self, prefix: str) -> tuple[tuple[str, ...], tuple[Entry, ...]]:
         """The names of folders and the objects directly below `prefix`."""
-        with _translated("list", prefix):
+        with translated("list", prefix):
             listing = obstore.list_with_delimiter(self.backend, prefix)
         names = tuple(folder.rstrip("/").rpartition("/")[2] for folder in listing["common_prefixes"])
         objects = (item for item in listing["objects"] if item["path"] != prefix.rstrip("/"))
@@ -205,7 +261,7 @@ class Store:
         Raises:
             MissingObject: the store has no such object.
         """
-        with _translated(READ, key):
+        with translated(READ, key):
             answer = obstore.get(self.backend, key)
             return bytes(answer.bytes()), str(answer.attributes.get("Content-Type", ""))
 
@@ -227,7 +283,7 @@ class Store:
         """The same for sorted keys of one folder and length, by a LIST from the first to the last."""
         before = keys[0][:-1] + chr(ord(keys[0][-1]) - 1) + "~"  # sorts just before the first key
         wanted, existing = set(keys), set[str]()
-        with _translated("list", keys[0]):
+        with translated("list", keys[0]):
             for page in obstore.list(self.backend, keys[0].rpartition("/")[0], offset=before):
                 existing.update(wanted.intersection(item["path"] for item in page if item["size"] >= least))
                 if any(item["path"] >= keys[-1] for item in page):
@@ -244,7 +300,7 @@ class Store:
             if self.root:
                 self._unlink(self.root, batch)
             else:
-                with _translated("delete", batch[0]):
+                with translated("delete", batch[0]):
                     obstore.delete(self.backend, batch)
 
     def _unlink(self, root: Path, batch: Sequence[str]) -> None:
@@ -253,7 +309,7 @@ class Store:
         within = cache(partial(inside, root=root))  # one check per folder
         for key in batch:
             try:
-                with _translated("delete", key):
+                with translated("delete", key):
                     if ".." in key.split("/") or not within((root / key).parent):
                         raise ValueError("it is outside the folder")
                     (root / key).unlink(missing_ok=True)
@@ -266,37 +322,6 @@ class Store:
         """Remove empty folders and leftovers of killed puts below `prefix` in a folder store; no listing shows them."""
         if self.root:
             shutil.rmtree(self.root / prefix, ignore_errors=True)
-
-
-@contextmanager
-def _translated(verb: str, key: str) -> Iterator[None]:
-    try:
-        yield
-    except FileNotFoundError as error:
-        if verb in (READ, LOOK):
-            raise MissingObject(key) from error
-        raise StoreError(verb, key, _first_line(error)) from error
-    except (BaseError, OSError, ValueError, NotImplementedError) as error:
-        cure = f"; {ALLOW_WRITING}" if forbidden(error) and verb not in (READ, LOOK) else ""
-        raise StoreError(verb, key, f"{_first_line(error)}{cure}") from error
-    except BaseException as error:
-        if type(error).__name__ != "PanicException":  # obstore's, of a range beyond an object's end
-            raise
-        raise StoreError(verb, key, _first_line(error)) from error
-
-
-def _first_line(error: BaseException) -> str:
-    """The message of an error without the debug output that follows it, with the code of an S3 answer and its cure."""
-    text = str(error) or type(error).__name__
-    match = re.search(r"<Code>(\w+)</Code>", text)
-    code = match[1] if match else ""
-    line = text.partition("\n")[0].partition("<?xml")[0].rstrip(": ") + (f" ({code})" if code else "")
-    if code in access.EXPIRED:
-        return f"{line}: {access.RENEW}"
-    if code in access.ELSEWHERE or "incorrectly configured region" in line:
-        region = re.search(r"<Region>([\w-]+)</Region>", text)
-        return f"{line}: set AWS_REGION to {region[1] if region else 'the region of the bucket'}"
-    return line
 
 
 @dataclass(frozen=True, slots=True)
@@ -334,7 +359,7 @@ def open_store(url: str, *, create: bool = False, s3: S3 = AMAZON) -> Store:
     if parts.scheme == "s3" and parts.netloc:
         try:
             s3 = access.completed(s3)
-            return Store(url, _bucket(url, s3), s3)
+            return Store(url, bucket(url, s3), s3)
         except access.NoAccess as error:
             raise BadStore(url, str(error)) from error
     if parts.scheme == "memory":
@@ -345,37 +370,6 @@ def open_store(url: str, *, create: bool = False, s3: S3 = AMAZON) -> Store:
 def _reopened(url: str, s3: S3) -> Store:
     """A store from its pickle."""
     return open_store(url, s3=s3)
-
-
-def _bucket(url: str, s3: S3) -> S3Store:
-    config: Any = {
-        name: value for name, value in (("endpoint", s3.endpoint), ("region", s3.region)) if value
-    }  # obstore reads the rest from the environment
-    try:
-        return S3Store.from_url(
-            url,
-            config=config,
-            client_options={
-                "allow_http": True,
-                "connect_timeout": CONNECT,
-                "timeout": f"{timing.STORE_REQUEST_SECONDS}s",
-            },
-            retry_config=_retries(s3.patience),
-            credential_provider=None if s3.keys else access.provider(),  # obstore reads only the environment
-        )
-    except (BaseError, ValueError) as error:
-        raise BadStore(url, _first_line(error)) from error
-
-
-def _retries(patience: float) -> Any:
-    """Retry settings of obstore: the last attempt at most `patience` seconds after the first."""
-    wait = min(LONGEST_WAIT, patience / 4)
-    first, longest = timedelta(seconds=min(0.1, wait)), timedelta(seconds=wait)
-    return {
-        "max_retries": 1000,  # the timeout ends them earlier
-        "retry_timeout": timedelta(seconds=patience - wait),  # obstore waits once more after it
-        "backoff": {"init_backoff": first, "max_backoff": longest, "base": 2},
-    }
 
 
 def _folder(url: str, root: Path, *, create: bool) -> LocalStore | MemoryStore:

@@ -9,10 +9,10 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from queue import Empty, SimpleQueue
+from queue import SimpleQueue
 from typing import Any
 from urllib.parse import unquote, urlsplit
 from uuid import uuid4
@@ -24,15 +24,8 @@ from tiler.storage import access
 from tiler.storage.upload_parts import LARGEST_PART, LEAST_PART, PartPlan, Record, record_of
 
 MARK = "seeder-upload"  # metadata of an object: the token of its upload
-REPORT_SECONDS = 0.2  # between two reports of progress
 UNKNOWN = {"NoSuchUpload", "NoSuchKey"}  # error codes of an upload that S3 does not have; Ceph gives the second
 UNUSABLE = {"EntityTooSmall", "InvalidPart", "InvalidPartOrder"}  # error codes of an upload that cannot be completed
-
-Progress = Callable[[int, int], object]  # takes the bytes sent, and all bytes
-
-
-def unwatched(_sent: int, _all: int) -> None:
-    """No progress."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,11 +57,10 @@ class Destination:
         return {"Bucket": parts.netloc, "Key": f"{unquote(parts.path).strip('/')}/{self.key}".lstrip("/")}
 
 
-def upload(path: Path, to: Destination, progress: Progress = unwatched) -> None:
+def upload(path: Path, to: Destination) -> None:
     """Write the file at `path` to S3; the file stays.
 
     After an error, Ctrl-C or a kill, the same call sends only the parts that S3 lacks. A changed file is sent whole.
-    `progress` is called by this thread.
 
     Raises:
         StoreError: S3 failed or refused; what it has stored stays there for the next call.
@@ -85,9 +77,9 @@ def upload(path: Path, to: Destination, progress: Progress = unwatched) -> None:
             abandon(path, to.s3)
             record = None
         if plan.count == 1:
-            _put_whole(client, path, to, progress, line)
+            _put_whole(client, path, to, line)
         else:
-            _put_parts(_Sender(client, path, to, plan, line), record, progress)
+            _put_parts(_Sender(client, path, to, plan, line), record)
         record_of(path).unlink(missing_ok=True)
 
 
@@ -106,19 +98,15 @@ class _Stopped(BaseException):
 
 
 @dataclass(slots=True)
-class _Meter:
-    """The bytes sent, counted by several threads; stops them when another one failed."""
+class _Switch:
+    """Ends the requests of all threads when one failed; called while bytes are sent."""
 
-    sent: int = 0
     stopped: bool = False
-    _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def __call__(self, bytes_transferred: int) -> None:
-        """Count bytes, negative ones if a part begins again."""
+    def __call__(self, bytes_transferred: int) -> None:  # noqa: ARG002 - its name in s3transfer
+        """End this request if another one failed."""
         if self.stopped:
             raise _Stopped
-        with self._lock:
-            self.sent += bytes_transferred
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,9 +145,9 @@ class _Sender:
             if 1 <= part["PartNumber"] <= self.plan.count and part["Size"] == self.plan.length(part["PartNumber"])
         }
 
-    def send(self, record: Record, meter: _Meter, number: int) -> str:
+    def send(self, record: Record, switch: _Switch, number: int) -> str:
         """Send a part; its ETag."""
-        with _part(self.path, self.plan, number, meter) as body:
+        with _part(self.path, self.plan, number, switch) as body:
             answer = self.client.upload_part(
                 **self.to.address, UploadId=record.upload, PartNumber=number, Body=body, ContentLength=len(body)
             )
@@ -187,47 +175,42 @@ class _Sender:
         return bool(head["ContentLength"] == record.size) and head.get("Metadata", {}).get(MARK) == record.token
 
 
-def _put_whole(client: Any, path: Path, to: Destination, progress: Progress, line: Line) -> None:
+def _put_whole(client: Any, path: Path, to: Destination, line: Line) -> None:
     plan = PartPlan(path.stat().st_size, LARGEST_PART)
-    meter = _Meter()
+    switch = _Switch()
 
     def send(number: int) -> str:
-        with _part(path, plan, number, meter) as body:
+        with _part(path, plan, number, switch) as body:
             client.put_object(**to.address, Body=body, ContentLength=len(body), ContentType=to.content_type)
         return ""
 
-    _in_threads(send, [1], line.at_once, meter, lambda: progress(meter.sent, plan.size))
+    _in_threads(send, [1], line.at_once, switch)
 
 
-def _put_parts(sender: _Sender, record: Record | None, progress: Progress) -> None:
+def _put_parts(sender: _Sender, record: Record | None) -> None:
     size, tags = sender.plan.size, dict[int, str]()
     if record:
         sender = _Sender(sender.client, sender.path, sender.to, PartPlan(size, record.part), sender.line)
         stored = sender.stored(record)
         if stored is None and sender.arrived(record):
-            progress(size, size)
             return
         record, tags = (record, stored) if stored is not None else (None, {})
     begun = record or sender.begin()
-    plan = PartPlan(size, begun.part)
-    meter = _Meter(sum(map(plan.length, tags)))
-    missing = [number for number in range(1, plan.count + 1) if number not in tags]
-    send, report = partial(sender.send, begun, meter), lambda: progress(meter.sent, size)
-    tags |= _in_threads(send, missing, sender.line.at_once, meter, report)
+    missing = [number for number in range(1, PartPlan(size, begun.part).count + 1) if number not in tags]
+    switch = _Switch()
+    tags |= _in_threads(partial(sender.send, begun, switch), missing, sender.line.at_once, switch)
     sender.complete(begun, tags)
 
 
-def _in_threads(
-    send: Callable[[int], str], numbers: Iterable[int], threads: int, meter: _Meter, report: Callable[[], object]
-) -> dict[int, str]:
-    """The answers of `send`, called in several threads; `report` is called by this one, now and then and at the end.
+def _in_threads(send: Callable[[int], str], numbers: Iterable[int], threads: int, switch: _Switch) -> dict[int, str]:
+    """The answers of `send`, called in several threads.
 
     The first error stops all, without waiting for the other threads: a request may take minutes to fail.
     """
     waiting, ended = deque(numbers), SimpleQueue[tuple[int, str | BaseException]]()
 
     def work() -> None:
-        while not meter.stopped:
+        while not switch.stopped:
             try:
                 number = waiting.popleft()
             except IndexError:
@@ -239,29 +222,26 @@ def _in_threads(
                 return
 
     answers, total = dict[int, str](), len(waiting)
-    report()
     try:
         for _ in range(min(threads, total)):
             threading.Thread(target=work, daemon=True).start()
         while len(answers) < total:
-            with suppress(Empty):
-                number, answer = ended.get(timeout=REPORT_SECONDS)
-                if isinstance(answer, BaseException):
-                    raise answer
-                answers[number] = answer
-            report()
+            number, answer = ended.get()
+            if isinstance(answer, BaseException):
+                raise answer
+            answers[number] = answer
     finally:
-        meter.stopped = True
+        switch.stopped = True
     return answers
 
 
 @contextmanager
-def _part(path: Path, plan: PartPlan, number: int, meter: _Meter) -> Iterator[Any]:
-    """A part of a file, read while it is sent; `meter` counts what is sent, not what is read to be signed."""
+def _part(path: Path, plan: PartPlan, number: int, switch: _Switch) -> Iterator[Any]:
+    """A part of a file, read while it is sent; `switch` may end what is sent, not what is read to be signed."""
     from s3transfer.utils import ReadFileChunk  # noqa: PLC0415 - boto3 takes a third of a second
 
     body = ReadFileChunk.from_filename(
-        str(path), plan.offset(number), plan.length(number), callbacks=[meter], enable_callbacks=False
+        str(path), plan.offset(number), plan.length(number), callbacks=[switch], enable_callbacks=False
     )
     try:
         yield body

@@ -34,7 +34,8 @@ from tests.support.archives import (
 from tests.support.effort import examples
 from tests.support.layer_strategies import GLOBE
 from tiler.errors import BadOption, StoreError, Superseded
-from tiler.layers.catalog import Layer, publish
+from tiler.layers.catalog import Layer
+from tiler.layers.publication import publish
 from tiler.layers.render import TileVariant
 
 

@@ -28,9 +28,10 @@ from tiler.http import Service
 from tiler.image.encode import blank_tile
 from tiler.image.style import Values
 from tiler.ingest.ingest import ingest
-from tiler.layers.catalog import load_layer, publish
+from tiler.layers.catalog import load_layer
 from tiler.layers.footprint import Footprint
 from tiler.layers.layer_cache import Layers
+from tiler.layers.publication import publish
 from tiler.layers.render import TileVariant, render_tile
 from tiler.raster.options import Options
 from tiler.settings import Settings
@@ -203,6 +204,65 @@ def test_an_account_with_a_low_concurrency_is_named_with_the_quota_to_raise(
     assert f"{workers} workers and 6 requests of a browser need {workers + 6}: " in found["concurrency"]
     assert "Service Quotas, AWS Lambda, Concurrent executions (L-B99A9384)" in found["concurrency"]
     assert found["concurrency"].endswith(f"deploy with --param maximumConcurrency={cure}")
+
+
+@pytest.fixture
+def baking(make_stack: MakeStack, website: Website) -> Deployed:
+    """A stack with a bake queue and both functions, each with 32 at once."""
+    port = website.root.rpartition(":")[2]
+    functions = {"WorkerFunction": f"worker-{port}", "BakeFunction": f"bake-{port}"}
+    urls = {"WebsiteUrl": f"{website.root}/site", "TileUrl": f"{website.root}/direct", "ApiUrl": f"{website.root}/api"}
+    outputs = {**urls, **functions, "SceneBuckets": "flights,survey-*"}
+    stack = read_stack(make_stack(bakes=True, **outputs), "us-east-1")
+    for function, queue in (("WorkerFunction", "QueueUrl"), ("BakeFunction", "BakeQueueUrl")):
+        mapping = make_workers(stack.outputs[function], stack.outputs[queue])
+        scaling = {"ScalingConfig": {"MaximumConcurrency": 32}}
+        boto3.client("lambda").update_event_source_mapping(UUID=mapping, **scaling)
+    website.stores = Stores.open(stack.settings(Settings.from_env({"AWS_ACCESS_KEY_ID": "testing", **endpoint()})))
+    return Deployed(stack.name, website, stack.outputs)
+
+
+def test_the_bake_queue_and_its_function_are_checked_as_those_of_tiles(baking: Deployed) -> None:
+    result = doctor("--stack", baking.stack, "--json")
+    assert wrong(result) == {}
+    found = {what: each["seen"] for what, each in findings(result).items()}
+    assert found["bake queue"] == f"{baking.outputs['BakeQueueUrl']}: 0 waiting, 0 in progress"
+    assert found["bake function"] == "event-source mapping Enabled, reads scenes in flights,survey-*"
+    assert found["workers"] == "event-source mapping Enabled"
+    assert found["concurrency"].endswith(", of this stack at most 32 workers, 32 bakes")
+
+
+def test_dead_letters_of_bakes_and_a_bake_function_that_nothing_feeds_are_named(baking: Deployed) -> None:
+    client, lambdas = boto3.client("sqs"), boto3.client("lambda")
+    (dead,) = [url for url in client.list_queues()["QueueUrls"] if f"{baking.stack}-BakeDeadLetters" in url]
+    client.send_message(QueueUrl=dead, MessageBody="a part")
+    for mapping in lambdas.list_event_source_mappings(FunctionName=baking.outputs["BakeFunction"])[
+        "EventSourceMappings"
+    ]:
+        lambdas.delete_event_source_mapping(UUID=mapping["UUID"])
+    found = wrong(doctor("--stack", baking.stack, "--json"))
+    assert found.keys() == {"bake dead letters", "bake function"}
+    assert found["bake dead letters"].startswith("1 in ")
+    assert found["bake dead letters"].endswith("then run `seeder resume JOB`")
+    assert found["bake function"].startswith("event-source mapping is missing")
+
+
+def test_a_concurrency_that_is_too_low_for_both_functions_is_shared_between_them(
+    baking: Deployed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(moto_server.account, "UnreservedConcurrentExecutions", 69)
+    seen = wrong(doctor("--stack", baking.stack, "--json"))["concurrency"]
+    assert "but 32 workers, 32 bakes and 6 requests of a browser need 70: " in seen
+    assert seen.endswith("deploy with --param maximumConcurrency=31 --param bakeConcurrency=31")
+    monkeypatch.setitem(moto_server.account, "UnreservedConcurrentExecutions", 10)
+    seen = wrong(doctor("--stack", baking.stack, "--json"))["concurrency"]
+    assert seen.endswith("deploy with --param maximumConcurrency=2 --param bakeConcurrency=2")
+
+
+def test_a_stack_of_an_earlier_version_is_told_how_to_get_a_bake_queue(bare: Deployed) -> None:
+    found = findings(doctor("--stack", bare.stack, "--json"))["bake queue"]
+    assert found["well"]
+    assert found["seen"] == "none; `npm run deploy` adds one, to bake with `ingest --queue sqs`"
 
 
 def test_a_queue_without_dead_letters_is_named(

@@ -58,9 +58,20 @@ def test_the_outputs_become_settings(make_stack: MakeStack) -> None:
     assert found.queue.rpartition("/")[2] in {url.rpartition("/")[2] for url in queues}
 
 
+def test_a_stack_has_a_bake_queue_unless_it_was_deployed_earlier(make_stack: MakeStack) -> None:
+    base = Settings.from_env({"AWS_REGION": "us-east-1", "TILER_BAKE_QUEUE": "https://other.test/bakes"})
+    for bakes in (True, False):
+        stack = read_stack(make_stack(WebsiteUrl=SITE, TileUrl=TILES, bakes=bakes), "us-east-1")
+        found = stack.settings(base)
+        assert found.bake_queue == stack.outputs.get("BakeQueueUrl", "")
+        assert bool(found.bake_queue) is bakes
+        assert found.bake_queue != found.queue
+
+
 def test_the_project_deploys_every_output_that_is_looked_for() -> None:
     deployed = {name for path in OUTPUTS for name in re.findall(r"^  (\w+):", path.read_text(), re.MULTILINE)}
     assert {*NEEDED, "ApiUrl", "Delivery", "HttpFunction", "WorkerFunction"} <= deployed
+    assert {"BakeQueueUrl", "BakeFunction", "SceneBuckets"} <= deployed
 
 
 @pytest.mark.parametrize("named", ["--stack", "TILER_STACK"])

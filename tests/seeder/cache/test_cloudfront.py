@@ -23,9 +23,10 @@ from moto.cloudfront.models import Invalidation
 
 from seeder.aws.stack import read_stack
 from seeder.cache import cloudfront
-from seeder.cache.cloudfront import MOST, PRICE, invalidate, paths, wait
+from seeder.cache.cloudfront import MOST, invalidate, paths, wait
 from seeder.cache.stored import StoredFilter
 from seeder.cli import main as cli
+from seeder.jobs.prices import CDN_PATH
 from seeder.select.tilelist import parse_tiles, tile_line
 from seeder.select.tileset import TileSets
 from tests.support.aws import MakeStack
@@ -36,7 +37,8 @@ from tests.support.strategies import WORLD, bounds, layer_ids, tiles
 from tiler.errors import BadCloud, QueueError
 from tiler.grid import Bounds, tile_ranges
 from tiler.keys import FORMATS, Format, TileName, index_key, tile_key
-from tiler.layers.catalog import Layer, dump, publish
+from tiler.layers.catalog import Layer, dump
+from tiler.layers.publication import publish
 from tiler.settings import Settings
 from tiler.storage.store import Stores
 
@@ -321,7 +323,7 @@ def test_a_command_tells_cloudfront_of_the_layer_and_says_what_it_costs(
     assert OTHER.id in {entry.key.split("/")[0] for entry in data.tiles.list("")}
     if as_json:
         said = json.loads(result.stdout.splitlines()[-1])
-        assert (said["cloudfront"], said["paths"], said["most"]) == (distribution.id, ["/relief/*"], PRICE)
+        assert (said["cloudfront"], said["paths"], said["most"]) == (distribution.id, ["/relief/*"], CDN_PATH)
     else:
         assert f"CloudFront {distribution.id}: 1 path (/relief/*), at most $0.005" in result.stdout
 

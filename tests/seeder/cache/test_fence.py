@@ -30,10 +30,11 @@ from tiler import timing
 from tiler.grid import Block
 from tiler.keys import index_key
 from tiler.layers import fill, layer_cache
-from tiler.layers.catalog import Layer, announce, load_layer, publish, shown
+from tiler.layers.catalog import Layer, announce, load_layer, shown
 from tiler.layers.fill import Request
 from tiler.layers.history import UNKNOWN
 from tiler.layers.layer_cache import Layers
+from tiler.layers.publication import publish
 from tiler.layers.render import TileVariant
 from tiler.settings import Settings
 from tiler.storage.store import Store, Stores, open_store

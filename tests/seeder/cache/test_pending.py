@@ -14,7 +14,8 @@ from tests.support.clock import nothing_in_flight
 from tests.support.site import private
 from tiler.choices import Resampling
 from tiler.ingest.ingest import restore
-from tiler.layers.catalog import Layer, announce, load_layer, publish
+from tiler.layers.catalog import Layer, announce, load_layer
+from tiler.layers.publication import publish
 from tiler.settings import Settings
 from tiler.storage.store import Stores
 

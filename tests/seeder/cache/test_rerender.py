@@ -28,8 +28,9 @@ from tests.support.site import memory
 from tests.support.strategies import bounds, tiles
 from tiler.grid import Bounds, TileRange, tile_ranges
 from tiler.keys import FORMATS, TileName, parse_tile_key, tile_key
-from tiler.layers.catalog import Layer, publish
+from tiler.layers.catalog import Layer
 from tiler.layers.history import Publication
+from tiler.layers.publication import publish
 from tiler.layers.render import TileVariant
 from tiler.storage.store import Entry, Store, Stores
 

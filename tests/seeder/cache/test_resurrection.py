@@ -43,8 +43,9 @@ from tiler.image.encode import decode
 from tiler.ingest.ingest import ingest
 from tiler.keys import index_key, parse_tile_key
 from tiler.layers import fill, layer_cache, render
-from tiler.layers.catalog import Layer, load_layer, publish
+from tiler.layers.catalog import Layer, load_layer
 from tiler.layers.layer_cache import Layers
+from tiler.layers.publication import publish
 from tiler.layers.render import TileVariant
 from tiler.raster import datasets
 from tiler.raster.options import Options

@@ -25,7 +25,7 @@ from tests.support.oracle import files_under
 from tests.support.queues import MakeQueue, emptied, taken, working
 from tiler.grid import Block
 from tiler.keys import parse_tile_key
-from tiler.layers.catalog import publish
+from tiler.layers.publication import publish
 from tiler.settings import Settings
 from tiler.storage.store import Stores
 

@@ -34,7 +34,8 @@ from tests.support.paths import ROOT
 from tiler.errors import StoreError
 from tiler.image.encode import decode
 from tiler.keys import parse_tile_key
-from tiler.layers.catalog import load_layer, publish
+from tiler.layers.catalog import load_layer
+from tiler.layers.publication import publish
 from tiler.layers.render import TileVariant
 from tiler.settings import Settings
 from tiler.storage.store import Store, Stores

@@ -152,7 +152,7 @@ def test_zooms_that_the_layer_would_lack_are_rejected_before_the_raster_is_read(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(examine, "hashes_of", untouched)
-    monkeypatch.setattr(ingesting, "Bake", untouched)
+    monkeypatch.setattr(ingesting, "bake_layer", untouched)
     result = seeder("ingest", source, "--seed", "2-6", *words, *more)
     assert f"error: layer 'land' would have zooms {zooms}, not " in complaint(result)
     assert "ingest again" not in complaint(result)
@@ -216,7 +216,7 @@ def test_the_same_command_changes_nothing_where_nothing_changed(
     source: Path, data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (_, first), before = lines(one(source, "--json")), files_of(data / "tiles")
-    monkeypatch.setattr(ingesting, "Bake", untouched)
+    monkeypatch.setattr(ingesting, "bake_layer", untouched)
     monkeypatch.setattr(process_block, "fill", _skipping(process_block.fill))
     again = one(source, "--json")
     assert again.exit_code == 0
@@ -242,7 +242,7 @@ def test_the_same_command_continues_an_interrupted_ingest(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr(ingesting, "Bake", interrupted)
+        patched.setattr(ingesting, "bake_layer", interrupted)
         result = one(source)
     assert result.exit_code == 130
     assert "interrupted: the layer is unchanged; the same command continues" in result.stderr

@@ -35,7 +35,8 @@ from tests.support.door import (  # noqa: F401 - some are fixtures
 )
 from tiler.errors import BadOption, StoreError
 from tiler.keys import parse_tile_key
-from tiler.layers.catalog import load_layer, publish
+from tiler.layers.catalog import load_layer
+from tiler.layers.publication import publish
 from tiler.settings import Settings
 from tiler.storage.store import Store, Stores, open_store
 

@@ -27,8 +27,9 @@ from tests.support.begun import ZOOMS, Begun, seeder, told
 from tests.support.files import snapshot
 from tests.support.function import png_tiles
 from tests.support.held import HANG
-from tiler.layers.catalog import Layer, publish
+from tiler.layers.catalog import Layer
 from tiler.layers.fill import Outcome, Request, fill
+from tiler.layers.publication import publish
 from tiler.storage.store import Stores
 
 HERE = Run("", datetime(2025, 3, 1, tzinfo=UTC), 0.01)

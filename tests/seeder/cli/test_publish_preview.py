@@ -15,7 +15,8 @@ from seeder.serve.wmts import SPACES
 from tests.support.rasters import MakeRaster, scene
 from tiler.grid import Bounds
 from tiler.ingest.ingest import ingest
-from tiler.layers.catalog import load_layer, publish
+from tiler.layers.catalog import load_layer
+from tiler.layers.publication import publish
 from tiler.raster.options import Options
 from tiler.settings import Settings
 from tiler.storage.store import Store, Stores, open_store

@@ -29,15 +29,17 @@ from seeder.select.tilelist import parse_tiles
 from seeder.workers.process_block import Worker
 from tests.support.job_strategies import jobs as any_jobs
 from tests.support.layer_strategies import GLOBE
+from tests.support.layers import cog_key
 from tests.support.site import answered, event, memory
 from tests.support.strategies import layer_ids
 from tiler.errors import StoreError
 from tiler.grid import Block
 from tiler.http import Service
-from tiler.keys import FORMATS, TileName, index_key, source_key, tile_key, tilejson_key
-from tiler.layers.catalog import Layer, list_layers, publish
+from tiler.keys import FORMATS, TileName, index_key, tile_key, tilejson_key
+from tiler.layers.catalog import Layer, list_layers
 from tiler.layers.fill import Outcome, Request
 from tiler.layers.layer_cache import Layers
+from tiler.layers.publication import publish
 from tiler.layers.render import TileVariant
 from tiler.settings import Settings
 from tiler.storage.store import Store, Stores
@@ -77,7 +79,7 @@ def furnish(stores: Stores, name: str, junk: Iterable[str] = ()) -> Layer:
     layers = [replace(GLOBE, id=name, revision=revision) for revision in ("aaaa", "bbbb")]
     for days, layer in enumerate(layers):
         job = job_of(name, layer.revision, days)
-        put(stores.sources, [source_key(name, layer.revision)])
+        put(stores.sources, [cog_key(name, layer.revision)])
         publish(replace(layer, previous=layers[0].revision if days else ""), stores)
         put_job(stores.sources, job)
         put_plan(stores.sources, job.id, {5: Count(1, 1)})
@@ -382,7 +384,7 @@ def test_old_revisions_are_those_that_neither_shows_nor_would_be_rolled_back_to(
     furnish(both, "a-b-c")
     keep = listing(both)
     for revision in ("cccc", "dddd"):
-        put(both.sources, [source_key(NAME, revision), f"sources/{NAME}/{revision}/index.json"])
+        put(both.sources, [cog_key(NAME, revision), f"sources/{NAME}/{revision}/index.json"])
     full = listing(both)
     assert run(NAME, *OLD[:1], "--dry-run").exit_code == 0
     assert run(NAME, *OLD[:1]).exit_code == 2

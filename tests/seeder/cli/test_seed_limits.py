@@ -26,8 +26,9 @@ from tests.support.files import snapshot
 from tests.support.function import png_tiles
 from tests.support.queues import MakeQueue
 from tiler import processes
-from tiler.layers.catalog import load_layer, publish
+from tiler.layers.catalog import load_layer
 from tiler.layers.fill import Outcome
+from tiler.layers.publication import publish
 from tiler.settings import Settings
 from tiler.storage.store import Stores
 

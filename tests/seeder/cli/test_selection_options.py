@@ -27,8 +27,8 @@ from tests.support.queues import MakeQueue, taken
 from tests.support.strategies import bounds, tiles
 from tests.support.tilesets import touched
 from tiler.grid import Bounds
-from tiler.layers.catalog import publish
 from tiler.layers.footprint import Footprint
+from tiler.layers.publication import publish
 from tiler.settings import Settings
 from tiler.storage.store import Stores, open_store
 

@@ -12,7 +12,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from seeder.jobs import estimate as estimation
-from seeder.jobs.prices import Cost, DeliveryPrices, Demand, Prices, cost, lambda_seconds, transfer, wall_seconds
+from seeder.jobs.prices import (
+    Cost,
+    DeliveryPrices,
+    Demand,
+    Prices,
+    bake_second,
+    cost,
+    lambda_seconds,
+    transfer,
+    wall_seconds,
+)
 from seeder.select.selection import Selection
 from tests.support.estimates import NOWHERE, answer, question, settings_of, unlike, unrendered
 from tests.support.layer_strategies import GLOBE
@@ -138,10 +148,27 @@ PRICED = {  # the part of HALVES paid at each price, and its field of the cost
 }
 FREE = {"as_of", "lambda_first", "lambda_more"}  # these are dates and durations
 DIVIDED = {"lambda_batch", "lambda_speed"}
+OF_BAKES = {"bake_gb", "bake_storage_gb", "lambda_storage_gb_second"}
 
 
 def test_every_price_is_held_to_account_here() -> None:
-    assert {field.name for field in fields(Prices)} == PRICED.keys() | FREE | DIVIDED
+    assert {field.name for field in fields(Prices)} == PRICED.keys() | FREE | DIVIDED | OF_BAKES
+
+
+def test_a_second_of_the_bake_function_costs_its_memory_and_its_storage_beyond_half_a_gigabyte() -> None:
+    prices = replace(ROUND, bake_gb=3, bake_storage_gb=4, lambda_storage_gb_second=0.0001)
+    assert bake_second(prices) == pytest.approx(3 * 0.001 + 3.5 * 0.0001)
+    for storage in (0.5, 0.25):
+        assert bake_second(replace(prices, bake_storage_gb=storage)) == pytest.approx(3 * 0.001)
+    hour = 3600 * bake_second(Prices())
+    assert hour == pytest.approx(0.166, rel=0.01)  # on arm64; 0.0004 of it are storage
+
+
+@given(st.sampled_from([*sorted(OF_BAKES), "lambda_gb_second"]), st.floats(0, 1000))
+def test_a_dearer_bake_costs_more_and_nothing_else_does(name: str, rise: float) -> None:
+    dearer = replace(ROUND, **{name: getattr(ROUND, name) + rise})
+    assert bake_second(dearer) >= bake_second(ROUND)
+    assert name not in OF_BAKES or paid(HALVES, dearer) == paid(HALVES)
 
 
 @pytest.mark.parametrize(("name", "part", "quantity"), [(name, *row) for name, row in PRICED.items()])
@@ -271,7 +298,7 @@ def test_every_price_can_be_set(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("s3_million_put = 5\n", "unknown price s3_million_put: choose from as_of, lambda_batch, "),
+        ("s3_million_put = 5\n", "unknown price s3_million_put: choose from as_of, bake_gb, "),
         ("[s3]\nputs = 5\n", "unknown price s3:"),
         ('s3_million_puts = "5"\n', "s3_million_puts = '5' is not a price"),
         ("s3_million_puts = true\n", "s3_million_puts = True is not a price"),

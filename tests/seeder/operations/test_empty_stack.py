@@ -20,10 +20,11 @@ from seeder.select.selection import Selection
 from tests.support.aws import MakeStack
 from tests.support.door import fill
 from tests.support.layer_strategies import GLOBE
+from tests.support.layers import cog_key
 from tests.support.reports import Recorded
 from tiler.errors import BadOption, Superseded
-from tiler.keys import index_key, source_key, tilejson_key
-from tiler.layers.catalog import publish
+from tiler.keys import index_key, tilejson_key
+from tiler.layers.publication import publish
 from tiler.layers.render import TileVariant
 from tiler.settings import S3, Settings
 from tiler.storage.store import Stores
@@ -49,7 +50,7 @@ def context(make_stack: MakeStack, monkeypatch: pytest.MonkeyPatch) -> StackCont
     base = Settings("memory://tiles", "memory://sources", s3=S3(region=REGION, keys=True))
     stores = Stores.open(stack.settings(base))
     for name in ("globe", "other"):
-        stores.sources.put(source_key(name, "bbbb"), b"x" * 100, content_type="")
+        stores.sources.put(cog_key(name, "bbbb"), b"x" * 100, content_type="")
         publish(replace(GLOBE, id=name, revision="bbbb"), stores)
     stop(stores.sources, put_running_job(stores), Stop("told to"))
     fill(stores.tiles, [*TILES, "robots.txt"])
@@ -156,6 +157,13 @@ def send(context: StackContext) -> StackContext:
     return context
 
 
+def bake(context: StackContext) -> StackContext:
+    queue = boto3.client("sqs").create_queue(QueueName=f"{context.stack.name}-BakeQueue")["QueueUrl"]
+    QueueClient.open(queue, REGION).send_bodies({"1": "a message"})
+    outputs = {**context.stack.outputs, "BakeQueueUrl": queue}
+    return replace(context, stack=replace(context.stack, outputs=outputs))
+
+
 def take(context: StackContext) -> StackContext:
     assert QueueClient.open(send(context).stack.outputs["QueueUrl"], REGION).receive(1, wait=0)
     return context
@@ -172,6 +180,7 @@ def begin(context: StackContext) -> StackContext:
         (protect, r"termination protection; to lift it: aws .* --region us-east-1 --stack-name seeder-"),
         (send, r"1 messages waiting, 0 in progress"),
         (take, r"0 messages waiting, 1 in progress"),
+        (bake, r"1 messages waiting, 0 in progress; .*purge-queue --region us-east-1 --queue-url \S+BakeQueue`"),
         (begin, r"job globe-\w+-\w+\.\d+ is running: .* `seeder cancel globe-"),
     ],
 )

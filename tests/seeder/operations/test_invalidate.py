@@ -13,6 +13,7 @@ from tenacity import wait_none
 
 from seeder.cache import cloudfront, fence, purge
 from seeder.cache.stored import StoredFilter
+from seeder.jobs.prices import CDN_PATH
 from seeder.operations import update
 from seeder.operations.cdn import CdnInvalidation
 from seeder.operations.invalidate import invalidate, plan_invalidation
@@ -25,7 +26,8 @@ from tests.support.reports import Recorded
 from tiler.errors import BadCloud, BadOption, QueueError, Superseded, ZoomOutside
 from tiler.grid import Bounds
 from tiler.keys import parse_tile_key
-from tiler.layers.catalog import Layer, load_layer, publish
+from tiler.layers.catalog import Layer, load_layer
+from tiler.layers.publication import publish
 from tiler.settings import Settings
 from tiler.storage.store import Stores
 
@@ -177,7 +179,7 @@ def test_cloudfront_is_told_after_the_deletion_and_before_tilejson(
     removed, told = report.steps
     assert isinstance(removed, RemovedTiles)
     assert result == replace(removed, cdn=told)
-    assert told == CdnInvalidation(CDN.cdn, ("/globe/*",), "I123", cloudfront.PRICE, done=False)
+    assert told == CdnInvalidation(CDN.cdn, ("/globe/*",), "I123", CDN_PATH, done=False)
 
 
 def test_where_cloudfront_fails_tilejson_stays_and_the_paths_are_named(

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from seeder.operations.ingest import ingest
 from seeder.operations.report import Report
-from seeder.operations.scenes import Sources, known_scenes, read_sources
+from seeder.operations.scenes import Sources, read_sources, read_to_ingest
 from tests.support.rasters import Recipe, scene, write_raster
+from tests.support.reports import Recorded
 from tiler.choices import Overlap
 from tiler.raster.options import Options
 from tiler.scenes import headers
@@ -35,29 +39,56 @@ def test_headers_are_read_again_only_with_other_options(
         return plain(path, *rest)  # type: ignore[arg-type]
 
     monkeypatch.setattr(headers, "header_of", counted)
-    known = known_scenes("land", options, stores.sources)
-    found = read_sources(Sources(names), options, Report(), jobs=1, known=known)
+    found = read_to_ingest(Sources(names), "land", options, stores.sources, Report(), jobs=1)
     assert not isinstance(found, str)
     assert [scene.address for scene in found.scenes] == list(names)
     assert sorted(opened) == (sorted(names) if again else [])
-    assert known_scenes("sea", options, stores.sources) is None
 
 
-class Notes(Report):
-    """Keeps the notes."""
-
-    def __init__(self) -> None:
-        self.notes: list[str] = []
-
-    def note(self, text: str) -> None:
-        """See `Report.note`."""
-        self.notes.append(text)
+@pytest.fixture
+def paths(tmp_path: Path) -> tuple[str, ...]:
+    """Two scenes of heights in one place."""
+    heights = [scene(40, 40, 1, seed=at).astype(np.float32) for at in range(2)]
+    return tuple(str(write_raster(tmp_path / f"{at}.tif", Recipe(values=each))) for at, each in enumerate(heights))
 
 
 @pytest.mark.parametrize(("overlap", "noted"), [("newest", 1), ("last", 0)])
-def test_scenes_without_dates_are_told_if_dates_order_them(overlap: Overlap, noted: int, tmp_path: Path) -> None:
-    names = tuple(str(write_raster(tmp_path / f"{at}.tif", Recipe(values=scene(40, 40)))) for at in range(2))
-    report = Notes()
-    read_sources(Sources(names, overlap), Options(), report, jobs=1)
-    assert len(report.notes) == noted
-    assert all(note.startswith("2 of 2 scenes have no date") for note in report.notes)
+def test_scenes_without_dates_are_told_if_dates_order_them(
+    overlap: Overlap, noted: int, paths: tuple[str, ...], tmp_path: Path
+) -> None:
+    dated = [{"properties": {"location": paths[0], "datetime": "2026-05-01"}}]
+    (tmp_path / "index.geojson").write_text(json.dumps({"type": "FeatureCollection", "features": dated}))
+    none, some = "no scene has a date, so --overlap newest is the same as last", "1 of 2 scenes have no date"
+    for every, start in ((paths, none), ((str(tmp_path / "index.geojson"), paths[1]), some)):
+        report = Recorded()
+        read_sources(Sources(every, overlap), Options(), report, jobs=1)
+        assert len(report.notes) == noted
+        for note in report.notes:
+            assert note.startswith(start)
+            assert note.endswith("give dates in a list of STAC items or GeoJSON")
+
+
+NAN = Options(nodata=float("nan"), format="auto")
+GONE = "1 of its 2 scenes are not in this list"
+OTHER = "it was ingested with other options"
+
+
+@pytest.mark.parametrize(
+    ("names", "options", "overlap", "told"),
+    [
+        ((0, 1), NAN, None, ""),
+        ((0, 1), replace(NAN, requester_pays=True), "last", ""),
+        ((1,), NAN, None, GONE),
+        ((0, 1), Options(), None, f"{OTHER} (--nodata, --format)"),
+        ((0, 1), NAN, "first", f"{OTHER} (--overlap)"),
+        ((0,), replace(NAN, max_zoom=3), None, f"{GONE} and {OTHER} (--max-zoom)"),
+    ],
+)
+def test_an_ingest_tells_which_scenes_and_options_of_a_layer_it_replaces(
+    names: tuple[int, ...], options: Options, overlap: Overlap | None, told: str, paths: tuple[str, ...], stores: Stores
+) -> None:
+    first = read_to_ingest(Sources(paths), "land", NAN, stores.sources, (report := Recorded()), jobs=1)
+    ingest(first, "land", NAN, stores, Report(), jobs=1)
+    read_to_ingest(Sources(tuple(paths[at] for at in names), overlap), "land", options, stores.sources, report, jobs=1)
+    cure = "use `seeder refresh land` to keep its options" + (", with --add also its scenes" if GONE in told else "")
+    assert report.notes == [f"layer land exists, and {told}: this ingest replaces it; {cure}"] * bool(told)

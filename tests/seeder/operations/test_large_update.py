@@ -6,7 +6,8 @@ import pytest
 
 from seeder.operations.refresh import plan_rollback, rollback
 from tests.support.clock import nothing_in_flight
-from tests.support.plain import ONE, Plain, Puts, ground, raster, taken
+from tests.support.data_folder import ONE
+from tests.support.plain import Plain, Puts, ground, raster, taken
 from tests.support.reports import Recorded
 
 SIDE = 38  # of the base, in tiles

@@ -12,7 +12,8 @@ import pytest
 from seeder.cache import cloudfront
 from seeder.operations.refresh import plan_rollback, refresh, rollback
 from tests.support.clock import nothing_in_flight
-from tests.support.plain import ONE, Plain, ground, raster, taken
+from tests.support.data_folder import ONE
+from tests.support.plain import Plain, ground, raster, taken
 from tiler.layers.catalog import pending
 
 CDN = "E1"

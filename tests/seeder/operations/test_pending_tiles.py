@@ -12,9 +12,10 @@ import pytest
 
 from seeder.operations.refresh import plan_refresh, plan_rollback, rollback
 from tests.support.clock import nothing_in_flight
+from tests.support.data_folder import ONE
 from tests.support.oracle import files_under
 from tests.support.parts import as_one_cog, only_part
-from tests.support.plain import ONE, Plain, Puts, ground, raster, seed_world, taken
+from tests.support.plain import Plain, Puts, ground, raster, taken
 from tests.support.reports import Recorded
 from tiler.errors import BadOption
 from tiler.grid import TILE
@@ -90,7 +91,7 @@ def test_after_any_updates_kills_and_rollbacks_the_tiles_are_those_of_the_last_r
         rollback("plain", world.context(), ONE)
     name = str(rng.choice(["a", "b", "c", "cut"]))
     world.refresh(name)
-    seed_world(world)  # where ground was lost and has come back, less than half may be stored
+    world.seed()  # where ground was lost and has come back, less than half may be stored
     assert world.tiles() == truth[name].tiles()
     assert world.problems() == world.problems(deep=True, sample=None) == 0
 

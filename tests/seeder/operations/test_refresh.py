@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 from mercantile import Tile
 
-from seeder.cache.prepare_job import prepare
 from seeder.cache.stored import StoredFilter
+from seeder.operations.estimate_refresh import RefreshEstimate
 from seeder.operations.invalidate import plan_reseed, reseed
 from seeder.operations.refresh import (
     NextSource,
@@ -26,51 +24,31 @@ from seeder.operations.refresh import (
 )
 from seeder.operations.renew import NewTiles, RenewPlan, RenewResult
 from seeder.operations.report import Report
-from seeder.operations.run import RunOptions, RunResult, run_plan
+from seeder.operations.run import RunResult
 from seeder.operations.scenes import Sources
-from seeder.operations.update import RemovedTiles, UpdateContext, UpdateOptions
+from seeder.operations.update import RemovedTiles, UpdateContext
 from seeder.select.selection import Selection, regions
 from tests.support.clock import nothing_in_flight
 from tests.support.damaged import damage
+from tests.support.data_folder import ONE, DataFolder
 from tests.support.layers import silent
 from tests.support.oracle import files_under
 from tests.support.rasters import Recipe, scene, write_raster
 from tests.support.reports import Recorded
 from tiler.errors import BadOption, BadSource, TilerError, UnknownLayer
 from tiler.ingest.ingest import Ingested, ingest
-from tiler.layers.catalog import Layer, load_layer
-from tiler.layers.render import TileVariant
+from tiler.layers.catalog import Layer
 from tiler.raster.options import Options
-from tiler.settings import Settings
-from tiler.storage.store import Stores
 
 WEST, EAST, WIDE = (5.0, 45.0, 8.0, 48.0), (6.5, 45.0, 9.5, 48.0), (4.0, 44.0, 12.0, 49.0)
-ONE = RunOptions(jobs=1)
 NOTHING = NextSource(Sources(("no.tif",)), {})
 
 
 @dataclass(frozen=True)
-class Land:
+class Land(DataFolder):
     """The layer `land` in a folder, zooms 4 to 7, all stored; its raster, and another one."""
 
-    data: Path
     rasters: Path
-
-    @property
-    def stores(self) -> Stores:
-        """Its stores."""
-        return Stores.open(Settings.from_env({}, data=str(self.data)), create=True)
-
-    @property
-    def layer(self) -> Layer:
-        """Its current revision."""
-        return load_layer(self.stores.sources, "land")
-
-    @property
-    def shown(self) -> str:
-        """The revision in TileJSON."""
-        (address,) = json.loads(self.stores.tiles.get("land/tile.json"))["tiles"]
-        return str(address).partition("?v=")[2]
 
     def source(self, name: str = "east") -> NextSource:
         """Another raster."""
@@ -79,11 +57,6 @@ class Land:
     def path(self, name: str) -> str:
         """The path of a raster."""
         return str(self.rasters / f"{name}.tif")
-
-    def context(self, report: Report, **options: Any) -> UpdateContext:
-        """The context of operations."""
-        settings = Settings.from_env({}, data=str(self.data))
-        return UpdateContext(self.stores, settings, UpdateOptions(**options), report)
 
     def ingest(self, name: str) -> None:
         """Publish a raster; stored tiles stay."""
@@ -96,11 +69,6 @@ class Land:
         if operation == "rollback":
             assert refresh("land", self.context(Report()), ONE).passed
 
-    def tiles(self) -> dict[str, bytes]:
-        """The stored tiles."""
-        found = files_under(self.data / "tiles")
-        return {key: data for key, data in found.items() if key.endswith(".png")}
-
 
 @pytest.fixture(scope="module")
 def seeded(tmp_path_factory: pytest.TempPathFactory) -> Land:
@@ -110,10 +78,8 @@ def seeded(tmp_path_factory: pytest.TempPathFactory) -> Land:
         write_raster(folder / f"{name}.tif", Recipe(values=scene(80, 80, seed=seed), bounds=bounds))
     land = Land(folder / "data", folder)
     asked = Options(min_zoom=4, max_zoom=7)
-    layer = ingest(land.path("west"), "land", asked, land.stores, jobs=1, progress=silent).layer
-    plan = prepare(layer, Selection((4, 5, 6, 7)), TileVariant(), force=False, stores=land.stores)
-    settings = Settings.from_env({}, data=str(land.data))
-    assert run_plan(plan, ONE, settings, land.stores, Report()).passed
+    ingest(land.path("west"), "land", asked, land.stores, jobs=1, progress=silent)
+    land.seed()
     return land
 
 
@@ -156,7 +122,11 @@ PLANS: dict[str, Callable[[Land, UpdateContext], RenewPlan]] = {
     "rollback": lambda _, context: plan_rollback("land", context),
     "reseed": lambda land, context: plan_reseed(StoredFilter(land.layer), context),
 }
-FIRST: dict[str, list[type]] = {"refresh": [Ingested], "rollback": [RevisionChange], "reseed": []}
+FIRST: dict[str, list[type]] = {
+    "refresh": [RefreshEstimate, Ingested],
+    "rollback": [RefreshEstimate, RevisionChange],
+    "reseed": [],
+}
 
 
 @pytest.mark.parametrize("name", OPERATIONS)

@@ -24,10 +24,11 @@ from seeder.select.blocks import Count
 from seeder.select.selection import Selection
 from tests.support.door import fill
 from tests.support.layer_strategies import GLOBE
+from tests.support.layers import cog_key
 from tests.support.reports import Recorded
 from tiler.errors import BadOption, StoreError, Superseded, UnknownLayer
-from tiler.keys import index_key, source_key, tilejson_key
-from tiler.layers.catalog import publish
+from tiler.keys import index_key, tilejson_key
+from tiler.layers.publication import publish
 from tiler.layers.render import TileVariant
 from tiler.settings import Settings
 from tiler.storage.store import Stores
@@ -45,7 +46,7 @@ def context(stores: Stores, monkeypatch: pytest.MonkeyPatch) -> UpdateContext:
     for name in ("globe", "globe-2"):
         for number, revision in enumerate(REVISIONS):
             layer = replace(GLOBE, id=name, revision=revision, previous=REVISIONS[number - 1] if number else "")
-            stores.sources.put(source_key(name, revision), b"x" * 100, content_type="")
+            stores.sources.put(cog_key(name, revision), b"x" * 100, content_type="")
             publish(layer, stores)
         job = Job.new(Spec(name, "dddd", Selection((3,)), TileVariant()), NOW)
         put_job(stores.sources, job)

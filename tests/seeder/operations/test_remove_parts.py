@@ -14,8 +14,8 @@ from tests.support.layer_strategies import GLOBE
 from tests.support.reports import Recorded
 from tiler import timing
 from tiler.keys import part_facts_key, part_key, shard_key
-from tiler.layers.catalog import publish
 from tiler.layers.cog_layout import CogLayout
+from tiler.layers.publication import publish
 from tiler.layers.pyramid import Part, Place, Pyramid, put_manifest
 from tiler.settings import Settings
 from tiler.storage.store import Stores

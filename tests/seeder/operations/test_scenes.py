@@ -11,48 +11,30 @@ from typing import Any
 
 import pytest
 
-from seeder.cache.prepare_job import prepare
 from seeder.operations.ingest import ingest
 from seeder.operations.refresh import NextSource, refresh
 from seeder.operations.renew import RenewResult
 from seeder.operations.report import Report
-from seeder.operations.run import RunOptions, run_plan
 from seeder.operations.scenes import SceneChanges, ScenesChanged, Sources, listed_scenes, read_sources
-from seeder.operations.update import UpdateContext, UpdateOptions
-from seeder.select.selection import Selection
 from tests.support.clock import nothing_in_flight
-from tests.support.layers import local_stores
+from tests.support.data_folder import ONE, DataFolder
 from tests.support.oracle import files_under
+from tests.support.rangeserver import serving
 from tests.support.rasters import Recipe, scene, write_raster
 from tests.support.reports import Recorded
 from tests.support.scene_grid import counted_puts, paint, scene_grid
 from tiler.errors import BadOption, BadSource, TilerError
-from tiler.layers.catalog import Layer, load_layer
-from tiler.layers.render import TileVariant
+from tiler.layers.catalog import Layer
 from tiler.raster.options import Options
-from tiler.settings import Settings
-from tiler.storage.store import Stores
 
 PIXEL = 2 * 20037508.342789244 / 256 / 2**10  # Mercator metres of a pixel at zoom 10
-ONE = RunOptions(jobs=1)
 
 
 @dataclass(frozen=True)
-class Land:
+class Land(DataFolder):
     """The layer `land` of scenes in a folder."""
 
-    data: Path
     rasters: Path
-
-    @property
-    def stores(self) -> Stores:
-        """Its stores."""
-        return local_stores(self.data)
-
-    @property
-    def layer(self) -> Layer:
-        """Its current revision."""
-        return load_layer(self.stores.sources, "land")
 
     @property
     def scenes(self) -> list[str]:
@@ -65,18 +47,6 @@ class Land:
         sources = Sources(tuple(str(self.rasters / name) for name in names))
         rasters = read_sources(sources, asked, Report(), jobs=1)
         return ingest(rasters, "land", asked, self.stores, Report(), jobs=jobs).layer
-
-    def seed(self) -> None:
-        """Store all tiles."""
-        layer, stores = self.layer, self.stores
-        zooms = tuple(range(layer.minzoom, layer.maxzoom + 1))
-        plan = prepare(layer, Selection(zooms), TileVariant(), force=False, stores=stores)
-        assert run_plan(plan, ONE, self.settings, stores, Report()).passed
-
-    @property
-    def settings(self) -> Settings:
-        """The settings of its folder."""
-        return Settings.from_env({}, data=str(self.data))
 
     def refresh(
         self,
@@ -93,13 +63,7 @@ class Land:
         source = NextSource(
             Sources(every), options or {}, scene_changes=SceneChanges(add, replace, changes.get("drop", ()))
         )
-        context = UpdateContext(self.stores, self.settings, UpdateOptions(), report or Report())
-        return refresh("land", context, ONE, source)
-
-    def tiles(self) -> dict[str, bytes]:
-        """The stored tiles."""
-        found = files_under(self.data / "tiles")
-        return {key: (self.data / "tiles" / key).read_bytes() for key in found if key.endswith(".png")}
+        return refresh("land", self.context(report), ONE, source)
 
 
 @pytest.fixture(autouse=True)
@@ -134,7 +98,7 @@ CHANGES: dict[str, tuple[tuple[str, ...], dict[str, tuple[str, ...]], tuple[str,
     # a whole list, or changes; the scenes then; numbers added, replaced, dropped and kept
     "add": ((), {"add": ("c.tif",)}, ("a.tif", "b.tif", "c.tif"), (1, 0, 0, 2)),
     "replace": ((), {"replace": ("new/b.tif",)}, ("a.tif", "new/b.tif"), (0, 1, 0, 1)),
-    "replace the lowest": ((), {"replace": ("a.tif",)}, ("a.tif", "b.tif"), (0, 1, 0, 1)),
+    "replace the lowest by itself": ((), {"replace": ("a.tif",)}, ("a.tif", "b.tif"), (0, 0, 0, 2)),
     "drop": ((), {"drop": ("b*",)}, ("a.tif",), (0, 0, 1, 1)),
     "all at once": (
         (),
@@ -168,12 +132,14 @@ def test_a_change_gives_the_tiles_of_a_full_ingest(land: Land, name: str, tmp_pa
 
 
 def test_the_same_changes_again_change_nothing(land: Land) -> None:
-    for changes in ({"add": ("c.tif",)}, {"drop": ("a.tif",)}):
+    for changes in ({"add": ("c.tif",)}, {"replace": ("new/b.tif",)}, {"drop": ("a.tif",)}):
         land.refresh(**changes)
-        index, scenes = land.layer, land.scenes
+        index, scenes, report = land.layer, land.scenes, Recorded()
         with counted_puts() as puts:
-            assert land.refresh(**changes).passed
+            assert land.refresh(report=report, **changes).passed
         assert (land.layer, land.scenes, puts) == (index, scenes, [])
+        (told,) = (step for step in report.steps if isinstance(step, ScenesChanged))
+        assert (told.added, told.replaced, told.dropped) == (0, 0, 0)
 
 
 def test_a_scene_that_was_changed_and_back_again_leaves_the_first_tiles(land: Land) -> None:
@@ -263,6 +229,84 @@ def test_options_of_how_scenes_are_read_apply_to_all_scenes(
     full.seed()
     expected = full.tiles()
     assert {key for key, data in land.tiles().items() if expected.get(key) != data} == set()
+
+
+@pytest.fixture
+def twins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Land:
+    """Two scenes of one name in folders that a link leads to, and one more; the working folder is above them."""
+    for at, name in enumerate(("real/a/t", "real/b/t", "real/b/[u]")):
+        (path := tmp_path / f"{name}.tif").parent.mkdir(parents=True, exist_ok=True)
+        write_raster(path, Recipe(values=scene(40, 40, seed=at), bounds=(7.0 + at, 45.0, 8.0 + at, 46.0)))
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+    monkeypatch.chdir(tmp_path / "real")
+    land = Land(tmp_path / "data", tmp_path / "link")
+    land.ingest("a", "b")
+    return land
+
+
+@pytest.mark.parametrize(
+    ("name", "left"),
+    [
+        ("a/t.tif", ["b/[u].tif", "b/t.tif"]),
+        ("./b/../a/t.tif", ["b/[u].tif", "b/t.tif"]),
+        ("{link}/a/t.tif", ["b/[u].tif", "b/t.tif"]),
+        ("{real}/a/t.tif", ["b/[u].tif", "b/t.tif"]),
+        ("[u].tif", ["a/t.tif", "b/t.tif"]),
+        ("t*", ["b/[u].tif"]),
+        ("*/t.tif", ["b/[u].tif"]),
+        ("b/*", ["a/t.tif"]),
+        ("../real/b/*.tif", ["a/t.tif"]),
+        ("{real}/b/*.tif", ["a/t.tif"]),
+        ("{link}/b/*.tif", ["a/t.tif"]),
+    ],
+)
+def test_a_scene_is_dropped_by_each_name_it_has(twins: Land, name: str, left: list[str]) -> None:
+    twins.refresh(drop=(name.format(link=twins.rasters, real=Path.cwd()),))
+    kept = listed_scenes(twins.layer, twins.stores.sources)
+    assert [each.address for each in kept] == [f"{twins.rasters}/{each}" for each in left]
+
+
+def test_a_name_of_several_scenes_is_refused_with_their_addresses(twins: Land) -> None:
+    why = f"2 scenes of layer 'land' are named t.tif, {twins.rasters}/a/t.tif, {twins.rasters}/b/t.tif"
+    with pytest.raises(BadOption, match=rf"^{why}: give the address of one, or '\*/t.tif' for all$"):
+        twins.refresh(drop=("t.tif",))
+    (twins.rasters / "t.tif").write_bytes((twins.rasters / "a" / "t.tif").read_bytes())
+    with pytest.raises(BadOption, match="use --drop for the old scenes and --add for the new one"):
+        twins.refresh(replace=("t.tif",))
+
+
+def test_a_scene_that_is_reached_by_another_path_is_the_same(twins: Land) -> None:
+    index = twins.layer
+    for path in ("a/t.tif", "../real/a/t.tif", str(Path.cwd() / "a" / "t.tif")):
+        for verb in ("add", "replace"):
+            report, changes = Recorded(), SceneChanges(**{verb: (path,)})
+            source = NextSource(Sources(()), {}, scene_changes=changes)
+            assert refresh("land", twins.context(report), ONE, source).passed
+            assert [step for step in report.steps if isinstance(step, ScenesChanged)] == [
+                ScenesChanged("land", 0, 0, 0, 3)
+            ]
+    assert twins.layer == index
+
+
+def test_signed_links_are_given_again_as_the_error_says(tmp_path: Path) -> None:
+    for at in range(2):
+        write_raster(tmp_path / f"{at}.tif", Recipe(values=scene(40, 40, seed=at)))
+    with serving(tmp_path) as served:
+        served.weather("signed")
+        links = tuple(f"{served.url}/{at}.tif?sig=SECRET" for at in range(2))
+        land = Land(tmp_path / "data", tmp_path)
+        first = read_sources(Sources(links), Options(), Report(), jobs=1)
+        index = ingest(first, "land", Options(), land.stores, Report(), jobs=1).layer
+
+        def changed(**changes: tuple[str, ...]) -> RenewResult:
+            source = NextSource(Sources(()), {}, scene_changes=SceneChanges(**changes))
+            return refresh("land", land.context(), ONE, source)
+
+        with pytest.raises(BadSource, match=r"HTTP status 403: .* \(`seeder refresh LAYER --replace LINK`\)") as caught:
+            changed(add=links[:1])
+        assert "SECRET" not in str(caught.value)
+        assert changed(replace=links).passed
+        assert land.layer == index
 
 
 # A hundred scenes

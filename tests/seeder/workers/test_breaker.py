@@ -49,9 +49,10 @@ from tests.support.rasters import Recipe, scene, write_raster
 from tests.support.site import Spy, memory
 from tiler.grid import Block
 from tiler.ingest.ingest import ingest
-from tiler.layers.catalog import Layer, publish
+from tiler.layers.catalog import Layer
 from tiler.layers.fill import Outcome, Request
 from tiler.layers.layer_cache import Layers
+from tiler.layers.publication import publish
 from tiler.layers.render import TileVariant
 from tiler.raster.options import Options
 from tiler.settings import Settings

@@ -33,8 +33,9 @@ from tests.support.site import Spy
 from tiler import timing
 from tiler.errors import BadCloud, QueueError
 from tiler.grid import Block
-from tiler.layers.catalog import load_layer, publish
+from tiler.layers.catalog import load_layer
 from tiler.layers.fill import Outcome
+from tiler.layers.publication import publish
 from tiler.layers.render import TileVariant
 from tiler.settings import Settings
 from tiler.storage.store import Store, Stores, open_store
@@ -172,7 +173,7 @@ def test_a_job_that_was_refused_in_part_is_not_taken_for_sent(
 ) -> None:
     queue, plan = make_queue(), planned(stores)
     with monkeypatch.context() as patch:
-        patch.setattr(SqsQueue, "_try_to_send", lambda _, messages: dict.fromkeys(messages, "InternalError"))
+        patch.setattr(SqsQueue, "_try_to_send", lambda _, messages, _delay: dict.fromkeys(messages, "InternalError"))
         patch.setattr("seeder.workers.sqs._RETRYING", lambda attempt: attempt())
         with pytest.raises(QueueError, match="refused"):
             send(plan, queue, stores, progress=silent)

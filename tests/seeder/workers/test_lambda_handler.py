@@ -17,8 +17,8 @@ from seeder.workers.sqs import SqsQueue
 from tests.support.function import Context, Function
 from tests.support.queues import taken
 from tiler.grid import Block
-from tiler.layers.catalog import publish
 from tiler.layers.fill import Request
+from tiler.layers.publication import publish
 from tiler.layers.render import TileVariant
 
 
@@ -123,7 +123,7 @@ def test_a_layer_that_is_ingested_again_is_noticed_by_a_process_that_knew_it(fun
 def released(function: Function) -> list[str]:
     """The bodies of the messages in the queue, which come as if for the first time."""
     records = function.records()
-    assert all(lambda_handler._delivery(record).tries == 1 for record in records)
+    assert all(lambda_handler.delivery_of(record).tries == 1 for record in records)
     return sorted(record["body"] for record in records)
 
 
@@ -164,7 +164,7 @@ def test_a_message_that_fails_between_releases_is_a_dead_letter_after_five_tries
         for _ in range(3):  # more receives than the queue allows
             records = [record for record in records if record["body"] == bad]
             (record,) = records
-            assert lambda_handler._delivery(record).tries == failures + 1
+            assert lambda_handler.delivery_of(record).tries == failures + 1
             assert function.invoke(function.records(good, most=1) + records, seconds=[0]) == []
             records = function.records()
         assert function.queue.depth().dead == 0

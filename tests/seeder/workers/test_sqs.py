@@ -145,7 +145,7 @@ def test_blocks_that_are_refused_for_ever_are_reported_by_name(make_queue: MakeQ
     unlucky = {message.encode() for message in sent[:3]}
     wire.refuses = unlucky.__contains__
     with pytest.raises(
-        QueueError, match=r"refused 3 blocks \(InternalError: try again\): 14-0-0, 14-8-0, 14-16-0"
+        QueueError, match=r"refused 3 messages \(InternalError: try again\): 14-0-0, 14-8-0, 14-16-0"
     ) as failure:
         queue.send(sent)
     assert failure.value.refused == ("14-0-0", "14-8-0", "14-16-0")

@@ -16,7 +16,7 @@ from tests.support.effort import some
 from tests.support.oracle import psnr
 from tests.support.rasters import MakeRaster, scene
 from tiler.grid import EXTENT, Window, resolution, zoom_for
-from tiler.image.separable import STRIP, cubic, exact, resampled
+from tiler.image.separable import cubic, exact, resampled
 from tiler.raster import whole
 from tiler.raster.place import MERCATOR, applied, carried, resolution_of
 from tiler.raster.reading import Box, Reading
@@ -71,19 +71,26 @@ def test_one_axis_after_the_other_is_the_kernel_of_both(seed: int, across: float
 
 
 @given(seed=seeds, step=steps)
-def test_strips_make_every_pixel_once_of_all_that_is_there(seed: int, step: float) -> None:
+def test_weights_lie_in_the_source_and_sum_to_one(seed: int, step: float) -> None:
     rng = np.random.default_rng(seed)
     size = int(rng.integers(4, 200))
     centres = centres_of(rng, size, step)
-    strips = cubic(centres, size)
-    made = [pixel for strip in strips for pixel in range(strip.pixels.start, strip.pixels.stop)]
-    assert made == list(range(centres.size))
-    for strip in strips:
-        assert 0 <= strip.source.start < strip.source.stop <= size
-        count = strip.pixels.stop - strip.pixels.start
-        assert count <= STRIP
-        assert strip.weights.shape == (count, strip.source.stop - strip.source.start)
-        assert np.abs(strip.weights.sum(axis=1) - 1).max() < 1e-5
+    places, weights = cubic(centres, size)
+    assert places.shape == weights.shape
+    assert places.shape[1] == centres.size
+    assert 0 <= places.min() <= places.max() < size
+    assert np.abs(weights.sum(axis=0) - 1).max() < 1e-6
+
+
+@given(seed=seeds, across=steps, down=steps, dtype=st.sampled_from(["uint8", "float32"]))
+def test_a_pixel_is_the_same_in_every_window(seed: int, across: float, down: float, dtype: str) -> None:
+    rng = np.random.default_rng(seed)
+    rows, columns = (np.arange(20, 180, step) for step in (down, across))
+    values = (rng.random((1, 200, 200)) * 255).astype(dtype)
+    whole = resampled(values, cubic(rows, 200), cubic(columns, 200), np.dtype(dtype))
+    top, left = (int(rng.integers(1, each.size // 2)) for each in (rows, columns))
+    part = resampled(values, cubic(rows[top:], 200), cubic(columns[left:], 200), np.dtype(dtype))
+    assert np.array_equal(part[:, 1:, 1:], whole[:, top + 1 :, left + 1 :])
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "int8", "uint16", "int16"])

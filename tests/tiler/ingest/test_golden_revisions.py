@@ -27,12 +27,12 @@ VRT = """<VRTDataset rasterXSize="8" rasterYSize="8">
 </VRTDataset>
 """
 KNOWN: list[tuple[str, dict[str, Any], str]] = [
-    ("raster.tif", {}, "5d9f347650e8"),
-    ("raster.tif", {"virtual": True}, "06af9aa2739d"),
-    ("raster.tif", {"max_zoom": 6, "resampling": "nearest", "nodata": 3.0}, "47e57f9350a8"),
-    ("raster.tif", {"rescale": ((0.0, 60.0),), "format": "webp", "attribution": "us"}, "64ad85740d77"),
-    ("raster.tif", {"style": "hillshade", "trust_source": True}, "ba8634419c2d"),
-    ("mosaic.vrt", {}, "eb4c2ddcb4d2"),
+    ("raster.tif", {}, "324919e4655f"),
+    ("raster.tif", {"virtual": True}, "f7002757d230"),
+    ("raster.tif", {"max_zoom": 6, "resampling": "nearest", "nodata": 3.0}, "1c11994879e3"),
+    ("raster.tif", {"rescale": ((0.0, 60.0),), "format": "webp", "attribution": "us"}, "992672dd3d37"),
+    ("raster.tif", {"style": "hillshade", "trust_source": True}, "6e087e821467"),
+    ("mosaic.vrt", {}, "003ff49dca04"),
 ]
 
 

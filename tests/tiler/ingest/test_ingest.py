@@ -26,7 +26,8 @@ from tiler.errors import BadName, BadOption, BadSource, CatalogError, NewerMetad
 from tiler.ingest.ingest import Ingested, ingest
 from tiler.ingest.survey import revision_of
 from tiler.keys import TileName, history_key, index_key, parts_prefix, revision_key, shards_prefix
-from tiler.layers.catalog import facts, load_layer, publish
+from tiler.layers.catalog import facts, load_layer
+from tiler.layers.publication import publish
 from tiler.raster.options import Options
 from tiler.storage.store import Stores
 

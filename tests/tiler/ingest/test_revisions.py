@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from seeder.jobs.ledger import jobs
 from tests.support.baked import bytes_of_parts, remove_parts, stored_parts
 from tests.support.layer_strategies import GLOBE, layers
-from tests.support.layers import silent
+from tests.support.layers import cog_key, silent
 from tests.support.oracle import alone, tiles_of
 from tests.support.rasters import MakeRaster, scene
 from tests.support.site import memory
@@ -26,7 +26,7 @@ from tiler.choices import TERRAINS
 from tiler.errors import BadInput, BadOption, MissingObject, StoreError, UnknownLayer
 from tiler.ingest import ingest as ingest_module
 from tiler.ingest.ingest import Ingested, ingest, restore
-from tiler.keys import clock_key, index_key, source_key, tilejson_key
+from tiler.keys import clock_key, index_key, tilejson_key
 from tiler.layers.catalog import (
     RESAMPLINGS,
     CogLayout,
@@ -37,11 +37,11 @@ from tiler.layers.catalog import (
     load_layer,
     load_revision,
     parse,
-    publish,
     revisions,
     shown,
 )
 from tiler.layers.history import UNKNOWN
+from tiler.layers.publication import publish
 from tiler.storage.store import Store, Stores, open_store
 
 NAME = "globe"
@@ -72,7 +72,7 @@ def in_memory() -> Stores:
 
 
 def as_revision(revision: str, previous: str = "") -> Layer:
-    return replace(BAKED, revision=revision, previous=previous, source=source_key(NAME, revision))
+    return replace(BAKED, revision=revision, previous=previous, source=cog_key(NAME, revision))
 
 
 def published(stores: Stores, *order: str) -> dict[str, Layer]:

@@ -18,19 +18,10 @@ from tests.support.strategies import crossing_bounds
 from tiler.errors import BadName, CatalogError, NewerMetadata, UnknownLayer, ZoomOutside
 from tiler.grid import Bounds, tile_ranges
 from tiler.image.style import Style
-from tiler.layers.catalog import (
-    CogLayout,
-    Layer,
-    Options,
-    dump,
-    list_layers,
-    load_layer,
-    parse,
-    publish,
-    tilejson,
-)
+from tiler.layers.catalog import CogLayout, Layer, Options, dump, list_layers, load_layer, parse, tilejson
 from tiler.layers.footprint import Footprint
 from tiler.layers.layer_cache import Layers
+from tiler.layers.publication import publish
 from tiler.layers.pyramid import Pyramid
 from tiler.storage.store import Store, Stores, open_store
 

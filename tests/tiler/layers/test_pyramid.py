@@ -53,10 +53,9 @@ def test_parts_are_found_in_their_manifest_one_by_one_and_all(parts: dict[Place,
     made = Pyramid(BASE, "uint8", opaque=False, finished=0, shards=shards)
     pyramid._shards.clear()  # as a process that has just begun
     assert made.parts("relief", sources) == parts
-    for place, part in parts.items():
-        assert made.part("relief", sources, place) == part
-        beside = place._replace(column=place.column + 1)
-        assert made.part("relief", sources, beside) == parts.get(beside)
+    for place in parts:
+        two = {place, place._replace(column=place.column + 1)}
+        assert made.parts_at("relief", sources, two) == {each: parts[each] for each in two & parts.keys()}
     assert set(shards) == {(tier, column // SHARD, row // SHARD) for tier, column, row in parts}
     assert missing_objects("relief", sources, made) == {keys.part_key("relief", part.name) for part in parts.values()}
     for key in missing_objects("relief", sources, made):

@@ -21,6 +21,7 @@ from tiler.ingest.examine import examined
 from tiler.ingest.survey import survey
 from tiler.raster.datasets import DRIVERS, OpenOptions, forget, opened
 from tiler.raster.options import Options
+from tiler.scenes.safe_open import opened_safely
 from tiler.storage.store import Stores
 
 OTHER = "MRF"  # names another file in its header
@@ -74,6 +75,30 @@ def test_a_survey_opens_only_with_them(make_raster: MakeRaster) -> None:
         examined(str(path), Options())
 
 
+@pytest.mark.parametrize(
+    ("text", "is_list"),
+    [
+        ("a.tif\n", True),
+        ("\ufeff# mine\n\n  https://host.test/b.TIF?sig=x\n", True),
+        ("s3://maps/c.jp2\n", True),
+        ("beside\n", True),
+        ("nothing\n", False),
+        ("# a.tif\n", False),
+        ("", False),
+        ("a.tif\0\n", False),
+        ("x" * 5000, False),
+    ],
+)
+def test_a_text_list_is_refused_with_its_sign(text: str, is_list: bool, tmp_path: Path) -> None:
+    (tmp_path / "beside").touch()
+    path = tmp_path / "list.txt"
+    path.write_text(text)
+    for refused in (lambda: examined(str(path), Options()), lambda: opened_safely(str(path), OpenOptions())):
+        with pytest.raises(BadSource) as caught:
+            refused()
+        assert (caught.value.why == f"it is a text list: write @{path}") == is_list
+
+
 def test_a_folder_of_rasters_is_refused_with_the_way_to_one_raster(make_raster: MakeRaster) -> None:
     with pytest.raises(BadSource, match="it is a folder: ingest one raster, or a VRT"):
         examined(str(make_raster(values=scene(60, 60)).parent), Options())
@@ -93,14 +118,17 @@ def test_nothing_is_opened_otherwise_unless_it_is_said(level: int, make_raster: 
 
 def test_rasters_are_opened_in_one_module() -> None:
     """Nothing bypasses the list of drivers; an opened raster may be read through a VRT of it."""
-    homes: dict[str, set[str]] = {name: set() for name in ("rasterio.open", "DatasetReader", "WarpedVRT", "MemoryFile")}
+    homes: dict[str, set[str]] = {
+        name: set() for name in ("rasterio.open", "DatasetReader", "Reader", "WarpedVRT", "MemoryFile")
+    }
     for module, path in MODULES.items():
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Call) and ast.unparse(node.func) in homes:
                 homes[ast.unparse(node.func)].add(module)
     assert homes == {
         "rasterio.open": {"tiler.raster.datasets"},
-        "DatasetReader": {"tiler.raster.datasets"},
+        "DatasetReader": set(),
+        "Reader": {"tiler.raster.datasets"},
         "WarpedVRT": {"tiler.raster.gcps"},
         "MemoryFile": {"tiler.raster.vrt"},
     }

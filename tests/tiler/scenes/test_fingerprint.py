@@ -170,8 +170,10 @@ def test_an_object_on_the_web_has_its_version_without_the_query(raster: Path, tm
         with pytest.raises(StoreError) as failed:
             mark(f"{url}?sig=SECRET")
         served.weather("403")
-        with pytest.raises(BadSource, match="renew the link") as refused:
+        with pytest.raises(BadSource, match="check its address, or renew the link if it is signed") as refused:
             mark(f"{url}?sig=SECRET")
+        with pytest.raises(BadSource, match="--replace LINK`\\), because query strings are never stored"):
+            mark(url)
         served.weather("drop")
         with pytest.raises(StoreError) as dropped:
             mark(f"{url}?sig=SECRET")

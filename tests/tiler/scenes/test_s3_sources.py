@@ -30,7 +30,8 @@ from tiler.ingest.baker import Baker, Below
 from tiler.ingest.chunks import chunks_of
 from tiler.ingest.ingest import Ingested, ingest
 from tiler.ingest.survey import survey
-from tiler.layers.catalog import load_layer, publish
+from tiler.layers.catalog import load_layer
+from tiler.layers.publication import publish
 from tiler.layers.pyramid import SIDE, Place
 from tiler.raster import datasets, s3_reads
 from tiler.raster.datasets import OpenOptions, opened

@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from hashlib import md5
 from http.client import HTTPConnection
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import pairwise
@@ -23,7 +24,7 @@ from hypothesis import strategies as st
 from obstore.store import S3Store
 
 from tests.support.effort import examples
-from tiler.errors import BadStore, MissingObject, StoreError
+from tiler.errors import BadStore, Changed, MissingObject, StoreError
 from tiler.settings import Settings
 from tiler.storage import access
 from tiler.storage.store import DELETE_BATCH, Store, open_store
@@ -38,6 +39,7 @@ class Gate:
 
     server: str
     answers: list[int] = field(default_factory=list)  # statuses of the next answers; then all pass
+    lost: int = 0  # requests that are passed on, and answered with a fault
     always: int = 0  # the status of every answer; 0 lets them pass
     seen: list[tuple[str, str]] = field(default_factory=list)  # method, path with query
     signed: list[str] = field(default_factory=list)  # key id, day and region of each request's signature
@@ -56,6 +58,9 @@ class Gate:
         with connection.getresponse() as answer:
             passed = answer.status, dict(answer.headers), answer.read()
         connection.close()
+        if self.lost:
+            self.lost -= 1
+            return 500, {}, b"<Error><Code>InternalError</Code></Error>"
         return passed
 
 
@@ -325,6 +330,8 @@ def test_headers_reach_s3(s3_server: str, s3_url: str, tmp_path: Path) -> None:
 
 DEEDS: dict[str, Callable[[Store], object]] = {
     "put": lambda store: store.put("relief/9.png", b"x", content_type=PNG),
+    "put over": lambda store: store.put("relief/9.png", b"x", content_type=PNG, expected=f'"{md5(b"x").hexdigest()}"'),
+    "version": lambda store: store.version("relief/9.png"),
     "get": lambda store: store.get("relief/9.png"),
     "has": lambda store: store.has("relief/9.png"),
     "list": lambda store: list(store.list("relief/")),
@@ -354,6 +361,19 @@ def test_a_busy_server_is_asked_again(gated: tuple[Store, Gate], deed: str) -> N
     gate.answers = [503, 500]
     DEEDS[deed](store)
     assert len(gate.seen) == 3
+
+
+@pytest.mark.parametrize("deed", ["first", "next"])
+def test_a_put_whose_answer_is_lost_succeeds_and_is_not_told_as_another_s(gated: tuple[Store, Gate], deed: str) -> None:
+    store, gate = gated
+    if deed == "next":
+        store.put("relief/9.png", b"old", content_type=PNG)
+    version = store.version("relief/9.png")
+    gate.lost = 1
+    store.put("relief/9.png", b"new", content_type=PNG, expected=version)
+    assert store.get("relief/9.png") == b"new"
+    with pytest.raises(Changed):
+        store.put("relief/9.png", b"other", content_type=PNG, expected=version)
 
 
 @pytest.mark.parametrize("deed", ["put", "list", "folders", "existing", "delete"])

@@ -1,0 +1,1 @@
+"""The workers of a bake queue: in AWS Lambda, or in `seeder worker`."""

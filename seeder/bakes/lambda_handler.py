@@ -1,0 +1,65 @@
+"""The bake Lambda: handle the messages of the bake queue, one per invocation."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from functools import cache, partial
+from pathlib import Path
+from typing import Any
+
+from seeder.bakes.handle import handle, sending
+from seeder.workers.bake_part import BakeWorker
+from seeder.workers.lambda_handler import Context, Event, Redeliver, bury, delivery_of, log
+from seeder.workers.sqs import SqsQueue
+from seeder.workers.turns import MAX_TRIES
+from tiler import timing
+from tiler.errors import TilerError
+from tiler.ingest.disk_space import sweep_scratch
+from tiler.settings import Settings
+from tiler.storage.store import Stores
+
+PROCESSES = 2  # of a part's bake, for the two CPUs that the function's memory comes with
+
+
+def handler(event: Event, context: Context) -> dict[str, Any]:
+    """Handle SQS records; return the ones to be redelivered.
+
+    A failed record returns after a delay that grows with each try; after the last it is a dead letter.
+    """
+    back = []
+    for delivery in map(delivery_of, event["Records"]):
+        worker = _worker()
+        worker.left = partial(_seconds_left, context)
+        result = handle(worker, _settings(), delivery.body, delivery.tries)
+        if not isinstance(result, Redeliver):
+            continue
+        if delivery.tries >= MAX_TRIES and bury(_queue, delivery):
+            continue
+        back.append(delivery)
+        try:
+            _queue().hide(delivery.handle, result.seconds)
+        except TilerError as error:
+            log.warning("visibility unchanged", error=str(error))
+    return {"batchItemFailures": [{"itemIdentifier": delivery.id} for delivery in back]}
+
+
+def _seconds_left(context: Context) -> float:
+    return context.get_remaining_time_in_millis() / 1000
+
+
+@cache
+def _settings() -> Settings:
+    return Settings.from_env(os.environ)
+
+
+@cache
+def _worker() -> BakeWorker:
+    sweep_scratch(Path(tempfile.gettempdir()))  # of an invocation that ended in the middle of a part
+    stores = Stores.open(_settings().within(timing.WORKER_RETRY_SECONDS), create=True)
+    return BakeWorker(stores, sending(_queue()), PROCESSES)
+
+
+@cache
+def _queue() -> SqsQueue:
+    return SqsQueue.open(_settings().bake_queue, _settings().s3.region)

@@ -1,0 +1,307 @@
+"""Bake a layer by the workers of a queue: plan its parts, send them, follow the job to its end, resume it."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Collection
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from functools import partial
+
+from seeder.defaults import CORES, MAX_FAILED_SHARE
+from seeder.jobs.bake_ledger import (
+    BakeJob,
+    FirstTiles,
+    delete_end,
+    delete_failures,
+    digest_of,
+    done_parts,
+    failed_parts,
+    load_bake,
+    load_end,
+    load_scenes,
+    new_id,
+    put_bake,
+    read_failures,
+    unfinished_bake,
+)
+from seeder.jobs.bake_messages import BakeMessage
+from seeder.jobs.bake_status import ENDED, BakeProgress, bake_progress
+from seeder.jobs.ledger import CANCELLED, Run, Stop, load_run, put_run, stop, stopped
+from seeder.jobs.ledger import reopen as delete_stop
+from seeder.jobs.runner import Runner
+from seeder.jobs.status import queue_depth, utcnow
+from seeder.operations.publish_bake import take_step
+from seeder.operations.report import Report
+from seeder.workers.bake_part import BakeWorker, remaining
+from tiler import timing
+from tiler.errors import BadOption, BadSource, SourceReadError
+from tiler.ingest.bake_plan import BakePlan, check_shared
+from tiler.ingest.examine import Approve, approved, examined, named
+from tiler.ingest.existing import current_layer
+from tiler.ingest.ingest import Ingested, previous_of, settled_ingest
+from tiler.layers import version
+from tiler.layers.publication import index_version
+from tiler.layers.pyramid import Place
+from tiler.raster.options import Options
+from tiler.scenes.remote import is_remote
+from tiler.scenes.scene_list import SceneList
+from tiler.settings import Settings
+from tiler.storage.store import Store, Stores
+
+PLANNED = "interrupted: nothing was sent"
+
+
+@dataclass(frozen=True, slots=True)
+class BakeOptions:
+    """How to bake by workers: the URLs of the bake queue and of the queue for tiles, what to do after the publication.
+
+    `most` failed of 1 stop the job. `first` are the zooms to render once the layer is published. `cdn` is the id of a
+    CloudFront distribution, or empty.
+    """
+
+    queue: str
+    tiles: str = ""
+    most: float = MAX_FAILED_SHARE
+    first: tuple[int, ...] = ()
+    cdn: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class BakeSent:
+    """A bake job, and the number of messages sent: 0 if they are in the queue already."""
+
+    job: BakeJob
+    messages: int
+
+
+def plan_bake(
+    source: str | SceneList,
+    layer: str,
+    options: Options,
+    stores: Stores,
+    report: Report,
+    *,
+    repair: bool = False,
+    approve: Approve = approved,
+) -> BakePlan | Ingested:
+    """Plan the parts of a layer's next revision; the result of an ingest if there is nothing to bake.
+
+    Raises:
+        BadSource, BadOption, CatalogError, NewerMetadata: see `seeder.operations.ingest.ingest`.
+    """
+    if options.virtual:
+        raise BadOption("a virtual layer has no parts to bake: leave --virtual or --queue out")
+    version.check_readers(stores, version.version_for(options, parts=True))
+    before = index_version(stores.sources, layer)
+    current = current_layer(stores.sources, layer, repair=repair)
+    try:
+        with report.bake(f"plan {layer}", interrupted=PLANNED) as (_, activity):
+            raster = examined(source, options, activity, approve)
+            if settled := settled_ingest(raster, layer, options, stores, current, before):
+                return settled
+            activity("planning its parts")
+            _check_reachable(raster.survey.path, raster.listed, stores)
+            return BakePlan.of(layer, raster, previous_of(current, raster.revision), before)
+    except SourceReadError as error:
+        raise BadSource(named(source), f"{error} (is the file complete?)") from error
+
+
+def _check_reachable(path: str, listed: SceneList | None, stores: Stores) -> None:
+    """Reject scenes that workers cannot read.
+
+    Raises:
+        BadOption: some are on this machine only, or have signed URLs.
+    """
+    scenes = listed.scenes if listed else ()
+    check_shared(scenes)
+    if stores.sources.root:  # workers share this machine's disk
+        return
+    paths = [scene.listed.path for scene in scenes] or [path]
+    here = [each for each in paths if not is_remote(each)]
+    if here:
+        raise BadOption(
+            f"workers cannot read {len(here)} of {len(paths)} scenes, such as {here[0]}, which only this machine has: "
+            "add --upload, or bake them here with --queue local"
+        )
+
+
+def send_bake(plan: BakePlan, options: BakeOptions, settings: Settings, stores: Stores, report: Report) -> BakeSent:
+    """Record a bake job and send its base parts; an unfinished job for the same goes on. Harmless to repeat.
+
+    Raises:
+        BadCloud, QueueError: the queue cannot be used, or refused messages.
+        StoreError: the ledger cannot be written.
+    """
+    sources, layer, revision = stores.sources, plan.draft.id, plan.draft.revision
+    digest = digest_of(revision, plan.current, plan.parts, options.first)
+    name = unfinished_bake(sources, layer, digest)
+    if name:
+        job = load_bake(sources, name)
+        if stopped(sources, job.ledger):
+            delete_stop(sources, job.ledger)
+        report.note(f"resuming bake job {name}")
+    else:
+        now = datetime.now(UTC)
+        seed = new_id(layer, digest_of(revision, options.first), now)
+        job = BakeJob(
+            id=new_id(layer, digest, now),
+            layer=layer,
+            revision=revision,
+            plan=plan.dump(),
+            url=stores.url,
+            most=options.most,
+            queue=options.tiles,
+            cdn=options.cdn,
+            first=FirstTiles(options.first, seed) if options.first else None,
+        )
+        put_bake(sources, job, plan.dump_scenes())
+        report.note(f"bake job {job.id}")
+    if job.first and not name:
+        report.note(f"then job {job.first.job} renders its tiles")
+    return _send(job, plan, options.queue, settings, sources, report)
+
+
+def _send(
+    job: BakeJob, plan: BakePlan, url: str, settings: Settings, sources: Store, report: Report, *, again: bool = False
+) -> BakeSent:
+    """Send the messages that go on with a job, unless they are in the queue."""
+    from seeder.workers.sqs import SqsQueue  # noqa: PLC0415 - boto3 takes a third of a second
+
+    queue, before = SqsQueue.open(url, settings.s3.region), load_run(sources, job.ledger)
+    if not again and before and before.sent and before.queue == url and queue.depth():
+        return BakeSent(job, 0)
+    done = {place for place, _ in done_parts(sources, job.id)}
+    messages = _next_messages(job, plan, done, sources)
+    run = Run(url, datetime.now(UTC), job.most, by=Runner.here())
+    put_run(sources, job.ledger, run)
+    delete_failures(sources, job.id)
+    hint = f"interrupted: not all of bake job {job.id} was sent; run the same command again to send the rest"
+    with report.stage(f"send {job.layer}", len(messages), unit="part", interrupted=hint) as advance:
+        number = queue.send(messages)
+        advance(number)
+    put_run(sources, job.ledger, replace(run, sent=True))
+    return BakeSent(job, number)
+
+
+def _next_messages(job: BakeJob, plan: BakePlan, done: Collection[Place], sources: Store) -> list[BakeMessage]:
+    """The messages that go on with a job."""
+    messages = list(remaining(job.id, plan, done))
+    published = index_version(sources, job.layer) != plan.current
+    if messages == [BakeMessage("publish", job.id)] and published:
+        return [BakeMessage("renew", job.id)]
+    return messages
+
+
+def resume_bake(name: str, url: str, settings: Settings, stores: Stores, report: Report) -> BakeSent:
+    """Go on with a bake job after a cancellation, failures, dead letters or lost messages.
+
+    `url` is that of a bake queue, empty for the job's.
+
+    Raises:
+        BadOption: it is done, or the layer was published since.
+        BadCloud, QueueError, StoreError: see `send_bake`.
+    """
+    job, plan = _reopened(name, stores.sources)
+    run = load_run(stores.sources, job.ledger)
+    url = url or (run.queue if run else "") or settings.bake_queue
+    if not url:
+        raise BadOption(f"bake job {name} has no queue: name one with --queue, or bake it here with --queue local")
+    return _send(job, plan, url, settings, stores.sources, report, again=True)
+
+
+def _reopened(name: str, sources: Store) -> tuple[BakeJob, BakePlan]:
+    """A bake job that goes on, and its plan."""
+    job = load_bake(sources, name)
+    end = load_end(sources, name)
+    if end and end.state == "done":
+        raise BadOption(f"bake job {name} is done: there is nothing to resume")
+    if end and end.state == "superseded":
+        raise BadOption(f"bake job {name} is superseded: start it again with `seeder ingest` or `seeder refresh`")
+    plan = BakePlan.parse(job.plan, load_scenes(sources, name), f"bake job {name}")
+    if stopped(sources, job.ledger):
+        delete_stop(sources, job.ledger)
+    delete_end(sources, name)
+    return job, plan
+
+
+def run_here(name: str, settings: Settings, stores: Stores, report: Report) -> BakeProgress:
+    """Go on with a bake job on this machine, to its end.
+
+    Raises:
+        BadOption: see `resume_bake`.
+        TilerError: a part failed otherwise than by its scenes.
+    """
+    sources = stores.sources
+    job, plan = _reopened(name, sources)
+    waiting: deque[tuple[BakeMessage, int]] = deque()
+    worker = BakeWorker(stores, lambda messages, delay: waiting.extend((each, delay) for each in messages), CORES)
+    run = Run("", datetime.now(UTC), job.most, by=Runner.here())
+    put_run(sources, job.ledger, run)
+    delete_failures(sources, name)
+    done = {place for place, _ in done_parts(sources, name)}
+    waiting.extend((each, 0) for each in _next_messages(job, plan, done, sources))
+    hint = f"interrupted: finished parts are kept; run the same command again, or `seeder resume {name}`"
+    with report.stage(f"bake {job.layer}", plan.parts, done=len(done), unit="part", interrupted=hint) as advance:
+        while waiting:
+            message, delay = waiting.popleft()
+            time.sleep(delay)
+            result = take_step(worker, settings, message, last=True)
+            advance(message.kind == "part" and result.fate not in ("known", "dropped"))
+    put_run(sources, job.ledger, replace(run, sent=True, ended=True))
+    return progress_of(name, sources, settings)
+
+
+def cancel(name: str, sources: Store) -> bool:
+    """Stop the workers of a bake job; returns whether it was cancelled before.
+
+    Raises:
+        BadOption: it has ended.
+    """
+    job = load_bake(sources, name)
+    before = stopped(sources, job.ledger)
+    if before is not None and before.asked:
+        return True
+    if end := load_end(sources, name):
+        raise BadOption(f"bake job {name} is {end.state}: there is nothing to cancel")
+    stop(sources, job.ledger, Stop(CANCELLED))
+    return False
+
+
+def failures(name: str, sources: Store) -> dict[str, list[str]]:
+    """The failed parts of a bake job by error, as tier/column/row."""
+    baked = {place for place, _ in done_parts(sources, name)}
+    places = [place for place in failed_parts(sources, name) if place not in baked]
+    groups: dict[str, list[str]] = {}
+    for place, error in read_failures(sources, name, places):
+        groups.setdefault(error, []).append("/".join(map(str, place)))
+    return groups
+
+
+def progress_of(name: str, sources: Store, settings: Settings) -> BakeProgress:
+    """A bake job's progress, with the depth of its queue.
+
+    Raises:
+        MessageError: another version wrote the ledger.
+        StoreError: the ledger could not be read.
+    """
+    depth_of = partial(queue_depth, region=settings.s3.region)
+    return bake_progress(load_bake(sources, name), sources, depth_of, utcnow())
+
+
+def follow_bake(name: str, settings: Settings, sources: Store, report: Report) -> BakeProgress:
+    """Follow a bake job to its end; returns its last progress.
+
+    Raises:
+        StoreError: the ledger could not be read.
+    """
+    seen = progress_of(name, sources, settings)
+    hint = f"interrupted: bake job {name} continues; run the same command again to follow it"
+    with report.stage(f"bake {seen.layer}", seen.parts, done=seen.done, unit="part", interrupted=hint) as advance:
+        while seen.state not in ENDED:
+            start = time.monotonic()
+            before, seen = seen, progress_of(name, sources, settings)
+            advance(seen.done - before.done)
+            time.sleep(max(timing.POLL_SECONDS, 2 * (time.monotonic() - start)))
+    return seen

@@ -1,0 +1,88 @@
+"""The next revision of a layer before it is baked: the parts to bake, the tiles that may differ, and an estimate."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from seeder.cache.foreseen import Differences, foreseen, with_parts
+from seeder.cache.stale import History
+from seeder.cache.stored import StoredFilter
+from seeder.operations.estimate_refresh import PlannedWork, Terms, estimate_refresh
+from seeder.operations.renew import RenewPlan, plan_renewal
+from seeder.operations.run import RunOptions
+from seeder.operations.scenes import ScenesChanged
+from seeder.operations.update import UpdateContext, UpdateTask
+from tiler.ingest.examine import Examined, ExaminedScenes
+from tiler.ingest.existing import kept_revision
+from tiler.ingest.planned_parts import planned_parts
+from tiler.layers.catalog import Layer
+from tiler.raster.options import Options
+
+
+@dataclass(frozen=True, slots=True)
+class NextRevision:
+    """The next revision of a layer: the `current` one again, a `kept` one, or one to be baked.
+
+    `layer` is as the bake will make it, with more tiles at most. `foreseen` tells which tiles may differ, None if all.
+    """
+
+    current: Layer
+    kept: Layer | None
+    layer: Layer
+    work: PlannedWork
+    bakes: bool
+    foreseen: Differences | None = None
+
+    @classmethod
+    def of(
+        cls,
+        current: Layer,
+        raster: Examined | ExaminedScenes,
+        options: Options,
+        context: UpdateContext,
+        changes: ScenesChanged | None = None,
+    ) -> NextRevision:
+        """The next revision from an examined raster, or from scenes; None of `changes` is known if all are new.
+
+        Raises:
+            CatalogError, StoreError: the layer's scenes or parts could not be read.
+            SourceReadError: a header could not be read.
+        """
+        sources = context.stores.sources
+        if raster.revision == current.revision:
+            return cls(current, current, current, PlannedWork.of_layer(current, sources), bakes=False)
+        kept = kept_revision(sources, current.id, raster.revision)
+        if options.virtual:
+            return cls(current, kept, kept or current, PlannedWork(), bakes=False)
+        parts = planned_parts(current.id, sources, raster)
+        changed = changes.total if changes else len(raster.survey.scenes)
+        work = PlannedWork.of_parts(raster.survey, parts, changed)
+        if kept:
+            return cls(current, kept, kept, work, bakes=True)
+        history = foreseen(current, raster.survey, options, parts, sources, History.of(current, context.stores))
+        grown = with_parts(current, raster.survey, parts, history.places if history else None)
+        return cls(current, None, grown, work, bakes=True, foreseen=history)
+
+    def plan(self, context: UpdateContext, run_options: RunOptions, history: History | None = None) -> RenewPlan:
+        """Plan the renewal after it was published; `history` is that of a kept revision.
+
+        Raises:
+            StoreError: something could not be listed.
+        """
+        task = UpdateTask(StoredFilter(self.layer), context, succeeded=not self.kept)
+        published = self.layer.revision != self.current.revision or not self.kept
+        return plan_with_estimate(task, history or self.foreseen, self.work, run_options, published=published)
+
+
+def plan_with_estimate(
+    task: UpdateTask, history: Differences | None, work: PlannedWork, run_options: RunOptions, *, published: bool
+) -> RenewPlan:
+    """Plan a renewal, with the estimate of all that comes before its end; `published` if a revision comes before it.
+
+    Raises:
+        StoreError: something could not be listed.
+    """
+    plan = plan_renewal(task, history)
+    terms = Terms(task, run_options, work.pixels)
+    estimate = estimate_refresh(terms, work, plan.stored_tiles, len(plan.paths), published=published)
+    return replace(plan, estimate=estimate)
