@@ -6,35 +6,31 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 
 from tiler import keys
-from tiler.errors import BadOption, BadSource, OutOfMemory, SourceReadError, StoreError, TilerError
+from tiler.errors import BadOption, BadSource, OutOfMemory, SourceReadError, TilerError
 from tiler.grid import TILE, Window, tile_ranges
-from tiler.ingest.bake import Bake
-from tiler.ingest.choose_format import choose
+from tiler.ingest.bake import bake_layer
+from tiler.ingest.baked_parts import Summary
 from tiler.ingest.disk_space import check_target, scratch
+from tiler.ingest.drafts import baked_layer, draft_of, publish, why_empty, with_format
 from tiler.ingest.examine import Approve, Examined, ExaminedScenes, Stage, approved, examined, named, silent
 from tiler.ingest.existing import current_layer, is_current, is_stored, kept_revision
 from tiler.ingest.staging import Staging
 from tiler.ingest.survey import Survey, revision_of, survey
-from tiler.keys import Format
 from tiler.layers import catalog, version
 from tiler.layers.catalog import Layer
-from tiler.layers.credit import plain_markup
 from tiler.layers.footprint import Footprint
 from tiler.layers.origin import origins as files_now
-from tiler.layers.pyramid import Pyramid, missing_objects
-from tiler.raster.datasets import forget, opened, versions
-from tiler.raster.options import Options, file_format
+from tiler.raster.datasets import forget, opened
+from tiler.raster.options import Options
 from tiler.raster.warp import overview_for, warp
-from tiler.scenes.scene_list import SceneList, dump
+from tiler.scenes.scene_list import SceneList
 from tiler.storage.leftovers import sweep
 from tiler.storage.store import Store, Stores
 
-EMPTY = "it has no valid pixels: all are nodata, masked or transparent"
 FOOTPRINT_SAMPLES = 8  # pixels per tile in a virtual layer's footprint mask, at least
 FOOTPRINT_PIXELS = 1 << 18  # pixels in the mask of a small layer: GDAL averages only whole pixels
 
@@ -55,14 +51,6 @@ class Ingested:
     doubts: tuple[str, ...] = ()  # those of the notes that question the place of the raster
     baked: int = 0
     reused: int = 0
-
-
-class _Done(NamedTuple):
-    """A baked layer, and the numbers of parts of its base that are new and that were stored."""
-
-    layer: Layer
-    baked: int
-    reused: int
 
 
 def ingest(
@@ -142,46 +130,23 @@ def _publish(
         raster.check(options)
         catalog.publish(restored, stores)
         return Ingested(restored, surveyed, fresh=True)
-    draft = Layer(
-        id=keys.check_layer(layer),
-        revision=revision,
-        source=path,
-        bounds=surveyed.bounds,
-        minzoom=surveyed.minzoom,
-        maxzoom=surveyed.maxzoom,
-        format=file_format(options.format),
-        style=surveyed.style,
-        footprint=Footprint(0, 0, 0, np.ones((1, 1), bool)),
-        bake=None,
-        bands=surveyed.reading.bands,
-        resampling=surveyed.resampling,
-        reading=surveyed.reading if options.virtual else None,
-        attribution=plain_markup(options.attribution),
-        asked=options,
-        previous=previous,
-        origins=origins,
-        gdal="" if options.virtual else versions()[0],
-        scenes=len(listed.scenes) if listed else 0,
-    )
+    draft = draft_of(layer, path, surveyed, revision, options, listed)
+    draft = replace(draft, previous=previous, origins=origins)
     baked = reused = 0
     with _undo_on_error(draft, stores):
         if options.virtual:
             done = replace(draft, footprint=_footprint(surveyed))
             if not done.footprint.cells.any():
-                raise BadSource(surveyed.path, _why_empty(surveyed))
+                raise BadSource(surveyed.path, why_empty(surveyed))
         else:
-            bake = _bake(draft, raster, stores.sources, staging, jobs=jobs, progress=progress)
-            done, baked, reused = bake.layer, bake.baked, bake.reused
-        form, why = _format_of(done, current, stores.sources)
-        done = replace(done, format=form)
+            summary = _bake(draft.id, raster, stores.sources, staging, jobs=jobs, progress=progress)
+            raster.check(options)
+            done = baked_layer(draft, surveyed, summary, stores.sources)
+            baked, reused = summary.baked, summary.reused
+        done, why = with_format(done, current, stores.sources)
         if options.virtual:
             raster.check(options)
-        if isinstance(done.bake, Pyramid) and missing_objects(done.id, stores.sources, done.bake):
-            raise StoreError("find", done.source, "parts were removed meanwhile: run the same command again")
-        if listed:
-            key = keys.scenes_key(done.id, done.revision)
-            stores.sources.put(key, dump(listed.scenes, listed.overlap, listed.asset), content_type="application/json")
-        catalog.publish(done, stores)
+        publish(done, listed, stores)
     return Ingested(done, surveyed, fresh=True, why=why, baked=baked, reused=reused)
 
 
@@ -211,15 +176,6 @@ def _undo_on_error(draft: Layer, stores: Stores) -> Iterator[None]:
                 elif tiles.get(public) != before:
                     tiles.put(public, before, content_type="application/json", cache_control="no-cache")
         raise
-
-
-def _format_of(draft: Layer, current: Layer | None, sources: Store) -> tuple[Format, str]:
-    """The format of a layer, and the reason if it is `auto`; unchanged if possible, to keep stored tiles in use."""
-    if draft.asked.format != "auto":
-        return draft.format, ""
-    if current and current.asked.format == "auto" and draft.takes(current.format):
-        return current.format, "the layer already uses it"
-    return choose(draft, sources)
 
 
 def kept(layer: str, revision: str, sources: Store) -> Layer:
@@ -269,35 +225,20 @@ def _as_it_was(layer: Layer, sources: Store) -> bool:
 
 
 def _bake(
-    draft: Layer,
+    layer: str,
     raster: Examined | ExaminedScenes,
     sources: Store,
     staging: Staging,
     *,
     jobs: int,
     progress: Callable[[int, int], None],
-) -> _Done:
-    """`draft` with its parts baked and stored. Parts that an earlier ingest stored are not baked again."""
+) -> Summary:
+    """Bake and store the parts of a layer. Parts that an earlier ingest stored are not baked again."""
     with scratch(staging.parent(sources.root), remove=bool(sources.root and not staging.scratch)) as folder:
         staging.check_disk(folder.parent)
         if sources.root:
             check_target(sources.root, raster.survey)
-        bake = Bake(draft.id, sources, folder, raster, jobs, progress)
-        pyramid, footprint = bake.run()
-    raster.check(draft.asked)
-    if not footprint.cells.any():
-        raise BadSource(raster.path, _why_empty(raster.survey))
-    bands = tuple(range(1, raster.survey.reading.count + 1))
-    layer = replace(draft, source=keys.parts_prefix(draft.id), bake=pyramid, footprint=footprint, bands=bands)
-    return _Done(layer, bake.baked, bake.reused)
-
-
-def _why_empty(surveyed: Survey) -> str:
-    """The reason for a layer without any valid pixel: holes of a raster can hide all of it at a low zoom."""
-    if surveyed.base == surveyed.zoom:
-        return EMPTY
-    why = f"it has no valid pixel at zoom {surveyed.base}"
-    return f"{why}: unless all its pixels are nodata, try --max-zoom {surveyed.zoom}"
+        return bake_layer(layer, sources, folder, raster, jobs=jobs, progress=progress)
 
 
 def _footprint(surveyed: Survey) -> Footprint:

@@ -74,6 +74,17 @@ def planned_parts(layer: str, sources: Store, raster: Raster) -> PlannedParts:
     return PlannedParts(inputs, frozenset(place for place, wanted in inputs.items() if wanted not in known))
 
 
+def chunks_in(zoom: int, ranges: list[Range]) -> int:
+    """The number of chunks of all tiers of a bake with these tiles at its base zoom, at most."""
+    total, step = 0, min(CHUNK, 1 << zoom)
+    while zoom >= 0:
+        total += sum((-(-x1 // step) - x0 // step) * (-(-y1 // step) - y0 // step) for x0, y0, x1, y1 in ranges)
+        ranges = [(x0 // 8, y0 // 8, -(-x1 // 8), -(-y1 // 8)) for x0, y0, x1, y1 in ranges]
+        zoom -= SERVED
+        step = min(CHUNK, 1 << max(zoom, 0))
+    return total
+
+
 def base_ranges(survey: Survey) -> list[Range]:
     """The tiles of the base."""
     return [(each.x0, each.y0, each.x1, each.y1) for each in tile_ranges(survey.bounds, survey.base)]

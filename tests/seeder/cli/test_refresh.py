@@ -312,7 +312,7 @@ def test_a_rollback_goes_to_the_revision_before_and_bakes_nothing(
     first, tiles = land.layer, land.tiles()
     run("refresh", "land", "east")
     second = land.layer
-    monkeypatch.setattr(ingest_module, "Bake", None)  # a reserved name
+    monkeypatch.setattr(ingest_module, "bake_layer", None)  # a reserved name
     assert f"revision {first.revision} instead of {second.revision}" in run("rollback", "land").stdout
     assert land.layer == first
     assert land.warm_at(first.revision)

@@ -134,7 +134,7 @@ def test_heights_are_png_whatever_the_layer_had(make_raster: MakeRaster, stores:
 def test_a_format_that_was_named_is_not_looked_into(
     make_raster: MakeRaster, stores: Stores, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tiler.ingest.ingest.choose", pytest.fail)
+    monkeypatch.setattr("tiler.ingest.drafts.choose", pytest.fail)
     done = take(make_raster(values=photo()), stores, format="webp")
     assert (done.layer.format, done.why) == ("webp", "")
 

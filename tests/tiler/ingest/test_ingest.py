@@ -225,7 +225,7 @@ def test_the_metadata_names_the_gdal_of_the_bake_which_changes_no_revision(
     path = make_raster(values=scene(200, 240))
     layer = run(path, stores).layer
     assert facts(load_layer(stores.sources, "layer"))["gdal"] == layer.gdal == rasterio.__gdal_version__
-    monkeypatch.setattr("tiler.ingest.ingest.versions", lambda: ("99.1.0", "9.9.0"))
+    monkeypatch.setattr("tiler.ingest.drafts.versions", lambda: ("99.1.0", "9.9.0"))
     again = run(path, stores)
     assert (again.fresh, again.layer) == (False, layer)
     remove_parts(layer, stores)

@@ -135,7 +135,7 @@ def test_an_earlier_raster_comes_back_without_being_baked_again(
     first, second = (take(path, stores, virtual=virtual).layer for path in paths)
     tile = tiles_of(first, first.maxzoom)[0]
     before = alone(first, stores, tile)
-    monkeypatch.setattr(ingest_module, "Bake", pytest.fail)
+    monkeypatch.setattr(ingest_module, "bake_layer", pytest.fail)
     again = take(paths[0], stores, virtual=virtual)
     assert again.fresh
     assert again.layer == replace(first, previous=second.revision) == load_layer(stores.sources, "layer")

@@ -18,7 +18,8 @@ from tests.support.rasters import MakeRaster
 from tiler.choices import Resampling
 from tiler.errors import BadOption, BadSource
 from tiler.grid import EXTENT, resolution
-from tiler.ingest.ingest import EMPTY, Ingested, ingest
+from tiler.ingest.drafts import EMPTY
+from tiler.ingest.ingest import Ingested, ingest
 from tiler.raster.datasets import opened
 from tiler.raster.options import Options
 from tiler.raster.place import lonlat_bounds

@@ -30,6 +30,7 @@ from tests.support.oracle import files_under
 from tests.support.rasters import MakeRaster, Recipe, scene, write_raster
 from tests.support.site import memory
 from tiler.errors import BadSource, SourceReadError, TilerError, UnknownLayer
+from tiler.ingest import drafts as drafts_module
 from tiler.ingest import examine as examine_module
 from tiler.ingest import ingest as ingest_module
 from tiler.ingest.bake import Bake
@@ -93,9 +94,9 @@ def undisturbed(seed: int, form: str, how: str, *, sidecar: bool) -> tuple[str, 
 POINTS: dict[str, tuple[Any, str]] = {
     "survey": (examine_module, "survey"),
     "hash": (examine_module, "hashes_of"),
-    "bake": (Bake, "run"),
+    "bake": (ingest_module, "bake_layer"),
     "part": (Bake, "_write"),
-    "choose": (ingest_module, "choose"),
+    "choose": (drafts_module, "choose"),
     "footprint": (ingest_module, "_footprint"),
 }
 
