@@ -334,7 +334,7 @@ def ingest(
     become the layer's next revision.
 
     With --seed, render tiles afterwards, with the queue and the limits of `seed`. With --queue sqs, workers bake the
-    rasters, publish the layer and render its tiles: the command returns when all is sent. Run the same command again
+    rasters, publish the layer and render its tiles. The command returns when all is sent. Run the same command again
     after an interruption.
 
     \b
