@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
@@ -24,23 +25,34 @@ from seeder.jobs.bake_ledger import (
     read_receipts,
 )
 from seeder.jobs.bake_messages import BakeMessage
-from seeder.jobs.ledger import cancelled, load_job
+from seeder.jobs.bake_parts import forget_lost
+from seeder.jobs.ledger import load_job
 from seeder.jobs.plan import Plan
 from seeder.jobs.status import FINAL
 from seeder.operations.jobs import job_progress
 from seeder.operations.renew import list_stored_tiles, renew
 from seeder.operations.run import RunOptions
 from seeder.operations.update import UpdateContext, UpdateOptions, UpdateTask
-from seeder.workers.bake_part import BakeWorker, PlannedBake, remaining
+from seeder.workers.bake_part import BakeWorker, PlannedBake, is_over, remaining
 from tiler import timing
-from tiler.errors import BadInput, MissingObject, Superseded, UnknownLayer
+from tiler.errors import (
+    BadInput,
+    CatalogError,
+    MissingObject,
+    NewerMetadata,
+    SourceReadError,
+    StoreError,
+    Superseded,
+    UnknownLayer,
+)
 from tiler.ingest.baked_parts import BakedPart, Summary
 from tiler.ingest.drafts import baked_layer, publish, with_format
 from tiler.ingest.existing import current_layer
 from tiler.keys import index_key
 from tiler.layers.catalog import Layer, load_layer
+from tiler.layers.history import publications
 from tiler.settings import Settings
-from tiler.storage.store import Stores
+from tiler.storage.store import Store, Stores
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,10 +69,13 @@ def take_step(worker: BakeWorker, settings: Settings, message: BakeMessage, *, l
     Raises:
         TilerError, MemoryError: it must be tried again; not by a part in its `last` try.
     """
+    try:
+        planned = worker.planned(message.job)
+    except MissingObject:
+        return Step("dropped", f"there is no bake job {message.job}")
     if message.kind == "part":
         result = worker.bake(message, last=last)
         return Step(result.fate, result.why)
-    planned = worker.planned(message.job)
     if message.kind == "publish":
         following = publish_bake(planned, worker.stores)
         worker.send(following, 0)
@@ -75,14 +90,14 @@ def take_step(worker: BakeWorker, settings: Settings, message: BakeMessage, *, l
 def publish_bake(planned: PlannedBake, stores: Stores) -> list[BakeMessage]:
     """Publish a baked layer; returns the messages to send next. Harmless to repeat.
 
-    If some parts lack a receipt after all, these are baked first. A job whose layer was published meanwhile, or that
-    has no valid pixel, ends.
+    If some parts lack a receipt after all, or were removed, these are baked first. A job whose layer was published
+    meanwhile, or that has no valid pixel, ends.
 
     Raises:
         StoreError, MessageError: something cannot be read or stored.
     """
     job, plan, sources = planned.job, planned.plan, stores.sources
-    if load_end(sources, job.id) or cancelled(sources, job.ledger):
+    if load_end(sources, job.id) or is_over(sources, job):
         return []
     done = {place for place, _ in done_parts(sources, job.id)}
     left = list(remaining(job.id, plan, done))
@@ -98,12 +113,26 @@ def publish_bake(planned: PlannedBake, stores: Stores) -> list[BakeMessage]:
         layer, _ = with_format(layer, current_layer(sources, job.layer, repair=True), sources)
         publish(layer, plan.listed, replace(stores, url=job.url), plan.current)
     except Superseded as error:
-        put_end(sources, job.id, End("superseded", str(error)))
+        put_end(sources, job.id, End("superseded", _replaced(job, sources) or str(error)))
         return []
+    except (StoreError, SourceReadError, CatalogError):
+        if not forget_lost(job, sources):
+            raise
+        return list(remaining(job.id, plan, {place for place, _ in done_parts(sources, job.id)}))
     except BadInput as error:
         put_end(sources, job.id, End("failed", str(error)))
         return []
     return [BakeMessage("renew", job.id)]
+
+
+def _replaced(job: BakeJob, sources: Store) -> str:
+    """The reason why a job that published its layer is superseded; empty if it did not."""
+    with suppress(CatalogError, MissingObject, NewerMetadata, UnknownLayer):
+        layer = load_layer(sources, job.layer)
+        known = {each.revision for each in publications(sources, job.layer, layer.revision, lambda: "")}
+        if job.revision in {layer.previous, *known} - {layer.revision}:
+            return f"layer {job.layer} was published, and is at revision {layer.revision} now"
+    return ""
 
 
 def renew_after_bake(job: BakeJob, stores: Stores, settings: Settings) -> int | None:
@@ -116,7 +145,7 @@ def renew_after_bake(job: BakeJob, stores: Stores, settings: Settings) -> int | 
         StoreError, QueueError, BadCloud: a store, a queue or CloudFront does not answer.
     """
     sources = stores.sources
-    if load_end(sources, job.id) or cancelled(sources, job.ledger):
+    if load_end(sources, job.id) or is_over(sources, job):
         return None
     try:
         return _next_step(job, replace(stores, url=job.url), settings)

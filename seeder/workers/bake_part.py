@@ -14,6 +14,7 @@ from seeder.jobs.bake_ledger import (
     claim_build,
     failed_parts,
     has_receipts,
+    is_recorded,
     load_bake,
     load_scenes,
     put_failure,
@@ -40,7 +41,6 @@ from tiler.storage.store import Store, Stores
 Fate = Literal["baked", "reused", "empty", "known", "failed", "dropped"]
 Send = Callable[[Iterable[BakeMessage], int], object]  # takes messages, and the seconds until they can be received
 
-FAULTS = (BadSource, SourceReadError, NoRoom, OutOfMemory, MemoryError, WorkerDied)  # of a part, that a retry may cure
 KNOWN = 4  # bake jobs whose plan a worker keeps
 
 
@@ -48,8 +48,22 @@ class Interrupted(TilerError):
     """The worker was told to stop in the middle of a part."""
 
 
+class OtherBuild(TilerError):
+    """Workers of another build bake the parts of a job, which must not be mixed with this one's."""
+
+    def __init__(self, job: str, wanted: str) -> None:
+        super().__init__(
+            f"bake job {job} is baked by workers with {wanted}, and this one has {build()}: start such workers, "
+            f"or run `seeder cancel {job}` and start the bake again"
+        )
+
+
 class OutOfTime(Exception):
     """A part cannot be baked before the process is ended."""
+
+
+# faults of a part that a retry may cure
+FAULTS = (BadSource, SourceReadError, NoRoom, OutOfMemory, MemoryError, WorkerDied, OtherBuild)
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,8 +167,8 @@ class BakeWorker:
     def _stale(self, planned: PlannedBake) -> str:
         """The reason to drop a message, or nothing."""
         job = planned.job
-        if cancelled(self.sources, job.ledger):
-            return f"bake job {job.id} was stopped"
+        if why := is_over(self.sources, job):
+            return why
         if self.sources.version(keys.index_key(job.layer)) != planned.plan.current:
             return f"layer {job.layer} was published meanwhile"
         return ""
@@ -163,7 +177,7 @@ class BakeWorker:
         """Bake a part."""
         job, plan = planned.job, planned.plan
         if planned.build != build():
-            raise SourceReadError(job.layer, f"workers with {planned.build} bake this job, and this one has {build()}")
+            raise OtherBuild(job.id, planned.build)
         if place not in plan.tiers[place.tier]:
             return BakedPart(place)
         below = self._below(planned, place)
@@ -210,8 +224,8 @@ class BakeWorker:
                 raise OutOfTime
             if now - checked > timing.REVISION_CHECK_SECONDS:
                 checked = now
-                if cancelled(self.sources, job.ledger):
-                    raise Superseded(f"bake job {job.id} was stopped")
+                if why := is_over(self.sources, job):
+                    raise Superseded(why)
 
         return advance
 
@@ -225,6 +239,13 @@ class BakeWorker:
         if why:
             stop(self.sources, job.ledger, Stop(f"{why}; the last one: {error}", asked=False))
         return PartResult("failed", error)
+
+
+def is_over(sources: Store, job: BakeJob) -> str:
+    """The reason why workers must not go on with a job, or nothing."""
+    if cancelled(sources, job.ledger):
+        return f"bake job {job.id} was stopped"
+    return "" if is_recorded(sources, job.id) else f"bake job {job.id} was removed"
 
 
 def build() -> str:
