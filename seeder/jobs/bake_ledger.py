@@ -322,6 +322,11 @@ def put_renewal(sources: Store, job: str, jobs: Iterable[str]) -> None:
     sources.put(bake_key(job, "renewal.json"), json.dumps(fields).encode(), content_type=JSON)
 
 
+def delete_renewal(sources: Store, job: str) -> None:
+    """Forget the jobs for tiles, so that the tiles that are left are sent as others."""
+    sources.delete([bake_key(job, "renewal.json")])
+
+
 def load_renewal(sources: Store, job: str) -> tuple[str, ...] | None:
     """The jobs for tiles that followed the publication; None if none was sent yet."""
     try:

@@ -14,6 +14,7 @@ from seeder.jobs.bake_ledger import (
     FirstTiles,
     delete_end,
     delete_failures,
+    delete_renewal,
     digest_of,
     done_parts,
     failed_parts,
@@ -227,6 +228,8 @@ def reopened(name: str, sources: Store) -> tuple[BakeJob, BakePlan]:
     plan = BakePlan.parse(job.plan, load_scenes(sources, name), f"bake job {name}")
     if stopped(sources, job.ledger):
         delete_stop(sources, job.ledger)
+    if end:  # a job of its renewal may have failed
+        delete_renewal(sources, name)
     delete_end(sources, name)
     return job, plan
 

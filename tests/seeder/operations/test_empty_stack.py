@@ -45,7 +45,7 @@ def put_running_job(stores: Stores) -> str:
 
 def put_running_bake(stores: Stores) -> str:
     """Record a bake job that was started just now."""
-    job = put(stores.sources, bake_job("globe", now=datetime.now(UTC)))
+    job = put(stores.sources, bake_job("third", now=datetime.now(UTC)))
     put_run(stores.sources, job.ledger, Run("", datetime.now(UTC), 1.0))
     return job.id
 
@@ -194,7 +194,7 @@ def begin_bake(context: StackContext) -> StackContext:
         (send, r"1 messages waiting, 0 in progress"),
         (take, r"0 messages waiting, 1 in progress"),
         (bake, r"1 messages waiting, 0 in progress; .*purge-queue --region us-east-1 --queue-url \S+BakeQueue`"),
-        (begin_bake, r"job globe-9f2c81aa-\w+\.\d+ is running: .* `seeder cancel globe-9f2c81aa-"),
+        (begin_bake, r"job third-9f2c81aa-\w+\.\d+ is running: .* `seeder cancel third-9f2c81aa-"),
         (begin, r"job globe-\w+-\w+\.\d+ is running: .* `seeder cancel globe-"),
     ],
 )
