@@ -10,6 +10,8 @@ from typing import Any
 
 from seeder.cache.fence import fence
 from seeder.cache.purge import purge
+from seeder.jobs.bake_ledger import bakes_of, delete_bakes, ledger_of
+from seeder.jobs.bake_parts import parts_in_use
 from seeder.jobs.ledger import jobs, layer_of
 from seeder.operations.cdn import CdnInvalidation
 from seeder.operations.report import Advance, Report
@@ -88,7 +90,8 @@ def sizes_json(sizes: Mapping[str, tuple[int, int]]) -> dict[str, dict[str, int]
 
 def shares(layer: str, stores: Stores) -> tuple[Share, ...]:
     """All objects of a layer, by kind."""
-    known = tuple(job_key(job, "") for job in jobs(stores.sources) if layer_of(job) == layer)
+    own = [job for job in jobs(stores.sources) if layer_of(job) == layer]
+    known = tuple(job_key(job, "") for job in (*own, *map(ledger_of, bakes_of(stores.sources, layer))))
     return (
         Share("tiles", stores.tiles, (layer_prefix(layer),)),
         Share("sources", stores.sources, (sources_prefix(layer),)),
@@ -113,12 +116,13 @@ def old_revisions(layer: str, stores: Stores, now: datetime) -> tuple[Share, ...
 
 
 def _unused_parts(layer: str, stores: Stores, old: Collection[str], now: datetime) -> frozenset[str]:
-    """The keys of parts that only `old` revisions name, or none does; not of those that a bake may be about to use."""
+    """The keys of parts that only `old` revisions name, or none does; not of those that a bake uses, or is about to."""
+    in_use = parts_in_use(layer, stores.sources)  # first: a bake job may be published meanwhile
     names = set(revisions(stores.sources, layer)) - set(old)
     kept = (load_revision(stores.sources, layer, name) for name in names)
     pyramids = [each.bake for each in kept if each and isinstance(each.bake, Pyramid)]
     patience = timedelta(seconds=timing.BAKE_SECONDS) + fence(stores.tiles)
-    return frozenset(unnamed(layer, stores.sources, pyramids, now - patience))
+    return frozenset(unnamed(layer, stores.sources, pyramids, now - patience)) - in_use
 
 
 def plan_removal(layer: str, context: UpdateContext) -> RemovedLayer:
@@ -202,11 +206,13 @@ def _measured(layer: str, context: UpdateContext, kinds: tuple[Share, ...]) -> R
 
 
 def stop_rendering(layers: Sequence[str], stores: Stores, report: Report, *, hurry: bool = False) -> None:
-    """Remove the metadata of layers and wait until no worker renders them any more.
+    """Remove the metadata of layers and of their bake jobs; wait until no worker renders them any more.
 
     Raises:
         Superseded: a layer was ingested again meanwhile.
     """
+    for layer in layers:
+        delete_bakes(stores.sources, bakes_of(stores.sources, layer))
     stores.sources.delete(map(index_key, layers))
     stores.tiles.delete(map(tilejson_key, layers))
     if not hurry:
