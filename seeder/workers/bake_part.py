@@ -26,7 +26,7 @@ from seeder.jobs.bake_messages import BakeMessage
 from seeder.jobs.ledger import Stop, cancelled, load_run, stop
 from seeder.workers.breaker import reason_to_stop
 from tiler import keys, timing
-from tiler.errors import BadSource, NoRoom, OutOfMemory, SourceReadError, Superseded, WorkerDied
+from tiler.errors import BadSource, NoRoom, OutOfMemory, SourceReadError, Superseded, TilerError, WorkerDied
 from tiler.ingest.bake import Bake
 from tiler.ingest.bake_plan import BakePlan, OneRaster, narrowed
 from tiler.ingest.baked_parts import BakedPart
