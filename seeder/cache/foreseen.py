@@ -7,27 +7,22 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
-
-import numpy as np
 
 from seeder.cache.changes import reach_above
 from seeder.cache.stale import History
 from seeder.select.morton import code_of
-from seeder.select.morton import places as axes
-from seeder.select.selection import data_tiles
+from seeder.select.selection import planned
 from seeder.select.tileset import TileSet
 from seeder.select.widened import widened
-from tiler.grid import Bounds, TileRange, tile_ranges
+from tiler.grid import TileRange
 from tiler.image.style import KERNELS
-from tiler.ingest.chunks import CHUNK
 from tiler.ingest.planned_parts import PlannedParts
 from tiler.ingest.survey import Survey
 from tiler.keys import Scale, TileName
 from tiler.layers.catalog import Layer
-from tiler.layers.footprint import CELLS, Footprint
 from tiler.layers.pyramid import SERVED, SIDE, Place, Pyramid
 from tiler.raster.options import Options, file_format
 from tiler.storage.store import Store
@@ -49,6 +44,9 @@ class Differences(Protocol):
 
     def changed(self, z: int, scale: Scale) -> TileSet | None:
         """The tiles of a zoom that may differ from any other revision; None for all."""
+
+    def common(self, z: int) -> TileSet | None:
+        """The tiles of a zoom that all other revisions have; None without these."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +83,11 @@ class Foreseen:
         before = self.history.changed(z, scale)
         return None if before is None else before | self.over(z, scale)
 
+    def common(self, z: int) -> TileSet | None:
+        """See `Differences`."""
+        before, own = self.history.common(z), planned(self.layer, z)
+        return own if before is None else own & before
+
     def over(self, z: int, scale: Scale) -> TileSet:
         """The tiles of a zoom over the parts, and those beside them that read their pixels."""
         if (z, scale) not in self._known:
@@ -93,14 +96,14 @@ class Foreseen:
 
     def _pixels(self, zoom: int) -> TileSet:
         base = self.layer.bake.z if self.layer.bake else 0
-        tiles = _tiles(self.places, base)
+        tiles = tiles_of(self.places, base)
         kernel = self.layer.style.terrain in KERNELS
         if zoom > base:
             return widened(tiles.at(zoom), reach_above(self.layer, zoom - base))
         return widened(tiles.at(zoom), int(kernel or zoom < base))  # a level reads around the pixels of the one below
 
 
-def _tiles(places: Iterable[Place], base: int) -> TileSet:
+def tiles_of(places: Iterable[Place], base: int) -> TileSet:
     """The tiles of the base in some parts."""
     side = min(SIDE, 1 << base)
     ranges = (
@@ -109,15 +112,13 @@ def _tiles(places: Iterable[Place], base: int) -> TileSet:
     return TileSet.ranges(base, ranges)
 
 
-def foreseen(
-    layer: Layer, survey: Survey, options: Options, parts: PlannedParts, sources: Store, history: History
-) -> Foreseen | None:
-    """The differences that a bake of `parts` will make to `layer`; None if all tiles may differ.
+def changed_places(layer: Layer, survey: Survey, parts: PlannedParts, sources: Store) -> frozenset[Place] | None:
+    """The parts of the base that a bake of `parts` will change; None if it cuts others.
 
     Raises:
         CatalogError, StoreError: the layer's parts could not be read.
     """
-    if not isinstance(layer.bake, Pyramid) or not _rendered_alike(layer, survey, options):
+    if not isinstance(layer.bake, Pyramid) or layer.bake.z != survey.base:
         return None
     before = {
         place: part.name.partition("-")[0]
@@ -125,8 +126,15 @@ def foreseen(
         if place.tier == 0
     }
     places = {*before, *parts.inputs}
-    differing = frozenset(place for place in places if before.get(place) != parts.inputs.get(place))
-    return Foreseen(layer, differing, history) if len(differing) < len(places) else None
+    return frozenset(place for place in places if before.get(place) != parts.inputs.get(place))
+
+
+def foreseen(
+    layer: Layer, survey: Survey, options: Options, places: frozenset[Place] | None, history: History
+) -> Foreseen | None:
+    """The differences that a bake will make to `layer`, if it changes these `places`; None if all tiles may differ."""
+    alike = places is not None and _rendered_alike(layer, survey, options)
+    return Foreseen(layer, places, history) if places is not None and alike else None
 
 
 def _rendered_alike(layer: Layer, survey: Survey, options: Options) -> bool:
@@ -139,37 +147,3 @@ def _rendered_alike(layer: Layer, survey: Survey, options: Options) -> bool:
     finished = layer.bake.finished == (SERVED if survey.finished else 0)
     same_format = automatic or (options.format == layer.asked.format and file_format(options.format) == layer.format)
     return own == new and finished and same_format
-
-
-def with_parts(layer: Layer, survey: Survey, parts: PlannedParts, places: frozenset[Place] | None) -> Layer:
-    """`layer` with the bounds and zooms of a survey, and at most the tiles that it has once some `places` are baked.
-
-    None stands for all places. All tiles of a planned chunk count, whether its pixels are valid or not.
-    """
-    base = survey.base
-    step = min(CHUNK, 1 << base)
-    chunks = (chunk for place, each in parts.chunks.items() if places is None or place in places for chunk in each)
-    tiles = TileSet.ranges(
-        base,
-        (
-            TileRange(base, chunk.column * step, chunk.row * step, (chunk.column + 1) * step, (chunk.row + 1) * step)
-            for chunk in chunks
-        ),
-    )
-    if places is not None:
-        tiles |= data_tiles(layer.footprint).at(base) - _tiles(places, base)
-    footprint = _footprint(tiles, survey.bounds)
-    return replace(layer, bounds=survey.bounds, minzoom=survey.minzoom, maxzoom=survey.maxzoom, footprint=footprint)
-
-
-def _footprint(tiles: TileSet, bounds: Bounds) -> Footprint:
-    """The footprint of tiles within bounds."""
-    z = tiles.z
-    while z and sum(map(len, tile_ranges(bounds, z))) > CELLS:
-        z -= 1
-    ranges = tile_ranges(bounds, z)
-    west, north, rows = ranges[0].x0, ranges[0].y0, ranges[0].y1 - ranges[0].y0
-    cells = np.zeros((rows, sum(each.x1 - each.x0 for each in ranges)), bool)
-    x, y = axes((tiles.at(z) & TileSet.ranges(z, ranges)).codes)
-    cells[y - north, (x - west) % (1 << z)] = True
-    return Footprint(z, west, north, cells)

@@ -16,7 +16,7 @@ from seeder.cache.prepare_job import prepare
 from seeder.cache.stored import Cost, StoredFilter, StoredTile, columns_rows, stored
 from seeder.jobs.plan import Plan
 from seeder.select.morton import Flags, Numbers, interleaved, places
-from seeder.select.selection import Selection, count, covered, regions
+from seeder.select.selection import Selection, count, covered, planned
 from seeder.select.tileset import TileSet, TileSets
 from tiler.keys import TileName, tile_key
 from tiler.layers.catalog import Layer
@@ -45,12 +45,14 @@ BARE = StoredZoom(np.zeros(0, np.int64), np.zeros(0, bool), np.zeros(0, bool))
 class StoredTiles:
     """The stored tiles of a layer by variant and zoom, and the tiles that are empty in earlier receipts.
 
-    `history` gives the tiles that may differ from earlier revisions; without it all may.
+    `history` gives the tiles that may differ from earlier revisions; without it all may. Until the layer is baked,
+    `least` has the tiles only that it will surely have.
     """
 
     stored_filter: StoredFilter
     stored_zooms: dict[TileVariant, dict[int, StoredZoom]]
     history: Differences | None = None
+    least: Layer | None = None
     empties: dict[TileVariant, dict[int, Empties]] = field(default_factory=dict)
     cost: Cost = field(default_factory=Cost)
 
@@ -126,12 +128,12 @@ class StoredTiles:
 
     @property
     def all_stale(self) -> StoredTiles:
-        """The same tiles if nothing were known of their differences: all of them are to be re-rendered."""
+        """The same tiles, all of them to be re-rendered."""
         zooms = {
             variant: {z: replace(each, stale=np.ones(len(each.codes), bool)) for z, each in stored_zooms.items()}
             for variant, stored_zooms in self.stored_zooms.items()
         }
-        return replace(self, stored_zooms=zooms, history=None)
+        return replace(self, stored_zooms=zooms)
 
     @property
     def left(self) -> int:
@@ -141,9 +143,10 @@ class StoredTiles:
     def selections(self) -> Iterator[tuple[TileVariant, Selection]]:
         """The tiles to be re-rendered, by variant: stale tiles, and tiles that were empty before.
 
-        If at least STORED_SHARE of a zoom is stored or was empty, also its missing tiles that may differ from earlier
-        revisions, so that the zoom stays as complete as before where the layer has grown. If the differences are
-        unknown, all its selected tiles. If tiles were selected one by one or by age, only those.
+        If at least STORED_SHARE of a zoom is stored or was empty, of its tiles now and of those before, also its
+        missing tiles that may differ from earlier revisions or that one did not have, so that the zoom stays as
+        complete as before where the layer has grown. If the differences are unknown, all its selected tiles. If tiles
+        were selected one by one or by age, only those.
         """
         for variant in {**self.stored_zooms, **self.empties}:
             whole, single = self._divided(variant)
@@ -153,22 +156,28 @@ class StoredTiles:
                 yield variant, Selection(tuple(single), (), TileSets(single))
 
     def grown(self, before: Layer) -> Iterator[tuple[TileVariant, tuple[int, ...]]]:
-        """Zooms with new tiles that are not rendered whole, although enough of the revision `before` was stored."""
+        """Zooms with new tiles that are not rendered whole, although enough of the revision `before` was stored.
+
+        A new zoom counts if enough of the nearest one was stored.
+        """
         for variant, stored_zooms in self.stored_zooms.items():
             if not self.stored_filter.layer.takes(variant.format):
                 continue
             whole, _ = self._divided(variant)
             known = (z for z in stored_zooms if self._grows(variant, z) and self._changed(variant, z) is not None)
             completed = {*whole, *known}
-            zooms = (z for z in stored_zooms if z not in completed and before.minzoom <= z <= before.maxzoom)
+            layer = self.stored_filter.layer
+            zooms = (z for z in range(layer.minzoom, layer.maxzoom + 1) if z not in completed)
             outgrown = tuple(z for z in zooms if self._outgrown(before, variant, z))
             if outgrown:
                 yield variant, outgrown
 
     def _outgrown(self, before: Layer, variant: TileVariant, z: int) -> bool:
-        old = planned(before, z)
-        finished = int(old.holds(self.stored_zooms[variant][z].codes).sum()) + len(self._empties(variant, z).known)
-        return finished >= STORED_SHARE * len(old) and len(planned(self.stored_filter.layer, z) - old) > 0
+        near = min(max(z, before.minzoom), before.maxzoom)
+        old, stored_zoom = planned(before, near), self.stored_zooms[variant].get(near, BARE)
+        finished = int(old.holds(stored_zoom.codes).sum()) + len(self._empties(variant, near).known)
+        complete = len(stored_zoom.codes) > 0 and finished >= STORED_SHARE * len(old)
+        return complete and len(planned(self.stored_filter.layer, z) - planned(before, z)) > 0
 
     def _divided(self, variant: TileVariant) -> tuple[list[int], dict[int, TileSet]]:
         """The zooms to be rendered whole, and single tiles of other zooms."""
@@ -180,7 +189,7 @@ class StoredTiles:
             grows = self._grows(variant, z)
             changed = self._changed(variant, z) if grows else None
             if changed is not None:
-                work |= changed & self._gaps(variant, z)
+                work |= (changed | self._new(z)) & self._gaps(variant, z)
             if len(work) and grows and changed is None:
                 whole.append(z)
             elif len(work):
@@ -191,8 +200,22 @@ class StoredTiles:
         """Whether enough of a zoom is stored or empty to complete it where the layer has grown."""
         if self.stored_filter.named is not None or self.stored_filter.before is not None:
             return False
-        own = self.stored_zooms.get(variant, {}).get(z, BARE).own.sum()
-        return bool(own + len(self._empties(variant, z).known) >= STORED_SHARE * len(self._planned(z)))
+        stored_zoom, empty = self.stored_zooms.get(variant, {}).get(z, BARE), len(self._empties(variant, z).known)
+        now = planned(self.least, z, self._selected(z)) if self.least else self._planned(z)
+        if stored_zoom.own.sum() + empty < STORED_SHARE * len(now):
+            return False
+        before = self._common(z)
+        return before is None or int(before.holds(stored_zoom.codes).sum()) + empty >= STORED_SHARE * len(before)
+
+    def _common(self, z: int) -> TileSet | None:
+        """The selected tiles of a zoom that all earlier revisions have; None without these."""
+        common = self.history.common(z) if self.history else None
+        return common if common is None or self.stored_filter.whole else common & self.stored_filter.at(z)
+
+    def _new(self, z: int) -> TileSet:
+        """The selected tiles of a zoom that an earlier revision does not have."""
+        common = self._common(z)
+        return TileSet.nothing(z) if common is None else self._planned(z) - common
 
     def _changed(self, variant: TileVariant, z: int) -> TileSet | None:
         """The tiles of a zoom that may differ from earlier revisions; None for all."""
@@ -239,14 +262,6 @@ class StoredTiles:
     def _planned(self, z: int) -> TileSet:
         """All selected tiles of the layer at a zoom, stored or not."""
         return planned(self.stored_filter.layer, z, self._selected(z))
-
-
-def planned(layer: Layer, z: int, selection: Selection | None = None) -> TileSet:
-    """The layer's selected tiles of zoom `z`; none outside its range of zooms."""
-    if not layer.minzoom <= z <= layer.maxzoom:
-        return TileSet.nothing(z)
-    (region,) = regions(layer, selection or Selection((z,)))
-    return region
 
 
 def _either(one: TileSet | None, other: TileSet | None, area: TileSet) -> TileSet:

@@ -9,12 +9,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from functools import lru_cache, partial
+from functools import lru_cache, partial, reduce
+from operator import and_
 from threading import RLock
 from typing import Literal
 
 from seeder.cache.changes import Changes, Load, changed_tiles
 from seeder.cache.fence import fence
+from seeder.select.selection import planned
 from seeder.select.tileset import TileSet
 from tiler import timing
 from tiler.ingest.existing import kept_revision
@@ -37,6 +39,7 @@ class Earlier:
     stores: Stores
     load: Load = stored_digests
     _known: dict[str, Changes] = field(default_factory=dict, compare=False, repr=False)
+    _kept: dict[str, Layer | None] = field(default_factory=dict, compare=False, repr=False)
     _lock: RLock = field(default_factory=RLock, compare=False, repr=False)
 
     def changes(self, revision: str) -> Changes:
@@ -46,8 +49,15 @@ class Earlier:
                 self._known[revision] = self._changes(revision)
             return self._known[revision]
 
+    def kept(self, revision: str) -> Layer | None:
+        """The layer as it was in `revision`, if that is kept."""
+        with self._lock:
+            if revision not in self._kept:
+                self._kept[revision] = kept_revision(self.stores.sources, self.layer.id, revision)
+            return self._kept[revision]
+
     def _changes(self, revision: str) -> Changes:
-        old = kept_revision(self.stores.sources, self.layer.id, revision)
+        old = self.kept(revision)
         return changed_tiles(old, self.layer, self.stores, self.load) if old else Changes(self.layer, None)
 
 
@@ -125,6 +135,12 @@ class History:
         sets = [self.earlier.changes(each).at(z, scale) if self.earlier else None for each in self.others]
         some = [each for each in sets if each is not None]
         return TileSet.union(z, some) if len(some) == len(sets) else None
+
+    def common(self, z: int) -> TileSet | None:
+        """The tiles of a zoom that all other kept revisions with stored tiles have; None without these."""
+        kept = [self.earlier.kept(each) for each in self.others] if self.earlier else []
+        sets = [planned(each, z) for each in kept if each]
+        return reduce(and_, sets) if sets else None
 
     @property
     def compared(self) -> bool:

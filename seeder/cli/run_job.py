@@ -127,8 +127,8 @@ def print_sent(tally: Tally, messages: int, queue: str, *, as_json: bool) -> Non
         click.echo(f"job {tally.job} is running in {queue}: {tally.done:,} of {count_of_tiles(tally.tiles)} done")
 
 
-def print_result(result: RunResult, url: str, *, as_json: bool) -> None:
-    """Print a summary of the tiles, which are in the store at `url`.
+def print_result(result: RunResult, url: str, *, as_json: bool, within: bool = False) -> None:
+    """Print a summary of the tiles, which are in the store at `url`; `within` an update, which ends with TileJSON.
 
     Raises:
         Exit: with 1 if it did not pass.
@@ -142,7 +142,7 @@ def print_result(result: RunResult, url: str, *, as_json: bool) -> None:
         click.echo(f"error: {count_of_tiles(left)} not rendered: {result.why}", err=True)
     for line in _shortfall(tally, check) if check else ():
         say(line, err=True)
-    if check and check.passed and check.named:
+    if check and check.passed and check.named and not within:
         cure = f"`seeder refresh {tally.layer}` re-renders its remaining tiles"
         note(f"tile.json keeps naming revision {check.named}: {cure}")
     if not result.passed:

@@ -64,7 +64,7 @@ class UpdateReport(TerminalReport):
         match step:
             case RunResult():
                 with suppress(click.exceptions.Exit):  # the command exits once all runs have ended
-                    print_result(step, self._url, as_json=self._as_json)
+                    print_result(step, self._url, as_json=self._as_json, within=True)
             case RemovedTiles():
                 _print_removed(step, as_json=self._as_json)
             case CdnInvalidation() if not self._as_json:
@@ -149,17 +149,17 @@ def print_renewed(result: RenewResult, *, as_json: bool) -> None:
             err=True,
         )
         raise click.exceptions.Exit(1)
-    print_end(result.removed, as_json=as_json)
+    print_end(result.removed, as_json=as_json, existed=result.stored_tiles.tiles)
 
 
-def print_end(removed: RemovedTiles, *, as_json: bool) -> None:
-    """Print removed tiles as JSON; their text was printed with the step.
+def print_end(removed: RemovedTiles, *, as_json: bool, existed: int | None = None) -> None:
+    """Print removed tiles as JSON, with the number of stored ones before if given; their text came with the step.
 
     Raises:
         Exit: with 1 if tiles could not be removed.
     """
     if as_json:
-        click.echo(json.dumps(removed.to_json()))
+        click.echo(json.dumps(removed.to_json() | ({} if existed is None else {"existed": existed})))
     if not removed.passed:
         raise click.exceptions.Exit(1)
 
@@ -196,21 +196,22 @@ def print_renew_plan(plan: RenewPlan, cdn: str, *, as_json: bool) -> None:
         fields = plan.to_json()
         click.echo(json.dumps({**fields, "cloudfront": cdn, "paths": plan.paths} if cdn else fields))
         return
+    most = "at most " * plan.at_most
     empty = f", {count_of_tiles(stored_tiles.left)} empty before" if stored_tiles.left else ""
     if stored_tiles.differing is None:
         stored = f"{count_of_tiles(stored_tiles.tiles)} of layer {layer.id} stored"
         click.echo(f"{stored}, {stored_tiles.stale:,} to be re-rendered{empty}")
     else:
         number = f"{stored_tiles.differing:,} of {stored_tiles.tiles:,}"
-        most = "at most " if plan.at_most else ""
         click.echo(f"{most}{number} stored tiles of layer {layer.id} differ{empty}")
     for variant, selection in stored_tiles.selections():
         tiles = count_of_tiles(Count.total(count(layer, selection)).tiles)
         some = "the stored ones of" if stored_tiles.differing is None else "those that differ in"
         extent = some if selection.tiles is not None else "all of"
         shape = f"{variant.format}{' @2x' if variant.scale == 2 else ''}"
-        click.echo(f"would render {tiles}, {extent} zooms {format_zooms(selection.zooms)}, {shape}")
-    click.echo(f"would remove {count_of_tiles(plan.removed)} outside the layer")
+        click.echo(f"would render {most}{tiles}, {extent} zooms {format_zooms(selection.zooms)}, {shape}")
+    least = "at least " * plan.at_most
+    click.echo(f"would remove {least}{count_of_tiles(plan.removed)} outside the layer")
     if plan.estimate:
         print_effort(plan.estimate, as_json=False)
     if plan.paths:

@@ -1,4 +1,6 @@
-"""Estimate a refresh before it begins, against everything: a bake of all parts and a render of all stored tiles.
+"""Estimate a refresh before it begins, against everything.
+
+Everything is a bake of all parts, and a render of all stored tiles and of those that the refresh adds.
 
 Tiles and parts are counted, seconds and dollars forecast. Until the parts are baked, nobody knows which pixels differ,
 so the numbers are upper bounds.
@@ -11,7 +13,6 @@ from datetime import UTC, datetime
 from typing import Any
 
 from seeder.cache.fence import fence, settled
-from seeder.cache.foreseen import Foreseen
 from seeder.cache.rerender import StoredTiles
 from seeder.defaults import CONCURRENCY
 from seeder.jobs.forecast import Pixels, bake_cost, bake_seconds, tile_seconds
@@ -175,7 +176,7 @@ def estimate_refresh(
         task.layer.id,
         terms.effort(work.changed, work.bake, wait, stored_tiles, paths),
         terms.effort(work.scenes, work.whole, full, whole, all_paths),
-        bool(work.bake.parts) or isinstance(stored_tiles.history, Foreseen),
+        bool(work.bake.parts) or stored_tiles.least is not None,
         terms.prices.as_of,
     )
 

@@ -10,7 +10,6 @@ from typing import Any
 from seeder.cache.audit import Audit
 from seeder.cache.changes import Load, rendered_alike
 from seeder.cache.missing import missing
-from seeder.cache.rerender import planned
 from seeder.cache.stale import History
 from seeder.cache.stored import StoredFilter
 from seeder.operations.bake import BakeOptions, BakeSent, plan_bake, send_bake
@@ -22,7 +21,7 @@ from seeder.operations.reachable import check_reachable
 from seeder.operations.renew import NewTiles, RenewPlan, RenewResult, renew
 from seeder.operations.run import RunOptions
 from seeder.operations.update import RERUN_HINT, UpdateContext, UpdateTask
-from seeder.select.selection import Selection
+from seeder.select.selection import Selection, planned
 from tiler.errors import BadOption
 from tiler.grid import Bounds
 from tiler.ingest.bake_plan import BakePlan

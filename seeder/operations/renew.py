@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from seeder.cache.foreseen import Differences, Foreseen
+from seeder.cache.foreseen import Differences
 from seeder.cache.rerender import StoredTiles
 from seeder.cache.stale import History
 from seeder.operations.cdn import cdn_paths
@@ -73,8 +73,8 @@ class RenewPlan:
 
     @property
     def at_most(self) -> bool:
-        """Whether fewer tiles may differ, because the parts over which they lie are not baked yet."""
-        return isinstance(self.stored_tiles.history, Foreseen)
+        """Whether fewer tiles may be rendered and more removed, because parts are not baked yet."""
+        return self.stored_tiles.least is not None
 
     def to_json(self) -> dict[str, Any]:
         """The JSON form."""
@@ -182,5 +182,6 @@ def list_stored_tiles(task: UpdateTask, history: Differences | None = None) -> S
     hint = "interrupted: nothing was changed"
     with task.report.stage(f"look for {task.layer.id}", None, interrupted=hint) as advance:
         stored_tiles = StoredTiles.take(task.stores.tiles, task.stored_filter, history, advance)
+        stored_tiles.least = task.least
         stored_tiles.recall(task.stores, task.earlier)
         return stored_tiles

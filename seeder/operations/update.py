@@ -60,6 +60,7 @@ class UpdateTask:
     stored_filter: StoredFilter
     context: UpdateContext
     succeeded: bool = False  # whether a new revision is about to replace the layer's
+    least: Layer | None = None  # the layer with only those tiles that it will surely have, before it is baked
 
     @property
     def layer(self) -> Layer:

@@ -47,6 +47,14 @@ def regions(layer: Layer, selection: Selection) -> Iterator[TileSet]:
     return (_region(layer, z, boxes, selection.tiles, data) for z in selection.zooms)
 
 
+def planned(layer: Layer, z: int, selection: Selection | None = None) -> TileSet:
+    """The layer's selected tiles of zoom `z`; none outside its range of zooms."""
+    if not layer.minzoom <= z <= layer.maxzoom:
+        return TileSet.nothing(z)
+    (region,) = regions(layer, selection or Selection((z,)))
+    return region
+
+
 def _region(layer: Layer, z: int, boxes: tuple[Bounds, ...] | None, tiles: TileSets | None, data: TileSet) -> TileSet:
     region = TileSet.ranges(z, layer.ranges(z)) & data.at(z)
     if boxes is not None:

@@ -27,13 +27,13 @@ class Islands:
     folder: Path
 
     def scene(
-        self, name: str, column: int, *, value: int = 100, bands: int = 1, zoom: int = ZOOM, **recipe: Any
+        self, name: str, column: float, *, value: int = 100, bands: int = 1, zoom: int = ZOOM, **recipe: Any
     ) -> Path:
         """A scene in the middle of a part of the base, that many parts east of the prime meridian."""
         west, south = (column + 0.5) * PART, 0.5 * PART
         side = SIZE * resolution(zoom)
         values = np.full((bands, SIZE, SIZE), value, np.uint8)
-        values[:, :5] = column + 1
+        values[:, :5] = int(column) + 1
         bounds = (west, south, west + side, south + side)
         return write_raster(
             self.folder / f"{name}.tif", Recipe(values=values, bounds=bounds, crs="EPSG:3857", **recipe)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from tiler.grid import TILE, Window, resolution
+from tiler.grid import TILE, TileRange, Window, resolution
 from tiler.scenes.scene import Scene
 
 MARGIN = 8  # pixels of the base around a scene, or of the scene if they are larger, that its kernels may reach
@@ -28,6 +28,18 @@ class SceneIndex:
         start = np.mod(window.x - left, world)  # of the window, from the scene's west edge
         found = np.flatnonzero(inside & ((start < right - left) | (start + window.width > world)))
         return [self._scenes[each] for each in found.tolist()]
+
+
+def tiles_touched(scenes: Sequence[Scene], z: int) -> Iterator[TileRange]:
+    """The tiles of zoom `z` in which scenes may have pixels if they are baked at `z`."""
+    across = 1 << z
+    for left, top, right, bottom in (_box(scene, z) for scene in scenes):
+        first, last = math.floor(left / TILE), math.ceil(right / TILE)
+        rows = max(0, math.floor(top / TILE)), min(across, math.ceil(bottom / TILE))
+        spans = [(0, across)] if last - first >= across else [(first % across, (last - 1) % across + 1)]
+        if spans[0][0] >= spans[0][1]:  # across the antimeridian
+            spans = [(spans[0][0], across), (0, spans[0][1])]
+        yield from (TileRange(z, x0, rows[0], x1, rows[1]) for x0, x1 in spans if rows[0] < rows[1])
 
 
 def _box(scene: Scene, z: int) -> tuple[float, float, float, float]:
