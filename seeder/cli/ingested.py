@@ -38,10 +38,13 @@ def _ingested(done: Ingested) -> Iterator[str]:
     if not done.fresh:
         yield f"layer {layer.id} is up to date: revision {layer.revision}"
         return
-    yield f"layer {layer.id}: revision {layer.revision}, zooms {layer.minzoom}-{layer.maxzoom}, {layer.full_format}"
+    scenes = f", {layer.scenes:,} scene{'' if layer.scenes == 1 else 's'}" if layer.scenes else ""
+    zooms = f"zooms {layer.minzoom}-{layer.maxzoom}"
+    yield f"layer {layer.id}: revision {layer.revision}, {zooms}, {layer.full_format}{scenes}"
     west, _, east, _ = layer.bounds
     if done.reused or (layer.scenes and done.baked):
-        yield f"{done.baked:,} of {done.baked + done.reused:,} parts baked, {done.reused:,} as before"
+        earlier = "as before" if layer.previous or not done.reused else "already baked"
+        yield f"{done.baked:,} of {done.baked + done.reused:,} parts baked, {done.reused:,} {earlier}"
     yield f"bounds {layer.bounds.rounded}" + (" (across the antimeridian)" if west > east else "")
     if done.why:
         yield f"format {layer.format}: {done.why} (--format NAME overrides)"

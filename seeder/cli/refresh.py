@@ -42,6 +42,8 @@ WAIT_HELP = "Wait for the CloudFront invalidation to complete; follow a bake by 
 class RefreshReport(UpdateReport):
     """Prints also the ingested layer, the change of revision, and the `seed` command for new tiles."""
 
+    deed = "refresh"
+
     def ended(self, step: object) -> None:
         """See `Report.ended`."""
         from seeder.operations.estimate_refresh import RefreshEstimate
@@ -56,7 +58,7 @@ class RefreshReport(UpdateReport):
             case PlannedBake():
                 _print_bake(step, as_json=self._as_json)
             case RefreshEstimate():
-                print_effort(step, as_json=self._as_json)
+                print_effort(step, as_json=self._as_json, deed=self.deed)
             case Ingested():
                 print_ingested(step, as_json=self._as_json)
             case RevisionChange():
@@ -65,6 +67,12 @@ class RefreshReport(UpdateReport):
                 _print_new(step)
             case _:
                 super().ended(step)
+
+
+class RollbackReport(RefreshReport):
+    """The same for a rollback."""
+
+    deed = "rollback"
 
 
 def _print_change(change: RevisionChange, *, as_json: bool) -> None:
@@ -225,11 +233,11 @@ def rollback(
 
     arguments, how = update_arguments(settings), run_options(settings, "")
     stores = Stores.open(settings, create=not arguments.dry_run)
-    report = RefreshReport(stores.tiles.url, as_json=as_json, confirm_above=arguments.confirm_above)
+    report = RollbackReport(stores.tiles.url, as_json=as_json, confirm_above=arguments.confirm_above)
     context = arguments.context(settings, stores, report)
     if arguments.dry_run:
         plan = operations.plan_rollback(layer, context, revision or "", how)
-        print_renew_plan(plan, context.options.cdn, as_json=as_json)
+        print_renew_plan(plan, context.options.cdn, as_json=as_json, deed=report.deed)
     else:
         result = operations.rollback(layer, context, how, revision or "", count_new=not as_json)
         print_renewed(result, as_json=as_json)

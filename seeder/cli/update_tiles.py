@@ -186,8 +186,8 @@ def _removed(removed: RemovedTiles) -> Iterator[str]:
         yield f"found {cost_in_words(cost)}; {deletes}"
 
 
-def print_renew_plan(plan: RenewPlan, cdn: str, *, as_json: bool) -> None:
-    """Print the tiles to be rendered and removed."""
+def print_renew_plan(plan: RenewPlan, cdn: str, *, as_json: bool, deed: str = "refresh") -> None:
+    """Print the tiles to be rendered and removed by a `deed`."""
     from seeder.select.blocks import Count
     from seeder.select.selection import count
 
@@ -213,17 +213,17 @@ def print_renew_plan(plan: RenewPlan, cdn: str, *, as_json: bool) -> None:
     least = "at least " * plan.at_most
     click.echo(f"would remove {least}{count_of_tiles(plan.removed)} outside the layer")
     if plan.estimate:
-        print_effort(plan.estimate, as_json=False)
+        print_effort(plan.estimate, as_json=False, deed=deed)
     if plan.paths:
         print_cdn_plan(cdn, plan.paths)
 
 
-def print_effort(estimate: RefreshEstimate, *, as_json: bool) -> None:
-    """Print the effort of a refresh and that of everything; as text only if there is anything to do."""
+def print_effort(estimate: RefreshEstimate, *, as_json: bool, deed: str) -> None:
+    """Print the effort of a `deed` and that of everything; as text only if there is anything to do."""
     if as_json:
         click.echo(json.dumps({"layer": estimate.layer, "estimate": estimate.to_json()}))
     elif estimate.update.parts or estimate.update.tiles:
-        click.echo(f"this refresh: {_effort(estimate.update, ' changed', most='at most ' * estimate.at_most)}")
+        click.echo(f"this {deed}: {_effort(estimate.update, ' changed', most='at most ' * estimate.at_most)}")
         click.echo(f"everything: {_effort(estimate.everything)}")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from seeder.operations.report import Report
@@ -53,7 +54,7 @@ def examine(
         check_source(source)
     try:
         with report.bake(f"ingest {layer}", interrupted=UNCHANGED) as (_, activity):
-            return examined(source, options, activity, approve)
+            return examined(source, options, activity, partial(_warned, report, approve))
     except SourceReadError as error:
         raise BadSource(named(source), f"{error} (is the file complete?)") from error
 
@@ -95,13 +96,20 @@ def ingest(
             stage=activity,
             staging=replace(staging, note=report.note),
             repair=repair,
-            approve=approve,
+            approve=partial(_warned, report, approve),
             planned_from=planned_from,
         )
     readdress(done, stores)
     for note in done.notes:
         report.note(note)
     return done
+
+
+def _warned(report: Report, approve: Approve, survey: Survey) -> None:
+    """Note the warnings of a survey, then approve it."""
+    for warning in survey.warnings:
+        report.note(warning)
+    approve(survey)
 
 
 def readdress(done: Ingested, stores: Stores) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -47,7 +47,7 @@ class RenewResult:
     """The outcome of a renewal. After a failed run nothing is removed."""
 
     layer: Layer
-    stored_tiles: StoredTiles  # as they were before
+    stored_tiles: StoredTiles = field(repr=False)  # as they were before
     runs: tuple[RunResult, ...]
     removed: RemovedTiles | None = None
     new_tiles: tuple[NewTiles, ...] = ()
@@ -66,7 +66,7 @@ class RenewPlan:
     A refresh and a rollback have an estimate.
     """
 
-    stored_tiles: StoredTiles
+    stored_tiles: StoredTiles = field(repr=False)
     removed: int
     paths: tuple[str, ...] = ()
     estimate: RefreshEstimate | None = None
@@ -122,7 +122,9 @@ def renew(task: UpdateTask, run_options: RunOptions, history: History | None = N
     if not stored_tiles.stale and not stored_tiles.left:
         layer = task.layer.id
         if stored_tiles.tiles:
-            task.report.note(f"no stored tile of layer {layer} needs re-rendering")
+            missing = stored_tiles.rendered
+            rest = f"; tiles to be added: {missing:,}" if missing else ""
+            task.report.note(f"no stored tile of layer {layer} needs re-rendering{rest}")
         else:
             task.report.note(f"no tile of layer {layer} is stored: run `seed {layer}` to render tiles")
     elif stored_tiles.differing is not None:

@@ -62,6 +62,7 @@ class Survey:
     open_options: OpenOptions
     finished: Choice | None = None  # format of the tiles to bake into the parts
     notes: tuple[str, ...] = ()  # for the user
+    warnings: tuple[str, ...] = ()  # for the user, before the bake
     scenes: tuple[Scene, ...] = ()  # the lowest first; `path` is the first one's
     differs: tuple[str, ...] = ()  # aspects that earlier versions interpreted differently; see `revision_of`
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -23,6 +23,7 @@ from tiler.raster.sample import samples, stretch
 from tiler.raster.styling import Shown, shown
 from tiler.scenes.scene import Scene
 
+FINER = 3  # zooms from which the finest scene is told: 64 times the pixels of most
 STYLED = 16  # most scenes to sample for a range of values
 
 
@@ -58,7 +59,21 @@ def survey_scenes(scenes: Sequence[Scene], options: Options) -> Survey:
         open_options=OpenOptions.of(options),
         finished=finished_format(options, display.style),
         notes=display.notes,
+        warnings=tuple(_finer(scenes, zoom)) if options.max_zoom is None else (),
         scenes=tuple(scenes),
+    )
+
+
+def _finer(scenes: Sequence[Scene], base: int) -> Iterator[str]:
+    """A note if few scenes are so fine that the others are baked far above their own zoom, `base`."""
+    zooms = sorted(zoom_for(scene.resolution) for scene in scenes)
+    most = zooms[len(zooms) // 2]
+    if base < most + FINER:
+        return
+    fine, finest = sum(each > most for each in zooms), min(scenes, key=lambda scene: scene.resolution)
+    yield (
+        f"{finest.address} has zoom {base}, {len(scenes) - fine} of {len(scenes)} scenes at most zoom {most}: all are "
+        f"baked at zoom {base}, {4 ** (base - most):,} times the pixels; add --max-zoom {most} to bake less"
     )
 
 

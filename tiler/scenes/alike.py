@@ -21,14 +21,21 @@ def check_alike(scenes: Sequence[Scene], model: Scene | None = None) -> None:
     Raises:
         BadScenes: some differ; each is named, with the cure.
     """
+    others, cures = differing(scenes, model)
+    if others:
+        raise BadScenes(len(scenes), others, DIFFER, f"remove them from the list, {' or '.join(cures)}")
+
+
+def differing(scenes: Sequence[Scene], model: Scene | None = None) -> tuple[list[tuple[str, str]], list[str]]:
+    """The scenes that differ from `model`, or else from most, each with the difference; and the cures."""
     kinds = Counter(map(_kind, scenes))
     if len(kinds) < 2:
-        return
+        return [], []
     usual = _kind(model) if model else kinds.most_common(1)[0][0]
     model = model or next(each for each in scenes if _kind(each) == usual)
     others = [(each.address, _difference(each, model)) for each in scenes if _kind(each) != usual]
     cures = dict.fromkeys(_cure(each, model) for each in scenes if _kind(each) != usual)
-    raise BadScenes(len(scenes), others, DIFFER, f"remove them from the list, {' or '.join(cures)}")
+    return others, list(cures)
 
 
 def _kind(scene: Scene) -> tuple[object, ...]:
@@ -40,7 +47,8 @@ def _difference(scene: Scene, model: Scene) -> str:
     if bool(scene.palette) != bool(model.palette):
         return f"it has {'a' if scene.palette else 'no'} palette, unlike {model.address}"
     if scene.reading.count != model.reading.count:
-        return f"{_bands(scene.reading.count)} instead of {model.reading.count}"
+        bands = f"{_bands(scene.reading.count)} instead of {model.reading.count}"
+        return bands if scene.dtype == model.dtype else f"{bands}, and type {scene.dtype} instead of {model.dtype}"
     if scene.dtype != model.dtype:
         return f"its type is {scene.dtype} instead of {model.dtype}"
     return f"its palette is another one than that of {model.address}"
@@ -50,10 +58,12 @@ def _cure(scene: Scene, model: Scene) -> str:
     """The cure of a difference, besides the removal of the scene."""
     if bool(scene.palette) != bool(model.palette):
         return "expand palettes with `gdal_translate -expand rgb`" if scene.palette else "convert with `rgb2pct.py`"
+    convert = f"convert with `gdal_translate -ot {GDAL_TYPES.get(model.dtype, 'Float32')}`"
     if scene.reading.count != model.reading.count:
-        return "add --bands 1 to show one band of all"
+        one = "add --bands 1 to show one band of all"
+        return one if scene.dtype == model.dtype else f"{convert} and {one}"
     if scene.dtype != model.dtype:
-        return f"convert with `gdal_translate -ot {GDAL_TYPES.get(model.dtype, 'Float32')}`"
+        return convert
     return "give all the same palette"
 
 

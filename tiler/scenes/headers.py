@@ -24,7 +24,7 @@ from tiler.raster.place import lonlat_bounds, resolution_of
 from tiler.raster.reading import Reading
 from tiler.raster.styling import palette_for
 from tiler.raster.warp import baked_dtype
-from tiler.scenes.alike import check_alike
+from tiler.scenes.alike import DIFFER, check_alike, differing
 from tiler.scenes.fingerprint import fingerprint
 from tiler.scenes.remote import is_remote
 from tiler.scenes.s3_sources import check_readable
@@ -112,7 +112,7 @@ def read_scenes(
                 scenes[number] = _scene(listed[number], result, kept)
         done += len(answers)
         progress(done, len(listed))
-    _raise(listed, faults)
+    _raise(listed, faults, scenes)
     found = tuple(scenes[number] for number in range(len(listed)))
     check_alike(found)
     return found
@@ -135,8 +135,8 @@ def crs_of(wkt: str) -> CRS:
     return CRS.from_wkt(wkt)
 
 
-def _raise(listed: Sequence[Listed], faults: Mapping[int, _Fault]) -> None:
-    """Raise an error that names all faults, if there are any.
+def _raise(listed: Sequence[Listed], faults: Mapping[int, _Fault], scenes: Mapping[int, Scene]) -> None:
+    """Raise an error that names all faults, if there are any, and the readable `scenes` that differ from most.
 
     Raises:
         BadScenes, BadSource, BadOption: there are.
@@ -149,7 +149,13 @@ def _raise(listed: Sequence[Listed], faults: Mapping[int, _Fault]) -> None:
         raise BadOption(first.option)
     if len(listed) == 1:
         raise BadSource(address, first.why)
-    raise BadScenes(len(listed), [(address, fault.why) for address, fault in ordered])
+    unreadable = [(address, fault.why) for address, fault in ordered]
+    others, cures = differing([scenes[number] for number in sorted(scenes)])
+    if not others:
+        raise BadScenes(len(listed), unreadable)
+    cure = f"remove them from the list, mend those that cannot be read, and of the others {' or '.join(cures)}"
+    fault = f"cannot be part of the layer, {len(unreadable)} cannot be read and {len(others)} {DIFFER}"
+    raise BadScenes(len(listed), [*unreadable, *others], fault, cure)
 
 
 def _reader(options: Options, *, checksum: bool) -> Callable[[Sequence[_Wanted]], list[_Answer]]:

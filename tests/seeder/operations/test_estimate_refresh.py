@@ -161,13 +161,16 @@ def test_python_gives_the_same_estimate_before_and_with_the_result(islands: Isla
     plan = layer.estimate_refresh(replace=path, jobs=1)
     assert isinstance(plan.estimate, RefreshEstimate)
     assert plan.estimate.to_json() == told(islands, "--replace", path)
-    assert layer.refresh(replace=path, jobs=1).estimate == plan.estimate
+    result = layer.refresh(replace=path, jobs=1)
+    assert result.estimate == plan.estimate
+    assert all("array(" not in repr(each) and len(repr(each)) < 4000 for each in (plan, result))
     assert plan.estimate.update.seconds < plan.estimate.everything.seconds
 
 
 def test_stale_tiles_and_a_rollback_bake_nothing(islands: Islands) -> None:
     path = str(islands.scene("s1", 1, value=30))
     islands.run("refresh", "isles", "--replace", path)
+    assert "this rollback: " in islands.run("rollback", "isles", "--dry-run").stdout
     idle = told(islands)
     assert (idle["update"]["tiles"], idle["update"]["parts"]) == (0, 0)
     assert idle["everything"]["parts"] == COUNT

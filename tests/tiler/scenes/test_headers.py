@@ -257,3 +257,16 @@ def test_a_query_string_is_never_shown() -> None:
             read_scenes([Listed(f"http://{where}", path)], Options(), jobs=1, progress=silent)
         assert "SECRET" not in f"{caught.value}"
         assert where in str(caught.value)
+
+
+def test_unreadable_and_odd_scenes_are_named_at_once_with_the_whole_cure(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        write_raster(tmp_path / f"{name}.tif", Recipe(values=scene(30, 30, 3)))
+    write_raster(tmp_path / "odd.tif", Recipe(values=scene(30, 30, 1).astype("uint16")))
+    (tmp_path / "junk.tif").write_bytes(b"junk")
+    with pytest.raises(BadScenes) as caught:
+        scenes_of(sorted(tmp_path.iterdir()))
+    assert [address for address, _ in caught.value.scenes] == ["junk.tif", "odd.tif"]
+    text = str(caught.value)
+    assert "1 band instead of 3, and type uint16 instead of uint8" in text
+    assert "convert with `gdal_translate -ot Byte` and add --bands 1" in text
