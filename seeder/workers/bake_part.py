@@ -26,7 +26,7 @@ from seeder.jobs.bake_messages import BakeMessage
 from seeder.jobs.ledger import Stop, cancelled, load_run, stop
 from seeder.workers.breaker import reason_to_stop
 from tiler import keys, timing
-from tiler.errors import BadSource, NoRoom, OutOfMemory, SourceReadError, Superseded, TilerError, WorkerDied
+from tiler.errors import BadSource, NoRoom, OutOfMemory, SourceReadError, Superseded, WorkerDied
 from tiler.ingest.bake import Bake
 from tiler.ingest.bake_plan import BakePlan, OneRaster, narrowed
 from tiler.ingest.baked_parts import BakedPart
@@ -38,32 +38,28 @@ from tiler.layers.pyramid import Part, Place
 from tiler.raster.datasets import forget, versions
 from tiler.storage.store import Store, Stores
 
-Fate = Literal["baked", "reused", "empty", "known", "failed", "dropped"]
+Fate = Literal[
+    "baked",
+    "reused",  # stored by an earlier bake
+    "empty",
+    "known",  # it had a receipt already
+    "failed",
+    "dropped",  # the job was stopped or superseded
+    "left",  # to workers with the build of GDAL that bakes the job
+]
 Send = Callable[[Iterable[BakeMessage], int], object]  # takes messages, and the seconds until they can be received
 
+FAULTS = (BadSource, SourceReadError, NoRoom, OutOfMemory, MemoryError, WorkerDied)  # of a part, that a retry may cure
+OTHER_BUILD_SECONDS = 30  # until a message that a worker of another build received can be received again
 KNOWN = 4  # bake jobs whose plan a worker keeps
 
 
-class Interrupted(TilerError):
+class Interrupted(Exception):
     """The worker was told to stop in the middle of a part."""
-
-
-class OtherBuild(TilerError):
-    """Workers of another build bake the parts of a job, which must not be mixed with this one's."""
-
-    def __init__(self, job: str, wanted: str) -> None:
-        super().__init__(
-            f"bake job {job} is baked by workers with {wanted}, and this one has {build()}: start such workers, "
-            f"or run `seeder cancel {job}` and start the bake again"
-        )
 
 
 class OutOfTime(Exception):
     """A part cannot be baked before the process is ended."""
-
-
-# faults of a part that a retry may cure
-FAULTS = (BadSource, SourceReadError, NoRoom, OutOfMemory, MemoryError, WorkerDied, OtherBuild)
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,18 +135,7 @@ class BakeWorker:
         planned, place = self.planned(message.job), message.place
         try:
             why = self._stale(planned)
-            if why:
-                return PartResult("dropped", why)
-            if read_receipt(self.sources, planned.job.id, place) is not None:
-                self.go_on(planned, place)
-                return PartResult("known")
-            start = time.monotonic()
-            baked = self._bake(planned, place)
-            seconds = round(time.monotonic() - start, 3)
-            put_receipt(self.sources, planned.job.id, place, {**baked.to_json(), "seconds": seconds})
-            self.go_on(planned, place)
-            fate: Fate = "empty" if baked.part is None else "reused" if baked.reused else "baked"
-            return PartResult(fate, "", seconds)
+            return PartResult("dropped", why) if why else self._recorded(planned, message, place)
         except Superseded as error:
             return PartResult("dropped", str(error))
         except OutOfTime:
@@ -159,6 +144,22 @@ class BakeWorker:
             if last or isinstance(error, BadSource | SourceReadError):
                 return self._fail(planned, place, str(error) or "it ran out of memory")
             raise
+
+    def _recorded(self, planned: PlannedBake, message: BakeMessage, place: Place) -> PartResult:
+        """Bake a part that has no receipt, put one, and go on."""
+        if read_receipt(self.sources, planned.job.id, place) is not None:
+            self.go_on(planned, place)
+            return PartResult("known")
+        if planned.build != build():
+            self.send([message], OTHER_BUILD_SECONDS)
+            return PartResult("left", f"workers with {planned.build} bake this job, and this one has {build()}")
+        start = time.monotonic()
+        baked = self._bake(planned, place)
+        seconds = round(time.monotonic() - start, 3)
+        put_receipt(self.sources, planned.job.id, place, {**baked.to_json(), "seconds": seconds})
+        self.go_on(planned, place)
+        fate: Fate = "empty" if baked.part is None else "reused" if baked.reused else "baked"
+        return PartResult(fate, "", seconds)
 
     def go_on(self, planned: PlannedBake, place: Place) -> None:
         """Send what the receipt of a part makes possible: the parts above that read it, or the publication."""
@@ -176,8 +177,6 @@ class BakeWorker:
     def _bake(self, planned: PlannedBake, place: Place) -> BakedPart:
         """Bake a part."""
         job, plan = planned.job, planned.plan
-        if planned.build != build():
-            raise OtherBuild(job.id, planned.build)
         if place not in plan.tiers[place.tier]:
             return BakedPart(place)
         below = self._below(planned, place)
