@@ -26,7 +26,7 @@ from seeder.jobs.bake_messages import BakeMessage
 from seeder.jobs.ledger import Stop, cancelled, load_run, stop
 from seeder.workers.breaker import reason_to_stop
 from tiler import keys, timing
-from tiler.errors import BadSource, NoRoom, OutOfMemory, SourceReadError, Superseded, WorkerDied
+from tiler.errors import BadSource, QueueError, SourceReadError, Superseded, TilerError
 from tiler.ingest.bake import Bake
 from tiler.ingest.bake_plan import BakePlan, OneRaster, narrowed
 from tiler.ingest.baked_parts import BakedPart
@@ -49,7 +49,6 @@ Fate = Literal[
 ]
 Send = Callable[[Iterable[BakeMessage], int], object]  # takes messages, and the seconds until they can be received
 
-FAULTS = (BadSource, SourceReadError, NoRoom, OutOfMemory, MemoryError, WorkerDied)  # of a part, that a retry may cure
 OTHER_BUILD_SECONDS = 30  # until a message that a worker of another build received can be received again
 KNOWN = 4  # bake jobs whose plan a worker keeps
 
@@ -128,8 +127,10 @@ class BakeWorker:
         unreadable, its failure is recorded instead.
 
         Raises:
-            StoreError, QueueError, CatalogError, MessageError: the ledger or the queue does not answer.
-            TilerError, MemoryError: the part failed, and may be tried again.
+            CatalogError, MessageError, MissingObject: the plan cannot be read.
+            QueueError: the messages that follow were not sent.
+            Interrupted: the worker stops.
+            StoreError, TilerError, MemoryError: the part failed, and may be tried again; or the ledger did.
         """
         assert message.place, "a message of this kind has one"
         planned, place = self.planned(message.job), message.place
@@ -140,7 +141,9 @@ class BakeWorker:
             return PartResult("dropped", str(error))
         except OutOfTime:
             return self._fail(planned, place, OUT_OF_TIME)
-        except FAULTS as error:
+        except (Interrupted, QueueError):
+            raise
+        except (TilerError, MemoryError) as error:
             if last or isinstance(error, BadSource | SourceReadError):
                 return self._fail(planned, place, str(error) or "it ran out of memory")
             raise
