@@ -136,9 +136,12 @@ def send_bake(plan: BakePlan, options: BakeOptions, settings: Settings, stores: 
     Harmless to repeat.
 
     Raises:
+        BadOption: there are first tiles, and no queue for them.
         BadCloud, QueueError: the queue cannot be used, or refused messages.
         StoreError: the ledger cannot be written.
     """
+    if options.first and not options.tiles:
+        raise BadOption("no queue for tiles is known: name a deployed stack with --stack, or leave --seed out")
     sources, layer, revision = stores.sources, plan.draft.id, plan.draft.revision
     digest = digest_of(revision, plan.current, plan.parts, options.first)
     name = unfinished_bake(sources, layer, digest)
