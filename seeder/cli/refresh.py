@@ -13,9 +13,9 @@ from seeder.cli.bake_job import print_or_follow, typed_queue
 from seeder.cli.common import json_option, located
 from seeder.cli.completion import layer_argument
 from seeder.cli.grouping import command, complete_file, option
-from seeder.cli.ingest import raster_options
 from seeder.cli.ingested import print_ingested
 from seeder.cli.messages import count_of_tiles, guarded, say_next, typed_place
+from seeder.cli.raster_options import raster_options
 from seeder.cli.run_job import MakeRunOptions, follow_flags
 from seeder.cli.scenes import MakeSources, scene_options
 from seeder.cli.scratch import scratch_option
