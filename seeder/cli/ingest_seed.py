@@ -105,7 +105,8 @@ class SeedArguments:
         Raises:
             BadOption: no bake queue is known, and there is nothing to seed.
         """
-        from seeder.cli.bake_job import bake_queue, typed_queue
+        from seeder.cli.bake_job import typed_queue
+        from seeder.operations.bake import bake_queue
 
         typed = typed_queue()
         if not typed or (self.zooms is not None and not settings.bake_queue):
