@@ -7,6 +7,7 @@ from functools import cache, partial
 from typing import Any
 
 from seeder.bakes.handle import handle, sending
+from seeder.defaults import BAKE_PROCESSES
 from seeder.workers.bake_part import BakeWorker
 from seeder.workers.lambda_handler import Context, Event, Redeliver, bury, delivery_of, log
 from seeder.workers.sqs import SqsQueue
@@ -15,8 +16,6 @@ from tiler import timing
 from tiler.errors import TilerError
 from tiler.settings import Settings
 from tiler.storage.store import Stores
-
-PROCESSES = 2  # of a part's bake, for the two CPUs that the function's memory comes with
 
 
 def handler(event: Event, context: Context) -> dict[str, Any]:
@@ -53,7 +52,7 @@ def _settings() -> Settings:
 @cache
 def _worker() -> BakeWorker:
     stores = Stores.open(_settings().within(timing.WORKER_RETRY_SECONDS), create=True)
-    return BakeWorker(stores, sending(_queue()), PROCESSES)
+    return BakeWorker(stores, sending(_queue()), BAKE_PROCESSES)
 
 
 @cache

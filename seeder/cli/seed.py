@@ -188,7 +188,7 @@ def _say_next_steps(request: SeedRequest, settings: Settings) -> None:
 
 def _lines(estimate: Estimate) -> Iterator[str]:
     from seeder.jobs.estimate import SAMPLE_BLOCKS_DEEPEST
-    from seeder.operations.seed import dollars
+    from seeder.operations.budget import dollars
 
     rows = [
         _row(str(z), zoom, (_around(zoom.spread), _around(zoom.slack)), zoom.empty, zoom.sample)

@@ -222,7 +222,7 @@ def print_effort(estimate: RefreshEstimate, *, as_json: bool) -> None:
 
 def _effort(effort: Effort, changed: str = "", most: str = "") -> str:
     """An effort in words."""
-    from seeder.operations.seed import dollars
+    from seeder.operations.budget import dollars
 
     scenes = f"{effort.scenes:,}{changed} scene{'' if effort.scenes == 1 else 's'}, " if effort.scenes else ""
     parts = f"{effort.parts:,} part{'' if effort.parts == 1 else 's'}"
