@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from functools import cache, partial
+from pathlib import Path
 from typing import Any
 
 from seeder.bakes.handle import handle, sending
@@ -14,6 +16,7 @@ from seeder.workers.sqs import SqsQueue
 from seeder.workers.turns import MAX_TRIES
 from tiler import timing
 from tiler.errors import TilerError
+from tiler.ingest.disk_space import sweep_scratch
 from tiler.settings import Settings
 from tiler.storage.store import Stores
 
@@ -51,6 +54,7 @@ def _settings() -> Settings:
 
 @cache
 def _worker() -> BakeWorker:
+    sweep_scratch(Path(tempfile.gettempdir()))  # of an invocation that ended in the middle of a part
     stores = Stores.open(_settings().within(timing.WORKER_RETRY_SECONDS), create=True)
     return BakeWorker(stores, sending(_queue()), BAKE_PROCESSES)
 

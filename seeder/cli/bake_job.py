@@ -9,10 +9,12 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 from seeder.cli.messages import duration, interruptible, say, say_next, table
 from seeder.cli.progress import TerminalReport
 from seeder.defaults import CORES
+from seeder.operations.report import Report
 from tiler import timing
 from tiler.errors import BadOption, MessageError, MissingObject
 from tiler.settings import Settings
@@ -221,6 +223,14 @@ def bake_queue(typed: str, settings: Settings) -> str:
     return settings.bake_queue
 
 
+def typed_queue() -> str:
+    """The queue of the command line; empty for this machine. That of TILER_QUEUE is for tiles only."""
+    context = click.get_current_context()
+    typed = context.params.get("queue") or ""
+    alone = context.get_parameter_source("queue") is ParameterSource.COMMANDLINE
+    return typed if alone and typed != "local" else ""
+
+
 def bake_by_workers(
     rasters: str | SceneList,
     layer: str,
@@ -237,7 +247,7 @@ def bake_by_workers(
     Raises:
         Exit: with 1 if the followed job failed.
     """
-    from seeder.operations.bake import follow_bake, plan_bake, send_bake
+    from seeder.operations.bake import plan_bake, send_bake
     from seeder.operations.ingest import created_stores, with_zooms
     from tiler.ingest.ingest import Ingested
 
@@ -247,16 +257,29 @@ def bake_by_workers(
         if isinstance(plan, Ingested):
             return plan
         sent = send_bake(plan, how, settings, stores, report)
-    if not wait:
-        print_bake_sent(sent, how.queue, as_json=as_json)
-        return None
-    show_bake(follow_bake(sent.job.id, settings, stores.sources, report), as_json=as_json)
-    if sent.job.first:
-        _follow_first(sent.job.first.job, settings, report, as_json=as_json)
+    print_or_follow(sent, how.queue, settings, stores.sources, report, wait=wait, as_json=as_json)
     return None
 
 
-def _follow_first(job: str, settings: Settings, report: TerminalReport, *, as_json: bool) -> None:
+def print_or_follow(
+    sent: BakeSent, queue: str, settings: Settings, sources: Store, report: Report, *, wait: bool, as_json: bool
+) -> None:
+    """Print the ids of a sent bake job and its first tiles; with `wait`, follow both to their end.
+
+    Raises:
+        Exit: with 1 if a followed job failed.
+    """
+    from seeder.operations.bake import follow_bake
+
+    if not wait:
+        print_bake_sent(sent, queue, as_json=as_json)
+        return
+    show_bake(follow_bake(sent.job.id, settings, sources, report), as_json=as_json)
+    if sent.job.first:
+        _follow_first(sent.job.first.job, settings, report, as_json=as_json)
+
+
+def _follow_first(job: str, settings: Settings, report: Report, *, as_json: bool) -> None:
     """Follow the job of the first tiles to its end, and print its result.
 
     Raises:

@@ -149,7 +149,7 @@ def _next_step(job: BakeJob, stores: Stores, settings: Settings) -> int:
         put_renewal(stores.sources, job.id, sent)
     if not all(_is_done(name, task, settings) for name in sent):
         return _pause(layer, stores)
-    result = renew(task, RunOptions(job.queue, wait=False))
+    result = renew(task, RunOptions(job.queue, wait=False), History.of(layer, stores))
     if any(run.messages for run in result.runs):  # tiles that were stored meanwhile
         put_renewal(stores.sources, job.id, [*sent, *(run.tally.job for run in result.runs)])
         return _pause(layer, stores)

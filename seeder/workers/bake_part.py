@@ -37,10 +37,19 @@ from tiler.layers.pyramid import Part, Place
 from tiler.raster.datasets import forget, versions
 from tiler.storage.store import Store, Stores
 
-Fate = Literal["baked", "reused", "empty", "known", "failed", "dropped"]
+Fate = Literal[
+    "baked",
+    "reused",  # stored by an earlier bake
+    "empty",
+    "known",  # it had a receipt already
+    "failed",
+    "dropped",  # the job was stopped or superseded
+    "left",  # to workers with the build of GDAL that bakes the job
+]
 Send = Callable[[Iterable[BakeMessage], int], object]  # takes messages, and the seconds until they can be received
 
 FAULTS = (BadSource, SourceReadError, NoRoom, OutOfMemory, MemoryError, WorkerDied)  # of a part, that a retry may cure
+OTHER_BUILD_SECONDS = 30  # until a message that a worker of another build received can be received again
 KNOWN = 4  # bake jobs whose plan a worker keeps
 
 
@@ -125,18 +134,7 @@ class BakeWorker:
         planned, place = self.planned(message.job), message.place
         try:
             why = self._stale(planned)
-            if why:
-                return PartResult("dropped", why)
-            if read_receipt(self.sources, planned.job.id, place) is not None:
-                self.go_on(planned, place)
-                return PartResult("known")
-            start = time.monotonic()
-            baked = self._bake(planned, place)
-            seconds = round(time.monotonic() - start, 3)
-            put_receipt(self.sources, planned.job.id, place, {**baked.to_json(), "seconds": seconds})
-            self.go_on(planned, place)
-            fate: Fate = "empty" if baked.part is None else "reused" if baked.reused else "baked"
-            return PartResult(fate, "", seconds)
+            return PartResult("dropped", why) if why else self._recorded(planned, message, place)
         except Superseded as error:
             return PartResult("dropped", str(error))
         except OutOfTime:
@@ -145,6 +143,22 @@ class BakeWorker:
             if last or isinstance(error, BadSource | SourceReadError):
                 return self._fail(planned, place, str(error) or "it ran out of memory")
             raise
+
+    def _recorded(self, planned: PlannedBake, message: BakeMessage, place: Place) -> PartResult:
+        """Bake a part that has no receipt, put one, and go on."""
+        if read_receipt(self.sources, planned.job.id, place) is not None:
+            self.go_on(planned, place)
+            return PartResult("known")
+        if planned.build != build():
+            self.send([message], OTHER_BUILD_SECONDS)
+            return PartResult("left", f"workers with {planned.build} bake this job, and this one has {build()}")
+        start = time.monotonic()
+        baked = self._bake(planned, place)
+        seconds = round(time.monotonic() - start, 3)
+        put_receipt(self.sources, planned.job.id, place, {**baked.to_json(), "seconds": seconds})
+        self.go_on(planned, place)
+        fate: Fate = "empty" if baked.part is None else "reused" if baked.reused else "baked"
+        return PartResult(fate, "", seconds)
 
     def go_on(self, planned: PlannedBake, place: Place) -> None:
         """Send what the receipt of a part makes possible: the parts above that read it, or the publication."""
@@ -162,8 +176,6 @@ class BakeWorker:
     def _bake(self, planned: PlannedBake, place: Place) -> BakedPart:
         """Bake a part."""
         job, plan = planned.job, planned.plan
-        if planned.build != build():
-            raise SourceReadError(job.layer, f"workers with {planned.build} bake this job, and this one has {build()}")
         if place not in plan.tiers[place.tier]:
             return BakedPart(place)
         below = self._below(planned, place)

@@ -60,6 +60,12 @@ def scratch(parent: Path, *, remove: bool = False) -> Iterator[Path]:
                 parent.rmdir()
 
 
+def sweep_scratch(parent: Path) -> None:
+    """Remove all scratch folders in `parent`, where no other process has one."""
+    for old in parent.glob(f"{SCRATCH}*"):
+        shutil.rmtree(old, ignore_errors=True)
+
+
 @contextmanager
 def _temporary(parent: Path) -> Iterator[Path]:
     with permission_needed(parent):
