@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from seeder.cli.run_job import RunArguments
     from seeder.jobs.bake_status import BakeProgress
     from seeder.operations.bake import BakeOptions, BakeSent
+    from tiler.ingest.examine import Examined, ExaminedScenes
     from tiler.ingest.ingest import Ingested
     from tiler.raster.options import Options
     from tiler.scenes.scene_list import SceneList
@@ -232,7 +233,7 @@ def typed_queue() -> str:
 
 
 def bake_by_workers(
-    rasters: str | SceneList,
+    rasters: str | SceneList | Examined | ExaminedScenes,
     layer: str,
     options: Options,
     settings: Settings,

@@ -8,23 +8,24 @@ from dataclasses import dataclass
 from seeder.defaults import CONCURRENCY
 from seeder.jobs.forecast import Bakers
 from seeder.jobs.prices import Prices
-from seeder.operations.run import RunOptions
 from tiler.errors import BadOption
-from tiler.settings import Settings
 
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """The concurrent `workers` of a queue, prices, and the most US dollars; None for any number."""
+    """The concurrent `workers` of a queue, prices, and the most US dollars; None for any number.
+
+    `by_workers` if they bake, too; else this machine does.
+    """
 
     workers: int = CONCURRENCY
     prices: Prices = Prices()  # noqa: RUF009 - a frozen value
     dollars: float | None = None
+    by_workers: bool = False
 
-    def bakers(self, run_options: RunOptions, settings: Settings) -> Bakers:
-        """Who bakes: workers, if there is a bake queue beside the queue of a run, else this machine."""
-        queued = bool(run_options.queue and settings.bake_queue)
-        return Bakers(self.workers if queued else run_options.processes, queued)
+    def bakers(self, processes: int) -> Bakers:
+        """Who bakes: workers, or `processes` of this machine."""
+        return Bakers(self.workers if self.by_workers else processes, self.by_workers)
 
     def check(self, total: float, cure: str) -> None:
         """Check an estimate; see `check_cost`."""

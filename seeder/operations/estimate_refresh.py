@@ -131,7 +131,7 @@ class Terms:
     @property
     def bakers(self) -> Bakers:
         """Who bakes."""
-        return self.budget.bakers(self.run_options, self.task.context.settings)
+        return self.budget.bakers(self.run_options.processes)
 
     def effort(self, scenes: int, bake: BakeWork, wait: float, stored_tiles: StoredTiles, paths: int) -> Effort:
         """The effort of a bake, of the stale tiles among the stored ones, and of some paths to invalidate."""
