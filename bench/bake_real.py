@@ -7,6 +7,7 @@ one process. In SQS's place is a queue of this process.
 from __future__ import annotations
 
 import os
+import shutil
 import time
 from collections import Counter
 from dataclasses import dataclass
@@ -15,7 +16,6 @@ from queue import Queue
 from threading import Thread
 from typing import Any, NamedTuple
 
-import numpy as np
 import rasterio
 import rasterio.warp
 from bake_server import counted, kept
@@ -32,6 +32,7 @@ from seeder.operations.publish_bake import take_step
 from seeder.operations.report import Report
 from seeder.workers.bake_part import BakeWorker, remaining
 from tiler.ingest.bake_plan import BakePlan
+from tiler.ingest.planned_parts import BakeWork, planned_parts
 from tiler.raster.options import Options
 from tiler.scenes.headers import read_scenes
 from tiler.scenes.scene import Listed
@@ -59,11 +60,15 @@ class Setting:
 
 
 class Step(NamedTuple):
-    """A message that a worker handled, and the seconds of CPU and elapsed that it took."""
+    """A message that a worker handled: the seconds of CPU and elapsed that it took, and those without a CPU to run on.
+
+    The latter are of the process's first thread (Linux); what is left is waiting for S3.
+    """
 
     text: str
     cpu: float
     busy: float
+    idle: float
 
     @property
     def tier(self) -> int:
@@ -74,41 +79,70 @@ class Step(NamedTuple):
 
 @dataclass(frozen=True)
 class Measured:
-    """A run: elapsed seconds; of the base the parts, chunks, seconds of CPU and elapsed; of each tier the longest part.
+    """A run: its work, elapsed seconds and steps.
 
-    `cpu` is of all steps. `counts` are the server's: requests by kind, bytes of scenes, and its CPU. `others` are CPUs
-    that processes used which are not ours.
+    `counts` are the server's: requests by kind, bytes of scenes, and its CPU. `others` are CPUs that processes used
+    which are not ours.
     """
 
+    setting: Setting
+    work: BakeWork
     seconds: float
-    parts: int
-    chunks: int
-    base_cpu: float
-    base_busy: float
-    longest: tuple[float, ...]
-    cpu: float
+    steps: list[Step]
     counts: Counter[str]
     others: float
+
+    @property
+    def parts(self) -> int:
+        """The parts of all tiers."""
+        return self.work.parts + self.work.overviews
+
+    @property
+    def cpu(self) -> float:
+        """Seconds of CPU of all workers."""
+        return _cpu(self.steps)
+
+    @property
+    def base_cpu(self) -> float:
+        """The same for the base."""
+        return _cpu([step for step in self.steps if step.tier == 0])
+
+    @property
+    def waiting(self) -> float:
+        """Seconds that workers waited for S3."""
+        return max(0.0, sum(step.busy - step.cpu - step.idle for step in self.steps))
+
+    @property
+    def requests(self) -> int:
+        """Requests for all but the pixels of scenes."""
+        return sum(self.counts[kind] for kind in ("get", "put", "list"))
 
 
 def write_scenes(folder: Path, number: int, driver: str) -> list[str]:
     """Write scenes, each in the middle of a part; returns the names of their files."""
-    values, pixel = relief(2 * SIDE)[:, :SIDE, :SIDE], WORLD / 256 / 2**BASE
-    side, names = 64 * 256 * pixel, []
+    pixel, names = WORLD / 256 / 2**BASE, list[str]()
+    side, size = 64 * 256 * pixel, pixel * 0.62  # metres of a part, and of a pixel on the ground
     for part in range(number):
         column, row = CORNER[0] + part % 4, CORNER[1] + part // 4
         x, y = (column + 0.5) * side - WORLD / 2, WORLD / 2 - (row + 0.5) * side
         (east,), (north,) = rasterio.warp.transform("EPSG:3857", "EPSG:32632", [x], [y])
-        size = pixel * 0.67  # metres on the ground
-        names.append(f"{part:03}.{DRIVERS[driver]}")
-        shape = {"width": SIDE, "height": SIDE, "count": 3, "dtype": "uint8", "crs": "EPSG:32632"}
         place = from_origin(east - size * SIDE / 2, north + size * SIDE / 2, size, size)
-        how: dict[str, Any] = {"tiled": True, "blockxsize": 512, "blockysize": 512, "compress": "deflate"}
-        if driver != "GTiff":
-            how = {"QUALITY": 25, "REVERSIBLE": "NO"}
-        with rasterio.open(folder / names[-1], "w", driver, transform=place, **shape, **how) as out:
-            out.write(np.roll(values, 97 * part, axis=2))
+        names.append(f"{part:03}.{DRIVERS[driver]}")
+        if part and driver == "GTiff":  # the same pixels elsewhere
+            shutil.copyfile(folder / names[0], folder / names[-1])
+            with rasterio.open(folder / names[-1], "r+") as file:
+                file.transform = place
+        else:
+            _write(folder / names[-1], driver, place)
     return names
+
+
+def _write(path: Path, driver: str, place: Any) -> None:
+    shape = {"width": SIDE, "height": SIDE, "count": 3, "dtype": "uint8", "crs": "EPSG:32632", "transform": place}
+    tiles = {"tiled": True, "blockxsize": 512, "blockysize": 512, "compress": "deflate", "zlevel": 1}
+    lossy = {"QUALITY": 25, "REVERSIBLE": "NO"}
+    with rasterio.open(path, "w", driver, **shape, **(tiles if driver == "GTiff" else lossy)) as out:
+        out.write(relief(2 * SIDE)[:, :SIDE, :SIDE])
 
 
 def _settings(address: str) -> Settings:
@@ -125,9 +159,15 @@ def _work(address: str, tasks: Any, results: Any) -> None:
     worker = BakeWorker(stores, send, 1)
     results.put(("ready", None))
     while (text := tasks.get()) is not None:
-        cpu, start = time.process_time(), time.perf_counter()
+        cpu, start, idle = time.process_time(), time.perf_counter(), _idle()
         take_step(worker, _settings(address), BakeMessage.decode(text), last=True)
-        results.put(("done", Step(text, time.process_time() - cpu, time.perf_counter() - start)))
+        spent = time.process_time() - cpu, time.perf_counter() - start, _idle() - idle
+        results.put(("done", Step(text, *spent)))
+
+
+def _idle() -> float:
+    """Seconds that this thread was ready to run, and did not (Linux)."""
+    return int(Path("/proc/thread-self/schedstat").read_text().split()[1]) / 1e9
 
 
 def _planned(address: str, names: list[str]) -> tuple[BakeJob, BakePlan, Stores]:
@@ -168,10 +208,10 @@ def _done(address: str, workers: int, first: list[str]) -> tuple[list[Step], flo
                 tasks.put(text)
         seconds, counts = time.perf_counter() - start, counted(address)
         counts.subtract(before)
-        for _ in each:
-            tasks.put(None)
         return steps, seconds, counts
     finally:
+        for _ in each:
+            tasks.put(None)
         for worker in each:
             worker.join(30)
 
@@ -182,7 +222,8 @@ def measured(folder: Path, names: list[str], setting: Setting) -> Measured:
     with kept(str(folder), setting.latency) as address:
         os.environ["AWS_ENDPOINT_URL"] = address
         job, plan, stores = _planned(address, names[: setting.parts])
-        used = used_cpu()
+        parts = planned_parts("bench", stores.sources, plan.raster())
+        work, used = parts.work(plan.survey.base, parts.missing), used_cpu()
         steps, seconds, counts = _done(
             address, setting.workers, [each.encode() for each in remaining(job.id, plan, ())]
         )
@@ -190,17 +231,8 @@ def measured(folder: Path, names: list[str], setting: Setting) -> Measured:
         end = load_end(stores.sources, job.id)
         assert end, "the last worker published the layer"
         assert end.state == "done", end
-    tiers = {step.tier for step in steps}
-    chunks = sum(len(plan.chunks(place, {})) for place in plan.tiers[0])
-    cpu, base = sum(step.cpu for step in steps), [step for step in steps if step.tier == 0]
-    return Measured(
-        seconds,
-        len(base),
-        chunks,
-        sum(step.cpu for step in base),
-        sum(step.busy for step in base),
-        tuple(max(step.busy for step in steps if step.tier == tier) for tier in sorted(tiers)),
-        cpu,
-        counts,
-        max(0.0, (used - cpu - counts["cpu"]) / seconds),
-    )
+    return Measured(setting, work, seconds, steps, counts, max(0.0, (used - _cpu(steps) - counts["cpu"]) / seconds))
+
+
+def _cpu(steps: list[Step]) -> float:
+    return sum(step.cpu for step in steps)

@@ -20,6 +20,8 @@ from tiler.grid import TILE
 from tiler.ingest.chunks import CHUNK
 from tiler.ingest.planned_parts import BakeWork
 from tiler.keys import Format
+from tiler.layers.pyramid import SIDE
+from tiler.storage.concurrent import THREADS
 from tiler.storage.upload_parts import LEAST_PART
 
 CHUNK_SECONDS, CHUNK_BYTE_SECONDS = 0.12, 0.06  # of CPU for a chunk, and for each byte of a pixel in all bands
@@ -29,22 +31,33 @@ TILE_SECONDS: dict[Format, float] = {"png": 0.003, "jpg": 0.0025, "webp": 0.004}
 PALETTE_SECONDS = 0.0013  # of a tile of palette indices
 COPY_SECONDS = 0.001  # of a tile that is a block of a part
 VIRTUAL_TIMES = 10  # a tile of a virtual layer takes a warp
+PART_CHUNKS = (SIDE // CHUNK) ** 2  # of a full part
 LEVELS = 1.33  # pixels of all levels of a part, over those of its base
 PACKED = 0.5  # bytes in a part over those of its pixels
 UPLOAD_PUTS = 3  # of a part: its facts, begin and end of the upload of its COG
-STEP_PUTS, STEP_GETS, STEP_LISTS = 3, 10, 3  # further ones of a part by a worker, for its job and the parts around it
-CHUNK_GETS = 15  # of a chunk of the base whose scenes are in S3
-READ_TWICE = 1.8  # bytes read of scenes over those that a chunk covers
-LAST_STEPS = 2  # messages after the last part: publish the layer, renew its tiles
+STEP_PUTS, STEP_GETS, STEP_LISTS = 2, 10, 3  # further ones of a part by a worker, for its job and the parts around it
+CHUNK_GETS, JP2_CHUNK_GETS = 15, 55  # of a chunk of the base whose scenes are in S3, and are JPEG 2000
+READ_TWICE = 1.5  # bytes read of scenes over those that a chunk covers
+JP2_BYTE_SECONDS = 0.16  # of CPU to decode JPEG 2000, for each byte of a pixel of a chunk
+LAST_STEPS, LAST_REQUESTS = 2, 60  # after the last part: publish the layer, renew its tiles
 CPU_GB = 1769 / 1024  # memory of a function with one whole CPU
 
 
 class Pixels(NamedTuple):
-    """The pixels of a bake; `finished` is the format of tiles that are blocks of its parts, if there are any."""
+    """The pixels of a bake; `finished` is the format of tiles that are blocks of its parts, if there are any.
+
+    `jp2` if its scenes are JPEG 2000.
+    """
 
     dtype: str
     bands: int
     finished: Format | None = None
+    jp2: bool = False
+
+    @property
+    def chunk_gets(self) -> int:
+        """The GETs of scenes in S3 for a chunk of the base."""
+        return JP2_CHUNK_GETS if self.jp2 else CHUNK_GETS
 
     @property
     def bytes(self) -> int:
@@ -84,7 +97,8 @@ def bake_forecast(work: BakeWork, pixels: Pixels, bakers: Bakers, prices: Prices
     chunks, parts = work.chunks + work.overview_chunks, work.parts + work.overviews
     if not chunks:
         return BakeForecast()
-    size = chunks * pixels.chunk_bytes * LEVELS
+    density = work.chunks / (work.parts * PART_CHUNKS) if work.parts else 1.0  # of overviews, too
+    size = (work.chunks + density * work.overview_chunks) * pixels.chunk_bytes * LEVELS
     puts = parts * UPLOAD_PUTS + math.ceil(size / LEAST_PART)
     paid = Cost(s3=puts * prices.s3_million_puts / MILLION, storage=size / 1e9 * prices.s3_gb_month) * in_s3
     if not bakers.queued:
@@ -95,14 +109,16 @@ def bake_forecast(work: BakeWork, pixels: Pixels, bakers: Bakers, prices: Prices
     base = kind.all_seconds(work.parts, work.chunks)
     busy = base + kind.all_seconds(work.overviews, work.overview_chunks, overview=True)
     rounds = math.ceil(work.parts / bakers.number) * base / max(1, work.parts)
-    elapsed = max(longest[0], rounds, ramped(busy, prices, bakers.number)) + sum(longest[1:])
-    return BakeForecast(elapsed, size, paid + _queue_cost(work, busy, prices, in_s3=in_s3), max(longest))
+    last = (LAST_REQUESTS + parts / THREADS) * prices.bake_wait
+    elapsed = max(longest[0], rounds, ramped(busy, prices, bakers.number)) + sum(longest[1:]) + last
+    return BakeForecast(elapsed, size, paid + _queue_cost(work, pixels, busy + last, prices, in_s3=in_s3), max(longest))
 
 
 def chunk_seconds(pixels: Pixels, *, overview: bool = False) -> float:
     """Seconds of CPU for a chunk."""
     encode = CHUNK**2 * LEVELS * TILE_SECONDS[pixels.finished] if pixels.finished else 0.0
-    return (CHUNK_SECONDS + CHUNK_BYTE_SECONDS * pixels.bytes) * (OVERVIEW_SHARE if overview else 1) + encode
+    decode = JP2_BYTE_SECONDS * pixels.bytes if pixels.jp2 and not overview else 0.0
+    return (CHUNK_SECONDS + CHUNK_BYTE_SECONDS * pixels.bytes) * (OVERVIEW_SHARE if overview else 1) + encode + decode
 
 
 class PartKind(NamedTuple):
@@ -118,7 +134,7 @@ class PartKind(NamedTuple):
             return 0.0
         prices, processes = self.prices, min(self.processes, chunks)
         slower = max(1.0, processes * CPU_GB / prices.bake_gb) / prices.lambda_speed
-        waits = (1 if overview else CHUNK_GETS) * prices.bake_wait
+        waits = (1 if overview else self.pixels.chunk_gets) * prices.bake_wait
         each = chunk_seconds(self.pixels, overview=overview) * slower + waits
         start = START_SECONDS * slower * (self.processes > 1)
         steps = (UPLOAD_PUTS + STEP_PUTS + STEP_GETS + STEP_LISTS) * prices.bake_wait
@@ -130,11 +146,11 @@ class PartKind(NamedTuple):
         return parts * self.seconds(chunks / parts, overview=overview) if parts else 0.0
 
 
-def _queue_cost(work: BakeWork, busy: float, prices: Prices, *, in_s3: bool) -> Cost:
+def _queue_cost(work: BakeWork, pixels: Pixels, busy: float, prices: Prices, *, in_s3: bool) -> Cost:
     """US dollars for workers, their queue and their own requests to S3."""
     parts = work.parts + work.overviews
     calls = parts + LAST_STEPS
-    puts, gets = parts * (STEP_PUTS + STEP_LISTS), parts * STEP_GETS + work.chunks * CHUNK_GETS
+    puts, gets = parts * (STEP_PUTS + STEP_LISTS), parts * (STEP_GETS + 1) + work.chunks * pixels.chunk_gets
     sent = work.parts / 10 + work.overviews + LAST_STEPS
     return Cost(
         compute=busy * bake_second(prices) + calls * prices.lambda_million_requests / MILLION,

@@ -30,13 +30,16 @@ from tiler.layers.render import TileVariant
 from tiler.raster.options import file_format
 from tiler.storage.store import Store
 
+JP2 = (".jp2", ".j2k", ".jpx")  # endings of names of JPEG 2000
 LISTINGS = 2  # of the stored tiles: before the bake, and after it
 
 
 def pixels_of(survey: Survey) -> Pixels:
     """The pixels of a bake."""
     finished = file_format(survey.finished) if survey.finished else None
-    return Pixels(survey.dtype, survey.reading.count, finished)
+    paths = [scene.listed.path for scene in survey.scenes] or [survey.path]
+    jp2 = sum(path.lower().endswith(JP2) for path in paths) > len(paths) / 2
+    return Pixels(survey.dtype, survey.reading.count, finished, jp2)
 
 
 @dataclass(frozen=True, slots=True)
