@@ -50,12 +50,16 @@ def print_bake_sent(sent: BakeSent, queue: str, *, as_json: bool) -> None:
         return
     parts = sum(map(len, job.tiers))
     if sent.messages:
-        click.echo(f"bake job {job.id}: {sent.messages:,} messages for {parts:,} parts are in {queue}")
+        click.echo(f"bake job {job.id}: {_messages(sent.messages)} for {parts:,} parts sent to {queue}")
     else:
         click.echo(f"bake job {job.id} is running in {queue}")
     if job.first:
         click.echo(f"job {job.first.job} follows: it renders the tiles of its zooms")
     say_next(f"follow it: `seeder status {job.id} --watch`; stop it: `seeder cancel {job.id}`")
+
+
+def _messages(number: int) -> str:
+    return f"{number:,} message{'' if number == 1 else 's'}"
 
 
 def show_bake(seen: BakeProgress, *, as_json: bool) -> None:
@@ -95,7 +99,7 @@ def _report(seen: BakeProgress) -> Iterator[str]:
         yield f"`seeder resume {seen.job}` continues it"
     if seen.depth is not None:
         yield (
-            f"bake queue: {seen.depth.waiting:,} messages waiting, {seen.depth.hidden:,} in flight, "
+            f"bake queue: {_messages(seen.depth.waiting)} waiting, {seen.depth.hidden:,} in flight, "
             f"{seen.depth.dead:,} dead letters (of all jobs)"
         )
 
