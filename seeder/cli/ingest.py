@@ -330,7 +330,7 @@ def ingest(
     become the layer's next revision.
 
     With --seed, render tiles afterwards, with the queue and the limits of `seed`. With --queue sqs, workers bake the
-    rasters, publish the layer and render its tiles: the command returns when all is sent. Run the same command again
+    rasters, publish the layer and render its tiles. The command returns when all is sent. Run the same command again
     after an interruption.
 
     \b
@@ -345,7 +345,7 @@ def ingest(
       seeder ingest flight-may/ --layer may --stack tile-seeder-dev --queue sqs --upload
       seeder ingest dem.tif --layer heights --colormap terrain --rescale 0,4000
     """
-    from seeder.operations.ingest import affordable, created_stores, plan_ingest, with_zooms
+    from seeder.operations.ingest import affordable, created_stores, noting, plan_ingest, with_zooms
     from seeder.operations.ingest import ingest as ingest_raster
     from seeder.operations.scenes import name_from, read_to_ingest
     from seeder.operations.upload_scenes import Uploads
@@ -361,16 +361,21 @@ def ingest(
     stored = Stores.open(settings).sources
     dry, budget = seed_arguments.limits.dry_run, seed_arguments.budget(settings)
     sources = make_sources(source, partial(Uploads, name, stored, staging, seed_arguments.jobs, dry))
-    rasters = read_to_ingest(sources, name, options, stored, report, jobs=seed_arguments.jobs)
+    rasters, replaced = read_to_ingest(sources, name, options, stored, report, jobs=seed_arguments.jobs)
+    approve = noting(replaced, report, with_zooms(name, zooms))
     terms: dict[str, Any] = {"zooms": zooms, "repair": repair, "budget": budget, "processes": seed_arguments.jobs}
     if dry:
         plan = plan_ingest(rasters, name, options, Stores.open(settings), report, **terms)
+        if replaced:
+            report.note(replaced)
         print_plan(plan, seeding, as_json=as_json)
         return
-    checked = affordable(rasters, name, options, Stores.open(settings), report, **terms)
+    checked = affordable(rasters, name, options, Stores.open(settings), report, approve, **terms)
     if seed_arguments.bake_queue(settings) and not (seeding and options.virtual):
         how, wait = seed_arguments.how(settings), seed_arguments.run_options.wait
-        ready = bake_by_workers(checked, name, options, settings, how, repair=repair, wait=wait, as_json=as_json)
+        ready = bake_by_workers(
+            checked, name, options, settings, how, approve, repair=repair, wait=wait, as_json=as_json
+        )
         if ready:
             print_and_seed(ready, seeding, Stores.open(settings), as_json=as_json)
         return
@@ -384,6 +389,6 @@ def ingest(
             jobs=seed_arguments.jobs,
             staging=staging,
             repair=repair,
-            approve=with_zooms(name, zooms),
+            approve=approve,
         )
     print_and_seed(done, seeding, stores, as_json=as_json)

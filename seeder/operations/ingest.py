@@ -193,6 +193,7 @@ def affordable(
     options: Options,
     stores: Stores,
     report: Report,
+    approve: Approve,
     *,
     zooms: tuple[int, ...],
     repair: bool,
@@ -207,12 +208,23 @@ def affordable(
     """
     if budget.dollars is None:
         return source
-    raster = examine(source, layer, options, report, with_zooms(layer, zooms))
+    raster = examine(source, layer, options, report, approve)
     plan = plan_ingest(
         raster, layer, options, stores, report, zooms=zooms, repair=repair, budget=budget, processes=processes
     )
     budget.check(plan.dollars, "ingest fewer scenes or a lower --max-zoom")
     return raster
+
+
+def noting(text: str, report: Report, approve: Approve) -> Approve:
+    """Approve a raster as `approve` does, and tell a note, unless it is empty."""
+
+    def approve_and_note(survey: Survey) -> None:
+        approve(survey)
+        if text:
+            report.note(text)
+
+    return approve_and_note
 
 
 def with_zooms(layer: str, zooms: tuple[int, ...]) -> Approve:
