@@ -24,6 +24,7 @@ from scale_world import FOREVER, Bucket
 from tiny import TINY, arguments, parser_for, sized
 
 from seeder.jobs.forecast import (
+    CHUNK_GETS,
     CPU_GB,
     PART_CHUNKS,
     STEP_LISTS,
@@ -76,7 +77,7 @@ class Case:
     def gets(self) -> float:
         """GETs of scenes a second, while all workers bake the base."""
         part = PartKind(self.pixels, Bakers(1).processes, self.prices).seconds(PART_CHUNKS)
-        return min(self.workers, self.work.parts) * PART_CHUNKS * self.pixels.chunk_gets / part
+        return min(self.workers, self.work.parts) * PART_CHUNKS * CHUNK_GETS / part
 
     @property
     def puts(self) -> float:

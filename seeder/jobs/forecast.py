@@ -36,9 +36,9 @@ LEVELS = 1.33  # pixels of all levels of a part, over those of its base
 PACKED = 0.5  # bytes in a part over those of its pixels
 UPLOAD_PUTS = 3  # of a part: its facts, begin and end of the upload of its COG
 STEP_PUTS, STEP_GETS, STEP_LISTS = 2, 10, 3  # further ones of a part by a worker, for its job and the parts around it
-CHUNK_GETS, JP2_CHUNK_GETS = 15, 55  # of a chunk of the base whose scenes are in S3, and are JPEG 2000
-READ_TWICE = 1.5  # bytes read of scenes over those that a chunk covers
-JP2_BYTE_SECONDS = 0.16  # of CPU to decode JPEG 2000, for each byte of a pixel of a chunk
+CHUNK_GETS = 6  # of a chunk of the base whose scenes are in S3
+READ_TWICE = 1.1  # bytes read of scenes over those that a chunk covers
+JP2_BYTE_SECONDS = 0.12  # of CPU to decode JPEG 2000, for each byte of a pixel of a chunk
 LAST_STEPS, LAST_REQUESTS = 2, 60  # after the last part: publish the layer, renew its tiles
 CPU_GB = 1769 / 1024  # memory of a function with one whole CPU
 
@@ -53,11 +53,6 @@ class Pixels(NamedTuple):
     bands: int
     finished: Format | None = None
     jp2: bool = False
-
-    @property
-    def chunk_gets(self) -> int:
-        """The GETs of scenes in S3 for a chunk of the base."""
-        return JP2_CHUNK_GETS if self.jp2 else CHUNK_GETS
 
     @property
     def bytes(self) -> int:
@@ -111,7 +106,7 @@ def bake_forecast(work: BakeWork, pixels: Pixels, bakers: Bakers, prices: Prices
     rounds = math.ceil(work.parts / bakers.number) * base / max(1, work.parts)
     last = (LAST_REQUESTS + parts / THREADS) * prices.bake_wait
     elapsed = max(longest[0], rounds, ramped(busy, prices, bakers.number)) + sum(longest[1:]) + last
-    return BakeForecast(elapsed, size, paid + _queue_cost(work, pixels, busy + last, prices, in_s3=in_s3), max(longest))
+    return BakeForecast(elapsed, size, paid + _queue_cost(work, busy + last, prices, in_s3=in_s3), max(longest))
 
 
 def chunk_seconds(pixels: Pixels, *, overview: bool = False) -> float:
@@ -134,7 +129,7 @@ class PartKind(NamedTuple):
             return 0.0
         prices, processes = self.prices, min(self.processes, chunks)
         slower = max(1.0, processes * CPU_GB / prices.bake_gb) / prices.lambda_speed
-        waits = (1 if overview else self.pixels.chunk_gets) * prices.bake_wait
+        waits = (1 if overview else CHUNK_GETS) * prices.bake_wait
         each = chunk_seconds(self.pixels, overview=overview) * slower + waits
         start = START_SECONDS * slower * (self.processes > 1)
         steps = (UPLOAD_PUTS + STEP_PUTS + STEP_GETS + STEP_LISTS) * prices.bake_wait
@@ -146,11 +141,11 @@ class PartKind(NamedTuple):
         return parts * self.seconds(chunks / parts, overview=overview) if parts else 0.0
 
 
-def _queue_cost(work: BakeWork, pixels: Pixels, busy: float, prices: Prices, *, in_s3: bool) -> Cost:
+def _queue_cost(work: BakeWork, busy: float, prices: Prices, *, in_s3: bool) -> Cost:
     """US dollars for workers, their queue and their own requests to S3."""
     parts = work.parts + work.overviews
     calls = parts + LAST_STEPS
-    puts, gets = parts * (STEP_PUTS + STEP_LISTS), parts * (STEP_GETS + 1) + work.chunks * pixels.chunk_gets
+    puts, gets = parts * (STEP_PUTS + STEP_LISTS), parts * (STEP_GETS + 1) + work.chunks * CHUNK_GETS
     sent = work.parts / 10 + work.overviews + LAST_STEPS
     return Cost(
         compute=busy * bake_second(prices) + calls * prices.lambda_million_requests / MILLION,
