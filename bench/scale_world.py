@@ -14,8 +14,8 @@ from seeder.jobs.messages import SIZES
 from seeder.jobs.prices import Prices
 from seeder.select.morton import places
 from tiler.grid import LEAF
+from tiler.storage.bucket import LONGEST_WAIT
 from tiler.storage.concurrent import THREADS
-from tiler.storage.store import LONGEST_WAIT
 from tiler.timing import RETRY_DELAYS_SECONDS, WORKER_RETRY_SECONDS
 
 TILES = LEAF * LEAF  # of a block

@@ -17,7 +17,7 @@ from seeder.api.progress import CallbackReport, Progress
 from seeder.api.selecting import Zooms, zooms_of
 from seeder.api.sourcing import Given, Source
 from seeder.jobs.ledger import jobs, layer_of
-from seeder.operations.ingest import created_stores, ingest, with_zooms
+from seeder.operations.ingest import created_stores, ingest, noting, with_zooms
 from seeder.operations.scenes import name_from, read_to_ingest
 from tiler.choices import Overlap
 from tiler.errors import BadOption
@@ -122,7 +122,9 @@ class Workspace:
         wanted, workers, report = options_of(options), processes_of(jobs), CallbackReport(progress)
         staging = staging_of(self.settings, scratch)
         zooms = () if seed is None else parsed("seed", seed, partial(zooms_of, seed))
-        rasters = read_to_ingest(sources, name, wanted, Stores.open(self.settings).sources, report, jobs=workers)
+        rasters, replaced = read_to_ingest(
+            sources, name, wanted, Stores.open(self.settings).sources, report, jobs=workers
+        )
         with created_stores(self.settings) as stores:
             done = ingest(
                 rasters,
@@ -133,7 +135,7 @@ class Workspace:
                 jobs=workers,
                 staging=staging,
                 repair=repair,
-                approve=with_zooms(name, zooms),
+                approve=noting(replaced, report, with_zooms(name, zooms)),
             )
         made = Layer(self.settings, done.layer.id, tuple(map(as_arguments, done.notes)))
         if zooms:

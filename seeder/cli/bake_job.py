@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from seeder.cli.run_job import RunArguments
     from seeder.jobs.bake_status import BakeProgress
     from seeder.operations.bake import BakeOptions, BakeSent
+    from tiler.ingest.examine import Approve
     from tiler.ingest.ingest import Ingested
     from tiler.raster.options import Options
     from tiler.scenes.scene_list import SceneList
@@ -227,6 +228,7 @@ def bake_by_workers(
     options: Options,
     settings: Settings,
     how: BakeOptions,
+    approve: Approve,
     *,
     repair: bool,
     wait: bool,
@@ -238,12 +240,12 @@ def bake_by_workers(
         Exit: with 1 if the followed job failed.
     """
     from seeder.operations.bake import follow_bake, plan_bake, send_bake
-    from seeder.operations.ingest import created_stores, with_zooms
+    from seeder.operations.ingest import created_stores
     from tiler.ingest.ingest import Ingested
 
     report = TerminalReport()
     with created_stores(settings) as stores:
-        plan = plan_bake(rasters, layer, options, stores, report, repair=repair, approve=with_zooms(layer, how.first))
+        plan = plan_bake(rasters, layer, options, stores, report, repair=repair, approve=approve)
         if isinstance(plan, Ingested):
             return plan
         sent = send_bake(plan, how, settings, stores, report)

@@ -334,7 +334,7 @@ def ingest(
     become the layer's next revision.
 
     With --seed, render tiles afterwards, with the queue and the limits of `seed`. With --queue sqs, workers bake the
-    rasters, publish the layer and render its tiles: the command returns when all is sent. Run the same command again
+    rasters, publish the layer and render its tiles. The command returns when all is sent. Run the same command again
     after an interruption.
 
     \b
@@ -348,7 +348,7 @@ def ingest(
       seeder ingest s3://flights/may/ --layer may --queue sqs --seed 5-20
       seeder ingest dem.tif --layer heights --colormap terrain --rescale 0,4000
     """
-    from seeder.operations.ingest import created_stores, plan_ingest, with_zooms
+    from seeder.operations.ingest import created_stores, noting, plan_ingest, with_zooms
     from seeder.operations.ingest import ingest as ingest_raster
     from seeder.operations.scenes import name_from, read_to_ingest
     from tiler.ingest.staging import Staging
@@ -361,14 +361,19 @@ def ingest(
     seeding = seed_arguments.seeding(name, settings)
     zooms = seeding.zooms if seeding else ()
     stored = Stores.open(settings).sources
-    rasters = read_to_ingest(make_sources(source), name, options, stored, report, jobs=seed_arguments.jobs)
+    rasters, replaced = read_to_ingest(make_sources(source), name, options, stored, report, jobs=seed_arguments.jobs)
+    approve = noting(replaced, report, with_zooms(name, zooms))
     if seeding and seeding.limits.dry_run:
         plan = plan_ingest(rasters, name, options, Stores.open(settings), report, zooms=zooms, repair=repair)
+        if replaced:
+            report.note(replaced)
         seeding.print_plan(plan, as_json=as_json)
         return
     if seed_arguments.bake_queue(settings):
         how, wait = seed_arguments.how(settings), seed_arguments.run_options.wait
-        ready = bake_by_workers(rasters, name, options, settings, how, repair=repair, wait=wait, as_json=as_json)
+        ready = bake_by_workers(
+            rasters, name, options, settings, how, approve, repair=repair, wait=wait, as_json=as_json
+        )
         if ready:
             _finish(ready, seeding, Stores.open(settings), as_json=as_json)
         return
@@ -382,7 +387,7 @@ def ingest(
             jobs=seed_arguments.jobs,
             staging=staging,
             repair=repair,
-            approve=with_zooms(name, zooms),
+            approve=approve,
         )
     _finish(done, seeding, stores, as_json=as_json)
 

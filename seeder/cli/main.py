@@ -32,7 +32,7 @@ SECTIONS = {
     "Operate": {
         "serve": Home("seeder.cli.serve", "serve", "Serve tiles, previews and WMTS from this machine."),
         "publish-preview": Home("seeder.cli.publish_preview", "publish_preview", "Publish a preview page and WMTS."),
-        "worker": Home("seeder.cli.operate", "worker", "Process a queue on this machine."),
+        "worker": Home("seeder.cli.operate", "worker", "Process queues on this machine."),
         "doctor": Home("seeder.cli.operate", "doctor", "Check credentials, stack, buckets and queue."),
         "empty-stack": Home("seeder.cli.remove", "empty_stack", "Empty both buckets of a stack before its removal."),
     },

@@ -161,6 +161,17 @@ def plan_ingest(
     return IngestPlan(layer, revision, survey.bounds, survey.minzoom, survey.maxzoom, counts, fresh)
 
 
+def noting(text: str, report: Report, approve: Approve) -> Approve:
+    """Approve a raster as `approve` does, and tell a note, unless it is empty."""
+
+    def approve_and_note(survey: Survey) -> None:
+        approve(survey)
+        if text:
+            report.note(text)
+
+    return approve_and_note
+
+
 def with_zooms(layer: str, zooms: tuple[int, ...]) -> Approve:
     """Approve a raster only if its layer would have all of `zooms`.
 

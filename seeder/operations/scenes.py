@@ -121,10 +121,10 @@ def kept_scenes(layer: Layer, sources: Store) -> SceneList:
 
 def read_to_ingest(
     sources: Sources, layer: str, options: Options, stored: Store, report: Report, *, jobs: int
-) -> str | SceneList:
+) -> tuple[str | SceneList, str]:
     """`read_sources` for an ingest of `layer`, whose scenes are not opened again if they are unchanged.
 
-    A note tells if that replaces other scenes or options of the layer.
+    Returns also a note on the scenes and options of the layer that this ingest replaces, empty if there are none.
 
     Raises:
         BadSource, BadOption: see `read_sources`.
@@ -137,15 +137,11 @@ def read_to_ingest(
     alike = current is not None and options.read_alike(current.asked)
     known = replace(before, overlap="last", asset="") if before and alike else None
     rasters = read_sources(sources, options, report, jobs=jobs, known=known)
-    if current:
-        _note_replaced(current, before, rasters, options, report)
-    return rasters
+    return rasters, _replaced(current, before, rasters, options) if current else ""
 
 
-def _note_replaced(
-    current: Layer, before: SceneList | None, after: str | SceneList, options: Options, report: Report
-) -> None:
-    """Tell which scenes and options of a layer an ingest replaces."""
+def _replaced(current: Layer, before: SceneList | None, after: str | SceneList, options: Options) -> str:
+    """The scenes and options of a layer that an ingest replaces, as a note; empty if there are none."""
     now = {full_path(after)} if isinstance(after, str) else _by_address(after).keys()
     gone = len(_by_address(before).keys() - now)
     names = list(options.differing(current.asked))
@@ -157,9 +153,10 @@ def _note_replaced(
     if names:
         typed = ", ".join(f"--{name.replace('_', '-')}" for name in names)
         reasons.append(f"it was ingested with other options ({typed})")
-    if reasons:
-        cure = f"use `seeder refresh {current.id}` to keep its options" + (", with --add also its scenes" * bool(gone))
-        report.note(f"layer {current.id} exists, and {' and '.join(reasons)}: this ingest replaces it; {cure}")
+    if not reasons:
+        return ""
+    cure = f"use `seeder refresh {current.id}` to keep its options" + (", with --add also its scenes" * bool(gone))
+    return f"layer {current.id} exists, and {' and '.join(reasons)}: this ingest replaces it; {cure}"
 
 
 def earlier_scenes(layer: Layer, sources: Store) -> tuple[Scene, ...]:

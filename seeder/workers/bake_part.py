@@ -25,7 +25,7 @@ from seeder.jobs.bake_messages import BakeMessage
 from seeder.jobs.ledger import Stop, cancelled, load_run, stop
 from seeder.workers.breaker import reason_to_stop
 from tiler import keys, timing
-from tiler.errors import BadSource, NoRoom, OutOfMemory, SourceReadError, Superseded, TilerError, WorkerDied
+from tiler.errors import BadSource, NoRoom, OutOfMemory, SourceReadError, Superseded, WorkerDied
 from tiler.ingest.bake import Bake
 from tiler.ingest.bake_plan import BakePlan, OneRaster, narrowed
 from tiler.ingest.baked_parts import BakedPart
@@ -53,7 +53,7 @@ OTHER_BUILD_SECONDS = 30  # until a message that a worker of another build recei
 KNOWN = 4  # bake jobs whose plan a worker keeps
 
 
-class Interrupted(TilerError):
+class Interrupted(Exception):
     """The worker was told to stop in the middle of a part."""
 
 

@@ -60,7 +60,7 @@ RUNS = (
     Run("growth.py", 5),
     Run("headers.py", 4),
     Run("invalidate.py", 4),
-    Run("mosaic.py", 5),
+    Run("mosaic.py", 4),
     Run("scale.py", 5, ("--validate",), long=True),
     Run("stages.py", 16, (DATA, "relief")),
     Run("stages.py", 13, ("--ingest",)),

@@ -144,8 +144,8 @@ BLOCK, RECEIPT = (
 )  # points in a seeding: before a block, before its receipt
 TILE = "tiler.layers.fill:Guard.check"  # before each tile
 CHUNK = "tiler.ingest.baker:Baked"  # point in an ingest: a chunk is in the spool file
-MANIFEST = "tiler.ingest.bake:put_manifest"  # point in an ingest: all parts are stored, and nothing names them
-PUBLICATION = "tiler.layers.catalog:publish"  # point in an ingest: all is stored but the metadata
+MANIFEST = "tiler.ingest.drafts:put_manifest"  # point in an ingest: all parts are stored, and nothing names them
+PUBLICATION = "tiler.layers.publication:publish"  # point in an ingest: all is stored but the metadata
 
 
 def children(pid: int) -> list[int]:

@@ -17,6 +17,7 @@ from tests.support.moto_server import serving
 from tests.support.paths import ROOT
 
 CONTROL = "/-/"  # of the paths by which a test controls the server
+METHOD, TARGET = ":method", ":target"  # names of the request line among its headers
 
 
 class _Recorder(Proxy):
@@ -37,15 +38,17 @@ class _Recorder(Proxy):
             seen, self._seen = self._seen, []
             exchange.send(200, [], json.dumps(seen).encode())
             return
-        self._seen.append({name.lower(): value for name, value in exchange.headers.items()})
+        headers = {name.lower(): value for name, value in exchange.headers.items()}
+        self._seen.append({METHOD: exchange.method, TARGET: exchange.target, **headers})
         refusal = self._refusal
         if self._region and f"/{self._region}/s3/" not in exchange.headers.get("Authorization", ""):
             refusal = 400, "AuthorizationHeaderMalformed", f"<Region>{self._region}</Region>"
         if refusal:
+            where = [("x-amz-bucket-region", self._region)] if self._region else []
             status, code, more = refusal
             text = "The specified key does not exist." if code == "NoSuchKey" else "Refused"  # as AWS has it
             body = f"<?xml version='1.0'?><Error><Code>{code}</Code><Message>{text}</Message>{more}</Error>"
-            exchange.send(status, [("Content-Type", "application/xml")], body.encode())
+            exchange.send(status, [("Content-Type", "application/xml"), *where], body.encode())
         else:
             super()._serve(exchange)
 
@@ -58,7 +61,7 @@ class RecordedS3:
     direct: str
 
     def seen(self) -> list[dict[str, str]]:
-        """The headers of each request since the last call."""
+        """The headers of each request since the last call, its method and its target."""
         with urlopen(f"{self.url}{CONTROL}seen") as answer:
             found: list[dict[str, str]] = json.load(answer)
             return found

@@ -14,8 +14,8 @@ GATEWAY = 30.0  # seconds after which API Gateway gives up
 
 
 def deployed(file: str, name: str) -> float:
-    """A number of the deployment."""
-    (said,) = re.findall(rf"^\s*{name}: (\d+)", (ROOT / file).read_text(), re.MULTILINE)
+    """A number of the deployment, the same wherever it is given."""
+    (said,) = set(re.findall(rf"^\s*{name}: (\d+)", (ROOT / file).read_text(), re.MULTILINE))
     return float(said)
 
 

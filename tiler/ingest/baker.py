@@ -27,7 +27,7 @@ from tiler.storage.gdal_reads import location
 from tiler.storage.store import Store
 
 HALO = 32  # pixels around a chunk that its halving reads; each halving halves it
-CACHE = 200  # megabytes of source blocks cached per worker
+CACHE = 128 << 20  # bytes of source blocks cached per worker
 
 
 class Below(NamedTuple):

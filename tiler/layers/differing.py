@@ -16,7 +16,7 @@ from tiler.layers.part_pixels import PartPixels
 from tiler.layers.pyramid import Pyramid
 from tiler.storage.store import Store
 
-CACHE = 128  # megabytes of GDAL's block cache
+CACHE = 16 << 20  # bytes of GDAL's block cache: few blocks are read twice
 
 Flags = npt.NDArray[np.bool_]
 

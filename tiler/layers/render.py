@@ -23,7 +23,7 @@ from tiler.layers.pyramid import Pyramid
 from tiler.layers.raster_pixels import RasterPixels
 from tiler.storage.store import Store
 
-CACHE = 128  # megabytes of GDAL's block cache per process
+CACHE = 16 << 20  # bytes of GDAL's block cache per process: few blocks are read twice
 
 
 @dataclass(frozen=True, slots=True)

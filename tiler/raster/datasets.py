@@ -32,7 +32,7 @@ from tiler.storage import cog_header, gdal_reads
 
 T = TypeVar("T")
 
-OPEN_DATASETS = 32  # open datasets cached per thread
+OPEN_DATASETS = 128  # open datasets cached per thread: the scenes of a part, so that none is opened twice
 BESIDE_FILE = "GDAL_DISABLE_READDIR_ON_OPEN"  # how GDAL looks for sidecars: FALSE lists the folder, TRUE asks by name
 NETWORK = {  # GDAL options for its own network reads
     BESIDE_FILE: "FALSE",
@@ -58,8 +58,11 @@ DRIVERS = (
     *("GSBG", "GS7BG", "PNM", "SGI", "Terragen", "ILWIS", "BT", "BYN", "NTv2", "GTX", "GXF"),
     *("KRO", "PCRaster", "LCP", "RMF", "RRASTER", "ACE2", "SIGDEM", "SDTS", "SAFE", "SENTINEL2"),
 )
+DESCRIPTIONS = ("VRT", "GTI")  # of them, those whose files refer to other files: on disks only
+FAR_DRIVERS = tuple(each for each in DRIVERS if each not in DESCRIPTIONS)
 INLINE = "vrt://"  # a VRT in one line: a name and options
 BESIDE = re.compile(r":::BASE:::[^/\\]*")  # metadata of overviews in the same folder as their raster
+REMOTE = re.compile(r"/vsi(s3|curl)/|(s3|https?)://")  # objects in S3 and on web servers
 FAR = re.compile(r"/vsi(curl|s3|gs|az|adls|oss|swift|webhdfs)|(?!file:)[a-z0-9+]+://")  # network paths
 # permanent failures of a network path: an HTTP status, a message of S3, or a file of another format
 REFUSED = re.compile(r"HTTP response code: 4(?!08|29)|does not exist|Access ?Denied|not authorized|not recognized")
@@ -196,10 +199,16 @@ def _configure(path: str, open_options: OpenOptions) -> int:
 
 
 def _open(
-    path: str, _state: tuple[int, int, int, int], level: int, cog: bool, open_options: OpenOptions
+    path: str, state: tuple[int, int, int, int], level: int, cog: bool, open_options: OpenOptions
 ) -> DatasetReader:
+    base = None
+    if level and not cog:  # the first in the cache: while it is open, GDAL does not read its directories again
+        base = _cache.opened(path, state, 0, cog, open_options)
+        if isinstance(base, vrt.VrtReader):
+            with translated(path), rasterio.Env(session=DummySession(), **_settings(path, open_options)):
+                return base.overview(level)
     options: dict[str, Any] = {"OVERVIEW_LEVEL": level - 1} if level else {}
-    settings = {BESIDE_FILE: "EMPTY_DIR"} if cog else _settings(path)
+    settings = {BESIDE_FILE: "EMPTY_DIR"} if cog else _settings(path, open_options)
     with translated(path), rasterio.Env(session=DummySession(), **settings):
         opener = gdal_reads.opener(path)
         if cog or opener:
@@ -211,16 +220,20 @@ def _open(
                     dataset.close()  # here, because rasterio cannot close it in another thread
                     raise
             return dataset
-        drivers = None if open_options.trusted else _known(DRIVERS)
+        drivers = None if open_options.trusted else _known(FAR_DRIVERS if REMOTE.match(path) else DRIVERS)
         path = _part(path, drivers, open_options.subdataset)
-        plain = Reader(_parse_path(path), driver=drivers)
-        description = _description(plain, open_options)
-        if description is None and not options:
-            return plain
-        plain.close()
+        dataset = Reader(_parse_path(path), driver=drivers, **options)
+        description = None if base is not None else _description(dataset, open_options)
         if description is None:
-            return Reader(_parse_path(path), driver=drivers, **options)
-        return vrt.VrtReader(description, plain.name, **options)
+            return dataset
+        dataset.close()
+        return vrt.VrtReader(description, dataset.name)
+
+
+def is_lone(path: str, open_options: OpenOptions) -> bool:
+    """Whether `path` is a raster in S3 that is not trusted to refer to others, and has no sidecars."""
+    access = {"requester_pays": open_options.requester_pays, "anonymous": open_options.anonymous}
+    return not open_options.trusted and s3_reads.is_alone(path, **access)
 
 
 def _check(path: str) -> None:
@@ -268,7 +281,7 @@ def part_of(path: str, open_options: OpenOptions) -> str:
         StoreError: the store or the network failed.
     """
     _configure(path, open_options)
-    with translated(path), rasterio.Env(session=DummySession(), **_settings(path)):
+    with translated(path), rasterio.Env(session=DummySession(), **_settings(path, open_options)):
         return _part(path, None if open_options.trusted else _known(DRIVERS), open_options.subdataset)
 
 
@@ -303,7 +316,7 @@ def as_it_is(path: str, open_options: OpenOptions) -> Iterator[DatasetReader]:
         SourceReadError, StoreError: as `opened`.
     """
     _configure(path, open_options)
-    with translated(path), rasterio.Env(session=DummySession(), **_settings(path)):
+    with translated(path), rasterio.Env(session=DummySession(), **_settings(path, open_options)):
         drivers = None if open_options.trusted else _known(DRIVERS)
         with Reader(_parse_path(path), driver=drivers) as dataset:
             yield dataset
@@ -319,7 +332,7 @@ def probed(path: str, drivers: Sequence[str], open_options: OpenOptions = PLAIN)
     _configure(path, open_options)
     with (
         translated(path),
-        rasterio.Env(session=DummySession(), **_settings(path)),
+        rasterio.Env(session=DummySession(), **_settings(path, open_options)),
         Reader(_parse_path(path), driver=_known(tuple(drivers))) as dataset,
     ):
         named = {key.upper(): value for key, value in dataset.tags(ns="OVERVIEWS").items()}.get("OVERVIEW_FILE")
@@ -341,16 +354,19 @@ def _known(drivers: tuple[str, ...]) -> list[str] | None:
     return [each for each in drivers if each in available] or None
 
 
-def _settings(path: str) -> dict[str, str]:
+def _settings(path: str, open_options: OpenOptions) -> dict[str, str]:
     """GDAL's options to open `path`. Listing a folder of many files takes longer than opening one of them."""
-    return NETWORK | {BESIDE_FILE: "TRUE"} if os.path.isfile(path) else NETWORK  # noqa: PTH113 - speed
+    if os.path.isfile(path):  # noqa: PTH113 - speed
+        return NETWORK | {BESIDE_FILE: "TRUE"}
+    return NETWORK | {BESIDE_FILE: "EMPTY_DIR"} if is_lone(path, open_options) else NETWORK
 
 
 @atexit.register
 def forget() -> None:
-    """Close this thread's datasets, in case a sidecar or a member of a VRT has changed, and drop the blocks it read."""
+    """Close this thread's datasets, in case a sidecar or a member of a VRT has changed, and drop what it read."""
     _cache.opened.cache_clear()
     gdal_reads.forget()
+    s3_reads.is_alone.cache_clear()
 
 
 class _Cache(threading.local):

@@ -8,15 +8,21 @@ GDAL's own threads lack those of any other thread, so reads of S3 use none.
 from __future__ import annotations
 
 import re
-from functools import cache
-from typing import NamedTuple
+from functools import cache, lru_cache
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from rasterio._env import del_gdal_config, get_gdal_config, set_gdal_config
 
 from tiler.errors import StoreError
 from tiler.storage import access
+from tiler.storage.concurrent import THREADS
 
+LONE = (".tif", ".tiff", ".jp2")  # suffixes of rasters of one file
+OBJECT = re.compile(r"(?:s3://|/vsis3/)([^/]*)/?(.*)", re.DOTALL)  # its bucket and key
+TRIES = 4  # per request of boto3
+DEFAULT_REGION = "us-east-1"  # of GDAL; both find a bucket in another region
+KNOWN = 4096  # objects whose neighbours are remembered
 NAMED = re.compile(r"s3://|/vsis3/")  # in a name that GDAL reads from S3
 
 
@@ -48,6 +54,59 @@ def server_url() -> str | None:
 
 def _setting(name: str) -> str:
     return get_gdal_config(name, normalize=False) or ""
+
+
+def payer(*, requester_pays: bool) -> dict[str, str]:
+    """Parameters of boto3's requests for objects."""
+    return {"RequestPayer": "requester"} if requester_pays or environment().requester_pays else {}
+
+
+def client(*, anonymous: bool) -> Any:
+    """A client of boto3 with the credentials, the region and the server of GDAL's reads.
+
+    Raises:
+        NoAccess: there are no credentials, or the profile does not exist; also for `anonymous`, which needs neither.
+    """
+    return _client(access.session(), anonymous or environment().anonymous)
+
+
+@lru_cache
+def _client(_session: Any, anonymous: bool) -> Any:
+    from botocore import UNSIGNED  # noqa: PLC0415 - boto3 takes a third of a second
+    from botocore.config import Config  # noqa: PLC0415
+
+    config = Config(
+        signature_version=UNSIGNED if anonymous else None,
+        retries={"mode": "standard", "total_max_attempts": TRIES},
+        connect_timeout=10,
+        read_timeout=40,
+        max_pool_connections=THREADS,
+    )
+    if not anonymous:
+        access.credentials()
+    region = environment().region or access.session().region_name or DEFAULT_REGION
+    return access.client("s3", region_name=region, config=config, endpoint_url=server_url())
+
+
+@lru_cache(KNOWN)
+def is_alone(path: str, *, requester_pays: bool, anonymous: bool) -> bool:
+    """Whether `path` is a raster in S3 without sidecars, by one request that does not list its whole folder.
+
+    False if that cannot be known.
+    """
+    match = OBJECT.fullmatch(path)
+    if not match or not path.lower().endswith(LONE):
+        return False
+    from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415 - boto3 takes a third of a second
+
+    bucket, key = match.groups()
+    prefix = key.rpartition(".")[0] + "."
+    pays = payer(requester_pays=requester_pays)
+    try:
+        found = client(anonymous=anonymous).list_objects_v2(Bucket=bucket, Prefix=prefix, MaxKeys=2, **pays)
+    except (ClientError, BotoCoreError, access.NoAccess):
+        return False
+    return {each["Key"] for each in found.get("Contents", ())} <= {key}
 
 
 def configure(path: str, *, trusted: bool, requester_pays: bool, anonymous: bool) -> int:

@@ -23,9 +23,15 @@ CRS_TEXT = re.compile(r"\w+:[\w.]+|.*[\[+{].*", re.DOTALL)  # an authority's cod
 class VrtReader(DatasetReader):  # type: ignore[misc]  # rasterio has no types
     """A raster described by a VRT, under the name of its source."""
 
-    def __init__(self, description: ET.Element, source: str, **options: Any) -> None:
-        super().__init__(_UnparsedPath(ET.tostring(description, "unicode")), driver=["VRT"], **options)
+    def __init__(self, description: ET.Element | str, source: str, **options: Any) -> None:
+        text = description if isinstance(description, str) else ET.tostring(description, "unicode")
+        super().__init__(_UnparsedPath(text), driver=["VRT"], **options)
+        self._description = text
         self._source = source
+
+    def overview(self, level: int) -> VrtReader:
+        """Its overview; 1 is the first."""
+        return VrtReader(self._description, self._source, OVERVIEW_LEVEL=level - 1)
 
     @property
     def name(self) -> str:

@@ -14,7 +14,7 @@ from tiler.raster.datasets import OpenOptions
 from tiler.raster.options import Options
 from tiler.scenes.remote import is_remote, version_of
 from tiler.scenes.scene import BY_CONTENT, BY_TIME, BY_VERSION, Listed
-from tiler.scenes.sidecars import ROOTS, TIFF, beside, head_of, is_file
+from tiler.scenes.sidecars import ROOTS, TIFF, beside, existing, head_of, is_file
 from tiler.scenes.source_files import Walk
 
 RECENT = 2 * 10**9  # nanoseconds; a file changed more recently may change again with the same time
@@ -92,8 +92,7 @@ class _Names(Walk):
 
 
 def _beside(file: Path) -> Iterator[Path]:
-    folder = str(file.parent)
-    yield from (file.with_name(name) for name in beside(file.name) if os.path.isfile(f"{folder}/{name}"))  # noqa: PTH113
+    yield from existing(file.parent, beside(file.name))
 
 
 def _stamps(paths: Iterable[str], stem: str) -> Iterator[_Stamp]:

@@ -11,7 +11,7 @@ from typing import Any
 from tiler.errors import BadSource, StoreError, shown
 from tiler.raster import s3_reads
 from tiler.raster.options import Options
-from tiler.scenes.s3_sources import OBJECT, check_readable, client_of
+from tiler.scenes.s3_sources import check_readable, client_of
 from tiler.scenes.web import FIRST, Web, public
 from tiler.storage import access
 
@@ -23,7 +23,7 @@ UNSIGNED = "give a signed link again (`seeder refresh LAYER --replace LINK`), be
 
 def is_remote(path: str) -> bool:
     """Whether `path` is an object in S3 or on a web server."""
-    return bool(OBJECT.fullmatch(path) or WEB.fullmatch(path))
+    return bool(s3_reads.OBJECT.fullmatch(path) or WEB.fullmatch(path))
 
 
 def version_of(path: str, options: Options, *, strange: bool = False) -> str:
@@ -33,7 +33,7 @@ def version_of(path: str, options: Options, *, strange: bool = False) -> str:
         BadSource: the server refuses it, or it is `strange` and leads into a private network.
         StoreError: the server fails or does not answer.
     """
-    if match := OBJECT.fullmatch(path):
+    if match := s3_reads.OBJECT.fullmatch(path):
         return _in_s3(path, match[1], match[2], options)
     web = WEB.fullmatch(path)
     assert web, "is_remote first"
@@ -43,25 +43,15 @@ def version_of(path: str, options: Options, *, strange: bool = False) -> str:
 def _in_s3(path: str, bucket: str, key: str, options: Options) -> str:
     from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415 - boto3 takes a third of a second
 
-    own = s3_reads.environment()
-    pays = {"RequestPayer": "requester"} if options.requester_pays or own.requester_pays else {}
-    try:
-        client = _client(options.anonymous, access.session())
-    except access.NoAccess as error:
-        raise BadSource(path, str(error)) from error
+    client = client_of("the scenes", options)
     if client is None:
         raise BadSource(path, f"the AWS profile cannot be loaded: {access.KEYS}")
     try:
-        answer = client.head_object(Bucket=bucket, Key=key, **pays)
+        answer = client.head_object(Bucket=bucket, Key=key, **s3_reads.payer(requester_pays=options.requester_pays))
     except (ClientError, BotoCoreError) as error:
         check_readable(path, [path], options)  # names the reason and the cure
         raise StoreError("read", path, error) from error
     return f"{answer['ETag']} {answer['ContentLength']}"
-
-
-@lru_cache
-def _client(anonymous: bool, _session: Any) -> Any:
-    return client_of("the scenes", Options(anonymous=anonymous))
 
 
 @lru_cache

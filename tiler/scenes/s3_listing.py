@@ -12,7 +12,7 @@ from tiler.raster import s3_reads
 from tiler.raster.options import Options
 from tiler.scenes.folders import is_raster, selected
 from tiler.scenes.patterns import Pattern
-from tiler.scenes.s3_sources import DENIALS, OBJECT, S3Object, client_of, reason
+from tiler.scenes.s3_sources import DENIALS, S3Object, client_of, reason
 from tiler.storage import access
 
 LARGEST = 1 << 26  # bytes of a list
@@ -35,7 +35,7 @@ class Bucket(NamedTuple):
         Raises:
             BadSource: it has no bucket.
         """
-        match = OBJECT.fullmatch(source)
+        match = s3_reads.OBJECT.fullmatch(source)
         if not match or not match[1]:
             raise BadSource(source, "it has no bucket: name one, as in s3://BUCKET/FOLDER/")
         return cls(source, match[1], match[2], options)
@@ -103,8 +103,7 @@ class Bucket(NamedTuple):
         return client
 
     def _pays(self) -> dict[str, str]:
-        pays = self.options.requester_pays or s3_reads.environment().requester_pays
-        return {"RequestPayer": "requester"} if pays else {}
+        return s3_reads.payer(requester_pays=self.options.requester_pays)
 
     @contextmanager
     def _translated(self, permission: str) -> Iterator[None]:

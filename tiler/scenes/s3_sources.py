@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator
 from functools import partial
 from typing import Any, NamedTuple
@@ -11,11 +10,8 @@ from tiler.errors import BadOption, BadSource, StoreError
 from tiler.raster import s3_reads
 from tiler.raster.options import Options
 from tiler.storage import access
-from tiler.storage.concurrent import THREADS, overlap
+from tiler.storage.concurrent import overlap
 
-OBJECT = re.compile(r"(?:s3://|/vsis3/)([^/]*)/?(.*)", re.DOTALL)
-TRIES = 4  # per request
-DEFAULT_REGION = "us-east-1"  # of GDAL; both find a bucket in another region
 PUBLIC = "for a public bucket add --anonymous"
 EMPTY = {"InvalidRange", "416"}  # error codes of the first byte of an object without any
 UNKNOWN_KEYS = {"InvalidAccessKeyId", "InvalidToken", "SignatureDoesNotMatch", "AuthFailure"}
@@ -54,7 +50,7 @@ def check_readable(source: str, names: Iterable[str], options: Options) -> None:
 
 def _objects(names: Iterable[str]) -> Iterator[S3Object]:
     for name in names:
-        if match := OBJECT.fullmatch(name):
+        if match := s3_reads.OBJECT.fullmatch(name):
             yield S3Object(name, match[1], match[2])
 
 
@@ -64,24 +60,10 @@ def client_of(source: str, options: Options) -> Any:
     Raises:
         BadSource: there are no credentials, or the profile does not exist; the message names `source`.
     """
-    from botocore import UNSIGNED  # noqa: PLC0415 - boto3 takes a third of a second
-    from botocore.config import Config  # noqa: PLC0415
-
-    anonymous = options.anonymous or s3_reads.environment().anonymous
-    config = Config(
-        signature_version=UNSIGNED if anonymous else None,
-        retries={"mode": "standard", "total_max_attempts": TRIES},
-        connect_timeout=10,
-        read_timeout=40,
-        max_pool_connections=THREADS,
-    )
     try:
-        if not anonymous:
-            access.credentials()
-        region = s3_reads.environment().region or access.session().region_name or DEFAULT_REGION
-        return access.client("s3", region_name=region, config=config, endpoint_url=s3_reads.server_url())
+        return s3_reads.client(anonymous=options.anonymous)
     except access.NoAccess as error:
-        if anonymous:
+        if options.anonymous or s3_reads.environment().anonymous:
             return None
         public = f"; {PUBLIC}" if isinstance(error, access.NoCredentials) else ""
         raise BadSource(source, f"{error}{public}") from error
@@ -94,7 +76,7 @@ def _check(client: Any, source: str, options: Options, each: S3Object) -> None:
     which = "" if each.name == source else f"it refers to {each.name}: "
     if not each.bucket or not each.key:
         raise BadSource(source, f"{which}name an object, as in s3://BUCKET/FOLDER/FILE.tif")
-    pays = {"RequestPayer": "requester"} if options.requester_pays or s3_reads.environment().requester_pays else {}
+    pays = s3_reads.payer(requester_pays=options.requester_pays)
     try:
         client.get_object(Bucket=each.bucket, Key=each.key, Range="bytes=0-0", **pays)["Body"].close()
     except ClientError as error:

@@ -1,4 +1,4 @@
-"""Open a scene once its files are known to be safe to read; a plain GeoTIFF is opened only once."""
+"""Open a scene once its files are known to be safe to read; one without others beside it is opened only once."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from rasterio.io import DatasetReader
 
 from tiler.errors import BadSource, SourceReadError
 from tiler.inputs import check_source
-from tiler.raster.datasets import BESIDE, OpenOptions, opened
+from tiler.raster.datasets import BESIDE, OpenOptions, is_lone, opened
 from tiler.scenes.fingerprint import is_plain
 from tiler.scenes.sidecars import ROOTS, head_of, sidecars
 from tiler.scenes.source_files import Walk, beneath
@@ -23,7 +23,9 @@ def opened_safely(path: str, open_options: OpenOptions) -> DatasetReader:
     """
     check_source(path)
     file = Path(path.removeprefix("file://"))
-    lone = is_plain(file) and not open_options.subdataset and not any(map(_described, sidecars(file)))
+    lone = not open_options.subdataset and (
+        is_lone(path, open_options) or (is_plain(file) and not any(map(_described, sidecars(file))))
+    )
     if lone:
         Walk(path, open_options).check_sidecar(file)
     else:

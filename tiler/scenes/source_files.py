@@ -14,14 +14,24 @@ from xml.etree import ElementTree as ET
 
 from tiler.errors import BadSource, SourceReadError
 from tiler.layers.origin import Origin
-from tiler.raster.datasets import BESIDE, DRIVERS, INLINE, PLAIN, OpenOptions, forget, inline, part_of, probed
+from tiler.raster.datasets import (
+    BESIDE,
+    DESCRIPTIONS,
+    DRIVERS,
+    INLINE,
+    PLAIN,
+    OpenOptions,
+    forget,
+    inline,
+    part_of,
+    probed,
+)
 from tiler.scenes import text_lists
 from tiler.scenes.sidecars import ROOTS, head_of, is_file, sidecars
 
 DESCRIPTION = 1 << 28  # bytes of the largest VRT to read
 DEPTH = 16  # most levels of nested VRTs
 RACY = 3 * 10**9  # nanoseconds; a file changed more recently may change again with the same timestamp
-DESCRIPTIONS = ("VRT", "GTI")  # drivers whose files refer to other files
 NAMES = {"sourcefilename", "sourcedataset", "indexdataset", "dataset"}  # XML elements that hold a file name
 KEYS = {"x_dataset", "y_dataset", "rpc_dempath", "dempath", "overview_file"}  # keys of metadata and options that do
 ARCHIVE = re.compile(r"(?:/vsi(?:zip|tar|gzip|7z|rar)/)+")

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from seeder.operations.ingest import ingest
+from seeder.operations.ingest import ingest, noting
 from seeder.operations.report import Report
 from seeder.operations.scenes import Sources, read_sources, read_to_ingest
 from tests.support.rasters import Recipe, scene, write_raster
@@ -39,7 +39,7 @@ def test_headers_are_read_again_only_with_other_options(
         return plain(path, *rest)  # type: ignore[arg-type]
 
     monkeypatch.setattr(headers, "header_of", counted)
-    found = read_to_ingest(Sources(names), "land", options, stores.sources, Report(), jobs=1)
+    found, _ = read_to_ingest(Sources(names), "land", options, stores.sources, Report(), jobs=1)
     assert not isinstance(found, str)
     assert [scene.address for scene in found.scenes] == list(names)
     assert sorted(opened) == (sorted(names) if again else [])
@@ -87,8 +87,11 @@ OTHER = "it was ingested with other options"
 def test_an_ingest_tells_which_scenes_and_options_of_a_layer_it_replaces(
     names: tuple[int, ...], options: Options, overlap: Overlap | None, told: str, paths: tuple[str, ...], stores: Stores
 ) -> None:
-    first = read_to_ingest(Sources(paths), "land", NAN, stores.sources, (report := Recorded()), jobs=1)
+    first, _ = read_to_ingest(Sources(paths), "land", NAN, stores.sources, Report(), jobs=1)
     ingest(first, "land", NAN, stores, Report(), jobs=1)
-    read_to_ingest(Sources(tuple(paths[at] for at in names), overlap), "land", options, stores.sources, report, jobs=1)
+    sources = Sources(tuple(paths[at] for at in names), overlap)
+    again, note = read_to_ingest(sources, "land", options, stores.sources, Report(), jobs=1)
     cure = "use `seeder refresh land` to keep its options" + (", with --add also its scenes" if GONE in told else "")
+    report = Recorded()
+    ingest(again, "land", options, stores, report, jobs=1, approve=noting(note, report, lambda _: None))
     assert report.notes == [f"layer land exists, and {told}: this ingest replaces it; {cure}"] * bool(told)

@@ -17,9 +17,9 @@ from tests.support.recorded_s3 import RecordedS3, recorded
 from tests.support.scenes import silent
 from tests.support.wanderer import Wanderer, wandering
 from tiler.errors import BadScenes, BadSource, StoreError, shown
-from tiler.raster import datasets
+from tiler.raster import datasets, s3_reads
 from tiler.raster.options import Options
-from tiler.scenes import remote, s3_sources
+from tiler.scenes import remote
 from tiler.scenes.fingerprint import fingerprint
 from tiler.scenes.headers import read_scenes
 from tiler.scenes.scene import Listed
@@ -35,7 +35,7 @@ def server() -> Iterator[RecordedS3]:
 def put(server: RecordedS3, profiles: Profiles, monkeypatch: pytest.MonkeyPatch) -> Any:
     """Puts a file into a bucket and returns its address."""
     monkeypatch.setitem(datasets.NETWORK, "GDAL_HTTP_RETRY_DELAY", "0.01")
-    monkeypatch.setattr(s3_sources, "TRIES", 1)
+    monkeypatch.setattr(s3_reads, "TRIES", 1)
     owner = {"aws_access_key_id": "owner", "aws_secret_access_key": "s", "region_name": "us-east-1"}
     client = boto3.Session().client("s3", endpoint_url=server.direct, **owner)
     bucket = f"maps-{uuid4().hex[:12]}"

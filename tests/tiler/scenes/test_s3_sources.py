@@ -36,7 +36,6 @@ from tiler.layers.pyramid import SIDE, Place
 from tiler.raster import datasets, s3_reads
 from tiler.raster.datasets import OpenOptions, opened
 from tiler.raster.options import Options
-from tiler.scenes import s3_sources
 from tiler.storage import access
 from tiler.storage.store import Stores
 
@@ -123,7 +122,7 @@ def bucket(
     server: RecordedS3, stored: tuple[str, Any, Path], profiles: Profiles, monkeypatch: pytest.MonkeyPatch
 ) -> Bucket:
     monkeypatch.setitem(datasets.NETWORK, "GDAL_HTTP_RETRY_DELAY", "0.01")
-    monkeypatch.setattr(s3_sources, "TRIES", 1)
+    monkeypatch.setattr(s3_reads, "TRIES", 1)
     server.refuse(None)
     server.home("")
     server.seen()
@@ -249,6 +248,7 @@ def test_a_long_bake_reads_on_with_renewed_keys(bucket: Bucket, tmp_path: Path) 
     baked = baker.bake_chunk(task)
     bucket.renew("NEXT")
     bucket.server.seen()
+    datasets.forget()  # GDAL keeps the bytes of an open raster; the baker keeps none open
     assert len(baker.bake_chunk(task).blocks) == len(baked.blocks) > 0
     assert keys(bucket.server.seen()) == {"NEXT"}
 
