@@ -51,14 +51,14 @@ class Step:
     why: str = ""
 
 
-def take_step(worker: BakeWorker, settings: Settings, message: BakeMessage, *, last: bool) -> Step:
+def take_step(worker: BakeWorker, settings: Settings, message: BakeMessage, *, again: bool = False, last: bool) -> Step:
     """Handle a message of a bake job, and send the next ones. Harmless to repeat.
 
     Raises:
         TilerError, MemoryError: it must be tried again; not by a part in its `last` try.
     """
     if message.kind == "part":
-        result = worker.bake(message, last=last)
+        result = worker.bake(message, again=again, last=last)
         return Step(result.fate, result.why)
     planned = worker.planned(message.job)
     if message.kind == "publish":

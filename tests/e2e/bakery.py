@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 import time
@@ -27,10 +26,9 @@ PIXEL = 2 * 20037508.342789244 / 256 / 2**11  # Mercator metres at zoom 11
 PART = 64 * 256  # pixels along the side of a part
 SIZE = 200  # pixels along the side of a scene
 PLACES = {"a": (-100, -100), "b": (PART - 100, -300), "c": (3 * PART, 5 * PART)}  # columns and rows of their corners
-BASE = 7  # parts of the base: a lies in four of them, b in two, c in one
 LOCAL = "local"  # the layer of the local bake
 HANDLER = "seeder.bakes.lambda_handler.handler"
-HASTY = "tests.e2e.hasty.handler"  # the same with short waits after a publication
+HASTY = "tests.e2e.hasty.handler"  # the same with short waits
 
 Objects = dict[str, bytes]
 
@@ -69,11 +67,9 @@ class Bakery:
         client.put_object(Bucket=self.bucket, Key=key, Body=whole[: len(whole) // 2])
         return whole
 
-    def ingest(self, layer: str, *words: str, source: str = "", **env: str) -> dict[str, Any]:
-        """Send the bake of a layer, by a command that ends; returns what it printed."""
-        sent = self.stack.run(
-            "ingest", source or self.source(), "--layer", layer, "--queue", "sqs", "--json", *words, **env
-        )
+    def ingest(self, layer: str, *words: str, **env: str) -> dict[str, Any]:
+        """Send the bake of a layer from sources among `words`, by a command that ends; returns what it printed."""
+        sent = self.stack.run("ingest", *words, "--layer", layer, "--queue", "sqs", "--json", **env)
         told: dict[str, Any] = json.loads(sent.stdout)
         return told
 
@@ -106,8 +102,8 @@ class Bakery:
 
     def keys(self, prefix: str) -> list[str]:
         """The keys of the private bucket below a prefix."""
-        pages = self.stack.s3.client().get_paginator("list_objects_v2").paginate(
-            Bucket=self.stack.sources, Prefix=prefix
+        pages = (
+            self.stack.s3.client().get_paginator("list_objects_v2").paginate(Bucket=self.stack.sources, Prefix=prefix)
         )
         return [each["Key"] for page in pages for each in page.get("Contents", [])]
 
@@ -156,13 +152,19 @@ class Bakery:
 
 @contextmanager
 def bakery(
-    s3: S3, sqs: Sqs, folder: Path, *, endpoint: str = "", handler: str = HANDLER, visibility: int = 30, receives: int = 5
+    s3: S3,
+    sqs: Sqs,
+    folder: Path,
+    *,
+    endpoint: str = "",
+    handler: str = HANDLER,
+    visibility: int = 30,
 ) -> Iterator[Bakery]:
     """A deployment without layers, with the scenes of `PLACES`; `endpoint` is what its functions take for S3."""
-    bakes, bucket = sqs.queue(visibility=visibility, receives=receives), s3.private_bucket()
-    with deployed(s3, sqs, folder / "none", endpoint=endpoint) as stack:
+    bakes, bucket = sqs.queue(visibility=visibility), s3.private_bucket()
+    with deployed(s3, sqs, folder / "none", endpoint=endpoint) as tiling:
         own = {"TILER_BAKE_QUEUE": bakes.url}
-        stack = replace(stack, env={**stack.env, **own})
+        stack = replace(tiling, env={**tiling.env, **own})
         env = {**stack.function_env, "TILER_URL": stack.env["TILER_URL"], "TILER_QUEUE": stack.queue.url, **own}
         with Lambda(handler, env, timeout=900, memory=3538, concurrency=3) as bake:
             made = Bakery(stack, bakes, bake, bucket, env)

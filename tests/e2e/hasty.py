@@ -1,4 +1,4 @@
-"""The bake function, and as a module the command `seeder`, with short waits after a publication."""
+"""The bake function with short waits: before a second try, and after a publication."""
 
 from __future__ import annotations
 
@@ -8,10 +8,6 @@ from tiler import timing
 FENCE = 3.0  # seconds instead of 80
 
 timing.fence_seconds = lambda *, folder: FENCE  # noqa: ARG005
+timing.RETRY_DELAYS_SECONDS = (1, 2, 4, 8)
 timing.BAKE_POLL_SECONDS = 1.0
 handler = lambda_handler.handler
-
-if __name__ == "__main__":
-    from seeder.cli.main import main
-
-    main()

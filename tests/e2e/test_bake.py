@@ -1,4 +1,4 @@
-"""Layers baked by the workers of a queue, from scenes in S3: the bytes of a local bake, and what follows a publication."""
+"""Layers baked by workers from scenes in S3: the bytes of a local bake, few requests, and tiles after a publication."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.e2e.s3 import S3
 from tests.e2e.sqs import Sqs
 from tiler.keys import parse_tile_key
 
-PARTS = 15  # of all scenes: 7 + 2, 4, 1 and 1 in four tiers
+PARTS = 15  # of all scenes: 9, 4, 1 and 1 in four tiers
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +38,7 @@ def made(s3: S3, sqs: Sqs, wires: Proxy, tmp_path_factory: pytest.TempPathFactor
 def test_functions_and_workers_make_the_bytes_of_the_local_bake(made: Bakery, tmp_path: Path) -> None:
     """The command that sends ends at once; duplicates are delivered at the same time."""
     expected = baked_here(made, tmp_path / "data", made.source())("flight")
-    sent = made.ingest("flight")
+    sent = made.ingest("flight", made.source())
     assert (sent["parts"], sent["seed"]) == (PARTS, "")
     assert made.objects("flight") == {}
     with made.functions(duplicate=0.3) as mapping, made.worker() as worker:
@@ -63,7 +63,7 @@ def test_a_virtual_layer_is_refused(made: Bakery) -> None:
 def test_one_raster_is_read_with_few_requests(made: Bakery, wires: Proxy, tmp_path: Path) -> None:
     """A base part reads the header and the pixels of its scene, and checks before and after that it is the same."""
     expected = baked_here(made, tmp_path / "data", made.source("c.tif"))("one")
-    sent = made.ingest("one", source=made.source("c.tif"))
+    sent = made.ingest("one", made.source("c.tif"))
     assert sent["parts"] == 4
     wires.targets.clear()
     with made.functions(max_concurrency=1) as mapping:
@@ -102,7 +102,7 @@ def test_tiles_are_seeded_after_a_publication_and_renewed_after_the_next(
         sender = ("ingest", *sources, "--layer", "may", "--queue", "sqs", *words)
         refused = made.stack.run(*sender, check=False, AWS_ENDPOINT_URL_SQS=queues.url, **cdn)
     assert refused.returncode == 2
-    sent = made.ingest("may", sources[1], *words, source=sources[0], **cdn)
+    sent = made.ingest("may", *sources, *words, **cdn)
     assert {sent["job"], sent["seed"]} <= set(refused.stderr.split())
     with (
         cloudfront.running(tmp_path, {}) as (distribution, api),
@@ -118,7 +118,7 @@ def test_tiles_are_seeded_after_a_publication_and_renewed_after_the_next(
         assert {(z, *corner(z)) for z in ZOOMS} < {place_of(key) for key in first}
 
         made.put(paint(tmp_path, "b", seed=1), "later")
-        later = made.ingest("may", source=made.source().replace("scenes", "later"), **cdn)
+        later = made.ingest("may", f"s3://{made.bucket}/later/", **cdn)
         while made.revision("may") == sent["revision"]:
             time.sleep(0.1)
         assert (made.revision("may"), addressed(made, "may")) == (later["revision"], sent["revision"])

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,11 +12,10 @@ from pathlib import Path
 import pytest
 import urllib3
 
-from tests.e2e.bakery import Bakery, Objects, baked_here, bakery, paint
-from tests.e2e.proxy import PASSED, Fault, Proxy
+from tests.e2e.bakery import HASTY, Bakery, Objects, baked_here, bakery, paint
+from tests.e2e.proxy import Fault, Proxy
 from tests.e2e.s3 import S3
 from tests.e2e.sqs import Sqs
-from tests.e2e.world import log_lines
 
 COG = r"/sources/{}/parts/[^/?]+\.tif"
 
@@ -32,7 +30,9 @@ def wires(s3: S3) -> Iterator[Proxy]:
 @pytest.fixture(scope="module")
 def shared(s3: S3, sqs: Sqs, wires: Proxy, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bakery]:
     """A deployment whose messages come again soon."""
-    with bakery(s3, sqs, tmp_path_factory.mktemp("bakery"), endpoint=wires.url, visibility=8) as deployment:
+    with bakery(
+        s3, sqs, tmp_path_factory.mktemp("bakery"), endpoint=wires.url, handler=HASTY, visibility=8
+    ) as deployment:
         yield deployment
 
 
@@ -45,9 +45,15 @@ def made(shared: Bakery, wires: Proxy) -> Iterator[Bakery]:
 
 
 @pytest.fixture(scope="module")
-def whole(shared: Bakery, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Objects]:
-    """All scenes, as this machine bakes them."""
-    return baked_here(shared, tmp_path_factory.mktemp("whole"), shared.source())
+def pair(shared: Bakery) -> list[str]:
+    """Two scenes, in nine parts."""
+    return [shared.source("b.tif"), shared.source("c.tif")]
+
+
+@pytest.fixture(scope="module")
+def whole(shared: Bakery, pair: list[str], tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Objects]:
+    """Both, as this machine bakes them."""
+    return baked_here(shared, tmp_path_factory.mktemp("whole"), *pair)
 
 
 @pytest.fixture(scope="module")
@@ -61,12 +67,16 @@ def parts(objects: Objects) -> Objects:
     return {key: data for key, data in objects.items() if not key.endswith("index.json") and "scenes" not in key}
 
 
+def cogs(objects: Objects) -> set[str]:
+    return {key for key in objects if key.endswith(".tif")}
+
+
 def test_throttling_is_overcome_and_poison_hinders_nobody(
-    made: Bakery, wires: Proxy, whole: Callable[[str], Objects]
+    made: Bakery, wires: Proxy, pair: list[str], whole: Callable[[str], Objects]
 ) -> None:
     poison = ["{", json.dumps({"v": 3, "kind": "part", "job": "no", "tier": -1}), json.dumps({"v": 99})]
     made.bakes.send(*poison)
-    sent = made.ingest("busy")
+    sent = made.ingest("busy", *pair)
     wires.add(Fault("slow down", "PUT", probability=0.2), Fault("slow down", "GET", probability=0.2))
     struck = wires.requests.copy()
     with made.functions() as mapping:
@@ -81,7 +91,7 @@ def test_throttling_is_overcome_and_poison_hinders_nobody(
 def test_a_worker_killed_in_the_middle_of_a_part_loses_nothing(
     made: Bakery, wires: Proxy, single: Callable[[str], Objects]
 ) -> None:
-    sent = made.ingest("killed", source=made.source("c.tif"))
+    sent = made.ingest("killed", made.source("c.tif"))
     wires.add(Fault("delay", "PUT", COG.format("killed"), seconds=5, count=1))
     with made.worker(AWS_ENDPOINT_URL_S3=wires.url) as worker:
         while not any(method == "PUT" and "/parts/" in what for method, what in wires.targets):
@@ -97,18 +107,17 @@ def test_a_worker_killed_in_the_middle_of_a_part_loses_nothing(
 
 
 def test_a_torn_scene_fails_its_parts_by_name_and_resume_publishes_when_it_is_mended(
-    made: Bakery, whole: Callable[[str], Objects], http_client: urllib3.PoolManager
+    made: Bakery, pair: list[str], whole: Callable[[str], Objects], http_client: urllib3.PoolManager
 ) -> None:
     made.stack.run("ingest", made.source("c.tif"), "--layer", "torn", "--queue", "local")
     before = made.revision("torn")
-    sent = made.ingest("torn", "--max-failed", "100")
+    sent = made.ingest("torn", *pair, "--max-failed", "100")
     good = made.tear("scenes/b.tif")
     try:
         with made.functions() as mapping:
-            try: mapping.drained(20)
-            finally: print("\n".join(l for l in made.bake.logs().splitlines() if "returned" in l or "failed" in l or "Error" in l)[-5000:])
+            mapping.drained()
         told = made.status(sent["job"])
-        assert (told["state"], told["by_tier"]["0"]) == ("failed", {"parts": 7, "done": 5, "failed": 2})
+        assert (told["state"], told["failed"]) == ("failed", 2)
         errors = made.stack.run("errors", sent["job"], check=False)
         assert errors.returncode == 1
         assert "2 parts" in errors.stdout
@@ -120,7 +129,8 @@ def test_a_torn_scene_fails_its_parts_by_name_and_resume_publishes_when_it_is_me
         made.stack.s3.client().put_object(Bucket=made.bucket, Key="scenes/b.tif", Body=good)
     with made.functions() as mapping:
         made.stack.run("resume", sent["job"])
-        mapping.drained()  # but for the renewal, which waits for the fence
+        assert made.ended(sent["job"])["state"] == "done"
+        mapping.drained()
     assert made.revision("torn") == sent["revision"]
     assert parts(whole("torn")).items() <= made.objects("torn").items()
 
@@ -133,12 +143,12 @@ def test_a_scene_that_was_torn_before_is_dropped_by_the_next_ingest(
     made.tear("dropped/b.tif")
     good, bad = made.source("c.tif"), f"s3://{made.bucket}/dropped/b.tif"
     with made.functions() as mapping:
-        older = made.ingest("dropped", bad, source=good)
+        older = made.ingest("dropped", good, bad)
         mapping.drained()
         assert made.status(older["job"])["state"] == "failed"
         assert "/dropped/b.tif" in made.stack.run("errors", older["job"], check=False).stdout
         assert made.revision("dropped") == ""
-        newer = made.ingest("dropped", source=good)
+        newer = made.ingest("dropped", good)
         assert made.ended(newer["job"])["state"] == "done"
         mapping.drained()
     assert parts(single("dropped")).items() <= made.objects("dropped").items()
@@ -150,9 +160,9 @@ def test_a_scene_that_was_torn_before_is_dropped_by_the_next_ingest(
 
 
 def test_a_cancelled_job_bakes_no_further_part_and_resume_does_the_rest(
-    made: Bakery, wires: Proxy, whole: Callable[[str], Objects]
+    made: Bakery, wires: Proxy, pair: list[str], whole: Callable[[str], Objects]
 ) -> None:
-    sent = made.ingest("stopped")
+    sent = made.ingest("stopped", *pair)
     wires.add(Fault("delay", "PUT", COG.format("stopped"), seconds=0.5))
     with made.functions(max_concurrency=1) as mapping:
         while not made.receipts(sent["job"]):
@@ -163,6 +173,7 @@ def test_a_cancelled_job_bakes_no_further_part_and_resume_does_the_rest(
     assert baked < sent["parts"]
     assert made.status(sent["job"])["state"] == "cancelled"
     assert made.revision("stopped") == ""
+    kept = cogs(made.objects("stopped"))
     wires.clear()
     wires.add(Fault("delay", "PUT", COG.format("stopped"), seconds=0))  # which counts them
     count = wires.requests["PUT", "delay"]
@@ -170,15 +181,15 @@ def test_a_cancelled_job_bakes_no_further_part_and_resume_does_the_rest(
         resumed = made.stack.run("resume", sent["job"], "--wait", "--json")
         mapping.drained()
     assert json.loads(resumed.stdout)["state"] == "done"
-    assert wires.requests["PUT", "delay"] - count == sent["parts"] - baked
     assert made.objects("stopped") == whole("stopped")
+    assert wires.requests["PUT", "delay"] - count == len(cogs(whole("stopped")) - kept)
 
 
 def test_an_older_job_never_overwrites_a_newer_publication(
     made: Bakery, wires: Proxy, single: Callable[[str], Objects]
 ) -> None:
     """The older job's put of `index.json` is under way while the newer revision is published from this machine."""
-    older = made.ingest("raced", source=made.source("b.tif"))
+    older = made.ingest("raced", made.source("b.tif"))
     wires.add(Fault("delay", "PUT", "/sources/raced/index.json", seconds=8, count=1))
     count = wires.requests["PUT", "delay"]
     with made.functions() as mapping:

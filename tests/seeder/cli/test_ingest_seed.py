@@ -168,7 +168,7 @@ def test_zooms_that_the_layer_would_lack_are_rejected_before_the_raster_is_read(
         (("--dry-run",), "error: --dry-run needs --seed: add --seed ZOOMS, or leave --dry-run out"),
         (("--yes",), "--yes needs --seed"),
         (("--max-cost", "5"), "--max-cost needs --seed"),
-        (("--queue", "local"), "--queue needs --seed"),
+        (("--queue", "local", "--wait"), "--wait needs --seed"),
         (("--wait",), "--wait needs --seed"),
         (("--format", "jpeg"), "'jpeg' is not one of png, jpg, webp, webp-lossless, auto: did you mean jpg?"),
         (("--style", "contours"), "'contours' is not one of "),
