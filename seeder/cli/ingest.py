@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from functools import wraps
+from functools import partial, wraps
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -346,11 +346,13 @@ def ingest(
       seeder ingest sentinel.tif --layer alps --bands 4,3,2 --rescale 0,3000 --format auto
       seeder ingest s3://my-rasters/dem.tif --layer shade --style hillshade
       seeder ingest s3://flights/may/ --layer may --queue sqs --seed 5-20
+      seeder ingest flight-may/ --layer may --stack tile-seeder-dev --queue sqs --upload
       seeder ingest dem.tif --layer heights --colormap terrain --rescale 0,4000
     """
     from seeder.operations.ingest import created_stores, noting, plan_ingest, with_zooms
     from seeder.operations.ingest import ingest as ingest_raster
     from seeder.operations.scenes import name_from, read_to_ingest
+    from seeder.operations.upload_scenes import Uploads
     from tiler.ingest.staging import Staging
     from tiler.raster.options import Options
     from tiler.storage.store import Stores
@@ -361,15 +363,17 @@ def ingest(
     seeding = seed_arguments.seeding(name, settings)
     zooms = seeding.zooms if seeding else ()
     stored = Stores.open(settings).sources
-    rasters, replaced = read_to_ingest(make_sources(source), name, options, stored, report, jobs=seed_arguments.jobs)
+    dry = bool(seeding and seeding.limits.dry_run)
+    sources = make_sources(source, partial(Uploads, name, stored, staging, seed_arguments.jobs, dry))
+    rasters, replaced = read_to_ingest(sources, name, options, stored, report, jobs=seed_arguments.jobs)
     approve = noting(replaced, report, with_zooms(name, zooms))
-    if seeding and seeding.limits.dry_run:
+    if seeding and dry:
         plan = plan_ingest(rasters, name, options, Stores.open(settings), report, zooms=zooms, repair=repair)
         if replaced:
             report.note(replaced)
         seeding.print_plan(plan, as_json=as_json)
         return
-    if seed_arguments.bake_queue(settings):
+    if seed_arguments.bake_queue(settings) and not (seeding and options.virtual):
         how, wait = seed_arguments.how(settings), seed_arguments.run_options.wait
         ready = bake_by_workers(
             rasters, name, options, settings, how, approve, repair=repair, wait=wait, as_json=as_json

@@ -12,7 +12,7 @@ from seeder.jobs.bake_ledger import failed_parts, read_failures
 from seeder.jobs.bake_messages import BakeMessage
 from seeder.operations.bake import plan_bake
 from seeder.operations.report import Report
-from seeder.workers.bake_part import BakeWorker
+from seeder.workers.bake_part import BakeWorker, remaining
 from tests.support.bake_queue import BakeQueue, recorded
 from tests.support.layers import local_stores
 from tests.support.rasters import Recipe, scene, write_raster
@@ -29,8 +29,8 @@ def begun(folder: Path) -> tuple[BakeWorker, BakeMessage, Path]:
     stores, queue = local_stores(folder / "data"), BakeQueue(Random(1))
     plan = plan_bake(str(path), "layer", Options(), stores, Report())
     assert isinstance(plan, BakePlan)
-    recorded(plan, stores, queue)
-    return BakeWorker(stores, queue.send, 1), BakeMessage.decode(queue.waiting[0]), path
+    job = recorded(plan, stores, queue)
+    return BakeWorker(stores, queue.send, 1), next(remaining(job.id, plan, ())), path
 
 
 def failing(monkeypatch: pytest.MonkeyPatch, key: str) -> None:
