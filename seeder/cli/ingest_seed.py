@@ -172,7 +172,7 @@ class SeedArguments:
         from seeder.cache.query import TileQuery
 
         if self.zooms is None:
-            _check_alone(BY_QUEUE if self.bake_queue(settings) else ())
+            _check_alone(BY_QUEUE if self.bake_queue(settings) else ("queue",))  # typed, it is `local`
             return None
         request = self.limits.request(layer, TileQuery(self.zooms))
         return Seeding(request, self.run_options(settings, ""), self.limits, settings)
