@@ -3,7 +3,7 @@
 public bucket    {layer}/{z}/{x}/{y}.png   {layer}/{z}/{x}/{y}@2x.png   {layer}/tile.json   {layer}/index.html
 private bucket   sources/{layer}/index.json   .../history.json   sources/{layer}/{revision}/index.json   .../index.tif
                  .../digests.bin   .../scenes.json   sources/{layer}/parts/{part}.tif   .../{part}.json
-                 sources/{layer}/shards/{shard}.json   jobs/{job}/...
+                 sources/{layer}/shards/{shard}.json   sources/{layer}/scenes/{content}/{name}   jobs/{job}/...
 """
 
 from __future__ import annotations
@@ -120,7 +120,7 @@ def layer_of_tilejson(key: str) -> str | None:
 
 
 SOURCES = "sources/"
-SHARED = ("parts", "shards")  # folders of a layer's private objects that are no revisions
+SHARED = ("parts", "shards", "scenes")  # folders of a layer's private objects that are no revisions
 JOBS = "jobs/"
 
 
@@ -184,6 +184,22 @@ def shards_prefix(layer: str) -> str:
 def shard_key(layer: str, shard: str) -> str:
     """The key of a shard of a manifest."""
     return f"{shards_prefix(layer)}{shard}.json"
+
+
+def uploads_prefix(layer: str) -> str:
+    """The prefix of a layer's uploaded scenes."""
+    return f"{sources_prefix(layer)}{SHARED[2]}/"
+
+
+def scene_key(layer: str, content: str, name: str) -> str:
+    """The key of a file of an uploaded scene; `content` is a hash of all its files."""
+    return f"{uploads_prefix(layer)}{content}/{name}"
+
+
+def upload_of(address: str, layer: str) -> str:
+    """The folder of the uploaded scene of a layer that an address or a key names; empty if it names none."""
+    match = re.search(rf"(?:^|/){re.escape(uploads_prefix(layer))}([^/]+)/", address)
+    return match[1] if match else ""
 
 
 def digests_key(layer: str, revision: str) -> str:

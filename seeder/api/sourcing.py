@@ -9,7 +9,7 @@ from typing import Any
 
 from seeder.api.checks import check_text, path_of, refusal
 from seeder.api.ingesting import changes_of
-from seeder.operations.refresh import NextSource
+from seeder.operations.next_source import NextSource
 from seeder.operations.scenes import SceneChanges, Sources
 from tiler.choices import OVERLAPS, Overlap
 from tiler.ingest.staging import Staging

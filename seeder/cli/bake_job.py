@@ -9,10 +9,12 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 from seeder.cli.messages import duration, interruptible, say, say_next, table
 from seeder.cli.progress import TerminalReport
 from seeder.defaults import CORES
+from seeder.operations.report import Report
 from tiler import timing
 from tiler.errors import BadOption, MessageError, MissingObject
 from tiler.settings import Settings
@@ -48,12 +50,16 @@ def print_bake_sent(sent: BakeSent, queue: str, *, as_json: bool) -> None:
         return
     parts = sum(map(len, job.tiers))
     if sent.messages:
-        click.echo(f"bake job {job.id}: {sent.messages:,} messages for {parts:,} parts are in {queue}")
+        click.echo(f"bake job {job.id}: {_messages(sent.messages)} for {parts:,} parts sent to {queue}")
     else:
         click.echo(f"bake job {job.id} is running in {queue}")
     if job.first:
         click.echo(f"job {job.first.job} follows: it renders the tiles of its zooms")
     say_next(f"follow it: `seeder status {job.id} --watch`; stop it: `seeder cancel {job.id}`")
+
+
+def _messages(number: int) -> str:
+    return f"{number:,} message{'' if number == 1 else 's'}"
 
 
 def show_bake(seen: BakeProgress, *, as_json: bool) -> None:
@@ -93,7 +99,7 @@ def _report(seen: BakeProgress) -> Iterator[str]:
         yield f"`seeder resume {seen.job}` continues it"
     if seen.depth is not None:
         yield (
-            f"bake queue: {seen.depth.waiting:,} messages waiting, {seen.depth.hidden:,} in flight, "
+            f"bake queue: {_messages(seen.depth.waiting)} waiting, {seen.depth.hidden:,} in flight, "
             f"{seen.depth.dead:,} dead letters (of all jobs)"
         )
 
@@ -222,6 +228,14 @@ def bake_queue(typed: str, settings: Settings) -> str:
     return settings.bake_queue
 
 
+def typed_queue() -> str:
+    """The queue of the command line; empty for this machine. That of TILER_QUEUE is for tiles only."""
+    context = click.get_current_context()
+    typed = context.params.get("queue") or ""
+    alone = context.get_parameter_source("queue") is ParameterSource.COMMANDLINE
+    return typed if alone and typed != "local" else ""
+
+
 def bake_by_workers(
     rasters: str | SceneList,
     layer: str,
@@ -239,7 +253,7 @@ def bake_by_workers(
     Raises:
         Exit: with 1 if the followed job failed.
     """
-    from seeder.operations.bake import follow_bake, plan_bake, send_bake
+    from seeder.operations.bake import plan_bake, send_bake
     from seeder.operations.ingest import created_stores
     from tiler.ingest.ingest import Ingested
 
@@ -249,16 +263,29 @@ def bake_by_workers(
         if isinstance(plan, Ingested):
             return plan
         sent = send_bake(plan, how, settings, stores, report)
-    if not wait:
-        print_bake_sent(sent, how.queue, as_json=as_json)
-        return None
-    show_bake(follow_bake(sent.job.id, settings, stores.sources, report), as_json=as_json)
-    if sent.job.first:
-        _follow_first(sent.job.first.job, settings, report, as_json=as_json)
+    print_or_follow(sent, how.queue, settings, stores.sources, report, wait=wait, as_json=as_json)
     return None
 
 
-def _follow_first(job: str, settings: Settings, report: TerminalReport, *, as_json: bool) -> None:
+def print_or_follow(
+    sent: BakeSent, queue: str, settings: Settings, sources: Store, report: Report, *, wait: bool, as_json: bool
+) -> None:
+    """Print the ids of a sent bake job and its first tiles; with `wait`, follow both to their end.
+
+    Raises:
+        Exit: with 1 if a followed job failed.
+    """
+    from seeder.operations.bake import follow_bake
+
+    if not wait:
+        print_bake_sent(sent, queue, as_json=as_json)
+        return
+    show_bake(follow_bake(sent.job.id, settings, sources, report), as_json=as_json)
+    if sent.job.first:
+        _follow_first(sent.job.first.job, settings, report, as_json=as_json)
+
+
+def _follow_first(job: str, settings: Settings, report: Report, *, as_json: bool) -> None:
     """Follow the job of the first tiles to its end, and print its result.
 
     Raises:

@@ -105,13 +105,12 @@ class SeedArguments:
         Raises:
             BadOption: no bake queue is known, and there is nothing to seed.
         """
-        from seeder.cli.bake_job import bake_queue
+        from seeder.cli.bake_job import bake_queue, typed_queue
 
-        typed = self.run_options.queue or ""
-        source = click.get_current_context().get_parameter_source("queue")
-        if typed in ("", "local") or source is not ParameterSource.COMMANDLINE:
+        typed = typed_queue()
+        if not typed or (self.zooms is not None and not settings.bake_queue):
             return ""
-        return "" if self.zooms is not None and not settings.bake_queue else bake_queue(typed, settings)
+        return bake_queue(typed, settings)
 
     def how(self, settings: Settings) -> BakeOptions:
         """How to bake by workers.

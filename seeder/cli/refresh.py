@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from seeder.cli.bake_job import print_or_follow, typed_queue
 from seeder.cli.common import json_option, located
 from seeder.cli.completion import layer_argument
 from seeder.cli.grouping import command, complete_file, option
-from seeder.cli.ingest import raster_options
 from seeder.cli.ingested import print_ingested
 from seeder.cli.messages import count_of_tiles, guarded, say_next, typed_place
+from seeder.cli.raster_options import raster_options
 from seeder.cli.run_job import MakeRunOptions, follow_flags
 from seeder.cli.scenes import MakeSources, scene_options
 from seeder.cli.scratch import scratch_option
@@ -32,6 +34,9 @@ if TYPE_CHECKING:
     from seeder.operations.refresh import PlannedBake, RevisionChange
     from seeder.operations.renew import NewTiles
     from seeder.operations.scenes import ScenesChanged
+
+
+WAIT_HELP = "Wait for the CloudFront invalidation to complete; follow a bake by workers to its end."
 
 
 class RefreshReport(UpdateReport):
@@ -118,7 +123,7 @@ def _change(name: str, text: str) -> Callable[[Callable[..., None]], Callable[..
 @json_option
 @guarded
 @located
-@confirmed_update_flags
+@partial(confirmed_update_flags, wait_help=WAIT_HELP)
 @follow_flags("local")
 @raster_options
 @scene_options
@@ -132,7 +137,7 @@ def refresh(
     changes: dict[str, Any],
     make_sources: MakeSources,
     scratch: str,
-    update_arguments: Callable[[Settings], UpdateArguments],
+    update_arguments: Callable[..., UpdateArguments],
     run_options: MakeRunOptions,
     as_json: bool,
     settings: Settings,
@@ -144,28 +149,45 @@ def refresh(
     the stored tiles that differ in place, and complete zooms with at least half of their tiles stored. Then remove
     the tiles that the layer no longer covers. Without any of these, re-render stale tiles only.
 
+    With --queue sqs, workers bake the rasters, publish the layer and re-render its tiles, if the stack has a bake
+    queue. The command returns when all is sent.
+
     \b
     Examples:
       seeder refresh ortho ortho-may.tif
       seeder refresh ortho
       seeder refresh ortho --add flight-june/ --drop 'may-17*.tif' --dry-run
-      seeder refresh alps new.tif --stack tile-seeder-dev --queue sqs
+      seeder refresh alps s3://rasters/new.tif --stack tile-seeder-dev --queue sqs
+      seeder refresh ortho --replace may.tif --stack tile-seeder-dev --queue sqs --upload
     """
     from seeder.operations import refresh as operations
-    from seeder.operations.refresh import NextSource
+    from seeder.operations.bake import BakeOptions, BakeSent
+    from seeder.operations.next_source import NextSource
     from seeder.operations.scenes import SceneChanges
+    from seeder.operations.upload_scenes import Uploads
     from tiler.ingest.staging import Staging
     from tiler.storage.store import Stores
 
-    arguments, how = update_arguments(settings), run_options(settings, "")
+    how, scene_changes = run_options(settings, ""), SceneChanges(add, replace, drop)
+    by_workers = bool((source or changes or scene_changes) and settings.bake_queue and typed_queue())
+    arguments = update_arguments(settings, follows=by_workers)
     stores = Stores.open(settings, create=not arguments.dry_run)
     staging = Staging(scratch, settings.temporary)
-    next_source = NextSource(make_sources(source), changes, staging, SceneChanges(add, replace, drop))
+    sources = make_sources(source, partial(Uploads, layer, stores.sources, staging, how.processes, arguments.dry_run))
+    next_source = NextSource(sources, changes, staging, scene_changes)
     report = RefreshReport(stores.tiles.url, as_json=as_json, confirm_above=arguments.confirm_above)
     context = arguments.context(settings, stores, report)
     if arguments.dry_run:
         plan = operations.plan_refresh(layer, context, next_source, how)
         print_renew_plan(plan, context.options.cdn, as_json=as_json)
+    elif by_workers:
+        baking = BakeOptions(settings.bake_queue, how.queue, how.most, cdn=context.options.cdn)
+        done = operations.refresh_by_workers(layer, context, how, baking, next_source, count_new=not as_json)
+        if isinstance(done, BakeSent):
+            wait = arguments.options.cdn_wait
+            print_or_follow(done, baking.queue, settings, stores.sources, report, wait=wait, as_json=as_json)
+        else:
+            print_renewed(done, as_json=as_json)
     else:
         result = operations.refresh(layer, context, how, next_source, count_new=not as_json)
         print_renewed(result, as_json=as_json)

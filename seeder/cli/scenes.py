@@ -18,9 +18,10 @@ from tiler.settings import Settings
 
 if TYPE_CHECKING:
     from seeder.operations.scenes import Sources
+    from seeder.operations.upload_scenes import Uploads
 
 Command = Callable[..., None]
-MakeSources = Callable[[tuple[str, ...]], "Sources"]
+MakeSources = Callable[..., "Sources"]  # from names and, with --upload, where to
 HEADERS = ("scene", "crs", "resolution", "date", "bounds")
 
 
@@ -38,12 +39,20 @@ def scene_options(command: Command) -> Command:
     @option(
         "--checksum", group="Safety", is_flag=True, help="Recognize changed scenes by content, not by size and time."
     )
+    @option(
+        "--upload",
+        group="Safety",
+        is_flag=True,
+        help="Copy files of this machine to the private bucket, for workers to read them there.",
+    )
     @wraps(command)
-    def with_sources(*args: Any, overlap: Overlap | None, asset: str, checksum: bool, **kwargs: Any) -> None:
-        def make_sources(names: tuple[str, ...]) -> Sources:
+    def with_sources(
+        *args: Any, overlap: Overlap | None, asset: str, checksum: bool, upload: bool, **kwargs: Any
+    ) -> None:
+        def make_sources(names: tuple[str, ...], uploads: Callable[[], Uploads]) -> Sources:
             from seeder.operations.scenes import Sources
 
-            return Sources(names, overlap, asset, checksum)
+            return Sources(names, overlap, asset, checksum, uploads() if upload else None)
 
         command(*args, make_sources=make_sources, **kwargs)
 

@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from functools import wraps
+from functools import partial, wraps
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -78,8 +78,14 @@ def no_wait_option(command: Command) -> Command:
     return option("--no-wait", group="Safety", is_flag=True, help=text)(command)
 
 
-def update_flags(command: Command) -> Command:
-    """Options without confirmation; the command gets `update_arguments`, a function of the settings."""
+WAIT = "Wait for the CloudFront invalidation to complete."
+
+
+def update_flags(command: Command, wait_help: str = WAIT) -> Command:
+    """Options without confirmation; the command gets `update_arguments`, a function of the settings.
+
+    With `follows`, this function accepts `--wait` without a distribution: the command follows a job then.
+    """
 
     @dry_run_option("Show the tiles to be changed; change nothing.")
     @no_wait_option
@@ -89,14 +95,14 @@ def update_flags(command: Command) -> Command:
         metavar="ID",
         help="Also invalidate this CloudFront distribution.  [default: the stack's]",
     )
-    @option("--wait", group="Output", is_flag=True, help="Wait for the CloudFront invalidation to complete.")
+    @option("--wait", group="Output", is_flag=True, help=wait_help)
     @wraps(command)
     def update(*args: Any, dry_run: bool, no_wait: bool, cloudfront: str | None, wait: bool, **kwargs: Any) -> None:
-        def update_arguments(settings: Settings) -> UpdateArguments:
+        def update_arguments(settings: Settings, *, follows: bool = False) -> UpdateArguments:
             from seeder.operations.update import UpdateOptions
 
             cdn = settings.cloudfront if cloudfront is None else cloudfront
-            if wait and not cdn:
+            if wait and not (cdn or follows):
                 raise BadOption("--wait needs a CloudFront distribution: add --cloudfront ID")
             if cdn:
                 from seeder.cache.cloudfront import check
@@ -109,21 +115,21 @@ def update_flags(command: Command) -> Command:
     return update
 
 
-def confirmed_update_flags(command: Command) -> Command:
+def confirmed_update_flags(command: Command, wait_help: str = WAIT) -> Command:
     """Options of `update_flags`, `--yes` and `--confirm-above`."""
 
-    @update_flags
+    @partial(update_flags, wait_help=wait_help)
     @confirm_options(CONFIRM_ABOVE, "Ask for confirmation above this number of tiles.")
     @wraps(command)
     def update(
         *args: Any,
-        update_arguments: Callable[[Settings], UpdateArguments],
+        update_arguments: Callable[..., UpdateArguments],
         yes: bool,
         confirm_above: int,
         **kwargs: Any,
     ) -> None:
-        def with_confirmation(settings: Settings) -> UpdateArguments:
-            arguments = update_arguments(settings)
+        def with_confirmation(settings: Settings, *, follows: bool = False) -> UpdateArguments:
+            arguments = update_arguments(settings, follows=follows)
             return replace(arguments, options=replace(arguments.options, confirmed=yes), confirm_above=confirm_above)
 
         command(*args, update_arguments=with_confirmation, **kwargs)

@@ -36,19 +36,20 @@ from seeder.jobs.ledger import CANCELLED, Run, Stop, load_run, put_run, stop, st
 from seeder.jobs.ledger import reopen as delete_stop
 from seeder.jobs.runner import Runner
 from seeder.jobs.status import queue_depth, utcnow
+from seeder.operations.ingest import readdress
 from seeder.operations.publish_bake import take_step
+from seeder.operations.reachable import check_reachable
 from seeder.operations.report import Report
 from seeder.workers.bake_part import BakeWorker, build, remaining
 from tiler import timing
 from tiler.errors import BadOption, BadSource, SourceReadError
-from tiler.ingest.bake_plan import BakePlan, check_shared
-from tiler.ingest.examine import Approve, approved, examined, named
+from tiler.ingest.bake_plan import BakePlan
+from tiler.ingest.examine import Approve, Examined, ExaminedScenes, approved, examined, named
 from tiler.ingest.existing import current_layer
 from tiler.ingest.ingest import Ingested, previous_of, settled_ingest
 from tiler.layers import version
 from tiler.layers.publication import index_version
 from tiler.raster.options import Options
-from tiler.scenes.remote import is_remote
 from tiler.scenes.scene_list import SceneList
 from tiler.settings import Settings
 from tiler.storage.store import Store, Stores
@@ -80,7 +81,7 @@ class BakeSent:
 
 
 def plan_bake(
-    source: str | SceneList,
+    source: str | SceneList | Examined | ExaminedScenes,
     layer: str,
     options: Options,
     stores: Stores,
@@ -88,8 +89,11 @@ def plan_bake(
     *,
     repair: bool = False,
     approve: Approve = approved,
+    planned_from: str | None = None,
 ) -> BakePlan | Ingested:
     """Plan the parts of a layer's next revision; the result of an ingest if there is nothing to bake.
+
+    `source` is a raster or scenes, examined or not. `planned_from` is as for `tiler.ingest.ingest.ingest`.
 
     Raises:
         BadSource, BadOption, CatalogError, NewerMetadata: see `seeder.operations.ingest.ingest`.
@@ -97,37 +101,29 @@ def plan_bake(
     if options.virtual:
         raise BadOption("a virtual layer has no parts to bake: leave --virtual or --queue out")
     version.check_readers(stores, version.version_for(options, parts=True))
-    before = index_version(stores.sources, layer)
+    before = index_version(stores.sources, layer) if planned_from is None else planned_from
     current = current_layer(stores.sources, layer, repair=repair)
     try:
         with report.bake(f"plan {layer}", interrupted=PLANNED) as (_, activity):
-            raster = examined(source, options, activity, approve)
-            if settled := settled_ingest(raster, layer, options, stores, current, before):
-                return settled
-            activity("planning its parts")
-            _check_reachable(raster.survey.path, raster.listed, stores)
-            return BakePlan.of(layer, raster, previous_of(current, raster.revision), before)
+            raster = (
+                source
+                if isinstance(source, Examined | ExaminedScenes)
+                else examined(source, options, activity, approve)
+            )
+            plan: BakePlan | Ingested | None = settled_ingest(raster, layer, options, stores, current, before)
+            if plan is None:
+                activity("planning its parts")
+                check_reachable(raster, stores)
+                plan = BakePlan.of(layer, raster, previous_of(current, raster.revision), before)
+            notes = (*raster.notes(), *raster.doubts(options))
     except SourceReadError as error:
-        raise BadSource(named(source), f"{error} (is the file complete?)") from error
-
-
-def _check_reachable(path: str, listed: SceneList | None, stores: Stores) -> None:
-    """Reject scenes that workers cannot read.
-
-    Raises:
-        BadOption: some are on this machine only, or have signed URLs.
-    """
-    scenes = listed.scenes if listed else ()
-    check_shared(scenes)
-    if stores.sources.root:  # workers share this machine's disk
-        return
-    paths = [scene.listed.path for scene in scenes] or [path]
-    here = [each for each in paths if not is_remote(each)]
-    if here:
-        raise BadOption(
-            f"workers cannot read {len(here)} of {len(paths)} scenes, such as {here[0]}, which only this machine has: "
-            "add --upload, or bake them here with --queue local"
-        )
+        name = named(source) if isinstance(source, str | SceneList) else source.path
+        raise BadSource(name, f"{error} (is the file complete?)") from error
+    for note in notes:
+        report.note(note)
+    if isinstance(plan, Ingested):
+        readdress(plan, stores)
+    return plan
 
 
 def send_bake(plan: BakePlan, options: BakeOptions, settings: Settings, stores: Stores, report: Report) -> BakeSent:

@@ -98,11 +98,16 @@ def ingest(
             approve=approve,
             planned_from=planned_from,
         )
-    if not done.fresh and has_other_address(layer, stores):  # such as that of the stack's earlier delivery
-        rewrite_address(done.layer, stores)
+    readdress(done, stores)
     for note in done.notes:
         report.note(note)
     return done
+
+
+def readdress(done: Ingested, stores: Stores) -> None:
+    """Rewrite the TileJSON of an unchanged layer if its address is another, such as that of an earlier delivery."""
+    if not done.fresh and has_other_address(done.layer.id, stores):
+        rewrite_address(done.layer, stores)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -13,29 +13,22 @@ from seeder.cache.missing import missing
 from seeder.cache.rerender import planned
 from seeder.cache.stale import History
 from seeder.cache.stored import StoredFilter
+from seeder.operations.bake import BakeOptions, BakeSent, plan_bake, send_bake
 from seeder.operations.estimate_refresh import PlannedWork
 from seeder.operations.ingest import examine, ingest
 from seeder.operations.next_revision import NextRevision, plan_with_estimate
+from seeder.operations.next_source import NextSource
+from seeder.operations.reachable import check_reachable
 from seeder.operations.renew import NewTiles, RenewPlan, RenewResult, renew
-from seeder.operations.report import Report
 from seeder.operations.run import RunOptions
-from seeder.operations.scenes import (
-    SceneChanges,
-    ScenesChanged,
-    Sources,
-    change_scenes,
-    counted,
-    earlier_scenes,
-    kept_scenes,
-    read_sources,
-)
 from seeder.operations.update import RERUN_HINT, UpdateContext, UpdateTask
 from seeder.select.selection import Selection
 from tiler.errors import BadOption
-from tiler.grid import Bounds, zoom_for
+from tiler.grid import Bounds
+from tiler.ingest.bake_plan import BakePlan
+from tiler.ingest.examine import Examined, ExaminedScenes
 from tiler.ingest.existing import kept_revision
-from tiler.ingest.ingest import kept, restore
-from tiler.ingest.staging import Staging
+from tiler.ingest.ingest import Ingested, kept, restore
 from tiler.ingest.survey import Survey
 from tiler.ingest.unchanged import check_unchanged
 from tiler.layers import version
@@ -43,8 +36,7 @@ from tiler.layers.catalog import Layer, load_layer, revisions, stored, undone, v
 from tiler.layers.cog_digests import digest_layer, known_digests
 from tiler.layers.digests import stored_digests
 from tiler.layers.publication import index_version
-from tiler.raster.options import ACCESS, Options
-from tiler.scenes.scene_list import SceneList
+from tiler.raster.options import Options
 from tiler.storage.store import Stores
 
 
@@ -73,90 +65,6 @@ class PlannedBake:
     def to_json(self) -> dict[str, Any]:
         """The JSON form."""
         return {"layer": self.layer, "bake": self.bake, "parts": self.parts}
-
-
-@dataclass(frozen=True, slots=True)
-class NextSource:
-    """The rasters of a layer's next revision, and the options that differ from the last ingest's.
-
-    That is all of `sources`, or the layer's scenes with `scene_changes`. It is false if nothing is given: then a
-    refresh only re-renders stale tiles.
-    """
-
-    sources: Sources
-    changes: Mapping[str, Any]
-    staging: Staging = Staging()  # noqa: RUF009 - a frozen value
-    scene_changes: SceneChanges = SceneChanges()  # noqa: RUF009 - as above
-
-    def __bool__(self) -> bool:
-        return bool(self.changes or self.scene_changes) or self.sources != Sources(())
-
-    def check(self, layer: Layer) -> None:
-        """Check that its parts agree, and that a layer of one raster gets another one.
-
-        Raises:
-            BadOption: they do not, or it does not.
-        """
-        if self.sources.names and self.scene_changes:
-            raise BadOption("SOURCE lists all scenes: leave it out, or leave out --add, --replace and --drop")
-        if not (self.sources.names or self.scene_changes or layer.scenes):
-            raise BadOption(f"raster options need SOURCE: run `seeder refresh {layer.id} SOURCE ...`")
-
-    def options(self, layer: Layer) -> Options:
-        """The options of its ingest. Trust in the last raster, and access to it, do not extend to this one."""
-        return replace(layer.asked, **{**dict.fromkeys(ACCESS, False), **self.changes})
-
-    def read(
-        self, layer: Layer, stores: Stores, report: Report, *, jobs: int
-    ) -> tuple[str | SceneList, Options, ScenesChanged | None]:
-        """The raster's path, or the scenes; the options; of a layer of scenes the changes, which is the step that ends.
-
-        Of other scenes, a layer of scenes keeps its highest zoom and its range from black to white, unless they are
-        given: otherwise one new scene would change all tiles.
-
-        Raises:
-            BadSource, BadOption, StoreError: see `seeder.operations.scenes`.
-        """
-        options = self.options(layer)
-        known = kept_scenes(layer, stores.sources) if self.scene_changes or layer.scenes else None
-        again = not options.read_alike(layer.asked)
-        scenes: str | SceneList
-        counts = None
-        if known and not self.sources.names:
-            changes, earlier = self.scene_changes, earlier_scenes(layer, stores.sources)
-            scenes, counts = change_scenes(
-                layer, known, changes, self.sources, options, report, jobs=jobs, earlier=earlier, again=again
-            )
-        else:
-            valid = replace(known, scenes=()) if known and again else known  # they were read with other options
-            scenes = read_sources(self.sources, options, report, jobs=jobs, known=valid)
-            if known and isinstance(scenes, SceneList):
-                counts = counted(layer.id, known, scenes)
-        if counts:
-            report.ended(counts)
-        if known is None or again or (isinstance(scenes, SceneList) and scenes.same_as(known)):
-            return scenes, options, counts
-        if isinstance(scenes, SceneList) and "max_zoom" not in self.changes:
-            _note_finer(layer, known, scenes, report)
-        return scenes, _frozen(options, layer), counts
-
-
-def _note_finer(layer: Layer, before: SceneList, after: SceneList, report: Report) -> None:
-    """Tell that the layer's highest zoom stays below that of a new scene, if all were within it before."""
-    finest = min(after.scenes, key=lambda scene: scene.resolution)
-    zoom = zoom_for(finest.resolution)
-    if zoom > layer.maxzoom >= max(zoom_for(scene.resolution) for scene in before.scenes):
-        report.note(
-            f"zoom {layer.maxzoom} is kept although {finest.address} has zoom {zoom}: "
-            f"add --max-zoom {zoom} to raise it and bake all parts again"
-        )
-
-
-def _frozen(options: Options, layer: Layer) -> Options:
-    """The options with the layer's highest zoom and range, where they have none."""
-    zoom = layer.maxzoom if options.max_zoom is None else options.max_zoom
-    keeps = not (options.rescale or options.colormap or options.style)
-    return replace(options, max_zoom=zoom, rescale=layer.style.rescale if keeps else options.rescale)
 
 
 def plan_refresh(
@@ -212,32 +120,111 @@ def refresh(
         Superseded: the layer changed to another revision meanwhile.
         StoreError, QueueError: a store or a queue failed.
     """
-    planned_from = index_version(context.stores.sources, layer)
-    current = load_layer(context.stores.sources, layer)
-    stores, report = context.stores, context.report
+    stores = context.stores
     if not source:
+        current = load_layer(stores.sources, layer)
         check_unchanged(current)
         _digest(current, History.of(current, stores), context)
         plan = _begun(_plan_renewal(current, current, context, run_options), context)
         return _renew_stale(current, context, run_options, plan, _before(current, stores) if count_new else None)
+    ready = _prepared(layer, context, run_options, source)
+    return _renew_ingested(
+        ready, _ingested(ready, context, run_options, source), context, run_options, count_new=count_new
+    )
+
+
+def refresh_by_workers(
+    layer: str,
+    context: UpdateContext,
+    run_options: RunOptions,
+    how: BakeOptions,
+    source: NextSource,
+    *,
+    count_new: bool = True,
+) -> BakeSent | RenewResult:
+    """`refresh` by the workers of a bake queue: they bake the parts, publish the layer and re-render its stored tiles.
+
+    Returns the bake job once it is sent. If there is nothing to bake, stored tiles are re-rendered by `run_options`.
+
+    Raises:
+        BadOption: workers cannot read a scene, or were not to wait for tiles in flight.
+        UnknownLayer, BadSource, Superseded, StoreError, QueueError: see `refresh`.
+    """
+    stores, report = context.stores, context.report
+    if context.options.hurry:
+        raise BadOption("workers always wait for tiles in flight: leave --no-wait out, or bake here with --queue local")
+    ready = _prepared(layer, context, run_options, source, by_workers=True)
+    if ready.options.virtual:
+        done = _ingested(ready, context, run_options, source)
+    else:
+        plan = plan_bake(ready.raster, layer, ready.options, stores, report, planned_from=ready.planned_from)
+        if isinstance(plan, BakePlan):
+            return send_bake(plan, how, context.settings, stores, report)
+        done = plan
+    return _renew_ingested(ready, done, context, run_options, count_new=count_new)
+
+
+@dataclass(frozen=True, slots=True)
+class _Prepared:
+    """The examined rasters of a refresh that was confirmed, and the version of `index.json` that it replaces."""
+
+    current: Layer
+    raster: Examined | ExaminedScenes
+    options: Options
+    plan: RenewPlan
+    planned_from: str
+
+
+def _prepared(
+    layer: str, context: UpdateContext, run_options: RunOptions, source: NextSource, *, by_workers: bool = False
+) -> _Prepared:
+    """Read the rasters of a layer's next revision, tell its estimate, and ask for confirmation.
+
+    Raises:
+        UnknownLayer, BadSource, BadOption, StoreError: see `refresh`.
+    """
+    stores, report = context.stores, context.report
+    planned_from = index_version(stores.sources, layer)
+    current = load_layer(stores.sources, layer)
     source.check(current)
     options = source.options(current)
     version.check_readers(stores, version.version_for(options, parts=not options.virtual))
-    jobs = run_options.processes
-    rasters, options, changes = source.read(current, stores, report, jobs=jobs)
+    rasters, options, changes = source.read(current, stores, report, jobs=run_options.processes)
     raster = examine(rasters, layer, options, report, partial(_confirm_place, current, context))
     following = NextRevision.of(current, raster, options, context, changes)
+    if by_workers and following.bakes and not following.kept:
+        check_reachable(raster, stores)
     history = _expected(current, following.kept, stores, stored_digests) if following.kept else None
     plan = _begun(following.plan(context, run_options, history), context)
-    done = ingest(raster, layer, options, stores, report, jobs=jobs, staging=source.staging, planned_from=planned_from)
-    report.ended(done)
-    if done.layer.format != current.format and stored(layer, stores.tiles):
-        report.note(
-            f"the layer's tiles are {done.layer.format} now, the stored ones {current.format}: remove these with "
-            f"`seeder invalidate {layer} --all --yes`, then run `seed {layer} --zooms ...`"
+    return _Prepared(current, raster, options, plan, planned_from)
+
+
+def _ingested(ready: _Prepared, context: UpdateContext, run_options: RunOptions, source: NextSource) -> Ingested:
+    """The layer, baked on this machine."""
+    return ingest(
+        ready.raster,
+        ready.current.id,
+        ready.options,
+        context.stores,
+        context.report,
+        jobs=run_options.processes,
+        staging=source.staging,
+        planned_from=ready.planned_from,
+    )
+
+
+def _renew_ingested(
+    ready: _Prepared, done: Ingested, context: UpdateContext, run_options: RunOptions, *, count_new: bool
+) -> RenewResult:
+    """Re-render the stored tiles of a layer that was ingested."""
+    layer, before, stores = done.layer, ready.current, context.stores
+    context.report.ended(done)
+    if layer.format != before.format and stored(layer.id, stores.tiles):
+        context.report.note(
+            f"the layer's tiles are {layer.format} now, the stored ones {before.format}: remove these with "
+            f"`seeder invalidate {layer.id} --all --yes`, then run `seed {layer.id} --zooms ...`"
         )
-    before = _before(done.layer, stores) if count_new else None
-    return _renew_stale(done.layer, context, run_options, plan, before)
+    return _renew_stale(layer, context, run_options, ready.plan, _before(layer, stores) if count_new else None)
 
 
 def plan_rollback(

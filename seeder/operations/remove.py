@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -14,6 +14,7 @@ from seeder.jobs.bake_ledger import bakes_of, delete_bakes, ledger_of
 from seeder.jobs.bake_parts import parts_in_use
 from seeder.jobs.ledger import jobs, layer_of
 from seeder.operations.cdn import CdnInvalidation
+from seeder.operations.kept_uploads import unused_uploads
 from seeder.operations.report import Advance, Report
 from seeder.operations.update import RERUN_HINT, UpdateContext, count_down
 from tiler import timing
@@ -29,6 +30,7 @@ from tiler.keys import (
     shards_prefix,
     sources_prefix,
     tilejson_key,
+    uploads_prefix,
 )
 from tiler.layers.catalog import list_layers, load_layer, load_revision, revisions, undone
 from tiler.layers.layer_cache import Layers
@@ -100,29 +102,30 @@ def shares(layer: str, stores: Stores) -> tuple[Share, ...]:
 
 
 def old_revisions(layer: str, stores: Stores, now: datetime) -> tuple[Share, ...]:
-    """The sources of all revisions but the current, the previous and the one rolled back last; `now` is in UTC."""
+    """The sources of all revisions but the current, the previous and the one rolled back last; `now` is in UTC.
+
+    So are parts and uploaded scenes that only these revisions name, or none does. Those that a bake may be about to
+    use are kept.
+    """
     current = load_layer(stores.sources, layer)
     others = set(revisions(stores.sources, layer)) - {current.revision, current.previous}
     others.discard(undone(stores.sources, layer))
     old = [
         name for name in sorted(others) if stores.sources.has(revision_key(layer, name))
     ]  # else an ingest is writing it
-    return (
-        Share("sources", stores.sources, tuple(f"{sources_prefix(layer)}{name}/" for name in old)),
-        Share(
-            "parts", stores.sources, (parts_prefix(layer), shards_prefix(layer)), _unused_parts(layer, stores, old, now)
-        ),
-    )
-
-
-def _unused_parts(layer: str, stores: Stores, old: Collection[str], now: datetime) -> frozenset[str]:
-    """The keys of parts that only `old` revisions name, or none does; not of those that a bake uses, or is about to."""
+    before = now - timedelta(seconds=timing.BAKE_SECONDS) - fence(stores.tiles)  # a bake may be about to name others
     in_use = parts_in_use(layer, stores.sources)  # first: a bake job may be published meanwhile
     names = set(revisions(stores.sources, layer)) - set(old)
-    kept = (load_revision(stores.sources, layer, name) for name in names)
-    pyramids = [each.bake for each in kept if each and isinstance(each.bake, Pyramid)]
-    patience = timedelta(seconds=timing.BAKE_SECONDS) + fence(stores.tiles)
-    return frozenset(unnamed(layer, stores.sources, pyramids, now - patience)) - in_use
+    kept = list(filter(None, (load_revision(stores.sources, layer, name) for name in names)))
+    pyramids = [each.bake for each in kept if isinstance(each.bake, Pyramid)]
+    parts = frozenset(unnamed(layer, stores.sources, pyramids, before)) - in_use
+    kinds = [
+        Share("sources", stores.sources, tuple(f"{sources_prefix(layer)}{name}/" for name in old)),
+        Share("parts", stores.sources, (parts_prefix(layer), shards_prefix(layer)), parts),
+    ]
+    if uploads := frozenset(unused_uploads(layer, stores.sources, [current, *kept], before)):
+        kinds.append(Share("scenes", stores.sources, (uploads_prefix(layer),), uploads))
+    return tuple(kinds)
 
 
 def plan_removal(layer: str, context: UpdateContext) -> RemovedLayer:
@@ -178,7 +181,7 @@ def remove_old_revisions(layer: str, context: UpdateContext) -> RemovedLayer:
     if not planned.objects:
         return planned
     context.report.confirm_removal(layer, planned.sizes)
-    unused = planned.sizes["parts"][0] > 0
+    unused = any(planned.sizes[what][0] for what in planned.sizes.keys() - {"sources"})
     now = context.stores.sources.clock(clock_key()) if unused else datetime.now(UTC)
     kinds = old_revisions(layer, context.stores, now)
     removed = RemovedLayer(layer, _sizes(kinds))
@@ -212,7 +215,8 @@ def stop_rendering(layers: Sequence[str], stores: Stores, report: Report, *, hur
         Superseded: a layer was ingested again meanwhile.
     """
     for layer in layers:
-        delete_bakes(stores.sources, bakes_of(stores.sources, layer))
+        if bakes := bakes_of(stores.sources, layer):
+            delete_bakes(stores.sources, bakes)
     stores.sources.delete(map(index_key, layers))
     stores.tiles.delete(map(tilejson_key, layers))
     if not hurry:

@@ -27,19 +27,23 @@ from tiler.scenes.scene import Listed, Scene
 from tiler.scenes.scene_list import SceneList, parse
 from tiler.storage.store import Store
 
+Upload = Callable[[Sequence[Listed], Options, Report], tuple[Listed, ...]]
+
 
 @dataclass(frozen=True, slots=True)
 class Sources:
     """What a layer is made of, as typed: rasters, folders, patterns, lists, indexes.
 
     `overlap` names the scene on top where they overlap, None for the layer's last choice. `asset` chooses one of a STAC
-    item's. With `checksum`, scenes are recognized by their content.
+    item's. With `checksum`, scenes are recognized by their content. `upload` moves scenes that only this machine has to
+    where workers can read them; see `seeder.operations.upload_scenes`.
     """
 
     names: tuple[str, ...]
     overlap: Overlap | None = None
     asset: str = ""
     checksum: bool = False
+    upload: Upload | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,9 +99,10 @@ def read_sources(
         BadOption: an option does not fit them.
         StoreError: the network failed.
     """
-    listed = _listed(sources, sources.names, options, report)
-    if len(sources.names) == 1 and [each.path for each in listed] in _itself(sources.names[0]):
-        return sources.names[0]
+    named = _expanded(sources, sources.names, options, report)
+    listed = sources.upload(named, options, report) if sources.upload else named
+    if len(sources.names) == 1 and [each.path for each in named] in _itself(sources.names[0]):
+        return sources.names[0] if listed == named else listed[0].path
     found = _read(sources, listed, options, report, jobs=jobs, known=_by_address(known))
     asset = sources.asset or (known.asset if known else "")
     overlap = sources.overlap or (known.overlap if known else "last")
@@ -301,6 +306,12 @@ def _itself(name: str) -> list[list[str]]:
 
 
 def _listed(sources: Sources, names: Sequence[str], options: Options, report: Report) -> tuple[Listed, ...]:
+    """The scenes that some names stand for, uploaded if that was asked for."""
+    listed = _expanded(sources, names, options, report)
+    return sources.upload(listed, options, report) if sources.upload else listed
+
+
+def _expanded(sources: Sources, names: Sequence[str], options: Options, report: Report) -> tuple[Listed, ...]:
     """The scenes that some names stand for."""
     for name in names:
         check_source(name)

@@ -45,16 +45,24 @@ Fate = Literal[
     "known",  # it had a receipt already
     "failed",
     "dropped",  # the job was stopped or superseded
-    "left",  # to workers with the build of GDAL that bakes the job
 ]
 Send = Callable[[Iterable[BakeMessage], int], object]  # takes messages, and the seconds until they can be received
 
-OTHER_BUILD_SECONDS = 30  # until a message that a worker of another build received can be received again
 KNOWN = 4  # bake jobs whose plan a worker keeps
 
 
 class Interrupted(Exception):
     """The worker was told to stop in the middle of a part."""
+
+
+class OtherBuild(TilerError):
+    """Workers of another build bake the parts of a job, which must not be mixed with this one's."""
+
+    def __init__(self, job: str, wanted: str) -> None:
+        super().__init__(
+            f"bake job {job} is baked by workers with {wanted}, and this one has {build()}: start such workers, "
+            f"or run `seeder cancel {job}` and start the bake again"
+        )
 
 
 class OutOfTime(Exception):
@@ -136,26 +144,23 @@ class BakeWorker:
         planned, place = self.planned(message.job), message.place
         try:
             why = self._stale(planned)
-            return PartResult("dropped", why) if why else self._recorded(planned, message, place)
+            return PartResult("dropped", why) if why else self._recorded(planned, place)
         except Superseded as error:
             return PartResult("dropped", str(error))
         except OutOfTime:
             return self._fail(planned, place, OUT_OF_TIME)
-        except (Interrupted, QueueError):
+        except QueueError:
             raise
         except (TilerError, MemoryError) as error:
             if last or isinstance(error, BadSource | SourceReadError):
                 return self._fail(planned, place, str(error) or "it ran out of memory")
             raise
 
-    def _recorded(self, planned: PlannedBake, message: BakeMessage, place: Place) -> PartResult:
+    def _recorded(self, planned: PlannedBake, place: Place) -> PartResult:
         """Bake a part that has no receipt, put one, and go on."""
         if read_receipt(self.sources, planned.job.id, place) is not None:
             self.go_on(planned, place)
             return PartResult("known")
-        if planned.build != build():
-            self.send([message], OTHER_BUILD_SECONDS)
-            return PartResult("left", f"workers with {planned.build} bake this job, and this one has {build()}")
         start = time.monotonic()
         baked = self._bake(planned, place)
         seconds = round(time.monotonic() - start, 3)
@@ -180,6 +185,8 @@ class BakeWorker:
     def _bake(self, planned: PlannedBake, place: Place) -> BakedPart:
         """Bake a part."""
         job, plan = planned.job, planned.plan
+        if planned.build != build():
+            raise OtherBuild(job.id, planned.build)
         if place not in plan.tiers[place.tier]:
             return BakedPart(place)
         below = self._below(planned, place)

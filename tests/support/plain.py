@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 from seeder.cache.query import TileQuery
-from seeder.operations.refresh import NextSource, refresh
+from seeder.operations.next_source import NextSource
+from seeder.operations.refresh import refresh
 from seeder.operations.report import Report
 from seeder.operations.scenes import Sources
 from seeder.operations.verify import VerifyOptions, verify

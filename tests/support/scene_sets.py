@@ -15,7 +15,8 @@ from rasterio.crs import CRS
 from rasterio.warp import transform
 
 from seeder.operations.ingest import ingest
-from seeder.operations.refresh import NextSource, refresh
+from seeder.operations.next_source import NextSource
+from seeder.operations.refresh import refresh
 from seeder.operations.report import Report
 from seeder.operations.scenes import SceneChanges, Sources, read_sources
 from tests.support.data_folder import ONE, DataFolder

@@ -9,7 +9,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from queue import SimpleQueue
@@ -57,8 +57,8 @@ class Destination:
         return {"Bucket": parts.netloc, "Key": f"{unquote(parts.path).strip('/')}/{self.key}".lstrip("/")}
 
 
-def upload(path: Path, to: Destination) -> None:
-    """Write the file at `path` to S3; the file stays.
+def upload(path: Path, to: Destination, sent: Callable[[int], object] = lambda _: None) -> None:
+    """Write the file at `path` to S3; the file stays. `sent` takes the bytes of each part that S3 has stored.
 
     After an error, Ctrl-C or a kill, the same call sends only the parts that S3 lacks. A changed file is sent whole.
 
@@ -78,8 +78,9 @@ def upload(path: Path, to: Destination) -> None:
             record = None
         if plan.count == 1:
             _put_whole(client, path, to, line)
+            sent(about.st_size)
         else:
-            _put_parts(_Sender(client, path, to, plan, line), record)
+            _put_parts(_Sender(client, path, to, plan, line, sent), record)
         record_of(path).unlink(missing_ok=True)
 
 
@@ -118,6 +119,7 @@ class _Sender:
     to: Destination
     plan: PartPlan
     line: Line
+    sent: Callable[[int], object]
 
     def begin(self) -> Record:
         """Begin an upload, and put it on record."""
@@ -151,6 +153,7 @@ class _Sender:
             answer = self.client.upload_part(
                 **self.to.address, UploadId=record.upload, PartNumber=number, Body=body, ContentLength=len(body)
             )
+        self.sent(self.plan.length(number))
         return str(answer["ETag"])
 
     def complete(self, record: Record, tags: dict[int, str]) -> None:
@@ -190,11 +193,12 @@ def _put_whole(client: Any, path: Path, to: Destination, line: Line) -> None:
 def _put_parts(sender: _Sender, record: Record | None) -> None:
     size, tags = sender.plan.size, dict[int, str]()
     if record:
-        sender = _Sender(sender.client, sender.path, sender.to, PartPlan(size, record.part), sender.line)
+        sender = replace(sender, plan=PartPlan(size, record.part))
         stored = sender.stored(record)
         if stored is None and sender.arrived(record):
             return
         record, tags = (record, stored) if stored is not None else (None, {})
+        sender.sent(sum(map(sender.plan.length, tags)))
     begun = record or sender.begin()
     missing = [number for number in range(1, PartPlan(size, begun.part).count + 1) if number not in tags]
     switch = _Switch()

@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 from seeder.operations.ingest import ingest
-from seeder.operations.refresh import NextSource, refresh
+from seeder.operations.next_source import NextSource
+from seeder.operations.refresh import refresh
 from seeder.operations.renew import RenewResult
 from seeder.operations.report import Report
 from seeder.operations.scenes import SceneChanges, ScenesChanged, Sources, listed_scenes, read_sources

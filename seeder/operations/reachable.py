@@ -1,0 +1,66 @@
+"""Whether workers on other machines can read rasters, and which of them can be uploaded first."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from tiler.errors import BadOption
+from tiler.ingest.bake_plan import check_shared
+from tiler.ingest.examine import Examined, ExaminedScenes
+from tiler.raster.datasets import OpenOptions
+from tiler.scenes.fingerprint import files_of
+from tiler.scenes.sidecars import ROOTS, head_of, is_file
+from tiler.storage.store import Store, Stores
+
+FAR = re.compile(r"s3://|https?://|/vsi(s3|curl)[/?]")  # somewhere in the path of a raster that any machine can read
+LIST = "name the rasters themselves, or bake here with --queue local"
+CURE = "add --upload and name them as SOURCE, --add or --replace, or bake here with --queue local"
+
+
+def only_here(path: str) -> bool:
+    """Whether a raster's path leads to this machine's disk."""
+    return not FAR.search(path)
+
+
+def shared(sources: Store) -> bool:
+    """Whether workers on other machines reach a store."""
+    return sources.url.startswith("s3:")
+
+
+def check_reachable(raster: Examined | ExaminedScenes, stores: Stores) -> None:
+    """Reject rasters that workers cannot read.
+
+    Raises:
+        BadOption: some are on this machine only, or have signed URLs.
+    """
+    scenes = raster.listed.scenes if raster.listed else ()
+    check_shared(scenes)
+    if not shared(stores.sources):  # workers share this machine's disk
+        return
+    paths = [scene.listed.path for scene in scenes] or [raster.survey.path]
+    here = [each for each in paths if only_here(each)]
+    if not here:
+        return
+    many = f"{len(here):,} of {len(paths):,} scenes, such as " if len(paths) > 1 else ""
+    why = why_not_uploaded(here[0], raster.survey.open_options)
+    cure = f"{why}: {LIST}" if why else CURE
+    raise BadOption(f"workers cannot read {many}{here[0]}, which only this machine has: {cure}")
+
+
+def why_not_uploaded(path: str, open_options: OpenOptions) -> str:
+    """The reason why a raster on this disk cannot be uploaded; empty if it can.
+
+    Raises:
+        BadSource: it is a VRT with a forbidden member.
+        OSError: it cannot be read.
+    """
+    own = Path(path.removeprefix("file://"))
+    if not is_file(own):
+        return "it is not one file"
+    if ROOTS.search(head_of(own)):
+        return "a VRT or tile index refers to files on this disk"
+    files, far = files_of(path, open_options)
+    if far or any(each.parent != own.parent or not each.name.startswith(own.stem) for each in files):
+        return "it refers to other files"
+    return ""

@@ -1,0 +1,273 @@
+"""`ingest --queue` sends a layer's parts to the bake queue and returns; workers publish the layer and seed it."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import Result
+
+from seeder.jobs.bake_ledger import bakes
+from seeder.jobs.ledger import jobs
+from seeder.operations import bake as baking
+from tests.support.bakery import Bakery
+from tests.support.commands import complaint, said, seeder
+from tests.support.damaged import cut
+from tests.support.files import files_of
+from tests.support.queues import MakeQueue
+from tests.support.rasters import Recipe, scene, write_raster
+from tiler import timing
+from tiler.layers.catalog import load_layer
+
+LAND = Recipe(scene(64, 64))  # zooms 0-5
+OTHER = Recipe(scene(64, 64, seed=8))
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    """A raster of zooms 0 to 5, of two parts."""
+    return write_raster(tmp_path / "land.tif", LAND)
+
+
+@pytest.fixture
+def bakery(tmp_path: Path, make_queue: MakeQueue, monkeypatch: pytest.MonkeyPatch) -> Bakery:
+    """Queues and a data folder for every command, with short waits."""
+    bakery = Bakery(make_queue(), make_queue())
+    monkeypatch.setenv("TILER_DATA", str(tmp_path / "data"))
+    monkeypatch.setenv("TILER_BAKE_QUEUE", bakery.bakes.url)
+    monkeypatch.setenv("TILER_QUEUE", bakery.tiles.url)
+    monkeypatch.setattr(timing, "fence_seconds", lambda **_: 0.0)
+    monkeypatch.setattr(timing, "BAKE_POLL_SECONDS", 0.0)
+    monkeypatch.setattr(timing, "POLL_SECONDS", 0.05)
+    return bakery
+
+
+def send(source: Path, *words: object) -> Result:
+    return seeder("ingest", source, "--queue", "sqs", *words)
+
+
+def lines(result: Result) -> list[dict[str, Any]]:
+    """The lines of JSON on stdout."""
+    return [json.loads(line) for line in result.stdout.splitlines()]
+
+
+def followed_by_workers(bakery: Bakery, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let workers work off the queue at the first look of a command that follows a job."""
+    look = baking.progress_of
+
+    def looked(*words: Any) -> Any:
+        seen = look(*words)
+        bakery.work()
+        return seen
+
+    monkeypatch.setattr(baking, "progress_of", looked)
+
+
+# Starting
+
+
+def test_the_command_returns_when_all_is_sent_and_workers_make_the_local_layer(
+    bakery: Bakery, source: Path, tmp_path: Path
+) -> None:
+    sent = said(send(source, "--json"))
+    assert list(sent) == ["job", "layer", "revision", "parts", "messages", "queue", "seed"]
+    assert (sent["layer"], sent["messages"], sent["queue"], sent["seed"]) == ("land", 1, bakery.bakes.url, "")
+    assert not bakery.stores.sources.has("sources/land/index.json")
+    assert bakery.work() == sent["parts"] + 2  # the publication and the renewal
+    assert load_layer(bakery.stores.sources, "land").revision == sent["revision"]
+    here = tmp_path / "here"
+    assert said(seeder("ingest", source, "--json", "--data", here, "--jobs", "1"))["revision"] == sent["revision"]
+    assert files_of(here / "private/sources/land/parts").keys() == files_of(parts_of(bakery)).keys()
+
+
+def parts_of(bakery: Bakery) -> Path:
+    assert bakery.stores.sources.root
+    return bakery.stores.sources.root / "sources/land/parts"
+
+
+def test_people_get_the_id_and_the_commands_that_go_on(bakery: Bakery, source: Path) -> None:
+    result = send(source)
+    (job,) = bakes(bakery.stores.sources)
+    assert result.exit_code == 0
+    assert f"bake job {job}: 1 message for 2 parts sent to {bakery.bakes.url}" in result.stdout
+    assert f"follow it: `seeder status {job} --watch`; stop it: `seeder cancel {job}`" in result.stdout
+
+
+def test_both_ids_of_a_launch_in_one_line_are_told_before_anything_is_baked(bakery: Bakery, source: Path) -> None:
+    sent = said(send(source, "--seed", "0-3", "--json"))
+    assert sent["seed"]
+    assert not jobs(bakery.stores.sources)
+    bakery.work()
+    assert jobs(bakery.stores.sources) == [sent["seed"]]
+    assert said(seeder("status", sent["seed"], "--json"))["state"] == "done"
+    assert seeder("verify", "land", "--zooms", "0-3").exit_code == 0
+
+
+def test_an_unchanged_layer_is_not_sent(bakery: Bakery, source: Path) -> None:
+    send(source)
+    bakery.work()
+    again = said(send(source, "--json"))
+    assert (again["layer"], again["fresh"]) == ("land", False)
+    assert not bakery.bakes.depth()
+    assert len(bakes(bakery.stores.sources)) == 1
+
+
+def test_a_kept_revision_is_published_at_once(bakery: Bakery, source: Path) -> None:
+    for recipe in (LAND, OTHER):
+        write_raster(source, recipe)
+        send(source)
+        bakery.work()
+    write_raster(source, LAND)
+    again = said(send(source, "--json"))
+    assert again["fresh"]
+    assert not bakery.bakes.depth()
+    assert load_layer(bakery.stores.sources, "land").revision == again["revision"]
+
+
+@pytest.mark.usefixtures("bakery")
+def test_the_same_command_goes_on_with_its_job(source: Path) -> None:
+    first = said(send(source, "--json"))
+    again = said(send(source, "--json"))
+    assert (again["job"], again["messages"]) == (first["job"], 0)
+
+
+def test_without_a_bake_queue_the_error_names_the_cures(
+    bakery: Bakery, source: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("TILER_BAKE_QUEUE")
+    line = complaint(send(source))
+    assert "no bake queue is known" in line
+    assert "TILER_BAKE_QUEUE" in line
+    assert not bakes(bakery.stores.sources)
+
+
+def test_without_a_bake_queue_a_layer_to_seed_is_baked_here_and_seeded_by_the_queue(
+    bakery: Bakery, source: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("TILER_BAKE_QUEUE")
+    done = send(source, "--seed", "0-2", "--json", "--jobs", "1")
+    layer, sent = lines(done)
+    assert (layer["layer"], layer["fresh"]) == ("land", True)
+    assert sent["queue"] == bakery.tiles.url
+
+
+def test_a_virtual_layer_is_made_here_and_seeded_by_the_queue(bakery: Bakery, source: Path) -> None:
+    layer, sent = lines(send(source, "--virtual", "--seed", "0-2", "--json"))
+    assert (layer["layer"], sent["queue"]) == ("land", bakery.tiles.url)
+    assert "a virtual layer has no parts" in complaint(send(source, "--virtual", "--layer", "other"))
+
+
+def test_the_queue_of_the_environment_starts_no_bake(bakery: Bakery, source: Path) -> None:
+    done = said(seeder("ingest", source, "--json", "--jobs", "1"))
+    assert (done["layer"], done["fresh"]) == ("land", True)
+    assert not bakes(bakery.stores.sources)
+
+
+# Following
+
+
+def test_wait_follows_the_job_to_its_end(bakery: Bakery, source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    followed_by_workers(bakery, monkeypatch)
+    bake, tiles = lines(send(source, "--wait", "--seed", "0-2", "--json"))
+    assert (bake["kind"], bake["state"], bake["done"]) == ("bake", "done", bake["parts"])
+    assert tiles["written"] == tiles["tiles"]
+
+
+def test_a_scene_that_cannot_be_read_fails_the_job_and_publishes_nothing(
+    bakery: Bakery, source: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = said(send(source, "--json"))["job"]
+    whole = source.read_bytes()
+    source.write_bytes(cut(whole))
+    bakery.work()
+    result = seeder("status", job, "--json")
+    (seen,) = lines(result)
+    assert (result.exit_code, seen["state"], seen["failed"]) == (1, "failed", 1)
+    failed = seeder("errors", "land", "--json")
+    (group,) = lines(failed)
+    assert failed.exit_code == 1
+    assert (group["job"], group["parts"], group["first"]) == (job, 1, ["0/0/0"])
+    assert str(source) in group["error"]
+    text = seeder("errors", job)
+    assert (text.exit_code, "1 part (0/0/0): " in text.stdout) == (1, True)
+    assert "--export lists tiles" in complaint(seeder("errors", job, "--export", "-"))
+    assert not bakery.stores.sources.has("sources/land/index.json")
+    source.write_bytes(whole)
+    followed_by_workers(bakery, monkeypatch)
+    again = seeder("errors", job, "--retry", "--wait", "--json")
+    assert (again.exit_code, lines(again)[-1]["state"]) == (0, "done")
+
+
+def test_messages_that_were_lost_are_sent_again(bakery: Bakery, source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    job = said(send(source, "--json"))["job"]
+    assert f"no part of bake job {job} failed" in seeder("errors", "land").stdout
+    bakery.bakes.client.purge_queue(QueueUrl=bakery.bakes.url)
+    assert said(seeder("resume", job, "--json"))["job"] == job
+    followed_by_workers(bakery, monkeypatch)
+    assert lines(seeder("resume", job, "--wait", "--json"))[-1]["state"] == "done"
+    assert "is done: there is nothing to resume" in complaint(seeder("resume", job))
+
+
+def test_status_lists_both_kinds_of_jobs_and_finds_one_by_prefix_or_layer(bakery: Bakery, source: Path) -> None:
+    sent = said(send(source, "--seed", "0-2", "--json"))
+    (seen,) = lines(seeder("status", "--json"))
+    assert (seen["job"], seen["kind"], seen["state"]) == (sent["job"], "bake", "running")
+    assert seen["by_tier"]["0"] == {"parts": 1, "done": 0, "failed": 0}
+    for name in ("land", sent["job"], sent["job"][:-2]):
+        assert said(seeder("status", name, "--json"))["job"] == sent["job"]
+    text = seeder("status", "land").stdout
+    assert f"bake job {sent['job']}: running" in text
+    assert f"job {sent['seed']} renders the first tiles" in text
+    assert re.search(r"tier +parts +baked +failed", text)
+    assert "bake queue: 1 message waiting" in text
+    bakery.work()
+    table = seeder("status")
+    assert table.exit_code == 0
+    assert sent["job"] in table.stdout
+    assert sent["seed"] in table.stdout
+    kinds = {each["job"]: each.get("kind", "tiles") for each in lines(seeder("status", "--layer", "land", "--json"))}
+    assert kinds == {sent["job"]: "bake", sent["seed"]: "tiles"}
+    assert said(seeder("status", sent["job"], "--watch", "--json"))["state"] == "done"
+    assert "no job" in complaint(seeder("status", "nothing")).lower()
+
+
+def test_cancelled_messages_are_dropped_and_resume_goes_on_here(bakery: Bakery, source: Path) -> None:
+    job = said(send(source, "--json"))["job"]
+    assert said(seeder("cancel", "land", "--json")) == {"job": job, "state": "cancelled"}
+    assert f"bake job {job} was already cancelled" in seeder("cancel", job).stdout
+    assert bakery.work() == 1
+    shown = seeder("status", job)
+    assert (shown.exit_code, f"`seeder resume {job}` continues it" in shown.stdout) == (1, True)
+    assert not bakery.stores.sources.has("sources/land/index.json")
+    assert said(seeder("resume", job, "--queue", "local", "--json"))["state"] == "done"
+    assert load_layer(bakery.stores.sources, "land").id == "land"
+    assert "there is nothing to cancel" in complaint(seeder("cancel", job))
+
+
+def test_resume_sends_to_the_job_s_queue_or_another_one(bakery: Bakery, source: Path, make_queue: MakeQueue) -> None:
+    job = said(send(source, "--json"))["job"]
+    seeder("cancel", job)
+    bakery.work()
+    assert said(seeder("resume", job, "--json"))["queue"] == bakery.bakes.url
+    other = make_queue()
+    sent = said(seeder("resume", job, "--queue", other.url, "--json"))
+    assert (sent["queue"], other.depth().waiting) == (other.url, 1)
+
+
+@pytest.mark.parametrize("words", [(), ("--queue", "local")], ids=str)
+def test_a_worker_needs_a_queue_of_either_kind(
+    bakery: Bakery, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...]
+) -> None:
+    monkeypatch.delenv("TILER_QUEUE")
+    monkeypatch.delenv("TILER_BAKE_QUEUE")
+    assert "no queue: name a deployed stack" in complaint(seeder("worker", *words))
+    taken: list[str] = []
+    monkeypatch.setattr(
+        "seeder.workers.daemon.work_queues",
+        lambda _, stations, jobs: taken.extend(station.url for station in stations if jobs),
+    )
+    assert seeder("worker", "--bake-queue", bakery.bakes.url).exit_code == 0
+    assert taken == [bakery.bakes.url]
