@@ -80,6 +80,20 @@ class BakeSent:
     messages: int
 
 
+def bake_queue(choice: str, settings: Settings) -> str:
+    """The URL of the bake queue that goes with `sqs` or the URL of a queue for tiles.
+
+    Raises:
+        BadOption: none is known.
+    """
+    if not settings.bake_queue:
+        raise BadOption(
+            f"--queue {choice}: no bake queue is known: name a deployed stack with --stack, deploy it again with "
+            "`npm run deploy`, or set TILER_BAKE_QUEUE to its URL"
+        )
+    return settings.bake_queue
+
+
 def plan_bake(
     source: str | SceneList | Examined | ExaminedScenes,
     layer: str,
