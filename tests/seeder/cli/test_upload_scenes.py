@@ -156,6 +156,7 @@ def test_a_file_replaces_the_uploaded_scene_of_its_name(bakery: Bakery, bucket: 
     assert names(bucket) == ["april.tif", "may.tif", "may.tif"]
     again = json.loads(refresh("--replace", may).stdout.splitlines()[0])
     assert [again[name] for name in ("added", "replaced", "dropped", "kept")] == [0, 0, 0, 2]
+    assert "--upload needs SOURCE, --add or --replace" in complaint(refresh("--drop", "may.tif"))
     added = json.loads(refresh("--add", scenes / "april.tif").stdout.splitlines()[0])
     assert added["added"] == 0
 
@@ -169,13 +170,15 @@ def test_one_raster_is_uploaded_and_known_again(bakery: Bakery, bucket: str, sce
 
 
 def test_sidecars_go_with_their_scene(bakery: Bakery, bucket: str, scenes: Path) -> None:
-    (scenes / "may.tif.aux.xml").write_text("<PAMDataset></PAMDataset>")
+    bands = "".join(f'<PAMRasterBand band="{each}"><NoDataValue>7</NoDataValue></PAMRasterBand>' for each in (1, 2, 3))
+    (scenes / "may.tif.aux.xml").write_text(f"<PAMDataset>{bands}</PAMDataset>")
     said(send(scenes))
     keys = sorted(uploaded(bucket), key=by_name)
     assert names(bucket) == ["april.tif", "may.tif", "may.tif.aux.xml"]
     assert keys[1].partition("/")[0] == keys[2].partition("/")[0]
-    bakery.work()
-    assert len(addresses(bakery)) == 2
+    (job,) = bakes(bakery.stores.sources)
+    listed = parse(bakery.stores.sources.get(f"jobs/bakes/{job}/scenes.json"), "scenes")
+    assert [scene.reading.nodata for scene in listed.scenes] == [(), (7, 7, 7)]
 
 
 def test_what_cannot_be_uploaded_is_refused_before_anything_is_sent(bakery: Bakery, bucket: str, scenes: Path) -> None:
