@@ -6,6 +6,7 @@ one process. In SQS's place is a queue of this process.
 
 from __future__ import annotations
 
+import heapq
 import os
 import shutil
 import time
@@ -111,6 +112,19 @@ class Measured:
     def waiting(self) -> float:
         """Seconds that workers waited for S3."""
         return max(0.0, sum(step.busy - step.cpu - step.idle for step in self.steps))
+
+    @property
+    def quiet(self) -> float:
+        """Elapsed seconds if nobody else had used the machine: the same steps without their wait for a CPU."""
+        free, begin = [0.0] * self.setting.workers, 0.0
+        for tier in sorted({step.tier for step in self.steps}):
+            free = [max(begin, each) for each in free]
+            for step in self.steps:
+                if step.tier == tier:
+                    heapq.heapreplace(free, free[0] + step.busy - step.idle)
+            begin = max(free)
+            heapq.heapify(free)
+        return max(begin, (self.cpu + self.counts["cpu"]) / (os.cpu_count() or 1))
 
     @property
     def requests(self) -> int:
