@@ -22,7 +22,7 @@ def handle(worker: BakeWorker, settings: Settings, body: str, tries: int) -> Ste
         step = take_step(worker, settings, message, last=tries >= MAX_TRIES)
     except Interrupted as error:
         log.info("returned", error=str(error), body=body)
-        return Redeliver(0)
+        return Redeliver(0, tried=False)
     except Exception as error:  # noqa: BLE001 - logged, and the message returns
         return redelivery(error, body, tries)
     seconds = round(time.monotonic() - start, 3)

@@ -13,9 +13,9 @@ from seeder.cli.bake_job import print_or_follow, typed_queue
 from seeder.cli.common import json_option, located
 from seeder.cli.completion import layer_argument
 from seeder.cli.grouping import command, complete_file, option
-from seeder.cli.ingest import raster_options
 from seeder.cli.ingested import print_ingested
 from seeder.cli.messages import count_of_tiles, guarded, say_next, typed_place
+from seeder.cli.raster_options import raster_options
 from seeder.cli.run_job import MakeRunOptions, follow_flags
 from seeder.cli.scenes import MakeSources, scene_options
 from seeder.cli.scratch import scratch_option
@@ -152,8 +152,8 @@ def refresh(
     the stored tiles that differ in place, and complete zooms with at least half of their tiles stored. Then remove
     the tiles that the layer no longer covers. Without any of these, re-render stale tiles only.
 
-    With --queue sqs, workers of a stack with a bake queue bake the rasters, publish the layer and re-render its tiles:
-    the command returns when all is sent.
+    With --queue sqs, workers bake the rasters, publish the layer and re-render its tiles, if the stack has a bake
+    queue. The command returns when all is sent.
 
     \b
     Examples:

@@ -143,11 +143,26 @@ def bakes(sources: Store) -> list[str]:
     return [name for name in sources.folders(f"{JOBS}{BAKES}/") if is_id(name)]
 
 
+def bakes_of(sources: Store, layer: str) -> list[str]:
+    """The ids of a layer's bake jobs, in no particular order."""
+    return [name for name in bakes(sources) if layer_of(name) == layer]
+
+
+def is_recorded(sources: Store, job: str) -> bool:
+    """Whether a bake job exists: it is neither removed nor still being written."""
+    return sources.has(bake_key(job, "job.json"))
+
+
 def put_bake(sources: Store, job: BakeJob, scenes: bytes | None) -> None:
     """Record a bake job."""
     if scenes is not None:
         sources.put(bake_key(job.id, "scenes.json"), scenes, content_type=JSON)
     sources.put(bake_key(job.id, "job.json"), json.dumps(job.to_json()).encode(), content_type=JSON)
+
+
+def delete_bakes(sources: Store, names: Iterable[str]) -> None:
+    """Delete what makes bake jobs exist: workers drop their messages. The rest of their ledgers stays."""
+    sources.delete(bake_key(name, "job.json") for name in names)
 
 
 def load_bake(sources: Store, job: str) -> BakeJob:
@@ -176,7 +191,8 @@ def load_scenes(sources: Store, job: str) -> bytes | None:
 
 def unfinished_bake(sources: Store, layer: str, digest: str) -> str | None:
     """The latest bake job of a layer for the same purpose that has not ended."""
-    alike = sorted(name for name in bakes(sources) if name.startswith(f"{layer}-{digest}-"))
+    alike = sorted(name for name in bakes_of(sources, layer) if name.startswith(f"{layer}-{digest}-"))
+    alike = [name for name in alike if is_recorded(sources, name)]
     return alike[-1] if alike and load_end(sources, alike[-1]) is None else None
 
 
@@ -244,6 +260,11 @@ def done_parts(sources: Store, job: str) -> Iterator[tuple[Place, Entry]]:
         yield Place(int(tier), column, row), entry
 
 
+def delete_receipts(sources: Store, job: str, places: Iterable[Place]) -> None:
+    """Delete the receipts of parts, so that they are baked again."""
+    sources.delete(_done(job, place) for place in places)
+
+
 def put_failure(sources: Store, job: str, place: Place, error: str) -> None:
     """Record that a part could not be baked."""
     fields = {"v": VERSION, "error": error, "at": datetime.now(UTC).isoformat()}
@@ -299,6 +320,11 @@ def put_renewal(sources: Store, job: str, jobs: Iterable[str]) -> None:
     """Record the jobs for tiles that followed the publication."""
     fields = {"v": VERSION, "jobs": list(jobs)}
     sources.put(bake_key(job, "renewal.json"), json.dumps(fields).encode(), content_type=JSON)
+
+
+def delete_renewal(sources: Store, job: str) -> None:
+    """Forget the jobs for tiles, so that the tiles that are left are sent as others."""
+    sources.delete([bake_key(job, "renewal.json")])
 
 
 def load_renewal(sources: Store, job: str) -> tuple[str, ...] | None:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal
 
 from seeder.jobs.bake_ledger import BakeJob, End, done_parts, failed_parts, load_end, load_renewal
 from seeder.jobs.ledger import Run, Stop, begun, load_run, stopped
 from seeder.jobs.stuck import is_stuck
+from tiler.errors import CatalogError, NewerMetadata, UnknownLayer
 from tiler.keys import index_key
+from tiler.layers.catalog import load_layer
 from tiler.layers.pyramid import Place
 from tiler.storage.store import Store
 
@@ -122,6 +124,7 @@ def bake_progress(job: BakeJob, sources: Store, depth_of: Callable[[str], Depth 
     renewal = load_renewal(sources, job.id)
     facts = _Facts(run, stopped(sources, job.ledger), load_end(sources, job.id), renewal, tiers, quiet, depth)
     published = sources.version(index_key(job.layer)) != job.plan["current"]
+    facts = replace(facts, superseded=published and not facts.end and is_superseded(job, sources))
     state, why = _state(facts, published=published)
     return BakeProgress(
         job=job.id,
@@ -140,6 +143,20 @@ def bake_progress(job: BakeJob, sources: Store, depth_of: Callable[[str], Depth 
     )
 
 
+def is_superseded(job: BakeJob, sources: Store) -> bool:
+    """Whether the layer changed to another revision than the job's since the job was planned, or was removed.
+
+    Raises:
+        StoreError: the layer's metadata cannot be read.
+    """
+    if sources.version(index_key(job.layer)) == job.plan["current"]:
+        return False
+    try:
+        return load_layer(sources, job.layer).revision != job.revision
+    except (CatalogError, NewerMetadata, UnknownLayer):
+        return True
+
+
 @dataclass(frozen=True, slots=True)
 class _Facts:
     """The facts behind a bake job's state."""
@@ -151,6 +168,7 @@ class _Facts:
     tiers: tuple[TierProgress, ...]
     quiet: float  # seconds since the last sign of progress
     depth: Depth | None
+    superseded: bool = False  # by another publication, or a removal of the layer
 
     @property
     def left(self) -> int:
@@ -169,25 +187,30 @@ def _state(facts: _Facts, *, published: bool) -> tuple[BakeState, str]:
         return facts.end.state, facts.end.why
     if facts.stop:
         return ("cancelled" if facts.stop.asked else "failed"), facts.stop.why
-    if published and facts.left:
+    if facts.superseded:
         return "superseded", "the layer was published meanwhile: run the same command again"
-    if facts.run is None or not facts.run.sent:
-        gone = facts.run is not None and facts.run.abandoned
+    if facts.run is None:
+        return "planning", ""
+    if facts.run.queue and not facts.run.sent:
+        gone = facts.run.abandoned
         return ("stalled", "its process ended before all messages were sent") if gone else ("planning", "")
-    return _running(facts, published=published)
+    return _running(facts, facts.run, published=published)
 
 
-def _running(facts: _Facts, *, published: bool) -> tuple[BakeState, str]:
-    """The state of a job whose messages were sent, and that has not ended."""
-    queued = bool(facts.run and facts.run.queue)
-    stuck = queued and is_stuck(facts.quiet, facts.depth, sent=True)
-    if facts.failed and (stuck or (queued and facts.depth is not None and not facts.depth)):
+def _running(facts: _Facts, run: Run, *, published: bool) -> tuple[BakeState, str]:
+    """The state of a job that is baked on a machine, or whose messages were sent, and that has not ended."""
+    over = not run.queue and (run.ended or run.abandoned)
+    stuck = bool(run.queue) and is_stuck(facts.quiet, facts.depth, sent=True)
+    drained = bool(run.queue) and facts.depth is not None and not facts.depth
+    if facts.failed and (over or stuck or drained):
         return "failed", f"{facts.failed:,} of {facts.left:,} parts that are left failed"
+    if over:
+        return "stalled", "its process ended"
     if stuck and (facts.left or not facts.depth):  # a delayed message waits for the jobs after the publication
         return "stalled", "no receipt for a while" + ("" if facts.depth else ", and the queue is empty")
-    if facts.left:
-        return "running", ""
-    return ("renewing" if published else "publishing"), ""
+    if published:
+        return "renewing", ""
+    return ("running" if facts.left else "publishing"), ""
 
 
 def _rate(baked: dict[Place, datetime], since: datetime) -> float:

@@ -1,5 +1,7 @@
 """Expiry: jobs are deleted 90 days after their last receipt, unless their receipts are still of use.
 
+A bake job's receipts are of no use once it has ended, or can only be resumed. Its last sign may also be its end.
+
 `verify`, `--missing` and the preview know an empty tile only by its receipt. So the jobs of a revision that can be
 stored or current again are kept, except those with a later complete job of the same selection. No rule of a bucket
 could tell them apart: expiry is up to the commands.
@@ -10,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import datetime
 
+from seeder.jobs.bake_ledger import bake_key, bakes, ledger_of
 from seeder.jobs.ledger import KEPT, begun, complete, jobs, load_job, load_run
 from seeder.jobs.messages import Job
 from seeder.jobs.status import FINAL, progress
@@ -21,7 +24,9 @@ from tiler.storage.store import Store
 
 
 def expired(sources: Store, now: datetime) -> Iterator[str]:
-    """The ids of jobs to be deleted at `now` (UTC). Without a job that old, this takes one request.
+    """The ids of jobs to be deleted at `now` (UTC), those of bake jobs as in the ledger of jobs.
+
+    Without a job that old, this takes two requests.
 
     Raises:
         StoreError: the ledger could not be read.
@@ -30,6 +35,9 @@ def expired(sources: Store, now: datetime) -> Iterator[str]:
     for name in known:
         if begun(name) < now - KEPT and _unused(sources, name, known) and _ended(sources, name, now):
             yield name
+    for name in bakes(sources):
+        if begun(name) < now - KEPT and _silent(sources, name, now - KEPT):
+            yield ledger_of(name)
 
 
 def delete_job(sources: Store, job: str) -> None:
@@ -63,6 +71,11 @@ def _kept_revision(sources: Store, job: Job) -> bool:
     current = Layers(sources).get(layer)
     known = publications(sources, layer, current.revision, lambda: "") if current else ()
     return revision in {each.revision for each in known}
+
+
+def _silent(sources: Store, bake: str, since: datetime) -> bool:
+    """Whether nothing was written to the ledger of a bake job `since` a time: its workers are gone."""
+    return all(entry.modified < since for entry in sources.list(bake_key(bake, "")))
 
 
 def _ended(sources: Store, name: str, now: datetime) -> bool:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Collection
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
@@ -15,9 +14,11 @@ from seeder.jobs.bake_ledger import (
     FirstTiles,
     delete_end,
     delete_failures,
+    delete_renewal,
     digest_of,
     done_parts,
     failed_parts,
+    ledger_of,
     load_bake,
     load_end,
     load_scenes,
@@ -27,7 +28,8 @@ from seeder.jobs.bake_ledger import (
     unfinished_bake,
 )
 from seeder.jobs.bake_messages import BakeMessage
-from seeder.jobs.bake_status import ENDED, BakeProgress, bake_progress
+from seeder.jobs.bake_parts import forget_lost
+from seeder.jobs.bake_status import ENDED, BakeProgress, bake_progress, is_superseded
 from seeder.jobs.ledger import CANCELLED, Run, Stop, load_run, put_run, stop, stopped
 from seeder.jobs.ledger import reopen as delete_stop
 from seeder.jobs.runner import Runner
@@ -45,7 +47,6 @@ from tiler.ingest.existing import current_layer
 from tiler.ingest.ingest import Ingested, previous_of, settled_ingest
 from tiler.layers import version
 from tiler.layers.publication import index_version
-from tiler.layers.pyramid import Place
 from tiler.raster.options import Options
 from tiler.scenes.scene_list import SceneList
 from tiler.settings import Settings
@@ -124,7 +125,9 @@ def plan_bake(
 
 
 def send_bake(plan: BakePlan, options: BakeOptions, settings: Settings, stores: Stores, report: Report) -> BakeSent:
-    """Record a bake job and send its base parts; an unfinished job for the same goes on. Harmless to repeat.
+    """Record a bake job and send its base parts; an unfinished one for the same goes on, unless it was cancelled.
+
+    Harmless to repeat.
 
     Raises:
         BadCloud, QueueError: the queue cannot be used, or refused messages.
@@ -133,9 +136,10 @@ def send_bake(plan: BakePlan, options: BakeOptions, settings: Settings, stores: 
     sources, layer, revision = stores.sources, plan.draft.id, plan.draft.revision
     digest = digest_of(revision, plan.current, plan.parts, options.first)
     name = unfinished_bake(sources, layer, digest)
-    if name:
+    why = stopped(sources, ledger_of(name)) if name else None
+    if name and not (why and why.asked):
         job = load_bake(sources, name)
-        if stopped(sources, job.ledger):
+        if why:
             delete_stop(sources, job.ledger)
         report.note(f"resuming bake job {name}")
     else:
@@ -154,8 +158,8 @@ def send_bake(plan: BakePlan, options: BakeOptions, settings: Settings, stores: 
         )
         put_bake(sources, job, plan.dump_scenes())
         report.note(f"bake job {job.id}")
-    if job.first and not name:
-        report.note(f"then job {job.first.job} renders its tiles")
+        if job.first:
+            report.note(f"then job {job.first.job} renders its tiles")
     return _send(job, plan, options.queue, settings, sources, report)
 
 
@@ -168,8 +172,7 @@ def _send(
     queue, before = SqsQueue.open(url, settings.s3.region), load_run(sources, job.ledger)
     if not again and before and before.sent and before.queue == url and queue.depth():
         return BakeSent(job, 0)
-    done = {place for place, _ in done_parts(sources, job.id)}
-    messages = _next_messages(job, plan, done, sources)
+    messages = next_messages(job, plan, sources)
     run = Run(url, datetime.now(UTC), job.most, by=Runner.here())
     put_run(sources, job.ledger, run)
     delete_failures(sources, job.id)
@@ -181,13 +184,12 @@ def _send(
     return BakeSent(job, number)
 
 
-def _next_messages(job: BakeJob, plan: BakePlan, done: Collection[Place], sources: Store) -> list[BakeMessage]:
-    """The messages that go on with a job."""
-    messages = list(remaining(job.id, plan, done))
-    published = index_version(sources, job.layer) != plan.current
-    if messages == [BakeMessage("publish", job.id)] and published:
+def next_messages(job: BakeJob, plan: BakePlan, sources: Store) -> list[BakeMessage]:
+    """The messages that go on with a job; parts that were removed meanwhile are baked again."""
+    if index_version(sources, job.layer) != plan.current:
         return [BakeMessage("renew", job.id)]
-    return messages
+    forget_lost(job, sources)
+    return list(remaining(job.id, plan, {place for place, _ in done_parts(sources, job.id)}))
 
 
 def resume_bake(name: str, url: str, settings: Settings, stores: Stores, report: Report) -> BakeSent:
@@ -199,7 +201,7 @@ def resume_bake(name: str, url: str, settings: Settings, stores: Stores, report:
         BadOption: it is done, or the layer was published since.
         BadCloud, QueueError, StoreError: see `send_bake`.
     """
-    job, plan = _reopened(name, stores.sources)
+    job, plan = reopened(name, stores.sources)
     run = load_run(stores.sources, job.ledger)
     url = url or (run.queue if run else "") or settings.bake_queue
     if not url:
@@ -207,17 +209,23 @@ def resume_bake(name: str, url: str, settings: Settings, stores: Stores, report:
     return _send(job, plan, url, settings, stores.sources, report, again=True)
 
 
-def _reopened(name: str, sources: Store) -> tuple[BakeJob, BakePlan]:
-    """A bake job that goes on, and its plan."""
+def reopened(name: str, sources: Store) -> tuple[BakeJob, BakePlan]:
+    """Reopen a stopped, failed or interrupted bake job; returns it and its plan.
+
+    Raises:
+        BadOption: it is done, or the layer was published since.
+    """
     job = load_bake(sources, name)
     end = load_end(sources, name)
     if end and end.state == "done":
         raise BadOption(f"bake job {name} is done: there is nothing to resume")
-    if end and end.state == "superseded":
+    if (end and end.state == "superseded") or is_superseded(job, sources):
         raise BadOption(f"bake job {name} is superseded: start it again with `seeder ingest` or `seeder refresh`")
     plan = BakePlan.parse(job.plan, load_scenes(sources, name), f"bake job {name}")
     if stopped(sources, job.ledger):
         delete_stop(sources, job.ledger)
+    if end:  # a job of its renewal may have failed
+        delete_renewal(sources, name)
     delete_end(sources, name)
     return job, plan
 
@@ -230,16 +238,16 @@ def run_here(name: str, settings: Settings, stores: Stores, report: Report) -> B
         TilerError: a part failed otherwise than by its scenes.
     """
     sources = stores.sources
-    job, plan = _reopened(name, sources)
+    job, plan = reopened(name, sources)
     waiting: deque[tuple[BakeMessage, int]] = deque()
     worker = BakeWorker(stores, lambda messages, delay: waiting.extend((each, delay) for each in messages), CORES)
     run = Run("", datetime.now(UTC), job.most, by=Runner.here())
     put_run(sources, job.ledger, run)
     delete_failures(sources, name)
-    done = {place for place, _ in done_parts(sources, name)}
-    waiting.extend((each, 0) for each in _next_messages(job, plan, done, sources))
+    waiting.extend((each, 0) for each in next_messages(job, plan, sources))
+    done = sum(1 for _ in done_parts(sources, name))
     hint = f"interrupted: finished parts are kept; run the same command again, or `seeder resume {name}`"
-    with report.stage(f"bake {job.layer}", plan.parts, done=len(done), unit="part", interrupted=hint) as advance:
+    with report.stage(f"bake {job.layer}", plan.parts, done=done, unit="part", interrupted=hint) as advance:
         while waiting:
             message, delay = waiting.popleft()
             time.sleep(delay)

@@ -10,7 +10,9 @@ from typing import Any
 from seeder.aws.bucket import BucketClient
 from seeder.aws.queue import QueueClient
 from seeder.aws.stack import Stack
-from seeder.jobs.ledger import jobs, load_job
+from seeder.jobs.bake_ledger import bakes, load_bake
+from seeder.jobs.bake_status import ENDED, bake_progress
+from seeder.jobs.ledger import begun, jobs, load_job
 from seeder.jobs.status import FINAL, progress, queue_depth, utcnow
 from seeder.operations.remove import Share, delete_shares, sizes_json, stop_rendering
 from seeder.operations.report import Report
@@ -121,7 +123,7 @@ def _obstacles(context: StackContext) -> Iterator[str]:
         yield stack.protection
     if stack.status.startswith("DELETE_"):
         return  # its queue and workers may be deleted already
-    active = list(_active_jobs(context))
+    active = [*_active_bakes(context), *_active_jobs(context)]
     if active:
         others = f" and {len(active) - 1} more" if len(active) > 1 else ""
         yield f"job {active[0]}{others} is running: wait for its end, or run `seeder cancel {active[0]}`"
@@ -131,6 +133,18 @@ def _obstacles(context: StackContext) -> Iterator[str]:
             counts = f"{depth.waiting:,} messages waiting, {depth.hidden:,} in progress"
             purge = f"aws sqs purge-queue --region {stack.region} --queue-url {url}"
             yield f"workers are active: {counts}; wait until both are 0, or run `{purge}`"
+
+
+def _active_bakes(context: StackContext) -> Iterator[str]:
+    """The ids of bake jobs that are planned or running, the newest first."""
+    sources, depth_of = context.stores.sources, cache(lambda url: queue_depth(url, context.stack.region))
+    for name in sorted(bakes(sources), key=begun, reverse=True):
+        try:
+            seen = bake_progress(load_bake(sources, name), sources, depth_of, utcnow())
+        except (MissingObject, MessageError):
+            continue  # interrupted at its start, removed, damaged, or of another version
+        if seen.state not in ENDED:
+            yield name
 
 
 def _active_jobs(context: StackContext) -> Iterator[str]:

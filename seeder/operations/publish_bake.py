@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
-from seeder.cache.fence import seconds_remaining
+from seeder.cache.fence import seconds_remaining, settled
 from seeder.cache.prepare_job import prepare
 from seeder.cache.query import TileQuery
+from seeder.cache.rerender import StoredTiles
 from seeder.cache.stale import History
 from seeder.cache.stored import StoredFilter
 from seeder.jobs.bake_ledger import (
@@ -24,23 +26,33 @@ from seeder.jobs.bake_ledger import (
     read_receipts,
 )
 from seeder.jobs.bake_messages import BakeMessage
-from seeder.jobs.ledger import cancelled, load_job
+from seeder.jobs.bake_parts import forget_lost
+from seeder.jobs.ledger import load_job
 from seeder.jobs.plan import Plan
 from seeder.jobs.status import FINAL
 from seeder.operations.jobs import job_progress
-from seeder.operations.renew import list_stored_tiles, renew
-from seeder.operations.run import RunOptions
+from seeder.operations.renew import end_renewal, list_stored_tiles
 from seeder.operations.update import UpdateContext, UpdateOptions, UpdateTask
-from seeder.workers.bake_part import BakeWorker, PlannedBake, remaining
+from seeder.workers.bake_part import BakeWorker, PlannedBake, is_over, remaining
 from tiler import timing
-from tiler.errors import BadInput, MissingObject, Superseded, UnknownLayer
+from tiler.errors import (
+    BadInput,
+    CatalogError,
+    MissingObject,
+    NewerMetadata,
+    SourceReadError,
+    StoreError,
+    Superseded,
+    UnknownLayer,
+)
 from tiler.ingest.baked_parts import BakedPart, Summary
 from tiler.ingest.drafts import baked_layer, publish, with_format
 from tiler.ingest.existing import current_layer
 from tiler.keys import index_key
 from tiler.layers.catalog import Layer, load_layer
+from tiler.layers.history import publications
 from tiler.settings import Settings
-from tiler.storage.store import Stores
+from tiler.storage.store import Store, Stores
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,10 +69,13 @@ def take_step(worker: BakeWorker, settings: Settings, message: BakeMessage, *, l
     Raises:
         TilerError, MemoryError: it must be tried again; not by a part in its `last` try.
     """
+    try:
+        planned = worker.planned(message.job)
+    except MissingObject:
+        return Step("dropped", f"there is no bake job {message.job}")
     if message.kind == "part":
         result = worker.bake(message, last=last)
         return Step(result.fate, result.why)
-    planned = worker.planned(message.job)
     if message.kind == "publish":
         following = publish_bake(planned, worker.stores)
         worker.send(following, 0)
@@ -75,14 +90,14 @@ def take_step(worker: BakeWorker, settings: Settings, message: BakeMessage, *, l
 def publish_bake(planned: PlannedBake, stores: Stores) -> list[BakeMessage]:
     """Publish a baked layer; returns the messages to send next. Harmless to repeat.
 
-    If some parts lack a receipt after all, these are baked first. A job whose layer was published meanwhile, or that
-    has no valid pixel, ends.
+    If some parts lack a receipt after all, or were removed, these are baked first. A job whose layer was published
+    meanwhile, or that has no valid pixel, ends.
 
     Raises:
         StoreError, MessageError: something cannot be read or stored.
     """
     job, plan, sources = planned.job, planned.plan, stores.sources
-    if load_end(sources, job.id) or cancelled(sources, job.ledger):
+    if load_end(sources, job.id) or is_over(sources, job):
         return []
     done = {place for place, _ in done_parts(sources, job.id)}
     left = list(remaining(job.id, plan, done))
@@ -98,12 +113,26 @@ def publish_bake(planned: PlannedBake, stores: Stores) -> list[BakeMessage]:
         layer, _ = with_format(layer, current_layer(sources, job.layer, repair=True), sources)
         publish(layer, plan.listed, replace(stores, url=job.url), plan.current)
     except Superseded as error:
-        put_end(sources, job.id, End("superseded", str(error)))
+        put_end(sources, job.id, End("superseded", _replaced(job, sources) or str(error)))
         return []
+    except (StoreError, SourceReadError, CatalogError):
+        if not forget_lost(job, sources):
+            raise
+        return list(remaining(job.id, plan, {place for place, _ in done_parts(sources, job.id)}))
     except BadInput as error:
         put_end(sources, job.id, End("failed", str(error)))
         return []
     return [BakeMessage("renew", job.id)]
+
+
+def _replaced(job: BakeJob, sources: Store) -> str:
+    """The reason why a job that published its layer is superseded; empty if it did not."""
+    with suppress(CatalogError, MissingObject, NewerMetadata, UnknownLayer):
+        layer = load_layer(sources, job.layer)
+        known = {each.revision for each in publications(sources, job.layer, layer.revision, lambda: "")}
+        if job.revision in {layer.previous, *known} - {layer.revision}:
+            return f"layer {job.layer} was published, and is at revision {layer.revision} now"
+    return ""
 
 
 def renew_after_bake(job: BakeJob, stores: Stores, settings: Settings) -> int | None:
@@ -116,7 +145,7 @@ def renew_after_bake(job: BakeJob, stores: Stores, settings: Settings) -> int | 
         StoreError, QueueError, BadCloud: a store, a queue or CloudFront does not answer.
     """
     sources = stores.sources
-    if load_end(sources, job.id) or cancelled(sources, job.ledger):
+    if load_end(sources, job.id) or is_over(sources, job):
         return None
     try:
         return _next_step(job, replace(stores, url=job.url), settings)
@@ -143,19 +172,17 @@ def _next_step(job: BakeJob, stores: Stores, settings: Settings) -> int:
     if seconds := seconds_remaining(layer, stores):
         return math.ceil(seconds)
     task = UpdateTask(StoredFilter(layer), UpdateContext(stores, settings, UpdateOptions(cdn=job.cdn)))
-    sent = load_renewal(stores.sources, job.id)
-    if sent is None:
-        sent = tuple(_send(job, task, settings))
-        put_renewal(stores.sources, job.id, sent)
-    if not all(_is_done(name, task, settings) for name in sent):
+    sent = load_renewal(stores.sources, job.id) or ()
+    if not all(_is_done(name, job, task) for name in sent):
         return _pause(layer, stores)
-    result = renew(task, RunOptions(job.queue, wait=False), History.of(layer, stores))
-    if any(run.messages for run in result.runs):  # tiles that were stored meanwhile
-        put_renewal(stores.sources, job.id, [*sent, *(run.tally.job for run in result.runs)])
+    stored_tiles = list_stored_tiles(task, History.of(layer, stores, settled(layer, stores)))
+    more = [*_send_changed(job, stored_tiles, task), *(() if sent else _send_first(job, task))]
+    if more:
+        put_renewal(stores.sources, job.id, [*sent, *more])
         return _pause(layer, stores)
-    if result.passed:
+    if end_renewal(task, stored_tiles).passed:
         raise _Ended("done")
-    raise _Ended("failed", f"some tiles were not removed: run `seeder refresh {layer.id}`")
+    raise _Ended("failed", f"some tiles were not removed: run `seeder resume {job.id}`")
 
 
 def _published(job: BakeJob, stores: Stores) -> Layer:
@@ -173,39 +200,55 @@ def _published(job: BakeJob, stores: Stores) -> Layer:
     return layer
 
 
-def _is_done(name: str, task: UpdateTask, settings: Settings) -> bool:
-    """Whether a job for tiles is done.
+def _is_done(name: str, job: BakeJob, task: UpdateTask) -> bool:
+    """Whether a job for tiles is done; that of the first tiles is not waited for.
 
     Raises:
         _Ended: it ended otherwise.
     """
+    sources = task.stores.sources
+    if job.first and name == job.first.job:
+        return True
     try:
-        seen = job_progress(load_job(task.stores.sources, name, listed=False), task.stores.sources, settings)
+        seen = job_progress(load_job(sources, name, listed=False), sources, task.context.settings)
     except MissingObject:
         return True
+    if seen.state == "superseded":
+        raise _Ended("superseded", seen.why)
     if seen.state in FINAL and seen.state != "done":
-        raise _Ended("failed", f"job {name} {seen.state}: run `seeder refresh {task.layer.id}` to render its tiles")
+        raise _Ended("failed", f"job {name} {seen.state}: run `seeder resume {job.id}` to render the rest of its tiles")
     return seen.state == "done"
 
 
-def _send(job: BakeJob, task: UpdateTask, settings: Settings) -> Iterator[str]:
-    """Send the stored tiles that changed, and the first tiles; yields the ids of jobs to wait for."""
+def _send_changed(job: BakeJob, stored_tiles: StoredTiles, task: UpdateTask) -> Iterator[str]:
+    """Send the stored tiles that changed; yields the ids of their jobs.
+
+    Raises:
+        _Ended: there are some, and no queue for them.
+    """
+    if not job.queue and (tiles := stored_tiles.rendered):
+        layer = task.layer.id
+        why = f"no queue for tiles is known: run `seeder refresh {layer}` to render {tiles:,} stored tiles again"
+        raise _Ended("failed", f"layer {layer} was published, but {why}")
+    for plan in stored_tiles.plans(task.stores):
+        yield _sent(plan, job, task)
+
+
+def _send_first(job: BakeJob, task: UpdateTask) -> Iterator[str]:
+    """Send the first tiles, if there are any; yields the id of their job."""
+    if job.first and job.queue:
+        yield _sent(first_tiles(job, task.layer, task.stores), job, task)
+
+
+def _sent(plan: Plan, job: BakeJob, task: UpdateTask) -> str:
+    """Send a plan to the queue for tiles, unless it is there; returns its job."""
     from seeder.workers.fanout import send  # noqa: PLC0415 - boto3 takes a third of a second
     from seeder.workers.sqs import SqsQueue  # noqa: PLC0415 - as above
 
-    queue = SqsQueue.open(job.queue, settings.s3.region) if job.queue else None
-
-    def sent(plan: Plan) -> str:
-        assert queue, "a job without a queue for tiles has none to send"
-        if len(plan.done) < plan.blocks:
-            send(plan, queue, task.stores, progress=lambda _: None, most=job.most)
-        return plan.job.id
-
-    if queue:
-        stored_tiles = list_stored_tiles(task, History.of(task.layer, task.stores))
-        yield from map(sent, stored_tiles.plans(task.stores))
-        if job.first:
-            sent(first_tiles(job, task.layer, task.stores))
+    if len(plan.done) < plan.blocks:
+        queue = SqsQueue.open(job.queue, task.context.settings.s3.region)
+        send(plan, queue, task.stores, progress=lambda _: None, most=job.most)
+    return plan.job.id
 
 
 def first_tiles(job: BakeJob, layer: Layer, stores: Stores) -> Plan:

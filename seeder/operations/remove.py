@@ -10,7 +10,8 @@ from typing import Any
 
 from seeder.cache.fence import fence
 from seeder.cache.purge import purge
-from seeder.jobs.bake_ledger import bake_key, bakes
+from seeder.jobs.bake_ledger import bakes_of, delete_bakes, ledger_of
+from seeder.jobs.bake_parts import parts_in_use
 from seeder.jobs.ledger import jobs, layer_of
 from seeder.operations.cdn import CdnInvalidation
 from seeder.operations.kept_uploads import unused_uploads
@@ -91,8 +92,8 @@ def sizes_json(sizes: Mapping[str, tuple[int, int]]) -> dict[str, dict[str, int]
 
 def shares(layer: str, stores: Stores) -> tuple[Share, ...]:
     """All objects of a layer, by kind."""
-    known = tuple(job_key(job, "") for job in jobs(stores.sources) if layer_of(job) == layer)
-    known += tuple(bake_key(job, "") for job in bakes(stores.sources) if layer_of(job) == layer)
+    own = [job for job in jobs(stores.sources) if layer_of(job) == layer]
+    known = tuple(job_key(job, "") for job in (*own, *map(ledger_of, bakes_of(stores.sources, layer))))
     return (
         Share("tiles", stores.tiles, (layer_prefix(layer),)),
         Share("sources", stores.sources, (sources_prefix(layer),)),
@@ -113,10 +114,11 @@ def old_revisions(layer: str, stores: Stores, now: datetime) -> tuple[Share, ...
         name for name in sorted(others) if stores.sources.has(revision_key(layer, name))
     ]  # else an ingest is writing it
     before = now - timedelta(seconds=timing.BAKE_SECONDS) - fence(stores.tiles)  # a bake may be about to name others
+    in_use = parts_in_use(layer, stores.sources)  # first: a bake job may be published meanwhile
     names = set(revisions(stores.sources, layer)) - set(old)
     kept = list(filter(None, (load_revision(stores.sources, layer, name) for name in names)))
     pyramids = [each.bake for each in kept if isinstance(each.bake, Pyramid)]
-    parts = frozenset(unnamed(layer, stores.sources, pyramids, before))
+    parts = frozenset(unnamed(layer, stores.sources, pyramids, before)) - in_use
     kinds = [
         Share("sources", stores.sources, tuple(f"{sources_prefix(layer)}{name}/" for name in old)),
         Share("parts", stores.sources, (parts_prefix(layer), shards_prefix(layer)), parts),
@@ -207,11 +209,14 @@ def _measured(layer: str, context: UpdateContext, kinds: tuple[Share, ...]) -> R
 
 
 def stop_rendering(layers: Sequence[str], stores: Stores, report: Report, *, hurry: bool = False) -> None:
-    """Remove the metadata of layers and wait until no worker renders them any more.
+    """Remove the metadata of layers and of their bake jobs; wait until no worker renders them any more.
 
     Raises:
         Superseded: a layer was ingested again meanwhile.
     """
+    for layer in layers:
+        if bakes := bakes_of(stores.sources, layer):
+            delete_bakes(stores.sources, bakes)
     stores.sources.delete(map(index_key, layers))
     stores.tiles.delete(map(tilejson_key, layers))
     if not hurry:

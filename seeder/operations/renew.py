@@ -130,11 +130,19 @@ def renew(task: UpdateTask, run_options: RunOptions, history: History | None = N
     runs = tuple(_run_plans(task, stored_tiles, run_options, since))
     if not all(run.passed for run in runs):
         return RenewResult(task.layer, stored_tiles, runs)
+    return RenewResult(task.layer, stored_tiles, runs, end_renewal(task, stored_tiles, since))
+
+
+def end_renewal(task: UpdateTask, stored_tiles: StoredTiles, since: datetime | None = None) -> RemovedTiles:
+    """Remove uncovered tiles once all others are rendered, then `finish`.
+
+    Raises:
+        Superseded, StoreError, QueueError: see `renew`.
+    """
     check_current(task)
     purged = delete_tiles(task, stored_tiles.uncovered(), None)
     done = RemovedTiles(task.layer, purged, stored_tiles.cost, uncovered=True)
-    removed = finish(task, done, since, _few(task, stored_tiles))
-    return RenewResult(task.layer, stored_tiles, runs, removed)
+    return finish(task, done, since, _few(task, stored_tiles))
 
 
 def _few(task: UpdateTask, stored_tiles: StoredTiles) -> TileSets | None:

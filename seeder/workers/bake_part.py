@@ -14,6 +14,7 @@ from seeder.jobs.bake_ledger import (
     claim_build,
     failed_parts,
     has_receipts,
+    is_recorded,
     load_bake,
     load_scenes,
     put_failure,
@@ -25,7 +26,7 @@ from seeder.jobs.bake_messages import BakeMessage
 from seeder.jobs.ledger import Stop, cancelled, load_run, stop
 from seeder.workers.breaker import reason_to_stop
 from tiler import keys, timing
-from tiler.errors import BadSource, NoRoom, OutOfMemory, SourceReadError, Superseded, WorkerDied
+from tiler.errors import BadSource, NoRoom, OutOfMemory, SourceReadError, Superseded, TilerError, WorkerDied
 from tiler.ingest.bake import Bake
 from tiler.ingest.bake_plan import BakePlan, OneRaster, narrowed
 from tiler.ingest.baked_parts import BakedPart
@@ -44,12 +45,9 @@ Fate = Literal[
     "known",  # it had a receipt already
     "failed",
     "dropped",  # the job was stopped or superseded
-    "left",  # to workers with the build of GDAL that bakes the job
 ]
 Send = Callable[[Iterable[BakeMessage], int], object]  # takes messages, and the seconds until they can be received
 
-FAULTS = (BadSource, SourceReadError, NoRoom, OutOfMemory, MemoryError, WorkerDied)  # of a part, that a retry may cure
-OTHER_BUILD_SECONDS = 30  # until a message that a worker of another build received can be received again
 KNOWN = 4  # bake jobs whose plan a worker keeps
 
 
@@ -57,8 +55,22 @@ class Interrupted(Exception):
     """The worker was told to stop in the middle of a part."""
 
 
+class OtherBuild(TilerError):
+    """Workers of another build bake the parts of a job, which must not be mixed with this one's."""
+
+    def __init__(self, job: str, wanted: str) -> None:
+        super().__init__(
+            f"bake job {job} is baked by workers with {wanted}, and this one has {build()}: start such workers, "
+            f"or run `seeder cancel {job}` and start the bake again"
+        )
+
+
 class OutOfTime(Exception):
     """A part cannot be baked before the process is ended."""
+
+
+# faults of a part that a retry may cure
+FAULTS = (BadSource, SourceReadError, NoRoom, OutOfMemory, MemoryError, WorkerDied, OtherBuild)
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +146,7 @@ class BakeWorker:
         planned, place = self.planned(message.job), message.place
         try:
             why = self._stale(planned)
-            return PartResult("dropped", why) if why else self._recorded(planned, message, place)
+            return PartResult("dropped", why) if why else self._recorded(planned, place)
         except Superseded as error:
             return PartResult("dropped", str(error))
         except OutOfTime:
@@ -144,14 +156,11 @@ class BakeWorker:
                 return self._fail(planned, place, str(error) or "it ran out of memory")
             raise
 
-    def _recorded(self, planned: PlannedBake, message: BakeMessage, place: Place) -> PartResult:
+    def _recorded(self, planned: PlannedBake, place: Place) -> PartResult:
         """Bake a part that has no receipt, put one, and go on."""
         if read_receipt(self.sources, planned.job.id, place) is not None:
             self.go_on(planned, place)
             return PartResult("known")
-        if planned.build != build():
-            self.send([message], OTHER_BUILD_SECONDS)
-            return PartResult("left", f"workers with {planned.build} bake this job, and this one has {build()}")
         start = time.monotonic()
         baked = self._bake(planned, place)
         seconds = round(time.monotonic() - start, 3)
@@ -167,8 +176,8 @@ class BakeWorker:
     def _stale(self, planned: PlannedBake) -> str:
         """The reason to drop a message, or nothing."""
         job = planned.job
-        if cancelled(self.sources, job.ledger):
-            return f"bake job {job.id} was stopped"
+        if why := is_over(self.sources, job):
+            return why
         if self.sources.version(keys.index_key(job.layer)) != planned.plan.current:
             return f"layer {job.layer} was published meanwhile"
         return ""
@@ -176,6 +185,8 @@ class BakeWorker:
     def _bake(self, planned: PlannedBake, place: Place) -> BakedPart:
         """Bake a part."""
         job, plan = planned.job, planned.plan
+        if planned.build != build():
+            raise OtherBuild(job.id, planned.build)
         if place not in plan.tiers[place.tier]:
             return BakedPart(place)
         below = self._below(planned, place)
@@ -222,8 +233,8 @@ class BakeWorker:
                 raise OutOfTime
             if now - checked > timing.REVISION_CHECK_SECONDS:
                 checked = now
-                if cancelled(self.sources, job.ledger):
-                    raise Superseded(f"bake job {job.id} was stopped")
+                if why := is_over(self.sources, job):
+                    raise Superseded(why)
 
         return advance
 
@@ -237,6 +248,13 @@ class BakeWorker:
         if why:
             stop(self.sources, job.ledger, Stop(f"{why}; the last one: {error}", asked=False))
         return PartResult("failed", error)
+
+
+def is_over(sources: Store, job: BakeJob) -> str:
+    """The reason why workers must not go on with a job, or nothing."""
+    if cancelled(sources, job.ledger):
+        return f"bake job {job.id} was stopped"
+    return "" if is_recorded(sources, job.id) else f"bake job {job.id} was removed"
 
 
 def build() -> str:

@@ -148,6 +148,8 @@ def settle(queue: SqsQueue, delivery: Delivery, result: object) -> None:
     try:
         if not isinstance(result, Redeliver):
             queue.delete(delivery)
+        elif not result.tried:
+            _release(queue, [delivery])
         elif not (is_spent(delivery) and bury(lambda: queue, delivery)):
             queue.hide(delivery.handle, result.seconds)
     except TilerError as error:

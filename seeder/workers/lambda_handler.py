@@ -32,9 +32,10 @@ Event = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Redeliver:
-    """The result of a failed message: redeliver it after `seconds`."""
+    """The result of a failed message: redeliver it after `seconds`. Unless `tried`, the delivery does not count."""
 
     seconds: int
+    tried: bool = True
 
 
 class Context(Protocol):

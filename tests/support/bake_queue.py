@@ -2,46 +2,95 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import count
 from random import Random
+from typing import Any
+from unittest.mock import patch
 
-from seeder.jobs.bake_ledger import BakeJob, digest_of, done_parts, new_id, put_bake
+from seeder.bakes.handle import handle
+from seeder.jobs.bake_ledger import BakeJob, delete_failures, digest_of, new_id, put_bake
 from seeder.jobs.bake_messages import BakeMessage
 from seeder.jobs.status import utcnow
-from seeder.operations.publish_bake import take_step
-from seeder.workers.bake_part import BakeWorker, remaining
+from seeder.operations.bake import next_messages, reopened
+from seeder.workers.bake_part import BakeWorker
+from seeder.workers.lambda_handler import Redeliver
+from seeder.workers.turns import MAX_TRIES
 from tiler.ingest.bake_plan import BakePlan
 from tiler.settings import Settings
-from tiler.storage.store import Stores
+from tiler.storage.store import Store, Stores
+
+WRITES = ("put", "put_file", "delete")  # methods of a store that change it
 
 
 class Killed(BaseException):
     """The end of a worker in the middle of its work."""
 
 
+@contextmanager
+def killed(*at: int) -> Iterator[None]:
+    """Kill the worker at some writes to stores, counted from 0: before number n at 2 n, after it at 2 n + 1."""
+    numbers = count()
+
+    def deadly(write: Callable[..., Any]) -> Callable[..., Any]:
+        def deadly_write(*args: Any, **kwargs: Any) -> Any:
+            number = 2 * next(numbers)
+            if number in at:
+                raise Killed
+            answer = write(*args, **kwargs)
+            if number + 1 in at:
+                raise Killed
+            return answer
+
+        return deadly_write
+
+    with patch.multiple(Store, **{name: deadly(getattr(Store, name)) for name in WRITES}):
+        yield
+
+
 @dataclass
 class BakeQueue:
-    """Delivers messages in random order, some of them twice, and again if a worker is killed."""
+    """Delivers messages in random order, some of them twice, and again if a worker is killed or fails."""
 
-    random: Random
-    waiting: list[str] = field(default_factory=list)
-    delivered: int = 0
+    random: Random = field(default_factory=lambda: Random(0))
+    waiting: list[tuple[str, int]] = field(default_factory=list)  # bodies, and their earlier tries
+    dead: list[str] = field(default_factory=list)
+    fates: list[str] = field(default_factory=list)
+    duplicates: bool = True
 
     def send(self, messages: Iterable[BakeMessage], _delay: int = 0) -> None:
         """Send messages; some arrive twice."""
         for message in messages:
-            self.waiting += [message.encode()] * self.random.choice([1, 1, 1, 2])
+            number = self.random.choice([1, 1, 1, 2]) if self.duplicates else 1
+            self.waiting += [(message.encode(), 0)] * number
 
-    def work(self, stores: Stores, settings: Settings, *, most: int = 10_000) -> None:
-        """Work off all messages, each by a new worker."""
-        while self.waiting and self.delivered < most:
-            self.delivered += 1
-            text = self.waiting.pop(self.random.randrange(len(self.waiting)))
+    def lose(self) -> None:
+        """Lose a message."""
+        if self.waiting:
+            self.waiting.pop(self.random.randrange(len(self.waiting)))
+
+    def work(
+        self, stores: Stores, settings: Settings, *, most: int = 10_000, meanwhile: Callable[[int], object] = id
+    ) -> None:
+        """Work off all messages, each by a new worker; before number n, `meanwhile(n)` happens."""
+        for number in range(most):
+            meanwhile(number)
+            if not self.waiting:
+                return
+            body, tries = self.waiting.pop(self.random.randrange(len(self.waiting)))
             try:
-                take_step(BakeWorker(stores, self.send, 1), settings, BakeMessage.decode(text), last=False)
+                result = handle(BakeWorker(stores, self.send, 1), settings, body, tries + 1)
             except Killed:
-                self.waiting.append(text)
+                self.waiting.append((body, tries))
+                continue
+            if not isinstance(result, Redeliver):
+                self.fates.append(result.fate)
+            elif tries + 1 < MAX_TRIES or not result.tried:
+                self.waiting.append((body, tries + result.tried))
+            else:
+                self.dead.append(body)
 
 
 def recorded(plan: BakePlan, stores: Stores, queue: BakeQueue) -> BakeJob:
@@ -49,6 +98,17 @@ def recorded(plan: BakePlan, stores: Stores, queue: BakeQueue) -> BakeJob:
     now, name = utcnow(), plan.draft.id
     job = BakeJob(new_id(name, digest_of(now), now), name, plan.draft.revision, plan.dump(), stores.url, 0.05)
     put_bake(stores.sources, job, plan.dump_scenes())
-    done = {place for place, _ in done_parts(stores.sources, job.id)}
-    queue.send(remaining(job.id, plan, done))
+    queue.send(next_messages(job, plan, stores.sources))
     return job
+
+
+def resumed(job: BakeJob, stores: Stores, queue: BakeQueue) -> None:
+    """Go on with a job, as `seeder resume` does.
+
+    Raises:
+        BadOption: it is done, or superseded.
+    """
+    _, plan = reopened(job.id, stores.sources)
+    messages = next_messages(job, plan, stores.sources)
+    delete_failures(stores.sources, job.id)
+    queue.send(messages)

@@ -18,6 +18,7 @@ from seeder.operations.empty_stack import StackContext, empty_stack, plan_emptyi
 from seeder.select.blocks import Count
 from seeder.select.selection import Selection
 from tests.support.aws import MakeStack
+from tests.support.bake_jobs import bake_job, put
 from tests.support.door import fill
 from tests.support.layer_strategies import GLOBE
 from tests.support.layers import cog_key
@@ -39,6 +40,13 @@ def put_running_job(stores: Stores) -> str:
     put_job(stores.sources, job)
     put_plan(stores.sources, job.id, {3: Count(1, 1)})
     put_run(stores.sources, job.id, Run("", datetime.now(UTC), 1.0))
+    return job.id
+
+
+def put_running_bake(stores: Stores) -> str:
+    """Record a bake job that was started just now."""
+    job = put(stores.sources, bake_job("third", now=datetime.now(UTC)))
+    put_run(stores.sources, job.ledger, Run("", datetime.now(UTC), 1.0))
     return job.id
 
 
@@ -174,6 +182,11 @@ def begin(context: StackContext) -> StackContext:
     return context
 
 
+def begin_bake(context: StackContext) -> StackContext:
+    put_running_bake(context.stores)
+    return context
+
+
 @pytest.mark.parametrize(
     ("hinder", "why"),
     [
@@ -181,6 +194,7 @@ def begin(context: StackContext) -> StackContext:
         (send, r"1 messages waiting, 0 in progress"),
         (take, r"0 messages waiting, 1 in progress"),
         (bake, r"1 messages waiting, 0 in progress; .*purge-queue --region us-east-1 --queue-url \S+BakeQueue`"),
+        (begin_bake, r"job third-9f2c81aa-\w+\.\d+ is running: .* `seeder cancel third-9f2c81aa-"),
         (begin, r"job globe-\w+-\w+\.\d+ is running: .* `seeder cancel globe-"),
     ],
 )

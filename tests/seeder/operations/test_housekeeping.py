@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from seeder.cli.main import main
+from seeder.jobs.bake_ledger import End, bakes, put_end
 from seeder.jobs.expiry import delete_job, expired
 from seeder.jobs.ledger import (
     KEPT,
@@ -33,6 +34,7 @@ from seeder.operations.housekeeping import tidy
 from seeder.operations.report import Report
 from seeder.select.blocks import Count
 from seeder.select.selection import Selection
+from tests.support.bake_jobs import bake_all, bake_job, put
 from tests.support.effort import examples
 from tests.support.layer_strategies import GLOBE
 from tests.support.site import Spy
@@ -189,13 +191,28 @@ def test_expiry_deletes_expired_jobs_and_no_other_object(past: list[Past]) -> No
     assert {pair for pair in known if pair[0] == GLOBE.revision} <= kept, "the empty tiles of a selection are forgotten"
 
 
-def test_without_old_jobs_expiry_takes_one_request() -> None:
+@pytest.mark.parametrize("end", [End("done"), End("failed"), None])
+def test_a_silent_bake_job_expires_after_90_days(end: End | None) -> None:
+    store, start = memory(), datetime.now(UTC) - 100 * DAY
+    old, young = (put(store, bake_job("globe", now=begun)) for begun in (start, datetime.now(UTC) + DAY))
+    bake_all(store, old)
+    if end:
+        put_end(store, old.id, end)
+    assert list(expired(store, datetime.now(UTC) + 89 * DAY)) == []  # its receipts are younger than its id
+    gone = datetime.now(UTC) + 90 * DAY + timedelta(hours=1)
+    assert list(expired(store, gone)) == [old.ledger]
+    delete_job(store, old.ledger)
+    assert bakes(store) == [young.id]
+    assert list(expired(store, gone)) == []
+
+
+def test_without_old_jobs_expiry_takes_two_requests() -> None:
     spy = Spy(memory())
     for days in range(5):
         Past(begun=NOW - days * DAY).put(cast(Store, spy))
     spy.seen.clear()
     assert list(expired(cast(Store, spy), NOW)) == []
-    assert len(spy.seen) == 1
+    assert len(spy.seen) == 2
 
 
 def test_the_name_of_an_expired_job_is_refused_with_the_reason() -> None:

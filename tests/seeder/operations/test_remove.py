@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
 
 from seeder.cache import cloudfront
+from seeder.jobs.bake_ledger import BakeJob, bake_key, bakes, is_recorded
 from seeder.jobs.ledger import put_job, put_plan
 from seeder.jobs.messages import Job, Spec
 from seeder.operations import remove as module
@@ -22,6 +23,7 @@ from seeder.operations.remove import (
 from seeder.operations.update import UpdateContext, UpdateOptions
 from seeder.select.blocks import Count
 from seeder.select.selection import Selection
+from tests.support.bake_jobs import bake_all, bake_job, put
 from tests.support.door import fill
 from tests.support.layer_strategies import GLOBE
 from tests.support.layers import cog_key
@@ -37,6 +39,30 @@ REVISIONS = ("aaaa", "bbbb", "cccc", "dddd")  # the last one is current
 NOW = datetime(2026, 11, 3, tzinfo=UTC)
 TILES = [f"globe/3/{x}/{y}.png" for x in range(5) for y in range(7)]
 CDN = UpdateOptions(hurry=True, cdn="E2ABCDEF")
+
+
+def put_bake_jobs(stores: Stores) -> list[BakeJob]:
+    """Bake jobs of both layers."""
+    jobs = [put(stores.sources, bake_job(name)) for name in ("globe", "globe-2")]
+    for job in jobs:
+        bake_all(stores.sources, job)
+    return jobs
+
+
+def test_the_bake_jobs_of_a_layer_go_first(context: UpdateContext, monkeypatch: pytest.MonkeyPatch) -> None:
+    removed, other = put_bake_jobs(context.stores)
+    sources, seen = context.stores.sources, []
+
+    def wait(seconds: float) -> Iterator[float]:
+        seen.append((is_recorded(sources, removed.id), is_recorded(sources, other.id)))
+        yield seconds
+
+    monkeypatch.setattr("seeder.operations.update.countdown", wait)
+    planned = plan_removal("globe", context)
+    assert remove("globe", context).sizes == planned.sizes
+    assert seen == [(False, True)]
+    assert bakes(sources) == [other.id]
+    assert sources.empty(bake_key(removed.id, ""))
 
 
 @pytest.fixture

@@ -9,8 +9,10 @@ from click.testing import CliRunner
 
 from seeder.cli.main import main
 from seeder.jobs.ledger import jobs
+from seeder.jobs.status import utcnow
 from seeder.serve import events
 from seeder.serve.events import SHOWN, Feed
+from tests.support.bake_jobs import bake_all, bake_job, put
 from tests.support.clock import Clock
 from tiler import timing
 from tiler.storage.store import Store, open_store
@@ -40,6 +42,15 @@ def test_who_asks_at_once_is_told_the_same_and_a_new_job_after_a_pause(sources: 
     clock.now += timing.POLL_SECONDS
     (job,) = watched.snapshot()["jobs"]
     assert (job["state"], job["done"], job["failed"]) == ("done", job["tiles"], 0)
+
+
+def test_bake_jobs_are_no_jobs_for_tiles(sources: Store, clock: Clock) -> None:
+    bake_all(sources, put(sources, bake_job("alps", now=utcnow())))
+    seed("0-3")
+    clock.now += timing.POLL_SECONDS
+    (job,) = Feed(sources, lambda _: None).snapshot()["jobs"]
+    assert job["state"] == "done"
+    assert [job["job"]] == jobs(sources)
 
 
 def test_a_look_that_takes_long_is_rarely_taken(sources: Store, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
