@@ -152,8 +152,8 @@ def refresh(
     the stored tiles that differ in place, and complete zooms with at least half of their tiles stored. Then remove
     the tiles that the layer no longer covers. Without any of these, re-render stale tiles only.
 
-    With --queue sqs, workers bake the rasters, publish the layer and re-render its tiles, if the stack has a bake
-    queue. The command returns when all is sent.
+    With --queue sqs, workers of a stack bake the rasters, publish the layer and re-render its tiles. The command
+    returns when all is sent.
 
     \b
     Examples:
