@@ -13,12 +13,13 @@ from seeder.cli.bake_job import print_or_follow, typed_queue
 from seeder.cli.common import json_option, located
 from seeder.cli.completion import layer_argument
 from seeder.cli.grouping import command, complete_file, option
-from seeder.cli.ingest import raster_options
 from seeder.cli.ingested import print_ingested
 from seeder.cli.messages import count_of_tiles, guarded, say_next, typed_place
+from seeder.cli.raster_options import raster_options
 from seeder.cli.run_job import MakeRunOptions, follow_flags
 from seeder.cli.scenes import MakeSources, scene_options
 from seeder.cli.scratch import scratch_option
+from seeder.cli.seed import BudgetArguments, budget_flags
 from seeder.cli.update_tiles import (
     UpdateArguments,
     UpdateReport,
@@ -124,6 +125,7 @@ def _change(name: str, text: str) -> Callable[[Callable[..., None]], Callable[..
 @guarded
 @located
 @partial(confirmed_update_flags, wait_help=WAIT_HELP)
+@budget_flags
 @follow_flags("local")
 @raster_options
 @scene_options
@@ -138,6 +140,7 @@ def refresh(
     make_sources: MakeSources,
     scratch: str,
     update_arguments: Callable[..., UpdateArguments],
+    budget_arguments: BudgetArguments,
     run_options: MakeRunOptions,
     as_json: bool,
     settings: Settings,
@@ -149,8 +152,8 @@ def refresh(
     the stored tiles that differ in place, and complete zooms with at least half of their tiles stored. Then remove
     the tiles that the layer no longer covers. Without any of these, re-render stale tiles only.
 
-    With --queue sqs, workers of a stack with a bake queue bake the rasters, publish the layer and re-render its tiles:
-    the command returns when all is sent.
+    With --queue sqs, workers bake the rasters, publish the layer and re-render its tiles. The command returns when all
+    is sent. A stack without a bake queue only renders.
 
     \b
     Examples:
@@ -170,7 +173,7 @@ def refresh(
 
     how, scene_changes = run_options(settings, ""), SceneChanges(add, replace, drop)
     by_workers = bool((source or changes or scene_changes) and settings.bake_queue and typed_queue())
-    arguments = update_arguments(settings, follows=by_workers)
+    arguments = update_arguments(settings, follows=by_workers).within(budget_arguments(by_workers=by_workers))
     stores = Stores.open(settings, create=not arguments.dry_run)
     staging = Staging(scratch, settings.temporary)
     sources = make_sources(source, partial(Uploads, layer, stores.sources, staging, how.processes, arguments.dry_run))

@@ -33,7 +33,7 @@ def unused_uploads(layer: str, sources: Store, kept: Iterable[Layer], before: da
 
 
 def _addresses_of(layer: Layer, sources: Store) -> Iterator[str]:
-    """The addresses of a revision's scenes, or of its raster."""
+    """The addresses of a revision's scenes, or of a virtual layer's raster: a baked one is not read again."""
     yield layer.source
     if layer.scenes:
         key = scenes_key(layer.id, layer.revision)

@@ -215,7 +215,8 @@ def stop_rendering(layers: Sequence[str], stores: Stores, report: Report, *, hur
         Superseded: a layer was ingested again meanwhile.
     """
     for layer in layers:
-        delete_bakes(stores.sources, bakes_of(stores.sources, layer))
+        if bakes := bakes_of(stores.sources, layer):
+            delete_bakes(stores.sources, bakes)
     stores.sources.delete(map(index_key, layers))
     stores.tiles.delete(map(tilejson_key, layers))
     if not hurry:

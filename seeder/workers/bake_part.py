@@ -26,16 +26,7 @@ from seeder.jobs.bake_messages import BakeMessage
 from seeder.jobs.ledger import Stop, cancelled, load_run, stop
 from seeder.workers.breaker import reason_to_stop
 from tiler import keys, timing
-from tiler.errors import (
-    BadSource,
-    NoRoom,
-    OutOfMemory,
-    SourceReadError,
-    StoreError,
-    Superseded,
-    TilerError,
-    WorkerDied,
-)
+from tiler.errors import BadSource, QueueError, SourceReadError, StoreError, Superseded, TilerError
 from tiler.ingest.bake import Bake
 from tiler.ingest.bake_plan import BakePlan, OneRaster, narrowed
 from tiler.ingest.baked_parts import BakedPart
@@ -55,9 +46,11 @@ Fate = Literal[
     "known",  # it had a receipt already
     "failed",
     "dropped",  # the job was stopped or superseded
+    "left",  # to workers with the build of GDAL that bakes the job
 ]
 Send = Callable[[Iterable[BakeMessage], int], object]  # takes messages, and the seconds until they can be received
 
+OTHER_BUILD_SECONDS = 30  # until a message that a worker of another build received can be received again
 KNOWN = 4  # bake jobs whose plan a worker keeps
 
 
@@ -65,22 +58,8 @@ class Interrupted(Exception):
     """The worker was told to stop in the middle of a part."""
 
 
-class OtherBuild(TilerError):
-    """Workers of another build bake the parts of a job, which must not be mixed with this one's."""
-
-    def __init__(self, job: str, wanted: str) -> None:
-        super().__init__(
-            f"bake job {job} is baked by workers with {wanted}, and this one has {build()}: start such workers, "
-            f"or run `seeder cancel {job}` and start the bake again"
-        )
-
-
 class OutOfTime(Exception):
     """A part cannot be baked before the process is ended."""
-
-
-# faults of a part that a retry may cure
-FAULTS = (BadSource, SourceReadError, NoRoom, OutOfMemory, MemoryError, WorkerDied, OtherBuild)
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,28 +129,37 @@ class BakeWorker:
         before (`again`).
 
         Raises:
-            StoreError, QueueError, CatalogError, MessageError: the ledger or the queue does not answer.
-            TilerError, MemoryError: the part failed, and may be tried again.
+            CatalogError, MessageError, MissingObject: the plan cannot be read.
+            QueueError: the messages that follow were not sent.
+            Interrupted: the worker stops.
+            StoreError, TilerError, MemoryError: the part failed, and may be tried again; or the ledger did.
         """
         assert message.place, "a message of this kind has one"
         planned, place = self.planned(message.job), message.place
         try:
             why = self._stale(planned)
-            return PartResult("dropped", why) if why else self._recorded(planned, place, again=again or last)
+            if why:
+                return PartResult("dropped", why)
+            return self._recorded(planned, message, place, again=again or last)
         except Superseded as error:
             return PartResult("dropped", str(error))
         except OutOfTime:
             return self._fail(planned, place, OUT_OF_TIME)
-        except FAULTS as error:
+        except (Interrupted, QueueError):
+            raise
+        except (TilerError, MemoryError) as error:
             if last or isinstance(error, BadSource | SourceReadError):
                 return self._fail(planned, place, str(error) or "it ran out of memory")
             raise
 
-    def _recorded(self, planned: PlannedBake, place: Place, *, again: bool) -> PartResult:
+    def _recorded(self, planned: PlannedBake, message: BakeMessage, place: Place, *, again: bool) -> PartResult:
         """Bake a part that has no receipt, put one, and go on."""
         if read_receipt(self.sources, planned.job.id, place) is not None:
             self.go_on(planned, place)
             return PartResult("known")
+        if planned.build != build():
+            self.send([message], OTHER_BUILD_SECONDS)
+            return PartResult("left", f"workers with {planned.build} bake this job, and this one has {build()}")
         start = time.monotonic()
         baked = self._read(planned, place, again=again)
         seconds = round(time.monotonic() - start, 3)
@@ -211,8 +199,6 @@ class BakeWorker:
     def _bake(self, planned: PlannedBake, place: Place) -> BakedPart:
         """Bake a part."""
         job, plan = planned.job, planned.plan
-        if planned.build != build():
-            raise OtherBuild(job.id, planned.build)
         if place not in plan.tiers[place.tier]:
             return BakedPart(place)
         below = self._below(planned, place)
