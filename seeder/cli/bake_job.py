@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import json
-import sys
-import time
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import click
 from click.core import ParameterSource
 
-from seeder.cli.messages import duration, interruptible, say, say_next, table
+from seeder.cli.messages import duration, say, say_next, table
 from seeder.cli.progress import TerminalReport
+from seeder.cli.watching import watch_job
 from seeder.defaults import CORES
 from seeder.operations.report import Report
-from tiler import timing
 from tiler.errors import MessageError, MissingObject
 from tiler.settings import Settings
 
@@ -150,17 +149,9 @@ def watch_bake(name: str, sources: Store, settings: Settings, *, as_json: bool) 
     from seeder.jobs.bake_status import ENDED
     from seeder.operations.bake import progress_of
 
-    with interruptible("stopped watching; the job continues"):
-        while True:
-            start = time.monotonic()
-            seen = progress_of(name, sources, settings)
-            if not as_json and sys.stdout.isatty():
-                click.clear()
-            if seen.state in ENDED:
-                break
-            show_bake(seen, as_json=as_json)
-            time.sleep(max(timing.POLL_SECONDS, 2 * (time.monotonic() - start)))
-    show_bake(seen, as_json=as_json)
+    show = partial(show_bake, as_json=as_json)
+    look = partial(progress_of, name, sources, settings)
+    show(watch_job(look, lambda seen: seen.state in ENDED, show, as_json=as_json))
 
 
 def cancel_bake(name: str, sources: Store, *, as_json: bool) -> None:
