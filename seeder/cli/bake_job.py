@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from seeder.cli.run_job import RunArguments
     from seeder.jobs.bake_status import BakeProgress
     from seeder.operations.bake import BakeOptions, BakeSent
-    from tiler.ingest.examine import Approve
+    from tiler.ingest.examine import Approve, Examined, ExaminedScenes
     from tiler.ingest.ingest import Ingested
     from tiler.raster.options import Options
     from tiler.scenes.scene_list import SceneList
@@ -223,7 +223,7 @@ def typed_queue() -> str:
 
 
 def bake_by_workers(
-    rasters: str | SceneList,
+    rasters: str | SceneList | Examined | ExaminedScenes,
     layer: str,
     options: Options,
     settings: Settings,

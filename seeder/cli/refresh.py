@@ -19,6 +19,7 @@ from seeder.cli.raster_options import raster_options
 from seeder.cli.run_job import MakeRunOptions, follow_flags
 from seeder.cli.scenes import MakeSources, scene_options
 from seeder.cli.scratch import scratch_option
+from seeder.cli.seed import BudgetArguments, budget_flags
 from seeder.cli.update_tiles import (
     UpdateArguments,
     UpdateReport,
@@ -125,6 +126,7 @@ def _change(name: str, text: str) -> Callable[[Callable[..., None]], Callable[..
 @guarded
 @located
 @partial(confirmed_update_flags, wait_help=WAIT_HELP)
+@budget_flags
 @follow_flags("local")
 @raster_options
 @scene_options
@@ -139,6 +141,7 @@ def refresh(
     make_sources: MakeSources,
     scratch: str,
     update_arguments: Callable[..., UpdateArguments],
+    budget_arguments: BudgetArguments,
     run_options: MakeRunOptions,
     as_json: bool,
     settings: Settings,
@@ -171,7 +174,7 @@ def refresh(
 
     how, scene_changes = run_options(settings, ""), SceneChanges(add, replace, drop)
     by_workers = bool((source or changes or scene_changes) and settings.bake_queue and typed_queue())
-    arguments = update_arguments(settings, follows=by_workers)
+    arguments = update_arguments(settings, follows=by_workers).within(budget_arguments(by_workers=by_workers))
     stores = Stores.open(settings, create=not arguments.dry_run)
     staging = Staging(scratch, settings.temporary)
     sources = make_sources(source, partial(Uploads, layer, stores.sources, staging, how.processes, arguments.dry_run))

@@ -63,7 +63,7 @@ class Step:
     why: str = ""
 
 
-def take_step(worker: BakeWorker, settings: Settings, message: BakeMessage, *, last: bool) -> Step:
+def take_step(worker: BakeWorker, settings: Settings, message: BakeMessage, *, again: bool = False, last: bool) -> Step:
     """Handle a message of a bake job, and send the next ones. Harmless to repeat.
 
     Raises:
@@ -74,7 +74,7 @@ def take_step(worker: BakeWorker, settings: Settings, message: BakeMessage, *, l
     except MissingObject:
         return Step("dropped", f"there is no bake job {message.job}")
     if message.kind == "part":
-        result = worker.bake(message, last=last)
+        result = worker.bake(message, again=again, last=last)
         return Step(result.fate, result.why)
     if message.kind == "publish":
         following = publish_bake(planned, worker.stores)

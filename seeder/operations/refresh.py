@@ -278,12 +278,14 @@ def rollback(
 
 
 def _begun(plan: RenewPlan, context: UpdateContext) -> RenewPlan:
-    """Tell the estimate of a plan, and ask for confirmation if it was not given.
+    """Tell the estimate of a plan, check that it is within the budget, and ask for confirmation if it was not given.
 
     Raises:
-        BadOption: the number of tiles was not confirmed.
+        BadOption: it exceeds the budget, or the number of tiles was not confirmed.
     """
     context.report.ended(plan.estimate)
+    if plan.estimate:
+        context.options.budget.check(plan.estimate.update.dollars, "change fewer scenes")
     if not context.options.confirmed:
         context.report.confirm(plan.stored_tiles.rendered, "re-rendered")
     return plan

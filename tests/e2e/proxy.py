@@ -74,6 +74,7 @@ class Proxy:
         if not parts.hostname or not parts.port:
             raise ValueError(f"{upstream!r} names no host and port")
         self.requests: Counter[tuple[str, str]] = Counter()  # by method and kind of fault, or PASSED
+        self.targets: list[tuple[str, str]] = []  # method, and path with query or SQS's action, of each request
         self._upstream = (parts.hostname, parts.port)
         self._chance = random.Random(seed)
         self._faults: list[_Armed] = []
@@ -114,6 +115,7 @@ class Proxy:
         fault = self._strike(exchange.method, what)
         with self._guard:
             self.requests[exchange.method, fault.kind if fault else PASSED] += 1
+            self.targets.append((exchange.method, what))
         if fault is None or fault.kind == "delay":
             time.sleep(fault.seconds if fault else 0)
             self._pass(exchange)

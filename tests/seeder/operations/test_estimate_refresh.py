@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -118,8 +119,8 @@ def test_the_text_compares_this_refresh_with_everything(islands: Islands) -> Non
     os.utime(path, (OLD, OLD))  # a young file would be read again
     dry = islands.run("refresh", "isles", "--replace", path, "--dry-run").stdout.splitlines()
     lines = [line for line in dry if line.startswith(("this refresh: ", "everything: "))]
-    assert lines[0].startswith("this refresh: 1 changed scene, at most 1 part and ")
-    assert lines[1].startswith(f"everything: {COUNT} scenes, {COUNT} parts and ")
+    assert re.match(r"this refresh: 1 changed scene, at most 1 part \(\d+ MB\) and ", lines[0])
+    assert re.match(rf"everything: {COUNT} scenes, {COUNT} parts \(\d+ MB\) and ", lines[1])
     assert all(" s bake + " in line and line.endswith(" s render, $0") for line in lines)
     real = islands.run("refresh", "isles", "--replace", path).stdout.splitlines()
     assert [line for line in real if line in lines] == lines
@@ -201,3 +202,24 @@ def test_dollars_are_of_parts_tiles_and_paths_where_these_cost() -> None:
     queued = dollars(replace(here.settings, sources=sources, tiles=tiles), "https://sqs.test/queue")
     assert folders == 0 < with_parts < in_s3 < queued
     assert dollars(here.settings, cdn="E1") == 0.005
+
+
+def test_workers_of_a_queue_are_more_and_cost_more(islands: Islands, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TILER_BAKE_QUEUE", "https://sqs.test/bakes")
+    path = str(islands.scene("t", COUNT))
+    words = "--add", path, "--queue", "https://sqs.test/tiles"
+    few, many = (told(islands, *words, "--concurrency", number) for number in ("1", "100"))
+    assert few["everything"]["bake"] > many["everything"]["bake"]
+    assert many["update"]["dollars"] > told(islands, "--add", path)["update"]["dollars"] == 0
+    assert few["update"]["megabytes"] == many["update"]["megabytes"] > 0
+
+
+def test_a_refresh_above_the_most_dollars_is_not_begun(islands: Islands, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TILER_BAKE_QUEUE", "https://sqs.test/bakes")
+    path = str(islands.scene("t", COUNT))
+    before = files_under(islands.folder.parent)
+    words = "--add", path, "--queue", "https://sqs.test/tiles", "--max-cost", "0"
+    result = islands.run("refresh", "isles", *words, code=2)
+    assert "above --max-cost 0: change fewer scenes, or raise the limit" in result.stderr
+    assert files_under(islands.folder.parent) == before
+    islands.run("refresh", "isles", "--add", path, "--max-cost", "0")
