@@ -1,11 +1,12 @@
 """Small real bakes by workers: the product's, in processes, with scenes, parts and ledger on a server that is S3.
 
-Each part of the base has one scene in UTM in its middle. Workers are those of `seeder worker`: one part at a time, in
+Each part of the base has one scene in UTM, within a chunk. Workers are those of `seeder worker`: one part at a time, in
 one process. In SQS's place is a queue of this process.
 """
 
 from __future__ import annotations
 
+import heapq
 import os
 import shutil
 import time
@@ -42,7 +43,8 @@ from tiler.storage.store import Stores
 
 BASE = 14  # zoom of the bake
 CORNER = 132, 87  # first part of the base, in parts: around 8 east, 48 north
-SIDE = sized(3900, 300)  # pixels of a scene
+SIDE = sized(1900, 300)  # pixels of a scene
+MIDDLE = 4.5 / 8  # of a chunk, in sides of its part
 WORLD = 2 * 20037508.342789244  # metres
 SECONDS = 170  # until a run is given up
 BEYOND = 99  # tiers
@@ -113,18 +115,31 @@ class Measured:
         return max(0.0, sum(step.busy - step.cpu - step.idle for step in self.steps))
 
     @property
+    def quiet(self) -> float:
+        """Elapsed seconds if nobody else had used the machine: the same steps without their wait for a CPU."""
+        free, begin = [0.0] * self.setting.workers, 0.0
+        for tier in sorted({step.tier for step in self.steps}):
+            free = [max(begin, each) for each in free]
+            for step in self.steps:
+                if step.tier == tier:
+                    heapq.heapreplace(free, free[0] + step.busy - step.idle)
+            begin = max(free)
+            heapq.heapify(free)
+        return max(begin, (self.cpu + self.counts["cpu"]) / (os.cpu_count() or 1))
+
+    @property
     def requests(self) -> int:
         """Requests for all but the pixels of scenes."""
         return sum(self.counts[kind] for kind in ("get", "put", "list"))
 
 
 def write_scenes(folder: Path, number: int, driver: str) -> list[str]:
-    """Write scenes, each in the middle of a part; returns the names of their files."""
+    """Write scenes, each within a chunk of a part; returns the names of their files."""
     pixel, names = WORLD / 256 / 2**BASE, list[str]()
     side, size = 64 * 256 * pixel, pixel * 0.62  # metres of a part, and of a pixel on the ground
     for part in range(number):
         column, row = CORNER[0] + part % 4, CORNER[1] + part // 4
-        x, y = (column + 0.5) * side - WORLD / 2, WORLD / 2 - (row + 0.5) * side
+        x, y = (column + MIDDLE) * side - WORLD / 2, WORLD / 2 - (row + MIDDLE) * side
         (east,), (north,) = rasterio.warp.transform("EPSG:3857", "EPSG:32632", [x], [y])
         place = from_origin(east - size * SIDE / 2, north + size * SIDE / 2, size, size)
         names.append(f"{part:03}.{DRIVERS[driver]}")

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import count
 from pathlib import Path
 from typing import Any, cast
 from urllib.parse import parse_qs, unquote, urlsplit
@@ -37,7 +38,7 @@ class _State:
     guard: threading.Lock = field(default_factory=threading.Lock)
 
 
-_STATE = _State()
+_STATE, _NUMBERS = _State(), count()
 
 
 def _tag(data: bytes) -> str:
@@ -107,7 +108,7 @@ class Keeping(Bucket):
         self._body()
         self._count("put")
         if "uploads" in query:
-            name = f"upload{len(_STATE.uploads)}"
+            name = f"upload{next(_NUMBERS)}"
             _STATE.uploads[name] = {}
             self.answer(f"<InitiateMultipartUploadResult><UploadId>{name}</UploadId></InitiateMultipartUploadResult>"
                         .encode())  # fmt: skip

@@ -51,7 +51,6 @@ ENOUGH = 1.15  # times the shortest time that fewer workers may take
 BASE = 22  # zoom of the bakes
 RGB, PRICES = Pixels("uint8", 3), Prices()
 LONGEST = 900 - BAKE_MARGIN_SECONDS  # seconds that Lambda leaves for a part
-NOISE = 0.1  # the least share of the CPUs that is left for a run
 
 
 @dataclass(frozen=True)
@@ -215,14 +214,13 @@ def learned(one: Measured) -> Prices:
 
 
 def foreseen(one: Measured, prices: Prices) -> float:
-    """The seconds that the forecast has for a run, on as many CPUs as others left."""
+    """The seconds that the forecast has for a run on the CPUs of this machine."""
     setting = one.setting
     prices = replace(prices, lambda_first=setting.workers, bake_wait=prices.bake_wait * setting.latency / LATENCY)
     pixels = replace_jp2(RGB) if setting.driver != "GTiff" else RGB
     found = bake_forecast(one.work, pixels, Bakers(setting.workers, queued=True, processes=1), prices, in_s3=True)
     cpu = one.work.chunks * chunk_seconds(pixels) / prices.lambda_speed
-    left = max(NOISE, (os.cpu_count() or 1) - one.others)
-    return max(found.seconds, (cpu + one.counts["cpu"]) / left)
+    return max(found.seconds, (cpu + one.counts["cpu"]) / (os.cpu_count() or 1))
 
 
 def settings() -> Iterator[Setting]:
@@ -255,22 +253,22 @@ def validate() -> Iterator[str]:
     yield ""
 
     def rows() -> Iterator[list[str]]:
-        first = runs[0].seconds
+        first = runs[0].quiet
         for one in runs:
             setting, scenes = one.setting, one.counts["scene"] / one.work.parts
             model = foreseen(one, prices)
             alike = setting.driver == "GTiff" and setting.latency == LATENCY
             yield [
                 f"{DRIVERS[setting.driver]}, {1000 * setting.latency:.0f} ms", f"{setting.workers}",
-                f"{one.work.parts} + {one.work.overviews}", f"{one.seconds:.1f}", f"{model:.1f}",
-                f"{model / one.seconds:.2f}", share(first / setting.workers / one.seconds) if alike else "",
+                f"{one.work.parts} + {one.work.overviews}", f"{one.seconds:.0f}", f"{one.quiet:.1f}", f"{model:.1f}",
+                f"{model / one.quiet:.2f}", share(first / setting.workers / one.quiet) if alike else "",
                 f"{one.base_cpu / one.work.parts:.1f}", f"{one.waiting / one.parts:.1f}", f"{scenes:.0f}",
                 f"{one.requests / one.parts:.0f}", f"{one.others:.1f}",
             ]  # fmt: skip
 
     yield from table(
-        "scenes and latency, workers, parts, measured s, forecast, ratio, efficiency, CPU s a base part, "
-        "s waiting a part, GETs of scenes a base part, other requests a part, CPUs that others used",
+        "scenes and latency, workers, parts, measured s, without others s, forecast s, ratio, efficiency, "
+        "CPU s a base part, s waiting a part, GETs of scenes a base part, other requests a part, CPUs that others used",
         rows(),
     )
 

@@ -80,21 +80,15 @@ class Bakery:
         told: dict[str, Any] = json.loads(done.stdout)
         return told
 
-    def until(self, job: str, *states: str, within: float = 60.0) -> dict[str, Any]:
-        """Wait for one of some states of a bake job."""
-        end = time.monotonic() + within
-        while (told := self.status(job))["state"] not in states:
-            assert time.monotonic() < end, (told, self.bake.logs()[-3000:])
-            time.sleep(0.3)
-        return told
-
-    def ended(self, job: str, within: float = 60.0) -> dict[str, Any]:
-        """Wait for the end that the job's workers record; cheaper than `until`."""
+    def ended(self, job: str, within: float = 120.0) -> str:
+        """Wait for the end of a bake job that its workers record; returns its state."""
         client, end = self.stack.s3.client(), time.monotonic() + within
-        while not client.list_objects_v2(Bucket=self.stack.sources, Prefix=f"jobs/bakes/{job}/end.json")["KeyCount"]:
+        record = {"Bucket": self.stack.sources, "Prefix": f"jobs/bakes/{job}/end.json"}
+        while not client.list_objects_v2(**record)["KeyCount"]:
             assert time.monotonic() < end, (self.status(job), self.bake.logs()[-3000:])
             time.sleep(0.1)
-        return self.status(job)
+        found = client.get_object(Bucket=self.stack.sources, Key=record["Prefix"])["Body"].read()
+        return str(json.loads(found)["state"])
 
     def receipts(self, job: str) -> int:
         """The number of receipts of parts."""

@@ -42,9 +42,10 @@ def test_functions_and_workers_make_the_bytes_of_the_local_bake(made: Bakery, tm
     assert (sent["parts"], sent["seed"]) == (PARTS, "")
     assert made.objects("flight") == {}
     with made.functions(duplicate=0.3) as mapping, made.worker() as worker:
-        told = made.ended(sent["job"])
+        made.ended(sent["job"])
         mapping.drained()
     assert made.objects("flight") == expected
+    told = made.status(sent["job"])
     assert (told["state"], told["done"], told["failed"]) == ("done", PARTS, 0)
     assert mapping.duplicates
     assert not mapping.errors
@@ -110,7 +111,7 @@ def test_tiles_are_seeded_after_a_publication_and_renewed_after_the_next(
         hasty.functions() as mapping,
     ):
         with made.stack.working() as tiling:
-            assert made.ended(sent["job"])["state"] == "done"
+            assert made.ended(sent["job"]) == "done"
             tiling.drained()
         first = made.stack.stored("may")
         assert made.status(sent["seed"])["state"] == "done"
@@ -124,7 +125,7 @@ def test_tiles_are_seeded_after_a_publication_and_renewed_after_the_next(
         assert (made.revision("may"), addressed(made, "may")) == (later["revision"], sent["revision"])
         assert made.stack.stored("may") == first
         with made.stack.working() as tiling:
-            assert made.ended(later["job"])["state"] == "done"
+            assert made.ended(later["job"]) == "done"
             tiling.drained()
         mapping.drained()
     second = made.stack.stored("may")

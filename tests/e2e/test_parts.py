@@ -141,7 +141,7 @@ def test_the_same_ingest_again_puts_no_part(
 def test_a_cold_tile_takes_three_requests_of_parts(
     s3: S3, sqs: Sqs, data: Path, proxy: Proxy, belt: Objects, http_client: urllib3.PoolManager
 ) -> None:
-    """A shard of the manifest, a COG's header, the block; of each tier another. The header of a small COG has all."""
+    """A shard of the manifest, a header, and the block; of each tier another. A small COG is read with its header."""
     with deployed(s3, sqs, data, endpoint=proxy.url) as stack:
         for z, x, y, requests in ((8, 3, 128, 3), (5, 3, 16, 3), (2, 1, 2, 2)):
             proxy.clear()

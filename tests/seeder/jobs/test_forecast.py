@@ -103,6 +103,14 @@ def test_less_memory_is_slower_and_slow_requests_are_dearer() -> None:
     assert forecast(work, RGB, by, Prices(lambda_speed=2)).seconds < usual.seconds
 
 
+def test_jpeg_2000_takes_longer_to_bake_and_not_to_halve() -> None:
+    slow = RGB._replace(jp2=True)
+    assert chunk_seconds(slow) > chunk_seconds(RGB)
+    assert chunk_seconds(slow, overview=True) == chunk_seconds(RGB, overview=True)
+    for by in (HERE, Bakers(8, queued=True)):
+        assert forecast(square(2), slow, by).seconds > forecast(square(2), RGB, by).seconds
+
+
 def test_finished_tiles_move_the_encoding_into_the_bake() -> None:
     finished = Pixels("uint8", 3, "webp")
     assert forecast(square(1), finished).seconds > forecast(square(1)).seconds

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from random import Random
 
@@ -25,7 +24,6 @@ from seeder.operations.bake import (
 from seeder.operations.report import Report
 from seeder.workers.bake_part import build
 from seeder.workers.sqs import SqsQueue
-from tests.support.bake_jobs import memory
 from tests.support.bake_laws import PLACES, Expected
 from tests.support.bake_queue import BakeQueue, Killed, killed
 from tests.support.bake_scenes import planned, scenes_in
@@ -201,9 +199,3 @@ def test_a_layer_that_is_current_needs_no_job(first: Expected, stores: Stores) -
 def test_a_virtual_layer_has_nothing_to_bake(first: Expected, stores: Stores) -> None:
     with pytest.raises(BadOption, match="virtual"):
         plan_bake(first.scenes, "layer", Options(virtual=True), stores, Report())
-
-
-def test_scenes_on_this_machine_are_refused_for_workers_elsewhere(first: Expected, stores: Stores) -> None:
-    far = replace(stores, sources=memory())
-    with pytest.raises(BadOption, match=r"3 of 3 scenes, such as .*0.tif, which only this machine has: add --upload"):
-        plan_bake(first.scenes, "layer", Options(), far, Report())

@@ -13,7 +13,8 @@ import pytest
 
 import seeder
 from seeder.cache.stored import StoredFilter
-from seeder.operations.estimate_refresh import PlannedWork, RefreshEstimate
+from seeder.jobs.forecast import Pixels
+from seeder.operations.estimate_refresh import PlannedWork, RefreshEstimate, pixels_of
 from seeder.operations.next_revision import plan_with_estimate
 from seeder.operations.refresh import plan_rollback, refresh
 from seeder.operations.run import RunOptions
@@ -24,7 +25,11 @@ from tests.support.oracle import files_under
 from tests.support.reports import Recorded
 from tiler import timing
 from tiler.ingest.planned_parts import BakeWork
+from tiler.ingest.survey import survey
 from tiler.layers.catalog import load_layer
+from tiler.raster.options import Options
+from tiler.scenes.headers import read_scenes
+from tiler.scenes.scene import Listed
 from tiler.settings import Settings
 from tiler.storage.store import Stores
 
@@ -223,3 +228,15 @@ def test_a_refresh_above_the_most_dollars_is_not_begun(islands: Islands, monkeyp
     assert "above --max-cost 0: change fewer scenes, or raise the limit" in result.stderr
     assert files_under(islands.folder.parent) == before
     islands.run("refresh", "isles", "--add", path, "--max-cost", "0")
+
+
+@pytest.mark.parametrize(
+    ("names", "slow"),
+    [(["a.jp2"], True), (["a.tif"], False), (["A.JP2", "b.j2k", "c.tif"], True), (["a.jp2", "b.tif", "c.tif"], False)],
+)
+def test_most_scenes_tell_whether_jpeg_2000_is_decoded(names: list[str], slow: bool, islands: Islands) -> None:
+    found = survey(str(islands.scene("t", COUNT)), Options())
+    (one,) = read_scenes([Listed("t", found.path)], Options(), jobs=1, progress=lambda *_: None)
+    scenes = tuple(replace(one, listed=Listed(name, f"/scenes/{name}")) for name in names)
+    assert pixels_of(replace(found, scenes=scenes)).jp2 is slow
+    assert pixels_of(found) == Pixels("uint8", found.reading.count)

@@ -1,10 +1,8 @@
-"""A worker of parts: its log, tries and failures, the circuit breaker, its time, and the end of its process."""
+"""A worker of parts: its log, tries and failures, the circuit breaker, and its time."""
 
 from __future__ import annotations
 
 import logging
-import os
-import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,7 +14,7 @@ from seeder.jobs.bake_ledger import BakeJob, done_parts, failed_parts
 from seeder.jobs.bake_messages import BakeMessage
 from seeder.jobs.ledger import Run, put_run, stopped
 from seeder.jobs.status import utcnow
-from seeder.operations.bake import failures, next_messages
+from seeder.operations.bake import failures
 from seeder.operations.publish_bake import Step
 from seeder.workers import bake_part, breaker
 from seeder.workers.bake_part import OUT_OF_TIME, BakeWorker, following, is_ready, remaining
@@ -25,9 +23,6 @@ from seeder.workers.turns import MAX_TRIES
 from tests.support.bake_laws import NOWHERE, PLACES, end_of
 from tests.support.bake_queue import BakeQueue, recorded, resumed
 from tests.support.bake_scenes import planned, scenes_in
-from tests.support.held import holding
-from tests.support.layers import local_stores
-from tests.support.queues import MakeQueue
 from tiler import timing
 from tiler.errors import NoRoom, OutOfMemory, QueueError, SourceReadError, StoreError, WorkerDied
 from tiler.ingest.bake import Bake
@@ -236,25 +231,3 @@ def test_parts_are_sent_once_all_that_they_read_have_receipts(job: BakeJob, plan
         assert left == (
             {each for tier in plan.tiers for each in tier if set(plan.children(each)) <= done} - done or {None}
         )
-
-
-def test_stopped_in_the_middle_of_a_part_it_returns_the_message_for_another_worker(
-    make_queue: MakeQueue, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    stores = local_stores(tmp_path / "data")
-    plan, bakes = planned(scenes_in(tmp_path, PLACES[:1]), stores), make_queue(visibility=600)
-    job = recorded(plan, stores, BakeQueue())
-    bakes.send(next_messages(job, plan, stores.sources))
-    total = bakes.depth().waiting
-    monkeypatch.setenv("TILER_BAKE_QUEUE", bakes.url)
-    words = ["worker", "--data", str(tmp_path / "data"), "--jobs", "1"]
-    with holding("seeder.workers.bake_part:BakeWorker._bake", *words) as (one, gate):
-        held = gate.next()
-        assert bakes.depth().hidden == 1
-        one.send_signal(signal.SIGTERM)
-        os.kill(held.pid, signal.SIGTERM)  # as the command does soon, but before the part goes on
-        gate.open()
-        assert one.wait(60) == 0
-    assert (bakes.depth().waiting, bakes.depth().hidden) == (total, 0)
-    assert [delivery.tries for delivery in bakes.receive(10, wait=0, hide=0)] == [1] * total
-    assert list(done_parts(stores.sources, job.id)) == []
