@@ -16,7 +16,7 @@ from seeder.cli.progress import TerminalReport
 from seeder.defaults import CORES
 from seeder.operations.report import Report
 from tiler import timing
-from tiler.errors import BadOption, MessageError, MissingObject
+from tiler.errors import MessageError, MissingObject
 from tiler.settings import Settings
 
 if TYPE_CHECKING:
@@ -198,7 +198,7 @@ def print_bake_errors(name: str, sources: Store, *, as_json: bool) -> None:
 
 def resume_bake_job(name: str, run_options: RunArguments, settings: Settings, *, as_json: bool) -> None:
     """Go on with a bake job in its queue, in another one, or here."""
-    from seeder.operations.bake import follow_bake, resume_bake, run_here
+    from seeder.operations.bake import bake_queue, follow_bake, resume_bake, run_here
     from tiler.storage.store import Stores
 
     stores, report = Stores.open(settings, create=True), TerminalReport()
@@ -212,20 +212,6 @@ def resume_bake_job(name: str, run_options: RunArguments, settings: Settings, *,
         show_bake(follow_bake(name, settings, stores.sources, report), as_json=as_json)
     else:
         print_bake_sent(sent, url or settings.bake_queue, as_json=as_json)
-
-
-def bake_queue(typed: str, settings: Settings) -> str:
-    """The URL of the bake queue that goes with `--queue sqs` or the URL of a queue for tiles.
-
-    Raises:
-        BadOption: none is known.
-    """
-    if not settings.bake_queue:
-        raise BadOption(
-            f"--queue {typed}: no bake queue is known: name a deployed stack with --stack, deploy it again with "
-            "`npm run deploy`, or set TILER_BAKE_QUEUE to its URL"
-        )
-    return settings.bake_queue
 
 
 def typed_queue() -> str:

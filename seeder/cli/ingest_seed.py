@@ -136,7 +136,8 @@ class SeedArguments:
         Raises:
             BadOption: no bake queue is known, and there is nothing to seed.
         """
-        from seeder.cli.bake_job import bake_queue, typed_queue
+        from seeder.cli.bake_job import typed_queue
+        from seeder.operations.bake import bake_queue
 
         typed = typed_queue()
         if not typed or (self.zooms is not None and not settings.bake_queue):
@@ -171,7 +172,7 @@ class SeedArguments:
         from seeder.cache.query import TileQuery
 
         if self.zooms is None:
-            _check_alone(BY_QUEUE if self.bake_queue(settings) else ())
+            _check_alone(BY_QUEUE if self.bake_queue(settings) else ("queue",))  # typed, it is `local`
             return None
         request = self.limits.request(layer, TileQuery(self.zooms))
         return Seeding(request, self.run_options(settings, ""), self.limits, settings)

@@ -28,6 +28,7 @@ from seeder.cli.update_tiles import (
     print_renew_plan,
     print_renewed,
 )
+from tiler.errors import BadOption
 from tiler.grid import format_zooms
 from tiler.settings import Settings
 
@@ -152,8 +153,8 @@ def refresh(
     the stored tiles that differ in place, and complete zooms with at least half of their tiles stored. Then remove
     the tiles that the layer no longer covers. Without any of these, re-render stale tiles only.
 
-    With --queue sqs, workers of a stack bake the rasters, publish the layer and re-render its tiles. The command
-    returns when all is sent.
+    With --queue sqs, workers bake the rasters, publish the layer and re-render its tiles. The command returns when all
+    is sent. A stack without a bake queue only renders.
 
     \b
     Examples:
@@ -177,6 +178,8 @@ def refresh(
     stores = Stores.open(settings, create=not arguments.dry_run)
     staging = Staging(scratch, settings.temporary)
     sources = make_sources(source, partial(Uploads, layer, stores.sources, staging, how.processes, arguments.dry_run))
+    if sources.upload and not (source or add or replace):
+        raise BadOption("--upload needs SOURCE, --add or --replace: name the files to copy, or leave it out")
     next_source = NextSource(sources, changes, staging, scene_changes)
     report = RefreshReport(stores.tiles.url, as_json=as_json, confirm_above=arguments.confirm_above)
     context = arguments.context(settings, stores, report)

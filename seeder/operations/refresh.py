@@ -152,7 +152,9 @@ def refresh_by_workers(
     """
     stores, report = context.stores, context.report
     if context.options.hurry:
-        raise BadOption("workers always wait for tiles in flight: leave --no-wait out, or bake here with --queue local")
+        raise BadOption(
+            "workers always wait for tiles in flight: leave --no-wait out, or leave --queue out to bake here"
+        )
     ready = _prepared(layer, context, run_options, source, by_workers=True)
     if ready.options.virtual:
         done = _ingested(ready, context, run_options, source)

@@ -169,7 +169,7 @@ def test_zooms_that_the_layer_would_lack_are_rejected_before_the_raster_is_read(
         (("--yes",), "error: --yes needs --seed: add --seed ZOOMS, or leave --yes out"),
         (("--confirm-above", "5"), "--confirm-above needs --seed"),
         (("--max-cost", "5", "--prices", "no.toml"), "no.toml"),
-        (("--queue", "local"), "--queue needs --seed"),
+        (("--queue", "local", "--wait"), "--wait needs --seed"),
         (("--wait",), "--wait needs --seed"),
         (("--format", "jpeg"), "'jpeg' is not one of png, jpg, webp, webp-lossless, auto: did you mean jpg?"),
         (("--style", "contours"), "'contours' is not one of "),
