@@ -191,7 +191,8 @@ def test_a_job_that_is_not_plain_is_refused(begun: Begun, verb: str) -> None:
 def watching(monkeypatch: pytest.MonkeyPatch, *steps: Callable[[], object]) -> None:
     """One step is made between two updates of `--watch`."""
     left = iter(steps)
-    monkeypatch.setattr(watching_module, "time", SimpleNamespace(sleep=lambda _: next(left)(), monotonic=time.monotonic))
+    clock = SimpleNamespace(sleep=lambda _: next(left)(), monotonic=time.monotonic)
+    monkeypatch.setattr(watching_module, "time", clock)
 
 
 def test_watching_shows_the_job_until_it_is_done(begun: Begun, monkeypatch: pytest.MonkeyPatch) -> None:
