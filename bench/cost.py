@@ -7,6 +7,7 @@ into the page, and the prices of the dashboard into deploy/prices.json.
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Iterator
 from functools import cache
@@ -16,9 +17,11 @@ from typing import Literal, NamedTuple, get_args
 from pages import dollars, table, written
 from tiny import arguments, parser_for
 
-from seeder.jobs.prices import BAKE_PUTS, LOGGED, MILLION, DeliveryPrices, Demand, Prices, bake_second, transfer
+from seeder.jobs.forecast import PART_CHUNKS, Bakers, Pixels, bake_forecast
+from seeder.jobs.prices import LOGGED, MILLION, DeliveryPrices, Demand, Prices, transfer
 from seeder.jobs.prices import cost as priced
 from tiler.grid import LEAF
+from tiler.ingest.planned_parts import BakeWork
 
 ROOT = Path(__file__).parent.parent
 PAGE, PRICES_FILE = ROOT / "docs" / "cost.md", ROOT / "deploy" / "prices.json"
@@ -50,7 +53,6 @@ OF_VISITORS = (
     *("lambda_gb_second_x86", "api_million_requests"),
     *("cloudfront_million_requests", "cloudfront_million_functions"),
 )
-PART_SECONDS, PART_GB = 70, 0.5  # of a full part, 64 x 64 tiles of RGB
 DAY, MONTH = 86_400, 30 * 86_400  # seconds
 
 
@@ -220,11 +222,13 @@ def baking() -> Iterator[str]:
 
     def rows() -> Iterator[list[str]]:
         for name, parts in (("100", 100), ("1,240: 1 TB of RGB pixels", 1240)):
-            compute = parts * (PART_SECONDS * bake_second(PRICES) + PRICES.lambda_million_requests / MILLION)
-            puts = parts * BAKE_PUTS * PRICES.s3_million_puts / MILLION
-            yield [name, *map(dollars, (compute, puts, compute + puts, parts * PART_GB * PRICES.s3_gb_month))]
+            above = math.ceil(parts / PART_CHUNKS)
+            work = BakeWork(parts, parts * PART_CHUNKS, above, parts, (PART_CHUNKS, PART_CHUNKS))
+            found = bake_forecast(work, Pixels("uint8", 3), Bakers(1, queued=True), PRICES, in_s3=True).cost
+            costs = (found.compute, found.s3, found.sqs + found.logs, found.total - found.storage, found.storage)
+            yield [name, *map(dollars, costs)]
 
-    yield from table("full parts, Lambda, S3 PUTs at most, together, storage a month", rows())
+    yield from table("full parts, Lambda, S3, SQS and logs, together, storage a month", rows())
 
 
 def of_dashboard() -> str:

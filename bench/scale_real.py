@@ -164,9 +164,9 @@ def measured(folder: Path, setting: Setting, queue: Queue) -> Measured:
         try:
             for _ in workers:
                 results.get(timeout=120)
-            before, used, start = counted(address), _used(), time.perf_counter()
+            before, used, start = counted(address), used_cpu(), time.perf_counter()
             fates = _fed(messages(folder, setting.blocks), tasks, results, queue)
-            seconds, used = time.perf_counter() - start, _used() - used
+            seconds, used = time.perf_counter() - start, used_cpu() - used
             spent = {name: value - before[name] for name, value in counted(address).items()}
             for _ in workers:
                 tasks.put(None)
@@ -190,7 +190,7 @@ def measured(folder: Path, setting: Setting, queue: Queue) -> Measured:
     )
 
 
-def _used() -> float:
+def used_cpu() -> float:
     """Seconds of CPU that the whole machine has used so far (Linux)."""
     user, nice, system = (int(each) for each in Path("/proc/stat").read_text().split()[1:4])
     return (user + nice + system) / os.sysconf("SC_CLK_TCK")

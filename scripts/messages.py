@@ -19,7 +19,6 @@ import seeder
 import tiler
 from seeder.cli.main import main
 from seeder.cli.seed import seed
-from seeder.workers.bake_part import OtherBuild
 from tiler import errors
 from tiler.errors import TilerError
 
@@ -47,7 +46,6 @@ SAMPLES: dict[type[TilerError], tuple[Any, ...]] = {
     errors.MissingObject: ("relief/1/2/3.png",),
     errors.Changed: ("sources/relief/index.json",),
     errors.Superseded: ("MESSAGE",),
-    OtherBuild: ("relief-1a2b3c4d-20261101T120000.000000", "GDAL 3.12.2 on aarch64"),
     errors.CatalogError: ("sources/relief/index.json", "REASON"),
     errors.QueueError: ("REASON", ("7-16-8", "7-24-8")),
     errors.MessageError: ("MESSAGE",),

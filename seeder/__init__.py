@@ -15,17 +15,19 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from seeder.api.bake import Bake
     from seeder.api.job import Job
     from seeder.api.layer import Layer
     from seeder.api.tiles import Tiles
     from seeder.api.workspace import Workspace, open  # noqa: A004 - it is always called seeder.open
     from tiler import errors
 
-__all__ = ["Job", "Layer", "Tiles", "Workspace", "errors", "open"]
+__all__ = ["Bake", "Job", "Layer", "Tiles", "Workspace", "errors", "open"]
 
 INTERRUPTED = 130  # the exit code of a program that Ctrl-C ended
 
 _HOMES = {
+    "Bake": "seeder.api.bake",
     "Job": "seeder.api.job",
     "Layer": "seeder.api.layer",
     "Tiles": "seeder.api.tiles",

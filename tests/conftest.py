@@ -14,7 +14,7 @@ from hypothesis import settings
 
 from tests.support.effort import examples
 
-pytest_plugins = ["tests.fixtures.layers", "tests.fixtures.aws", "tests.fixtures.bakes"]
+pytest_plugins = ["tests.fixtures.layers", "tests.fixtures.aws", "tests.fixtures.bakes", "tests.fixtures.bakery"]
 
 settings.register_profile("steady", deadline=None, derandomize=True, max_examples=examples(40))
 settings.load_profile("steady")

@@ -9,6 +9,7 @@ from functools import partial
 from os import PathLike
 from typing import Unpack
 
+from seeder.api.bake import Bake
 from seeder.api.checks import argument_names, as_arguments, check_text, parsed, path_of, processes_of, refusal
 from seeder.api.ingesting import Ingesting, options_of, staging_of
 from seeder.api.job import Job
@@ -16,11 +17,16 @@ from seeder.api.layer import Layer
 from seeder.api.progress import CallbackReport, Progress
 from seeder.api.selecting import Zooms, zooms_of
 from seeder.api.sourcing import Given, Source
-from seeder.jobs.ledger import jobs, layer_of
+from seeder.jobs.bake_ledger import bakes
+from seeder.jobs.ledger import begun, jobs, layer_of
+from seeder.operations.bake import BakeOptions, bake_queue, plan_bake, send_bake
 from seeder.operations.ingest import created_stores, ingest, noting, with_zooms
+from seeder.operations.run import queue_url
 from seeder.operations.scenes import name_from, read_to_ingest
+from seeder.operations.upload_scenes import Uploads
 from tiler.choices import Overlap
 from tiler.errors import BadOption
+from tiler.ingest.bake_plan import BakePlan
 from tiler.keys import check_layer
 from tiler.layers.catalog import list_layers, load_layer
 from tiler.settings import Settings
@@ -142,8 +148,60 @@ class Workspace:
             made.job = made.seed(made.select(zooms=zooms), jobs=jobs, progress=progress)
         return made
 
+    @argument_names()
+    def bake(
+        self,
+        source: Source | Iterable[Source],
+        layer: str,
+        *,
+        queue: str = "sqs",
+        overlap: Overlap | None = None,
+        asset: str = "",
+        checksum: bool = False,
+        upload: bool = False,
+        jobs: int | None = None,
+        progress: Progress | None = None,
+        repair: bool = False,
+        seed: Zooms | None = None,
+        **options: Unpack[Ingesting],
+    ) -> Bake:
+        """Ingest by the workers of a queue: send the parts of a layer, and return.
+
+        Workers bake them, publish the layer, re-render its stored tiles and seed the zooms of `seed`. `queue` is that
+        for tiles: "sqs", or its URL; the bake queue is the stack's. With `upload`, files of this machine are copied to
+        the private bucket first. The other arguments are those of `ingest`; `jobs` processes read headers.
+
+        Raises:
+            BadOption: workers cannot read a source, or no bake queue is known; and as `ingest`.
+            BadCloud, QueueError: the queue cannot be used, or refused messages.
+        """
+        sources = Given(source, overlap, asset, checksum).sources()
+        if not sources.names:
+            raise refusal("source", source, "give one source or more")
+        check_text("layer", layer)
+        check_text("queue", queue)
+        name, wanted, workers = check_layer(layer), options_of(options), processes_of(jobs)
+        zooms = () if seed is None else parsed("seed", seed, partial(zooms_of, seed))
+        how = BakeOptions(
+            bake_queue(queue, self.settings), queue_url(queue, self.settings), first=zooms, cdn=self.settings.cloudfront
+        )
+        report, stored = CallbackReport(progress), Stores.open(self.settings).sources
+        if upload:
+            sources = replace(sources, upload=Uploads(name, stored, staging_of(self.settings, None), workers))
+        rasters, replaced = read_to_ingest(sources, name, wanted, stored, report, jobs=workers)
+        approve = noting(replaced, report, with_zooms(name, zooms))
+        with created_stores(self.settings) as stores:
+            plan = plan_bake(rasters, name, wanted, stores, report, repair=repair, approve=approve)
+            sent = send_bake(plan, how, self.settings, stores, report) if isinstance(plan, BakePlan) else None
+        return Bake(self.settings, name, sent.job.id if sent else "")
+
+    def bakes(self, layer: str | None = None) -> list[Bake]:
+        """All bake jobs, or those of a layer, newest first."""
+        names = sorted(bakes(Stores.open(self.settings).sources), key=begun, reverse=True)
+        return [Bake.named(self.settings, name) for name in names if layer in (None, layer_of(name))]
+
     def jobs(self, layer: str | None = None) -> list[Job]:
-        """All jobs, or those of a layer, newest first."""
+        """All jobs for tiles, or those of a layer, newest first; `bakes` lists bake jobs."""
         pairs = ((layer_of(name), name) for name in reversed(jobs(Stores.open(self.settings).sources)))
         return [Job(self.settings, of, name) for of, name in pairs if layer in (None, of)]
 

@@ -19,7 +19,7 @@ def handle(worker: BakeWorker, settings: Settings, body: str, tries: int) -> Ste
     start = time.monotonic()
     try:
         message = BakeMessage.decode(body)
-        step = take_step(worker, settings, message, last=tries >= MAX_TRIES)
+        step = take_step(worker, settings, message, again=tries > 1, last=tries >= MAX_TRIES)
     except Interrupted as error:
         log.info("returned", error=str(error), body=body)
         return Redeliver(0, tried=False)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from seeder.bakes.handle import handle, sending
+from seeder.defaults import BAKE_PROCESSES
 from seeder.workers.bake_part import BakeWorker
 from seeder.workers.lambda_handler import Context, Event, Redeliver, bury, delivery_of, log
 from seeder.workers.sqs import SqsQueue
@@ -18,8 +19,6 @@ from tiler.errors import TilerError
 from tiler.ingest.disk_space import sweep_scratch
 from tiler.settings import Settings
 from tiler.storage.store import Stores
-
-PROCESSES = 2  # of a part's bake, for the two CPUs that the function's memory comes with
 
 
 def handler(event: Event, context: Context) -> dict[str, Any]:
@@ -57,7 +56,7 @@ def _settings() -> Settings:
 def _worker() -> BakeWorker:
     sweep_scratch(Path(tempfile.gettempdir()))  # of an invocation that ended in the middle of a part
     stores = Stores.open(_settings().within(timing.WORKER_RETRY_SECONDS), create=True)
-    return BakeWorker(stores, sending(_queue()), PROCESSES)
+    return BakeWorker(stores, sending(_queue()), BAKE_PROCESSES)
 
 
 @cache

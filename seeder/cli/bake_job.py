@@ -3,27 +3,26 @@
 from __future__ import annotations
 
 import json
-import sys
-import time
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import click
 from click.core import ParameterSource
 
-from seeder.cli.messages import duration, interruptible, say, say_next, table
+from seeder.cli.messages import duration, say, say_next, table
 from seeder.cli.progress import TerminalReport
+from seeder.cli.watching import watch_job
 from seeder.defaults import CORES
 from seeder.operations.report import Report
-from tiler import timing
-from tiler.errors import BadOption, MessageError, MissingObject
+from tiler.errors import MessageError, MissingObject
 from tiler.settings import Settings
 
 if TYPE_CHECKING:
     from seeder.cli.run_job import RunArguments
     from seeder.jobs.bake_status import BakeProgress
     from seeder.operations.bake import BakeOptions, BakeSent
-    from tiler.ingest.examine import Approve
+    from tiler.ingest.examine import Approve, Examined, ExaminedScenes
     from tiler.ingest.ingest import Ingested
     from tiler.raster.options import Options
     from tiler.scenes.scene_list import SceneList
@@ -150,17 +149,9 @@ def watch_bake(name: str, sources: Store, settings: Settings, *, as_json: bool) 
     from seeder.jobs.bake_status import ENDED
     from seeder.operations.bake import progress_of
 
-    with interruptible("stopped watching; the job continues"):
-        while True:
-            start = time.monotonic()
-            seen = progress_of(name, sources, settings)
-            if not as_json and sys.stdout.isatty():
-                click.clear()
-            if seen.state in ENDED:
-                break
-            show_bake(seen, as_json=as_json)
-            time.sleep(max(timing.POLL_SECONDS, 2 * (time.monotonic() - start)))
-    show_bake(seen, as_json=as_json)
+    show = partial(show_bake, as_json=as_json)
+    look = partial(progress_of, name, sources, settings)
+    show(watch_job(look, lambda seen: seen.state in ENDED, show, as_json=as_json))
 
 
 def cancel_bake(name: str, sources: Store, *, as_json: bool) -> None:
@@ -198,7 +189,7 @@ def print_bake_errors(name: str, sources: Store, *, as_json: bool) -> None:
 
 def resume_bake_job(name: str, run_options: RunArguments, settings: Settings, *, as_json: bool) -> None:
     """Go on with a bake job in its queue, in another one, or here."""
-    from seeder.operations.bake import follow_bake, resume_bake, run_here
+    from seeder.operations.bake import bake_queue, follow_bake, resume_bake, run_here
     from tiler.storage.store import Stores
 
     stores, report = Stores.open(settings, create=True), TerminalReport()
@@ -214,20 +205,6 @@ def resume_bake_job(name: str, run_options: RunArguments, settings: Settings, *,
         print_bake_sent(sent, url or settings.bake_queue, as_json=as_json)
 
 
-def bake_queue(typed: str, settings: Settings) -> str:
-    """The URL of the bake queue that goes with `--queue sqs` or the URL of a queue for tiles.
-
-    Raises:
-        BadOption: none is known.
-    """
-    if not settings.bake_queue:
-        raise BadOption(
-            f"--queue {typed}: no bake queue is known: name a deployed stack with --stack, deploy it again with "
-            "`npm run deploy`, or set TILER_BAKE_QUEUE to its URL"
-        )
-    return settings.bake_queue
-
-
 def typed_queue() -> str:
     """The queue of the command line; empty for this machine. That of TILER_QUEUE is for tiles only."""
     context = click.get_current_context()
@@ -237,7 +214,7 @@ def typed_queue() -> str:
 
 
 def bake_by_workers(
-    rasters: str | SceneList,
+    rasters: str | SceneList | Examined | ExaminedScenes,
     layer: str,
     options: Options,
     settings: Settings,

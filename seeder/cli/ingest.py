@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from seeder.cli.bake_job import bake_by_workers
 from seeder.cli.common import json_option, located
-from seeder.cli.grouping import command, complete_file, option, quiet
-from seeder.cli.ingest_seed import SeedArguments, Seeding, seed_options
-from seeder.cli.ingested import print_ingested, say_next_steps
+from seeder.cli.grouping import command, complete_file, option
+from seeder.cli.ingest_seed import SeedArguments, print_plan, seed_options
+from seeder.cli.ingested import print_and_seed
 from seeder.cli.messages import guarded
 from seeder.cli.progress import TerminalReport
 from seeder.cli.raster_options import raster_options
@@ -19,10 +19,6 @@ from seeder.cli.scenes import MakeSources, scene_options
 from seeder.cli.scratch import scratch_option
 from tiler.keys import check_layer
 from tiler.settings import Settings
-
-if TYPE_CHECKING:
-    from tiler.ingest.ingest import Ingested
-    from tiler.storage.store import Stores
 
 
 @command("ingest")
@@ -76,7 +72,7 @@ def ingest(
       seeder ingest flight-may/ --layer may --stack tile-seeder-dev --queue sqs --upload
       seeder ingest dem.tif --layer heights --colormap terrain --rescale 0,4000
     """
-    from seeder.operations.ingest import created_stores, noting, plan_ingest, with_zooms
+    from seeder.operations.ingest import affordable, created_stores, noting, plan_ingest, with_zooms
     from seeder.operations.ingest import ingest as ingest_raster
     from seeder.operations.scenes import name_from, read_to_ingest
     from seeder.operations.upload_scenes import Uploads
@@ -90,27 +86,29 @@ def ingest(
     seeding = seed_arguments.seeding(name, settings)
     zooms = seeding.zooms if seeding else ()
     stored = Stores.open(settings).sources
-    dry = bool(seeding and seeding.limits.dry_run)
+    dry, budget = seed_arguments.limits.dry_run, seed_arguments.budget(settings)
     sources = make_sources(source, partial(Uploads, name, stored, staging, seed_arguments.jobs, dry))
     rasters, replaced = read_to_ingest(sources, name, options, stored, report, jobs=seed_arguments.jobs)
     approve = noting(replaced, report, with_zooms(name, zooms))
-    if seeding and dry:
-        plan = plan_ingest(rasters, name, options, Stores.open(settings), report, zooms=zooms, repair=repair)
+    terms: dict[str, Any] = {"zooms": zooms, "repair": repair, "budget": budget, "processes": seed_arguments.jobs}
+    if dry:
+        plan = plan_ingest(rasters, name, options, Stores.open(settings), report, **terms)
         if replaced:
             report.note(replaced)
-        seeding.print_plan(plan, as_json=as_json)
+        print_plan(plan, seeding, as_json=as_json)
         return
+    checked = affordable(rasters, name, options, Stores.open(settings), report, approve, **terms)
     if seed_arguments.bake_queue(settings) and not (seeding and options.virtual):
         how, wait = seed_arguments.how(settings), seed_arguments.run_options.wait
         ready = bake_by_workers(
-            rasters, name, options, settings, how, approve, repair=repair, wait=wait, as_json=as_json
+            checked, name, options, settings, how, approve, repair=repair, wait=wait, as_json=as_json
         )
         if ready:
-            _finish(ready, seeding, Stores.open(settings), as_json=as_json)
+            print_and_seed(ready, seeding, Stores.open(settings), as_json=as_json)
         return
     with created_stores(settings) as stores:
         done = ingest_raster(
-            rasters,
+            checked,
             name,
             options,
             stores,
@@ -120,13 +118,4 @@ def ingest(
             repair=repair,
             approve=approve,
         )
-    _finish(done, seeding, stores, as_json=as_json)
-
-
-def _finish(done: Ingested, seeding: Seeding | None, stores: Stores, *, as_json: bool) -> None:
-    """Print an ingested layer; seed it, or print the next steps."""
-    print_ingested(done, as_json=as_json)
-    if seeding:
-        seeding.run(as_json=as_json)
-    elif not as_json and not quiet():
-        say_next_steps(done, stores)
+    print_and_seed(done, seeding, stores, as_json=as_json)

@@ -8,15 +8,30 @@ from typing import TYPE_CHECKING
 
 import click
 
+from seeder.cli.grouping import quiet
 from seeder.cli.messages import say_next, typed_place
 from tiler.keys import tile_template
 
 if TYPE_CHECKING:
+    from seeder.cli.ingest_seed import Seeding
     from tiler.ingest.ingest import Ingested
     from tiler.storage.store import Stores
 
 
-def say_next_steps(done: Ingested, stores: Stores) -> None:
+def print_and_seed(done: Ingested, seeding: Seeding | None, stores: Stores, *, as_json: bool) -> None:
+    """Print an ingested layer; seed it, or print the next steps.
+
+    Raises:
+        Exit: with 1 if tiles failed or are missing.
+    """
+    print_ingested(done, as_json=as_json)
+    if seeding:
+        seeding.run(as_json=as_json)
+    elif not as_json and not quiet():
+        _say_next_steps(done, stores)
+
+
+def _say_next_steps(done: Ingested, stores: Stores) -> None:
     """Print the address of the tiles, a smaller format, and the next command."""
     for line in _next_steps(done, stores):
         say_next(line)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
-import time
 from collections.abc import Iterator
 from dataclasses import asdict
 from functools import cache, partial
@@ -24,10 +22,10 @@ from seeder.cli.bake_job import (
 from seeder.cli.common import check_folder, json_option, located, place_name
 from seeder.cli.completion import complete_layer, job_argument
 from seeder.cli.grouping import command, option
-from seeder.cli.messages import count_of_tiles, duration, guarded, interruptible, note, say, say_next, table
+from seeder.cli.messages import count_of_tiles, duration, guarded, note, say, say_next, table
 from seeder.cli.progress import TerminalReport
 from seeder.cli.run_job import RunArguments, run_flags, show_result
-from tiler import timing
+from seeder.cli.watching import watch_job
 from tiler.errors import BadOption, CatalogError, MessageError, MissingObject, NewerMetadata
 from tiler.settings import Settings
 
@@ -98,18 +96,11 @@ def _watch(job: Job, sources: Store, settings: Settings, *, as_json: bool) -> No
     from seeder.operations.housekeeping import tidy
     from seeder.operations.jobs import job_progress
 
-    with interruptible("stopped watching; the job continues"):
-        while True:
-            start = time.monotonic()
-            current = job_progress(job, sources, settings)
-            if not as_json and sys.stdout.isatty():
-                click.clear()
-            if current.state in FINAL:
-                break
-            _show(current, as_json=as_json)
-            time.sleep(max(timing.POLL_SECONDS, 2 * (time.monotonic() - start)))
+    show = partial(_show, as_json=as_json)
+    look = partial(job_progress, job, sources, settings)
+    current = watch_job(look, lambda seen: seen.state in FINAL, show, as_json=as_json)
     tidy(layer_of(job.id), sources, TerminalReport())
-    _show(current, as_json=as_json)
+    show(current)
 
 
 def _show(seen: Progress, *, as_json: bool) -> None:

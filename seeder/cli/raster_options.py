@@ -1,4 +1,4 @@
-"""The options of how a raster becomes a layer, shared by `ingest` and `refresh`."""
+"""The options of a raster, which `ingest` and `refresh` share, and their parsers."""
 
 from __future__ import annotations
 

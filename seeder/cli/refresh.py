@@ -19,6 +19,7 @@ from seeder.cli.raster_options import raster_options
 from seeder.cli.run_job import MakeRunOptions, follow_flags
 from seeder.cli.scenes import MakeSources, scene_options
 from seeder.cli.scratch import scratch_option
+from seeder.cli.seed import BudgetArguments, budget_flags
 from seeder.cli.update_tiles import (
     UpdateArguments,
     UpdateReport,
@@ -27,6 +28,7 @@ from seeder.cli.update_tiles import (
     print_renew_plan,
     print_renewed,
 )
+from tiler.errors import BadOption
 from tiler.grid import format_zooms
 from tiler.settings import Settings
 
@@ -132,6 +134,7 @@ def _change(name: str, text: str) -> Callable[[Callable[..., None]], Callable[..
 @guarded
 @located
 @partial(confirmed_update_flags, wait_help=WAIT_HELP)
+@budget_flags
 @follow_flags("local")
 @raster_options
 @scene_options
@@ -146,6 +149,7 @@ def refresh(
     make_sources: MakeSources,
     scratch: str,
     update_arguments: Callable[..., UpdateArguments],
+    budget_arguments: BudgetArguments,
     run_options: MakeRunOptions,
     as_json: bool,
     settings: Settings,
@@ -157,8 +161,8 @@ def refresh(
     the stored tiles that differ in place, and complete zooms with at least half of their tiles stored. Then remove
     the tiles that the layer no longer covers. Without any of these, re-render stale tiles only.
 
-    With --queue sqs, workers bake the rasters, publish the layer and re-render its tiles, if the stack has a bake
-    queue. The command returns when all is sent.
+    With --queue sqs, workers bake the rasters, publish the layer and re-render its tiles. The command returns when all
+    is sent. A stack without a bake queue only renders.
 
     \b
     Examples:
@@ -178,10 +182,12 @@ def refresh(
 
     how, scene_changes = run_options(settings, ""), SceneChanges(add, replace, drop)
     by_workers = bool((source or changes or scene_changes) and settings.bake_queue and typed_queue())
-    arguments = update_arguments(settings, follows=by_workers)
+    arguments = update_arguments(settings, follows=by_workers).within(budget_arguments(by_workers=by_workers))
     stores = Stores.open(settings, create=not arguments.dry_run)
     staging = Staging(scratch, settings.temporary)
     sources = make_sources(source, partial(Uploads, layer, stores.sources, staging, how.processes, arguments.dry_run))
+    if sources.upload and not (source or add or replace):
+        raise BadOption("--upload needs SOURCE, --add or --replace: name the files to copy, or leave it out")
     next_source = NextSource(sources, changes, staging, scene_changes)
     report = RefreshReport(stores.tiles.url, as_json=as_json, confirm_above=arguments.confirm_above)
     context = arguments.context(settings, stores, report)

@@ -26,7 +26,8 @@ from tiler.settings import DEFAULT_URL, Settings
 if TYPE_CHECKING:
     from seeder.cache.query import TileQuery
     from seeder.jobs.estimate import Estimate, ZoomEstimate
-    from seeder.jobs.prices import Demand
+    from seeder.jobs.prices import Cost, Demand
+    from seeder.operations.budget import Budget
     from seeder.operations.run import RunOptions
     from seeder.operations.seed import SeedRequest
     from seeder.select.order import Order
@@ -38,15 +39,68 @@ SNIPPETS = "docs/guides/use-the-tiles.md"
 
 
 @dataclass(frozen=True, slots=True)
+class BudgetArguments:
+    """Options of a budget, as typed."""
+
+    max_cost: float | None
+    concurrency: int
+    prices: Path | None
+
+    def __call__(self, *, by_workers: bool = False) -> Budget:
+        """The budget; `by_workers` if workers bake.
+
+        Raises:
+            BadOption: the file of prices cannot be read, or a price is invalid.
+        """
+        from seeder.jobs.prices import Prices
+        from seeder.operations.budget import Budget
+
+        prices = Prices.load(self.prices) if self.prices else Prices()
+        return Budget(self.concurrency, prices, self.max_cost, by_workers)
+
+
+def budget_flags(command: Command) -> Command:
+    """Options `--max-cost`, `--concurrency` and `--prices`; the command gets them as `budget_arguments`."""
+
+    @option(
+        "--max-cost",
+        group="Safety",
+        type=click.FloatRange(0),
+        metavar="USD",
+        help="Abort if the estimate exceeds this.",
+    )
+    @option(
+        "--concurrency",
+        group="Safety",
+        type=click.IntRange(1, 1000),
+        default=CONCURRENCY,
+        show_default=True,
+        metavar="N",
+        help="Concurrent workers of the stack, for the estimated time.",
+    )
+    @option(
+        "--prices",
+        group="Safety",
+        metavar="FILE",
+        type=click.Path(path_type=Path),
+        help="TOML file of prices, to replace the built-in ones.",
+    )
+    @wraps(command)
+    def with_budget(*args: Any, **kwargs: Any) -> None:
+        arguments = BudgetArguments(**{each.name: kwargs.pop(each.name) for each in fields(BudgetArguments)})
+        command(*args, budget_arguments=arguments, **kwargs)
+
+    return with_budget
+
+
+@dataclass(frozen=True, slots=True)
 class LimitArguments:
     """Options of an estimate and its limits, as typed."""
 
     dry_run: bool
     confirm_above: int
     yes: bool
-    max_cost: float | None
-    concurrency: int
-    prices: Path | None
+    budget_arguments: BudgetArguments
 
     def request(self, layer: str, query: TileQuery) -> SeedRequest:
         """The request for the missing tiles of `query`.
@@ -54,11 +108,10 @@ class LimitArguments:
         Raises:
             BadOption: the file of prices cannot be read, or a price is invalid.
         """
-        from seeder.jobs.prices import Prices
         from seeder.operations.seed import SeedRequest
 
-        prices = Prices.load(self.prices) if self.prices else Prices()
-        return SeedRequest(layer, query, concurrency=self.concurrency, prices=prices)
+        budget = self.budget_arguments()
+        return SeedRequest(layer, query, concurrency=budget.workers, prices=budget.prices)
 
 
 def limit_flags(dry_run: str) -> Callable[[Command], Command]:
@@ -67,29 +120,7 @@ def limit_flags(dry_run: str) -> Callable[[Command], Command]:
     def decorate(command: Command) -> Command:
         @dry_run_option(dry_run)
         @confirm_options(CONFIRM_ABOVE, "Show the estimate and ask for confirmation above this number of tiles.")
-        @option(
-            "--max-cost",
-            group="Safety",
-            type=click.FloatRange(0),
-            metavar="USD",
-            help="Abort if the estimate exceeds this.",
-        )
-        @option(
-            "--concurrency",
-            group="Safety",
-            type=click.IntRange(1, 1000),
-            default=CONCURRENCY,
-            show_default=True,
-            metavar="N",
-            help="Concurrent workers of the stack, for the estimated time.",
-        )
-        @option(
-            "--prices",
-            group="Safety",
-            metavar="FILE",
-            type=click.Path(path_type=Path),
-            help="TOML file of prices, to replace the built-in ones.",
-        )
+        @budget_flags
         @wraps(command)
         def with_limits(*args: Any, **kwargs: Any) -> None:
             limits = LimitArguments(**{each.name: kwargs.pop(each.name) for each in fields(LimitArguments)})
@@ -164,7 +195,7 @@ def run_seed(
         click.echo("\n".join(_lines(estimate)), err=True)
         require_confirmation(f"{count_of_tiles(tiles)}, more than --confirm-above {limits.confirm_above:,}", NO_TILE)
 
-    within = Limits(limits.max_cost, None if limits.yes else limits.confirm_above, confirm)
+    within = Limits(limits.budget_arguments.max_cost, None if limits.yes else limits.confirm_above, confirm)
     result = seed_tiles(request, run_options, settings, TerminalReport(), within)
     if result:
         show_result(result, settings.tiles, as_json=as_json)
@@ -188,7 +219,7 @@ def _say_next_steps(request: SeedRequest, settings: Settings) -> None:
 
 def _lines(estimate: Estimate) -> Iterator[str]:
     from seeder.jobs.estimate import SAMPLE_BLOCKS_DEEPEST
-    from seeder.operations.seed import dollars
+    from seeder.operations.budget import dollars
 
     rows = [
         _row(str(z), zoom, (_around(zoom.spread), _around(zoom.slack)), zoom.empty, zoom.sample)
@@ -205,13 +236,20 @@ def _lines(estimate: Estimate) -> Iterator[str]:
     )
     messages = f", {demand.messages:,} messages" if demand.messages else ""
     yield f"time: about {duration(estimate.wall)} with {workers}{messages}"
-    parts = {"Lambda": paid.compute, "S3 requests": paid.s3, "SQS": paid.sqs, "logs": paid.logs}
-    listed = ", ".join(f"{name} {dollars(value)}" for name, value in parts.items() if value)
     if paid.total:
-        yield f"cost: {listed}, one month of storage {dollars(paid.storage)}; total {dollars(paid.total)}, at most"
+        yield f"cost: {cost_in_words(paid)}, at most"
         yield f"{dollars(estimate.most)} (prices of {estimate.prices.as_of}; --prices FILE replaces them)"
     else:
         yield "cost: nothing, because all work is done on this machine"
+
+
+def cost_in_words(paid: Cost) -> str:
+    """US dollars by service, and their total."""
+    from seeder.operations.budget import dollars
+
+    parts = {"Lambda": paid.compute, "S3 requests": paid.s3, "SQS": paid.sqs, "logs": paid.logs}
+    listed = ", ".join(f"{name} {dollars(value)}" for name, value in parts.items() if value)
+    return f"{listed}, one month of storage {dollars(paid.storage)}; total {dollars(paid.total)}"
 
 
 def _row(name: str, size: ZoomEstimate | Demand, around: tuple[str, str], empty: float, sample: int) -> tuple[str, ...]:

@@ -22,6 +22,7 @@ from tiler.settings import Settings
 
 if TYPE_CHECKING:
     from seeder.cache.stored import Cost
+    from seeder.operations.budget import Budget
     from seeder.operations.estimate_refresh import Effort, RefreshEstimate
     from seeder.operations.renew import RenewPlan, RenewResult
     from seeder.operations.update import RemovedTiles, UpdateContext, UpdateOptions
@@ -39,6 +40,10 @@ class UpdateArguments:
     options: UpdateOptions
     dry_run: bool
     confirm_above: int = CONFIRM_ABOVE
+
+    def within(self, budget: Budget) -> UpdateArguments:
+        """The same within a budget."""
+        return replace(self, options=replace(self.options, budget=budget))
 
     def context(self, settings: Settings, stores: Stores, report: TerminalReport) -> UpdateContext:
         """The context of the operation."""
@@ -229,10 +234,11 @@ def print_effort(estimate: RefreshEstimate, *, as_json: bool, deed: str) -> None
 
 def _effort(effort: Effort, changed: str = "", most: str = "") -> str:
     """An effort in words."""
-    from seeder.operations.seed import dollars
+    from seeder.operations.budget import dollars
 
     scenes = f"{effort.scenes:,}{changed} scene{'' if effort.scenes == 1 else 's'}, " if effort.scenes else ""
-    parts = f"{effort.parts:,} part{'' if effort.parts == 1 else 's'}"
+    size = f" ({effort.megabytes:,.0f} MB)" if effort.megabytes >= 1 else ""
+    parts = f"{effort.parts:,} part{'' if effort.parts == 1 else 's'}{size}"
     steps = (("bake", effort.bake), ("wait", effort.wait), ("render", effort.render))
     times = " + ".join(f"{duration(seconds)} {step}" for step, seconds in steps if seconds)
     return f"{scenes}{most}{parts} and {count_of_tiles(effort.tiles)}, about {times}, {dollars(effort.dollars)}"

@@ -344,6 +344,19 @@ def claim_build(sources: Store, job: str, build: str) -> str:
     return sources.get(key).decode(errors="replace")
 
 
+def build_of(sources: Store, job: str) -> str:
+    """The build that bakes the job's parts; empty before the first worker has claimed it."""
+    try:
+        return sources.get(bake_key(job, "build")).decode(errors="replace")
+    except MissingObject:
+        return ""
+
+
+def delete_build(sources: Store, job: str) -> None:
+    """Let workers of any build bake the parts of a job, none of which is done."""
+    sources.delete([bake_key(job, "build")])
+
+
 def _put_first(sources: Store, key: str, data: bytes) -> bool:
     """Store an object unless there is one; returns whether it was stored."""
     try:

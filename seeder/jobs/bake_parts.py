@@ -29,8 +29,9 @@ def forget_lost(job: BakeJob, sources: Store) -> list[Place]:
         StoreError: the parts cannot be listed, or a receipt not be read.
         MessageError: a receipt is damaged.
     """
+    named = list(_named_parts(job.id, sources))  # first: workers may be storing parts
     stored = {entry.key for entry in sources.list(parts_prefix(job.layer))}
-    lost = [place for place, name in _named_parts(job.id, sources) if part_key(job.layer, name) not in stored]
+    lost = [place for place, name in named if part_key(job.layer, name) not in stored]
     delete_receipts(sources, job.id, lost)
     return lost
 

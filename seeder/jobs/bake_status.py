@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal
 
-from seeder.jobs.bake_ledger import BakeJob, End, done_parts, failed_parts, load_end, load_renewal
+from seeder.jobs.bake_ledger import BakeJob, End, build_of, done_parts, failed_parts, load_end, load_renewal
 from seeder.jobs.ledger import Run, Stop, begun, load_run, stopped
 from seeder.jobs.stuck import is_stuck
 from tiler.errors import CatalogError, NewerMetadata, UnknownLayer
@@ -124,7 +124,9 @@ def bake_progress(job: BakeJob, sources: Store, depth_of: Callable[[str], Depth 
     renewal = load_renewal(sources, job.id)
     facts = _Facts(run, stopped(sources, job.ledger), load_end(sources, job.id), renewal, tiers, quiet, depth)
     published = sources.version(index_key(job.layer)) != job.plan["current"]
-    facts = replace(facts, superseded=published and not facts.end and is_superseded(job, sources))
+    facts = replace(
+        facts, superseded=published and not facts.end and is_superseded(job, sources), build=build_of(sources, job.id)
+    )
     state, why = _state(facts, published=published)
     return BakeProgress(
         job=job.id,
@@ -169,6 +171,7 @@ class _Facts:
     quiet: float  # seconds since the last sign of progress
     depth: Depth | None
     superseded: bool = False  # by another publication, or a removal of the layer
+    build: str = ""  # of the workers that bake it
 
     @property
     def left(self) -> int:
@@ -207,7 +210,9 @@ def _running(facts: _Facts, run: Run, *, published: bool) -> tuple[BakeState, st
     if over:
         return "stalled", "its process ended"
     if stuck and (facts.left or not facts.depth):  # a delayed message waits for the jobs after the publication
-        return "stalled", "no receipt for a while" + ("" if facts.depth else ", and the queue is empty")
+        cure = "cancel it and start again to bake it with others"
+        waits = f": only workers with {facts.build} bake it; {cure}" if facts.build and facts.left else ""
+        return "stalled", "no receipt for a while" + (waits if facts.depth else ", and the queue is empty")
     if published:
         return "renewing", ""
     return ("running" if facts.left else "publishing"), ""

@@ -1,5 +1,7 @@
 """Forecast the seconds and dollars of a bake, and the seconds of its tiles, by kind of raster; nothing is sampled.
 
+Processes of this machine share the chunks of all parts. A worker of a queue bakes a part at a time, and waits for S3.
+The parts above the base begin as soon as those below them are there, so only the longest one of each tier adds time.
 The speeds are those of one core of a server of 2025 with GDAL 3.12: CPU seconds of ingests of 1 to 6 bytes a pixel, of
 smooth and of real pictures (`bench/against.py`). A straight line through them is right within a half.
 """
@@ -7,15 +9,19 @@ smooth and of real pictures (`bench/against.py`). A straight line through them i
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 
-from seeder.jobs.prices import MILLION, Cost, Prices
+from seeder.defaults import BAKE_PROCESSES
+from seeder.jobs.prices import LOGGED, MILLION, Cost, Prices, bake_second, ramped
 from tiler.grid import TILE
 from tiler.ingest.chunks import CHUNK
 from tiler.ingest.planned_parts import BakeWork
 from tiler.keys import Format
+from tiler.layers.pyramid import SIDE
+from tiler.storage.concurrent import THREADS
 from tiler.storage.upload_parts import LEAST_PART
 
 CHUNK_SECONDS, CHUNK_BYTE_SECONDS = 0.12, 0.06  # of CPU for a chunk, and for each byte of a pixel in all bands
@@ -25,43 +31,128 @@ TILE_SECONDS: dict[Format, float] = {"png": 0.003, "jpg": 0.0025, "webp": 0.004}
 PALETTE_SECONDS = 0.0013  # of a tile of palette indices
 COPY_SECONDS = 0.001  # of a tile that is a block of a part
 VIRTUAL_TIMES = 10  # a tile of a virtual layer takes a warp
+PART_CHUNKS = (SIDE // CHUNK) ** 2  # of a full part
 LEVELS = 1.33  # pixels of all levels of a part, over those of its base
 PACKED = 0.5  # bytes in a part over those of its pixels
-PART_REQUESTS = 3  # facts, begin and end of the upload of a part's COG
+UPLOAD_PUTS = 3  # of a part: its facts, begin and end of the upload of its COG
+STEP_PUTS, STEP_GETS, STEP_LISTS = 2, 10, 3  # further ones of a part by a worker, for its job and the parts around it
+CHUNK_GETS = 6  # of a chunk of the base whose scenes are in S3
+READ_TWICE = 1.1  # bytes read of scenes over those that a chunk covers
+JP2_BYTE_SECONDS = 0.12  # of CPU to decode JPEG 2000, for each byte of a pixel of a chunk
+LAST_STEPS, LAST_REQUESTS = 2, 60  # after the last part: publish the layer, renew its tiles
+CPU_GB = 1769 / 1024  # memory of a function with one whole CPU
 
 
 class Pixels(NamedTuple):
-    """The pixels of a bake; `finished` is the format of tiles that are blocks of its parts, if there are any."""
+    """The pixels of a bake; `finished` is the format of tiles that are blocks of its parts, if there are any.
+
+    `jp2` if its scenes are JPEG 2000.
+    """
 
     dtype: str
     bands: int
     finished: Format | None = None
+    jp2: bool = False
 
     @property
     def bytes(self) -> int:
         """The bytes of a pixel in all bands."""
         return np.dtype(self.dtype).itemsize * self.bands
 
-
-def bake_seconds(work: BakeWork, pixels: Pixels, processes: int) -> float:
-    """Elapsed seconds of a bake by worker processes of this machine."""
-    chunks = work.chunks + work.overview_chunks
-    if not chunks:
-        return 0.0
-    each = CHUNK_SECONDS + CHUNK_BYTE_SECONDS * pixels.bytes
-    encode = CHUNK**2 * LEVELS * TILE_SECONDS[pixels.finished] if pixels.finished else 0.0
-    spent = work.chunks * (each + encode) + work.overview_chunks * (OVERVIEW_SHARE * each + encode)
-    return START_SECONDS + spent / min(processes, chunks)
+    @property
+    def chunk_bytes(self) -> float:
+        """The bytes of a chunk, compressed."""
+        return (CHUNK * TILE) ** 2 * self.bytes * PACKED
 
 
-def bake_cost(work: BakeWork, pixels: Pixels, prices: Prices, *, in_s3: bool) -> Cost:
-    """US dollars for the requests that store the parts in S3, and for a month of their storage."""
-    if not in_s3:
-        return Cost()
+@dataclass(frozen=True, slots=True)
+class Bakers:
+    """Who bakes: processes of this machine, or workers of a queue, each a part at a time by some `processes`."""
+
+    number: int
+    queued: bool = False
+    processes: int = BAKE_PROCESSES  # of a worker
+
+
+@dataclass(frozen=True, slots=True)
+class BakeForecast:
+    """The elapsed seconds of a bake, the bytes of its parts, and US dollars.
+
+    `part_seconds` are those of the longest part by a worker of a queue; 0 on this machine.
+    """
+
+    seconds: float = 0.0
+    bytes: float = 0.0
+    cost: Cost = Cost()  # noqa: RUF009 - a frozen value
+    part_seconds: float = 0.0
+
+
+def bake_forecast(work: BakeWork, pixels: Pixels, bakers: Bakers, prices: Prices, *, in_s3: bool) -> BakeForecast:
+    """The forecast of a bake whose parts are stored in S3, or else in a folder."""
     chunks, parts = work.chunks + work.overview_chunks, work.parts + work.overviews
-    size = chunks * (CHUNK * TILE) ** 2 * pixels.bytes * LEVELS * PACKED
-    puts = parts * PART_REQUESTS + math.ceil(size / LEAST_PART)
-    return Cost(s3=puts * prices.s3_million_puts / MILLION, storage=size / 1e9 * prices.s3_gb_month)
+    if not chunks:
+        return BakeForecast()
+    density = work.chunks / (work.parts * PART_CHUNKS) if work.parts else 1.0  # of overviews, too
+    size = (work.chunks + density * work.overview_chunks) * pixels.chunk_bytes * LEVELS
+    puts = parts * UPLOAD_PUTS + math.ceil(size / LEAST_PART)
+    paid = Cost(s3=puts * prices.s3_million_puts / MILLION, storage=size / 1e9 * prices.s3_gb_month) * in_s3
+    if not bakers.queued:
+        spent = work.chunks * chunk_seconds(pixels) + work.overview_chunks * chunk_seconds(pixels, overview=True)
+        return BakeForecast(START_SECONDS + spent / min(bakers.number, chunks), size, paid)
+    kind = PartKind(pixels, bakers.processes, prices)
+    longest = [kind.seconds(number, overview=tier > 0) for tier, number in enumerate(work.longest)]
+    base = kind.all_seconds(work.parts, work.chunks)
+    busy = base + kind.all_seconds(work.overviews, work.overview_chunks, overview=True)
+    rounds = math.ceil(work.parts / bakers.number) * base / max(1, work.parts)
+    last = (LAST_REQUESTS + parts / THREADS) * prices.bake_wait
+    elapsed = max(longest[0], rounds, ramped(busy, prices, bakers.number)) + sum(longest[1:]) + last
+    return BakeForecast(elapsed, size, paid + _queue_cost(work, busy + last, prices, in_s3=in_s3), max(longest))
+
+
+def chunk_seconds(pixels: Pixels, *, overview: bool = False) -> float:
+    """Seconds of CPU for a chunk."""
+    encode = CHUNK**2 * LEVELS * TILE_SECONDS[pixels.finished] if pixels.finished else 0.0
+    decode = JP2_BYTE_SECONDS * pixels.bytes if pixels.jp2 and not overview else 0.0
+    return (CHUNK_SECONDS + CHUNK_BYTE_SECONDS * pixels.bytes) * (OVERVIEW_SHARE if overview else 1) + encode + decode
+
+
+class PartKind(NamedTuple):
+    """The parts that a worker of some processes bakes, at the speeds of `prices`."""
+
+    pixels: Pixels
+    processes: int
+    prices: Prices
+
+    def seconds(self, chunks: float, *, overview: bool = False) -> float:
+        """Elapsed seconds of a part: CPU, requests in turn, bytes; 0 without chunks."""
+        if not chunks:
+            return 0.0
+        prices, processes = self.prices, min(self.processes, chunks)
+        slower = max(1.0, processes * CPU_GB / prices.bake_gb) / prices.lambda_speed
+        waits = (1 if overview else CHUNK_GETS) * prices.bake_wait
+        each = chunk_seconds(self.pixels, overview=overview) * slower + waits
+        start = START_SECONDS * slower * (self.processes > 1)
+        steps = (UPLOAD_PUTS + STEP_PUTS + STEP_GETS + STEP_LISTS) * prices.bake_wait
+        moved = chunks * self.pixels.chunk_bytes * (LEVELS + (0 if overview else READ_TWICE))
+        return start + chunks * each / processes + steps + moved / MILLION / prices.bake_megabytes
+
+    def all_seconds(self, parts: int, chunks: int, *, overview: bool = False) -> float:
+        """Seconds of all parts, as if all had as many chunks."""
+        return parts * self.seconds(chunks / parts, overview=overview) if parts else 0.0
+
+
+def _queue_cost(work: BakeWork, busy: float, prices: Prices, *, in_s3: bool) -> Cost:
+    """US dollars for workers, their queue and their own requests to S3."""
+    parts = work.parts + work.overviews
+    calls = parts + LAST_STEPS
+    puts, gets = parts * (STEP_PUTS + STEP_LISTS), parts * (STEP_GETS + 1) + work.chunks * CHUNK_GETS
+    sent = work.parts / 10 + work.overviews + LAST_STEPS
+    return Cost(
+        compute=busy * bake_second(prices) + calls * prices.lambda_million_requests / MILLION,
+        s3=in_s3 * (puts * prices.s3_million_puts + gets * prices.s3_million_gets) / MILLION,
+        sqs=(sent + 2 * calls) * prices.sqs_million_requests / MILLION,
+        logs=calls * LOGGED / 1e9 * prices.logs_gb,
+    )
 
 
 def tile_seconds(form: Format, *, scale: int, palette: bool, finished: bool, virtual: bool) -> float:

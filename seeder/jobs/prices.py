@@ -40,6 +40,8 @@ class Prices:
     lambda_more: float = 300  # workers added per minute
     bake_gb: float = 3538 / 1024  # memory of the bake function; 3538 MB give two full CPUs
     bake_storage_gb: float = 4096 / 1024  # its temporary storage
+    bake_wait: float = 0.03  # seconds that a process of it waits for a request to S3
+    bake_megabytes: float = 75  # per second, that it reads and writes
 
     @classmethod
     def load(cls, path: Path) -> Prices:
@@ -63,7 +65,7 @@ class Prices:
             if not (type(value) is str if name == "as_of" else number):
                 cure = "text in quotes" if name == "as_of" else "a number, 0 or more"
                 raise BadOption(f"{path}: {name} = {value!r} is not a price: write {cure}")
-            if not value and name in ("lambda_batch", "lambda_speed", "lambda_first"):
+            if not value and name in ("lambda_batch", "lambda_speed", "lambda_first", "bake_gb", "bake_megabytes"):
                 raise BadOption(f"{path}: {name} must be above 0")
         return replace(cls(), **values)
 
@@ -144,6 +146,9 @@ class Cost:
         """The sum, with one month of storage."""
         return self.compute + self.s3 + self.sqs + self.logs + self.storage
 
+    def __mul__(self, factor: float) -> Cost:
+        return Cost(*(getattr(self, each.name) * factor for each in fields(self)))
+
     def __add__(self, other: Cost) -> Cost:
         return Cost(*(getattr(self, each.name) + getattr(other, each.name) for each in fields(self)))
 
@@ -184,7 +189,11 @@ def bake_second(prices: Prices) -> float:
 
 def wall_seconds(demand: Demand, prices: Prices, workers: int) -> float:
     """Elapsed seconds with up to `workers` workers, as Lambda adds them over time."""
-    busy = lambda_seconds(demand, prices)
+    return ramped(lambda_seconds(demand, prices), prices, workers)
+
+
+def ramped(busy: float, prices: Prices, workers: int) -> float:
+    """Elapsed seconds of so many `busy` ones with up to `workers` workers, as Lambda adds them over time."""
     first, more = min(prices.lambda_first, workers), prices.lambda_more / 60
     if not more:
         return busy / first

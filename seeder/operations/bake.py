@@ -12,6 +12,8 @@ from seeder.defaults import CORES, MAX_FAILED_SHARE
 from seeder.jobs.bake_ledger import (
     BakeJob,
     FirstTiles,
+    build_of,
+    delete_build,
     delete_end,
     delete_failures,
     delete_renewal,
@@ -38,7 +40,7 @@ from seeder.operations.ingest import readdress
 from seeder.operations.publish_bake import take_step
 from seeder.operations.reachable import check_reachable
 from seeder.operations.report import Report
-from seeder.workers.bake_part import BakeWorker, remaining
+from seeder.workers.bake_part import BakeWorker, build, remaining
 from tiler import timing
 from tiler.errors import BadOption, BadSource, SourceReadError
 from tiler.ingest.bake_plan import BakePlan
@@ -76,6 +78,20 @@ class BakeSent:
 
     job: BakeJob
     messages: int
+
+
+def bake_queue(choice: str, settings: Settings) -> str:
+    """The URL of the bake queue that goes with `sqs` or the URL of a queue for tiles.
+
+    Raises:
+        BadOption: none is known.
+    """
+    if not settings.bake_queue:
+        raise BadOption(
+            f"--queue {choice}: no bake queue is known: name a deployed stack with --stack, deploy it again with "
+            "`npm run deploy`, or set TILER_BAKE_QUEUE to its URL"
+        )
+    return settings.bake_queue
 
 
 def plan_bake(
@@ -130,9 +146,12 @@ def send_bake(plan: BakePlan, options: BakeOptions, settings: Settings, stores: 
     Harmless to repeat.
 
     Raises:
+        BadOption: there are first tiles, and no queue for them.
         BadCloud, QueueError: the queue cannot be used, or refused messages.
         StoreError: the ledger cannot be written.
     """
+    if options.first and not options.tiles:
+        raise BadOption("no queue for tiles is known: name a deployed stack with --stack, or leave --seed out")
     sources, layer, revision = stores.sources, plan.draft.id, plan.draft.revision
     digest = digest_of(revision, plan.current, plan.parts, options.first)
     name = unfinished_bake(sources, layer, digest)
@@ -234,10 +253,11 @@ def run_here(name: str, settings: Settings, stores: Stores, report: Report) -> B
     """Go on with a bake job on this machine, to its end.
 
     Raises:
-        BadOption: see `resume_bake`.
+        BadOption: see `resume_bake`; or workers of another build have begun it.
         TilerError: a part failed otherwise than by its scenes.
     """
     sources = stores.sources
+    _check_build(name, sources)
     job, plan = reopened(name, sources)
     waiting: deque[tuple[BakeMessage, int]] = deque()
     worker = BakeWorker(stores, lambda messages, delay: waiting.extend((each, delay) for each in messages), CORES)
@@ -255,6 +275,24 @@ def run_here(name: str, settings: Settings, stores: Stores, report: Report) -> B
             advance(message.kind == "part" and result.fate not in ("known", "dropped"))
     put_run(sources, job.ledger, replace(run, sent=True, ended=True))
     return progress_of(name, sources, settings)
+
+
+def _check_build(name: str, sources: Store) -> None:
+    """Check that this machine may go on with a job: no part of another build is done.
+
+    Raises:
+        BadOption: one is.
+    """
+    theirs = build_of(sources, name)
+    if theirs in ("", build()):
+        return
+    if next(done_parts(sources, name), None) is None:
+        delete_build(sources, name)
+        return
+    raise BadOption(
+        f"bake job {name} was begun by workers with {theirs}, and this machine has {build()}: resume it with "
+        f"`--queue sqs`, or run `seeder cancel {name}` and start the bake again"
+    )
 
 
 def cancel(name: str, sources: Store) -> bool:

@@ -14,9 +14,9 @@ from typing import Any
 
 from seeder.cache.fence import fence, settled
 from seeder.cache.rerender import StoredTiles
-from seeder.defaults import CONCURRENCY
-from seeder.jobs.forecast import Pixels, bake_cost, bake_seconds, tile_seconds
-from seeder.jobs.prices import CDN_PATH, MILLION, Cost, Demand, Prices, cost, wall_seconds
+from seeder.jobs.forecast import Bakers, Pixels, bake_forecast, tile_seconds
+from seeder.jobs.prices import CDN_PATH, MILLION, Cost, Demand, cost, wall_seconds
+from seeder.operations.budget import Budget
 from seeder.operations.cdn import cdn_paths
 from seeder.operations.run import RunOptions
 from seeder.operations.update import UpdateTask
@@ -31,7 +31,16 @@ from tiler.layers.render import TileVariant
 from tiler.raster.options import file_format
 from tiler.storage.store import Store
 
+JP2 = (".jp2", ".j2k", ".jpx")  # endings of names of JPEG 2000
 LISTINGS = 2  # of the stored tiles: before the bake, and after it
+
+
+def pixels_of(survey: Survey) -> Pixels:
+    """The pixels of a bake."""
+    finished = file_format(survey.finished) if survey.finished else None
+    paths = [scene.listed.path for scene in survey.scenes] or [survey.path]
+    jp2 = sum(path.lower().endswith(JP2) for path in paths) > len(paths) / 2
+    return Pixels(survey.dtype, survey.reading.count, finished, jp2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,10 +56,8 @@ class PlannedWork:
     @classmethod
     def of_parts(cls, survey: Survey, parts: PlannedParts, changed: int) -> PlannedWork:
         """The work of a bake of the parts that are missing."""
-        finished = file_format(survey.finished) if survey.finished else None
-        pixels = Pixels(survey.dtype, survey.reading.count, finished)
         some, whole = (parts.work(survey.base, places) for places in (parts.missing, parts.chunks))
-        return cls(changed, len(survey.scenes), some, whole, pixels)
+        return cls(changed, len(survey.scenes), some, whole, pixels_of(survey))
 
     @classmethod
     def of_layer(cls, layer: Layer, sources: Store) -> PlannedWork:
@@ -69,7 +76,7 @@ class PlannedWork:
 class Effort:
     """An update's effort: scenes, parts of the base, tiles; seconds to bake, to wait and to render; US dollars.
 
-    The wait is for tiles of the previous revision in flight.
+    The wait is for tiles of the previous revision in flight; `megabytes` are those of parts.
     """
 
     scenes: int
@@ -79,6 +86,7 @@ class Effort:
     wait: float
     render: float
     dollars: float
+    megabytes: float = 0.0
 
     @property
     def seconds(self) -> float:
@@ -87,7 +95,7 @@ class Effort:
 
     def to_json(self) -> dict[str, Any]:
         """The JSON form."""
-        times = {name: round(getattr(self, name), 1) for name in ("bake", "wait", "render")}
+        times = {name: round(getattr(self, name), 1) for name in ("bake", "wait", "render", "megabytes")}
         return {**asdict(self), **times, "seconds": round(self.seconds, 1), "dollars": round(self.dollars, 6)}
 
 
@@ -113,28 +121,38 @@ class RefreshEstimate:
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """The terms of an estimate: what is updated, where it runs, the pixels of its parts, and prices."""
+    """The terms of an estimate: what is updated, where it runs, and the pixels of its parts."""
 
     task: UpdateTask
     run_options: RunOptions
     pixels: Pixels
-    prices: Prices = Prices()  # noqa: RUF009 - a frozen value
+
+    @property
+    def budget(self) -> Budget:
+        """The prices, and the workers of a queue."""
+        return self.task.options.budget
+
+    @property
+    def bakers(self) -> Bakers:
+        """Who bakes."""
+        return self.budget.bakers(self.run_options.processes)
 
     def effort(self, scenes: int, bake: BakeWork, wait: float, stored_tiles: StoredTiles, paths: int) -> Effort:
         """The effort of a bake, of the stale tiles among the stored ones, and of some paths to invalidate."""
-        task, prices, settings = self.task, self.prices, self.task.context.settings
+        task, prices, settings = self.task, self.budget.prices, self.task.context.settings
         demand, in_s3 = self._demand(stored_tiles), settings.tiles.startswith("s3:")
         spent = cost(demand, prices, in_s3=in_s3)
-        spent += bake_cost(bake, self.pixels, prices, in_s3=settings.sources.startswith("s3:"))
+        baked = bake_forecast(bake, self.pixels, self.bakers, prices, in_s3=settings.sources.startswith("s3:"))
         spent += Cost(s3=LISTINGS * stored_tiles.cost.lists * prices.s3_million_puts / MILLION)
         return Effort(
             scenes,
             bake.parts,
             round(demand.tiles),
-            bake_seconds(bake, self.pixels, self.run_options.processes),
+            baked.seconds,
             0.0 if task.options.hurry else wait,
             self._render_seconds(demand),
-            spent.total + paths * CDN_PATH,
+            (spent + baked.cost).total + paths * CDN_PATH,
+            baked.bytes / 1e6,
         )
 
     def _demand(self, stored_tiles: StoredTiles) -> Demand:
@@ -152,7 +170,7 @@ class Terms:
         if not demand.tiles:
             return 0.0
         if self.run_options.queue:
-            return wall_seconds(demand, self.prices, CONCURRENCY)
+            return wall_seconds(demand, self.budget.prices, self.budget.workers)
         options = self.run_options.of_layer(self.task.layer)
         return demand.seconds / min(options.jobs or processes_for(round(demand.tiles)), max(1.0, demand.blocks))
 
@@ -177,7 +195,7 @@ def estimate_refresh(
         terms.effort(work.changed, work.bake, wait, stored_tiles, paths),
         terms.effort(work.scenes, work.whole, full, whole, all_paths),
         bool(work.bake.parts) or stored_tiles.least is not None,
-        terms.prices.as_of,
+        terms.budget.prices.as_of,
     )
 
 

@@ -8,6 +8,10 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
+from seeder.defaults import CORES
+from seeder.jobs.prices import Cost
+from seeder.operations.budget import Budget
+from seeder.operations.estimate_bake import BakeEstimate, estimate_bake, first_tiles_cost
 from seeder.operations.report import Report
 from tiler.errors import BadSource, SourceReadError
 from tiler.grid import Bounds, check_zooms, tile_ranges
@@ -20,7 +24,7 @@ from tiler.ingest.survey import Survey
 from tiler.inputs import check_source
 from tiler.layers import version
 from tiler.layers.catalog import has_other_address, rewrite_address
-from tiler.raster.options import Options
+from tiler.raster.options import Options, file_format
 from tiler.scenes.scene_list import SceneList
 from tiler.settings import Settings
 from tiler.storage.folder import removed_on_error
@@ -129,6 +133,13 @@ class IngestPlan:
     maxzoom: int
     zooms: dict[int, int]
     fresh: bool  # whether the layer is new or would change
+    bake: BakeEstimate | None = None  # of a layer that would be baked
+    rendering: Cost = Cost()  # noqa: RUF009 - a frozen value; of the tiles, at most, if workers render them next
+
+    @property
+    def dollars(self) -> float:
+        """US dollars at most for the bake, and for tiles that workers render."""
+        return (self.bake.forecast.cost.total if self.bake else 0.0) + self.rendering.total
 
     @property
     def tiles(self) -> int:
@@ -146,12 +157,14 @@ class IngestPlan:
             "tiles": self.tiles,
             "by_zoom": self.zooms,
             "fresh": self.fresh,
+            "bake": self.bake.to_json() if self.bake else None,
+            "tile_dollars": round(self.rendering.total, 6),
             "dry_run": True,
         }
 
 
 def plan_ingest(
-    source: str | SceneList,
+    source: str | SceneList | Examined | ExaminedScenes,
     layer: str,
     options: Options,
     stores: Stores,
@@ -159,19 +172,56 @@ def plan_ingest(
     *,
     zooms: tuple[int, ...],
     repair: bool = False,
+    budget: Budget = Budget(),  # noqa: B008 - a frozen value
+    processes: int = CORES,
 ) -> IngestPlan:
-    """Plan an `ingest` and the tiles of `zooms`; change nothing.
+    """Plan an `ingest` and the tiles of `zooms`, with its estimate; change nothing.
 
     Raises:
         BadSource, BadOption, CatalogError, NewerMetadata: see `ingest`.
         ZoomOutside: the layer would lack one of the zooms.
     """
     version.check_readers(stores, version.version_for(options, parts=not options.virtual))
-    raster = examine(source, layer, options, report, with_zooms(layer, zooms))
+    approve = with_zooms(layer, zooms)
+    raster = examine(source, layer, options, report, approve) if isinstance(source, str | SceneList) else source
     survey, revision = raster.survey, raster.revision
     fresh = not is_current(current_layer(stores.sources, layer, repair=repair), revision, raster.path, stores)
     counts = {z: sum(map(len, tile_ranges(survey.bounds, z))) for z in zooms}
-    return IngestPlan(layer, revision, survey.bounds, survey.minzoom, survey.maxzoom, counts, fresh)
+    bake = estimate_bake(layer, raster, stores, budget, processes=processes) if fresh else None
+    rendering = Cost()
+    if fresh and budget.by_workers and not options.virtual:
+        rendering = first_tiles_cost(survey, file_format(options.format), counts, stores, budget.prices)
+    bounds = survey.bounds, survey.minzoom, survey.maxzoom
+    return IngestPlan(layer, revision, *bounds, counts, fresh, bake, rendering)
+
+
+def affordable(
+    source: str | SceneList,
+    layer: str,
+    options: Options,
+    stores: Stores,
+    report: Report,
+    approve: Approve,
+    *,
+    zooms: tuple[int, ...],
+    repair: bool,
+    budget: Budget,
+    processes: int,
+) -> str | SceneList | Examined | ExaminedScenes:
+    """A raster or scenes whose ingest is within a budget, examined if that limits dollars.
+
+    Raises:
+        BadOption: the estimate exceeds them.
+        BadSource, CatalogError, NewerMetadata, ZoomOutside: see `plan_ingest`.
+    """
+    if budget.dollars is None:
+        return source
+    raster = examine(source, layer, options, report, approve)
+    plan = plan_ingest(
+        raster, layer, options, stores, report, zooms=zooms, repair=repair, budget=budget, processes=processes
+    )
+    budget.check(plan.dollars, "ingest fewer scenes or a lower --max-zoom")
+    return raster
 
 
 def noting(text: str, report: Report, approve: Approve) -> Approve:

@@ -27,6 +27,7 @@ from seeder.jobs.bake_ledger import (
 )
 from seeder.jobs.bake_messages import BakeMessage
 from seeder.jobs.bake_parts import forget_lost
+from seeder.jobs.bake_status import is_superseded
 from seeder.jobs.ledger import load_job
 from seeder.jobs.plan import Plan
 from seeder.jobs.status import FINAL
@@ -51,6 +52,7 @@ from tiler.ingest.existing import current_layer
 from tiler.keys import index_key
 from tiler.layers.catalog import Layer, load_layer
 from tiler.layers.history import publications
+from tiler.layers.publication import index_version
 from tiler.settings import Settings
 from tiler.storage.store import Store, Stores
 
@@ -63,7 +65,7 @@ class Step:
     why: str = ""
 
 
-def take_step(worker: BakeWorker, settings: Settings, message: BakeMessage, *, last: bool) -> Step:
+def take_step(worker: BakeWorker, settings: Settings, message: BakeMessage, *, again: bool = False, last: bool) -> Step:
     """Handle a message of a bake job, and send the next ones. Harmless to repeat.
 
     Raises:
@@ -74,7 +76,7 @@ def take_step(worker: BakeWorker, settings: Settings, message: BakeMessage, *, l
     except MissingObject:
         return Step("dropped", f"there is no bake job {message.job}")
     if message.kind == "part":
-        result = worker.bake(message, last=last)
+        result = worker.bake(message, again=again, last=last)
         return Step(result.fate, result.why)
     if message.kind == "publish":
         following = publish_bake(planned, worker.stores)
@@ -91,38 +93,64 @@ def publish_bake(planned: PlannedBake, stores: Stores) -> list[BakeMessage]:
     """Publish a baked layer; returns the messages to send next. Harmless to repeat.
 
     If some parts lack a receipt after all, or were removed, these are baked first. A job whose layer was published
-    meanwhile, or that has no valid pixel, ends.
+    meanwhile, or that has no valid pixel, ends; unless the layer has the job's revision.
 
     Raises:
         StoreError, MessageError: something cannot be read or stored.
+        Superseded: others write the layer's TileJSON: try again.
     """
-    job, plan, sources = planned.job, planned.plan, stores.sources
+    job, sources = planned.job, stores.sources
     if load_end(sources, job.id) or is_over(sources, job):
         return []
-    done = {place for place, _ in done_parts(sources, job.id)}
-    left = list(remaining(job.id, plan, done))
+    left = _left(planned, sources)
     if left != [BakeMessage("publish", job.id)]:
         return left
-    summary = Summary(plan.survey)
-    places = (place for tier in plan.tiers for place in tier)
-    for place, fields in read_receipts(sources, job.id, places):
-        summary.add(BakedPart.from_json(place, fields or {}))
     try:
-        draft = replace(plan.draft, gdal=planned.gdal)
-        layer = baked_layer(draft, plan.survey, summary, sources)
-        layer, _ = with_format(layer, current_layer(sources, job.layer, repair=True), sources)
-        publish(layer, plan.listed, replace(stores, url=job.url), plan.current)
+        _publish(planned, stores)
     except Superseded as error:
-        put_end(sources, job.id, End("superseded", _replaced(job, sources) or str(error)))
+        return _superseded(planned, sources, error)
+    except BadInput as error:
+        put_end(sources, job.id, End("failed", str(error)))
         return []
     except (StoreError, SourceReadError, CatalogError):
         if not forget_lost(job, sources):
             raise
-        return list(remaining(job.id, plan, {place for place, _ in done_parts(sources, job.id)}))
-    except BadInput as error:
-        put_end(sources, job.id, End("failed", str(error)))
-        return []
+        return _left(planned, sources)
     return [BakeMessage("renew", job.id)]
+
+
+def _left(planned: PlannedBake, sources: Store) -> list[BakeMessage]:
+    """The messages that are left before the publication, or that of the publication."""
+    done = {place for place, _ in done_parts(sources, planned.job.id)}
+    return list(remaining(planned.job.id, planned.plan, done))
+
+
+def _publish(planned: PlannedBake, stores: Stores) -> None:
+    """Publish a layer of parts that all have receipts."""
+    job, plan, sources = planned.job, planned.plan, stores.sources
+    summary = Summary(plan.survey)
+    places = (place for tier in plan.tiers for place in tier)
+    for place, fields in read_receipts(sources, job.id, places):
+        summary.add(BakedPart.from_json(place, fields or {}))
+    draft = replace(plan.draft, gdal=planned.gdal)
+    layer = baked_layer(draft, plan.survey, summary, sources)
+    layer, _ = with_format(layer, current_layer(sources, job.layer, repair=True), sources)
+    publish(layer, plan.listed, replace(stores, url=job.url), plan.current)
+
+
+def _superseded(planned: PlannedBake, sources: Store, error: Superseded) -> list[BakeMessage]:
+    """Go on after another publication of the same revision; end the job after that of another one.
+
+    Raises:
+        Superseded: there was no other publication: others only wrote TileJSON.
+    """
+    job = planned.job
+    if index_version(sources, job.layer) == planned.plan.current:
+        raise error
+    if not is_superseded(job, sources):
+        return [BakeMessage("renew", job.id)]
+    put_end(sources, job.id, End("superseded", _replaced(job, sources) or str(error)))
+    return []
 
 
 def _replaced(job: BakeJob, sources: Store) -> str:

@@ -14,8 +14,8 @@ from tiler.scenes.sidecars import ROOTS, head_of, is_file
 from tiler.storage.store import Store, Stores
 
 FAR = re.compile(r"s3://|https?://|/vsi(s3|curl)[/?]")  # somewhere in the path of a raster that any machine can read
-LIST = "name the rasters themselves, or bake here with --queue local"
-CURE = "add --upload and name them as SOURCE, --add or --replace, or bake here with --queue local"
+LIST = "name the rasters themselves, or leave --queue out to bake here"
+CURE = "add --upload and name them as SOURCE, --add or --replace, or leave --queue out to bake here"
 
 
 def only_here(path: str) -> bool:

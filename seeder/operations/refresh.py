@@ -151,7 +151,9 @@ def refresh_by_workers(
     """
     stores, report = context.stores, context.report
     if context.options.hurry:
-        raise BadOption("workers always wait for tiles in flight: leave --no-wait out, or bake here with --queue local")
+        raise BadOption(
+            "workers always wait for tiles in flight: leave --no-wait out, or leave --queue out to bake here"
+        )
     ready = _prepared(layer, context, run_options, source, by_workers=True)
     if ready.options.virtual:
         done = _ingested(ready, context, run_options, source)
@@ -275,12 +277,14 @@ def rollback(
 
 
 def _begun(plan: RenewPlan, context: UpdateContext) -> RenewPlan:
-    """Tell the estimate of a plan, and ask for confirmation if it was not given.
+    """Tell the estimate of a plan, check that it is within the budget, and ask for confirmation if it was not given.
 
     Raises:
-        BadOption: the number of tiles was not confirmed.
+        BadOption: it exceeds the budget, or the number of tiles was not confirmed.
     """
     context.report.ended(plan.estimate)
+    if plan.estimate:
+        context.options.budget.check(plan.estimate.update.dollars, "change fewer scenes")
     if not context.options.confirmed:
         context.report.confirm(plan.stored_tiles.rendered, "re-rendered")
     return plan

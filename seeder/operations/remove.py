@@ -14,7 +14,7 @@ from seeder.jobs.bake_ledger import bakes_of, delete_bakes, ledger_of
 from seeder.jobs.bake_parts import parts_in_use
 from seeder.jobs.ledger import jobs, layer_of
 from seeder.operations.cdn import CdnInvalidation
-from seeder.operations.kept_uploads import unused_uploads
+from seeder.operations.kept_uploads import unused_uploads, uploads_in_use
 from seeder.operations.report import Advance, Report
 from seeder.operations.update import RERUN_HINT, UpdateContext, count_down
 from tiler import timing
@@ -115,6 +115,7 @@ def old_revisions(layer: str, stores: Stores, now: datetime) -> tuple[Share, ...
     ]  # else an ingest is writing it
     before = now - timedelta(seconds=timing.BAKE_SECONDS) - fence(stores.tiles)  # a bake may be about to name others
     in_use = parts_in_use(layer, stores.sources)  # first: a bake job may be published meanwhile
+    baking = uploads_in_use(layer, stores.sources)  # first, too
     names = set(revisions(stores.sources, layer)) - set(old)
     kept = list(filter(None, (load_revision(stores.sources, layer, name) for name in names)))
     pyramids = [each.bake for each in kept if isinstance(each.bake, Pyramid)]
@@ -123,7 +124,7 @@ def old_revisions(layer: str, stores: Stores, now: datetime) -> tuple[Share, ...
         Share("sources", stores.sources, tuple(f"{sources_prefix(layer)}{name}/" for name in old)),
         Share("parts", stores.sources, (parts_prefix(layer), shards_prefix(layer)), parts),
     ]
-    if uploads := frozenset(unused_uploads(layer, stores.sources, [current, *kept], before)):
+    if uploads := frozenset(unused_uploads(layer, stores.sources, [current, *kept], baking, before)):
         kinds.append(Share("scenes", stores.sources, (uploads_prefix(layer),), uploads))
     return tuple(kinds)
 

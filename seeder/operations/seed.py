@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
@@ -11,13 +10,13 @@ from seeder.cache.query import TileQuery
 from seeder.defaults import CONCURRENCY
 from seeder.jobs.estimate import Estimate, Question, estimate
 from seeder.jobs.prices import Prices
+from seeder.operations.budget import check_cost
 from seeder.operations.report import Report
 from seeder.operations.run import RunOptions, RunResult, run_plan
 from seeder.operations.select import select_tiles
 from seeder.select.blocks import Count
 from seeder.select.order import Order
 from seeder.workers.local_pool import processes_for
-from tiler.errors import BadOption
 from tiler.layers.catalog import Layer, load_layer
 from tiler.layers.render import TileVariant
 from tiler.settings import Settings
@@ -121,11 +120,7 @@ def _check(question: Question, total: int, limits: Limits, settings: Settings, j
     if limits.dollars is None and not confirm:
         return
     estimated = _estimated(question, settings, jobs, report)
-    if limits.dollars is not None and estimated.most > limits.dollars:
-        raise BadOption(
-            f"the estimate is up to {dollars(estimated.most)}, above --max-cost {limits.dollars:g}: "
-            f"select fewer tiles, or raise the limit (--dry-run shows the estimate)"
-        )
+    check_cost(estimated.most, limits.dollars, "select fewer tiles")
     if confirm:
         limits.confirm(total, estimated)
 
@@ -133,8 +128,3 @@ def _check(question: Question, total: int, limits: Limits, settings: Settings, j
 def _estimated(question: Question, settings: Settings, jobs: int, report: Report) -> Estimate:
     with report.stage("sample", None, interrupted="interrupted: no tile was written") as advance:
         return estimate(question, settings, jobs=jobs, progress=advance)
-
-
-def dollars(number: float) -> str:
-    """An amount in US dollars, rounded up so that a small one never reads $0."""
-    return f"${number:,.2f}" if number >= 0.1 else f"${math.ceil(1e4 * number) / 1e4:.4f}" if number else "$0"

@@ -12,6 +12,7 @@ from seeder.cache.fence import countdown, seconds_remaining
 from seeder.cache.purge import Purged, purge
 from seeder.cache.stale import History, settle
 from seeder.cache.stored import Cost, StoredFilter
+from seeder.operations.budget import Budget
 from seeder.operations.cdn import CdnInvalidation, cdn_paths, invalidate_paths
 from seeder.operations.report import Report
 from seeder.select.tileset import TileSets
@@ -25,12 +26,13 @@ RERUN_HINT = "interrupted: run the same command again to finish"
 
 @dataclass(frozen=True, slots=True)
 class UpdateOptions:
-    """Waits and confirmation of an update, and the CDN to invalidate."""
+    """Waits, confirmation and budget of an update, and the CDN to invalidate."""
 
     hurry: bool = False  # do not wait for tiles of an earlier revision in flight
     cdn: str = ""  # id of a CloudFront distribution, or empty
     cdn_wait: bool = False  # wait until CloudFront has completed the invalidation
     confirmed: bool = True  # do not list tiles first for `Report.confirm`
+    budget: Budget = field(default_factory=Budget)
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -139,11 +140,10 @@ class Uploads:
 
         The record of an upload lies beside a link to the file, in the scratch folder.
         """
-        folder = self.staging.parent(self.sources.root) / "seeder-uploads"
+        folder = self._folder()
         for file, key in reversed(list(zip(scene.files, scene.keys, strict=True))):
             place = Destination(self.sources.url, key, TYPE, self.sources.s3)
             link = folder / hashlib.blake2b(f"{place.address}".encode(), digest_size=16).hexdigest()
-            folder.mkdir(mode=0o700, exist_ok=True)
             link.unlink(missing_ok=True)
             link.symlink_to(file.absolute())
             upload(link, place, advance)
@@ -155,6 +155,18 @@ class Uploads:
         if not same:
             self.sources.delete(scene.keys)
             raise BadSource(scene.listed.address, CHANGED)
+
+    def _folder(self) -> Path:
+        """The folder of links and records.
+
+        Raises:
+            BadOption: it is another user's.
+        """
+        folder = self.staging.parent(None) / f"seeder-uploads-{os.getuid()}"
+        folder.mkdir(mode=0o700, exist_ok=True)
+        if folder.stat().st_uid != os.getuid():
+            raise BadOption(f"{folder} belongs to another user: choose a folder with --scratch DIR")
+        return folder
 
 
 def _states(files: Iterable[Path]) -> tuple[tuple[int, int], ...]:

@@ -26,7 +26,7 @@ from seeder.jobs.bake_messages import BakeMessage
 from seeder.jobs.ledger import Stop, cancelled, load_run, stop
 from seeder.workers.breaker import reason_to_stop
 from tiler import keys, timing
-from tiler.errors import BadSource, NoRoom, OutOfMemory, SourceReadError, Superseded, TilerError, WorkerDied
+from tiler.errors import BadSource, QueueError, SourceReadError, StoreError, Superseded, TilerError
 from tiler.ingest.bake import Bake
 from tiler.ingest.bake_plan import BakePlan, OneRaster, narrowed
 from tiler.ingest.baked_parts import BakedPart
@@ -36,6 +36,7 @@ from tiler.ingest.planned_parts import parents_of, stored_part, window_of
 from tiler.ingest.staging import Staging
 from tiler.layers.pyramid import Part, Place
 from tiler.raster.datasets import forget, versions
+from tiler.scenes.remote import is_remote
 from tiler.storage.store import Store, Stores
 
 Fate = Literal[
@@ -45,9 +46,11 @@ Fate = Literal[
     "known",  # it had a receipt already
     "failed",
     "dropped",  # the job was stopped or superseded
+    "left",  # to workers with the build of GDAL that bakes the job
 ]
 Send = Callable[[Iterable[BakeMessage], int], object]  # takes messages, and the seconds until they can be received
 
+OTHER_BUILD_SECONDS = 30  # until a message that a worker of another build received can be received again
 KNOWN = 4  # bake jobs whose plan a worker keeps
 
 
@@ -55,22 +58,8 @@ class Interrupted(Exception):
     """The worker was told to stop in the middle of a part."""
 
 
-class OtherBuild(TilerError):
-    """Workers of another build bake the parts of a job, which must not be mixed with this one's."""
-
-    def __init__(self, job: str, wanted: str) -> None:
-        super().__init__(
-            f"bake job {job} is baked by workers with {wanted}, and this one has {build()}: start such workers, "
-            f"or run `seeder cancel {job}` and start the bake again"
-        )
-
-
 class OutOfTime(Exception):
     """A part cannot be baked before the process is ended."""
-
-
-# faults of a part that a retry may cure
-FAULTS = (BadSource, SourceReadError, NoRoom, OutOfMemory, MemoryError, WorkerDied, OtherBuild)
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,37 +121,47 @@ class BakeWorker:
             self._plans[job] = PlannedBake(bake, plan, plan.raster(), claim_build(self.sources, job, build()))
         return self._plans[job]
 
-    def bake(self, message: BakeMessage, *, last: bool = False) -> PartResult:
+    def bake(self, message: BakeMessage, *, again: bool = False, last: bool = False) -> PartResult:
         """Bake a part and send the parts above it, or the publication, that it makes possible. Harmless to repeat.
 
         A part that fails raises an error, so that the message returns; after its `last` try, or if the scene is
-        unreadable, its failure is recorded instead.
+        unreadable, its failure is recorded instead. A scene on the network is unreadable if its message was tried
+        before (`again`).
 
         Raises:
-            StoreError, QueueError, CatalogError, MessageError: the ledger or the queue does not answer.
-            TilerError, MemoryError: the part failed, and may be tried again.
+            CatalogError, MessageError, MissingObject: the plan cannot be read.
+            QueueError: the messages that follow were not sent.
+            Interrupted: the worker stops.
+            StoreError, TilerError, MemoryError: the part failed, and may be tried again; or the ledger did.
         """
         assert message.place, "a message of this kind has one"
         planned, place = self.planned(message.job), message.place
         try:
             why = self._stale(planned)
-            return PartResult("dropped", why) if why else self._recorded(planned, place)
+            if why:
+                return PartResult("dropped", why)
+            return self._recorded(planned, message, place, again=again or last)
         except Superseded as error:
             return PartResult("dropped", str(error))
         except OutOfTime:
             return self._fail(planned, place, OUT_OF_TIME)
-        except FAULTS as error:
+        except (Interrupted, QueueError):
+            raise
+        except (TilerError, MemoryError) as error:
             if last or isinstance(error, BadSource | SourceReadError):
                 return self._fail(planned, place, str(error) or "it ran out of memory")
             raise
 
-    def _recorded(self, planned: PlannedBake, place: Place) -> PartResult:
+    def _recorded(self, planned: PlannedBake, message: BakeMessage, place: Place, *, again: bool) -> PartResult:
         """Bake a part that has no receipt, put one, and go on."""
         if read_receipt(self.sources, planned.job.id, place) is not None:
             self.go_on(planned, place)
             return PartResult("known")
+        if planned.build != build():
+            self.send([message], OTHER_BUILD_SECONDS)
+            return PartResult("left", f"workers with {planned.build} bake this job, and this one has {build()}")
         start = time.monotonic()
-        baked = self._bake(planned, place)
+        baked = self._read(planned, place, again=again)
         seconds = round(time.monotonic() - start, 3)
         put_receipt(self.sources, planned.job.id, place, {**baked.to_json(), "seconds": seconds})
         self.go_on(planned, place)
@@ -182,11 +181,24 @@ class BakeWorker:
             return f"layer {job.layer} was published meanwhile"
         return ""
 
+    def _read(self, planned: PlannedBake, place: Place, *, again: bool) -> BakedPart:
+        """Bake a part; tell damaged scenes from a failing network, which GDAL does not.
+
+        A scene is damaged if it cannot be read `again`, though its server answers and it is the one that was planned.
+        """
+        try:
+            return self._bake(planned, place)
+        except StoreError as error:
+            if place.tier or not is_remote(error.key):
+                raise
+            planned.raster.check_in(window_of(place, planned.plan.zoom_of(0)))
+            if again:
+                raise SourceReadError(error.key, str(error).partition(": ")[2]) from error
+            raise
+
     def _bake(self, planned: PlannedBake, place: Place) -> BakedPart:
         """Bake a part."""
         job, plan = planned.job, planned.plan
-        if planned.build != build():
-            raise OtherBuild(job.id, planned.build)
         if place not in plan.tiers[place.tier]:
             return BakedPart(place)
         below = self._below(planned, place)

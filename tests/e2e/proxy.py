@@ -10,7 +10,6 @@ import json
 import random
 import re
 import threading
-import time
 from collections import Counter
 from dataclasses import dataclass
 from types import TracebackType
@@ -74,10 +73,12 @@ class Proxy:
         if not parts.hostname or not parts.port:
             raise ValueError(f"{upstream!r} names no host and port")
         self.requests: Counter[tuple[str, str]] = Counter()  # by method and kind of fault, or PASSED
+        self.targets: list[tuple[str, str]] = []  # method, and path with query or SQS's action, of each request
         self._upstream = (parts.hostname, parts.port)
         self._chance = random.Random(seed)
         self._faults: list[_Armed] = []
         self._guard = threading.Lock()
+        self._cleared = threading.Event()
         self._server: Server | None = Server(self._serve)
         self.port = self._server.port
         self.url = f"http://127.0.0.1:{self.port}"
@@ -94,9 +95,11 @@ class Proxy:
             self._faults += map(_Armed, faults)
 
     def clear(self) -> None:
-        """Let every request pass again."""
+        """Let every request pass again, also those that are delayed."""
         with self._guard:
             self._faults.clear()
+            self._cleared.set()
+            self._cleared = threading.Event()
 
     def stop_listening(self) -> None:
         """End all connections and refuse new ones, as an endpoint that is lost."""
@@ -114,8 +117,11 @@ class Proxy:
         fault = self._strike(exchange.method, what)
         with self._guard:
             self.requests[exchange.method, fault.kind if fault else PASSED] += 1
+            self.targets.append((exchange.method, what))
+            cleared = self._cleared
         if fault is None or fault.kind == "delay":
-            time.sleep(fault.seconds if fault else 0)
+            if fault:
+                cleared.wait(fault.seconds)
             self._pass(exchange)
         elif fault.kind == "drop":
             exchange.drop()

@@ -62,6 +62,7 @@ RUNS = (
     Run("invalidate.py", 4),
     Run("mosaic.py", 4),
     Run("scale.py", 5, ("--validate",), long=True),
+    Run("scale_bake.py", 6, ("--validate",)),
     Run("stages.py", 16, (DATA, "relief")),
     Run("stages.py", 13, ("--ingest",)),
     Run("startup.py", 5),

@@ -16,6 +16,7 @@ from tests.support.paths import ROOT
 sys.path.insert(0, str(ROOT / "bench"))
 
 import scale
+import scale_bake
 from bucket import grid
 from scale_block import LEFT, SHARES, profile, profile_of, refused
 from scale_events import played
@@ -304,3 +305,20 @@ def test_the_page_has_a_place_for_every_table_and_keeps_what_stands_around() -> 
         assert page.partition("<!--")[0] == PAGE.partition("<!--")[0]
     with pytest.raises(SystemExit):
         scale.written(PAGE, "nowhere", "")
+
+
+def test_the_page_shows_the_forecast_of_bakes() -> None:
+    lines = PAGE.splitlines()
+    for place, text in scale_bake.modelled().items():
+        assert all(line in lines for line in text.splitlines()), f"{place}: run `python bench/scale_bake.py --docs`"
+
+
+@pytest.mark.parametrize("size", [1e9, 1e12])
+def test_advised_workers_keep_within_the_reads_of_s3_and_of_lambda(size: float) -> None:
+    one = scale_bake.knee(size)
+    assert one.gets <= Bucket().reads
+    assert one.forecast.seconds >= one.tail
+    assert one.forecast.part_seconds < scale_bake.LONGEST
+    crowd = scale_bake.case(size, 1000)
+    assert crowd.once == pytest.approx(one.once), "a part costs what it takes"
+    assert crowd.forecast.seconds > one.tail

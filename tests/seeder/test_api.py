@@ -565,7 +565,8 @@ def test_selectors_that_cannot_be_are_refused(alps: seeder.Layer, given: dict[st
 @pytest.mark.parametrize("folder", ["tiler", "seeder/operations", "seeder/select", "seeder/cache", "seeder/archive"])
 def test_an_option_in_a_message_becomes_an_argument_of_a_call(folder: str) -> None:
     """Each is either an argument by its own name, or one of those that are translated."""
-    calls = (seeder.Workspace.ingest, *(getattr(seeder.Layer, name) for name in dir(seeder.Layer) if name[0] != "_"))
+    own = (seeder.Workspace.ingest, seeder.Workspace.bake)
+    calls = (*own, *(getattr(seeder.Layer, name) for name in dir(seeder.Layer) if name[0] != "_"))
     known = {name for call in calls if callable(call) for name in inspect.signature(call).parameters}
     known |= {*Selecting.__annotations__, *Ingesting.__annotations__, "stack", *ARGUMENTS.values()}
     known = {f"`{name}`" for name in known}

@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+import json
 from random import Random
+from unittest.mock import patch
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seeder.jobs.bake_ledger import End, load_end
+from seeder.jobs.bake_ledger import BakeJob, End, load_end
+from seeder.operations import publish_bake
 from seeder.operations.bake import cancel
 from tests.support.bake_laws import NOWHERE, SEEDS, STEPS, Expected, at, end_of, few, published, stores
 from tests.support.bake_queue import BakeQueue, killed, recorded, resumed
 from tests.support.bake_scenes import planned
 from tests.support.baked import bytes_of_parts
 from tests.support.layers import silent
-from tiler.errors import BadOption
+from tiler.errors import BadOption, Superseded
 from tiler.ingest.ingest import ingest
+from tiler.keys import index_key
 from tiler.layers.catalog import load_layer
 from tiler.raster.options import Options
+from tiler.storage.store import Stores
 
 pytestmark = pytest.mark.usefixtures("no_fence")
 
@@ -123,3 +128,34 @@ def test_a_job_published_before_its_successor_is_not_told_otherwise(
         revision = load_layer(there.sources, "layer").revision
         why = f"layer layer was published, and is at revision {revision} now"
         assert load_end(there.sources, job.id) == End("superseded", why)
+
+
+def before_publication(first: Expected, there: Stores) -> tuple[BakeJob, BakeQueue]:
+    """A job whose parts are all baked."""
+    queue = BakeQueue(duplicates=False)
+    job = recorded(planned(first.scenes, there), there, queue)
+    while not any('"publish"' in body for body, _ in queue.waiting):
+        queue.work(there, NOWHERE, most=1)
+    return job, queue
+
+
+def test_a_publication_of_the_same_revision_by_another_command_counts(first: Expected) -> None:
+    with stores() as there:
+        job, queue = before_publication(first, there)
+        ingest(first.scenes, "layer", Options(), there, jobs=1, progress=silent)
+        index = json.dumps({**json.loads(there.sources.get(index_key("layer"))), "undone": "aaaa"})
+        there.sources.put(index_key("layer"), index.encode(), content_type="application/json")
+        queue.work(there, NOWHERE)
+        assert load_end(there.sources, job.id) == End("done")
+        first.check(there)
+
+
+def test_a_publication_that_only_met_other_writers_of_tilejson_is_tried_again(first: Expected) -> None:
+    with stores() as there:
+        job, queue = before_publication(first, there)
+        with patch.object(publish_bake, "publish", side_effect=Superseded("tile.json changed")) as publish:
+            queue.work(there, NOWHERE, most=2)
+        assert publish.call_count == 2
+        queue.work(there, NOWHERE)
+        assert load_end(there.sources, job.id) == End("done")
+        first.check(there)

@@ -210,7 +210,7 @@ def check_shared(scenes: Iterable[Scene]) -> None:
     if signed:
         raise BadOption(
             f"{len(signed)} scenes have signed URLs, such as {signed[0]}, which are never stored: "
-            "copy them to S3, or use --queue local"
+            "copy them to S3, or leave --queue out to bake here"
         )
 
 

@@ -47,12 +47,16 @@ class Raster(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class BakeWork:
-    """The work of a bake: parts of the base and their chunks; overview parts above them and their chunks."""
+    """The work of a bake: parts of the base and their chunks; overview parts above them and their chunks.
+
+    `longest` has the most chunks of a part, by tier.
+    """
 
     parts: int = 0
     chunks: int = 0
     overviews: int = 0
     overview_chunks: int = 0
+    longest: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +101,7 @@ def work_of(base: int, chunks: Mapping[Place, int], places: Collection[Place]) -
     """
     baked, below, zoom = set(places), set(chunks), base
     overviews = overview_chunks = 0
+    longest = [max((chunks[place] for place in places), default=0)]
     while zoom >= SERVED:
         above = dict[Place, int]()
         for place in below:
@@ -104,8 +109,9 @@ def work_of(base: int, chunks: Mapping[Place, int], places: Collection[Place]) -
         baked = {_parent(each) for place in baked for each in _around(place, zoom)} & above.keys()
         overviews += len(baked)
         overview_chunks += sum(above[place] for place in baked)
+        longest.append(max((above[place] for place in baked), default=0))
         below, zoom = set(above), zoom - SERVED
-    return BakeWork(len(places), sum(chunks[place] for place in places), overviews, overview_chunks)
+    return BakeWork(len(places), sum(chunks[place] for place in places), overviews, overview_chunks, tuple(longest))
 
 
 def _parent(place: Place) -> Place:

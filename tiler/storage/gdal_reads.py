@@ -135,7 +135,8 @@ def _keep(blocks: Blocks) -> None:
 
 
 def forget() -> None:
-    """Drop the blocks that this thread keeps."""
+    """Drop the headers of all files, and the blocks that this thread keeps: they may be damaged."""
+    _cog.cache_clear()
     _local.blocks.clear()
     _local.size = 0
 

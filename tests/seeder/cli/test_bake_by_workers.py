@@ -19,7 +19,6 @@ from tests.support.damaged import cut
 from tests.support.files import files_of
 from tests.support.queues import MakeQueue
 from tests.support.rasters import Recipe, scene, write_raster
-from tiler import timing
 from tiler.layers.catalog import load_layer
 
 LAND = Recipe(scene(64, 64))  # zooms 0-5
@@ -30,19 +29,6 @@ OTHER = Recipe(scene(64, 64, seed=8))
 def source(tmp_path: Path) -> Path:
     """A raster of zooms 0 to 5, of two parts."""
     return write_raster(tmp_path / "land.tif", LAND)
-
-
-@pytest.fixture
-def bakery(tmp_path: Path, make_queue: MakeQueue, monkeypatch: pytest.MonkeyPatch) -> Bakery:
-    """Queues and a data folder for every command, with short waits."""
-    bakery = Bakery(make_queue(), make_queue())
-    monkeypatch.setenv("TILER_DATA", str(tmp_path / "data"))
-    monkeypatch.setenv("TILER_BAKE_QUEUE", bakery.bakes.url)
-    monkeypatch.setenv("TILER_QUEUE", bakery.tiles.url)
-    monkeypatch.setattr(timing, "fence_seconds", lambda **_: 0.0)
-    monkeypatch.setattr(timing, "BAKE_POLL_SECONDS", 0.0)
-    monkeypatch.setattr(timing, "POLL_SECONDS", 0.05)
-    return bakery
 
 
 def send(source: Path, *words: object) -> Result:

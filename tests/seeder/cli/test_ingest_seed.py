@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Callable
 from dataclasses import replace
@@ -165,10 +166,10 @@ def test_zooms_that_the_layer_would_lack_are_rejected_before_the_raster_is_read(
         (("--seed", "9-5"), "Invalid value for '--seed': zoom range 9-5 runs backwards"),
         (("--seed", "2", "--queue", "sqs"), "error: no queue is known"),
         (("--seed", "2", "--prices", "no.toml"), "no.toml"),
-        (("--dry-run",), "error: --dry-run needs --seed: add --seed ZOOMS, or leave --dry-run out"),
-        (("--yes",), "--yes needs --seed"),
-        (("--max-cost", "5"), "--max-cost needs --seed"),
-        (("--queue", "local"), "--queue needs --seed"),
+        (("--yes",), "error: --yes needs --seed: add --seed ZOOMS, or leave --yes out"),
+        (("--confirm-above", "5"), "--confirm-above needs --seed"),
+        (("--max-cost", "5", "--prices", "no.toml"), "no.toml"),
+        (("--queue", "local", "--wait"), "--wait needs --seed"),
         (("--wait",), "--wait needs --seed"),
         (("--format", "jpeg"), "'jpeg' is not one of png, jpg, webp, webp-lossless, auto: did you mean jpg?"),
         (("--style", "contours"), "'contours' is not one of "),
@@ -204,7 +205,7 @@ def test_a_dry_run_shows_the_number_of_tiles_and_changes_nothing(source: Path, d
     assert f"zooms {ZOOMS}: at most {plan['tiles']} tiles" in text
     before = snapshot(data)
     planned, estimate = lines(one(source, "--dry-run", "--json"))
-    assert planned == plan | {"fresh": False}
+    assert planned == plan | {"fresh": False, "bake": None}
     assert estimate["tiles"] == sum(zoom["tiles"] for zoom in estimate["by_zoom"].values()) == done["tiles"]
     assert snapshot(data) == before
 
@@ -331,3 +332,79 @@ def test_tiles_of_an_earlier_revision_fail_the_command_until_they_are_refreshed(
     assert seeder("refresh", "land", "--jobs", "1", "--no-wait").exit_code == 0
     assert one(source).exit_code == 0
     assert data.exists()
+
+
+# The estimate of a bake
+
+
+def test_a_dry_run_needs_no_seed_and_counts_the_parts_that_are_then_baked(
+    source: Path, data: Path, tmp_path: Path
+) -> None:
+    before = snapshot(tmp_path)
+    plan = said(seeder("ingest", source, "--dry-run", "--json", "--jobs", "1"))
+    text = seeder("ingest", source, "--dry-run").stdout
+    assert snapshot(tmp_path) == before
+    assert "would bake at most 1 of 1 part and 1 overview part, about 8 MB\ntime: about " in text
+    assert text.endswith("on this machine\ncost: nothing, because all work is done on this machine\n")
+    assert "tile" not in text
+    done = said(seeder("ingest", source, "--json", "--jobs", "1"))
+    assert (plan["revision"], plan["tiles"], plan["tile_dollars"]) == (done["revision"], 0, 0)
+    assert plan["bake"]["parts"] == done["baked"]
+    again = seeder("ingest", source, "--dry-run")
+    assert again.stdout.startswith("layer land is up to date: ")
+    assert "would bake" not in again.stdout
+    assert data.exists()
+
+
+@pytest.fixture
+def stack(monkeypatch: pytest.MonkeyPatch, s3_url: str, make_queue: MakeQueue) -> MakeQueue:
+    """Stores in S3, and both queues."""
+    monkeypatch.setenv("TILER_SOURCES", s3_url + "/private")
+    monkeypatch.setenv("TILER_TILES", s3_url + "/public")
+    monkeypatch.setenv("TILER_QUEUE", make_queue().url)
+    monkeypatch.setenv("TILER_BAKE_QUEUE", make_queue().url)
+    return make_queue
+
+
+@pytest.mark.usefixtures("stack")
+def test_workers_cost_more_the_more_is_baked_and_fewer_take_longer(tmp_path: Path) -> None:
+    small, large = (write_raster(tmp_path / f"{side}.tif", Recipe(scene(side, side))) for side in (64, 1200))
+
+    def bake(source: Path, *words: object) -> dict[str, Any]:
+        found: dict[str, Any] = said(seeder("ingest", source, "--queue", "sqs", "--dry-run", "--json", *words))["bake"]
+        assert found["queued"]
+        assert found["cost"]["total"] == pytest.approx(sum(found["cost"].values()) - found["cost"]["total"])
+        return found
+
+    few, many, crowd = bake(small), bake(large), bake(large, "--concurrency", "500")
+    assert 0 < few["cost"]["compute"] < many["cost"]["compute"] == crowd["cost"]["compute"]
+    assert 0 < few["cost"]["sqs"] <= many["cost"]["sqs"]
+    assert few["megabytes"] < many["megabytes"]
+    assert many["seconds"] >= crowd["seconds"] >= crowd["part_seconds"] > 0
+    assert (many["workers"], crowd["workers"]) == (32, 500)
+    text = seeder("ingest", large, "--queue", "sqs", "--dry-run", "--seed", "2-5").stdout
+    assert re.search(r"^time: about .+ with 32 workers$", text, re.MULTILINE)
+    assert re.search(r"^cost: Lambda \$.+, S3 requests \$.+, SQS \$.+; total \$.+ \(prices of ", text, re.MULTILINE)
+    assert re.search(r"^zooms 2-5: at most \d+ tiles, at most \$", text, re.MULTILINE)
+
+
+@pytest.mark.usefixtures("stack")
+@pytest.mark.parametrize("words", [(), ("--seed", "2-5"), ("--queue", "sqs"), ("--queue", "sqs", "--seed", "2-5")])
+def test_a_bake_above_the_most_dollars_is_not_begun(
+    words: tuple[str, ...], source: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ingesting, "bake_layer", untouched)
+    result = seeder("ingest", source, *words, "--max-cost", "0")
+    assert result.exit_code == 2
+    assert "above --max-cost 0: ingest fewer scenes or a lower --max-zoom, or raise the limit" in complaint(result)
+    assert not Stores.open(Settings.from_env(os.environ)).sources.has("sources/land/index.json")
+
+
+def test_workers_are_sent_the_parts_of_the_dry_run(
+    source: Path, data: Path, make_queue: MakeQueue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TILER_BAKE_QUEUE", make_queue().url)
+    words = "ingest", source, "--queue", make_queue().url, "--json"
+    bake = said(seeder(*words, "--dry-run"))["bake"]
+    assert not data.exists()
+    assert said(seeder(*words, "--max-cost", "1"))["parts"] == bake["parts"] + bake["overviews"] == 2

@@ -16,7 +16,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from seeder.cli import jobs
+from seeder.cli import watching as watching_module
 from seeder.jobs.ledger import CANCELLED, Run, Stop, load_run, put_run, receipts, stop
 from seeder.jobs.messages import Job
 from seeder.jobs.status import State
@@ -191,7 +191,8 @@ def test_a_job_that_is_not_plain_is_refused(begun: Begun, verb: str) -> None:
 def watching(monkeypatch: pytest.MonkeyPatch, *steps: Callable[[], object]) -> None:
     """One step is made between two updates of `--watch`."""
     left = iter(steps)
-    monkeypatch.setattr(jobs, "time", SimpleNamespace(sleep=lambda _: next(left)(), monotonic=time.monotonic))
+    clock = SimpleNamespace(sleep=lambda _: next(left)(), monotonic=time.monotonic)
+    monkeypatch.setattr(watching_module, "time", clock)
 
 
 def test_watching_shows_the_job_until_it_is_done(begun: Begun, monkeypatch: pytest.MonkeyPatch) -> None:

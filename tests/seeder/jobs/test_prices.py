@@ -148,7 +148,7 @@ PRICED = {  # the part of HALVES paid at each price, and its field of the cost
 }
 FREE = {"as_of", "lambda_first", "lambda_more"}  # these are dates and durations
 DIVIDED = {"lambda_batch", "lambda_speed"}
-OF_BAKES = {"bake_gb", "bake_storage_gb", "lambda_storage_gb_second"}
+OF_BAKES = {"bake_gb", "bake_storage_gb", "lambda_storage_gb_second", "bake_wait", "bake_megabytes"}
 
 
 def test_every_price_is_held_to_account_here() -> None:

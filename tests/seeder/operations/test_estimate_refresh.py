@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +13,8 @@ import pytest
 
 import seeder
 from seeder.cache.stored import StoredFilter
-from seeder.operations.estimate_refresh import PlannedWork, RefreshEstimate
+from seeder.jobs.forecast import Pixels
+from seeder.operations.estimate_refresh import PlannedWork, RefreshEstimate, pixels_of
 from seeder.operations.next_revision import plan_with_estimate
 from seeder.operations.refresh import plan_rollback, refresh
 from seeder.operations.run import RunOptions
@@ -23,7 +25,11 @@ from tests.support.oracle import files_under
 from tests.support.reports import Recorded
 from tiler import timing
 from tiler.ingest.planned_parts import BakeWork
+from tiler.ingest.survey import survey
 from tiler.layers.catalog import load_layer
+from tiler.raster.options import Options
+from tiler.scenes.headers import read_scenes
+from tiler.scenes.scene import Listed
 from tiler.settings import Settings
 from tiler.storage.store import Stores
 
@@ -118,8 +124,8 @@ def test_the_text_compares_this_refresh_with_everything(islands: Islands) -> Non
     os.utime(path, (OLD, OLD))  # a young file would be read again
     dry = islands.run("refresh", "isles", "--replace", path, "--dry-run").stdout.splitlines()
     lines = [line for line in dry if line.startswith(("this refresh: ", "everything: "))]
-    assert lines[0].startswith("this refresh: 1 changed scene, at most 1 part and ")
-    assert lines[1].startswith(f"everything: {COUNT} scenes, {COUNT} parts and ")
+    assert re.match(r"this refresh: 1 changed scene, at most 1 part \(\d+ MB\) and ", lines[0])
+    assert re.match(rf"everything: {COUNT} scenes, {COUNT} parts \(\d+ MB\) and ", lines[1])
     assert all(" s bake + " in line and line.endswith(" s render, $0") for line in lines)
     real = islands.run("refresh", "isles", "--replace", path).stdout.splitlines()
     assert [line for line in real if line in lines] == lines
@@ -204,3 +210,36 @@ def test_dollars_are_of_parts_tiles_and_paths_where_these_cost() -> None:
     queued = dollars(replace(here.settings, sources=sources, tiles=tiles), "https://sqs.test/queue")
     assert folders == 0 < with_parts < in_s3 < queued
     assert dollars(here.settings, cdn="E1") == 0.005
+
+
+def test_workers_of_a_queue_are_more_and_cost_more(islands: Islands, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TILER_BAKE_QUEUE", "https://sqs.test/bakes")
+    path = str(islands.scene("t", COUNT))
+    words = "--add", path, "--queue", "https://sqs.test/tiles"
+    few, many = (told(islands, *words, "--concurrency", number) for number in ("1", "100"))
+    assert few["everything"]["bake"] > many["everything"]["bake"]
+    assert many["update"]["dollars"] > told(islands, "--add", path)["update"]["dollars"] == 0
+    assert few["update"]["megabytes"] == many["update"]["megabytes"] > 0
+
+
+def test_a_refresh_above_the_most_dollars_is_not_begun(islands: Islands, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TILER_BAKE_QUEUE", "https://sqs.test/bakes")
+    path = str(islands.scene("t", COUNT))
+    before = files_under(islands.folder.parent)
+    words = "--add", path, "--queue", "https://sqs.test/tiles", "--max-cost", "0"
+    result = islands.run("refresh", "isles", *words, code=2)
+    assert "above --max-cost 0: change fewer scenes, or raise the limit" in result.stderr
+    assert files_under(islands.folder.parent) == before
+    islands.run("refresh", "isles", "--add", path, "--max-cost", "0")
+
+
+@pytest.mark.parametrize(
+    ("names", "slow"),
+    [(["a.jp2"], True), (["a.tif"], False), (["A.JP2", "b.j2k", "c.tif"], True), (["a.jp2", "b.tif", "c.tif"], False)],
+)
+def test_most_scenes_tell_whether_jpeg_2000_is_decoded(names: list[str], slow: bool, islands: Islands) -> None:
+    found = survey(str(islands.scene("t", COUNT)), Options())
+    (one,) = read_scenes([Listed("t", found.path)], Options(), jobs=1, progress=lambda *_: None)
+    scenes = tuple(replace(one, listed=Listed(name, f"/scenes/{name}")) for name in names)
+    assert pixels_of(replace(found, scenes=scenes)).jp2 is slow
+    assert pixels_of(found) == Pixels("uint8", found.reading.count)

@@ -10,8 +10,9 @@ import pytest
 
 from seeder.cache.query import SpatialFilter, TileQuery
 from seeder.operations import run
+from seeder.operations.budget import dollars
 from seeder.operations.run import RunOptions
-from seeder.operations.seed import Limits, SeedRequest, dollars, estimate_seed, seed
+from seeder.operations.seed import Limits, SeedRequest, estimate_seed, seed
 from seeder.select.tileset import TileSets
 from tests.support.begun import ZOOMS, Begun
 from tests.support.files import snapshot

@@ -25,9 +25,11 @@ def bakes(draw: st.DrawFn) -> tuple[int, dict[Place, int], set[Place]]:
 def tier_by_tier(base: int, chunks: dict[Place, int], places: set[Place]) -> BakeWork:
     """The same from each overview part's point of view: it is baked if a part within it or beside it is."""
     below, baked, overviews, overview_chunks = set(chunks), set(places), 0, 0
+    longest = [max((chunks[place] for place in places), default=0)]
     for tier in range(1, base // SERVED + 1):
         zoom = base - SERVED * (tier - 1)
         around = max(1, (1 << zoom) // SIDE)
+        longest.append(0)
         above, renewed = {Place(tier, place.column // 8, place.row // 8) for place in below}, set()
         for place in above:
             columns = {each % around for each in range(8 * place.column - 1, 8 * place.column + 9)}
@@ -35,9 +37,11 @@ def tier_by_tier(base: int, chunks: dict[Place, int], places: set[Place]) -> Bak
             if any(child.column in columns and child.row in rows for child in baked):
                 renewed.add(place)
                 overviews += 1
-                overview_chunks += sum((c.column // 8, c.row // 8) == (place.column, place.row) for c in below)
+                inside = sum((c.column // 8, c.row // 8) == (place.column, place.row) for c in below)
+                overview_chunks += inside
+                longest[-1] = max(longest[-1], inside)
         below, baked = above, renewed
-    return BakeWork(len(places), sum(chunks[place] for place in places), overviews, overview_chunks)
+    return BakeWork(len(places), sum(chunks[place] for place in places), overviews, overview_chunks, tuple(longest))
 
 
 @given(bakes())
