@@ -90,10 +90,13 @@ def _report(seen: BakeProgress) -> Iterator[str]:
     yield table(rows, ("tier", "parts", "baked", "failed", ""), ("right",) * 5)
     ends = f", {duration(seen.left)} left" if seen.left is not None else ""
     yield f"{seen.percent:.1f}% of {seen.parts:,} parts, {seen.rate:,.1f} parts/min{ends}"
-    for name in seen.renewal:
-        yield f"job {name} renders stored tiles that changed"
-    if seen.first:
-        yield f"job {seen.first} renders the first tiles"
+    if seen.failed:
+        yield f"`seeder errors {seen.job}` names what failed"
+    if seen.state in GOOD:
+        for name in seen.renewal:
+            yield f"job {name} renders stored tiles that changed"
+        if seen.first not in ("", *seen.renewal):
+            yield f"job {seen.first} renders the first tiles"
     if seen.state in ("failed", "cancelled", "stalled"):
         yield f"`seeder resume {seen.job}` continues it"
     if seen.depth is not None:

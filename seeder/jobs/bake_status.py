@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal
@@ -14,7 +14,7 @@ from seeder.jobs.stuck import is_stuck
 from tiler.errors import CatalogError, NewerMetadata, UnknownLayer
 from tiler.keys import index_key
 from tiler.layers.catalog import load_layer
-from tiler.layers.pyramid import Place
+from tiler.layers.pyramid import SERVED, Place
 from tiler.storage.store import Store
 
 if TYPE_CHECKING:
@@ -125,7 +125,10 @@ def bake_progress(job: BakeJob, sources: Store, depth_of: Callable[[str], Depth 
     facts = _Facts(run, stopped(sources, job.ledger), load_end(sources, job.id), renewal, tiers, quiet, depth)
     published = sources.version(index_key(job.layer)) != job.plan["current"]
     facts = replace(
-        facts, superseded=published and not facts.end and is_superseded(job, sources), build=build_of(sources, job.id)
+        facts,
+        superseded=published and not facts.end and is_superseded(job, sources),
+        build=build_of(sources, job.id),
+        blocked=bool(failed) and _is_blocked(job, baked, failed),
     )
     state, why = _state(facts, published=published)
     return BakeProgress(
@@ -143,6 +146,19 @@ def bake_progress(job: BakeJob, sources: Store, depth_of: Callable[[str], Depth 
         renewal=renewal or (),
         first=job.first.job if job.first else "",
     )
+
+
+def _is_blocked(job: BakeJob, baked: Collection[Place], failed: Collection[Place]) -> bool:
+    """Whether each part without a receipt has failed or reads one without a receipt: no message of it is left."""
+    from tiler.ingest.planned_parts import children_of  # noqa: PLC0415 - rasterio takes 0.2 s
+
+    base, tiers = int(job.plan["survey"]["base"]), job.tiers
+    for tier, places in enumerate(tiers):
+        for place in places - set(failed) - set(baked):
+            children = tiers[tier - 1].intersection(children_of(place, base - SERVED * (tier - 1))) if tier else ()
+            if all(child in baked for child in children):
+                return False
+    return True
 
 
 def is_superseded(job: BakeJob, sources: Store) -> bool:
@@ -172,6 +188,7 @@ class _Facts:
     depth: Depth | None
     superseded: bool = False  # by another publication, or a removal of the layer
     build: str = ""  # of the workers that bake it
+    blocked: bool = False  # whether no part is left that failed ones do not hold up
 
     @property
     def left(self) -> int:
@@ -205,7 +222,7 @@ def _running(facts: _Facts, run: Run, *, published: bool) -> tuple[BakeState, st
     over = not run.queue and (run.ended or run.abandoned)
     stuck = bool(run.queue) and is_stuck(facts.quiet, facts.depth, sent=True)
     drained = bool(run.queue) and facts.depth is not None and not facts.depth
-    if facts.failed and (over or stuck or drained):
+    if facts.failed and (facts.blocked or over or stuck or drained):
         return "failed", f"{facts.failed:,} of {facts.left:,} parts that are left failed"
     if over:
         return "stalled", "its process ended"
@@ -214,7 +231,7 @@ def _running(facts: _Facts, run: Run, *, published: bool) -> tuple[BakeState, st
         waits = f": only workers with {facts.build} bake it; {cure}" if facts.build and facts.left else ""
         return "stalled", "no receipt for a while" + (waits if facts.depth else ", and the queue is empty")
     if published:
-        return "renewing", ""
+        return "renewing", "" if facts.renewal is not None else "it waits for tiles of an earlier revision in flight"
     return ("running" if facts.left else "publishing"), ""
 
 

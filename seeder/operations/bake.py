@@ -32,7 +32,7 @@ from seeder.jobs.bake_ledger import (
 from seeder.jobs.bake_messages import BakeMessage
 from seeder.jobs.bake_parts import forget_lost
 from seeder.jobs.bake_status import ENDED, BakeProgress, bake_progress, is_superseded
-from seeder.jobs.ledger import CANCELLED, Run, Stop, load_run, put_run, stop, stopped
+from seeder.jobs.ledger import CANCELLED, Run, Stop, complete, load_run, put_run, stop, stopped
 from seeder.jobs.ledger import reopen as delete_stop
 from seeder.jobs.runner import Runner
 from seeder.jobs.status import queue_depth, utcnow
@@ -153,6 +153,8 @@ def send_bake(plan: BakePlan, options: BakeOptions, settings: Settings, stores: 
     if options.first and not options.tiles:
         raise BadOption("no queue for tiles is known: name a deployed stack with --stack, or leave --seed out")
     sources, layer, revision = stores.sources, plan.draft.id, plan.draft.revision
+    if options.tiles:
+        _check_queue(options.tiles, settings)  # workers would find out only after the publication
     digest = digest_of(revision, plan.current, plan.parts, options.first)
     name = unfinished_bake(sources, layer, digest)
     why = stopped(sources, ledger_of(name)) if name else None
@@ -201,6 +203,17 @@ def _send(
         advance(number)
     put_run(sources, job.ledger, replace(run, sent=True))
     return BakeSent(job, number)
+
+
+def _check_queue(url: str, settings: Settings) -> None:
+    """Reject a queue for tiles that does not exist.
+
+    Raises:
+        BadCloud, QueueError: it does not exist, or does not answer.
+    """
+    from seeder.workers.sqs import SqsQueue  # noqa: PLC0415 - boto3 takes a third of a second
+
+    SqsQueue.open(url, settings.s3.region).attributes()
 
 
 def next_messages(job: BakeJob, plan: BakePlan, sources: Store) -> list[BakeMessage]:
@@ -274,6 +287,9 @@ def run_here(name: str, settings: Settings, stores: Stores, report: Report) -> B
             result = take_step(worker, settings, message, last=True)
             advance(message.kind == "part" and result.fate not in ("known", "dropped"))
     put_run(sources, job.ledger, replace(run, sent=True, ended=True))
+    if job.first and not complete(sources, job.first.job):
+        cure = f"`seeder resume {job.first.job} --queue local` renders them here"
+        report.note(f"the first tiles wait in the queue for tiles: {cure}")
     return progress_of(name, sources, settings)
 
 

@@ -22,7 +22,7 @@ def memory() -> Store:
 
 def bake_job(layer: str = "relief", digest: str = "9f2c81aa", now: datetime = NOON, **fields: Any) -> BakeJob:
     """A bake job of six parts."""
-    plan = {"tiers": [list(map(list, places)) for places in TIERS], "current": ""}
+    plan = {"tiers": [list(map(list, places)) for places in TIERS], "current": "", "survey": {"base": 10}}
     defaults: dict[str, Any] = {"revision": "ab12cd34", "plan": plan, "url": "", "most": 0.05}
     return BakeJob(new_id(layer, digest, now), layer, **{**defaults, **fields})
 

@@ -121,6 +121,17 @@ def test_failed_parts_fail_a_job_once_its_queue_is_empty() -> None:
     assert (told.state, told.why) == ("failed", "1 of 4 parts that are left failed")
 
 
+def test_a_job_has_failed_once_failed_parts_hold_up_all_others_whatever_other_jobs_have_in_the_queue() -> None:
+    sources = memory()
+    job = job_of(sources)
+    ran(sources, job)
+    bake_all(sources, job, ALL[:2])
+    put_failure(sources, job.id, ALL[2], "torn")
+    assert state(sources, job, BUSY) == "running"  # the part above the first two can still be baked
+    bake_all(sources, job, [ALL[3]])
+    assert state(sources, job, BUSY) == "failed"
+
+
 def test_a_silent_job_is_stalled() -> None:
     sources = memory()
     job = job_of(sources)
