@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
 
 from seeder.jobs.bake_messages import BakeMessage
 from seeder.operations.publish_bake import Step, take_step
-from seeder.workers.bake_part import BakeWorker, Interrupted, Send
+from seeder.workers.bake_part import BakeWorker, Interrupted
 from seeder.workers.lambda_handler import Redeliver, log, redelivery
-from seeder.workers.sqs import SqsQueue
 from seeder.workers.turns import MAX_TRIES
 from tiler.settings import Settings
 
@@ -28,12 +26,3 @@ def handle(worker: BakeWorker, settings: Settings, body: str, tries: int) -> Ste
     seconds = round(time.monotonic() - start, 3)
     log.info(step.fate, job=message.job, step=message.name, seconds=seconds, why=step.why)
     return step
-
-
-def sending(queue: SqsQueue) -> Send:
-    """A function that sends messages to a bake queue, for `BakeWorker`."""
-
-    def send(messages: Iterable[BakeMessage], delay: int) -> int:
-        return queue.send(messages, delay)
-
-    return send

@@ -8,7 +8,7 @@ from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
-from seeder.bakes.handle import handle, sending
+from seeder.bakes.handle import handle
 from seeder.defaults import BAKE_PROCESSES
 from seeder.workers.bake_part import BakeWorker
 from seeder.workers.lambda_handler import Context, Event, Redeliver, bury, delivery_of, log
@@ -56,7 +56,7 @@ def _settings() -> Settings:
 def _worker() -> BakeWorker:
     sweep_scratch(Path(tempfile.gettempdir()))  # of an invocation that ended in the middle of a part
     stores = Stores.open(_settings().within(timing.WORKER_RETRY_SECONDS), create=True)
-    return BakeWorker(stores, sending(_queue()), BAKE_PROCESSES)
+    return BakeWorker(stores, _queue().send, BAKE_PROCESSES)
 
 
 @cache

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
-from seeder.bakes.handle import handle, sending
+from seeder.bakes.handle import handle
 from seeder.workers.bake_part import BakeWorker
 from seeder.workers.daemon import Station, Task
 from seeder.workers.sqs import SqsQueue
@@ -23,5 +23,5 @@ def bake_station(url: str) -> Station:
 def _baking(settings: Settings, queue: SqsQueue, stops: Callable[[], bool]) -> Task:
     """The task of a worker process: it bakes a part by itself."""
     stores = Stores.open(settings.within(timing.WORKER_RETRY_SECONDS), create=True)
-    worker = BakeWorker(stores, sending(queue), 1, Staging(temporary=settings.temporary), stops=stops)
+    worker = BakeWorker(stores, queue.send, 1, Staging(temporary=settings.temporary), stops=stops)
     return partial(handle, worker, settings)

@@ -41,13 +41,12 @@ def bake_of(job: str, sources: Store) -> str | None:
 def print_bake_sent(sent: BakeSent, queue: str, *, as_json: bool) -> None:
     """Print the number of messages in the bake queue, and the ids of both jobs."""
     job = sent.job
+    parts = sum(map(len, job.tiers))
     if as_json:
         fields: dict[str, Any] = {"job": job.id, "layer": job.layer, "revision": job.revision}
-        parts = sum(map(len, job.tiers))
         seed = job.first.job if job.first else ""
         click.echo(json.dumps({**fields, "parts": parts, "messages": sent.messages, "queue": queue, "seed": seed}))
         return
-    parts = sum(map(len, job.tiers))
     if sent.messages:
         click.echo(f"bake job {job.id}: {_messages(sent.messages)} for {parts:,} parts sent to {queue}")
     else:

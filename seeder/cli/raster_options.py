@@ -259,7 +259,7 @@ def raster_options(command: Command) -> Command:
         "--requester-pays/--no-requester-pays",
         group="Safety",
         default=None,
-        help="Pay for requests to a bucket in S3 whose owner does not.",
+        help="Pay for requests to a requester-pays bucket in S3.",
     )
     @option(
         "--anonymous/--no-anonymous",

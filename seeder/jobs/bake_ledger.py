@@ -26,13 +26,13 @@ from tiler.errors import Changed, MessageError, MissingObject
 from tiler.grid import format_zooms, parse_zooms
 from tiler.inputs import read_json
 from tiler.keys import JOBS, job_key
-from tiler.layers.pyramid import Place
+from tiler.layers.pyramid import SERVED, Place
 from tiler.storage.concurrent import overlap
 from tiler.storage.store import Entry, Store
 
 BAKES = "bakes"
 JSON = "application/json"
-SQUARE = 8  # parts along the side of a part above them
+SQUARE = 1 << SERVED  # parts along the side of a part above them
 
 EndState = Literal["done", "failed", "superseded"]
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Collection
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal
 
 from seeder.jobs.bake_ledger import BakeJob, End, build_of, done_parts, failed_parts, load_end, load_renewal
 from seeder.jobs.ledger import Run, Stop, begun, load_run, stopped
+from seeder.jobs.status import FINAL
 from seeder.jobs.stuck import is_stuck
 from tiler.errors import CatalogError, NewerMetadata, UnknownLayer
 from tiler.keys import index_key
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 BakeState = Literal[
     "planning", "running", "publishing", "renewing", "done", "failed", "cancelled", "superseded", "stalled"
 ]
-ENDED: tuple[BakeState, ...] = ("done", "failed", "cancelled", "superseded", "stalled")
+ENDED: tuple[BakeState, ...] = FINAL
 RATE_SECONDS = 600.0  # the rate is an average over this time
 
 
@@ -122,11 +123,17 @@ def bake_progress(job: BakeJob, sources: Store, depth_of: Callable[[str], Depth 
     last = max(baked.values(), default=None)
     quiet = (now - max(filter(None, (begun(job.id), last, run.begun if run else None)))).total_seconds()
     renewal = load_renewal(sources, job.id)
-    facts = _Facts(run, stopped(sources, job.ledger), load_end(sources, job.id), renewal, tiers, quiet, depth)
+    end = load_end(sources, job.id)
     published = sources.version(index_key(job.layer)) != job.plan["current"]
-    facts = replace(
-        facts,
-        superseded=published and not facts.end and is_superseded(job, sources),
+    facts = _Facts(
+        run=run,
+        stop=stopped(sources, job.ledger),
+        end=end,
+        renewal=renewal,
+        tiers=tiers,
+        quiet=quiet,
+        depth=depth,
+        superseded=published and not end and is_superseded(job, sources),
         build=build_of(sources, job.id),
         blocked=bool(failed) and _is_blocked(job, baked, failed),
     )

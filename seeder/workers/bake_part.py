@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from seeder.jobs.bake_ledger import (
+    SQUARE,
     BakeJob,
     claim_build,
     failed_parts,
@@ -298,7 +299,7 @@ def remaining(job: str, plan: BakePlan, done: Collection[Place]) -> Iterator[Bak
     """The messages that go on with a job: parts without a receipt whose children have one, or the publication."""
     nothing = True
     for tier in plan.tiers:
-        for place in sorted(tier, key=lambda each: (each.row // 8, each.column // 8, each)):
+        for place in sorted(tier, key=lambda each: (each.row // SQUARE, each.column // SQUARE, each)):
             if place not in done:
                 nothing = False
                 if all(child in done for child in plan.children(place)):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 
-from seeder.bakes.handle import handle, sending
+from seeder.bakes.handle import handle
 from seeder.workers import daemon
 from seeder.workers.bake_part import BakeWorker
 from seeder.workers.lambda_handler import handle_record
@@ -44,7 +44,7 @@ class Bakery:
         while not idle and number < most:
             idle = True
             for delivery in self.bakes.receive(1, wait=0):
-                worker = BakeWorker(self.stores, sending(self.bakes), 1)
+                worker = BakeWorker(self.stores, self.bakes.send, 1)
                 result = handle(worker, self.settings, delivery.body, tries or delivery.tries)
                 datasets.forget()
                 daemon.settle(self.bakes, delivery, result)
