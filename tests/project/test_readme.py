@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from seeder.api import checks
+from seeder.operations import checks
 from tests.support.effort import LONG
 from tests.support.paths import ROOT
 from tests.support.rasters import Recipe, scene, write_raster
