@@ -26,13 +26,13 @@ from tiler.errors import Changed, MessageError, MissingObject
 from tiler.grid import format_zooms, parse_zooms
 from tiler.inputs import read_json
 from tiler.keys import JOBS, job_key
-from tiler.layers.pyramid import SERVED, Place
+from tiler.layers.pyramid import Place
+from tiler.layers.tiers import ALONG
 from tiler.storage.concurrent import overlap
 from tiler.storage.store import Entry, Store
 
 BAKES = "bakes"
 JSON = "application/json"
-SQUARE = 1 << SERVED  # parts along the side of a part above them
 
 EndState = Literal["done", "failed", "superseded"]
 
@@ -246,7 +246,7 @@ def has_receipts(sources: Store, job: str, places: Collection[Place]) -> bool:
     """Whether all of some parts of one tier have receipts; lists only the squares that they lie in."""
     squares: dict[tuple[int, int], set[str]] = {}
     for place in places:
-        squares.setdefault((place.column // SQUARE, place.row // SQUARE), set()).add(_done(job, place))
+        squares.setdefault((place.column // ALONG, place.row // ALONG), set()).add(_done(job, place))
     full = sorted(squares.values(), key=len, reverse=True)  # the one that most likely lacks some first
     return all(wanted <= {entry.key for entry in sources.list(_folder(next(iter(wanted))))} for wanted in full)
 
@@ -367,7 +367,7 @@ def _put_first(sources: Store, key: str, data: bytes) -> bool:
 
 
 def _done(job: str, place: Place) -> str:
-    square = f"{place.column // SQUARE}-{place.row // SQUARE}"
+    square = f"{place.column // ALONG}-{place.row // ALONG}"
     return bake_key(job, "done", str(place.tier), square, f"{place.column}-{place.row}")
 
 

@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from seeder.jobs.bake_ledger import (
-    SQUARE,
     BakeJob,
     claim_build,
     failed_parts,
@@ -33,9 +32,10 @@ from tiler.ingest.bake_plan import BakePlan, OneRaster, narrowed
 from tiler.ingest.baked_parts import BakedPart
 from tiler.ingest.disk_space import scratch
 from tiler.ingest.examine import ExaminedScenes
-from tiler.ingest.planned_parts import parents_of, stored_part, window_of
+from tiler.ingest.planned_parts import stored_part, window_of
 from tiler.ingest.staging import Staging
 from tiler.layers.pyramid import Part, Place
+from tiler.layers.tiers import ALONG, parents_of
 from tiler.raster.datasets import forget, versions
 from tiler.scenes.remote import is_remote
 from tiler.storage.store import Store, Stores
@@ -299,7 +299,7 @@ def remaining(job: str, plan: BakePlan, done: Collection[Place]) -> Iterator[Bak
     """The messages that go on with a job: parts without a receipt whose children have one, or the publication."""
     nothing = True
     for tier in plan.tiers:
-        for place in sorted(tier, key=lambda each: (each.row // SQUARE, each.column // SQUARE, each)):
+        for place in sorted(tier, key=lambda each: (each.row // ALONG, each.column // ALONG, each)):
             if place not in done:
                 nothing = False
                 if all(child in done for child in plan.children(place)):
