@@ -5,6 +5,7 @@ jobs/bakes/{job}/scenes.json   the list of scenes
 jobs/bakes/{job}/run.json      the latest run, as of a job for tiles
 jobs/bakes/{job}/done/{tier}/{square}/{place}   the receipt of a part; a square has the parts of one part above
 jobs/bakes/{job}/failed/{tier}-{place}          why a part failed; it counts until there is a receipt
+jobs/bakes/{job}/sent/{tier}-{place}            a message that follows receipts was sent, or `publish`
 jobs/bakes/{job}/build         the version of GDAL and the processor that bake its parts
 jobs/bakes/{job}/renewal.json  the jobs for tiles that followed its publication
 jobs/bakes/{job}/end.json      its end: done, failed or superseded
@@ -19,6 +20,7 @@ from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal
+from uuid import uuid4
 
 from seeder.jobs.ledger import begun, is_id, jobs, layer_of
 from seeder.jobs.messages import TIME, VERSION, check_version
@@ -265,6 +267,16 @@ def delete_receipts(sources: Store, job: str, places: Iterable[Place]) -> None:
     sources.delete(_done(job, place) for place in places)
 
 
+def claim_message(sources: Store, job: str, name: str) -> bool:
+    """Claim the sending of a message that follows receipts; returns whether nobody else has claimed it before."""
+    return _put_first(sources, _sent(job, name), uuid4().bytes)  # equal bytes would count as one's own
+
+
+def delete_claims(sources: Store, job: str) -> None:
+    """Let messages that follow receipts be sent again, because some were lost, or receipts were deleted."""
+    sources.delete([entry.key for entry in sources.list(_sent(job, ""))])
+
+
 def put_failure(sources: Store, job: str, place: Place, error: str) -> None:
     """Record that a part could not be baked."""
     fields = {"v": VERSION, "error": error, "at": datetime.now(UTC).isoformat()}
@@ -373,6 +385,10 @@ def _done(job: str, place: Place) -> str:
 
 def _failed(job: str, place: Place) -> str:
     return bake_key(job, "failed", "-".join(map(str, place)))
+
+
+def _sent(job: str, name: str) -> str:
+    return bake_key(job, "sent", name.replace("/", "-"))
 
 
 def _folder(key: str) -> str:

@@ -12,6 +12,7 @@ from typing import Literal
 from seeder.jobs.bake_ledger import (
     BakeJob,
     claim_build,
+    claim_message,
     failed_parts,
     has_receipts,
     is_recorded,
@@ -141,7 +142,7 @@ class BakeWorker:
             why = self._stale(planned)
             if why:
                 return PartResult("dropped", why)
-            return self._recorded(planned, message, place, again=again or last)
+            return self._recorded(planned, message, place, again=again, last=last)
         except Superseded as error:
             return PartResult("dropped", str(error))
         except OutOfTime:
@@ -153,25 +154,33 @@ class BakeWorker:
                 return self._fail(planned, place, str(error) or "it ran out of memory")
             raise
 
-    def _recorded(self, planned: PlannedBake, message: BakeMessage, place: Place, *, again: bool) -> PartResult:
+    def _recorded(
+        self, planned: PlannedBake, message: BakeMessage, place: Place, *, again: bool, last: bool
+    ) -> PartResult:
         """Bake a part that has no receipt, put one, and go on."""
         if read_receipt(self.sources, planned.job.id, place) is not None:
-            self.go_on(planned, place)
+            self.go_on(planned, place, again=again)
             return PartResult("known")
         if planned.build != build():
             self.send([message], OTHER_BUILD_SECONDS)
             return PartResult("left", f"workers with {planned.build} bake this job, and this one has {build()}")
         start = time.monotonic()
-        baked = self._read(planned, place, again=again)
+        baked = self._read(planned, place, again=again or last)
         seconds = round(time.monotonic() - start, 3)
         put_receipt(self.sources, planned.job.id, place, {**baked.to_json(), "seconds": seconds})
-        self.go_on(planned, place)
+        self.go_on(planned, place, again=again)
         fate: Fate = "empty" if baked.part is None else "reused" if baked.reused else "baked"
         return PartResult(fate, "", seconds)
 
-    def go_on(self, planned: PlannedBake, place: Place) -> None:
-        """Send what the receipt of a part makes possible: the parts above that read it, or the publication."""
-        self.send(list(following(self.sources, planned.job.id, planned.plan, place)), 0)
+    def go_on(self, planned: PlannedBake, place: Place, *, again: bool) -> None:
+        """Send what the receipt of a part makes possible: the parts above that read it, or the publication.
+
+        Of workers that bake the last children at once, the first to claim the message sends it. It may die in between:
+        then its own message comes `again`, and is followed by all others, claimed or not.
+        """
+        job = planned.job.id
+        ready = following(self.sources, job, planned.plan, place)
+        self.send([each for each in ready if claim_message(self.sources, job, each.name) or again], 0)
 
     def _stale(self, planned: PlannedBake) -> str:
         """The reason to drop a message, or nothing."""
