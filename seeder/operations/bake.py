@@ -14,6 +14,7 @@ from seeder.jobs.bake_ledger import (
     FirstTiles,
     build_of,
     delete_build,
+    delete_claims,
     delete_end,
     delete_failures,
     delete_renewal,
@@ -221,6 +222,7 @@ def next_messages(job: BakeJob, plan: BakePlan, sources: Store) -> list[BakeMess
     if index_version(sources, job.layer) != plan.current:
         return [BakeMessage("renew", job.id)]
     forget_lost(job, sources)
+    delete_claims(sources, job.id)
     return list(remaining(job.id, plan, {place for place, _ in done_parts(sources, job.id)}))
 
 

@@ -83,7 +83,7 @@ class BakeQueue:
             try:
                 result = handle(BakeWorker(stores, self.send, 1), settings, body, tries + 1)
             except Killed:
-                self.waiting.append((body, tries))
+                self.waiting.append((body, tries + 1))
                 continue
             if not isinstance(result, Redeliver):
                 self.fates.append(result.fate)
