@@ -84,15 +84,20 @@ def planned_parts(layer: str, sources: Store, raster: Raster) -> PlannedParts:
         StoreError: the stored parts could not be listed.
     """
     survey, known = raster.survey, stored_parts(layer, sources)
+    chunks = chunks_of_base(survey)
+    inputs = {place: input_of(raster, place, survey.base, {}) for place in chunks}
+    return PlannedParts(inputs, frozenset(place for place, wanted in inputs.items() if wanted not in known), chunks)
+
+
+def chunks_of_base(survey: Survey) -> dict[Place, tuple[BakeTask, ...]]:
+    """The chunks of each part of the base, without those where a raster or scenes surely have no pixels."""
     gaps = gaps_in(survey)
     regions = regions_of(source_of(survey, gaps), survey.base) if gaps or survey.scenes else Regions()
     planned = (
         (place, tuple(chunk for chunk in chunks if not regions.bare(chunk.row, chunk.column)))
         for place, chunks in planned_of(0, survey.base, {}, base_ranges(survey))
     )
-    chunks = {place: written for place, written in planned if written}
-    inputs = {place: input_of(raster, place, survey.base, {}) for place in chunks}
-    return PlannedParts(inputs, frozenset(place for place, wanted in inputs.items() if wanted not in known), chunks)
+    return {place: written for place, written in planned if written}
 
 
 def work_of(base: int, chunks: Mapping[Place, int], places: Collection[Place]) -> BakeWork:
