@@ -13,7 +13,7 @@ from tiler.choices import BAKES, CHOICES, FITS, RESAMPLINGS, TERRAINS, Bake, Cho
 from tiler.grid import MAX_ZOOM
 from tiler.image.colormap import checked
 from tiler.ingest.staging import Staging
-from tiler.raster.options import Options, with_one_place
+from tiler.raster.options import Options, check_words, with_one_place
 from tiler.raster.units import check_unit
 from tiler.raster.vrt import check_bounds, check_geotransform, crs_of
 from tiler.settings import Settings
@@ -55,6 +55,8 @@ class Ingesting(TypedDict, total=False):
     requester_pays: bool
     anonymous: bool
     bake: Bake
+    title: str
+    description: str
 
 
 def options_of(given: Mapping[str, Any]) -> Options:
@@ -190,4 +192,6 @@ _PARSERS: dict[str, Callable[[Any], Any]] = {
     "requester_pays": bool,
     "anonymous": bool,
     "bake": _one_of(BAKES),
+    "title": partial(check_words, "title"),
+    "description": partial(check_words, "description"),
 }

@@ -31,10 +31,11 @@ from tiler.ingest.ingest import Ingested, kept, restore
 from tiler.ingest.survey import Survey
 from tiler.ingest.unchanged import check_unchanged
 from tiler.layers import version
-from tiler.layers.catalog import Layer, load_layer, revisions, stored, undone, version_of
+from tiler.layers.catalog import Layer, load_layer, revisions, undone, version_of
 from tiler.layers.cog_digests import digest_layer, known_digests
 from tiler.layers.digests import stored_digests
 from tiler.layers.publication import index_version
+from tiler.layers.tilejson import stored
 from tiler.raster.options import Options
 from tiler.storage.store import Stores
 
