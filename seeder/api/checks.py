@@ -14,7 +14,13 @@ from tiler.errors import BadOption, TilerError
 
 T = TypeVar("T")
 MOST_JOBS = 256  # processes
-ARGUMENTS = {"dry-run": "estimate()", "no-alpha": "alpha=0", "to": "revision"}  # of options with another name
+ARGUMENTS = {
+    "dry-run": "estimate()",
+    "no-alpha": "alpha=0",
+    "no-multidirectional": "multidirectional=False",
+    "no-combined": "combined=False",
+    "to": "revision",
+}  # of options with another name
 
 
 @contextmanager

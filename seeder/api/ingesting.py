@@ -28,6 +28,7 @@ class Ingesting(TypedDict, total=False):
     `nodata`, `scale` and `offset` take one number for all bands or one per band; `nodata=()` ignores the raster's.
     `rescale` takes one range for all bands or one per band. `alpha` takes a band, or 0 for none. `bounds` are W, S, E,
     N in units of the CRS; `geotransform` is six numbers in GDAL's order.
+    `interval` takes the metres between contours at the highest zooms, or one number per zoom from 0.
     """
 
     min_zoom: int
@@ -55,6 +56,12 @@ class Ingesting(TypedDict, total=False):
     requester_pays: bool
     anonymous: bool
     bake: Bake
+    azimuth: float
+    altitude: float
+    z_factor: float
+    multidirectional: bool
+    combined: bool
+    interval: Numbers
 
 
 def options_of(given: Mapping[str, Any]) -> Options:
@@ -190,4 +197,10 @@ _PARSERS: dict[str, Callable[[Any], Any]] = {
     "requester_pays": bool,
     "anonymous": bool,
     "bake": _one_of(BAKES),
+    "azimuth": _form("give degrees, clockwise from north", float),
+    "altitude": _form("give degrees above the horizon", float),
+    "z_factor": _form("give a number above 0", float),
+    "multidirectional": bool,
+    "combined": bool,
+    "interval": _form("give metres above 0; () chooses them from the heights", _numbers),
 }

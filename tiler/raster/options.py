@@ -6,6 +6,8 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal, cast
 
 from tiler.choices import Bake, Choice, Resampling, Terrain
+from tiler.errors import BadOption
+from tiler.image.light import DEFAULT, Light, Shading
 from tiler.image.style import Range
 from tiler.keys import Format
 
@@ -13,8 +15,13 @@ Halving = Literal["cubic", "average", "nearest", "mode"]
 Nodata = float | tuple[float, ...] | None  # a value for all bands or one per band; () ignores the raster's own
 LOSSLESS: tuple[Choice, ...] = ("png", "webp-lossless")
 OF_S3 = ("requester_pays", "anonymous")
-UNREAD = ("min_zoom", "max_zoom", "resampling", "format", "attribution", "bake")  # change nothing that a header gives
+LIGHT = ("azimuth", "altitude", "z_factor", "multidirectional", "combined")  # of shaded relief
+DRAWN = (*LIGHT, "interval")
+UNREAD = ("min_zoom", "max_zoom", "resampling", "format", "attribution", "bake", *DRAWN)  # change nothing in a header
+LATER = (*OF_S3, "bake", *DRAWN)  # options that earlier versions do not know
 ACCESS = ("trust_source", *OF_S3)  # options of one raster's access, which the next raster does not inherit
+
+TUPLES = ("bands", "scale", "offset", "bounds", "geotransform", "interval")
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +34,8 @@ class Options:
     revision.
     `crs`, and `bounds` (W,S,E,N in units of the CRS) or `geotransform` (in GDAL's order), override the raster's own.
     `subdataset` is the name or number of one of the rasters in a file. `gcps` is `polynomial` or `tps`, the fit through
-    ground control points. `requester_pays` and `anonymous` apply to reads from S3.
+    ground control points. `requester_pays` and `anonymous` apply to reads from S3. `interval` holds
+    the metres between contours: those of the highest zooms, or of the zooms 0, 1, 2, ... if there are several.
     """
 
     min_zoom: int | None = None
@@ -55,6 +63,12 @@ class Options:
     requester_pays: bool = False
     anonymous: bool = False
     bake: Bake = "lossless"
+    azimuth: float = DEFAULT.azimuth
+    altitude: float = DEFAULT.altitude
+    z_factor: float = DEFAULT.z_factor
+    multidirectional: bool = False
+    combined: bool = False
+    interval: tuple[float, ...] = ()
 
     def changed(self) -> dict[str, Any]:
         """The options that differ from their defaults, so that a new option keeps the revisions of other layers."""
@@ -78,13 +92,24 @@ class Options:
         """The options without `OF_S3`, which a baked layer does not need, and earlier versions do not know."""
         return replace(self, requester_pays=False, anonymous=False)
 
+    @property
+    def light(self) -> Light:
+        """The light of shaded relief.
+
+        Raises:
+            BadOption: a value is out of its range, or two exclude each other.
+        """
+        if self.multidirectional and self.combined:
+            raise BadOption("--multidirectional and --combined exclude each other: drop one of them")
+        shading: Shading = "multidirectional" if self.multidirectional else "combined" if self.combined else ""
+        return Light(self.azimuth, self.altitude, self.z_factor, shading)
+
     def to_json(self) -> dict[str, Any]:
-        """The JSON form; `nodata` as text, because JSON has no NaN. Earlier versions do not know `OF_S3` and `bake`."""
+        """The JSON form; `nodata` as text, because JSON has no NaN. The options in `LATER` are absent by default."""
         nodata = self.nodata
         texts = list(map(str, nodata)) if isinstance(nodata, tuple) else _text(nodata)
-        fields = {name: value for name, value in asdict(self).items() if value or name not in OF_S3}
-        if self.bake == "lossless":
-            del fields["bake"]
+        changed = self.changed() | {name: True for name in OF_S3 if getattr(self, name)}
+        fields = {name: value for name, value in asdict(self).items() if name not in LATER or name in changed}
         return {**fields, "nodata": texts}
 
     @classmethod
@@ -98,7 +123,7 @@ class Options:
         if ranges and not isinstance(ranges[0], list):  # earlier versions had one range for all bands
             ranges = (ranges,)
         nodata = fields["nodata"]
-        lists = {name: tuple(fields.get(name, ())) for name in ("bands", "scale", "offset", "bounds", "geotransform")}
+        lists = {name: tuple(fields.get(name, ())) for name in TUPLES}
         return cls(
             **{
                 **fields,
