@@ -25,6 +25,15 @@ await build({
   logLevel: "warning",
 });
 await build({
+  entryPoints: { early: source("early.js") },
+  outdir: out,
+  bundle: true,
+  minify: true,
+  format: "iife",
+  target: "es2022",
+  logLevel: "warning",
+});
+await build({
   entryPoints: { preview: source("layer.css"), layers: source("layers.css") },
   outdir: out,
   bundle: true,
@@ -38,7 +47,7 @@ await copyFile(path.join(maplibre, "LICENSE.txt"), path.join(out, "maplibre-lice
 // links to assets carry a hash of their content, so that browsers never mix two builds
 for (const page of ["layer.html", "layers.html"]) {
   let text = await readFile(source(page), "utf8");
-  for (const name of ["preview.js", "preview.css", "layers.js", "layers.css"]) {
+  for (const name of ["early.js", "preview.js", "preview.css", "layers.js", "layers.css"]) {
     const hash = createHash("sha256")
       .update(await readFile(path.join(out, name)))
       .digest("hex")

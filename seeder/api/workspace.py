@@ -10,19 +10,19 @@ from os import PathLike
 from typing import Unpack
 
 from seeder.api.bake import Bake
-from seeder.api.checks import argument_names, as_arguments, check_text, parsed, path_of, processes_of, refusal
-from seeder.api.ingesting import Ingesting, options_of, staging_of
 from seeder.api.job import Job
 from seeder.api.layer import Layer
 from seeder.api.progress import CallbackReport, Progress
-from seeder.api.selecting import Zooms, zooms_of
 from seeder.api.sourcing import Given, Source
 from seeder.jobs.bake_ledger import bakes
 from seeder.jobs.ledger import begun, jobs, layer_of
 from seeder.operations.bake import BakeOptions, bake_queue, plan_bake, send_bake
+from seeder.operations.checks import argument_names, as_arguments, check_text, parsed, path_of, processes_of, refusal
 from seeder.operations.ingest import created_stores, ingest, noting, with_zooms
+from seeder.operations.ingest_arguments import Ingesting, options_of, staging_of
 from seeder.operations.run import queue_url
 from seeder.operations.scenes import name_from, read_to_ingest
+from seeder.operations.selector_arguments import Zooms, zooms_of
 from seeder.operations.upload_scenes import Uploads
 from tiler.choices import Overlap
 from tiler.errors import BadOption

@@ -37,7 +37,7 @@ from seeder.select.selection import Selection, count
 from seeder.serve import pages, scene_outlines, wmts
 from seeder.serve.answers import POLICY, Guarded, respond
 from seeder.serve.events import Feed
-from seeder.serve.thumbnail import thumbnail
+from seeder.serve.thumbnail import thumbnail, width_of
 from tiler import timing
 from tiler.errors import BadInput, BadOption, MissingObject, TilerError, UnknownLayer
 from tiler.grid import Bounds
@@ -193,7 +193,7 @@ class Site:
 
     def layers_page(self, request: Request) -> Response:
         """The list of layers."""
-        return self._page(request, pages.LAYERS, {})
+        return self._page(request, pages.LAYERS, {"demo": "yes"} if pages.DEMO.exists() else {})
 
     def layer_page(self, request: Request) -> Response:
         """The preview of a layer."""
@@ -225,7 +225,8 @@ class Site:
     async def thumbnail(self, request: Request) -> Response:
         """A thumbnail of a layer."""
         layer = await run_in_threadpool(self._layer, request)
-        data = await self._rendered(thumbnail, layer, self.stores.sources)
+        width = width_of(request.query_params.get("width", ""))
+        data = await self._rendered(thumbnail, layer, self.stores.sources, width)
         return respond(request, data, CONTENT_TYPES["png"], {"Cache-Control": LASTING})
 
     async def kept_tile(self, request: Request) -> Response:

@@ -15,6 +15,7 @@ from tiler.ingest.chunks import CHUNK, BakeTask, chunks_of
 from tiler.ingest.mosaic import Source, gaps_in, source_of
 from tiler.ingest.survey import RECIPE, Survey
 from tiler.layers.pyramid import SERVED, SIDE, Part, Place, across
+from tiler.layers.tiers import children_of, parent_of
 from tiler.raster.datasets import versions
 from tiler.raster.sparse import Regions, Share
 from tiler.storage.store import Entry, Store
@@ -105,18 +106,13 @@ def work_of(base: int, chunks: Mapping[Place, int], places: Collection[Place]) -
     while zoom >= SERVED:
         above = dict[Place, int]()
         for place in below:
-            above[_parent(place)] = above.get(_parent(place), 0) + 1
-        baked = {_parent(each) for place in baked for each in _around(place, zoom)} & above.keys()
+            above[parent_of(place)] = above.get(parent_of(place), 0) + 1
+        baked = {parent_of(each) for place in baked for each in _around(place, zoom)} & above.keys()
         overviews += len(baked)
         overview_chunks += sum(above[place] for place in baked)
         longest.append(max((above[place] for place in baked), default=0))
         below, zoom = set(above), zoom - SERVED
     return BakeWork(len(places), sum(chunks[place] for place in places), overviews, overview_chunks, tuple(longest))
-
-
-def _parent(place: Place) -> Place:
-    """The part of the next tier over a part."""
-    return Place(place.tier + 1, place.column // CHUNK, place.row // CHUNK)
 
 
 def _around(place: Place, zoom: int) -> Iterator[Place]:
@@ -205,31 +201,6 @@ def planned_of(
     }
     for place in sorted(places, key=lambda place: (place.row, place.column)):
         yield place, list(chunks_of(place, zoom, ranges))
-
-
-def children_of(place: Place, zoom: int) -> Iterator[Place]:
-    """The parts that a part of the next tier reads: those within it, and the ring around them; `zoom` is theirs."""
-    around = across(zoom)
-    for row in range(place.row * CHUNK - 1, (place.row + 1) * CHUNK + 1):
-        columns = range(place.column * CHUNK - 1, (place.column + 1) * CHUNK + 1)
-        for column in dict.fromkeys(each % around for each in columns):
-            yield Place(place.tier - 1, column, row)
-
-
-def parent_of(place: Place) -> Place:
-    """The part of the next tier that a part lies in."""
-    return Place(place.tier + 1, place.column // CHUNK, place.row // CHUNK)
-
-
-def parents_of(place: Place, zoom: int) -> Iterator[Place]:
-    """The parts of the next tier that read a part, the one that it lies in first; `zoom` is that of its own tier."""
-    own = parent_of(place)
-    around = across(zoom - SERVED)
-    for row in (own.row, own.row - 1, own.row + 1):
-        for column in dict.fromkeys((own.column + step) % around for step in (0, -1, 1)):
-            parent = Place(own.tier, column, row)
-            if parent == own or place in children_of(parent, zoom):
-                yield parent
 
 
 def regions_of(source: Source, zoom: int) -> Regions:

@@ -8,7 +8,7 @@ from functools import partial
 from os import PathLike, fspath
 from typing import Any, Literal, TypedDict
 
-from seeder.api.checks import check_names, parsed, path_of
+from seeder.operations.checks import check_names, parsed, path_of
 from tiler.choices import BAKES, CHOICES, FITS, RESAMPLINGS, TERRAINS, Bake, Choice, Resampling, Terrain
 from tiler.grid import MAX_ZOOM
 from tiler.image.colormap import checked
