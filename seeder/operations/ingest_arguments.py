@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import math
 from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
@@ -72,7 +73,7 @@ def options_of(given: Mapping[str, Any]) -> Options:
     Raises:
         BadOption: an option is unknown, or its value is invalid.
     """
-    return Options(**_checked(given))
+    return Options(**checked_values(given))
 
 
 def changes_of(given: Mapping[str, Any]) -> dict[str, Any]:
@@ -81,7 +82,7 @@ def changes_of(given: Mapping[str, Any]) -> dict[str, Any]:
     Raises:
         BadOption: as `options_of`.
     """
-    return with_one_place(_checked(given))
+    return with_one_place(checked_values(given))
 
 
 def staging_of(settings: Settings, scratch: str | PathLike[str] | None) -> Staging:
@@ -93,7 +94,12 @@ def staging_of(settings: Settings, scratch: str | PathLike[str] | None) -> Stagi
     return Staging("" if scratch is None else path_of("scratch", scratch), settings.temporary)
 
 
-def _checked(given: Mapping[str, Any]) -> dict[str, Any]:
+def checked_values(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Options of an ingest as values, without those that are None.
+
+    Raises:
+        BadOption: an option is unknown, or its value is invalid.
+    """
     given = {name: value for name, value in given.items() if value is not None}
     check_names(given, Options.__dataclass_fields__, "option of ingest")
     return {name: parsed(name, value, partial(_PARSERS[name], value)) for name, value in given.items()}
@@ -114,7 +120,9 @@ def _form(cure: str, parse: Callable[[Any], Any]) -> Callable[[Any], Any]:
 def _one_of(choices: Collection[str]) -> Callable[[Any], str]:
     def parse(value: Any) -> str:
         if value not in choices:
-            raise ValueError(f"choose one of {', '.join(filter(None, choices))}")
+            nearest = difflib.get_close_matches(str(value), list(choices), n=1)
+            cure = f": did you mean {nearest[0]}?" if nearest else ""
+            raise ValueError(f"choose one of {', '.join(filter(None, choices))}{cure}")
         return str(value)
 
     return parse
