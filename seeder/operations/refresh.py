@@ -17,7 +17,7 @@ from seeder.operations.estimate_refresh import PlannedWork
 from seeder.operations.ingest import examine, ingest
 from seeder.operations.next_revision import NextRevision, plan_with_estimate
 from seeder.operations.next_source import NextSource
-from seeder.operations.reachable import check_reachable
+from seeder.operations.reachable import check_reachable, moving
 from seeder.operations.renew import NewTiles, RenewPlan, RenewResult, renew
 from seeder.operations.run import RunOptions
 from seeder.operations.update import RERUN_HINT, UpdateContext, UpdateTask
@@ -42,7 +42,10 @@ from tiler.storage.store import Stores
 
 @dataclass(frozen=True, slots=True)
 class RevisionChange:
-    """A layer's next current revision, possibly the same one; `planned` if nothing was changed yet."""
+    """A layer's next current revision, possibly the same one; `planned` if nothing was changed yet.
+
+    It is empty if scenes are uploaded first: it depends on the uploaded ones.
+    """
 
     layer: str
     revision: str
@@ -51,7 +54,7 @@ class RevisionChange:
 
     def to_json(self) -> dict[str, Any]:
         """The JSON form."""
-        return {"layer": self.layer, "revision": self.revision, "previous": self.previous}
+        return {"layer": self.layer, "revision": self.revision or None, "previous": self.previous}
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,9 +93,16 @@ def plan_refresh(
     version.check_readers(context.stores, version.version_for(options, parts=not options.virtual))
     rasters, options, changes = source.read(current, context.stores, context.report, jobs=run_options.processes)
     raster = examine(rasters, layer, options, context.report)
+    uploads = source.sources.upload is not None
+    if uploads and moving(raster, context.stores.sources):
+        raster = raster.to_move()
     if loss := _loss(current, raster.survey.bounds, context):
         context.report.note(loss)
     following = NextRevision.of(current, raster, options, context, changes)
+    if context.options.budget.by_workers:
+        check_waits(context)
+        if not uploads:
+            _check_reachable(following, raster, context)
     if following.bakes:
         context.report.ended(PlannedBake(layer, following.work.bake.parts, following.work.whole.parts))
     context.report.ended(RevisionChange(layer, raster.revision, current.revision, planned=True))
@@ -151,10 +161,7 @@ def refresh_by_workers(
         UnknownLayer, BadSource, Superseded, StoreError, QueueError: see `refresh`.
     """
     stores, report = context.stores, context.report
-    if context.options.hurry:
-        raise BadOption(
-            "workers always wait for tiles in flight: leave --no-wait out, or leave --queue out to bake here"
-        )
+    check_waits(context)
     ready = _prepared(layer, context, run_options, source, by_workers=True)
     if ready.options.virtual:
         done = _ingested(ready, context, run_options, source)
@@ -194,11 +201,33 @@ def _prepared(
     rasters, options, changes = source.read(current, stores, report, jobs=run_options.processes)
     raster = examine(rasters, layer, options, report, partial(_confirm_place, current, context))
     following = NextRevision.of(current, raster, options, context, changes)
-    if by_workers and following.bakes and not following.kept:
-        check_reachable(raster, stores)
+    if by_workers:
+        _check_reachable(following, raster, context)
     history = _expected(current, following.kept, stores, stored_digests) if following.kept else None
     plan = _begun(following.plan(context, run_options, history), context)
     return _Prepared(current, raster, options, plan, planned_from)
+
+
+def check_waits(context: UpdateContext) -> None:
+    """Reject an update by workers that is not to wait for tiles in flight.
+
+    Raises:
+        BadOption: it is not.
+    """
+    if context.options.hurry:
+        raise BadOption(
+            "workers always wait for tiles in flight: leave --no-wait out, or leave --queue out to bake here"
+        )
+
+
+def _check_reachable(following: NextRevision, raster: Examined | ExaminedScenes, context: UpdateContext) -> None:
+    """Reject rasters that are to be baked, and that workers cannot read.
+
+    Raises:
+        BadOption: see `check_reachable`.
+    """
+    if following.bakes and not following.kept:
+        check_reachable(raster, context.stores)
 
 
 def _ingested(ready: _Prepared, context: UpdateContext, run_options: RunOptions, source: NextSource) -> Ingested:
