@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from seeder.cache.audit import Audit
-from seeder.cache.changes import Load, rendered_alike
-from seeder.cache.missing import missing
+from seeder.cache.changes import Load
 from seeder.cache.stale import History
 from seeder.cache.stored import StoredFilter
 from seeder.operations.bake import BakeOptions, BakeSent, plan_bake, send_bake
@@ -18,21 +15,19 @@ from seeder.operations.ingest import examine, ingest
 from seeder.operations.next_revision import NextRevision, plan_with_estimate
 from seeder.operations.next_source import NextSource
 from seeder.operations.reachable import check_reachable, moving
-from seeder.operations.renew import NewTiles, RenewPlan, RenewResult, renew
+from seeder.operations.renew import RenewPlan, RenewResult, previous_revision, renew_stale, store_digests
 from seeder.operations.run import RunOptions
-from seeder.operations.update import RERUN_HINT, UpdateContext, UpdateTask
-from seeder.select.selection import Selection, planned
+from seeder.operations.update import UpdateContext, UpdateTask
 from tiler.errors import BadOption
 from tiler.grid import Bounds
 from tiler.ingest.bake_plan import BakePlan
 from tiler.ingest.examine import Examined, ExaminedScenes
-from tiler.ingest.existing import kept_revision
 from tiler.ingest.ingest import Ingested, kept, restore
 from tiler.ingest.survey import Survey
 from tiler.ingest.unchanged import check_unchanged
 from tiler.layers import version
 from tiler.layers.catalog import Layer, load_layer, revisions, undone, version_of
-from tiler.layers.cog_digests import digest_layer, known_digests
+from tiler.layers.cog_digests import known_digests
 from tiler.layers.digests import stored_digests
 from tiler.layers.publication import index_version
 from tiler.layers.tilejson import stored
@@ -134,9 +129,11 @@ def refresh(
     if not source:
         current = load_layer(stores.sources, layer)
         check_unchanged(current)
-        _digest(current, History.of(current, stores), context)
+        store_digests(current, History.of(current, stores), context)
         plan = _begun(_plan_renewal(current, current, context, run_options), context)
-        return _renew_stale(current, context, run_options, plan, _before(current, stores) if count_new else None)
+        return renew_stale(
+            current, context, run_options, plan, previous_revision(current, stores) if count_new else None
+        )
     ready = _prepared(layer, context, run_options, source)
     return _renew_ingested(
         ready, _ingested(ready, context, run_options, source), context, run_options, count_new=count_new
@@ -255,7 +252,7 @@ def _renew_ingested(
             f"the layer's tiles are {layer.format} now, the stored ones {before.format}: remove these with "
             f"`seeder invalidate {layer.id} --all --yes`, then run `seed {layer.id} --zooms ...`"
         )
-    return _renew_stale(layer, context, run_options, ready.plan, _before(layer, stores) if count_new else None)
+    return renew_stale(layer, context, run_options, ready.plan, previous_revision(layer, stores) if count_new else None)
 
 
 def plan_rollback(
@@ -302,8 +299,8 @@ def rollback(
     plan = _begun(_plan_renewal(current, aim, context, run_options, load), context)
     restored = current if target == current.revision else restore(layer, target, stores, planned_from=planned_from)
     context.report.ended(RevisionChange(layer, target, current.revision, planned=False))
-    before = current if current != restored else _before(restored, stores)
-    return _renew_stale(restored, context, run_options, plan, before if count_new else None)
+    before = current if current != restored else previous_revision(restored, stores)
+    return renew_stale(restored, context, run_options, plan, before if count_new else None)
 
 
 def _begun(plan: RenewPlan, context: UpdateContext) -> RenewPlan:
@@ -334,18 +331,6 @@ def _expected(current: Layer, aim: Layer, stores: Stores, load: Load = known_dig
     if aim.revision == current.revision:
         return History.of(current, stores, load=load)
     return History.of(current, stores).followed_by(aim, stores, load)
-
-
-def _digest(layer: Layer, history: History, context: UpdateContext) -> None:
-    """Digest the COGs of the revisions that may have stored tiles; earlier versions baked them without digests."""
-    sources = context.stores.sources
-    kept = (kept_revision(sources, layer.id, each) for each in history.others)
-    others = [each for each in kept if each and each.bake and layer.bake and rendered_alike(each, layer)]
-    for each in (layer, *others) if others else ():
-        if stored_digests(each, sources) is None:
-            label = f"read the blocks of {layer.id}"
-            with context.report.stage(label, None, unit="block", interrupted=RERUN_HINT) as advance:
-                digest_layer(each, sources, advance)
 
 
 def _confirm_place(current: Layer, context: UpdateContext, revision: Survey | Layer) -> None:
@@ -379,33 +364,3 @@ def _previous(current: Layer, stores: Stores) -> str:
         rest = f"choose another with --to {' or '.join(others)}" if others else "no other revision is kept"
         raise BadOption(f"revision {current.revision} is the first of layer {current.id!r}: {rest}")
     return current.previous
-
-
-def _before(layer: Layer, stores: Stores) -> Layer | None:
-    """The previous revision, if it is kept and readable."""
-    return kept_revision(stores.sources, layer.id, layer.previous) if layer.previous else None
-
-
-def _renew_stale(
-    layer: Layer, context: UpdateContext, run_options: RunOptions, plan: RenewPlan, before: Layer | None
-) -> RenewResult:
-    """Re-render stale tiles, as planned and confirmed, then count the tiles that `before` did not cover."""
-    task, history = UpdateTask(StoredFilter(layer), context.confirmed), History.of(layer, context.stores)
-    _digest(layer, history, context)
-    result = replace(renew(task, run_options, history), estimate=plan.estimate)
-    if before is None or not result.passed:
-        return result
-    return replace(result, new_tiles=tuple(_new_tiles(task, result, before)))
-
-
-def _new_tiles(task: UpdateTask, result: RenewResult, before: Layer) -> Iterator[NewTiles]:
-    """Missing tiles of seeded zooms that `before` did not cover."""
-    for variant, zooms in result.stored_tiles.grown(before):
-        audit = Audit.of(task.layer, Selection(zooms), variant, task.stores)
-        with task.report.stage(f"look for {task.layer.id}", None, interrupted=RERUN_HINT) as advance:
-            lacking = missing(audit, advance)
-        new = {z: number for z in lacking.zooms if (number := len(lacking.at(z) - planned(before, z)))}
-        if new:
-            new_tiles = NewTiles(task.layer, variant, new)
-            task.report.ended(new_tiles)
-            yield new_tiles
