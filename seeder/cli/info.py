@@ -43,7 +43,7 @@ def info(
     jobs: int,
     as_json: bool,
 ) -> None:
-    """Show what `ingest` would make of a raster, and what is odd about it.
+    """Describe a raster and its oddities before an ingest.
 
     SOURCE and the options are those of `ingest`; several rasters are the scenes of one layer. Only headers and a sample
     are read. Oddities come with the options that cure them, and the last line is the command to ingest the raster. A

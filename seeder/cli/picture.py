@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
+
+from seeder.cli.common import variable
 
 if TYPE_CHECKING:
     from tiler.image.style import Pixels
@@ -14,16 +15,13 @@ if TYPE_CHECKING:
 COLUMNS, LINES = 64, 20  # most characters of a picture
 UPPER, LOWER = "▀", "▄"  # half blocks
 TRUE_COLOUR = ("truecolor", "24bit")
-NONE = (0, 0)
 
 
 def can_show() -> bool:
     """Whether stdout is a terminal that shows 24-bit colours, and the user wants colours (`NO_COLOR`)."""
     encoded = (sys.stdout.encoding or "").lower().replace("-", "").startswith("utf")
-    colours = os.getenv("COLORTERM", "").lower() in TRUE_COLOUR or os.getenv("TERM", "").endswith(
-        ("-direct", "-truecolor")
-    )
-    return sys.stdout.isatty() and encoded and colours and not os.getenv("NO_COLOR")
+    colours = variable("COLORTERM").lower() in TRUE_COLOUR or variable("TERM").endswith(("-direct", "-truecolor"))
+    return sys.stdout.isatty() and encoded and colours and not variable("NO_COLOR")
 
 
 def half_blocks(picture: Pixels, columns: int, lines: int) -> Iterator[str]:

@@ -17,7 +17,7 @@ from tiler.grid import tile_ranges
 from tiler.image.style import Pixels
 from tiler.ingest.glance import Glance, Sample, format_by_sample, glance, kind_of, picture_of, sample_of
 from tiler.ingest.oddities import Oddity, oddities
-from tiler.ingest.planned_parts import BakeWork, chunks_of_base, work_of
+from tiler.ingest.planned_parts import BakeWork, whole_work
 from tiler.inputs import check_source
 from tiler.keys import Format
 from tiler.raster.bodies import called
@@ -83,8 +83,7 @@ class RasterInfo:
     @cached_property
     def work(self) -> BakeWork:
         """The parts of a bake."""
-        chunks = {place: len(each) for place, each in chunks_of_base(self.seen.survey).items()}
-        return work_of(self.seen.survey.base, chunks, chunks)
+        return whole_work(self.seen.survey)
 
     @cached_property
     def bake(self) -> BakeForecast:

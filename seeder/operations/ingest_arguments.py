@@ -14,7 +14,7 @@ from tiler.choices import BAKES, CHOICES, FITS, RESAMPLINGS, TERRAINS, Bake, Cho
 from tiler.grid import MAX_ZOOM
 from tiler.image.colormap import checked
 from tiler.ingest.staging import Staging
-from tiler.raster.options import Options, with_one_place
+from tiler.raster.options import Options, check_words, with_one_place
 from tiler.raster.units import check_unit
 from tiler.raster.vrt import check_bounds, check_geotransform, crs_of
 from tiler.settings import Settings
@@ -29,6 +29,7 @@ class Ingesting(TypedDict, total=False):
     `nodata`, `scale` and `offset` take one number for all bands or one per band; `nodata=()` ignores the raster's.
     `rescale` takes one range for all bands or one per band. `alpha` takes a band, or 0 for none. `bounds` are W, S, E,
     N in units of the CRS; `geotransform` is six numbers in GDAL's order.
+    `interval` takes the metres between contours at the highest zooms, or one number per zoom from 0.
     """
 
     min_zoom: int
@@ -56,6 +57,14 @@ class Ingesting(TypedDict, total=False):
     requester_pays: bool
     anonymous: bool
     bake: Bake
+    title: str
+    description: str
+    azimuth: float
+    altitude: float
+    z_factor: float
+    multidirectional: bool
+    combined: bool
+    interval: Numbers
 
 
 def options_of(given: Mapping[str, Any]) -> Options:
@@ -198,4 +207,12 @@ _PARSERS: dict[str, Callable[[Any], Any]] = {
     "requester_pays": bool,
     "anonymous": bool,
     "bake": _one_of(BAKES),
+    "title": partial(check_words, "title"),
+    "description": partial(check_words, "description"),
+    "azimuth": _form("give degrees, clockwise from north", float),
+    "altitude": _form("give degrees above the horizon", float),
+    "z_factor": _form("give a number above 0", float),
+    "multidirectional": bool,
+    "combined": bool,
+    "interval": _form("give metres above 0; () chooses them from the heights", _numbers),
 }

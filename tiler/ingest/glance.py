@@ -251,5 +251,5 @@ def kind_of(survey: Survey) -> str:
     if style.palette:
         return "classes"
     if style.terrain:
-        return "heights" if style.encoding else "shade"
+        return "heights" if style.encoding else {"contours": "contours", "relief": "ramp"}.get(style.terrain, "shade")
     return "ramp" if survey.reading.count == 1 else "photo"
