@@ -19,7 +19,7 @@ from seeder.api.selecting import Zooms, zooms_of
 from seeder.api.sourcing import Given, Source
 from seeder.jobs.bake_ledger import bakes
 from seeder.jobs.ledger import begun, jobs, layer_of
-from seeder.operations.bake import BakeOptions, bake_queue, plan_bake, send_bake
+from seeder.operations.bake import BakeOptions, BakeSent, bake_queue, plan_bake, renewing_bake, send_bake
 from seeder.operations.ingest import created_stores, ingest, noting, with_zooms
 from seeder.operations.run import queue_url
 from seeder.operations.scenes import name_from, read_to_ingest
@@ -192,7 +192,10 @@ class Workspace:
         approve = noting(replaced, report, with_zooms(name, zooms))
         with created_stores(self.settings) as stores:
             plan = plan_bake(rasters, name, wanted, stores, report, repair=repair, approve=approve)
-            sent = send_bake(plan, how, self.settings, stores, report) if isinstance(plan, BakePlan) else None
+            if isinstance(plan, BakePlan):
+                sent: BakeSent | None = send_bake(plan, how, self.settings, stores, report)
+            else:
+                sent = renewing_bake(name, plan.layer.revision, how, self.settings, stores, report)
         return Bake(self.settings, name, sent.job.id if sent else "")
 
     def bakes(self, layer: str | None = None) -> list[Bake]:

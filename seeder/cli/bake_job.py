@@ -229,19 +229,24 @@ def bake_by_workers(
 ) -> Ingested | None:
     """Plan a layer and send its parts to a bake queue; with `wait`, follow the job. Returns a layer that needs no bake.
 
+    A job that published the layer and still renders its tiles is followed.
+
     Raises:
         Exit: with 1 if the followed job failed.
     """
-    from seeder.operations.bake import plan_bake, send_bake
+    from seeder.operations.bake import plan_bake, renewing_bake, send_bake
     from seeder.operations.ingest import created_stores
-    from tiler.ingest.ingest import Ingested
+    from tiler.ingest.bake_plan import BakePlan
 
     report = TerminalReport()
     with created_stores(settings) as stores:
         plan = plan_bake(rasters, layer, options, stores, report, repair=repair, approve=approve)
-        if isinstance(plan, Ingested):
+        if isinstance(plan, BakePlan):
+            sent = send_bake(plan, how, settings, stores, report)
+        elif renewing := renewing_bake(layer, plan.layer.revision, how, settings, stores, report):
+            sent = renewing
+        else:
             return plan
-        sent = send_bake(plan, how, settings, stores, report)
     print_or_follow(sent, how.queue, settings, stores.sources, report, wait=wait, as_json=as_json)
     return None
 
