@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
-from seeder.cli.messages import duration, say, say_next, table
+from seeder.cli.messages import duration, say, say_next, state_in_words, table
 from seeder.cli.progress import TerminalReport
 from seeder.cli.watching import watch_job
 from seeder.defaults import CORES
@@ -75,7 +75,7 @@ def show_bake(seen: BakeProgress, *, as_json: bool) -> None:
 
 
 def _report(seen: BakeProgress) -> Iterator[str]:
-    yield f"bake job {seen.job}: {seen.state}" + (f", {seen.why}" if seen.why else "")
+    yield f"bake job {seen.job}: {state_in_words(seen.state, seen.why)}"
     rows = [
         (
             number,
@@ -96,7 +96,9 @@ def _report(seen: BakeProgress) -> Iterator[str]:
             yield f"job {name} renders stored tiles that changed"
         if seen.first not in ("", *seen.renewal):
             yield f"job {seen.first} renders the first tiles"
-    if seen.state in ("failed", "cancelled", "stalled"):
+    if seen.changed:
+        yield "scenes changed since the bake was planned: run the same `seeder ingest` or `seeder refresh` again"
+    elif seen.state in ("failed", "cancelled", "stalled"):
         yield f"`seeder resume {seen.job}` continues it"
     if seen.depth is not None:
         yield (

@@ -131,7 +131,7 @@ def plan_bake(
                 activity("planning its parts")
                 check_reachable(raster, stores)
                 plan = BakePlan.of(layer, raster, previous_of(current, raster.revision), before)
-            notes = (*raster.notes(), *raster.doubts(options))
+            notes = (*raster.notes({raster.path}), *raster.doubts(options))  # workers compare its version
     except SourceReadError as error:
         name = named(source) if isinstance(source, str | SceneList) else source.path
         raise BadSource(name, f"{error} (is the file complete?)") from error
