@@ -27,7 +27,7 @@ from seeder.serve.events import Feed
 from seeder.serve.facts import Facts, revisions
 from seeder.serve.layers_at_hand import all_layers, layer_of
 from seeder.serve.shares import Shares
-from seeder.serve.thumbnail import thumbnail
+from seeder.serve.thumbnail import thumbnail, width_of
 from tiler import timing
 from tiler.errors import BadOption, TilerError
 from tiler.grid import Bounds, parse_zooms
@@ -130,7 +130,8 @@ class PageApi:
     async def thumbnail(self, request: Request) -> Response:
         """A thumbnail of a layer."""
         layer = await run_in_threadpool(layer_of, self.service, request)
-        data = await self.rendered(thumbnail, layer, self.sources)
+        width = width_of(request.query_params.get("width", ""))
+        data = await self.rendered(thumbnail, layer, self.sources, width)
         return respond(request, data, CONTENT_TYPES["png"], {"Cache-Control": LASTING})
 
     async def kept_tile(self, request: Request) -> Response:

@@ -15,6 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from http import HTTPStatus
+from pathlib import Path
 from urllib.parse import quote
 
 from starlette.applications import Starlette
@@ -41,7 +42,7 @@ from tiler.layers import catalog, tilejson
 from tiler.layers.catalog import Layer
 from tiler.settings import Settings
 from tiler.storage.folder import inside
-from tiler.storage.store import Stores
+from tiler.storage.store import Store, Stores
 
 STORED = f"{API}/stored"
 RENDER = f"{API}/render"
@@ -171,7 +172,8 @@ class Site:
 
     def layers_page(self, request: Request) -> Response:
         """The list of layers."""
-        return self._page(request, pages.LAYERS, {})
+        demo = {"demo": "yes"} if pages.DEMO.exists() else {}
+        return self._page(request, pages.LAYERS, {"place": _place(self.stores.tiles), **demo})
 
     def layer_page(self, request: Request) -> Response:
         """The preview of a layer."""
@@ -189,6 +191,15 @@ class Site:
         """The outlines of a layer's scenes. They name files of this machine, so no other site's page may read them."""
         data = scene_outlines.document(layer_of(self.service, request), self.stores.sources)
         return respond(request, data, scene_outlines.TYPE, FRESH)
+
+
+def _place(tiles: Store) -> str:
+    """The data folder, or the tile bucket, as people write it."""
+    if tiles.root is None:
+        return tiles.url
+    folder = tiles.root.parent if tiles.root.name == "tiles" else tiles.root
+    here = Path.cwd()
+    return f"./{folder.relative_to(here)}" if folder.is_relative_to(here) else str(folder)
 
 
 def _base(request: Request) -> str:

@@ -111,6 +111,11 @@ def labels_of(text: str) -> tuple[str, ...]:
     return tuple(entry.label for entry in sorted(entries, key=lambda entry: entry.at))
 
 
+def text_of(stops: tuple[Stop, ...]) -> str:
+    """The checked file with some stops."""
+    return "".join(f"{_spelled(Entry(value, share=False, colour=(r, g, b, a)))}\n" for value, r, g, b, a in stops)
+
+
 def colours_of(name: str) -> tuple[Rgba, ...]:
     """The 256 colours of a named colormap.
 

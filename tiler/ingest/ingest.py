@@ -173,8 +173,8 @@ def settled_ingest(
         elif told != current:
             publication.describe(told, stores, planned_from=planned_from)
         return Ingested(told, raster.survey, fresh=False, described=told != current)
-    old = kept_revision(stores.sources, layer, revision)
-    if old is None or not is_stored(old, stores.sources):
+    old = restorable(layer, revision, stores.sources)
+    if old is None:
         return None
     source = old.source if old.bake else path
     restored = replace(old, previous=previous_of(current, revision), source=source, origins=origins)
@@ -182,6 +182,12 @@ def settled_ingest(
     raster.check(options)
     publication.publish(restored, stores, planned_from=planned_from)
     return Ingested(restored, raster.survey, fresh=True)
+
+
+def restorable(layer: str, revision: str, sources: Store) -> Layer | None:
+    """A kept revision of a layer that can be published again without a bake; None if it cannot, or has no name yet."""
+    old = kept_revision(sources, layer, revision) if revision else None
+    return old if old and is_stored(old, sources) else None
 
 
 def previous_of(current: Layer | None, revision: str) -> str:

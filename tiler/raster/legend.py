@@ -18,6 +18,7 @@ Named = tuple[int, str]  # the value of a class, and its name, empty if it has n
 FEW = 64  # unnamed colours of a legend; a palette with more is a picture's
 MOST = 1024  # classes of a legend
 STEP = 15  # of the 256 colours of a named colormap, from one stop of the legend to the next
+SHADED = ("hillshade", "relief")
 FILLER: Rgba = (0, 0, 0, 255)  # GDAL's colour of values without one
 FEW_BITS = tuple(((0.0, 2.0**bits - 1),) for bits in range(1, 8))  # ranges of pictures with less than 8 bits
 
@@ -78,15 +79,17 @@ def kind_of(style: Style, legend: Legend | None) -> Kind:
     """The kind of a layer's picture."""
     if style.encoding:
         return "heights"
-    if isinstance(legend, Classes):
-        return "classes"
-    if isinstance(legend, Ramp):
-        return "ramp"
-    return "shade" if style.terrain else "photo"
+    if style.terrain == "contours":
+        return "contours"
+    if style.terrain in SHADED:
+        return "shade"
+    return "photo" if legend is None else "classes" if isinstance(legend, Classes) else "ramp"
 
 
 def legend_of(style: Style, asked: Options, classes: tuple[Named, ...] | None, unit: str) -> Legend | None:
-    """The legend of a style; None for photos, shade, and colours that encode heights.
+    """The legend of a style; None for photos, shade, contours, and colours that encode heights.
+
+    That of relief has the tints of heights before they are shaded.
 
     `classes` are the listed classes, None if the layer's ingest listed none. `unit` is that of the values.
     """
@@ -95,7 +98,7 @@ def legend_of(style: Style, asked: Options, classes: tuple[Named, ...] | None, u
         named = listed(style.palette, {}, hidden) if classes is None else classes
         entries = tuple(Entry(value, name, color(style.palette[value])) for value, name in named)
         return Classes(entries) if entries else None
-    if style.encoding or style.terrain == "hillshade":
+    if style.encoding or style.terrain in ("hillshade", "contours"):
         return None
     marks = tuple(_marks(style, asked))
     return Ramp(marks, "°" if style.terrain == "slope" else unit) if marks else None
