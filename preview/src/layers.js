@@ -20,14 +20,13 @@ const AGAIN = 30_000; // milliseconds between counts while nothing is at work
 const WORKING = 3_000; // the same while a job is
 const ENDED = ["done", "failed", "cancelled", "superseded", "stalled"];
 
-const { api, where, demo } = config();
+const { api, where, demo, place } = config();
 /** @type {Map<string, Known>} */
 let layers = new Map();
 /** @type {Map<string, {key: string, element: HTMLElement}>} */
 const cards = new Map();
 /** @type {Job[]} */
 let jobs = [];
-let stores = "";
 let lost = false;
 let fault = "";
 let newest = 0;
@@ -42,7 +41,6 @@ async function refresh() {
   const found = await Promise.all(/** @type {Layer[]} */ (listed.layers).map(known));
   if (request !== newest) return; // a newer request is pending
   fault = "";
-  stores = listed.where ?? "";
   const before = layers;
   layers = new Map(found.map((each) => [each.layer.layer, each]));
   if (before.size) for (const [name, { layer }] of layers) if (!before.has(name)) announce(`New: ${titleOf(layer)}`);
@@ -123,16 +121,15 @@ function say(all) {
     setText(line, fault || "Connection lost, reconnecting \u2026");
     return;
   }
-  const counted_ = all.flatMap(({ summary }) => (summary ? [summary] : []));
+  const summaries = all.flatMap(({ summary }) => (summary ? [summary] : []));
   const parts = all.length ? [counted(all.length, "layer")] : [];
-  if (all.length > 1 && counted_.length === all.length) {
-    const sum = (/** @type {"tiles" | "bytes"} */ name) => counted_.reduce((total, each) => total + each[name], 0);
+  if (all.length > 1 && summaries.length === all.length) {
+    const sum = (/** @type {"tiles" | "bytes"} */ name) => summaries.reduce((total, each) => total + each[name], 0);
     parts.push(counted(sum("tiles"), "tile"), `${bytes(sum("bytes"))} stored`);
   }
   const text = parts.join(" \u00b7 ");
-  const place = stores && all.length ? ` in ${stores}` : "";
-  if (line.textContent === text + place) return;
-  line.replaceChildren(text, ...(place ? [" in ", make("span", { class: "mono" }, stores)] : []));
+  const within = place && parts.length > 1 ? [" in ", make("span", { class: "mono" }, place)] : [];
+  if (line.textContent !== text + (within.length ? ` in ${place}` : "")) line.replaceChildren(text, ...within);
 }
 
 /** @param {Job[]} latest */

@@ -4,8 +4,10 @@ import { byId } from "./dom.js";
 
 /** @typedef {import("./mercator.js").Bounds} Bounds */
 /**
- * @typedef {{layer: string, api: string, where: string, scenes: string, demo: string}} Config `api` is empty without
- * a server, `scenes` without outlines of scenes, `demo` without the command that makes a layer to try
+ * @typedef {{layer: string, api: string, where: string, scenes: string, demo: string,
+ * place: string}} Config `api` is empty without
+ * a server, `scenes` without outlines of scenes, `demo` without the command that makes a layer to try;
+ * `place` is the folder or the bucket of the tiles
  */
 /**
  * @typedef {object} Layer
@@ -69,6 +71,7 @@ export const config = () => ({
   where: "",
   scenes: "",
   demo: "",
+  place: "",
   ...JSON.parse(byId("config").textContent ?? "{}"),
 });
 

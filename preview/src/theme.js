@@ -3,11 +3,12 @@
 /** @typedef {"light" | "dark"} Theme */
 
 const KEY = "theme"; // in the browser's storage, for all pages of this host
-const DARK = matchMedia("(prefers-color-scheme: dark)");
 const CHANGED = "themechange";
 
+const darkness = () => matchMedia("(prefers-color-scheme: dark)");
+
 /** @returns {Theme} */
-const system = () => (DARK.matches ? "dark" : "light");
+const system = () => (darkness().matches ? "dark" : "light");
 
 /** @returns {Theme | null} */
 function chosen() {
@@ -81,6 +82,6 @@ export function themeButton(button) {
   addEventListener("keydown", (event) => {
     if (event.key === "d" && !typed(event)) toggle();
   });
-  DARK.addEventListener("change", () => apply());
+  darkness().addEventListener("change", () => apply());
   addEventListener("storage", ({ key }) => key === KEY && apply()); // chosen on another page
 }

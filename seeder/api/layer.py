@@ -37,8 +37,9 @@ from tiler.errors import BadOption, TilerError
 from tiler.grid import Bounds
 from tiler.inputs import read_json
 from tiler.keys import Format, Scale
-from tiler.layers import catalog
-from tiler.layers.catalog import addressed, load_layer
+from tiler.layers import catalog, tilejson
+from tiler.layers.catalog import load_layer
+from tiler.layers.tilejson import addressed
 from tiler.scenes.scene import Scene
 from tiler.settings import Settings
 from tiler.storage.store import Stores
@@ -96,7 +97,7 @@ class Layer(UpdateEstimates):
         """TileJSON 3.0.0 with the current tile addresses."""
         stores = Stores.open(self._settings)
         layer = self._load(stores)
-        document: dict[str, Any] = read_json(catalog.tilejson(layer, stores.url, addressed(layer, stores.tiles)))
+        document: dict[str, Any] = read_json(tilejson.tilejson(layer, stores.url, addressed(layer, stores.tiles)))
         return document
 
     def scenes(self) -> tuple[Scene, ...]:

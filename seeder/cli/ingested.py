@@ -84,7 +84,7 @@ def contour_line(layer: Layer) -> str:
 def _next_steps(done: Ingested, stores: Stores) -> Iterator[str]:
     """The address of the tiles, a smaller format, and the next command."""
     from tiler.ingest.choose_format import smaller_format
-    from tiler.layers.catalog import pending
+    from tiler.layers.tilejson import pending
 
     layer = done.layer
     stored = pending(layer, stores)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from functools import wraps
+from functools import partial, wraps
 from typing import Any
 
 import click
@@ -100,6 +100,12 @@ def _parse_unit(text: str) -> str:
     from tiler.raster.units import check_unit
 
     return check_unit(text)
+
+
+def _parse_words(name: str, text: str) -> str:
+    from tiler.raster.options import check_words
+
+    return check_words(name, text)
 
 
 def _parse_interval(text: str) -> tuple[float, ...]:
@@ -322,6 +328,20 @@ def raster_options(command: Command) -> Command:
         help="Format of the tiles; auto chooses a lossy one if that halves their size.  [default: png]",
     )
     @option("--attribution", group="Output", metavar="TEXT", help="Attribution text.")
+    @option(
+        "--title",
+        group="Output",
+        metavar="TEXT",
+        callback=parsed(partial(_parse_words, "title")),
+        help="Title to show instead of the layer's name; an empty text removes it.",
+    )
+    @option(
+        "--description",
+        group="Output",
+        metavar="TEXT",
+        callback=parsed(partial(_parse_words, "description")),
+        help="One or two sentences about the layer; an empty text removes them.",
+    )
     @wraps(command)
     def with_changes(*args: Any, **kwargs: Any) -> None:
         from tiler.raster.options import Options, with_one_place

@@ -38,7 +38,7 @@ from seeder.jobs.status import queue_depth, utcnow
 from seeder.operations.bake_failures import delete_dead_letters
 from seeder.operations.ingest import readdress
 from seeder.operations.publish_bake import take_step
-from seeder.operations.reachable import check_reachable
+from seeder.operations.reachable import check_bakes, check_reachable
 from seeder.operations.report import Report
 from seeder.workers.bake_part import BakeWorker, build, remaining
 from tiler import timing
@@ -112,8 +112,7 @@ def plan_bake(
     Raises:
         BadSource, BadOption, CatalogError, NewerMetadata: see `seeder.operations.ingest.ingest`.
     """
-    if options.virtual:
-        raise BadOption("a virtual layer has no parts to bake: leave --virtual or --queue out")
+    check_bakes(options)
     version.check_readers(stores, version.version_for(options, parts=True))
     before = index_version(stores.sources, layer) if planned_from is None else planned_from
     current = current_layer(stores.sources, layer, repair=repair)

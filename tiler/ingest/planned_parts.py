@@ -12,6 +12,7 @@ from typing import NamedTuple, Protocol
 from tiler import keys
 from tiler.grid import TILE, Window, tile_ranges
 from tiler.ingest.chunks import CHUNK, BakeTask, chunks_of
+from tiler.ingest.filled import filled_of
 from tiler.ingest.mosaic import Source, gaps_in, source_of
 from tiler.ingest.survey import RECIPE, Survey
 from tiler.layers.pyramid import SERVED, SIDE, Part, Place, across
@@ -21,6 +22,8 @@ from tiler.raster.sparse import Regions, Share
 from tiler.storage.store import Entry, Store
 
 NEAR = 16  # one over the largest share of the world's width to check at once, because projections bend
+
+PART_CHUNKS = (SIDE // CHUNK) ** 2  # of a full part
 
 Range = tuple[int, int, int, int]  # first and last column and row of tiles, half-open
 
@@ -47,33 +50,57 @@ class Raster(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class BakeWork:
-    """The work of a bake: parts of the base and their chunks; overview parts above them and their chunks.
+class TierWork:
+    """The parts of a tier to bake, their chunks, and those of the part with the most.
 
-    `longest` has the most chunks of a part, by tier.
+    `filled` is the number of whole chunks that their pixels would fill, at most; `fullest` that of the fullest part.
     """
 
-    parts: int = 0
-    chunks: int = 0
-    overviews: int = 0
-    overview_chunks: int = 0
-    longest: tuple[int, ...] = ()
+    parts: int
+    chunks: int
+    longest: int
+    filled: float
+    fullest: float
+
+
+@dataclass(frozen=True, slots=True)
+class BakeWork:
+    """The work of a bake by tier: parts of the base, then the overview parts above them."""
+
+    tiers: tuple[TierWork, ...] = ()
+
+    @property
+    def parts(self) -> int:
+        """Parts of the base."""
+        return sum(tier.parts for tier in self.tiers[:1])
+
+    @property
+    def overviews(self) -> int:
+        """Overview parts."""
+        return sum(tier.parts for tier in self.tiers[1:])
+
+    @property
+    def chunks(self) -> int:
+        """The chunks of all parts."""
+        return sum(tier.chunks for tier in self.tiers)
 
 
 @dataclass(frozen=True, slots=True)
 class PlannedParts:
     """The parts of a layer's base: the input of each, the places of those to bake, and the chunks of each.
 
-    Places where a raster may turn out to have no pixels count too.
+    `filled` is the number of whole chunks that the pixels of each would fill, at most. Places where a raster may turn
+    out to have no pixels count too.
     """
 
     inputs: Mapping[Place, str]
     missing: frozenset[Place]
     chunks: Mapping[Place, tuple[BakeTask, ...]]
+    filled: Mapping[Place, float]
 
     def work(self, base: int, places: Collection[Place]) -> BakeWork:
         """The work of baking some of the parts, cut at zoom `base`, and all overview parts that read them."""
-        return work_of(base, {place: len(chunks) for place, chunks in self.chunks.items()}, places)
+        return work_of(base, {place: len(chunks) for place, chunks in self.chunks.items()}, self.filled, places)
 
 
 def planned_parts(layer: str, sources: Store, raster: Raster) -> PlannedParts:
@@ -92,27 +119,33 @@ def planned_parts(layer: str, sources: Store, raster: Raster) -> PlannedParts:
     )
     chunks = {place: written for place, written in planned if written}
     inputs = {place: input_of(raster, place, survey.base, {}) for place in chunks}
-    return PlannedParts(inputs, frozenset(place for place, wanted in inputs.items() if wanted not in known), chunks)
+    missing = frozenset(place for place, wanted in inputs.items() if wanted not in known)
+    return PlannedParts(
+        inputs, missing, chunks, filled_of(survey, {place: len(each) for place, each in chunks.items()})
+    )
 
 
-def work_of(base: int, chunks: Mapping[Place, int], places: Collection[Place]) -> BakeWork:
+def work_of(
+    base: int, chunks: Mapping[Place, int], filled: Mapping[Place, float], places: Collection[Place]
+) -> BakeWork:
     """The work of baking some `places` of a base of these `chunks`, and all overview parts that read them.
 
-    An overview part has a chunk for each part below it.
+    An overview part has a chunk for each part below it, `filled` by its share of that part's square.
     """
-    baked, below, zoom = set(places), set(chunks), base
-    overviews = overview_chunks = 0
-    longest = [max((chunks[place] for place in places), default=0)]
-    while zoom >= SERVED:
-        above = dict[Place, int]()
-        for place in below:
-            above[parent_of(place)] = above.get(parent_of(place), 0) + 1
+    baked, zoom, tiers = set(places), base, list[TierWork]()
+    while True:
+        numbers, full = [chunks[place] for place in baked], [filled[place] for place in baked]
+        longest, fullest = max(numbers, default=0), max(full, default=0.0)
+        tiers.append(TierWork(len(baked), sum(numbers), longest, math.fsum(full), fullest))
+        if zoom < SERVED:
+            return BakeWork(tuple(tiers))
+        above, share = dict[Place, int](), dict[Place, float]()
+        for place in chunks:
+            parent = parent_of(place)
+            above[parent] = above.get(parent, 0) + 1
+            share[parent] = share.get(parent, 0.0) + filled[place] / PART_CHUNKS
         baked = {parent_of(each) for place in baked for each in _around(place, zoom)} & above.keys()
-        overviews += len(baked)
-        overview_chunks += sum(above[place] for place in baked)
-        longest.append(max((above[place] for place in baked), default=0))
-        below, zoom = set(above), zoom - SERVED
-    return BakeWork(len(places), sum(chunks[place] for place in places), overviews, overview_chunks, tuple(longest))
+        chunks, filled, zoom = above, share, zoom - SERVED
 
 
 def _around(place: Place, zoom: int) -> Iterator[Place]:

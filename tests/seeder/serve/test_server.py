@@ -139,9 +139,12 @@ def test_a_new_layer_is_there_without_a_restart(url: str, settings: Settings, ma
     assert told(f"{url}/later/tile.json")["name"] == "later"
 
 
-def test_the_pages_know_whom_to_ask(url: str) -> None:
+def test_the_pages_know_whom_to_ask(url: str, settings: Settings) -> None:
     config = {"api": "/_", "where": " --data '/my maps'"}
-    for path, said in {"/": {**config, "demo": "yes"}, "/alps/": {"layer": "alps", **config}}.items():
+    root = Stores.open(settings).tiles.root
+    assert root
+    listed = {"demo": "yes", "place": str(root.parent)}
+    for path, said in {"/": {**config, **listed}, "/alps/": {"layer": "alps", **config}}.items():
         answer = ask(f"{url}{path}")
         assert answer.headers["content-type"] == "text/html; charset=utf-8"
         found = answer.data.decode().partition('id="config">')[2].partition("</script>")[0]
@@ -197,7 +200,8 @@ def test_an_earlier_revision_can_be_looked_at(url: str, settings: Settings, make
     path = make_raster(values=255 - scene(), name="new.tif")
     assert told(f"{url}/_/layers/alps")["revision"] == old.revision
     new = ingest(str(path), "alps", Options(), stores, jobs=1, progress=lambda *_: None).layer
-    assert told(f"{url}/_/layers/alps")["revisions"] == [new.revision, old.revision]
+    found = told(f"{url}/_/layers/alps")["revisions"]
+    assert [each["revision"] for each in found] == [new.revision, old.revision]
     key = tile_key(name).removeprefix("alps/")
     assert ask(f"{url}/_/revisions/alps/{old.revision}/{key}").data == before
     assert ask(f"{url}/_/revisions/alps/{new.revision}/{key}").data == fresh(stores, name) != before

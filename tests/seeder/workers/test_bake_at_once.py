@@ -38,7 +38,7 @@ class Waiting(queue.Queue[str]):
     """The messages of workers in threads, in place of SQS."""
 
     def send(self, messages: Iterable[BakeMessage], _delay: int = 0) -> None:
-        """Put the messages into the queue."""
+        """Send messages."""
         for message in messages:
             self.put(message.encode())
 

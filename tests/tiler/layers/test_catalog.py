@@ -18,11 +18,12 @@ from tests.support.strategies import crossing_bounds
 from tiler.errors import BadName, CatalogError, NewerMetadata, UnknownLayer, ZoomOutside
 from tiler.grid import Bounds, tile_ranges
 from tiler.image.style import Style
-from tiler.layers.catalog import CogLayout, Layer, Options, dump, list_layers, load_layer, parse, tilejson
+from tiler.layers.catalog import CogLayout, Layer, Options, dump, list_layers, load_layer, parse
 from tiler.layers.footprint import Footprint
 from tiler.layers.layer_cache import Layers
 from tiler.layers.publication import publish
 from tiler.layers.pyramid import Pyramid
+from tiler.layers.tilejson import tilejson
 from tiler.storage.store import Store, Stores, open_store
 
 KEY = "sources/relief/index.json"
@@ -293,6 +294,7 @@ def test_tilejson_has_the_fields_of_version_3() -> None:
         "minzoom": 3,
         "maxzoom": 12,
         "attribution": "somebody",
+        "legend": RELIEF.legend.to_json() if RELIEF.legend else None,
     }
     assert center[:2] == [8.0, 46.25]
 
