@@ -27,6 +27,7 @@ from tiler.ingest.survey import survey
 from tiler.keys import Scale, TileName, tile_key
 from tiler.layers.catalog import Layer, dump, parse, version_of
 from tiler.layers.fill import Request, fill
+from tiler.layers.legend import Ramp
 from tiler.layers.raster_pixels import RasterPixels
 from tiler.layers.render import TileVariant, render
 from tiler.layers.version import METADATA, check_readers
@@ -178,6 +179,17 @@ def test_relief_has_the_ramp_of_its_colormap_over_most_heights(
         assert np.abs(one - other)[shown].max(initial=0) <= 2  # level ground has the legend's colours
         compared += int(shown.sum())
     assert compared > 10_000
+
+
+def test_the_kind_and_the_legend_follow_the_style(make_raster: MakeRaster, make_layer: MakeLayer) -> None:
+    path = make_raster(values=hills(60, 60))
+    relief, contoured, lit = (make_layer(path, str(style["style"]), **style) for style in STYLES)
+    assert [each.kind for each in (relief, contoured, lit)] == ["ramp", "contours", "shade"]
+    assert (contoured.legend, lit.legend) == (None, None)
+    assert isinstance(relief.legend, Ramp)
+    assert relief.legend.unit == "m"
+    ((low, high),) = relief.style.rescale
+    assert (relief.legend.stops[0].value, relief.legend.stops[-1].value) == (low, high)
 
 
 @pytest.mark.parametrize("style", STYLES, ids=lambda style: str(style["style"]))
