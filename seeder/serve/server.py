@@ -41,7 +41,7 @@ from tiler.layers import catalog, tilejson
 from tiler.layers.catalog import Layer
 from tiler.settings import Settings
 from tiler.storage.folder import inside
-from tiler.storage.store import Store, Stores
+from tiler.storage.store import Store, Stores, open_store
 
 STORED = f"{API}/stored"
 RENDER = f"{API}/render"
@@ -61,7 +61,16 @@ class Site:
     @classmethod
     @contextmanager
     def open(cls, settings: Settings, where: str) -> Iterator[Site]:
-        """A site for the stores of `settings`; its renderers end with the context."""
+        """A site for the stores of `settings`; its renderers end with the context.
+
+        Folders that are missing are made: a store of none would stay empty when the first layer is ingested.
+
+        Raises:
+            BadStore: a folder cannot be made.
+        """
+        for url in (settings.tiles, settings.sources):
+            if url.startswith("file:") and open_store(url).root is None:
+                open_store(url, create=True)
         service = Service.open(settings, ttl=0)  # so that a new layer appears at once
         feed = Feed(service.stores.sources, lambda url: queue_depth(url, settings.s3.region))
         with ThreadPoolExecutor(CORES, "renderer") as renderers:
