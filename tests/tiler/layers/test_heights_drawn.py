@@ -27,10 +27,10 @@ from tiler.ingest.survey import survey
 from tiler.keys import Scale, TileName, tile_key
 from tiler.layers.catalog import Layer, dump, parse, version_of
 from tiler.layers.fill import Request, fill
-from tiler.layers.legend import Ramp
 from tiler.layers.raster_pixels import RasterPixels
 from tiler.layers.render import TileVariant, render
 from tiler.layers.version import METADATA, check_readers
+from tiler.raster.legend import Ramp
 from tiler.raster.options import Options
 from tiler.raster.ruggedness import APART, LINES, NICE, Ruggedness, intervals
 from tiler.storage.store import Stores
