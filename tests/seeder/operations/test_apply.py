@@ -11,6 +11,7 @@ from click.testing import Result
 
 import seeder as api
 from seeder.operations.layer_file import OPTIONS
+from tests.support.aws import MakeStack
 from tests.support.bakery import Bakery
 from tests.support.clock import nothing_in_flight
 from tests.support.commands import seeder
@@ -120,6 +121,21 @@ def test_what_differs_is_shown_and_done(folder: Path) -> None:
     back = apply(folder, TWO, "--json")
     assert states(back)["land"] == "changed"
     assert set(states(apply(folder, TWO, "--json")).values()) == {"unchanged"}
+
+
+def test_a_title_alone_changes_no_tile(folder: Path) -> None:
+    assert apply(folder, TWO).exit_code == 0
+    before = snapshot(folder / "data/tiles/land")
+    titled = TWO.replace('source = "land.tif"', 'source = "land.tif"\ntitle = "The land"')
+    result = apply(folder, titled)
+    assert '  title: default -> "The land"' in result.stdout
+    assert set(states(apply(folder, titled, "--json")).values()) == {"unchanged"}
+    after = snapshot(folder / "data/tiles/land")
+    assert "The land" in after.pop("tile.json")[0].decode()
+    assert {key: after[key] for key in after if key.endswith(".png")} == {
+        key: before[key] for key in before if key.endswith(".png")
+    }
+    assert set(states(apply(folder, TWO, "--json")).values()) == {"unchanged"}  # it stays
 
 
 def test_a_changed_raster_and_a_lost_tile_are_seen(folder: Path) -> None:
@@ -236,6 +252,19 @@ def test_paid_work_needs_a_limit(bakery: Bakery, folder: Path) -> None:
     assert "layer land: sent as bake job land-" in sent.stdout
     assert bakery.work()
     assert load_layer(bakery.stores.sources, "land").revision
+
+
+def test_a_stack_costs_money_without_a_queue_too(
+    make_stack: MakeStack, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("TILER_DATA")
+    text, stack = '[layers.land]\nsource = "land.tif"\nseed = "3-5"', ("--stack", make_stack())
+    refused = apply(folder, text, *stack)
+    assert refused.exit_code == 2
+    assert "this work costs up to $0.0" in refused.stderr
+    assert apply(folder, text, *stack, "--dry-run").exit_code == 0
+    assert apply(folder, text, *stack, "--max-cost", "1").exit_code == 0
+    assert states(apply(folder, text, *stack, "--json")) == {"land": "unchanged"}
 
 
 # The Python API
