@@ -258,7 +258,10 @@ def test_a_stack_costs_money_without_a_queue_too(
     make_stack: MakeStack, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("TILER_DATA")
-    text, stack = '[layers.land]\nsource = "land.tif"\nseed = "3-5"', ("--stack", make_stack())
+    text, stack = (
+        '[layers.land]\nsource = "land.tif"\nseed = "3-5"',
+        ("--stack", make_stack(WebsiteUrl="http://tiles.test", TileUrl="http://tiles.test")),
+    )
     refused = apply(folder, text, *stack)
     assert refused.exit_code == 2
     assert "this work costs up to $0.0" in refused.stderr
