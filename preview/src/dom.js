@@ -47,7 +47,7 @@ export function setText(element, text) {
 }
 
 /**
- * Sets an element's text with line breaks allowed between a command's options or after a URL's slashes.
+ * Sets an element's text with line breaks allowed between a command's options, or after a URL's slashes and before its query.
  * @param {Element} element @param {string} text
  */
 export function setBreakableText(element, text) {
@@ -57,7 +57,7 @@ export function setBreakableText(element, text) {
     const parts = options.flatMap((option) => [" ", make("span", {}, `--${option}`)]);
     element.replaceChildren(make("span", {}, first), ...parts);
   } else {
-    const parts = text.split(/(?<=\/)(?!\/)/);
+    const parts = text.split(/(?<=\/)(?!\/)|(?=\?)/);
     element.replaceChildren(...parts.flatMap((part) => [part, document.createElement("wbr")]));
   }
 }
