@@ -37,6 +37,7 @@ SAMPLES: dict[type[TilerError], tuple[Any, ...]] = {
     errors.BadSource: ("relief.tif", "REASON"),
     errors.BadScenes: (40, (("a.tif", "REASON"), ("b.tif", "REASON"), ("c.tif", "REASON"))),
     errors.BadOption: ("MESSAGE",),
+    errors.BadEntries: ("layers.toml", ("layer ortho: max_zom: unknown key: did you mean max-zoom?", "FAULT", "FAULT")),
     errors.BadStore: ("ftp://example.com/tiles", "REASON"),
     errors.BadCloud: ("MESSAGE",),
     errors.NewerMetadata: ("sources/relief/index.json", 2, 1),

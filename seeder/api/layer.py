@@ -7,13 +7,10 @@ from collections.abc import Iterable
 from os import PathLike
 from typing import Any, Literal, Unpack
 
-from seeder.api.checks import argument_names, check_between, check_text, check_whole, path_of, processes_of
 from seeder.api.estimates import UpdateEstimates
-from seeder.api.ingesting import Ingesting, staging_of
 from seeder.api.job import Job, chooser, followed
 from seeder.api.notebook import html_of
 from seeder.api.progress import CallbackReport, Progress
-from seeder.api.selecting import Selecting, query_of
 from seeder.api.sourcing import Given, Source
 from seeder.api.tiles import Tiles, check_tile, tile_bytes
 from seeder.api.updating import Age, check_own, context_of, filter_of
@@ -24,11 +21,14 @@ from seeder.defaults import CONCURRENCY, DEEP_SAMPLE, MAX_FAILED_SHARE
 from seeder.jobs.estimate import Estimate
 from seeder.operations import invalidate as updates
 from seeder.operations import refresh as revise
+from seeder.operations.checks import argument_names, check_between, check_text, check_whole, path_of, processes_of
 from seeder.operations.export import Exported, export
+from seeder.operations.ingest_arguments import Ingesting, staging_of
 from seeder.operations.remove import RemovedLayer, remove, remove_old_revisions
 from seeder.operations.renew import RenewResult
 from seeder.operations.scenes import listed_scenes
 from seeder.operations.seed import Limits, SeedRequest, estimate_seed, seed
+from seeder.operations.selector_arguments import Selecting, query_of
 from seeder.operations.update import RemovedTiles
 from seeder.operations.verify import VerifyOptions, verify
 from seeder.select.order import Order

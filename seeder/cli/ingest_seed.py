@@ -86,7 +86,8 @@ def _planned(plan: IngestPlan) -> Iterator[str]:
     from seeder.operations.budget import dollars
 
     state = "would be ingested" if plan.fresh else "is up to date"
-    yield f"layer {plan.layer} {state}: revision {plan.revision}, zooms {plan.minzoom}-{plan.maxzoom}"
+    revision = f"revision {plan.revision}, " if plan.revision else ""
+    yield f"layer {plan.layer} {state}: {revision}zooms {plan.minzoom}-{plan.maxzoom}"
     yield f"bounds {plan.bounds.rounded}"
     if plan.bake:
         yield from _baked(plan.bake)

@@ -108,6 +108,13 @@ def _parse_words(name: str, text: str) -> str:
     return check_words(name, text)
 
 
+def _parse_interval(text: str) -> tuple[float, ...]:
+    try:
+        return (float(text),)
+    except ValueError:
+        raise BadOption(f"{text!r} is not a distance: write metres, such as 20, or none") from None
+
+
 def _parse_colormap(text: str) -> str:
     from tiler.image.colormap import checked
 
@@ -234,7 +241,48 @@ def raster_options(command: Command) -> Command:
         "--style",
         group="Render",
         type=click.Choice(TERRAINS),
-        help="Show heights as shaded relief, as slope in degrees, or as colours that encode them.",
+        help="Show heights as a hillshade, as slope in degrees, as colours with a hillshade (relief), as contours, or "
+        "as colours that encode them.",
+    )
+    @option(
+        "--azimuth",
+        group="Render",
+        type=float,
+        metavar="DEGREES",
+        help="Direction of the light, clockwise from north, for --style hillshade and relief.  [default: 315]",
+    )
+    @option(
+        "--altitude",
+        group="Render",
+        type=float,
+        metavar="DEGREES",
+        help="Height of the light above the horizon.  [default: 45]",
+    )
+    @option(
+        "--z-factor",
+        group="Render",
+        type=float,
+        metavar="NUMBER",
+        help="Exaggerate heights before they are shaded.  [default: 1]",
+    )
+    @option(
+        "--multidirectional/--no-multidirectional",
+        group="Render",
+        default=None,
+        help="Light from four sides, 225 to 360 degrees, as of gdaldem.",
+    )
+    @option(
+        "--combined/--no-combined",
+        group="Render",
+        default=None,
+        help="Combine the shade with the slope, as gdaldem does; level ground is white.",
+    )
+    @option(
+        "--interval",
+        group="Render",
+        metavar="METRES|none",
+        callback=parsed(_or_none(_parse_interval)),
+        help="Metres between contours at the highest zooms; lower zooms have fewer.  [default: from the heights]",
     )
     @option(
         "--colormap",

@@ -89,7 +89,8 @@ def _print_change(change: RevisionChange, *, as_json: bool) -> None:
     elif same:
         click.echo(f"layer {change.layer} is up to date: revision {change.revision}")
     else:
-        click.echo(f"revision {change.revision} would replace {change.previous}")
+        new = f"revision {change.revision}" if change.revision else "another revision"
+        click.echo(f"{new} would replace {change.previous}")
 
 
 def _print_scenes(scenes: ScenesChanged, *, as_json: bool) -> None:

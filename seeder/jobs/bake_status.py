@@ -15,7 +15,8 @@ from seeder.jobs.stuck import is_stuck
 from tiler.errors import CatalogError, NewerMetadata, UnknownLayer
 from tiler.keys import index_key
 from tiler.layers.catalog import load_layer
-from tiler.layers.pyramid import SERVED, Place
+from tiler.layers.pyramid import Place
+from tiler.layers.tiers import planned_children
 from tiler.storage.store import Store
 
 if TYPE_CHECKING:
@@ -157,15 +158,9 @@ def bake_progress(job: BakeJob, sources: Store, depth_of: Callable[[str], Depth 
 
 def _is_blocked(job: BakeJob, baked: Collection[Place], failed: Collection[Place]) -> bool:
     """Whether each part without a receipt has failed or reads one without a receipt: no message of it is left."""
-    from tiler.ingest.planned_parts import children_of  # noqa: PLC0415 - rasterio takes 0.2 s
-
     base, tiers = int(job.plan["survey"]["base"]), job.tiers
-    for tier, places in enumerate(tiers):
-        for place in places - set(failed) - set(baked):
-            children = tiers[tier - 1].intersection(children_of(place, base - SERVED * (tier - 1))) if tier else ()
-            if all(child in baked for child in children):
-                return False
-    return True
+    waiting = (place for places in tiers for place in places - set(failed) - set(baked))
+    return not any(all(child in baked for child in planned_children(tiers, place, base)) for place in waiting)
 
 
 def is_superseded(job: BakeJob, sources: Store) -> bool:

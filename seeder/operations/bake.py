@@ -14,19 +14,18 @@ from seeder.jobs.bake_ledger import (
     FirstTiles,
     build_of,
     delete_build,
+    delete_claims,
     delete_end,
     delete_failures,
     delete_renewal,
     digest_of,
     done_parts,
-    failed_parts,
     ledger_of,
     load_bake,
     load_end,
     load_scenes,
     new_id,
     put_bake,
-    read_failures,
     unfinished_bake,
 )
 from seeder.jobs.bake_messages import BakeMessage
@@ -36,9 +35,10 @@ from seeder.jobs.ledger import CANCELLED, Run, Stop, complete, load_run, put_run
 from seeder.jobs.ledger import reopen as delete_stop
 from seeder.jobs.runner import Runner
 from seeder.jobs.status import queue_depth, utcnow
+from seeder.operations.bake_failures import delete_dead_letters
 from seeder.operations.ingest import readdress
 from seeder.operations.publish_bake import take_step
-from seeder.operations.reachable import check_reachable
+from seeder.operations.reachable import check_bakes, check_reachable
 from seeder.operations.report import Report
 from seeder.workers.bake_part import BakeWorker, build, remaining
 from tiler import timing
@@ -112,8 +112,7 @@ def plan_bake(
     Raises:
         BadSource, BadOption, CatalogError, NewerMetadata: see `seeder.operations.ingest.ingest`.
     """
-    if options.virtual:
-        raise BadOption("a virtual layer has no parts to bake: leave --virtual or --queue out")
+    check_bakes(options)
     version.check_readers(stores, version.version_for(options, parts=True))
     before = index_version(stores.sources, layer) if planned_from is None else planned_from
     current = current_layer(stores.sources, layer, repair=repair)
@@ -202,6 +201,8 @@ def _send(
         number = queue.send(messages)
         advance(number)
     put_run(sources, job.ledger, replace(run, sent=True))
+    if again and before and before.queue:
+        delete_dead_letters(job.id, before.queue, settings)
     return BakeSent(job, number)
 
 
@@ -221,6 +222,7 @@ def next_messages(job: BakeJob, plan: BakePlan, sources: Store) -> list[BakeMess
     if index_version(sources, job.layer) != plan.current:
         return [BakeMessage("renew", job.id)]
     forget_lost(job, sources)
+    delete_claims(sources, job.id)
     return list(remaining(job.id, plan, {place for place, _ in done_parts(sources, job.id)}))
 
 
@@ -325,16 +327,6 @@ def cancel(name: str, sources: Store) -> bool:
         raise BadOption(f"bake job {name} is {end.state}: there is nothing to cancel")
     stop(sources, job.ledger, Stop(CANCELLED))
     return False
-
-
-def failures(name: str, sources: Store) -> dict[str, list[str]]:
-    """The failed parts of a bake job by error, as tier/column/row."""
-    baked = {place for place, _ in done_parts(sources, name)}
-    places = [place for place in failed_parts(sources, name) if place not in baked]
-    groups: dict[str, list[str]] = {}
-    for place, error in read_failures(sources, name, places):
-        groups.setdefault(error, []).append("/".join(map(str, place)))
-    return groups
 
 
 def progress_of(name: str, sources: Store, settings: Settings) -> BakeProgress:

@@ -67,8 +67,9 @@ class PlannedWork:
         chunks = {
             place: -(-part.layout.columns // CHUNK) * -(-part.layout.rows // CHUNK) for place, part in base.items()
         }
+        filled = {place: part.layout.columns * part.layout.rows / CHUNK**2 for place, part in base.items()}
         pixels = Pixels(layer.bake.dtype, len(layer.bands), layer.format if layer.bake.finished else None)
-        return cls(0, layer.scenes, whole=work_of(layer.bake.z, chunks, chunks), pixels=pixels)
+        return cls(0, layer.scenes, whole=work_of(layer.bake.z, chunks, filled, chunks), pixels=pixels)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from seeder.cache.audit import Audit
-from seeder.cache.changes import Load, rendered_alike
-from seeder.cache.missing import missing
+from seeder.cache.changes import Load
 from seeder.cache.stale import History
 from seeder.cache.stored import StoredFilter
 from seeder.operations.bake import BakeOptions, BakeSent, plan_bake, send_bake
@@ -17,22 +14,20 @@ from seeder.operations.estimate_refresh import PlannedWork
 from seeder.operations.ingest import examine, ingest
 from seeder.operations.next_revision import NextRevision, plan_with_estimate
 from seeder.operations.next_source import NextSource
-from seeder.operations.reachable import check_reachable
-from seeder.operations.renew import NewTiles, RenewPlan, RenewResult, renew
+from seeder.operations.reachable import check_reachable, moving
+from seeder.operations.renew import RenewPlan, RenewResult, previous_revision, renew_stale, store_digests
 from seeder.operations.run import RunOptions
-from seeder.operations.update import RERUN_HINT, UpdateContext, UpdateTask
-from seeder.select.selection import Selection, planned
+from seeder.operations.update import UpdateContext, UpdateTask
 from tiler.errors import BadOption
 from tiler.grid import Bounds
 from tiler.ingest.bake_plan import BakePlan
 from tiler.ingest.examine import Examined, ExaminedScenes
-from tiler.ingest.existing import kept_revision
 from tiler.ingest.ingest import Ingested, kept, restore
 from tiler.ingest.survey import Survey
 from tiler.ingest.unchanged import check_unchanged
 from tiler.layers import version
 from tiler.layers.catalog import Layer, load_layer, revisions, undone, version_of
-from tiler.layers.cog_digests import digest_layer, known_digests
+from tiler.layers.cog_digests import known_digests
 from tiler.layers.digests import stored_digests
 from tiler.layers.publication import index_version
 from tiler.layers.tilejson import stored
@@ -42,7 +37,10 @@ from tiler.storage.store import Stores
 
 @dataclass(frozen=True, slots=True)
 class RevisionChange:
-    """A layer's next current revision, possibly the same one; `planned` if nothing was changed yet."""
+    """A layer's next current revision, possibly the same one; `planned` if nothing was changed yet.
+
+    It is empty if scenes are uploaded first: it depends on the uploaded ones.
+    """
 
     layer: str
     revision: str
@@ -51,7 +49,7 @@ class RevisionChange:
 
     def to_json(self) -> dict[str, Any]:
         """The JSON form."""
-        return {"layer": self.layer, "revision": self.revision, "previous": self.previous}
+        return {"layer": self.layer, "revision": self.revision or None, "previous": self.previous}
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,9 +88,16 @@ def plan_refresh(
     version.check_readers(context.stores, version.version_for(options, parts=not options.virtual))
     rasters, options, changes = source.read(current, context.stores, context.report, jobs=run_options.processes)
     raster = examine(rasters, layer, options, context.report)
+    uploads = source.sources.upload is not None
+    if uploads and moving(raster, context.stores.sources):
+        raster = raster.to_move()
     if loss := _loss(current, raster.survey.bounds, context):
         context.report.note(loss)
     following = NextRevision.of(current, raster, options, context, changes)
+    if context.options.budget.by_workers:
+        check_waits(context)
+        if not uploads:
+            _check_reachable(following, raster, context)
     if following.bakes:
         context.report.ended(PlannedBake(layer, following.work.bake.parts, following.work.whole.parts))
     context.report.ended(RevisionChange(layer, raster.revision, current.revision, planned=True))
@@ -124,9 +129,11 @@ def refresh(
     if not source:
         current = load_layer(stores.sources, layer)
         check_unchanged(current)
-        _digest(current, History.of(current, stores), context)
+        store_digests(current, History.of(current, stores), context)
         plan = _begun(_plan_renewal(current, current, context, run_options), context)
-        return _renew_stale(current, context, run_options, plan, _before(current, stores) if count_new else None)
+        return renew_stale(
+            current, context, run_options, plan, previous_revision(current, stores) if count_new else None
+        )
     ready = _prepared(layer, context, run_options, source)
     return _renew_ingested(
         ready, _ingested(ready, context, run_options, source), context, run_options, count_new=count_new
@@ -151,10 +158,7 @@ def refresh_by_workers(
         UnknownLayer, BadSource, Superseded, StoreError, QueueError: see `refresh`.
     """
     stores, report = context.stores, context.report
-    if context.options.hurry:
-        raise BadOption(
-            "workers always wait for tiles in flight: leave --no-wait out, or leave --queue out to bake here"
-        )
+    check_waits(context)
     ready = _prepared(layer, context, run_options, source, by_workers=True)
     if ready.options.virtual:
         done = _ingested(ready, context, run_options, source)
@@ -194,11 +198,33 @@ def _prepared(
     rasters, options, changes = source.read(current, stores, report, jobs=run_options.processes)
     raster = examine(rasters, layer, options, report, partial(_confirm_place, current, context))
     following = NextRevision.of(current, raster, options, context, changes)
-    if by_workers and following.bakes and not following.kept:
-        check_reachable(raster, stores)
+    if by_workers:
+        _check_reachable(following, raster, context)
     history = _expected(current, following.kept, stores, stored_digests) if following.kept else None
     plan = _begun(following.plan(context, run_options, history), context)
     return _Prepared(current, raster, options, plan, planned_from)
+
+
+def check_waits(context: UpdateContext) -> None:
+    """Reject an update by workers that is not to wait for tiles in flight.
+
+    Raises:
+        BadOption: it is not.
+    """
+    if context.options.hurry:
+        raise BadOption(
+            "workers always wait for tiles in flight: leave --no-wait out, or leave --queue out to bake here"
+        )
+
+
+def _check_reachable(following: NextRevision, raster: Examined | ExaminedScenes, context: UpdateContext) -> None:
+    """Reject rasters that are to be baked, and that workers cannot read.
+
+    Raises:
+        BadOption: see `check_reachable`.
+    """
+    if following.bakes and not following.kept:
+        check_reachable(raster, context.stores)
 
 
 def _ingested(ready: _Prepared, context: UpdateContext, run_options: RunOptions, source: NextSource) -> Ingested:
@@ -226,7 +252,7 @@ def _renew_ingested(
             f"the layer's tiles are {layer.format} now, the stored ones {before.format}: remove these with "
             f"`seeder invalidate {layer.id} --all --yes`, then run `seed {layer.id} --zooms ...`"
         )
-    return _renew_stale(layer, context, run_options, ready.plan, _before(layer, stores) if count_new else None)
+    return renew_stale(layer, context, run_options, ready.plan, previous_revision(layer, stores) if count_new else None)
 
 
 def plan_rollback(
@@ -273,8 +299,8 @@ def rollback(
     plan = _begun(_plan_renewal(current, aim, context, run_options, load), context)
     restored = current if target == current.revision else restore(layer, target, stores, planned_from=planned_from)
     context.report.ended(RevisionChange(layer, target, current.revision, planned=False))
-    before = current if current != restored else _before(restored, stores)
-    return _renew_stale(restored, context, run_options, plan, before if count_new else None)
+    before = current if current != restored else previous_revision(restored, stores)
+    return renew_stale(restored, context, run_options, plan, before if count_new else None)
 
 
 def _begun(plan: RenewPlan, context: UpdateContext) -> RenewPlan:
@@ -305,18 +331,6 @@ def _expected(current: Layer, aim: Layer, stores: Stores, load: Load = known_dig
     if aim.revision == current.revision:
         return History.of(current, stores, load=load)
     return History.of(current, stores).followed_by(aim, stores, load)
-
-
-def _digest(layer: Layer, history: History, context: UpdateContext) -> None:
-    """Digest the COGs of the revisions that may have stored tiles; earlier versions baked them without digests."""
-    sources = context.stores.sources
-    kept = (kept_revision(sources, layer.id, each) for each in history.others)
-    others = [each for each in kept if each and each.bake and layer.bake and rendered_alike(each, layer)]
-    for each in (layer, *others) if others else ():
-        if stored_digests(each, sources) is None:
-            label = f"read the blocks of {layer.id}"
-            with context.report.stage(label, None, unit="block", interrupted=RERUN_HINT) as advance:
-                digest_layer(each, sources, advance)
 
 
 def _confirm_place(current: Layer, context: UpdateContext, revision: Survey | Layer) -> None:
@@ -350,33 +364,3 @@ def _previous(current: Layer, stores: Stores) -> str:
         rest = f"choose another with --to {' or '.join(others)}" if others else "no other revision is kept"
         raise BadOption(f"revision {current.revision} is the first of layer {current.id!r}: {rest}")
     return current.previous
-
-
-def _before(layer: Layer, stores: Stores) -> Layer | None:
-    """The previous revision, if it is kept and readable."""
-    return kept_revision(stores.sources, layer.id, layer.previous) if layer.previous else None
-
-
-def _renew_stale(
-    layer: Layer, context: UpdateContext, run_options: RunOptions, plan: RenewPlan, before: Layer | None
-) -> RenewResult:
-    """Re-render stale tiles, as planned and confirmed, then count the tiles that `before` did not cover."""
-    task, history = UpdateTask(StoredFilter(layer), context.confirmed), History.of(layer, context.stores)
-    _digest(layer, history, context)
-    result = replace(renew(task, run_options, history), estimate=plan.estimate)
-    if before is None or not result.passed:
-        return result
-    return replace(result, new_tiles=tuple(_new_tiles(task, result, before)))
-
-
-def _new_tiles(task: UpdateTask, result: RenewResult, before: Layer) -> Iterator[NewTiles]:
-    """Missing tiles of seeded zooms that `before` did not cover."""
-    for variant, zooms in result.stored_tiles.grown(before):
-        audit = Audit.of(task.layer, Selection(zooms), variant, task.stores)
-        with task.report.stage(f"look for {task.layer.id}", None, interrupted=RERUN_HINT) as advance:
-            lacking = missing(audit, advance)
-        new = {z: number for z in lacking.zooms if (number := len(lacking.at(z) - planned(before, z)))}
-        if new:
-            new_tiles = NewTiles(task.layer, variant, new)
-            task.report.ended(new_tiles)
-            yield new_tiles

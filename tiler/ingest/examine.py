@@ -56,6 +56,10 @@ class Examined(NamedTuple):
         """The revision of its layer."""
         return self.hashes.revision
 
+    def to_move(self) -> Examined:
+        """The same before it is copied elsewhere, which gives it a revision that nobody knows yet."""
+        return self._replace(hashes=self.hashes._replace(revision=""))
+
     def content_in(self, _window: Window) -> object:
         """The identity of a window's pixels: the content of the raster, and how it is read."""
         return self.hashes.content, self.survey.reading, self.survey.open_options.pixels, self.survey.zoom
@@ -119,6 +123,10 @@ class ExaminedScenes(NamedTuple):
     options: Options
     places: SceneIndex
     watch: Watch
+
+    def to_move(self) -> ExaminedScenes:
+        """The same before some are copied elsewhere; see `Examined.to_move`."""
+        return self._replace(revision="")
 
     def content_in(self, window: Window) -> object:
         """The identity of a window's pixels: the scenes that touch it, in their order, and how they are read."""

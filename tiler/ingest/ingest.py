@@ -168,14 +168,20 @@ def settled_ingest(
             current = replace(current, origins=origins)
             publication.publish(current, stores, planned_from=planned_from)
         return Ingested(current, raster.survey, fresh=False)
-    old = kept_revision(stores.sources, layer, revision)
-    if old is None or not is_stored(old, stores.sources):
+    old = restorable(layer, revision, stores.sources)
+    if old is None:
         return None
     source = old.source if old.bake else path
     restored = replace(old, previous=previous_of(current, revision), source=source, origins=origins)
     raster.check(options)
     publication.publish(restored, stores, planned_from=planned_from)
     return Ingested(restored, raster.survey, fresh=True)
+
+
+def restorable(layer: str, revision: str, sources: Store) -> Layer | None:
+    """A kept revision of a layer that can be published again without a bake; None if it cannot, or has no name yet."""
+    old = kept_revision(sources, layer, revision) if revision else None
+    return old if old and is_stored(old, sources) else None
 
 
 def previous_of(current: Layer | None, revision: str) -> str:

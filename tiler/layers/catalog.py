@@ -171,7 +171,7 @@ def dump(layer: Layer) -> bytes:
         "previous": layer.previous,
         "origins": layer.origins,
         "reading": asdict(layer.reading) if layer.reading else None,
-        "style": asdict(layer.style),
+        "style": layer.style.to_json(),
         "bake": layer.bake.to_json() if isinstance(layer.bake, CogLayout) else None,
         "parts": layer.bake.to_json() if isinstance(layer.bake, Pyramid) else None,
         "gdal": layer.gdal,

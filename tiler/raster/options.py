@@ -7,6 +7,7 @@ from typing import Any, Literal, cast
 
 from tiler.choices import Bake, Choice, Resampling, Terrain
 from tiler.errors import BadOption
+from tiler.image.light import DEFAULT, Light, Shading
 from tiler.image.style import Range
 from tiler.keys import Format
 
@@ -16,8 +17,22 @@ LOSSLESS: tuple[Choice, ...] = ("png", "webp-lossless")
 OF_S3 = ("requester_pays", "anonymous")
 TOLD = ("title", "description")  # options that change neither a pixel nor the revision
 LONGEST = {"title": 120, "description": 1000}  # characters
-UNREAD = (*TOLD, "min_zoom", "max_zoom", "resampling", "format", "attribution", "bake")  # change nothing of a header
+LIGHT = ("azimuth", "altitude", "z_factor", "multidirectional", "combined")  # of shaded relief
+DRAWN = (*LIGHT, "interval")
+UNREAD = (
+    *TOLD,
+    "min_zoom",
+    "max_zoom",
+    "resampling",
+    "format",
+    "attribution",
+    "bake",
+    *DRAWN,
+)  # change nothing in a header
+LATER = (*OF_S3, "bake", *DRAWN, *TOLD)  # options that earlier versions do not know
 ACCESS = ("trust_source", *OF_S3)  # options of one raster's access, which the next raster does not inherit
+
+TUPLES = ("bands", "scale", "offset", "bounds", "geotransform", "interval")
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +46,8 @@ class Options:
     `crs`, and `bounds` (W,S,E,N in units of the CRS) or `geotransform` (in GDAL's order), override the raster's own.
     `title` and `description` are those of the layer; None keeps the present ones.
     `subdataset` is the name or number of one of the rasters in a file. `gcps` is `polynomial` or `tps`, the fit through
-    ground control points. `requester_pays` and `anonymous` apply to reads from S3.
+    ground control points. `requester_pays` and `anonymous` apply to reads from S3. `interval` holds
+    the metres between contours: those of the highest zooms, or of the zooms 0, 1, 2, ... if there are several.
     """
 
     min_zoom: int | None = None
@@ -61,6 +77,12 @@ class Options:
     bake: Bake = "lossless"
     title: str | None = None
     description: str | None = None
+    azimuth: float = DEFAULT.azimuth
+    altitude: float = DEFAULT.altitude
+    z_factor: float = DEFAULT.z_factor
+    multidirectional: bool = False
+    combined: bool = False
+    interval: tuple[float, ...] = ()
 
     def changed(self) -> dict[str, Any]:
         """The options that differ from their defaults, so that a new option keeps the revisions of other layers."""
@@ -84,14 +106,25 @@ class Options:
         """The options without `OF_S3`, which a baked layer does not need, and earlier versions do not know."""
         return replace(self, requester_pays=False, anonymous=False)
 
+    @property
+    def light(self) -> Light:
+        """The light of shaded relief.
+
+        Raises:
+            BadOption: a value is out of its range, or two exclude each other.
+        """
+        if self.multidirectional and self.combined:
+            raise BadOption("--multidirectional and --combined exclude each other: drop one of them")
+        shading: Shading = "multidirectional" if self.multidirectional else "combined" if self.combined else ""
+        return Light(self.azimuth, self.altitude, self.z_factor, shading)
+
     def to_json(self) -> dict[str, Any]:
-        """The JSON form; `nodata` as text, because JSON has no NaN. Earlier versions know fewer fields."""
+        """The JSON form; `nodata` as text, because JSON has no NaN. The options in `LATER` are absent by default."""
         nodata = self.nodata
         texts = list(map(str, nodata)) if isinstance(nodata, tuple) else _text(nodata)
-        fields = {name: value for name, value in asdict(self).items() if value or name not in OF_S3}
-        fields = {name: value for name, value in fields.items() if value is not None or name not in TOLD}
-        if self.bake == "lossless":
-            del fields["bake"]
+        told = {name for name in TOLD if getattr(self, name) is not None}
+        changed = self.changed().keys() | told | {name for name in OF_S3 if getattr(self, name)}
+        fields = {name: value for name, value in asdict(self).items() if name not in LATER or name in changed}
         return {**fields, "nodata": texts}
 
     @classmethod
@@ -105,7 +138,7 @@ class Options:
         if ranges and not isinstance(ranges[0], list):  # earlier versions had one range for all bands
             ranges = (ranges,)
         nodata = fields["nodata"]
-        lists = {name: tuple(fields.get(name, ())) for name in ("bands", "scale", "offset", "bounds", "geotransform")}
+        lists = {name: tuple(fields.get(name, ())) for name in TUPLES}
         return cls(
             **{
                 **fields,

@@ -145,6 +145,7 @@ def test_an_index_without_a_field_is_refused(layer: Layer, field: str) -> None:
         {"style": {"rescale": [[5, 1]], "palette": []}},
         {"style": {"rescale": [], "palette": 3}},
         {"style": {"rescale": [], "palette": [], "terrain": "contours"}},
+        {"style": {"rescale": [], "palette": [], "terrain": "hillshade", "light": {"altitude": 100.0}}},
         {"style": {"rescale": [], "palette": [], "colours": [[0, 0, 0, 255]]}},
         {"asked": {}},
         {"asked": {**json.loads(dump(RELIEF))["asked"], "glow": 1}},
@@ -197,10 +198,10 @@ def test_an_index_of_before_there_were_parts_is_read() -> None:
     assert parse(json.dumps(said).encode(), KEY) == RELIEF
 
 
-@pytest.mark.parametrize("version", [5, 6, 10**9])
+@pytest.mark.parametrize("version", [6, 7, 10**9])
 def test_an_index_of_a_newer_version_is_neither_read_nor_damaged(version: int) -> None:
     for data in (edited(version=version), json.dumps({"version": version}).encode()):
-        with pytest.raises(NewerMetadata, match=f"{KEY} has metadata version {version}, .* reads 4: upgrade"):
+        with pytest.raises(NewerMetadata, match=f"{KEY} has metadata version {version}, .* reads 5: upgrade"):
             parse(data, KEY)
 
 
