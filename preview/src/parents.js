@@ -101,7 +101,7 @@ export class Parents {
 }
 
 /**
- * The square that a layer's thumbnail shows: its middle, at the deepest zoom that fits the whole of it.
+ * The square that a layer's thumbnail shows: the whole of it, or its middle if that does not fit at its lowest zoom.
  * @param {{bounds: Bounds, minzoom: number, maxzoom: number}} layer
  * @returns {Square}
  */
@@ -111,5 +111,6 @@ export function thumbnailSquare({ bounds, minzoom, maxzoom }) {
   const fits = Math.floor(Math.log2(Math.min(width / (x1 - x0), height / (y1 - y0))));
   const world = 2 ** Math.min(Math.max(fits, minzoom), maxzoom);
   const [x, y] = [(x0 + x1) / 2, (y0 + y1) / 2];
-  return [x - width / 2 / world, y - height / 2 / world, x + width / 2 / world, y + height / 2 / world];
+  const [across, down] = [Math.min(x1 - x0, width / world), Math.min(y1 - y0, height / world)];
+  return [x - across / 2, y - down / 2, x + across / 2, y + down / 2];
 }

@@ -47,7 +47,7 @@ test("no other zoom with gaps is nearer than the one on the map", () => {
   });
 });
 
-test("a thumbnail shows the whole layer, unless that needs a lower zoom than there is", () => {
+test("a thumbnail shows the whole layer, or 320 x 200 pixels of its middle where it does not fit", () => {
   each(() => {
     const [west, south] = [random(-180, 150), random(-80, 60)];
     const bounds = /** @type {[number, number, number, number]} */ ([
@@ -57,9 +57,12 @@ test("a thumbnail shows the whole layer, unless that needs a lower zoom than the
       south + random(0.001, 19),
     ]);
     const [x0, y0, x1, y1] = squareOf(bounds);
-    const [a, b, c, d] = thumbnailSquare({ bounds, minzoom: 0, maxzoom: 25 });
-    assert.ok(a <= x0 && b <= y0 && c >= x1 && d >= y1);
-    assert.ok(c - a < 2.001 * (x1 - x0) || d - b < 2.001 * (y1 - y0)); // the next zoom would not fit
+    const whole = thumbnailSquare({ bounds, minzoom: 0, maxzoom: 25 });
+    for (const [i, edge] of squareOf(bounds).entries()) assert.ok(Math.abs((whole[i] ?? 0) - edge) < 1e-9);
+    const middle = thumbnailSquare({ bounds, minzoom: 25, maxzoom: 25 });
+    const [width, height] = [(middle[2] - middle[0]) * 2 ** 33, (middle[3] - middle[1]) * 2 ** 33];
+    assert.ok(Math.abs(width - 320) < 1e-3 && Math.abs(height - 200) < 1e-3, `${width} ${height}`);
+    assert.ok(Math.abs(middle[0] + middle[2] - whole[0] - whole[2]) < 1e-9);
   });
 });
 

@@ -27,7 +27,8 @@ LIST = ("layers.css", "layers.js")  # files of the list of layers, which is not 
 def publish_preview(layer: str, scenes: bool, dry_run: bool, as_json: bool, settings: Settings) -> None:
     """Publish a preview page and WMTS.
 
-    Write the page, its scripts and the WMTS capabilities beside the tiles. Missing tiles are rendered on request.
+    Write the page, its scripts, layer.json and the WMTS capabilities beside the tiles. Missing tiles are rendered on
+    request.
 
     \b
     Examples:
@@ -35,6 +36,7 @@ def publish_preview(layer: str, scenes: bool, dry_run: bool, as_json: bool, sett
       seeder publish-preview ortho --scenes --dry-run
     """
     from seeder.serve import pages, scene_outlines, wmts
+    from seeder.serve.facts import FACTS, Facts
     from tiler.layers.catalog import load_layer
     from tiler.layers.tilejson import addressed
     from tiler.storage.store import Stores
@@ -44,6 +46,8 @@ def publish_preview(layer: str, scenes: bool, dry_run: bool, as_json: bool, sett
     address = page_key(layer, wmts.NAME)
     shown = [(loaded, addressed(loaded, stores.tiles))]
     files = {name: (pages.asset(name), pages.kind(name)) for name in pages.assets() if name not in LIST}
+    facts = Facts.of(loaded, stores.sources).to_json()
+    files[FACTS] = (json.dumps(facts, indent=1) + "\n").encode(), "application/json"
     files[wmts.NAME] = wmts.capabilities(shown, settings.url, f"{settings.url}/{address}"), wmts.TYPE
     place = where(settings) if settings.stack else ""  # a folder of this machine is not published
     config = {"layer": layer, "where": place}
