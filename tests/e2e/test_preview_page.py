@@ -155,12 +155,6 @@ def test_the_theme_is_that_of_the_system_until_it_is_switched(desk: Desk, look: 
         expect(root).to_have_attribute("data-theme", "light")
 
 
-def test_the_list_of_layers_fits_a_phone(desk: Desk, look: Look) -> None:
-    with look(f"{desk.url}/", **PHONE) as window:
-        expect(window.part("layer-card")).to_have_count(2)
-        assert not wide(window)
-
-
 @pytest.mark.parametrize("page", ["", "flats/"])
 def test_every_control_is_reached_with_the_tab_key(desk: Desk, look: Look, page: str) -> None:
     with look(f"{desk.url}/{page}") as window:
@@ -232,11 +226,3 @@ def test_axe_finds_nothing_grave_in_the_preview(desk: Desk, look: Look, size: di
             for tab in ("use", "look", "stored", "box", "about"):
                 window.tab(tab)
                 assert grave(window) == [], (scheme, tab)
-
-
-def test_axe_finds_nothing_grave_in_the_list_of_layers(desk: Desk, look: Look) -> None:
-    with look(f"{desk.url}/", color_scheme="light") as window:
-        expect(window.part("layer-card")).to_have_count(2)
-        assert grave(window) == []
-        window.page.emulate_media(color_scheme="dark")
-        assert grave(window) == []
