@@ -10,6 +10,7 @@ from seeder.cache.changes import Load
 from seeder.cache.stale import History
 from seeder.cache.stored import StoredFilter
 from seeder.operations.bake import BakeOptions, BakeSent, plan_bake, send_bake
+from seeder.operations.describe import tell
 from seeder.operations.estimate_refresh import PlannedWork
 from seeder.operations.ingest import examine, ingest
 from seeder.operations.next_revision import NextRevision, plan_with_estimate
@@ -80,7 +81,7 @@ def plan_refresh(
         UnknownLayer, BadSource, BadOption, StoreError: see `refresh`.
     """
     current = load_layer(context.stores.sources, layer)
-    if not source:
+    if not source or source.told:
         check_unchanged(current)
         return _plan_renewal(current, current, context, run_options)
     source.check(current)
@@ -115,7 +116,8 @@ def refresh(
 ) -> RenewResult:
     """Make `source` the next revision of a layer and re-render its stored tiles in place.
 
-    Without a source, re-render stale tiles only. `count_new` also counts missing tiles that the previous revision did
+    Without a source, re-render stale tiles only; with a title or a description alone, also give it to the layer.
+    `count_new` also counts missing tiles that the previous revision did
     not cover, in seeded zooms. The steps that end are a `ScenesChanged` if the layer has scenes, a `RefreshEstimate`,
     an `Ingested` with a source, those of `renew`, and each `NewTiles`.
 
@@ -126,7 +128,9 @@ def refresh(
         StoreError, QueueError: a store or a queue failed.
     """
     stores = context.stores
-    if not source:
+    if source and source.told:
+        tell(layer, source.told, stores)
+    if not source or source.told:
         current = load_layer(stores.sources, layer)
         check_unchanged(current)
         store_digests(current, History.of(current, stores), context)
