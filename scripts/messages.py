@@ -38,6 +38,7 @@ SAMPLES: dict[type[TilerError], tuple[Any, ...]] = {
     errors.ChangedSource: ("relief.tif",),
     errors.BadScenes: (40, (("a.tif", "REASON"), ("b.tif", "REASON"), ("c.tif", "REASON"))),
     errors.BadOption: ("MESSAGE",),
+    errors.BadEntries: ("layers.toml", ("layer ortho: max_zom: unknown key: did you mean max-zoom?", "FAULT", "FAULT")),
     errors.BadStore: ("ftp://example.com/tiles", "REASON"),
     errors.BadCloud: ("MESSAGE",),
     errors.NewerMetadata: ("sources/relief/index.json", 2, 1),

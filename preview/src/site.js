@@ -4,8 +4,10 @@ import { byId } from "./dom.js";
 
 /** @typedef {import("./mercator.js").Bounds} Bounds */
 /**
- * @typedef {{layer: string, api: string, where: string, scenes: string}} Config `api` is empty without a server,
- * `scenes` without outlines of scenes
+ * @typedef {{layer: string, api: string, where: string, scenes: string, demo: string,
+ * place: string}} Config `api` is empty without
+ * a server, `scenes` without outlines of scenes, `demo` without the command that makes a layer to try;
+ * `place` is the folder or the bucket of the tiles
  */
 /**
  * @typedef {object} Layer
@@ -19,6 +21,22 @@ import { byId } from "./dom.js";
  * @property {string} style
  * @property {boolean} virtual
  * @property {string[]} revisions
+ * @property {string} [title]
+ * @property {string} [description]
+ * @property {"photo" | "classes" | "ramp" | "shade" | "heights" | "contours"} [kind]
+ * @property {import("./legend.js").Legend | null} [legend]
+ * @property {number | null} [published] seconds since 1970
+ * @property {string} [encoding] of heights: "mapbox", "terrarium", or empty
+ */
+/**
+ * @typedef {object} Summary what is stored of a layer, at one scale
+ * @property {string} layer
+ * @property {string} revision
+ * @property {number} counted seconds since 1970
+ * @property {number} tiles
+ * @property {number} bytes
+ * @property {number | null} newest seconds since 1970
+ * @property {import("./spine.js").Zoom[]} zooms
  */
 /**
  * @typedef {object} TileJson
@@ -52,6 +70,8 @@ export const config = () => ({
   api: "",
   where: "",
   scenes: "",
+  demo: "",
+  place: "",
   ...JSON.parse(byId("config").textContent ?? "{}"),
 });
 

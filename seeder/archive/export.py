@@ -27,8 +27,9 @@ from tiler.errors import BadOption, MissingObject, StoreError, Superseded, short
 from tiler.grid import Bounds
 from tiler.inputs import read_json
 from tiler.keys import TileName, tile_key
-from tiler.layers.catalog import Layer, load_layer, pending, tilejson
+from tiler.layers.catalog import Layer, load_layer
 from tiler.layers.render import TileVariant
+from tiler.layers.tilejson import pending, tilejson
 from tiler.storage.concurrent import overlap
 from tiler.storage.store import Stores
 

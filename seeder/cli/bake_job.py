@@ -170,21 +170,22 @@ def cancel_bake(name: str, sources: Store, *, as_json: bool) -> None:
     say_next(f"continue it: `seeder resume {name}`")
 
 
-def print_bake_errors(name: str, sources: Store, *, as_json: bool) -> None:
-    """Print failed parts by error.
+def print_bake_errors(name: str, sources: Store, settings: Settings, *, as_json: bool) -> None:
+    """Print failed parts and dead letters by error.
 
     Raises:
-        Exit: with 1 if a part failed.
+        Exit: with 1 if there are some.
     """
-    from seeder.operations.bake import failures
+    from seeder.operations.bake_failures import failures
 
-    groups = failures(name, sources)
-    for error, places in groups.items():
+    groups = failures(name, sources, settings)
+    for error, names in groups.items():
+        parts = sum("/" in each for each in names)
         if as_json:
-            click.echo(json.dumps({"job": name, "parts": len(places), "first": places[:3], "error": error}))
+            click.echo(json.dumps({"job": name, "parts": parts, "first": names[:3], "error": error}))
         else:
-            some = ", ".join(places[:3]) + (", ..." if len(places) > 3 else "")
-            click.echo(f"{len(places):,} part{'' if len(places) == 1 else 's'} ({some}): {error}")
+            some = ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
+            click.echo(f"{parts:,} part{'' if parts == 1 else 's'} ({some}): {error}" if parts else error)
     if groups:
         raise click.exceptions.Exit(1)
     if not as_json:

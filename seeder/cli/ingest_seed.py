@@ -65,7 +65,8 @@ class Seeding:
 
     def _continuation(self) -> str:
         """The command to continue an interrupted or failed seeding; with stale tiles, `refresh` first."""
-        from tiler.layers.catalog import load_layer, pending
+        from tiler.layers.catalog import load_layer
+        from tiler.layers.tilejson import pending
         from tiler.storage.store import Stores
 
         layer, stores = self.request.layer, Stores.open(self.settings)

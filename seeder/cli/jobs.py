@@ -273,7 +273,7 @@ def errors(
         if retry:
             resume_bake_job(bake, run_options, settings, as_json=as_json)
         else:
-            print_bake_errors(bake, Stores.open(settings).sources, as_json=as_json)
+            print_bake_errors(bake, Stores.open(settings).sources, settings, as_json=as_json)
         return
     choose = partial(run_options, settings)
     if retry:

@@ -35,7 +35,8 @@ def publish_preview(layer: str, scenes: bool, dry_run: bool, as_json: bool, sett
       seeder publish-preview ortho --scenes --dry-run
     """
     from seeder.serve import pages, scene_outlines, wmts
-    from tiler.layers.catalog import addressed, load_layer
+    from tiler.layers.catalog import load_layer
+    from tiler.layers.tilejson import addressed
     from tiler.storage.store import Stores
 
     stores = Stores.open(settings)

@@ -21,6 +21,9 @@ from tiler.grid import TILE
 from tiler.ingest.chunks import CHUNK
 from tiler.ingest.planned_parts import BakeWork, TierWork
 from tiler.keys import Format
+from tiler.layers.catalog import Layer
+from tiler.layers.pyramid import Pyramid
+from tiler.layers.render import TileVariant
 from tiler.storage.concurrent import THREADS
 from tiler.storage.upload_parts import LEAST_PART
 
@@ -171,3 +174,13 @@ def tile_seconds(form: Format, *, scale: int, palette: bool, finished: bool, vir
         return COPY_SECONDS
     each = PALETTE_SECONDS if palette and form == "png" else TILE_SECONDS[form]
     return each * scale**2 * (VIRTUAL_TIMES if virtual else 1)
+
+
+def layer_tile_seconds(layer: Layer, variant: TileVariant, z: int) -> float:
+    """Seconds of CPU for a tile of a zoom of a layer."""
+    bake = layer.bake
+    finished = bool(
+        isinstance(bake, Pyramid) and bake.finished and variant == TileVariant(1, layer.format) and z <= bake.z
+    )
+    palette = bool(layer.style.palette)
+    return tile_seconds(variant.format, scale=variant.scale, palette=palette, finished=finished, virtual=not bake)

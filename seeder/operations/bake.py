@@ -22,14 +22,12 @@ from seeder.jobs.bake_ledger import (
     delete_renewal,
     digest_of,
     done_parts,
-    failed_parts,
     ledger_of,
     load_bake,
     load_end,
     load_scenes,
     new_id,
     put_bake,
-    read_failures,
     unfinished_bake,
 )
 from seeder.jobs.bake_messages import BakeMessage
@@ -39,6 +37,7 @@ from seeder.jobs.ledger import CANCELLED, Run, Stop, begun, complete, load_run, 
 from seeder.jobs.ledger import reopen as delete_stop
 from seeder.jobs.runner import Runner
 from seeder.jobs.status import queue_depth, utcnow
+from seeder.operations.bake_failures import delete_dead_letters
 from seeder.operations.ingest import readdress
 from seeder.operations.publish_bake import take_step
 from seeder.operations.reachable import check_bakes, check_reachable
@@ -204,6 +203,8 @@ def _send(
         number = queue.send(messages)
         advance(number)
     put_run(sources, job.ledger, replace(run, sent=True))
+    if again and before and before.queue:
+        delete_dead_letters(job.id, before.queue, settings)
     return BakeSent(job, number)
 
 
@@ -352,16 +353,6 @@ def cancel(name: str, sources: Store) -> bool:
         raise BadOption(f"bake job {name} is {end.state}: there is nothing to cancel")
     stop(sources, job.ledger, Stop(CANCELLED))
     return False
-
-
-def failures(name: str, sources: Store) -> dict[str, list[str]]:
-    """The failed parts of a bake job by error, as tier/column/row."""
-    baked = {place for place, _ in done_parts(sources, name)}
-    places = [place for place in failed_parts(sources, name) if place not in baked]
-    groups: dict[str, list[str]] = {}
-    for place, error in read_failures(sources, name, places):
-        groups.setdefault(error, []).append("/".join(map(str, place)))
-    return groups
 
 
 def progress_of(name: str, sources: Store, settings: Settings) -> BakeProgress:

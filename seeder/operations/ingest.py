@@ -24,7 +24,7 @@ from tiler.ingest.staging import Staging
 from tiler.ingest.survey import Survey
 from tiler.inputs import check_source
 from tiler.layers import version
-from tiler.layers.catalog import has_other_address, rewrite_address
+from tiler.layers.tilejson import has_other_address, rewrite_address
 from tiler.raster.options import Options, file_format
 from tiler.scenes.scene_list import SceneList
 from tiler.settings import Settings

@@ -10,6 +10,7 @@ from pathlib import Path
 from tiler.errors import BadOption
 
 ASSETS = Path(__file__).parent / "assets"
+DEMO = Path(__file__).parents[2] / "scripts" / "demo"  # makes a layer to try, in a clone
 LAYER, LAYERS = "layer.html", "layers.html"
 CONFIG = '<script type="application/json" id="config">{}</script>'  # once in each page; its braces are replaced
 

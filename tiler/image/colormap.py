@@ -72,7 +72,7 @@ def checked(value: str) -> str:
         raise BadOption(
             f"--colormap {value}: a colormap needs 2 to {STOPS} stops, not {len(entries)}: {HOW} on each line"
         )
-    return "".join(f"{_spelled(entry)} {' '.join(map(str, entry.colour))}\n" for entry in entries)
+    return "".join(map(_spelled, entries))
 
 
 def is_file(text: str) -> bool:
@@ -91,6 +91,11 @@ def stops_of(text: str, span: Range = (0.0, 1.0)) -> tuple[Stop, ...]:
     entries = _entries(text.splitlines(), "the colormap")
     stops = [(low + entry.at * (high - low) if entry.share else entry.at, *entry.colour) for entry in entries]
     return tuple(sorted(stops, key=lambda stop: stop[0]))
+
+
+def text_of(stops: tuple[Stop, ...]) -> str:
+    """The checked file with some stops."""
+    return "".join(_spelled(Entry(value, share=False, colour=(r, g, b, a))) for value, r, g, b, a in stops)
 
 
 def colours_of(name: str) -> tuple[Rgba, ...]:
@@ -127,7 +132,8 @@ def _listed(name: str) -> bool:
 
 
 def _spelled(entry: Entry) -> str:
-    return f"{entry.at * 100!r}%" if entry.share else repr(entry.at)
+    """The entry as a line of a file."""
+    return f"{f'{entry.at * 100!r}%' if entry.share else repr(entry.at)} {' '.join(map(str, entry.colour))}\n"
 
 
 def _entries(lines: Sequence[str], where: str) -> Iterator[Entry]:

@@ -144,7 +144,7 @@ class BakePlan:
                 "path": survey.path,
                 "bounds": list(survey.bounds),
                 "reading": asdict(survey.reading),
-                "style": asdict(survey.style),
+                "style": survey.style.to_json(),
             },
             "tiers": [sorted((place.column, place.row) for place in tier) for tier in self.tiers],
             "content": self.content,

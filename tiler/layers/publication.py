@@ -9,7 +9,8 @@ from tiler import keys
 from tiler.errors import Changed, Superseded, UnknownLayer
 from tiler.inputs import read_json
 from tiler.layers import history, version
-from tiler.layers.catalog import Layer, dump, load_layer, named, put_tilejson, stored, tilejson, version_of
+from tiler.layers.catalog import Layer, dump, load_layer, version_of
+from tiler.layers.tilejson import named, put_tilejson, stored, tilejson
 from tiler.storage.store import Store, Stores
 
 ATTEMPTS = 3  # of a publication, while others write TileJSON

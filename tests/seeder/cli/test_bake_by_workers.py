@@ -228,6 +228,44 @@ def test_messages_that_were_lost_are_sent_again(bakery: Bakery, source: Path, mo
     assert "is done: there is nothing to resume" in complaint(seeder("resume", job))
 
 
+@pytest.mark.parametrize(
+    ("kind", "parts", "first"), [("part", 1, "0/0/0"), ("publish", 0, "publish")], ids=["part", "publication"]
+)
+def test_dead_letters_count_as_failed_until_they_are_sent_again(
+    bakery: Bakery, source: Path, kind: str, parts: int, first: str
+) -> None:
+    """Those of other jobs stay where they are."""
+    job = said(send(source, "--json"))["job"]
+    bodies = ["{", json.dumps({"v": 1, "kind": "publish", "job": "other-12345678-20260101T000000Z"})]
+    while not any(f'"{kind}"' in body for body in waiting(bakery)):
+        bakery.work(1)
+    bodies += waiting(bakery)
+    while deliveries := bakery.bakes.receive(10, wait=0):
+        bakery.bakes.delete_all(deliveries)
+    dead = bakery.bakes.dead_queue()
+    assert dead
+    dead.send_bodies({str(number): body for number, body in enumerate(bodies)})
+    for _ in range(2):  # looking takes none away
+        told = seeder("errors", job, "--json")
+        (group,) = lines(told)
+        assert (told.exit_code, group["parts"], group["first"]) == (1, parts, [first])
+        assert group["error"].startswith("dead letter: no worker could")
+    assert seeder("errors", job).stdout.count("dead letter") == 1
+    assert said(seeder("errors", job, "--retry", "--json"))["messages"] == 1
+    assert bakery.bakes.depth().dead == 2
+    bakery.work()
+    assert lines(seeder("status", job, "--json"))[0]["state"] == "done"
+    assert seeder("errors", job).exit_code == 0
+
+
+def waiting(bakery: Bakery) -> list[str]:
+    """The bodies of the messages in the bake queue, which they stay in."""
+    deliveries = bakery.bakes.receive(10, wait=0)
+    for delivery in deliveries:
+        bakery.bakes.hide(delivery.handle, 0)
+    return [delivery.body for delivery in deliveries]
+
+
 def test_status_lists_both_kinds_of_jobs_and_finds_one_by_prefix_or_layer(bakery: Bakery, source: Path) -> None:
     sent = said(send(source, "--seed", "0-2", "--json"))
     (seen,) = lines(seeder("status", "--json"))

@@ -26,7 +26,8 @@ from tests.support.plain import ZOOM, ZOOMS, Plain, Puts, ground, raster, taken
 from tests.support.queues import MakeQueue
 from tiler.grid import TILE
 from tiler.ingest.bake_plan import BakePlan
-from tiler.layers.catalog import load_layer, named
+from tiler.layers.catalog import load_layer
+from tiler.layers.tilejson import named
 from tiler.raster.options import Options
 
 pytestmark = pytest.mark.usefixtures("no_fence")
