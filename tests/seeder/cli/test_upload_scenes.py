@@ -306,7 +306,7 @@ def test_old_revisions_go_with_the_scenes_that_nothing_else_uses(
 
 
 @pytest.mark.usefixtures("bucket")
-def test_one_uploaded_raster_stays_while_a_kept_revision_or_a_job_may_need_it(
+def test_one_uploaded_raster_stays_while_a_job_may_need_it_and_no_later_command_misses_a_baked_one(
     bakery: Bakery, bucket: str, scenes: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     may = scenes / "may.tif"
@@ -315,14 +315,21 @@ def test_one_uploaded_raster_stays_while_a_kept_revision_or_a_job_may_need_it(
         said(send(may))
         bakery.work()
     raster(scenes, "may", 5, west=0.5)
-    job = said(send(may))["job"]
-    assert seeder("cancel", job).exit_code == 0
-    everything = uploaded(bucket)
+    assert seeder("cancel", said(send(may))["job"]).exit_code == 0
+    newest = max(uploaded(bucket).items(), key=lambda pair: pair[1])[0]
     aged(monkeypatch)
     said(seeder("remove", "flight", "--old-revisions", "--yes", "--json"))
-    assert len(everything.keys() - uploaded(bucket).keys()) == 1  # that of the first revision
+    assert newest in uploaded(bucket)
+    assert len(uploaded(bucket)) < 4  # a baked raster is not read again
+    back = seeder("rollback", "flight", "--yes")
+    assert back.exit_code == 0, back.stderr
+    raster(scenes, "may", 3, west=0.5)
+    assert not said(send(may))["fresh"]  # uploaded anew, and known
     bakery.work()
-    assert seeder("resume", job).exit_code == 0
+    assert seeder("rollback", "flight", "--yes").exit_code == 0
+    bakery.work()
+    raster(scenes, "may", 5, west=0.5)
+    job = said(send(may))["job"]
     bakery.work()
     assert said(seeder("status", job, "--json"))["state"] == "done"
 
