@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from seeder.api.checks import check_text
 from seeder.api.job import Job
 from seeder.api.progress import CallbackReport, Progress
 from seeder.jobs.bake_ledger import load_bake
@@ -10,6 +9,7 @@ from seeder.jobs.bake_status import BakeProgress
 from seeder.jobs.ledger import layer_of
 from seeder.operations import bake as operations
 from seeder.operations.bake_failures import failures
+from seeder.operations.checks import check_text
 from tiler.settings import Settings
 from tiler.storage.store import Store, Stores
 

@@ -14,7 +14,8 @@ from seeder.operations.select import select_tiles
 from seeder.select.blocks import Count
 from tiler.errors import BadOption
 from tiler.keys import Format, Scale
-from tiler.layers.catalog import load_layer, pending
+from tiler.layers.catalog import load_layer
+from tiler.layers.tilejson import pending
 from tiler.settings import Settings
 from tiler.storage.store import Stores
 

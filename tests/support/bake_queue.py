@@ -134,7 +134,7 @@ class BakeQueue:
         try:
             result = handle(worker, settings, body, tries + 1)
         except Killed:
-            self.waiting.append((body, tries))
+            self.waiting.append((body, tries + 1))
             return False
         if not isinstance(result, Redeliver):
             self.fates.append(result.fate)
