@@ -184,7 +184,7 @@ def test_relief_has_the_ramp_of_its_colormap_over_most_heights(
 def test_the_kind_and_the_legend_follow_the_style(make_raster: MakeRaster, make_layer: MakeLayer) -> None:
     path = make_raster(values=hills(60, 60))
     relief, contoured, lit = (make_layer(path, str(style["style"]), **style) for style in STYLES)
-    assert [each.kind for each in (relief, contoured, lit)] == ["shade", "contours", "shade"]
+    assert [each.kind for each in (relief, contoured, lit)] == ["ramp", "contours", "shade"]
     assert (contoured.legend, lit.legend) == (None, None)
     assert isinstance(relief.legend, Ramp)
     assert relief.legend.unit == "m"
