@@ -1,8 +1,7 @@
 /** Follows the server's events: new revisions of the layer, and its jobs. */
 
-import { note, showError } from "./about.js";
 import { byId, setText } from "./dom.js";
-import { Jobs } from "./jobs.js";
+import { note, showError } from "./notes.js";
 import { ask, listen } from "./site.js";
 import { revisionOf } from "./tiles.js";
 
@@ -16,12 +15,10 @@ const AGAIN = 3000; // milliseconds between checks of the tiles' revision while 
  * @param {Page} page @param {string} api
  */
 export function follow(page, api) {
-  const jobs = new Jobs();
   const handlers = {
     layers: (/** @type {Named[]} */ layers) => changed(page, api, layers).catch(showError),
     jobs: (/** @type {import("./site.js").Job[]} */ latest) => {
-      jobs.update(latest);
-      page.coverage?.jobsChanged(latest);
+      page.panel.progressed(latest);
       page.state.jobs = latest;
     },
   };
