@@ -118,7 +118,7 @@ def test_a_worker_killed_in_the_middle_of_a_part_loses_nothing(
 def test_a_torn_scene_fails_its_parts_by_name_and_resume_publishes_when_it_is_mended(
     made: Bakery, pair: list[str], whole: Callable[[str], Objects], http_client: urllib3.PoolManager
 ) -> None:
-    made.stack.run("ingest", made.source("c.tif"), "--layer", "torn", "--queue", "local")
+    made.stack.run("ingest", made.source("c.tif"), "--layer", "torn", "--queue", "local", "--format", "png")
     before = made.revision("torn")
     sent = made.ingest("torn", *pair, "--max-failed", "100")
     good = made.tear("scenes/b.tif")
