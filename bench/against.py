@@ -26,13 +26,13 @@ from demo import Figures
 from mercantile import Tile
 from peers import sources
 from peers.quality import Pixels, Quality, judge, reference, sample
-from peers.report import Entry, Measured, tables
+from peers.report import Entry, Measured, short, tables
 from peers.sources import MAKERS, Source, make
 from peers.timing import Failed, Run, timed
 from peers.tools import OURS, PEERS, Tool, ours
 from tiny import TINY, arguments, parser_for, sized
 
-DOCS = Path(__file__).parent.parent / "docs" / "performance.md"
+DOCS = Path(__file__).parent.parent / "docs"
 RECIPE = hashlib.sha256(Path(sources.__file__).read_bytes()).hexdigest()[:8]  # of the sources
 
 
@@ -55,7 +55,9 @@ def main() -> None:
     text = "\n".join(tables(measured, named))
     print(text)
     if options.docs:
-        markers.fill(DOCS, "peers", text)
+        markers.fill(DOCS / "performance.md", "peers", text)
+    if options.comparison:
+        markers.fill(DOCS / "comparison.md", "comparison", "\n".join(short(measured, named)))
 
 
 def on_source(source: Source, tools: Sequence[Tool], figures: kept.Kept, *, runs: int, folder: Path) -> Measured:
@@ -186,9 +188,10 @@ def parsed() -> argparse.Namespace:
     )
     parser.add_argument("--fresh", action="store_true", help="measure everything anew")
     parser.add_argument("--docs", action="store_true", help="write the tables into docs/performance.md, too")
+    parser.add_argument("--comparison", action="store_true", help="write a short table into docs/comparison.md, too")
     options = arguments(parser)
-    if options.small and options.docs:
-        parser.error("--small is a first try, not for the documentation: drop --docs or --small")
+    if options.small and (options.docs or options.comparison):
+        parser.error("--small is a first try, not for the documentation: drop --docs, --comparison or --small")
     try:
         options.ours = ours(options.python or [sys.executable])
     except Failed as error:

@@ -17,11 +17,11 @@ from typing import Literal, NamedTuple, get_args
 from pages import dollars, table, written
 from tiny import arguments, parser_for
 
-from seeder.jobs.forecast import PART_CHUNKS, Bakers, Pixels, bake_forecast
+from seeder.jobs.forecast import Bakers, Pixels, bake_forecast
 from seeder.jobs.prices import LOGGED, MILLION, DeliveryPrices, Demand, Prices, transfer
 from seeder.jobs.prices import cost as priced
 from tiler.grid import LEAF
-from tiler.ingest.planned_parts import BakeWork
+from tiler.ingest.planned_parts import PART_CHUNKS, BakeWork, TierWork
 
 ROOT = Path(__file__).parent.parent
 PAGE, PRICES_FILE = ROOT / "docs" / "cost.md", ROOT / "deploy" / "prices.json"
@@ -223,7 +223,8 @@ def baking() -> Iterator[str]:
     def rows() -> Iterator[list[str]]:
         for name, parts in (("100", 100), ("1,240: 1 TB of RGB pixels", 1240)):
             above = math.ceil(parts / PART_CHUNKS)
-            work = BakeWork(parts, parts * PART_CHUNKS, above, parts, (PART_CHUNKS, PART_CHUNKS))
+            tiers = ((parts, parts * PART_CHUNKS), (above, parts))
+            work = BakeWork(tuple(TierWork(one, many, PART_CHUNKS, many, PART_CHUNKS) for one, many in tiers))
             found = bake_forecast(work, Pixels("uint8", 3), Bakers(1, queued=True), PRICES, in_s3=True).cost
             costs = (found.compute, found.s3, found.sqs + found.logs, found.total - found.storage, found.storage)
             yield [name, *map(dollars, costs)]

@@ -26,7 +26,6 @@ from tiny import TINY, arguments, parser_for, sized
 from seeder.jobs.forecast import (
     CHUNK_GETS,
     CPU_GB,
-    PART_CHUNKS,
     STEP_LISTS,
     STEP_PUTS,
     UPLOAD_PUTS,
@@ -36,10 +35,11 @@ from seeder.jobs.forecast import (
     Pixels,
     bake_forecast,
     chunk_seconds,
+    cpu_seconds,
 )
 from seeder.jobs.prices import Prices
 from tiler.grid import TILE
-from tiler.ingest.planned_parts import BakeWork, work_of
+from tiler.ingest.planned_parts import PART_CHUNKS, BakeWork, work_of
 from tiler.layers.pyramid import SIDE, Place
 from tiler.storage.upload_parts import LEAST_PART
 from tiler.timing import BAKE_MARGIN_SECONDS
@@ -75,7 +75,7 @@ class Case:
     @property
     def gets(self) -> float:
         """GETs of scenes a second, while all workers bake the base."""
-        part = PartKind(self.pixels, Bakers(1).processes, self.prices).seconds(PART_CHUNKS)
+        part = PartKind(self.pixels, Bakers(1).processes, self.prices).seconds(PART_CHUNKS, PART_CHUNKS)
         return min(self.workers, self.work.parts) * PART_CHUNKS * CHUNK_GETS / part
 
     @property
@@ -89,7 +89,8 @@ class Case:
     def tail(self) -> float:
         """Seconds of the longest part of each tier: no number of workers is faster."""
         kind = PartKind(self.pixels, Bakers(1).processes, self.prices)
-        return sum(kind.seconds(chunks, overview=tier > 0) for tier, chunks in enumerate(self.work.longest))
+        tiers = enumerate(self.work.tiers)
+        return sum(kind.seconds(each.longest, each.fullest, overview=tier > 0) for tier, each in tiers)
 
     @property
     def limit(self) -> str:
@@ -106,7 +107,7 @@ def square(parts: int) -> BakeWork:
     places = {
         Place(0, 1000 + column, 1000 + row): PART_CHUNKS for column in range(side) for row in range(-(-parts // side))
     }
-    return work_of(BASE, places, places)
+    return work_of(BASE, places, places, places)
 
 
 def case(size: float, workers: int, pixels: Pixels = RGB, prices: Prices = PRICES) -> Case:
@@ -206,7 +207,7 @@ def modelled() -> dict[str, str]:
 def learned(one: Measured) -> Prices:
     """The speeds of the runs, from one worker: CPU of a chunk, and the wait for a request."""
     work, gets = one.work, one.counts["scene"] + one.requests
-    speed = work.chunks * chunk_seconds(RGB) / one.base_cpu
+    speed = cpu_seconds(BakeWork(work.tiers[:1]), RGB) / one.base_cpu
     return Prices(
         lambda_speed=speed, lambda_first=1, lambda_more=0, bake_gb=CPU_GB, bake_wait=one.waiting / gets,
         bake_megabytes=FOREVER,
@@ -219,7 +220,7 @@ def foreseen(one: Measured, prices: Prices) -> float:
     prices = replace(prices, lambda_first=setting.workers, bake_wait=prices.bake_wait * setting.latency / LATENCY)
     pixels = replace_jp2(RGB) if setting.driver != "GTiff" else RGB
     found = bake_forecast(one.work, pixels, Bakers(setting.workers, queued=True, processes=1), prices, in_s3=True)
-    cpu = one.work.chunks * chunk_seconds(pixels) / prices.lambda_speed
+    cpu = cpu_seconds(one.work, pixels) / prices.lambda_speed
     return max(found.seconds, (cpu + one.counts["cpu"]) / (os.cpu_count() or 1))
 
 

@@ -7,7 +7,7 @@ from typing import Literal, get_args
 from tiler.keys import FORMATS, Format
 
 Resampling = Literal["nearest", "bilinear", "cubic", "cubic_spline", "lanczos", "average", "mode"]
-Terrain = Literal["", "hillshade", "slope", "terrain-rgb", "terrarium"]
+Terrain = Literal["", "hillshade", "slope", "relief", "contours", "terrain-rgb", "terrarium"]
 Choice = Format | Literal["webp-lossless", "auto"]  # auto: chosen from rendered sample tiles
 Bake = Literal["lossless", "finished"]  # finished: blocks of parts are tiles in the layer's format
 Overlap = Literal["last", "first", "newest", "finest"]  # the scene on top where scenes overlap

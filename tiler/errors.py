@@ -10,8 +10,10 @@ TilerError
 │   ├── TileOutside         tile outside the layer's bounds or zooms
 │   ├── VariantNotRendered  tile of a scale or format that is not rendered on request
 │   ├── BadSource           raster that cannot become a layer
+│   │   ├── ChangedSource   it changed since its facts were read
 │   │   └── BadScenes       some of several rasters cannot, each named
 │   ├── BadOption           option that does not fit the layer or the source
+│   │   └── BadEntries      keys or values in a file of layers, each named
 │   ├── BadStore            malformed store URL, or a folder without write permission
 │   ├── NewerMetadata       layer metadata of a newer version of this program
 │   └── BadCloud            AWS not reachable: no credentials, no region, no such stack or queue
@@ -90,6 +92,11 @@ def without_queries(text: str, name: str = "") -> str:
 
 class BadInput(TilerError):
     """An argument, option or file is invalid; nothing was changed."""
+
+    @property
+    def details(self) -> tuple[str, ...]:
+        """Further lines of the message."""
+        return ()
 
 
 class GridError(BadInput):
@@ -171,6 +178,13 @@ class BadSource(BadInput):
         self.why = why
 
 
+class ChangedSource(BadSource):
+    """A raster or scene changed since its facts were read."""
+
+    def __init__(self, source: str) -> None:
+        super().__init__(source, "it changed while it was read: run the same command again")
+
+
 class BadScenes(BadSource):
     """Some of the scenes of a layer cannot be part of it; `scenes` has the address and the reason of each.
 
@@ -198,6 +212,21 @@ class BadScenes(BadSource):
 
 class BadOption(BadInput):
     """An option does not fit the layer or the source."""
+
+
+class BadEntries(BadOption):
+    """A file of layers has unknown keys or invalid values; `faults` has a line for each."""
+
+    def __init__(self, file: str, faults: Sequence[str]) -> None:
+        more = f" and {len(faults) - NAMED} more" if len(faults) > NAMED else ""
+        number = f"{len(faults)} faults: " if len(faults) > 1 else ""
+        super().__init__(f"{shortened(file)}: {number}{'; '.join(faults[:NAMED])}{more}")
+        self.faults = tuple(faults)
+
+    @property
+    def details(self) -> tuple[str, ...]:
+        """All faults, one a line, if there are several."""
+        return self.faults if len(self.faults) > 1 else ()
 
 
 class BadStore(BadInput):

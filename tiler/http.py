@@ -28,10 +28,11 @@ from tiler.errors import (
 )
 from tiler.grid import Block
 from tiler.keys import CONTENT_TYPES, TileName, layer_of_tilejson, parse_tile_key, tile_key
-from tiler.layers.catalog import Layer, tilejson
+from tiler.layers.catalog import Layer
 from tiler.layers.fill import CACHE_CONTROL, Request, fill
 from tiler.layers.layer_cache import Layers
 from tiler.layers.render import TileVariant, nothing, render_tile
+from tiler.layers.tilejson import tilejson
 from tiler.settings import LAYER_FORMAT, RenderedVariants, Settings
 from tiler.storage.store import Stores
 

@@ -84,6 +84,19 @@ def tables(measured: Sequence[Measured], tools: Mapping[str, str]) -> Iterator[s
         yield from ("", "### Goals", "", GOALS, *goals)
 
 
+def short(measured: Sequence[Measured], tools: Mapping[str, str]) -> Iterator[str]:
+    """One row a command: seconds by the clock on each source, the most memory, and the versions of the tools."""
+    yield "| | " + " | ".join(f"{each.source.name}, {each.tiles:,} tiles: s" for each in measured) + " | MB of memory |"
+    yield "| --- |" + " ---: |" * (len(measured) + 1)
+    for entries in zip(*(each.entries for each in measured), strict=True):
+        for row in entries[0].tool.rows:
+            walls = [f"{entry.wall(row):.1f}" if entry.runs else "failed" for entry in entries]
+            steps = [step.memory for entry in entries for run in entry.runs for step in run.steps[row.first :]]
+            memory = f"{max(steps):.0f}" if steps else ""
+            yield f"| {row.label} | {' | '.join(walls)} | {memory} |"
+    yield from ("", *(f"- {name}: {version}" for version, name in tools.items()))
+
+
 def _rows(measured: Measured, entry: Entry) -> Iterator[str]:
     for row in entry.tool.rows:
         if not entry.runs:

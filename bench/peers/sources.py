@@ -61,11 +61,15 @@ class Source:
         """The zooms as commands take them."""
         return f"{self.minzoom}-{self.maxzoom}"
 
+    @property
+    def box(self) -> tuple[float, float, float, float]:
+        """The west, south, east and north edges of its extent, in degrees."""
+        with rasterio.open(self.path) as dataset:
+            return transform_bounds(dataset.crs, "EPSG:4326", *dataset.bounds, densify_pts=21)
+
     def tiles(self, z: int) -> list[mercantile.Tile]:
         """All tiles of zoom `z` that the source's extent touches."""
-        with rasterio.open(self.path) as dataset:
-            bounds = transform_bounds(dataset.crs, "EPSG:4326", *dataset.bounds, densify_pts=21)
-        return list(mercantile.tiles(*bounds, [z], truncate=True))
+        return list(mercantile.tiles(*self.box, [z], truncate=True))
 
     def count(self) -> int:
         """How many tiles its extent touches at all its zooms."""

@@ -21,8 +21,10 @@ from peers.written import Folder, MBTiles, Written
 
 HERE = Path(__file__).parent
 INSTALLED = HERE / ".venv"
+SERVED = HERE / ".venv-served"
 OURS = "tile-seeder"
 JOBS = sized(2, 1)
+QGIS_PYTHON = "/usr/bin/python3"
 GDAL_TILES = (3, 11)  # the first GDAL with `gdal raster tile`
 
 
@@ -164,23 +166,33 @@ def python() -> str:
     Raises:
         Failed: a package cannot be installed.
     """
-    locked = [HERE / "requirements.txt", HERE / "requirements-gdal.txt"]
-    stamp, digest = INSTALLED / "installed", hashlib.sha256(b"".join(path.read_bytes() for path in locked)).hexdigest()
-    command = str(INSTALLED / "bin" / "python")
+    # Only the libraries of the wheel are used, so this Python may be older than it
+    target = ["--target", str(INSTALLED / "gdal"), "--python-version", "3.13", "--only-binary", ":all:"]
+    return _python(INSTALLED, {"requirements.txt": [], "requirements-gdal.txt": [*target, "--ignore-requires-python"]})
+
+
+@cache
+def served() -> str:
+    """The same of the environment of titiler and MapProxy."""
+    return _python(SERVED, {"requirements-served.txt": []})
+
+
+def _python(folder: Path, locked: Mapping[str, list[str]]) -> str:
+    """The Python of an environment in `folder`, with the `locked` packages, each file with its options of pip."""
+    stamp = folder / "installed"
+    digest = hashlib.sha256(b"".join((HERE / name).read_bytes() for name in locked)).hexdigest()
+    command = str(folder / "bin" / "python")
     if not stamp.exists() or stamp.read_text() != digest:
         if TINY:
             return sys.executable
         print("installing the peers", file=sys.stderr)
         install = [command, "-m", "pip", "install", "--quiet", "--quiet", "--disable-pip-version-check", "--no-deps"]
-        # Only its libraries are used, so this Python may be older than the wheel's
-        target = ["--target", str(INSTALLED / "gdal"), "--python-version", "3.13", "--only-binary", ":all:"]
         try:
-            subprocess.run([sys.executable, "-m", "venv", "--clear", str(INSTALLED)], check=True)
-            subprocess.run([*install, "--requirement", str(locked[0])], check=True)
-            wheel = [*install, *target, "--ignore-requires-python", "--no-compile", "--requirement", str(locked[1])]
-            subprocess.run(wheel, check=True)
+            subprocess.run([sys.executable, "-m", "venv", "--clear", str(folder)], check=True)
+            for name, options in locked.items():
+                subprocess.run([*install, *options, "--requirement", str(HERE / name)], check=True)
         except subprocess.CalledProcessError as error:
-            raise Failed(f"{INSTALLED.name} cannot be made") from error
+            raise Failed(f"{folder.name} cannot be made") from error
         stamp.write_text(digest)
     return command
 
@@ -241,6 +253,31 @@ def _rio_mbtiles(source: Source, folder: Path) -> list[list[str]]:
     return [[str(Path(python()).with_name("rio")), *words]]
 
 
+def _mapproxy(source: Source, folder: Path) -> list[list[str]]:
+    box = ",".join(f"{edge:.9f}" for edge in source.box)
+    rescale = ["{:g},{:g}".format(*source.rescale)] if source.rescale else []
+    words = [str(source.path), str(folder), source.zooms, source.resampling, str(JOBS), source.format, box, *rescale]
+    return [[served(), str(HERE / "with_mapproxy.py"), *words]]
+
+
+def _qgis(source: Source, folder: Path) -> list[list[str]]:
+    return [[qgis(), str(HERE / "with_qgis.py"), str(source.eight), str(folder), source.zooms]]
+
+
+@cache
+def qgis() -> str:
+    """The Python that has QGIS.
+
+    Raises:
+        Failed: it is not installed.
+    """
+    try:
+        printed(QGIS_PYTHON, "-c", "import qgis.core")
+    except Failed as error:
+        raise Failed("not installed (Debian: python3-qgis)") from error
+    return QGIS_PYTHON
+
+
 def _files(source: Source, folder: Path) -> Written:
     return Folder(folder, source.format)
 
@@ -288,6 +325,27 @@ PEERS = {
                 "has no alpha: black is transparent",
             ),
             {"dem": SCALED, "palette": LOOKED_UP},
+            runs=1,
+            sources=("dem",),
+        ),
+        Tool(
+            "mapproxy-seed",
+            lambda: _packages(served(), "MapProxy", "titiler.core"),
+            _mapproxy,
+            _files,
+            (Row("mapproxy-seed, titiler"),),
+            ("renders no rasters: its tiles come from titiler, on the same machine", NO_OVERVIEWS),
+            runs=1,
+            sources=("dem",),
+        ),
+        Tool(
+            "qgis",
+            lambda: printed(qgis(), "-c", "import qgis.core; print('QGIS', qgis.core.Qgis.QGIS_VERSION)"),
+            _qgis,
+            _files,
+            (Row("QGIS, Generate XYZ tiles"),),
+            ("renders in one process",),
+            on={"dem": SCALED},
             runs=1,
             sources=("dem",),
         ),

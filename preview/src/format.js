@@ -71,3 +71,46 @@ export function median(numbers) {
   if (sorted.length % 2) return sorted[half] ?? Number.NaN;
   return ((sorted[half - 1] ?? Number.NaN) + (sorted[half] ?? Number.NaN)) / 2;
 }
+
+const UNITS = ["B", "kB", "MB", "GB", "TB", "PB"];
+
+/**
+ * `174 MB`, `2.6 MB`
+ * @param {number} bytes
+ */
+export function bytes(bytes) {
+  const at = Math.min(UNITS.length - 1, Math.max(0, Math.floor(Math.log10(Math.max(1, bytes) * 1.0005) / 3)));
+  const size = bytes / 1000 ** at;
+  return `${at && size < 9.95 ? size.toFixed(1) : count(size)} ${UNITS[at]}`;
+}
+
+/**
+ * How long ago, `3 days ago`.
+ * @param {number} then @param {number} now seconds since 1970
+ */
+export function age(then, now) {
+  const seconds = Math.max(0, now - then);
+  if (seconds < 60) return "just now";
+  if (seconds < 3570) return `${Math.round(seconds / 60)} min ago`;
+  if (seconds < 86400) return `${Math.round(seconds / 3600)} h ago`;
+  const days = Math.round(seconds / 86400);
+  if (days < 2) return "yesterday";
+  if (days < 60) return `${days} days ago`;
+  return days < 700 ? `${Math.round(days / 30.44)} months ago` : `${Math.round(days / 365.25)} years ago`;
+}
+
+/**
+ * Numbers in ranges: `0\u20137 and 9`
+ * @param {number[]} numbers in rising order
+ */
+export function ranges(numbers) {
+  /** @type {[number, number][]} */
+  const runs = [];
+  for (const each of numbers) {
+    const last = runs.at(-1);
+    if (last && last[1] + 1 === each) last[1] = each;
+    else runs.push([each, each]);
+  }
+  const parts = runs.flatMap(([low, high]) => (high === low + 1 ? [`${low}`, `${high}`] : [zooms(low, high)]));
+  return parts.length < 2 ? parts.join("") : `${parts.slice(0, -1).join(", ")} and ${parts.at(-1)}`;
+}

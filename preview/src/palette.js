@@ -1,5 +1,7 @@
 /** The page's colours, and patterns that distinguish states without colours. */
 
+import { watchTheme } from "./theme.js";
+
 /** @typedef {(context: CanvasRenderingContext2D, side: number) => void} Stroke draws one pattern cell */
 
 /** @type {Map<string, string>} */
@@ -9,11 +11,11 @@ const patterns = new Map();
 const CELL = 12; // pixels
 
 /**
- * Clears the colours when the screen switches between dark and light.
+ * Clears the colours when the page switches between dark and light.
  * @param {() => void} changed
  */
 export function watchPalette(changed) {
-  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
+  watchTheme(() => {
     known.clear();
     patterns.clear();
     changed();

@@ -2,6 +2,7 @@
 
 import { serve } from "./loader.js";
 import { colour } from "./palette.js";
+import { theme } from "./theme.js";
 
 /** @typedef {import("maplibre-gl").Map} GlMap */
 /** @typedef {import("./loader.js").Origin} Origin */
@@ -54,7 +55,7 @@ export function show(map, name, picture, how) {
 }
 
 function shades() {
-  const dark = matchMedia("(prefers-color-scheme: dark)").matches;
+  const dark = theme() === "dark";
   return {
     "hillshade-shadow-color": dark ? "#000000" : "#3c3a36",
     "hillshade-highlight-color": dark ? "#c9c5bb" : "#ffffff",

@@ -4,8 +4,14 @@ import { byId } from "./dom.js";
 
 /** @typedef {import("./mercator.js").Bounds} Bounds */
 /**
- * @typedef {{layer: string, api: string, where: string, scenes: string}} Config `api` is empty without a server,
- * `scenes` without outlines of scenes
+ * @typedef {object} Config
+ * @property {string} layer
+ * @property {string} api empty without a server
+ * @property {string} where options that make commands use the same stores
+ * @property {string} scenes empty without outlines of scenes
+ * @property {string} demo empty without the command that makes a layer to try
+ * @property {string} place the folder or the bucket of the layers
+ * @property {import("./basemap.js").Named | null} basemap
  */
 /**
  * @typedef {object} Layer
@@ -19,6 +25,22 @@ import { byId } from "./dom.js";
  * @property {string} style
  * @property {boolean} virtual
  * @property {string[]} revisions
+ * @property {string} [title]
+ * @property {string} [description]
+ * @property {"photo" | "classes" | "ramp" | "shade" | "heights" | "contours"} [kind]
+ * @property {import("./legend.js").Legend | null} [legend]
+ * @property {number | null} [published] seconds since 1970
+ * @property {string} [encoding] of heights: "mapbox", "terrarium", or empty
+ */
+/**
+ * @typedef {object} Summary what is stored of a layer, at one scale
+ * @property {string} layer
+ * @property {string} revision
+ * @property {number} counted seconds since 1970
+ * @property {number} tiles
+ * @property {number} bytes
+ * @property {number | null} newest seconds since 1970
+ * @property {import("./spine.js").Zoom[]} zooms
  */
 /**
  * @typedef {object} TileJson
@@ -52,6 +74,9 @@ export const config = () => ({
   api: "",
   where: "",
   scenes: "",
+  demo: "",
+  place: "",
+  basemap: null,
   ...JSON.parse(byId("config").textContent ?? "{}"),
 });
 

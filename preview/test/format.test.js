@@ -1,6 +1,18 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { counted, decimals, duration, median, milliseconds, percentage, speed, zooms } from "../src/format.js";
+import {
+  age,
+  bytes,
+  counted,
+  decimals,
+  duration,
+  median,
+  milliseconds,
+  percentage,
+  ranges,
+  speed,
+  zooms,
+} from "../src/format.js";
 import { formatHash, parseHash } from "../src/hash.js";
 import { rule } from "../src/scale.js";
 import { each, near, random } from "./chance.js";
@@ -84,4 +96,24 @@ test("the scale bar is as long as it says, round, and fits", () => {
     const metres = Number(number.replaceAll(",", "")) * ({ km: 1000, m: 1, cm: 0.01, mm: 0.001 }[unit] ?? Number.NaN);
     near(pixels, (metres * world) / (2 * Math.PI * 6378137 * Math.cos((latitude * Math.PI) / 180)), 1e-6);
   });
+});
+
+test("bytes have the unit that people say", () => {
+  const said = [0, 999, 1000, 2_600_000, 9_949_999, 9_999_999, 174_000_000, 999_999_999].map(bytes);
+  assert.deepEqual(said, ["0 B", "999 B", "1.0 kB", "2.6 MB", "9.9 MB", "10 MB", "174 MB", "1.0 GB"]);
+});
+
+test("ages are rounded to what matters", () => {
+  const day = 86400;
+  const said = [5, 240, 7200, 1.2 * day, 3 * day, 90 * day, 3 * 365.25 * day].map((seconds) => age(0, seconds));
+  const wanted = ["just now", "4 min ago", "2 h ago", "yesterday", "3 days ago", "3 months ago", "3 years ago"];
+  assert.deepEqual(said, wanted);
+});
+
+test("numbers in a row are a range", () => {
+  assert.equal(ranges([]), "");
+  assert.equal(ranges([4]), "4");
+  assert.equal(ranges([4, 5]), "4 and 5");
+  assert.equal(ranges([0, 1, 2, 9]), "0\u20132 and 9");
+  assert.equal(ranges([0, 1, 2, 8, 9, 11]), "0\u20132, 8, 9 and 11");
 });

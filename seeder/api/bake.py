@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from seeder.api.checks import check_text
 from seeder.api.job import Job
 from seeder.api.progress import CallbackReport, Progress
 from seeder.jobs.bake_ledger import load_bake
 from seeder.jobs.bake_status import BakeProgress
 from seeder.jobs.ledger import layer_of
 from seeder.operations import bake as operations
+from seeder.operations.bake_failures import failures
+from seeder.operations.checks import check_text
 from tiler.settings import Settings
 from tiler.storage.store import Store, Stores
 
@@ -56,12 +57,12 @@ class Bake:
         return operations.follow_bake(self.id, self._settings, self._sources, report) if self.id else None
 
     def failures(self) -> dict[str, list[str]]:
-        """The failed parts, as tier/column/row, by error.
+        """The failed parts, as tier/column/row, by error; dead letters too, `publish` and `renew` for those of no part.
 
         Raises:
-            StoreError: the ledger cannot be read.
+            BadCloud, QueueError, StoreError: the queue or the ledger cannot be read.
         """
-        return operations.failures(self.id, self._sources) if self.id else {}
+        return failures(self.id, self._sources, self._settings) if self.id else {}
 
     def cancel(self) -> None:
         """Stop workers after their current chunk; `resume` continues.

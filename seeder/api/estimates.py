@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Unpack
 
-from seeder.api.checks import argument_names
-from seeder.api.ingesting import Ingesting
 from seeder.api.job import followed
 from seeder.api.progress import Progress
 from seeder.api.sourcing import Given, Source
 from seeder.api.updating import context_of
+from seeder.operations.checks import argument_names
+from seeder.operations.ingest_arguments import Ingesting
 from seeder.operations.refresh import plan_refresh
 from seeder.operations.renew import RenewPlan
 from tiler.choices import Overlap

@@ -5,13 +5,13 @@ from __future__ import annotations
 import time
 from dataclasses import replace
 
-from seeder.api.checks import check_between, check_text, processes_of
 from seeder.api.progress import CallbackReport, Progress
 from seeder.defaults import MAX_FAILED_SHARE
 from seeder.jobs.failures import Failure
 from seeder.jobs.ledger import find_job, layer_of
 from seeder.jobs.status import FINAL, ZoomProgress, utcnow
 from seeder.jobs.status import Progress as JobProgress
+from seeder.operations.checks import check_between, check_text, processes_of
 from seeder.operations.jobs import (
     ChooseOptions,
     cancel_job,

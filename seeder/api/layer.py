@@ -7,13 +7,10 @@ from collections.abc import Iterable
 from os import PathLike
 from typing import Any, Literal, Unpack
 
-from seeder.api.checks import argument_names, check_between, check_text, check_whole, path_of, processes_of
 from seeder.api.estimates import UpdateEstimates
-from seeder.api.ingesting import Ingesting, staging_of
 from seeder.api.job import Job, chooser, followed
 from seeder.api.notebook import html_of
 from seeder.api.progress import CallbackReport, Progress
-from seeder.api.selecting import Selecting, query_of
 from seeder.api.sourcing import Given, Source
 from seeder.api.tiles import Tiles, check_tile, tile_bytes
 from seeder.api.updating import Age, check_own, context_of, filter_of
@@ -24,11 +21,14 @@ from seeder.defaults import CONCURRENCY, DEEP_SAMPLE, MAX_FAILED_SHARE
 from seeder.jobs.estimate import Estimate
 from seeder.operations import invalidate as updates
 from seeder.operations import refresh as revise
+from seeder.operations.checks import argument_names, check_between, check_text, check_whole, path_of, processes_of
 from seeder.operations.export import Exported, ExportOptions, export
+from seeder.operations.ingest_arguments import Ingesting, staging_of
 from seeder.operations.remove import RemovedLayer, remove, remove_old_revisions
 from seeder.operations.renew import RenewResult
 from seeder.operations.scenes import listed_scenes
 from seeder.operations.seed import Limits, SeedRequest, estimate_seed, seed
+from seeder.operations.selector_arguments import Selecting, query_of
 from seeder.operations.update import RemovedTiles
 from seeder.operations.verify import VerifyOptions, verify
 from seeder.select.order import Order
@@ -37,8 +37,9 @@ from tiler.errors import BadOption, TilerError
 from tiler.grid import Bounds
 from tiler.inputs import read_json
 from tiler.keys import Format, Scale
-from tiler.layers import catalog
-from tiler.layers.catalog import addressed, load_layer
+from tiler.layers import catalog, tilejson
+from tiler.layers.catalog import load_layer
+from tiler.layers.tilejson import addressed
 from tiler.scenes.scene import Scene
 from tiler.settings import Settings
 from tiler.storage.store import Stores
@@ -54,8 +55,7 @@ class Layer(UpdateEstimates):
 
     def __init__(self, settings: Settings, name: str, notes: tuple[str, ...] = ()) -> None:
         self._settings = settings
-        self.name = name
-        self.notes = notes
+        self.name, self.notes = name, notes
         self.job: Job | None = None
 
     # Facts
@@ -96,7 +96,7 @@ class Layer(UpdateEstimates):
         """TileJSON 3.0.0 with the current tile addresses."""
         stores = Stores.open(self._settings)
         layer = self._load(stores)
-        document: dict[str, Any] = read_json(catalog.tilejson(layer, stores.url, addressed(layer, stores.tiles)))
+        document: dict[str, Any] = read_json(tilejson.tilejson(layer, stores.url, addressed(layer, stores.tiles)))
         return document
 
     def scenes(self) -> tuple[Scene, ...]:

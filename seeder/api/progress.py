@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from seeder.api.checks import as_arguments, refusal
+from seeder.operations.checks import as_arguments, refusal
 from seeder.operations.report import Activity, Advance, Chunks, Report
 
 Progress = Callable[[int, int], object]  # takes the number of tiles done, and of all tiles

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from os import PathLike
 from typing import Any
 
-from seeder.api.checks import check_text, path_of, refusal
-from seeder.api.ingesting import changes_of
+from seeder.operations.checks import check_text, path_of, refusal
+from seeder.operations.ingest_arguments import changes_of
 from seeder.operations.next_source import NextSource
 from seeder.operations.scenes import SceneChanges, Sources
 from tiler.choices import OVERLAPS, Overlap

@@ -8,9 +8,9 @@ from collections.abc import Iterator
 import numpy as np
 from mercantile import Tile
 
-from seeder.api.checks import check_whole
 from seeder.api.progress import CallbackReport
 from seeder.cache.query import SpatialFilter, TileQuery
+from seeder.operations.checks import check_whole
 from seeder.operations.select import select_tiles
 from seeder.select.morton import interleaved
 from seeder.select.order import Order

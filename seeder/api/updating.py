@@ -5,11 +5,11 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Literal
 
-from seeder.api.checks import refusal
 from seeder.api.progress import CallbackReport, Progress
 from seeder.api.tiles import Tiles
 from seeder.cache.query import TileQuery
 from seeder.cache.stored import StoredFilter
+from seeder.operations.checks import refusal
 from seeder.operations.update import UpdateContext, UpdateOptions
 from tiler.errors import BadOption
 from tiler.layers.catalog import Layer

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
@@ -10,19 +11,30 @@ from os import PathLike
 from typing import Unpack
 
 from seeder.api.bake import Bake
-from seeder.api.checks import argument_names, as_arguments, check_text, parsed, path_of, processes_of, refusal
-from seeder.api.ingesting import Ingesting, changes_of, staging_of
 from seeder.api.job import Job
 from seeder.api.layer import Layer
 from seeder.api.progress import CallbackReport, Progress
-from seeder.api.selecting import Zooms, zooms_of
 from seeder.api.sourcing import Given, Source
 from seeder.jobs.bake_ledger import bakes
 from seeder.jobs.ledger import begun, jobs, layer_of
-from seeder.operations.bake import BakeOptions, bake_queue, plan_bake, send_bake
+from seeder.operations.apply import Applied, ApplyOptions, apply
+from seeder.operations.apply_plan import Terms
+from seeder.operations.bake import BakeOptions, BakeSent, bake_queue, plan_bake, renewing_bake, send_bake
+from seeder.operations.checks import (
+    argument_names,
+    as_arguments,
+    check_between,
+    check_text,
+    parsed,
+    path_of,
+    processes_of,
+    refusal,
+)
 from seeder.operations.ingest import created_stores, ingest, noting, options_to_ingest, with_zooms
+from seeder.operations.ingest_arguments import Ingesting, changes_of, staging_of
 from seeder.operations.run import queue_url
 from seeder.operations.scenes import name_from, read_to_ingest
+from seeder.operations.selector_arguments import Zooms, zooms_of
 from seeder.operations.upload_scenes import Uploads
 from tiler.choices import Overlap
 from tiler.errors import BadOption
@@ -193,8 +205,43 @@ class Workspace:
         approve = noting(replaced, report, with_zooms(name, zooms))
         with created_stores(self.settings) as stores:
             plan = plan_bake(rasters, name, wanted, stores, report, repair=repair, approve=approve)
-            sent = send_bake(plan, how, self.settings, stores, report) if isinstance(plan, BakePlan) else None
+            if isinstance(plan, BakePlan):
+                sent: BakeSent | None = send_bake(plan, how, self.settings, stores, report)
+            else:
+                sent = renewing_bake(name, plan.layer.revision, how, self.settings, stores, report)
         return Bake(self.settings, name, sent.job.id if sent else "")
+
+    @argument_names()
+    def apply(
+        self,
+        file: str | PathLike[str],
+        *,
+        max_cost: float | None = None,
+        dry_run: bool = False,
+        trust_source: bool = False,
+        jobs: int | None = None,
+        progress: Progress | None = None,
+        scratch: str | PathLike[str] | None = None,
+    ) -> Applied:
+        """Make the layers of a TOML file what it describes, as `seeder apply`; nothing is removed.
+
+        `Applied.plan` tells what differed from the layers that were there, `Applied.done` what was done. A layer that
+        fails does not stop the others: check `Applied.passed`. Work that costs money needs `max_cost`, in US dollars.
+        A `dry_run` changes nothing and opens only sources in the folder of the file, unless `trust_source`.
+
+        Raises:
+            BadOption: the file cannot be read, or `max_cost` is missing or too low.
+            BadEntries: the file has unknown keys or invalid values; `faults` names all.
+            StoreError: the layers cannot be listed.
+        """
+        if max_cost is not None:
+            check_between("max_cost", max_cost, 0, math.inf)
+        for name, flag in (("dry_run", dry_run), ("trust_source", trust_source)):
+            if not isinstance(flag, bool):
+                raise refusal(name, flag, "give True or False")
+        terms = Terms(self.settings, processes_of(jobs), staging=staging_of(self.settings, scratch))
+        options = ApplyOptions(max_cost, dry_run, trust_source)
+        return apply(path_of("file", file), options, terms, CallbackReport(progress))
 
     def bakes(self, layer: str | None = None) -> list[Bake]:
         """All bake jobs, or those of a layer, newest first."""

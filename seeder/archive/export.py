@@ -28,8 +28,9 @@ from tiler.errors import BadOption, MissingObject, StoreError, Superseded, short
 from tiler.grid import Bounds
 from tiler.inputs import read_json
 from tiler.keys import TileName, tile_key
-from tiler.layers.catalog import Layer, load_layer, pending, tilejson
+from tiler.layers.catalog import Layer, load_layer
 from tiler.layers.render import TileVariant
+from tiler.layers.tilejson import pending, tilejson
 from tiler.storage.concurrent import overlap
 from tiler.storage.store import Stores
 
@@ -139,7 +140,7 @@ class Source:
         layer = load_layer(self.stores.sources, self.layer.id)
         both = dict.fromkeys((pending(layer, self.stores) or layer.revision, layer.revision))
         return {
-            "name": layer.id,
+            "layer": layer.id,
             "revision": "..".join(both),
             "format": self.variant.format,
             "scale": str(self.variant.scale),
@@ -167,7 +168,7 @@ class Source:
         document: dict[str, Any] = read_json(tilejson(part, "", origin["revision"]))
         suffix = f"{'@2x' if self.variant.scale == 2 else ''}.{self.variant.format}"
         kind = "baselayer" if self.variant.format == "jpg" else "overlay"
-        return {**document, "tiles": ["{z}/{x}/{y}" + suffix], "type": kind, **origin}
+        return {**origin, **document, "tiles": ["{z}/{x}/{y}" + suffix], "type": kind}
 
 
 def extent(tiles: TileSets) -> Bounds:

@@ -8,7 +8,8 @@ import urllib3
 
 from seeder.aws.check import PROBE, CheckResult, json_fields
 from seeder.aws.stack import Stack
-from tiler.layers.catalog import DAMAGED, address, list_layers
+from tiler.layers.catalog import list_layers
+from tiler.layers.tilejson import DAMAGED, address
 from tiler.settings import Settings
 from tiler.storage.store import Stores
 

@@ -11,11 +11,10 @@ from typing import Any
 from seeder.bakes.handle import handle
 from seeder.defaults import BAKE_PROCESSES
 from seeder.workers.bake_part import BakeWorker
-from seeder.workers.lambda_handler import Context, Event, Redeliver, bury, delivery_of, log
+from seeder.workers.lambda_handler import Context, Event, delivery_of
+from seeder.workers.settle import settle
 from seeder.workers.sqs import SqsQueue
-from seeder.workers.turns import MAX_TRIES
 from tiler import timing
-from tiler.errors import TilerError
 from tiler.ingest.disk_space import sweep_scratch
 from tiler.settings import Settings
 from tiler.storage.store import Stores
@@ -30,16 +29,8 @@ def handler(event: Event, context: Context) -> dict[str, Any]:
     for delivery in map(delivery_of, event["Records"]):
         worker = _worker()
         worker.left = partial(_seconds_left, context)
-        result = handle(worker, _settings(), delivery.body, delivery.tries)
-        if not isinstance(result, Redeliver):
-            continue
-        if delivery.tries >= MAX_TRIES and bury(_queue, delivery):
-            continue
-        back.append(delivery)
-        try:
-            _queue().hide(delivery.handle, result.seconds)
-        except TilerError as error:
-            log.warning("visibility unchanged", error=str(error))
+        if settle(_queue(), delivery, handle(worker, _settings(), delivery.body, delivery.tries)):
+            back.append(delivery)
     return {"batchItemFailures": [{"itemIdentifier": delivery.id} for delivery in back]}
 
 

@@ -62,7 +62,11 @@ class Finding:
 
 
 class BlockAudit(NamedTuple):
-    """The result of listing a block: masks of planned tiles, and of their states."""
+    """The result of listing a block: masks of planned tiles, and of their states.
+
+    `bytes` are those of its stored planned tiles, `newest` is the latest time of last write in seconds since 1970, 0 if
+    none is stored.
+    """
 
     block: Block
     planned: int
@@ -70,6 +74,8 @@ class BlockAudit(NamedTuple):
     zero_bytes: int  # stored with 0 bytes
     stale: int = 0  # stored, of another revision than the current one
     unsure: int = 0  # stored, current or stale: only a comparison decides
+    bytes: int = 0
+    newest: float = 0.0
 
     @property
     def lacking(self) -> int:
@@ -297,6 +303,8 @@ class _Strip:
                 zero_bytes=before.zero_bytes | (0 if entry.size else bit),
                 stale=before.stale | (bit if state == "stale" else 0),
                 unsure=before.unsure | (bit if state == "unsure" else 0),
+                bytes=before.bytes + entry.size,
+                newest=max(before.newest, entry.modified.timestamp()),
             )
         elif whole and not self._on_demand(entry, name):
             yield Finding(entry.key, "unexpected")

@@ -23,7 +23,6 @@ from seeder.select.tileset import TileSet
 from seeder.select.widened import widened
 from tiler.errors import CatalogError, MissingObject
 from tiler.grid import TILE, TileRange
-from tiler.image.style import KERNELS
 from tiler.keys import Scale, part_facts_key
 from tiler.layers.catalog import Layer
 from tiler.layers.cog_layout import CogLayout
@@ -147,7 +146,7 @@ class Changes:
 
     def _pixels(self, old: Baked, new: Baked, zoom: int) -> TileSet | None:
         """The squares of 256 pixels of a zoom that may differ, as tiles."""
-        kernel = self.layer.style.terrain in KERNELS
+        kernel = self.layer.style.reach
         if isinstance(old, Cog) and isinstance(new, Cog):
             return self._of_cogs(old, new, zoom, kernel=kernel)
         base = self.layer.bake.z if self.layer.bake else 0
@@ -170,7 +169,7 @@ class Changes:
             self._pixels_of[tiles.z] = differences(self.other, self.layer, tiles, own.sources)
         return self._pixels_of.get(tiles.z)
 
-    def _of_cogs(self, old: Cog, new: Cog, zoom: int, *, kernel: bool) -> TileSet | None:
+    def _of_cogs(self, old: Cog, new: Cog, zoom: int, *, kernel: int) -> TileSet | None:
         """The same of two COGs."""
         level = new.place.z - zoom
         last = new.place.levels - 1
@@ -188,7 +187,7 @@ class Changes:
 
 def reach_above(layer: Layer, levels: int) -> int:
     """The tiles beside one that the pixels of a base tile reach, `levels` zooms above the base."""
-    kernel = layer.style.terrain in KERNELS
+    kernel = layer.style.reach
     reach = math.ceil((KERNEL[layer.resampling] + 1) * 2.0**levels) + kernel
     return -(-reach // TILE)
 
@@ -303,8 +302,8 @@ def _differing(one: Placed, other: Placed) -> tuple[Numbers, Numbers]:
     return columns[alone], rows[alone]
 
 
-def _above(old: Cog, new: Cog, zoom: int, reach: float, *, kernel: bool) -> TileSet | None:
-    """The tiles above the base within `reach` base pixels of a differing block, or a pixel more for a terrain `kernel`.
+def _above(old: Cog, new: Cog, zoom: int, reach: float, *, kernel: int) -> TileSet | None:
+    """The tiles above the base within `reach` base pixels of a differing block, and the pixels of a terrain `kernel`.
 
     Warps of COGs from another corner are equal but for rounding, so all of their tiles may differ. Where one COG is
     larger, the tiles at the other's sides may.

@@ -18,7 +18,8 @@ from seeder.jobs.plan import Plan
 from seeder.select.blocks import BlockMask
 from seeder.select.tilelist import tile_line
 from tiler.grid import Block
-from tiler.layers.catalog import Layer, named
+from tiler.layers.catalog import Layer
+from tiler.layers.tilejson import named
 from tiler.settings import Settings
 from tiler.storage.store import Stores
 

@@ -38,6 +38,8 @@ class Tiles(NamedTuple):
 class Covered(NamedTuple):
     """The states of a block's tiles, as masks; each planned tile is in one of the other states.
 
+    For `bytes` and `newest` see `BlockAudit`.
+
     An object with bytes counts as stored, even a blank tile, unless it is stale. A tile that is not stored is empty if
     the receipt of a done block says so, otherwise failed if its latest receipt says so, otherwise missing.
     """
@@ -48,6 +50,8 @@ class Covered(NamedTuple):
     empty: int
     failed: int
     stale: int = 0
+    bytes: int = 0
+    newest: float = 0.0
 
     @property
     def missing(self) -> int:
@@ -96,22 +100,23 @@ class ZoomCoverage:
 NOTHING = Tiles(0, 0, 0, 0, 0)
 
 
-def check_size(layer: Layer, selection: Selection) -> None:
-    """Check the number of blocks in the selection, without listing anything.
+def check_size(layer: Layer, selection: Selection, most: int | None = None) -> None:
+    """Check the number of blocks in the selection, at most `most` or `MAX_BLOCKS`, without listing anything.
 
     Raises:
-        BadOption: there are more than `MAX_BLOCKS`.
+        BadOption: there are more.
         ZoomOutside: the layer lacks one of the zooms.
     """
+    most = MAX_BLOCKS if most is None else most
     blocks = sum(region.total().blocks for region in regions(layer, selection))
-    if blocks > MAX_BLOCKS:
+    if blocks > most:
         raise BadOption(
-            f"{blocks:,} blocks of layer {layer.id!r} are too many for a map: choose a bbox with at most {MAX_BLOCKS:,}"
+            f"{blocks:,} blocks of layer {layer.id!r} are too many at once: choose a bbox with at most {most:,}"
         )
 
 
-def coverage(audit: Audit) -> Iterator[Covered]:
-    """The coverage of every planned block of the audit's selection, roughly in order.
+def coverage(audit: Audit, most: int | None = None) -> Iterator[Covered]:
+    """The coverage of every planned block of the audit's selection, roughly in order; for `most` see `check_size`.
 
     Memory holds a few columns of blocks, and the names of failed blocks.
 
@@ -119,7 +124,7 @@ def coverage(audit: Audit) -> Iterator[Covered]:
         BadOption, ZoomOutside: as `check_size`, when called.
         StoreError: an object could not be listed or read, during iteration.
     """
-    check_size(audit.layer, audit.selection)
+    check_size(audit.layer, audit.selection, most)
     walk = _Coverage(audit)
     return chain.from_iterable(overlap(walk.states, walk.parts()))
 
@@ -178,7 +183,8 @@ class _Coverage:
         empty = self.audit.empty(audited.block, audited.gaps)
         failed = self._failed(audited.block, audited.gaps & ~empty)
         stored = audited.stored & ~audited.zero_bytes & ~audited.stale
-        return Covered(audited.block, audited.planned, stored, empty, failed, audited.stale & ~audited.zero_bytes)
+        stale = audited.stale & ~audited.zero_bytes
+        return Covered(audited.block, audited.planned, stored, empty, failed, stale, audited.bytes, audited.newest)
 
     def _failed(self, block: Block, tiles: int) -> int:
         """The tiles among the block's `tiles` that failed in the latest receipt that contains them.

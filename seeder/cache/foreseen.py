@@ -18,7 +18,6 @@ from seeder.select.selection import planned
 from seeder.select.tileset import TileSet
 from seeder.select.widened import widened
 from tiler.grid import TileRange
-from tiler.image.style import KERNELS
 from tiler.ingest.planned_parts import PlannedParts
 from tiler.ingest.survey import Survey
 from tiler.keys import Scale, TileName
@@ -97,10 +96,10 @@ class Foreseen:
     def _pixels(self, zoom: int) -> TileSet:
         base = self.layer.bake.z if self.layer.bake else 0
         tiles = tiles_of(self.places, base)
-        kernel = self.layer.style.terrain in KERNELS
         if zoom > base:
             return widened(tiles.at(zoom), reach_above(self.layer, zoom - base))
-        return widened(tiles.at(zoom), int(kernel or zoom < base))  # a level reads around the pixels of the one below
+        around = self.layer.style.reach or zoom < base  # a level reads around the pixels of the one below
+        return widened(tiles.at(zoom), int(around > 0))
 
 
 def tiles_of(places: Iterable[Place], base: int) -> TileSet:

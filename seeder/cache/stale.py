@@ -21,9 +21,10 @@ from seeder.select.tileset import TileSet
 from tiler import timing
 from tiler.ingest.existing import kept_revision
 from tiler.keys import Scale, TileName, index_key
-from tiler.layers.catalog import Layer, announce, load_layer, named
+from tiler.layers.catalog import Layer, load_layer
 from tiler.layers.digests import stored_digests
 from tiler.layers.history import Publication, forget, publications
+from tiler.layers.tilejson import announce, named
 from tiler.storage.store import Stores
 
 State = Literal["current", "unsure", "stale"]

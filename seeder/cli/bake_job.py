@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
-from seeder.cli.messages import duration, say, say_next, table
+from seeder.cli.messages import duration, say, say_next, state_in_words, table
 from seeder.cli.progress import TerminalReport
 from seeder.cli.watching import watch_job
 from seeder.defaults import CORES
@@ -75,7 +75,7 @@ def show_bake(seen: BakeProgress, *, as_json: bool) -> None:
 
 
 def _report(seen: BakeProgress) -> Iterator[str]:
-    yield f"bake job {seen.job}: {seen.state}" + (f", {seen.why}" if seen.why else "")
+    yield f"bake job {seen.job}: {state_in_words(seen.state, seen.why)}"
     rows = [
         (
             number,
@@ -96,7 +96,9 @@ def _report(seen: BakeProgress) -> Iterator[str]:
             yield f"job {name} renders stored tiles that changed"
         if seen.first not in ("", *seen.renewal):
             yield f"job {seen.first} renders the first tiles"
-    if seen.state in ("failed", "cancelled", "stalled"):
+    if seen.changed:
+        yield "scenes changed since the bake was planned: run the same `seeder ingest` or `seeder refresh` again"
+    elif seen.state in ("failed", "cancelled", "stalled"):
         yield f"`seeder resume {seen.job}` continues it"
     if seen.depth is not None:
         yield (
@@ -168,21 +170,22 @@ def cancel_bake(name: str, sources: Store, *, as_json: bool) -> None:
     say_next(f"continue it: `seeder resume {name}`")
 
 
-def print_bake_errors(name: str, sources: Store, *, as_json: bool) -> None:
-    """Print failed parts by error.
+def print_bake_errors(name: str, sources: Store, settings: Settings, *, as_json: bool) -> None:
+    """Print failed parts and dead letters by error.
 
     Raises:
-        Exit: with 1 if a part failed.
+        Exit: with 1 if there are some.
     """
-    from seeder.operations.bake import failures
+    from seeder.operations.bake_failures import failures
 
-    groups = failures(name, sources)
-    for error, places in groups.items():
+    groups = failures(name, sources, settings)
+    for error, names in groups.items():
+        parts = sum("/" in each for each in names)
         if as_json:
-            click.echo(json.dumps({"job": name, "parts": len(places), "first": places[:3], "error": error}))
+            click.echo(json.dumps({"job": name, "parts": parts, "first": names[:3], "error": error}))
         else:
-            some = ", ".join(places[:3]) + (", ..." if len(places) > 3 else "")
-            click.echo(f"{len(places):,} part{'' if len(places) == 1 else 's'} ({some}): {error}")
+            some = ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
+            click.echo(f"{parts:,} part{'' if parts == 1 else 's'} ({some}): {error}" if parts else error)
     if groups:
         raise click.exceptions.Exit(1)
     if not as_json:
@@ -229,19 +232,24 @@ def bake_by_workers(
 ) -> Ingested | None:
     """Plan a layer and send its parts to a bake queue; with `wait`, follow the job. Returns a layer that needs no bake.
 
+    A job that published the layer and still renders its tiles is followed.
+
     Raises:
         Exit: with 1 if the followed job failed.
     """
-    from seeder.operations.bake import plan_bake, send_bake
+    from seeder.operations.bake import plan_bake, renewing_bake, send_bake
     from seeder.operations.ingest import created_stores
-    from tiler.ingest.ingest import Ingested
+    from tiler.ingest.bake_plan import BakePlan
 
     report = TerminalReport()
     with created_stores(settings) as stores:
         plan = plan_bake(rasters, layer, options, stores, report, repair=repair, approve=approve)
-        if isinstance(plan, Ingested):
+        if isinstance(plan, BakePlan):
+            sent = send_bake(plan, how, settings, stores, report)
+        elif renewing := renewing_bake(layer, plan.layer.revision, how, settings, stores, report):
+            sent = renewing
+        else:
             return plan
-        sent = send_bake(plan, how, settings, stores, report)
     print_or_follow(sent, how.queue, settings, stores.sources, report, wait=wait, as_json=as_json)
     return None
 

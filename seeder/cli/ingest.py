@@ -92,7 +92,8 @@ def ingest(
     approve = noting(replaced, report, with_zooms(name, zooms))
     terms: dict[str, Any] = {"zooms": zooms, "repair": repair, "budget": budget, "processes": seed_arguments.jobs}
     if dry:
-        plan = plan_ingest(rasters, name, options, Stores.open(settings), report, **terms)
+        uploads = sources.upload is not None
+        plan = plan_ingest(rasters, name, options, Stores.open(settings), report, uploads=uploads, **terms)
         if replaced:
             report.note(replaced)
         print_plan(plan, seeding, as_json=as_json)

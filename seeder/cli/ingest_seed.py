@@ -65,7 +65,8 @@ class Seeding:
 
     def _continuation(self) -> str:
         """The command to continue an interrupted or failed seeding; with stale tiles, `refresh` first."""
-        from tiler.layers.catalog import load_layer, pending
+        from tiler.layers.catalog import load_layer
+        from tiler.layers.tilejson import pending
         from tiler.storage.store import Stores
 
         layer, stores = self.request.layer, Stores.open(self.settings)
@@ -85,7 +86,8 @@ def _planned(plan: IngestPlan) -> Iterator[str]:
     from seeder.operations.budget import dollars
 
     state = "would be ingested" if plan.fresh else "is up to date"
-    yield f"layer {plan.layer} {state}: revision {plan.revision}, zooms {plan.minzoom}-{plan.maxzoom}"
+    revision = f"revision {plan.revision}, " if plan.revision else ""
+    yield f"layer {plan.layer} {state}: {revision}zooms {plan.minzoom}-{plan.maxzoom}"
     yield f"bounds {plan.bounds.rounded}"
     if plan.bake:
         yield from _baked(plan.bake)

@@ -15,6 +15,7 @@ from tiler.keys import tile_template
 if TYPE_CHECKING:
     from seeder.cli.ingest_seed import Seeding
     from tiler.ingest.ingest import Ingested
+    from tiler.layers.catalog import Layer
     from tiler.storage.store import Stores
 
 
@@ -53,10 +54,14 @@ def _ingested(done: Ingested) -> Iterator[str]:
     layer = done.layer
     if not done.fresh:
         yield f"layer {layer.id} is up to date: revision {layer.revision}"
+        if done.described:
+            yield "its title, description or legend changed"
         return
     scenes = f", {layer.scenes:,} scene{'' if layer.scenes == 1 else 's'}" if layer.scenes else ""
     zooms = f"zooms {layer.minzoom}-{layer.maxzoom}"
     yield f"layer {layer.id}: revision {layer.revision}, {zooms}, {layer.full_format}{scenes}"
+    if layer.title != layer.id:
+        yield f"title {layer.title}"
     west, _, east, _ = layer.bounds
     if done.reused or (layer.scenes and done.baked):
         earlier = "as before" if layer.previous or not done.reused else "already baked"
@@ -64,15 +69,27 @@ def _ingested(done: Ingested) -> Iterator[str]:
     yield f"bounds {layer.bounds.rounded}" + (" (across the antimeridian)" if west > east else "")
     if done.why:
         yield f"format {layer.format}, chosen by --format auto: {done.why}"
+    if layer.style.intervals:
+        yield contour_line(layer)
     if done.survey.stretched:
         ranges = " ".join(f"{low:g},{high:g}" for low, high in layer.style.rescale)
         yield f"rescale {ranges} (the 2nd to the 98th percentile; --rescale MIN,MAX overrides)"
 
 
+def contour_line(layer: Layer) -> str:
+    """The metres between contours, of the zooms with tiles."""
+    zooms: dict[float, list[int]] = {}
+    for z in range(layer.maxzoom, layer.minzoom - 1, -1):
+        zooms.setdefault(layer.style.interval(z), []).append(z)
+    (own, _), *others = zooms.items()
+    lower = "".join(f", {metres:g} m up to zoom {max(each)}" for metres, each in others)
+    return f"contours every {own:g} m, every fifth thicker{lower} (--interval METRES overrides)"
+
+
 def _next_steps(done: Ingested, stores: Stores) -> Iterator[str]:
     """The address of the tiles, a smaller format, and the next command."""
     from tiler.ingest.choose_format import smaller_format
-    from tiler.layers.catalog import pending
+    from tiler.layers.tilejson import pending
 
     layer = done.layer
     stored = pending(layer, stores)

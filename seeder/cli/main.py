@@ -9,6 +9,7 @@ from seeder.cli.grouping import Home, Program, option
 SECTIONS = {
     "Layers": {
         "ingest": Home("seeder.cli.ingest", "ingest", "Make a layer from one or more rasters, or its next revision."),
+        "apply": Home("seeder.cli.apply", "apply", "Make the layers of a file what it describes."),
         "layers": Home("seeder.cli.layers", "layers", "List the layers."),
         "scenes": Home("seeder.cli.scenes", "scenes", "List the scenes of a layer, the lowest first."),
         "refresh": Home("seeder.cli.refresh", "refresh", "Replace rasters or scenes; re-render stored tiles."),

@@ -16,7 +16,7 @@ import click
 
 from seeder import INTERRUPTED
 from seeder.cli.grouping import quiet
-from tiler.errors import BadInput, BadOption, BadScenes, TilerError
+from tiler.errors import BadInput, BadOption, TilerError
 from tiler.undecodable import log_undecodable
 
 COMMAND = re.compile(r"`((?:seeder|seed) [^`]*)`")  # a command to run, within a message
@@ -70,7 +70,7 @@ def _errors_printed() -> Iterator[None]:
     except BadInput as error:
         cure = _cure(error)  # a full disk is a failure, not bad input
         code = _complain(f"{error}{cure}", 1 if cure else 2)
-        for line in error.details if isinstance(error, BadScenes) else ():
+        for line in error.details:
             say(f"  {line}", err=True)
         raise click.exceptions.Exit(code) from error
     except TilerError as error:
@@ -162,6 +162,13 @@ def interruptible(hint: str) -> Iterator[None]:
     except KeyboardInterrupt as interrupt:
         say(hint, err=True)
         raise click.exceptions.Exit(INTERRUPTED) from interrupt
+
+
+def state_in_words(state: str, why: str) -> str:
+    """A job's state and the reason for it, unless that only repeats the state."""
+    from seeder.jobs.ledger import CANCELLED
+
+    return state if why in ("", CANCELLED) else f"{state}, {why}"
 
 
 def table(rows: Iterable[Sequence[object]], headers: Sequence[str], align: Sequence[str] = ()) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from functools import wraps
+from functools import partial, wraps
 from typing import Any
 
 import click
@@ -100,6 +100,19 @@ def _parse_unit(text: str) -> str:
     from tiler.raster.units import check_unit
 
     return check_unit(text)
+
+
+def _parse_words(name: str, text: str) -> str:
+    from tiler.raster.options import check_words
+
+    return check_words(name, text)
+
+
+def _parse_interval(text: str) -> tuple[float, ...]:
+    try:
+        return (float(text),)
+    except ValueError:
+        raise BadOption(f"{text!r} is not a distance: write metres, such as 20, or none") from None
 
 
 def _parse_colormap(text: str) -> str:
@@ -228,7 +241,48 @@ def raster_options(command: Command) -> Command:
         "--style",
         group="Render",
         type=click.Choice(TERRAINS),
-        help="Show heights as shaded relief, as slope in degrees, or as colours that encode them.",
+        help="Show heights as a hillshade, as slope in degrees, as colours with a hillshade (relief), as contours, or "
+        "as colours that encode them.",
+    )
+    @option(
+        "--azimuth",
+        group="Render",
+        type=float,
+        metavar="DEGREES",
+        help="Direction of the light, clockwise from north, for --style hillshade and relief.  [default: 315]",
+    )
+    @option(
+        "--altitude",
+        group="Render",
+        type=float,
+        metavar="DEGREES",
+        help="Height of the light above the horizon.  [default: 45]",
+    )
+    @option(
+        "--z-factor",
+        group="Render",
+        type=float,
+        metavar="NUMBER",
+        help="Exaggerate heights before they are shaded.  [default: 1]",
+    )
+    @option(
+        "--multidirectional/--no-multidirectional",
+        group="Render",
+        default=None,
+        help="Light from four sides, 225 to 360 degrees, as of gdaldem.",
+    )
+    @option(
+        "--combined/--no-combined",
+        group="Render",
+        default=None,
+        help="Combine the shade with the slope, as gdaldem does; level ground is white.",
+    )
+    @option(
+        "--interval",
+        group="Render",
+        metavar="METRES|none",
+        callback=parsed(_or_none(_parse_interval)),
+        help="Metres between contours at the highest zooms; lower zooms have fewer.  [default: from the heights]",
     )
     @option(
         "--colormap",
@@ -275,6 +329,20 @@ def raster_options(command: Command) -> Command:
         "  [default: the existing layer's, else auto]",
     )
     @option("--attribution", group="Output", metavar="TEXT", help="Attribution text.")
+    @option(
+        "--title",
+        group="Output",
+        metavar="TEXT",
+        callback=parsed(partial(_parse_words, "title")),
+        help="Title to show instead of the layer's name; an empty text removes it.",
+    )
+    @option(
+        "--description",
+        group="Output",
+        metavar="TEXT",
+        callback=parsed(partial(_parse_words, "description")),
+        help="One or two sentences about the layer; an empty text removes them.",
+    )
     @wraps(command)
     def with_changes(*args: Any, **kwargs: Any) -> None:
         from tiler.raster.options import Options, with_one_place

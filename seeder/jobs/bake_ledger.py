@@ -5,6 +5,7 @@ jobs/bakes/{job}/scenes.json   the list of scenes
 jobs/bakes/{job}/run.json      the latest run, as of a job for tiles
 jobs/bakes/{job}/done/{tier}/{square}/{place}   the receipt of a part; a square has the parts of one part above
 jobs/bakes/{job}/failed/{tier}-{place}          why a part failed; it counts until there is a receipt
+jobs/bakes/{job}/sent/{tier}-{place}            a message that follows receipts was sent, or `publish`
 jobs/bakes/{job}/build         the version of GDAL and the processor that bake its parts
 jobs/bakes/{job}/renewal.json  the jobs for tiles that followed its publication
 jobs/bakes/{job}/end.json      its end: done, failed or superseded
@@ -19,6 +20,7 @@ from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal
+from uuid import uuid4
 
 from seeder.jobs.ledger import begun, is_id, jobs, layer_of
 from seeder.jobs.messages import TIME, VERSION, check_version
@@ -26,13 +28,13 @@ from tiler.errors import Changed, MessageError, MissingObject
 from tiler.grid import format_zooms, parse_zooms
 from tiler.inputs import read_json
 from tiler.keys import JOBS, job_key
-from tiler.layers.pyramid import SERVED, Place
+from tiler.layers.pyramid import Place
+from tiler.layers.tiers import ALONG
 from tiler.storage.concurrent import overlap
 from tiler.storage.store import Entry, Store
 
 BAKES = "bakes"
 JSON = "application/json"
-SQUARE = 1 << SERVED  # parts along the side of a part above them
 
 EndState = Literal["done", "failed", "superseded"]
 
@@ -246,7 +248,7 @@ def has_receipts(sources: Store, job: str, places: Collection[Place]) -> bool:
     """Whether all of some parts of one tier have receipts; lists only the squares that they lie in."""
     squares: dict[tuple[int, int], set[str]] = {}
     for place in places:
-        squares.setdefault((place.column // SQUARE, place.row // SQUARE), set()).add(_done(job, place))
+        squares.setdefault((place.column // ALONG, place.row // ALONG), set()).add(_done(job, place))
     full = sorted(squares.values(), key=len, reverse=True)  # the one that most likely lacks some first
     return all(wanted <= {entry.key for entry in sources.list(_folder(next(iter(wanted))))} for wanted in full)
 
@@ -263,6 +265,16 @@ def done_parts(sources: Store, job: str) -> Iterator[tuple[Place, Entry]]:
 def delete_receipts(sources: Store, job: str, places: Iterable[Place]) -> None:
     """Delete the receipts of parts, so that they are baked again."""
     sources.delete(_done(job, place) for place in places)
+
+
+def claim_message(sources: Store, job: str, name: str) -> bool:
+    """Claim the sending of a message that follows receipts; returns whether nobody else has claimed it before."""
+    return _put_first(sources, _sent(job, name), uuid4().bytes)  # equal bytes would count as one's own
+
+
+def delete_claims(sources: Store, job: str) -> None:
+    """Let messages that follow receipts be sent again, because some were lost, or receipts were deleted."""
+    sources.delete([entry.key for entry in sources.list(_sent(job, ""))])
 
 
 def put_failure(sources: Store, job: str, place: Place, error: str) -> None:
@@ -339,9 +351,11 @@ def load_renewal(sources: Store, job: str) -> tuple[str, ...] | None:
 
 def claim_build(sources: Store, job: str, build: str) -> str:
     """The build of GDAL that bakes the job's parts: `build`, unless another worker was first."""
-    key = bake_key(job, "build")
-    _put_first(sources, key, build.encode())
-    return sources.get(key).decode(errors="replace")
+    known = build_of(sources, job)
+    if not known:
+        _put_first(sources, bake_key(job, "build"), build.encode())
+        known = build_of(sources, job)
+    return known
 
 
 def build_of(sources: Store, job: str) -> str:
@@ -367,12 +381,16 @@ def _put_first(sources: Store, key: str, data: bytes) -> bool:
 
 
 def _done(job: str, place: Place) -> str:
-    square = f"{place.column // SQUARE}-{place.row // SQUARE}"
+    square = f"{place.column // ALONG}-{place.row // ALONG}"
     return bake_key(job, "done", str(place.tier), square, f"{place.column}-{place.row}")
 
 
 def _failed(job: str, place: Place) -> str:
     return bake_key(job, "failed", "-".join(map(str, place)))
+
+
+def _sent(job: str, name: str) -> str:
+    return bake_key(job, "sent", name.replace("/", "-"))
 
 
 def _folder(key: str) -> str:

@@ -101,10 +101,24 @@ class DeadLetter:
 
 
 @dataclass(frozen=True, slots=True)
+class DeadQueue:
+    """The dead-letter queue of a queue, if there is one, and all its messages."""
+
+    queue: QueueClient | None
+    deliveries: list[Delivery] = field(default_factory=list)
+
+    def delete(self, deliveries: Iterable[Delivery]) -> None:
+        """Delete messages."""
+        for delivery in deliveries:
+            if self.queue:
+                self.queue.delete(delivery)
+
+
+@dataclass(frozen=True, slots=True)
 class DeadLetters:
     """The dead-letter queue, if there is one, and its messages of one job."""
 
-    queue: QueueClient | None
+    queue: DeadQueue
     found: list[DeadLetter]
 
     def open(self, sources: Store, job: str) -> list[DeadLetter]:
@@ -116,9 +130,25 @@ class DeadLetters:
 
     def delete(self) -> None:
         """Delete the messages from the queue."""
-        for letter in self.found:
-            if self.queue:
-                self.queue.delete(letter.delivery)
+        self.queue.delete(letter.delivery for letter in self.found)
+
+
+@contextmanager
+def dead_queue(queue: QueueClient) -> Iterator[DeadQueue]:
+    """The messages in the dead-letter queue of `queue`; the ones not deleted in the block return afterwards.
+
+    Raises:
+        BadCloud, QueueError: the queue cannot be read.
+    """
+    dead = DeadQueue(queue.dead_queue())
+    try:
+        while dead.queue and (received := dead.queue.receive(10, wait=1, hide=HIDE_SECONDS)):
+            dead.deliveries.extend(received)
+        yield dead
+    finally:
+        for delivery in dead.deliveries:
+            if dead.queue:
+                _give_back(dead.queue, delivery)
 
 
 @contextmanager
@@ -128,18 +158,10 @@ def dead_letters(queue: QueueClient, job: str) -> Iterator[DeadLetters]:
     Raises:
         BadCloud, QueueError: the queue cannot be read.
     """
-    dead = queue.dead_queue()
-    seen: list[Delivery] = []
-    try:
-        letters = []
-        while dead and (deliveries := dead.receive(10, wait=1, hide=HIDE_SECONDS)):
-            seen += deliveries
-            letters += [letter for letter in map(_letter, deliveries) if letter and letter.message.job == job]
-        yield DeadLetters(dead, letters)
-    finally:
-        for delivery in seen:
-            if dead:
-                _give_back(dead, delivery)
+    with dead_queue(queue) as dead:
+        yield DeadLetters(
+            dead, [letter for letter in map(_letter, dead.deliveries) if letter and letter.message.job == job]
+        )
 
 
 def _letter(delivery: Delivery) -> DeadLetter | None:

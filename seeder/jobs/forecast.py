@@ -1,7 +1,8 @@
 """Forecast the seconds and dollars of a bake, and the seconds of its tiles, by kind of raster; nothing is sampled.
 
 Processes of this machine share the chunks of all parts. A worker of a queue bakes a part at a time, and waits for S3.
-The parts above the base begin as soon as those below them are there, so only the longest one of each tier adds time.
+The parts of a tier begin as soon as those below them are there, the last ones one tier after the other. Chunks and
+bytes count by the share that has pixels.
 The speeds are those of one core of a server of 2025 with GDAL 3.12: CPU seconds of ingests of 1 to 6 bytes a pixel, of
 smooth and of real pictures (`bench/against.py`). A straight line through them is right within a half.
 """
@@ -18,20 +19,22 @@ from seeder.defaults import BAKE_PROCESSES
 from seeder.jobs.prices import LOGGED, MILLION, Cost, Prices, bake_second, ramped
 from tiler.grid import TILE
 from tiler.ingest.chunks import CHUNK
-from tiler.ingest.planned_parts import BakeWork
+from tiler.ingest.planned_parts import BakeWork, TierWork
 from tiler.keys import Format
-from tiler.layers.pyramid import SIDE
+from tiler.layers.catalog import Layer
+from tiler.layers.pyramid import Pyramid
+from tiler.layers.render import TileVariant
 from tiler.storage.concurrent import THREADS
 from tiler.storage.upload_parts import LEAST_PART
 
-CHUNK_SECONDS, CHUNK_BYTE_SECONDS = 0.12, 0.06  # of CPU for a chunk, and for each byte of a pixel in all bands
+CHUNK_SECONDS, CHUNK_BYTE_SECONDS = 0.12, 0.06  # of CPU for a whole chunk, and for each byte of a pixel in all bands
+LEAST_SECONDS = 0.015  # of CPU for a chunk with hardly a pixel
 OVERVIEW_SHARE = 0.5  # of a chunk's seconds: an overview is not warped
 START_SECONDS = 1.0  # to start worker processes
 TILE_SECONDS: dict[Format, float] = {"png": 0.003, "jpg": 0.0025, "webp": 0.004}  # of CPU for a tile of 256 pixels
 PALETTE_SECONDS = 0.0013  # of a tile of palette indices
 COPY_SECONDS = 0.001  # of a tile that is a block of a part
 VIRTUAL_TIMES = 10  # a tile of a virtual layer takes a warp
-PART_CHUNKS = (SIDE // CHUNK) ** 2  # of a full part
 LEVELS = 1.33  # pixels of all levels of a part, over those of its base
 PACKED = 0.5  # bytes in a part over those of its pixels
 UPLOAD_PUTS = 3  # of a part: its facts, begin and end of the upload of its COG
@@ -89,28 +92,37 @@ class BakeForecast:
 
 def bake_forecast(work: BakeWork, pixels: Pixels, bakers: Bakers, prices: Prices, *, in_s3: bool) -> BakeForecast:
     """The forecast of a bake whose parts are stored in S3, or else in a folder."""
-    chunks, parts = work.chunks + work.overview_chunks, work.parts + work.overviews
-    if not chunks:
+    parts = work.parts + work.overviews
+    if not parts:
         return BakeForecast()
-    density = work.chunks / (work.parts * PART_CHUNKS) if work.parts else 1.0  # of overviews, too
-    size = (work.chunks + density * work.overview_chunks) * pixels.chunk_bytes * LEVELS
+    size = sum(tier.filled for tier in work.tiers) * pixels.chunk_bytes * LEVELS
     puts = parts * UPLOAD_PUTS + math.ceil(size / LEAST_PART)
     paid = Cost(s3=puts * prices.s3_million_puts / MILLION, storage=size / 1e9 * prices.s3_gb_month) * in_s3
     if not bakers.queued:
-        spent = work.chunks * chunk_seconds(pixels) + work.overview_chunks * chunk_seconds(pixels, overview=True)
-        return BakeForecast(START_SECONDS + spent / min(bakers.number, chunks), size, paid)
+        return BakeForecast(START_SECONDS + cpu_seconds(work, pixels) / min(bakers.number, work.chunks), size, paid)
     kind = PartKind(pixels, bakers.processes, prices)
-    longest = [kind.seconds(number, overview=tier > 0) for tier, number in enumerate(work.longest)]
-    base = kind.all_seconds(work.parts, work.chunks)
-    busy = base + kind.all_seconds(work.overviews, work.overview_chunks, overview=True)
-    rounds = math.ceil(work.parts / bakers.number) * base / max(1, work.parts)
+    longest = [kind.seconds(each.longest, each.fullest, overview=tier > 0) for tier, each in enumerate(work.tiers)]
+    each_tier = [kind.mean_seconds(each, overview=tier > 0) for tier, each in enumerate(work.tiers)]
+    busy = sum(mean * each.parts for mean, each in zip(each_tier, work.tiers, strict=True))
+    rounds = [math.ceil(each.parts / bakers.number) * mean for mean, each in zip(each_tier, work.tiers, strict=True)]
     last = (LAST_REQUESTS + parts / THREADS) * prices.bake_wait
-    elapsed = max(longest[0], rounds, ramped(busy, prices, bakers.number)) + sum(longest[1:]) + last
+    elapsed = max(sum(map(max, longest, rounds)), ramped(busy, prices, bakers.number)) + last
     return BakeForecast(elapsed, size, paid + _queue_cost(work, busy + last, prices, in_s3=in_s3), max(longest))
 
 
+def cpu_seconds(work: BakeWork, pixels: Pixels) -> float:
+    """Seconds of CPU for all chunks."""
+    tiers = enumerate(work.tiers)
+    return sum(part_cpu_seconds(each.chunks, each.filled, pixels, overview=tier > 0) for tier, each in tiers)
+
+
+def part_cpu_seconds(chunks: float, filled: float, pixels: Pixels, *, overview: bool = False) -> float:
+    """Seconds of CPU for some chunks, whose pixels would fill some whole ones."""
+    return chunks * LEAST_SECONDS + filled * (chunk_seconds(pixels, overview=overview) - LEAST_SECONDS)
+
+
 def chunk_seconds(pixels: Pixels, *, overview: bool = False) -> float:
-    """Seconds of CPU for a chunk."""
+    """Seconds of CPU for a whole chunk."""
     encode = CHUNK**2 * LEVELS * TILE_SECONDS[pixels.finished] if pixels.finished else 0.0
     decode = JP2_BYTE_SECONDS * pixels.bytes if pixels.jp2 and not overview else 0.0
     return (CHUNK_SECONDS + CHUNK_BYTE_SECONDS * pixels.bytes) * (OVERVIEW_SHARE if overview else 1) + encode + decode
@@ -123,29 +135,30 @@ class PartKind(NamedTuple):
     processes: int
     prices: Prices
 
-    def seconds(self, chunks: float, *, overview: bool = False) -> float:
-        """Elapsed seconds of a part: CPU, requests in turn, bytes; 0 without chunks."""
+    def seconds(self, chunks: float, filled: float, *, overview: bool = False) -> float:
+        """Elapsed seconds of a part: CPU, requests in turn, bytes; 0 without chunks. Its pixels fill some of them."""
         if not chunks:
             return 0.0
         prices, processes = self.prices, min(self.processes, chunks)
         slower = max(1.0, processes * CPU_GB / prices.bake_gb) / prices.lambda_speed
         waits = (1 if overview else CHUNK_GETS) * prices.bake_wait
-        each = chunk_seconds(self.pixels, overview=overview) * slower + waits
+        each = part_cpu_seconds(1, filled / chunks, self.pixels, overview=overview) * slower + waits
         start = START_SECONDS * slower * (self.processes > 1)
         steps = (UPLOAD_PUTS + STEP_PUTS + STEP_GETS + STEP_LISTS) * prices.bake_wait
-        moved = chunks * self.pixels.chunk_bytes * (LEVELS + (0 if overview else READ_TWICE))
+        moved = filled * self.pixels.chunk_bytes * (LEVELS + (0 if overview else READ_TWICE))
         return start + chunks * each / processes + steps + moved / MILLION / prices.bake_megabytes
 
-    def all_seconds(self, parts: int, chunks: int, *, overview: bool = False) -> float:
-        """Seconds of all parts, as if all had as many chunks."""
-        return parts * self.seconds(chunks / parts, overview=overview) if parts else 0.0
+    def mean_seconds(self, tier: TierWork, *, overview: bool = False) -> float:
+        """Elapsed seconds of a part of a tier, as if all had as many chunks."""
+        number = max(1, tier.parts)
+        return self.seconds(tier.chunks / number, tier.filled / number, overview=overview)
 
 
 def _queue_cost(work: BakeWork, busy: float, prices: Prices, *, in_s3: bool) -> Cost:
     """US dollars for workers, their queue and their own requests to S3."""
     parts = work.parts + work.overviews
     calls = parts + LAST_STEPS
-    puts, gets = parts * (STEP_PUTS + STEP_LISTS), parts * (STEP_GETS + 1) + work.chunks * CHUNK_GETS
+    puts, gets = parts * (STEP_PUTS + STEP_LISTS), parts * (STEP_GETS + 1) + work.tiers[0].chunks * CHUNK_GETS
     sent = work.parts / 10 + work.overviews + LAST_STEPS
     return Cost(
         compute=busy * bake_second(prices) + calls * prices.lambda_million_requests / MILLION,
@@ -161,3 +174,13 @@ def tile_seconds(form: Format, *, scale: int, palette: bool, finished: bool, vir
         return COPY_SECONDS
     each = PALETTE_SECONDS if palette and form == "png" else TILE_SECONDS[form]
     return each * scale**2 * (VIRTUAL_TIMES if virtual else 1)
+
+
+def layer_tile_seconds(layer: Layer, variant: TileVariant, z: int) -> float:
+    """Seconds of CPU for a tile of a zoom of a layer."""
+    bake = layer.bake
+    finished = bool(
+        isinstance(bake, Pyramid) and bake.finished and variant == TileVariant(1, layer.format) and z <= bake.z
+    )
+    palette = bool(layer.style.palette)
+    return tile_seconds(variant.format, scale=variant.scale, palette=palette, finished=finished, virtual=not bake)

@@ -72,10 +72,28 @@ def estimate_bake(
 
 def first_tiles_cost(survey: Survey, form: Format, counts: Mapping[int, int], stores: Stores, prices: Prices) -> Cost:
     """US dollars for rendering so many tiles by zoom through a queue, at most: none is empty."""
-    palette, seconds = bool(survey.style.palette), 0.0
+    finished = survey.base if survey.finished else -1
+    return tiles_cost(counts, form, stores, prices, queued=True, palette=bool(survey.style.palette), finished=finished)
+
+
+def tiles_cost(
+    counts: Mapping[int, int],
+    form: Format,
+    stores: Stores,
+    prices: Prices,
+    *,
+    queued: bool,
+    palette: bool = False,
+    finished: int = -1,
+    virtual: bool = False,
+) -> Cost:
+    """US dollars for rendering so many tiles by zoom, at most: none is empty.
+
+    Workers render them if they are `queued`, else this machine does. Tiles up to zoom `finished` are copied.
+    """
+    seconds = 0.0
     for z, number in counts.items():
-        finished = bool(survey.finished) and z <= survey.base
-        seconds += number * tile_seconds(form, scale=1, palette=palette, finished=finished, virtual=False)
+        seconds += number * tile_seconds(form, scale=1, palette=palette, finished=z <= finished, virtual=virtual)
     tiles, blocks = sum(counts.values()), sum(math.ceil(number / LEAF**2) for number in counts.values())
-    demand = Demand(tiles, blocks, tiles, tiles * TILE_BYTES, seconds, blocks, checked=False)
+    demand = Demand(tiles, blocks, tiles, tiles * TILE_BYTES, seconds, blocks * queued, checked=False)
     return cost(demand, prices, in_s3=stores.tiles.url.startswith("s3:"))

@@ -14,7 +14,7 @@ from typing import Any
 
 from seeder.cache.fence import fence, settled
 from seeder.cache.rerender import StoredTiles
-from seeder.jobs.forecast import Bakers, Pixels, bake_forecast, tile_seconds
+from seeder.jobs.forecast import Bakers, Pixels, bake_forecast, layer_tile_seconds
 from seeder.jobs.prices import CDN_PATH, MILLION, Cost, Demand, cost, wall_seconds
 from seeder.operations.budget import Budget
 from seeder.operations.cdn import cdn_paths
@@ -27,7 +27,6 @@ from tiler.ingest.planned_parts import BakeWork, PlannedParts, work_of
 from tiler.ingest.survey import Survey
 from tiler.layers.catalog import Layer
 from tiler.layers.pyramid import Pyramid
-from tiler.layers.render import TileVariant
 from tiler.raster.options import file_format
 from tiler.storage.store import Store
 
@@ -68,8 +67,9 @@ class PlannedWork:
         chunks = {
             place: -(-part.layout.columns // CHUNK) * -(-part.layout.rows // CHUNK) for place, part in base.items()
         }
+        filled = {place: part.layout.columns * part.layout.rows / CHUNK**2 for place, part in base.items()}
         pixels = Pixels(layer.bake.dtype, len(layer.bands), layer.format if layer.bake.finished else None)
-        return cls(0, layer.scenes, whole=work_of(layer.bake.z, chunks, chunks), pixels=pixels)
+        return cls(0, layer.scenes, whole=work_of(layer.bake.z, chunks, filled, chunks), pixels=pixels)
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +162,7 @@ class Terms:
             for region in regions(layer, selection):
                 total = region.total()
                 tiles, blocks = tiles + total.tiles, blocks + total.blocks
-                seconds += total.tiles * _tile_seconds(layer, variant, region.z)
+                seconds += total.tiles * layer_tile_seconds(layer, variant, region.z)
         queued = bool(self.run_options.queue)
         return Demand(tiles, blocks, tiles, 0, seconds, blocks if queued else 0, checked=False)
 
@@ -197,13 +197,3 @@ def estimate_refresh(
         bool(work.bake.parts) or stored_tiles.least is not None,
         terms.budget.prices.as_of,
     )
-
-
-def _tile_seconds(layer: Layer, variant: TileVariant, z: int) -> float:
-    """Seconds of CPU for a tile of a zoom."""
-    bake = layer.bake
-    finished = bool(
-        isinstance(bake, Pyramid) and bake.finished and variant == TileVariant(1, layer.format) and z <= bake.z
-    )
-    palette = bool(layer.style.palette)
-    return tile_seconds(variant.format, scale=variant.scale, palette=palette, finished=finished, virtual=not bake)

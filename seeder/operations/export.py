@@ -18,7 +18,8 @@ from seeder.workers.local_pool import processes_for
 from tiler.errors import BadOption
 from tiler.ingest.unchanged import check_unchanged
 from tiler.keys import Format, Scale
-from tiler.layers.catalog import load_layer, pending
+from tiler.layers.catalog import load_layer
+from tiler.layers.tilejson import pending
 from tiler.settings import Settings
 from tiler.storage.store import Stores
 

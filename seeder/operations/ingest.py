@@ -12,18 +12,21 @@ from seeder.defaults import CORES
 from seeder.jobs.prices import Cost
 from seeder.operations.budget import Budget
 from seeder.operations.estimate_bake import BakeEstimate, estimate_bake, first_tiles_cost
+from seeder.operations.reachable import check_bakes, check_reachable, moving
 from seeder.operations.report import Report
+from tiler.choices import Choice
 from tiler.errors import BadSource, CatalogError, SourceReadError, UnknownLayer
 from tiler.grid import Bounds, check_zooms, tile_ranges
 from tiler.ingest.examine import Approve, Examined, ExaminedScenes, approved, examined, named
 from tiler.ingest.existing import current_layer, is_current
-from tiler.ingest.ingest import Ingested
+from tiler.ingest.ingest import Ingested, restorable
 from tiler.ingest.ingest import ingest as ingest_raster
 from tiler.ingest.staging import Staging
 from tiler.ingest.survey import Survey
 from tiler.inputs import check_source
 from tiler.layers import version
-from tiler.layers.catalog import has_other_address, load_layer, rewrite_address
+from tiler.layers.catalog import Layer, load_layer
+from tiler.layers.tilejson import has_other_address, rewrite_address
 from tiler.raster.options import Options, file_format
 from tiler.scenes.scene_list import SceneList
 from tiler.settings import Settings
@@ -53,12 +56,15 @@ def options_to_ingest(changes: Mapping[str, Any], layer: str, sources: Store) ->
     Raises:
         NewerMetadata, StoreError: the layer's metadata is of a newer version, or could not be read.
     """
-    if "format" in changes:
-        return Options(**changes)
     current = None
     with suppress(UnknownLayer, CatalogError):  # damage is reported before the bake
         current = load_layer(sources, layer)
-    return Options(**{**changes, "format": current.asked.format if current else "auto"})
+    return Options(**{"format": default_format(current), **changes})
+
+
+def default_format(current: Layer | None) -> Choice:
+    """The format of an ingest that names none: that of the layer's last ingest, and `auto` for a new layer."""
+    return current.asked.format if current else "auto"
 
 
 def examine(
@@ -140,7 +146,10 @@ def readdress(done: Ingested, stores: Stores) -> None:
 
 @dataclass(frozen=True, slots=True)
 class IngestPlan:
-    """The next revision of a layer, and its tiles by zoom: all that its bounds touch, also those without data."""
+    """The next revision of a layer, and its tiles by zoom: all that its bounds touch, also those without data.
+
+    `revision` is empty if scenes are uploaded first: it depends on the uploaded ones.
+    """
 
     layer: str
     revision: str
@@ -166,7 +175,7 @@ class IngestPlan:
         """The JSON form."""
         return {
             "layer": self.layer,
-            "revision": self.revision,
+            "revision": self.revision or None,
             "bounds": list(self.bounds),
             "minzoom": self.minzoom,
             "maxzoom": self.maxzoom,
@@ -190,8 +199,11 @@ def plan_ingest(
     repair: bool = False,
     budget: Budget = Budget(),  # noqa: B008 - a frozen value
     processes: int = CORES,
+    uploads: bool = False,
 ) -> IngestPlan:
     """Plan an `ingest` and the tiles of `zooms`, with its estimate; change nothing.
+
+    With `uploads`, scenes that only this machine has are uploaded first.
 
     Raises:
         BadSource, BadOption, CatalogError, NewerMetadata: see `ingest`.
@@ -200,8 +212,14 @@ def plan_ingest(
     version.check_readers(stores, version.version_for(options, parts=not options.virtual))
     approve = with_zooms(layer, zooms)
     raster = examine(source, layer, options, report, approve) if isinstance(source, str | SceneList) else source
+    if uploads and moving(raster, stores.sources):
+        raster = raster.to_move()
     survey, revision = raster.survey, raster.revision
     fresh = not is_current(current_layer(stores.sources, layer, repair=repair), revision, raster.path, stores)
+    if fresh and budget.by_workers and not (options.virtual and zooms):
+        check_bakes(options)
+        if not uploads and not restorable(layer, revision, stores.sources):
+            check_reachable(raster, stores)
     counts = {z: sum(map(len, tile_ranges(survey.bounds, z))) for z in zooms}
     bake = estimate_bake(layer, raster, stores, budget, processes=processes) if fresh else None
     rendering = Cost()

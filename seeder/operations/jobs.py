@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 
 from seeder.cache.prepare_job import current, reload, resume
-from seeder.jobs.failures import DeadLetters, Failure, Retry, dead_letters, failures
+from seeder.jobs.failures import DeadLetters, DeadQueue, Failure, Retry, dead_letters, failures
 from seeder.jobs.ledger import CANCELLED, Stop, complete, find_job, load_run, reopen, stop, stopped
 from seeder.jobs.messages import Job
 from seeder.jobs.status import Progress, progress, queue_depth, utcnow
@@ -161,7 +161,7 @@ def _queue(job: Job, sources: Store) -> str:
 def _letters(url: str, job: Job, settings: Settings) -> AbstractContextManager[DeadLetters]:
     """The job's dead letters; none without a queue."""
     if not url:
-        return nullcontext(DeadLetters(None, []))
+        return nullcontext(DeadLetters(DeadQueue(None), []))
     from seeder.workers.sqs import SqsQueue  # noqa: PLC0415 - as above
 
     return dead_letters(SqsQueue.open(url, settings.s3.region), job.id)

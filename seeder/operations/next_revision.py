@@ -57,7 +57,7 @@ class NextRevision:
         sources = context.stores.sources
         if raster.revision == current.revision:
             return cls(current, current, current, PlannedWork.of_layer(current, sources), bakes=False)
-        kept = kept_revision(sources, current.id, raster.revision)
+        kept = kept_revision(sources, current.id, raster.revision) if raster.revision else None
         if options.virtual:
             return cls(current, kept, kept or current, PlannedWork(), bakes=False)
         parts = planned_parts(current.id, sources, raster)

@@ -19,9 +19,10 @@ from seeder.operations.scenes import (
 )
 from tiler.errors import BadOption
 from tiler.grid import zoom_for
+from tiler.image.colormap import is_file, is_relative, text_of
 from tiler.ingest.staging import Staging
 from tiler.layers.catalog import Layer
-from tiler.raster.options import ACCESS, Options
+from tiler.raster.options import ACCESS, TOLD, Options
 from tiler.scenes.scene_list import SceneList
 from tiler.storage.store import Stores
 
@@ -41,6 +42,12 @@ class NextSource:
 
     def __bool__(self) -> bool:
         return bool(self.changes or self.scene_changes) or replace(self.sources, upload=None) != Sources(())
+
+    @property
+    def told(self) -> Options | None:
+        """The title and description that are given, if nothing else is; else None."""
+        rest = replace(self, changes={name: value for name, value in self.changes.items() if name not in TOLD})
+        return Options(**self.changes) if self.changes and not rest else None
 
     def check(self, layer: Layer) -> None:
         """Check that its parts agree, and that a layer of one raster gets another one.
@@ -104,7 +111,15 @@ def _note_finer(layer: Layer, before: SceneList, after: SceneList, report: Repor
 
 
 def _frozen(options: Options, layer: Layer) -> Options:
-    """The options with the layer's highest zoom and range, where they have none."""
-    zoom = layer.maxzoom if options.max_zoom is None else options.max_zoom
-    keeps = not (options.rescale or options.colormap or options.style)
-    return replace(options, max_zoom=zoom, rescale=layer.style.rescale if keeps else options.rescale)
+    """The options with the layer's highest zoom, range, colours of percentages, and contours, where they have none."""
+    asked, style, file = layer.asked, layer.style, is_file(options.colormap)
+    same = options.style == style.terrain
+    ranged = same and options.style in ("", "relief") and not options.rescale
+    shares = ranged and is_relative(options.colormap) and options.colormap == asked.colormap
+    return replace(
+        options,
+        max_zoom=layer.maxzoom if options.max_zoom is None else options.max_zoom,
+        rescale=style.rescale if ranged and not file else options.rescale,
+        colormap=text_of(style.stops) if shares else options.colormap,
+        interval=style.intervals if same and options.interval == asked.interval else options.interval,
+    )

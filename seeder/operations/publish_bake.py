@@ -18,6 +18,7 @@ from seeder.jobs.bake_ledger import (
     BakeJob,
     End,
     EndState,
+    delete_claims,
     done_parts,
     load_end,
     load_renewal,
@@ -122,7 +123,10 @@ def publish_bake(planned: PlannedBake, stores: Stores) -> list[BakeMessage]:
 def _left(planned: PlannedBake, sources: Store) -> list[BakeMessage]:
     """The messages that are left before the publication, or that of the publication."""
     done = {place for place, _ in done_parts(sources, planned.job.id)}
-    return list(remaining(planned.job.id, planned.plan, done))
+    left = list(remaining(planned.job.id, planned.plan, done))
+    if left != [BakeMessage("publish", planned.job.id)]:
+        delete_claims(sources, planned.job.id)
+    return left
 
 
 def _publish(planned: PlannedBake, stores: Stores) -> None:

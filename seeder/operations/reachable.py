@@ -9,6 +9,7 @@ from tiler.errors import BadOption
 from tiler.ingest.bake_plan import check_shared
 from tiler.ingest.examine import Examined, ExaminedScenes
 from tiler.raster.datasets import OpenOptions
+from tiler.raster.options import Options
 from tiler.scenes.fingerprint import files_of
 from tiler.scenes.sidecars import ROOTS, head_of, is_file
 from tiler.storage.store import Store, Stores
@@ -28,6 +29,21 @@ def shared(sources: Store) -> bool:
     return sources.url.startswith("s3:")
 
 
+def moving(raster: Examined | ExaminedScenes, sources: Store) -> bool:
+    """Whether `--upload` would still copy the raster or some scenes."""
+    return shared(sources) and any(map(only_here, _paths_of(raster)))
+
+
+def check_bakes(options: Options) -> None:
+    """Reject a layer that workers cannot bake.
+
+    Raises:
+        BadOption: it has no parts.
+    """
+    if options.virtual:
+        raise BadOption("a virtual layer has no parts to bake: leave --virtual or --queue out")
+
+
 def check_reachable(raster: Examined | ExaminedScenes, stores: Stores) -> None:
     """Reject rasters that workers cannot read.
 
@@ -38,7 +54,7 @@ def check_reachable(raster: Examined | ExaminedScenes, stores: Stores) -> None:
     check_shared(scenes)
     if not shared(stores.sources):  # workers share this machine's disk
         return
-    paths = [scene.listed.path for scene in scenes] or [raster.survey.path]
+    paths = _paths_of(raster)
     here = [each for each in paths if only_here(each)]
     if not here:
         return
@@ -46,6 +62,10 @@ def check_reachable(raster: Examined | ExaminedScenes, stores: Stores) -> None:
     why = why_not_uploaded(here[0], raster.survey.open_options)
     cure = f"{why}: {LIST}" if why else CURE
     raise BadOption(f"workers cannot read {many}{here[0]}, which only this machine has: {cure}")
+
+
+def _paths_of(raster: Examined | ExaminedScenes) -> list[str]:
+    return [scene.listed.path for scene in raster.listed.scenes] if raster.listed else [raster.survey.path]
 
 
 def why_not_uploaded(path: str, open_options: OpenOptions) -> str:

@@ -17,7 +17,8 @@ from seeder.operations.cdn import CdnInvalidation, cdn_paths, invalidate_paths
 from seeder.operations.report import Report
 from seeder.select.tileset import TileSets
 from tiler.errors import Superseded
-from tiler.layers.catalog import Layer, announce, load_layer, named
+from tiler.layers.catalog import Layer, load_layer
+from tiler.layers.tilejson import announce, named
 from tiler.settings import Settings
 from tiler.storage.store import Stores
 

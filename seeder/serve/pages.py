@@ -6,10 +6,12 @@ import json
 import mimetypes
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from tiler.errors import BadOption
 
 ASSETS = Path(__file__).parent / "assets"
+DEMO = Path(__file__).parents[2] / "scripts" / "demo"  # makes a layer to try, in a clone
 LAYER, LAYERS = "layer.html", "layers.html"
 CONFIG = '<script type="application/json" id="config">{}</script>'  # once in each page; its braces are replaced
 
@@ -26,7 +28,7 @@ def cure(root: Path) -> str:
 CURE = cure(Path(__file__).parents[2])
 
 
-def page(name: str, config: Mapping[str, str]) -> bytes:
+def page(name: str, config: Mapping[str, Any]) -> bytes:
     """A page with its configuration: the layer and, if served by `seeder serve`, the address of the API.
 
     Raises:

@@ -10,55 +10,45 @@
 
 from __future__ import annotations
 
-import asyncio
-import base64
-import json
-import logging
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from http import HTTPStatus
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from sse_starlette import EventSourceResponse, ServerSentEvent
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.middleware import Middleware
 from starlette.requests import Request
-from starlette.responses import JSONResponse, PlainTextResponse, RedirectResponse, Response
+from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.routing import Route
 
-from seeder.cache.coverage import Audits, ZoomCoverage
+from seeder.cache.coverage import Audits
+from seeder.cache.summary import Summaries
 from seeder.defaults import CORES
 from seeder.jobs.status import queue_depth
-from seeder.select.selection import Selection, count
 from seeder.serve import pages, scene_outlines, wmts
-from seeder.serve.answers import POLICY, Guarded, respond
+from seeder.serve.answers import FRESH, Guarded, message, policy, respond
+from seeder.serve.basemap import Basemap
 from seeder.serve.events import Feed
-from seeder.serve.thumbnail import thumbnail
-from tiler import timing
-from tiler.errors import BadInput, BadOption, MissingObject, TilerError, UnknownLayer
-from tiler.grid import Bounds
-from tiler.http import CORS, Answer, Service, status_of
-from tiler.keys import CONTENT_TYPES, check_layer, parse_tile_key
-from tiler.layers import catalog
-from tiler.layers.catalog import Layer, facts
-from tiler.layers.credit import plain_markup
-from tiler.layers.render import TileVariant
+from seeder.serve.layers_at_hand import all_layers, layer_of
+from seeder.serve.page_api import API, PageApi, converted
+from seeder.serve.shares import Shares
+from tiler.errors import BadInput, MissingObject, TilerError
+from tiler.http import CORS, Service, status_of
+from tiler.keys import CONTENT_TYPES, parse_tile_key
+from tiler.layers import catalog, tilejson
+from tiler.layers.catalog import Layer
 from tiler.settings import Settings
 from tiler.storage.folder import inside
-from tiler.storage.store import Stores
+from tiler.storage.store import Store, Stores, open_store
 
-log = logging.getLogger(__name__)
-
-API = "/_"
 STORED = f"{API}/stored"
 RENDER = f"{API}/render"
-FRESH = {"Cache-Control": "no-cache"}  # pages must show the current state
 PUBLIC = {**CORS, **FRESH}
-LASTING = "public, max-age=3600"  # for addresses with a revision
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,24 +56,31 @@ class Site:
     """The state of the server between requests.
 
     `service` is that of the http Lambda, with the address of `STORED`, which never redirects, set for each request.
-    `where` are the options that make the commands on the pages use the same stores. `renderers` are threads that keep
-    rasters open.
     """
 
     service: Service
-    feed: Feed
-    audits: Audits
-    where: str
-    renderers: ThreadPoolExecutor
+    api: PageApi
+    basemap: Basemap | None = None
 
     @classmethod
     @contextmanager
-    def open(cls, settings: Settings, where: str) -> Iterator[Site]:
-        """A site for the stores of `settings`; its renderers end with the context."""
+    def open(cls, settings: Settings, where: str, basemap: Basemap | None = None) -> Iterator[Site]:
+        """A site for the stores of `settings`; its renderers end with the context.
+
+        Folders that are missing are made: a store of none would stay empty when the first layer is ingested.
+
+        Raises:
+            BadStore: a folder cannot be made.
+        """
+        for url in (settings.tiles, settings.sources):
+            if url.startswith("file:") and open_store(url).root is None:
+                open_store(url, create=True)
         service = Service.open(settings, ttl=0)  # so that a new layer appears at once
         feed = Feed(service.stores.sources, lambda url: queue_depth(url, settings.s3.region))
         with ThreadPoolExecutor(CORES, "renderer") as renderers:
-            yield cls(service, feed, Audits(service.stores), where, renderers)
+            audits = Audits(service.stores)
+            shares = Shares(service.stores.sources)
+            yield cls(service, PageApi(service, feed, audits, Summaries(audits), shares, where, renderers), basemap)
 
     @property
     def stores(self) -> Stores:
@@ -96,13 +93,7 @@ class Site:
             routes=[
                 Route("/", self.layers_page),
                 Route("/wmts.xml", self.all_capabilities),
-                Route(f"{API}/layers", self.list_layers),
-                Route(f"{API}/layers/{{layer}}", self.describe_layer),
-                Route(f"{API}/thumbnail/{{layer}}", self.thumbnail),
-                Route(f"{API}/revisions/{{layer}}/{{revision}}/{{rest:path}}", self.kept_tile),
-                Route(f"{API}/coverage/{{layer}}", self.planned),
-                Route(f"{API}/coverage/{{layer}}/{{z:int}}", self.coverage),
-                Route(f"{API}/events", self.events),
+                *self.api.routes(),
                 Route(f"{RENDER}/{{key:path}}", self.render),
                 Route(f"{STORED}/{{key:path}}", self.stored_tile),
                 Route("/{layer}/tile.json", self.tilejson),
@@ -132,13 +123,13 @@ class Site:
     def stored_tile(self, request: Request) -> Response:
         """A stored tile, or 404."""
         tile = self._stored(request, request.path_params["key"])
-        return tile or _message(HTTPStatus.NOT_FOUND, "no such tile", PUBLIC)
+        return tile or message(HTTPStatus.NOT_FOUND, "no such tile", PUBLIC)
 
     def _stored(self, request: Request, key: str) -> Response | None:
         try:
             name = parse_tile_key(key)
             if self._invalid(key):
-                return _message(HTTPStatus.NOT_FOUND, "no such tile", PUBLIC)
+                return message(HTTPStatus.NOT_FOUND, "no such tile", PUBLIC)
             written = self._written(key)
             data, _ = self.stores.tiles.typed(key)
         except (BadInput, MissingObject):
@@ -164,158 +155,71 @@ class Site:
         """The response of the http Lambda."""
         key = request.path_params["key"]
         if await run_in_threadpool(self._invalid, key):  # the tile would be written there
-            return _message(HTTPStatus.NOT_FOUND, "no such tile", PUBLIC)
+            return message(HTTPStatus.NOT_FOUND, "no such tile", PUBLIC)
         path = f"/{quote(key)}"
         event = {"rawPath": path, "requestContext": {"http": {"method": request.method}}}
         service = replace(self.service, direct=f"{_base(request)}{STORED}")
-        return _converted(await self._rendered(service.answer, event))
+        return converted(await self.api.rendered(service.answer, event))
 
     def tilejson(self, request: Request) -> Response:
         """The layer's TileJSON, with tiles of this server."""
-        layer = self._layer(request)
-        document = catalog.tilejson(layer, _base(request), catalog.addressed(layer, self.stores.tiles))
+        layer = layer_of(self.service, request)
+        document = tilejson.tilejson(layer, _base(request), tilejson.addressed(layer, self.stores.tiles))
         return respond(request, document, "application/json", PUBLIC)
 
     def capabilities(self, request: Request) -> Response:
         """WMTS capabilities of one layer."""
-        return self._capabilities(request, [self._layer(request)])
+        return self._capabilities(request, [layer_of(self.service, request)])
 
     def all_capabilities(self, request: Request) -> Response:
         """WMTS capabilities of all layers."""
-        return self._capabilities(request, self._all())
+        return self._capabilities(request, all_layers(self.service))
 
     def _capabilities(self, request: Request, layers: list[Layer]) -> Response:
-        shown = [(layer, catalog.addressed(layer, self.stores.tiles)) for layer in layers]
+        shown = [(layer, tilejson.addressed(layer, self.stores.tiles)) for layer in layers]
         document = wmts.capabilities(shown, _base(request), str(request.url))
         return respond(request, document, wmts.TYPE, PUBLIC)
 
-    # Pages and their API
+    # Pages
 
     def layers_page(self, request: Request) -> Response:
         """The list of layers."""
-        return self._page(request, pages.LAYERS, {})
+        demo = {"demo": "yes"} if pages.DEMO.exists() else {}
+        return self._page(request, pages.LAYERS, {"place": _place(self.stores.tiles), **demo})
 
     def layer_page(self, request: Request) -> Response:
         """The preview of a layer."""
-        layer = self._layer(request)
+        layer = layer_of(self.service, request)
         scenes = {"scenes": scene_outlines.NAME} if layer.scenes else {}
-        return self._page(request, pages.LAYER, {"layer": layer.id, **scenes})
+        below = {"basemap": self.basemap.to_json()} if self.basemap else {}
+        return self._page(request, pages.LAYER, {"layer": layer.id, **scenes, **below})
 
-    def _page(self, request: Request, name: str, config: dict[str, str]) -> Response:
+    def _page(self, request: Request, name: str, config: dict[str, Any]) -> Response:
         if not pages.assets():
             return PlainTextResponse(pages.CURE, HTTPStatus.SERVICE_UNAVAILABLE, FRESH)
-        page = pages.page(name, {**config, "api": API, "where": self.where})
-        return respond(request, page, pages.kind(name), {**FRESH, "Content-Security-Policy": POLICY})
+        rules = policy(self.basemap.origin if self.basemap and name == pages.LAYER else "")
+        page = pages.page(name, {**config, "api": API, "where": self.api.where})
+        return respond(request, page, pages.kind(name), {**FRESH, "Content-Security-Policy": rules})
 
     def scenes(self, request: Request) -> Response:
         """The outlines of a layer's scenes. They name files of this machine, so no other site's page may read them."""
-        data = scene_outlines.document(self._layer(request), self.stores.sources)
+        data = scene_outlines.document(layer_of(self.service, request), self.stores.sources)
         return respond(request, data, scene_outlines.TYPE, FRESH)
 
-    def list_layers(self, _: Request) -> Response:
-        """All layers."""
-        return _json({"layers": [_facts(layer) for layer in self._all()]})
 
-    def describe_layer(self, request: Request) -> Response:
-        """One layer, and its available revisions."""
-        layer, sources = self._layer(request), self.stores.sources
-        kept = [name for name in sorted(catalog.revisions(sources, layer.id)) if name != layer.revision]
-        return _json({**_facts(layer), "revisions": [layer.revision, *kept]})
-
-    async def thumbnail(self, request: Request) -> Response:
-        """A thumbnail of a layer."""
-        layer = await run_in_threadpool(self._layer, request)
-        data = await self._rendered(thumbnail, layer, self.stores.sources)
-        return respond(request, data, CONTENT_TYPES["png"], {"Cache-Control": LASTING})
-
-    async def kept_tile(self, request: Request) -> Response:
-        """A tile of an earlier revision, rendered and not stored."""
-        layer, revision, rest = (request.path_params[part] for part in ("layer", "revision", "rest"))
-        name = parse_tile_key(f"{layer}/{rest}")
-        check_layer(revision)  # a folder's name must be valid
-        earlier = await run_in_threadpool(catalog.load_revision, self.stores.sources, layer, revision)
-        if earlier is None:
-            return _message(HTTPStatus.NOT_FOUND, f"revision {revision} of layer {layer!r} is not available", FRESH)
-        return _converted(await self._rendered(self.service.unstored, earlier, name))
-
-    def planned(self, request: Request) -> Response:
-        """The numbers of tiles and blocks of a layer, by zoom."""
-        layer = self._layer(request)
-        zooms = count(layer, Selection(tuple(range(layer.minzoom, layer.maxzoom + 1))))
-        totals = [{"z": z, **asdict(each)} for z, each in zooms.items()]
-        return _json({"layer": layer.id, "revision": layer.revision, "zooms": totals})
-
-    def coverage(self, request: Request) -> Response:
-        """The coverage of one zoom, whole or within a box; 413 if it has too many blocks."""
-        layer, parameters = self._layer(request), request.query_params
-        boxes = (Bounds.parse(parameters["bbox"]),) if "bbox" in parameters else ()
-        variant = TileVariant(2 if parameters.get("scale") == "2" else 1, layer.format)
-        selection = Selection((request.path_params["z"],), boxes)
-        try:
-            zoom = ZoomCoverage.of(self.audits.of(layer, selection, variant), *selection.zooms)
-        except BadOption as error:
-            return _message(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, str(error), FRESH)
-        return _json(zoom.to_json())
-
-    async def events(self, request: Request) -> Response:
-        """Changes of layers and jobs, until the client disconnects."""
-        if request.method == "HEAD":  # the body would never end
-            return Response(headers={"Cache-Control": "no-store"}, media_type="text/event-stream")
-        return EventSourceResponse(self._changes(request.query_params.get("layer")))
-
-    async def _changes(self, layer: str | None) -> AsyncIterator[ServerSentEvent]:
-        before: dict[str, str] = {}
-        while True:
-            try:
-                snapshot = await run_in_threadpool(self.feed.snapshot, layer)
-            except TilerError as error:  # the next attempt may succeed
-                log.warning("events not updated", extra={"error": str(error)})
-                snapshot = {}
-            for event, data in snapshot.items():
-                text = json.dumps(data)
-                if text != before.get(event):
-                    before[event] = text
-                    yield ServerSentEvent(text, event=event)
-            await asyncio.sleep(timing.POLL_SECONDS)
-
-    def _layer(self, request: Request) -> Layer:
-        name = request.path_params["layer"]
-        layer = self.service.layers.get(name)
-        if layer is None:
-            raise UnknownLayer(name, catalog.list_layers(self.stores.sources))
-        return layer
-
-    def _all(self) -> list[Layer]:
-        layers = (self.service.layers.get(name) for name in catalog.list_layers(self.stores.sources))
-        return [layer for layer in layers if layer]
-
-    async def _rendered(self, make: Any, *args: Any, **kwargs: Any) -> Any:
-        """The result of `make`, called in a renderer's thread."""
-        return await asyncio.wrap_future(self.renderers.submit(make, *args, **kwargs))
-
-
-def _facts(layer: Layer) -> dict[str, Any]:
-    return {**facts(layer), "attribution": plain_markup(layer.attribution)}
+def _place(tiles: Store) -> str:
+    """The data folder, or the tile bucket, as people write it."""
+    if tiles.root is None:
+        return tiles.url
+    folder = tiles.root.parent if tiles.root.name == "tiles" else tiles.root
+    here = Path.cwd()
+    return f"./{folder.relative_to(here)}" if folder.is_relative_to(here) else str(folder)
 
 
 def _base(request: Request) -> str:
     return str(request.base_url).rstrip("/")
 
 
-def _converted(answer: Answer) -> Response:
-    """Convert a Lambda's response to one of this server."""
-    body = base64.b64decode(answer["body"]) if answer["isBase64Encoded"] else answer["body"]
-    return Response(body, answer["statusCode"], answer["headers"])
-
-
 def _refused(_: Request, error: Exception) -> Response:
     assert isinstance(error, TilerError)
-    return _message(status_of(error), str(error), {**CORS, "Cache-Control": "no-store"})
-
-
-def _message(status: HTTPStatus, message: str, headers: dict[str, str]) -> Response:
-    return JSONResponse({"message": message}, status, headers)
-
-
-def _json(document: dict[str, Any]) -> Response:
-    return JSONResponse(document, headers={"Cache-Control": "no-store"})
+    return message(status_of(error), str(error), {**CORS, "Cache-Control": "no-store"})

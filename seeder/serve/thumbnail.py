@@ -16,38 +16,56 @@ from tiler.layers.catalog import Layer
 from tiler.layers.render import TileVariant, render_tile
 from tiler.storage.store import Store
 
-WIDTH, HEIGHT = 320, 200  # pixels
+WIDTH = 320  # pixels of a thumbnail, unless wanted larger
+WIDEST = 1280
+SHAPE = 5 / 8  # height of the frame by its width
 
 
-def thumbnail(layer: Layer, sources: Store) -> bytes:
-    """The middle of the layer as PNG, 320 x 200 pixels, at the deepest zoom that fits the whole layer.
+def width_of(wanted: str) -> int:
+    """The width that a request wants, within limits; the usual one if it is no number."""
+    return min(WIDEST, max(WIDTH, int(wanted))) if wanted.isdecimal() and len(wanted) < 6 else WIDTH
+
+
+def thumbnail(layer: Layer, sources: Store, width: int = WIDTH) -> bytes:
+    """The layer, cut at its bounds, as PNG of at most `width` x 5/8 `width` pixels.
+
+    It is of the deepest zoom that fits, and only its middle if none does.
 
     Raises:
         SourceReadError: the layer's source could not be read.
     """
     if layer.style.encoding:  # encoded heights are not a picture
         layer = replace(layer, style=Style((KERNELS["hillshade"],), terrain="hillshade"))
-    z, left, top = _view(layer)
+    z, columns, rows = _view(layer, width, round(width * SHAPE))
     side = 2**z
-    canvas = np.zeros((HEIGHT, WIDTH, 4), np.uint8)
-    for y in range(max(0, top // TILE), min(side, -(-(top + HEIGHT) // TILE))):
-        for x in range(left // TILE, -(-(left + WIDTH) // TILE)):
+    canvas = np.zeros((len(rows), len(columns), 4), np.uint8)
+    for y in range(rows.start // TILE, -(-rows.stop // TILE)):
+        for x in range(columns.start // TILE, -(-columns.stop // TILE)):
             pixels = _tile(layer, sources, Tile(x=x % side, y=y, z=z))
             if pixels is not None:
-                _paste(canvas, pixels, y * TILE - top, x * TILE - left)
+                _paste(canvas, pixels, y * TILE - rows.start, x * TILE - columns.start)
     return encode(Picture(canvas[..., :3], canvas[..., 3]), "png") or blank_tile(TILE, "png")
 
 
-def _view(layer: Layer) -> tuple[int, int, int]:
-    """Zoom, first column and first row, in pixels; columns outside the world wrap around."""
+def _view(layer: Layer, width: int, height: int) -> tuple[int, range, range]:
+    """Zoom, columns and rows, in pixels; columns outside the world wrap around."""
     bounds = layer.bounds
     (_, south), (_, north) = (mercantile.xy(0, latitude, truncate=True) for latitude in (bounds.south, bounds.north))
     south, north = max(south, -EXTENT), min(north, EXTENT)
-    fits = min(WIDTH / (TILE * bounds.width / 360), HEIGHT / (TILE * (north - south) / (2 * EXTENT)))
+    across, down = bounds.width / 360 * 2 * EXTENT, north - south  # metres
+    fits = min(width / (across / resolution(0)), height / (down / resolution(0)))
     z = min(max(math.floor(math.log2(fits)), layer.minzoom), layer.maxzoom)
-    across = (mercantile.xy(bounds.center[0], 0)[0] + EXTENT) / resolution(z)
-    down = (EXTENT - (south + north) / 2) / resolution(z)
-    return z, round(across - WIDTH / 2), round(down - HEIGHT / 2)
+    middle = (mercantile.xy(bounds.center[0], 0)[0] + EXTENT, EXTENT - (south + north) / 2)
+    columns, rows = (
+        _pixels(centre / resolution(z), min(most, max(1, math.ceil(extent / resolution(z)))))
+        for centre, extent, most in zip(middle, (across, down), (width, height), strict=True)
+    )
+    return z, columns, range(max(0, rows.start), min(TILE * 2**z, rows.stop))
+
+
+def _pixels(middle: float, count: int) -> range:
+    start = round(middle - count / 2)
+    return range(start, start + count)
 
 
 def _tile(layer: Layer, sources: Store, tile: Tile) -> Pixels | None:

@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from seeder.jobs.bake_ledger import (
-    SQUARE,
     BakeJob,
     claim_build,
+    claim_message,
     failed_parts,
     has_receipts,
     is_recorded,
@@ -24,18 +24,20 @@ from seeder.jobs.bake_ledger import (
     read_receipts,
 )
 from seeder.jobs.bake_messages import BakeMessage
+from seeder.jobs.bake_status import CHANGED
 from seeder.jobs.ledger import Stop, cancelled, load_run, stop
 from seeder.workers.breaker import reason_to_stop
 from tiler import keys, timing
-from tiler.errors import BadSource, QueueError, SourceReadError, StoreError, Superseded, TilerError
+from tiler.errors import BadSource, ChangedSource, QueueError, SourceReadError, StoreError, Superseded, TilerError
 from tiler.ingest.bake import Bake
 from tiler.ingest.bake_plan import BakePlan, OneRaster, narrowed
 from tiler.ingest.baked_parts import BakedPart
 from tiler.ingest.disk_space import scratch
 from tiler.ingest.examine import ExaminedScenes
-from tiler.ingest.planned_parts import parents_of, stored_part, window_of
+from tiler.ingest.planned_parts import stored_part, window_of
 from tiler.ingest.staging import Staging
 from tiler.layers.pyramid import Part, Place
+from tiler.layers.tiers import ALONG, parents_of
 from tiler.raster.datasets import forget, versions
 from tiler.scenes.remote import is_remote
 from tiler.storage.store import Store, Stores
@@ -141,9 +143,11 @@ class BakeWorker:
             why = self._stale(planned)
             if why:
                 return PartResult("dropped", why)
-            return self._recorded(planned, message, place, again=again or last)
+            return self._recorded(planned, message, place, again=again, last=last)
         except Superseded as error:
             return PartResult("dropped", str(error))
+        except ChangedSource as error:
+            return self._fail(planned, place, str(BadSource(error.source, CHANGED)))
         except OutOfTime:
             return self._fail(planned, place, OUT_OF_TIME)
         except (Interrupted, QueueError):
@@ -153,25 +157,33 @@ class BakeWorker:
                 return self._fail(planned, place, str(error) or "it ran out of memory")
             raise
 
-    def _recorded(self, planned: PlannedBake, message: BakeMessage, place: Place, *, again: bool) -> PartResult:
+    def _recorded(
+        self, planned: PlannedBake, message: BakeMessage, place: Place, *, again: bool, last: bool
+    ) -> PartResult:
         """Bake a part that has no receipt, put one, and go on."""
         if read_receipt(self.sources, planned.job.id, place) is not None:
-            self.go_on(planned, place)
+            self.go_on(planned, place, again=again)
             return PartResult("known")
         if planned.build != build():
             self.send([message], OTHER_BUILD_SECONDS)
             return PartResult("left", f"workers with {planned.build} bake this job, and this one has {build()}")
         start = time.monotonic()
-        baked = self._read(planned, place, again=again)
+        baked = self._read(planned, place, again=again or last)
         seconds = round(time.monotonic() - start, 3)
         put_receipt(self.sources, planned.job.id, place, {**baked.to_json(), "seconds": seconds})
-        self.go_on(planned, place)
+        self.go_on(planned, place, again=again)
         fate: Fate = "empty" if baked.part is None else "reused" if baked.reused else "baked"
         return PartResult(fate, "", seconds)
 
-    def go_on(self, planned: PlannedBake, place: Place) -> None:
-        """Send what the receipt of a part makes possible: the parts above that read it, or the publication."""
-        self.send(list(following(self.sources, planned.job.id, planned.plan, place)), 0)
+    def go_on(self, planned: PlannedBake, place: Place, *, again: bool) -> None:
+        """Send what the receipt of a part makes possible: the parts above that read it, or the publication.
+
+        Of workers that bake the last children at once, the first to claim the message sends it. It may die in between:
+        then its own message comes `again`, and is followed by all others, claimed or not.
+        """
+        job = planned.job.id
+        ready = following(self.sources, job, planned.plan, place)
+        self.send([each for each in ready if claim_message(self.sources, job, each.name) or again], 0)
 
     def _stale(self, planned: PlannedBake) -> str:
         """The reason to drop a message, or nothing."""
@@ -299,7 +311,7 @@ def remaining(job: str, plan: BakePlan, done: Collection[Place]) -> Iterator[Bak
     """The messages that go on with a job: parts without a receipt whose children have one, or the publication."""
     nothing = True
     for tier in plan.tiers:
-        for place in sorted(tier, key=lambda each: (each.row // SQUARE, each.column // SQUARE, each)):
+        for place in sorted(tier, key=lambda each: (each.row // ALONG, each.column // ALONG, each)):
             if place not in done:
                 nothing = False
                 if all(child in done for child in plan.children(place)):

@@ -19,10 +19,12 @@ from tenacity.nap import sleep_using_event
 from tenacity.stop import stop_when_event_set
 
 from seeder.aws.delivery import Delivery
-from seeder.workers.lambda_handler import Redeliver, bury, handle_record, log
+from seeder.workers.lambda_handler import bury, handle_record, log
 from seeder.workers.process_block import Worker
+from seeder.workers.settle import release as released
+from seeder.workers.settle import settle
 from seeder.workers.sqs import SqsQueue
-from seeder.workers.turns import is_spent, turns
+from seeder.workers.turns import turns
 from tiler.errors import QueueError, TilerError
 from tiler.processes import end_with_parent, interrupts_ignored, signals
 from tiler.settings import Settings
@@ -122,7 +124,7 @@ def _process(queue: SqsQueue, task: Task, visibility: int, deliveries: list[Deli
 
         def release(rest: Sequence[Delivery]) -> None:
             hidden[:] = [delivery for delivery in hidden if delivery not in rest]
-            _release(queue, rest)
+            released(queue, rest)
 
         for delivery in turns(deliveries, lambda _: not stop.is_set(), release, partial(bury, lambda: queue)):
             result = task(delivery.body, delivery.tries)
@@ -138,31 +140,6 @@ def _errors_logged() -> Iterator[None]:
     except TilerError as error:
         log.error("stopped", error=str(error))
         raise SystemExit(1) from error
-
-
-def settle(queue: SqsQueue, delivery: Delivery, result: object) -> None:
-    """Delete a message, set when it returns, or move it to the dead-letter queue after its last try.
-
-    If the queue does not answer, the message returns after its visibility timeout.
-    """
-    try:
-        if not isinstance(result, Redeliver):
-            queue.delete(delivery)
-        elif not result.tried:
-            _release(queue, [delivery])
-        elif not (is_spent(delivery) and bury(lambda: queue, delivery)):
-            queue.hide(delivery.handle, result.seconds)
-    except TilerError as error:
-        log.warning("message not settled", error=str(error))
-
-
-def _release(queue: SqsQueue, deliveries: Sequence[Delivery]) -> None:
-    """Release messages; the ones refused by SQS return at once, and count as tried."""
-    try:
-        for delivery in queue.release(deliveries) if deliveries else ():
-            queue.hide(delivery.handle, 0)
-    except TilerError as error:
-        log.warning("not released", error=str(error))
 
 
 def _received(queue: SqsQueue, stop: threading.Event, most: int, seconds: int) -> list[Delivery]:

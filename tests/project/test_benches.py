@@ -68,7 +68,10 @@ RUNS = (
     Run("startup.py", 5),
     Run("verify.py", 6),
 )
-BEGUN = {"answers.py", "peers/with_gdal.py", "peers/with_rio_tiler.py"}  # by others of them, with arguments of theirs
+BEGUN = {
+    "answers.py",
+    *(f"peers/with_{name}.py" for name in ("gdal", "mapproxy", "qgis", "rio_tiler")),
+}  # by others of them, with arguments of theirs
 SOURCES = {path.relative_to(BENCH).as_posix(): path.read_text() for path in BENCH.rglob("*.py")}
 SOURCES = {name: text for name, text in SOURCES.items() if not any(part.startswith(".") for part in name.split("/"))}
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 import seeder
-from seeder.api import checks
+from seeder.operations import checks
 from seeder.workers import fanout
 from seeder.workers.sqs import SqsQueue
 from tests.support.aws import MakeStack

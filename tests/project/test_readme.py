@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from seeder.api import checks
+from seeder.operations import checks
 from tests.support.effort import LONG
 from tests.support.paths import ROOT
 from tests.support.rasters import Recipe, scene, write_raster
@@ -47,13 +47,14 @@ def block(section: str, language: str) -> str:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A clone as the README's reader has it: `.venv`, two rasters, a polygon."""
+    """A clone as the README's reader has it: `.venv`, rasters, a polygon, a file of layers."""
     (tmp_path / ".venv").symlink_to(sys.prefix)
     for name, seed in (("ortho", 7), ("ortho-may", 8)):
         write_raster(tmp_path / f"{name}.tif", Recipe(values=scene(400, 600, seed=seed), bounds=PLACE))
     heights = 10 * scene(300, 300, bands=1).astype(np.float32)
     write_raster(tmp_path / "dem.tif", Recipe(values=heights, bounds=(6.0, 46.0, 6.3, 46.3)))
     (tmp_path / "field.geojson").write_text(json.dumps({"type": "Polygon", "coordinates": [FIELD]}))
+    (tmp_path / "layers.toml").write_text('[layers.relief]\nsource = "dem.tif"\nstyle = "hillshade"\nseed = "5-8"\n')
     write_flights(tmp_path)
     return tmp_path
 

@@ -19,10 +19,10 @@ import pytest
 from mercantile import Tile
 
 import seeder
-from seeder.api.checks import ARGUMENTS, as_arguments
-from seeder.api.ingesting import Ingesting
-from seeder.api.selecting import _PARSERS, Selecting
 from seeder.archive.export import Target
+from seeder.operations.checks import ARGUMENTS, as_arguments
+from seeder.operations.ingest_arguments import Ingesting
+from seeder.operations.selector_arguments import _PARSERS, Selecting
 from seeder.workers import fanout
 from tests.support.archives import KINDS, NAMES, read
 from tests.support.aws import MakeStack, upload

@@ -7,6 +7,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import count
 from random import Random
+from threading import Lock, Thread
+from time import sleep
 from typing import Any
 from unittest.mock import patch
 
@@ -19,6 +21,7 @@ from seeder.workers.bake_part import BakeWorker
 from seeder.workers.lambda_handler import Redeliver
 from seeder.workers.turns import MAX_TRIES
 from tiler.ingest.bake_plan import BakePlan
+from tiler.raster import datasets
 from tiler.settings import Settings
 from tiler.storage.store import Store, Stores
 
@@ -32,21 +35,31 @@ class Killed(BaseException):
 @contextmanager
 def killed(*at: int) -> Iterator[None]:
     """Kill the worker at some writes to stores, counted from 0: before number n at 2 n, after it at 2 n + 1."""
+
+    def kill(number: int) -> None:
+        if number in at:
+            raise Killed
+
+    with at_writes(kill):
+        yield
+
+
+@contextmanager
+def at_writes(happens: Callable[[int], object]) -> Iterator[None]:
+    """Call `happens` around writes to stores, counted from 0: before number n with 2 n, after it with 2 n + 1."""
     numbers = count()
 
-    def deadly(write: Callable[..., Any]) -> Callable[..., Any]:
-        def deadly_write(*args: Any, **kwargs: Any) -> Any:
+    def disturbed(write: Callable[..., Any]) -> Callable[..., Any]:
+        def disturbed_write(*args: Any, **kwargs: Any) -> Any:
             number = 2 * next(numbers)
-            if number in at:
-                raise Killed
+            happens(number)
             answer = write(*args, **kwargs)
-            if number + 1 in at:
-                raise Killed
+            happens(number + 1)
             return answer
 
-        return deadly_write
+        return disturbed_write
 
-    with patch.multiple(Store, **{name: deadly(getattr(Store, name)) for name in WRITES}):
+    with patch.multiple(Store, **{name: disturbed(getattr(Store, name)) for name in WRITES}):
         yield
 
 
@@ -79,18 +92,57 @@ class BakeQueue:
             meanwhile(number)
             if not self.waiting:
                 return
-            body, tries = self.waiting.pop(self.random.randrange(len(self.waiting)))
-            try:
-                result = handle(BakeWorker(stores, self.send, 1), settings, body, tries + 1)
-            except Killed:
-                self.waiting.append((body, tries))
-                continue
-            if not isinstance(result, Redeliver):
-                self.fates.append(result.fate)
-            elif tries + 1 < MAX_TRIES or not result.tried:
-                self.waiting.append((body, tries + result.tried))
-            else:
-                self.dead.append(body)
+            self._deliver(BakeWorker(stores, self.send, 1), settings, *self._take())
+
+    def work_at_once(self, stores: Stores, settings: Settings, workers: int) -> None:
+        """Work off all messages by workers in parallel threads; a killed worker is replaced."""
+        lock, busy, faults = Lock(), list[int](), list[BaseException]()
+
+        def loop(number: int) -> None:
+            worker = BakeWorker(stores, self.send, 1)
+            while not faults:
+                with lock:
+                    if not self.waiting and not busy:
+                        return
+                    taken = self._take() if self.waiting else None
+                    busy.extend([number] if taken else [])
+                if taken is None:
+                    sleep(0.002)
+                    continue
+                try:
+                    if not self._deliver(worker, settings, *taken):
+                        worker = BakeWorker(stores, self.send, 1)
+                except BaseException as fault:  # noqa: BLE001 - raised below, in the test
+                    faults.append(fault)
+                with lock:
+                    busy.remove(number)
+            datasets.forget()  # GDAL must close a raster in the thread that opened it
+
+        threads = [Thread(target=loop, args=(number,)) for number in range(workers)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        for fault in faults:
+            raise fault
+
+    def _take(self) -> tuple[str, int]:
+        return self.waiting.pop(self.random.randrange(len(self.waiting)))
+
+    def _deliver(self, worker: BakeWorker, settings: Settings, body: str, tries: int) -> bool:
+        """Deliver a message; return whether the worker lives."""
+        try:
+            result = handle(worker, settings, body, tries + 1)
+        except Killed:
+            self.waiting.append((body, tries + 1))
+            return False
+        if not isinstance(result, Redeliver):
+            self.fates.append(result.fate)
+        elif tries + 1 < MAX_TRIES or not result.tried:
+            self.waiting.append((body, tries + result.tried))
+        else:
+            self.dead.append(body)
+        return True
 
 
 def recorded(plan: BakePlan, stores: Stores, queue: BakeQueue) -> BakeJob:

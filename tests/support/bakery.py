@@ -6,10 +6,10 @@ import os
 from dataclasses import dataclass
 
 from seeder.bakes.handle import handle
-from seeder.workers import daemon
 from seeder.workers.bake_part import BakeWorker
 from seeder.workers.lambda_handler import handle_record
 from seeder.workers.process_block import Worker
+from seeder.workers.settle import settle
 from seeder.workers.sqs import SqsQueue
 from tiler.raster import datasets
 from tiler.settings import Settings
@@ -47,11 +47,11 @@ class Bakery:
                 worker = BakeWorker(self.stores, self.bakes.send, 1)
                 result = handle(worker, self.settings, delivery.body, tries or delivery.tries)
                 datasets.forget()
-                daemon.settle(self.bakes, delivery, result)
+                settle(self.bakes, delivery, result)
                 number, idle = number + 1, False
             for delivery in self.tiles.receive(10, wait=0):
                 station = Worker.open(self.settings, self.tiles.send)
-                daemon.settle(self.tiles, delivery, handle_record(station, delivery.body, delivery.tries))
+                settle(self.tiles, delivery, handle_record(station, delivery.body, delivery.tries))
                 idle = False
         datasets.forget()
         return number

@@ -11,8 +11,9 @@ from seeder.operations.report import Report
 from seeder.operations.run import RunOptions, run_plan
 from seeder.operations.update import UpdateContext, UpdateOptions
 from seeder.select.selection import Selection
-from tiler.layers.catalog import Layer, load_layer, named
+from tiler.layers.catalog import Layer, load_layer
 from tiler.layers.render import TileVariant
+from tiler.layers.tilejson import named
 from tiler.settings import Settings
 from tiler.storage.store import Stores
 

@@ -12,9 +12,9 @@ from uuid import uuid4
 import boto3
 
 from seeder.jobs.messages import Message
-from seeder.workers import daemon
 from seeder.workers.lambda_handler import handle_record
 from seeder.workers.process_block import Worker
+from seeder.workers.settle import settle
 from seeder.workers.sqs import SqsQueue
 from tiler.raster import datasets
 from tiler.settings import Settings
@@ -62,7 +62,7 @@ def working(queue: SqsQueue, settings: Settings) -> Iterator[None]:
     def work() -> None:
         while not stop.wait(0.02):
             for delivery in queue.receive(10, wait=0):
-                daemon.settle(queue, delivery, handle_record(station, delivery.body, delivery.tries))
+                settle(queue, delivery, handle_record(station, delivery.body, delivery.tries))
         datasets.forget()
 
     datasets.forget()

@@ -22,7 +22,8 @@ from seeder.workers.process_block import Worker
 from tests.support.rasters import Recipe, write_raster
 from tiler.image.encode import blank_tile
 from tiler.keys import parse_tile_key
-from tiler.layers.catalog import load_layer, named
+from tiler.layers.catalog import load_layer
+from tiler.layers.tilejson import named
 from tiler.settings import Settings
 from tiler.storage.concurrent import overlap
 from tiler.storage.store import Store, Stores

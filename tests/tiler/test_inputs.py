@@ -30,9 +30,10 @@ from tests.support.imports import MODULES
 from tiler import inputs
 from tiler.errors import BadOption, CatalogError, MessageError
 from tiler.inputs import lines, whole
-from tiler.layers.catalog import named, undone
+from tiler.layers.catalog import undone
 from tiler.layers.footprint import Footprint
 from tiler.layers.history import UNKNOWN
+from tiler.layers.tilejson import named
 from tiler.settings import Settings
 from tiler.storage.store import Stores
 

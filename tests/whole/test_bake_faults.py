@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seeder.operations.bake import failures
+from seeder.operations.bake_failures import failures
 from seeder.workers import bake_part
 from tests.support.bake_laws import NOWHERE, PLACES, SEEDS, STEPS, Expected, at, end_of, few, published, stores
 from tests.support.bake_queue import BakeQueue, recorded, resumed
@@ -38,7 +38,7 @@ def test_a_scene_that_changes_fails_its_part_by_name(seed: int, step: int) -> No
         if end_of(job, there) == "done":  # the part was baked before
             return
         assert not published(there)
-        assert any("1.tif" in error and "changed" in error for error in failures(job.id, there.sources))
+        assert any("1.tif" in error and "changed" in error for error in failures(job.id, there.sources, NOWHERE))
         resumed(job, there, queue)
         queue.work(there, NOWHERE)
         assert not published(there)
@@ -54,12 +54,12 @@ def test_an_unreadable_scene_fails_by_name_and_resume_finishes_once_it_is_back(s
         scene.rename(Path(folder, "away"))
         queue.work(there, NOWHERE)
         assert not published(there)
-        (error,) = failures(job.id, there.sources)
+        (error,) = failures(job.id, there.sources, NOWHERE)
         assert "1.tif" in error
         Path(folder, "away").rename(scene)
         resumed(job, there, queue)
         queue.work(there, NOWHERE)
-        assert not failures(job.id, there.sources)
+        assert not failures(job.id, there.sources, NOWHERE)
         assert end_of(job, there) == "done"
         expected.check(there)
 
@@ -74,6 +74,6 @@ def test_workers_of_another_build_leave_parts_to_others(first: Expected, seed: i
         with patch.object(bake_part, "build", lambda: builds[min(next(numbers) // 2, len(builds) - 1)]):
             queue.work(there, NOWHERE, most=len(builds) * 2)
         queue.work(there, NOWHERE)
-        assert not failures(job.id, there.sources)
+        assert not failures(job.id, there.sources, NOWHERE)
         assert end_of(job, there) == "done"
         first.check(there)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import lru_cache
 from itertools import pairwise
 from typing import Any
@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from tiler.choices import TERRAINS, Terrain
 from tiler.errors import BadOption
+from tiler.image.light import DEFAULT, Light
 
 ROWS = 64  # rows of a block to style at once: twice as fast while they fit into the processor's cache
 
@@ -30,6 +31,12 @@ ENCODINGS: dict[Terrain, tuple[float, int]] = {  # the height encoded as 0, and 
     "terrain-rgb": (-10000.0, 10),  # Mapbox: h = -10000 + (R * 65536 + G * 256 + B) * 0.1
     "terrarium": (-32768.0, 256),  # Tilezen: h = R * 256 + G + B / 256 - 32768
 }
+REACH: dict[Terrain, int] = {
+    "hillshade": 1,
+    "slope": 1,
+    "relief": 1,
+    "contours": 3,
+}  # pixels on each side that it reads
 PLAIN: Meaning = (1.0, 0.0)
 HIGHEST = (1 << 24) - 1  # largest number in three bytes
 CELLS, TURNS = 1 << 14, 8  # of a ramp: the cells of its lookup, and the most edges to compare within one
@@ -65,7 +72,9 @@ class Style:
     `palette` holds RGBA for the values 0, 1, 2, ...; other values are transparent. `colours` holds 256 RGBA for one
     rescaled band. `stops` are values of one band with colours, ascending, linear between two, constant beyond the first
     and the last; of two stops at one value, the first applies below and at it. `terrain` converts heights in metres
-    before all of these: to a kernel's values, or to colours that encode them. `meant` is (scale, offset) per band:
+    before all of these: to a kernel's values, or to colours that encode them; relief has the colours of its heights,
+    contours have one. `light` is that of shaded relief. `intervals` are the metres between contours at the zooms
+    0, 1, 2, ...; the last one also applies above. `meant` is (scale, offset) per band:
     everything else applies to stored values times scale plus offset. It is empty if values are stored unscaled.
 
     Raises:
@@ -78,6 +87,8 @@ class Style:
     stops: tuple[Stop, ...] = ()
     terrain: Terrain = ""
     meant: tuple[Meaning, ...] = ()
+    light: Light = DEFAULT
+    intervals: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
         for low, high in self.rescale:
@@ -101,11 +112,32 @@ class Style:
         Raises:
             KeyError, TypeError, ValueError: a field is missing or invalid.
         """
-        fields = {"colours": [], "stops": [], "terrain": "", "meant": [], **fields}
+        fields = {"colours": [], "stops": [], "terrain": "", "meant": [], "light": {}, "intervals": [], **fields}
         lists = {name: tuple(map(tuple, fields[name])) for name in ("rescale", "palette", "colours", "stops", "meant")}
         if fields["terrain"] not in ("", *TERRAINS):
             raise ValueError(f"unknown style {fields['terrain']}")
-        return cls(**lists, terrain=fields["terrain"])
+        if fields["terrain"] == "contours" and not fields["intervals"]:
+            raise ValueError("contours without intervals")
+        light, intervals = Light(**fields["light"]), tuple(map(float, fields["intervals"]))
+        return cls(**lists, terrain=fields["terrain"], light=light, intervals=intervals)
+
+    def to_json(self) -> dict[str, Any]:
+        """The JSON form. Earlier versions do not know `light` and `intervals`, so they are absent unless needed."""
+        fields = asdict(self)
+        if self.light == DEFAULT:
+            del fields["light"]
+        if not self.intervals:
+            del fields["intervals"]
+        return fields
+
+    @property
+    def reach(self) -> int:
+        """The pixels on each side of a pixel that its colour depends on."""
+        return REACH.get(self.terrain, 0)
+
+    def interval(self, z: int) -> float:
+        """The metres between contours at zoom `z`."""
+        return self.intervals[min(z, len(self.intervals) - 1)]
 
     @property
     def encoding(self) -> tuple[float, int] | None:

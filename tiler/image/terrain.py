@@ -1,17 +1,22 @@
 """Terrain kernels: hillshade and slope from heights, by Horn's formula as in gdaldem.
 
 B. K. P. Horn, Hill shading and the reflectance map, Proceedings of the IEEE 69 (1981).
+R. K. Mark, A multidirectional, oblique-weighted, shaded-relief image of the Island of Hawaii, USGS Open-File Report
+92-422 (1992).
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
 
 from tiler.choices import Terrain
 from tiler.grid import EXTENT, RADIUS, Window
+from tiler.image.light import DEFAULT, Light
 from tiler.image.style import Area, Pixels, Values
 
 PIXELS = 1 << 15  # pixels to compute at once: twice as fast while they fit into the processor's cache
@@ -26,18 +31,20 @@ ARCTANGENT = tuple(
     )
 )
 
+
 Floats = npt.NDArray[np.float32]
+Shape = Callable[[Floats, Floats, Floats], None]  # rises to west and north per metre, which it may change; the result
 
 
-def derived(terrain: Terrain, area: Area, window: Window) -> Area:
-    """Shade (1 to 255) or slope (degrees) of one band of heights in metres, as float32, and the mask.
+def derived(terrain: Terrain, area: Area, window: Window, light: Light = DEFAULT) -> Area:
+    """Slope (degrees), or else shade (1 to 255), of one band of heights in metres, as float32, and the mask.
 
     `area` covers `window` and one pixel more on each side. A transparent neighbour counts as high as the pixel itself.
     Ground metres are Mercator metres times the cosine of the latitude, row by row.
     """
     values, mask = area
     out = np.empty((window.height, window.width), np.float32)
-    shape = _shade if terrain == "hillshade" else _slope
+    shape = _slope if terrain == "slope" else _shape_of(light)
     scales = (1 / (8 * ground(window))).astype(np.float32)[:, np.newaxis]
     step = max(1, PIXELS // window.width)
     for top in range(0, window.height, step):
@@ -87,6 +94,15 @@ def _rises_with_gaps(z: Floats, missing: npt.NDArray[np.bool_]) -> tuple[Floats,
     return falling + rising + 2 * (at(1, 0) - at(1, 2)), falling - rising + 2 * (at(0, 1) - at(2, 1))
 
 
+def _shape_of(light: Light) -> Shape:
+    """The function that shades as a light does."""
+    if light == DEFAULT:
+        return _shade
+    if light.shading == "multidirectional":
+        return partial(_shade_from_four_sides, light)
+    return partial(_shade_combined if light.shading == "combined" else _shade_from, light)
+
+
 def _shade(west: Floats, north: Floats, out: Floats) -> None:
     """Hillshade with light from the north-west, 45 degrees high; rises are per metre."""
     steepness = west * west
@@ -101,18 +117,109 @@ def _shade(west: Floats, north: Floats, out: Floats) -> None:
     np.add(west, 1, out=out)
 
 
+def _shade_from(light: Light, west: Floats, north: Floats, out: Floats) -> None:
+    """Hillshade with light from anywhere: 1, and 254 times the cosine of its angle to the ground's normal."""
+    cosine, _ = _cosine(light, west, north)
+    np.maximum(cosine, 0, out=cosine)
+    cosine *= 254
+    np.add(cosine, 1, out=out)
+
+
+def _cosine(light: Light, west: Floats, north: Floats) -> tuple[Floats, Floats]:
+    """The cosine of the light's angle to the ground's normal; the square of the ground's slope.
+
+    The normal is (west, -north, 1) to east, north and above, divided by its length.
+    """
+    _exaggerate(light, west, north)
+    azimuth, altitude = math.radians(light.azimuth), math.radians(light.altitude)
+    steepness = _squares(west, north)
+    cosine = west * np.float32(math.sin(azimuth) * math.cos(altitude))
+    cosine -= north * np.float32(math.cos(azimuth) * math.cos(altitude))
+    cosine += np.float32(math.sin(altitude))
+    cosine /= np.sqrt(steepness + 1)
+    return cosine, steepness
+
+
+def _shade_combined(light: Light, west: Floats, north: Floats, out: Floats) -> None:
+    """Hillshade combined with slope: 1, and 254 times 1 less the angle to the light times the slope, in right angles.
+
+    It is gdaldem's `-combined`, level ground is white.
+    """
+    cosine, steepness = _cosine(light, west, north)
+    np.clip(cosine, -1, 1, out=cosine)
+    slope, angle = np.empty_like(out), np.empty_like(out)
+    _degrees(np.sqrt(steepness), 1, slope)
+    _degrees(np.sqrt(1 - cosine), np.sqrt(1 + cosine), angle)  # half of the angle, by its tangent
+    slope *= angle
+    slope *= np.float32(-2 / 90**2)
+    slope += 1
+    np.maximum(slope, 0, out=slope)
+    slope *= 254
+    np.add(slope, 1, out=out)
+
+
+def _shade_from_four_sides(light: Light, west: Floats, north: Floats, out: Floats) -> None:
+    """The mean of hillshades lit from 225, 270, 315 and 360 degrees, weighted as gdaldem does.
+
+    R. K. Mark weights each by the square of the sine of the angle between aspect and azimuth. gdaldem measures that
+    aspect from the east and counterclockwise, the azimuth from north and clockwise; so does this.
+    """
+    _exaggerate(light, west, north)
+    high = np.float32(math.sin(math.radians(light.altitude)))
+    low = np.float32(math.cos(math.radians(light.altitude)))
+    slanting = np.float32(math.cos(math.radians(light.altitude)) * ALONG)
+    steepness = _squares(west, north)
+    product = west * north
+    half = steepness * np.float32(0.5)
+    lit = (
+        (half - product, slanting * (north - west)),
+        (west * west, -low * west),
+        (half + product, -slanting * (west + north)),
+        (north * north, -low * north),
+    )
+    total = np.zeros_like(out)
+    for weight, rise in lit:
+        np.add(rise, high, out=rise)
+        np.maximum(rise, 0, out=rise)
+        total += np.multiply(rise, weight, out=rise)
+    level = steepness == 0
+    steepness[level] = 1
+    total /= steepness * np.sqrt(steepness + 1)
+    total *= 127
+    total[level] = 254 * high
+    np.add(total, 1, out=out)
+
+
+def _exaggerate(light: Light, west: Floats, north: Floats) -> None:
+    """Multiply rises by the factor of heights."""
+    west *= np.float32(light.z_factor)
+    north *= np.float32(light.z_factor)
+
+
+def _squares(west: Floats, north: Floats) -> Floats:
+    """The square of the slope."""
+    sums: Floats = west * west
+    sums += north * north
+    return sums
+
+
 def _slope(west: Floats, north: Floats, out: Floats) -> None:
     """The angle of steepest descent, in degrees; rises are per metre."""
     west *= west
     north *= north
     west += north
     np.sqrt(west, out=west)
-    steep = west > 1
-    np.divide(np.minimum(west, 1), np.maximum(west, 1), out=west)  # the tangent of the angle, or of its complement
-    np.multiply(west, west, out=north)
+    _degrees(west, 1, out)
+
+
+def _degrees(rise: Floats, run: Floats | int, out: Floats) -> None:
+    """The angle with the tangent `rise / run`, in degrees, 0 to 90; not both are 0."""
+    steep = rise > run
+    tangent = np.minimum(rise, run) / np.maximum(rise, run)  # of the angle, or of its complement
+    square = tangent * tangent
     out[:] = ARCTANGENT[-1]
     for factor in reversed(ARCTANGENT[:-1]):
-        out *= north
+        out *= square
         out += factor
-    out *= west
+    out *= tangent
     np.subtract(90, out, out=out, where=steep)

@@ -9,7 +9,7 @@ from typing import Any
 
 from rasterio.errors import CRSError
 
-from tiler.errors import BadOption, BadSource, CatalogError
+from tiler.errors import BadOption, CatalogError, ChangedSource
 from tiler.grid import Bounds, Window, grown
 from tiler.image.style import Style
 from tiler.ingest.baker import HALO
@@ -17,13 +17,14 @@ from tiler.ingest.chunks import BakeTask, chunks_of
 from tiler.ingest.drafts import draft_of
 from tiler.ingest.examine import Examined, ExaminedScenes
 from tiler.ingest.mosaic import SLACK, gaps_in, source_of
-from tiler.ingest.planned_parts import base_ranges, children_of, parent_of, planned_of, regions_of
+from tiler.ingest.planned_parts import base_ranges, planned_of, regions_of
 from tiler.ingest.survey import Survey
-from tiler.ingest.watch import CHANGED, Watch
+from tiler.ingest.watch import Watch
 from tiler.inputs import read_json
 from tiler.layers import catalog
 from tiler.layers.catalog import Layer
 from tiler.layers.pyramid import SERVED, Part, Place
+from tiler.layers.tiers import parent_of, planned_children
 from tiler.raster.datasets import OpenOptions
 from tiler.raster.options import Options
 from tiler.raster.reading import Reading
@@ -60,9 +61,9 @@ class OneRaster:
         try:
             now = fingerprint(Listed(path, path), self.options, before=self.mark)
         except OSError as error:
-            raise BadSource(path, CHANGED) from error
+            raise ChangedSource(path) from error
         if now != self.mark:
-            raise BadSource(path, CHANGED)
+            raise ChangedSource(path)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +100,7 @@ class BakePlan:
         try:
             mark = fingerprint(Listed(path, path), options)
         except OSError as error:
-            raise BadSource(path, CHANGED) from error
+            raise ChangedSource(path) from error
         raster.check(options)
         return replace(plan, content=raster.hashes.content, mark=mark)
 
@@ -125,10 +126,7 @@ class BakePlan:
 
     def children(self, place: Place) -> list[Place]:
         """The planned parts of the tier below that a part reads; none for the base."""
-        if place.tier == 0:
-            return []
-        below = self.tiers[place.tier - 1]
-        return [each for each in children_of(place, self.zoom_of(place.tier - 1)) if each in below]
+        return planned_children(self.tiers, place, self.survey.base)
 
     @property
     def parts(self) -> int:
@@ -146,7 +144,7 @@ class BakePlan:
                 "path": survey.path,
                 "bounds": list(survey.bounds),
                 "reading": asdict(survey.reading),
-                "style": asdict(survey.style),
+                "style": survey.style.to_json(),
             },
             "tiers": [sorted((place.column, place.row) for place in tier) for tier in self.tiers],
             "content": self.content,

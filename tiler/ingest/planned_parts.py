@@ -12,14 +12,18 @@ from typing import NamedTuple, Protocol
 from tiler import keys
 from tiler.grid import TILE, Window, tile_ranges
 from tiler.ingest.chunks import CHUNK, BakeTask, chunks_of
+from tiler.ingest.filled import filled_of
 from tiler.ingest.mosaic import Source, gaps_in, source_of
 from tiler.ingest.survey import RECIPE, Survey
 from tiler.layers.pyramid import SERVED, SIDE, Part, Place, across
+from tiler.layers.tiers import children_of, parent_of
 from tiler.raster.datasets import versions
 from tiler.raster.sparse import Regions, Share
 from tiler.storage.store import Entry, Store
 
 NEAR = 16  # one over the largest share of the world's width to check at once, because projections bend
+
+PART_CHUNKS = (SIDE // CHUNK) ** 2  # of a full part
 
 Range = tuple[int, int, int, int]  # first and last column and row of tiles, half-open
 
@@ -46,33 +50,57 @@ class Raster(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class BakeWork:
-    """The work of a bake: parts of the base and their chunks; overview parts above them and their chunks.
+class TierWork:
+    """The parts of a tier to bake, their chunks, and those of the part with the most.
 
-    `longest` has the most chunks of a part, by tier.
+    `filled` is the number of whole chunks that their pixels would fill, at most; `fullest` that of the fullest part.
     """
 
-    parts: int = 0
-    chunks: int = 0
-    overviews: int = 0
-    overview_chunks: int = 0
-    longest: tuple[int, ...] = ()
+    parts: int
+    chunks: int
+    longest: int
+    filled: float
+    fullest: float
+
+
+@dataclass(frozen=True, slots=True)
+class BakeWork:
+    """The work of a bake by tier: parts of the base, then the overview parts above them."""
+
+    tiers: tuple[TierWork, ...] = ()
+
+    @property
+    def parts(self) -> int:
+        """Parts of the base."""
+        return sum(tier.parts for tier in self.tiers[:1])
+
+    @property
+    def overviews(self) -> int:
+        """Overview parts."""
+        return sum(tier.parts for tier in self.tiers[1:])
+
+    @property
+    def chunks(self) -> int:
+        """The chunks of all parts."""
+        return sum(tier.chunks for tier in self.tiers)
 
 
 @dataclass(frozen=True, slots=True)
 class PlannedParts:
     """The parts of a layer's base: the input of each, the places of those to bake, and the chunks of each.
 
-    Places where a raster may turn out to have no pixels count too.
+    `filled` is the number of whole chunks that the pixels of each would fill, at most. Places where a raster may turn
+    out to have no pixels count too.
     """
 
     inputs: Mapping[Place, str]
     missing: frozenset[Place]
     chunks: Mapping[Place, tuple[BakeTask, ...]]
+    filled: Mapping[Place, float]
 
     def work(self, base: int, places: Collection[Place]) -> BakeWork:
         """The work of baking some of the parts, cut at zoom `base`, and all overview parts that read them."""
-        return work_of(base, {place: len(chunks) for place, chunks in self.chunks.items()}, places)
+        return work_of(base, {place: len(chunks) for place, chunks in self.chunks.items()}, self.filled, places)
 
 
 def planned_parts(layer: str, sources: Store, raster: Raster) -> PlannedParts:
@@ -91,32 +119,33 @@ def planned_parts(layer: str, sources: Store, raster: Raster) -> PlannedParts:
     )
     chunks = {place: written for place, written in planned if written}
     inputs = {place: input_of(raster, place, survey.base, {}) for place in chunks}
-    return PlannedParts(inputs, frozenset(place for place, wanted in inputs.items() if wanted not in known), chunks)
+    missing = frozenset(place for place, wanted in inputs.items() if wanted not in known)
+    return PlannedParts(
+        inputs, missing, chunks, filled_of(survey, {place: len(each) for place, each in chunks.items()})
+    )
 
 
-def work_of(base: int, chunks: Mapping[Place, int], places: Collection[Place]) -> BakeWork:
+def work_of(
+    base: int, chunks: Mapping[Place, int], filled: Mapping[Place, float], places: Collection[Place]
+) -> BakeWork:
     """The work of baking some `places` of a base of these `chunks`, and all overview parts that read them.
 
-    An overview part has a chunk for each part below it.
+    An overview part has a chunk for each part below it, `filled` by its share of that part's square.
     """
-    baked, below, zoom = set(places), set(chunks), base
-    overviews = overview_chunks = 0
-    longest = [max((chunks[place] for place in places), default=0)]
-    while zoom >= SERVED:
-        above = dict[Place, int]()
-        for place in below:
-            above[_parent(place)] = above.get(_parent(place), 0) + 1
-        baked = {_parent(each) for place in baked for each in _around(place, zoom)} & above.keys()
-        overviews += len(baked)
-        overview_chunks += sum(above[place] for place in baked)
-        longest.append(max((above[place] for place in baked), default=0))
-        below, zoom = set(above), zoom - SERVED
-    return BakeWork(len(places), sum(chunks[place] for place in places), overviews, overview_chunks, tuple(longest))
-
-
-def _parent(place: Place) -> Place:
-    """The part of the next tier over a part."""
-    return Place(place.tier + 1, place.column // CHUNK, place.row // CHUNK)
+    baked, zoom, tiers = set(places), base, list[TierWork]()
+    while True:
+        numbers, full = [chunks[place] for place in baked], [filled[place] for place in baked]
+        longest, fullest = max(numbers, default=0), max(full, default=0.0)
+        tiers.append(TierWork(len(baked), sum(numbers), longest, math.fsum(full), fullest))
+        if zoom < SERVED:
+            return BakeWork(tuple(tiers))
+        above, share = dict[Place, int](), dict[Place, float]()
+        for place in chunks:
+            parent = parent_of(place)
+            above[parent] = above.get(parent, 0) + 1
+            share[parent] = share.get(parent, 0.0) + filled[place] / PART_CHUNKS
+        baked = {parent_of(each) for place in baked for each in _around(place, zoom)} & above.keys()
+        chunks, filled, zoom = above, share, zoom - SERVED
 
 
 def _around(place: Place, zoom: int) -> Iterator[Place]:
@@ -205,31 +234,6 @@ def planned_of(
     }
     for place in sorted(places, key=lambda place: (place.row, place.column)):
         yield place, list(chunks_of(place, zoom, ranges))
-
-
-def children_of(place: Place, zoom: int) -> Iterator[Place]:
-    """The parts that a part of the next tier reads: those within it, and the ring around them; `zoom` is theirs."""
-    around = across(zoom)
-    for row in range(place.row * CHUNK - 1, (place.row + 1) * CHUNK + 1):
-        columns = range(place.column * CHUNK - 1, (place.column + 1) * CHUNK + 1)
-        for column in dict.fromkeys(each % around for each in columns):
-            yield Place(place.tier - 1, column, row)
-
-
-def parent_of(place: Place) -> Place:
-    """The part of the next tier that a part lies in."""
-    return Place(place.tier + 1, place.column // CHUNK, place.row // CHUNK)
-
-
-def parents_of(place: Place, zoom: int) -> Iterator[Place]:
-    """The parts of the next tier that read a part, the one that it lies in first; `zoom` is that of its own tier."""
-    own = parent_of(place)
-    around = across(zoom - SERVED)
-    for row in (own.row, own.row - 1, own.row + 1):
-        for column in dict.fromkeys((own.column + step) % around for step in (0, -1, 1)):
-            parent = Place(own.tier, column, row)
-            if parent == own or place in children_of(parent, zoom):
-                yield parent
 
 
 def regions_of(source: Source, zoom: int) -> Regions:

@@ -6,6 +6,8 @@ import hashlib
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from functools import reduce
+from operator import or_
 
 import numpy as np
 from rasterio.io import DatasetReader
@@ -13,12 +15,13 @@ from rasterio.io import DatasetReader
 from tiler.choices import Overlap
 from tiler.errors import BadOption
 from tiler.grid import Bounds, zoom_for
-from tiler.image.style import PLAIN
+from tiler.image.style import PLAIN, Style
 from tiler.ingest.finished import finished_format
 from tiler.ingest.survey import RECIPE, Survey, kernels, zooms
 from tiler.raster.datasets import OpenOptions, opened
 from tiler.raster.options import Options
 from tiler.raster.reading import Reading
+from tiler.raster.ruggedness import Ruggedness, intervals, ruggedness
 from tiler.raster.sample import samples, stretch
 from tiler.raster.styling import Shown, shown
 from tiler.scenes.scene import Scene
@@ -59,6 +62,8 @@ def survey_scenes(scenes: Sequence[Scene], options: Options) -> Survey:
         open_options=OpenOptions.of(options),
         finished=finished_format(options, display.style),
         notes=display.notes,
+        classes=display.classes(first.reading),
+        unit=display.unit,
         warnings=tuple(_finer(scenes, zoom)) if options.max_zoom is None else (),
         scenes=tuple(scenes),
     )
@@ -100,15 +105,30 @@ def around(boxes: Sequence[Bounds]) -> Bounds:
 
 
 def _shown(scenes: Sequence[Scene], options: Options) -> Shown:
-    """The style of scenes; its range is that of values sampled in some of them."""
+    """The style of scenes; its range is that of values sampled in some of them.
+
+    The names of classes are those of the lowest scene; what it leaves unnamed has the name of the next of these.
+    """
     chosen = np.unique(np.linspace(0, len(scenes) - 1, STYLED).round().astype(int)).tolist()
     first = shown(_dataset(scenes[0], options), scenes[0].reading, options)
+    if first.style.palette:
+        others = [shown(_dataset(scenes[each], options), scenes[each].reading, options).names for each in chosen[1:]]
+        return replace(first, names=reduce(or_, [*others[::-1], first.names]))
+    if first.style.intervals and len(options.interval) < 2:
+        return replace(first, style=replace(first.style, intervals=_intervals(scenes, chosen, first.style, options)))
     if not first.stretched:
         return first
     meaning = first.style.meant or (PLAIN,) * scenes[0].reading.count
     found = [samples(_dataset(scenes[each], options), scenes[each].reading, meaning).values for each in chosen]
     ranges = tuple(stretch(np.concatenate(band)) for band in zip(*found, strict=True))
     return replace(first, style=replace(first.style, rescale=ranges))
+
+
+def _intervals(scenes: Sequence[Scene], chosen: Sequence[int], style: Style, options: Options) -> tuple[float, ...]:
+    """The metres between contours by zoom, for the steepest of some scenes."""
+    (meaning,) = style.meant or (PLAIN,)
+    ground = (ruggedness(_dataset(scenes[each], options), scenes[each].reading, meaning) for each in chosen)
+    return intervals(Ruggedness.around(ground), options.interval, max(zoom_for(each.resolution) for each in scenes))
 
 
 def _dataset(scene: Scene, options: Options) -> DatasetReader:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from mercantile import Tile
@@ -24,17 +23,15 @@ from tiler.grid import MAX_ZOOM, Bounds, TileRange, check_zooms, tile_ranges
 from tiler.image.style import Style
 from tiler.inputs import read_json
 from tiler.keys import Format
-from tiler.layers import history, version
+from tiler.layers import version
 from tiler.layers.cog_layout import CogLayout
-from tiler.layers.credit import plain_markup
 from tiler.layers.footprint import Footprint
 from tiler.layers.origin import Origin
 from tiler.layers.pyramid import Pyramid
-from tiler.raster.options import LOSSLESS, NONE_ASKED, Options
+from tiler.raster.legend import Kind, Legend, Named, kind_of, legend_of
+from tiler.raster.options import LOSSLESS, NONE_ASKED, TOLD, Options
 from tiler.raster.reading import Reading
-from tiler.storage.store import Store, Stores
-
-DAMAGED = f"?v={history.UNKNOWN}"  # stands for the address in a damaged TileJSON
+from tiler.storage.store import Store
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +45,8 @@ class Layer:
     which overrides the raster's own. `asked` are the options of its ingest, `previous` is the revision before this one,
     empty for the first. `origins` are the files that a virtual layer is read from. `gdal` is the version of GDAL that
     made the COG, empty for a virtual layer and in metadata of earlier versions. `scenes` is the number of scenes in its
-    list of scenes, 0 for a layer of one raster.
+    list of scenes, 0 for a layer of one raster. `classes` are those that its legend lists, None for metadata of earlier
+    versions and without a palette; `unit` is that of the values that colours show, if it is known.
 
     Raises:
         GridError: the zooms are off the grid or run backwards.
@@ -74,6 +72,8 @@ class Layer:
     reading: Reading | None = None
     gdal: str = ""
     scenes: int = 0
+    classes: tuple[Named, ...] | None = None
+    unit: str = ""
 
     def __post_init__(self) -> None:
         if not 0 <= self.minzoom <= self.maxzoom <= MAX_ZOOM:
@@ -89,6 +89,33 @@ class Layer:
     def has(self, tile: Tile) -> bool:
         """Whether the layer has `tile`."""
         return any(tile in each for each in self.ranges(tile.z))
+
+    @property
+    def title(self) -> str:
+        """The layer's title, or its id."""
+        return self.asked.title or self.id
+
+    @property
+    def description(self) -> str:
+        """One or two sentences about the layer; may be empty."""
+        return self.asked.description or ""
+
+    @property
+    def legend(self) -> Legend | None:
+        """The legend of its colours; None for photos, shade, and colours that encode heights."""
+        return legend_of(self.style, self.asked, self.classes, self.unit)
+
+    @property
+    def kind(self) -> Kind:
+        """The kind of its picture."""
+        return kind_of(self.style, self.legend)
+
+    @property
+    def encoding(self) -> str:
+        """The encoding of heights as colours, by MapLibre's name; empty for other layers."""
+        if not self.style.encoding:
+            return ""
+        return "mapbox" if self.style.terrain == "terrain-rgb" else self.style.terrain
 
     @property
     def lossless_webp(self) -> bool:
@@ -140,18 +167,30 @@ def dump(layer: Layer) -> bytes:
         "resampling": layer.resampling,
         "nodata": _text(layer.nodata),
         "attribution": layer.attribution,
-        "asked": (layer.asked.baked() if layer.bake else layer.asked).to_json(),
+        "asked": replace(layer.asked.baked() if layer.bake else layer.asked, title=None, description=None).to_json(),
         "previous": layer.previous,
         "origins": layer.origins,
         "reading": asdict(layer.reading) if layer.reading else None,
-        "style": asdict(layer.style),
+        "style": layer.style.to_json(),
         "bake": layer.bake.to_json() if isinstance(layer.bake, CogLayout) else None,
         "parts": layer.bake.to_json() if isinstance(layer.bake, Pyramid) else None,
         "gdal": layer.gdal,
         "footprint": layer.footprint.to_json(),
-        **({"scenes": layer.scenes} if layer.scenes else {}),
+        **_optional(layer),
     }
     return (json.dumps(fields, indent=1) + "\n").encode()
+
+
+def _optional(layer: Layer) -> dict[str, Any]:
+    """The fields that earlier versions ignore; each is left out if it says nothing."""
+    fields = {
+        "scenes": layer.scenes,
+        "title": layer.asked.title,
+        "description": layer.description,
+        "unit": layer.unit,
+    }
+    classes = {} if layer.classes is None else {"classes": layer.classes}
+    return {name: value for name, value in fields.items() if value} | classes
 
 
 def version_of(layer: Layer) -> int:
@@ -192,7 +231,7 @@ def parse(data: bytes, key: str) -> Layer:
             resampling=fields["resampling"],
             nodata=_number(fields["nodata"]),
             attribution=fields["attribution"],
-            asked=Options.from_json(fields["asked"]),
+            asked=Options.from_json({**fields["asked"], **_told(fields)}),
             previous=fields["previous"],
             origins=tuple(Origin(*each) for each in fields.get("origins", ())),
             reading=Reading.from_json(reading) if (reading := fields.get("reading")) else None,
@@ -200,6 +239,8 @@ def parse(data: bytes, key: str) -> Layer:
             bake=_bake(fields),
             gdal=str(fields.get("gdal", "")),
             scenes=int(fields.get("scenes", 0)),
+            classes=_classes(fields),
+            unit=str(fields.get("unit", "")),
             footprint=Footprint.from_json(fields["footprint"], key),
         )
     except (KeyError, TypeError, ValueError, BadName, BadOption, GridError) as error:
@@ -212,10 +253,30 @@ def _bake(fields: dict[str, Any]) -> CogLayout | Pyramid | None:
     return CogLayout(**fields["bake"]) if fields["bake"] else None
 
 
+def _told(fields: dict[str, Any]) -> dict[str, str]:
+    return {name: str(fields[name]) for name in TOLD if name in fields}
+
+
+def _classes(fields: dict[str, Any]) -> tuple[Named, ...] | None:
+    """The classes of a legend.
+
+    Raises:
+        TypeError, ValueError: they are not those of a palette.
+    """
+    if fields.get("classes") is None:
+        return None
+    found = tuple((int(value), str(name)) for value, name in fields["classes"])
+    if not all(0 <= value < len(fields["style"]["palette"]) for value, _ in found):
+        raise ValueError("its legend has a class that its palette lacks")
+    return found
+
+
 def facts(layer: Layer) -> dict[str, Any]:
     """The main properties of a layer, as JSON."""
     return {
         "layer": layer.id,
+        "title": layer.title,
+        "description": layer.description,
         "revision": layer.revision,
         "minzoom": layer.minzoom,
         "maxzoom": layer.maxzoom,
@@ -228,6 +289,8 @@ def facts(layer: Layer) -> dict[str, Any]:
         "scenes": layer.scenes,
         "rescale": [list(each) for each in layer.style.rescale],
         "style": layer.style.terrain,
+        "kind": layer.kind,
+        "encoding": layer.encoding,
     }
 
 
@@ -283,97 +346,3 @@ def undone(sources: Store, layer: str) -> str:
         return str({**read_json(sources.get(key))}.get("undone", ""))
     except (TypeError, ValueError) as error:
         raise CatalogError(key, error) from error
-
-
-def announce(layer: Layer, stores: Stores, *, keep: bool = False) -> None:
-    """Put the current revision into the TileJSON, so that browsers and CDNs request its tiles.
-
-    With `keep`, the revision in its addresses stays, if it has one: few tiles changed, and the CDN forgets these.
-    """
-    old = named(layer.id, stores.tiles) if keep else ""
-    put_tilejson(layer, stores, layer.revision if old in ("", history.UNKNOWN) else old)
-
-
-def has_other_address(layer: str, stores: Stores) -> bool:
-    """Whether the layer's TileJSON has another address than that of `stores`, or is missing."""
-    return not address(layer, stores.tiles).startswith(f"{stores.url}/{layer}/")
-
-
-def rewrite_address(layer: Layer, stores: Stores) -> None:
-    """Rewrite TileJSON with the address of `stores`; keep the revision in it."""
-    put_tilejson(layer, stores, addressed(layer, stores.tiles))
-
-
-def put_tilejson(layer: Layer, stores: Stores, revision: str, *, expected: str | None = None) -> None:
-    """Put the TileJSON of a layer with `revision` in its addresses; for `expected` see `Store.put`.
-
-    Raises:
-        Changed: it is not the TileJSON of that version.
-    """
-    key, public = keys.tilejson_key(layer.id), tilejson(layer, stores.url, revision)
-    stores.tiles.put(key, public, content_type="application/json", cache_control="no-cache", expected=expected)
-
-
-def shown(layer: str, tiles: Store) -> str:
-    """The revision in the layer's TileJSON; empty unless tiles are stored."""
-    return named(layer, tiles) if stored(layer, tiles) else ""
-
-
-def pending(layer: Layer, stores: Stores) -> str:
-    """The revision in the layer's TileJSON, if tiles of another than the current one may be stored; else empty."""
-    old = shown(layer.id, stores.tiles)
-    known = history.publications(stores.sources, layer.id, layer.revision, lambda: old)
-    return old if old != layer.revision and any(each.revision != layer.revision for each in known) else ""
-
-
-def stored(layer: str, tiles: Store) -> bool:
-    """Whether any tile of the layer is stored."""
-    zooms = (int(name) for name in tiles.folders(keys.layer_prefix(layer)) if name.isdecimal())
-    return any(not tiles.empty(keys.zoom_prefix(layer, z)) for z in zooms)
-
-
-def named(layer: str, tiles: Store) -> str:
-    """The revision in the layer's TileJSON; empty if there is none, `history.UNKNOWN` if it cannot be read."""
-    return address(layer, tiles).partition("?v=")[2]
-
-
-def address(layer: str, tiles: Store) -> str:
-    """The address of tiles in the layer's TileJSON; empty if there is none, DAMAGED if it cannot be read."""
-    try:
-        return str(read_json(tiles.get(keys.tilejson_key(layer)))["tiles"][0])
-    except MissingObject:
-        return ""
-    except (KeyError, IndexError, TypeError, ValueError):
-        return DAMAGED
-
-
-def addressed(layer: Layer, tiles: Store) -> str:
-    """The revision in the URLs of the layer's tiles."""
-    return named(layer.id, tiles) or layer.revision
-
-
-def tilejson(layer: Layer, url: str, revision: str) -> bytes:
-    """TileJSON 3.0.0 of `layer`, with tiles below `url` and `revision` in their URLs.
-
-    TileJSON bounds must not cross the antimeridian; for a layer that does, they span all longitudes, and `center` gives
-    its place.
-    """
-    longitude, latitude = layer.bounds.center
-    first = max(
-        layer.minzoom, min(layer.maxzoom, round(math.log2(360 / layer.bounds.width)) + 1)
-    )  # about two tiles wide
-    fields = {
-        "tilejson": "3.0.0",
-        "name": layer.id,
-        "scheme": "xyz",
-        "tiles": [f"{url}/{keys.tile_template(layer.id, layer.format)}?v={revision}"],
-        "bounds": list(layer.bounds.plain),
-        "center": [longitude, latitude, first],
-        "minzoom": layer.minzoom,
-        "maxzoom": layer.maxzoom,
-    }
-    if layer.attribution:
-        fields["attribution"] = plain_markup(layer.attribution)  # earlier versions stored it unfiltered
-    if layer.style.encoding:  # for MapLibre's raster-dem sources
-        fields["encoding"] = "mapbox" if layer.style.terrain == "terrain-rgb" else layer.style.terrain
-    return (json.dumps(fields, indent=1) + "\n").encode()

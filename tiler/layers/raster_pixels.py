@@ -11,7 +11,7 @@ from rasterio.io import DatasetReader
 
 from tiler.choices import Resampling
 from tiler.errors import SourceReadError
-from tiler.grid import TILE, Block, Window, resolution
+from tiler.grid import TILE, Block, Window, grown, resolution
 from tiler.image.style import Area
 from tiler.keys import Format
 from tiler.layers.catalog import Layer
@@ -60,12 +60,13 @@ class RasterPixels:
         return copied(self._path, self._level, list(_places(self._layer, self._bake, self._level, block, mask)), form)
 
     def read(self, window: Window, border: int = 0) -> Area:
-        """The pixels of a window, with a `border` of 0 or 1 pixels more on each side.
+        """The pixels of a window, with a `border` of pixels more on each side.
 
         Raises:
             SourceReadError: some pixel could not be read.
         """
-        read_area = _bordered(self._read, _first_column(self._layer, self._zoom) * TILE) if border else self._read
+        first = _first_column(self._layer, self._zoom) * TILE
+        read_area = _bordered(self._read, first, border) if border else self._read
         area = read_area(window)
         world = TILE << self._zoom
         if window.width == world and self._layer.bounds.crosses:  # the only tile with both ends of such a layer
@@ -106,21 +107,21 @@ def _first_column(layer: Layer, z: int) -> int:
     return west >> (zoom - z) if zoom >= z else west << (z - zoom)
 
 
-def _bordered(read_area: Read, first: int) -> Read:
-    """A reader that adds one pixel on each side of the window.
+def _bordered(read_area: Read, first: int, border: int) -> Read:
+    """A reader that adds a border of pixels, fewer than a tile has, on each side of the window.
 
     In a layer around the globe, the first column of pixels, `first`, and the last are neighbours.
     """
 
     def read_bordered(window: Window) -> Area:
         world = TILE << window.z
-        wide = replace(window, x=window.x - 1, y=window.y - 1, width=window.width + 2, height=window.height + 2)
+        wide = grown(window, border)
         values, mask = read_area(wide)
-        for column, turn in ((0, world), (wide.width - 1, -world)):
+        for column, turn in ((0, world), (wide.width - border, -world)):
             if mask is None or first <= wide.x + column < first + world:
                 continue
-            side = slice(column, column + 1)
-            beyond = read_area(replace(wide, x=wide.x + column + turn, width=1))
+            side = slice(column, column + border)
+            beyond = read_area(replace(wide, x=wide.x + column + turn, width=border))
             values[..., side], side_mask = _over((values[..., side], mask[:, side]), beyond)
             mask[:, side] = 255 if side_mask is None else side_mask
         return values, mask

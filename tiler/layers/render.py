@@ -1,4 +1,4 @@
-"""Render a layer's tiles block by block: read, apply terrain kernels, style, cut, encode."""
+"""Render a layer's tiles block by block: read, draw in the style, cut, encode."""
 
 from __future__ import annotations
 
@@ -12,9 +12,8 @@ from rasterio.session import DummySession
 
 from tiler.errors import BadOption
 from tiler.grid import TILE, Block, Window
+from tiler.image.drawn import picture_of
 from tiler.image.encode import blank_tile, encode
-from tiler.image.style import KERNELS
-from tiler.image.terrain import derived
 from tiler.keys import FORMATS, Format, Scale
 from tiler.layers.catalog import Layer
 from tiler.layers.origin import check_origins
@@ -81,18 +80,13 @@ def _render(
         if is_copied(layer, block.z, variant):
             yield from pixels.copied(block, mask, variant.format)
             return
-        border = int(layer.style.terrain in KERNELS)
         for tiles in pixels.runs(block, mask):
             left, top = min(tile.x for tile in tiles), min(tile.y for tile in tiles)
             columns = max(tile.x for tile in tiles) - left + 1
             rows = max(tile.y for tile in tiles) - top + 1
             x = pixels.column(left, block.z)
             window = Window(zoom, x * size, top * size, columns * size, rows * size)
-            area = pixels.read(window, border)
-            area = layer.style.meaning(area[0]), area[1]
-            if layer.style.terrain in KERNELS:
-                area = derived(layer.style.terrain, area, window)
-            picture = layer.style.apply(*area)
+            picture = picture_of(layer.style, pixels.read(window, layer.style.reach), window, variant.scale)
             for tile in tiles:
                 cut = picture.cut((tile.y - top) * size, (tile.x - left) * size, size)
                 yield tile, encode(cut, variant.format, lossless=layer.lossless_webp)

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from tiler.errors import BadOption, NewerMetadata
-from tiler.raster.options import Options
+from tiler.raster.options import LIGHT, Options
 from tiler.storage.store import Stores
 
-METADATA = 4  # newest of index.json; also in deploy/outputs.yml, for the functions that are deployed with this code
+METADATA = 5  # newest of index.json; also in deploy/outputs.yml, for the functions that are deployed with this code
 PARTS = 4  # the first version of layers with parts
+TERRAIN = 5  # of relief, contours, and hillshades in another light than the default
 
 
 def version_for(options: Options, *, parts: bool) -> int:
     """The version of the metadata of a layer with these options, and with `parts`: the earliest that has all of it."""
+    if options.style in ("relief", "contours") or any(name in options.changed() for name in LIGHT):
+        return TERRAIN
     if parts:
         return PARTS
     if options.bake == "finished" or options.format == "webp-lossless":

@@ -42,6 +42,11 @@ def coarse_reads(dataset: DatasetReader) -> Iterator[ReadOptions]:
         shrink = max(1, max(dataset.width, dataset.height) / SAMPLE)
         yield {"out_shape": (max(1, round(dataset.height / shrink)), max(1, round(dataset.width / shrink)))}
         return
+    yield from patches(dataset)
+
+
+def patches(dataset: DatasetReader) -> Iterator[ReadOptions]:
+    """Options of reads of squares of full resolution, spread over a raster."""
     for row in np.linspace(0, max(0, dataset.height - PATCH), PATCHES).astype(int):
         for column in np.linspace(0, max(0, dataset.width - PATCH), PATCHES).astype(int):
             size = min(PATCH, dataset.width), min(PATCH, dataset.height)

@@ -9,26 +9,50 @@ from rasterio.enums import ColorInterp
 from rasterio.io import DatasetReader
 
 from tiler.errors import BadOption
-from tiler.image.colormap import colours_of, is_file, is_relative, stops_of
+from tiler.grid import zoom_for
+from tiler.image.colormap import colours_of, is_file, is_relative, labels_of, stops_of
+from tiler.image.light import Light
 from tiler.image.style import ENCODINGS, KERNELS, PLAIN, Meaning, Range, Rgba, Style, Values, meant
-from tiler.raster.classes import FEW, MOST, attributed, palette_of, table_of
-from tiler.raster.options import LOSSLESS, Options
+from tiler.raster.classes import FEW, LONGEST, MOST, attributed, names_of, palette_of, table_of
+from tiler.raster.legend import Named, listed
+from tiler.raster.options import LIGHT, LOSSLESS, NONE_ASKED, Options
 from tiler.raster.pixels import bits, dtype_of
+from tiler.raster.place import resolution_of
 from tiler.raster.reading import Reading
+from tiler.raster.ruggedness import intervals, ruggedness
 from tiler.raster.sample import extremes, samples, stretch
-from tiler.raster.units import in_feet, meaning_of, metres_of
+from tiler.raster.units import METRES, datum_of, in_feet, meaning_of, metres_of
 
+TINTS = "CET_L11"  # green, yellow, white; by Peter Kovesi, for relief
+LIT = ("hillshade", "relief")  # the styles with a light
+USUAL = {  # the options of light at their defaults
+    "azimuth": "--azimuth 315",
+    "altitude": "--altitude 45",
+    "z_factor": "--z-factor 1",
+    "multidirectional": "--no-multidirectional",
+    "combined": "--no-combined",
+}
 SHADE = 1 / 64  # share of a range; values that fill less look the same
 
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """The style of a raster, whether its range was sampled, differences from earlier versions, and notes for users."""
+    """The style of a raster, whether its range was sampled, differences from earlier versions, and notes for users.
+
+    `names` are those of the classes of a palette, `unit` is that of the values that colours show, empty if unknown.
+    """
 
     style: Style
     stretched: bool
     differs: tuple[str, ...]
     notes: tuple[str, ...]
+    names: dict[int, str]
+    unit: str
+
+    def classes(self, reading: Reading) -> tuple[Named, ...] | None:
+        """The classes that the legend of a palette lists, without the raster's nodata values; None for no palette."""
+        hidden = tuple(each for each in reading.nodata if each is not None)
+        return listed(self.style.palette, self.names, hidden) if self.style.palette else None
 
 
 def shown(dataset: DatasetReader, reading: Reading, options: Options) -> Shown:
@@ -47,7 +71,23 @@ def shown(dataset: DatasetReader, reading: Reading, options: Options) -> Shown:
         differs.append("classes")
     if style.rescale and not (stretched or options.rescale or style.terrain) and style.rescale[0][1] != 255:
         differs.append("bits")
-    return Shown(style, stretched, tuple(differs), tuple(notes))
+    names = _names(dataset, reading, options) if style.palette else {}
+    return Shown(style, stretched, tuple(differs), tuple(notes), names, _unit(dataset, reading, options))
+
+
+def _names(dataset: DatasetReader, reading: Reading, options: Options) -> dict[int, str]:
+    """The names of the classes of a raster; those of a colormap file come first."""
+    stops = stops_of(options.colormap) if is_file(options.colormap) else ()
+    labels = zip(stops, labels_of(options.colormap), strict=False)
+    return names_of(dataset, reading.bands[0]) | {int(value): label for (value, *_), label in labels if label}
+
+
+def _unit(dataset: DatasetReader, reading: Reading, options: Options) -> str:
+    """The unit of the one band that colours show."""
+    if reading.count > 1:
+        return ""
+    unit = "m" if options.style else " ".join((dataset.units[reading.bands[0] - 1] or "").split())
+    return "m" if METRES.get(unit.lower()) == 1 else unit[:LONGEST] if unit.isprintable() else ""
 
 
 def palette_for(dataset: DatasetReader, reading: Reading, options: Options) -> tuple[Rgba, ...]:
@@ -67,6 +107,9 @@ def _style(
     palette = palette_for(dataset, reading, options)
     terrain, colormap, bands = options.style, options.colormap, reading.count
     _check_fit(reading, options)
+    light = _light(options)
+    if terrain == "relief":
+        colormap = colormap or TINTS
     if palette and colormap and not terrain:
         palette, colormap = _recoloured(palette, colormap), ""
     rescale = options.rescale * bands if len(options.rescale) == 1 else options.rescale
@@ -79,16 +122,20 @@ def _style(
         rescale, stops = (), stops_of(colormap, span)
     if not rescale and terrain in KERNELS and not stops:
         rescale = (KERNELS[terrain],)
-    if rescale or stops or terrain or palette:
-        return Style(rescale, palette, colours, stops, terrain, () if palette else meant), False
-    if dtype_of(dataset, reading.bands[0]) == "uint8":
+    if terrain == "contours" and not palette:
+        ground = ruggedness(dataset, reading, meaning[0])
+        apart = intervals(ground, options.interval, zoom_for(resolution_of(dataset)))
+        return Style(terrain=terrain, meant=meant, intervals=apart), False
+    if rescale or stops or palette or terrain not in ("", "relief"):
+        return Style(rescale, palette, colours, stops, terrain, () if palette else meant, light), False
+    if not terrain and dtype_of(dataset, reading.bands[0]) == "uint8":
         return Style(_bytes(dataset, reading, one=bool(colours)), colours=colours), False
     sampled = samples(dataset, reading, meaning)
     ranges = tuple(map(stretch, sampled.values))
     notes.extend(_constant_bands(sampled.values, colour="the colormap's first colour" if colours else "black"))
     if sampled.hidden and any(each != (0.0, 1.0) for each in ranges):
         differs.append("sampled")
-    return Style(ranges, colours=colours, meant=meant), True
+    return Style(ranges, colours=colours, terrain=terrain, meant=meant, light=light), True
 
 
 def _constant_bands(samples_of_bands: list[Values], *, colour: str) -> Iterator[str]:
@@ -113,6 +160,28 @@ def _check_fit(reading: Reading, options: Options) -> None:
         raise BadOption(f"--style {terrain} encodes heights, which {options.format} would blur: use --format png")
 
 
+def _light(options: Options) -> Light:
+    """The light of the style, and checks of the options of heights.
+
+    Raises:
+        BadOption: an option does not fit the style.
+    """
+    if options.style not in LIT:
+        for name in LIGHT:
+            if getattr(options, name) != getattr(NONE_ASKED, name):
+                cure = f"add --style hillshade or relief, or {USUAL[name]}, the default"
+                raise BadOption(f"--{name.replace('_', '-')} is of shaded relief: {cure}")
+    if options.style != "contours" and options.interval:
+        cure = "add --style contours, or --interval none"
+        raise BadOption(f"--interval {options.interval[-1]:g} is the distance of contours: {cure}")
+    if options.style == "contours" and (options.rescale or options.colormap):
+        option = "rescale" if options.rescale else "colormap"
+        raise BadOption(f"--style contours draws lines of one colour: drop --{option}")
+    if options.style == "contours" and options.format == "jpg":
+        raise BadOption("--style contours has transparent ground, which jpg lacks: use --format png")
+    return options.light
+
+
 def _bytes(dataset: DatasetReader, reading: Reading, *, one: bool) -> tuple[Range, ...]:
     """The range of a raster of bytes: none for all 8 bits, so that they are shown unchanged."""
     few = bits(dataset, reading.bands[0])
@@ -129,6 +198,8 @@ def _meaning(dataset: DatasetReader, reading: Reading, options: Options, notes: 
     if any(each != PLAIN for each in meaning):
         formulas = ", ".join(dict.fromkeys(map(_formula, meaning)))
         notes.append(f"its values are {formulas}: --rescale and --colormap apply to the result")
+    if reading.count == 1 and (datum := datum_of(dataset)):
+        notes.append(f"heights are {datum}: they are not converted to another vertical datum")
     if not options.style:
         return meaning
     metres, unit = metres_of(dataset, reading.bands[0], options.unit)

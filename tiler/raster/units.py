@@ -89,6 +89,21 @@ def _vertical(dataset: DatasetReader) -> tuple[float, str]:
     return 1.0, "metre"
 
 
+def datum_of(dataset: DatasetReader) -> str:
+    """The name of the vertical CRS in a compound or three-dimensional CRS; empty in any other."""
+    if not dataset.crs:
+        return ""
+    crs = dataset.crs.to_dict(projjson=True)
+    for part in crs.get("components", [crs]):
+        base = part.get("source_crs", part)  # of a bound CRS
+        axes = base.get("coordinate_system", {}).get("axis", ())
+        if not any(axis.get("direction") in ("up", "down") for axis in axes):
+            continue
+        name = str(base.get("name", "without a name"))
+        return name if base.get("type") == "VerticalCRS" else f"ellipsoidal heights of {name}"
+    return ""
+
+
 def in_feet(dataset: DatasetReader, band: int) -> bool:
     """Whether a raster without a unit of heights has a projected CRS in feet."""
     if dataset.units[band - 1] or not dataset.crs or not dataset.crs.is_projected:

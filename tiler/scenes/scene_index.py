@@ -7,10 +7,12 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from tiler.grid import TILE, TileRange, Window, resolution
+from tiler.grid import TILE, Bounds, TileRange, Window, resolution
 from tiler.scenes.scene import Scene
 
 MARGIN = 8  # pixels of the base around a scene, or of the scene if they are larger, that its kernels may reach
+
+Box = tuple[float, float, float, float]
 
 
 class SceneIndex:
@@ -42,10 +44,14 @@ def tiles_touched(scenes: Sequence[Scene], z: int) -> Iterator[TileRange]:
         yield from (TileRange(z, x0, rows[0], x1, rows[1]) for x0, x1 in spans if rows[0] < rows[1])
 
 
-def _box(scene: Scene, z: int) -> tuple[float, float, float, float]:
-    """Left, top, right and bottom of a scene and its kernels, in pixels of the world at zoom `z`; right > left."""
-    world, bounds = TILE << z, scene.bounds
-    margin = MARGIN * max(1.0, scene.resolution / resolution(z))
+def _box(scene: Scene, z: int) -> Box:
+    """The box of a scene and its kernels."""
+    return box_of(scene.bounds, z, MARGIN * max(1.0, scene.resolution / resolution(z)))
+
+
+def box_of(bounds: Bounds, z: int, margin: float = 0.0) -> Box:
+    """Left, top, right and bottom in pixels of the world at zoom `z`, with a margin of some pixels; right > left."""
+    world = TILE << z
     left = (bounds.west + 180) / 360 * world - margin
     right = left + bounds.width / 360 * world + 2 * margin
     north, south = (

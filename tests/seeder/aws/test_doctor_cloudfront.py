@@ -18,8 +18,9 @@ from tests.support.examined import ALL, doctor, endpoint, findings, make_workers
 from tests.support.site import answered, event
 from tiler.http import Service
 from tiler.keys import tilejson_key
-from tiler.layers.catalog import dump, load_layer, rewrite_address
+from tiler.layers.catalog import dump, load_layer
 from tiler.layers.layer_cache import Layers
+from tiler.layers.tilejson import rewrite_address
 from tiler.settings import Settings
 from tiler.storage.store import Stores
 

@@ -30,12 +30,13 @@ from tiler import timing
 from tiler.grid import Block
 from tiler.keys import index_key
 from tiler.layers import fill, layer_cache
-from tiler.layers.catalog import Layer, announce, load_layer, shown
+from tiler.layers.catalog import Layer, load_layer
 from tiler.layers.fill import Request
 from tiler.layers.history import UNKNOWN
 from tiler.layers.layer_cache import Layers
 from tiler.layers.publication import publish
 from tiler.layers.render import TileVariant
+from tiler.layers.tilejson import announce, shown
 from tiler.settings import Settings
 from tiler.storage.store import Store, Stores, open_store
 

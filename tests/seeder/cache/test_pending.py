@@ -14,8 +14,9 @@ from tests.support.clock import nothing_in_flight
 from tests.support.site import private
 from tiler.choices import Resampling
 from tiler.ingest.ingest import restore
-from tiler.layers.catalog import Layer, announce, load_layer
+from tiler.layers.catalog import Layer, load_layer
 from tiler.layers.publication import publish
+from tiler.layers.tilejson import announce
 from tiler.settings import Settings
 from tiler.storage.store import Stores
 

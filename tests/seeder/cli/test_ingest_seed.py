@@ -344,7 +344,7 @@ def test_a_dry_run_needs_no_seed_and_counts_the_parts_that_are_then_baked(
     plan = said(seeder("ingest", source, "--dry-run", "--json", "--jobs", "1"))
     text = seeder("ingest", source, "--dry-run").stdout
     assert snapshot(tmp_path) == before
-    assert "would bake at most 1 of 1 part and 1 overview part, about 8 MB\ntime: about " in text
+    assert "would bake at most 1 of 1 part and 1 overview part, about 1 MB\ntime: about " in text
     assert text.endswith("on this machine\ncost: nothing, because all work is done on this machine\n")
     assert "tile" not in text
     done = said(seeder("ingest", source, "--json", "--jobs", "1"))

@@ -162,7 +162,8 @@ def test_a_file_replaces_the_uploaded_scene_of_its_name(bakery: Bakery, bucket: 
 
 
 def test_one_raster_is_uploaded_and_known_again(bakery: Bakery, bucket: str, scenes: Path) -> None:
-    said(send(scenes / "may.tif"))
+    sent = send(scenes / "may.tif")
+    assert (sent.exit_code, "go unnoticed" in sent.stderr) == (0, False)
     bakery.work()
     layer = load_layer(bakery.stores.sources, "flight")
     assert (layer.scenes, names(bucket)) == (0, ["may.tif"])
@@ -222,6 +223,47 @@ def test_upload_needs_a_bucket_and_a_dry_run_sends_nothing(
     monkeypatch.delenv("TILER_SOURCES")
     line = complaint(seeder("ingest", scenes, "--layer", "flight", "--upload", "--data", tmp_path / "data"))
     assert "--upload copies files to a bucket" in line
+
+
+def test_a_dry_run_refuses_what_workers_cannot_read_as_the_run_does(
+    bakery: Bakery, bucket: str, scenes: Path, tmp_path: Path
+) -> None:
+    june = raster(tmp_path, "june", 3, west=0.7)
+    for one in (scenes, scenes / "may.tif"):
+        real, dry = complaint(send(one, words=())), complaint(send(one, words=("--dry-run",)))
+        assert real == dry
+        assert "which only this machine has: add --upload" in dry
+    virtual = complaint(send(scenes / "may.tif", words=("--virtual", "--dry-run")))
+    assert virtual == complaint(send(scenes / "may.tif", words=("--virtual",)))
+    assert send(scenes, words=("--dry-run", "--upload")).exit_code == 0
+    assert send(scenes).exit_code == 0
+    bakery.work()
+    words = ("refresh", "flight", "--add", june, "--queue", "sqs", "--jobs", "1", "--yes")
+    real, dry = seeder(*words), seeder(*words, "--dry-run")
+    assert (real.exit_code, real.stderr) == (dry.exit_code, dry.stderr)
+    assert "which only this machine has: add --upload" in dry.stderr
+    assert "leave --no-wait out" in seeder(*words, "--dry-run", "--no-wait").stderr
+    assert names(bucket) == ["april.tif", "may.tif"]
+
+
+def test_a_dry_run_names_the_revision_only_once_its_scenes_are_uploaded(
+    bakery: Bakery, bucket: str, scenes: Path
+) -> None:
+    first = ("--upload", "--json", "--dry-run")
+    assert bucket
+    assert said(send(scenes, words=first))["revision"] is None
+    assert "would be ingested: zooms" in send(scenes, words=first[::2]).stdout
+    done = said(send(scenes))["revision"]
+    assert said(send(scenes, words=first))["revision"] == done
+    bakery.work()
+    may = raster(scenes, "may", 9, west=0.5)
+    told = refresh("--replace", may, "--dry-run").stdout.splitlines()
+    change = next(each for each in map(json.loads, told) if "previous" in each)
+    assert change == {"layer": "flight", "revision": None, "previous": done}
+    sent = json.loads(refresh("--replace", may).stdout.splitlines()[-1])
+    told = refresh("--replace", may, "--dry-run").stdout.splitlines()
+    change = next(each for each in map(json.loads, told) if "previous" in each)
+    assert change["revision"] == sent["revision"] != done
 
 
 @pytest.mark.usefixtures("bucket")

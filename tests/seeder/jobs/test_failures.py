@@ -19,6 +19,7 @@ from seeder.jobs.failures import (
     DEAD,
     DeadLetter,
     DeadLetters,
+    DeadQueue,
     Failure,
     Retry,
     dead_letters,
@@ -222,7 +223,7 @@ def test_deleted_letters_are_gone_and_no_others(make_queue: MakeQueue) -> None:
 
 def test_a_queue_without_a_dead_letter_queue_has_no_letters(make_queue: MakeQueue) -> None:
     with dead_letters(dead(make_queue()), JOB.id) as letters:
-        assert letters == DeadLetters(None, [])
+        assert letters == DeadLetters(DeadQueue(None), [])
         letters.delete()
 
 

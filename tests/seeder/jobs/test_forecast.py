@@ -7,10 +7,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from seeder.defaults import BAKE_PROCESSES
-from seeder.jobs.forecast import START_SECONDS, BakeForecast, Bakers, Pixels, bake_forecast, chunk_seconds, tile_seconds
+from seeder.jobs.forecast import (
+    START_SECONDS,
+    BakeForecast,
+    Bakers,
+    PartKind,
+    Pixels,
+    bake_forecast,
+    chunk_seconds,
+    cpu_seconds,
+    tile_seconds,
+)
 from seeder.jobs.prices import BAKE_PUTS, Cost, Prices, bake_second
 from tiler import timing
-from tiler.ingest.planned_parts import BakeWork, work_of
+from tiler.ingest.planned_parts import BakeWork, TierWork, work_of
 from tiler.layers.pyramid import Place
 
 RGB = Pixels("uint8", 3)
@@ -19,13 +29,21 @@ pixels = st.builds(Pixels, st.sampled_from(["uint8", "uint16", "float32"]), st.i
 numbers = st.integers(1, 1000)
 
 
-def square(side: int, *, chunks: int = 64) -> BakeWork:
-    """The bake of a square of parts at zoom 16."""
+def square(side: int, *, chunks: int = 64, share: float = 1.0) -> BakeWork:
+    """The bake of a square of parts at zoom 16, each filled to a share."""
     places = {Place(0, column, row): chunks for column in range(side) for row in range(side)}
-    return work_of(16, places, places)
+    return work_of(16, places, dict.fromkeys(places, share * chunks), places)
 
 
-works = st.builds(lambda side, chunks: square(side, chunks=chunks), st.integers(1, 12), st.integers(1, 64))
+def full(*tiers: tuple[int, int]) -> BakeWork:
+    """The bake of so many parts and whole chunks by tier, all in the longest part."""
+    return BakeWork(tuple(TierWork(parts, chunks, chunks, chunks, chunks) for parts, chunks in tiers))
+
+
+shares = st.sampled_from([0.001, 0.3, 1.0])
+works = st.builds(
+    lambda side, chunks, share: square(side, chunks=chunks, share=share), st.integers(1, 12), st.integers(1, 64), shares
+)
 bakers = st.builds(Bakers, numbers, st.booleans())
 
 
@@ -55,7 +73,7 @@ def test_workers_are_bounded_by_their_work_and_by_the_parts_above_one_another(
     work: BakeWork, kind: Pixels, number: int
 ) -> None:
     found = forecast(work, kind, Bakers(number, queued=True))
-    cpu = work.chunks * chunk_seconds(kind) + work.overview_chunks * chunk_seconds(kind, overview=True)
+    cpu = cpu_seconds(work, kind)
     assert found.seconds * number * BAKE_PROCESSES >= cpu
     assert found.seconds >= found.part_seconds
     dearest = bake_second(PRICES)
@@ -79,7 +97,7 @@ def test_nothing_takes_nothing_and_a_folder_costs_nothing() -> None:
 
 
 def test_a_full_part_by_hand() -> None:
-    found = forecast(BakeWork(parts=1, chunks=64, overviews=1, overview_chunks=1, longest=(64, 1)), RGB, Bakers(2))
+    found = forecast(full((1, 64), (1, 1)), RGB, Bakers(2))
     assert found.seconds == pytest.approx(START_SECONDS + 64.5 * chunk_seconds(RGB) / 2)
     assert found.bytes == 65 * 2048**2 * 3 * 1.33 / 2
     puts = 2 * 3 + -(-found.bytes // (8 << 20))
@@ -88,11 +106,35 @@ def test_a_full_part_by_hand() -> None:
 
 
 def test_a_full_part_of_any_kind_fits_into_the_function_and_into_its_puts() -> None:
-    work = BakeWork(parts=1, chunks=64, longest=(64,))
+    work = full((1, 64))
     for kind in (RGB, Pixels("uint16", 3), Pixels("float32", 1), Pixels("uint8", 3, "webp")):
         found = forecast(work, kind, Bakers(1, queued=True))
         assert found.part_seconds < 900 - timing.BAKE_MARGIN_SECONDS
     assert forecast(work, RGB).bytes / (8 << 20) < BAKE_PUTS
+
+
+@given(st.integers(1, 6), st.integers(1, 64), pixels)
+def test_one_worker_takes_each_part_after_the_other_and_counts_none_twice(side: int, chunks: int, kind: Pixels) -> None:
+    work = square(side, chunks=chunks)
+    found = forecast(work, kind, Bakers(1, queued=True), Prices(bake_wait=0))
+    one = PartKind(kind, BAKE_PROCESSES, Prices(bake_wait=0))
+    means = [one.mean_seconds(each, overview=tier > 0) for tier, each in enumerate(work.tiers)]
+    assert found.seconds == pytest.approx(sum(mean * each.parts for mean, each in zip(means, work.tiers, strict=True)))
+
+
+@given(st.integers(1, 6), st.integers(1, 64), pixels)
+def test_chunks_that_are_hardly_filled_take_less_and_have_no_bytes(side: int, chunks: int, kind: Pixels) -> None:
+    thin, whole = square(side, chunks=chunks, share=1e-6), square(side, chunks=chunks)
+    assert forecast(thin, kind).bytes == pytest.approx(forecast(whole, kind).bytes * 1e-6)
+    assert cpu_seconds(thin, kind) < cpu_seconds(whole, kind)
+    for by in (HERE, Bakers(9, queued=True)):
+        assert forecast(thin, kind, by).seconds < forecast(whole, kind, by).seconds
+
+
+def test_overviews_of_small_parts_take_as_much_as_their_pixels() -> None:
+    work = square(1, chunks=1)  # one chunk of 64: the part above it has 1/64 of a chunk
+    assert [round(tier.filled * 64**number, 9) for number, tier in enumerate(work.tiers)] == [1] * 6
+    assert cpu_seconds(work, RGB) < 1.5 * chunk_seconds(RGB)
 
 
 def test_less_memory_is_slower_and_slow_requests_are_dearer() -> None:

@@ -14,13 +14,13 @@ from seeder.operations import bake as module
 from seeder.operations.bake import (
     BakeOptions,
     cancel,
-    failures,
     plan_bake,
     progress_of,
     resume_bake,
     run_here,
     send_bake,
 )
+from seeder.operations.bake_failures import failures
 from seeder.operations.report import Report
 from seeder.workers.bake_part import build
 from seeder.workers.sqs import SqsQueue
@@ -158,7 +158,7 @@ def test_a_job_that_fails_here_is_told_as_failed(stores: Stores, tmp_path: Path,
     seen = run_here(sent.job.id, HERE, stores, Report())
     assert seen.state == "failed"
     assert seen.failed
-    errors = failures(sent.job.id, stores.sources)
+    errors = failures(sent.job.id, stores.sources, HERE)
     assert all("1.tif" in error for error in errors), errors
     (tmp_path / "away").rename(tmp_path / "1.tif")
     assert run_here(sent.job.id, HERE, stores, Report()).state == "done"

@@ -14,7 +14,7 @@ from tests.support.rasters import MakeRaster, scene
 from tests.support.site import Spy, memory
 from tiler.ingest.ingest import Ingested
 from tiler.keys import index_key, tilejson_key
-from tiler.layers.catalog import has_other_address
+from tiler.layers.tilejson import has_other_address
 from tiler.raster.options import Options
 from tiler.storage.store import Store, Stores
 

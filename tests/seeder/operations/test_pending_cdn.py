@@ -14,7 +14,7 @@ from seeder.operations.refresh import plan_rollback, refresh, rollback
 from tests.support.clock import nothing_in_flight
 from tests.support.data_folder import ONE
 from tests.support.plain import Plain, ground, raster, taken
-from tiler.layers.catalog import pending
+from tiler.layers.tilejson import pending
 
 CDN = "E1"
 Begin = Callable[[], Plain]

@@ -15,9 +15,9 @@ from seeder.jobs.bake_ledger import BakeJob, End, FirstTiles, load_end, load_ren
 from seeder.jobs.ledger import Stop, begun, jobs, load_job, stop
 from seeder.operations.bake import next_messages, plan_bake
 from seeder.operations.report import Report
-from seeder.workers import daemon
 from seeder.workers.lambda_handler import handle_record
 from seeder.workers.process_block import Worker
+from seeder.workers.settle import settle
 from seeder.workers.sqs import SqsQueue
 from tests.support.bake_jobs import bake_job
 from tests.support.bake_queue import BakeQueue, Killed, killed, resumed
@@ -26,7 +26,8 @@ from tests.support.plain import ZOOM, ZOOMS, Plain, Puts, ground, raster, taken
 from tests.support.queues import MakeQueue
 from tiler.grid import TILE
 from tiler.ingest.bake_plan import BakePlan
-from tiler.layers.catalog import load_layer, named
+from tiler.layers.catalog import load_layer
+from tiler.layers.tilejson import named
 from tiler.raster.options import Options
 
 pytestmark = pytest.mark.usefixtures("no_fence")
@@ -77,7 +78,7 @@ def render(world: Plain, queue: SqsQueue) -> int:
         for delivery in deliveries:
             number += 1
             try:
-                daemon.settle(queue, delivery, handle_record(worker, delivery.body, delivery.tries))
+                settle(queue, delivery, handle_record(worker, delivery.body, delivery.tries))
             except Killed:
                 queue.hide(delivery.handle, 0)
     return number

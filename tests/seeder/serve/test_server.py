@@ -139,9 +139,12 @@ def test_a_new_layer_is_there_without_a_restart(url: str, settings: Settings, ma
     assert told(f"{url}/later/tile.json")["name"] == "later"
 
 
-def test_the_pages_know_whom_to_ask(url: str) -> None:
+def test_the_pages_know_whom_to_ask(url: str, settings: Settings) -> None:
     config = {"api": "/_", "where": " --data '/my maps'"}
-    for path, said in {"/": config, "/alps/": {"layer": "alps", **config}}.items():
+    root = Stores.open(settings).tiles.root
+    assert root
+    listed = {"demo": "yes", "place": str(root.parent)}
+    for path, said in {"/": {**config, **listed}, "/alps/": {"layer": "alps", **config}}.items():
         answer = ask(f"{url}{path}")
         assert answer.headers["content-type"] == "text/html; charset=utf-8"
         found = answer.data.decode().partition('id="config">')[2].partition("</script>")[0]
@@ -178,8 +181,14 @@ def test_what_config_holds_cannot_end_the_script() -> None:
 
 def test_a_thumbnail_shows_the_layer_and_stores_nothing(url: str, settings: Settings) -> None:
     image = Image.open(io.BytesIO(ask(f"{url}/_/thumbnail/alps").data)).convert("RGBA")
-    assert image.size == (320, 200)
-    assert np.asarray(image)[100, 160, 3] == 255  # its middle is the layer's
+    large = Image.open(io.BytesIO(ask(f"{url}/_/thumbnail/alps?width=640").data)).convert("RGBA")
+    for picture, width in ((image, 320), (large, 640)):
+        frame = picture.width / width, picture.height / (width * 5 / 8)
+        assert 0.5 < max(frame) <= 1
+        assert np.asarray(picture)[picture.height // 2, picture.width // 2, 3] == 255  # its middle is the layer's
+    assert large.width == pytest.approx(2 * image.width, abs=2)
+    for odd in ("-1", "0", "99999999999", "x", "1e3"):
+        assert ask(f"{url}/_/thumbnail/alps?width={odd}").status == 200
     assert not Stores.open(settings).tiles.folders("alps/")
 
 
@@ -191,7 +200,8 @@ def test_an_earlier_revision_can_be_looked_at(url: str, settings: Settings, make
     path = make_raster(values=255 - scene(), name="new.tif")
     assert told(f"{url}/_/layers/alps")["revision"] == old.revision
     new = ingest(str(path), "alps", Options(), stores, jobs=1, progress=lambda *_: None).layer
-    assert told(f"{url}/_/layers/alps")["revisions"] == [new.revision, old.revision]
+    found = told(f"{url}/_/layers/alps")["revisions"]
+    assert [each["revision"] for each in found] == [new.revision, old.revision]
     key = tile_key(name).removeprefix("alps/")
     assert ask(f"{url}/_/revisions/alps/{old.revision}/{key}").data == before
     assert ask(f"{url}/_/revisions/alps/{new.revision}/{key}").data == fresh(stores, name) != before

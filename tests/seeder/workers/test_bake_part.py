@@ -14,7 +14,7 @@ from seeder.jobs.bake_ledger import BakeJob, done_parts, failed_parts
 from seeder.jobs.bake_messages import BakeMessage
 from seeder.jobs.ledger import Run, put_run, stopped
 from seeder.jobs.status import utcnow
-from seeder.operations.bake import failures
+from seeder.operations.bake_failures import failures
 from seeder.operations.publish_bake import Step
 from seeder.workers import bake_part, breaker
 from seeder.workers.bake_part import OUT_OF_TIME, BakeWorker, following, is_ready, remaining
@@ -99,11 +99,11 @@ def test_a_fault_of_the_machine_is_retried_and_recorded_after_the_last_try(
     step = handle(worker, NOWHERE, part(job), MAX_TRIES)
     assert isinstance(step, Step)
     assert (step.fate, step.why) == ("failed", str(fault) or "it ran out of memory")
-    assert failures(job.id, stores.sources) == {step.why: ["/".join(map(str, min(job.tiers[0])))]}
+    assert failures(job.id, stores.sources, NOWHERE) == {step.why: ["/".join(map(str, min(job.tiers[0])))]}
     monkeypatch.undo()
     resumed(job, stores, queue)
     queue.work(stores, NOWHERE)
-    assert failures(job.id, stores.sources) == {}
+    assert failures(job.id, stores.sources, NOWHERE) == {}
     assert end_of(job, stores) == "done"
 
 

@@ -25,9 +25,10 @@ from tiler.image.encode import blank_tile, encode
 from tiler.image.style import Style, Values
 from tiler.image.terrain import derived, ground
 from tiler.keys import Format, Scale, TileName, tile_key
-from tiler.layers.catalog import Layer, tilejson
+from tiler.layers.catalog import Layer
 from tiler.layers.fill import Request, fill
 from tiler.layers.render import TileVariant, render
+from tiler.layers.tilejson import tilejson
 from tiler.storage.store import Stores
 
 LEVEL = 1  # of 255 that shade may differ from gdaldem's, which rounds square roots coarsely

@@ -19,9 +19,10 @@ from tests.support.rasters import Recipe, scene, write_raster
 from tiler.errors import BadSource, CatalogError
 from tiler.ingest.bake_plan import BakePlan, OneRaster, narrowed
 from tiler.ingest.examine import ExaminedScenes
-from tiler.ingest.planned_parts import children_of, input_of, parent_of, parents_of, window_of
+from tiler.ingest.planned_parts import input_of, window_of
 from tiler.layers.catalog import dump
 from tiler.layers.pyramid import Place, across
+from tiler.layers.tiers import children_of, parent_of, parents_of
 from tiler.raster.options import Options
 
 GREY = scene(60, 80, 1)

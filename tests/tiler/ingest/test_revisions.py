@@ -32,16 +32,15 @@ from tiler.layers.catalog import (
     CogLayout,
     Layer,
     Options,
-    announce,
     dump,
     load_layer,
     load_revision,
     parse,
     revisions,
-    shown,
 )
 from tiler.layers.history import UNKNOWN
 from tiler.layers.publication import publish
+from tiler.layers.tilejson import announce, shown
 from tiler.storage.store import Store, Stores, open_store
 
 NAME = "globe"

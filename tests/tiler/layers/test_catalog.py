@@ -18,11 +18,12 @@ from tests.support.strategies import crossing_bounds
 from tiler.errors import BadName, CatalogError, NewerMetadata, UnknownLayer, ZoomOutside
 from tiler.grid import Bounds, tile_ranges
 from tiler.image.style import Style
-from tiler.layers.catalog import CogLayout, Layer, Options, dump, list_layers, load_layer, parse, tilejson
+from tiler.layers.catalog import CogLayout, Layer, Options, dump, list_layers, load_layer, parse
 from tiler.layers.footprint import Footprint
 from tiler.layers.layer_cache import Layers
 from tiler.layers.publication import publish
 from tiler.layers.pyramid import Pyramid
+from tiler.layers.tilejson import tilejson
 from tiler.storage.store import Store, Stores, open_store
 
 KEY = "sources/relief/index.json"
@@ -144,6 +145,7 @@ def test_an_index_without_a_field_is_refused(layer: Layer, field: str) -> None:
         {"style": {"rescale": [[5, 1]], "palette": []}},
         {"style": {"rescale": [], "palette": 3}},
         {"style": {"rescale": [], "palette": [], "terrain": "contours"}},
+        {"style": {"rescale": [], "palette": [], "terrain": "hillshade", "light": {"altitude": 100.0}}},
         {"style": {"rescale": [], "palette": [], "colours": [[0, 0, 0, 255]]}},
         {"asked": {}},
         {"asked": {**json.loads(dump(RELIEF))["asked"], "glow": 1}},
@@ -196,10 +198,10 @@ def test_an_index_of_before_there_were_parts_is_read() -> None:
     assert parse(json.dumps(said).encode(), KEY) == RELIEF
 
 
-@pytest.mark.parametrize("version", [5, 6, 10**9])
+@pytest.mark.parametrize("version", [6, 7, 10**9])
 def test_an_index_of_a_newer_version_is_neither_read_nor_damaged(version: int) -> None:
     for data in (edited(version=version), json.dumps({"version": version}).encode()):
-        with pytest.raises(NewerMetadata, match=f"{KEY} has metadata version {version}, .* reads 4: upgrade"):
+        with pytest.raises(NewerMetadata, match=f"{KEY} has metadata version {version}, .* reads 5: upgrade"):
             parse(data, KEY)
 
 
@@ -292,6 +294,7 @@ def test_tilejson_has_the_fields_of_version_3() -> None:
         "minzoom": 3,
         "maxzoom": 12,
         "attribution": "somebody",
+        "legend": RELIEF.legend.to_json() if RELIEF.legend else None,
     }
     assert center[:2] == [8.0, 46.25]
 

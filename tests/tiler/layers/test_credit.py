@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from tests.support.layers import MakeLayer
 from tests.support.rasters import MakeRaster, scene
 from tiler.ingest.examine import examined
-from tiler.layers.catalog import Layer, tilejson
+from tiler.layers.catalog import Layer
 from tiler.layers.credit import plain_markup
+from tiler.layers.tilejson import tilejson
 from tiler.raster.options import Options
 
 LINK = '<a href="https://osm.org/copyright">OSM</a>'

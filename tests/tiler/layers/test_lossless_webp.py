@@ -13,9 +13,10 @@ from tests.support.rasters import MakeRaster, Recipe, scene
 from tiler.errors import BadOption
 from tiler.grid import Block
 from tiler.keys import parse_tile_key
-from tiler.layers.catalog import dump, tilejson
+from tiler.layers.catalog import dump
 from tiler.layers.fill import Request, fill
 from tiler.layers.render import TileVariant
+from tiler.layers.tilejson import tilejson
 from tiler.storage.store import Stores
 
 MASK = np.full((180, 200), 255, np.uint8)

@@ -15,8 +15,9 @@ from tests.support.site import memory
 from tiler import keys
 from tiler.errors import Changed, Superseded, UnknownLayer
 from tiler.layers import history
-from tiler.layers.catalog import Layer, announce, dump, load_layer, named, tilejson, undone
+from tiler.layers.catalog import Layer, dump, load_layer, undone
 from tiler.layers.publication import check_index, index_version, publish
+from tiler.layers.tilejson import announce, named, tilejson
 from tiler.storage.store import Store, Stores, open_store
 
 URL, NAME = "http://tiles.test", GLOBE.id

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import difflib
 import math
 from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 from os import PathLike, fspath
 from typing import Any, Literal, TypedDict
 
-from seeder.api.checks import check_names, parsed, path_of
+from seeder.operations.checks import check_names, parsed, path_of
 from tiler.choices import BAKES, CHOICES, FITS, RESAMPLINGS, TERRAINS, Bake, Choice, Resampling, Terrain
 from tiler.grid import MAX_ZOOM
 from tiler.image.colormap import checked
 from tiler.ingest.staging import Staging
-from tiler.raster.options import Options, with_one_place
+from tiler.raster.options import Options, check_words, with_one_place
 from tiler.raster.units import check_unit
 from tiler.raster.vrt import check_bounds, check_geotransform, crs_of
 from tiler.settings import Settings
@@ -29,6 +30,7 @@ class Ingesting(TypedDict, total=False):
     `rescale` takes one range for all bands or one per band. `alpha` takes a band, or 0 for none. `bounds` are W, S, E,
     N in units of the CRS; `geotransform` is six numbers in GDAL's order. `format` is by default that of the existing
     layer, else "auto": lossy if that halves the bytes of sample tiles, and "png" for palettes and heights.
+    `interval` takes the metres between contours at the highest zooms, or one number per zoom from 0.
     """
 
     min_zoom: int
@@ -56,6 +58,14 @@ class Ingesting(TypedDict, total=False):
     requester_pays: bool
     anonymous: bool
     bake: Bake
+    title: str
+    description: str
+    azimuth: float
+    altitude: float
+    z_factor: float
+    multidirectional: bool
+    combined: bool
+    interval: Numbers
 
 
 def changes_of(given: Mapping[str, Any]) -> dict[str, Any]:
@@ -66,7 +76,7 @@ def changes_of(given: Mapping[str, Any]) -> dict[str, Any]:
     Raises:
         BadOption: an option is unknown, or its value is invalid.
     """
-    return with_one_place(_checked(given))
+    return with_one_place(checked_values(given))
 
 
 def staging_of(settings: Settings, scratch: str | PathLike[str] | None) -> Staging:
@@ -78,7 +88,12 @@ def staging_of(settings: Settings, scratch: str | PathLike[str] | None) -> Stagi
     return Staging("" if scratch is None else path_of("scratch", scratch), settings.temporary)
 
 
-def _checked(given: Mapping[str, Any]) -> dict[str, Any]:
+def checked_values(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Options of an ingest as values, without those that are None.
+
+    Raises:
+        BadOption: an option is unknown, or its value is invalid.
+    """
     given = {name: value for name, value in given.items() if value is not None}
     check_names(given, Options.__dataclass_fields__, "option of ingest")
     return {name: parsed(name, value, partial(_PARSERS[name], value)) for name, value in given.items()}
@@ -99,7 +114,9 @@ def _form(cure: str, parse: Callable[[Any], Any]) -> Callable[[Any], Any]:
 def _one_of(choices: Collection[str]) -> Callable[[Any], str]:
     def parse(value: Any) -> str:
         if value not in choices:
-            raise ValueError(f"choose one of {', '.join(filter(None, choices))}")
+            nearest = difflib.get_close_matches(str(value), list(choices), n=1)
+            cure = f": did you mean {nearest[0]}?" if nearest else ""
+            raise ValueError(f"choose one of {', '.join(filter(None, choices))}{cure}")
         return str(value)
 
     return parse
@@ -184,4 +201,12 @@ _PARSERS: dict[str, Callable[[Any], Any]] = {
     "requester_pays": bool,
     "anonymous": bool,
     "bake": _one_of(BAKES),
+    "title": partial(check_words, "title"),
+    "description": partial(check_words, "description"),
+    "azimuth": _form("give degrees, clockwise from north", float),
+    "altitude": _form("give degrees above the horizon", float),
+    "z_factor": _form("give a number above 0", float),
+    "multidirectional": bool,
+    "combined": bool,
+    "interval": _form("give metres above 0; () chooses them from the heights", _numbers),
 }

@@ -13,8 +13,8 @@ from typing import Any, TextIO, TypedDict
 
 from mercantile import Tile
 
-from seeder.api.checks import check_names, parsed, refusal
 from seeder.cache.query import Area, TileQuery
+from seeder.operations.checks import check_names, parsed, refusal
 from seeder.operations.selectors import Selectors, ShapeFile, Text, shapes_in
 from seeder.select.burn import Shapes
 from seeder.select.tilelist import tile_line

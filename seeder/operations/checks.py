@@ -14,7 +14,13 @@ from tiler.errors import BadOption, TilerError
 
 T = TypeVar("T")
 MOST_JOBS = 256  # processes
-ARGUMENTS = {"dry-run": "estimate()", "no-alpha": "alpha=0", "to": "revision"}  # of options with another name
+ARGUMENTS = {  # of options with another name
+    "dry-run": "estimate()",
+    "no-alpha": "alpha=0",
+    "no-combined": "combined=False",
+    "no-multidirectional": "multidirectional=False",
+    "to": "revision",
+}
 
 
 @contextmanager
