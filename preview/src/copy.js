@@ -68,7 +68,7 @@ function say(button, word) {
   const before = saying.get(button);
   if (before) clearTimeout(before.timer);
   const label = before?.label ?? [...button.childNodes];
-  button.style.minWidth ||= `${button.offsetWidth}px`; // its neighbours stay where they are
+  button.style.minWidth ||= `${button.getBoundingClientRect().width}px`; // its neighbours stay where they are
   button.classList.add("said");
   button.replaceChildren(word);
   const timer = window.setTimeout(() => {

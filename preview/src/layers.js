@@ -17,7 +17,8 @@ import { templateIn } from "./tiles.js";
 /** @typedef {import("./card.js").Known} Known */
 
 const AGAIN = 30_000; // milliseconds between counts while nothing is at work
-const WORKING = 3_000; // the same while a job is
+const WORKING = 3_000; // the same while a job is, or has just been: the server counts every few seconds
+const AFTER = 15_000; // milliseconds after the last news of a job
 const ENDED = ["done", "failed", "cancelled", "superseded", "stalled"];
 
 const { api, where, demo, place } = config();
@@ -30,6 +31,8 @@ let jobs = [];
 let lost = false;
 let fault = "";
 let newest = 0;
+let last = 0; // milliseconds since 1970 of the last count
+let lively = 0; // milliseconds since 1970 until when counts may change
 
 const now = () => Date.now() / 1000;
 
@@ -134,6 +137,7 @@ function say(all) {
 
 /** @param {Job[]} latest */
 function worked(latest) {
+  lively = Date.now() + AFTER;
   const before = new Map(jobs.map((job) => [job.job, job.state]));
   jobs = latest;
   for (const { job, layer, state } of latest) {
@@ -154,14 +158,12 @@ const again = () =>
 
 /** Counts again after a pause, but not for a page that nobody sees. */
 function later() {
-  const busy = jobs.some(({ state }) => !ENDED.includes(state));
-  setTimeout(
-    () => {
-      if (document.visibilityState === "visible") count();
-      later();
-    },
-    busy ? WORKING : AGAIN,
-  );
+  const busy = Date.now() < lively || jobs.some(({ state }) => !ENDED.includes(state));
+  if (document.visibilityState === "visible" && (busy || Date.now() - last >= AGAIN)) {
+    last = Date.now();
+    count();
+  }
+  setTimeout(later, WORKING);
 }
 
 /** Finding and ordering are part of the page's address. */

@@ -4,10 +4,14 @@ import { byId } from "./dom.js";
 
 /** @typedef {import("./mercator.js").Bounds} Bounds */
 /**
- * @typedef {{layer: string, api: string, where: string, scenes: string, demo: string,
- * place: string}} Config `api` is empty without
- * a server, `scenes` without outlines of scenes, `demo` without the command that makes a layer to try;
- * `place` is the folder or the bucket of the tiles
+ * @typedef {object} Config
+ * @property {string} layer
+ * @property {string} api empty without a server
+ * @property {string} where options that make commands use the same stores
+ * @property {string} scenes empty without outlines of scenes
+ * @property {string} demo empty without the command that makes a layer to try
+ * @property {string} place the folder or the bucket of the layers
+ * @property {import("./basemap.js").Named | null} basemap
  */
 /**
  * @typedef {object} Layer
@@ -72,6 +76,7 @@ export const config = () => ({
   scenes: "",
   demo: "",
   place: "",
+  basemap: null,
   ...JSON.parse(byId("config").textContent ?? "{}"),
 });
 

@@ -8,7 +8,7 @@ import shlex
 from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
 import click
@@ -19,6 +19,9 @@ from seeder.cli.messages import PLACE
 from seeder.defaults import CORES
 from tiler.errors import BadInput, BadOption, UnknownLayer
 from tiler.settings import DEFAULT_DATA, Settings
+
+if TYPE_CHECKING:
+    from seeder.serve.basemap import Basemap
 
 Command = Callable[..., None]
 log = logging.getLogger(__name__)
@@ -159,6 +162,24 @@ def json_option(command: Command) -> Command:
 def dry_run_option(text: str) -> Callable[[Command], Command]:
     """The option `--dry-run`."""
     return option("--dry-run", group="Safety", is_flag=True, help=text)
+
+
+def _basemap(text: str) -> Basemap:
+    from seeder.serve.basemap import Basemap
+
+    return Basemap.parse(text)
+
+
+def basemap_option(command: Command) -> Command:
+    """The option `--basemap`."""
+    return option(
+        "--basemap",
+        group="Output",
+        metavar="osm|URL",
+        callback=parsed(_basemap),
+        help="Show a base map of another host: osm (OpenStreetMap), or an address with {z}, {x} and {y}."
+        "  [default: outlines, from no other host]",
+    )(command)
 
 
 def jobs_option(command: Command, default: int | None = CORES) -> Command:

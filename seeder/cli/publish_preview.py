@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from seeder.cli.common import dry_run_option, json_option, located, where
+from seeder.cli.common import basemap_option, dry_run_option, json_option, located, where
 from seeder.cli.completion import layer_argument
 from seeder.cli.grouping import command, option
 from seeder.cli.messages import guarded
@@ -14,17 +15,23 @@ from tiler.errors import BadOption
 from tiler.keys import page_key
 from tiler.settings import Settings
 
+if TYPE_CHECKING:
+    from seeder.serve.basemap import Basemap
+
 LIST = ("layers.css", "layers.js")  # files of the list of layers, which is not published
 
 
 @command("publish-preview")
 @layer_argument
 @option("--scenes", group="Select", is_flag=True, help="Also publish the outlines and addresses of the scenes.")
+@basemap_option
 @dry_run_option("Show the number and size of the files; change nothing.")
 @json_option
 @guarded
 @located
-def publish_preview(layer: str, scenes: bool, dry_run: bool, as_json: bool, settings: Settings) -> None:
+def publish_preview(
+    layer: str, scenes: bool, basemap: Basemap | None, dry_run: bool, as_json: bool, settings: Settings
+) -> None:
     """Publish a preview page and WMTS.
 
     Write the page, its scripts, layer.json and the WMTS capabilities beside the tiles. Missing tiles are rendered on
@@ -50,7 +57,9 @@ def publish_preview(layer: str, scenes: bool, dry_run: bool, as_json: bool, sett
     files[FACTS] = (json.dumps(facts, indent=1) + "\n").encode(), "application/json"
     files[wmts.NAME] = wmts.capabilities(shown, settings.url, f"{settings.url}/{address}"), wmts.TYPE
     place = where(settings) if settings.stack else ""  # a folder of this machine is not published
-    config = {"layer": layer, "where": place}
+    config: dict[str, Any] = {"layer": layer, "where": place}
+    if basemap:
+        config["basemap"] = basemap.to_json()
     if scenes:
         if not loaded.scenes:
             raise BadOption(f"layer {layer!r} was made of one raster: leave out --scenes")

@@ -8,14 +8,18 @@ import sys
 import warnings
 import webbrowser
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import click
 
-from seeder.cli.common import check_folder, located, no_layers, where
+from seeder.cli.common import basemap_option, check_folder, located, no_layers, where
 from seeder.cli.grouping import command, option
 from seeder.cli.messages import guarded, note
 from tiler.errors import BadOption
 from tiler.settings import ANY_FORMAT, Settings
+
+if TYPE_CHECKING:
+    from seeder.serve.basemap import Basemap
 
 PORT = 8000
 
@@ -39,9 +43,10 @@ PORT = 8000
 )
 @option("--open", "browse", group="Output", is_flag=True, help="Open the list of layers in a browser.")
 @option("--any-format", group="Render", is_flag=True, help="Render formats other than the layer's too.")
+@basemap_option
 @guarded
 @located
-def serve(port: int, host: str, browse: bool, any_format: bool, settings: Settings) -> None:
+def serve(port: int, host: str, browse: bool, any_format: bool, basemap: Basemap | None, settings: Settings) -> None:
     """Serve tiles, previews and WMTS from this machine.
 
     Addresses are those of the deployed system. A missing tile is rendered and stored; with --stack, in the stack's
@@ -50,6 +55,7 @@ def serve(port: int, host: str, browse: bool, any_format: bool, settings: Settin
     \b
     Examples:
       seeder serve --open
+      seeder serve --basemap osm
       seeder serve --stack tile-seeder-dev --port 9000
     """
     import uvicorn
@@ -64,7 +70,7 @@ def serve(port: int, host: str, browse: bool, any_format: bool, settings: Settin
     if any_format:
         settings = replace(settings, variants=ANY_FORMAT)
     listening = listen(host, port)
-    with listening, signals(lambda: sys.exit(0)), Site.open(settings, where(settings)) as site:
+    with listening, signals(lambda: sys.exit(0)), Site.open(settings, where(settings), basemap) as site:
         address = f"http://{f'[{host}]' if ':' in host else host}:{listening.getsockname()[1]}/"
         click.echo(f"serving {settings.tiles} at {address} (stop with Ctrl-C)", err=True)
         if not pages.assets():

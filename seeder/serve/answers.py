@@ -16,14 +16,22 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-# MapLibre uses workers and images made in the browser; nothing is loaded from other hosts
-POLICY = (
-    "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; worker-src 'self' blob:;"
-    " connect-src 'self' data: blob:; object-src 'none'; base-uri 'none'; form-action 'none'"
-)
 FRESH = {"Cache-Control": "no-cache"}  # pages must show the current state
+IMAGES = "'self' data: blob:"
 SETTLED = 2.0  # seconds; for younger files a date in whole seconds does not identify a version
 _RANGE = re.compile(r"bytes=([0-9]{0,18})-([0-9]{0,18})", re.IGNORECASE)
+
+
+def policy(images: str = "") -> str:
+    """The policy of the pages: nothing is loaded from other hosts, but images from the origin `images` if it is given.
+
+    MapLibre uses workers and images made in the browser.
+    """
+    return (
+        "default-src 'self'; style-src 'self' 'unsafe-inline'; worker-src 'self' blob:;"
+        f" img-src {' '.join(filter(None, (IMAGES, images)))};"
+        " connect-src 'self' data: blob:; object-src 'none'; base-uri 'none'; form-action 'none'"
+    )
 
 
 def respond(

@@ -6,6 +6,7 @@ import json
 import mimetypes
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from tiler.errors import BadOption
 
@@ -27,7 +28,7 @@ def cure(root: Path) -> str:
 CURE = cure(Path(__file__).parents[2])
 
 
-def page(name: str, config: Mapping[str, str]) -> bytes:
+def page(name: str, config: Mapping[str, Any]) -> bytes:
     """A page with its configuration: the layer and, if served by `seeder serve`, the address of the API.
 
     Raises:

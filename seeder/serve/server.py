@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from http import HTTPStatus
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 from starlette.applications import Starlette
@@ -30,7 +31,8 @@ from seeder.cache.summary import Summaries
 from seeder.defaults import CORES
 from seeder.jobs.status import queue_depth
 from seeder.serve import pages, scene_outlines, wmts
-from seeder.serve.answers import FRESH, POLICY, Guarded, message, respond
+from seeder.serve.answers import FRESH, Guarded, message, policy, respond
+from seeder.serve.basemap import Basemap
 from seeder.serve.events import Feed
 from seeder.serve.layers_at_hand import all_layers, layer_of
 from seeder.serve.page_api import API, PageApi, converted
@@ -42,7 +44,7 @@ from tiler.layers import catalog, tilejson
 from tiler.layers.catalog import Layer
 from tiler.settings import Settings
 from tiler.storage.folder import inside
-from tiler.storage.store import Store, Stores
+from tiler.storage.store import Store, Stores, open_store
 
 STORED = f"{API}/stored"
 RENDER = f"{API}/render"
@@ -58,17 +60,27 @@ class Site:
 
     service: Service
     api: PageApi
+    basemap: Basemap | None = None
 
     @classmethod
     @contextmanager
-    def open(cls, settings: Settings, where: str) -> Iterator[Site]:
-        """A site for the stores of `settings`; its renderers end with the context."""
+    def open(cls, settings: Settings, where: str, basemap: Basemap | None = None) -> Iterator[Site]:
+        """A site for the stores of `settings`; its renderers end with the context.
+
+        Folders that are missing are made: a store of none would stay empty when the first layer is ingested.
+
+        Raises:
+            BadStore: a folder cannot be made.
+        """
+        for url in (settings.tiles, settings.sources):
+            if url.startswith("file:") and open_store(url).root is None:
+                open_store(url, create=True)
         service = Service.open(settings, ttl=0)  # so that a new layer appears at once
         feed = Feed(service.stores.sources, lambda url: queue_depth(url, settings.s3.region))
         with ThreadPoolExecutor(CORES, "renderer") as renderers:
             audits = Audits(service.stores)
             shares = Shares(service.stores.sources)
-            yield cls(service, PageApi(service, feed, audits, Summaries(audits), shares, where, renderers))
+            yield cls(service, PageApi(service, feed, audits, Summaries(audits), shares, where, renderers), basemap)
 
     @property
     def stores(self) -> Stores:
@@ -179,13 +191,15 @@ class Site:
         """The preview of a layer."""
         layer = layer_of(self.service, request)
         scenes = {"scenes": scene_outlines.NAME} if layer.scenes else {}
-        return self._page(request, pages.LAYER, {"layer": layer.id, **scenes})
+        below = {"basemap": self.basemap.to_json()} if self.basemap else {}
+        return self._page(request, pages.LAYER, {"layer": layer.id, **scenes, **below})
 
-    def _page(self, request: Request, name: str, config: dict[str, str]) -> Response:
+    def _page(self, request: Request, name: str, config: dict[str, Any]) -> Response:
         if not pages.assets():
             return PlainTextResponse(pages.CURE, HTTPStatus.SERVICE_UNAVAILABLE, FRESH)
+        rules = policy(self.basemap.origin if self.basemap and name == pages.LAYER else "")
         page = pages.page(name, {**config, "api": API, "where": self.api.where})
-        return respond(request, page, pages.kind(name), {**FRESH, "Content-Security-Policy": POLICY})
+        return respond(request, page, pages.kind(name), {**FRESH, "Content-Security-Policy": rules})
 
     def scenes(self, request: Request) -> Response:
         """The outlines of a layer's scenes. They name files of this machine, so no other site's page may read them."""

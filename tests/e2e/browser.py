@@ -22,6 +22,7 @@ from urllib.parse import urlsplit
 import numpy as np
 import pytest
 import rasterio
+from axe_playwright_python.sync_playwright import Axe
 from mercantile import LngLatBbox, Tile
 from PIL import Image
 from playwright.sync_api import Browser, ConsoleMessage, Locator, Page, Request, Response, expect, sync_playwright
@@ -65,6 +66,7 @@ SPOTS = """(places) => {
   const frame = map.getContainer().getBoundingClientRect();
   return places.map((place) => map.project(place)).map(({ x, y }) => [frame.x + x, frame.y + y]);
 }"""
+WIDE = "document.documentElement.scrollWidth > document.documentElement.clientWidth"
 EDGES = "() => window.preview.map.getBounds().toArray().flat()"
 JUMP = "([zoom, latitude, longitude]) => window.preview.map.jumpTo({ center: [longitude, latitude], zoom: zoom - 1 })"
 
@@ -165,6 +167,16 @@ class Window:
             for each in found
             if each and each["layer"] == layer
         ]
+
+    def barriers(self) -> list[str]:
+        """What keeps people from using the page, by all rules of axe-core."""
+        found = Axe().run(self.page).response["violations"]
+        return [f"{each['id']}: {node['html']}" for each in found for node in each["nodes"]]
+
+    @property
+    def wide(self) -> bool:
+        """Whether the page is wider than the window."""
+        return bool(self.page.evaluate(WIDE))
 
 
 Look = Callable[..., AbstractContextManager[Window]]

@@ -1,9 +1,13 @@
-"""The pages of the guides, opened in a real browser as files: each shows the tiles' own colours."""
+"""The pages of the guides, and those that the preview offers to copy, opened in a real browser as files.
+
+Each shows the tiles' own colours.
+"""
 
 from __future__ import annotations
 
 import json
 import re
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,6 +18,7 @@ import pytest
 from tests.e2e.wire import files_served
 from tests.support.paths import ROOT
 from tests.support.rasters import Recipe
+from tests.support.served import ask
 
 if TYPE_CHECKING:
     from tests.e2e.browser import Colour, Desk, Look, Window
@@ -21,6 +26,7 @@ if TYPE_CHECKING:
 pytest_plugins = ["tests.e2e.browser"]
 
 GUIDES = ROOT / "docs" / "guides"
+SNIPPETS = ROOT / "preview" / "src" / "snippets.js"
 PACKAGES = ROOT / "tests" / "clients"
 CDN = re.compile(r"https://unpkg\.com/([\w-]+)@([\d.]+)")
 SERVER = "http://localhost:8000"
@@ -70,7 +76,11 @@ def page(guide: str, section: str, folder: Path, *, tiles: str, library: str) ->
     text = (GUIDES / guide).read_text()
     found = re.search(rf"^## {section}\n.*?^```html\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
     assert found
-    html = found[1]
+    return saved(found[1], folder, tiles=tiles, library=library)
+
+
+def saved(html: str, folder: Path, *, tiles: str, library: str) -> str:
+    """The address of a page that is saved as a file; see `page`."""
     pinned = json.loads((PACKAGES / "package.json").read_text())["dependencies"]
     assert CDN.findall(html)
     for name, version in CDN.findall(html):
@@ -79,6 +89,25 @@ def page(guide: str, section: str, folder: Path, *, tiles: str, library: str) ->
     file = folder / "page.html"
     file.write_text(html.replace("const map =", "const map = window.shown ="))
     return file.as_uri()
+
+
+def snippet(desk: Desk, layer: str, key: str) -> str:
+    """The whole page that the preview offers to copy for a map library, by the key of its snippet."""
+    known = json.loads(ask(f"{desk.url}/{layer}/tile.json").data)
+    folder = f"{desk.url}/{layer}"
+    shown = {
+        **{name: known[name] for name in ("minzoom", "maxzoom", "bounds")},
+        "layer": layer,
+        "title": known["name"],
+        "template": known["tiles"][0],
+        "encoding": known.get("encoding", ""),
+        "tilejson": f"{folder}/tile.json",
+        "wmts": f"{folder}/wmts.xml",
+        "attribution": known.get("attribution", ""),
+    }
+    script = f"import('{SNIPPETS.as_uri()}').then((m) => console.log(JSON.stringify(m.snippets({json.dumps(shown)}))))"
+    said = subprocess.run(["node", "-e", script], check=True, capture_output=True, text=True, timeout=60).stdout
+    return next(each["page"] for each in json.loads(said) if each["key"] == key)
 
 
 def quarters(window: Window) -> list[Colour]:
@@ -112,10 +141,24 @@ def test_a_page_shows_the_tiles_and_requests_no_other(
             assert double == (density == 2)
 
 
+@pytest.mark.parametrize("key", ["maplibre", "leaflet", "openlayers"])
+def test_a_snippet_runs_as_pasted(desk: Desk, look: Look, library: str, tmp_path: Path, key: str) -> None:
+    url = saved(snippet(desk, "ortho", key), tmp_path, tiles=SERVER, library=library)
+    with look(url, size=(WIDTH, HEIGHT), home={desk.url, library}) as window:
+        window.until(lambda: right(window))
+        assert all(desk.layer("ortho").has(tile) for tile, _ in window.asked("ortho"))
+        assert CREDIT in window.page.content()
+
+
+@pytest.mark.parametrize("from_guide", [True, False], ids=["guide", "snippet"])
 def test_the_page_of_heights_shows_the_lit_slope_lighter_than_the_other(
-    desk: Desk, look: Look, library: str, tmp_path: Path
+    desk: Desk, look: Look, library: str, tmp_path: Path, from_guide: bool
 ) -> None:
-    url = page("terrain.md", "Encoded heights: shade and 3D in the browser", tmp_path, tiles=desk.url, library=library)
+    section, servers = "Encoded heights: shade and 3D in the browser", {"tiles": desk.url, "library": library}
+    if from_guide:
+        url = page("terrain.md", section, tmp_path, **servers)
+    else:
+        url = saved(snippet(desk, "heights", "maplibre"), tmp_path, **servers)
     with look(url, size=(WIDTH, HEIGHT), home={desk.url, library}) as window:
 
         def grey(x: int) -> float:

@@ -80,12 +80,6 @@ def test_a_phone_shows_the_map_and_folds_the_panel(desk: Desk, look: Look) -> No
         expect(window.part("opacity")).not_to_be_in_viewport()
 
 
-def test_the_list_of_layers_fits_a_phone(desk: Desk, look: Look) -> None:
-    with look(f"{desk.url}/", **PHONE) as window:
-        expect(window.part("layer-card")).to_have_count(2)
-        assert not wide(window)
-
-
 @pytest.mark.parametrize("page", ["", "flats/"])
 def test_every_control_is_reached_with_the_tab_key(desk: Desk, look: Look, page: str) -> None:
     with look(f"{desk.url}/{page}") as window:
@@ -149,14 +143,6 @@ def test_axe_finds_nothing_grave_in_the_preview(desk: Desk, look: Look, size: di
         if size:
             window.page.locator("#panel-toggle").tap()
         everything(window)
-        assert grave(window) == []
-        window.page.emulate_media(color_scheme="dark")
-        assert grave(window) == []
-
-
-def test_axe_finds_nothing_grave_in_the_list_of_layers(desk: Desk, look: Look) -> None:
-    with look(f"{desk.url}/", color_scheme="light") as window:
-        expect(window.part("layer-card")).to_have_count(2)
         assert grave(window) == []
         window.page.emulate_media(color_scheme="dark")
         assert grave(window) == []

@@ -13,6 +13,7 @@ import urllib3
 import uvicorn
 
 from seeder.cli.serve import listen
+from seeder.serve.basemap import Basemap
 from seeder.serve.server import Site
 from tiler.settings import Settings
 
@@ -20,9 +21,9 @@ HTTP = urllib3.PoolManager(retries=urllib3.Retry(connect=0, read=0, redirect=5))
 
 
 @contextmanager
-def serving(settings: Settings, where: str = "") -> Iterator[str]:
+def serving(settings: Settings, where: str = "", basemap: Basemap | None = None) -> Iterator[str]:
     """Run a server for the stores of `settings`; yield its URL without a slash at the end."""
-    with listen("127.0.0.1", 0) as listening, Site.open(settings, where) as site:
+    with listen("127.0.0.1", 0) as listening, Site.open(settings, where, basemap) as site:
         server = uvicorn.Server(uvicorn.Config(site.app(), log_config=None, timeout_graceful_shutdown=1))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
         thread.start()

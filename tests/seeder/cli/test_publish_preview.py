@@ -43,6 +43,16 @@ def test_a_published_page_is_the_built_one_and_knows_its_layer(alps_copy: Path) 
 
 
 @pytest.mark.usefixtures("assets")
+def test_a_published_page_has_the_base_map_that_was_named(alps_copy: Path) -> None:
+    assert run("alps", "--basemap", "osm").exit_code == 0
+    assert b"tile.openstreetmap.org" in tiles_of(alps_copy).get("alps/index.html")
+    assert run("alps").exit_code == 0
+    assert b"openstreetmap" not in tiles_of(alps_copy).get("alps/index.html")
+    refused = run("alps", "--basemap", "streets")
+    assert (refused.exit_code, "type osm, or an address" in refused.output) == (2, True)
+
+
+@pytest.mark.usefixtures("assets")
 def test_objects_in_s3_have_their_content_types(alps_data: Path, s3_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TILER_TILES", f"{s3_url}/tiles")
     monkeypatch.setenv("TILER_SOURCES", (alps_data / "private").as_uri())

@@ -14,7 +14,7 @@ import urllib3
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from seeder.serve.answers import POLICY
+from seeder.serve.answers import policy
 from tests.support.effort import examples
 from tests.support.served import ask, serving
 from tiler.settings import ANY_FORMAT, Settings
@@ -69,7 +69,7 @@ def test_types_and_lengths_are_told_and_no_browser_guesses(url: str, path: str) 
     assert answer.headers["content-type"].split(";")[0] == KINDS[path].split(";")[0]
     assert int(answer.headers["content-length"]) == len(answer.data) > 0
     assert answer.headers["x-content-type-options"] == "nosniff"
-    assert answer.headers.get("content-security-policy") == (POLICY if path in ("", "alps/") else None)
+    assert answer.headers.get("content-security-policy") == (policy() if path in ("", "alps/") else None)
 
 
 @pytest.mark.parametrize("path", [*KINDS, *OTHERS])
