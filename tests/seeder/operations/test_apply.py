@@ -122,6 +122,23 @@ def test_what_differs_is_shown_and_done(folder: Path) -> None:
     assert set(states(apply(folder, TWO, "--json")).values()) == {"unchanged"}
 
 
+def test_a_title_is_a_difference_and_stays_without_one(folder: Path) -> None:
+    assert apply(folder, TWO).exit_code == 0
+    tiles = {key: value for key, value in snapshot(folder / "data").items() if key.endswith((".png", ".webp", ".tif"))}
+    titled = TWO.replace('source = "scenes"', 'source = "scenes"\ntitle = "Flights"')
+    titled = titled.replace('source = "land.tif"', 'source = "land.tif"\ndescription = "All land."')
+    plan = apply(folder, titled, "--dry-run")
+    assert "scenes: changed: 1 option changed" in plan.stdout
+    assert 'title: default -> "Flights"' in plan.stdout
+    assert apply(folder, titled).exit_code == 0
+    for again in (titled, TWO):
+        assert set(states(apply(folder, again, "--json")).values()) == {"unchanged"}
+    facts = {each["layer"]: each for each in map(json.loads, seeder("layers", "--json").stdout.splitlines())}
+    assert (facts["scenes"]["title"], facts["land"]["description"]) == ("Flights", "All land.")
+    after = {key: value for key, value in snapshot(folder / "data").items() if key.endswith((".png", ".webp", ".tif"))}
+    assert after == tiles
+
+
 def test_a_changed_raster_and_a_lost_tile_are_seen(folder: Path) -> None:
     assert apply(folder, TWO).exit_code == 0
     write_raster(folder / "land.tif", Recipe(scene(64, 64, seed=9)))
