@@ -11,6 +11,7 @@ from click.testing import Result
 
 import seeder as api
 from seeder.operations.layer_file import OPTIONS
+from tests.support.aws import MakeStack
 from tests.support.bakery import Bakery
 from tests.support.clock import nothing_in_flight
 from tests.support.commands import seeder
@@ -84,8 +85,11 @@ def test_the_same_file_again_changes_nothing(folder: Path) -> None:
 
 
 def test_it_makes_what_ingest_and_seed_make(folder: Path) -> None:
-    assert apply(folder, '[layers.land]\nsource = "land.tif"\nseed = "3-5"\nrescale = "0,200"').exit_code == 0
-    command = ("ingest", folder / "land.tif", "--rescale", "0,200", "--seed", "3-5", "--jobs", 1)
+    assert (
+        apply(folder, '[layers.land]\nsource = "land.tif"\nseed = "3-5"\nrescale = "0,200"\nformat = "png"').exit_code
+        == 0
+    )
+    command = ("ingest", folder / "land.tif", "--rescale", "0,200", "--format", "png", "--seed", "3-5", "--jobs", 1)
     assert seeder(*command, "--data", folder / "other").exit_code == 0
     ours, theirs = (
         {key: value[0] for key, value in snapshot(folder / each).items() if key.endswith((".png", ".webp"))}
@@ -253,6 +257,22 @@ def test_paid_work_needs_a_limit(bakery: Bakery, folder: Path) -> None:
     assert "layer land: sent as bake job land-" in sent.stdout
     assert bakery.work()
     assert load_layer(bakery.stores.sources, "land").revision
+
+
+def test_a_stack_costs_money_without_a_queue_too(
+    make_stack: MakeStack, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("TILER_DATA")
+    text, stack = (
+        '[layers.land]\nsource = "land.tif"\nseed = "3-5"',
+        ("--stack", make_stack(WebsiteUrl="http://tiles.test", TileUrl="http://tiles.test")),
+    )
+    refused = apply(folder, text, *stack)
+    assert refused.exit_code == 2
+    assert "this work costs up to $0.0" in refused.stderr
+    assert apply(folder, text, *stack, "--dry-run").exit_code == 0
+    assert apply(folder, text, *stack, "--max-cost", "1").exit_code == 0
+    assert states(apply(folder, text, *stack, "--json")) == {"land": "unchanged"}
 
 
 # The Python API
