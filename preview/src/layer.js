@@ -25,7 +25,11 @@ async function fetchLayer() {
   /** @type {TileJson} */
   const tiles = await ask("tile.json");
   const template = templateIn(tiles.tiles[0] ?? "", folder());
-  if (api) return { layer: await ask(`${api}/layers/${name}`), template };
+  if (api) {
+    const facts = await ask(`${api}/layers/${name}`);
+    const revisions = facts.revisions.map((/** @type {{revision: string}} */ each) => each.revision);
+    return { layer: { ...facts, revisions }, template };
+  }
   const { minzoom, maxzoom, bounds, attribution = "", encoding = "" } = tiles;
   const format = new URL(template).pathname.split(".").at(-1) ?? "";
   const revision = revisionOf(template);

@@ -20,6 +20,8 @@ def html_of(layer: Layer, sources: Store) -> str:
         picture = f"<em>{escape(str(error))}</em>"
     facts = {
         "layer": layer.id,
+        "title": layer.title if layer.title != layer.id else "",
+        "description": layer.description,
         "revision": layer.revision,
         "zooms": f"{layer.minzoom}-{layer.maxzoom}",
         "bounds (W, S, E, N)": ", ".join(f"{edge:.6g}" for edge in layer.bounds),

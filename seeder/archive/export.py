@@ -138,7 +138,7 @@ class Source:
         layer = load_layer(self.stores.sources, self.layer.id)
         both = dict.fromkeys((pending(layer, self.stores) or layer.revision, layer.revision))
         return {
-            "name": layer.id,
+            "layer": layer.id,
             "revision": "..".join(both),
             "format": self.variant.format,
             "scale": str(self.variant.scale),
@@ -166,7 +166,7 @@ class Source:
         document: dict[str, Any] = read_json(tilejson(part, "", origin["revision"]))
         suffix = f"{'@2x' if self.variant.scale == 2 else ''}.{self.variant.format}"
         kind = "baselayer" if self.variant.format == "jpg" else "overlay"
-        return {**document, "tiles": ["{z}/{x}/{y}" + suffix], "type": kind, **origin}
+        return {**origin, **document, "tiles": ["{z}/{x}/{y}" + suffix], "type": kind}
 
 
 def extent(tiles: TileSets) -> Bounds:

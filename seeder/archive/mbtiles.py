@@ -158,7 +158,7 @@ class Part:
 
     def describe(self, tilejson: Mapping[str, Any]) -> None:
         """Add the metadata of MBTiles from `tilejson`, and unlock the file for readers."""
-        names = ("minzoom", "maxzoom", "attribution", "encoding", "type")
+        names = ("name", "description", "minzoom", "maxzoom", "attribution", "encoding", "type")
         rows = {name: tilejson[name] for name in names if name in tilejson}
         rows |= {name: ",".join(f"{number:.10g}" for number in tilejson[name]) for name in ("bounds", "center")}
         rows |= {"scheme": "tms", "version": 1}

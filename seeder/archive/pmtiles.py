@@ -140,7 +140,7 @@ def _directory(entries: Iterator[Entry], most: int, leaves: IO[bytes]) -> bytes:
 
 def _metadata(tilejson: Mapping[str, Any]) -> dict[str, Any]:
     """The JSON metadata: properties without a field in the header."""
-    names = ("name", "attribution", "encoding", "type", "format")
+    names = ("name", "description", "layer", "attribution", "encoding", "type", "format", "legend")
     rest = {name: tilejson[name] for name in names if name in tilejson}
     return {**rest, "version": tilejson["revision"], "scale": tilejson["scale"]}
 

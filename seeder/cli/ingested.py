@@ -53,10 +53,14 @@ def _ingested(done: Ingested) -> Iterator[str]:
     layer = done.layer
     if not done.fresh:
         yield f"layer {layer.id} is up to date: revision {layer.revision}"
+        if done.described:
+            yield "its title, description or legend changed"
         return
     scenes = f", {layer.scenes:,} scene{'' if layer.scenes == 1 else 's'}" if layer.scenes else ""
     zooms = f"zooms {layer.minzoom}-{layer.maxzoom}"
     yield f"layer {layer.id}: revision {layer.revision}, {zooms}, {layer.full_format}{scenes}"
+    if layer.title != layer.id:
+        yield f"title {layer.title}"
     west, _, east, _ = layer.bounds
     if done.reused or (layer.scenes and done.baked):
         earlier = "as before" if layer.previous or not done.reused else "already baked"

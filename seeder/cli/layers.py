@@ -15,7 +15,7 @@ from tiler.settings import Settings
 if TYPE_CHECKING:
     from tiler.layers.catalog import Layer
 
-HEADERS = ("layer", "revision", "zooms", "format", "bounds", "source")
+HEADERS = ("layer", "title", "revision", "zooms", "format", "bounds", "source")
 
 
 @command("layers")
@@ -43,6 +43,7 @@ def layers(as_json: bool, settings: Settings) -> None:
     rows = [
         (
             layer.id,
+            layer.title if layer.title != layer.id else "",
             layer.revision,
             f"{layer.minzoom}-{layer.maxzoom}",
             layer.full_format,

@@ -34,7 +34,8 @@ def publish_preview(
 ) -> None:
     """Publish a preview page and WMTS.
 
-    Write the page, its scripts and the WMTS capabilities beside the tiles. Missing tiles are rendered on request.
+    Write the page, its scripts, layer.json and the WMTS capabilities beside the tiles. Missing tiles are rendered on
+    request.
 
     \b
     Examples:
@@ -42,6 +43,7 @@ def publish_preview(
       seeder publish-preview ortho --scenes --dry-run
     """
     from seeder.serve import pages, scene_outlines, wmts
+    from seeder.serve.facts import FACTS, Facts
     from tiler.layers.catalog import load_layer
     from tiler.layers.tilejson import addressed
     from tiler.storage.store import Stores
@@ -51,6 +53,8 @@ def publish_preview(
     address = page_key(layer, wmts.NAME)
     shown = [(loaded, addressed(loaded, stores.tiles))]
     files = {name: (pages.asset(name), pages.kind(name)) for name in pages.assets() if name not in LIST}
+    facts = Facts.of(loaded, stores.sources).to_json()
+    files[FACTS] = (json.dumps(facts, indent=1) + "\n").encode(), "application/json"
     files[wmts.NAME] = wmts.capabilities(shown, settings.url, f"{settings.url}/{address}"), wmts.TYPE
     place = where(settings) if settings.stack else ""  # a folder of this machine is not published
     config: dict[str, Any] = {"layer": layer, "where": place}

@@ -179,10 +179,12 @@ def refresh(
     from seeder.operations.scenes import SceneChanges
     from seeder.operations.upload_scenes import Uploads
     from tiler.ingest.staging import Staging
+    from tiler.raster.options import TOLD
     from tiler.storage.store import Stores
 
     how, scene_changes = run_options(settings, ""), SceneChanges(add, replace, drop)
-    by_workers = bool((source or changes or scene_changes) and settings.bake_queue and typed_queue())
+    baking = source or scene_changes or changes.keys() - {*TOLD}
+    by_workers = bool(baking and settings.bake_queue and typed_queue())
     arguments = update_arguments(settings, follows=by_workers).within(budget_arguments(by_workers=by_workers))
     stores = Stores.open(settings, create=not arguments.dry_run)
     staging = Staging(scratch, settings.temporary)
@@ -196,11 +198,11 @@ def refresh(
         plan = operations.plan_refresh(layer, context, next_source, how)
         print_renew_plan(plan, context.options.cdn, as_json=as_json)
     elif by_workers:
-        baking = BakeOptions(settings.bake_queue, how.queue, how.most, cdn=context.options.cdn)
-        done = operations.refresh_by_workers(layer, context, how, baking, next_source, count_new=not as_json)
+        bake_options = BakeOptions(settings.bake_queue, how.queue, how.most, cdn=context.options.cdn)
+        done = operations.refresh_by_workers(layer, context, how, bake_options, next_source, count_new=not as_json)
         if isinstance(done, BakeSent):
             wait = arguments.options.cdn_wait
-            print_or_follow(done, baking.queue, settings, stores.sources, report, wait=wait, as_json=as_json)
+            print_or_follow(done, bake_options.queue, settings, stores.sources, report, wait=wait, as_json=as_json)
         else:
             print_renewed(done, as_json=as_json)
     else:

@@ -22,7 +22,7 @@ from tiler.grid import zoom_for
 from tiler.image.colormap import is_file, is_relative, text_of
 from tiler.ingest.staging import Staging
 from tiler.layers.catalog import Layer
-from tiler.raster.options import ACCESS, Options
+from tiler.raster.options import ACCESS, TOLD, Options
 from tiler.scenes.scene_list import SceneList
 from tiler.storage.store import Stores
 
@@ -42,6 +42,12 @@ class NextSource:
 
     def __bool__(self) -> bool:
         return bool(self.changes or self.scene_changes) or replace(self.sources, upload=None) != Sources(())
+
+    @property
+    def told(self) -> Options | None:
+        """The title and description that are given, if nothing else is; else None."""
+        rest = replace(self, changes={name: value for name, value in self.changes.items() if name not in TOLD})
+        return Options(**self.changes) if self.changes and not rest else None
 
     def check(self, layer: Layer) -> None:
         """Check that its parts agree, and that a layer of one raster gets another one.

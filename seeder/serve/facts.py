@@ -10,8 +10,8 @@ from tiler.errors import CatalogError, MissingObject
 from tiler.layers import catalog
 from tiler.layers.catalog import Layer
 from tiler.layers.credit import plain_markup
-from tiler.layers.legend import Classes, Legend
 from tiler.layers.pyramid import Pyramid
+from tiler.raster.legend import Classes, Legend
 from tiler.storage.store import Store
 
 FACTS = "layer.json"  # the facts of a published page

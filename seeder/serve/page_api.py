@@ -8,7 +8,7 @@ import json
 import logging
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from http import HTTPStatus
 from typing import Any
 
@@ -26,6 +26,7 @@ from seeder.serve.changed import changed
 from seeder.serve.events import Feed
 from seeder.serve.facts import Facts, revisions
 from seeder.serve.layers_at_hand import all_layers, layer_of
+from seeder.serve.shares import Shares
 from seeder.serve.thumbnail import thumbnail, width_of
 from tiler import timing
 from tiler.errors import BadOption, TilerError
@@ -35,6 +36,7 @@ from tiler.keys import CONTENT_TYPES, check_layer, parse_tile_key
 from tiler.layers import catalog
 from tiler.layers.catalog import Layer
 from tiler.layers.render import TileVariant
+from tiler.raster.legend import Legend
 from tiler.storage.store import Store
 
 log = logging.getLogger(__name__)
@@ -51,6 +53,7 @@ class PageApi:
     feed: Feed
     audits: Audits
     summaries: Summaries
+    shares: Shares
     where: str
     renderers: ThreadPoolExecutor
 
@@ -79,11 +82,21 @@ class PageApi:
         layers = [Facts.of(layer, self.sources).to_json() for layer in all_layers(self.service)]
         return json_answer({"where": self.where, "layers": layers})
 
-    def describe_layer(self, request: Request) -> Response:
-        """One layer, and its revisions."""
-        layer = layer_of(self.service, request)
-        found = [each.to_json() for each in revisions(layer, self.sources)]
-        return json_answer({**Facts.of(layer, self.sources).to_json(), "revisions": found})
+    async def describe_layer(self, request: Request) -> Response:
+        """One layer, with the shares of its classes, and its revisions."""
+        layer = await run_in_threadpool(layer_of, self.service, request)
+        found = await run_in_threadpool(revisions, layer, self.sources)
+        facts = replace(await run_in_threadpool(Facts.of, layer, self.sources), legend=await self._legend(layer))
+        return json_answer({**facts.to_json(), "revisions": [each.to_json() for each in found]})
+
+    async def _legend(self, layer: Layer) -> Legend | None:
+        """The legend with shares; without them, if a part cannot be read."""
+        try:
+            legend: Legend | None = await self.rendered(self.shares.legend, layer)
+        except TilerError as error:
+            log.warning("classes not counted", extra={"error": str(error)})
+            return layer.legend
+        return legend
 
     def summary(self, request: Request) -> Response:
         """The stored tiles of a layer in numbers; 413 if it has too many blocks."""

@@ -36,6 +36,7 @@ from seeder.serve.basemap import Basemap
 from seeder.serve.events import Feed
 from seeder.serve.layers_at_hand import all_layers, layer_of
 from seeder.serve.page_api import API, PageApi, converted
+from seeder.serve.shares import Shares
 from tiler.errors import BadInput, MissingObject, TilerError
 from tiler.http import CORS, Service, status_of
 from tiler.keys import CONTENT_TYPES, parse_tile_key
@@ -78,7 +79,8 @@ class Site:
         feed = Feed(service.stores.sources, lambda url: queue_depth(url, settings.s3.region))
         with ThreadPoolExecutor(CORES, "renderer") as renderers:
             audits = Audits(service.stores)
-            yield cls(service, PageApi(service, feed, audits, Summaries(audits), where, renderers), basemap)
+            shares = Shares(service.stores.sources)
+            yield cls(service, PageApi(service, feed, audits, Summaries(audits), shares, where, renderers), basemap)
 
     @property
     def stores(self) -> Stores:

@@ -36,7 +36,7 @@ def capabilities(layers: Iterable[tuple[Layer, str]], url: str, address: str) ->
         ET.register_namespace(prefix, space)
     root = ET.Element(_name("Capabilities"), version="1.0.0")
     service = _add(root, "ows:ServiceIdentification")
-    _add(service, "ows:Title", ", ".join(layer.id for layer, _ in shown) or "no layers")
+    _add(service, "ows:Title", ", ".join(layer.title for layer, _ in shown) or "no layers")
     _add(service, "ows:ServiceType", "OGC WMTS")
     _add(service, "ows:ServiceTypeVersion", "1.0.0")
     contents = _add(root, "Contents")
@@ -52,9 +52,9 @@ def capabilities(layers: Iterable[tuple[Layer, str]], url: str, address: str) ->
 def _describe(contents: ET.Element, layer: Layer, revision: str, url: str) -> None:
     """Add a layer."""
     about = _add(contents, "Layer")
-    _add(about, "ows:Title", layer.id)
-    if layer.attribution:
-        _add(about, "ows:Abstract", plain_markup(layer.attribution))
+    _add(about, "ows:Title", layer.title)
+    if abstract := " ".join(filter(None, (layer.description, plain_markup(layer.attribution)))):
+        _add(about, "ows:Abstract", abstract)
     west, south, east, north = layer.bounds.plain
     box = _add(about, "ows:WGS84BoundingBox")
     _add(box, "ows:LowerCorner", f"{west!r} {south!r}")

@@ -2,7 +2,8 @@
 
 A line of such a file is `VALUE R G B [A]` or `VALUE NAME [A]`, with fields separated by blanks, tabs, commas or colons.
 VALUE is a number, a percentage of the range, or `nv`, which is ignored: nodata stays transparent. Lines that start with
-# or / are comments, except the COLOR_MODEL line of a GMT palette, whose lines have two stops.
+# or / are comments, except the COLOR_MODEL line of a GMT palette, whose lines have two stops. The rest of a line after
+a colour with alpha is a label, as QGIS writes it.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from tiler.errors import BadOption, shortened
 from tiler.image.style import Range, Rgba, Stop
 
 LARGEST = 1 << 20  # most bytes of a colour-relief file
+LABEL = 120  # most characters of a label
 STOPS = 4096  # most stops, because index.json holds them
 NAMED: dict[str, tuple[int, int, int]] = {  # as in gdaldem and GRASS
     "white": (255, 255, 255),
@@ -42,11 +44,12 @@ HOW = "write VALUE RED GREEN BLUE [ALPHA] or VALUE NAME"
 
 
 class Entry(NamedTuple):
-    """A stop: a value, or a share of the range (0 to 1), and its colour."""
+    """A stop: a value, or a share of the range (0 to 1), its colour, and its label, which may be empty."""
 
     at: float
     share: bool
     colour: Rgba
+    label: str = ""
 
 
 def checked(value: str) -> str:
@@ -72,7 +75,14 @@ def checked(value: str) -> str:
         raise BadOption(
             f"--colormap {value}: a colormap needs 2 to {STOPS} stops, not {len(entries)}: {HOW} on each line"
         )
-    return "".join(map(_spelled, entries))
+    return "".join(f"{_spelled(entry)} {entry.label}".rstrip() + "\n" for entry in entries)
+
+
+def unlabelled(text: str) -> str:
+    """A checked colormap without its labels."""
+    if not is_file(text):
+        return text
+    return "".join(f"{' '.join(line.split(' ')[:5])}\n" for line in text.splitlines())
 
 
 def is_file(text: str) -> bool:
@@ -93,9 +103,17 @@ def stops_of(text: str, span: Range = (0.0, 1.0)) -> tuple[Stop, ...]:
     return tuple(sorted(stops, key=lambda stop: stop[0]))
 
 
+def labels_of(text: str) -> tuple[str, ...]:
+    """The labels of the stops of a checked colormap, in the order of `stops_of`; none if that depends on a range."""
+    entries = list(_entries(text.splitlines(), "the colormap")) if is_file(text) else []
+    if len({entry.share for entry in entries}) > 1 or not any(entry.label for entry in entries):
+        return ()
+    return tuple(entry.label for entry in sorted(entries, key=lambda entry: entry.at))
+
+
 def text_of(stops: tuple[Stop, ...]) -> str:
     """The checked file with some stops."""
-    return "".join(_spelled(Entry(value, share=False, colour=(r, g, b, a))) for value, r, g, b, a in stops)
+    return "".join(f"{_spelled(Entry(value, share=False, colour=(r, g, b, a)))}\n" for value, r, g, b, a in stops)
 
 
 def colours_of(name: str) -> tuple[Rgba, ...]:
@@ -132,8 +150,9 @@ def _listed(name: str) -> bool:
 
 
 def _spelled(entry: Entry) -> str:
-    """The entry as a line of a file."""
-    return f"{f'{entry.at * 100!r}%' if entry.share else repr(entry.at)} {' '.join(map(str, entry.colour))}\n"
+    """The normalized line of a stop, without its label."""
+    at = f"{entry.at * 100!r}%" if entry.share else repr(entry.at)
+    return f"{at} {' '.join(map(str, entry.colour))}"
 
 
 def _entries(lines: Sequence[str], where: str) -> Iterator[Entry]:
@@ -147,7 +166,7 @@ def _entries(lines: Sequence[str], where: str) -> Iterator[Entry]:
                     raise BadOption(f"--colormap {where}, line {number}: only COLOR_MODEL = RGB is supported")
             continue
         try:
-            yield from _palette_line(fields) if palette else _line(fields)
+            yield from _palette_line(fields) if palette else _labelled(line, fields)
         except ValueError as error:
             raise BadOption(f"--colormap {where}, line {number}: {error}") from None
 
@@ -159,6 +178,14 @@ def _palette_line(fields: list[str]) -> Iterator[Entry]:
         yield from _line(fields[4:8])
     elif fields[0].upper() not in ("B", "F", "N"):
         raise ValueError("write VALUE RED GREEN BLUE twice, as in GMT")
+
+
+def _labelled(line: str, fields: list[str]) -> Iterator[Entry]:
+    """The stop of a line with its label; one that only repeats the value is none."""
+    rest = BETWEEN.split(line.strip(), 5)[5:] if fields[1:] and fields[1][0].isdigit() else []
+    label = " ".join("".join(rest).split())[:LABEL]
+    for entry in _line(fields):
+        yield entry._replace(label=label if label.isprintable() and label != fields[0] else "")
 
 
 def _line(fields: list[str]) -> Iterator[Entry]:

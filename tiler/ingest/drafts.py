@@ -18,7 +18,7 @@ from tiler.layers.credit import plain_markup
 from tiler.layers.footprint import Footprint
 from tiler.layers.pyramid import Pyramid, missing_objects, put_manifest
 from tiler.raster.datasets import versions
-from tiler.raster.options import Options, file_format
+from tiler.raster.options import NONE_ASKED, Options, file_format, told_as
 from tiler.scenes.scene_list import SceneList, dump
 from tiler.storage.store import Store, Stores
 
@@ -45,7 +45,20 @@ def draft_of(layer: str, path: str, survey: Survey, revision: str, options: Opti
         asked=options,
         gdal="" if options.virtual else versions()[0],
         scenes=len(listed.scenes) if listed else 0,
+        classes=survey.classes,
+        unit=survey.unit,
     )
+
+
+def described(layer: Layer, options: Options, current: Layer | None) -> Layer:
+    """A layer with the title and description of `options`, otherwise those of the `current` revision."""
+    asked = told_as(options, current.asked if current else NONE_ASKED)
+    return replace(layer, asked=replace(layer.asked, title=asked.title or None, description=asked.description or None))
+
+
+def with_legend(layer: Layer, survey: Survey) -> Layer:
+    """A layer with the legend of the raster as it is surveyed now."""
+    return replace(layer, classes=survey.classes, unit=survey.unit)
 
 
 def baked_layer(draft: Layer, survey: Survey, summary: Summary, sources: Store) -> Layer:
@@ -66,10 +79,10 @@ def baked_layer(draft: Layer, survey: Survey, summary: Summary, sources: Store) 
 def with_format(layer: Layer, current: Layer | None, sources: Store) -> tuple[Layer, str]:
     """A layer with the format of its tiles, and the reason if it is `auto`; unchanged if possible, as tiles are stored.
 
-    `current` is the revision before this one.
+    `current` is the revision before this one; its title and description stay, unless there are others.
     """
     form, why = _format_of(layer, current, sources)
-    return replace(layer, format=form), why
+    return described(replace(layer, format=form), layer.asked, current), why
 
 
 def _format_of(draft: Layer, current: Layer | None, sources: Store) -> tuple[Format, str]:

@@ -15,7 +15,7 @@ from tiler.grid import TILE, Window, tile_ranges
 from tiler.ingest.bake import bake_layer
 from tiler.ingest.baked_parts import Summary
 from tiler.ingest.disk_space import check_target, scratch
-from tiler.ingest.drafts import baked_layer, draft_of, publish, why_empty, with_format
+from tiler.ingest.drafts import baked_layer, described, draft_of, publish, why_empty, with_format, with_legend
 from tiler.ingest.examine import Approve, Examined, ExaminedScenes, Stage, approved, examined, named, silent
 from tiler.ingest.existing import current_layer, is_current, is_stored, kept_revision
 from tiler.ingest.staging import Staging
@@ -25,7 +25,7 @@ from tiler.layers.catalog import Layer
 from tiler.layers.footprint import Footprint
 from tiler.layers.origin import origins as files_now
 from tiler.raster.datasets import forget, opened
-from tiler.raster.options import Options
+from tiler.raster.options import NONE_ASKED, Options
 from tiler.raster.warp import overview_for, warp
 from tiler.scenes.scene_list import SceneList
 from tiler.storage.leftovers import sweep
@@ -41,6 +41,7 @@ class Ingested:
 
     `why` is the reason for an automatic format. `notes` list other files that the raster reads, and what looks wrong.
     Of the parts of the base, `baked` are new, and `reused` were stored by an earlier ingest; without a bake both are 0.
+    A layer that is not `fresh` may still be `described` otherwise: by its title, description or legend.
     """
 
     layer: Layer
@@ -51,6 +52,7 @@ class Ingested:
     doubts: tuple[str, ...] = ()  # those of the notes that question the place of the raster
     baked: int = 0
     reused: int = 0
+    described: bool = False
 
 
 def ingest(
@@ -163,16 +165,20 @@ def settled_ingest(
     path, revision = raster.path, raster.revision
     origins = raster.origins if options.virtual else ()
     if current and is_current(current, revision, path, stores):
+        told = with_legend(described(current, options, current), raster.survey)
         if current.origins != origins:  # new timestamps, same content
             raster.check(options)
-            current = replace(current, origins=origins)
-            publication.publish(current, stores, planned_from=planned_from)
-        return Ingested(current, raster.survey, fresh=False)
+            told = replace(told, origins=origins)
+            publication.publish(told, stores, planned_from=planned_from)
+        elif told != current:
+            publication.describe(told, stores, planned_from=planned_from)
+        return Ingested(told, raster.survey, fresh=False, described=told != current)
     old = restorable(layer, revision, stores.sources)
     if old is None:
         return None
     source = old.source if old.bake else path
     restored = replace(old, previous=previous_of(current, revision), source=source, origins=origins)
+    restored = with_legend(described(restored, options, current), raster.survey)
     raster.check(options)
     publication.publish(restored, stores, planned_from=planned_from)
     return Ingested(restored, raster.survey, fresh=True)
@@ -249,6 +255,7 @@ def restore(layer: str, revision: str, stores: Stores, *, planned_from: str | No
     earlier = kept(layer, revision, stores.sources)
     current = current_layer(stores.sources, layer)
     earlier = replace(earlier, origins=files_now(Path(each.path) for each in earlier.origins))
+    earlier = described(earlier, NONE_ASKED, current)
     publication.publish(earlier, stores, undone=current.revision if current else "", planned_from=planned_from)
     return earlier
 

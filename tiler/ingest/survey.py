@@ -18,6 +18,7 @@ from tiler.image.style import Style
 from tiler.ingest.finished import finished_format
 from tiler.raster.datasets import OpenOptions, opened, translated
 from tiler.raster.header import check_header, noted_reading
+from tiler.raster.legend import Named
 from tiler.raster.options import Halving, Options
 from tiler.raster.pixels import dtype_of
 from tiler.raster.place import differs_in_place, lonlat_bounds, past_seam, resolution_of
@@ -64,6 +65,8 @@ class Survey:
     notes: tuple[str, ...] = ()  # for the user
     warnings: tuple[str, ...] = ()  # for the user, before the bake
     scenes: tuple[Scene, ...] = ()  # the lowest first; `path` is the first one's
+    classes: tuple[Named, ...] | None = None  # of a palette, as its legend lists them
+    unit: str = ""  # of the values that colours show
     differs: tuple[str, ...] = ()  # aspects that earlier versions interpreted differently; see `revision_of`
 
 
@@ -108,6 +111,8 @@ def survey(path: str, options: Options) -> Survey:
         open_options=open_options,
         finished=finished_format(options, display.style),
         notes=(*notes, *display.notes),
+        classes=display.classes(reading),
+        unit=display.unit,
         differs=(
             *differs,
             *display.differs,

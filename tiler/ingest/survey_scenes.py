@@ -6,6 +6,8 @@ import hashlib
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from functools import reduce
+from operator import or_
 
 import numpy as np
 from rasterio.io import DatasetReader
@@ -60,6 +62,8 @@ def survey_scenes(scenes: Sequence[Scene], options: Options) -> Survey:
         open_options=OpenOptions.of(options),
         finished=finished_format(options, display.style),
         notes=display.notes,
+        classes=display.classes(first.reading),
+        unit=display.unit,
         warnings=tuple(_finer(scenes, zoom)) if options.max_zoom is None else (),
         scenes=tuple(scenes),
     )
@@ -101,9 +105,15 @@ def around(boxes: Sequence[Bounds]) -> Bounds:
 
 
 def _shown(scenes: Sequence[Scene], options: Options) -> Shown:
-    """The style of scenes; its range is that of values sampled in some of them."""
+    """The style of scenes; its range is that of values sampled in some of them.
+
+    The names of classes are those of the lowest scene; what it leaves unnamed has the name of the next of these.
+    """
     chosen = np.unique(np.linspace(0, len(scenes) - 1, STYLED).round().astype(int)).tolist()
     first = shown(_dataset(scenes[0], options), scenes[0].reading, options)
+    if first.style.palette:
+        others = [shown(_dataset(scenes[each], options), scenes[each].reading, options).names for each in chosen[1:]]
+        return replace(first, names=reduce(or_, [*others[::-1], first.names]))
     if first.style.intervals and len(options.interval) < 2:
         return replace(first, style=replace(first.style, intervals=_intervals(scenes, chosen, first.style, options)))
     if not first.stretched:

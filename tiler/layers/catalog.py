@@ -26,9 +26,9 @@ from tiler.keys import Format
 from tiler.layers import version
 from tiler.layers.cog_layout import CogLayout
 from tiler.layers.footprint import Footprint
-from tiler.layers.legend import Kind, Legend, Named, kind_of, legend_of
 from tiler.layers.origin import Origin
 from tiler.layers.pyramid import Pyramid
+from tiler.raster.legend import Kind, Legend, Named, kind_of, legend_of
 from tiler.raster.options import LOSSLESS, NONE_ASKED, TOLD, Options
 from tiler.raster.reading import Reading
 from tiler.storage.store import Store

@@ -10,7 +10,7 @@ from tiler.errors import Changed, Superseded, UnknownLayer
 from tiler.inputs import read_json
 from tiler.layers import history, version
 from tiler.layers.catalog import Layer, dump, load_layer, version_of
-from tiler.layers.tilejson import named, put_tilejson, stored, tilejson
+from tiler.layers.tilejson import named, put_tilejson, rewrite_address, stored, tilejson
 from tiler.storage.store import Store, Stores
 
 ATTEMPTS = 3  # of a publication, while others write TileJSON
@@ -31,7 +31,7 @@ def publish(layer: Layer, stores: Stores, undone: str = "", *, planned_from: str
     version.check_readers(stores, version_of(layer))
     index = dump(layer)
     if undone:
-        index = (json.dumps({**read_json(index), "undone": undone}, indent=1) + "\n").encode()
+        index = _with_undone(index, undone)
     key, sources = keys.index_key(layer.id), stores.sources
     now = sources.version(key)
     if planned_from not in (None, now):
@@ -44,6 +44,11 @@ def publish(layer: Layer, stores: Stores, undone: str = "", *, planned_from: str
         if sources.version(key) != now:  # otherwise TileJSON alone was changed
             break
     raise _superseded(layer.id, sources)
+
+
+def _with_undone(index: bytes, revision: str) -> bytes:
+    """An `index.json` that names the revision that a rollback replaced."""
+    return (json.dumps({**read_json(index), "undone": revision}, indent=1) + "\n").encode()
 
 
 def _put_over(layer: Layer, stores: Stores, index: bytes, now: str) -> bool:
@@ -66,6 +71,28 @@ def _put_over(layer: Layer, stores: Stores, index: bytes, now: str) -> bool:
         return False
     history.follow(sources, layer.id, known, layer.revision, recorded)
     return True
+
+
+def describe(layer: Layer, stores: Stores, *, planned_from: str) -> None:
+    """Give the current revision another title, description or legend; the public TileJSON first, as `publish` does.
+
+    `planned_from` is the `index_version` that the layer comes from. The metadata kept for a rollback stays as it is, so
+    its time remains that of the publication.
+
+    Raises:
+        Superseded: another publication or a removal came first; it is left as it is.
+    """
+    sources, key = stores.sources, keys.index_key(layer.id)
+    check_index(layer.id, sources, planned_from)
+    undone = read_json(sources.get(key)).get("undone")
+    index = _with_undone(dump(layer), undone) if undone else dump(layer)
+    rewrite_address(layer, stores)
+    try:
+        sources.put(key, index, content_type="application/json", expected=planned_from)
+    except Changed:
+        with suppress(UnknownLayer):
+            rewrite_address(load_layer(sources, layer.id), stores)
+        raise _superseded(layer.id, sources) from None
 
 
 def check_index(layer: str, sources: Store, planned_from: str) -> None:

@@ -7,6 +7,7 @@ from typing import Any, Literal, cast
 
 from tiler.choices import Bake, Choice, Resampling, Terrain
 from tiler.errors import BadOption
+from tiler.image.colormap import unlabelled
 from tiler.image.light import DEFAULT, Light, Shading
 from tiler.image.style import Range
 from tiler.keys import Format
@@ -19,16 +20,8 @@ TOLD = ("title", "description")  # options that change neither a pixel nor the r
 LONGEST = {"title": 120, "description": 1000}  # characters
 LIGHT = ("azimuth", "altitude", "z_factor", "multidirectional", "combined")  # of shaded relief
 DRAWN = (*LIGHT, "interval")
-UNREAD = (
-    *TOLD,
-    "min_zoom",
-    "max_zoom",
-    "resampling",
-    "format",
-    "attribution",
-    "bake",
-    *DRAWN,
-)  # change nothing in a header
+OUTPUT = ("min_zoom", "max_zoom", "resampling", "format", "attribution", "bake")
+UNREAD = (*TOLD, *OUTPUT, *DRAWN)  # change nothing that a header gives
 LATER = (*OF_S3, "bake", *DRAWN, *TOLD)  # options that earlier versions do not know
 ACCESS = ("trust_source", *OF_S3)  # options of one raster's access, which the next raster does not inherit
 
@@ -90,6 +83,8 @@ class Options:
         changed = {name: value for name, value in asdict(self).items() if value != getattr(defaults, name)}
         if changed.get("gcps") == "polynomial":  # the default fit
             del changed["gcps"]
+        if changed.get("colormap"):
+            changed["colormap"] = unlabelled(self.colormap)
         return {name: value for name, value in changed.items() if name not in (*ACCESS, *TOLD)}
 
     def differing(self, other: Options) -> list[str]:
@@ -150,10 +145,10 @@ class Options:
 
 
 def told_as(options: Options, before: Options) -> Options:
-    """The options with the title and description of a layer: those given, otherwise those `before`; None for none."""
+    """The options with the title and description of a layer: those given, otherwise those `before`."""
     title = before.title if options.title is None else options.title
     description = before.description if options.description is None else options.description
-    return replace(options, title=title or None, description=description or None)
+    return replace(options, title=title, description=description)
 
 
 def check_words(name: str, text: str) -> str:

@@ -10,17 +10,18 @@ from rasterio.io import DatasetReader
 
 from tiler.errors import BadOption
 from tiler.grid import zoom_for
-from tiler.image.colormap import colours_of, is_file, is_relative, stops_of
+from tiler.image.colormap import colours_of, is_file, is_relative, labels_of, stops_of
 from tiler.image.light import Light
 from tiler.image.style import ENCODINGS, KERNELS, PLAIN, Meaning, Range, Rgba, Style, Values, meant
-from tiler.raster.classes import FEW, MOST, attributed, palette_of, table_of
+from tiler.raster.classes import FEW, LONGEST, MOST, attributed, names_of, palette_of, table_of
+from tiler.raster.legend import Named, listed
 from tiler.raster.options import LIGHT, LOSSLESS, NONE_ASKED, Options
 from tiler.raster.pixels import bits, dtype_of
 from tiler.raster.place import resolution_of
 from tiler.raster.reading import Reading
 from tiler.raster.ruggedness import intervals, ruggedness
 from tiler.raster.sample import extremes, samples, stretch
-from tiler.raster.units import datum_of, in_feet, meaning_of, metres_of
+from tiler.raster.units import METRES, datum_of, in_feet, meaning_of, metres_of
 
 TINTS = "CET_L11"  # green, yellow, white; by Peter Kovesi, for relief
 LIT = ("hillshade", "relief")  # the styles with a light
@@ -36,12 +37,22 @@ SHADE = 1 / 64  # share of a range; values that fill less look the same
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """The style of a raster, whether its range was sampled, differences from earlier versions, and notes for users."""
+    """The style of a raster, whether its range was sampled, differences from earlier versions, and notes for users.
+
+    `names` are those of the classes of a palette, `unit` is that of the values that colours show, empty if unknown.
+    """
 
     style: Style
     stretched: bool
     differs: tuple[str, ...]
     notes: tuple[str, ...]
+    names: dict[int, str]
+    unit: str
+
+    def classes(self, reading: Reading) -> tuple[Named, ...] | None:
+        """The classes that the legend of a palette lists, without the raster's nodata values; None for no palette."""
+        hidden = tuple(each for each in reading.nodata if each is not None)
+        return listed(self.style.palette, self.names, hidden) if self.style.palette else None
 
 
 def shown(dataset: DatasetReader, reading: Reading, options: Options) -> Shown:
@@ -60,7 +71,23 @@ def shown(dataset: DatasetReader, reading: Reading, options: Options) -> Shown:
         differs.append("classes")
     if style.rescale and not (stretched or options.rescale or style.terrain) and style.rescale[0][1] != 255:
         differs.append("bits")
-    return Shown(style, stretched, tuple(differs), tuple(notes))
+    names = _names(dataset, reading, options) if style.palette else {}
+    return Shown(style, stretched, tuple(differs), tuple(notes), names, _unit(dataset, reading, options))
+
+
+def _names(dataset: DatasetReader, reading: Reading, options: Options) -> dict[int, str]:
+    """The names of the classes of a raster; those of a colormap file come first."""
+    stops = stops_of(options.colormap) if is_file(options.colormap) else ()
+    labels = zip(stops, labels_of(options.colormap), strict=False)
+    return names_of(dataset, reading.bands[0]) | {int(value): label for (value, *_), label in labels if label}
+
+
+def _unit(dataset: DatasetReader, reading: Reading, options: Options) -> str:
+    """The unit of the one band that colours show."""
+    if reading.count > 1:
+        return ""
+    unit = "m" if options.style else " ".join((dataset.units[reading.bands[0] - 1] or "").split())
+    return "m" if METRES.get(unit.lower()) == 1 else unit[:LONGEST] if unit.isprintable() else ""
 
 
 def palette_for(dataset: DatasetReader, reading: Reading, options: Options) -> tuple[Rgba, ...]:
@@ -142,11 +169,8 @@ def _light(options: Options) -> Light:
     if options.style not in LIT:
         for name in LIGHT:
             if getattr(options, name) != getattr(NONE_ASKED, name):
-                option, cure = (
-                    f"--{name.replace('_', '-')}",
-                    f"--style hillshade or relief, or {USUAL[name]}, the default",
-                )
-                raise BadOption(f"{option} is of shaded relief: add {cure}")
+                cure = f"add --style hillshade or relief, or {USUAL[name]}, the default"
+                raise BadOption(f"--{name.replace('_', '-')} is of shaded relief: {cure}")
     if options.style != "contours" and options.interval:
         cure = "add --style contours, or --interval none"
         raise BadOption(f"--interval {options.interval[-1]:g} is the distance of contours: {cure}")

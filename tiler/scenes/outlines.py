@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,6 +18,7 @@ from tiler.scenes.scene import Scene
 SIDE = 16  # points along each side
 DIGITS = 7  # of degrees: a centimetre
 POLE = 90.0  # degrees
+PARTING, ENDING = re.compile(r"[/\\]"), re.compile(r"\.[A-Za-z][A-Za-z0-9]{0,7}$")
 NEAR = 1e-9  # degrees or turns, the rounding error of a longitude
 
 Point = tuple[float, float]  # longitude, latitude
@@ -25,18 +28,39 @@ Ring = list[Point]  # without a closing point
 def outlines(scenes: Iterable[Scene]) -> dict[str, Any]:
     """A FeatureCollection with a feature per scene, in their order.
 
-    Properties are the address, the CRS, the resolution in metres per pixel on the Mercator map, and the date. An
-    outline that crosses the antimeridian is split there.
+    Properties are a short name, the address, the CRS, the resolution in metres per pixel on the Mercator map, and the
+    date. An outline that crosses the antimeridian is split there.
     """
-    return {"type": "FeatureCollection", "features": list(map(_feature, scenes))}
+    listed = list(scenes)
+    names = short_names([scene.address for scene in listed])
+    return {"type": "FeatureCollection", "features": list(map(_feature, listed, names))}
 
 
-def _feature(scene: Scene) -> dict[str, Any]:
+def short_names(addresses: Sequence[str]) -> list[str]:
+    """The last part of each address, or as many parts as tell it from the others, without the ending of a file."""
+    parts = [PARTING.split(address.rstrip("/\\")) for address in addresses]
+    names, counts = [_last(each, 1) for each in parts], [1] * len(parts)
+    while repeated := {name for name, number in Counter(names).items() if number > 1}:
+        longer = [each for each, name in enumerate(names) if name in repeated and counts[each] < len(parts[each])]
+        if not longer:
+            break
+        for each in longer:
+            counts[each] += 1
+            names[each] = _last(parts[each], counts[each])
+    return names
+
+
+def _last(parts: Sequence[str], number: int) -> str:
+    return ENDING.sub("", "/".join(parts[-number:])) or parts[-1]
+
+
+def _feature(scene: Scene, name: str) -> dict[str, Any]:
     rings = [[*map(list, ring), list(ring[0])] for ring in parts_of(scene)]
     geometry: dict[str, Any] = {"type": "MultiPolygon", "coordinates": [[ring] for ring in rings]}
     if len(rings) == 1:
         geometry = {"type": "Polygon", "coordinates": rings}
     properties = {
+        "name": name,
         "address": scene.address,
         "crs": scene.crs.to_string(),
         "resolution": scene.resolution,

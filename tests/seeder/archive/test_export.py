@@ -46,6 +46,7 @@ from tiler.errors import BadOption, MissingObject
 from tiler.grid import Bounds
 from tiler.layers.catalog import Layer
 from tiler.layers.render import TileVariant
+from tiler.raster.options import Options
 from tiler.storage.store import Store, Stores
 
 
@@ -125,15 +126,20 @@ def test_the_root_directory_has_room_for_all_its_leaves() -> None:
     assert len(serialize_directory(root)) <= ROOT
 
 
+TOLD = Options(title="The globe", description="All of it.")
+
+
 def test_mbtiles_are_what_the_specification_says(tmp_path: Path) -> None:
     content = pyramid(3) | dict.fromkeys(each_of(3), b"sea")
-    layer = replace(GLOBE, attribution="© <b>us</b>", bounds=Bounds(-10.0, -20.0, 30.0, 40.0))
+    layer = replace(GLOBE, asked=TOLD, attribution="© <b>us</b>", bounds=Bounds(-10.0, -20.0, 30.0, 40.0))
     target = Target.parse(str(tmp_path / "out.mbtiles"))
     made(Shelf.of(content, layer).source(chosen(content)), target)
     tiles, said = mbtiles(target.path)
     assert tiles == content
     assert said == {
-        "name": "globe",
+        "name": "The globe",
+        "description": "All of it.",
+        "layer": "globe",
         "format": "png",
         "bounds": "-10,-20,30,40",
         "center": "10,10,3",
@@ -158,7 +164,7 @@ def test_mbtiles_are_what_the_specification_says(tmp_path: Path) -> None:
 @pytest.mark.parametrize("kind", KINDS)
 def test_an_archive_tells_what_the_layer_s_tilejson_does(kind: Kind, tmp_path: Path) -> None:
     content = {tile: data for tile, data in pyramid(4).items() if tile.z >= 2}
-    layer = replace(GLOBE, attribution="us", format="jpg")
+    layer = replace(GLOBE, asked=TOLD, attribution="us", format="jpg")
     variant = TileVariant(scale=2, format="jpg")
     target = Target.parse(str(tmp_path / NAMES[kind]))
     made(Shelf.of(content, layer, variant).source(chosen(content)), target)
@@ -180,9 +186,8 @@ def test_an_archive_tells_what_the_layer_s_tilejson_does(kind: Kind, tmp_path: P
         assert (target.path / "2/1/0@2x.jpg").read_bytes() == content[Tile(x=1, y=0, z=2)]
         box = said["bounds"]
     assert box == pytest.approx([-180, -85.0511287798, 180, 85.0511287798])
-    assert [said[name] for name in ("name", "attribution", "type", "format", "scale")] == [
-        *("globe", "us", "baselayer", "jpg", "2")
-    ]
+    names = ("name", "description", "layer", "attribution", "type", "format", "scale")
+    assert [said[name] for name in names] == [*("The globe", "All of it.", "globe", "us", "baselayer", "jpg", "2")]
 
 
 @given(contents())

@@ -99,6 +99,7 @@ def test_sides_follow_the_projection() -> None:
 def test_properties_are_those_of_the_scene() -> None:
     (feature,) = outlines([SCENES["utm"]])["features"]
     assert feature["properties"] == {
+        "name": "a",
         "address": "a.tif",
         "crs": "EPSG:32632",
         "resolution": 1113.0,

@@ -9,13 +9,16 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal, NamedTuple
 
+from tiler.image.colormap import labels_of
 from tiler.image.style import Rgba, Style
 from tiler.raster.options import Options
 
 Kind = Literal["photo", "classes", "ramp", "shade", "heights", "contours"]
 Named = tuple[int, str]  # the value of a class, and its name, empty if it has none
 FEW = 64  # unnamed colours of a legend; a palette with more is a picture's
+MOST = 1024  # classes of a legend
 STEP = 15  # of the 256 colours of a named colormap, from one stop of the legend to the next
+SHADED = ("hillshade", "relief")
 FILLER: Rgba = (0, 0, 0, 255)  # GDAL's colour of values without one
 FEW_BITS = tuple(((0.0, 2.0**bits - 1),) for bits in range(1, 8))  # ranges of pictures with less than 8 bits
 
@@ -76,15 +79,17 @@ def kind_of(style: Style, legend: Legend | None) -> Kind:
     """The kind of a layer's picture."""
     if style.encoding:
         return "heights"
-    if isinstance(legend, Classes):
-        return "classes"
-    if isinstance(legend, Ramp):
-        return "ramp"
-    return "shade" if style.terrain else "photo"
+    if style.terrain == "contours":
+        return "contours"
+    if style.terrain in SHADED and legend is None:
+        return "shade"
+    return "photo" if legend is None else "classes" if isinstance(legend, Classes) else "ramp"
 
 
 def legend_of(style: Style, asked: Options, classes: tuple[Named, ...] | None, unit: str) -> Legend | None:
-    """The legend of a style; None for photos, shade, and colours that encode heights.
+    """The legend of a style; None for photos, shade, contours, and colours that encode heights.
+
+    That of relief has the tints of heights before they are shaded.
 
     `classes` are the listed classes, None if the layer's ingest listed none. `unit` is that of the values.
     """
@@ -93,7 +98,7 @@ def legend_of(style: Style, asked: Options, classes: tuple[Named, ...] | None, u
         named = listed(style.palette, {}, hidden) if classes is None else classes
         entries = tuple(Entry(value, name, color(style.palette[value])) for value, name in named)
         return Classes(entries) if entries else None
-    if style.encoding or style.terrain == "hillshade":
+    if style.encoding or style.terrain in ("hillshade", "contours"):
         return None
     marks = tuple(_marks(style, asked))
     return Ramp(marks, "°" if style.terrain == "slope" else unit) if marks else None
@@ -103,7 +108,7 @@ def listed(palette: tuple[Rgba, ...], names: Mapping[int, str], hidden: tuple[fl
     """The classes of a palette that a legend lists, with their names.
 
     These are the visible ones, except `hidden` values. Unnamed black ones are left out if the palette has several: GDAL
-    fills it with black. A palette with many colours and without a name lists none.
+    fills it with black. A palette with too many classes, fewer if none has a name, is a picture's and lists none.
     """
     filler = palette.count(FILLER) > 1
     found = tuple(
@@ -111,7 +116,7 @@ def listed(palette: tuple[Rgba, ...], names: Mapping[int, str], hidden: tuple[fl
         for value, colour in enumerate(palette)
         if colour[3] and value not in hidden and (names.get(value) or not (filler and colour == FILLER))
     )
-    return found if len(found) <= FEW or any(name for _, name in found) else ()
+    return found if len(found) <= (MOST if any(name for _, name in found) else FEW) else ()
 
 
 def color(colour: Rgba) -> str:
@@ -122,7 +127,9 @@ def color(colour: Rgba) -> str:
 def _marks(style: Style, asked: Options) -> Iterator[Mark]:
     """The stops of a ramp."""
     if style.stops:
-        yield from (Mark(value, color((red, green, blue, alpha))) for value, red, green, blue, alpha in style.stops)
+        labels = labels_of(asked.colormap) or ("",) * len(style.stops)
+        for (value, red, green, blue, alpha), label in zip(style.stops, labels, strict=False):
+            yield Mark(value, color((red, green, blue, alpha)), label)
         return
     if len(style.rescale) != 1 or _is_picture(style, asked):
         return
