@@ -50,7 +50,7 @@ def in_view(window: Window, desk: Desk, z: int) -> set[Tile]:
     return {tile for tile in mercantile.tiles(*window.view, z) if any(tile in part for part in inside)}
 
 
-def test_the_preview_shows_the_rasters_own_colours_and_the_ground_where_it_is_transparent(desk: Desk, look: Look) -> None:
+def test_the_preview_shows_the_rasters_own_colours_and_the_ground_where_it_is_clear(desk: Desk, look: Look) -> None:
     with look(f"{desk.url}/flats/", color_scheme="light") as window:
         bare(window)
         grounds = set()
@@ -252,7 +252,7 @@ def test_a_tile_on_its_way_shows_a_coarse_picture_under_a_sheen(desk: Desk, look
         window.still()
         bare(window)
         held: list[Route] = []
-        window.page.route("**/flats/6/**", lambda route: held.append(route))
+        window.page.route("**/flats/6/**", held.append)
         window.part("sharp-on").check()
         window.until(lambda: held)
         sheen = window.page.locator(".wait.asked")
