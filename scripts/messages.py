@@ -35,6 +35,7 @@ SAMPLES: dict[type[TilerError], tuple[Any, ...]] = {
     errors.TileOutside: ("relief", "relief/12/3/4.png", "0c3b"),
     errors.VariantNotRendered: ("relief", "relief/12/3/4@2x.png"),
     errors.BadSource: ("relief.tif", "REASON"),
+    errors.ChangedSource: ("relief.tif",),
     errors.BadScenes: (40, (("a.tif", "REASON"), ("b.tif", "REASON"), ("c.tif", "REASON"))),
     errors.BadOption: ("MESSAGE",),
     errors.BadEntries: ("layers.toml", ("layer ortho: max_zom: unknown key: did you mean max-zoom?", "FAULT", "FAULT")),

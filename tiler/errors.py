@@ -10,6 +10,7 @@ TilerError
 │   ├── TileOutside         tile outside the layer's bounds or zooms
 │   ├── VariantNotRendered  tile of a scale or format that is not rendered on request
 │   ├── BadSource           raster that cannot become a layer
+│   │   ├── ChangedSource   it changed since its facts were read
 │   │   └── BadScenes       some of several rasters cannot, each named
 │   ├── BadOption           option that does not fit the layer or the source
 │   │   └── BadEntries      keys or values in a file of layers, each named
@@ -175,6 +176,13 @@ class BadSource(BadInput):
         super().__init__(f"cannot ingest {shortened(shown(source))}: {without_queries(why, source)}")
         self.source = source
         self.why = why
+
+
+class ChangedSource(BadSource):
+    """A raster or scene changed since its facts were read."""
+
+    def __init__(self, source: str) -> None:
+        super().__init__(source, "it changed while it was read: run the same command again")
 
 
 class BadScenes(BadSource):

@@ -202,6 +202,12 @@ def upload_of(address: str, layer: str) -> str:
     return match[1] if match else ""
 
 
+def is_upload(address: str) -> bool:
+    """Whether an address is that of an uploaded scene of any layer."""
+    layer = re.search(r"(?:^|/)sources/([^/]+)/", address)
+    return bool(layer and upload_of(address, layer[1]))
+
+
 def digests_key(layer: str, revision: str) -> str:
     """The key of the digests of a revision's COG; see `tiler.layers.digests`."""
     return f"{sources_prefix(layer)}{revision}/digests.bin"

@@ -19,7 +19,7 @@ from seeder.jobs.bake_ledger import bakes
 from seeder.jobs.ledger import begun, jobs, layer_of
 from seeder.operations.apply import Applied, ApplyOptions, apply
 from seeder.operations.apply_plan import Terms
-from seeder.operations.bake import BakeOptions, bake_queue, plan_bake, send_bake
+from seeder.operations.bake import BakeOptions, BakeSent, bake_queue, plan_bake, renewing_bake, send_bake
 from seeder.operations.checks import (
     argument_names,
     as_arguments,
@@ -204,7 +204,10 @@ class Workspace:
         approve = noting(replaced, report, with_zooms(name, zooms))
         with created_stores(self.settings) as stores:
             plan = plan_bake(rasters, name, wanted, stores, report, repair=repair, approve=approve)
-            sent = send_bake(plan, how, self.settings, stores, report) if isinstance(plan, BakePlan) else None
+            if isinstance(plan, BakePlan):
+                sent: BakeSent | None = send_bake(plan, how, self.settings, stores, report)
+            else:
+                sent = renewing_bake(name, plan.layer.revision, how, self.settings, stores, report)
         return Bake(self.settings, name, sent.job.id if sent else "")
 
     @argument_names()

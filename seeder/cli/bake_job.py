@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
-from seeder.cli.messages import duration, say, say_next, table
+from seeder.cli.messages import duration, say, say_next, state_in_words, table
 from seeder.cli.progress import TerminalReport
 from seeder.cli.watching import watch_job
 from seeder.defaults import CORES
@@ -75,7 +75,7 @@ def show_bake(seen: BakeProgress, *, as_json: bool) -> None:
 
 
 def _report(seen: BakeProgress) -> Iterator[str]:
-    yield f"bake job {seen.job}: {seen.state}" + (f", {seen.why}" if seen.why else "")
+    yield f"bake job {seen.job}: {state_in_words(seen.state, seen.why)}"
     rows = [
         (
             number,
@@ -96,7 +96,9 @@ def _report(seen: BakeProgress) -> Iterator[str]:
             yield f"job {name} renders stored tiles that changed"
         if seen.first not in ("", *seen.renewal):
             yield f"job {seen.first} renders the first tiles"
-    if seen.state in ("failed", "cancelled", "stalled"):
+    if seen.changed:
+        yield "scenes changed since the bake was planned: run the same `seeder ingest` or `seeder refresh` again"
+    elif seen.state in ("failed", "cancelled", "stalled"):
         yield f"`seeder resume {seen.job}` continues it"
     if seen.depth is not None:
         yield (
@@ -230,19 +232,24 @@ def bake_by_workers(
 ) -> Ingested | None:
     """Plan a layer and send its parts to a bake queue; with `wait`, follow the job. Returns a layer that needs no bake.
 
+    A job that published the layer and still renders its tiles is followed.
+
     Raises:
         Exit: with 1 if the followed job failed.
     """
-    from seeder.operations.bake import plan_bake, send_bake
+    from seeder.operations.bake import plan_bake, renewing_bake, send_bake
     from seeder.operations.ingest import created_stores
-    from tiler.ingest.ingest import Ingested
+    from tiler.ingest.bake_plan import BakePlan
 
     report = TerminalReport()
     with created_stores(settings) as stores:
         plan = plan_bake(rasters, layer, options, stores, report, repair=repair, approve=approve)
-        if isinstance(plan, Ingested):
+        if isinstance(plan, BakePlan):
+            sent = send_bake(plan, how, settings, stores, report)
+        elif renewing := renewing_bake(layer, plan.layer.revision, how, settings, stores, report):
+            sent = renewing
+        else:
             return plan
-        sent = send_bake(plan, how, settings, stores, report)
     print_or_follow(sent, how.queue, settings, stores.sources, report, wait=wait, as_json=as_json)
     return None
 

@@ -22,7 +22,7 @@ from seeder.cli.bake_job import (
 from seeder.cli.common import check_folder, json_option, located, place_name
 from seeder.cli.completion import complete_layer, job_argument
 from seeder.cli.grouping import command, option
-from seeder.cli.messages import count_of_tiles, duration, guarded, note, say, say_next, table
+from seeder.cli.messages import count_of_tiles, duration, guarded, note, say, say_next, state_in_words, table
 from seeder.cli.progress import TerminalReport
 from seeder.cli.run_job import RunArguments, run_flags, show_result
 from seeder.cli.watching import watch_job
@@ -155,7 +155,7 @@ def _list(sources: Store, layer: str | None, settings: Settings, *, as_json: boo
 
 
 def _report(seen: Progress) -> Iterator[str]:
-    yield f"job {seen.job}: {seen.state}" + (f", {seen.why}" if seen.why else "")
+    yield f"job {seen.job}: {state_in_words(seen.state, seen.why)}"
     rows = [
         (z, f"{zoom.tiles:,}", f"{zoom.done:,} of {zoom.blocks:,}", f"{zoom.failed:,}", _share(zoom.done, zoom.blocks))
         for z, zoom in seen.zooms.items()

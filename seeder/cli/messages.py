@@ -164,6 +164,13 @@ def interruptible(hint: str) -> Iterator[None]:
         raise click.exceptions.Exit(INTERRUPTED) from interrupt
 
 
+def state_in_words(state: str, why: str) -> str:
+    """A job's state and the reason for it, unless that only repeats the state."""
+    from seeder.jobs.ledger import CANCELLED
+
+    return state if why in ("", CANCELLED) else f"{state}, {why}"
+
+
 def table(rows: Iterable[Sequence[object]], headers: Sequence[str], align: Sequence[str] = ()) -> str:
     """Rows below their headers, each column `left` or `right`; numbers are printed as they are."""
     from tabulate import tabulate

@@ -351,9 +351,11 @@ def load_renewal(sources: Store, job: str) -> tuple[str, ...] | None:
 
 def claim_build(sources: Store, job: str, build: str) -> str:
     """The build of GDAL that bakes the job's parts: `build`, unless another worker was first."""
-    key = bake_key(job, "build")
-    _put_first(sources, key, build.encode())
-    return sources.get(key).decode(errors="replace")
+    known = build_of(sources, job)
+    if not known:
+        _put_first(sources, bake_key(job, "build"), build.encode())
+        known = build_of(sources, job)
+    return known
 
 
 def build_of(sources: Store, job: str) -> str:

@@ -8,7 +8,16 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal
 
-from seeder.jobs.bake_ledger import BakeJob, End, build_of, done_parts, failed_parts, load_end, load_renewal
+from seeder.jobs.bake_ledger import (
+    BakeJob,
+    End,
+    build_of,
+    done_parts,
+    failed_parts,
+    load_end,
+    load_renewal,
+    read_failures,
+)
 from seeder.jobs.ledger import Run, Stop, begun, load_run, stopped
 from seeder.jobs.status import FINAL
 from seeder.jobs.stuck import is_stuck
@@ -26,6 +35,10 @@ BakeState = Literal[
     "planning", "running", "publishing", "renewing", "done", "failed", "cancelled", "superseded", "stalled"
 ]
 ENDED: tuple[BakeState, ...] = FINAL
+CHANGED = (  # the error of a part with such a scene: the bake of its plan can only fail
+    "it changed since its bake was planned: run the same `seeder ingest` or `seeder refresh` again; "
+    "baked parts are used again"
+)
 RATE_SECONDS = 600.0  # the rate is an average over this time
 
 
@@ -55,6 +68,7 @@ class BakeProgress:
     depth: Depth | None
     renewal: tuple[str, ...] = ()  # jobs for tiles after the publication
     first: str = ""  # the job of the first tiles
+    changed: bool = False  # whether it failed because scenes changed: no resume can finish it
 
     @property
     def parts(self) -> int:
@@ -139,6 +153,7 @@ def bake_progress(job: BakeJob, sources: Store, depth_of: Callable[[str], Depth 
         blocked=bool(failed) and _is_blocked(job, baked, failed),
     )
     state, why = _state(facts, published=published)
+    errors = read_failures(sources, job.id, failed) if state == "failed" else ()
     return BakeProgress(
         job=job.id,
         layer=job.layer,
@@ -153,6 +168,7 @@ def bake_progress(job: BakeJob, sources: Store, depth_of: Callable[[str], Depth 
         depth=depth,
         renewal=renewal or (),
         first=job.first.job if job.first else "",
+        changed=any(error.endswith(CHANGED) for _, error in errors),
     )
 
 
@@ -225,7 +241,7 @@ def _running(facts: _Facts, run: Run, *, published: bool) -> tuple[BakeState, st
     stuck = bool(run.queue) and is_stuck(facts.quiet, facts.depth, sent=True)
     drained = bool(run.queue) and facts.depth is not None and not facts.depth
     if facts.failed and (facts.blocked or over or stuck or drained):
-        return "failed", f"{facts.failed:,} of {facts.left:,} parts that are left failed"
+        return "failed", f"{facts.failed:,} of {facts.left:,} parts that are left could not be baked"
     if over:
         return "stalled", "its process ended"
     if stuck and (facts.left or not facts.depth):  # a delayed message waits for the jobs after the publication

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
@@ -12,6 +13,7 @@ from seeder.defaults import CORES, MAX_FAILED_SHARE
 from seeder.jobs.bake_ledger import (
     BakeJob,
     FirstTiles,
+    bakes_of,
     build_of,
     delete_build,
     delete_claims,
@@ -31,7 +33,7 @@ from seeder.jobs.bake_ledger import (
 from seeder.jobs.bake_messages import BakeMessage
 from seeder.jobs.bake_parts import forget_lost
 from seeder.jobs.bake_status import ENDED, BakeProgress, bake_progress, is_superseded
-from seeder.jobs.ledger import CANCELLED, Run, Stop, complete, load_run, put_run, stop, stopped
+from seeder.jobs.ledger import CANCELLED, Run, Stop, begun, complete, load_run, put_run, stop, stopped
 from seeder.jobs.ledger import reopen as delete_stop
 from seeder.jobs.runner import Runner
 from seeder.jobs.status import queue_depth, utcnow
@@ -42,7 +44,7 @@ from seeder.operations.reachable import check_bakes, check_reachable
 from seeder.operations.report import Report
 from seeder.workers.bake_part import BakeWorker, build, remaining
 from tiler import timing
-from tiler.errors import BadOption, BadSource, SourceReadError
+from tiler.errors import BadOption, BadSource, MissingObject, SourceReadError
 from tiler.ingest.bake_plan import BakePlan
 from tiler.ingest.examine import Approve, Examined, ExaminedScenes, approved, examined, named
 from tiler.ingest.existing import current_layer
@@ -128,7 +130,7 @@ def plan_bake(
                 activity("planning its parts")
                 check_reachable(raster, stores)
                 plan = BakePlan.of(layer, raster, previous_of(current, raster.revision), before)
-            notes = (*raster.notes(), *raster.doubts(options))
+            notes = (*raster.notes({raster.path}), *raster.doubts(options))  # workers compare its version
     except SourceReadError as error:
         name = named(source) if isinstance(source, str | SceneList) else source.path
         raise BadSource(name, f"{error} (is the file complete?)") from error
@@ -204,6 +206,30 @@ def _send(
     if again and before and before.queue:
         delete_dead_letters(job.id, before.queue, settings)
     return BakeSent(job, number)
+
+
+def renewing_bake(
+    layer: str, revision: str, options: BakeOptions, settings: Settings, stores: Stores, report: Report
+) -> BakeSent | None:
+    """The bake job that published a layer's revision and still renders its tiles; None if there is none.
+
+    Lost messages are sent again. A job with other first tiles than those of `options` does not count.
+
+    Raises:
+        BadCloud, QueueError, StoreError: see `send_bake`.
+    """
+    sources = stores.sources
+    for name in sorted(bakes_of(sources, layer), key=begun, reverse=True):
+        if load_end(sources, name) or stopped(sources, ledger_of(name)):
+            continue
+        with suppress(MissingObject):  # removed, or not yet recorded
+            job = load_bake(sources, name)
+            published = job.revision == revision and index_version(sources, layer) != job.plan["current"]
+            if published and (not options.first or (job.first and job.first.zooms == options.first)):
+                plan = BakePlan.parse(job.plan, load_scenes(sources, name), f"bake job {name}")
+                report.note(f"bake job {name} published revision {revision}, and re-renders its stored tiles")
+                return _send(job, plan, options.queue, settings, sources, report)
+    return None
 
 
 def _check_queue(url: str, settings: Settings) -> None:

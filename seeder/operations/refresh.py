@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
 from seeder.cache.changes import Load
 from seeder.cache.stale import History
 from seeder.cache.stored import StoredFilter
-from seeder.operations.bake import BakeOptions, BakeSent, plan_bake, send_bake
+from seeder.operations.bake import BakeOptions, BakeSent, plan_bake, renewing_bake, send_bake
 from seeder.operations.describe import tell
+from seeder.operations.earlier_revisions import (
+    count_new_tiles,
+    digest_kept,
+    expected_history,
+    previous_target,
+    revision_before,
+)
 from seeder.operations.estimate_refresh import PlannedWork
 from seeder.operations.ingest import examine, ingest
 from seeder.operations.next_revision import NextRevision, plan_with_estimate
 from seeder.operations.next_source import NextSource
 from seeder.operations.reachable import check_reachable, moving
-from seeder.operations.renew import RenewPlan, RenewResult, previous_revision, renew_stale, store_digests
+from seeder.operations.renew import RenewPlan, RenewResult, renew
 from seeder.operations.run import RunOptions
+from seeder.operations.scenes import ScenesChanged
 from seeder.operations.update import UpdateContext, UpdateTask
 from tiler.errors import BadOption
 from tiler.grid import Bounds
@@ -27,13 +35,12 @@ from tiler.ingest.ingest import Ingested, kept, restore
 from tiler.ingest.survey import Survey
 from tiler.ingest.unchanged import check_unchanged
 from tiler.layers import version
-from tiler.layers.catalog import Layer, load_layer, revisions, undone, version_of
+from tiler.layers.catalog import Layer, load_layer, version_of
 from tiler.layers.cog_digests import known_digests
 from tiler.layers.digests import stored_digests
 from tiler.layers.publication import index_version
 from tiler.layers.tilejson import stored
 from tiler.raster.options import Options
-from tiler.storage.store import Stores
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +109,7 @@ def plan_refresh(
     if following.bakes:
         context.report.ended(PlannedBake(layer, following.work.bake.parts, following.work.whole.parts))
     context.report.ended(RevisionChange(layer, raster.revision, current.revision, planned=True))
-    history = _expected(current, following.kept, context.stores) if following.kept else None
+    history = expected_history(current, following.kept, context.stores) if following.kept else None
     return following.plan(context, run_options, history)
 
 
@@ -133,12 +140,12 @@ def refresh(
     if not source or source.told:
         current = load_layer(stores.sources, layer)
         check_unchanged(current)
-        store_digests(current, History.of(current, stores), context)
+        digest_kept(current, History.of(current, stores), context)
         plan = _begun(_plan_renewal(current, current, context, run_options), context)
-        return renew_stale(
-            current, context, run_options, plan, previous_revision(current, stores) if count_new else None
+        return _renew_stale(
+            current, context, run_options, plan, revision_before(current, stores) if count_new else None
         )
-    ready = _prepared(layer, context, run_options, source)
+    ready = _prepared(_examined(layer, context, run_options, source), context, run_options)
     return _renew_ingested(
         ready, _ingested(ready, context, run_options, source), context, run_options, count_new=count_new
     )
@@ -155,7 +162,8 @@ def refresh_by_workers(
 ) -> BakeSent | RenewResult:
     """`refresh` by the workers of a bake queue: they bake the parts, publish the layer and re-render its stored tiles.
 
-    Returns the bake job once it is sent. If there is nothing to bake, stored tiles are re-rendered by `run_options`.
+    Returns the bake job once it is sent, or that which published the revision and still re-renders its stored tiles. If
+    there is nothing to bake, stored tiles are re-rendered by `run_options`.
 
     Raises:
         BadOption: workers cannot read a scene, or were not to wait for tiles in flight.
@@ -163,7 +171,13 @@ def refresh_by_workers(
     """
     stores, report = context.stores, context.report
     check_waits(context)
-    ready = _prepared(layer, context, run_options, source, by_workers=True)
+    wanted = _examined(layer, context, run_options, source)
+    revision = wanted.raster.revision
+    if wanted.current.revision == revision:
+        renewing = renewing_bake(layer, revision, how, context.settings, stores, report)
+        if renewing:
+            return renewing
+    ready = _prepared(wanted, context, run_options, by_workers=True)
     if ready.options.virtual:
         done = _ingested(ready, context, run_options, source)
     else:
@@ -175,8 +189,19 @@ def refresh_by_workers(
 
 
 @dataclass(frozen=True, slots=True)
+class _Wanted:
+    """The examined rasters of a refresh, the scenes that change, and the version of `index.json` that it replaces."""
+
+    current: Layer
+    raster: Examined | ExaminedScenes
+    options: Options
+    changes: ScenesChanged | None
+    planned_from: str
+
+
+@dataclass(frozen=True, slots=True)
 class _Prepared:
-    """The examined rasters of a refresh that was confirmed, and the version of `index.json` that it replaces."""
+    """The same once its plan was confirmed."""
 
     current: Layer
     raster: Examined | ExaminedScenes
@@ -185,10 +210,8 @@ class _Prepared:
     planned_from: str
 
 
-def _prepared(
-    layer: str, context: UpdateContext, run_options: RunOptions, source: NextSource, *, by_workers: bool = False
-) -> _Prepared:
-    """Read the rasters of a layer's next revision, tell its estimate, and ask for confirmation.
+def _examined(layer: str, context: UpdateContext, run_options: RunOptions, source: NextSource) -> _Wanted:
+    """Read the rasters of a layer's next revision.
 
     Raises:
         UnknownLayer, BadSource, BadOption, StoreError: see `refresh`.
@@ -201,12 +224,24 @@ def _prepared(
     version.check_readers(stores, version.version_for(options, parts=not options.virtual))
     rasters, options, changes = source.read(current, stores, report, jobs=run_options.processes)
     raster = examine(rasters, layer, options, report, partial(_confirm_place, current, context))
+    return _Wanted(current, raster, options, changes, planned_from)
+
+
+def _prepared(
+    wanted: _Wanted, context: UpdateContext, run_options: RunOptions, *, by_workers: bool = False
+) -> _Prepared:
+    """Tell the estimate of a layer's next revision, and ask for confirmation.
+
+    Raises:
+        BadSource, BadOption, StoreError: see `refresh`.
+    """
+    current, raster, options, changes = wanted.current, wanted.raster, wanted.options, wanted.changes
     following = NextRevision.of(current, raster, options, context, changes)
     if by_workers:
         _check_reachable(following, raster, context)
-    history = _expected(current, following.kept, stores, stored_digests) if following.kept else None
+    history = expected_history(current, following.kept, context.stores, stored_digests) if following.kept else None
     plan = _begun(following.plan(context, run_options, history), context)
-    return _Prepared(current, raster, options, plan, planned_from)
+    return _Prepared(current, raster, options, plan, wanted.planned_from)
 
 
 def check_waits(context: UpdateContext) -> None:
@@ -256,7 +291,7 @@ def _renew_ingested(
             f"the layer's tiles are {layer.format} now, the stored ones {before.format}: remove these with "
             f"`seeder invalidate {layer.id} --all --yes`, then run `seed {layer.id} --zooms ...`"
         )
-    return renew_stale(layer, context, run_options, ready.plan, previous_revision(layer, stores) if count_new else None)
+    return _renew_stale(layer, context, run_options, ready.plan, revision_before(layer, stores) if count_new else None)
 
 
 def plan_rollback(
@@ -271,7 +306,7 @@ def plan_rollback(
         UnknownLayer, BadOption, StoreError: see `rollback`.
     """
     current = load_layer(context.stores.sources, layer)
-    target = revision or _previous(current, context.stores)
+    target = revision or previous_target(current, context.stores)
     aim = current if target == current.revision else kept(layer, target, context.stores.sources)
     version.check_readers(context.stores, version_of(aim))
     context.report.ended(RevisionChange(layer, target, current.revision, planned=True))
@@ -296,15 +331,15 @@ def rollback(
     stores = context.stores
     planned_from = index_version(stores.sources, layer)
     current = load_layer(stores.sources, layer)
-    target = revision or _previous(current, stores)
+    target = revision or previous_target(current, stores)
     aim = current if target == current.revision else kept(layer, target, stores.sources)
     _confirm_place(current, context, aim)
     load = stored_digests if context.options.confirmed else known_digests
     plan = _begun(_plan_renewal(current, aim, context, run_options, load), context)
     restored = current if target == current.revision else restore(layer, target, stores, planned_from=planned_from)
     context.report.ended(RevisionChange(layer, target, current.revision, planned=False))
-    before = current if current != restored else previous_revision(restored, stores)
-    return renew_stale(restored, context, run_options, plan, before if count_new else None)
+    earlier = current if current != restored else revision_before(restored, stores)
+    return _renew_stale(restored, context, run_options, plan, earlier if count_new else None)
 
 
 def _begun(plan: RenewPlan, context: UpdateContext) -> RenewPlan:
@@ -325,16 +360,12 @@ def _plan_renewal(
     current: Layer, aim: Layer, context: UpdateContext, run_options: RunOptions, load: Load = known_digests
 ) -> RenewPlan:
     """Plan the renewal after `aim`, a kept revision, has become the current one; `load` gives digests."""
-    history, work = _expected(current, aim, context.stores, load), PlannedWork.of_layer(aim, context.stores.sources)
+    history, work = (
+        expected_history(current, aim, context.stores, load),
+        PlannedWork.of_layer(aim, context.stores.sources),
+    )
     task = UpdateTask(StoredFilter(aim), context)
     return plan_with_estimate(task, history, work, run_options, published=aim.revision != current.revision)
-
-
-def _expected(current: Layer, aim: Layer, stores: Stores, load: Load = known_digests) -> History:
-    """The history once `aim` is the current revision. By default missing digests are computed, and not stored."""
-    if aim.revision == current.revision:
-        return History.of(current, stores, load=load)
-    return History.of(current, stores).followed_by(aim, stores, load)
 
 
 def _confirm_place(current: Layer, context: UpdateContext, revision: Survey | Layer) -> None:
@@ -354,17 +385,13 @@ def _loss(current: Layer, bounds: Bounds, context: UpdateContext) -> str:
     return f"the raster does not overlap layer {current.id}: all stored tiles would be removed"
 
 
-def _previous(current: Layer, stores: Stores) -> str:
-    """The target of a rollback: the current revision if an earlier rollback to it was interrupted.
-
-    Raises:
-        BadOption: the layer has no earlier revision.
-    """
-    back = undone(stores.sources, current.id)
-    if back and History.of(current, stores).mixed:
-        return current.revision
-    if not current.previous:
-        others = sorted(set(revisions(stores.sources, current.id)) - {current.revision})
-        rest = f"choose another with --to {' or '.join(others)}" if others else "no other revision is kept"
-        raise BadOption(f"revision {current.revision} is the first of layer {current.id!r}: {rest}")
-    return current.previous
+def _renew_stale(
+    layer: Layer, context: UpdateContext, run_options: RunOptions, plan: RenewPlan, before: Layer | None
+) -> RenewResult:
+    """Re-render stale tiles, as planned and confirmed, then count the tiles that `before` did not cover."""
+    task, history = UpdateTask(StoredFilter(layer), context.confirmed), History.of(layer, context.stores)
+    digest_kept(layer, history, context)
+    result = replace(renew(task, run_options, history), estimate=plan.estimate)
+    if before is None or not result.passed:
+        return result
+    return replace(result, new_tiles=tuple(count_new_tiles(task, result, before)))

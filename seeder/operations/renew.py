@@ -3,39 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from seeder.cache.audit import Audit
-from seeder.cache.changes import rendered_alike
 from seeder.cache.foreseen import Differences
-from seeder.cache.missing import missing
 from seeder.cache.rerender import StoredTiles
 from seeder.cache.stale import History
-from seeder.cache.stored import StoredFilter
 from seeder.operations.cdn import cdn_paths
 from seeder.operations.estimate_refresh import RefreshEstimate
 from seeder.operations.run import RunOptions, RunResult, run_plan
 from seeder.operations.update import (
     RERUN_HINT,
     RemovedTiles,
-    UpdateContext,
     UpdateTask,
     check_current,
     delete_tiles,
     finish,
     wait_for_fence,
 )
-from seeder.select.selection import Selection, planned
 from seeder.select.tileset import TileSets
-from tiler.ingest.existing import kept_revision
 from tiler.keys import clock_key
 from tiler.layers.catalog import Layer
-from tiler.layers.cog_digests import digest_layer
-from tiler.layers.digests import stored_digests
 from tiler.layers.render import TileVariant
-from tiler.storage.store import Stores
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,45 +187,3 @@ def list_stored_tiles(task: UpdateTask, history: Differences | None = None) -> S
         stored_tiles.least = task.least
         stored_tiles.recall(task.stores, task.earlier)
         return stored_tiles
-
-
-def renew_stale(
-    layer: Layer, context: UpdateContext, run_options: RunOptions, plan: RenewPlan, before: Layer | None
-) -> RenewResult:
-    """Re-render stale tiles, as planned and confirmed, then count the tiles that `before` did not cover."""
-    task, history = UpdateTask(StoredFilter(layer), context.confirmed), History.of(layer, context.stores)
-    store_digests(layer, history, context)
-    result = replace(renew(task, run_options, history), estimate=plan.estimate)
-    if before is None or not result.passed:
-        return result
-    return replace(result, new_tiles=tuple(_new_tiles(task, result, before)))
-
-
-def store_digests(layer: Layer, history: History, context: UpdateContext) -> None:
-    """Digest the COGs of the revisions that may have stored tiles; earlier versions baked them without digests."""
-    sources = context.stores.sources
-    kept = (kept_revision(sources, layer.id, each) for each in history.others)
-    others = [each for each in kept if each and each.bake and layer.bake and rendered_alike(each, layer)]
-    for each in (layer, *others) if others else ():
-        if stored_digests(each, sources) is None:
-            label = f"read the blocks of {layer.id}"
-            with context.report.stage(label, None, unit="block", interrupted=RERUN_HINT) as advance:
-                digest_layer(each, sources, advance)
-
-
-def previous_revision(layer: Layer, stores: Stores) -> Layer | None:
-    """The previous revision, if it is kept and readable."""
-    return kept_revision(stores.sources, layer.id, layer.previous) if layer.previous else None
-
-
-def _new_tiles(task: UpdateTask, result: RenewResult, before: Layer) -> Iterator[NewTiles]:
-    """Missing tiles of seeded zooms that `before` did not cover."""
-    for variant, zooms in result.stored_tiles.grown(before):
-        audit = Audit.of(task.layer, Selection(zooms), variant, task.stores)
-        with task.report.stage(f"look for {task.layer.id}", None, interrupted=RERUN_HINT) as advance:
-            lacking = missing(audit, advance)
-        new = {z: number for z in lacking.zooms if (number := len(lacking.at(z) - planned(before, z)))}
-        if new:
-            new_tiles = NewTiles(task.layer, variant, new)
-            task.report.ended(new_tiles)
-            yield new_tiles

@@ -11,9 +11,8 @@ from pathlib import Path
 
 from seeder.operations.reachable import LIST, only_here, shared, why_not_uploaded
 from seeder.operations.report import Advance, Report
-from tiler.errors import BadOption, BadSource
+from tiler.errors import BadOption, BadSource, ChangedSource
 from tiler.ingest.staging import Staging
-from tiler.ingest.watch import CHANGED
 from tiler.keys import scene_key
 from tiler.raster.datasets import OpenOptions
 from tiler.raster.options import Options
@@ -154,7 +153,7 @@ class Uploads:
             same = False
         if not same:
             self.sources.delete(scene.keys)
-            raise BadSource(scene.listed.address, CHANGED)
+            raise ChangedSource(scene.listed.address)
 
     def _folder(self) -> Path:
         """The folder of links and records.

@@ -80,8 +80,7 @@ class Site:
         with ThreadPoolExecutor(CORES, "renderer") as renderers:
             audits = Audits(service.stores)
             shares = Shares(service.stores.sources)
-            api = PageApi(service, feed, audits, Summaries(audits), shares, where, renderers)
-            yield cls(service, api, basemap)
+            yield cls(service, PageApi(service, feed, audits, Summaries(audits), shares, where, renderers), basemap)
 
     @property
     def stores(self) -> Stores:

@@ -24,10 +24,11 @@ from seeder.jobs.bake_ledger import (
     read_receipts,
 )
 from seeder.jobs.bake_messages import BakeMessage
+from seeder.jobs.bake_status import CHANGED
 from seeder.jobs.ledger import Stop, cancelled, load_run, stop
 from seeder.workers.breaker import reason_to_stop
 from tiler import keys, timing
-from tiler.errors import BadSource, QueueError, SourceReadError, StoreError, Superseded, TilerError
+from tiler.errors import BadSource, ChangedSource, QueueError, SourceReadError, StoreError, Superseded, TilerError
 from tiler.ingest.bake import Bake
 from tiler.ingest.bake_plan import BakePlan, OneRaster, narrowed
 from tiler.ingest.baked_parts import BakedPart
@@ -145,6 +146,8 @@ class BakeWorker:
             return self._recorded(planned, message, place, again=again, last=last)
         except Superseded as error:
             return PartResult("dropped", str(error))
+        except ChangedSource as error:
+            return self._fail(planned, place, str(BadSource(error.source, CHANGED)))
         except OutOfTime:
             return self._fail(planned, place, OUT_OF_TIME)
         except (Interrupted, QueueError):

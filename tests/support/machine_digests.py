@@ -12,6 +12,8 @@ import numpy as np
 
 from tests.support.rasters import Recipe, scene, write_raster
 from tiler.grid import Window
+from tiler.image.contours import contours
+from tiler.image.light import Light
 from tiler.image.separable import cubic, resampled
 from tiler.image.style import Values
 from tiler.image.terrain import derived
@@ -49,6 +51,11 @@ def kernels() -> Iterator[tuple[str, Values]]:
     heights = (rng.random((1, 258, 258)) * 900).astype(np.float32), None
     for terrain in ("hillshade", "slope"):
         yield terrain, derived(terrain, heights, Window(12, 2100, 1400, 256, 256))[0]  # type: ignore[arg-type]
+    for light in (Light(20, 30, 2), Light(shading="combined"), Light(shading="multidirectional")):
+        yield str(light), derived("hillshade", heights, Window(12, 2100, 1400, 256, 256), light)[0]
+    opacity = contours(heights[0][0], None, 20, 1).mask
+    assert opacity is not None
+    yield "contours", opacity
     floats = rng.random((200, 200), np.float32)
     yield "control: a product of matrices", floats @ floats
     yield "control: arc tangents", np.arctan(floats)

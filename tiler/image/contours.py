@@ -47,12 +47,12 @@ def contours(heights: Values, mask: Pixels | None, interval: float, scale: int) 
 
 def _opacity(heights: Values, known: Marks | None, interval: float, scale: int) -> Pixels:
     """The opacity of some rows, without their margin."""
-    metres = heights.astype(np.float32)
+    metres = np.clip(heights, -BEYOND * interval, BEYOND * interval).astype(np.float32)
     if known is not None:
         metres[~known] = 0
     cover = np.zeros((heights.shape[0] - 2 * MARGIN, heights.shape[1] - 2 * MARGIN), np.float32)
     for apart, width, reach in ((interval, THIN, scale - 1), (interval * FIFTH, THICK, scale)):
-        numbers = np.clip(metres / np.float32(apart), -BEYOND, BEYOND)
+        numbers = metres / np.float32(apart)
         distance = _distances(numbers, known)
         for _ in range(reach):
             distance = _spread(distance)

@@ -9,7 +9,7 @@ from typing import Any
 
 from rasterio.errors import CRSError
 
-from tiler.errors import BadOption, BadSource, CatalogError
+from tiler.errors import BadOption, CatalogError, ChangedSource
 from tiler.grid import Bounds, Window, grown
 from tiler.image.style import Style
 from tiler.ingest.baker import HALO
@@ -19,7 +19,7 @@ from tiler.ingest.examine import Examined, ExaminedScenes
 from tiler.ingest.mosaic import SLACK, gaps_in, source_of
 from tiler.ingest.planned_parts import base_ranges, planned_of, regions_of
 from tiler.ingest.survey import Survey
-from tiler.ingest.watch import CHANGED, Watch
+from tiler.ingest.watch import Watch
 from tiler.inputs import read_json
 from tiler.layers import catalog
 from tiler.layers.catalog import Layer
@@ -61,9 +61,9 @@ class OneRaster:
         try:
             now = fingerprint(Listed(path, path), self.options, before=self.mark)
         except OSError as error:
-            raise BadSource(path, CHANGED) from error
+            raise ChangedSource(path) from error
         if now != self.mark:
-            raise BadSource(path, CHANGED)
+            raise ChangedSource(path)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +100,7 @@ class BakePlan:
         try:
             mark = fingerprint(Listed(path, path), options)
         except OSError as error:
-            raise BadSource(path, CHANGED) from error
+            raise ChangedSource(path) from error
         raster.check(options)
         return replace(plan, content=raster.hashes.content, mark=mark)
 

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import NamedTuple
 
-from tiler.errors import BadSource, SourceReadError
+from tiler.errors import BadSource, ChangedSource, SourceReadError
 from tiler.grid import Window, grown
 from tiler.ingest.baker import HALO
 from tiler.ingest.doubts import doubts
 from tiler.ingest.mosaic import SLACK
 from tiler.ingest.survey import Hashes, Survey, hashes_of, revision_of, survey
 from tiler.ingest.survey_scenes import revision_of_scenes, survey_scenes
-from tiler.ingest.watch import CHANGED, Watch
+from tiler.ingest.watch import Watch
 from tiler.layers.origin import Origin
 from tiler.raster.archived import unpacked
 from tiler.raster.datasets import OpenOptions, as_it_is, forget, opened
@@ -92,9 +92,9 @@ class Examined(NamedTuple):
         with as_it_is(self.path, self.survey.open_options) as plain:
             return tuple(doubts(opened(self.path, open_options=self.survey.open_options), plain, options))
 
-    def notes(self) -> tuple[str, ...]:
-        """Notes for the user."""
-        return (*self.below.notes(), *self.survey.notes)
+    def notes(self, watched: Collection[str] = ()) -> tuple[str, ...]:
+        """Notes for the user; changes of `watched` files are noticed."""
+        return (*self.below.notes(watched), *self.survey.notes)
 
     def check(self, options: Options) -> None:
         """Reject a raster that changed since it was examined.
@@ -110,7 +110,7 @@ class Examined(NamedTuple):
         except (BadSource, SourceReadError, OSError):
             same = False
         if not same:
-            raise BadSource(self.path, CHANGED)
+            raise ChangedSource(self.path)
 
 
 class ExaminedScenes(NamedTuple):
@@ -155,7 +155,7 @@ class ExaminedScenes(NamedTuple):
         """None: the headers were checked when they were read."""
         return ()
 
-    def notes(self) -> tuple[str, ...]:
+    def notes(self, _watched: Collection[str] = ()) -> tuple[str, ...]:
         """Notes for the user."""
         return self.survey.notes
 
@@ -217,4 +217,4 @@ def examined(
         hashes = hashes_of(path, options, below, surveyed.differs, progress)
         return Examined(path, surveyed, hashes, below, options, set())
     except OSError as error:  # a file was removed meanwhile
-        raise BadSource(path, CHANGED) from error
+        raise ChangedSource(path) from error

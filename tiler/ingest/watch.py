@@ -10,13 +10,11 @@ import os
 import time
 from collections.abc import Iterable
 
-from tiler.errors import BadSource
+from tiler.errors import ChangedSource
 from tiler.raster.datasets import OpenOptions
 from tiler.raster.options import Options
 from tiler.scenes.fingerprint import RECENT, files_of, fingerprint
 from tiler.scenes.scene import BY_CONTENT, Scene
-
-CHANGED = "it changed while it was read: run the same command again"
 
 Stamp = tuple[int, int, int, int]  # size, inode, and times of the last write and of the last change, ns since 1970
 
@@ -49,7 +47,7 @@ class Watch:
         for scene in scenes:
             stamps = self._stamps.get(scene.address)
             if stamps is not None and self._now(scene) != stamps:
-                raise BadSource(scene.address, CHANGED)
+                raise ChangedSource(scene.address)
             if scene.address in self._settled:
                 continue
             sure = bool(stamps) and time.time_ns() - max(max(stamp[2:]) for stamp in stamps or ()) > RECENT
@@ -61,9 +59,9 @@ class Watch:
         try:
             now = fingerprint(scene.listed, self._options, before=scene.fingerprint)
         except OSError as error:
-            raise BadSource(scene.address, CHANGED) from error
+            raise ChangedSource(scene.address) from error
         if now != scene.fingerprint:
-            raise BadSource(scene.address, CHANGED)
+            raise ChangedSource(scene.address)
 
     def _now(self, scene: Scene) -> tuple[Stamp, ...]:
         """The stamps of a scene's files; none if it has members elsewhere, whose versions its fingerprint has."""
@@ -71,7 +69,7 @@ class Watch:
             files, far = files_of(scene.listed.path, OpenOptions.of(self._options))
             return () if far else tuple(_stamp(str(file)) for file in files)
         except OSError as error:
-            raise BadSource(scene.address, CHANGED) from error
+            raise ChangedSource(scene.address) from error
 
 
 def _stamp(file: str) -> Stamp:

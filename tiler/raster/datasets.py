@@ -34,8 +34,8 @@ T = TypeVar("T")
 
 OPEN_DATASETS = 128  # open datasets cached per thread: the scenes of a part, so that none is opened twice
 BESIDE_FILE = "GDAL_DISABLE_READDIR_ON_OPEN"  # how GDAL looks for sidecars: FALSE lists the folder, TRUE asks by name
-NETWORK = {  # GDAL options for its own network reads
-    BESIDE_FILE: "FALSE",
+# GDAL options for its own network reads. They stay set: GDAL opens the members of a VRT when it reads them
+NETWORK = {
     "GDAL_HTTP_CONNECTTIMEOUT": "10",
     "GDAL_HTTP_TIMEOUT": "60",
     "GDAL_HTTP_MAX_RETRY": "4",
@@ -66,6 +66,7 @@ REMOTE = re.compile(r"/vsi(s3|curl)/|(s3|https?)://")  # objects in S3 and on we
 FAR = re.compile(r"/vsi(curl|s3|gs|az|adls|oss|swift|webhdfs)|(?!file:)[a-z0-9+]+://")  # network paths
 # permanent failures of a network path: an HTTP status, a message of S3, or a file of another format
 REFUSED = re.compile(r"HTTP response code: 4(?!08|29)|does not exist|Access ?Denied|not authorized|not recognized")
+UNKNOWN = re.compile(r"[`'](.*)' not recognized")  # the name of a file of no known format
 
 
 class OpenOptions(NamedTuple):
@@ -136,11 +137,21 @@ def translated(path: str) -> Iterator[None]:
             _raise_fault()
         except MissingObject as missing:
             raise SourceReadError(gdal_reads.shown(path), "no such object") from missing
-        if FAR.match(path) and not REFUSED.search(f"{error} {cause}"):
+        if FAR.match(path) and not _is_refused(path, f"{error} {cause}"):
             raise StoreError("read", path, cause) from error
         raise SourceReadError(gdal_reads.shown(path), cause) from error
     with suppress(MissingObject):
         _raise_fault()
+
+
+def _is_refused(path: str, message: str) -> bool:
+    """Whether a failure on the network is permanent: not if GDAL opened `path`, but does not recognize a member of it.
+
+    It may be that the network failed while GDAL looked at the member, because it keeps that to itself.
+    """
+    unknown = UNKNOWN.search(message)
+    own = REMOTE.sub("", path, count=1)
+    return bool(REFUSED.search(message)) and (unknown is None or unknown[1].endswith(own))
 
 
 def _raise_fault() -> None:
@@ -187,8 +198,8 @@ def opened(path: str, level: int = 0, *, cog: bool = False, open_options: OpenOp
 
 def _configure(path: str, open_options: OpenOptions) -> int:
     """Set GDAL's options for this thread's reads of `path`; return a number that changes with the credentials of S3."""
-    for name in ONE_THREAD:
-        set_gdal_config(name, "1", normalize=False)
+    for name, value in (NETWORK | dict.fromkeys(ONE_THREAD, "1")).items():
+        set_gdal_config(name, value, normalize=False)
     set_gdal_config(RAW_BYTES, ANY_FILE if open_options.trusted else BESIDE_VRT)
     return s3_reads.configure(
         path,
@@ -357,8 +368,8 @@ def _known(drivers: tuple[str, ...]) -> list[str] | None:
 def _settings(path: str, open_options: OpenOptions) -> dict[str, str]:
     """GDAL's options to open `path`. Listing a folder of many files takes longer than opening one of them."""
     if os.path.isfile(path):  # noqa: PTH113 - speed
-        return NETWORK | {BESIDE_FILE: "TRUE"}
-    return NETWORK | {BESIDE_FILE: "EMPTY_DIR"} if is_lone(path, open_options) else NETWORK
+        return {BESIDE_FILE: "TRUE"}
+    return {BESIDE_FILE: "EMPTY_DIR" if is_lone(path, open_options) else "FALSE"}
 
 
 @atexit.register

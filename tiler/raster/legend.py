@@ -81,7 +81,7 @@ def kind_of(style: Style, legend: Legend | None) -> Kind:
         return "heights"
     if style.terrain == "contours":
         return "contours"
-    if style.terrain in SHADED:
+    if style.terrain in SHADED and legend is None:
         return "shade"
     return "photo" if legend is None else "classes" if isinstance(legend, Classes) else "ramp"
 

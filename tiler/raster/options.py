@@ -20,16 +20,8 @@ TOLD = ("title", "description")  # options that change neither a pixel nor the r
 LONGEST = {"title": 120, "description": 1000}  # characters
 LIGHT = ("azimuth", "altitude", "z_factor", "multidirectional", "combined")  # of shaded relief
 DRAWN = (*LIGHT, "interval")
-UNREAD = (
-    *TOLD,
-    "min_zoom",
-    "max_zoom",
-    "resampling",
-    "format",
-    "attribution",
-    "bake",
-    *DRAWN,
-)  # change nothing in a header
+OUTPUT = ("min_zoom", "max_zoom", "resampling", "format", "attribution", "bake")
+UNREAD = (*TOLD, *OUTPUT, *DRAWN)  # change nothing that a header gives
 LATER = (*OF_S3, "bake", *DRAWN, *TOLD)  # options that earlier versions do not know
 ACCESS = ("trust_source", *OF_S3)  # options of one raster's access, which the next raster does not inherit
 

@@ -75,7 +75,7 @@ def intervals(ground: Ruggedness, asked: tuple[float, ...], zoom: int) -> tuple[
     most = (ground.high - ground.low) / LINES
     factors = [factor for factor in NICE if factor == 1 or (factor > 1 and own * factor <= most)]
     chosen = (next((factor for factor in factors if own * factor >= each), factors[-1]) for each in needed[:-1])
-    return (*(round(own * factor, 10) for factor in chosen), own)
+    return (*(own if factor == 1 else round(own * factor, 10) for factor in chosen), own)
 
 
 def _next(metres: float, least: float) -> float:

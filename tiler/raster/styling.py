@@ -169,11 +169,8 @@ def _light(options: Options) -> Light:
     if options.style not in LIT:
         for name in LIGHT:
             if getattr(options, name) != getattr(NONE_ASKED, name):
-                option, cure = (
-                    f"--{name.replace('_', '-')}",
-                    f"--style hillshade or relief, or {USUAL[name]}, the default",
-                )
-                raise BadOption(f"{option} is of shaded relief: add {cure}")
+                cure = f"add --style hillshade or relief, or {USUAL[name]}, the default"
+                raise BadOption(f"--{name.replace('_', '-')} is of shaded relief: {cure}")
     if options.style != "contours" and options.interval:
         cure = "add --style contours, or --interval none"
         raise BadOption(f"--interval {options.interval[-1]:g} is the distance of contours: {cure}")

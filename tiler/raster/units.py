@@ -99,9 +99,8 @@ def datum_of(dataset: DatasetReader) -> str:
         axes = base.get("coordinate_system", {}).get("axis", ())
         if not any(axis.get("direction") in ("up", "down") for axis in axes):
             continue
-        name, code = str(base.get("name", "unnamed")), base.get("id", {})
-        known = f" ({code['authority']}:{code['code']})" if code else ""
-        return f"{name}{known}" if base.get("type") == "VerticalCRS" else f"ellipsoidal heights of {name}{known}"
+        name = str(base.get("name", "without a name"))
+        return name if base.get("type") == "VerticalCRS" else f"ellipsoidal heights of {name}"
     return ""
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import sqlite3
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +13,7 @@ from typing import NamedTuple, NoReturn
 from xml.etree import ElementTree as ET
 
 from tiler.errors import BadSource, SourceReadError
+from tiler.keys import is_upload
 from tiler.layers.origin import Origin
 from tiler.raster.datasets import (
     BESIDE,
@@ -39,7 +40,6 @@ FOREIGN = re.compile(r"(?<![a-z0-9+])(?!file:)[a-z0-9+]+://|/vsi", re.IGNORECASE
 FAR_DESCRIPTIONS = (".vrt", ".gti")  # suffixes of names that only a trusted source may have elsewhere
 UNKNOWN = "not recognized"  # in GDAL's message if no driver opens a file
 TRUST = "add --trust-source to read it anyway"
-
 Stamp = tuple[int, int, int, int, int]
 
 
@@ -75,13 +75,13 @@ class SourceFiles:
         """Whether the files are the same and unchanged."""
         return (self.files, self.unknown, self.stamps) == (other.files, other.unknown, other.stamps)
 
-    def notes(self) -> Iterator[str]:
-        """Notes for the user, one per line."""
+    def notes(self, watched: Collection[str] = ()) -> Iterator[str]:
+        """Notes for the user, one per line. Changes of `watched` files are noticed; uploaded ones never change."""
         if self.members:
-            noun = "file" if len(self.members) == 1 else "files"
-            yield f"reads {len(self.members)} other {noun}: {_first_names(map(str, self.members))}"
-        if self.unknown:
-            yield f"a change during the ingest would go unnoticed in {_first_names(self.unknown)}: not a local file"
+            number = len(self.members)
+            yield f"reads {number} other file{'s' * (number > 1)}: {_first_names(map(str, self.members))}"
+        if unseen := [name for name in self.unknown if name not in watched and not is_upload(name)]:
+            yield f"a change during the ingest would go unnoticed in {_first_names(unseen)}: not a local file"
 
 
 def _first_names(names: Iterable[str]) -> str:

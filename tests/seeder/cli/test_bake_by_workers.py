@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from click.testing import Result
 
-from seeder.jobs.bake_ledger import bakes
+from seeder.jobs.bake_ledger import bakes, load_bake, read_receipts
 from seeder.jobs.ledger import jobs
 from seeder.operations import bake as baking
 from tests.support.bakery import Bakery
@@ -187,6 +187,37 @@ def test_a_scene_that_cannot_be_read_fails_the_job_and_publishes_nothing(
     assert (again.exit_code, lines(again)[-1]["state"]) == (0, "done")
 
 
+def test_a_scene_that_was_mended_under_its_name_needs_the_same_command_and_bakes_its_own_parts_only(
+    bakery: Bakery, tmp_path: Path
+) -> None:
+    scenes = tmp_path / "scenes"
+    scenes.mkdir()
+    for name, west in (("one", -90.0), ("two", 90.0)):
+        box = (west, 40.0, west + 6, 46.0)
+        write_raster(scenes / f"{name}.tif", Recipe(scene(64, 64), crs="EPSG:4326", bounds=box))
+    words = (scenes, "--layer", "land", "--max-zoom", "7", "--json")
+    job = said(send(*words))["job"]
+    torn = scenes / "two.tif"
+    write_raster(torn, Recipe(scene(64, 64, seed=8), crs="EPSG:4326", bounds=(90.0, 40.0, 96.0, 46.0)))
+    bakery.work()
+    seeder("resume", job)
+    bakery.work()
+    (group,) = lines(seeder("errors", job, "--json"))
+    told = f"cannot ingest {torn}: it changed since its bake was planned: run the same `seeder ingest` or "
+    assert group["error"].startswith(told)
+    shown = seeder("status", job).stdout
+    assert "run the same `seeder ingest` or `seeder refresh` again" in shown
+    assert "seeder resume" not in shown
+    again = said(send(*words))
+    assert again["job"] != job
+    bakery.work()
+    assert said(seeder("status", again["job"], "--json"))["state"] == "done"
+    sources = bakery.stores.sources
+    base = sorted(load_bake(sources, again["job"]).tiers[0])
+    receipts = [receipt or {} for _, receipt in read_receipts(sources, again["job"], base)]
+    assert sorted(each["reused"] for each in receipts) == [False, True]
+
+
 def test_messages_that_were_lost_are_sent_again(bakery: Bakery, source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     job = said(send(source, "--json"))["job"]
     assert f"no part of bake job {job} failed" in seeder("errors", "land").stdout
@@ -265,6 +296,7 @@ def test_cancelled_messages_are_dropped_and_resume_goes_on_here(bakery: Bakery, 
     assert bakery.work() == 1
     shown = seeder("status", job)
     assert (shown.exit_code, f"`seeder resume {job}` continues it" in shown.stdout) == (1, True)
+    assert shown.stdout.startswith(f"bake job {job}: cancelled\n")
     assert not bakery.stores.sources.has("sources/land/index.json")
     assert said(seeder("resume", job, "--queue", "local", "--json"))["state"] == "done"
     assert load_layer(bakery.stores.sources, "land").id == "land"

@@ -140,6 +140,27 @@ def test_wait_follows_the_job_to_its_end(bakery: Bakery, tmp_path: Path, monkeyp
 
 
 @pytest.mark.usefixtures("layer")
+@pytest.mark.parametrize("command", ["refresh", "ingest"])
+def test_the_same_command_follows_a_job_that_renews(
+    bakery: Bakery, scenes: Path, command: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    raster(scenes, "june", 3, west=0.7)
+    words = (command, *(("flight", "--add", scenes) if command == "refresh" else (scenes, "--layer", "flight")))
+    rest = ("--queue", "sqs", "--jobs", "1", "--json", *(("--yes",) if command == "refresh" else ()))
+    sent = lines(seeder(*words, *rest))[-1]
+    bakery.work(sent["parts"] + 2)  # the renewal waits for its job
+    assert lines(seeder("status", sent["job"], "--json"))[0]["state"] == "renewing"
+    with monkeypatch.context() as patched:
+        patched.setattr("seeder.operations.refresh.renew", None)  # nothing is rendered besides
+        again = lines(seeder(*words, *rest))[-1]
+    assert (again["job"], again["messages"]) == (sent["job"], 0)
+    bakery.work()
+    assert lines(seeder("status", sent["job"], "--json"))[0]["state"] == "done"
+    assert verified()
+    assert "messages" not in lines(seeder(*words, *rest))[-1]
+
+
+@pytest.mark.usefixtures("layer")
 def test_a_dry_run_sends_nothing(bakery: Bakery, tmp_path: Path) -> None:
     june = raster(tmp_path, "june", 3, west=0.7)
     before = snapshot(tmp_path / "data")

@@ -162,7 +162,8 @@ def test_a_file_replaces_the_uploaded_scene_of_its_name(bakery: Bakery, bucket: 
 
 
 def test_one_raster_is_uploaded_and_known_again(bakery: Bakery, bucket: str, scenes: Path) -> None:
-    said(send(scenes / "may.tif"))
+    sent = send(scenes / "may.tif")
+    assert (sent.exit_code, "go unnoticed" in sent.stderr) == (0, False)
     bakery.work()
     layer = load_layer(bakery.stores.sources, "flight")
     assert (layer.scenes, names(bucket)) == (0, ["may.tif"])

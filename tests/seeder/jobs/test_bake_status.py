@@ -118,7 +118,7 @@ def test_failed_parts_fail_a_job_once_its_queue_is_empty() -> None:
     put_failure(sources, job.id, ALL[2], "torn")
     assert state(sources, job) == "running"
     told = seen(sources, job, IDLE)
-    assert (told.state, told.why) == ("failed", "1 of 4 parts that are left failed")
+    assert (told.state, told.why) == ("failed", "1 of 4 parts that are left could not be baked")
 
 
 def test_a_job_has_failed_once_failed_parts_hold_up_all_others_whatever_other_jobs_have_in_the_queue() -> None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from seeder.operations.ingest import ingest
@@ -350,3 +351,33 @@ def test_of_a_hundred_scenes_one_changed_and_twelve_tiles_are_put_at_most(hundre
     pixels = {key for key in parts if key.endswith(".tif")}
     assert {key: now[key] for key in pixels} == {key: parts[key] for key in pixels}, "a part was written again"
     assert len([key for key in now if key.endswith(".tif") and key not in parts]) <= 5
+
+
+FROZEN: dict[str, dict[str, Any]] = {
+    "contours": {"style": "contours"},
+    "contours at an interval": {"style": "contours", "interval": (50.0,)},
+    "relief": {"style": "relief"},
+    "relief by shares": {"style": "relief", "colormap": "0% 0 90 40 255\n100% 250 250 250 255\n"},
+    "a colormap": {"colormap": "viridis"},
+    "a colormap by shares": {"colormap": "0% 0 90 40 255\n100% 250 250 250 255\n"},
+    "a light": {"style": "hillshade", "azimuth": 20.0},
+}
+
+
+@pytest.mark.parametrize("name", FROZEN)
+def test_other_scenes_leave_ranges_colours_and_contours_as_they_are(name: str, tmp_path: Path) -> None:
+    for number, steepness in enumerate((40, 60, 9000)):
+        values = scene(90, 90, seed=number)[:1].astype(np.float32) / 255 * steepness
+        write_raster(tmp_path / f"{number}.tif", Recipe(values=values, bounds=(5.0 + number, 45.0, 6.0 + number, 46.0)))
+    land = Land(tmp_path / "data", tmp_path)
+    land.ingest("0.tif", "1.tif", **FROZEN[name])
+    first = land.layer
+    land.refresh(add=("2.tif",), drop=("0.tif",))
+    assert land.layer.revision != first.revision
+    assert land.layer.style == first.style
+    full = Land(tmp_path / "full", tmp_path)
+    full.ingest("1.tif", "2.tif", **FROZEN[name])
+    assert (full.layer.style == first.style) == (name == "a light")
+    if first.style.intervals:
+        land.refresh(add=("2.tif",), options={"interval": (2.0,)})
+        assert land.layer.style.intervals[-1] == 2

@@ -271,6 +271,25 @@ def test_a_vrt_has_members_in_s3(bucket: Bucket, tmp_path: Path) -> None:
     assert f"write /vsis3/{bucket.name}/maps/relief.tif" in bucket.refused(str(vrt), trust_source=True)
 
 
+def test_a_member_that_gdal_does_not_recognize_may_have_met_a_failing_network(bucket: Bucket) -> None:
+    """An unknown raster is final; GDAL tells no more of a member that it could not read. The next try is good."""
+    there, member, unknown = (f"/vsis3/{bucket.name}/maps/{name}" for name in ("all.vrt", "member.tif", "unknown.tif"))
+    bucket.client.put_object(Bucket=bucket.name, Key="maps/all.vrt", Body=VRT.format(name=member).encode())
+    bucket.client.put_object(Bucket=bucket.name, Key="maps/unknown.tif", Body=b"no raster")
+    with pytest.raises(SourceReadError, match="not recognized"):
+        opened(unknown)
+
+    def read() -> Any:
+        with datasets.translated(there):
+            return opened(there, open_options=OpenOptions(trusted=True)).read()
+
+    bucket.client.put_object(Bucket=bucket.name, Key="maps/member.tif", Body=b"the answer was cut off")
+    with pytest.raises(StoreError, match=r"member\.tif' not recognized"):
+        read()
+    bucket.client.put_object(Bucket=bucket.name, Key="maps/member.tif", Body=bucket.file.read_bytes())
+    assert np.array_equal(read(), opened(str(bucket.file)).read())
+
+
 def test_a_vrt_of_several_members_is_read_in_any_thread(bucket: Bucket, tmp_path: Path) -> None:
     """GDAL's own threads would lack the credentials, and leave zeros. A failed member fails the read."""
     bucket.client.put_object(Bucket=bucket.name, Key="maps/copy.tif", Body=bucket.file.read_bytes())
