@@ -50,9 +50,7 @@ def in_view(window: Window, desk: Desk, z: int) -> set[Tile]:
     return {tile for tile in mercantile.tiles(*window.view, z) if any(tile in part for part in inside)}
 
 
-def test_the_preview_shows_the_rasters_own_colours_and_the_ground_where_it_is_transparent(
-    desk: Desk, look: Look
-) -> None:
+def test_the_preview_shows_the_rasters_own_colours_and_the_ground_where_it_is_clear(desk: Desk, look: Look) -> None:
     with look(f"{desk.url}/flats/", color_scheme="light") as window:
         bare(window)
         grounds = set()

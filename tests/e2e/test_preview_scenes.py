@@ -52,7 +52,7 @@ def test_outlines_are_drawn_if_asked_and_the_scene_under_the_mouse_is_named(
         window.until(lambda: "2 scenes" in window.part("scene").inner_text())
         window.still()
         assert lined(window, SIDE, LINES[scheme])
-        assert window.part("scene-list").locator("li").all_inner_texts() == ["east.tif", "west.tif"]
+        assert window.part("scene-list").locator("li").all_inner_texts() == ["east", "west"]
         for place, name in INSIDE.items():
             ((x, y),) = window.spots([place])
             window.page.mouse.move(x, y)
