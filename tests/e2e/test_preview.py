@@ -256,7 +256,11 @@ def test_a_tile_on_its_way_shows_a_coarse_picture_under_a_sheen(desk: Desk, look
         window.still()
         bare(window)
         held: list[Route] = []
-        window.page.route("**/flats/6/**", held.append)
+
+        def hold(route: Route) -> None:
+            held.append(route)
+
+        window.page.route("**/flats/6/**", hold)
         window.part("sharp-on").check()
         window.until(lambda: held)
         sheen = window.page.locator(".wait.asked")
