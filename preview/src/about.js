@@ -44,14 +44,14 @@ export function showAbout(layer) {
 
 /**
  * Names on the map the makers of what it shows.
- * @param {string} attribution of the layer @param {string} below of what is below it, or empty
+ * @param {string} attribution of the layer @param {string} below HTML, of what is below it, or empty
  */
 export function showAttribution(attribution, below) {
   const place = byId("attribution");
   const key = `${attribution}|${below}`;
   if (place.dataset.shown === key) return;
   place.dataset.shown = key;
-  place.replaceChildren(plainMarkup(attribution), attribution && below ? ` \u00b7 ${below}` : below);
+  place.replaceChildren(plainMarkup(attribution), attribution && below ? " \u00b7 " : "", plainMarkup(below));
   place.hidden = !attribution && !below;
 }
 

@@ -31,7 +31,10 @@ export function follow(page, api) {
 /** @param {Page} page @param {string} api @param {Named[]} layers */
 async function changed(page, api, layers) {
   const current = layers.find((each) => each.layer === page.layer.layer);
-  if (!current) note("This layer was removed.");
+  if (!current) {
+    page.summary?.stop();
+    note("This layer was removed.");
+  }
   if (current && current.revision !== page.layer.revision && (await page.renew())) {
     const { layer, template } = page;
     const shown = revisionOf(template);

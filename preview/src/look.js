@@ -12,9 +12,15 @@ const chosen = (name) =>
   /** @type {HTMLInputElement | null} */ (document.querySelector(`input[name="${name}"]:checked`))?.value ?? "";
 
 export class Look {
-  /** @param {{opacity: () => void, tiles: () => void, base: () => void}} changed */
-  constructor({ opacity, tiles, base }) {
+  /**
+   * @param {{opacity: () => void, tiles: () => void, base: () => void}} changed
+   * @param {import("./basemap.js").Named | null} basemap of another host, if one was named
+   */
+  constructor({ opacity, tiles, base }, basemap) {
     this.slider = input("opacity");
+    byId("base-streets").hidden = !basemap;
+    const host = basemap ? new URL(basemap.template.replaceAll(/[{}]/g, "")).host : "";
+    setText(byId("base-note"), host ? `Streets are fetched from ${host}, and only when chosen.` : "");
     this.slider.addEventListener("input", () => {
       setText(byId("opacity-out"), `${this.slider.value}%`);
       opacity();
@@ -36,9 +42,9 @@ export class Look {
     return sharp === "on" || (sharp === "auto" && devicePixelRatio >= DENSE);
   }
 
-  /** Whether to show the outlines of land and borders. */
-  get outlines() {
-    return chosen("base") === "outlines";
+  /** What to show below the layer: "none", "outlines" or "streets". */
+  get base() {
+    return chosen("base");
   }
 
   /** Whether to show encoded heights as they are. */

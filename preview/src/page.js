@@ -1,6 +1,7 @@
 /** The page of one layer: its map and everything drawn over it. panel.js has what is beside it. */
 
 import { showAttribution } from "./about.js";
+import { Basemap } from "./basemap.js";
 import { Borders, inView, paintBorders, showSummary } from "./borders.js";
 import { Compare } from "./compare.js";
 import { button, byId, canvas, framed } from "./dom.js";
@@ -43,11 +44,12 @@ export class Page {
     this.log = new TileLog(this.refresh);
     this.parents = new Parents(this.refresh);
     this.outlines = new Ground("ground.bin", this.refresh);
+    this.streets = config.basemap && new Basemap(config.basemap, this.refresh);
     this.waits = new Waits();
     this.map = makeMap(layer);
     this.pointer = new Pointer(this.map, this.refresh);
     this.borders = new Borders(this.refresh);
-    this.look = new Look({ opacity: () => this.fade(), tiles: () => this.draw(), base: this.refresh });
+    this.look = new Look({ opacity: () => this.fade(), tiles: () => this.draw(), base: this.refresh }, config.basemap);
     const around = { look: () => viewOf(this.map), changed: this.refresh };
     const { api, scenes } = config;
     this.summary = api
@@ -97,7 +99,8 @@ export class Page {
    */
   under() {
     return [
-      (context, view) => this.look.outlines && this.outlines.paint(context, view),
+      (context, view) => this.look.base === "outlines" && this.outlines.paint(context, view),
+      (context, view) => this.look.base === "streets" && this.streets?.paint(context, view),
       paintGrid,
       (context, view) => {
         const waits = waiting(this.tiles, this.log);
@@ -194,13 +197,22 @@ export class Page {
     this.overlay.draw();
     this.waits.update(view, this.tiles, this.log);
     showReadout(view, this.pointer.mouse);
-    showAttribution(this.layer.attribution, this.look.outlines && strength(view.world) > 0 ? GROUND_CREDIT : "");
+    showAttribution(this.layer.attribution, this.credit(view));
     const summary = this.log.summary(this.tiles);
     showSummary(byId("tile-summary"), summary, this.zoom !== null);
     if (summary.rendered > this.state.tiles.rendered) this.summary?.later(); // rendered tiles are stored
     this.state.tiles = summary;
     this.gaps?.point(this.pointer.place);
     this.scenes?.point(this.pointer.place);
+  }
+
+  /**
+   * Whom to credit for what is below the layer.
+   * @param {import("./mercator.js").View} view
+   */
+  credit(view) {
+    if (this.look.base === "streets") return this.streets?.attribution ?? "";
+    return this.look.base === "outlines" && strength(view.world) > 0 ? GROUND_CREDIT : "";
   }
 
   /**

@@ -18,6 +18,7 @@ export class Summary {
     /** @type {Counts | null} */
     this.counts = null;
     this.fault = "";
+    this.stopped = false;
     this.running = new AbortController();
     /** Counts again soon, at most every few seconds. */
     this.later = paced(() => this.recount(), PAUSE);
@@ -46,8 +47,15 @@ export class Summary {
     }
   }
 
+  /** Stops, because the layer was removed. */
+  stop() {
+    this.stopped = true;
+    this.running.abort();
+  }
+
   /** Counts; an older count never replaces a newer one. */
   async load() {
+    if (this.stopped) return;
     this.running.abort();
     this.running = new AbortController();
     const { signal } = this.running;

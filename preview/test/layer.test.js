@@ -56,7 +56,6 @@ test("a thumbnail shows the whole layer, or 320 x 200 pixels of its middle where
       west + random(0.001, 29),
       south + random(0.001, 19),
     ]);
-    const [x0, y0, x1, y1] = squareOf(bounds);
     const whole = thumbnailSquare({ bounds, minzoom: 0, maxzoom: 25 });
     for (const [i, edge] of squareOf(bounds).entries()) assert.ok(Math.abs((whole[i] ?? 0) - edge) < 1e-9);
     const middle = thumbnailSquare({ bounds, minzoom: 25, maxzoom: 25 });

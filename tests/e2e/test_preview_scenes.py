@@ -28,7 +28,7 @@ def scenes(desk: Desk) -> str:
     for name, bounds, value in (("west", WEST, 120), ("east", EAST, 200)):
         recipe = Recipe(values=np.full((3, 256, 256), value, np.uint8), bounds=bounds)
         paths.append(str(write_raster(desk.data / f"{name}.tif", recipe)))
-    desk.run("ingest", *paths, "--layer", "scenes", "--jobs", "1")
+    desk.run("ingest", *paths, "--layer", "scenes", "--jobs", "1", "--format", "png")
     return "scenes"
 
 
@@ -52,7 +52,7 @@ def test_outlines_are_drawn_if_asked_and_the_scene_under_the_mouse_is_named(
         window.until(lambda: "2 scenes" in window.part("scene").inner_text())
         window.still()
         assert lined(window, SIDE, LINES[scheme])
-        assert window.part("scene-list").locator("li").all_inner_texts() == ["east.tif", "west.tif"]
+        assert window.part("scene-list").locator("li").all_inner_texts() == ["east", "west"]
         for place, name in INSIDE.items():
             ((x, y),) = window.spots([place])
             window.page.mouse.move(x, y)

@@ -92,7 +92,7 @@ def test_it_makes_what_ingest_and_seed_make(folder: Path) -> None:
     command = ("ingest", folder / "land.tif", "--rescale", "0,200", "--format", "png", "--seed", "3-5", "--jobs", 1)
     assert seeder(*command, "--data", folder / "other").exit_code == 0
     ours, theirs = (
-        {key: value[0] for key, value in snapshot(folder / each).items() if key.endswith(".png")}
+        {key: value[0] for key, value in snapshot(folder / each).items() if key.endswith((".png", ".webp"))}
         for each in ("data/tiles", "other/tiles")
     )
     assert ours == theirs
@@ -126,18 +126,21 @@ def test_what_differs_is_shown_and_done(folder: Path) -> None:
     assert set(states(apply(folder, TWO, "--json")).values()) == {"unchanged"}
 
 
-def test_a_title_alone_changes_no_tile(folder: Path) -> None:
+def test_a_title_is_a_difference_and_stays_without_one(folder: Path) -> None:
     assert apply(folder, TWO).exit_code == 0
-    before = snapshot(folder / "data/tiles/land")
-    titled = TWO.replace('source = "land.tif"', 'source = "land.tif"\ntitle = "The land"')
-    result = apply(folder, titled)
-    assert '  title: default -> "The land"' in result.stdout
-    assert set(states(apply(folder, titled, "--json")).values()) == {"unchanged"}
-    after = snapshot(folder / "data/tiles/land")
-    assert "The land" in after.pop("tile.json")[0].decode()
-    before.pop("tile.json")
-    assert {key for key in before if before[key] != after[key] and before[key][0]} == set()
-    assert set(states(apply(folder, TWO, "--json")).values()) == {"unchanged"}  # it stays
+    tiles = {key: value for key, value in snapshot(folder / "data").items() if key.endswith((".png", ".webp", ".tif"))}
+    titled = TWO.replace('source = "scenes"', 'source = "scenes"\ntitle = "Flights"')
+    titled = titled.replace('source = "land.tif"', 'source = "land.tif"\ndescription = "All land."')
+    plan = apply(folder, titled, "--dry-run")
+    assert "scenes: changed: 1 option changed" in plan.stdout
+    assert 'title: default -> "Flights"' in plan.stdout
+    assert apply(folder, titled).exit_code == 0
+    for again in (titled, TWO):
+        assert set(states(apply(folder, again, "--json")).values()) == {"unchanged"}
+    facts = {each["layer"]: each for each in map(json.loads, seeder("layers", "--json").stdout.splitlines())}
+    assert (facts["scenes"]["title"], facts["land"]["description"]) == ("Flights", "All land.")
+    after = {key: value for key, value in snapshot(folder / "data").items() if key.endswith((".png", ".webp", ".tif"))}
+    assert after == tiles
 
 
 def test_a_changed_raster_and_a_lost_tile_are_seen(folder: Path) -> None:
