@@ -1,59 +1,62 @@
-/** The panel's facts about the layer, and short notes. */
+/** The tab of facts about the layer, and its attribution on the map. */
 
-import { button, byId, make, plainMarkup, setBreakableText, setText } from "./dom.js";
-import { degrees, zooms } from "./format.js";
-import { hasHeights } from "./picture.js";
-import { messageOf } from "./site.js";
+import { copyButton } from "./copy.js";
+import { byId, make, plainMarkup, setText } from "./dom.js";
+import { formatOf } from "./facts.js";
+import { counted, degrees } from "./format.js";
+import { dayOf } from "./revisions.js";
 
-/** @typedef {import("./site.js").Layer} Layer */
+/** @typedef {import("./revisions.js").Facts} Facts */
 
-/** Matches windows as narrow as a phone's: there the panel is a sheet over the map. */
-export const NARROW = matchMedia("(width <= 720px)");
-
-const SHOWN = 8000; // milliseconds a note is shown
+const SOURCES = /** @type {const} */ ([
+  ["Map: MapLibre GL JS", "maplibre-license.txt"],
+  ["Outlines: Natural Earth, public domain", ""],
+]);
 
 /**
- * Fills in the panel's facts about the layer.
- * @param {Layer} layer @param {string} template
+ * Shows the facts about a layer.
+ * @param {Facts} layer
  */
-export function describe(layer, template) {
-  document.title = layer.layer;
-  setText(byId("name"), layer.layer);
+export function showAbout(layer) {
+  const { bounds, revision, virtual, lossless, gdal, scenes = 0, published, attribution, description = "" } = layer;
+  setText(byId("description"), description);
+  byId("description").hidden = !description;
+  const box = bounds.map(degrees).join(",");
+  const copy = copyButton(box, { name: "the bounds", look: "b bare" });
+  const made = [formatOf(layer), lossless === undefined ? "" : lossless ? "lossless" : "lossy"].filter(Boolean);
+  /** @type {[string, (Node | string)[]][]} */
   const facts = [
-    layer.format.toUpperCase(),
-    `zooms ${zooms(layer.minzoom, layer.maxzoom)}`,
-    layer.style,
-    layer.revision,
+    ["Attribution", [attribution ? plainMarkup(attribution) : "none given"]],
+    ["Bounds", [make("span", { class: "mono" }, box), " ", copy]],
+    ["Tiles", [made.join(", ")]],
+    [
+      "Source",
+      [virtual ? "read from the original raster" : scenes > 1 ? counted(scenes, "scene") : "baked from one raster"],
+    ],
+    ["Revision", [make("span", { class: "mono" }, revision), published ? ` of ${dayOf(published)}` : ""]],
+    ["GDAL", [gdal ?? ""]],
   ];
-  setText(byId("facts"), facts.filter(Boolean).join(" \u00b7 "));
-  byId("facts").title = `West, south, east, north: ${layer.bounds.map(degrees).join(", ")}`;
-  byId("attribution").replaceChildren(plainMarkup(layer.attribution));
-  byId("attribution").hidden = !layer.attribution;
-  byId("heights-row").hidden = !hasHeights(layer.style);
-  setBreakableText(byId("address-xyz"), template);
+  const known = facts.filter(([, values]) => values.some((value) => typeof value !== "string" || value));
+  byId("about").replaceChildren(
+    ...known.flatMap(([term, values]) => [make("dt", {}, term), make("dd", {}, ...values)]),
+  );
 }
 
 /**
- * Shows a note for some seconds.
- * @param {string} text
+ * Names on the map the makers of what it shows.
+ * @param {string} attribution of the layer @param {string} below HTML, of what is below it, or empty
  */
-export function note(text) {
-  const element = make("p", {}, text);
-  byId("notes").replaceChildren(element);
-  setTimeout(() => element.remove(), SHOWN);
+export function showAttribution(attribution, below) {
+  const place = byId("attribution");
+  const key = `${attribution}|${below}`;
+  if (place.dataset.shown === key) return;
+  place.dataset.shown = key;
+  place.replaceChildren(plainMarkup(attribution), attribution && below ? " \u00b7 " : "", plainMarkup(below));
+  place.hidden = !attribution && !below;
 }
 
-/** @param {unknown} error */
-export const showError = (error) => note(messageOf(error));
-
-/** Makes the sheet collapsible. */
-export function sheet() {
-  const toggle = button("panel-toggle");
-  const fold = (/** @type {boolean} */ open) => {
-    byId("panel").classList.toggle("collapsed", !open);
-    toggle.setAttribute("aria-expanded", String(open));
-  };
-  toggle.addEventListener("click", () => fold(toggle.getAttribute("aria-expanded") !== "true"));
-  NARROW.addEventListener("change", () => fold(!NARROW.matches));
-  fold(!NARROW.matches);
+/** Names the makers of what the page is made of. */
+export function showCredits() {
+  const items = SOURCES.map(([text, file]) => make("li", {}, file ? make("a", { href: file }, text) : text));
+  byId("credits").replaceChildren(...items);
 }

@@ -2,25 +2,11 @@
 
 /** @typedef {[x: number, y: number, planned: number, stored: number, empty: number, missing: number, failed: number, stale?: number]} Block */
 /** @typedef {{planned: number, stored: number, empty: number, missing: number, failed: number, stale?: number}} Counts */
-/** @typedef {{z: number, side: number, tiles: Counts, blocks: Block[]}} Answer */
-/** @typedef {import("./palette.js").BlockState} BlockState */
+/** @typedef {[x: number, y: number, missing: string, failed: string]} MaskedBlock masks in hexadecimal */
+/** @typedef {{z: number, side: number, tiles: Counts, blocks: Block[], gaps?: MaskedBlock[]}} Answer */
 
 export const MOST = 20_000; // blocks in one response of the server
 const DEEPER = 3; // zooms between the view and the zoom with blocks as large as its tiles
-
-/** @type {readonly ("planned" | "stored" | "empty" | "missing" | "failed")[]} */
-export const COLUMNS = ["planned", "stored", "empty", "missing", "failed"];
-
-/**
- * The state of a whole block.
- * @param {Block} block
- * @returns {BlockState}
- */
-export function stateOf([, , , stored, empty, missing, failed, stale = 0]) {
-  if (failed) return "failed";
-  if (missing || stale) return stored + empty ? "partly" : "missing";
-  return stored ? "stored" : "empty";
-}
 
 /**
  * The best zoom of blocks for a view with tiles of zoom `z`.

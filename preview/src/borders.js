@@ -1,6 +1,6 @@
 /** Borders of the tiles in view, with each tile's state and milliseconds. */
 
-import { make } from "./dom.js";
+import { button, byId, make } from "./dom.js";
 import { count, milliseconds } from "./format.js";
 import { cover, toScreen } from "./mercator.js";
 import { colour } from "./palette.js";
@@ -10,18 +10,41 @@ import { keyOf, STATES } from "./tiles.js";
 /** @typedef {import("./mercator.js").View} View */
 /** @typedef {import("./mercator.js").Tile} Tile */
 /** @typedef {import("./tiles.js").State} State */
+/** @typedef {import("./tiles.js").Seen} Seen */
 
-/** @type {Record<State | "asked", {letter: string, dash: number[], width: number, label: string}>} */
+/** @type {Record<State | "asked", {letter: string, dash: number[], width: number, label: string, ink: string}>} */
 const LOOKS = {
-  stored: { letter: "S", dash: [], width: 1.5, label: "stored" },
-  rendered: { letter: "R", dash: [10, 4], width: 2, label: "rendered now" },
-  empty: { letter: "E", dash: [2, 4], width: 1.5, label: "empty" },
-  failed: { letter: "F", dash: [], width: 4, label: "failed" },
-  asked: { letter: "\u2026", dash: [1, 6], width: 1, label: "loading" },
+  stored: { letter: "S", dash: [], width: 1.5, label: "stored", ink: "stored" },
+  rendered: { letter: "R", dash: [8, 4], width: 2, label: "rendered now", ink: "rendered" },
+  asked: { letter: "\u2026", dash: [1, 3], width: 1, label: "on the way", ink: "quiet" },
+  empty: { letter: "E", dash: [1.5, 3], width: 1.5, label: "empty", ink: "empty" },
+  failed: { letter: "F", dash: [], width: 3, label: "failed", ink: "failed" },
 };
 
+const ORDER = /** @type {const} */ (["stored", "rendered", "asked", "empty", "failed"]);
 const LEAST = 32; // pixels, minimum width of a tile to show the letter of its state
-const ROOM = 160; // pixels, minimum width of a tile to show its name
+const MARGIN = 6; // pixels around a label
+
+/** Whether borders are shown: a button of the map, and the key `t`. */
+export class Borders {
+  /** @param {() => void} changed */
+  constructor(changed) {
+    this.toggle = button("borders");
+    this.changed = changed;
+    this.toggle.addEventListener("click", () => this.switch());
+  }
+
+  get on() {
+    return this.toggle.getAttribute("aria-pressed") === "true";
+  }
+
+  switch() {
+    this.toggle.setAttribute("aria-pressed", String(!this.on));
+    document.body.toggleAttribute("data-borders", this.on);
+    byId("inview").hidden = !this.on;
+    this.changed();
+  }
+}
 
 /**
  * The requested tiles in view.
@@ -34,7 +57,7 @@ export const inView = (view, z, log) => (z === null ? [] : cover(view, z).filter
  * @param {import("./tiles.js").TileLog} log
  */
 export function paintBorders(context, view, tiles, log) {
-  context.font = font();
+  context.font = font(12);
   context.textBaseline = "top";
   for (const tile of tiles) {
     const seen = log.get(tile);
@@ -42,7 +65,7 @@ export function paintBorders(context, view, tiles, log) {
     const look = LOOKS[seen.state];
     const side = view.world / 2 ** tile.z;
     const [left, top] = toScreen(view, tile.x / 2 ** tile.z + tile.wrap, tile.y / 2 ** tile.z);
-    const ink = seen.state === "asked" ? colour("quiet") : colour(seen.state);
+    const ink = colour(look.ink);
     const inset = look.width / 2 + 0.5;
     context.strokeStyle = ink;
     context.lineWidth = look.width;
@@ -50,37 +73,57 @@ export function paintBorders(context, view, tiles, log) {
     context.strokeRect(left + inset, top + inset, side - 2 * inset, side - 2 * inset);
     context.setLineDash([]);
     if (side < LEAST) continue;
-    const name =
-      side < ROOM ? "" : [keyOf(tile), seen.state === "asked" ? "" : milliseconds(seen.ms)].join("  ").trim();
-    label(context, { left, top, side }, ink, look.letter, name);
+    const [west, east] = [Math.max(left, 0), Math.min(left + side, view.width)]; // of the part in view
+    if (east - west < LEAST) continue;
+    const words = [`${keyOf(tile)}  ${wait(seen)}`, wait(seen), ""].find((text) => fits(context, text, east - west));
+    label(
+      context,
+      [west + MARGIN, Math.min(Math.max(top, 0) + MARGIN, top + side - 24)],
+      ink,
+      look.letter,
+      words ?? "",
+    );
   }
 }
 
 /**
- * Writes a letter and text into a tile's corner, or as near to it as visible.
- * @param {CanvasRenderingContext2D} context @param {{left: number, top: number, side: number}} tile
+ * How long a tile took, or why it is not there.
+ * @param {Seen} seen
+ */
+function wait({ state, ms, why }) {
+  if (state === "asked") return "on its way";
+  return state === "failed" ? why || "failed" : milliseconds(ms);
+}
+
+/** @param {CanvasRenderingContext2D} context @param {string} words */
+const widthOf = (context, words) => (words ? context.measureText(words).width + 30 : 18);
+
+/** @param {CanvasRenderingContext2D} context @param {string} words @param {number} room pixels */
+const fits = (context, words, room) => widthOf(context, words) + 2 * MARGIN <= room;
+
+/**
+ * Writes a letter and text.
+ * @param {CanvasRenderingContext2D} context @param {[x: number, y: number]} place
  * @param {string} ink @param {string} letter @param {string} words
  */
-function label(context, { left, top, side }, ink, letter, words) {
-  const width = words ? context.measureText(words).width + 30 : 18;
-  const x = Math.min(Math.max(left, 0) + 6, left + side - width - 6);
-  const y = Math.min(Math.max(top, 0) + 6, top + side - 24);
+function label(context, [x, y], ink, letter, words) {
+  const width = widthOf(context, words);
   context.fillStyle = colour("panel");
-  context.globalAlpha = 0.9;
+  context.globalAlpha = 0.94;
   context.beginPath();
   context.roundRect(x, y, width, 18, 4);
   context.fill();
   context.globalAlpha = 1;
   context.fillStyle = ink;
   context.beginPath();
-  context.roundRect(x, y, 18, 18, 4);
+  context.roundRect(x, y, 18, 18, 3);
   context.fill();
   context.fillStyle = colour("panel");
   context.textAlign = "center";
-  context.fillText(letter, x + 9, y + 4);
+  context.fillText(letter, x + 9, y + 3.5);
   context.textAlign = "left";
   context.fillStyle = colour("ink");
-  context.fillText(words, x + 24, y + 4);
+  context.fillText(words, x + 24, y + 3.5);
 }
 
 /**
@@ -90,28 +133,16 @@ function label(context, { left, top, side }, ink, letter, words) {
  */
 export function showSummary(element, summary, near) {
   for (const state of STATES) element.dataset[state] = String(summary[state]);
-  const parts = STATES.filter((state) => summary[state]).map(
-    (state) => `${count(summary[state])} ${LOOKS[state].label}`,
-  );
-  if (summary.asked) parts.push(`${count(summary.asked)} loading`);
-  if (!Number.isNaN(summary.median)) parts.push(`median ${milliseconds(summary.median)}`);
+  const shown = ORDER.filter((state) => summary[state]);
+  const words = shown.map((state) => `${count(summary[state])} ${LOOKS[state].label}`);
+  const median = Number.isNaN(summary.median) ? "" : `median ${milliseconds(summary.median)}`;
   const nothing = near ? "No tiles of this layer in view." : "Zoom in to see this layer.";
-  const text = parts.length ? parts.join(" \u00b7 ") : nothing;
-  if (element.textContent === text) return;
-  const spans = parts.map((part) => make("span", {}, part));
-  element.replaceChildren(
-    ...(parts.length ? spans.flatMap((span, i) => (i ? [" \u00b7 ", span] : [span])) : [nothing]),
+  const text = shown.length ? [...words, median].join("|") : nothing;
+  if (element.dataset.text === text) return;
+  element.dataset.text = text;
+  const items = shown.map((state, i) =>
+    make("li", {}, make("span", { class: `m ${state}`, "aria-hidden": "true" }, LOOKS[state].letter), words[i] ?? ""),
   );
-}
-
-/**
- * Fills the legend of the borders.
- * @param {HTMLElement} list
- */
-export function fillLegend(list) {
-  list.replaceChildren(
-    ...STATES.map((state) =>
-      make("li", {}, make("span", { class: `mark mark-${state}` }, LOOKS[state].letter), LOOKS[state].label),
-    ),
-  );
+  if (median) items.push(make("li", { class: "quiet" }, median));
+  element.replaceChildren(...(shown.length ? items : [make("li", {}, nothing)]));
 }

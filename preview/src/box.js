@@ -1,4 +1,4 @@
-/** A drawn box: its edges, rounded outward, and the commands for it. */
+/** A box: its edges, rounded outward, and the commands for it. */
 
 import { decimals } from "./format.js";
 import { latitudeAt, longitudeAt, MAX_LATITUDE, wrapLongitude } from "./mercator.js";
@@ -45,22 +45,43 @@ export function faultOf([west, south, east, north]) {
   return west === east ? "West and east must differ." : "";
 }
 
+/** @typedef {"seed" | "verify" | "export" | "invalidate"} Verb */
+
 /**
- * The commands to seed and to invalidate the layer's tiles in a box, or everywhere.
+ * The commands for a box: their names and effects.
+ * @type {Record<Verb, {name: string, effect: string}>}
+ */
+export const VERBS = {
+  seed: {
+    name: "Seed",
+    effect: "Renders and stores the missing tiles. Run it again at any time: it continues from where it stopped.",
+  },
+  verify: {
+    name: "Verify",
+    effect: "Compares the stored tiles with the plan and prints the gaps. It changes nothing.",
+  },
+  export: { name: "Export", effect: "Writes the stored tiles into one file. It changes nothing." },
+  invalidate: { name: "Invalidate", effect: "Removes the stored tiles. They are rendered again on request." },
+};
+
+/**
+ * The command for a box, or for the whole layer.
+ * @param {Verb} verb
  * @param {{layer: string, where: string, low: number, high: number, box: Bounds | null}} asked
  */
-export function commands({ layer, where, low, high, box }) {
+export function commandOf(verb, { layer, where, low, high, box }) {
   const zooms = low === high ? `${low}` : `${low}-${high}`;
+  const file = verb === "export" ? ` ${layer}${box ? "-box" : ""}.pmtiles` : "";
   // "=" keeps a negative west from being read as an option
-  const options = `${layer} --zooms ${zooms}${box ? ` --bbox=${box.map(plain).join(",")}` : ""}${where}`;
-  return { seed: `seed ${options}`, invalidate: `seeder invalidate ${options}` };
+  const options = `${layer}${file} --zooms ${zooms}${box ? ` --bbox=${box.map(plain).join(",")}` : ""}${where}`;
+  return `${verb === "seed" ? "seed" : `seeder ${verb}`} ${options}`;
 }
 
 /**
  * A number without an exponent.
  * @param {number} value
  */
-const plain = (value) => {
+export const plain = (value) => {
   const text = String(value);
   return text.includes("e") ? value.toFixed(8).replace(/\.?0+$/, "") : text;
 };

@@ -1,28 +1,35 @@
-/** The box: drawn on the map or entered as numbers, with the commands for it. */
+/** The box: drawn on the map or entered as numbers. */
 
-import { boxOf, commands, faultOf } from "./box.js";
-import { button, byId, input, setBreakableText, setText } from "./dom.js";
+import { boxOf, faultOf, plain } from "./box.js";
+import { button, byId, input, setText } from "./dom.js";
 import { outline } from "./grid.js";
 import { copies, squareOf, toScreen, toWorld, visible } from "./mercator.js";
 import { colour } from "./palette.js";
+import { font } from "./surface.js";
 
 /** @typedef {import("./mercator.js").Bounds} Bounds */
 /** @typedef {import("./mercator.js").View} View */
+/** @typedef {{box: Bounds | null, low: number, high: number}} Asked `box` is null for the whole layer */
 
 const EDGES = ["west", "south", "east", "north"];
 const LEAST = 4; // pixels, shortest drag that draws a box
 
 export class BoxTool {
   /**
-   * @param {{look: () => View, changed: () => void, layer: string, where: string, low: number, high: number}} given
-   * `low` and `high` are the layer's zooms
+   * @param {object} given
+   * @param {() => View} given.look
+   * @param {() => void} given.changed called when it is to be drawn again
+   * @param {(asked: Asked | null) => void} given.chosen called with a valid choice, or null
+   * @param {number} given.low the layer's first zoom
+   * @param {number} given.high the layer's last zoom
    */
-  constructor({ look, changed, layer, where, low, high }) {
+  constructor({ look, changed, chosen, low, high }) {
     /** @type {Bounds | null} */
     this.box = null;
     this.look = look;
     this.changed = changed;
-    this.named = { layer, where };
+    this.chosen = chosen;
+    this.shown = false;
     this.fields = EDGES.map((edge) => input(`box-${edge}`));
     this.low = input("box-low");
     this.high = input("box-high");
@@ -68,7 +75,7 @@ export class BoxTool {
     this.update();
   }
 
-  /** Shows the error, or the commands. */
+  /** Shows the error, or tells of the choice. */
   update() {
     const { box } = this;
     const [low, high] = [this.low.valueAsNumber, this.high.valueAsNumber];
@@ -78,12 +85,7 @@ export class BoxTool {
     for (const field of [this.low, this.high]) field.setAttribute("aria-invalid", String(zoomError !== ""));
     setText(byId("box-fault"), boxError || zoomError);
     button("box-clear").disabled = !box;
-    const shown = boxError || zoomError ? { seed: "", invalidate: "" } : commands({ ...this.named, low, high, box });
-    for (const [verb, command] of Object.entries(shown)) {
-      const code = byId(`command-${verb}`);
-      setBreakableText(code, command);
-      /** @type {HTMLElement} */ (code.parentElement).hidden = command === "";
-    }
+    this.chosen(boxError || zoomError ? null : { box, low, high });
     this.changed();
   }
 
@@ -147,10 +149,10 @@ export class BoxTool {
    * @param {CanvasRenderingContext2D} context @param {View} view
    */
   paint(context, view) {
-    if (!this.box || faultOf(this.box)) return;
+    if (!this.shown || !this.box || faultOf(this.box)) return;
     const [x0, y0, x1, y1] = squareOf(this.box);
-    context.globalAlpha = 0.14;
-    context.fillStyle = colour("accent");
+    context.globalAlpha = 0.08;
+    context.fillStyle = colour("ink");
     for (const world of copies(view, x0, x1)) {
       const [left, top] = toScreen(view, x0 + world, y0);
       const [right, bottom] = toScreen(view, x1 + world, y1);
@@ -159,20 +161,46 @@ export class BoxTool {
     context.globalAlpha = 1;
     for (const [style, width] of /** @type {const} */ ([
       ["panel", 4],
-      ["accent", 2],
+      ["ink", 2],
     ])) {
       context.strokeStyle = colour(style);
       context.lineWidth = width;
       outline(context, view, this.box);
     }
+    for (const world of copies(view, x0, x1)) {
+      name(context, this.box, toScreen(view, x0 + world, y0));
+    }
   }
 }
+
+/**
+ * Writes the edges of a box over its corner.
+ * @param {CanvasRenderingContext2D} context @param {Bounds} box @param {[number, number]} corner
+ */
+function name(context, [west, south, east, north], [left, top]) {
+  const text = `${meridian(west)} \u2013 ${meridian(east)}, ${parallel(south)} \u2013 ${parallel(north)}`;
+  context.font = font(12);
+  context.textBaseline = "middle";
+  const y = Math.max(4, top - 26);
+  context.fillStyle = colour("ink");
+  context.beginPath();
+  context.roundRect(left - 1, y, context.measureText(text).width + 14, 20, 4);
+  context.fill();
+  context.fillStyle = colour("panel");
+  context.fillText(text, left + 6, y + 10.5);
+}
+
+/** @param {number} degrees */
+const meridian = (degrees) => `${plain(Math.abs(degrees))} ${degrees < 0 ? "W" : "E"}`;
+
+/** @param {number} degrees */
+const parallel = (degrees) => `${plain(Math.abs(degrees))} ${degrees < 0 ? "S" : "N"}`;
 
 /**
  * @param {number} low @param {number} high @param {number} first @param {number} last
  */
 function zoomFault(low, high, first, last) {
   if (![low, high].every(Number.isInteger)) return "Zooms must be whole numbers.";
-  if (low > high) return "Min zoom must not exceed max zoom.";
+  if (low > high) return "From zoom must not exceed to zoom.";
   return low < first || high > last ? `Zooms must be between ${first} and ${last}.` : "";
 }

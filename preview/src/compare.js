@@ -1,16 +1,28 @@
 /** A second map over the first, visible on one side of a divider. */
 
 import { Map as GlMap } from "maplibre-gl";
-import { byId, input, select, setText } from "./dom.js";
+import { byId, select, setText } from "./dom.js";
+import { titleOf } from "./facts.js";
 import { show } from "./picture.js";
+import { dayOf } from "./revisions.js";
 import { ask } from "./site.js";
 import { templateIn } from "./tiles.js";
 
 /** @typedef {import("./picture.js").Picture} Picture */
 /** @typedef {import("./site.js").Layer} Layer */
+/** @typedef {import("./revisions.js").Facts} Facts */
 
 const NAME = "other";
-const STEP = 100; // the divider's range
+
+/** @type {Record<string, (share: number) => number>} */
+const KEYS = {
+  ArrowLeft: (share) => share - 0.02,
+  ArrowRight: (share) => share + 0.02,
+  PageDown: (share) => share - 0.1,
+  PageUp: (share) => share + 0.1,
+  Home: () => 0,
+  End: () => 1,
+};
 
 export class Compare {
   /**
@@ -20,24 +32,25 @@ export class Compare {
    * @param {string} given.root the URL of the folder of all layers
    * @param {() => import("./picture.js").How} given.how
    * @param {() => void} given.changed
+   * @param {(revision: string) => void} given.chosen called with the compared revision, or nothing
    */
-  constructor({ map, api, root, how, changed }) {
+  constructor({ map, api, root, how, changed, chosen }) {
     this.map = map;
     this.api = api;
     this.root = root;
     this.how = how;
     this.changed = changed;
+    this.chosen = chosen;
     /** @type {GlMap | null} */
     this.other = null;
     this.ready = false; // whether it can be drawn on
     /** @type {Picture | null} */
     this.picture = null;
     this.choice = select("compare");
-    this.slider = input("compare-slider");
+    this.divider = byId("divider");
+    this.position = 0.5; // of the divider, as a fraction of the map's width
     this.own = "";
     this.choice.addEventListener("change", () => this.choose());
-    this.slider.addEventListener("input", () => this.place());
-    addEventListener("resize", () => this.place());
     this.dragging();
   }
 
@@ -48,17 +61,33 @@ export class Compare {
 
   /** The divider's position as a fraction of the map's width. */
   get share() {
-    return this.on ? this.slider.valueAsNumber / STEP : 1;
+    return this.on ? this.position : 1;
+  }
+
+  /** The compared revision, or nothing. */
+  get revision() {
+    const [kind, name = ""] = this.choice.value.split(":");
+    return kind === "revision" ? name : "";
+  }
+
+  /**
+   * Compares with a revision, or no longer.
+   * @param {string} revision
+   */
+  with(revision) {
+    this.choice.value = revision ? `revision:${revision}` : "";
+    this.choose();
   }
 
   /**
    * Lists the layer's revisions, if any but the shown one, and the other layers.
-   * @param {Layer} layer @param {string} shown the revision of its tiles @param {Layer[]} layers
+   * @param {Facts} layer @param {string} shown the revision of its tiles @param {Layer[]} layers
    */
   offer(layer, shown, layers) {
     this.layer = layer;
-    this.own = `${layer.layer} \u00b7 ${shown}`;
-    const revisions = String(layer.revisions) === shown ? [] : layer.revisions;
+    this.own = sideOf(layer, shown);
+    const kept = layer.revisions.filter((each) => each.kept);
+    const revisions = kept.length === 1 && kept[0]?.revision === shown ? [] : kept;
     const chosen = this.choice.value;
     const group = (/** @type {string} */ label, /** @type {[string, string][]} */ options) => {
       if (!options.length) return [];
@@ -68,14 +97,17 @@ export class Compare {
       return [made];
     };
     this.choice.replaceChildren(
-      new Option("none", ""),
+      new Option("nothing", ""),
       ...group(
         "Revisions of this layer",
-        revisions.map((each) => [`revision:${each}`, each === shown ? `${each} (rendered now)` : each]),
+        revisions.map(({ revision }) => [
+          `revision:${revision}`,
+          `${sideOf(layer, revision)}${revision === shown ? ", rendered now" : ""}`,
+        ]),
       ),
       ...group(
         "Layers",
-        layers.filter((each) => each.layer !== layer.layer).map((each) => [`layer:${each.layer}`, each.layer]),
+        layers.filter((each) => each.layer !== layer.layer).map((each) => [`layer:${each.layer}`, titleOf(each)]),
       ),
     );
     this.choice.value = chosen;
@@ -90,7 +122,8 @@ export class Compare {
     const picture = kind === "layer" ? await this.ofLayer(name) : kind === "revision" ? this.ofRevision(name) : null;
     if (this.choice.value !== (picture ? `${kind}:${name}` : "")) return; // the choice changed meanwhile
     this.picture = picture;
-    byId("compare-row").hidden = byId("divider").hidden = byId("other").hidden = !picture;
+    this.chosen(this.revision);
+    this.divider.hidden = byId("other").hidden = !picture;
     for (const side of document.querySelectorAll(".side")) /** @type {HTMLElement} */ (side).hidden = !picture;
     if (picture) await this.second();
     this.redraw();
@@ -98,7 +131,9 @@ export class Compare {
     setText(/** @type {Element} */ (document.querySelector(".side-left")), this.own);
     setText(
       /** @type {Element} */ (document.querySelector(".side-right")),
-      kind === "layer" ? name : `revision ${name}`,
+      kind === "layer" || !this.layer
+        ? (this.choice.selectedOptions[0]?.textContent ?? name)
+        : sideOf(this.layer, name),
     );
     this.place();
   }
@@ -123,7 +158,7 @@ export class Compare {
    * @returns {Picture}
    */
   ofRevision(revision) {
-    const layer = /** @type {Layer} */ (this.layer);
+    const layer = /** @type {Facts} */ (this.layer);
     const template = `${this.api}/revisions/${layer.layer}/${revision}/{z}/{x}/{y}.${layer.format}`;
     return { ...layer, template };
   }
@@ -157,28 +192,50 @@ export class Compare {
     if (this.on) this.other?.jumpTo({ center: this.map.getCenter(), zoom: this.map.getZoom() });
   }
 
-  /** Moves the divider to the slider's position. */
-  place() {
-    const at = `${100 * this.share}%`;
-    byId("divider").style.left = at;
+  /**
+   * Moves the divider.
+   * @param {number} [share] of the map's width
+   */
+  place(share = this.position) {
+    this.position = Math.max(0, Math.min(1, share));
+    const at = `${100 * this.position}%`;
+    const whole = Math.round(100 * this.position);
+    this.divider.style.left = at;
     byId("other").style.clipPath = `inset(0 0 0 ${at})`;
     this.map.getCanvas().style.clipPath = this.on ? `inset(0 calc(100% - ${at}) 0 0)` : "";
-    this.slider.setAttribute("aria-valuetext", `${Math.round(100 * this.share)}% this layer`);
+    this.divider.setAttribute("aria-valuenow", String(whole));
+    this.divider.setAttribute("aria-valuetext", `${whole}% ${this.own}`);
     this.changed();
   }
 
-  /** Makes the divider draggable. */
+  /** Makes the divider movable: with a pointer or the keyboard. */
   dragging() {
-    const divider = byId("divider");
+    const { divider } = this;
     divider.addEventListener("pointerdown", (event) => {
       event.preventDefault();
+      divider.focus({ preventScroll: true });
       divider.setPointerCapture(event.pointerId);
     });
     divider.addEventListener("pointermove", (event) => {
       if (!divider.hasPointerCapture(event.pointerId)) return;
       const frame = byId("stage").getBoundingClientRect();
-      this.slider.value = String((STEP * (event.clientX - frame.left)) / frame.width);
-      this.place();
+      this.place((event.clientX - frame.left) / frame.width);
+    });
+    divider.addEventListener("keydown", (event) => {
+      const move = KEYS[event.key];
+      if (!move) return;
+      event.preventDefault();
+      this.place(move(this.position));
     });
   }
+}
+
+/**
+ * A revision in words: its day, or else its name.
+ * @param {Facts} layer @param {string} revision
+ */
+function sideOf({ revisions }, revision) {
+  const found = revisions.find((each) => each.revision === revision);
+  const day = found?.published ? dayOf(found.published) : revision;
+  return found?.current ? `Current, ${day}` : `Revision of ${day}`;
 }

@@ -47,19 +47,27 @@ export function setText(element, text) {
 }
 
 /**
- * Sets an element's text with line breaks allowed between a command's options or after a URL's slashes.
+ * Sets an element's text with line breaks allowed between a command's options, or after a URL's slashes and before its query.
  * @param {Element} element @param {string} text
  */
 export function setBreakableText(element, text) {
   if (element.textContent === text) return;
   const [first = "", ...options] = text.split(" --");
   if (options.length) {
-    const parts = options.flatMap((option) => [" ", make("span", {}, `--${option}`)]);
+    const parts = options.flatMap((option) => [" ", make("span", {}, ...breakable(`--${option}`, ","))]);
     element.replaceChildren(make("span", {}, first), ...parts);
   } else {
-    const parts = text.split(/(?<=\/)(?!\/)/);
-    element.replaceChildren(...parts.flatMap((part) => [part, document.createElement("wbr")]));
+    element.replaceChildren(...breakable(text, "/"));
   }
+}
+
+/**
+ * A text with line breaks allowed after each of its separators, of an address also before its query.
+ * @param {string} text @param {"/" | ","} separator
+ */
+function breakable(text, separator) {
+  const parts = text.split(separator === "/" ? /(?<=\/)(?!\/)|(?=\?)/ : /(?<=,)/);
+  return parts.flatMap((part, i) => (i ? [make("wbr"), part] : [part]));
 }
 
 /**

@@ -83,3 +83,24 @@ export function outline(context, view, bounds) {
     );
   }
 }
+
+/**
+ * Paints a crosshair in the middle.
+ * @type {Painter}
+ */
+export function paintCross(context, view) {
+  const [x, y] = [view.width / 2, view.height / 2];
+  for (const [ink, width] of /** @type {const} */ ([
+    ["panel", 4],
+    ["ink", 1.5],
+  ])) {
+    context.strokeStyle = colour(ink);
+    context.lineWidth = width;
+    context.beginPath();
+    context.moveTo(x - 10, y);
+    context.lineTo(x + 10, y);
+    context.moveTo(x, y - 10);
+    context.lineTo(x, y + 10);
+    context.stroke();
+  }
+}

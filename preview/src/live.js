@@ -1,8 +1,7 @@
 /** Follows the server's events: new revisions of the layer, and its jobs. */
 
-import { note, showError } from "./about.js";
 import { byId, setText } from "./dom.js";
-import { Jobs } from "./jobs.js";
+import { note, showError } from "./notes.js";
 import { ask, listen } from "./site.js";
 import { revisionOf } from "./tiles.js";
 
@@ -16,12 +15,10 @@ const AGAIN = 3000; // milliseconds between checks of the tiles' revision while 
  * @param {Page} page @param {string} api
  */
 export function follow(page, api) {
-  const jobs = new Jobs();
   const handlers = {
     layers: (/** @type {Named[]} */ layers) => changed(page, api, layers).catch(showError),
     jobs: (/** @type {import("./site.js").Job[]} */ latest) => {
-      jobs.update(latest);
-      page.coverage?.jobsChanged(latest);
+      page.panel.progressed(latest);
       page.state.jobs = latest;
     },
   };
@@ -34,7 +31,10 @@ export function follow(page, api) {
 /** @param {Page} page @param {string} api @param {Named[]} layers */
 async function changed(page, api, layers) {
   const current = layers.find((each) => each.layer === page.layer.layer);
-  if (!current) note("This layer was removed.");
+  if (!current) {
+    page.summary?.stop();
+    note("This layer was removed.");
+  }
   if (current && current.revision !== page.layer.revision && (await page.renew())) {
     const { layer, template } = page;
     const shown = revisionOf(template);

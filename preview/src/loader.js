@@ -4,6 +4,7 @@ import { addProtocol } from "maplibre-gl";
 import { touches } from "./mercator.js";
 import { hasPixels } from "./pixels.js";
 import { fetchAgain } from "./retry.js";
+import { Refused } from "./site.js";
 import { address } from "./tiles.js";
 
 /** @typedef {import("./mercator.js").Bounds} Bounds */
@@ -16,6 +17,7 @@ import { address } from "./tiles.js";
  * @property {boolean} heights whether colours encode heights and must stay exact
  * @property {RequestCache} cache
  * @property {TileLog} [log]
+ * @property {(tile: import("./tiles.js").Name, picture: ImageBitmap) => void} [keep] is given each picture
  */
 
 const SCHEME = "tiles";
@@ -50,13 +52,23 @@ async function load(url, signal) {
   origin.log?.note(tile, "asked");
   try {
     const { state, ms, data } = await fetchTile(origin, address(origin.template, tile, origin.double), start, signal);
+    if (data) origin.keep?.(tile, data);
     origin.log?.note(tile, state, ms);
     return data ? { data } : NOTHING;
   } catch (error) {
     if (signal.aborted) origin.log?.forget(tile);
-    else origin.log?.note(tile, "failed", performance.now() - start);
+    else origin.log?.note(tile, "failed", performance.now() - start, whyOf(error));
     throw error;
   }
+}
+
+/**
+ * Why a tile failed, in two words.
+ * @param {unknown} error
+ */
+function whyOf(error) {
+  if (error instanceof Refused) return `error ${error.status}`;
+  return error instanceof TypeError ? "no answer" : "unreadable";
 }
 
 /**
@@ -98,7 +110,7 @@ function rendered(response, url, start) {
 async function fetchTile(origin, url, start, signal) {
   const response = await fetchAgain(url, { signal, cache: origin.cache });
   if (response.status === 404) return { state: "empty", ms: elapsed(url, start), data: null };
-  if (!response.ok) throw new Error(`${response.status} for ${url}`);
+  if (!response.ok) throw new Refused(response.status, `${response.status} for ${url}`);
   const blob = await response.blob();
   const ms = elapsed(url, start);
   const exact = /** @type {const} */ ({ premultiplyAlpha: "none", colorSpaceConversion: "none" });

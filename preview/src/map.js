@@ -1,15 +1,16 @@
 /** The map without its layers: first view, controls, and the view in the page's URL. */
 
 import { Map as GlMap } from "maplibre-gl";
-import { NARROW } from "./about.js";
-import { button, byId } from "./dom.js";
-import { formatHash, parseHash } from "./hash.js";
+import { keepPlace, placeNow, watchAddress } from "./address.js";
+import { button } from "./dom.js";
+import { titleOf } from "./facts.js";
 import { worldX, worldY } from "./mercator.js";
 
 /** @typedef {import("./mercator.js").Bounds} Bounds */
 /** @typedef {import("./site.js").Layer} Layer */
 
 const DEEPER = 4; // zooms of the map beyond the layer's maximum
+const NARROW = matchMedia("(width <= 720px)");
 const WIDER = -1; // MapLibre's zooms are for tiles of 512 pixels: one less than for 256
 
 /**
@@ -35,7 +36,7 @@ export function makeMap(layer) {
   map.on("error", () => {}); // a failed tile is shown by its border
   map
     .getCanvas()
-    .setAttribute("aria-label", `Map of ${layer.layer}. Move with the arrow keys, zoom with plus and minus.`);
+    .setAttribute("aria-label", `Map of ${titleOf(layer)}. Move with the arrow keys, zoom with plus and minus.`);
   keepAddress(map);
   button("zoom-in").addEventListener("click", () => map.zoomIn());
   button("zoom-out").addEventListener("click", () => map.zoomOut());
@@ -62,9 +63,8 @@ export function viewOf(map) {
  * @returns {[[number, number, number, number], {padding: import("maplibre-gl").PaddingOptions}]}
  */
 export function fit([west, south, east, north]) {
-  const sheet = NARROW.matches ? (byId("panel").querySelector("header")?.clientHeight ?? 0) : 0;
   const side = NARROW.matches ? 16 : 56;
-  const padding = { top: 40, right: side, bottom: 40 + sheet, left: side };
+  const padding = { top: 32, right: side, bottom: 48, left: side };
   return [[west, south, east < west ? east + 360 : east, north], { padding }];
 }
 
@@ -73,7 +73,7 @@ export function fit([west, south, east, north]) {
  * @param {Layer} layer
  */
 function firstView(layer) {
-  const place = parseHash(location.hash);
+  const place = placeNow();
   if (place) return camera(place);
   const [bounds, fitBoundsOptions] = fit(layer.bounds);
   return { bounds, fitBoundsOptions };
@@ -92,10 +92,10 @@ const camera = ({ zoom, latitude, longitude }) => ({
 function keepAddress(map) {
   map.on("moveend", () => {
     const { lng, lat } = map.getCenter().wrap();
-    history.replaceState(null, "", formatHash({ zoom: map.getZoom() - WIDER, latitude: lat, longitude: lng }));
+    keepPlace({ zoom: map.getZoom() - WIDER, latitude: lat, longitude: lng });
   });
-  addEventListener("hashchange", () => {
-    const place = parseHash(location.hash);
+  watchAddress(() => {
+    const place = placeNow();
     if (place) map.jumpTo(camera(place));
   });
 }

@@ -4,16 +4,16 @@ import { worldX, worldY } from "./mercator.js";
 
 /** @typedef {import("./mercator.js").Square} Square */
 /** @typedef {[x: number, y: number][]} Ring */
-/** @typedef {{address: string, date: string, resolution: number, rings: Ring[], square: Square}} Outline */
+/** @typedef {{address: string, name: string, date: string, resolution: number, rings: Ring[], square: Square}} Outline */
 /** @typedef {{type: "Polygon", coordinates: number[][][]} | {type: "MultiPolygon", coordinates: number[][][][]}} Geometry */
-/** @typedef {{geometry: Geometry, properties: {address: string, date: string, resolution: number}}} Feature */
+/** @typedef {{geometry: Geometry, properties: {address: string, name?: string, date: string, resolution: number}}} Feature */
 
 /**
  * The outline of a scene.
  * @param {Feature} feature
  * @returns {Outline}
  */
-export function outlineOf({ geometry, properties: { address, date, resolution } }) {
+export function outlineOf({ geometry, properties: { address, name, date, resolution } }) {
   const polygons = geometry.type === "Polygon" ? [geometry.coordinates] : geometry.coordinates;
   /** @type {Ring[]} */
   const rings = polygons.flat().map((ring) => ring.map(([x = 0, y = 0]) => [worldX(x), worldY(y)]));
@@ -25,8 +25,14 @@ export function outlineOf({ geometry, properties: { address, date, resolution } 
     square[2] = Math.max(square[2], x);
     square[3] = Math.max(square[3], y);
   }
-  return { address, date, resolution, rings, square };
+  return { address, name: name || lastPart(address), date, resolution, rings, square };
 }
+
+/**
+ * The last part of an address, without its query.
+ * @param {string} address
+ */
+const lastPart = (address) => address.split("?")[0]?.split("/").findLast(Boolean) ?? address;
 
 /**
  * The uppermost scene at a point of the unit square; x may be outside it, where the world repeats.

@@ -1,56 +1,77 @@
-/** The page of one layer: its map, everything drawn over it, and the panel. */
+/** The page of one layer: its map and everything drawn over it. panel.js has what is beside it. */
 
-import { describe } from "./about.js";
-import { fillLegend, inView, paintBorders, showSummary } from "./borders.js";
-import { BoxTool } from "./boxtool.js";
+import { showAttribution } from "./about.js";
+import { Basemap } from "./basemap.js";
+import { Borders, inView, paintBorders, showSummary } from "./borders.js";
 import { Compare } from "./compare.js";
-import { Coverage, paintCross } from "./coverage.js";
-import { button, byId, canvas, framed, input, select } from "./dom.js";
-import { outline, paintDegrees, paintGrid } from "./grid.js";
+import { button, byId, canvas, framed } from "./dom.js";
+import { Gaps } from "./gaps.js";
+import { outline, paintCross, paintDegrees, paintGrid } from "./grid.js";
+import { GROUND_CREDIT, Ground, strength } from "./ground.js";
+import { shortcuts } from "./keys.js";
+import { Look } from "./look.js";
 import { deepest, fit, makeMap, viewOf } from "./map.js";
-import { tileZoom } from "./mercator.js";
+import { latitudeAt, longitudeAt, tileZoom } from "./mercator.js";
 import { colour, watchPalette } from "./palette.js";
-import { reload, show } from "./picture.js";
+import { Panel } from "./panel.js";
+import { Parents } from "./parents.js";
+import { hasHeights, reload, show } from "./picture.js";
 import { Pointer } from "./pointer.js";
 import { showReadout } from "./readout.js";
 import { Scenes } from "./scenes.js";
+import { Summary } from "./summary.js";
 import { Surface } from "./surface.js";
 import { TileLog } from "./tiles.js";
+import { Waits, waiting } from "./waits.js";
 
-/** @typedef {import("./site.js").Layer} Layer */
-/** @typedef {{layer: Layer, template: string}} Known `template` is the URL template of the layer's tiles */
+/** @typedef {import("./revisions.js").Facts} Facts */
+/** @typedef {{layer: Facts, template: string}} Known `template` is the URL template of the layer's tiles */
 
 const NAME = "layer";
-const DENSE = 1.5; // device pixels per CSS pixel from which on tiles of 512 pixels look sharper
 
 export class Page {
   /**
    * @param {Known} known @param {() => Promise<Known>} fetchLayer fetches it again
    * @param {import("./site.js").Config} config @param {string} root the URL of the folder of all layers
    */
-  constructor({ layer, template }, fetchLayer, { api, where, scenes }, root) {
+  constructor({ layer, template }, fetchLayer, config, root) {
     this.layer = layer;
     this.template = template;
     this.fetchLayer = fetchLayer;
-    this.live = api !== "";
+    this.api = config.api;
+    this.tab = "";
     this.refresh = framed(() => this.redraw());
     this.log = new TileLog(this.refresh);
+    this.parents = new Parents(this.refresh);
+    this.outlines = new Ground("ground.bin", this.refresh);
+    this.streets = config.basemap && new Basemap(config.basemap, this.refresh);
+    this.waits = new Waits();
     this.map = makeMap(layer);
     this.pointer = new Pointer(this.map, this.refresh);
-    this.borders = input("tiles-toggle");
+    this.borders = new Borders(this.refresh);
+    this.look = new Look({ opacity: () => this.fade(), tiles: () => this.draw(), base: this.refresh }, config.basemap);
     const around = { look: () => viewOf(this.map), changed: this.refresh };
-    this.box = new BoxTool({ ...around, layer: layer.layer, where, low: layer.minzoom, high: layer.maxzoom });
+    const { api, scenes } = config;
+    this.summary = api
+      ? new Summary({ url: `${api}/summary/${layer.layer}`, changed: () => this.panel.counted() })
+      : null;
     const counted = { url: `${api}/coverage/${layer.layer}`, zoom: () => this.zoom };
-    this.coverage = this.live ? new Coverage({ ...around, ...counted }) : null;
-    this.scenes = scenes ? new Scenes({ ...around, url: scenes }) : null;
-    const compared = { map: this.map, api, root, how: () => this.how };
-    this.compare = this.live ? new Compare({ ...around, ...compared }) : null;
-    this.ground = new Surface(canvas("ground"), around.look, [paintGrid]);
-    this.overlay = new Surface(canvas("overlay"), around.look, this.painters());
+    this.gaps = this.summary ? new Gaps({ ...around, ...counted, summary: this.summary }) : null;
+    this.scenes = scenes ? new Scenes({ ...around, url: scenes, go: (square) => this.go(square) }) : null;
+    const chosen = (/** @type {string} */ revision) => this.panel.compared(revision);
+    this.compare = api ? new Compare({ ...around, map: this.map, api, root, how: () => this.how, chosen }) : null;
+    this.panel = new Panel(this, config, around);
+    this.ground = new Surface(canvas("ground"), around.look, this.under());
+    this.overlay = new Surface(canvas("overlay"), around.look, this.over());
     /** For tests and the console. */
-    this.state = { layer, tiles: {}, jobs: /** @type {import("./site.js").Job[]} */ ([]), page: this };
+    this.state = {
+      layer,
+      tiles: this.log.summary([]),
+      jobs: /** @type {import("./site.js").Job[]} */ ([]),
+      page: this,
+    };
     this.wire();
-    describe(layer, template);
+    this.panel.describe();
   }
 
   /** The zoom of the tiles in view, null if the view is too far out. */
@@ -63,86 +84,135 @@ export class Page {
    * @returns {import("./picture.js").How}
    */
   get how() {
-    const retina = select("retina").value;
-    return {
-      double: retina === "on" || (retina === "auto" && devicePixelRatio >= DENSE),
-      raw: select("heights").value === "raw",
-      cache: this.live ? "no-cache" : "default", // shows the current state of a local layer
-    };
+    const { double, raw } = this.look;
+    return { double, raw, cache: this.api ? "no-cache" : "default" }; // shows the current state of a local layer
+  }
+
+  /** The requested tiles in view. */
+  get tiles() {
+    return inView(viewOf(this.map), this.zoom, this.log);
+  }
+
+  /**
+   * The painters below the map, from bottom to top.
+   * @returns {import("./surface.js").Painter[]}
+   */
+  under() {
+    return [
+      (context, view) => this.look.base === "outlines" && this.outlines.paint(context, view),
+      (context, view) => this.look.base === "streets" && this.streets?.paint(context, view),
+      paintGrid,
+      (context, view) => {
+        const waits = waiting(this.tiles, this.log);
+        if (waits.length && this.api && !this.parents.asked) {
+          this.parents.thumbnail(`${this.api}/thumbnail/${this.layer.layer}?v=${this.layer.revision}`, this.layer);
+        }
+        this.clip(context, view);
+        context.globalAlpha = 0.55 * this.look.opacity;
+        this.parents.paint(context, view, waits);
+      },
+    ];
   }
 
   /**
    * The painters over the map, from bottom to top.
    * @returns {import("./surface.js").Painter[]}
    */
-  painters() {
+  over() {
     return [
       (context, view) => {
         context.setLineDash([4, 4]);
         context.strokeStyle = colour("edge");
         outline(context, view, this.layer.bounds);
       },
-      (context, view) => this.coverage?.paint(context, view),
+      (context, view) => this.gaps?.paint(context, view),
+      (context, view) => this.panel.changes?.paint(context, view),
       (context, view) => {
-        if (!this.borders.checked) return;
-        context.beginPath();
-        context.rect(0, 0, view.width * (this.compare?.share ?? 1), view.height);
-        context.clip();
-        paintBorders(context, view, inView(view, this.zoom, this.log), this.log);
+        if (!this.borders.on) return;
+        this.clip(context, view);
+        paintBorders(context, view, this.tiles, this.log);
       },
       (context, view) => this.scenes?.paint(context, view),
-      (context, view) => this.box.paint(context, view),
-      (context, view) => this.borders.checked || paintDegrees(context, view), // tile names would overlap the degrees
-      (context, view) => this.coverage?.on && this.pointer.keyboard && paintCross(context, view),
+      (context, view) => this.panel.box.paint(context, view),
+      (context, view) => this.borders.on || paintDegrees(context, view), // tile names would overlap the degrees
+      (context, view) => this.gaps?.on && this.pointer.keyboard && paintCross(context, view),
     ];
   }
 
-  /** Connects the controls. */
+  /**
+   * Keeps what is painted on the layer's side of the divider.
+   * @param {CanvasRenderingContext2D} context @param {import("./mercator.js").View} view
+   */
+  clip(context, view) {
+    context.beginPath();
+    context.rect(0, 0, view.width * (this.compare?.share ?? 1), view.height);
+    context.clip();
+  }
+
+  /** Connects the map, its buttons and the keys. */
   wire() {
     const { map } = this;
     map.on("load", () => this.draw());
     map.on("move", () => this.redraw());
     map.on("resize", this.refresh);
-    map.on("moveend", () => this.coverage?.moved());
-    button("zoom-fit").addEventListener("click", () => map.fitBounds(...fit(this.layer.bounds)));
-    const opacity = input("opacity");
-    opacity.addEventListener("input", () => {
-      map.getCanvas().style.opacity = String(opacity.valueAsNumber / 100);
-    });
-    for (const id of ["retina", "heights"]) select(id).addEventListener("change", () => this.draw());
-    fillLegend(byId("tile-legend"));
-    this.borders.addEventListener("change", () => {
-      byId("tile-legend").hidden = !this.borders.checked;
-      this.refresh();
-    });
+    map.on("moveend", () => this.gaps?.moved());
+    const whole = () => map.fitBounds(...fit(this.layer.bounds));
+    button("zoom-fit").addEventListener("click", whole);
     button("reload").addEventListener("click", () => {
       this.log.clear();
       reload(map, NAME);
     });
-    watchPalette(() => {
-      this.draw();
-      this.coverage?.swatches();
-    });
+    shortcuts({ t: () => this.borders.switch(), 0: whole, "+": () => map.zoomIn(), "-": () => map.zoomOut() });
+    watchPalette(() => this.draw());
+  }
+
+  /**
+   * Shows a part of the unit square.
+   * @param {import("./mercator.js").Square} square
+   */
+  go(square) {
+    this.map.fitBounds(...fit(boundsOf(square)));
+  }
+
+  fade() {
+    this.map.getCanvas().style.opacity = String(this.look.opacity);
+    this.refresh();
   }
 
   /** Draws the layer with newly requested tiles. */
   draw() {
     this.log.clear();
-    show(this.map, NAME, { ...this.layer, template: this.template }, { ...this.how, log: this.log });
+    this.parents.clear();
+    const picture = { ...this.layer, template: this.template };
+    const parents = hasHeights(this.layer.style) && !this.look.raw ? {} : { parents: this.parents };
+    show(this.map, NAME, picture, { ...this.how, ...parents, log: this.log });
     this.compare?.redraw();
     this.refresh();
   }
 
   /** Updates everything that depends on the view. */
   redraw() {
+    const view = viewOf(this.map);
     this.ground.draw();
     this.overlay.draw();
-    showReadout(viewOf(this.map), this.pointer.mouse);
-    const summary = this.log.summary(inView(viewOf(this.map), this.zoom, this.log));
+    this.waits.update(view, this.tiles, this.log);
+    showReadout(view, this.pointer.mouse);
+    showAttribution(this.layer.attribution, this.credit(view));
+    const summary = this.log.summary(this.tiles);
     showSummary(byId("tile-summary"), summary, this.zoom !== null);
+    if (summary.rendered > this.state.tiles.rendered) this.summary?.later(); // rendered tiles are stored
     this.state.tiles = summary;
-    this.coverage?.point(this.pointer.place);
+    this.gaps?.point(this.pointer.place);
     this.scenes?.point(this.pointer.place);
+  }
+
+  /**
+   * Whom to credit for what is below the layer.
+   * @param {import("./mercator.js").View} view
+   */
+  credit(view) {
+    if (this.look.base === "streets") return this.streets?.attribution ?? "";
+    return this.look.base === "outlines" && strength(view.world) > 0 ? GROUND_CREDIT : "";
   }
 
   /**
@@ -158,11 +228,15 @@ export class Page {
     this.state.layer = layer;
     this.map.setMaxZoom(deepest(layer));
     if (layer.minzoom !== before.minzoom || layer.maxzoom !== before.maxzoom)
-      this.box.zooms(layer.minzoom, layer.maxzoom);
-    describe(layer, this.template);
+      this.panel.box.zooms(layer.minzoom, layer.maxzoom);
+    this.panel.describe();
     this.draw();
-    this.coverage?.start();
+    this.gaps?.reset();
+    this.summary?.load();
     this.scenes?.start();
     return true;
   }
 }
+
+/** @param {import("./mercator.js").Square} square @returns {import("./mercator.js").Bounds} */
+const boundsOf = ([x0, y0, x1, y1]) => [longitudeAt(x0), latitudeAt(y1), longitudeAt(x1), latitudeAt(y0)];

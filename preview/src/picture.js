@@ -14,7 +14,14 @@ import { theme } from "./theme.js";
  * @property {number} maxzoom
  * @property {string} style the layer's style; encoded heights are drawn as a relief
  */
-/** @typedef {{double: boolean, raw: boolean, cache: RequestCache, log?: import("./tiles.js").TileLog}} How */
+/**
+ * @typedef {object} How
+ * @property {boolean} double whether to show tiles of 512 pixels
+ * @property {boolean} raw whether to show encoded heights as they are
+ * @property {RequestCache} cache
+ * @property {import("./tiles.js").TileLog} [log]
+ * @property {import("./parents.js").Parents} [parents] keeps copies of the pictures
+ */
 
 /** @type {Record<string, "mapbox" | "terrarium">} */
 const ENCODINGS = { "terrain-rgb": "mapbox", terrarium: "terrarium", mapbox: "mapbox" };
@@ -43,6 +50,7 @@ export function show(map, name, picture, how) {
     heights: encoding !== undefined,
     cache: how.cache,
     ...(how.log ? { log: how.log } : {}),
+    ...(how.parents && !encoding ? { keep: (tile, picture) => how.parents?.keep(tile, picture) } : {}),
   });
   const source = { tiles: [address], tileSize: SIDE, minzoom, maxzoom };
   if (encoding) {

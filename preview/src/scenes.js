@@ -1,6 +1,6 @@
 /** The scenes of a layer: their outlines on the map, and the name of the one under the pointer. */
 
-import { byId, input, setText } from "./dom.js";
+import { byId, input, make, setText } from "./dom.js";
 import { counted } from "./format.js";
 import { copies, toScreen, toWorld, visible } from "./mercator.js";
 import { outlineOf, sceneAt } from "./outlines.js";
@@ -8,17 +8,23 @@ import { colour } from "./palette.js";
 import { ask, messageOf } from "./site.js";
 
 /** @typedef {import("./mercator.js").View} View */
+/** @typedef {import("./mercator.js").Square} Square */
 /** @typedef {import("./outlines.js").Outline} Outline */
 
 const WIDTH = 1.5; // pixels of an outline
 const HALO = 4;
+const LISTED = 12; // names, of the uppermost scenes
 
 export class Scenes {
-  /** @param {{url: string, look: () => View, changed: () => void}} given */
-  constructor({ url, look, changed }) {
+  /**
+   * @param {{url: string, look: () => View, changed: () => void, go: (square: Square) => void}} given `go` shows a part
+   * of the unit square
+   */
+  constructor({ url, look, changed, go }) {
     this.url = url;
     this.look = look;
     this.changed = changed;
+    this.go = go;
     /** @type {Outline[]} the lowest first */
     this.scenes = [];
     /** @type {Outline | null} */
@@ -47,7 +53,24 @@ export class Scenes {
         this.hint = messageOf(error);
       }
     }
+    this.names();
     this.changed();
+  }
+
+  /** Lists the uppermost scenes; each name shows its scene. */
+  names() {
+    const list = byId("scene-list");
+    const shown = this.scenes.slice(-LISTED).reverse();
+    list.hidden = shown.length === 0;
+    const items = shown.map((scene) => {
+      const text = [scene.name, scene.date].filter(Boolean).join(" \u00b7 ");
+      const button = make("button", { class: "b bare", type: "button", title: scene.address }, text);
+      button.addEventListener("click", () => this.go(scene.square));
+      return make("li", {}, button);
+    });
+    const more = this.scenes.length - shown.length;
+    if (more > 0) items.push(make("li", { class: "quiet" }, `and ${counted(more, "more scene")} below`));
+    list.replaceChildren(...items);
   }
 
   /**

@@ -24,7 +24,6 @@ import { byId } from "./dom.js";
  * @property {string} attribution
  * @property {string} style
  * @property {boolean} virtual
- * @property {string[]} revisions
  * @property {string} [title]
  * @property {string} [description]
  * @property {"photo" | "classes" | "ramp" | "shade" | "heights" | "contours"} [kind]

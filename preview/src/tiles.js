@@ -3,7 +3,7 @@
 import { median } from "./format.js";
 
 /** @typedef {"stored" | "rendered" | "empty" | "failed"} State */
-/** @typedef {{state: State | "asked", ms: number}} Seen */
+/** @typedef {{state: State | "asked", ms: number, why: string}} Seen `why` is the reason of a failure */
 /** @typedef {{z: number, x: number, y: number}} Name */
 
 /** @type {readonly State[]} */
@@ -48,11 +48,11 @@ export class TileLog {
     this.changed = changed;
   }
 
-  /** @param {Name} tile @param {State | "asked"} state @param {number} ms */
-  note(tile, state, ms = 0) {
+  /** @param {Name} tile @param {State | "asked"} state @param {number} [ms] @param {string} [why] it failed */
+  note(tile, state, ms = 0, why = "") {
     const key = keyOf(tile);
     this.seen.delete(key); // keeps the map ordered by age
-    this.seen.set(key, { state, ms });
+    this.seen.set(key, { state, ms, why });
     const oldest = this.seen.size > REMEMBERED ? this.seen.keys().next().value : undefined;
     if (oldest !== undefined) this.seen.delete(oldest);
     this.changed();

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { boxOf, commands, faultOf } from "../src/box.js";
+import { boxOf, commandOf, faultOf, VERBS } from "../src/box.js";
 import { MAX_LATITUDE, squareOf } from "../src/mercator.js";
 import { each, random } from "./chance.js";
 
@@ -64,18 +64,23 @@ test("what is no box is told", () => {
 
 test("a west that begins with a minus is no option of its own", () => {
   const asked = { layer: "alps", where: " --data '/a b'", low: 5, high: 14 };
-  assert.deepEqual(commands({ ...asked, box: [-12.5, 45, 10, 48] }), {
-    seed: "seed alps --zooms 5-14 --bbox=-12.5,45,10,48 --data '/a b'",
-    invalidate: "seeder invalidate alps --zooms 5-14 --bbox=-12.5,45,10,48 --data '/a b'",
-  });
+  const rest = "--zooms 5-14 --bbox=-12.5,45,10,48 --data '/a b'";
+  const verbs = /** @type {import("../src/box.js").Verb[]} */ (Object.keys(VERBS));
+  const found = verbs.map((verb) => commandOf(verb, { ...asked, box: [-12.5, 45, 10, 48] }));
+  assert.deepEqual(found, [
+    `seed alps ${rest}`,
+    `seeder verify alps ${rest}`,
+    `seeder export alps alps-box.pmtiles ${rest}`,
+    `seeder invalidate alps ${rest}`,
+  ]);
 });
 
 test("without a box the whole layer is meant; one zoom is no range", () => {
-  const { seed } = commands({ layer: "alps", where: "", low: 7, high: 7, box: null });
+  const seed = commandOf("seed", { layer: "alps", where: "", low: 7, high: 7, box: null });
   assert.equal(seed, "seed alps --zooms 7");
 });
 
 test("no edge is written with an exponent", () => {
-  const { seed } = commands({ layer: "a", where: "", low: 0, high: 20, box: [-0.0000001, 0.00000025, 1, 2] });
+  const seed = commandOf("seed", { layer: "a", where: "", low: 0, high: 20, box: [-0.0000001, 0.00000025, 1, 2] });
   assert.match(seed, /--bbox=-0\.0000001,0\.00000025,1,2$/);
 });

@@ -73,8 +73,9 @@ test("one zoom is no range", () => {
 test("a place survives the way through the address, to a pixel", () => {
   each(() => {
     const place = { zoom: random(0, 20), latitude: random(-85, 85), longitude: random(-180, 180) };
-    const found = parseHash(formatHash(place));
+    const { place: found, tab } = parseHash(formatHash(place, "stored"));
     assert.ok(found);
+    assert.equal(tab, "stored");
     const pixel = 360 / (256 * 2 ** place.zoom);
     near(found.zoom, place.zoom, 0.006);
     assert.ok(Math.abs(found.longitude - place.longitude) <= pixel);
@@ -83,8 +84,16 @@ test("a place survives the way through the address, to a pixel", () => {
 });
 
 test("what names no place is none", () => {
-  for (const hash of ["", "#", "#5/46", "#a/b/c", "#5/46/", "#5/91/7", "#5/46/7/0"])
-    assert.equal(parseHash(hash), null);
+  for (const hash of ["", "#", "#5/46", "#a/b/c", "#5/46/", "#5/91/7", "#5/46/7/0", "#stored", "#5/46/box"])
+    assert.equal(parseHash(hash).place, null);
+});
+
+test("a tab is kept with a place and without one", () => {
+  const place = { zoom: 5, latitude: 46, longitude: 7 };
+  assert.deepEqual(parseHash(formatHash(null, "box")), { place: null, tab: "box" });
+  assert.deepEqual(parseHash(formatHash(place)), { place, tab: "" });
+  assert.equal(formatHash(null), "");
+  for (const hash of ["", "#5/46/7", "#5/46/7/0", "#Stored"]) assert.equal(parseHash(hash).tab, "");
 });
 
 test("the scale bar is as long as it says, round, and fits", () => {

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { blockAt, drawnZoom, stateOf } from "../src/blocks.js";
+import { blockAt, drawnZoom } from "../src/blocks.js";
+import { rowsOf, runsOf } from "../src/gappaint.js";
 import { anyOpaque } from "../src/pixels.js";
 import { address, revisionOf, TileLog, templateIn } from "../src/tiles.js";
 import { each, random } from "./chance.js";
@@ -41,13 +42,18 @@ test("only a tile that nobody has answered is forgotten", () => {
   assert.equal(log.get(b)?.state, "stored");
 });
 
-test("a block is what is worst in it", () => {
-  assert.equal(stateOf([0, 0, 64, 64, 0, 0, 0]), "stored");
-  assert.equal(stateOf([0, 0, 64, 60, 4, 0, 0]), "stored");
-  assert.equal(stateOf([0, 0, 64, 0, 64, 0, 0]), "empty");
-  assert.equal(stateOf([0, 0, 64, 0, 0, 64, 0]), "missing");
-  assert.equal(stateOf([0, 0, 64, 60, 0, 4, 0]), "partly");
-  assert.equal(stateOf([0, 0, 64, 60, 0, 3, 1]), "failed");
+test("the runs of a mask's rows are its bits, and the last digits are the northern row", () => {
+  each(() => {
+    const bytes = Array.from({ length: 8 }, () => Math.floor(random(0, 256)));
+    const hex = bytes.toReversed().map((byte) => byte.toString(16).padStart(2, "0"));
+    assert.deepEqual(rowsOf(hex.join("")), bytes);
+    for (const byte of bytes) {
+      const runs = runsOf(byte);
+      const sum = runs.reduce((all, [from, to]) => all + 2 ** to - 2 ** from, 0);
+      assert.equal(sum, byte);
+      for (const [i, [from]] of runs.entries()) assert.ok(i === 0 || from > (runs[i - 1]?.[1] ?? 0));
+    }
+  });
 });
 
 test("a block is found at every place inside it, in every world", () => {

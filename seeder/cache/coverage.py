@@ -88,12 +88,21 @@ class ZoomCoverage:
         return Tiles(*map(sum, zip(*(each.tiles for each in self.blocks), strict=True))) if self.blocks else NOTHING
 
     def to_json(self) -> dict[str, Any]:
-        """The JSON form. `side` is in tiles; a block is its north-west tile's x and y, then its numbers of tiles."""
+        """The JSON form. `side` is in tiles; a block is its north-west tile's x and y, then its numbers of tiles.
+
+        `gaps` are the blocks with missing, stale or failed tiles: x and y, then two masks of tiles in hexadecimal, of
+        the missing and stale ones, and of the failed ones.
+        """
         return {
             "z": self.z,
             "side": min(LEAF, 2**self.z),
             "tiles": self.tiles._asdict(),
             "blocks": [[each.block.x, each.block.y, *each.tiles] for each in self.blocks],
+            "gaps": [
+                [each.block.x, each.block.y, f"{each.missing | each.stale:016x}", f"{each.failed:016x}"]
+                for each in self.blocks
+                if each.missing | each.stale | each.failed
+            ],
         }
 
 

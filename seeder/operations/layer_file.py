@@ -76,7 +76,7 @@ class LayerEntry:
         return self.query is None or replace(self.query, zooms=None) == TileQuery()
 
     def options(self, current: Layer | None) -> Options:
-        """The options of its ingest: those of the file, else the defaults.
+        """The options of its ingest: those of the file, else the defaults; the format of a new layer is chosen.
 
         A layer keeps its format, and one of scenes its highest zoom and its range from black to white, unless the file
         names them: a refresh freezes these.

@@ -117,6 +117,10 @@ class Window:
         """The part of the page with that test id."""
         return self.page.get_by_test_id(name)
 
+    def tab(self, name: str) -> None:
+        """Show a tab of a layer's page."""
+        self.page.locator(f"#tab-{name}").click()
+
     def still(self) -> None:
         """Wait until the map shows all that it will, and what is told of its tiles is up to date."""
         self.until(lambda: self.page.evaluate(STILL))

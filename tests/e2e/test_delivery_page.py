@@ -95,7 +95,7 @@ def test_a_page_shows_tiles_of_the_function_then_the_stored_ones(site: Delivery,
         settled(window, stored=4)
         window.until(lambda: window.colours(PLACES) == truth)
         assert not [request.url for request in window.requests if "/_/" in request.url]
-        for part in ("compare", "coverage-toggle", "jobs"):  # they would need a server
+        for part in ("compare", "count-again", "jobs"):  # they would need a server
             assert not window.part(part).is_visible()
     assert (site.renders, len(site.stack.stored("flats"))) == (4, 4)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from typing import TYPE_CHECKING
 
 import mercantile
@@ -11,9 +12,14 @@ from mercantile import Tile
 from PIL import Image
 from playwright.sync_api import expect
 
+from seeder.serve.basemap import Basemap
 from tests.support.damaged import damage
+from tests.support.served import serving
+from tiler.settings import Settings
 
 if TYPE_CHECKING:
+    from playwright.sync_api import Route
+
     from tests.e2e.browser import Colour, Desk, Look, Place, Window
 
 pytest_plugins = ["tests.e2e.browser"]
@@ -28,10 +34,16 @@ def alike(one: Colour, other: Colour, most: int = 3) -> bool:
     return bool(np.abs(np.subtract(one, other)).max() <= most)
 
 
-def paper(window: Window) -> Colour:
-    """The colour of the page."""
+def bare(window: Window) -> None:
+    """Show the layer without outlines below it."""
+    window.tab("look")
+    window.part("base-none").check()
+
+
+def ground(window: Window) -> Colour:
+    """The colour below the layer."""
     red, green, blue = window.page.evaluate(
-        "getComputedStyle(document.body).backgroundColor.match(/\\d+/g).map(Number)"
+        "getComputedStyle(document.querySelector('#stage')).backgroundColor.match(/\\d+/g).map(Number)"
     )
     return red, green, blue
 
@@ -42,16 +54,17 @@ def in_view(window: Window, desk: Desk, z: int) -> set[Tile]:
     return {tile for tile in mercantile.tiles(*window.view, z) if any(tile in part for part in inside)}
 
 
-def test_the_preview_shows_the_rasters_own_colours_and_the_page_where_it_is_transparent(desk: Desk, look: Look) -> None:
+def test_the_preview_shows_the_rasters_own_colours_and_the_ground_where_it_is_clear(desk: Desk, look: Look) -> None:
     with look(f"{desk.url}/flats/", color_scheme="light") as window:
-        papers = set()
+        bare(window)
+        grounds = set()
         for scheme in ("light", "dark"):
             window.page.emulate_media(color_scheme=scheme)
             window.still()
             window.until(lambda: all(map(alike, window.colours(SEEN), desk.truth("flats", SEEN))))
-            assert set(window.colours(CLEAR)) == {paper(window)}
-            papers.add(paper(window))
-        assert len(papers) == 2
+            assert set(window.colours(CLEAR)) == {ground(window)}
+            grounds.add(ground(window))
+        assert len(grounds) == 2
         assert len(set(desk.truth("flats", SEEN))) == 3
 
 
@@ -109,13 +122,15 @@ def test_transparent_tiles_count_as_empty(desk: Desk, look: Look) -> None:
 
 def test_a_source_that_cannot_be_read_shows_as_failed_and_nothing_is_stored(desk: Desk, look: Look) -> None:
     damage(desk.data, lambda _: b"no COG", "flats")
-    with look(f"{desk.url}/flats/#{INNER}", excused="/_/render/flats/|/flats/6/") as window:
+    with look(f"{desk.url}/flats/#{INNER}", excused="/_/render/flats/|/flats/6/|/_/thumbnail/") as window:
         window.still()
         failed = in_view(window, desk, 6)
         window.until(lambda: window.summary["failed"])
         assert window.summary == {"stored": 0, "rendered": 0, "empty": 0, "failed": len(failed)}
         assert not desk.tiles("flats")
-        assert set(window.colours([(-9.0, 8.3), (-8.2, 8.9)])) == {paper(window)}
+        assert window.page.locator(".wait.failed").count() == len(failed)
+        expect(window.page.locator(".wait.failed").first).to_have_text("error 502")
+        assert not set(window.colours([(-9.0, 8.3), (-8.2, 8.9)])) & set(desk.truth("flats", SEEN))
 
 
 def test_a_dense_screen_gets_the_large_tiles(desk: Desk, look: Look) -> None:
@@ -129,10 +144,11 @@ def test_a_dense_screen_gets_the_large_tiles(desk: Desk, look: Look) -> None:
 def test_the_size_of_the_tiles_can_be_chosen(desk: Desk, look: Look) -> None:
     with look(f"{desk.url}/flats/#{INNER}") as window:
         window.still()
+        window.tab("look")
         assert {double for _, double in window.asked("flats")} == {False}
         for choice, double in (("on", True), ("off", False), ("on", True), ("auto", False)):
             before = len(window.asked("flats"))
-            window.part("retina").select_option(choice)
+            window.part(f"sharp-{choice}").check()
             window.until(lambda before=before: len(window.asked("flats")) > before)
             window.still()
             new = window.asked("flats")[before:]
@@ -140,15 +156,16 @@ def test_the_size_of_the_tiles_can_be_chosen(desk: Desk, look: Look) -> None:
             assert {each for _, each in new} == {double}
 
 
-def test_opacity_mixes_the_layer_with_the_page(desk: Desk, look: Look) -> None:
+def test_opacity_mixes_the_layer_with_the_ground(desk: Desk, look: Look) -> None:
     place: Place = (-8.3, 8.7)
     with look(f"{desk.url}/flats/") as window:
         window.still()
-        (full,), page = desk.truth("flats", [place]), paper(window)
+        bare(window)
+        (full,), below = desk.truth("flats", [place]), ground(window)
         window.until(lambda: alike(window.colours([place])[0], full))
         for percent in (50, 0):
             window.part("opacity").fill(str(percent))
-            mixed = np.round(np.array(full) * percent / 100 + np.array(page) * (1 - percent / 100))
+            mixed = np.round(np.array(full) * percent / 100 + np.array(below) * (1 - percent / 100))
             window.until(lambda mixed=mixed: alike(window.colours([place])[0], tuple(mixed)))
 
 
@@ -160,14 +177,14 @@ def test_borders_are_painted_on_demand_in_the_colour_of_each_state(desk: Desk, l
         assert counts["stored"] > 0 < counts["rendered"]
         plain = window.picture()
         for state, tile in (("stored", mercantile.tile(-9.5, 8.5, 6)), ("rendered", mercantile.tile(-4, 8.5, 6))):
-            window.part("tiles-toggle").set_checked(True)
+            window.page.keyboard.press("t")
             ink = window.page.evaluate(INK, state)
             west, south, east, north = mercantile.bounds(tile)
             ((left, top), (right, bottom)) = window.spots([(west, north), (east, south)])
             box = (int(left) + 1, int(top) + 1, int(right), int(bottom))
             window.until(lambda box=box, ink=ink: tuple(ink) in colours_of(window.picture().crop(box)))
             assert tuple(ink) not in colours_of(plain.crop(box))
-            window.part("tiles-toggle").set_checked(False)
+            window.page.keyboard.press("t")
             window.until(lambda box=box: colours_of(window.picture().crop(box)) == colours_of(plain.crop(box)))
 
 
@@ -191,11 +208,12 @@ def test_a_layer_that_is_ingested_appears_in_the_list_by_itself(desk: Desk, look
         window.until(lambda: cards.count() == 2)
         desk.add("later", np.full((4, 99, 99), 255, np.uint8))
         window.until(lambda: cards.count() == 3)
-        assert [card.get_attribute("data-layer") for card in cards.all()] == ["flats", "later", "other"]
-        picture = cards.nth(1).locator("img")
+        assert {card.get_attribute("data-layer") for card in cards.all()} == {"flats", "later", "other"}
+        card = window.page.locator("[data-layer=later]")
+        picture = card.locator("img")
         picture.scroll_into_view_if_needed()
-        window.until(lambda: picture.evaluate("(image) => image.complete && image.naturalWidth") == 320)
-        cards.nth(1).locator("h2 a").click()
+        window.until(lambda: picture.evaluate("(image) => image.complete && image.naturalWidth") > 0)
+        card.locator("h2 a").click()
         window.page.wait_for_url("**/later/")
         window.still()
         window.until(lambda: window.colours([(0.0, 0.0)]) == [(255, 255, 255)])
@@ -207,7 +225,7 @@ def test_a_new_revision_is_told_of_at_once_and_shown_when_its_tiles_are(desk: De
     with look(f"{desk.url}/flats/") as window:
         window.still()
         layer = desk.add("flats", np.full((4, 512, 512), 255, np.uint8))
-        expect(window.page.locator("#facts")).to_contain_text(layer.revision)
+        expect(window.part("about")).to_contain_text(layer.revision)
         window.still()
         window.until(lambda: window.colours([place]) == before)  # which is still stored
         desk.run("invalidate", "flats", "--all", "--no-wait", "--yes")
@@ -219,3 +237,61 @@ def test_a_page_says_that_its_layer_was_removed(desk: Desk, look: Look) -> None:
         window.still()
         desk.run("remove", "flats", "--confirm", "flats", "--no-wait")
         expect(window.page.locator("#notes")).to_contain_text("removed")
+
+
+def test_outlines_of_the_land_lie_below_the_layer_until_they_are_turned_off(desk: Desk, look: Look) -> None:
+    places = [(12.0, 8.0), (-8.0, -12.0), (17.0, -11.0)]  # land, sea, and land where the layer is transparent
+    with look(f"{desk.url}/flats/#4/0/1.5/look") as window:
+        window.part("opacity").fill("0")
+        window.still()
+        window.until(lambda: window.colours(places)[0] == window.colours(places)[2] != window.colours(places)[1])
+        assert window.colours(places)[1] == ground(window)
+        bare(window)
+        window.until(lambda: set(window.colours(places)) == {ground(window)})
+
+
+def test_a_tile_on_its_way_shows_a_coarse_picture_under_a_sheen(desk: Desk, look: Look) -> None:
+    place: Place = (-9.3, 8.4)
+    with look(f"{desk.url}/flats/#6/8.5/-9") as window:
+        window.still()
+        bare(window)
+        held: list[Route] = []
+
+        def hold(route: Route) -> None:
+            held.append(route)
+
+        window.page.route("**/flats/6/**", hold)
+        window.part("sharp-on").check()
+        window.until(lambda: held)
+        sheen = window.page.locator(".wait.asked")
+        expect(sheen.first).to_be_visible()
+        assert sheen.count() == len(in_view(window, desk, 6))
+        window.until(lambda: more_red(window.colours([place])[0], ground(window)))
+        for route in held:
+            route.continue_()
+        window.page.unroute("**/flats/6/**")
+        window.still()
+        window.until(lambda: window.colours([place]) == desk.truth("flats", [place]))
+        expect(sheen).to_have_count(0)
+
+
+def more_red(colour: Colour, than: Colour) -> bool:
+    """Whether a colour has clearly more red, compared with blue, than another."""
+    return (colour[0] - colour[2]) - (than[0] - than[2]) > 20
+
+
+def test_streets_are_asked_for_only_when_they_are_chosen(desk: Desk, look: Look) -> None:
+    settings = Settings.from_env({}, data=str(desk.data))
+    street = io.BytesIO()
+    Image.new("RGB", (256, 256), (10, 90, 20)).save(street, "png")
+    home = "http://streets.test:9"
+    below = Basemap(f"{home}/{{z}}/{{x}}/{{y}}.png", "Streets")
+    with serving(settings, "", below) as url, look(f"{url}/flats/#4/0/1.5/look", home=[home]) as window:
+        window.page.route(f"{home}/**", lambda route: route.fulfill(body=street.getvalue(), content_type="image/png"))
+        window.still()
+        assert not [each for each in window.requests if "streets.test" in each.url]
+        expect(window.page.locator("#base-note")).to_contain_text("streets.test")
+        window.part("base-streets").check()
+        window.part("opacity").fill("0")
+        window.until(lambda: window.colours([(12.0, 8.0), (-8.0, -12.0)]) == [(10, 90, 20)] * 2)
+        expect(window.page.locator("#attribution")).to_contain_text("Streets")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import mercantile
 import pytest
-from PIL import ImageChops
+from PIL import Image, ImageChops
 from playwright.sync_api import expect
 
 from seeder.jobs.ledger import finished, jobs, read_receipts
@@ -27,8 +27,8 @@ ZOOMS = tuple(range(7))
 STORED, MISSING, FAILED, EMPTY = Block(6, 24, 24), Block(6, 32, 24), Block(6, 24, 32), Block(6, 32, 32)
 ROWS = """() => {
   const rows = [...document.querySelectorAll("[data-testid=coverage] [data-zoom]")];
-  const cells = (row) => [...row.querySelectorAll("[data-state][data-count]")];
-  const counts = (row) => Object.fromEntries(cells(row).map(({ dataset }) => [dataset.state, Number(dataset.count)]));
+  const names = ["planned", "stored", "empty", "missing", "failed"];
+  const counts = ({ dataset }) => Object.fromEntries(names.map((name) => [name, Number(dataset[name])]));
   return Object.fromEntries(rows.map((row) => [row.dataset.zoom, counts(row)]));
 }"""
 
@@ -39,13 +39,13 @@ def desk_data(mixed_data: Path) -> Path:
     return mixed_data
 
 
-def table(window: Window) -> dict[int, dict[str, int]]:
-    """What the table says, by zoom, once it is complete."""
+def rows(window: Window) -> dict[int, dict[str, int]]:
+    """What the rows say, by zoom, once there are all."""
     found: dict[str, dict[str, int]] = {}
 
     def whole() -> bool:
         found.update(window.page.evaluate(ROWS))
-        return {len(cells) for cells in found.values()} == {len(STATES)}
+        return len(found) == len(ZOOMS)
 
     window.until(whole)
     return {int(z): cells for z, cells in found.items()}
@@ -60,7 +60,7 @@ def failed(sources: Store) -> Counter[int]:
     return found
 
 
-def test_the_tables_counts_are_those_of_the_plan_of_the_store_of_the_ledger_and_of_verify(
+def test_the_counts_of_zooms_are_those_of_the_plan_of_the_store_of_the_ledger_and_of_verify(
     desk: Desk, look: Look
 ) -> None:
     plan = count(desk.layer("flats"), Selection(ZOOMS))
@@ -69,12 +69,8 @@ def test_the_tables_counts_are_those_of_the_plan_of_the_store_of_the_ledger_and_
     findings = [json.loads(line) for line in desk.run("verify", "flats", "--json", check=False).stdout.splitlines()]
     assert {finding["problem"] for finding in findings} == {"missing"}
     gaps = Counter(int(finding["tile"].partition("/")[0]) for finding in findings)
-    with look(f"{desk.url}/flats/") as window:
-        window.part("coverage-toggle").check()
-        found = table(window)
-        rows = window.part("coverage").locator("[data-zoom]").all()
-        said = [row.locator("[data-state]").all_inner_texts() for row in rows]
-    assert said == [[str(found[z][state]) for state in STATES] for z in ZOOMS]
+    with look(f"{desk.url}/flats/#stored") as window:
+        found = rows(window)
     for z, cells in found.items():
         assert cells["planned"] == plan[z].tiles == sum(cells[state] for state in STATES[1:])
         assert cells["stored"] == stored[z]
@@ -83,39 +79,67 @@ def test_the_tables_counts_are_those_of_the_plan_of_the_store_of_the_ledger_and_
     assert all(found[6][state] for state in STATES)
 
 
-def test_what_is_rendered_by_looking_is_warm_when_counted_again(desk: Desk, look: Look) -> None:
-    with look(f"{desk.url}/flats/#4/0/1.5") as window:
-        window.part("coverage-toggle").check()
-        assert table(window)[6]["missing"] == 16
+def test_complete_zooms_fold_into_one_row_and_unfold(desk: Desk, look: Look) -> None:
+    with look(f"{desk.url}/flats/#stored") as window:
+        counts = rows(window)
+        shown = window.part("coverage").locator(".zoom:visible")
+        expect(shown.locator("> :first-child")).to_have_text(["0", "1\u20134", "5", "6"])
+        fold = window.part("coverage").locator("button.fold")
+        expect(fold).to_contain_text(f"{sum(counts[z]['stored'] for z in range(1, 5))}, complete")
+        expect(fold).to_have_attribute("aria-expanded", "false")
+        fold.focus()
+        window.page.keyboard.press("Enter")
+        expect(fold).to_have_attribute("aria-expanded", "true")
+        expect(shown).to_have_count(8)
+        expect(window.page.locator("#pip")).to_be_visible()
+        expect(window.part("health")).to_contain_text(f"{sum(each['failed'] for each in counts.values())} tiles failed")
+        assert [cell.get_attribute("data-state") for cell in window.part("spine").locator("i").all()] == [
+            *("none", "full", "full", "full", "full", "gap", "both")
+        ]
+
+
+def test_what_is_rendered_by_looking_is_stored_when_counted_again(desk: Desk, look: Look) -> None:
+    with look(f"{desk.url}/flats/#4/0/1.5/stored") as window:
+        assert rows(window)[6]["missing"] == 16
         window.jump(6, 8.5, 12)
         window.until(lambda: window.summary["rendered"])
-        window.part("coverage-refresh").click()
+        window.part("count-again").click()
         stored = Counter(tile.z for tile in desk.tiles("flats"))
-        window.until(lambda: table(window)[6]["stored"] == stored[6])
-        assert table(window)[6]["missing"] == 16 - window.summary["rendered"]
+        window.until(lambda: rows(window)[6]["stored"] == stored[6])
+        assert rows(window)[6]["missing"] == 16 - window.summary["rendered"]
 
 
-def test_each_block_is_drawn_where_it_is_and_told_of_under_the_pointer(desk: Desk, look: Look) -> None:
+def test_gaps_of_a_zoom_are_drawn_where_they_are_and_told_of_under_the_pointer(desk: Desk, look: Look) -> None:
     said = {STORED: "16 stored", MISSING: "16 missing", FAILED: "16 failed", EMPTY: "7 stored, 5 empty"}
-    with look(f"{desk.url}/flats/#3/0/1.5", size=(1100, 600)) as window:
+    with look(f"{desk.url}/flats/#3/0/1.5/stored", size=(1100, 800)) as window:
         window.still()
+        row = window.part("coverage").locator("[data-zoom='6']")
+        expect(row).to_have_attribute("aria-pressed", "true")
+        row.click()
+        expect(row).to_have_attribute("aria-pressed", "false")
+        expect(window.part("gap-key")).to_be_hidden()
         window.until(lambda: window.colours([(-8.0, 8.0)]) == desk.truth("flats", [(-8.0, 8.0)]))
         before = window.picture()
-        window.part("coverage-toggle").check()
-        table(window)
-        window.part("coverage-zoom").select_option("6")
-        changed = ImageChops.difference(before, window.picture())
+        row.click()
+        expect(window.part("gap-key")).to_contain_text("Zoom 6")
         for block, text in said.items():
             ((x, y),) = window.spots([middle(block)])
             window.page.mouse.move(x, y)
             planned = sum(int(word) for word in text.replace(",", "").split() if word.isdigit())
             told = f"Block {block.z}/{block.x}/{block.y}: {text} of {planned}"
             expect(window.part("coverage-block")).to_have_text(told)
-        patches = [changed.crop(around(window, middle(block))) for block in said]
-        assert all(patch.getbbox() for patch in patches)
-        assert len({patch.tobytes() for patch in patches}) == len(said)
+        changed = ImageChops.difference(before, window.picture())
+        drawn = {block: detailed(changed.crop(around(window, middle(block)))) for block in said}
+        assert drawn == {STORED: False, MISSING: True, FAILED: False, EMPTY: False}  # only missing tiles are hatched
+        red = window.colours([middle(FAILED)])[0]
+        assert red[0] > 1.3 * max(red[1:])
         for nowhere in ((-55.0, 8.0), (55.0, 8.0)):
             assert not changed.crop(around(window, nowhere)).getbbox()
+
+
+def detailed(picture: Image.Image) -> bool:
+    """Whether a flat picture has got a pattern."""
+    return len(picture.getcolors(1 << 20) or ()) > 4
 
 
 def middle(block: Block) -> Place:

@@ -1,4 +1,4 @@
-"""Jobs in a real browser: their bars move as receipts come in, and the coverage table with them."""
+"""Jobs in a real browser: their bars move as receipts come in, and the rows of zooms with them."""
 
 from __future__ import annotations
 
@@ -45,17 +45,21 @@ def test_a_running_job_moves_its_bar_and_tells_its_share_its_rate_and_what_is_le
         expect(job).not_to_contain_text("tiles/s")
         bar, seen = job.locator("progress"), [0.0]
         assert bar.evaluate(SHARE) == 0
-        for message in plan.messages((LEAF,)):
+        *messages, last = plan.messages((LEAF,))
+        for message in messages:
             worker.work(message)
             window.until(lambda: bar.evaluate(SHARE) > seen[-1])
             seen.append(bar.evaluate(SHARE))
             expect(job).to_contain_text(f"{int(100 * seen[-1])}%" if seen[-1] >= 0.1 else "%")
-            if seen[-1] < 1:
-                expect(job).to_contain_text("tiles/s")
-                expect(job).to_contain_text("left")
-        assert len(seen) == plan.blocks + 1 > 5
-        assert seen[-1] == 1
+            expect(job).to_contain_text("tiles/s")
+            expect(job).to_contain_text("left")
+        assert len(seen) == plan.blocks > 5
+        assert seen[-1] < 1
+        worker.work(last)
         expect(job).to_have_attribute("data-state", "done")
+        expect(job).to_have_count(1)
+        expect(bar).to_have_count(0)  # an ended job is a line
+        expect(job).to_contain_text("zooms 5 and 6, 75 tiles")
         assert sum("/_/events" in request.url for request in window.requests) == 1
 
 
@@ -65,16 +69,17 @@ def test_a_job_that_fails_tells_how_much_did(desk: Desk, look: Look) -> None:
         damage(desk.data, lambda _: b"no COG", "flats")
         desk.run("seed", "flats", "--zooms", "6", "--jobs", "1", check=False)
         expect(window.part("job")).to_have_attribute("data-state", "failed")
+        window.tab("stored")
         expect(window.part("job").locator("p").filter(has_text="failed").first).to_be_visible()
+        expect(window.part("job").get_by_role("button", name="Copy seeder errors")).to_be_visible()
 
 
-def test_the_coverage_table_follows_a_job_in_every_zoom(desk: Desk, look: Look) -> None:
+def test_the_rows_of_zooms_follow_a_job(desk: Desk, look: Look) -> None:
     def counted() -> dict[int, int]:
-        cells = window.part("coverage").locator("[data-zoom] [data-state=stored]")
-        return dict(enumerate(int(each.get_attribute("data-count") or -1) for each in cells.all()))
+        rows = window.part("coverage").locator("[data-zoom]").all()
+        return {int(row.get_attribute("data-zoom") or -1): int(row.get_attribute("data-stored") or 0) for row in rows}
 
-    with look(f"{desk.url}/flats/#0/0/0") as window:
-        window.part("coverage-toggle").check()
+    with look(f"{desk.url}/flats/#0/0/0/stored") as window:
         window.until(lambda: len(counted()) == 7)
         assert not any(counted()[z] for z in range(3, 7))
         plan = begun(desk, tuple(range(3, 7)))

@@ -44,7 +44,7 @@ def lined(window: Window, place: Place, line: Colour) -> bool:
 def test_outlines_are_drawn_if_asked_and_the_scene_under_the_mouse_is_named(
     desk: Desk, look: Look, scenes: str, scheme: str
 ) -> None:
-    with look(f"{desk.url}/{scenes}/#5/5/9", color_scheme=scheme) as window:
+    with look(f"{desk.url}/{scenes}/#5/5/9/about", color_scheme=scheme) as window:
         window.still()
         assert not lined(window, SIDE, LINES[scheme])
         assert not [each.url for each in window.requests if "geojson" in each.url]
@@ -52,6 +52,7 @@ def test_outlines_are_drawn_if_asked_and_the_scene_under_the_mouse_is_named(
         window.until(lambda: "2 scenes" in window.part("scene").inner_text())
         window.still()
         assert lined(window, SIDE, LINES[scheme])
+        assert window.part("scene-list").locator("li").all_inner_texts() == ["east", "west"]
         for place, name in INSIDE.items():
             ((x, y),) = window.spots([place])
             window.page.mouse.move(x, y)
@@ -66,7 +67,7 @@ def test_outlines_are_drawn_if_asked_and_the_scene_under_the_mouse_is_named(
 
 
 def test_a_layer_of_one_raster_has_no_scenes_to_show(desk: Desk, look: Look) -> None:
-    with look(f"{desk.url}/flats/") as window:
+    with look(f"{desk.url}/flats/#about") as window:
         assert not window.part("scenes-toggle").is_visible()
 
 
@@ -74,11 +75,11 @@ def test_a_published_page_shows_scenes_only_if_they_were_published(desk: Desk, l
     desk.run("seed", scenes, "--zooms", "0-4", "--jobs", "1")
     with files_served(desk.data / "tiles") as address:
         desk.run("publish-preview", scenes)
-        with look(f"{address}/{scenes}/#4/5/9") as window:
+        with look(f"{address}/{scenes}/#4/5/9/about") as window:
             window.still()
             assert not window.part("scenes-toggle").is_visible()
         desk.run("publish-preview", scenes, "--scenes")
-        with look(f"{address}/{scenes}/#4/5/9") as window:
+        with look(f"{address}/{scenes}/#4/5/9/about") as window:
             window.still()
             window.part("scenes-toggle").check()
             window.until(lambda: "2 scenes" in window.part("scene").inner_text())

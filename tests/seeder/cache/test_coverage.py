@@ -204,7 +204,7 @@ def test_a_zoom_in_json_names_each_block_once_with_numbers_that_add_up() -> None
     case.stored["near/5/20/10.png"] = b""
     for z in everything(NEAR).zooms:
         said = json.loads(json.dumps(ZoomCoverage.of(case.audit(), z).to_json()))
-        assert set(said) == {"z", "side", "tiles", "blocks"}
+        assert set(said) == {"z", "side", "tiles", "blocks", "gaps"}
         assert (said["z"], said["side"]) == (z, 8)
         corners = {(Block.of(tile).x, Block.of(tile).y) for tile in wanted(NEAR, (), z)}
         assert sorted((x, y) for x, y, *_ in said["blocks"]) == sorted(corners)
@@ -214,6 +214,20 @@ def test_a_zoom_in_json_names_each_block_once_with_numbers_that_add_up() -> None
         ]
         assert said["tiles"]["planned"] == len(list(wanted(NEAR, (), z)))
         assert said["tiles"]["missing"] == (2 if z == 5 else 0)
+
+
+def test_the_gaps_in_json_are_the_missing_the_stale_and_the_failed_tiles() -> None:
+    case = whole()
+    lost = Tile(x=17, y=12, z=5)
+    del case.stored[f"near/5/{lost.x}/{lost.y}.png"]
+    found = ZoomCoverage.of(case.audit(), 5)
+    said = json.loads(json.dumps(found.to_json()))["gaps"]
+    tiles = [
+        {tile for x, y, *masks in said for tile in Block(5, x, y).tiles(int(masks[which], 16))} for which in (0, 1)
+    ]
+    assert tiles[0] == {tile for each in found.blocks for tile in each.block.tiles(each.missing | each.stale)}
+    assert tiles[1] == {tile for each in found.blocks for tile in each.block.tiles(each.failed)}
+    assert lost in tiles[0]
 
 
 @pytest.mark.parametrize(("z", "side"), [(0, 1), (1, 2), (2, 4), (3, 8), (4, 8)])
