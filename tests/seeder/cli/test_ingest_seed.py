@@ -172,7 +172,7 @@ def test_zooms_that_the_layer_would_lack_are_rejected_before_the_raster_is_read(
         (("--queue", "local", "--wait"), "--wait needs --seed"),
         (("--wait",), "--wait needs --seed"),
         (("--format", "jpeg"), "'jpeg' is not one of png, jpg, webp, webp-lossless, auto: did you mean jpg?"),
-        (("--style", "contours"), "'contours' is not one of "),
+        (("--style", "contour"), "'contour' is not one of "),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
 )
@@ -277,7 +277,7 @@ def test_the_same_command_resumes_an_interrupted_job(source: Path, data: Path, m
     (job,) = jobs(sources_of(data))
     assert done["job"] == job
     assert f"resuming job {job}: {sum(written)} of {done['tiles']} tiles are done" in again.stderr
-    assert len(list(data.glob("tiles/land/*/*/*.png"))) == done["tiles"]
+    assert len(list(data.glob("tiles/land/*/*/*.webp"))) == done["tiles"]
 
 
 # Failures

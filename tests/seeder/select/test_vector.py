@@ -19,6 +19,7 @@ from pyarrow import parquet
 from pyogrio.raw import write
 from rasterio.crs import CRS
 
+import seeder as api
 from seeder.select import parts, vector
 from seeder.select.burn import LINE, Shapes
 from seeder.select.geojson import read_geojson
@@ -304,3 +305,17 @@ def complaint_of(layer: str, option: str, path: Path, monkeypatch: pytest.Monkey
 
 def test_the_limits_are_those_of_geojson() -> None:
     assert vector.MOST_POSITIONS == parts.MOST_POSITIONS
+
+
+def test_python_takes_them_under_both_names(alps_copy: Path, tmp_path: Path) -> None:
+    shape = shapely.box(6.2, 45.7, 7.1, 46.4)
+    path = save(tmp_path / "box.fgb", [shape])
+    layer = api.open(alps_copy).layer("alps")
+    expected = set(layer.select(zooms=9, shapes=json.loads(shapely.to_geojson(shape))))
+    assert expected
+    for given in (path, str(path), [path]):
+        assert set(layer.select(zooms=9, shapes=given)) == expected
+        assert set(layer.select(zooms=9, geojson=given)) == expected
+    assert set(layer.select(area={"9": path})) == expected
+    with pytest.raises(BadOption, match="geojson is the former name of shapes: give shapes only"):
+        layer.select(shapes=path, geojson=path)
