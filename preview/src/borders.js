@@ -23,8 +23,7 @@ const LOOKS = {
 
 const ORDER = /** @type {const} */ (["stored", "rendered", "asked", "empty", "failed"]);
 const LEAST = 32; // pixels, minimum width of a tile to show the letter of its state
-const SOME = 88; // to show its time
-const ROOM = 160; // to show its name
+const MARGIN = 6; // pixels around a label
 
 /** Whether borders are shown: a button of the map, and the key `t`. */
 export class Borders {
@@ -74,8 +73,16 @@ export function paintBorders(context, view, tiles, log) {
     context.strokeRect(left + inset, top + inset, side - 2 * inset, side - 2 * inset);
     context.setLineDash([]);
     if (side < LEAST) continue;
-    const name = side < ROOM ? "" : keyOf(tile);
-    label(context, { left, top, side }, ink, look.letter, side < SOME ? "" : `${name}  ${wait(seen)}`.trim());
+    const [west, east] = [Math.max(left, 0), Math.min(left + side, view.width)]; // of the part in view
+    if (east - west < LEAST) continue;
+    const words = [`${keyOf(tile)}  ${wait(seen)}`, wait(seen), ""].find((text) => fits(context, text, east - west));
+    label(
+      context,
+      [west + MARGIN, Math.min(Math.max(top, 0) + MARGIN, top + side - 24)],
+      ink,
+      look.letter,
+      words ?? "",
+    );
   }
 }
 
@@ -88,15 +95,19 @@ function wait({ state, ms, why }) {
   return state === "failed" ? why || "failed" : milliseconds(ms);
 }
 
+/** @param {CanvasRenderingContext2D} context @param {string} words */
+const widthOf = (context, words) => (words ? context.measureText(words).width + 30 : 18);
+
+/** @param {CanvasRenderingContext2D} context @param {string} words @param {number} room pixels */
+const fits = (context, words, room) => widthOf(context, words) + 2 * MARGIN <= room;
+
 /**
- * Writes a letter and text into a tile's corner, or as near to it as visible.
- * @param {CanvasRenderingContext2D} context @param {{left: number, top: number, side: number}} tile
+ * Writes a letter and text.
+ * @param {CanvasRenderingContext2D} context @param {[x: number, y: number]} place
  * @param {string} ink @param {string} letter @param {string} words
  */
-function label(context, { left, top, side }, ink, letter, words) {
-  const width = words ? context.measureText(words).width + 30 : 18;
-  const x = Math.min(Math.max(left, 0) + 6, left + side - width - 6);
-  const y = Math.min(Math.max(top, 0) + 6, top + side - 24);
+function label(context, [x, y], ink, letter, words) {
+  const width = widthOf(context, words);
   context.fillStyle = colour("panel");
   context.globalAlpha = 0.94;
   context.beginPath();

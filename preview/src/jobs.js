@@ -103,7 +103,7 @@ export class Jobs {
     const state = make("strong", {}, make("span", { class: "dot" }), make("span", { class: "job-state" }));
     const left = make("span", { class: "job-left" });
     const bar = make("progress", { max: "100", "aria-label": `Progress of job ${job}` });
-    const line = make("p", { class: "quiet" }, make("span", { class: "job-line" }), " ");
+    const line = make("p", { class: "quiet" }, make("span", { class: "job-line" }));
     line.append(make("span", { class: "job-failures bad" }));
     const copies = ["errors", "resume", "cancel"].map((verb) => {
       const command = `seeder ${verb} ${job}${this.where}`;

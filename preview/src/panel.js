@@ -5,7 +5,8 @@ import { keepTab, tabNow, watchAddress } from "./address.js";
 import { BoxCommand } from "./boxcommand.js";
 import { BoxTool } from "./boxtool.js";
 import { Changes } from "./changes.js";
-import { byId, setText } from "./dom.js";
+import { copyField } from "./copy.js";
+import { byId, make } from "./dom.js";
 import { showHead, showHealth } from "./head.js";
 import { Jobs } from "./jobs.js";
 import { Stored } from "./stored.js";
@@ -40,7 +41,7 @@ export class Panel {
     this.list = this.live ? new Jobs(where) : null;
     this.tabs = new Tabs(byId("tabs"), (tab) => this.turn(tab));
     watchAddress(() => this.tabs.pick(this.wanted()));
-    if (!summary) setText(byId("counted"), "A published page does not count its tiles; seeder verify does.");
+    if (!summary) byId("coverage").replaceChildren(...uncounted(`seeder verify ${layer || name}${where}`));
     showCredits();
   }
 
@@ -132,3 +133,16 @@ export class Panel {
     if (this.page.summary?.scale === 1) showHealth(this.page.summary.zooms, jobs);
   }
 }
+
+/**
+ * What the tab of stored tiles has without a server.
+ * @param {string} command
+ */
+const uncounted = (command) => [
+  make(
+    "p",
+    { class: "quiet" },
+    "A published page does not list its bucket. This command compares the stored tiles with the plan:",
+  ),
+  copyField(command, { name: "the command", test: "verify" }),
+];

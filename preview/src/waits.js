@@ -37,6 +37,7 @@ export class Waits {
       const cover = this.shown.get(name) ?? make("div", { class: `wait ${seen.state}`, "data-tile": keyOf(tile) });
       const side = view.world / 2 ** tile.z;
       const [left, top] = toScreen(view, tile.x / 2 ** tile.z + tile.wrap, tile.y / 2 ** tile.z);
+      cover.style.setProperty("--out", `${Math.max(0, -left)}px`);
       Object.assign(cover.style, { translate: `${left}px ${top}px`, width: `${side}px`, height: `${side}px` });
       const text = seen.state === "failed" && side >= LEAST ? seen.why || "failed" : "";
       if (cover.textContent !== text) cover.replaceChildren(...(text ? [make("span", {}, text)] : []));

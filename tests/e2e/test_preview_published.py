@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import pytest
+from playwright.sync_api import expect
 
 from tests.e2e.wire import files_served
 
@@ -34,3 +35,7 @@ def test_a_folder_of_files_shows_its_warm_tiles(desk: Desk, look: Look, folder: 
         assert not [request.url for request in window.requests if "/_/" in request.url]
         for part in ("compare", "count-again", "jobs"):  # they would need a server
             assert not window.part(part).is_visible()
+        window.tab("stored")
+        assert window.part("verify").text_content() == "seeder verify flats"
+        window.tab("about")
+        expect(window.part("about")).to_contain_text(desk.layer("flats").revision)
