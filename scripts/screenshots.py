@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import io
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import chdir, contextmanager
 from datetime import UTC, datetime
@@ -34,7 +35,8 @@ IMAGES = Path(__file__).resolve().parent.parent / "docs" / "images"
 PHONE: dict[str, Any] = {"size": (390, 844), "is_mobile": True, "has_touch": True}
 SIZES: tuple[dict[str, Any], ...] = ({"size": (1440, 900)}, {"size": (820, 900)}, PHONE)
 DESK = (1280, 800)  # pixels
-MOST = 350_000  # bytes of an image
+MOST = 150_000  # bytes of an image with all its colours
+COMMON = 96  # colours that are kept
 SHARE = 0.6  # fraction of finished blocks in the job
 GAP = 16  # pixels between the windows of a sheet
 
@@ -84,10 +86,20 @@ def save(shot: Image.Image, name: str) -> None:
     """Save a picture, with fewer colours if the file is too large."""
     path = IMAGES / f"{name}.png"
     shot.save(path, optimize=True)
-    for colours in (256, 160):
-        if path.stat().st_size > MOST:
-            shot.quantize(colours, dither=Image.Dither.NONE).save(path, optimize=True)
+    if path.stat().st_size > MOST:
+        _reduced(shot).save(path, optimize=True)
     click.echo(f"{path.relative_to(IMAGES.parent.parent)} {path.stat().st_size:,} bytes")
+
+
+def _reduced(shot: Image.Image) -> Image.Image:
+    """The picture in 256 colours: the most frequent ones, which are the page's own, and others for the rest."""
+    counted = Counter(zip(*(band.tobytes() for band in shot.split()), strict=True))
+    common = [part for colour, _ in counted.most_common(COMMON) for part in colour]
+    rare = shot.quantize(256 - COMMON, Image.Quantize.MAXCOVERAGE)  # those of legends too
+    others = (rare.getpalette() or [])[: 3 * (256 - COMMON)]
+    few = Image.new("P", (1, 1))
+    few.putpalette([*common, *others])
+    return shot.quantize(palette=few, dither=Image.Dither.NONE)
 
 
 def sheet(browser: Browser, url: str, name: str, path: str) -> None:
