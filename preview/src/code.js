@@ -20,10 +20,5 @@ export function painted(code) {
  */
 export function codeBlock({ key, name, lines, copied }) {
   const button = copyButton(copied, { name: copied === lines ? `the lines for ${name}` : `the address for ${name}` });
-  return make(
-    "div",
-    { class: "block", "data-testid": `snippet-${key}` },
-    button,
-    make("pre", { tabindex: "0", role: "region", "aria-label": `Lines for ${name}` }, painted(lines)),
-  );
+  return make("div", { class: "block", "data-testid": `snippet-${key}` }, button, make("pre", {}, painted(lines)));
 }

@@ -47,7 +47,7 @@ export function setText(element, text) {
 }
 
 /**
- * Sets an element's text with line breaks allowed between a command's options or after a URL's slashes.
+ * Sets an element's text with line breaks allowed between a command's options, or after a URL's slashes and before its query.
  * @param {Element} element @param {string} text
  */
 export function setBreakableText(element, text) {
@@ -62,11 +62,11 @@ export function setBreakableText(element, text) {
 }
 
 /**
- * A text with line breaks allowed after each of its separators.
+ * A text with line breaks allowed after each of its separators, of an address also before its query.
  * @param {string} text @param {"/" | ","} separator
  */
 function breakable(text, separator) {
-  const parts = text.split(separator === "/" ? /(?<=\/)(?!\/)/ : /(?<=,)/);
+  const parts = text.split(separator === "/" ? /(?<=\/)(?!\/)|(?=\?)/ : /(?<=,)/);
   return parts.flatMap((part, i) => (i ? [make("wbr"), part] : [part]));
 }
 

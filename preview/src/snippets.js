@@ -81,7 +81,11 @@ function maplibre({ layer, title, tilejson, bounds, encoding }) {
   );
   const lines = `map.addSource(${id}, {
 ${source}});
-map.addLayer({ id: ${id}, type: ${js(encoding ? "hillshade" : "raster")}, source: ${id} });
+map.addLayer({
+  id: ${id},
+  type: ${js(encoding ? "hillshade" : "raster")},
+  source: ${id},
+});
 `;
   const from = LIBRARIES.maplibre;
   const page = pageOf(

@@ -105,6 +105,11 @@ def environment_settings(data: str | None) -> Settings:
     return Settings.from_env(os.environ, data=data)
 
 
+def variable(name: str) -> str:
+    """A variable of the environment; empty if it is not set."""
+    return os.environ.get(name, "")
+
+
 def _typed(context: click.Context, name: str) -> str | None:
     """The value of an option on the command line, None if it comes from the environment."""
     typed = context.get_parameter_source(name) is ParameterSource.COMMANDLINE

@@ -19,6 +19,7 @@ OptionGroup = Literal["Select", "Georeference", "Render", "Safety", "Output", "G
 GROUPS: tuple[OptionGroup, ...] = ("Select", "Georeference", "Render", "Safety", "Output", "General")
 NAMES = {"help_option_names": ["-h", "--help"]}
 QUIET = "seeder.cli.grouping.quiet"  # where a context keeps it; the contexts of a program and its command share this
+WORDS = "seeder.cli.grouping.words"  # where a context keeps the words of its command line, as typed
 LEVELS = (logging.WARNING, logging.INFO, logging.DEBUG)  # by the number of -v
 
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
@@ -141,6 +142,11 @@ class Command(click.Command):
         for handler in logging.getLogger().handlers:
             handler.addFilter(_without_queries)
         return super().make_context(*args, **settings)
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Parse a command line, and keep its words in the context."""
+        ctx.meta[WORDS] = tuple(args)
+        return super().parse_args(ctx, args)
 
 
 def command(name: str) -> Callable[[Callable[..., Any]], Command]:

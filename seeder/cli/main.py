@@ -9,6 +9,7 @@ from seeder.cli.grouping import Home, Program, option
 SECTIONS = {
     "Layers": {
         "ingest": Home("seeder.cli.ingest", "ingest", "Make a layer from one or more rasters, or its next revision."),
+        "info": Home("seeder.cli.info", "info", "Describe a raster and its oddities before an ingest."),
         "apply": Home("seeder.cli.apply", "apply", "Make the layers of a file what it describes."),
         "layers": Home("seeder.cli.layers", "layers", "List the layers."),
         "scenes": Home("seeder.cli.scenes", "scenes", "List the scenes of a layer, the lowest first."),

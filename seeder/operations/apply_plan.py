@@ -17,7 +17,7 @@ from seeder.operations.run import RunOptions, queue_url
 from seeder.operations.scenes import ScenesChanged, read_to_ingest
 from seeder.operations.select import select_tiles
 from seeder.operations.update import UpdateContext, UpdateOptions
-from tiler.errors import UnknownLayer, ZoomOutside
+from tiler.errors import BadOption, UnknownLayer, ZoomOutside
 from tiler.ingest.staging import Staging
 from tiler.layers.catalog import Layer, load_layer
 from tiler.raster.options import ACCESS, Options, file_format
@@ -111,16 +111,34 @@ class Terms:
 
     def context(self, entry: LayerEntry, report: Report) -> UpdateContext:
         """The context of a refresh."""
-        options = UpdateOptions(cdn=self.settings.cloudfront, budget=self.budget_of(entry))
-        return UpdateContext(Stores.open(self.settings), self.settings, options, report)
+        options = UpdateOptions(cdn=self.settings.cloudfront, budget=self.budget_of(entry), confirmed=False)
+        return UpdateContext(Stores.open(self.settings), self.settings, options, Careful(report, entry.name))
+
+
+class Careful(Report):
+    """Reports to another report, and refuses to remove all tiles of a layer."""
+
+    def __init__(self, report: Report, layer: str) -> None:
+        self._layer = layer
+        for name in ("stage", "bake", "countdown", "interruptible", "note", "ended"):
+            setattr(self, name, getattr(report, name))
+
+    def confirm_loss(self, loss: str) -> None:
+        """See `Report.confirm_loss`.
+
+        Raises:
+            BadOption: always.
+        """
+        raise BadOption(f"{loss}: if they may be, run `seeder refresh {self._layer} SOURCE` yourself")
 
 
 class Steps(Report):
-    """Keeps the steps that end; notes go to another report."""
+    """Keeps the steps that end; all else goes to another report."""
 
     def __init__(self, report: Report) -> None:
         self.steps: list[object] = []
-        self.note = report.note  # type: ignore[method-assign]
+        for name in ("stage", "bake", "countdown", "interruptible", "note"):
+            setattr(self, name, getattr(report, name))
 
     def ended(self, step: object) -> None:
         """See `Report.ended`."""

@@ -26,6 +26,7 @@ from tiler.storage.upload_parts import LEAST_PART
 
 UNSAFE = re.compile(r"[^\w.,=+@()~ -]")  # characters of a file name that have a meaning in an address or a pattern
 TYPE = "application/octet-stream"
+USED = ".used"  # name of an object beside an uploaded scene: its time is that of its last use
 HINT = "interrupted: uploaded scenes are kept; run the same command again to upload the rest"
 
 
@@ -76,6 +77,7 @@ class Uploads:
         stored = self.sources.existing(each.keys[0] for each in scenes)
         missing = {each.keys[0]: each for each in scenes if each.keys[0] not in stored}
         if not self.dry:
+            self._mark([each for each in scenes if each.keys[0] in stored])
             self._send(list(missing.values()), options, report)
         moved = {each.listed.path: self._moved(each) for each in scenes if not self.dry or each.keys[0] not in missing}
         found: dict[str, Listed] = {}
@@ -105,6 +107,12 @@ class Uploads:
                 raise BadSource(each.address, error.strerror or str(error)) from error
             yield _Local(each, files, states, tuple(scene_key(self.layer, name, _safe(file.name)) for file in files))
             advance(1)
+
+    def _mark(self, scenes: Iterable[_Local]) -> None:
+        """Mark uploaded scenes as used now, so that no removal of old revisions takes them from this bake."""
+        keys = {f"{scene.keys[0].rpartition('/')[0]}/{USED}" for scene in scenes}
+        for _ in overlap(lambda key: self.sources.put(key, b"", content_type=TYPE), keys):
+            pass
 
     def _moved(self, scene: _Local) -> Listed:
         """A scene under its new address."""

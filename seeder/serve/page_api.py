@@ -121,8 +121,9 @@ class PageApi:
 
     def changes(self, request: Request) -> Response:
         """The tiles that differ between a kept revision and the current one."""
-        layer, revision = layer_of(self.service, request), check_layer(request.path_params["revision"])
-        earlier = catalog.load_revision(self.sources, layer.id, revision)
+        layer, revision = layer_of(self.service, request), request.path_params["revision"]
+        kept = revision in catalog.revisions(self.sources, layer.id)
+        earlier = catalog.load_revision(self.sources, layer.id, revision) if kept else None
         if earlier is None:
             return _not_kept(layer.id, revision)
         return json_answer(changed(earlier, layer, self.service.stores).to_json())

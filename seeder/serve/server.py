@@ -80,7 +80,8 @@ class Site:
         with ThreadPoolExecutor(CORES, "renderer") as renderers:
             audits = Audits(service.stores)
             shares = Shares(service.stores.sources)
-            yield cls(service, PageApi(service, feed, audits, Summaries(audits), shares, where, renderers), basemap)
+            api = PageApi(service, feed, audits, Summaries(audits), shares, where, renderers)
+            yield cls(service, api, basemap)
 
     @property
     def stores(self) -> Stores:

@@ -127,9 +127,8 @@ class BakeWorker:
     def bake(self, message: BakeMessage, *, again: bool = False, last: bool = False) -> PartResult:
         """Bake a part and send the parts above it, or the publication, that it makes possible. Harmless to repeat.
 
-        A part that fails raises an error, so that the message returns; after its `last` try, or if the scene is
-        unreadable, its failure is recorded instead. A scene on the network is unreadable if its message was tried
-        before (`again`).
+        A part that fails raises an error, so that the message returns; its failure is recorded instead after its `last`
+        try, if a scene changed, or if one is unreadable `again`: a disk or a network may recover.
 
         Raises:
             CatalogError, MessageError, MissingObject: the plan cannot be read.
@@ -153,7 +152,7 @@ class BakeWorker:
         except (Interrupted, QueueError):
             raise
         except (TilerError, MemoryError) as error:
-            if last or isinstance(error, BadSource | SourceReadError):
+            if last or (again and isinstance(error, BadSource | SourceReadError)):
                 return self._fail(planned, place, str(error) or "it ran out of memory")
             raise
 
@@ -201,11 +200,11 @@ class BakeWorker:
         """
         try:
             return self._bake(planned, place)
-        except StoreError as error:
-            if place.tier or not is_remote(error.key):
+        except (StoreError, SourceReadError) as error:
+            if place.tier or (isinstance(error, StoreError) and not is_remote(error.key)):
                 raise
             planned.raster.check_in(window_of(place, planned.plan.zoom_of(0)))
-            if again:
+            if again and isinstance(error, StoreError):
                 raise SourceReadError(error.key, str(error).partition(": ")[2]) from error
             raise
 

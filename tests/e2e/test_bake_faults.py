@@ -78,29 +78,32 @@ def test_throttling_is_overcome_and_poison_hinders_nobody(
     poison = ["{", json.dumps({"v": 3, "kind": "part", "job": "no", "tier": -1}), json.dumps({"v": 99})]
     made.bakes.send(*poison)
     sent = made.ingest("busy", *pair)
-    wires.add(Fault("slow down", "PUT", probability=0.2), Fault("slow down", "GET", probability=0.2))
+    wires.add(*(Fault("slow down", method, probability=0.2) for method in ("PUT", "GET", "HEAD")))
     struck = wires.requests.copy()
     with made.functions() as mapping:
         made.ended(sent["job"])
         mapping.drained(within=90)
     struck = wires.requests - struck
     assert made.objects("busy") == whole("busy")
-    assert min(struck["GET", "slow down"], struck["PUT", "slow down"]) > 3, struck
+    assert min(struck[method, "slow down"] for method in ("GET", "PUT", "HEAD")) > 3, struck
     assert set(made.bakes.dead()) == set(poison)
 
 
-def test_a_worker_killed_in_the_middle_of_a_part_loses_nothing(
-    shared: Bakery, sqs: Sqs, wires: Proxy, single: Callable[[str], Objects]
+def test_after_the_sender_is_gone_and_a_worker_was_killed_another_machine_resumes(
+    shared: Bakery, sqs: Sqs, wires: Proxy, tmp_path: Path
 ) -> None:
-    """Its message comes again soon."""
-    bakes = sqs.queue(visibility=3)
+    """The scenes were uploaded. The message of the killed worker is still hidden when the job is resumed."""
+    bakes = sqs.queue()
     made = replace(
         shared, bakes=bakes, stack=replace(shared.stack, env={**shared.stack.env, "TILER_BAKE_QUEUE": bakes.url})
     )
     wires.clear()
     wires.targets.clear()
-    sent = made.ingest("killed", made.source("c.tif"))
-    wires.add(Fault("delay", "PUT", COG.format("killed"), seconds=25, count=1))
+    scene = paint(tmp_path, "c", seed=3)
+    sent = made.ingest("killed", str(scene), "--upload")
+    scene.unlink()
+    (key,) = made.keys("sources/killed/scenes/")
+    wires.add(Fault("delay", "PUT", COG.format("killed"), seconds=60, count=1))
     with made.worker(AWS_ENDPOINT_URL_S3=wires.url) as worker:
         while not any(method == "PUT" and "/parts/" in what for method, what in wires.targets):
             time.sleep(0.05)
@@ -109,9 +112,11 @@ def test_a_worker_killed_in_the_middle_of_a_part_loses_nothing(
     wires.clear()
     assert made.receipts(sent["job"]) == 0
     assert made.revision("killed") == ""
-    with made.worker(AWS_ENDPOINT_URL_S3=wires.url):
+    with made.worker():
+        assert json.loads(made.stack.run("resume", sent["job"], "--json").stdout)["messages"] == 1
         assert made.ended(sent["job"]) == "done"
-    assert made.objects("killed") == single("killed")
+    whole = baked_here(made, tmp_path / "data", f"s3://{made.stack.sources}/{key}")("killed")
+    assert {name: data for name, data in made.objects("killed").items() if not name.startswith("scenes/")} == whole
     assert made.bakes.dead() == []
 
 

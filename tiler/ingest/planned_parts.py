@@ -111,18 +111,32 @@ def planned_parts(layer: str, sources: Store, raster: Raster) -> PlannedParts:
         StoreError: the stored parts could not be listed.
     """
     survey, known = raster.survey, stored_parts(layer, sources)
+    chunks = chunks_of_base(survey)
+    inputs = {place: input_of(raster, place, survey.base, {}) for place in chunks}
+    missing = frozenset(place for place, wanted in inputs.items() if wanted not in known)
+    return PlannedParts(inputs, missing, chunks, _filled(survey, chunks))
+
+
+def whole_work(survey: Survey) -> BakeWork:
+    """The work of baking all parts of a survey's layer."""
+    chunks = chunks_of_base(survey)
+    numbers = {place: len(each) for place, each in chunks.items()}
+    return work_of(survey.base, numbers, _filled(survey, chunks), chunks)
+
+
+def _filled(survey: Survey, chunks: Mapping[Place, tuple[BakeTask, ...]]) -> dict[Place, float]:
+    return filled_of(survey, {place: len(each) for place, each in chunks.items()})
+
+
+def chunks_of_base(survey: Survey) -> dict[Place, tuple[BakeTask, ...]]:
+    """The chunks of each part of the base, without those where a raster or scenes surely have no pixels."""
     gaps = gaps_in(survey)
     regions = regions_of(source_of(survey, gaps), survey.base) if gaps or survey.scenes else Regions()
     planned = (
         (place, tuple(chunk for chunk in chunks if not regions.bare(chunk.row, chunk.column)))
         for place, chunks in planned_of(0, survey.base, {}, base_ranges(survey))
     )
-    chunks = {place: written for place, written in planned if written}
-    inputs = {place: input_of(raster, place, survey.base, {}) for place in chunks}
-    missing = frozenset(place for place, wanted in inputs.items() if wanted not in known)
-    return PlannedParts(
-        inputs, missing, chunks, filled_of(survey, {place: len(each) for place, each in chunks.items()})
-    )
+    return {place: written for place, written in planned if written}
 
 
 def work_of(

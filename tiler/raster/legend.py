@@ -18,7 +18,6 @@ Named = tuple[int, str]  # the value of a class, and its name, empty if it has n
 FEW = 64  # unnamed colours of a legend; a palette with more is a picture's
 MOST = 1024  # classes of a legend
 STEP = 15  # of the 256 colours of a named colormap, from one stop of the legend to the next
-SHADED = ("hillshade", "relief")
 FILLER: Rgba = (0, 0, 0, 255)  # GDAL's colour of values without one
 FEW_BITS = tuple(((0.0, 2.0**bits - 1),) for bits in range(1, 8))  # ranges of pictures with less than 8 bits
 
@@ -81,7 +80,7 @@ def kind_of(style: Style, legend: Legend | None) -> Kind:
         return "heights"
     if style.terrain == "contours":
         return "contours"
-    if style.terrain in SHADED and legend is None:
+    if style.terrain == "hillshade":
         return "shade"
     return "photo" if legend is None else "classes" if isinstance(legend, Classes) else "ramp"
 

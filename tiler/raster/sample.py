@@ -131,7 +131,7 @@ def look_at_alpha(dataset: DatasetReader, band: int) -> Alpha:
                 between |= bool(((part > 0) & (part < usual)).any())
     whole = max(highest, float(2**few - 1) if few else full)
     top = min(each for each in (*OPAQUE, whole) if each >= highest) if highest else usual
-    return Alpha(top, top != usual or (between and dtype in NATURAL), _picture(sample, top))
+    return Alpha(top, top != usual or (between and dtype in NATURAL), picture_like(sample, top))
 
 
 def opaque_alpha(dataset: DatasetReader, band: int) -> float:
@@ -172,7 +172,7 @@ def _numbers(alpha: Values) -> npt.NDArray[np.float64]:
     return np.nan_to_num(np.real(alpha).astype(np.float64))
 
 
-def _picture(alpha: npt.NDArray[np.float64], top: float) -> bool:
+def picture_like(alpha: npt.NDArray[np.float64], top: float) -> bool:
     """Whether most of an alpha band is neither transparent nor opaque, with many distinct values."""
     between = alpha[(alpha > 0) & (alpha < top)]
     return 2 * between.size > alpha.size and np.unique(between).size > SHADES

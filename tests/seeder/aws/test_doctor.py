@@ -273,12 +273,23 @@ def test_a_queue_without_dead_letters_is_named(
     url = boto3.client("sqs", endpoint_url=cloud).create_queue(QueueName=f"{deployed.stack}-plain")["QueueUrl"]
     monkeypatch.setenv("TILER_QUEUE", url)
     assert "return forever" in wrong(doctor("--json"))["dead letters"]
+    monkeypatch.setenv("TILER_BAKE_QUEUE", url)
+    assert "return forever" in wrong(doctor("--json"))["bake dead letters"]
 
 
 @pytest.mark.usefixtures("alps_copy")
-def test_a_queue_that_is_gone_is_named(cloud: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("TILER_QUEUE", f"{cloud}/123456789012/nowhere")
-    assert "queue does not exist" in wrong(doctor("--json"))["queue"]
+@pytest.mark.parametrize(("variable", "what"), [("TILER_QUEUE", "queue"), ("TILER_BAKE_QUEUE", "bake queue")])
+def test_a_queue_that_is_gone_is_named(cloud: str, monkeypatch: pytest.MonkeyPatch, variable: str, what: str) -> None:
+    monkeypatch.setenv(variable, f"{cloud}/123456789012/nowhere")
+    assert "queue does not exist" in wrong(doctor("--json"))[what]
+
+
+def test_a_bake_function_that_is_paused_is_named(baking: Deployed) -> None:
+    lambdas = boto3.client("lambda")
+    (mapping,) = lambdas.list_event_source_mappings(FunctionName=baking.outputs["BakeFunction"])["EventSourceMappings"]
+    lambdas.update_event_source_mapping(UUID=mapping["UUID"], Enabled=False)
+    found = wrong(doctor("--stack", baking.stack, "--json"))
+    assert found == {"bake function": "event-source mapping Disabled, reads scenes in flights,survey-*"}
 
 
 def test_workers_that_nothing_feeds_are_named(deployed: Deployed) -> None:

@@ -36,7 +36,8 @@ def test_a_published_page_is_the_built_one_and_knows_its_layer(alps_copy: Path) 
     before = {entry.key for entry in tiles.list("")}
     assert run("alps").exit_code == 0
     new = {entry.key for entry in tiles.list("")} - before
-    assert new == {"alps/index.html", "alps/preview.js", "alps/wmts.xml"}  # without the assets of the list of layers
+    names = ("index.html", "layer.json", "preview.js", "wmts.xml")  # without the assets of the list of layers
+    assert new == {f"alps/{name}" for name in names}
     assert tiles.get("alps/preview.js") == pages.asset("preview.js")
     assert tiles.get("alps/index.html") == pages.page(pages.LAYER, {"layer": "alps", "where": ""})
 

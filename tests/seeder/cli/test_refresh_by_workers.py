@@ -151,7 +151,7 @@ def test_the_same_command_follows_a_job_that_renews(
     bakery.work(sent["parts"] + 2)  # the renewal waits for its job
     assert lines(seeder("status", sent["job"], "--json"))[0]["state"] == "renewing"
     with monkeypatch.context() as patched:
-        patched.setattr("seeder.operations.refresh.renew", None)  # nothing is rendered besides
+        patched.setattr("seeder.operations.renew.renew", None)  # nothing is rendered besides
         again = lines(seeder(*words, *rest))[-1]
     assert (again["job"], again["messages"]) == (sent["job"], 0)
     bakery.work()

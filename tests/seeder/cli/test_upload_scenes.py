@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import time
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,8 @@ from click.testing import Result
 
 from seeder.jobs.bake_ledger import bakes
 from seeder.operations import upload_scenes
+from seeder.operations.kept_uploads import unused_uploads
+from seeder.operations.report import Report
 from tests.support.aws import new_bucket
 from tests.support.baked import bytes_of_parts
 from tests.support.bakery import Bakery
@@ -24,8 +28,13 @@ from tests.support.moto_server import serving_apart
 from tests.support.rasters import Recipe, scene, write_raster
 from tiler import timing
 from tiler.errors import StoreError
+from tiler.ingest.staging import Staging
 from tiler.layers.catalog import load_layer
+from tiler.raster.options import Options
+from tiler.scenes.scene import Listed
 from tiler.scenes.scene_list import parse
+from tiler.settings import Settings
+from tiler.storage.store import Stores
 
 PREFIX = "sources/flight/scenes/"
 
@@ -294,6 +303,50 @@ def test_old_revisions_go_with_the_scenes_that_nothing_else_uses(
     assert seeder("remove", "flight", "--yes", "--no-wait").exit_code == 0
     assert uploaded(bucket) == {}
     assert bakes(bakery.stores.sources) == []
+
+
+@pytest.mark.usefixtures("bucket")
+def test_one_uploaded_raster_stays_while_a_job_may_need_it_and_no_later_command_misses_a_baked_one(
+    bakery: Bakery, bucket: str, scenes: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    may = scenes / "may.tif"
+    for seed in (2, 3, 4):
+        raster(scenes, "may", seed, west=0.5)
+        said(send(may))
+        bakery.work()
+    raster(scenes, "may", 5, west=0.5)
+    assert seeder("cancel", said(send(may))["job"]).exit_code == 0
+    newest = max(uploaded(bucket).items(), key=lambda pair: pair[1])[0]
+    aged(monkeypatch)
+    said(seeder("remove", "flight", "--old-revisions", "--yes", "--json"))
+    assert newest in uploaded(bucket)
+    assert len(uploaded(bucket)) < 4  # a baked raster is not read again
+    back = seeder("rollback", "flight", "--yes")
+    assert back.exit_code == 0, back.stderr
+    raster(scenes, "may", 3, west=0.5)
+    assert not said(send(may))["fresh"]  # uploaded anew, and known
+    bakery.work()
+    raster(scenes, "may", 5, west=0.5)
+    job = said(send(may))["job"]
+    bakery.work()
+    assert said(seeder("status", job, "--json"))["state"] in ("renewing", "done")  # published
+
+
+@pytest.mark.usefixtures("bakery")
+def test_an_upload_that_is_used_again_is_not_removed_before_its_bake_has_begun(
+    bucket: str, scenes: Path, tmp_path: Path
+) -> None:
+    stores = Stores.open(Settings.from_env(os.environ), create=True)
+    uploads = upload_scenes.Uploads("flight", stores.sources, Staging(str(tmp_path)))
+    listed = [Listed("may.tif", str(scenes / "may.tif"))]
+    (first,) = uploads(listed, Options(), Report())
+    sent = datetime.now(UTC)
+    assert list(unused_uploads("flight", stores.sources, [], (), sent + timedelta(minutes=1)))
+    time.sleep(1.1)  # S3 tells whole seconds
+    assert uploads(listed, Options(), Report()) == (first,)
+    assert names(bucket) == [".used", "may.tif"]
+    (used,) = (entry.modified for entry in stores.sources.list(PREFIX) if entry.key.endswith(".used"))
+    assert list(unused_uploads("flight", stores.sources, [], (), used)) == []
 
 
 def aged(monkeypatch: pytest.MonkeyPatch) -> None:

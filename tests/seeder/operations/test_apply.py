@@ -206,6 +206,16 @@ def test_the_keys_are_the_options_of_an_ingest() -> None:
     assert {name.replace("-", "_") for name in OPTIONS} == set(Options.__dataclass_fields__)
 
 
+def test_a_raster_elsewhere_does_not_remove_all_tiles(folder: Path) -> None:
+    assert apply(folder, TWO).exit_code == 0
+    before = snapshot(folder / "data")
+    write_raster(folder / "land.tif", Recipe(scene(64, 64), bounds=(50.0, 45.0, 54.0, 48.0)))
+    result = apply(folder, TWO)
+    assert result.exit_code == 1
+    assert "all stored tiles would be removed: if they may be, run `seeder refresh land SOURCE`" in result.stderr
+    assert snapshot(folder / "data") == before
+
+
 # Paid work
 
 

@@ -24,7 +24,16 @@ from tests.support.bake_laws import NOWHERE, PLACES, end_of
 from tests.support.bake_queue import BakeQueue, recorded, resumed
 from tests.support.bake_scenes import planned, scenes_in
 from tiler import timing
-from tiler.errors import NoRoom, OutOfMemory, QueueError, SourceReadError, StoreError, WorkerDied
+from tiler.errors import (
+    BadSource,
+    ChangedSource,
+    NoRoom,
+    OutOfMemory,
+    QueueError,
+    SourceReadError,
+    StoreError,
+    WorkerDied,
+)
 from tiler.ingest.bake import Bake
 from tiler.ingest.bake_plan import BakePlan
 from tiler.layers.pyramid import Place
@@ -107,12 +116,26 @@ def test_a_fault_of_the_machine_is_retried_and_recorded_after_the_last_try(
     assert end_of(job, stores) == "done"
 
 
-def test_an_unreadable_scene_fails_its_part_at_once(
+@pytest.mark.parametrize("fault", [SourceReadError("1.tif", "torn"), BadSource("1.tif", "torn")], ids=str)
+def test_an_unreadable_scene_fails_its_part_at_the_second_try_on_this_disk_as_on_the_network(
+    job: BakeJob, stores: Stores, queue: BakeQueue, monkeypatch: pytest.MonkeyPatch, fault: BaseException
+) -> None:
+    raising(monkeypatch, fault)
+    worker = BakeWorker(stores, queue.send, 1)
+    assert handle(worker, NOWHERE, part(job), 1) == Redeliver(timing.RETRY_DELAYS_SECONDS[0])
+    assert failed_parts(stores.sources, job.id) == []
+    assert handle(worker, NOWHERE, part(job), 2) == Step("failed", str(fault))
+
+
+def test_a_scene_that_changed_fails_its_part_at_once_with_the_command_that_helps(
     job: BakeJob, stores: Stores, queue: BakeQueue, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    raising(monkeypatch, SourceReadError("1.tif", "torn"))
+    raising(monkeypatch, ChangedSource("1.tif"))
     step = handle(BakeWorker(stores, queue.send, 1), NOWHERE, part(job), 1)
-    assert step == Step("failed", "cannot read 1.tif: torn")
+    assert isinstance(step, Step)
+    assert step.why.startswith(
+        "cannot ingest 1.tif: it changed since its bake was planned: run the same `seeder ingest`"
+    )
 
 
 def test_messages_that_cannot_be_sent_return_even_after_the_last_try(job: BakeJob, stores: Stores) -> None:

@@ -16,7 +16,7 @@ from seeder.workers.bake_part import BakeWorker, remaining
 from tests.support.bake_queue import BakeQueue, recorded
 from tests.support.layers import local_stores
 from tests.support.rasters import Recipe, scene, write_raster
-from tiler.errors import StoreError
+from tiler.errors import SourceReadError, StoreError
 from tiler.ingest.bake_plan import BakePlan
 from tiler.raster.options import Options
 
@@ -62,6 +62,24 @@ def test_a_scene_that_changed_fails_at_once(tmp_path: Path, monkeypatch: pytest.
     write_raster(path, Recipe(values=scene(40, 40, seed=8)))
     result = worker.bake(message)
     assert (result.fate, "it changed" in result.why) == ("failed", True)
+
+
+def test_a_scene_on_this_disk_is_damaged_if_it_is_unreadable_twice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    worker, message, path = begun(tmp_path)
+
+    def bake(*_: object) -> NoReturn:
+        raise SourceReadError(str(path), "TIFFReadEncodedTile() failed")
+
+    monkeypatch.setattr(BakeWorker, "_bake", bake)
+    with pytest.raises(SourceReadError):
+        worker.bake(message)
+    assert failed_parts(worker.sources, message.job) == []
+    result = worker.bake(message, again=True)
+    assert (result.fate, result.why) == ("failed", f"cannot read {path}: TIFFReadEncodedTile() failed")
+    write_raster(path, Recipe(values=scene(40, 40, seed=8)))
+    assert "it changed since its bake was planned" in worker.bake(message).why
 
 
 def test_a_ledger_that_does_not_answer_fails_no_part(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -153,3 +153,18 @@ def test_relief_is_gdaldems_colour_relief_times_its_hillshade(options: str, tmp_
     assert np.array_equal(picture.mask, mask[1:-1, 1:-1])
     level = picture.pixels[:, :20][(shade[:, :20] > 0) & shown[:, :20]]
     assert np.abs(level - colours[:, :, :20].reshape(3, -1).T).max() <= 1  # level ground has the ramp's own colours
+
+
+@pytest.mark.parametrize(("terrain", "step"), [("terrain-rgb", 0.1), ("terrarium", 1 / 256)])
+@pytest.mark.parametrize(("metres", "degrees"), [(10, (0.3, 0.012)), (1, (2.9, 0.12)), (0.25, (11.4, 0.45))])
+def test_rounded_heights_change_slopes_no_more_than_the_guide_says(
+    terrain: str, step: float, metres: float, degrees: tuple[float, float]
+) -> None:
+    heights = np.random.default_rng(8).uniform(0, metres / 50, (1, 202, 202))
+    rounded = np.rint(heights / step) * step
+    window = Window(14, 0, (TILE << 13) - 100, 200, 200)
+    stretch = ground(window).mean() / metres  # so that a pixel measures that many metres
+    slopes = [derived("slope", (each * stretch, None), window)[0] for each in (heights, rounded)]
+    wanted = degrees[0] if terrain == "terrain-rgb" else degrees[1]
+    assert 0.02 * wanted < np.abs(slopes[0] - slopes[1]).max() <= wanted
+    assert np.degrees(np.arctan(step / 2 / metres)) == pytest.approx(wanted, rel=0.1)

@@ -251,7 +251,7 @@ def test_older_metadata_lists_the_classes_of_its_palette() -> None:
         (Style(rescale=((0.0, 255.0),)), "ramp", "mm"),
         (Style(terrain="hillshade", rescale=((0.0, 255.0),)), "shade", None),
         (Style(terrain="slope", rescale=((0.0, 90.0),)), "ramp", "°"),
-        (Style(terrain="relief", stops=((0.0, 1, 2, 3, 255), (9.0, 4, 5, 6, 255))), "shade", "mm"),
+        (Style(terrain="relief", stops=((0.0, 1, 2, 3, 255), (9.0, 4, 5, 6, 255))), "ramp", "mm"),
         (Style(terrain="contours", intervals=(10.0,)), "contours", None),
         (Style(terrain="terrain-rgb"), "heights", None),
         (Style(terrain="terrarium"), "heights", None),
