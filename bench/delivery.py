@@ -197,7 +197,9 @@ def relief(data: Path | None) -> Iterator[Path]:
     with TemporaryDirectory(prefix="bench-") as folder:
         path, made = Path(folder) / "relief.tif", Path(folder) / "data"
         write_relief(path, sized(4096, WIDTH))
-        subprocess.run([sys.executable, "-m", "seeder", "ingest", path, "--data", made, *JOBS], check=True)
+        subprocess.run(
+            [sys.executable, "-m", "seeder", "ingest", path, "--data", made, "--format", "png", *JOBS], check=True
+        )
         yield made
 
 

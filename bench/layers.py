@@ -182,7 +182,18 @@ def made(names: Sequence[str], width: int = WIDTH) -> Iterator[Made]:
         data, took = Path(folder) / "data", {}
         for name, path in rasters(Path(folder), names, width).items():
             print(f"making the layer {name}", file=sys.stderr)
-            words = ["ingest", str(path), "--layer", name, "--data", str(data), *SOURCES[name].options, *JOBS]
+            words = [
+                "ingest",
+                str(path),
+                "--layer",
+                name,
+                "--data",
+                str(data),
+                "--format",
+                "png",
+                *SOURCES[name].options,
+                *JOBS,
+            ]
             took[name] = measured(sys.executable, "-m", "seeder", *words)
         yield Made(data, took)
 

@@ -124,7 +124,8 @@ def together(*steps: Figures) -> Figures:
 
 def seeder(command: str, *words: str, data: Path) -> Figures:
     """Run a command of `seeder` in a data folder of its own."""
-    return timed([*SEEDER, command, *words, "--data", str(data), "--jobs", str(JOBS)])
+    form = ("--format", "png") if command == "ingest" else ()
+    return timed([*SEEDER, command, *words, *form, "--data", str(data), "--jobs", str(JOBS)])
 
 
 def zoom_of(data: Path) -> int:

@@ -89,7 +89,7 @@ def main() -> None:
     with TemporaryDirectory() as name:
         folder = Path(name)
         write_relief(folder / "relief.tif", WIDTH)
-        ran([*SEEDER, "ingest", str(folder / "relief.tif"), "--jobs", "1", "--data", name])
+        ran([*SEEDER, "ingest", str(folder / "relief.tif"), "--jobs", "1", "--data", name, "--format", "png"])
         rows = dict(commands(folder))
         least: dict[str, Took] = {}
         for number in range(given.runs + 1):

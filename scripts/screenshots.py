@@ -1,26 +1,29 @@
-"""Take the screenshots in docs/images: the pages in a browser, on a copy of a data folder.
+"""Take the screenshots in docs/images: the pages in a browser, with layers made of real rasters.
 
-They show one layer on a desktop and a phone, one with an unfinished job, and two in comparison.
+`sizes-*` show a page on a desktop, a tablet and a phone, light and dark; each of the others is one view.
 """
 
 from __future__ import annotations
 
 import io
-import shutil
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import chdir, contextmanager
 from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import click
 from PIL import Image
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import Browser
 
 from seeder.cache.prepare_job import prepare
 from seeder.jobs.ledger import Run, put_run
 from seeder.select.selection import Selection
 from seeder.workers.process_block import Worker
-from tests.e2e.browser import Window, launched, looking
+from tests.e2e.browser import Window, launched, looking, run
 from tests.support.served import serving
 from tiler.grid import LEAF
 from tiler.layers.catalog import load_layer
@@ -28,37 +31,34 @@ from tiler.layers.render import TileVariant
 from tiler.settings import Settings
 from tiler.storage.store import Stores
 
-IMAGES = Path(__file__).parent.parent / "docs" / "images"
-DESK, PHONE = (1280, 800), (390, 844)  # pixels
-MOST = 300_000  # bytes of a screenshot
+IMAGES = Path(__file__).resolve().parent.parent / "docs" / "images"
+PHONE: dict[str, Any] = {"size": (390, 844), "is_mobile": True, "has_touch": True}
+SIZES: tuple[dict[str, Any], ...] = ({"size": (1440, 900)}, {"size": (820, 900)}, PHONE)
+DESK = (1280, 800)  # pixels
+MOST = 150_000  # bytes of an image with all its colours
+COMMON = 96  # colours that are kept
 SHARE = 0.6  # fraction of finished blocks in the job
+GAP = 16  # pixels between the windows of a sheet
+
+LAYERS: tuple[tuple[str, tuple[str, ...]], ...] = (  # rasters, and the arguments of `seeder ingest`
+    ("landcover_palette.tif", ("--layer", "landcover", "--title", "Land cover", "--seed", "0-13")),
+    ("sentinel2_tci_utm.tif", ("--layer", "sentinel", "--title", "Sentinel-2, Tobruk", "--seed", "0-11")),
+    ("drone_rgba_utm.tif", ("--layer", "drone", "--title", "Drone survey, Bali", "--seed", "0-19")),
+    ("dem.tif", ("--layer", "shade", "--style", "hillshade")),
+    (
+        "dem.tif",
+        ("--layer", "heights", "--title", "Elevation, Valais", "--colormap", "terrain", "--rescale", "1600,2000"),
+    ),
+)
+BUSY = "heights"  # whose job is half done
+PAGES = {"list": "", "use": "landcover/#use", "look": "landcover/#look", "stored": "landcover/#stored"}
 
 
-def keep(window: Window, name: str) -> None:
-    """Save a screenshot once the window is still, with fewer colours if the file is too large."""
-    before = b""
-    while (now := window.page.screenshot(scale="css")) != before:
-        before = now
-        window.page.wait_for_timeout(500)
-    picture = Image.open(io.BytesIO(now)).convert("RGB")
-    path = IMAGES / f"{name}.png"
-    picture.save(path, optimize=True)
-    for colours in (192, 128, 64):
-        if path.stat().st_size > MOST:
-            _reduced(picture, colours).save(path, optimize=True)
-    click.echo(f"{path.relative_to(IMAGES.parent.parent)} {path.stat().st_size:,} bytes")
-
-
-def _reduced(picture: Image.Image, colours: int) -> Image.Image:
-    """Reduce a picture to a number of colours, plus 64 for the panel at its right."""
-    panel = picture.crop((7 * picture.width // 10, 0, *picture.size)).quantize(64, Image.Quantize.MAXCOVERAGE)
-    few = Image.new("P", (1, 1))
-    few.putpalette([*_palette(picture.quantize(colours), colours), *_palette(panel, 64)])
-    return picture.quantize(palette=few, dither=Image.Dither.NONE)
-
-
-def _palette(picture: Image.Image, colours: int) -> list[int]:
-    return (picture.getpalette() or [])[: 3 * colours]
+def prepare_layers(rasters: Path, data: Path) -> None:
+    """Make the layers of a folder of rasters."""
+    for raster, words in LAYERS:
+        run(data, "ingest", str(rasters / raster), *words)
+    run(data, "seed", "landcover", "--zooms", "14", "--bbox=-180,0,180,68", check=False)
 
 
 def half_done(settings: Settings, name: str) -> None:
@@ -73,66 +73,103 @@ def half_done(settings: Settings, name: str) -> None:
         worker.work(message)
 
 
-def take(browser: Browser, url: str, names: tuple[str, str, str, str]) -> None:
-    """Take all screenshots; `names` are the layers to show, with a job, and two to compare."""
-    shown, busy, left, right = names
-    with looking(browser, f"{url}/", size=DESK) as window:
-        for card in window.part("layer-card").all():
-            card.scroll_into_view_if_needed()
-        window.page.evaluate("scrollTo(0, 0)")
-        keep(window, "layers")
-    with looking(browser, f"{url}/{shown}/", size=DESK) as window:
-        window.still()
-        window.part("tiles-toggle").check()
-        window.page.reload()  # now the tiles are stored
-        window.still()
-        window.part("tiles-toggle").check()
-        keep(window, "preview")
-    with looking(browser, f"{url}/{busy}/", size=DESK) as window:
-        window.still()
-        window.part("coverage-toggle").check()
-        zooms = window.part("coverage").locator("[data-zoom]")
-        expect(zooms.locator("[data-state=missing]")).to_have_count(zooms.count())
-        expect(window.part("job")).to_have_attribute("data-state", "running")
-        window.part("coverage-zoom").select_option(index=zooms.count())  # the deepest; the first is the view's
-        _scroll(window, "#coverage-title")
-        keep(window, "coverage")
-    with looking(browser, f"{url}/{left}/", size=DESK) as window:
-        window.still()
-        window.part("compare").select_option(f"layer:{right}")
-        expect(window.part("compare-slider")).to_be_visible()
-        keep(window, "compare")
-    with looking(browser, f"{url}/{shown}/", size=PHONE, is_mobile=True, has_touch=True) as window:
-        window.still()
-        keep(window, "phone")
+def picture(window: Window) -> Image.Image:
+    """The window, once it is still."""
+    before = b""
+    while (now := window.page.screenshot(scale="css", animations="disabled")) != before:
+        before = now
+        window.page.wait_for_timeout(700)
+    return Image.open(io.BytesIO(now)).convert("RGB")
 
 
-def _scroll(window: Window, part: str) -> None:
-    """Scroll the panel until a part of it is at the top."""
-    box = window.page.locator(part).bounding_box()
-    assert box
-    window.page.mouse.move(box["x"], DESK[1] / 2)
-    window.page.mouse.wheel(0, box["y"] - 24)
+def save(shot: Image.Image, name: str) -> None:
+    """Save a picture, with fewer colours if the file is too large."""
+    path = IMAGES / f"{name}.png"
+    shot.save(path, optimize=True)
+    if path.stat().st_size > MOST:
+        _reduced(shot).save(path, optimize=True)
+    click.echo(f"{path.relative_to(IMAGES.parent.parent)} {path.stat().st_size:,} bytes")
+
+
+def _reduced(shot: Image.Image) -> Image.Image:
+    """The picture in 256 colours: the most frequent ones, which are the page's own, and others for the rest."""
+    counted = Counter(zip(*(band.tobytes() for band in shot.split()), strict=True))
+    common = [part for colour, _ in counted.most_common(COMMON) for part in colour]
+    rare = shot.quantize(256 - COMMON, Image.Quantize.MAXCOVERAGE)  # those of legends too
+    others = (rare.getpalette() or [])[: 3 * (256 - COMMON)]
+    few = Image.new("P", (1, 1))
+    few.putpalette([*common, *others])
+    return shot.quantize(palette=few, dither=Image.Dither.NONE)
+
+
+def sheet(browser: Browser, url: str, name: str, path: str) -> None:
+    """Save a page at all sizes, light above dark, at half the size."""
+    rows = [[_shown(browser, f"{url}/{path}", scheme, size) for size in SIZES] for scheme in ("light", "dark")]
+    width = sum(each.width for each in rows[0]) + GAP * (len(SIZES) + 1)
+    height = max(each.height for each in rows[0])
+    whole = Image.new("RGB", (width, 2 * height + 3 * GAP), "#8a8a8a")
+    for row, pictures in enumerate(rows):
+        left = GAP
+        for each in pictures:
+            whole.paste(each, (left, GAP + row * (height + GAP)))
+            left += each.width + GAP
+    save(whole.resize((whole.width // 2, whole.height // 2), Image.Resampling.LANCZOS), f"sizes-{name}")
+
+
+def _shown(browser: Browser, url: str, scheme: str, size: dict[str, Any]) -> Image.Image:
+    with looking(browser, url, color_scheme=scheme, **size) as window:
+        if window.page.locator("#map").count():
+            window.still()
+        return picture(window)
+
+
+@contextmanager
+def layer(browser: Browser, url: str, **options: Any) -> Iterator[Window]:
+    """The page of a layer, still."""
+    with looking(browser, url, **{"size": DESK, **options}) as window:
+        window.still()
+        yield window
+
+
+def take(browser: Browser, url: str) -> None:
+    """Take all screenshots."""
+    with looking(browser, f"{url}/?order=name", size=SIZES[0]["size"]) as window:
+        save(picture(window), "layers")
+    views: dict[str, tuple[str, Callable[[Window], object]]] = {
+        "preview": ("landcover/#use", lambda _: None),
+        "coverage": (f"{BUSY}/#stored", lambda _: None),
+        "box": ("landcover/#box", lambda window: window.part("box-view").click()),
+        "compare": ("heights/#look", lambda window: window.part("compare").select_option("layer:shade")),
+    }
+    views["ground"] = ("sentinel/#6/33/22/look", lambda _: None)
+    for name, (path, act) in views.items():
+        with layer(browser, f"{url}/{path}") as window:
+            act(window)
+            save(picture(window), name)
+    with layer(browser, f"{url}/landcover/", **PHONE) as window:
+        save(picture(window), "phone")
+    for name, path in PAGES.items():
+        sheet(browser, url, name, path)
 
 
 @click.command()
-@click.argument("data", type=click.Path(exists=True, file_okay=False, path_type=Path))
-@click.option("--show", required=True, metavar="LAYER", help="Layer for the views with tile borders and on a phone.")
-@click.option("--job", required=True, metavar="LAYER", help="Layer for the view of its coverage and of a running job.")
-@click.option("--compare", required=True, nargs=2, metavar="LAYER LAYER", help="Layers for the comparison.")
-def main(data: Path, show: str, job: str, compare: tuple[str, str]) -> None:
-    """Take the screenshots in docs/images from layers in the folder DATA, which is not changed.
+@click.argument("rasters", type=click.Path(exists=True, file_okay=False, path_type=Path))
+def main(rasters: Path) -> None:
+    """Take the screenshots in docs/images with the rasters in the folder RASTERS: see LAYERS for their names.
 
     \b
     Example:
-      scripts/screenshots data --show drone --job relief --compare heights hillshade
+      scripts/screenshots ../rasters
     """
     IMAGES.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory() as folder:
-        settings = Settings.from_env({}, data=str(shutil.copytree(data, Path(folder) / "data")))
-        half_done(settings, job)
+    rasters = rasters.resolve()
+    with TemporaryDirectory() as folder, chdir(folder):  # so that the pages name ./data
+        data = Path(folder) / "data"
+        prepare_layers(rasters, data)
+        settings = Settings.from_env({}, data=str(data))
+        half_done(settings, BUSY)
         with launched() as browser, serving(settings) as url:
-            take(browser, url, (show, job, *compare))
+            take(browser, url)
 
 
 if __name__ == "__main__":

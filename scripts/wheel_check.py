@@ -67,7 +67,7 @@ def main() -> None:
     for name in (metadata.version("tile-seeder"), "GDAL", rasterio.__gdal_version__, rasterio.__version__):
         assert name in version, version
     write_raster(Path("relief.tif"))
-    run("seeder", "ingest", "relief.tif")
+    run("seeder", "ingest", "relief.tif", "--format", "png")
     run("seed", "relief", "--zooms", "0-8")
     assert Path("data/tiles", TILE).exists()
     served()

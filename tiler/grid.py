@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 import mercantile
@@ -22,6 +23,16 @@ RADIUS = 6378137.0  # metres, of the sphere of EPSG:3857
 EXTENT = math.pi * RADIUS  # metres from the origin to each side of the square world
 MAX_LATITUDE = math.degrees(math.atan(math.sinh(math.pi)))  # 85.0511, where the square world ends
 EDGE = 1e-11  # degrees; bounds that pass a tile edge by less do not touch the next tile, as in mercantile
+
+METRES = 1000  # too many for degrees, so coordinates from here on are probably metres
+WIDEST = 300.0  # degrees, of a box across the antimeridian
+EXAMPLE = "as in 5.9,45.8,10.5,47.8"
+ORDERS = (  # of west, south, east and north among four numbers, and their description
+    ((0, 3, 2, 1), "south and north are swapped"),
+    ((1, 0, 3, 2), "latitudes and longitudes are swapped"),
+    ((0, 2, 1, 3), "the order is W,E,S,N"),
+    ((2, 1, 0, 3), "west and east are swapped"),
+)
 
 _ZOOMS = re.compile(r"(\d{1,2})(?:-(\d{1,2}))?")
 
@@ -106,13 +117,26 @@ class Bounds:
     @classmethod
     def parse(cls, text: str) -> Bounds:
         """Bounds from `W,S,E,N` in degrees."""
+        return cls(*_edges(text))
+
+    @classmethod
+    def typed(cls, west: float, south: float, east: float, north: float) -> Bounds:
+        """Bounds that a user gave; the order and the units of invalid ones are diagnosed.
+
+        Raises:
+            GridError: they are invalid.
+        """
+        edges = (west, south, east, north)
+        if max(map(abs, edges)) >= METRES and all(map(math.isfinite, edges)):
+            text = ",".join(f"{edge:.10g}" for edge in edges)
+            raise GridError(f"bounds {text} look like metres: write W,S,E,N in degrees, {EXAMPLE}")
         try:
-            west, south, east, north = (float(edge) for edge in text.split(","))
-        except ValueError:
-            raise GridError(
-                f"{text!r} is not a bounding box: write W,S,E,N in degrees, as in 5.9,45.8,10.5,47.8"
-            ) from None
-        return cls(west, south, east, north)
+            return cls(*edges)
+        except GridError as error:
+            other = next(iter(reordered(edges)), None)
+            if other is None:
+                raise
+            raise GridError(f"{error}; if {other[1]}, write {other[0]}") from None
 
     @property
     def crosses(self) -> bool:
@@ -144,6 +168,32 @@ class Bounds:
         """Longitude and latitude of the middle, degrees."""
         longitude = (self.west + self.width / 2 + 180) % 360 - 180
         return longitude, (self.south + self.north) / 2
+
+
+def parse_box(text: str) -> Bounds:
+    """`Bounds.typed` of `W,S,E,N`.
+
+    Raises:
+        GridError: the text has another form, or the box is invalid.
+    """
+    return Bounds.typed(*_edges(text))
+
+
+def _edges(text: str) -> tuple[float, float, float, float]:
+    try:
+        west, south, east, north = (float(edge) for edge in text.split(","))
+    except ValueError:
+        raise GridError(f"{text!r} is not a bounding box: write W,S,E,N in degrees, {EXAMPLE}") from None
+    return west, south, east, north
+
+
+def reordered(edges: Sequence[float]) -> Iterator[tuple[Bounds, str]]:
+    """The boxes that four numbers are in other orders than W,S,E,N, and what was mistaken then."""
+    for order, mistake in ORDERS:
+        west, south, east, north = (edges[number] for number in order)
+        if west < east:
+            with suppress(GridError):
+                yield Bounds(west, south, east, north), mistake
 
 
 @dataclass(frozen=True, slots=True)

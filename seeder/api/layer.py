@@ -22,7 +22,7 @@ from seeder.jobs.estimate import Estimate
 from seeder.operations import invalidate as updates
 from seeder.operations import refresh as revise
 from seeder.operations.checks import argument_names, check_between, check_text, check_whole, path_of, processes_of
-from seeder.operations.export import Exported, export
+from seeder.operations.export import Exported, ExportOptions, export
 from seeder.operations.ingest_arguments import Ingesting, staging_of
 from seeder.operations.remove import RemovedLayer, remove, remove_old_revisions
 from seeder.operations.renew import RenewResult
@@ -55,8 +55,7 @@ class Layer(UpdateEstimates):
 
     def __init__(self, settings: Settings, name: str, notes: tuple[str, ...] = ()) -> None:
         self._settings = settings
-        self.name = name
-        self.notes = notes
+        self.name, self.notes = name, notes
         self.job: Job | None = None
 
     # Facts
@@ -230,18 +229,21 @@ class Layer(UpdateEstimates):
         tiles: Tiles | None = None,
         *,
         overwrite: bool = False,
+        render: bool = False,
+        jobs: int | None = None,
         progress: Progress | None = None,
     ) -> Exported:
-        """Write stored tiles into FILE.pmtiles, FILE.mbtiles or a folder; nothing is rendered.
+        """Write stored tiles into FILE.pmtiles, FILE.mbtiles or a folder; `progress` starts over in each stage.
 
-        `progress` starts over in each of four stages: list, fetch, write, verify.
+        With `render`, `jobs` processes also render selected tiles that are not stored, into the archive alone.
 
         Raises:
-            BadOption: no tile is selected or stored, or the archive exists.
-            StoreError, Superseded: a tile cannot be read, the archive cannot be written, or the layer changed.
+            BadOption, BadSource: no tile is selected or stored, the archive exists, or the raster of a layer changed.
+            SourceReadError, StoreError, Superseded, WorkerDied: a tile cannot be read or rendered; there is no archive.
         """
-        query, report = self._query(tiles), CallbackReport(progress)
-        return export(self.name, path_of("file", file), query, self._settings, report, overwrite=overwrite)
+        query, path, report = self._query(tiles), path_of("file", file), CallbackReport(progress)
+        options = ExportOptions(overwrite, render, None if jobs is None else processes_of(jobs))
+        return export(self.name, path, query, self._settings, report, options)
 
     def _query(self, tiles: Tiles | None) -> TileQuery:
         """The query for `tiles`."""

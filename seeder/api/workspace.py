@@ -30,8 +30,8 @@ from seeder.operations.checks import (
     processes_of,
     refusal,
 )
-from seeder.operations.ingest import created_stores, ingest, noting, with_zooms
-from seeder.operations.ingest_arguments import Ingesting, options_of, staging_of
+from seeder.operations.ingest import created_stores, ingest, noting, options_to_ingest, with_zooms
+from seeder.operations.ingest_arguments import Ingesting, changes_of, staging_of
 from seeder.operations.run import queue_url
 from seeder.operations.scenes import name_from, read_to_ingest
 from seeder.operations.selector_arguments import Zooms, zooms_of
@@ -137,12 +137,12 @@ class Workspace:
         if layer is not None:
             check_text("layer", layer)
         name = check_layer(layer) if layer else name_from(sources.names)
-        wanted, workers, report = options_of(options), processes_of(jobs), CallbackReport(progress)
+        stored = Stores.open(self.settings).sources
+        wanted = options_to_ingest(changes_of(options), name, stored)
+        workers, report = processes_of(jobs), CallbackReport(progress)
         staging = staging_of(self.settings, scratch)
         zooms = () if seed is None else parsed("seed", seed, partial(zooms_of, seed))
-        rasters, replaced = read_to_ingest(
-            sources, name, wanted, Stores.open(self.settings).sources, report, jobs=workers
-        )
+        rasters, replaced = read_to_ingest(sources, name, wanted, stored, report, jobs=workers)
         with created_stores(self.settings) as stores:
             done = ingest(
                 rasters,
@@ -192,12 +192,13 @@ class Workspace:
             raise refusal("source", source, "give one source or more")
         check_text("layer", layer)
         check_text("queue", queue)
-        name, wanted, workers = check_layer(layer), options_of(options), processes_of(jobs)
+        name, changes, workers = check_layer(layer), changes_of(options), processes_of(jobs)
         zooms = () if seed is None else parsed("seed", seed, partial(zooms_of, seed))
         how = BakeOptions(
             bake_queue(queue, self.settings), queue_url(queue, self.settings), first=zooms, cdn=self.settings.cloudfront
         )
         report, stored = CallbackReport(progress), Stores.open(self.settings).sources
+        wanted = options_to_ingest(changes, name, stored)
         if upload:
             sources = replace(sources, upload=Uploads(name, stored, staging_of(self.settings, None), workers))
         rasters, replaced = read_to_ingest(sources, name, wanted, stored, report, jobs=workers)

@@ -11,7 +11,7 @@ import shutil
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -21,6 +21,7 @@ from mercantile import Tile
 
 from seeder.archive.mbtiles import Part, digest, read_mbtiles
 from seeder.archive.pmtiles import ordered, read_pmtiles, write_pmtiles
+from seeder.select.blocks import BlockMask
 from seeder.select.morton import places
 from seeder.select.tileset import TileSets
 from tiler.errors import BadOption, MissingObject, StoreError, Superseded, shortened
@@ -122,12 +123,13 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Stored tiles of a layer, in one format and scale."""
+    """Stored tiles of a layer, in one format and scale, and `lacking` ones to render for the archive alone."""
 
     layer: Layer
     variant: TileVariant
     stores: Stores
     tiles: TileSets
+    lacking: TileSets = field(default_factory=lambda: TileSets({}))
 
     @property
     def origin(self) -> dict[str, str]:
@@ -214,15 +216,14 @@ class Export:
             BadOption: no tile is stored, or another file is in the way.
             StoreError: a file cannot be written.
         """
-        if not source.tiles:
-            raise BadOption(
-                f"no selected tile of layer {source.layer.id!r} is stored: run `seed {source.layer.id}` first"
-            )
+        if not (source.tiles or source.lacking):
+            cure = f"run `seed {source.layer.id}` first, or add --render"
+            raise BadOption(f"no selected tile of layer {source.layer.id!r} is stored: {cure}")
         origin = source.origin
         with _translated(target):
             part, other = Part.open(target.part, origin)
             try:
-                part.keep(source.tiles)
+                part.keep(source.tiles | source.lacking)
                 discarded = ", ".join(value for name, value in other.items() if value != origin[name])
                 yield cls(source, target, origin, part, len(part), discarded)
             except BaseException:
@@ -234,19 +235,51 @@ class Export:
                 part.close()
 
     def fetch(self, progress: Progress) -> int:
-        """Fetch the tiles missing in the part; return the number of tiles left out: removed since, or of 0 bytes.
+        """Fetch the stored tiles missing in the part; return how many are left out: removed since, or of 0 bytes.
 
-        Fetched tiles are kept however this ends.
+        Fetched tiles are kept however this ends. Tiles to render must be in the part already.
 
         Raises:
             StoreError: a tile could not be read.
             Superseded: the layer's revision changed meanwhile.
             BadOption: all tiles were removed.
         """
-        omitted = 0
         wanted = (tile for _, tile in ordered(self.source.tiles) if not self.part.digest(tile))
+        omitted = self._add(overlap(self.source.fetch, wanted), progress)
+        rendered = bool(self.source.lacking)
+        if rendered:
+            self.source = replace(self.source, tiles=self.part.tiles(), lacking=TileSets({}))
+        if self.source.origin != self.origin:
+            raise Superseded(f"layer {self.source.layer.id!r} has a new revision: run the same command again")
+        if not len(self.part):
+            why = "has data: select others" if rendered else "is left, all were removed: seed them again"
+            raise BadOption(f"no selected tile of layer {self.source.layer.id!r} {why}")
+        return omitted
+
+    def unrendered(self) -> Iterator[BlockMask]:
+        """The tiles to render that are missing in the part, block by block."""
+        for z in self.source.lacking.zooms:
+            for block, mask in ((each.block, each.tiles) for each in self.source.lacking.at(z).block_masks()):
+                known = sum(block.bit(tile) for tile in block.tiles(mask) if self.part.digest(tile))
+                if mask & ~known:
+                    yield BlockMask(block, mask & ~known)
+
+    def add(self, blocks: Iterable[tuple[int, list[tuple[Tile, bytes]]]], progress: Progress) -> int:
+        """Add rendered blocks: their number of tiles, and the tiles with data; return the number of tiles with data.
+
+        Added tiles are kept however this ends.
+        """
+        before = len(self.part)
+        for planned, tiles in blocks:
+            self._add(tiles, int)
+            progress(planned)
+        return len(self.part) - before
+
+    def _add(self, tiles: Iterable[tuple[Tile, bytes]], progress: Progress) -> int:
+        """Add tiles to the part, and save them; return the number of tiles without bytes."""
+        omitted = 0
         try:
-            for number, (tile, data) in enumerate(overlap(self.source.fetch, wanted), 1):
+            for number, (tile, data) in enumerate(tiles, 1):
                 if data:
                     self.part.put(tile, data)
                 else:
@@ -256,10 +289,6 @@ class Export:
                 progress(1)
         finally:
             self.part.commit()
-        if self.source.origin != self.origin:
-            raise Superseded(f"layer {self.source.layer.id!r} has a new revision: run the same command again")
-        if not len(self.part):
-            raise BadOption(f"all listed tiles of layer {self.source.layer.id!r} were removed: seed them again")
         return omitted
 
     def write(self, progress: Progress) -> None:

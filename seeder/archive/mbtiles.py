@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from mercantile import Tile
 
-from seeder.select.morton import interleaved
+from seeder.select.morton import Numbers, interleaved
 from seeder.select.tileset import TileSet, TileSets
 from tiler.errors import BadOption
 
@@ -103,6 +103,26 @@ class Part:
         """The zooms with tiles, ascending."""
         return tuple(z for (z,) in self._base.execute("SELECT DISTINCT zoom_level FROM map ORDER BY 1"))
 
+    def tiles(self) -> TileSets:
+        """All tiles."""
+        return TileSets({z: self._tiles_at(z) for z in self.zooms})
+
+    def _tiles_at(self, z: int) -> TileSet:
+        parts = [interleaved(x, 2**z - 1 - row) for x, row in self._places(z)]
+        return TileSet.union(z, (TileSet.of(z, codes) for codes in parts))
+
+    def _places(self, z: int) -> Iterator[tuple[Numbers, Numbers]]:
+        """The columns and rows of all tiles of a zoom, as arrays of ROWS_AT_ONCE; rows count from the south."""
+        last = (-1, -1)
+        query = """
+            SELECT tile_column, tile_row FROM map WHERE zoom_level = ? AND (tile_column, tile_row) > (?, ?)
+            ORDER BY tile_column, tile_row LIMIT ?
+        """
+        while rows := self._base.execute(query, (z, *last, ROWS_AT_ONCE)).fetchall():
+            last = rows[-1]
+            x, row = np.array(rows, np.int64).T
+            yield x, row
+
     def put(self, tile: Tile, data: bytes) -> None:
         """Add a tile; it is saved with the next commit."""
         name = digest(data)
@@ -123,17 +143,12 @@ class Part:
 
     def _drop(self, z: int, kept: TileSet) -> int:
         """Remove the tiles of zoom `z` outside `kept`; return their number."""
-        number, last = 0, (-1, -1)
-        query = """
-            SELECT tile_column, tile_row FROM map WHERE zoom_level = ? AND (tile_column, tile_row) > (?, ?)
-            ORDER BY tile_column, tile_row LIMIT ?
-        """
-        while rows := self._base.execute(query, (z, *last, ROWS_AT_ONCE)).fetchall():
-            x, row = np.array(rows, np.int64).T
-            outside = np.flatnonzero(~kept.holds(interleaved(x, 2**z - 1 - row))).tolist()
-            gone = ((z, *rows[index]) for index in outside)
+        number = 0
+        for x, row in self._places(z):
+            outside = ~kept.holds(interleaved(x, 2**z - 1 - row))
+            gone = ((z, *place) for place in zip(x[outside].tolist(), row[outside].tolist(), strict=True))
             self._base.executemany("DELETE FROM map WHERE (zoom_level, tile_column, tile_row) = (?, ?, ?)", gone)
-            number, last = number + len(outside), rows[-1]
+            number += int(outside.sum())
         return number
 
     def digest(self, tile: Tile) -> str:

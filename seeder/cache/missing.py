@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 
-from seeder.cache.audit import Audit, AuditBatch
+from seeder.cache.audit import Audit, AuditBatch, BlockAudit
 from seeder.select.blocks import BlockMask
 from seeder.select.tileset import TileSet, TileSets
 from tiler.storage.concurrent import in_batches, overlap
@@ -29,9 +29,14 @@ def stored_planned(audit: Audit, progress: Callable[[int], object]) -> TileSets:
 
 def missing(audit: Audit, progress: Callable[[int], object]) -> TileSets:
     """The planned tiles that are neither stored nor empty in a receipt; see `stored_planned`."""
+    return _without_empty(audit, progress, lambda each: each.gaps)
+
+
+def _without_empty(audit: Audit, progress: Callable[[int], object], gaps_of: Callable[[BlockAudit], int]) -> TileSets:
+    """The tiles of `gaps_of` each block that are not empty in a receipt."""
 
     def marked(batch: AuditBatch) -> tuple[int, list[BlockMask]]:
-        gaps = [(each.block, each.gaps) for each in batch.blocks]
+        gaps = [(each.block, gaps_of(each)) for each in batch.blocks]
         return batch.planned, [BlockMask(block, tiles & ~audit.empty(block, tiles)) for block, tiles in gaps]
 
     def counted() -> Iterator[list[BlockMask]]:
@@ -40,6 +45,15 @@ def missing(audit: Audit, progress: Callable[[int], object]) -> TileSets:
             yield block_masks
 
     return _joined(counted())
+
+
+def lacking(audit: Audit, progress: Callable[[int], object]) -> TileSets:
+    """The planned tiles that `seed` would render: not stored with bytes, nor empty in a receipt; see `stored_planned`.
+
+    Raises:
+        StoreError: an object could not be listed or read.
+    """
+    return _without_empty(audit, progress, lambda each: each.lacking)
 
 
 def _joined(parts: Iterator[list[BlockMask]]) -> TileSets:

@@ -11,7 +11,7 @@ from seeder.cache.audit import Audit
 from seeder.cache.missing import missing, stored_planned
 from seeder.cache.stored import StoredFilter
 from seeder.select.burn import Shapes
-from seeder.select.selection import Selection, boxed, count
+from seeder.select.selection import Selection, boxed, count, mistaken
 from seeder.select.tileset import TileSet, TileSets
 from seeder.select.traffic import Traffic
 from tiler.errors import BadOption
@@ -193,6 +193,7 @@ class TileQuery:
         if self.boxes and not boxes:
             raise BadOption(
                 f"no tile of layer {layer.id!r} is selected: choose a place within {layer.bounds.rounded} (W,S,E,N)"
+                f"{mistaken(layer, self.boxes)}"
             )
         zooms = self.zooms_of(layer) if self.places.areas else self.zooms
         places = self.places

@@ -72,20 +72,20 @@ def ingest(
       seeder ingest flight-may/ --layer may --stack tile-seeder-dev --queue sqs --upload
       seeder ingest dem.tif --layer heights --colormap terrain --rescale 0,4000
     """
-    from seeder.operations.ingest import affordable, created_stores, noting, plan_ingest, with_zooms
+    from seeder.operations.ingest import affordable, created_stores, noting, options_to_ingest, plan_ingest, with_zooms
     from seeder.operations.ingest import ingest as ingest_raster
     from seeder.operations.scenes import name_from, read_to_ingest
     from seeder.operations.upload_scenes import Uploads
     from tiler.ingest.staging import Staging
-    from tiler.raster.options import Options
     from tiler.storage.store import Stores
 
     name = check_layer(layer) if layer else name_from(source)
     staging = Staging(scratch, settings.temporary)
-    options, report = Options(**changes), TerminalReport()
+    report = TerminalReport()
     seeding = seed_arguments.seeding(name, settings)
     zooms = seeding.zooms if seeding else ()
     stored = Stores.open(settings).sources
+    options = options_to_ingest(changes, name, stored)
     dry, budget = seed_arguments.limits.dry_run, seed_arguments.budget(settings)
     sources = make_sources(source, partial(Uploads, name, stored, staging, seed_arguments.jobs, dry))
     rasters, replaced = read_to_ingest(sources, name, options, stored, report, jobs=seed_arguments.jobs)

@@ -44,6 +44,7 @@ def print_ingested(done: Ingested, *, as_json: bool) -> None:
 
     if as_json:
         outcome = {"fresh": done.fresh, "why": done.why, "baked": done.baked, "reused": done.reused}
+        outcome["tile_bytes"] = done.tile_bytes
         click.echo(json.dumps({**facts(done.layer), **outcome}))
     else:
         click.echo("\n".join(_ingested(done)))
@@ -67,7 +68,7 @@ def _ingested(done: Ingested) -> Iterator[str]:
         yield f"{done.baked:,} of {done.baked + done.reused:,} parts baked, {done.reused:,} {earlier}"
     yield f"bounds {layer.bounds.rounded}" + (" (across the antimeridian)" if west > east else "")
     if done.why:
-        yield f"format {layer.format}: {done.why} (--format NAME overrides)"
+        yield f"format {layer.format}, chosen by --format auto: {done.why}"
     if layer.style.intervals:
         yield contour_line(layer)
     if done.survey.stretched:

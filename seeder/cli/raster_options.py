@@ -325,7 +325,8 @@ def raster_options(command: Command) -> Command:
         "--format",
         group="Output",
         type=click.Choice(CHOICES),
-        help="Format of the tiles; auto chooses a lossy one if that halves their size.  [default: png]",
+        help="Format of the tiles; auto is lossy if that halves their size, and png for palettes and heights."
+        "  [default: the existing layer's, else auto]",
     )
     @option("--attribution", group="Output", metavar="TEXT", help="Attribution text.")
     @option(

@@ -15,22 +15,23 @@ from seeder.cli.common import parsed
 from seeder.cli.grouping import OptionGroup, option
 from seeder.cli.progress import Bar, TerminalReport
 from tiler.errors import BadOption
-from tiler.grid import Bounds, parse_place, parse_zooms
+from tiler.grid import parse_box, parse_place, parse_zooms
 from tiler.inputs import check_file
 from tiler.keys import FORMATS, Format, Scale
 
 if TYPE_CHECKING:
     from seeder.cache.query import TileQuery
-    from seeder.operations.selectors import Text
+    from seeder.operations.selectors import ShapeFile, Text
     from seeder.select.blocks import Count
     from seeder.select.order import Order
     from seeder.select.selection import Selection
+    from seeder.select.vector_file import VectorFile
     from tiler.layers.catalog import Layer
     from tiler.storage.store import Stores
 
 Command = Callable[..., None]
 SELECTORS = (  # the parameters of `places`
-    *("zooms", "bbox", "geojson", "buffer", "around", "radius", "area", "listed", "expand", "traffic", "top", "share"),
+    *("zooms", "bbox", "shapes", "buffer", "around", "radius", "area", "listed", "expand", "traffic", "top", "share"),
     *("exclude", "footprint", "missing", "existing"),
 )
 STDIN = ("-", "<stdin>")
@@ -50,7 +51,22 @@ class _Text(click.File):
         return super().convert(value, param, ctx)
 
 
+class _Shapes(_Text):
+    """A text file, or a vector file."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The open text file, or the name of the vector file."""
+        from seeder.select.vector_file import vector_file
+
+        try:
+            file = vector_file(value) if isinstance(value, str) else None
+        except BadOption as error:
+            self.fail(str(error), param, ctx)
+        return file or super().convert(value, param, ctx)
+
+
 TEXT = _Text(encoding="utf-8-sig", errors="replace")
+SHAPES = _Shapes(encoding="utf-8-sig", errors="replace")
 
 
 def _text(file: TextIO) -> Text:
@@ -59,12 +75,18 @@ def _text(file: TextIO) -> Text:
     return Text(file, getattr(file, "name", "-"))
 
 
+def _shape_file(file: TextIO | VectorFile) -> ShapeFile:
+    from seeder.select.vector_file import VectorFile
+
+    return file if isinstance(file, VectorFile) else _text(file)
+
+
 def _query(
     *,
-    geojson: tuple[TextIO, ...],
+    shapes: tuple[TextIO | VectorFile, ...],
     area: tuple[str, ...],
     listed: TextIO | None,
-    exclude: tuple[TextIO, ...],
+    exclude: tuple[TextIO | VectorFile, ...],
     **options: Any,
 ) -> TileQuery:
     """The query of the options.
@@ -75,14 +97,14 @@ def _query(
     from seeder.operations.selectors import Selectors, parse_area
 
     selectors = Selectors(
-        geojson=tuple(map(_text, geojson)),
+        shapes=tuple(map(_shape_file, shapes)),
         areas=(parse_area(text, _opened) for text in area),
         tiles=None if listed is None else _text(listed),
-        exclude=tuple(map(_text, exclude)),
+        exclude=tuple(map(_shape_file, exclude)),
         **options,
     )
     selectors.check()
-    texts = (*selectors.geojson, *selectors.exclude, *([selectors.tiles] if selectors.tiles else []))
+    texts = (*selectors.shapes, *selectors.exclude, *([selectors.tiles] if selectors.tiles else []))
     if sum(name in STDIN for name in (*(text.name for text in texts), *map(str, selectors.traffic))) > 1:
         raise BadOption("standard input can be read once: use - for one option, and files for the others")
     return selectors.query(_widening)
@@ -124,11 +146,20 @@ def places(command: Command) -> Command:
         "--bbox",
         metavar="W,S,E,N",
         multiple=True,
-        callback=parsed(Bounds.parse),
+        callback=parsed(parse_box),
         help="Tiles that touch this box, in degrees; repeatable. West > east crosses the antimeridian.",
     )
-    @_select("--geojson", metavar="FILE|-", multiple=True, type=TEXT, help="Tiles that touch these shapes; repeatable.")
-    @_select("--buffer", metavar="METRES", type=click.FloatRange(0), help="Widen the shapes of --geojson by METRES.")
+    @_select(
+        "--shapes",
+        "--geojson",
+        "shapes",
+        metavar="FILE|-",
+        multiple=True,
+        type=SHAPES,
+        help="Tiles that touch the shapes of a file: GeoJSON (- is stdin), GeoPackage (FILE:LAYER), Shapefile, "
+        "FlatGeobuf, GeoParquet or KML; repeatable.",
+    )
+    @_select("--buffer", metavar="METRES", type=click.FloatRange(0), help="Widen the shapes of --shapes by METRES.")
     @_select(
         "--around",
         metavar="LON,LAT",
@@ -143,7 +174,7 @@ def places(command: Command) -> Command:
         "--area",
         metavar="Z=PLACE",
         multiple=True,
-        help="A place for some zooms, as in 9-14=cities.geojson; PLACE is world, a box or a GeoJSON file; repeatable.",
+        help="A place for some zooms, as in 9-14=cities.geojson; PLACE is world, a box or a file; repeatable.",
     )
     @_select(
         "--tiles",
@@ -176,8 +207,8 @@ def places(command: Command) -> Command:
         "--exclude",
         metavar="FILE",
         multiple=True,
-        type=TEXT,
-        help="Exclude tiles inside GeoJSON polygons, or listed in a file; repeatable.",
+        type=SHAPES,
+        help="Exclude tiles inside polygons of a file as of --shapes, or listed in a file; repeatable.",
     )
     @_select(
         "--footprint/--no-footprint",

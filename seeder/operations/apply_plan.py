@@ -20,7 +20,7 @@ from seeder.operations.update import UpdateContext, UpdateOptions
 from tiler.errors import BadOption, UnknownLayer, ZoomOutside
 from tiler.ingest.staging import Staging
 from tiler.layers.catalog import Layer, load_layer
-from tiler.raster.options import ACCESS, Options, file_format
+from tiler.raster.options import ACCESS, Options, file_format, retold
 from tiler.scenes.fenced import Fence
 from tiler.settings import Settings
 from tiler.storage.store import Stores
@@ -210,10 +210,11 @@ def _there(entry: LayerEntry, current: Layer, terms: Terms, report: Steps) -> La
     asked, wanted = current.asked, entry.options(current)
     options = {name: (getattr(asked, name), getattr(wanted, name)) for name in wanted.differing(asked)}
     options = {name: pair for name, pair in options.items() if name not in ACCESS}
+    words = retold(wanted, asked)
     other = change.revision != current.revision
     missing = _missing(entry, current, context, replaced=other)
     render, remove = renewal.stored_tiles.rendered, renewal.removed
-    changed = other or render or remove
+    changed = other or render or remove or words
     effort = renewal.estimate.update if renewal.estimate and changed else None
     paid = tiles_cost(
         missing,
@@ -226,7 +227,7 @@ def _there(entry: LayerEntry, current: Layer, terms: Terms, report: Steps) -> La
     return LayerPlan(
         current.id,
         "changed" if changed else "tiles missing" if missing else "unchanged",
-        options=options,
+        options={**options, **words},
         scenes=scenes if scenes and scenes.total else None,
         raster=other and not options and not (scenes and scenes.total),
         parts=bake.bake if bake else 0,

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from seeder.archive.export import Export, Kind, Source, Target
 from seeder.cache.audit import Audit
-from seeder.cache.missing import stored_planned
+from seeder.cache.missing import lacking, stored_planned
 from seeder.cache.query import TileQuery
+from seeder.operations.render_missing import rendered
 from seeder.operations.report import Report
 from seeder.operations.select import select_tiles
 from seeder.select.blocks import Count
+from seeder.workers.local_pool import processes_for
 from tiler.errors import BadOption
+from tiler.ingest.unchanged import check_unchanged
 from tiler.keys import Format, Scale
 from tiler.layers.catalog import load_layer
 from tiler.layers.tilejson import pending
@@ -21,8 +25,20 @@ from tiler.storage.store import Stores
 
 
 @dataclass(frozen=True, slots=True)
+class ExportOptions:
+    """`overwrite` replaces an archive; `render` adds missing tiles, by `jobs` processes (None: as many as pay)."""
+
+    overwrite: bool = False
+    render: bool = False
+    jobs: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Exported:
-    """Facts of an archive. An earlier run fetched `resumed` of its tiles; `left_out` selected tiles are not in it."""
+    """Facts of an archive. `rendered` of its tiles are not stored.
+
+    An earlier run fetched or rendered `resumed` tiles. `left_out` selected tiles were stored, but are not in it.
+    """
 
     layer: str
     revision: str
@@ -35,26 +51,38 @@ class Exported:
     resumed: int
     left_out: int
     bytes: int
+    rendered: int = 0
 
 
 def export(
-    layer: str, file: str, query: TileQuery, settings: Settings, report: Report, *, overwrite: bool = False
+    layer: str,
+    file: str,
+    query: TileQuery,
+    settings: Settings,
+    report: Report,
+    options: ExportOptions = ExportOptions(),
 ) -> Exported:
-    """Write the selected stored tiles into FILE.pmtiles, FILE.mbtiles or a folder; nothing is rendered.
+    """Write the selected stored tiles into FILE.pmtiles, FILE.mbtiles or a folder.
 
-    Fetched tiles are kept in FILE.part: after an interruption the same call resumes from it.
+    With `options.render`, this machine also renders the tiles that `seed` would, into the archive alone.
+    Tiles are kept in FILE.part: after an interruption the same call resumes from it.
 
     Raises:
         UnknownLayer, ZoomOutside, BadOption: no tile is selected or stored, or the archive exists already.
+        BadSource, SourceReadError, WorkerDied: a tile cannot be rendered; there is no archive.
         StoreError: a tile cannot be read, or the archive cannot be written.
         Superseded: the layer changed to another revision meanwhile.
     """
-    target = Target.parse(file, overwrite=overwrite)
+    target = Target.parse(file, overwrite=options.overwrite)
     stores = Stores.open(settings)
     check_apart(target.path, stores)
     current = load_layer(stores.sources, layer)
     if query.state == "missing":
         raise BadOption("missing tiles cannot be exported: leave --missing out, or seed them first")
+    if options.render and query.state:
+        raise BadOption("--render also exports tiles that are not stored: leave --existing out")
+    if options.render:
+        check_unchanged(current)
     selection, counts = select_tiles(replace(query, state=None), current, stores, report)
     variant = query.variant(current)
     old = pending(current, stores)
@@ -64,9 +92,14 @@ def export(
     with report.interruptible(hint):
         total = Count.total(counts).tiles
         with report.stage(f"list {layer}", total, interrupted=hint) as advance:
-            tiles = stored_planned(Audit.of(current, selection, variant, stores), advance)
-        with Export.open(Source(current, variant, stores, tiles), target) as work:
-            return _exported(work, report, hint)
+            audit = Audit.of(current, selection, variant, stores)
+            source = Source(current, variant, stores, stored_planned(audit, advance))
+        if options.render:
+            with report.stage("look for missing", total, interrupted=hint) as advance:
+                source = replace(source, lacking=lacking(audit, advance))
+        with Export.open(source, target) as work:
+            made = _rendered(work, settings, report, hint, options.jobs) if source.lacking else 0
+            return replace(_exported(work, report, hint), rendered=made)
 
 
 def check_apart(path: Path, stores: Stores) -> None:
@@ -81,6 +114,17 @@ def check_apart(path: Path, stores: Stores) -> None:
             raise BadOption(f"{path} lies in the data folder: write the archive elsewhere")
 
 
+def _rendered(work: Export, settings: Settings, report: Report, hint: str, jobs: int | None) -> int:
+    """Render the tiles of the archive that are not stored; returns how many have data."""
+    source, number = work.source, len(work.source.lacking)
+    workers = jobs or processes_for(number * source.variant.scale**2)
+    known = number - sum(map(len, work.unrendered())) if work.had else 0
+    with report.stage("render", number, done=known, interrupted=hint) as advance:
+        blocks = rendered(source.layer, source.variant, work.unrendered(), settings, jobs=workers)
+        with closing(blocks):
+            return known + work.add(blocks, advance)
+
+
 def _exported(work: Export, report: Report, hint: str) -> Exported:
     """Fetch, write, verify and move the archive into place."""
     source, target = work.source, work.target
@@ -88,7 +132,8 @@ def _exported(work: Export, report: Report, hint: str) -> Exported:
         report.note(f"{target.part.name} held other tiles ({work.begun}): starting over")
     elif work.had:
         report.note(f"{_tiles(work.had)} already fetched: resuming from {target.part.name}")
-    with report.stage("fetch", len(source.tiles), done=work.had, interrupted=hint) as advance:
+    fetched = work.had if not source.lacking else 0
+    with report.stage("fetch", len(source.tiles), done=fetched, interrupted=hint) as advance:
         left = work.fetch(advance)
     if left:
         report.note(f"{_tiles(left)} left out: removed since the listing, or zero bytes long")

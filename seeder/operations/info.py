@@ -22,6 +22,7 @@ from tiler.inputs import check_source
 from tiler.keys import Format
 from tiler.raster.bodies import called
 from tiler.raster.datasets import as_it_is
+from tiler.raster.legend import Kind
 from tiler.raster.options import Options
 from tiler.scenes.scene import Scene
 
@@ -34,6 +35,7 @@ class RasterInfo:
     """
 
     seen: Glance
+    options: Options
     sample: Sample
     format: Format
     why: str
@@ -46,9 +48,9 @@ class RasterInfo:
         return self.seen.scenes[0]
 
     @property
-    def kind(self) -> str:
-        """The kind of the layer: photo, classes, ramp, shade or heights."""
-        return kind_of(self.seen.survey)
+    def kind(self) -> Kind:
+        """The kind of the layer's picture."""
+        return kind_of(self.seen, self.options)
 
     @property
     def crs(self) -> str:
@@ -157,7 +159,7 @@ def describe(sources: Sources, options: Options, report: Report, *, jobs: int = 
             found = oddities(seen, sample, options)
     except SourceReadError as error:
         raise BadSource(error.source, f"{error} (is the file complete?)") from error
-    return RasterInfo(seen, sample, form, why, tuple(found), jobs)
+    return RasterInfo(seen, options, sample, form, why, tuple(found), jobs)
 
 
 def _short(value: float | None) -> str:

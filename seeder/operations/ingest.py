@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -14,7 +14,8 @@ from seeder.operations.budget import Budget
 from seeder.operations.estimate_bake import BakeEstimate, estimate_bake, first_tiles_cost
 from seeder.operations.reachable import check_bakes, check_reachable, moving
 from seeder.operations.report import Report
-from tiler.errors import BadSource, SourceReadError
+from tiler.choices import Choice
+from tiler.errors import BadSource, CatalogError, SourceReadError, UnknownLayer
 from tiler.grid import Bounds, check_zooms, tile_ranges
 from tiler.ingest.examine import Approve, Examined, ExaminedScenes, approved, examined, named
 from tiler.ingest.existing import current_layer, is_current
@@ -24,12 +25,13 @@ from tiler.ingest.staging import Staging
 from tiler.ingest.survey import Survey
 from tiler.inputs import check_source
 from tiler.layers import version
+from tiler.layers.catalog import Layer, load_layer
 from tiler.layers.tilejson import has_other_address, rewrite_address
 from tiler.raster.options import Options, file_format
 from tiler.scenes.scene_list import SceneList
 from tiler.settings import Settings
 from tiler.storage.folder import removed_on_error
-from tiler.storage.store import Stores
+from tiler.storage.store import Store, Stores
 
 UNCHANGED = "interrupted: nothing was changed"
 INTERRUPTED_BAKE = "interrupted: the layer is unchanged; the same command continues"
@@ -44,6 +46,25 @@ def created_stores(settings: Settings) -> Iterator[Stores]:
     """
     with removed_on_error(settings.tiles, settings.sources):
         yield Stores.open(settings, create=True)
+
+
+def options_to_ingest(changes: Mapping[str, Any], layer: str, sources: Store) -> Options:
+    """The options of an ingest of `layer`; `changes` are those that were given.
+
+    Without a format, an existing layer keeps the one of its last ingest, and that of a new one is chosen from tiles.
+
+    Raises:
+        NewerMetadata, StoreError: the layer's metadata is of a newer version, or could not be read.
+    """
+    current = None
+    with suppress(UnknownLayer, CatalogError):  # damage is reported before the bake
+        current = load_layer(sources, layer)
+    return Options(**{"format": default_format(current), **changes})
+
+
+def default_format(current: Layer | None) -> Choice:
+    """The format of an ingest that names none: that of the layer's last ingest, and `auto` for a new layer."""
+    return current.asked.format if current else "auto"
 
 
 def examine(

@@ -28,7 +28,8 @@ class Ingesting(TypedDict, total=False):
 
     `nodata`, `scale` and `offset` take one number for all bands or one per band; `nodata=()` ignores the raster's.
     `rescale` takes one range for all bands or one per band. `alpha` takes a band, or 0 for none. `bounds` are W, S, E,
-    N in units of the CRS; `geotransform` is six numbers in GDAL's order.
+    N in units of the CRS; `geotransform` is six numbers in GDAL's order. `format` is by default that of the existing
+    layer, else "auto": lossy if that halves the bytes of sample tiles, and "png" for palettes and heights.
     `interval` takes the metres between contours at the highest zooms, or one number per zoom from 0.
     """
 
@@ -67,20 +68,13 @@ class Ingesting(TypedDict, total=False):
     interval: Numbers
 
 
-def options_of(given: Mapping[str, Any]) -> Options:
-    """The options of an ingest; None means the default.
+def changes_of(given: Mapping[str, Any]) -> dict[str, Any]:
+    """The options of an ingest that differ from the defaults, or from those of an earlier ingest; None means left out.
+
+    A new georeference replaces the earlier one.
 
     Raises:
         BadOption: an option is unknown, or its value is invalid.
-    """
-    return Options(**checked_values(given))
-
-
-def changes_of(given: Mapping[str, Any]) -> dict[str, Any]:
-    """Changes to the options of an earlier ingest; a new georeference replaces the earlier one.
-
-    Raises:
-        BadOption: as `options_of`.
     """
     return with_one_place(checked_values(given))
 

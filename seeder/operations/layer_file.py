@@ -14,6 +14,7 @@ from typing import Any
 
 from seeder.cache.query import TileQuery
 from seeder.operations.checks import parsed
+from seeder.operations.ingest import default_format
 from seeder.operations.ingest_arguments import checked_values
 from seeder.operations.scenes import Sources
 from seeder.operations.selector_arguments import query_of, zooms_of
@@ -31,8 +32,17 @@ from tiler.scenes.source_files import FOREIGN
 LARGEST = 1 << 22  # characters of a file
 DEFAULTS, LAYERS = "defaults", "layers"
 OPTIONS = tuple(name.replace("_", "-") for name in Options.__dataclass_fields__)
-PLACES = ("bbox", "geojson", "buffer", "around", "radius", "area", "exclude")  # selectors of the tiles to seed
-FILES = ("geojson", "exclude", "area")  # of them, those whose values may be files
+PLACES = (
+    "bbox",
+    "shapes",
+    "geojson",
+    "buffer",
+    "around",
+    "radius",
+    "area",
+    "exclude",
+)  # selectors of the tiles to seed
+FILES = ("shapes", "geojson", "exclude", "area")  # of them, those whose values may be files
 OWN = ("source", "overlap", "asset", "checksum", "seed", "queue", "no-alpha")
 KEYS = (*OWN, *PLACES, *OPTIONS)
 OTHER_WORDS = {"zoom": "seed", "zooms": "seed", "areas": "area", "tiles": "seed", "sources": "source", "jobs": "queue"}
@@ -66,15 +76,14 @@ class LayerEntry:
         return self.query is None or replace(self.query, zooms=None) == TileQuery()
 
     def options(self, current: Layer | None) -> Options:
-        """The options of its ingest: those of the file, else the defaults.
+        """The options of its ingest: those of the file, else the defaults; the format of a new layer is chosen.
 
         A layer keeps its format, and one of scenes its highest zoom and its range from black to white, unless the file
         names them: a refresh freezes these.
         """
-        kept: dict[str, Any] = {}
-        if current:
-            names = ("format", *(KEPT if current.scenes else ()))
-            kept = {name: getattr(current.asked, name) for name in names}
+        kept: dict[str, Any] = {"format": default_format(current)}
+        if current and current.scenes:
+            kept |= {name: getattr(current.asked, name) for name in KEPT}
         return Options(**{**kept, **self.values})
 
 

@@ -9,13 +9,14 @@ from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 
+from seeder.operations.layer_names import layer_from_file
 from seeder.operations.report import Report
 from seeder.operations.scene_names import SceneNames
 from tiler.choices import Overlap
 from tiler.errors import BadOption, CatalogError, MissingObject, UnknownLayer
 from tiler.ingest.existing import kept_revision
 from tiler.inputs import check_source
-from tiler.keys import layer_from, scenes_key
+from tiler.keys import scenes_key
 from tiler.layers.catalog import Layer, load_layer
 from tiler.raster.options import Options
 from tiler.scenes.alike import check_alike
@@ -86,7 +87,7 @@ def name_from(names: Sequence[str]) -> str:
     """
     if len(names) != 1 or names[0] == "-" or any(sign in names[0] for sign in "*?["):
         raise BadOption("name the layer of these sources: add --layer NAME")
-    return layer_from(Path(names[0].removeprefix("@").rstrip("/")).stem)
+    return layer_from_file(Path(names[0].removeprefix("@").rstrip("/")).stem)
 
 
 def read_sources(

@@ -6,6 +6,7 @@ from seeder.cache.query import SpatialFilter, TileQuery
 from seeder.operations.report import Report
 from seeder.select.blocks import Count
 from seeder.select.selection import Selection, count, regions
+from tiler.grid import WIDEST, Bounds
 from tiler.layers.catalog import Layer
 from tiler.storage.store import Stores
 
@@ -21,6 +22,11 @@ def select_tiles(query: TileQuery, layer: Layer, stores: Stores, report: Report)
         StoreError: the stored tiles could not be listed.
     """
     query.check_listed()
+    for box in query.boxes:
+        if box.crosses and box.width > WIDEST:
+            other = Bounds(box.east, box.south, box.west, box.north)
+            why = f"box {box} spans {box.width:.4g} degrees across the antimeridian"
+            report.note(f"{why}: if west and east are swapped, write {other}")
     if query.state:
         with report.stage(f"look for {layer.id}", None, interrupted="interrupted: nothing was changed") as advance:
             selection, traffic = query.selection(layer, stores, advance)

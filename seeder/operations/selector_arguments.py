@@ -15,17 +15,18 @@ from mercantile import Tile
 
 from seeder.cache.query import Area, TileQuery
 from seeder.operations.checks import check_names, parsed, refusal
-from seeder.operations.selectors import Selectors, Text
+from seeder.operations.selectors import Selectors, ShapeFile, Text, shapes_in
 from seeder.select.burn import Shapes
 from seeder.select.tilelist import tile_line
 from seeder.select.traffic import parse_share
+from seeder.select.vector_file import vector_file
 from tiler.errors import BadOption, GridError
-from tiler.grid import MAX_ZOOM, Bounds, parse_place, parse_zooms
-from tiler.inputs import check_file, whole
+from tiler.grid import MAX_ZOOM, Bounds, parse_box, parse_place, parse_zooms
+from tiler.inputs import check_file
 
 Zooms = str | int | Iterable[int]
 Box = Bounds | tuple[float, float, float, float]
-Shape = str | Path | Mapping[str, Any]  # a file of GeoJSON, or GeoJSON itself
+Shape = str | Path | Mapping[str, Any]  # a file of GeoJSON or another vector file, or GeoJSON itself
 TileList = str | Path | Iterable[Tile | str]  # a file of tiles, or tiles, or their names as z/x/y
 
 
@@ -33,11 +34,13 @@ class Selecting(TypedDict, total=False):
     """Selectors of tiles; see `docs/selecting.md`. Different ones narrow each other; the items of one add up.
 
     Boxes are W, S, E, N in degrees, places longitude and latitude. `buffer` is in metres, `radius` in kilometres.
-    `area` maps zooms to `"world"`, a box or GeoJSON.
+    `shapes` are files as of `--shapes`, or GeoJSON; `geojson` is the former name. `area` maps zooms to `"world"`, a
+    box or shapes.
     """
 
     zooms: Zooms
     bbox: Box | list[Box] | str
+    shapes: Shape | list[Shape]
     geojson: Shape | list[Shape]
     buffer: float
     around: tuple[float, float] | list[tuple[float, float]]
@@ -62,6 +65,8 @@ def query_of(arguments: Mapping[str, Any]) -> TileQuery:
     """
     given = {name: value for name, value in arguments.items() if value is not None}
     check_names(given, _PARSERS, "selector")
+    if given.keys() >= {"geojson", "shapes"}:
+        raise BadOption("geojson is the former name of shapes: give shapes only")
     with ExitStack() as files:
         texts = _Texts(files)
         parts: dict[str, Any] = {
@@ -107,10 +112,10 @@ def _is_box(value: Any) -> bool:
 
 def _box(value: Any) -> Bounds:
     if isinstance(value, str):
-        return Bounds.parse(value)
+        return parse_box(value)
     if not _is_box(value) or (not isinstance(value, Bounds) and len(value) != 4):
         raise GridError(f"{value!r} is not a box: give (west, south, east, north) in degrees")
-    return value if isinstance(value, Bounds) else Bounds(*map(float, value))
+    return value if isinstance(value, Bounds) else Bounds.typed(*map(float, value))
 
 
 def _boxes(value: Any, _: _Texts) -> tuple[Bounds, ...]:
@@ -151,10 +156,10 @@ class _Texts:
     def __init__(self, files: ExitStack) -> None:
         self._files = files
 
-    def shape(self, value: Any, name: str) -> Text:
-        """GeoJSON: a file, a mapping, or an object with a `__geo_interface__`."""
+    def shape(self, value: Any, name: str) -> ShapeFile:
+        """A file of GeoJSON or another vector file, a mapping, or an object with a `__geo_interface__`."""
         if isinstance(value, str | Path):
-            return self._file(value)
+            return vector_file(str(Path(value).expanduser())) or self._file(value)
         value = getattr(value, "__geo_interface__", value)
         try:
             return Text(StringIO(json.dumps(value)), name)
@@ -163,14 +168,11 @@ class _Texts:
 
     def place(self, value: Any) -> Bounds | Shapes | None:
         """A box or shapes; None is the whole world."""
-        from seeder.select.geojson import read_geojson  # noqa: PLC0415 - it imports shapely
-
         if isinstance(value, str) and value == "world":
             return None
         if isinstance(value, Bounds | tuple | list):
             return _box(value)
-        text = self.shape(value, "area")
-        return read_geojson(whole(*text), text.name)
+        return shapes_in(self.shape(value, "area"))
 
     def tiles(self, value: TileList) -> Text:
         """A list of tiles: a file, or the tiles."""
@@ -196,10 +198,11 @@ def _lines(tiles: Iterable[Tile | str]) -> Iterator[str]:
         yield tile if isinstance(tile, str) else tile_line(tile)
 
 
-_FIELDS = {"area": "areas"}  # of Selectors with another name
+_FIELDS = {"area": "areas", "geojson": "shapes"}  # of Selectors with another name
 _PARSERS: dict[str, Callable[[Any, _Texts], Any]] = {
     "zooms": lambda value, _: zooms_of(value),
     "bbox": _boxes,
+    "shapes": lambda value, texts: tuple(texts.shape(each, "shapes") for each in _several(value)),
     "geojson": lambda value, texts: tuple(texts.shape(each, "geojson") for each in _several(value)),
     "buffer": _at_least(0, "buffer"),
     "around": _around,

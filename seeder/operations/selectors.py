@@ -9,15 +9,16 @@ from dataclasses import dataclass
 from functools import partial
 from io import StringIO
 from pathlib import Path
-from typing import NamedTuple, TextIO
+from typing import Any, NamedTuple, TextIO
 
 from seeder.cache.query import Area, SpatialFilter, State, TileQuery, TrafficFilter
 from seeder.select.burn import Shapes
 from seeder.select.tilelist import parse_tiles
 from seeder.select.tileset import TileSets
 from seeder.select.traffic import read_traffic
+from seeder.select.vector_file import VectorFile, vector_file
 from tiler.errors import BadOption
-from tiler.grid import Bounds, parse_zooms
+from tiler.grid import Bounds, parse_box, parse_zooms
 from tiler.inputs import check_file, lines, whole
 
 Widening = Callable[[str], AbstractContextManager[Callable[[int, int], object]]]
@@ -28,6 +29,9 @@ class Text(NamedTuple):
 
     file: TextIO
     name: str
+
+
+ShapeFile = Text | VectorFile
 
 
 def _silent(_: str) -> AbstractContextManager[Callable[[int, int], object]]:
@@ -43,7 +47,7 @@ class Selectors:
 
     zooms: tuple[int, ...] | None = None
     bbox: tuple[Bounds, ...] = ()
-    geojson: tuple[Text, ...] = ()
+    shapes: tuple[ShapeFile, ...] = ()
     buffer: float | None = None
     around: tuple[tuple[float, float], ...] = ()  # longitude and latitude, degrees
     radius: float | None = None
@@ -53,7 +57,7 @@ class Selectors:
     traffic: tuple[Path, ...] = ()
     top: int | None = None
     share: float | None = None
-    exclude: tuple[Text, ...] = ()
+    exclude: tuple[ShapeFile, ...] = ()
     footprint: bool | None = None
     missing: bool = False
     existing: bool = False
@@ -65,7 +69,7 @@ class Selectors:
             BadOption: one lacks its partner.
         """
         pairs = (
-            (self.buffer is not None, bool(self.geojson), "--buffer needs --geojson FILE"),
+            (self.buffer is not None, bool(self.shapes), "--buffer needs --shapes FILE"),
             (self.radius is not None, bool(self.around), "--radius needs --around LON,LAT"),
             (bool(self.around), self.radius is not None, "--around needs --radius KM"),
             (self.expand is not None, self.tiles is not None, "--expand needs --tiles FILE"),
@@ -97,26 +101,38 @@ class Selectors:
         return TileQuery(self.zooms, self.bbox, places, traced, self.footprint, state)
 
     def _shapes(self, widening: Widening) -> Iterator[Shapes]:
-        from seeder.select.geojson import around  # noqa: PLC0415 - it imports shapely
+        from seeder.select.parts import around  # noqa: PLC0415 - it imports shapely
 
-        if self.geojson:
-            yield Shapes.joined(_widened(text, self.buffer or 0.0, widening) for text in self.geojson)
+        if self.shapes:
+            yield Shapes.joined(_widened(file, self.buffer or 0.0, widening) for file in self.shapes)
         if self.around:
             yield Shapes.joined(around(*place, self.radius or 0.0) for place in self.around)
 
 
-def _widened(text: Text, buffer: float, widening: Widening) -> Shapes:
+def _widened(file: ShapeFile, buffer: float, widening: Widening) -> Shapes:
     """The shapes of a file, buffered by `buffer` metres."""
+    with widening(file.name) as progress:
+        return shapes_in(file, buffer=buffer, progress=progress)
+
+
+def shapes_in(file: ShapeFile, **options: Any) -> Shapes:
+    """The shapes of GeoJSON or of a vector file; for `options` see `seeder.select.parts.shapes_of`.
+
+    Raises:
+        BadOption: the file cannot be read or used.
+    """
     from seeder.select.geojson import read_geojson  # noqa: PLC0415 - as above
+    from seeder.select.vector import read_vector  # noqa: PLC0415 - as above
 
-    with widening(text.name) as progress:
-        return read_geojson(whole(*text), text.name, buffer=buffer, progress=progress)
+    return read_geojson(whole(*file), file.name, **options) if isinstance(file, Text) else read_vector(file, **options)
 
 
-def _excluded(text: Text) -> Shapes | TileSets:
+def _excluded(text: ShapeFile) -> Shapes | TileSets:
     """The shapes or tiles of a file to exclude."""
     from seeder.select.geojson import looks_like_geojson, read_geojson  # noqa: PLC0415 - as above
 
+    if not isinstance(text, Text):
+        return shapes_in(text, dissolve=True)
     read = whole(*text)
     if looks_like_geojson(read):
         return read_geojson(read, text.name, dissolve=True)
@@ -136,15 +152,15 @@ def parse_area(text: str, opened: Callable[[str], AbstractContextManager[TextIO]
 
 
 def _place(text: str, opened: Callable[[str], AbstractContextManager[TextIO]]) -> Bounds | Shapes | None:
-    from seeder.select.geojson import read_geojson  # noqa: PLC0415 - as above
-
     if text == "world":
         return None
     if re.fullmatch(r"[-+.\deE ]+(,[-+.\deE ]+){3}", text):
-        return Bounds.parse(text)
+        return parse_box(text)
     check_file(text)
+    if file := vector_file(text):
+        return shapes_in(file)
     try:
-        with opened(text) as file:
-            return read_geojson(whole(file, text), text)
+        with opened(text) as opened_file:
+            return shapes_in(Text(opened_file, text))
     except OSError as error:
         raise BadOption(f"--area: {text} cannot be read: {error.strerror}") from error

@@ -11,7 +11,7 @@ from seeder.select.blocks import Count
 from seeder.select.morton import Flags, Numbers, interleaved
 from seeder.select.tileset import TileSet, TileSets
 from tiler.errors import BadOption
-from tiler.grid import Bounds, tile_ranges
+from tiler.grid import Bounds, reordered, tile_ranges
 from tiler.layers.catalog import Layer
 from tiler.layers.footprint import Footprint
 
@@ -62,6 +62,15 @@ def _region(layer: Layer, z: int, boxes: tuple[Bounds, ...] | None, tiles: TileS
     return region if tiles is None else region & tiles.at(z)
 
 
+def mistaken(layer: Layer, boxes: Iterable[Bounds] | None) -> str:
+    """The end of an error: another order of a box's numbers, in which it would not miss the layer; empty if none is."""
+    for box in boxes or ():
+        for other, mistake in () if box.overlaps(layer.bounds) else reordered(tuple(box)):
+            if other.overlaps(layer.bounds):
+                return f"; if {mistake} in {box}, write {other}"
+    return ""
+
+
 def boxed(boxes: Iterable[Bounds], z: int) -> TileSet:
     """The tiles of zoom `z` that touch any of the boxes."""
     return TileSet.ranges(z, (each for box in boxes for each in tile_ranges(box, z)))
@@ -89,5 +98,6 @@ def count(layer: Layer, selection: Selection) -> dict[int, Count]:
     if not any(each.tiles for each in counts.values()):
         box = layer.bounds.rounded
         zooms = f"zooms {layer.minzoom}-{layer.maxzoom}"
-        raise BadOption(f"no tile of layer {layer.id!r} is selected: choose {zooms} and a place within {box} (W,S,E,N)")
+        why = f"choose {zooms} and a place within {box} (W,S,E,N)"
+        raise BadOption(f"no tile of layer {layer.id!r} is selected: {why}{mistaken(layer, selection.boxes)}")
     return counts

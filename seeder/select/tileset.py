@@ -303,6 +303,9 @@ class TileSets:
         """The tiles of zoom `z`."""
         return self.sets.get(z) or TileSet.nothing(z)
 
+    def __or__(self, other: TileSets) -> TileSets:
+        return TileSets({z: self.at(z) | other.at(z) for z in sorted({*self.zooms, *other.zooms})})
+
     def expanded(self, zooms: Iterable[int]) -> TileSets:
         """The tiles of these zooms that are ancestors or descendants of a tile of the set."""
         return TileSets({z: TileSet.union(z, (each.at(z) for each in self.sets.values())) for z in zooms})

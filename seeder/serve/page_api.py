@@ -9,6 +9,7 @@ import logging
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from http import HTTPStatus
 from typing import Any
 
@@ -37,6 +38,7 @@ from tiler.layers import catalog
 from tiler.layers.catalog import Layer
 from tiler.layers.render import TileVariant
 from tiler.raster.legend import Legend
+from tiler.storage.concurrent import together
 from tiler.storage.store import Store
 
 log = logging.getLogger(__name__)
@@ -79,8 +81,8 @@ class PageApi:
 
     def list_layers(self, _: Request) -> Response:
         """All layers, and the options of commands for these stores."""
-        layers = [Facts.of(layer, self.sources).to_json() for layer in all_layers(self.service)]
-        return json_answer({"where": self.where, "layers": layers})
+        facts = together(partial(Facts.of, sources=self.sources), all_layers(self.service))
+        return json_answer({"where": self.where, "layers": [each.to_json() for each in facts]})
 
     async def describe_layer(self, request: Request) -> Response:
         """One layer, with the shares of its classes, and its revisions."""

@@ -50,7 +50,7 @@ def deployed_path(raster: Path, folder: Path) -> Iterator[Place]:
         deployed(s3, sqs, folder / "nothing", url=front.url) as stack,
     ):
         front.bucket = stack.tiles
-        stack.run("ingest", str(raster), "--layer", LAYER)
+        stack.run("ingest", str(raster), "--layer", LAYER, "--format", "png")
         stack.run("publish-preview", LAYER)
 
         def clear() -> None:

@@ -69,7 +69,7 @@ class Bakery:
 
     def ingest(self, layer: str, *words: str, **env: str) -> dict[str, Any]:
         """Send the bake of a layer from sources among `words`, by a command that ends; returns what it printed."""
-        sent = self.stack.run("ingest", *words, "--layer", layer, "--queue", "sqs", "--json", **env)
+        sent = self.stack.run("ingest", *words, "--layer", layer, "--queue", "sqs", "--json", "--format", "png", **env)
         told: dict[str, Any] = json.loads(sent.stdout)
         return told
 
@@ -170,7 +170,7 @@ def bakery(
 
 def baked_here(made: Bakery, folder: Path, *sources: str) -> Callable[[str], Objects]:
     """Bake a layer on this machine; returns a function of a layer's name that gives the same objects of that layer."""
-    words = ["ingest", *sources, "--layer", LOCAL, "--data", str(folder)]
+    words = ["ingest", *sources, "--layer", LOCAL, "--data", str(folder), "--format", "png"]
     env = {name: value for name, value in made.stack.env.items() if not name.startswith("TILER_")}
     subprocess.run([sys.executable, "-m", "seeder", *words], env=env, cwd=ROOT, check=True, capture_output=True)
     root = folder / "private" / "sources" / LOCAL

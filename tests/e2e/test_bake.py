@@ -100,7 +100,7 @@ def test_tiles_are_seeded_after_a_publication_and_renewed_after_the_next(
     sources = [made.source("b.tif"), made.source("c.tif")]
     with Proxy(sqs.endpoint) as queues:
         queues.add(Fault("denied", "POST", "SendMessage"))
-        sender = ("ingest", *sources, "--layer", "may", "--queue", "sqs", *words)
+        sender = ("ingest", *sources, "--layer", "may", "--queue", "sqs", "--format", "png", *words)
         refused = made.stack.run(*sender, check=False, AWS_ENDPOINT_URL_SQS=queues.url, **cdn)
     assert refused.returncode == 2
     sent = made.ingest("may", *sources, *words, **cdn)

@@ -123,7 +123,7 @@ def test_after_the_sender_is_gone_and_a_worker_was_killed_another_machine_resume
 def test_a_torn_scene_fails_its_parts_by_name_and_resume_publishes_when_it_is_mended(
     made: Bakery, pair: list[str], whole: Callable[[str], Objects], http_client: urllib3.PoolManager
 ) -> None:
-    made.stack.run("ingest", made.source("c.tif"), "--layer", "torn", "--queue", "local")
+    made.stack.run("ingest", made.source("c.tif"), "--layer", "torn", "--queue", "local", "--format", "png")
     before = made.revision("torn")
     sent = made.ingest("torn", *pair, "--max-failed", "100")
     good = made.tear("scenes/b.tif")

@@ -28,7 +28,7 @@ def scenes(desk: Desk) -> str:
     for name, bounds, value in (("west", WEST, 120), ("east", EAST, 200)):
         recipe = Recipe(values=np.full((3, 256, 256), value, np.uint8), bounds=bounds)
         paths.append(str(write_raster(desk.data / f"{name}.tif", recipe)))
-    desk.run("ingest", *paths, "--layer", "scenes", "--jobs", "1")
+    desk.run("ingest", *paths, "--layer", "scenes", "--jobs", "1", "--format", "png")
     return "scenes"
 
 

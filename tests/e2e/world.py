@@ -143,7 +143,7 @@ def make_layers(folder: Path) -> Path:
     alps = write_raster(folder / "alps.tif", Recipe(values=scene()))
     data = folder / "data"
     for source, layer in ((belt, BELT), (alps, ALPS)):
-        words = ["ingest", str(source), "--layer", layer, "--data", str(data)]
+        words = ["ingest", str(source), "--layer", layer, "--data", str(data), "--format", "png"]
         subprocess.run([sys.executable, "-m", "seeder", *words], cwd=ROOT, check=True, capture_output=True)
     return data
 

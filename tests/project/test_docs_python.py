@@ -41,9 +41,9 @@ def test_the_examples_run(namespace: dict[str, Any], capfd: pytest.CaptureFixtur
     for block in blocks:
         exec(block, namespace)
     printed = capfd.readouterr().out
-    assert re.search(r"^<Layer ortho: revision \w+, zooms 0-9, png>$", printed, re.MULTILINE)
+    assert re.search(r"^<Layer ortho: revision \w+, zooms 0-9, webp>$", printed, re.MULTILINE)
     assert "no layer 'orto': did you mean ortho?" in printed
-    assert namespace["png"].startswith(b"\x89PNG")
+    assert namespace["image"].startswith(b"RIFF")
     assert Path("ortho.pmtiles").read_bytes().startswith(b"PMTiles")
 
 

@@ -91,7 +91,7 @@ def test_the_tour_runs_as_typed(folder: Path, environ: dict[str, str]) -> None:
     assert serve.startswith(SERVE)
     assert activate == ". .venv/bin/activate"
     run(lines, folder, environ)
-    assert list((folder / "data/tiles/ortho").glob("17/*/*.png"))
+    assert list((folder / "data/tiles/ortho").glob("17/*/*.webp"))
     assert (folder / "ortho.pmtiles").read_bytes().startswith(b"PMTiles")
 
     words = f"{activate}\nexec {SERVE} --port 0"  # the port of the tour may be taken
@@ -111,7 +111,7 @@ def test_the_python_runs_as_typed(folder: Path, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(checks, "CORES", 1)
     namespace: dict[str, Any] = {"__name__": "__main__"}
     exec(block("Python", "python"), namespace)
-    assert namespace["png"].startswith(b"\x89PNG")
+    assert namespace["image"].startswith(b"RIFF")
 
 
 @pytest.mark.skipif(not LONG, reason="scripts/full runs it")

@@ -21,6 +21,8 @@ from tests.support.imports import MODULES, imports
 from tests.support.paths import ROOT
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+EXTRAS = PROJECT["optional-dependencies"].values()
+OPTIONAL = {canonicalize_name(Requirement(each).name) for extra in EXTRAS for each in extra}
 DECLARED = {canonicalize_name(each.name): each for each in map(Requirement, PROJECT["dependencies"])}
 PAGES = "seeder/serve/assets/layer.html"
 NO_NODE = "exit 1"
@@ -112,7 +114,7 @@ def test_an_editable_install_needs_no_node(clone: Path, build: Build) -> None:
 def test_every_import_is_declared_and_every_requirement_imported() -> None:
     names = {name.split(".")[0] for module in MODULES for name in imports(module)}
     outside = names - sys.stdlib_module_names - {"seeder", "tiler", "botocore"}  # boto3 brings the last along
-    assert {canonicalize_name({"PIL": "pillow"}.get(name, name)) for name in outside} == DECLARED.keys()
+    assert {canonicalize_name({"PIL": "pillow"}.get(name, name)) for name in outside} == {*DECLARED, *OPTIONAL}
 
 
 @pytest.mark.parametrize("name", DECLARED)

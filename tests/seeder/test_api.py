@@ -540,7 +540,7 @@ def test_what_ingest_remarks_is_kept(make_raster: MakeRaster, tmp_path: Path) ->
         ({"geojson": {"type": "Pumpkin"}}, "BadOption", "geojson"),
         ({"geojson": {"type": {1, 2}}}, "BadOption", "geojson is not GeoJSON"),
         ({"geojson": "no/such.json"}, "BadOption", "cannot be read"),
-        ({"buffer": 5}, "BadOption", "`buffer` needs `geojson`"),
+        ({"buffer": 5}, "BadOption", "`buffer` needs `shapes`"),
         ({"around": (7, 46)}, "BadOption", "`around` needs `radius`"),
         ({"around": (7, 46), "radius": -1}, "BadOption", "radius=-1 is too small"),
         ({"tiles": [(5, 16, 11)]}, "BadOption", r"give mercantile.Tile(x, y, z) or 'z/x/y'"),

@@ -42,7 +42,8 @@ class Islands:
     def run(self, *words: str, code: int = 0) -> Result:
         """Run a command."""
         jobs = ("--jobs", "1") if words[0] in ("ingest", "refresh", "seed") else ()
-        result = CliRunner().invoke(cli.main, [*words, *jobs])
+        form = ("--format", "png") if words[0] == "ingest" and "--format" not in words else ()
+        result = CliRunner().invoke(cli.main, [*words, *form, *jobs])
         assert result.exit_code == code, f"{result.output}{result.exception!r}"
         return result
 

@@ -17,7 +17,7 @@ SEED = ("alps", "--zooms", ZOOMS, "--jobs", "2")
 
 def ingest(source: Path) -> tuple[str, ...]:
     """The arguments of `seeder ingest`."""
-    return (str(source), "--layer", "alps", "--jobs", "2")
+    return (str(source), "--layer", "alps", "--format", "png", "--jobs", "2")
 
 
 def large_source(factory: pytest.TempPathFactory) -> Path:

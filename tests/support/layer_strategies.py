@@ -14,6 +14,9 @@ from tiler.layers.catalog import Layer
 from tiler.layers.cog_layout import CogLayout
 from tiler.layers.footprint import Footprint
 from tiler.layers.pyramid import Pyramid
+from tiler.raster.options import Options
+
+WORDS = st.none() | st.text(min_size=1, max_size=20)
 
 GLOBE = Layer(
     id="globe",
@@ -91,6 +94,13 @@ def pyramids() -> st.SearchStrategy[Pyramid]:
 def layers(draw: st.DrawFn, deepest: int = 7) -> Layer:
     """Layers with independent bounds and footprints."""
     minzoom, maxzoom = sorted((draw(st.integers(0, deepest)), draw(st.integers(0, deepest))))
+    style = draw(_styles())
+    classes = None
+    if style.palette:
+        values = st.sets(st.integers(0, len(style.palette) - 1))
+        classes = draw(
+            st.none() | values.map(lambda found: tuple((value, f"class {value}") for value in sorted(found)))
+        )
     return Layer(
         id=draw(layer_ids),
         revision=draw(st.text("0123456789abcdef", min_size=1, max_size=16)),
@@ -99,12 +109,15 @@ def layers(draw: st.DrawFn, deepest: int = 7) -> Layer:
         minzoom=minzoom,
         maxzoom=maxzoom,
         format=draw(formats),
-        style=draw(_styles()),
+        style=style,
         footprint=draw(footprints()),
         bake=draw(st.none() | cogs() | pyramids()),
         bands=tuple(draw(st.lists(st.integers(1, 12), min_size=1, max_size=3))),
         resampling=draw(st.sampled_from(RESAMPLINGS)),
         nodata=draw(st.none() | st.floats(allow_nan=False)),
         attribution=draw(st.text(max_size=20)),
+        asked=Options(title=draw(WORDS), description=draw(WORDS)),
         gdal=draw(st.sampled_from(("", "3.10.3", "3.12.2"))),
+        classes=classes,
+        unit=draw(st.sampled_from(("", "m", "°C"))),
     )

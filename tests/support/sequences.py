@@ -154,7 +154,7 @@ def truths(folder: Path) -> dict[str, Truth]:
     return found
 
 
-INGEST = ("--layer", LAYER, "--max-zoom", str(TOP), "--rescale", "0,255", "--jobs", "1")
+INGEST = ("--layer", LAYER, "--max-zoom", str(TOP), "--rescale", "0,255", "--format", "png", "--jobs", "1")
 
 
 @contextmanager

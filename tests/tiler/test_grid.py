@@ -21,6 +21,7 @@ from tiler.grid import (
     TileRange,
     Window,
     format_zooms,
+    parse_box,
     parse_zooms,
     resolution,
     tile_ranges,
@@ -71,6 +72,26 @@ def test_what_is_no_zoom_range_is_refused(text: str) -> None:
 @given(bounds())
 def test_bounds_survive_writing_and_reading(box: Bounds) -> None:
     assert Bounds.parse(",".join(map(repr, box))) == box
+
+
+@given(bounds())
+def test_typed_bounds_are_the_same(box: Bounds) -> None:
+    assert parse_box(",".join(map(repr, box))) == box
+
+
+MISTAKES = {
+    "500000,5000000,560000,5060000": "look like metres: write W,S,E,N in degrees",
+    "45.8,105.9,47.8,110.5": "if latitudes and longitudes are swapped, write 105.9,45.8,110.5,47.8",
+    "100.5,120.5,45.8,47.8": "if the order is W,E,S,N, write 100.5,45.8,120.5,47.8",
+    "5.9,47.8,10.5,45.8": "if south and north are swapped, write 5.9,45.8,10.5,47.8",
+}
+
+
+@pytest.mark.parametrize("text", MISTAKES)
+def test_a_box_in_another_order_or_unit_is_told_with_the_right_one(text: str) -> None:
+    with pytest.raises(GridError) as told:
+        parse_box(text)
+    assert MISTAKES[text] in str(told.value)
 
 
 @pytest.mark.parametrize("text", ["", "1,2,3", "1,2,3,4,5", "a,b,c,d", "1;2;3;4", "nan,0,1,1", "0,0,inf,1", "0,5,1,4"])

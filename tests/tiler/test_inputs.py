@@ -111,7 +111,7 @@ LINE = {"type": "LineString", "coordinates": [(8 + number * 0.003, 47 + number %
 
 
 def test_positions_are_bounded_before_they_are_parsed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(geojson, "MOST", 60)
+    monkeypatch.setattr(geojson, "MOST_POSITIONS", 30)
     monkeypatch.setattr(geojson.json, "JSONDecoder", None)
     with pytest.raises(BadOption, match="coast has more than 30 positions: split or simplify it"):
         read_geojson(json.dumps(LINE), "coast")

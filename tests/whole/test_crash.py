@@ -150,7 +150,7 @@ def test_an_ingest_that_is_stopped_leaves_no_half_layer(tmp_path: Path, how: sig
     """Parts that are complete stay for the next ingest, and nothing names them."""
     source = write_raster(tmp_path / "big.tif", Recipe(values=scene(1200, 1500), bounds=(5, 45, 5.1, 45.07)))
     data = tmp_path / "data"
-    words = ["ingest", str(source), "--layer", "alps"]
+    words = ["ingest", str(source), "--layer", "alps", "--format", "png"]
     with holding(at, *command(data, *words)[3:]) as (process, gate):
         gate.next()
         assert bool(list(data.glob("**/*.spool"))) == (at == CHUNK)

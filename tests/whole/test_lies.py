@@ -42,7 +42,7 @@ class Land:
 
     def ingest(self, raster: Path) -> Result:
         """Publish a raster."""
-        result = self.run("ingest", raster, "--layer", "land", "--max-zoom", "6")
+        result = self.run("ingest", raster, "--layer", "land", "--max-zoom", "6", "--format", "png")
         assert result.exit_code == 0, result.output
         return result
 

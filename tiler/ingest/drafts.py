@@ -9,9 +9,8 @@ import numpy as np
 from tiler import keys
 from tiler.errors import BadSource, StoreError
 from tiler.ingest.baked_parts import Summary
-from tiler.ingest.choose_format import choose
+from tiler.ingest.choose_format import Chosen, choose
 from tiler.ingest.survey import Survey
-from tiler.keys import Format
 from tiler.layers import publication
 from tiler.layers.catalog import Layer
 from tiler.layers.credit import plain_markup
@@ -76,20 +75,20 @@ def baked_layer(draft: Layer, survey: Survey, summary: Summary, sources: Store) 
     return replace(draft, source=keys.parts_prefix(draft.id), bake=pyramid, footprint=footprint, bands=bands)
 
 
-def with_format(layer: Layer, current: Layer | None, sources: Store) -> tuple[Layer, str]:
+def with_format(layer: Layer, current: Layer | None, sources: Store) -> tuple[Layer, Chosen]:
     """A layer with the format of its tiles, and the reason if it is `auto`; unchanged if possible, as tiles are stored.
 
     `current` is the revision before this one; its title and description stay, unless there are others.
     """
-    form, why = _format_of(layer, current, sources)
-    return described(replace(layer, format=form), layer.asked, current), why
+    chosen = _format_of(layer, current, sources)
+    return described(replace(layer, format=chosen.format), layer.asked, current), chosen
 
 
-def _format_of(draft: Layer, current: Layer | None, sources: Store) -> tuple[Format, str]:
+def _format_of(draft: Layer, current: Layer | None, sources: Store) -> Chosen:
     if draft.asked.format != "auto":
-        return draft.format, ""
+        return Chosen(draft.format)
     if current and current.asked.format == "auto" and draft.takes(current.format):
-        return current.format, "the layer already uses it"
+        return Chosen(current.format, "the layer already uses it")
     return choose(draft, sources)
 
 

@@ -19,6 +19,8 @@ from tiler.ingest.survey_scenes import STYLED, survey_scenes
 from tiler.keys import Format
 from tiler.raster.archived import unpacked
 from tiler.raster.datasets import OpenOptions, opened, translated
+from tiler.raster.legend import Kind, legend_of
+from tiler.raster.legend import kind_of as kind_of_style
 from tiler.raster.options import Options
 from tiler.raster.pixels import pixels
 from tiler.raster.sample import PATCHES, coarse_reads
@@ -245,11 +247,7 @@ def _native(dataset: DatasetReader) -> Iterator[rasterio.windows.Window]:
         yield rasterio.windows.Window(column, row, wide, high)
 
 
-def kind_of(survey: Survey) -> str:
-    """The kind of a layer: classes, heights as shade or colours, one band as grey or a ramp, or a photo."""
-    style = survey.style
-    if style.palette:
-        return "classes"
-    if style.terrain:
-        return "heights" if style.encoding else {"contours": "contours", "relief": "ramp"}.get(style.terrain, "shade")
-    return "ramp" if survey.reading.count == 1 else "photo"
+def kind_of(seen: Glance, options: Options) -> Kind:
+    """The kind of the layer's picture."""
+    style = seen.survey.style
+    return kind_of_style(style, legend_of(style, options, None, ""))

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +20,7 @@ from tiler.ingest.examine import Approve, Examined, ExaminedScenes, Stage, appro
 from tiler.ingest.existing import current_layer, is_current, is_stored, kept_revision
 from tiler.ingest.staging import Staging
 from tiler.ingest.survey import Survey, revision_of, survey
+from tiler.keys import Format
 from tiler.layers import catalog, publication, version
 from tiler.layers.catalog import Layer
 from tiler.layers.footprint import Footprint
@@ -39,7 +40,8 @@ FOOTPRINT_PIXELS = 1 << 18  # pixels in the mask of a small layer: GDAL averages
 class Ingested:
     """The result of an ingest: the layer, the survey of its raster, and whether the layer is new or changed.
 
-    `why` is the reason for an automatic format. `notes` list other files that the raster reads, and what looks wrong.
+    `why` is the reason for an automatic format, `tile_bytes` the mean bytes of sample tiles by format. `notes` list
+    other files that the raster reads, and what looks wrong.
     Of the parts of the base, `baked` are new, and `reused` were stored by an earlier ingest; without a bake both are 0.
     A layer that is not `fresh` may still be `described` otherwise: by its title, description or legend.
     """
@@ -52,6 +54,7 @@ class Ingested:
     doubts: tuple[str, ...] = ()  # those of the notes that question the place of the raster
     baked: int = 0
     reused: int = 0
+    tile_bytes: Mapping[Format, int] = field(default_factory=dict)
     described: bool = False
 
 
@@ -141,11 +144,19 @@ def _publish(
             raster.check(options)
             done = baked_layer(draft, raster.survey, summary, stores.sources)
             baked, reused = summary.baked, summary.reused
-        done, why = with_format(done, current, stores.sources)
+        done, chosen = with_format(done, current, stores.sources)
         if options.virtual:
             raster.check(options)
         publish(done, raster.listed, stores, planned_from)
-    return Ingested(done, raster.survey, fresh=True, why=why, baked=baked, reused=reused)
+    return Ingested(
+        done,
+        raster.survey,
+        fresh=True,
+        why=chosen.why,
+        baked=baked,
+        reused=reused,
+        tile_bytes=chosen.tile_bytes,
+    )
 
 
 def settled_ingest(

@@ -33,6 +33,7 @@ FEW_VALUES = 256  # values of 16 bits that fit 8
 SQUARE = 0.01  # share by which pixels that count as square may differ
 UPRIGHT = 0.01  # degrees; a grid turned by less is upright
 SOFT = 0.05  # share of half transparent pixels that is told
+SMALLEST, CORNERS = 16, 3  # pixels per side of a sample, and its corners, in which a frame is seen
 EDGE = 0.02  # share of the sample's pixels that a frame without data takes at least
 
 
@@ -147,11 +148,9 @@ def _of_masks(dataset: DatasetReader, seen: Glance, sample: Sample, options: Opt
     if reading.alpha and sample.alpha is not None and options.alpha is None:
         yield from _of_alpha(dataset, seen, sample.alpha)
     if reading.opaque and sample.values.dtype.kind in "ui" and options.nodata is None and not seen.survey.style.palette:
-        framed = [value for value in (0, _top(dataset)) if _frames(sample, value)]
-        if framed:
-            yield Oddity(
-                f"it is framed in {framed[0]} without nodata, mask or alpha", f"--nodata {framed[0]} to hide that"
-            )
+        value = _frame(sample)
+        if value is not None:
+            yield Oddity(f"it is framed in {value} without nodata, mask or alpha", f"--nodata {value} to hide that")
     if not sample.mask.any() and gaps_of(dataset, reading) is None:
         yield Oddity("no sampled pixel is valid: most of the layer is empty")
 
@@ -188,17 +187,16 @@ def _of_alpha(dataset: DatasetReader, seen: Glance, alpha: Values) -> Iterator[O
         yield Oddity(f"its alpha (band {reading.alpha}) counts as opaque at {reading.top:g}")
 
 
-def _top(dataset: DatasetReader) -> int:
-    return int(np.iinfo(dataset.dtypes[0]).max) if np.dtype(dataset.dtypes[0]).kind in "ui" else 0
-
-
-def _frames(sample: Sample, value: int) -> bool:
-    """Whether pixels of one value in all bands take two or more corners of the sample, and not all of it."""
-    if not sample.whole or min(sample.mask.shape) < 2:
-        return False
-    same = (sample.values == value).all(axis=0)
-    corners = int(same[0, 0]) + int(same[0, -1]) + int(same[-1, 0]) + int(same[-1, -1])
-    return corners >= 2 and EDGE < float(same.mean()) < 1
+def _frame(sample: Sample) -> int | None:
+    """The value, in all bands, of a frame that takes most corners of the sample and some more of it; None without."""
+    if not sample.whole or min(sample.mask.shape) < SMALLEST:
+        return None
+    corners = [sample.values[:, row, column] for row in (0, -1) for column in (0, -1)]
+    for value in {int(each[0]) for each in corners if (each == each[0]).all()}:
+        same = (sample.values == value).all(axis=0)
+        if sum((each == value).all() for each in corners) >= CORNERS and EDGE < float(same.mean()) < 1:
+            return value
+    return None
 
 
 def _of_values(dataset: DatasetReader, seen: Glance, sample: Sample, options: Options) -> Iterator[Oddity]:

@@ -151,6 +151,12 @@ def told_as(options: Options, before: Options) -> Options:
     return replace(options, title=title, description=description)
 
 
+def retold(options: Options, before: Options) -> dict[str, tuple[str, str]]:
+    """The titles and descriptions that `options` changes, with the text `before`, which may be empty, and after."""
+    pairs = {name: (getattr(before, name) or "", getattr(options, name)) for name in TOLD}
+    return {name: pair for name, pair in pairs.items() if pair[1] not in (None, pair[0])}
+
+
 def check_words(name: str, text: str) -> str:
     """The text of a title or a description, as one line.
 

@@ -36,6 +36,7 @@ POLAR = 89.9  # degrees of latitude; beyond, longitudes mean little
 AROUND = 0.84  # share of a turn that GDAL treats as a whole turn
 ON_EDGE = 1e-12  # turns, the rounding error of a longitude
 BEYOND = "it lies beyond 85.05 degrees of latitude, where Web Mercator ends"
+ANY = "EPSG:CODE"
 NAME_CRS = "add --crs EPSG:CODE"
 NAME_BOX = "add --bounds W,S,E,N, in units of its CRS"
 MAPS = {"GeographicCRS", "DerivedGeographicCRS", "ProjectedCRS", "DerivedProjectedCRS"}
@@ -54,7 +55,7 @@ class Reach(NamedTuple):
     step: tuple[float, float]
 
 
-def check_place(dataset: DatasetReader, *, placed: bool = False, missing: str = "EPSG:CODE") -> None:
+def check_place(dataset: DatasetReader, *, placed: bool = False, missing: str = ANY) -> None:
     """Reject a raster without a valid place on the earth.
 
     With `placed`, the user gave the geotransform. `missing` is the CRS to suggest if there is none.
@@ -64,9 +65,10 @@ def check_place(dataset: DatasetReader, *, placed: bool = False, missing: str = 
     """
     name, crs = dataset.name, dataset.crs
     if not crs and dataset.transform.is_identity and not placed:
-        raise BadSource(name, f"it has no CRS and no geotransform: add --crs {missing} --bounds W,S,E,N")
+        cure = f"add --crs {missing} --bounds W,S,E,N, or put its world file beside it and add --crs {missing}"
+        raise BadSource(name, f"it has no CRS and no geotransform: {cure}")
     if not crs:
-        raise BadSource(name, f"it has no CRS: add --crs {missing}")
+        raise BadSource(name, f"it has no CRS{_guess(dataset, missing)}")
     if horizontal(crs).get("type") not in MAPS:
         raise BadSource(name, f"its CRS, {called(crs)}, does not map the earth: {NAME_CRS}")
     radius = foreign_radius(crs)  # first, because PROJ may take minutes to fail on other bodies
@@ -80,6 +82,14 @@ def check_place(dataset: DatasetReader, *, placed: bool = False, missing: str = 
         raise BadSource(name, f"its geotransform places it off the globe: {NAME_BOX}")
     if crs.is_geographic:
         _check_turn(name, crs, float(np.abs(xs).max()))
+
+
+def _guess(dataset: DatasetReader, missing: str) -> str:
+    """The end of the message about a missing CRS: degrees, if its coordinates look like them."""
+    (left, right), (bottom, top) = ((float(axis.min()), float(axis.max())) for axis in corners(dataset))
+    if missing == ANY and -180 <= left < right <= 180 and -90 <= bottom < top <= 90:
+        return f", and its coordinates look like degrees: if they are, add --crs EPSG:4326, else --crs {missing}"
+    return f": add --crs {missing}"
 
 
 def _check_turn(name: str, crs: CRS, longitude: float) -> None:

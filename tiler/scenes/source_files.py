@@ -252,7 +252,7 @@ class Walk:
                 for index in _placed(entry, file):
                     self.files.setdefault(Path(index))
                     yield from self.indexed(Path(index), location)
-            elif entry.text and (entry.name in NAMES or entry.name in KEYS):
+            elif entry.text and (entry.name in NAMES | KEYS or "dataset_filename" in entry.name):  # in processing steps
                 yield from _placed(entry, file)
 
     def check_sidecar(self, file: Path) -> None:

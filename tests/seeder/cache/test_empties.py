@@ -51,7 +51,7 @@ class Islands:
 
     def ingest(self, raster: str) -> None:
         """Publish a raster."""
-        self.run("ingest", raster, "--layer", "land", "--max-zoom", "5")
+        self.run("ingest", raster, "--layer", "land", "--max-zoom", "5", "--format", "png")
 
     def jobs(self) -> set[str]:
         """The recorded jobs."""
@@ -208,7 +208,7 @@ def grown(tmp_path: Path) -> Islands:
         recipe = Recipe(values=scene(size, size), bounds=(5.0, 25.0, 5.0 + size / 15, 25.0 + size / 15))
         write_raster(tmp_path / f"{name}.tif", recipe)
     made = Islands(tmp_path / "more", tmp_path)
-    made.run("ingest", "small.tif", "--layer", "land", "--max-zoom", "5")
+    made.run("ingest", "small.tif", "--layer", "land", "--max-zoom", "5", "--format", "png")
     made.run("seed", "land")
     return made
 

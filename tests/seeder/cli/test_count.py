@@ -160,7 +160,7 @@ def test_logs_add_up() -> None:
 
 
 APART = {
-    "--buffer needs --geojson": ("--buffer", "5"),
+    "--buffer needs --shapes": ("--buffer", "5"),
     "--radius needs --around": ("--radius", "5"),
     "--around needs --radius": ("--around", "7,46"),
     "--expand needs --tiles": ("--expand", "5-8"),

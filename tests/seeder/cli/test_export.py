@@ -110,6 +110,7 @@ def test_what_is_stored_is_exported_and_told(kind: Kind, data: Path) -> None:
         "distinct": len(set(tiles.values())),
         "resumed": 0,
         "left_out": 0,
+        "rendered": 0,
         "bytes": target(NAMES[kind]).size,
     }
 

@@ -18,8 +18,10 @@ from rasterio.crs import CRS
 from rasterio.enums import Resampling
 
 from seeder.cli import picture
+from tests.support.aws import upload
 from tests.support.commands import complaint, said, seeder
 from tests.support.files import described
+from tests.support.rangeserver import serving
 from tests.support.rasters import Recipe, scene, write_raster
 from tiler.ingest import glance
 from tiler.raster import sample
@@ -45,7 +47,8 @@ def odd(*words: object) -> str:
     [
         (PHOTO, (), "photo"),
         (Recipe(scene(64, 64), **UTM), ("--max-zoom", "15"), "photo"),  # type: ignore[arg-type]
-        (Recipe(scene(64, 64, bands=1)), (), "ramp"),
+        (Recipe(scene(64, 64, bands=1)), (), "photo"),
+        (Recipe(HEIGHTS), (), "ramp"),
         (Recipe(scene(64, 64, bands=1) % 4, palette={n: (n, 0, 0, 255) for n in range(4)}), (), "classes"),
         (Recipe(HEIGHTS), ("--style", "hillshade"), "shade"),
         (Recipe(HEIGHTS), ("--style", "terrain-rgb"), "heights"),
@@ -111,6 +114,19 @@ def test_of_a_large_raster_few_pixels_are_read(tmp_path: Path, monkeypatch: pyte
     found = info(path)
     assert read < side * side / 4
     assert "it has no overviews: none are needed" in str(found["oddities"])
+
+
+def test_rasters_in_s3_and_on_web_servers_are_described(s3_url: str, tmp_path: Path) -> None:
+    source = write_raster(tmp_path / "land.tif", Recipe(scene(64, 64)))
+    upload(tmp_path, s3_url.removeprefix("s3://"))
+    here = info(source)
+    there = info(f"{s3_url}/land.tif")
+    with serving(tmp_path) as served:
+        web = info(f"{served.url}/land.tif")
+    for found, name in ((there, f"{s3_url}/land.tif"), (web, f"{served.url}/land.tif")):
+        assert found.pop("source") == name
+        assert found.pop("command").startswith(f"seeder ingest {name}")
+        assert found == {key: value for key, value in here.items() if key in found}
 
 
 # Oddities

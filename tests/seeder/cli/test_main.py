@@ -237,6 +237,6 @@ def test_sources_in_s3_give_the_same_tiles(
     local = tiles(tmp_path, alps)
     monkeypatch.setenv("TILER_SOURCES", f"{s3_url}/private")
     monkeypatch.setenv("TILER_TILES", (tmp_path / "other" / "tiles").as_uri())
-    run("ingest", make_raster(values=scene()), "--layer", alps)
+    run("ingest", make_raster(values=scene()), "--layer", alps, "--format", "png")
     assert run("seed", alps, "--zooms", "5-7").exit_code == 0
     assert tiles(tmp_path / "other", alps, data=".") == local

@@ -56,7 +56,7 @@ def test_several_sources_are_the_scenes_of_one_layer(folder: Path, words: tuple[
     assert (done["layer"], done["fresh"]) == ("land", True)
     assert scenes() == ["a.tif", "b.tif"]
     again = said(seeder("ingest", *sources, "--layer", "land", "--jobs", "1", "--json"))
-    assert again == done | {"fresh": False, "baked": 0, "reused": 0}
+    assert again == done | {"fresh": False, "baked": 0, "reused": 0, "why": "", "tile_bytes": {}}
 
 
 def test_names_come_from_standard_input(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -364,3 +364,25 @@ def test_a_polygon_across_the_antimeridian_goes_to_a_queue_whole(make_queue: Mak
     wanted = {tile for tile in burnt(shape, 9) if Tile(x=tile.x >> 5, y=tile.y >> 5, z=4) in cells}
     assert set(found) == wanted | {Tile(0, 0, 0)}
     assert {tile.x < 2**8 for tile in wanted} == {True, False}
+
+
+@pytest.mark.usefixtures("alps_copy")
+@pytest.mark.parametrize(
+    ("box", "mistake"),
+    [
+        ("45.5,6,46.5,8", "if latitudes and longitudes are swapped in 45.5,6,46.5,8, write 6,45.5,8,46.5"),
+        ("100,10,110,20", ""),
+    ],
+)
+def test_a_box_that_misses_the_layer_in_the_wrong_order_is_told(box: str, mistake: str) -> None:
+    line = complaint(seeder("count", "alps", "--zooms", 9, "--bbox", box))
+    assert "no tile of layer 'alps' is selected" in line
+    assert line.endswith(f"(W,S,E,N); {mistake}" if mistake else "(W,S,E,N)")
+
+
+@pytest.mark.usefixtures("alps_copy")
+def test_a_box_around_the_globe_is_noted() -> None:
+    result = seeder("count", "alps", "--zooms", 9, "--bbox=-170,45.5,-175,46.5")
+    assert result.exit_code == 0
+    why = "box -170,45.5,-175,46.5 spans 355 degrees across the antimeridian"
+    assert f"{why}: if west and east are swapped, write -175,45.5,-170,46.5" in result.stderr

@@ -11,6 +11,7 @@ from click.testing import Result
 
 import seeder as api
 from seeder.operations.layer_file import OPTIONS
+from tests.support.aws import MakeStack
 from tests.support.bakery import Bakery
 from tests.support.clock import nothing_in_flight
 from tests.support.commands import seeder
@@ -84,11 +85,14 @@ def test_the_same_file_again_changes_nothing(folder: Path) -> None:
 
 
 def test_it_makes_what_ingest_and_seed_make(folder: Path) -> None:
-    assert apply(folder, '[layers.land]\nsource = "land.tif"\nseed = "3-5"\nrescale = "0,200"').exit_code == 0
-    command = ("ingest", folder / "land.tif", "--rescale", "0,200", "--seed", "3-5", "--jobs", 1)
+    assert (
+        apply(folder, '[layers.land]\nsource = "land.tif"\nseed = "3-5"\nrescale = "0,200"\nformat = "png"').exit_code
+        == 0
+    )
+    command = ("ingest", folder / "land.tif", "--rescale", "0,200", "--format", "png", "--seed", "3-5", "--jobs", 1)
     assert seeder(*command, "--data", folder / "other").exit_code == 0
     ours, theirs = (
-        {key: value[0] for key, value in snapshot(folder / each).items() if key.endswith(".png")}
+        {key: value[0] for key, value in snapshot(folder / each).items() if key.endswith((".png", ".webp"))}
         for each in ("data/tiles", "other/tiles")
     )
     assert ours == theirs
@@ -120,6 +124,23 @@ def test_what_differs_is_shown_and_done(folder: Path) -> None:
     back = apply(folder, TWO, "--json")
     assert states(back)["land"] == "changed"
     assert set(states(apply(folder, TWO, "--json")).values()) == {"unchanged"}
+
+
+def test_a_title_is_a_difference_and_stays_without_one(folder: Path) -> None:
+    assert apply(folder, TWO).exit_code == 0
+    tiles = {key: value for key, value in snapshot(folder / "data").items() if key.endswith((".png", ".webp", ".tif"))}
+    titled = TWO.replace('source = "scenes"', 'source = "scenes"\ntitle = "Flights"')
+    titled = titled.replace('source = "land.tif"', 'source = "land.tif"\ndescription = "All land."')
+    plan = apply(folder, titled, "--dry-run")
+    assert "scenes: changed: 1 option changed" in plan.stdout
+    assert 'title: default -> "Flights"' in plan.stdout
+    assert apply(folder, titled).exit_code == 0
+    for again in (titled, TWO):
+        assert set(states(apply(folder, again, "--json")).values()) == {"unchanged"}
+    facts = {each["layer"]: each for each in map(json.loads, seeder("layers", "--json").stdout.splitlines())}
+    assert (facts["scenes"]["title"], facts["land"]["description"]) == ("Flights", "All land.")
+    after = {key: value for key, value in snapshot(folder / "data").items() if key.endswith((".png", ".webp", ".tif"))}
+    assert after == tiles
 
 
 def test_a_changed_raster_and_a_lost_tile_are_seen(folder: Path) -> None:
@@ -236,6 +257,22 @@ def test_paid_work_needs_a_limit(bakery: Bakery, folder: Path) -> None:
     assert "layer land: sent as bake job land-" in sent.stdout
     assert bakery.work()
     assert load_layer(bakery.stores.sources, "land").revision
+
+
+def test_a_stack_costs_money_without_a_queue_too(
+    make_stack: MakeStack, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("TILER_DATA")
+    text, stack = (
+        '[layers.land]\nsource = "land.tif"\nseed = "3-5"',
+        ("--stack", make_stack(WebsiteUrl="http://tiles.test", TileUrl="http://tiles.test")),
+    )
+    refused = apply(folder, text, *stack)
+    assert refused.exit_code == 2
+    assert "this work costs up to $0.0" in refused.stderr
+    assert apply(folder, text, *stack, "--dry-run").exit_code == 0
+    assert apply(folder, text, *stack, "--max-cost", "1").exit_code == 0
+    assert states(apply(folder, text, *stack, "--json")) == {"land": "unchanged"}
 
 
 # The Python API

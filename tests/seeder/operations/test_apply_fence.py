@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.commands import seeder
+from tests.support.commands import complaint, seeder
 from tests.support.files import described, raw
 from tests.support.opened import Watched, watched
 from tests.support.rasters import Recipe, scene, write_raster
@@ -122,6 +122,21 @@ def vrt_of_a_vrt_in_a_line(folder: Path, secret: Path) -> str:
     return SOURCE.format(described(folder / "all.vrt", f"vrt://{secret}?bands=1").name)
 
 
+def steps(file: Path, name: object) -> Path:
+    """A VRT that adds a raster to another one, as a step of processing."""
+    words = "".join(f"<Argument name='gain_dataset_filename_{band}'>{name}</Argument>" for band in (1, 2, 3))
+    source = "<Input><SourceFilename relativeToVRT='1'>own.tif</SourceFilename></Input>"
+    step = f"<Step><Algorithm>LocalScaleOffset</Algorithm>{words}</Step>"
+    processing = f"<ProcessingSteps>{step}</ProcessingSteps>"
+    file.write_text(f"<VRTDataset subClass='VRTProcessedDataset'>{source}{processing}</VRTDataset>")
+    return file
+
+
+def vrt_of_steps(folder: Path, secret: Path) -> str:
+    write_raster(folder / "own.tif", LAND)
+    return SOURCE.format(steps(folder / "steps.vrt", secret).name)
+
+
 def vrt_as_overviews(folder: Path, secret: Path) -> str:
     write_raster(folder / "own.tif", LAND)
     described(folder / "own.tif.ovr", secret)
@@ -200,7 +215,16 @@ def grid(folder: Path, secret: Path) -> str:
 ATTACKS: tuple[Attack, ...] = (
     *(named, above, linked, linked_folder, link_in_a_folder, pattern, pattern_through_a_link, text_list, far_list),
     *(features, geopackage, xml_index, far_index, vrt, vrt_of_a_vrt, vrt_named_as_a_tiff, vrt_of_bytes),
-    *(vrt_of_a_vrt_in_a_line, vrt_as_overviews, linked_overviews, linked_sidecar, linked_member, subdataset, archive),
+    *(
+        vrt_of_a_vrt_in_a_line,
+        vrt_of_steps,
+        vrt_as_overviews,
+        linked_overviews,
+        linked_sidecar,
+        linked_member,
+        subdataset,
+        archive,
+    ),
     *(in_a_line, file_address, trusting, raw_trusting, ilwis, colormap, shapes, area, grid),
 )
 
@@ -304,3 +328,9 @@ def test_text_of_strangers_prints_no_line_of_its_own(folder: Path) -> None:
         result = seeder("apply", written(folder, table), "--dry-run", "--jobs", 1)
         assert not [line for line in result.output.splitlines() if line.lstrip().startswith("::")], result.output
         assert "\x1b" not in result.output
+
+
+def test_steps_of_processing_refer_to_no_network_in_an_ingest_either(folder: Path) -> None:
+    write_raster(folder / "own.tif", LAND)
+    far = steps(folder / "steps.vrt", "/vsicurl/http://127.0.0.1:9/a.tif")
+    assert "a network or special address" in complaint(seeder("ingest", far, "--dry-run"))

@@ -23,9 +23,10 @@ from supermercado.super_utils import filter_features
 
 from seeder.select import geometry as plane
 from seeder.select.burn import LINE, Floats, Shapes
-from seeder.select.geojson import NOWHERE, around, looks_like_geojson, read_geojson
+from seeder.select.geojson import looks_like_geojson, read_geojson
 from seeder.select.geometry import GLOBE, Paths, widened
 from seeder.select.morton import Flags, interleaved, places
+from seeder.select.parts import NOWHERE, around
 from seeder.select.tileset import TileSet
 from tests.support.effort import examples
 from tests.support.paths import ROOT

@@ -45,6 +45,7 @@ KINDS: dict[str, tuple[Recipe, dict[str, Any]]] = {
     "jpeg": (Recipe(scene(60, 80)), {"format": "jpg"}),
     "bands": (Recipe(scene(60, 80, 4)), {"bands": (3, 2, 1)}),
     "nearest": (Recipe(scene(60, 80)), {"resampling": "nearest"}),
+    "told": (Recipe(GREY, palette=PALETTE), {"title": "Land", "description": ""}),
     "zooms": (Recipe(scene(60, 80)), {"min_zoom": 3, "max_zoom": 8}),
     "mercator": (Recipe(scene(60, 80), crs="EPSG:3857", bounds=(0, 0, 800, 600)), {}),
     "utm": (Recipe(scene(60, 80), crs="EPSG:32632", bounds=(400000, 5000000, 480000, 5060000)), {}),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,17 +12,26 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
+import seeder as api
+from seeder.api.tiles import tile_bytes
 from seeder.cli import main as cli
+from seeder.operations.ingest import options_to_ingest
 from tests.support.clock import nothing_in_flight
 from tests.support.layers import MakeLayer, silent
 from tests.support.oracle import alone, drawn, tiles_of
 from tests.support.rasters import MakeRaster, Recipe, scene
 from tiler.grid import EXTENT
 from tiler.image.style import Values
+from tiler.ingest.choose_format import SAMPLE, _tiles_of_footprint, _tiles_of_parts
 from tiler.ingest.ingest import Ingested, ingest
+from tiler.keys import index_key
 from tiler.layers.catalog import Layer, load_layer
+from tiler.layers.pyramid import Pyramid
 from tiler.layers.render import TileVariant
 from tiler.raster.options import Options
+from tiler.scenes.headers import read_scenes
+from tiler.scenes.scene import Listed
+from tiler.scenes.scene_list import SceneList
 from tiler.settings import Settings
 from tiler.storage.store import Stores
 
@@ -160,11 +170,11 @@ def test_ingest_says_what_was_chosen_and_why(words: tuple[str, ...], make_raster
     if words:
         told = json.loads(said.stdout)
         assert told["format"] == "webp"
-        assert "of their bytes as png" in told["why"]
+        assert told["tile_bytes"].keys() == {"png", "webp"}
+        assert 2 * told["tile_bytes"]["webp"] <= told["tile_bytes"]["png"]
     else:
         (line,) = [line for line in said.stdout.splitlines() if line.startswith("format ")]
-        assert line.startswith("format webp: ")
-        assert "of their bytes as png" in line
+        assert re.fullmatch(r"format webp, chosen by --format auto: about [\d.]+ KB a tile, png [\d.]+ KB", line)
 
 
 def test_a_refresh_keeps_style_colours_ranges_and_format(
@@ -201,3 +211,61 @@ def test_nothing_else_of_a_layer_depends_on_its_format(make_raster: MakeRaster, 
     named, left = make_layer(path, "named", format="webp"), make_layer(path, "left", format="auto")
     same = replace(left, id="named", asked=named.asked, revision=named.revision, source=named.source)
     assert same == named
+
+
+def test_scenes_far_apart_are_sampled_where_they_have_data(make_raster: MakeRaster, stores: Stores) -> None:
+    """A cell of the footprint is then so large that its middle is empty."""
+    paths = []
+    for number, (west, south) in enumerate(((5.001, 45.001), (9.003, 41.002))):
+        box = (west, south, west + 0.004, south + 0.003)
+        paths.append(make_raster(values=scene(300, 400, seed=number), bounds=box, name=f"{number}.tif"))
+    asked = Options(format="auto")
+    listed = SceneList(read_scenes([Listed(str(path), str(path)) for path in paths], asked, jobs=1, progress=silent))
+    done = ingest(listed, "auto", asked, stores, jobs=1, progress=silent)
+    middles = [tile_bytes(done.layer, stores, tile, TileVariant()) for tile in _tiles_of_footprint(done.layer, SAMPLE)]
+    assert not any(middles)
+    assert done.layer.format == "webp"
+    assert isinstance(done.layer.bake, Pyramid)
+    tiles = _tiles_of_parts("auto", done.layer.bake, stores.sources, SAMPLE)
+    assert len(tiles) == SAMPLE
+    assert all(tile_bytes(done.layer, stores, tile, TileVariant()) for tile in tiles)
+    assert len({tile.x >> 6 for tile in tiles}) > 1, "both scenes are sampled"
+    assert done.tile_bytes["webp"] * 2 <= done.tile_bytes["png"]
+
+
+def asked_by(change: dict[str, Any], name: str, stores: Stores) -> str:
+    return options_to_ingest(change, name, stores.sources).format
+
+
+def test_a_new_layer_is_auto_and_an_existing_one_keeps_its_format(make_raster: MakeRaster, stores: Stores) -> None:
+    assert (asked_by({}, "auto", stores), asked_by({"format": "png"}, "auto", stores)) == ("auto", "png")
+    take(make_raster(values=photo()), stores)
+    assert asked_by({}, "auto", stores) == "auto"
+    take(make_raster(values=photo()), stores, format="webp-lossless")
+    assert asked_by({}, "auto", stores) == "webp-lossless"
+    assert asked_by({"format": "jpg"}, "auto", stores) == "jpg"
+    take(make_raster(values=photo()), stores, format="png")  # as layers of earlier versions are
+    assert asked_by({}, "auto", stores) == "png"
+    stores.sources.put(index_key("auto"), b"{", content_type="application/json")
+    assert asked_by({}, "auto", stores) == "auto"
+
+
+def test_the_same_ingest_twice_changes_nothing_whatever_the_format(make_raster: MakeRaster, tmp_path: Path) -> None:
+    path, data = make_raster(values=photo()), str(tmp_path / "data")
+    for format_words in ((), ("--format", "png"), ("--format", "webp")):
+        layer = "-".join(("photo", *format_words[1:]))
+        words = ["ingest", str(path), "--layer", layer, "--data", data, "--jobs", "1", "--json"]
+        first = json.loads(CliRunner().invoke(cli.main, [*words, *format_words]).stdout)
+        again = json.loads(CliRunner().invoke(cli.main, words).stdout)
+        assert (first["fresh"], again["fresh"]) == (True, False)
+        assert (again["revision"], again["format"]) == (first["revision"], first["format"])
+        assert first["format"] == (format_words[1] if format_words else "webp")
+
+
+def test_python_has_the_same_default(make_raster: MakeRaster, tmp_path: Path) -> None:
+    path = make_raster(values=photo())
+    workspace = api.open(tmp_path / "data")
+    assert workspace.ingest(path, "one", jobs=1).format == "webp"
+    assert workspace.ingest(path, "two", format="png", jobs=1).format == "png"
+    assert workspace.ingest(path, "two", jobs=1).format == "png"
+    assert workspace.ingest(path, "heights", style="terrarium", bands=1, jobs=1).format == "png"

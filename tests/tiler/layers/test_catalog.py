@@ -282,6 +282,36 @@ def test_zooms_are_checked_against_the_layers(layer: Layer, zooms: list[int]) ->
         layer.check_zooms(tuple(zooms))
 
 
+@given(st.none() | st.text(max_size=9), st.none() | st.text(max_size=9))
+def test_titles_survive_the_options_of_a_bake_job_and_are_no_part_of_a_revision(
+    title: str | None, description: str | None
+) -> None:
+    options = Options(title=title, description=description)
+    assert Options.from_json(options.to_json()) == options
+    assert options.changed() == {}
+    assert options.differing(Options()) == []
+
+
+@pytest.mark.parametrize("classes", [[[4, "beyond"]], [[-1, "before"]], [["x", "no value"]], [3]])
+def test_classes_that_a_palette_lacks_are_damage(classes: object) -> None:
+    layer = replace(RELIEF, style=Style(palette=((1, 2, 3, 255),) * 4))
+    with pytest.raises(CatalogError):
+        parse(edited(layer, classes=classes), KEY)
+
+
+def test_tilejson_tells_a_title_a_description_and_a_legend() -> None:
+    style = Style(palette=((1, 2, 3, 255), (4, 5, 6, 90)))
+    asked = Options(title="Land", description="Cover of 2024.")
+    layer = replace(RELIEF, style=style, asked=asked, classes=((0, "Water"), (1, "")))
+    said = json.loads(tilejson(layer, "https://tiles.test", "9f2c"))
+    assert (said["name"], said["description"]) == ("Land", "Cover of 2024.")
+    assert said["legend"] == {
+        "type": "classes",
+        "classes": [{"value": 0, "name": "Water", "color": "#010203"}, {"value": 1, "name": "", "color": "#0405065a"}],
+        "unit": "",
+    }
+
+
 def test_tilejson_has_the_fields_of_version_3() -> None:
     said = json.loads(tilejson(RELIEF, "https://tiles.test/maps", "9f2c"))
     center = said.pop("center")

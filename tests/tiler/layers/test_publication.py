@@ -16,8 +16,9 @@ from tiler import keys
 from tiler.errors import Changed, Superseded, UnknownLayer
 from tiler.layers import history
 from tiler.layers.catalog import Layer, dump, load_layer, undone
-from tiler.layers.publication import check_index, index_version, publish
+from tiler.layers.publication import check_index, describe, index_version, publish
 from tiler.layers.tilejson import announce, named, tilejson
+from tiler.raster.options import Options
 from tiler.storage.store import Store, Stores, open_store
 
 URL, NAME = "http://tiles.test", GLOBE.id
@@ -313,3 +314,45 @@ def test_of_two_processes_that_publish_at_once_one_succeeds(tmp_path: Path) -> N
     assert sorted(int(each[4:]) for each in won) == list(range(ROUNDS))
     assert has_all(revisions_of(stores), sorted(won, key=lambda revision: revision[4:]))
     assert not list(data.rglob("*#*"))
+
+
+TITLED = replace(ONE, asked=Options(title="The globe"))
+
+
+def test_another_title_keeps_the_revision_its_time_and_what_a_rollback_undid() -> None:
+    stores = in_memory()
+    publish(OLD, stores)
+    publish(ONE, stores, undone="aaaa")
+    put_tile(stores)
+    kept, named_before = contents(stores)[keys.revision_key(NAME, "bbbb")], named(NAME, stores.tiles)
+    describe(TITLED, stores, planned_from=index_version(stores.sources, NAME))
+    assert load_layer(stores.sources, NAME) == TITLED
+    assert undone(stores.sources, NAME) == "aaaa"
+    assert contents(stores)[keys.revision_key(NAME, "bbbb")] == kept
+    assert named(NAME, stores.tiles) == named_before
+    assert b'"The globe"' in stores.tiles.get(PUBLIC)
+    before = seen(stores)
+    describe(TITLED, stores, planned_from=index_version(stores.sources, NAME))
+    assert seen(stores) == before
+
+
+def test_a_title_that_lost_to_a_publication_is_not_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    stores = in_memory()
+    publish(ONE, stores)
+    planned_from, real, rivals = index_version(stores.sources, NAME), Store.put, [OTHER]
+
+    def put(store: Store, key: str, *args: Any, **how: Any) -> None:
+        if key == INDEX and rivals:
+            publish(rivals.pop(), stores)
+        real(store, key, *args, **how)
+
+    monkeypatch.setattr(Store, "put", put)
+    with pytest.raises(Superseded, match="changed to revision cccc"):
+        describe(TITLED, stores, planned_from=planned_from)
+    assert not rivals
+    assert load_layer(stores.sources, NAME) == OTHER
+    assert b"The globe" not in stores.tiles.get(PUBLIC)
+    before = seen(stores)
+    with pytest.raises(Superseded):
+        describe(TITLED, stores, planned_from=planned_from)
+    assert seen(stores) == before

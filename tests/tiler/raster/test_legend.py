@@ -15,11 +15,14 @@ from hypothesis import strategies as st
 from mercantile import Tile
 from PIL import Image
 
-from tests.support.layers import layer_of, local_stores
+from seeder.operations.report import Report
+from seeder.operations.scenes import Sources, read_to_ingest
+from tests.support.layers import layer_of, local_stores, silent
 from tests.support.oracle import tiles_of
 from tests.support.rasters import MakeRaster, Recipe, write_raster
 from tiler.image.colormap import checked, unlabelled
 from tiler.image.style import Rgba, Style
+from tiler.ingest.ingest import ingest
 from tiler.layers.catalog import Layer
 from tiler.layers.render import TileVariant, render_tile
 from tiler.raster.legend import FEW, FILLER, MOST, Classes, Legend, Ramp, color, kind_of, legend_of, listed
@@ -176,6 +179,30 @@ def test_a_table_s_names_come_before_categories_and_only_class_s_names_are_read(
     written_aux(land, categories({1: "no"}) + table(NAMES, usage=0, extra=other))
     layer = layer_of(land, "land", local_stores(tmp_path / "data"))
     assert classes_in(layer.legend) == NAMES
+
+
+def test_scenes_have_the_names_of_the_lowest_and_others_fill_its_gaps(tmp_path: Path) -> None:
+    named = ({1: "Water", 5: "Wood"}, {1: "Sea", 2: "Town"}, {2: "City", 7: "Ice"})
+    scenes = []
+    for number, names in enumerate(named):
+        values = np.tile(np.array([*CLASSES], np.uint8), (1, 32, 8))
+        path = write_raster(
+            tmp_path / f"{number}.tif", Recipe(values, bounds=(5.0 + number, 45.0, 6.0 + number, 46.0), palette=CLASSES)
+        )
+        written_aux(path, categories(names))
+        scenes.append(str(path))
+    report, stores = Report(), local_stores(tmp_path / "data")
+    listed_scenes, _ = read_to_ingest(Sources(tuple(scenes)), "land", Options(), stores.sources, report, jobs=1)
+    layer = ingest(listed_scenes, "land", Options(), stores, jobs=1, progress=silent).layer
+    assert layer.scenes == 3
+    assert classes_in(layer.legend) == {1: "Water", 2: "Town", 5: "Wood", 7: "Ice"}
+    first = read_to_ingest(Sources(tuple(scenes), "first"), "up", Options(), stores.sources, report, jobs=1)[0]
+    assert classes_in(ingest(first, "up", Options(), stores, jobs=1, progress=silent).layer.legend) == {
+        1: "Sea",
+        2: "City",
+        5: "Wood",
+        7: "Ice",
+    }
 
 
 def test_labels_of_a_colormap_file_come_before_the_raster_s_names(land: Path, tmp_path: Path) -> None:

@@ -276,7 +276,8 @@ def test_a_map_that_leaves_the_globe_is_whole(name: str, tmp_path: Path, make_la
 
 
 REFUSED = {
-    "no CRS": ("", square(7.0, 46.0, 1e-3), "no CRS", "--crs EPSG:CODE"),
+    "no CRS": ("", square(7.0, 46.0, 1e-3), "no CRS, and its coordinates look like degrees", "--crs EPSG:4326"),
+    "no CRS, in metres": ("", square(500_000.0, 5_000_000.0, 10.0), "no CRS", "--crs EPSG:CODE"),
     "a plant's own grid": ("EPSG:5817", square(0.0, 0.0, 1.0), "Tombak LNG plant", "--crs EPSG:CODE"),
     "a local grid": ('LOCAL_CS["here",UNIT["metre",1]]', square(0.0, 0.0, 1.0), "'here'", "--crs EPSG:CODE"),
     "geocentric": ("EPSG:4978", square(4e6, 4e6, 1.0), "'WGS 84'", "--crs EPSG:CODE"),
