@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from typing import TYPE_CHECKING
 
 import mercantile
@@ -12,10 +11,7 @@ from mercantile import Tile
 from PIL import Image
 from playwright.sync_api import expect
 
-from seeder.serve.basemap import Basemap
 from tests.support.damaged import damage
-from tests.support.served import serving
-from tiler.settings import Settings
 
 if TYPE_CHECKING:
     from playwright.sync_api import Route
@@ -278,20 +274,3 @@ def test_a_tile_on_its_way_shows_a_coarse_picture_under_a_sheen(desk: Desk, look
 def more_red(colour: Colour, than: Colour) -> bool:
     """Whether a colour has clearly more red, compared with blue, than another."""
     return (colour[0] - colour[2]) - (than[0] - than[2]) > 20
-
-
-def test_streets_are_asked_for_only_when_they_are_chosen(desk: Desk, look: Look) -> None:
-    settings = Settings.from_env({}, data=str(desk.data))
-    street = io.BytesIO()
-    Image.new("RGB", (256, 256), (10, 90, 20)).save(street, "png")
-    home = "http://streets.test:9"
-    below = Basemap(f"{home}/{{z}}/{{x}}/{{y}}.png", "Streets")
-    with serving(settings, "", below) as url, look(f"{url}/flats/#4/0/1.5/look", home=[home]) as window:
-        window.page.route(f"{home}/**", lambda route: route.fulfill(body=street.getvalue(), content_type="image/png"))
-        window.still()
-        assert not [each for each in window.requests if "streets.test" in each.url]
-        expect(window.page.locator("#base-note")).to_contain_text("streets.test")
-        window.part("base-streets").check()
-        window.part("opacity").fill("0")
-        window.until(lambda: window.colours([(12.0, 8.0), (-8.0, -12.0)]) == [(10, 90, 20)] * 2)
-        expect(window.page.locator("#attribution")).to_contain_text("Streets")
