@@ -17,6 +17,7 @@ from tiler.storage.store import Store
 
 SAMPLE = 12  # tiles to render
 FEW = 4  # sample tiles of a suggestion
+MEASURED = tuple(map(np.dtype, ("int16", "int32", "float32", "float64")))  # of one band: no photograph has them
 WORTH = 0.5  # largest share of PNG's bytes at which a lossy format is chosen
 
 
@@ -46,7 +47,8 @@ def smaller_format(layer: Layer, sources: Store) -> str:
 def choose(layer: Layer, sources: Store, *, sample: int = SAMPLE) -> Chosen:
     """The format for the tiles of `layer`, and the reason for it.
 
-    Palettes, colormaps and terrain styles stay lossless. For imagery, sample tiles are rendered and compared.
+    Palettes, colormaps, terrain styles and measured values stay lossless. For imagery, sample tiles are rendered and
+    compared.
 
     Raises:
         SourceReadError: some pixel could not be read.
@@ -56,6 +58,8 @@ def choose(layer: Layer, sources: Store, *, sample: int = SAMPLE) -> Chosen:
         return Chosen("png", "a palette or colormap needs exact colours")
     if style.terrain:
         return Chosen("png", f"{style.terrain} needs exact colours")
+    if isinstance(layer.bake, Pyramid) and len(style.rescale) == 1 and np.dtype(layer.bake.dtype) in MEASURED:
+        return Chosen("png", "one band of measured values, such as heights, needs exact greys")
     lossy: Format = "jpg" if _opaque(layer) else "webp"
     if isinstance(layer.bake, Pyramid):
         tiles = _tiles_of_parts(layer.id, layer.bake, sources, sample)
