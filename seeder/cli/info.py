@@ -125,8 +125,6 @@ def _command(source: tuple[str, ...], found: RasterInfo) -> str:
                 words.pop(0)
         elif word not in FLAGS:
             kept.append(word)
-    if found.format != "png" and not any(word.startswith("--format") for word in kept):
-        kept += ["--format", "auto"]
     if not found.seen.alone:
         kept += ["--layer", _name(source)]
     return shlex.join(["seeder", "ingest", *kept])

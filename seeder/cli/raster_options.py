@@ -241,8 +241,8 @@ def raster_options(command: Command) -> Command:
         "--style",
         group="Render",
         type=click.Choice(TERRAINS),
-        help="Show heights as a hillshade, as slope in degrees, as colours with a hillshade (relief), as contours, or "
-        "as colours that encode them.",
+        help="Show heights as a hillshade, slope in degrees, shaded colours (relief), contours, or colours that encode "
+        "them.",
     )
     @option(
         "--azimuth",

@@ -43,6 +43,7 @@ PLACES = (
     "exclude",
 )  # selectors of the tiles to seed
 FILES = ("shapes", "geojson", "exclude", "area")  # of them, those whose values may be files
+SHAPES = (".geojson", ".json")  # suffixes of files that refer to no others
 OWN = ("source", "overlap", "asset", "checksum", "seed", "queue", "no-alpha")
 KEYS = (*OWN, *PLACES, *OPTIONS)
 OTHER_WORDS = {"zoom": "seed", "zooms": "seed", "areas": "area", "tiles": "seed", "sources": "source", "jobs": "queue"}
@@ -265,6 +266,8 @@ class _Reader:
         path = self.folder / Path(name).expanduser()
         if self.fence and os.path.lexists(path) and not self.fence.holds(path):
             raise BadOption(f"{name} leads out of the folder of this file: copy it there, or add --trust-source")
+        if self.fence and always and not (path.is_file() and path.suffix.lower() in SHAPES):
+            raise BadOption(f"{name} is no GeoJSON in the folder of this file: copy one there, or add --trust-source")
         return str(path) if always or path.is_file() else name
 
     def tried(self, where: str, key: str, look: Any) -> Any:

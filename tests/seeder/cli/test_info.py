@@ -81,7 +81,7 @@ def test_scenes_are_one_layer(tmp_path: Path) -> None:
         write_raster(tmp_path / f"flight/{number}.tif", Recipe(scene(64, 64), bounds=(west, 45, west + 4, 48)))
     found = info(tmp_path / "flight", "--jobs", "1")
     assert (found["scenes"], found["bounds"]) == (3, [5, 45, 17, 48])
-    assert found["command"] == f"seeder ingest {tmp_path / 'flight'} --format auto --layer flight"
+    assert found["command"] == f"seeder ingest {tmp_path / 'flight'} --layer flight"
     text = seeder("info", tmp_path / "flight", "--jobs", "1").stdout
     assert text.startswith("3 scenes: photo, GTiff\n")
     assert text.splitlines()[-1] == found["command"]

@@ -201,6 +201,17 @@ def shapes(folder: Path, secret: Path) -> str:
     return f'{SOURCE.format("own.tif")}\nseed = "0-3"\ngeojson = "{secret}"'
 
 
+def shapes_of_a_layer(folder: Path, secret: Path) -> str:
+    write_raster(folder / "own.tif", LAND)
+    return f'{SOURCE.format("own.tif")}\nseed = "0-3"\nshapes = "{secret}:layer"'
+
+
+def shapes_in_a_geopackage(folder: Path, secret: Path) -> str:
+    write_raster(folder / "own.tif", LAND)
+    (folder / "shapes.gpkg").symlink_to(secret)
+    return f'{SOURCE.format("own.tif")}\nseed = "0-3"\nexclude = "shapes.gpkg:layer"'
+
+
 def area(folder: Path, secret: Path) -> str:
     write_raster(folder / "own.tif", LAND)
     (folder / "area.json").symlink_to(secret)
@@ -226,6 +237,7 @@ ATTACKS: tuple[Attack, ...] = (
         archive,
     ),
     *(in_a_line, file_address, trusting, raw_trusting, ilwis, colormap, shapes, area, grid),
+    *(shapes_of_a_layer, shapes_in_a_geopackage),
 )
 
 
