@@ -12,7 +12,7 @@ import click
 
 from seeder.cli.common import jobs_option, json_option
 from seeder.cli.grouping import WORDS, command, complete_file, option
-from seeder.cli.messages import count_of_tiles, duration, guarded, say
+from seeder.cli.messages import count_of_tiles, duration, guarded, megabytes, say
 from seeder.cli.progress import TerminalReport
 from seeder.cli.raster_options import raster_options
 from seeder.cli.scenes import MakeSources, scene_options
@@ -101,13 +101,16 @@ def _facts(found: RasterInfo) -> Iterator[str]:
     yield f"{scene.address if number == 1 else f'{number:,} scenes'}: {found.kind}, {found.driver}"
     of_first = "" if number == 1 else " (the lowest scene)"
     yield f"CRS {found.crs}{of_first}"
-    yield f"size {scene.size[0]:,} x {scene.size[1]:,} pixels of {scene.resolution:.3g} m{of_first}"
+    width, height = (f"{each:.6g}" for each in found.pixel)
+    pixel = width if width == height else f"{width} x {height}"
+    mercator = f"{scene.resolution:.3g} m in Web Mercator"
+    yield f"size {scene.size[0]:,} x {scene.size[1]:,} pixels of {pixel} {found.unit} ({mercator}){of_first}"
     yield f"bounds {survey.bounds.rounded}"
     shown = ",".join(map(str, reading.bands))
     yield f"bands {shown} of {dataset.count}, {dataset.dtypes[reading.bands[0] - 1]}; invalid pixels: {found.mask}"
     yield f"format {found.format}: {found.why}"
     parts = f"{found.work.parts:,} part{'' if found.work.parts == 1 else 's'}"
-    yield f"bake: {parts}, about {found.bake.bytes / 1e6:,.0f} MB and {duration(found.bake.seconds)}"
+    yield f"bake: {parts}, about {megabytes(found.bake.bytes)} and {duration(found.bake.seconds)}"
     zooms = format_zooms(tuple(found.zooms))
     seconds = duration(found.render_seconds)
     yield f"zooms {zooms}: at most {count_of_tiles(sum(found.zooms.values()))}, about {seconds} to render"

@@ -13,7 +13,7 @@ from click.core import ParameterSource
 
 from seeder.cli.common import parsed
 from seeder.cli.grouping import option
-from seeder.cli.messages import count_of_tiles, duration, note
+from seeder.cli.messages import count_of_tiles, duration, megabytes, note
 from seeder.cli.run_job import RunArguments, run_flags
 from seeder.cli.seed import LimitArguments, cost_in_words, limit_flags, print_estimate, run_seed
 from seeder.defaults import CORES
@@ -100,7 +100,7 @@ def _planned(plan: IngestPlan) -> Iterator[str]:
 def _baked(bake: BakeEstimate) -> Iterator[str]:
     """The estimate of a bake."""
     forecast, number = bake.forecast, bake.bakers.number
-    size = f"{forecast.bytes / 1e6:,.0f} MB" if forecast.bytes >= 1e6 else "1 MB" if forecast.bytes else "0 MB"
+    size = megabytes(forecast.bytes)
     parts = f"{bake.work.parts:,} of {bake.whole.parts:,} part{'' if bake.whole.parts == 1 else 's'}"
     above = f"{bake.work.overviews:,} overview part{'' if bake.work.overviews == 1 else 's'}"
     yield f"would bake at most {parts} and {above}, about {size}"

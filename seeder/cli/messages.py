@@ -189,3 +189,8 @@ def duration(seconds: float) -> str:
         if seconds >= 2 * length:
             return f"{seconds / length:,.0f} {unit}"
     return f"{max(0.0, seconds):.{1 if 0 < seconds < 10 else 0}f} s"
+
+
+def megabytes(number: float) -> str:
+    """A number of bytes in MB, rounded; at least 1 MB, unless there are none."""
+    return f"{max(1, number / 1e6):,.0f} MB" if number else "0 MB"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -15,7 +16,8 @@ from seeder.operations.scenes import Sources, read_sources
 from tiler.errors import BadSource, SourceReadError
 from tiler.grid import tile_ranges
 from tiler.image.style import Pixels
-from tiler.ingest.glance import Glance, Sample, format_by_sample, glance, kind_of, picture_of, sample_of
+from tiler.ingest.drafts import EMPTY
+from tiler.ingest.glance import Glance, Sample, format_by_sample, glance, is_empty, kind_of, picture_of, sample_of
 from tiler.ingest.oddities import Oddity, oddities
 from tiler.ingest.planned_parts import BakeWork, whole_work
 from tiler.inputs import check_source
@@ -64,6 +66,18 @@ class RasterInfo:
         """GDAL's name of the first raster's format."""
         with as_it_is(self.scene.listed.path, self.seen.survey.open_options) as plain:
             return str(plain.driver)
+
+    @cached_property
+    def pixel(self) -> tuple[float, float]:
+        """The width and height of a pixel of the first raster, in units of its CRS."""
+        matrix = self.seen.dataset.transform
+        return float(math.hypot(matrix.a, matrix.d)), float(math.hypot(matrix.b, matrix.e))
+
+    @cached_property
+    def unit(self) -> str:
+        """The unit of the first raster's CRS."""
+        name = str(self.scene.crs.units_factor[0])
+        return {"metre": "m", "meter": "m", "degree": "degrees"}.get(name, name)
 
     @property
     def mask(self) -> str:
@@ -118,6 +132,9 @@ class RasterInfo:
             "width": scene.size[0],
             "height": scene.size[1],
             "resolution": scene.resolution,
+            "mercator_resolution": scene.resolution,
+            "pixel": list(self.pixel),
+            "pixel_unit": self.unit,
             "bounds": list(survey.bounds),
             "kind": self.kind,
             "bands": list(reading.bands),
@@ -149,17 +166,30 @@ def describe(sources: Sources, options: Options, report: Report, *, jobs: int = 
     """
     for name in sources.names:
         check_source(name)
+    try:
+        return _described(sources, options, report, jobs)
+    except BadSource as error:
+        if error.why.startswith("GDAL cannot open"):
+            error.args = (str(error).replace("cannot ingest", "cannot describe", 1),)
+        raise
+
+
+def _described(sources: Sources, options: Options, report: Report, jobs: int) -> RasterInfo:
+    """See `describe`."""
     source = read_sources(sources, options, report, jobs=jobs)
     try:
         with report.bake("look", interrupted="interrupted") as (_, activity):
             activity("reading a sample")
             seen = glance(source, options)
             sample = sample_of(seen)
-            form, why = format_by_sample(seen)
-            found = oddities(seen, sample, options)
+            form, why = format_by_sample(seen, sample, options)
+            found = tuple(oddities(seen, sample, options))
+            if (seen.alone or len(seen.scenes) == 1) and is_empty(seen, sample):
+                cures = "".join(f"; {each}" for each in found if each.cure)
+                raise BadSource(seen.scenes[0].address, f"{EMPTY}{cures}")
     except SourceReadError as error:
         raise BadSource(error.source, f"{error} (is the file complete?)") from error
-    return RasterInfo(seen, options, sample, form, why, tuple(found), jobs)
+    return RasterInfo(seen, options, sample, form, why, found, jobs)
 
 
 def _short(value: float | None) -> str:

@@ -17,10 +17,11 @@ from seeder.cache.query import TileQuery
 from seeder.operations.checks import parsed
 from seeder.operations.ingest import default_format
 from seeder.operations.ingest_arguments import checked_values
+from seeder.operations.layer_names import layer_from_file
 from seeder.operations.scenes import Sources
 from seeder.operations.selector_arguments import query_of, zooms_of
 from tiler.choices import OVERLAPS
-from tiler.errors import BadEntries, BadInput, BadOption, BadSource
+from tiler.errors import BadEntries, BadInput, BadName, BadOption, BadSource
 from tiler.grid import MAX_ZOOM
 from tiler.inputs import check_file, whole
 from tiler.keys import check_layer
@@ -147,7 +148,7 @@ class _Reader:
             if not isinstance(table, dict):
                 self.fault(where, "", f"it is not a table: write [layers.{name}]")
                 continue
-            self.tried(where, "", lambda name=name: check_layer(name))
+            self.tried(where, "", lambda name=name: _named(name))
             if (entry := self.entry(name, where, defaults | self.known(where, table, KEYS))) is not None:
                 yield entry
 
@@ -318,6 +319,26 @@ def one_line(text: str) -> str:
     return "".join(sign if sign.isprintable() else "?" for sign in text)
 
 
+def _similar(one: str, other: str) -> float:
+    """How alike two words are, 0 to 1."""
+    return difflib.SequenceMatcher(None, other, one).ratio()
+
+
+def _named(name: str) -> None:
+    """Check the name of a layer.
+
+    Raises:
+        BadOption, BadName: it cannot be one; the message has one that can, if any is like it.
+    """
+    try:
+        check_layer(name)
+    except BadName:
+        other = layer_from_file(name)  # raises the same if no letter is left
+        raise BadOption(
+            f"{name!r} cannot name a layer: write [layers.{other}], with title = {name!r} to show"
+        ) from None
+
+
 def _queue(value: Any) -> str:
     if not isinstance(value, str) or not (value in ("local", "sqs") or value.startswith(("https://", "http://"))):
         raise BadOption(f'{_brief(value)} is not a queue: write "local", "sqs" or a queue\'s URL')
@@ -338,7 +359,9 @@ def _numbers(key: str, value: Any) -> Any:
 
 def _nearest(word: Any, known: Iterable[str], cure: str = "") -> str:
     """A suggestion for a wrong word, or a cure."""
-    close = difflib.get_close_matches(str(word).replace("_", "-"), list(known), n=1)
+    typed = str(word).replace("_", "-")
+    close = difflib.get_close_matches(typed, list(known), n=3)
+    close.sort(key=lambda each: (_similar(typed, each), each[:1] == typed[:1]), reverse=True)
     if word in OTHER_WORDS and OTHER_WORDS[word] in known:
         close = [OTHER_WORDS[word]]
     return f": did you mean {close[0]}?" if close else f": {cure}" if cure else ""

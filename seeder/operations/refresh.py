@@ -136,7 +136,8 @@ def refresh(
     """
     stores = context.stores
     if source and source.told:
-        tell(layer, source.told, stores)
+        for text in tell(layer, source.told, stores):
+            context.report.note(text)
     if not source or source.told:
         current = load_layer(stores.sources, layer)
         check_unchanged(current)

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from mercantile import Tile
 
+from tiler.grid import Bounds, tile_ranges
+from tiler.image.style import Style
 from tiler.keys import Format, part_facts_key
 from tiler.layers.catalog import Layer
 from tiler.layers.part_facts import PartFacts
@@ -53,18 +55,33 @@ def choose(layer: Layer, sources: Store, *, sample: int = SAMPLE) -> Chosen:
     Raises:
         SourceReadError: some pixel could not be read.
     """
-    style = layer.style
-    if style.palette or style.colours or style.stops:
-        return Chosen("png", "a palette or colormap needs exact colours")
-    if style.terrain:
-        return Chosen("png", f"{style.terrain} needs exact colours")
-    if isinstance(layer.bake, Pyramid) and len(style.rescale) == 1 and np.dtype(layer.bake.dtype) in MEASURED:
-        return Chosen("png", "one band of measured values, such as heights, needs exact greys")
+    if why := exact(layer.style, layer.bake.dtype if isinstance(layer.bake, Pyramid) else ""):
+        return Chosen("png", why)
     lossy: Format = "jpg" if _opaque(layer) else "webp"
     if isinstance(layer.bake, Pyramid):
         tiles = _tiles_of_parts(layer.id, layer.bake, sources, sample)
     else:
         tiles = _tiles_of_footprint(layer, sample)
+    return smaller(layer, sources, tiles, lossy)
+
+
+def exact(style: Style, dtype: str) -> str:
+    """The reason why tiles of a style must be lossless, empty for imagery; `dtype` is that of baked parts, if any."""
+    if style.terrain:
+        return f"the style {style.terrain} needs exact colours"
+    if style.palette or style.colours or style.stops:
+        return "a palette or colormap needs exact colours"
+    if dtype and len(style.rescale) == 1 and np.dtype(dtype) in MEASURED:
+        return "one band of measured values, such as heights, needs exact greys"
+    return ""
+
+
+def smaller(layer: Layer, sources: Store, tiles: list[Tile], lossy: Format) -> Chosen:
+    """PNG or a lossy format, by the bytes of these tiles.
+
+    Raises:
+        SourceReadError: some pixel could not be read.
+    """
     forms: tuple[Format, ...] = ("png", lossy)
     sizes = {form: _mean_bytes(layer, sources, tiles, form) for form in forms}
     if not sizes["png"]:
@@ -102,6 +119,19 @@ def _tiles_of_parts(layer: str, pyramid: Pyramid, sources: Store, sample: int) -
         x, y = (facts.layout.x + columns) % across, facts.layout.y + rows
         found += list(zip(x.tolist(), y.tolist(), strict=True))
     return [Tile(*found[number], z=pyramid.z) for number in _spread(len(found), sample)]
+
+
+def tiles_of_bounds(bounds: Bounds, z: int) -> list[Tile]:
+    """Tiles that are spread over those of a box, at zoom `z`."""
+    found, first = [], 0
+    ranges = tile_ranges(bounds, z)
+    chosen = _spread(sum(map(len, ranges)), SAMPLE)
+    for each in ranges:
+        across = each.x1 - each.x0
+        within = (number - first for number in chosen if first <= number < first + len(each))
+        found += [Tile(each.x0 + number % across, each.y0 + number // across, z) for number in within]
+        first += len(each)
+    return found
 
 
 def _tiles_of_footprint(layer: Layer, sample: int) -> list[Tile]:

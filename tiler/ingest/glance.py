@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import mercantile
 import numpy as np
-import rasterio.windows
 from rasterio.io import DatasetReader
 
 from tiler.errors import BadSource, shown
-from tiler.image.encode import encode
+from tiler.grid import Bounds, tile_ranges
 from tiler.image.style import Pixels, Style, Values
-from tiler.ingest.choose_format import WORTH
+from tiler.ingest.choose_format import exact, smaller, tiles_of_bounds
+from tiler.ingest.drafts import draft_of
 from tiler.ingest.survey import Survey
 from tiler.ingest.survey_scenes import STYLED, survey_scenes
 from tiler.keys import Format
@@ -23,16 +23,18 @@ from tiler.raster.legend import Kind, legend_of
 from tiler.raster.legend import kind_of as kind_of_style
 from tiler.raster.options import Options
 from tiler.raster.pixels import pixels
-from tiler.raster.sample import PATCHES, coarse_reads
+from tiler.raster.sample import PATCHES, SAMPLE, coarse_reads
 from tiler.raster.warp import first_covered_zoom
 from tiler.scenes.headers import read_scenes
 from tiler.scenes.order import ordered
 from tiler.scenes.scene import Listed, Scene
 from tiler.scenes.scene_list import SceneList
+from tiler.storage.store import open_store
 
 ACROSS = 8  # pixels per side of a square in the picture of a raster that was sampled in squares
 SIDE = 96  # pixels of the longer side of the picture of scenes
-NATIVE, TILE = 2, 256  # squares per side to encode, and their pixels
+NEARLY = 1e-6  # degrees
+LARGE = 16 * SAMPLE * SAMPLE  # pixels; up to it, a coarse sample reads all of a raster without overviews
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,41 +212,46 @@ def coloured(values: Values, mask: Pixels, style: Style) -> Pixels:
     return rgba
 
 
-def format_by_sample(seen: Glance) -> tuple[Format, str]:
-    """The format that `--format auto` would choose, most likely, and why: from few squares of the first raster.
+def is_empty(seen: Glance, sample: Sample) -> bool:
+    """Whether the first raster has no valid pixel; a large one is not read for that, and counts as not empty.
 
     Raises:
         SourceReadError, StoreError: it cannot be read.
     """
-    style = seen.survey.style
-    if style.palette or style.colours or style.stops or style.terrain:
-        return "png", "its colours must stay exact"
-    sizes: dict[Format, int] = {"png": 0, "webp": 0}
     dataset, reading = seen.dataset, seen.scenes[0].reading
+    if sample.mask.any() or dataset.width * dataset.height > LARGE:
+        return False
     with translated(dataset.name):
-        for window in _native(dataset):
-            made = style.apply(*pixels(dataset, reading, window=window))
-            for form in sizes:
-                sizes[form] += len(encode(made, form) or b"")
-    if not sizes["png"]:
-        return "png", "the sample is empty"
-    share = sizes["webp"] / sizes["png"]
-    return ("webp" if share <= WORTH else "png"), f"a sample as webp takes {share:.0%} of its bytes as png"
+        return not any(pixels(dataset, reading, window=each)[1].any() for _, each in dataset.block_windows(1))
 
 
-def _native(dataset: DatasetReader) -> Iterator[rasterio.windows.Window]:
-    """Squares of a raster at its own resolution."""
-    wide, high = min(TILE, dataset.width), min(TILE, dataset.height)
-    places = [
-        (
-            round((dataset.width - wide) * (at + 1) / (NATIVE + 1)),
-            round((dataset.height - high) * (by + 1) / (NATIVE + 1)),
-        )
-        for by in range(NATIVE)
-        for at in range(NATIVE)
-    ]
-    for column, row in dict.fromkeys(places):
-        yield rasterio.windows.Window(column, row, wide, high)
+def format_by_sample(seen: Glance, sample: Sample, options: Options) -> tuple[Format, str]:
+    """The format that `--format auto` would choose, most likely, and why: from tiles of the first raster.
+
+    Raises:
+        SourceReadError, StoreError: it cannot be read.
+    """
+    survey, scene = seen.survey, seen.scenes[0]
+    if why := exact(survey.style, survey.dtype):
+        return "png", why
+    bounds = survey.bounds if seen.alone else scene.bounds
+    one = replace(survey, reading=scene.reading, bounds=bounds, scenes=())
+    draft = draft_of("info", scene.listed.path, one, "", replace(options, format="auto", virtual=True), None)
+    lossy: Format = "jpg" if sample.mask.all() and _fills(bounds, survey.minzoom) else "webp"
+    with translated(scene.listed.path):
+        chosen = smaller(draft, open_store("memory://"), tiles_of_bounds(bounds, survey.base), lossy)
+    return chosen.format, chosen.why
+
+
+def _fills(bounds: Bounds, z: int) -> bool:
+    """Whether a box fills the tiles of zoom `z` that it touches."""
+    for tiles in tile_ranges(bounds, z):
+        first, last = mercantile.bounds(tiles.x0, tiles.y0, z), mercantile.bounds(tiles.x1 - 1, tiles.y1 - 1, z)
+        if bounds.south > last.south + NEARLY or bounds.north < first.north - NEARLY:
+            return False
+        if bounds.width < 360 and (bounds.west > first.west + NEARLY or bounds.east < last.east - NEARLY):
+            return False
+    return True
 
 
 def kind_of(seen: Glance, options: Options) -> Kind:

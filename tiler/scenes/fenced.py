@@ -106,6 +106,8 @@ class Fence:
         file = Path(name)
         if not self.holds(file):
             _refuse(source, f"refers to {shown(name)}, outside the folder of this file of layers")
+        if not os.path.lexists(file):
+            raise BadSource(source, "no such file" + (f": it refers to {shown(name)}" if name != source else ""))
         if not is_file(file):
             _refuse(source, f"refers to {shown(name)}, which is not a file" if name != source else "is not a file")
         with os.scandir(file.parent) as entries:

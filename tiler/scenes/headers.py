@@ -235,7 +235,9 @@ def _fault(error: TilerError | OSError, listed: Listed) -> _Fault:
     if isinstance(error, BadSource):
         why = error.why
     elif isinstance(error, SourceReadError):
-        why = str(error.__cause__ or error)
+        cause = error.__cause__ or error
+        read = cause.__cause__  # of rasterio's "Read failed"
+        why = f"{read} (is the file complete?)" if read and str(cause).startswith("Read failed") else str(cause)
     elif isinstance(error, OSError):
         why = error.strerror or str(error)
     else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
 from collections.abc import Callable
 from pathlib import Path
@@ -308,7 +309,6 @@ def jp2(path: Path) -> Path:
         (infrared, (), ("band 4 is used as alpha but looks like imagery", "--no-alpha")),
         (alpha_of_one, ("--rescale", "0,255"), ("counts as opaque at 1",)),
         (half_alpha, ("--rescale", "0,255"), ("100% of its sampled pixels are half transparent",)),
-        (no_alpha, (), ("its alpha (band 4) is 0 in all sampled pixels", "--no-alpha")),
         (alpha_and_nodata, (), ("nodata value is ignored because it has an alpha band", "--nodata 7 --alpha 4")),
         (inexact_nodata, ("--nodata", "-9999.9"), ("-9999.9 is not exact in float32: -9999.900390625 counts",)),
         (feet, (), ("its heights are in US survey foot", "--style hillshade")),
@@ -324,7 +324,6 @@ def jp2(path: Path) -> Path:
         (blurred, (), ("its lossy compression blurs",)),
         (antimeridian, (), ("it crosses the antimeridian",)),
         (polar, (), ("Web Mercator ends at 85.05 degrees",)),
-        (empty, (), ("no sampled pixel is valid",)),
         (jp2, (), ("JPEG 2000, which decodes slowly",)),
     ],
     ids=lambda value: value.__name__ if callable(value) else "",
@@ -346,6 +345,60 @@ def test_what_cannot_be_a_layer_is_told_as_by_ingest(tmp_path: Path) -> None:
     assert "add --crs EPSG:CODE with the right CRS, one in metres" in complaint(seeder("info", wrong))
     assert "GDAL cannot open it" in complaint(seeder("info", tmp_path / "gone.tif"))
     assert "name a file that ends in .png" in complaint(seeder("info", wrong, "--picture", "a.jpg"))
+
+
+@pytest.mark.parametrize(("make", "cure"), [(empty, ""), (no_alpha, "--no-alpha")])
+def test_a_raster_without_a_valid_pixel_is_refused_as_by_ingest(
+    make: Callable[[Path], Path], cure: str, tmp_path: Path
+) -> None:
+    line = complaint(seeder("info", make(tmp_path / "a.tif")))
+    assert "it has no valid pixels: all are nodata, masked or transparent" in line
+    assert cure in line
+    taken = complaint(seeder("ingest", tmp_path / "a.tif", "--data", tmp_path / "data", "--jobs", 1))
+    assert line.startswith(taken)
+
+
+@pytest.mark.parametrize("bands", [3, 4])  # alpha is read with the header
+def test_a_truncated_raster_is_told_as_by_ingest(bands: int, tmp_path: Path) -> None:
+    source = geo(tmp_path / "a.tif", scene(700, 700, bands=bands), HALF, Z33, photometric="RGB", tiled=True)
+    source.write_bytes(source.read_bytes()[: source.stat().st_size // 2])
+    assert complaint(seeder("info", source)).endswith("(is the file complete?)")
+
+
+RAMP = np.repeat(np.add.outer(np.arange(200), np.arange(200)).astype(np.uint8)[None], 3, axis=0)
+
+
+@pytest.mark.parametrize(
+    "recipe",
+    [
+        Recipe(scene(300, 300), bounds=(178.0, -5.0, 183.0, 5.0)),
+        Recipe(HEIGHTS.astype(np.uint16), nodata=0),
+        Recipe(HEIGHTS),
+        Recipe(HEIGHTS.astype(np.int16), nodata=-9999),
+        Recipe(RAMP),
+        Recipe(scene(64, 96), bounds=(-180.0, -85.06, 180.0, 85.06)),
+        Recipe(scene(64, 64, bands=1) % 4, palette={n: (n, 0, 0, 255) for n in range(4)}),
+    ],
+    ids=["antimeridian", "uint16", "float", "int16", "ramp", "globe", "palette"],
+)
+def test_the_format_is_that_of_an_ingest(recipe: Recipe, tmp_path: Path) -> None:
+    source = write_raster(tmp_path / "a.tif", recipe)
+    found = info(source)
+    done = seeder("ingest", source, "--data", tmp_path / "data", "--jobs", 1)
+    assert f", {found['format']}\n" in done.stdout
+    why = re.search("chosen by --format auto: (.*)", done.output)
+    assert re.sub("[0-9.]", "", found["why"]) == re.sub("[0-9.]", "", why[1] if why else "")
+
+
+def test_the_resolution_is_in_units_of_the_raster(tmp_path: Path) -> None:
+    source = oblong(tmp_path / "a.tif")
+    found = info(source)
+    assert (found["pixel"], found["pixel_unit"]) == ([0.5, 1.0], "m")
+    assert found["mercator_resolution"] == found["resolution"] > 0.5
+    text = seeder("info", source).stdout
+    assert "pixels of 0.5 x 1 m (" in text
+    assert " m in Web Mercator)" in text
+    assert "about 1 MB" in text
 
 
 def test_a_source_must_be_trusted_as_for_an_ingest(tmp_path: Path) -> None:

@@ -147,3 +147,10 @@ def test_words_that_cannot_be_shown_are_refused(islands: Islands, name: str, tex
 def test_white_space_is_one_blank(islands: Islands) -> None:
     islands.run("refresh", "isles", "--title", "  two\n words\t")
     assert layer(islands).title == "two words"
+
+
+def test_a_refresh_tells_of_a_new_title(islands: Islands) -> None:
+    islands.run("ingest", *paths(islands, "ab"), "--layer", "isles")
+    result = islands.run("refresh", "isles", "--title", TITLE)
+    assert f"the title of layer isles is now {TITLE!r}" in result.stderr
+    assert "is now" not in islands.run("refresh", "isles", "--title", TITLE).stderr

@@ -212,7 +212,10 @@ queue = 3
         ('[layers.a]\nsource = "-"', "standard input is no source"),
         ('[layers.a]\nsource = "land.tif"\nbbox = "0,0,1,1"', 'add seed = "ZOOMS"'),
         ('[layers.a]\nsource = "land.tif"\nmin-zoom = 5\nmax-zoom = 4', "it is above max-zoom = 4"),
-        ('[layers."A b"]\nsource = "land.tif"', "cannot name a layer"),
+        ('[layers."A b"]\nsource = "land.tif"', "write [layers.a-b]"),
+        ('[layers."Lübeck"]\nsource = "land.tif"', "write [layers.luebeck]"),
+        ('[layers."!"]\nsource = "land.tif"', "cannot name a layer"),
+        ('[layers.a]\nsource = "land.tif"\nstile = "relief"', "did you mean style?"),
     ],
 )
 def test_a_file_that_says_nothing_usable_is_explained(text: str, why: str, folder: Path) -> None:

@@ -346,3 +346,9 @@ def test_steps_of_processing_refer_to_no_network_in_an_ingest_either(folder: Pat
     write_raster(folder / "own.tif", LAND)
     far = steps(folder / "steps.vrt", "/vsicurl/http://127.0.0.1:9/a.tif")
     assert "a network or special address" in complaint(seeder("ingest", far, "--dry-run"))
+
+
+def test_a_missing_source_is_told_as_such(tmp_path: Path) -> None:
+    (tmp_path / "layers.toml").write_text('[layers.a]\nsource = "gone.tif"')
+    result = seeder("apply", tmp_path / "layers.toml", "--dry-run", "--data", tmp_path / "data")
+    assert "gone.tif: no such file" in result.output
