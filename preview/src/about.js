@@ -1,9 +1,10 @@
 /** The tab of facts about the layer, and its attribution on the map. */
 
+import { plain } from "./box.js";
 import { copyButton } from "./copy.js";
 import { byId, make, plainMarkup, setText } from "./dom.js";
 import { formatOf } from "./facts.js";
-import { counted, degrees } from "./format.js";
+import { counted, decimals } from "./format.js";
 import { dayOf } from "./revisions.js";
 
 /** @typedef {import("./revisions.js").Facts} Facts */
@@ -21,13 +22,22 @@ export function showAbout(layer) {
   const { bounds, revision, virtual, lossless, gdal, scenes = 0, published, attribution, description = "" } = layer;
   setText(byId("description"), description);
   byId("description").hidden = !description;
-  const box = bounds.map(degrees).join(",");
+  const digits = decimals(layer.maxzoom);
+  const edges = bounds.map((edge) => plain(Number(edge.toFixed(digits))));
+  const box = edges.join(",");
   const copy = copyButton(box, { name: "the bounds", look: "b bare" });
   const made = [formatOf(layer), lossless === undefined ? "" : lossless ? "lossless" : "lossy"].filter(Boolean);
   /** @type {[string, (Node | string)[]][]} */
   const facts = [
     ["Attribution", [attribution ? plainMarkup(attribution) : "none given"]],
-    ["Bounds", [make("span", { class: "mono" }, box), " ", copy]],
+    [
+      "Bounds",
+      [
+        make("span", { class: "mono" }, ...edges.flatMap((edge, i) => (i ? [",", make("wbr"), edge] : [edge]))),
+        " ",
+        copy,
+      ],
+    ],
     ["Tiles", [made.join(", ")]],
     [
       "Source",
