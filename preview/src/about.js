@@ -19,7 +19,18 @@ const SOURCES = /** @type {const} */ ([
  * @param {Facts} layer
  */
 export function showAbout(layer) {
-  const { bounds, revision, virtual, lossless, gdal, scenes = 0, published, attribution, description = "" } = layer;
+  const {
+    bounds,
+    rescale = [],
+    revision,
+    virtual,
+    lossless,
+    gdal,
+    scenes = 0,
+    published,
+    attribution,
+    description = "",
+  } = layer;
   setText(byId("description"), description);
   byId("description").hidden = !description;
   const digits = decimals(layer.maxzoom);
@@ -39,6 +50,7 @@ export function showAbout(layer) {
       ],
     ],
     ["Tiles", [made.join(", ")]],
+    ["Stretch", [stretchOf(rescale)]],
     [
       "Source",
       [virtual ? "read from the original raster" : scenes > 1 ? counted(scenes, "scene") : "baked from one raster"],
@@ -50,6 +62,17 @@ export function showAbout(layer) {
   byId("about").replaceChildren(
     ...known.flatMap(([term, values]) => [make("dt", {}, term), make("dd", {}, ...values)]),
   );
+}
+
+const VALUE = new Intl.NumberFormat("en", { maximumSignificantDigits: 6 });
+
+/**
+ * The values shown as the darkest and lightest colours, once if they are those of all bands.
+ * @param {[number, number][]} rescale
+ */
+function stretchOf(rescale) {
+  const bands = rescale.map(([low, high]) => `${VALUE.format(low)} to ${VALUE.format(high)}`);
+  return [...new Set(bands)].join("; ");
 }
 
 /**
