@@ -44,6 +44,14 @@ def smaller_format(layer: Layer, sources: Store) -> str:
     return f"{chosen.format}: {chosen.why}" if chosen.format != "png" else ""
 
 
+def needs_exact_colours(layer: Layer) -> str:
+    """Why the colours of a layer must stay as they are; empty for imagery."""
+    style = layer.style
+    if style.palette or style.colours or style.stops:
+        return "a palette or colormap needs exact colours"
+    return f"{style.terrain} needs exact colours" if style.terrain else ""
+
+
 def choose(layer: Layer, sources: Store, *, sample: int = SAMPLE) -> Chosen:
     """The format for the tiles of `layer`, and the reason for it.
 
@@ -53,11 +61,9 @@ def choose(layer: Layer, sources: Store, *, sample: int = SAMPLE) -> Chosen:
     Raises:
         SourceReadError: some pixel could not be read.
     """
+    if why := needs_exact_colours(layer):
+        return Chosen("png", why)
     style = layer.style
-    if style.palette or style.colours or style.stops:
-        return Chosen("png", "a palette or colormap needs exact colours")
-    if style.terrain:
-        return Chosen("png", f"{style.terrain} needs exact colours")
     if isinstance(layer.bake, Pyramid) and len(style.rescale) == 1 and np.dtype(layer.bake.dtype) in MEASURED:
         return Chosen("png", "one band of measured values, such as heights, needs exact greys")
     lossy: Format = "jpg" if _opaque(layer) else "webp"
