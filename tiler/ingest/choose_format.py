@@ -45,6 +45,11 @@ def smaller_format(layer: Layer, sources: Store) -> str:
     return f"{chosen.format}: {chosen.why}" if chosen.format != "png" else ""
 
 
+def needs_exact_colours(layer: Layer) -> str:
+    """Why the colours of a layer must stay as they are; empty for imagery."""
+    return exact(layer.style, layer.bake.dtype if isinstance(layer.bake, Pyramid) else "")
+
+
 def choose(layer: Layer, sources: Store, *, sample: int = SAMPLE) -> Chosen:
     """The format for the tiles of `layer`, and the reason for it.
 
@@ -54,7 +59,7 @@ def choose(layer: Layer, sources: Store, *, sample: int = SAMPLE) -> Chosen:
     Raises:
         SourceReadError: some pixel could not be read.
     """
-    if why := exact(layer.style, layer.bake.dtype if isinstance(layer.bake, Pyramid) else ""):
+    if why := needs_exact_colours(layer):
         return Chosen("png", why)
     lossy: Format = "jpg" if _opaque(layer) else "webp"
     if isinstance(layer.bake, Pyramid):
