@@ -45,11 +45,6 @@ def smaller_format(layer: Layer, sources: Store) -> str:
     return f"{chosen.format}: {chosen.why}" if chosen.format != "png" else ""
 
 
-def needs_exact_colours(layer: Layer) -> str:
-    """Why the colours of a layer must stay as they are; empty for imagery."""
-    return exact(layer.style, layer.bake.dtype if isinstance(layer.bake, Pyramid) else "")
-
-
 def choose(layer: Layer, sources: Store, *, sample: int = SAMPLE) -> Chosen:
     """The format for the tiles of `layer`, and the reason for it.
 
@@ -59,7 +54,7 @@ def choose(layer: Layer, sources: Store, *, sample: int = SAMPLE) -> Chosen:
     Raises:
         SourceReadError: some pixel could not be read.
     """
-    if why := needs_exact_colours(layer):
+    if why := exact(layer.style, layer.bake.dtype if isinstance(layer.bake, Pyramid) else ""):
         return Chosen("png", why)
     lossy: Format = "jpg" if _opaque(layer) else "webp"
     if isinstance(layer.bake, Pyramid):
@@ -74,7 +69,7 @@ def choose(layer: Layer, sources: Store, *, sample: int = SAMPLE) -> Chosen:
     return Chosen(chosen, f"about {_kilobytes(sizes[chosen])} a tile, {other} {_kilobytes(sizes[other])}", sizes)
 
 
-def exact(style: Style, dtype: str) -> str:
+def exact(style: Style, dtype: str = "") -> str:
     """Why the tiles of a style must be lossless, with values of `dtype`, "" if unknown; empty if they need not be."""
     if style.palette or style.colours or style.stops:
         return "a palette or colormap needs exact colours"
