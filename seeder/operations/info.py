@@ -182,7 +182,7 @@ def _described(sources: Sources, options: Options, report: Report, jobs: int) ->
             activity("reading a sample")
             seen = glance(source, options)
             sample = sample_of(seen)
-            form, why = format_by_sample(seen, sample, options)
+            form, why = format_by_sample(seen, options)
             found = tuple(oddities(seen, sample, options))
             if (seen.alone or len(seen.scenes) == 1) and is_empty(seen, sample):
                 cures = "".join(f"; {each}" for each in found if each.cure)

@@ -65,7 +65,7 @@ def choose(layer: Layer, sources: Store, *, sample: int = SAMPLE) -> Chosen:
     return smaller(layer, sources, tiles, lossy)
 
 
-def exact(style: Style, dtype: str) -> str:
+def exact(style: Style, dtype: str = "") -> str:
     """The reason why tiles of a style must be lossless, empty for imagery; `dtype` is that of baked parts, if any."""
     if style.terrain:
         return f"the style {style.terrain} needs exact colours"

@@ -5,12 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import mercantile
 import numpy as np
 from rasterio.io import DatasetReader
 
 from tiler.errors import BadSource, shown
-from tiler.grid import Bounds, tile_ranges
+from tiler.grid import fills_tiles
 from tiler.image.style import Pixels, Style, Values
 from tiler.ingest.choose_format import exact, smaller, tiles_of_bounds
 from tiler.ingest.drafts import draft_of
@@ -33,7 +32,6 @@ from tiler.storage.store import open_store
 
 ACROSS = 8  # pixels per side of a square in the picture of a raster that was sampled in squares
 SIDE = 96  # pixels of the longer side of the picture of scenes
-NEARLY = 1e-6  # degrees
 LARGE = 16 * SAMPLE * SAMPLE  # pixels; up to it, a coarse sample reads all of a raster without overviews
 
 
@@ -225,7 +223,7 @@ def is_empty(seen: Glance, sample: Sample) -> bool:
         return not any(pixels(dataset, reading, window=each)[1].any() for _, each in dataset.block_windows(1))
 
 
-def format_by_sample(seen: Glance, sample: Sample, options: Options) -> tuple[Format, str]:
+def format_by_sample(seen: Glance, options: Options) -> tuple[Format, str]:
     """The format that `--format auto` would choose, most likely, and why: from tiles of the first raster.
 
     Raises:
@@ -237,21 +235,16 @@ def format_by_sample(seen: Glance, sample: Sample, options: Options) -> tuple[Fo
     bounds = survey.bounds if seen.alone else scene.bounds
     one = replace(survey, reading=scene.reading, bounds=bounds, scenes=())
     draft = draft_of("info", scene.listed.path, one, "", replace(options, format="auto", virtual=True), None)
-    lossy: Format = "jpg" if sample.mask.all() and _fills(bounds, survey.minzoom) else "webp"
+    lossy: Format = "jpg" if _opaque(seen) else "webp"
     with translated(scene.listed.path):
         chosen = smaller(draft, open_store("memory://"), tiles_of_bounds(bounds, survey.base), lossy)
     return chosen.format, chosen.why
 
 
-def _fills(bounds: Bounds, z: int) -> bool:
-    """Whether a box fills the tiles of zoom `z` that it touches."""
-    for tiles in tile_ranges(bounds, z):
-        first, last = mercantile.bounds(tiles.x0, tiles.y0, z), mercantile.bounds(tiles.x1 - 1, tiles.y1 - 1, z)
-        if bounds.south > last.south + NEARLY or bounds.north < first.north - NEARLY:
-            return False
-        if bounds.width < 360 and (bounds.west > first.west + NEARLY or bounds.east < last.east - NEARLY):
-            return False
-    return True
+def _opaque(seen: Glance) -> bool:
+    """Whether no tile has a transparent pixel, most likely: the rasters have no mask, and end on edges of tiles."""
+    survey = seen.survey
+    return all(scene.reading.opaque for scene in seen.scenes) and fills_tiles(survey.bounds, survey.minzoom)
 
 
 def kind_of(seen: Glance, options: Options) -> Kind:
