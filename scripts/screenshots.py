@@ -132,6 +132,13 @@ def layer(browser: Browser, url: str, **options: Any) -> Iterator[Window]:
         yield window
 
 
+def boxed(window: Window) -> None:
+    """Choose a box on the land cover."""
+    for edge, number in {"north": "39.865", "west": "-79.42", "east": "-79.38", "south": "39.83", "low": "14"}.items():
+        window.part(f"box-{edge}").fill(number)
+    window.page.wait_for_timeout(1500)  # until it is counted
+
+
 def take(browser: Browser, url: str) -> None:
     """Take all screenshots."""
     with looking(browser, f"{url}/?order=name", size=SIZES[0]["size"]) as window:
@@ -139,9 +146,9 @@ def take(browser: Browser, url: str) -> None:
     views: dict[str, tuple[str, Callable[[Window], object]]] = {
         "preview": ("landcover/#use", lambda _: None),
         "coverage": (f"{BUSY}/#stored", lambda _: None),
-        "box": ("landcover/#box", lambda window: window.part("box-view").click()),
+        "box": ("landcover/#box", boxed),
         "about": ("landcover/#about", lambda _: None),
-        "compare": ("heights/#look", lambda window: window.part("compare").select_option("layer:shade")),
+        "compare": ("landcover/#look", lambda window: window.page.locator("#compare-time button").first.click()),
     }
     views["ground"] = ("sentinel/#6/33/22/look", lambda _: None)
     for name, (path, act) in views.items():

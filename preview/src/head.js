@@ -37,7 +37,7 @@ export function showHealth(counts, jobs) {
   if (health.mood === "part") more.push(`${counted(sum.missing, "tile")} not stored`);
   if (health.mood === "run") more.push(`${count(sum.stored)} of ${counted(sum.planned, "tile")} stored`);
   if (sum.bytes > 0) more.push(bytes(sum.bytes));
-  const line = healthLine(health);
+  const line = healthLine(health.mood === "run" ? { ...health, rest: "" } : health); // the tiles tell the share
   if (more.length) line.append(` \u00b7 ${more.join(" \u00b7 ")}`);
   if (line.textContent !== byId("health").textContent) byId("health").replaceChildren(line);
   byId("pip").hidden = !counts.some(hasGaps);

@@ -11,7 +11,7 @@ from seeder.cache.audit import Audit
 from seeder.cache.missing import missing, stored_planned
 from seeder.cache.stored import StoredFilter
 from seeder.select.burn import Shapes
-from seeder.select.selection import Selection, boxed, count, mistaken
+from seeder.select.selection import Selection, boxed, check_wide, count, mistaken
 from seeder.select.tileset import TileSet, TileSets
 from seeder.select.traffic import Traffic
 from tiler.errors import BadOption
@@ -127,6 +127,19 @@ class TileQuery:
         """Whether any selector is given, other than the state of tiles."""
         return bool(self.zooms or self.boxes or self.places or self.traced)
 
+    def check_boxes(self, layer: Layer) -> None:
+        """Check the boxes, also those of areas, for numbers in another order than W,S,E,N.
+
+        Raises:
+            BadOption: west and east are swapped, as it seems; or an area misses the layer, and would not in another
+                order.
+        """
+        named = tuple(area.place for area in self.places.areas if isinstance(area.place, Bounds))
+        check_wide(layer, (*self.boxes, *named))
+        if wrong := mistaken(layer, named):
+            place = f"choose a place within {layer.bounds.rounded} (W,S,E,N)"
+            raise BadOption(f"an --area misses layer {layer.id!r}: {place}{wrong}")
+
     def variant(self, layer: Layer) -> TileVariant:
         """The variant of the tiles of `layer`.
 
@@ -161,10 +174,12 @@ class TileQuery:
 
         Raises:
             ZoomOutside: the layer lacks one of the zooms.
-            BadOption: a log cannot be read; or no tile is selected and the query depends on stored tiles.
+            BadOption: a log cannot be read; a box is wrong; or no tile is selected and the query depends on stored
+                tiles.
             StoreError: stored tiles could not be listed.
         """
         zooms, places, traffic = self.zooms_of(layer), self.places, None
+        self.check_boxes(layer)
         layer.check_zooms(zooms)
         if self.traced:
             traffic = self.traced.read(layer.id)
@@ -189,6 +204,7 @@ class TileQuery:
         self.check_listed()
         if self.state == "missing":
             raise BadOption("missing tiles are not stored: leave --missing out, or seed them first")
+        self.check_boxes(layer)
         boxes = tuple(box for box in self.boxes if box.overlaps(layer.bounds))
         if self.boxes and not boxes:
             raise BadOption(

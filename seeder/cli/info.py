@@ -60,6 +60,8 @@ def info(
 
     if picture and not picture.lower().endswith(".png"):
         raise BadOption(f"--picture {picture}: the picture is a PNG: name a file that ends in .png")
+    if picture and not Path(picture).absolute().parent.is_dir():
+        raise BadOption(f"--picture {picture}: {Path(picture).parent} is not a folder: create it first")
     found = describe(make_sources(source, _nothing), Options(**changes), TerminalReport(), jobs=jobs)
     line = _command(source, found)
     if picture:

@@ -78,8 +78,12 @@ def parsed(name: str, value: object, parse: Callable[[], T]) -> T:
     """
     try:
         return parse()
-    except (TypeError, ValueError, AttributeError, LookupError) as error:
+    except ValueError as error:
         raise refusal(name, value, str(error)) from error
+    except (TypeError, AttributeError, LookupError) as error:  # whose texts are of Python
+        raise refusal(
+            name, value, f"its type ({type(value).__name__}) does not fit; the reference shows its form"
+        ) from error
 
 
 def check_whole(name: str, value: object, low: float, high: float) -> None:

@@ -175,6 +175,21 @@ def _placed(check: Callable[[Sequence[float]], object]) -> Callable[[Any], tuple
     return parse
 
 
+def _words(name: str) -> Callable[[Any], str]:
+    def parse(value: Any) -> str:
+        if not isinstance(value, str):
+            raise ValueError("give a text")  # noqa: TRY004 - as all parsers
+        return check_words(name, value)
+
+    return parse
+
+
+def _colormap(value: Any) -> str:
+    if not isinstance(value, str | PathLike):
+        raise ValueError("give a name, such as viridis, or a file")  # noqa: TRY004 - as all parsers
+    return checked(fspath(value)) if value else ""
+
+
 _PARSERS: dict[str, Callable[[Any], Any]] = {
     "min_zoom": _zoom,
     "max_zoom": _zoom,
@@ -186,7 +201,7 @@ _PARSERS: dict[str, Callable[[Any], Any]] = {
     "attribution": str,
     "virtual": bool,
     "style": _one_of(("", *TERRAINS)),
-    "colormap": lambda value: checked(fspath(value)) if value else "",
+    "colormap": _colormap,
     "trust_source": bool,
     "as_earth": bool,
     "crs": _crs,
@@ -201,8 +216,8 @@ _PARSERS: dict[str, Callable[[Any], Any]] = {
     "requester_pays": bool,
     "anonymous": bool,
     "bake": _one_of(BAKES),
-    "title": partial(check_words, "title"),
-    "description": partial(check_words, "description"),
+    "title": _words("title"),
+    "description": _words("description"),
     "azimuth": _form("give degrees, clockwise from north", float),
     "altitude": _form("give degrees above the horizon", float),
     "z_factor": _form("give a number above 0", float),

@@ -112,7 +112,7 @@ def read_layers(path: str, *, fenced: bool) -> LayerFile:
     file = Path(path).expanduser().absolute()
     try:
         check_file(file)
-        with file.open(encoding="utf-8") as text:
+        with file.open(encoding="utf-8-sig") as text:
             document = tomllib.loads(whole(text, path, LARGEST))
     except (OSError, RecursionError, ValueError) as error:
         why = getattr(error, "strerror", None) or error
@@ -156,7 +156,9 @@ class _Reader:
         known = {}
         for key, value in table.items():
             name = key.replace("_", "-")
-            if name in keys:
+            if name in known:
+                self.fault(where, repr(key), f"{name} is given twice: keep one of them")
+            elif name in keys:
                 known[name] = value
             else:
                 self.fault(where, repr(key), f"unknown key{_nearest(key, keys, '`seeder ingest --help` lists them')}")
@@ -172,8 +174,9 @@ class _Reader:
             self.wrong(where, "overlap", overlap, f"choose one of {', '.join(OVERLAPS)}{_nearest(overlap, OVERLAPS)}")
         if not isinstance(asset, str):
             self.wrong(where, "asset", asset, "write text in quotes")
-        if not isinstance(checksum, bool):
-            self.wrong(where, "checksum", checksum, "write true or false")
+        for key in ("checksum", "no-alpha"):
+            if not isinstance(table.get(key, False), bool):
+                self.wrong(where, key, table[key], "write true or false")
         values = self.values(where, table)
         query = self.query(where, table)
         queue = self.tried(where, "queue", lambda: _queue(table.get("queue", "local")))
@@ -257,7 +260,12 @@ class _Reader:
         if zooms is None and "seed" not in table and "area" not in given:
             self.fault(where, next(iter(given)), 'it selects tiles to seed: add seed = "ZOOMS"')
             return None
-        arguments = {key: self.place(value) if key in FILES else value for key, value in given.items()}
+        arguments = {
+            key: self.tried(where, key, lambda value=value: self.place(value)) if key in FILES else value
+            for key, value in given.items()
+        }
+        if any(value is None for value in arguments.values()):
+            return None
         if zooms:
             arguments["zooms"] = zooms
         query: TileQuery | None = self.tried(where, next(iter(given)), lambda: query_of(arguments))

@@ -13,7 +13,7 @@ from seeder.operations.layer_names import layer_from_file
 from seeder.operations.report import Report
 from seeder.operations.scene_names import SceneNames
 from tiler.choices import Overlap
-from tiler.errors import BadOption, CatalogError, MissingObject, UnknownLayer
+from tiler.errors import BadName, BadOption, CatalogError, MissingObject, UnknownLayer, shortened
 from tiler.ingest.existing import kept_revision
 from tiler.inputs import check_source
 from tiler.keys import scenes_key
@@ -87,7 +87,11 @@ def name_from(names: Sequence[str]) -> str:
     """
     if len(names) != 1 or names[0] == "-" or any(sign in names[0] for sign in "*?["):
         raise BadOption("name the layer of these sources: add --layer NAME")
-    return layer_from_file(Path(names[0].removeprefix("@").rstrip("/")).stem)
+    path = Path(names[0].removeprefix("@").rstrip("/"))
+    try:
+        return layer_from_file(path.stem)
+    except BadName as error:
+        raise BadOption(f"no layer can be named after {shortened(path.name)!r}: add --layer NAME") from error
 
 
 def read_sources(

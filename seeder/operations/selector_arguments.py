@@ -119,6 +119,8 @@ def _box(value: Any) -> Bounds:
 
 
 def _boxes(value: Any, _: _Texts) -> tuple[Bounds, ...]:
+    if not isinstance(value, Iterable):
+        raise refusal("bbox", value, "give (west, south, east, north) in degrees")
     return tuple(map(_box, [value] if _is_box(value) else value))
 
 
@@ -137,6 +139,8 @@ def _share(value: Any, _: _Texts) -> float:
 
 def _at_least(least: float, name: str) -> Callable[[Any, _Texts], Any]:
     def parse(value: Any, _: _Texts) -> Any:
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise refusal(name, value, "give a number")
         if not value >= least:
             raise BadOption(f"{name}={value!r} is too small: give {least} or more")
         return value

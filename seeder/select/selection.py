@@ -11,7 +11,7 @@ from seeder.select.blocks import Count
 from seeder.select.morton import Flags, Numbers, interleaved
 from seeder.select.tileset import TileSet, TileSets
 from tiler.errors import BadOption
-from tiler.grid import Bounds, reordered, tile_ranges
+from tiler.grid import WIDEST, Bounds, reordered, tile_ranges
 from tiler.layers.catalog import Layer
 from tiler.layers.footprint import Footprint
 
@@ -69,6 +69,23 @@ def mistaken(layer: Layer, boxes: Iterable[Bounds] | None) -> str:
             if other.overlaps(layer.bounds):
                 return f"; if {mistake} in {box}, write {other}"
     return ""
+
+
+def check_wide(layer: Layer, boxes: Iterable[Bounds]) -> None:
+    """Check that no box spans nearly all longitudes because its west and east are swapped.
+
+    Raises:
+        BadOption: one does, and the layer neither crosses the antimeridian nor is as wide.
+    """
+    if layer.bounds.crosses or layer.bounds.width > WIDEST:
+        return
+    for box in boxes:
+        if box.crosses and box.width > WIDEST:
+            other = Bounds(box.east, box.south, box.west, box.north)
+            raise BadOption(
+                f"box {box} spans {box.width:.4g} degrees across the antimeridian: write {other}, or no box for all of "
+                f"layer {layer.id!r}"
+            )
 
 
 def boxed(boxes: Iterable[Bounds], z: int) -> TileSet:

@@ -10,6 +10,7 @@ import json
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,12 +18,13 @@ import numpy as np
 import shapely
 
 from seeder.select.burn import LINE, Floats, Shapes
+from seeder.select.geojson import read_geojson
 from seeder.select.geometry import Progress, no_progress
 from seeder.select.parts import MOST_EAST, MOST_POSITIONS, POINTS, Part, Place, shapes_of
-from seeder.select.vector_file import VectorFile, kind_of
+from seeder.select.vector_file import VectorFile, kind_in, kind_of
 from tiler.errors import BadOption
 from tiler.grid import METRES
-from tiler.inputs import read_json
+from tiler.inputs import read_json, whole
 from tiler.raster.place import LONLAT, carried
 from tiler.raster.vrt import crs_of
 
@@ -30,7 +32,13 @@ AT_ONCE = 512  # features read at a time
 POSITION = 16  # bytes, at least
 STEP = 10_000.0  # metres; a straight edge of UTM then leaves the one on the map by a few metres at most
 TURN = 360.0  # degrees
-ZIPPED = (".shp", ".gpkg", ".fgb", ".kml", ".geojson")  # endings of members of a ZIP archive
+ZIPPED = {  # endings of members of a ZIP archive, and their formats
+    ".shp": "Shapefile",
+    ".gpkg": "GeoPackage",
+    ".fgb": "FlatGeobuf",
+    ".kml": "KML",
+    ".geojson": "",
+}
 NEEDED = "run `pip install pyogrio pyarrow`"
 REPAIR = "repair it, or convert it with `ogr2ogr -nlt CONVERT_TO_LINEAR OUT.gpkg IN`"
 READING = (  # errors of the packages; BadZipFile and those of shapely are no others
@@ -51,6 +59,8 @@ def read_vector(
     """
     kind = kind_of(file.path)
     with _translated(file.name, kind):
+        if kind == "ZIP archive" and (text := _zipped_geojson(file)) is not None:
+            return read_geojson(text, file.name, buffer=buffer, dissolve=dissolve, progress=progress)
         batches = _parquet(file) if kind == "GeoParquet" else _layers(file, kind)
         cure = f"set its real CRS with `ogr2ogr -a_srs EPSG:CODE OUT.gpkg {file.path.name}`"
         return shapes_of(
@@ -98,7 +108,8 @@ def _layers(file: VectorFile, kind: str) -> Iterator[_Batch]:
 
     source, chosen = str(file.path.absolute()), file.layer
     if kind == "ZIP archive":
-        source, chosen = _member(file)
+        member, chosen = _member(file)
+        source = f"/vsizip/{{{file.path.absolute()}}}/{member}"
     known = [str(name) for name, shape in pyogrio.list_layers(source).tolist() if shape is not None]
     if not known:
         raise BadOption(f"{file.name} has no layer with geometries: give a file with points, lines or polygons")
@@ -117,13 +128,15 @@ def _layers(file: VectorFile, kind: str) -> Iterator[_Batch]:
 
 
 def _member(file: VectorFile) -> tuple[str, str]:
-    """The address for GDAL of a vector file in a ZIP archive, and the layer in it; FILE.zip:MEMBER names the file.
+    """The name of a vector file in a ZIP archive, and the layer in it; FILE.zip:MEMBER names the file.
 
     Raises:
-        BadOption: it has none, or several.
+        BadOption: it has none, or several; or it is of another format than its name says.
     """
     with zipfile.ZipFile(file.path) as archive:
-        members = [name for name in archive.namelist() if name.lower().endswith(ZIPPED) and "__MACOSX" not in name]
+        members = [
+            name for name in archive.namelist() if name.lower().endswith(tuple(ZIPPED)) and "__MACOSX" not in name
+        ]
     named = [name for name in members if file.layer in (name, Path(name).name, Path(name).stem)]
     chosen = named if file.layer and named else members
     if not chosen:
@@ -131,7 +144,31 @@ def _member(file: VectorFile) -> tuple[str, str]:
     if len(chosen) > 1:
         example = f"{file.path}:{Path(chosen[0]).name}"
         raise BadOption(f"{file.name} holds {len(chosen)} vector files: choose one, as in {example}")
-    return f"/vsizip/{{{file.path.absolute()}}}/{chosen[0]}", "" if named else file.layer
+    _check_member(file, chosen[0])
+    return chosen[0], "" if named else file.layer
+
+
+def _zipped_geojson(file: VectorFile) -> str | None:
+    """The text of GeoJSON in a ZIP archive; None if another format is in it. See `_member`."""
+    member, _ = _member(file)
+    if not member.lower().endswith(".geojson"):
+        return None
+    with zipfile.ZipFile(file.path) as archive, archive.open(member) as inner:
+        return whole(TextIOWrapper(inner, "utf-8-sig", errors="replace"), file.name)
+
+
+def _check_member(file: VectorFile, member: str) -> None:
+    """Check that a file in an archive is what its name says, because GDAL opens files of other formats too.
+
+    Raises:
+        BadOption: it is not.
+    """
+    with zipfile.ZipFile(file.path) as archive, archive.open(member) as inner:
+        kind = kind_in(inner, member)
+    expected = ZIPPED[Path(member).suffix.lower()]
+    if kind != expected:
+        why = f"is no {expected or 'GeoJSON'}, as its name says"
+        raise BadOption(f"{file.name}: {member} {why}: zip it under the ending of its format")
 
 
 def _parquet(file: VectorFile) -> Iterator[_Batch]:

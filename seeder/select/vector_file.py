@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import NamedTuple
+from typing import IO, NamedTuple
 
 from tiler.errors import BadOption
 from tiler.inputs import check_file
@@ -17,6 +17,8 @@ MAGIC = {
     b"PAR1": "GeoParquet",
     b"PK\3\4": "ZIP archive",
 }
+VIRTUAL = b"<ogrvrt"  # of GDAL's virtual format, in lower case
+_ROOT = re.compile(rb"(?:\xef\xbb\xbf)?\s*(?:<\?.*?\?>\s*|<!--.*?-->\s*)*<(\w+:)?kml[\s>]", re.DOTALL)
 COMPANIONS = (".dbf", ".shx", ".prj", ".cpg", ".sbn", ".sbx", ".qix")  # files beside a Shapefile's `.shp`
 
 
@@ -61,12 +63,28 @@ def kind_of(path: Path) -> str:
     """
     try:
         with path.open("rb") as file:
-            head = file.read(HEAD)
+            return kind_in(file, str(path))
     except OSError:
         return ""  # reported when it is read
+
+
+def kind_in(file: IO[bytes], name: str) -> str:
+    """The format of the vector file that begins here; see `kind_of`.
+
+    GDAL takes any file in which it finds the name of its virtual format for a list of other files, wherever these are.
+
+    Raises:
+        BadOption: it is XML, but not KML; or it may name other files.
+    """
+    head = file.read(HEAD)
     kind = next((kind for magic, kind in MAGIC.items() if head.startswith(magic)), "")
     if kind or not head.removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"<"):
         return kind
-    if re.search(rb"<(\w+:)?kml[\s>]", head):
-        return "KML"
-    raise BadOption(f"{path} is XML, but not KML: convert it with `ogr2ogr OUT.gpkg {path.name}`")
+    if not _ROOT.match(head):
+        raise BadOption(f"{name} is XML, but not KML: convert it with `ogr2ogr OUT.gpkg {Path(name).name}`")
+    before = b""
+    while head:
+        if VIRTUAL in (before[-len(VIRTUAL) :] + head).lower():
+            raise BadOption(f"{name} names other files, as a VRT does: give those files, or plain KML")
+        before, head = head, file.read(1 << 20)
+    return "KML"

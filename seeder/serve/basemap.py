@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
@@ -11,6 +12,7 @@ from tiler.errors import BadOption
 OSM = "osm"
 DEEPEST = 19  # the last zoom of OpenStreetMap's tiles, and of most others
 _PARTS = ("{z}", "{x}", "{y}")
+_HOST = re.compile(r"[\w.-]+|[0-9a-f:.]+")  # of urlsplit: without brackets, port and credentials
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +38,10 @@ class Basemap:
             host, _ = parts.hostname, parts.port
         except ValueError as error:
             raise BadOption(f"{text} is no address of tiles ({error}): {example}") from error
-        if parts.scheme not in ("http", "https") or not host or any(part in parts.netloc for part in "{};,' "):
+        if parts.scheme not in ("http", "https") or not host or not _HOST.fullmatch(host):
             raise BadOption(f"{text} is no address of tiles: {example}")
+        if not text.isascii() or not text.isprintable() or " " in text:
+            raise BadOption(f"{text!r} has characters that no address has: write them as %XX, and the host as xn--...")
         missing = [part for part in _PARTS if part not in text]
         if missing:
             raise BadOption(f"{text} has no {' and no '.join(missing)}: {example}")

@@ -30,7 +30,7 @@ from seeder.serve.layers_at_hand import all_layers, layer_of
 from seeder.serve.shares import Shares
 from seeder.serve.thumbnail import thumbnail, width_of
 from tiler import timing
-from tiler.errors import BadOption, TilerError
+from tiler.errors import BadOption, TilerError, shortened
 from tiler.grid import Bounds, parse_zooms
 from tiler.http import Answer, Service
 from tiler.keys import CONTENT_TYPES, check_layer, parse_tile_key
@@ -197,7 +197,15 @@ def _all_zooms(layer: Layer) -> tuple[int, ...]:
 
 
 def _variant(layer: Layer, request: Request) -> TileVariant:
-    return TileVariant(2 if request.query_params.get("scale") == "2" else 1, layer.format)
+    """The variant that a request asks for.
+
+    Raises:
+        BadOption: its scale is neither 1 nor 2.
+    """
+    scale = request.query_params.get("scale", "1")
+    if scale not in ("1", "2"):
+        raise BadOption(f"scale={shortened(scale)} is invalid: write 1 or 2")
+    return TileVariant(2 if scale == "2" else 1, layer.format)
 
 
 def _not_kept(layer: str, revision: str) -> Response:

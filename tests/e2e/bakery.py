@@ -34,12 +34,40 @@ Objects = dict[str, bytes]
 
 
 def paint(folder: Path, name: str, seed: int = 0) -> Path:
-    """A scene of random pixels."""
-    column, row = PLACES[name]
-    values = np.random.default_rng([ord(name), seed]).integers(1, 255, (3, SIZE, SIZE), np.uint8)
+    """A scene of random pixels at its place."""
+    return _painted(folder / f"{name}.tif", PLACES[name], [ord(name), seed])
+
+
+def _painted(path: Path, place: tuple[int, int], seed: list[int]) -> Path:
+    column, row = place
+    values = np.random.default_rng(seed).integers(1, 255, (3, SIZE, SIZE), np.uint8)
     west, north = column * PIXEL, -row * PIXEL
     box = (west, north - SIZE * PIXEL, west + SIZE * PIXEL, north)
-    return write_raster(folder / f"{name}.tif", Recipe(values, crs="EPSG:3857", bounds=box))
+    return write_raster(path, Recipe(values, crs="EPSG:3857", bounds=box))
+
+
+def mosaic(folder: Path) -> list[Path]:
+    """A VRT, and its two members side by side where scene c is."""
+    column, row = PLACES["c"]
+    members = [_painted(folder / f"{at}.tif", (column + at * SIZE, row), [at]) for at in (0, 1)]
+    bands = "".join(
+        f'<VRTRasterBand dataType="Byte" band="{band}">{"".join(_source(at, band) for at in (0, 1))}</VRTRasterBand>'
+        for band in (1, 2, 3)
+    )
+    path = folder / "all.vrt"
+    path.write_text(
+        f'<VRTDataset rasterXSize="{2 * SIZE}" rasterYSize="{SIZE}"><SRS>EPSG:3857</SRS>'
+        f"<GeoTransform>{column * PIXEL}, {PIXEL}, 0, {-row * PIXEL}, 0, {-PIXEL}</GeoTransform>{bands}</VRTDataset>"
+    )
+    return [path, *members]
+
+
+def _source(at: int, band: int) -> str:
+    size = f'xSize="{SIZE}" ySize="{SIZE}"'
+    return (
+        f'<SimpleSource><SourceFilename relativeToVRT="1">{at}.tif</SourceFilename><SourceBand>{band}</SourceBand>'
+        f'<SrcRect xOff="0" yOff="0" {size}/><DstRect xOff="{at * SIZE}" yOff="0" {size}/></SimpleSource>'
+    )
 
 
 @dataclass(frozen=True)
@@ -69,9 +97,12 @@ class Bakery:
 
     def ingest(self, layer: str, *words: str, **env: str) -> dict[str, Any]:
         """Send the bake of a layer from sources among `words`, by a command that ends; returns what it printed."""
-        sent = self.stack.run("ingest", *words, "--layer", layer, "--queue", "sqs", "--json", "--format", "png", **env)
-        told: dict[str, Any] = json.loads(sent.stdout)
-        return told
+        words = (*words, "--layer", layer, "--queue", "sqs", "--json", "--format", "png")
+        return _last(self.stack.run("ingest", *words, **env))
+
+    def refresh(self, layer: str, *words: str, **env: str) -> dict[str, Any]:
+        """The same by `seeder refresh`."""
+        return _last(self.stack.run("refresh", layer, *words, "--queue", "sqs", "--yes", "--json", **env))
 
     def status(self, job: str) -> dict[str, Any]:
         """The progress of a job, of either kind."""
@@ -116,9 +147,9 @@ class Bakery:
         return str(json.loads(found)["revision"]) if found else ""
 
     @contextmanager
-    def with_function(self, handler: str, **env: str) -> Iterator[Bakery]:
+    def with_function(self, handler: str, *, concurrency: int = 3, **env: str) -> Iterator[Bakery]:
         """The same deployment with another bake function."""
-        with Lambda(handler, {**self.function_env, **env}, timeout=900, memory=3538, concurrency=3) as bake:
+        with Lambda(handler, {**self.function_env, **env}, timeout=900, memory=3538, concurrency=concurrency) as bake:
             yield replace(self, bake=bake)
 
     @contextmanager
@@ -142,6 +173,11 @@ class Bakery:
             finally:
                 process.terminate()
                 process.communicate(timeout=30)
+
+
+def _last(done: subprocess.CompletedProcess[str]) -> dict[str, Any]:
+    told: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return told
 
 
 @contextmanager

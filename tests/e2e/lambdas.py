@@ -17,7 +17,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Mapping
-from concurrent.futures import Future
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -246,6 +246,11 @@ class Lambda:
                 return json.loads(sandbox.run(event))
             finally:
                 self._give_back(sandbox)
+
+    def warm_up(self) -> None:
+        """Start all processes that the concurrency allows; each handles an event without records."""
+        with ThreadPoolExecutor(self._concurrency) as threads:
+            list(threads.map(self.invoke, [{"Records": []}] * self._concurrency))
 
     def logs(self) -> str:
         """What the processes have written so far, in the order in which it came."""

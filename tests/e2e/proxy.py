@@ -10,6 +10,7 @@ import json
 import random
 import re
 import threading
+import time
 from collections import Counter
 from dataclasses import dataclass
 from types import TracebackType
@@ -74,6 +75,7 @@ class Proxy:
             raise ValueError(f"{upstream!r} names no host and port")
         self.requests: Counter[tuple[str, str]] = Counter()  # by method and kind of fault, or PASSED
         self.targets: list[tuple[str, str]] = []  # method, and path with query or SQS's action, of each request
+        self.waiting = 0  # requests that are delayed at this moment
         self._upstream = (parts.hostname, parts.port)
         self._chance = random.Random(seed)
         self._faults: list[_Armed] = []
@@ -101,6 +103,18 @@ class Proxy:
             self._cleared.set()
             self._cleared = threading.Event()
 
+    def until_waiting(self, number: int, within: float = 120.0) -> None:
+        """Return when so many requests are delayed at the same time.
+
+        Raises:
+            TimeoutError: they are not within so many seconds.
+        """
+        end = time.monotonic() + within
+        while self.waiting < number:
+            if time.monotonic() > end:
+                raise TimeoutError(f"{self.waiting} of {number} requests wait after {within:g} s")
+            time.sleep(0.05)
+
     def stop_listening(self) -> None:
         """End all connections and refuse new ones, as an endpoint that is lost."""
         server, self._server = self._server, None
@@ -121,7 +135,7 @@ class Proxy:
             cleared = self._cleared
         if fault is None or fault.kind == "delay":
             if fault:
-                cleared.wait(fault.seconds)
+                self._wait(cleared, fault.seconds)
             self._pass(exchange)
         elif fault.kind == "drop":
             exchange.drop()
@@ -130,6 +144,13 @@ class Proxy:
             exchange.drop()
         else:
             _refuse(exchange, fault.kind)
+
+    def _wait(self, cleared: threading.Event, seconds: float) -> None:
+        with self._guard:
+            self.waiting += 1
+        cleared.wait(seconds)
+        with self._guard:
+            self.waiting -= 1
 
     def _strike(self, method: str, what: str) -> Fault | None:
         with self._guard:

@@ -35,19 +35,29 @@ def made(s3: S3, sqs: Sqs, wires: Proxy, tmp_path_factory: pytest.TempPathFactor
         yield deployment
 
 
-def test_functions_and_workers_make_the_bytes_of_the_local_bake(made: Bakery, tmp_path: Path) -> None:
-    """The command that sends ends at once; duplicates are delivered at the same time."""
-    expected = baked_here(made, tmp_path / "data", made.source())("flight")
-    sent = made.ingest("flight", made.source())
-    assert (sent["parts"], sent["seed"]) == (PARTS, "")
-    assert made.objects("flight") == {}
-    with made.functions(duplicate=0.3) as mapping, made.worker() as worker:
-        made.ended(sent["job"])
-        mapping.drained()
+def test_ten_workers_at_once_make_the_bytes_of_the_local_bake(made: Bakery, wires: Proxy, tmp_path: Path) -> None:
+    """Six functions and four processes of `seeder worker`: receipts of base parts wait until ten wait at the same time.
+
+    Every message to a function is delivered twice at once. The command that sends ends before the first function runs.
+    """
+    wires.add(Fault("delay", "PUT", "/bakes/flight-[^/]+/done/0/", seconds=25))  # less than a request may take
+    with (
+        made.with_function(HASTY, concurrency=6) as hasty,
+        hasty.worker(jobs=4, AWS_ENDPOINT_URL_S3=wires.url) as worker,
+    ):
+        hasty.bake.warm_up()
+        expected = baked_here(made, tmp_path / "data", made.source())("flight")
+        sent = made.ingest("flight", made.source())
+        assert (sent["parts"], sent["seed"]) == (PARTS, "")
+        with hasty.functions(max_concurrency=3, duplicate=1) as mapping:
+            wires.until_waiting(10)
+            assert made.revision("flight") == ""
+            wires.clear()
+            assert hasty.ended(sent["job"]) == "done"
+            mapping.drained()
     assert made.objects("flight") == expected
     told = made.status(sent["job"])
     assert (told["state"], told["done"], told["failed"]) == ("done", PARTS, 0)
-    assert mapping.duplicates
     assert not mapping.errors
     assert worker.returncode == 0
 
@@ -89,12 +99,12 @@ def _kind(what: str) -> str:
 ZOOMS = range(6, 10)
 
 
-def test_tiles_are_seeded_after_a_publication_and_renewed_after_the_next(
+def test_tiles_are_seeded_after_a_publication_renewed_by_a_refresh_and_seeded_again(
     made: Bakery, sqs: Sqs, tmp_path: Path
 ) -> None:
     """Both ids are told before anything is sent: the first command may not send.
 
-    Then a scene changes and another one, alone on its tiles, is gone.
+    Then a scene changes and another one, alone on its tiles, is gone. Then it is back, and the other changes again.
     """
     words, cdn = ("--seed", f"{ZOOMS[0]}-{ZOOMS[-1]}"), {"TILER_CLOUDFRONT": cloudfront.ID}
     sources = [made.source("b.tif"), made.source("c.tif")]
@@ -119,7 +129,7 @@ def test_tiles_are_seeded_after_a_publication_and_renewed_after_the_next(
         assert {(z, *corner(z)) for z in ZOOMS} < {place_of(key) for key in first}
 
         made.put(paint(tmp_path, "b", seed=1), "later")
-        later = made.ingest("may", f"s3://{made.bucket}/later/", **cdn)
+        later = made.refresh("may", f"s3://{made.bucket}/later/", **cdn, AWS_ENDPOINT_URL_CLOUDFRONT=api)
         while made.revision("may") == sent["revision"]:
             time.sleep(0.1)
         assert (made.revision("may"), addressed(made, "may")) == (later["revision"], sent["revision"])
@@ -127,13 +137,25 @@ def test_tiles_are_seeded_after_a_publication_and_renewed_after_the_next(
         with made.stack.working() as tiling:
             assert made.ended(later["job"]) == "done"
             tiling.drained()
+        second = made.stack.stored("may")
+        assert made.stack.run("verify", "may", *("--zooms", words[1]), "--deep").stdout == ""
+        assert addressed(made, "may") == later["revision"]
+
+        made.put(paint(tmp_path, "b", seed=2), "last")
+        last = made.ingest("may", f"s3://{made.bucket}/last/", made.source("c.tif"), *words, **cdn)
+        with made.stack.working() as tiling:
+            assert made.ended(last["job"]) == "done"
+            tiling.drained()
         mapping.drained()
-    second = made.stack.stored("may")
     assert {place_of(key) for key in first.keys() - second.keys()} == {(z, *corner(z)) for z in ZOOMS}
     assert second.keys() < first.keys()
     assert any(second[key] != first[key] for key in second)
+    third = made.stack.stored("may")
+    assert third.keys() == first.keys()
+    assert any(third[key] != second[key] for key in second)
+    assert made.status(last["seed"])["state"] == "done"
     assert made.stack.run("verify", "may", *("--zooms", words[1]), "--deep").stdout == ""
-    assert addressed(made, "may") == later["revision"]
+    assert addressed(made, "may") == last["revision"]
     assert distribution.invalidated
 
 

@@ -10,13 +10,16 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
+import rasterio
 import urllib3
 
-from tests.e2e.bakery import HASTY, Bakery, Objects, baked_here, bakery, paint
+from tests.e2e.bakery import HASTY, SIZE, Bakery, Objects, baked_here, bakery, mosaic, paint
 from tests.e2e.proxy import Fault, Proxy
 from tests.e2e.s3 import S3
 from tests.e2e.sqs import Sqs
+from tests.support.oracle import decoded
 
 COG = r"/sources/{}/parts/[^/?]+\.tif"
 
@@ -118,6 +121,38 @@ def test_after_the_sender_is_gone_and_a_worker_was_killed_another_machine_resume
     whole = baked_here(made, tmp_path / "data", f"s3://{made.stack.sources}/{key}")("killed")
     assert {name: data for name, data in made.objects("killed").items() if not name.startswith("scenes/")} == whole
     assert made.bakes.dead() == []
+
+
+def test_nothing_is_written_from_a_member_of_a_vrt_that_could_not_be_read(
+    made: Bakery, wires: Proxy, http_client: urllib3.PoolManager, tmp_path: Path
+) -> None:
+    """Neither a part nor a tile; once the network is better both are right."""
+    files = mosaic(tmp_path)
+    for file in files:
+        made.put(file, "vrt")
+    source, trust = f"s3://{made.bucket}/vrt/all.vrt", "--trust-source"
+    made.stack.run("ingest", source, trust, "--layer", "seen", "--virtual", "--format", "png")
+    sent = made.ingest("members", source, trust)
+    tile, place = f"{made.stack.gateway.url}/seen/11/1216/1344.png", "/vrt/[01].tif"
+    with made.functions() as mapping:
+        for kind in ("cut", "drop"):
+            wires.clear()
+            wires.add(Fault(kind, "GET", place))
+            assert http_client.request("GET", tile).status >= 500
+        mapping.drained()
+        assert made.status(sent["job"])["state"] == "failed"
+        assert source in made.stack.run("errors", sent["job"], check=False).stdout
+        assert made.objects("members") == made.stack.stored("seen") == {}
+        wires.clear()
+        wires.add(Fault("cut", "GET", place, count=1))  # the second try of a part succeeds
+        made.stack.run("resume", sent["job"])
+        assert made.ended(sent["job"]) == "done"
+        mapping.drained()
+    assert made.objects("members") == baked_here(made, tmp_path / "data", source, trust)("members")
+    assert http_client.request("GET", tile, redirect=False).status < 400
+    (data,) = made.stack.stored("seen").values()
+    pixels = [rasterio.open(file).read() for file in files[1:]]
+    assert np.array_equal(decoded(data)[:SIZE, :, :3], np.concatenate(pixels, axis=2)[:, :, :256].transpose(1, 2, 0))
 
 
 def test_a_torn_scene_fails_its_parts_by_name_and_resume_publishes_when_it_is_mended(

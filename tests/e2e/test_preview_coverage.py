@@ -109,6 +109,21 @@ def test_what_is_rendered_by_looking_is_stored_when_counted_again(desk: Desk, lo
         assert rows(window)[6]["missing"] == 16 - window.summary["rendered"]
 
 
+def test_a_zoom_without_tiles_is_drawn_once_its_row_is_chosen(desk: Desk, look: Look) -> None:
+    with look(f"{desk.url}/flats/#3/0/1.5/stored", size=(1100, 800)) as window:
+        row = window.part("coverage").get_by_role("button", name="Zoom 0: 1 not stored")
+        expect(row).to_have_attribute("aria-pressed", "false")
+        row.focus()
+        window.page.keyboard.press("Enter")
+        expect(row).to_have_attribute("aria-pressed", "true")
+        expect(window.part("gap-key")).to_contain_text("Zoom 0")
+        ((x, y),) = window.spots([(30.0, 30.0)])  # outside of the layer, in its tile
+        window.page.mouse.move(x, y)
+        expect(window.part("coverage-block")).to_have_text("Block 0/0/0: 1 missing of 1")
+        window.still()
+        assert detailed(window.picture().crop((int(x) - 16, int(y) - 16, int(x) + 16, int(y) + 16)))
+
+
 def test_gaps_of_a_zoom_are_drawn_where_they_are_and_told_of_under_the_pointer(desk: Desk, look: Look) -> None:
     said = {STORED: "16 stored", MISSING: "16 missing", FAILED: "16 failed", EMPTY: "7 stored, 5 empty"}
     with look(f"{desk.url}/flats/#3/0/1.5/stored", size=(1100, 800)) as window:

@@ -60,6 +60,7 @@ def test_a_running_job_moves_its_bar_and_tells_its_share_its_rate_and_what_is_le
         expect(job).to_have_count(1)
         expect(bar).to_have_count(0)  # an ended job is a line
         expect(job).to_contain_text("zooms 5 and 6, 75 tiles")
+        expect(window.part("said")).to_have_text("Job for zooms 5 and 6: Done")  # in every tab
         assert sum("/_/events" in request.url for request in window.requests) == 1
 
 

@@ -9,6 +9,7 @@ from typing import Literal
 from tiler.errors import BadOption
 
 NORTH_WEST = 315.0  # degrees
+HIGHEST = 1_000_000  # of the factors of heights; the squares of slopes stay finite in 32 bits
 Shading = Literal["", "multidirectional", "combined"]
 
 
@@ -33,8 +34,8 @@ class Light:
             raise BadOption(f"--azimuth {self.azimuth:g}: write degrees clockwise from north, 0 to 360")
         if not 0 <= self.altitude <= 90:
             raise BadOption(f"--altitude {self.altitude:g}: write degrees above the horizon, 0 to 90")
-        if not 0 < self.z_factor < math.inf:
-            raise BadOption(f"--z-factor {self.z_factor:g}: write a number above 0, such as 2")
+        if not 0 < self.z_factor <= HIGHEST:
+            raise BadOption(f"--z-factor {self.z_factor:g}: write a number above 0, such as 2, up to {HIGHEST:,}")
         if self.shading == "multidirectional" and self.azimuth != NORTH_WEST:
             raise BadOption("--multidirectional light comes from four sides: drop --azimuth")
 

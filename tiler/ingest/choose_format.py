@@ -69,7 +69,7 @@ def choose(layer: Layer, sources: Store, *, sample: int = SAMPLE) -> Chosen:
     return Chosen(chosen, f"about {_kilobytes(sizes[chosen])} a tile, {other} {_kilobytes(sizes[other])}", sizes)
 
 
-def exact(style: Style, dtype: str) -> str:
+def exact(style: Style, dtype: str = "") -> str:
     """Why the tiles of a style must be lossless, with values of `dtype`, "" if unknown; empty if they need not be."""
     if style.palette or style.colours or style.stops:
         return "a palette or colormap needs exact colours"

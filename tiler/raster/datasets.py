@@ -12,6 +12,7 @@ from contextlib import contextmanager, suppress
 from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
+from weakref import WeakSet
 from xml.etree import ElementTree as ET
 
 import rasterio
@@ -117,12 +118,13 @@ def inline(name: str) -> str:
 
 
 @contextmanager
-def translated(path: str) -> Iterator[None]:
+def translated(path: str, *, close: bool = True) -> Iterator[None]:
     """Translate GDAL's errors to `SourceReadError`, or to `StoreError` if the store or the network failed below it.
 
     An error below GDAL is raised even if GDAL ignored it: it treats directories that it could not read as empty, and
     may cache that, so all open datasets are closed. So they are after an error of GDAL: libtiff tries to read a list of
-    blocks once, and later treats them as absent. Only a missing file is left to GDAL, which looks for sidecars.
+    blocks once, and later treats them as absent; not without `close`, if nothing was read. Only a missing file is left
+    to GDAL, which looks for sidecars.
     """
     gdal_reads.fault()
     path = inline(path)
@@ -132,7 +134,7 @@ def translated(path: str) -> Iterator[None]:
         cause = error.__cause__ or error
         with stack_errors():
             pass  # clears GDAL's error stack, so that the error is not raised again later
-        forget()
+        forget(close=close)
         try:
             _raise_fault()
         except MissingObject as missing:
@@ -158,7 +160,7 @@ def _raise_fault() -> None:
     """Raise the last error below GDAL, if there is one."""
     beneath = gdal_reads.fault()
     if beneath:
-        forget()
+        forget(close=not isinstance(beneath, MissingObject))
         raise beneath
 
 
@@ -226,7 +228,9 @@ def _open(
             dataset = rasterio.open(path, driver="GTiff", **options, **opener)
             if cog:
                 try:
-                    _check(path)
+                    with gdal_reads.header(path) as (part, size):
+                        if not cog_header.is_intact(part, size):
+                            raise ValueError(f"truncated or damaged ({size} bytes)")  # noqa: TRY301 - closed below
                 except BaseException:
                     dataset.close()  # here, because rasterio cannot close it in another thread
                     raise
@@ -245,12 +249,6 @@ def is_lone(path: str, open_options: OpenOptions) -> bool:
     """Whether `path` is a raster in S3 that is not trusted to refer to others, and has no sidecars."""
     access = {"requester_pays": open_options.requester_pays, "anonymous": open_options.anonymous}
     return not open_options.trusted and s3_reads.is_alone(path, **access)
-
-
-def _check(path: str) -> None:
-    with gdal_reads.header(path) as (part, size):
-        if not cog_header.is_intact(part, size):
-            raise ValueError(f"truncated or damaged ({size} bytes)")
 
 
 def _description(dataset: DatasetReader, open_options: OpenOptions) -> ET.Element | None:
@@ -373,8 +371,13 @@ def _settings(path: str, open_options: OpenOptions) -> dict[str, str]:
 
 
 @atexit.register
-def forget() -> None:
-    """Close this thread's datasets, in case a sidecar or a member of a VRT has changed, and drop what it read."""
+def forget(*, close: bool = False) -> None:
+    """Close this thread's datasets, in case a sidecar or a member of a VRT has changed, and drop what it read.
+
+    `close` includes those in frames of an error, which may live long: GDAL shares members, and failed reads of them.
+    """
+    for dataset in list(_cache.alive) if close else ():
+        dataset.close()
     _cache.opened.cache_clear()
     gdal_reads.forget()
     s3_reads.is_alone.cache_clear()
@@ -384,7 +387,12 @@ class _Cache(threading.local):
     """Open datasets of each thread: one in a store that another thread closes would crash the process."""
 
     def __init__(self) -> None:
-        self.opened = lru_cache(maxsize=OPEN_DATASETS)(_open)
+        self.opened = lru_cache(maxsize=OPEN_DATASETS)(self._open)
+        self.alive = WeakSet[DatasetReader]()  # those that were opened and are still referred to
+
+    def _open(self, *words: Any) -> DatasetReader:
+        self.alive.add(dataset := _open(*words))
+        return dataset
 
 
 _cache = _Cache()

@@ -22,6 +22,7 @@ APART = 6  # pixels between two lines, at least
 STEEP = 90  # percent of the ground that is less steep
 CELL = 16  # pixels per side of the squares whose steepness is measured
 LINES = 6  # in the range of heights, at least
+CLOSEST, FARTHEST = 0.01, 100_000  # metres between contours; closer ones are lost in heights of 32 bits
 LEAST = 0.01  # metres
 LEVEL = 10.0  # metres, where all ground is level
 NICE = [float(f"{digit}e{power}") for power in range(-2, 12) for digit in (1, 2, 5)]  # of metres, or of intervals
@@ -64,10 +65,12 @@ def intervals(ground: Ruggedness, asked: tuple[float, ...], zoom: int) -> tuple[
     LINES remain in the range of heights. Several that were asked for are those of the zooms.
 
     Raises:
-        BadOption: one is not above 0.
+        BadOption: one is out of the range CLOSEST to FARTHEST.
     """
-    if not all(0 < each < np.inf for each in asked):
-        raise BadOption(f"--interval {asked[0]:g}: write metres above 0, such as 20")
+    for each in asked:
+        if not CLOSEST <= each <= FARTHEST:
+            why = f"write metres above 0, such as 20, from {CLOSEST:g} to {FARTHEST:,}"
+            raise BadOption(f"--interval {each:g}: {why}")
     if len(asked) > 1:
         return asked
     needed = [APART * ground.rise * resolution(z) for z in range(zoom + 1)]

@@ -237,7 +237,7 @@ def _covers_pixel(dataset: DatasetReader, bounds: Bounds, zoom: int) -> bool:
         return True
     rows, columns = min(dataset.height, SAMPLE_SIDE), min(dataset.width, SAMPLE_SIDE)
     covered_pixels = np.zeros((window.height, window.width), np.uint8)
-    with suppress(SourceReadError), translated(dataset.name):
+    with suppress(SourceReadError), translated(dataset.name, close=False):
         rasterio.warp.reproject(
             np.ones((rows, columns), np.uint8),
             covered_pixels,

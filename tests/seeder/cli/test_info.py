@@ -370,6 +370,7 @@ def test_what_cannot_be_a_layer_is_told_as_by_ingest(tmp_path: Path) -> None:
     assert "add --crs EPSG:CODE with the right CRS, one in metres" in complaint(seeder("info", wrong))
     assert "GDAL cannot open it" in complaint(seeder("info", tmp_path / "gone.tif"))
     assert "name a file that ends in .png" in complaint(seeder("info", wrong, "--picture", "a.jpg"))
+    assert "is not a folder: create it first" in complaint(seeder("info", wrong, "--picture", "none/a.png"))
 
 
 def test_a_source_must_be_trusted_as_for_an_ingest(tmp_path: Path) -> None:

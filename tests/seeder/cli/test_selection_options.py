@@ -381,8 +381,22 @@ def test_a_box_that_misses_the_layer_in_the_wrong_order_is_told(box: str, mistak
 
 
 @pytest.mark.usefixtures("alps_copy")
-def test_a_box_around_the_globe_is_noted() -> None:
-    result = seeder("count", "alps", "--zooms", 9, "--bbox=-170,45.5,-175,46.5")
+@pytest.mark.parametrize("command", ["count", "seed", "invalidate"])
+@pytest.mark.parametrize("option", ["--bbox=", "--area=9="])
+def test_a_box_around_the_globe_is_refused(command: str, option: str) -> None:
+    line = complaint(seeder(command, "alps", "--zooms", 9, f"{option}-170,45.5,-175,46.5"))
+    assert "box -170,45.5,-175,46.5 spans 355 degrees across the antimeridian: write -175,45.5,-170,46.5" in line
+
+
+def test_a_layer_across_the_antimeridian_takes_a_box_around_the_globe(pacific: Path) -> None:
+    result = seeder("count", "pacific", "--zooms", 3, "--bbox=10,-80,5,80", "--data", pacific)
     assert result.exit_code == 0
-    why = "box -170,45.5,-175,46.5 spans 355 degrees across the antimeridian"
-    assert f"{why}: if west and east are swapped, write -175,45.5,-170,46.5" in result.stderr
+    assert "if west and east are swapped, write 5,-80,10,80" in result.stderr
+
+
+@pytest.mark.usefixtures("alps_copy")
+@pytest.mark.parametrize("world", [(), ("--area", "0-5=world")])
+def test_an_area_in_the_wrong_order_is_told(world: tuple[str, ...]) -> None:
+    line = complaint(seeder("count", "alps", *world, "--area", "6-9=45.5,6,46.5,8"))
+    assert "an --area misses layer 'alps'" in line
+    assert "write 6,45.5,8,46.5" in line

@@ -212,6 +212,20 @@ queue = 3
         ('[layers.a]\nsource = "-"', "standard input is no source"),
         ('[layers.a]\nsource = "land.tif"\nbbox = "0,0,1,1"', 'add seed = "ZOOMS"'),
         ('[layers.a]\nsource = "land.tif"\nmin-zoom = 5\nmax-zoom = 4', "it is above max-zoom = 4"),
+        ('[layers.a]\nsource = "land.tif"\nmax_zoom = 4\nmax-zoom = 5', "max-zoom is given twice: keep one of them"),
+        ('[layers.a]\nsource = "land.tif"\nno-alpha = "no"', "no-alpha: 'no' is invalid: write true or false"),
+        ('[layers.a]\nsource = "land.tif"\ntitle = 5', "title: 5 is invalid: give a text"),
+        ('[layers.a]\nsource = "land.tif"\ndescription = ["x"]', "description: ['x'] is invalid: give a text"),
+        ('[layers.a]\nsource = "land.tif"\ncolormap = 5', "colormap: 5 is invalid: give a name, such as viridis"),
+        (
+            '[layers.a]\nsource = "land.tif"\nseed = "5"\nbbox = 5',
+            "bbox: 5 is invalid: give (west, south, east, north)",
+        ),
+        ('[layers.a]\nsource = "land.tif"\nseed = "5"\naround = [1, 2]\nradius = "x"', "radius='x' is invalid: give a"),
+        (
+            '[layers.a]\nsource = "land.tif"\nseed = "5"\naround = 3',
+            "around: 3 is invalid: its type (int) does not fit",
+        ),
         ('[layers."A b"]\nsource = "land.tif"', "cannot name a layer"),
     ],
 )
@@ -219,6 +233,17 @@ def test_a_file_that_says_nothing_usable_is_explained(text: str, why: str, folde
     result = apply(folder, text)
     assert result.exit_code == 2
     assert why in result.stderr
+
+
+def test_a_file_of_an_editor_that_marks_its_encoding_is_read(folder: Path) -> None:
+    file = folder / "layers.toml"
+    file.write_text('[layers.land]\nsource = "land.tif"\n', encoding="utf-8-sig")
+    assert states(seeder("apply", file, "--dry-run", "--json")) == {"land": "new"}
+
+
+def test_a_fence_names_the_layer_and_the_key(folder: Path) -> None:
+    text = '[layers.land]\nsource = "land.tif"\nseed = "5"\nshapes = "/etc/passwd"\n'
+    assert "layers.toml: layer land: shapes: /etc/passwd leads out of" in apply(folder, text, "--dry-run").stderr
 
 
 def test_the_keys_are_the_options_of_an_ingest() -> None:

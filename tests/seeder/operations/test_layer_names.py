@@ -14,7 +14,7 @@ from seeder.operations.layer_names import layer_from_file
 from seeder.operations.scenes import name_from
 from tests.support.commands import said, seeder
 from tests.support.rasters import Recipe, scene, write_raster
-from tiler.errors import BadName
+from tiler.errors import BadName, BadOption
 from tiler.keys import check_layer, layer_from
 
 NAMES = {
@@ -60,3 +60,9 @@ def test_a_layer_is_named_after_its_file(tmp_path: Path) -> None:
     assert name_from(["flüge/Lübeck.tif"]) == "luebeck"
     path = write_raster(tmp_path / "Lübeck.tif", Recipe(scene(64, 64)))
     assert said(seeder("ingest", path, "--data", tmp_path / "data", "--jobs", 1, "--json"))["layer"] == "luebeck"
+
+
+@pytest.mark.parametrize("name", ["....tif", "sources.tif", "-.tif"])
+def test_a_name_that_names_no_layer_is_told_with_the_cure(name: str) -> None:
+    with pytest.raises(BadOption, match=f"no layer can be named after '{name}': add --layer NAME"):
+        name_from([name])

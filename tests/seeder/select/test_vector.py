@@ -319,3 +319,38 @@ def test_python_takes_them_under_both_names(alps_copy: Path, tmp_path: Path) -> 
     assert set(layer.select(area={"9": path})) == expected
     with pytest.raises(BadOption, match="geojson is the former name of shapes: give shapes only"):
         layer.select(shapes=path, geojson=path)
+
+
+VRT = '<OGRVRTDataSource><OGRVRTLayer name="a"><SrcDataSource>{other}</SrcDataSource></OGRVRTLayer></OGRVRTDataSource>'
+
+
+@pytest.mark.parametrize(
+    "form", ["<!-- <kml> -->{vrt}", '<?xml version="1.0"?><!-- <kml> -->{vrt}', "<kml/>{vrt}", "{vrt}"]
+)
+@pytest.mark.parametrize("name", ["a.kml", "a.geojson", "a.gpkg"])
+@pytest.mark.parametrize("zipped", [False, True])
+def test_no_file_names_others(form: str, name: str, zipped: bool, tmp_path: Path) -> None:
+    other = save(tmp_path / "other.gpkg", [ALPS])
+    path = tmp_path / name
+    path.write_text(form.format(vrt=VRT.format(other=other)))
+    if zipped:
+        path = tmp_path / "a.zip"
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.write(tmp_path / name, name)
+    with pytest.raises(BadOption, match=r"names other files|XML, but not KML"):
+        read(path)
+
+
+def test_zipped_geojson_is_read_as_such(tmp_path: Path) -> None:
+    path = tmp_path / "a.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("a.geojson", shapely.to_geojson(ALPS))
+    assert same(read(path), as_geojson(ALPS))
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("a.geojson", '{"type": "gdal_streamed_alg", "command_line": "gdal vector pipeline"}')
+    with pytest.raises(BadOption, match="is not GeoJSON"):
+        read(path)
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("a.shp", shapely.to_geojson(ALPS))
+    with pytest.raises(BadOption, match=r"a\.shp is no Shapefile, as its name says"):
+        read(path)

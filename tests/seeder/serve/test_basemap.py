@@ -56,6 +56,26 @@ def test_what_is_no_base_map_is_refused_with_an_example(text: str) -> None:
         Basemap.parse(text)
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "https://a/{z}/{x}/{y}.png; script-src *",
+        "https://東京.jp/{z}/{x}/{y}.png",
+        "https://a/{z}/{x}/{y}\n.png",
+        "https://a/ä/{z}/{x}/{y}.png",
+    ],
+)
+def test_an_address_has_only_characters_that_headers_have(text: str) -> None:
+    with pytest.raises(BadOption, match="characters that no address has: write them as %XX"):
+        Basemap.parse(text)
+
+
+@pytest.mark.parametrize("host", ["*", "a'b", 'a"b', "a<b", "a;b", "a,b", "a\\b", "*.org"])
+def test_no_host_is_a_pattern_or_a_policy(host: str) -> None:
+    with pytest.raises(BadOption, match="is no address of tiles: type osm"):
+        Basemap.parse(f"https://{host}/{{z}}/{{x}}/{{y}}.png")
+
+
 @pytest.mark.usefixtures("assets")
 def test_only_the_page_of_a_layer_gets_it(alps_copy: Path) -> None:
     settings = Settings.from_env({}, data=str(alps_copy))

@@ -226,7 +226,7 @@ def test_a_box_counts_the_tiles_that_touch_it_and_the_seconds_to_render_the_rest
     assert (far["planned"], far["seconds"]) == (0, 0)
 
 
-@pytest.mark.parametrize("query", ["bbox=1,2", "zooms=9-2", "zooms=0-28", "bbox=a,b,c,d"])
+@pytest.mark.parametrize("query", ["bbox=1,2", "zooms=9-2", "zooms=0-28", "bbox=a,b,c,d", "scale=3", "scale=x"])
 def test_a_box_that_is_none_is_refused(url: str, query: str) -> None:
     assert ask(f"{url}/_/box/isles?{query}").status == 400
 

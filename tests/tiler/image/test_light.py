@@ -117,6 +117,7 @@ def test_layers_of_earlier_versions_keep_their_bytes(terrain: str) -> None:
         ({"altitude": 90.5}, "--altitude 90.5"),
         ({"z_factor": 0.0}, "--z-factor 0: write a number above 0"),
         ({"z_factor": float("inf")}, "--z-factor inf"),
+        ({"z_factor": 1e30}, "--z-factor 1e.30: write a number above 0, such as 2, up to 1,000,000"),
         ({"azimuth": 200.0, "shading": "multidirectional"}, "four sides: drop --azimuth"),
     ],
 )

@@ -144,6 +144,16 @@ def test_heights_are_png_whatever_the_layer_had(make_raster: MakeRaster, stores:
     assert take(path, stores, style="terrarium").layer.format == "png"
 
 
+@pytest.mark.parametrize("options", [{"style": "hillshade"}, {"colormap": "viridis"}, {"style": "contours"}])
+def test_exact_colours_are_png_whatever_the_layer_had(
+    options: dict[str, Any], make_raster: MakeRaster, stores: Stores
+) -> None:
+    path = make_raster(values=photo(1))
+    assert take(path, stores).layer.format == "webp"
+    taken = take(path, stores, **options)
+    assert (taken.layer.format, taken.why.endswith("needs exact colours")) == ("png", True)
+
+
 def test_a_format_that_was_named_is_not_looked_into(
     make_raster: MakeRaster, stores: Stores, monkeypatch: pytest.MonkeyPatch
 ) -> None:

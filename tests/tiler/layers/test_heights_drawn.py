@@ -295,6 +295,8 @@ ERRORS: list[tuple[dict[str, Any], str]] = [
     ({"style": "hillshade", "multidirectional": True, "azimuth": 20.0}, "four sides: drop --azimuth"),
     ({"style": "relief", "altitude": 91.0}, "--altitude 91: write degrees above the horizon, 0 to 90"),
     ({"style": "contours", "interval": (0.0,)}, "--interval 0: write metres above 0"),
+    ({"style": "contours", "interval": (1e-9,)}, "--interval 1e-09: write metres above 0, such as 20, from 0.01"),
+    ({"style": "contours", "interval": (20.0, 1e300)}, r"--interval 1e.300: .* to 100,000"),
     ({"style": "contours", "interval": (float("nan"),)}, "--interval nan: write metres"),
     ({"style": "contours", "colormap": "viridis"}, "draws lines of one colour: drop --colormap"),
     ({"style": "contours", "rescale": ((0.0, 9.0),)}, "draws lines of one colour: drop --rescale"),
