@@ -94,6 +94,11 @@ class BadInput(TilerError):
     """An argument, option or file is invalid; nothing was changed."""
 
     @property
+    def headline(self) -> str:
+        """The line before `details`."""
+        return str(self)
+
+    @property
     def details(self) -> tuple[str, ...]:
         """Further lines of the message."""
         return ()
@@ -221,7 +226,12 @@ class BadEntries(BadOption):
         more = f" and {len(faults) - NAMED} more" if len(faults) > NAMED else ""
         number = f"{len(faults)} faults: " if len(faults) > 1 else ""
         super().__init__(f"{shortened(file)}: {number}{'; '.join(faults[:NAMED])}{more}")
-        self.faults = tuple(faults)
+        self.file, self.faults = shortened(file), tuple(faults)
+
+    @property
+    def headline(self) -> str:
+        """The fault, or the number of faults, which `details` names."""
+        return f"{self.file}: {len(self.faults)} faults:" if self.details else str(self)
 
     @property
     def details(self) -> tuple[str, ...]:

@@ -24,6 +24,7 @@ EXTENT = math.pi * RADIUS  # metres from the origin to each side of the square w
 MAX_LATITUDE = math.degrees(math.atan(math.sinh(math.pi)))  # 85.0511, where the square world ends
 EDGE = 1e-11  # degrees; bounds that pass a tile edge by less do not touch the next tile, as in mercantile
 
+CENTIMETRE = 1e-7  # degrees
 METRES = 1000  # too many for degrees, so coordinates from here on are probably metres
 WIDEST = 300.0  # degrees, of a box across the antimeridian
 EXAMPLE = "as in 5.9,45.8,10.5,47.8"
@@ -242,6 +243,19 @@ def tile_ranges(bounds: Bounds, z: int) -> tuple[TileRange, ...]:
     if len(ranges) == 2 and ranges[1].x1 > ranges[0].x0:  # both halves touch one column: count it once
         ranges = [TileRange(z, 0, ranges[0].y0, 2**z, ranges[0].y1)]
     return tuple(ranges)
+
+
+def fills_tiles(bounds: Bounds, z: int) -> bool:
+    """Whether `bounds` fill all tiles of zoom `z` that they touch, to a centimetre, and so those of higher zooms."""
+    ranges = tile_ranges(bounds, z)
+    if not ranges:
+        return False
+    first, last = ranges[0], ranges[-1]
+    west, _, _, north = mercantile.bounds(Tile(x=first.x0, y=first.y0, z=z))
+    _, south, east, _ = mercantile.bounds(Tile(x=last.x1 - 1, y=last.y1 - 1, z=z))
+    beside: float = 0.0 if bounds.width == 360 else max(bounds.west - west, east - bounds.east)
+    gap: float = max(beside, north - bounds.north, bounds.south - south)
+    return gap <= CENTIMETRE
 
 
 def parse_place(text: str) -> tuple[float, float]:

@@ -1,9 +1,10 @@
 /** The tab of facts about the layer, and its attribution on the map. */
 
+import { plain } from "./box.js";
 import { copyButton } from "./copy.js";
 import { byId, make, plainMarkup, setText } from "./dom.js";
 import { formatOf } from "./facts.js";
-import { counted, degrees } from "./format.js";
+import { counted, decimals } from "./format.js";
 import { dayOf } from "./revisions.js";
 
 /** @typedef {import("./revisions.js").Facts} Facts */
@@ -18,17 +19,38 @@ const SOURCES = /** @type {const} */ ([
  * @param {Facts} layer
  */
 export function showAbout(layer) {
-  const { bounds, revision, virtual, lossless, gdal, scenes = 0, published, attribution, description = "" } = layer;
+  const {
+    bounds,
+    rescale = [],
+    revision,
+    virtual,
+    lossless,
+    gdal,
+    scenes = 0,
+    published,
+    attribution,
+    description = "",
+  } = layer;
   setText(byId("description"), description);
   byId("description").hidden = !description;
-  const box = bounds.map(degrees).join(",");
+  const digits = decimals(layer.maxzoom);
+  const edges = bounds.map((edge) => plain(Number(edge.toFixed(digits))));
+  const box = edges.join(",");
   const copy = copyButton(box, { name: "the bounds", look: "b bare" });
   const made = [formatOf(layer), lossless === undefined ? "" : lossless ? "lossless" : "lossy"].filter(Boolean);
   /** @type {[string, (Node | string)[]][]} */
   const facts = [
     ["Attribution", [attribution ? plainMarkup(attribution) : "none given"]],
-    ["Bounds", [make("span", { class: "mono" }, box), " ", copy]],
+    [
+      "Bounds",
+      [
+        make("span", { class: "mono" }, ...edges.flatMap((edge, i) => (i ? [",", make("wbr"), edge] : [edge]))),
+        " ",
+        copy,
+      ],
+    ],
     ["Tiles", [made.join(", ")]],
+    ["Stretch", [stretchOf(rescale)]],
     [
       "Source",
       [virtual ? "read from the original raster" : scenes > 1 ? counted(scenes, "scene") : "baked from one raster"],
@@ -40,6 +62,17 @@ export function showAbout(layer) {
   byId("about").replaceChildren(
     ...known.flatMap(([term, values]) => [make("dt", {}, term), make("dd", {}, ...values)]),
   );
+}
+
+const VALUE = new Intl.NumberFormat("en", { maximumSignificantDigits: 6 });
+
+/**
+ * The values shown as the darkest and lightest colours, once if they are those of all bands.
+ * @param {[number, number][]} rescale
+ */
+function stretchOf(rescale) {
+  const bands = rescale.map(([low, high]) => `${VALUE.format(low)} to ${VALUE.format(high)}`);
+  return [...new Set(bands)].join("; ");
 }
 
 /**

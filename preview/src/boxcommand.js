@@ -96,12 +96,14 @@ export class BoxCommand {
  * The counts in words.
  * @param {Counts} counts @param {boolean} boxed
  */
-function told({ planned, stored, missing, failed, bytes: size, seconds }, boxed) {
+function told({ planned, stored, empty, missing, failed, bytes: size, seconds }, boxed) {
   const where = boxed ? "in the box" : "in the layer";
   const parts = [`${counted(planned, "tile")} ${where}, `];
   const gaps = missing + failed;
   if (!planned) return [`No tiles ${where}.`];
-  if (!gaps) return [...parts, stored ? `all stored${size ? ` (${bytes(size)})` : ""}.` : "all empty."];
+  const held = size ? ` (${bytes(size)})` : "";
+  if (!gaps && empty && stored) return [...parts, `${count(stored)} stored${held}, ${count(empty)} empty.`];
+  if (!gaps) return [...parts, stored ? `all stored${held}.` : "all empty."];
   const words = [missing ? `${count(missing)} missing` : "", failed ? `${count(failed)} failed` : ""].filter(Boolean);
   const time = seconds && seconds >= 0.5 ? `, about ${duration(seconds)} to render` : "";
   return [...parts, make("b", { class: failed ? "bad" : "loud" }, words.join(" and ")), `${time}.`];

@@ -12,6 +12,7 @@ import { font } from "./surface.js";
 /** @typedef {{box: Bounds | null, low: number, high: number}} Asked `box` is null for the whole layer */
 
 const EDGES = ["west", "south", "east", "north"];
+const ROOM = 30; // pixels above a box that its name takes
 const LEAST = 4; // pixels, shortest drag that draws a box
 
 export class BoxTool {
@@ -168,7 +169,8 @@ export class BoxTool {
       outline(context, view, this.box);
     }
     for (const world of copies(view, x0, x1)) {
-      name(context, this.box, toScreen(view, x0 + world, y0));
+      const corner = toScreen(view, x0 + world, y0);
+      if (corner[1] >= ROOM) name(context, this.box, corner); // higher, it would lie below the map's controls
     }
   }
 }
@@ -181,7 +183,7 @@ function name(context, [west, south, east, north], [left, top]) {
   const text = `${meridian(west)} \u2013 ${meridian(east)}, ${parallel(south)} \u2013 ${parallel(north)}`;
   context.font = font(12);
   context.textBaseline = "middle";
-  const y = Math.max(4, top - 26);
+  const y = top - 26;
   context.fillStyle = colour("ink");
   context.beginPath();
   context.roundRect(left - 1, y, context.measureText(text).width + 14, 20, 4);

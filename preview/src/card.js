@@ -29,7 +29,11 @@ function picture({ layer }, api, width) {
   const filled = (east - west + 360) % 360 === 0 || east - west >= WORLD;
   const source = `${api}/thumbnail/${encodeURIComponent(layer.layer)}?width=${width}&v=${layer.revision}`;
   const image = make("img", { src: source, alt: "", loading: "lazy", class: filled ? "filled" : "" });
-  return make("div", { class: "shot" }, image);
+  const shot = make("div", { class: "shot" }, image);
+  image.addEventListener("error", () =>
+    image.replaceWith(make("p", { class: "quiet" }, "No picture: rendering failed")),
+  );
+  return shot;
 }
 
 /** @param {Layer} layer */

@@ -7,7 +7,16 @@ import { zooms } from "./format.js";
 /** @type {Record<string, string>} */
 const FORMATS = { png: "PNG", jpg: "JPEG", webp: "WebP" };
 /** @type {Record<string, string>} */
-const KINDS = { shade: "shade", heights: "heights", ramp: "colours", contours: "contours" };
+const KINDS = { shade: "shade", heights: "heights", contours: "contours" };
+
+/** @type {Record<string, string>} what the values of a style are; those of a plain ramp may be anything */
+const MEASURES = { relief: "heights", slope: "slopes" };
+
+/**
+ * What a ramp of colours shows: `values`, `heights in m`
+ * @param {{style: string, unit?: string}} ramp
+ */
+export const measureOf = ({ style, unit = "" }) => (MEASURES[style] ?? "values") + (unit ? ` in ${unit}` : "");
 
 /**
  * The title, or the id where none was given.
@@ -21,7 +30,8 @@ export const titleOf = ({ layer, title = "" }) => title || layer;
  */
 export function formatOf({ format, kind, style, legend = null, virtual }) {
   const classes = legend?.type === "classes" ? `${legend.classes.length} classes` : kind === "classes" ? "classes" : "";
-  const what = classes || (kind ? KINDS[kind] : style);
+  const ramp = kind === "ramp" ? measureOf({ style, unit: legend?.unit }) : "";
+  const what = classes || ramp || (kind ? KINDS[kind] : style);
   return [FORMATS[format] ?? format.toUpperCase(), what, virtual ? "virtual" : ""].filter(Boolean).join(", ");
 }
 

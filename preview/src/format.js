@@ -50,12 +50,6 @@ export function percentage(percent) {
 export const decimals = (zoom) => Math.max(0, Math.min(8, Math.ceil(Math.log10((256 * 2 ** zoom) / 360))));
 
 /**
- * Degrees without trailing zeros.
- * @param {number} degrees
- */
-export const degrees = (degrees) => String(Number(degrees.toFixed(4)));
-
-/**
  * A layer's zooms, `0\u201314`.
  * @param {number} low @param {number} high
  */

@@ -4,7 +4,7 @@ import { byId, fill, make, setText } from "./dom.js";
 import { factsOf, titleOf } from "./facts.js";
 import { bytes, count, counted } from "./format.js";
 import { healthLine, healthOf, sumOf } from "./health.js";
-import { fillSpine } from "./spine.js";
+import { fillSpine, hasGaps } from "./spine.js";
 
 /** @typedef {import("./spine.js").Zoom} Zoom */
 /** @typedef {import("./site.js").Job} Job */
@@ -34,6 +34,7 @@ export function showHealth(counts, jobs) {
   const sum = sumOf(counts);
   const more = [];
   if (health.mood === "none") more.push("tiles are rendered when requested");
+  if (health.mood === "part") more.push(`${counted(sum.missing, "tile")} not stored`);
   if (health.mood === "run") more.push(`${count(sum.stored)} of ${counted(sum.planned, "tile")} stored`);
   if (sum.bytes > 0) more.push(bytes(sum.bytes));
   const line = healthLine(health);
@@ -41,9 +42,3 @@ export function showHealth(counts, jobs) {
   if (line.textContent !== byId("health").textContent) byId("health").replaceChildren(line);
   byId("pip").hidden = !counts.some(hasGaps);
 }
-
-/**
- * Whether a zoom is loud: tiles failed, or some are stored and some are not.
- * @param {Zoom} zoom
- */
-export const hasGaps = ({ stored, empty, missing, failed }) => failed > 0 || (missing > 0 && stored + empty > 0);

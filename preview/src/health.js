@@ -1,11 +1,12 @@
 /** The state of a layer in one line. */
 
 import { make } from "./dom.js";
-import { count, counted, percentage } from "./format.js";
+import { count, counted, percentage, ranges } from "./format.js";
+import { hasGaps } from "./spine.js";
 
 /** @typedef {import("./spine.js").Zoom} Zoom */
 /** @typedef {import("./site.js").Job} Job */
-/** @typedef {"run" | "failed" | "gap" | "none" | "full"} Mood */
+/** @typedef {"run" | "failed" | "gap" | "part" | "none" | "full"} Mood */
 /** @typedef {{mood: Mood, strong: string, rest: string}} Health */
 
 const RUNNING = ["planning", "running"];
@@ -34,7 +35,7 @@ function atWork(job) {
 }
 
 /**
- * The most important fact about a layer: a job at work, then failures, then gaps.
+ * The most important fact about a layer: a job at work, then failures, then gaps. Whole zooms without tiles are no gap.
  * @param {Zoom[]} zooms @param {Job[]} jobs of the layer, the newest first
  * @returns {Health}
  */
@@ -51,12 +52,16 @@ export function healthOf(zooms, jobs) {
     return { mood: "failed", strong: `${counted(failed, "tile")} failed`, rest: more };
   }
   if (missing > 0 && stored + empty === 0) return { mood: "none", strong: "", rest: "Nothing stored yet" };
+  if (missing > 0 && !zooms.some(hasGaps)) {
+    const whole = zooms.filter((zoom) => zoom.planned > 0 && zoom.missing === 0).map(({ z }) => z);
+    return { mood: "part", strong: "", rest: `${whole.length === 1 ? "Zoom" : "Zooms"} ${ranges(whole)} complete` };
+  }
   if (missing > 0) return { mood: "gap", strong: `${count(missing)} of ${counted(planned, "tile")} missing`, rest: "" };
   return { mood: "full", strong: "", rest: `Complete, ${counted(stored, "tile")}` };
 }
 
 /** @type {Record<Mood, string>} */
-const LOOKS = { run: "run", failed: "bad", gap: "loud", none: "", full: "" };
+const LOOKS = { run: "run", failed: "bad", gap: "loud", part: "", none: "", full: "" };
 
 /**
  * The line as an element.
@@ -64,7 +69,7 @@ const LOOKS = { run: "run", failed: "bad", gap: "loud", none: "", full: "" };
  */
 export function healthLine({ mood, strong, rest }) {
   const line = make("span", { "data-mood": mood, "data-testid": "health" });
-  if (mood !== "full") line.append(make("span", { class: `dot ${mood}` }));
+  if (mood !== "full") line.append(make("span", { class: `dot ${mood === "part" ? "none" : mood}` }));
   if (strong) line.append(make("span", { class: LOOKS[mood] }, strong));
   line.append(rest);
   return line;

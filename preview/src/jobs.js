@@ -1,5 +1,6 @@
 /** The layer's jobs: a card for each that runs or needs attention, a line for each that has ended. */
 
+import { announce } from "./announce.js";
 import { copyButton } from "./copy.js";
 import { byId, fill, make, setText } from "./dom.js";
 import { count, counted, duration, percentage, ranges, speed } from "./format.js";
@@ -51,8 +52,8 @@ export class Jobs {
   /** @param {string} where the options that make a command use the same stores */
   constructor(where) {
     this.where = where;
-    /** @type {Map<string, Job>} */
-    this.known = new Map();
+    /** @type {Map<string, Job> | null} null before the first news, which are of jobs of earlier days */
+    this.known = null;
     /** @type {Map<string, HTMLElement>} */
     this.cards = new Map();
   }
@@ -68,8 +69,10 @@ export class Jobs {
     fill(byId("job-cards"), cards);
     byId("past-jobs").replaceChildren(...jobs.filter((job) => !current.includes(job)).map(past));
     byId("no-jobs").hidden = jobs.length > 0;
-    const news = jobs.filter(({ job, state }) => this.known.has(job) && this.known.get(job)?.state !== state);
-    for (const job of news) setText(byId("job-news"), `Job for ${zoomsOf(job)}: ${STATES[job.state] ?? job.state}`);
+    for (const job of this.known ? jobs : []) {
+      const changed = this.known?.get(job.job)?.state !== job.state;
+      if (changed) announce(`Job for ${zoomsOf(job)}: ${STATES[job.state] ?? job.state}`);
+    }
     this.known = new Map(jobs.map((job) => [job.job, job]));
   }
 

@@ -1,6 +1,7 @@
 /** The legend of a layer: names of classes, or a ramp of values. */
 
 import { make } from "./dom.js";
+import { measureOf } from "./facts.js";
 
 /** @typedef {{value: number, name: string, color: string, share?: number | null}} ClassEntry */
 /** @typedef {{type: "classes", classes: ClassEntry[], unit?: string}} ClassLegend */
@@ -36,11 +37,12 @@ export function rampLabels(low, high) {
 
 /**
  * The legend's heading.
- * @param {Legend} legend
+ * @param {Legend} legend @param {string} [style] of the layer
  */
-export function legendTitle(legend) {
-  const unit = legend.unit ? `, ${legend.unit}` : "";
-  return legend.type === "ramp" ? `Values${unit}` : `Legend${unit}`;
+export function legendTitle(legend, style = "") {
+  if (legend.type === "classes") return legend.unit ? `Legend, ${legend.unit}` : "Legend";
+  const measure = measureOf({ style, unit: legend.unit });
+  return measure.charAt(0).toUpperCase() + measure.slice(1);
 }
 
 /**

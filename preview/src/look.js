@@ -61,12 +61,15 @@ export class Look {
     const { legend = null } = layer;
     byId("legend").hidden = !legend;
     byId("legend-note").hidden = !(legend?.type === "classes" && legend.classes.some(({ share }) => share != null));
-    const title = legend ? legendTitle(legend) : "Legend";
+    const title = legend ? legendTitle(legend, layer.style) : "Legend";
     for (const id of ["legend-title", "legend-heading"]) setText(byId(id), title);
     byId("legend-body").replaceChildren(...(legend ? [legendBody(legend)] : []));
     byId("legend-panel").replaceChildren(legend ? legendBody(legend, { shares: true }) : none(layer));
+    if (legend?.type === "ramp") byId("legend-panel").append(make("p", { class: "quiet" }, ENDS));
   }
 }
+
+const ENDS = "Lower and higher values have the colours of the ends.";
 
 /** @type {Record<string, string>} */
 const NONE = {

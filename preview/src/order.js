@@ -2,6 +2,7 @@
 
 import { titleOf } from "./facts.js";
 import { sumOf } from "./health.js";
+import { hasGaps } from "./spine.js";
 
 /** @typedef {import("./card.js").Known} Known */
 
@@ -20,8 +21,10 @@ const time = ({ layer, summary }) => Math.max(layer.published ?? 0, summary?.new
 
 /** @param {Known} known */
 function lacking({ summary }) {
-  const { missing, failed, planned } = sumOf(summary?.zooms ?? []);
-  return planned ? [failed / planned, missing / planned] : [0, 0];
+  const zooms = summary?.zooms ?? [];
+  const { missing, failed, planned } = sumOf(zooms);
+  const rank = failed > 0 ? 2 : zooms.some(hasGaps) ? 1 : 0;
+  return { rank, share: planned ? missing / planned : 0 };
 }
 
 /** @param {Known} one @param {Known} other */
@@ -32,9 +35,8 @@ const COMPARED = {
   newest: (one, other) => time(other) - time(one),
   name: () => 0,
   gaps: (one, other) => {
-    const [failed = 0, missing = 0] = lacking(one);
-    const [otherFailed = 0, otherMissing = 0] = lacking(other);
-    return Number(otherFailed > 0) - Number(failed > 0) || otherMissing - missing;
+    const [first, second] = [lacking(one), lacking(other)];
+    return second.rank - first.rank || second.share - first.share;
   },
 };
 

@@ -132,9 +132,9 @@ export class Page {
         this.clip(context, view);
         paintBorders(context, view, this.tiles, this.log);
       },
+      (context, view) => this.borders.on || paintDegrees(context, view), // tile names would overlap the degrees
       (context, view) => this.scenes?.paint(context, view),
       (context, view) => this.panel.box.paint(context, view),
-      (context, view) => this.borders.on || paintDegrees(context, view), // tile names would overlap the degrees
       (context, view) => this.gaps?.on && this.pointer.keyboard && paintCross(context, view),
     ];
   }

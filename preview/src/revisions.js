@@ -10,7 +10,7 @@
  * @property {boolean} current
  * @property {boolean} kept
  */
-/** @typedef {import("./site.js").Layer & {revisions: Revision[], gdal?: string, scenes?: number, lossless?: boolean}} Facts */
+/** @typedef {import("./site.js").Layer & {revisions: Revision[], gdal?: string, scenes?: number, lossless?: boolean, rescale?: [number, number][]}} Facts */
 
 /**
  * Revisions of a layer, the newest first; older servers tell only their names.

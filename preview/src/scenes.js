@@ -13,6 +13,7 @@ import { ask, messageOf } from "./site.js";
 
 const WIDTH = 1.5; // pixels of an outline
 const HALO = 4;
+const LEAST = 6; // pixels of a scene, so that it is seen from afar
 const LISTED = 12; // names, of the uppermost scenes
 
 export class Scenes {
@@ -118,6 +119,12 @@ function trace(context, view, { rings, square: [x0, y0, x1, y1] }) {
   const [, top, , bottom] = visible(view);
   if (y1 < top || y0 > bottom) return;
   for (const world of copies(view, x0, x1)) {
+    const [left, upper] = toScreen(view, x0 + world, y0);
+    const [right, lower] = toScreen(view, x1 + world, y1);
+    if (Math.max(right - left, lower - upper) < LEAST) {
+      context.rect((left + right - LEAST) / 2, (upper + lower - LEAST) / 2, LEAST, LEAST);
+      continue;
+    }
     for (const ring of rings) {
       for (const [i, [x, y]] of ring.entries()) {
         const place = toScreen(view, x + world, y);

@@ -20,6 +20,12 @@ const LOUD = 65; // percent of a cell that what is there fills at most, so that 
 const SEEN = 20; // percent of a cell that what is there fills at least
 
 /**
+ * Whether a zoom is loud: tiles failed, or some are stored and some are not.
+ * @param {Zoom} zoom
+ */
+export const hasGaps = ({ stored, empty, missing, failed }) => failed > 0 || (missing > 0 && stored + empty > 0);
+
+/**
  * The state of a zoom's cell, and the percentage of it that what is stored fills.
  * @param {Zoom} zoom
  * @returns {{state: CellState, share: number}}

@@ -73,16 +73,24 @@ export class Stored {
     const [first] = zooms;
     if (!first) return [];
     if (state === "gap") return [this.gapRow(first)];
-    if (zooms.length === 1) return [make("div", { class: `zoom ${state}`, ...data(first) }, ...cells(state, zooms))];
+    if (zooms.length === 1) return [this.whole(state, first, "")];
     const open = this.open.has(first.z);
+    const folded = cells(state, zooms);
     const fold = make(
       "button",
-      { class: `zoom ${state} fold`, type: "button", "data-row": `fold-${first.z}`, "aria-expanded": String(open) },
-      ...cells(state, zooms),
+      {
+        class: `zoom ${state} fold`,
+        type: "button",
+        "data-row": `fold-${first.z}`,
+        "aria-expanded": String(open),
+        "aria-label": `Zooms ${folded
+          .map((cell) => cell.textContent)
+          .filter(Boolean)
+          .join(": ")}`,
+      },
+      ...folded,
     );
-    const each = zooms.map((zoom) =>
-      make("div", { class: `zoom ${state} one`, ...data(zoom) }, ...cells(state, [zoom])),
-    );
+    const each = zooms.map((zoom) => this.whole(state, zoom, " one"));
     const within = make("div", { class: "within" }, ...each);
     within.hidden = !open;
     fold.addEventListener("click", () => {
@@ -91,6 +99,26 @@ export class Stored {
       fold.setAttribute("aria-expanded", String(!within.hidden));
     });
     return [fold, within];
+  }
+
+  /**
+   * The row of a complete zoom, or of one without tiles, which can be put on the map.
+   * @param {Row["state"]} state @param {Zoom} zoom @param {string} more classes
+   */
+  whole(state, zoom, more) {
+    const within = cells(state, [zoom]);
+    if (state === "full") return make("div", { class: `zoom ${state}${more}`, ...data(zoom) }, ...within);
+    const name = `Zoom ${zoom.z}: ${count(zoom.missing)} not stored`;
+    const pick = {
+      type: "button",
+      "data-row": `gap-${zoom.z}`,
+      "data-gap": "",
+      "aria-pressed": "false",
+      "aria-label": name,
+    };
+    const row = make("button", { class: `zoom ${state}${more} pick`, ...pick, ...data(zoom) }, ...within);
+    row.addEventListener("click", () => this.show(zoom.z));
+    return row;
   }
 
   /** @param {Zoom} zoom */
@@ -110,6 +138,7 @@ export class Stored {
         "data-row": `gap-${z}`,
         "data-gap": "",
         "aria-pressed": "false",
+        "aria-label": `Zoom ${z}: ${loud}, ${why.textContent}`,
         ...data(zoom),
       },
       make("span", {}, String(z)),

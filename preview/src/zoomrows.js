@@ -1,6 +1,6 @@
 /** The zooms of a layer in rows: runs of complete ones are folded into one. */
 
-import { hasGaps } from "./head.js";
+import { hasGaps } from "./spine.js";
 
 /** @typedef {import("./spine.js").Zoom} Zoom */
 /** @typedef {"full" | "none" | "gap"} RowState */

@@ -22,6 +22,7 @@ test("a share is short, and never 0% unless there is none", () => {
 });
 
 test("a heading has the unit", () => {
-  assert.equal(legendTitle({ type: "ramp", stops: [], unit: "m" }), "Values, m");
+  assert.equal(legendTitle({ type: "ramp", stops: [], unit: "m" }), "Values in m");
+  assert.equal(legendTitle({ type: "ramp", stops: [], unit: "m" }, "relief"), "Heights in m");
   assert.equal(legendTitle({ type: "classes", classes: [], unit: "" }), "Legend");
 });

@@ -53,6 +53,7 @@ test("work comes before failures, failures before gaps, and quiet is complete", 
   assert.equal(line(zooms), "gap: 2 of 6 tiles missing");
   assert.equal(line([...zooms, zoom({ z: 2, failed: 1 })]), "failed: 1 tile failed, 2 missing");
   assert.equal(line([zoom({ z: 0, missing: 9 })]), "none: Nothing stored yet");
+  assert.equal(line([zoom({ z: 0, stored: 1 }), zoom({ z: 1, missing: 2 })]), "part: Zoom 0 complete");
   assert.equal(line([zoom({ z: 0, stored: 41 })]), "full: Complete, 41 tiles");
   const by_zoom = {
     0: { tiles: 1, blocks: 1, done: 1, failed: 0 },

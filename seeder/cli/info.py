@@ -103,7 +103,8 @@ def _facts(found: RasterInfo) -> Iterator[str]:
     yield f"{scene.address if number == 1 else f'{number:,} scenes'}: {found.kind}, {found.driver}"
     of_first = "" if number == 1 else " (the lowest scene)"
     yield f"CRS {found.crs}{of_first}"
-    yield f"size {scene.size[0]:,} x {scene.size[1]:,} pixels of {scene.resolution:.3g} m{of_first}"
+    metres = f"{scene.resolution:{',.0f' if scene.resolution >= 100 else '.3g'}}"
+    yield f"size {scene.size[0]:,} x {scene.size[1]:,} pixels of {metres} Mercator metres{of_first}"
     yield f"bounds {survey.bounds.rounded}"
     shown = ",".join(map(str, reading.bands))
     yield f"bands {shown} of {dataset.count}, {dataset.dtypes[reading.bands[0] - 1]}; invalid pixels: {found.mask}"

@@ -69,7 +69,7 @@ def _errors_printed() -> Iterator[None]:
         yield
     except BadInput as error:
         cure = _cure(error)  # a full disk is a failure, not bad input
-        code = _complain(f"{error}{cure}", 1 if cure else 2)
+        code = _complain(f"{error.headline}{cure}", 1 if cure else 2)
         for line in error.details:
             say(f"  {line}", err=True)
         raise click.exceptions.Exit(code) from error

@@ -11,13 +11,13 @@ from seeder.operations.apply_plan import LayerPlan, Terms, current_of, next_sour
 from seeder.operations.bake import BakeOptions, BakeSent, plan_bake, send_bake
 from seeder.operations.budget import dollars
 from seeder.operations.ingest import created_stores, ingest, with_zooms
-from seeder.operations.layer_file import LayerEntry, one_line, read_layers
+from seeder.operations.layer_file import LayerEntry, as_keys, one_line, read_layers
 from seeder.operations.refresh import refresh, refresh_by_workers
 from seeder.operations.report import Report
 from seeder.operations.run import RunResult
 from seeder.operations.scenes import read_to_ingest
 from seeder.operations.seed import SeedRequest, seed
-from tiler.errors import BadOption, TilerError
+from tiler.errors import BadEntries, BadInput, BadOption, BadSource, TilerError
 from tiler.ingest.bake_plan import BakePlan
 from tiler.layers.catalog import list_layers
 from tiler.storage.store import Stores
@@ -102,20 +102,27 @@ class ApplyOptions:
 def apply(path: str, options: ApplyOptions, terms: Terms, report: Report) -> Applied:
     """Make the layers of a file what it describes: show what differs, then do it. Nothing is removed.
 
-    A dry run changes nothing and, unless the file is trusted, opens only sources in its folder. A layer that fails does
-    not stop the others. The steps that end are each `LayerPlan`, the `Planned`, then each `LayerDone`.
+    A dry run changes nothing and, unless the file is trusted, opens only sources in its folder. A layer whose sources
+    cannot be read, or that fails, does not stop the others. The steps that end are each `LayerPlan`, the `Planned`,
+    then each `LayerDone`.
 
     Raises:
         BadOption: the file cannot be read; or work costs money, and its limit is missing or too low.
-        BadEntries: the file has faults; all are named.
+        BadEntries: the file has faults, or values that do not fit a layer; all are named, and nothing was changed.
         StoreError: the layers cannot be listed.
     """
     file = read_layers(path, fenced=options.dry_run and not options.trusted)
     terms = replace(terms, fence=file.fence)
-    plans = []
+    plans, faults = [], []
     for entry in file.entries:
-        plans.append(_planned(_trusted(entry, options), terms, report))
-        report.ended(plans[-1])
+        planned = _planned(_trusted(entry, options), terms, report)
+        if isinstance(planned, LayerPlan):
+            plans.append(planned)
+            report.ended(planned)
+        else:
+            faults.append(planned)
+    if faults:
+        raise BadEntries(path, faults)
     names = {entry.name for entry in file.entries}
     others = sorted(set(list_layers(Stores.open(terms.settings).sources)) - names)
     plan = Planned(tuple(plans), tuple(others))
@@ -131,11 +138,13 @@ def _trusted(entry: LayerEntry, options: ApplyOptions) -> LayerEntry:
     return replace(entry, values={**entry.values, "trust_source": True}) if options.trusted else entry
 
 
-def _planned(entry: LayerEntry, terms: Terms, report: Report) -> LayerPlan:
-    """The plan of a layer, or its failure."""
+def _planned(entry: LayerEntry, terms: Terms, report: Report) -> LayerPlan | str:
+    """The plan of a layer, or its failure; a text if a value of the file is invalid."""
     try:
         return plan_layer(entry, terms, report)
     except TilerError as error:
+        if isinstance(error, BadInput) and not isinstance(error, BadSource):
+            return one_line(f"layer {entry.name}: {as_keys(str(error))}")
         return LayerPlan(entry.name, "failed", error=one_line(str(error)))
 
 

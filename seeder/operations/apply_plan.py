@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from seeder.operations.budget import Budget
 from seeder.operations.estimate_bake import BakeEstimate, tiles_cost
-from seeder.operations.ingest import plan_ingest
+from seeder.operations.ingest import examine, plan_ingest, with_zooms
 from seeder.operations.layer_file import LayerEntry
 from seeder.operations.next_source import NextSource
 from seeder.operations.refresh import PlannedBake, RevisionChange, plan_refresh
@@ -18,6 +18,7 @@ from seeder.operations.scenes import ScenesChanged, read_to_ingest
 from seeder.operations.select import select_tiles
 from seeder.operations.update import UpdateContext, UpdateOptions
 from tiler.errors import BadOption, UnknownLayer, ZoomOutside
+from tiler.ingest.drafts import draft_of
 from tiler.ingest.staging import Staging
 from tiler.layers.catalog import Layer, load_layer
 from tiler.raster.options import ACCESS, Options, file_format, retold
@@ -34,7 +35,7 @@ class LayerPlan:
     """What differs between a layer of a file and the layer that is there.
 
     `options` has the values before and after of those that differ; `missing` counts tiles to seed by zoom, of a new
-    layer all that its bounds touch. `render` and `remove` count stored tiles, the former at most. `seconds` and
+    layer also those without data. `render` and `remove` count stored tiles, the former at most. `seconds` and
     `dollars` are upper bounds.
     """
 
@@ -182,19 +183,22 @@ def _new(entry: LayerEntry, terms: Terms, report: Report) -> LayerPlan:
     stores, options = Stores.open(terms.settings), entry.options(None)
     run, budget = terms.run_options(entry), terms.budget_of(entry)
     rasters, _ = read_to_ingest(entry.sources, entry.name, options, stores.sources, report, jobs=run.processes)
+    raster = examine(rasters, entry.name, options, report, with_zooms(entry.name, entry.zooms))
     plan = plan_ingest(
-        rasters, entry.name, options, stores, report, zooms=entry.zooms, budget=budget, processes=run.processes
+        raster, entry.name, options, stores, report, zooms=entry.zooms, budget=budget, processes=run.processes
     )
+    draft = draft_of(entry.name, raster.path, raster.survey, raster.revision, options, None)
+    tiles = _selected(entry, draft, stores, report)
     bake: BakeEstimate | None = plan.bake
     dollars = bake.forecast.cost.total if bake else 0.0
     paid = tiles_cost(
-        plan.zooms, file_format(options.format), stores, budget.prices, queued=bool(run.queue), virtual=options.virtual
+        tiles, file_format(options.format), stores, budget.prices, queued=bool(run.queue), virtual=options.virtual
     )
     return LayerPlan(
         entry.name,
         "new",
         parts=bake.work.parts if bake else 0,
-        missing=plan.zooms,
+        missing=tiles,
         seconds=bake.forecast.seconds if bake else 0.0,
         dollars=dollars + paid.total,
     )
@@ -212,6 +216,9 @@ def _there(entry: LayerEntry, current: Layer, terms: Terms, report: Steps) -> La
     options = {name: pair for name, pair in options.items() if name not in ACCESS}
     words = retold(wanted, asked)
     other = change.revision != current.revision
+    following = renewal.stored_tiles.stored_filter.layer
+    if other and not wanted.virtual:
+        _selected(entry, following, context.stores, report)
     missing = _missing(entry, current, context, replaced=other)
     render, remove = renewal.stored_tiles.rendered, renewal.removed
     changed = other or render or remove or words
@@ -239,6 +246,17 @@ def _there(entry: LayerEntry, current: Layer, terms: Terms, report: Steps) -> La
     )
 
 
+def _selected(entry: LayerEntry, layer: Layer, stores: Stores, report: Report) -> dict[int, int]:
+    """The tiles of an entry's query by zoom, stored or not; of a layer that is there or not yet baked.
+
+    Raises:
+        ZoomOutside, BadOption: the layer lacks a zoom, or no tile of it is selected.
+    """
+    if not entry.query:
+        return {}
+    return {z: count.tiles for z, count in select_tiles(entry.query, layer, stores, report)[1].items()}
+
+
 def _missing(entry: LayerEntry, current: Layer, context: UpdateContext, *, replaced: bool) -> dict[int, int]:
     """The missing tiles of an entry's query by zoom; of a layer to be `replaced`, in zooms that it has now.
 
@@ -250,8 +268,8 @@ def _missing(entry: LayerEntry, current: Layer, context: UpdateContext, *, repla
     try:
         query = replace(entry.query, state="missing")
         _, counts = select_tiles(query, current, context.stores, context.report)
-    except ZoomOutside:
-        if replaced:  # the next revision may have it
+    except (ZoomOutside, BadOption):
+        if replaced:  # the next revision may have them
             return {}
         raise
     return {z: count.tiles for z, count in counts.items() if count.tiles}

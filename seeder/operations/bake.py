@@ -50,6 +50,7 @@ from tiler.ingest.examine import Approve, Examined, ExaminedScenes, approved, ex
 from tiler.ingest.existing import current_layer
 from tiler.ingest.ingest import Ingested, previous_of, settled_ingest
 from tiler.layers import version
+from tiler.layers.history import publications
 from tiler.layers.publication import index_version
 from tiler.raster.options import Options
 from tiler.scenes.scene_list import SceneList
@@ -224,12 +225,28 @@ def renewing_bake(
             continue
         with suppress(MissingObject):  # removed, or not yet recorded
             job = load_bake(sources, name)
-            published = job.revision == revision and index_version(sources, layer) != job.plan["current"]
-            if published and (not options.first or (job.first and job.first.zooms == options.first)):
+            if (
+                job.revision == revision
+                and _still_renews(job, sources)
+                and (not options.first or (job.first and job.first.zooms == options.first))
+            ):
                 plan = BakePlan.parse(job.plan, load_scenes(sources, name), f"bake job {name}")
                 report.note(f"bake job {name} published revision {revision}, and re-renders its stored tiles")
                 return _send(job, plan, options.queue, settings, sources, report)
     return None
+
+
+def _still_renews(job: BakeJob, sources: Store) -> bool:
+    """Whether stored tiles may be older than a job's publication, and nothing was published since.
+
+    A layer without tiles of earlier revisions has one publication; then the job may have first tiles to render.
+    """
+    if index_version(sources, job.layer) == job.plan["current"]:
+        return False
+    known = publications(sources, job.layer, job.revision, str)
+    if len(known) == 1:
+        return job.first is not None
+    return [each.revision for each in known if each.at and each.at >= begun(job.id)] == [job.revision]
 
 
 def _check_queue(url: str, settings: Settings) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import glob
 import os
+import re
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
@@ -24,7 +25,8 @@ from tiler.grid import MAX_ZOOM
 from tiler.inputs import check_file, whole
 from tiler.keys import check_layer
 from tiler.layers.catalog import Layer
-from tiler.raster.options import ACCESS, Options
+from tiler.raster.options import ACCESS, DRAWN, Options
+from tiler.raster.styling import light_of
 from tiler.scenes.fenced import Fence
 from tiler.scenes.patterns import WILD
 from tiler.scenes.source_files import FOREIGN
@@ -46,6 +48,7 @@ FILES = ("shapes", "geojson", "exclude", "area")  # of them, those whose values 
 SHAPES = (".geojson", ".json")  # suffixes of files that refer to no others
 OWN = ("source", "overlap", "asset", "checksum", "seed", "queue", "no-alpha")
 KEYS = (*OWN, *PLACES, *OPTIONS)
+OPTION = re.compile(rf"(?<![\w-])--({'|'.join(sorted({*KEYS, 'zooms'} - {'trust-source'}))})(?![\w-])")  # in a message
 OTHER_WORDS = {"zoom": "seed", "zooms": "seed", "areas": "area", "tiles": "seed", "sources": "source", "jobs": "queue"}
 NUMBERS = ("bands", "nodata", "rescale", "scale", "offset", "bounds", "geotransform")  # also as text, as in commands
 PLAIN = Options()
@@ -231,9 +234,20 @@ class _Reader:
             values |= self.tried(where, key, checked) or {}
         if self.fence:
             values |= {name: False for name in ACCESS if name in values}
+        self.drawn(where, values)
         if values.get("min_zoom", 0) > values.get("max_zoom", MAX_ZOOM):
             self.wrong(where, "min-zoom", values["min_zoom"], f"it is above max-zoom = {values['max_zoom']}")
         return values
+
+    def drawn(self, where: str, values: dict[str, Any]) -> None:
+        """Check the options of light and contours: each alone, then together."""
+        before = len(self.faults)
+        plain = {name: value for name, value in values.items() if name not in DRAWN}
+        each = [plain | {name: values[name]} for name in DRAWN if name in values]
+        for some in each or [plain]:
+            self.tried(where, "", lambda some=some: light_of(Options(**some)))
+        if len(self.faults) == before:
+            self.tried(where, "", lambda: light_of(Options(**values)))
 
     def query(self, where: str, table: dict[str, Any]) -> TileQuery | None:
         """The tiles to seed."""
@@ -290,10 +304,21 @@ class _Reader:
 
     def fault(self, where: str, key: str, text: str) -> None:
         """Add a fault; without control characters, because strangers write names and values."""
+        text = as_keys(text)
         self.faults.append(one_line(f"{where}: {key}: {text}" if key else f"{where}: {text}"))
 
     def wrong(self, where: str, key: str, value: Any, cure: str) -> None:
         self.fault(where, key, f"{_brief(value)} is invalid: {cure}")
+
+
+def as_keys(text: str) -> str:
+    """A message with options of commands named as keys: `max-zoom`, not `--max-zoom`; commands in backticks stay."""
+
+    def key(match: re.Match[str]) -> str:
+        return "seed" if match[1] == "zooms" else match[1]
+
+    parts = re.split(r"(`[^`]* [^`]*`)", text)
+    return "".join(part if part.startswith("`") else OPTION.sub(key, part) for part in parts)
 
 
 def one_line(text: str) -> str:

@@ -98,7 +98,7 @@ def _steps(report: Report, folder: Path, limits: Limits) -> Iterator[str]:
         report.result, report.why = "too large", f"{pixels:,} pixels"
         return
     yield "ingest"
-    code = _command("ingest", [report.name, "--layer", LAYER, "--jobs", "1"], folder)
+    code = _command("ingest", [report.name, "--layer", LAYER, "--format", "png", "--jobs", "1"], folder)
     report.untidy += untidy("ingest", folder, code)
     if code:
         report.result = "refused" if code == 2 else "failed"

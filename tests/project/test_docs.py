@@ -77,6 +77,11 @@ def test_every_row_about_rasters_names_tests_that_exist(row: str) -> None:
         assert not name or f"def {name}(" in text, f"{file}::{name}"
 
 
+def test_the_changelog_tells_each_change_once() -> None:
+    entries = re.split(r"^- ", (ROOT / "CHANGELOG.md").read_text(), flags=re.MULTILINE)[1:]
+    assert sorted(entries) == sorted(set(entries))
+
+
 def test_scripts_are_executable() -> None:
     scripts = [path for path in (ROOT / "scripts").iterdir() if path.is_file() and not path.suffix]
     assert len(scripts) > 5

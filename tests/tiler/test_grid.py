@@ -20,6 +20,7 @@ from tiler.grid import (
     Bounds,
     TileRange,
     Window,
+    fills_tiles,
     format_zooms,
     parse_box,
     parse_zooms,
@@ -172,6 +173,22 @@ def test_across_the_antimeridian_the_first_range_is_the_western_one(box: Bounds,
 def test_a_half_that_only_touches_the_antimeridian_touches_no_tile(longitude: float, z: int) -> None:
     assert tile_ranges(Bounds(180, -5, longitude, 5), z) == tile_ranges(Bounds(-180, -5, longitude, 5), z)
     assert tile_ranges(Bounds(longitude, -5, -180, 5), z) == tile_ranges(Bounds(longitude, -5, 180, 5), z)
+
+
+@given(tiles(), st.integers(0, 3))
+def test_the_bounds_of_a_tile_fill_tiles_of_its_zoom_and_of_higher_ones_alone(tile: Tile, apart: int) -> None:
+    box = Bounds(*mercantile.bounds(tile))
+    assume(tile.z <= 22)  # where a tile is far wider than a centimetre
+    assert fills_tiles(box, tile.z + apart)
+    assert not tile.z or not fills_tiles(box, tile.z - 1)
+    south = Bounds(box.west, box.south, box.east, box.north - (box.north - box.south) / 10)
+    assert not fills_tiles(south, tile.z)
+
+
+def test_a_box_across_the_antimeridian_fills_tiles_too() -> None:
+    assert fills_tiles(Bounds(-180, -90, 180, 90), 0)
+    assert fills_tiles(Bounds(90, 0, -90, 90), 2)
+    assert not fills_tiles(Bounds(91, 0, -90, 90), 2)
 
 
 @given(tiles())

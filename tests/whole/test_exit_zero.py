@@ -77,6 +77,28 @@ def ingest(ground: Ground) -> None:
     assert all((folder / f"{name}{kind}").stat().st_size for name in parts for kind in (".tif", ".json"))
 
 
+def info(ground: Ground) -> None:
+    raster = ground.other()
+    (told,) = ground.run("info", raster, "--json")
+    (said,) = ground.run("ingest", raster, "--layer", "other", "--jobs", 1, "--json")
+    index = ground.private("sources", "other", "index.json")
+    assert {name: told[name] for name in ("minzoom", "maxzoom")} == {
+        name: index[name] for name in ("minzoom", "maxzoom")
+    }
+    assert told["bounds"] == pytest.approx(said["bounds"])
+    assert told["tiles"] == sum(told["by_zoom"].values())
+
+
+def apply(ground: Ground) -> None:
+    text = f'[layers.other]\nsource = "{ground.other()}"\nseed = "{ZOOMS}"\n'
+    Path(ground.root, "layers.toml").write_text(text)
+    (*_, done) = ground.run("apply", ground.root / "layers.toml", "--jobs", 1, "--json")
+    assert (done["layer"], done["revision"]) == ("other", ground.private("sources", "other", "index.json")["revision"])
+    assert done["written"] == len([*Path(ground.root, "data", "tiles", "other").glob("*/*/*")])
+    (plan, *rest) = ground.run("apply", ground.root / "layers.toml", "--jobs", 1, "--json")
+    assert (plan["state"], rest[-1]["to_do"]) == ("unchanged", [])
+
+
 def layers(ground: Ground) -> None:
     there = {path.parent.name for path in (ground.root / "data" / "private" / "sources").glob("*/index.json")}
     assert {said["layer"] for said in ground.run("layers", "--json")} == there == {"alps"}
@@ -214,9 +236,23 @@ CLAIMS: dict[str, Callable[[Ground], None]] = {
     "publish-preview": publish_preview,
     **{
         each.__name__: each
-        for each in (ingest, layers, scenes, count, seed, verify, export, invalidate, refresh, rollback, remove)
+        for each in (
+            ingest,
+            info,
+            apply,
+            layers,
+            scenes,
+            count,
+            seed,
+            verify,
+            export,
+            invalidate,
+            refresh,
+            rollback,
+            remove,
+        )
     },
-    **{each.__name__: each for each in (status, errors, cancel, resume)},
+    **{each.__name__: each for each in (info, apply, status, errors, cancel, resume)},
 }
 
 

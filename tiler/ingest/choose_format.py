@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from mercantile import Tile
 
+from tiler.image.style import Style
 from tiler.keys import Format, part_facts_key
 from tiler.layers.catalog import Layer
 from tiler.layers.part_facts import PartFacts
@@ -44,14 +45,6 @@ def smaller_format(layer: Layer, sources: Store) -> str:
     return f"{chosen.format}: {chosen.why}" if chosen.format != "png" else ""
 
 
-def needs_exact_colours(layer: Layer) -> str:
-    """Why the colours of a layer must stay as they are; empty for imagery."""
-    style = layer.style
-    if style.palette or style.colours or style.stops:
-        return "a palette or colormap needs exact colours"
-    return f"{style.terrain} needs exact colours" if style.terrain else ""
-
-
 def choose(layer: Layer, sources: Store, *, sample: int = SAMPLE) -> Chosen:
     """The format for the tiles of `layer`, and the reason for it.
 
@@ -61,11 +54,8 @@ def choose(layer: Layer, sources: Store, *, sample: int = SAMPLE) -> Chosen:
     Raises:
         SourceReadError: some pixel could not be read.
     """
-    if why := needs_exact_colours(layer):
+    if why := exact(layer.style, layer.bake.dtype if isinstance(layer.bake, Pyramid) else ""):
         return Chosen("png", why)
-    style = layer.style
-    if isinstance(layer.bake, Pyramid) and len(style.rescale) == 1 and np.dtype(layer.bake.dtype) in MEASURED:
-        return Chosen("png", "one band of measured values, such as heights, needs exact greys")
     lossy: Format = "jpg" if _opaque(layer) else "webp"
     if isinstance(layer.bake, Pyramid):
         tiles = _tiles_of_parts(layer.id, layer.bake, sources, sample)
@@ -77,6 +67,17 @@ def choose(layer: Layer, sources: Store, *, sample: int = SAMPLE) -> Chosen:
         return Chosen("png", "the sample tiles are empty")
     chosen, other = forms[::-1] if sizes[lossy] <= WORTH * sizes["png"] else forms
     return Chosen(chosen, f"about {_kilobytes(sizes[chosen])} a tile, {other} {_kilobytes(sizes[other])}", sizes)
+
+
+def exact(style: Style, dtype: str) -> str:
+    """Why the tiles of a style must be lossless, with values of `dtype`, "" if unknown; empty if they need not be."""
+    if style.palette or style.colours or style.stops:
+        return "a palette or colormap needs exact colours"
+    if style.terrain:
+        return f"{style.terrain} needs exact colours"
+    if dtype and len(style.rescale) == 1 and np.dtype(dtype) in MEASURED:
+        return "one band of measured values, such as heights, needs exact greys"
+    return ""
 
 
 def _kilobytes(size: int) -> str:

@@ -9,7 +9,7 @@ import numpy as np
 from tiler import keys
 from tiler.errors import BadSource, StoreError
 from tiler.ingest.baked_parts import Summary
-from tiler.ingest.choose_format import Chosen, choose, needs_exact_colours
+from tiler.ingest.choose_format import Chosen, choose, exact
 from tiler.ingest.survey import Survey
 from tiler.layers import publication
 from tiler.layers.catalog import Layer
@@ -88,7 +88,7 @@ def _format_of(draft: Layer, current: Layer | None, sources: Store) -> Chosen:
     if draft.asked.format != "auto":
         return Chosen(draft.format)
     kept = current and current.asked.format == "auto" and draft.takes(current.format)
-    if current and kept and (current.format == "png" or not needs_exact_colours(draft)):
+    if current and kept and (current.format == "png" or not exact(draft.style, "")):
         return Chosen(current.format, "the layer already uses it")
     return choose(draft, sources)
 

@@ -11,9 +11,10 @@ import rasterio.windows
 from rasterio.io import DatasetReader
 
 from tiler.errors import BadSource, shown
+from tiler.grid import fills_tiles
 from tiler.image.encode import encode
 from tiler.image.style import Pixels, Style, Values
-from tiler.ingest.choose_format import WORTH
+from tiler.ingest.choose_format import WORTH, exact
 from tiler.ingest.survey import Survey
 from tiler.ingest.survey_scenes import STYLED, survey_scenes
 from tiler.keys import Format
@@ -217,9 +218,10 @@ def format_by_sample(seen: Glance) -> tuple[Format, str]:
         SourceReadError, StoreError: it cannot be read.
     """
     style = seen.survey.style
-    if style.palette or style.colours or style.stops or style.terrain:
-        return "png", "its colours must stay exact"
-    sizes: dict[Format, int] = {"png": 0, "webp": 0}
+    if why := exact(style, seen.survey.dtype):
+        return "png", why
+    lossy: Format = "jpg" if _opaque(seen) else "webp"
+    sizes: dict[Format, int] = {"png": 0, lossy: 0}
     dataset, reading = seen.dataset, seen.scenes[0].reading
     with translated(dataset.name):
         for window in _native(dataset):
@@ -228,8 +230,14 @@ def format_by_sample(seen: Glance) -> tuple[Format, str]:
                 sizes[form] += len(encode(made, form) or b"")
     if not sizes["png"]:
         return "png", "the sample is empty"
-    share = sizes["webp"] / sizes["png"]
-    return ("webp" if share <= WORTH else "png"), f"a sample as webp takes {share:.0%} of its bytes as png"
+    share = sizes[lossy] / sizes["png"]
+    return (lossy if share <= WORTH else "png"), f"a sample as {lossy} takes {share:.0%} of its bytes as png"
+
+
+def _opaque(seen: Glance) -> bool:
+    """Whether no tile has a transparent pixel, most likely: the rasters have no mask, and end on edges of tiles."""
+    survey = seen.survey
+    return all(scene.reading.opaque for scene in seen.scenes) and fills_tiles(survey.bounds, survey.minzoom)
 
 
 def _native(dataset: DatasetReader) -> Iterator[rasterio.windows.Window]:

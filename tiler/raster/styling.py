@@ -107,7 +107,7 @@ def _style(
     palette = palette_for(dataset, reading, options)
     terrain, colormap, bands = options.style, options.colormap, reading.count
     _check_fit(reading, options)
-    light = _light(options)
+    light = light_of(options)
     if terrain == "relief":
         colormap = colormap or TINTS
     if palette and colormap and not terrain:
@@ -160,7 +160,7 @@ def _check_fit(reading: Reading, options: Options) -> None:
         raise BadOption(f"--style {terrain} encodes heights, which {options.format} would blur: use --format png")
 
 
-def _light(options: Options) -> Light:
+def light_of(options: Options) -> Light:
     """The light of the style, and checks of the options of heights.
 
     Raises:

@@ -74,6 +74,30 @@ def test_it_tells_what_an_ingest_plans(recipe: Recipe, words: tuple[str, ...], k
     assert not (tmp_path / "data").exists()
 
 
+WORLD = Recipe(scene(180, 360), bounds=(-180.0, -90.0, 180.0, 90.0))
+NORTH_EAST = Recipe(scene(128, 128), bounds=(0.0, 0.0, 90.0, 66.51326044311186))  # one tile of zoom 2
+
+
+@pytest.mark.parametrize(
+    ("recipe", "words", "form"),
+    [
+        (WORLD, (), "jpg"),
+        (Recipe(scene(170, 360), bounds=(-180.0, -85.0, 180.0, 85.0)), (), "webp"),
+        (NORTH_EAST, ("--min-zoom", "2"), "jpg"),
+        (NORTH_EAST, ("--min-zoom", "1"), "webp"),
+        (PHOTO, (), "webp"),
+        (Recipe(HEIGHTS), (), "png"),
+        (Recipe(HEIGHTS), ("--style", "hillshade"), "png"),
+    ],
+)
+def test_it_foresees_the_format_that_ingest_chooses(
+    recipe: Recipe, words: tuple[str, ...], form: str, tmp_path: Path
+) -> None:
+    source = write_raster(tmp_path / "land.tif", recipe)
+    made = said(seeder("ingest", source, *words, "--json", "--jobs", "1", "--data", tmp_path / "data"))
+    assert (made["format"], info(source, *words)["format"]) == (form, form)
+
+
 def test_scenes_are_one_layer(tmp_path: Path) -> None:
     (tmp_path / "flight").mkdir()
     for number in range(3):

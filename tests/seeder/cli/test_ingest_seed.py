@@ -30,6 +30,8 @@ from tiler.storage.store import Store, Stores
 LAND = Recipe(scene(64, 64))  # zooms 0-5
 ZOOMS = "3-5"
 
+BY_WORKERS = ("--queue", "sqs", "--upload")
+
 
 @pytest.fixture
 def source(tmp_path: Path) -> Path:
@@ -371,7 +373,7 @@ def test_workers_cost_more_the_more_is_baked_and_fewer_take_longer(tmp_path: Pat
     small, large = (write_raster(tmp_path / f"{side}.tif", Recipe(scene(side, side))) for side in (64, 1200))
 
     def bake(source: Path, *words: object) -> dict[str, Any]:
-        found: dict[str, Any] = said(seeder("ingest", source, "--queue", "sqs", "--dry-run", "--json", *words))["bake"]
+        found: dict[str, Any] = said(seeder("ingest", source, *BY_WORKERS, "--dry-run", "--json", *words))["bake"]
         assert found["queued"]
         assert found["cost"]["total"] == pytest.approx(sum(found["cost"].values()) - found["cost"]["total"])
         return found
@@ -382,14 +384,14 @@ def test_workers_cost_more_the_more_is_baked_and_fewer_take_longer(tmp_path: Pat
     assert few["megabytes"] < many["megabytes"]
     assert many["seconds"] >= crowd["seconds"] >= crowd["part_seconds"] > 0
     assert (many["workers"], crowd["workers"]) == (32, 500)
-    text = seeder("ingest", large, "--queue", "sqs", "--dry-run", "--seed", "2-5").stdout
+    text = seeder("ingest", large, *BY_WORKERS, "--dry-run", "--seed", "2-5").stdout
     assert re.search(r"^time: about .+ with 32 workers$", text, re.MULTILINE)
     assert re.search(r"^cost: Lambda \$.+, S3 requests \$.+, SQS \$.+; total \$.+ \(prices of ", text, re.MULTILINE)
     assert re.search(r"^zooms 2-5: at most \d+ tiles, at most \$", text, re.MULTILINE)
 
 
 @pytest.mark.usefixtures("stack")
-@pytest.mark.parametrize("words", [(), ("--seed", "2-5"), ("--queue", "sqs"), ("--queue", "sqs", "--seed", "2-5")])
+@pytest.mark.parametrize("words", [(), ("--seed", "2-5"), BY_WORKERS, (*BY_WORKERS, "--seed", "2-5")])
 def test_a_bake_above_the_most_dollars_is_not_begun(
     words: tuple[str, ...], source: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -164,12 +164,10 @@ def test_layers_that_are_not_in_the_file_are_named_and_left(folder: Path) -> Non
 
 
 def test_a_layer_that_fails_does_not_stop_the_others(folder: Path) -> None:
-    text = '[layers.gone]\nsource = "gone.tif"\n[layers.deep]\nsource = "land.tif"\nseed = "9"\n' + TWO
-    result = apply(folder, text)
+    result = apply(folder, '[layers.gone]\nsource = "gone.tif"\n' + TWO)
     assert result.exit_code == 1
     assert "gone: failed: cannot ingest " in result.stdout
-    assert "deep: failed: layer 'deep' would have zooms 0-5, not 9" in result.stdout
-    assert result.stderr.splitlines()[-1] == "error: 2 layers failed: gone, deep"
+    assert result.stderr.splitlines()[-1] == "error: 1 layer failed: gone"
     assert load_layer(Stores.open(Settings.from_env({}, data=str(folder / "data"))).sources, "scenes").format == "webp"
 
 
@@ -324,3 +322,65 @@ def test_programs_get_all_faults(folder: Path) -> None:
         workspace.apply(folder / "layers.toml", max_cost=-1)
     with pytest.raises(BadOption, match="dry_run"):
         workspace.apply(folder / "layers.toml", dry_run="yes")  # type: ignore[arg-type]
+
+
+# Values that do not fit
+
+
+UNFIT = """
+[layers.swapped]
+source = "land.tif"
+seed = "0-5"
+bbox = "45.9,7.0,46.2,7.5"
+[layers.deep]
+source = "land.tif"
+seed = "5-25"
+[layers.missed]
+source = "land.tif"
+seed = "3-5"
+area = { "3-5" = [50, 50, 51, 51] }
+"""
+
+
+def test_values_that_do_not_fit_a_layer_are_told_at_once_and_nothing_is_changed(folder: Path) -> None:
+    result = apply(folder, TWO + UNFIT)
+    assert result.exit_code == 2, result.output
+    faults = [line.strip() for line in result.stderr.splitlines()]
+    for part in (
+        "layer swapped: no tile of layer 'swapped' is selected",
+        "write 7,45.9,7.5,46.2",
+        "layer deep: layer 'deep' would have zooms 0-5, not ",
+        "layer missed: no tile of layer 'missed' is selected",
+    ):
+        assert sum(part in fault for fault in faults) == 1, (part, faults)
+    assert not (folder / "data").exists()
+    assert apply(folder, TWO + UNFIT, "--dry-run").exit_code == 2
+
+
+def test_values_that_do_not_fit_a_layer_that_is_there_stop_the_others_too(folder: Path) -> None:
+    assert apply(folder, TWO).exit_code == 0
+    before = snapshot(folder / "data")
+    for old, new in (('seed = "3-5"', 'seed = "3-9"'), ("[5, 45, 7, 48]", "[45, 5, 48, 7]")):
+        for option in ("", "\nrescale = [0, 99]"):  # unchanged, and the next revision
+            text = TWO.replace(old, new).replace('format = "webp"', f'format = "webp"{option}')
+            result = apply(folder, f'{text}\n[layers.another]\nsource = "land.tif"\n')
+            assert result.exit_code == 2, result.output
+            assert snapshot(folder / "data") == before
+
+
+def test_a_selection_may_fit_the_next_revision_only(folder: Path) -> None:
+    assert apply(folder, '[layers.land]\nsource = "land.tif"\nseed = "3"').exit_code == 0
+    write_raster(folder / "land.tif", Recipe(scene(64, 64), bounds=(5.0, 45.0, 13.0, 48.0)))
+    text = '[layers.land]\nsource = "land.tif"\nseed = "3-6"\nmax-zoom = 6\nbbox = [10, 46, 11, 47]'
+    assert apply(folder, text).exit_code == 0
+    assert seeder("verify", "land", "--zooms", "3-6", "--bbox", "10,46,11,47").exit_code == 0
+
+
+def test_options_of_light_are_checked_and_named_as_keys(folder: Path) -> None:
+    lit = '[layers.a]\nsource = "land.tif"\nstyle = "hillshade"\nazimuth = 400\naltitude = 99\n'
+    result = apply(folder, lit + '[layers.b]\nazimuth = 40\nsource = "land.tif"\n')
+    assert result.exit_code == 2
+    for part in ("a: azimuth 400: write degrees", "a: altitude 99: write degrees", "b: azimuth is of shaded relief"):
+        assert part in result.stderr
+    assert "--" not in result.stderr
+    assert not (folder / "data").exists()
