@@ -53,7 +53,8 @@ LAYERS: tuple[tuple[str, tuple[str, ...]], ...] = (  # rasters, and the argument
     ),
 )
 BUSY = "landcover"  # whose job is not yet done
-PAGES = {"list": "", "use": "landcover/#use", "look": "landcover/#look", "stored": "landcover/#stored"}
+TABS = ("use", "look", "stored", "box", "about")
+PAGES = {"list": "", **{tab: f"landcover/#{tab}" for tab in TABS}}
 
 
 def prepare_layers(rasters: Path, data: Path) -> None:

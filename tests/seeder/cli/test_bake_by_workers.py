@@ -196,9 +196,7 @@ def test_a_scene_that_was_mended_under_its_name_needs_the_same_command_and_bakes
     for name, west in (("one", -90.0), ("two", 90.0)):
         box = (west, 40.0, west + 0.5, 40.5)
         write_raster(scenes / f"{name}.tif", Recipe(scene(64, 64), crs="EPSG:4326", bounds=box))
-    os.utime(
-        scenes / "one.tif", (1.7e9, 1.7e9)
-    )  # one that was just written is known by its bytes, later by its time
+    os.utime(scenes / "one.tif", (1.7e9, 1.7e9))  # one that was just written is known by its bytes, later by its time
     words = (scenes, "--layer", "land", "--max-zoom", "7", "--json")
     job = said(send(*words))["job"]
     torn = scenes / "two.tif"
