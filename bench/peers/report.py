@@ -26,6 +26,7 @@ fastest, its CPU seconds are compared, too. Quality is that of the highest zoom 
 sample of tiles, against each tile warped by itself from the full resolution: PSNR in dB, or for a palette the share of
 pixels of the same colour; sharpness is the energy of the gradients relative to that reference (below 1 is blurred,
 above 1 jagged); alpha off is the share of pixels that are wrongly transparent or wrongly not."""
+NAMES = {"dem": "heights"}  # of sources, for a comparison
 GOALS = "| goal | source | best peer's wall / this | CPU | goal | |\n| --- | --- | ---: | ---: | ---: | --- |"
 
 
@@ -86,7 +87,7 @@ def tables(measured: Sequence[Measured], tools: Mapping[str, str]) -> Iterator[s
 
 def short(measured: Sequence[Measured], tools: Mapping[str, str]) -> Iterator[str]:
     """One row a command: seconds by the clock on each source, the most memory, and the versions of the tools."""
-    yield "| | " + " | ".join(f"{each.source.name}, {each.tiles:,} tiles: s" for each in measured) + " | MB of memory |"
+    yield "| | " + " | ".join(f"{NAMES.get(each.source.name, each.source.name)}, {each.tiles:,} tiles: s" for each in measured) + " | MB of memory |"
     yield "| --- |" + " ---: |" * (len(measured) + 1)
     for entries in zip(*(each.entries for each in measured), strict=True):
         for row in entries[0].tool.rows:

@@ -344,7 +344,7 @@ PEERS = {
             _qgis,
             _files,
             (Row("QGIS, Generate XYZ tiles"),),
-            ("renders in one process",),
+            ("renders with cubic resampling; its own default is nearest",),
             on={"dem": SCALED},
             runs=1,
             sources=("dem",),
