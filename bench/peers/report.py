@@ -87,7 +87,8 @@ def tables(measured: Sequence[Measured], tools: Mapping[str, str]) -> Iterator[s
 
 def short(measured: Sequence[Measured], tools: Mapping[str, str]) -> Iterator[str]:
     """One row a command: seconds by the clock on each source, the most memory, and the versions of the tools."""
-    yield "| | " + " | ".join(f"{NAMES.get(each.source.name, each.source.name)}, {each.tiles:,} tiles: s" for each in measured) + " | MB of memory |"
+    heads = (f"{NAMES.get(each.source.name, each.source.name)}, {each.tiles:,} tiles: s" for each in measured)
+    yield f"| | {' | '.join(heads)} | MB of memory |"
     yield "| --- |" + " ---: |" * (len(measured) + 1)
     for entries in zip(*(each.entries for each in measured), strict=True):
         for row in entries[0].tool.rows:
