@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
 
 
 def dollars(amount: float) -> str:
@@ -31,3 +32,18 @@ def written(page: str, place: str, text: str) -> str:
     if number != 1:
         raise SystemExit(f"the page has no place for {place}")
     return found
+
+
+def publish(tables: Mapping[str, str], page: Path | None) -> None:
+    """Print `tables`, by place; write them into `page`, if there is one.
+
+    Raises:
+        SystemExit: the page lacks a place.
+    """
+    for block in tables.values():
+        print(block, end="\n\n")
+    if page:
+        text = page.read_text()
+        for place, block in tables.items():
+            text = written(text, place, block)
+        page.write_text(text)

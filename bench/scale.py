@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
-from pages import dollars, table, written
+from pages import dollars, publish, table
 from scale_fluid import Run, simulate
 from scale_world import FOREVER, PRICES, Bucket, Job, Queue, Worker, World, job
 from tiny import TINY, arguments, parser_for, sized
@@ -197,13 +197,7 @@ def main() -> None:
     tables = modelled()
     if given.validate:
         tables["validation"] = validation(quick=given.quick)
-    for text in tables.values():
-        print(text, end="\n\n")
-    if given.docs:
-        page = PAGE.read_text()
-        for place, text in tables.items():
-            page = written(page, place, text)
-        PAGE.write_text(page)
+    publish(tables, PAGE if given.docs else None)
 
 
 if __name__ == "__main__":

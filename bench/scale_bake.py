@@ -18,7 +18,7 @@ from pathlib import Path
 
 from bake_real import DRIVERS, Measured, Setting, measured, write_scenes
 from bucket import LATENCY, alone
-from pages import dollars, table, written
+from pages import dollars, publish, table
 from scale import PAGE, share, span
 from scale_world import FOREVER, Bucket
 from tiny import TINY, arguments, parser_for, sized
@@ -283,13 +283,7 @@ def main() -> None:
     tables = modelled()
     if given.validate:
         tables["bake validation"] = "\n".join(validate())
-    for text in tables.values():
-        print(text, end="\n\n")
-    if given.docs:
-        page = PAGE.read_text()
-        for place, text in tables.items():
-            page = written(page, place, text)
-        PAGE.write_text(page)
+    publish(tables, PAGE if given.docs else None)
 
 
 if __name__ == "__main__":

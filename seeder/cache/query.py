@@ -128,7 +128,7 @@ class TileQuery:
         return bool(self.zooms or self.boxes or self.places or self.traced)
 
     def check_boxes(self, layer: Layer) -> None:
-        """Check the boxes, also those of areas, for numbers in another order than W,S,E,N.
+        """Check the boxes, also those of areas, for an order other than W,S,E,N.
 
         Raises:
             BadOption: west and east are swapped, as it seems; or an area misses the layer, and would not in another

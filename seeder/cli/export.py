@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     "--render",
     group="Render",
     is_flag=True,
-    help="Also render the selected tiles that are not stored, into the archive alone.",
+    help="Also render missing tiles, into the archive only; store none of them.",
 )
 @partial(jobs_option, default=None)
 @json_option

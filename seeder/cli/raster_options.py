@@ -263,7 +263,7 @@ def raster_options(command: Command) -> Command:
         group="Render",
         type=float,
         metavar="NUMBER",
-        help="Exaggerate heights before they are shaded.  [default: 1]",
+        help="Exaggerate heights before shading.  [default: 1]",
     )
     @option(
         "--multidirectional/--no-multidirectional",

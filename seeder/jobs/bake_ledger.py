@@ -273,7 +273,7 @@ def claim_message(sources: Store, job: str, name: str) -> bool:
 
 
 def delete_claims(sources: Store, job: str) -> None:
-    """Let messages that follow receipts be sent again, because some were lost, or receipts were deleted."""
+    """Allow workers to send follow-up messages again, after a loss of messages or receipts."""
     sources.delete([entry.key for entry in sources.list(_sent(job, ""))])
 
 
@@ -359,7 +359,7 @@ def claim_build(sources: Store, job: str, build: str) -> str:
 
 
 def build_of(sources: Store, job: str) -> str:
-    """The build that bakes the job's parts; empty before the first worker has claimed it."""
+    """The build of the workers of a job; empty until the first worker claims it."""
     try:
         return sources.get(bake_key(job, "build")).decode(errors="replace")
     except MissingObject:
@@ -367,7 +367,7 @@ def build_of(sources: Store, job: str) -> str:
 
 
 def delete_build(sources: Store, job: str) -> None:
-    """Let workers of any build bake the parts of a job, none of which is done."""
+    """Let workers of any build bake a job without finished parts."""
     sources.delete([bake_key(job, "build")])
 
 

@@ -175,7 +175,7 @@ def _parquet(file: VectorFile) -> Iterator[_Batch]:
     """The features of a GeoParquet file (version 1).
 
     Raises:
-        BadOption: it has no column of geometries as WKB.
+        BadOption: it has no WKB geometry column.
     """
     from pyarrow.parquet import ParquetFile  # noqa: PLC0415 - optional
 
@@ -185,7 +185,7 @@ def _parquet(file: VectorFile) -> Iterator[_Batch]:
         column = facts["columns"].get(facts["primary_column"], {})
         if column.get("encoding") != "WKB":
             cure = f"convert it with `ogr2ogr OUT.gpkg {file.path.name}`"
-            raise BadOption(f"{file.name} has no column of geometries as WKB, so it is not GeoParquet: {cure}")
+            raise BadOption(f"{file.name} has no WKB geometry column, so it is not GeoParquet: {cure}")
         crs = column.get("crs", "OGC:CRS84")
         first = 1
         for batch in table.iter_batches(AT_ONCE, columns=[facts["primary_column"]]):

@@ -15,6 +15,7 @@ from tests.support.paths import ROOT
 
 sys.path.insert(0, str(ROOT / "bench"))
 
+import pages
 import scale
 import scale_bake
 from bucket import grid
@@ -300,11 +301,11 @@ def test_the_page_shows_what_the_command_prints(monkeypatch: pytest.MonkeyPatch)
 
 def test_the_page_has_a_place_for_every_table_and_keeps_what_stands_around() -> None:
     for place in ("advice", "jobs", "sensitivity", "validation"):
-        page = scale.written(PAGE, place, "a table")
+        page = pages.written(PAGE, place, "a table")
         assert f"<!-- {place}: written by bench/scale.py -->\na table\n<!-- end of {place} -->" in page
         assert page.partition("<!--")[0] == PAGE.partition("<!--")[0]
     with pytest.raises(SystemExit):
-        scale.written(PAGE, "nowhere", "")
+        pages.written(PAGE, "nowhere", "")
 
 
 def test_the_page_shows_the_forecast_of_bakes() -> None:

@@ -1,4 +1,4 @@
-"""What is odd about a raster, though it can become a layer: told with the options that cure it."""
+"""Oddities of a raster that can become a layer, each with the options to cure it."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class Oddity(NamedTuple):
 
 
 def oddities(seen: Glance, sample: Sample, options: Options) -> list[Oddity]:
-    """What is odd about the first raster, and about the scenes together.
+    """Oddities of the first raster, and of all scenes together.
 
     Raises:
         SourceReadError, StoreError: it cannot be read.
